@@ -1,0 +1,291 @@
+"""Settings as frozen dataclasses, to and from JSON with a schema version.
+
+Validation names the field, the value and what is allowed. A run's folder holds its config with
+every value resolved, so that it can be repeated anywhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from .errors import ConfigError
+
+SCHEMA_VERSION = 1
+ARMS = ("vae", "imagenet", "random", "both")
+Config = TypeVar("Config")
+
+
+def require(condition: bool, field_name: str, value: object, allowed: str) -> None:
+    """Raise ConfigError "FIELD is VALUE; allowed: ALLOWED" unless `condition` holds."""
+    if not condition:
+        raise ConfigError(f"{field_name} is {value!r}; allowed: {allowed}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneConfig:
+    """A timm architecture up to a stage (index into its `feature_info`)."""
+
+    architecture: str = "resnet18"
+    stage: int = 3
+
+    def __post_init__(self) -> None:
+        require(bool(self.architecture), "architecture", self.architecture, "a timm model name")
+        require(0 <= self.stage <= 9, "stage", self.stage, "0 to 9, an index into timm's feature_info")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """Ranges from which every image of a batch draws its own parameters.
+
+    flip: horizontal and vertical, each with probability 1/2; rotate_degrees: 0 to 180, the largest
+    angle; scale_min: smallest share (by side) of the image a view shows; brightness, contrast,
+    saturation, cast: largest relative change (cast: of one channel against the others);
+    mask_ratio: share of square patches of `mask_patch` pixels that are hidden.
+    """
+
+    flip: bool = True
+    rotate_degrees: float = 180.0
+    scale_min: float = 0.8
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    cast: float = 0.0
+    mask_ratio: float = 0.0
+    mask_patch: int = 8
+
+    def __post_init__(self) -> None:
+        require(0 <= self.rotate_degrees <= 180, "rotate_degrees", self.rotate_degrees, "0 to 180")
+        require(0.1 <= self.scale_min <= 1, "scale_min", self.scale_min, "0.1 to 1")
+        for name in ("brightness", "contrast", "saturation", "cast"):
+            require(0 <= getattr(self, name) < 1, name, getattr(self, name), "0 to below 1")
+        require(0 <= self.mask_ratio < 1, "mask_ratio", self.mask_ratio, "0 to below 1")
+        require(self.mask_patch >= 1, "mask_patch", self.mask_patch, "1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a VAE is pretrained. Named recipes stand in training/recipes.py."""
+
+    name: str = "paper"
+    epochs: int = 16
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    warmup_fraction: float = 0.05
+    latent_dim: int = 128
+    decoder_width: int = 256
+    beta: float = 1.0
+    kl_warmup_fraction: float = 0.25
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
+        require(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
+        require(0 < self.learning_rate <= 1, "learning_rate", self.learning_rate, "above 0, at most 1")
+        require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
+        require(0 <= self.warmup_fraction < 1, "warmup_fraction", self.warmup_fraction, "0 to below 1")
+        require(1 <= self.latent_dim <= 4096, "latent_dim", self.latent_dim, "1 to 4096")
+        require(8 <= self.decoder_width <= 4096, "decoder_width", self.decoder_width, "8 to 4096")
+        require(self.beta >= 0, "beta", self.beta, "0 or more")
+        require(0 <= self.kl_warmup_fraction <= 1, "kl_warmup_fraction", self.kl_warmup_fraction, "0 to 1")
+
+
+def _check_common(config: Any) -> None:
+    require(16 <= config.input_size <= 1024, "input_size", config.input_size, "16 to 1024 pixels")
+    require(config.mode in ("reproducible", "fast"), "mode", config.mode, "'reproducible' or 'fast'")
+    require(config.device == "auto" or config.device == "cpu" or config.device.startswith("cuda"),
+            "device", config.device, "'auto', 'cpu', 'cuda' or 'cuda:N'")
+    require(config.max_images is None or config.max_images >= 20, "max_images", config.max_images,
+            "nothing, or 20 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """One VAE pretraining on the training split's images. Labels are not read.
+
+    max_images: use only this many images of the dataset (whole groups), for tests and first looks.
+    """
+
+    dataset: str
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    input_size: int = 64
+    recipe: Recipe = field(default_factory=Recipe)
+    split_seed: int = 0
+    seed: int = 0
+    mode: Literal["reproducible", "fast"] = "reproducible"
+    device: str = "auto"
+    max_images: int | None = None
+
+    kind = "pretrain"
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneSchedule:
+    """One schedule for every arm of the `finetune` regime: AdamW, warm-up and cosine."""
+
+    epochs: int = 12
+    batch_size: int = 64
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.05
+    warmup_fraction: float = 0.1
+    augment: AugmentConfig = field(default_factory=lambda: AugmentConfig(
+        scale_min=0.7, brightness=0.15, contrast=0.15, saturation=0.15, cast=0.05))
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
+        require(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
+        require(0 < self.learning_rate <= 1, "learning_rate", self.learning_rate, "above 0, at most 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyConfig:
+    """One comparison: arms x seeds x settings, under identical conditions.
+
+    arms: "vae", "imagenet", "random", "both", "bundle:NAME" or "run:PRETRAIN_RUN_ID".
+    vae_run: id of the pretraining whose encoder is the arm "vae".
+    pretrain: how that pretraining is to be made where `vae_run` is not given: the supervisor
+    queues it first and fills in `vae_run`.
+    """
+
+    dataset: str
+    arms: tuple[str, ...] = ("vae", "imagenet", "random", "both")
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    input_size: int = 64
+    regime: Literal["frozen", "finetune"] = "frozen"
+    vae_run: str | None = None
+    pretrain: PretrainConfig | None = None
+    pooling: Literal["pooled", "mu"] = "pooled"
+    split_seed: int = 0
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    hidden: int = 64
+    epochs: int = 60
+    batch_size: int = 128
+    loss: Literal["cross_entropy", "focal", "brier"] = "cross_entropy"
+    learning_rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
+    weight_decays: tuple[float, ...] = (1e-4, 1e-2, 1e-1)
+    finetune: FinetuneSchedule = field(default_factory=FinetuneSchedule)
+    bootstrap: int = 2000
+    mode: Literal["reproducible", "fast"] = "reproducible"
+    device: str = "auto"
+    max_images: int | None = None
+    preset: str = "custom"
+
+    kind = "study"
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+        require(len(self.arms) >= 1 and len(set(self.arms)) == len(self.arms), "arms", self.arms,
+                "one or more different arms")
+        for arm in self.arms:
+            require(arm in ARMS or arm.startswith(("bundle:", "run:")), "arms", arm,
+                    f"{', '.join(ARMS)}, bundle:NAME or run:ID")
+        require(self.regime in ("frozen", "finetune"), "regime", self.regime, "'frozen' or 'finetune'")
+        require(self.pooling in ("pooled", "mu"), "pooling", self.pooling, "'pooled' or 'mu'")
+        require(self.loss in ("cross_entropy", "focal", "brier"), "loss", self.loss,
+                "'cross_entropy', 'focal' or 'brier'")
+        require(len(self.seeds) >= 1 and len(set(self.seeds)) == len(self.seeds), "seeds", self.seeds,
+                "one or more different numbers")
+        for name in ("learning_rates", "weight_decays"):
+            values = getattr(self, name)
+            require(len(values) >= 1 and all(v >= 0 for v in values), name, values, "one or more numbers, 0 or above")
+        for name in ("hidden", "epochs", "bootstrap"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        require(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedConfig:
+    """A map of one extractor's space: pooled features of a dataset in two dimensions (UMAP, PCA)."""
+
+    dataset: str
+    arm: str = "vae"
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    input_size: int = 64
+    vae_run: str | None = None
+    pooling: Literal["pooled", "mu"] = "pooled"
+    split_seed: int = 0
+    seed: int = 0
+    neighbours: int = 15
+    min_dist: float = 0.1
+    mode: Literal["reproducible", "fast"] = "reproducible"
+    device: str = "auto"
+    max_images: int | None = None
+
+    kind = "embed"
+
+    def __post_init__(self) -> None:
+        _check_common(self)
+        require(self.arm in ("vae", "imagenet", "random") or self.arm.startswith(("bundle:", "run:")),
+                "arm", self.arm, "vae, imagenet, random, bundle:NAME or run:ID")
+        require(2 <= self.neighbours <= 200, "neighbours", self.neighbours, "2 to 200")
+        require(0 <= self.min_dist <= 1, "min_dist", self.min_dist, "0 to 1")
+
+
+KINDS: dict[str, type] = {"pretrain": PretrainConfig, "study": StudyConfig, "embed": EmbedConfig}
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A config as plain JSON values, with `schema` and `kind`."""
+    body = json.loads(json.dumps(dataclasses.asdict(config)))
+    return {"schema": SCHEMA_VERSION, "kind": getattr(config, "kind", type(config).__name__), **body}
+
+
+def from_dict(value: Any, cls: type[Config] | None = None) -> Config:
+    """Rebuild a config from `to_dict`. Raises ConfigError naming field, value and what is allowed."""
+    require(isinstance(value, dict), "config", type(value).__name__, "a JSON object")
+    body = dict(value)
+    schema = body.pop("schema", SCHEMA_VERSION)
+    require(isinstance(schema, int) and 1 <= schema <= SCHEMA_VERSION, "schema", schema,
+            f"1 to {SCHEMA_VERSION}; a newer file needs a newer version of this program")
+    kind = body.pop("kind", None)
+    if cls is None:
+        require(kind in KINDS, "kind", kind, ", ".join(KINDS))
+        cls = KINDS[kind]
+    return _build(cls, body, cls.__name__)
+
+
+def _build(cls: type, body: dict[str, Any], where: str) -> Any:
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    for name in body:
+        require(name in fields, f"{where}.{name}", body[name], "one of " + ", ".join(fields))
+    for name, spec in fields.items():
+        missing = spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
+        require(not (missing and name not in body), f"{where}.{name}", None, "a value; it is required")
+    return cls(**{name: _coerce(hints[name], item, f"{where}.{name}") for name, item in body.items()})
+
+
+def _coerce(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _coerce(next(a for a in arguments if a is not type(None)), value, where)
+    if origin is Literal:
+        require(value in arguments, where, value, ", ".join(map(repr, arguments)))
+        return value
+    if origin is tuple:
+        require(isinstance(value, (list, tuple)), where, value, "a list")
+        return tuple(_coerce(arguments[0], item, where) for item in value)
+    if dataclasses.is_dataclass(hint):
+        if isinstance(value, hint):
+            return value
+        require(isinstance(value, dict), where, value, "an object")
+        value = {key: item for key, item in value.items() if key not in ("schema", "kind")}
+        return _build(hint, value, where)
+    if hint is float:
+        require(isinstance(value, (int, float)) and not isinstance(value, bool), where, value, "a number")
+        return float(value)
+    if hint is int:
+        require(isinstance(value, int) and not isinstance(value, bool), where, value, "a whole number")
+        return value
+    require(isinstance(value, hint), where, value, f"a {hint.__name__}")
+    return value

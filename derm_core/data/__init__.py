@@ -1,0 +1,1 @@
+"""Images on their way in: decode, manifest, importers, splits, store, augmentation, synthesis, audit."""

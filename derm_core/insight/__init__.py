@@ -1,0 +1,1 @@
+"""Looking inside: maps of an extractor's space and neighbours."""

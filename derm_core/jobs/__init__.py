@@ -1,0 +1,1 @@
+"""Runs: a SQLite store, a supervisor, and detached workers."""

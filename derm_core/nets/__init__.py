@@ -1,0 +1,1 @@
+"""Networks: timm backbones up to a stage, the VAE, the two-layer head."""

@@ -1,0 +1,1 @@
+"""Published bundles and the predictor that serves them."""

@@ -1,0 +1,1 @@
+"""The comparison: cached features, batched heads, metrics, intervals, verdict, report."""

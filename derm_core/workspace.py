@@ -1,0 +1,140 @@
+"""Where things live on disk. Paths are made from checked ids here, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import ConfigError
+from .files import disk_bytes
+
+ID_PATTERN = re.compile(r"^[a-z0-9][a-z0-9-]{0,39}$")
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def check_id(text: str, what: str = "name") -> str:
+    """`text` if it may be part of a path, else ConfigError: user text never becomes a path."""
+    if not isinstance(text, str) or not ID_PATTERN.fullmatch(text):
+        raise ConfigError(
+            f"{what} {text!r} is not allowed: use 1 to 40 lower-case letters, digits and hyphens, "
+            "starting with a letter or digit.")
+    return text
+
+
+def new_run_id(kind: str) -> str:
+    """A run id such as `study-20260102-030405-a1b2`."""
+    return check_id(f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}", "run id")
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """The folder of one run: the portable record of what it did."""
+
+    root: Path
+
+    @property
+    def id(self) -> str: return self.root.name
+    @property
+    def config(self) -> Path: return self.root / "config.json"
+    @property
+    def events(self) -> Path: return self.root / "events.jsonl"
+    @property
+    def log(self) -> Path: return self.root / "log.txt"
+    @property
+    def lock(self) -> Path: return self.root / "lock"
+    @property
+    def checkpoints(self) -> Path: return self.root / "checkpoints"
+    @property
+    def artefacts(self) -> Path: return self.root / "artefacts"
+
+    def create(self) -> RunPaths:
+        for folder in (self.root, self.checkpoints, self.artefacts):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return self
+
+
+@dataclass(frozen=True)
+class DatasetPaths:
+    """The folder of one imported dataset; its images may lie elsewhere."""
+
+    root: Path
+
+    @property
+    def name(self) -> str: return self.root.name
+    @property
+    def manifest(self) -> Path: return self.root / "manifest.parquet"
+    @property
+    def info(self) -> Path: return self.root / "dataset.json"
+    @property
+    def stores(self) -> Path: return self.root / "stores"
+    @property
+    def images(self) -> Path: return self.root / "images"
+    @property
+    def masks(self) -> Path: return self.root / "masks"
+
+    def store(self, size: int) -> Path:
+        return self.stores / f"{int(size)}"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """DERM_HOME (default ./workspace): runs, datasets, caches and the bundles a user publishes."""
+
+    root: Path
+
+    @classmethod
+    def open(cls, root: str | Path | None = None) -> Workspace:
+        """The workspace at `root`, else at $DERM_HOME, else ./workspace; made on first need (0700)."""
+        path = Path(root or os.environ.get("DERM_HOME") or "workspace").expanduser().resolve()
+        try:
+            for folder in (path, path / "runs", path / "datasets", path / "cache", path / "models"):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise ConfigError(
+                f"The workspace {path} cannot be made ({error.strerror}); set DERM_HOME to a folder "
+                "you may write to.") from error
+        return cls(path)
+
+    @property
+    def database(self) -> Path: return self.root / "runs.db"
+    @property
+    def cache(self) -> Path: return self.root / "cache"
+    @property
+    def models(self) -> Path: return self.root / "models"
+
+    def run(self, run_id: str) -> RunPaths:
+        return RunPaths(self.root / "runs" / check_id(run_id, "run id"))
+
+    def dataset(self, name: str) -> DatasetPaths:
+        return DatasetPaths(self.root / "datasets" / check_id(name, "dataset name"))
+
+    def dataset_names(self) -> list[str]:
+        """Names of complete datasets, sorted."""
+        return sorted(p.parent.name for p in (self.root / "datasets").glob("*/dataset.json")
+                      if ID_PATTERN.fullmatch(p.parent.name))
+
+    def shelves(self) -> list[Path]:
+        """Folders that hold bundles: the repository's own `models/` first, then the user's."""
+        return [REPOSITORY / "models", self.models]
+
+    def device_lock(self, device: str) -> Path:
+        return self.root / f"device-{check_id(device.replace(':', '-'), 'device')}.lock"
+
+    def remove(self, folder: Path) -> int:
+        """Delete a folder of this workspace; returns the bytes freed. Refuses anything outside it."""
+        folder = Path(folder)
+        if self.root not in folder.resolve().parents:
+            raise ConfigError(f"{folder} is not inside the workspace {self.root}; nothing was deleted.")
+        freed = disk_bytes(folder)
+        shutil.rmtree(folder, ignore_errors=False)
+        return freed
+
+
+def weights_folder() -> Path:
+    """Where a user keeps ImageNet weights: $DERM_WEIGHTS, else ./weights."""
+    return Path(os.environ.get("DERM_WEIGHTS") or "weights").expanduser()
