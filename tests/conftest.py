@@ -1,0 +1,27 @@
+"""Fixtures of the whole suite: the shared data beside the checkout, and a fresh workspace."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from derm_core.workspace import Workspace
+
+SHARED = Path(os.environ.get("DERM_SHARED") or Path(__file__).resolve().parents[2] / "shared")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real images and weights beside the checkout; tests that need it skip without."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip(f"needs the shared images and weights, not found at {SHARED.name}/ beside the checkout")
+    return SHARED
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch) -> Workspace:
+    """An empty workspace; DERM_HOME points at it, so that child processes find it too."""
+    monkeypatch.setenv("DERM_HOME", str(tmp_path / "home"))
+    return Workspace.open()
