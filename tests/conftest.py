@@ -9,6 +9,7 @@ import pytest
 
 from derm_core.workspace import Workspace
 
+REQUIRED = {name for name in os.environ.get("DERM_TEST_REQUIRE", "").split(",") if name}
 SHARED = Path(os.environ.get("DERM_SHARED") or Path(__file__).resolve().parents[2] / "shared")
 
 
@@ -25,3 +26,14 @@ def workspace(tmp_path, monkeypatch) -> Workspace:
     """An empty workspace; DERM_HOME points at it, so that child processes find it too."""
     monkeypatch.setenv("DERM_HOME", str(tmp_path / "home"))
     return Workspace.open()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Where $DERM_TEST_REQUIRE names a marker, a skipped test with that marker has failed."""
+    report = yield
+    marks = REQUIRED & {mark.name for mark in item.iter_markers()}
+    if report.skipped and marks and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped although {', '.join(sorted(marks))} tests must run here: {report.longrepr}"
+    return report
