@@ -1,0 +1,43 @@
+"""Settings survive JSON and refuse what they do not know."""
+
+import json
+
+import pytest
+
+from derm_core.config import (BackboneConfig, EmbedConfig, PretrainConfig, Recipe, StudyConfig, from_dict,
+                              to_dict)
+from derm_core.errors import ConfigError
+
+CONFIGS = [
+    PretrainConfig(dataset="d", recipe=Recipe(name="masked", epochs=3)),
+    StudyConfig(dataset="d", arms=("vae", "bundle:a"), seeds=(3, 1), pretrain=PretrainConfig(dataset="d")),
+    EmbedConfig(dataset="d", arm="run:x", backbone=BackboneConfig(architecture="convnext_tiny", stage=2)),
+]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.kind)
+def test_json_round_trip_keeps_every_value(config):
+    assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"regime": "both"}, ["regime", "'both'", "'frozen'"]),
+    ({"seeds": []}, ["seeds", "one or more"]),
+    ({"input_size": 4}, ["input_size", "4", "16 to 1024"]),
+    ({"input_size": "64"}, ["input_size", "'64'", "whole number"]),
+    ({"arms": ["vae", "vae"]}, ["arms", "different"]),
+    ({"colour": 1}, ["colour", "one of"]),
+    ({"backbone": {"stage": -1}}, ["stage", "-1"]),
+    ({"schema": 99}, ["schema", "99", "newer"]),
+    ({"kind": "party"}, ["kind", "'party'", "study"]),
+])
+def test_errors_name_field_value_and_what_is_allowed(change, words):
+    body = {**to_dict(StudyConfig(dataset="d")), **change}
+    with pytest.raises(ConfigError) as caught:
+        from_dict(body)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_a_required_field_is_named_when_missing():
+    with pytest.raises(ConfigError, match="StudyConfig.dataset"):
+        from_dict({"kind": "study"})
