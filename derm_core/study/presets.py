@@ -1,0 +1,86 @@
+"""Named studies with every value chosen: what `compare --preset NAME` and the Train page start from.
+
+demo     synthetic images, nothing to download, minutes from an empty workspace
+laptop   HAM10000, ResNet-18 to stage 3 at 64 px, on two CPU cores
+paper    ConvNeXt-Tiny at 224 px, the paper's backbone; made for a GPU
+bundles  both arms fine-tuned end to end with one schedule: what ships in `models/`
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from ..config import BackboneConfig, FinetuneSchedule, PretrainConfig, StudyConfig, require
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """What a preset fixes. images: how many the default dataset holds (what `scale` is a share of)."""
+
+    description: str
+    dataset: str
+    images: int
+    recipe: str
+    pretrain_epochs: int
+    arms: tuple[str, ...] = ("vae", "imagenet", "random", "both")
+    backbone: BackboneConfig = BackboneConfig(architecture="resnet18", stage=3)
+    input_size: int = 64
+    regime: str = "frozen"
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    finetune: FinetuneSchedule = FinetuneSchedule()
+
+
+PRESETS: dict[str, Preset] = {
+    "demo": Preset(
+        description="Synthetic images made on the spot; a few minutes on two cores from nothing.",
+        dataset="synth", images=2000, recipe="masked", pretrain_epochs=7),
+    "laptop": Preset(
+        description="HAM10000, ResNet-18 to stage 3 at 64 px; at most 40 minutes on two cores.",
+        dataset="ham10000", images=10_015, recipe="masked", pretrain_epochs=16),
+    "paper": Preset(
+        description="The paper's backbone, ConvNeXt-Tiny at 224 px; made for a GPU. Its ImageNet arm needs "
+                    "weights that only an online machine can fetch.",
+        dataset="ham10000", images=10_015, recipe="paper", pretrain_epochs=100, input_size=224,
+        backbone=BackboneConfig(architecture="convnext_tiny", stage=3)),
+    "bundles": Preset(
+        description="VAE-pretrained and ImageNet weights fine-tuned end to end with one schedule: the shipped models.",
+        dataset="ham10000", images=10_015, recipe="masked", pretrain_epochs=16, arms=("vae", "imagenet"),
+        regime="finetune", seeds=(0,), finetune=FinetuneSchedule(epochs=12)),
+}
+
+
+def preset(name: str, dataset: str | None = None, scale: float = 1.0, recipe: str | None = None) -> StudyConfig:
+    """The study called `name`, on `dataset` instead of its own where given, shrunk by `scale`.
+
+    scale: above 0, at most 1; the share of images, epochs, seeds (at least two) and grid points
+    that is kept. A scaled study shows that everything works; its numbers say little.
+    recipe: name of a pretraining recipe instead of the preset's own.
+    Raises ConfigError for an unknown name, scale or recipe.
+    """
+    from ..training.recipes import recipe as make_recipe
+
+    require(name in PRESETS, "preset", name, ", ".join(PRESETS))
+    require(0 < scale <= 1, "scale", scale, "above 0, at most 1")
+    base = PRESETS[name]
+    max_images = None if scale == 1 else max(200, round(base.images * scale))
+    pretrain = PretrainConfig(
+        dataset=dataset or base.dataset, backbone=base.backbone, input_size=base.input_size, max_images=max_images,
+        recipe=make_recipe(recipe or base.recipe, epochs=_scaled(base.pretrain_epochs, scale, 2)))
+    config = StudyConfig(
+        dataset=dataset or base.dataset, arms=base.arms, backbone=base.backbone, input_size=base.input_size,
+        regime=base.regime, seeds=base.seeds, finetune=base.finetune, pretrain=pretrain, max_images=max_images,
+        preset=name)
+    return config if scale == 1 else _shrink(config, scale)
+
+
+def _shrink(config: StudyConfig, scale: float) -> StudyConfig:
+    seeds = config.seeds[:_scaled(len(config.seeds), scale, min(2, len(config.seeds)))]
+    grid = {} if scale >= 0.5 else {"learning_rates": (1e-3, 3e-3), "weight_decays": (1e-2,)}
+    return dataclasses.replace(
+        config, seeds=seeds, epochs=_scaled(config.epochs, scale, 12), bootstrap=_scaled(config.bootstrap, scale, 200),
+        finetune=dataclasses.replace(config.finetune, epochs=_scaled(config.finetune.epochs, scale, 2)), **grid)
+
+
+def _scaled(value: int, scale: float, least: int) -> int:
+    return max(least, round(value * scale))

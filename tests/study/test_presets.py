@@ -1,0 +1,50 @@
+"""Presets: every one is a valid study, and `scale` shrinks it without changing what is compared."""
+
+import pytest
+
+from derm_core.config import from_dict, to_dict
+from derm_core.errors import ConfigError
+from derm_core.study.presets import PRESETS, preset
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_survives_json(name):
+    config = preset(name)
+    assert from_dict(to_dict(config)) == config
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_pretraining_matches_the_study_it_serves(name):
+    config = preset(name, dataset="mine", scale=0.3)
+    pretrain = config.pretrain
+    assert (pretrain.dataset, pretrain.backbone, pretrain.input_size, pretrain.split_seed, pretrain.max_images) == (
+        "mine", config.backbone, config.input_size, config.split_seed, config.max_images)
+
+
+def test_scale_shrinks_work_and_keeps_the_comparison():
+    full, small = preset("demo"), preset("demo", scale=0.1)
+    assert small.arms == full.arms and small.backbone == full.backbone and small.input_size == full.input_size
+    assert small.max_images < 500 and small.epochs < full.epochs and small.bootstrap < full.bootstrap
+    assert 2 <= len(small.seeds) < len(full.seeds)
+    assert len(small.learning_rates) * len(small.weight_decays) < len(full.learning_rates) * len(full.weight_decays)
+    assert small.pretrain.recipe.epochs < full.pretrain.recipe.epochs
+
+
+def test_a_recipe_can_be_chosen_by_name():
+    assert preset("laptop", recipe="paper").pretrain.recipe.name == "paper"
+
+
+def test_the_papers_preset_is_the_papers_backbone():
+    config = preset("paper")
+    assert (config.backbone.architecture, config.input_size, config.regime) == ("convnext_tiny", 224, "frozen")
+
+
+def test_the_shipped_models_share_one_schedule():
+    config = preset("bundles")
+    assert config.regime == "finetune" and config.arms == ("vae", "imagenet")
+
+
+@pytest.mark.parametrize("arguments", [{"name": "huge"}, {"name": "demo", "scale": 0.0}, {"name": "demo", "scale": 2.0}])
+def test_unknown_values_are_refused_by_name(arguments):
+    with pytest.raises(ConfigError, match="allowed"):
+        preset(**arguments)
