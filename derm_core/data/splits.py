@@ -1,0 +1,105 @@
+"""Train, validation and test: stratified by class, grouped, and a function of the seed alone.
+
+Groups are dealt class by class, rarest class first; a group belongs to the stratum of its rarest
+class. Within a stratum the large groups are dealt first, each to the split that is furthest behind
+its share, so that groups of every size are spread 70/15/15 and single images even out the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from ..errors import ConfigError, DataError
+from ..seeds import stream_seed
+
+SPLITS = ("train", "val", "test")
+FRACTIONS = (0.7, 0.15, 0.15)
+
+
+def split_dataset(labels: np.ndarray, groups: np.ndarray, seed: int,
+                  fractions: tuple[float, float, float] = FRACTIONS) -> np.ndarray:
+    """Assign every image to a split: int8 (N,), an index into SPLITS.
+
+    labels: (N,) class indices, -1 without a label; groups: (N,) group codes. A group never crosses
+    splits, and the order of the rows does not matter. A class that occurs in three or more groups
+    is placed in every split, unless groups of several classes make that impossible. Raises
+    DataError for empty or unequal arrays, ConfigError for fractions that do not sum to 1.
+    """
+    labels, groups = np.asarray(labels), np.asarray(groups)
+    if labels.shape != groups.shape or labels.ndim != 1 or len(labels) == 0:
+        raise DataError(f"A split needs one label and one group per image; got arrays of shape "
+                        f"{labels.shape} and {groups.shape}.")
+    shares = np.asarray(fractions, dtype=float)
+    if shares.shape != (3,) or (shares < 0).any() or shares[0] == 0 or abs(shares.sum() - 1) > 1e-9:
+        raise ConfigError(f"fractions is {fractions!r}; allowed: three numbers from 0 to 1 for train, "
+                          "val and test, with train above 0, that sum to 1.")
+    counts = _count_classes(labels, groups)
+    rng = np.random.default_rng(stream_seed(seed, "split"))
+    assigned = _deal(counts, shares, rng)
+    _cover(counts, assigned, shares)
+    return assigned[np.unique(groups, return_inverse=True)[1]].astype(np.int8)
+
+
+def split_fingerprint(split: np.ndarray, image_ids) -> str:
+    """16 hex digits that name a split: which image is where, whatever the order of the rows."""
+    rows = sorted(f"{image}\t{int(part)}" for image, part in zip(image_ids, split, strict=True))
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:16]
+
+
+def _count_classes(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """(G, C) images of each group and class, groups sorted by code; no label is a class of its own."""
+    codes, group = np.unique(groups, return_inverse=True)
+    classes, column = np.unique(labels, return_inverse=True)
+    counts = np.zeros((len(codes), len(classes)), dtype=np.int64)
+    np.add.at(counts, (group, column), 1)
+    return counts
+
+
+def _deal(counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Split of every group (G,), by class from rare to frequent and by size from large to small."""
+    totals = counts.sum(0)
+    sizes = counts.sum(1)
+    rarity = np.argsort(totals, kind="stable")
+    stratum = rarity[(counts[:, rarity] > 0).argmax(1)]
+    held = np.zeros((3, counts.shape[1]))
+    assigned = np.full(len(counts), -1)
+    for c in rarity:
+        members = rng.permutation(np.flatnonzero(stratum == c))
+        for g in members[np.argsort(-sizes[members], kind="stable")]:
+            assigned[g] = _choose(held[:, c], counts[g, c], totals[c], shares, rng)
+            held[assigned[g]] += counts[g]
+    return assigned
+
+
+def _choose(held: np.ndarray, size: int, total: int, shares: np.ndarray, rng: np.random.Generator) -> int:
+    """The split furthest behind its share of what was dealt so far, where the group still fits.
+
+    The group's own size is left out of "behind": otherwise large groups would all go to train.
+    """
+    room = shares * total - held
+    fits = room >= size
+    behind = np.where(fits, shares * held.sum() - held, -np.inf) if fits.any() else np.where(shares > 0, room, -np.inf)
+    best = np.flatnonzero(behind >= behind.max() - 1e-9)
+    return int(best[0] if len(best) == 1 else rng.choice(best, p=shares[best] / shares[best].sum()))
+
+
+def _cover(counts: np.ndarray, assigned: np.ndarray, shares: np.ndarray) -> None:
+    """Move groups, in place, until every class with enough groups is in every split that takes any.
+
+    The last column of `present` stands for any image at all, so that no split stays empty either.
+    """
+    present = np.hstack([counts > 0, np.ones((len(counts), 1), bool)])
+    wanted = np.flatnonzero(shares > 0)
+    enough = present.sum(0) >= len(wanted)
+    for c in np.flatnonzero(enough)[np.argsort(present.sum(0)[enough], kind="stable")]:
+        for target in wanted:
+            if present[assigned == target, c].any():
+                continue
+            held = np.stack([present[assigned == s].sum(0) for s in range(3)])
+            donors = [g for g in np.flatnonzero(present[:, c])
+                      if not (held[assigned[g], present[g] & enough] < 2).any()]
+            if donors:
+                g = min(donors, key=lambda g: (-held[assigned[g], c], counts[g].sum(), g))
+                assigned[g] = target
