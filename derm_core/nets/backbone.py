@@ -1,0 +1,186 @@
+"""Backbones: any timm architecture up to a stage, and extractors (backbone + weights + normalisation)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import timm
+import torch
+from safetensors.torch import load_file
+from timm.layers import Format
+from timm.models import is_model, model_entrypoint
+from torch import Tensor, nn
+
+from ..config import BackboneConfig
+from ..errors import ConfigError, WeightsUnavailable
+from ..files import sha256_file
+from .weights import find_weights
+
+# Families whose default is one fixed image size, and the argument that frees them of it.
+ANY_SIZE = {"vision_transformer": {"dynamic_img_size": True}, "deit": {"dynamic_img_size": True},
+            "swin_transformer": {"strict_img_size": False}}
+
+
+class Backbone(nn.Module):
+    """A timm architecture up to one stage: images (B, 3, H, W) -> map (B, D, h, w).
+
+    width: D. reduction: H / h. model_args: timm arguments beside the default (kept, so that a stored
+    backbone is rebuilt alike). Layers behind the stage are not kept. Raises ConfigError for an
+    architecture that timm does not know, or whose feature_info does not list the stage.
+    """
+
+    def __init__(self, config: BackboneConfig, model_args: Mapping | None = None):
+        super().__init__()
+        self.architecture, self.stage = config.architecture, config.stage
+        self.model_args = dict(model_args or {})
+        if not is_model(config.architecture):
+            near = ", ".join(timm.list_models(f"*{config.architecture.split('.')[0][:6]}*")[:5])
+            raise ConfigError(f"architecture is {config.architecture!r}; allowed: a timm model name"
+                              + (f", such as {near}." if near else "."))
+        family = model_entrypoint(config.architecture).__module__.rsplit(".", 1)[-1]
+        try:
+            self.body = timm.create_model(config.architecture, pretrained=False, features_only=True,
+                                          out_indices=(config.stage,), **ANY_SIZE.get(family, {}), **self.model_args)
+        except (IndexError, AssertionError) as error:
+            raise ConfigError(f"stage is {config.stage}; {config.architecture} does not have that many: "
+                              "choose a lower one.") from error
+        except (TypeError, RuntimeError, NotImplementedError, AttributeError) as error:
+            raise ConfigError(f"architecture {config.architecture!r} cannot give features of a stage "
+                              f"({error}); choose another, such as resnet18 or convnext_tiny.") from error
+        info = self.body.feature_info
+        self.width, self.reduction = info.channels()[-1], info.reduction()[-1]
+        self._trim(info.module_name()[-1])
+        self.channels_last = getattr(self.body, "output_fmt", None) == Format.NHWC
+
+    def _trim(self, last: str) -> None:
+        """EfficientNet-like families keep every block; those behind the stage are dropped here."""
+        if hasattr(self.body, "_stage_out_idx") and last.startswith("blocks."):
+            self.body.blocks = self.body.blocks[:int(last.split(".")[1]) + 1]
+
+    @property
+    def config(self) -> BackboneConfig:
+        return BackboneConfig(architecture=self.architecture, stage=self.stage)
+
+    def forward(self, x_bchw: Tensor) -> Tensor:
+        map_bdhw = self.body(x_bchw)[-1]
+        return map_bdhw.permute(0, 3, 1, 2) if self.channels_last else map_bdhw
+
+    def pooled(self, x_bchw: Tensor) -> Tensor:
+        """Global average of the map in float32: (B, D)."""
+        return self(x_bchw).float().mean(dim=(2, 3))
+
+
+def build_backbone(config: BackboneConfig, seed: int, model_args: Mapping | None = None) -> Backbone:
+    """A randomly initialised backbone (timm's own initialisation), the same for the same seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Backbone(config, model_args)
+
+
+def load_imagenet(config: BackboneConfig) -> tuple[Backbone, dict]:
+    """A backbone with ImageNet weights, and where they come from.
+
+    info: mean, std, source (folder, cache or hub), file, license, sha256, pretrained_on, input_size,
+    model_args, note. Raises WeightsUnavailable with what to do.
+    """
+    build_backbone(config, 0)  # a wrong architecture or stage is said before anything is fetched
+    found = find_weights(config)
+    backbone = build_backbone(config, 0, found.model_args)
+    try:
+        load_timm_state(backbone, load_file(found.path))
+    except Exception as error:
+        raise WeightsUnavailable(
+            f"The ImageNet weights in {found.path.name} ({found.source}) cannot be used for {config.architecture} "
+            f"to stage {config.stage}: {error}. Replace or remove that file, or choose another arm.") from error
+    name = found.path.name if found.source == "folder" else found.note
+    return backbone.eval(), {
+        "mean": list(found.mean), "std": list(found.std), "source": found.source, "file": name,
+        "license": found.license, "sha256": sha256_file(found.path), "pretrained_on": found.pretrained_on,
+        "input_size": list(found.input_size), "model_args": found.model_args, "note": found.note}
+
+
+def load_timm_state(backbone: Backbone, state: Mapping[str, Tensor]) -> None:
+    """Load a timm classifier's or feature network's state dict into `backbone`, as float32.
+
+    timm's feature networks rename modules ("stages.0" -> "stages_0", "model." in front), so keys are
+    matched up to that; older layouts go through the family's own checkpoint filter. Every tensor of the
+    backbone must be found with its shape (ValueError otherwise); what lies behind the stage is ignored.
+    """
+    wanted = backbone.body.state_dict()
+    missing = _missing(wanted, state)
+    if missing:
+        module = model_entrypoint(backbone.architecture).__module__
+        convert = getattr(__import__(module, fromlist=["_"]), "checkpoint_filter_fn", None)
+        if convert:
+            full = timm.create_model(backbone.architecture, pretrained=False, **backbone.model_args)
+            state = convert(dict(state), full)
+            missing = _missing(wanted, state)
+    if missing:
+        raise ValueError(f"{len(missing)} tensors are missing, {missing[0]} first")
+    given = {_canonical(key): value for key, value in state.items()}
+    fresh = {}
+    for key, own in wanted.items():
+        value = given.get(_canonical(key), own)
+        if value.shape != own.shape:
+            raise ValueError(f"{key} has shape {tuple(value.shape)}, {tuple(own.shape)} is needed")
+        fresh[key] = value.to(own.dtype)
+    backbone.body.load_state_dict(fresh, strict=True)
+
+
+def _canonical(key: str) -> str:
+    return key.removeprefix("model.").replace(".", "_")
+
+
+def _missing(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
+    given = {_canonical(key) for key in state}
+    return [key for key in wanted
+            if _canonical(key) not in given and not key.endswith("num_batches_tracked")]
+
+
+@dataclass
+class Extractor:
+    """A backbone with weights and normalisation: uint8 images -> pooled features.
+
+    identity: SHA-256 over architecture, stage, normalisation and all tensors: the key of caches.
+    """
+
+    name: str
+    backbone: nn.Module
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    identity: str
+    info: dict
+
+    def normalise(self, images_bhwc: Tensor) -> Tensor:
+        """uint8 (B, S, S, 3) -> float32 (B, 3, S, S), (x / 255 - mean) / std."""
+        return normalise(images_bhwc, self.mean, self.std)
+
+    @torch.no_grad()
+    def features(self, images_bhwc: Tensor) -> Tensor:
+        """Pooled features (B, D), float32, in eval mode, on the images' device."""
+        return self.backbone.eval().pooled(self.normalise(images_bhwc)).float()
+
+
+def normalise(images_bhwc: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """uint8 (B, S, S, 3) -> float32 (B, 3, S, S), (x / 255 - mean) / std."""
+    x = images_bhwc.permute(0, 3, 1, 2).float().div_(255)
+    shift, scale = (torch.tensor(v, dtype=torch.float32, device=x.device).view(1, 3, 1, 1) for v in (mean, std))
+    return x.sub_(shift).div_(scale)
+
+
+def make_extractor(name: str, backbone: nn.Module, mean: Sequence[float], std: Sequence[float],
+                   info: Mapping | None = None) -> Extractor:
+    """An extractor in eval mode with its identity computed from what it holds."""
+    digest = hashlib.sha256(json.dumps([
+        backbone.architecture, backbone.stage, getattr(backbone, "model_args", {}), list(mean), list(std),
+        type(backbone).__name__], sort_keys=True).encode())
+    for key, tensor in sorted(backbone.state_dict().items()):
+        if key.endswith("num_batches_tracked"):
+            continue
+        digest.update(f"{key}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return Extractor(name=name, backbone=backbone.eval(), mean=tuple(mean), std=tuple(std),
+                     identity=digest.hexdigest(), info=dict(info or {}))

@@ -1,0 +1,202 @@
+"""Where ImageNet weights come from: the weights folder, the local Hugging Face cache, then the hub.
+
+A file in the weights folder is `NAME.safetensors` (a timm state dict) with `NAME.json` beside it:
+architecture, last_stage, complete, model_args, mean, std, input_size, license, pretrained_on.
+Nothing here imports torch or timm before a file is really loaded or fetched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..config import BackboneConfig
+from ..errors import WeightsUnavailable
+from ..workspace import weights_folder
+
+HUB = "https://huggingface.co"
+CONNECT_SECONDS = 5
+FILE_NAME = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One safetensors file that serves a backbone, and what its sidecar or timm says of it."""
+
+    path: Path
+    source: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    input_size: tuple[int, ...] = (3, 224, 224)
+    license: str = "not stated"
+    pretrained_on: str = "ImageNet-1k (ILSVRC 2012)"
+    model_args: dict = field(default_factory=dict)
+    note: str = ""
+
+
+def imagenet_status(config: BackboneConfig) -> dict:
+    """Whether ImageNet weights are at hand: {available, source: folder|cache|hub|none, detail}.
+
+    Looks at the disk only. "hub" means: not here, a first use would try to fetch them;
+    "none" means that this process may not go online either (HF_HUB_OFFLINE).
+    """
+    try:
+        found, reason = find_in_folder(config)
+        if found:
+            return {"available": True, "source": "folder", "detail": found.path.name}
+        repositories = cached_repositories(config)
+        if repositories:
+            return {"available": True, "source": "cache", "detail": repositories[0]}
+    except OSError as error:
+        reason = str(error)
+    where = f"{config.architecture} to stage {config.stage}: {reason}, nor in the local Hugging Face cache"
+    if _offline():
+        return {"available": False, "source": "none", "detail": f"{where}; HF_HUB_OFFLINE is set."}
+    return {"available": False, "source": "hub", "detail": f"{where}; fetched from the hub when first used online."}
+
+
+def find_weights(config: BackboneConfig) -> WeightFile:
+    """The first source that has the weights. Raises WeightsUnavailable, which says what to do."""
+    found, folder_reason = find_in_folder(config)
+    if found:
+        return found
+    repository, hub_reason = None, ""
+    for repository in cached_repositories(config, default=_default_repository(config)):
+        return _described(config, _newest_snapshot(repository), "cache", repository)
+    repository = _default_repository(config)
+    if repository is None:
+        hub_reason = "timm knows no weights of this name on the hub"
+    else:
+        path, hub_reason = _fetch(repository)
+        if path:
+            return _described(config, path, "hub", repository)
+    raise WeightsUnavailable(
+        f"ImageNet weights for {config.architecture} to stage {config.stage} cannot be had: {folder_reason}; "
+        f"not in the local Hugging Face cache; {hub_reason}. Put a .safetensors file with its .json sidecar into "
+        f"the weights folder (DERM_WEIGHTS), go online once so that {repository or 'they'} can be fetched, or "
+        "choose another arm: vae and random need no download.")
+
+
+def find_in_folder(config: BackboneConfig) -> tuple[WeightFile | None, str]:
+    """The file of the weights folder that serves `config`, or None and the reason."""
+    folder = weights_folder()
+    plain = config.architecture.split(".")[0]
+    reason = f"no file for it in the weights folder {folder}"
+    for sidecar in sorted(folder.glob("*.json")):
+        path = sidecar.with_suffix(".safetensors")
+        try:
+            card = json.loads(sidecar.read_text(encoding="utf-8"))
+            if not isinstance(card, dict) or str(card["architecture"]).split(".")[0] != plain:
+                continue
+            if "." in config.architecture and not sidecar.name.startswith(config.architecture):
+                continue
+            if not card.get("complete") and config.stage > int(card["last_stage"]):
+                reason = f"{path.name} in the weights folder ends at stage {card['last_stage']}"
+                continue
+            if not path.is_file():
+                reason = f"{sidecar.name} in the weights folder has no {path.name} beside it"
+                continue
+            return WeightFile(
+                path=path, source="folder", mean=_three(card["mean"]), std=_three(card["std"]),
+                input_size=tuple(int(v) for v in card.get("input_size", (3, 224, 224))),
+                license=str(card.get("license", "not stated")),
+                pretrained_on=str(card.get("pretrained_on", "ImageNet-1k (ILSVRC 2012)")),
+                model_args=dict(card.get("model_args") or {}), note=str(card.get("note", ""))), ""
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = f"{sidecar.name} in the weights folder cannot be used ({type(error).__name__}: {error})"
+    return None, reason
+
+
+def _three(values: object) -> tuple[float, ...]:
+    numbers = tuple(float(v) for v in values)
+    if len(numbers) != 3:
+        raise ValueError(f"three numbers expected, got {len(numbers)}")
+    return numbers
+
+
+def hub_cache() -> Path:
+    """The Hugging Face cache folder, by the same variables as huggingface_hub, read now."""
+    explicit = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    if explicit:
+        return Path(explicit).expanduser()
+    home = os.environ.get("HF_HOME")
+    if not home:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    return Path(home).expanduser() / "hub"
+
+
+def cached_repositories(config: BackboneConfig, default: str | None = None) -> list[str]:
+    """Repositories timm/ARCHITECTURE.*in1k that lie complete in the local cache, `default` first."""
+    tag = "" if "." in config.architecture else ".*in1k"
+    names = [folder.name.removeprefix("models--").replace("--", "/", 1)
+             for folder in hub_cache().glob(f"models--timm--{config.architecture}{tag}")]
+    names = [name for name in sorted(names) if _newest_snapshot(name)]
+    return sorted(names, key=lambda name: name != default)
+
+
+def _newest_snapshot(repository: str) -> Path | None:
+    snapshots = hub_cache() / f"models--{repository.replace('/', '--')}" / "snapshots"
+    files = [path for path in snapshots.glob(f"*/{FILE_NAME}") if path.is_file()]
+    return max(files, key=lambda path: path.stat().st_mtime) if files else None
+
+
+def _default_repository(config: BackboneConfig) -> str | None:
+    """The hub repository of timm's default ImageNet weights for this architecture."""
+    import timm
+    cfg = timm.get_pretrained_cfg(config.architecture, allow_unregistered=True)
+    return getattr(cfg, "hf_hub_id", None) or None
+
+
+def _described(config: BackboneConfig, path: Path, source: str, repository: str) -> WeightFile:
+    import timm
+    cfg = timm.get_pretrained_cfg(repository.split("/", 1)[1], allow_unregistered=True)
+    cfg = cfg or timm.get_pretrained_cfg(config.architecture)
+    return WeightFile(path=path, source=source, mean=_three(cfg.mean), std=_three(cfg.std),
+                      input_size=tuple(cfg.input_size), note=f"{HUB}/{repository}",
+                      license=cfg.license or f"see {HUB}/{repository}",
+                      pretrained_on=f"ImageNet ({cfg.tag})" if cfg.tag else "ImageNet-1k (ILSVRC 2012)")
+
+
+def _offline() -> bool:
+    value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
+    return value.upper() in ("1", "ON", "YES", "TRUE")
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *args, **kwargs):
+        return None
+
+
+def _unreachable(endpoint: str, repository: str) -> str:
+    """Why the hub does not answer for this file within CONNECT_SECONDS; empty when it does."""
+    request = urllib.request.Request(f"{endpoint}/{repository}/resolve/main/{FILE_NAME}", method="HEAD")
+    try:
+        urllib.request.build_opener(_NoRedirect).open(request, timeout=CONNECT_SECONDS).close()
+    except urllib.error.HTTPError as error:
+        return "" if error.code < 400 else f"the hub answers {error.code} for {repository}/{FILE_NAME}"
+    except (OSError, ValueError) as error:
+        return f"the hub {endpoint} does not answer ({getattr(error, 'reason', error)})"
+    return ""
+
+
+def _fetch(repository: str) -> tuple[Path | None, str]:
+    """Download model.safetensors into the local cache through huggingface_hub; path, or None and why.
+
+    The hub is asked once with a short timeout first, since huggingface_hub itself retries for minutes.
+    """
+    if _offline():
+        return None, "HF_HUB_OFFLINE is set"
+    endpoint = (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
+    reason = _unreachable(endpoint, repository)
+    if reason:
+        return None, reason
+    from huggingface_hub import hf_hub_download
+    try:
+        return Path(hf_hub_download(repository, FILE_NAME, endpoint=endpoint, cache_dir=hub_cache(),
+                                    etag_timeout=CONNECT_SECONDS)), ""
+    except Exception as error:  # huggingface_hub raises many kinds; each means: not to be had now
+        return None, f"fetching {repository} failed ({type(error).__name__}: {str(error).splitlines()[0]})"
