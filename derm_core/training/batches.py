@@ -1,0 +1,95 @@
+"""From uint8 images to normalised batches: gathered by row, kept on the device where they fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..seeds import stream_seed
+
+RESIDENT_SHARE = 0.5        # of a GPU's free memory: what the images may take at most
+
+
+class ImageSource:
+    """Rows of a uint8 array (N,S,S,3), as float images in [0, 1] (B,3,S,S) on a device.
+
+    On a GPU the chosen rows are kept there as uint8 where they fit into half of its free memory;
+    else, and on the CPU, each batch is gathered from the (memory-mapped) array, one batch ahead.
+    """
+
+    def __init__(self, images: np.ndarray | Tensor, rows: Sequence[int], device: str | torch.device,
+                 layout: torch.memory_format = torch.contiguous_format):
+        self.images, self.rows = images, np.asarray(rows, dtype=np.int64)
+        self.device, self.layout = torch.device(device), layout
+        self.resident = self._resident()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def _resident(self) -> Tensor | None:
+        if self.device.type != "cuda":
+            return None
+        free, _ = torch.cuda.mem_get_info(self.device)
+        if len(self.rows) * int(np.prod(self.images.shape[1:])) > RESIDENT_SHARE * free:
+            return None
+        return torch.cat([self._gather(chunk).to(self.device)
+                          for chunk in np.array_split(self.rows, max(1, len(self.rows) // 4096))])
+
+    def _gather(self, rows: np.ndarray) -> Tensor:
+        if isinstance(self.images, Tensor):
+            return self.images[torch.from_numpy(rows)]
+        chosen = torch.from_numpy(np.ascontiguousarray(self.images[rows]))
+        return chosen.pin_memory() if self.device.type == "cuda" else chosen
+
+    def _float(self, images_bhwc: Tensor) -> Tensor:
+        images_bchw = images_bhwc.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+        return images_bchw.to(torch.float32).div_(255).contiguous(memory_format=self.layout)
+
+    def batches(self, positions: Sequence[np.ndarray]) -> Iterator[Tensor]:
+        """Images at each array of positions (into `rows`), in order."""
+        if self.resident is not None:
+            for chosen in positions:
+                yield self._float(self.resident[torch.from_numpy(chosen).to(self.device)])
+            return
+        if not len(positions):
+            return
+        with ThreadPoolExecutor(max_workers=1) as reader:
+            ahead = reader.submit(self._gather, self.rows[positions[0]])
+            for following in [*positions[1:], None]:
+                images = ahead.result()
+                if following is not None:
+                    ahead = reader.submit(self._gather, self.rows[following])
+                yield self._float(images)
+
+    def in_order(self, batch_size: int) -> Iterator[tuple[np.ndarray, Tensor]]:
+        """(positions, images) over all rows, for evaluation; the last batch may be smaller."""
+        positions = [np.arange(start, min(start + batch_size, len(self)))
+                     for start in range(0, len(self), batch_size)]
+        yield from zip(positions, self.batches(positions))
+
+
+def normaliser(mean: Sequence[float], std: Sequence[float],
+               device: str | torch.device) -> Callable[[Tensor], Tensor]:
+    """A function from [0, 1] images (B,3,S,S) to (x − mean) / std per channel: what a network reads."""
+    mean_1c11 = torch.tensor(mean, dtype=torch.float32, device=device).view(1, 3, 1, 1)
+    std_1c11 = torch.tensor(std, dtype=torch.float32, device=device).view(1, 3, 1, 1)
+    return lambda images_bchw: (images_bchw - mean_1c11) / std_1c11
+
+
+def epoch_order(count: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """Positions of each batch of `epoch`: a permutation from (seed, "order", epoch).
+
+    The last partial batch is left out, unless there are fewer images than one batch holds.
+    """
+    order = np.random.default_rng(stream_seed(seed, "order", epoch)).permutation(count)
+    steps = steps_per_epoch(count, batch_size)
+    return [order[step * batch_size:(step + 1) * batch_size] for step in range(steps)]
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    """Whole batches in `count` images, at least one."""
+    return max(1, count // batch_size)

@@ -1,0 +1,102 @@
+"""Checkpoints that cannot be torn: a folder per step, and one pointer file replaced atomically.
+
+    checkpoints/latest                   name of the newest complete folder
+    checkpoints/step-000123-0/model.safetensors, optimiser.pt (tensors only), state.json
+
+Until `latest` is replaced the previous checkpoint stands; folders it does not name are leftovers.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import nn
+
+from ..errors import RunError
+from ..files import read_json, write_atomic, write_json
+
+POINTER = "latest"
+
+
+def save_checkpoint(folder: Path, task: nn.Module, optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> Path:
+    """Save weights, optimiser and `state` (JSON values; holds "step") as one unit below `folder`.
+
+    Returns the checkpoint's own folder. Older ones are removed once this one is in force.
+    """
+    folder = Path(folder)
+    names = (f"step-{state['step']:06d}-{number}" for number in itertools.count())
+    final = next(folder / name for name in names if not (folder / name).exists())
+    partial = folder / f".{final.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in task.state_dict().items()}
+    write_atomic(partial / "model.safetensors", save(weights))
+    buffer = io.BytesIO()
+    torch.save(optimiser.state_dict(), buffer)
+    write_atomic(partial / "optimiser.pt", buffer.getvalue())
+    write_json(partial / "state.json", state)
+    os.replace(partial, final)
+    _sync(folder)
+    write_atomic(folder / POINTER, final.name)
+    _prune(folder, keep=final.name)
+    return final
+
+
+def load_checkpoint(folder: Path, task: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any] | None:
+    """Load the newest checkpoint below `folder` into `task` and `optimiser`; None where there is none.
+
+    Returns the saved state. Raises RunError where the checkpoint is damaged or of another model.
+    """
+    newest = newest_checkpoint(folder)
+    if newest is None:
+        return None
+    try:
+        weights = load((newest / "model.safetensors").read_bytes())
+        saved = torch.load(newest / "optimiser.pt", map_location="cpu", weights_only=True)
+        state = read_json(newest / "state.json")
+        task.load_state_dict(weights)
+        optimiser.load_state_dict(saved)
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, EOFError,
+            pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RunError(f"The checkpoint {newest.name} cannot be used ({reason}); delete the run's "
+                       "checkpoints folder to train from the start.") from error
+    return state
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The folder that the pointer names, or None where no checkpoint is complete."""
+    try:
+        name = (Path(folder) / POINTER).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
+    newest = Path(folder) / name
+    return newest if newest.is_dir() else None
+
+
+def clear_checkpoints(folder: Path) -> None:
+    """Remove every checkpoint below `folder`: the run is over and its artefacts are saved."""
+    (Path(folder) / POINTER).unlink(missing_ok=True)
+    _prune(Path(folder), keep="")
+
+
+def _prune(folder: Path, keep: str) -> None:
+    for old in [*folder.glob("step-*"), *folder.glob(".step-*")]:
+        if old.name != keep:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,243 @@
+"""The training loop: one generator that trains any task and says what happens.
+
+Everything random in step s of a run is drawn from (seed, name, s), so weights, optimiser state and
+the step number are all that a resumed run needs: on a CPU it continues bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..config import AugmentConfig
+from ..data.augment import augment as augment_batch
+from ..errors import DataError, RunError
+from ..events import TICK, Event, log
+from ..seeds import stream_seed
+from .batches import ImageSource, epoch_order, normaliser, steps_per_epoch
+from .checkpoint import load_checkpoint, save_checkpoint
+from .precision import Precision
+from .tasks import Batch, Task
+
+CLIP_NORM = 1.0
+CHECKPOINT_SECONDS = 60.0
+PROGRESS_SECONDS = 1.0
+
+Evaluate = Callable[[int, float], Iterator[Event]]
+
+
+def fit(task: Task, images: np.ndarray | Tensor, indices: Sequence[int], labels: np.ndarray | None = None, *,
+        epochs: int, batch_size: int, lr: float, wd: float, warmup_fraction: float = 0.05,
+        augment: AugmentConfig | None = None, seed: int = 0, device: str = "cpu",
+        precision: Precision | None = None, checkpoint_dir: Path | None = None,
+        evaluate: Evaluate | None = None, early_evaluations: int = 0, log_every: int = 10,
+        mean: Sequence[float] = (0.5, 0.5, 0.5), std: Sequence[float] = (0.5, 0.5, 0.5),
+        state: dict[str, Any] | None = None, what: str = "training") -> Iterator[Event]:
+    """Train `task` in place on rows `indices` of uint8 `images` (N,S,S,3); yields events.
+
+    labels: class index of every row of `images` (N,), none of the chosen ones −1.
+    evaluate(step, epoch): called in eval mode at step 0, at `early_evaluations` log-spaced steps of
+    the first epoch and after each epoch; its events are passed on. It enters `torch.no_grad` itself,
+    never across a yield.
+    state: JSON values of the caller's own, saved with each checkpoint, filled in on resuming.
+    checkpoint_dir: saved each epoch, each minute and when the generator is closed; continued from.
+    AdamW with warm-up and cosine, gradients clipped to norm 1; the last partial batch is left out.
+    Raises RunError where loss or gradient is not finite: the last good checkpoint stays.
+    """
+    device, precision = torch.device(device), precision or Precision()
+    precision.prepare(task, device)
+    optimiser = make_optimiser(task, lr, wd)
+    source = ImageSource(images, indices, device, precision.memory_format)
+    chosen_labels = _chosen_labels(labels, source.rows, device)
+    view_of = _viewer(augment, seed, device, normaliser(mean, std, device), precision)
+    per_epoch = steps_per_epoch(len(source), batch_size)
+    total = epochs * per_epoch
+    run = _Progress(checkpoint_dir, task, optimiser, state if state is not None else {}, {
+        "epochs": epochs, "batch_size": batch_size, "lr": lr, "wd": wd, "warmup_fraction": warmup_fraction,
+        "seed": seed, "images": len(source)})
+    if run.resume():
+        yield log(f"{what} continues at step {run.step} of {total}")
+    due = evaluation_steps(per_epoch, epochs, early_evaluations) if evaluate else []
+    clock = _Clock(what, total, min(batch_size, len(source)), run.step)
+    try:
+        yield from _evaluate_if_due(run, due, evaluate, per_epoch)
+        for epoch in range(run.step // per_epoch, epochs):
+            order = epoch_order(len(source), batch_size, seed, epoch)[run.step % per_epoch:]
+            for positions, images_bchw in zip(order, source.batches(order)):
+                view, target = view_of(images_bchw, run.step)
+                batch = Batch(view, target, None if chosen_labels is None else chosen_labels[positions],
+                              run.step / total)
+                rate = learning_rate(run.step, total, warmup_fraction, lr)
+                run.add(_step(task, batch, optimiser, rate, precision, device))
+                yield TICK
+                if run.step % log_every == 0 or run.step == total:
+                    values = {**run.read(), "learning_rate": rate}
+                    yield from (Event(kind="metric", series=f"train/{name}", value=value, step=run.step,
+                                      epoch=run.step / per_epoch) for name, value in values.items())
+                yield from clock.progress(run.step)
+                yield from _evaluate_if_due(run, due, evaluate, per_epoch)
+                run.save_if_due(epoch_ends=run.step % per_epoch == 0)
+    except GeneratorExit:                              # cancelled or stopped: keep what was learned
+        run.save_good()
+        raise
+
+
+def make_optimiser(task: nn.Module, lr: float, wd: float) -> torch.optim.AdamW:
+    """AdamW (fused) over what requires gradients; vectors and scalars (norms, biases) do not decay."""
+    trained = [p for p in task.parameters() if p.requires_grad]
+    groups = [{"params": [p for p in trained if p.ndim > 1], "weight_decay": wd},
+              {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0}]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, fused=True)
+
+
+def learning_rate(step: int, total: int, warmup_fraction: float, peak: float) -> float:
+    """Linear warm-up to `peak` over the first share of steps, then half a cosine towards 0."""
+    warmup = round(total * warmup_fraction)
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
+
+
+def evaluation_steps(per_epoch: int, epochs: int, early: int = 0) -> list[int]:
+    """Step 0, `early` log-spaced steps inside the first epoch, then the end of each epoch; sorted."""
+    inside = np.geomspace(1, per_epoch, early + 1)[:-1].round().astype(int).tolist() if early else []
+    return sorted({0, *inside, *(per_epoch * epoch for epoch in range(1, epochs + 1))})
+
+
+def _step(task: Task, batch: Batch, optimiser: torch.optim.Optimizer, rate: float, precision: Precision,
+          device: torch.device) -> dict[str, Tensor]:
+    """One update; returns the step's scalars, still on the device."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    with precision.autocast(device):
+        output = task(batch)
+    (output["loss"] / task.loss_scale).backward()
+    norm = nn.utils.clip_grad_norm_((p for g in optimiser.param_groups for p in g["params"]), CLIP_NORM)
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+    return {**{name: value.detach() for name, value in output.items() if value.ndim == 0}, "gradient_norm": norm}
+
+
+def _viewer(config: AugmentConfig | None, seed: int, device: torch.device,
+            normalise: Callable[[Tensor], Tensor], precision: Precision):
+    """A function (images in [0,1], step) -> (view, target) normalised, drawn from (seed, step) alone."""
+    generator = torch.Generator(device=device)
+
+    def view_of(images_bchw: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        torch.manual_seed(stream_seed(seed, "noise", step))
+        generator.manual_seed(stream_seed(seed, "augment", step))
+        view, target = (images_bchw, images_bchw) if config is None else augment_batch(images_bchw, config, generator)
+        view = normalise(view).contiguous(memory_format=precision.memory_format)
+        return view, normalise(target)
+    return view_of
+
+
+def _chosen_labels(labels: np.ndarray | None, rows: np.ndarray, device: torch.device) -> Tensor | None:
+    if labels is None:
+        return None
+    chosen = np.asarray(labels)[rows]
+    if (chosen < 0).any():
+        raise DataError(f"{int((chosen < 0).sum())} of the training images have no label; leave them out.")
+    return torch.as_tensor(chosen, dtype=torch.int64).to(device)
+
+
+def _evaluate_if_due(run: _Progress, due: list[int], evaluate: Evaluate | None, per_epoch: int) -> Iterator[Event]:
+    if evaluate is None or run.step not in due or run.evaluated >= run.step:
+        return
+    run.check()
+    run.task.eval()
+    yield from evaluate(run.step, run.step / per_epoch)
+    run.task.train()
+    run.evaluated = run.step
+
+
+class _Progress:
+    """Where a run stands: step, metrics since the last reading (on the device), checkpoints."""
+
+    def __init__(self, folder: Path | None, task: Task, optimiser: torch.optim.Optimizer,
+                 state: dict[str, Any], identity: dict[str, Any]):
+        self.folder, self.task, self.optimiser, self.state, self.identity = folder, task, optimiser, state, identity
+        self.step, self.evaluated, self.saved, self.saved_at = 0, -1, -1, time.monotonic()
+        self.sums: dict[str, Tensor] = {}
+        self.count = 0
+        self.first_bad: Tensor | None = None           # step of the first non-finite loss or gradient, or −1
+        task.train()
+
+    def resume(self) -> bool:
+        found = load_checkpoint(self.folder, self.task, self.optimiser) if self.folder else None
+        if found is None:
+            return False
+        if found["identity"] != self.identity:
+            changed = [k for k, v in self.identity.items() if found["identity"].get(k) != v]
+            raise RunError(f"The checkpoint at step {found['step']} was made with other settings "
+                           f"({', '.join(changed)}); start a new run, or delete its checkpoints folder.")
+        self.step = self.saved = found["step"]
+        self.evaluated = found["evaluated"]
+        self.state.update(found["state"])
+        return True
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        """Count a finished step. Nothing is read from the device here."""
+        for name, value in values.items():
+            self.sums[name] = self.sums[name] + value.float() if name in self.sums else value.float()
+        if self.first_bad is None:
+            self.first_bad = torch.full_like(values["loss"], -1, dtype=torch.int64)
+        bad = ~(values["loss"].isfinite() & values["gradient_norm"].isfinite())
+        self.step, self.count = self.step + 1, self.count + 1
+        self.first_bad = torch.where(bad & (self.first_bad < 0), self.step, self.first_bad)
+
+    def _bad_step(self) -> int:
+        return -1 if self.first_bad is None else int(self.first_bad)
+
+    def check(self) -> None:
+        """Raise RunError where a loss or gradient was not finite; reads one number from the device."""
+        if self._bad_step() >= 0:
+            raise RunError(f"The loss or its gradient stopped being finite at step {self._bad_step()}; the "
+                           "last good checkpoint is kept. Try a smaller learning rate.")
+
+    def read(self) -> dict[str, float]:
+        """Means since the last reading."""
+        self.check()
+        names = list(self.sums)
+        means = (torch.stack([self.sums[name] for name in names]) / self.count).tolist()
+        self.sums, self.count = {}, 0
+        return dict(zip(names, means))
+
+    def save_if_due(self, *, epoch_ends: bool) -> None:
+        if self.folder is None or not (epoch_ends or time.monotonic() - self.saved_at > CHECKPOINT_SECONDS):
+            return
+        self.check()
+        save_checkpoint(self.folder, self.task, self.optimiser, {
+            "step": self.step, "evaluated": self.evaluated, "identity": self.identity, "state": self.state})
+        self.saved, self.saved_at = self.step, time.monotonic()
+
+    def save_good(self) -> None:
+        """Save now if there is something new and nothing is wrong with it."""
+        if self.step > self.saved and self._bad_step() < 0:
+            self.save_if_due(epoch_ends=True)
+
+
+class _Clock:
+    """Progress events at most once a second: images done, images/s since the start, time left."""
+
+    def __init__(self, what: str, total: int, batch: int, step: int):
+        self.what, self.total, self.batch, self.first = what, total, batch, step
+        self.started = time.monotonic()
+        self.said = -math.inf
+
+    def progress(self, step: int) -> Iterator[Event]:
+        now = time.monotonic()
+        if now - self.said < PROGRESS_SECONDS and step < self.total:
+            return
+        self.said = now
+        rate = (step - self.first) * self.batch / max(now - self.started, 1e-9)
+        yield Event(kind="progress", series=self.what, step=step, value={
+            "what": self.what, "done": step * self.batch, "total": self.total * self.batch, "unit": "images",
+            "rate": rate, "eta_seconds": (self.total - step) * self.batch / rate})
