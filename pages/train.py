@@ -1,0 +1,5 @@
+"""Train: choose, launch, watch."""
+
+from pages.ui import frame
+
+workspace = frame.page("train")

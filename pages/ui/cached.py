@@ -1,0 +1,279 @@
+"""Everything the pages keep between runs of a script; nothing else calls st.cache_*.
+
+Keys are ids, hashes and modification times; large arrays are never hashed (Streamlit samples those
+over 500,000 elements and can return a wrong hit): their arguments carry a leading underscore.
+A function named after a thing takes the Workspace first (unhashed) and what identifies the thing.
+
+    runs(workspace), active_runs(workspace), run(workspace, id)   live, not cached
+    study(workspace, id)          artefacts/study.json, or None
+    curves(workspace, id, arm)    a table: epoch, step, seed, train_loss, val_loss, …
+    datasets(workspace)           [{name, images, classes, groups, layout, disk_bytes}]
+    dataset(workspace, name)      data.manifest.Dataset
+    store(workspace, name, size)  data.store.Store: uint8 images, rows as in the manifest
+    map_of(workspace, id)         (table of artefacts/map.parquet, dict of map.json)
+    neighbours(workspace, id)     (N, 10) rows, nearest first
+    bundles(workspace)            cards on the shelves, each with "ok" or "error"
+    predictor(workspace, name)    serve.predictor.Predictor, kept in memory (loads torch)
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from derm_core.errors import NotFound
+from derm_core.files import disk_bytes, read_json
+from derm_core.jobs.store import Run, RunStore
+from derm_core.workspace import Workspace
+
+KEPT = 32
+
+
+def stamp(path: Path) -> int:
+    """When a file changed last (ns), 0 where there is none: part of a cache's key."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+# ---- the machine -------------------------------------------------------------------------------
+
+
+@st.cache_data(ttl="5m", show_spinner=False)
+def machine() -> dict[str, Any]:
+    """{gpu: name or None, cpu: name, threads, memory_gb, python, torch, versions} without loading torch."""
+    versions = {name: _version(name) for name in ("torch", "torchvision", "timm", "numpy", "streamlit", "plotly")}
+    return {"gpu": _gpu_name(), "cpu": _cpu_name(), "threads": len(os.sched_getaffinity(0)) if hasattr(
+        os, "sched_getaffinity") else os.cpu_count(), "memory_gb": _memory_gb(), "python": platform.python_version(),
+        "torch": versions["torch"], "versions": versions}
+
+
+def device_name() -> str:
+    """'NVIDIA H100' or 'CPU, 8 threads'."""
+    here = machine()
+    return here["gpu"] or f"CPU, {here['threads']} thread{'s' if here['threads'] != 1 else ''}"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _gpu_name() -> str | None:
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1") or shutil.which("nvidia-smi") is None:
+        return None
+    try:
+        found = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True,
+                               text=True, timeout=5, check=True).stdout.strip().splitlines()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found[0] if found else None
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _memory_gb() -> float | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+@st.cache_data(ttl="30s", show_spinner=False)
+def folder_bytes(path: str) -> int:
+    """Disk use below a folder, at most half a minute old."""
+    return disk_bytes(Path(path))
+
+
+@st.cache_data(ttl="1m", show_spinner=False)
+def imagenet_status(architecture: str, stage: int) -> dict[str, Any]:
+    """{available, source, detail} of the ImageNet weights; never downloads."""
+    from derm_core.config import BackboneConfig
+    from derm_core.nets.weights import imagenet_status as status
+
+    return status(BackboneConfig(architecture=architecture, stage=stage))
+
+
+# ---- runs --------------------------------------------------------------------------------------
+
+
+def runs(workspace: Workspace, kind: str | None = None, state: str | None = None) -> list[Run]:
+    """Runs, newest first, as they stand now."""
+    return RunStore(workspace).list(kind=kind, state=state)
+
+
+def active_runs(workspace: Workspace) -> list[Run]:
+    """Queued and running runs, those at work last, repaired where a worker died."""
+    from derm_core.jobs.supervisor import reconcile
+
+    if not any(not run.final for run in runs(workspace)):
+        return []
+    reconcile(workspace)
+    return sorted((run for run in runs(workspace) if not run.final), key=lambda run: (run.state == "running", -run.seq))
+
+
+def run(workspace: Workspace, run_id: str) -> Run | None:
+    """One run as it stands now, None where there is none."""
+    try:
+        return RunStore(workspace).get(run_id)
+    except NotFound:
+        return None
+
+
+@st.cache_data(max_entries=KEPT, show_spinner=False)
+def _json(path: str, changed: int) -> Any:
+    return read_json(Path(path))
+
+
+def study(workspace: Workspace, run_id: str) -> dict[str, Any] | None:
+    """What a finished study says (artefacts/study.json), None before it is written."""
+    path = workspace.run(run_id).artefacts / "study.json"
+    changed = stamp(path)
+    return _json(str(path), changed) if changed else None
+
+
+def config(workspace: Workspace, run_id: str) -> dict[str, Any]:
+    """A run's config.json as a dict; empty where it cannot be read."""
+    path = workspace.run(run_id).config
+    try:
+        return _json(str(path), stamp(path))
+    except (OSError, ValueError):
+        return {}
+
+
+@st.cache_data(max_entries=4 * KEPT, show_spinner=False)
+def _csv(path: str, changed: int) -> pd.DataFrame:
+    return pd.read_csv(path)
+
+
+def curves(workspace: Workspace, run_id: str, arm: str) -> pd.DataFrame | None:
+    """An arm's learning curves, one row an evaluation and seed, None where there are none."""
+    path = workspace.run(run_id).artefacts / "curves" / f"{arm.replace(':', '_')}.csv"
+    changed = stamp(path)
+    return _csv(str(path), changed) if changed else None
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _parquet(path: str, changed: int) -> pd.DataFrame:
+    return pd.read_parquet(path)
+
+
+def map_of(workspace: Workspace, run_id: str) -> tuple[pd.DataFrame, dict[str, Any]] | None:
+    """A map's points and its description; UMAP columns are NaN until they are computed. None before PCA is."""
+    artefacts = workspace.run(run_id).artefacts
+    points, about = artefacts / "map.parquet", artefacts / "map.json"
+    if not stamp(points):
+        return None
+    return _parquet(str(points), stamp(points)), (_json(str(about), stamp(about)) if stamp(about) else {})
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _array(path: str, changed: int) -> Any:
+    import numpy
+
+    return numpy.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def neighbours(workspace: Workspace, run_id: str) -> Any:
+    """(N, 10) rows of the nearest images in feature space, nearest first; None where not computed."""
+    path = workspace.run(run_id).artefacts / "neighbours.npy"
+    return _array(str(path), stamp(path)) if stamp(path) else None
+
+
+# ---- data --------------------------------------------------------------------------------------
+
+
+def datasets(workspace: Workspace) -> list[dict[str, Any]]:
+    """Datasets of the workspace, as data.manifest.list_datasets tells them."""
+    from derm_core.data.manifest import list_datasets
+
+    return list_datasets(workspace)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _dataset(_workspace: Workspace, root: str, name: str, changed: int) -> Any:
+    from derm_core.data.manifest import load_dataset
+
+    return load_dataset(_workspace, name)
+
+
+def dataset(workspace: Workspace, name: str) -> Any:
+    """A Dataset, reloaded when its manifest changes. Raises NotFound. Do not change what is returned."""
+    paths = workspace.dataset(name)
+    return _dataset(workspace, str(workspace.root), name, stamp(paths.manifest) + stamp(paths.info))
+
+
+@st.cache_resource(max_entries=8, show_spinner="Preparing the images…")
+def _store(_workspace: Workspace, _dataset: Any, root: str, fingerprint: str, size: int) -> Any:
+    from derm_core.data.store import open_store
+
+    return open_store(_workspace, _dataset, size)
+
+
+def store(workspace: Workspace, name: str, size: int = 64) -> Any:
+    """The uint8 images of a dataset at `size` pixels, rows as in its manifest (built where missing)."""
+    found = dataset(workspace, name)
+    return _store(workspace, found, str(workspace.root), found.fingerprint, size)
+
+
+@st.cache_data(max_entries=8, show_spinner="Auditing the splits…")
+def _audit(_dataset: Any, fingerprint: str, split_seed: int) -> dict[str, Any]:
+    from derm_core.data.audit import audit
+    from derm_core.data.splits import split_dataset
+
+    return audit(_dataset, split_dataset(_dataset.labels, _dataset.groups, split_seed))
+
+
+def audit(workspace: Workspace, name: str, split_seed: int = 0) -> dict[str, Any]:
+    """Class, group and attribute balance of a dataset's splits."""
+    found = dataset(workspace, name)
+    return _audit(found, found.fingerprint, split_seed)
+
+
+# ---- the shelf ---------------------------------------------------------------------------------
+
+
+@st.cache_data(ttl="10m", max_entries=8, show_spinner=False)
+def _bundles(_workspace: Workspace, key: tuple) -> list[dict[str, Any]]:
+    from derm_core.serve.bundle import list_bundles
+
+    return list_bundles(_workspace)
+
+
+def bundles(workspace: Workspace) -> list[dict[str, Any]]:
+    """Cards of the published models on all shelves; checked again when a file of theirs changes."""
+    files = sorted(path for shelf in workspace.shelves() for path in shelf.glob("*/*") if path.is_file())
+    return _bundles(workspace, tuple((str(path), stamp(path)) for path in files))
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the model…")
+def _predictor(_workspace: Workspace, folder: str, changed: int) -> Any:
+    from derm_core.serve.bundle import load_bundle
+    from derm_core.serve.predictor import Predictor
+
+    return Predictor(load_bundle(Path(folder)))
+
+
+def predictor(workspace: Workspace, name: str) -> Any:
+    """The predictor of a bundle, loaded once. Raises BundleError or NotFound."""
+    from derm_core.serve.bundle import find_bundle
+
+    folder = Path(find_bundle(workspace, name))
+    return _predictor(workspace, str(folder), stamp(folder / "card.json") + stamp(folder / "model.safetensors"))

@@ -1,0 +1,302 @@
+"""Figures: data in, plotly Figure out, no Streamlit. Show them with `frame.show_chart`.
+
+Backgrounds are transparent and fonts are left to the page's theme, so that a figure suits light and
+dark; only colours that carry meaning (an arm, a class) are set. Every figure has a title that says
+what it shows. An arm's colour, symbol and place come from `words`.
+
+    learning_curves({arm: curves}, "loss")      {arm: Figure}, one panel an arm, shared axes
+    gap_against_accuracy(rows)                  every arm with its intervals; the control always on
+    per_class(rows)                             dots with intervals, one a class and arm
+    probability_bars({class: p}, colour=…)      what one model thinks of one image
+    balance_bars(counts)                        classes (rows) in splits (columns)
+    map_scatter(points, x, y, colour_by)        a latent map; customdata carries the row
+    confusion(matrix, classes, arm)             row-normalised
+    lines({name: (x, y)}, title)                a run's series, say train and val loss
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from . import words
+
+CLEAR = "rgba(0,0,0,0)"
+GRID = "rgba(127,135,137,0.22)"
+ZERO = "rgba(127,135,137,0.65)"
+MARGIN = {"l": 8, "r": 8, "t": 28, "b": 8}
+SPLIT_NAMES = {"train": "Training", "val": "Validation", "test": "Test"}
+SPLIT_COLOURS = {"train": "#0F6B66", "val": "#4FA39B", "test": "#A5915C"}
+MAP_LIMIT = 50_000
+# For classes and attributes: Okabe–Ito and Tol's muted colours, at 3:1 or close to it on both pages.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#B0609F", "#B8860B", "#5B8FD9", "#C44E52", "#7F8587", "#6A9F3C",
+           "#7A68C4", "#2A9DA8", "#A0694B")
+SEQUENTIAL = "Viridis"
+
+
+def _figure(title: str, height: int, *, x: str = "", y: str = "", legend: bool = False, **layout: Any) -> go.Figure:
+    """An empty figure in the house's look: thin grid, no frame, legend above and left."""
+    axis = {"gridcolor": GRID, "zeroline": False, "automargin": True, "title": {"standoff": 8}, "fixedrange": True}
+    figure = go.Figure()
+    figure.update_layout(
+        title=title, height=height, margin=MARGIN, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, showlegend=legend,
+        legend={"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom", "title": None},
+        hoverlabel={"namelength": -1}, **layout)
+    figure.update_xaxes(axis | {"title": {"text": x, "standoff": 8}})
+    figure.update_yaxes(axis | {"title": {"text": y, "standoff": 8}})
+    return figure
+
+
+def alpha(colour: str, opacity: float) -> str:
+    """'#0072B2' at an opacity, as plotly writes it."""
+    red, green, blue = (int(colour[i:i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity:g})"
+
+
+# ---- learning curves ---------------------------------------------------------------------------
+
+
+def seed_band(curves: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Mean and standard deviation (over seeds, n − 1) of `column` at each epoch: epoch, mean, std."""
+    found = curves.dropna(subset=[column]).groupby("epoch", sort=True)[column]
+    return pd.DataFrame({"mean": found.mean(), "std": found.std(ddof=1).fillna(0.0)}).reset_index()
+
+
+def learning_curves(curves: Mapping[str, pd.DataFrame], quantity: str, names: Mapping[str, str] | None = None,
+                    height: int = 250) -> dict[str, go.Figure]:
+    """One panel an arm, all with the same axes: validation solid, training dashed, ±1 std bands over seeds.
+
+    curves: per arm a table with columns epoch, seed, train_<quantity>, val_<quantity>.
+    The space between the two lines is the gap.
+    """
+    bands = {arm: {split: seed_band(table, f"{split}_{quantity}") for split in ("train", "val")
+                   if f"{split}_{quantity}" in table} for arm, table in curves.items()}
+    y_range, x_range = _shared_ranges([band for pair in bands.values() for band in pair.values()])
+    share = quantity in words.SHARES
+    panels = {}
+    for key in words.ordered(bands):
+        arm = words.arm(key, (names or {}).get(key))
+        figure = _figure(f"{words.QUANTITIES.get(quantity, quantity)} by epoch", height, x="Epoch")
+        figure.add_annotation(text=f"<b>{arm.name}</b>", x=0, y=1.0, xref="paper", yref="paper", xanchor="left",
+                              yanchor="bottom", showarrow=False, font={"color": arm.colour, "size": 14})
+        for split, band in bands[key].items():
+            _add_band(figure, band, arm.colour, split, share)
+        figure.update_xaxes(range=x_range)
+        figure.update_yaxes(range=y_range, tickformat=".0%" if share else None, nticks=6)
+        panels[key] = figure
+    return panels
+
+
+def _shared_ranges(bands: Sequence[pd.DataFrame]) -> tuple[list[float] | None, list[float] | None]:
+    bands = [band for band in bands if len(band)]
+    if not bands:
+        return None, None
+    low = min(float((band["mean"] - band["std"]).min()) for band in bands)
+    high = max(float((band["mean"] + band["std"]).max()) for band in bands)
+    last = max(float(band["epoch"].max()) for band in bands)
+    room = 0.05 * max(high - low, 1e-6)
+    return [low - room, high + room], [-0.02 * max(last, 1), 1.02 * max(last, 1)]
+
+
+def _add_band(figure: go.Figure, band: pd.DataFrame, colour: str, split: str, share: bool) -> None:
+    upper, lower = band["mean"] + band["std"], band["mean"] - band["std"]
+    figure.add_trace(go.Scatter(
+        x=[*band["epoch"], *band["epoch"][::-1]], y=[*upper, *lower[::-1]], fill="toself", hoverinfo="skip",
+        fillcolor=alpha(colour, 0.20 if split == "val" else 0.10), line={"width": 0}, mode="lines", showlegend=False))
+    value = "%{y:.1%}" if share else "%{y:.3f}"
+    figure.add_trace(go.Scatter(
+        x=band["epoch"], y=band["mean"], mode="lines" if len(band) > 1 else "markers", name=SPLIT_NAMES[split],
+        line={"color": colour, "width": 2.2 if split == "val" else 1.8, "dash": "solid" if split == "val" else "dot"},
+        marker={"color": colour, "symbol": "circle" if split == "val" else "circle-open"},
+        hovertemplate=f"{SPLIT_NAMES[split]}: {value} at epoch %{{x:.4g}}<extra></extra>"))
+
+
+def lines(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: str, *, x: str = "Epoch", y: str = "",
+          share: bool = False, height: int = 230) -> go.Figure:
+    """A run's own series over time. A name with "train" in it is dotted, the others solid."""
+    figure = _figure(title, height, x=x, y=y, legend=len(series) > 1)
+    for index, (name, (xs, ys)) in enumerate(series.items()):
+        dotted = "train" in name.lower() and len(series) > 1
+        figure.add_trace(go.Scatter(
+            x=list(xs), y=list(ys), name=name, mode="lines" if len(xs) > 1 else "markers",
+            line={"color": words.arm("vae").colour if index < 2 else PALETTE[index], "width": 2,
+                  "dash": "dot" if dotted else "solid"},
+            hovertemplate=f"{name}: %{{y:{'.1%' if share else '.4g'}}} at %{{x:.4g}}<extra></extra>"))
+    figure.update_yaxes(tickformat=".0%" if share else None, nticks=6)
+    return figure
+
+
+# ---- results -----------------------------------------------------------------------------------
+
+
+def gap_against_accuracy(rows: Sequence[Mapping[str, Any]], *, x: str = "Balanced accuracy, test",
+                         y: str = "Accuracy gap, training − validation", gap_is_share: bool = True,
+                         height: int = 360) -> go.Figure:
+    """Each arm's gap above its accuracy, with 95 % intervals where they are given.
+
+    rows: {arm, name?, x, x_low?, x_high?, y, y_low?, y_high?}. A small gap means little far to the left.
+    """
+    figure = _figure("Overfitting gap against accuracy", height, x=x, y=y)
+    figure.add_hline(y=0, line={"color": ZERO, "width": 1, "dash": "dash"})
+    right = max((row["x"] for row in rows), default=1.0)
+    left = min((row["x"] for row in rows), default=0.0)
+    for row in sorted(rows, key=lambda row: words.ordered([r["arm"] for r in rows]).index(row["arm"])):
+        arm = words.arm(row["arm"], row.get("name"))
+        far_right = row["x"] > left + 0.72 * max(right - left, 1e-9)
+        figure.add_trace(go.Scatter(
+            x=[row["x"]], y=[row["y"]], mode="markers+text", name=arm.name, text=[f"<b>{arm.name}</b>"],
+            textposition="top left" if far_right else "top right", textfont={"color": arm.colour, "size": 13},
+            marker={"color": arm.colour, "symbol": arm.symbol, "size": 12, "line": {"width": 1, "color": arm.colour}},
+            error_x=_interval(row, "x", arm.colour), error_y=_interval(row, "y", arm.colour), cliponaxis=False,
+            hovertemplate=f"{arm.name}<br>accuracy %{{x:.1%}}<br>gap %{{y:{'.1%' if gap_is_share else '.3f'}}}<extra></extra>"))
+    figure.update_xaxes(tickformat=".0%", fixedrange=True)
+    figure.update_yaxes(tickformat="+.0%" if gap_is_share else "+.2f", fixedrange=True)
+    return figure
+
+
+def _interval(row: Mapping[str, Any], axis: str, colour: str) -> dict | None:
+    low, high = row.get(f"{axis}_low"), row.get(f"{axis}_high")
+    if words.missing(low) or words.missing(high):
+        return None
+    return {"type": "data", "symmetric": False, "array": [max(0.0, high - row[axis])], "thickness": 1.3, "width": 4,
+            "arrayminus": [max(0.0, row[axis] - low)], "color": alpha(colour, 0.65)}
+
+
+def per_class(rows: Sequence[Mapping[str, Any]], *, title: str = "Recall by class, test", x: str = "Recall",
+              order: Sequence[str] | None = None) -> go.Figure:
+    """Dots with 95 % intervals. rows: {arm, name?, class, n, mean, low, high}; one line a class, arms beneath each other."""
+    classes = list(order or dict.fromkeys(row["class"] for row in rows))
+    counts = {row["class"]: row.get("n") for row in rows}
+    arms = words.ordered(dict.fromkeys(row["arm"] for row in rows))
+    figure = _figure(title, 90 + max(34, 15 * len(arms) + 8) * len(classes), x=x, legend=True)
+    for place, key in enumerate(arms):
+        chosen = [row for row in rows if row["arm"] == key and row["class"] in classes]
+        arm = words.arm(key, chosen[0].get("name") if chosen else None)
+        offset = (place - (len(arms) - 1) / 2) * (0.72 / max(len(arms), 1))
+        values = np.array([row["mean"] for row in chosen], dtype=float)
+        high = np.array([row["mean"] if words.missing(row.get("high")) else row["high"] for row in chosen], dtype=float)
+        low = np.array([row["mean"] if words.missing(row.get("low")) else row["low"] for row in chosen], dtype=float)
+        figure.add_trace(go.Scatter(
+            x=values, y=[classes.index(row["class"]) + offset for row in chosen], mode="markers", name=arm.name,
+            marker={"color": arm.colour, "symbol": arm.symbol, "size": 9, "line": {"width": 1, "color": arm.colour}},
+            error_x={"type": "data", "symmetric": False, "array": high - values, "arrayminus": values - low,
+                     "color": alpha(arm.colour, 0.6), "thickness": 1.4, "width": 0},
+            customdata=[row["class"] for row in chosen],
+            hovertemplate=f"{arm.name}, %{{customdata}}: %{{x:.1%}}<extra></extra>"))
+    labels = [f"{name} <span style='opacity:.65'>({counts[name]:,})</span>" if counts.get(name) else name
+              for name in classes]
+    figure.update_yaxes(tickvals=list(range(len(classes))), ticktext=labels, range=[len(classes) - 0.5, -0.5],
+                        gridcolor=CLEAR)
+    figure.update_xaxes(range=[-0.02, 1.02], tickformat=".0%")
+    for edge in range(1, len(classes)):
+        figure.add_hline(y=edge - 0.5, line={"color": GRID, "width": 1})
+    return figure
+
+
+def probability_bars(probabilities: Mapping[str, float], *, colour: str, title: str = "", order: Sequence[str] = (),
+                     names: Mapping[str, str] | None = None) -> go.Figure:
+    """What one model thinks of one image; give both models the same `order` and they stand side by side.
+
+    The first class of `probabilities` by value is drawn full, the others paler; the axis is 0 to 100 %.
+    """
+    classes = list(order) or sorted(probabilities, key=probabilities.get, reverse=True)
+    values = [probabilities.get(name, 0.0) for name in classes]
+    top = int(np.argmax(values)) if values else 0
+    figure = _figure(title, 46 + 30 * len(classes))
+    figure.add_trace(go.Bar(
+        x=values, y=[(names or {}).get(name, name) for name in classes], orientation="h", width=0.62,
+        marker={"color": [colour if i == top else alpha(colour, 0.38) for i in range(len(values))], "cornerradius": 3},
+        text=[words.percent(value) for value in values], textposition="outside", cliponaxis=False,
+        hovertemplate="%{y}: %{x:.1%}<extra></extra>"))
+    figure.update_layout(margin=MARGIN | {"t": 4, "r": 52})
+    figure.update_xaxes(range=[0, 1], tickvals=[0, 0.5, 1], tickformat=".0%")
+    figure.update_yaxes(autorange="reversed", gridcolor=CLEAR)
+    return figure
+
+
+def confusion(matrix: Sequence[Sequence[float]], classes: Sequence[str], arm_key: str, name: str | None = None,
+              height: int | None = None) -> go.Figure:
+    """Of the images of each class (rows), the share that is called each class (columns)."""
+    counts = np.asarray(matrix, dtype=float)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
+    arm = words.arm(arm_key, name)
+    figure = _figure(f"Confusion, {arm.name}", height or 110 + 34 * len(classes), x="Called", y="Is")
+    figure.add_trace(go.Heatmap(
+        z=share, x=list(classes), y=list(classes), zmin=0, zmax=1, showscale=False, xgap=2, ygap=2,
+        colorscale=[[0, alpha(arm.colour, 0.05)], [1, alpha(arm.colour, 0.85)]],
+        text=[[f"{100 * value:.0f}" for value in row] for row in share], texttemplate="%{text}",
+        customdata=counts, hovertemplate="%{y} called %{x}: %{z:.1%} (%{customdata:.0f})<extra></extra>"))
+    figure.update_yaxes(autorange="reversed", gridcolor=CLEAR)
+    figure.update_xaxes(gridcolor=CLEAR, tickangle=-40 if max(map(len, classes), default=0) > 6 else 0)
+    return figure
+
+
+# ---- data --------------------------------------------------------------------------------------
+
+
+def balance_bars(counts: pd.DataFrame, *, title: str = "Images by class and split", x: str = "Images") -> go.Figure:
+    """Stacked bars. counts: index = class (or attribute value), columns = splits, values = how many."""
+    figure = _figure(title, 80 + 30 * len(counts), x=x, legend=True, barmode="stack")
+    for split in counts.columns:
+        figure.add_trace(go.Bar(
+            x=counts[split], y=[str(name) for name in counts.index], orientation="h", width=0.66,
+            name=SPLIT_NAMES.get(split, str(split)), marker={"color": SPLIT_COLOURS.get(split, words.arm("random").colour)},
+            hovertemplate=f"%{{y}}, {SPLIT_NAMES.get(split, split)}: %{{x:,}}<extra></extra>"))
+    figure.update_layout(margin=MARGIN | {"t": 36})
+    figure.update_yaxes(autorange="reversed", gridcolor=CLEAR, type="category")
+    return figure
+
+
+def thin(points: pd.DataFrame, by: str | None, limit: int = MAP_LIMIT, seed: int = 0) -> pd.DataFrame:
+    """At most `limit` rows, the shares of column `by` kept; the page says so where rows were left out."""
+    if len(points) <= limit:
+        return points
+    if by is None or by not in points:
+        return points.sample(limit, random_state=seed).sort_index()
+    share = limit / len(points)
+    kept = points.groupby(by, dropna=False, group_keys=False).sample(frac=share, random_state=seed)
+    return kept.sort_index()
+
+
+def map_scatter(points: pd.DataFrame, *, x: str = "umap_x", y: str = "umap_y", colour_by: str = "label",
+                row: str = "row", title: str = "Latent map", chosen: Sequence[int] = (), height: int = 620) -> go.Figure:
+    """A latent map with scattergl. Text columns get one colour and legend entry a value, numbers a scale.
+
+    points: columns x, y, `row` (carried as customdata, what a click or lasso returns) and `colour_by`.
+    chosen: rows drawn with a ring. Distances between far groups mean little in UMAP: no axis labels.
+    """
+    figure = _figure(title, height, legend=True, dragmode="pan")
+    size = float(np.clip(9 - 1.3 * np.log10(max(len(points), 1)), 3.0, 8.0))
+    values = points[colour_by] if colour_by in points else pd.Series("", index=points.index)
+    if pd.api.types.is_numeric_dtype(values) and values.nunique() > 12:
+        figure.add_trace(_cloud(points, x, y, row, colour_by, size, {
+            "color": values, "colorscale": SEQUENTIAL, "colorbar": {"title": colour_by, "thickness": 12}}, values))
+        figure.update_layout(showlegend=False)
+    else:
+        text = values.astype("object").where(values.notna(), "unknown").astype(str)
+        shown = list(text.value_counts().index[:len(PALETTE)])
+        for index, name in enumerate(sorted(shown)):
+            part = points[text == name]
+            figure.add_trace(_cloud(part, x, y, row, name, size, {"color": PALETTE[index]}, text[text == name]))
+        rest = points[~text.isin(shown)]
+        if len(rest):
+            figure.add_trace(_cloud(rest, x, y, row, "other values", size, {"color": "#9AA0A2"}, text[rest.index]))
+    ring = points[points[row].isin(list(chosen))]
+    if len(ring):
+        figure.add_trace(go.Scattergl(x=ring[x], y=ring[y], mode="markers", hoverinfo="skip", showlegend=False,
+                                      marker={"symbol": "circle-open", "size": size + 9, "color": "#D55E00",
+                                              "line": {"width": 2}}))
+    figure.update_xaxes(showticklabels=False, showgrid=False, fixedrange=False)
+    figure.update_yaxes(showticklabels=False, showgrid=False, fixedrange=False, scaleanchor="x")
+    return figure
+
+
+def _cloud(points: pd.DataFrame, x: str, y: str, row: str, name: str, size: float, marker: dict,
+           text: pd.Series) -> go.Scattergl:
+    return go.Scattergl(x=points[x], y=points[y], mode="markers", name=name, customdata=points[row], text=text,
+                        marker={"size": size, "opacity": 0.8} | marker, hovertemplate="%{text}<extra></extra>",
+                        unselected={"marker": {"opacity": 0.25}})

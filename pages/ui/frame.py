@@ -1,0 +1,210 @@
+"""What every page has: the navigation, its header, the notice, the machine's state, charts, emptiness.
+
+A page is one script, read top to bottom, that starts with
+
+    from pages.ui import frame
+    workspace = frame.page("compare")
+
+`page` sets the browser's title, writes the heading with one sentence of what the page is for, the
+notice "Research use only. Not for diagnosis." and what the machine is doing, and returns the
+Workspace. After that a page uses
+
+    frame.show_chart(figure, table, caption=…, alt=…, key=…)   a chart, how to read it, its table
+    frame.empty(what, action=…)                                what will be here and the way to it
+    frame.linked(options, "run", …)                            a choice that is part of the address
+    with frame.errors(): …                                     a DermError as one sentence
+
+Pages are named by their file: "home", "classify", "train", "compare", "latent", "data", "models";
+`frame.link("train", "Watch the run", run=run_id)` leads to one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from derm_core.errors import DermError
+from derm_core.workspace import Workspace
+
+from . import cached, words
+
+CHART_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d",
+                                                                "zoomOut2d", "pan2d"]}
+
+PAGES = {  # file: (section, title, icon, one sentence)
+    "home": ("", "Home", ":material/home:",
+             "What this is, what this machine can do, and the latest comparison."),
+    "classify": ("", "Classify", ":material/image_search:",
+                 "Both models look at the same image, side by side."),
+    "train": ("Study", "Train", ":material/model_training:",
+              "Pretrain on unlabelled skin images, then compare with ImageNet under identical conditions."),
+    "compare": ("Study", "Compare", ":material/compare:",
+                "What a finished study says: who is more accurate, who overfits less, and how sure that is."),
+    "latent": ("Study", "Latent space", ":material/scatter_plot:",
+               "Where an arm puts its images: near each other means alike, in that arm's eyes."),
+    "data": ("Shelf", "Data", ":material/database:",
+             "Import images, check that no lesion is in two splits, look at what is there."),
+    "models": ("Shelf", "Models", ":material/deployed_code:",
+               "Published models with what they were trained on, how well they do, and their terms."),
+}
+
+
+def _pages() -> dict[str, Any]:
+    return {name: st.Page(f"pages/{name}.py", title=title, icon=icon, help=about, default=name == "home")
+            for name, (_, title, icon, about) in PAGES.items()}
+
+
+def navigation():
+    """The app's menu; returns the page that the address asks for. Called by app.py."""
+    st.session_state["frame"] = True
+    sections: dict[str, list] = {}
+    for name, page in _pages().items():
+        sections.setdefault(PAGES[name][0], []).append(page)
+    return st.navigation(sections)
+
+
+def page(name: str, intro: str | None = None) -> Workspace:
+    """Begin the page `name`: title, intro (its own sentence unless given), notice, state of the machine.
+
+    When a server's very first request is a link to a page, Streamlit runs that page without app.py;
+    the menu is then made here and the script starts over, this time through app.py.
+    """
+    _, title, icon, about = PAGES[name]
+    st.set_page_config(page_title=f"{title} · Lesion study", page_icon=":material/blur_circular:", layout="wide")
+    if "frame" not in st.session_state:
+        navigation()
+        st.rerun()
+    st.title(title, anchor=False)
+    st.markdown(intro or about)
+    try:
+        workspace = Workspace.open()
+    except DermError as error:
+        st.error(str(error), icon=":material/error:")
+        st.stop()
+    _health(workspace)
+    return workspace
+
+
+def _health(workspace: Workspace) -> None:
+    """One discreet line: the notice, the device, and the run that is at work, as a link to it."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+        st.caption(f":material/science: {words.NOTICE}", width="content")
+        st.caption(f":material/memory: {cached.device_name()}", width="content")
+        active = cached.active_runs(workspace)
+        if active:
+            label = words.count(len(active), "run") + (" at work" if active[-1].state == "running" else " queued")
+            link("train", label, icon=":material/progress_activity:", run=active[-1].id)
+
+
+def link(name: str, label: str, *, icon: str | None = None, **query: str) -> None:
+    """A link to the page `name`; `query` becomes its address: run="study-…"."""
+    st.page_link(f"pages/{name}.py", label=label, icon=icon, query_params=query or None)
+
+
+def go(name: str, **query: str) -> None:
+    """Leave for the page `name` now (after a button)."""
+    st.switch_page(f"pages/{name}.py", query_params=query or None)
+
+
+def empty(what: str, *, title: str = "Nothing here yet", icon: str = ":material/inbox:",
+          action: str | None = None, page: str | None = None, key: str | None = None, **query: str) -> bool:
+    """Say what will be here and offer the button that makes it so.
+
+    With `page` the button leads there; without, True is returned when it is pressed and the page acts.
+    """
+    with st.container(border=True, horizontal_alignment="left"):
+        st.markdown(f"{icon} **{title}**")
+        st.markdown(what)
+        if action is None:
+            return False
+        pressed = st.button(action, type="primary", key=key or f"empty-{action}")
+    if pressed and page is not None:
+        go(page, **query)
+    return pressed and page is None
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """Show a DermError raised inside as its one sentence; anything else is a bug and passes through."""
+    try:
+        yield
+    except DermError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def linked(label: str, options: Sequence[Any], param: str, *, widget: Callable = st.selectbox,
+           default: Any = None, **settings: Any) -> Any:
+    """A choice kept in the address as ?param=value, so that the page can be sent to a colleague.
+
+    widget: st.selectbox, st.segmented_control, st.radio or st.pills. An address that names none of
+    `options` falls back to `default`, else to the first. Options are written with `str`.
+    """
+    options = list(options)
+    key, wanted = f"{param}-choice", st.query_params.get(param)
+    known = {str(option): option for option in options}
+    if wanted in known and (key not in st.session_state or st.session_state.get(f"{param}-seen") != wanted):
+        st.session_state[key] = known[wanted]
+    elif st.session_state.get(key) not in options:
+        st.session_state[key] = default if default in options else (options[0] if options else None)
+    choice = widget(label, options, key=key, **settings)
+    choice = st.session_state[key] if choice is None else choice
+    if choice is not None:
+        st.query_params[param] = str(choice)
+        st.session_state[f"{param}-seen"] = str(choice)
+    return choice
+
+
+def show_chart(figures: Any, table: pd.DataFrame | None, *, caption: str, alt: str, key: str,
+               formats: Mapping[str, Any] | None = None, on_select: Any = "ignore",
+               selection_mode: Any = ("points", "box", "lasso")) -> Any:
+    """A chart with its title above, how to read it below, and its table (CSV) one click away.
+
+    figures: one figure, or several that share axes: side by side where there is room, stacked on a
+    phone. The title is the (first) figure's own, set as text so that it wraps and can be selected.
+    table: what the chart shows; formats: column_config for it. alt: what a reader who cannot see
+    the chart should know. Returns the selection of a single figure (see st.plotly_chart).
+    """
+    group = list(figures) if isinstance(figures, (list, tuple)) else [figures]
+    title = _take_title(group[0])
+    if title:
+        st.markdown(f"**{title}**")
+    config = CHART_CONFIG if on_select == "ignore" else {"displaylogo": False}
+    if len(group) == 1:
+        event = st.plotly_chart(group[0], key=key, alt=alt, config=config, on_select=on_select,
+                                selection_mode=selection_mode)
+    else:
+        event = None
+        with st.grid(len(group), min_column_width=250, gap="small"):
+            for index, figure in enumerate(group):
+                st.plotly_chart(figure, key=f"{key}-{index}", alt=f"{alt} Part {index + 1}.", config=config)
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="top", gap="small"):
+        st.caption(caption, width="stretch")
+        if table is not None:
+            _table(table, key, title or key, formats)
+    return event
+
+
+def _take_title(figure: Any) -> str:
+    title = figure.layout.title.text or ""
+    figure.update_layout(title=None)
+    return re.sub(r"<[^>]+>", "", title)
+
+
+def _table(table: pd.DataFrame, key: str, title: str, formats: Mapping[str, Any] | None) -> None:
+    popover = st.popover("Table", icon=":material/table:", type="tertiary", key=f"{key}-table", on_change="rerun")
+    if popover.open:
+        with popover:
+            show_table(table, title=title, key=key, formats=formats)
+
+
+def show_table(table: pd.DataFrame, *, title: str, key: str, formats: Mapping[str, Any] | None = None) -> None:
+    """A table with its CSV below it. title: what the table holds, read aloud and used as file name."""
+    st.dataframe(table, hide_index=True, column_config=dict(formats or {}), alt=title)
+    name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or key
+    st.download_button("Download CSV", table.to_csv(index=False).encode(), file_name=f"{name}.csv", mime="text/csv",
+                       icon=":material/download:", type="tertiary", key=f"{key}-csv", on_click="ignore")
