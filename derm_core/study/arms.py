@@ -1,0 +1,226 @@
+"""The arms of a comparison: names, order, and the extractors behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import ConfigError, DermError, RunError, WeightsUnavailable
+from ..files import read_json
+from ..seeds import stream_seed
+from ..workspace import Workspace
+
+ARM_LABELS = {"vae": "VAE (from scratch)", "imagenet": "ImageNet", "both": "VAE + ImageNet",
+              "random": "Random initialisation", "majority": "Majority class"}
+RANDOM_MEAN = RANDOM_STD = (0.5, 0.5, 0.5)
+
+
+def arm_label(arm: str) -> str:
+    """What an arm is called wherever it is shown; bundles and runs under their own name.
+
+    >>> arm_label("vae"), arm_label("bundle:mole-net"), arm_label("run:pretrain-1")
+    ('VAE (from scratch)', 'mole-net', 'VAE of pretrain-1')
+    """
+    if arm in ARM_LABELS:
+        return ARM_LABELS[arm]
+    kind, _, name = arm.partition(":")
+    return f"VAE of {name}" if kind == "run" else name
+
+
+def arm_kind(arm: str) -> str:
+    """vae, imagenet, both, random, majority, bundle or run."""
+    return arm.partition(":")[0]
+
+
+def in_order(arms: Iterable[str]) -> list[str]:
+    """Arms in the order of every table and chart: the two compared, both, named ones, the control."""
+    order = ["vae", "imagenet", "both", "bundle", "run", "random", "majority"]
+    return sorted(arms, key=lambda arm: order.index(arm_kind(arm)))
+
+
+def arm_file(arm: str) -> str:
+    """The arm as part of a file name."""
+    return arm.replace(":", "_")
+
+
+@dataclass
+class Arm:
+    """One extractor under comparison, as built.
+
+    variants: one list of extractors (their features side by side), or one such list per seed for
+    the arm `random`, whose initialisation is part of what a seed draws.
+    """
+
+    name: str
+    variants: list[list[Any]]
+    label: str = field(init=False)
+    kind: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.label, self.kind = arm_label(self.name), arm_kind(self.name)
+
+    @property
+    def extractor(self) -> dict:
+        """What study.json keeps: enough to rebuild the extractor, and its identity to check it."""
+        return {"per_seed": len(self.variants) > 1, "variants": [[
+            {"name": part.name, "architecture": part.backbone.architecture, "stage": part.backbone.stage,
+             "mean": list(part.mean), "std": list(part.std), "identity": part.identity, "info": part.info}
+            for part in parts] for parts in self.variants]}
+
+
+def build_extractors(arm: str, config, workspace: Workspace) -> list:
+    """The extractors of an arm: one, or one per seed for "random". config: StudyConfig or EmbedConfig.
+
+    Raises WeightsUnavailable (imagenet), RunError or NotFound (vae, run:ID), BundleError (bundle:NAME)
+    and ConfigError where the backbone is not the one asked for.
+    """
+    kind, _, name = arm.partition(":")
+    if kind == "vae":
+        if not config.vae_run:
+            raise ConfigError("vae_run is None; allowed: the id of a finished pretraining, for the arm vae.")
+        return [_vae_extractor(arm, config.vae_run, config, workspace)]
+    if kind == "run":
+        return [_vae_extractor(arm, name, config, workspace)]
+    if kind == "bundle":
+        return [_bundle_extractor(arm, name, workspace)]
+    if kind == "imagenet":
+        return [_imagenet_extractor(config)]
+    if kind == "random":
+        return [_random_extractor(config, seed) for seed in _seeds(config)]
+    raise ConfigError(f"arm is {arm!r}; allowed: vae, imagenet, random, bundle:NAME or run:ID.")
+
+
+def _seeds(config) -> tuple[int, ...]:
+    return tuple(config.seeds) if hasattr(config, "seeds") else (config.seed,)
+
+
+def _random_extractor(config, seed: int):
+    from ..nets.backbone import build_backbone, make_extractor
+    backbone = build_backbone(config.backbone, stream_seed(seed, "random", "init"))
+    return make_extractor("random", backbone, RANDOM_MEAN, RANDOM_STD, {"weights": "random initialisation", "seed": seed})
+
+
+def _imagenet_extractor(config):
+    from ..nets.backbone import load_imagenet, make_extractor
+    backbone, info = load_imagenet(config.backbone)
+    return make_extractor("imagenet", backbone, info["mean"], info["std"], {"weights": "ImageNet", **info})
+
+
+def _vae_extractor(arm: str, run_id: str, config, workspace: Workspace):
+    """The encoder of a pretraining up to the pooled features, or up to mu where the config says so."""
+    from ..nets.backbone import make_extractor
+    from ..nets.vae import VAE_MEAN, VAE_STD, load_vae
+    folder = workspace.run(run_id).artefacts
+    try:
+        vae, meta = load_vae(folder)
+    except (DermError, OSError, ValueError) as error:
+        raise RunError(f"The VAE of run {run_id} cannot be used: {error}") from error
+    backbone = vae.backbone
+    if arm == "vae" and backbone.config != config.backbone:
+        raise RunError(f"Run {run_id} pretrained {backbone.architecture} to stage {backbone.stage}, this study compares "
+                       f"{config.backbone.architecture} to stage {config.backbone.stage}: choose a matching vae_run, "
+                       f"or the arm run:{run_id}.")
+    if config.pooling == "mu":
+        backbone = mu_backbone(vae)
+    return make_extractor(arm, backbone, VAE_MEAN, VAE_STD, {"weights": f"VAE of run {run_id}", "run": run_id,
+                                                            "pooling": config.pooling, "meta": meta})
+
+
+def mu_backbone(vae):
+    """The VAE's encoder as a backbone whose pooled feature is the posterior mean mu (B, Z)."""
+    from torch import nn
+
+    class MuBackbone(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone, self.to_mu = vae.backbone, vae.to_mu
+            self.architecture, self.stage, self.reduction = vae.backbone.architecture, vae.backbone.stage, None
+            self.width = vae.to_mu.out_features
+
+        def pooled(self, x_bchw):
+            return self.to_mu(self.backbone.pooled(x_bchw))
+
+    return MuBackbone()
+
+
+def _bundle_extractor(arm: str, name: str, workspace: Workspace):
+    from ..nets.backbone import make_extractor
+    from ..serve.bundle import find_bundle, load_bundle
+    bundle = load_bundle(find_bundle(workspace, name))
+    card = bundle.card
+    return make_extractor(arm, bundle.classifier.backbone, card["mean"], card["std"],
+                          {"weights": f"bundle {name}", "bundle": name})
+
+
+def resolve_arms(config, workspace: Workspace) -> tuple[list[Arm], list[str]]:
+    """Build the arms of a study; those whose weights cannot be had are left out, and the notes say so.
+
+    Where ImageNet weights are missing, the preset `demo` takes a shelf bundle's backbone of the same
+    architecture under its own name. `both` needs its two parts. Raises WeightsUnavailable where no
+    arm is left, and what `build_extractors` raises for the others.
+    """
+    built: dict[str, list] = {}
+    notes: list[str] = []
+    wanted = in_order(config.arms)
+    parts = set(wanted) | ({"vae", "imagenet"} if "both" in wanted else set())
+    for arm in in_order(parts - {"both"}):
+        try:
+            built[arm] = build_extractors(arm, config, workspace)
+        except WeightsUnavailable as error:
+            stand_in = _stand_in(config, workspace) if config.preset == "demo" and arm == "imagenet" else None
+            notes.append(_missing_note(arm, error, stand_in))
+            if stand_in and stand_in not in wanted:
+                wanted = in_order([*wanted, stand_in])
+                built[stand_in] = build_extractors(stand_in, config, workspace)
+    arms = [Arm(arm, [[extractor] for extractor in built[arm]]) for arm in wanted if arm in built]
+    if "both" in wanted and {"vae", "imagenet"} <= set(built):
+        arms.append(Arm("both", [[built["vae"][0], built["imagenet"][0]]]))
+    if not arms:
+        raise WeightsUnavailable(notes[0] + " No arm is left to compare; add an arm that needs no download, such as vae or random.")
+    return sorted(arms, key=lambda arm: in_order(wanted).index(arm.name)), notes
+
+
+def _missing_note(arm: str, error: Exception, stand_in: str | None) -> str:
+    left_out = "The ImageNet arm (and VAE + ImageNet) is left out: its weights are not available. "
+    if stand_in:
+        left_out = (f"The ImageNet arm is replaced by the backbone of the bundle {arm_label(stand_in)}, "
+                    "because ImageNet weights are not available. ")
+    return left_out + str(error)
+
+
+def _stand_in(config, workspace: Workspace) -> str | None:
+    """A shelf bundle with the study's backbone, one of ImageNet origin first; None where there is none."""
+    from ..serve.bundle import list_bundles
+    cards = [card for card in list_bundles(workspace) if card.get("ok", True)
+             and (card.get("architecture"), card.get("stage")) == (config.backbone.architecture, config.backbone.stage)]
+    cards.sort(key=lambda card: card.get("arm") != "imagenet")
+    return f"bundle:{cards[0]['name']}" if cards else None
+
+
+def check_pretraining_split(config, workspace: Workspace) -> list[str]:
+    """Notes on VAE arms pretrained elsewhere. Raises RunError where a VAE has seen this study's test images.
+
+    Pretraining on the same dataset must have used the same split (split seed and number of images).
+    """
+    runs = {arm.removeprefix("run:") for arm in config.arms if arm.startswith("run:")}
+    if config.vae_run and {"vae", "both"} & set(config.arms):
+        runs.add(config.vae_run)
+    notes = []
+    for run_id in sorted(runs):
+        try:
+            theirs = read_json(workspace.run(run_id).config)
+        except (OSError, ValueError) as error:
+            raise RunError(f"The pretraining {run_id} cannot be read ({error}); choose another vae_run.") from error
+        if theirs.get("dataset") != config.dataset:
+            notes.append(f"The VAE of {run_id} was pretrained on {theirs.get('dataset')}, not on {config.dataset}.")
+        elif (theirs.get("split_seed"), theirs.get("max_images")) != (config.split_seed, config.max_images):
+            raise RunError(
+                f"The VAE of {run_id} was pretrained on another split of {config.dataset} (split_seed "
+                f"{theirs.get('split_seed')}, max_images {theirs.get('max_images')}), so it may have seen this study's "
+                f"test images: use split_seed {theirs.get('split_seed')} and max_images {theirs.get('max_images')}, "
+                "or pretrain again.")
+        if theirs.get("input_size") != config.input_size:
+            notes.append(f"The VAE of {run_id} was pretrained at {theirs.get('input_size')} px; "
+                         f"this study reads {config.input_size} px.")
+    return notes

@@ -1,0 +1,110 @@
+"""What every arm of a study shares: the dataset's rows, its split, its pixels, and how often its test was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..data.splits import SPLITS, split_dataset, split_fingerprint
+from ..errors import DataError
+from ..events import TICK, Event, log
+from ..files import read_json, write_json
+from ..workspace import DatasetPaths, Workspace
+
+SYNTH = "synth"
+
+
+@dataclass(frozen=True)
+class Material:
+    """A dataset as one study sees it; arrays have one entry an image used.
+
+    rows: (n,) row numbers in manifest and store, ascending; labels: (n,) class index, -1 without a
+    label; groups: (n,) codes; split: (n,) index into SPLITS; fingerprint: names the split.
+    """
+
+    dataset: Any
+    store: Any
+    rows: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+    split: np.ndarray
+    fingerprint: str
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.dataset.classes
+
+    @property
+    def image_ids(self) -> np.ndarray:
+        return self.dataset.frame["image_id"].to_numpy()[self.rows]
+
+    @property
+    def all_rows(self) -> bool:
+        """Whether the study uses the whole dataset."""
+        return len(self.rows) == len(self.dataset)
+
+    def members(self, name: str) -> np.ndarray:
+        """Positions (into `rows`) of the labelled images of split `name`."""
+        return np.flatnonzero((self.split == SPLITS.index(name)) & (self.labels >= 0))
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Labelled images and groups of each split."""
+        return {name: {"images": int(len(self.members(name))),
+                       "groups": int(len(np.unique(self.groups[self.members(name)])))} for name in SPLITS}
+
+
+def prepare(config, workspace: Workspace) -> Generator[Event, None, Material]:
+    """Load the dataset of a study or embedding, its store and split; the synthetic one is made on first need.
+
+    `material = yield from prepare(config, workspace)`. Raises NotFound for an unknown dataset and
+    DataError where a split has no labelled image or training fewer than two classes.
+    """
+    from ..data.manifest import load_dataset
+    from ..data.store import open_store
+
+    if config.dataset == SYNTH and SYNTH not in workspace.dataset_names():
+        from ..data.synth import ensure_synth
+        yield log("Making the synthetic dataset.")
+        ensure_synth(workspace)
+    dataset = load_dataset(workspace, config.dataset)
+    yield TICK
+    store = open_store(workspace, dataset, config.input_size)
+    yield TICK
+    rows = dataset.subset(config.max_images, config.split_seed)
+    labels, groups = dataset.labels[rows], dataset.groups[rows]
+    split = split_dataset(labels, groups, config.split_seed)
+    ids = dataset.frame["image_id"].to_numpy()[rows]
+    material = Material(dataset, store, rows, labels, groups, split, split_fingerprint(split, ids))
+    _check(material)
+    return material
+
+
+def _check(material: Material) -> None:
+    for name in SPLITS:
+        if not len(material.members(name)):
+            raise DataError(f"Dataset {material.dataset.name!r} leaves no labelled image for {name}: "
+                            "use more images, or one with more labelled groups.")
+    if len(np.unique(material.labels[material.members("train")])) < 2:
+        raise DataError(f"The training split of {material.dataset.name!r} has images of one class only; "
+                        "a comparison needs two classes or more.")
+
+
+def count_look(paths: DatasetPaths, fingerprint: str, run_id: str) -> int:
+    """Note that `run_id` looks at a split's test images; returns how many other runs did before it.
+
+    Kept beside the dataset in `test_looks.json`. A resumed run is one look.
+    """
+    path = paths.root / "test_looks.json"
+    try:
+        looks = read_json(path)
+    except (FileNotFoundError, ValueError):
+        looks = {}
+    runs = looks.setdefault(fingerprint, [])
+    before = runs.index(run_id) if run_id in runs else len(runs)
+    if run_id not in runs:
+        runs.append(run_id)
+        write_json(path, looks)
+    return before
