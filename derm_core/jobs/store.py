@@ -1,0 +1,230 @@
+"""The table of runs: one SQLite file in WAL mode, states changed by compare-and-set only.
+
+Every call opens its own short connection, so that pages, commands and workers share the file
+without sharing an object. The run's folder holds the portable record; here stand state and summaries.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import NotFound, RunError
+from ..events import jsonable
+from ..files import write_json
+from ..workspace import Workspace, check_id, new_run_id
+
+SCHEMA_VERSION = 1
+STATES = ("queued", "running", "done", "failed", "cancelled", "interrupted")
+FINAL = ("done", "failed", "cancelled", "interrupted")
+BUSY_SECONDS = 10.0
+SHORT_SLOT = "cpu-short"
+
+SCHEMA = """
+CREATE TABLE runs (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    state TEXT NOT NULL,
+    device TEXT NOT NULL,
+    created REAL NOT NULL,
+    started REAL,
+    finished REAL,
+    pid INTEGER,
+    spawned REAL,
+    spawns INTEGER NOT NULL DEFAULT 0,
+    depends_on TEXT,
+    error TEXT,
+    progress TEXT,
+    summary TEXT,
+    cancel_time REAL
+)
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One row. Times are seconds since the epoch; `device` is the name of the queue it stands in."""
+
+    seq: int
+    id: str
+    kind: str
+    name: str
+    state: str
+    device: str
+    created: float
+    started: float | None
+    finished: float | None
+    pid: int | None
+    spawned: float | None
+    spawns: int
+    depends_on: str | None
+    error: str | None
+    progress: dict[str, Any] | None
+    summary: dict[str, Any] | None
+    cancel_time: float | None
+
+    @property
+    def cancel_requested(self) -> bool:
+        return self.cancel_time is not None
+
+    @property
+    def final(self) -> bool:
+        return self.state in FINAL
+
+
+FIELDS = tuple(Run.__dataclass_fields__)
+SETTABLE = ("started", "finished", "pid", "spawned", "spawns", "error", "progress", "summary", "cancel_time")
+
+
+def device_slot(kind: str, device: str) -> str:
+    """The queue a run stands in: short jobs have their own, "auto" is the first GPU where there is one.
+
+    No torch here: an NVIDIA device file is taken as the sign of a GPU.
+    """
+    if kind == "embed":
+        return SHORT_SLOT
+    if device == "auto":
+        hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1")
+        return "cuda-0" if Path("/dev/nvidia0").exists() and not hidden else "cpu"
+    return "cuda-0" if device == "cuda" else device.replace(":", "-")
+
+
+class RunStore:
+    """The runs of one workspace. Every method may raise RunError where the database cannot be used."""
+
+    def __init__(self, workspace: Workspace):
+        self.workspace = workspace
+        self.path = workspace.database
+
+    @contextmanager
+    def _connect(self) -> Iterator[sqlite3.Connection]:
+        try:
+            if not self.path.exists():
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            with closing(sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+                connection.row_factory = sqlite3.Row
+                self._check_schema(connection)
+                yield connection
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise RunError(self._explain(error)) from error
+
+    def _check_schema(self, connection: sqlite3.Connection) -> None:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == SCHEMA_VERSION:
+            return
+        if version > SCHEMA_VERSION:
+            raise RunError(f"The run database {self.path} was written by a newer version of this program "
+                           f"(schema {version}, this one knows {SCHEMA_VERSION}); update the program.")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+            connection.execute(SCHEMA)
+            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+
+    def _explain(self, error: Exception) -> str:
+        text = str(error)
+        if "locked" in text or "busy" in text:
+            return f"The run database {self.path} has been busy for {BUSY_SECONDS:.0f} s; try again in a moment."
+        if isinstance(error, (sqlite3.OperationalError, OSError)) and "malformed" not in text:
+            return f"The run database {self.path} cannot be used ({text}); check permissions and free disk space."
+        return (f"The run database {self.path} is damaged ({text}); move the file away and start again: "
+                "the folders under runs/ keep their results.")
+
+    def create(self, kind: str, config: dict[str, Any], name: str = "", depends_on: str | None = None) -> str:
+        """Make a queued run with its folder and config.json; returns its id."""
+        run_id = new_run_id(kind)
+        paths = self.workspace.run(run_id).create()
+        try:
+            write_json(paths.config, config)
+            with self._connect() as connection:
+                connection.execute(
+                    "INSERT INTO runs (id, kind, name, state, device, created, depends_on) VALUES (?,?,?,?,?,?,?)",
+                    (run_id, kind, name, "queued", device_slot(kind, config.get("device", "auto")), time.time(),
+                     depends_on))
+        except BaseException:
+            self.workspace.remove(paths.root)
+            raise
+        return run_id
+
+    def get(self, run_id: str) -> Run:
+        """The run, else NotFound."""
+        check_id(run_id, "run id")
+        with self._connect() as connection:
+            row = connection.execute("SELECT * FROM runs WHERE id=?", (run_id,)).fetchone()
+        if row is None:
+            raise NotFound(f"There is no run {run_id} in this workspace; `runs list` shows those there are.")
+        return _run(row)
+
+    def list(self, kind: str | None = None, state: str | None = None) -> list[Run]:
+        """Runs of a kind and a state (all by default), newest first."""
+        with self._connect() as connection:
+            rows = connection.execute(
+                "SELECT * FROM runs WHERE (?1 IS NULL OR kind=?1) AND (?2 IS NULL OR state=?2) ORDER BY seq DESC",
+                (kind, state)).fetchall()
+        return [_run(row) for row in rows]
+
+    def transition(self, run_id: str, from_states: str | tuple[str, ...], to_state: str, **fields: Any) -> bool:
+        """Compare-and-set: move to `to_state` if the run is in one of `from_states`; False if it was not."""
+        if to_state not in STATES:
+            raise ValueError(f"unknown state {to_state!r}")
+        states = (from_states,) if isinstance(from_states, str) else tuple(from_states)
+        return self._update(run_id, {"state": to_state, **_columns(fields)}, states)
+
+    def set_progress(self, run_id: str, progress: dict[str, Any]) -> None:
+        self._update(run_id, _columns({"progress": progress}), ("running",))
+
+    def claim(self, run_id: str, pid: int) -> None:
+        """Note the worker that holds this run's lock."""
+        self._update(run_id, {"pid": pid, "spawns": 0}, ("queued",))
+
+    def claim_spawn(self, run: Run) -> bool:
+        """True for the one caller who may start a worker for `run`, as it was read."""
+        with self._connect() as connection:
+            cursor = connection.execute(
+                "UPDATE runs SET spawned=?, spawns=spawns+1, pid=NULL WHERE id=? AND state='queued' AND spawned IS ?",
+                (time.time(), run.id, run.spawned))
+        return cursor.rowcount == 1
+
+    def request_cancel(self, run_id: str) -> bool:
+        """Raise the flag of a queued or running run; the first request's time stays. False if it is neither."""
+        with self._connect() as connection:
+            cursor = connection.execute(
+                "UPDATE runs SET cancel_time=COALESCE(cancel_time, ?) WHERE id=? AND state IN ('queued','running')",
+                (time.time(), run_id))
+        return cursor.rowcount == 1
+
+    def delete(self, run_id: str) -> None:
+        with self._connect() as connection:
+            connection.execute("DELETE FROM runs WHERE id=?", (run_id,))
+
+    def _update(self, run_id: str, columns: dict[str, Any], states: tuple[str, ...]) -> bool:
+        assignments = ", ".join(f"{name}=?" for name in columns)
+        marks = ",".join("?" * len(states))
+        with self._connect() as connection:
+            cursor = connection.execute(f"UPDATE runs SET {assignments} WHERE id=? AND state IN ({marks})",
+                                        (*columns.values(), run_id, *states))
+        return cursor.rowcount == 1
+
+
+def _columns(fields: dict[str, Any]) -> dict[str, Any]:
+    unknown = set(fields) - set(SETTABLE)
+    if unknown:
+        raise ValueError(f"not a settable column: {sorted(unknown)}")
+    return {name: json.dumps(jsonable(value)) if isinstance(value, dict) else value for name, value in fields.items()}
+
+
+def _run(row: sqlite3.Row) -> Run:
+    values = {name: row[name] for name in FIELDS}
+    for name in ("progress", "summary"):
+        values[name] = json.loads(values[name]) if values[name] else None
+    return Run(**values)

@@ -1,0 +1,231 @@
+"""One run in one process: `python -m derm_core.jobs.worker RUN_ID` (workspace from DERM_HOME).
+
+Takes the run's lock, waits for the run it needs and for its turn on the device, runs the job's
+generator of events, and leaves a final state. torch is imported by the job, not while waiting.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from importlib import import_module
+
+from ..config import from_dict
+from ..errors import DermError, NotFound, RunError
+from ..events import Event, EventLog
+from ..files import read_json
+from ..workspace import RunPaths, Workspace
+from .locks import hold
+from .store import Run, RunStore
+from .supervisor import reconcile
+
+JOBS = {
+    "pretrain": "derm_core.training.pretrain:pretrain",
+    "study": "derm_core.study.protocol:study",
+    "embed": "derm_core.insight.embed:embed",
+}
+CHECK_SECONDS = 0.5
+PROGRESS_SECONDS = 1.0
+RECONCILE_SECONDS = 5.0
+NICE = 5
+
+
+class Stopped(Exception):
+    """The run is to stop now; `state` is what it becomes."""
+
+    def __init__(self, state: str):
+        super().__init__(state)
+        self.state = state
+
+
+class StopSignal:
+    """Raises Stopped at the next check after SIGTERM, or after a request to cancel in the database."""
+
+    def __init__(self, store: RunStore, run_id: str):
+        self.store, self.run_id = store, run_id
+        self.terminated = False
+        self.checked = 0.0
+        signal.signal(signal.SIGTERM, self._on_signal)
+
+    def _on_signal(self, number, frame) -> None:
+        self.terminated = True
+
+    def check(self) -> None:
+        if not self.terminated and time.monotonic() - self.checked < CHECK_SECONDS:
+            return
+        self.checked = time.monotonic()
+        try:
+            run = self.store.get(self.run_id)
+        except NotFound:
+            raise Stopped("cancelled") from None
+        except RunError as error:  # a database that is busy for a while must not cost hours of training
+            say(str(error))
+            return
+        if run.cancel_requested or run.final:
+            raise Stopped("cancelled")
+        if self.terminated:
+            raise Stopped("interrupted")
+
+
+def say(message: str) -> None:
+    """One line of the run's log.txt, which is this process's standard output."""
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {message}", flush=True)
+
+
+def main(run_id: str, workspace: Workspace | None = None) -> int:
+    """Do the run; returns the exit status: 0 for done, or where there was nothing to do, else 1."""
+    workspace = workspace or Workspace.open()
+    store, paths = RunStore(workspace), workspace.run(run_id)
+    if store.get(run_id).state != "queued":
+        return 0
+    with hold(paths.lock, patience=5.0) as held:
+        if not held:
+            return 0
+        store.claim(run_id, os.getpid())
+        stop = StopSignal(store, run_id)
+        outcome: dict = {"state": "done"}
+        try:
+            _wait_for_dependency(workspace, store, run_id, stop)
+            outcome["summary"] = _run_on_device(workspace, store, run_id, stop)
+        except Stopped as stopped:
+            outcome = {"state": stopped.state}
+        except DermError as error:
+            outcome = {"state": "failed", "error": str(error)}
+        except Exception as error:
+            traceback.print_exc()
+            outcome = {"state": "failed", "error": _sentence(error, paths)}
+        return _finish(store, paths, run_id, outcome)
+
+
+def _sentence(error: Exception, paths: RunPaths) -> str:
+    if isinstance(error, MemoryError) or "out of memory" in str(error):
+        return "The machine ran out of memory; choose a smaller batch size or input size and start again."
+    detail = next(iter(str(error).splitlines()), "no message")[:200]
+    return f"An unexpected {type(error).__name__} ended the run ({detail}); the details are in {paths.log}."
+
+
+def _finish(store: RunStore, paths: RunPaths, run_id: str, outcome: dict) -> int:
+    state = outcome.pop("state")
+    if outcome.get("error"):
+        say(outcome["error"])
+    say(f"{run_id} is {state}.")
+    if not paths.root.exists():
+        return 1
+    if state == "interrupted":
+        outcome["error"] = f"The worker was told to end; `runs resume {run_id}` goes on from its last checkpoint."
+    EventLog(paths.events).append(Event(kind="state", value=state))
+    if not store.transition(run_id, ("queued", "running"), state, finished=time.time(), pid=None, **outcome):
+        say("Its state had been changed by someone else; it was left as it stands.")
+    return 0 if state == "done" else 1
+
+
+def _pauses(workspace: Workspace, stop: StopSignal) -> Iterator[None]:
+    """Pauses of a waiting worker, up to half a second; it keeps the table true, so that no dead run blocks it."""
+    repaired, pause = time.monotonic(), CHECK_SECONDS / 16
+    while True:
+        stop.check()
+        yield
+        if time.monotonic() - repaired > RECONCILE_SECONDS:
+            reconcile(workspace)
+            repaired = time.monotonic()
+        time.sleep(pause)
+        pause = min(2 * pause, CHECK_SECONDS)
+
+
+def _wait_for_dependency(workspace: Workspace, store: RunStore, run_id: str, stop: StopSignal) -> None:
+    needed = store.get(run_id).depends_on
+    if needed is None:
+        return
+    said = False
+    for _ in _pauses(workspace, stop):
+        try:
+            before = store.get(needed)
+        except NotFound:
+            raise RunError(f"{needed}, which this run needs, was deleted; start a new run instead.") from None
+        if before.state == "done":
+            return
+        if before.final:
+            raise RunError(f"{needed}, which this run needs, is {before.state}"
+                           + (f" ({before.error.rstrip('.')})" if before.error else "")
+                           + f"; `runs resume {run_id}` resumes both.")
+        if not said:
+            say(f"Waiting for {needed}, which is {before.state}.")
+            said = True
+
+
+def _ahead(store: RunStore, me: Run) -> list[Run]:
+    """Runs that stand before this one on its device: running, or queued earlier with all they need."""
+    states = {run.id: run for run in store.list()}
+    def ready(run: Run) -> bool:
+        needed = states.get(run.depends_on) if run.depends_on else None
+        return needed is None or needed.state == "done"
+    return [run for run in states.values() if run.id != me.id and run.device == me.device
+            and (run.state == "running" or (run.state == "queued" and run.seq < me.seq and ready(run)))]
+
+
+def _run_on_device(workspace: Workspace, store: RunStore, run_id: str, stop: StopSignal) -> dict | None:
+    """Wait for this run's turn, run the job, return its summary."""
+    me, said = store.get(run_id), False
+    for _ in _pauses(workspace, stop):
+        ahead = _ahead(store, me)
+        if not ahead:
+            with hold(workspace.device_lock(me.device)) as mine:
+                if mine:
+                    if not store.transition(run_id, "queued", "running", started=time.time(), pid=os.getpid()):
+                        raise Stopped("cancelled")
+                    return _run_job(workspace, store, run_id, stop)
+        elif not said:
+            say(f"Waiting for {me.device}; before this run: {', '.join(run.id for run in reversed(ahead))}.")
+            said = True
+    raise AssertionError("unreachable: the pauses do not end")
+
+
+def _run_job(workspace: Workspace, store: RunStore, run_id: str, stop: StopSignal) -> dict | None:
+    paths = workspace.run(run_id).create()
+    run = store.get(run_id)
+    config = from_dict(read_json(paths.config))
+    os.nice(NICE)  # pages stay usable while it trains
+    say(f"{run_id} starts in process {os.getpid()}.")
+    journal = EventLog(paths.events)
+    journal.append(Event(kind="state", value="running"))
+    summary, shown = None, 0.0
+    with closing(_job(run.kind)(config, workspace, paths)) as events:
+        for event in events:
+            stop.check()
+            if event.kind == "tick":
+                continue
+            journal.append(event)
+            if event.kind == "progress" and time.monotonic() - shown >= PROGRESS_SECONDS:
+                _show_progress(store, run_id, event.value)
+                shown = time.monotonic()
+            elif event.kind == "log":
+                say(str(event.value))
+            elif event.kind == "result":
+                summary = event.value
+    return summary
+
+
+def _show_progress(store: RunStore, run_id: str, value: dict) -> None:
+    try:
+        store.set_progress(run_id, value)
+    except RunError as error:
+        say(str(error))
+
+
+def _job(kind: str) -> Callable[..., Iterator[Event]]:
+    module, function = JOBS[kind].split(":")
+    return getattr(import_module(module), function)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m derm_core.jobs.worker RUN_ID")
+    try:
+        sys.exit(main(sys.argv[1]))
+    except DermError as problem:
+        sys.exit(str(problem))

@@ -1,0 +1,157 @@
+"""The table of runs: states move by compare-and-set, and a database that cannot be used says why."""
+
+import multiprocessing
+import sqlite3
+import stat
+
+import pytest
+
+from derm_core.errors import ConfigError, NotFound, RunError
+from derm_core.jobs import store as store_module
+from derm_core.jobs.store import RunStore, device_slot
+
+CONFIG = {"kind": "pretrain", "device": "cpu"}
+
+
+def test_a_created_run_is_queued_and_has_its_config_on_disk(workspace):
+    store = RunStore(workspace)
+    run = store.get(store.create("pretrain", CONFIG, name="first"))
+    assert (run.state, run.kind, run.name, run.device, run.cancel_requested) == ("queued", "pretrain", "first", "cpu", False)
+    assert workspace.run(run.id).config.exists()
+
+
+def test_runs_are_listed_newest_first_and_by_kind_and_state(workspace):
+    store = RunStore(workspace)
+    first, second, third = store.create("pretrain", CONFIG), store.create("study", CONFIG), store.create("pretrain", CONFIG)
+    store.transition(first, "queued", "running")
+    assert [run.id for run in store.list()] == [third, second, first]
+    assert [run.id for run in store.list(kind="pretrain")] == [third, first]
+    assert [run.id for run in store.list(kind="pretrain", state="running")] == [first]
+
+
+def test_a_transition_from_another_state_changes_nothing(workspace):
+    store = RunStore(workspace)
+    run_id = store.create("pretrain", CONFIG)
+    assert not store.transition(run_id, "running", "done", summary={"x": 1})
+    assert store.get(run_id).state == "queued" and store.get(run_id).summary is None
+    assert store.transition(run_id, ("queued", "running"), "done", summary={"x": 1})
+    assert store.get(run_id).state == "done" and store.get(run_id).summary == {"x": 1}
+
+
+def test_unknown_states_columns_and_runs_are_refused(workspace):
+    store = RunStore(workspace)
+    run_id = store.create("pretrain", CONFIG)
+    with pytest.raises(ValueError):
+        store.transition(run_id, "queued", "asleep")
+    with pytest.raises(ValueError):
+        store.transition(run_id, "queued", "running", id="other")
+    with pytest.raises(NotFound, match="runs list"):
+        store.get("pretrain-0")
+    with pytest.raises(ConfigError):
+        store.get("../../etc")
+
+
+def test_the_first_request_to_cancel_keeps_its_time_and_ended_runs_take_none(workspace):
+    store = RunStore(workspace)
+    run_id = store.create("pretrain", CONFIG)
+    assert store.request_cancel(run_id)
+    first = store.get(run_id).cancel_time
+    assert store.request_cancel(run_id) and store.get(run_id).cancel_time == first
+    store.transition(run_id, "queued", "cancelled")
+    assert not store.request_cancel(run_id)
+
+
+def test_progress_is_kept_only_while_running(workspace):
+    store = RunStore(workspace)
+    run_id = store.create("pretrain", CONFIG)
+    store.set_progress(run_id, {"done": 1})
+    assert store.get(run_id).progress is None
+    store.transition(run_id, "queued", "running")
+    store.set_progress(run_id, {"done": 2, "rate": float("nan")})
+    assert store.get(run_id).progress == {"done": 2, "rate": None}
+
+
+def _win(root, run_id, barrier, wins):
+    from derm_core.workspace import Workspace
+    store = RunStore(Workspace.open(root))
+    barrier.wait()
+    if store.transition(run_id, "queued", "running"):
+        wins.put(1)
+
+
+def test_of_many_processes_one_wins_a_transition_even_on_a_fresh_database(workspace):
+    context = multiprocessing.get_context("fork")
+    barrier, wins = context.Barrier(4), context.Queue()
+    run_id = RunStore(workspace).create("pretrain", CONFIG)
+    processes = [context.Process(target=_win, args=(workspace.root, run_id, barrier, wins)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(20)
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert wins.get(timeout=2) == 1 and wins.empty()
+
+
+def _create_many(root, barrier):
+    from derm_core.workspace import Workspace
+    store = RunStore(Workspace.open(root))
+    barrier.wait()
+    for _ in range(5):
+        store.create("pretrain", CONFIG)
+
+
+def test_processes_that_make_the_database_together_all_succeed(workspace):
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(4)
+    processes = [context.Process(target=_create_many, args=(workspace.root, barrier)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert sorted(run.seq for run in RunStore(workspace).list()) == list(range(1, 21))
+
+
+def test_the_database_is_readable_by_its_owner_only_and_in_wal_mode(workspace):
+    RunStore(workspace).create("pretrain", CONFIG)
+    assert stat.S_IMODE(workspace.database.stat().st_mode) == 0o600
+    assert sqlite3.connect(workspace.database).execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+
+
+def test_a_newer_database_is_refused_and_left_alone(workspace):
+    RunStore(workspace).create("pretrain", CONFIG)
+    with sqlite3.connect(workspace.database) as connection:
+        connection.execute("PRAGMA user_version=99")
+    with pytest.raises(RunError, match="newer version"):
+        RunStore(workspace).list()
+
+
+def test_a_damaged_database_is_named(workspace):
+    workspace.database.write_bytes(b"this is no database, " * 500)
+    with pytest.raises(RunError, match="damaged"):
+        RunStore(workspace).list()
+
+
+def test_a_locked_database_says_busy(workspace, monkeypatch):
+    monkeypatch.setattr(store_module, "BUSY_SECONDS", 0.1)
+    store = RunStore(workspace)
+    run_id = store.create("pretrain", CONFIG)
+    other = sqlite3.connect(workspace.database, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(RunError, match="busy"):
+        store.transition(run_id, "queued", "running")
+    other.close()
+
+
+def test_a_run_that_cannot_be_recorded_leaves_no_folder(workspace):
+    workspace.database.write_bytes(b"this is no database, " * 500)
+    with pytest.raises(RunError):
+        RunStore(workspace).create("pretrain", CONFIG)
+    assert list((workspace.root / "runs").iterdir()) == []
+
+
+def test_short_jobs_stand_in_a_queue_of_their_own(monkeypatch):
+    assert device_slot("embed", "cuda:0") == "cpu-short"
+    assert device_slot("study", "cuda") == device_slot("pretrain", "cuda:0") == "cuda-0"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert device_slot("study", "auto") == "cpu"
