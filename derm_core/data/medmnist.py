@@ -1,0 +1,115 @@
+"""MedMNIST .npz files: arrays of images and labels become PNG files in the dataset's own folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..errors import DataError
+from ..files import write_json
+from .layouts import Listing
+from .staging import Progress
+
+SPLITS = ("train", "val", "test")
+MAX_ARRAY_BYTES = 16 * 2**30
+DERMAMNIST = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
+REPORT_EVERY = 200
+
+
+def unpack(array: Path, folder: Path, progress: Progress | None) -> tuple[Listing, Progress | None]:
+    """Write the images of an .npz file into `folder`; returns the listing and the progress of what follows.
+
+    Images that an interrupted import has already written are kept. The file's own split becomes the
+    attribute `official_split`. Nothing pickled is ever loaded. Raises DataError.
+    """
+    labels = _labels(array)
+    classes = _class_names(array, labels)
+    total = sum(map(len, labels.values()))
+    mark = {"bytes": array.stat().st_size, "changed": array.stat().st_mtime_ns}
+    if not _same_mark(folder, mark):
+        shutil.rmtree(folder, ignore_errors=True)
+        write_json(folder / "source.json", mark)
+    rows: list[dict] = []
+    for split, values in labels.items():
+        images = None
+        for i, label in enumerate(values):
+            path = folder / f"{split}-{i:06d}.png"
+            if not path.exists():
+                images = _images(array, split, len(values)) if images is None else images
+                _write_png(path, images[i])
+            rows.append({"image_id": path.stem, "path": str(path), "label": classes[label], "official_split": split})
+            if progress and len(rows) % REPORT_EVERY == 0:
+                progress(len(rows), 2 * total)
+    present = {row["label"] for row in rows}
+    listing = Listing(rows, [name for name in classes if name in present])
+    return listing, (lambda done, count: progress(total + done, total + count)) if progress else None
+
+
+def _same_mark(folder: Path, mark: dict) -> bool:
+    try:
+        return json.loads((folder / "source.json").read_text(encoding="utf-8")) == mark
+    except (OSError, ValueError):
+        return False
+
+
+def _write_png(path: Path, pixels: np.ndarray) -> None:
+    temporary = path.with_suffix(".part")
+    Image.fromarray(pixels).save(temporary, format="PNG", compress_level=1)
+    os.replace(temporary, path)
+
+
+def _open_array(array: Path, name: str) -> np.ndarray:
+    try:
+        with zipfile.ZipFile(array) as archive:
+            if archive.getinfo(f"{name}.npy").file_size > MAX_ARRAY_BYTES:
+                raise DataError(f"{array.name}: {name} is larger than {MAX_ARRAY_BYTES // 2**30} GB.")
+        with np.load(array, allow_pickle=False) as arrays:
+            return arrays[name]
+    except (OSError, KeyError, ValueError, MemoryError, zipfile.BadZipFile) as error:
+        raise DataError(f"{array.name} is not a MedMNIST file: {name} cannot be read ({error}).") from error
+
+
+def _labels(array: Path) -> dict[str, np.ndarray]:
+    """(N,) integer labels for each split that the file holds."""
+    try:
+        with zipfile.ZipFile(array) as archive:
+            present = set(archive.namelist())
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{array.name} is not an .npz file ({error}).") from error
+    splits = [split for split in SPLITS if {f"{split}_images.npy", f"{split}_labels.npy"} <= present]
+    if not splits:
+        raise DataError(f"{array.name} is not a MedMNIST file: it lacks train_images and train_labels.")
+    labels = {}
+    for split in splits:
+        values = _open_array(array, f"{split}_labels")
+        if values.ndim == 2 and values.shape[1] == 1:
+            values = values[:, 0]
+        if values.ndim != 1 or values.dtype.kind not in "iu" or (len(values) and values.min() < 0):
+            raise DataError(f"{array.name}: {split}_labels has shape {values.shape} and type {values.dtype}; "
+                            "one class number per image is expected.")
+        labels[split] = values.astype(np.int64)
+    return labels
+
+
+def _images(array: Path, split: str, count: int) -> np.ndarray:
+    images = _open_array(array, f"{split}_images")
+    grey, colour = images.ndim == 3, images.ndim == 4 and images.shape[3] == 3
+    if images.dtype != np.uint8 or not (grey or colour) or len(images) != count:
+        raise DataError(f"{array.name}: {split}_images has shape {images.shape} and type {images.dtype}; "
+                        f"{count} two-dimensional uint8 images, grey or RGB, are expected.")
+    return images
+
+
+def _class_names(array: Path, labels: dict[str, np.ndarray]) -> list[str]:
+    count = 1 + max((int(values.max()) for values in labels.values() if len(values)), default=-1)
+    if array.name.lower().startswith("dermamnist") and count <= len(DERMAMNIST):
+        return list(DERMAMNIST)
+    if count > 1000:
+        raise DataError(f"{array.name} has class numbers up to {count - 1}; at most 1000 classes are allowed.")
+    return [f"class-{number}" for number in range(count)]

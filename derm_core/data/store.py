@@ -1,0 +1,132 @@
+"""The uint8 store: a dataset's images at one size as a memory-mapped array, rows as in the manifest.
+
+Derived and rebuildable. Its fingerprint ties it to the manifest, the size and the preprocessing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError
+from ..files import read_json, write_json
+from ..workspace import Workspace
+from .decode import PREPROCESSING_VERSION
+from .manifest import Dataset
+from .staging import Progress, Staged, source_key, stage_images
+
+IMAGES, CARD = "images.npy", "store.json"
+COPY_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Store:
+    """images: (N, size, size, 3) uint8, memory-mapped read-only; fingerprint: of manifest, size, preprocessing."""
+
+    size: int
+    images: np.ndarray
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def store_fingerprint(dataset: Dataset, size: int) -> str:
+    """What a store of `dataset` at `size` must carry to be used."""
+    return hashlib.sha256(f"{dataset.fingerprint} {int(size)} {PREPROCESSING_VERSION}".encode()).hexdigest()
+
+
+def open_store(workspace: Workspace, dataset: Dataset, size: int, *, processes: int | None = None,
+               progress: Progress | None = None) -> Store:
+    """The store of `dataset` at `size` pixels, built first where it is missing or outdated."""
+    return _current(dataset, size) or build_store(workspace, dataset, size, processes=processes, progress=progress)
+
+
+def _current(dataset: Dataset, size: int) -> Store | None:
+    folder, fingerprint = dataset.paths.store(size), store_fingerprint(dataset, size)
+    try:
+        if read_json(folder / CARD)["fingerprint"] != fingerprint:
+            return None
+        images = np.load(folder / IMAGES, mmap_mode="r")
+    except (OSError, ValueError, KeyError):
+        return None
+    whole = images.dtype == np.uint8 and images.shape == (len(dataset), size, size, 3)
+    return Store(size, images, fingerprint) if whole else None
+
+
+def build_store(workspace: Workspace, dataset: Dataset, size: int, *, processes: int | None = None,
+                progress: Progress | None = None) -> Store:
+    """Decode the dataset's images at `size` pixels; interrupted, a repeated call goes on from there.
+
+    processes: default one per core; progress: called with (done, total). Raises DataError where
+    an image was moved or changed since the import.
+    """
+    if not 8 <= size <= 2048:
+        raise DataError(f"A store of {size} px cannot be built; allowed are 8 to 2048 pixels.")
+    dataset.paths.stores.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with hold_lock(dataset.paths.stores / f"{size}.lock"):
+        if store := _current(dataset, size):
+            return store
+        paths = dataset.frame["path"].tolist()
+        key = hashlib.sha256((store_fingerprint(dataset, size) + source_key(paths, [size])).encode()).hexdigest()
+        staged = stage_images(dataset.paths.stores / f"{size}-staging", paths, [size], key=key,
+                              processes=processes, progress=progress)
+        _check_unchanged(dataset, staged)
+        keep_store(dataset, size, staged)
+        staged.discard()
+    store = _current(dataset, size)
+    if store is None:
+        raise DataError(f"The store of dataset {dataset.name} at {size} px could not be written; check the disk.")
+    return store
+
+
+def _check_unchanged(dataset: Dataset, staged: Staged) -> None:
+    for path, expected, row in zip(dataset.frame["path"], dataset.frame["sha256"], staged.rows, strict=True):
+        if row.get("sha256") != expected:
+            staged.discard()
+            why = row.get("reason", "its content changed")
+            raise DataError(f"Dataset {dataset.name}: {path} is no longer what was imported ({why}) "
+                            "Import the dataset again.")
+
+
+def keep_store(dataset: Dataset, size: int, staged: Staged) -> None:
+    """Turn a staged array into the dataset's store; rows of unreadable files are left out."""
+    folder = dataset.paths.store(size)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, mode=0o700)
+    if staged.good.all():
+        os.replace(staged.arrays[size], folder / IMAGES)
+    else:
+        _copy_rows(staged.arrays[size], folder / IMAGES, np.flatnonzero(staged.good))
+    write_json(folder / CARD, {"fingerprint": store_fingerprint(dataset, size), "size": size,
+                               "images": len(dataset), "preprocessing": PREPROCESSING_VERSION})
+
+
+def _copy_rows(source: Path, target: Path, rows: np.ndarray) -> None:
+    old = np.load(source, mmap_mode="r")
+    new = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=(len(rows), *old.shape[1:]))
+    for start in range(0, len(rows), COPY_ROWS):
+        new[start:start + COPY_ROWS] = old[rows[start:start + COPY_ROWS]]
+    new.flush()
+
+
+@contextmanager
+def hold_lock(path: Path, refusal: str | None = None) -> Iterator[None]:
+    """Hold an exclusive lock on the file `path`; the kernel frees it when the process ends.
+
+    Waits for another holder, or raises DataError(refusal) at once where a refusal is given.
+    """
+    with open(path, "w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
+        except BlockingIOError:
+            raise DataError(refusal) from None
+        yield
