@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save
 
 from derm_core.config import BackboneConfig
 from derm_core.errors import WeightsUnavailable
+from derm_core.nets.batchnorm import match_statistics
 from derm_core.nets.backbone import build_backbone, load_imagenet, make_extractor
 from derm_core.nets.weights import imagenet_status
 
@@ -147,26 +148,54 @@ def test_status_needs_no_torch(alone):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.shared
-@pytest.mark.parametrize("architecture,stage,width", [("resnet18", 3, 256), ("mobilenetv2_100", 4, 320)])
-def test_real_weights_load_and_train_mode_agrees_with_eval_mode(shared, monkeypatch, architecture, stage, width):
-    """Batch-norm statistics must fit the weights, else fine-tuning starts from another function."""
-    from PIL import Image
+def real_images(shared, size: int, count: int = 96) -> torch.Tensor:
+    """uint8 (count, size, size, 3) from HAM10000, spread over the whole set."""
     import numpy as np
+    from PIL import Image, ImageOps
+    files = sorted((shared / "data" / "ham10000").rglob("*.jpg"))
+    chosen = files[::len(files) // count][:count]
+    return torch.from_numpy(np.stack([
+        np.asarray(ImageOps.fit(Image.open(f).convert("RGB"), (size, size), Image.Resampling.BICUBIC)) for f in chosen]))
+
+
+def train_eval_correlation(backbone, info, images) -> float:
+    extractor = make_extractor("imagenet", backbone, info["mean"], info["std"], info)
+    with torch.no_grad():
+        evaluated = extractor.features(images)
+        trained = backbone.train().pooled(extractor.normalise(images))
+    return torch.corrcoef(torch.stack([evaluated.flatten(), trained.flatten()]))[0, 1].item()
+
+
+# stage, width, and the image size at which the file's batch-norm statistics were taken
+REAL = {"resnet18": (3, 256, 128), "mobilenetv2_100": (4, 320, 224)}
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("architecture", REAL)
+def test_real_weights_load_and_train_mode_agrees_with_eval_mode(shared, monkeypatch, architecture):
+    """Batch-norm statistics must fit the weights, else fine-tuning starts from another function."""
+    stage, width, size = REAL[architecture]
     monkeypatch.setenv("DERM_WEIGHTS", str(shared / "weights"))
     config = BackboneConfig(architecture=architecture, stage=stage)
     assert imagenet_status(config)["source"] == "folder"
     backbone, info = load_imagenet(config)
-    assert backbone.width == width and info["license"] and len(info["sha256"]) == 64
+    assert backbone.width == width and len(info["license"]) > 5 and len(info["sha256"]) == 64
     stored = load_file(next((shared / "weights").glob(f"{architecture}*.safetensors")))
     assert all(torch.equal(value, stored[key].float()) for key, value in backbone.body.named_parameters())
-    files = sorted((shared / "data" / "ham10000").rglob("*.jpg"))[:6000:60]
-    pixels = np.stack([np.asarray(Image.open(f).convert("RGB").resize((64, 64))) for f in files])
-    extractor = make_extractor("imagenet", backbone, info["mean"], info["std"], info)
-    images = torch.from_numpy(pixels)
+    assert train_eval_correlation(backbone, info, real_images(shared, size)) > 0.97
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("architecture", REAL)
+def test_matched_statistics_agree_at_64_px_and_keep_eval_mode(shared, monkeypatch, architecture):
+    monkeypatch.setenv("DERM_WEIGHTS", str(shared / "weights"))
+    backbone, info = load_imagenet(BackboneConfig(architecture=architecture, stage=REAL[architecture][0]))
+    images = real_images(shared, 64, 192)
+    x = make_extractor("imagenet", backbone, info["mean"], info["std"]).normalise(images)
     with torch.no_grad():
-        evaluated = extractor.features(images)
-        trained = backbone.train().pooled(extractor.normalise(images))
-    correlation = torch.corrcoef(torch.stack([evaluated.flatten(), trained.flatten()]))[0, 1]
-    assert correlation > 0.95
-    assert 0.8 < trained.std() / evaluated.std() < 1.25
+        before = backbone.eval().pooled(x[96:])
+        match_statistics(backbone, x[:96])
+        after = backbone.eval().pooled(x[96:])
+    assert (before - after).norm() / before.norm() < 1e-3
+    assert train_eval_correlation(backbone, info, images[:96]) > 0.999
+    assert train_eval_correlation(backbone, info, images[96:]) > 0.8

@@ -1,0 +1,38 @@
+"""Batch norm for fine-tuning at another image size: new statistics, the same function."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+@torch.no_grad()
+def match_statistics(network: nn.Module, images_bchw: Tensor) -> nn.Module:
+    """Give every batch norm the statistics of `images_bchw` without changing what eval mode computes.
+
+    Statistics depend on image size: a network whose statistics were taken at 224 px computes something
+    else in train mode at 64 px, and fine-tuning would start there. Scale and shift are adapted to the
+    new statistics, so eval mode stays as it was (up to rounding) and train mode agrees with it.
+    images_bchw: normalised images of the training split, a few hundred. Works in place.
+    """
+    layers = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and m.running_mean is not None]
+    seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+
+    def record(layer: nn.Module, inputs: tuple[Tensor]) -> None:
+        variance, mean = torch.var_mean(inputs[0].double(), dim=(0, 2, 3), correction=0)
+        seen[layer] = mean, variance
+
+    hooks = [layer.register_forward_pre_hook(record) for layer in layers]
+    training = network.training
+    network.eval()(images_bchw)
+    network.train(training)
+    for hook in hooks:
+        hook.remove()
+    for layer, (mean, variance) in seen.items():
+        old = torch.rsqrt(layer.running_var.double() + layer.eps)
+        slope = layer.weight.double() * old
+        layer.bias.copy_(layer.bias.double() + slope * (mean - layer.running_mean.double()))
+        layer.weight.copy_(slope * torch.sqrt(variance + layer.eps))
+        layer.running_mean.copy_(mean)
+        layer.running_var.copy_(variance)
+    return network

@@ -1,0 +1,177 @@
+"""The variational autoencoder: any backbone as encoder, a small decoder, one learned noise scale.
+
+ELBO: Kingma & Welling 2014 (arXiv 1312.6114). The Gaussian likelihood's scale is one learned scalar:
+sigma-VAE, Rybkin, Daniilidis & Levine 2021 (arXiv 2006.13202), which balances reconstruction and KL
+without a hand-set weight. Images are in normalised space, (x - 0.5) / 0.5 in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from ..config import BackboneConfig
+from ..errors import RunError
+from ..files import read_json, write_atomic, write_json
+from ..seeds import stream_seed
+from .backbone import Backbone, build_backbone
+
+VAE_MEAN = VAE_STD = (0.5, 0.5, 0.5)
+MIN_LOG_SIGMA = -4.0   # sigma 0.018 in [-1, 1]: finer than the 8-bit step, below it the likelihood runs away
+ACTIVE_VARIANCE = 0.01
+
+
+class Decoder(nn.Module):
+    """Latent (B, Z) -> image (B, 3, size, size): a linear map to a small grid, then doublings.
+
+    Each block: nearest upsampling to the next side, 3 x 3 convolution, GroupNorm, SiLU; the width halves
+    (not below 16). Sides double from size / 2^n in 4 to 7 up to `size`; any size works.
+    """
+
+    def __init__(self, latent_dim: int, size: int, width: int):
+        super().__init__()
+        self.size, self.width = size, width
+        self.sides = [size]
+        while self.sides[0] >= 8:
+            self.sides.insert(0, self.sides[0] // 2)
+        self.widths = [max(16, width >> i) if i else width for i in range(len(self.sides))]
+        self.stem = nn.Linear(latent_dim, width * self.sides[0] ** 2)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.GroupNorm(math.gcd(8, b), b), nn.SiLU())
+            for a, b in zip(self.widths, self.widths[1:]))
+        self.image = nn.Conv2d(self.widths[-1], 3, 3, padding=1)
+
+    def forward(self, z_bz: Tensor) -> Tensor:
+        x = F.silu(self.stem(z_bz)).view(-1, self.width, self.sides[0], self.sides[0])
+        for block, side in zip(self.blocks, self.sides[1:]):
+            x = block(F.interpolate(x, size=(side, side), mode="nearest"))
+        return self.image(x)
+
+
+class VAE(nn.Module):
+    """Encoder, decoder and noise scale. forward is left to the task; use encode, decode, sample."""
+
+    def __init__(self, backbone: Backbone, size: int, latent_dim: int, decoder_width: int):
+        super().__init__()
+        self.size, self.latent_dim, self.decoder_width = size, latent_dim, decoder_width
+        self.backbone = backbone
+        self.to_mu = nn.Linear(backbone.width, latent_dim)
+        self.to_logvar = nn.Linear(backbone.width, latent_dim)
+        nn.init.zeros_(self.to_logvar.bias)
+        self.decoder = Decoder(latent_dim, size, decoder_width)
+        self.log_sigma = nn.Parameter(torch.zeros(()))
+
+    def encode(self, x_bchw: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised images -> mu and log variance, (B, Z) each, float32; logvar is kept in [-10, 10]."""
+        features = self.backbone.pooled(x_bchw)
+        return self.to_mu(features).float(), self.to_logvar(features).float().clamp(-10, 10)
+
+    def decode(self, z_bz: Tensor) -> Tensor:
+        """Latents (B, Z) -> the mean image (B, 3, S, S) in normalised space."""
+        return self.decoder(z_bz)
+
+    @torch.no_grad()
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """n images drawn from the prior, (n, 3, S, S) in [0, 1]; `generator` is a CPU one."""
+        return sample_decoder(self.decoder, self.latent_dim, n, generator)
+
+
+def sample_decoder(decoder: Decoder, latent_dim: int, n: int, generator: torch.Generator) -> Tensor:
+    """Mean images of n standard normal latents, (n, 3, S, S) in [0, 1]."""
+    z = torch.randn(n, latent_dim, generator=generator).to(decoder.stem.weight)
+    return (decoder(z).float() * VAE_STD[0] + VAE_MEAN[0]).clamp(0, 1)
+
+
+def build_vae(config: BackboneConfig, size: int, latent_dim: int, decoder_width: int, seed: int) -> VAE:
+    """A VAE with everything randomly initialised, the same for the same seed."""
+    backbone = build_backbone(config, stream_seed(seed, "init", "encoder"))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(seed, "init", "decoder"))
+        return VAE(backbone, size, latent_dim, decoder_width)
+
+
+def reparameterise(mu: Tensor, logvar: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """z ~ N(mu, exp(logvar)), differentiable in both."""
+    noise = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
+    return mu + noise * torch.exp(0.5 * logvar)
+
+
+def elbo_terms(recon: Tensor, target: Tensor, mu: Tensor, logvar: Tensor,
+               log_sigma: Tensor) -> tuple[Tensor, Tensor]:
+    """The two terms of the negative ELBO, in nats and float32.
+
+    Returns the Gaussian negative log likelihood (B,), summed over channels and pixels, and
+    KL(N(mu, exp(logvar)) || N(0, 1)) per latent dimension (B, Z), by its closed form.
+    log_sigma has a soft floor at MIN_LOG_SIGMA (Rybkin et al. 2021, their code), smooth so that its gradient stays.
+    """
+    log_sigma = floored(log_sigma.float())
+    error = (recon.float() - target.float()) * torch.exp(-log_sigma)
+    nll = (0.5 * error.square() + log_sigma + 0.5 * math.log(2 * math.pi)).flatten(1).sum(1)
+    mu, logvar = mu.float(), logvar.float()
+    kl = 0.5 * (mu.square() + logvar.exp() - 1 - logvar)
+    return nll, kl
+
+
+def floored(log_sigma: Tensor) -> Tensor:
+    """log_sigma with its soft floor, MIN_LOG_SIGMA + softplus(log_sigma - MIN_LOG_SIGMA)."""
+    return MIN_LOG_SIGMA + F.softplus(log_sigma - MIN_LOG_SIGMA)
+
+
+def active_units(mu_nz: Tensor) -> int:
+    """Latent dimensions whose posterior mean varies over data by more than 0.01 (Burda et al. 2016)."""
+    return int((mu_nz.float().var(dim=0) > ACTIVE_VARIANCE).sum())
+
+
+class MuEncoder(nn.Module):
+    """A VAE's encoder with mu as its feature: the option `pooling="mu"`, in the place of a Backbone."""
+
+    def __init__(self, vae: VAE):
+        super().__init__()
+        self.backbone, self.to_mu, self.width = vae.backbone, vae.to_mu, vae.latent_dim
+        self.architecture, self.stage = vae.backbone.architecture, vae.backbone.stage
+        self.model_args = vae.backbone.model_args
+
+    def pooled(self, x_bchw: Tensor) -> Tensor:
+        return self.to_mu(self.backbone.pooled(x_bchw)).float()
+
+
+def save_vae(folder: Path, vae: VAE, meta: dict) -> dict:
+    """Write vae.safetensors and vae.json (what rebuilds it, its SHA-256, and `meta`); returns the JSON."""
+    data = save({key: value.detach().cpu().contiguous() for key, value in vae.state_dict().items()})
+    card = {**meta, "architecture": vae.backbone.architecture, "stage": vae.backbone.stage,
+            "model_args": vae.backbone.model_args, "size": vae.size, "latent_dim": vae.latent_dim,
+            "decoder_width": vae.decoder_width, "mean": list(VAE_MEAN), "std": list(VAE_STD),
+            "sha256": hashlib.sha256(data).hexdigest()}
+    write_atomic(Path(folder) / "vae.safetensors", data)
+    write_json(Path(folder) / "vae.json", card)
+    return card
+
+
+def load_vae(folder: Path) -> tuple[VAE, dict]:
+    """The VAE of a run's artefacts, in eval mode, and its JSON. Raises RunError when it is not intact."""
+    folder = Path(folder)
+    try:
+        card = read_json(folder / "vae.json")
+        data = (folder / "vae.safetensors").read_bytes()
+        if hashlib.sha256(data).hexdigest() != card["sha256"]:
+            raise ValueError("vae.safetensors does not match the SHA-256 in vae.json")
+        backbone = Backbone(BackboneConfig(architecture=card["architecture"], stage=card["stage"]),
+                            card["model_args"])
+        vae = VAE(backbone, card["size"], card["latent_dim"], card["decoder_width"])
+        vae.load_state_dict(load(data), strict=True)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise RunError(f"The VAE in {folder.parent.name}/{folder.name} cannot be read ({error}); "
+                       "repeat the pretraining run.") from error
+    return vae.eval(), card
+
+
+def load_encoder(folder: Path, pooling: str = "pooled") -> tuple[nn.Module, dict]:
+    """The encoder of a run's VAE: its Backbone, or a MuEncoder for pooling="mu"."""
+    vae, card = load_vae(folder)
+    return (vae.backbone if pooling == "pooled" else MuEncoder(vae)).eval(), card
