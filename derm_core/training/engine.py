@@ -65,9 +65,9 @@ def fit(task: Task, images: np.ndarray | Tensor, indices: Sequence[int], labels:
     if run.resume():
         yield log(f"{what} continues at step {run.step} of {total}")
     due = evaluation_steps(per_epoch, epochs, early_evaluations) if evaluate else []
-    clock = _Clock(what, total, min(batch_size, len(source)), run.step)
     try:
         yield from _evaluate_if_due(run, due, evaluate, per_epoch)
+        clock = _Clock(what, total, min(batch_size, len(source)), run.step)
         for epoch in range(run.step // per_epoch, epochs):
             order = epoch_order(len(source), batch_size, seed, epoch)[run.step % per_epoch:]
             for positions, images_bchw in zip(order, source.batches(order)):
@@ -82,7 +82,9 @@ def fit(task: Task, images: np.ndarray | Tensor, indices: Sequence[int], labels:
                     yield from (Event(kind="metric", series=f"train/{name}", value=value, step=run.step,
                                       epoch=run.step / per_epoch) for name, value in values.items())
                 yield from clock.progress(run.step)
+                started = time.monotonic()
                 yield from _evaluate_if_due(run, due, evaluate, per_epoch)
+                clock.evaluating += time.monotonic() - started
                 run.save_if_due(epoch_ends=run.step % per_epoch == 0)
     except GeneratorExit:                              # cancelled or stopped: keep what was learned
         run.save_good()
@@ -225,19 +227,20 @@ class _Progress:
 
 
 class _Clock:
-    """Progress events at most once a second: images done, images/s since the start, time left."""
+    """Progress events at most once a second: images done, training images/s of this session, time left."""
 
     def __init__(self, what: str, total: int, batch: int, step: int):
         self.what, self.total, self.batch, self.first = what, total, batch, step
         self.started = time.monotonic()
-        self.said = -math.inf
+        self.evaluating, self.said = 0.0, -math.inf
 
     def progress(self, step: int) -> Iterator[Event]:
         now = time.monotonic()
         if now - self.said < PROGRESS_SECONDS and step < self.total:
             return
         self.said = now
-        rate = (step - self.first) * self.batch / max(now - self.started, 1e-9)
+        elapsed, steps = now - self.started, step - self.first
         yield Event(kind="progress", series=self.what, step=step, value={
             "what": self.what, "done": step * self.batch, "total": self.total * self.batch, "unit": "images",
-            "rate": rate, "eta_seconds": (self.total - step) * self.batch / rate})
+            "rate": steps * self.batch / max(elapsed - self.evaluating, 1e-9),
+            "eta_seconds": (self.total - step) * elapsed / steps})

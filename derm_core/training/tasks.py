@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import Recipe, require
-from ..nets.vae import VAE, elbo_terms
+from ..nets.vae import VAE, elbo_terms, reparameterise
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ class VAETask(Task):
     reparameterisation (Kingma & Welling 2014) comes from torch's global generator.
     """
 
-    def __init__(self, vae: VAE, recipe: Recipe, input_size: int):
+    def __init__(self, vae: VAE, recipe: Recipe):
         super().__init__()
         self.vae, self.recipe = vae, recipe
-        self.loss_scale = float(3 * input_size * input_size)
+        self.loss_scale = float(3 * vae.size * vae.size)
 
     def kl_weight(self, progress: float) -> float:
         """beta times the warm-up's share at `progress` (0 to 1)."""
@@ -69,12 +69,9 @@ class VAETask(Task):
         """{"loss", "output" reconstruction (B,3,S,S) in normalised space, "mu" (B,Z),
         "reconstruction" and "kl" in nats per image}."""
         mu_bz, logvar_bz = self.vae.encode(batch.view_bchw)
-        mu_bz, logvar_bz = mu_bz.float(), logvar_bz.float()
-        z_bz = mu_bz + torch.randn_like(mu_bz) * torch.exp(0.5 * logvar_bz)
-        recon_bchw = self.vae.decode(z_bz).float()
+        recon_bchw = self.vae.decode(reparameterise(mu_bz, logvar_bz)).float()
         with torch.autocast(recon_bchw.device.type, enabled=False):
-            target_bchw = batch.target_bchw.float()
-            nll_b, kl_bz = elbo_terms(recon_bchw, target_bchw, mu_bz, logvar_bz, self.vae.log_sigma.float())
+            nll_b, kl_bz = elbo_terms(recon_bchw, batch.target_bchw, mu_bz, logvar_bz, self.vae.log_sigma)
             reconstruction, kl = nll_b.mean(), kl_bz.sum(dim=1).mean()
             loss = reconstruction + self.kl_weight(batch.progress) * kl
         return {"loss": loss, "output": recon_bchw, "reconstruction": reconstruction, "kl": kl, "mu": mu_bz}

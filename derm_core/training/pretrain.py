@@ -1,0 +1,160 @@
+"""Pretraining of a VAE on the training split's images: a generator of events that resumes by itself.
+
+Labels stratify the split and score the online probe; no loss ever reads them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..config import PretrainConfig, to_dict
+from ..data.manifest import load_dataset
+from ..data.splits import split_dataset, split_fingerprint
+from ..data.store import open_store
+from ..errors import DataError
+from ..events import TICK, Event, jsonable, log
+from ..files import read_json, sha256_file, write_json
+from ..nets.vae import VAE_MEAN, VAE_STD, build_vae, save_vae
+from ..seeds import stream_seed
+from ..workspace import RunPaths, Workspace
+from .batches import ImageSource, normaliser
+from .checkpoint import clear_checkpoints
+from .devices import pick_device
+from .engine import fit
+from .grids import save_grid
+from .precision import Precision, default_precision, measured_precision
+from .tasks import Batch, VAETask
+from .vae_evaluation import VAEEvaluation
+
+SUMMARY, PRECISION = "summary.json", "precision.json"
+SAMPLES = (4, 8)             # rows and columns of samples.png
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a pretraining works on. images: uint8 (N,S,S,3); train, val: rows; labels: (N,), for the
+    probe only; record: what the weights' sidecar says of dataset and split."""
+
+    images: np.ndarray
+    train: np.ndarray
+    val: np.ndarray
+    labels: np.ndarray
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+def pretrain(config: PretrainConfig, workspace: Workspace, run: RunPaths) -> Iterator[Event]:
+    """Pretrain as `config` says; weights, samples and reconstructions go to the run's artefacts.
+
+    May be stopped anywhere and called again on the same run folder: it continues from the last
+    checkpoint, and a finished run only repeats its result. The last event is a `result` with
+    {epochs, seconds, images_per_s, metrics, vae_sha256, precision, …}.
+    Raises NotFound, DataError, RunError (loss not finite, checkpoint damaged or of other settings).
+    """
+    run.create()
+    if (run.artefacts / SUMMARY).exists():
+        yield Event(kind="result", value=read_json(run.artefacts / SUMMARY))
+        return
+    material = yield from load_material(config, workspace)
+    yield from train_vae(config, material, run)
+
+
+def load_material(config: PretrainConfig, workspace: Workspace):
+    """`material = yield from …`: dataset, split and store; the synthetic dataset is made on first need."""
+    if config.dataset == "synth" and "synth" not in workspace.dataset_names():
+        from ..data.synth import ensure_synth
+        yield log("Making the synthetic dataset.")
+        ensure_synth(workspace)
+    dataset = load_dataset(workspace, config.dataset)
+    yield log(f"Opening the images of {dataset.name} at {config.input_size} pixels.")
+    store = open_store(workspace, dataset, config.input_size)
+    yield TICK
+    rows = dataset.subset(config.max_images, config.split_seed)
+    split = split_dataset(dataset.labels[rows], dataset.groups[rows], config.split_seed)
+    train, val = rows[split == 0], rows[split == 1]
+    if len(train) < 2 or len(val) < 2:
+        raise DataError(f"Dataset {dataset.name!r} leaves {len(train)} images for training and {len(val)} for "
+                        "validation; use more images, or one with more groups.")
+    return Material(store.images, train, val, dataset.labels, {
+        "dataset": dataset.name, "dataset_fingerprint": dataset.fingerprint, "split_seed": config.split_seed,
+        "split_fingerprint": split_fingerprint(split, dataset.frame["image_id"].to_numpy()[rows]),
+        "images": {"train": len(train), "val": len(val)}})
+
+
+def train_vae(config: PretrainConfig, material: Material, run: RunPaths) -> Iterator[Event]:
+    """Train on `material.train`, evaluate on `material.val`, save the artefacts."""
+    device, recipe = pick_device(config.device), config.recipe
+    vae = build_vae(config.backbone, config.input_size, recipe.latent_dim, recipe.decoder_width, config.seed)
+    task = VAETask(vae, recipe)
+    precision = run_precision(config, task, material, device, run)
+    yield log(f"VAE {config.backbone.architecture} to stage {config.backbone.stage}, recipe {recipe.name}, "
+              f"{len(material.train)} training images at {config.input_size} pixels on {device}: {precision.describe()}.")
+    state: dict[str, Any] = {"seconds": 0.0, "images_per_s": 0.0, "metrics": {}}
+    evaluation = VAEEvaluation(task, material.images, material.train, material.val, material.labels, recipe,
+                               config.seed, device, precision, run.artefacts, state)
+    training = fit(task, material.images, material.train, epochs=recipe.epochs, batch_size=recipe.batch_size,
+                   lr=recipe.learning_rate, wd=recipe.weight_decay, warmup_fraction=recipe.warmup_fraction,
+                   augment=recipe.augment, seed=config.seed, device=device, precision=precision,
+                   checkpoint_dir=run.checkpoints, evaluate=evaluation, mean=VAE_MEAN, std=VAE_STD, state=state,
+                   what="pretraining")
+    yield from _timed(training, state)
+    yield from _finish(config, task, material, evaluation, run)
+
+
+def _timed(training: Iterator[Event], state: dict[str, Any]) -> Iterator[Event]:
+    """Pass events on; keep wall-clock seconds (over all sessions) and the rate in `state`."""
+    before = time.monotonic()
+    with contextlib.closing(training):
+        for event in training:
+            now = time.monotonic()
+            state["seconds"] += now - before
+            before = now
+            if event.kind == "progress":
+                state["images_per_s"] = event.value["rate"]
+            yield event
+
+
+def _finish(config: PretrainConfig, task: VAETask, material: Material, evaluation: VAEEvaluation,
+            run: RunPaths) -> Iterator[Event]:
+    """Save pictures, weights and summary (last); the checkpoints are then no longer needed."""
+    task.eval()
+    state, recipe, precision = evaluation.state, config.recipe, evaluation.precision
+    save_grid(run.artefacts / "reconstructions.png", evaluation.reconstructions(2 * SAMPLES[1]))
+    vae = task.vae.to("cpu", memory_format=torch.contiguous_format)
+    generator = torch.Generator().manual_seed(stream_seed(config.seed, "samples"))
+    with torch.no_grad():
+        samples = vae.sample(SAMPLES[0] * SAMPLES[1], generator)
+    save_grid(run.artefacts / "samples.png", list(samples.split(SAMPLES[1])))
+    save_vae(run.artefacts, vae, {"run_id": run.id, "config": to_dict(config), "precision": precision.to_dict(),
+                                  "metrics": state["metrics"], **material.record})
+    summary = {"epochs": recipe.epochs, "seconds": state["seconds"], "images_per_s": state["images_per_s"],
+               "metrics": state["metrics"], "metrics_at_start": state.get("start", {}),
+               "vae_sha256": sha256_file(run.artefacts / "vae.safetensors"), "recipe": recipe.name,
+               "precision": precision.to_dict(), "device": evaluation.device, **material.record}
+    write_json(run.artefacts / SUMMARY, jsonable(summary))
+    clear_checkpoints(run.checkpoints)
+    for name in ("samples", "reconstructions"):
+        yield Event(kind="image", series=name, value=f"{name}.png", epoch=float(recipe.epochs))
+    yield Event(kind="result", value=jsonable(summary))
+
+
+def run_precision(config: PretrainConfig, task: VAETask, material: Material, device: str, run: RunPaths) -> Precision:
+    """The precision recorded with the run, else a choice that is recorded now."""
+    path = run.checkpoints / PRECISION
+    if path.exists():
+        return Precision(**read_json(path))
+    if config.mode == "fast":
+        count = min(config.recipe.batch_size, len(material.train))
+        source = ImageSource(material.images, material.train[:count], device)
+        x_bchw = normaliser(VAE_MEAN, VAE_STD, device)(next(source.in_order(count))[1])
+        precision = measured_precision(task, Batch(x_bchw, x_bchw), device)
+    else:
+        precision = default_precision(config.backbone.architecture, device)
+    write_json(path, precision.to_dict())
+    return precision

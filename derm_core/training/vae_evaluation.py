@@ -1,0 +1,124 @@
+"""What is shown while a VAE learns: validation ELBO, active units, reconstructions, the online probe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..config import Recipe
+from ..data.augment import augment
+from ..events import Event
+from ..nets.vae import VAE_MEAN, VAE_STD, active_units
+from ..seeds import stream_seed
+from .batches import ImageSource, normaliser
+from .grids import save_grid
+from .precision import Precision
+from .probe import EVALUATION_BATCH, pooled_features, probe_accuracy
+from .tasks import Batch, VAETask
+
+VAL_IMAGES, PROBE_IMAGES, PROBES = 1024, 2000, 8
+GRID_IMAGES = 8
+
+
+@dataclass(frozen=True)
+class VAEEvaluation:
+    """Evaluates `task` on fixed images. images: uint8 (N,S,S,3); train, val: rows; labels (N,) are
+    read by the probe alone; state: the run's JSON values, where the latest metrics are kept."""
+
+    task: VAETask
+    images: np.ndarray
+    train: np.ndarray
+    val: np.ndarray
+    labels: np.ndarray
+    recipe: Recipe
+    seed: int
+    device: str
+    precision: Precision
+    artefacts: Path
+    state: dict[str, Any]
+
+    def __call__(self, step: int, epoch: float) -> Iterator[Event]:
+        """Metrics, a picture of reconstructions and, every few epochs, the probe."""
+        metrics = self.elbo()
+        whole = round(epoch)
+        if whole % -(-self.recipe.epochs // PROBES) == 0 or whole == self.recipe.epochs:
+            accuracy = self.probe()
+            if accuracy is not None:
+                metrics["probe/balanced_accuracy"] = accuracy
+        self.state["metrics"] = {**self.state.get("metrics", {}), **metrics}
+        self.state.setdefault("start", metrics)
+        for series, value in metrics.items():
+            yield Event(kind="metric", series=series, value=value, step=step, epoch=epoch)
+        name = f"recon-{whole:03d}.png"
+        save_grid(self.artefacts / name, self.reconstructions(GRID_IMAGES))
+        yield Event(kind="image", series="reconstruction", value=name, step=step, epoch=epoch)
+
+    def _some(self, rows: np.ndarray, count: int, name: str) -> np.ndarray:
+        """At most `count` of `rows`, the same ones each time, sorted."""
+        chosen = np.random.default_rng(stream_seed(self.seed, name)).permutation(rows)[:count]
+        return np.sort(chosen)
+
+    @torch.no_grad()
+    def elbo(self) -> dict[str, float]:
+        """Means over at most 1024 unaugmented val images, with beta's full weight and fixed noise.
+
+        loss, reconstruction and kl in nats per image; pixel_mse for colours in [0, 1]; active_units:
+        dimensions of the latent space whose mean varies over images by more than 0.01.
+        """
+        source = ImageSource(self.images, self._some(self.val, VAL_IMAGES, "val"), self.device,
+                             self.precision.memory_format)
+        normalise, sums, mu = normaliser(VAE_MEAN, VAE_STD, self.device), {}, []
+        torch.manual_seed(stream_seed(self.seed, "val-noise"))
+        for positions, images_bchw in source.in_order(EVALUATION_BATCH):
+            x_bchw = normalise(images_bchw)
+            with self.precision.autocast(self.device):
+                output = self.task(Batch(x_bchw, x_bchw, progress=1.0))
+            mse = (to_colours(output["output"]) - images_bchw).square().mean()
+            for name, value in [*((n, output[n]) for n in ("loss", "reconstruction", "kl")), ("pixel_mse", mse)]:
+                sums[name] = sums.get(name, 0.0) + float(value) * len(positions)
+            mu.append(output["mu"].float().cpu())
+        means = {f"val/{name}": total / len(source) for name, total in sums.items()}
+        return {**means, "val/active_units": float(active_units(torch.cat(mu)))}
+
+    def probe(self) -> float | None:
+        """Balanced accuracy of a linear probe, train (at most 2000 images) to val (at most 1024)."""
+        train = self._some(self.train[self.labels[self.train] >= 0], PROBE_IMAGES, "probe")
+        val = self._some(self.val[self.labels[self.val] >= 0], VAL_IMAGES, "val")
+        if len(train) == 0 or len(val) == 0:
+            return None
+        train_nd, val_nd = (pooled_features(self.task.vae.backbone, self.images, rows, self.device,
+                                            self.precision, VAE_MEAN, VAE_STD) for rows in (train, val))
+        return probe_accuracy(train_nd, self.labels[train], val_nd, self.labels[val])
+
+    @torch.no_grad()
+    def reconstructions(self, count: int) -> list[Tensor]:
+        """Rows of a grid: val images and their reconstructions; for a recipe that hides patches also
+        what the encoder then sees and what it makes of it."""
+        rows = self._some(self.val, count, "grid")
+        source = ImageSource(self.images, rows, self.device, self.precision.memory_format)
+        images_bchw = next(source.in_order(count))[1]
+        shown = [images_bchw, self._decode(images_bchw)]
+        if self.recipe.augment.mask_ratio:
+            generator = torch.Generator(device=self.device)
+            generator.manual_seed(stream_seed(self.seed, "grid-mask"))
+            view_bchw, target_bchw = augment(images_bchw, self.recipe.augment, generator)
+            shown += [target_bchw, view_bchw, self._decode(view_bchw)]
+        return shown
+
+    def _decode(self, images_bchw: Tensor) -> Tensor:
+        with self.precision.autocast(self.device):
+            mu_bz, _ = self.task.vae.encode(normaliser(VAE_MEAN, VAE_STD, self.device)(images_bchw))
+            return to_colours(self.task.vae.decode(mu_bz).float())
+
+
+def to_colours(images_bchw: Tensor) -> Tensor:
+    """From the VAE's normalised space back to colours, clamped to [0, 1]."""
+    restore: Callable[[Tensor], Tensor] = normaliser(
+        [-m / s for m, s in zip(VAE_MEAN, VAE_STD)], [1 / s for s in VAE_STD], images_bchw.device)
+    return restore(images_bchw.float()).clamp(0, 1)
