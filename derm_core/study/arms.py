@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import ConfigError, DermError, RunError, WeightsUnavailable
+from ..config import BackboneConfig
+from ..errors import ConfigError, RunError, WeightsUnavailable
 from ..files import read_json
 from ..seeds import stream_seed
 from ..workspace import Workspace
@@ -110,38 +111,15 @@ def _imagenet_extractor(config):
 def _vae_extractor(arm: str, run_id: str, config, workspace: Workspace):
     """The encoder of a pretraining up to the pooled features, or up to mu where the config says so."""
     from ..nets.backbone import make_extractor
-    from ..nets.vae import VAE_MEAN, VAE_STD, load_vae
-    folder = workspace.run(run_id).artefacts
-    try:
-        vae, meta = load_vae(folder)
-    except (DermError, OSError, ValueError) as error:
-        raise RunError(f"The VAE of run {run_id} cannot be used: {error}") from error
-    backbone = vae.backbone
-    if arm == "vae" and backbone.config != config.backbone:
-        raise RunError(f"Run {run_id} pretrained {backbone.architecture} to stage {backbone.stage}, this study compares "
+    from ..nets.vae import VAE_MEAN, VAE_STD, load_encoder
+    backbone, card = load_encoder(workspace.run(run_id).artefacts, config.pooling)
+    theirs = BackboneConfig(architecture=backbone.architecture, stage=backbone.stage)
+    if arm == "vae" and theirs != config.backbone:
+        raise RunError(f"Run {run_id} pretrained {theirs.architecture} to stage {theirs.stage}, but this study compares "
                        f"{config.backbone.architecture} to stage {config.backbone.stage}: choose a matching vae_run, "
                        f"or the arm run:{run_id}.")
-    if config.pooling == "mu":
-        backbone = mu_backbone(vae)
-    return make_extractor(arm, backbone, VAE_MEAN, VAE_STD, {"weights": f"VAE of run {run_id}", "run": run_id,
-                                                            "pooling": config.pooling, "meta": meta})
-
-
-def mu_backbone(vae):
-    """The VAE's encoder as a backbone whose pooled feature is the posterior mean mu (B, Z)."""
-    from torch import nn
-
-    class MuBackbone(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.backbone, self.to_mu = vae.backbone, vae.to_mu
-            self.architecture, self.stage, self.reduction = vae.backbone.architecture, vae.backbone.stage, None
-            self.width = vae.to_mu.out_features
-
-        def pooled(self, x_bchw):
-            return self.to_mu(self.backbone.pooled(x_bchw))
-
-    return MuBackbone()
+    return make_extractor(arm, backbone, VAE_MEAN, VAE_STD, {
+        "weights": f"VAE of run {run_id}", "run": run_id, "pooling": config.pooling, "sha256": card["sha256"]})
 
 
 def _bundle_extractor(arm: str, name: str, workspace: Workspace):

@@ -14,8 +14,6 @@ from ..events import TICK, Event, log
 from ..files import read_json, write_json
 from ..workspace import DatasetPaths, Workspace
 
-SYNTH = "synth"
-
 
 @dataclass(frozen=True)
 class Material:
@@ -62,14 +60,12 @@ def prepare(config, workspace: Workspace) -> Generator[Event, None, Material]:
     `material = yield from prepare(config, workspace)`. Raises NotFound for an unknown dataset and
     DataError where a split has no labelled image or training fewer than two classes.
     """
-    from ..data.manifest import load_dataset
+    from ..data.ondemand import is_missing_synth, open_dataset
     from ..data.store import open_store
 
-    if config.dataset == SYNTH and SYNTH not in workspace.dataset_names():
-        from ..data.synth import ensure_synth
+    if is_missing_synth(workspace, config.dataset):
         yield log("Making the synthetic dataset.")
-        ensure_synth(workspace)
-    dataset = load_dataset(workspace, config.dataset)
+    dataset = open_dataset(workspace, config.dataset)
     yield TICK
     store = open_store(workspace, dataset, config.input_size)
     yield TICK

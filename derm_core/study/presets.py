@@ -63,12 +63,15 @@ def preset(name: str, dataset: str | None = None, scale: float = 1.0, recipe: st
     require(name in PRESETS, "preset", name, ", ".join(PRESETS))
     require(0 < scale <= 1, "scale", scale, "above 0, at most 1")
     base = PRESETS[name]
-    max_images = None if scale == 1 else max(200, round(base.images * scale))
+    images = None if scale == 1 else max(200, round(base.images * scale))
+    chosen, max_images = dataset or base.dataset, images
+    if chosen == "synth" and images is not None:
+        chosen, max_images = f"synth-{images}", None     # a smaller one of its own is painted much sooner
     pretrain = PretrainConfig(
-        dataset=dataset or base.dataset, backbone=base.backbone, input_size=base.input_size, max_images=max_images,
+        dataset=chosen, backbone=base.backbone, input_size=base.input_size, max_images=max_images,
         recipe=make_recipe(recipe or base.recipe, epochs=_scaled(base.pretrain_epochs, scale, 2)))
     config = StudyConfig(
-        dataset=dataset or base.dataset, arms=base.arms, backbone=base.backbone, input_size=base.input_size,
+        dataset=chosen, arms=base.arms, backbone=base.backbone, input_size=base.input_size,
         regime=base.regime, seeds=base.seeds, finetune=base.finetune, pretrain=pretrain, max_images=max_images,
         preset=name)
     return config if scale == 1 else _shrink(config, scale)

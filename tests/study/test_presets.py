@@ -24,10 +24,14 @@ def test_pretraining_matches_the_study_it_serves(name):
 def test_scale_shrinks_work_and_keeps_the_comparison():
     full, small = preset("demo"), preset("demo", scale=0.1)
     assert small.arms == full.arms and small.backbone == full.backbone and small.input_size == full.input_size
-    assert small.max_images < 500 and small.epochs < full.epochs and small.bootstrap < full.bootstrap
+    assert small.dataset == "synth-200" and small.epochs < full.epochs and small.bootstrap < full.bootstrap
     assert 2 <= len(small.seeds) < len(full.seeds)
     assert len(small.learning_rates) * len(small.weight_decays) < len(full.learning_rates) * len(full.weight_decays)
     assert small.pretrain.recipe.epochs < full.pretrain.recipe.epochs
+
+
+def test_scale_takes_a_share_of_real_images():
+    assert preset("laptop", scale=0.1).max_images == 1002 and preset("laptop").max_images is None
 
 
 def test_a_recipe_can_be_chosen_by_name():
