@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -49,27 +50,28 @@ class ImageSource:
         images_bchw = images_bhwc.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
         return images_bchw.to(torch.float32).div_(255).contiguous(memory_format=self.layout)
 
-    def batches(self, positions: Sequence[np.ndarray]) -> Iterator[Tensor]:
-        """Images at each array of positions (into `rows`), in order."""
-        if self.resident is not None:
-            for chosen in positions:
-                yield self._float(self.resident[torch.from_numpy(chosen).to(self.device)])
-            return
+    def batches(self, positions: Sequence[np.ndarray]) -> Iterator[tuple[Tensor, Tensor]]:
+        """(positions on the device, images) for each array of positions into `rows`, in order."""
         if not len(positions):
+            return
+        if self.resident is not None:                  # one upload for all batches: no wait in a step
+            order = torch.from_numpy(np.concatenate(positions)).to(self.device)
+            for chosen in order.split([len(p) for p in positions]):
+                yield chosen, self._float(self.resident[chosen])
             return
         with ThreadPoolExecutor(max_workers=1) as reader:
             ahead = reader.submit(self._gather, self.rows[positions[0]])
-            for following in [*positions[1:], None]:
+            for current, following in itertools.zip_longest(positions, positions[1:]):
                 images = ahead.result()
                 if following is not None:
                     ahead = reader.submit(self._gather, self.rows[following])
-                yield self._float(images)
+                yield torch.from_numpy(current).to(self.device), self._float(images)
 
-    def in_order(self, batch_size: int) -> Iterator[tuple[np.ndarray, Tensor]]:
-        """(positions, images) over all rows, for evaluation; the last batch may be smaller."""
-        positions = [np.arange(start, min(start + batch_size, len(self)))
-                     for start in range(0, len(self), batch_size)]
-        yield from zip(positions, self.batches(positions))
+    def in_order(self, batch_size: int) -> Iterator[Tensor]:
+        """All images in the rows' order, for evaluation; the last batch may be smaller."""
+        positions = np.split(np.arange(len(self)), range(batch_size, len(self), batch_size))
+        for _, images_bchw in self.batches(positions):
+            yield images_bchw
 
 
 def normaliser(mean: Sequence[float], std: Sequence[float],

@@ -70,7 +70,7 @@ def fit(task: Task, images: np.ndarray | Tensor, indices: Sequence[int], labels:
         clock = _Clock(what, total, min(batch_size, len(source)), run.step)
         for epoch in range(run.step // per_epoch, epochs):
             order = epoch_order(len(source), batch_size, seed, epoch)[run.step % per_epoch:]
-            for positions, images_bchw in zip(order, source.batches(order)):
+            for positions, images_bchw in source.batches(order):
                 view, target = view_of(images_bchw, run.step)
                 batch = Batch(view, target, None if chosen_labels is None else chosen_labels[positions],
                               run.step / total)

@@ -152,7 +152,7 @@ def run_precision(config: PretrainConfig, task: VAETask, material: Material, dev
     if config.mode == "fast":
         count = min(config.recipe.batch_size, len(material.train))
         source = ImageSource(material.images, material.train[:count], device)
-        x_bchw = normaliser(VAE_MEAN, VAE_STD, device)(next(source.in_order(count))[1])
+        x_bchw = normaliser(VAE_MEAN, VAE_STD, device)(next(source.in_order(count)))
         precision = measured_precision(task, Batch(x_bchw, x_bchw), device)
     else:
         precision = default_precision(config.backbone.architecture, device)

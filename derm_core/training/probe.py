@@ -28,7 +28,7 @@ def pooled_features(backbone: Backbone, images: np.ndarray | Tensor, rows: Seque
     source = ImageSource(images, rows, device, precision.memory_format)
     normalise = normaliser(mean, std, device)
     features = []
-    for _, images_bchw in source.in_order(EVALUATION_BATCH):
+    for images_bchw in source.in_order(EVALUATION_BATCH):
         with precision.autocast(device):
             features.append(backbone.pooled(normalise(images_bchw)).float().cpu().numpy())
     backbone.train(training)

@@ -75,13 +75,13 @@ class VAEEvaluation:
                              self.precision.memory_format)
         normalise, sums, mu = normaliser(VAE_MEAN, VAE_STD, self.device), {}, []
         torch.manual_seed(stream_seed(self.seed, "val-noise"))
-        for positions, images_bchw in source.in_order(EVALUATION_BATCH):
+        for images_bchw in source.in_order(EVALUATION_BATCH):
             x_bchw = normalise(images_bchw)
             with self.precision.autocast(self.device):
                 output = self.task(Batch(x_bchw, x_bchw, progress=1.0))
             mse = (to_colours(output["output"]) - images_bchw).square().mean()
             for name, value in [*((n, output[n]) for n in ("loss", "reconstruction", "kl")), ("pixel_mse", mse)]:
-                sums[name] = sums.get(name, 0.0) + float(value) * len(positions)
+                sums[name] = sums.get(name, 0.0) + float(value) * len(images_bchw)
             mu.append(output["mu"].float().cpu())
         means = {f"val/{name}": total / len(source) for name, total in sums.items()}
         return {**means, "val/active_units": float(active_units(torch.cat(mu)))}
@@ -102,7 +102,7 @@ class VAEEvaluation:
         what the encoder then sees and what it makes of it."""
         rows = self._some(self.val, count, "grid")
         source = ImageSource(self.images, rows, self.device, self.precision.memory_format)
-        images_bchw = next(source.in_order(count))[1]
+        images_bchw = next(source.in_order(count))
         shown = [images_bchw, self._decode(images_bchw)]
         if self.recipe.augment.mask_ratio:
             generator = torch.Generator(device=self.device)

@@ -1,0 +1,73 @@
+import pytest
+import torch
+
+from derm_core.errors import RunError
+from derm_core.training import checkpoint
+from derm_core.training.checkpoint import clear_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
+
+
+def trained(value: float) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    """A linear layer full of `value`, one step of AdamW taken."""
+    model = torch.nn.Linear(3, 2)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=0.0)
+    torch.nn.init.constant_(model.weight, value)
+    model(torch.ones(1, 3)).sum().backward()
+    optimiser.step()
+    return model, optimiser
+
+
+def test_what_is_saved_is_loaded(tmp_path):
+    model, optimiser = trained(2.0)
+    save_checkpoint(tmp_path, model, optimiser, {"step": 7, "note": "x"})
+    other, other_optimiser = trained(5.0)
+    other_optimiser.state[other.weight]["exp_avg"].zero_()
+    assert load_checkpoint(tmp_path, other, other_optimiser) == {"step": 7, "note": "x"}
+    assert torch.equal(other.weight, model.weight)
+    assert torch.equal(other_optimiser.state[other.weight]["exp_avg"], optimiser.state[model.weight]["exp_avg"])
+
+
+def test_nothing_saved_is_nothing_loaded(tmp_path):
+    assert load_checkpoint(tmp_path / "none", *trained(1.0)) is None
+
+
+def test_only_the_newest_is_kept_and_the_same_step_may_be_saved_again(tmp_path):
+    for step, value in ((1, 1.0), (2, 2.0), (2, 3.0)):
+        save_checkpoint(tmp_path, *trained(value), {"step": step})
+    assert len(list(tmp_path.glob("*step-*"))) == 1
+    model, optimiser = trained(0.0)
+    load_checkpoint(tmp_path, model, optimiser)
+    assert model.weight[0, 0] == 3.0
+
+
+@pytest.mark.parametrize("at", ["model.safetensors", "optimiser.pt", "state.json", "latest"])
+def test_a_kill_at_any_file_leaves_the_previous_checkpoint(tmp_path, monkeypatch, at):
+    save_checkpoint(tmp_path, *trained(1.0), {"step": 1})
+    real = checkpoint.write_atomic
+
+    def dies(path, data):
+        if path.name == at:
+            raise KeyboardInterrupt
+        real(path, data)
+    monkeypatch.setattr(checkpoint, "write_atomic", dies)
+    monkeypatch.setattr(checkpoint, "write_json", lambda path, value: dies(path, "{}"))
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(tmp_path, *trained(2.0), {"step": 2})
+    model, optimiser = trained(0.0)
+    assert load_checkpoint(tmp_path, model, optimiser) == {"step": 1}
+    assert model.weight[0, 0] == 1.0
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimiser.pt", "state.json"])
+def test_damage_is_said_with_what_to_do(tmp_path, name):
+    folder = save_checkpoint(tmp_path, *trained(1.0), {"step": 1})
+    data = (folder / name).read_bytes()
+    (folder / name).write_bytes(data[:len(data) // 2])
+    with pytest.raises(RunError, match="delete the run's checkpoints folder"):
+        load_checkpoint(tmp_path, *trained(0.0))
+
+
+def test_clearing_removes_checkpoints_and_nothing_else(tmp_path):
+    save_checkpoint(tmp_path, *trained(1.0), {"step": 1})
+    (tmp_path / "precision.json").write_text("{}")
+    clear_checkpoints(tmp_path)
+    assert newest_checkpoint(tmp_path) is None and [p.name for p in tmp_path.iterdir()] == ["precision.json"]

@@ -1,0 +1,31 @@
+import pytest
+
+from derm_core.errors import ConfigError
+from derm_core.training.recipes import RECIPES, describe, recipe
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_carries_its_name_and_says_what_it_does(name):
+    assert recipe(name).name == name and len(describe(name)) > 40
+
+
+def test_overrides_change_only_what_they_name():
+    changed = recipe("masked", epochs=3, augment={"mask_ratio": 0.25})
+    assert changed.epochs == 3 and changed.augment.mask_ratio == 0.25
+    assert changed.augment.brightness == recipe("masked").augment.brightness
+    assert recipe("masked").epochs == 16
+
+
+def test_only_the_masked_recipe_hides_patches():
+    assert recipe("paper").augment.mask_ratio == 0 < recipe("masked").augment.mask_ratio
+
+
+@pytest.mark.parametrize("call, said", [
+    (lambda: recipe("magic"), "paper, masked"),
+    (lambda: describe("magic"), "paper, masked"),
+    (lambda: recipe("paper", epoch=3), "recipe.epoch"),
+    (lambda: recipe("paper", augment={"blur": 1}), "recipe.augment.blur"),
+    (lambda: recipe("paper", epochs=0), "1 or more")])
+def test_what_is_unknown_or_not_allowed_is_named(call, said):
+    with pytest.raises(ConfigError, match=said):
+        call()

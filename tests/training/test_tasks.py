@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import log_loss
+from torch.distributions import Normal, kl_divergence
+
+from derm_core.errors import ConfigError
+from derm_core.training.tasks import Batch, VAETask, classification_loss
+
+
+@pytest.fixture
+def batch() -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    return Batch(torch.rand(4, 3, 16, 16, generator=generator) * 2 - 1,
+                 torch.rand(4, 3, 16, 16, generator=generator) * 2 - 1, progress=0.1)
+
+
+def test_vae_loss_is_the_negative_elbo_of_torch_distributions(make_vae_task, batch):
+    task = make_vae_task().eval()
+    torch.manual_seed(5)
+    said = task(batch)
+    torch.manual_seed(5)
+    mu, logvar = task.vae.encode(batch.view_bchw)
+    posterior = Normal(mu, (0.5 * logvar).exp())
+    recon = task.vae.decode(posterior.rsample())
+    sigma = torch.exp(torch.nn.functional.softplus(task.vae.log_sigma + 4) - 4)     # its soft floor
+    reconstruction = -Normal(recon, sigma).log_prob(batch.target_bchw).sum(dim=(1, 2, 3)).mean()
+    kl = kl_divergence(posterior, Normal(0.0, 1.0)).sum(dim=1).mean()
+    assert said["reconstruction"].item() == pytest.approx(reconstruction.item(), rel=1e-5)
+    assert said["kl"].item() == pytest.approx(kl.item(), rel=1e-5)
+    assert said["loss"].item() == pytest.approx((reconstruction + task.recipe.beta * kl).item(), rel=1e-5)
+
+
+def test_kl_weight_warms_up_in_training_and_is_full_in_evaluation(make_vae_task):
+    task = make_vae_task()
+    share = task.recipe.kl_warmup_fraction
+    weights = [task.train().kl_weight(p) for p in (0.0, share / 2, share, 1.0)]
+    assert weights == pytest.approx([0.0, task.recipe.beta / 2, task.recipe.beta, task.recipe.beta])
+    assert task.eval().kl_weight(0.0) == task.recipe.beta
+
+
+def test_vae_loss_is_float32_under_autocast(make_vae_task, batch):
+    task: VAETask = make_vae_task()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        said = task(batch)
+    assert {said[name].dtype for name in ("loss", "reconstruction", "kl", "output")} == {torch.float32}
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "focal", "brier"])
+def test_classification_losses_against_a_slow_loop(name):
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(0, 2, (7, 4)), rng.integers(0, 4, 7)
+    found = classification_loss(name)(torch.tensor(logits), torch.tensor(labels)).numpy()
+    for row, label, value in zip(logits, labels, found):
+        p = np.exp(row) / np.exp(row).sum()
+        expected = {"cross_entropy": -np.log(p[label]), "focal": -(1 - p[label]) ** 2 * np.log(p[label]),
+                    "brier": sum((p[c] - (c == label)) ** 2 for c in range(4))}[name]
+        assert value == pytest.approx(expected, rel=1e-9)
+    if name == "cross_entropy":
+        p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        assert found.mean() == pytest.approx(log_loss(labels, p, labels=range(4)))
+
+
+def test_unknown_loss_is_named():
+    with pytest.raises(ConfigError, match="cross_entropy, focal, brier"):
+        classification_loss("hinge")
