@@ -1,0 +1,195 @@
+"""The regime `finetune`: every arm trained end to end from its initial weights with one schedule.
+
+One model per arm and seed, evaluated at the start and after every epoch on validation and on up to
+2,000 training images, without augmentation. The weights of the last epoch are kept: nothing is
+picked. A finished model is not trained again when the study is resumed, an unfinished one goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import json
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from ..config import StudyConfig
+from ..events import TICK, Event, log
+from ..files import read_json, write_atomic, write_json
+from ..nets.batchnorm import match_statistics
+from ..nets.head import Classifier, make_head
+from ..seeds import stream_seed
+from ..training.checkpoint import clear_checkpoints
+from ..training.engine import fit
+from ..training.precision import Precision, default_precision, measured_precision
+from ..training.tasks import Batch, ClassifyTask
+from ..workspace import RunPaths, Workspace
+from .arms import Arm, arm_file
+from .features import CPU_BATCH, CUDA_BATCH, extract
+from .heads import CURVES
+from .material import Material
+from .metrics import LOSSES, accuracy, balanced_accuracy, decide, log_prior
+from .outcome import Outcome
+
+CURVE_IMAGES = 2000         # training images on which the curves are measured
+MATCH_IMAGES = 512          # training images that give batch norm its statistics at this input size
+
+
+def finetune(config: StudyConfig, workspace: Workspace, run: RunPaths, material: Material, arms: list[Arm],
+             device: str) -> Generator[Event, None, dict[str, Outcome]]:
+    """Train all arms and seeds; `outcomes = yield from finetune(...)`, keyed by arm.
+
+    Models go to artefacts/models/ARM-seedK.safetensors, curves live as events. Raises RunError where
+    a loss is not finite.
+    """
+    positions = {"train": _curve_positions(material), "val": material.members("val"), "test": material.members("test")}
+    outcomes = {}
+    for arm in arms:
+        results: list[dict[str, np.ndarray]] = []
+        for index, seed in enumerate(config.seeds):
+            extractor = arm.variants[index % len(arm.variants)][0]
+            trainer = _Trainer(config, run, material, arm, extractor, seed, positions, device)
+            if not trainer.finished():
+                features = yield from extract(extractor, material.store, workspace, material.dataset.name,
+                                              material.rows[material.members("train")], device=device)
+                yield from trainer.train(features, results)
+            results.append(trainer.load())
+        outcomes[arm.name] = _outcome(arm, extractor.backbone.width, results, positions, config)
+    return outcomes
+
+
+def _curve_positions(material: Material) -> np.ndarray:
+    train = material.members("train")
+    if len(train) <= CURVE_IMAGES:
+        return train
+    rng = np.random.default_rng(stream_seed(0, "curve images"))
+    return np.sort(rng.choice(train, CURVE_IMAGES, replace=False))
+
+
+def _outcome(arm: Arm, width: int, results: list[dict], positions: dict, config: StudyConfig) -> Outcome:
+    curves = {"epoch": results[0]["epoch"], "step": results[0]["step"]}
+    curves |= {name: np.stack([result[name] for result in results], 1) for name in CURVES}
+    probabilities = {split: np.stack([result[f"probabilities_{split}"] for result in results]) for split in positions}
+    setting = {"learning_rate": config.finetune.learning_rate, "weight_decay": config.finetune.weight_decay}
+    return Outcome(arm, width, curves, positions, probabilities, setting)
+
+
+class _Trainer:
+    """One arm and one seed: from initial weights to a saved model, its curves and its probabilities."""
+
+    def __init__(self, config: StudyConfig, run: RunPaths, material: Material, arm: Arm, extractor, seed: int,
+                 positions: dict[str, np.ndarray], device: str):
+        self.config, self.run, self.material, self.arm = config, run, material, arm
+        self.extractor, self.seed, self.positions, self.device = extractor, seed, positions, device
+        name = f"{arm_file(arm.name)}-seed{seed}"
+        self.model_path = run.artefacts / "models" / f"{name}.safetensors"
+        self.result_path = run.checkpoints / f"{name}.npz"
+        self.checkpoints = run.checkpoints / name
+        self.log_prior = log_prior(material.labels[material.members("train")], len(material.classes))
+        self.state: dict = {"rows": []}
+
+    def finished(self) -> bool:
+        return self.model_path.exists() and self.result_path.exists()
+
+    def load(self) -> dict[str, np.ndarray]:
+        """Curves (T,) and probabilities (n, C) of the finished model."""
+        with np.load(self.result_path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+
+    def train(self, features: np.ndarray, before: list[dict[str, np.ndarray]]) -> Iterator[Event]:
+        """Train and save. features: (n, D) of the training images; before: results of earlier seeds."""
+        config, schedule = self.config, self.config.finetune
+        task = ClassifyTask(self._classifier(features), config.loss)
+        precision = run_precision(config, task, self, self.run)
+        what = f"{self.arm.label}, seed {self.seed}"
+        yield log(f"Fine-tuning {what}: {precision.describe()}.")
+        events = fit(task, self.material.store.images, self.material.rows[self.material.members("train")],
+                     self.material.dataset.labels, epochs=schedule.epochs, batch_size=schedule.batch_size,
+                     lr=schedule.learning_rate, wd=schedule.weight_decay, warmup_fraction=schedule.warmup_fraction,
+                     augment=schedule.augment, seed=self.seed, device=self.device, precision=precision,
+                     checkpoint_dir=self.checkpoints, mean=self.extractor.mean, std=self.extractor.std,
+                     evaluate=lambda step, epoch: self._evaluate(task.classifier, step, epoch, before),
+                     early_evaluations=3, state=self.state, what=what)
+        with contextlib.closing(events):
+            yield from (event for event in events if event.kind != "metric" or event.series.startswith(self.arm.name + "/"))
+        yield from self._save(task.classifier)
+
+    def _classifier(self, features: np.ndarray) -> Classifier:
+        """The initial model. Pretrained batch norm gets this input size's statistics, its function unchanged."""
+        backbone = copy.deepcopy(self.extractor.backbone)     # the extractor keeps its initial weights
+        if self.arm.kind != "random":
+            rng = np.random.default_rng(stream_seed(self.seed, "batch norm"))
+            train = self.material.rows[self.material.members("train")]
+            chosen = np.sort(rng.choice(train, min(MATCH_IMAGES, len(train)), replace=False))
+            backbone = match_statistics(backbone, self.normalised(chosen, "cpu"))
+        head = make_head(features.shape[1], self.config.hidden, len(self.material.classes), stream_seed(self.seed, "head"))
+        std = features.std(0)
+        return Classifier(backbone, head, torch.from_numpy(features.mean(0)),
+                          torch.from_numpy(np.where(std > 1e-6, std, 1).astype(np.float32)))
+
+    def normalised(self, rows: np.ndarray, device: str) -> Tensor:
+        """Images of store rows as the network reads them (B, 3, S, S)."""
+        return self.extractor.normalise(torch.from_numpy(np.array(self.material.store.images[rows])).to(device))
+
+    def _evaluate(self, classifier: Classifier, step: int, epoch: float, before: list[dict]) -> Iterator[Event]:
+        """One row of the curves; the events carry every seed trained so far, null for those to come."""
+        row = {"epoch": epoch, "step": step}
+        for split in ("train", "val"):
+            probabilities = yield from self._probabilities(classifier, split)
+            labels = self.material.labels[self.positions[split]]
+            decisions = decide(np.log(np.maximum(probabilities, 1e-300)), self.log_prior)
+            row |= {f"{split}_loss": float(LOSSES[self.config.loss](labels, probabilities).mean()),
+                    f"{split}_accuracy": float(accuracy(labels, probabilities.argmax(-1))),
+                    f"{split}_balanced_accuracy": float(balanced_accuracy(labels, decisions, len(self.material.classes)))}
+        self.state["rows"].append(row)
+        index = len(self.state["rows"]) - 1
+        for name in CURVES:
+            split, quantity = name.split("_", 1)
+            values = [float(result[name][index]) for result in before] + [row[name]]
+            yield Event(kind="metric", series=f"{self.arm.name}/{split}/{quantity}", step=step, epoch=epoch,
+                        value=values + [None] * (len(self.config.seeds) - len(values)))
+
+    def _probabilities(self, classifier: Classifier, split: str) -> Generator[Event, None, np.ndarray]:
+        """Plain softmax (n, C) in float32 of one split's images, in eval mode."""
+        rows, parts = self.material.rows[self.positions[split]], []
+        batch = CPU_BATCH if self.device == "cpu" else CUDA_BATCH
+        classifier.eval()
+        for begin in range(0, len(rows), batch):
+            with torch.no_grad():
+                logits = classifier(self.normalised(rows[begin:begin + batch], self.device))
+                parts.append(torch.softmax(logits.double(), -1).cpu().numpy())
+            yield TICK
+        return np.concatenate(parts)
+
+    def _save(self, classifier: Classifier) -> Iterator[Event]:
+        result = {name: np.array([row[name] for row in self.state["rows"]]) for name in ("epoch", "step", *CURVES)}
+        for split in self.positions:
+            result[f"probabilities_{split}"] = yield from self._probabilities(classifier, split)
+        state = {key: value.detach().cpu().contiguous() for key, value in classifier.state_dict().items()}
+        buffer = io.BytesIO()
+        np.savez(buffer, **result)
+        write_atomic(self.model_path, save(state, metadata={"arm": self.arm.name, "seed": json.dumps(self.seed)}))
+        write_atomic(self.result_path, buffer.getvalue())
+        clear_checkpoints(self.checkpoints)
+
+
+def run_precision(config: StudyConfig, task: nn.Module, trainer: _Trainer, run: RunPaths) -> Precision:
+    """The precision recorded with the run, else a choice that is recorded now; one for all arms."""
+    path: Path = run.checkpoints / "precision.json"
+    if path.exists():
+        return Precision(**read_json(path))
+    if config.mode == "fast":
+        rows = trainer.material.rows[trainer.material.members("train")[:config.finetune.batch_size]]
+        x_bchw = trainer.normalised(rows, trainer.device)
+        labels = torch.from_numpy(trainer.material.dataset.labels[rows]).to(trainer.device)
+        precision = measured_precision(task, Batch(x_bchw, x_bchw, labels), trainer.device)
+    else:
+        precision = default_precision(config.backbone.architecture, trainer.device)
+    write_json(path, precision.to_dict())
+    return precision

@@ -1,0 +1,75 @@
+"""The feature cache: right values, made once, keyed by what they depend on, stoppable in the middle."""
+
+import numpy as np
+import pytest
+import torch
+
+from derm_core.config import BackboneConfig
+from derm_core.data.store import open_store
+from derm_core.nets.backbone import build_backbone, make_extractor
+from derm_core.study import features
+from derm_core.study.features import extract, feature_path, finish
+
+HALF = (0.5, 0.5, 0.5)
+
+
+@pytest.fixture
+def store(workspace, tiny):
+    return open_store(workspace, tiny, 32, processes=1)
+
+
+def extractor(seed=0, mean=HALF):
+    return make_extractor("random", build_backbone(BackboneConfig(architecture="resnet18", stage=1), seed), mean, HALF)
+
+
+def test_features_are_the_pooled_maps_of_the_store(workspace, store):
+    got = finish(extract(extractor(), store, workspace, "tiny"))
+    backbone = build_backbone(BackboneConfig(architecture="resnet18", stage=1), 0).eval()
+    images = torch.from_numpy(np.array(store.images)).permute(0, 3, 1, 2).double() / 255
+    with torch.no_grad():
+        expected = backbone.double().body((images - 0.5) / 0.5)[-1].mean(dim=(2, 3)).numpy()
+    assert got.shape == expected.shape and got.dtype == np.float32
+    np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_chosen_rows_are_those_rows_of_the_whole(workspace, store):
+    rows = np.array([3, 17, 40])
+    whole = finish(extract(extractor(), store, workspace, "tiny"))
+    some = finish(extract(extractor(), store, workspace, "tiny", rows))
+    np.testing.assert_allclose(some, whole[rows], rtol=1e-4, atol=1e-5)
+
+
+def test_second_time_nothing_is_computed(workspace, store, monkeypatch):
+    first = finish(extract(extractor(), store, workspace, "tiny"))
+    monkeypatch.setattr(features, "_compute", None)
+    assert np.array_equal(finish(extract(extractor(), store, workspace, "tiny")), first)
+
+
+def test_two_computations_agree_bit_for_bit(workspace, store):
+    first = finish(extract(extractor(), store, workspace, "tiny"))
+    feature_path(workspace, "tiny", extractor().identity, store, None).unlink()
+    assert np.array_equal(finish(extract(extractor(), store, workspace, "tiny")), first)
+
+
+def test_other_weights_normalisation_pixels_or_rows_have_their_own_file(workspace, store, tiny):
+    other_size = open_store(workspace, tiny, 16, processes=1)
+    paths = {feature_path(workspace, "tiny", *key) for key in (
+        (extractor().identity, store, None), (extractor(seed=1).identity, store, None),
+        (extractor(mean=(0.4, 0.5, 0.5)).identity, store, None), (extractor().identity, other_size, None),
+        (extractor().identity, store, np.array([1, 2])))}
+    assert len(paths) == 5
+
+
+def test_a_damaged_cache_file_is_made_anew(workspace, store):
+    first = finish(extract(extractor(), store, workspace, "tiny"))
+    feature_path(workspace, "tiny", extractor().identity, store, None).write_bytes(b"\x93NUMPY torn")
+    assert np.array_equal(finish(extract(extractor(), store, workspace, "tiny")), first)
+
+
+def test_stopping_in_the_middle_leaves_no_file(workspace, store, monkeypatch):
+    monkeypatch.setattr(features, "CPU_BATCH", 16)
+    steps = extract(extractor(), store, workspace, "tiny")
+    kinds = [next(steps).kind for _ in range(4)]
+    steps.close()
+    assert "tick" in kinds
+    assert not list((workspace.cache / "features").glob("*.npy"))
