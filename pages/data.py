@@ -1,8 +1,172 @@
-"""Data: import, audit, look."""
+"""Data: what is on this machine, whether its splits can be trusted, and the way to more of it."""
 
-from pages.ui import cached, frame
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from derm_core.data.splits import SPLITS
+from derm_core.workspace import check_id
+from pages.ui import cached, charts, frame, images, words
+
+GALLERY = 24
+
+
+def choose(workspace) -> str | None:
+    """The dataset that the address or the reader names; None where there is none yet."""
+    found = {row["name"]: row for row in cached.datasets(workspace)}
+    if not found:
+        pressed = frame.empty(
+            "Your images will be listed here with their classes, groups and splits. Import a folder below, or start "
+            "with 2,000 synthetic lesions that the product paints itself: no download, half a minute.",
+            title="No dataset yet", action="Make the synthetic images")
+        if pressed:
+            make_synthetic(workspace)
+        return None
+    return frame.linked("Dataset", list(found), "dataset", widget=st.segmented_control if len(found) <= 6 else st.selectbox,
+                        format_func=lambda name: f"{name} · {found[name]['images']:,}")
+
+
+def make_synthetic(workspace) -> None:
+    from derm_core.data.synth import ensure_synth
+
+    bar = st.progress(0.0, "Painting synthetic lesions…")
+    with frame.errors():
+        ensure_synth(workspace, progress=lambda done, total: bar.progress(done / total, f"Painting synthetic lesions: "
+                                                                          f"{done:,} of {total:,}"))
+        st.rerun()
+
+
+def facts(dataset, row: dict) -> None:
+    info = dataset.info
+    with st.grid(4, min_column_width=150):
+        st.metric("Images", f"{len(dataset):,}", border=True)
+        st.metric("Classes", len(dataset.classes), border=True)
+        st.metric("Groups", f"{row['groups']:,}", border=True,
+                  help="A patient where known, else a lesion, else an image; known duplicates and equal files share one.")
+        st.metric("Disk use", words.size(row["disk_bytes"]), border=True,
+                  help="Manifest and decoded copies below the workspace. Your own files are not moved.")
+    terms = [f"Layout: {info.get('layout', 'unknown')}"]
+    terms += [str(info[key]) for key in ("license", "citation") if info.get(key)]
+    st.caption(" · ".join(terms))
+    for note in info.get("notes") or []:
+        st.caption(note)
+    skipped = info.get("skipped") or []
+    if skipped:
+        with st.expander(f"{words.count(len(skipped), 'file')} skipped, each with its reason", icon=":material/warning:"):
+            frame.show_table(pd.DataFrame(skipped), title=f"Skipped files of {dataset.name}", key="skipped")
+
+
+def audit_section(workspace, dataset) -> None:
+    st.subheader("Splits", anchor=False)
+    found = cached.audit(workspace, dataset.name)
+    crossing, twice = found["groups_across_splits"], found["duplicate_images_across_splits"]
+    if crossing or twice:
+        st.error(f"{words.count(crossing, 'group')} and {words.count(twice, 'equal image')} stand in more than one split: "
+                 "results on this dataset would be too good. Import it again.", icon=":material/error:")
+    else:
+        st.success("No group and no equal image stands in two splits: counted over all "
+                   f"{len(dataset):,} images.", icon=":material/verified:")
+    names = dataset.info.get("class_descriptions") or {}
+    counts = pd.DataFrame({split: [found["splits"][split]["classes"].get(name, 0) for name in dataset.classes]
+                           for split in SPLITS}, index=[f"{name} · {names[name]}" if name in names else name
+                                                        for name in dataset.classes])
+    table = counts.rename_axis("class").reset_index()
+    commonest = counts.sum(axis=1)
+    frame.show_chart(
+        charts.balance_bars(counts), table, key="balance",
+        caption="70 / 15 / 15 by group, stratified by each group's rarest class. The commonest class holds "
+                f"{words.percent(commonest.max() / max(commonest.sum(), 1))} of the images: accuracy alone says little.",
+        alt=f"Bars of {len(dataset.classes)} classes, stacked by split. Largest: {commonest.idxmax()}, {commonest.max():,}.")
+    attributes = found.get("attributes") or {}
+    if attributes:
+        with st.expander("Balance of attributes", icon=":material/balance:"):
+            name = st.selectbox("Attribute", list(attributes), key="attribute")
+            frame.show_table(pd.DataFrame(attributes[name]), title=f"{name} by split", key=f"attribute-{name}")
+
+
+def gallery_section(dataset) -> None:
+    st.subheader("Gallery", anchor=False)
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    with left:
+        chosen = st.pills("Classes", dataset.classes, selection_mode="multi", key=f"classes-{dataset.name}")
+    rows = np.flatnonzero(np.isin(dataset.labels, [dataset.classes.index(name) for name in chosen])) if chosen else np.arange(
+        len(dataset))
+    pages = max(1, -(-len(rows) // GALLERY))
+    with right:
+        page = st.number_input(f"Page of {pages:,}", 1, pages, key=f"page-{dataset.name}-{'-'.join(chosen)}")
+    order = np.random.default_rng(0).permutation(rows) if not chosen else rows
+    shown = order[(page - 1) * GALLERY:page * GALLERY]
+    images.gallery(dataset, shown)
+
+
+def import_section(workspace, expanded: bool) -> None:
+    with st.expander("Import images", icon=":material/upload_file:", expanded=expanded):
+        st.markdown("A folder or file on this machine. HAM10000 and ISIC tables, ISIC one-hot ground truth, PAD-UFES-20, "
+                    "MedMNIST `.npz`, one folder per class, or a CSV with a path and a label column are recognised. "
+                    "Your files stay where they are; unreadable ones are skipped and listed.")
+        with st.form("import", border=False):
+            path = st.text_input("Path", placeholder="/home/me/HAM10000")
+            name = st.text_input("Name", placeholder="ham10000", help="1 to 40 lower-case letters, digits and hyphens.")
+            size = st.select_slider("Decoded size", [32, 64, 96, 128, 192, 224], value=64,
+                                    help="Side of the square copies in pixels. Others are made when a run needs them.")
+            pressed = st.form_submit_button("Import", type="primary")
+        if pressed:
+            run_import(workspace, path.strip(), name.strip(), size)
+
+
+def run_import(workspace, path: str, name: str, size: int) -> None:
+    from derm_core.data.importers import import_dataset
+
+    if not path or not name:
+        st.error("Give a path and a name.", icon=":material/error:")
+        return
+    bar, started = st.progress(0.0, "Reading the listing…"), time.monotonic()
+
+    def update(done: int, total: int) -> None:
+        rate = done / max(time.monotonic() - started, 1e-9)
+        bar.progress(min(1.0, done / max(total, 1)), f"{done:,} of {total:,} images · {rate:,.0f} images/s · "
+                     f"{words.duration((total - done) / max(rate, 1e-9))} left")
+
+    with frame.errors():
+        result = import_dataset(workspace, path, check_id(name, "dataset name"), sizes=(size,), progress=update)
+        st.session_state["imported"] = (f"Imported {result.images:,} images of {result.classes} classes in "
+                                        f"{words.duration(result.seconds)}; {words.count(len(result.skipped), 'file')} skipped.")
+        st.query_params["dataset"] = name
+        st.rerun()
+
+
+def delete_section(workspace, dataset) -> None:
+    with st.popover("Delete this dataset", icon=":material/delete:", type="tertiary"):
+        st.markdown(f"Deletes the manifest, the decoded copies and cached features of **{dataset.name}**. "
+                    "Files outside the workspace stay; finished studies keep their results.")
+        if st.button("Delete", type="primary", key="delete"):
+            from derm_core.data.manifest import delete_dataset
+
+            with frame.errors():
+                freed = delete_dataset(workspace, dataset.name)
+                st.session_state["imported"] = f"Deleted {dataset.name}; {words.size(freed)} freed."
+                st.query_params.clear()
+                st.rerun()
+
 
 workspace = frame.page("data")
-
-for found in cached.datasets(workspace):
-    frame.st.markdown(f"**{found['name']}** — {found['images']:,} images")
+if message := st.session_state.pop("imported", None):
+    st.toast(message, icon=":material/check_circle:")
+name = choose(workspace)
+if name is not None:
+    with frame.errors():
+        dataset = cached.dataset(workspace, name)
+        facts(dataset, next(row for row in cached.datasets(workspace) if row["name"] == name))
+        audit_section(workspace, dataset)
+        gallery_section(dataset)
+import_section(workspace, expanded=name is None)
+if name is not None:
+    with st.container(horizontal=True):
+        if not any(found.startswith("synth") for found in workspace.dataset_names()) and st.button(
+                "Make the synthetic images", icon=":material/palette:", type="tertiary"):
+            make_synthetic(workspace)
+        delete_section(workspace, dataset)
