@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections import Counter
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from .tables import (DIAGNOSES, IDS, LABELS, PATHS, Table, clean_label, normalis
 TABLE_LAYOUTS = ("isic", "isic-one-hot", "pad-ufes-20", "csv")
 SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
                "test": "test", "testing": "test"}
+PART = re.compile(r"part[_-]?\d+$", re.IGNORECASE)  # one set in several folders, not classes
 EXPECTED = ("a HAM10000 or ISIC table (image_id, dx, …), ISIC one-hot ground truth (image, MEL, NV, …), "
             "PAD-UFES-20 (metadata.csv with img_id, diagnostic, …), a MedMNIST .npz file, one folder per "
             "class, or a CSV file with a path and a label column")
@@ -99,12 +100,12 @@ def _find_in_folder(root: Path) -> Found:
         if fitting:
             others = [table for table in tables if layouts[table.path] is None]
             return Found(layout, root, files, fitting[0], others)
+    if trouble:
+        raise trouble
     if _class_folders(files):
         return Found("folders", root, files)
     if len(files.arrays) == 1:
         return Found("medmnist", root, array=files.arrays[0])
-    if trouble:
-        raise trouble
     count = sum(name.lower().endswith(IMAGE_SUFFIXES) for name in files.files)
     raise DataError(f"{root.name} holds {count} images but nothing that names their classes. Expected is {EXPECTED}.")
 
@@ -192,7 +193,8 @@ def _note_unlabelled_and_unused(listing: Listing, files: FolderFiles, used: set[
 
 def _class_folders(files: FolderFiles) -> dict[str, tuple[str, str | None]]:
     """Folder → (class, official split) where images lie in one folder per class, else empty."""
-    top = Counter(name.split("/")[0] for name in files.files if "/" in name and name.lower().endswith(IMAGE_SUFFIXES))
+    top = sorted({name.split("/")[0] for name in files.files if "/" in name and name.lower().endswith(IMAGE_SUFFIXES)})
+    top = [name for name in top if not looks_like_mask(name) and not PART.search(name)]
     if top and all(name.lower() in SPLIT_NAMES for name in top):
         nested = {"/".join(name.split("/")[:2]) for name in files.files if name.count("/") >= 2}
         folders = {name: (name.split("/")[1], SPLIT_NAMES[name.split("/")[0].lower()]) for name in nested}
@@ -208,7 +210,8 @@ def _read_folders(files: FolderFiles) -> Listing:
     for relative in sorted(files.files):
         label, split = folders.get("/".join(relative.split("/")[:depth]), (None, None))
         if label is None or relative.count("/") < depth:
-            listing.skipped.append({"path": relative, "reason": "the file lies in no class folder"})
+            if relative.lower().endswith(IMAGE_SUFFIXES):
+                listing.skipped.append({"path": relative, "reason": "the file lies in no class folder"})
             continue
         listing.rows.append({"image_id": relative, "path": files.absolute(relative), "label": clean_label(label),
                              "official_split": split})

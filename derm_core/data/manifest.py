@@ -7,9 +7,9 @@ written last: a folder without it is an unfinished import. Images stay where the
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -153,10 +153,10 @@ def load_dataset(workspace: Workspace, name: str) -> Dataset:
     try:
         frame = pd.read_parquet(paths.manifest)
         classes = tuple(info["classes"])
-        root = paths.root
         for column in ("image_id", "path", "group", "sha256"):
             frame[column] = frame[column].astype(object)
-        frame["path"] = pd.Series([str(root / path) for path in frame["path"]], dtype=object)
+        # An absolute path stays as it is; one below the dataset's own folder is relative to it.
+        frame["path"] = pd.Series([os.path.join(paths.root, path) for path in frame["path"]], dtype=object)
         frame["label"] = _text_or_none(frame["label"])
         dataset = Dataset(name, frame, classes, info, paths)
         whole = dataset.fingerprint == info["fingerprint"]

@@ -12,7 +12,10 @@ import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -23,6 +26,7 @@ import numpy as np
 
 from ..errors import DataError, ImageError
 from ..files import read_json, write_json
+from ..workspace import REPOSITORY
 from .decode import PREPROCESSING_VERSION, decode, prepare, read_bytes
 
 CHUNK = 64
@@ -71,7 +75,16 @@ def stage_images(folder: Path, paths: Sequence[str], sizes: Sequence[int], *, ke
     files are reported in their row, with black pixels. Raises DataError where the disk is full or a
     worker process is killed; what was done by then is kept.
     """
-    folder, sizes = Path(folder), tuple(sizes)
+    folder, sizes, count = Path(folder), tuple(sizes), processes or default_processes()
+    if count > 1 and len(paths) > CHUNK and threading.active_count() > 1:
+        # Forking is safe only without other threads: an app's share of the work is done by an
+        # interpreter of its own, and what it left is picked up here.
+        _stage_apart(folder, paths, sizes, key, count, progress)
+    return _stage(folder, paths, sizes, key, count, progress)
+
+
+def _stage(folder: Path, paths: Sequence[str], sizes: Sequence[int], key: str, processes: int,
+           progress: Progress | None) -> Staged:
     arrays = {size: folder / f"images-{size}.npy" for size in sizes}
     rows = _resume(folder, arrays, key, len(paths))
     if rows is None:
@@ -81,9 +94,8 @@ def stage_images(folder: Path, paths: Sequence[str], sizes: Sequence[int], *, ke
     done = sum(row is not None for row in rows)
     if progress:
         progress(done, len(paths))
-    count = min(processes or default_processes(), max(1, len(todo)))
     with open(folder / "progress.jsonl", "a", encoding="utf-8") as record:
-        for start, found in _work(todo, {s: str(p) for s, p in arrays.items()}, count):
+        for start, found in _work(todo, {s: str(p) for s, p in arrays.items()}, processes):
             rows[start:start + len(found)] = found
             record.write(json.dumps({"start": start, "rows": found}) + "\n")
             record.flush()
@@ -132,16 +144,49 @@ def _resume(folder: Path, arrays: dict[int, Path], key: str, count: int) -> list
     return rows
 
 
+def _stage_apart(folder: Path, paths: Sequence[str], sizes: Sequence[int], key: str, processes: int,
+                 progress: Progress | None) -> None:
+    """`_stage` in a fresh interpreter, which says "done total" line by line."""
+    task = {"folder": str(folder), "paths": list(paths), "sizes": list(sizes), "key": key,
+            "processes": processes, "parent": os.getpid()}
+    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
+    with subprocess.Popen([sys.executable, "-m", "derm_core.data.staging"], stdin=subprocess.PIPE, text=True,
+                          stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}) as child:
+        try:
+            with child.stdin as pipe:
+                json.dump(task, pipe)
+            for line in child.stdout:
+                if line.startswith("error "):
+                    raise DataError(line.removeprefix("error ").strip())
+                if progress:
+                    progress(*map(int, line.split()))
+        except BaseException:
+            child.terminate()
+            raise
+    if child.returncode:
+        raise DataError("The process that reads images ended early; repeat the command to go on from here.")
+
+
+def _main() -> None:
+    task = json.load(sys.stdin)
+    _end_with(task["parent"])
+    try:
+        _stage(Path(task["folder"]), task["paths"], task["sizes"], task["key"], task["processes"],
+               lambda done, total: print(done, total, flush=True))
+    except DataError as error:
+        print("error", error, flush=True)
+
+
 def _work(todo: list, arrays: dict[int, str], processes: int) -> Iterator[tuple[int, list[dict]]]:
     """Results of all chunks as they finish, with a bounded number of chunks in flight."""
+    processes = min(processes, len(todo))
     if processes <= 1:
         for start, paths in todo:
-            yield start, read_chunk(start, paths, arrays)
+            yield read_chunk(start, paths, arrays)
         return
-    # A fork costs milliseconds, a fresh interpreter half a second; with other threads about
-    # (the app), only the fresh one is safe.
-    method = "fork" if threading.active_count() == 1 and "fork" in multiprocessing.get_all_start_methods() else "spawn"
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context(method), initializer=_ignore_interrupt)
+    method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context(method), initializer=_begin_worker,
+                               initargs=(os.getpid(),))
     try:
         waiting, queue = set(), iter(todo)
         while True:
@@ -159,8 +204,19 @@ def _work(todo: list, arrays: dict[int, str], processes: int) -> Iterator[tuple[
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _ignore_interrupt() -> None:
+def _begin_worker(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the parent, which stops its workers
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _end_with(parent)
+
+
+def _end_with(parent: int) -> None:
+    """End this process within a second of its parent's death, which a pool alone would not notice."""
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def read_chunk(start: int, paths: list[str], arrays: dict[int, str]) -> tuple[int, list[dict]]:
@@ -195,3 +251,7 @@ def _bytes_from(path: str, start: int, size: int) -> int:
         np.lib.format.read_magic(handle)
         shape, _, _ = np.lib.format.read_array_header_1_0(handle)
     return (shape[0] - start) * size * size * 3
+
+
+if __name__ == "__main__":
+    _main()

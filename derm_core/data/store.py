@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from .staging import Progress, Staged, source_key, stage_images
 
 IMAGES, CARD = "images.npy", "store.json"
 COPY_ROWS = 1024
+PATIENCE_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -122,11 +124,17 @@ def _copy_rows(source: Path, target: Path, rows: np.ndarray) -> None:
 def hold_lock(path: Path, refusal: str | None = None) -> Iterator[None]:
     """Hold an exclusive lock on the file `path`; the kernel frees it when the process ends.
 
-    Waits for another holder, or raises DataError(refusal) at once where a refusal is given.
+    Waits for another holder; where a `refusal` is given only PATIENCE_SECONDS, which the workers of
+    a killed holder need to end, and then raises DataError(refusal).
     """
+    deadline = time.monotonic() + PATIENCE_SECONDS
     with open(path, "w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
-        except BlockingIOError:
-            raise DataError(refusal) from None
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise DataError(refusal) from None
+                time.sleep(0.1)
         yield

@@ -11,6 +11,7 @@ from pathlib import Path
 from ..errors import DataError
 
 MAX_TABLE_BYTES = 256 * 2**20
+MAX_COLUMNS = 512
 MISSING = {"", "nan", "na", "n/a", "none", "null", "unknown", "unk"}
 
 IDS = ("image_id", "isic_id", "image_name", "img_id", "image")
@@ -57,6 +58,8 @@ def read_table(path: Path) -> Table:
     if not lines or "\0" in text:
         raise DataError(f"{path.name} is {'not text' if lines else 'empty'}; expected a CSV file with a header line.")
     separator = max(",;\t", key=lines[0].count)
+    if lines[0].count(separator) >= MAX_COLUMNS:  # pixels as a table: its columns are enough to know
+        return Table(path, tuple(name.strip().lower() for name in lines[0].split(separator)), [])
     try:
         records = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
     except csv.Error as error:

@@ -1,0 +1,87 @@
+"""Run one benchmark and print its result; with --json, exactly one JSON object on standard output."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.metadata
+import json
+import keyword
+import os
+import pkgutil
+import platform
+import sys
+from pathlib import Path
+
+import benchmarks
+from derm_core.errors import DermError
+
+PACKAGES = ("numpy", "pandas", "pillow", "torch", "torchvision", "timm", "scikit-learn", "scipy", "streamlit")
+
+
+def names() -> list[str]:
+    """All benchmarks: the public modules of this package."""
+    return sorted(module.name.rstrip("_") for module in pkgutil.iter_modules(benchmarks.__path__)
+                  if not module.name.startswith("_"))
+
+
+def load(name: str):
+    return importlib.import_module(f"benchmarks.{name}_" if keyword.iskeyword(name) else f"benchmarks.{name}")
+
+
+def machine() -> dict:
+    """Processor, usable cores, memory in GB, system, and the GPU where torch is loaded and sees one."""
+    result = {"system": platform.system(), "processor": _processor(), "cores": len(os.sched_getaffinity(0)),
+              "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        result["gpu"] = torch.cuda.get_device_name(0)
+    return result
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def versions() -> dict:
+    """Python and the installed packages that matter here."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = parser.add_subparsers(dest="name", required=True, metavar="NAME")
+    for name in names():
+        module = load(name)
+        command = commands.add_parser(name, help=module.__doc__.splitlines()[0])
+        command.add_argument("--json", action="store_true", help="one JSON object on standard output")
+        command.add_argument("--repeats", type=int, default=5, help="alternating runs of each side (default 5)")
+        if hasattr(module, "add_arguments"):
+            module.add_arguments(command)
+    args = parser.parse_args(arguments)
+    try:
+        result = {"name": args.name, **load(args.name).run(args)}
+    except DermError as error:
+        print(f"benchmarks {args.name}: {error}", file=sys.stderr)
+        return 1
+    result |= {"machine": machine(), "versions": versions()}
+    if args.json:
+        print(json.dumps(result, allow_nan=False))
+    else:
+        print(f"{args.name}: ratio {result['ratio']:.2f} (ours {result['ours']:.4g}, against "
+              f"{result['against']:.4g} {result['unit']}: {result['peer']})")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
