@@ -1,5 +1,103 @@
-"""Home: what this is, the machine, the shelf, the latest comparison."""
+"""Home: what this is, the two things to do first, the latest comparison, the shelf, the machine."""
 
-from pages.ui import frame
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.ui import cached, charts, frame, tables, words
+
+
+def latest_comparison(workspace) -> None:
+    st.subheader("Latest comparison", anchor=False)
+    done = [run for run in cached.runs(workspace, kind="study", state="done") if cached.study(workspace, run.id)]
+    if not done:
+        frame.empty("The verdict of your latest study will stand here. The demo makes its own synthetic images, pretrains "
+                    "a VAE on them and compares it with ImageNet and with random weights: about three minutes on two cores.",
+                    title="No comparison yet", icon=":material/compare:", action="Run the demo", page="train",
+                    preset="demo", key="empty-demo")
+        return
+    run, study = done[0], cached.study(workspace, done[0].id)
+    rows = tables.gap_rows(study)
+    with st.container(border=True):
+        st.markdown(f"**{study['verdict']['headline']}**")
+        figure = charts.gap_against_accuracy(rows, height=290)
+        frame.show_chart(
+            figure, tables.gap_table(rows), key="home-gap",
+            caption="Right is more accurate, low is less overfitted; far left and low is underfitting.",
+            alt="Accuracy gap by balanced accuracy. " + " ".join(
+                f"{row['name']}: accuracy {words.percent(row['x'])}, gap {words.percent(row['y'])}." for row in rows))
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.caption(frame.run_label(workspace, run), width="content")
+            frame.link("compare", "The whole comparison", icon=":material/arrow_forward:", run=run.id)
+
+
+def shelf(workspace) -> None:
+    st.subheader("Models on the shelf", anchor=False)
+    cards = cached.bundles(workspace)
+    if not cards:
+        frame.empty("Published models stand here and serve the Classify page. Train a study, then publish its arms.",
+                    title="The shelf is empty", icon=":material/deployed_code:", action="Train a study", page="train",
+                    key="empty-shelf")
+        return
+    with st.container(border=True, gap="small"):
+        for card in cards:
+            model(card)
+        frame.link("models", "All cards", icon=":material/arrow_forward:")
+
+
+def model(card: dict) -> None:
+    """One line a model: name, arm, balanced accuracy with its interval; or why it cannot be used."""
+    arm = card.get("arm")
+    badge = words.arm(arm).badge if arm else ""
+    if not card.get("ok", True):
+        st.markdown(f"**{card.get('name', 'Model')}** {badge} :red-badge[:material/error: Refused]")
+        st.caption(str(card.get("error", "")))
+        return
+    accuracy = (card.get("metrics") or {}).get("balanced_accuracy")
+    st.markdown(f"**{card['name']}** {badge}")
+    if isinstance(accuracy, dict):
+        st.caption(f"Balanced accuracy {words.interval(accuracy)} on its test split")
+
+
+def machine(workspace) -> None:
+    st.subheader("This machine", anchor=False)
+    here = cached.machine()
+    memory = f", {here['memory_gb']:.0f}{words.THIN}GB memory" if here["memory_gb"] else ""
+    rows = {
+        "Device": here["gpu"] or f"CPU only, {words.count(here['threads'], 'thread')}",
+        "Processor": f"{here['cpu']}{memory}",
+        "Software": f"Python {here['python']}, PyTorch {here['torch'] or 'not installed'}",
+        "ImageNet weights": imagenet(),
+        "Datasets": ", ".join(f"{found['name']} ({found['images']:,})" for found in cached.datasets(workspace))
+                    or "none yet; synthetic images are made on first need",
+        "Workspace": f"{workspace.root.name}/, {words.size(cached.folder_bytes(str(workspace.root)))}",
+    }
+    st.table(rows, border="horizontal", alt="The machine, its software and its data")
+
+
+def imagenet() -> str:
+    """Where the ImageNet weights of the default backbone come from, or what to do."""
+    status = cached.imagenet_status("resnet18", 3)
+    if status["available"]:
+        return f"ResNet-18 from the {status['source']}"
+    return "not found: that arm is left out until they are; see Models"
+
 
 workspace = frame.page("home")
+st.markdown(
+    "Does a feature extractor that learned from **skin images without labels** serve diagnosis better than one that "
+    "learned from **ImageNet**? A paper ([arXiv 2505.16773](https://arxiv.org/abs/2505.16773)) says that it overfits less. "
+    "This app repeats the question under identical conditions: the same architecture, frozen, the same small classifier on "
+    "top, the same images, with random weights as the control. It then says who is more accurate, who overfits less, and how "
+    "sure that is.")
+with st.container(horizontal=True):
+    if st.button("Classify an image", type="primary", icon=":material/image_search:"):
+        frame.go("classify")
+    if st.button("Run the demo", icon=":material/play_arrow:"):
+        frame.go("train", preset="demo")
+left, right = st.columns([3, 2], gap="large")
+with left:
+    latest_comparison(workspace)
+with right:
+    shelf(workspace)
+    machine(workspace)

@@ -260,6 +260,8 @@ def _bundles(_workspace: Workspace, key: tuple) -> list[dict[str, Any]]:
 def bundles(workspace: Workspace) -> list[dict[str, Any]]:
     """Cards of the published models on all shelves; checked again when a file of theirs changes."""
     files = sorted(path for shelf in workspace.shelves() for path in shelf.glob("*/*") if path.is_file())
+    if not files:
+        return []
     return _bundles(workspace, tuple((str(path), stamp(path)) for path in files))
 
 

@@ -31,7 +31,7 @@ import streamlit as st
 from derm_core.errors import DermError
 from derm_core.workspace import Workspace
 
-from . import cached, words
+from . import cached, charts, words
 
 CHART_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d",
                                                                 "zoomOut2d", "pan2d"]}
@@ -138,24 +138,28 @@ def errors() -> Iterator[None]:
 
 
 def linked(label: str, options: Sequence[Any], param: str, *, widget: Callable = st.selectbox,
-           default: Any = None, **settings: Any) -> Any:
+           default: Any = None, key: str | None = None, always: bool = True, **settings: Any) -> Any:
     """A choice kept in the address as ?param=value, so that the page can be sent to a colleague.
 
     widget: st.selectbox, st.segmented_control, st.radio or st.pills. An address that names none of
-    `options` falls back to `default`, else to the first. Options are written with `str`.
+    `options` falls back to `default`, else to the first. Options are written with `str`; the first
+    choice is left out of the address with always=False.
     """
     options = list(options)
-    key, wanted = f"{param}-choice", st.query_params.get(param)
+    default = default if default in options else (options[0] if options else None)
+    key, wanted = key or f"{param}-choice", st.query_params.get(param)
     known = {str(option): option for option in options}
     if wanted in known and (key not in st.session_state or st.session_state.get(f"{param}-seen") != wanted):
         st.session_state[key] = known[wanted]
     elif st.session_state.get(key) not in options:
-        st.session_state[key] = default if default in options else (options[0] if options else None)
+        st.session_state[key] = default
     choice = widget(label, options, key=key, **settings)
     choice = st.session_state[key] if choice is None else choice
-    if choice is not None:
+    if choice is not None and (always or choice != default):
         st.query_params[param] = str(choice)
-        st.session_state[f"{param}-seen"] = str(choice)
+    elif param in st.query_params:
+        del st.query_params[param]
+    st.session_state[f"{param}-seen"] = str(choice)
     return choice
 
 
@@ -170,7 +174,7 @@ def show_chart(figures: Any, table: pd.DataFrame | None, *, caption: str, alt: s
     the chart should know. Returns the selection of a single figure (see st.plotly_chart).
     """
     group = list(figures) if isinstance(figures, (list, tuple)) else [figures]
-    title = _take_title(group[0])
+    title = [_take_title(figure) for figure in group][0]
     if title:
         st.markdown(f"**{title}**")
     config = CHART_CONFIG if on_select == "ignore" else {"displaylogo": False}
@@ -179,14 +183,50 @@ def show_chart(figures: Any, table: pd.DataFrame | None, *, caption: str, alt: s
                                 selection_mode=selection_mode)
     else:
         event = None
-        with st.grid(len(group), min_column_width=250, gap="small"):
+        with st.grid(len(group), min_column_width=210, gap="small"):
             for index, figure in enumerate(group):
                 st.plotly_chart(figure, key=f"{key}-{index}", alt=f"{alt} Part {index + 1}.", config=config)
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="top", gap="small"):
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="top", gap="small",
+                      wrap=False):
         st.caption(caption, width="stretch")
         if table is not None:
             _table(table, key, title or key, formats)
     return event
+
+
+def show_curves(curves: Mapping[str, pd.DataFrame], quantity: str, names: Mapping[str, str], *, key: str) -> None:
+    """Learning curves: one panel an arm, side by side, same axes, with their table."""
+    panels = charts.learning_curves(curves, quantity, names)
+    table = pd.concat([part.assign(arm=names.get(arm, arm)) for arm, part in curves.items()], ignore_index=True)
+    columns = ["arm", "epoch", "seed", f"train_{quantity}", f"val_{quantity}"]
+    show_chart(
+        list(panels.values()), table[[column for column in columns if column in table]], key=key,
+        caption="Solid: validation. Dotted: training. The space between them is the gap. Bands: ±1 standard deviation "
+                "over seeds. All panels share their axes.",
+        alt=f"{words.QUANTITIES.get(quantity, quantity)} by epoch for training and validation, a panel an arm: "
+            + ", ".join(names.get(arm, arm) for arm in panels) + ".")
+
+
+def run_name(workspace: Workspace, run: Any) -> str:
+    """What a run is called: the name it was given, else 'Study, laptop', 'Pretraining, masked', 'Map, VAE'."""
+    if run.name:
+        return run.name
+    config = cached.config(workspace, run.id)
+    detail = {"study": config.get("preset"), "pretrain": (config.get("recipe") or {}).get("name"),
+              "embed": words.arm(config["arm"]).name if config.get("arm") else None}.get(run.kind)
+    return ", ".join(filter(None, (words.KINDS.get(run.kind, run.kind), detail)))
+
+
+def run_label(workspace: Workspace, run: Any) -> str:
+    """A run in one line, wherever one is chosen: its name, dataset, when, and the end of its id."""
+    dataset = cached.config(workspace, run.id).get("dataset", "")
+    return f"{run_name(workspace, run)} · {dataset} · {words.ago(run.created)} · {run.id[-4:]}"
+
+
+def download_table(table: pd.DataFrame, label: str, *, name: str) -> None:
+    """A table's numbers as CSV."""
+    st.download_button(label, table.to_csv(index=False).encode(), file_name=f"{name}.csv", mime="text/csv",
+                       icon=":material/download:", type="tertiary", key=f"{name}-csv", on_click="ignore")
 
 
 def _take_title(figure: Any) -> str:
@@ -205,6 +245,4 @@ def _table(table: pd.DataFrame, key: str, title: str, formats: Mapping[str, Any]
 def show_table(table: pd.DataFrame, *, title: str, key: str, formats: Mapping[str, Any] | None = None) -> None:
     """A table with its CSV below it. title: what the table holds, read aloud and used as file name."""
     st.dataframe(table, hide_index=True, column_config=dict(formats or {}), alt=title)
-    name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or key
-    st.download_button("Download CSV", table.to_csv(index=False).encode(), file_name=f"{name}.csv", mime="text/csv",
-                       icon=":material/download:", type="tertiary", key=f"{key}-csv", on_click="ignore")
+    download_table(table, "Download CSV", name=re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or key)

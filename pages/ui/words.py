@@ -117,6 +117,14 @@ def interval(metric: dict | None, name: str = "accuracy") -> str:
     return f"{quantity(metric['mean'], name)} ({number(scale * low, digits)} – {number(scale * high, digits)})"
 
 
+def span(metric: dict | None, name: str = "accuracy") -> str:
+    """The 95 % interval alone: '68.0 – 74.1 %'; '–' where there is none."""
+    low, high = (metric or {}).get("low"), (metric or {}).get("high")
+    if missing(low) or missing(high):
+        return "–"
+    return f"{number(100 * low, 1)} – {percent(high)}" if name in SHARES else f"{number(low)} – {number(high)}"
+
+
 def duration(seconds: float | None) -> str:
     """'8 s', '3 min 20 s', '2 h 5 min'; '–' where unknown."""
     if missing(seconds):

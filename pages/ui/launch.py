@@ -1,0 +1,125 @@
+"""The form of a new study: a preset, and every setting behind it, folded. Returns a StudyConfig.
+
+    config = launch.form(workspace)      None where the settings are not valid (the reason is shown)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import streamlit as st
+
+from derm_core.config import ARMS, BackboneConfig, StudyConfig
+from derm_core.data.ondemand import is_missing_synth
+from derm_core.errors import DermError
+from derm_core.study.presets import PRESETS, preset
+from derm_core.training.recipes import RECIPES, describe, recipe
+from derm_core.workspace import Workspace
+
+from . import cached, frame, words
+
+OFFERED = ("demo", "laptop", "paper")
+ARCHITECTURES = ("resnet18", "resnet50", "convnext_tiny", "convnext_atto", "mobilenetv2_100", "efficientnet_b0",
+                 "regnetx_002")
+LOSSES = {"cross_entropy": "Cross-entropy", "focal": "Focal", "brier": "Brier"}
+
+
+def form(workspace: Workspace) -> StudyConfig | None:
+    """Preset and dataset in sight, the rest folded; ?preset=, ?data= and ?scale= set what is chosen first."""
+    name = frame.linked("Preset", OFFERED, "preset", widget=st.segmented_control, format_func=str.capitalize,
+                        required=True, always=False)
+    st.markdown(PRESETS[name].description)
+    dataset = _dataset(workspace, PRESETS[name].dataset)
+    with st.expander("All settings", icon=":material/tune:", key="settings"):
+        try:
+            return _settings(workspace, name, dataset)
+        except DermError as error:
+            st.error(str(error), icon=":material/error:")
+            return None
+
+
+def _dataset(workspace: Workspace, wanted: str) -> str:
+    here = {found["name"]: f"{found['name']} · {found['images']:,} images" for found in cached.datasets(workspace)}
+    offered = {**here, **({} if "synth" in here else {"synth": "synth · synthetic images, made when first needed"})}
+    missing = wanted not in offered
+    name = frame.linked("Dataset", list(offered), "data", default="synth" if missing else wanted, key=f"data-{wanted}", always=False,
+                        format_func=offered.get)
+    if missing:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.caption(f"This preset is made for {wanted}, which is not imported here.", width="content")
+            frame.link("data", "Import it", icon=":material/database:")
+    elif is_missing_synth(workspace, name):
+        st.caption("The run makes these images first; that takes about 20 seconds.")
+    return name
+
+
+def _scale() -> float:
+    try:
+        start = min(1.0, max(0.05, float(st.query_params.get("scale", 1))))
+    except ValueError:
+        start = 1.0
+    return st.slider("Scale", 0.05, 1.0, start, 0.05, key="scale-choice",
+                     help="The share of images, epochs, seeds and grid points that is kept. A scaled study shows that "
+                          "everything works; its numbers say little.")
+
+
+def _settings(workspace: Workspace, name: str, dataset: str) -> StudyConfig:
+    scale = _scale()
+    base = preset(name, dataset, scale)
+    tag = f"{name}-{dataset}-{scale}"
+    left, middle, right = st.columns(3, gap="medium")
+    with left:
+        st.markdown("**Pretraining**")
+        vae_run, made = _pretraining(workspace, base, tag)
+    with middle:
+        st.markdown("**Comparison**")
+        compared = _comparison(workspace, base, tag)
+    with right:
+        st.markdown("**Extractor and machine**")
+        shared = _extractor(base, tag)
+    pretrain = dataclasses.replace(base.pretrain, recipe=made, **shared)
+    return dataclasses.replace(base, vae_run=vae_run, pretrain=pretrain, **shared, **compared)
+
+
+def _pretraining(workspace: Workspace, base: StudyConfig, tag: str):
+    finished = {found.id: found for found in cached.runs(workspace, kind="pretrain", state="done")}
+    chosen = st.selectbox("VAE", ["", *finished], key=f"vae-{tag}", format_func=lambda key: (
+        frame.run_label(workspace, finished[key]) if key else "Pretrain (or reuse an identical run)"))
+    start = base.pretrain.recipe
+    named = st.selectbox("Recipe", list(RECIPES), index=list(RECIPES).index(start.name), key=f"recipe-{tag}",
+                         disabled=bool(chosen))
+    st.caption(describe(named))
+    epochs = st.number_input("Pretraining epochs", 1, 2000, start.epochs, key=f"pretrain-epochs-{tag}",
+                             disabled=bool(chosen))
+    return chosen or None, recipe(named, epochs=int(epochs))
+
+
+def _comparison(workspace: Workspace, base: StudyConfig, tag: str) -> dict:
+    bundles = [f"bundle:{card['name']}" for card in cached.bundles(workspace) if card.get("ok")]
+    arms = st.multiselect("Arms", [*ARMS, *bundles], list(base.arms), key=f"arms-{tag}",
+                          format_func=lambda key: words.arm(key).name)
+    regime = st.segmented_control("Regime", ["frozen", "finetune"], default=base.regime, required=True, key=f"regime-{tag}",
+                                  format_func={"frozen": "Frozen", "finetune": "Fine-tuned"}.get)
+    seeds = st.number_input("Seeds", 1, 20, len(base.seeds), key=f"seeds-{tag}")
+    epochs = st.number_input("Head epochs", 1, 1000, base.epochs, key=f"epochs-{tag}", disabled=regime != "frozen")
+    loss = st.selectbox("Loss", list(LOSSES), index=list(LOSSES).index(base.loss), key=f"loss-{tag}",
+                        format_func=LOSSES.get)
+    return {"arms": tuple(words.ordered(arms)), "regime": regime, "seeds": tuple(range(int(seeds))), "epochs": int(epochs),
+            "loss": loss}
+
+
+def _extractor(base: StudyConfig, tag: str) -> dict:
+    known = list(dict.fromkeys([base.backbone.architecture, *ARCHITECTURES]))
+    architecture = st.selectbox("Architecture", known, key=f"architecture-{tag}", accept_new_options=True,
+                                help="Any timm backbone with feature stages; type its name.")
+    stage = st.number_input("Up to stage", 0, 9, base.backbone.stage, key=f"stage-{tag}")
+    size = st.number_input("Input size, pixels", 16, 1024, base.input_size, 16, key=f"size-{tag}")
+    device = st.selectbox("Device", ["auto", "cpu", "cuda"], key=f"device-{tag}",
+                          format_func={"auto": "Automatic", "cpu": "CPU", "cuda": "GPU"}.get)
+    split_seed = st.number_input("Split seed", 0, 10_000, base.split_seed, key=f"split-{tag}",
+                                 help="Another split is another test set; every study counts how often its own was looked at.")
+    backbone = BackboneConfig(architecture=architecture, stage=int(stage))
+    status = cached.imagenet_status(backbone.architecture, backbone.stage)
+    if not status["available"]:
+        st.caption(f":material/info: ImageNet weights: {status['detail']}")
+    return {"backbone": backbone, "input_size": int(size), "device": device, "split_seed": int(split_seed)}

@@ -1,0 +1,75 @@
+"""What a run has said so far, kept in the session and grown by its new events only.
+
+    feed = live.follow(workspace, run_id)     in a fragment with run_every=1
+    feed.progress                             the latest {"what", "done", "total", "rate", "eta_seconds"}
+    feed.curves()                             {arm: table} for charts.learning_curves
+    feed.series("val/loss")                   (epochs, values)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from derm_core.events import read_events_from
+from derm_core.workspace import Workspace
+
+LOG_LINES = 400
+
+
+@dataclass
+class Feed:
+    """A run's events, sorted by what they are. `points`: series → [(epoch, step, value)]."""
+
+    offset: int = 0
+    points: dict[str, list[tuple[float, int | None, Any]]] = field(default_factory=dict)
+    images: dict[str, tuple[str, float | None]] = field(default_factory=dict)
+    log: list[tuple[float, str]] = field(default_factory=list)
+    progress: dict[str, Any] | None = None
+
+    def add(self, rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            if row["kind"] == "metric":
+                epoch = row["epoch"] if row["epoch"] is not None else row["step"] or 0
+                self.points.setdefault(row["series"], []).append((epoch, row["step"], row["value"]))
+            elif row["kind"] == "image":
+                self.images[row["series"] or "image"] = (row["value"], row["epoch"])
+            elif row["kind"] == "progress":
+                self.progress = row["value"]
+            elif row["kind"] == "log":
+                self.log.append((row["time"], str(row["value"])))
+        del self.log[:-LOG_LINES]
+
+    def series(self, name: str) -> tuple[list[float], list[float]]:
+        """Epochs and values of a series with one number an event; gaps in it are left out."""
+        found = [(epoch, value) for epoch, _, value in self.points.get(name, []) if isinstance(value, (int, float))]
+        return [epoch for epoch, _ in found], [value for _, value in found]
+
+    def curves(self) -> dict[str, pd.DataFrame]:
+        """Series "ARM/SPLIT/QUANTITY" with one number a seed, as tables like artefacts/curves/ARM.csv."""
+        cells: dict[str, dict[tuple[float, int], dict[str, Any]]] = {}
+        for name, points in self.points.items():
+            arm, _, rest = name.partition("/")
+            split, _, quantity = rest.partition("/")
+            if split not in ("train", "val") or not quantity:
+                continue
+            for epoch, step, value in points:
+                for seed, number in enumerate(value if isinstance(value, list) else [value]):
+                    row = cells.setdefault(arm, {}).setdefault((epoch, seed), {"epoch": epoch, "step": step, "seed": seed})
+                    row[f"{split}_{quantity}"] = number
+        return {arm: pd.DataFrame(list(rows.values())).astype({"epoch": float}) for arm, rows in cells.items()}
+
+
+def follow(workspace: Workspace, run_id: str) -> Feed:
+    """The run's feed, brought up to date by reading what was appended since the last call."""
+    feeds = st.session_state.setdefault("feeds", {})
+    path = workspace.run(run_id).events
+    feed = feeds.get(run_id)
+    if feed is None or (path.exists() and path.stat().st_size < feed.offset):
+        feed = feeds[run_id] = Feed()
+    rows, feed.offset = read_events_from(path, feed.offset)
+    feed.add(rows)
+    return feed
