@@ -1,0 +1,72 @@
+"""A bundle's card: what a model is, where it comes from and what it may be used for; checked field by field."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..errors import BundleError
+from ..workspace import ID_PATTERN
+
+SCHEMA = 1
+# timm arguments a card may carry: plain settings, none of which names a file, a folder or an address
+SAFE_ARGUMENTS = ("pad_type", "bn_eps", "bn_momentum", "act_layer", "norm_layer", "stem_type", "patch_size")
+REQUIRED = {
+    "schema": int, "name": str, "arm": str, "label": str, "regime": str, "architecture": str, "stage": int,
+    "model_args": dict, "features": int, "hidden": int, "classes": list, "class_descriptions": dict,
+    "input_size": int, "preprocessing": dict, "mean": list, "std": list, "initial_weights": dict,
+    "training_data": dict, "split": dict, "seed": int, "metrics": dict, "commands": list, "versions": dict,
+    "intended_use": str, "limits": list, "license": str, "parameters": int, "file_bytes": int, "sha256": str,
+    "tensors": dict}
+
+
+def check_card(card: Any) -> dict:
+    """`card` if every field a loader relies on is there and sensible. Raises BundleError naming the field."""
+    _need(isinstance(card, dict), "card.json", "a JSON object")
+    for field, kind in REQUIRED.items():
+        value = card.get(field)
+        _need(isinstance(value, kind) and not isinstance(value, bool), field, f"a value of kind {kind.__name__}")
+    _need(card["schema"] == SCHEMA, "schema", f"{SCHEMA}; a newer bundle needs a newer version of this program")
+    _need(bool(ID_PATTERN.fullmatch(card["name"])), "name", "1 to 40 lower-case letters, digits and hyphens")
+    _need(0 <= card["stage"] <= 9, "stage", "0 to 9")
+    for field, limit in (("features", 65536), ("hidden", 65536), ("input_size", 1024)):
+        _need(1 <= card[field] <= limit, field, f"1 to {limit}")
+    classes = card["classes"]
+    _need(2 <= len(classes) <= 1000 and all(isinstance(c, str) and c for c in classes)
+          and len(set(classes)) == len(classes), "classes", "2 to 1000 different names")
+    for field in ("mean", "std"):
+        _need(len(card[field]) == 3 and all(_number(v) for v in card[field]), field, "three numbers")
+    _need(all(v > 0 for v in card["std"]), "std", "three numbers above 0")
+    for name, value in card["model_args"].items():
+        _need(name in SAFE_ARGUMENTS and (value is None or isinstance(value, (str, int, float))), "model_args",
+              "plain values of " + ", ".join(SAFE_ARGUMENTS))
+    temperature = card.get("temperature")
+    if temperature is not None:
+        _need(isinstance(temperature, dict) and _number(temperature.get("value")) and temperature["value"] > 0,
+              "temperature", "an object with a value above 0")
+    decoder = card.get("decoder")
+    if decoder is not None:
+        _need(isinstance(decoder, dict) and all(
+            type(decoder.get(key)) is int and 1 <= decoder[key] <= 4096 for key in ("latent_dim", "size", "width")),
+            "decoder", "an object with latent_dim, size and width from 1 to 4096")
+    return card
+
+
+def temperature_of(card: dict) -> float:
+    """The temperature that divides the logits: 1 where none was fitted."""
+    return float((card.get("temperature") or {}).get("value", 1.0))
+
+
+def describe_class(card: dict, name: str) -> str:
+    """A class's readable name: its code and, where the data set says it, what it means."""
+    words = card["class_descriptions"].get(name)
+    return f"{name} ({words})" if words else name
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _need(holds: bool, field: str, allowed: str) -> None:
+    if not holds:
+        raise BundleError(f"The bundle's card is not valid: {field} must be {allowed}. Get the bundle again.")
