@@ -41,7 +41,7 @@ def make_classifier():
     """A function that builds the same small classifier, with batch norm, each time."""
     def make() -> ClassifyTask:
         torch.manual_seed(0)
-        return ClassifyTask(nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(),
+        return ClassifyTask(nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, bias=False), nn.BatchNorm2d(8), nn.ReLU(),
                                           nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, CLASSES)))
     return make
 

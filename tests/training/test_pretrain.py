@@ -1,0 +1,132 @@
+import dataclasses
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from derm_core.config import PretrainConfig
+from derm_core.data.manifest import save_dataset
+from derm_core.errors import DataError, NotFound
+from derm_core.files import read_json, sha256_file
+from derm_core.nets.vae import load_vae
+from derm_core.training.pretrain import Material, load_material, pretrain, train_vae
+from derm_core.workspace import RunPaths
+
+TRAIN, VAL = np.arange(40), np.arange(40, 54)       # rows 54 to 59 are nobody's
+INFO = {"layout": "test", "source": "test", "classes": ["class 0", "class 1", "class 2"], "skipped": []}
+
+
+@pytest.fixture
+def material(images, labels) -> Material:
+    return Material(images, TRAIN, VAL, labels, {"dataset": "tiny"})
+
+
+@pytest.fixture
+def dataset(workspace, images, labels):
+    """The images as dataset `tiny` of the workspace, each its own group."""
+    folder = workspace.root / "source"
+    folder.mkdir()
+    rows = []
+    for number, (image, label) in enumerate(zip(images, labels)):
+        path = folder / f"{number}.png"
+        Image.fromarray(image).save(path)
+        rows.append({"image_id": f"i{number}", "path": str(path), "label": f"class {label}", "group": f"g{number}",
+                     "sha256": sha256_file(path), "width": 16, "height": 16})
+    return save_dataset(workspace, "tiny", pd.DataFrame(rows), INFO)
+
+
+def weights_of(config: PretrainConfig, material: Material, folder) -> str:
+    return list(train_vae(config, material, RunPaths(folder).create()))[-1].value["vae_sha256"]
+
+
+def test_labels_change_the_probe_and_no_weight(tmp_path, vae_config, material, labels):
+    shuffled = dataclasses.replace(material, labels=np.random.default_rng(9).permutation(labels))
+    assert weights_of(vae_config, material, tmp_path / "a") == weights_of(vae_config, shuffled, tmp_path / "b")
+    a, b = (read_json(tmp_path / run / "artefacts" / "summary.json")["metrics"] for run in "ab")
+    assert a.pop("probe/balanced_accuracy") != b.pop("probe/balanced_accuracy") and a == b
+
+
+def test_images_outside_the_training_split_change_no_weight(tmp_path, vae_config, material, images):
+    others = images.copy()
+    others[40:] = 255 - others[40:]
+    changed = dataclasses.replace(material, images=others)
+    assert weights_of(vae_config, material, tmp_path / "a") == weights_of(vae_config, changed, tmp_path / "b")
+
+
+def test_the_run_says_and_leaves_what_it_promises(tmp_path, vae_config, material):
+    run = RunPaths(tmp_path / "run").create()
+    events = list(train_vae(vae_config, material, run))
+    at = {series: [e.epoch for e in events if e.series == series]
+          for series in ("val/loss", "val/reconstruction", "val/kl", "val/active_units", "val/pixel_mse",
+                         "probe/balanced_accuracy")}
+    assert all(epochs == [0, 1, 2] for epochs in at.values())
+    for event in (e for e in events if e.kind == "image"):
+        assert Image.open(run.artefacts / event.value).format == "PNG"
+    assert {"recon-000.png", "recon-002.png", "samples.png", "reconstructions.png"} <= {
+        path.name for path in run.artefacts.iterdir()}
+    result = events[-1]
+    assert result.kind == "result" and result.value["epochs"] == 2 and result.value["images_per_s"] > 0
+    vae, meta = load_vae(run.artefacts)
+    assert meta["sha256"] == result.value["vae_sha256"] and meta["precision"] == result.value["precision"]
+    assert meta["dataset"] == "tiny" and meta["config"]["recipe"]["name"] == "masked"
+
+
+def test_a_run_stopped_again_and_again_ends_with_the_same_weights(tmp_path, vae_config, material):
+    straight = weights_of(vae_config, material, tmp_path / "straight")
+    run = RunPaths(tmp_path / "stopped").create()
+    for steps in (0, 2, 1):                            # at the start, inside an epoch, at its end
+        events = train_vae(vae_config, material, run)
+        list(itertools.islice((e for e in events if e.kind == "tick"), steps))
+        events.close()
+    rest = list(train_vae(vae_config, material, run))
+    assert sum(e.kind == "tick" for e in rest) == 3 and rest[-1].value["vae_sha256"] == straight
+
+
+def test_a_resumed_run_keeps_the_recorded_precision(tmp_path, vae_config, material, monkeypatch):
+    run = RunPaths(tmp_path / "run").create()
+    events = train_vae(vae_config, material, run)
+    next(e for e in events if e.kind == "tick")
+    events.close()
+    recorded = read_json(run.checkpoints / "precision.json")
+    monkeypatch.setattr("derm_core.training.precision.cpu_flags", lambda: frozenset(["another"]))
+    assert list(train_vae(vae_config, material, run))[-1].value["precision"] == recorded
+
+
+def test_fast_mode_measures(tmp_path, vae_config, material):
+    config = dataclasses.replace(vae_config, mode="fast")
+    result = list(train_vae(config, material, RunPaths(tmp_path / "run").create()))[-1].value
+    assert "fastest measured" in result["precision"]["reason"]
+
+
+def test_from_dataset_to_result_and_again(workspace, dataset, vae_config):
+    run = workspace.run("pretrain-1")
+    result = list(pretrain(vae_config, workspace, run))[-1]
+    assert result.kind == "result" and sum(result.value["images"].values()) < 60
+    assert not list(run.checkpoints.glob("step-*"))
+    assert [e.value for e in pretrain(vae_config, workspace, run)] == [result.value]
+
+
+def test_max_images_is_kept(workspace, dataset, vae_config):
+    config = dataclasses.replace(vae_config, max_images=30)
+    material = drain(load_material(config, workspace))
+    assert 0 < len(material.train) + len(material.val) < 30
+
+
+def test_unknown_and_too_small_datasets_are_named(workspace, dataset, vae_config):
+    with pytest.raises(NotFound, match="nowhere"):
+        drain(load_material(dataclasses.replace(vae_config, dataset="nowhere"), workspace))
+    few = dataset.frame.assign(group="one")
+    save_dataset(workspace, "few", few, INFO)
+    with pytest.raises(DataError, match="validation"):
+        drain(load_material(dataclasses.replace(vae_config, dataset="few"), workspace))
+
+
+def drain(generator):
+    """A generator's return value."""
+    while True:
+        try:
+            next(generator)
+        except StopIteration as end:
+            return end.value
