@@ -1,0 +1,119 @@
+"""`predict`, and `models list | verify | publish | export | import | delete`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import BundleError
+from .screen import Answer, Screen, size, table
+
+
+def add_commands(commands) -> None:
+    one = commands.add_parser("predict", help="classify images with several models side by side")
+    one.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    one.add_argument("--models", metavar="A,B", help="names from `models list` (default: the shelf's)")
+    one.set_defaults(handler=predict)
+
+    parser = commands.add_parser("models", help="the shelf of published models")
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    actions.add_parser("list", help="models on the shelf").set_defaults(handler=list_models)
+    one = actions.add_parser("verify", help="check every file of a model against its card")
+    one.add_argument("name", nargs="*", help="default: all")
+    one.set_defaults(handler=verify_models)
+    one = actions.add_parser("publish", help="put an arm of a finished comparison on the shelf")
+    one.add_argument("run")
+    one.add_argument("--arm", required=True)
+    one.add_argument("--name", required=True)
+    one.add_argument("--seed", type=int, default=0, help="which seed's classifier (default 0)")
+    one.add_argument("--shelf", type=Path, metavar="DIR", help="default: the workspace's models folder")
+    one.set_defaults(handler=publish_model)
+    one = actions.add_parser("export", help="write a model as one .zip file")
+    one.add_argument("name")
+    one.add_argument("--out", type=Path, required=True, metavar="FILE")
+    one.set_defaults(handler=export_model)
+    one = actions.add_parser("import", help="put an exported model on the workspace's shelf, checked against its card")
+    one.add_argument("file", type=Path)
+    one.set_defaults(handler=import_model)
+    one = actions.add_parser("delete", help="delete a model of the workspace's shelf")
+    one.add_argument("name")
+    one.set_defaults(handler=delete_model)
+
+
+def predict(args, screen: Screen) -> Answer:
+    """JSON: {images: [{path, arms: {NAME: {top, probabilities}}, agree}], errors: [{path, error}]}."""
+    from ..serve.predictor import predict_images
+    names = [name.strip() for name in (args.models or "").split(",") if name.strip()]
+    value = predict_images(screen.workspace, names or None, [(str(path), path) for path in args.images])
+    refused = "; ".join(row["error"] for row in value["errors"])
+    return Answer(value, _predictions(value["images"]), refused)
+
+
+def _predictions(images: list[dict[str, Any]]) -> str:
+    rows = [(Path(row["path"]).name, name, arm["top"], f"{arm['probabilities'][arm['top']]:.1%}",
+             "" if row["agree"] is None else "yes" if row["agree"] else "no")
+            for row in images for name, arm in row["arms"].items()]
+    return (table(("image", "model", "most likely", "probability", "agree"), rows)
+            + "\nResearch use only. Not for diagnosis.") if rows else ""
+
+
+def list_models(args, screen: Screen) -> Answer:
+    """JSON: {models: [cards, each with ok and error]}."""
+    from ..serve.bundle import list_bundles
+    cards = list_bundles(screen.workspace)
+    rows = [(card["name"], card.get("architecture", ""), f"{card.get('input_size', '')}", ", ".join(card.get("classes", ())),
+             "ok" if card["ok"] else card.get("error", "damaged")) for card in cards]
+    text = table(("name", "architecture", "pixels", "classes", "state"), rows) if rows else (
+        "No model is on the shelf; `models publish RUN --arm ARM --name NAME` puts one there.")
+    return Answer({"models": cards}, text)
+
+
+def verify_models(args, screen: Screen) -> Answer:
+    """JSON: {ok, models: [{name, ok, error}]}; fails where one does not match its card."""
+    from ..serve.bundle import find_bundle, list_bundles, verify_bundle
+    rows = []
+    for name in args.name or [card["name"] for card in list_bundles(screen.workspace)]:
+        folder = find_bundle(screen.workspace, name)
+        try:
+            verify_bundle(folder)
+            rows.append({"name": name, "ok": True, "error": None})
+        except BundleError as error:
+            rows.append({"name": name, "ok": False, "error": str(error)})
+    problem = "; ".join(row["error"] for row in rows if not row["ok"])
+    text = table(("name", "state"), [(row["name"], "ok" if row["ok"] else "damaged") for row in rows]) if rows else (
+        "No model is on the shelf.")
+    return Answer({"ok": not problem, "models": rows}, text, problem)
+
+
+def publish_model(args, screen: Screen) -> Answer:
+    """JSON: {name, path, bytes}."""
+    from ..files import disk_bytes
+    from ..serve.publish import publish
+    folder = Path(publish(screen.workspace, args.run, args.arm, args.name, shelf=args.shelf, seed=args.seed))
+    return Answer({"name": args.name, "path": str(folder), "bytes": disk_bytes(folder)},
+                  f"{args.name} is on the shelf: {folder} ({size(disk_bytes(folder))}).")
+
+
+def export_model(args, screen: Screen) -> Answer:
+    """JSON: {name, path, bytes}."""
+    from ..serve.archive import export_bundle
+    path = export_bundle(screen.workspace, args.name, args.out)
+    return Answer({"name": args.name, "path": str(path), "bytes": path.stat().st_size},
+                  f"{args.name} written to {path} ({size(path.stat().st_size)}).")
+
+
+def import_model(args, screen: Screen) -> Answer:
+    """JSON: {name, path}."""
+    from ..serve.archive import import_bundle
+    folder = import_bundle(screen.workspace, args.file)
+    return Answer({"name": folder.name, "path": str(folder)}, f"{folder.name} is on the shelf: {folder}.")
+
+
+def delete_model(args, screen: Screen) -> Answer:
+    """JSON: {name, freed_bytes}. The repository's own models are never deleted."""
+    from ..serve.bundle import find_bundle
+    folder = find_bundle(screen.workspace, args.name)
+    if screen.workspace.models.resolve() not in folder.resolve().parents:
+        raise BundleError(f"{args.name} ships with the program and is not in this workspace; it was not deleted.")
+    freed = screen.workspace.remove(folder)
+    return Answer({"name": args.name, "freed_bytes": freed}, f"{args.name} deleted, {size(freed)} freed.")

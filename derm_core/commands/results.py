@@ -1,0 +1,68 @@
+"""A run as an answer: its record as JSON, its findings as text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import NotFound, RunError
+from ..events import read_events
+from ..files import read_json
+from ..jobs.store import Run
+from ..workspace import Workspace
+from .screen import Answer, table
+
+
+def answer(workspace: Workspace, run: Run) -> Answer:
+    """What `pretrain`, `compare` and `embed` hand back when their run has ended (or stands as it does)."""
+    value: dict[str, Any] = {"run_id": run.id, "state": run.state}
+    if run.state != "done":
+        problem = run.error or f"{run.id} is {run.state}."
+        if run.state == "cancelled":
+            problem = f"{run.id} was cancelled; `runs resume {run.id}` goes on with it."
+        return Answer({**value, "error": problem}, problem=problem)
+    make = {"pretrain": _pretrain, "study": _study, "embed": _embed}[run.kind]
+    found, text = make(workspace, run)
+    return Answer({**value, **found}, text)
+
+
+def read_study(workspace: Workspace, run_id: str) -> dict[str, Any]:
+    """artefacts/study.json of a finished study. Raises NotFound, or RunError where the file is torn."""
+    path = workspace.run(run_id).artefacts / "study.json"
+    try:
+        return read_json(path)
+    except FileNotFoundError:
+        raise NotFound(f"{run_id} has no results yet; `runs show {run_id}` says how it stands.") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"The results of {run_id} cannot be read ({error}); run the comparison again.") from error
+
+
+def _study(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
+    from ..study.report import text_report
+    study = read_study(workspace, run.id)
+    folder = workspace.run(run.id).root
+    arms = {name: {**arm, **({"curves": str(folder / arm["curves"])} if arm.get("curves") else {})}
+            for name, arm in study["arms"].items()}
+    rest = {key: value for key, value in study.items() if key not in ("run_id", "arms")}
+    return {"arms": arms, **rest}, text_report(study)
+
+
+def _pretrain(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
+    summary = run.summary or {}
+    config = read_json(workspace.run(run.id).config)
+    metrics = summary.get("metrics") or last_metrics(workspace, run.id)
+    found = {**summary, "epochs": summary.get("epochs", config["recipe"]["epochs"]), "metrics": metrics,
+             "artefacts": str(workspace.run(run.id).artefacts)}
+    rows = [(name, f"{value:.4g}" if isinstance(value, float) else value) for name, value in metrics.items()]
+    return found, "\n".join([f"{run.id} is done after {found['epochs']} epochs.", table(("metric", "value"), rows),
+                             f"Weights and pictures: {found['artefacts']}",
+                             f"Use it: compare --dataset {config['dataset']} --vae-run {run.id}"])
+
+
+def _embed(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
+    path = workspace.run(run.id).artefacts / "map.parquet"
+    return {**(run.summary or {}), "map": str(path)}, f"{run.id} is done: {path}"
+
+
+def last_metrics(workspace: Workspace, run_id: str) -> dict[str, Any]:
+    """The last value of every metric series of a run."""
+    return {row["series"]: row["value"] for row in read_events(workspace.run(run_id).events) if row["kind"] == "metric"}

@@ -1,0 +1,149 @@
+"""`pretrain`, `compare` and `embed`: submit a run, follow it, show what it found."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+from ..config import EmbedConfig, PretrainConfig, StudyConfig
+from ..errors import ConfigError, NotFound
+from ..workspace import Workspace
+from .follow import follow
+from .screen import Answer, Screen
+
+PRESETS = ("demo", "laptop", "paper", "bundles")
+
+
+def add_commands(commands) -> None:
+    one = commands.add_parser("pretrain", help="pretrain a VAE on a dataset's training images, labels unused")
+    one.add_argument("--dataset", required=True, metavar="NAME")
+    one.add_argument("--recipe", default="masked", metavar="NAME", help="masked (default) or paper")
+    one.add_argument("--epochs", type=int)
+    one.add_argument("--batch-size", type=int)
+    one.add_argument("--seed", type=int, default=0)
+    _add_shared(one)
+    one.set_defaults(handler=run_pretrain)
+
+    one = commands.add_parser("compare", help="compare arms under identical conditions; `compare report RUN` shows one again")
+    actions = one.add_subparsers(metavar="[report RUN]", required=False)
+    one.add_argument("--preset", choices=PRESETS, help="default: demo, or laptop where --dataset names another set")
+    one.add_argument("--dataset", metavar="NAME")
+    one.add_argument("--arms", metavar="A,B,…", help="vae, imagenet, random, both, bundle:NAME, run:ID")
+    one.add_argument("--regime", choices=("frozen", "finetune"))
+    one.add_argument("--seeds", type=int, metavar="N", help="number of seeds")
+    one.add_argument("--recipe", metavar="NAME", help="pretraining recipe: masked or paper")
+    one.add_argument("--pretrain-epochs", type=int, metavar="N")
+    one.add_argument("--scale", type=float, default=1.0, help="share of the preset's work, above 0 up to 1, for a first look")
+    one.add_argument("--vae-run", metavar="RUN", help="use this pretraining instead of making one")
+    _add_shared(one)
+    one.set_defaults(handler=run_compare)
+    report = actions.add_parser("report", help="the text report of a finished comparison")
+    report.add_argument("run")
+    report.set_defaults(handler=run_report)
+
+    one = commands.add_parser("embed", help="map an arm's features of a dataset (UMAP and PCA)")
+    one.add_argument("--dataset", required=True, metavar="NAME")
+    one.add_argument("--arm", default="imagenet", help="vae, imagenet, random, bundle:NAME or run:ID (default imagenet)")
+    one.add_argument("--vae-run", metavar="RUN", help="the pretraining of the arm vae")
+    one.add_argument("--neighbours", type=int, default=15)
+    one.add_argument("--min-dist", type=float, default=0.1)
+    one.add_argument("--seed", type=int, default=0)
+    _add_shared(one)
+    one.set_defaults(handler=run_embed)
+
+
+def _add_shared(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--architecture", metavar="NAME", help="a timm backbone (default resnet18)")
+    parser.add_argument("--stage", type=int, help="up to which stage of it (index into timm's feature_info; default 3)")
+    parser.add_argument("--input-size", type=int, metavar="PIXELS")
+    parser.add_argument("--split-seed", type=int)
+    parser.add_argument("--max-images", type=int, metavar="N", help="use a part of the dataset, whole groups")
+    parser.add_argument("--device", help="auto (default), cpu, cuda or cuda:N")
+    parser.add_argument("--detach", action="store_true", help="return at once; `runs show RUN --follow` follows it")
+
+
+def _given(args, *names: str) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(args, name)) is not None}
+
+
+def _with_shared(config, args):
+    """`config` with the options that every kind of run has, where they were given."""
+    changes = _given(args, "input_size", "split_seed", "max_images", "device")
+    backbone = _given(args, "architecture", "stage")
+    if backbone:
+        changes["backbone"] = dataclasses.replace(config.backbone, **backbone)
+    return dataclasses.replace(config, **changes)
+
+
+def _check_dataset(workspace: Workspace, name: str) -> None:
+    from ..data.ondemand import is_missing_synth
+    if name not in workspace.dataset_names() and not is_missing_synth(workspace, name):
+        known = ", ".join(workspace.dataset_names()) or "none yet"
+        raise NotFound(f"There is no dataset {name} in this workspace (there are: {known}); "
+                       f"`data import PATH --name {name}` reads it.")
+
+
+def run_pretrain(args, screen: Screen) -> Answer:
+    """JSON: {run_id, state, epochs, metrics}."""
+    from ..training.recipes import recipe
+    config = _with_shared(PretrainConfig(dataset=args.dataset, seed=args.seed,
+                                         recipe=recipe(args.recipe, **_given(args, "epochs", "batch_size"))), args)
+    return _start(config, args, screen)
+
+
+def run_compare(args, screen: Screen) -> Answer:
+    """JSON: {run_id, state, arms, paper_table, verdict, …}, as artefacts/study.json has them."""
+    return _start(study_config(args), args, screen)
+
+
+def study_config(args) -> StudyConfig:
+    """The preset's study with every option that was given, its pretraining changed alike."""
+    from ..study.presets import preset
+    synthetic = args.dataset is None or args.dataset.startswith("synth")
+    config = preset(args.preset or ("demo" if synthetic else "laptop"), dataset=args.dataset, scale=args.scale,
+                    recipe=args.recipe)
+    config = _with_shared(config, args)
+    changes = _given(args, "regime", "vae_run")
+    if args.arms is not None:
+        changes["arms"] = tuple(arm.strip() for arm in args.arms.split(",") if arm.strip())
+    if args.seeds is not None:
+        changes["seeds"] = tuple(range(args.seeds))
+    pretrain = _with_shared(config.pretrain, args)
+    if args.pretrain_epochs is not None:
+        pretrain = dataclasses.replace(pretrain, recipe=dataclasses.replace(pretrain.recipe, epochs=args.pretrain_epochs))
+    return dataclasses.replace(config, pretrain=None if args.vae_run else pretrain, **changes)
+
+
+def run_embed(args, screen: Screen) -> Answer:
+    """JSON: {run_id, state, map, quality}."""
+    if args.arm == "vae" and not args.vae_run:
+        raise ConfigError("--arm vae needs --vae-run, the id of a pretraining; `runs list --kind pretrain` shows them.")
+    return _start(_with_shared(EmbedConfig(
+        dataset=args.dataset, arm=args.arm, vae_run=args.vae_run, neighbours=args.neighbours,
+        min_dist=args.min_dist, seed=args.seed), args), args, screen)
+
+
+def run_report(args, screen: Screen) -> Answer:
+    """The text report of a finished comparison; JSON as of `compare`."""
+    from ..jobs.store import RunStore
+    from .results import answer
+    run = RunStore(screen.workspace).get(args.run)
+    if run.kind != "study":
+        raise ConfigError(f"{run.id} is a {run.kind}; a report is made of a study (`runs list --kind study`).")
+    return answer(screen.workspace, run)
+
+
+def _start(config, args, screen: Screen) -> Answer:
+    from ..jobs.store import RunStore
+    from ..jobs.supervisor import reconcile, submit
+    from .results import answer
+    _check_dataset(screen.workspace, config.dataset)
+    reconcile(screen.workspace)
+    run = RunStore(screen.workspace).get(submit(screen.workspace, config))
+    after = f", after {run.depends_on}" if run.depends_on else ""
+    screen.note(f"{run.id} is queued{after}. It goes on if this command ends.")
+    if args.detach:
+        return Answer({"run_id": run.id, "state": run.state, "depends_on": run.depends_on},
+                      f"{run.id}\nFollow it with `runs show {run.id} --follow`.")
+    return answer(screen.workspace, follow(run.id, screen))
