@@ -279,3 +279,15 @@ def predictor(workspace: Workspace, name: str) -> Any:
 
     folder = Path(find_bundle(workspace, name))
     return _predictor(workspace, str(folder), stamp(folder / "card.json") + stamp(folder / "model.safetensors"))
+
+
+@st.cache_data(max_entries=4, show_spinner="Painting samples…")
+def _samples(_workspace: Workspace, n: int, seed: int, models: tuple[str, ...]) -> list[tuple[str, bytes, str]]:
+    from derm_core.serve.samples import sample_images
+
+    return sample_images(_workspace, n, seed)
+
+
+def samples(workspace: Workspace, n: int, seed: int) -> list[tuple[str, bytes, str]]:
+    """Generated images to try a classifier on: (file name, PNG bytes, what it is)."""
+    return _samples(workspace, n, seed, tuple(card.get("sha256", "") for card in bundles(workspace)))
