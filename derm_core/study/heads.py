@@ -22,7 +22,8 @@ with a cosine schedule over all steps. How the heads train side by side stands i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,25 +114,40 @@ class Heads:
         return WideHeads(head, self.grid, blocks, mean, std, seed, self.loss)
 
     def fit(self) -> Iterator[Record]:
-        """Train from the initial heads; yields what it also keeps in `records`.
-
-        Within an epoch one arm and seed is trained after the other: its weights stay in cache.
-        """
+        """Train from the initial heads, once; yields what it also keeps in `records`."""
         batches = -(-len(self._labels["train"]) // self.batch_size)
         within = {2**k for k in range(batches.bit_length()) if 2**k < batches}
-        self.records = []
-        yield self._record(0, batches, {key: self._measure(unit) for key, unit in self._units.items()})
+        yield self._record(0, batches, self._each(lambda unit: {0: self._measure(unit)}))
         for epoch in range(self.epochs):
             wanted = (within if epoch == 0 else set()) | {batches}
-            measured: dict[int, dict] = {step: {} for step in sorted(wanted)}
-            for key, unit in self._units.items():
-                for step, rows in enumerate(self._order(unit.seed, epoch), start=1):
-                    factor = cosine(epoch * batches + step - 1, self.epochs * batches)
-                    unit.train_step(rows, factor)
-                    if step in wanted:
-                        measured[step][key] = self._measure(unit)
-            for step, values in measured.items():
-                yield self._record(epoch * batches + step, batches, values)
+            yield from self._epoch(epoch, batches, sorted(wanted))
+
+    def _epoch(self, epoch: int, batches: int, wanted: list[int]) -> Iterator[Record]:
+        """One epoch of every unit, measured after the steps `wanted` (counted from 1)."""
+        def work(unit: WideHeads) -> dict[int, torch.Tensor]:
+            measured = {}
+            for step, rows in enumerate(self._order(unit.seed, epoch), start=1):
+                unit.train_step(rows, cosine(epoch * batches + step - 1, self.epochs * batches))
+                if step in wanted:
+                    measured[epoch * batches + step] = self._measure(unit)
+            return measured
+
+        results = self._each(work)
+        for step in wanted:
+            yield self._record(epoch * batches + step, batches, results)
+
+    def _each(self, work: Callable[[WideHeads], dict[int, torch.Tensor]]) -> dict[tuple[str, int], dict]:
+        """`work` on every arm and seed: on a CPU one core each, which small matmuls use far better
+        than all cores one matmul, keeps a unit's weights in cache and its result free of the core count."""
+        if self.device.type != "cpu":
+            return {key: work(unit) for key, unit in self._units.items()}
+        cores = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                return dict(zip(self._units, pool.map(work, self._units.values()), strict=True))
+        finally:
+            torch.set_num_threads(cores)
 
     def _order(self, seed: int, epoch: int) -> Sequence[torch.Tensor]:
         """The batches of one epoch: the same for every arm and setting of a seed."""
@@ -145,10 +161,10 @@ class Heads:
         train, val = (unit.evaluate(name, prior) for name in ("train", "val"))
         return torch.stack([train, val], 1).flatten(0, 1)
 
-    def _record(self, step: int, batches: int, measured: dict[tuple[str, int], torch.Tensor]) -> Record:
+    def _record(self, step: int, batches: int, measured: dict[tuple[str, int], dict]) -> Record:
         values = {}
         for arm in self.arms:
-            table = torch.stack([measured[arm, s] for s in range(len(self.seeds))], 1).double().cpu().numpy()
+            table = torch.stack([measured[arm, s][step] for s in range(len(self.seeds))], 1).double().cpu().numpy()
             values[arm] = dict(zip(CURVES, table, strict=True))
         self.records.append(Record(step / batches, step, values))
         return self.records[-1]

@@ -41,6 +41,11 @@ def _true(values_gcb: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return values_gcb.gather(1, labels.expand(values_gcb.shape[0], 1, -1))
 
 
+def _highest(scores_gcb: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Whether the true class has the highest score, (G, B): what argmax says, but vectorised."""
+    return _true(scores_gcb, labels).squeeze(1) == scores_gcb.amax(1)
+
+
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """−log p of the true class."""
     return -_true(logits.log_softmax(1), labels).squeeze(1)
@@ -150,10 +155,9 @@ class WideHeads:
         loss, correct, hits = 0.0, 0.0, 0.0
         for x_nd, y_n in zip(*(block.split(ROWS) for block in self.blocks[name]), strict=True):
             logits = self.forward(x_nd)[2]
-            adjusted = (logits - log_prior[:, None]).argmax(1) == y_n
             loss = loss + self.loss.values(logits, y_n).double().sum(1)
-            correct = correct + (logits.argmax(1) == y_n).sum(1)
-            hits = hits + adjusted.double() @ F.one_hot(y_n, len(log_prior)).double()
+            correct = correct + _highest(logits, y_n).sum(1)
+            hits = hits + _highest(logits - log_prior[:, None], y_n).double() @ F.one_hot(y_n, len(log_prior)).double()
         present = counts > 0
         recall = hits[:, present] / counts[present]
         return torch.stack([loss / len(labels), correct / len(labels), recall.mean(1)])
