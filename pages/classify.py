@@ -78,26 +78,28 @@ def choose_sample(workspace) -> list[tuple[str, bytes]]:
     return [(name, data)]
 
 
-def classify(workspace, cards: list[dict], chosen: list[tuple[str, bytes]]) -> dict:
-    """What `predict --json` prints, with progress; each image is computed once a session."""
+def classify(workspace, cards: list[dict], chosen: list[tuple[str, bytes]]) -> tuple[dict, list[bytes]]:
+    """What `predict --json` prints, and the bytes of each accepted image; each is computed once a session."""
     from derm_core.serve.predictor import predict_images
 
     predictors = {card["name"]: cached.predictor(workspace, card["name"]) for card in cards}
     known = st.session_state.setdefault("predictions", {})
     models = tuple(card["sha256"] for card in cards)
     result: dict = {"images": [], "errors": []}
+    accepted: list[bytes] = []
     bar = st.progress(0.0, "Classifying…") if len(chosen) > 4 else None
     for number, (name, data) in enumerate(chosen, 1):
         key = (hashlib.sha256(data).hexdigest(), models)
         if key not in known:
             known[key] = predict_images(workspace, None, [(name, data)], predictors)
         result["images"] += [{**row, "path": name} for row in known[key]["images"]]
+        accepted += [data] * len(known[key]["images"])
         result["errors"] += [{**row, "path": name} for row in known[key]["errors"]]
         if bar:
             bar.progress(number / len(chosen), f"Classifying: {number} of {len(chosen)}")
     if bar:
         bar.empty()
-    return result
+    return result, accepted
 
 
 def overview(result: dict, cards: list[dict]) -> int:
@@ -193,12 +195,12 @@ elif not chosen:
 else:
     say_what_differs(cards)
     with frame.errors():
-        result = classify(workspace, cards, chosen)
+        result, accepted = classify(workspace, cards, chosen)
         for row in result["errors"]:
             st.error(f"{row['path']}: {row['error']}", icon=":material/block:")
         if result["images"]:
-            shown = result["images"][overview(result, cards)]
-            opinion(shown, dict(chosen)[shown["path"]], cards)
+            shown = overview(result, cards)
+            opinion(result["images"][shown], accepted[shown], cards)
             downloads(result)
 with frame.errors():  # after the page stands: the first answer should not wait for the models
     for card in cards:
