@@ -63,7 +63,7 @@ def arm_cards(study: dict) -> None:
             with st.container(border=True, height="stretch", gap="xsmall"):
                 st.markdown(arm.badge, help=arm.about or None)
                 st.metric("Balanced accuracy, test", words.percent(accuracy["mean"]))
-                st.caption(f"95{words.THIN}% interval {words.span(accuracy, 'accuracy')}  \n"
+                st.caption(f"95% interval {words.span(accuracy, 'accuracy')}  \n"
                            f"Gap: accuracy {words.percent(result['gaps']['accuracy'], sign=True)}, "
                            f"loss {words.number(result['gaps']['loss'], sign=True)}")
 
@@ -79,7 +79,7 @@ def gap_section(study: dict) -> None:
     frame.show_chart(
         figure, tables.gap_table(rows), key=f"gap-{quantity}",
         caption="Right is more accurate, low is less overfitted. A small gap far to the left is underfitting: "
-                "random weights show how small a gap can be without any learning. Bars: 95 % intervals.",
+                "random weights show how small a gap can be without any learning. Bars: 95% intervals.",
         alt=f"Scatter of {words.count(len(rows), 'arm')}: {quantity} gap by balanced accuracy. " + " ".join(
             f"{row['name']}: accuracy {words.percent(row['x'])}, gap {words.number(row['y'])}." for row in rows))
 
@@ -109,8 +109,8 @@ def paper_section(study: dict) -> None:
 def metrics_section(study: dict) -> None:
     st.subheader("Test metrics", anchor=False)
     numbers, text = tables.test_metrics(study)
-    st.table(text, border="horizontal", hide_index=True, alt="Test metrics of every arm with 95 % intervals")
-    st.caption("Mean over seeds with 95 % intervals that resample whole groups and include the seeds’ spread. Balanced "
+    st.table(text, border="horizontal", hide_index=True, alt="Test metrics of every arm with 95% intervals")
+    st.caption("Mean over seeds with 95% intervals that resample whole groups and include the seeds’ spread. Balanced "
                "accuracy uses the prior-adjusted decision; probabilities come from the plain softmax.")
     frame.download_table(numbers, "Download CSV", name=f"{study['run_id']}-test-metrics")
 
@@ -121,8 +121,8 @@ def classes_section(study: dict) -> None:
         st.subheader("Classes", anchor=False)
         table = pd.DataFrame(rows)[["class", "n", "name", "mean", "low", "high"]]
         frame.show_chart(
-            charts.per_class(rows), table, key="classes", alt="Recall of each class for each arm, with 95 % intervals.",
-            caption="Share of each class that is recognised, with 95 % intervals; after each class, its test images. "
+            charts.per_class(rows), table, key="classes", alt="Recall of each class for each arm, with 95% intervals.",
+            caption="Share of each class that is recognised, with 95% intervals; after each class, its test images. "
                     "Wide bars mean few lesions: do not rank arms by them.")
     matrices = study.get("confusion") or {}
     if matrices:

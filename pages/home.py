@@ -14,7 +14,7 @@ def latest_comparison(workspace) -> None:
         frame.empty("The verdict of your latest study will stand here. The demo makes its own synthetic images, pretrains "
                     "a VAE on them and compares it with ImageNet and with random weights: about three minutes on two cores.",
                     title="No comparison yet", icon=":material/compare:", action="Run the demo", page="train",
-                    preset="demo", key="empty-demo")
+                    preset="demo", key="empty-demo", primary=False)
         return
     run, study = done[0], cached.study(workspace, done[0].id)
     rows = tables.gap_rows(study)
@@ -37,7 +37,7 @@ def shelf(workspace) -> None:
     if not cards:
         frame.empty("Published models stand here and serve the Classify page. Train a study, then publish its arms.",
                     title="The shelf is empty", icon=":material/deployed_code:", action="Train a study", page="train",
-                    key="empty-shelf")
+                    key="empty-shelf", primary=False)
         return
     with st.container(border=True, gap="small"):
         for card in cards:
@@ -80,16 +80,16 @@ def imagenet() -> str:
     status = cached.imagenet_status("resnet18", 3)
     if status["available"]:
         return f"ResNet-18 from the {status['source']}"
-    return "not found: that arm is left out until they are; see Models"
+    if status["source"] == "hub":
+        return "not here yet; fetched when first used, if online"
+    return "not here, and offline: put them into weights/"
 
 
-workspace = frame.page("home")
-st.markdown(
+workspace = frame.page("home", title="Skin images or ImageNet?", intro=(
     "Does a feature extractor that learned from **skin images without labels** serve diagnosis better than one that "
     "learned from **ImageNet**? A paper ([arXiv 2505.16773](https://arxiv.org/abs/2505.16773)) says that it overfits less. "
-    "This app repeats the question under identical conditions: the same architecture, frozen, the same small classifier on "
-    "top, the same images, with random weights as the control. It then says who is more accurate, who overfits less, and how "
-    "sure that is.")
+    "This app asks again under identical conditions: the same architecture, the same images, the same small classifier on "
+    "top, and random weights as the control. It says who is more accurate, who overfits less, and how sure that is."))
 with st.container(horizontal=True):
     if st.button("Classify an image", type="primary", icon=":material/image_search:"):
         frame.go("classify")

@@ -10,12 +10,14 @@ from pages.ui import cached, charts, frame, launch, live, words
 
 PICTURES = {"reconstruction": "Validation images (above) and what the VAE makes of them (below)",
             "reconstructions": "Validation images and their reconstructions", "samples": "Drawn from the VAE’s prior"}
-PRETRAIN_CHARTS = (  # title, {line: series}, y axis, share
-    ("Loss: negative ELBO", {"Training": "train/loss", "Validation": "val/loss"}, "nats per image", False),
-    ("Reconstruction", {"Training": "train/reconstruction", "Validation": "val/reconstruction"}, "nats per image", False),
-    ("Kullback–Leibler divergence", {"Training": "train/kl", "Validation": "val/kl"}, "nats per image", False),
-    ("Active latent units", {"Active units": "val/active_units"}, "units", False),
-    ("Probe: balanced accuracy", {"Probe": "probe/balanced_accuracy"}, "", True),
+PRETRAIN_CHARTS = (  # title, {line: series}, what to read, share
+    ("Negative ELBO, nats per image", {"Training": "train/loss", "Validation": "val/loss"},
+     "The loss: lower is better.", False),
+    ("Reconstruction, nats per image", {"Training": "train/reconstruction", "Validation": "val/reconstruction"},
+     "How far the pictures are missed.", False),
+    ("KL divergence, nats per image", {"Training": "train/kl", "Validation": "val/kl"}, "What the code carries.", False),
+    ("Active latent units", {"Validation": "val/active_units"}, "Dimensions that are used.", False),
+    ("Probe, balanced accuracy", {"Validation": "probe/balanced_accuracy"}, "Only watches: labels never train.", True),
 )
 
 
@@ -51,14 +53,14 @@ def queue(workspace, selected: str | None) -> None:
         return
     st.subheader("Runs", anchor=False)
     table = pd.DataFrame([{
-        "": words.STATES[run.state][0], "Run": frame.run_name(workspace, run), "Dataset": dataset_of(workspace, run),
+        "State": words.STATES[run.state][0], "Run": frame.run_name(workspace, run), "Dataset": dataset_of(workspace, run),
         "Progress": share(run.progress) if not run.final else (1.0 if run.state == "done" else None),
         "Created": pd.Timestamp(run.created, unit="s", tz="UTC"),
         "Took": words.duration((run.finished or run.started or 0) - run.started) if run.started and run.final else "",
         "Id": run.id} for run in found])
     picked = st.dataframe(
         table, hide_index=True, on_select="rerun", selection_mode="single-row", key="runs", alt="Runs, newest first",
-        height=min(38 * (len(table) + 1), 380), column_config={
+        height="content" if len(table) <= 10 else 380, column_config={
             "Progress": st.column_config.ProgressColumn(format="percent", width="small"),
             "Created": st.column_config.DatetimeColumn(format="distance")})
     rows = picked.selection.rows
@@ -186,24 +188,18 @@ def study(workspace, run_id: str, feed: live.Feed) -> None:
 def pretraining(workspace, run_id: str, feed: live.Feed) -> None:
     """Loss and its two parts, active units and the probe; the last reconstructions."""
     with st.grid(3, min_column_width=250):
-        for title, series, y, is_share in PRETRAIN_CHARTS:
+        for title, series, reading, is_share in PRETRAIN_CHARTS:
             lines = {name: points for name, source in series.items() if (points := feed.series(source))[0]}
             if lines:
                 with st.container():
-                    frame.show_chart(charts.lines(lines, title, y=y, share=is_share), series_table(lines),
-                                     key=f"{run_id}-{title}", caption=reading(title), alt=f"{title} by epoch.")
+                    frame.show_chart(charts.lines(lines, title, share=is_share), series_table(lines),
+                                     key=f"{run_id}-{title}", caption=reading, alt=f"{title} by epoch.")
     folder = workspace.run(run_id).artefacts
     for kind in ("reconstruction", "samples"):
         file, epoch = feed.images.get(kind, (None, None))
         if file and (folder / file).exists():
             when = f", epoch {epoch:.0f}" if epoch is not None else ""
             st.image(str(folder / file), caption=PICTURES[kind] + when, width="content")
-
-
-def reading(title: str) -> str:
-    return {"Loss: negative ELBO": "Lower is better.", "Reconstruction": "How far the images are missed.",
-            "Kullback–Leibler divergence": "What the code costs.", "Active latent units": "Dimensions that carry something.",
-            }.get(title, "Labels are read here only, to watch.")
 
 
 def series_table(lines: dict) -> pd.DataFrame:

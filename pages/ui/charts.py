@@ -28,7 +28,7 @@ from . import words
 CLEAR = "rgba(0,0,0,0)"
 GRID = "rgba(127,135,137,0.22)"
 ZERO = "rgba(127,135,137,0.65)"
-MARGIN = {"l": 8, "r": 8, "t": 28, "b": 8}
+MARGIN = {"l": 8, "r": 12, "t": 10, "b": 8}
 SPLIT_NAMES = {"train": "Training", "val": "Validation", "test": "Test"}
 SPLIT_COLOURS = {"train": "#0F6B66", "val": "#4FA39B", "test": "#A5915C"}
 MAP_LIMIT = 50_000
@@ -43,7 +43,7 @@ def _figure(title: str, height: int, *, x: str = "", y: str = "", legend: bool =
     axis = {"gridcolor": GRID, "zeroline": False, "automargin": True, "title": {"standoff": 8}, "fixedrange": True}
     figure = go.Figure()
     figure.update_layout(
-        title=title, height=height, margin=MARGIN, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, showlegend=legend,
+        title=title, height=height, margin=MARGIN | ({"t": 34} if legend else {}), paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, showlegend=legend,
         legend={"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom", "title": None},
         hoverlabel={"namelength": -1}, **layout)
     figure.update_xaxes(axis | {"title": {"text": x, "standoff": 8}})
@@ -80,9 +80,7 @@ def learning_curves(curves: Mapping[str, pd.DataFrame], quantity: str, names: Ma
     panels = {}
     for key in words.ordered(bands):
         arm = words.arm(key, (names or {}).get(key))
-        figure = _figure(f"{words.QUANTITIES.get(quantity, quantity)} by epoch", height, x="Epoch")
-        figure.add_annotation(text=f"<b>{arm.name}</b>", x=0, y=1.0, xref="paper", yref="paper", xanchor="left",
-                              yanchor="bottom", showarrow=False, font={"color": arm.colour, "size": 14})
+        figure = _figure(f"{words.QUANTITIES.get(quantity, quantity)} by epoch, {arm.name}", height, x="Epoch")
         for split, band in bands[key].items():
             _add_band(figure, band, arm.colour, split, share)
         figure.update_xaxes(range=x_range)
@@ -115,10 +113,10 @@ def _add_band(figure: go.Figure, band: pd.DataFrame, colour: str, split: str, sh
         hovertemplate=f"{SPLIT_NAMES[split]}: {value} at epoch %{{x:.4g}}<extra></extra>"))
 
 
-def lines(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: str, *, x: str = "Epoch", y: str = "",
+def lines(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: str, *, x: str = "Epoch",
           share: bool = False, height: int = 230) -> go.Figure:
     """A run's own series over time. A name with "train" in it is dotted, the others solid."""
-    figure = _figure(title, height, x=x, y=y, legend=len(series) > 1)
+    figure = _figure(title, height, x=x, legend=True)
     for index, (name, (xs, ys)) in enumerate(series.items()):
         dotted = "train" in name.lower() and len(series) > 1
         figure.add_trace(go.Scatter(
@@ -136,26 +134,58 @@ def lines(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: 
 def gap_against_accuracy(rows: Sequence[Mapping[str, Any]], *, x: str = "Balanced accuracy, test",
                          y: str = "Accuracy gap, training − validation", gap_is_share: bool = True,
                          height: int = 360) -> go.Figure:
-    """Each arm's gap above its accuracy, with 95 % intervals where they are given.
+    """Each arm's gap above its accuracy, with 95% intervals where they are given.
 
     rows: {arm, name?, x, x_low?, x_high?, y, y_low?, y_high?}. A small gap means little far to the left.
     """
     figure = _figure("Overfitting gap against accuracy", height, x=x, y=y)
     figure.add_hline(y=0, line={"color": ZERO, "width": 1, "dash": "dash"})
-    right = max((row["x"] for row in rows), default=1.0)
-    left = min((row["x"] for row in rows), default=0.0)
-    for row in sorted(rows, key=lambda row: words.ordered([r["arm"] for r in rows]).index(row["arm"])):
-        arm = words.arm(row["arm"], row.get("name"))
-        far_right = row["x"] > left + 0.72 * max(right - left, 1e-9)
+    arms = [words.arm(row["arm"], row.get("name")) for row in rows]
+    for row, arm, spot in zip(rows, arms, _label_spots(rows, [arm.name for arm in arms])):
         figure.add_trace(go.Scatter(
-            x=[row["x"]], y=[row["y"]], mode="markers+text", name=arm.name, text=[f"<b>{arm.name}</b>"],
-            textposition="top left" if far_right else "top right", textfont={"color": arm.colour, "size": 13},
+            x=[row["x"]], y=[row["y"]], mode="markers+text", name=arm.name, text=[arm.name], textposition=spot,
             marker={"color": arm.colour, "symbol": arm.symbol, "size": 12, "line": {"width": 1, "color": arm.colour}},
             error_x=_interval(row, "x", arm.colour), error_y=_interval(row, "y", arm.colour), cliponaxis=False,
             hovertemplate=f"{arm.name}<br>accuracy %{{x:.1%}}<br>gap %{{y:{'.1%' if gap_is_share else '.3f'}}}<extra></extra>"))
-    figure.update_xaxes(tickformat=".0%", fixedrange=True)
-    figure.update_yaxes(tickformat="+.0%" if gap_is_share else "+.2f", fixedrange=True)
+    figure.update_xaxes(tickformat=".0%")
+    figure.update_yaxes(tickformat=".0%" if gap_is_share else ".2f")
     return figure
+
+
+def _label_spots(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
+    """Where each point's label covers the fewest points, intervals and earlier labels."""
+    def ends(row: Mapping[str, Any], axis: str) -> tuple[float, float]:
+        low, high = row.get(f"{axis}_low"), row.get(f"{axis}_high")
+        return (row[axis] if words.missing(low) else low), (row[axis] if words.missing(high) else high)
+
+    edges = {axis: (min((ends(row, axis)[0] for row in rows), default=0), max((ends(row, axis)[1] for row in rows), default=1))
+             for axis in "xy"}
+
+    def unit(value: float, axis: str) -> float:
+        low, high = edges[axis]
+        return (value - low) / max(high - low, 1e-12)
+
+    crosses = []  # per point: two thin boxes (x0, y0, x1, y1), its intervals
+    for row in rows:
+        (x0, x1), (y0, y1) = ([unit(end, axis) for end in ends(row, axis)] for axis in "xy")
+        x, y = unit(row["x"], "x"), unit(row["y"], "y")
+        crosses.append([(x0 - 0.01, y - 0.025, x1 + 0.01, y + 0.025), (x - 0.012, y0 - 0.02, x + 0.012, y1 + 0.02)])
+    spots, taken = [], []
+    for index, (row, name) in enumerate(zip(rows, names)):
+        x, y, wide = unit(row["x"], "x"), unit(row["y"], "y"), 0.02 * len(name)
+        boxes = {f"{up} {side}": (x + (0.015 if side == "right" else -0.015 - wide), y + (0.03 if up == "top" else -0.11),
+                                  x + (0.015 + wide if side == "right" else -0.015), y + (0.11 if up == "top" else -0.03))
+                 for up in ("top", "bottom") for side in ("right", "left")}
+        others = [box for place, pair in enumerate(crosses) if place != index for box in pair] + taken
+        cost = {spot: sum(_overlap(box, other) for other in others) + (box[0] < -0.05) + (box[2] > 1.05)
+                for spot, box in boxes.items()}
+        spots.append(min(cost, key=cost.get))
+        taken.append(boxes[spots[-1]])
+    return spots
+
+
+def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def _interval(row: Mapping[str, Any], axis: str, colour: str) -> dict | None:
@@ -168,7 +198,7 @@ def _interval(row: Mapping[str, Any], axis: str, colour: str) -> dict | None:
 
 def per_class(rows: Sequence[Mapping[str, Any]], *, title: str = "Recall by class, test", x: str = "Recall",
               order: Sequence[str] | None = None) -> go.Figure:
-    """Dots with 95 % intervals. rows: {arm, name?, class, n, mean, low, high}; one line a class, arms beneath each other."""
+    """Dots with 95% intervals. rows: {arm, name?, class, n, mean, low, high}; one line a class, arms beneath each other."""
     classes = list(order or dict.fromkeys(row["class"] for row in rows))
     counts = {row["class"]: row.get("n") for row in rows}
     arms = words.ordered(dict.fromkeys(row["arm"] for row in rows))
@@ -212,7 +242,7 @@ def probability_bars(probabilities: Mapping[str, float], *, colour: str, title: 
         marker={"color": [colour if i == top else alpha(colour, 0.38) for i in range(len(values))], "cornerradius": 3},
         text=[words.percent(value) for value in values], textposition="outside", cliponaxis=False,
         hovertemplate="%{y}: %{x:.1%}<extra></extra>"))
-    figure.update_layout(margin=MARGIN | {"t": 4, "r": 52})
+    figure.update_layout(margin=MARGIN | {"r": 52})
     figure.update_xaxes(range=[0, 1], tickvals=[0, 0.5, 1], tickformat=".0%")
     figure.update_yaxes(autorange="reversed", gridcolor=CLEAR)
     return figure
@@ -246,7 +276,6 @@ def balance_bars(counts: pd.DataFrame, *, title: str = "Images by class and spli
             x=counts[split], y=[str(name) for name in counts.index], orientation="h", width=0.66,
             name=SPLIT_NAMES.get(split, str(split)), marker={"color": SPLIT_COLOURS.get(split, words.arm("random").colour)},
             hovertemplate=f"%{{y}}, {SPLIT_NAMES.get(split, split)}: %{{x:,}}<extra></extra>"))
-    figure.update_layout(margin=MARGIN | {"t": 36})
     figure.update_yaxes(autorange="reversed", gridcolor=CLEAR, type="category")
     return figure
 

@@ -33,6 +33,10 @@ from derm_core.workspace import Workspace
 
 from . import cached, charts, words
 
+# The browser's icon, drawn here: Streamlit would fetch a Material one from the network.
+ICON = ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#0F6B66"/>'
+        '<circle cx="13" cy="16" r="7" fill="#fff" fill-opacity=".9"/><circle cx="20" cy="16" r="7" fill="#fff" '
+        'fill-opacity=".45"/></svg>')
 CHART_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d",
                                                                 "zoomOut2d", "pan2d"]}
 
@@ -68,18 +72,18 @@ def navigation():
     return st.navigation(sections)
 
 
-def page(name: str, intro: str | None = None) -> Workspace:
-    """Begin the page `name`: title, intro (its own sentence unless given), notice, state of the machine.
+def page(name: str, intro: str | None = None, title: str | None = None) -> Workspace:
+    """Begin the page `name`: title, intro (its own unless given), notice, state of the machine.
 
     When a server's very first request is a link to a page, Streamlit runs that page without app.py;
     the menu is then made here and the script starts over, this time through app.py.
     """
-    _, title, icon, about = PAGES[name]
-    st.set_page_config(page_title=f"{title} · Lesion study", page_icon=":material/blur_circular:", layout="wide")
+    _, own_title, _, about = PAGES[name]
+    st.set_page_config(page_title=f"{own_title} · Lesion study", page_icon=ICON, layout="wide")
     if "frame" not in st.session_state:
         navigation()
         st.rerun()
-    st.title(title, anchor=False)
+    st.title(title or own_title, anchor=False)
     st.markdown(intro or about)
     try:
         workspace = Workspace.open()
@@ -92,7 +96,7 @@ def page(name: str, intro: str | None = None) -> Workspace:
 
 def _health(workspace: Workspace) -> None:
     """One discreet line: the notice, the device, and the run that is at work, as a link to it."""
-    with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption(f":material/science: {words.NOTICE}", width="content")
         st.caption(f":material/memory: {cached.device_name()}", width="content")
         active = cached.active_runs(workspace)
@@ -112,8 +116,9 @@ def go(name: str, **query: str) -> None:
 
 
 def empty(what: str, *, title: str = "Nothing here yet", icon: str = ":material/inbox:",
-          action: str | None = None, page: str | None = None, key: str | None = None, **query: str) -> bool:
-    """Say what will be here and offer the button that makes it so.
+          action: str | None = None, page: str | None = None, key: str | None = None, primary: bool = True,
+          **query: str) -> bool:
+    """Say what will be here and offer the button that makes it so (primary unless the page has another).
 
     With `page` the button leads there; without, True is returned when it is pressed and the page acts.
     """
@@ -122,7 +127,7 @@ def empty(what: str, *, title: str = "Nothing here yet", icon: str = ":material/
         st.markdown(what)
         if action is None:
             return False
-        pressed = st.button(action, type="primary", key=key or f"empty-{action}")
+        pressed = st.button(action, type="primary" if primary else "secondary", key=key or f"empty-{action}")
     if pressed and page is not None:
         go(page, **query)
     return pressed and page is None
@@ -164,17 +169,17 @@ def linked(label: str, options: Sequence[Any], param: str, *, widget: Callable =
 
 
 def show_chart(figures: Any, table: pd.DataFrame | None, *, caption: str, alt: str, key: str,
-               formats: Mapping[str, Any] | None = None, on_select: Any = "ignore",
-               selection_mode: Any = ("points", "box", "lasso")) -> Any:
+               labels: Sequence[str] = (), formats: Mapping[str, Any] | None = None, on_select: Any = "ignore",
+               selection_mode: Any = ("points", "box", "lasso"), title: str | None = None) -> Any:
     """A chart with its title above, how to read it below, and its table (CSV) one click away.
 
     figures: one figure, or several that share axes: side by side where there is room, stacked on a
-    phone. The title is the (first) figure's own, set as text so that it wraps and can be selected.
+    phone, each under its label (markdown, with `title` for all of them). The title is the (first) figure's own, set as text so that it wraps and can be selected.
     table: what the chart shows; formats: column_config for it. alt: what a reader who cannot see
     the chart should know. Returns the selection of a single figure (see st.plotly_chart).
     """
     group = list(figures) if isinstance(figures, (list, tuple)) else [figures]
-    title = [_take_title(figure) for figure in group][0]
+    title = title or [_take_title(figure) for figure in group][0]
     if title:
         st.markdown(f"**{title}**")
     config = CHART_CONFIG if on_select == "ignore" else {"displaylogo": False}
@@ -185,8 +190,12 @@ def show_chart(figures: Any, table: pd.DataFrame | None, *, caption: str, alt: s
         event = None
         with st.grid(len(group), min_column_width=210, gap="small"):
             for index, figure in enumerate(group):
-                st.plotly_chart(figure, key=f"{key}-{index}", alt=f"{alt} Part {index + 1}.", config=config)
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="top", gap="small",
+                part = _take_title(figure) or alt
+                with st.container(gap="xsmall"):
+                    if labels:
+                        st.markdown(labels[index])
+                    st.plotly_chart(figure, key=f"{key}-{index}", alt=part, config=config)
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small",
                       wrap=False):
         st.caption(caption, width="stretch")
         if table is not None:
@@ -199,11 +208,13 @@ def show_curves(curves: Mapping[str, pd.DataFrame], quantity: str, names: Mappin
     panels = charts.learning_curves(curves, quantity, names)
     table = pd.concat([part.assign(arm=names.get(arm, arm)) for arm, part in curves.items()], ignore_index=True)
     columns = ["arm", "epoch", "seed", f"train_{quantity}", f"val_{quantity}"]
+    title = f"{words.QUANTITIES.get(quantity, quantity)} by epoch"
     show_chart(
-        list(panels.values()), table[[column for column in columns if column in table]], key=key,
+        list(panels.values()), table[[column for column in columns if column in table]], key=key, title=title,
+        labels=[words.arm(arm, names.get(arm)).badge for arm in panels],
         caption="Solid: validation. Dotted: training. The space between them is the gap. Bands: ±1 standard deviation "
                 "over seeds. All panels share their axes.",
-        alt=f"{words.QUANTITIES.get(quantity, quantity)} by epoch for training and validation, a panel an arm: "
+        alt=f"{title} for training and validation, a panel an arm: "
             + ", ".join(names.get(arm, arm) for arm in panels) + ".")
 
 

@@ -26,10 +26,13 @@ LOSSES = {"cross_entropy": "Cross-entropy", "focal": "Focal", "brier": "Brier"}
 
 def form(workspace: Workspace) -> StudyConfig | None:
     """Preset and dataset in sight, the rest folded; ?preset=, ?data= and ?scale= set what is chosen first."""
-    name = frame.linked("Preset", OFFERED, "preset", widget=st.segmented_control, format_func=str.capitalize,
-                        required=True, always=False)
-    st.markdown(PRESETS[name].description)
-    dataset = _dataset(workspace, PRESETS[name].dataset)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        name = frame.linked("Preset", OFFERED, "preset", widget=st.segmented_control, format_func=str.capitalize,
+                            required=True, always=False)
+        st.caption(PRESETS[name].description)
+    with right:
+        dataset = _dataset(workspace, PRESETS[name].dataset)
     with st.expander("All settings", icon=":material/tune:", key="settings"):
         try:
             return _settings(workspace, name, dataset)
@@ -96,7 +99,7 @@ def _pretraining(workspace: Workspace, base: StudyConfig, tag: str):
 
 def _comparison(workspace: Workspace, base: StudyConfig, tag: str) -> dict:
     bundles = [f"bundle:{card['name']}" for card in cached.bundles(workspace) if card.get("ok")]
-    arms = st.multiselect("Arms", [*ARMS, *bundles], list(base.arms), key=f"arms-{tag}",
+    arms = st.multiselect("Arms", [*ARMS, *bundles], list(base.arms), key=f"arms-{tag}", wrap=True,
                           format_func=lambda key: words.arm(key).name)
     regime = st.segmented_control("Regime", ["frozen", "finetune"], default=base.regime, required=True, key=f"regime-{tag}",
                                   format_func={"frozen": "Frozen", "finetune": "Fine-tuned"}.get)

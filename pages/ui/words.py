@@ -4,8 +4,8 @@
     words.arm("imagenet").colour        '#D55E00', in charts
     words.arm("imagenet").badge         ':orange-badge[ImageNet]', in text
     words.ordered(study["arms"])        the arms in the order in which they always stand
-    words.percent(0.7123)               '71.2 %'
-    words.interval({"mean": …})         '71.2 % (68.0 – 74.1)'
+    words.percent(0.7123)               '71.2%'
+    words.interval({"mean": …})         '71.2% (68.0 – 74.1)'
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
 
 def percent(value: float | None, sign: bool = False) -> str:
     """A share as a percentage with one decimal."""
-    return "–" if missing(value) else number(100 * value, 1, sign) + THIN + "%"
+    return "–" if missing(value) else number(100 * value, 1, sign) + "%"
 
 
 def quantity(value: float | None, name: str) -> str:
@@ -107,7 +107,7 @@ def quantity(value: float | None, name: str) -> str:
 
 
 def interval(metric: dict | None, name: str = "accuracy") -> str:
-    """A mean with its 95 % interval: '71.2 % (68.0 – 74.1)'."""
+    """A mean with its 95% interval: '71.2% (68.0 – 74.1)'."""
     if not metric or missing(metric.get("mean")):
         return "–"
     low, high = metric.get("low"), metric.get("high")
@@ -118,7 +118,7 @@ def interval(metric: dict | None, name: str = "accuracy") -> str:
 
 
 def span(metric: dict | None, name: str = "accuracy") -> str:
-    """The 95 % interval alone: '68.0 – 74.1 %'; '–' where there is none."""
+    """The 95% interval alone: '68.0 – 74.1%'; '–' where there is none."""
     low, high = (metric or {}).get("low"), (metric or {}).get("high")
     if missing(low) or missing(high):
         return "–"
