@@ -1,9 +1,135 @@
-"""Models: the shelf and its cards."""
+"""Models: the shelf, each model with its card; publish from a finished study, import, export, delete."""
 
-from pages.ui import cached, frame
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from pages.ui import cached, frame, words
+
+ARCHIVE_MB = 200
+
+
+def shelf(workspace) -> list[dict]:
+    cards = cached.bundles(workspace)
+    if not cards:
+        frame.empty("Published models will stand here, each with its card: training data, metrics with intervals, terms. "
+                    "Finish a study, then publish its models.", title="The shelf is empty", action="Train a study", page="train")
+    good = [card for card in cards if card["ok"]]
+    if good:
+        with st.grid(2, min_column_width=340):
+            for card in sorted(good, key=lambda card: (words.ordered(c["arm"] for c in good).index(card["arm"]), card["name"])):
+                with st.container(border=True, height="stretch"):
+                    summary(workspace, card)
+    for card in cards:
+        if not card["ok"]:
+            st.error(f"**{card['name']}** is refused: {card['error']}", icon=":material/gpp_bad:")
+    return good
+
+
+def summary(workspace, card: dict) -> None:
+    arm = words.arm(card["arm"], card["label"])
+    st.markdown(f"{arm.badge} &nbsp; **{card['name']}**")
+    metrics = card["metrics"]
+    left, right = st.columns(2)
+    left.metric("Balanced accuracy, test", words.percent((metrics.get("balanced_accuracy") or {}).get("mean")))
+    right.metric("Macro-AUROC, test", words.number((metrics.get("macro_auroc") or {}).get("mean")))
+    st.caption(f"95{words.THIN}% intervals: {words.interval(metrics.get('balanced_accuracy'), 'balanced_accuracy')} and "
+               f"{words.interval(metrics.get('macro_auroc'), 'macro_auroc')}")
+    st.markdown(
+        f"{card['architecture']} to stage {card['stage']}, {card['input_size']} px, "
+        f"{'fine-tuned end to end' if card['regime'] == 'finetune' else 'frozen, with a two-layer head'}, "
+        f"{card['parameters'] / 1e6:.1f} M parameters, {words.size(card['file_bytes'])}")
+    data = card["training_data"]
+    st.caption(f"Trained on {data.get('name', 'unknown data')} · {card['license']}")
+    with st.container(horizontal=True):
+        if st.button("Card", icon=":material/badge:", key=f"card-{card['name']}"):
+            show_card(card)
+        export(workspace, card)
+        if card["shelf"] == "workspace":
+            delete(workspace, card)
+
+
+@st.dialog("Model card", width="large")
+def show_card(card: dict) -> None:
+    st.subheader(card["name"], anchor=False)
+    st.markdown(f"**Intended use.** {card['intended_use']}")
+    for limit in card["limits"]:
+        st.markdown(f"- {limit}")
+    metrics = pd.DataFrame([{"Metric": words.QUANTITIES.get(name, name), "Test, 95 % interval": words.interval(value, name)}
+                            for name, value in card["metrics"].items() if isinstance(value, dict) and "mean" in value])
+    st.table(metrics, border="horizontal", hide_index=True, alt="Test metrics")
+    st.markdown("**Classes.** " + ", ".join(
+        f"{name} ({card['class_descriptions'][name]})" if name in card["class_descriptions"] else name for name in card["classes"]))
+    for title, key in (("Training data", "training_data"), ("Initial weights", "initial_weights"), ("Split", "split")):
+        lines = [f"- {name.replace('_', ' ')}: {value}" for name, value in card[key].items() if value not in (None, "", [])]
+        st.markdown(f"**{title}**\n" + "\n".join(lines))
+    st.markdown("**Made by**")
+    st.code("\n".join(card["commands"]), language="bash")
+    st.caption(f"SHA-256 {card['sha256']}")
+    with st.expander("The whole card"):
+        st.json({key: value for key, value in card.items() if key not in ("tensors", "ok", "error", "folder", "shelf")}, expanded=False)
+
+
+def export(workspace, card: dict) -> None:
+    from derm_core.serve.archive import export_bundle
+
+    st.download_button("Export", lambda: export_bundle(workspace, card["name"]), file_name=f"{card['name']}.zip",
+                       mime="application/zip", icon=":material/download:", key=f"export-{card['name']}", on_click="ignore")
+
+
+def delete(workspace, card: dict) -> None:
+    with st.popover("Delete", icon=":material/delete:", key=f"delete-{card['name']}"):
+        st.markdown(f"Delete **{card['name']}** from this workspace's shelf?")
+        if st.button("Delete the model", type="primary", key=f"really-{card['name']}"):
+            with frame.errors():
+                workspace.remove(Path(card["folder"]))
+                st.rerun()
+
+
+def publish_section(workspace) -> None:
+    from derm_core.serve.publish import publish
+
+    studies = {run.id: run for run in cached.runs(workspace, kind="study", state="done") if cached.study(workspace, run.id)}
+    with st.expander("Publish from a finished study", icon=":material/publish:"):
+        if not studies:
+            st.markdown("A finished study's classifiers can be put on the shelf here.")
+            frame.link("train", "Go to Train", icon=":material/model_training:")
+            return
+        run_id = st.selectbox("Study", list(studies), format_func=lambda key: frame.run_label(workspace, studies[key]))
+        study = cached.study(workspace, run_id)
+        with st.form("publish", border=False):
+            arm = st.selectbox("Arm", words.ordered(arm for arm in study["arms"] if arm != "both"),
+                               format_func=lambda key: words.arm(key).name)
+            name = st.text_input("Name", placeholder="my-model", help="1 to 40 lower-case letters, digits and hyphens.")
+            pressed = st.form_submit_button("Publish", type="primary")
+        if pressed:
+            with frame.errors(), st.spinner("Fitting the temperature and checking the bundle…"):
+                publish(workspace, run_id, arm, name.strip())
+                st.session_state["message"] = f"{name.strip()} is on the shelf."
+                st.rerun()
+
+
+def import_section(workspace) -> None:
+    from derm_core.serve.archive import import_bundle
+
+    with st.expander("Import a model", icon=":material/upload_file:"):
+        st.markdown("A bundle exported here or elsewhere, as one zip file. Size, tensors and hash are checked against its card "
+                    "before anything is loaded; nothing in it is executed.")
+        file = st.file_uploader("Bundle", ["zip"], max_upload_size=ARCHIVE_MB, key="bundle")
+        if file is not None and st.button("Import", type="primary"):
+            with frame.errors():
+                folder = import_bundle(workspace, file.getvalue())
+                st.session_state["message"] = f"{folder.name} is on the shelf."
+                st.rerun()
+
 
 workspace = frame.page("models")
-
-if not cached.bundles(workspace):
-    frame.empty("Published models will stand here, each with its card: training data, metrics with intervals, terms.",
-                title="The shelf is empty", action="Train a study", page="train")
+if message := st.session_state.pop("message", None):
+    st.toast(message, icon=":material/check_circle:")
+if shelf(workspace):
+    frame.link("classify", "Classify an image with them", icon=":material/image_search:")
+publish_section(workspace)
+import_section(workspace)
