@@ -41,5 +41,5 @@ def card() -> dict:
         "architecture": "resnet18", "stage": 1, "model_args": {}, "features": 64, "hidden": 8,
         "classes": ["a", "b", "c"], "class_descriptions": {"a": "first"}, "input_size": 32,
         "preprocessing": {"version": 1}, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25],
-        "initial_weights": {}, "training_data": {"name": "synth"}, "split": {}, "seed": 0, "metrics": {},
+        "initial_weights": {}, "training_data": {"dataset": "synth"}, "split": {}, "seed": 0, "metrics": {},
         "commands": [], "versions": {}, "intended_use": "tests", "limits": [], "license": "none"}

@@ -1,0 +1,109 @@
+"""What a card says of a model's origin: data, initial weights, terms, commands, and what it is not for."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+
+from ..config import PretrainConfig, StudyConfig, from_dict
+from ..data.decode import PREPROCESSING_VERSION
+from ..errors import DermError
+from ..files import read_json
+from ..workspace import Workspace
+
+INTENDED_USE = ("Research on how the origin of a backbone's weights changes what a skin-lesion classifier learns. "
+                "Not a medical device; not for diagnosis, triage or any decision about a person.")
+PREPROCESSING = {"version": PREPROCESSING_VERSION, "steps": "sRGB, EXIF orientation applied; short side to input_size "
+                 "(antialiased bicubic), centre crop, then (x / 255 - mean) / std"}
+
+
+def training_data(info: dict, name: str) -> dict:
+    """{dataset, images, groups, layout, license, attribution} of a dataset, from its dataset.json."""
+    return {"dataset": name, "images": info.get("images"), "groups": info.get("groups"), "layout": info.get("layout"),
+            "license": info.get("license") or "not stated by the dataset; ask its owner",
+            "attribution": info.get("citation") or ("" if info.get("layout") == "synthetic" else "not stated by the dataset")}
+
+
+def weights_license(data: dict) -> str:
+    """The terms of weights trained on `data`."""
+    if data["layout"] == "synthetic":
+        return "Apache-2.0 (trained on synthetic images made by this program)"
+    return f"{data['license']} (the terms of the training data); research only"
+
+
+def initial_weights(workspace: Workspace, extractor: dict) -> dict:
+    """Where a backbone's first weights came from, by what its study recorded of the extractor."""
+    info = extractor.get("info") or {}
+    if extractor["name"] == "imagenet":
+        return {"kind": "imagenet", **{key: info.get(key) for key in ("pretrained_on", "license", "sha256", "source",
+                                                                      "file", "note")}}
+    if info.get("run"):
+        return {"kind": "vae", **_pretraining(workspace, info["run"]), "sha256": info.get("sha256")}
+    if info.get("bundle"):
+        return {"kind": "bundle", "bundle": info["bundle"], "description": f"backbone of the bundle {info['bundle']}"}
+    return {"kind": "random", "seed": info.get("seed"), "description": "random initialisation, no pretraining",
+            "license": "none needed"}
+
+
+def _pretraining(workspace: Workspace, run_id: str) -> dict:
+    config = read_json(workspace.run(run_id).config)
+    try:
+        data = training_data(read_json(workspace.dataset(config["dataset"]).info), config["dataset"])
+    except OSError:
+        data = {"dataset": config["dataset"], "license": "not known: the dataset was deleted"}
+    recipe = config["recipe"]
+    return {"run": run_id, "data": data, "license": data["license"], "config": config,
+            "description": f"VAE trained from scratch, labels unused, on the training split of {config['dataset']} "
+                           f"(recipe {recipe['name']}, {recipe['epochs']} epochs)"}
+
+
+def limits(data: dict, input_size: int) -> list[str]:
+    """What a reader of the predictions must know."""
+    return [
+        "Research use only. Not for diagnosis.",
+        f"Knows the classes of {data['dataset']} only and gives one of them to any image, whatever it shows.",
+        f"Trained at {input_size} px on images like those of {data['dataset']}; other cameras, skin types and sites may "
+        "be served worse, and this was not measured.",
+        "Metrics are of one split of one dataset; the intervals say how far they may be off there, not elsewhere."]
+
+
+def commands(workspace: Workspace, config: StudyConfig, info: dict, run_id: str, arm: str, name: str, seed: int) -> list[str]:
+    """The command lines that repeat this model, from the dataset to the shelf."""
+    program = "python -m derm_core"
+    data = f"{program} data synth" if info.get("layout") == "synthetic" else (
+        f"{program} data import PATH --name {config.dataset}")
+    pretrain = config.pretrain
+    if pretrain is None and config.vae_run:
+        pretrain = from_dict(read_json(workspace.run(config.vae_run).config), PretrainConfig)
+    compare = [program, "compare", *_options(config, pretrain)]
+    publish = f"{program} models publish {run_id} --arm {arm} --name {name}" + (f" --seed {seed}" if seed else "")
+    return [data, " ".join(compare), publish]
+
+
+def _options(config: StudyConfig, pretrain: PretrainConfig | None) -> list[str]:
+    """Options of `compare` that differ from the preset's; the card's config holds every value."""
+    from ..study.presets import preset
+    known = config.preset if config.preset != "custom" else "laptop"
+    try:
+        base = preset(known, dataset=config.dataset)
+    except DermError:
+        return ["--dataset", config.dataset]
+    values = {"arms": lambda c: ",".join(c.arms), "regime": lambda c: c.regime, "seeds": lambda c: len(c.seeds),
+              "architecture": lambda c: c.backbone.architecture, "stage": lambda c: c.backbone.stage,
+              "input-size": lambda c: c.input_size, "split-seed": lambda c: c.split_seed,
+              "max-images": lambda c: c.max_images}
+    options = ["--preset", known, "--dataset", config.dataset]
+    for option, value in values.items():
+        if value(config) != value(base):
+            options += [f"--{option}", str(value(config))]
+    if pretrain and base.pretrain:
+        theirs, own = pretrain.recipe, base.pretrain.recipe
+        options += ["--recipe", theirs.name] if theirs.name != own.name else []
+        options += ["--pretrain-epochs", str(theirs.epochs)] if theirs.epochs != own.epochs else []
+    return options
+
+
+def versions() -> dict:
+    """Versions of what computes a prediction."""
+    names = ("torch", "torchvision", "timm", "numpy", "pillow", "safetensors")
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in names}}
