@@ -8,7 +8,6 @@ from typing import Any
 
 from ..config import BackboneConfig
 from ..errors import ConfigError, RunError, WeightsUnavailable
-from ..files import read_json
 from ..seeds import stream_seed
 from ..workspace import Workspace
 
@@ -128,7 +127,8 @@ def _bundle_extractor(arm: str, name: str, workspace: Workspace):
     bundle = load_bundle(find_bundle(workspace, name))
     card = bundle.card
     return make_extractor(arm, bundle.classifier.backbone, card["mean"], card["std"],
-                          {"weights": f"bundle {name}", "bundle": name})
+                          {"weights": f"bundle {name}", "bundle": name, "sha256": card["sha256"],
+                           "training_data": card["training_data"], "split": card["split"]})
 
 
 def resolve_arms(config, workspace: Workspace) -> tuple[list[Arm], list[str]]:
@@ -147,7 +147,7 @@ def resolve_arms(config, workspace: Workspace) -> tuple[list[Arm], list[str]]:
             built[arm] = build_extractors(arm, config, workspace)
         except WeightsUnavailable as error:
             stand_in = _stand_in(config, workspace) if config.preset == "demo" and arm == "imagenet" else None
-            notes.append(_missing_note(arm, error, stand_in))
+            notes.append(_missing_note(error, stand_in, "both" in wanted))
             if stand_in and stand_in not in wanted:
                 wanted = in_order([*wanted, stand_in])
                 built[stand_in] = build_extractors(stand_in, config, workspace)
@@ -155,50 +155,23 @@ def resolve_arms(config, workspace: Workspace) -> tuple[list[Arm], list[str]]:
     if "both" in wanted and {"vae", "imagenet"} <= set(built):
         arms.append(Arm("both", [[built["vae"][0], built["imagenet"][0]]]))
     if not arms:
-        raise WeightsUnavailable(notes[0] + " No arm is left to compare; add an arm that needs no download, such as vae or random.")
+        raise WeightsUnavailable(f"{notes[0]} No arm is left to compare: add one that needs no download, such as vae or "
+                                 "random.")
     return sorted(arms, key=lambda arm: in_order(wanted).index(arm.name)), notes
 
 
-def _missing_note(arm: str, error: Exception, stand_in: str | None) -> str:
-    left_out = "The ImageNet arm (and VAE + ImageNet) is left out: its weights are not available. "
+def _missing_note(error: Exception, stand_in: str | None, both: bool) -> str:
     if stand_in:
-        left_out = (f"The ImageNet arm is replaced by the backbone of the bundle {arm_label(stand_in)}, "
-                    "because ImageNet weights are not available. ")
-    return left_out + str(error)
+        return (f"ImageNet weights are not available: the backbone of the model {arm_label(stand_in)} takes their place "
+                f"under its own name. {error}")
+    others = " and VAE + ImageNet are" if both else " is"
+    return f"The arm ImageNet{others} left out, because its weights are not available. {error}"
 
 
 def _stand_in(config, workspace: Workspace) -> str | None:
     """A shelf bundle with the study's backbone, one of ImageNet origin first; None where there is none."""
     from ..serve.bundle import list_bundles
-    cards = [card for card in list_bundles(workspace) if card.get("ok", True)
-             and (card.get("architecture"), card.get("stage")) == (config.backbone.architecture, config.backbone.stage)]
-    cards.sort(key=lambda card: card.get("arm") != "imagenet")
+    wanted = (config.backbone.architecture, config.backbone.stage)
+    cards = [card for card in list_bundles(workspace) if card["ok"] and (card["architecture"], card["stage"]) == wanted]
+    cards.sort(key=lambda card: card["arm"] != "imagenet")
     return f"bundle:{cards[0]['name']}" if cards else None
-
-
-def check_pretraining_split(config, workspace: Workspace) -> list[str]:
-    """Notes on VAE arms pretrained elsewhere. Raises RunError where a VAE has seen this study's test images.
-
-    Pretraining on the same dataset must have used the same split (split seed and number of images).
-    """
-    runs = {arm.removeprefix("run:") for arm in config.arms if arm.startswith("run:")}
-    if config.vae_run and {"vae", "both"} & set(config.arms):
-        runs.add(config.vae_run)
-    notes = []
-    for run_id in sorted(runs):
-        try:
-            theirs = read_json(workspace.run(run_id).config)
-        except (OSError, ValueError) as error:
-            raise RunError(f"The pretraining {run_id} cannot be read ({error}); choose another vae_run.") from error
-        if theirs.get("dataset") != config.dataset:
-            notes.append(f"The VAE of {run_id} was pretrained on {theirs.get('dataset')}, not on {config.dataset}.")
-        elif (theirs.get("split_seed"), theirs.get("max_images")) != (config.split_seed, config.max_images):
-            raise RunError(
-                f"The VAE of {run_id} was pretrained on another split of {config.dataset} (split_seed "
-                f"{theirs.get('split_seed')}, max_images {theirs.get('max_images')}), so it may have seen this study's "
-                f"test images: use split_seed {theirs.get('split_seed')} and max_images {theirs.get('max_images')}, "
-                "or pretrain again.")
-        if theirs.get("input_size") != config.input_size:
-            notes.append(f"The VAE of {run_id} was pretrained at {theirs.get('input_size')} px; "
-                         f"this study reads {config.input_size} px.")
-    return notes

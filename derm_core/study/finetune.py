@@ -29,19 +29,19 @@ from ..training.checkpoint import clear_checkpoints
 from ..training.engine import fit
 from ..training.precision import Precision, default_precision, measured_precision
 from ..training.tasks import Batch, ClassifyTask
-from ..workspace import RunPaths, Workspace
+from ..workspace import RunPaths
 from .arms import Arm, arm_file
-from .features import CPU_BATCH, CUDA_BATCH, extract
-from .heads import CURVES
+from .features import CPU_BATCH, CUDA_BATCH
+from .heads import CURVES, standardisation
 from .material import Material
 from .metrics import LOSSES, accuracy, balanced_accuracy, decide, log_prior
 from .outcome import Outcome
 
-CURVE_IMAGES = 2000         # training images on which the curves are measured
-MATCH_IMAGES = 512          # training images that give batch norm its statistics at this input size
+CURVE_IMAGES = 2000             # training images on which the curves are measured
+MATCH_PIXELS = 512 * 64 * 64    # of training images that give batch norm its statistics, in one batch
 
 
-def finetune(config: StudyConfig, workspace: Workspace, run: RunPaths, material: Material, arms: list[Arm],
+def finetune(config: StudyConfig, run: RunPaths, material: Material, arms: list[Arm],
              device: str) -> Generator[Event, None, dict[str, Outcome]]:
     """Train all arms and seeds; `outcomes = yield from finetune(...)`, keyed by arm.
 
@@ -56,9 +56,7 @@ def finetune(config: StudyConfig, workspace: Workspace, run: RunPaths, material:
             extractor = arm.variants[index % len(arm.variants)][0]
             trainer = _Trainer(config, run, material, arm, extractor, seed, positions, device)
             if not trainer.finished():
-                features = yield from extract(extractor, material.store, workspace, material.dataset.name,
-                                              material.rows[material.members("train")], device=device)
-                yield from trainer.train(features, results)
+                yield from trainer.train(results)
             results.append(trainer.load())
         outcomes[arm.name] = _outcome(arm, extractor.backbone.width, results, positions, config)
     return outcomes
@@ -102,10 +100,10 @@ class _Trainer:
         with np.load(self.result_path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
 
-    def train(self, features: np.ndarray, before: list[dict[str, np.ndarray]]) -> Iterator[Event]:
-        """Train and save. features: (n, D) of the training images; before: results of earlier seeds."""
+    def train(self, before: list[dict[str, np.ndarray]]) -> Iterator[Event]:
+        """Train and save. before: results of earlier seeds, which the live curves show as well."""
         config, schedule = self.config, self.config.finetune
-        task = ClassifyTask(self._classifier(features), config.loss)
+        task = ClassifyTask((yield from self._classifier()), config.loss)
         precision = run_precision(config, task, self, self.run)
         what = f"{self.arm.label}, seed {self.seed}"
         yield log(f"Fine-tuning {what}: {precision.describe()}.")
@@ -120,18 +118,24 @@ class _Trainer:
             yield from (event for event in events if event.kind != "metric" or event.series.startswith(self.arm.name + "/"))
         yield from self._save(task.classifier)
 
-    def _classifier(self, features: np.ndarray) -> Classifier:
-        """The initial model. Pretrained batch norm gets this input size's statistics, its function unchanged."""
-        backbone = copy.deepcopy(self.extractor.backbone)     # the extractor keeps its initial weights
-        if self.arm.kind != "random":
-            rng = np.random.default_rng(stream_seed(self.seed, "batch norm"))
-            train = self.material.rows[self.material.members("train")]
-            chosen = np.sort(rng.choice(train, min(MATCH_IMAGES, len(train)), replace=False))
-            backbone = match_statistics(backbone, self.normalised(chosen, "cpu"))
-        head = make_head(features.shape[1], self.config.hidden, len(self.material.classes), stream_seed(self.seed, "head"))
-        std = features.std(0)
-        return Classifier(backbone, head, torch.from_numpy(features.mean(0)),
-                          torch.from_numpy(np.where(std > 1e-6, std, 1).astype(np.float32)))
+    def _classifier(self) -> Generator[Event, None, Classifier]:
+        """The initial model, its features standardised as they are at the start."""
+        backbone = self._fit_batchnorm(copy.deepcopy(self.extractor.backbone))
+        features_nd = yield from self._over(lambda x_bchw: backbone.pooled(x_bchw).float(), backbone, "train")
+        head = make_head(backbone.width, self.config.hidden, len(self.material.classes), stream_seed(self.seed, "head"))
+        mean, std = standardisation(features_nd)
+        return Classifier(backbone, head, torch.from_numpy(mean), torch.from_numpy(std))
+
+    def _fit_batchnorm(self, backbone: nn.Module) -> nn.Module:
+        """Batch norm at this input size computes the same in train and eval mode from the first step.
+
+        Pretrained: new statistics, the function unchanged. Random: what train mode computes.
+        """
+        train = self.material.rows[self.material.members("train")]
+        count = min(len(train), max(64, MATCH_PIXELS // self.config.input_size**2))
+        chosen = np.random.default_rng(stream_seed(self.seed, "batch norm")).choice(train, count, replace=False)
+        x_bchw = self.normalised(np.sort(chosen), "cpu")
+        return measure_statistics(backbone, x_bchw) if self.arm.kind == "random" else match_statistics(backbone, x_bchw)
 
     def normalised(self, rows: np.ndarray, device: str) -> Tensor:
         """Images of store rows as the network reads them (B, 3, S, S)."""
@@ -147,7 +151,7 @@ class _Trainer:
             row |= {f"{split}_loss": float(LOSSES[self.config.loss](labels, probabilities).mean()),
                     f"{split}_accuracy": float(accuracy(labels, probabilities.argmax(-1))),
                     f"{split}_balanced_accuracy": float(balanced_accuracy(labels, decisions, len(self.material.classes)))}
-        self.state["rows"].append(row)
+        self.state["rows"] = [old for old in self.state["rows"] if old["step"] < step] + [row]
         index = len(self.state["rows"]) - 1
         for name in CURVES:
             split, quantity = name.split("_", 1)
@@ -156,14 +160,17 @@ class _Trainer:
                         value=values + [None] * (len(self.config.seeds) - len(values)))
 
     def _probabilities(self, classifier: Classifier, split: str) -> Generator[Event, None, np.ndarray]:
-        """Plain softmax (n, C) in float32 of one split's images, in eval mode."""
+        """Plain softmax (n, C) of one split's images."""
+        return (yield from self._over(lambda x_bchw: torch.softmax(classifier(x_bchw).double(), -1), classifier, split))
+
+    def _over(self, function, module: nn.Module, split: str) -> Generator[Event, None, np.ndarray]:
+        """function of one split's normalised images, stacked; float32, `module` in eval mode."""
         rows, parts = self.material.rows[self.positions[split]], []
         batch = CPU_BATCH if self.device == "cpu" else CUDA_BATCH
-        classifier.eval()
+        module.to(self.device).eval()
         for begin in range(0, len(rows), batch):
             with torch.no_grad():
-                logits = classifier(self.normalised(rows[begin:begin + batch], self.device))
-                parts.append(torch.softmax(logits.double(), -1).cpu().numpy())
+                parts.append(function(self.normalised(rows[begin:begin + batch], self.device)).cpu().numpy())
             yield TICK
         return np.concatenate(parts)
 
@@ -193,3 +200,17 @@ def run_precision(config: StudyConfig, task: nn.Module, trainer: _Trainer, run: 
         precision = default_precision(config.backbone.architecture, trainer.device)
     write_json(path, precision.to_dict())
     return precision
+
+
+@torch.no_grad()
+def measure_statistics(network: nn.Module, images_bchw: Tensor) -> nn.Module:
+    """Give every batch norm the statistics that train mode finds on `images_bchw`; in place."""
+    layers = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None                       # a plain average, here of one batch
+    network.train()(images_bchw)
+    for layer, momentum in zip(layers, momenta):
+        layer.momentum = momentum
+    return network.eval()

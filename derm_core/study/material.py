@@ -48,10 +48,13 @@ class Material:
         """Positions (into `rows`) of the labelled images of split `name`."""
         return np.flatnonzero((self.split == SPLITS.index(name)) & (self.labels >= 0))
 
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Labelled images and groups of each split."""
-        return {name: {"images": int(len(self.members(name))),
-                       "groups": int(len(np.unique(self.groups[self.members(name)])))} for name in SPLITS}
+    def counts(self) -> dict[str, int]:
+        """Labelled images of each split."""
+        return {name: len(self.members(name)) for name in SPLITS}
+
+    def group_counts(self) -> dict[str, int]:
+        """Groups with a labelled image in each split."""
+        return {name: len(np.unique(self.groups[self.members(name)])) for name in SPLITS}
 
 
 def prepare(config, workspace: Workspace) -> Generator[Event, None, Material]:

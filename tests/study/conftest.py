@@ -33,6 +33,16 @@ def write_dataset(workspace, name="tiny", images=90, size=32, seed=0):
     return save_dataset(workspace, name, pd.DataFrame(rows), info)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Networks here are so small that a second thread costs more than it brings."""
+    import torch
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def tiny(workspace):
     """The dataset `tiny` of the test's workspace."""

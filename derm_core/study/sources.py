@@ -1,0 +1,53 @@
+"""Where the weights of an arm come from, held against the split they are now to be tested on."""
+
+from __future__ import annotations
+
+from ..config import StudyConfig
+from ..errors import RunError
+from ..files import read_json
+from ..workspace import Workspace
+from .arms import Arm
+from .material import Material
+
+
+def check_sources(config: StudyConfig, workspace: Workspace, material: Material, arms: list[Arm]) -> list[str]:
+    """Notes on weights made from other data, at another size or on another split.
+
+    Raises RunError where a VAE was pretrained on another split of the same dataset: its training
+    images may be this study's test images.
+    """
+    notes = []
+    runs = {part.info["run"] for arm in arms for parts in arm.variants for part in parts if "run" in part.info}
+    for run_id in sorted(runs):
+        notes += _check_run(config, material, run_id, read_json(workspace.run(run_id).artefacts / "vae.json"))
+    bundles = {part.info["bundle"]: part.info for arm in arms for parts in arm.variants for part in parts
+               if "bundle" in part.info}
+    for name, info in sorted(bundles.items()):
+        notes += _check_bundle(config, material, name, info)
+    return notes
+
+
+def _check_run(config: StudyConfig, material: Material, run_id: str, card: dict) -> list[str]:
+    notes, theirs = [], card["config"]
+    if card["dataset"] != config.dataset:
+        notes.append(f"The VAE of {run_id} was pretrained on {card['dataset']}, not on {config.dataset}.")
+    elif card["split_fingerprint"] != material.fingerprint:
+        raise RunError(
+            f"The VAE of {run_id} was pretrained on another split of {config.dataset} (split_seed "
+            f"{theirs['split_seed']}, max_images {theirs['max_images']}), so it may have seen this study's test "
+            f"images (split_seed {config.split_seed}, max_images {config.max_images}): use the same values, or "
+            "pretrain again.")
+    if theirs["input_size"] != config.input_size:
+        notes.append(f"The VAE of {run_id} was pretrained at {theirs['input_size']} px; this study reads "
+                     f"{config.input_size} px.")
+    return notes
+
+
+def _check_bundle(config: StudyConfig, material: Material, name: str, info: dict) -> list[str]:
+    trained_on, fingerprint = info["training_data"].get("dataset"), info["split"].get("fingerprint")
+    if trained_on == config.dataset and fingerprint != material.fingerprint:
+        return [f"The model {name} was trained with labels on another split of {config.dataset}: it may have seen this "
+                "study's test images, and its numbers here may be too good."]
+    if trained_on == config.dataset:
+        return [f"The backbone of {name} was trained with the labels of this training split; that of the VAE was not."]
+    return [f"The backbone of {name} was trained with labels on {trained_on or 'other data'}."]
