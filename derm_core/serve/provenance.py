@@ -24,11 +24,13 @@ def training_data(info: dict, name: str) -> dict:
             "attribution": info.get("citation") or ("" if info.get("layout") == "synthetic" else "not stated by the dataset")}
 
 
-def weights_license(data: dict) -> str:
-    """The terms of weights trained on `data`."""
-    if data["layout"] == "synthetic":
+def weights_license(data: dict, initial: dict) -> str:
+    """The terms of weights trained on `data` from `initial` weights: those of all data they have seen."""
+    seen = [item for item in (data, initial.get("data")) if item and item.get("layout") != "synthetic"]
+    if not seen:
         return "Apache-2.0 (trained on synthetic images made by this program)"
-    return f"{data['license']} (the terms of the training data); research only"
+    terms = " and ".join(dict.fromkeys(item["license"] for item in seen))
+    return f"{terms} (the terms of the training data); research only"
 
 
 def initial_weights(workspace: Workspace, extractor: dict) -> dict:
@@ -40,7 +42,9 @@ def initial_weights(workspace: Workspace, extractor: dict) -> dict:
     if info.get("run"):
         return {"kind": "vae", **_pretraining(workspace, info["run"]), "sha256": info.get("sha256")}
     if info.get("bundle"):
-        return {"kind": "bundle", "bundle": info["bundle"], "description": f"backbone of the bundle {info['bundle']}"}
+        data = info.get("training_data") or {}
+        return {"kind": "bundle", "bundle": info["bundle"], "description": f"backbone of the bundle {info['bundle']}",
+                "sha256": info.get("sha256"), "data": data, "license": data.get("license", "see that bundle's card")}
     return {"kind": "random", "seed": info.get("seed"), "description": "random initialisation, no pretraining",
             "license": "none needed"}
 

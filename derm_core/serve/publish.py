@@ -169,6 +169,7 @@ def _card(workspace: Workspace, config: StudyConfig, study: dict, entry: dict, a
           extractor: dict, classifier: Classifier) -> dict:
     dataset = read_json(workspace.dataset(config.dataset).info)
     data = provenance.training_data(dataset, config.dataset)
+    initial = provenance.initial_weights(workspace, extractor)
     descriptions = dataset.get("class_descriptions") or {}
     return {
         "schema": SCHEMA, "name": name, "arm": arm, "label": entry["label"], "regime": config.regime,
@@ -179,14 +180,14 @@ def _card(workspace: Workspace, config: StudyConfig, study: dict, entry: dict, a
         "class_descriptions": {c: descriptions[c] for c in study["classes"] if c in descriptions},
         "input_size": config.input_size, "preprocessing": provenance.PREPROCESSING,
         "mean": list(extractor["mean"]), "std": list(extractor["std"]),
-        "initial_weights": provenance.initial_weights(workspace, extractor), "training_data": data,
+        "initial_weights": initial, "training_data": data,
         "split": {"seed": config.split_seed, "max_images": config.max_images, **study["split"]},
         "metrics": entry["test"], "per_class": entry.get("per_class"), "gaps": entry.get("gaps"),
         "metrics_note": f"Test split; mean over {len(config.seeds)} seed(s) with 95 % intervals that resample groups, "
                         "before the temperature. Balanced accuracy uses the prior-adjusted decision.",
         "commands": provenance.commands(workspace, config, dataset, study["run_id"], arm, name, seed),
         "config": to_dict(config), "versions": provenance.versions(), "intended_use": provenance.INTENDED_USE,
-        "limits": provenance.limits(data, config.input_size), "license": provenance.weights_license(data)}
+        "limits": provenance.limits(data, config.input_size), "license": provenance.weights_license(data, initial)}
 
 
 def _check_same(workspace: Workspace, config: StudyConfig, folder: Path, validation: dict[str, np.ndarray]) -> None:

@@ -20,6 +20,7 @@ from derm_core.nets.head import Classifier, make_head
 from derm_core.nets.vae import build_vae, save_vae
 from derm_core.serve.bundle import load_bundle
 from derm_core.serve.predictor import Predictor
+from derm_core.serve.provenance import weights_license
 from derm_core.serve.publish import publish
 from derm_core.study.arms import Arm, build_extractors
 
@@ -111,6 +112,13 @@ def test_the_card_names_data_terms_weights_metrics_and_commands(study):
     assert f"--regime {card['regime']}" in card["commands"][1] or card["regime"] == "frozen"
     assert "Not for diagnosis" in card["limits"][0] and card["temperature"]["images"] == 40
     assert str(workspace.root) not in (workspace.models / "mole-vae" / "card.json").read_text()
+
+
+def test_terms_of_the_pretraining_data_stay_with_weights_trained_on_synthetic_images():
+    synthetic, real = {"layout": "synthetic", "license": "free"}, {"layout": "ham10000", "license": "CC BY-NC 4.0"}
+    assert weights_license(synthetic, {}).startswith("Apache-2.0")
+    assert weights_license(synthetic, {"data": real}).startswith("CC BY-NC 4.0")
+    assert weights_license(real, {"data": real}).count("CC BY-NC 4.0") == 1
 
 
 def test_a_taken_name_and_a_wrong_arm_seed_or_run_are_said(study):
