@@ -147,19 +147,26 @@ def gap_against_accuracy(rows: Sequence[Mapping[str, Any]], *, x: str = "Balance
             marker={"color": arm.colour, "symbol": arm.symbol, "size": 12, "line": {"width": 1, "color": arm.colour}},
             error_x=_interval(row, "x", arm.colour), error_y=_interval(row, "y", arm.colour), cliponaxis=False,
             hovertemplate=f"{arm.name}<br>accuracy %{{x:.1%}}<br>gap %{{y:{'.1%' if gap_is_share else '.3f'}}}<extra></extra>"))
-    figure.update_xaxes(tickformat=".0%")
+    left, right = _edges(rows, "x")
+    room = 0.16 * max(right - left, 1e-3)
+    figure.update_xaxes(tickformat=".0%", range=[left - room, right + room], nticks=7)
     figure.update_yaxes(tickformat=".0%" if gap_is_share else ".2f")
     return figure
 
 
+def _ends(row: Mapping[str, Any], axis: str) -> tuple[float, float]:
+    low, high = row.get(f"{axis}_low"), row.get(f"{axis}_high")
+    return (row[axis] if words.missing(low) else low), (row[axis] if words.missing(high) else high)
+
+
+def _edges(rows: Sequence[Mapping[str, Any]], axis: str) -> tuple[float, float]:
+    ends = [end for row in rows for end in _ends(row, axis)]
+    return (min(ends), max(ends)) if ends else (0.0, 1.0)
+
+
 def _label_spots(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
     """Where each point's label covers the fewest points, intervals and earlier labels."""
-    def ends(row: Mapping[str, Any], axis: str) -> tuple[float, float]:
-        low, high = row.get(f"{axis}_low"), row.get(f"{axis}_high")
-        return (row[axis] if words.missing(low) else low), (row[axis] if words.missing(high) else high)
-
-    edges = {axis: (min((ends(row, axis)[0] for row in rows), default=0), max((ends(row, axis)[1] for row in rows), default=1))
-             for axis in "xy"}
+    edges = {axis: _edges(rows, axis) for axis in "xy"}
 
     def unit(value: float, axis: str) -> float:
         low, high = edges[axis]
@@ -167,17 +174,17 @@ def _label_spots(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> lis
 
     crosses = []  # per point: two thin boxes (x0, y0, x1, y1), its intervals
     for row in rows:
-        (x0, x1), (y0, y1) = ([unit(end, axis) for end in ends(row, axis)] for axis in "xy")
+        (x0, x1), (y0, y1) = ([unit(end, axis) for end in _ends(row, axis)] for axis in "xy")
         x, y = unit(row["x"], "x"), unit(row["y"], "y")
         crosses.append([(x0 - 0.01, y - 0.025, x1 + 0.01, y + 0.025), (x - 0.012, y0 - 0.02, x + 0.012, y1 + 0.02)])
     spots, taken = [], []
     for index, (row, name) in enumerate(zip(rows, names)):
-        x, y, wide = unit(row["x"], "x"), unit(row["y"], "y"), 0.02 * len(name)
+        x, y, wide = unit(row["x"], "x"), unit(row["y"], "y"), 0.024 * len(name)
         boxes = {f"{up} {side}": (x + (0.015 if side == "right" else -0.015 - wide), y + (0.03 if up == "top" else -0.11),
                                   x + (0.015 + wide if side == "right" else -0.015), y + (0.11 if up == "top" else -0.03))
                  for up in ("top", "bottom") for side in ("right", "left")}
         others = [box for place, pair in enumerate(crosses) if place != index for box in pair] + taken
-        cost = {spot: sum(_overlap(box, other) for other in others) + (box[0] < -0.05) + (box[2] > 1.05)
+        cost = {spot: sum(_overlap(box, other) for other in others) + (box[0] < -0.16) + (box[2] > 1.16)
                 for spot, box in boxes.items()}
         spots.append(min(cost, key=cost.get))
         taken.append(boxes[spots[-1]])

@@ -174,32 +174,34 @@ def show_chart(figures: Any, table: pd.DataFrame | None, *, caption: str, alt: s
     """A chart with its title above, how to read it below, and its table (CSV) one click away.
 
     figures: one figure, or several that share axes: side by side where there is room, stacked on a
-    phone, each under its label (markdown, with `title` for all of them). The title is the (first) figure's own, set as text so that it wraps and can be selected.
+    phone, each under its label (markdown, with `title` for all of them). A title is the figure's own,
+    set as text so that it wraps and can be selected.
     table: what the chart shows; formats: column_config for it. alt: what a reader who cannot see
     the chart should know. Returns the selection of a single figure (see st.plotly_chart).
     """
     group = list(figures) if isinstance(figures, (list, tuple)) else [figures]
-    title = title or [_take_title(figure) for figure in group][0]
-    if title:
-        st.markdown(f"**{title}**")
-    config = CHART_CONFIG if on_select == "ignore" else {"displaylogo": False}
-    if len(group) == 1:
-        event = st.plotly_chart(group[0], key=key, alt=alt, config=config, on_select=on_select,
-                                selection_mode=selection_mode)
-    else:
-        event = None
-        with st.grid(len(group), min_column_width=210, gap="small"):
-            for index, figure in enumerate(group):
-                part = _take_title(figure) or alt
-                with st.container(gap="xsmall"):
-                    if labels:
-                        st.markdown(labels[index])
-                    st.plotly_chart(figure, key=f"{key}-{index}", alt=part, config=config)
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small",
-                      wrap=False):
-        st.caption(caption, width="stretch")
-        if table is not None:
-            _table(table, key, title or key, formats)
+    titles = [_take_title(figure) for figure in group]
+    title = title or titles[0]
+    with st.container(gap="xsmall"):
+        if title:
+            st.markdown(f"**{title}**")
+        config = CHART_CONFIG if on_select == "ignore" else {"displaylogo": False}
+        if len(group) == 1:
+            event = st.plotly_chart(group[0], key=key, alt=alt, config=config, on_select=on_select,
+                                    selection_mode=selection_mode)
+        else:
+            event = None
+            with st.grid(len(group), min_column_width=210, gap="small"):
+                for index, figure in enumerate(group):
+                    with st.container(gap="xsmall"):
+                        if labels:
+                            st.markdown(labels[index])
+                        st.plotly_chart(figure, key=f"{key}-{index}", alt=titles[index] or alt, config=config)
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small",
+                          wrap=False):
+            st.caption(caption, width="stretch")
+            if table is not None:
+                _table(table, key, title or key, formats)
     return event
 
 

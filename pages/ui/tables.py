@@ -105,4 +105,4 @@ def _course(row: Mapping[str, Any], share: bool) -> str:
     start, final = row.get("start"), row.get("final")
     if words.missing(final):
         return "–"
-    return write(final) if words.missing(start) else f"{write(start)} → {write(final)}"
+    return write(final) if words.missing(start) else f"{write(start)}{words.NBSP}→{words.NBSP}{write(final)}"

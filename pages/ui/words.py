@@ -5,7 +5,7 @@
     words.arm("imagenet").badge         ':orange-badge[ImageNet]', in text
     words.ordered(study["arms"])        the arms in the order in which they always stand
     words.percent(0.7123)               '71.2%'
-    words.interval({"mean": …})         '71.2% (68.0 – 74.1)'
+    words.interval({"mean": …})         '71.2% (68.0–74.1)'
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 THIN = "\u202f"  # narrow no-break space, between a number and its unit
+NBSP = "\u00a0"
 NOTICE = "Research use only. Not for diagnosis."
 
 
@@ -37,10 +38,10 @@ class Arm:
         return f":{self.word}-badge[{self.name}]"
 
 
-# Okabe and Ito's blue, vermilion and (darkened) reddish purple: apart from one another under
+# Okabe and Ito's (lightened) blue, vermilion and (darkened) reddish purple: apart from one another under
 # protanopia, deuteranopia and tritanopia, at least 3:1 against the light and the dark page.
 KNOWN = {arm.key: arm for arm in (
-    Arm("vae", "VAE", "#0072B2", "blue", "circle", about="pretrained on skin images without their labels"),
+    Arm("vae", "VAE", "#1A7FC1", "blue", "circle", about="pretrained on skin images without their labels"),
     Arm("imagenet", "ImageNet", "#D55E00", "orange", "square", about="pretrained on everyday photographs with labels"),
     Arm("both", "VAE + ImageNet", "#B0609F", "violet", "diamond", about="both feature vectors side by side"),
     Arm("random", "Random weights", "#7F8587", "gray", "x", about="never trained: the control"),
@@ -107,22 +108,26 @@ def quantity(value: float | None, name: str) -> str:
 
 
 def interval(metric: dict | None, name: str = "accuracy") -> str:
-    """A mean with its 95% interval: '71.2% (68.0 – 74.1)'."""
+    """A mean with its 95% interval: '71.2% (68.0–74.1)'."""
     if not metric or missing(metric.get("mean")):
         return "–"
     low, high = metric.get("low"), metric.get("high")
     if missing(low) or missing(high):
         return quantity(metric["mean"], name)
     scale, digits = (100, 1) if name in SHARES else (1, 3)
-    return f"{quantity(metric['mean'], name)} ({number(scale * low, digits)} – {number(scale * high, digits)})"
+    return f"{quantity(metric['mean'], name)}{NBSP}({_between(number(scale * low, digits), number(scale * high, digits))})"
+
+
+def _between(low: str, high: str) -> str:
+    return f"{low}{NBSP}to{NBSP}{high}" if "−" in low + high else f"{low}–{high}"
 
 
 def span(metric: dict | None, name: str = "accuracy") -> str:
-    """The 95% interval alone: '68.0 – 74.1%'; '–' where there is none."""
+    """The 95% interval alone: '68.0–74.1%'; '–' where there is none."""
     low, high = (metric or {}).get("low"), (metric or {}).get("high")
     if missing(low) or missing(high):
         return "–"
-    return f"{number(100 * low, 1)} – {percent(high)}" if name in SHARES else f"{number(low)} – {number(high)}"
+    return _between(number(100 * low, 1), percent(high)) if name in SHARES else _between(number(low), number(high))
 
 
 def duration(seconds: float | None) -> str:
