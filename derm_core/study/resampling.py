@@ -1,0 +1,145 @@
+"""Resampling a test set by groups within class: weights, and every metric under all weights at once.
+
+Nothing is resampled image by image: a resample is a weight for each group, and a metric under R
+weightings is a few matmuls, since every metric here is a ratio of sums over groups (AUROC: of a
+quadratic form). All statistics are means over seeds, for which the seeds share the weights.
+
+Shapes: N images, M groups, C classes, S seeds, R weightings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from .metrics import brier_losses, confidence_bins, debiased_bins, decide, log_losses
+
+BLOCKS = 60  # jackknife blocks a class at most
+BINS = 15
+
+
+@dataclass(frozen=True)
+class Design:
+    """A labelled set with its groups: labels (N,), group (N,) codes 0 … M−1, stratum (M,) classes."""
+
+    labels: np.ndarray
+    group: np.ndarray
+    stratum: np.ndarray
+    classes: int
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """(C,) groups of each stratum."""
+        return np.bincount(self.stratum, minlength=self.classes)
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """Sums (M, K) over each group's images of values (N, K), float32."""
+        out = np.zeros((len(self.stratum), values.shape[1]))
+        np.add.at(out, self.group, values)
+        return out.astype(np.float32)
+
+
+def make_design(labels: np.ndarray, groups: np.ndarray, classes: int) -> Design:
+    """A group's stratum is the rarest class among its images."""
+    labels = np.asarray(labels)
+    _, group = np.unique(groups, return_inverse=True)
+    counts = np.bincount(labels, minlength=classes)
+    rank = np.argsort(np.argsort(counts, kind="stable"), kind="stable")
+    lowest = np.full(group.max() + 1, classes)
+    np.minimum.at(lowest, group, rank[labels])
+    return Design(labels, group, np.argsort(rank)[lowest], classes)
+
+
+def bootstrap_weights(design: Design, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """(R, M) float32: within each class, m − 1 of its m groups drawn with replacement, times m/(m − 1).
+
+    The rescaled bootstrap (Rao and Wu 1988): variances of linear statistics come out unbiased, where
+    drawing m would make them (m − 1)/m too small. A class with a single group keeps weight 1.
+    """
+    weights = np.ones((resamples, len(design.stratum)), np.float32)
+    for members in _strata(design):
+        m = len(members)
+        if m > 1:
+            weights[:, members] = rng.multinomial(m - 1, np.full(m, 1 / m), size=resamples) * (m / (m - 1))
+    return weights
+
+
+def jackknife_weights(design: Design, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (J, M) that leave out one block of groups of one class each, and that class (J,).
+
+    Blocks are single groups, or BLOCKS random parts of a class with more groups than that.
+    """
+    rows, strata = [], []
+    for members in _strata(design):
+        blocks = min(len(members), BLOCKS)
+        if blocks < 2:
+            continue
+        for block in np.array_split(rng.permutation(members), blocks):
+            row = np.ones(len(design.stratum), np.float32)
+            row[members] = len(members) / (len(members) - len(block))
+            row[block] = 0
+            rows.append(row)
+            strata.append(design.stratum[members[0]])
+    return (np.array(rows, np.float32).reshape(-1, len(design.stratum)), np.array(strata, np.int64))
+
+
+def _strata(design: Design) -> list[np.ndarray]:
+    return [np.flatnonzero(design.stratum == c) for c in range(design.classes) if design.sizes[c]]
+
+
+def replicates(design: Design, probabilities: np.ndarray, log_prior: np.ndarray,
+               weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Seed means of every metric of metrics.METRICS under each weighting, (R,), and "recall" (R, C).
+
+    probabilities (S, N, C). ECE keeps the full set's bins; a class whose weights vanish is left out.
+    """
+    onehot = np.eye(design.classes)[design.labels]
+    adjusted = decide(np.log(np.maximum(probabilities, 1e-300)), log_prior) == design.labels
+    hits = weights @ design.sums(onehot * adjusted.mean(0)[:, None])
+    counts = weights @ design.sums(onehot)
+    recall = np.where(counts > 0, hits / np.maximum(counts, 1e-9), np.nan)
+    images = counts.sum(1)
+    means = means_under(design, np.stack([(probabilities.argmax(-1) == design.labels).mean(0),
+                                          log_losses(design.labels, probabilities).mean(0),
+                                          brier_losses(design.labels, probabilities).mean(0)], 1), weights)
+    return {"balanced_accuracy": np.nanmean(recall, 1), "macro_auroc": _auroc(design, probabilities, weights, counts),
+            "accuracy": means[:, 0], "log_loss": means[:, 1], "brier": means[:, 2],
+            "ece": _ece(design, probabilities, weights, images), "recall": recall}
+
+
+def means_under(design: Design, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted means (R, K) of values (N, K)."""
+    sums = weights @ design.sums(np.concatenate([values, np.ones((len(values), 1))], 1))
+    return sums[:, :-1] / sums[:, -1:]
+
+
+def _auroc(design: Design, probabilities: np.ndarray, weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Σ w⁺ w⁻ K / (W⁺ W⁻), K the seed mean of [positive above negative] with ties one half; macro mean."""
+    of_image, scores = weights[:, design.group], probabilities.astype(np.float32)
+    total, used = np.zeros(len(weights)), np.zeros(len(weights))
+    for c in np.flatnonzero(np.bincount(design.labels, minlength=design.classes)):
+        positive = design.labels == c
+        if positive.all():
+            continue
+        kernel = np.zeros((positive.sum(), (~positive).sum()), np.float32)
+        for one in scores[..., c]:
+            kernel += np.sign(one[positive, None] - one[~positive])
+        kernel = kernel / (2 * len(scores)) + 0.5
+        above = ((of_image[:, positive] @ kernel) * of_image[:, ~positive]).sum(1, dtype=np.float64)
+        pairs = counts[:, c].astype(np.float64) * (counts.sum(1) - counts[:, c])
+        total += np.where(pairs > 0, above / np.maximum(pairs, 1e-9), 0)
+        used += pairs > 0
+    return np.where(used > 0, total / np.maximum(used, 1), np.nan)
+
+
+def _ece(design: Design, probabilities: np.ndarray, weights: np.ndarray, images: np.ndarray) -> np.ndarray:
+    values = []
+    for one in probabilities:
+        confidence, correct = one.max(-1), one.argmax(-1) == design.labels
+        onehot = np.eye(BINS)[confidence_bins(confidence, BINS)]
+        sums = design.sums(np.concatenate([onehot, onehot * confidence[:, None], onehot * correct[:, None]], 1))
+        mass, sure, right = np.split(weights @ sums, 3, axis=1)
+        values.append(debiased_bins(mass, sure, right, images[:, None]))
+    return np.mean(values, 0)
