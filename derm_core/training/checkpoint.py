@@ -22,6 +22,7 @@ from safetensors.torch import load, save
 from torch import nn
 
 from ..errors import RunError
+from ..events import jsonable
 from ..files import read_json, write_atomic, write_json
 
 POINTER = "latest"
@@ -42,7 +43,7 @@ def save_checkpoint(folder: Path, task: nn.Module, optimiser: torch.optim.Optimi
     buffer = io.BytesIO()
     torch.save(optimiser.state_dict(), buffer)
     write_atomic(partial / "optimiser.pt", buffer.getvalue())
-    write_json(partial / "state.json", state)
+    write_json(partial / "state.json", jsonable(state))
     os.replace(partial, final)
     _sync(folder)
     write_atomic(folder / POINTER, final.name)

@@ -59,6 +59,7 @@ def pretrain(config: PretrainConfig, workspace: Workspace, run: RunPaths) -> Ite
     """
     run.create()
     if (run.artefacts / SUMMARY).exists():
+        clear_checkpoints(run.checkpoints)
         yield Event(kind="result", value=read_json(run.artefacts / SUMMARY))
         return
     material = yield from load_material(config, workspace)
@@ -132,7 +133,7 @@ def _finish(config: PretrainConfig, task: VAETask, material: Material, evaluatio
         samples = vae.sample(SAMPLES[0] * SAMPLES[1], generator)
     save_grid(run.artefacts / "samples.png", list(samples.split(SAMPLES[1])))
     save_vae(run.artefacts, vae, {"run_id": run.id, "config": to_dict(config), "precision": precision.to_dict(),
-                                  "metrics": state["metrics"], **material.record})
+                                  "metrics": jsonable(state["metrics"]), **material.record})
     summary = {"epochs": recipe.epochs, "seconds": state["seconds"], "images_per_s": state["images_per_s"],
                "metrics": state["metrics"], "metrics_at_start": state.get("start", {}),
                "vae_sha256": sha256_file(run.artefacts / "vae.safetensors"), "recipe": recipe.name,
