@@ -29,7 +29,7 @@ def weights_license(data: dict, initial: dict) -> str:
     seen = [item for item in (data, initial.get("data")) if item and item.get("layout") != "synthetic"]
     if not seen:
         return "Apache-2.0 (trained on synthetic images made by this program)"
-    terms = " and ".join(dict.fromkeys(item["license"] for item in seen))
+    terms = " and ".join(dict.fromkeys(str(item.get("license") or "not stated") for item in seen))
     return f"{terms} (the terms of the training data); research only"
 
 
