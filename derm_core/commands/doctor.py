@@ -106,7 +106,7 @@ def _device(problems: list[str]) -> str:
 
 
 def _text(value: dict[str, Any]) -> str:
-    weights = [f"  {name}: {'available, ' if status['available'] else ''}{status['detail']}"
+    weights = [f"  {name} is available: {status['detail']}" if status["available"] else f"  {status['detail']}"
                for name, status in value["imagenet_weights"].items()]
     datasets = [f"  {row['name']}: {row['images']} images, {size(row['disk_bytes'])}" for row in value["datasets"]]
     models = [f"  {row['name']}: {'ok' if row['ok'] else row['error']}" for row in value["models"]]

@@ -1,0 +1,30 @@
+"""Options of `compare` become one study and its pretraining."""
+
+from derm_core import cli
+from derm_core.commands.training import study_config
+from derm_core.config import BackboneConfig
+
+
+def parsed(*argv: str):
+    return study_config(cli.build_parser().parse_args(["compare", *argv]))
+
+
+def test_compare_starts_from_the_demo_and_from_the_laptop_preset_for_real_data():
+    assert (parsed().preset, parsed().dataset.startswith("synth")) == ("demo", True)
+    assert (parsed("--dataset", "mine").preset, parsed("--dataset", "mine").pretrain.dataset) == ("laptop", "mine")
+
+
+def test_every_option_changes_the_study_and_its_pretraining_alike():
+    config = parsed("--preset", "laptop", "--dataset", "mine", "--arms", "vae, random", "--regime", "finetune",
+                    "--seeds", "3", "--recipe", "paper", "--input-size", "48", "--architecture", "resnet10t", "--stage", "2",
+                    "--device", "cpu", "--split-seed", "9", "--max-images", "100", "--pretrain-epochs", "2")
+    assert (config.arms, config.regime, config.seeds) == (("vae", "random"), "finetune", (0, 1, 2))
+    for part in (config, config.pretrain):
+        assert (part.dataset, part.input_size, part.device, part.split_seed, part.max_images) == ("mine", 48, "cpu", 9, 100)
+        assert part.backbone == BackboneConfig(architecture="resnet10t", stage=2)
+    assert (config.pretrain.recipe.name, config.pretrain.recipe.epochs) == ("paper", 2)
+
+
+def test_a_given_pretraining_takes_the_place_of_a_new_one():
+    config = parsed("--vae-run", "pretrain-1")
+    assert config.vae_run == "pretrain-1" and config.pretrain is None
