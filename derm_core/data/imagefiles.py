@@ -19,17 +19,17 @@ JUNK = ("thumbs.db", "desktop.ini")
 
 @dataclass
 class FolderFiles:
-    """What lies below `root`: `files` maps a relative path to its byte size, links that stay inside included."""
+    """What lies below `root`: relative paths of files, links that stay inside included, by stem as well."""
 
     root: Path
-    files: dict[str, int] = field(default_factory=dict)
+    files: set[str] = field(default_factory=set)
     escapes: set[str] = field(default_factory=set)
     tables: list[Path] = field(default_factory=list)
     arrays: list[Path] = field(default_factory=list)
-    by_name: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    by_stem: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def absolute(self, relative: str) -> str:
-        return os.path.join(self.root, relative)
+        return f"{self.root}/{relative}"
 
     def find(self, text: str, base: str = "") -> tuple[str | None, str]:
         """(absolute path, "") of the image that `text` names, or (None, reason).
@@ -38,6 +38,9 @@ class FolderFiles:
         below `root`, or a file name or id, with or without its suffix.
         """
         words = text.replace("\\", "/")
+        alone = self.by_stem.get(stem(words), ())
+        if len(alone) == 1:
+            return self.absolute(alone[0]), ""
         if posixpath.isabs(words):
             words = os.path.relpath(words, self.root)
             base = ""
@@ -52,19 +55,20 @@ class FolderFiles:
         return (None, "the image file was not found") if "/" in words else self._by_name(words)
 
     def _by_name(self, name: str) -> tuple[str | None, str]:
-        candidates = self.by_name.get(name) or self.by_name.get(stem(name)) or []
+        candidates = self.by_stem.get(stem(name), [])
         photos = [c for c in candidates if not looks_like_mask(c)] or candidates
+        photos = [c for c in photos if posixpath.basename(c) == name] or photos
         if not photos:
             return None, "the image file was not found"
-        if len({self.files[c] for c in photos}) > 1:
+        if len({os.path.getsize(self.absolute(c)) for c in photos}) > 1:
             return None, f"several different files have this name ({', '.join(photos[:3])})"
         return self.absolute(photos[0]), ""
 
 
 def stem(name: str) -> str:
     """A file name without an image suffix; other dots stay."""
-    body, suffix = os.path.splitext(name)
-    return body if suffix.lower() in IMAGE_SUFFIXES else name
+    body, dot, suffix = name.rpartition(".")
+    return body if body and dot + suffix.lower() in IMAGE_SUFFIXES else name
 
 
 def looks_like_mask(relative: str) -> bool:
@@ -79,10 +83,8 @@ def scan(root: Path) -> FolderFiles:
         _walk(found, "", 0)
     except OSError as error:
         raise DataError(f"{error.filename} cannot be read ({error.strerror}); check its permissions.") from error
-    for relative in found.files:
-        name = posixpath.basename(relative)
-        for key in dict.fromkeys((name, stem(name))):
-            found.by_name[key].append(relative)
+    for relative in sorted(found.files):
+        found.by_stem[stem(posixpath.basename(relative))].append(relative)
     return found
 
 
@@ -110,7 +112,7 @@ def _note_file(found: FolderFiles, path: str, entry: os.DirEntry, depth: int) ->
     elif suffix == ".npz":
         found.arrays.append(Path(entry.path))
     else:
-        found.files[path] = entry.stat().st_size
+        found.files.add(path)
 
 
 def _inside(path: str, root: Path) -> bool:

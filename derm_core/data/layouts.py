@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ..errors import DataError
 from .imagefiles import IMAGE_SUFFIXES, TABLE_SUFFIXES, FolderFiles, looks_like_mask, scan, stem
-from .tables import (DIAGNOSES, IDS, LABELS, PATHS, Table, clean_label, normalised, one_hot_classes,
-                     read_table, table_layout)
+from .tables import (DIAGNOSES, IDS, LABELS, PATHS, Table, clean_label, known_columns, normalised,
+                     one_hot_classes, read_table, table_layout)
 
 TABLE_LAYOUTS = ("isic", "isic-one-hot", "pad-ufes-20", "csv")
 SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
@@ -123,6 +123,7 @@ def _read_table_layout(found: Found) -> Listing:
     label_column = None if one_hot else table.column(DIAGNOSES if found.layout in ("isic", "pad-ufes-20") else LABELS)
     base = os.path.relpath(table.path.parent, files.root).replace(os.sep, "/")
     extra = _companion_rows(found.others)
+    columns = known_columns({name for row in extra.values() for name in row}) | known_columns(table.columns)
     listing, seen, used = Listing([], []), set(), set()
     for row in table.rows:
         text = row[image_column]
@@ -137,8 +138,8 @@ def _read_table_layout(found: Found) -> Listing:
             continue
         seen.add(image_id)
         label = _one_hot_label(row, one_hot) if one_hot else clean_label(row[label_column])
-        row = {**extra.get(image_id, {}), **row}
-        listing.rows.append({"image_id": image_id, "path": path, "label": label, **normalised(row)})
+        row = {**extra[image_id], **row} if image_id in extra else row
+        listing.rows.append({"image_id": image_id, "path": path, "label": label, **normalised(row, columns)})
     _shorten_ids(listing.rows)
     listing.classes = _classes(listing.rows)
     listing.pairs = _known_pairs(found.others)

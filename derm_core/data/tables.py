@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,12 +119,19 @@ def clean_label(text: str) -> str | None:
     return None if name.lower() in ("", "nan") else name
 
 
-def normalised(row: dict[str, str]) -> dict[str, object]:
-    """The attributes and group ids of a table's row under our names; None for what is not known."""
+def known_columns(columns: Iterable[str]) -> dict[str, str]:
+    """Our name → the table's column, for the attributes and group ids that a table has."""
+    present = set(columns)
+    found = {name: next((alias for alias in aliases if alias in present), None)
+             for name, aliases in (ATTRIBUTES | GROUPS).items()}
+    return {name: column for name, column in found.items() if column}
+
+
+def normalised(row: dict[str, str], columns: dict[str, str]) -> dict[str, object]:
+    """What a row says in `known_columns`, under our names; None for what is not known."""
     values: dict[str, object] = {}
-    for name, aliases in (ATTRIBUTES | GROUPS).items():
-        column = next((alias for alias in aliases if alias in row), None)
-        value = known(row[column]) if column else None
+    for name, column in columns.items():
+        value = known(row.get(column))
         if name == "age":
             values[name] = _number(value)
         elif name == "skin_type" and value is not None:

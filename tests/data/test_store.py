@@ -1,0 +1,174 @@
+"""The uint8 store: rows as in the manifest, never stale, and resumable after any kind of end."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from derm_core.data import staging
+from derm_core.data.decode import read_image
+from derm_core.data.manifest import load_dataset, save_dataset
+from derm_core.data.staging import source_key, stage_images
+from derm_core.data.store import build_store, open_store
+from derm_core.errors import DataError
+from derm_core.workspace import REPOSITORY
+
+
+def write_images(folder: Path, count: int, side: int = 24) -> list[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(0)
+    paths = [folder / f"{i:04d}.png" for i in range(count)]
+    for path in paths:
+        Image.fromarray(generator.integers(1, 256, (side, side + 4, 3), dtype=np.uint8)).save(path)
+    return [str(path) for path in paths]
+
+
+@pytest.fixture
+def dataset(workspace, tmp_path):
+    paths = write_images(tmp_path / "images", 150)
+    frame = pd.DataFrame({"image_id": [Path(p).stem for p in paths], "path": paths,
+                          "label": ["a", "b"] * 75, "group": [Path(p).stem for p in paths],
+                          "sha256": [hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in paths],
+                          "width": 28, "height": 24})
+    return save_dataset(workspace, "set", frame, {"layout": "csv", "source": "", "classes": ["a", "b"],
+                                                  "skipped": [], "notes": []})
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_rows_are_the_prepared_images_in_the_manifests_order(workspace, dataset, processes):
+    store = build_store(workspace, dataset, 16, processes=processes)
+    assert store.images.shape == (150, 16, 16, 3) and store.images.dtype == np.uint8
+    for row in (0, 63, 64, 149):
+        assert np.array_equal(store.images[row], read_image(Path(dataset.frame["path"][row]), 16))
+    assert not store.images.flags.writeable
+
+
+def test_a_process_with_other_threads_gets_the_same_store(workspace, dataset):
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    calls = []
+    try:
+        store = build_store(workspace, dataset, 16, processes=2, progress=lambda *call: calls.append(call))
+    finally:
+        stop.set()
+        thread.join()
+    assert np.array_equal(store.images[149], read_image(Path(dataset.frame["path"][149]), 16))
+    assert (64, 150) in calls and calls[-1] == (150, 150)
+
+
+def test_an_open_store_is_not_built_again(workspace, dataset, monkeypatch):
+    first = open_store(workspace, dataset, 16, processes=1)
+    monkeypatch.setattr(staging, "read_chunk", None)
+    assert open_store(workspace, dataset, 16).fingerprint == first.fingerprint
+
+
+def test_a_store_of_an_older_manifest_is_rebuilt(workspace, dataset):
+    open_store(workspace, dataset, 16, processes=1)
+    save_dataset(workspace, "set", dataset.frame.iloc[::-1], dataset.info)
+    turned = load_dataset(workspace, "set")
+    store = open_store(workspace, turned, 16, processes=1)
+    assert np.array_equal(store.images[0], read_image(Path(dataset.frame["path"][149]), 16))
+
+
+def test_an_image_changed_since_the_import_is_noticed(workspace, dataset):
+    write_images(Path(dataset.frame["path"][3]).parent, 1, side=20)
+    with pytest.raises(DataError, match="0000.png is no longer what was imported"):
+        build_store(workspace, dataset, 16, processes=1)
+
+
+def test_an_interrupted_pass_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    paths = write_images(tmp_path / "images", 200)
+    key = source_key(paths, [8])
+
+    def stop(done: int, _: int) -> None:
+        if done >= 128:
+            raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        stage_images(tmp_path / "work", paths, [8], key=key, processes=1, progress=stop)
+    with open(tmp_path / "work" / "progress.jsonl", "a") as record:
+        record.write('{"start": 128, "ro')  # torn by the interruption
+    starts, real = [], staging.read_chunk
+    monkeypatch.setattr(staging, "read_chunk", lambda start, *rest: starts.append(start) or real(start, *rest))
+    staged = stage_images(tmp_path / "work", paths, [8], key=key, processes=1)
+    assert starts == [128, 192] and staged.good.all()
+    images = np.load(staged.arrays[8])
+    assert all(np.array_equal(images[i], read_image(Path(paths[i]), 8)) for i in range(200))
+
+
+def test_other_files_start_anew(tmp_path):
+    paths = write_images(tmp_path / "images", 70)
+    stage_images(tmp_path / "work", paths, [8], key=source_key(paths, [8]), processes=1)
+    os.utime(paths[0], (1, 1))
+    calls = []
+    stage_images(tmp_path / "work", paths, [8], key=source_key(paths, [8]), processes=1,
+                 progress=lambda *call: calls.append(call))
+    assert calls[0] == (0, 70)
+
+
+def test_pixels_lost_with_the_machine_are_read_again(tmp_path):
+    paths = write_images(tmp_path / "images", 130)
+    key = source_key(paths, [8])
+    staged = stage_images(tmp_path / "work", paths, [8], key=key, processes=1)
+    np.load(staged.arrays[8], mmap_mode="r+")[70] = 0
+    again = stage_images(tmp_path / "work", paths, [8], key=key, processes=1)
+    assert np.array_equal(np.load(again.arrays[8])[70], read_image(Path(paths[70]), 8))
+
+
+def test_a_killed_import_leaves_no_process_and_keeps_its_work(tmp_path):
+    first = Path(write_images(tmp_path / "images", 1, side=300)[0])
+    paths = [str(first)] * 320  # one file read often: slow enough to be killed on the way
+    key = source_key(paths, [8])
+    code = ("import sys; from pathlib import Path; from derm_core.data.staging import stage_images\n"
+            "stage_images(Path(sys.argv[1]), sys.argv[3:], [8], key=sys.argv[2], processes=2)")
+    child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "work"), key, *paths], cwd=REPOSITORY,
+                             start_new_session=True)
+    record = tmp_path / "work" / "progress.jsonl"
+    deadline = time.monotonic() + 60
+    while not (record.exists() and record.read_text().count("\n") >= 1) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    calls = []
+    staged = stage_images(tmp_path / "work", paths, [8], key=key, processes=1,
+                          progress=lambda *call: calls.append(call))
+    assert calls[0][0] >= 64 and staged.good.all()
+    deadline = time.monotonic() + 10
+    while _group_alive(child.pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _group_alive(child.pid)
+
+
+def _group_alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_unreadable_files_carry_their_reason(tmp_path):
+    paths = write_images(tmp_path / "images", 3)
+    Path(paths[1]).write_text("no picture")
+    staged = stage_images(tmp_path / "work", paths, [8, 12], key="k", processes=1)
+    assert staged.good.tolist() == [True, False, True]
+    assert staged.rows[1] == {"reason": "not a JPEG, PNG, WebP or BMP image."}
+    assert np.load(staged.arrays[12]).shape == (3, 12, 12, 3)
+
+
+def test_too_little_room_is_said_before_work_begins(tmp_path, monkeypatch):
+    paths = write_images(tmp_path / "images", 2)
+    monkeypatch.setattr(staging.shutil, "disk_usage", lambda _: type("", (), {"free": 100})())
+    with pytest.raises(DataError, match="need .* GB; only 0.0 GB are free"):
+        stage_images(tmp_path / "work", paths, [64], key="k", processes=1)
