@@ -78,7 +78,7 @@ class Recipe:
     weight_decay: float = 0.05
     warmup_fraction: float = 0.05
     latent_dim: int = 128
-    decoder_width: int = 256
+    decoder_width: int = 128
     beta: float = 1.0
     kl_warmup_fraction: float = 0.25
     augment: AugmentConfig = field(default_factory=AugmentConfig)
