@@ -99,7 +99,8 @@ def _pretraining(workspace: Workspace, base: StudyConfig, tag: str):
 
 def _comparison(workspace: Workspace, base: StudyConfig, tag: str) -> dict:
     bundles = [f"bundle:{card['name']}" for card in cached.bundles(workspace) if card.get("ok")]
-    arms = st.multiselect("Arms", [*ARMS, *bundles], list(base.arms), key=f"arms-{tag}", wrap=True,
+    offered = [*ARMS, *bundles]
+    arms = st.multiselect("Arms", offered, list(base.arms), key=f"arms-{tag}", wrap=True,
                           format_func=lambda key: words.arm(key).name)
     regime = st.segmented_control("Regime", ["frozen", "finetune"], default=base.regime, required=True, key=f"regime-{tag}",
                                   format_func={"frozen": "Frozen", "finetune": "Fine-tuned"}.get)
@@ -107,7 +108,7 @@ def _comparison(workspace: Workspace, base: StudyConfig, tag: str) -> dict:
     epochs = st.number_input("Head epochs", 1, 1000, base.epochs, key=f"epochs-{tag}", disabled=regime != "frozen")
     loss = st.selectbox("Loss", list(LOSSES), index=list(LOSSES).index(base.loss), key=f"loss-{tag}",
                         format_func=LOSSES.get)
-    return {"arms": tuple(words.ordered(arms)), "regime": regime, "seeds": tuple(range(int(seeds))), "epochs": int(epochs),
+    return {"arms": tuple(sorted(arms, key=offered.index)), "regime": regime, "seeds": tuple(range(int(seeds))), "epochs": int(epochs),
             "loss": loss}
 
 

@@ -1,0 +1,152 @@
+"""Train: what is launched is what was set, and a run's events become curves."""
+
+from __future__ import annotations
+
+import pytest
+
+from derm_core.config import PretrainConfig, StudyConfig, from_dict, to_dict
+from derm_core.events import Event, EventLog, log, progress
+from derm_core.files import read_json
+from derm_core.jobs.store import RunStore
+from derm_core.study.presets import preset
+
+
+def press(app, label):
+    next(button for button in app.button if button.label == label).click()
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def text(app) -> str:
+    return "\n".join(element.value for kind in (app.markdown, app.caption, app.subheader) for element in kind)
+
+
+def test_one_click_queues_pretraining_and_study(open_page, workspace):
+    app = press(open_page("train", preset="demo", scale="0.1"), "Launch")
+    study, pretraining = RunStore(workspace).list()
+    assert (study.kind, pretraining.kind) == ("study", "pretrain")
+    assert study.depends_on == pretraining.id
+    assert app.query_params["run"] == study.id
+
+
+def test_an_untouched_form_launches_the_preset(open_page, workspace):
+    press(open_page("train", preset="demo", scale="0.1"), "Launch")
+    study = RunStore(workspace).list("study")[0]
+    launched = from_dict(read_json(workspace.run(study.id).config))
+    expected = preset("demo", scale=0.1)
+    assert launched.pretrain == expected.pretrain
+    assert to_dict(launched) == {**to_dict(expected), "vae_run": study.depends_on}
+
+
+def test_settings_reach_the_run(open_page, workspace):
+    app = open_page("train", preset="demo", scale="0.1")
+    by_label = {element.label: element for element in app.number_input}
+    by_label["Seeds"].set_value(3)
+    by_label["Pretraining epochs"].set_value(5)
+    by_label["Input size, pixels"].set_value(48)
+    app.multiselect[0].set_value(["vae", "random"])
+    press(app.run(), "Launch")
+    study = RunStore(workspace).list("study")[0]
+    launched = from_dict(read_json(workspace.run(study.id).config))
+    assert (launched.seeds, launched.arms, launched.input_size) == ((0, 1, 2), ("vae", "random"), 48)
+    assert (launched.pretrain.recipe.epochs, launched.pretrain.input_size) == (5, 48)
+
+
+def test_settings_that_cannot_be_are_refused_in_one_sentence(open_page):
+    app = open_page("train")
+    app.multiselect[0].set_value([])
+    app.run()
+    assert "arms" in app.error[0].value
+    assert next(button for button in app.button if button.label == "Launch").disabled
+
+
+@pytest.mark.parametrize("query", [{"scale": "many"}, {"preset": "unknown"}, {"data": "unknown"}, {"run": "study-1"}])
+def test_a_wrong_address_does_not_break_the_page(open_page, query):
+    app = open_page("train", **query)
+    assert not app.error
+
+
+def test_a_missing_dataset_is_said_with_the_way_to_it(open_page):
+    app = open_page("train", preset="laptop")
+    assert "not imported here" in text(app)
+    assert any(link.label == "Import it" for link in app.page_link)
+
+
+def running_study(workspace, working):
+    store = RunStore(workspace)
+    run_id = store.create("study", to_dict(StudyConfig(dataset="synth", arms=("random", "imagenet"), preset="demo")))
+    working(run_id)
+    events = EventLog(workspace.run(run_id).events)
+    events.append(log("Extracting features."))
+    for epoch in (0.0, 0.5, 1.0):
+        for arm in ("random", "imagenet"):
+            for split in ("train", "val"):
+                events.append(Event(kind="metric", series=f"{arm}/{split}/loss", value=[1.0 - epoch / 4, 0.9], epoch=epoch))
+    events.append(Event(kind="progress", value={"what": "training the heads", "done": 30, "total": 60, "unit": "epochs",
+                                                "rate": 2.0, "eta_seconds": 15.0}))
+    return run_id, events
+
+
+def test_events_become_progress_and_one_panel_an_arm(open_page, workspace, working):
+    run_id, _ = running_study(workspace, working)
+    app = open_page("train", run=run_id)
+    assert app.progress[0].value == 50
+    assert "30 of 60 epochs" in app.progress[0].text and "15" in app.progress[0].text
+    assert len(app.get("plotly_chart")) == 2
+    assert any("ImageNet" in element.value for element in app.markdown)
+
+
+def test_only_new_events_are_read(open_page, workspace, working):
+    run_id, events = running_study(workspace, working)
+    app = open_page("train", run=run_id)
+    feed = app.session_state["feeds"][run_id]
+    before = feed.offset
+    assert before == workspace.run(run_id).events.stat().st_size
+    events.append(Event(kind="metric", series="random/val/loss", value=[0.5, 0.5], epoch=2.0))
+    app.run()
+    feed = app.session_state["feeds"][run_id]
+    assert feed.offset == workspace.run(run_id).events.stat().st_size > before
+    assert len(feed.points["random/val/loss"]) == 4
+
+
+def test_cancel_asks_the_run_to_stop(open_page, workspace, working):
+    run_id, _ = running_study(workspace, working)
+    press(open_page("train", run=run_id), "Cancel")
+    assert RunStore(workspace).get(run_id).cancel_requested
+
+
+def test_an_interrupted_run_can_be_resumed(open_page, workspace):
+    store = RunStore(workspace)
+    run_id = store.create("pretrain", to_dict(PretrainConfig(dataset="synth")))
+    store.transition(run_id, "queued", "interrupted", error="The worker ended.")
+    app = open_page("train", run=run_id)
+    assert app.error[0].value == "The worker ended."
+    press(app, "Resume")
+    assert store.get(run_id).state == "queued"
+
+
+def test_a_study_that_waits_shows_its_pretraining(open_page, workspace, working):
+    app = press(open_page("train", preset="demo", scale="0.1"), "Launch")
+    study = RunStore(workspace).list("study")[0]
+    working(study.depends_on)
+    events = EventLog(workspace.run(study.depends_on).events)
+    for epoch in (0.0, 1.0):
+        for name in ("train/loss", "val/loss", "train/kl", "val/kl", "probe/balanced_accuracy"):
+            events.append(Event(kind="metric", series=name, value=1.0 / (1 + epoch), epoch=epoch, step=int(epoch * 10)))
+    events.append(progress(5, 10, "images", what="pretraining", started=0.0))
+    app = open_page("train", run=study.id)
+    assert "Step 1 of 2" in text(app)
+    assert len(app.get("plotly_chart")) == 3
+    assert app.progress[0].value == 50
+
+
+def test_a_finished_study_leads_to_its_comparison_and_can_be_deleted(open_page, workspace):
+    store = RunStore(workspace)
+    run_id = store.create("study", to_dict(StudyConfig(dataset="synth", arms=("random",))))
+    store.transition(run_id, "queued", "running", started=1.0)
+    store.transition(run_id, "running", "done", finished=61.0)
+    app = open_page("train", run=run_id)
+    assert any(button.label == "Compare" for button in app.button)
+    press(app, "Delete the run")
+    assert store.list() == [] and "run" not in app.query_params
