@@ -1,0 +1,75 @@
+"""Measures of a feature space: neighbours, principal axes, and how well a flat map keeps them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..seeds import stream_seed
+
+SHOWN_NEIGHBOURS = 10
+TRUST_SAMPLE = 2000
+
+
+def standardise(features_nd: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Features less the mean, over the standard deviation, of the rows `reference` (bool); as for the heads.
+
+    Features that do not vary there become 0.
+    """
+    mean, std = features_nd[reference].mean(0), features_nd[reference].std(0)
+    return np.where(std > 1e-6, (features_nd - mean) / np.maximum(std, 1e-6), 0).astype(np.float32)
+
+
+def principal_axes(space_nd: np.ndarray) -> tuple[np.ndarray, list[float]]:
+    """(n, 2) coordinates on the first two principal axes and the share of variance on each."""
+    from sklearn.decomposition import PCA
+
+    pca = PCA(2, svd_solver="full" if min(space_nd.shape) < 500 else "covariance_eigh")
+    return pca.fit_transform(space_nd).astype(np.float32), [float(share) for share in pca.explained_variance_ratio_]
+
+
+def nearest(space_nd: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (n, count) of the nearest others, nearest first, and their Euclidean distances."""
+    from sklearn.neighbors import NearestNeighbors
+
+    distances, positions = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(space_nd).kneighbors()
+    return positions, distances.astype(np.float32)
+
+
+def search_depth(groups: np.ndarray, wanted: int) -> int:
+    """How many neighbours to look up so that `wanted` lie outside an image's own group, mostly."""
+    largest = int(np.unique(groups, return_counts=True)[1].max())
+    return min(len(groups) - 1, wanted + min(largest - 1, 20))
+
+
+def vote_outside_group(positions: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: int,
+                       count: int = SHOWN_NEIGHBOURS) -> np.ndarray:
+    """(n,) class voted for by the nearest `count` labelled images of other groups, -1 where there is none.
+
+    Views of the same lesion are no evidence of a class, so they have no vote; the nearer wins a tie.
+    """
+    eligible = (groups[positions] != groups[:, None]) & (labels[positions] >= 0)
+    rank = eligible.cumsum(1) - 1
+    eligible &= rank < count
+    votes = np.zeros((len(labels), max(classes, 1)))
+    image, place = np.nonzero(eligible)
+    np.add.at(votes, (image, labels[positions[image, place]]), 1 + 1e-3 / (1 + rank[image, place]))
+    return np.where(eligible.any(1), votes.argmax(1), -1)
+
+
+def neighbour_accuracy(voted: np.ndarray, labels: np.ndarray) -> dict[str, float | None]:
+    """Accuracy and balanced accuracy of the neighbours' vote over the labelled images; None without any."""
+    known = labels >= 0
+    if not known.any():
+        return {"knn_accuracy": None, "knn_balanced_accuracy": None}
+    right = voted[known] == labels[known]
+    recalls = [right[labels[known] == c].mean() for c in np.unique(labels[known])]
+    return {"knn_accuracy": float(right.mean()), "knn_balanced_accuracy": float(np.mean(recalls))}
+
+
+def trust(space_nd: np.ndarray, map_n2: np.ndarray, seed: int) -> float:
+    """Trustworthiness (Venna and Kaski 2001; 1: neighbours on the map are neighbours in the space), from a sample."""
+    from sklearn.manifold import trustworthiness
+
+    rng = np.random.default_rng(stream_seed(seed, "trust"))
+    rows = np.sort(rng.permutation(len(space_nd))[:TRUST_SAMPLE])
+    return float(trustworthiness(space_nd[rows], map_n2[rows], n_neighbors=min(10, (len(rows) - 1) // 2)))

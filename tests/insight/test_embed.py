@@ -1,0 +1,83 @@
+"""An embedding run, from dataset to artefacts, with a random extractor on a few synthetic images."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from derm_core.config import EmbedConfig
+from derm_core.data.manifest import load_dataset
+from derm_core.data.splits import SPLITS, split_dataset
+from derm_core.data.synth import make_synth
+from derm_core.files import read_json
+from derm_core.insight import embed as module
+from derm_core.insight.embed import embed
+
+CONFIG = dict(dataset="little", arm="random", input_size=32, device="cpu", neighbours=8)
+
+
+@pytest.fixture
+def run(workspace):
+    make_synth(workspace, "little", images=60, size=32)
+    return workspace.run("embed-1").create()
+
+
+def test_umap_and_pca_of_a_dataset(workspace, run):
+    """The one test that pays for importing UMAP: PCA stands first, then the whole map."""
+    config, first, summary = EmbedConfig(**CONFIG), None, None
+    for event in embed(config, workspace, run):
+        if event.kind == "log" and "PCA" in event.value:
+            first = pd.read_parquet(run.artefacts / "map.parquet")
+            assert read_json(run.artefacts / "map.json")["quality"]["trustworthiness"] is None
+        summary = event
+    assert first["umap_x"].isna().all() and first["pca_x"].notna().all()
+    points, dataset = pd.read_parquet(run.artefacts / "map.parquet"), load_dataset(workspace, "little")
+    assert points["image_id"].tolist() == dataset.frame["image_id"].tolist()
+    assert np.isfinite(points[["umap_x", "umap_y", "pca_x", "pca_y"]]).all(axis=None)
+    assert points["umap_x"].std() > 0.1 and {"label", "group", "factor_network"} <= set(points)
+    expected = split_dataset(dataset.labels, dataset.groups, 0)
+    assert points["split"].tolist() == [SPLITS[i] for i in expected]
+    about = read_json(run.artefacts / "map.json")
+    assert 0.5 < about["quality"]["trustworthiness"] <= 1 and 0 <= about["quality"]["knn_accuracy"] <= 1
+    assert about["arm"] == "random" and about["label"] and about["params"]["neighbours"] == 8
+    assert summary.kind == "result" and summary.value["images"] == 60 and summary.value["quality"] == about["quality"]
+    again = workspace.run("embed-2").create()
+    list(embed(config, workspace, again))
+    assert pd.read_parquet(again.artefacts / "map.parquet").equals(points), "the seed decides the map"
+
+
+@pytest.fixture
+def without_umap(monkeypatch):
+    monkeypatch.setattr(module, "_umap", lambda space, pca, positions, distances, config: pca)
+
+
+def test_neighbours_are_rows_of_the_manifest(workspace, run, without_umap):
+    list(embed(EmbedConfig(**CONFIG, max_images=30), workspace, run))
+    points = pd.read_parquet(run.artefacts / "map.parquet")
+    near, far = (np.load(run.artefacts / name) for name in ("neighbours.npy", "distances.npy"))
+    assert near.shape == far.shape == (len(points), 10) and len(points) <= 30
+    assert set(near.ravel()) <= set(points["row"]) and (np.diff(far, axis=1) >= 0).all()
+    assert all(row not in others for row, others in zip(points["row"], near))
+    assert points["image_id"].tolist() == load_dataset(workspace, "little").frame["image_id"].iloc[points["row"]].tolist()
+
+
+def test_a_dataset_without_labels_can_be_mapped(workspace, run, without_umap):
+    from derm_core.data.manifest import save_dataset
+
+    dataset = load_dataset(workspace, "little")
+    save_dataset(workspace, "blank", dataset.frame.assign(label=None), {**dataset.info, "classes": []})
+    list(embed(EmbedConfig(**{**CONFIG, "dataset": "blank"}), workspace, run))
+    assert read_json(run.artefacts / "map.json")["quality"]["knn_accuracy"] is None
+
+
+def test_long_work_leaves_room_to_cancel(monkeypatch):
+    import time
+
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
+    steps = module._aside(lambda: time.sleep(0.2) or 42)
+    ticks = 0
+    with pytest.raises(StopIteration) as stop:
+        while next(steps).kind == "tick":
+            ticks += 1
+    assert stop.value.value == 42 and ticks > 3
+    with pytest.raises(ZeroDivisionError):
+        list(module._aside(lambda: 1 / 0))
