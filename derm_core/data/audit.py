@@ -26,7 +26,7 @@ def audit(dataset: Dataset, split: np.ndarray) -> dict:
     """
     split = np.asarray(split)
     if split.shape != (len(dataset),) or not np.isin(split, range(len(SPLITS))).all():
-        raise ValueError(f"split has shape {split.shape}; needed: a value from 0 to 2 for each of {len(dataset)} images")
+        raise ValueError(f"split has shape {split.shape}; a value from 0 to 2 for each image is needed ({len(dataset)})")
     frame = dataset.frame
     labels = frame["label"].where(frame["label"].notna(), None)
     sizes = frame["group"].value_counts()

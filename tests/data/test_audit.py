@@ -24,7 +24,7 @@ def lesions(count: int = 200, seed: int = 0) -> Dataset:
     frame = pd.DataFrame({
         "image_id": [f"i{i}" for i in range(n)], "path": "x.jpg", "label": label.astype(object),
         "group": [f"g{g}" for g in group], "sha256": [f"s{i}" for i in range(n)], "width": 10, "height": 10,
-        "age": age, "sex": rng.choice(["female", "male"], n), "site": rng.choice(list("abcdefghijklmnopqrstuvwxyz"), n)})
+        "age": age, "sex": rng.choice(["female", "male"], n), "site": rng.choice(list("abcdefghijklmnopqrstuvwx"), n)})
     return Dataset("lesions", frame, CLASSES, {}, None)
 
 
