@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -42,7 +43,8 @@ class Screen:
         self.shown = now
         line = progress_line(value)
         if self.terminal:
-            self.stream.write(f"\r\x1b[K{line}")
+            width = shutil.get_terminal_size().columns - 1
+            self.stream.write(f"\r\x1b[K{line[:width]}")
             self.open_line = True
         else:
             self.stream.write(line + "\n")

@@ -208,8 +208,7 @@ def wait(workspace: Workspace, run_id: str, on_event: Callable[[dict], None] = l
     on_event: called with every row of the event files, each with the id of its run as "run".
     """
     store, repaired = RunStore(workspace), time.monotonic()
-    run = store.get(run_id)
-    offsets = dict.fromkeys(filter(None, (run.depends_on, run_id)), 0)
+    offsets = dict.fromkeys([*_unfinished_dependency(store, run_id), run_id], 0)
     while True:
         run = store.get(run_id)  # before the events: whatever precedes a final state is then delivered
         for source in offsets:
@@ -222,3 +221,11 @@ def wait(workspace: Workspace, run_id: str, on_event: Callable[[dict], None] = l
             reconcile(workspace)
             repaired = time.monotonic()
         time.sleep(poll)
+
+
+def _unfinished_dependency(store: RunStore, run_id: str) -> list[str]:
+    needed = store.get(run_id).depends_on
+    try:
+        return [needed] if needed and store.get(needed).state != "done" else []
+    except NotFound:
+        return []
