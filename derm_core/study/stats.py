@@ -8,8 +8,8 @@
         "differences" [{"a", "b", "metric", interval of a − b, "p", "p_holm", "primary", "detectable", "equivalent"}]
         "groups"      number of test groups;  "cautions" [sentence]
         interval = {"mean", "std" (over seeds), "low", "high" (95 %), "se", "df", "method"}
-    gap_intervals(train, other, loss) -> {"loss": interval, "accuracy": interval}; train and other
-        are (labels, groups, probabilities (S, n, C))
+    gap_intervals(train, other, loss) -> {"loss": interval, "accuracy": interval}; train and other are
+        (labels, groups, p (S, n, C)), or (labels, groups, p_a, p_b): the difference of two arms' gaps
 
 An interval is estimate ± t · √(V_groups + s²_seed/S). V_groups is the variance of the seed mean over
 resamples of groups within class; s²_seed that of the seeds' values on the full set. Satterthwaite's
@@ -83,7 +83,8 @@ def evaluate(labels: np.ndarray, groups: np.ndarray, probabilities: Mapping[str,
 
 def components(boot: np.ndarray, jackknife: np.ndarray, strata: np.ndarray) -> list[Component]:
     """V_groups from the bootstrap (R,), split over classes as the jackknife (J,) with classes (J,) says."""
-    variance = float(np.nanvar(boot, ddof=1))
+    boot = boot[np.isfinite(boot)]
+    variance = float(boot.var(ddof=1)) if len(boot) > 1 else 0.0
     if not len(jackknife) or not variance > 0:
         return [(0.0, 1.0)]
     parts = []
@@ -193,16 +194,17 @@ def holm(p: Sequence[float]) -> np.ndarray:
 def gap_intervals(train: tuple, other: tuple, loss: str, *, resamples: int = 1000, seed: int = 0) -> dict[str, dict]:
     """Loss gap (other − train) and accuracy gap (train − other) of the same final heads.
 
-    train, other: (labels (n,), groups (n,), probabilities (S, n, C)). The two sets' groups are
-    resampled separately: their variances add.
+    train, other: (labels (n,), groups (n,), p (S, n, C)); with a fourth element p_b of the same
+    seeds: arm a's gap less arm b's. The two sets' groups are resampled separately: their variances add.
     """
     means, parts = [], [[], []]
-    for name, (labels, groups, p) in (("train", train), ("other", other)):
-        design = make_design(labels, groups, p.shape[-1])
+    for name, (labels, groups, *arms) in (("train", train), ("other", other)):
+        design = make_design(labels, groups, arms[0].shape[-1])
         rng = np.random.default_rng(stream_seed(seed, "gaps", name))
         left_out, strata = jackknife_weights(design, rng)
         weights = np.concatenate([bootstrap_weights(design, resamples, rng), left_out])
-        values = np.stack([LOSSES[loss](design.labels, p), p.argmax(-1) == design.labels])  # (2, S, n)
+        each = [np.stack([LOSSES[loss](design.labels, p), p.argmax(-1) == design.labels]) for p in arms]
+        values = each[0] - each[1] if len(each) == 2 else each[0]  # (loss and accuracy, S, n)
         means.append(values.mean(-1))
         drawn = means_under(design, values.mean(1).T, weights)
         for k in range(2):
