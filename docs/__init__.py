@@ -1,0 +1,1 @@
+"""What README shows, made by commands: `python -m docs.pictures`."""
