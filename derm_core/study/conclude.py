@@ -1,0 +1,130 @@
+"""From outcomes to results: predictions, metrics with intervals, gaps, the paper's table, the verdict."""
+
+from __future__ import annotations
+
+import io
+import platform
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .. import __version__
+from ..config import StudyConfig, to_dict
+from ..events import jsonable
+from ..files import write_atomic
+from ..workspace import RunPaths
+from . import gaps as gap_tools
+from .arms import arm_file
+from .material import Material
+from .metrics import LOSSES, METRICS, accuracy, confusion, decide, log_prior, test_metrics
+from .outcome import Outcome, save_curves
+from .paper import paper_table
+from .stats import evaluate, gap_intervals
+from .verdict import choose_pair, verdict
+
+
+def conclude(config: StudyConfig, run: RunPaths, material: Material, outcomes: dict[str, Outcome],
+             best: dict[str, Outcome], grid: dict, notes: list[str], looked_before: int) -> dict[str, Any]:
+    """study.json but for its seconds; writes the curves and predictions it names.
+
+    outcomes: every arm at the one setting, the primary comparison; best: each at its own, secondary.
+    """
+    test = material.members("test")
+    labels, classes = material.labels[test], len(material.classes)
+    prior = log_prior(material.labels[material.members("train")], classes)
+    pair = choose_pair(list(outcomes))
+    stats = evaluate(labels, material.groups[test], {arm: outcome.probabilities["test"] for arm, outcome in outcomes.items()},
+                     prior, material.classes, resamples=config.bootstrap, seed=config.split_seed,
+                     primary=pair or ("vae", "imagenet"), grouped=len(np.unique(material.groups)) < len(material.rows))
+    details = {arm: gap_detail(config, material, outcome) for arm, outcome in outcomes.items()}
+    gaps = {arm: {name: detail[name]["final"]["mean"] for name in ("loss", "accuracy")} for arm, detail in details.items()}
+    matched = differences = None
+    if pair:
+        matched = gap_tools.matched(*(outcomes[arm].curves for arm in pair), pair)
+        differences = gap_intervals(*(_set(material, split, *(outcomes[arm] for arm in pair)) for split in ("train", "val")),
+                                    config.loss, seed=config.split_seed)
+    arms = {}
+    for arm, outcome in outcomes.items():
+        save_curves(run.artefacts / "curves" / f"{arm_file(arm)}.csv", outcome.curves, config.seeds)
+        arms[arm] = {
+            "label": outcome.arm.label, "kind": outcome.arm.kind, "features": outcome.width, "test": stats["arms"][arm],
+            "per_class": stats["per_class"][arm], "curves": f"artefacts/curves/{arm_file(arm)}.csv",
+            "gaps": gaps[arm], "gaps_detail": details[arm], "setting": outcome.setting, "extractor": outcome.arm.extractor,
+            "best_setting": {**best[arm].setting, "test": _seed_means(best[arm], labels, prior)}}
+    save_predictions(run, config, material, outcomes)
+    result = {
+        "run_id": run.id, "config": to_dict(config),
+        "dataset": {"name": material.dataset.name, "images": len(material.rows), "classes": classes,
+                    "groups": len(np.unique(material.groups)), "fingerprint": material.dataset.fingerprint},
+        "split": {"fingerprint": material.fingerprint, "counts": material.counts(), "groups": material.group_counts(),
+                  "looked_before": looked_before},
+        "classes": list(material.classes), "arms": arms, "majority": stats["majority"],
+        "differences": stats["differences"], "gap_differences": differences, "matched": matched,
+        "paper_table": paper_table({arm: outcome.curves for arm, outcome in outcomes.items()}), "grid": grid,
+        "confusion": {arm: _confusion(outcome, labels, prior) for arm, outcome in outcomes.items()},
+        "verdict": verdict(stats, gaps, differences, matched, {arm: outcome.arm.label for arm, outcome in outcomes.items()}),
+        "cautions": stats["cautions"], "notes": notes, "versions": versions()}
+    return jsonable(result)
+
+
+def gap_detail(config: StudyConfig, material: Material, outcome: Outcome) -> dict[str, dict]:
+    """{"loss" and "accuracy": {"final", "best", "test"}}: val − train and train − val, and test for val.
+
+    Final and test intervals resample the groups of both sets as well; best has the seeds' alone.
+    """
+    detail = gap_tools.gaps(outcome.curves)
+    sets = {split: _set(material, split, outcome) for split in ("train", "val", "test")}
+    labels, _, test = sets["test"]
+    against_test = gap_tools.with_test(outcome.curves, LOSSES[config.loss](labels, test).mean(-1),
+                                       accuracy(labels, test.argmax(-1)))
+    final = gap_intervals(sets["train"], sets["val"], config.loss, seed=config.split_seed)
+    tested = gap_intervals(sets["train"], sets["test"], config.loss, seed=config.split_seed)
+    for name in ("loss", "accuracy"):
+        detail[name]["final"] |= {key: final[name][key] for key in ("low", "high", "se", "df")}
+        detail[name]["test"] = against_test[name] | {key: tested[name][key] for key in ("low", "high", "se", "df")}
+    return detail
+
+
+def _set(material: Material, split: str, *outcomes: Outcome) -> tuple[np.ndarray, ...]:
+    """(labels (n,), groups (n,), probabilities (S, n, C) of each arm) of one split."""
+    chosen = outcomes[0].positions[split]
+    return material.labels[chosen], material.groups[chosen], *(outcome.probabilities[split] for outcome in outcomes)
+
+
+def _seed_means(outcome: Outcome, labels: np.ndarray, prior: np.ndarray) -> dict[str, dict[str, float]]:
+    """Mean and std over seeds of the test metrics: what an arm's own best setting would give."""
+    values = test_metrics(labels, outcome.probabilities["test"], prior)
+    return {name: {"mean": float(values[name].mean()), "std": float(values[name].std(ddof=min(1, len(values[name]) - 1)))}
+            for name in METRICS}
+
+
+def _confusion(outcome: Outcome, labels: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """Counts (C, C), truth by prior-adjusted decision, averaged over seeds."""
+    probabilities = outcome.probabilities["test"]
+    decisions = decide(np.log(np.maximum(probabilities, 1e-300)), prior)
+    return confusion(labels, decisions, probabilities.shape[-1]).mean(0)
+
+
+def save_predictions(run: RunPaths, config: StudyConfig, material: Material, outcomes: dict[str, Outcome]) -> None:
+    """artefacts/predictions.parquet: validation and test probabilities of every arm and seed."""
+    names = material.dataset.frame["group"].to_numpy()[material.rows]
+    tables = []
+    for arm, outcome in outcomes.items():
+        for split in ("val", "test"):
+            chosen = outcome.positions[split]
+            for seed, p_nc in zip(config.seeds, outcome.probabilities[split], strict=True):
+                tables.append(pd.DataFrame({
+                    "image_id": material.image_ids[chosen], "split": split, "group": names[chosen],
+                    "label": material.labels[chosen], "arm": arm, "seed": seed,
+                    **{f"p_{c}": p_nc[:, c].astype(np.float32) for c in range(p_nc.shape[1])}}))
+    buffer = io.BytesIO()
+    pd.concat(tables, ignore_index=True).to_parquet(buffer, index=False)
+    write_atomic(run.artefacts / "predictions.parquet", buffer.getvalue())
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    packages = {name: metadata.version(name) for name in ("torch", "timm", "numpy", "scipy", "pillow")}
+    return {"derm_core": __version__, "python": platform.python_version(), **packages}

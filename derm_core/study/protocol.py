@@ -1,0 +1,68 @@
+"""A study from its config to its verdict: what the worker runs for `compare` and the Train page."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+
+from ..config import StudyConfig
+from ..errors import ConfigError
+from ..events import TICK, Event, log
+from ..files import read_json, write_json
+from ..training.devices import pick_device
+from ..workspace import RunPaths, Workspace
+from .arms import resolve_arms
+from .conclude import conclude
+from .finetune import finetune
+from .frozen import frozen
+from .material import count_look, prepare
+from .sources import check_sources
+
+
+def study(config: StudyConfig, workspace: Workspace, run: RunPaths) -> Iterator[Event]:
+    """Compare the arms of `config`; results go to the run's artefacts, study.json last.
+
+    May be stopped anywhere and called again on the same run: cached features and finished models
+    are kept, a finished study only repeats its result. The last event is a `result` with
+    {arms: {NAME: {test, gaps, curves}}, paper_table, verdict}. Raises NotFound, DataError, RunError,
+    ConfigError, BundleError, and WeightsUnavailable where no arm is left.
+    """
+    run.create()
+    if (run.artefacts / "study.json").exists():
+        yield Event(kind="result", value=summary(read_json(run.artefacts / "study.json")))
+        return
+    started = time.monotonic()
+    device = pick_device(config.device)
+    material = yield from prepare(config, workspace)
+    chosen, notes = without_both(config) if config.regime == "finetune" else (config, [])
+    arms, missing = resolve_arms(chosen, workspace)
+    notes += missing + check_sources(config, workspace, material, arms)
+    for note in notes:
+        yield log(note)
+    yield TICK
+    if config.regime == "finetune":
+        outcomes = yield from finetune(config, run, material, arms, device)
+        best, grid = outcomes, {"rule": "one schedule for every arm", "schedule": dataclasses.asdict(config.finetune)}
+    else:
+        outcomes, best, grid = yield from frozen(config, workspace, run, material, arms, device)
+    looked_before = count_look(material.dataset.paths, material.fingerprint, run.id)
+    yield log("Testing once, with intervals.")
+    result = conclude(config, run, material, outcomes, best, grid, notes, looked_before)
+    write_json(run.artefacts / "study.json", {**result, "seconds": time.monotonic() - started})
+    yield Event(kind="result", value=summary(result))
+
+
+def without_both(config: StudyConfig) -> tuple[StudyConfig, list[str]]:
+    """The config without the arm `both`, which is two backbones and cannot be fine-tuned as one."""
+    left = tuple(arm for arm in config.arms if arm != "both")
+    if not left:
+        raise ConfigError("arms is ('both',); allowed with regime 'finetune': vae, imagenet, random, bundle:NAME or run:ID.")
+    return dataclasses.replace(config, arms=left), (
+        ["VAE + ImageNet is left out: two backbones side by side are not fine-tuned as one."] if left != config.arms else [])
+
+
+def summary(result: dict) -> dict:
+    """What a run's row and `compare --json` hand on of study.json."""
+    arms = {arm: {key: entry[key] for key in ("label", "test", "gaps", "curves")} for arm, entry in result["arms"].items()}
+    return {"arms": arms, "paper_table": result["paper_table"], "verdict": result["verdict"]}
