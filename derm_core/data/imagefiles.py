@@ -19,11 +19,14 @@ JUNK = ("thumbs.db", "desktop.ini")
 
 @dataclass
 class FolderFiles:
-    """What lies below `root`: relative paths of files, links that stay inside included, by stem as well."""
+    """What lies below `root`: relative paths of files, links that stay inside included, by stem as well.
+
+    refused: relative path → why a file is not used.
+    """
 
     root: Path
     files: set[str] = field(default_factory=set)
-    escapes: set[str] = field(default_factory=set)
+    refused: dict[str, str] = field(default_factory=dict)
     tables: list[Path] = field(default_factory=list)
     arrays: list[Path] = field(default_factory=list)
     by_stem: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -46,8 +49,8 @@ class FolderFiles:
             base = ""
         tried = [posixpath.normpath(posixpath.join(folder, words)) for folder in dict.fromkeys((base, ""))]
         for relative in tried:
-            if relative in self.escapes:
-                return None, "the file is a link that leads outside the imported folder"
+            if relative in self.refused:
+                return None, self.refused[relative]
             if relative in self.files:
                 return self.absolute(relative), ""
         if tried[-1].startswith("../") or tried[-1] == "..":
@@ -96,10 +99,13 @@ def _walk(found: FolderFiles, relative: str, depth: int) -> None:
         if name.startswith(".") or name.lower() in JUNK or name == "__MACOSX":
             continue
         path = posixpath.join(relative, name)
+        if not path.isprintable():  # bytes that are no text, or control characters: not fit for a manifest
+            found.refused[ascii(path)] = "the name of the file or its folder is not readable text; rename it"
+            continue
         if entry.is_dir(follow_symlinks=False):
             _walk(found, path, depth + 1)
         elif entry.is_symlink() and not _inside(entry.path, found.root):
-            found.escapes.add(path)
+            found.refused[path] = "the file is a link that leads outside the imported folder"
         elif entry.is_file():
             _note_file(found, path, entry, depth)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections import Counter
@@ -62,7 +63,11 @@ def import_dataset(workspace: Workspace, path: str | Path, name: str, *, sizes: 
     _refuse_other_source(paths, found)
     paths.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     with hold_lock(paths.root / "import.lock", f"Dataset {name} is being imported already; wait for that import."):
-        dataset = _import(workspace, paths, found, tuple(sizes), processes, progress, resume)
+        try:
+            dataset = _import(workspace, paths, found, tuple(sizes), processes, progress, resume)
+        finally:
+            if os.listdir(paths.root) == ["import.lock"]:  # nothing to go on from
+                shutil.rmtree(paths.root)
     return ImportResult(name, len(dataset), len(dataset.classes), dataset.info["groups"], dataset.info["skipped"],
                         time.monotonic() - started, dataset.classes, found.layout, tuple(dataset.info["notes"]))
 
@@ -144,6 +149,7 @@ def _manifest(found: Found, listing: Listing, staged: Staged) -> tuple[pd.DataFr
         else:
             skipped.append({"path": row["path"], "reason": seen["reason"]})
     if not rows:
+        staged.discard()
         raise DataError(f"None of the {len(skipped)} images of {found.source.name} can be read; the first: "
                         f"{skipped[0]['path']}: {skipped[0]['reason']}")
     groups, kinds = find_groups(rows, listing.pairs)

@@ -220,7 +220,6 @@ def _read_folders(files: FolderFiles) -> Listing:
         for row in listing.rows:
             row["image_id"] = stem(row["image_id"])
     _shorten_ids(listing.rows)
-    listing.skipped += [{"path": path, "reason": "the file is a link that leads outside the imported folder"}
-                        for path in sorted(files.escapes)]
+    listing.skipped += [{"path": path, "reason": reason} for path, reason in sorted(files.refused.items())]
     listing.classes = _classes(listing.rows)
     return listing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def test_ham10000_layout(workspace, ham):
     row = dataset.frame.set_index("image_id").loc["ISIC_2"]
     assert row["label"] == "mel" and np.isnan(row["age"]) and row["sex"] != row["sex"] and row["group"] == "HAM_2"
     first = dataset.frame.iloc[0]
-    assert (first["age"], first["sex"], first["site"], first["width"], first["height"]) == (80.0, "male", "scalp", 20, 16)
+    assert first[["age", "sex", "site", "width", "height"]].tolist() == [80.0, "male", "scalp", 20, 16]
     store = open_store(workspace, dataset, 8)
     for i in range(6):
         assert np.array_equal(store.images[i], read_image(Path(dataset.frame["path"][i]), 8))
@@ -187,7 +188,8 @@ def test_a_table_with_path_and_label(workspace, tmp_path, separator):
     assert recognise(root) == "csv"
     result, dataset = run(workspace, file)
     assert result.skipped == [] and dataset.classes == ("mole", "spot") and result.groups == 2
-    assert [Path(path).relative_to(root).as_posix() for path in dataset.frame["path"]] == ["one/1.png", "two/1.png", "3.png"]
+    paths = [Path(path).relative_to(root).as_posix() for path in dataset.frame["path"]]
+    assert paths == ["one/1.png", "two/1.png", "3.png"]
 
 
 def test_no_path_leads_outside_the_imported_folder(workspace, tmp_path):
@@ -231,7 +233,8 @@ def test_a_label_column_of_free_text_is_refused(workspace, tmp_path):
 
 
 def test_pixels_as_a_table_beside_the_metadata_do_no_harm(ham):
-    table(ham / "hmnist_28_28_RGB.csv", ",".join([*(f"pixel{i}" for i in range(2352)), "label"]), ",".join(["0"] * 2353))
+    header = ",".join([*(f"pixel{i}" for i in range(2352)), "label"])
+    table(ham / "hmnist_28_28_RGB.csv", header, ",".join(["0"] * 2353))
     assert recognise(ham) == "isic"
 
 
@@ -280,6 +283,24 @@ def test_an_interrupted_import_is_no_dataset_and_can_be_repeated(workspace, ham)
     assert result.images == 6 and not (dataset.paths.root / "import-staging").exists()
 
 
+def test_names_that_are_no_text_are_listed_not_fatal(workspace, tmp_path):
+    for i, name in enumerate(["a/1.png", "b/2.png"]):
+        picture(tmp_path / "set" / name, i)
+    with open(os.fsencode(tmp_path / "set" / "a") + b"/\xff.png", "wb") as handle:
+        handle.write((tmp_path / "set" / "a" / "1.png").read_bytes())
+    result, _ = run(workspace, tmp_path / "set")
+    assert result.images == 2 and "rename it" in result.skipped[0]["reason"]
+
+
+def test_a_set_without_any_readable_image_leaves_nothing_behind(workspace, tmp_path):
+    for name in ("a/1.png", "b/2.png"):
+        (tmp_path / "set" / name).parent.mkdir(parents=True)
+        (tmp_path / "set" / name).write_text("no image")
+    with pytest.raises(DataError, match="None of the 2 images"):
+        run(workspace, tmp_path / "set")
+    assert not workspace.dataset("set").root.exists()
+
+
 @pytest.mark.shared
 def test_ham10000_itself(workspace, shared):
     result = import_dataset(workspace, shared / "data" / "ham10000", "ham", sizes=(16,))
@@ -290,7 +311,8 @@ def test_ham10000_itself(workspace, shared):
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("name, images, classes, groups", [("isic2018_test", 755, 7, 755), ("pad_ufes_20", 458, 6, 363)])
+@pytest.mark.parametrize("name, images, classes, groups", [
+    ("isic2018_test", 755, 7, 755), ("pad_ufes_20", 458, 6, 363)])
 def test_the_other_shared_sets(workspace, shared, name, images, classes, groups):
     result = import_dataset(workspace, shared / "data" / name, "other", sizes=(16,))
     assert (result.images, result.classes, result.groups, result.skipped) == (images, classes, groups, [])
