@@ -67,22 +67,35 @@ def _deal(counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> n
     assigned = np.full(len(counts), -1)
     for c in rarity:
         members = rng.permutation(np.flatnonzero(stratum == c))
-        for g in members[np.argsort(-sizes[members], kind="stable")]:
-            assigned[g] = _choose(held[:, c], counts[g, c], totals[c], shares, rng)
-            held[assigned[g]] += counts[g]
+        members = members[np.argsort(-sizes[members], kind="stable")]
+        ties = rng.random(len(members))
+        for g, tie in zip(members.tolist(), ties.tolist()):
+            s = _choose(held[:, c].tolist(), int(counts[g, c]), int(totals[c]), shares.tolist(), tie)
+            held[s] += counts[g]
+            assigned[g] = s
     return assigned
 
 
-def _choose(held: np.ndarray, size: int, total: int, shares: np.ndarray, rng: np.random.Generator) -> int:
+def _choose(held: list[float], size: int, total: int, shares: list[float], tie: float) -> int:
     """The split furthest behind its share of what was dealt so far, where the group still fits.
 
     The group's own size is left out of "behind": otherwise large groups would all go to train.
+    tie: from 0 to 1, decides between equals in proportion to their shares.
     """
-    room = shares * total - held
-    fits = room >= size
-    behind = np.where(fits, shares * held.sum() - held, -np.inf) if fits.any() else np.where(shares > 0, room, -np.inf)
-    best = np.flatnonzero(behind >= behind.max() - 1e-9)
-    return int(best[0] if len(best) == 1 else rng.choice(best, p=shares[best] / shares[best].sum()))
+    dealt = sum(held)
+    open_splits = [s for s in range(3) if shares[s] * total - held[s] >= size]
+    if open_splits:
+        behind = {s: shares[s] * dealt - held[s] for s in open_splits}
+    else:
+        behind = {s: shares[s] * total - held[s] for s in range(3) if shares[s] > 0}
+    most = max(behind.values()) - 1e-9
+    best = [s for s, value in behind.items() if value >= most]
+    mark = tie * sum(shares[s] for s in best)
+    for s in best:
+        mark -= shares[s]
+        if mark <= 0:
+            return s
+    return best[-1]
 
 
 def _cover(counts: np.ndarray, assigned: np.ndarray, shares: np.ndarray) -> None:

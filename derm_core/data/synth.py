@@ -12,25 +12,24 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import io
-import multiprocessing
-import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from PIL import Image
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from ..config import require
 from ..errors import NotFound
 from ..seeds import stream_seed
 from ..workspace import Workspace
 from .manifest import Dataset, load_dataset, save_dataset
+from .staging import default_processes
 from .synth_photo import take_view
 from .synth_render import paint_scene
+from .synth_workers import paint_chunks
 
 IMAGES = 2000
 SIZE = 128
@@ -115,14 +114,15 @@ def generate(images: int, size: int = SIZE, seed: int = 0) -> Iterator[tuple[np.
 
 
 def _paint(rows: list[tuple[int, int]], size: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray, dict]]:
-    scene, painted = None, None
+    scene, painted, threads = None, None, ThreadpoolController()
     for group, view in rows:
-        if group != painted:
-            lesion = lesion_factors(seed, group)
-            scene = paint_scene(lesion, size, np.random.default_rng(stream_seed(seed, "scene", group)))
-            painted = group
         factors = view_factors(seed, group, view)
-        image, mask = take_view(scene, factors, size, np.random.default_rng(stream_seed(seed, "photo", group, view)))
+        with threads.limit(limits=1):  # many small products: more threads would only wait for one another
+            if group != painted:
+                lesion, painted = lesion_factors(seed, group), group
+                scene = paint_scene(lesion, size, np.random.default_rng(stream_seed(seed, "scene", group)))
+            rng = np.random.default_rng(stream_seed(seed, "photo", group, view))
+            image, mask = take_view(scene, factors, size, rng)
         yield image, mask, {"group": group, "view": view, **lesion, **factors}
 
 
@@ -168,15 +168,15 @@ def _make(workspace: Workspace, name: str, made_from: dict, progress: Progress |
     started, images = time.monotonic(), made_from["images"]
     paths = workspace.dataset(name)
     rows = plan(images, made_from["seed"])
-    chunks = [(rows[i:j], made_from["size"], made_from["seed"], paths.images, paths.masks)
+    chunks = [(rows[i:j], made_from["size"], made_from["seed"], str(paths.images), str(paths.masks))
               for i, j in _chunk_bounds(rows)]
-    workers = processes or (1 if images < 200 else min(8, os.cpu_count() or 1))
-    records = []
-    for chunk in _run(chunks, workers):
-        records += chunk
+    workers = processes or (1 if images < 200 else min(8, default_processes()))
+    painted, done = {}, 0
+    for number, records in _paint_all(chunks, workers):
+        painted[number], done = records, done + len(records)
         if progress:
-            progress(len(records), images)
-    frame = pd.DataFrame(records)
+            progress(done, images)
+    frame = pd.DataFrame([record for number in sorted(painted) for record in painted[number]])
     classes = [c for c in CLASSES if (frame["label"] == c).any()]
     info = {"layout": "synthetic", "source": "painted by derm_core.data.synth",
             "license": "made by this program, free to use", "classes": classes,
@@ -195,21 +195,16 @@ def _chunk_bounds(rows: list[tuple[int, int]], least: int = 24) -> list[tuple[in
     return list(zip(starts, starts[1:] + [len(rows)]))
 
 
-def _run(chunks: list[tuple], workers: int) -> Iterator[list[dict]]:
-    """Results of the chunks in their order, painted here or in spawned processes."""
+def _paint_all(chunks: list[tuple], workers: int) -> Iterator[tuple[int, list[dict]]]:
+    """(number of the chunk, its rows) of all chunks, painted here or by `workers` processes."""
     if workers == 1:
-        yield from map(_write_chunk, chunks)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context) as pool:
-        yield from pool.map(_write_chunk, chunks)
+        return ((i, write_chunk(*chunk)) for i, chunk in enumerate(chunks))
+    return paint_chunks(chunks, workers)
 
 
-def _write_chunk(chunk: tuple) -> list[dict]:
-    """Paint some views into the dataset's folders; returns their rows of the manifest."""
-    rows, size, seed, images, masks = chunk
-    with threadpool_limits(1):  # the processes share the cores, and these products are small
-        return [_write_view(*view, images, masks) for view in _paint(rows, size, seed)]
+def write_chunk(rows: list[tuple[int, int]], size: int, seed: int, images: str, masks: str) -> list[dict]:
+    """Paint some views into the folders `images` and `masks`; returns their rows of the manifest."""
+    return [_write_view(*view, Path(images), Path(masks)) for view in _paint(rows, size, seed)]
 
 
 def _write_view(image: np.ndarray, mask: np.ndarray, factors: dict, images: Path, masks: Path) -> dict:

@@ -5,19 +5,26 @@ import hashlib
 import numpy as np
 import pytest
 from PIL import Image
+from threadpoolctl import threadpool_limits
 
-from derm_core.data import synth
+from derm_core.data import synth, synth_workers
 from derm_core.data.manifest import load_dataset
 from derm_core.data.synth import CLASSES, ensure_synth, generate, lesion_factors, make_synth, plan, view_factors
 from derm_core.data.synth_photo import take_view
 from derm_core.data.synth_render import noise, paint_scene
-from derm_core.errors import ConfigError
+from derm_core.errors import ConfigError, DataError
 
 CLEAN = {"rotation": 0.0, "zoom": 1.0, "shift_x": 0.0, "shift_y": 0.0, "light": 1.0, "warmth": 0.0, "blur": 0.0,
          "noise": 0.0, "hair": 0, "ruler": False, "ink": False, "bubbles": 0, "vignette": 0.0, "tube": False}
 PLAIN = {"skin_melanin": 0.1, "skin_redness": 0.4, "size": 0.55, "elongation": 1.2, "softness": 0.3, "asymmetry": 0.5,
          "pigment": 0.9, "redness": 0.2, "colours": 1, "network_spacing": 0.11, "irregularity": 0.2,
          "network": 0.0, "globules": 0.0, "streaks": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    with threadpool_limits(1):
+        yield
 
 
 def paint(pixels: int = 96, seed: int = 0, **factors) -> tuple[np.ndarray, np.ndarray]:
@@ -72,13 +79,13 @@ def test_classes_are_mildly_imbalanced_and_follow_their_profile():
 
 
 def test_classes_overlap_but_can_be_told_from_the_factors():
-    from sklearn.linear_model import LogisticRegression
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.metrics import balanced_accuracy_score
 
     rows = [lesion_factors(0, group) for group in range(1600)]
     names = ("network", "globules", "streaks", "irregularity", "colours", "pigment")
     x, y = np.array([[row[n] for n in names] for row in rows]), np.array([row["label"] for row in rows])
-    reader = LogisticRegression(max_iter=1000).fit(x[:800], y[:800])
+    reader = LinearDiscriminantAnalysis().fit(x[:800], y[:800])
     assert 0.75 < balanced_accuracy_score(y[800:], reader.predict(x[800:])) < 0.97
 
 
@@ -173,6 +180,26 @@ def test_processes_paint_what_one_process_paints(workspace):
     alone = make_synth(workspace, "alone", images=60, size=32, processes=1)
     shared_work = make_synth(workspace, "together", images=60, size=32, processes=2)
     assert alone.fingerprint == shared_work.fingerprint
+
+
+def test_stopping_leaves_no_painter_behind(workspace, monkeypatch):
+    """A caller that breaks off, as a cancelled run does, ends its painters and registers nothing."""
+    started, real = [], synth_workers.subprocess.Popen
+    monkeypatch.setattr(synth_workers.subprocess, "Popen", lambda *a, **k: started.append(real(*a, **k)) or started[-1])
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_synth(workspace, "stopped", images=200, size=32, processes=2, progress=stop)
+    assert len(started) == 2 and all(child.poll() is not None for child in started)
+    assert "stopped" not in workspace.dataset_names()
+
+
+def test_a_painter_that_dies_is_reported(workspace, monkeypatch):
+    monkeypatch.setattr(synth_workers.sys, "executable", "/bin/false")
+    with pytest.raises(DataError, match="ended early"):
+        make_synth(workspace, "broken", images=60, size=32, processes=2)
 
 
 def test_it_is_made_on_first_need_only(workspace):

@@ -57,7 +57,8 @@ def test_neighbours_are_rows_of_the_manifest(workspace, run, without_umap):
     assert near.shape == far.shape == (len(points), 10) and len(points) <= 30
     assert set(near.ravel()) <= set(points["row"]) and (np.diff(far, axis=1) >= 0).all()
     assert all(row not in others for row, others in zip(points["row"], near))
-    assert points["image_id"].tolist() == load_dataset(workspace, "little").frame["image_id"].iloc[points["row"]].tolist()
+    frame = load_dataset(workspace, "little").frame
+    assert points["image_id"].tolist() == frame["image_id"].iloc[points["row"]].tolist()
 
 
 def test_a_dataset_without_labels_can_be_mapped(workspace, run, without_umap):
