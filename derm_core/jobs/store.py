@@ -184,7 +184,7 @@ class RunStore:
         self._update(run_id, _columns({"progress": progress}), ("running",))
 
     def claim(self, run_id: str, pid: int) -> None:
-        """Note the worker that holds this run's lock."""
+        """Note the worker that holds this run's lock: it has started, so that its tries count from 0."""
         self._update(run_id, {"pid": pid, "spawns": 0}, ("queued",))
 
     def claim_spawn(self, run: Run) -> bool:
@@ -194,6 +194,11 @@ class RunStore:
                 "UPDATE runs SET spawned=?, spawns=spawns+1, pid=NULL WHERE id=? AND state='queued' AND spawned IS ?",
                 (time.time(), run.id, run.spawned))
         return cursor.rowcount == 1
+
+    def note_spawned(self, run_id: str, pid: int) -> None:
+        """Keep the process id of a worker that was started and has not claimed its run yet."""
+        with self._connect() as connection:
+            connection.execute("UPDATE runs SET pid=? WHERE id=? AND state='queued' AND spawns>0", (pid, run_id))
 
     def request_cancel(self, run_id: str) -> bool:
         """Raise the flag of a queued or running run; the first request's time stays. False if it is neither."""

@@ -20,7 +20,8 @@ from .dependencies import dependents, matching_pretraining, needs_vae, reference
 from .locks import hold, is_held
 from .store import Run, RunStore
 
-SPAWN_GRACE_SECONDS = 20.0
+SPAWN_GRACE_SECONDS = 20.0  # between a claim to start a worker and its process id
+START_SECONDS = 600.0       # a worker that lives may take this long to reach its lock on a busy machine
 MAX_SPAWNS = 3
 TERM_AFTER_SECONDS = 5.0
 KILL_AFTER_SECONDS = 8.0
@@ -71,6 +72,7 @@ def spawn(workspace: Workspace, run_id: str) -> bool:
     finally:
         os.close(log)
     _children[child.pid] = child
+    store.note_spawned(run_id, child.pid)
     return True
 
 
@@ -110,14 +112,26 @@ def _settle(store: RunStore, run: Run) -> None:
 
 
 def _revive(workspace: Workspace, store: RunStore, run: Run) -> None:
-    if run.spawned is not None and run.pid is None and time.time() - run.spawned < SPAWN_GRACE_SECONDS:
-        return
+    if run.spawned is not None and run.spawns > 0:  # started, and not yet in possession of its lock
+        patience = START_SECONDS if _alive(run.pid) else 0.0 if run.pid else SPAWN_GRACE_SECONDS
+        if time.time() - run.spawned < patience:
+            return
     if run.spawns >= MAX_SPAWNS:
         store.transition(run.id, "queued", "failed", finished=time.time(), error=(
             f"Its worker did not start in {run.spawns} tries; see {workspace.run(run.id).log}, "
             f"then `runs resume {run.id}`."))
         return
     spawn(workspace, run.id)
+
+
+def _alive(pid: int | None) -> bool:
+    try:
+        os.kill(pid or 0, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid is not None
 
 
 def _stop_harder(run: Run) -> None:

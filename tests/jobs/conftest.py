@@ -15,7 +15,7 @@ from derm_core.jobs import supervisor
 from derm_core.jobs.store import RunStore
 
 
-def eventually(condition, seconds: float = 15.0):
+def eventually(condition, seconds: float = 60.0):
     """The first true value of `condition()`, or a failure after `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

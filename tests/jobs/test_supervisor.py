@@ -54,8 +54,9 @@ def test_a_queued_run_whose_worker_died_gets_a_new_one(jobs):
     assert supervisor.wait(jobs.workspace, queued).state == "done"
 
 
-def test_page_loads_together_start_one_worker(jobs, workspace, monkeypatch):
+def test_page_loads_together_start_one_worker(workspace, monkeypatch):
     started = []
+    monkeypatch.setattr(supervisor, "_children", {})
     monkeypatch.setattr(supervisor.subprocess, "Popen", lambda command, **options: started.append(command) or _Child())
     run_id = RunStore(workspace).create("pretrain", {"device": "cpu"})
     for _ in range(5):
@@ -64,19 +65,26 @@ def test_page_loads_together_start_one_worker(jobs, workspace, monkeypatch):
 
 
 class _Child:
-    pid = 0
+    pid = os.getpid()
     def poll(self): return 0
     def wait(self, timeout=None): return 0
 
 
-def test_a_worker_that_never_starts_fails_its_run_after_three_tries(workspace, monkeypatch):
-    monkeypatch.setattr(supervisor, "worker_command", lambda run_id: ["false"])
+def test_a_worker_that_is_slow_to_start_is_waited_for(workspace, monkeypatch):
+    monkeypatch.setattr(supervisor, "worker_command", lambda run_id: ["sleep", "30"])
     monkeypatch.setattr(supervisor, "SPAWN_GRACE_SECONDS", 0.0)
     run_id = RunStore(workspace).create("pretrain", {"device": "cpu"})
     for _ in range(5):
         supervisor.reconcile(workspace)
-        time.sleep(0.05)
-    run = RunStore(workspace).get(run_id)
+    pid = RunStore(workspace).get(run_id).pid
+    assert RunStore(workspace).get(run_id).spawns == 1 and list(supervisor._children) == [pid]
+    supervisor._children.pop(pid).kill()
+
+
+def test_a_worker_that_never_starts_fails_its_run_after_three_tries(workspace, monkeypatch):
+    monkeypatch.setattr(supervisor, "worker_command", lambda run_id: ["false"])
+    run_id = RunStore(workspace).create("pretrain", {"device": "cpu"})
+    run = eventually(lambda: supervisor.reconcile(workspace) or (run := RunStore(workspace).get(run_id)).final and run)
     assert run.state == "failed" and "log.txt" in run.error
 
 

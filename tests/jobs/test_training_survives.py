@@ -20,7 +20,7 @@ def test_a_killed_pretraining_is_resumed_from_its_checkpoint(workspace):
         recipe=recipe("paper", epochs=5, batch_size=16, latent_dim=4, decoder_width=16)))
     store, paths = RunStore(workspace), workspace.run(run_id)
     eventually(lambda: any(row["kind"] == "metric" and row["epoch"] and row["epoch"] >= 1
-                           for row in read_events(paths.events)), seconds=90)
+                           for row in read_events(paths.events)), seconds=240)
     os.kill(store.get(run_id).pid, signal.SIGKILL)
     eventually(lambda: supervisor.reconcile(workspace) or store.get(run_id).state == "interrupted")
     supervisor.resume(workspace, run_id)
