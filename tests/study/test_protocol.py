@@ -1,0 +1,163 @@
+"""A study from config to verdict, on a dataset small enough to run in seconds."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.torch import load_file
+
+from derm_core.config import BackboneConfig, FinetuneSchedule, PretrainConfig, StudyConfig, to_dict
+from derm_core.errors import RunError
+from derm_core.nets.vae import build_vae, save_vae
+from derm_core.study import protocol
+from derm_core.study.material import count_look, prepare
+from derm_core.study.protocol import study
+from derm_core.study.report import text_report
+from derm_core.workspace import Workspace
+from tests.study.conftest import write_dataset
+
+SMALL = BackboneConfig(architecture="resnet18", stage=1)
+
+
+def finish(steps):
+    """(events, value) of a generator."""
+    events = []
+    while True:
+        try:
+            events.append(next(steps))
+        except StopIteration as stop:
+            return events, stop.value
+
+
+def make_config(workspace):
+    """A study whose VAE was never trained, but looks as if pretrained on this split."""
+    wanted = StudyConfig(dataset="tiny", arms=("vae", "random"), backbone=SMALL, input_size=32, vae_run="pretrain-1",
+                         seeds=(0, 1), hidden=16, epochs=8, batch_size=16, learning_rates=(1e-3, 1e-2),
+                         weight_decays=(1e-2,), bootstrap=100, device="cpu")
+    _, material = finish(prepare(wanted, workspace))
+    save_vae(workspace.run("pretrain-1").create().artefacts, build_vae(SMALL, 32, 8, 16, seed=3), {
+        "dataset": "tiny", "split_fingerprint": material.fingerprint,
+        "config": to_dict(PretrainConfig(dataset="tiny", backbone=SMALL, input_size=32))})
+    return wanted
+
+
+def run_study(config, workspace, run_id="study-1"):
+    run = workspace.run(run_id).create()
+    events, _ = finish(study(config, workspace, run))
+    return json.loads((run.artefacts / "study.json").read_text()), events, run
+
+
+@pytest.fixture
+def config(workspace, tiny):
+    return make_config(workspace)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One finished study for the tests that only read it: (study.json, events, run)."""
+    workspace = Workspace.open(tmp_path_factory.mktemp("finished"))
+    write_dataset(workspace)
+    return run_study(make_config(workspace), workspace)
+
+
+def test_every_part_of_the_record_is_there(finished):
+    result, events, run = finished
+    assert list(result["arms"]) == ["vae", "random"]
+    for arm, entry in result["arms"].items():
+        interval = entry["test"]["balanced_accuracy"]
+        assert interval["low"] <= interval["mean"] <= interval["high"] and "std" in interval
+        assert {"macro_auroc", "accuracy", "log_loss", "brier", "ece"} <= set(entry["test"])
+        assert {row["class"] for row in entry["per_class"]} == set(result["classes"])
+        assert (run.root / entry["curves"]).exists() and entry["features"] == 64
+        assert np.array(result["confusion"][arm]).sum() == result["split"]["counts"]["test"]
+    assert sum(result["split"]["counts"].values()) == result["dataset"]["images"] == 90
+    assert {row["arm"] for row in result["paper_table"]} == {"vae", "random"}
+    assert result["verdict"]["headline"] and result["majority"]["accuracy"]["mean"] > 0
+    assert events[-1].kind == "result" and set(events[-1].value) == {"arms", "paper_table", "verdict"}
+
+
+def test_gaps_are_the_difference_of_the_last_row_of_the_curves(finished):
+    result, _, run = finished
+    for entry in result["arms"].values():
+        last = pd.read_csv(run.root / entry["curves"]).query("epoch == 8").mean(numeric_only=True)
+        assert entry["gaps"]["loss"] == pytest.approx(last["val_loss"] - last["train_loss"], abs=1e-6)
+        assert entry["gaps"]["accuracy"] == pytest.approx(last["train_accuracy"] - last["val_accuracy"], abs=1e-6)
+
+
+def test_predictions_say_what_the_metrics_say(finished):
+    result, _, run = finished
+    table = pd.read_parquet(run.artefacts / "predictions.parquet")
+    p = table[["p_0", "p_1", "p_2"]].to_numpy()
+    np.testing.assert_allclose(p.sum(1), 1, atol=1e-5)
+    hit = table.assign(hit=p.argmax(1) == table["label"]).query("split == 'test'")
+    for arm, entry in result["arms"].items():
+        assert hit[hit["arm"] == arm]["hit"].mean() == pytest.approx(entry["test"]["accuracy"]["mean"])
+    assert not set(table[table["split"] == "val"]["group"]) & set(table[table["split"] == "test"]["group"])
+
+
+def test_one_setting_serves_all_arms_and_has_the_lowest_validation_loss(finished):
+    result, _, run = finished
+    losses = np.mean(list(result["grid"]["val_loss"].values()), 0)
+    chosen = result["grid"]["points"][int(losses.argmin())]
+    assert all(entry["setting"] == chosen for entry in result["arms"].values())
+    heads = load_file(run.artefacts / "heads" / "vae.safetensors")
+    assert heads["head.0.weight"].shape == (2, 16, 64) and heads["feature_mean"].shape == (2, 64)
+
+
+def test_live_curves_carry_a_number_for_every_seed(finished):
+    _, events, _ = finished
+    points = [event for event in events if event.series == "vae/val/accuracy"]
+    assert points[0].epoch == 0 and points[-1].epoch == 8 and all(len(point.value) == 2 for point in points)
+    assert any(event.kind == "progress" for event in events)
+
+
+def test_a_second_run_gives_the_same_numbers_and_counts_as_a_look(config, workspace):
+    first, _, _ = run_study(config, workspace)
+    second, _, _ = run_study(config, workspace, "study-2")
+    assert first["split"]["looked_before"] == 0 and second["split"]["looked_before"] == 1
+    assert first["arms"] == second["arms"]
+
+
+def test_a_stopped_study_goes_on_and_looks_at_the_test_set_once(config, workspace, monkeypatch):
+    whole, _, _ = run_study(config, workspace)
+    steps = study(config, workspace, workspace.run("study-2").create())
+    for event in steps:
+        if event.kind == "metric" and event.epoch > 2:
+            break
+    steps.close()
+    monkeypatch.setattr("derm_core.study.features._compute", None)
+    resumed, _, _ = run_study(config, workspace, "study-2")
+    assert resumed["arms"] == whole["arms"] and resumed["split"]["looked_before"] == 1
+    monkeypatch.setattr(protocol, "prepare", None)
+    _, events, _ = run_study(config, workspace, "study-2")
+    assert [event.kind for event in events] == ["result"]
+
+
+def test_looks_are_counted_for_each_split(tiny):
+    assert [count_look(tiny.paths, "a", run) for run in ("r1", "r2", "r1", "r3")] == [0, 1, 0, 2]
+    assert count_look(tiny.paths, "b", "r1") == 0
+
+
+def test_a_vae_that_saw_another_training_split_is_refused(config, workspace):
+    with pytest.raises(RunError, match="split_seed 0"):
+        run_study(dataclasses.replace(config, split_seed=5), workspace)
+    assert not (workspace.run("study-1").artefacts / "study.json").exists()
+
+
+def test_fine_tuning_leaves_the_same_kind_of_record(config, workspace):
+    schedule = FinetuneSchedule(epochs=1, batch_size=16)
+    result, _, run = run_study(dataclasses.replace(config, regime="finetune", seeds=(0,), finetune=schedule), workspace)
+    assert list(result["arms"]) == ["vae", "random"] and result["grid"]["schedule"]["epochs"] == 1
+    assert (run.artefacts / "models" / "vae-seed0.safetensors").exists()
+    table = pd.read_parquet(run.artefacts / "predictions.parquet")
+    assert set(table["split"]) == {"val", "test"} and set(table["seed"]) == {0}
+    assert "VAE (from scratch)" in text_report(result)
+
+
+def test_the_report_shows_every_arm_beside_the_paper(finished):
+    text = text_report(finished[0])
+    for words in ("VAE (from scratch)", "Random initialisation", "Majority class", "balanced accuracy",
+                  "-33.3 %", "loss gap (val - train)", "not looked at before", finished[0]["verdict"]["headline"][:40]):
+        assert words in text
