@@ -63,7 +63,7 @@ def arm_cards(study: dict) -> None:
             with st.container(border=True, height="stretch", gap="xsmall"):
                 st.markdown(arm.badge, help=arm.about or None)
                 st.metric("Balanced accuracy, test", words.percent(accuracy["mean"]))
-                st.caption(f"95% interval {words.span(accuracy, 'accuracy')}  \n"
+                st.caption(f"95 % interval {words.span(accuracy, 'accuracy')}  \n"
                            f"Gap: accuracy {words.percent(result['gaps']['accuracy'], sign=True)}, "
                            f"loss {words.number(result['gaps']['loss'], sign=True)}")
 
@@ -79,7 +79,7 @@ def gap_section(study: dict) -> None:
     frame.show_chart(
         figure, tables.gap_table(rows), key=f"gap-{quantity}",
         caption="Right is more accurate, low is less overfitted. A small gap far to the left is underfitting: "
-                "random weights show how small a gap can be without any learning. Bars: 95% intervals.",
+                "random weights show how small a gap can be without any learning. Bars: 95 % intervals.",
         alt=f"Scatter of {words.count(len(rows), 'arm')}: {quantity} gap by balanced accuracy. " + " ".join(
             f"{row['name']}: accuracy {words.percent(row['x'])}, gap {words.number(row['y'])}." for row in rows))
 
@@ -101,16 +101,44 @@ def paper_section(study: dict) -> None:
     numbers, text = tables.paper_table(study)
     st.markdown(f"The quantities of {PAPER}, for our arms and beside its own. **In the paper ImageNet wins on validation "
                 "accuracy and on validation loss; its claim is about the gap.** Its loss is not plain cross-entropy and its "
-                "images are not public, so losses are not compared in size: compare signs and relative changes.")
+                "images are not public: losses are not compared in size, only signs and relative changes.")
     st.table(text, border="horizontal", hide_index=True, alt="Start, final and relative change for each arm beside the paper")
-    frame.download_table(numbers, "Download CSV", name=f"{study['run_id']}-paper-table")
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", wrap=False):
+        st.caption(f"Ours: mean over seeds, from the end of the first epoch to the last. {tables.DERIVED} computed back from "
+                   "the paper’s percentages.", width="stretch")
+        frame.download_table(numbers, "CSV", name=f"{study['run_id']}-paper-table")
+    folded = st.expander("How to read the paper’s numbers", icon=":material/menu_book:", key="notes", on_change="rerun")
+    if folded.open:
+        from derm_core.study.paper import NOTES  # loads scipy: only where it is read
+
+        folded.markdown("\n".join(f"- {note}" for note in NOTES))
+
+
+def differences_section(study: dict) -> None:
+    """Paired differences, and the gaps where training accuracy is the same."""
+    numbers, text = tables.differences(study)
+    if len(text):
+        st.subheader("Differences in balanced accuracy", anchor=False)
+        st.table(text, border="horizontal", hide_index=True, alt="Paired differences in test balanced accuracy between arms")
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", wrap=False):
+            st.caption("Paired on the same test groups. One test was named in advance; all others are corrected for their "
+                       "number. Last column: the smallest difference this test set shows with 80 % power.", width="stretch")
+            frame.download_table(numbers, "CSV", name=f"{study['run_id']}-differences")
+    at_level = tables.matched(study)
+    if len(at_level):
+        found = study["matched"]
+        with st.expander("Gaps at matched training accuracy", icon=":material/balance:"):
+            st.markdown("An arm that has learned less has had less chance to overfit. Here both arms stand where they first reach "
+                        f"the same training accuracy, {words.percent(found['level'])}."
+                        + ("" if found["comparable"] else f" **Not comparable:** {found['reason']}"))
+            st.table(at_level, border="horizontal", hide_index=True, alt="Gaps of both arms at matched training accuracy")
 
 
 def metrics_section(study: dict) -> None:
     st.subheader("Test metrics", anchor=False)
     numbers, text = tables.test_metrics(study)
-    st.table(text, border="horizontal", hide_index=True, alt="Test metrics of every arm with 95% intervals")
-    st.caption("Mean over seeds with 95% intervals that resample whole groups and include the seeds’ spread. Balanced "
+    st.table(text, border="horizontal", hide_index=True, alt="Test metrics of every arm with 95 % intervals")
+    st.caption("Mean over seeds with 95 % intervals that resample whole groups and include the seeds’ spread. Balanced "
                "accuracy uses the prior-adjusted decision; probabilities come from the plain softmax.")
     frame.download_table(numbers, "Download CSV", name=f"{study['run_id']}-test-metrics")
 
@@ -121,8 +149,8 @@ def classes_section(study: dict) -> None:
         st.subheader("Classes", anchor=False)
         table = pd.DataFrame(rows)[["class", "n", "name", "mean", "low", "high"]]
         frame.show_chart(
-            charts.per_class(rows), table, key="classes", alt="Recall of each class for each arm, with 95% intervals.",
-            caption="Share of each class that is recognised, with 95% intervals; after each class, its test images. "
+            charts.per_class(rows), table, key="classes", alt="Recall of each class for each arm, with 95 % intervals.",
+            caption="Share of each class that is recognised, with 95 % intervals; after each class, its test images. "
                     "Wide bars mean few lesions: do not rank arms by them.")
     matrices = study.get("confusion") or {}
     if matrices:
@@ -176,5 +204,6 @@ gap_section(study)
 curves_section(workspace, run_id, study)
 paper_section(study)
 metrics_section(study)
+differences_section(study)
 classes_section(study)
 making_section(workspace, run_id, study)

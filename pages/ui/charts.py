@@ -134,7 +134,7 @@ def lines(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: 
 def gap_against_accuracy(rows: Sequence[Mapping[str, Any]], *, x: str = "Balanced accuracy, test",
                          y: str = "Accuracy gap, training − validation", gap_is_share: bool = True,
                          height: int = 360) -> go.Figure:
-    """Each arm's gap above its accuracy, with 95% intervals where they are given.
+    """Each arm's gap above its accuracy, with 95 % intervals where they are given.
 
     rows: {arm, name?, x, x_low?, x_high?, y, y_low?, y_high?}. A small gap means little far to the left.
     """
@@ -205,7 +205,7 @@ def _interval(row: Mapping[str, Any], axis: str, colour: str) -> dict | None:
 
 def per_class(rows: Sequence[Mapping[str, Any]], *, title: str = "Recall by class, test", x: str = "Recall",
               order: Sequence[str] | None = None) -> go.Figure:
-    """Dots with 95% intervals. rows: {arm, name?, class, n, mean, low, high}; one line a class, arms beneath each other."""
+    """Dots with 95 % intervals. rows: {arm, name?, class, n, mean, low, high}; one line a class, arms beneath each other."""
     classes = list(order or dict.fromkeys(row["class"] for row in rows))
     counts = {row["class"]: row.get("n") for row in rows}
     arms = words.ordered(dict.fromkeys(row["arm"] for row in rows))

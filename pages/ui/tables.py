@@ -11,8 +11,8 @@ from . import words
 
 TEST_METRICS = ("balanced_accuracy", "macro_auroc", "accuracy", "log_loss", "brier", "ece")
 PAPER_ROWS = {"val_loss": "Validation loss", "train_accuracy": "Training accuracy", "val_accuracy": "Validation accuracy",
-              "gap": "Gap", "loss_gap": "Loss gap, validation − training", "gap_loss": "Loss gap, validation − training",
-              "accuracy_gap": "Accuracy gap, training − validation", "gap_accuracy": "Accuracy gap, training − validation"}
+              "loss_gap": "Loss gap, validation − training", "accuracy_gap": "Accuracy gap, training − validation"}
+DERIVED = "†"  # marks what is computed back from the paper's percentages
 
 
 def arms(study: Mapping[str, Any]) -> list[str]:
@@ -97,12 +97,35 @@ def paper_table(study: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.DataFrame(numbers), shown
 
 
+def differences(study: Mapping[str, Any], metric: str = "balanced_accuracy") -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(numbers, text): paired differences between arms on the same test groups, the primary one first."""
+    rows = sorted((row for row in study.get("differences", []) if row["metric"] == metric),
+                  key=lambda row: not row["primary"])
+    text = [{"Difference": f"{words.arm(row['a'], name(study, row['a'])).badge} − "
+                           f"{words.arm(row['b'], name(study, row['b'])).badge}",
+             "Points (95 % interval)": words.points(row), "p": words.p_value(row["p"] if row["primary"] else row["p_holm"]),
+             "Test": "primary" if row["primary"] else "secondary, Holm-corrected",
+             "Could have shown": "–" if words.missing(row.get("detectable")) else f"{100 * abs(row['detectable']):.1f} points"}
+            for row in rows]
+    return pd.DataFrame(study.get("differences", [])), pd.DataFrame(text)
+
+
+def matched(study: Mapping[str, Any]) -> pd.DataFrame:
+    """Gaps of the compared pair where both first reach the same training accuracy; text, one row an arm."""
+    found = study.get("matched") or {}
+    return pd.DataFrame([
+        {"Arm": words.arm(arm, name(study, arm)).badge, "Epoch": words.number(at["epoch"], 1),
+         "Loss gap": words.number(at["loss"]["mean"], sign=True), "Accuracy gap": words.percent(at["accuracy"]["mean"], sign=True)}
+        for arm, at in found.get("arms", {}).items()])
+
+
 def _course(row: Mapping[str, Any], share: bool) -> str:
     """'45.0 % → 65.0 %', or the final value alone where no start is known."""
-    def write(value: Any) -> str:
-        return words.percent(value) if share else words.number(value)
+    def write(key: str) -> str:
+        value = words.percent(row[key]) if share else words.number(row[key])
+        return value + (DERIVED if key in (row.get("derived") or ()) else "")
 
     start, final = row.get("start"), row.get("final")
     if words.missing(final):
         return "–"
-    return write(final) if words.missing(start) else f"{write(start)}{words.NBSP}→{words.NBSP}{write(final)}"
+    return write("final") if words.missing(start) else f"{write('start')}{words.NBSP}→{words.NBSP}{write('final')}"

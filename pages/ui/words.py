@@ -4,8 +4,8 @@
     words.arm("imagenet").colour        '#D55E00', in charts
     words.arm("imagenet").badge         ':orange-badge[ImageNet]', in text
     words.ordered(study["arms"])        the arms in the order in which they always stand
-    words.percent(0.7123)               '71.2%'
-    words.interval({"mean": …})         '71.2% (68.0–74.1)'
+    words.percent(0.7123)               '71.2 %'
+    words.interval({"mean": …})         '71.2 % (68.0–74.1)'
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import time
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+
+from derm_core.study.arms import arm_label, in_order
 
 THIN = "\u202f"  # narrow no-break space, between a number and its unit
 NBSP = "\u00a0"
@@ -41,11 +43,11 @@ class Arm:
 # Okabe and Ito's (lightened) blue, vermilion and (darkened) reddish purple: apart from one another under
 # protanopia, deuteranopia and tritanopia, at least 3:1 against the light and the dark page.
 KNOWN = {arm.key: arm for arm in (
-    Arm("vae", "VAE", "#1A7FC1", "blue", "circle", about="pretrained on skin images without their labels"),
-    Arm("imagenet", "ImageNet", "#D55E00", "orange", "square", about="pretrained on everyday photographs with labels"),
-    Arm("both", "VAE + ImageNet", "#B0609F", "violet", "diamond", about="both feature vectors side by side"),
-    Arm("random", "Random weights", "#7F8587", "gray", "x", about="never trained: the control"),
-    Arm("majority", "Majority class", "#8C8F90", "gray", "line-ew", "dash", about="always the commonest class"),
+    Arm("vae", arm_label("vae"), "#1A7FC1", "blue", "circle", about="pretrained on skin images without their labels"),
+    Arm("imagenet", arm_label("imagenet"), "#D55E00", "orange", "square", about="pretrained on everyday photographs with labels"),
+    Arm("both", arm_label("both"), "#B0609F", "violet", "diamond", about="both feature vectors side by side"),
+    Arm("random", arm_label("random"), "#7F8587", "gray", "x", about="never trained: the control"),
+    Arm("majority", arm_label("majority"), "#8C8F90", "gray", "line-ew", "dash", about="always the commonest class"),
 )}
 OTHER_COLOURS = (("#8F6F00", "yellow", "triangle-up"), ("#008F68", "green", "star"), ("#7A68C4", "violet", "hexagon"))
 
@@ -55,13 +57,12 @@ def arm(key: str, name: str | None = None) -> Arm:
     if key in KNOWN:
         return KNOWN[key]
     colour, word, symbol = OTHER_COLOURS[zlib.crc32(key.encode()) % len(OTHER_COLOURS)]
-    return Arm(key, name or key.removeprefix("bundle:").removeprefix("run:"), colour, word, symbol)
+    return Arm(key, name or arm_label(key), colour, word, symbol)
 
 
 def ordered(keys: Iterable[str]) -> list[str]:
     """Arms in the order in which they always stand: VAE, ImageNet, both, others, random, majority."""
-    rank = {"vae": 0, "imagenet": 1, "both": 2, "random": 8, "majority": 9}
-    return sorted(keys, key=lambda key: (rank.get(key, 5), key))
+    return in_order(keys)
 
 
 STATES = {  # state: (word, icon, colour name)
@@ -100,7 +101,7 @@ def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
 
 def percent(value: float | None, sign: bool = False) -> str:
     """A share as a percentage with one decimal."""
-    return "–" if missing(value) else number(100 * value, 1, sign) + "%"
+    return "–" if missing(value) else number(100 * value, 1, sign) + THIN + "%"
 
 
 def quantity(value: float | None, name: str) -> str:
@@ -108,7 +109,7 @@ def quantity(value: float | None, name: str) -> str:
 
 
 def interval(metric: dict | None, name: str = "accuracy") -> str:
-    """A mean with its 95% interval: '71.2% (68.0–74.1)'."""
+    """A mean with its 95 % interval: '71.2 % (68.0–74.1)'."""
     if not metric or missing(metric.get("mean")):
         return "–"
     low, high = metric.get("low"), metric.get("high")
@@ -123,11 +124,24 @@ def _between(low: str, high: str) -> str:
 
 
 def span(metric: dict | None, name: str = "accuracy") -> str:
-    """The 95% interval alone: '68.0–74.1%'; '–' where there is none."""
+    """The 95 % interval alone: '68.0–74.1 %'; '–' where there is none."""
     low, high = (metric or {}).get("low"), (metric or {}).get("high")
     if missing(low) or missing(high):
         return "–"
     return _between(number(100 * low, 1), percent(high)) if name in SHARES else _between(number(low), number(high))
+
+
+def points(difference: dict) -> str:
+    """A difference of shares in percentage points with its interval: '−16.0 (−20.8 to −11.2)'."""
+    low, high = difference.get("low"), difference.get("high")
+    mean = number(None if missing(difference.get("mean")) else 100 * difference["mean"], 1, sign=True)
+    return mean if missing(low) or missing(high) else (
+        f"{mean}{NBSP}({number(100 * low, 1, sign=True)}{NBSP}to{NBSP}{number(100 * high, 1, sign=True)})")
+
+
+def p_value(p: float | None) -> str:
+    """'0.012'; '< 0.001' below that."""
+    return "–" if missing(p) else "<\u00a00.001" if p < 0.001 else f"{p:.3f}"
 
 
 def duration(seconds: float | None) -> str:

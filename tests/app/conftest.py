@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,48 @@ def working(workspace):
             assert stack.enter_context(hold(workspace.run(run_id).lock))
             assert RunStore(workspace).transition(run_id, "queued", "running", started=1.0)
         yield take
+
+
+@pytest.fixture(scope="session")
+def finished_home(tmp_path_factory) -> Path:
+    """A workspace with a real, tiny study: a VAE pretrained for two epochs against random weights."""
+    import torch
+
+    from derm_core.config import BackboneConfig, PretrainConfig, StudyConfig, to_dict
+    from derm_core.events import EventLog
+    from derm_core.study.protocol import study
+    from derm_core.training.pretrain import pretrain
+    from derm_core.training.recipes import recipe
+    from derm_core.workspace import Workspace
+    from tests.study.conftest import write_dataset
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    workspace = Workspace.open(tmp_path_factory.mktemp("finished") / "home")
+    store, backbone = RunStore(workspace), BackboneConfig(architecture="resnet18", stage=1)
+    write_dataset(workspace, "tiny", images=120)
+
+    def finish(config, job, depends_on=None) -> str:
+        run_id = store.create(config.kind, to_dict(config), depends_on=depends_on)
+        store.transition(run_id, "queued", "running", started=1.0)
+        events, result = EventLog(workspace.run(run_id).events), None
+        for event in job(config, workspace, workspace.run(run_id)):
+            if event.kind not in ("tick", "result"):
+                events.append(event)
+            result = event.value if event.kind == "result" else result
+        store.transition(run_id, "running", "done", finished=2.0, summary=result)
+        return run_id
+
+    vae = finish(PretrainConfig(dataset="tiny", backbone=backbone, input_size=32, device="cpu",
+                                recipe=recipe("paper", epochs=2, batch_size=32, latent_dim=8, decoder_width=16)), pretrain)
+    finish(StudyConfig(dataset="tiny", arms=("vae", "random"), backbone=backbone, input_size=32, vae_run=vae, device="cpu",
+                       seeds=(0, 1), epochs=4, learning_rates=(1e-3, 3e-3), weight_decays=(1e-2,), bootstrap=200), study, vae)
+    torch.set_num_threads(threads)
+    return workspace.root
+
+
+@pytest.fixture
+def finished(workspace, finished_home):
+    """The workspace of `finished_home`, as a copy of one's own."""
+    shutil.copytree(finished_home, workspace.root, dirs_exist_ok=True)
+    return workspace

@@ -111,7 +111,7 @@ def test_gap_chart_draws_the_control_in_grey_and_every_interval():
     assert first.error_x.array[0] == pytest.approx(0.06) and first.error_x.arrayminus[0] == pytest.approx(0.05)
     assert first.error_y.array[0] == pytest.approx(0.03) and first.error_y.arrayminus[0] == pytest.approx(0.02)
     assert control.marker.color == words.arm("random").colour and control.error_x.array is None
-    assert control.text[0] == "Random weights"
+    assert control.text[0] == words.arm("random").name
 
 
 def test_labels_of_near_points_go_to_different_sides():

@@ -16,18 +16,18 @@ def test_a_bundle_s_colour_does_not_depend_on_what_stands_beside_it():
     assert words.arm("bundle:skin-1").name == "skin-1"
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.7123, "71.2%"), (1, "100.0%"), (None, "–"), (float("nan"), "–")])
+@pytest.mark.parametrize(("value", "text"), [(0.7123, "71.2 %"), (1, "100.0 %"), (None, "–"), (float("nan"), "–")])
 def test_percentages_have_one_decimal(value, text):
-    assert words.percent(value) == text
+    assert words.percent(value).replace(words.THIN, " ") == text
 
 
 def test_signs_are_true_minus_signs():
-    assert words.number(-0.0613) == "−0.061" and words.percent(-0.2, sign=True) == "−20.0%"
+    assert words.number(-0.0613) == "−0.061" and words.percent(-0.2, sign=True) == f"−20.0{words.THIN}%"
     assert words.number(0.04, sign=True) == "+0.040"
 
 
 def test_intervals_stand_beside_their_means():
-    assert words.interval({"mean": 0.5, "low": 0.4, "high": 0.6}) == "50.0%\u00a0(40.0–60.0)"
+    assert words.interval({"mean": 0.5, "low": 0.4, "high": 0.6}) == f"50.0{words.THIN}%\u00a0(40.0–60.0)"
     assert words.interval({"mean": 0.5, "low": None, "high": None}, "log_loss") == "0.500"
     assert words.span({"low": -0.1, "high": 0.2}, "loss") == "−0.100\u00a0to\u00a00.200"
 

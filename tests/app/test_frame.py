@@ -1,0 +1,54 @@
+"""What every page has."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from derm_core.config import PretrainConfig, to_dict
+from derm_core.jobs.store import RunStore
+from pages.ui.frame import PAGES
+from pages.ui.words import NOTICE
+from tests.app.conftest import REPOSITORY
+
+
+@pytest.mark.parametrize("name", list(PAGES))
+def test_every_page_stands_in_an_empty_workspace_with_the_notice_once(open_page, name):
+    app = open_page(name)
+    said = [element.value for kind in (app.caption, app.markdown) for element in kind if NOTICE in element.value]
+    assert len(said) == 1
+    assert len(app.title) == 1 and not app.error
+
+
+def test_work_under_way_is_linked_from_every_page(open_page, workspace, working):
+    run_id = RunStore(workspace).create("pretrain", to_dict(PretrainConfig(dataset="synth")))
+    working(run_id)
+    link = next(link for link in open_page("compare").page_link if "at work" in link.label)
+    assert run_id in link.proto.query_string
+
+
+def test_a_workspace_that_cannot_be_made_is_said_in_one_sentence(open_page, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DERM_HOME", str(tmp_path / "file" / "home"))
+    app = open_page("home")
+    assert "DERM_HOME" in app.error[0].value
+
+
+def test_pages_that_show_no_tensor_do_not_load_torch(workspace):
+    script = """
+import json, sys
+from streamlit.testing.v1 import AppTest
+app = AppTest.from_file("app.py", default_timeout=60).run()
+for name in ("home", "train", "compare", "data", "models"):
+    app.switch_page(f"pages/{name}.py").run()
+    assert not app.exception, (name, app.exception)
+print(json.dumps([package for package in ("torch", "umap", "sklearn") if package in sys.modules]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, timeout=180,
+                          env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout.strip().splitlines()[-1]) == []
