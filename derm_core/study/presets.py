@@ -79,7 +79,7 @@ def preset(name: str, dataset: str | None = None, scale: float = 1.0, recipe: st
 
 def _shrink(config: StudyConfig, scale: float) -> StudyConfig:
     seeds = config.seeds[:_scaled(len(config.seeds), scale, min(2, len(config.seeds)))]
-    grid = {} if scale >= 0.5 else {"learning_rates": (1e-3, 3e-3), "weight_decays": (1e-2,)}
+    grid = {} if scale >= 0.5 else {"weight_decays": (1e-2,)}
     return dataclasses.replace(
         config, seeds=seeds, epochs=_scaled(config.epochs, scale, 12), bootstrap=_scaled(config.bootstrap, scale, 200),
         finetune=dataclasses.replace(config.finetune, epochs=_scaled(config.finetune.epochs, scale, 2)), **grid)

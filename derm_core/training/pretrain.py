@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ..config import PretrainConfig, to_dict
-from ..data.manifest import load_dataset
+from ..data.ondemand import is_missing_synth, open_dataset
 from ..data.splits import split_dataset, split_fingerprint
 from ..data.store import open_store
 from ..errors import DataError
@@ -68,11 +68,9 @@ def pretrain(config: PretrainConfig, workspace: Workspace, run: RunPaths) -> Ite
 
 def load_material(config: PretrainConfig, workspace: Workspace):
     """`material = yield from …`: dataset, split and store; the synthetic dataset is made on first need."""
-    if config.dataset == "synth" and "synth" not in workspace.dataset_names():
-        from ..data.synth import ensure_synth
+    if is_missing_synth(workspace, config.dataset):
         yield log("Making the synthetic dataset.")
-        ensure_synth(workspace)
-    dataset = load_dataset(workspace, config.dataset)
+    dataset = open_dataset(workspace, config.dataset)
     yield log(f"Opening the images of {dataset.name} at {config.input_size} pixels.")
     store = open_store(workspace, dataset, config.input_size)
     yield TICK
