@@ -32,6 +32,8 @@ MARGIN = {"l": 8, "r": 12, "t": 10, "b": 8}
 SPLIT_NAMES = {"train": "Training", "val": "Validation", "test": "Test"}
 SPLIT_COLOURS = {"train": "#0F6B66", "val": "#4FA39B", "test": "#A5915C"}
 MAP_LIMIT = 50_000
+ROW, BAR = 38, 0.24  # bars with their names above: pixels a row, and the share of it that the bar takes
+TRACK = "rgba(127,135,137,0.16)"
 # For classes and attributes: Okabe–Ito and Tol's muted colours, at 3:1 or close to it on both pages.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#B0609F", "#B8860B", "#5B8FD9", "#C44E52", "#7F8587", "#6A9F3C",
            "#7A68C4", "#2A9DA8", "#A0694B")
@@ -45,7 +47,7 @@ def _figure(title: str, height: int, *, x: str = "", y: str = "", legend: bool =
     figure.update_layout(
         title=title, height=height, margin=MARGIN | ({"t": 34} if legend else {}), paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, showlegend=legend,
         legend={"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom", "title": None},
-        hoverlabel={"namelength": -1}, **layout)
+        hoverlabel={"namelength": -1}, modebar={"bgcolor": CLEAR}, **layout)
     figure.update_xaxes(axis | {"title": {"text": x, "standoff": 8}})
     figure.update_yaxes(axis | {"title": {"text": y, "standoff": 8}})
     return figure
@@ -120,7 +122,7 @@ def lines(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: 
     for index, (name, (xs, ys)) in enumerate(series.items()):
         dotted = "train" in name.lower() and len(series) > 1
         figure.add_trace(go.Scatter(
-            x=list(xs), y=list(ys), name=name, mode="lines" if len(xs) > 1 else "markers",
+            x=list(xs), y=list(ys), name=name, mode="lines" if len(xs) > 3 else "lines+markers",
             line={"color": words.arm("vae").colour if index < 2 else PALETTE[index], "width": 2,
                   "dash": "dot" if dotted else "solid"},
             hovertemplate=f"{name}: %{{y:{'.1%' if share else '.4g'}}} at %{{x:.4g}}<extra></extra>"))
@@ -238,21 +240,33 @@ def probability_bars(probabilities: Mapping[str, float], *, colour: str, title: 
                      names: Mapping[str, str] | None = None) -> go.Figure:
     """What one model thinks of one image; give both models the same `order` and they stand side by side.
 
-    The first class of `probabilities` by value is drawn full, the others paler; the axis is 0 to 100 %.
+    The most probable class is drawn full, the others paler, each on a track from 0 to 100 %.
     """
     classes = list(order) or sorted(probabilities, key=probabilities.get, reverse=True)
     values = [probabilities.get(name, 0.0) for name in classes]
     top = int(np.argmax(values)) if values else 0
-    figure = _figure(title, 46 + 30 * len(classes))
+    figure = _figure(title, ROW * len(classes) + 16, barmode="overlay", bargap=0)
+    figure.add_trace(go.Bar(x=[1] * len(classes), y=classes, orientation="h", width=BAR, hoverinfo="skip",
+                            marker={"color": TRACK, "cornerradius": 3}))
     figure.add_trace(go.Bar(
-        x=values, y=[(names or {}).get(name, name) for name in classes], orientation="h", width=0.62,
-        marker={"color": [colour if i == top else alpha(colour, 0.38) for i in range(len(values))], "cornerradius": 3},
-        text=[words.percent(value) for value in values], textposition="outside", cliponaxis=False,
-        hovertemplate="%{y}: %{x:.1%}<extra></extra>"))
-    figure.update_layout(margin=MARGIN | {"r": 52})
-    figure.update_xaxes(range=[0, 1], tickvals=[0, 0.5, 1], tickformat=".0%")
-    figure.update_yaxes(autorange="reversed", gridcolor=CLEAR)
+        x=values, y=classes, orientation="h", width=BAR,
+        marker={"color": [colour if i == top else alpha(colour, 0.45) for i in range(len(values))], "cornerradius": 3},
+        customdata=[(names or {}).get(name, name) for name in classes], hovertemplate="%{customdata}: %{x:.1%}<extra></extra>"))
+    shown = [(names or {}).get(name, name) for name in classes]
+    _label_above(figure, classes, [f"<b>{text}</b>" if i == top else text for i, text in enumerate(shown)],
+                 [words.percent(value) for value in values])
+    figure.update_xaxes(range=[0, 1])
     return figure
+
+
+def _label_above(figure: go.Figure, rows: Sequence[str], left: Sequence[str], right: Sequence[str]) -> None:
+    """Name and value of each row of a bar chart above its bar: long names fit, on a phone too."""
+    for row, name, value in zip(rows, left, right, strict=True):
+        for text, x, anchor in ((name, 0, "left"), (value, 1, "right")):
+            figure.add_annotation(text=text, x=x, y=row, xref="paper", xanchor=anchor, yanchor="middle", showarrow=False,
+                                  yshift=13, borderpad=0, font={"size": 13})
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False, type="category", range=[len(rows) - 0.62, -0.9], autorange=False)
 
 
 def confusion(matrix: Sequence[Sequence[float]], classes: Sequence[str], arm_key: str, name: str | None = None,
@@ -275,15 +289,20 @@ def confusion(matrix: Sequence[Sequence[float]], classes: Sequence[str], arm_key
 # ---- data --------------------------------------------------------------------------------------
 
 
-def balance_bars(counts: pd.DataFrame, *, title: str = "Images by class and split", x: str = "Images") -> go.Figure:
+def balance_bars(counts: pd.DataFrame, *, title: str = "Images by class and split",
+                 names: Mapping[str, str] | None = None) -> go.Figure:
     """Stacked bars. counts: index = class (or attribute value), columns = splits, values = how many."""
-    figure = _figure(title, 80 + 30 * len(counts), x=x, legend=True, barmode="stack")
+    rows = [str(name) for name in counts.index]
+    figure = _figure(title, ROW * len(counts) + 50, legend=True, barmode="stack")
     for split in counts.columns:
         figure.add_trace(go.Bar(
-            x=counts[split], y=[str(name) for name in counts.index], orientation="h", width=0.66,
-            name=SPLIT_NAMES.get(split, str(split)), marker={"color": SPLIT_COLOURS.get(split, words.arm("random").colour)},
+            x=counts[split], y=rows, orientation="h", width=BAR, name=SPLIT_NAMES.get(split, str(split)),
+            marker={"color": SPLIT_COLOURS.get(split, words.arm("random").colour)},
             hovertemplate=f"%{{y}}, {SPLIT_NAMES.get(split, split)}: %{{x:,}}<extra></extra>"))
-    figure.update_yaxes(autorange="reversed", gridcolor=CLEAR, type="category")
+    totals = counts.sum(axis=1)
+    _label_above(figure, rows, [f"<b>{row}</b> {(names or {}).get(row, '')}" for row in rows],
+                 [f"{total:,} · {words.percent(total / max(totals.sum(), 1))}" for total in totals])
+    figure.update_layout(legend={"traceorder": "normal"})
     return figure
 
 

@@ -133,7 +133,7 @@ def test_per_class_dots_stay_in_their_class_s_row():
 
 def test_probability_bars_keep_the_given_order_and_a_full_axis():
     figure = charts.probability_bars({"mel": 0.7, "nv": 0.3}, colour="#1A7FC1", order=["nv", "mel"])
-    assert list(figure.data[0].y) == ["nv", "mel"] and list(figure.data[0].x) == [0.3, 0.7]
+    assert list(figure.data[-1].y) == ["nv", "mel"] and list(figure.data[-1].x) == [0.3, 0.7]
     assert tuple(figure.layout.xaxis.range) == (0, 1)
 
 
