@@ -154,12 +154,17 @@ def _stop_harder(run: Run) -> None:
 def cancel(workspace: Workspace, run_id: str, wait: float = 0.0) -> Run:
     """Ask a run to stop and wait up to `wait` seconds for it, harder each time; returns the run as it stands.
 
-    A queued run is cancelled at once. Raises RunError for a run that has already ended.
+    A queued run is cancelled at once, and with it the pretraining it waits for, unless another run
+    waits for that too. Raises RunError for a run that has already ended.
     """
     store = RunStore(workspace)
     if not store.request_cancel(run_id):
         raise RunError(f"{run_id} is {store.get(run_id).state}; there is nothing to cancel.")
     store.transition(run_id, "queued", "cancelled", finished=time.time())
+    before = store.get(run_id).depends_on
+    if before and not any(other.depends_on == before and not other.final and other.id != run_id for other in store.list()):
+        if store.request_cancel(before):
+            store.transition(before, "queued", "cancelled", finished=time.time())
     deadline = time.monotonic() + wait
     while not (run := store.get(run_id)).final and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -207,7 +212,16 @@ def delete_run(workspace: Workspace, run_id: str, force: bool = False) -> int:
         if not held:
             raise RunError(f"The worker of {run_id} is still ending; try again in a moment.")
         store.delete(run_id)
-        return workspace.remove(paths.root)
+        return workspace.remove(paths.root) + _delete_features(workspace, run_id)
+
+
+def _delete_features(workspace: Workspace, run_id: str) -> int:
+    """Delete what was computed with a run's weights and kept in the cache; returns the bytes freed."""
+    freed = 0
+    for path in (workspace.cache / "features").glob(f"*--{run_id}.npy"):
+        freed += path.stat().st_size
+        path.unlink()
+    return freed
 
 
 def run_bytes(workspace: Workspace, run_id: str) -> int:

@@ -22,12 +22,19 @@ CPU_BATCH = 64       # fastest of 32 to 256 for ResNet-18 at 64 px on CPU cores;
 CUDA_BATCH = 256
 
 
-def feature_path(workspace: Workspace, dataset: str, identity: str, store, rows: np.ndarray | None) -> Path:
-    """Where the features of `rows` (None: all) of a store under an extractor's `identity` are kept."""
-    digest = hashlib.sha256(f"{identity}|{store.fingerprint}|".encode())
+def feature_path(workspace: Workspace, dataset: str, extractor, store, rows: np.ndarray | None) -> Path:
+    """Where the features of `rows` (None: all) of a store under an extractor are kept.
+
+    Named DATASET--HASH.npy, and DATASET--HASH--RUN.npy where a run made the extractor's weights, so
+    that they can be deleted with the dataset and with the run.
+    """
+    digest = hashlib.sha256(f"{extractor.identity}|{store.fingerprint}|".encode())
     if rows is not None:
         digest.update(np.ascontiguousarray(rows, dtype=np.int64).tobytes())
-    return workspace.cache / "features" / f"{check_id(dataset, 'dataset name')}--{digest.hexdigest()[:32]}.npy"
+    parts = [check_id(dataset, "dataset name"), digest.hexdigest()[:32]]
+    if run_id := extractor.info.get("run"):
+        parts.append(check_id(run_id, "run id"))
+    return workspace.cache / "features" / ("--".join(parts) + ".npy")
 
 
 def extract(extractor, store, workspace: Workspace, dataset: str, rows: np.ndarray | None = None, *,
@@ -37,7 +44,7 @@ def extract(extractor, store, workspace: Workspace, dataset: str, rows: np.ndarr
     Yields a TICK a batch, where the caller may stop, and progress about once a second. A cached
     array is returned without yielding; an unreadable one is made anew.
     """
-    path = feature_path(workspace, dataset, extractor.identity, store, rows)
+    path = feature_path(workspace, dataset, extractor, store, rows)
     count = len(store.images) if rows is None else len(rows)
     cached = _read(path, count)
     if cached is not None:

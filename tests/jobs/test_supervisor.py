@@ -165,6 +165,21 @@ def test_resuming_a_study_resumes_its_pretraining(jobs):
     assert supervisor.wait(jobs.workspace, run_id).state == "done" and jobs.state(needed) == "done"
 
 
+def test_cancelling_a_study_cancels_the_pretraining_that_only_it_waits_for(jobs):
+    run_id = supervisor.submit(jobs.workspace, study(pretrain=PretrainConfig(dataset="count-100000", device="cpu")))
+    needed = jobs.store.get(run_id).depends_on
+    jobs.until(needed, "running")
+    supervisor.cancel(jobs.workspace, run_id)
+    assert jobs.state(run_id) == "cancelled" and jobs.until(needed, "cancelled")
+
+
+def test_cancelling_one_of_two_studies_leaves_their_pretraining_at_work(jobs):
+    shared = PretrainConfig(dataset="count-100000", device="cpu")
+    first, second = (supervisor.submit(jobs.workspace, study(pretrain=shared, epochs=epochs)) for epochs in (3, 4))
+    supervisor.cancel(jobs.workspace, first)
+    assert not jobs.store.get(jobs.store.get(second).depends_on).cancel_requested
+
+
 @pytest.mark.parametrize("config", [
     study(pretrain=None),
     EmbedConfig(dataset="count-1", arm="vae"),
@@ -209,6 +224,17 @@ def test_a_deleted_run_frees_its_folder_and_its_row(jobs):
     assert not jobs.workspace.run(run_id).root.exists()
     with pytest.raises(NotFound):
         jobs.store.get(run_id)
+
+
+def test_features_made_with_a_runs_weights_go_with_it_and_others_stay(jobs):
+    run_id = jobs.submit("count-1")
+    supervisor.wait(jobs.workspace, run_id)
+    folder = jobs.workspace.cache / "features"
+    folder.mkdir()
+    for name in (f"d--aa--{run_id}.npy", "d--aa--pretrain-other.npy", "d--bb.npy"):
+        (folder / name).write_bytes(b"x" * 100)
+    eventually(lambda: _try_delete(jobs, run_id))
+    assert sorted(path.name for path in folder.iterdir()) == ["d--aa--pretrain-other.npy", "d--bb.npy"]
 
 
 def _try_delete(jobs, run_id):

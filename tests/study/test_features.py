@@ -47,22 +47,28 @@ def test_second_time_nothing_is_computed(workspace, store, monkeypatch):
 
 def test_two_computations_agree_bit_for_bit(workspace, store):
     first = finish(extract(extractor(), store, workspace, "tiny"))
-    feature_path(workspace, "tiny", extractor().identity, store, None).unlink()
+    feature_path(workspace, "tiny", extractor(), store, None).unlink()
     assert np.array_equal(finish(extract(extractor(), store, workspace, "tiny")), first)
+
+
+def test_features_of_a_runs_weights_carry_its_id(workspace, store):
+    made = extractor()
+    made.info["run"] = "pretrain-1"
+    assert feature_path(workspace, "tiny", made, store, None).name.endswith("--pretrain-1.npy")
 
 
 def test_other_weights_normalisation_pixels_or_rows_have_their_own_file(workspace, store, tiny):
     other_size = open_store(workspace, tiny, 16, processes=1)
     paths = {feature_path(workspace, "tiny", *key) for key in (
-        (extractor().identity, store, None), (extractor(seed=1).identity, store, None),
-        (extractor(mean=(0.4, 0.5, 0.5)).identity, store, None), (extractor().identity, other_size, None),
-        (extractor().identity, store, np.array([1, 2])))}
+        (extractor(), store, None), (extractor(seed=1), store, None),
+        (extractor(mean=(0.4, 0.5, 0.5)), store, None), (extractor(), other_size, None),
+        (extractor(), store, np.array([1, 2])))}
     assert len(paths) == 5
 
 
 def test_a_damaged_cache_file_is_made_anew(workspace, store):
     first = finish(extract(extractor(), store, workspace, "tiny"))
-    feature_path(workspace, "tiny", extractor().identity, store, None).write_bytes(b"\x93NUMPY torn")
+    feature_path(workspace, "tiny", extractor(), store, None).write_bytes(b"\x93NUMPY torn")
     assert np.array_equal(finish(extract(extractor(), store, workspace, "tiny")), first)
 
 
