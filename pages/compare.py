@@ -47,10 +47,11 @@ def conditions(study: dict) -> None:
 
 
 def verdict(study: dict) -> None:
+    """The headline, every arm's numbers, then the sentences that the headline rests on."""
     said = study["verdict"]
     st.header(said["headline"], anchor=False)
-    for sentence in said.get("sentences", []):
-        st.markdown(sentence)
+    arm_cards(study)
+    st.markdown("\n".join(f"- {sentence}" for sentence in said.get("sentences", [])))
 
 
 def arm_cards(study: dict) -> None:
@@ -199,7 +200,6 @@ workspace = frame.page("compare")
 run_id, study = choose(workspace)
 conditions(study)
 verdict(study)
-arm_cards(study)
 gap_section(study)
 curves_section(workspace, run_id, study)
 paper_section(study)

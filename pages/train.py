@@ -8,8 +8,10 @@ import streamlit as st
 from derm_core.jobs import supervisor
 from pages.ui import cached, charts, frame, launch, live, words
 
-PICTURES = {"reconstruction": "Validation images (above) and what the VAE makes of them (below)",
-            "reconstructions": "Validation images and their reconstructions", "samples": "Drawn from the VAE’s prior"}
+PICTURES = {  # image event: what its rows are
+    "reconstruction": "Validation images and what the VAE makes of them; with a masking recipe then the clean view, what the "
+                      "encoder sees of it, and the VAE’s answer",
+    "samples": "Drawn from the VAE’s prior"}
 PRETRAIN_CHARTS = (  # title, {line: series}, what to read, share
     ("Negative ELBO, nats per image", {"Training": "train/loss", "Validation": "val/loss"},
      "The loss: lower is better.", False),
@@ -175,7 +177,10 @@ def progress_bar(run, feed: live.Feed) -> None:
 
 
 def study(workspace, run_id: str, feed: live.Feed) -> None:
-    curves = feed.curves()
+    """While it runs, the curves of its events; once it is done, those of the setting that was chosen."""
+    result = cached.study(workspace, run_id) or {"arms": {}}
+    final = {arm: table for arm in result["arms"] if (table := cached.curves(workspace, run_id, arm)) is not None}
+    curves = final or feed.curves()
     if not curves:
         st.caption("The learning curves appear here once the heads are being trained.")
         return
@@ -183,6 +188,8 @@ def study(workspace, run_id: str, feed: live.Feed) -> None:
     quantity = st.segmented_control("Curves of", found, default=found[0], required=True, key=f"live-{run_id}",
                                     format_func=words.QUANTITIES.get)
     frame.show_curves(curves, quantity, {arm: words.arm(arm).name for arm in curves}, key=f"live-curves-{quantity}")
+    if not final:
+        st.caption("Until the study is done: the middle setting of its grid. The comparison uses the one chosen on validation.")
 
 
 def pretraining(workspace, run_id: str, feed: live.Feed) -> None:
@@ -195,11 +202,11 @@ def pretraining(workspace, run_id: str, feed: live.Feed) -> None:
                     frame.show_chart(charts.lines(lines, title, share=is_share), series_table(lines),
                                      key=f"{run_id}-{title}", caption=reading, alt=f"{title} by epoch.")
     folder = workspace.run(run_id).artefacts
-    for kind in ("reconstruction", "samples"):
-        file, epoch = feed.images.get(kind, (None, None))
-        if file and (folder / file).exists():
-            when = f", epoch {epoch:.0f}" if epoch is not None else ""
-            st.image(str(folder / file), caption=PICTURES[kind] + when, width="content")
+    with st.grid(2, min_column_width=300):
+        for kind, meaning in PICTURES.items():
+            file, epoch = feed.images.get(kind, (None, None))
+            if file and (folder / file).exists():
+                st.image(str(folder / file), caption=f"{meaning}{f' (epoch {epoch:.0f})' if epoch is not None else ''}.")
 
 
 def series_table(lines: dict) -> pd.DataFrame:

@@ -24,6 +24,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from . import words
+from .labels import edges, label_spots
 
 CLEAR = "rgba(0,0,0,0)"
 GRID = "rgba(127,135,137,0.22)"
@@ -143,58 +144,17 @@ def gap_against_accuracy(rows: Sequence[Mapping[str, Any]], *, x: str = "Balance
     figure = _figure("Overfitting gap against accuracy", height, x=x, y=y)
     figure.add_hline(y=0, line={"color": ZERO, "width": 1, "dash": "dash"})
     arms = [words.arm(row["arm"], row.get("name")) for row in rows]
-    for row, arm, spot in zip(rows, arms, _label_spots(rows, [arm.name for arm in arms])):
+    for row, arm, spot in zip(rows, arms, label_spots(rows, [arm.name for arm in arms])):
         figure.add_trace(go.Scatter(
             x=[row["x"]], y=[row["y"]], mode="markers+text", name=arm.name, text=[arm.name], textposition=spot,
             marker={"color": arm.colour, "symbol": arm.symbol, "size": 12, "line": {"width": 1, "color": arm.colour}},
             error_x=_interval(row, "x", arm.colour), error_y=_interval(row, "y", arm.colour), cliponaxis=False,
             hovertemplate=f"{arm.name}<br>accuracy %{{x:.1%}}<br>gap %{{y:{'.1%' if gap_is_share else '.3f'}}}<extra></extra>"))
-    left, right = _edges(rows, "x")
+    left, right = edges(rows, "x")
     room = 0.16 * max(right - left, 1e-3)
     figure.update_xaxes(tickformat=".0%", range=[left - room, right + room], nticks=7)
     figure.update_yaxes(tickformat=".0%" if gap_is_share else ".2f")
     return figure
-
-
-def _ends(row: Mapping[str, Any], axis: str) -> tuple[float, float]:
-    low, high = row.get(f"{axis}_low"), row.get(f"{axis}_high")
-    return (row[axis] if words.missing(low) else low), (row[axis] if words.missing(high) else high)
-
-
-def _edges(rows: Sequence[Mapping[str, Any]], axis: str) -> tuple[float, float]:
-    ends = [end for row in rows for end in _ends(row, axis)]
-    return (min(ends), max(ends)) if ends else (0.0, 1.0)
-
-
-def _label_spots(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
-    """Where each point's label covers the fewest points, intervals and earlier labels."""
-    edges = {axis: _edges(rows, axis) for axis in "xy"}
-
-    def unit(value: float, axis: str) -> float:
-        low, high = edges[axis]
-        return (value - low) / max(high - low, 1e-12)
-
-    crosses = []  # per point: two thin boxes (x0, y0, x1, y1), its intervals
-    for row in rows:
-        (x0, x1), (y0, y1) = ([unit(end, axis) for end in _ends(row, axis)] for axis in "xy")
-        x, y = unit(row["x"], "x"), unit(row["y"], "y")
-        crosses.append([(x0 - 0.01, y - 0.025, x1 + 0.01, y + 0.025), (x - 0.012, y0 - 0.02, x + 0.012, y1 + 0.02)])
-    spots, taken = [], []
-    for index, (row, name) in enumerate(zip(rows, names)):
-        x, y, wide = unit(row["x"], "x"), unit(row["y"], "y"), 0.024 * len(name)
-        boxes = {f"{up} {side}": (x + (0.015 if side == "right" else -0.015 - wide), y + (0.03 if up == "top" else -0.11),
-                                  x + (0.015 + wide if side == "right" else -0.015), y + (0.11 if up == "top" else -0.03))
-                 for up in ("top", "bottom") for side in ("right", "left")}
-        others = [box for place, pair in enumerate(crosses) if place != index for box in pair] + taken
-        cost = {spot: sum(_overlap(box, other) for other in others) + (box[0] < -0.16) + (box[2] > 1.16)
-                for spot, box in boxes.items()}
-        spots.append(min(cost, key=cost.get))
-        taken.append(boxes[spots[-1]])
-    return spots
-
-
-def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def _interval(row: Mapping[str, Any], axis: str, colour: str) -> dict | None:
@@ -304,17 +264,6 @@ def balance_bars(counts: pd.DataFrame, *, title: str = "Images by class and spli
                  [f"{total:,} · {words.percent(total / max(totals.sum(), 1))}" for total in totals])
     figure.update_layout(legend={"traceorder": "normal"})
     return figure
-
-
-def thin(points: pd.DataFrame, by: str | None, limit: int = MAP_LIMIT, seed: int = 0) -> pd.DataFrame:
-    """At most `limit` rows, the shares of column `by` kept; the page says so where rows were left out."""
-    if len(points) <= limit:
-        return points
-    if by is None or by not in points:
-        return points.sample(limit, random_state=seed).sort_index()
-    share = limit / len(points)
-    kept = points.groupby(by, dropna=False, group_keys=False).sample(frac=share, random_state=seed)
-    return kept.sort_index()
 
 
 def map_scatter(points: pd.DataFrame, *, x: str = "umap_x", y: str = "umap_y", colour_by: str = "label",
