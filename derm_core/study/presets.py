@@ -34,7 +34,7 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     "demo": Preset(
         description="Synthetic images made on the spot; a few minutes on two cores from nothing.",
-        dataset="synth", images=2000, recipe="masked", pretrain_epochs=7),
+        dataset="synth", images=2000, recipe="masked", pretrain_epochs=6),
     "laptop": Preset(
         description="HAM10000, ResNet-18 to stage 3 at 64 px; at most 40 minutes on two cores.",
         dataset="ham10000", images=10_015, recipe="masked", pretrain_epochs=16),
