@@ -87,7 +87,7 @@ def learning_curves(curves: Mapping[str, pd.DataFrame], quantity: str, names: Ma
         for split, band in bands[key].items():
             _add_band(figure, band, arm.colour, split, share)
         figure.update_xaxes(range=x_range)
-        figure.update_yaxes(range=y_range, tickformat=".0%" if share else None, nticks=6)
+        figure.update_yaxes(range=y_range, tickformat=".1~%" if share else None, nticks=6)
         panels[key] = figure
     return panels
 
@@ -127,7 +127,7 @@ def lines(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: 
             line={"color": words.arm("vae").colour if index < 2 else PALETTE[index], "width": 2,
                   "dash": "dot" if dotted else "solid"},
             hovertemplate=f"{name}: %{{y:{'.1%' if share else '.4g'}}} at %{{x:.4g}}<extra></extra>"))
-    figure.update_yaxes(tickformat=".0%" if share else None, nticks=6)
+    figure.update_yaxes(tickformat=".1~%" if share else None, nticks=6)
     return figure
 
 
@@ -153,7 +153,7 @@ def gap_against_accuracy(rows: Sequence[Mapping[str, Any]], *, x: str = "Balance
     left, right = edges(rows, "x")
     room = 0.16 * max(right - left, 1e-3)
     figure.update_xaxes(tickformat=".0%", range=[left - room, right + room], nticks=7)
-    figure.update_yaxes(tickformat=".0%" if gap_is_share else ".2f")
+    figure.update_yaxes(tickformat=".1~%" if gap_is_share else ".3~f")
     return figure
 
 
@@ -225,6 +225,7 @@ def _label_above(figure: go.Figure, rows: Sequence[str], left: Sequence[str], ri
         for text, x, anchor in ((name, 0, "left"), (value, 1, "right")):
             figure.add_annotation(text=text, x=x, y=row, xref="paper", xanchor=anchor, yanchor="middle", showarrow=False,
                                   yshift=13, borderpad=0, font={"size": 13})
+    figure.update_layout(margin={"l": 0, "r": 0})
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, type="category", range=[len(rows) - 0.62, -0.9], autorange=False)
 
@@ -273,7 +274,9 @@ def map_scatter(points: pd.DataFrame, *, x: str = "umap_x", y: str = "umap_y", c
     points: columns x, y, `row` (carried as customdata, what a click or lasso returns) and `colour_by`.
     chosen: rows drawn with a ring. Distances between far groups mean little in UMAP: no axis labels.
     """
-    figure = _figure(title, height, legend=True, dragmode="pan")
+    figure = _figure(title, height, legend=True, dragmode="pan", clickmode="event+select")
+    figure.update_layout(margin={"l": 0, "r": 30}, legend={"itemsizing": "constant"},
+                         modebar={"orientation": "v", "bgcolor": CLEAR})
     size = float(np.clip(9 - 1.3 * np.log10(max(len(points), 1)), 3.0, 8.0))
     values = points[colour_by] if colour_by in points else pd.Series("", index=points.index)
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > 12:

@@ -39,6 +39,8 @@ ICON = ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width
         'fill-opacity=".45"/></svg>')
 CHART_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d",
                                                                 "zoomOut2d", "pan2d"]}
+SELECT_CONFIG = {"displaylogo": False, "displayModeBar": True, "modeBarButtonsToRemove": [
+    "toImage", "zoom2d", "zoomIn2d", "zoomOut2d", "autoScale2d"]}
 
 PAGES = {  # file: (section, title, icon, one sentence)
     "home": ("", "Home", ":material/home:",
@@ -101,7 +103,9 @@ def _health(workspace: Workspace) -> None:
         st.caption(f":material/memory: {cached.device_name()}", width="content")
         active = cached.active_runs(workspace)
         if active:
-            label = words.count(len(active), "run") + (" at work" if active[-1].state == "running" else " queued")
+            working = sum(run.state == "running" for run in active)
+            counts = ((working, "at work"), (len(active) - working, "queued"))
+            label = ", ".join(f"{words.count(number, 'run')} {state}" for number, state in counts if number)
             link("train", label, icon=":material/progress_activity:", run=active[-1].id)
 
 
@@ -185,7 +189,7 @@ def show_chart(figures: Any, table: pd.DataFrame | None, *, caption: str, alt: s
     with st.container(gap="xsmall"):
         if title:
             st.markdown(f"**{title}**")
-        config = CHART_CONFIG if on_select == "ignore" else {"displaylogo": False}
+        config = CHART_CONFIG if on_select == "ignore" else SELECT_CONFIG
         if len(group) == 1:
             event = st.plotly_chart(group[0], key=key, alt=alt, config=config, on_select=on_select,
                                     selection_mode=selection_mode)
