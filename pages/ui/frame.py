@@ -33,7 +33,8 @@ from derm_core.workspace import Workspace
 
 from . import cached, charts, words
 
-# The browser's icon, drawn here: Streamlit would fetch a Material one from the network.
+# The browser's icon, drawn here, and pages without icons: for a page's own icon Streamlit would ask a
+# server on the internet at every visit.
 ICON = ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#0F6B66"/>'
         '<circle cx="13" cy="16" r="7" fill="#fff" fill-opacity=".9"/><circle cx="20" cy="16" r="7" fill="#fff" '
         'fill-opacity=".45"/></svg>')
@@ -42,27 +43,27 @@ CHART_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "la
 SELECT_CONFIG = {"displaylogo": False, "displayModeBar": True, "modeBarButtonsToRemove": [
     "toImage", "zoom2d", "zoomIn2d", "zoomOut2d", "autoScale2d"]}
 
-PAGES = {  # file: (section, title, icon, one sentence)
-    "home": ("", "Home", ":material/home:",
+PAGES = {  # file: (section, title, one sentence)
+    "home": ("", "Home",
              "What this is, what this machine can do, and the latest comparison."),
-    "classify": ("", "Classify", ":material/image_search:",
-                 "Both models look at the same image, side by side."),
-    "train": ("Study", "Train", ":material/model_training:",
-              "Pretrain on unlabelled skin images, then compare with ImageNet under identical conditions."),
-    "compare": ("Study", "Compare", ":material/compare:",
-                "What a finished study says: who is more accurate, who overfits less, and how sure that is."),
-    "latent": ("Study", "Latent space", ":material/scatter_plot:",
-               "Where an arm puts its images: near each other means alike, in that arm's eyes."),
-    "data": ("Shelf", "Data", ":material/database:",
+    "classify": ("", "Classify",
+             "Both models look at the same image, side by side."),
+    "train": ("Study", "Train",
+             "Pretrain on unlabelled skin images, then compare with ImageNet under identical conditions."),
+    "compare": ("Study", "Compare",
+             "What a finished study says: who is more accurate, who overfits less, and how sure that is."),
+    "latent": ("Study", "Latent space",
+             "Where an arm puts its images: near each other means alike, in that arm's eyes."),
+    "data": ("Shelf", "Data",
              "Import images, check that no lesion is in two splits, look at what is there."),
-    "models": ("Shelf", "Models", ":material/deployed_code:",
-               "Published models with what they were trained on, how well they do, and their terms."),
+    "models": ("Shelf", "Models",
+             "Published models with what they were trained on, how well they do, and their terms."),
 }
 
 
 def _pages() -> dict[str, Any]:
-    return {name: st.Page(f"pages/{name}.py", title=title, icon=icon, help=about, default=name == "home")
-            for name, (_, title, icon, about) in PAGES.items()}
+    return {name: st.Page(f"pages/{name}.py", title=title, help=about, default=name == "home")
+            for name, (_, title, about) in PAGES.items()}
 
 
 def navigation():
@@ -80,7 +81,7 @@ def page(name: str, intro: str | None = None, title: str | None = None) -> Works
     When a server's very first request is a link to a page, Streamlit runs that page without app.py;
     the menu is then made here and the script starts over, this time through app.py.
     """
-    _, own_title, _, about = PAGES[name]
+    _, own_title, about = PAGES[name]
     st.set_page_config(page_title=f"{own_title} · Lesion study", page_icon=ICON, layout="wide")
     if "frame" not in st.session_state:
         navigation()
