@@ -61,6 +61,7 @@ def facts(dataset, row: dict) -> None:
 
 
 def audit_section(workspace, dataset) -> None:
+    """Whether the splits can be trusted, and what each of them holds."""
     st.subheader("Splits", anchor=False)
     found = cached.audit(workspace, dataset.name)
     crossing, twice = found["groups_across_splits"], found["duplicate_images_across_splits"]
@@ -68,39 +69,52 @@ def audit_section(workspace, dataset) -> None:
         st.error(f"{words.count(crossing, 'group')} and {words.count(twice, 'equal image')} stand in more than one split: "
                  "results on this dataset would be too good. Import it again.", icon=":material/error:")
     else:
-        st.success("No group and no equal image stands in two splits: counted over all "
+        st.success("No group and no equal image stands in two splits, counted over all "
                    f"{len(dataset):,} images.", icon=":material/verified:")
-    names = dataset.info.get("class_descriptions") or {}
+    if not dataset.classes:
+        st.caption("This dataset has no labels: it can be pretrained on, and mapped, but not compared.")
+        return
     counts = pd.DataFrame({split: [found["splits"][split]["classes"].get(name, 0) for name in dataset.classes]
-                           for split in SPLITS}, index=[f"{name} · {names[name]}" if name in names else name
-                                                        for name in dataset.classes])
-    table = counts.rename_axis("class").reset_index()
-    commonest = counts.sum(axis=1)
+                           for split in SPLITS}, index=list(dataset.classes))
+    total = counts.sum(axis=1)
     frame.show_chart(
-        charts.balance_bars(counts), table, key="balance",
-        caption="70 / 15 / 15 by group, stratified by each group's rarest class. The commonest class holds "
-                f"{words.percent(commonest.max() / max(commonest.sum(), 1))} of the images: accuracy alone says little.",
-        alt=f"Bars of {len(dataset.classes)} classes, stacked by split. Largest: {commonest.idxmax()}, {commonest.max():,}.")
+        charts.balance_bars(counts, names=dataset.info.get("class_descriptions")), counts.rename_axis("class").reset_index(),
+        key="balance", caption="70 / 15 / 15 by group, stratified by each group's rarest class. The commonest class holds "
+        f"{words.percent(total.max() / max(total.sum(), 1))} of the labelled images: accuracy alone says little.",
+        alt=f"Bars of {len(dataset.classes)} classes, stacked by split. Largest: {total.idxmax()}, {total.max():,} images.")
     attributes = found.get("attributes") or {}
     if attributes:
-        with st.expander("Balance of attributes", icon=":material/balance:"):
-            name = st.selectbox("Attribute", list(attributes), key="attribute")
-            frame.show_table(pd.DataFrame(attributes[name]), title=f"{name} by split", key=f"attribute-{name}")
+        attribute_balance(attributes)
+
+
+def attribute_balance(attributes: dict) -> None:
+    """One attribute's values as shares of each split: a difference here can explain one in results."""
+    with st.expander("Balance of attributes", icon=":material/balance:"):
+        name = st.selectbox("Attribute", list(attributes), key="attribute",
+                            format_func=lambda key: key.removeprefix("factor_").replace("_", " ").capitalize())
+        share = st.column_config.NumberColumn(format="percent")
+        frame.show_table(pd.DataFrame(attributes[name]), title=f"{name} by split", key=f"attribute-{name}", formats={
+            "value": "Value", "images": st.column_config.NumberColumn("Images", format="localized"),
+            **{key: {**share, "label": text} for key, text in (("share", "All"), ("train", "Training"), ("val", "Validation"),
+                                                              ("test", "Test"))}})
+        st.caption("Share of each split's images; groups stay together, so small differences are chance.")
 
 
 def gallery_section(dataset) -> None:
+    """Images at random, or those of the classes that are asked for."""
     st.subheader("Gallery", anchor=False)
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
-    with left:
-        chosen = st.pills("Classes", dataset.classes, selection_mode="multi", key=f"classes-{dataset.name}")
-    rows = np.flatnonzero(np.isin(dataset.labels, [dataset.classes.index(name) for name in chosen])) if chosen else np.arange(
-        len(dataset))
+    chosen = st.pills("Classes", dataset.classes, selection_mode="multi", key=f"classes-{dataset.name}",
+                      label_visibility="collapsed") if dataset.classes else []
+    rows = np.random.default_rng(0).permutation(len(dataset))
+    if chosen:
+        rows = rows[np.isin(dataset.labels[rows], [dataset.classes.index(name) for name in chosen])]
     pages = max(1, -(-len(rows) // GALLERY))
-    with right:
-        page = st.number_input(f"Page of {pages:,}", 1, pages, key=f"page-{dataset.name}-{'-'.join(chosen)}")
-    order = np.random.default_rng(0).permutation(rows) if not chosen else rows
-    shown = order[(page - 1) * GALLERY:page * GALLERY]
-    images.gallery(dataset, shown)
+    place = st.empty()
+    page = 1
+    if pages > 1:
+        page = st.number_input(f"Page, of {pages:,}", 1, pages, key=f"page-{dataset.name}-{'-'.join(chosen)}", width=180)
+    with place.container():
+        images.gallery(dataset, rows[(page - 1) * GALLERY:page * GALLERY])
 
 
 def import_section(workspace, expanded: bool) -> None:

@@ -12,64 +12,61 @@ from derm_core.jobs import supervisor
 from pages.ui import cached, charts, frame, images, words
 
 METHODS = {"umap": "UMAP", "pca": "PCA"}
-SHOWN = 36
+SHOWN, NEAREST = 36, 8
 
 
 # ---- making a map ------------------------------------------------------------------------------
 
 
-def sources(workspace) -> dict[str, dict]:
-    """What a map can be made of: label → EmbedConfig fields. Finished pretrainings and studies, newest first."""
+def extractors(workspace) -> dict[str, dict]:
+    """What a map can be made with: label → fields of EmbedConfig. Own VAEs first, then the shelf, then the references."""
     found: dict[str, dict] = {}
+    settings = {("resnet18", 3, 64): {}}
     for run in cached.runs(workspace, state="done"):
         config = cached.config(workspace, run.id)
-        shared = {key: config.get(key) for key in ("dataset", "input_size", "split_seed", "max_images")}
-        backbone = config.get("backbone")
+        if run.kind not in ("pretrain", "study") or not config:
+            continue
+        fields = {key: config[key] for key in ("backbone", "input_size", "split_seed")}
+        settings.setdefault((config["backbone"]["architecture"], config["backbone"]["stage"], config["input_size"]), fields)
         if run.kind == "pretrain":
-            found.setdefault(f"VAE of {frame.run_label(workspace, run)}",
-                             {**shared, "backbone": backbone, "arm": "vae", "vae_run": run.id})
-        elif run.kind == "study":
-            for arm in words.ordered((cached.study(workspace, run.id) or {}).get("arms", {})):
-                if arm not in ("both", "vae"):
-                    found.setdefault(f"{words.arm(arm).name} on {config.get('dataset')} at {config.get('input_size')} px",
-                                     {**shared, "backbone": backbone, "arm": arm})
+            found[f"VAE · {frame.run_label(workspace, run)}"] = {**fields, "arm": "vae", "vae_run": run.id}
+    for card in cached.bundles(workspace):
+        if card["ok"]:
+            found[f"Model · {card['name']}"] = {
+                "arm": f"bundle:{card['name']}", "input_size": card["input_size"],
+                "backbone": {"architecture": card["architecture"], "stage": card["stage"]}}
+    for (architecture, stage, size), fields in settings.items():
+        for arm in ("imagenet", "random"):
+            if arm == "random" or cached.imagenet_status(architecture, stage)["available"]:
+                found[f"{words.arm(arm).name} · {architecture} to stage {stage} at {size} px"] = {**fields, "arm": arm}
     return found
 
 
-def untrained(workspace) -> dict[str, dict]:
-    """Maps that need no run: ImageNet or random weights on a dataset that is here."""
-    return {f"{words.arm(arm).name} on {row['name']} at 64 px": {"dataset": row["name"], "arm": arm}
-            for row in cached.datasets(workspace) for arm in ("imagenet", "random")
-            if arm == "random" or cached.imagenet_status("resnet18", 3)["available"]}
-
-
 def new_map(workspace, expanded: bool) -> None:
-    offers = {**sources(workspace), **untrained(workspace)}
-    with st.expander("New map", icon=":material/add_chart:", expanded=expanded):
-        if not offers:
-            st.markdown("A map needs an extractor and images: run the demo on the Train page first.")
-            frame.link("train", "Go to Train", icon=":material/model_training:", preset="demo")
-            return
-        with st.form("map", border=False):
-            chosen = st.selectbox("Extractor and images", list(offers))
-            left, right = st.columns(2)
-            neighbours = left.slider("UMAP neighbours", 2, 100, 15, help="Small: local detail. Large: the broad layout.")
-            min_dist = right.slider("UMAP minimum distance", 0.0, 1.0, 0.1, help="Small: tight clumps.")
-            pressed = st.form_submit_button("Make the map", type="primary")
-        if pressed:
+    offers = extractors(workspace)
+    here = {row["name"]: f"{row['name']} · {row['images']:,} images" for row in cached.datasets(workspace)}
+    here.setdefault("synth", "synth · synthetic images, made when first needed")
+    with st.expander("New map", icon=":material/add_chart:", expanded=expanded), st.form("map", border=False):
+        left, right = st.columns(2)
+        extractor = left.selectbox("Extractor", list(offers))
+        dataset = right.selectbox("Images", list(here), format_func=here.get)
+        neighbours = left.slider("UMAP neighbours", 2, 100, 15, help="Small: local detail. Large: the broad layout.")
+        min_dist = right.slider("UMAP minimum distance", 0.0, 1.0, 0.1, help="Small: tight clumps.")
+        if st.form_submit_button("Make the map", type="primary", icon=":material/play_arrow:"):
             with frame.errors():
-                fields = {key: value for key, value in offers[chosen].items() if value is not None}
-                config = from_dict({**fields, "neighbours": neighbours, "min_dist": min_dist}, EmbedConfig)
-                st.query_params["run"] = supervisor.submit(workspace, config)
+                config = from_dict({**offers[extractor], "dataset": dataset, "neighbours": neighbours, "min_dist": min_dist},
+                                   EmbedConfig)
+                st.query_params.from_dict({"run": supervisor.submit(workspace, config)})
                 st.rerun()
 
 
 def choose(workspace) -> str | None:
-    found = {run.id: run for run in cached.runs(workspace, kind="embed") if run.state not in ("cancelled", "failed")
-             or cached.map_of(workspace, run.id)}
-    failed = [run for run in cached.runs(workspace, kind="embed") if run.state == "failed"]
-    if failed and failed[0].id not in found and (not found or failed[0].seq > max(run.seq for run in found.values())):
-        st.error(failed[0].error or "The last map failed; its log stands on the Train page.", icon=":material/error:")
+    """The map that the address or the reader names; None where there is none yet."""
+    runs = cached.runs(workspace, kind="embed")
+    found = {run.id: run for run in runs if not run.final or cached.map_of(workspace, run.id)}
+    if runs and runs[0].id not in found:
+        st.error(runs[0].error or f"The last map was {words.STATES[runs[0].state][0].lower()} before there was anything to see.",
+                 icon=":material/error:")
     if not found:
         frame.empty("A dot for every image, near its neighbours in the eyes of one extractor; coloured by class, split or "
                     "any attribute. Make the first map below: the PCA stands in seconds, UMAP after about half a minute.",
@@ -82,141 +79,181 @@ def choose(workspace) -> str | None:
 # ---- one map -----------------------------------------------------------------------------------
 
 
-def wait_for(workspace, run_id: str) -> None:
+def wait_for(workspace, run_id: str, seen: str) -> None:
     """Progress of a map that is being made; the page follows when there is more to see."""
-    run = cached.run(workspace, run_id)
-    if run is None or run.final:
-        st.rerun()
     cached.active_runs(workspace)
-    seen = charts_ready(workspace, run_id)
-    if seen != st.session_state.get(f"ready-{run_id}"):
-        st.session_state[f"ready-{run_id}"] = seen
+    run = cached.run(workspace, run_id)
+    if run is None or run.final or ready(workspace, run_id) != seen:
         st.rerun()
     done = run.progress or {}
     share = min(1.0, done.get("done", 0) / done["total"]) if done.get("total") else 0.0
-    st.progress(share, f"{words.STATES[run.state][0]}: {done.get('what') or 'waiting for its turn'}")
-    if st.button("Cancel", icon=":material/stop_circle:", key="cancel-map"):
-        with frame.errors():
-            supervisor.cancel(workspace, run_id)
+    what = "Waits for its turn" if run.state == "queued" else f"{done.get('what') or 'Starting'}…"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.progress(share, what, width="stretch")
+        if st.button("Cancel", icon=":material/stop_circle:", key="cancel-map"):
+            with frame.errors():
+                supervisor.cancel(workspace, run_id)
 
 
-def charts_ready(workspace, run_id: str) -> str:
+def ready(workspace, run_id: str) -> str:
+    """How much of a map there is: "nothing", "pca" or "umap"."""
     found = cached.map_of(workspace, run_id)
     if found is None:
         return "nothing"
     return "umap" if found[0]["umap_x"].notna().any() else "pca"
 
 
-def show_map(workspace, run_id: str) -> None:
+def show_map(workspace, run_id: str, methods: list[str]) -> None:
     points, about = cached.map_of(workspace, run_id)
-    config = cached.config(workspace, run_id)
-    has_umap = bool(points["umap_x"].notna().any())
+    dataset = cached.dataset(workspace, about["dataset"])
     colours = ["label", "split", *sorted(c for c in points.columns if c not in (
         *CORE, "row", "split", "umap_x", "umap_y", "pca_x", "pca_y"))]
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        method = frame.linked("Method", [m for m in METHODS if m == "pca" or has_umap], "method", widget=st.segmented_control,
-                              format_func=METHODS.get)
-        colour = frame.linked("Colour by", colours, "colour", width=220, format_func=lambda c: {
-            "label": "Class", "split": "Split"}.get(c, c.removeprefix("factor_").replace("_", " ").capitalize()))
-    drawn = sample(points)
-    arm = words.arm(config.get("arm", "vae"))
-    figure = charts.map_scatter(drawn, x=f"{method}_x", y=f"{method}_y", colour_by=colour,
-                                title=f"{METHODS[method]} of the {arm.name} features of {config.get('dataset')}")
+    with st.container(horizontal=True):
+        method = frame.linked("Method", methods, "method", widget=st.segmented_control, required=True, always=False,
+                              key=f"method-{len(methods)}", format_func=METHODS.get)
+        colour = frame.linked("Colour by", colours, "colour", width=200, always=False, format_func=column_name)
     left, right = st.columns([5, 3], gap="medium")
     with left:
-        event = frame.show_chart(
-            figure, points, key=f"map-{run_id}-{method}-{colour}", on_select="rerun", caption=caption(about, drawn, points),
-            alt=f"Scatter of {len(drawn):,} images; the same points stand in the table below it.")
-    rows = [int(point["customdata"][0] if isinstance(point["customdata"], (list, tuple)) else point["customdata"])
-            for point in event.selection.points if "customdata" in point]
+        clicked = draw(run_id, points, about, method, colour)
+        listed = table(points)
     with right:
-        dataset = cached.dataset(workspace, config["dataset"])
-        by_table = pick_from_table(points)
-        rows = rows or by_table
+        rows = chosen(points, clicked, listed)
         if not rows:
-            st.markdown(":material/touch_app: **Click a dot** to see its image and nearest neighbours, or draw a **box or lasso** "
-                        "(in the chart's toolbar) to see all images inside.")
+            st.markdown(":material/touch_app: **Click a dot** to see its image and those nearest to it. To see all images of "
+                        "a region, draw a **box or lasso** with the chart's tools.")
         elif len(rows) == 1:
             one_image(workspace, run_id, points, dataset, rows[0])
         else:
             many_images(points, dataset, rows)
 
 
-def sample(points: pd.DataFrame) -> pd.DataFrame:
-    """At most charts.MAP_LIMIT points, each class in proportion."""
-    if len(points) <= charts.MAP_LIMIT:
-        return points
-    return points.groupby("label", group_keys=False, dropna=False).sample(frac=charts.MAP_LIMIT / len(points), random_state=0)
+def column_name(column: str) -> str:
+    return {"label": "Class"}.get(column, column.removeprefix("factor_").replace("_", " ").capitalize())
 
 
-def caption(about: dict, drawn: pd.DataFrame, points: pd.DataFrame) -> str:
-    quality = about.get("quality") or {}
-    parts = []
+def draw(run_id: str, points: pd.DataFrame, about: dict, method: str, colour: str) -> list[int]:
+    """The chart; returns the manifest rows that are selected in it."""
+    drawn = points if len(points) <= charts.MAP_LIMIT else points.groupby("label", dropna=False).sample(
+        frac=charts.MAP_LIMIT / len(points), random_state=0)
+    arm = words.arm(about["arm"], about.get("label"))
+    marked = [row for row in (linked_row(points),) if row is not None]
+    figure = charts.map_scatter(drawn, x=f"{method}_x", y=f"{method}_y", colour_by=colour, chosen=marked, height=560, equal=method == "umap",
+                                title=f"{METHODS[method]} of {about['dataset']} · {arm.name}")
+    event = frame.show_chart(
+        figure, None, key=f"map-{run_id}-{method}-{colour}", on_select="rerun", caption=caption(about, drawn, points, method),
+        alt=f"{METHODS[method]} scatter of {len(drawn):,} images coloured by {column_name(colour).lower()}; the table below it "
+            "holds the same points.")
+    values = [point["customdata"] for point in event.selection.points if "customdata" in point]
+    return [int(value[0] if isinstance(value, (list, tuple)) else value) for value in values]
+
+
+def caption(about: dict, drawn: pd.DataFrame, points: pd.DataFrame, method: str) -> str:
+    quality, parts = about.get("quality") or {}, []
     if len(drawn) < len(points):
         parts.append(f"{len(drawn):,} of {len(points):,} points shown, each class in proportion.")
-    if not words.missing(quality.get("trustworthiness")):
-        parts.append(f"Trustworthiness {words.number(quality['trustworthiness'])}.")
-    if not words.missing(quality.get("knn_accuracy")):
-        parts.append(f"Nearest neighbours in the original space share the class in {words.percent(quality['knn_accuracy'])}.")
-    parts.append("Near dots are alike to this extractor; distances between clusters of a UMAP mean little.")
+    if method == "pca" and about.get("pca_explained"):
+        parts.append(f"These two axes hold {words.percent(sum(about['pca_explained']))} of the variance.")
+    trust = quality.get("trustworthiness" if method == "umap" else "trustworthiness_pca")
+    if not words.missing(trust):
+        parts.append(f"Trustworthiness {words.number(trust)} (1: neighbours on the map are neighbours in feature space).")
+    if not words.missing(quality.get("knn_balanced_accuracy")):
+        parts.append("Voting of the nearest images from other groups finds the class with balanced accuracy "
+                     f"{words.percent(quality['knn_balanced_accuracy'])}.")
+    outside = pd.concat([~drawn[axis].between(*charts.core_range(drawn[axis])) for axis in (f"{method}_x", f"{method}_y")],
+                        axis=1).any(axis=1).sum()
+    if outside:
+        parts.append(f"{words.count(outside, 'far image')} outside the frame: drag the map to see more.")
+    if method == "umap":
+        parts.append("Distances between clusters of a UMAP mean little.")
     return " ".join(parts)
 
 
-def pick_from_table(points: pd.DataFrame) -> list[int]:
-    """The same choice by keyboard and screen reader: a sortable table of all points."""
-    with st.popover("Choose from a table", icon=":material/table_rows:", type="tertiary", key="points", on_change="rerun") as box:
-        pass
-    if not box.open:
-        return st.session_state.get("table-rows", [])
-    with box:
-        event = st.dataframe(points[["image_id", "label", "split", "group"]], hide_index=True, on_select="rerun", height=320,
-                             selection_mode="multi-row", key="points-table", alt="All points of the map")
-    st.session_state["table-rows"] = [int(points["row"].iloc[index]) for index in event.selection.rows]
-    return st.session_state["table-rows"]
+def table(points: pd.DataFrame) -> list[int]:
+    """All points as a sortable table, to read, to download and to choose from without a mouse."""
+    with st.popover("Table", icon=":material/table:", type="tertiary", key="points", on_change="rerun") as box:
+        if not box.open:
+            return st.session_state.get("listed", [])
+        event = st.dataframe(points.drop(columns="row"), hide_index=True, on_select="rerun", height=320, key="points-table",
+                             selection_mode="multi-row", alt="All points of the map", column_order=[
+                                 "image_id", "label", "split", "group", "umap_x", "umap_y", "pca_x", "pca_y"])
+        frame.download_table(points, "Download CSV", name="map")
+    st.session_state["listed"] = [int(points["row"].iloc[index]) for index in event.selection.rows]
+    return st.session_state["listed"]
+
+
+# ---- what is chosen ----------------------------------------------------------------------------
+
+
+def linked_row(points: pd.DataFrame) -> int | None:
+    """The row that ?image= names."""
+    found = points.loc[points["image_id"] == st.query_params.get("image", ""), "row"]
+    return int(found.iloc[0]) if len(found) else None
+
+
+def chosen(points: pd.DataFrame, clicked: list[int], listed: list[int]) -> list[int]:
+    """Rows to show: those of the chart, else of the table, else the one in the address, which is kept up to date."""
+    rows = [row for row in clicked or listed if row in set(points["row"])]
+    had, st.session_state["had-rows"] = st.session_state.get("had-rows", False), bool(rows)
+    if not rows and not had:
+        linked = linked_row(points)
+        return [] if linked is None else [linked]
+    if len(rows) == 1:
+        st.query_params["image"] = str(points.loc[points["row"] == rows[0], "image_id"].iloc[0])
+    else:
+        st.query_params.pop("image", None)
+    return rows
 
 
 def one_image(workspace, run_id: str, points: pd.DataFrame, dataset, row: int) -> None:
+    """The image, what is known of it, and its neighbours in feature space."""
     found = dataset.frame.iloc[row]
     picture = images.thumbnail(dataset, row, 320)
     if picture is not None:
-        st.image(picture, width=260, alt=f"Image {found['image_id']}")
+        st.image(picture, width=256, alt=f"Image {found['image_id']}")
+    else:
+        st.caption(":material/broken_image: Its file is gone or has changed.")
     st.markdown(f"**{found['image_id']}** · {describe(dataset, found['label'])}")
-    split = points.loc[points["row"] == row, "split"].iloc[0]
-    facts = {"Split": split, "Group": found["group"], **{name: found[name] for name in dataset.attributes}}
-    st.caption(" · ".join(f"{name} {value}" for name, value in facts.items()
-                          if not (value is None or value != value or str(name).startswith("factor_"))))
+    facts = {"Split": points.loc[points["row"] == row, "split"].iloc[0], "Group": found["group"],
+             **{column_name(name): found[name] for name in dataset.attributes if not name.startswith("factor_")}}
+    st.caption(" · ".join(f"{name} {tidy(value)}" for name, value in facts.items() if not (value is None or value != value)))
     near = cached.neighbours(workspace, run_id)
     position = np.flatnonzero(points["row"].to_numpy() == row)
     if near is not None and len(position):
         st.markdown("**Nearest in feature space**")
-        images.gallery(dataset, [int(other) for other in near[int(position[0])] if other >= 0][:6], width=88)
+        images.gallery(dataset, [int(other) for other in near[int(position[0])] if other >= 0][:NEAREST], columns=4,
+                       min_width=72)
 
 
 def many_images(points: pd.DataFrame, dataset, rows: list[int]) -> None:
-    chosen = points[points["row"].isin(rows)]
-    st.markdown(f"**{words.count(len(chosen), 'image')} selected**")
-    mix = chosen["label"].astype(object).fillna("no label").value_counts()
-    st.caption(" · ".join(f"{name} {words.percent(count / len(chosen))}" for name, count in mix.items()))
-    images.gallery(dataset, list(chosen["row"])[:SHOWN], width=88)
-    if len(chosen) > SHOWN:
-        st.caption(f"The first {SHOWN} are shown.")
-    frame.download_table(chosen, "Download CSV", name="selection")
+    """The images of a region, and what mixture of classes it is."""
+    found = points[points["row"].isin(rows)]
+    st.markdown(f"**{words.count(len(found), 'image')} chosen**")
+    mix = found["label"].astype(object).where(found["label"].notna(), "no label").value_counts()
+    st.caption(" · ".join(f"{name} {words.percent(count / len(found))}" for name, count in mix.items()))
+    images.gallery(dataset, list(found["row"])[:SHOWN], columns=6, min_width=64)
+    if len(found) > SHOWN:
+        st.caption(f"The first {SHOWN} of {len(found):,} are shown.")
+    frame.download_table(found, "Download CSV", name="selection")
 
 
 def describe(dataset, label: str | None) -> str:
     return "no label" if label is None else (dataset.info.get("class_descriptions") or {}).get(label, label)
 
 
+def tidy(value: object) -> str:
+    """45.0 → '45', 0.12345 → '0.123'."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 workspace = frame.page("latent")
 run_id = choose(workspace)
 if run_id is not None:
-    run = cached.run(workspace, run_id)
+    run, there = cached.run(workspace, run_id), ready(workspace, run_id)
     if not run.final:
-        st.session_state[f"ready-{run_id}"] = charts_ready(workspace, run_id)
-        st.fragment(wait_for, run_every=1.0)(workspace, run_id)
+        st.fragment(wait_for, run_every=1.0)(workspace, run_id, there)
     elif run.error:
         st.error(run.error, icon=":material/error:")
-    if cached.map_of(workspace, run_id) is not None:
+    if there != "nothing":
         with frame.errors():
-            show_map(workspace, run_id)
+            show_map(workspace, run_id, ["umap", "pca"] if there == "umap" else ["pca"])
 new_map(workspace, expanded=run_id is None)

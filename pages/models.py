@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import streamlit as st
 
 from pages.ui import cached, frame, words
@@ -30,47 +29,58 @@ def shelf(workspace) -> list[dict]:
 
 
 def summary(workspace, card: dict) -> None:
-    arm = words.arm(card["arm"], card["label"])
-    st.markdown(f"{arm.badge} &nbsp; **{card['name']}**")
-    metrics = card["metrics"]
-    left, right = st.columns(2)
-    left.metric("Balanced accuracy, test", words.percent((metrics.get("balanced_accuracy") or {}).get("mean")))
-    right.metric("Macro-AUROC, test", words.number((metrics.get("macro_auroc") or {}).get("mean")))
-    st.caption(f"95{words.THIN}% intervals: {words.interval(metrics.get('balanced_accuracy'), 'balanced_accuracy')} and "
-               f"{words.interval(metrics.get('macro_auroc'), 'macro_auroc')}")
+    """One model: who it is, how well it does, what it may be used for, and what can be done with it."""
+    arm, metrics = words.arm(card["arm"], card["label"]), card["metrics"]
+    st.markdown(f"**{card['name']}** {arm.badge}")
+    with st.grid(2, min_column_width=130):
+        for name in ("balanced_accuracy", "macro_auroc"):
+            value = metrics.get(name) or {}
+            st.metric(f"{words.QUANTITIES[name]}, test", words.quantity(value.get("mean"), name),
+                      delta=f"95{words.THIN}% interval {words.span(value, name)}", delta_color="off", delta_arrow="off")
     st.markdown(
-        f"{card['architecture']} to stage {card['stage']}, {card['input_size']} px, "
+        f"{card['architecture']} to stage {card['stage']}, {card['input_size']}{words.THIN}px, "
         f"{'fine-tuned end to end' if card['regime'] == 'finetune' else 'frozen, with a two-layer head'}, "
         f"{card['parameters'] / 1e6:.1f} M parameters, {words.size(card['file_bytes'])}")
-    data = card["training_data"]
-    st.caption(f"Trained on {data.get('name', 'unknown data')} · {card['license']}")
+    st.caption(f"Trained on {card['training_data'].get('dataset', 'data its card does not name')}. {card['license']}.")
     with st.container(horizontal=True):
         if st.button("Card", icon=":material/badge:", key=f"card-{card['name']}"):
-            show_card(card)
+            st.dialog(card["name"], width="large", icon=":material/badge:")(show_card)(card)
         export(workspace, card)
         if card["shelf"] == "workspace":
             delete(workspace, card)
 
 
-@st.dialog("Model card", width="large")
 def show_card(card: dict) -> None:
-    st.subheader(card["name"], anchor=False)
-    st.markdown(f"**Intended use.** {card['intended_use']}")
-    for limit in card["limits"]:
-        st.markdown(f"- {limit}")
-    metrics = pd.DataFrame([{"Metric": words.QUANTITIES.get(name, name), "Test, 95 % interval": words.interval(value, name)}
-                            for name, value in card["metrics"].items() if isinstance(value, dict) and "mean" in value])
-    st.table(metrics, border="horizontal", hide_index=True, alt="Test metrics")
-    st.markdown("**Classes.** " + ", ".join(
-        f"{name} ({card['class_descriptions'][name]})" if name in card["class_descriptions"] else name for name in card["classes"]))
+    """What a reader must know before using a model; the whole card folded below."""
+    st.markdown(f"{words.arm(card['arm'], card['label']).badge} {card['intended_use']}")
+    st.markdown("\n".join(f"- {limit}" for limit in card["limits"]))
+    shown = {words.QUANTITIES.get(name, name): words.interval(value, name) for name, value in card["metrics"].items()
+             if isinstance(value, dict) and "mean" in value}
+    if shown:
+        st.markdown(f"**Test split, 95{words.THIN}% intervals**")
+        st.table(shown, border="horizontal", alt="Test metrics")
+        st.caption(card.get("metrics_note") or "")
+    st.markdown("**Classes**")
+    st.table({name: card["class_descriptions"].get(name, "") for name in card["classes"]}, border="horizontal", alt="Classes")
     for title, key in (("Training data", "training_data"), ("Initial weights", "initial_weights"), ("Split", "split")):
-        lines = [f"- {name.replace('_', ' ')}: {value}" for name, value in card[key].items() if value not in (None, "", [])]
-        st.markdown(f"**{title}**\n" + "\n".join(lines))
+        facts = {name.replace("_", " ").capitalize(): tell(value) for name, value in card[key].items()
+                 if value not in (None, "", []) and name not in ("config", "data")}
+        if facts:
+            st.markdown(f"**{title}**")
+            st.table(facts, border="horizontal", alt=title)
+    st.markdown(f"**Terms.** {card['license']}")
     st.markdown("**Made by**")
-    st.code("\n".join(card["commands"]), language="bash")
+    st.code("\n".join(card["commands"]), language="bash", wrap_lines=True)
     st.caption(f"SHA-256 {card['sha256']}")
-    with st.expander("The whole card"):
-        st.json({key: value for key, value in card.items() if key not in ("tensors", "ok", "error", "folder", "shelf")}, expanded=False)
+    with st.expander("The whole card", icon=":material/data_object:"):
+        st.json({key: value for key, value in card.items() if key not in ("tensors", "ok", "error", "folder", "shelf")}, expanded=1)
+
+
+def tell(value: object) -> str:
+    """A fact of a card as words: 10015 → '10,015', a dict as its parts."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {tell(part)}" for name, part in value.items())
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def export(workspace, card: dict) -> None:

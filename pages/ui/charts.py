@@ -29,6 +29,7 @@ from .labels import edges, label_spots
 CLEAR = "rgba(0,0,0,0)"
 GRID = "rgba(127,135,137,0.22)"
 ZERO = "rgba(127,135,137,0.65)"
+MODEBAR = {"bgcolor": CLEAR, "color": ZERO, "activecolor": "#1A857E"}
 MARGIN = {"l": 8, "r": 12, "t": 10, "b": 8}
 SPLIT_NAMES = {"train": "Training", "val": "Validation", "test": "Test"}
 SPLIT_COLOURS = {"train": "#0F6B66", "val": "#4FA39B", "test": "#A5915C"}
@@ -48,7 +49,7 @@ def _figure(title: str, height: int, *, x: str = "", y: str = "", legend: bool =
     figure.update_layout(
         title=title, height=height, margin=MARGIN | ({"t": 34} if legend else {}), paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, showlegend=legend,
         legend={"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom", "title": None},
-        hoverlabel={"namelength": -1}, modebar={"bgcolor": CLEAR}, **layout)
+        hoverlabel={"namelength": -1}, modebar=MODEBAR, **layout)
     figure.update_xaxes(axis | {"title": {"text": x, "standoff": 8}})
     figure.update_yaxes(axis | {"title": {"text": y, "standoff": 8}})
     return figure
@@ -225,7 +226,7 @@ def _label_above(figure: go.Figure, rows: Sequence[str], left: Sequence[str], ri
         for text, x, anchor in ((name, 0, "left"), (value, 1, "right")):
             figure.add_annotation(text=text, x=x, y=row, xref="paper", xanchor=anchor, yanchor="middle", showarrow=False,
                                   yshift=13, borderpad=0, font={"size": 13})
-    figure.update_layout(margin={"l": 0, "r": 0})
+    figure.update_layout(margin={"l": 0, "r": 8})
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, type="category", range=[len(rows) - 0.62, -0.9], autorange=False)
 
@@ -264,19 +265,22 @@ def balance_bars(counts: pd.DataFrame, *, title: str = "Images by class and spli
     _label_above(figure, rows, [f"<b>{row}</b> {(names or {}).get(row, '')}" for row in rows],
                  [f"{total:,} · {words.percent(total / max(totals.sum(), 1))}" for total in totals])
     figure.update_layout(legend={"traceorder": "normal"})
+    figure.update_xaxes(range=[0, max(totals.max(), 1)])
     return figure
 
 
 def map_scatter(points: pd.DataFrame, *, x: str = "umap_x", y: str = "umap_y", colour_by: str = "label",
-                row: str = "row", title: str = "Latent map", chosen: Sequence[int] = (), height: int = 620) -> go.Figure:
+                row: str = "row", title: str = "Latent map", chosen: Sequence[int] = (), height: int = 620,
+                equal: bool = True) -> go.Figure:
     """A latent map with scattergl. Text columns get one colour and legend entry a value, numbers a scale.
 
     points: columns x, y, `row` (carried as customdata, what a click or lasso returns) and `colour_by`.
-    chosen: rows drawn with a ring. Distances between far groups mean little in UMAP: no axis labels.
+    chosen: rows drawn with a ring. equal: one scale for both axes. Distances between far groups mean
+    little in UMAP: no axis labels.
     """
     figure = _figure(title, height, legend=True, dragmode="pan", clickmode="event+select")
     figure.update_layout(margin={"l": 0, "r": 30}, legend={"itemsizing": "constant"},
-                         modebar={"orientation": "v", "bgcolor": CLEAR})
+                         modebar=MODEBAR | {"orientation": "v"})
     size = float(np.clip(9 - 1.3 * np.log10(max(len(points), 1)), 3.0, 8.0))
     values = points[colour_by] if colour_by in points else pd.Series("", index=points.index)
     if pd.api.types.is_numeric_dtype(values) and values.nunique() > 12:
@@ -297,13 +301,22 @@ def map_scatter(points: pd.DataFrame, *, x: str = "umap_x", y: str = "umap_y", c
         figure.add_trace(go.Scattergl(x=ring[x], y=ring[y], mode="markers", hoverinfo="skip", showlegend=False,
                                       marker={"symbol": "circle-open", "size": size + 9, "color": "#D55E00",
                                               "line": {"width": 2}}))
-    figure.update_xaxes(showticklabels=False, showgrid=False, fixedrange=False)
-    figure.update_yaxes(showticklabels=False, showgrid=False, fixedrange=False, scaleanchor="x")
+    for column, update in ((x, figure.update_xaxes), (y, figure.update_yaxes)):
+        update(showticklabels=False, showgrid=False, fixedrange=False, range=core_range(points[column]))
+    if equal:
+        figure.update_yaxes(scaleanchor="x")
     return figure
+
+
+def core_range(values: pd.Series) -> list[float]:
+    """Ends of an axis that shows the bulk: far outliers may lie outside, where they would press the rest together."""
+    low, high = np.nanquantile(values, [0.005, 0.995])
+    room = 0.25 * max(high - low, 1e-6)
+    return [max(float(low - room), float(values.min() - room / 4)), min(float(high + room), float(values.max() + room / 4))]
 
 
 def _cloud(points: pd.DataFrame, x: str, y: str, row: str, name: str, size: float, marker: dict,
            text: pd.Series) -> go.Scattergl:
     return go.Scattergl(x=points[x], y=points[y], mode="markers", name=name, customdata=points[row], text=text,
                         marker={"size": size, "opacity": 0.8} | marker, hovertemplate="%{text}<extra></extra>",
-                        unselected={"marker": {"opacity": 0.25}})
+                        selected={"marker": {"size": size + 4}}, unselected={"marker": {"opacity": 0.25}})

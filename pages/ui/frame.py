@@ -184,7 +184,7 @@ def show_chart(figures: Any, table: pd.DataFrame | None, *, caption: str, alt: s
     table: what the chart shows; formats: column_config for it. alt: what a reader who cannot see
     the chart should know. Returns the selection of a single figure (see st.plotly_chart).
     """
-    group = list(figures) if isinstance(figures, (list, tuple)) else [figures]
+    group = [readable(figure) for figure in (figures if isinstance(figures, (list, tuple)) else [figures])]
     titles = [_take_title(figure) for figure in group]
     title = title or titles[0]
     with st.container(gap="xsmall"):
@@ -208,6 +208,12 @@ def show_chart(figures: Any, table: pd.DataFrame | None, *, caption: str, alt: s
             if table is not None:
                 _table(table, key, title or key, formats)
     return event
+
+
+def readable(figure: Any) -> Any:
+    """The figure with text in the page's own colour: Streamlit's light theme writes it too pale to read when small."""
+    ink = st.get_option(f"theme.{st.context.theme.type or 'light'}.textColor")
+    return figure.update_layout(font={"color": ink}) if st.context.theme.type and ink else figure
 
 
 def show_curves(curves: Mapping[str, pd.DataFrame], quantity: str, names: Mapping[str, str], *, key: str) -> None:

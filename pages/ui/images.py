@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Sequence
 
@@ -14,33 +15,42 @@ from derm_core.errors import ImageError
 THUMBNAIL = 144
 
 
-@st.cache_data(max_entries=4000, show_spinner=False)
-def _thumbnail(path: str, sha256: str, size: int) -> bytes | None:
-    try:
-        image = Image.fromarray(read_image(path, size))
-    except (ImageError, OSError):
-        return None
+def webp(image: Image.Image) -> bytes:
+    """An image as WEBP, about 4 KB at 144 px."""
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=72)
     return buffer.getvalue()
 
 
+def data_url(data: bytes) -> str:
+    """WEBP bytes as an address that a table's image column shows."""
+    return "data:image/webp;base64," + base64.b64encode(data).decode()
+
+
+@st.cache_data(max_entries=4000, show_spinner=False)
+def _thumbnail(path: str, sha256: str, size: int) -> bytes | None:
+    try:
+        return webp(Image.fromarray(read_image(path, size)))
+    except (ImageError, OSError):
+        return None
+
+
 def thumbnail(dataset, row: int, size: int = THUMBNAIL) -> bytes | None:
-    """The image of a manifest row as a WEBP of about 4 KB; None where its file is gone."""
+    """The centre square of a manifest row's image, `size` pixels, as WEBP; None where its file is gone."""
     found = dataset.frame.iloc[int(row)]
     return _thumbnail(found["path"], found["sha256"], size)
 
 
-def gallery(dataset, rows: Sequence[int], *, captions: Sequence[str] | None = None, width: int = 132) -> None:
-    """Thumbnails side by side, wrapping, each with its caption (else its class)."""
-    with st.container(horizontal=True, gap="small"):
-        for place, row in enumerate(rows):
-            caption = captions[place] if captions is not None else str(dataset.frame["label"].iloc[int(row)])
+def gallery(dataset, rows: Sequence[int], *, columns: int = 8, min_width: int = 96) -> None:
+    """Thumbnails in a grid that fills the width, each with its class below."""
+    frame = dataset.frame
+    with st.grid(columns, min_column_width=min_width, gap="small"):
+        for row in map(int, rows):
+            label, name = frame["label"].iloc[row] or "no label", frame["image_id"].iloc[row]
             picture = thumbnail(dataset, row)
-            with st.container(width=width, gap=None):
+            with st.container(gap=None):
                 if picture is None:
-                    st.caption(f":material/broken_image: {dataset.frame['image_id'].iloc[int(row)]}: its file is gone "
-                               "or has changed")
+                    st.caption(f":material/broken_image: {name}: its file is gone or has changed")
                 else:
-                    st.image(picture, width=width)
-                    st.caption(caption)
+                    st.image(picture, width="stretch", alt=f"{name}, {label}")
+                    st.caption(str(label))
