@@ -114,10 +114,10 @@ def show_map(workspace, run_id: str, methods: list[str]) -> None:
         colour = frame.linked("Colour by", colours, "colour", width=200, always=False, format_func=column_name)
     left, right = st.columns([5, 3], gap="medium")
     with left:
-        clicked = draw(run_id, points, about, method, colour)
-        listed = table(points)
+        draw(run_id, points, about, method, colour)
+        table(points)
     with right:
-        rows = chosen(points, clicked, listed)
+        rows = chosen(points, clicked(chart_key(run_id, method, colour)), listed(points))
         if not rows:
             st.markdown(":material/touch_app: **Click a dot** to see its image and those nearest to it. To see all images of "
                         "a region, draw a **box or lasso** with the chart's tools.")
@@ -131,20 +131,27 @@ def column_name(column: str) -> str:
     return {"label": "Class"}.get(column, column.removeprefix("factor_").replace("_", " ").capitalize())
 
 
-def draw(run_id: str, points: pd.DataFrame, about: dict, method: str, colour: str) -> list[int]:
-    """The chart; returns the manifest rows that are selected in it."""
+def chart_key(run_id: str, method: str, colour: str) -> str:
+    return f"map-{run_id}-{method}-{colour}"
+
+
+def draw(run_id: str, points: pd.DataFrame, about: dict, method: str, colour: str) -> None:
+    """The chart. A ring marks what is ticked in the table, else the image that the page was opened with.
+
+    What is selected in the chart must not change the figure: that would end the selection.
+    """
+    opened_with = st.session_state.setdefault(f"opened-{run_id}", linked_row(points))
     drawn = points if len(points) <= charts.MAP_LIMIT else points.groupby("label", dropna=False).sample(
         frac=charts.MAP_LIMIT / len(points), random_state=0)
-    arm = words.arm(about["arm"], about.get("label"))
-    marked = [row for row in (linked_row(points),) if row is not None]
-    figure = charts.map_scatter(drawn, x=f"{method}_x", y=f"{method}_y", colour_by=colour, chosen=marked, height=560, equal=method == "umap",
-                                title=f"{METHODS[method]} of {about['dataset']} · {arm.name}")
-    event = frame.show_chart(
-        figure, None, key=f"map-{run_id}-{method}-{colour}", on_select="rerun", caption=caption(about, drawn, points, method),
+    arm, key = words.arm(about["arm"], about.get("label")), chart_key(run_id, method, colour)
+    figure = charts.map_scatter(
+        drawn, x=f"{method}_x", y=f"{method}_y", colour_by=colour, height=560, equal=method == "umap",
+        chosen=listed(points) or opened_with,
+        title=f"{METHODS[method]} of {about['dataset']} · {arm.name}")
+    frame.show_chart(
+        figure, None, key=key, on_select="rerun", caption=caption(about, drawn, points, method),
         alt=f"{METHODS[method]} scatter of {len(drawn):,} images coloured by {column_name(colour).lower()}; the table below it "
             "holds the same points.")
-    values = [point["customdata"] for point in event.selection.points if "customdata" in point]
-    return [int(value[0] if isinstance(value, (list, tuple)) else value) for value in values]
 
 
 def caption(about: dict, drawn: pd.DataFrame, points: pd.DataFrame, method: str) -> str:
@@ -168,26 +175,38 @@ def caption(about: dict, drawn: pd.DataFrame, points: pd.DataFrame, method: str)
     return " ".join(parts)
 
 
-def table(points: pd.DataFrame) -> list[int]:
+def table(points: pd.DataFrame) -> None:
     """All points as a sortable table, to read, to download and to choose from without a mouse."""
-    with st.popover("Table", icon=":material/table:", type="tertiary", key="points", on_change="rerun") as box:
+    with st.expander("Table", icon=":material/table:", key="table", on_change="rerun") as box:
         if not box.open:
-            return st.session_state.get("listed", [])
+            return
         event = st.dataframe(points.drop(columns="row"), hide_index=True, on_select="rerun", height=320, key="points-table",
                              selection_mode="multi-row", alt="All points of the map", column_order=[
                                  "image_id", "label", "split", "group", "umap_x", "umap_y", "pca_x", "pca_y"])
         frame.download_table(points, "Download CSV", name="map")
-    st.session_state["listed"] = [int(points["row"].iloc[index]) for index in event.selection.rows]
-    return st.session_state["listed"]
+    st.session_state["listed"] = event.selection.rows
 
 
 # ---- what is chosen ----------------------------------------------------------------------------
 
 
-def linked_row(points: pd.DataFrame) -> int | None:
-    """The row that ?image= names."""
-    found = points.loc[points["image_id"] == st.query_params.get("image", ""), "row"]
-    return int(found.iloc[0]) if len(found) else None
+def clicked(key: str) -> list[int]:
+    """Manifest rows that are selected in the chart `key`."""
+    points = st.session_state.get(key, {}).get("selection", {}).get("points", [])
+    values = [point["customdata"] for point in points if "customdata" in point]
+    return [int(value[0] if isinstance(value, (list, tuple)) else value) for value in values]
+
+
+def listed(points: pd.DataFrame) -> list[int]:
+    """Manifest rows that are ticked in the table, or were when it was folded."""
+    ticked = st.session_state.get("points-table", {}).get("selection", {}).get("rows")
+    ticked = st.session_state.get("listed", []) if ticked is None else ticked
+    return [int(points["row"].iloc[index]) for index in ticked if index < len(points)]
+
+
+def linked_row(points: pd.DataFrame) -> list[int]:
+    """The row that ?image= names, if it is on this map."""
+    return [int(row) for row in points.loc[points["image_id"] == st.query_params.get("image", ""), "row"]]
 
 
 def chosen(points: pd.DataFrame, clicked: list[int], listed: list[int]) -> list[int]:
@@ -195,8 +214,7 @@ def chosen(points: pd.DataFrame, clicked: list[int], listed: list[int]) -> list[
     rows = [row for row in clicked or listed if row in set(points["row"])]
     had, st.session_state["had-rows"] = st.session_state.get("had-rows", False), bool(rows)
     if not rows and not had:
-        linked = linked_row(points)
-        return [] if linked is None else [linked]
+        return linked_row(points)
     if len(rows) == 1:
         st.query_params["image"] = str(points.loc[points["row"] == rows[0], "image_id"].iloc[0])
     else:

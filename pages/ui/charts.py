@@ -275,7 +275,7 @@ def map_scatter(points: pd.DataFrame, *, x: str = "umap_x", y: str = "umap_y", c
     """A latent map with scattergl. Text columns get one colour and legend entry a value, numbers a scale.
 
     points: columns x, y, `row` (carried as customdata, what a click or lasso returns) and `colour_by`.
-    chosen: rows drawn with a ring. equal: one scale for both axes. Distances between far groups mean
+    chosen: rows drawn with a ring ("Marked"). equal: one scale for both axes. Distances between far groups mean
     little in UMAP: no axis labels.
     """
     figure = _figure(title, height, legend=True, dragmode="pan", clickmode="event+select")
@@ -298,7 +298,7 @@ def map_scatter(points: pd.DataFrame, *, x: str = "umap_x", y: str = "umap_y", c
             figure.add_trace(_cloud(rest, x, y, row, "other values", size, {"color": "#9AA0A2"}, text[rest.index]))
     ring = points[points[row].isin(list(chosen))]
     if len(ring):
-        figure.add_trace(go.Scattergl(x=ring[x], y=ring[y], mode="markers", hoverinfo="skip", showlegend=False,
+        figure.add_trace(go.Scattergl(x=ring[x], y=ring[y], mode="markers", hoverinfo="skip", name="Marked",
                                       marker={"symbol": "circle-open", "size": size + 9, "color": "#D55E00",
                                               "line": {"width": 2}}))
     for column, update in ((x, figure.update_xaxes), (y, figure.update_yaxes)):
@@ -319,4 +319,4 @@ def _cloud(points: pd.DataFrame, x: str, y: str, row: str, name: str, size: floa
            text: pd.Series) -> go.Scattergl:
     return go.Scattergl(x=points[x], y=points[y], mode="markers", name=name, customdata=points[row], text=text,
                         marker={"size": size, "opacity": 0.8} | marker, hovertemplate="%{text}<extra></extra>",
-                        selected={"marker": {"size": size + 4}}, unselected={"marker": {"opacity": 0.25}})
+                        selected={"marker": {"size": size + 2}}, unselected={"marker": {"opacity": 0.25}})
