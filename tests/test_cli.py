@@ -40,7 +40,7 @@ def scripted(workspace, monkeypatch):
         write_json(workspace.dataset(name).info, {"images": 0, "classes": [], "groups": 0})
     yield workspace
     for run in RunStore(workspace).list():
-        if not run.final:
+        if not RunStore(workspace).get(run.id).final:
             supervisor.cancel(workspace, run.id, wait=10)
 
 
@@ -184,7 +184,8 @@ def test_list_show_cancel_resume_delete(run, scripted):
 
 
 def test_ctrl_c_leaves_the_run_going_and_says_how_to_reach_it(scripted):
-    program = ("import sys; from derm_core.jobs import supervisor; from derm_core import cli;"
+    program = ("import signal, sys; from derm_core.jobs import supervisor; from derm_core import cli;"
+               "signal.signal(signal.SIGINT, signal.default_int_handler);"  # a background shell would have it ignored
                f"supervisor.worker_command = lambda i: [sys.executable, {str(Path(__file__).parent / 'jobs' / 'scripted_worker.py')!r}, i];"
                "sys.exit(cli.main(['pretrain', '--dataset', 'count-3000', '--device', 'cpu']))")
     command = subprocess.Popen([sys.executable, "-c", program], cwd=REPOSITORY, text=True,
