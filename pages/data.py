@@ -112,7 +112,7 @@ def gallery_section(dataset) -> None:
     place = st.empty()
     page = 1
     if pages > 1:
-        page = st.number_input(f"Page, of {pages:,}", 1, pages, key=f"page-{dataset.name}-{'-'.join(chosen)}", width=180)
+        page = st.pagination(pages, key=f"page-{dataset.name}-{'-'.join(chosen)}")
     with place.container():
         images.gallery(dataset, rows[(page - 1) * GALLERY:page * GALLERY])
 

@@ -9,7 +9,7 @@ import streamlit as st
 from derm_core.config import EmbedConfig, from_dict
 from derm_core.data.manifest import CORE
 from derm_core.jobs import supervisor
-from pages.ui import cached, charts, frame, images, words
+from pages.ui import cached, charts, frame, images, maps, words
 
 METHODS = {"umap": "UMAP", "pca": "PCA"}
 SHOWN, NEAREST = 36, 8
@@ -18,39 +18,15 @@ SHOWN, NEAREST = 36, 8
 # ---- making a map ------------------------------------------------------------------------------
 
 
-def extractors(workspace) -> dict[str, dict]:
-    """What a map can be made with: label → fields of EmbedConfig. Own VAEs first, then the shelf, then the references."""
-    found: dict[str, dict] = {}
-    settings = {("resnet18", 3, 64): {}}
-    for run in cached.runs(workspace, state="done"):
-        config = cached.config(workspace, run.id)
-        if run.kind not in ("pretrain", "study") or not config:
-            continue
-        fields = {key: config[key] for key in ("backbone", "input_size", "split_seed")}
-        settings.setdefault((config["backbone"]["architecture"], config["backbone"]["stage"], config["input_size"]), fields)
-        if run.kind == "pretrain":
-            found[f"VAE · {frame.run_label(workspace, run)}"] = {**fields, "arm": "vae", "vae_run": run.id}
-    for card in cached.bundles(workspace):
-        if card["ok"]:
-            found[f"Model · {card['name']}"] = {
-                "arm": f"bundle:{card['name']}", "input_size": card["input_size"],
-                "backbone": {"architecture": card["architecture"], "stage": card["stage"]}}
-    for (architecture, stage, size), fields in settings.items():
-        for arm in ("imagenet", "random"):
-            if arm == "random" or cached.imagenet_status(architecture, stage)["available"]:
-                found[f"{words.arm(arm).name} · {architecture} to stage {stage} at {size} px"] = {**fields, "arm": arm}
-    return found
-
-
 def new_map(workspace, expanded: bool) -> None:
-    offers = extractors(workspace)
+    offers = maps.extractors(workspace)
     here = {row["name"]: f"{row['name']} · {row['images']:,} images" for row in cached.datasets(workspace)}
     here.setdefault("synth", "synth · synthetic images, made when first needed")
     with st.expander("New map", icon=":material/add_chart:", expanded=expanded), st.form("map", border=False):
         left, right = st.columns(2)
-        extractor = left.selectbox("Extractor", list(offers))
+        extractor = left.selectbox("Extractor", list(offers), key="map-extractor")
         dataset = right.selectbox("Images", list(here), format_func=here.get)
-        neighbours = left.slider("UMAP neighbours", 2, 100, 15, help="Small: local detail. Large: the broad layout.")
+        neighbours = left.slider("UMAP neighbours", 2, 100, 15, key="map-neighbours", help="Small: local detail. Large: the broad layout.")
         min_dist = right.slider("UMAP minimum distance", 0.0, 1.0, 0.1, help="Small: tight clumps.")
         if st.form_submit_button("Make the map", type="primary", icon=":material/play_arrow:"):
             with frame.errors():
@@ -117,7 +93,7 @@ def show_map(workspace, run_id: str, methods: list[str]) -> None:
         draw(run_id, points, about, method, colour)
         table(points)
     with right:
-        rows = chosen(points, clicked(chart_key(run_id, method, colour)), listed(points))
+        rows = chosen(points, maps.clicked(chart_key(run_id, method, colour)), maps.listed(points))
         if not rows:
             st.markdown(":material/touch_app: **Click a dot** to see its image and those nearest to it. To see all images of "
                         "a region, draw a **box or lasso** with the chart's tools.")
@@ -140,13 +116,13 @@ def draw(run_id: str, points: pd.DataFrame, about: dict, method: str, colour: st
 
     What is selected in the chart must not change the figure: that would end the selection.
     """
-    opened_with = st.session_state.setdefault(f"opened-{run_id}", linked_row(points))
+    opened_with = st.session_state.setdefault(f"opened-{run_id}", maps.linked_row(points))
     drawn = points if len(points) <= charts.MAP_LIMIT else points.groupby("label", dropna=False).sample(
         frac=charts.MAP_LIMIT / len(points), random_state=0)
     arm, key = words.arm(about["arm"], about.get("label")), chart_key(run_id, method, colour)
     figure = charts.map_scatter(
         drawn, x=f"{method}_x", y=f"{method}_y", colour_by=colour, height=560, equal=method == "umap",
-        chosen=listed(points) or opened_with,
+        chosen=maps.listed(points) or opened_with,
         title=f"{METHODS[method]} of {about['dataset']} · {arm.name}")
     frame.show_chart(
         figure, None, key=key, on_select="rerun", caption=caption(about, drawn, points, method),
@@ -190,31 +166,12 @@ def table(points: pd.DataFrame) -> None:
 # ---- what is chosen ----------------------------------------------------------------------------
 
 
-def clicked(key: str) -> list[int]:
-    """Manifest rows that are selected in the chart `key`."""
-    points = st.session_state.get(key, {}).get("selection", {}).get("points", [])
-    values = [point["customdata"] for point in points if "customdata" in point]
-    return [int(value[0] if isinstance(value, (list, tuple)) else value) for value in values]
-
-
-def listed(points: pd.DataFrame) -> list[int]:
-    """Manifest rows that are ticked in the table, or were when it was folded."""
-    ticked = st.session_state.get("points-table", {}).get("selection", {}).get("rows")
-    ticked = st.session_state.get("listed", []) if ticked is None else ticked
-    return [int(points["row"].iloc[index]) for index in ticked if index < len(points)]
-
-
-def linked_row(points: pd.DataFrame) -> list[int]:
-    """The row that ?image= names, if it is on this map."""
-    return [int(row) for row in points.loc[points["image_id"] == st.query_params.get("image", ""), "row"]]
-
-
 def chosen(points: pd.DataFrame, clicked: list[int], listed: list[int]) -> list[int]:
     """Rows to show: those of the chart, else of the table, else the one in the address, which is kept up to date."""
     rows = [row for row in clicked or listed if row in set(points["row"])]
     had, st.session_state["had-rows"] = st.session_state.get("had-rows", False), bool(rows)
     if not rows and not had:
-        return linked_row(points)
+        return maps.linked_row(points)
     if len(rows) == 1:
         st.query_params["image"] = str(points.loc[points["row"] == rows[0], "image_id"].iloc[0])
     else:

@@ -1,0 +1,33 @@
+"""Small real bundles for the pages: untrained ResNet-18s to stage 1, saved by the writer that publishing uses."""
+
+from __future__ import annotations
+
+import torch
+
+from derm_core.config import BackboneConfig
+from derm_core.nets.backbone import build_backbone
+from derm_core.nets.head import Classifier, make_head
+from derm_core.serve.bundle import save_bundle
+
+CLASSES = ("bkl", "mel", "nv")
+METRIC = {"mean": 0.61, "std": 0.02, "low": 0.55, "high": 0.67}
+
+
+def put_bundle(workspace, name: str, arm: str, classes=CLASSES, input_size: int = 32, **fields) -> dict:
+    """Save bundle `name` on the workspace's own shelf; returns its card."""
+    seed = sum(map(ord, name))
+    backbone = build_backbone(BackboneConfig(architecture="resnet18", stage=1), seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        head = make_head(64, 8, len(classes), seed)
+        torch.nn.init.normal_(head[-1].weight)
+    card = {
+        "schema": 1, "name": name, "arm": arm, "label": {"vae": "VAE", "imagenet": "ImageNet"}.get(arm, arm),
+        "regime": "finetune", "architecture": "resnet18", "stage": 1, "model_args": {}, "features": 64, "hidden": 8,
+        "classes": list(classes), "class_descriptions": {"nv": "melanocytic nevus"}, "input_size": input_size,
+        "preprocessing": {"version": 1}, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25],
+        "initial_weights": {"kind": "random", "license": "none needed"},
+        "training_data": {"dataset": "moles", "images": 1200, "license": "CC0"}, "split": {"fingerprint": "f", "seed": 0},
+        "seed": 0, "metrics": {"balanced_accuracy": METRIC, "macro_auroc": METRIC}, "commands": ["python -m derm_core compare"],
+        "versions": {}, "intended_use": "Research.", "limits": ["Not for diagnosis."], "license": "CC0; research only", **fields}
+    return save_bundle(workspace.models / name, Classifier(backbone, head).eval(), card)

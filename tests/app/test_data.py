@@ -1,0 +1,125 @@
+"""Data: what is imported is told truly, its splits are proven, and it can be deleted again."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from derm_core.data.manifest import load_dataset
+from pages.ui import cached
+from tests.study.conftest import CLASSES, write_dataset
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """One folder per class: 40 small pictures, and one file that is none."""
+    rng = np.random.default_rng(0)
+    root = tmp_path / "pictures"
+    for label in ("naevus", "wart"):
+        (root / label).mkdir(parents=True)
+        for i in range(20):
+            Image.fromarray(rng.integers(0, 255, (24, 24, 3), dtype=np.uint8)).save(root / label / f"{label}{i}.png")
+    (root / "wart" / "broken.jpg").write_bytes(b"no picture")
+    return root
+
+
+def press(app, label):
+    next(button for button in [*app.button] if button.label == label).click()
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def text(app) -> str:
+    return "\n".join(element.value for kind in (app.markdown, app.caption, app.subheader, app.success) for element in kind)
+
+
+def metrics(app) -> dict[str, str]:
+    return {metric.label: metric.value for metric in app.metric}
+
+
+def import_through_form(app, path, name):
+    app.text_input[0].set_value(str(path))
+    app.text_input[1].set_value(name)
+    return press(app, "Import")
+
+
+def test_without_data_the_synthetic_images_are_offered(open_page):
+    app = open_page("data")
+    assert "No dataset yet" in text(app)
+    assert "Make the synthetic images" in [button.label for button in app.button]
+
+
+def test_a_folder_is_imported_through_the_form(open_page, workspace, folders):
+    app = import_through_form(open_page("data"), folders, "mine")
+    assert app.query_params["dataset"] in ("mine", ["mine"])
+    assert metrics(app)["Images"] == "40" and metrics(app)["Classes"] == "2"
+    assert load_dataset(workspace, "mine").classes == ("naevus", "wart")
+
+
+def test_skipped_files_are_listed_with_their_reason(open_page, workspace, folders):
+    app = import_through_form(open_page("data"), folders, "mine")
+    assert "1 file skipped" in "".join(box.label for box in app.expander)
+    table = next(frame.value for frame in app.dataframe if "reason" in frame.value)
+    assert table["path"].str.contains("broken.jpg").all() and table["reason"].str.len().gt(0).all()
+
+
+@pytest.mark.parametrize("path, name, said", [("/no/such/folder", "mine", "/no/such/folder"), ("", "mine", "path"),
+                                              ("/tmp", "Not an id!", "lower-case")])
+def test_a_wrong_path_or_name_is_explained(open_page, path, name, said):
+    app = import_through_form(open_page("data"), path, name)
+    assert len(app.error) == 1 and said in app.error[0].value
+
+
+def test_the_audit_counts_what_crosses(open_page, workspace, monkeypatch):
+    write_dataset(workspace)
+    assert "No group and no equal image" in text(open_page("data"))
+    leaky = cached.audit(workspace, "tiny") | {"groups_across_splits": 3}
+    monkeypatch.setattr(cached, "audit", lambda *_: leaky)
+    app = open_page("data")
+    assert "3 groups" in app.error[0].value and not app.success
+
+
+def test_the_gallery_shows_the_chosen_classes(open_page, workspace):
+    write_dataset(workspace)
+    app = open_page("data", dataset="tiny")
+    assert len(app.image) == 24
+    pills = next(group for group in app.pills if group.label == "Classes")
+    pills.set_value([CLASSES[1]])
+    app.run()
+    assert {caption.value for caption in app.caption} & set(CLASSES) == {CLASSES[1]}
+
+
+def test_a_dataset_without_labels_is_shown(open_page, workspace):
+    dataset = write_dataset(workspace)
+    from derm_core.data.manifest import save_dataset
+    save_dataset(workspace, "bare", dataset.frame.assign(label=None), {**dataset.info, "classes": []})
+    app = open_page("data", dataset="bare")
+    assert metrics(app)["Classes"] == "0" and "no labels" in text(app)
+
+
+def test_an_image_whose_file_is_gone_is_said(open_page, workspace):
+    dataset = write_dataset(workspace, images=12)
+    gone = dataset.frame["path"].iloc[0]
+    assert hashlib.sha256(open(gone, "rb").read()).hexdigest() == dataset.frame["sha256"].iloc[0]
+    (workspace.dataset("tiny").images / f"{dataset.frame['image_id'].iloc[0]}.png").unlink()
+    app = open_page("data")
+    assert f"{dataset.frame['image_id'].iloc[0]}: its file is gone" in text(app)
+
+
+def test_deleting_removes_the_dataset(open_page, workspace):
+    write_dataset(workspace)
+    app = press(open_page("data", dataset="tiny"), "Delete")
+    assert workspace.dataset_names() == [] and "No dataset yet" in text(app)
+
+
+def test_the_page_loads_no_torch():
+    import subprocess
+    import sys
+    script = ("import sys; from pages.ui import cached, charts, frame, images, words; import derm_core.data.audit, "
+              "derm_core.data.importers, derm_core.data.synth; from derm_core.serve import bundle, archive, publish; "
+              "sys.exit('torch' in sys.modules)")
+    assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 0

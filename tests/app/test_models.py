@@ -1,0 +1,95 @@
+"""Models: cards are read, refused bundles are named, and models come and go through the page."""
+
+from __future__ import annotations
+
+import pytest
+
+from derm_core.jobs.store import RunStore
+from derm_core.serve.archive import export_bundle
+from derm_core.serve.bundle import verify_bundle
+from derm_core.workspace import Workspace
+from tests.app.bundles import put_bundle
+
+
+@pytest.fixture(autouse=True)
+def own_shelf_only(monkeypatch):
+    monkeypatch.setattr(Workspace, "shelves", lambda self: [self.models])
+
+
+def press(app, label=None, key=None):
+    next(button for button in app.button if key in (None, button.key) and label in (None, button.label)).click()
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def text(app) -> str:
+    return "\n".join(element.value for kind in (app.markdown, app.caption) for element in kind)
+
+
+def test_an_empty_shelf_says_what_to_do(open_page):
+    app = open_page("models")
+    assert "shelf is empty" in text(app) and "Train a study" in [button.label for button in app.button]
+
+
+def test_a_model_stands_with_its_metrics_interval_data_and_terms(open_page, workspace):
+    put_bundle(workspace, "a-vae", "vae")
+    app = open_page("models")
+    assert app.metric[0].value.startswith("61.0") and "55.0–67.0" in app.metric[0].delta
+    assert "Trained on moles" in text(app) and "CC0; research only" in text(app)
+
+
+def test_the_card_opens_with_its_limits_and_commands(open_page, workspace):
+    card = put_bundle(workspace, "a-vae", "vae")
+    app = press(open_page("models"), key="card-a-vae")
+    assert "Not for diagnosis." in text(app) and card["sha256"] in text(app)
+    assert app.code[0].value == "python -m derm_core compare"
+
+
+def test_a_tampered_model_is_refused_and_named(open_page, workspace):
+    put_bundle(workspace, "a-vae", "vae")
+    path = workspace.models / "a-vae" / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    app = open_page("models")
+    assert "a-vae" in app.error[0].value and "SHA-256" in app.error[0].value and not app.metric
+
+
+def test_deleting_takes_a_model_from_the_shelf(open_page, workspace):
+    put_bundle(workspace, "a-vae", "vae")
+    app = press(open_page("models"), key="really-a-vae")
+    assert not (workspace.models / "a-vae").exists() and "shelf is empty" in text(app)
+
+
+def test_what_was_exported_can_be_imported(open_page, workspace):
+    card = put_bundle(workspace, "a-vae", "vae")
+    archive = export_bundle(workspace, "a-vae")
+    app = press(open_page("models"), key="really-a-vae")
+    app.file_uploader[0].set_value(("a-vae.zip", archive, "application/zip"))
+    press(app.run(), "Import")
+    assert verify_bundle(workspace.models / "a-vae")["sha256"] == card["sha256"]
+
+
+def test_an_archive_that_is_no_bundle_is_refused(open_page, workspace):
+    app = open_page("models")
+    app.file_uploader[0].set_value(("a.zip", b"PK nothing", "application/zip"))
+    press(app.run(), "Import")
+    assert "not a readable bundle" in app.error[0].value
+
+
+def test_an_arm_of_a_finished_study_is_published(open_page, finished):
+    study = RunStore(finished).list(kind="study")[0].id
+    app = open_page("models")
+    app.selectbox(key="publish-arm").set_value("vae")
+    app.text_input(key="publish-name").set_value("my-vae")
+    press(app, "Publish")
+    card = verify_bundle(finished.models / "my-vae")
+    assert (card["run"], card["arm"]) == (study, "vae") and "my-vae" in text(app)
+
+
+def test_a_name_that_is_no_id_is_explained(open_page, finished):
+    app = open_page("models")
+    app.text_input(key="publish-name").set_value("../outside")
+    press(app, "Publish")
+    assert "lower-case" in app.error[0].value and not list(finished.models.iterdir())
