@@ -111,6 +111,9 @@ def _accuracy(row: dict, pair: tuple[str, str], more: str | None, evaluation: di
     found = (f"{labels[pair[0]]} − {labels[pair[1]]} is {_points(row['mean'])} points "
              f"(95 % interval {_points(row['low'])} to {_points(row['high'])}{_p(row)})")
     text = f"Balanced accuracy on the test set: {levels}; {found}."
+    if row["primary"] and (row["p"] < 0.05) != bool(more):
+        text += (" The interval and the permutation test disagree near their limit; the verdict goes by the interval, which "
+                 "also carries the spread over seeds.")
     if more:
         return text
     least = f"the smallest difference this test set could have shown is about {abs(row['detectable']) * 100:.1f} points"

@@ -56,6 +56,12 @@ def test_no_difference_comes_with_the_smallest_that_could_have_been_shown():
     assert "about 6.1 points" in text(verdict(evaluation(-0.05, 0.01), GAPS, NONE, None, LABELS))
 
 
+@pytest.mark.parametrize(("low", "p", "said"), [(0.01, 0.01, False), (-0.01, 0.4, False), (-0.01, 0.04, True), (0.01, 0.06, True)])
+def test_a_disagreement_of_interval_and_permutation_test_is_said(low, p, said):
+    found = text(verdict(evaluation(low, 0.1, p=p), GAPS, NONE, None, LABELS))
+    assert ("permutation test disagree" in found) == said
+
+
 def test_equivalence_only_within_the_margin():
     assert verdict(evaluation(-0.01, 0.015), GAPS, NONE, None, LABELS)["equivalent"]
     found = verdict(evaluation(-0.01, 0.03), GAPS, NONE, None, LABELS)
