@@ -26,7 +26,8 @@ def new_map(workspace, expanded: bool) -> None:
         left, right = st.columns(2)
         extractor = left.selectbox("Extractor", list(offers), key="map-extractor")
         dataset = right.selectbox("Images", list(here), format_func=here.get)
-        neighbours = left.slider("UMAP neighbours", 2, 100, 15, key="map-neighbours", help="Small: local detail. Large: the broad layout.")
+        neighbours = left.slider("UMAP neighbours", 2, 100, 15, key="map-neighbours",
+                                 help="Small: local detail. Large: the broad layout.")
         min_dist = right.slider("UMAP minimum distance", 0.0, 1.0, 0.1, help="Small: tight clumps.")
         if st.form_submit_button("Make the map", type="primary", icon=":material/play_arrow:"):
             with frame.errors():
@@ -91,9 +92,9 @@ def show_map(workspace, run_id: str, methods: list[str]) -> None:
     left, right = st.columns([5, 3], gap="medium")
     with left:
         draw(run_id, points, about, method, colour)
-        table(points)
+        table(run_id, points)
     with right:
-        rows = chosen(points, maps.clicked(chart_key(run_id, method, colour)), maps.listed(points))
+        rows = chosen(points, maps.clicked(chart_key(run_id, method, colour)), maps.listed(run_id, points))
         if not rows:
             st.markdown(":material/touch_app: **Click a dot** to see its image and those nearest to it. To see all images of "
                         "a region, draw a **box or lasso** with the chart's tools.")
@@ -122,7 +123,7 @@ def draw(run_id: str, points: pd.DataFrame, about: dict, method: str, colour: st
     arm, key = words.arm(about["arm"], about.get("label")), chart_key(run_id, method, colour)
     figure = charts.map_scatter(
         drawn, x=f"{method}_x", y=f"{method}_y", colour_by=colour, height=560, equal=method == "umap",
-        chosen=maps.listed(points) or opened_with,
+        chosen=maps.listed(run_id, points) or opened_with,
         title=f"{METHODS[method]} of {about['dataset']} · {arm.name}")
     frame.show_chart(
         figure, None, key=key, on_select="rerun", caption=caption(about, drawn, points, method),
@@ -151,16 +152,16 @@ def caption(about: dict, drawn: pd.DataFrame, points: pd.DataFrame, method: str)
     return " ".join(parts)
 
 
-def table(points: pd.DataFrame) -> None:
+def table(run_id: str, points: pd.DataFrame) -> None:
     """All points as a sortable table, to read, to download and to choose from without a mouse."""
     with st.expander("Table", icon=":material/table:", key="table", on_change="rerun") as box:
         if not box.open:
             return
-        event = st.dataframe(points.drop(columns="row"), hide_index=True, on_select="rerun", height=320, key="points-table",
+        event = st.dataframe(points.drop(columns="row"), hide_index=True, on_select="rerun", height=320, key=f"points-{run_id}",
                              selection_mode="multi-row", alt="All points of the map", column_order=[
                                  "image_id", "label", "split", "group", "umap_x", "umap_y", "pca_x", "pca_y"])
         frame.download_table(points, "Download CSV", name="map")
-    st.session_state["listed"] = event.selection.rows
+    st.session_state[f"listed-{run_id}"] = event.selection.rows
 
 
 # ---- what is chosen ----------------------------------------------------------------------------

@@ -113,7 +113,8 @@ def publish_section(workspace) -> None:
         with st.form("publish", border=False):
             arm = st.selectbox("Arm", words.ordered(arm for arm in study["arms"] if arm != "both"), key="publish-arm",
                                format_func=lambda key: words.arm(key).name)
-            name = st.text_input("Name", placeholder="my-model", key="publish-name", help="1 to 40 lower-case letters, digits and hyphens.")
+            name = st.text_input("Name", placeholder="my-model", key="publish-name",
+                                 help="1 to 40 lower-case letters, digits and hyphens.")
             pressed = st.form_submit_button("Publish", type="primary")
         if pressed:
             with frame.errors(), st.spinner("Fitting the temperature and checking the bundle…"):

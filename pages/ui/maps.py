@@ -39,10 +39,10 @@ def clicked(key: str) -> list[int]:
     return [int(value[0] if isinstance(value, (list, tuple)) else value) for value in values]
 
 
-def listed(points: pd.DataFrame) -> list[int]:
-    """Manifest rows that are ticked in the table, or were when it was folded."""
-    ticked = st.session_state.get("points-table", {}).get("selection", {}).get("rows")
-    ticked = st.session_state.get("listed", []) if ticked is None else ticked
+def listed(run_id: str, points: pd.DataFrame) -> list[int]:
+    """Manifest rows that are ticked in the map's table, or were when it was folded."""
+    ticked = st.session_state.get(f"points-{run_id}", {}).get("selection", {}).get("rows")
+    ticked = st.session_state.get(f"listed-{run_id}", []) if ticked is None else ticked
     return [int(points["row"].iloc[index]) for index in ticked if index < len(points)]
 
 

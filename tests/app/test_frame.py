@@ -43,7 +43,7 @@ def test_pages_that_show_no_tensor_do_not_load_torch(workspace):
 import json, sys
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file("app.py", default_timeout=60).run()
-for name in ("home", "train", "compare", "data", "models"):
+for name in ("home", "train", "compare", "latent", "data", "models"):
     app.switch_page(f"pages/{name}.py").run()
     assert not app.exception, (name, app.exception)
 print(json.dumps([package for package in ("torch", "umap", "sklearn") if package in sys.modules]))

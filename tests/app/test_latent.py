@@ -113,7 +113,7 @@ def test_a_link_to_an_image_that_is_not_on_the_map_is_harmless(open_page, worksp
 
 def test_selected_dots_show_their_images_and_classes(open_page, workspace, mapped):
     app = open_page("latent", run=mapped)
-    app.session_state["listed"] = [0, 2, 4]
+    app.session_state[f"listed-{mapped}"] = [0, 2, 4]
     app.run()
     assert "**3 images chosen**" in text(app) and len(app.image) == 3
     assert "amber 33.3" in text(app) and "brown 33.3" in text(app)

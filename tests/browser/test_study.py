@@ -1,0 +1,30 @@
+"""From one click on Launch to a finished comparison, with curves that grow meanwhile."""
+
+from __future__ import annotations
+
+import pytest
+
+from derm_core.files import read_json
+from derm_core.jobs.store import RunStore
+from derm_core.workspace import Workspace
+from tests.browser.support import drawn_points, no_exception, until, visit
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_launched_demo_moves_its_curves_and_ends_in_a_verdict(page, app, tmp_path):
+    visit(page, f"{app}/train?preset=demo&scale=0.05", "Train")
+    page.get_by_role("button", name="Launch").click()
+    page.wait_for_url("**run=study-*")
+    first = until(lambda: drawn_points(page), "the first point of a live curve", 120)
+    until(lambda: drawn_points(page) > first, "a curve that grows", 120)
+    no_exception(page)
+    page.get_by_role("button", name="Compare", exact=True).click(timeout=180_000)
+    page.get_by_role("heading", level=1, name="Compare").wait_for()
+    workspace = Workspace.open(tmp_path / "home")
+    study, pretraining = RunStore(workspace).list()
+    assert (study.kind, study.state, pretraining.kind, pretraining.state) == ("study", "done", "pretrain", "done")
+    result = read_json(workspace.run(study.id).artefacts / "study.json")
+    page.get_by_text(result["verdict"]["headline"], exact=False).first.wait_for()
+    assert study.id in page.url
+    no_exception(page)
