@@ -169,8 +169,8 @@ class StudyConfig:
     epochs: int = 60
     batch_size: int = 128
     loss: Literal["cross_entropy", "focal", "brier"] = "cross_entropy"
-    learning_rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
-    weight_decays: tuple[float, ...] = (1e-4, 1e-2, 1e-1)
+    learning_rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3)
+    weight_decays: tuple[float, ...] = (1e-2, 1e-1, 1.0)
     finetune: FinetuneSchedule = field(default_factory=FinetuneSchedule)
     bootstrap: int = 2000
     mode: Literal["reproducible", "fast"] = "reproducible"
