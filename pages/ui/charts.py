@@ -197,6 +197,9 @@ def per_class(rows: Sequence[Mapping[str, Any]], *, title: str = "Recall by clas
     return figure
 
 
+LABEL = 34  # letters that fit beside a percentage in a card of 280 px
+
+
 def probability_bars(probabilities: Mapping[str, float], *, colour: str, title: str = "", order: Sequence[str] = (),
                      names: Mapping[str, str] | None = None) -> go.Figure:
     """What one model thinks of one image; give both models the same `order` and they stand side by side.
@@ -213,7 +216,7 @@ def probability_bars(probabilities: Mapping[str, float], *, colour: str, title: 
         x=values, y=classes, orientation="h", width=BAR,
         marker={"color": [colour if i == top else alpha(colour, 0.45) for i in range(len(values))], "cornerradius": 3},
         customdata=[(names or {}).get(name, name) for name in classes], hovertemplate="%{customdata}: %{x:.1%}<extra></extra>"))
-    shown = [(names or {}).get(name, name) for name in classes]
+    shown = [words.short((names or {}).get(name, name), LABEL) for name in classes]
     _label_above(figure, classes, [f"<b>{text}</b>" if i == top else text for i, text in enumerate(shown)],
                  [words.percent(value) for value in values])
     figure.update_xaxes(range=[0, 1])

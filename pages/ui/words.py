@@ -88,6 +88,11 @@ QUANTITIES = {
 SHARES = ("accuracy", "balanced_accuracy", "ece", "recall")  # written as percentages
 
 
+def short(text: str, letters: int) -> str:
+    """A text of at most so many letters, its end left out: 'actinic keratosis or intraepith…'."""
+    return text if len(text) <= letters else text[:letters - 1].rstrip() + "…"
+
+
 def missing(value: object) -> bool:
     return value is None or (isinstance(value, float) and not math.isfinite(value))
 

@@ -42,3 +42,7 @@ def test_durations(seconds, text):
                                               (3 * 86400, "3 days ago")])
 def test_how_long_ago(before, text):
     assert words.ago(1e9 - before, now=1e9).replace(words.THIN, " ") == text
+
+
+def test_a_long_name_is_cut_and_a_short_one_is_not():
+    assert words.short("melanoma", 8) == "melanoma" and words.short("actinic keratosis", 9) == "actinic…"
