@@ -25,7 +25,9 @@ def new_map(workspace, expanded: bool) -> None:
     with st.expander("New map", icon=":material/add_chart:", expanded=expanded), st.form("map", border=False):
         left, right = st.columns(2)
         extractor = left.selectbox("Extractor", list(offers), key="map-extractor")
-        dataset = right.selectbox("Images", list(here), format_func=here.get)
+        likely = next(iter(offers.values())).get("dataset")
+        dataset = right.selectbox("Images", list(here), list(here).index(likely) if likely in here else 0, format_func=here.get)
+        left, right = st.columns(2)
         neighbours = left.slider("UMAP neighbours", 2, 100, 15, key="map-neighbours",
                                  help="Small: local detail. Large: the broad layout.")
         min_dist = right.slider("UMAP minimum distance", 0.0, 1.0, 0.1, help="Small: tight clumps.")
@@ -64,7 +66,8 @@ def wait_for(workspace, run_id: str, seen: str) -> None:
         st.rerun()
     done = run.progress or {}
     share = min(1.0, done.get("done", 0) / done["total"]) if done.get("total") else 0.0
-    what = "Waits for its turn" if run.state == "queued" else f"{done.get('what') or 'Starting'}…"
+    what = "UMAP" if seen == "pca" else done.get("what") or "Starting"
+    what = "Waits for its turn" if run.state == "queued" else f"{what}…"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.progress(share, what, width="stretch")
         if st.button("Cancel", icon=":material/stop_circle:", key="cancel-map"):

@@ -17,9 +17,10 @@ def shelf(workspace) -> list[dict]:
         frame.empty("Published models will stand here, each with its card: training data, metrics with intervals, terms. "
                     "Finish a study, then publish its models.", title="The shelf is empty", action="Train a study", page="train")
     good = [card for card in cards if card["ok"]]
+    arms = words.ordered({card["arm"] for card in good})
     if good:
         with st.grid(2, min_column_width=340):
-            for card in sorted(good, key=lambda card: (words.ordered(c["arm"] for c in good).index(card["arm"]), card["name"])):
+            for card in sorted(good, key=lambda card: arms.index(card["arm"])):
                 with st.container(border=True, height="stretch"):
                     summary(workspace, card)
     for card in cards:

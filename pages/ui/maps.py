@@ -19,12 +19,14 @@ def extractors(workspace) -> dict[str, dict]:
         fields = {key: config[key] for key in ("backbone", "input_size", "split_seed")}
         settings.setdefault((config["backbone"]["architecture"], config["backbone"]["stage"], config["input_size"]), fields)
         if run.kind == "pretrain":
-            found[f"VAE · {frame.run_label(workspace, run)}"] = {**fields, "arm": "vae", "vae_run": run.id}
-    for card in cached.bundles(workspace):
-        if card["ok"]:
-            found[f"Model · {card['name']}"] = {
-                "arm": f"bundle:{card['name']}", "input_size": card["input_size"],
-                "backbone": {"architecture": card["architecture"], "stage": card["stage"]}}
+            found[f"VAE · {frame.run_label(workspace, run)}"] = {
+                **fields, "arm": "vae", "vae_run": run.id, "dataset": config["dataset"]}
+    shelf = [card for card in cached.bundles(workspace) if card["ok"]]
+    arms = words.ordered({card["arm"] for card in shelf})
+    for card in sorted(shelf, key=lambda card: arms.index(card["arm"])):
+        found[f"Model · {card['name']}"] = {
+            "arm": f"bundle:{card['name']}", "input_size": card["input_size"],
+            "backbone": {"architecture": card["architecture"], "stage": card["stage"]}}
     for (architecture, stage, size), fields in settings.items():
         for arm in ("imagenet", "random"):
             if arm == "random" or cached.imagenet_status(architecture, stage)["available"]:
