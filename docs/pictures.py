@@ -27,7 +27,7 @@ from tests.browser.support import serve
 
 FOLDER = Path(__file__).resolve().parent / "pictures"
 LIMIT_BYTES = 1_500_000
-HEIGHT = 940
+WIDTH, HEIGHT = 1280, 940
 
 
 def demo_study(workspace: Workspace, scale: float) -> str:
@@ -54,9 +54,9 @@ def demo_map(workspace: Workspace, study_id: str) -> str:
     return run_id
 
 
-def shoot(browser, address: str, name: str, path: str, *, width: int = 1280, dark: bool = False, settle: float = 5.0) -> None:
+def shoot(browser, address: str, name: str, path: str, *, settle: float = 5.0) -> None:
     """One picture, as WEBP, once the page has come to rest."""
-    context = browser.new_context(viewport={"width": width, "height": HEIGHT}, color_scheme="dark" if dark else "light")
+    context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
     tab = context.new_page()
     tab.goto(f"{address}/{path}")
     tab.get_by_role("heading", level=1).first.wait_for(timeout=60_000)
@@ -84,11 +84,11 @@ def main() -> int:
     FOLDER.mkdir(exist_ok=True)
     with serve(workspace.root) as address, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        shoot(browser, address, "classify", "classify?from=samples&sample=1", settle=12)
+        shoot(browser, address, "home", "")
+        shoot(browser, address, "classify", "classify?from=samples&sample=3", settle=12)
         shoot(browser, address, "train", f"train?run={study}")
         shoot(browser, address, "compare", f"compare?run={study}")
         shoot(browser, address, "latent", f"latent?run={map_id}")
-        shoot(browser, address, "compare-dark", f"compare?run={study}", dark=True)
         browser.close()
     total = sum(path.stat().st_size for path in FOLDER.glob("*.webp"))
     print(f"{len(list(FOLDER.glob('*.webp')))} pictures, {total / 1e6:.2f} MB")
