@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from derm_core.data.splits import SPLITS
+from derm_core.errors import RunError
 from derm_core.workspace import check_id
 from pages.ui import cached, charts, frame, images, words
 
@@ -159,8 +160,11 @@ def delete_section(workspace, dataset) -> None:
                     "Files outside the workspace stay; finished studies keep their results.")
         if st.button("Delete", type="primary", key="delete"):
             from derm_core.data.manifest import delete_dataset
+            from derm_core.jobs.dependencies import dataset_users
 
             with frame.errors():
+                if users := dataset_users(workspace, dataset.name):
+                    raise RunError(f"{dataset.name} is in use by {', '.join(users)}: wait for it, or cancel it on Train first.")
                 freed = delete_dataset(workspace, dataset.name)
                 st.session_state["imported"] = f"Deleted {dataset.name}; {words.size(freed)} freed."
                 st.query_params.clear()

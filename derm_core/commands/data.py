@@ -98,13 +98,10 @@ def synth_data(args, screen: Screen) -> Answer:
 def delete_data(args, screen: Screen) -> Answer:
     """JSON: {name, freed_bytes}. Refused while a run works on it."""
     from ..data.manifest import delete_dataset
-    from ..jobs.dependencies import stored_config
-    from ..jobs.store import RunStore
+    from ..jobs.dependencies import dataset_users
     from ..jobs.supervisor import reconcile
     reconcile(screen.workspace)
-    users = [run.id for run in RunStore(screen.workspace).list()
-             if not run.final and (stored_config(screen.workspace, run.id) or {}).get("dataset") == args.name]
-    if users:
+    if users := dataset_users(screen.workspace, args.name):
         raise RunError(f"Dataset {args.name} is in use by {', '.join(users)}; wait for it, or `runs cancel` it first.")
     freed = delete_dataset(screen.workspace, args.name)
     return Answer({"name": args.name, "freed_bytes": freed}, f"{args.name} deleted, {size(freed)} freed.")

@@ -87,7 +87,9 @@ def _check_dataset(workspace: Workspace, name: str) -> None:
 def run_pretrain(args, screen: Screen) -> Answer:
     """JSON: {run_id, state, epochs, metrics}."""
     from ..training.recipes import recipe
-    config = _with_shared(PretrainConfig(dataset=args.dataset, seed=args.seed,
+    from ..study.presets import PRESETS
+    base = PRESETS["paper" if args.recipe == "paper" else "laptop"]
+    config = _with_shared(PretrainConfig(dataset=args.dataset, seed=args.seed, backbone=base.backbone, input_size=base.input_size,
                                          recipe=recipe(args.recipe, **_given(args, "epochs", "batch_size"))), args)
     return _start(config, args, screen)
 

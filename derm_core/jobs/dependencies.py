@@ -30,9 +30,24 @@ def matching_pretraining(workspace: Workspace, config: Any) -> str | None:
     wanted = to_dict(pretrain)
     candidates = [run for run in RunStore(workspace).list("pretrain")
                   if run.state in ("done", "running", "queued") and not run.cancel_requested
-                  and stored_config(workspace, run.id) == wanted]
+                  and stored_config(workspace, run.id) == wanted and not _outdated(workspace, run.id, pretrain.dataset)]
     candidates.sort(key=lambda run: run.state != "done")
     return candidates[0].id if candidates else None
+
+
+def _outdated(workspace: Workspace, run_id: str, dataset: str) -> bool:
+    """Whether a finished pretraining saw other content than the dataset of that name holds now."""
+    try:
+        made_from = read_json(workspace.run(run_id).artefacts / "vae.json")["dataset_fingerprint"]
+        return made_from != read_json(workspace.dataset(dataset).info)["fingerprint"]
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def dataset_users(workspace: Workspace, name: str) -> list[str]:
+    """Ids of the queued and running runs that work on a dataset."""
+    return [run.id for run in RunStore(workspace).list()
+            if not run.final and (stored_config(workspace, run.id) or {}).get("dataset") == name]
 
 
 def references(config: Any) -> set[str]:

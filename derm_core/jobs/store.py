@@ -98,6 +98,19 @@ def device_slot(kind: str, device: str) -> str:
     return "cuda-0" if device == "cuda" else device.replace(":", "-")
 
 
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Write-ahead logging; SQLite's own busy timeout does not wait here while another process looks in."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
 class RunStore:
     """The runs of one workspace. Every method may raise RunError where the database cannot be used."""
 
@@ -124,7 +137,7 @@ class RunStore:
         if version > SCHEMA_VERSION:
             raise RunError(f"The run database {self.path} was written by a newer version of this program "
                            f"(schema {version}, this one knows {SCHEMA_VERSION}); update the program.")
-        connection.execute("PRAGMA journal_mode=WAL")
+        _switch_to_wal(connection)
         connection.execute("BEGIN IMMEDIATE")
         if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
             connection.execute(SCHEMA)

@@ -144,6 +144,18 @@ def test_an_identical_pretraining_is_used_again_and_another_is_not(jobs):
     assert supervisor.wait(jobs.workspace, second.id).state == "done"
 
 
+def test_a_pretraining_on_other_content_of_the_same_name_is_not_used_again(jobs):
+    first = jobs.store.get(supervisor.submit(jobs.workspace, study()))
+    supervisor.wait(jobs.workspace, first.id)
+    write_json(jobs.workspace.run(first.depends_on).artefacts / "vae.json", {"dataset_fingerprint": "old"})
+    name = from_dict(read_json(jobs.workspace.run(first.id).config)).pretrain.dataset
+    write_json(jobs.workspace.dataset(name).info, {"fingerprint": "old"})
+    same = jobs.store.get(supervisor.submit(jobs.workspace, study(epochs=7)))
+    write_json(jobs.workspace.dataset(name).info, {"fingerprint": "new"})
+    other = jobs.store.get(supervisor.submit(jobs.workspace, study(epochs=8)))
+    assert same.depends_on == first.depends_on and other.depends_on != first.depends_on
+
+
 def test_a_study_without_an_arm_that_needs_it_pretrains_nothing(jobs):
     run_id = supervisor.submit(jobs.workspace, study(arms=("imagenet", "random")))
     assert jobs.store.get(run_id).depends_on is None and len(jobs.store.list()) == 1
