@@ -42,7 +42,7 @@ def summary(workspace, card: dict) -> None:
         f"{card['architecture']} to stage {card['stage']}, {card['input_size']}{words.THIN}px, "
         f"{'fine-tuned end to end' if card['regime'] == 'finetune' else 'frozen, with a two-layer head'}, "
         f"{card['parameters'] / 1e6:.1f} M parameters, {words.size(card['file_bytes'])}")
-    st.caption(f"Trained on {card['training_data'].get('dataset', 'data its card does not name')}. {card['license']}.")
+    st.caption(f"Trained on {words.plain(card['training_data'].get('dataset', 'data its card does not name'))}. {words.plain(card['license'])}.")
     with st.container(horizontal=True):
         if st.button("Card", icon=":material/badge:", key=f"card-{card['name']}"):
             st.dialog(card["name"], width="large", icon=":material/badge:")(show_card)(card)
@@ -53,23 +53,23 @@ def summary(workspace, card: dict) -> None:
 
 def show_card(card: dict) -> None:
     """What a reader must know before using a model; the whole card folded below."""
-    st.markdown(f"{words.arm(card['arm'], card['label']).badge} {card['intended_use']}")
-    st.markdown("\n".join(f"- {limit}" for limit in card["limits"]))
+    st.markdown(f"{words.arm(card['arm'], card['label']).badge} {words.plain(card['intended_use'])}")
+    st.markdown("\n".join(f"- {words.plain(limit)}" for limit in card["limits"]))
     shown = {words.QUANTITIES.get(name, name): words.interval(value, name) for name, value in card["metrics"].items()
              if isinstance(value, dict) and "mean" in value}
     if shown:
         st.markdown(f"**Test split, 95{words.THIN}% intervals**")
         st.table(shown, border="horizontal", alt="Test metrics")
-        st.caption(card.get("metrics_note") or "")
+        st.caption(words.plain(card.get("metrics_note") or ""))
     st.markdown("**Classes**")
-    st.table({name: card["class_descriptions"].get(name, "") for name in card["classes"]}, border="horizontal", alt="Classes")
+    st.table({words.plain(name): words.plain(card["class_descriptions"].get(name, "")) for name in card["classes"]}, border="horizontal", alt="Classes")
     for title, key in (("Training data", "training_data"), ("Initial weights", "initial_weights"), ("Split", "split")):
-        facts = {name.replace("_", " ").capitalize(): tell(value) for name, value in card[key].items()
+        facts = {name.replace("_", " ").capitalize(): words.plain(tell(value)) for name, value in card[key].items()
                  if value not in (None, "", []) and name not in ("config", "data")}
         if facts:
             st.markdown(f"**{title}**")
             st.table(facts, border="horizontal", alt=title)
-    st.markdown(f"**Terms.** {card['license']}")
+    st.markdown(f"**Terms.** {words.plain(card['license'])}")
     st.markdown("**Made by**")
     st.code("\n".join(card["commands"]), language="bash", wrap_lines=True)
     st.caption(f"SHA-256 {card['sha256']}")

@@ -40,6 +40,11 @@ def check_card(card: Any) -> dict:
     for name, value in card["model_args"].items():
         _need(name in SAFE_ARGUMENTS and (value is None or isinstance(value, (str, int, float))), "model_args",
               "plain values of " + ", ".join(SAFE_ARGUMENTS))
+    for name, metric in card["metrics"].items():
+        _need(isinstance(metric, dict) and all(metric.get(key) is None or _number(metric[key])
+                                               for key in ("mean", "std", "low", "high")), f"metrics.{name}", "an object of finite numbers")
+    texts = [*card["limits"], *card["commands"], *card["class_descriptions"].values()]
+    _need(all(isinstance(text, str) for text in texts), "limits, commands and class_descriptions", "texts")
     temperature = card.get("temperature")
     if temperature is not None:
         _need(isinstance(temperature, dict) and _number(temperature.get("value")) and temperature["value"] > 0,

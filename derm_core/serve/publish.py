@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..config import StudyConfig, from_dict, to_dict
+from ..data.manifest import load_dataset
 from ..errors import BundleError, NotFound, RunError
 from ..events import jsonable
 from ..files import read_json
@@ -167,7 +168,7 @@ def _predictions(run: RunPaths, arm: str, seed: int, classes: list[str]) -> dict
 
 def _card(workspace: Workspace, config: StudyConfig, study: dict, entry: dict, arm: str, name: str, seed: int,
           extractor: dict, classifier: Classifier) -> dict:
-    dataset = read_json(workspace.dataset(config.dataset).info)
+    dataset = load_dataset(workspace, config.dataset).info
     data = provenance.training_data(dataset, config.dataset)
     initial = provenance.initial_weights(workspace, extractor)
     descriptions = dataset.get("class_descriptions") or {}
@@ -192,7 +193,6 @@ def _card(workspace: Workspace, config: StudyConfig, study: dict, entry: dict, a
 
 def _check_same(workspace: Workspace, config: StudyConfig, folder: Path, validation: dict[str, np.ndarray]) -> None:
     """The bundle on disk gives the study's probabilities for some validation images, up to float16."""
-    from ..data.manifest import load_dataset
     from ..data.store import open_store
     dataset = load_dataset(workspace, config.dataset)
     store = open_store(workspace, dataset, config.input_size)

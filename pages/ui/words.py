@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 import zlib
 from collections.abc import Iterable
@@ -86,6 +87,11 @@ QUANTITIES = {
     "macro_auroc": "Macro-AUROC", "log_loss": "Log loss", "brier": "Brier score", "ece": "Calibration error",
 }
 SHARES = ("accuracy", "balanced_accuracy", "ece", "recall")  # written as percentages
+
+
+def plain(text: object) -> str:
+    """Foreign text without markdown: no image that a browser would fetch, no link, no tag."""
+    return re.sub(r"([\\\\!\[\]<>`*_$])", r"\\\1", str(text))
 
 
 def short(text: str, letters: int) -> str:

@@ -73,7 +73,8 @@ def test_a_truncated_file_is_refused(folder):
     ({"model_args": {"checkpoint_path": "/etc/passwd"}}, "model_args"), ({"temperature": {"value": 0}}, "temperature"),
     ({"architecture": "hf-hub:someone/model"}, "architecture"), ({"features": 32}, "features"), ({"hidden": 16}, "fit"),
     ({"name": "../small"}, "name"), ({"name": "other"}, "other"), ({"decoder": {"latent_dim": 4}}, "decoder"),
-    ({"tensors": {}}, "tensors"), ({"decoder": None}, None)])
+    ({"metrics": {"accuracy": 0.5}}, "metrics.accuracy"), ({"metrics": {"accuracy": {"mean": "x"}}}, "metrics.accuracy"),
+    ({"commands": [1]}, "texts"), ({"tensors": {}}, "tensors"), ({"decoder": None}, None)])
 def test_a_card_that_lies_is_refused(folder, changes, words):
     edit_card(folder, **changes)
     if words is None:

@@ -46,3 +46,7 @@ def test_how_long_ago(before, text):
 
 def test_a_long_name_is_cut_and_a_short_one_is_not():
     assert words.short("melanoma", 8) == "melanoma" and words.short("actinic keratosis", 9) == "actinic…"
+
+
+def test_foreign_text_cannot_fetch_an_image_or_make_a_link():
+    assert words.plain("![x](https://a/b.png) [y](z) <img>") == "\\!\\[x\\](https://a/b.png) \\[y\\](z) \\<img\\>"
