@@ -220,9 +220,11 @@ def one_model(answer: dict, card: dict, order: list[str], cards: list[dict]) -> 
         frame.readable(charts.probability_bars(probabilities, colour=arm.colour, order=shown, names=names)),
         key=f"bars-{card['name']}", config=BARE, alt=f"{arm.name}: " + ", ".join(
             f"{names[name]} {words.percent(probabilities[name])}" for name in shown))
-    accuracy = words.interval(card["metrics"].get("balanced_accuracy"), "balanced_accuracy")
-    st.caption(f"{'Calibrated' if card.get('temperature') else 'Uncalibrated'} probabilities; on its test split this model's "
-               f"balanced accuracy is {accuracy}.")
+    metrics = card["metrics"]
+    st.caption(f"{'Calibrated' if card.get('temperature') else 'Uncalibrated'} probabilities; the most probable class is named. "
+               f"On its test split that was right for {words.interval(metrics.get('accuracy'), 'accuracy')} of the images. "
+               "Balanced accuracy, with decisions adjusted for how common each class is: "
+               f"{words.interval(metrics.get('balanced_accuracy'), 'balanced_accuracy')}.")
 
 
 def downloads(result: dict) -> None:

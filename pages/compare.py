@@ -46,6 +46,12 @@ def conditions(study: dict) -> None:
         f"test split looked at {words.count(looked, 'time')} before"]))
 
 
+def notes(study: dict) -> None:
+    """What changes how the result reads: arms left out or replaced, weights of other origin."""
+    if study.get("notes"):
+        st.info("  \n".join(words.plain(note) for note in study["notes"]), icon=":material/info:")
+
+
 def verdict(study: dict) -> None:
     """The headline, every arm's numbers, then the sentences that the headline rests on."""
     said = study["verdict"]
@@ -174,14 +180,15 @@ def confusion(study: dict, arm: str, matrix: list) -> None:
 def making_section(workspace, run_id: str, study: dict) -> None:
     """How the study was made, what to note, and its files."""
     with st.expander("How this study was made", icon=":material/receipt_long:"):
-        for note in study.get("notes", []):
-            st.markdown(f"- {note}")
         st.markdown(f"Took {words.duration(study.get('seconds'))} with "
                     + ", ".join(f"{key} {value}" for key, value in study.get("versions", {}).items()) + ".")
         left, right = st.columns(2)
         with left:
-            st.markdown("**Grid and chosen setting**")
-            st.json(study.get("grid", {}), expanded=1)
+            st.markdown("**Settings**")
+            st.table(tables.settings(study), border="horizontal", hide_index=True, alt="Common and own best setting of every arm")
+            st.caption("One setting for all arms is the primary comparison, each arm at its own best the secondary; both chosen on "
+                       "validation loss.")
+            st.json(study.get("grid", {}), expanded=False)
         with right:
             st.markdown("**Configuration**")
             st.json(study["config"], expanded=1)
@@ -199,6 +206,7 @@ def making_section(workspace, run_id: str, study: dict) -> None:
 workspace = frame.page("compare")
 run_id, study = choose(workspace)
 conditions(study)
+notes(study)
 verdict(study)
 gap_section(study)
 curves_section(workspace, run_id, study)

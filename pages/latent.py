@@ -144,7 +144,7 @@ def caption(about: dict, drawn: pd.DataFrame, points: pd.DataFrame, method: str)
     if not words.missing(trust):
         parts.append(f"Trustworthiness {words.number(trust)} (1: neighbours on the map are neighbours in feature space).")
     if not words.missing(quality.get("knn_balanced_accuracy")):
-        parts.append("Voting of the nearest images from other groups finds the class with balanced accuracy "
+        parts.append("Voting of the nearest training images finds the class of validation images with balanced accuracy "
                      f"{words.percent(quality['knn_balanced_accuracy'])}.")
     outside = pd.concat([~drawn[axis].between(*charts.core_range(drawn[axis])) for axis in (f"{method}_x", f"{method}_y")],
                         axis=1).any(axis=1).sum()

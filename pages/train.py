@@ -14,7 +14,8 @@ PICTURES = {  # image event: what its rows are
     "samples": "Drawn from the VAE’s prior"}
 PRETRAIN_CHARTS = (  # title, {line: series}, what to read, share
     ("Negative ELBO, nats per image", {"Training": "train/loss", "Validation": "val/loss"},
-     "The loss: lower is better.", False),
+     "Training sees augmented input while the KL still warms up, validation clean input and the whole KL: the "
+     "distance between the lines is no overfitting gap.", False),
     ("Reconstruction, nats per image", {"Training": "train/reconstruction", "Validation": "val/reconstruction"},
      "How far the pictures are missed.", False),
     ("KL divergence, nats per image", {"Training": "train/kl", "Validation": "val/kl"}, "What the code carries.", False),
@@ -170,7 +171,8 @@ def progress_bar(run, feed: live.Feed) -> None:
         st.progress(0.0, text="Starting…")
         return
     rate, left = now.get("rate"), now.get("eta_seconds")
-    parts = [str(now.get("what", "")).capitalize(), f"{now['done']:,.0f} of {now['total']:,.0f} {now.get('unit', '')}",
+    what = str(now.get("what", ""))
+    parts = [what[:1].upper() + what[1:], f"{now['done']:,.0f} of {now['total']:,.0f} {now.get('unit', '')}",
              f"{words.number(rate, 1 if rate < 100 else 0)} {now.get('unit', '')}/s" if rate else "",
              f"about {words.duration(left)} left" if left is not None else ""]
     st.progress(share(now), text=" · ".join(filter(None, parts)))

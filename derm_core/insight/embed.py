@@ -50,7 +50,9 @@ def embed(config: EmbedConfig, workspace: Workspace, run: RunPaths) -> Iterator[
     _save_neighbours(run, rows, positions, distances)
     yield progress(2, 4, "steps", what="PCA", started=started)
     pca, explained = principal_axes(space)
-    quality = neighbour_accuracy(vote_outside_group(positions, labels, groups, len(dataset.classes)), labels)
+    voters = np.where(split == SPLITS.index("train"), labels, -1)   # test labels are for the test alone
+    asked = np.where(split == SPLITS.index("val"), labels, -1)
+    quality = neighbour_accuracy(vote_outside_group(positions, voters, groups, len(dataset.classes)), asked)
     quality |= {"trustworthiness": None, "trustworthiness_pca": trust(space, pca, config.seed)}
     points = _table(dataset, rows, split, pca)
     _save_map(run, config, points, quality, explained)

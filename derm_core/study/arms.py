@@ -162,10 +162,11 @@ def resolve_arms(config, workspace: Workspace) -> tuple[list[Arm], list[str]]:
 
 def _missing_note(error: Exception, stand_in: str | None, both: bool) -> str:
     if stand_in:
+        gone = " VAE + ImageNet is left out." if both else ""
         return (f"ImageNet weights are not available: the backbone of the model {arm_label(stand_in)} takes their place "
-                f"under its own name. {error}")
-    others = " and VAE + ImageNet are" if both else " is"
-    return f"The arm ImageNet{others} left out, because its weights are not available. {error}"
+                f"under its own name.{gone} {error}")
+    left_out = "The arms ImageNet and VAE + ImageNet are" if both else "The arm ImageNet is"
+    return f"{left_out} left out, because the ImageNet weights are not available. {error}"
 
 
 def _stand_in(config, workspace: Workspace) -> str | None:

@@ -62,11 +62,20 @@ def conclude(config: StudyConfig, run: RunPaths, material: Material, outcomes: d
                   "looked_before": looked_before},
         "classes": list(material.classes), "arms": arms, "majority": stats["majority"],
         "differences": stats["differences"], "gap_differences": differences, "matched": matched,
-        "paper_table": paper_table({arm: outcome.curves for arm, outcome in outcomes.items()}), "grid": grid,
+        "paper_table": paper_table({arm: outcome.curves for arm, outcome in outcomes.items()}) + majority_rows(material),
+        "grid": grid,
         "confusion": {arm: _confusion(outcome, labels, prior) for arm, outcome in outcomes.items()},
         "verdict": verdict(stats, gaps, differences, matched, {arm: outcome.arm.label for arm, outcome in outcomes.items()}),
         "cautions": stats["cautions"], "notes": notes, "versions": versions()}
     return jsonable(result)
+
+
+def majority_rows(material: Material) -> list[dict[str, Any]]:
+    """The majority class in the paper's table: the share of training's commonest class, which nothing trains."""
+    labels = {split: material.labels[material.members(split)] for split in ("train", "val")}
+    commonest = np.bincount(labels["train"]).argmax()
+    return [{"arm": "majority", "quantity": f"{split}_accuracy", "start": share, "final": share, "relative_change": None,
+             "paper": None} for split, share in ((split, float((of == commonest).mean())) for split, of in labels.items())]
 
 
 def gap_detail(config: StudyConfig, material: Material, outcome: Outcome) -> dict[str, dict]:

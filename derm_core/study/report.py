@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .arms import in_order
+from .arms import arm_label, in_order
 
 METRICS = (("balanced_accuracy", "balanced accuracy", True), ("macro_auroc", "macro-AUROC", False),
            ("accuracy", "accuracy", True), ("log_loss", "log loss", False), ("brier", "Brier", False),
@@ -56,18 +56,23 @@ def _paper(study: Mapping[str, Any]) -> str:
         sign, paper = row["quantity"].endswith("gap"), row.get("paper") or {}
         write = _share if "accuracy" in row["quantity"] else _number
         cells = [text for source in (row, paper) for text in (
-            write(source.get("start"), sign), write(source.get("final"), sign), _share(source.get("relative_change"), True))]
-        rows.append([QUANTITIES.get(row["quantity"], row["quantity"]), study["arms"][row["arm"]]["label"], *cells])
+            write(source.get("start"), sign), source.get("text") or write(source.get("final"), sign), _share(source.get("relative_change"), True))]
+        rows.append([QUANTITIES.get(row["quantity"], row["quantity"]), arm_label(row["arm"]), *cells])
     return _table(rows) + "\n" + _wrap(
         "In the paper (arXiv 2505.16773) ImageNet wins on validation accuracy and loss; its claim is about the gap. Its loss "
-        "is not plain cross-entropy and its images are not public: compare signs and relative changes, not sizes.")
+        "is not plain cross-entropy and its images are not public: compare signs and relative changes, not sizes. Its "
+        "starts and its accuracy gaps are computed back from what it prints; ours start after the first epoch.")
 
 
 def _setting(study: Mapping[str, Any]) -> str:
     setting = next(iter(study["arms"].values()))["setting"]
     edge = study["grid"].get("edge") or []
     text = f"Setting of all arms: learning rate {setting['learning_rate']:g}, weight decay {setting['weight_decay']:g}"
-    return text + (f"; {' and '.join(name.replace('_', ' ') for name in edge)} at the edge of the grid." if edge else ".")
+    best = "; ".join(f"{entry['label']} {entry['best_setting']['learning_rate']:g}, {entry['best_setting']['weight_decay']:g} "
+                     f"({_share(entry['best_setting']['test']['balanced_accuracy']['mean'])})" for entry in study["arms"].values())
+    if study["config"]["regime"] == "frozen":
+        text += f"; each at its own best (test balanced accuracy): {best}"
+    return _wrap(text + (f"; {' and '.join(name.replace('_', ' ') for name in edge)} of the common setting at the edge of the grid." if edge else "."))
 
 
 def _notes(study: Mapping[str, Any]) -> str:

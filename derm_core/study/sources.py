@@ -29,7 +29,8 @@ def check_sources(config: StudyConfig, workspace: Workspace, material: Material,
 
 def _check_run(config: StudyConfig, material: Material, run_id: str, card: dict) -> list[str]:
     notes, theirs = [], card["config"]
-    if card["dataset"] != config.dataset:
+    same = card["dataset"] == config.dataset or card.get("dataset_fingerprint") == material.dataset.fingerprint
+    if not same:
         notes.append(f"The VAE of {run_id} was pretrained on {card['dataset']}, not on {config.dataset}.")
     elif card["split_fingerprint"] != material.fingerprint:
         raise RunError(
@@ -48,6 +49,7 @@ def _check_bundle(config: StudyConfig, material: Material, name: str, info: dict
     if trained_on == config.dataset and fingerprint != material.fingerprint:
         return [f"The model {name} was trained with labels on another split of {config.dataset}: it may have seen this "
                 "study's test images, and its numbers here may be too good."]
-    if trained_on == config.dataset:
+    if fingerprint == material.fingerprint:
         return [f"The backbone of {name} was trained with the labels of this training split; that of the VAE was not."]
-    return [f"The backbone of {name} was trained with labels on {trained_on or 'other data'}."]
+    return [f"The backbone of {name} was trained with labels on {trained_on or 'other data'}. Where {config.dataset} holds "
+            "images of it under another name, they may be among this study's test images."]

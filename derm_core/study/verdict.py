@@ -57,6 +57,11 @@ def verdict(evaluation: dict, gaps: Mapping[str, Mapping[str, float]], gap_diffe
     sentences = [_accuracy(row, pair, more, evaluation, labels),
                  _gap(pair, by_gap, smaller, gaps, labels), *_matched(smaller, survives, matched, labels),
                  *_control(pair, gaps, evaluation, labels), *_both(evaluation, labels)]
+    if pair != ("vae", "imagenet"):
+        sentences.insert(0, "The comparison named in advance, VAE − ImageNet, was not made here: "
+                            f"{labels[pair[0]]} − {labels[pair[1]]} takes its place."
+                         + "".join(f" The backbone of {labels[arm]} was trained with labels."
+                                   for arm in pair if arm.startswith("bundle:")))
     if "vae" in pair:
         sentences.append("One pretraining stands behind the VAE: this speaks of these weights, not of the recipe.")
     return {"headline": _headline(pair, more, row["equivalent"], smaller, survives, labels),

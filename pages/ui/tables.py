@@ -97,6 +97,26 @@ def paper_table(study: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pd.DataFrame(numbers), shown
 
 
+def settings(study: Mapping[str, Any]) -> pd.DataFrame:
+    """Text: for every arm the common setting and its own best, balanced accuracy at each, and what lies at the grid's edge."""
+    grid = study.get("grid") or {}
+    rows = []
+    for arm in arms(study):
+        result, best = study["arms"][arm], study["arms"][arm].get("best_setting") or {}
+        edges = (grid.get("best_edge") or {}).get(arm, [])
+        rows.append({"Arm": words.arm(arm, name(study, arm)).badge, "Common": _setting(result.get("setting")),
+                     "Balanced accuracy": words.percent(result["test"]["balanced_accuracy"].get("mean")),
+                     "Own best": _setting(best) + (" (edge of the grid)" if edges else ""),
+                     "Balanced accuracy there": words.percent(((best.get("test") or {}).get("balanced_accuracy") or {}).get("mean"))})
+    return pd.DataFrame(rows)
+
+
+def _setting(setting: Mapping[str, Any] | None) -> str:
+    if not setting:
+        return "–"
+    return f"rate {setting['learning_rate']:g}, decay {setting['weight_decay']:g}"
+
+
 def differences(study: Mapping[str, Any], metric: str = "balanced_accuracy") -> tuple[pd.DataFrame, pd.DataFrame]:
     """(numbers, text): paired differences between arms on the same test groups, the primary one first."""
     rows = sorted((row for row in study.get("differences", []) if row["metric"] == metric),
@@ -126,6 +146,8 @@ def _course(row: Mapping[str, Any], share: bool) -> str:
         return value + (DERIVED if key in (row.get("derived") or ()) else "")
 
     start, final = row.get("start"), row.get("final")
+    if row.get("text"):
+        return row["text"]
     if words.missing(final):
         return "–"
     return write("final") if words.missing(start) else f"{write('start')}{words.NBSP}→{words.NBSP}{write('final')}"

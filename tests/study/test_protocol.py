@@ -73,7 +73,7 @@ def test_every_part_of_the_record_is_there(finished):
         assert (run.root / entry["curves"]).exists() and entry["features"] == 64
         assert np.array(result["confusion"][arm]).sum() == result["split"]["counts"]["test"]
     assert sum(result["split"]["counts"].values()) == result["dataset"]["images"] == 90
-    assert {row["arm"] for row in result["paper_table"]} == {"vae", "random"}
+    assert {row["arm"] for row in result["paper_table"]} == {"vae", "random", "majority"}
     assert result["verdict"]["headline"] and result["majority"]["accuracy"]["mean"] > 0
     assert events[-1].kind == "result" and set(events[-1].value) == {"arms", "paper_table", "verdict"}
 

@@ -62,6 +62,15 @@ def test_a_disagreement_of_interval_and_permutation_test_is_said(low, p, said):
     assert ("permutation test disagree" in found) == said
 
 
+def test_a_stand_in_for_imagenet_is_said_to_be_one():
+    arms = ("vae", "bundle:a", "random")
+    labels = LABELS | {"bundle:a": "a"}
+    gaps = GAPS | {"bundle:a": GAPS["imagenet"]}
+    found = verdict(evaluation(-0.1, -0.05, arms), gaps, NONE, None, labels)
+    assert "VAE − ImageNet, was not made here" in found["sentences"][0] and "with labels" in found["sentences"][0]
+    assert "was not made" not in text(verdict(evaluation(-0.1, -0.05), GAPS, NONE, None, LABELS))
+
+
 def test_equivalence_only_within_the_margin():
     assert verdict(evaluation(-0.01, 0.015), GAPS, NONE, None, LABELS)["equivalent"]
     found = verdict(evaluation(-0.01, 0.03), GAPS, NONE, None, LABELS)
