@@ -118,6 +118,10 @@ def _three(values: object) -> tuple[float, ...]:
     return numbers
 
 
+# Plain ImageNet-1k weights where timm's own default was first trained on more (ImageNet-12k) or by another recipe.
+PINNED = {"convnext_tiny": "timm/convnext_tiny.fb_in1k", "resnet18": "timm/resnet18.tv_in1k"}
+
+
 def hub_cache() -> Path:
     """The Hugging Face cache folder, by the same variables as huggingface_hub, read now."""
     explicit = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
@@ -134,7 +138,7 @@ def cached_repositories(config: BackboneConfig, default: str | None = None) -> l
     tag = "" if "." in config.architecture else ".*in1k"
     names = [folder.name.removeprefix("models--").replace("--", "/", 1)
              for folder in hub_cache().glob(f"models--timm--{config.architecture}{tag}")]
-    names = [name for name in sorted(names) if _newest_snapshot(name)]
+    names = [name for name in sorted(names) if _newest_snapshot(name) and not name.endswith("_ft_in1k")]
     return sorted(names, key=lambda name: name != default)
 
 
@@ -145,7 +149,9 @@ def _newest_snapshot(repository: str) -> Path | None:
 
 
 def _default_repository(config: BackboneConfig) -> str | None:
-    """The hub repository of timm's default ImageNet weights for this architecture."""
+    """The hub repository of ImageNet weights for this architecture: the pinned one, else timm's default."""
+    if config.architecture in PINNED:
+        return PINNED[config.architecture]
     import timm
     cfg = timm.get_pretrained_cfg(config.architecture, allow_unregistered=True)
     return getattr(cfg, "hf_hub_id", None) or None

@@ -44,7 +44,7 @@ def resnet_bytes() -> bytes:
 
 @pytest.fixture
 def hub(alone, monkeypatch):
-    """A local stand-in for the hub that serves one file of timm/resnet18.a1_in1k, and counts requests."""
+    """A local stand-in for the hub that serves one file of timm/resnet18.tv_in1k, and counts requests."""
     payload = resnet_bytes()
 
     class Handler(BaseHTTPRequestHandler):
@@ -52,7 +52,7 @@ def hub(alone, monkeypatch):
 
         def _answer(self, body: bool) -> None:
             Handler.requests.append(f"{self.command} {self.path}")
-            if self.path.split("?")[0] != "/timm/resnet18.a1_in1k/resolve/main/model.safetensors" \
+            if self.path.split("?")[0] != "/timm/resnet18.tv_in1k/resolve/main/model.safetensors" \
                     and "/resolve/" + "c" * 40 not in self.path:
                 self.send_error(404)
                 return
@@ -95,12 +95,12 @@ def test_offline_mode_asks_nobody(hub, monkeypatch):
 def test_the_hub_is_asked_once_and_then_the_cache_serves(hub, monkeypatch):
     assert imagenet_status(RESNET)["source"] == "hub" and hub.requests == []
     backbone, info = load_imagenet(RESNET)
-    assert info["source"] == "hub" and "resnet18.a1_in1k" in info["file"] and info["license"]
+    assert info["source"] == "hub" and "resnet18.tv_in1k" in info["file"] and info["license"]
     payload = resnet_bytes()
     assert info["sha256"] == hashlib.sha256(payload).hexdigest()
     assert sum(r.startswith("GET") and "model.safetensors" in r for r in hub.requests) == 1
     asked = len(hub.requests)
-    assert imagenet_status(RESNET) == {"available": True, "source": "cache", "detail": "timm/resnet18.a1_in1k"}
+    assert imagenet_status(RESNET) == {"available": True, "source": "cache", "detail": "timm/resnet18.tv_in1k"}
     again, info = load_imagenet(RESNET)
     assert info["source"] == "cache" and len(hub.requests) == asked
     assert all(torch.equal(a, b) for a, b in zip(backbone.parameters(), again.parameters()))
