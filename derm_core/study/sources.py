@@ -51,5 +51,7 @@ def _check_bundle(config: StudyConfig, material: Material, name: str, info: dict
                 "study's test images, and its numbers here may be too good."]
     if fingerprint == material.fingerprint:
         return [f"The backbone of {name} was trained with the labels of this training split; that of the VAE was not."]
-    return [f"The backbone of {name} was trained with labels on {trained_on or 'other data'}. Where {config.dataset} holds "
-            "images of it under another name, they may be among this study's test images."]
+    note = f"The backbone of {name} was trained with labels on {trained_on or 'other data'}."
+    if material.dataset.info.get("layout") != "synthetic":
+        note += f" Where {config.dataset} holds images of it under another name, they may be among this study's test images."
+    return [note]
