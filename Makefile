@@ -10,8 +10,8 @@ app: $(VENV)/.app  ## install what is needed and open the app on http://localhos
 	$(VENV)/bin/streamlit run app.py --server.port $(PORT)
 
 test: $(VENV)/.test  ## run the default test suite
-	$(VENV)/bin/python -m pytest -n 2 -m "not slow and not browser" $(PYTEST_ARGS)
-	$(VENV)/bin/python -m pytest -m "browser and not slow" $(PYTEST_ARGS)
+	$(VENV)/bin/python -m pytest -n 2 -m "not browser" $(PYTEST_ARGS)
+	$(VENV)/bin/python -m pytest -m browser $(PYTEST_ARGS)
 
 pictures: $(VENV)/.test  ## take README's pictures of the running app (needs Chromium)
 	$(VENV)/bin/python -m docs.pictures
