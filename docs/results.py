@@ -14,6 +14,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = REPOSITORY / "README.md"
 ORDER = ("vae", "imagenet")
+NEEDS = {"import": " --data PATH"}   # what a benchmark cannot do without
 
 
 def cards() -> list[dict]:
@@ -57,7 +58,7 @@ def models_part() -> str:
 def benchmarks_part() -> str:
     """A table of the committed benchmark results."""
     results = [json.loads(path.read_text()) for path in sorted((REPOSITORY / "benchmarks" / "results").glob("*.json"))]
-    rows = [f"| `python -m benchmarks {r['name']} --json` | {r['ratio']:.2f} | {r.get('limit', '–')} | {r['ours']:,.4g} | "
+    rows = [f"| `python -m benchmarks {r['name']}{NEEDS.get(r['name'], '')} --json` | {r['ratio']:.2f} | {r.get('limit', '–')} | {r['ours']:,.4g} | "
             f"{r['against']:,.4g} | {r['unit']} |" for r in results if "ratio" in r]
     if not rows:
         return "No result is committed yet."

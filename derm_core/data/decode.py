@@ -86,7 +86,7 @@ def _orientation(image: Image.Image) -> int:
     """The EXIF orientation, 1 where there is none or the EXIF block cannot be read."""
     try:
         return int(image.getexif().get(ORIENTATION_TAG, 1))
-    except Exception:
+    except Exception:   # a hostile EXIF block raises almost anything in Pillow; without it the pixels are still good
         return 1
 
 
