@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,21 @@ def workspace(tmp_path, monkeypatch) -> Workspace:
     """An empty workspace; DERM_HOME points at it, so that child processes find it too."""
     monkeypatch.setenv("DERM_HOME", str(tmp_path / "home"))
     return Workspace.open()
+
+
+@pytest.fixture(autouse=True)
+def no_worker_outlives_its_test():
+    """Ends every worker, with its own children, that a test's process started and left behind."""
+    yield
+    supervisor = sys.modules.get("derm_core.jobs.supervisor")
+    for child in list(supervisor._children.values()) if supervisor else ():
+        try:
+            os.killpg(child.pid, signal.SIGKILL)          # a worker leads a session of its own
+        except ProcessLookupError:
+            pass
+        child.wait()
+    if supervisor:
+        supervisor._children.clear()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -30,7 +30,7 @@ def open_page(workspace, no_workers):
     st.cache_resource.clear()
 
     def open_it(name: str, **query: str) -> AppTest:
-        app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=30).run()
+        app = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=90).run()
         app.switch_page(f"pages/{name}.py")
         for key, value in query.items():
             app.query_params[key] = value

@@ -40,7 +40,7 @@ def serve(home: Path, **environment: str) -> Iterator[str]:
             yield f"http://127.0.0.1:{port}"
         finally:
             process.kill()  # an orderly end takes two seconds and nothing depends on it
-            process.wait(20)
+            process.wait(60)
 
 
 def _wait_until_healthy(process: subprocess.Popen, port: int, log) -> None:

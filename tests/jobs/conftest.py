@@ -58,6 +58,3 @@ def jobs(workspace, monkeypatch):
                 os.kill(run.pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-    for child in list(supervisor._children.values()):
-        child.wait(10)
-    supervisor._children.clear()

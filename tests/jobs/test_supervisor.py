@@ -47,7 +47,7 @@ def test_a_queued_run_whose_worker_died_gets_a_new_one(jobs):
     queued = jobs.submit("count-2", seed=1)
     pid = eventually(lambda: jobs.store.get(queued).pid)
     os.kill(pid, signal.SIGKILL)
-    supervisor._children[pid].wait(10)
+    supervisor._children[pid].wait(60)
     supervisor.reconcile(jobs.workspace)
     assert eventually(lambda: jobs.store.get(queued).pid) != pid
     assert supervisor.wait(jobs.workspace, queued).state == "done"

@@ -60,7 +60,7 @@ def test_a_run_on_another_device_does_not_wait(jobs):
 def test_a_second_worker_of_the_same_run_does_nothing(jobs):
     run_id = jobs.submit("count-500")
     run = jobs.until(run_id, "running")
-    second = subprocess.run(supervisor.worker_command(run_id), timeout=30, env={**os.environ, "PYTHONPATH": os.getcwd()})
+    second = subprocess.run(supervisor.worker_command(run_id), timeout=90, env={**os.environ, "PYTHONPATH": os.getcwd()})
     assert second.returncode == 0
     assert jobs.store.get(run_id).pid == run.pid and jobs.state(run_id) == "running"
 
@@ -97,13 +97,13 @@ def test_a_run_whose_row_was_deleted_stops(jobs):
     jobs.until(run_id, "running")
     child = next(iter(supervisor._children.values()))
     jobs.store.delete(run_id)
-    assert child.wait(10) == 1
+    assert child.wait(60) == 1
 
 
 def test_a_queued_run_by_hand_runs_in_the_foreground(jobs, workspace):
     run_id = RunStore(workspace).create("pretrain", to_dict(PretrainConfig(dataset="count-3", device="cpu")))
     started = time.monotonic()
-    finished = subprocess.run(supervisor.worker_command(run_id), capture_output=True, text=True, timeout=30,
+    finished = subprocess.run(supervisor.worker_command(run_id), capture_output=True, text=True, timeout=90,
                               env={**os.environ, "PYTHONPATH": os.getcwd()})
     assert finished.returncode == 0 and "starting at 0" in finished.stdout, time.monotonic() - started
     assert jobs.state(run_id) == "done"
