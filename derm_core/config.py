@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 from .errors import ConfigError
 
 SCHEMA_VERSION = 1
-ARMS = ("vae", "imagenet", "random", "both")
+ARMS = ("vae", "imagenet", "random", "both", "scratch", "colour")
 Config = TypeVar("Config")
 
 
@@ -108,6 +108,9 @@ def _check_common(config: Any) -> None:
 class PretrainConfig:
     """One VAE pretraining on the training split's images. Labels are not read.
 
+    images: "train", the training split's; or "all", the transductive variant, which also sees the
+    pixels (never the labels) of validation and test images and says so wherever it is shown.
+    devices: how many GPUs, or processes on the CPU, share the training.
     max_images: use only this many images of the dataset (whole groups), for tests and first looks.
     """
 
@@ -117,25 +120,35 @@ class PretrainConfig:
     recipe: Recipe = field(default_factory=Recipe)
     split_seed: int = 0
     seed: int = 0
+    images: Literal["train", "all"] = "train"
     mode: Literal["reproducible", "fast"] = "reproducible"
     device: str = "auto"
+    devices: int = 1
     max_images: int | None = None
 
     kind = "pretrain"
 
     def __post_init__(self) -> None:
         _check_common(self)
+        require(self.images in ("train", "all"), "images", self.images, "'train' or 'all'")
+        require(1 <= self.devices <= 64, "devices", self.devices, "1 to 64")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneSchedule:
-    """One schedule for every arm of the `finetune` regime: AdamW, warm-up and cosine."""
+    """One schedule for every arm of the `finetune` regime: AdamW, warm-up and cosine.
+
+    layer_decay: factor on the learning rate from each layer to the one below it, 1 for none;
+    ema_decay: of the moving average of the weights that is evaluated and kept, 0 for none.
+    """
 
     epochs: int = 12
     batch_size: int = 64
     learning_rate: float = 5e-4
     weight_decay: float = 0.05
     warmup_fraction: float = 0.1
+    layer_decay: float = 0.75
+    ema_decay: float = 0.998
     augment: AugmentConfig = field(default_factory=lambda: AugmentConfig(
         scale_min=0.7, brightness=0.15, contrast=0.15, saturation=0.15, cast=0.05))
 
@@ -143,13 +156,19 @@ class FinetuneSchedule:
         require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
         require(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
         require(0 < self.learning_rate <= 1, "learning_rate", self.learning_rate, "above 0, at most 1")
+        require(0 < self.layer_decay <= 1, "layer_decay", self.layer_decay, "above 0, at most 1")
+        require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "0 to below 1")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyConfig:
     """One comparison: arms x seeds x settings, under identical conditions.
 
-    arms: "vae", "imagenet", "random", "both", "bundle:NAME" or "run:PRETRAIN_RUN_ID".
+    arms: "vae", "imagenet", "random", "both", "scratch", "colour", "bundle:NAME" or "run:PRETRAIN_RUN_ID".
+    labels: "classes", the dataset's; or "priority", their mapping to high, medium and low.
+    label_fractions: shares of the training groups on which heads are trained as well.
+    corruptions: families of image corruptions under which the test is repeated; shortcut: strengths
+    of a planted artefact's tie to one class; external: names of datasets that are tested as well.
     vae_run: id of the pretraining whose encoder is the arm "vae".
     pretrain: how that pretraining is to be made where `vae_run` is not given: the supervisor
     queues it first and fills in `vae_run`.
@@ -173,6 +192,11 @@ class StudyConfig:
     weight_decays: tuple[float, ...] = (1e-2, 1e-1, 1.0)
     finetune: FinetuneSchedule = field(default_factory=FinetuneSchedule)
     bootstrap: int = 2000
+    labels: Literal["classes", "priority"] = "classes"
+    label_fractions: tuple[float, ...] = ()
+    corruptions: tuple[str, ...] = ()
+    shortcut: tuple[float, ...] = ()
+    external: tuple[str, ...] = ()
     mode: Literal["reproducible", "fast"] = "reproducible"
     device: str = "auto"
     max_images: int | None = None
@@ -199,6 +223,10 @@ class StudyConfig:
         for name in ("hidden", "epochs", "bootstrap"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
         require(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
+        require(self.labels in ("classes", "priority"), "labels", self.labels, "'classes' or 'priority'")
+        for name, allowed in (("label_fractions", "numbers above 0, at most 1"), ("shortcut", "numbers from 0 to 1")):
+            values = getattr(self, name)
+            require(all(0 <= v <= 1 for v in values) and (name == "shortcut" or 0 not in values), name, values, allowed)
 
 
 @dataclass(frozen=True, kw_only=True)
