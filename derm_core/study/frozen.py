@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,9 +20,22 @@ from .material import Material
 from .outcome import Outcome
 
 
+@dataclass(frozen=True)
+class Frozen:
+    """What the regime leaves: outcomes at the one setting, each arm at its own best, the grid's record,
+    and the heads and features {arm: (n, D) or (S, n, D)} behind them."""
+
+    outcomes: dict[str, Outcome]
+    best: dict[str, Outcome]
+    grid: dict
+    heads: Heads
+    features: dict[str, np.ndarray]
+    setting: int
+
+
 def frozen(config: StudyConfig, workspace: Workspace, run: RunPaths, material: Material, arms: list[Arm],
-           device: str) -> Generator[Event, None, tuple[dict[str, Outcome], dict[str, Outcome], dict]]:
-    """Features, heads, choice: (outcomes at the one setting, each arm at its own best, the grid's record).
+           device: str) -> Generator[Event, None, Frozen]:
+    """Features, heads, choice: `result = yield from frozen(...)`.
 
     Heads of the one setting go to artefacts/heads/ARM.safetensors, tensors stacked over seeds.
     """
@@ -40,7 +54,7 @@ def frozen(config: StudyConfig, workspace: Workspace, run: RunPaths, material: M
     best = {arm.name: _outcome(arm, heads, choice.best[arm.name], features[arm.name], material) for arm in arms}
     for arm in arms:
         _save_heads(run, arm.name, heads, choice.setting)
-    return primary, best, grid_record(heads, choice)
+    return Frozen(primary, best, grid_record(heads, choice), heads, features, choice.setting)
 
 
 def arm_features(arm: Arm, workspace: Workspace, material: Material,

@@ -14,9 +14,11 @@ from ..training.devices import pick_device
 from ..workspace import RunPaths, Workspace
 from .arms import resolve_arms
 from .conclude import conclude
+from .extras import Study, answer
 from .finetune import finetune
 from .frozen import frozen
 from .material import count_look, prepare
+from .metrics import log_prior
 from .sources import check_sources
 
 
@@ -42,14 +44,19 @@ def study(config: StudyConfig, workspace: Workspace, run: RunPaths) -> Iterator[
         yield log(note)
     yield TICK
     if config.regime == "finetune":
-        outcomes = yield from finetune(config, run, material, arms, device)
-        best, grid = outcomes, {"rule": "one schedule for every arm", "schedule": dataclasses.asdict(config.finetune)}
+        outcomes = best = yield from finetune(config, run, material, arms, device)
+        grid, heads, features, setting = ({"rule": "one schedule for every arm",
+                                           "schedule": dataclasses.asdict(config.finetune)}, None, None, None)
     else:
-        outcomes, best, grid = yield from frozen(config, workspace, run, material, arms, device)
+        found = yield from frozen(config, workspace, run, material, arms, device)
+        outcomes, best, grid = found.outcomes, found.best, found.grid
+        heads, features, setting = found.heads, found.features, found.setting
     looked_before = count_look(material.dataset.paths, material.fingerprint, run.id)
     yield log("Testing once, with intervals.")
     result = conclude(config, run, material, outcomes, best, grid, notes, looked_before)
-    write_json(run.artefacts / "study.json", {**result, "seconds": time.monotonic() - started})
+    prior = log_prior(material.labels[material.members("train")], len(material.classes))
+    answers = yield from answer(Study(config, workspace, run, material, device, outcomes, heads, features, setting, prior))
+    write_json(run.artefacts / "study.json", {**result, **answers, "seconds": time.monotonic() - started})
     yield Event(kind="result", value=summary(result))
 
 
