@@ -44,6 +44,8 @@ class RunPaths:
     @property
     def events(self) -> Path: return self.root / "events.jsonl"
     @property
+    def about(self) -> Path: return self.root / "about.json"
+    @property
     def log(self) -> Path: return self.root / "log.txt"
     @property
     def lock(self) -> Path: return self.root / "lock"

@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,39 +20,21 @@ from ..errors import NotFound, RunError
 from ..events import jsonable
 from ..files import write_json
 from ..workspace import Workspace, check_id, new_run_id
+from .about import checked_about
+from .schema import SCHEMA_VERSION, upgrade
 
-SCHEMA_VERSION = 1
 STATES = ("queued", "running", "done", "failed", "cancelled", "interrupted")
 FINAL = ("done", "failed", "cancelled", "interrupted")
 BUSY_SECONDS = 10.0
 SHORT_SLOT = "cpu-short"
 
-SCHEMA = """
-CREATE TABLE runs (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    kind TEXT NOT NULL,
-    name TEXT NOT NULL,
-    state TEXT NOT NULL,
-    device TEXT NOT NULL,
-    created REAL NOT NULL,
-    started REAL,
-    finished REAL,
-    pid INTEGER,
-    spawned REAL,
-    spawns INTEGER NOT NULL DEFAULT 0,
-    depends_on TEXT,
-    error TEXT,
-    progress TEXT,
-    summary TEXT,
-    cancel_time REAL
-)
-"""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One row. Times are seconds since the epoch; `device` is the name of the queue it stands in."""
+    """One row. Times are seconds since the epoch; `device` is the name of the queue it stands in.
+
+    name, tags and note are the user's own words, to be escaped wherever they are shown.
+    """
 
     seq: int
     id: str
@@ -71,6 +53,8 @@ class Run:
     progress: dict[str, Any] | None
     summary: dict[str, Any] | None
     cancel_time: float | None
+    tags: tuple[str, ...] = ()
+    note: str = ""
 
     @property
     def cancel_requested(self) -> bool:
@@ -96,19 +80,6 @@ def device_slot(kind: str, device: str) -> str:
         hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1")
         return "cuda-0" if Path("/dev/nvidia0").exists() and not hidden else "cpu"
     return "cuda-0" if device == "cuda" else device.replace(":", "-")
-
-
-def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    """Write-ahead logging; SQLite's own busy timeout does not wait here while another process looks in."""
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
 
 
 class RunStore:
@@ -137,12 +108,7 @@ class RunStore:
         if version > SCHEMA_VERSION:
             raise RunError(f"The run database {self.path} was written by a newer version of this program "
                            f"(schema {version}, this one knows {SCHEMA_VERSION}); update the program.")
-        _switch_to_wal(connection)
-        connection.execute("BEGIN IMMEDIATE")
-        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-            connection.execute(SCHEMA)
-            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        connection.execute("COMMIT")
+        upgrade(connection, BUSY_SECONDS)
 
     def _explain(self, error: Exception) -> str:
         text = str(error)
@@ -159,6 +125,9 @@ class RunStore:
         paths = self.workspace.run(run_id).create()
         try:
             write_json(paths.config, config)
+            if name:
+                name = checked_about(name, (), "")["name"]
+                write_json(paths.about, {"name": name, "tags": [], "note": ""})
             with self._connect() as connection:
                 connection.execute(
                     "INSERT INTO runs (id, kind, name, state, device, created, depends_on) VALUES (?,?,?,?,?,?,?)",
@@ -178,13 +147,30 @@ class RunStore:
             raise NotFound(f"There is no run {run_id} in this workspace; `runs list` shows those there are.")
         return _run(row)
 
-    def list(self, kind: str | None = None, state: str | None = None) -> list[Run]:
-        """Runs of a kind and a state (all by default), newest first."""
+    def list(self, kind: str | None = None, state: str | None = None, tag: str | None = None) -> list[Run]:
+        """Runs of a kind, a state and with a tag (all by default), newest first."""
         with self._connect() as connection:
             rows = connection.execute(
                 "SELECT * FROM runs WHERE (?1 IS NULL OR kind=?1) AND (?2 IS NULL OR state=?2) ORDER BY seq DESC",
                 (kind, state)).fetchall()
-        return [_run(row) for row in rows]
+        return [run for run in map(_run, rows) if tag is None or tag in run.tags]
+
+    def annotate(self, run_id: str, *, name: str | None = None, tags: Iterable[str] | None = None,
+                 note: str | None = None) -> Run:
+        """Change what a user says of a run, in any state; None leaves as it is, empty takes away. Returns the run.
+
+        The run's folder keeps a copy (about.json), so that a report of a moved folder still carries it.
+        Raises NotFound, and ConfigError for a text that is too long.
+        """
+        run = self.get(run_id)
+        about = checked_about(run.name if name is None else name, run.tags if tags is None else tags,
+                              run.note if note is None else note)
+        with self._connect() as connection:
+            connection.execute("UPDATE runs SET name=?, tags=?, note=? WHERE id=?",
+                               (about["name"], json.dumps(about["tags"]), about["note"], run_id))
+        if self.workspace.run(run_id).root.exists():
+            write_json(self.workspace.run(run_id).about, about)
+        return self.get(run_id)
 
     def transition(self, run_id: str, from_states: str | tuple[str, ...], to_state: str, **fields: Any) -> bool:
         """Compare-and-set: move to `to_state` if the run is in one of `from_states`; False if it was not."""
@@ -245,4 +231,4 @@ def _run(row: sqlite3.Row) -> Run:
     values = {name: row[name] for name in FIELDS}
     for name in ("progress", "summary"):
         values[name] = json.loads(values[name]) if values[name] else None
-    return Run(**values)
+    return Run(**{**values, "tags": tuple(json.loads(values["tags"]))})

@@ -7,8 +7,10 @@ import stat
 import pytest
 
 from derm_core.errors import ConfigError, NotFound, RunError
+from derm_core.files import read_json
 from derm_core.jobs import store as store_module
 from derm_core.jobs.store import RunStore, device_slot
+from derm_core.workspace import Workspace
 
 CONFIG = {"kind": "pretrain", "device": "cpu"}
 
@@ -155,3 +157,52 @@ def test_short_jobs_stand_in_a_queue_of_their_own(monkeypatch):
     assert device_slot("study", "cuda") == device_slot("pretrain", "cuda:0") == "cuda-0"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert device_slot("study", "auto") == "cpu"
+
+
+def test_name_tags_and_note_can_be_changed_in_any_state_and_lie_in_the_folder_too(workspace):
+    store = RunStore(workspace)
+    run_id = store.create("study", CONFIG, name="first")
+    store.transition(run_id, "queued", "running")
+    run = store.annotate(run_id, tags=["paper", " paper ", "", "five seeds"], note=" why <b>this</b> \n")
+    assert (run.name, run.tags, run.note) == ("first", ("paper", "five seeds"), "why <b>this</b>")
+    assert read_json(workspace.run(run_id).about) == {"name": "first", "tags": list(run.tags), "note": run.note}
+    assert store.annotate(run_id, name="", note="").tags == run.tags
+    assert (store.get(run_id).name, store.get(run_id).note, store.get(run_id).state) == ("", "", "running")
+
+
+def test_runs_are_listed_by_tag(workspace):
+    store = RunStore(workspace)
+    first, second = store.create("study", CONFIG), store.create("study", CONFIG)
+    store.annotate(first, tags=["a", "both"])
+    store.annotate(second, tags=["both"])
+    assert [run.id for run in store.list(tag="a")] == [first]
+    assert [run.id for run in store.list(tag="both")] == [second, first] and store.list(tag="c") == []
+
+
+@pytest.mark.parametrize("change", [{"name": "n" * 81}, {"note": "n" * 4001}, {"tags": ["t" * 31]}, {"tags": ["a,b"]},
+                                    {"tags": [str(i) for i in range(21)]}])
+def test_texts_that_are_too_long_change_nothing(workspace, change):
+    store = RunStore(workspace)
+    run_id = store.create("study", CONFIG, name="kept")
+    with pytest.raises(ConfigError, match="at most"):
+        store.annotate(run_id, **change)
+    assert store.get(run_id).name == "kept" and store.get(run_id).tags == ()
+
+
+OLD_SCHEMA = """CREATE TABLE runs (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
+    name TEXT NOT NULL, state TEXT NOT NULL, device TEXT NOT NULL, created REAL NOT NULL, started REAL, finished REAL,
+    pid INTEGER, spawned REAL, spawns INTEGER NOT NULL DEFAULT 0, depends_on TEXT, error TEXT, progress TEXT, summary TEXT,
+    cancel_time REAL)"""
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date_with_its_runs(workspace):
+    with sqlite3.connect(workspace.database) as connection:
+        connection.execute(OLD_SCHEMA)
+        connection.execute("PRAGMA user_version=1")
+        connection.execute("INSERT INTO runs (id, kind, name, state, device, created) VALUES ('study-1','study','old','done','cpu',1.0)")
+    connection.close()
+    store = RunStore(workspace)
+    assert (store.get("study-1").name, store.get("study-1").tags, store.get("study-1").note) == ("old", (), "")
+    assert store.annotate("study-1", note="kept").note == "kept"
+    new = RunStore(Workspace.open(workspace.root)).create("pretrain", CONFIG)
+    assert [run.id for run in store.list()] == [new, "study-1"]

@@ -1,0 +1,63 @@
+"""The run database's table, its versions, and the way from an older one."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+
+SCHEMA_VERSION = 2
+SCHEMA = """
+CREATE TABLE runs (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    state TEXT NOT NULL,
+    device TEXT NOT NULL,
+    created REAL NOT NULL,
+    started REAL,
+    finished REAL,
+    pid INTEGER,
+    spawned REAL,
+    spawns INTEGER NOT NULL DEFAULT 0,
+    depends_on TEXT,
+    error TEXT,
+    progress TEXT,
+    summary TEXT,
+    cancel_time REAL,
+    tags TEXT NOT NULL DEFAULT '[]',
+    note TEXT NOT NULL DEFAULT ''
+)
+"""
+MIGRATIONS = {1: ("ALTER TABLE runs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]'",   # from this version to the next
+                  "ALTER TABLE runs ADD COLUMN note TEXT NOT NULL DEFAULT ''")}
+
+
+def upgrade(connection: sqlite3.Connection, patience: float) -> None:
+    """Make the table, or bring an older one up to date; of several processes one does it.
+
+    patience: seconds to wait for others that use the database.
+    """
+    _switch_to_wal(connection, patience)
+    connection.execute("BEGIN IMMEDIATE")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        connection.execute(SCHEMA)
+    for older in range(version or SCHEMA_VERSION, SCHEMA_VERSION):
+        for statement in MIGRATIONS[older]:
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version={max(version, SCHEMA_VERSION)}")
+    connection.execute("COMMIT")
+
+
+def _switch_to_wal(connection: sqlite3.Connection, patience: float) -> None:
+    """Write-ahead logging; SQLite's own busy timeout does not wait here while another process looks in."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
