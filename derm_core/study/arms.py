@@ -12,6 +12,7 @@ from ..seeds import stream_seed
 from ..workspace import Workspace
 
 ARM_LABELS = {"vae": "VAE (from scratch)", "imagenet": "ImageNet", "both": "VAE + ImageNet",
+              "scratch": "Supervised from scratch", "colour": "Colour histogram",
               "random": "Random initialisation", "majority": "Majority class"}
 RANDOM_MEAN = RANDOM_STD = (0.5, 0.5, 0.5)
 
@@ -29,13 +30,13 @@ def arm_label(arm: str) -> str:
 
 
 def arm_kind(arm: str) -> str:
-    """vae, imagenet, both, random, majority, bundle or run."""
+    """vae, imagenet, both, scratch, colour, random, majority, bundle or run."""
     return arm.partition(":")[0]
 
 
 def in_order(arms: Iterable[str]) -> list[str]:
     """Arms in the order of every table and chart: the two compared, both, named ones, the control."""
-    order = ["vae", "imagenet", "both", "bundle", "run", "random", "majority"]
+    order = ["vae", "imagenet", "both", "bundle", "run", "scratch", "colour", "random", "majority"]
     return sorted(arms, key=lambda arm: order.index(arm_kind(arm)))
 
 
