@@ -1,4 +1,4 @@
-"""`runs list | show | cancel | resume | delete`."""
+"""`runs list | show | edit | cancel | resume | delete`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from ..config import KINDS
+from ..errors import ConfigError
 from ..jobs.store import STATES, Run
 from .screen import Answer, Screen, duration, progress_line, size, table
 
@@ -14,12 +15,19 @@ LOG_LINES = 15
 
 
 def add_commands(commands) -> None:
-    parser = commands.add_parser("runs", help="list, show, cancel, resume and delete runs")
+    parser = commands.add_parser("runs", help="list, show, name, cancel, resume and delete runs")
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     one = actions.add_parser("list", help="runs of the workspace, newest first")
     one.add_argument("--kind", choices=tuple(KINDS))
     one.add_argument("--state", choices=STATES)
+    one.add_argument("--tag", help="those with this tag")
     one.set_defaults(handler=list_runs)
+    one = actions.add_parser("edit", help="give a run a name, tags and a note; an empty text takes one away")
+    one.add_argument("run")
+    one.add_argument("--name")
+    one.add_argument("--tags", metavar="A,B,…", help="in place of those it has")
+    one.add_argument("--note", metavar="TEXT", help="shown on its page and in its report")
+    one.set_defaults(handler=edit_run)
     for name, handler, help_text in (
             ("show", show_run, "one run: state, progress, settings, end of its log"),
             ("cancel", cancel_run, "stop a run; what it saved stays and can be resumed"),
@@ -37,7 +45,7 @@ def add_commands(commands) -> None:
 def _record(screen: Screen, run: Run) -> dict[str, Any]:
     from ..jobs.supervisor import run_bytes
     value = {name: getattr(run, name) for name in (
-        "kind", "name", "state", "device", "created", "started", "finished", "depends_on", "error", "progress")}
+        "kind", "name", "tags", "note", "state", "device", "created", "started", "finished", "depends_on", "error", "progress")}
     return {"run_id": run.id, **value, "disk_bytes": run_bytes(screen.workspace, run.id)}
 
 
@@ -46,12 +54,28 @@ def list_runs(args, screen: Screen) -> Answer:
     from ..jobs.store import RunStore
     from ..jobs.supervisor import reconcile
     reconcile(screen.workspace)
-    records = [_record(screen, run) for run in RunStore(screen.workspace).list(args.kind, args.state)]
-    rows = [(row["run_id"], row["state"], _when(row["created"]), _took(row), size(row["disk_bytes"]), row["name"])
-            for row in records]
-    text = table(("run", "state", "created", "took", "on disk", "name"), rows) if rows else (
-        "No runs. `compare --preset demo` makes the first.")
+    records = [_record(screen, run) for run in RunStore(screen.workspace).list(args.kind, args.state, args.tag)]
+    rows = [(row["run_id"], row["state"], _when(row["created"]), _took(row), size(row["disk_bytes"]), row["name"],
+             ", ".join(row["tags"])) for row in records]
+    nothing = "No such runs." if args.kind or args.state or args.tag else "No runs. `compare --preset demo` makes the first."
+    text = table(("run", "state", "created", "took", "on disk", "name", "tags"), rows) if rows else nothing
     return Answer({"runs": records, "disk_bytes": sum(row["disk_bytes"] for row in records)}, text)
+
+
+def edit_run(args, screen: Screen) -> Answer:
+    """JSON: {run_id, name, tags, note} as they now stand."""
+    from ..jobs.store import RunStore
+    if args.name is None and args.tags is None and args.note is None:
+        raise ConfigError("Nothing to change: give --name, --tags or --note.")
+    run = RunStore(screen.workspace).annotate(
+        args.run, name=args.name, tags=None if args.tags is None else args.tags.split(","), note=args.note)
+    return Answer({"run_id": run.id, "name": run.name, "tags": list(run.tags), "note": run.note},
+                  "\n".join([run.id, *_about(run)]))
+
+
+def _about(run: Run) -> list[str]:
+    """What its user says of a run, a line each."""
+    return [f"{what}: {text}" for what, text in (("name", run.name), ("tags", ", ".join(run.tags)), ("note", run.note)) if text]
 
 
 def _when(seconds: float) -> str:
@@ -80,6 +104,7 @@ def show_run(args, screen: Screen) -> Answer:
              "log": log, "folder": str(paths.root)}
     lines = [f"{run.id} is {run.state}" + (f": {run.error}" if run.error else "."),
              f"created {_when(run.created)}, took {_took(value)}, {size(value['disk_bytes'])} in {paths.root}"]
+    lines += _about(run)
     if run.depends_on:
         lines.append(f"uses {run.depends_on}")
     if run.progress and run.state == "running":
