@@ -7,7 +7,8 @@ import json
 import pandas as pd
 import streamlit as st
 
-from pages.ui import cached, charts, frame, tables, words
+from derm_core.report import figures, tables
+from pages.ui import cached, frame, words
 
 PAPER = "Matas et al., [arXiv 2505.16773](https://arxiv.org/abs/2505.16773)"
 
@@ -80,7 +81,7 @@ def gap_section(study: dict) -> None:
     quantity = st.segmented_control("Gap in", ["accuracy", "loss"], default="accuracy", required=True, key="gap",
                                     format_func=lambda key: {"accuracy": "Accuracy", "loss": "Loss"}[key])
     rows, share = tables.gap_rows(study, quantity), quantity == "accuracy"
-    figure = charts.gap_against_accuracy(
+    figure = figures.gap_against_accuracy(
         rows, gap_is_share=share, y="Training − validation accuracy" if share else "Validation − training loss")
     figure.update_layout(title=f"{quantity.capitalize()} gap at the final epoch against test accuracy")
     frame.show_chart(
@@ -156,7 +157,7 @@ def classes_section(study: dict) -> None:
         st.subheader("Classes", anchor=False)
         table = pd.DataFrame(rows)[["class", "n", "name", "mean", "low", "high"]]
         frame.show_chart(
-            charts.per_class(rows), table, key="classes", alt="Recall of each class for each arm, with 95 % intervals.",
+            figures.per_class(rows), table, key="classes", alt="Recall of each class for each arm, with 95 % intervals.",
             caption="Share of each class that is recognised, with 95 % intervals; after each class, its test images. "
                     "Wide bars mean few lesions: do not rank arms by them.")
     matrices = study.get("confusion") or {}
@@ -171,7 +172,7 @@ def classes_section(study: dict) -> None:
 def confusion(study: dict, arm: str, matrix: list) -> None:
     classes = study["classes"]
     frame.show_chart(
-        charts.confusion(matrix, classes, arm, tables.name(study, arm)),
+        figures.confusion(matrix, classes, arm, tables.name(study, arm)),
         pd.DataFrame(matrix, index=pd.Index(classes, name="is"), columns=classes).reset_index(), key=f"confusion-{arm}",
         caption="Per cent of the images of a class (row) that are called each class (column).",
         alt=f"Confusion matrix of {tables.name(study, arm)}, {len(classes)} classes.")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.ui import cached, charts, frame, tables, words
+from derm_core.report import figures, tables
+from pages.ui import cached, frame, words
 
 
 def latest_comparison(workspace) -> None:
@@ -20,7 +21,7 @@ def latest_comparison(workspace) -> None:
     rows = tables.gap_rows(study)
     with st.container(border=True):
         st.markdown(f"**{study['verdict']['headline']}**")
-        figure = charts.gap_against_accuracy(rows, height=290)
+        figure = figures.gap_against_accuracy(rows, height=290)
         frame.show_chart(
             figure, tables.gap_table(rows), key="home-gap",
             caption="Right is more accurate, low is less overfitted; far left and low is underfitting.",

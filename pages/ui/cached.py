@@ -18,11 +18,6 @@ A function named after a thing takes the Workspace first (unhashed) and what ide
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import platform
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +28,8 @@ from derm_core.errors import NotFound
 from derm_core.files import disk_bytes, read_json
 from derm_core.jobs.store import Run, RunStore
 from derm_core.workspace import Workspace
+
+from . import hardware
 
 KEPT = 32
 
@@ -51,49 +48,13 @@ def stamp(path: Path) -> int:
 @st.cache_data(ttl="5m", show_spinner=False)
 def machine() -> dict[str, Any]:
     """{gpu: name or None, cpu: name, threads, memory_gb, python, torch, versions} without loading torch."""
-    versions = {name: _version(name) for name in ("torch", "torchvision", "timm", "numpy", "streamlit", "plotly")}
-    return {"gpu": _gpu_name(), "cpu": _cpu_name(), "threads": len(os.sched_getaffinity(0)) if hasattr(
-        os, "sched_getaffinity") else os.cpu_count(), "memory_gb": _memory_gb(), "python": platform.python_version(),
-        "torch": versions["torch"], "versions": versions}
+    return hardware.describe()
 
 
 def device_name() -> str:
     """'NVIDIA H100' or 'CPU, 8 threads'."""
     here = machine()
     return here["gpu"] or f"CPU, {here['threads']} thread{'s' if here['threads'] != 1 else ''}"
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _gpu_name() -> str | None:
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1") or shutil.which("nvidia-smi") is None:
-        return None
-    try:
-        found = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True,
-                               text=True, timeout=5, check=True).stdout.strip().splitlines()
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return found[0] if found else None
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def _memory_gb() -> float | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    except (ValueError, OSError, AttributeError):
-        return None
 
 
 @st.cache_data(ttl="30s", show_spinner=False)

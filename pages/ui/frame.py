@@ -29,9 +29,10 @@ import pandas as pd
 import streamlit as st
 
 from derm_core.errors import DermError
+from derm_core.report import figures as drawn
 from derm_core.workspace import Workspace
 
-from . import cached, charts, words
+from . import cached, words
 
 # The browser's icon, drawn here, and pages without icons: for a page's own icon Streamlit would ask a
 # server on the internet at every visit.
@@ -218,7 +219,7 @@ def readable(figure: Any) -> Any:
 
 def show_curves(curves: Mapping[str, pd.DataFrame], quantity: str, names: Mapping[str, str], *, key: str) -> None:
     """Learning curves: one panel an arm, side by side, same axes, with their table."""
-    panels = charts.learning_curves(curves, quantity, names)
+    panels = drawn.learning_curves(curves, quantity, names)
     table = pd.concat([part.assign(arm=names.get(arm, arm)) for arm, part in curves.items()], ignore_index=True)
     columns = ["arm", "epoch", "seed", f"train_{quantity}", f"val_{quantity}"]
     title = f"{words.QUANTITIES.get(quantity, quantity)} by epoch"

@@ -2,7 +2,7 @@
 
     feed = live.follow(workspace, run_id)     in a fragment with run_every=1
     feed.progress                             the latest {"what", "done", "total", "rate", "eta_seconds"}
-    feed.curves()                             {arm: table} for charts.learning_curves
+    feed.curves()                             {arm: table} for figures.learning_curves
     feed.series("val/loss")                   (epochs, values)
 """
 

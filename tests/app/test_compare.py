@@ -7,7 +7,7 @@ import pytest
 
 from derm_core.files import read_json
 from derm_core.jobs.store import RunStore
-from pages.ui import tables, words
+from derm_core.report import tables, words
 
 
 @pytest.fixture

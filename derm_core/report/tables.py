@@ -26,7 +26,7 @@ def name(study: Mapping[str, Any], arm: str) -> str:
 
 
 def gap_rows(study: Mapping[str, Any], quantity: str = "accuracy") -> list[dict[str, Any]]:
-    """Rows for charts.gap_against_accuracy: test balanced accuracy and the final gap of `quantity`."""
+    """Rows for figures.gap_against_accuracy: test balanced accuracy and the final gap of `quantity`."""
     rows = []
     for arm in arms(study):
         result = study["arms"][arm]
@@ -68,7 +68,7 @@ def test_metrics(study: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def class_rows(study: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows for charts.per_class, all arms."""
+    """Rows for figures.per_class, all arms."""
     return [{"arm": arm, "name": name(study, arm), "class": row["class"], "n": row.get("n"),
              **{key: row["recall"].get(key) for key in ("mean", "low", "high")}}
             for arm in arms(study) for row in study["arms"][arm].get("per_class", [])]

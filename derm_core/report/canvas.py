@@ -1,0 +1,55 @@
+"""The look that all figures share: `blank` makes an empty one; colours without a meaning of their own.
+
+Backgrounds are transparent and fonts are left to the theme, so that a figure suits light and dark;
+only colours that carry meaning (an arm, a class) are set. Traces are plain dicts: plotly itself is
+loaded by `blank`, when the first figure is drawn, and nowhere else in this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from . import words
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+CLEAR = "rgba(0,0,0,0)"
+GRID = "rgba(127,135,137,0.22)"
+ZERO = "rgba(127,135,137,0.65)"
+MODEBAR = {"bgcolor": CLEAR, "color": ZERO, "activecolor": "#1A857E"}
+MARGIN = {"l": 8, "r": 12, "t": 10, "b": 8}
+SPLIT_NAMES = {"train": "Training", "val": "Validation", "test": "Test"}
+SPLIT_COLOURS = {"train": "#0F6B66", "val": "#4FA39B", "test": "#A5915C"}
+
+
+def blank(title: str, height: int, *, x: str = "", y: str = "", legend: bool = False, **layout: Any) -> Figure:
+    """An empty figure in the house's look: thin grid, no frame, legend above and left."""
+    from plotly.graph_objects import Figure
+
+    axis = {"gridcolor": GRID, "zeroline": False, "automargin": True, "title": {"standoff": 8}, "fixedrange": True}
+    figure = Figure()
+    figure.update_layout(
+        title=title, height=height, margin=MARGIN | ({"t": 34} if legend else {}), paper_bgcolor=CLEAR, plot_bgcolor=CLEAR,
+        showlegend=legend,
+        legend={"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom", "title": None},
+        hoverlabel={"namelength": -1}, modebar=MODEBAR, **layout)
+    figure.update_xaxes(axis | {"title": {"text": x, "standoff": 8}})
+    figure.update_yaxes(axis | {"title": {"text": y, "standoff": 8}})
+    return figure
+
+
+def alpha(colour: str, opacity: float) -> str:
+    """'#0072B2' at an opacity, as plotly writes it."""
+    red, green, blue = (int(colour[i:i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{opacity:g})"
+
+
+def error_bar(row: Mapping[str, Any], axis: str, colour: str) -> dict | None:
+    """The ends row[axis_low], row[axis_high] as plotly's error bar; None where there are none."""
+    low, high = row.get(f"{axis}_low"), row.get(f"{axis}_high")
+    if words.missing(low) or words.missing(high):
+        return None
+    return {"type": "data", "symmetric": False, "array": [max(0.0, high - row[axis])], "thickness": 1.3, "width": 4,
+            "arrayminus": [max(0.0, row[axis] - low)], "color": alpha(colour, 0.65)}
