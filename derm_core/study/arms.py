@@ -15,6 +15,7 @@ ARM_LABELS = {"vae": "VAE (from scratch)", "imagenet": "ImageNet", "both": "VAE 
               "scratch": "Supervised from scratch", "colour": "Colour histogram",
               "random": "Random initialisation", "majority": "Majority class"}
 RANDOM_MEAN = RANDOM_STD = (0.5, 0.5, 0.5)
+NO_BACKBONE = ("both", "colour")     # two backbones, or none: nothing that could be fine-tuned or published as one
 
 
 def arm_label(arm: str) -> str:
@@ -50,7 +51,7 @@ class Arm:
     """One extractor under comparison, as built.
 
     variants: one list of extractors (their features side by side), or one such list per seed for
-    the arm `random`, whose initialisation is part of what a seed draws.
+    the arms `random` and `scratch`, whose initialisation is part of what a seed draws.
     """
 
     name: str
@@ -71,7 +72,9 @@ class Arm:
 
 
 def build_extractors(arm: str, config, workspace: Workspace) -> list:
-    """The extractors of an arm: one, or one per seed for "random". config: StudyConfig or EmbedConfig.
+    """The extractors of an arm: one, or one per seed for "random" and for "scratch", which starts alike.
+
+    config: StudyConfig or EmbedConfig.
 
     Raises WeightsUnavailable (imagenet), RunError or NotFound (vae, run:ID), BundleError (bundle:NAME)
     and ConfigError where the backbone is not the one asked for.
@@ -87,19 +90,27 @@ def build_extractors(arm: str, config, workspace: Workspace) -> list:
         return [_bundle_extractor(arm, name, workspace)]
     if kind == "imagenet":
         return [_imagenet_extractor(config)]
-    if kind == "random":
-        return [_random_extractor(config, seed) for seed in _seeds(config)]
-    raise ConfigError(f"arm is {arm!r}; allowed: vae, imagenet, random, bundle:NAME or run:ID.")
+    if kind in ("random", "scratch"):
+        return [_random_extractor(arm, config, seed) for seed in _seeds(config)]
+    if kind == "colour":
+        return [_colour_extractor()]
+    raise ConfigError(f"arm is {arm!r}; allowed: vae, imagenet, random, scratch, colour, bundle:NAME or run:ID.")
 
 
 def _seeds(config) -> tuple[int, ...]:
     return tuple(config.seeds) if hasattr(config, "seeds") else (config.seed,)
 
 
-def _random_extractor(config, seed: int):
+def _colour_extractor():
+    from ..nets.backbone import make_extractor
+    from ..nets.colour import ColourHistogram
+    return make_extractor("colour", ColourHistogram(), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), {"weights": "none: colours are counted"})
+
+
+def _random_extractor(arm: str, config, seed: int):
     from ..nets.backbone import build_backbone, make_extractor
     backbone = build_backbone(config.backbone, stream_seed(seed, "random", "init"))
-    return make_extractor("random", backbone, RANDOM_MEAN, RANDOM_STD, {"weights": "random initialisation", "seed": seed})
+    return make_extractor(arm, backbone, RANDOM_MEAN, RANDOM_STD, {"weights": "random initialisation", "seed": seed})
 
 
 def _imagenet_extractor(config):

@@ -49,7 +49,8 @@ def conclude(config: StudyConfig, run: RunPaths, material: Material, outcomes: d
     for arm, outcome in outcomes.items():
         save_curves(run.artefacts / "curves" / f"{arm_file(arm)}.csv", outcome.curves, config.seeds)
         arms[arm] = {
-            "label": outcome.arm.label, "kind": outcome.arm.kind, "features": outcome.width, "test": stats["arms"][arm],
+            "label": outcome.arm.label, "kind": outcome.arm.kind, "regime": _regime(config, arm),
+            "features": outcome.width, "test": stats["arms"][arm],
             "per_class": stats["per_class"][arm], "curves": f"artefacts/curves/{arm_file(arm)}.csv",
             "gaps": gaps[arm], "gaps_detail": details[arm], "setting": outcome.setting, "extractor": outcome.arm.extractor,
             "best_setting": {**best[arm].setting, "test": _seed_means(best[arm], labels, prior)}}
@@ -68,6 +69,11 @@ def conclude(config: StudyConfig, run: RunPaths, material: Material, outcomes: d
         "verdict": verdict(stats, gaps, differences, matched, {arm: outcome.arm.label for arm, outcome in outcomes.items()}),
         "cautions": stats["cautions"], "notes": notes, "versions": versions()}
     return jsonable(result)
+
+
+def _regime(config: StudyConfig, arm: str) -> str:
+    """How an arm was trained; `scratch` end to end in a frozen study too."""
+    return "finetune" if arm == "scratch" else config.regime
 
 
 def majority_rows(material: Material) -> list[dict[str, Any]]:

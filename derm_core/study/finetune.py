@@ -42,13 +42,16 @@ MATCH_PIXELS = 512 * 64 * 64    # of training images that give batch norm its st
 
 
 def finetune(config: StudyConfig, run: RunPaths, material: Material, arms: list[Arm],
-             device: str) -> Generator[Event, None, dict[str, Outcome]]:
+             device: str, positions: dict[str, np.ndarray] | None = None) -> Generator[Event, None, dict[str, Outcome]]:
     """Train all arms and seeds; `outcomes = yield from finetune(...)`, keyed by arm.
+
+    positions: of the images on which each split is measured; by default some of training, all of the others.
 
     Models go to artefacts/models/ARM-seedK.safetensors, curves live as events. Raises RunError where
     a loss is not finite.
     """
-    positions = {"train": _curve_positions(material), "val": material.members("val"), "test": material.members("test")}
+    positions = positions or {"train": _curve_positions(material),
+                              **{split: material.members(split) for split in ("val", "test")}}
     outcomes = {}
     for arm in arms:
         results: list[dict[str, np.ndarray]] = []
@@ -135,7 +138,8 @@ class _Trainer:
         count = min(len(train), max(64, MATCH_PIXELS // self.config.input_size**2))
         chosen = np.random.default_rng(stream_seed(self.seed, "batch norm")).choice(train, count, replace=False)
         x_bchw = self.normalised(np.sort(chosen), "cpu")
-        return measure_statistics(backbone, x_bchw) if self.arm.kind == "random" else match_statistics(backbone, x_bchw)
+        fresh = self.arm.kind in ("random", "scratch")
+        return measure_statistics(backbone, x_bchw) if fresh else match_statistics(backbone, x_bchw)
 
     def normalised(self, rows: np.ndarray, device: str) -> Tensor:
         """Images of store rows as the network reads them (B, 3, S, S)."""

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 
 from ..config import StudyConfig
-from ..errors import ConfigError
 from ..events import TICK, Event, log
 from ..files import read_json, write_json
 from ..training.devices import pick_device
@@ -19,6 +18,7 @@ from .finetune import finetune
 from .frozen import frozen
 from .material import count_look, prepare
 from .metrics import log_prior
+from .scratch import fitting_arms, with_scratch
 from .sources import check_sources
 
 
@@ -37,7 +37,7 @@ def study(config: StudyConfig, workspace: Workspace, run: RunPaths) -> Iterator[
     started = time.monotonic()
     device = pick_device(config.device)
     material = yield from prepare(config, workspace)
-    chosen, notes = without_both(config) if config.regime == "finetune" else (config, [])
+    chosen, notes = fitting_arms(config)
     arms, missing = resolve_arms(chosen, workspace)
     notes += missing + check_sources(config, workspace, material, arms)
     for note in notes:
@@ -48,8 +48,10 @@ def study(config: StudyConfig, workspace: Workspace, run: RunPaths) -> Iterator[
         grid, heads, features, setting = ({"rule": "one schedule for every arm",
                                            "schedule": dataclasses.asdict(config.finetune)}, None, None, None)
     else:
-        found = yield from frozen(config, workspace, run, material, arms, device)
-        outcomes, best, grid = found.outcomes, found.best, found.grid
+        still = [arm for arm in arms if arm.kind != "scratch"]
+        found = yield from frozen(config, workspace, run, material, still, device)
+        outcomes = yield from with_scratch(config, run, material, arms, device, found.outcomes)
+        best, grid = {**outcomes, **found.best}, found.grid
         heads, features, setting = found.heads, found.features, found.setting
     looked_before = count_look(material.dataset.paths, material.fingerprint, run.id)
     yield log("Testing once, with intervals.")
@@ -58,15 +60,6 @@ def study(config: StudyConfig, workspace: Workspace, run: RunPaths) -> Iterator[
     answers = yield from answer(Study(config, workspace, run, material, device, outcomes, heads, features, setting, prior))
     write_json(run.artefacts / "study.json", {**result, **answers, "seconds": time.monotonic() - started})
     yield Event(kind="result", value=summary(result))
-
-
-def without_both(config: StudyConfig) -> tuple[StudyConfig, list[str]]:
-    """The config without the arm `both`, which is two backbones and cannot be fine-tuned as one."""
-    left = tuple(arm for arm in config.arms if arm != "both")
-    if not left:
-        raise ConfigError("arms is ('both',); allowed with regime 'finetune': vae, imagenet, random, bundle:NAME or run:ID.")
-    return dataclasses.replace(config, arms=left), (
-        ["VAE + ImageNet is left out: two backbones side by side are not fine-tuned as one."] if left != config.arms else [])
 
 
 def summary(result: dict) -> dict:

@@ -25,14 +25,14 @@ import numpy as np
 
 from .gaps import spread
 
-NOT_BACKBONES = ("random", "both", "majority")
+NOT_BACKBONES = ("random", "both", "scratch", "colour", "majority")
 
 
 def choose_pair(arms: Sequence[str]) -> tuple[str, str] | None:
     """(a, b) of the primary comparison a − b; None with fewer than two arms to compare."""
     named = [arm for arm in ("vae", "imagenet") if arm in arms]
     others = [arm for arm in arms if arm not in (*named, *NOT_BACKBONES)]
-    control = [arm for arm in ("random", "both") if arm in arms]
+    control = [arm for arm in ("random", "both", "colour", "scratch") if arm in arms]
     if named == ["imagenet"] and others:
         return others[0], "imagenet"
     found = (named + others + control)[:2]

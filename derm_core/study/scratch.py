@@ -1,0 +1,62 @@
+"""The arm `scratch` of a frozen study: the same architecture, trained end to end with labels, as a reference.
+
+Another regime than the arms beside it, and said to be so wherever it is shown: its backbone has
+seen labels, theirs is frozen. Same split, classes, input size and seeds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Generator
+
+from ..config import StudyConfig
+from ..data.splits import SPLITS
+from ..errors import ConfigError
+from ..events import Event
+from ..workspace import RunPaths
+from .arms import NO_BACKBONE, Arm, arm_label, in_order
+from .finetune import finetune
+from .material import Material
+from .outcome import Outcome
+
+NOTE = ("{label} is trained end to end with the labels, by the schedule of fine-tuning without layer-wise decay; the "
+        "other arms' backbones are frozen. It shows what labels alone reach, and is no comparison under equal conditions.")
+
+
+def fitting_arms(config: StudyConfig) -> tuple[StudyConfig, list[str]]:
+    """The config with the arms that its regime can train, and notes on what is left out or differs.
+
+    Fine-tuned, `both` and `colour` have no one backbone, and `scratch` is what `random` is. Raises
+    ConfigError where no arm is left.
+    """
+    label = arm_label("scratch")
+    if config.regime == "frozen":
+        if set(config.arms) == {"scratch"}:
+            raise ConfigError("arms is ('scratch',); allowed with regime 'frozen': a frozen arm beside it, such as random.")
+        return config, [NOTE.format(label=label)] if "scratch" in config.arms else []
+    left = tuple(arm for arm in config.arms if arm not in NO_BACKBONE)
+    notes = {"both": "two backbones side by side are not fine-tuned as one", "colour": "it has nothing to fine-tune"}
+    said = [f"{arm_label(arm)} is left out: {notes[arm]}." for arm in NO_BACKBONE if arm in config.arms]
+    if {"scratch", "random"} <= set(left):
+        left = tuple(arm for arm in left if arm != "scratch")
+        said.append(f"{label} is left out: in this regime {arm_label('random')} is trained end to end as well.")
+    if not left:
+        raise ConfigError(f"arms is {config.arms!r}; allowed with regime 'finetune': vae, imagenet, random, scratch, "
+                          "bundle:NAME or run:ID.")
+    return dataclasses.replace(config, arms=left), said
+
+
+def with_scratch(config: StudyConfig, run: RunPaths, material: Material, arms: list[Arm], device: str,
+                 outcomes: dict[str, Outcome]) -> Generator[Event, None, dict[str, Outcome]]:
+    """`outcomes` of the frozen arms, with that of `scratch` where it is among `arms`, in every table's order.
+
+    Finished seeds are kept and an unfinished one goes on when the study is resumed.
+    """
+    chosen = [arm for arm in arms if arm.kind == "scratch"]
+    if not chosen:
+        return outcomes
+    schedule = dataclasses.replace(config.finetune, layer_decay=1.0)   # nothing pretrained that would want protection
+    positions = {split: material.members(split) for split in SPLITS}   # as the frozen arms: all training images
+    trained = yield from finetune(dataclasses.replace(config, finetune=schedule), run, material, chosen, device, positions)
+    both = {**outcomes, **trained}
+    return {arm: both[arm] for arm in in_order(both)}

@@ -1,0 +1,79 @@
+"""The arms on request: colours need no weights, and training from scratch is another regime that says so."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from derm_core.config import BackboneConfig, FinetuneSchedule, StudyConfig
+from derm_core.errors import ConfigError
+from derm_core.study import finetune as finetune_module
+from derm_core.study.protocol import study
+from derm_core.study.scratch import fitting_arms
+from derm_core.study.verdict import choose_pair
+from tests.study.test_protocol import finish, run_study
+
+SMALL = BackboneConfig(architecture="resnet18", stage=1)
+
+
+@pytest.fixture
+def config(tiny):
+    return StudyConfig(dataset="tiny", arms=("scratch", "random", "colour"), backbone=SMALL, input_size=32, seeds=(0, 1),
+                       hidden=16, epochs=8, batch_size=16, learning_rates=(1e-3, 1e-2), weight_decays=(1e-2,), bootstrap=100,
+                       finetune=FinetuneSchedule(epochs=2, batch_size=16, learning_rate=1e-3), device="cpu")
+
+
+def test_a_frozen_study_trains_scratch_beside_its_heads_and_says_that_it_differs(workspace, config):
+    result, events, run = run_study(config, workspace)
+    assert list(result["arms"]) == ["scratch", "colour", "random"]
+    assert any("Supervised from scratch is trained end to end" in note for note in result["notes"])
+    assert (result["arms"]["scratch"]["regime"], result["arms"]["colour"]["regime"]) == ("finetune", "frozen")
+    for arm, entry in result["arms"].items():
+        assert 0 <= entry["test"]["balanced_accuracy"]["mean"] <= 1 and set(entry["gaps"]) == {"loss", "accuracy"}
+        assert (run.root / entry["curves"]).exists()
+    assert {path.stem for path in (run.artefacts / "models").iterdir()} == {"scratch-seed0", "scratch-seed1"}
+    assert {path.stem for path in (run.artefacts / "heads").iterdir()} == {"colour", "random"}
+    assert {row["arm"] for row in result["paper_table"]} >= {"scratch", "colour"}
+    assert any(event.kind == "metric" and event.series == "scratch/val/loss" for event in events)
+    assert result["arms"]["colour"]["test"]["balanced_accuracy"]["mean"] > 0.9    # the classes are colours
+
+
+def test_a_study_stopped_in_its_second_seed_does_not_train_the_first_again(workspace, config, monkeypatch):
+    run = workspace.run("study-1").create()
+    steps = study(config, workspace, run)
+    for event in steps:
+        if event.kind == "metric" and event.series == "scratch/val/loss" and event.value[1] is not None:
+            break
+    steps.close()
+    trained, fit = [], finetune_module.fit
+    monkeypatch.setattr(finetune_module, "fit", lambda *args, **kwargs: trained.append(kwargs["seed"]) or fit(*args, **kwargs))
+    finish(study(config, workspace, run))
+    assert trained == [1] and (run.artefacts / "study.json").exists()
+
+
+def test_each_regime_keeps_the_arms_it_can_train(config):
+    kept, notes = fitting_arms(dataclasses.replace(config, regime="finetune", arms=("vae", "both", "scratch", "random", "colour")))
+    assert kept.arms == ("vae", "random") and len(notes) == 3
+    kept, notes = fitting_arms(dataclasses.replace(config, regime="finetune", arms=("vae", "scratch")))
+    assert kept.arms == ("vae", "scratch") and notes == []
+    assert fitting_arms(dataclasses.replace(config, arms=("vae", "random"))) == (
+        dataclasses.replace(config, arms=("vae", "random")), [])
+    for arms, regime in ((("scratch",), "frozen"), (("both", "colour"), "finetune")):
+        with pytest.raises(ConfigError, match="allowed with regime"):
+            fitting_arms(dataclasses.replace(config, arms=arms, regime=regime))
+
+
+def test_neither_is_ever_the_pair_of_the_primary_test_where_two_backbones_are_there():
+    assert choose_pair(["vae", "scratch", "colour", "random"]) == ("vae", "random")
+    assert choose_pair(["vae", "imagenet", "scratch", "colour"]) == ("vae", "imagenet")
+    assert choose_pair(["bundle:mole-net", "scratch", "colour", "imagenet"]) == ("bundle:mole-net", "imagenet")
+
+
+def test_the_curves_of_scratch_are_measured_on_the_same_images_as_those_of_the_other_arms(workspace, config, monkeypatch):
+    monkeypatch.setattr(finetune_module, "CURVE_IMAGES", 10)
+    seen = {}
+    original = finetune_module._outcome
+    monkeypatch.setattr(finetune_module, "_outcome", lambda *args: seen.setdefault("outcome", original(*args)))
+    run_study(config, workspace)
+    sizes = {split: values.shape[1] for split, values in seen["outcome"].probabilities.items()}
+    assert sizes["train"] > 10 and np.isfinite(seen["outcome"].curves["train_loss"]).all()
