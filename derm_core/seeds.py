@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 
 def stream_seed(seed: int, *names: str | int) -> int:
@@ -16,3 +17,27 @@ def stream_seed(seed: int, *names: str | int) -> int:
     """
     text = "/".join([str(int(seed)), *map(str, names)])
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+@dataclass(frozen=True)
+class Share:
+    """Images `begin` to before `end` of a batch of `total`: what one of several processes computes.
+
+    Draws are made for the whole batch and cut to the share, so that they do not depend on who computes.
+    """
+
+    begin: int
+    end: int
+    total: int
+
+    def __len__(self) -> int:
+        return self.end - self.begin
+
+    @property
+    def of_batch(self) -> slice:
+        return slice(self.begin, self.end)
+
+    @property
+    def weight(self) -> float:
+        """The share's part of the batch, 0 to 1."""
+        return len(self) / self.total

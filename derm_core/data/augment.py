@@ -10,36 +10,40 @@ import torch
 from torch.nn import functional
 
 from ..config import AugmentConfig
+from ..seeds import Share
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in torchvision's rgb_to_grayscale
 
 
-def augment(images_bchw: torch.Tensor, config: AugmentConfig,
-            generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def augment(images_bchw: torch.Tensor, config: AugmentConfig, generator: torch.Generator,
+            share: Share | None = None) -> tuple[torch.Tensor, torch.Tensor]:
     """(view, target) of a batch of square float images in [0, 1].
 
     The target is the image after flip, rotation and crop; the view is the target after changes of
     colour, with patches hidden. Parameters come from `generator` alone (drawn on its device, used
-    on the images'). What a config switches off returns its input unchanged.
+    on the images'). What a config switches off returns its input unchanged. share: which of a
+    global batch these images are; they then get what they would get in it.
     """
-    target = geometric(images_bchw, config, generator)
-    view = hide_patches(colour(target, config, generator), config, generator)
+    target = geometric(images_bchw, config, generator, share)
+    view = hide_patches(colour(target, config, generator, share), config, generator, share)
     return view, target
 
 
-def geometric(images_bchw: torch.Tensor, config: AugmentConfig, generator: torch.Generator) -> torch.Tensor:
+def geometric(images_bchw: torch.Tensor, config: AugmentConfig, generator: torch.Generator,
+              share: Share | None = None) -> torch.Tensor:
     """Flip, rotation and square crop as one affine resampling, reflected at the borders."""
     if not config.flip and config.rotate_degrees == 0 and config.scale_min == 1:
         return images_bchw
-    theta = _affine(images_bchw, config, generator)
+    theta = _affine(images_bchw, config, generator, share)
     grid = functional.affine_grid(theta, list(images_bchw.shape), align_corners=False)
     return functional.grid_sample(images_bchw, grid.to(images_bchw.dtype), mode="bilinear",
                                   padding_mode="reflection", align_corners=False)
 
 
-def _affine(images_bchw: torch.Tensor, config: AugmentConfig, generator: torch.Generator) -> torch.Tensor:
+def _affine(images_bchw: torch.Tensor, config: AugmentConfig, generator: torch.Generator,
+            share: Share | None) -> torch.Tensor:
     """(b, 2, 3) maps from the view's coordinates to the image's, both in [-1, 1]."""
-    draw = _uniform(images_bchw, generator, 6)
+    draw = _uniform(images_bchw, generator, 6, share)
     signs = 1 - 2 * (draw[:, :2] < 0.5).float() if config.flip else torch.ones_like(draw[:, :2])
     angle = (2 * draw[:, 2] - 1) * config.rotate_degrees * (torch.pi / 180)
     scale = config.scale_min + (1 - config.scale_min) * draw[:, 3]
@@ -49,11 +53,12 @@ def _affine(images_bchw: torch.Tensor, config: AugmentConfig, generator: torch.G
     return torch.cat([rotation * signs[:, None, :], shift[:, :, None]], 2)
 
 
-def colour(images_bchw: torch.Tensor, config: AugmentConfig, generator: torch.Generator) -> torch.Tensor:
+def colour(images_bchw: torch.Tensor, config: AugmentConfig, generator: torch.Generator,
+           share: Share | None = None) -> torch.Tensor:
     """Cast, brightness, contrast about the image's mean grey and saturation, then clamped to [0, 1]."""
     if not (config.brightness or config.contrast or config.saturation or config.cast):
         return images_bchw
-    draw = 2 * _uniform(images_bchw, generator, 6).to(images_bchw.dtype) - 1
+    draw = 2 * _uniform(images_bchw, generator, 6, share).to(images_bchw.dtype) - 1
     gain = 1 + config.cast * draw[:, 3:6]
     gain = gain / gain.mean(1, keepdim=True) * (1 + config.brightness * draw[:, 0:1])
     image = images_bchw * gain[:, :, None, None]
@@ -64,13 +69,14 @@ def colour(images_bchw: torch.Tensor, config: AugmentConfig, generator: torch.Ge
     return image.clamp(0, 1)
 
 
-def hide_patches(images_bchw: torch.Tensor, config: AugmentConfig, generator: torch.Generator) -> torch.Tensor:
+def hide_patches(images_bchw: torch.Tensor, config: AugmentConfig, generator: torch.Generator,
+                 share: Share | None = None) -> torch.Tensor:
     """Fill `mask_ratio` of the square patches, other ones in every image, with the image's mean colour."""
     side = -(-images_bchw.shape[-1] // config.mask_patch)
     hidden = round(config.mask_ratio * side * side)
     if hidden == 0:
         return images_bchw
-    rank = _uniform(images_bchw, generator, side * side).argsort(1).argsort(1)
+    rank = _uniform(images_bchw, generator, side * side, share).argsort(1).argsort(1)
     mask = (rank < hidden).view(-1, 1, side, side)
     mask = mask.repeat_interleave(config.mask_patch, 2).repeat_interleave(config.mask_patch, 3)
     mask = mask[:, :, :images_bchw.shape[2], :images_bchw.shape[3]]
@@ -83,7 +89,8 @@ def _grey(images_bchw: torch.Tensor) -> torch.Tensor:
     return (images_bchw * weights[:, None, None]).sum(1, keepdim=True)
 
 
-def _uniform(images_bchw: torch.Tensor, generator: torch.Generator, count: int) -> torch.Tensor:
+def _uniform(images_bchw: torch.Tensor, generator: torch.Generator, count: int, share: Share | None) -> torch.Tensor:
     """(b, count) uniform numbers in [0, 1) on the images' device."""
-    draw = torch.rand(len(images_bchw), count, generator=generator, device=generator.device)
-    return draw.to(images_bchw.device)
+    total = len(images_bchw) if share is None else share.total
+    draw = torch.rand(total, count, generator=generator, device=generator.device)
+    return (draw if share is None else draw[share.of_batch]).to(images_bchw.device)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..config import BackboneConfig
 from ..errors import RunError
 from ..files import read_json, write_atomic, write_json
-from ..seeds import stream_seed
+from ..seeds import Share, stream_seed
 from .backbone import Backbone, build_backbone
 
 VAE_MEAN = VAE_STD = (0.5, 0.5, 0.5)
@@ -96,10 +96,12 @@ def build_vae(config: BackboneConfig, size: int, latent_dim: int, decoder_width:
         return VAE(backbone, size, latent_dim, decoder_width)
 
 
-def reparameterise(mu: Tensor, logvar: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """z ~ N(mu, exp(logvar)), differentiable in both."""
-    noise = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
-    return mu + noise * torch.exp(0.5 * logvar)
+def reparameterise(mu: Tensor, logvar: Tensor, generator: torch.Generator | None = None,
+                   share: Share | None = None) -> Tensor:
+    """z ~ N(mu, exp(logvar)), differentiable in both. share: which of a global batch these images are."""
+    shape = mu.shape if share is None else (share.total, *mu.shape[1:])
+    noise = torch.randn(shape, generator=generator, device=mu.device, dtype=mu.dtype)
+    return mu + (noise if share is None else noise[share.of_batch]) * torch.exp(0.5 * logvar)
 
 
 def elbo_terms(recon: Tensor, target: Tensor, mu: Tensor, logvar: Tensor,

@@ -6,6 +6,7 @@ the step number are all that a resumed run needs: on a CPU it continues bit for 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,9 +21,10 @@ from ..config import AugmentConfig
 from ..data.augment import augment as augment_batch
 from ..errors import DataError, RunError
 from ..events import TICK, Event, log
-from ..seeds import stream_seed
+from ..seeds import Share, stream_seed
 from .batches import ImageSource, epoch_order, normaliser, steps_per_epoch
 from .checkpoint import load_checkpoint, save_checkpoint
+from .distributed import Team, current
 from .precision import Precision
 from .tasks import Batch, Task
 
@@ -49,15 +51,19 @@ def fit(task: Task, images: np.ndarray | Tensor, indices: Sequence[int], labels:
     state: JSON values of the caller's own, saved with each checkpoint, filled in on resuming.
     checkpoint_dir: saved each epoch, each minute and when the generator is closed; continued from.
     AdamW with warm-up and cosine, gradients clipped to norm 1; the last partial batch is left out.
+    In a team of processes (distributed.py) each computes its share of every batch; `task` must then
+    be picklable, and draw as `Batch.share` says.
     Raises RunError where loss or gradient is not finite: the last good checkpoint stays.
     """
+    arguments, team = dict(locals()), current()
     device, precision = torch.device(device), precision or Precision()
     precision.prepare(task, device)
     optimiser = make_optimiser(task, lr, wd)
     source = ImageSource(images, indices, device, precision.memory_format)
     chosen_labels = _chosen_labels(labels, source.rows, device)
-    view_of = _viewer(augment, seed, device, normaliser(mean, std, device), precision)
-    per_epoch = steps_per_epoch(len(source), batch_size)
+    per_epoch, batch = steps_per_epoch(len(source), batch_size), min(batch_size, len(source))
+    share = team.share(batch) if team.size > 1 else None
+    view_of = _viewer(augment, seed, device, normaliser(mean, std, device), precision, share)
     total = epochs * per_epoch
     run = _Progress(checkpoint_dir, task, optimiser, state if state is not None else {}, {
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "wd": wd, "warmup_fraction": warmup_fraction,
@@ -65,20 +71,22 @@ def fit(task: Task, images: np.ndarray | Tensor, indices: Sequence[int], labels:
     if run.resume():
         yield log(f"{what} continues at step {run.step} of {total}")
     due = evaluation_steps(per_epoch, epochs, early_evaluations) if evaluate else []
-    try:
+    if team.size > 1:
+        yield log(team.describe(task))
+    with team.training(task, arguments, run) as model, run.saved_when_closed():
         yield from _evaluate_if_due(run, due, evaluate, per_epoch)
-        clock = _Clock(what, total, min(batch_size, len(source)), run.step)
+        clock = _Clock(what, total, batch, run.step)
         for epoch in range(run.step // per_epoch, epochs):
             order = epoch_order(len(source), batch_size, seed, epoch)[run.step % per_epoch:]
-            for positions, images_bchw in source.batches(order):
-                view, target = view_of(images_bchw, run.step)
-                batch = Batch(view, target, None if chosen_labels is None else chosen_labels[positions],
-                              run.step / total)
+            for positions, images_bchw in source.batches(order if share is None else [p[share.of_batch] for p in order]):
                 rate = learning_rate(run.step, total, warmup_fraction, lr)
-                run.add(_step(task, batch, optimiser, rate, precision, device))
+                with team.step():
+                    labels_b = None if chosen_labels is None else chosen_labels[positions]
+                    shown = Batch(*view_of(images_bchw, run.step), labels_b, run.step / total, share)
+                    run.add(_step(model, shown, optimiser, rate, precision, device, task.loss_scale / team.weight))
                 yield TICK
                 if run.step % log_every == 0 or run.step == total:
-                    values = {**run.read(), "learning_rate": rate}
+                    values = {**run.read(team), "learning_rate": rate}
                     yield from (Event(kind="metric", series=f"train/{name}", value=value, step=run.step,
                                       epoch=run.step / per_epoch) for name, value in values.items())
                 yield from clock.progress(run.step)
@@ -86,10 +94,6 @@ def fit(task: Task, images: np.ndarray | Tensor, indices: Sequence[int], labels:
                 yield from _evaluate_if_due(run, due, evaluate, per_epoch)
                 clock.evaluating += time.monotonic() - started
                 run.save_if_due(epoch_ends=run.step % per_epoch == 0)
-    except GeneratorExit:                              # cancelled or stopped: keep what was learned
-        run.save_good()
-        raise
-
 
 def make_optimiser(task: nn.Module, lr: float, wd: float) -> torch.optim.AdamW:
     """AdamW (fused) over what requires gradients; vectors and scalars (norms, biases) do not decay."""
@@ -113,14 +117,14 @@ def evaluation_steps(per_epoch: int, epochs: int, early: int = 0) -> list[int]:
     return sorted({0, *inside, *(per_epoch * epoch for epoch in range(1, epochs + 1))})
 
 
-def _step(task: Task, batch: Batch, optimiser: torch.optim.Optimizer, rate: float, precision: Precision,
-          device: torch.device) -> dict[str, Tensor]:
-    """One update; returns the step's scalars, still on the device."""
+def _step(model: nn.Module, batch: Batch, optimiser: torch.optim.Optimizer, rate: float, precision: Precision,
+          device: torch.device, loss_scale: float) -> dict[str, Tensor]:
+    """One update; returns the step's scalars, still on the device. model: the task, or what wraps it in a team."""
     for group in optimiser.param_groups:
         group["lr"] = rate
     with precision.autocast(device):
-        output = task(batch)
-    (output["loss"] / task.loss_scale).backward()
+        output = model(batch)
+    (output["loss"] / loss_scale).backward()
     norm = nn.utils.clip_grad_norm_((p for g in optimiser.param_groups for p in g["params"]), CLIP_NORM)
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
@@ -128,14 +132,17 @@ def _step(task: Task, batch: Batch, optimiser: torch.optim.Optimizer, rate: floa
 
 
 def _viewer(config: AugmentConfig | None, seed: int, device: torch.device,
-            normalise: Callable[[Tensor], Tensor], precision: Precision):
-    """A function (images in [0,1], step) -> (view, target) normalised, drawn from (seed, step) alone."""
+            normalise: Callable[[Tensor], Tensor], precision: Precision, share: Share | None = None):
+    """A function (images in [0,1], step) -> (view, target) normalised, drawn from (seed, step) alone.
+
+    share: which of the global batch its images are."""
     generator = torch.Generator(device=device)
 
     def view_of(images_bchw: Tensor, step: int) -> tuple[Tensor, Tensor]:
         torch.manual_seed(stream_seed(seed, "noise", step))
         generator.manual_seed(stream_seed(seed, "augment", step))
-        view, target = (images_bchw, images_bchw) if config is None else augment_batch(images_bchw, config, generator)
+        view, target = (images_bchw, images_bchw) if config is None else augment_batch(
+            images_bchw, config, generator, share)
         view = normalise(view).contiguous(memory_format=precision.memory_format)
         return view, normalise(target)
     return view_of
@@ -204,11 +211,11 @@ class _Progress:
             raise RunError(f"The loss or its gradient stopped being finite at step {self._bad_step()}; the "
                            "last good checkpoint is kept. Try a smaller learning rate.")
 
-    def read(self) -> dict[str, float]:
-        """Means since the last reading."""
+    def read(self, team: Team) -> dict[str, float]:
+        """Means since the last reading, over the images of all processes."""
         self.check()
         names = list(self.sums)
-        means = (torch.stack([self.sums[name] for name in names]) / self.count).tolist()
+        means = team.mean(torch.stack([self.sums[name] for name in names]) / self.count).tolist()
         self.sums, self.count = {}, 0
         return dict(zip(names, means))
 
@@ -220,10 +227,15 @@ class _Progress:
             "step": self.step, "evaluated": self.evaluated, "identity": self.identity, "state": self.state})
         self.saved, self.saved_at = self.step, time.monotonic()
 
-    def save_good(self) -> None:
-        """Save now if there is something new and nothing is wrong with it."""
-        if self.step > self.saved and self._bad_step() < 0:
-            self.save_if_due(epoch_ends=True)
+    @contextlib.contextmanager
+    def saved_when_closed(self) -> Iterator[None]:
+        """Around a generator's work: when it is closed (a cancelled run), what was learned is kept."""
+        try:
+            yield
+        except GeneratorExit:
+            if self.step > self.saved and self._bad_step() < 0:
+                self.save_if_due(epoch_ends=True)
+            raise
 
 
 class _Clock:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from ..config import Recipe, require
 from ..nets.vae import VAE, elbo_terms, reparameterise
+from ..seeds import Share
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,16 @@ class Batch:
     """What a task sees of one step.
 
     view_bchw: augmented and normalised images; target_bchw: the same geometric view, clean and
-    normalised; labels_b: int64 class indices or None; progress: share of the training done, 0 to 1.
+    normalised; labels_b: int64 class indices or None; progress: share of the training done, 0 to 1;
+    share: which images of a global batch these are, where several processes compute it; what a task
+    draws must be drawn for all of them.
     """
 
     view_bchw: Tensor
     target_bchw: Tensor
     labels_b: Tensor | None = None
     progress: float = 0.0
+    share: Share | None = None
 
     def to(self, **arguments) -> Batch:
         """The batch with `Tensor.to` applied to its images (e.g. memory_format=…)."""
@@ -69,7 +73,7 @@ class VAETask(Task):
         """{"loss", "output" reconstruction (B,3,S,S) in normalised space, "mu" (B,Z),
         "reconstruction" and "kl" in nats per image}."""
         mu_bz, logvar_bz = self.vae.encode(batch.view_bchw)
-        recon_bchw = self.vae.decode(reparameterise(mu_bz, logvar_bz)).float()
+        recon_bchw = self.vae.decode(reparameterise(mu_bz, logvar_bz, share=batch.share)).float()
         with torch.autocast(recon_bchw.device.type, enabled=False):
             nll_b, kl_bz = elbo_terms(recon_bchw, batch.target_bchw, mu_bz, logvar_bz, self.vae.log_sigma)
             reconstruction, kl = nll_b.mean(), kl_bz.sum(dim=1).mean()
