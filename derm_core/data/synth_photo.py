@@ -35,13 +35,13 @@ def add_nuisances(image: np.ndarray, factors: dict, rng: np.random.Generator) ->
     """What lies on the skin: ink, a ruler, hair, and bubbles in the contact gel."""
     ink, ruler, hair, bubbles = rng.spawn(4)
     if factors["ink"]:
-        image = _ink(image, ink)
+        image = draw_ink(image, ink)
     if factors["ruler"]:
-        image = image * (1 - 0.85 * _ruler(len(image), ruler)[..., None])
+        image = image * (1 - 0.85 * draw_ruler(len(image), ruler)[..., None])
     if factors["hair"]:
-        image = _hair(image, factors["hair"], hair)
+        image = draw_hair(image, factors["hair"], hair)
     for _ in range(factors["bubbles"]):
-        _bubble(image, bubbles)
+        draw_bubble(image, bubbles)
     return image
 
 
@@ -52,7 +52,8 @@ def _draw(size: int, paint) -> np.ndarray:
     return np.asarray(canvas.reduce(FINE), dtype=np.float32) / 255
 
 
-def _hair(image: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+def draw_hair(image: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """`count` bent hairs of one colour over an image (S, S, 3) in [0, 1]; the first ones are those of a smaller count."""
     light = rng.random() < 0.2
     colour = np.array([0.80, 0.66, 0.52] if light else [0.13, 0.09, 0.08], np.float32)
     sweep, t = rng.uniform(0, np.pi), np.linspace(0, 1, 20)[:, None]
@@ -70,7 +71,8 @@ def _hair(image: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray
     return image * (1 - cover) + colour * cover
 
 
-def _ruler(size: int, rng: np.random.Generator) -> np.ndarray:
+def draw_ruler(size: int, rng: np.random.Generator) -> np.ndarray:
+    """(size, size) cover in [0, 1] of the tick marks of a ruler along one border."""
     gap, offset, tilt = rng.uniform(0.035, 0.06), rng.uniform(0.0, 0.06), rng.normal(0, 0.03)
 
     def paint(draw: ImageDraw.ImageDraw, side: int) -> None:
@@ -83,7 +85,8 @@ def _ruler(size: int, rng: np.random.Generator) -> np.ndarray:
     return np.rot90(_draw(size, paint), rng.integers(4))
 
 
-def _ink(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def draw_ink(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One worn stroke of a violet or blue skin marker, bent around the middle of an image (S, S, 3) in [0, 1]."""
     size = len(image)
     angle, bend, start = rng.uniform(0, 2 * np.pi), rng.uniform(0.4, 0.9), rng.uniform(0.42, 0.56)
     width = rng.uniform(0.035, 0.08)
@@ -100,7 +103,8 @@ def _ink(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return image * (1 - cover[..., None] * (1 - colour))
 
 
-def _bubble(image: np.ndarray, rng: np.random.Generator) -> None:
+def draw_bubble(image: np.ndarray, rng: np.random.Generator) -> None:
+    """One bubble with its rim and highlight, painted into an image (S, S, 3) in [0, 1]."""
     axis = (np.arange(len(image), dtype=np.float32) + 0.5) / len(image) * 2 - 1
     (x, y), r = rng.uniform(-1, 1, 2), rng.uniform(0.03, 0.11)
     rows, columns = window(axis, y, 1.4 * r), window(axis, x, 1.4 * r)
