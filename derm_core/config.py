@@ -17,6 +17,8 @@ from .errors import ConfigError
 
 SCHEMA_VERSION = 1
 ARMS = ("vae", "imagenet", "random", "both", "scratch", "colour")
+CORRUPTIONS = ("defocus", "motion", "noise", "jpeg", "pixelation", "brightness", "contrast", "saturation",
+               "hair", "ruler", "ink", "bubbles", "vignette")
 Config = TypeVar("Config")
 
 
@@ -224,6 +226,8 @@ class StudyConfig:
             require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
         require(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
         require(self.labels in ("classes", "priority"), "labels", self.labels, "'classes' or 'priority'")
+        for family in self.corruptions:
+            require(family in CORRUPTIONS, "corruptions", family, ", ".join(CORRUPTIONS))
         for name, allowed in (("label_fractions", "numbers above 0, at most 1"), ("shortcut", "numbers from 0 to 1")):
             values = getattr(self, name)
             require(all(0 <= v <= 1 for v in values) and (name == "shortcut" or 0 not in values), name, values, allowed)
