@@ -22,6 +22,7 @@ def add_commands(commands) -> None:
     one.add_argument("--epochs", type=int)
     one.add_argument("--batch-size", type=int)
     one.add_argument("--seed", type=int, default=0)
+    _add_transductive(one)
     _add_shared(one)
     one.set_defaults(handler=run_pretrain)
 
@@ -29,13 +30,14 @@ def add_commands(commands) -> None:
     actions = one.add_subparsers(metavar="[report RUN]", required=False)
     one.add_argument("--preset", choices=PRESETS, help="default: demo, or laptop where --dataset names another set")
     one.add_argument("--dataset", metavar="NAME")
-    one.add_argument("--arms", metavar="A,B,…", help="vae, imagenet, random, both, bundle:NAME, run:ID")
+    one.add_argument("--arms", metavar="A,B,…", help="vae, imagenet, random, both, scratch, colour, bundle:NAME, run:ID")
     one.add_argument("--regime", choices=("frozen", "finetune"))
     one.add_argument("--seeds", type=int, metavar="N", help="number of seeds")
     one.add_argument("--recipe", metavar="NAME", help="pretraining recipe: masked or paper")
     one.add_argument("--pretrain-epochs", type=int, metavar="N")
     one.add_argument("--scale", type=float, default=1.0, help="share of the preset's work, above 0 up to 1, for a first look")
     one.add_argument("--vae-run", metavar="RUN", help="use this pretraining instead of making one")
+    _add_transductive(one)
     _add_shared(one)
     one.set_defaults(handler=run_compare)
     report = actions.add_parser("report", help="the text report of a finished comparison")
@@ -61,6 +63,11 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-images", type=int, metavar="N", help="use a part of the dataset, whole groups")
     parser.add_argument("--device", help="auto (default), cpu, cuda or cuda:N")
     parser.add_argument("--detach", action="store_true", help="return at once; `runs show RUN --follow` follows it")
+
+
+def _add_transductive(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--transductive", action="store_true",
+                        help="pretrain on the pixels, never the labels, of validation and test images too; said wherever shown")
 
 
 def _given(args, *names: str) -> dict[str, Any]:
@@ -90,7 +97,8 @@ def run_pretrain(args, screen: Screen) -> Answer:
     from ..study.presets import PRESETS
     base = PRESETS["paper" if args.recipe == "paper" else "laptop"]
     config = _with_shared(PretrainConfig(dataset=args.dataset, seed=args.seed, backbone=base.backbone, input_size=base.input_size,
-                                         recipe=recipe(args.recipe, **_given(args, "epochs", "batch_size"))), args)
+                                         recipe=recipe(args.recipe, **_given(args, "epochs", "batch_size")),
+                                         images="all" if args.transductive else "train"), args)
     return _start(config, args, screen)
 
 
@@ -114,6 +122,10 @@ def study_config(args) -> StudyConfig:
     pretrain = _with_shared(config.pretrain, args)
     if args.pretrain_epochs is not None:
         pretrain = dataclasses.replace(pretrain, recipe=dataclasses.replace(pretrain.recipe, epochs=args.pretrain_epochs))
+    if args.transductive:
+        if args.vae_run:
+            raise ConfigError("--transductive says how to pretrain, --vae-run that this is done: give one of them.")
+        pretrain = dataclasses.replace(pretrain, images="all")
     return dataclasses.replace(config, pretrain=None if args.vae_run else pretrain, **changes)
 
 

@@ -57,8 +57,14 @@ def _pretraining(workspace: Workspace, run_id: str) -> dict:
         data = {"dataset": config["dataset"], "license": "not known: the dataset was deleted"}
     recipe = config["recipe"]
     return {"run": run_id, "data": data, "license": data["license"], "config": config,
-            "description": f"VAE trained from scratch, labels unused, on the training split of {config['dataset']} "
+            "description": f"VAE trained from scratch, labels unused, on {_seen(config)} of {config['dataset']} "
                            f"(recipe {recipe['name']}, {recipe['epochs']} epochs)"}
+
+
+def _seen(config: dict) -> str:
+    if config.get("images") == "all":
+        return "all images (transductive: the VAE saw the pixels, not the labels, of test images)"
+    return "the training split"
 
 
 def limits(data: dict, input_size: int) -> list[str]:
@@ -104,6 +110,7 @@ def _options(config: StudyConfig, pretrain: PretrainConfig | None) -> list[str]:
         theirs, own = pretrain.recipe, base.pretrain.recipe
         options += ["--recipe", theirs.name] if theirs.name != own.name else []
         options += ["--pretrain-epochs", str(theirs.epochs)] if theirs.epochs != own.epochs else []
+        options += ["--transductive"] if pretrain.images == "all" else []
     return options
 
 

@@ -130,7 +130,8 @@ def _vae_extractor(arm: str, run_id: str, config, workspace: Workspace):
                        f"{config.backbone.architecture} to stage {config.backbone.stage}: choose a matching vae_run, "
                        f"or the arm run:{run_id}.")
     return make_extractor(arm, backbone, VAE_MEAN, VAE_STD, {
-        "weights": f"VAE of run {run_id}", "run": run_id, "pooling": config.pooling, "sha256": card["sha256"]})
+        "weights": f"VAE of run {run_id}", "run": run_id, "pooling": config.pooling, "sha256": card["sha256"],
+        "transductive": bool(card.get("transductive"))})
 
 
 def _bundle_extractor(arm: str, name: str, workspace: Workspace):
@@ -138,9 +139,11 @@ def _bundle_extractor(arm: str, name: str, workspace: Workspace):
     from ..serve.bundle import find_bundle, load_bundle
     bundle = load_bundle(find_bundle(workspace, name))
     card = bundle.card
+    pretrained = card.get("initial_weights", {}).get("config") or {}
     return make_extractor(arm, bundle.classifier.backbone, card["mean"], card["std"],
                           {"weights": f"bundle {name}", "bundle": name, "sha256": card["sha256"],
-                           "training_data": card["training_data"], "split": card["split"]})
+                           "training_data": card["training_data"], "split": card["split"],
+                           "transductive": pretrained.get("images") == "all"})
 
 
 def resolve_arms(config, workspace: Workspace) -> tuple[list[Arm], list[str]]:

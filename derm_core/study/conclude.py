@@ -21,6 +21,7 @@ from .material import Material
 from .metrics import LOSSES, METRICS, accuracy, confusion, decide, log_prior, test_metrics
 from .outcome import Outcome, save_curves
 from .paper import paper_table
+from .sources import transductive
 from .stats import evaluate, gap_intervals
 from .verdict import choose_pair, verdict
 
@@ -54,6 +55,8 @@ def conclude(config: StudyConfig, run: RunPaths, material: Material, outcomes: d
             "per_class": stats["per_class"][arm], "curves": f"artefacts/curves/{arm_file(arm)}.csv",
             "gaps": gaps[arm], "gaps_detail": details[arm], "setting": outcome.setting, "extractor": outcome.arm.extractor,
             "best_setting": {**best[arm].setting, "test": _seed_means(best[arm], labels, prior)}}
+    concluded = verdict(stats, gaps, differences, matched, {arm: outcome.arm.label for arm, outcome in outcomes.items()})
+    concluded["sentences"] = [*concluded["sentences"], *transductive([outcome.arm for outcome in outcomes.values()])]
     save_predictions(run, config, material, outcomes)
     result = {
         "run_id": run.id, "config": to_dict(config),
@@ -66,7 +69,7 @@ def conclude(config: StudyConfig, run: RunPaths, material: Material, outcomes: d
         "paper_table": paper_table({arm: outcome.curves for arm, outcome in outcomes.items()}) + majority_rows(material),
         "grid": grid,
         "confusion": {arm: _confusion(outcome, labels, prior) for arm, outcome in outcomes.items()},
-        "verdict": verdict(stats, gaps, differences, matched, {arm: outcome.arm.label for arm, outcome in outcomes.items()}),
+        "verdict": concluded,
         "cautions": stats["cautions"], "notes": notes, "versions": versions()}
     return jsonable(result)
 

@@ -20,11 +20,19 @@ def check_sources(config: StudyConfig, workspace: Workspace, material: Material,
     runs = {part.info["run"] for arm in arms for parts in arm.variants for part in parts if "run" in part.info}
     for run_id in sorted(runs):
         notes += _check_run(config, material, run_id, read_json(workspace.run(run_id).artefacts / "vae.json"))
+    notes += transductive(arms)
     bundles = {part.info["bundle"]: part.info for arm in arms for parts in arm.variants for part in parts
                if "bundle" in part.info}
     for name, info in sorted(bundles.items()):
         notes += _check_bundle(config, material, name, info)
     return notes
+
+
+def transductive(arms: list[Arm]) -> list[str]:
+    """A sentence for every arm whose VAE was pretrained on validation and test images as well."""
+    found = [arm for arm in arms if any(part.info.get("transductive") for parts in arm.variants for part in parts)]
+    return [f"{arm.label} is transductive: its VAE saw the pixels, not the labels, of validation and test images. "
+            "It cannot speak of images that are yet to come." for arm in found]
 
 
 def _check_run(config: StudyConfig, material: Material, run_id: str, card: dict) -> list[str]:

@@ -1,4 +1,4 @@
-"""Pretraining of a VAE on the training split's images: a generator of events that resumes by itself.
+"""Pretraining of a VAE on the training split's images, or (transductive) on all: a generator that resumes by itself.
 
 Labels stratify the split and score the online probe; no loss ever reads them.
 """
@@ -39,14 +39,21 @@ SAMPLES = (4, 8)             # rows and columns of samples.png
 
 @dataclass(frozen=True)
 class Material:
-    """What a pretraining works on. images: uint8 (N,S,S,3); train, val: rows; labels: (N,), for the
-    probe only; record: what the weights' sidecar says of dataset and split."""
+    """What a pretraining works on. images: uint8 (N,S,S,3); train, val: rows of the split; labels:
+    (N,), for the probe only; record: what the weights' sidecar says of dataset and split; seen: rows
+    that are trained on, by default `train`."""
 
     images: np.ndarray
     train: np.ndarray
     val: np.ndarray
     labels: np.ndarray
     record: dict[str, Any] = field(default_factory=dict)
+    seen: np.ndarray | None = None
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """Rows whose images, never their labels, the VAE is trained on."""
+        return self.train if self.seen is None else self.seen
 
 
 def pretrain(config: PretrainConfig, workspace: Workspace, run: RunPaths) -> Iterator[Event]:
@@ -80,24 +87,28 @@ def load_material(config: PretrainConfig, workspace: Workspace):
     if len(train) < 2 or len(val) < 2:
         raise DataError(f"Dataset {dataset.name!r} leaves {len(train)} images for training and {len(val)} for "
                         "validation; use more images, or one with more groups.")
+    transductive = config.images == "all"
+    seen = rows if transductive else train
+    if transductive:
+        yield log("Transductive: the VAE also sees the pixels, never the labels, of validation and test images.")
     return Material(store.images, train, val, dataset.labels, {
         "dataset": dataset.name, "dataset_fingerprint": dataset.fingerprint, "split_seed": config.split_seed,
         "split_fingerprint": split_fingerprint(split, dataset.frame["image_id"].to_numpy()[rows]),
-        "images": {"train": len(train), "val": len(val)}})
+        "images": {"train": len(train), "val": len(val)}, "transductive": transductive, "pretrained_on": len(seen)}, seen)
 
 
 def train_vae(config: PretrainConfig, material: Material, run: RunPaths) -> Iterator[Event]:
-    """Train on `material.train`, evaluate on `material.val`, save the artefacts."""
+    """Train on `material.pixels`, evaluate on `material.val`, save the artefacts."""
     device, recipe = pick_device(config.device), config.recipe
     vae = build_vae(config.backbone, config.input_size, recipe.latent_dim, recipe.decoder_width, config.seed)
     task = VAETask(vae, recipe)
     precision = run_precision(config, task, material, device, run)
     yield log(f"VAE {config.backbone.architecture} to stage {config.backbone.stage}, recipe {recipe.name}, "
-              f"{len(material.train)} training images at {config.input_size} pixels on {device}: {precision.describe()}.")
+              f"{len(material.pixels)} training images at {config.input_size} pixels on {device}: {precision.describe()}.")
     state: dict[str, Any] = {"seconds": 0.0, "images_per_s": 0.0, "metrics": {}}
     evaluation = VAEEvaluation(task, material.images, material.train, material.val, material.labels, recipe,
                                config.seed, device, precision, run.artefacts, state)
-    training = fit(task, material.images, material.train, epochs=recipe.epochs, batch_size=recipe.batch_size,
+    training = fit(task, material.images, material.pixels, epochs=recipe.epochs, batch_size=recipe.batch_size,
                    lr=recipe.learning_rate, wd=recipe.weight_decay, warmup_fraction=recipe.warmup_fraction,
                    augment=recipe.augment, seed=config.seed, device=device, precision=precision,
                    checkpoint_dir=run.checkpoints, evaluate=evaluation, mean=VAE_MEAN, std=VAE_STD, state=state,
@@ -149,8 +160,8 @@ def run_precision(config: PretrainConfig, task: VAETask, material: Material, dev
     if path.exists():
         return Precision(**read_json(path))
     if config.mode == "fast":
-        count = min(config.recipe.batch_size, len(material.train))
-        source = ImageSource(material.images, material.train[:count], device)
+        count = min(config.recipe.batch_size, len(material.pixels))
+        source = ImageSource(material.images, material.pixels[:count], device)
         x_bchw = normaliser(VAE_MEAN, VAE_STD, device)(next(source.in_order(count)))
         precision = measured_precision(task, Batch(x_bchw, x_bchw), device)
     else:

@@ -239,7 +239,9 @@ def run_name(workspace: Workspace, run: Any) -> str:
     config = cached.config(workspace, run.id)
     detail = {"study": config.get("preset"), "pretrain": (config.get("recipe") or {}).get("name"),
               "embed": words.arm(config["arm"]).name if config.get("arm") else None}.get(run.kind)
-    return ", ".join(filter(None, (words.KINDS.get(run.kind, run.kind), detail)))
+    seen = config if run.kind == "pretrain" else (config.get("pretrain") or {}) if run.kind == "study" else {}
+    return ", ".join(filter(None, (words.KINDS.get(run.kind, run.kind), detail,
+                                   "transductive" if seen.get("images") == "all" else None)))
 
 
 def run_label(workspace: Workspace, run: Any) -> str:

@@ -80,7 +80,7 @@ def _settings(workspace: Workspace, name: str, dataset: str) -> StudyConfig:
     with right:
         st.markdown("**Extractor and machine**")
         shared = _extractor(base, tag)
-    pretrain = dataclasses.replace(base.pretrain, recipe=made, **shared)
+    pretrain = dataclasses.replace(base.pretrain, **made, **shared)
     return dataclasses.replace(base, vae_run=vae_run, pretrain=pretrain, **shared, **compared)
 
 
@@ -94,7 +94,9 @@ def _pretraining(workspace: Workspace, base: StudyConfig, tag: str):
     st.caption(describe(named))
     epochs = st.number_input("Pretraining epochs", 1, 2000, start.epochs, key=f"pretrain-epochs-{tag}",
                              disabled=bool(chosen))
-    return chosen or None, recipe(named, epochs=int(epochs))
+    everything = st.toggle("Transductive", key=f"transductive-{tag}", disabled=bool(chosen), help=(
+        "The VAE also sees the pixels, never the labels, of validation and test images. Said wherever results are shown."))
+    return chosen or None, {"recipe": recipe(named, epochs=int(epochs)), "images": "all" if everything else "train"}
 
 
 def _comparison(workspace: Workspace, base: StudyConfig, tag: str) -> dict:

@@ -1,8 +1,11 @@
 """Options of `compare` become one study and its pretraining."""
 
+import pytest
+
 from derm_core import cli
 from derm_core.commands.training import study_config
 from derm_core.config import BackboneConfig
+from derm_core.errors import ConfigError
 
 
 def parsed(*argv: str):
@@ -23,6 +26,12 @@ def test_every_option_changes_the_study_and_its_pretraining_alike():
         assert (part.dataset, part.input_size, part.device, part.split_seed, part.max_images) == ("mine", 48, "cpu", 9, 100)
         assert part.backbone == BackboneConfig(architecture="resnet10t", stage=2)
     assert (config.pretrain.recipe.name, config.pretrain.recipe.epochs) == ("paper", 2)
+
+
+def test_the_transductive_switch_is_one_of_the_pretraining():
+    assert parsed("--transductive").pretrain.images == "all" and parsed().pretrain.images == "train"
+    with pytest.raises(ConfigError, match="--vae-run"):
+        parsed("--transductive", "--vae-run", "pretrain-1")
 
 
 def test_a_given_pretraining_takes_the_place_of_a_new_one():

@@ -161,3 +161,12 @@ def test_the_report_shows_every_arm_beside_the_paper(finished):
     for words in ("VAE (from scratch)", "Random initialisation", "Majority class", "balanced accuracy",
                   "-33.3 %", "loss gap (val - train)", "not looked at before", finished[0]["verdict"]["headline"][:40]):
         assert words in text
+
+
+def test_a_transductive_vae_is_said_to_be_one_in_notes_and_verdict(workspace, config):
+    sidecar = workspace.run("pretrain-1").artefacts / "vae.json"
+    sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "transductive": True}))
+    result, _, _ = run_study(config, workspace)
+    for texts in (result["notes"], result["verdict"]["sentences"]):
+        assert sum("VAE (from scratch) is transductive" in text for text in texts) == 1
+    assert "transductive" in text_report(result)

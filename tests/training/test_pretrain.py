@@ -55,6 +55,21 @@ def test_images_outside_the_training_split_change_no_weight(tmp_path, vae_config
     assert weights_of(vae_config, material, tmp_path / "a") == weights_of(vae_config, changed, tmp_path / "b")
 
 
+def test_transductive_pretraining_sees_every_image_and_still_no_label(tmp_path, workspace, dataset, vae_config, images, labels):
+    config = dataclasses.replace(vae_config, images="all")
+    material = drain(load_material(config, workspace))
+    assert material.record["transductive"] and len(material.pixels) == material.record["pretrained_on"] == len(images)
+    assert set(material.train) < set(material.pixels)           # the probe keeps to the training split
+    weights = weights_of(config, material, tmp_path / "a")
+    shuffled = dataclasses.replace(material, labels=np.random.default_rng(9).permutation(labels))
+    assert weights_of(config, shuffled, tmp_path / "b") == weights
+    others = np.array(material.images)
+    unseen = np.setdiff1d(np.arange(len(images)), np.concatenate([material.train, material.val]))
+    others[unseen] = 255 - others[unseen]
+    assert weights_of(config, dataclasses.replace(material, images=others), tmp_path / "c") != weights
+    assert not drain(load_material(vae_config, workspace)).record["transductive"]
+
+
 def test_the_run_says_and_leaves_what_it_promises(tmp_path, vae_config, material):
     run = RunPaths(tmp_path / "run").create()
     events = list(train_vae(vae_config, material, run))
