@@ -1,7 +1,21 @@
-"""`python -m derm_core`."""
+"""`python -m derm_core`, also under torchrun: the first process runs the command, the others help its workers."""
 
+import os
 import sys
 
 from .cli import main
 
-sys.exit(main())
+
+def under_torchrun() -> int:
+    from .training.launch import end_torchrun, serve_torchrun
+    if int(os.environ["RANK"]) > 0:
+        serve_torchrun()
+        return 0
+    try:
+        return main()
+    finally:
+        end_torchrun()
+
+
+several = "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ["WORLD_SIZE"]) > 1
+sys.exit(under_torchrun() if several else main())

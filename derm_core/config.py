@@ -174,6 +174,7 @@ class StudyConfig:
     vae_run: id of the pretraining whose encoder is the arm "vae".
     pretrain: how that pretraining is to be made where `vae_run` is not given: the supervisor
     queues it first and fills in `vae_run`.
+    devices: how many GPUs, or processes on the CPU, share each training of the regime "finetune".
     """
 
     dataset: str
@@ -201,6 +202,7 @@ class StudyConfig:
     external: tuple[str, ...] = ()
     mode: Literal["reproducible", "fast"] = "reproducible"
     device: str = "auto"
+    devices: int = 1
     max_images: int | None = None
     preset: str = "custom"
 
@@ -225,6 +227,7 @@ class StudyConfig:
         for name in ("hidden", "epochs", "bootstrap"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
         require(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
+        require(1 <= self.devices <= 64, "devices", self.devices, "1 to 64")
         require(self.labels in ("classes", "priority"), "labels", self.labels, "'classes' or 'priority'")
         for family in self.corruptions:
             require(family in CORRUPTIONS, "corruptions", family, ", ".join(CORRUPTIONS))

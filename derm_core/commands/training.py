@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 from typing import Any
 
-from ..config import EmbedConfig, PretrainConfig, StudyConfig
+from ..config import EmbedConfig, PretrainConfig, StudyConfig, require
 from ..errors import ConfigError, NotFound
 from ..workspace import Workspace
 from .follow import follow
@@ -23,6 +24,7 @@ def add_commands(commands) -> None:
     one.add_argument("--batch-size", type=int)
     one.add_argument("--seed", type=int, default=0)
     _add_transductive(one)
+    _add_devices(one)
     _add_shared(one)
     one.set_defaults(handler=run_pretrain)
 
@@ -32,12 +34,14 @@ def add_commands(commands) -> None:
     one.add_argument("--dataset", metavar="NAME")
     one.add_argument("--arms", metavar="A,B,…", help="vae, imagenet, random, both, scratch, colour, bundle:NAME, run:ID")
     one.add_argument("--regime", choices=("frozen", "finetune"))
+    one.add_argument("--labels", choices=("classes", "priority"), help="classes (default), or their priorities: high, medium, low")
     one.add_argument("--seeds", type=int, metavar="N", help="number of seeds")
     one.add_argument("--recipe", metavar="NAME", help="pretraining recipe: masked or paper")
     one.add_argument("--pretrain-epochs", type=int, metavar="N")
     one.add_argument("--scale", type=float, default=1.0, help="share of the preset's work, above 0 up to 1, for a first look")
     one.add_argument("--vae-run", metavar="RUN", help="use this pretraining instead of making one")
     _add_transductive(one)
+    _add_devices(one)
     _add_shared(one)
     one.set_defaults(handler=run_compare)
     report = actions.add_parser("report", help="the text report of a finished comparison")
@@ -63,6 +67,19 @@ def _add_shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-images", type=int, metavar="N", help="use a part of the dataset, whole groups")
     parser.add_argument("--device", help="auto (default), cpu, cuda or cuda:N")
     parser.add_argument("--detach", action="store_true", help="return at once; `runs show RUN --follow` follows it")
+
+
+def _add_devices(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--devices", type=int, metavar="N", help="share the training among N GPUs of this machine (or N "
+                        "processes on the CPU); under torchrun: all of its processes")
+
+
+def _devices(args) -> int:
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return args.devices or 1
+    started = int(os.environ["WORLD_SIZE"])
+    require(args.devices in (None, started), "--devices", args.devices, f"nothing or {started}, what torchrun started")
+    return started
 
 
 def _add_transductive(parser: argparse.ArgumentParser) -> None:
@@ -98,7 +115,7 @@ def run_pretrain(args, screen: Screen) -> Answer:
     base = PRESETS["paper" if args.recipe == "paper" else "laptop"]
     config = _with_shared(PretrainConfig(dataset=args.dataset, seed=args.seed, backbone=base.backbone, input_size=base.input_size,
                                          recipe=recipe(args.recipe, **_given(args, "epochs", "batch_size")),
-                                         images="all" if args.transductive else "train"), args)
+                                         images="all" if args.transductive else "train", devices=_devices(args)), args)
     return _start(config, args, screen)
 
 
@@ -114,12 +131,13 @@ def study_config(args) -> StudyConfig:
     config = preset(args.preset or ("demo" if synthetic else "laptop"), dataset=args.dataset, scale=args.scale,
                     recipe=args.recipe)
     config = _with_shared(config, args)
-    changes = _given(args, "regime", "vae_run")
+    changes = _given(args, "regime", "vae_run", "labels")
     if args.arms is not None:
         changes["arms"] = tuple(arm.strip() for arm in args.arms.split(",") if arm.strip())
     if args.seeds is not None:
         changes["seeds"] = tuple(range(args.seeds))
-    pretrain = _with_shared(config.pretrain, args)
+    changes["devices"] = _devices(args)
+    pretrain = dataclasses.replace(_with_shared(config.pretrain, args), devices=changes["devices"])
     if args.pretrain_epochs is not None:
         pretrain = dataclasses.replace(pretrain, recipe=dataclasses.replace(pretrain.recipe, epochs=args.pretrain_epochs))
     if args.transductive:

@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from importlib import import_module
 
 from ..config import from_dict
@@ -171,11 +171,12 @@ def _ahead(store: RunStore, me: Run) -> list[Run]:
 def _run_on_device(workspace: Workspace, store: RunStore, run_id: str, stop: StopSignal) -> dict | None:
     """Wait for this run's turn, run the job, return its summary."""
     me, said = store.get(run_id), False
+    locks = [workspace.device_lock(name) for name in _devices(me.device, from_dict(read_json(workspace.run(run_id).config)))]
     for _ in _pauses(workspace, stop):
         ahead = _ahead(store, me)
         if not ahead:
-            with hold(workspace.device_lock(me.device)) as mine:
-                if mine:
+            with ExitStack() as held:
+                if all(held.enter_context(hold(lock)) for lock in locks):
                     if not store.transition(run_id, "queued", "running", started=time.time(), pid=os.getpid()):
                         raise Stopped("cancelled")
                     return _run_job(workspace, store, run_id, stop)
@@ -183,6 +184,31 @@ def _run_on_device(workspace: Workspace, store: RunStore, run_id: str, stop: Sto
             say(f"Waiting for {me.device}; before this run: {', '.join(run.id for run in reversed(ahead))}.")
             said = True
     raise AssertionError("unreachable: the pauses do not end")
+
+
+def _processes(config) -> int:
+    """How many processes share a run's training: those that torchrun started, else what its config says."""
+    if not hasattr(config, "devices") or getattr(config, "regime", "") == "frozen":
+        return 1
+    return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else config.devices
+
+
+def _devices(first: str, config) -> list[str]:
+    """Names of this machine's devices that a run uses, from its `first` on."""
+    kind, _, number = first.partition("-")
+    if kind != "cuda" or not number.isdigit():
+        return [first]
+    here = min(_processes(config), int(os.environ.get("LOCAL_WORLD_SIZE", 64)))
+    return [f"cuda-{int(number) + i}" for i in range(here)]
+
+
+def _team(config) -> AbstractContextManager:
+    """This process as the first of those that share the training; torch is loaded where there are several."""
+    size = _processes(config)
+    if size == 1:
+        return nullcontext()
+    say(f"The training is shared by {size} processes.")
+    return import_module("derm_core.training.launch").team(size, config.device)
 
 
 def _run_job(workspace: Workspace, store: RunStore, run_id: str, stop: StopSignal) -> dict | None:
@@ -194,7 +220,7 @@ def _run_job(workspace: Workspace, store: RunStore, run_id: str, stop: StopSigna
     journal = EventLog(paths.events)
     journal.append(Event(kind="state", value="running"))
     summary, shown = None, 0.0
-    with closing(_job(run.kind)(config, workspace, paths)) as events:
+    with _team(config), closing(_job(run.kind)(config, workspace, paths)) as events:
         for event in events:
             stop.check()
             if event.kind == "tick":

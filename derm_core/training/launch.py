@@ -57,9 +57,11 @@ def _local_team(size: int, device: str) -> Iterator[Team]:
     devices = _local_devices(size, device)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        store = dist.TCPStore("127.0.0.1", port, None, True, wait_for_workers=False, master_listen_fd=os.dup(listener.fileno()))
+        store = dist.TCPStore("127.0.0.1", port, None, True, wait_for_workers=False,
+                              master_listen_fd=os.dup(listener.fileno()))
         command = [sys.executable, "-m", "derm_core.training.launch", str(os.getpid()), str(port), str(size)]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))}
+        search = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+        environment = {**os.environ, "PYTHONPATH": search, "TORCH_CPP_LOG_LEVEL": "ERROR"}
         children, formed = [], None
         try:
             for rank in range(1, size):
@@ -212,6 +214,7 @@ def _main() -> None:
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)                                      # at once: communicators may wait for those that are gone
+    os._exit(0)                                          # nothing of a helper is worth a tidy end of seconds
 
 
 if __name__ == "__main__":
