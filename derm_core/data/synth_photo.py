@@ -71,8 +71,8 @@ def draw_hair(image: np.ndarray, count: int, rng: np.random.Generator) -> np.nda
     return image * (1 - cover) + colour * cover
 
 
-def draw_ruler(size: int, rng: np.random.Generator) -> np.ndarray:
-    """(size, size) cover in [0, 1] of the tick marks of a ruler along one border."""
+def draw_ruler(size: int, rng: np.random.Generator, border: int | None = None) -> np.ndarray:
+    """(size, size) cover in [0, 1] of the tick marks of a ruler along one border (0 to 3; None: any)."""
     gap, offset, tilt = rng.uniform(0.035, 0.06), rng.uniform(0.0, 0.06), rng.normal(0, 0.03)
 
     def paint(draw: ImageDraw.ImageDraw, side: int) -> None:
@@ -82,7 +82,7 @@ def draw_ruler(size: int, rng: np.random.Generator) -> np.ndarray:
             draw.line([(x * side, y * side), ((x - tilt * length) * side, (y + length) * side)], fill=255,
                       width=max(1, round(0.007 * side)))
 
-    return np.rot90(_draw(size, paint), rng.integers(4))
+    return np.rot90(_draw(size, paint), rng.integers(4) if border is None else border)
 
 
 def draw_ink(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -32,13 +32,13 @@ Corruption = Callable[[np.ndarray, int, Draws], np.ndarray]
 DEFOCUS = (0.006, 0.011, 0.018, 0.028, 0.042)   # radius of the circle of confusion, share of the side
 MOTION = (0.015, 0.03, 0.05, 0.08, 0.12)        # length of the way, share of the side
 NOISE = (0.02, 0.04, 0.06, 0.08, 0.11)          # standard deviation a pixel of a 64 px image
-JPEG = (40, 20, 11, 6, 3)                       # quality, at about 256 pixels a side
+JPEG = (40, 25, 15, 9, 5)                       # quality, at about 256 pixels a side
 PIXELS = (40, 30, 21, 15, 10)                   # cells along a side
 EXPOSURE = (0.25, 0.5, 0.75, 1.0, 1.35)         # stops up or down: 1 doubles or halves
 CONTRAST = (0.3, 0.6, 0.9, 1.25, 1.7)           # the same for differences from the image's mean
-SATURATION = (0.4, 0.8, 1.2, 1.7, 2.3)          # and for differences from its grey
+SATURATION = (0.3, 0.6, 0.95, 1.35, 1.8)        # and for differences from its grey
 HAIRS = (4, 9, 16, 26, 40)
-RULERS = (1, 2, 3, 4, 5)
+RULERS = ((1, 0.45), (1, 0.85), (2, 0.85), (3, 0.85), (4, 0.9))   # sides with one, and its darkness
 INK = (1, 2, 3, 4, 5)                           # strokes
 BUBBLES = (3, 7, 13, 22, 34)
 APERTURE = (1.25, 1.10, 0.97, 0.85, 0.73)       # radius of the dermatoscope's field, share of half a side
@@ -159,8 +159,9 @@ def _hair(image: np.ndarray, level: int, rng: np.random.Generator) -> np.ndarray
 
 
 def _ruler(image: np.ndarray, level: int, rng: np.random.Generator) -> np.ndarray:
-    for _ in range(RULERS[level]):
-        image = image * (1 - 0.85 * draw_ruler(len(image), rng)[..., None])
+    count, darkness = RULERS[level]
+    for border in rng.permutation(4)[:count]:
+        image = image * (1 - darkness * draw_ruler(len(image), rng, border)[..., None])
     return image
 
 
