@@ -41,7 +41,7 @@ class Study:
 
 def asked(config: StudyConfig) -> list[str]:
     """The questions of a config in the order of their work; each is a module and its function."""
-    wanted = {"label_efficiency": bool(config.label_fractions), "external": bool(config.external),
+    wanted = {"detail": True, "label_efficiency": bool(config.label_fractions), "external": bool(config.external),
               "robustness": bool(config.corruptions), "shortcut": bool(config.shortcut)}
     return [name for name, wants in wanted.items() if wants]
 
