@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from derm_core.data.priority import PRIORITIES, default_map, describe_map, save_map
 from derm_core.data.splits import SPLITS
 from derm_core.errors import RunError
 from derm_core.workspace import check_id
@@ -101,6 +102,29 @@ def attribute_balance(attributes: dict) -> None:
         st.caption("Share of each split's images; groups stay together, so small differences are chance.")
 
 
+def priority_section(workspace, dataset) -> None:
+    """Which class has which priority, for studies of the paper's task; a set with other names starts empty."""
+    if len(dataset.classes) < 2:
+        return
+    default = default_map(dataset.classes)
+    known = dataset.info.get("priority") or default or {}
+    with st.expander("Priority triage", icon=":material/format_list_numbered:"):
+        st.markdown("The paper sorts lesions by priority. A study with these labels sees three classes instead of "
+                    f"{len(dataset.classes)}; its split stays the same.")
+        if known:
+            st.caption(describe_map(known, known == default))
+        with st.form("priority", border=False):
+            with st.grid(3, min_column_width=200):
+                chosen = {name: st.segmented_control(name, PRIORITIES, default=known.get(name), format_func=str.capitalize,
+                                                     key=f"priority-{dataset.name}-{name}") for name in dataset.classes}
+            pressed = st.form_submit_button("Save priorities")
+        if pressed:
+            with frame.errors():
+                save_map(workspace, dataset.name, {name: level for name, level in chosen.items() if level})
+                st.session_state["imported"] = f"Priorities of {dataset.name} saved."
+                st.rerun()
+
+
 def gallery_section(dataset) -> None:
     """Images at random, or those of the classes that are asked for."""
     st.subheader("Gallery", anchor=False)
@@ -180,6 +204,7 @@ if name is not None:
         dataset = cached.dataset(workspace, name)
         facts(dataset, next(row for row in cached.datasets(workspace) if row["name"] == name))
         audit_section(workspace, dataset)
+        priority_section(workspace, dataset)
         gallery_section(dataset)
 import_section(workspace, expanded=name is None)
 if name is not None:

@@ -1,4 +1,4 @@
-"""`data import | list | audit | synth | delete`."""
+"""`data import | list | audit | priority | synth | delete`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import time
 from pathlib import Path
 
-from ..errors import DataError, RunError
+from ..errors import ConfigError, DataError, RunError
 from .screen import Answer, Screen, duration, size, table
 
 SHOWN_SKIPPED = 10
@@ -26,6 +26,11 @@ def add_commands(commands) -> None:
     one.add_argument("name")
     one.add_argument("--split-seed", type=int, default=0)
     one.set_defaults(handler=audit_data)
+    one = actions.add_parser("priority", help="show or set which class has which priority (high, medium, low)")
+    one.add_argument("name")
+    one.add_argument("map", nargs="*", metavar="CLASS=PRIORITY", help="the classes to change, such as mel=high")
+    one.add_argument("--default", action="store_true", help="go back to our mapping of HAM10000's classes")
+    one.set_defaults(handler=priority_data)
     one = actions.add_parser("synth", help="make a synthetic dataset of dermoscopy-like images")
     one.add_argument("--name", default="synth")
     one.add_argument("--images", type=int, default=2000)
@@ -81,6 +86,30 @@ def audit_data(args, screen: Screen) -> Answer:
               f"Equal images in more than one split: {value['duplicate_images_across_splits']}.")
     crossing = value["groups_across_splits"] or value["duplicate_images_across_splits"]
     return Answer(value, text, f"Dataset {args.name} leaks between splits; import it again." if crossing else "")
+
+
+def priority_data(args, screen: Screen) -> Answer:
+    """JSON: {name, map: {class: priority}, ours}."""
+    from ..data.manifest import read_info
+    from ..data.priority import default_map, describe_map, priority_map, save_map
+    paths = screen.workspace.dataset(args.name)
+    info = read_info(paths)
+    changes = dict(_pair(text) for text in args.map)
+    if changes or args.default:
+        known = default_map(info["classes"]) or {}
+        start = known if args.default else info.get("priority") or known
+        save_map(screen.workspace, args.name, {**start, **changes} if changes else None)
+        info = read_info(paths)
+    mapping, ours = priority_map(args.name, info)
+    return Answer({"name": args.name, "map": mapping, "ours": ours},
+                  table(("class", "priority"), list(mapping.items())) + "\n" + describe_map(mapping, ours))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, priority = text.rpartition("=")
+    if not equals or not name:
+        raise ConfigError(f"{text!r} gives no priority; write CLASS=high, CLASS=medium or CLASS=low.")
+    return name, priority
 
 
 def synth_data(args, screen: Screen) -> Answer:

@@ -149,7 +149,7 @@ def _text_or_none(values: pd.Series) -> pd.Series:
 def load_dataset(workspace: Workspace, name: str) -> Dataset:
     """The dataset `name` of this workspace. Raises NotFound, or DataError where it is damaged."""
     paths = workspace.dataset(name)
-    info = _read_info(paths)
+    info = read_info(paths)
     try:
         frame = pd.read_parquet(paths.manifest)
         classes = tuple(info["classes"])
@@ -167,7 +167,8 @@ def load_dataset(workspace: Workspace, name: str) -> Dataset:
     return dataset
 
 
-def _read_info(paths: DatasetPaths) -> dict:
+def read_info(paths: DatasetPaths) -> dict:
+    """dataset.json. Raises NotFound, or DataError where it cannot be read."""
     try:
         return read_json(paths.info)
     except FileNotFoundError:
@@ -190,7 +191,7 @@ def list_datasets(workspace: Workspace) -> list[dict]:
         paths = workspace.dataset(name)
         row = {"name": name, "images": 0, "classes": 0, "groups": 0, "layout": "unknown"}
         try:
-            info = _read_info(paths)
+            info = read_info(paths)
             row |= {"images": info["images"], "classes": len(info["classes"]), "groups": info["groups"],
                     "layout": info.get("layout", "unknown")}
         except (DataError, NotFound, KeyError, TypeError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 from importlib import metadata
 
 from ..config import PretrainConfig, StudyConfig, from_dict
@@ -77,7 +78,8 @@ def limits(data: dict, input_size: int) -> list[str]:
         "Metrics are of one split of one dataset; the intervals say how far they may be off there, not elsewhere."]
 
 
-def commands(workspace: Workspace, config: StudyConfig, info: dict, run_id: str, arm: str, name: str, seed: int) -> list[str]:
+def commands(workspace: Workspace, config: StudyConfig, info: dict, study: dict, arm: str, name: str,
+             seed: int) -> list[str]:
     """The command lines that repeat this model, from the dataset to the shelf."""
     program = "python -m derm_core"
     data = f"{program} data synth" if info.get("layout") == "synthetic" else (
@@ -86,8 +88,11 @@ def commands(workspace: Workspace, config: StudyConfig, info: dict, run_id: str,
     if pretrain is None and config.vae_run:
         pretrain = from_dict(read_json(workspace.run(config.vae_run).config), PretrainConfig)
     compare = [program, "compare", *_options(config, pretrain)]
-    publish = f"{program} models publish {run_id} --arm {arm} --name {name}" + (f" --seed {seed}" if seed else "")
-    return [data, " ".join(compare), publish]
+    publish = f"{program} models publish {study['run_id']} --arm {arm} --name {name}" + (f" --seed {seed}" if seed else "")
+    task = study.get("labels") or {}
+    given = [f"{c}={level}" for c, level in (task.get("map") or {}).items()]
+    priorities = [] if not given or task["ours"] else [shlex.join([*program.split(), "data", "priority", config.dataset, *given])]
+    return [data, *priorities, " ".join(compare), publish]
 
 
 def _options(config: StudyConfig, pretrain: PretrainConfig | None) -> list[str]:
@@ -98,7 +103,7 @@ def _options(config: StudyConfig, pretrain: PretrainConfig | None) -> list[str]:
         base = preset(known, dataset=config.dataset)
     except DermError:
         return ["--dataset", config.dataset]
-    values = {"arms": lambda c: ",".join(c.arms), "regime": lambda c: c.regime, "seeds": lambda c: len(c.seeds),
+    values = {"arms": lambda c: ",".join(c.arms), "regime": lambda c: c.regime, "labels": lambda c: c.labels, "seeds": lambda c: len(c.seeds),
               "architecture": lambda c: c.backbone.architecture, "stage": lambda c: c.backbone.stage,
               "input-size": lambda c: c.input_size, "split-seed": lambda c: c.split_seed,
               "max-images": lambda c: c.max_images}

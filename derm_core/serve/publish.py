@@ -12,6 +12,7 @@ import numpy as np
 
 from ..config import StudyConfig, from_dict, to_dict
 from ..data.manifest import load_dataset
+from ..data.priority import describe_map, descriptions
 from ..errors import BundleError, NotFound, RunError
 from ..events import jsonable
 from ..files import read_json
@@ -44,6 +45,8 @@ def publish(workspace: Workspace, run_id: str, arm: str, name: str, *, shelf: st
     run = workspace.run(run_id)
     config, study = _finished(run)
     entry = _arm_entry(study, arm, config, seed)
+    if arm == "colour":
+        raise BundleError("The colour histogram has no network to publish; publish another arm.")
     variants = entry["extractor"]["variants"]
     extractor = variants[config.seeds.index(seed) % len(variants)]
     if len(extractor) != 1:
@@ -109,7 +112,7 @@ def _classifier(workspace: Workspace, run: RunPaths, config: StudyConfig, study:
 
     stem = arm_file(arm)
     try:
-        if config.regime == "finetune":
+        if study["arms"][arm].get("regime", config.regime) == "finetune":
             state = load_file(run.artefacts / "models" / f"{stem}-seed{seed}.safetensors")
             backbone = build_backbone(BackboneConfig(architecture=extractor["architecture"], stage=extractor["stage"]),
                                       0, _model_args(workspace, extractor))
@@ -169,16 +172,17 @@ def _predictions(run: RunPaths, arm: str, seed: int, classes: list[str]) -> dict
 def _card(workspace: Workspace, config: StudyConfig, study: dict, entry: dict, arm: str, name: str, seed: int,
           extractor: dict, classifier: Classifier) -> dict:
     dataset = load_dataset(workspace, config.dataset).info
-    data = provenance.training_data(dataset, config.dataset)
+    data, task = provenance.training_data(dataset, config.dataset), study.get("labels") or {"kind": "classes"}
     initial = provenance.initial_weights(workspace, extractor)
-    descriptions = dataset.get("class_descriptions") or {}
+    triage = task["kind"] == "priority"
+    described = descriptions(task["map"], task["ours"]) if triage else dataset.get("class_descriptions") or {}
     return {
-        "schema": SCHEMA, "name": name, "arm": arm, "label": entry["label"], "regime": config.regime,
+        "schema": SCHEMA, "name": name, "arm": arm, "label": entry["label"], "regime": entry.get("regime", config.regime),
         "created": time.strftime("%Y-%m-%d", time.gmtime()), "run": study.get("run_id"), "seed": seed,
         "architecture": extractor["architecture"], "stage": extractor["stage"],
         "model_args": dict(classifier.backbone.model_args), "features": classifier.backbone.width,
         "hidden": config.hidden, "classes": list(study["classes"]),
-        "class_descriptions": {c: descriptions[c] for c in study["classes"] if c in descriptions},
+        "class_descriptions": {c: described[c] for c in study["classes"] if c in described}, "labels": task,
         "input_size": config.input_size, "preprocessing": provenance.PREPROCESSING,
         "mean": list(extractor["mean"]), "std": list(extractor["std"]),
         "initial_weights": initial, "training_data": data,
@@ -186,9 +190,10 @@ def _card(workspace: Workspace, config: StudyConfig, study: dict, entry: dict, a
         "metrics": entry["test"], "per_class": entry.get("per_class"), "gaps": entry.get("gaps"),
         "metrics_note": f"Test split; mean over {len(config.seeds)} seed(s) with 95 % intervals that resample groups, "
                         "before the temperature. Balanced accuracy uses the prior-adjusted decision.",
-        "commands": provenance.commands(workspace, config, dataset, study["run_id"], arm, name, seed),
+        "commands": provenance.commands(workspace, config, dataset, study, arm, name, seed),
         "config": to_dict(config), "versions": provenance.versions(), "intended_use": provenance.INTENDED_USE,
-        "limits": provenance.limits(data, config.input_size), "license": provenance.weights_license(data, initial)}
+        "limits": provenance.limits(data, config.input_size) + ([describe_map(task["map"], task["ours"])] if triage else []),
+        "license": provenance.weights_license(data, initial)}
 
 
 def _check_same(workspace: Workspace, config: StudyConfig, folder: Path, validation: dict[str, np.ndarray]) -> None:

@@ -64,7 +64,7 @@ def conclude(config: StudyConfig, run: RunPaths, material: Material, outcomes: d
                     "groups": len(np.unique(material.groups)), "fingerprint": material.dataset.fingerprint},
         "split": {"fingerprint": material.fingerprint, "counts": material.counts(), "groups": material.group_counts(),
                   "looked_before": looked_before},
-        "classes": list(material.classes), "arms": arms, "majority": stats["majority"],
+        "classes": list(material.classes), "labels": material.task, "arms": arms, "majority": stats["majority"],
         "differences": stats["differences"], "gap_differences": differences, "matched": matched,
         "paper_table": paper_table({arm: outcome.curves for arm, outcome in outcomes.items()}) + majority_rows(material),
         "grid": grid,

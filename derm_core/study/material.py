@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from ..data.priority import as_priorities
 from ..data.splits import SPLITS, split_dataset, split_fingerprint
-from ..errors import DataError
+from ..errors import DataError, RunError
 from ..events import TICK, Event, log
 from ..files import read_json, write_json
-from ..workspace import DatasetPaths, Workspace
+from ..workspace import DatasetPaths, RunPaths, Workspace
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class Material:
     @property
     def classes(self) -> tuple[str, ...]:
         return self.dataset.classes
+
+    @property
+    def task(self) -> dict:
+        """What study.json says of the labels: {"kind": "classes"}, or {"kind": "priority", "map", "ours"}."""
+        return self.dataset.info.get("labels", {"kind": "classes"})
 
     @property
     def image_ids(self) -> np.ndarray:
@@ -60,8 +66,9 @@ class Material:
 def prepare(config, workspace: Workspace) -> Generator[Event, None, Material]:
     """Load the dataset of a study or embedding, its store and split; the synthetic one is made on first need.
 
-    `material = yield from prepare(config, workspace)`. Raises NotFound for an unknown dataset and
-    DataError where a split has no labelled image or training fewer than two classes.
+    `material = yield from prepare(config, workspace)`. Raises NotFound for an unknown dataset,
+    DataError where a split has no labelled image or training fewer than two classes, and ConfigError
+    where priorities are asked for and the dataset has none. The split is that of the classes either way.
     """
     from ..data.ondemand import is_missing_synth, open_dataset
     from ..data.store import open_store
@@ -73,12 +80,23 @@ def prepare(config, workspace: Workspace) -> Generator[Event, None, Material]:
     store = open_store(workspace, dataset, config.input_size)
     yield TICK
     rows = dataset.subset(config.max_images, config.split_seed)
-    labels, groups = dataset.labels[rows], dataset.groups[rows]
-    split = split_dataset(labels, groups, config.split_seed)
+    groups = dataset.groups[rows]
+    split = split_dataset(dataset.labels[rows], groups, config.split_seed)
     ids = dataset.frame["image_id"].to_numpy()[rows]
-    material = Material(dataset, store, rows, labels, groups, split, split_fingerprint(split, ids))
+    if getattr(config, "labels", "classes") == "priority":
+        dataset = as_priorities(dataset)
+    material = Material(dataset, store, rows, dataset.labels[rows], groups, split, split_fingerprint(split, ids))
     _check(material)
     return material
+
+
+def keep_task(run: RunPaths, material: Material) -> None:
+    """Note with the run what its labels mean. Raises RunError where a resumed run would mix two meanings."""
+    path = run.artefacts / "labels.json"
+    if path.exists() and read_json(path) != material.task:
+        raise RunError(f"The priorities of {material.dataset.name} were changed since this study began: set them back with "
+                       "`data priority`, or start a new study.")
+    write_json(path, material.task)
 
 
 def _check(material: Material) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 from ..config import StudyConfig
+from ..data.priority import describe_map
 from ..events import TICK, Event, log
 from ..files import read_json, write_json
 from ..training.devices import pick_device
@@ -16,7 +17,7 @@ from .conclude import conclude
 from .extras import Study, answer
 from .finetune import finetune
 from .frozen import frozen
-from .material import count_look, prepare
+from .material import count_look, keep_task, prepare
 from .metrics import log_prior
 from .scratch import fitting_arms, with_scratch
 from .sources import check_sources
@@ -37,8 +38,11 @@ def study(config: StudyConfig, workspace: Workspace, run: RunPaths) -> Iterator[
     started = time.monotonic()
     device = pick_device(config.device)
     material = yield from prepare(config, workspace)
+    keep_task(run, material)
     chosen, notes = fitting_arms(config)
     arms, missing = resolve_arms(chosen, workspace)
+    if material.task["kind"] == "priority":
+        notes.append(describe_map(material.task["map"], material.task["ours"]))
     notes += missing + check_sources(config, workspace, material, arms)
     for note in notes:
         yield log(note)

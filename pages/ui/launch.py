@@ -106,12 +106,15 @@ def _comparison(workspace: Workspace, base: StudyConfig, tag: str) -> dict:
                           format_func=lambda key: words.arm(key).name)
     regime = st.segmented_control("Regime", ["frozen", "finetune"], default=base.regime, required=True, key=f"regime-{tag}",
                                   format_func={"frozen": "Frozen", "finetune": "Fine-tuned"}.get)
+    labels = st.segmented_control("Labels", ["classes", "priority"], default=base.labels, required=True, key=f"labels-{tag}",
+                                  format_func={"classes": "Classes", "priority": "Priority"}.get,
+                                  help="Priority: high, medium and low, as the dataset's classes are mapped on Data.")
     seeds = st.number_input("Seeds", 1, 20, len(base.seeds), key=f"seeds-{tag}")
     epochs = st.number_input("Head epochs", 1, 1000, base.epochs, key=f"epochs-{tag}", disabled=regime != "frozen")
     loss = st.selectbox("Loss", list(LOSSES), index=list(LOSSES).index(base.loss), key=f"loss-{tag}",
                         format_func=LOSSES.get)
     return {"arms": tuple(sorted(arms, key=offered.index)), "regime": regime, "seeds": tuple(range(int(seeds))), "epochs": int(epochs),
-            "loss": loss}
+            "loss": loss, "labels": labels}
 
 
 def _extractor(base: StudyConfig, tag: str) -> dict:

@@ -114,3 +114,20 @@ def test_deleting_removes_the_dataset(open_page, workspace):
     write_dataset(workspace)
     app = press(open_page("data", dataset="tiny"), "Delete")
     assert workspace.dataset_names() == [] and "No dataset yet" in text(app)
+
+
+def test_priorities_are_chosen_and_kept(open_page, workspace):
+    write_dataset(workspace)
+    app = open_page("data", dataset="tiny")
+    controls = {group.label: group for group in app.segmented_control if group.label in CLASSES}
+    for name, level in zip(CLASSES, ("high", "low", "low"), strict=True):
+        controls[name].set_value(level)
+    app = press(app, "Save priorities")
+    assert load_dataset(workspace, "tiny").info["priority"] == dict(zip(CLASSES, ("high", "low", "low")))
+    assert "chosen for this dataset" in text(app)
+
+
+def test_a_class_without_a_priority_is_named(open_page, workspace):
+    write_dataset(workspace)
+    app = press(open_page("data", dataset="tiny"), "Save priorities")
+    assert ", ".join(CLASSES) in app.error[0].value and "priority" not in load_dataset(workspace, "tiny").info

@@ -9,6 +9,7 @@ import pytest
 from safetensors.torch import load_file
 
 from derm_core.config import BackboneConfig, FinetuneSchedule, PretrainConfig, StudyConfig, to_dict
+from derm_core.data.priority import save_map
 from derm_core.errors import RunError
 from derm_core.nets.vae import build_vae, save_vae
 from derm_core.study import protocol
@@ -170,3 +171,30 @@ def test_a_transductive_vae_is_said_to_be_one_in_notes_and_verdict(workspace, co
     for texts in (result["notes"], result["verdict"]["sentences"]):
         assert sum("VAE (from scratch) is transductive" in text for text in texts) == 1
     assert "transductive" in text_report(result)
+
+
+def test_a_study_of_priorities_keeps_the_split_and_sees_the_mapped_classes(workspace, config):
+    mapping = {"amber": "low", "brown": "high", "violet": "medium"}
+    save_map(workspace, "tiny", mapping)
+    plain, _, _ = run_study(config, workspace)
+    result, _, run = run_study(dataclasses.replace(config, labels="priority"), workspace, "study-2")
+    assert result["classes"] == ["high", "medium", "low"] and plain["labels"] == {"kind": "classes"}
+    assert result["labels"] == {"kind": "priority", "map": mapping, "ours": False}
+    assert result["split"]["fingerprint"] == plain["split"]["fingerprint"]       # the VAE's, so it is accepted
+    assert any("Priority triage: high: brown" in note for note in result["notes"])
+    ours, theirs = (pd.read_parquet(workspace.run(name).artefacts / "predictions.parquet").drop_duplicates("image_id")
+                    .set_index("image_id")["label"] for name in ("study-2", "study-1"))
+    for image, level in ours.items():
+        assert result["classes"][level] == mapping[plain["classes"][theirs[image]]]
+
+
+def test_a_study_does_not_go_on_with_other_priorities_than_it_began_with(workspace, config):
+    save_map(workspace, "tiny", {"amber": "low", "brown": "high", "violet": "medium"})
+    config = dataclasses.replace(config, labels="priority")
+    run = workspace.run("study-1").create()
+    steps = study(config, workspace, run)
+    next(event for event in steps if event.kind == "log")
+    steps.close()
+    save_map(workspace, "tiny", {"amber": "low", "brown": "high", "violet": "low"})
+    with pytest.raises(RunError, match="priorities of tiny were changed"):
+        finish(study(config, workspace, run))

@@ -5,8 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from derm_core.config import BackboneConfig, FinetuneSchedule, StudyConfig
-from derm_core.errors import ConfigError
+from derm_core.config import BackboneConfig, FinetuneSchedule, StudyConfig, to_dict
+from derm_core.data.priority import save_map
+from derm_core.errors import BundleError, ConfigError
+from derm_core.files import write_json
+from derm_core.serve.bundle import load_bundle
+from derm_core.serve.publish import publish
 from derm_core.study import finetune as finetune_module
 from derm_core.study.protocol import study
 from derm_core.study.scratch import fitting_arms
@@ -36,6 +40,21 @@ def test_a_frozen_study_trains_scratch_beside_its_heads_and_says_that_it_differs
     assert {row["arm"] for row in result["paper_table"]} >= {"scratch", "colour"}
     assert any(event.kind == "metric" and event.series == "scratch/val/loss" for event in events)
     assert result["arms"]["colour"]["test"]["balanced_accuracy"]["mean"] > 0.9    # the classes are colours
+
+
+def test_scratch_is_published_as_the_end_to_end_model_it_is_and_colours_are_not(workspace, config):
+    save_map(workspace, "tiny", {"amber": "low", "brown": "high", "violet": "medium"})
+    config = dataclasses.replace(config, labels="priority")
+    _, _, run = run_study(config, workspace)
+    write_json(run.config, to_dict(config))
+    card = load_bundle(publish(workspace, run.id, "scratch", "from-scratch", seed=1)).card       # repeats the study's numbers
+    assert (card["regime"], card["initial_weights"]["kind"]) == ("finetune", "random")
+    assert card["classes"] == ["high", "medium", "low"] and card["class_descriptions"]["high"] == "brown"
+    assert any("data priority tiny amber=low" in line for line in card["commands"])
+    assert any("--labels priority" in line for line in card["commands"])
+    assert any("no clinical guideline" in line for line in card["limits"])
+    with pytest.raises(BundleError, match="no network"):
+        publish(workspace, run.id, "colour", "colours")
 
 
 def test_a_study_stopped_in_its_second_seed_does_not_train_the_first_again(workspace, config, monkeypatch):
