@@ -7,7 +7,7 @@ loaded by `blank`, when the first figure is drawn, and nowhere else in this pack
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import words
@@ -19,6 +19,8 @@ CLEAR = "rgba(0,0,0,0)"
 GRID = "rgba(127,135,137,0.22)"
 ZERO = "rgba(127,135,137,0.65)"
 MODEBAR = {"bgcolor": CLEAR, "color": ZERO, "activecolor": "#1A857E"}
+INK = "#7F8587"  # what belongs to no arm; 3:1 on light and dark
+ACCENT = "#1A857E"  # what is named in advance
 MARGIN = {"l": 8, "r": 12, "t": 10, "b": 8}
 SPLIT_NAMES = {"train": "Training", "val": "Validation", "test": "Test"}
 SPLIT_COLOURS = {"train": "#0F6B66", "val": "#4FA39B", "test": "#A5915C"}
@@ -53,3 +55,17 @@ def error_bar(row: Mapping[str, Any], axis: str, colour: str) -> dict | None:
         return None
     return {"type": "data", "symmetric": False, "array": [max(0.0, high - row[axis])], "thickness": 1.3, "width": 4,
             "arrayminus": [max(0.0, row[axis] - low)], "color": alpha(colour, 0.65)}
+
+
+def band(x: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str, opacity: float = 0.14) -> dict:
+    """The area between two lines, without a place in the legend."""
+    return {"type": "scatter", "x": [*x, *reversed(x)], "y": [*high, *reversed(low)], "fill": "toself", "hoverinfo": "skip",
+            "fillcolor": alpha(colour, opacity), "line": {"width": 0}, "mode": "lines", "showlegend": False}
+
+
+def label_above(figure: Figure, rows: Sequence[Any], left: Sequence[str], right: Sequence[str]) -> None:
+    """Name and value of each row of a chart above its mark: long names fit, on a phone too."""
+    for row, name, value in zip(rows, left, right, strict=True):
+        for text, x, anchor in ((name, 0, "left"), (value, 1, "right")):
+            figure.add_annotation(text=text, x=x, y=row, xref="paper", xanchor=anchor, yanchor="middle", showarrow=False,
+                                  yshift=13, borderpad=0, font={"size": 13})

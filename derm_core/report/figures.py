@@ -4,7 +4,9 @@ an arm's colour, symbol and place come from `words`. Those of the further questi
     learning_curves({arm: curves}, "loss")      {arm: Figure}, one panel an arm, shared axes
     gap_against_accuracy(rows)                  every arm with its intervals; the control always on
     per_class(rows)                             dots with intervals, one a class and arm
+    dots(rows, title=…, x=…)                    the same for any groups: subgroups, test sets, studies
     confusion(matrix, classes, arm)             row-normalised
+    disagreement(entry, classes)                what two arms decide for the same images
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from . import words
-from .canvas import CLEAR, GRID, SPLIT_NAMES, ZERO, alpha, blank, error_bar
+from .canvas import CLEAR, GRID, INK, SPLIT_NAMES, ZERO, alpha, blank, error_bar
 from .labels import edges, label_spots
 
 if TYPE_CHECKING:
@@ -99,33 +101,40 @@ def gap_against_accuracy(rows: Sequence[Mapping[str, Any]], *, x: str = "Balance
     return figure
 
 
-def per_class(rows: Sequence[Mapping[str, Any]], *, title: str = "Recall by class, test", x: str = "Recall",
-              order: Sequence[str] | None = None) -> Figure:
+def per_class(rows: Sequence[Mapping[str, Any]], *, title: str = "Recall by class, test", x: str = "Recall") -> Figure:
     """Dots with 95 % intervals. rows: {arm, name?, class, n, mean, low, high}; one line a class, arms beneath each other."""
-    classes = list(order or dict.fromkeys(row["class"] for row in rows))
-    counts = {row["class"]: row.get("n") for row in rows}
+    figure = dots([row | {"group": row["class"]} for row in rows], title=title, x=x)
+    return figure.update_xaxes(range=[-0.02, 1.02])
+
+
+def dots(rows: Sequence[Mapping[str, Any]], *, title: str, x: str, share: bool = True) -> Figure:
+    """Arms beneath each other in each group, with 95 % intervals: whatever is compared between a few groups.
+
+    rows: {arm, name?, group, n?, faint?, mean, low, high}; n stands behind the group's name; faint groups are drawn pale.
+    """
+    groups = list(dict.fromkeys(row["group"] for row in rows))
+    counts = {row["group"]: row.get("n") for row in rows}
     arms = words.ordered(dict.fromkeys(row["arm"] for row in rows))
-    figure = blank(title, 90 + max(34, 15 * len(arms) + 8) * len(classes), x=x, legend=True)
+    figure = blank(title, 90 + max(34, 15 * len(arms) + 8) * len(groups), x=x, legend=True)
     for place, key in enumerate(arms):
-        chosen = [row for row in rows if row["arm"] == key and row["class"] in classes]
-        arm = words.arm(key, chosen[0].get("name") if chosen else None)
-        offset = (place - (len(arms) - 1) / 2) * (0.72 / max(len(arms), 1))
-        values = np.array([row["mean"] for row in chosen], dtype=float)
-        high = np.array([row["mean"] if words.missing(row.get("high")) else row["high"] for row in chosen], dtype=float)
-        low = np.array([row["mean"] if words.missing(row.get("low")) else row["low"] for row in chosen], dtype=float)
+        chosen = [row for row in rows if row["arm"] == key]
+        arm = words.arm(key, chosen[0].get("name"))
+        offset = (place - (len(arms) - 1) / 2) * (0.72 / len(arms))
+        values, low, high = (np.array([row["mean"] if words.missing(row.get(end)) else row[end] for row in chosen], dtype=float)
+                             for end in ("mean", "low", "high"))
+        strength = [0.35 if row.get("faint") else 1 for row in chosen]
         figure.add_trace(dict(
-            type="scatter", x=values, y=[classes.index(row["class"]) + offset for row in chosen], mode="markers", name=arm.name,
-            marker={"color": arm.colour, "symbol": arm.symbol, "size": 9, "line": {"width": 1, "color": arm.colour}},
+            type="scatter", x=values, y=[groups.index(row["group"]) + offset for row in chosen], mode="markers", name=arm.name,
+            marker={"color": arm.colour, "symbol": arm.symbol, "size": 9, "line": {"width": 1, "color": arm.colour},
+                    "opacity": strength},
             error_x={"type": "data", "symmetric": False, "array": high - values, "arrayminus": values - low,
                      "color": alpha(arm.colour, 0.6), "thickness": 1.4, "width": 0},
-            customdata=[row["class"] for row in chosen],
-            hovertemplate=f"{arm.name}, %{{customdata}}: %{{x:.1%}}<extra></extra>"))
-    labels = [f"{name} <span style='opacity:.65'>({counts[name]:,})</span>" if counts.get(name) else name
-              for name in classes]
-    figure.update_yaxes(tickvals=list(range(len(classes))), ticktext=labels, range=[len(classes) - 0.5, -0.5],
-                        gridcolor=CLEAR)
-    figure.update_xaxes(range=[-0.02, 1.02], tickformat=".0%")
-    for edge in range(1, len(classes)):
+            customdata=[row["group"] for row in chosen],
+            hovertemplate=f"{arm.name}, %{{customdata}}: %{{x:{'.1%' if share else '.3f'}}}<extra></extra>"))
+    labels = [f"{name} <span style='opacity:.65'>({counts[name]:,})</span>" if counts.get(name) else name for name in groups]
+    figure.update_yaxes(tickvals=list(range(len(groups))), ticktext=labels, range=[len(groups) - 0.5, -0.5], gridcolor=CLEAR)
+    figure.update_xaxes(tickformat=".0%" if share else ".3~f", nticks=8)
+    for edge in range(1, len(groups)):
         figure.add_hline(y=edge - 0.5, line={"color": GRID, "width": 1})
     return figure
 
@@ -136,12 +145,36 @@ def confusion(matrix: Sequence[Sequence[float]], classes: Sequence[str], arm_key
     counts = np.asarray(matrix, dtype=float)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
     arm = words.arm(arm_key, name)
-    figure = blank(f"Confusion, {arm.name}", height or 110 + 34 * len(classes), x="Called", y="Is")
+    figure = _cells(f"Confusion, {arm.name}", share, [[f"{100 * value:.0f}" for value in row] for row in share], counts, classes,
+                    arm.colour, "%{y} called %{x}: %{z:.1%} (%{customdata:.0f})", height)
+    return figure.update_xaxes(title={"text": "Called"}).update_yaxes(title={"text": "Is"})
+
+
+def disagreement(entry: Mapping[str, Any], classes: Sequence[str], names: Mapping[str, str] | None = None) -> Figure:
+    """How many images arm a decides one way (rows) and arm b another (columns); off the diagonal they disagree."""
+    counts = np.asarray(entry["matrix"], dtype=float)
+    a, b = (words.arm(entry[side], (names or {}).get(entry[side])).name for side in "ab")
+    off = counts * (1 - np.eye(len(counts)))
+    figure = _cells(f"Decisions: {a} against {b}", np.sqrt(off), [[f"{n:.0f}" if n else "" for n in row] for row in counts],
+                    counts, classes, INK, f"{a}: %{{y}}<br>{b}: %{{x}}<br>%{{customdata:.0f}} images", None)
+    return figure.update_xaxes(title={"text": b}).update_yaxes(title={"text": a})
+
+
+def _cells(title: str, shade: np.ndarray, text: list, counts: np.ndarray, classes: Sequence[str], colour: str, hover: str,
+           height: int | None) -> Figure:
+    """A square of cells, each with an unseen mark on it that a click can choose (heatmaps cannot be clicked).
+
+    The marks' customdata is (row, column)."""
+    figure = blank(title, height or 110 + 34 * len(classes))
     figure.add_trace(dict(
-        type="heatmap", z=share, x=list(classes), y=list(classes), zmin=0, zmax=1, showscale=False, xgap=2, ygap=2,
-        colorscale=[[0, alpha(arm.colour, 0.05)], [1, alpha(arm.colour, 0.85)]],
-        text=[[f"{100 * value:.0f}" for value in row] for row in share], texttemplate="%{text}",
-        customdata=counts, hovertemplate="%{y} called %{x}: %{z:.1%} (%{customdata:.0f})<extra></extra>"))
+        type="heatmap", z=shade, x=list(classes), y=list(classes), zmin=0, zmax=max(float(shade.max()), 1e-9), showscale=False,
+        xgap=2, ygap=2, colorscale=[[0, alpha(colour, 0.05)], [1, alpha(colour, 0.85)]], text=text, texttemplate="%{text}",
+        customdata=counts, hovertemplate=hover + "<extra></extra>"))
+    places = [(i, j) for i in range(len(classes)) for j in range(len(classes))]
+    figure.add_trace(dict(
+        type="scatter", x=[classes[j] for _, j in places], y=[classes[i] for i, _ in places], customdata=places, mode="markers",
+        hoverinfo="skip", marker={"symbol": "square-open", "size": 30, "color": INK, "opacity": 0, "line": {"width": 3}},
+        selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 0}}))
+    figure.update_layout(dragmode=False, clickmode="event+select")
     figure.update_yaxes(autorange="reversed", gridcolor=CLEAR)
-    figure.update_xaxes(gridcolor=CLEAR, tickangle=-40 if max(map(len, classes), default=0) > 6 else 0)
-    return figure
+    return figure.update_xaxes(gridcolor=CLEAR, tickangle=-40 if max(map(len, classes), default=0) > 6 else 0)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from derm_core.report.canvas import MODEBAR, SPLIT_COLOURS, SPLIT_NAMES, alpha, blank
+from derm_core.report.canvas import MODEBAR, SPLIT_COLOURS, SPLIT_NAMES, alpha, blank, label_above
 
 from . import words
 
@@ -72,11 +72,7 @@ def probability_bars(probabilities: Mapping[str, float], *, colour: str, title: 
 
 
 def _label_above(figure: Figure, rows: Sequence[str], left: Sequence[str], right: Sequence[str]) -> None:
-    """Name and value of each row of a bar chart above its bar: long names fit, on a phone too."""
-    for row, name, value in zip(rows, left, right, strict=True):
-        for text, x, anchor in ((name, 0, "left"), (value, 1, "right")):
-            figure.add_annotation(text=text, x=x, y=row, xref="paper", xanchor=anchor, yanchor="middle", showarrow=False,
-                                  yshift=13, borderpad=0, font={"size": 13})
+    label_above(figure, rows, left, right)
     figure.update_layout(margin={"l": 0, "r": 8})
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, type="category", range=[len(rows) - 0.62, -0.9], autorange=False)
