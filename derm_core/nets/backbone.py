@@ -11,7 +11,7 @@ import timm
 import torch
 from safetensors.torch import load_file
 from timm.layers import Format
-from timm.models import is_model, model_entrypoint
+from timm.models import group_parameters, is_model, model_entrypoint
 from torch import Tensor, nn
 
 from ..config import BackboneConfig
@@ -63,6 +63,15 @@ class Backbone(nn.Module):
     @property
     def config(self) -> BackboneConfig:
         return BackboneConfig(architecture=self.architecture, stage=self.stage)
+
+    def layers(self) -> dict[str, int]:
+        """Layer of each parameter, from 0 (the stem) upwards: stages or blocks, as timm groups the architecture."""
+        with torch.device("meta"):
+            full = timm.create_model(self.architecture, pretrained=False, **self.model_args)
+        known = {_canonical(name): layer for name, layer in group_parameters(
+            full, full.group_matcher(coarse=True), reverse=True).items()}
+        found = {name: known[_canonical(name.removeprefix("body."))] for name, _ in self.named_parameters()}
+        return {name: sorted(set(found.values())).index(layer) for name, layer in found.items()}
 
     def forward(self, x_bchw: Tensor) -> Tensor:
         map_bdhw = self.body(x_bchw)[-1]

@@ -1,8 +1,9 @@
 """The regime `finetune`: every arm trained end to end from its initial weights with one schedule.
 
 One model per arm and seed, evaluated at the start and after every epoch on validation and on up to
-2,000 training images, without augmentation. The weights of the last epoch are kept: nothing is
-picked. A finished model is not trained again when the study is resumed, an unfinished one goes on.
+2,000 training images, without augmentation. Lower layers learn at smaller rates, and the moving
+average of the weights is what is evaluated; the last one is kept: nothing is picked. A finished
+model is not trained again when the study is resumed, an unfinished one goes on.
 """
 
 from __future__ import annotations
@@ -113,6 +114,7 @@ class _Trainer:
         events = fit(task, self.material.store.images, self.material.rows[self.material.members("train")],
                      self.material.dataset.labels, epochs=schedule.epochs, batch_size=schedule.batch_size,
                      lr=schedule.learning_rate, wd=schedule.weight_decay, warmup_fraction=schedule.warmup_fraction,
+                     layer_decay=schedule.layer_decay, ema_decay=schedule.ema_decay,
                      augment=schedule.augment, seed=self.seed, device=self.device, precision=precision,
                      checkpoint_dir=self.checkpoints, mean=self.extractor.mean, std=self.extractor.std,
                      evaluate=lambda step, epoch: self._evaluate(task.classifier, step, epoch, before),

@@ -1,7 +1,8 @@
 """Checkpoints that cannot be torn: a folder per step, and one pointer file replaced atomically.
 
     checkpoints/latest                   name of the newest complete folder
-    checkpoints/step-000123-0/model.safetensors, optimiser.pt (tensors only), state.json
+    checkpoints/step-000123-0/model.safetensors, optimiser.pt (tensors only), state.json, and
+                              average.safetensors where a moving average is kept
 
 Until `latest` is replaced the previous checkpoint stands; folders it does not name are leftovers.
 """
@@ -28,18 +29,20 @@ from ..files import read_json, write_atomic, write_json
 POINTER = "latest"
 
 
-def save_checkpoint(folder: Path, task: nn.Module, optimiser: torch.optim.Optimizer, state: dict[str, Any]) -> Path:
+def save_checkpoint(folder: Path, task: nn.Module, optimiser: torch.optim.Optimizer, state: dict[str, Any],
+                    average: nn.Module | None = None) -> Path:
     """Save weights, optimiser and `state` (JSON values; holds "step") as one unit below `folder`.
 
-    Returns the checkpoint's own folder. Older ones are removed once this one is in force.
+    average: a copy of `task` with averaged weights, where one is kept. Returns the checkpoint's own folder. Older ones are removed once this one is in force.
     """
     folder = Path(folder)
     names = (f"step-{state['step']:06d}-{number}" for number in itertools.count())
     final = next(folder / name for name in names if not (folder / name).exists())
     partial = folder / f".{final.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in task.state_dict().items()}
-    write_atomic(partial / "model.safetensors", save(weights))
+    for name, module in _modules(task, average):
+        weights = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in module.state_dict().items()}
+        write_atomic(partial / name, save(weights))
     buffer = io.BytesIO()
     torch.save(optimiser.state_dict(), buffer)
     write_atomic(partial / "optimiser.pt", buffer.getvalue())
@@ -51,8 +54,9 @@ def save_checkpoint(folder: Path, task: nn.Module, optimiser: torch.optim.Optimi
     return final
 
 
-def load_checkpoint(folder: Path, task: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Any] | None:
-    """Load the newest checkpoint below `folder` into `task` and `optimiser`; None where there is none.
+def load_checkpoint(folder: Path, task: nn.Module, optimiser: torch.optim.Optimizer,
+                    average: nn.Module | None = None) -> dict[str, Any] | None:
+    """Load the newest checkpoint below `folder` into `task`, `optimiser` and `average`; None where there is none.
 
     Returns the saved state. Raises RunError where the checkpoint is damaged or of another model.
     """
@@ -60,10 +64,12 @@ def load_checkpoint(folder: Path, task: nn.Module, optimiser: torch.optim.Optimi
     if newest is None:
         return None
     try:
-        weights = load((newest / "model.safetensors").read_bytes())
+        weights = [(module, load((newest / name).read_bytes())) for name, module in _modules(task, average)
+                   if module is task or (newest / name).exists()]
         saved = torch.load(newest / "optimiser.pt", map_location="cpu", weights_only=True)
         state = read_json(newest / "state.json")
-        task.load_state_dict(weights)
+        for module, tensors in weights:
+            module.load_state_dict(tensors)
         optimiser.load_state_dict(saved)
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, EOFError,
             pickle.UnpicklingError) as error:
@@ -71,6 +77,11 @@ def load_checkpoint(folder: Path, task: nn.Module, optimiser: torch.optim.Optimi
         raise RunError(f"The checkpoint {newest.name} cannot be used ({reason}); delete the run's "
                        "checkpoints folder to train from the start.") from error
     return state
+
+
+def _modules(task: nn.Module, average: nn.Module | None) -> list[tuple[str, nn.Module]]:
+    """File names of weights, and what holds them."""
+    return [("model.safetensors", task), *([("average.safetensors", average)] if average is not None else [])]
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

@@ -25,6 +25,8 @@ from ..seeds import Share, stream_seed
 from .batches import ImageSource, epoch_order, normaliser, steps_per_epoch
 from .checkpoint import load_checkpoint, save_checkpoint
 from .distributed import Team, current
+from .ema import Average
+from .optimiser import make_optimiser, set_rate
 from .precision import Precision
 from .tasks import Batch, Task
 
@@ -37,6 +39,7 @@ Evaluate = Callable[[int, float], Iterator[Event]]
 
 def fit(task: Task, images: np.ndarray | Tensor, indices: Sequence[int], labels: np.ndarray | None = None, *,
         epochs: int, batch_size: int, lr: float, wd: float, warmup_fraction: float = 0.05,
+        layer_decay: float = 1.0, ema_decay: float = 0.0,
         augment: AugmentConfig | None = None, seed: int = 0, device: str = "cpu",
         precision: Precision | None = None, checkpoint_dir: Path | None = None,
         evaluate: Evaluate | None = None, early_evaluations: int = 0, log_every: int = 10,
@@ -51,6 +54,9 @@ def fit(task: Task, images: np.ndarray | Tensor, indices: Sequence[int], labels:
     state: JSON values of the caller's own, saved with each checkpoint, filled in on resuming.
     checkpoint_dir: saved each epoch, each minute and when the generator is closed; continued from.
     AdamW with warm-up and cosine, gradients clipped to norm 1; the last partial batch is left out.
+    layer_decay: factor on the learning rate from a layer to the one below it, 1 for none. ema_decay: of
+    the moving average of the weights, 0 for none; the average is what `evaluate` sees and what `task`
+    holds in the end.
     In a team of processes (distributed.py) each computes its share of every batch; `task` must then
     be picklable, and draw as `Batch.share` says.
     Raises RunError where loss or gradient is not finite: the last good checkpoint stays.
@@ -58,7 +64,8 @@ def fit(task: Task, images: np.ndarray | Tensor, indices: Sequence[int], labels:
     arguments, team = dict(locals()), current()
     device, precision = torch.device(device), precision or Precision()
     precision.prepare(task, device)
-    optimiser = make_optimiser(task, lr, wd)
+    optimiser = make_optimiser(task, lr, wd, layer_decay)
+    average = Average(task, ema_decay) if ema_decay and team.is_main else None
     source = ImageSource(images, indices, device, precision.memory_format)
     chosen_labels = _chosen_labels(labels, source.rows, device)
     per_epoch, batch = steps_per_epoch(len(source), batch_size), min(batch_size, len(source))
@@ -67,7 +74,7 @@ def fit(task: Task, images: np.ndarray | Tensor, indices: Sequence[int], labels:
     total = epochs * per_epoch
     run = _Progress(checkpoint_dir, task, optimiser, state if state is not None else {}, {
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "wd": wd, "warmup_fraction": warmup_fraction,
-        "seed": seed, "images": len(source)})
+        "layer_decay": layer_decay, "ema_decay": ema_decay, "seed": seed, "images": len(source)}, average)
     if run.resume():
         yield log(f"{what} continues at step {run.step} of {total}")
     due = evaluation_steps(per_epoch, epochs, early_evaluations) if evaluate else []
@@ -94,13 +101,8 @@ def fit(task: Task, images: np.ndarray | Tensor, indices: Sequence[int], labels:
                 yield from _evaluate_if_due(run, due, evaluate, per_epoch)
                 clock.evaluating += time.monotonic() - started
                 run.save_if_due(epoch_ends=run.step % per_epoch == 0)
-
-def make_optimiser(task: nn.Module, lr: float, wd: float) -> torch.optim.AdamW:
-    """AdamW (fused) over what requires gradients; vectors and scalars (norms, biases) do not decay."""
-    trained = [p for p in task.parameters() if p.requires_grad]
-    groups = [{"params": [p for p in trained if p.ndim > 1], "weight_decay": wd},
-              {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0}]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=lr, fused=True)
+    if average:
+        average.keep()
 
 
 def learning_rate(step: int, total: int, warmup_fraction: float, peak: float) -> float:
@@ -120,8 +122,7 @@ def evaluation_steps(per_epoch: int, epochs: int, early: int = 0) -> list[int]:
 def _step(model: nn.Module, batch: Batch, optimiser: torch.optim.Optimizer, rate: float, precision: Precision,
           device: torch.device, loss_scale: float) -> dict[str, Tensor]:
     """One update; returns the step's scalars, still on the device. model: the task, or what wraps it in a team."""
-    for group in optimiser.param_groups:
-        group["lr"] = rate
+    set_rate(optimiser, rate)
     with precision.autocast(device):
         output = model(batch)
     (output["loss"] / loss_scale).backward()
@@ -162,7 +163,8 @@ def _evaluate_if_due(run: _Progress, due: list[int], evaluate: Evaluate | None, 
         return
     run.check()
     run.task.eval()
-    yield from evaluate(run.step, run.step / per_epoch)
+    with run.average.in_place() if run.average else contextlib.nullcontext():
+        yield from evaluate(run.step, run.step / per_epoch)
     run.task.train()
     run.evaluated = run.step
 
@@ -171,8 +173,9 @@ class _Progress:
     """Where a run stands: step, metrics since the last reading (on the device), checkpoints."""
 
     def __init__(self, folder: Path | None, task: Task, optimiser: torch.optim.Optimizer,
-                 state: dict[str, Any], identity: dict[str, Any]):
+                 state: dict[str, Any], identity: dict[str, Any], average: Average | None = None):
         self.folder, self.task, self.optimiser, self.state, self.identity = folder, task, optimiser, state, identity
+        self.average = average
         self.step, self.evaluated, self.saved, self.saved_at = 0, -1, -1, time.monotonic()
         self.sums: dict[str, Tensor] = {}
         self.count = 0
@@ -180,7 +183,7 @@ class _Progress:
         task.train()
 
     def resume(self) -> bool:
-        found = load_checkpoint(self.folder, self.task, self.optimiser) if self.folder else None
+        found = load_checkpoint(self.folder, self.task, self.optimiser, self._averaged()) if self.folder else None
         if found is None:
             return False
         if found["identity"] != self.identity:
@@ -192,6 +195,9 @@ class _Progress:
         self.state.update(found["state"])
         return True
 
+    def _averaged(self) -> nn.Module | None:
+        return self.average.module if self.average else None
+
     def add(self, values: dict[str, Tensor]) -> None:
         """Count a finished step. Nothing is read from the device here."""
         for name, value in values.items():
@@ -200,6 +206,8 @@ class _Progress:
             self.first_bad = torch.full_like(values["loss"], -1, dtype=torch.int64)
         bad = ~(values["loss"].isfinite() & values["gradient_norm"].isfinite())
         self.step, self.count = self.step + 1, self.count + 1
+        if self.average:
+            self.average.update(self.step)
         self.first_bad = torch.where(bad & (self.first_bad < 0), self.step, self.first_bad)
 
     def _bad_step(self) -> int:
@@ -224,7 +232,8 @@ class _Progress:
             return
         self.check()
         save_checkpoint(self.folder, self.task, self.optimiser, {
-            "step": self.step, "evaluated": self.evaluated, "identity": self.identity, "state": self.state})
+            "step": self.step, "evaluated": self.evaluated, "identity": self.identity, "state": self.state},
+            self._averaged())
         self.saved, self.saved_at = self.step, time.monotonic()
 
     @contextlib.contextmanager
