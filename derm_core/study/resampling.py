@@ -2,7 +2,7 @@
 
 Nothing is resampled image by image: a resample is a weight for each group, and a metric under R
 weightings is a few matmuls, since every metric here is a ratio of sums over groups (AUROC: of a
-quadratic form). All statistics are means over seeds, for which the seeds share the weights.
+quadratic form). The seeds share the weights, so that what they have in common can be told apart.
 
 Shapes: N images, M groups, C classes, S seeds, R weightings.
 """
@@ -36,9 +36,15 @@ class Design:
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """Sums (M, K) over each group's images of values (N, K), float32."""
-        out = np.zeros((len(self.stratum), values.shape[1]))
-        np.add.at(out, self.group, values)
-        return out.astype(np.float32)
+        return np.add.reduceat(np.asarray(values, np.float64)[self._order], self._starts, axis=0).astype(np.float32)
+
+    @cached_property
+    def _order(self) -> np.ndarray:
+        return np.argsort(self.group, kind="stable")
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        return np.searchsorted(self.group[self._order], np.arange(len(self.stratum)))
 
 
 def make_design(labels: np.ndarray, groups: np.ndarray, classes: int) -> Design:
@@ -91,21 +97,23 @@ def _strata(design: Design) -> list[np.ndarray]:
 
 def replicates(design: Design, probabilities: np.ndarray, log_prior: np.ndarray,
                weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Seed means of every metric of metrics.METRICS under each weighting, (R,), and "recall" (R, C).
+    """Every metric of metrics.METRICS under each weighting for each seed, (R, S), and "recall" (R, S, C).
 
     probabilities (S, N, C). ECE keeps the full set's bins; a class whose weights vanish is left out.
     """
-    onehot = np.eye(design.classes)[design.labels]
-    adjusted = decide(np.log(np.maximum(probabilities, 1e-300)), log_prior) == design.labels
-    hits = weights @ design.sums(onehot * adjusted.mean(0)[:, None])
+    seeds, labels = len(probabilities), design.labels
+    onehot = np.eye(design.classes)[labels]
+    adjusted = decide(np.log(np.maximum(probabilities, 1e-300)), log_prior) == labels
+    hits = weights @ design.sums((adjusted.T[:, :, None] * onehot[:, None]).reshape(len(labels), -1))
     counts = weights @ design.sums(onehot)
-    recall = np.where(counts > 0, hits / np.maximum(counts, 1e-9), np.nan)
+    share = hits.reshape(len(weights), seeds, -1) / np.maximum(counts, 1e-9)[:, None]
+    recall = np.where(counts[:, None] > 0, share, np.nan)
     images = counts.sum(1)
-    means = means_under(design, np.stack([(probabilities.argmax(-1) == design.labels).mean(0),
-                                          log_losses(design.labels, probabilities).mean(0),
-                                          brier_losses(design.labels, probabilities).mean(0)], 1), weights)
-    return {"balanced_accuracy": np.nanmean(recall, 1), "macro_auroc": _auroc(design, probabilities, weights, counts),
-            "accuracy": means[:, 0], "log_loss": means[:, 1], "brier": means[:, 2],
+    means = means_under(design, np.concatenate([probabilities.argmax(-1) == labels, log_losses(labels, probabilities),
+                                                brier_losses(labels, probabilities)]).T, weights)
+    accuracy, log_loss, brier = means.reshape(len(weights), 3, seeds).swapaxes(0, 1)
+    return {"balanced_accuracy": np.nanmean(recall, 2), "macro_auroc": _auroc(design, probabilities, weights, counts),
+            "accuracy": accuracy, "log_loss": log_loss, "brier": brier,
             "ece": _ece(design, probabilities, weights, images), "recall": recall}
 
 
@@ -116,21 +124,21 @@ def means_under(design: Design, values: np.ndarray, weights: np.ndarray) -> np.n
 
 
 def _auroc(design: Design, probabilities: np.ndarray, weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Σ w⁺ w⁻ K / (W⁺ W⁻), K the seed mean of [positive above negative] with ties one half; macro mean."""
+    """Σ w⁺ w⁻ K / (W⁺ W⁻), K = [positive above negative] with ties one half; macro mean, (R, S)."""
     of_image, scores = weights[:, design.group], probabilities.astype(np.float32)
-    total, used = np.zeros(len(weights)), np.zeros(len(weights))
+    total, used = np.zeros((len(weights), len(scores))), np.zeros((len(weights), 1))
     for c in np.flatnonzero(np.bincount(design.labels, minlength=design.classes)):
         positive = design.labels == c
         if positive.all():
             continue
-        kernel = np.zeros((positive.sum(), (~positive).sum()), np.float32)
-        for one in scores[..., c]:
-            kernel += np.sign(one[positive, None] - one[~positive])
-        kernel = kernel / (2 * len(scores)) + 0.5
-        above = ((of_image[:, positive] @ kernel) * of_image[:, ~positive]).sum(1, dtype=np.float64)
+        fewer, more = (positive, ~positive) if positive.sum() <= (~positive).sum() else (~positive, positive)
+        left, right, sign = of_image[:, fewer], of_image[:, more], 1 if fewer is positive else -1
         pairs = counts[:, c].astype(np.float64) * (counts.sum(1) - counts[:, c])
-        total += np.where(pairs > 0, above / np.maximum(pairs, 1e-9), 0)
-        used += pairs > 0
+        used[:, 0] += pairs > 0
+        for s, one in enumerate(scores[..., c]):
+            kernel = np.sign(one[fewer] - one[more, None], dtype=np.float32)  # (more, fewer): above, level or below
+            above = np.einsum("rp,rp->r", right @ kernel, left).astype(np.float64) * sign
+            total[:, s] += np.where(pairs > 0, above / np.maximum(pairs, 1e-9) / 2 + 0.5, 0)
     return np.where(used > 0, total / np.maximum(used, 1), np.nan)
 
 
@@ -142,4 +150,4 @@ def _ece(design: Design, probabilities: np.ndarray, weights: np.ndarray, images:
         sums = design.sums(np.concatenate([onehot, onehot * confidence[:, None], onehot * correct[:, None]], 1))
         mass, sure, right = np.split(weights @ sums, 3, axis=1)
         values.append(debiased_bins(mass, sure, right, images[:, None]))
-    return np.mean(values, 0)
+    return np.stack(values, 1)
