@@ -207,7 +207,7 @@ def _team(config) -> AbstractContextManager:
     size = _processes(config)
     if size == 1:
         return nullcontext()
-    say(f"The training is shared by {size} processes.")
+    say(f"{size} processes will share the training; waiting for the others to start.")
     return import_module("derm_core.training.launch").team(size, config.device)
 
 

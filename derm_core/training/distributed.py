@@ -15,6 +15,7 @@ import io
 import mmap
 import os
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -106,6 +107,7 @@ class Team:
         else:
             from timm.layers import convert_sync_batchnorm
             convert_sync_batchnorm(task)
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")   # a layout of 1 × 1 kernels
         try:
             with self._failures():
                 model = DistributedDataParallel(task, broadcast_buffers=False, static_graph=True)

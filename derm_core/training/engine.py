@@ -91,11 +91,11 @@ def fit(task: Task, images: np.ndarray | Tensor, indices: Sequence[int], labels:
                     labels_b = None if chosen_labels is None else chosen_labels[positions]
                     shown = Batch(*view_of(images_bchw, run.step), labels_b, run.step / total, share)
                     run.add(_step(model, shown, optimiser, rate, precision, device, task.loss_scale / team.weight))
+                    said = run.read(team) if run.step % log_every == 0 or run.step == total else {}
                 yield TICK
-                if run.step % log_every == 0 or run.step == total:
-                    values = {**run.read(team), "learning_rate": rate}
+                if said:
                     yield from (Event(kind="metric", series=f"train/{name}", value=value, step=run.step,
-                                      epoch=run.step / per_epoch) for name, value in values.items())
+                                      epoch=run.step / per_epoch) for name, value in {**said, "learning_rate": rate}.items())
                 yield from clock.progress(run.step)
                 started = time.monotonic()
                 yield from _evaluate_if_due(run, due, evaluate, per_epoch)
