@@ -1,0 +1,98 @@
+"""From uint8 images to the probabilities of every arm and seed of a trained study.
+
+    with closing(Predictors(study)) as predictors:
+        probabilities = predictors(images_nssc)                      {arm: (S, n, C)} of one batch
+        probabilities = yield from predictors.over(take, count, what="…")   of many, take(slice) -> images
+
+Frozen arms: features, then the heads of the study's one setting; an extractor that several arms use
+(`both`) is computed once. Arms that were trained end to end: their saved models.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Generator
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from ..errors import RunError
+from ..events import TICK, Event, progress
+from ..nets.head import Classifier, make_head
+from ..training.precision import Precision
+from .arms import Arm, arm_file
+from .extras import Study
+from .features import CPU_BATCH, CUDA_BATCH
+
+FLOAT32 = Precision(channels_last=True, reason="as the study's own test")
+
+
+class Predictors:
+    """See the module's docstring. precision: how backbones compute; heads are always float32.
+
+    batch: images that are computed at once. Raises RunError where a saved model is missing.
+    """
+
+    def __init__(self, study: Study, precision: Precision = FLOAT32):
+        self.study, self.device, self.precision = study, study.device, precision
+        self.batch = CPU_BATCH if torch.device(study.device).type == "cpu" else CUDA_BATCH
+        self.arms = tuple(study.outcomes)
+        self._frozen = {name: outcome.arm for name, outcome in study.outcomes.items() if name in (study.features or {})}
+        self._extractors = {part.identity: part for arm in self._frozen.values() for parts in arm.variants for part in parts}
+        self._models = {name: self._load(outcome.arm) for name, outcome in study.outcomes.items() if name not in self._frozen}
+        for module in self._modules():
+            module.eval().to(device=self.device, memory_format=precision.memory_format)
+
+    def _modules(self) -> list[torch.nn.Module]:
+        return [part.backbone for part in self._extractors.values()] + [
+            classifier for models in self._models.values() for _, classifier in models]
+
+    def _load(self, arm: Arm) -> list[tuple]:
+        """(extractor, classifier) of every seed of an arm that was trained end to end."""
+        config, found = self.study.config, []
+        for index, seed in enumerate(config.seeds):
+            extractor = arm.variants[index % len(arm.variants)][0]
+            backbone = copy.deepcopy(extractor.backbone)
+            classifier = Classifier(backbone, make_head(backbone.width, config.hidden, len(self.study.material.classes), 0))
+            path = self.study.run.artefacts / "models" / f"{arm_file(arm.name)}-seed{seed}.safetensors"
+            try:
+                classifier.load_state_dict(load_file(path))
+            except (OSError, RuntimeError) as error:
+                raise RunError(f"The model of {arm.label}, seed {seed}, cannot be read from {path.name} "
+                               f"({str(error).splitlines()[0]}): run the comparison again.") from error
+            found.append((extractor, classifier.requires_grad_(False)))
+        return found
+
+    def __call__(self, images_nssc: np.ndarray) -> dict[str, np.ndarray]:
+        """Plain softmax {arm: (S, n, C)} float32 of uint8 images (n, S, S, 3), all at once."""
+        images = torch.from_numpy(np.array(images_nssc)).to(self.device)
+        with torch.inference_mode(), self.precision.autocast(self.device):
+            pooled = {key: part.features(images).float().cpu().numpy() for key, part in self._extractors.items()}
+            found = {name: np.stack([_softmax(classifier(part.normalise(images))) for part, classifier in models])
+                     for name, models in self._models.items()}
+        for name, arm in self._frozen.items():
+            variants = [np.concatenate([pooled[part.identity] for part in parts], 1) for parts in arm.variants]
+            features = variants[0] if len(variants) == 1 else np.stack(variants)
+            found[name] = self.study.heads.probabilities(name, self.study.setting, features)
+        return {name: found[name] for name in self.arms}
+
+    def over(self, take: Callable[[slice], np.ndarray], count: int, *,
+             what: str) -> Generator[Event, None, dict[str, np.ndarray]]:
+        """`self` batch by batch over images 0 … count − 1, with progress, and a TICK where it may be stopped."""
+        parts, started = [], time.monotonic()
+        for begin in range(0, count, self.batch):
+            parts.append(self(take(slice(begin, min(begin + self.batch, count)))))
+            yield progress(min(begin + self.batch, count), count, "images", what=what, started=started)
+            yield TICK
+        return {name: np.concatenate([part[name] for part in parts], 1) for name in self.arms}
+
+    def close(self) -> None:
+        """Give the device's memory back."""
+        for module in self._modules():
+            module.to("cpu")
+
+
+def _softmax(logits_nc: torch.Tensor) -> np.ndarray:
+    return torch.softmax(logits_nc.double(), -1).float().cpu().numpy()

@@ -1,0 +1,52 @@
+"""Predictors give for images what the study found for its test images, in both regimes."""
+
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from derm_core.errors import RunError
+from derm_core.nets.backbone import build_backbone, make_extractor
+from derm_core.study.arms import Arm
+from derm_core.study.predictors import Predictors
+from derm_core.workspace import Workspace
+from tests.study.trained import SMALL, finish, trained_study
+
+
+def images_of_test(study):
+    chosen = study.material.members("test")
+    return study.material.store.images[study.material.rows[chosen]]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    return Workspace.open(tmp_path_factory.mktemp("predictors"))
+
+
+@pytest.mark.parametrize("regime, arms", [("frozen", ("colour", "random")), ("finetune", ("random",))])
+def test_the_tests_images_give_the_tests_probabilities(workspace, regime, arms):
+    study = trained_study(workspace, regime, regime=regime, arms=arms)
+    images = images_of_test(study)
+    with closing(Predictors(study)) as predictors:
+        predictors.batch = 5                               # several batches, the last one smaller
+        events, found = finish(predictors.over(lambda which: images[which], len(images), what="Testing"))
+    assert {event.kind for event in events} == {"progress", "tick"} and set(found) == set(arms)
+    for arm, probabilities in found.items():
+        assert probabilities.shape == (2, len(images), 3)
+        assert np.abs(probabilities - study.outcomes[arm].probabilities["test"]).max() < 1e-4
+
+
+def test_an_extractor_of_several_arms_is_computed_once(workspace):
+    a, b = (make_extractor(f"e{seed}", build_backbone(SMALL, seed), (0.5,) * 3, (0.5,) * 3) for seed in (0, 1))
+    study = trained_study(workspace, "shared", built=[Arm("vae", [[a]]), Arm("both", [[a, b]])])
+    with closing(Predictors(study)) as predictors:
+        assert len(predictors._extractors) == 2
+        found = predictors(images_of_test(study))
+    assert np.abs(found["both"] - study.outcomes["both"].probabilities["test"]).max() < 1e-4
+
+
+def test_a_missing_model_is_named(workspace):
+    study = trained_study(workspace, "broken", regime="finetune", arms=("random",), seeds=(0,))
+    next((study.run.artefacts / "models").glob("*.safetensors")).unlink()
+    with pytest.raises(RunError, match="seed 0, cannot be read"):
+        Predictors(study)

@@ -1,0 +1,47 @@
+"""Small trained studies for tests of what a study can ask beyond its main table."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from derm_core.config import BackboneConfig, FinetuneSchedule, StudyConfig
+from derm_core.study.arms import resolve_arms
+from derm_core.study.extras import Study
+from derm_core.study.finetune import finetune
+from derm_core.study.frozen import frozen
+from derm_core.study.material import prepare
+from derm_core.study.metrics import log_prior
+from tests.study.conftest import write_dataset
+
+SMALL = BackboneConfig(architecture="resnet18", stage=1)
+CONFIG = StudyConfig(dataset="tiny", arms=("colour", "random"), backbone=SMALL, input_size=32, seeds=(0, 1), hidden=16,
+                     epochs=20, batch_size=16, learning_rates=(1e-2,), weight_decays=(1e-2,), bootstrap=200, device="cpu",
+                     finetune=FinetuneSchedule(epochs=1, batch_size=16, learning_rate=1e-3))
+
+
+def finish(steps):
+    """(events, value) of a generator."""
+    events = []
+    while True:
+        try:
+            events.append(next(steps))
+        except StopIteration as stop:
+            return events, stop.value
+
+
+def trained_study(workspace, run_id="study-1", built=None, **changes) -> Study:
+    """CONFIG with `changes`, trained on the dataset `tiny`, which is written first where it is missing.
+
+    built: arms already built, in place of those the config names.
+    """
+    if "tiny" not in workspace.dataset_names():
+        write_dataset(workspace)
+    config, run = dataclasses.replace(CONFIG, **changes), workspace.run(run_id).create()
+    _, material = finish(prepare(config, workspace))
+    built = built or resolve_arms(config, workspace)[0]
+    prior = log_prior(material.labels[material.members("train")], len(material.classes))
+    if config.regime == "finetune":
+        _, outcomes = finish(finetune(config, run, material, built, "cpu"))
+        return Study(config, workspace, run, material, "cpu", outcomes, None, None, None, prior)
+    _, found = finish(frozen(config, workspace, run, material, built, "cpu"))
+    return Study(config, workspace, run, material, "cpu", found.outcomes, found.heads, found.features, found.setting, prior)
