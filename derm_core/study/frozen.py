@@ -45,7 +45,7 @@ def frozen(config: StudyConfig, workspace: Workspace, run: RunPaths, material: M
     heads = Heads(features, material.labels, material.members("train"), material.members("val"),
                   classes=len(material.classes), seeds=config.seeds, learning_rates=config.learning_rates,
                   weight_decays=config.weight_decays, hidden=config.hidden, epochs=config.epochs,
-                  batch_size=config.batch_size, loss=config.loss)
+                  batch_size=config.batch_size, loss=config.loss, device="cuda" if device.startswith("cuda") else "cpu")
     yield log(f"Training {len(heads.grid) * len(config.seeds) * len(arms)} heads: {len(arms)} arms, "
               f"{len(config.seeds)} seeds, {len(heads.grid)} settings.")
     yield from _train(heads)
@@ -76,8 +76,9 @@ def _train(heads: Heads) -> Iterator[Event]:
     """Live curves are those of the grid's middle setting: which one is chosen is known at the end only."""
     middle, started = len(heads.grid) // 2, time.monotonic()
     for record in heads.fit():
-        yield from _live(record, middle)
-        yield progress(record.epoch, heads.epochs, "epochs", what="Training heads", started=started)
+        if record is not None:
+            yield from _live(record, middle)
+            yield progress(record.epoch, heads.epochs, "epochs", what="Training heads", started=started)
         yield TICK
 
 

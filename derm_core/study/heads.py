@@ -7,6 +7,7 @@
     for record in heads.fit():                      one Record at step 0, steps 1, 2, 4, … of the
         record.epoch, record.step                   first epoch, then at the end of each epoch
         record.values[arm][curve]                   (S, G), curve one of CURVES
+        record is None                              half a second went by: a moment to stop
     heads.grid                                      ((learning_rate, weight_decay), …), length G
     heads.choose() -> Choice                        .setting (index of the grid), .best {arm: index}
     heads.curves(arm, setting) -> dict              epoch (T,), step (T,), each of CURVES (T, S)
@@ -16,14 +17,13 @@
 
 Features are standardised with the training rows' statistics. The initial head and the order of
 batches come from the seed alone: equal for every setting and every arm of the same width. AdamW
-with a cosine schedule over all steps. How the heads train side by side stands in wide.py.
+with a cosine schedule over all steps. The arithmetic stands in wide.py, the order of work in teams.py.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,7 @@ from ..errors import ConfigError, DataError
 from ..nets.head import make_head
 from ..seeds import stream_seed
 from .metrics import log_prior
+from .teams import Team, train_teams
 from .wide import LOSSES, WideHeads
 
 CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy",
@@ -73,19 +74,21 @@ def standardisation(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean.astype(np.float32), std.astype(np.float32)
 
 
-def cosine(step: int, steps: int) -> float:
-    """Share of the learning rate at `step` of `steps`: 1 at the start, 0 after the last."""
-    return 0.5 * (1 + math.cos(math.pi * step / steps))
-
-
 class Heads:
-    """See the module's docstring. Raises ConfigError and DataError before any training."""
+    """See the module's docstring. Raises ConfigError and DataError before any training.
+
+    updates: the number of steps, where that is not to follow from the epochs. together: whether all
+    arms and seeds of one width train as one team; by default so on a GPU, which many small kernels
+    would leave idle, and not on a CPU, where a team is a single arm and seed and trains on one core:
+    small matmuls use cores far better that way, and results do not depend on their number.
+    """
 
     def __init__(self, features: Mapping[str, np.ndarray], labels: np.ndarray, train: np.ndarray,
                  val: np.ndarray, *, classes: int, seeds: Sequence[int],
                  learning_rates: Sequence[float], weight_decays: Sequence[float], hidden: int = 64,
-                 epochs: int = 60, batch_size: int = 128, loss: str = "cross_entropy",
-                 device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> None:
+                 epochs: int = 60, updates: int | None = None, batch_size: int = 128,
+                 loss: str = "cross_entropy", device: str | torch.device = "cpu",
+                 dtype: torch.dtype = torch.float32, together: bool | None = None) -> None:
         if loss not in LOSSES:
             raise ConfigError(f"loss is {loss!r}; allowed: {', '.join(LOSSES)}.")
         labels, train, val = np.asarray(labels), np.asarray(train), np.asarray(val)
@@ -93,80 +96,71 @@ class Heads:
         self.classes, self.seeds, self.loss = classes, tuple(seeds), loss
         self.learning_rates, self.weight_decays = tuple(learning_rates), tuple(weight_decays)
         self.grid = tuple((lr, wd) for lr in self.learning_rates for wd in self.weight_decays)
-        self.epochs, self.batch_size = epochs, min(batch_size, len(train))
+        self.batch_size = min(batch_size, len(train))
+        self.batches = -(-len(train) // self.batch_size)
+        self.steps = updates or epochs * self.batches
+        self.epochs = epochs if updates is None else updates / self.batches
         self.device, self.dtype = torch.device(device), dtype
         self.log_prior = log_prior(labels[train], classes)
         self.arms = tuple(features)
         self.records: list[Record] = []
-        self._labels = {"train": self._tensor(labels[train], torch.int64),
-                        "val": self._tensor(labels[val], torch.int64)}
-        self._units = {(arm, s): self._unit(matrix if matrix.ndim == 2 else matrix[s], train, val, seed, hidden)
-                       for arm, matrix in features.items() for s, seed in enumerate(self.seeds)}
+        together = self.device.type != "cpu" if together is None else together
+        self.teams = self._teams(features, labels, {"train": train, "val": val}, hidden, together)
+        self._place = {key: (team, unit) for team in self.teams for unit, key in enumerate(team.keys)}
 
     def _tensor(self, array: np.ndarray, dtype: torch.dtype | None = None) -> torch.Tensor:
         return torch.as_tensor(np.ascontiguousarray(array)).to(self.device, dtype or self.dtype)
 
-    def _unit(self, matrix: np.ndarray, train: np.ndarray, val: np.ndarray, seed: int, hidden: int) -> WideHeads:
-        mean, std = standardisation(matrix[train])
-        blocks = {name: (self._tensor((matrix[rows] - mean) / std), self._labels[name])
-                  for name, rows in (("train", train), ("val", val))}
-        head = make_head(matrix.shape[1], hidden, self.classes, stream_seed(seed, "head"))
-        return WideHeads(head, self.grid, blocks, mean, std, seed, self.loss)
+    def _teams(self, features: Mapping[str, np.ndarray], labels: np.ndarray, rows: dict[str, np.ndarray],
+               hidden: int, together: bool) -> list[Team]:
+        """Arms and seeds that train as one, with their standardised features; seeds of an arm share its matrix."""
+        members, scales, blocks = defaultdict(list), {}, {}
+        for arm, matrix in features.items():
+            for s in range(len(self.seeds)):
+                members[matrix.shape[-1] if together else (arm, s)].append((arm, s))
+                if matrix.ndim == 3 or s == 0:
+                    one = matrix if matrix.ndim == 2 else matrix[s]
+                    mean, std = standardisation(one[rows["train"]])
+                    standardised = {name: self._tensor((one[chosen] - mean) / std) for name, chosen in rows.items()}
+                scales[arm, s], blocks[arm, s] = (mean, std), standardised
+        targets = {name: self._tensor(labels[chosen], torch.int64) for name, chosen in rows.items()}
+        teams = []
+        for keys in members.values():
+            seeds = tuple(self.seeds[s] for _, s in keys)
+            heads = [make_head(features[arm].shape[-1], hidden, self.classes, stream_seed(seed, "head"))
+                     for (arm, _), seed in zip(keys, seeds, strict=True)]
+            data = {name: (_side_by_side([blocks[key][name] for key in keys]), targets[name]) for name in rows}
+            teams.append(Team(tuple(keys), seeds, tuple(scales[key] for key in keys),
+                              WideHeads(heads, self.grid, data, self.loss)))
+        return teams
 
-    def fit(self) -> Iterator[Record]:
-        """Train from the initial heads, once; yields what it also keeps in `records`."""
-        batches = -(-len(self._labels["train"]) // self.batch_size)
-        within = {2**k for k in range(batches.bit_length()) if 2**k < batches}
-        yield self._record(0, batches, self._each(lambda unit: {0: self._measure(unit)}))
-        for epoch in range(self.epochs):
-            wanted = (within if epoch == 0 else set()) | {batches}
-            yield from self._epoch(epoch, batches, sorted(wanted))
+    def fit(self, *, curves: bool = True) -> Iterator[Record | None]:
+        """Train from the initial heads, once; yields what it also keeps in `records`.
 
-    def _epoch(self, epoch: int, batches: int, wanted: list[int]) -> Iterator[Record]:
-        """One epoch of every unit, measured after the steps `wanted` (counted from 1)."""
-        def work(unit: WideHeads) -> dict[int, torch.Tensor]:
-            measured = {}
-            for step, rows in enumerate(self._order(unit.seed, epoch), start=1):
-                unit.train_step(rows, cosine(epoch * batches + step - 1, self.epochs * batches))
-                if step in wanted:
-                    measured[epoch * batches + step] = self._measure(unit)
-            return measured
+        curves: False measures after the last step alone. Yields None where nothing was measured for
+        half a second; a caller that stops iterating stops the training within a step.
+        """
+        wanted = {self.steps}
+        if curves:
+            within = {2**k for k in range(self.batches.bit_length()) if 2**k < min(self.batches, self.steps)}
+            wanted |= {0} | within | set(range(self.batches, self.steps, self.batches))
+        for found in train_teams(self.teams, self.steps, wanted, self.batch_size, self._measure):
+            yield found and self._record(*found)
 
-        results = self._each(work)
-        for step in wanted:
-            yield self._record(epoch * batches + step, batches, results)
-
-    def _each(self, work: Callable[[WideHeads], dict[int, torch.Tensor]]) -> dict[tuple[str, int], dict]:
-        """`work` on every arm and seed: on a CPU one core each, which small matmuls use far better
-        than all cores one matmul, keeps a unit's weights in cache and its result free of the core count."""
-        if self.device.type != "cpu":
-            return {key: work(unit) for key, unit in self._units.items()}
-        cores = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            with ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                return dict(zip(self._units, pool.map(work, self._units.values()), strict=True))
-        finally:
-            torch.set_num_threads(cores)
-
-    def _order(self, seed: int, epoch: int) -> Sequence[torch.Tensor]:
-        """The batches of one epoch: the same for every arm and setting of a seed."""
-        generator = torch.Generator().manual_seed(stream_seed(seed, "order", epoch))
-        order = torch.randperm(len(self._labels["train"]), generator=generator)
-        return order.to(self.device).split(self.batch_size)
-
-    def _measure(self, unit: WideHeads) -> torch.Tensor:
-        """All curves of one unit's heads, (6, G) in the order of CURVES."""
+    def _measure(self, team: Team) -> torch.Tensor:
+        """All curves of one team's heads, (6, U, G) in the order of CURVES."""
         prior = self._tensor(self.log_prior)
-        train, val = (unit.evaluate(name, prior) for name in ("train", "val"))
+        train, val = (team.wide.evaluate(name, prior) for name in ("train", "val"))
         return torch.stack([train, val], 1).flatten(0, 1)
 
-    def _record(self, step: int, batches: int, measured: dict[tuple[str, int], dict]) -> Record:
+    def _record(self, step: int, measured: dict[Team, torch.Tensor]) -> Record:
+        tables = {team: table.double().cpu().numpy() for team, table in measured.items()}
         values = {}
         for arm in self.arms:
-            table = torch.stack([measured[arm, s][step] for s in range(len(self.seeds))], 1).double().cpu().numpy()
+            places = [self._place[arm, s] for s in range(len(self.seeds))]
+            table = np.stack([tables[team][:, unit] for team, unit in places], 1)
             values[arm] = dict(zip(CURVES, table, strict=True))
-        self.records.append(Record(step / batches, step, values))
+        self.records.append(Record(step / self.batches, step, values))
         return self.records[-1]
 
     def choose(self) -> Choice:
@@ -193,9 +187,10 @@ class Heads:
         """Logits (S, n, C) float32 of raw, not standardised features (n, D) or (S, n, D)."""
         out = []
         for s in range(len(self.seeds)):
-            unit, matrix = self._units[arm, s], features if features.ndim == 2 else features[s]
-            x_nd = self._tensor((matrix - unit.mean) / unit.std)
-            out.append(unit.logits(x_nd, setting).float().cpu().numpy())
+            team, unit = self._place[arm, s]
+            mean, std = team.scales[unit]
+            x_nd = self._tensor(((features if features.ndim == 2 else features[s]) - mean) / std)
+            out.append(team.wide.logits(x_nd, unit, setting).float().cpu().numpy())
         return np.stack(out)
 
     def probabilities(self, arm: str, setting: int, features: np.ndarray) -> np.ndarray:
@@ -207,11 +202,16 @@ class Heads:
         names = ("head.0.weight", "head.0.bias", "head.2.weight", "head.2.bias")
         published = []
         for s in range(len(self.seeds)):
-            unit = self._units[arm, s]
-            parts = {name: part[setting] for name, part in zip(names, unit.parts(), strict=True)}
-            scale = {"feature_mean": torch.from_numpy(unit.mean), "feature_std": torch.from_numpy(unit.std)}
+            team, unit = self._place[arm, s]
+            parts = {name: part[unit, setting] for name, part in zip(names, team.wide.weights, strict=True)}
+            scale = dict(zip(("feature_mean", "feature_std"), map(torch.from_numpy, team.scales[unit]), strict=True))
             published.append({k: v.detach().to("cpu", torch.float32).clone() for k, v in (scale | parts).items()})
         return published
+
+
+def _side_by_side(matrices: list[torch.Tensor]) -> torch.Tensor:
+    """(U, N, D); a single matrix is not copied."""
+    return matrices[0][None] if len(matrices) == 1 else torch.stack(matrices)
 
 
 def _check(features: Mapping[str, np.ndarray], labels: np.ndarray, train: np.ndarray, val: np.ndarray,

@@ -2,11 +2,13 @@
 
 G two-layer heads that see the same batches train together. The weights of their first layers lie
 side by side, (G·H, D), so that one matmul serves them all; the second layers are one batched
-matmul; AdamW (Loshchilov and Hutter 2019) runs on one flat vector with a learning rate for each
-element. Gradients are written out by hand in a layout with images last, which needs no copies; a
-test compares every weight with an ordinary torch training loop.
+matmul. U units (arms and seeds, each with its own features and batches) may stand beside one
+another as a further batch dimension: a GPU takes all at once, a core of a CPU one at a time.
+AdamW (Loshchilov and Hutter 2019) runs on one flat vector. Gradients are written out by hand in a
+layout with images last, which needs no copies; tests compare every weight with an ordinary torch
+training loop.
 
-Shapes: N images, B of a batch, D features, H hidden, C classes, G heads.
+Shapes: U units, N images, B of a batch, D features, H hidden, C classes, G heads of a unit.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -25,61 +26,57 @@ ROWS = 512  # images in one evaluation step: the activations stay in the process
 
 @dataclass(frozen=True)
 class Loss:
-    """Of logits (G, C, B) and labels (B,): `values` (G, B) and its `gradient` (G, C, B) for the logits."""
+    """Of logits (…, C, B): `values` (…, B) for labels (…, B), `gradient` (…, C, B) for one-hot rows (…, C, B)."""
 
     values: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     gradient: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def _onehot(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """(C, B)."""
-    return F.one_hot(labels, logits.shape[1]).T.to(logits.dtype)
+def _true(values: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """(…, 1, B): the entries of each image's own class in (…, C, B)."""
+    return values.gather(-2, labels.unsqueeze(-2).expand(*values.shape[:-2], 1, -1))
 
 
-def _true(values_gcb: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """(G, 1, B): the entries of each image's own class."""
-    return values_gcb.gather(1, labels.expand(values_gcb.shape[0], 1, -1))
-
-
-def _highest(scores_gcb: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Whether the true class has the highest score, (G, B): what argmax says, but vectorised."""
-    return _true(scores_gcb, labels).squeeze(1) == scores_gcb.amax(1)
+def _highest(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Whether the true class has the highest score, (…, B): what argmax says, but vectorised."""
+    return _true(scores, labels).squeeze(-2) == scores.amax(-2)
 
 
 def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """−log p of the true class."""
-    return -_true(logits.log_softmax(1), labels).squeeze(1)
+    return -_true(logits.log_softmax(-2), labels).squeeze(-2)
 
 
-def cross_entropy_gradient(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def cross_entropy_gradient(logits: torch.Tensor, onehot: torch.Tensor) -> torch.Tensor:
     """p − y."""
-    return logits.softmax(1).sub_(_onehot(logits, labels))
+    return logits.softmax(-2).sub_(onehot)
 
 
 def focal(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """−(1 − p)² log p of the true class: focal loss with gamma 2 (Lin et al. 2017)."""
-    log_p = _true(logits.log_softmax(1), labels).squeeze(1)
+    log_p = _true(logits.log_softmax(-2), labels).squeeze(-2)
     return -((1 - log_p.exp()) ** 2) * log_p
 
 
-def focal_gradient(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def focal_gradient(logits: torch.Tensor, onehot: torch.Tensor) -> torch.Tensor:
     """dL/dp · p (y − all p), with dL/dp · p = 2 (1 − p) p log p − (1 − p)²."""
-    log_p = logits.log_softmax(1)
-    likely = _true(log_p, labels)
+    log_p = logits.log_softmax(-2)
+    likely = (log_p * onehot).sum(-2, keepdim=True)
     p = likely.exp()
-    return (2 * (1 - p) * p * likely - (1 - p) ** 2) * (_onehot(logits, labels) - log_p.exp())
+    return (2 * (1 - p) * p * likely - (1 - p) ** 2) * (onehot - log_p.exp())
 
 
 def brier(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Σ_c (p_c − y_c)² (Brier 1950)."""
-    return ((logits.softmax(1) - _onehot(logits, labels)) ** 2).sum(1)
+    """Σ_c (p_c − y_c)² (Brier 1950) = Σ_c p_c² − 2 p_y + 1."""
+    p = logits.softmax(-2)
+    return p.square().sum(-2) - 2 * _true(p, labels).squeeze(-2) + 1
 
 
-def brier_gradient(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def brier_gradient(logits: torch.Tensor, onehot: torch.Tensor) -> torch.Tensor:
     """The softmax's Jacobian times 2 (p − y)."""
-    p = logits.softmax(1)
-    slope = 2 * (p - _onehot(logits, labels))
-    return p * (slope - (p * slope).sum(1, keepdim=True))
+    p = logits.softmax(-2)
+    slope = 2 * (p - onehot)
+    return p * (slope - (p * slope).sum(-2, keepdim=True))
 
 
 LOSSES = {"cross_entropy": Loss(cross_entropy, cross_entropy_gradient),
@@ -87,82 +84,104 @@ LOSSES = {"cross_entropy": Loss(cross_entropy, cross_entropy_gradient),
 
 
 class WideHeads:
-    """The G heads of one arm and seed, their AdamW state as flat vectors, and their data.
+    """The G heads of U units of one width, their AdamW state as flat vectors, and their data.
 
-    head: Linear, GELU, Linear: where all G start. grid: (learning rate, weight decay) of each.
-    blocks: {"train", "val"} → (standardised features (N, D), labels (N,)), made with mean and std (D,).
+    heads: one Linear, GELU, Linear a unit: where its G heads start. grid: (learning rate, weight
+    decay) of each. blocks: {"train", "val"} → (standardised features (U, N, D), labels (N,)).
     """
 
-    def __init__(self, head: torch.nn.Sequential, grid: Sequence[tuple[float, float]],
-                 blocks: dict[str, tuple[torch.Tensor, torch.Tensor]], mean: np.ndarray, std: np.ndarray,
-                 seed: int, loss: str) -> None:
-        self.blocks, self.mean, self.std, self.seed, self.steps = blocks, mean, std, seed, 0
-        self.loss = LOSSES[loss]
-        device, dtype = blocks["train"][0].device, blocks["train"][0].dtype
-        start = [p.detach().to(device, dtype) for p in (head[0].weight, head[0].bias, head[2].weight, head[2].bias)]
-        self.shapes = [(len(grid), *p.shape) for p in start]
-        self.flat = torch.cat([p.expand(shape).flatten() for p, shape in zip(start, self.shapes, strict=True)])
-        self.gradient, self.first, self.second, self.scratch = (torch.zeros_like(self.flat) for _ in range(4))
-        rates = torch.tensor(grid, dtype=dtype, device=device)
-        self.rate = self._spread(rates[:, 0])
-        self.decay = self._spread(rates[:, 0] * rates[:, 1])
-        self.gradients = self.parts(self.gradient)
+    def __init__(self, heads: Sequence[torch.nn.Sequential], grid: Sequence[tuple[float, float]],
+                 blocks: dict[str, tuple[torch.Tensor, torch.Tensor]], loss: str) -> None:
+        self.blocks, self.grid, self.loss, self.steps = blocks, tuple(grid), LOSSES[loss], 0
+        x_und, labels = blocks["train"]
+        device, dtype = x_und.device, x_und.dtype
+        self.units, self.rows, self.width = x_und.shape
+        self.offsets = torch.arange(self.units, device=device)[:, None] * self.rows
+        self.onehot = F.one_hot(labels, heads[0][2].out_features).to(dtype)
+        start = [torch.stack([value.detach().to(device, dtype) for value in values])
+                 for values in zip(*((h[0].weight, h[0].bias, h[2].weight, h[2].bias) for h in heads), strict=True)]
+        self.shapes = [(self.units, len(grid), *values.shape[1:]) for values in start]
+        self.flat = torch.cat([values.unsqueeze(1).expand(shape).flatten()
+                               for values, shape in zip(start, self.shapes, strict=True)])
+        self.gradient, self.first, self.second = (torch.zeros_like(self.flat) for _ in range(3))
+        self.weights, self.gradients = self.parts(self.flat), self.parts(self.gradient)
+        self.step = self._adamw_by_head() if self.units == 1 else self._adamw_by_element()
 
-    def _spread(self, values_g: torch.Tensor) -> torch.Tensor:
-        """A value for each grid point, repeated for every element of the flat vector."""
-        return torch.cat([values_g.repeat_interleave(math.prod(shape[1:])) for shape in self.shapes])
-
-    def parts(self, flat: torch.Tensor | None = None) -> list[torch.Tensor]:
-        """Views: first layer (G, H, D) and (G, H), second layer (G, C, H) and (G, C)."""
-        flat = self.flat if flat is None else flat
+    def parts(self, flat: torch.Tensor) -> list[torch.Tensor]:
+        """Views: first layer (U, G, H, D) and (U, G, H), second layer (U, G, C, H) and (U, G, C)."""
         return [p.view(s) for p, s in zip(flat.split([math.prod(s) for s in self.shapes]), self.shapes, strict=True)]
 
-    def forward(self, x_nd: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Images last: pre-activations (G·H, n), activations (G, H, n), logits (G, C, n)."""
-        w1, b1, w2, b2 = self.parts()
-        before = torch.addmm(b1.view(-1, 1), w1.flatten(0, 1), x_nd.T)
-        active = F.gelu(before).view(*b1.shape, -1)
-        return before, active, torch.baddbmm(b2.unsqueeze(-1), w2, active)
+    def forward(self, x_und: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Images last: pre-activations (U, G·H, n), activations (U·G, H, n), logits (U, G, C, n)."""
+        w1, b1, w2, b2 = self.weights
+        before = torch.baddbmm(b1.flatten(1).unsqueeze(-1), w1.flatten(1, 2), x_und.transpose(1, 2))
+        active = F.gelu(before).view(-1, b1.shape[2], before.shape[2])
+        logits = torch.baddbmm(b2.view(-1, b2.shape[2], 1), w2.flatten(0, 1), active)
+        return before, active, logits.view(*b2.shape, -1)
 
-    def train_step(self, rows: torch.Tensor, factor: float) -> None:
-        """One AdamW step on the mean loss of a batch, `factor` times each head's learning rate."""
-        x_bd, y_b = (block[rows] for block in self.blocks["train"])
-        before, active, logits = self.forward(x_bd)
-        slope = self.loss.gradient(logits, y_b).div_(len(rows))
+    def train_step(self, rows_ub: torch.Tensor, factor: float) -> None:
+        """One AdamW step on each unit's mean loss of its own batch, `factor` times each head's learning rate."""
+        units, size = rows_ub.shape
+        x_ubd = self.blocks["train"][0].flatten(0, 1).index_select(0, (rows_ub + self.offsets).flatten())
+        x_ubd = x_ubd.view(units, size, self.width)
+        y_ucb = self.onehot.index_select(0, rows_ub.flatten()).view(units, 1, size, -1).transpose(2, 3)
+        before, active, logits = self.forward(x_ubd)
+        slope = self.loss.gradient(logits, y_ucb).mul_(1 / size).flatten(0, 1)
         g1, g1b, g2, g2b = self.gradients
-        torch.bmm(slope, active.transpose(1, 2), out=g2)
-        torch.sum(slope, 2, out=g2b)
-        slope = torch.bmm(self.parts()[2].transpose(1, 2), slope).view_as(before)
-        slope = torch.ops.aten.gelu_backward(slope, before)
-        torch.mm(slope, x_bd, out=g1.flatten(0, 1))
-        torch.sum(slope, 1, out=g1b.view(-1))
-        self._adamw(factor)
-
-    def _adamw(self, factor: float) -> None:
+        torch.bmm(slope, active.transpose(1, 2), out=g2.flatten(0, 1))
+        torch.sum(slope, 2, out=g2b.flatten(0, 1))
+        slope = torch.bmm(self.weights[2].flatten(0, 1).transpose(1, 2), slope).view_as(before)
+        torch.ops.aten.gelu_backward.grad_input(slope, before, grad_input=slope)
+        torch.bmm(slope, x_ubd, out=g1.flatten(1, 2))
+        torch.sum(slope, 2, out=g1b.flatten(1, 2))
         self.steps += 1
-        correct1, correct2 = 1 - BETA1**self.steps, math.sqrt(1 - BETA2**self.steps)
-        self.first.lerp_(self.gradient, 1 - BETA1)
-        self.second.mul_(BETA2).addcmul_(self.gradient, self.gradient, value=1 - BETA2)
-        torch.sqrt(self.second, out=self.scratch).add_(EPS * correct2)
-        torch.div(self.first, self.scratch, out=self.scratch)
-        self.flat.addcmul_(self.flat, self.decay, value=-factor)
-        self.flat.addcmul_(self.scratch, self.rate, value=-factor * correct2 / correct1)
+        self.step(factor)
+
+    def _adamw_by_head(self) -> Callable[[float], None]:
+        """torch's fused kernel, once a head: it reads and writes each number once, but knows one rate a call."""
+        count = torch.zeros((), device=self.flat.device)
+        state = [self.parts(flat) for flat in (self.flat, self.gradient, self.first, self.second)]
+        heads = [[[part[0, g] for part in parts] for parts in state] for g in range(len(self.grid))]
+
+        def step(factor: float) -> None:
+            count.fill_(self.steps)
+            for tensors, (rate, decay) in zip(heads, self.grid, strict=True):
+                torch._fused_adamw_(*tensors, [], [count] * 4, lr=rate * factor, beta1=BETA1, beta2=BETA2,
+                                    weight_decay=decay, eps=EPS, amsgrad=False, maximize=False)
+        return step
+
+    def _adamw_by_element(self) -> Callable[[float], None]:
+        """Every number with its own rate and decay: few large kernels, however many heads."""
+        rates = torch.tensor(self.grid, dtype=self.flat.dtype, device=self.flat.device)
+        rate, decay = (torch.cat([values.repeat_interleave(math.prod(shape[2:])).repeat(self.units)
+                                  for shape in self.shapes]) for values in (rates[:, 0], rates[:, 0] * rates[:, 1]))
+        scratch = torch.empty_like(self.flat)
+
+        def step(factor: float) -> None:
+            correct1, correct2 = 1 - BETA1**self.steps, math.sqrt(1 - BETA2**self.steps)
+            self.first.lerp_(self.gradient, 1 - BETA1)
+            self.second.mul_(BETA2).addcmul_(self.gradient, self.gradient, value=1 - BETA2)
+            torch.sqrt(self.second, out=scratch).add_(EPS * correct2)
+            torch.div(self.first, scratch, out=scratch)
+            self.flat.addcmul_(self.flat, decay, value=-factor)
+            self.flat.addcmul_(scratch, rate, value=-factor * correct2 / correct1)
+        return step
 
     def evaluate(self, name: str, log_prior: torch.Tensor) -> torch.Tensor:
-        """Mean loss, accuracy and balanced accuracy of all heads on the block `name`: (3, G)."""
-        labels = self.blocks[name][1]
+        """Mean loss, accuracy and balanced accuracy of all heads on the block `name`: (3, U, G)."""
+        x_und, labels = self.blocks[name]
         counts = torch.bincount(labels, minlength=len(log_prior)).double()
         loss, correct, hits = 0.0, 0.0, 0.0
-        for x_nd, y_n in zip(*(block.split(ROWS) for block in self.blocks[name]), strict=True):
-            logits = self.forward(x_nd)[2]
-            loss = loss + self.loss.values(logits, y_n).double().sum(1)
-            correct = correct + _highest(logits, y_n).sum(1)
-            hits = hits + _highest(logits - log_prior[:, None], y_n).double() @ F.one_hot(y_n, len(log_prior)).double()
+        for x_unk, y_k in zip(x_und.split(ROWS, 1), labels.split(ROWS), strict=True):
+            logits = self.forward(x_unk)[2]
+            loss = loss + self.loss.values(logits, y_k).sum(-1, dtype=torch.float64)
+            correct = correct + _highest(logits, y_k).sum(-1)
+            hits = hits + _highest(logits - log_prior[:, None], y_k).double() @ F.one_hot(y_k, len(log_prior)).double()
         present = counts > 0
-        recall = hits[:, present] / counts[present]
-        return torch.stack([loss / len(labels), correct / len(labels), recall.mean(1)])
+        recall = hits[..., present] / counts[present]
+        return torch.stack([loss / len(labels), correct / len(labels), recall.mean(-1)])
 
-    def logits(self, x_nd: torch.Tensor, head: int) -> torch.Tensor:
+    def logits(self, x_nd: torch.Tensor, unit: int, head: int) -> torch.Tensor:
         """Logits (N, C) of one head for standardised features."""
-        w1, b1, w2, b2 = (part[head] for part in self.parts())
+        w1, b1, w2, b2 = (part[unit, head] for part in self.weights)
         return F.gelu(x_nd @ w1.T + b1) @ w2.T + b2

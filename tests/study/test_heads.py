@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch import nn
 from derm_core.errors import ConfigError, DataError
 from derm_core.nets.head import make_head
 from derm_core.seeds import stream_seed
-from derm_core.study import wide
+from derm_core.study import teams, wide
 from derm_core.study.heads import CURVES, Heads
 from derm_core.study.metrics import LOSSES, balanced_accuracy, decide
 
@@ -55,10 +57,12 @@ def train_alone(x: torch.Tensor, y: torch.Tensor, seed: int, lr: float, wd: floa
     return head
 
 
+@pytest.mark.parametrize("together", [False, True])
 @pytest.mark.parametrize("loss", ["cross_entropy", "focal", "brier"])
-def test_batched_heads_equal_heads_trained_one_by_one(data, loss):
+def test_batched_heads_equal_heads_trained_one_by_one(data, loss, together):
     features, labels = data
-    heads = Heads(features, labels, TRAIN, VAL, loss=loss, dtype=torch.float64, **SETTINGS)
+    heads = Heads(features, labels, TRAIN, VAL, loss=loss, dtype=torch.float64, together=together, **SETTINGS)
+    assert len(heads.teams) == (2 if together else 4)
     list(heads.fit())
     for arm, matrix in features.items():
         for s, seed in enumerate(SETTINGS["seeds"]):
@@ -67,9 +71,9 @@ def test_batched_heads_equal_heads_trained_one_by_one(data, loss):
                                  / raw[TRAIN].std(0, dtype=np.float64).astype(np.float32)).double()
             for g, (lr, wd) in enumerate(heads.grid):
                 alone = train_alone(x[TRAIN], torch.from_numpy(labels[TRAIN]), seed, lr, wd, loss)
-                ours = [part[g] for part in heads._units[arm, s].parts()]
-                for mine, reference in zip(ours, alone.parameters(), strict=True):
-                    torch.testing.assert_close(mine, reference.detach(), rtol=1e-6, atol=1e-8)
+                team, unit = heads._place[arm, s]
+                for mine, reference in zip(team.wide.weights, alone.parameters(), strict=True):
+                    torch.testing.assert_close(mine[unit, g], reference.detach(), rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "focal", "brier"])
@@ -77,7 +81,8 @@ def test_loss_gradients_equal_autograd(loss):
     logits = torch.randn(4, C, 10, dtype=torch.float64, requires_grad=True)
     labels = torch.randint(0, C, (10,))
     wide.LOSSES[loss].values(logits, labels).sum().backward()
-    torch.testing.assert_close(wide.LOSSES[loss].gradient(logits.detach(), labels), logits.grad)
+    onehot = nn.functional.one_hot(labels, C).T
+    torch.testing.assert_close(wide.LOSSES[loss].gradient(logits.detach(), onehot), logits.grad)
 
 
 def test_recorded_curves_are_the_metrics_of_the_published_heads(data):
@@ -155,3 +160,41 @@ def test_bad_input_is_refused_with_its_reason(data):
         Heads({"a": features["a"] * np.nan}, labels, TRAIN, VAL, **SETTINGS)
     with pytest.raises(ConfigError, match="loss"):
         Heads(features, labels, TRAIN, VAL, loss="hinge", **SETTINGS)
+
+
+def test_a_number_of_updates_in_place_of_epochs_ends_within_an_epoch(data):
+    features, labels = data
+    heads = Heads(features, labels, TRAIN, VAL, **(SETTINGS | {"epochs": 1}), updates=10)
+    assert [record.step for record in heads.fit()] == [0, 1, 2, 4, 7, 10]
+    few = Heads(features, labels, TRAIN[:5], VAL, **SETTINGS, updates=10)
+    assert [record.step for record in few.fit(curves=False)] == [10] and few.batch_size == 5
+
+
+def test_measuring_less_changes_no_weight(data):
+    features, labels = data
+    one, two = (Heads(features, labels, TRAIN, VAL, **SETTINGS) for _ in range(2))
+    list(one.fit()), list(two.fit(curves=False))
+    np.testing.assert_array_equal(one.logits("b", 1, features["b"]), two.logits("b", 1, features["b"]))
+    assert one.choose().setting == two.choose().setting
+
+
+def test_a_caller_that_stops_iterating_stops_the_training(data):
+    features, labels = data
+    heads = Heads(features, labels, TRAIN, VAL, **(SETTINGS | {"epochs": 100_000}))
+    running = heads.fit()
+    next(running)
+    running.close()
+    assert all(team.wide.steps < heads.steps for team in heads.teams)
+
+
+def test_silence_is_broken_by_none_and_an_error_reaches_the_caller(data, monkeypatch):
+    features, labels = data
+    monkeypatch.setattr(teams, "PAUSE_SECONDS", 0.0)
+    heads = Heads(features, labels, TRAIN, VAL, **SETTINGS)
+    held = threading.Event()
+    monkeypatch.setattr(heads, "_measure", lambda team: held.wait() and 1 / 0)
+    running = heads.fit()
+    assert next(running) is None
+    held.set()
+    with pytest.raises(ZeroDivisionError):
+        list(running)
