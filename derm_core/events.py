@@ -22,7 +22,8 @@ class Event:
     """One thing that happened.
 
     series: for metrics "ARM/SPLIT/NAME" or "SPLIT/NAME"; value: a number, or a list with one
-    number a seed. For progress: {"done", "total", "unit", "rate", "eta_seconds", "what"}.
+    number a seed. For progress: {"done", "total", "unit", "rate", "eta_seconds", "what"}; total is 0
+    where nobody knows it, and "elapsed_seconds" then says how long it has taken.
     For image: a file name below the run's artefacts. For result: the run's summary.
     """
 
@@ -41,10 +42,13 @@ def log(message: str) -> Event:
     return Event(kind="log", value=message)
 
 
-def progress(done: float, total: float, unit: str, *, what: str, started: float) -> Event:
-    """Progress of `what`, with rate (unit/s) and time left (s) since `started` (time.monotonic())."""
+def progress(done: float, total: float, unit: str, *, what: str, started: float, before: float = 0) -> Event:
+    """Progress of `what`, with rate (unit/s) and time left (s) since `started` (time.monotonic()).
+
+    before: what was done already when it started, in an earlier session.
+    """
     elapsed = max(time.monotonic() - started, 1e-9)
-    rate = done / elapsed
+    rate = (done - before) / elapsed
     eta = (total - done) / rate if rate > 0 else None
     return Event(kind="progress", series=what, value={
         "what": what, "done": done, "total": total, "unit": unit, "rate": rate, "eta_seconds": eta})

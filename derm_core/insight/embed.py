@@ -8,20 +8,19 @@ space, never on the map.
 from __future__ import annotations
 
 import io
-import threading
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterator
-from typing import Any
+from collections.abc import Generator, Iterator
 
 import numpy as np
 import pandas as pd
 
+from ..aside import Report, aside
 from ..config import EmbedConfig, to_dict
 from ..data.manifest import CORE, Dataset
 from ..data.splits import SPLITS, split_dataset
 from ..errors import DataError
-from ..events import TICK, Event, log, progress
+from ..events import Event, log
 from ..files import write_atomic, write_json
 from ..seeds import stream_seed
 from ..workspace import RunPaths, Workspace
@@ -29,7 +28,6 @@ from .space import (SHOWN_NEIGHBOURS, nearest, neighbour_accuracy, principal_axe
                     vote_outside_group)
 
 LEAST_IMAGES = 10
-POLL_SECONDS = 0.2
 
 
 def embed(config: EmbedConfig, workspace: Workspace, run: RunPaths) -> Iterator[Event]:
@@ -42,13 +40,19 @@ def embed(config: EmbedConfig, workspace: Workspace, run: RunPaths) -> Iterator[
     """
     started = time.monotonic()
     dataset, rows, split, features = yield from _features(config, workspace)
+    quality = yield from map_features(config, dataset, rows, split, features, run)
+    yield Event(kind="result", value={"dataset": dataset.name, "arm": config.arm, "images": len(rows),
+                                      "quality": quality, "seconds": round(time.monotonic() - started, 2)})
+
+
+def map_features(config: EmbedConfig, dataset: Dataset, rows: np.ndarray, split: np.ndarray, features: np.ndarray,
+                 run: RunPaths) -> Generator[Event, None, dict]:
+    """Make and save the map of `features` (n, D) of a dataset's `rows` (n,), `split` as in SPLITS; returns its quality."""
     labels, groups = dataset.labels[rows], dataset.groups[rows]
     space = standardise(features, split == SPLITS.index("train"))
-    yield progress(1, 4, "steps", what="Neighbours", started=started)
     wanted = max(config.neighbours, SHOWN_NEIGHBOURS)
-    positions, distances = yield from _aside(lambda: nearest(space, search_depth(groups, wanted)))
+    positions, distances = yield from aside(lambda report: nearest(space, search_depth(groups, wanted)), "Neighbours")
     _save_neighbours(run, rows, positions, distances)
-    yield progress(2, 4, "steps", what="PCA", started=started)
     pca, explained = principal_axes(space)
     voters = np.where(split == SPLITS.index("train"), labels, -1)   # test labels are for the test alone
     asked = np.where(split == SPLITS.index("val"), labels, -1)
@@ -57,61 +61,37 @@ def embed(config: EmbedConfig, workspace: Workspace, run: RunPaths) -> Iterator[
     points = _table(dataset, rows, split, pca)
     _save_map(run, config, points, quality, explained)
     yield log("The PCA is ready; UMAP follows. Its first run on a machine takes about half a minute.")
-    yield progress(3, 4, "steps", what="UMAP", started=started)
-    umap = yield from _aside(lambda: _umap(space, pca, positions, distances, config))
+    umap = yield from aside(lambda report: _umap(space, pca, positions, distances, config, report), "UMAP", "epochs")
     points["umap_x"], points["umap_y"] = umap.T
     quality["trustworthiness"] = trust(space, umap, config.seed)
     _save_map(run, config, points, quality, explained)
-    yield progress(4, 4, "steps", what="UMAP", started=started)
-    yield Event(kind="result", value={"dataset": dataset.name, "arm": config.arm, "images": len(rows),
-                                      "quality": quality, "seconds": round(time.monotonic() - started, 2)})
+    return quality
 
 
 def _features(config: EmbedConfig, workspace: Workspace) -> Generator[Event, None, tuple]:
     """The dataset, the rows used, their split and pooled features."""
-    from ..data.ondemand import is_missing_synth, open_dataset
-    from ..data.store import open_store
+    from ..data.ondemand import open_images
     from ..study.arms import build_extractors
     from ..study.features import extract
     from ..training.devices import pick_device
 
-    if is_missing_synth(workspace, config.dataset):
-        yield log("Making the synthetic dataset.")
-    dataset = open_dataset(workspace, config.dataset)
+    dataset, store = yield from open_images(workspace, config.dataset, config.input_size)
     rows = dataset.subset(config.max_images, config.split_seed)
     if len(rows) < LEAST_IMAGES:
         raise DataError(f"Dataset {dataset.name} has {len(rows)} images; a map needs {LEAST_IMAGES} or more.")
     split = split_dataset(dataset.labels[rows], dataset.groups[rows], config.split_seed)
     extractor = build_extractors(config.arm, config, workspace)[0]
-    store = open_store(workspace, dataset, config.input_size)
     chosen = None if len(rows) == len(dataset) else rows
     features = yield from extract(extractor, store, workspace, dataset.name, chosen, device=pick_device(config.device))
     return dataset, rows, split, features
 
 
-def _aside(work: Callable[[], Any]) -> Generator[Event, None, Any]:
-    """`work()` in a thread, with a TICK every moment, so that the run can be cancelled meanwhile."""
-    outcome: dict[str, Any] = {}
-
-    def target() -> None:
-        try:
-            outcome["value"] = work()
-        except BaseException as error:
-            outcome["error"] = error
-
-    thread = threading.Thread(target=target, daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(POLL_SECONDS)
-        yield TICK
-    if "error" in outcome:
-        raise outcome["error"]
-    return outcome["value"]
-
-
 def _umap(space: np.ndarray, pca: np.ndarray, positions: np.ndarray, distances: np.ndarray,
-          config: EmbedConfig) -> np.ndarray:
-    """(n, 2) UMAP (McInnes 2018) from the neighbours at hand, started from PCA (Kobak and Linderman 2021)."""
+          config: EmbedConfig, report: Report) -> np.ndarray:
+    """(n, 2) UMAP (McInnes 2018) from the neighbours at hand, started from PCA (Kobak and Linderman 2021).
+
+    report: called with (epochs done, of how many).
+    """
     import umap
 
     count = min(config.neighbours, len(space) - 1)
@@ -119,10 +99,26 @@ def _umap(space: np.ndarray, pca: np.ndarray, positions: np.ndarray, distances: 
     known = (np.hstack([itself, positions])[:, :count], np.hstack([np.zeros_like(itself), distances])[:, :count], None)
     reducer = umap.UMAP(n_neighbors=count, min_dist=config.min_dist, init=pca / pca.std(), precomputed_knn=known,
                         force_approximation_algorithm=True, n_jobs=1,
-                        random_state=stream_seed(config.seed, "umap") % 2**32)
+                        random_state=stream_seed(config.seed, "umap") % 2**32, tqdm_kwds={
+                            "disable": False, "file": _Bar(report), "bar_format": "{n_fmt} {total_fmt}"})
     with warnings.catch_warnings():  # new images are not placed on the map, so it needs no search index
         warnings.filterwarnings("ignore", message=".*knn_search_index.*")
         return reducer.fit_transform(space).astype(np.float32)
+
+
+class _Bar:
+    """The file that umap-learn's progress bar (tqdm) is written to: "\\r12 500" becomes report(12, 500)."""
+
+    def __init__(self, report: Report):
+        self.report = report
+
+    def write(self, text: str) -> None:
+        numbers = text.split()
+        if len(numbers) == 2 and all(number.isdigit() for number in numbers):
+            self.report(*map(int, numbers))
+
+    def flush(self) -> None:
+        """What a file has; nothing is kept back here."""
 
 
 def _table(dataset: Dataset, rows: np.ndarray, split: np.ndarray, pca: np.ndarray) -> pd.DataFrame:

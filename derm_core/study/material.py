@@ -11,7 +11,7 @@ import numpy as np
 from ..data.priority import as_priorities
 from ..data.splits import SPLITS, split_dataset, split_fingerprint
 from ..errors import DataError, RunError
-from ..events import TICK, Event, log
+from ..events import Event
 from ..files import read_json, write_json
 from ..workspace import DatasetPaths, RunPaths, Workspace
 
@@ -70,15 +70,9 @@ def prepare(config, workspace: Workspace) -> Generator[Event, None, Material]:
     DataError where a split has no labelled image or training fewer than two classes, and ConfigError
     where priorities are asked for and the dataset has none. The split is that of the classes either way.
     """
-    from ..data.ondemand import is_missing_synth, open_dataset
-    from ..data.store import open_store
+    from ..data.ondemand import open_images
 
-    if is_missing_synth(workspace, config.dataset):
-        yield log("Making the synthetic dataset.")
-    dataset = open_dataset(workspace, config.dataset)
-    yield TICK
-    store = open_store(workspace, dataset, config.input_size)
-    yield TICK
+    dataset, store = yield from open_images(workspace, config.dataset, config.input_size)
     rows = dataset.subset(config.max_images, config.split_seed)
     groups = dataset.groups[rows]
     split = split_dataset(dataset.labels[rows], groups, config.split_seed)

@@ -15,11 +15,10 @@ import numpy as np
 import torch
 
 from ..config import PretrainConfig, to_dict
-from ..data.ondemand import is_missing_synth, open_dataset
+from ..data.ondemand import open_images
 from ..data.splits import split_dataset, split_fingerprint
-from ..data.store import open_store
 from ..errors import DataError
-from ..events import TICK, Event, jsonable, log
+from ..events import Event, jsonable, log
 from ..files import read_json, sha256_file, write_json
 from ..nets.vae import VAE_MEAN, VAE_STD, build_vae, save_vae
 from ..seeds import stream_seed
@@ -75,12 +74,7 @@ def pretrain(config: PretrainConfig, workspace: Workspace, run: RunPaths) -> Ite
 
 def load_material(config: PretrainConfig, workspace: Workspace):
     """`material = yield from …`: dataset, split and store; the synthetic dataset is made on first need."""
-    if is_missing_synth(workspace, config.dataset):
-        yield log("Making the synthetic dataset.")
-    dataset = open_dataset(workspace, config.dataset)
-    yield log(f"Opening the images of {dataset.name} at {config.input_size} pixels.")
-    store = open_store(workspace, dataset, config.input_size)
-    yield TICK
+    dataset, store = yield from open_images(workspace, config.dataset, config.input_size)
     rows = dataset.subset(config.max_images, config.split_seed)
     split = split_dataset(dataset.labels[rows], dataset.groups[rows], config.split_seed)
     train, val = rows[split == 0], rows[split == 1]

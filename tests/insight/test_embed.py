@@ -23,12 +23,15 @@ def run(workspace):
 
 def test_umap_and_pca_of_a_dataset(workspace, run):
     """The one test that pays for importing UMAP: PCA stands first, then the whole map."""
-    config, first, summary = EmbedConfig(**CONFIG), None, None
+    config, first, summary, epochs = EmbedConfig(**CONFIG), None, None, []
     for event in embed(config, workspace, run):
         if event.kind == "log" and "PCA" in event.value:
             first = pd.read_parquet(run.artefacts / "map.parquet")
             assert read_json(run.artefacts / "map.json")["quality"]["trustworthiness"] is None
+        if event.kind == "progress" and event.series == "UMAP":
+            epochs.append((event.value["done"], event.value["total"]))
         summary = event
+    assert epochs[-1][0] == epochs[-1][1] > 0, "the layout's epochs are progress"
     assert first["umap_x"].isna().all() and first["pca_x"].notna().all()
     points, dataset = pd.read_parquet(run.artefacts / "map.parquet"), load_dataset(workspace, "little")
     assert points["image_id"].tolist() == dataset.frame["image_id"].tolist()
@@ -47,7 +50,7 @@ def test_umap_and_pca_of_a_dataset(workspace, run):
 
 @pytest.fixture
 def without_umap(monkeypatch):
-    monkeypatch.setattr(module, "_umap", lambda space, pca, positions, distances, config: pca)
+    monkeypatch.setattr(module, "_umap", lambda space, pca, positions, distances, config, report: pca)
 
 
 def test_neighbours_are_rows_of_the_manifest(workspace, run, without_umap):
@@ -70,15 +73,10 @@ def test_a_dataset_without_labels_can_be_mapped(workspace, run, without_umap):
     assert read_json(run.artefacts / "map.json")["quality"]["knn_accuracy"] is None
 
 
-def test_long_work_leaves_room_to_cancel(monkeypatch):
-    import time
-
-    monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
-    steps = module._aside(lambda: time.sleep(0.2) or 42)
-    ticks = 0
-    with pytest.raises(StopIteration) as stop:
-        while next(steps).kind == "tick":
-            ticks += 1
-    assert stop.value.value == 42 and ticks > 3
-    with pytest.raises(ZeroDivisionError):
-        list(module._aside(lambda: 1 / 0))
+def test_epochs_of_umap_are_reported():
+    told = []
+    bar = module._Bar(lambda done, total: told.append((done, total)))
+    from tqdm import tqdm
+    for _ in tqdm(range(3), disable=False, file=bar, bar_format="{n_fmt} {total_fmt}", mininterval=0):
+        bar.flush()
+    assert told[0] == (0, 3) and told[-1] == (3, 3) and set(told) <= {(n, 3) for n in range(4)}
