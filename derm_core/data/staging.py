@@ -26,6 +26,7 @@ import numpy as np
 
 from ..errors import DataError, ImageError
 from ..files import read_json, write_json
+from ..processes import end_with
 from ..workspace import REPOSITORY
 from .decode import PREPROCESSING_VERSION, decode, prepare, read_bytes
 
@@ -169,7 +170,7 @@ def _stage_apart(folder: Path, paths: Sequence[str], sizes: Sequence[int], key: 
 
 def _main() -> None:
     task = json.load(sys.stdin)
-    _end_with(task["parent"])
+    end_with(task["parent"])
     try:
         _stage(Path(task["folder"]), task["paths"], task["sizes"], task["key"], task["processes"],
                lambda done, total: print(done, total, flush=True))
@@ -207,16 +208,7 @@ def _work(todo: list, arrays: dict[int, str], processes: int) -> Iterator[tuple[
 def _begin_worker(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the parent, which stops its workers
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _end_with(parent)
-
-
-def _end_with(parent: int) -> None:
-    """End this process within a second of its parent's death, which a pool alone would not notice."""
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-    threading.Thread(target=watch, daemon=True).start()
+    end_with(parent)                              # a pool alone would not notice its parent's death
 
 
 def read_chunk(start: int, paths: list[str], arrays: dict[int, str]) -> tuple[int, list[dict]]:

@@ -15,7 +15,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ import torch
 import torch.distributed as dist
 
 from ..errors import ConfigError, RunError
+from ..processes import end_with
 from ..workspace import REPOSITORY
 from .devices import gpus, pick_device
 from .distributed import FAILED, POLL_SECONDS, Stopped, Team, member
@@ -194,20 +194,11 @@ def end_torchrun() -> None:
     store.set(f"team/{store.add('teams', 0)}", "end")
 
 
-def _end_with(parent: int) -> None:
-    """End this process within a second of its parent's death."""
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def _main() -> None:
     parent, port, size, rank = map(int, sys.argv[1:5])
     for number in (signal.SIGINT, signal.SIGTERM):       # both reach the whole process group: process 0 decides
         signal.signal(number, signal.SIG_IGN)
-    _end_with(parent)
+    end_with(parent)
     try:
         serve(dist.TCPStore("127.0.0.1", port, None, False), rank, size, sys.argv[5], local=size)
     except Exception:
