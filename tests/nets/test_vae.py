@@ -8,8 +8,8 @@ from torch.distributions import Normal, kl_divergence
 
 from derm_core.config import BackboneConfig
 from derm_core.errors import RunError
-from derm_core.nets.vae import (MIN_LOG_SIGMA, active_units, build_vae, elbo_terms, floored, load_encoder, load_vae,
-                                reparameterise, save_vae)
+from derm_core.nets.vae import (MIN_LOG_SIGMA, PlaneNorm, active_units, build_vae, elbo_terms, floored, load_encoder,
+                                load_vae, reparameterise, save_vae)
 
 FAMILIES = {"resnet18": 3, "mobilenetv2_100": 2, "convnext_atto": 1, "regnety_002": 3, "vit_tiny_patch16_224": 1}
 SMALL = BackboneConfig(architecture="resnet18", stage=1)
@@ -75,6 +75,21 @@ def test_the_decoder_meets_any_size(size):
     images = vae.sample(2, torch.Generator().manual_seed(0))
     assert images.shape == (2, 3, size, size) and 0 <= images.min() and images.max() <= 1
     assert torch.equal(images, vae.sample(2, torch.Generator().manual_seed(0)))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_decoders_norm_is_torchs_group_norm_in_every_layout(layout):
+    ours, torchs = PlaneNorm(4, 8), torch.nn.GroupNorm(4, 8)
+    found = []
+    for norm in (ours, torchs):
+        norm.load_state_dict({"weight": draw(8, seed=1), "bias": draw(8, seed=2)})
+        x = (3 * draw(3, 8, 5, 5) + 1).contiguous(memory_format=layout).requires_grad_()
+        y = norm(x)
+        y.mul(draw(3, 8, 5, 5, seed=3)).sum().backward()
+        assert y.is_contiguous(memory_format=layout)
+        found.append((y, x.grad, norm.weight.grad, norm.bias.grad))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
 def test_the_default_decoder_ships_in_two_megabytes_of_float16():
