@@ -1,0 +1,187 @@
+"""Which arm latches onto what is not clinical? Ink, tied to one class in training and the other way round in test.
+
+Strokes of a skin marker are painted on images. In training an image of the target class carries one
+with probability 1/2 + ρ/2, any other with 1/2 − ρ/2: at strength 0 the ink says nothing, at 1
+everything. In the reversed test the two are exchanged. Each strength trains its own heads, at the
+study's one setting; the study's own heads and numbers stay as they are.
+
+    reliance(with_nc, without_nc, target)   mean change of p(target) when the same image gets the ink: 0 where
+                                            the ink says nothing, 1 where it alone decides
+
+Ink, because surgical markings are known to have raised a network's melanoma scores (Winkler et al.
+2019, JAMA Dermatology 155:1135); melanoma, because they are tied to it in practice.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..data.store import Store
+from ..data.synth_photo import draw_ink
+from ..events import TICK, Event, log, progress
+from ..seeds import stream_seed
+from .arms import arm_label
+from .extras import Study
+from .frozen import arm_features
+from .heads import Heads
+from .metrics import decide
+from .paired import Estimate, Scorer, combine, with_tests
+from .robustness import pairs
+
+ARTEFACT = "one stroke of a violet or blue skin marker"
+TARGETS = ("mel", "melanoma", "high")
+BASE = 0.5      # share of images with ink where it is tied to nothing
+
+
+def shortcut(study: Study) -> Generator[Event, None, dict]:
+    """{class, artefact, base, strengths, reference, rows, differences, text}; regime frozen, its frozen arms only.
+
+    rows: clean (balanced accuracy without any ink), aligned (ink as in training), reversed, reliance.
+    reference: the reliance of who knows the class shares and sees nothing but the ink.
+    """
+    labels, classes = study.material.labels, study.material.classes
+    target = target_class(classes, labels[study.material.members("train")])
+    head = {"class": classes[target], "artefact": ARTEFACT, "base": BASE, "strengths": list(study.config.shortcut)}
+    if study.heads is None or not study.features:
+        return {**head, "rows": [], "differences": [], "reference": [],
+                "text": "Not asked of fine-tuned models: every strength would mean training all of them anew."}
+    yield log(f"Shortcut: ink on images, tied to {classes[target]}.")
+    inked = yield from _inked_features(study)
+    test = study.material.members("test")
+    scorer = Scorer(labels[test], study.material.groups[test], len(classes), resamples=study.config.bootstrap,
+                    seed=study.config.split_seed)
+    found: dict[tuple[str, float], dict[str, Estimate]] = {}
+    trainings, started = [(rho, arm) for rho in head["strengths"] for arm in study.features], time.monotonic()
+    for done, (rho, arm) in enumerate(trainings):
+        found[arm, rho] = yield from _measure(study, scorer, arm, inked[arm], target, rho)
+        yield progress(done + 1, len(trainings), "trainings", what="Heads on inked images", started=started)
+    share = float((labels[study.material.members("train")] == target).mean())
+    rows = [{"arm": arm, "strength": rho, **{name: scorer.interval(value, "" if name == "reliance" else "balanced_accuracy")
+                                             for name, value in found[arm, rho].items()}} for rho, arm in trainings]
+    differences = with_tests([
+        {"a": a, "b": b, "strength": rho,
+         **scorer.interval(combine(np.subtract, found[a, rho]["reliance"], found[b, rho]["reliance"]))}
+        for a, b in pairs(list(study.features)) for rho in head["strengths"]])
+    return {**head, "rows": rows, "differences": differences, "reference": [ink_alone(share, rho) for rho in head["strengths"]],
+            "text": _text(head, rows, differences)}
+
+
+def reliance(with_nc: np.ndarray, without_nc: np.ndarray, target: int) -> np.ndarray:
+    """Mean over images of p(target | with) − p(target | without), the same images twice: (..., n, C) -> (...).
+
+    From −1 to 1. In expectation 0 for calibrated models whose training showed the artefact
+    independently of the class.
+    """
+    return (with_nc[..., target] - without_nc[..., target]).mean(-1)
+
+
+def assign(labels: np.ndarray, target: int, strength: float, uniform: np.ndarray, reverse: bool = False) -> np.ndarray:
+    """Which images carry the artefact: bool, as `uniform` (..., n) in [0, 1) falls below their probability.
+
+    BASE + strength · (1 − BASE) for the target class, BASE − strength · BASE for the others; `reverse` exchanges them.
+    """
+    likely, unlikely = BASE + strength * (1 - BASE), BASE - strength * BASE
+    return uniform < np.where((np.asarray(labels) == target) != reverse, likely, unlikely)
+
+
+def ink_alone(share: float, strength: float) -> float:
+    """p(target | ink) − p(target | no ink) by Bayes' rule, `share` being the class's share of training."""
+    likely, unlikely = BASE + strength * (1 - BASE), BASE - strength * BASE
+    with_ink = share * likely / (share * likely + (1 - share) * unlikely)
+    without = share * (1 - likely) / (share * (1 - likely) + (1 - share) * (1 - unlikely))
+    return with_ink - without
+
+
+def target_class(classes: Sequence[str], labels: np.ndarray) -> int:
+    """Melanoma, or the priority that holds it; without one, the most frequent class but one of `labels`."""
+    for name in TARGETS:
+        if name in (lower := [c.lower() for c in classes]):
+            return lower.index(name)
+    return int(np.argsort(-np.bincount(labels, minlength=len(classes)), kind="stable")[1])
+
+
+class Inked:
+    """A store's images, each with ink; painted once, when first read, into a file at `path`."""
+
+    def __init__(self, images: np.ndarray, names: Sequence[str], path: Path):
+        self.images, self.names = images, names
+        self.done = np.zeros(len(images), bool)
+        self.painted = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=images.shape)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, chosen) -> np.ndarray:
+        rows = np.arange(len(self))[chosen]
+        for row in rows[~self.done[rows]]:
+            rng = np.random.default_rng(stream_seed(0, "ink", self.names[row]))
+            image = draw_ink(np.asarray(self.images[row], np.float32) / 255, rng)
+            self.painted[row] = image.clip(0, 1) * 255 + 0.5
+            self.done[row] = True
+        return self.painted[rows]
+
+
+def _inked_features(study: Study) -> Generator[Event, None, dict[str, np.ndarray]]:
+    """Features of every image with ink, as `study.features` without; kept in the workspace's cache."""
+    material, path = study.material, study.run.checkpoints / "inked.npy"
+    images = Inked(material.store.images, material.dataset.frame["image_id"].tolist(), path)
+    fingerprint = hashlib.sha256(f"{material.store.fingerprint} ink 1".encode()).hexdigest()
+    material = dataclasses.replace(material, store=Store(material.store.size, images, fingerprint))
+    features = {}
+    try:
+        for arm in study.features:
+            features[arm] = yield from arm_features(study.outcomes[arm].arm, study.workspace, material, study.device)
+    finally:
+        path.unlink(missing_ok=True)
+    return features
+
+
+def _measure(study: Study, scorer: Scorer, arm: str, inked: np.ndarray, target: int,
+             rho: float) -> Generator[Event, None, dict[str, Estimate]]:
+    """One arm's heads trained at one strength, each seed with its own draw of who carries ink, and their test."""
+    material, config, clean = study.material, study.config, study.features[arm]
+    uniform = np.stack([np.random.default_rng(stream_seed(seed, "who carries ink")).random(len(material.rows))
+                        for seed in config.seeds])
+    rate, decay = study.heads.grid[study.setting]
+    heads = Heads({arm: _mix(clean, inked, assign(material.labels, target, rho, uniform))}, material.labels,
+                  material.members("train"), material.members("val"), classes=len(material.classes), seeds=config.seeds,
+                  learning_rates=(rate,), weight_decays=(decay,), hidden=config.hidden, epochs=config.epochs,
+                  batch_size=config.batch_size, loss=config.loss)
+    for _ in heads.fit():
+        yield TICK
+    test = material.members("test")
+    labels, drawn = material.labels[test], uniform[:, test]
+    with_ink, without = inked[..., test, :], clean[..., test, :]
+    probabilities = {
+        "clean": without, "aligned": _mix(without, with_ink, assign(labels, target, rho, drawn)),
+        "reversed": _mix(without, with_ink, assign(labels, target, rho, drawn, reverse=True)), "inked": with_ink}
+    p = {name: heads.probabilities(arm, 0, features) for name, features in probabilities.items()}
+    decided = {name: decide(np.log(np.maximum(p[name], 1e-30)), study.log_prior) for name in ("clean", "aligned", "reversed")}
+    return {**{name: scorer.balanced_accuracy(one) for name, one in decided.items()},
+            "reliance": scorer.mean((p["inked"] - p["clean"])[..., target].astype(np.float64))}
+
+
+def _mix(without: np.ndarray, with_ink: np.ndarray, carries: np.ndarray) -> np.ndarray:
+    """Features (S, n, D): of the inked image where carries (S, n), else of the clean one."""
+    return np.where(carries[..., None], with_ink, without)
+
+
+def _text(head: dict, rows: list[dict], differences: list[dict]) -> str:
+    strongest = max(head["strengths"])
+    at = {row["arm"]: row for row in rows if row["strength"] == strongest}
+    said = "; ".join(f"{arm_label(arm)} {row['reliance']['mean']:+.2f}, balanced accuracy {row['clean']['mean']:.1%} without "
+                     f"ink and {row['reversed']['mean']:.1%} with the tie reversed" for arm, row in at.items())
+    text = (f"Where {head['artefact']} is tied to {head['class']} at strength {strongest:g}, the same image with the ink "
+            f"is given another probability of {head['class']}: {said}.")
+    row = next((row for row in differences if row["strength"] == strongest), None)
+    if row and row["mean"] is not None:
+        shown = "differ" if row["low"] > 0 or row["high"] < 0 else "are not shown to differ"
+        text += (f" {arm_label(row['a'])} and {arm_label(row['b'])} {shown} in that reliance "
+                 f"({row['mean']:+.2f}, 95 % interval {row['low']:+.2f} to {row['high']:+.2f}).")
+    return text
