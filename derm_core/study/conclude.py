@@ -17,9 +17,11 @@ from ..files import write_atomic
 from ..workspace import RunPaths
 from . import gaps as gap_tools
 from .arms import arm_file
+from .claims import claims
 from .material import Material
 from .metrics import LOSSES, METRICS, accuracy, confusion, decide, log_prior, test_metrics
 from .outcome import Outcome, save_curves
+from .pairs import gap_differences, matched_pairs, mcnemar, pairs_of
 from .paper import paper_table
 from .sources import transductive
 from .stats import evaluate, gap_intervals
@@ -41,11 +43,10 @@ def conclude(config: StudyConfig, run: RunPaths, material: Material, outcomes: d
                      primary=pair or ("vae", "imagenet"), grouped=len(np.unique(material.groups)) < len(material.rows))
     details = {arm: gap_detail(config, material, outcome) for arm, outcome in outcomes.items()}
     gaps = {arm: {name: detail[name]["final"]["mean"] for name in ("loss", "accuracy")} for arm, detail in details.items()}
-    matched = differences = None
-    if pair:
-        matched = gap_tools.matched(*(outcomes[arm].curves for arm in pair), pair)
-        differences = gap_intervals(*(_set(material, split, *(outcomes[arm] for arm in pair)) for split in ("train", "val")),
-                                    config.loss, seed=config.split_seed)
+    arm_labels = {arm: outcome.arm.label for arm, outcome in outcomes.items()}
+    paired = pair_results(config, material, outcomes, pair)
+    matched = next(iter(paired["matched"]), None)
+    of_pair = {row["kind"]: row for row in paired["gap_differences"] if (row["a"], row["b"]) == pair and row["at"] == "final"}
     arms = {}
     for arm, outcome in outcomes.items():
         save_curves(run.artefacts / "curves" / f"{arm_file(arm)}.csv", outcome.curves, config.seeds)
@@ -55,7 +56,7 @@ def conclude(config: StudyConfig, run: RunPaths, material: Material, outcomes: d
             "per_class": stats["per_class"][arm], "curves": f"artefacts/curves/{arm_file(arm)}.csv",
             "gaps": gaps[arm], "gaps_detail": details[arm], "setting": outcome.setting, "extractor": outcome.arm.extractor,
             "best_setting": {**best[arm].setting, "test": _seed_means(best[arm], labels, prior)}}
-    concluded = verdict(stats, gaps, differences, matched, {arm: outcome.arm.label for arm, outcome in outcomes.items()})
+    concluded = verdict(stats, gaps, of_pair or None, matched, arm_labels)
     concluded["sentences"] = [*concluded["sentences"], *transductive([outcome.arm for outcome in outcomes.values()])]
     save_predictions(run, config, material, outcomes)
     result = {
@@ -65,7 +66,9 @@ def conclude(config: StudyConfig, run: RunPaths, material: Material, outcomes: d
         "split": {"fingerprint": material.fingerprint, "counts": material.counts(), "groups": material.group_counts(),
                   "looked_before": looked_before},
         "classes": list(material.classes), "labels": material.task, "arms": arms, "majority": stats["majority"],
-        "differences": stats["differences"], "gap_differences": differences, "matched": matched,
+        "differences": stats["differences"], **paired,
+        "claims": claims({arm: outcome.curves for arm, outcome in outcomes.items()}, stats, paired["gap_differences"],
+                         paired["matched"]),
         "paper_table": paper_table({arm: outcome.curves for arm, outcome in outcomes.items()}) + majority_rows(material),
         "grid": grid,
         "confusion": {arm: _confusion(outcome, labels, prior) for arm, outcome in outcomes.items()},
@@ -88,9 +91,9 @@ def majority_rows(material: Material) -> list[dict[str, Any]]:
 
 
 def gap_detail(config: StudyConfig, material: Material, outcome: Outcome) -> dict[str, dict]:
-    """{"loss" and "accuracy": {"final", "best", "test"}}: val − train and train − val, and test for val.
+    """{"loss" and "accuracy": {"final", "best", "test", "area"}}: val − train and train − val, and test for val.
 
-    Final and test intervals resample the groups of both sets as well; best has the seeds' alone.
+    Final and test intervals resample the groups of both sets as well; best and area have the seeds' alone.
     """
     detail = gap_tools.gaps(outcome.curves)
     sets = {split: _set(material, split, outcome) for split in ("train", "val", "test")}
@@ -99,10 +102,26 @@ def gap_detail(config: StudyConfig, material: Material, outcome: Outcome) -> dic
                                        accuracy(labels, test.argmax(-1)))
     final = gap_intervals(sets["train"], sets["val"], config.loss, seed=config.split_seed)
     tested = gap_intervals(sets["train"], sets["test"], config.loss, seed=config.split_seed)
+    drawn = ("low", "high", "se", "df", "method")
     for name in ("loss", "accuracy"):
-        detail[name]["final"] |= {key: final[name][key] for key in ("low", "high", "se", "df")}
-        detail[name]["test"] = against_test[name] | {key: tested[name][key] for key in ("low", "high", "se", "df")}
+        detail[name]["final"] |= {key: final[name][key] for key in drawn}
+        detail[name]["test"] = against_test[name] | {key: tested[name][key] for key in drawn}
     return detail
+
+
+def pair_results(config: StudyConfig, material: Material, outcomes: dict[str, Outcome],
+                 first: tuple[str, str] | None) -> dict[str, list[dict]]:
+    """{"gap_differences", "matched", "mcnemar"} of every pair of arms, the one named in advance first."""
+    pairs = pairs_of(list(outcomes), first)
+    curves = {arm: outcome.curves for arm, outcome in outcomes.items()}
+    sets = {split: {arm: _set(material, split, outcome) for arm, outcome in outcomes.items()} for split in ("train", "val", "test")}
+    at_level = matched_pairs(curves, pairs)
+    test = material.members("test")
+    return {"gap_differences": gap_differences(curves, sets, config.loss, pairs, at_level, seed=config.split_seed),
+            "matched": at_level,
+            "mcnemar": mcnemar(material.labels[test], material.groups[test],
+                               {arm: outcome.probabilities["test"] for arm, outcome in outcomes.items()}, pairs,
+                               seed=config.split_seed)}
 
 
 def _set(material: Material, split: str, *outcomes: Outcome) -> tuple[np.ndarray, ...]:

@@ -1,9 +1,9 @@
 """The overfitting gap, named: loss gap = val − train, accuracy gap = train − val; larger is worse in both.
 
-    gaps(curves) -> {"loss": {"final": spread, "best": spread}, "accuracy": {…}}
+    gaps(curves) -> {"loss": {"final": spread, "best": spread, "area": spread}, "accuracy": {…}}
     with_test(curves, loss (S,), accuracy (S,)) -> {"loss": spread, "accuracy": spread}   test in place of val
     matched(curves_a, curves_b, names) -> {"level", "comparable", "reason", "arms": {name: {"epoch", "loss", "accuracy"}}}
-    spread = {"mean", "std", "low", "high", "by_seed": [S]}, the interval from the seeds alone
+    spread = {"mean", "std", "low", "high", "se", "df", "method": "seeds", "by_seed": [S]}, the interval from the seeds alone
 
 `curves` are those of one arm at one setting: epoch (T,), train_loss, val_loss, train_accuracy,
 val_accuracy (T, S). `stats.gap_intervals` adds the images' share of chance to the final gaps.
@@ -24,11 +24,19 @@ def spread(by_seed: np.ndarray) -> dict:
     """Mean, std and the 95 % t interval over seeds (S,); one seed: no interval (null)."""
     by_seed = np.asarray(by_seed, np.float64)
     mean, count = float(by_seed.mean()), len(by_seed)
+    found = {"mean": mean, "std": 0.0, "low": None, "high": None, "se": None, "df": None, "method": "seeds",
+             "by_seed": by_seed.tolist()}
     if count < 2:
-        return {"mean": mean, "std": 0.0, "low": None, "high": None, "by_seed": by_seed.tolist()}
+        return found
     std = float(by_seed.std(ddof=1))
-    reach = float(student.ppf(0.975, count - 1)) * std / np.sqrt(count)
-    return {"mean": mean, "std": std, "low": mean - reach, "high": mean + reach, "by_seed": by_seed.tolist()}
+    se = std / np.sqrt(count)
+    reach = float(student.ppf(0.975, count - 1)) * se
+    return found | {"std": std, "low": mean - reach, "high": mean + reach, "se": float(se), "df": count - 1.0}
+
+
+def first_epoch(epoch: np.ndarray) -> int:
+    """Index of the evaluation after the first epoch; the last one where there is none."""
+    return int(np.argmax(np.asarray(epoch) >= 1)) if np.max(epoch) >= 1 else len(epoch) - 1
 
 
 def loss_gap(curves: Curves) -> np.ndarray:
@@ -42,11 +50,21 @@ def accuracy_gap(curves: Curves) -> np.ndarray:
 
 
 def gaps(curves: Curves) -> dict[str, dict]:
-    """Both gaps at the final epoch and, seed by seed, at the evaluation with the lowest val loss."""
-    best = np.nanargmin(curves["val_loss"], axis=0)
+    """Both gaps at the final epoch, seed by seed at the lowest val loss, and as the area between the curves."""
+    best = np.nanargmin(np.where(np.isfinite(curves["val_loss"]).any(0), curves["val_loss"], 0), axis=0)
     seeds = np.arange(len(best))
-    return {name: {"final": spread(values[-1]), "best": spread(values[best, seeds])}
+    return {name: {"final": spread(values[-1]), "best": spread(values[best, seeds]), "area": spread(area(curves["epoch"], values))}
             for name, values in (("loss", loss_gap(curves)), ("accuracy", accuracy_gap(curves)))}
+
+
+def area(epoch: np.ndarray, gap: np.ndarray) -> np.ndarray:
+    """Area between the train and val curves from step 0 to the end, divided by the epochs: the mean gap (S,).
+
+    epoch (T,), gap (T, S); trapezia between evaluations.
+    """
+    epoch = np.asarray(epoch, np.float64)
+    length = epoch[-1] - epoch[0]
+    return np.trapezoid(gap, epoch, axis=0) / length if length > 0 else np.asarray(gap[-1], np.float64)
 
 
 def with_test(curves: Curves, loss: np.ndarray, accuracy: np.ndarray) -> dict[str, dict]:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .gaps import accuracy_gap, loss_gap
+from .gaps import accuracy_gap, first_epoch, loss_gap
 
 CITATION = "Matas et al. 2025, arXiv 2505.16773"
 QUANTITIES = {"val_loss": "validation loss", "train_accuracy": "training accuracy",
@@ -63,7 +63,7 @@ def paper_table(curves: Mapping[str, Mapping[str, np.ndarray]]) -> list[dict]:
     for quantity in QUANTITIES:
         for arm, curve in curves.items():
             values = _values(curve, quantity).mean(1)
-            start, final = float(values[_start(curve["epoch"])]), float(values[-1])
+            start, final = float(values[first_epoch(curve["epoch"])]), float(values[-1])
             change = None if quantity.endswith("gap") or start == 0 else (final - start) / start
             rows.append({"arm": arm, "quantity": quantity, "start": start, "final": final,
                          "relative_change": change, "paper": PAPER.get(arm, {}).get(quantity)})
@@ -74,8 +74,3 @@ def _values(curves: Mapping[str, np.ndarray], quantity: str) -> np.ndarray:
     if quantity == "loss_gap":
         return loss_gap(curves)
     return accuracy_gap(curves) if quantity == "accuracy_gap" else curves[quantity]
-
-
-def _start(epoch: np.ndarray) -> int:
-    """The evaluation after the first epoch."""
-    return int(np.argmax(np.asarray(epoch) >= 1)) if np.max(epoch) >= 1 else len(epoch) - 1

@@ -7,8 +7,8 @@
         "equivalent": bool, "smaller_gap": arm | None, "survives_matched": bool | None, "detectable": float | None}
 
 evaluation: stats.evaluate(..., primary=pair). gaps: {arm: {"loss", "accuracy"}} at the final epoch.
-gap_differences: stats.gap_intervals for the pair, a − b, or None. matched: gaps.matched for the pair,
-or None. labels: {arm: name on screen}.
+gap_differences: {"loss", "accuracy": interval of a − b} for the pair at the final epoch, or None.
+matched: gaps.matched for the pair, or None. labels: {arm: name on screen}.
 
 Rules. More accurate: the paired 95 % interval of balanced accuracy excludes 0. Smaller gap: the
 interval of the loss or the accuracy gap's difference excludes 0, and the other's does not contradict.
@@ -50,10 +50,10 @@ def verdict(evaluation: dict, gaps: Mapping[str, Mapping[str, float]], gap_diffe
                 "more_accurate": None, "equivalent": False, "smaller_gap": None, "survives_matched": None, "detectable": None}
     row = _row(evaluation, pair, "balanced_accuracy")
     more = _side(row, pair, larger=True)
-    by_gap = {kind: _side(found, pair, larger=False) for kind, found in (gap_differences or {}).items()}
+    by_gap = gap_sides(gap_differences or {}, pair)
     holders = {arm for arm in by_gap.values() if arm}
     smaller = holders.pop() if len(holders) == 1 else None
-    survives = _survives(smaller, by_gap, matched, pair)
+    survives = survives_matched(smaller, by_gap, matched, pair)
     sentences = [_accuracy(row, pair, more, evaluation, labels),
                  _gap(pair, by_gap, smaller, gaps, labels), *_matched(smaller, survives, matched, labels),
                  *_control(pair, gaps, evaluation, labels), *_both(evaluation, labels)]
@@ -81,8 +81,14 @@ def _side(found: dict, pair: tuple[str, str], larger: bool) -> str | None:
     return pair[0] if (found["low"] > 0) == larger else pair[1]
 
 
-def _survives(smaller: str | None, by_gap: Mapping[str, str | None], matched: dict | None,
-              pair: tuple[str, str]) -> bool | None:
+def gap_sides(gap_differences: Mapping[str, Mapping], pair: tuple[str, str]) -> dict[str, str | None]:
+    """{kind: the arm whose gap the interval of a − b shows to be smaller, or None}."""
+    return {kind: _side(found, pair, larger=False) for kind, found in gap_differences.items()}
+
+
+def survives_matched(smaller: str | None, by_gap: Mapping[str, str | None], matched: Mapping | None,
+                     pair: tuple[str, str]) -> bool | None:
+    """Whether the arm with the smaller gap keeps it at matched training accuracy; None where that is not known."""
     if smaller is None or matched is None or not matched["comparable"]:
         return None
     for kind in (kind for kind, arm in by_gap.items() if arm == smaller):
@@ -113,10 +119,10 @@ def _headline(pair: tuple[str, str], more: str | None, equivalent: bool, smaller
 
 def _accuracy(row: dict, pair: tuple[str, str], more: str | None, evaluation: dict, labels: Mapping[str, str]) -> str:
     levels = " and ".join(f"{labels[arm]} {_percent(evaluation['arms'][arm]['balanced_accuracy']['mean'])}" for arm in pair)
-    found = (f"{labels[pair[0]]} − {labels[pair[1]]} is {_points(row['mean'])} points "
-             f"(95 % interval {_points(row['low'])} to {_points(row['high'])}{_p(row)})")
+    found = (f"{labels[pair[0]]} − {labels[pair[1]]} is {points(row['mean'])} points "
+             f"(95 % interval {points(row['low'])} to {points(row['high'])}{_p(row)})")
     text = f"Balanced accuracy on the test set: {levels}; {found}."
-    if row["primary"] and (row["p"] < 0.05) != bool(more):
+    if (row["primary"] or row["stand_in"]) and (row["p"] < 0.05) != bool(more):
         text += (" The interval and the permutation test disagree near their limit; the verdict goes by the interval, which "
                  "also carries the spread over seeds.")
     if more:
@@ -129,7 +135,7 @@ def _accuracy(row: dict, pair: tuple[str, str], more: str | None, evaluation: di
 
 def _gap(pair: tuple[str, str], by_gap: Mapping[str, str | None], smaller: str | None,
          gaps: Mapping[str, Mapping[str, float]], labels: Mapping[str, str]) -> str:
-    levels = "; ".join(f"{labels[arm]}: loss gap {_signed(gaps[arm]['loss'])}, accuracy gap {_points(gaps[arm]['accuracy'])} points"
+    levels = "; ".join(f"{labels[arm]}: loss gap {signed(gaps[arm]['loss'])}, accuracy gap {points(gaps[arm]['accuracy'])} points"
                        for arm in pair)
     if smaller:
         kinds = " and ".join(f"{kind} gap" for kind, arm in by_gap.items() if arm == smaller)
@@ -162,8 +168,8 @@ def _control(pair: tuple[str, str], gaps: Mapping[str, Mapping[str, float]], eva
     if "random" not in gaps:
         return ["This study has no random control: how small a gap is without any learning of features is not known."]
     accuracy = evaluation["arms"]["random"]["balanced_accuracy"]["mean"]
-    text = (f"Control, {labels['random']}: loss gap {_signed(gaps['random']['loss'])}, accuracy gap "
-            f"{_points(gaps['random']['accuracy'])} points at a balanced accuracy of {_percent(accuracy)}.")
+    text = (f"Control, {labels['random']}: loss gap {signed(gaps['random']['loss'])}, accuracy gap "
+            f"{points(gaps['random']['accuracy'])} points at a balanced accuracy of {_percent(accuracy)}.")
     if all(gaps["random"]["loss"] < gaps[arm]["loss"] for arm in pair):
         text += " Its loss gap is the smallest of all: a small gap by itself is no merit."
     return [text]
@@ -173,11 +179,11 @@ def _both(evaluation: dict, labels: Mapping[str, str]) -> list[str]:
     """Does the VAE add to ImageNet? Secondary: Holm-corrected."""
     rows = [row for row in evaluation["differences"] if {row["a"], row["b"]} == {"both", "imagenet"}
             and row["metric"] == "balanced_accuracy" and row["mean"] is not None]
-    if not rows or rows[0]["primary"]:
+    if not rows or rows[0]["primary"] or rows[0]["stand_in"]:
         return []
     row, sign = rows[0], 1 if rows[0]["a"] == "both" else -1
     shown = row["p_holm"] < 0.05 and row["mean"] * sign > 0
-    gain = f"{_points(row['mean'] * sign)} points, Holm-corrected p = {row['p_holm']:.3f}"
+    gain = f"{points(row['mean'] * sign)} points, Holm-corrected p = {row['p_holm']:.3f}"
     return [f"{labels['both']} {'improve' if shown else 'are not shown to improve'} on {labels['imagenet']} alone ({gain})."]
 
 
@@ -188,16 +194,21 @@ def _level(arm: str, evaluation: dict, labels: Mapping[str, str]) -> str:
 
 
 def _p(row: dict) -> str:
-    return f", p = {row['p']:.4f} by sign flips over groups" if row["primary"] else ""
+    if not (row["primary"] or row["stand_in"]):
+        return ""
+    corrected = "" if row["primary"] else f", {row['p_holm']:.4f} Holm-corrected, since this test was not the one named in advance"
+    return f", p = {row['p']:.4f} by sign flips over groups{corrected}"
 
 
 def _percent(share: float) -> str:
     return f"{share * 100:.1f} %"
 
 
-def _points(share: float) -> str:
+def points(share: float) -> str:
+    """A share as percentage points with its sign."""
     return f"{share * 100:+.1f}".replace("-", "−")
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
+def signed(value: float, digits: int = 3) -> str:
+    """A number with its sign."""
+    return f"{value:+.{digits}f}".replace("-", "−")

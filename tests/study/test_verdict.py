@@ -14,7 +14,7 @@ def interval(low: float, high: float, **more) -> dict:
 
 
 def difference(a: str, b: str, low: float, high: float, **more) -> dict:
-    row = {"a": a, "b": b, "metric": "balanced_accuracy", "p": 0.01, "p_holm": None, "detectable": 0.061, "primary": True,
+    row = {"a": a, "b": b, "metric": "balanced_accuracy", "p": 0.01, "p_holm": None, "detectable": 0.061, "primary": True, "stand_in": False,
            "equivalent": -0.02 < low and high < 0.02}
     return interval(low, high, **(row | more))
 
