@@ -131,7 +131,7 @@ class Heads:
                      for (arm, _), seed in zip(keys, seeds, strict=True)]
             data = {name: (_side_by_side([blocks[key][name] for key in keys]), targets[name]) for name in rows}
             teams.append(Team(tuple(keys), seeds, tuple(scales[key] for key in keys),
-                              WideHeads(heads, self.grid, data, self.loss)))
+                              WideHeads(heads, self.grid, data, self.loss), self.batch_size))
         return teams
 
     def fit(self, *, curves: bool = True) -> Iterator[Record | None]:
@@ -144,7 +144,7 @@ class Heads:
         if curves:
             within = {2**k for k in range(self.batches.bit_length()) if 2**k < min(self.batches, self.steps)}
             wanted |= {0} | within | set(range(self.batches, self.steps, self.batches))
-        for found in train_teams(self.teams, self.steps, wanted, self.batch_size, self._measure):
+        for found in train_teams(self.teams, self.steps, wanted, self._measure):
             yield found and self._record(*found)
 
     def _measure(self, team: Team) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """Teams of heads trained side by side: on a CPU one core each, on a GPU one after another.
 
-    for step, measured in train_teams(teams, steps, wanted={0, 50, 100}, batch_size=128, measure=work):
+    for step, measured in train_teams(teams, steps, wanted={0, 50, 100}, measure=work):
         measured[team]                              what `measure(team)` gave after that step
 
 Each team trains a stretch of steps, then goes to the back of the queue, so that no core waits for
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itertools import count, islice
 from queue import Empty, SimpleQueue
 from threading import Event
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,13 +38,14 @@ class Team:
     seeds: tuple[int, ...]
     scales: tuple[tuple[np.ndarray, np.ndarray], ...]
     wide: WideHeads
+    batch_size: int
 
-    def batches(self, size: int) -> Iterator[torch.Tensor]:
+    def batches(self) -> Iterator[torch.Tensor]:
         """Rows (U, B) of every step, epoch after epoch: a function of the seed and the number of rows alone."""
         for epoch in count():
             orders = [torch.randperm(self.wide.rows, generator=torch.Generator().manual_seed(
                 stream_seed(seed, "order", epoch))) for seed in self.seeds]
-            yield from torch.stack(orders).to(self.wide.flat.device).split(size, 1)
+            yield from torch.stack(orders).to(self.wide.flat.device).split(self.batch_size, 1)
 
 
 def cosine(step: int, steps: int) -> float:
@@ -51,8 +53,8 @@ def cosine(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def train_teams(teams: Sequence[Team], steps: int, wanted: set[int], batch_size: int,
-                measure: Callable[[Team], torch.Tensor]) -> Iterator[tuple[int, dict[Team, torch.Tensor]] | None]:
+def train_teams(teams: Sequence[Team], steps: int, wanted: set[int],
+                measure: Callable[[Team], Any]) -> Iterator[tuple[int, dict[Team, Any]] | None]:
     """All teams to the end, `measure`d after the steps in `wanted` (0: before the first).
 
     Yields in the order of steps, each when its last team is there, and None where half a second
@@ -60,7 +62,7 @@ def train_teams(teams: Sequence[Team], steps: int, wanted: set[int], batch_size:
     """
     done, stop, cores = SimpleQueue(), Event(), torch.get_num_threads()
     on_cpu = teams[0].wide.flat.device.type == "cpu"
-    feeds = {team: team.batches(batch_size) for team in teams}
+    feeds = {team: team.batches() for team in teams}
 
     def stretch(team: Team) -> None:
         try:

@@ -1,0 +1,169 @@
+"""How do the arms fare with fewer labels? The study's heads, trained again on nested shares of the training groups.
+
+What is fixed: the number of updates (not of epochs), the study's one setting, and the test set. The setting was
+chosen on the validation loss of heads with all labels and is not chosen anew for a share: a validation set that
+dwarfs the training labels would be labels in disguise. Each seed draws its own groups, within strata of class, at
+least one group of every class; a larger share contains the smaller ones. Features are standardised, and decisions
+adjusted, with the share's own statistics and class shares. The full share is the study's own result.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping, Sequence
+
+import numpy as np
+
+from ..events import TICK, Event, log, progress
+from ..seeds import stream_seed
+from .extras import Study
+from .heads import Heads
+from .metrics import test_metrics
+from .paired import Estimate, Scorer, combine, with_tests
+from .resampling import make_design, replicates
+from .teams import train_teams
+from .verdict import choose_pair
+
+METRICS = ("balanced_accuracy", "macro_auroc", "accuracy")
+NOTE = ("Every share trains for the same number of updates at the study's one setting, which was chosen on validation with "
+        "all labels; each seed draws its own groups, nested and at least one a class. Intervals hold that draw too.")
+
+
+def label_efficiency(study: Study) -> Generator[Event, None, dict]:
+    """{fractions, updates, setting, note, rows, differences, crossing}; the last fraction is always 1.
+
+    rows: an arm and fraction each, with images and groups (mean over seeds) and an interval of every metric.
+    differences: of the primary pair, and of ImageNet and both, at each fraction.
+    """
+    if study.heads is None:
+        return {"fractions": [], "updates": 0, "rows": [], "differences": [], "crossing": None,
+                "note": "Label efficiency trains heads on cached features: it needs the regime 'frozen'."}
+    fractions = sorted({*study.config.label_fractions, 1.0})
+    test, classes = study.material.members("test"), len(study.material.classes)
+    scorer = Scorer(study.material.labels[test], study.material.groups[test], classes,
+                    resamples=study.config.bootstrap, seed=study.config.split_seed)
+    rows, scores = [], {}
+    for fraction in fractions:
+        probabilities, priors, subsets = yield from _predict(study, fraction)
+        for arm, p_snc in probabilities.items():
+            scores[arm, fraction] = score(scorer, p_snc, priors)
+            rows.append({"arm": arm, "fraction": fraction, **_size(study, subsets),
+                         **{m: scorer.interval(scores[arm, fraction][m], m) for m in METRICS},
+                         "by_seed": scores[arm, fraction]["balanced_accuracy"].by_seed.tolist()})
+            yield TICK
+    arms = list(study.heads.arms)
+    differences = [{"a": a, "b": b, "fraction": fraction, "metric": m,
+                    **scorer.interval(combine(np.subtract, scores[a, fraction][m], scores[b, fraction][m]))}
+                   for a, b in _pairs(arms) for fraction in fractions for m in METRICS]
+    rate, decay = study.heads.grid[study.setting]
+    labels = {arm: study.outcomes[arm].arm.label for arm in arms}
+    return {"fractions": fractions, "updates": study.heads.steps, "note": NOTE,
+            "setting": {"learning_rate": rate, "weight_decay": decay}, "rows": rows,
+            "differences": with_tests(differences), "crossing": crossing(differences, choose_pair(arms), labels)}
+
+
+def _predict(study: Study, fraction: float) -> Generator[Event, None, tuple[dict, list[np.ndarray], list[np.ndarray]]]:
+    """Test probabilities {arm: (S, n, C)}, log priors (C,) a seed and training rows a seed, at one fraction."""
+    train, test, seeds = study.material.members("train"), study.material.members("test"), study.config.seeds
+    if fraction == 1:
+        return ({arm: study.outcomes[arm].probabilities["test"] for arm in study.heads.arms},
+                [study.log_prior] * len(seeds), [train] * len(seeds))
+    material = study.material
+    subsets = [train[draw(material.labels[train], material.groups[train], len(material.classes), fraction, seed)]
+               for seed in seeds]
+    heads = [_heads(study, index, rows) for index, rows in enumerate(subsets)]
+    teams = [team for one in heads for team in one.teams]
+    yield log(f"Label efficiency: {len(seeds) * len(study.heads.arms)} heads on {fraction:.3g} of the training groups.")
+    started, total = time.monotonic(), study.heads.steps * len(teams)
+    for _ in train_teams(teams, study.heads.steps, {study.heads.steps}, lambda team: None):
+        yield progress(sum(team.wide.steps for team in teams), total, "updates",
+                       what=f"Heads on {fraction:.3g} of the labels", started=started)
+        yield TICK
+    probabilities = {arm: np.concatenate([one.probabilities(arm, 0, of_seed(study.features[arm], index)[..., test, :])
+                                          for index, one in enumerate(heads)]) for arm in study.heads.arms}
+    return probabilities, [one.log_prior for one in heads], subsets
+
+
+def of_seed(features: np.ndarray, index: int) -> np.ndarray:
+    """(n, D) features as they are; of (S, n, D), those of one seed (1, n, D)."""
+    return features if features.ndim == 2 else features[index:index + 1]
+
+
+def _heads(study: Study, index: int, rows: np.ndarray) -> Heads:
+    """All arms of one seed on the training `rows`, untrained, at the study's setting."""
+    (rate, decay), config = study.heads.grid[study.setting], study.config
+    return Heads({arm: of_seed(study.features[arm], index) for arm in study.heads.arms}, study.material.labels, rows,
+                 study.material.members("val"), classes=len(study.material.classes), seeds=config.seeds[index:index + 1],
+                 learning_rates=(rate,), weight_decays=(decay,), hidden=config.hidden, updates=study.heads.steps,
+                 batch_size=config.batch_size, loss=config.loss, device=study.heads.device)
+
+
+def draw(labels: np.ndarray, groups: np.ndarray, classes: int, fraction: float, seed: int) -> np.ndarray:
+    """Rows of a share of the groups, ascending: of each stratum (a group's rarest class) the first round(share · m) of
+    the seed's random order, one at least, and one group more for a class that has images yet no stratum of its own."""
+    design = make_design(labels, groups, classes)
+    order = np.random.default_rng(stream_seed(seed, "label share")).permutation(len(design.stratum))
+    kept = np.zeros(len(order), bool)
+    for c in range(classes):
+        members = order[design.stratum[order] == c]
+        kept[members[:max(1, round(fraction * len(members)))]] = True
+    for c in np.setdiff1d(labels, design.stratum):
+        holders = np.unique(design.group[labels == c])
+        kept[order[np.isin(order, holders)][0]] = True
+    return np.flatnonzero(kept[design.group])
+
+
+def score(scorer: Scorer, p_snc: np.ndarray, priors: Sequence[np.ndarray]) -> dict[str, Estimate]:
+    """Each of METRICS on the test set, every seed's decisions adjusted by its own log prior (C,)."""
+    whole, drawn = [], []
+    for p_nc, prior in zip(np.asarray(p_snc, np.float64), priors, strict=True):
+        whole.append(test_metrics(scorer.design.labels, p_nc[None], prior))
+        drawn.append(replicates(scorer.design, p_nc[None], prior, scorer.weights))
+    return {m: Estimate(np.concatenate([one[m] for one in whole]), np.concatenate([one[m] for one in drawn], 1))
+            for m in METRICS}
+
+
+def _size(study: Study, subsets: Sequence[np.ndarray]) -> dict[str, float]:
+    return {"images": float(np.mean([len(rows) for rows in subsets])),
+            "groups": float(np.mean([len(np.unique(study.material.groups[rows])) for rows in subsets]))}
+
+
+def _pairs(arms: Sequence[str]) -> list[tuple[str, str]]:
+    """The primary pair, and whether the VAE adds to ImageNet."""
+    wanted = [choose_pair(arms), ("imagenet", "both") if {"imagenet", "both"} <= set(arms) else None]
+    return list(dict.fromkeys(pair for pair in wanted if pair))
+
+
+def crossing(differences: Sequence[dict], pair: tuple[str, str] | None, labels: Mapping[str, str]) -> dict | None:
+    """Where the pair's balanced accuracies are equal, by interpolation over log fraction: {pair, fraction, shown, text}.
+
+    Of several crossings the one with the most labels. shown: whether intervals exclude zero, with opposite signs,
+    somewhere below and above it; otherwise the crossing is one of means only.
+    """
+    if pair is None:
+        return None
+    rows = sorted((row for row in differences if (row["a"], row["b"]) == pair and row["metric"] == "balanced_accuracy"),
+                  key=lambda row: row["fraction"])
+    fractions, means = np.array([row["fraction"] for row in rows]), np.array([row["mean"] for row in rows])
+    changes = np.flatnonzero(np.sign(means[:-1]) * np.sign(means[1:]) < 0)
+    a, b = labels[pair[0]], labels[pair[1]]
+    if not len(changes):
+        ahead, behind = (a, b) if means[-1] > 0 else (b, a)
+        text = (f"{ahead} is ahead of {behind} in balanced accuracy at every share of labels tried." if means.any()
+                else f"{a} and {b} have the same balanced accuracy at every share of labels tried.")
+        return {"pair": list(pair), "fraction": None, "shown": False, "text": text}
+    k = changes[-1]
+    part = means[k] / (means[k] - means[k + 1])
+    fraction = float(np.exp(np.log(fractions[k]) + part * np.log(fractions[k + 1] / fractions[k])))
+    after = np.sign(means[k + 1])
+    shown = (any(_clear(row) == -after for row in rows[:k + 1]) and any(_clear(row) == after for row in rows[k + 1:]))
+    more, fewer = (a, b) if after > 0 else (b, a)
+    text = f"{fewer} is ahead with fewer labels, {more} from about {fraction:.0%} of them on" + (
+        "." if shown else "; the intervals do not show this on both sides.") + (
+        f" The curves cross {len(changes)} times; this is the last." if len(changes) > 1 else "")
+    return {"pair": list(pair), "fraction": fraction, "shown": shown, "text": text}
+
+
+def _clear(row: dict) -> int:
+    """The sign of a difference whose interval excludes zero, else 0."""
+    return int(np.sign(row["low"])) if row["low"] * row["high"] > 0 else 0
