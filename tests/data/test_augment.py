@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from derm_core.config import AugmentConfig
+from derm_core.data import augment as augmentation
 from derm_core.data.augment import augment
 
 OFF = AugmentConfig(flip=False, rotate_degrees=0, scale_min=1)
@@ -163,6 +164,42 @@ def test_patches_that_do_not_divide_the_image():
 def test_values_stay_colours_and_gradients_are_not_needed():
     view, target = augment(batch(), EVERYTHING, generator())
     assert 0 <= view.min() and view.max() <= 1 and view.dtype == torch.float32 and view.shape == target.shape
+
+
+def test_geometry_is_that_of_affine_grid():
+    images, config = batch(4, 20), off(flip=True, rotate_degrees=180, scale_min=.6)
+    theta = augmentation._affine(images, config, generator(2), None)
+    grid = torch.nn.functional.affine_grid(theta, list(images.shape), align_corners=False)
+    expected = torch.nn.functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    assert torch.allclose(augment(images, config, generator(2))[1], expected, atol=1e-4)
+
+
+def test_colour_against_a_slow_loop():
+    """Each change by itself, one after another, in double precision and image by image."""
+    images, config, luma = batch(6, 9), off(brightness=.3, contrast=.4, saturation=.5, cast=.2), [.299, .587, .114]
+    draws = 2 * torch.rand(6, 6, generator=generator(5)).double().numpy() - 1
+    found = augment(images, config, generator(5))[0].numpy()
+    for image, (bright, contrast, saturation, *cast), view in zip(images.double().numpy(), draws, found):
+        gain = 1 + .2 * np.array(cast)
+        image = image * (gain / gain.mean())[:, None, None] * (1 + .3 * bright)
+        mean_grey = np.tensordot(luma, image, 1).mean()
+        image = mean_grey + (image - mean_grey) * (1 + .4 * contrast)
+        grey = np.tensordot(luma, image, 1)
+        image = grey + (image - grey) * (1 + .5 * saturation)
+        np.testing.assert_allclose(view, image.clip(0, 1), atol=1e-5)
+
+
+@pytest.mark.gpu
+def test_augmentation_never_waits_for_the_gpu():
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    images, draws = batch().cuda(), torch.Generator(device="cuda").manual_seed(0)
+    augment(images, EVERYTHING, draws)                                     # constants are made once
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        augment(images, EVERYTHING, draws)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.gpu
