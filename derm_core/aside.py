@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
-from .events import TICK, Event, progress
+from .events import TICK, Event, counted
 
 POLL_SECONDS = 0.2
 SAY_SECONDS = 1.0
@@ -28,7 +28,7 @@ def aside(work: Callable[[Report], Value], what: str, unit: str = "images") -> G
     time left, once the work has reported any; before that the seconds it has taken. When the generator is
     closed the work ends at its next report, for which PATIENCE_SECONDS are waited. Raises what the work raises.
     """
-    thread = _Thread(work)
+    thread = _Thread(work, counted(what, unit))
     started = said = time.monotonic()
     thread.start()
     try:
@@ -36,26 +36,27 @@ def aside(work: Callable[[Report], Value], what: str, unit: str = "images") -> G
             thread.join(POLL_SECONDS)
             if time.monotonic() - said >= SAY_SECONDS:
                 said = time.monotonic()
-                yield thread.progress(what, unit, started)
+                yield thread.last or Event(kind="progress", series=what, value={
+                    "what": what, "done": 0, "total": 0, "unit": unit, "rate": None, "eta_seconds": None,
+                    "elapsed_seconds": said - started})
             yield TICK
     finally:
         thread.left = True
         thread.join(PATIENCE_SECONDS)
     if thread.error is not None:
         raise thread.error
-    if thread.first is not None:
-        yield thread.progress(what, unit, started)
+    if thread.last is not None:
+        yield thread.last
     return thread.value
 
 
 class _Thread(threading.Thread):
-    """The work, what it last reported, and what came of it."""
+    """The work, its last report as an event, and what came of it."""
 
-    def __init__(self, work: Callable[[Report], Value]):
+    def __init__(self, work: Callable[[Report], Value], count: Callable[[int, int], Event]):
         super().__init__(daemon=True)
-        self.work, self.left = work, False
-        self.first: tuple[float, int] | None = None    # when it first reported, and what was done by then
-        self.done, self.total = 0, 0
+        self.work, self.count, self.left = work, count, False
+        self.last: Event | None = None
         self.value, self.error = None, None
 
     def run(self) -> None:
@@ -67,14 +68,4 @@ class _Thread(threading.Thread):
     def report(self, done: int, total: int) -> None:
         if self.left:
             raise Left
-        self.done, self.total = done, total
-        if self.first is None:
-            self.first = time.monotonic(), done
-
-    def progress(self, what: str, unit: str, started: float) -> Event:
-        if self.first is None:
-            return Event(kind="progress", series=what, value={
-                "what": what, "done": 0, "total": 0, "unit": unit, "rate": None, "eta_seconds": None,
-                "elapsed_seconds": time.monotonic() - started})
-        since, before = self.first
-        return progress(self.done, self.total, unit, what=what, started=since, before=before)
+        self.last = self.count(done, total)

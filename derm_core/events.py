@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,20 @@ def progress(done: float, total: float, unit: str, *, what: str, started: float,
     eta = (total - done) / rate if rate > 0 else None
     return Event(kind="progress", series=what, value={
         "what": what, "done": done, "total": total, "unit": unit, "rate": rate, "eta_seconds": eta})
+
+
+def counted(what: str, unit: str = "images") -> Callable[[int, int], Event]:
+    """A function (done, total) -> progress of `what`; its rate is that since its first call, which a resumed
+    piece of work makes with what an earlier session did."""
+    started: float | None = None
+    before = 0
+
+    def count(done: int, total: int) -> Event:
+        nonlocal started, before
+        if started is None:
+            started, before = time.monotonic(), done
+        return progress(done, total, unit, what=what, started=started, before=before)
+    return count
 
 
 def jsonable(value: Any) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -12,7 +10,7 @@ from derm_core.data.priority import PRIORITIES, default_map, describe_map, save_
 from derm_core.data.splits import SPLITS
 from derm_core.errors import RunError
 from derm_core.workspace import check_id
-from pages.ui import cached, charts, frame, images, words
+from pages.ui import cached, charts, frame, images, live, words
 
 GALLERY = 24
 
@@ -37,8 +35,7 @@ def make_synthetic(workspace) -> None:
 
     bar = st.progress(0.0, "Painting synthetic lesions…")
     with frame.errors():
-        ensure_synth(workspace, progress=lambda done, total: bar.progress(done / total, f"Painting synthetic lesions: "
-                                                                          f"{done:,} of {total:,}"))
+        ensure_synth(workspace, progress=live.counter(bar, "Painting synthetic lesions"))
         st.rerun()
 
 
@@ -163,15 +160,9 @@ def run_import(workspace, path: str, name: str, size: int) -> None:
     if not path or not name:
         st.error("Give a path and a name.", icon=":material/error:")
         return
-    bar, started = st.progress(0.0, "Reading the listing…"), time.monotonic()
-
-    def update(done: int, total: int) -> None:
-        rate = done / max(time.monotonic() - started, 1e-9)
-        bar.progress(min(1.0, done / max(total, 1)), f"{done:,} of {total:,} images · {rate:,.0f} images/s · "
-                     f"{words.duration((total - done) / max(rate, 1e-9))} left")
-
+    bar = st.progress(0.0, "Reading the listing…")
     with frame.errors():
-        result = import_dataset(workspace, path, check_id(name, "dataset name"), sizes=(size,), progress=update)
+        result = import_dataset(workspace, path, check_id(name, "dataset name"), sizes=(size,), progress=live.counter(bar, "Importing"))
         st.session_state["imported"] = (f"Imported {result.images:,} images of {result.classes} classes in "
                                         f"{words.duration(result.seconds)}; {words.count(len(result.skipped), 'file')} skipped.")
         st.query_params["dataset"] = name

@@ -57,7 +57,7 @@ def queue(workspace, selected: str | None) -> None:
     st.subheader("Runs", anchor=False)
     table = pd.DataFrame([{
         "State": words.STATES[run.state][0], "Run": frame.run_name(workspace, run), "Dataset": dataset_of(workspace, run),
-        "Progress": share(run.progress) if not run.final else (1.0 if run.state == "done" else None),
+        "Progress": live.share(run.progress) if not run.final else (1.0 if run.state == "done" else None),
         "Created": pd.Timestamp(run.created, unit="s", tz="UTC"),
         "Took": words.duration((run.finished or run.started or 0) - run.started) if run.started and run.final else "",
         "Id": run.id} for run in found])
@@ -76,12 +76,6 @@ def queue(workspace, selected: str | None) -> None:
 
 def dataset_of(workspace, run) -> str:
     return cached.config(workspace, run.id).get("dataset", "")
-
-
-def share(progress: dict | None) -> float:
-    if not progress or not progress.get("total"):
-        return 0.0
-    return min(1.0, max(0.0, progress["done"] / progress["total"]))
 
 
 # ---- one run -----------------------------------------------------------------------------------
@@ -170,12 +164,7 @@ def progress_bar(run, feed: live.Feed) -> None:
     if not now:
         st.progress(0.0, text="Starting…")
         return
-    rate, left = now.get("rate"), now.get("eta_seconds")
-    what = str(now.get("what", ""))
-    parts = [what[:1].upper() + what[1:], f"{now['done']:,.0f} of {now['total']:,.0f} {now.get('unit', '')}",
-             f"{words.number(rate, 1 if rate < 100 else 0)} {now.get('unit', '')}/s" if rate else "",
-             f"about {words.duration(left)} left" if left is not None else ""]
-    st.progress(share(now), text=" · ".join(filter(None, parts)))
+    st.progress(live.share(now), text=live.progress_text(now))
 
 
 def study(workspace, run_id: str, feed: live.Feed) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from ..events import counted
 from ..workspace import Workspace
 
 LINE_SECONDS = 5.0
@@ -36,8 +37,8 @@ class Screen:
         self.open_line = False
 
     def progress(self, value: dict[str, Any]) -> None:
-        """Show a progress event's value: {what, done, total, unit, rate, eta_seconds}."""
-        now, complete = time.monotonic(), value["done"] >= value["total"]
+        """Show a progress event's value: {what, done, total, unit, rate, eta_seconds}, as events.Event says."""
+        now, complete = time.monotonic(), 0 < value["total"] <= value["done"]
         if now - self.shown < (REDRAW_SECONDS if self.terminal else LINE_SECONDS) and not (self.terminal and complete):
             return
         self.shown = now
@@ -51,14 +52,9 @@ class Screen:
         self.stream.flush()
 
     def counter(self, what: str, unit: str) -> Callable[[int, int], None]:
-        """A callback (done, total) that shows its own rate and time left."""
-        started = time.monotonic()
-
-        def show(done: int, total: int) -> None:
-            rate = done / max(time.monotonic() - started, 1e-9)
-            self.progress({"what": what, "done": done, "total": total, "unit": unit, "rate": rate,
-                           "eta_seconds": (total - done) / rate if rate else None})
-        return show
+        """A callback (done, total) that shows rate and time left since its first call."""
+        count = counted(what, unit)
+        return lambda done, total: self.progress(count(done, total).value)
 
     def note(self, message: str) -> None:
         """One sentence on standard error."""
@@ -77,7 +73,9 @@ class Screen:
 def progress_line(value: dict[str, Any]) -> str:
     """`pretraining  120/800 steps  15%  3.2 steps/s  3 min 32 s left`."""
     done, total = value["done"], value["total"]
-    share = f"{done / total:.0%}" if total else "–"
+    if not total:
+        return f"{value['what']}  {duration(value.get('elapsed_seconds', 0))} so far"
+    share = f"{done / total:.0%}"
     parts = [value["what"], f"{done:g}/{total:g} {value['unit']}", share]
     if value.get("rate"):
         parts.append(f"{value['rate']:.3g} {value['unit']}/s")

@@ -97,6 +97,19 @@ def test_events_become_progress_and_one_panel_an_arm(open_page, workspace, worki
     assert any("ImageNet" in element.value for element in app.markdown)
 
 
+def test_long_work_shows_its_rate_and_the_time_left_or_how_long_it_has_taken(open_page, workspace, working):
+    run_id, events = running_study(workspace, working)
+    events.append(Event(kind="progress", value={"what": "decoding mine at 64 pixels", "done": 1200, "total": 10015,
+                                                "unit": "images", "rate": 850.4, "eta_seconds": 10.4}))
+    shown = open_page("train", run=run_id).progress[0]
+    assert shown.text == "Decoding mine at 64 pixels · 1,200 of 10,015 images · 850 images/s · about 10\u202fs left"
+    assert shown.value == 11
+    events.append(Event(kind="progress", value={"what": "UMAP", "done": 0, "total": 0, "unit": "epochs", "rate": None,
+                                                "eta_seconds": None, "elapsed_seconds": 12.2}))
+    shown = open_page("train", run=run_id).progress[0]
+    assert shown.text == "UMAP · 12\u202fs so far" and shown.value == 0
+
+
 def test_only_new_events_are_read(open_page, workspace, working):
     run_id, events = running_study(workspace, working)
     app = open_page("train", run=run_id)

@@ -34,4 +34,6 @@ def test_numbers_are_shown_with_units():
     assert [size(b) for b in (512, 3_100_000, 1.2e9)] == ["512 B", "3.1 MB", "1.2 GB"]
     line = progress_line({"what": "w", "done": 3, "total": 12, "unit": "steps", "rate": 0.5, "eta_seconds": 18})
     assert line == "w  3/12 steps  25%  0.5 steps/s  18 s left"
+    unknown = {"what": "UMAP", "done": 0, "total": 0, "unit": "epochs", "rate": None, "eta_seconds": None, "elapsed_seconds": 75}
+    assert progress_line(unknown) == "UMAP  1 min 15 s so far"
     assert table(("name", "n"), [("a", 5), ("bb", 12)]) == "name   n\na      5\nbb    12"
