@@ -18,13 +18,14 @@ from ..workspace import RunPaths
 from . import gaps as gap_tools
 from .arms import arm_file
 from .claims import claims
+from .gap_stats import Drawn, draw, gap_interval
 from .material import Material
-from .metrics import LOSSES, METRICS, accuracy, confusion, decide, log_prior, test_metrics
+from .metrics import METRICS, confusion, decide, log_prior, test_metrics
 from .outcome import Outcome, save_curves
 from .pairs import gap_differences, matched_pairs, mcnemar, pairs_of
 from .paper import paper_table
 from .sources import transductive
-from .stats import evaluate, gap_intervals
+from .stats import evaluate
 from .verdict import choose_pair, verdict
 
 
@@ -41,10 +42,11 @@ def conclude(config: StudyConfig, run: RunPaths, material: Material, outcomes: d
     stats = evaluate(labels, material.groups[test], {arm: outcome.probabilities["test"] for arm, outcome in outcomes.items()},
                      prior, material.classes, resamples=config.bootstrap, seed=config.split_seed,
                      primary=pair or ("vae", "imagenet"), grouped=len(np.unique(material.groups)) < len(material.rows))
-    details = {arm: gap_detail(config, material, outcome) for arm, outcome in outcomes.items()}
+    drawn = {split: draw_set(config, material, split, outcomes) for split in ("train", "val", "test")}
+    details = {arm: gap_detail(outcome, {split: of[arm] for split, of in drawn.items()}) for arm, outcome in outcomes.items()}
     gaps = {arm: {name: detail[name]["final"]["mean"] for name in ("loss", "accuracy")} for arm, detail in details.items()}
     arm_labels = {arm: outcome.arm.label for arm, outcome in outcomes.items()}
-    paired = pair_results(config, material, outcomes, pair)
+    paired = pair_results(config, material, outcomes, drawn, pair)
     matched = next(iter(paired["matched"]), None)
     of_pair = {row["kind"]: row for row in paired["gap_differences"] if (row["a"], row["b"]) == pair and row["at"] == "final"}
     arms = {}
@@ -90,18 +92,14 @@ def majority_rows(material: Material) -> list[dict[str, Any]]:
              "paper": None} for split, share in ((split, float((of == commonest).mean())) for split, of in labels.items())]
 
 
-def gap_detail(config: StudyConfig, material: Material, outcome: Outcome) -> dict[str, dict]:
+def gap_detail(outcome: Outcome, drawn: dict[str, Drawn]) -> dict[str, dict]:
     """{"loss" and "accuracy": {"final", "best", "test", "area"}}: val − train and train − val, and test for val.
 
     Final and test intervals resample the groups of both sets as well; best and area have the seeds' alone.
     """
     detail = gap_tools.gaps(outcome.curves)
-    sets = {split: _set(material, split, outcome) for split in ("train", "val", "test")}
-    labels, _, test = sets["test"]
-    against_test = gap_tools.with_test(outcome.curves, LOSSES[config.loss](labels, test).mean(-1),
-                                       accuracy(labels, test.argmax(-1)))
-    final = gap_intervals(sets["train"], sets["val"], config.loss, seed=config.split_seed)
-    tested = gap_intervals(sets["train"], sets["test"], config.loss, seed=config.split_seed)
+    against_test = gap_tools.with_test(outcome.curves, *drawn["test"].by_seed)
+    final, tested = (gap_interval(drawn["train"], drawn[other]) for other in ("val", "test"))
     drawn = ("low", "high", "se", "df", "method")
     for name in ("loss", "accuracy"):
         detail[name]["final"] |= {key: final[name][key] for key in drawn}
@@ -110,24 +108,25 @@ def gap_detail(config: StudyConfig, material: Material, outcome: Outcome) -> dic
 
 
 def pair_results(config: StudyConfig, material: Material, outcomes: dict[str, Outcome],
-                 first: tuple[str, str] | None) -> dict[str, list[dict]]:
+                 drawn: dict[str, dict[str, Drawn]], first: tuple[str, str] | None) -> dict[str, list[dict]]:
     """{"gap_differences", "matched", "mcnemar"} of every pair of arms, the one named in advance first."""
     pairs = pairs_of(list(outcomes), first)
     curves = {arm: outcome.curves for arm, outcome in outcomes.items()}
-    sets = {split: {arm: _set(material, split, outcome) for arm, outcome in outcomes.items()} for split in ("train", "val", "test")}
     at_level = matched_pairs(curves, pairs)
     test = material.members("test")
-    return {"gap_differences": gap_differences(curves, sets, config.loss, pairs, at_level, seed=config.split_seed),
+    return {"gap_differences": gap_differences(curves, drawn, pairs, at_level),
             "matched": at_level,
             "mcnemar": mcnemar(material.labels[test], material.groups[test],
                                {arm: outcome.probabilities["test"] for arm, outcome in outcomes.items()}, pairs,
                                seed=config.split_seed)}
 
 
-def _set(material: Material, split: str, *outcomes: Outcome) -> tuple[np.ndarray, ...]:
-    """(labels (n,), groups (n,), probabilities (S, n, C) of each arm) of one split."""
-    chosen = outcomes[0].positions[split]
-    return material.labels[chosen], material.groups[chosen], *(outcome.probabilities[split] for outcome in outcomes)
+def draw_set(config: StudyConfig, material: Material, split: str, outcomes: dict[str, Outcome]) -> dict[str, Drawn]:
+    """Loss and accuracy of every arm on one split, under the same resamples of its groups."""
+    chosen = next(iter(outcomes.values())).positions[split]
+    return draw(material.labels[chosen], material.groups[chosen],
+                {arm: outcome.probabilities[split] for arm, outcome in outcomes.items()}, config.loss, name=split,
+                resamples=config.bootstrap, seed=config.split_seed)
 
 
 def _seed_means(outcome: Outcome, labels: np.ndarray, prior: np.ndarray) -> dict[str, dict[str, float]]:

@@ -6,7 +6,7 @@
     spread = {"mean", "std", "low", "high", "se", "df", "method": "seeds", "by_seed": [S]}, the interval from the seeds alone
 
 `curves` are those of one arm at one setting: epoch (T,), train_loss, val_loss, train_accuracy,
-val_accuracy (T, S). `stats.gap_intervals` adds the images' share of chance to the final gaps.
+val_accuracy (T, S). `gap_stats.gap_interval` adds the images' share of chance to the final gaps.
 """
 
 from __future__ import annotations

@@ -2,13 +2,13 @@
 
     pairs_of(arms, first) -> [(a, b)]                       every pair once, `first` in front and in its direction
     matched_pairs(curves {arm: curves}, pairs) -> [{"a", "b", **gaps.matched}]
-    gap_differences(curves, sets, loss, pairs, matched) -> [{"a", "b", "kind", "at", interval of a − b, "p", "p_holm",
+    gap_differences(curves, drawn, pairs, at_level) -> [{"a", "b", "kind", "at", interval of a − b, "p", "p_holm",
                                                              "primary": False}]
         kind "loss" or "accuracy"; at "final", "best", "test", "matched", "area"
     mcnemar(labels, groups, probabilities {arm: (S, N, C)}, pairs) -> [{"a", "b", "n", "a_only", "b_only", "p"}]
 
 Where predictions exist, final and with test for val, an interval resamples the groups of both sets, each by
-itself, and adds the seeds (method "bootstrap", stats.gap_intervals). At the best epoch, at matched training accuracy
+itself, and adds the seeds (method "bootstrap", gap_stats.py). At the best epoch, at matched training accuracy
 and over the whole curve only the curves exist: the seeds alone (method "seeds"), which is too narrow a picture,
 for another validation set would move all seeds together. A pair that is not comparable at matched training accuracy
 has a row without numbers (method "none").
@@ -27,8 +27,9 @@ from scipy.stats import binomtest
 from scipy.stats import t as student
 
 from ..seeds import stream_seed
+from .gap_stats import Drawn, gap_interval, less
 from .gaps import Curves, accuracy_gap, area, loss_gap, matched, spread
-from .stats import gap_intervals, holm
+from .stats import holm
 
 Pair = tuple[str, str]
 KINDS = {"loss": loss_gap, "accuracy": accuracy_gap}
@@ -47,20 +48,15 @@ def matched_pairs(curves: Mapping[str, Curves], pairs: Sequence[Pair]) -> list[d
     return [{"a": a, "b": b, **matched(curves[a], curves[b], (a, b))} for a, b in pairs]
 
 
-def gap_differences(curves: Mapping[str, Curves], sets: Mapping[str, Mapping[str, tuple]], loss: str,
-                    pairs: Sequence[Pair], at_level: Sequence[Mapping], *, resamples: int = 2000, seed: int = 0) -> list[dict]:
-    """See the module's docstring.
-
-    sets: {split: {arm: (labels (n,), groups (n,), probabilities (S, n, C))}} for train, val and test.
-    at_level: matched_pairs of the same pairs.
-    """
+def gap_differences(curves: Mapping[str, Curves], drawn: Mapping[str, Mapping[str, Drawn]], pairs: Sequence[Pair],
+                    at_level: Sequence[Mapping]) -> list[dict]:
+    """See the module's docstring. drawn: {split: gap_stats.draw} of train, val and test; at_level: matched_pairs(…, pairs)."""
     rows = []
     for (a, b), level in zip(pairs, at_level, strict=True):
-        both = {split: (*of[a], of[b][2]) for split, of in sets.items()}
-        drawn = {at: gap_intervals(both["train"], both[other], loss, resamples=resamples, seed=seed)
-                 for at, other in (("final", "val"), ("test", "test"))}
+        change = {split: less(of[a], of[b]) for split, of in drawn.items()}
+        resampled = {at: gap_interval(change["train"], change[other]) for at, other in (("final", "val"), ("test", "test"))}
         for kind, gap_of in KINDS.items():
-            found = {at: drawn[at][kind] for at in drawn} | _by_seeds(curves[a], curves[b], gap_of)
+            found = {at: resampled[at][kind] for at in resampled} | _by_seeds(curves[a], curves[b], gap_of)
             found["matched"] = NOTHING
             if level["comparable"]:
                 at_a, at_b = (np.array(level["arms"][arm][kind]["by_seed"]) for arm in (a, b))

@@ -9,8 +9,6 @@
                       "equivalent"}] for every pair
         "groups"      number of test groups;  "cautions" [sentence]
         interval = {"mean", "std" (over seeds), "low", "high" (95 %), "se", "df", "method"}
-    gap_intervals(train, other, loss) -> {"loss": interval, "accuracy": interval}; train and other are
-        (labels, groups, p (S, n, C)), or (labels, groups, p_a, p_b): the difference of two arms' gaps
 
 An interval is estimate ± t · √(V_groups + s²_seed/S). s²_seed is the variance of the seeds' values on
 the full set, and so already holds what each seed's own errors on these groups add. V_groups is the rest:
@@ -39,8 +37,8 @@ from scipy.stats import t as student
 
 from ..errors import DataError
 from ..seeds import stream_seed
-from .metrics import LOSSES, METRICS, decide, recall, test_metrics
-from .resampling import Design, bootstrap_weights, jackknife_weights, make_design, means_under, replicates
+from .metrics import METRICS, decide, recall, test_metrics
+from .resampling import Design, bootstrap_weights, jackknife_weights, make_design, replicates
 
 LEVEL, POWER, MARGIN, FEW_GROUPS = 0.95, 0.80, 0.02, 20
 PRIMARY = ("vae", "imagenet")
@@ -215,28 +213,6 @@ def holm(p: Sequence[float]) -> np.ndarray:
     order = np.argsort(p)
     adjusted = np.maximum.accumulate(np.minimum(p[order] * (len(p) - np.arange(len(p))), 1.0))
     return adjusted[np.argsort(order)]
-
-
-def gap_intervals(train: tuple, other: tuple, loss: str, *, resamples: int = 2000, seed: int = 0) -> dict[str, dict]:
-    """Loss gap (other − train) and accuracy gap (train − other) of the same final heads.
-
-    train, other: (labels (n,), groups (n,), p (S, n, C)); with a fourth element p_b of the same
-    seeds: arm a's gap less arm b's. The two sets' groups are resampled separately: their variances add.
-    """
-    means, parts = [], [[], []]
-    for name, (labels, groups, *arms) in (("train", train), ("other", other)):
-        design = make_design(labels, groups, arms[0].shape[-1])
-        rng = np.random.default_rng(stream_seed(seed, "gaps", name))
-        left_out, strata = jackknife_weights(design, rng)
-        weights = np.concatenate([bootstrap_weights(design, resamples, rng), left_out])
-        each = [np.stack([LOSSES[loss](design.labels, p), p.argmax(-1) == design.labels]) for p in arms]
-        values = each[0] - each[1] if len(each) == 2 else each[0]  # (loss and accuracy, S, n)
-        means.append(values.mean(-1))
-        drawn = means_under(design, np.concatenate(values).T, weights).reshape(len(weights), 2, -1)
-        for k in range(2):
-            parts[k] += components(drawn[:resamples, k], drawn[resamples:, k], strata)
-    return {"loss": interval(means[1][0] - means[0][0], parts[0], FEW_GROUPS),
-            "accuracy": interval(means[0][1] - means[1][1], parts[1], FEW_GROUPS)}
 
 
 def _cautions(groups_of: np.ndarray, class_names: Sequence[str], design: Design, grouped: bool, seeds: int) -> list[str]:

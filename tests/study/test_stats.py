@@ -7,7 +7,7 @@ import pytest
 from scipy import stats as scipy_stats
 from sklearn.metrics import roc_auc_score
 
-from derm_core.study import metrics, stats
+from derm_core.study import gap_stats, metrics, stats
 from derm_core.study.resampling import bootstrap_weights, jackknife_weights, make_design, replicates
 
 C = 3
@@ -170,12 +170,14 @@ def test_majority_line_has_chance_balanced_accuracy_and_the_largest_share():
 
 def test_gap_interval_adds_the_variances_of_both_sets():
     train, other = (drawn(np.random.default_rng(k)) for k in (12, 13))
-    found = stats.gap_intervals(train, other, "cross_entropy", resamples=4000)["loss"]
+    sets = {name: gap_stats.draw(labels, groups, {"a": p, "b": p}, "cross_entropy", name=name)
+            for name, (labels, groups, p) in (("train", train), ("val", other))}
+    found = gap_stats.gap_interval(sets["train"]["a"], sets["val"]["a"])["loss"]
     losses = [metrics.log_losses(labels, p) for labels, _, p in (train, other)]
     by_seed = losses[1].mean(-1) - losses[0].mean(-1)
     assert found["mean"] == pytest.approx(by_seed.mean())
     assert found["se"] ** 2 > by_seed.var(ddof=1) / 3
-    same = stats.gap_intervals((*train, train[2]), (*other, other[2]), "cross_entropy", resamples=100)
+    same = gap_stats.gap_interval(*(gap_stats.less(of["a"], of["b"]) for of in sets.values()))
     assert same["loss"]["low"] == same["loss"]["high"] == 0
 
 
