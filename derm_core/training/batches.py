@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import mmap
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,19 +14,23 @@ from torch import Tensor
 from ..seeds import stream_seed
 
 RESIDENT_SHARE = 0.5        # of a GPU's free memory: what the images may take at most
+RESIDENT_CHUNK = 1024
 
 
 class ImageSource:
     """Rows of a uint8 array (N,S,S,3), as float images in [0, 1] (B,3,S,S) on a device.
 
     On a GPU the chosen rows are kept there as uint8 where they fit into half of its free memory;
-    else, and on the CPU, each batch is gathered from the (memory-mapped) array, one batch ahead.
+    else, and on the CPU, each batch is gathered from the (memory-mapped) array, one batch ahead. Its
+    rows are asked of the disk all at once: page faults alone would fetch them one after the other, with
+    read-ahead of rows that nobody wants (measured, cold, 224 px: a quarter of the speed, four times the bytes).
     """
 
     def __init__(self, images: np.ndarray | Tensor, rows: Sequence[int], device: str | torch.device,
                  layout: torch.memory_format = torch.contiguous_format):
         self.images, self.rows = images, np.asarray(rows, dtype=np.int64)
         self.device, self.layout = torch.device(device), layout
+        self.file = getattr(images, "_mmap", None) if hasattr(mmap, "MADV_WILLNEED") else None
         self.resident = self._resident()
 
     def __len__(self) -> int:
@@ -37,14 +42,27 @@ class ImageSource:
         free, _ = torch.cuda.mem_get_info(self.device)
         if len(self.rows) * int(np.prod(self.images.shape[1:])) > RESIDENT_SHARE * free:
             return None
-        return torch.cat([self._gather(chunk).to(self.device)
-                          for chunk in np.array_split(self.rows, max(1, len(self.rows) // 4096))])
+        resident = torch.empty((len(self.rows), *self.images.shape[1:]), dtype=torch.uint8, device=self.device)
+        for begin in range(0, len(self.rows), RESIDENT_CHUNK):
+            chunk = self.rows[begin:begin + RESIDENT_CHUNK]
+            resident[begin:begin + len(chunk)].copy_(self._gather(chunk))
+        return resident
 
     def _gather(self, rows: np.ndarray) -> Tensor:
         if isinstance(self.images, Tensor):
             return self.images[torch.from_numpy(rows)]
+        self._announce(rows)
         chosen = torch.from_numpy(np.ascontiguousarray(self.images[rows]))
         return chosen.pin_memory() if self.device.type == "cuda" else chosen
+
+    def _announce(self, rows: np.ndarray) -> None:
+        if self.file is None:
+            return
+        in_memory = np.frombuffer(self.file, np.uint8).__array_interface__["data"][0]
+        begins = self.images.__array_interface__["data"][0] - in_memory + rows * self.images.strides[0]
+        for begin in begins.tolist():
+            page = begin - begin % mmap.PAGESIZE
+            self.file.madvise(mmap.MADV_WILLNEED, page, begin - page + self.images[0].nbytes)
 
     def _float(self, images_bhwc: Tensor) -> Tensor:
         images_bchw = images_bhwc.to(self.device, non_blocking=True).permute(0, 3, 1, 2)

@@ -49,3 +49,36 @@ def test_normaliser_against_torchvision(images):
     x = torch.from_numpy(images[:2]).permute(0, 3, 1, 2) / 255
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     torch.testing.assert_close(normaliser(mean, std, "cpu")(x), normalize(x, list(mean), list(std)))
+
+
+def resident(source: ImageSource) -> ImageSource:
+    """`source` as on a GPU that its images fit into."""
+    source.resident = source._gather(source.rows)
+    return source
+
+
+def test_resident_and_streamed_images_give_the_same_batches(mapped, images):
+    rows, order = range(5, 55), epoch_order(50, 12, seed=0, epoch=0)
+    streamed = list(ImageSource(mapped, rows, "cpu").batches(order))
+    for other in (resident(ImageSource(mapped, rows, "cpu")), ImageSource(torch.from_numpy(images), rows, "cpu")):
+        for (a, x), (b, y) in zip(streamed, other.batches(order), strict=True):
+            assert torch.equal(a, b) and torch.equal(x, y)
+
+
+def test_a_part_of_a_memory_map_gives_its_own_rows(mapped, images):
+    positions = [np.array([2, 0])]
+    (_, given), = ImageSource(mapped[10:40], range(30), "cpu").batches(positions)
+    np.testing.assert_array_equal(given.numpy(), images[[12, 10]].transpose(0, 3, 1, 2).astype(np.float32) / 255)
+
+
+@pytest.mark.gpu
+def test_streamed_images_are_the_resident_ones_on_a_gpu(mapped, monkeypatch):
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    order = epoch_order(60, 12, seed=0, epoch=0)
+    kept = ImageSource(mapped, range(60), "cuda:0")
+    monkeypatch.setattr("derm_core.training.batches.RESIDENT_SHARE", 0.0)
+    streamed = ImageSource(mapped, range(60), "cuda:0")
+    assert kept.resident is not None and streamed.resident is None
+    for (a, x), (b, y) in zip(kept.batches(order), streamed.batches(order), strict=True):
+        assert x.device.type == "cuda" and torch.equal(a, b) and torch.equal(x, y)
