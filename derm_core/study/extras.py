@@ -59,6 +59,8 @@ def answer(study: Study) -> Generator[Event, None, dict[str, Any]]:
             started = time.monotonic()
             question = getattr(import_module(f".{name}", __package__), name)
             found = yield from question(study)
-            write_json(path, jsonable({**found, "seconds": time.monotonic() - started}))
+            if isinstance(found, dict):
+                found["seconds"] = time.monotonic() - started
+            write_json(path, jsonable(found))
         answers[name] = read_json(path)
     return answers

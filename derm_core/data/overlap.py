@@ -1,0 +1,41 @@
+"""Whether images of one dataset are, under whatever name, images of another that a model has learnt from."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+
+# Numbers that a public archive gives once; names such as "12" or "image_3" say nothing across datasets.
+ARCHIVE = re.compile(r"^(ISIC|HAM|PAT)_\d+")
+
+
+def overlap(frame: pd.DataFrame, known: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Which rows of `frame` show what `known` (both manifests) shows: {reason: (n,) bool}, each row in one reason at most.
+
+    content: equal SHA-256; image: the same archive number; group: the same archive's lesion or patient.
+    """
+    found = {"content": frame["sha256"].isin(set(known["sha256"])).to_numpy()}
+    for reason, column in (("image", "image_id"), ("group", "group")):
+        archived = frame[column].map(lambda name: bool(ARCHIVE.match(str(name)))).to_numpy()
+        found[reason] = archived & frame[column].isin(set(known[column])).to_numpy()
+    seen = np.zeros(len(frame), bool)
+    for reason, rows in found.items():
+        found[reason] = rows & ~seen
+        seen |= rows
+    return found
+
+
+def describe_overlap(counts: dict[str, int], of: str) -> str:
+    """One sentence for `counts` of `overlap`; empty where nothing overlaps.
+
+    >>> describe_overlap({"content": 2, "image": 0, "group": 1}, "this study's training or validation images")
+    "Leak: 3 images were left out because they show this study's training or validation images (2 by content, 1 by group)."
+    """
+    total = sum(counts.values())
+    if not total:
+        return ""
+    parts = ", ".join(f"{n} by {reason}" for reason, n in counts.items() if n)
+    subject = "1 image was left out because it shows" if total == 1 else f"{total} images were left out because they show"
+    return f"Leak: {subject} {of} ({parts})."
