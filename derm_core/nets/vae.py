@@ -126,8 +126,8 @@ def elbo_terms(recon: Tensor, target: Tensor, mu: Tensor, logvar: Tensor,
     log_sigma has a soft floor at MIN_LOG_SIGMA (Rybkin et al. 2021, their code), smooth so that its gradient stays.
     """
     log_sigma = floored(log_sigma.float())
-    error = (recon.float() - target.float()) * torch.exp(-log_sigma)
-    nll = (0.5 * error.square() + log_sigma + 0.5 * math.log(2 * math.pi)).flatten(1).sum(1)
+    squared = (recon.float() - target.float()).square().sum((1, 2, 3))
+    nll = 0.5 * squared * torch.exp(-2 * log_sigma) + recon[0].numel() * (log_sigma + 0.5 * math.log(2 * math.pi))
     mu, logvar = mu.float(), logvar.float()
     kl = 0.5 * (mu.square() + logvar.exp() - 1 - logvar)
     return nll, kl

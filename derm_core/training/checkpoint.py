@@ -14,6 +14,7 @@ import itertools
 import os
 import pickle
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,27 +27,85 @@ from ..errors import RunError
 from ..events import jsonable
 from ..files import read_json, write_atomic, write_json
 
-POINTER = "latest"
+POINTER, OPTIMISER, STATE = "latest", "optimiser.pt", "state.json"
 
 
 def save_checkpoint(folder: Path, task: nn.Module, optimiser: torch.optim.Optimizer, state: dict[str, Any],
                     average: nn.Module | None = None) -> Path:
     """Save weights, optimiser and `state` (JSON values; holds "step") as one unit below `folder`.
 
-    average: a copy of `task` with averaged weights, where one is kept. Returns the checkpoint's own folder. Older ones are removed once this one is in force.
+    average: a copy of `task` with averaged weights, where one is kept. Returns the checkpoint's own
+    folder. Older ones are removed once this one is in force.
     """
-    folder = Path(folder)
-    names = (f"step-{state['step']:06d}-{number}" for number in itertools.count())
+    return _write(Path(folder), _copied(task, optimiser, state, average))
+
+
+class CheckpointWriter:
+    """Saves checkpoints beside the training: copied at once, written by a thread, one after another.
+
+    What `save` got is in force after `wait`, or after the next `save`; both raise what went wrong in
+    writing. A process that is killed meanwhile leaves the previous checkpoint in force.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self.writing: Future | None = None
+
+    def save(self, task: nn.Module, optimiser: torch.optim.Optimizer, state: dict[str, Any],
+             average: nn.Module | None = None) -> None:
+        """`save_checkpoint` of what these hold now; later steps change nothing of it."""
+        self.wait()
+        self.writing = self.thread.submit(_write, self.folder, _copied(task, optimiser, state, average))
+
+    def wait(self) -> None:
+        """Return when the last checkpoint is in force."""
+        writing, self.writing = self.writing, None
+        if writing is not None:
+            writing.result()
+
+    def busy(self) -> bool:
+        """Whether a checkpoint is being written."""
+        return self.writing is not None and not self.writing.done()
+
+    def close(self) -> None:
+        """`wait`, and end the thread."""
+        try:
+            self.wait()
+        finally:
+            self.thread.shutdown()
+
+
+def _copied(task: nn.Module, optimiser: torch.optim.Optimizer, state: dict[str, Any],
+            average: nn.Module | None) -> dict[str, Any]:
+    """Contents by file name, all copied into this machine's memory."""
+    files: dict[str, Any] = {name: {key: _cpu_copy(tensor) for key, tensor in module.state_dict().items()}
+                             for name, module in _modules(task, average)}
+    held = optimiser.state_dict()
+    moments = {index: {key: _cpu_copy(value) if isinstance(value, torch.Tensor) else value for key, value in row.items()}
+               for index, row in held["state"].items()}
+    groups = [dict(group) for group in held["param_groups"]]
+    return {**files, OPTIMISER: {"state": moments, "param_groups": groups}, STATE: jsonable(state)}
+
+
+def _cpu_copy(tensor: torch.Tensor) -> torch.Tensor:
+    return torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor.detach())
+
+
+def _write(folder: Path, files: dict[str, Any]) -> Path:
+    names = (f"step-{files[STATE]['step']:06d}-{number}" for number in itertools.count())
     final = next(folder / name for name in names if not (folder / name).exists())
     partial = folder / f".{final.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    for name, module in _modules(task, average):
-        weights = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in module.state_dict().items()}
-        write_atomic(partial / name, save(weights))
-    buffer = io.BytesIO()
-    torch.save(optimiser.state_dict(), buffer)
-    write_atomic(partial / "optimiser.pt", buffer.getvalue())
-    write_json(partial / "state.json", jsonable(state))
+    for name, content in files.items():
+        if name == STATE:
+            write_json(partial / name, content)
+        elif name == OPTIMISER:
+            buffer = io.BytesIO()
+            torch.save(content, buffer)
+            write_atomic(partial / name, buffer.getvalue())
+        else:
+            write_atomic(partial / name, save(content))
     os.replace(partial, final)
     _sync(folder)
     write_atomic(folder / POINTER, final.name)
@@ -66,8 +125,8 @@ def load_checkpoint(folder: Path, task: nn.Module, optimiser: torch.optim.Optimi
     try:
         weights = [(module, load((newest / name).read_bytes())) for name, module in _modules(task, average)
                    if module is task or (newest / name).exists()]
-        saved = torch.load(newest / "optimiser.pt", map_location="cpu", weights_only=True)
-        state = read_json(newest / "state.json")
+        saved = torch.load(newest / OPTIMISER, map_location="cpu", weights_only=True)
+        state = read_json(newest / STATE)
         for module, tensors in weights:
             module.load_state_dict(tensors)
         optimiser.load_state_dict(saved)

@@ -3,7 +3,7 @@ import torch
 
 from derm_core.errors import RunError
 from derm_core.training import checkpoint
-from derm_core.training.checkpoint import clear_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
+from derm_core.training.checkpoint import CheckpointWriter, clear_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
 
 
 def trained(value: float) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
@@ -71,3 +71,30 @@ def test_clearing_removes_checkpoints_and_nothing_else(tmp_path):
     (tmp_path / "precision.json").write_text("{}")
     clear_checkpoints(tmp_path)
     assert newest_checkpoint(tmp_path) is None and [p.name for p in tmp_path.iterdir()] == ["precision.json"]
+
+
+def test_a_writer_saves_what_was_held_when_it_was_asked(tmp_path):
+    writer, (model, optimiser) = CheckpointWriter(tmp_path), trained(2.0)
+    moment = optimiser.state[model.weight]["exp_avg"].clone()
+    state = {"step": 7, "curve": [1.0]}
+    writer.save(model, optimiser, state)
+    torch.nn.init.constant_(model.weight, 9.0)
+    optimiser.state[model.weight]["exp_avg"].zero_()
+    state["curve"].append(2.0)
+    writer.close()
+    other, other_optimiser = trained(5.0)
+    assert load_checkpoint(tmp_path, other, other_optimiser) == {"step": 7, "curve": [1.0]}
+    assert other.weight[0, 0] == 2.0 and torch.equal(other_optimiser.state[other.weight]["exp_avg"], moment)
+
+
+def test_a_writer_says_at_the_next_occasion_what_went_wrong(tmp_path, monkeypatch):
+    writer = CheckpointWriter(tmp_path)
+
+    def full(path, data):
+        raise OSError("no space left")
+    monkeypatch.setattr(checkpoint, "write_atomic", full)
+    writer.save(*trained(1.0), {"step": 1})
+    with pytest.raises(OSError, match="no space left"):
+        writer.wait()
+    writer.close()
+    assert newest_checkpoint(tmp_path) is None
