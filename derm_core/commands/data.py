@@ -84,6 +84,8 @@ def audit_data(args, screen: Screen) -> Answer:
     text = (table(("split", "images", "groups", *dataset.classes), rows)
             + f"\nGroups in more than one split: {value['groups_across_splits']}. "
               f"Equal images in more than one split: {value['duplicate_images_across_splits']}.")
+    for what, names in value["crossing"].items():
+        text += f"\nCrossing {what.replace('_', ' ')}: {', '.join(names)}" if names else ""
     crossing = value["groups_across_splits"] or value["duplicate_images_across_splits"]
     return Answer(value, text, f"Dataset {args.name} leaks between splits; import it again." if crossing else "")
 

@@ -12,6 +12,7 @@ MAX_CATEGORIES = 20  # more distinct texts than this are summed up as "(other)"
 BINS = 6  # of a numeric attribute with more distinct values than that
 MISSING = "(missing)"
 OTHER = "(other)"
+NAMED = 20  # leaks that are named; all are counted
 
 
 def audit(dataset: Dataset, split: np.ndarray) -> dict:
@@ -20,7 +21,8 @@ def audit(dataset: Dataset, split: np.ndarray) -> dict:
     split: (N,) indices into SPLITS. Keys: images, groups, classes, unlabelled; splits {train, val,
     test: {images, groups, classes {name: images}, class_groups {name: groups}}};
     groups_across_splits and duplicate_images_across_splits (0 in a sound split: both are counted
-    anew from the manifest, not taken from how the split was made); duplicate_images;
+    anew from the manifest, not taken from how the split was made); crossing {groups, image_ids}: the
+    names of the first NAMED groups that cross and of images with equal contents; duplicate_images;
     groups_with_several_classes; group_sizes {size: groups}; images_per_group {mean, largest};
     missing {column: images}; attributes {name: [{value, images, share, train, val, test}]}.
     """
@@ -36,6 +38,7 @@ def audit(dataset: Dataset, split: np.ndarray) -> dict:
         "splits": {name: _describe(frame[split == i], dataset.classes) for i, name in enumerate(SPLITS)},
         "groups_across_splits": _crossing(frame["group"], split),
         "duplicate_images_across_splits": _crossing(frame["sha256"], split),
+        "crossing": _named(frame, split),
         "duplicate_images": int(frame["sha256"].duplicated().sum()),
         "groups_with_several_classes": int((labels.groupby(frame["group"]).nunique() > 1).sum()),
         "group_sizes": {str(size): int(count) for size, count in sizes.value_counts().sort_index().items()},
@@ -47,7 +50,18 @@ def audit(dataset: Dataset, split: np.ndarray) -> dict:
 
 def _crossing(keys: pd.Series, split: np.ndarray) -> int:
     """How many distinct keys (groups, or contents) are found in more than one split."""
-    return int((pd.Series(split, index=keys.index).groupby(keys).nunique() > 1).sum())
+    return len(_across(keys, split))
+
+
+def _across(keys: pd.Series, split: np.ndarray) -> pd.Index:
+    splits = pd.Series(split, index=keys.index).groupby(keys).nunique()
+    return splits.index[splits > 1]
+
+
+def _named(frame: pd.DataFrame, split: np.ndarray) -> dict[str, list[str]]:
+    twice = frame["sha256"].isin(_across(frame["sha256"], split))
+    return {"groups": [str(name) for name in _across(frame["group"], split)[:NAMED]],
+            "image_ids": [str(name) for name in frame["image_id"][twice][:NAMED]]}
 
 
 def _describe(rows: pd.DataFrame, classes: tuple[str, ...]) -> dict:

@@ -38,14 +38,16 @@ def test_a_sound_split_has_nothing_that_crosses():
     assert result["groups_across_splits"] == 0 and result["duplicate_images_across_splits"] == 0
 
 
-def test_a_leaked_group_is_counted():
+def test_a_leaked_group_is_counted_and_named():
     dataset = lesions()
     split = halves(dataset)
     several = dataset.frame.groupby("group").size()
     for leaked, name in enumerate(several[several > 1].index[:3], start=1):
         first = dataset.frame.index[dataset.frame["group"] == name][0]
         split[first] = (split[first] + 1) % 3
-        assert audit(dataset, split)["groups_across_splits"] == leaked
+        found = audit(dataset, split)
+        assert found["groups_across_splits"] == leaked and name in found["crossing"]["groups"]
+        assert len(found["crossing"]["groups"]) == leaked
 
 
 def test_equal_contents_in_two_splits_are_counted():
@@ -56,6 +58,7 @@ def test_equal_contents_in_two_splits_are_counted():
     dataset.frame.loc[train[1], "sha256"] = dataset.frame.loc[np.flatnonzero(split == 0)[5], "sha256"]
     result = audit(dataset, split)
     assert result["duplicate_images_across_splits"] == 1 and result["duplicate_images"] == 2
+    assert sorted(result["crossing"]["image_ids"]) == sorted(dataset.frame["image_id"][[train[0], test]])
 
 
 def test_counts_add_up():
