@@ -97,11 +97,14 @@ class Recipe:
         require(0 <= self.kl_warmup_fraction <= 1, "kl_warmup_fraction", self.kl_warmup_fraction, "0 to 1")
 
 
+def _check_device(device: str) -> None:
+    require(device in ("auto", "cpu") or device.startswith("cuda"), "device", device, "'auto', 'cpu', 'cuda' or 'cuda:N'")
+
+
 def _check_common(config: Any) -> None:
     require(16 <= config.input_size <= 1024, "input_size", config.input_size, "16 to 1024 pixels")
     require(config.mode in ("reproducible", "fast"), "mode", config.mode, "'reproducible' or 'fast'")
-    require(config.device == "auto" or config.device == "cpu" or config.device.startswith("cuda"),
-            "device", config.device, "'auto', 'cpu', 'cuda' or 'cuda:N'")
+    _check_device(config.device)
     require(config.max_images is None or config.max_images >= 20, "max_images", config.max_images,
             "nothing, or 20 or more")
 
@@ -264,7 +267,34 @@ class EmbedConfig:
         require(0 <= self.min_dist <= 1, "min_dist", self.min_dist, "0 to 1")
 
 
-KINDS: dict[str, type] = {"pretrain": PretrainConfig, "study": StudyConfig, "embed": EmbedConfig}
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Published models, tested on a labelled dataset without a study.
+
+    split: "unseen", the images that no model is known to have been trained or chosen on; or "all", with
+    the leaks counted. class_map: "THEIRS=OURS" where names do not say which class is which, "THEIRS=" to
+    leave a class out.
+    """
+
+    dataset: str
+    models: tuple[str, ...]
+    split: Literal["unseen", "all"] = "unseen"
+    class_map: tuple[str, ...] = ()
+    bootstrap: int = 2000
+    seed: int = 0
+    device: str = "auto"
+
+    kind = "evaluate"
+
+    def __post_init__(self) -> None:
+        require(len(self.models) >= 1 and len(set(self.models)) == len(self.models), "models", self.models,
+                "one or more different names")
+        require(self.split in ("unseen", "all"), "split", self.split, "'unseen' or 'all'")
+        require(self.bootstrap >= 1, "bootstrap", self.bootstrap, "1 or more")
+        _check_device(self.device)
+
+
+KINDS: dict[str, type] = {"pretrain": PretrainConfig, "study": StudyConfig, "embed": EmbedConfig, "evaluate": EvaluateConfig}
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -1,9 +1,24 @@
-"""Follow a run on the screen until it ends; Ctrl-C leaves it going."""
+"""Start a run and follow it on the screen until it ends; Ctrl-C leaves it going."""
 
 from __future__ import annotations
 
 from ..jobs.store import Run
-from .screen import Screen
+from .screen import Answer, Screen
+
+
+def start(config, args, screen: Screen) -> Answer:
+    """Queue a run and hand back what it found; at once, with --detach."""
+    from ..jobs.store import RunStore
+    from ..jobs.supervisor import reconcile, submit
+    from .results import answer
+    reconcile(screen.workspace)
+    run = RunStore(screen.workspace).get(submit(screen.workspace, config))
+    after = f", after {run.depends_on}" if run.depends_on else ""
+    screen.note(f"{run.id} is queued{after}. It goes on if this command ends.")
+    if args.detach:
+        return Answer({"run_id": run.id, "state": run.state, "depends_on": run.depends_on},
+                      f"{run.id}\nFollow it with `runs show {run.id} --follow`.")
+    return answer(screen.workspace, follow(run.id, screen))
 
 
 def follow(run_id: str, screen: Screen) -> Run:

@@ -1,4 +1,4 @@
-"""`predict`, and `models list | verify | publish | export | import | delete`."""
+"""`predict`, and `models list | verify | publish | evaluate | export | import | delete`."""
 
 from __future__ import annotations
 
@@ -28,6 +28,14 @@ def add_commands(commands) -> None:
     one.add_argument("--seed", type=int, default=0, help="which seed's classifier (default 0)")
     one.add_argument("--shelf", type=Path, metavar="DIR", help="default: the workspace's models folder")
     one.set_defaults(handler=publish_model)
+    one = actions.add_parser("evaluate", help="test models on a labelled dataset, without a study")
+    one.add_argument("name", nargs="+")
+    one.add_argument("--dataset", required=True, metavar="NAME")
+    one.add_argument("--all", action="store_true", help="also images that a model is known to have been trained or chosen on")
+    one.add_argument("--map", metavar="THEIRS=OURS,…", help="which class is which, where names do not say; THEIRS= leaves one out")
+    one.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    one.add_argument("--detach", action="store_true", help="return at once; `runs show RUN --follow` follows it")
+    one.set_defaults(handler=evaluate_models)
     one = actions.add_parser("export", help="write a model as one .zip file")
     one.add_argument("name")
     one.add_argument("--out", type=Path, required=True, metavar="FILE")
@@ -92,6 +100,15 @@ def publish_model(args, screen: Screen) -> Answer:
     folder = Path(publish(screen.workspace, args.run, args.arm, args.name, shelf=args.shelf, seed=args.seed))
     return Answer({"name": args.name, "path": str(folder), "bytes": disk_bytes(folder)},
                   f"{args.name} is on the shelf: {folder} ({size(disk_bytes(folder))}).")
+
+
+def evaluate_models(args, screen: Screen) -> Answer:
+    """JSON: {run_id, state, arms, differences, verdict, …}, as artefacts/study.json has them."""
+    from ..config import EvaluateConfig
+    from .follow import start
+    given = tuple(entry.strip() for entry in (args.map or "").split(",") if entry.strip())
+    return start(EvaluateConfig(dataset=args.dataset, models=tuple(args.name), split="all" if args.all else "unseen",
+                                class_map=given, device=args.device), args, screen)
 
 
 def export_model(args, screen: Screen) -> Answer:

@@ -13,14 +13,14 @@ from .screen import Answer, table
 
 
 def answer(workspace: Workspace, run: Run) -> Answer:
-    """What `pretrain`, `compare` and `embed` hand back when their run has ended (or stands as it does)."""
+    """What `pretrain`, `compare`, `embed` and `models evaluate` hand back when their run has ended (or stands as it does)."""
     value: dict[str, Any] = {"run_id": run.id, "state": run.state}
     if run.state != "done":
         problem = run.error or f"{run.id} is {run.state}."
         if run.state == "cancelled":
             problem = f"{run.id} was cancelled; `runs resume {run.id}` goes on with it."
         return Answer({**value, "error": problem}, problem=problem)
-    make = {"pretrain": _pretrain, "study": _study, "embed": _embed}[run.kind]
+    make = {"pretrain": _pretrain, "study": _study, "embed": _embed, "evaluate": _evaluate}[run.kind]
     found, text = make(workspace, run)
     return Answer({**value, **found}, text)
 
@@ -44,6 +44,22 @@ def _study(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
             for name, arm in study["arms"].items()}
     rest = {key: value for key, value in study.items() if key not in ("run_id", "arms")}
     return {"arms": arms, **rest}, text_report(study)
+
+
+def _evaluate(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
+    study = read_study(workspace, run.id)
+    rest = {key: value for key, value in study.items() if key != "run_id"}
+
+    def cell(found: dict, digits: int = 3) -> str:
+        return "-" if found["mean"] is None else f"{found['mean']:.{digits}f} ({found['low']:.{digits}f} to {found['high']:.{digits}f})"
+
+    metrics = ("balanced_accuracy", "macro_auroc", "accuracy", "log_loss", "ece")
+    rows = [(arm["label"], *(cell(arm["test"][name]) for name in metrics)) for arm in study["arms"].values()]
+    rows.append(("Majority class", *(cell(study["majority"][name]) for name in metrics)))
+    sentences = [study["verdict"]["headline"], f"{study['split']['counts']['test']:,} images of {study['dataset']['name']}, "
+                 f"{study['split']['groups']['test']:,} groups; mean (95 % interval)."]
+    told = [f"Note: {line}" for line in (*study["cautions"], *study["notes"])]
+    return rest, "\n".join([*sentences, table(("model", *(name.replace("_", " ") for name in metrics)), rows), *told])
 
 
 def _pretrain(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:

@@ -74,7 +74,7 @@ def device_slot(kind: str, device: str) -> str:
 
     No torch here: an NVIDIA device file is taken as the sign of a GPU.
     """
-    if kind == "embed":
+    if kind in ("embed", "evaluate"):
         return SHORT_SLOT
     if device == "auto":
         hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1")

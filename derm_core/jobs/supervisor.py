@@ -16,7 +16,7 @@ from ..errors import NotFound, RunError
 from ..events import read_events_from
 from ..files import disk_bytes
 from ..workspace import REPOSITORY, Workspace, weights_folder
-from .dependencies import dependents, matching_pretraining, needs_vae, references, require_pretraining
+from .dependencies import dependents, matching_pretraining, needs_vae, references, require_pretraining, require_tests
 from .locks import hold, is_held
 from .store import Run, RunStore
 
@@ -36,6 +36,7 @@ def submit(workspace: Workspace, config: Any, name: str = "") -> str:
     """
     store = RunStore(workspace)
     depends_on = None
+    require_tests(workspace, config)
     if needs_vae(config):
         depends_on = config.vae_run or matching_pretraining(workspace, config) or submit(workspace, config.pretrain)
         require_pretraining(store, depends_on, finished=False)

@@ -28,6 +28,7 @@ JOBS = {
     "pretrain": "derm_core.training.pretrain:pretrain",
     "study": "derm_core.study.protocol:study",
     "embed": "derm_core.insight.embed:embed",
+    "evaluate": "derm_core.study.evaluate:evaluate_models",
 }
 CHECK_SECONDS = 0.5
 PROGRESS_SECONDS = 1.0
