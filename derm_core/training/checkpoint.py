@@ -89,7 +89,7 @@ def _copied(task: nn.Module, optimiser: torch.optim.Optimizer, state: dict[str, 
 
 
 def _cpu_copy(tensor: torch.Tensor) -> torch.Tensor:
-    return torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor.detach())
+    return tensor.detach().to("cpu", copy=True)         # keeps the layout: the optimiser's moments must have the weights'
 
 
 def _write(folder: Path, files: dict[str, Any]) -> Path:
@@ -105,7 +105,7 @@ def _write(folder: Path, files: dict[str, Any]) -> Path:
             torch.save(content, buffer)
             write_atomic(partial / name, buffer.getvalue())
         else:
-            write_atomic(partial / name, save(content))
+            write_atomic(partial / name, save({key: tensor.contiguous() for key, tensor in content.items()}))
     os.replace(partial, final)
     _sync(folder)
     write_atomic(folder / POINTER, final.name)

@@ -23,7 +23,7 @@ from ..errors import DataError, RunError
 from ..events import TICK, Event, log
 from ..seeds import Share, stream_seed
 from .batches import ImageSource, epoch_order, normaliser, steps_per_epoch
-from .checkpoint import load_checkpoint, save_checkpoint
+from .checkpoint import CheckpointWriter, load_checkpoint
 from .distributed import Team, current
 from .ema import Average
 from .optimiser import make_optimiser, set_rate
@@ -31,7 +31,7 @@ from .precision import Precision
 from .tasks import Batch, Task
 
 CLIP_NORM = 1.0
-CHECKPOINT_SECONDS = 60.0
+CHECKPOINT_SECONDS = 30.0
 PROGRESS_SECONDS = 1.0
 
 Evaluate = Callable[[int, float], Iterator[Event]]
@@ -52,7 +52,8 @@ def fit(task: Task, images: np.ndarray | Tensor, indices: Sequence[int], labels:
     the first epoch and after each epoch; its events are passed on. It enters `torch.no_grad` itself,
     never across a yield.
     state: JSON values of the caller's own, saved with each checkpoint, filled in on resuming.
-    checkpoint_dir: saved each epoch, each minute and when the generator is closed; continued from.
+    checkpoint_dir: saved each epoch and each half minute, beside the training, and when the generator is
+    closed; continued from.
     AdamW with warm-up and cosine, gradients clipped to norm 1; the last partial batch is left out.
     layer_decay: factor on the learning rate from a layer to the one below it, 1 for none. ema_decay: of
     the moving average of the weights, 0 for none; the average is what `evaluate` sees and what `task`
@@ -142,10 +143,11 @@ def _viewer(config: AugmentConfig | None, seed: int, device: torch.device,
     def view_of(images_bchw: Tensor, step: int) -> tuple[Tensor, Tensor]:
         torch.manual_seed(stream_seed(seed, "noise", step))
         generator.manual_seed(stream_seed(seed, "augment", step))
-        view, target = (images_bchw, images_bchw) if config is None else augment_batch(
-            images_bchw, config, generator, share)
-        view = normalise(view).contiguous(memory_format=precision.memory_format)
-        return view, normalise(target)
+        if config is None:
+            view = target = normalise(images_bchw)
+        else:
+            view, target = (normalise(images) for images in augment_batch(images_bchw, config, generator, share))
+        return tuple(images.contiguous(memory_format=precision.memory_format) for images in (view, target))
     return view_of
 
 
@@ -177,7 +179,9 @@ class _Progress:
         self.folder, self.task, self.optimiser, self.state, self.identity = folder, task, optimiser, state, identity
         self.average = average
         self.step, self.evaluated, self.saved, self.saved_at = 0, -1, -1, time.monotonic()
-        self.sums: dict[str, Tensor] = {}
+        self.writer = CheckpointWriter(folder) if folder else None
+        self.names: list[str] = []
+        self.sums: Tensor | None = None                # of the values called `names`, over `count` steps
         self.count = 0
         self.first_bad: Tensor | None = None           # step of the first non-finite loss or gradient, or −1
         task.train()
@@ -200,11 +204,11 @@ class _Progress:
 
     def add(self, values: dict[str, Tensor]) -> None:
         """Count a finished step. Nothing is read from the device here."""
-        for name, value in values.items():
-            self.sums[name] = self.sums[name] + value.float() if name in self.sums else value.float()
+        self.names, stacked = list(values), torch.stack([value.float() for value in values.values()])
+        self.sums = stacked if self.sums is None else self.sums + stacked
         if self.first_bad is None:
             self.first_bad = torch.full_like(values["loss"], -1, dtype=torch.int64)
-        bad = ~(values["loss"].isfinite() & values["gradient_norm"].isfinite())
+        bad = ~(values["loss"] + values["gradient_norm"]).isfinite()
         self.step, self.count = self.step + 1, self.count + 1
         if self.average:
             self.average.update(self.step)
@@ -222,29 +226,37 @@ class _Progress:
     def read(self, team: Team) -> dict[str, float]:
         """Means since the last reading, over the images of all processes."""
         self.check()
-        names = list(self.sums)
-        means = team.mean(torch.stack([self.sums[name] for name in names]) / self.count).tolist()
-        self.sums, self.count = {}, 0
-        return dict(zip(names, means))
+        means = team.mean(self.sums / self.count).tolist()
+        self.sums, self.count = None, 0
+        return dict(zip(self.names, means))
 
     def save_if_due(self, *, epoch_ends: bool) -> None:
-        if self.folder is None or not (epoch_ends or time.monotonic() - self.saved_at > CHECKPOINT_SECONDS):
+        if self.writer is None or not (epoch_ends or time.monotonic() - self.saved_at > CHECKPOINT_SECONDS):
+            return
+        if self.writer.busy():                         # epochs shorter than writing: the next one is saved
             return
         self.check()
-        save_checkpoint(self.folder, self.task, self.optimiser, {
+        self._save()
+
+    def _save(self) -> None:
+        self.writer.save(self.task, self.optimiser, {
             "step": self.step, "evaluated": self.evaluated, "identity": self.identity, "state": self.state},
             self._averaged())
         self.saved, self.saved_at = self.step, time.monotonic()
 
     @contextlib.contextmanager
     def saved_when_closed(self) -> Iterator[None]:
-        """Around a generator's work: when it is closed (a cancelled run), what was learned is kept."""
-        try:
+        """Around a generator's work: checkpoints are in force at its end, also of what a cancelled run learned."""
+        if self.writer is None:
             yield
-        except GeneratorExit:
-            if self.step > self.saved and self._bad_step() < 0:
-                self.save_if_due(epoch_ends=True)
-            raise
+            return
+        with contextlib.closing(self.writer):
+            try:
+                yield
+            except GeneratorExit:
+                if self.step > self.saved and self._bad_step() < 0:
+                    self._save()
+                raise
 
 
 class _Clock:

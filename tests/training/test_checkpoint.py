@@ -3,7 +3,8 @@ import torch
 
 from derm_core.errors import RunError
 from derm_core.training import checkpoint
-from derm_core.training.checkpoint import CheckpointWriter, clear_checkpoints, load_checkpoint, newest_checkpoint, save_checkpoint
+from derm_core.training.checkpoint import (CheckpointWriter, clear_checkpoints, load_checkpoint, newest_checkpoint,
+                                            save_checkpoint)
 
 
 def trained(value: float) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
@@ -85,6 +86,16 @@ def test_a_writer_saves_what_was_held_when_it_was_asked(tmp_path):
     other, other_optimiser = trained(5.0)
     assert load_checkpoint(tmp_path, other, other_optimiser) == {"step": 7, "curve": [1.0]}
     assert other.weight[0, 0] == 2.0 and torch.equal(other_optimiser.state[other.weight]["exp_avg"], moment)
+
+
+def test_moments_keep_the_layout_of_their_weights(tmp_path):
+    model = torch.nn.Conv2d(4, 4, 3).to(memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(model.parameters())
+    model(torch.ones(1, 4, 5, 5)).sum().backward()
+    optimiser.step()
+    save_checkpoint(tmp_path, model, optimiser, {"step": 1})
+    load_checkpoint(tmp_path, model, optimiser)
+    assert optimiser.state[model.weight]["exp_avg"].stride() == model.weight.stride()
 
 
 def test_a_writer_says_at_the_next_occasion_what_went_wrong(tmp_path, monkeypatch):
