@@ -10,7 +10,8 @@ from typing import Any
 from ..config import EmbedConfig, PretrainConfig, StudyConfig, require
 from ..errors import ConfigError, NotFound
 from ..workspace import Workspace
-from .follow import follow
+from .follow import start
+from .questions import add_questions, questions
 from .screen import Answer, Screen
 
 PRESETS = ("demo", "laptop", "paper", "bundles")
@@ -40,6 +41,7 @@ def add_commands(commands) -> None:
     one.add_argument("--pretrain-epochs", type=int, metavar="N")
     one.add_argument("--scale", type=float, default=1.0, help="share of the preset's work, above 0 up to 1, for a first look")
     one.add_argument("--vae-run", metavar="RUN", help="use this pretraining instead of making one")
+    add_questions(one)
     _add_transductive(one)
     _add_devices(one)
     _add_shared(one)
@@ -129,9 +131,9 @@ def study_config(args) -> StudyConfig:
     from ..study.presets import preset
     synthetic = args.dataset is None or args.dataset.startswith("synth")
     config = preset(args.preset or ("demo" if synthetic else "laptop"), dataset=args.dataset, scale=args.scale,
-                    recipe=args.recipe)
+                    recipe=args.recipe, full=args.full)
     config = _with_shared(config, args)
-    changes = _given(args, "regime", "vae_run", "labels")
+    changes = _given(args, "regime", "vae_run", "labels") | questions(args)
     if args.arms is not None:
         changes["arms"] = tuple(arm.strip() for arm in args.arms.split(",") if arm.strip())
     if args.seeds is not None:
@@ -167,15 +169,5 @@ def run_report(args, screen: Screen) -> Answer:
 
 
 def _start(config, args, screen: Screen) -> Answer:
-    from ..jobs.store import RunStore
-    from ..jobs.supervisor import reconcile, submit
-    from .results import answer
     _check_dataset(screen.workspace, config.dataset)
-    reconcile(screen.workspace)
-    run = RunStore(screen.workspace).get(submit(screen.workspace, config))
-    after = f", after {run.depends_on}" if run.depends_on else ""
-    screen.note(f"{run.id} is queued{after}. It goes on if this command ends.")
-    if args.detach:
-        return Answer({"run_id": run.id, "state": run.state, "depends_on": run.depends_on},
-                      f"{run.id}\nFollow it with `runs show {run.id} --follow`.")
-    return answer(screen.workspace, follow(run.id, screen))
+    return start(config, args, screen)

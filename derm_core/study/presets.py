@@ -11,7 +11,11 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from ..config import BackboneConfig, FinetuneSchedule, PretrainConfig, StudyConfig, require
+from ..config import CORRUPTIONS, BackboneConfig, FinetuneSchedule, PretrainConfig, StudyConfig, require
+
+
+LABEL_FRACTIONS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
+SHORTCUT = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +54,14 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-def preset(name: str, dataset: str | None = None, scale: float = 1.0, recipe: str | None = None) -> StudyConfig:
+def preset(name: str, dataset: str | None = None, scale: float = 1.0, recipe: str | None = None,
+           full: bool = False) -> StudyConfig:
     """The study called `name`, on `dataset` instead of its own where given, shrunk by `scale`.
 
     scale: above 0, at most 1; the share of images, epochs, seeds (at least two) and grid points
     that is kept. A scaled study shows that everything works; its numbers say little.
-    recipe: name of a pretraining recipe instead of the preset's own.
+    recipe: name of a pretraining recipe instead of the preset's own. full: also asks about fewer labels,
+    all corruptions and the planted artefact (not fine-tuned models, whose training would be repeated for these).
     Raises ConfigError for an unknown name, scale or recipe.
     """
     from ..training.recipes import recipe as make_recipe
@@ -74,6 +80,9 @@ def preset(name: str, dataset: str | None = None, scale: float = 1.0, recipe: st
         dataset=chosen, arms=base.arms, backbone=base.backbone, input_size=base.input_size,
         regime=base.regime, seeds=base.seeds, finetune=base.finetune, pretrain=pretrain, max_images=max_images,
         preset=name)
+    if full:
+        config = dataclasses.replace(config, corruptions=CORRUPTIONS, **(
+            {"label_fractions": LABEL_FRACTIONS, "shortcut": SHORTCUT} if base.regime == "frozen" else {}))
     return config if scale == 1 else _shrink(config, scale)
 
 

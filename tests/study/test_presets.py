@@ -2,7 +2,7 @@
 
 import pytest
 
-from derm_core.config import from_dict, to_dict
+from derm_core.config import CORRUPTIONS, from_dict, to_dict
 from derm_core.errors import ConfigError
 from derm_core.study.presets import PRESETS, preset
 
@@ -46,6 +46,13 @@ def test_the_papers_preset_is_the_papers_backbone():
 def test_the_shipped_models_share_one_schedule():
     config = preset("bundles")
     assert config.regime == "finetune" and config.arms == ("vae", "imagenet")
+
+
+def test_full_asks_about_everything_that_needs_no_other_data():
+    config = preset("laptop", full=True)
+    assert config.corruptions == CORRUPTIONS and config.label_fractions[-1] == 1 and config.shortcut[0] == 0
+    assert preset("laptop").corruptions == () and preset("bundles", full=True).shortcut == ()
+    assert config.pretrain == preset("laptop").pretrain
 
 
 @pytest.mark.parametrize("arguments", [{"name": "huge"}, {"name": "demo", "scale": 0.0}, {"name": "demo", "scale": 2.0}])
