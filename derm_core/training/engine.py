@@ -19,20 +19,18 @@ from torch import Tensor, nn
 
 from ..config import AugmentConfig
 from ..data.augment import augment as augment_batch
-from ..errors import DataError, RunError
+from ..errors import DataError
 from ..events import TICK, Event, log
 from ..seeds import Share, stream_seed
 from .batches import ImageSource, epoch_order, normaliser, steps_per_epoch
-from .checkpoint import CheckpointWriter, load_checkpoint
-from .distributed import Team, current
+from .distributed import current
 from .ema import Average
 from .optimiser import make_optimiser, set_rate
 from .precision import Precision
+from .progress import Clock, Progress
 from .tasks import Batch, Task
 
 CLIP_NORM = 1.0
-CHECKPOINT_SECONDS = 30.0
-PROGRESS_SECONDS = 1.0
 
 Evaluate = Callable[[int, float], Iterator[Event]]
 
@@ -73,7 +71,7 @@ def fit(task: Task, images: np.ndarray | Tensor, indices: Sequence[int], labels:
     share = team.share(batch) if team.size > 1 else None
     view_of = _viewer(augment, seed, device, normaliser(mean, std, device), precision, share)
     total = epochs * per_epoch
-    run = _Progress(checkpoint_dir, task, optimiser, state if state is not None else {}, {
+    run = Progress(checkpoint_dir, task, optimiser, state if state is not None else {}, {
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "wd": wd, "warmup_fraction": warmup_fraction,
         "layer_decay": layer_decay, "ema_decay": ema_decay, "seed": seed, "images": len(source)}, average)
     if run.resume():
@@ -83,7 +81,7 @@ def fit(task: Task, images: np.ndarray | Tensor, indices: Sequence[int], labels:
         yield log(team.describe(task))
     with team.training(task, arguments, run) as model, run.saved_when_closed():
         yield from _evaluate_if_due(run, due, evaluate, per_epoch)
-        clock = _Clock(what, total, batch, run.step)
+        clock = Clock(what, total, batch, run.step)
         for epoch in range(run.step // per_epoch, epochs):
             order = epoch_order(len(source), batch_size, seed, epoch)[run.step % per_epoch:]
             for positions, images_bchw in source.batches(order if share is None else [p[share.of_batch] for p in order]):
@@ -160,7 +158,7 @@ def _chosen_labels(labels: np.ndarray | None, rows: np.ndarray, device: torch.de
     return torch.as_tensor(chosen, dtype=torch.int64).to(device)
 
 
-def _evaluate_if_due(run: _Progress, due: list[int], evaluate: Evaluate | None, per_epoch: int) -> Iterator[Event]:
+def _evaluate_if_due(run: Progress, due: list[int], evaluate: Evaluate | None, per_epoch: int) -> Iterator[Event]:
     if evaluate is None or run.step not in due or run.evaluated >= run.step:
         return
     run.check()
@@ -169,111 +167,3 @@ def _evaluate_if_due(run: _Progress, due: list[int], evaluate: Evaluate | None, 
         yield from evaluate(run.step, run.step / per_epoch)
     run.task.train()
     run.evaluated = run.step
-
-
-class _Progress:
-    """Where a run stands: step, metrics since the last reading (on the device), checkpoints."""
-
-    def __init__(self, folder: Path | None, task: Task, optimiser: torch.optim.Optimizer,
-                 state: dict[str, Any], identity: dict[str, Any], average: Average | None = None):
-        self.folder, self.task, self.optimiser, self.state, self.identity = folder, task, optimiser, state, identity
-        self.average = average
-        self.step, self.evaluated, self.saved, self.saved_at = 0, -1, -1, time.monotonic()
-        self.writer = CheckpointWriter(folder) if folder else None
-        self.names: list[str] = []
-        self.sums: Tensor | None = None                # of the values called `names`, over `count` steps
-        self.count = 0
-        self.first_bad: Tensor | None = None           # step of the first non-finite loss or gradient, or −1
-        task.train()
-
-    def resume(self) -> bool:
-        found = load_checkpoint(self.folder, self.task, self.optimiser, self._averaged()) if self.folder else None
-        if found is None:
-            return False
-        if found["identity"] != self.identity:
-            changed = [k for k, v in self.identity.items() if found["identity"].get(k) != v]
-            raise RunError(f"The checkpoint at step {found['step']} was made with other settings "
-                           f"({', '.join(changed)}); start a new run, or delete its checkpoints folder.")
-        self.step = self.saved = found["step"]
-        self.evaluated = found["evaluated"]
-        self.state.update(found["state"])
-        return True
-
-    def _averaged(self) -> nn.Module | None:
-        return self.average.module if self.average else None
-
-    def add(self, values: dict[str, Tensor]) -> None:
-        """Count a finished step. Nothing is read from the device here."""
-        self.names, stacked = list(values), torch.stack([value.float() for value in values.values()])
-        self.sums = stacked if self.sums is None else self.sums + stacked
-        if self.first_bad is None:
-            self.first_bad = torch.full_like(values["loss"], -1, dtype=torch.int64)
-        bad = ~(values["loss"] + values["gradient_norm"]).isfinite()
-        self.step, self.count = self.step + 1, self.count + 1
-        if self.average:
-            self.average.update(self.step)
-        self.first_bad = torch.where(bad & (self.first_bad < 0), self.step, self.first_bad)
-
-    def _bad_step(self) -> int:
-        return -1 if self.first_bad is None else int(self.first_bad)
-
-    def check(self) -> None:
-        """Raise RunError where a loss or gradient was not finite; reads one number from the device."""
-        if self._bad_step() >= 0:
-            raise RunError(f"The loss or its gradient stopped being finite at step {self._bad_step()}; the "
-                           "last good checkpoint is kept. Try a smaller learning rate.")
-
-    def read(self, team: Team) -> dict[str, float]:
-        """Means since the last reading, over the images of all processes."""
-        self.check()
-        means = team.mean(self.sums / self.count).tolist()
-        self.sums, self.count = None, 0
-        return dict(zip(self.names, means))
-
-    def save_if_due(self, *, epoch_ends: bool) -> None:
-        if self.writer is None or not (epoch_ends or time.monotonic() - self.saved_at > CHECKPOINT_SECONDS):
-            return
-        if self.writer.busy():                         # epochs shorter than writing: the next one is saved
-            return
-        self.check()
-        self._save()
-
-    def _save(self) -> None:
-        self.writer.save(self.task, self.optimiser, {
-            "step": self.step, "evaluated": self.evaluated, "identity": self.identity, "state": self.state},
-            self._averaged())
-        self.saved, self.saved_at = self.step, time.monotonic()
-
-    @contextlib.contextmanager
-    def saved_when_closed(self) -> Iterator[None]:
-        """Around a generator's work: checkpoints are in force at its end, also of what a cancelled run learned."""
-        if self.writer is None:
-            yield
-            return
-        with contextlib.closing(self.writer):
-            try:
-                yield
-            except GeneratorExit:
-                if self.step > self.saved and self._bad_step() < 0:
-                    self._save()
-                raise
-
-
-class _Clock:
-    """Progress events at most once a second: images done, training images/s of this session, time left."""
-
-    def __init__(self, what: str, total: int, batch: int, step: int):
-        self.what, self.total, self.batch, self.first = what, total, batch, step
-        self.started = time.monotonic()
-        self.evaluating, self.said = 0.0, -math.inf
-
-    def progress(self, step: int) -> Iterator[Event]:
-        now = time.monotonic()
-        if now - self.said < PROGRESS_SECONDS and step < self.total:
-            return
-        self.said = now
-        elapsed, steps = now - self.started, step - self.first
-        yield Event(kind="progress", series=self.what, step=step, value={
-            "what": self.what, "done": step * self.batch, "total": self.total * self.batch, "unit": "images",
-            "rate": steps * self.batch / max(elapsed - self.evaluating, 1e-9),
-            "eta_seconds": (self.total - step) * elapsed / steps})
