@@ -1,4 +1,4 @@
-"""`runs list | show | edit | cancel | resume | delete`."""
+"""`runs list | show | edit | export | cancel | resume | delete`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from ..config import KINDS
 from ..errors import ConfigError
 from ..jobs.store import STATES, Run
+from .reports import add_export
 from .screen import Answer, Screen, duration, progress_line, size, table
 
 CANCEL_SECONDS = 10.0
@@ -28,6 +29,7 @@ def add_commands(commands) -> None:
     one.add_argument("--tags", metavar="A,B,…", help="in place of those it has")
     one.add_argument("--note", metavar="TEXT", help="shown on its page and in its report")
     one.set_defaults(handler=edit_run)
+    add_export(actions)
     for name, handler, help_text in (
             ("show", show_run, "one run: state, progress, settings, end of its log"),
             ("cancel", cancel_run, "stop a run; what it saved stays and can be resumed"),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+from pathlib import Path
 from typing import Any
 
 from ..config import EmbedConfig, PretrainConfig, StudyConfig, require
 from ..errors import ConfigError, NotFound
 from ..workspace import Workspace
 from .follow import start
-from .questions import add_questions, questions
+from .questions import NAMES as QUESTIONS, add_questions, questions
+from .reports import add_report
 from .screen import Answer, Screen
 
 PRESETS = ("demo", "laptop", "paper", "bundles")
@@ -31,6 +33,7 @@ def add_commands(commands) -> None:
 
     one = commands.add_parser("compare", help="compare arms under identical conditions; `compare report RUN` shows one again")
     actions = one.add_subparsers(metavar="[report RUN]", required=False)
+    one.add_argument("--config", type=Path, metavar="FILE", help="repeat the study of this config.json, as a report gives it")
     one.add_argument("--preset", choices=PRESETS, help="default: demo, or laptop where --dataset names another set")
     one.add_argument("--dataset", metavar="NAME")
     one.add_argument("--arms", metavar="A,B,…", help="vae, imagenet, random, both, scratch, colour, bundle:NAME, run:ID")
@@ -46,9 +49,7 @@ def add_commands(commands) -> None:
     _add_devices(one)
     _add_shared(one)
     one.set_defaults(handler=run_compare)
-    report = actions.add_parser("report", help="the text report of a finished comparison")
-    report.add_argument("run")
-    report.set_defaults(handler=run_report)
+    add_report(actions)
 
     one = commands.add_parser("embed", help="map an arm's features of a dataset (UMAP and PCA)")
     one.add_argument("--dataset", required=True, metavar="NAME")
@@ -123,7 +124,30 @@ def run_pretrain(args, screen: Screen) -> Answer:
 
 def run_compare(args, screen: Screen) -> Answer:
     """JSON: {run_id, state, arms, paper_table, verdict, …}, as artefacts/study.json has them."""
-    return _start(study_config(args), args, screen)
+    return _start(study_config(args) if args.config is None else _repeated(args), args, screen)
+
+
+def stored_study(path: Path) -> StudyConfig:
+    """The study that a config.json describes. Raises ConfigError where it cannot be read or is of another kind."""
+    from ..config import from_dict
+    from ..files import read_json
+    try:
+        config = from_dict(read_json(path))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read ({error}); give the config.json of a study.") from error
+    require(isinstance(config, StudyConfig), "kind", config.kind, "'study'; give the config.json of a study")
+    return config
+
+
+def _repeated(args) -> StudyConfig:
+    """The study of --config, which says everything but the device."""
+    others = _given(args, "preset", "dataset", "arms", "regime", "labels", "seeds", "recipe", "pretrain_epochs", "vae_run",
+                    "architecture", "stage", "input_size", "split_seed", "max_images", *QUESTIONS)
+    if others or args.transductive or args.full:
+        raise ConfigError(f"--config says everything but --device; leave out {', '.join(others) or 'the other options'}.")
+    config, device = stored_study(args.config), _given(args, "device")
+    pretrain = dataclasses.replace(config.pretrain, **device) if config.pretrain else None
+    return dataclasses.replace(config, pretrain=pretrain, **device)
 
 
 def study_config(args) -> StudyConfig:
@@ -156,16 +180,6 @@ def run_embed(args, screen: Screen) -> Answer:
     return _start(_with_shared(EmbedConfig(
         dataset=args.dataset, arm=args.arm, vae_run=args.vae_run, neighbours=args.neighbours,
         min_dist=args.min_dist, seed=args.seed), args), args, screen)
-
-
-def run_report(args, screen: Screen) -> Answer:
-    """The text report of a finished comparison; JSON as of `compare`."""
-    from ..jobs.store import RunStore
-    from .results import answer
-    run = RunStore(screen.workspace).get(args.run)
-    if run.kind != "study":
-        raise ConfigError(f"{run.id} is a {run.kind}; a report is made of a study (`runs list --kind study`).")
-    return answer(screen.workspace, run)
 
 
 def _start(config, args, screen: Screen) -> Answer:
