@@ -71,6 +71,13 @@ def test_a_stand_in_for_imagenet_is_said_to_be_one():
     assert "was not made" not in text(verdict(evaluation(-0.1, -0.05), GAPS, NONE, None, LABELS))
 
 
+def test_a_stand_in_pairs_p_comes_with_its_correction():
+    found = evaluation(-0.1, -0.05, ("vae", "random"), primary=False, stand_in=True, p=0.004, p_holm=0.024)
+    said = text(verdict(found, GAPS, NONE, None, LABELS))
+    assert "p = 0.0040 by sign flips over groups, 0.0240 Holm-corrected" in said and "not the one named in advance" in said
+    assert "Holm-corrected, since" not in text(verdict(evaluation(-0.1, -0.05), GAPS, NONE, None, LABELS))
+
+
 def test_equivalence_only_within_the_margin():
     assert verdict(evaluation(-0.01, 0.015), GAPS, NONE, None, LABELS)["equivalent"]
     found = verdict(evaluation(-0.01, 0.03), GAPS, NONE, None, LABELS)
