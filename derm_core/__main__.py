@@ -7,6 +7,7 @@ from .cli import main
 
 
 def under_torchrun() -> int:
+    from .jobs.supervisor import wait_for_workers
     from .training.launch import end_torchrun, serve_torchrun
     if int(os.environ["RANK"]) > 0:
         serve_torchrun()
@@ -14,6 +15,7 @@ def under_torchrun() -> int:
     try:
         return main()
     finally:
+        wait_for_workers()                             # they train with the other processes, followed or not
         end_torchrun()
 
 

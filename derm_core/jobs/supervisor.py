@@ -84,6 +84,12 @@ def _reap() -> None:
             _children.pop(pid, None)
 
 
+def wait_for_workers() -> None:
+    """Wait until every worker that this process started has ended."""
+    for child in list(_children.values()):
+        child.wait()
+
+
 def reconcile(workspace: Workspace) -> None:
     """Make the table true: dead workers' runs become interrupted, queued runs get a worker, cancels escalate."""
     _reap()
