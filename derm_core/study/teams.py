@@ -64,6 +64,7 @@ def train_teams(teams: Sequence[Team], steps: int, wanted: set[int],
     on_cpu = teams[0].wide.flat.device.type == "cpu"
     feeds = {team: team.batches() for team in teams}
 
+    @torch.inference_mode()  # no bookkeeping for gradients that are written out by hand
     def stretch(team: Team) -> None:
         try:
             if team.wide.steps == 0 and 0 in wanted:

@@ -83,6 +83,11 @@ LOSSES = {"cross_entropy": Loss(cross_entropy, cross_entropy_gradient),
           "focal": Loss(focal, focal_gradient), "brier": Loss(brier, brier_gradient)}
 
 
+def _as_matrices(w1: torch.Tensor, b1: torch.Tensor, w2: torch.Tensor, b2: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Views for matmuls: (U, G·H, D), (U, G·H, 1), (U·G, C, H), (U·G, C, 1)."""
+    return w1.flatten(1, 2), b1.flatten(1).unsqueeze(-1), w2.flatten(0, 1), b2.flatten(0, 1).unsqueeze(-1)
+
+
 class WideHeads:
     """The G heads of U units of one width, their AdamW state as flat vectors, and their data.
 
@@ -95,16 +100,18 @@ class WideHeads:
         self.blocks, self.grid, self.loss, self.steps = blocks, tuple(grid), LOSSES[loss], 0
         x_und, labels = blocks["train"]
         device, dtype = x_und.device, x_und.dtype
-        self.units, self.rows, self.width = x_und.shape
+        self.units, self.rows = x_und.shape[:2]
+        self.inputs, self.onehot = x_und.flatten(0, 1), F.one_hot(labels, heads[0][2].out_features).to(dtype)
         self.offsets = torch.arange(self.units, device=device)[:, None] * self.rows
-        self.onehot = F.one_hot(labels, heads[0][2].out_features).to(dtype)
         start = [torch.stack([value.detach().to(device, dtype) for value in values])
                  for values in zip(*((h[0].weight, h[0].bias, h[2].weight, h[2].bias) for h in heads), strict=True)]
         self.shapes = [(self.units, len(grid), *values.shape[1:]) for values in start]
         self.flat = torch.cat([values.unsqueeze(1).expand(shape).flatten()
                                for values, shape in zip(start, self.shapes, strict=True)])
         self.gradient, self.first, self.second = (torch.zeros_like(self.flat) for _ in range(3))
-        self.weights, self.gradients = self.parts(self.flat), self.parts(self.gradient)
+        self.weights = self.parts(self.flat)
+        self.layer1, self.bias1, self.layer2, self.bias2 = _as_matrices(*self.weights)
+        self.slope1, self.bias_slope1, self.slope2, self.bias_slope2 = _as_matrices(*self.parts(self.gradient))
         self.step = self._adamw_by_head() if self.units == 1 else self._adamw_by_element()
 
     def parts(self, flat: torch.Tensor) -> list[torch.Tensor]:
@@ -113,40 +120,37 @@ class WideHeads:
 
     def forward(self, x_und: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Images last: pre-activations (U, G·H, n), activations (U·G, H, n), logits (U, G, C, n)."""
-        w1, b1, w2, b2 = self.weights
-        before = torch.baddbmm(b1.flatten(1).unsqueeze(-1), w1.flatten(1, 2), x_und.transpose(1, 2))
-        active = F.gelu(before).view(-1, b1.shape[2], before.shape[2])
-        logits = torch.baddbmm(b2.view(-1, b2.shape[2], 1), w2.flatten(0, 1), active)
-        return before, active, logits.view(*b2.shape, -1)
+        before = torch.baddbmm(self.bias1, self.layer1, x_und.transpose(1, 2))
+        active = F.gelu(before).view(self.units * len(self.grid), -1, before.shape[2])
+        logits = torch.baddbmm(self.bias2, self.layer2, active)
+        return before, active, logits.view(self.units, len(self.grid), -1, before.shape[2])
 
     def train_step(self, rows_ub: torch.Tensor, factor: float) -> None:
         """One AdamW step on each unit's mean loss of its own batch, `factor` times each head's learning rate."""
         units, size = rows_ub.shape
-        x_ubd = self.blocks["train"][0].flatten(0, 1).index_select(0, (rows_ub + self.offsets).flatten())
-        x_ubd = x_ubd.view(units, size, self.width)
+        x_ubd = self.inputs.index_select(0, (rows_ub + self.offsets).flatten()).view(units, size, -1)
         y_ucb = self.onehot.index_select(0, rows_ub.flatten()).view(units, 1, size, -1).transpose(2, 3)
         before, active, logits = self.forward(x_ubd)
-        slope = self.loss.gradient(logits, y_ucb).mul_(1 / size).flatten(0, 1)
-        g1, g1b, g2, g2b = self.gradients
-        torch.bmm(slope, active.transpose(1, 2), out=g2.flatten(0, 1))
-        torch.sum(slope, 2, out=g2b.flatten(0, 1))
-        slope = torch.bmm(self.weights[2].flatten(0, 1).transpose(1, 2), slope).view_as(before)
+        slope = self.loss.gradient(logits, y_ucb).div_(size).flatten(0, 1)
+        torch.bmm(slope, active.transpose(1, 2), out=self.slope2)
+        torch.sum(slope, 2, keepdim=True, out=self.bias_slope2)
+        slope = torch.bmm(self.layer2.transpose(1, 2), slope).view_as(before)
         torch.ops.aten.gelu_backward.grad_input(slope, before, grad_input=slope)
-        torch.bmm(slope, x_ubd, out=g1.flatten(1, 2))
-        torch.sum(slope, 2, out=g1b.flatten(1, 2))
+        torch.bmm(slope, x_ubd, out=self.slope1)
+        torch.sum(slope, 2, keepdim=True, out=self.bias_slope1)
         self.steps += 1
         self.step(factor)
 
     def _adamw_by_head(self) -> Callable[[float], None]:
         """torch's fused kernel, once a head: it reads and writes each number once, but knows one rate a call."""
-        count = torch.zeros((), device=self.flat.device)
+        counts = [torch.zeros((), device=self.flat.device)] * 4
         state = [self.parts(flat) for flat in (self.flat, self.gradient, self.first, self.second)]
         heads = [[[part[0, g] for part in parts] for parts in state] for g in range(len(self.grid))]
 
         def step(factor: float) -> None:
-            count.fill_(self.steps)
+            counts[0].fill_(self.steps)
             for tensors, (rate, decay) in zip(heads, self.grid, strict=True):
-                torch._fused_adamw_(*tensors, [], [count] * 4, lr=rate * factor, beta1=BETA1, beta2=BETA2,
+                torch._fused_adamw_(*tensors, [], counts, lr=rate * factor, beta1=BETA1, beta2=BETA2,
                                     weight_decay=decay, eps=EPS, amsgrad=False, maximize=False)
         return step
 
