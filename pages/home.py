@@ -23,7 +23,7 @@ def latest_comparison(workspace) -> None:
         st.markdown(f"**{study['verdict']['headline']}**")
         figure = figures.gap_against_accuracy(rows, height=290)
         frame.show_chart(
-            figure, tables.gap_table(rows), key="home-gap",
+            figure, tables.gap_rows_table(rows), key="home-gap",
             caption="Right is more accurate, low is less overfitted; far left and low is underfitting.",
             alt="Accuracy gap by balanced accuracy. " + " ".join(
                 f"{row['name']}: accuracy {words.percent(row['x'])}, gap {words.percent(row['y'])}." for row in rows))

@@ -26,18 +26,19 @@ Rows = Sequence[Mapping[str, Any]]
 
 def forest(rows: Rows, quantity: str, *, share: bool = True) -> Figure:
     """One line a difference: {name, mean, low, high, primary, text}. A line that does not meet 0 shows a difference."""
-    figure = blank(f"Differences in {quantity[:1].lower()}{quantity[1:]}", 44 * len(rows) + 70, x=f"Difference in {quantity.lower()}")
+    quantity = quantity[:1].lower() + quantity[1:]
+    figure = blank(f"Differences in {quantity}", 44 * len(rows) + 70, x=f"Difference in {quantity}")
     figure.add_vline(x=0, line={"color": ZERO, "width": 1.2, "dash": "dash"})
     for place, row in enumerate(rows):
         if words.missing(row["mean"]):
             continue
-        colour = ACCENT if row.get("primary") else INK
+        colour, size, symbol = (ACCENT, 12, "diamond") if row.get("primary") else (INK, 9, "circle")
         ends = [row["mean"] if words.missing(row.get(end)) else row[end] for end in ("low", "high")]
         figure.add_trace(dict(type="scatter", x=ends, y=[place, place], mode="lines", hoverinfo="skip", showlegend=False,
                               line={"color": colour, "width": 3 if row.get("primary") else 2}))
         figure.add_trace(dict(
             type="scatter", x=[row["mean"]], y=[place], mode="markers", showlegend=False,
-            marker={"color": colour, "symbol": "diamond" if row.get("primary") else "circle", "size": 12 if row.get("primary") else 9},
+            marker={"color": colour, "symbol": symbol, "size": size},
             hovertemplate=f"{row['name']}: {row['text']}<extra></extra>"))
     label_above(figure, range(len(rows)), [f"<b>{row['name']}</b>" if row.get("primary") else row["name"] for row in rows],
                 [row["text"] for row in rows])
@@ -68,10 +69,11 @@ def _line(figure: Figure, arm: words.Arm, x: list, intervals: Rows, at: str, sha
     """One arm's course with its band of 95 % intervals."""
     means = [found.get("mean") for found in intervals]
     if any(not words.missing(found.get("low")) for found in intervals):
-        ends = [[found["mean"] if words.missing(found.get(end)) else found[end] for found in intervals] for end in ("low", "high")]
+        ends = [[found["mean"] if words.missing(found.get(end)) else found[end] for found in intervals]
+                for end in ("low", "high")]
         figure.add_trace(band(x, *ends, arm.colour))
     figure.add_trace(dict(
-        type="scatter", x=x, y=means, mode="lines+markers", name=arm.name, line={"color": arm.colour, "width": 2, "dash": arm.dash},
+        type="scatter", x=x, y=means, mode="lines+markers", name=arm.name, line={"color": arm.colour, "width": 2},
         marker={"color": arm.colour, "symbol": arm.symbol, "size": 8},
         hovertemplate=f"{arm.name}: %{{y:{'.1%' if share else '.3f'}}} at {at}<extra></extra>"))
 
@@ -79,25 +81,24 @@ def _line(figure: Figure, arm: words.Arm, x: list, intervals: Rows, at: str, sha
 def corruption_map(rows: Rows, families: Sequence[str], names: Mapping[str, str] | None = None) -> Figure:
     """rows: {arm, family, relative_loss: interval}: the share of balanced accuracy that a family of corruptions takes."""
     keys = words.ordered(dict.fromkeys(row["arm"] for row in rows))
-    arms = [words.arm(key, (names or {}).get(key)).name for key in keys]
+    arms = [words.arm(key, (names or {}).get(key)).brief for key in keys]
     found = {(row["family"], row["arm"]): row["relative_loss"].get("mean") for row in rows}
     values = np.array([[np.nan if words.missing(found.get((family, key))) else found[family, key] for key in keys]
                        for family in families])
     figure = blank("Balanced accuracy lost under each corruption", 90 + 30 * len(families))
     figure.add_trace(dict(
-        type="heatmap", z=values, x=arms, y=[family.capitalize() for family in families], zmin=0,
+        type="heatmap", z=values, x=arms, y=[words.family(family) for family in families], zmin=0,
         zmax=max(float(np.nanmax(values, initial=0.0)), 0.05), showscale=False, xgap=2, ygap=2,
-        colorscale=[[0, alpha(ACCENT, 0.05)], [1, alpha(ACCENT, 0.85)]],
+        colorscale=[[0, alpha(ACCENT, 0.05)], [1, alpha(ACCENT, 0.8)]],
         text=[["" if np.isnan(value) else f"{100 * value:.0f}" for value in row] for row in values], texttemplate="%{text}",
         hovertemplate="%{x}, %{y}: %{z:.1%} lost<extra></extra>"))
     figure.update_yaxes(autorange="reversed", gridcolor=CLEAR)
-    return figure.update_xaxes(side="top", gridcolor=CLEAR, tickangle=0, ticktext=[name.replace(" ", "<br>") for name in arms],
-                               tickvals=arms)
+    return figure.update_xaxes(side="top", gridcolor=CLEAR, tickangle=0)
 
 
 def severity(rows: Rows, family: str, names: Mapping[str, str] | None = None) -> Figure:
     """rows: {arm, severity, balanced_accuracy: interval} of one family; severity 0 is the clean test set."""
-    figure = blank(f"{family.capitalize()}: balanced accuracy by severity", 300, x="Severity (0: clean)", legend=True)
+    figure = blank(f"{words.family(family)}: balanced accuracy by severity", 300, x="Severity (0: clean)", legend=True)
     for key in words.ordered(dict.fromkeys(row["arm"] for row in rows)):
         mine = sorted((row for row in rows if row["arm"] == key), key=lambda row: row["severity"])
         _line(figure, words.arm(key, (names or {}).get(key)), [row["severity"] for row in mine],
@@ -111,8 +112,8 @@ def strengths(rows: Rows, names: Mapping[str, str] | None = None) -> Figure:
     figure.add_hline(y=0, line={"color": ZERO, "width": 1, "dash": "dash"})
     for key in words.ordered(dict.fromkeys(row["arm"] for row in rows)):
         mine = sorted((row for row in rows if row["arm"] == key), key=lambda row: row["strength"])
-        _line(figure, words.arm(key, (names or {}).get(key)), [row["strength"] for row in mine], [row["reliance"] for row in mine],
-              "strength %{x:g}")
+        _line(figure, words.arm(key, (names or {}).get(key)), [row["strength"] for row in mine],
+              [row["reliance"] for row in mine], "strength %{x:g}")
     return figure.update_yaxes(tickformat=".0%")
 
 
@@ -143,4 +144,4 @@ def operating_curves(point: Mapping[str, Any], at: float, names: Mapping[str, st
                               line={"color": arm.colour, "width": 2},
                               hovertemplate=f"{arm.name}: %{{y:.1%}} at specificity %{{x:.0%}}<extra></extra>"))
     figure.add_vline(x=at, line={"color": ACCENT, "width": 1.5, "dash": "dash"})
-    return figure.update_xaxes(range=[0, 1.005], tickformat=".0%").update_yaxes(range=[0, 1.03], tickformat=".0%")
+    return figure.update_xaxes(range=[0.5, 1.005], tickformat=".0%").update_yaxes(range=[0, 1.03], tickformat=".0%")

@@ -72,7 +72,8 @@ def _add_band(figure: Figure, band: pd.DataFrame, colour: str, split: str, share
         fillcolor=alpha(colour, 0.20 if split == "val" else 0.10), line={"width": 0}, mode="lines", showlegend=False))
     value = "%{y:.1%}" if share else "%{y:.3f}"
     figure.add_trace(dict(
-        type="scatter", x=band["epoch"], y=band["mean"], mode="lines" if len(band) > 1 else "markers", name=SPLIT_NAMES[split],
+        type="scatter", x=band["epoch"], y=band["mean"], mode="lines" if len(band) > 1 else "markers",
+        name=SPLIT_NAMES[split],
         line={"color": colour, "width": 2.2 if split == "val" else 1.8, "dash": "solid" if split == "val" else "dot"},
         marker={"color": colour, "symbol": "circle" if split == "val" else "circle-open"},
         hovertemplate=f"{SPLIT_NAMES[split]}: {value} at epoch %{{x:.4g}}<extra></extra>"))
@@ -90,10 +91,12 @@ def gap_against_accuracy(rows: Sequence[Mapping[str, Any]], *, x: str = "Balance
     arms = [words.arm(row["arm"], row.get("name")) for row in rows]
     for row, arm, spot in zip(rows, arms, label_spots(rows, [arm.name for arm in arms])):
         figure.add_trace(dict(
-            type="scatter", x=[row["x"]], y=[row["y"]], mode="markers+text", name=arm.name, text=[arm.name], textposition=spot,
+            type="scatter", x=[row["x"]], y=[row["y"]], mode="markers+text", name=arm.name, text=[arm.name],
+            textposition=spot,
             marker={"color": arm.colour, "symbol": arm.symbol, "size": 12, "line": {"width": 1, "color": arm.colour}},
             error_x=error_bar(row, "x", arm.colour), error_y=error_bar(row, "y", arm.colour), cliponaxis=False,
-            hovertemplate=f"{arm.name}<br>accuracy %{{x:.1%}}<br>gap %{{y:{'.1%' if gap_is_share else '.3f'}}}<extra></extra>"))
+            hovertemplate=f"{arm.name}<br>accuracy %{{x:.1%}}<br>gap "
+                          f"%{{y:{'.1%' if gap_is_share else '.3f'}}}<extra></extra>"))
     left, right = edges(rows, "x")
     room = 0.16 * max(right - left, 1e-3)
     figure.update_xaxes(tickformat=".0%", range=[left - room, right + room], nticks=7)
@@ -120,11 +123,13 @@ def dots(rows: Sequence[Mapping[str, Any]], *, title: str, x: str, share: bool =
         chosen = [row for row in rows if row["arm"] == key]
         arm = words.arm(key, chosen[0].get("name"))
         offset = (place - (len(arms) - 1) / 2) * (0.72 / len(arms))
-        values, low, high = (np.array([row["mean"] if words.missing(row.get(end)) else row[end] for row in chosen], dtype=float)
+        values, low, high = (np.array([row["mean"] if words.missing(row.get(end)) else row[end] for row in chosen],
+                                      dtype=float)
                              for end in ("mean", "low", "high"))
         strength = [0.35 if row.get("faint") else 1 for row in chosen]
         figure.add_trace(dict(
-            type="scatter", x=values, y=[groups.index(row["group"]) + offset for row in chosen], mode="markers", name=arm.name,
+            type="scatter", x=values, y=[groups.index(row["group"]) + offset for row in chosen], mode="markers",
+            name=arm.name,
             marker={"color": arm.colour, "symbol": arm.symbol, "size": 9, "line": {"width": 1, "color": arm.colour},
                     "opacity": strength},
             error_x={"type": "data", "symmetric": False, "array": high - values, "arrayminus": values - low,
@@ -145,7 +150,8 @@ def confusion(matrix: Sequence[Sequence[float]], classes: Sequence[str], arm_key
     counts = np.asarray(matrix, dtype=float)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
     arm = words.arm(arm_key, name)
-    figure = _cells(f"Confusion, {arm.name}", share, [[f"{100 * value:.0f}" for value in row] for row in share], counts, classes,
+    figure = _cells(f"Confusion, {arm.name}", share, [[f"{100 * value:.0f}" for value in row] for row in share], counts,
+                    classes,
                     arm.colour, "%{y} called %{x}: %{z:.1%} (%{customdata:.0f})", height)
     return figure.update_xaxes(title={"text": "Called"}).update_yaxes(title={"text": "Is"})
 
@@ -167,12 +173,14 @@ def _cells(title: str, shade: np.ndarray, text: list, counts: np.ndarray, classe
     The marks' customdata is (row, column)."""
     figure = blank(title, height or 110 + 34 * len(classes))
     figure.add_trace(dict(
-        type="heatmap", z=shade, x=list(classes), y=list(classes), zmin=0, zmax=max(float(shade.max()), 1e-9), showscale=False,
-        xgap=2, ygap=2, colorscale=[[0, alpha(colour, 0.05)], [1, alpha(colour, 0.85)]], text=text, texttemplate="%{text}",
+        type="heatmap", z=shade, x=list(classes), y=list(classes), zmin=0, zmax=max(float(shade.max()), 1e-9),
+        showscale=False,
+        xgap=2, ygap=2, colorscale=[[0, alpha(colour, 0.05)], [1, alpha(colour, 0.8)]], text=text, texttemplate="%{text}",
         customdata=counts, hovertemplate=hover + "<extra></extra>"))
     places = [(i, j) for i in range(len(classes)) for j in range(len(classes))]
     figure.add_trace(dict(
-        type="scatter", x=[classes[j] for _, j in places], y=[classes[i] for i, _ in places], customdata=places, mode="markers",
+        type="scatter", x=[classes[j] for _, j in places], y=[classes[i] for i, _ in places], customdata=places,
+        mode="markers",
         hoverinfo="skip", marker={"symbol": "square-open", "size": 30, "color": INK, "opacity": 0, "line": {"width": 3}},
         selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 0}}))
     figure.update_layout(dragmode=False, clickmode="event+select")

@@ -34,7 +34,7 @@ def gap_rows(study: Mapping[str, Any], quantity: str = "accuracy") -> list[dict[
         detail = result.get("gaps_detail", {}).get(quantity, {})
         final = detail.get("final") if isinstance(detail, dict) else None
         final = final if isinstance(final, dict) else {}
-        gap = result["gaps"].get(quantity)
+        gap = (result.get("gaps") or {}).get(quantity)
         if words.missing(gap) or words.missing(accuracy.get("mean")):
             continue
         rows.append({"arm": arm, "name": name(study, arm), "x": accuracy["mean"], "x_low": accuracy.get("low"),
@@ -42,7 +42,7 @@ def gap_rows(study: Mapping[str, Any], quantity: str = "accuracy") -> list[dict[
     return rows
 
 
-def gap_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+def gap_rows_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """gap_rows with readable columns."""
     columns = {"name": "Arm", "x": "Balanced accuracy", "x_low": "Accuracy low", "x_high": "Accuracy high", "y": "Gap",
                "y_low": "Gap low", "y_high": "Gap high"}
@@ -62,7 +62,8 @@ def test_metrics(study: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
             value = metrics.get(metric)
             value = value if isinstance(value, dict) else {"mean": value}
             row[words.QUANTITIES[metric]] = words.interval(value, metric)
-            numbers.append({"arm": label, "metric": metric, **{key: value.get(key) for key in ("mean", "std", "low", "high")}})
+            numbers.append({"arm": label, "metric": metric,
+                            **{key: value.get(key) for key in ("mean", "std", "low", "high")}})
         text.append(row)
     return pd.DataFrame(numbers), pd.DataFrame(text)
 
@@ -78,7 +79,7 @@ def paper_table(study: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(numbers for the CSV, text for the page): start, final and relative change, ours beside the paper's."""
     rank = {quantity: place for place, quantity in enumerate(PAPER_ROWS)}
     place = {arm: index for index, arm in enumerate(words.ordered({row["arm"] for row in study["paper_table"]}))}
-    rows = sorted(study["paper_table"], key=lambda row: (rank.get(row["quantity"], 99), place[row["arm"]]))
+    rows = sorted(study.get("paper_table") or [], key=lambda row: (rank.get(row["quantity"], 99), place[row["arm"]]))
     numbers, text = [], []
     for row in rows:
         paper, share = row.get("paper") or {}, "accuracy" in row["quantity"]
@@ -98,7 +99,7 @@ def paper_table(study: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def settings(study: Mapping[str, Any]) -> pd.DataFrame:
-    """Text: for every arm the common setting and its own best, balanced accuracy at each, and what lies at the grid's edge."""
+    """Text: every arm's common setting and its own best, balanced accuracy at each, and what lies at the grid's edge."""
     grid = study.get("grid") or {}
     rows = []
     for arm in arms(study):
@@ -107,7 +108,8 @@ def settings(study: Mapping[str, Any]) -> pd.DataFrame:
         rows.append({"Arm": words.arm(arm, name(study, arm)).badge, "Common": _setting(result.get("setting")),
                      "Balanced accuracy": words.percent(result["test"]["balanced_accuracy"].get("mean")),
                      "Own best": _setting(best) + (" (edge of the grid)" if edges else ""),
-                     "Balanced accuracy there": words.percent(((best.get("test") or {}).get("balanced_accuracy") or {}).get("mean"))})
+                     "Balanced accuracy there": words.percent(
+                         ((best.get("test") or {}).get("balanced_accuracy") or {}).get("mean"))})
     return pd.DataFrame(rows)
 
 
@@ -117,26 +119,82 @@ def _setting(setting: Mapping[str, Any] | None) -> str:
     return f"rate {setting['learning_rate']:g}, decay {setting['weight_decay']:g}"
 
 
+def pair(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    """'VAE − ImageNet': the pair of a row with a and b."""
+    return " − ".join(words.arm(row[side], name(study, row[side])).brief for side in "ab")
+
+
 def differences(study: Mapping[str, Any], metric: str = "balanced_accuracy") -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(numbers, text): paired differences between arms on the same test groups, the primary one first."""
-    rows = sorted((row for row in study.get("differences", []) if row["metric"] == metric),
-                  key=lambda row: not row["primary"])
-    text = [{"Difference": f"{words.arm(row['a'], name(study, row['a'])).badge} − "
-                           f"{words.arm(row['b'], name(study, row['b'])).badge}",
-             "Points (95 % interval)": words.points(row), "p": words.p_value(row["p"] if row["primary"] else row["p_holm"]),
+    """(numbers of every metric, text of one): paired differences on the same test groups, the primary one first."""
+    rows = difference_rows(study, study.get("differences") or [], metric)
+    unit = "points" if metric in words.SHARES else ""
+    text = [{"Difference": row["name"],
+             f"{words.QUANTITIES.get(metric, metric)} (95 % interval)": f"{row['text']} {unit}".strip(),
+             "p": words.p_value(row["p"] if row["primary"] else row["p_holm"]),
              "Test": "primary" if row["primary"] else "secondary, Holm-corrected",
-             "Could have shown": "–" if words.missing(row.get("detectable")) else f"{100 * abs(row['detectable']):.1f} points"}
-            for row in rows]
-    return pd.DataFrame(study.get("differences", [])), pd.DataFrame(text)
+             "Could have shown": _detectable(row, metric)} for row in rows]
+    return pd.DataFrame(study.get("differences") or []), pd.DataFrame(text)
 
 
-def matched(study: Mapping[str, Any]) -> pd.DataFrame:
-    """Gaps of the compared pair where both first reach the same training accuracy; text, one row an arm."""
-    found = study.get("matched") or {}
-    return pd.DataFrame([
+def _detectable(row: Mapping[str, Any], metric: str) -> str:
+    if words.missing(row.get("detectable")):
+        return "–"
+    return f"{100 * abs(row['detectable']):.1f} points" if metric in words.SHARES else words.number(abs(row["detectable"]))
+
+
+def difference_rows(study: Mapping[str, Any], rows: list[Mapping[str, Any]], quantity: str,
+                    field: str = "metric") -> list[dict[str, Any]]:
+    """Rows for extra_figures.forest: those whose `field` is `quantity`, with name and text, the primary one first."""
+    chosen = sorted((row for row in rows if row.get(field) == quantity), key=lambda row: not row.get("primary"))
+    write = words.points if quantity in words.SHARES else words.signed_interval
+    return [{**row, "name": pair(study, row), "text": write(row)} for row in chosen]
+
+
+def gap_differences(study: Mapping[str, Any], kind: str) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """(numbers of both kinds, rows for extra_figures.forest at the final epoch): a's gap less b's, "loss" or "accuracy"."""
+    found = study.get("gap_differences")
+    rows = found if isinstance(found, list) else []
+    return pd.DataFrame(rows), difference_rows(study, [row for row in rows if row.get("at") == "final"], kind, "kind")
+
+
+AT = {"final": "Final epoch", "best": "Best validation loss", "test": "Test in place of validation",
+      "matched": "Same training accuracy",
+      "area": "Area between the curves"}
+
+
+def gap_table(study: Mapping[str, Any]) -> pd.DataFrame:
+    """Text: both gaps of every arm, at each moment at which they are taken."""
+    rows = []
+    for arm in arms(study):
+        detail = study["arms"][arm].get("gaps_detail") or {}
+        for at in AT:
+            found = {kind: (detail.get(kind) or {}).get(at) for kind in ("loss", "accuracy")}
+            if any(found.values()):
+                rows.append({"Arm": words.arm(arm, name(study, arm)).badge, "At": AT[at],
+                             "Loss gap": words.signed_interval(found["loss"] or {}),
+                             "Accuracy gap, points": words.points(found["accuracy"] or {})})
+    return pd.DataFrame(rows)
+
+
+def matched(study: Mapping[str, Any]) -> tuple[dict[str, Any] | None, pd.DataFrame]:
+    """The primary pair's entry and, as text, both gaps where its arms first reach the same training accuracy."""
+    found = study.get("matched")
+    first = found[0] if isinstance(found, list) and found else None
+    return first, pd.DataFrame([
         {"Arm": words.arm(arm, name(study, arm)).badge, "Epoch": words.number(at["epoch"], 1),
-         "Loss gap": words.number(at["loss"]["mean"], sign=True), "Accuracy gap": words.percent(at["accuracy"]["mean"], sign=True)}
-        for arm, at in found.get("arms", {}).items()])
+         "Loss gap": words.number(at["loss"]["mean"], sign=True),
+         "Accuracy gap": words.percent(at["accuracy"]["mean"], sign=True)}
+        for arm, at in ((first or {}).get("arms") or {}).items()])
+
+
+ANSWERS = {"seen": "green", "not seen": "gray", "opposite": "orange", "not asked": "gray"}
+
+
+def claims(study: Mapping[str, Any]) -> pd.DataFrame:
+    """Text: the paper's four claims, whether this study sees them, and the sentence with its numbers."""
+    return pd.DataFrame([{"The paper’s claim": row["claim"],
+                          "Here": f":{ANSWERS.get(row['answer'], 'gray')}-badge[{row['answer'].capitalize()}]",
+                          "Why": row["text"]} for row in study.get("claims") or []])
 
 
 def _course(row: Mapping[str, Any], share: bool) -> str:

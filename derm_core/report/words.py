@@ -39,12 +39,22 @@ class Arm:
     def badge(self) -> str:
         return f":{self.word}-badge[{self.name}]"
 
+    @property
+    def brief(self) -> str:
+        """One word where two arms stand in one label."""
+        return BRIEF.get(self.key) or short(self.name, 16)
+
+
+BRIEF = {"vae": "VAE", "both": "Both", "random": "Random", "scratch": "From scratch", "colour": "Colour",
+         "majority": "Majority"}
+
 
 # Okabe and Ito's (lightened) blue, vermilion and (darkened) reddish purple: apart from one another under
 # protanopia, deuteranopia and tritanopia, at least 3:1 against the light and the dark page.
 KNOWN = {arm.key: arm for arm in (
     Arm("vae", arm_label("vae"), "#1A7FC1", "blue", "circle", about="pretrained on skin images without their labels"),
-    Arm("imagenet", arm_label("imagenet"), "#D55E00", "orange", "square", about="pretrained on everyday photographs with labels"),
+    Arm("imagenet", arm_label("imagenet"), "#D55E00", "orange", "square", about="pretrained on everyday photographs with "
+                                                                                "labels"),
     Arm("both", arm_label("both"), "#B0609F", "violet", "diamond", about="both feature vectors side by side"),
     Arm("scratch", arm_label("scratch"), "#8F6F00", "yellow", "triangle-up", about="trained with labels, end to end"),
     Arm("colour", arm_label("colour"), "#008F68", "green", "star", about="a colour histogram: what needs no network"),
@@ -72,6 +82,11 @@ QUANTITIES = {
     "macro_auroc": "Macro-AUROC", "log_loss": "Log loss", "brier": "Brier score", "ece": "Calibration error",
 }
 SHARES = ("accuracy", "balanced_accuracy", "ece", "recall")  # written as percentages
+
+
+def family(name: str) -> str:
+    """A family of corruptions as it is shown: 'Defocus', 'JPEG'."""
+    return {"jpeg": "JPEG"}.get(name, name.replace("_", " ").capitalize())
 
 
 def short(text: str, letters: int) -> str:
@@ -130,6 +145,14 @@ def points(difference: dict) -> str:
         f"{mean}{NBSP}({number(100 * low, 1, sign=True)}{NBSP}to{NBSP}{number(100 * high, 1, sign=True)})")
 
 
+def signed_interval(found: dict) -> str:
+    """A difference that is no share, with its interval: '−0.160 (−0.208 to −0.112)'."""
+    low, high = found.get("low"), found.get("high")
+    mean = number(found.get("mean"), sign=True)
+    return mean if missing(low) or missing(high) else (
+        f"{mean}{NBSP}({number(low, sign=True)}{NBSP}to{NBSP}{number(high, sign=True)})")
+
+
 def p_value(p: float | None) -> str:
     """'0.012'; '< 0.001' below that."""
     return "–" if missing(p) else "<\u00a00.001" if p < 0.001 else f"{p:.3f}"
@@ -163,6 +186,11 @@ def ago(moment: float | None, now: float | None = None) -> str:
 def count(value: float, one: str, many: str | None = None) -> str:
     """'1 lesion', '7,470 lesions'."""
     return f"{value:,.0f} {one if value == 1 else many or one + 's'}"
+
+
+def listed(parts: list[str]) -> str:
+    """'split', 'split and classes', 'split, classes and regime'."""
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1]))) if parts else ""
 
 
 def size(byte_count: float) -> str:

@@ -35,8 +35,10 @@ CALIBRATION = ("ece", "brier", "log_loss")
 GRAVEST = ("mel", "melanoma", "high")
 NOTES = {
     "subgroups": "Balanced accuracy is the mean recall over the classes that a subgroup has: subgroups with other classes "
-                 f"are not alike in difficulty. Below {FEW_GROUPS} groups a number stands with a caution and is never the worst.",
-    "calibration": "Means over seeds on the test set; one temperature an arm, fitted on the validation predictions of all seeds.",
+                 f"are not alike in difficulty. Below {FEW_GROUPS} groups a number stands with a caution and is never the "
+                 f"worst.",
+    "calibration": "Means over seeds on the test set; one temperature an arm, fitted on the validation predictions of all "
+                   "seeds.",
     "operating_point": "Means over seeds of the plain probability. Thresholds are chosen on validation, seed by seed.",
     "disagreement": "Decisions of the seed ensemble: the mean probability over seeds, prior-adjusted.",
 }
@@ -96,7 +98,8 @@ def calibrations(study, labels: np.ndarray, groups: np.ndarray, probabilities: M
         tempered = temper(plain, temperature)
         measured = evaluate(labels, groups, {"before": plain, "after": tempered}, study.log_prior, study.material.classes,
                             resamples=study.config.bootstrap, seed=study.config.split_seed)["arms"]
-        found[arm] = {"temperature": temperature, "bins": reliability(labels, plain), "bins_after": reliability(labels, tempered),
+        found[arm] = {"temperature": temperature, "bins": reliability(labels, plain),
+                      "bins_after": reliability(labels, tempered),
                       **{when: {metric: measured[when][metric] for metric in CALIBRATION} for when in ("before", "after")}}
         yield TICK
     return found

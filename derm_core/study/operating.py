@@ -43,7 +43,8 @@ def sensitivities(positive: np.ndarray, scores: np.ndarray, specificity: np.ndar
     rows = np.ones((1, len(scores))) if weights is None else weights
     out = np.full((len(rows), len(specificity)), np.nan)
     for r, row in enumerate(rows):
-        negative, found = np.cumsum(row[~positive][order], dtype=np.float64), np.cumsum(row[positive][rank], dtype=np.float64)
+        negative, found = np.cumsum(row[~positive][order], dtype=np.float64), np.cumsum(row[positive][rank],
+                                                                                        dtype=np.float64)
         if len(negative) and len(found) and negative[-1] > 0 and found[-1] > 0:
             allowed = np.searchsorted(negative, ((1 - specificity) + ROUNDING) * negative[-1], side="right")
             reached = np.searchsorted(above[rank], allowed, side="right")

@@ -7,6 +7,7 @@ A function named after a thing takes the Workspace first (unhashed) and what ide
     runs(workspace), active_runs(workspace), run(workspace, id)   live, not cached
     study(workspace, id)          artefacts/study.json, or None
     curves(workspace, id, arm)    a table: epoch, step, seed, train_loss, val_loss, …
+    decisions(workspace, id)      a table: image_id, row, label and each arm's decision
     datasets(workspace)           [{name, images, classes, groups, layout, disk_bytes}]
     dataset(workspace, name)      data.manifest.Dataset
     store(workspace, name, size)  data.store.Store: uint8 images, rows as in the manifest
@@ -134,6 +135,12 @@ def curves(workspace: Workspace, run_id: str, arm: str) -> pd.DataFrame | None:
 @st.cache_data(max_entries=8, show_spinner=False)
 def _parquet(path: str, changed: int) -> pd.DataFrame:
     return pd.read_parquet(path)
+
+
+def decisions(workspace: Workspace, run_id: str) -> pd.DataFrame | None:
+    """What every arm of a study decided for each test image (artefacts/decisions.parquet), None where not kept."""
+    path = workspace.run(run_id).artefacts / "decisions.parquet"
+    return _parquet(str(path), stamp(path)) if stamp(path) else None
 
 
 def map_of(workspace: Workspace, run_id: str) -> tuple[pd.DataFrame, dict[str, Any]] | None:

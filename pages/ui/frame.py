@@ -191,7 +191,7 @@ def show_chart(figures: Any, table: pd.DataFrame | None, *, caption: str, alt: s
     with st.container(gap="xsmall"):
         if title:
             st.markdown(f"**{title}**")
-        config = CHART_CONFIG if on_select == "ignore" else SELECT_CONFIG
+        config = CHART_CONFIG if on_select == "ignore" or selection_mode == "points" else SELECT_CONFIG
         if len(group) == 1:
             event = st.plotly_chart(group[0], key=key, alt=alt, config=config, on_select=on_select,
                                     selection_mode=selection_mode)
@@ -212,9 +212,13 @@ def show_chart(figures: Any, table: pd.DataFrame | None, *, caption: str, alt: s
 
 
 def readable(figure: Any) -> Any:
-    """The figure with text in the page's own colour: Streamlit's light theme writes it too pale to read when small."""
-    ink = st.get_option(f"theme.{st.context.theme.type or 'light'}.textColor")
-    return figure.update_layout(font={"color": ink}) if st.context.theme.type and ink else figure
+    """The figure with text in the page's own colour: Streamlit's light theme writes it too pale to read when small, and
+    on the dark page plotly takes pale cells for bright ones."""
+    mode = st.context.theme.type
+    ink = st.get_option(f"theme.{mode or 'light'}.textColor")
+    if mode == "dark":
+        figure.update_traces(textfont_color=ink, selector={"type": "heatmap"})
+    return figure.update_layout(font={"color": ink}) if mode and ink else figure
 
 
 def show_curves(curves: Mapping[str, pd.DataFrame], quantity: str, names: Mapping[str, str], *, key: str) -> None:

@@ -41,11 +41,12 @@ def thumbnail(dataset, row: int, size: int = THUMBNAIL) -> bytes | None:
     return _thumbnail(found["path"], found["sha256"], size)
 
 
-def gallery(dataset, rows: Sequence[int], *, columns: int = 8, min_width: int = 96) -> None:
-    """Thumbnails in a grid that fills the width, each with its class below."""
+def gallery(dataset, rows: Sequence[int], *, columns: int = 8, min_width: int = 96,
+            captions: Sequence[str] | None = None) -> None:
+    """Thumbnails in a grid that fills the width, each with its class, or its caption, below."""
     frame = dataset.frame
     with st.grid(columns, min_column_width=min_width, gap="small"):
-        for row in map(int, rows):
+        for place, row in enumerate(map(int, rows)):
             label, name = frame["label"].iloc[row] or "no label", frame["image_id"].iloc[row]
             picture = thumbnail(dataset, row)
             with st.container(gap=None):
@@ -53,4 +54,4 @@ def gallery(dataset, rows: Sequence[int], *, columns: int = 8, min_width: int = 
                     st.caption(f":material/broken_image: {name}: its file is gone or has changed")
                 else:
                     st.image(picture, width="stretch", alt=f"{name}, {label}")
-                    st.caption(str(label))
+                    st.caption(captions[place] if captions else str(label))

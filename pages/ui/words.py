@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from derm_core.report.words import (  # noqa: F401  (arms and numbers: words.arm, words.percent, …)
-    KNOWN, NBSP, NOTICE, QUANTITIES, SHARES, THIN, Arm, ago, arm, count, duration, interval, missing, number,
-    ordered, p_value, percent, points, quantity, short, size, span,
+    KNOWN, NBSP, NOTICE, QUANTITIES, SHARES, THIN, Arm, ago, arm, count, duration, family, interval, listed, missing, number,
+    ordered, p_value, percent, points, quantity, short, signed_interval, size, span,
 )
 
 STATES = {  # state: (word, icon, colour name)
@@ -17,7 +17,7 @@ STATES = {  # state: (word, icon, colour name)
     "cancelled": ("Cancelled", ":material/cancel:", "gray"),
     "interrupted": ("Interrupted", ":material/pause_circle:", "yellow"),
 }
-KINDS = {"pretrain": "Pretraining", "study": "Study", "embed": "Map"}
+KINDS = {"pretrain": "Pretraining", "study": "Study", "embed": "Map", "evaluate": "Evaluation"}
 
 
 def state_badge(state: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from derm_core.files import read_json
+from derm_core.files import read_json, write_json
 from derm_core.jobs.store import RunStore
 from derm_core.report import tables, words
+from tests.report.full_study import complete
 
 
 @pytest.fixture
@@ -78,13 +79,118 @@ def test_gaps_are_drawn_against_accuracy_for_every_arm(study):
         assert row["y_low"] == result["gaps_detail"]["loss"]["final"]["low"]
 
 
-def test_charts_have_an_alternative_text_and_a_table(open_page, finished):
+SECTIONS = ("overview", "differences", "classes", "labels", "robustness", "external", "calibration", "subgroups", "method")
+DRAWN = {"overview": 4, "differences": 1, "classes": 4, "labels": 1, "robustness": 4, "external": 2, "calibration": 2}
+
+
+@pytest.fixture
+def full(finished, study) -> dict:
+    """The finished study with an answer to every further question."""
+    answered = complete(study)
+    write_json(finished.run(study["run_id"]).artefacts / "study.json", answered)
+    return answered
+
+
+def walk(app):
+    """The page in each of its sections, one after another."""
+    for section in SECTIONS:
+        app.segmented_control(key="section-choice").set_value(section).run()
+        assert not app.exception and app.query_params.get("section", "overview") == section
+        yield section, app
+
+
+def test_every_section_shows_its_charts_each_with_alternative_text_below_the_verdict(open_page, full):
+    for section, app in walk(open_page("compare")):
+        drawn = app.get("plotly_chart")
+        assert len(drawn) >= DRAWN.get(section, 0) and all(chart.proto.alt for chart in drawn), section
+        assert app.header[0].value == full["verdict"]["headline"]
+
+
+def test_a_study_that_was_asked_nothing_more_says_what_to_press(open_page, finished, study):
+    bare = {key: value for key, value in study.items() if key not in ("detail", "claims", "mcnemar", "gap_differences", "matched")}
+    write_json(finished.run(study["run_id"]).artefacts / "study.json", bare)
+    for section, app in walk(open_page("compare")):
+        assert ("Set up a study" in [button.label for button in app.button]) == (section in ("labels", "robustness", "external"))
+
+
+def test_an_evaluation_without_curves_and_gaps_is_shown_as_well(open_page, finished, study):
+    bare = {key: study[key] for key in ("run_id", "config", "dataset", "split", "classes", "majority", "differences", "confusion",
+                                        "verdict", "versions")}
+    bare["arms"] = {arm: {key: entry[key] for key in ("label", "kind", "test", "per_class")} for arm, entry in study["arms"].items()}
+    path = finished.run(study["run_id"]).artefacts
+    write_json(path / "study.json", bare)
+    for curves in (path / "curves").glob("*.csv"):
+        curves.unlink()
+    assert all(len(app.metric) == len(bare["arms"]) for _, app in walk(open_page("compare")))
+
+
+def test_a_section_of_the_address_is_opened(open_page, full):
+    assert [chart.key for chart in open_page("compare", section="labels").get("plotly_chart")] == ["labels-balanced_accuracy"]
+
+
+def test_the_paper_s_claims_are_answered(open_page, full):
+    shown = text(open_page("compare"))
+    for claim in full["claims"]:
+        assert claim["claim"] in shown and claim["text"] in shown and f"[{claim['answer'].capitalize()}]" in shown
+
+
+def test_the_metric_of_the_forest_is_part_of_the_address(open_page, full):
+    app = open_page("compare", section="differences", metric="brier")
+    assert app.segmented_control(key="metric-choice").value == "brier"
+    assert [chart.key for chart in app.get("plotly_chart")] == ["forest-brier"]
+
+
+def test_the_specificity_moves_the_operating_point(open_page, full):
+    app = open_page("compare", section="calibration")
+    assert "curve at 90 %" in text(app)
+    app.slider(key="specificity").set_value(95).run()
+    assert not app.exception and "curve at 95 %" in text(app)
+
+
+def test_a_cell_of_the_address_opens_its_images(open_page, finished, full):
+    decisions = pd.read_parquet(finished.run(full["run_id"]).artefacts / "decisions.parquet")
+    first = decisions.iloc[0]
+    i, j = int(first["decision:vae"]), int(first["decision:random"])
+    expected = ((decisions["decision:vae"] == i) & (decisions["decision:random"] == j)).sum()
+    app = open_page("compare", section="classes", cell=f"vae~random~{i}~{j}")
+    assert words.count(expected, "test image") in text(app) and len(pictures(app)) == expected
+
+
+def pictures(app) -> list[str]:
+    """Captions below the images of a cell: each begins with what the image is."""
+    return [caption.value for caption in app.caption if caption.value.startswith("**")]
+
+
+@pytest.mark.parametrize("cell", ["vae~9~9", "nobody~0~0", "vae~x~1"])
+def test_an_address_with_a_wrong_cell_opens_none(open_page, full, cell):
+    assert not pictures(open_page("compare", section="classes", cell=cell))
+
+
+def test_images_of_a_dataset_that_changed_since_are_not_shown(open_page, finished, full):
+    path = finished.run(full["run_id"]).artefacts
+    write_json(path / "study.json", full | {"dataset": full["dataset"] | {"fingerprint": "another"}})
+    first = pd.read_parquet(path / "decisions.parquet").iloc[0]
+    app = open_page("compare", section="classes", cell=f"vae~{int(first['label'])}~{int(first['decision:vae'])}")
+    assert not pictures(app) and "not on this machine" in text(app)
+
+
+def test_several_studies_stand_side_by_side_with_what_differs(open_page, finished, study):
+    store = RunStore(finished)
+    other = store.create("study", study["config"])
+    store.transition(other, "queued", "running", started=1.0)
+    store.transition(other, "running", "done", finished=2.0)
+    folder = finished.run(other).create().artefacts
+    write_json(folder / "study.json", study | {"run_id": other, "config": study["config"] | {"input_size": 64}})
+    app = open_page("compare", run=study["run_id"], **{"with": other})
+    assert app.multiselect(key="with-choice").value == [other]
+    assert any("input size" in warning.value for warning in app.warning)
+    assert app.query_params["with"] == other and app.selectbox[0].value == study["run_id"]
+
+
+def test_a_note_and_tags_are_kept_with_the_run(open_page, finished, study):
+    RunStore(finished).annotate(study["run_id"], name="First try", tags=["pilot"], note="Look at *mel*.")
     app = open_page("compare")
-    drawn = app.get("plotly_chart")
-    assert len(drawn) >= 6
-    assert all(chart.proto.alt for chart in drawn)
-    tables_offered = [block for block in app.get("popover")]
-    assert len(tables_offered) >= 3
+    assert "pilot" in text(app) and [info.value for info in app.info if "mel" in info.value] == ["Look at \\*mel\\*."]
 
 
 def test_curves_are_those_of_the_study(open_page, finished, study):

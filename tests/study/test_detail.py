@@ -38,7 +38,8 @@ def study(tmp_path_factory):
     material = SimpleNamespace(labels=labels, groups=np.repeat(np.arange(N), 2), rows=rows, classes=CLASSES, dataset=dataset,
                                image_ids=frame["image_id"].to_numpy(), members=lambda name: positions[name])
     home = tmp_path_factory.mktemp("detail")
-    return SimpleNamespace(config=StudyConfig(dataset="x", bootstrap=200), material=material, run=SimpleNamespace(artefacts=home),
+    return SimpleNamespace(config=StudyConfig(dataset="x", bootstrap=200), material=material,
+                           run=SimpleNamespace(artefacts=home),
                            outcomes={"vae": outcome(1.0), "imagenet": outcome(2.0)}, log_prior=np.log([0.3, 0.2, 0.5]))
 
 
@@ -117,7 +118,8 @@ def test_the_worst_subgroup_is_known_and_large_enough():
 def test_calibration_before_is_the_study_s_own_and_after_is_no_worse_on_validation(study, found):
     test = study.material.members("test")
     labels, groups = study.material.labels[test], study.material.groups[test]
-    own = evaluate(labels, groups, {arm: o.probabilities["test"] for arm, o in study.outcomes.items()}, study.log_prior, CLASSES,
+    own = evaluate(labels, groups, {arm: o.probabilities["test"] for arm, o in study.outcomes.items()}, study.log_prior,
+                   CLASSES,
                    resamples=200)["arms"]
     for arm, entry in found["calibration"].items():
         for metric in ("ece", "brier", "log_loss"):

@@ -65,7 +65,8 @@ def test_a_threshold_from_validation_gives_on_test_what_a_slow_loop_counts():
         cuts = [thresholds(val[0], one, [s])[0] for one in val[1]]
         caught = np.mean([(one[positive] > cut).mean() for one, cut in zip(scores, cuts, strict=True)])
         spared = np.mean([(one[~positive] <= cut).mean() for one, cut in zip(scores, cuts, strict=True)])
-        assert found["given_sensitivity"][k] == pytest.approx(caught) and found["given_specificity"][k] == pytest.approx(spared)
+        assert found["given_sensitivity"][k] == pytest.approx(caught)
+        assert found["given_specificity"][k] == pytest.approx(spared)
 
 
 def test_copies_of_an_image_within_its_group_add_no_certainty():
@@ -85,7 +86,8 @@ def test_the_interval_of_a_fixed_threshold_is_about_that_of_a_binomial_share():
 
 def test_everything_lies_between_its_ends():
     found = operating_point(*two_sets(), GRID, resamples=100)
-    for name in ("", "given_sensitivity", "given_specificity"):
-        middle, low, high = (np.array(found[f"{name}_{end}".strip("_") if end else name or "sensitivity"]) for end in ("", "low", "high"))
+    for name, low, high in (("sensitivity", "low", "high"), *(
+            (name, f"{name}_low", f"{name}_high") for name in ("given_sensitivity", "given_specificity"))):
+        middle, low, high = (np.array(found[key]) for key in (name, low, high))
         assert (low <= middle + 1e-12).all() and (middle <= high + 1e-12).all() and low.min() >= 0 and high.max() <= 1
     assert found["sensitivity"][0] == 1 and all(np.diff(found["threshold"]) >= 0)

@@ -1,0 +1,1 @@
+"""The sections of Compare: each shows one part of a finished study, and computes nothing."""
