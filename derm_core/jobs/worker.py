@@ -208,6 +208,7 @@ def _team(config) -> AbstractContextManager:
     size = _processes(config)
     if size == 1:
         return nullcontext()
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")   # a lost connection is told once, in a sentence
     say(f"{size} processes will share the training; waiting for the others to start.")
     return import_module("derm_core.training.launch").team(size, config.device)
 

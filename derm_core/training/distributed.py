@@ -194,9 +194,11 @@ class Team:
         """What is known of a helper that failed."""
         deadline = time.monotonic() + 2.0               # its last words, or its end, may come after its connections' end
         while connection_lost and time.monotonic() < deadline:
-            with contextlib.suppress(RuntimeError):
+            try:
                 if self.store.check([FAILED]):
                     return self.store.get(FAILED).decode()
+            except RuntimeError:                        # torchrun itself is gone
+                break
             ended = [rank for rank, child in enumerate(self.children, 1) if child.poll() is not None]
             if ended:
                 return f"Process {ended[0]} of the {self.size} that share the training was ended"
