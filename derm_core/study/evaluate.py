@@ -29,8 +29,8 @@ from ..training.devices import pick_device
 from ..workspace import RunPaths, Workspace
 from .conclude import versions
 from .external import TestSet, secondary, tables, test_set
-from .features import CPU_BATCH, CUDA_BATCH
 from .material import count_look
+from .predictors import CPU_BATCH, CUDA_BATCH
 from .verdict import choose_pair
 
 NO_PRIOR = "{name}: the class shares of its training are not known, so its decisions are not adjusted to them."

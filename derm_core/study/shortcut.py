@@ -36,6 +36,7 @@ from .robustness import pairs
 
 ARTEFACT = "one stroke of a violet or blue skin marker"
 TARGETS = ("mel", "melanoma", "high")
+PAINTED_AT_ONCE = 128
 BASE = 0.5      # share of images with ink where it is tied to nothing
 
 
@@ -106,35 +107,30 @@ def target_class(classes: Sequence[str], labels: np.ndarray) -> int:
     return int(np.argsort(-np.bincount(labels, minlength=len(classes)), kind="stable")[1])
 
 
-class Inked:
-    """A store's images, each with ink; painted once, when first read, into a file at `path`."""
+def paint_ink(images: np.ndarray, rows: np.ndarray, names: Sequence[str], path: Path) -> Generator[Event, None, np.ndarray]:
+    """A copy of uint8 `images` (N, S, S, 3) in a file at `path`, with ink on `rows`: `inked = yield from paint_ink(...)`.
 
-    def __init__(self, images: np.ndarray, names: Sequence[str], path: Path):
-        self.images, self.names = images, names
-        self.done = np.zeros(len(images), bool)
-        self.painted = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=images.shape)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, chosen) -> np.ndarray:
-        rows = np.arange(len(self))[chosen]
-        for row in rows[~self.done[rows]]:
-            rng = np.random.default_rng(stream_seed(0, "ink", self.names[row]))
-            image = draw_ink(np.asarray(self.images[row], np.float32) / 255, rng)
-            self.painted[row] = image.clip(0, 1) * 255 + 0.5
-            self.done[row] = True
-        return self.painted[rows]
+    names: one a image; what is painted depends on it alone. Other rows are left black.
+    """
+    inked = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=images.shape)
+    started = time.monotonic()
+    for done, row in enumerate(rows, start=1):
+        rng = np.random.default_rng(stream_seed(0, "ink", names[row]))
+        inked[row] = draw_ink(np.asarray(images[row], np.float32) / 255, rng).clip(0, 1) * 255 + 0.5
+        if done % PAINTED_AT_ONCE == 0 or done == len(rows):
+            yield progress(done, len(rows), "images", what="Painting ink", started=started)
+            yield TICK
+    return inked
 
 
 def _inked_features(study: Study) -> Generator[Event, None, dict[str, np.ndarray]]:
     """Features of every image with ink, as `study.features` without; kept in the workspace's cache."""
     material, path = study.material, study.run.checkpoints / "inked.npy"
-    images = Inked(material.store.images, material.dataset.frame["image_id"].tolist(), path)
     fingerprint = hashlib.sha256(f"{material.store.fingerprint} ink 1".encode()).hexdigest()
-    material = dataclasses.replace(material, store=Store(material.store.size, images, fingerprint))
     features = {}
     try:
+        inked = yield from paint_ink(material.store.images, material.rows, material.dataset.frame["image_id"].tolist(), path)
+        material = dataclasses.replace(material, store=Store(material.store.size, inked, fingerprint))
         for arm in study.features:
             features[arm] = yield from arm_features(study.outcomes[arm].arm, study.workspace, material, study.device)
     finally:

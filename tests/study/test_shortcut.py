@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from derm_core.events import jsonable
-from derm_core.study.shortcut import Inked, assign, ink_alone, reliance, shortcut, target_class
+from derm_core.study.shortcut import assign, ink_alone, paint_ink, reliance, shortcut, target_class
 from derm_core.workspace import Workspace
 from tests.study import conftest
 from tests.study.trained import finish, trained_study
@@ -59,12 +59,12 @@ def test_melanoma_is_the_target_where_there_is_one():
     assert target_class(("a", "b", "c"), np.array([0, 1, 1, 2, 2, 2])) == 1
 
 
-def test_ink_is_painted_once_and_depends_on_the_image_alone(tmp_path):
-    images = np.full((4, 32, 32, 3), 200, np.uint8)
-    inked = Inked(images, ["a", "b", "c", "d"], tmp_path / "inked.npy")
-    some, rest = inked[np.array([2, 0])], inked[1:4]
-    assert np.array_equal(some[0], rest[1]) and not np.array_equal(some[0], some[1])
-    assert inked.done.tolist() == [True] * 4 and (some != 200).any() and (images == 200).all()
+def test_ink_depends_on_the_image_alone_and_leaves_the_store_as_it_is(tmp_path):
+    images, names = np.full((4, 32, 32, 3), 200, np.uint8), ["a", "b", "c", "d"]
+    whole = finish(paint_ink(images, np.arange(4), names, tmp_path / "whole.npy"))[1]
+    some = finish(paint_ink(images, np.array([2]), names, tmp_path / "some.npy"))[1]
+    assert np.array_equal(whole[2], some[2]) and not np.array_equal(whole[0], whole[2])
+    assert (whole != 200).any((1, 2, 3)).all() and (images == 200).all() and some[0].max() == 0
 
 
 def test_reliance_grows_with_the_strength_of_the_tie(asked):
