@@ -34,6 +34,15 @@ def test_the_transductive_switch_is_one_of_the_pretraining():
         parsed("--transductive", "--vae-run", "pretrain-1")
 
 
+def test_devices_are_those_asked_for_else_those_of_torchrun(monkeypatch):
+    assert [(c.devices, c.pretrain.devices) for c in (parsed(), parsed("--devices", "3"))] == [(1, 1), (3, 3)]
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert parsed().devices == parsed("--devices", "4").pretrain.devices == 4
+    with pytest.raises(ConfigError, match="--devices"):
+        parsed("--devices", "3")
+
+
 def test_a_given_pretraining_takes_the_place_of_a_new_one():
     config = parsed("--vae-run", "pretrain-1")
     assert config.vae_run == "pretrain-1" and config.pretrain is None
