@@ -39,8 +39,7 @@ class ImageSource:
     def _resident(self) -> Tensor | None:
         if self.device.type != "cuda":
             return None
-        free, _ = torch.cuda.mem_get_info(self.device)
-        if len(self.rows) * int(np.prod(self.images.shape[1:])) > RESIDENT_SHARE * free:
+        if not resident_bytes(self.images, len(self.rows), self.device):
             return None
         resident = torch.empty((len(self.rows), *self.images.shape[1:]), dtype=torch.uint8, device=self.device)
         for begin in range(0, len(self.rows), RESIDENT_CHUNK):
@@ -90,6 +89,16 @@ class ImageSource:
         positions = np.split(np.arange(len(self)), range(batch_size, len(self), batch_size))
         for _, images_bchw in self.batches(positions):
             yield images_bchw
+
+
+def resident_bytes(images: np.ndarray | Tensor, count: int, device: str | torch.device) -> int:
+    """Bytes that an ImageSource of `count` rows of `images` keeps on the device: all of them on a GPU with
+    room for twice as many, else none."""
+    if torch.device(device).type != "cuda":
+        return 0
+    free, _ = torch.cuda.mem_get_info(device)
+    size = count * int(np.prod(images.shape[1:]))
+    return size if size <= RESIDENT_SHARE * free else 0
 
 
 def normaliser(mean: Sequence[float], std: Sequence[float],

@@ -80,7 +80,7 @@ def fit(task: Task, images: np.ndarray | Tensor, indices: Sequence[int], labels:
     if team.size > 1:
         yield log(team.describe(task))
     with team.training(task, arguments, run) as model, run.saved_when_closed():
-        yield from _evaluate_if_due(run, due, evaluate, per_epoch)
+        yield from _evaluate_if_due(run, due, evaluate, per_epoch, precision)
         clock = Clock(what, total, batch, run.step)
         for epoch in range(run.step // per_epoch, epochs):
             order = epoch_order(len(source), batch_size, seed, epoch)[run.step % per_epoch:]
@@ -97,7 +97,7 @@ def fit(task: Task, images: np.ndarray | Tensor, indices: Sequence[int], labels:
                                       epoch=run.step / per_epoch) for name, value in {**said, "learning_rate": rate}.items())
                 yield from clock.progress(run.step)
                 started = time.monotonic()
-                yield from _evaluate_if_due(run, due, evaluate, per_epoch)
+                yield from _evaluate_if_due(run, due, evaluate, per_epoch, precision)
                 clock.evaluating += time.monotonic() - started
                 run.save_if_due(epoch_ends=run.step % per_epoch == 0)
     if average:
@@ -158,12 +158,13 @@ def _chosen_labels(labels: np.ndarray | None, rows: np.ndarray, device: torch.de
     return torch.as_tensor(chosen, dtype=torch.int64).to(device)
 
 
-def _evaluate_if_due(run: Progress, due: list[int], evaluate: Evaluate | None, per_epoch: int) -> Iterator[Event]:
+def _evaluate_if_due(run: Progress, due: list[int], evaluate: Evaluate | None, per_epoch: int,
+                     precision: Precision) -> Iterator[Event]:
     if evaluate is None or run.step not in due or run.evaluated >= run.step:
         return
     run.check()
     run.task.eval()
-    with run.average.in_place() if run.average else contextlib.nullcontext():
+    with run.average.in_place() if run.average else contextlib.nullcontext(), precision.eager():
         yield from evaluate(run.step, run.step / per_epoch)
     run.task.train()
     run.evaluated = run.step

@@ -1,4 +1,4 @@
-"""Number format and memory layout of a run: chosen once, recorded, and reused when it resumes.
+"""How a run computes: number format, memory layout, compilation. Chosen once, recorded, reused when it resumes.
 
 On CPUs with AVX512-BF16, bfloat16 autocast with channels_last nearly doubles ResNet training and
 does nothing for, or harms, depthwise networks (MobileNetV2, ConvNeXt): hence a rule by architecture
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,19 +20,29 @@ import torch
 from torch import nn
 
 from ..config import require
+from .compilation import compiler_missing
 from .devices import cpu_flags, gpus
 
 DENSE_FAMILIES = ("resnet", "wide_resnet", "vgg")     # plain dense convolutions: measured to gain
 TRIAL_STEPS = 3
+HOPELESS = 1.5              # a choice whose first step takes this many times the best one's is tried no further
 
 
 @dataclass(frozen=True, kw_only=True)
 class Precision:
-    """How a run computes. threads: CPU threads (0: leave as they are); they change rounding."""
+    """How a run computes. threads: CPU threads (0: leave as they are); they change rounding.
+
+    deterministic: on a GPU, only algorithms that repeat bit for bit, where there are such. compiled:
+    the task's networks run through `torch.compile`. batch_size: images a step where the configured
+    number does not fit the device's memory (0: as configured). reason: why, for people.
+    """
 
     compute: Literal["float32", "bfloat16"] = "float32"
     channels_last: bool = False
     threads: int = 0
+    deterministic: bool = False
+    compiled: bool = False
+    batch_size: int = 0
     reason: str = "default"
 
     def __post_init__(self) -> None:
@@ -48,14 +59,38 @@ class Precision:
         return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
 
     def prepare(self, module: nn.Module, device: str | torch.device) -> nn.Module:
-        """Set the thread count and move `module` to `device` and layout; returns it."""
+        """Set threads and algorithms, and move `module` to `device` and layout; compiles it in place. Returns it.
+
+        In place (`Module.compile`), so that names in checkpoints stay; nothing is compiled where the
+        machine has no compiler (any more).
+        """
         if self.threads:
             torch.set_num_threads(self.threads)
+        if torch.device(device).type == "cuda":
+            self._set_algorithms()
+        if self.compiled and compiler_missing(device) is None:
+            for network in module.networks():
+                network.compile()
         return module.to(device=device, memory_format=self.memory_format)
 
+    def _set_algorithms(self) -> None:
+        """For this process. Operations that cannot repeat exactly only warn: max pooling, by some versions."""
+        if self.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")     # read when cuBLAS is first used
+            torch.utils.deterministic.fill_uninitialized_memory = False     # no step reads memory it has not written
+        torch.use_deterministic_algorithms(self.deterministic, warn_only=True)
+        torch.backends.cudnn.benchmark = not self.deterministic
+
+    def eager(self) -> contextlib.AbstractContextManager:
+        """A context in which compiled networks run uncompiled: for other batch sizes than the training's."""
+        return torch.compiler.set_stance("force_eager") if self.compiled else contextlib.nullcontext()
+
     def describe(self) -> str:
-        layout = "channels_last" if self.channels_last else "contiguous"
-        return f"{self.compute}, {layout}, {self.threads or 'default'} CPU threads ({self.reason})"
+        parts = [self.compute, "channels_last" if self.channels_last else "contiguous",
+                 f"{self.threads or 'default'} CPU threads"]
+        parts += [word for word, on in (("deterministic", self.deterministic), ("compiled", self.compiled)) if on]
+        parts += [f"batches of {self.batch_size}"] if self.batch_size else []
+        return f"{', '.join(parts)} ({self.reason})"
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -67,8 +102,9 @@ def default_precision(architecture: str, device: str) -> Precision:
     if device.startswith("cuda"):
         index = int(device.partition(":")[2] or 0)
         if gpus()[index]["bfloat16"]:
-            return Precision(compute="bfloat16", channels_last=True, threads=threads, reason="GPU with bfloat16")
-        return Precision(channels_last=True, threads=threads, reason="GPU without bfloat16")
+            return Precision(compute="bfloat16", channels_last=True, threads=threads, deterministic=True,
+                             reason="GPU with bfloat16")
+        return Precision(channels_last=True, threads=threads, deterministic=True, reason="GPU without bfloat16")
     dense = architecture.startswith(DENSE_FAMILIES)
     if dense and "avx512_bf16" in cpu_flags():
         return Precision(compute="bfloat16", channels_last=True, threads=threads,
@@ -81,31 +117,38 @@ def measured_precision(task: nn.Module, batch: Any, device: str,
                        clock: Callable[[], float] = time.perf_counter) -> Precision:
     """The fastest of four choices on a CPU, by TRIAL_STEPS steps of a copy of `task` on `batch`.
 
-    `task` itself stays as it is. On a GPU: `default_precision`'s choice.
+    `task` itself stays as it is. On a GPU: `default_precision`'s choice, with any algorithm.
     """
     if device.startswith("cuda"):
-        return default_precision("", device)
-    seconds = {}
+        return dataclasses.replace(default_precision("", device), deterministic=False)
+    seconds: dict[Precision, float] = {}
     for compute in ("float32", "bfloat16"):
         for channels_last in (False, True):
             choice = Precision(compute=compute, channels_last=channels_last,
                                threads=torch.get_num_threads(), reason="")
-            seconds[choice] = _trial(copy.deepcopy(task), batch, device, choice, clock)
+            best = min(seconds.values(), default=float("inf"))
+            seconds[choice] = trial(copy.deepcopy(task), batch, device, choice, clock, HOPELESS * best)
     best = min(seconds, key=seconds.__getitem__)
     table = ", ".join(f"{c.compute}/{'channels_last' if c.channels_last else 'contiguous'} {1000 * s:.0f} ms"
                       for c, s in seconds.items())
-    return dataclasses.replace(best, reason=f"fastest measured: {table}")
+    return dataclasses.replace(best, reason=f"fastest measured with {len(batch)} images: {table}")
 
 
-def _trial(task: nn.Module, batch: Any, device: str, choice: Precision, clock: Callable[[], float]) -> float:
-    """Seconds of the fastest of TRIAL_STEPS forward and backward passes, after one to warm up."""
+def trial(task: nn.Module, batch: Any, device: str, choice: Precision,
+          clock: Callable[[], float] = time.perf_counter, enough: float = float("inf")) -> float:
+    """Seconds of the fastest of TRIAL_STEPS forward and backward passes, after one to warm up.
+
+    The first one's where that took longer than `enough`."""
     choice.prepare(task, device).train()
-    best = float("inf")
-    for trial in range(TRIAL_STEPS + 1):
+    batch, seconds = batch.to(memory_format=choice.memory_format), []
+    for _ in range(TRIAL_STEPS + 1):
         start = clock()
         with choice.autocast(device):
-            loss = task(batch.to(memory_format=choice.memory_format))["loss"]
+            loss = task(batch)["loss"]
         (loss / task.loss_scale).backward()
-        if trial:
-            best = min(best, clock() - start)
-    return best
+        if device.startswith("cuda"):
+            torch.cuda.synchronize(device)
+        seconds.append(clock() - start)
+        if seconds[0] > enough:
+            return seconds[0]
+    return min(seconds[1:])

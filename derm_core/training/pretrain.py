@@ -6,8 +6,9 @@ Labels stratify the split and score the online probe; no loss ever reads them.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,21 +19,26 @@ from ..config import PretrainConfig, to_dict
 from ..data.ondemand import open_images
 from ..data.splits import split_dataset, split_fingerprint
 from ..errors import DataError
-from ..events import Event, jsonable, log
+from ..events import TICK, Event, jsonable, log
 from ..files import read_json, sha256_file, write_json
 from ..nets.vae import VAE_MEAN, VAE_STD, build_vae, save_vae
 from ..seeds import stream_seed
 from ..workspace import RunPaths, Workspace
-from .batches import ImageSource, normaliser
+from .batches import ImageSource, normaliser, resident_bytes
 from .checkpoint import clear_checkpoints
+from .compilation import with_compilation
 from .devices import pick_device
 from .engine import fit
 from .grids import save_grid
+from .memory import fitting_batch_size
 from .precision import Precision, default_precision, measured_precision
 from .tasks import Batch, VAETask
 from .vae_evaluation import VAEEvaluation
 
 SUMMARY, PRECISION = "summary.json", "precision.json"
+MODES = {"reproducible": "Reproducible mode.",
+         "fast": "Fast mode: seeded only, a repetition is not the same bit for bit."}
+TRIAL_PIXELS = 128 * 64 * 64 # in a trial batch on a CPU: larger ones take minutes
 SAMPLES = (4, 8)             # rows and columns of samples.png
 
 
@@ -96,13 +102,15 @@ def train_vae(config: PretrainConfig, material: Material, run: RunPaths) -> Iter
     device, recipe = pick_device(config.device), config.recipe
     vae = build_vae(config.backbone, config.input_size, recipe.latent_dim, recipe.decoder_width, config.seed)
     task = VAETask(vae, recipe)
-    precision = run_precision(config, task, material, device, run)
+    precision = yield from run_precision(config, task, material, device, run)
     yield log(f"VAE {config.backbone.architecture} to stage {config.backbone.stage}, recipe {recipe.name}, "
-              f"{len(material.pixels)} training images at {config.input_size} pixels on {device}: {precision.describe()}.")
+              f"{len(material.pixels)} training images at {config.input_size} pixels on {device}: {precision.describe()}. "
+              f"{MODES[config.mode]}")
     state: dict[str, Any] = {"seconds": 0.0, "images_per_s": 0.0, "metrics": {}}
     evaluation = VAEEvaluation(task, material.images, material.train, material.val, material.labels, recipe,
                                config.seed, device, precision, run.artefacts, state)
-    training = fit(task, material.images, material.pixels, epochs=recipe.epochs, batch_size=recipe.batch_size,
+    training = fit(task, material.images, material.pixels, epochs=recipe.epochs,
+                   batch_size=precision.batch_size or recipe.batch_size,
                    lr=recipe.learning_rate, wd=recipe.weight_decay, warmup_fraction=recipe.warmup_fraction,
                    augment=recipe.augment, seed=config.seed, device=device, precision=precision,
                    checkpoint_dir=run.checkpoints, evaluate=evaluation, mean=VAE_MEAN, std=VAE_STD, state=state,
@@ -129,10 +137,11 @@ def _finish(config: PretrainConfig, task: VAETask, material: Material, evaluatio
     """Save pictures, weights and summary (last); the checkpoints are then no longer needed."""
     task.eval()
     state, recipe, precision = evaluation.state, config.recipe, evaluation.precision
-    save_grid(run.artefacts / "reconstructions.png", evaluation.reconstructions(2 * SAMPLES[1]))
+    with precision.eager():
+        save_grid(run.artefacts / "reconstructions.png", evaluation.reconstructions(2 * SAMPLES[1]))
     vae = task.vae.to("cpu", memory_format=torch.contiguous_format)
     generator = torch.Generator().manual_seed(stream_seed(config.seed, "samples"))
-    with torch.no_grad():
+    with torch.no_grad(), precision.eager():
         samples = vae.sample(SAMPLES[0] * SAMPLES[1], generator)
     save_grid(run.artefacts / "samples.png", list(samples.split(SAMPLES[1])))
     save_vae(run.artefacts, vae, {"run_id": run.id, "config": to_dict(config), "precision": precision.to_dict(),
@@ -140,6 +149,7 @@ def _finish(config: PretrainConfig, task: VAETask, material: Material, evaluatio
     summary = {"epochs": recipe.epochs, "seconds": state["seconds"], "images_per_s": state["images_per_s"],
                "metrics": state["metrics"], "metrics_at_start": state.get("start", {}),
                "vae_sha256": sha256_file(run.artefacts / "vae.safetensors"), "recipe": recipe.name,
+               "mode": config.mode, "batch_size": precision.batch_size or recipe.batch_size,
                "precision": precision.to_dict(), "device": evaluation.device, **material.record}
     write_json(run.artefacts / SUMMARY, jsonable(summary))
     clear_checkpoints(run.checkpoints)
@@ -148,17 +158,40 @@ def _finish(config: PretrainConfig, task: VAETask, material: Material, evaluatio
     yield Event(kind="result", value=jsonable(summary))
 
 
-def run_precision(config: PretrainConfig, task: VAETask, material: Material, device: str, run: RunPaths) -> Precision:
-    """The precision recorded with the run, else a choice that is recorded now."""
+def run_precision(config: PretrainConfig, task: VAETask, material: Material, device: str,
+                  run: RunPaths) -> Generator[Event, None, Precision]:
+    """The precision recorded with the run, else a choice that is recorded now: by rule, or in fast mode by trial."""
     path = run.checkpoints / PRECISION
     if path.exists():
         return Precision(**read_json(path))
     if config.mode == "fast":
-        count = min(config.recipe.batch_size, len(material.pixels))
-        source = ImageSource(material.images, material.pixels[:count], device)
-        x_bchw = normaliser(VAE_MEAN, VAE_STD, device)(next(source.in_order(count)))
-        precision = measured_precision(task, Batch(x_bchw, x_bchw), device)
+        yield log("Fast mode: trying number formats, layouts and compilation for a few steps each.")
+        precision = yield from fast_precision(config, task, material, device)
     else:
         precision = default_precision(config.backbone.architecture, device)
     write_json(path, precision.to_dict())
     return precision
+
+
+def fast_precision(config: PretrainConfig, task: VAETask, material: Material,
+                   device: str) -> Generator[Event, None, Precision]:
+    """What a few trial steps of a copy of `task` show to be fastest, with a batch that fits the memory."""
+    wanted, seen = min(config.recipe.batch_size, len(material.pixels)), len(material.pixels)
+
+    def some(count: int) -> Batch:
+        source = ImageSource(material.images, material.pixels[:count], device)
+        x_bchw = normaliser(VAE_MEAN, VAE_STD, device)(next(source.in_order(count)))
+        return Batch(x_bchw, x_bchw, progress=0.5)
+    few = min(wanted, max(2, TRIAL_PIXELS // config.input_size ** 2))
+    precision = measured_precision(task, some(few), device)
+    yield TICK
+    fits, numbers = fitting_batch_size(task, some, wanted, device, precision,
+                                       resident_bytes(material.images, seen, device))
+    if fits < wanted:
+        precision = dataclasses.replace(precision, batch_size=fits,
+                                        reason=f"{precision.reason}; batches of {fits} in place of {wanted}: {numbers}")
+    yield TICK
+    if config.devices > 1:
+        return precision
+    images = config.recipe.epochs * seen
+    return (yield from with_compilation(task, some(min(fits, few) if device == "cpu" else fits), device, precision, images))

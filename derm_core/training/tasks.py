@@ -36,6 +36,9 @@ class Batch:
     progress: float = 0.0
     share: Share | None = None
 
+    def __len__(self) -> int:
+        return len(self.view_bchw)
+
     def to(self, **arguments) -> Batch:
         """The batch with `Tensor.to` applied to its images (e.g. memory_format=…)."""
         return dataclasses.replace(self, view_bchw=self.view_bchw.to(**arguments),
@@ -47,6 +50,10 @@ class Task(nn.Module):
     clipping sees gradients of the same size whatever unit the loss is shown in."""
 
     loss_scale: float = 1.0
+
+    def networks(self) -> list[nn.Module]:
+        """What `torch.compile` is worth: the modules that do the arithmetic, called as modules."""
+        return []
 
 
 class VAETask(Task):
@@ -62,6 +69,9 @@ class VAETask(Task):
         super().__init__()
         self.vae, self.recipe = vae, recipe
         self.loss_scale = float(3 * vae.size * vae.size)
+
+    def networks(self) -> list[nn.Module]:
+        return [self.vae.backbone, self.vae.decoder]
 
     def kl_weight(self, progress: float) -> float:
         """beta times the warm-up's share at `progress` (0 to 1)."""
@@ -88,6 +98,9 @@ class ClassifyTask(Task):
         super().__init__()
         self.classifier = classifier
         self.criterion = classification_loss(loss)
+
+    def networks(self) -> list[nn.Module]:
+        return [self.classifier]
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """{"loss" mean over the batch, "output" logits (B,C) float32, "accuracy"}."""

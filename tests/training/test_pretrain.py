@@ -112,7 +112,27 @@ def test_a_resumed_run_keeps_the_recorded_precision(tmp_path, vae_config, materi
 def test_fast_mode_measures(tmp_path, vae_config, material):
     config = dataclasses.replace(vae_config, mode="fast")
     result = list(train_vae(config, material, RunPaths(tmp_path / "run").create()))[-1].value
-    assert "fastest measured" in result["precision"]["reason"]
+    assert "fastest measured" in result["precision"]["reason"] and "not compiled" in result["precision"]["reason"]
+    assert result["mode"] == "fast" and result["batch_size"] == 12
+
+
+def test_fast_mode_takes_smaller_batches_where_memory_is_short_and_keeps_them_when_resumed(
+        tmp_path, vae_config, material, monkeypatch):
+    config, run = dataclasses.replace(vae_config, mode="fast"), RunPaths(tmp_path / "run").create()
+    monkeypatch.setattr("derm_core.training.memory.available_memory", lambda: 0)
+    events = train_vae(config, material, run)
+    said = [next(e for e in events if e.kind == "metric" and e.series == "train/loss")]
+    events.close()
+    monkeypatch.undo()
+    rest = list(train_vae(config, material, run))
+    assert said[0].step == 10 and "batches of 2 in place of 12" in rest[-1].value["precision"]["reason"]
+    assert rest[-1].value["batch_size"] == 2 and sum(e.kind == "tick" for e in rest) == 2 * 20 - 10
+
+
+def test_the_log_says_which_mode_it_is(tmp_path, vae_config, material):
+    for mode, words in (("reproducible", "Reproducible mode"), ("fast", "seeded only")):
+        events = train_vae(dataclasses.replace(vae_config, mode=mode), material, RunPaths(tmp_path / mode).create())
+        assert any(words in str(event.value) for event in events if event.kind == "log")
 
 
 def test_from_dataset_to_result_and_again(workspace, dataset, vae_config):
