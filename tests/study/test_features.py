@@ -66,6 +66,25 @@ def test_other_weights_normalisation_pixels_or_rows_have_their_own_file(workspac
     assert len(paths) == 5
 
 
+def test_another_way_of_computing_has_its_own_file(workspace, store, monkeypatch):
+    before = feature_path(workspace, "tiny", extractor(), store, None)
+    monkeypatch.setattr(features, "VERSION", features.VERSION + 1)
+    assert feature_path(workspace, "tiny", extractor(), store, None) != before
+
+
+def test_the_batch_of_a_forward_pass_changes_rounding_only(workspace, store, monkeypatch):
+    first = finish(extract(extractor(), store, workspace, "tiny"))
+    feature_path(workspace, "tiny", extractor(), store, None).unlink()
+    monkeypatch.setattr(features, "batch_size", lambda device, size: 7)
+    np.testing.assert_allclose(finish(extract(extractor(), store, workspace, "tiny")), first, rtol=1e-4, atol=1e-6)
+
+
+def test_settings_of_the_process_are_put_back(workspace, store):
+    torch.backends.cudnn.allow_tf32 = True
+    finish(extract(extractor(), store, workspace, "tiny"))
+    assert torch.backends.cudnn.allow_tf32 and not torch.is_inference_mode_enabled()
+
+
 def test_a_damaged_cache_file_is_made_anew(workspace, store):
     first = finish(extract(extractor(), store, workspace, "tiny"))
     feature_path(workspace, "tiny", extractor(), store, None).write_bytes(b"\x93NUMPY torn")
