@@ -13,6 +13,7 @@ SECTIONS = {"overview": ("Overview", overview.show), "differences": ("Difference
             "robustness": ("Robustness", further.robustness), "external": ("Other sets", further.external),
             "calibration": ("Calibration", closer.calibration), "subgroups": ("Subgroups", closer.subgroups),
             "method": ("Method", about.making)}
+TRAINED = ("labels", "robustness", "external", "calibration", "subgroups")  # not asked of published models
 
 
 def finished(workspace) -> dict:
@@ -57,7 +58,9 @@ def notes(study: dict) -> None:
 
 def verdict(study: dict) -> None:
     """What the headline rests on, and the paper's claims."""
-    st.markdown("\n".join(f"- {sentence}" for sentence in study["verdict"].get("sentences", [])))
+    said = study["verdict"].get("sentences", [])
+    cautions = [words.plain(caution) for caution in study.get("cautions") or [] if caution not in said]
+    st.markdown("\n".join(f"- {sentence}" for sentence in [*said, *cautions]))
     claims = tables.claims(study)
     if len(claims):
         st.markdown("**The paper’s four claims, asked of this dataset**")
@@ -99,7 +102,8 @@ about.said(runs[run_id])
 notes(study)
 st.header(study["verdict"]["headline"], anchor=False)
 arm_cards(study)
-section = frame.linked("Section", list(SECTIONS), "section", widget=st.segmented_control, always=False, required=True,
+offered = [name for name in SECTIONS if study.get("kind") != "evaluate" or name not in TRAINED]
+section = frame.linked("Section", offered, "section", widget=st.segmented_control, always=False, required=True,
                        format_func=lambda key: SECTIONS[key][0], label_visibility="collapsed")
 if section == "overview":
     verdict(study)

@@ -11,8 +11,8 @@ from . import words
 from .tables import arms, name
 
 Studies = Mapping[str, Mapping[str, Any]]
-SHARED = {"split": lambda study: study["split"]["fingerprint"], "classes": lambda study: tuple(study["classes"]),
-          "regime": lambda study: study["config"]["regime"], "input size": lambda study: study["config"]["input_size"]}
+SHARED = {"split": lambda study: study["split"].get("fingerprint"), "classes": lambda study: tuple(study["classes"]),
+          "regime": lambda study: study["config"].get("regime"), "input size": lambda study: study["config"].get("input_size")}
 METRICS = ("balanced_accuracy", "macro_auroc")
 
 
@@ -53,7 +53,7 @@ def table(studies: Studies, labels: Mapping[str, str]) -> pd.DataFrame:
 
 def differing(studies: Studies, labels: Mapping[str, str]) -> pd.DataFrame:
     """Text: every setting (and the test split) that is not the same in all studies, one column a study."""
-    flat = {key: {"test split": study["split"]["fingerprint"][:8], **flattened(study["config"])} for key,
+    flat = {key: {"test split": (study["split"].get("fingerprint") or "–")[:8], **flattened(study["config"])} for key,
             study in studies.items()}
     settings = dict.fromkeys(setting for one in flat.values() for setting in one)
     return pd.DataFrame([{"Setting": setting, **{labels[key]: _write(one.get(setting)) for key, one in flat.items()}}

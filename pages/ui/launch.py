@@ -9,10 +9,11 @@ import dataclasses
 
 import streamlit as st
 
-from derm_core.config import ARMS, BackboneConfig, StudyConfig
+from derm_core.config import ARMS, CORRUPTIONS, BackboneConfig, StudyConfig
+from derm_core.data.classmaps import class_map
 from derm_core.data.ondemand import is_missing_synth
 from derm_core.errors import DermError
-from derm_core.study.presets import PRESETS, preset
+from derm_core.study.presets import LABEL_FRACTIONS, PRESETS, SHORTCUT, preset
 from derm_core.training.recipes import RECIPES, describe, recipe
 from derm_core.workspace import Workspace
 
@@ -33,9 +34,12 @@ def form(workspace: Workspace) -> StudyConfig | None:
         st.caption(PRESETS[name].description)
     with right:
         dataset = _dataset(workspace, PRESETS[name].dataset)
+    full = st.toggle("Full study", key="full", bind="query-params", help=(
+        "Also asks about fewer labels, corrupted images, a planted artefact and, where imported, other test sets. "
+        "Takes about twice as long beyond the pretraining."))
     with st.expander("All settings", icon=":material/tune:", key="settings"):
         try:
-            return _settings(workspace, name, dataset)
+            return _settings(workspace, name, dataset, full)
         except DermError as error:
             st.error(str(error), icon=":material/error:")
             return None
@@ -66,9 +70,9 @@ def _scale() -> float:
                           "everything works; its numbers say little.")
 
 
-def _settings(workspace: Workspace, name: str, dataset: str) -> StudyConfig:
+def _settings(workspace: Workspace, name: str, dataset: str, full: bool) -> StudyConfig:
     scale = _scale()
-    base = preset(name, dataset, scale)
+    base = preset(name, dataset, scale, full=full)
     tag = f"{name}-{dataset}-{scale}"
     left, middle, right = st.columns(3, gap="medium")
     with left:
@@ -80,8 +84,44 @@ def _settings(workspace: Workspace, name: str, dataset: str) -> StudyConfig:
     with right:
         st.markdown("**Extractor and machine**")
         shared = _extractor(base, tag)
+    st.markdown("**Further questions**")
+    asked = _questions(workspace, base, compared["regime"], full, tag)
     pretrain = dataclasses.replace(base.pretrain, **made, **shared)
-    return dataclasses.replace(base, vae_run=vae_run, pretrain=pretrain, **shared, **compared)
+    return dataclasses.replace(base, vae_run=vae_run, pretrain=pretrain, **shared, **compared, **asked)
+
+
+def _questions(workspace: Workspace, base: StudyConfig, regime: str, full: bool, tag: str) -> dict:
+    """Fewer labels, corruptions, a planted shortcut, other test sets; the first and third train heads: frozen alone."""
+    frozen, tag = regime == "frozen", f"{tag}-{full}"
+    shares = ", ".join(f"{100 * share:g}" for share in LABEL_FRACTIONS)
+    with st.container(horizontal=True, gap="large", vertical_alignment="center"):
+        labels = st.toggle("Fewer labels", bool(base.label_fractions), key=f"fractions-{tag}", disabled=not frozen,
+                           help=f"Heads trained again with {shares} per cent of the training groups.")
+        corruptions = st.toggle("Corruptions", bool(base.corruptions), key=f"corruptions-{tag}",
+                                help=f"The test repeated under {len(CORRUPTIONS)} corruptions at five severities.")
+        shortcut = st.toggle("Planted shortcut", bool(base.shortcut), key=f"shortcut-{tag}", disabled=not frozen,
+                             help="Ink painted on images, tied to one class in training and reversed in test.")
+    others = _other_sets(workspace, base.dataset)
+    external = st.multiselect("Other test sets", others, others if full else [], key=f"external-{tag}", disabled=not others,
+                              wrap=True, placeholder="Test the same models elsewhere" if others else
+                              "No other dataset with these classes here")
+    return {"label_fractions": LABEL_FRACTIONS if labels and frozen else (),
+            "corruptions": CORRUPTIONS if corruptions else (), "shortcut": SHORTCUT if shortcut and frozen else (), "external": tuple(external)}
+
+
+def _other_sets(workspace: Workspace, dataset: str) -> list[str]:
+    """Datasets of the workspace with at least one class that this one has too."""
+    known = {found["name"] for found in cached.datasets(workspace) if not found.get("error") and found["classes"]}
+    if dataset not in known:
+        return []
+    ours, fitting = cached.dataset(workspace, dataset).classes, []
+    for name in sorted(known - {dataset}):
+        try:
+            class_map(cached.dataset(workspace, name).classes, ours)
+        except DermError:
+            continue
+        fitting.append(name)
+    return fitting
 
 
 def _pretraining(workspace: Workspace, base: StudyConfig, tag: str):

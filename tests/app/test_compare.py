@@ -91,9 +91,9 @@ def full(finished, study) -> dict:
     return answered
 
 
-def walk(app):
+def walk(app, sections=SECTIONS):
     """The page in each of its sections, one after another."""
-    for section in SECTIONS:
+    for section in sections:
         app.segmented_control(key="section-choice").set_value(section).run()
         assert not app.exception and app.query_params.get("section", "overview") == section
         yield section, app
@@ -110,18 +110,22 @@ def test_a_study_that_was_asked_nothing_more_says_what_to_press(open_page, finis
     bare = {key: value for key, value in study.items() if key not in ("detail", "claims", "mcnemar", "gap_differences", "matched")}
     write_json(finished.run(study["run_id"]).artefacts / "study.json", bare)
     for section, app in walk(open_page("compare")):
-        assert ("Set up a study" in [button.label for button in app.button]) == (section in ("labels", "robustness", "external"))
+        assert ("Set up a full study" in [button.label for button in app.button]) == (section in ("labels", "robustness", "external"))
 
 
 def test_an_evaluation_without_curves_and_gaps_is_shown_as_well(open_page, finished, study):
     bare = {key: study[key] for key in ("run_id", "config", "dataset", "split", "classes", "majority", "differences", "confusion",
                                         "verdict", "versions")}
+    bare["kind"] = "evaluate"
     bare["arms"] = {arm: {key: entry[key] for key in ("label", "kind", "test", "per_class")} for arm, entry in study["arms"].items()}
     path = finished.run(study["run_id"]).artefacts
     write_json(path / "study.json", bare)
     for curves in (path / "curves").glob("*.csv"):
         curves.unlink()
-    assert all(len(app.metric) == len(bare["arms"]) for _, app in walk(open_page("compare")))
+    app = open_page("compare")
+    assert app.segmented_control(key="section-choice").options == ["Overview", "Differences", "Classes", "Method"]
+    for _, app in walk(app, ("overview", "differences", "classes", "method")):
+        assert len(app.metric) == len(bare["arms"])
 
 
 def test_a_section_of_the_address_is_opened(open_page, full):

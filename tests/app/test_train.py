@@ -9,6 +9,7 @@ from derm_core.events import Event, EventLog, log, progress
 from derm_core.files import read_json
 from derm_core.jobs.store import RunStore
 from derm_core.study.presets import preset
+from tests.study.conftest import write_dataset
 
 
 def press(app, label):
@@ -163,3 +164,33 @@ def test_a_finished_study_leads_to_its_comparison_and_can_be_deleted(open_page, 
     assert any(button.label == "Compare" for button in app.button)
     press(app, "Delete the run")
     assert store.list() == [] and "run" not in app.query_params
+
+
+def test_a_full_study_asks_every_further_question(open_page, workspace):
+    press(open_page("train", preset="demo", scale="0.1", full="true"), "Launch")
+    launched = from_dict(read_json(workspace.run(RunStore(workspace).list("study")[0].id).config))
+    expected = preset("demo", scale=0.1, full=True)
+    for name in ("label_fractions", "corruptions", "shortcut"):
+        assert getattr(launched, name) == getattr(expected, name) != ()
+
+
+def test_further_questions_can_be_asked_one_by_one_and_of_other_sets(open_page, workspace):
+    for name in ("here", "there"):
+        write_dataset(workspace, name, images=12)
+    app = open_page("train", preset="demo", scale="0.1", data="here")
+    toggles = {element.label: element for element in app.toggle}
+    toggles["Corruptions"].set_value(True)
+    next(element for element in app.multiselect if element.label == "Other test sets").set_value(["there"])
+    press(app.run(), "Launch")
+    launched = from_dict(read_json(workspace.run(RunStore(workspace).list("study")[0].id).config))
+    assert (len(launched.corruptions), launched.external, launched.label_fractions, launched.shortcut) == (13, ("there",), (), ())
+
+
+def test_what_trains_heads_is_not_asked_of_fine_tuned_models(open_page, workspace):
+    app = open_page("train", preset="demo", scale="0.1", full="true")
+    next(element for element in app.segmented_control if element.label == "Regime").set_value("finetune").run()
+    assert {element.label: element.disabled for element in app.toggle if element.label in ("Fewer labels", "Planted shortcut")} == {
+        "Fewer labels": True, "Planted shortcut": True}
+    press(app, "Launch")
+    launched = from_dict(read_json(workspace.run(RunStore(workspace).list("study")[0].id).config))
+    assert launched.label_fractions == launched.shortcut == () and launched.corruptions

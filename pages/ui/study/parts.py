@@ -30,7 +30,7 @@ def table(study: Mapping[str, Any], numbers: pd.DataFrame, text: pd.DataFrame, *
 
 def not_asked(study: Mapping[str, Any], what: str, switch: str) -> None:
     """One sentence and the way to the answer, where a study holds none."""
-    frame.empty(f"{what} To have it, launch the study again with **{switch}** under All settings.",
-                title="Not asked in this study",
-                icon=":material/help:", action="Set up a study", page="train", primary=False, key=f"ask-{switch}",
-                data=study["dataset"]["name"])
+    frame.empty(f"{what} To have it, launch the study again with **{switch}** (under All settings) or as a full study.",
+                title="Not asked in this study", icon=":material/help:", action="Set up a full study", page="train",
+                primary=False,
+                key=f"ask-{switch}", data=study["dataset"]["name"], full="true")
