@@ -1,0 +1,131 @@
+"""The report: one file that loads nothing, holds every section, and shows users' words as words."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from derm_core import cli
+from derm_core.commands.training import stored_study
+from derm_core.config import StudyConfig
+from derm_core.errors import ConfigError, NotFound
+from derm_core.report.html import report_html
+from derm_core.report.page import escaped, table
+from tests.report.conftest import HOSTILE, SCRIPT
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the words outside scripts and styles."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags, self.words, self.inside = [], [], []
+        self.feed(text)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.inside.append(tag)
+
+    def handle_endtag(self, tag):
+        while tag in self.inside and self.inside.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        if not {"script", "style"} & set(self.inside):
+            self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def made(reported_home):
+    root, run_id = reported_home
+    folder = root / "runs" / run_id
+    study = json.loads((folder / "artefacts" / "study.json").read_text())
+    text = report_html(study, folder)
+    return study, text, Page(text)
+
+
+def test_every_section_is_there_with_its_tables(made):
+    study, _, page = made
+    for heading in ("Verdict", "Test metrics", "Gap against accuracy", "Learning curves", "The paper’s table", "Differences between arms",
+                    "Classes", "Fewer labels", "Corrupted images", "Other test sets", "Calibration", "Method", "To make it again"):
+        assert heading in page.text, heading
+    assert study["verdict"]["headline"] in page.text and study["split"]["fingerprint"] in page.text
+    for sentence in study["verdict"]["sentences"]:
+        assert " ".join(sentence.split()) in page.text
+    for package, version in study["versions"].items():
+        assert f"{package} {version}" in page.text
+    figures = [attributes for tag, attributes in page.tags if tag == "figure"]
+    assert len(figures) > 15 and all(attributes["aria-label"] for attributes in figures)
+
+
+def test_users_words_are_words(made):
+    study, text, page = made
+    assert "a note & " + HOSTILE in page.text and SCRIPT in page.text and "<i>tag" in page.text
+    assert not any(tag in ("img", "i") for tag, _ in page.tags)
+    assert "alert(2)</script>" not in text and "<img src=x" not in text
+    scripts = re.findall(r"<script[^>]*>(.*?)</script>", text, re.S)
+    assert not any("<img" in script for script in scripts[1:])        # the first is plotly itself
+
+
+def test_nothing_is_loaded_from_anywhere(made):
+    _, text, page = made
+    for _, attributes in page.tags:
+        assert not {"src", "href", "srcset", "action", "data"} & set(attributes), attributes
+    policy = next(a["content"] for tag, a in page.tags if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in policy and "http" not in policy
+    assert not re.search(r"@import|url\(", text.split("<style>")[1].split("</style>")[0])
+
+
+def test_images_are_shown_only_where_they_are_asked_for(made, reported):
+    folder, study = reported
+    page = Page(report_html(study, folder, images=3))
+    sources = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
+    assert len(sources) == 3 and all(source.startswith("data:image/webp;base64,") for source in sources)
+    assert "ask its owner" in page.text
+    (folder / "artefacts" / "predictions.parquet").unlink()
+    with pytest.raises(NotFound, match="without images"):
+        report_html(study, folder, images=3)
+
+
+def test_the_printed_config_makes_the_study_again(made, tmp_path):
+    study, _, page = made
+    printed = json.loads(page.text[page.text.index("config.json {") + len("config.json "):])
+    assert printed == study["config"] | {key: printed[key] for key in ("pretrain", "vae_run")}
+    (tmp_path / "config.json").write_text(json.dumps(printed))
+    config = stored_study(tmp_path / "config.json")
+    assert isinstance(config, StudyConfig) and config.label_fractions == (0.5, 1.0)
+    (tmp_path / "config.json").write_text('{"kind": "embed", "dataset": "x"}')
+    with pytest.raises(ConfigError, match="study"):
+        stored_study(tmp_path / "config.json")
+
+
+def test_the_command_writes_report_and_tables(reported, tmp_path, capsys):
+    folder, _ = reported
+    assert cli.main(["compare", "report", folder.name, "--out", str(tmp_path / "r.html"), "--csv", str(tmp_path / "csv"), "--json"]) == 0
+    files = json.loads(capsys.readouterr().out)["files"]
+    assert (tmp_path / "r.html").read_text().startswith("<!doctype html>") and len(files) > 15
+    assert {path.name for path in (tmp_path / "csv").iterdir()} >= {"predictions.csv", "test-metrics.csv", "config.json"}
+    assert cli.main(["compare", "report", folder.name, "--images", "3"]) == 1
+    assert cli.main(["compare", "report", folder.name, "--out", "/proc/none/r.html"]) == 1
+    assert cli.main(["compare", "--config", str(tmp_path / "csv" / "config.json"), "--arms", "random"]) == 1
+    said = capsys.readouterr().err
+    assert "--out FILE" in said and "cannot be written" in said and "leave out arms" in said
+
+
+def test_a_study_of_an_older_version_has_a_report_too(made, reported):
+    folder, study = reported
+    for key in ("claims", "detail", "label_efficiency", "robustness", "external", "labels", "gap_differences", "mcnemar", "matched"):
+        study.pop(key, None)
+    study["gap_differences"] = study["matched"] = None
+    assert "Test metrics" in Page(report_html(study, folder)).text
+
+
+def test_badges_keep_their_words_and_numbers_their_sign():
+    made = table([{"Arm": ":orange-badge[ImageNet]", "x": -0.25, "y": None, "z": float("nan")}], "t")
+    assert "<td>ImageNet</td><td>−0.25</td><td>–</td><td>–</td>" in made and table([], "t") == ""
+
+
+def test_every_text_of_a_study_is_escaped_for_figures():
+    assert escaped({"a<": ["<b>", 1, None, {"c": "&"}]}) == {"a<": ["&lt;b&gt;", 1, None, {"c": "&amp;"}]}
