@@ -51,7 +51,8 @@ def _evaluate(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
     rest = {key: value for key, value in study.items() if key != "run_id"}
 
     def cell(found: dict, digits: int = 3) -> str:
-        return "-" if found["mean"] is None else f"{found['mean']:.{digits}f} ({found['low']:.{digits}f} to {found['high']:.{digits}f})"
+        mean, low, high = (found[key] for key in ("mean", "low", "high"))
+        return "-" if mean is None else f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
     metrics = ("balanced_accuracy", "macro_auroc", "accuracy", "log_loss", "ece")
     rows = [(arm["label"], *(cell(arm["test"][name]) for name in metrics)) for arm in study["arms"].values()]

@@ -53,7 +53,7 @@ def _read(given: Sequence[str], theirs: Sequence[str], known: Mapping[str, str],
     for entry in given:
         label, sign, other = (part.strip() for part in entry.partition("="))
         if not sign or label not in theirs or (other and other.lower() not in known):
-            raise ConfigError(f"class_map is {entry!r}; allowed: THEIRS=OURS, or THEIRS= to leave a class out, with THEIRS one "
-                              f"of {', '.join(theirs)} (the classes of {name}) and OURS one of {', '.join(known.values())}.")
+            raise ConfigError(f"class_map is {entry!r}; allowed: THEIRS=OURS, or THEIRS= to leave a class out, with THEIRS "
+                              f"one of {', '.join(theirs)} (the classes of {name}) and OURS one of {', '.join(known.values())}.")
         said[label] = known.get(other.lower(), "")
     return said

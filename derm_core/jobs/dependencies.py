@@ -74,7 +74,8 @@ def require_tests(workspace: Workspace, config: Any) -> None:
             class_map(theirs, cards[first]["classes"], config.class_map, through, config.dataset)
     for name in getattr(config, "external", ()):
         if name == config.dataset:
-            raise ConfigError(f"external is {name!r}; allowed: datasets other than the study's own, whose test split it has already.")
+            raise ConfigError(f"external is {name!r}; allowed: datasets other than the study's own, whose test split it has "
+                              "already.")
         theirs, ours = _classes_of(workspace, name), _classes_of(workspace, config.dataset)
         if theirs and ours:
             class_map(theirs, ours, name=name)

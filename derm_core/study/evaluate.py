@@ -33,6 +33,8 @@ from .material import count_look
 from .predictors import CPU_BATCH, CUDA_BATCH
 from .verdict import choose_pair
 
+ON_CARD = ("arm", "label", "architecture", "stage", "input_size", "seed", "sha256", "training_data", "split", "metrics",
+           "license")
 NO_PRIOR = "{name}: the class shares of its training are not known, so its decisions are not adjusted to them."
 
 
@@ -87,7 +89,7 @@ def _evaluate(config: EvaluateConfig, workspace: Workspace, run: RunPaths) -> Ge
 
 
 def origin(workspace: Workspace, dataset: Dataset, card: dict) -> Origin:
-    """What this workspace knows of the data behind a card: its split is looked for in `dataset` and in the dataset it names."""
+    """What this workspace knows of the data behind a card, whose split is looked for in `dataset` and in the one it names."""
     split, trained_on = card["split"], str(card["training_data"].get("dataset"))
     seed, most, fingerprint = split.get("seed", 0), split.get("max_images"), str(split.get("fingerprint"))
     for name in dict.fromkeys((dataset.name, trained_on)) if type(seed) is int and type(most) in (int, type(None)) else ():
@@ -98,7 +100,10 @@ def origin(workspace: Workspace, dataset: Dataset, card: dict) -> Origin:
         rows = source.subset(most, seed)
         parts = split_dataset(source.labels[rows], source.groups[rows], seed)
         if split_fingerprint(parts, source.frame["image_id"].to_numpy()[rows]) == fingerprint:
-            return Origin(source.frame.iloc[rows[parts != SPLITS.index("test")]], name, _shares(card), fingerprint)
+            labels = source.labels[rows[parts == SPLITS.index("train")]]
+            counts = np.bincount(labels[labels >= 0], minlength=len(source.classes))
+            shares = counts / counts.sum() if list(source.classes) == list(card["classes"]) else _shares(card)
+            return Origin(source.frame.iloc[rows[parts != SPLITS.index("test")]], name, shares, fingerprint)
     return Origin(None, trained_on, _shares(card), fingerprint)
 
 
@@ -151,8 +156,7 @@ def _record(config: EvaluateConfig, run: RunPaths, dataset: Dataset, chosen: Tes
         arm, card = f"bundle:{name}", bundle.card
         arms[arm] = {"label": name, "kind": "bundle", "regime": card["regime"], "features": card["features"],
                      "test": found["arms"][arm], "per_class": found["per_class"][arm],
-                     "card": {key: card.get(key) for key in ("arm", "label", "architecture", "stage", "input_size", "seed", "sha256",
-                                                             "training_data", "split", "metrics", "license")}}
+                     "card": {key: card.get(key) for key in ON_CARD}}
     return {"run_id": run.id, "kind": "evaluate", "config": to_dict(config),
             "dataset": {"name": dataset.name, "images": len(dataset), "classes": len(dataset.classes),
                         "groups": len(np.unique(dataset.groups)), "fingerprint": dataset.fingerprint},
@@ -162,7 +166,8 @@ def _record(config: EvaluateConfig, run: RunPaths, dataset: Dataset, chosen: Tes
                 "majority", "differences", "confusion", "map", "left_out", "absent", "leak")},
             "verdict": verdict(found, dataset.name, {arm: entry["label"] for arm, entry in arms.items()}),
             "cautions": _leaks(config, found["leak"], origins, dataset.name) + found["cautions"] + said,
-            "notes": ["Plain softmax, before any temperature; each model at its own input size. Nothing was trained or chosen here."],
+            "notes": ["Plain softmax, before any temperature; each model at its own input size. Nothing was trained or chosen "
+                      "here."],
             "versions": versions()}
 
 
@@ -171,13 +176,13 @@ def _leaks(config: EvaluateConfig, leak: dict[str, int], origins: dict[str, Orig
     if sentence and config.split == "all":
         sentence = sentence.replace("left out because they show", "kept although they show").replace(
             "left out because it shows", "kept although it shows") + " These numbers are too good."
-    unknown = [f"The images that {name} was trained on ({found.dataset}) are not in this workspace: whether some of them are among "
-               f"those of {dataset} is not known." for name, found in origins.items() if found.rows is None]
+    unknown = [f"The images that {name} was trained on ({found.dataset}) are not in this workspace: whether some of them "
+               f"are among those of {dataset} is not known." for name, found in origins.items() if found.rows is None]
     return ([sentence] if sentence else []) + unknown
 
 
 def verdict(found: dict, dataset: str, labels: dict[str, str]) -> dict:
-    """{headline, sentences, pair, more_accurate, equivalent, detectable}: which model has the better balanced accuracy here."""
+    """{headline, sentences, pair, more_accurate, equivalent, detectable}: which model has the better balanced accuracy."""
     pair = choose_pair(list(labels))
     levels = {arm: found["arms"][arm]["balanced_accuracy"] for arm in labels}
     sentences = [f"Balanced accuracy of {labels[arm]} on {dataset}: {one['mean']:.1%} (95 % interval {one['low']:.1%} to "
@@ -187,7 +192,8 @@ def verdict(found: dict, dataset: str, labels: dict[str, str]) -> dict:
         return {**said, "headline": sentences[0]}
     row = next(r for r in found["differences"] if (r["a"], r["b"]) == pair and r["metric"] == "balanced_accuracy")
     a, b = (labels[arm] for arm in pair)
-    sentences.append(f"{a} − {b}: {100 * row['mean']:+.1f} points (95 % interval {100 * row['low']:+.1f} to {100 * row['high']:+.1f}).")
+    mean, low, high = (100 * row[key] for key in ("mean", "low", "high"))
+    sentences.append(f"{a} − {b}: {mean:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}).")
     if row["low"] > 0 or row["high"] < 0:
         better = pair[row["high"] < 0]
         return {**said, "more_accurate": better, "detectable": row["detectable"],

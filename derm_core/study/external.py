@@ -124,8 +124,8 @@ def _entry(study: Study, dataset: Dataset, chosen: TestSet, probabilities: dict[
     shared = [name for name in study.material.classes if name not in found["absent"]]
     return {"dataset": dataset.name, **found, **_drops(study, chosen, probabilities),
             "cautions": ([leak] if leak else []) + found["cautions"],
-            "note": f"Nothing was trained or chosen on {dataset.name}. The drop is over the classes that both test sets have: "
-                    f"{', '.join(shared)}."}
+            "note": f"Nothing was trained or chosen on {dataset.name}. The drop is over the classes that both test sets "
+                    f"have: {', '.join(shared)}."}
 
 
 def secondary(rows: list[dict]) -> list[dict]:
@@ -148,7 +148,8 @@ def _drops(study: Study, chosen: TestSet, probabilities: dict[str, np.ndarray]) 
     def decided(p: np.ndarray) -> np.ndarray:
         return decide(np.log(np.maximum(p, 1e-30)), study.log_prior)
 
-    before = {arm: own.balanced_accuracy(decided(outcome.probabilities["test"]), among) for arm, outcome in study.outcomes.items()}
+    before = {arm: own.balanced_accuracy(decided(outcome.probabilities["test"]), among)
+              for arm, outcome in study.outcomes.items()}
     after = {arm: here.balanced_accuracy(decided(p), among) for arm, p in probabilities.items()}
 
     def drop(a: str, b: str | None = None) -> dict:

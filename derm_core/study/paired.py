@@ -4,8 +4,9 @@
     clean, hard = scorer.balanced_accuracy(decisions), scorer.balanced_accuracy(others)      (S, n) classes
     scorer.interval(combine(lambda a, b: 1 - b / a, clean, hard))
 
-An Estimate carries the seeds' values on the full set and under every resample and jackknife block; whatever is computed from Estimates of one scorer is therefore paired over groups,
-and over seeds where both have as many. Intervals are those of stats.py.
+An Estimate carries the seeds' values on the full set and under every resample and jackknife block;
+whatever is computed from Estimates of one scorer is therefore paired over groups, and over seeds where
+both have as many. Intervals are those of stats.py.
 """
 
 from __future__ import annotations
@@ -84,7 +85,8 @@ def with_tests(rows: list[dict]) -> list[dict]:
     for row in rows:
         row["p"] = None
         if row["mean"] is not None:
-            row["p"] = float(2 * student.sf(abs(row["mean"]) / row["se"], row["df"])) if row["se"] > 0 else float(row["mean"] == 0)
+            size = abs(row["mean"]) / row["se"] if row["se"] > 0 else np.inf if row["mean"] else 0.0
+            row["p"] = float(2 * student.sf(size, row["df"]))
     tested = [row for row in rows if row["p"] is not None]
     adjusted = dict(zip(map(id, tested), holm([row["p"] for row in tested]), strict=True))
     return [{**row, "p_holm": float(adjusted[id(row)]) if id(row) in adjusted else None} for row in rows]

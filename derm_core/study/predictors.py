@@ -41,7 +41,8 @@ class Predictors:
         self.arms = tuple(study.outcomes)
         self._frozen = {name: outcome.arm for name, outcome in study.outcomes.items() if name in (study.features or {})}
         self._extractors = {part.identity: part for arm in self._frozen.values() for parts in arm.variants for part in parts}
-        self._models = {name: self._load(outcome.arm) for name, outcome in study.outcomes.items() if name not in self._frozen}
+        self._models = {name: self._load(outcome.arm) for name, outcome in study.outcomes.items()
+                        if name not in self._frozen}
         for module in self._modules():
             module.eval().to(device=self.device, memory_format=precision.memory_format)
 

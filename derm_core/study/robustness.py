@@ -41,8 +41,8 @@ def robustness(study: Study) -> Generator[Event, None, dict]:
     decided = yield from _decide_all(study, families, precision)
     return {**summarise(study, families, decided), "images": len(study.material.members("test")),
             "precision": precision.describe(),
-            "note": "All test images, the same corrupted ones for every arm and seed; nothing was trained or chosen on them. "
-                    "The clean reference is computed in the same precision as the corrupted images."}
+            "note": "All test images, the same corrupted ones for every arm and seed; nothing was trained or chosen on "
+                    "them. The clean reference is computed in the same precision as the corrupted images."}
 
 
 def _decide_all(study: Study, families: list[str], precision: Precision) -> Generator[Event, None, dict[str, Decisions]]:
@@ -103,7 +103,8 @@ def summarise(study: Study, families: list[str], decided: dict[str, Decisions]) 
             scores = [scorer.balanced_accuracy(one) for one in decided[family][arm]]
             lost = [combine(lambda a, b: (a - b) / a, clean[arm], score) for score in scores]
             rows += [{"arm": arm, "family": family, "severity": severity,
-                      "balanced_accuracy": scorer.interval(score, "balanced_accuracy"), "relative_loss": scorer.interval(loss)}
+                      "balanced_accuracy": scorer.interval(score, "balanced_accuracy"),
+                      "relative_loss": scorer.interval(loss)}
                      for severity, score, loss in zip(SEVERITIES, scores, lost, strict=True)]
             by_family[family] = average(lost)
         losses[arm] = {**by_family, "all": average(list(by_family.values()))}
@@ -113,7 +114,8 @@ def summarise(study: Study, families: list[str], decided: dict[str, Decisions]) 
                                  for arm in arms for family in families],
             "mean": {arm: scorer.interval(losses[arm]["all"]) for arm in arms},
             "differences": with_tests([
-                {"a": a, "b": b, "family": family, **scorer.interval(combine(np.subtract, losses[a][family], losses[b][family]))}
+                {"a": a, "b": b, "family": family,
+                 **scorer.interval(combine(np.subtract, losses[a][family], losses[b][family]))}
                 for a, b in pairs(arms) for family in ["all", *families]])}
 
 

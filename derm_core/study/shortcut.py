@@ -41,7 +41,7 @@ BASE = 0.5      # share of images with ink where it is tied to nothing
 
 
 def shortcut(study: Study) -> Generator[Event, None, dict]:
-    """{class, artefact, base, strengths, reference, rows, differences, text}; regime frozen, its frozen arms only.
+    """{class, artefact, base, strengths, reference, rows, differences, text, note}; regime frozen, its frozen arms only.
 
     rows: clean (balanced accuracy without any ink), aligned (ink as in training), reversed, reliance.
     reference: the reliance of who knows the class shares and sees nothing but the ink.
@@ -69,8 +69,9 @@ def shortcut(study: Study) -> Generator[Event, None, dict]:
         {"a": a, "b": b, "strength": rho,
          **scorer.interval(combine(np.subtract, found[a, rho]["reliance"], found[b, rho]["reliance"]))}
         for a, b in pairs(list(study.features)) for rho in head["strengths"]])
-    return {**head, "rows": rows, "differences": differences, "reference": [ink_alone(share, rho) for rho in head["strengths"]],
-            "text": _text(head, rows, differences)}
+    return {**head, "rows": rows, "differences": differences,
+            "reference": [ink_alone(share, rho) for rho in head["strengths"]],
+            "text": _text(head, rows, differences), "note": _note(study)}
 
 
 def reliance(with_nc: np.ndarray, without_nc: np.ndarray, target: int) -> np.ndarray:
@@ -158,7 +159,8 @@ def _measure(study: Study, scorer: Scorer, arm: str, inked: np.ndarray, target: 
         "clean": without, "aligned": _mix(without, with_ink, assign(labels, target, rho, drawn)),
         "reversed": _mix(without, with_ink, assign(labels, target, rho, drawn, reverse=True)), "inked": with_ink}
     p = {name: heads.probabilities(arm, 0, features) for name, features in probabilities.items()}
-    decided = {name: decide(np.log(np.maximum(p[name], 1e-30)), study.log_prior) for name in ("clean", "aligned", "reversed")}
+    decided = {name: decide(np.log(np.maximum(p[name], 1e-30)), study.log_prior)
+               for name in ("clean", "aligned", "reversed")}
     return {**{name: scorer.balanced_accuracy(one) for name, one in decided.items()},
             "reliance": scorer.mean((p["inked"] - p["clean"])[..., target].astype(np.float64))}
 
@@ -168,11 +170,18 @@ def _mix(without: np.ndarray, with_ink: np.ndarray, carries: np.ndarray) -> np.n
     return np.where(carries[..., None], with_ink, without)
 
 
+def _note(study: Study) -> str:
+    left = [arm_label(arm) for arm in study.outcomes if arm not in study.features]
+    said = ("Heads are trained anew at every strength, at the study's one setting, each seed with its own draw of who "
+            "carries ink; the test images are the study's.")
+    return said + (f" Not asked, being trained end to end: {', '.join(left)}." if left else "")
+
+
 def _text(head: dict, rows: list[dict], differences: list[dict]) -> str:
     strongest = max(head["strengths"])
     at = {row["arm"]: row for row in rows if row["strength"] == strongest}
-    said = "; ".join(f"{arm_label(arm)} {row['reliance']['mean']:+.2f}, balanced accuracy {row['clean']['mean']:.1%} without "
-                     f"ink and {row['reversed']['mean']:.1%} with the tie reversed" for arm, row in at.items())
+    said = "; ".join(f"{arm_label(arm)} {row['reliance']['mean']:+.2f}, balanced accuracy {row['clean']['mean']:.1%} "
+                     f"without ink and {row['reversed']['mean']:.1%} with the tie reversed" for arm, row in at.items())
     text = (f"Where {head['artefact']} is tied to {head['class']} at strength {strongest:g}, the same image with the ink "
             f"is given another probability of {head['class']}: {said}.")
     row = next((row for row in differences if row["strength"] == strongest), None)

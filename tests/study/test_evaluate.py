@@ -77,6 +77,13 @@ def test_metrics_are_those_of_the_saved_predictions_in_the_first_models_class_or
         assert found["arms"][arm]["test"]["accuracy"]["mean"] == pytest.approx((p.argmax(1) == rows["label"]).mean())
 
 
+def test_decisions_are_adjusted_to_the_training_shares_as_in_the_models_own_study(shelf):
+    workspace, material = shelf
+    card = read_json(workspace.models / "one" / "card.json")
+    train = material.labels[material.members("train")]
+    assert origin(workspace, material.dataset, card).shares == pytest.approx(np.bincount(train) / len(train))
+
+
 def test_all_keeps_what_was_learnt_from_and_says_so(shelf):
     found, _, _ = evaluated(shelf[0], "evaluate-3", split="all")
     assert found["split"]["counts"]["test"] == 90 and "too good" in found["cautions"][0]
