@@ -111,14 +111,14 @@ def test_no_part_of_the_noise_is_counted_twice(seed_spread, shared, own):
     """
     rng, repeats, seeds, groups = np.random.default_rng(21), 1000, 5, 60
     design = make_design(np.zeros(groups, int), np.arange(groups), 1)
-    weights = bootstrap_weights(design, 300, rng)
+    weights = bootstrap_weights(design, 1000, rng)
     left_out, strata = jackknife_weights(design, rng)
     everything = np.concatenate([weights, left_out])
     missed = 0
     for _ in range(repeats):
         values = (rng.normal(0, seed_spread, seeds) + rng.normal(0, shared, (groups, 1)) + rng.normal(0, own, (groups, seeds)))
         drawn = means_under(design, values, everything)
-        found = stats.interval(values.mean(0), stats.components(drawn[:300], drawn[300:], strata), 100)
+        found = stats.interval(values.mean(0), stats.components(drawn[:1000], drawn[1000:], strata), 100)
         missed += not found["low"] <= 0 <= found["high"]
     reach = 3 * np.sqrt(0.05 * 0.95 / repeats)
     assert 0.05 - reach - 0.01 * (shared == 0) <= missed / repeats <= 0.05 + reach
