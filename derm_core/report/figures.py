@@ -150,9 +150,11 @@ def confusion(matrix: Sequence[Sequence[float]], classes: Sequence[str], arm_key
     counts = np.asarray(matrix, dtype=float)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
     arm = words.arm(arm_key, name)
-    figure = _cells(f"Confusion, {arm.name}", share, [[f"{100 * value:.0f}" for value in row] for row in share], counts,
+    said = [[f"{a} called {b}: {words.percent(share[i, j])} ({counts[i, j]:.0f})" for j, b in enumerate(classes)]
+            for i, a in enumerate(classes)]
+    figure = _cells(f"Confusion, {arm.name}", share, [[f"{100 * value:.0f}" for value in row] for row in share], said,
                     classes,
-                    arm.colour, "%{y} called %{x}: %{z:.1%} (%{customdata:.0f})", height)
+                    arm.colour, height)
     return figure.update_xaxes(title={"text": "Called"}).update_yaxes(title={"text": "Is"})
 
 
@@ -161,28 +163,32 @@ def disagreement(entry: Mapping[str, Any], classes: Sequence[str], names: Mappin
     counts = np.asarray(entry["matrix"], dtype=float)
     a, b = (words.arm(entry[side], (names or {}).get(entry[side])).name for side in "ab")
     off = counts * (1 - np.eye(len(counts)))
+    said = [[f"{a}: {one}<br>{b}: {other}<br>{counts[i, j]:.0f} images" for j, other in enumerate(classes)]
+            for i, one in enumerate(classes)]
     figure = _cells(f"Decisions: {a} against {b}", np.sqrt(off), [[f"{n:.0f}" if n else "" for n in row] for row in counts],
-                    counts, classes, INK, f"{a}: %{{y}}<br>{b}: %{{x}}<br>%{{customdata:.0f}} images", None)
+                    said,
+                    classes, INK)
     return figure.update_xaxes(title={"text": b}).update_yaxes(title={"text": a})
 
 
-def _cells(title: str, shade: np.ndarray, text: list, counts: np.ndarray, classes: Sequence[str], colour: str, hover: str,
-           height: int | None) -> Figure:
-    """A square of cells, each with an unseen mark on it that a click can choose (heatmaps cannot be clicked).
+def _cells(title: str, shade: np.ndarray, text: list, said: list, classes: Sequence[str], colour: str,
+           height: int | None = None) -> Figure:
+    """A square of cells, shaded and with `text`. On each an unseen mark: heatmaps cannot be chosen by a click.
 
-    The marks' customdata is (row, column)."""
+    The marks say `said` under the pointer; their customdata is (row, column).
+    """
     figure = blank(title, height or 110 + 34 * len(classes))
     figure.add_trace(dict(
-        type="heatmap", z=shade, x=list(classes), y=list(classes), zmin=0, zmax=max(float(shade.max()), 1e-9),
-        showscale=False,
-        xgap=2, ygap=2, colorscale=[[0, alpha(colour, 0.05)], [1, alpha(colour, 0.8)]], text=text, texttemplate="%{text}",
-        customdata=counts, hovertemplate=hover + "<extra></extra>"))
+        type="heatmap", z=shade, x=list(classes), y=list(classes), zmin=0, zmax=max(float(shade.max()), 1e-9), xgap=2,
+        ygap=2,
+        colorscale=[[0, alpha(colour, 0.05)], [1, alpha(colour, 0.8)]], showscale=False, text=text, texttemplate="%{text}",
+        hoverinfo="skip"))
     places = [(i, j) for i in range(len(classes)) for j in range(len(classes))]
     figure.add_trace(dict(
         type="scatter", x=[classes[j] for _, j in places], y=[classes[i] for i, _ in places], customdata=places,
-        mode="markers",
-        hoverinfo="skip", marker={"symbol": "square-open", "size": 30, "color": INK, "opacity": 0, "line": {"width": 3}},
+        mode="markers", text=[said[i][j] for i, j in places], hovertemplate="%{text}<extra></extra>",
+        marker={"symbol": "square-open", "size": 30, "color": INK, "opacity": 0, "line": {"width": 3}},
         selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 0}}))
-    figure.update_layout(dragmode=False, clickmode="event+select")
+    figure.update_layout(dragmode=False, clickmode="event+select", hovermode="closest", hoverdistance=-1)
     figure.update_yaxes(autorange="reversed", gridcolor=CLEAR)
     return figure.update_xaxes(gridcolor=CLEAR, tickangle=-40 if max(map(len, classes), default=0) > 6 else 0)
