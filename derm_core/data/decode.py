@@ -7,6 +7,7 @@ whichever way an image came. Uses Pillow only.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -45,12 +46,21 @@ def _check_bytes(data: bytes, name: str) -> bytes:
 
 
 def decode(source: bytes | Path | str, name: str = "image") -> Image.Image:
-    """An image file as a plain 8-bit sRGB picture without metadata.
+    """An image file as a plain 8-bit sRGB picture of its own, without metadata.
 
     source: the file's bytes or its path. Number of pixels and bytes are checked before decoding;
     EXIF orientation and a colour profile are applied, 16-bit grey is scaled, transparency is laid
     over white, of several frames the first is taken. Truncated files are refused. Raises ImageError.
     """
+    image = _decode(source, name)
+    if type(image) is not Image.Image:      # still the file's object, which keeps what was in the file
+        image = image.copy()
+        image.info = {}
+    return image
+
+
+def _decode(source: bytes | Path | str, name: str) -> Image.Image:
+    """`decode` without the copy: the pixels may still belong to the file's object, with its metadata."""
     data = _check_bytes(bytes(source), name) if isinstance(source, (bytes, bytearray, memoryview)) \
         else read_bytes(source, name)
     try:
@@ -103,7 +113,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     elif image.mode not in ("RGB", "L", "CMYK"):
         image = image.convert("L" if image.mode == "1" else "RGB")
     converted = _apply_profile(image, profile) if profile else None
-    plain = converted or (image.copy() if image.mode == "RGB" else image.convert("RGB"))
+    plain = converted or (image if image.mode == "RGB" else image.convert("RGB"))
     plain.info = {}
     if alpha is not None:
         white = Image.new("RGB", plain.size, "white")
@@ -151,4 +161,10 @@ def prepare(image: Image.Image, size: int) -> np.ndarray:
 
 def read_image(source: bytes | Path | str, size: int, name: str = "image") -> np.ndarray:
     """(size, size, 3) uint8 sRGB of an image file: `decode`, then `prepare`. Raises ImageError."""
-    return prepare(decode(source, name), size)
+    return read_sizes(source, [size], name)[size]
+
+
+def read_sizes(source: bytes | Path | str, sizes: Iterable[int], name: str = "image") -> dict[int, np.ndarray]:
+    """`read_image` at several sizes, decoded once."""
+    image = _decode(source, name)
+    return {size: prepare(image, size) for size in sizes}

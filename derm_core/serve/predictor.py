@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.decode import decode, prepare
+from ..data.decode import read_sizes
 from ..errors import ImageError, NotFound
 from ..workspace import Workspace
 from .bundle import Bundle, find_bundle, list_bundles, load_bundle
@@ -37,10 +37,13 @@ class Predictor:
     """Class probabilities of one bundle. calibrated: whether a fitted temperature is applied."""
 
     def __init__(self, bundle: Bundle):
+        import torch
+
         self.bundle, self.card, self.name = bundle, bundle.card, bundle.name
         self.classes, self.size = tuple(bundle.card["classes"]), bundle.card["input_size"]
         self.temperature = temperature_of(bundle.card)
         self.calibrated = bundle.card.get("temperature") is not None
+        bundle.classifier.to(memory_format=torch.channels_last)   # a fifth faster for one image
 
     def logits(self, images_nssc: np.ndarray) -> np.ndarray:
         """uint8 (N, S, S, 3), S the card's input size -> float32 logits (N, C), before the temperature."""
@@ -96,13 +99,13 @@ def predict_images(workspace: Workspace, names: Sequence[str] | None,
     errors = []
     for name, source in sources:
         try:
-            image = decode(source, name)
+            square = read_sizes(source, sizes, name)
         except ImageError as error:
             errors.append({"path": name, "error": str(error)})
             continue
         accepted.append(name)
         for size in sizes:
-            pixels[size].append(prepare(image, size))
+            pixels[size].append(square[size])
     images = [{"path": name, "arms": {}, "agree": None} for name in accepted]
     for arm, predictor in predictors.items():
         if accepted:
