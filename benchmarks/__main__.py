@@ -20,13 +20,14 @@ PACKAGES = ("numpy", "pandas", "pillow", "torch", "torchvision", "timm", "scikit
 
 
 def names() -> list[str]:
-    """All benchmarks: the public modules of this package."""
-    return sorted(module.name.rstrip("_") for module in pkgutil.iter_modules(benchmarks.__path__)
+    """All benchmarks: the public modules of this package, with hyphens."""
+    return sorted(module.name.rstrip("_").replace("_", "-") for module in pkgutil.iter_modules(benchmarks.__path__)
                   if not module.name.startswith("_"))
 
 
 def load(name: str):
-    return importlib.import_module(f"benchmarks.{name}_" if keyword.iskeyword(name) else f"benchmarks.{name}")
+    module = name.replace("-", "_")
+    return importlib.import_module(f"benchmarks.{module}_" if keyword.iskeyword(module) else f"benchmarks.{module}")
 
 
 def machine() -> dict:
