@@ -52,7 +52,7 @@ def add_export(actions) -> None:
     one = actions.add_parser("export", help="a run's metrics and pictures for TensorBoard or MLflow")
     one.add_argument("run")
     one.add_argument("--tensorboard", type=Path, metavar="DIR", help="write event files below DIR/RUN")
-    one.add_argument("--mlflow", metavar="URI", help="log it to this tracking server or database, such as sqlite:///mlflow.db")
+    one.add_argument("--mlflow", metavar="URI", help="log it to a tracking server or database, such as sqlite:///mlflow.db")
     one.set_defaults(handler=export_run)
 
 

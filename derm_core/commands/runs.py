@@ -59,7 +59,8 @@ def list_runs(args, screen: Screen) -> Answer:
     records = [_record(screen, run) for run in RunStore(screen.workspace).list(args.kind, args.state, args.tag)]
     rows = [(row["run_id"], row["state"], _when(row["created"]), _took(row), size(row["disk_bytes"]), row["name"],
              ", ".join(row["tags"])) for row in records]
-    nothing = "No such runs." if args.kind or args.state or args.tag else "No runs. `compare --preset demo` makes the first."
+    asked = args.kind or args.state or args.tag
+    nothing = "No such runs." if asked else "No runs. `compare --preset demo` makes the first."
     text = table(("run", "state", "created", "took", "on disk", "name", "tags"), rows) if rows else nothing
     return Answer({"runs": records, "disk_bytes": sum(row["disk_bytes"] for row in records)}, text)
 
@@ -77,7 +78,8 @@ def edit_run(args, screen: Screen) -> Answer:
 
 def _about(run: Run) -> list[str]:
     """What its user says of a run, a line each."""
-    return [f"{what}: {text}" for what, text in (("name", run.name), ("tags", ", ".join(run.tags)), ("note", run.note)) if text]
+    said = {"name": run.name, "tags": ", ".join(run.tags), "note": run.note}
+    return [f"{what}: {text}" for what, text in said.items() if text]
 
 
 def _when(seconds: float) -> str:

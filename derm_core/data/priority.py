@@ -37,7 +37,8 @@ def check_map(classes: Sequence[str], mapping: Mapping[str, str]) -> dict[str, s
         if priority not in PRIORITIES:
             raise ConfigError(f"priority of {name} is {priority!r}; allowed: {', '.join(PRIORITIES)}.")
     if missing := [name for name in classes if name not in mapping]:
-        raise ConfigError(f"These classes have no priority yet: {', '.join(missing)}; give each one of {', '.join(PRIORITIES)}.")
+        raise ConfigError(f"These classes have no priority yet: {', '.join(missing)}; give each one of "
+                          f"{', '.join(PRIORITIES)}.")
     if len(set(mapping.values())) < 2:
         raise ConfigError("All classes have the same priority; a study needs two priorities or more.")
     return {name: mapping[name] for name in classes}
@@ -98,5 +99,6 @@ def descriptions(mapping: Mapping[str, str], ours: bool) -> dict[str, str]:
 def describe_map(mapping: Mapping[str, str], ours: bool) -> str:
     """One sentence that says which class has which priority, and whose choice that is."""
     held = "; ".join(f"{level}: {text}" for level, text in descriptions(mapping, False).items())
-    whose = "This mapping is ours, not the paper's, which is not published" if ours else "This mapping was chosen for this dataset"
+    whose = ("This mapping is ours, not the paper's, which is not published" if ours else
+             "This mapping was chosen for this dataset")
     return f"Priority triage: {held}. {whose}; it is no clinical guideline."

@@ -23,6 +23,7 @@ from ..study.arms import arm_file
 from .reproduce import reproducible_config
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
+ARM = ("label", "kind", "regime", "features", "setting", "gaps", "best_setting")
 INTERVAL = ("mean", "std", "low", "high", "se", "df", "method")
 
 
@@ -58,8 +59,7 @@ def tables(study: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     majority = study.get("majority") or {}
     tested = [*((name, arm["test"]) for name, arm in arms.items()), ("majority", majority.get("test", majority))]
     found = {
-        "arms": [{"arm": name, **flat({key: arm.get(key) for key in ("label", "kind", "regime", "features", "setting",
-                                                                    "gaps", "best_setting")})} for name, arm in arms.items()],
+        "arms": [{"arm": name, **flat({key: arm.get(key) for key in ARM})} for name, arm in arms.items()],
         "test-metrics": [{"arm": name, "metric": metric, **_interval(value)} for name, test in tested
                          for metric, value in test.items()],
         "per-class": [{"arm": name, **flat(row)} for name, arm in arms.items() for row in arm.get("per_class") or []],
@@ -88,34 +88,42 @@ def _extras(study: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
         found.setdefault("external", []).extend(
             {"dataset": name, "arm": arm, "metric": metric, **_interval(value)} for arm, metrics in one["arms"].items()
             for metric, value in [*metrics.items(), ("drop", (one.get("drop") or {}).get(arm))])
-        found.setdefault("external-differences", []).extend({"dataset": name, **flat(row)} for row in one.get("differences") or [])
-    detail = study.get("detail") or {}
+        found.setdefault("external-differences", []).extend(
+            {"dataset": name, **flat(row)} for row in one.get("differences") or [])
+    return found | _detail(study, study.get("detail") or {})
+
+
+def _detail(study: Mapping[str, Any], detail: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Tables of the closer look at the test set."""
+    found, calibration = {}, detail.get("calibration") or {}
     found["subgroups"] = [
         {"attribute": group["attribute"], **{key: row.get(key) for key in ("value", "images", "groups", "caution")},
          "arm": arm, **flat(metrics)} for group in detail.get("subgroups") or [] for row in group["values"]
         for arm, metrics in row["arms"].items()]
-    found["calibration"] = [{"arm": arm, "when": when, "temperature": entry.get("temperature"), **flat(entry.get(when) or {})}
-                            for arm, entry in (detail.get("calibration") or {}).items() for when in ("before", "after")]
-    found["reliability"] = [{"arm": arm, "when": when, **flat(row)} for arm, entry in (detail.get("calibration") or {}).items()
-                            for when, key in (("before", "bins"), ("after", "bins_after")) for row in entry.get(key) or []]
+    found["calibration"] = [
+        {"arm": arm, "when": when, "temperature": entry.get("temperature"), **flat(entry.get(when) or {})}
+        for arm, entry in calibration.items() for when in ("before", "after")]
+    found["reliability"] = [
+        {"arm": arm, "when": when, **flat(row)} for arm, entry in calibration.items()
+        for when, key in (("before", "bins"), ("after", "bins_after")) for row in entry.get(key) or []]
     found["operating-point"] = _operating(detail.get("operating_point") or {})
     found["disagreement"] = [
-        {**{key: entry.get(key) for key in ("a", "b")}, f"{entry['a']} says": said, f"{entry['b']} says": other, "images": count}
+        {"a": entry["a"], "b": entry["b"], "a says": said, "b says": other, "images": count}
         for entry in detail.get("disagreement") or [] for said, row in zip(study["classes"], entry["matrix"])
         for other, count in zip(study["classes"], row)]
     return found
 
 
 def _operating(point: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"arm": arm, "class": point["class"], "specificity": specificity,
-             **{key: values[i] for key, values in curve.items() if isinstance(values, Sequence) and not isinstance(values, str)
-                and len(values) == len(point["specificity"]) and not isinstance(values[i], (Mapping, list))}}
+    """One row an arm and specificity."""
+    return [{"arm": arm, "class": point["class"], "specificity": specificity, **{key: values[i] for key, values in curve.items()}}
             for arm, curve in (point.get("arms") or {}).items() for i, specificity in enumerate(point["specificity"])]
 
 
 def _grid(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
     losses = grid.get("val_loss") or {}
-    return [{**point, "chosen for all": i == grid.get("chosen"), **{f"validation loss, {arm}": loss[i] for arm, loss in losses.items()}}
+    return [{**point, "chosen for all": i == grid.get("chosen"),
+             **{f"validation loss, {arm}": loss[i] for arm, loss in losses.items()}}
             for i, point in enumerate(grid.get("points") or [])]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -20,26 +21,7 @@ CONFIG = {"displaylogo": False, "responsive": True, "displayModeBar": False}
 POLICY = ("default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
           "base-uri 'none'; form-action 'none'")
 
-STYLE = """
-:root{color-scheme:light dark;--ink:#1d2a2c;--soft:#5b6b6e;--page:#fbfaf7;--line:#d9dedc;--mark:#0f6b66;--box:#f1f3ef}
-@media(prefers-color-scheme:dark){:root{--ink:#e6ecea;--soft:#a3b1b0;--page:#141a1b;--line:#334042;--mark:#5fc1b8;--box:#1c2425}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--page);color:var(--ink);font:16px/1.55 system-ui,"Segoe UI",Roboto,Helvetica,Arial,sans-serif}
-main{max-width:960px;margin:0 auto;padding:28px 20px 60px}
-h1{font-size:1.7rem;line-height:1.25;margin:.2em 0 .5em}h2{font-size:1.3rem;margin:2.2em 0 .4em;border-bottom:1px solid var(--line)}
-h3{font-size:1rem;margin:1.6em 0 .2em}p,li{max-width:75ch}.soft,figcaption,small{color:var(--soft);font-size:.9rem}
-.notice{color:var(--mark);font-weight:600}.note{background:var(--box);border-left:3px solid var(--mark);padding:.5em .9em;white-space:pre-line}
-.verdict{font-size:1.35rem;line-height:1.35;font-weight:600;margin:.3em 0}
-.scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.88rem;margin:.6em 0;font-variant-numeric:tabular-nums}
-th,td{padding:.32em .8em .32em 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}th{font-weight:600}
-figure{margin:.6em 0;min-width:0}figure>div{overflow:hidden}h1,h2,td,p,li{overflow-wrap:anywhere}.scroll td{overflow-wrap:normal}.grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(290px,100%),1fr));gap:4px 18px}
-.pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(130px,1fr));gap:12px}.pictures img{width:100%;border-radius:4px}
-pre{background:var(--box);padding:.8em;overflow-x:auto;font-size:.8rem}summary{cursor:pointer;color:var(--mark);font-size:.9rem}
-.xtick text,.ytick text,.gtitle,.xtitle,.ytitle,.legendtext,.textpoint text,.annotation-text,.heatmap-label text{fill:var(--ink)!important}
-@media print{:root{color-scheme:light;--ink:#000;--soft:#444;--page:#fff;--line:#bbb;--mark:#0f6b66;--box:#f4f4f4}
-main{max-width:none;padding:0}figure,tr,.note{break-inside:avoid}h2,h3{break-after:avoid}details::details-content{content-visibility:visible;block-size:auto}
-.scroll{overflow:visible}table{font-size:.7rem}pre{white-space:pre-wrap}}
-"""
+STYLE = Path(__file__).with_name("page.css")
 
 
 def text(value: Any) -> str:
@@ -48,11 +30,15 @@ def text(value: Any) -> str:
 
 
 def paragraph(words: str, kind: str = "") -> str:
-    return f"<p{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>{text(words)}</p>"
+    """Words in a paragraph of a class of page.css; nothing where there are none."""
+    if not words:
+        return ""
+    return f'<p class="{kind}">{text(words)}</p>' if kind else f"<p>{text(words)}</p>"
 
 
 def bullets(lines: Iterable[str]) -> str:
-    return "<ul>" + "".join(f"<li>{text(line)}</li>" for line in lines) + "</ul>"
+    made = "".join(f"<li>{text(line)}</li>" for line in lines)
+    return f"<ul>{made}</ul>" if made else ""
 
 
 def table(rows: pd.DataFrame | Sequence[Mapping[str, Any]], caption: str = "", folded: bool = False) -> str:
@@ -63,7 +49,8 @@ def table(rows: pd.DataFrame | Sequence[Mapping[str, Any]], caption: str = "", f
     head = "".join(f'<th scope="col">{text(column)}</th>' for column in frame.columns)
     body = "".join("<tr>" + "".join(f"<td>{text(_cell(value))}</td>" for value in row) + "</tr>"
                    for row in frame.itertuples(index=False, name=None))
-    made = f'<div class="scroll"><table aria-label="{text(caption)}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    made = (f'<div class="scroll"><table aria-label="{text(caption)}"><thead><tr>{head}</tr></thead>'
+            f"<tbody>{body}</tbody></table></div>")
     return f"<details><summary>{text(caption or 'As a table')}</summary>{made}</details>" if folded else made
 
 
@@ -85,7 +72,8 @@ def figure(drawn: Figure, caption: str, alt: str) -> str:
 
 def figures(drawn: Iterable[tuple[Figure, str]], caption: str) -> str:
     """Several figures that are read together, (figure, alt) each, side by side where there is room."""
-    return f'<div class="grid">{"".join(figure(one, "", alt) for one, alt in drawn)}</div><p class="soft">{text(caption)}</p>'
+    grid = "".join(figure(one, "", alt) for one, alt in drawn)
+    return f'<div class="grid">{grid}</div><p class="soft">{text(caption)}</p>'
 
 
 def section(title: str, *parts: str) -> str:
@@ -98,9 +86,11 @@ def document(title: str, body: str) -> str:
     """The whole page. Its policy forbids the browser to load anything from anywhere."""
     from plotly.offline import get_plotlyjs
 
-    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-            f'<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="referrer" content="no-referrer">'
-            f"<title>{text(title)}</title><style>{STYLE}</style><script>{get_plotlyjs()}</script></head>"
+    style = STYLE.read_text(encoding="utf-8")
+    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
+            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><meta name="referrer" content="no-referrer">'
+            f'<meta name="viewport" content="width=device-width,initial-scale=1"><title>{text(title)}</title>'
+            f"<style>{style}</style><script>{get_plotlyjs()}</script></head>"
             f"<body><main>{body}</main></body></html>\n")
 
 

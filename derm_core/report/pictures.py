@@ -21,7 +21,8 @@ from . import tables
 PIXELS = 144
 
 
-def test_images(study: Mapping[str, Any], workspace: Workspace, folder: Path, count: int) -> tuple[list[tuple[str, str]], str]:
+def test_images(study: Mapping[str, Any], workspace: Workspace, folder: Path,
+                count: int) -> tuple[list[tuple[str, str]], str]:
     """([(data address, what it is and is called)], the images' terms) of up to `count` test images, at random.
 
     Raises NotFound where the dataset or the predictions are not here any more. Unreadable files are left out.

@@ -30,22 +30,24 @@ def claims(study: Study) -> str:
 
 
 def gaps(study: Study, safe: Study) -> str:
-    parts = []
-    for kind in ("accuracy", "loss"):
-        share = kind == "accuracy"
-        if not (rows := tables.gap_rows(safe, kind)):
-            continue
-        drawn = figures.gap_against_accuracy(rows, gap_is_share=share,
-                                             y="Training − validation accuracy" if share else "Validation − training loss")
-        drawn.update_layout(title=f"{kind.capitalize()} gap at the final epoch against test accuracy")
-        told = " ".join(f"{row['name']}: accuracy {words.percent(row['x'])}, gap {words.number(row['y'])}." for row in rows)
-        parts += [html.figure(drawn, "Right is more accurate, low is less overfitted; a small gap far to the left is underfitting. "
-                              "Bars: 95 % intervals.", f"Scatter of {kind} gap by balanced accuracy. {told}")]
+    parts = [_gap(rows, kind) for kind in ("accuracy", "loss") if (rows := tables.gap_rows(safe, kind))]
     first, matched = tables.matched(study)
-    level = (f"Gaps where both arms first reach a training accuracy of {words.percent(first['level'])}"
-             + ("." if first["comparable"] else f"; not comparable: {first['reason']}")) if first else ""
-    return html.section("Gap against accuracy", *parts, html.table(tables.gap_table(study), "All gaps with 95 % intervals", True),
-                        html.paragraph(level) if len(matched) else "", html.table(matched, level))
+    level = ""
+    if first:
+        level = f"Gaps where both arms first reach a training accuracy of {words.percent(first['level'])}"
+        level += "." if first["comparable"] else f"; not comparable: {first['reason']}"
+    every = html.table(tables.gap_table(study), "All gaps with 95 % intervals", True)
+    return html.section("Gap against accuracy", *parts, every, html.paragraph(level), html.table(matched, level))
+
+
+def _gap(rows: list[dict], kind: str) -> str:
+    share = kind == "accuracy"
+    drawn = figures.gap_against_accuracy(rows, gap_is_share=share,
+                                         y="Training − validation accuracy" if share else "Validation − training loss")
+    drawn.update_layout(title=f"{kind.capitalize()} gap at the final epoch against test accuracy")
+    told = " ".join(f"{row['name']}: accuracy {words.percent(row['x'])}, gap {words.number(row['y'])}." for row in rows)
+    return html.figure(drawn, "Right is more accurate, low is less overfitted; a small gap far to the left is underfitting. "
+                       "Bars: 95 % intervals.", f"Scatter of {kind} gap by balanced accuracy. {told}")
 
 
 def curves(study: Study, found: Mapping[str, pd.DataFrame]) -> str:
@@ -57,7 +59,8 @@ def curves(study: Study, found: Mapping[str, pd.DataFrame]) -> str:
         title = words.QUANTITIES[quantity]
         parts += [f"<h3>{html.text(title)}</h3>", html.figures(
             ((panel.update_layout(title=names[arm]), f"{title} by epoch, {names[arm]}; the table below has its values.")
-             for arm, panel in panels.items()), "Validation solid, training dotted; band: ± 1 standard deviation over seeds."),
+             for arm, panel in panels.items()),
+            "Validation solid, training dotted; band: ± 1 standard deviation over seeds."),
             html.table(_milestones(study, found, quantity), f"{title}: means over seeds at some epochs", True)]
     return html.section("Learning curves", *parts)
 
@@ -79,49 +82,49 @@ def paper(study: Study) -> str:
 
     _, shown = tables.paper_table(study)
     return html.section("The paper’s table", html.paragraph(
-        f"The quantities of {CITATION}, for our arms and beside its own. {tables.DERIVED}: computed back from its percentages. "
-        "Ours: means over seeds, from the end of the first epoch to the last."), html.table(shown, "The paper’s table"),
+        f"The quantities of {CITATION}, for our arms and beside its own. {tables.DERIVED}: computed back from its "
+        "percentages. Ours: means over seeds, from the end of the first epoch to the last."), html.table(shown, "The paper’s table"),
         html.bullets(NOTES))
 
 
 def metrics(study: Study) -> str:
     _, shown = tables.test_metrics(study)
     return html.section("Test metrics", html.table(shown, "Test metrics with 95 % intervals"), html.paragraph(
-        "Means over seeds with 95 % intervals that resample whole groups and include the seeds’ spread. Balanced accuracy uses "
-        "the prior-adjusted decision; probabilities come from the plain softmax.", "soft"))
+        "Means over seeds with 95 % intervals that resample whole groups and include the seeds’ spread. Balanced accuracy "
+        "uses the prior-adjusted decision; probabilities come from the plain softmax.", "soft"))
 
 
 def differences(study: Study, safe: Study) -> str:
     rows = tables.difference_rows(safe, safe.get("differences") or [], "balanced_accuracy")
-    _, shown = tables.differences(study)
-    drawn = html.figure(extra_figures.forest(rows, "Balanced accuracy"), "Paired on the same test groups. One test was named in "
-                        "advance; all others are corrected for their number.", "Differences with intervals; the table has their values."
-                        ) if rows else ""
-    parts = [drawn, html.table(shown, "Differences in balanced accuracy")]
+    parts = []
+    if rows:
+        parts = [html.figure(
+            extra_figures.forest(rows, "Balanced accuracy"),
+            "Paired on the same test groups. One test was named in advance; all others are corrected for their number.",
+            "Differences with intervals; the table has their values."),
+            html.table(tables.differences(study)[1], "Differences in balanced accuracy")]
     for kind in ("loss", "accuracy"):
-        _, gap_rows = tables.gap_differences(safe, kind)
-        if gap_rows:
-            parts += [html.figure(extra_figures.forest(gap_rows, f"{kind} gap", share=kind == "accuracy"),
-                                  "Left of 0: the first arm's gap is smaller.", "Differences in the gap; their values: " + "; ".join(
-                                      f"{row['name']} {row['text']}" for row in gap_rows))]
+        if rows := tables.gap_differences(safe, kind)[1]:
+            told = "; ".join(f"{row['name']} {row['text']}" for row in rows)
+            parts.append(html.figure(extra_figures.forest(rows, f"{kind} gap", share=kind == "accuracy"),
+                                     "Left of 0: the first arm's gap is smaller.", f"Differences in the gap: {told}"))
     return html.section("Differences between arms", *parts)
 
 
 def classes(study: Study, safe: Study) -> str:
-    rows = tables.class_rows(safe)
     parts = []
-    if rows:
-        shown = pd.DataFrame([{"Class": row["class"], "Test images": row["n"], "Arm": row["name"], "Recall": words.interval(row)}
-                              for row in tables.class_rows(study)])
-        parts = [html.figure(figures.per_class(rows), "Share of each class that is recognised, with 95 % intervals. Wide bars mean few "
-                             "lesions: do not rank arms by them.", "Recall of each class and arm; the table has its values."),
-                 html.table(shown, "Recall by class", True)]
-    matrices = study.get("confusion") or {}
-    if matrices:
-        parts.append(html.figures(((figures.confusion(matrix, safe["classes"], arm, tables.name(safe, arm)),
-                                    f"Confusion matrix of {tables.name(study, arm)}; a table below has its counts.")
-                                   for arm, matrix in matrices.items()),
-                                  "Per cent of the images of a class (row) that are called each class (column)."))
+    if rows := tables.class_rows(safe):
+        shown = [{"Class": row["class"], "Test images": row["n"], "Arm": row["name"], "Recall": words.interval(row)}
+                 for row in tables.class_rows(study)]
+        parts = [html.figure(
+            figures.per_class(rows), "Share of each class that is recognised, with 95 % intervals. Wide bars mean few "
+            "lesions: do not rank arms by them.", "Recall of each class and arm; the table has its values."),
+            html.table(shown, "Recall by class", True)]
+    if matrices := study.get("confusion") or {}:
+        drawn = ((figures.confusion(matrix, safe["classes"], arm, tables.name(safe, arm)),
+                  f"Confusion matrix of {tables.name(study, arm)}; a table below has its counts.")
+                 for arm, matrix in matrices.items())
+        parts.append(html.figures(drawn, "Per cent of the images of a class (row) that are called each class (column)."))
     for arm, matrix in matrices.items():
         counts = pd.DataFrame(matrix, columns=study["classes"])
         counts.insert(0, "Is", study["classes"], allow_duplicates=True)
@@ -130,59 +133,92 @@ def classes(study: Study, safe: Study) -> str:
 
 
 def questions(study: Study, safe: Study) -> str:
-    """Fewer labels, corruptions, a planted artefact, other sets."""
-    names, parts = {arm: tables.name(safe, arm) for arm in study["arms"]}, []
-    if found := safe.get("label_efficiency"):
-        crossing = found.get("crossing") or {}
-        parts.append(html.section("Fewer labels", html.figure(
-            extra_figures.label_efficiency(found["rows"], names=names, crossing=crossing.get("fraction")),
-            "Bands: 95 % intervals. The number of updates is the same at every share.", "Balanced accuracy by share of labels; see the table."),
-            html.paragraph((study["label_efficiency"].get("crossing") or {}).get("text", "")),
-            html.table(extra_tables.label_efficiency(study)[1], "Balanced accuracy by share of labels")))
-    if found := safe.get("robustness"):
-        parts.append(html.section("Corrupted images", html.figure(
-            extra_figures.corruption_map(found["families_summary"], found["families"], names),
-            "Share of the clean balanced accuracy that is lost, mean over five severities.", "Relative losses; see the table."),
-            html.table(extra_tables.robustness(study)[1], "Relative loss of balanced accuracy")))
-    if found := safe.get("shortcut"):
-        parts.append(html.section("A planted artefact", html.figure(
-            extra_figures.strengths(found["rows"], names), "Reliance: balanced accuracy that is lost when the tie is reversed in the test.",
-            "Reliance by strength; see the table."), html.paragraph(study["shortcut"].get("text", "")),
-            html.table(extra_tables.shortcut(study)[1], "Reliance by strength of the tie")))
-    if safe.get("external"):
-        parts.append(html.section("Other test sets", html.figure(
-            figures.dots(extra_tables.external_rows(safe), title="Balanced accuracy by test set", x="Balanced accuracy"),
-            "95 % intervals.", "Balanced accuracy by test set; see the table."), html.table(extra_tables.external(study)[1], "Other test sets"),
-            html.bullets([f"{entry['dataset']}: {text}" for entry in study["external"]
-                          for text in [entry.get("note") or "", *entry.get("cautions", [])] if text])))
-    return "".join(parts)
+    """Fewer labels, corruptions, a planted artefact, other sets: each where it was asked."""
+    asked = {"label_efficiency": _labels, "robustness": _robustness, "shortcut": _shortcut, "external": _external}
+    names = {arm: tables.name(safe, arm) for arm in study["arms"]}
+    return "".join(section(study, safe, names) for name, section in asked.items() if study.get(name))
+
+
+def _labels(study: Study, safe: Study, names: Mapping[str, str]) -> str:
+    found, crossing = safe["label_efficiency"], study["label_efficiency"].get("crossing") or {}
+    drawn = extra_figures.label_efficiency(found["rows"], names=names, crossing=crossing.get("fraction"))
+    return html.section(
+        "Fewer labels", html.figure(drawn, "Bands: 95 % intervals. The number of updates is the same at every share.",
+                                    "Balanced accuracy by share of labels; the table has its values."),
+        html.paragraph(crossing.get("text", "")),
+        html.table(extra_tables.label_efficiency(study)[1], "Balanced accuracy by share of labels"))
+
+
+def _robustness(study: Study, safe: Study, names: Mapping[str, str]) -> str:
+    found = safe["robustness"]
+    drawn = extra_figures.corruption_map(found["families_summary"], found["families"], names)
+    return html.section(
+        "Corrupted images",
+        html.figure(drawn, "Share of the clean balanced accuracy that is lost, mean over five severities.",
+                    "Relative losses; the table has them with their intervals."),
+        html.table(extra_tables.robustness(study)[1], "Relative loss of balanced accuracy"))
+
+
+def _shortcut(study: Study, safe: Study, names: Mapping[str, str]) -> str:
+    drawn = extra_figures.strengths(safe["shortcut"]["rows"], names)
+    return html.section(
+        "A planted artefact",
+        html.figure(drawn, "Reliance: balanced accuracy that is lost when the tie is reversed in the test.",
+                    "Reliance by strength of the tie; the table has its values."),
+        html.paragraph(study["shortcut"].get("text", "")),
+        html.table(extra_tables.shortcut(study)[1], "Reliance by strength of the tie"))
+
+
+def _external(study: Study, safe: Study, names: Mapping[str, str]) -> str:
+    drawn = figures.dots(extra_tables.external_rows(safe), title="Balanced accuracy by test set", x="Balanced accuracy")
+    said = [f"{entry['dataset']}: {text}" for entry in study["external"]
+            for text in (entry.get("note"), *entry.get("cautions", [])) if text]
+    return html.section(
+        "Other test sets",
+        html.figure(drawn, "Bars: 95 % intervals.", "Balanced accuracy by test set; the table has its values."),
+        html.table(extra_tables.external(study)[1], "Other test sets"), html.bullets(said))
 
 
 def detail(study: Study, safe: Study) -> str:
-    """Calibration, the operating point, subgroups, disagreement."""
-    found = safe.get("detail") or {}
-    names, parts = {arm: tables.name(safe, arm) for arm in study["arms"]}, []
-    if calibration := found.get("calibration"):
-        parts.append(html.section("Calibration", html.figure(
-            extra_figures.reliability({arm: entry["bins"] for arm, entry in calibration.items()}, names),
-            "Before temperature scaling. On the dashed line a model is right as often as it says.", "Reliability; see the table."),
-            html.table(extra_tables.calibration(study)[1], "Calibration before and after temperature scaling")))
-    if point := found.get("operating_point"):
-        parts.append(html.section(f"Operating point: {study['detail']['operating_point']['class']}", html.figure(
-            extra_figures.operating_curves(point, AT, names), f"Marked: a specificity of {words.percent(AT)}. Bands: 95 % intervals.",
-            "Sensitivity by specificity; see the table."), html.table(extra_tables.operating_point(study, AT)[1], "At the marked specificity")))
-    if found.get("subgroups"):
-        parts.append(html.section("Subgroups", *(html.figure(
-            figures.dots(extra_tables.subgroup_rows(safe, group["attribute"]), title=f"Balanced accuracy by {group['attribute']}",
-                         x="Balanced accuracy"), "Faint: too few groups to say much. 95 % intervals.",
-            f"Balanced accuracy by {group['attribute']}.") for group in found["subgroups"]),
-            html.table(_subgroups(study), "All subgroups", True), html.table(extra_tables.subgroups(study)[1], "Worst subgroup of each arm")))
-    if found.get("disagreement"):
-        parts.append(html.section("Where arms disagree", html.table(extra_tables.disagreement(study)[1], "Who is right where")))
-    return "".join(parts)
+    """Calibration, the operating point, subgroups, disagreement: each where it was looked at."""
+    parts = {"calibration": _calibration, "operating_point": _operating_point, "subgroups": _groups}
+    names, found = {arm: tables.name(safe, arm) for arm in study["arms"]}, safe.get("detail") or {}
+    made = "".join(section(study, found[name], names) for name, section in parts.items() if found.get(name))
+    return made + html.section("Where arms disagree", html.table(extra_tables.disagreement(study)[1], "Who is right where"))
+
+
+def _calibration(study: Study, found: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    drawn = extra_figures.reliability({arm: entry["bins"] for arm, entry in found.items()}, names)
+    return html.section(
+        "Calibration",
+        html.figure(drawn, "Before temperature scaling. On the dashed line a model is right as often as it says.",
+                    "Reliability of each arm; the table has the errors."),
+        html.table(extra_tables.calibration(study)[1], "Calibration before and after temperature scaling"))
+
+
+def _operating_point(study: Study, point: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    drawn = extra_figures.operating_curves(point, AT, names)
+    return html.section(
+        f"Operating point: {study['detail']['operating_point']['class']}",
+        html.figure(drawn, f"Marked: a specificity of {words.percent(AT)}. Bands: 95 % intervals.",
+                    "Sensitivity by specificity; the table has the marked one."),
+        html.table(extra_tables.operating_point(study, AT)[1], "At the marked specificity"))
+
+
+def _groups(study: Study, found: list[Mapping[str, Any]], names: Mapping[str, str]) -> str:
+    drawn = []
+    for group in found:
+        rows = extra_tables.subgroup_rows({"detail": {"subgroups": found}, "arms": study["arms"]}, group["attribute"])
+        title = f"Balanced accuracy by {group['attribute']}"
+        drawn.append(html.figure(figures.dots(rows, title=title, x="Balanced accuracy"),
+                                 "Faint: too few groups to say much. Bars: 95 % intervals.",
+                                 f"{title}; the table has its values."))
+    return html.section("Subgroups", *drawn, html.table(_subgroups(study), "All subgroups", True),
+                        html.table(extra_tables.subgroups(study)[1], "Worst subgroup of each arm"))
 
 
 def _subgroups(study: Study) -> pd.DataFrame:
-    return pd.DataFrame([{"Attribute": group["attribute"], "Value": row["value"], "Images": row["images"], "Groups": row["groups"],
-                          **{tables.name(study, arm): words.interval(found["balanced_accuracy"]) for arm, found in row["arms"].items()}}
-                         for group in study["detail"]["subgroups"] for row in group["values"]])
+    return pd.DataFrame([
+        {"Attribute": group["attribute"], "Value": row["value"], "Images": row["images"], "Groups": row["groups"],
+         **{tables.name(study, arm): words.interval(found["balanced_accuracy"]) for arm, found in row["arms"].items()}}
+        for group in study["detail"]["subgroups"] for row in group["values"]])

@@ -30,6 +30,7 @@ from .files import flat
 EXPERIMENT = "derm"
 BATCH = 500             # metrics in one request; MLflow takes 1,000
 PARAMETER_LENGTH = 500
+STATUS = {"done": "FINISHED", "cancelled": "KILLED", "failed": "FAILED"}   # MLflow's word for a state
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,9 @@ def _chosen(paths: RunPaths, arm: str, time: float) -> list[dict[str, Any]]:
 
 
 def _results(study: Mapping[str, Any], time: float) -> list[dict[str, Any]]:
-    return [{"series": f"{arm}/test/{metric}", "step": 0, "epoch": 0.0, "time": time, "value": value["mean"]}
-            for arm, entry in study["arms"].items() for metric, value in entry["test"].items() if value.get("mean") is not None]
+    found = [(f"{arm}/test/{metric}", value.get("mean")) for arm, entry in study["arms"].items()
+             for metric, value in entry["test"].items()]
+    return [{"series": series, "step": 0, "epoch": 0.0, "time": time, "value": value} for series, value in found]
 
 
 def pictures(paths: RunPaths) -> Iterator[tuple[str, Path, int, float]]:
@@ -125,7 +127,8 @@ def to_tensorboard(paths: RunPaths, folder: Path | str) -> Path:
                 writer.add_image(series, np.asarray(image.convert("RGB")), step, walltime=time, dataformats="HWC")
         if study := read_study(paths):
             said = study["verdict"]
-            writer.add_text("verdict", "\n".join([f"**{said['headline']}**", "", *(f"- {text}" for text in said["sentences"])]), 0)
+            lines = [f"**{said['headline']}**", "", *(f"- {text}" for text in said["sentences"])]
+            writer.add_text("verdict", "\n".join(lines), 0)
     return target
 
 
@@ -147,8 +150,8 @@ def _log(mlflow: ModuleType, paths: RunPaths, uri: str, run: Run, config: Mappin
     client = mlflow.MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     number = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT, _artefacts(uri))
-    tags = {"mlflow.runName": run.name or run.id, "derm.run": run.id, "derm.kind": run.kind, "derm.tags": ", ".join(run.tags),
-            **({"mlflow.note.content": run.note} if run.note else {})}
+    tags = {"mlflow.runName": run.name or run.id, "derm.run": run.id, "derm.kind": run.kind,
+            "derm.tags": ", ".join(run.tags), **({"mlflow.note.content": run.note} if run.note else {})}
     created = client.create_run(number, start_time=round(1000 * (run.started or run.created)), tags=tags).info.run_id
     parameters = [Param(allowed(key), str(value)[:PARAMETER_LENGTH]) for key, value in flat(config).items()]
     metrics = [Metric(allowed(point.series), point.value, round(1000 * point.time), point.step) for point in points(paths)]
@@ -161,7 +164,7 @@ def _log(mlflow: ModuleType, paths: RunPaths, uri: str, run: Run, config: Mappin
     for name in ("study.json", "summary.json"):
         if (paths.artefacts / name).exists():
             client.log_artifact(created, str(paths.artefacts / name))
-    client.set_terminated(created, status={"done": "FINISHED", "cancelled": "KILLED", "failed": "FAILED"}.get(run.state, "RUNNING"),
+    client.set_terminated(created, status=STATUS.get(run.state, "RUNNING"),
                           end_time=round(1000 * run.finished) if run.finished else None)
     return created
 

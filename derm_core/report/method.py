@@ -1,0 +1,63 @@
+"""How a study was made, in sentences that carry its own settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from . import words
+
+
+def conditions(study: Mapping[str, Any]) -> str:
+    """One line: run, data, extractor, regime, seeds."""
+    config, data, counts = study["config"], study["dataset"], study["split"]["counts"]
+    regime = {"frozen": "frozen extractors, identical two-layer head", "finetune": "fine-tuned end to end"}[config["regime"]]
+    backbone = config["backbone"]
+    return " · ".join((
+        f"Run {study['run_id']}",
+        f"{data['name']}: {data['images']:,} images, {data['groups']:,} groups, {data['classes']} classes",
+        f"training {counts['train']:,}, validation {counts['val']:,}, test {counts['test']:,}",
+        f"{backbone['architecture']} to stage {backbone['stage']} at {config['input_size']} px", regime,
+        words.count(len(config["seeds"]), "seed")))
+
+
+def method(study: Mapping[str, Any]) -> list[str]:
+    """A sentence or two each: split, looks at the test set, training, choice, intervals, further questions, versions."""
+    config, detail = study["config"], study.get("detail") or {}
+    answers = [study.get(name) or {} for name in ("label_efficiency", "robustness", "shortcut")]
+    asked = [answer["note"] for answer in answers if answer.get("note")]
+    versions = ", ".join(f"{name} {version}" for name, version in study["versions"].items())
+    return [
+        *_split(study), *(_frozen(config) if config["regime"] == "frozen" else _finetune(config)),
+        f"Intervals: 95 %, {config['bootstrap']:,} resamples of groups within class, widened by the spread over seeds. "
+        "Differences are paired on the same test groups; the primary one is tested by sign flips over groups, all others "
+        "are Holm-corrected.",
+        *map(str, (detail.get("notes") or {}).values()), *asked,
+        f"Took {words.duration(study.get('seconds'))} with {versions}."]
+
+
+def _split(study: Mapping[str, Any]) -> list[str]:
+    split, looked = study["split"], study["split"].get("looked_before", 0)
+    groups = split["groups"]
+    return [
+        "Groups (a patient, else a lesion, else an image; duplicates join) never cross splits: 70 / 15 / 15, stratified by "
+        f"class, from split seed {study['config']['split_seed']}. Split fingerprint {split['fingerprint']}; dataset "
+        f"fingerprint {study['dataset']['fingerprint']}. Groups: training {groups['train']:,}, validation {groups['val']:,}, "
+        f"test {groups['test']:,}.",
+        f"The test split was looked at {words.count(looked, 'time')} before this study." if looked else
+        "The test split was not looked at before this study."]
+
+
+def _frozen(config: Mapping[str, Any]) -> list[str]:
+    return [
+        f"Backbones stay as they are; features are pooled ({config['pooling']}), standardised with training statistics and "
+        f"cached. The same head trains on each: Linear(d, {config['hidden']}), GELU, Linear; AdamW, cosine schedule, batches "
+        f"of {config['batch_size']}, {config['epochs']} epochs, loss {config['loss'].replace('_', ' ')}; same initial head "
+        "and order of batches per seed.",
+        "One setting for all arms: the point of the grid with the lowest mean validation loss over arms and seeds; each "
+        "arm's own best beside it. Nothing was chosen on test."]
+
+
+def _finetune(config: Mapping[str, Any]) -> list[str]:
+    return [f"Every arm is trained end to end by one schedule, its last weights kept: {json.dumps(config['finetune'])}."]
