@@ -22,8 +22,8 @@ def run_report(args, screen: Screen) -> Answer:
     from ..jobs.store import RunStore
     from .results import answer, read_study
     run = RunStore(screen.workspace).get(args.run)
-    if run.kind != "study":
-        raise ConfigError(f"{run.id} is a {run.kind}; a report is made of a study (`runs list --kind study`).")
+    if run.kind not in ("study", "evaluate"):
+        raise ConfigError(f"{run.id} is a {run.kind}; a report is made of a study (`runs list --kind study`) or an evaluation.")
     if args.images and not args.out:
         raise ConfigError("--images are shown in the HTML report: give --out FILE as well.")
     if not (args.out or args.csv):

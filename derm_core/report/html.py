@@ -73,13 +73,15 @@ def _pictures(study: Mapping[str, Any], folder: Path, count: int) -> str:
 
 
 def _method(study: Mapping[str, Any]) -> str:
-    settings = tables.settings(study) if study["config"]["regime"] == "frozen" else []
+    settings = tables.settings(study) if study["config"].get("regime") == "frozen" else []
     return page.section("Method", page.bullets(method(study)), page.table(settings, "Settings of every arm"))
 
 
 def _again(study: Mapping[str, Any], folder: Path) -> str:
     config = json.dumps(reproducible_config(study, folder), indent=1, ensure_ascii=False)
     return page.section(
-        "To make it again", page.paragraph("Save the configuration below as config.json, then:"),
+        "To make it again", page.paragraph(
+            "The configuration below holds every value." if study.get("kind") == "evaluate" else
+            "Save the configuration below as config.json, then:"),
         f"<pre>{page.text(chr(10).join(commands(study)))}</pre>",
         f"<details><summary>config.json</summary><pre>{page.text(config)}</pre></details>")

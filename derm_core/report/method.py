@@ -12,6 +12,9 @@ from . import words
 def conditions(study: Mapping[str, Any]) -> str:
     """One line: run, data, extractor, regime, seeds."""
     config, data, counts = study["config"], study["dataset"], study["split"]["counts"]
+    if study.get("kind") == "evaluate":
+        return " · ".join((f"Run {study['run_id']}", f"published models on {data['name']}", f"{counts['test']:,} images",
+                           f"{study['split']['groups']['test']:,} groups", f"{len(study['classes'])} classes"))
     regime = {"frozen": "frozen extractors, identical two-layer head", "finetune": "fine-tuned end to end"}[config["regime"]]
     backbone = config["backbone"]
     return " · ".join((
@@ -25,9 +28,11 @@ def conditions(study: Mapping[str, Any]) -> str:
 def method(study: Mapping[str, Any]) -> list[str]:
     """A sentence or two each: split, looks at the test set, training, choice, intervals, further questions, versions."""
     config, detail = study["config"], study.get("detail") or {}
-    answers = [study.get(name) or {} for name in ("label_efficiency", "robustness", "shortcut")]
-    asked = [answer["note"] for answer in answers if answer.get("note")]
     versions = ", ".join(f"{name} {version}" for name, version in study["versions"].items())
+    answers = [study.get(name) or {} for name in ("label_efficiency", "robustness", "shortcut")]
+    if study.get("kind") == "evaluate":
+        return _evaluated(study, versions)
+    asked = [answer["note"] for answer in answers if answer.get("note")]
     return [
         *_split(study), *(_frozen(config) if config["regime"] == "frozen" else _finetune(config)),
         f"Intervals: 95 %, {config['bootstrap']:,} resamples of groups within class, widened by the spread over seeds. "
@@ -61,3 +66,17 @@ def _frozen(config: Mapping[str, Any]) -> list[str]:
 
 def _finetune(config: Mapping[str, Any]) -> list[str]:
     return [f"Every arm is trained end to end by one schedule, its last weights kept: {json.dumps(config['finetune'])}."]
+
+
+def _evaluated(study: Mapping[str, Any], versions: str) -> list[str]:
+    """Published models on a dataset: nothing was trained."""
+    left_out, data = study.get("left_out") or {}, study["dataset"]
+    return [
+        f"Published models tested on {data['name']} (dataset fingerprint {data['fingerprint']}); nothing was trained or chosen. "
+        + ("All images with a class of the models." if study["split"].get("name") == "all" else
+           "Only images that no model is known to have been trained or chosen on."),
+        f"Classes, theirs as ours: {json.dumps(study.get('map'), ensure_ascii=False)}; images left out for their class: "
+        f"{sum(left_out.values()):,}.",
+        f"Intervals: 95 %, {study['config']['bootstrap']:,} resamples of groups within class; all differences are secondary and "
+        "Holm-corrected.",
+        f"Took {words.duration(study.get('seconds'))} with {versions}."]

@@ -29,7 +29,10 @@ def reproducible_config(study: Mapping[str, Any], run_folder: Path | str) -> dic
 
 
 def commands(study: Mapping[str, Any]) -> list[str]:
-    """Command lines from the data to this study; config.json is what `reproducible_config` gives."""
+    """Command lines from the data to this study; config.json is what `reproducible_config` gives.
+
+    study: study.json of a study, or of an evaluation of published models.
+    """
     name, task = study["dataset"]["name"], study.get("labels") or {}
     needed = [name, *(entry["dataset"] for entry in _external(study))]
     lines = [f"{PROGRAM} data synth --name {one}" if one.startswith("synth") else f"{PROGRAM} data import PATH --name {one}"
@@ -37,7 +40,16 @@ def commands(study: Mapping[str, Any]) -> list[str]:
     if task.get("kind") == "priority":
         lines.append(f"{PROGRAM} data priority {name} "
                      + " ".join(shlex.quote(f"{c}={level}") for c, level in task["map"].items()))
+    if study.get("kind") == "evaluate":
+        return [*lines, _evaluate(study["config"])]
     return [*lines, f"{PROGRAM} compare --config config.json"]
+
+
+def _evaluate(config: Mapping[str, Any]) -> str:
+    parts = [PROGRAM, "models evaluate", *config["models"], "--dataset", config["dataset"]]
+    parts += ["--all"] if config.get("split") == "all" else []
+    pairs = ",".join(config.get("class_map") or [])
+    return " ".join([*parts, *(["--map", shlex.quote(pairs)] if pairs else [])])
 
 
 def _external(study: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -80,6 +80,8 @@ def _milestones(study: Study, found: Mapping[str, pd.DataFrame], quantity: str) 
 def paper(study: Study) -> str:
     from ..study.paper import CITATION, NOTES
 
+    if not study.get("paper_table"):
+        return ""
     _, shown = tables.paper_table(study)
     return html.section("The paper’s table", html.paragraph(
         f"The quantities of {CITATION}, for our arms and beside its own. {tables.DERIVED}: computed back from its "

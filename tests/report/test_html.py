@@ -10,9 +10,14 @@ from derm_core import cli
 from derm_core.commands.training import stored_study
 from derm_core.config import StudyConfig
 from derm_core.errors import ConfigError, NotFound
+from derm_core.report.files import report_files
 from derm_core.report.html import report_html
 from derm_core.report.page import escaped, table
+from derm_core.study.material import prepare
 from tests.report.conftest import HOSTILE, SCRIPT
+from tests.study.conftest import write_dataset
+from tests.study.test_evaluate import evaluated, put_on_shelf
+from tests.study.trained import CONFIG, finish as drain
 
 
 class Page(HTMLParser):
@@ -129,3 +134,17 @@ def test_badges_keep_their_words_and_numbers_their_sign():
 
 def test_every_text_of_a_study_is_escaped_for_figures():
     assert escaped({"a<": ["<b>", 1, None, {"c": "&"}]}) == {"a<": ["&lt;b&gt;", 1, None, {"c": "&amp;"}]}
+
+
+def test_an_evaluation_of_published_models_has_a_report_with_what_it_has(workspace):
+    write_dataset(workspace)
+    material = drain(prepare(CONFIG, workspace))[1]
+    put_on_shelf(workspace, "one", material, 1)
+    put_on_shelf(workspace, "two", material, 2)
+    study, _, run = evaluated(workspace, "evaluate-1")
+    page = Page(report_html(study, run.root))
+    for text in ("Test metrics", "Differences between arms", "published models on tiny", "nothing was trained or chosen",
+                 "models evaluate one two --dataset tiny"):
+        assert text in page.text, text
+    assert "The paper’s table" not in page.text and "Learning curves" not in page.text
+    assert {"test-metrics.csv", "predictions.csv", "confusion.csv"} <= set(report_files(study, run.root))
