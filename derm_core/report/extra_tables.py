@@ -80,16 +80,10 @@ def shortcut(study: Mapping[str, Any]) -> Tables:
     return pd.DataFrame(numbers), _wide(study, text, "Strength", "value")
 
 
-def external_sets(study: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The other test sets of a study, none where it did not ask."""
-    found = study.get("external") or []
-    return found.get("sets", []) if isinstance(found, Mapping) else found
-
-
 def external(study: Mapping[str, Any]) -> Tables:
     """Test metrics of every arm on every other set, and the drop from the study's own test set."""
     numbers, text = [], []
-    for entry in external_sets(study):
+    for entry in study.get("external") or []:
         for arm in words.ordered(entry["arms"]):
             metrics, drop = entry["arms"][arm], (entry.get("drop") or {}).get(arm)
             numbers += [{"dataset": entry["dataset"], "arm": name(study, arm), "metric": metric, **_flat(value)}
@@ -108,7 +102,7 @@ def external_rows(study: Mapping[str, Any]) -> list[dict[str, Any]]:
             "name": name(study, arm), **_flat(study["arms"][arm]["test"]["balanced_accuracy"])} for arm in arms(study)]
     return own + [{"group": entry["dataset"], "n": entry["images"], "arm": arm, "name": name(study, arm),
                    **_flat(metrics.get("balanced_accuracy"))}
-                  for entry in external_sets(study) for arm, metrics in entry["arms"].items()]
+                  for entry in study.get("external") or [] for arm, metrics in entry["arms"].items()]
 
 
 def calibration(study: Mapping[str, Any]) -> Tables:

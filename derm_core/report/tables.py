@@ -77,9 +77,10 @@ def class_rows(study: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def paper_table(study: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(numbers for the CSV, text for the page): start, final and relative change, ours beside the paper's."""
+    found = study.get("paper_table") or []
     rank = {quantity: place for place, quantity in enumerate(PAPER_ROWS)}
-    place = {arm: index for index, arm in enumerate(words.ordered({row["arm"] for row in study["paper_table"]}))}
-    rows = sorted(study.get("paper_table") or [], key=lambda row: (rank.get(row["quantity"], 99), place[row["arm"]]))
+    place = {arm: index for index, arm in enumerate(words.ordered({row["arm"] for row in found}))}
+    rows = sorted(found, key=lambda row: (rank.get(row["quantity"], 99), place[row["arm"]]))
     numbers, text = [], []
     for row in rows:
         paper, share = row.get("paper") or {}, "accuracy" in row["quantity"]

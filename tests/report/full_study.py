@@ -40,7 +40,7 @@ def complete(study: dict) -> dict:
         "rows": [{"arm": arm, "strength": rho, "clean": interval(0.5), "reversed": interval(0.5 - rho / 4),
                   "reliance": interval(rho / 2)}
                  for arm in arms for rho in STRENGTHS]}
-    full["external"] = {"sets": [{
+    full["external"] = [{
         "dataset": "elsewhere", "images": 90, "groups": 50, "left_out": {"rash": 4}, "absent": [study["classes"][-1]],
         "map": {name.upper(): name for name in study["classes"][:-1]}, "note": "Another camera.",
         "cautions": ["Few groups in one class."],
@@ -48,7 +48,7 @@ def complete(study: dict) -> dict:
         "drop": {arm: interval(0.1) for arm in arms},
         "differences": [{"a": a, "b": b, "metric": "balanced_accuracy", "primary": False, "p": 0.5, "p_holm": 1.0,
                          **interval(-0.02)}
-                        for a, b in pairs]}]}
+                        for a, b in pairs]}]
     grid = [k / 20 for k in range(21)]
     curve = {"sensitivity": [1 - s for s in grid], "low": [0.8 - 0.8 * s for s in grid], "high": [1.0 for _ in grid], "threshold": grid,
              **{f"given_{side}{end}": grid for side in ("sensitivity", "specificity") for end in ("", "_low", "_high")}}

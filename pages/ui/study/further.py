@@ -62,8 +62,8 @@ def corrupted(study: dict, found: dict) -> None:
     with left:
         frame.show_chart(
             extra_figures.corruption_map(found["families_summary"], found["families"], names), numbers, key="corruption-map",
-            caption="Per cent of the clean balanced accuracy that is lost, mean over five severities. Darker is worse. An "
-                    "arm with little accuracy has little to lose.",
+            caption="Per cent of the clean balanced accuracy that is lost, mean over five severities. The stronger the "
+                    "colour, the worse. An arm with little accuracy has little to lose.",
             alt="Relative loss of balanced accuracy by corruption and arm. " + " ".join(
                 f"{tables.name(study, arm)}: {words.interval(value)} on average." for arm,
                 value in (found.get("mean") or {}).items()))
@@ -105,7 +105,7 @@ def shortcut(study: dict, found: dict) -> None:
 
 def external(workspace, run_id: str, study: dict) -> None:
     st.subheader("Other test sets", anchor=False)
-    if not extra_tables.external_sets(study):
+    if not study.get("external"):
         parts.not_asked(study, "How the arms do on images of another camera and another clinic will stand here.",
                         "Other test sets")
         return
@@ -119,7 +119,7 @@ def external(workspace, run_id: str, study: dict) -> None:
     parts.table(study, numbers, text.assign(Set=text["Set"].map(words.plain)), file="external",
                 alt="Every arm on every other test set",
                 caption="Drop: the study’s own test set less this one, in percentage points.")
-    for entry in extra_tables.external_sets(study):
+    for entry in study["external"]:
         another_set(study, entry)
 
 
