@@ -22,7 +22,7 @@ from derm_core.study.instrument import ALPHA, Settings, repeat, summarise
 from derm_core.study.instrument_images import leak_named, shortcut_reliance
 
 QUICK, LONG, CHUNK = 40, 2000, 5
-QUICK_WORLDS, WORLDS = 2, 20
+QUICK_WORLDS, WORLDS = 3, 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -52,25 +52,26 @@ def leak_named(seed: int = 0) -> bool:
 
 def shortcut_reliance(worlds: int = 1, seed: int = 0, *, arms: Sequence[str] = ARMS, strengths: Sequence[float] = STRENGTHS,
                       images: int = 240, size: int = 48) -> dict:
-    """{"reliance": {arm: {strength: mean}}, "at_zero": {arm: [low, high]}, "worlds", "holds"}; each world has fresh images.
+    """{"reliance": {arm: {strength: mean}}, "zero_within": {arm: limit}, "worlds", "holds"}; each world has fresh images.
 
     Holds where every arm's mean reliance grows from each strength to the next and is zero at strength zero: within
-    Student's limits of about three standard errors over the worlds, or, with one world, within the study's own interval.
+    Student's limits of about three standard errors over the worlds. One study's own interval will not do for that: heads
+    of a few hundred images may rely on untied ink a little, one way or the other, by the chance of their training
+    images, which all its seeds share. With one world zero is therefore "below a quarter of what full strength brings".
     """
     found = [_one_world(stream_seed(seed, "shortcut", world) % 2**31, arms, strengths, images, size) for world in range(worlds)]
     means = {arm: np.array([[row["reliance"]["mean"] for row in world[arm]] for world in found]) for arm in arms}
-    zero = {}
-    for arm, values in means.items():
-        own = found[0][arm][0]["reliance"]
-        zero[arm] = _limits(values[:, 0]) if worlds > 1 else [own["low"], own["high"]]
-    holds = all(zero[arm][0] <= 0 <= zero[arm][1] and (np.diff(means[arm].mean(0)) > 0).all() for arm in arms)
+    reach = {arm: _reach(values) for arm, values in means.items()}
+    holds = all(abs(values[:, 0].mean()) <= reach[arm] and (np.diff(values.mean(0)) > 0).all() for arm, values in means.items())
     return {"reliance": {arm: {f"{rho:g}": float(mean) for rho, mean in zip(strengths, values.mean(0), strict=True)}
-                         for arm, values in means.items()}, "at_zero": zero, "worlds": worlds, "holds": bool(holds)}
+                         for arm, values in means.items()}, "zero_within": reach, "worlds": worlds, "holds": bool(holds)}
 
 
-def _limits(values: np.ndarray) -> list[float]:
-    reach = student.ppf(THREE_SIGMA, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return [float(values.mean() - reach), float(values.mean() + reach)]
+def _reach(values: np.ndarray) -> float:
+    """How far from 0 the mean at strength zero may lie; values (worlds, strengths)."""
+    if len(values) == 1:
+        return float(abs(values[0, -1]) / 4)
+    return float(student.ppf(THREE_SIGMA, len(values) - 1) * values[:, 0].std(ddof=1) / np.sqrt(len(values)))
 
 
 def _one_world(seed: int, arms: Sequence[str], strengths: Sequence[float], images: int, size: int) -> dict[str, list[dict]]:
