@@ -15,24 +15,39 @@ from derm_core.study import finetune as finetune_module
 from derm_core.study.protocol import study
 from derm_core.study.scratch import fitting_arms
 from derm_core.study.verdict import choose_pair
+from derm_core.workspace import Workspace
+from tests.study.conftest import write_dataset
 from tests.study.test_protocol import finish, run_study
 
 SMALL = BackboneConfig(architecture="resnet18", stage=1)
 
 
-@pytest.fixture
-def config(tiny):
-    return StudyConfig(dataset="tiny", arms=("scratch", "random", "colour"), backbone=SMALL, input_size=32, seeds=(0, 1),
-                       hidden=16, epochs=8, batch_size=16, learning_rates=(1e-3, 1e-2), weight_decays=(1e-2,), bootstrap=100,
-                       finetune=FinetuneSchedule(epochs=2, batch_size=16, learning_rate=1e-3), device="cpu")
+CONFIG = StudyConfig(dataset="tiny", arms=("scratch", "random", "colour"), backbone=SMALL, input_size=32, seeds=(0, 1),
+                     hidden=16, epochs=8, batch_size=16, learning_rates=(1e-3, 1e-2), weight_decays=(1e-2,), bootstrap=100,
+                     finetune=FinetuneSchedule(epochs=2, batch_size=16, learning_rate=1e-3), labels="priority", device="cpu")
 
 
-def test_a_frozen_study_trains_scratch_beside_its_heads_and_says_that_it_differs(workspace, config):
-    result, events, run = run_study(config, workspace)
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished study of priorities: (workspace, study.json, events, run, the outcome of scratch)."""
+    workspace = Workspace.open(tmp_path_factory.mktemp("scratch"))
+    write_dataset(workspace)
+    save_map(workspace, "tiny", {"amber": "low", "brown": "high", "violet": "medium"})
+    kept, original = {}, finetune_module._outcome
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finetune_module, "CURVE_IMAGES", 10)
+        patch.setattr(finetune_module, "_outcome", lambda *args: kept.setdefault("outcome", original(*args)))
+        result, events, run = run_study(CONFIG, workspace)
+    write_json(run.config, to_dict(CONFIG))
+    return workspace, result, events, run, kept["outcome"]
+
+
+def test_a_frozen_study_trains_scratch_beside_its_heads_and_says_that_it_differs(finished):
+    _, result, events, run, _ = finished
     assert list(result["arms"]) == ["scratch", "colour", "random"]
     assert any("Supervised from scratch is trained end to end" in note for note in result["notes"])
     assert (result["arms"]["scratch"]["regime"], result["arms"]["colour"]["regime"]) == ("finetune", "frozen")
-    for arm, entry in result["arms"].items():
+    for entry in result["arms"].values():
         assert 0 <= entry["test"]["balanced_accuracy"]["mean"] <= 1 and set(entry["gaps"]) == {"loss", "accuracy"}
         assert (run.root / entry["curves"]).exists()
     assert {path.stem for path in (run.artefacts / "models").iterdir()} == {"scratch-seed0", "scratch-seed1"}
@@ -42,12 +57,15 @@ def test_a_frozen_study_trains_scratch_beside_its_heads_and_says_that_it_differs
     assert result["arms"]["colour"]["test"]["balanced_accuracy"]["mean"] > 0.9    # the classes are colours
 
 
-def test_scratch_is_published_as_the_end_to_end_model_it_is_and_colours_are_not(workspace, config):
-    save_map(workspace, "tiny", {"amber": "low", "brown": "high", "violet": "medium"})
-    config = dataclasses.replace(config, labels="priority")
-    _, _, run = run_study(config, workspace)
-    write_json(run.config, to_dict(config))
-    card = load_bundle(publish(workspace, run.id, "scratch", "from-scratch", seed=1)).card       # repeats the study's numbers
+def test_the_curves_of_scratch_are_measured_on_the_same_images_as_those_of_the_other_arms(finished):
+    _, result, _, _, outcome = finished
+    assert outcome.probabilities["train"].shape[1] == result["split"]["counts"]["train"] > 10
+    assert np.isfinite(outcome.curves["train_loss"]).all()
+
+
+def test_scratch_is_published_as_the_end_to_end_model_it_is_and_colours_are_not(finished):
+    workspace, _, _, run, _ = finished
+    card = load_bundle(publish(workspace, run.id, "scratch", "from-scratch", seed=1)).card   # repeats the study's numbers
     assert (card["regime"], card["initial_weights"]["kind"]) == ("finetune", "random")
     assert card["classes"] == ["high", "medium", "low"] and card["class_descriptions"]["high"] == "brown"
     assert any("data priority tiny amber=low" in line for line in card["commands"])
@@ -57,7 +75,8 @@ def test_scratch_is_published_as_the_end_to_end_model_it_is_and_colours_are_not(
         publish(workspace, run.id, "colour", "colours")
 
 
-def test_a_study_stopped_in_its_second_seed_does_not_train_the_first_again(workspace, config, monkeypatch):
+def test_a_study_stopped_in_its_second_seed_does_not_train_the_first_again(workspace, tiny, monkeypatch):
+    config = dataclasses.replace(CONFIG, labels="classes", arms=("scratch", "random"), epochs=2)
     run = workspace.run("study-1").create()
     steps = study(config, workspace, run)
     for event in steps:
@@ -65,13 +84,20 @@ def test_a_study_stopped_in_its_second_seed_does_not_train_the_first_again(works
             break
     steps.close()
     trained, fit = [], finetune_module.fit
-    monkeypatch.setattr(finetune_module, "fit", lambda *args, **kwargs: trained.append(kwargs["seed"]) or fit(*args, **kwargs))
+
+    def noting(*args, **kwargs):
+        trained.append(kwargs["seed"])
+        return fit(*args, **kwargs)
+
+    monkeypatch.setattr(finetune_module, "fit", noting)
     finish(study(config, workspace, run))
     assert trained == [1] and (run.artefacts / "study.json").exists()
 
 
-def test_each_regime_keeps_the_arms_it_can_train(config):
-    kept, notes = fitting_arms(dataclasses.replace(config, regime="finetune", arms=("vae", "both", "scratch", "random", "colour")))
+def test_each_regime_keeps_the_arms_it_can_train():
+    config = CONFIG
+    kept, notes = fitting_arms(dataclasses.replace(
+        config, regime="finetune", arms=("vae", "both", "scratch", "random", "colour")))
     assert kept.arms == ("vae", "random") and len(notes) == 3
     kept, notes = fitting_arms(dataclasses.replace(config, regime="finetune", arms=("vae", "scratch")))
     assert kept.arms == ("vae", "scratch") and notes == []
@@ -86,13 +112,3 @@ def test_neither_is_ever_the_pair_of_the_primary_test_where_two_backbones_are_th
     assert choose_pair(["vae", "scratch", "colour", "random"]) == ("vae", "random")
     assert choose_pair(["vae", "imagenet", "scratch", "colour"]) == ("vae", "imagenet")
     assert choose_pair(["bundle:mole-net", "scratch", "colour", "imagenet"]) == ("bundle:mole-net", "imagenet")
-
-
-def test_the_curves_of_scratch_are_measured_on_the_same_images_as_those_of_the_other_arms(workspace, config, monkeypatch):
-    monkeypatch.setattr(finetune_module, "CURVE_IMAGES", 10)
-    seen = {}
-    original = finetune_module._outcome
-    monkeypatch.setattr(finetune_module, "_outcome", lambda *args: seen.setdefault("outcome", original(*args)))
-    run_study(config, workspace)
-    sizes = {split: values.shape[1] for split, values in seen["outcome"].probabilities.items()}
-    assert sizes["train"] > 10 and np.isfinite(seen["outcome"].curves["train_loss"]).all()
