@@ -95,7 +95,8 @@ def _heads(study: Study, index: int, rows: np.ndarray) -> Heads:
     return Heads({arm: of_seed(study.features[arm], index) for arm in study.heads.arms}, study.material.labels, rows,
                  study.material.members("val"), classes=len(study.material.classes), seeds=config.seeds[index:index + 1],
                  learning_rates=(rate,), weight_decays=(decay,), hidden=config.hidden, updates=study.heads.steps,
-                 batch_size=config.batch_size, loss=config.loss, device=study.heads.device)
+                 batch_size=config.batch_size, loss=config.loss, device=study.heads.device,
+                 together=True)  # single heads are so small that calls cost more than arithmetic
 
 
 def draw(labels: np.ndarray, groups: np.ndarray, classes: int, fraction: float, seed: int) -> np.ndarray:
@@ -144,21 +145,26 @@ def crossing(differences: Sequence[dict], pair: tuple[str, str] | None, labels: 
         return None
     rows = sorted((row for row in differences if (row["a"], row["b"]) == pair and row["metric"] == "balanced_accuracy"),
                   key=lambda row: row["fraction"])
-    fractions, means = np.array([row["fraction"] for row in rows]), np.array([row["mean"] for row in rows])
-    changes = np.flatnonzero(np.sign(means[:-1]) * np.sign(means[1:]) < 0)
     a, b = labels[pair[0]], labels[pair[1]]
+    apart = [row for row in rows if row["mean"]]
+    if not apart:
+        return {"pair": list(pair), "fraction": None, "shown": False,
+                "text": f"{a} and {b} have the same balanced accuracy at every share of labels tried."}
+    fractions, means = np.array([row["fraction"] for row in apart]), np.array([row["mean"] for row in apart])
+    changes = np.flatnonzero(np.sign(means[:-1]) != np.sign(means[1:]))
     if not len(changes):
         ahead, behind = (a, b) if means[-1] > 0 else (b, a)
-        text = (f"{ahead} is ahead of {behind} in balanced accuracy at every share of labels tried." if means.any()
-                else f"{a} and {b} have the same balanced accuracy at every share of labels tried.")
-        return {"pair": list(pair), "fraction": None, "shown": False, "text": text}
+        clear = sum(_clear(row) != 0 for row in apart)
+        return {"pair": list(pair), "fraction": None, "shown": False,
+                "text": f"The curves do not cross: {ahead} is ahead of {behind} in balanced accuracy at {len(apart)} of "
+                        f"{len(rows)} shares of labels, and the interval excludes zero at {clear}."}
     k = changes[-1]
     part = means[k] / (means[k] - means[k + 1])
     fraction = float(np.exp(np.log(fractions[k]) + part * np.log(fractions[k + 1] / fractions[k])))
     after = np.sign(means[k + 1])
-    shown = (any(_clear(row) == -after for row in rows[:k + 1]) and any(_clear(row) == after for row in rows[k + 1:]))
+    shown = (any(_clear(row) == -after for row in apart[:k + 1]) and any(_clear(row) == after for row in apart[k + 1:]))
     more, fewer = (a, b) if after > 0 else (b, a)
-    text = f"{fewer} is ahead with fewer labels, {more} from about {fraction:.0%} of them on" + (
+    text = f"{fewer} is ahead with fewer labels, {more} from about {100 * fraction:.3g} % of them on" + (
         "." if shown else "; the intervals do not show this on both sides.") + (
         f" The curves cross {len(changes)} times; this is the last." if len(changes) > 1 else "")
     return {"pair": list(pair), "fraction": fraction, "shown": shown, "text": text}

@@ -198,3 +198,15 @@ def test_silence_is_broken_by_none_and_an_error_reaches_the_caller(data, monkeyp
     held.set()
     with pytest.raises(ZeroDivisionError):
         list(running)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_trains_the_same_heads(data):
+    features, labels = data
+    here, there = (Heads(features, labels, TRAIN, VAL, device=device, dtype=torch.float64, **SETTINGS)
+                   for device in ("cpu", "cuda"))
+    list(here.fit()), list(there.fit())
+    for arm in features:
+        for mine, theirs in zip(here.curves(arm, 1).values(), there.curves(arm, 1).values(), strict=True):
+            np.testing.assert_allclose(theirs, mine, rtol=1e-6)
