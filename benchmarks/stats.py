@@ -62,7 +62,8 @@ def make_predictions() -> tuple[dict, dict]:
 def statistics_of(sets: dict, curves: dict) -> int:
     """Everything once; how many differences came out."""
     labels, groups, probabilities = sets["test"]
-    found = evaluate(labels, groups, probabilities, np.log(SHARES), [f"class{c}" for c in range(CLASSES)], resamples=RESAMPLES)
+    names = [f"class{c}" for c in range(CLASSES)]
+    found = evaluate(labels, groups, probabilities, np.log(SHARES), names, resamples=RESAMPLES)
     drawn = {split: draw(*of, "cross_entropy", name=split, resamples=RESAMPLES) for split, of in sets.items()}
     for arm in ARMS:
         for other in ("val", "test"):

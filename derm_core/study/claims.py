@@ -35,7 +35,8 @@ from .verdict import gap_sides, points, signed, survives_matched
 
 STEADY = -0.9
 CLAIMS = {"faster_start": "ImageNet starts faster", "higher_accuracy": "ImageNet reaches the higher accuracy",
-          "smaller_gap": "The VAE has the smaller overfitting gap", "steady_improvement": "The VAE improves more, and steadily"}
+          "smaller_gap": "The VAE has the smaller overfitting gap",
+          "steady_improvement": "The VAE improves more, and steadily"}
 
 
 def claims(curves: Mapping[str, Curves], evaluation: Mapping, gap_differences: Sequence[Mapping],
@@ -77,7 +78,8 @@ def _faster_start(curves: Mapping[str, Curves]) -> dict:
             f"{_share(start['imagenet']['val_accuracy'])} (VAE {_share(start['vae']['val_accuracy'])}; difference "
             f"{_span(accuracy, points)} points); intervals over seeds.")
     numbers = {"epoch": {arm: float(curves[arm]["epoch"][at[arm]]) for arm in PRIMARY}, "val_loss_difference": loss,
-               "val_accuracy_difference": accuracy, **{arm: {k: spread(v) for k, v in start[arm].items()} for arm in PRIMARY}}
+               "val_accuracy_difference": accuracy,
+               **{arm: {k: spread(v) for k, v in start[arm].items()} for arm in PRIMARY}}
     return _row("faster_start", told, text, numbers)
 
 
@@ -119,11 +121,13 @@ def _steady_improvement(curves: Mapping[str, Curves]) -> dict:
     steady = rank is not None and rank <= STEADY
     if told == "seen" and not steady:
         told = "not seen"
-    text = (f"From the first epoch to the last the VAE's validation loss falls by {_share(change['vae']['val_loss'])} (ImageNet's by "
-            f"{_share(change['imagenet']['val_loss'])}; difference {_span(loss, points)} points) and its accuracy rises by "
-            f"{_share(change['vae']['val_accuracy'])} ({_share(change['imagenet']['val_accuracy'])}; {_span(accuracy, points)} points), "
-            f"relative to the start; intervals over seeds. Its validation loss {'falls steadily' if steady else 'does not fall steadily'}: "
-            f"it rose in {rises} of {steps} epochs, rank correlation with the epoch {'–' if rank is None else signed(rank, 2)}.")
+    falls = {arm: _share(change[arm]["val_loss"]) for arm in PRIMARY}
+    gains = {arm: _share(change[arm]["val_accuracy"]) for arm in PRIMARY}
+    text = (f"From the first epoch to the last the VAE's validation loss falls by {falls['vae']} (ImageNet's by "
+            f"{falls['imagenet']}; difference {_span(loss, points)} points) and its accuracy rises by {gains['vae']} "
+            f"({gains['imagenet']}; {_span(accuracy, points)} points), relative to the start; intervals over seeds. "
+            f"Its validation loss {'falls steadily' if steady else 'does not fall steadily'}: it rose in {rises} of {steps} "
+            f"epochs, rank correlation with the epoch {'–' if rank is None else signed(rank, 2)}.")
     return _row("steady_improvement", told, text, {
         "val_loss_improvement_difference": loss, "val_accuracy_improvement_difference": accuracy,
         "rank_correlation": rank, "epochs_with_a_rise": rises, "epochs": steps, "steady": steady,

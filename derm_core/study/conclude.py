@@ -39,16 +39,18 @@ def conclude(config: StudyConfig, run: RunPaths, material: Material, outcomes: d
     labels, classes = material.labels[test], len(material.classes)
     prior = log_prior(material.labels[material.members("train")], classes)
     pair = choose_pair(list(outcomes))
-    stats = evaluate(labels, material.groups[test], {arm: outcome.probabilities["test"] for arm, outcome in outcomes.items()},
-                     prior, material.classes, resamples=config.bootstrap, seed=config.split_seed,
+    tested = {arm: outcome.probabilities["test"] for arm, outcome in outcomes.items()}
+    stats = evaluate(labels, material.groups[test], tested, prior, material.classes, resamples=config.bootstrap, seed=config.split_seed,
                      primary=pair or ("vae", "imagenet"), grouped=len(np.unique(material.groups)) < len(material.rows))
     drawn = {split: draw_set(config, material, split, outcomes) for split in ("train", "val", "test")}
-    details = {arm: gap_detail(outcome, {split: of[arm] for split, of in drawn.items()}) for arm, outcome in outcomes.items()}
+    details = {arm: gap_detail(outcome, {split: of[arm] for split, of in drawn.items()})
+               for arm, outcome in outcomes.items()}
     gaps = {arm: {name: detail[name]["final"]["mean"] for name in ("loss", "accuracy")} for arm, detail in details.items()}
     arm_labels = {arm: outcome.arm.label for arm, outcome in outcomes.items()}
     paired = pair_results(config, material, outcomes, drawn, pair)
     matched = next(iter(paired["matched"]), None)
-    of_pair = {row["kind"]: row for row in paired["gap_differences"] if (row["a"], row["b"]) == pair and row["at"] == "final"}
+    of_pair = {row["kind"]: row for row in paired["gap_differences"]
+               if (row["a"], row["b"]) == pair and row["at"] == "final"}
     arms = {}
     for arm, outcome in outcomes.items():
         save_curves(run.artefacts / "curves" / f"{arm_file(arm)}.csv", outcome.curves, config.seeds)

@@ -60,7 +60,8 @@ def less(a: Drawn, b: Drawn) -> Drawn:
 
 def gap_interval(train: Drawn, other: Drawn) -> dict[str, dict]:
     """{"loss": other − train, "accuracy": train − other} as intervals."""
-    return {name: interval(sign * (other.by_seed[k] - train.by_seed[k]),
-                           [part for of in (train, other) for part in components(of.boot[:, k], of.left_out[:, k], of.strata)],
-                           FEW_GROUPS)
-            for k, (name, sign) in enumerate((("loss", 1), ("accuracy", -1)))}
+    found = {}
+    for k, (name, sign) in enumerate((("loss", 1), ("accuracy", -1))):
+        parts = [part for of in (train, other) for part in components(of.boot[:, k], of.left_out[:, k], of.strata)]
+        found[name] = interval(sign * (other.by_seed[k] - train.by_seed[k]), parts, FEW_GROUPS)
+    return found

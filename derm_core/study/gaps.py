@@ -53,7 +53,8 @@ def gaps(curves: Curves) -> dict[str, dict]:
     """Both gaps at the final epoch, seed by seed at the lowest val loss, and as the area between the curves."""
     best = np.nanargmin(np.where(np.isfinite(curves["val_loss"]).any(0), curves["val_loss"], 0), axis=0)
     seeds = np.arange(len(best))
-    return {name: {"final": spread(values[-1]), "best": spread(values[best, seeds]), "area": spread(area(curves["epoch"], values))}
+    return {name: {"final": spread(values[-1]), "best": spread(values[best, seeds]),
+                   "area": spread(area(curves["epoch"], values))}
             for name, values in (("loss", loss_gap(curves)), ("accuracy", accuracy_gap(curves)))}
 
 

@@ -187,7 +187,8 @@ def summarise(rows: Sequence[Mapping]) -> dict:
     more = {"aa_false_positive_rate_by_metric": {m: rate(excludes(v, 0.0), ALPHA)["value"] for m, v in aa.items()},
             "aa_false_positive_rate_of_sign_flips": float((flips < ALPHA).mean()),
             "interval_coverage_by_metric": {m: float((~excludes(v, v[:, 0].mean())).mean()) for m, v in effect.items()},
-            "gap_difference_coverage": {kind: _covers_own_mean([row["gaps"][kind] for row in rows]) for kind in ("loss", "accuracy")}}
+            "gap_difference_coverage": {kind: _covers_own_mean([row["gaps"][kind] for row in rows])
+                                        for kind in ("loss", "accuracy")}}
     return {**found, "repeats": count, "also": more}
 
 

@@ -59,10 +59,12 @@ def shortcut_reliance(worlds: int = 1, seed: int = 0, *, arms: Sequence[str] = A
     of a few hundred images may rely on untied ink a little, one way or the other, by the chance of their training
     images, which all its seeds share. With one world zero is therefore "below a quarter of what full strength brings".
     """
-    found = [_one_world(stream_seed(seed, "shortcut", world) % 2**31, arms, strengths, images, size) for world in range(worlds)]
+    seeds = [stream_seed(seed, "shortcut", world) % 2**31 for world in range(worlds)]
+    found = [_one_world(one, arms, strengths, images, size) for one in seeds]
     means = {arm: np.array([[row["reliance"]["mean"] for row in world[arm]] for world in found]) for arm in arms}
     reach = {arm: _reach(values) for arm, values in means.items()}
-    holds = all(abs(values[:, 0].mean()) <= reach[arm] and (np.diff(values.mean(0)) > 0).all() for arm, values in means.items())
+    holds = all(abs(values[:, 0].mean()) <= reach[arm] and (np.diff(values.mean(0)) > 0).all()
+                for arm, values in means.items())
     return {"reliance": {arm: {f"{rho:g}": float(mean) for rho, mean in zip(strengths, values.mean(0), strict=True)}
                          for arm, values in means.items()}, "zero_within": reach, "worlds": worlds, "holds": bool(holds)}
 
@@ -82,7 +84,8 @@ def _one_world(seed: int, arms: Sequence[str], strengths: Sequence[float], image
         run = workspace.run("study-instrument").create()
         config = StudyConfig(dataset="synth", arms=tuple(arms), backbone=BackboneConfig(architecture="resnet18", stage=1),
                              input_size=size, split_seed=seed, seeds=(0, 1, 2), hidden=32, epochs=20, batch_size=32,
-                             learning_rates=(1e-2,), weight_decays=(1e-2,), bootstrap=500, shortcut=tuple(strengths), device="cpu")
+                             learning_rates=(1e-2,), weight_decays=(1e-2,), bootstrap=500,
+                             shortcut=tuple(strengths), device="cpu")
         for _ in study(config, workspace, run):
             pass
         rows = json.loads((run.artefacts / "study.json").read_text(encoding="utf-8"))["shortcut"]["rows"]

@@ -50,7 +50,7 @@ def matched_pairs(curves: Mapping[str, Curves], pairs: Sequence[Pair]) -> list[d
 
 def gap_differences(curves: Mapping[str, Curves], drawn: Mapping[str, Mapping[str, Drawn]], pairs: Sequence[Pair],
                     at_level: Sequence[Mapping]) -> list[dict]:
-    """See the module's docstring. drawn: {split: gap_stats.draw} of train, val and test; at_level: matched_pairs(…, pairs)."""
+    """See the module's docstring. drawn: {split: gap_stats.draw} of train, val and test; at_level: matched_pairs."""
     rows = []
     for (a, b), level in zip(pairs, at_level, strict=True):
         change = {split: less(of[a], of[b]) for split, of in drawn.items()}

@@ -220,7 +220,8 @@ def _cautions(groups_of: np.ndarray, class_names: Sequence[str], design: Design,
     few = [f"{name} ({n})" for name, n in zip(class_names, groups_of, strict=True) if 0 < n < FEW_GROUPS]
     absent = [name for name, n in zip(class_names, groups_of, strict=True) if n == 0]
     if len(design.stratum) < FEW_GROUPS:
-        said.append(f"The test set has {len(design.stratum)} groups: intervals of shares are Wilson's, and nothing here is firm.")
+        said.append(f"The test set has {len(design.stratum)} groups: intervals of shares are Wilson's, "
+                    "and nothing here is firm.")
     if few:
         said.append(f"Fewer than {FEW_GROUPS} test groups in {', '.join(few)}: recall there has Wilson's interval, "
                     "and balanced accuracy rests on few lesions.")

@@ -47,7 +47,8 @@ def verdict(evaluation: dict, gaps: Mapping[str, Mapping[str, float]], gap_diffe
         arm = next(iter(evaluation["arms"]))
         said = f"One arm alone, {labels[arm]}: nothing is compared."
         return {"headline": said, "sentences": [_level(arm, evaluation, labels), *evaluation["cautions"]], "pair": None,
-                "more_accurate": None, "equivalent": False, "smaller_gap": None, "survives_matched": None, "detectable": None}
+                "more_accurate": None, "equivalent": False, "smaller_gap": None, "survives_matched": None,
+                "detectable": None}
     row = _row(evaluation, pair, "balanced_accuracy")
     more = _side(row, pair, larger=True)
     by_gap = gap_sides(gap_differences or {}, pair)
@@ -135,8 +136,8 @@ def _accuracy(row: dict, pair: tuple[str, str], more: str | None, evaluation: di
 
 def _gap(pair: tuple[str, str], by_gap: Mapping[str, str | None], smaller: str | None,
          gaps: Mapping[str, Mapping[str, float]], labels: Mapping[str, str]) -> str:
-    levels = "; ".join(f"{labels[arm]}: loss gap {signed(gaps[arm]['loss'])}, accuracy gap {points(gaps[arm]['accuracy'])} points"
-                       for arm in pair)
+    levels = "; ".join(f"{labels[arm]}: loss gap {signed(gaps[arm]['loss'])}, "
+                       f"accuracy gap {points(gaps[arm]['accuracy'])} points" for arm in pair)
     if smaller:
         kinds = " and ".join(f"{kind} gap" for kind, arm in by_gap.items() if arm == smaller)
         found = f"{labels[smaller]} has the smaller {kinds}."
@@ -196,7 +197,8 @@ def _level(arm: str, evaluation: dict, labels: Mapping[str, str]) -> str:
 def _p(row: dict) -> str:
     if not (row["primary"] or row["stand_in"]):
         return ""
-    corrected = "" if row["primary"] else f", {row['p_holm']:.4f} Holm-corrected, since this test was not the one named in advance"
+    corrected = "" if row["primary"] else (f", {row['p_holm']:.4f} Holm-corrected, since this test was not the one "
+                                           "named in advance")
     return f", p = {row['p']:.4f} by sign flips over groups{corrected}"
 
 

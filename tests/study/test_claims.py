@@ -37,7 +37,8 @@ def gap_rows(loss: tuple[float, float], accuracy: tuple[float, float]) -> list[d
 
 
 def level(vae: list[float], imagenet: list[float], comparable: bool = True) -> list[dict]:
-    arms = {arm: {kind: {"by_seed": values} for kind in ("loss", "accuracy")} for arm, values in (("vae", vae), ("imagenet", imagenet))}
+    arms = {arm: {kind: {"by_seed": values} for kind in ("loss", "accuracy")}
+            for arm, values in (("vae", vae), ("imagenet", imagenet))}
     return [{"a": "vae", "b": "imagenet", "comparable": comparable, "arms": arms}]
 
 
@@ -62,7 +63,7 @@ def test_a_pattern_turned_round_is_opposite_in_all_four():
 
 def test_where_intervals_hold_zero_nothing_is_seen():
     same = curve((1.4, 1.0), (0.5, 0.7))
-    wide = {name: values + np.linspace(-0.3, 0.3, 4) * (name != "epoch") if name != "epoch" else values for name, values in same.items()}
+    wide = {name: values if name == "epoch" else values + np.linspace(-0.3, 0.3, 4) for name, values in same.items()}
     other = {name: values[:, ::-1] if name != "epoch" else values for name, values in wide.items()}
     found = ask({"vae": wide, "imagenet": other}, (-0.1, 0.1), (-0.1, 0.1), (-0.1, 0.1))
     assert {row["answer"] for row in found.values()} == {"not seen"}
@@ -73,8 +74,9 @@ def test_without_one_of_the_two_arms_no_claim_is_asked():
     assert [row["answer"] for row in found] == ["not asked"] * 4 and all("imagenet" in row["text"] for row in found)
 
 
-@pytest.mark.parametrize(("signs", "expected"), [((1, 1), "seen"), ((1, 0), "seen"), ((0, 0), "not seen"), ((1, -1), "not seen"),
-                                                 ((0, -1), "opposite"), ((-1, -1), "opposite")])
+@pytest.mark.parametrize(("signs", "expected"), [
+    ((1, 1), "seen"), ((1, 0), "seen"), ((0, 0), "not seen"), ((1, -1), "not seen"), ((0, -1), "opposite"),
+    ((-1, -1), "opposite")])
 def test_two_comparisons_must_not_contradict_each_other(signs, expected):
     assert answer(*signs) == expected
 
@@ -117,6 +119,7 @@ def test_steadiness_is_scipys_rank_correlation_and_counts_the_rises():
 
 
 def test_one_seed_shows_nothing_about_the_start():
-    one = {arm: {name: values[:, :1] if name != "epoch" else values for name, values in curves.items()} for arm, curves in PAPERS.items()}
+    one = {arm: {name: values if name == "epoch" else values[:, :1] for name, values in curves.items()}
+           for arm, curves in PAPERS.items()}
     found = ask(one)
     assert found["faster_start"]["answer"] == "not seen" and "one seed" in found["faster_start"]["text"]

@@ -19,7 +19,8 @@ def rows() -> list[dict]:
     return [instrument.repeat(number, SHORT) for number in range(REPEATS)]
 
 
-@pytest.mark.parametrize("plant", ["aa_false_positive_rate", "shuffle_balanced_accuracy", "effect_power", "interval_coverage"])
+@pytest.mark.parametrize("plant", ["aa_false_positive_rate", "shuffle_balanced_accuracy", "effect_power",
+                                   "interval_coverage"])
 def test_the_short_form_lies_within_its_limits(rows, plant):
     found = instrument.summarise(rows)[plant]
     assert found["holds"], found
@@ -39,7 +40,8 @@ def made(number: int, rng: np.random.Generator, width: float = 1.0) -> dict:
 
     every = instrument.METRICS
     return {"repeat": number, "aa": {m: interval(0.0) for m in every} | {"flips": rng.random()},
-            "effect": {m: interval(3.0) for m in every}, "truth": {"difference": 3.0 + rng.normal(0, 0.1), "own": 0.01, "test": 1.0},
+            "effect": {m: interval(3.0) for m in every},
+            "truth": {"difference": 3.0 + rng.normal(0, 0.1), "own": 0.01, "test": 1.0},
             "shuffled": {arm: interval(1 / instrument.CLASSES) for arm in ("strong", "weak")},
             "gaps": {kind: interval(1.0)[:3] for kind in ("loss", "accuracy")}}
 
@@ -63,7 +65,8 @@ def test_predicted_power_is_the_share_of_t_tests_that_find_the_effect():
 
 def test_limits_are_three_binomial_standard_errors():
     found = instrument.rate(np.arange(100) < 11, 0.05)
-    assert (found["low"], found["high"]) == pytest.approx((0.05 - 3 * np.sqrt(0.05 * 0.95 / 100), 0.05 + 3 * np.sqrt(0.05 * 0.95 / 100)))
+    reach = 3 * np.sqrt(0.05 * 0.95 / 100)
+    assert (found["low"], found["high"]) == pytest.approx((0.05 - reach, 0.05 + reach))
     assert found["value"] == 0.11 and found["holds"]
     assert not instrument.rate(np.arange(100) < 12, 0.05)["holds"]
 
@@ -88,7 +91,8 @@ def test_the_textbook_variance_is_that_of_balanced_accuracy_over_fresh_test_sets
     found = instrument.truth(world, p, prior, np.array([len(m) for m in members]))
     change = np.subtract(*((np.log(p[arm][0]) - prior).argmax(-1) == labels for arm in p), dtype=float)
     sums, sizes = np.bincount(groups, change), np.bincount(groups)
-    drawn = [np.mean([sums[m].sum() / sizes[m].sum() for m in (rng.choice(of, len(of)) for of in members)]) for _ in range(3000)]
+    drawn = [np.mean([sums[m].sum() / sizes[m].sum() for m in (rng.choice(of, len(of)) for of in members)])
+             for _ in range(3000)]
     assert found["own"] == found["test"] == pytest.approx(np.var(drawn), rel=0.1)
 
 

@@ -102,7 +102,8 @@ def test_what_the_seeds_share_is_the_covariance_of_their_group_means():
     assert alone == pytest.approx(values[:, 0].var(ddof=1) / 60, rel=0.05)
 
 
-@pytest.mark.parametrize(("seed_spread", "shared", "own"), [(0.0, 0.0, 1.0), (0.1, 0.0, 1.0), (0.05, 0.5, 1.0), (0.02, 1.0, 0.3)])
+@pytest.mark.parametrize(("seed_spread", "shared", "own"), [(0.0, 0.0, 1.0), (0.1, 0.0, 1.0), (0.05, 0.5, 1.0),
+                                                            (0.02, 1.0, 0.3)])
 def test_no_part_of_the_noise_is_counted_twice(seed_spread, shared, own):
     """Truth 0; seeds, groups and each seed's own errors on the groups vary: 5 % of 1,000 intervals leave 0 out.
 
@@ -116,7 +117,7 @@ def test_no_part_of_the_noise_is_counted_twice(seed_spread, shared, own):
     everything = np.concatenate([weights, left_out])
     missed = 0
     for _ in range(repeats):
-        values = (rng.normal(0, seed_spread, seeds) + rng.normal(0, shared, (groups, 1)) + rng.normal(0, own, (groups, seeds)))
+        values = rng.normal(0, seed_spread, seeds) + rng.normal(0, shared, (groups, 1)) + rng.normal(0, own, (groups, seeds))
         drawn = means_under(design, values, everything)
         found = stats.interval(values.mean(0), stats.components(drawn[:1000], drawn[1000:], strata), 100)
         missed += not found["low"] <= 0 <= found["high"]
@@ -187,7 +188,8 @@ def test_primary_difference_has_its_named_direction_whatever_the_order_of_arms()
 def test_another_pair_stands_in_and_is_not_called_primary():
     labels, groups, p = drawn(np.random.default_rng(9), groups=40)
     other = p[:, :, ::-1] / p.sum(-1, keepdims=True)
-    found = stats.evaluate(labels, groups, {"vae": p, "random": other}, PRIOR, NAMES, resamples=50, primary=("vae", "random"))
+    found = stats.evaluate(labels, groups, {"vae": p, "random": other}, PRIOR, NAMES, resamples=50,
+                           primary=("vae", "random"))
     rows = {row["metric"]: row for row in found["differences"]}
     assert not any(row["primary"] for row in rows.values())
     assert [metric for metric, row in rows.items() if row["stand_in"]] == ["balanced_accuracy"]
