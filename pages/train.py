@@ -99,7 +99,8 @@ def actions(workspace, run) -> None:
         st.markdown(words.state_badge(run.state), width="content")
         st.caption(f"{dataset_of(workspace, run)} · {words.ago(run.created)} · `{run.id}`", width="content")
         st.space("stretch")
-        if run.kind == "study" and run.state == "done" and st.button("Compare", type="primary", icon=":material/compare:"):
+        compared = run.kind in ("study", "evaluate") and run.state == "done"
+        if compared and st.button("Compare", type="primary", icon=":material/compare:"):
             frame.go("compare", run=run.id)
         if not run.final and st.button("Cancel", icon=":material/stop_circle:", disabled=run.cancel_requested):
             act(supervisor.cancel, workspace, run.id)
@@ -145,7 +146,7 @@ def watch(workspace, run_id: str, state: str, state_before: str | None) -> None:
         st.markdown("**Step 2 of 2: comparison** starts by itself afterwards.")
         return
     progress_bar(run, feed)
-    {"study": study, "pretrain": pretraining}.get(run.kind, embedding)(workspace, run_id, feed)
+    {"study": study, "pretrain": pretraining, "embed": embedding}.get(run.kind, lambda *_: None)(workspace, run_id, feed)
     if run.kind == "study" and before is not None:
         with st.expander("Its pretraining", icon=":material/layers:", key="its-pretraining", on_change="rerun") as folded:
             if folded.open:
