@@ -121,12 +121,12 @@ def _steady_improvement(curves: Mapping[str, Curves]) -> dict:
     steady = rank is not None and rank <= STEADY
     if told == "seen" and not steady:
         told = "not seen"
-    falls = {arm: _share(change[arm]["val_loss"]) for arm in PRIMARY}
-    gains = {arm: _share(change[arm]["val_accuracy"]) for arm in PRIMARY}
-    text = (f"From the first epoch to the last the VAE's validation loss falls by {falls['vae']} (ImageNet's by "
-            f"{falls['imagenet']}; difference {_span(loss, points)} points) and its accuracy rises by {gains['vae']} "
-            f"({gains['imagenet']}; {_span(accuracy, points)} points), relative to the start; intervals over seeds. "
-            f"Its validation loss {'falls steadily' if steady else 'does not fall steadily'}: it rose in {rises} of {steps} "
+    losses = {arm: points(-change[arm]["val_loss"].mean()) for arm in PRIMARY}
+    gains = {arm: points(change[arm]["val_accuracy"].mean()) for arm in PRIMARY}
+    text = (f"From the first epoch to the last validation loss changes by {losses['vae']} % with the VAE and {losses['imagenet']} % "
+            f"with ImageNet (the VAE improves by {_span(loss, points)} points more), validation accuracy by {gains['vae']} % and "
+            f"{gains['imagenet']} % ({_span(accuracy, points)} points), relative to the start; intervals over seeds. The VAE's "
+            f"loss {'falls steadily' if steady else 'does not fall steadily'}: it rose in {rises} of {steps} "
             f"epochs, rank correlation with the epoch {'–' if rank is None else signed(rank, 2)}.")
     return _row("steady_improvement", told, text, {
         "val_loss_improvement_difference": loss, "val_accuracy_improvement_difference": accuracy,
