@@ -34,6 +34,7 @@ CHECK_SECONDS = 0.5
 PROGRESS_SECONDS = 1.0
 RECONCILE_SECONDS = 5.0
 NICE = 5
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory")      # as CUDA and torch's CPU allocator put it
 
 
 class Stopped(Exception):
@@ -104,7 +105,7 @@ def main(run_id: str, workspace: Workspace | None = None) -> int:
 
 
 def _sentence(error: Exception, paths: RunPaths) -> str:
-    if isinstance(error, MemoryError) or "out of memory" in str(error):
+    if isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY):
         return "The machine ran out of memory; choose a smaller batch size or input size and start again."
     detail = next(iter(str(error).splitlines()), "no message")[:200]
     return f"An unexpected {type(error).__name__} ended the run ({detail}); the details are in {paths.log}."

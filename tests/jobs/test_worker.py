@@ -5,6 +5,8 @@ import signal
 import subprocess
 import time
 
+import pytest
+
 from derm_core.config import PretrainConfig, to_dict
 from derm_core.events import read_events
 from derm_core.jobs import supervisor
@@ -107,3 +109,14 @@ def test_a_queued_run_by_hand_runs_in_the_foreground(jobs, workspace):
                               env={**os.environ, "PYTHONPATH": os.getcwd()})
     assert finished.returncode == 0 and "starting at 0" in finished.stdout, time.monotonic() - started
     assert jobs.state(run_id) == "done"
+
+
+def test_a_shortage_of_memory_says_what_to_lower(tmp_path):
+    import torch
+
+    from derm_core.jobs.worker import _sentence
+    from derm_core.workspace import RunPaths
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**46)
+    assert "smaller batch size or input size" in _sentence(raised.value, RunPaths(tmp_path))
+    assert "smaller batch size or input size" in _sentence(RuntimeError("CUDA out of memory. Tried"), RunPaths(tmp_path))

@@ -13,7 +13,7 @@ SMALL = Batch(torch.rand(4, 3, 16, 16), torch.rand(4, 3, 16, 16), torch.tensor([
 
 @pytest.mark.parametrize("architecture, flags, compute", [
     ("resnet18", {"avx512_bf16"}, "bfloat16"), ("resnet18", {"avx2"}, "float32"),
-    ("mobilenetv2_100", {"avx512_bf16"}, "float32"), ("convnext_tiny", {"avx512_bf16"}, "float32")])
+    ("mobilenetv2_100", {"avx512_bf16"}, "float32"), ("convnext_tiny", {"avx512_bf16"}, "bfloat16")])
 def test_the_reproducible_choice_follows_family_and_cpu_flag(monkeypatch, architecture, flags, compute):
     monkeypatch.setattr(precision, "cpu_flags", lambda: frozenset(flags))
     choice = default_precision(architecture, "cpu")
