@@ -5,6 +5,7 @@ import pytest
 
 from derm_core.insight.space import (nearest, neighbour_accuracy, principal_axes, search_depth, standardise, trust,
                                      vote_outside_group)
+from derm_core.seeds import stream_seed
 
 
 def cloud(n: int = 60, d: int = 8, seed: int = 0) -> np.ndarray:
@@ -93,3 +94,15 @@ def test_a_faithful_map_is_trusted_more_than_a_shuffled_one():
     space = np.hstack([flat, np.zeros((100, 3), np.float32)])
     assert trust(space, flat, 0) == pytest.approx(1)
     assert trust(space, flat[np.random.default_rng(0).permutation(100)], 0) < 0.7
+
+
+@pytest.mark.parametrize("count", [23, 300, 2100])
+def test_trust_is_scikit_learns_of_the_sample(count):
+    from sklearn.manifold import trustworthiness
+
+    rng = np.random.default_rng(count)
+    space, flat = rng.normal(size=(count, 12)).astype(np.float32), rng.normal(size=(count, 2)).astype(np.float32)
+    flat += space[:, :2]
+    rows = np.sort(np.random.default_rng(stream_seed(4, "trust")).permutation(count)[:2000])
+    expected = trustworthiness(space[rows], flat[rows], n_neighbors=10)
+    assert trust(space, flat, 4) == pytest.approx(expected, abs=1e-6)
