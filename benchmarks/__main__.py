@@ -10,7 +10,9 @@ import keyword
 import os
 import pkgutil
 import platform
+import shlex
 import sys
+import time
 from pathlib import Path
 
 import benchmarks
@@ -59,6 +61,13 @@ def versions() -> dict:
     return found
 
 
+def spoken(arguments: list[str]) -> str:
+    """The command as anyone can repeat it: paths of this machine as PATH."""
+    pairs = [word.rpartition("=") for word in arguments]
+    words = [option + equals + ("PATH" if os.sep in value else value) for option, equals, value in pairs]
+    return shlex.join(["python", "-m", "benchmarks", *words])
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="name", required=True, metavar="NAME")
@@ -66,16 +75,19 @@ def main(arguments: list[str] | None = None) -> int:
         module = load(name)
         command = commands.add_parser(name, help=module.__doc__.splitlines()[0])
         command.add_argument("--json", action="store_true", help="one JSON object on standard output")
-        command.add_argument("--repeats", type=int, default=5, help="alternating runs of each side (default 5)")
+        repeats = getattr(module, "REPEATS", 5)
+        command.add_argument("--repeats", type=int, default=repeats, help=f"alternating runs of each side (default {repeats})")
         if hasattr(module, "add_arguments"):
             module.add_arguments(command)
     args = parser.parse_args(arguments)
     try:
-        result = {"name": args.name, **load(args.name).run(args)}
+        result = load(args.name).run(args)
     except DermError as error:
         print(f"benchmarks {args.name}: {error}", file=sys.stderr)
         return 1
-    result |= {"machine": machine(), "versions": versions()}
+    given = sys.argv[1:] if arguments is None else arguments
+    result = {"name": args.name, "command": spoken(given), "date": time.strftime("%Y-%m-%d", time.gmtime()), **result,
+              "machine": machine(), "versions": versions()}
     if args.json:
         print(json.dumps(result, allow_nan=False))
     else:

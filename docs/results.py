@@ -14,7 +14,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = REPOSITORY / "README.md"
 ORDER = ("vae", "imagenet")
-NEEDS = {"import": " --data PATH"}   # what a benchmark cannot do without
+RESULTS = REPOSITORY / "benchmarks" / "results"
 
 
 def cards() -> list[dict]:
@@ -55,17 +55,51 @@ def models_part() -> str:
         *rows, "", "Made by", "", "```", commands, "```"])
 
 
-def benchmarks_part() -> str:
-    """A table of the committed benchmark results."""
-    results = [json.loads(path.read_text()) for path in sorted((REPOSITORY / "benchmarks" / "results").glob("*.json"))]
-    rows = [f"| `python -m benchmarks {r['name']}{NEEDS.get(r['name'], '')} --json` | {r['ratio']:.2f} | {r.get('limit', '–')} | {r['ours']:,.4g} | "
-            f"{r['against']:,.4g} | {r['unit']} |" for r in results if "ratio" in r]
-    if not rows:
+def benchmarks_part(folder: Path = RESULTS) -> str:
+    """A table of the committed benchmark results for each machine that they come from."""
+    machines: dict[str, list[dict]] = {}
+    for path in sorted(folder.glob("*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(result, dict) and {"name", "ratio"} <= result.keys():
+            machines.setdefault(machine_name(result.get("machine")), []).append(result)
+    if not machines:
         return "No result is committed yet."
-    machine = results[0]["machine"]
-    named = machine if isinstance(machine, str) else ", ".join(f"{key} {value}" for key, value in machine.items() if value)
-    return "\n".join(["| command | ratio | limit | ours | against | unit |", "|---|---|---|---|---|---|", *rows, "",
-                      f"Machine: {named}."])
+    parts = []
+    for machine in sorted(machines, key=lambda name: ("NVIDIA" in name, name)):
+        rows = [benchmark_row(result) for result in sorted(machines[machine], key=lambda r: (r["name"], spoken_command(r)))]
+        parts += ["" if parts else None, f"**{machine}**", "",
+                  "| command | ratio | limit | ours | against | what it is measured against |", "|---|---|---|---|---|---|", *rows]
+    return "\n".join(part for part in parts if part is not None)
+
+
+def benchmark_row(result: dict) -> str:
+    """One result: its ratio beside the limit, a floor (≥) or a ceiling (≤), and both sides with their unit."""
+    limit, unit = result.get("limit"), result.get("unit", "")
+    more = result.get("better", "lower") == "higher"
+    asked = "–" if limit is None else f"{'≥' if more else '≤'} {limit:.3g}"
+    if limit is not None and (result["ratio"] < limit if more else result["ratio"] > limit):
+        asked += ", missed"
+    sides = [f"{figure(result[side])} {unit}".strip() if result.get(side) is not None else "–" for side in ("ours", "against")]
+    peer = str(result.get("peer", "")).replace("|", "/") + (" (shortened)" if result.get("quick") else "")
+    return f"| `{spoken_command(result)}` | {result['ratio']:.3g} | {asked} | {' | '.join(sides)} | {peer} |"
+
+
+def figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def spoken_command(result: dict) -> str:
+    """What makes a result again; those of before commands were kept had no arguments."""
+    return result.get("command") or f"python -m benchmarks {result['name']} --json"
+
+
+def machine_name(machine: dict | str | None) -> str:
+    """`NVIDIA H100, AMD EPYC, 16 cores, 128 GB, Linux` of what a benchmark says of its machine."""
+    if not isinstance(machine, dict):
+        return machine or "A machine without a name"
+    words = [machine.get("gpu"), machine.get("processor"), machine.get("cores") and f"{machine['cores']} cores",
+             machine.get("memory_gb") and f"{round(machine['memory_gb'])} GB", machine.get("system")]
+    return ", ".join(str(word) for word in words if word)
 
 
 PARTS = {"models": models_part, "benchmarks": benchmarks_part}

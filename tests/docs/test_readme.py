@@ -1,5 +1,6 @@
 """README says what the cards and results say, names its commands, and its pictures are small."""
 
+import json
 import re
 from pathlib import Path
 
@@ -27,3 +28,29 @@ def test_it_opens_with_the_two_commands():
 def test_the_shipped_models_are_small_and_only_they_are_large():
     weights = list((ROOT / "models").glob("*/model.safetensors"))
     assert sum(path.stat().st_size for path in weights) <= 15_000_000
+
+
+def kept(folder, file, **result):
+    (folder / f"{file}.json").write_text(json.dumps(result))
+
+
+def test_results_stand_with_their_machine_limit_and_direction(tmp_path):
+    small = {"system": "Linux", "processor": "AMD EPYC", "cores": 2, "memory_gb": 23.5}
+    large = {"system": "Linux", "processor": "Xeon", "cores": 16, "memory_gb": 128.2, "gpu": "NVIDIA H100"}
+    kept(tmp_path, "train", name="train", ratio=0.953, limit=0.92, better="higher", ours=1234.5, against=1295.0,
+         unit="images/s", peer="the bare step", command="python -m benchmarks train --json", machine=small)
+    kept(tmp_path, "train-h100", name="train", ratio=0.91, limit=0.95, better="higher", ours=5e4, against=5.5e4,
+         unit="images/s", peer="the bare step", command="python -m benchmarks train --size 224 --json", machine=large)
+    kept(tmp_path, "synth", name="synth", ratio=0.4, ours=13.07, against=30.0, unit="s", limit=1.0, machine=small)
+    kept(tmp_path, "study", verdict="not a benchmark")
+    lines = results.benchmarks_part(tmp_path).splitlines()
+    assert [line for line in lines if line.startswith("**")] == [
+        "**AMD EPYC, 2 cores, 24 GB, Linux**", "**NVIDIA H100, Xeon, 16 cores, 128 GB, Linux**"]
+    assert [line for line in lines if line.startswith("| `")] == [
+        "| `python -m benchmarks synth --json` | 0.4 | ≤ 1 | 13.07 s | 30 s |  |",
+        "| `python -m benchmarks train --json` | 0.953 | ≥ 0.92 | 1,234 images/s | 1,295 images/s | the bare step |",
+        "| `python -m benchmarks train --size 224 --json` | 0.91 | ≥ 0.95, missed | 50,000 images/s | 55,000 images/s | the bare step |"]
+
+
+def test_without_results_it_says_so(tmp_path):
+    assert "No result" in results.benchmarks_part(tmp_path)
