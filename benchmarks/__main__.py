@@ -76,7 +76,8 @@ def main(arguments: list[str] | None = None) -> int:
         command = commands.add_parser(name, help=module.__doc__.splitlines()[0])
         command.add_argument("--json", action="store_true", help="one JSON object on standard output")
         repeats = getattr(module, "REPEATS", 5)
-        command.add_argument("--repeats", type=int, default=repeats, help=f"alternating runs of each side (default {repeats})")
+        command.add_argument("--repeats", type=int, default=repeats,
+                             help=f"alternating runs of each side (default {repeats})")
         if hasattr(module, "add_arguments"):
             module.add_arguments(command)
     args = parser.parse_args(arguments)

@@ -9,7 +9,7 @@ import streamlit as st
 from derm_core.config import EmbedConfig, from_dict
 from derm_core.data.manifest import CORE
 from derm_core.jobs import supervisor
-from pages.ui import cached, charts, frame, images, maps, words
+from pages.ui import cached, charts, frame, images, live, maps, words
 
 METHODS = {"umap": "UMAP", "pca": "PCA"}
 SHOWN, NEAREST = 36, 8
@@ -64,10 +64,9 @@ def wait_for(workspace, run_id: str, seen: str) -> None:
     run = cached.run(workspace, run_id)
     if run is None or run.final or ready(workspace, run_id) != seen:
         st.rerun()
-    done = run.progress or {}
-    share = min(1.0, done.get("done", 0) / done["total"]) if done.get("total") else 0.0
-    what = "UMAP" if seen == "pca" else done.get("what") or "Starting"
-    what = "Waits for its turn" if run.state == "queued" else f"{what}…"
+    share, what = live.share(run.progress), live.progress_text(run.progress) if run.progress else "Starting…"
+    if run.state == "queued":
+        share, what = 0.0, "Waits for its turn…"
     with st.container(horizontal=True, vertical_alignment="center"):
         st.progress(share, what, width="stretch")
         if st.button("Cancel", icon=":material/stop_circle:", key="cancel-map"):
