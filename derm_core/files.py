@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 
-def write_atomic(path: Path, data: bytes | str) -> None:
+def write_atomic(path: Path, data: bytes | memoryview | str) -> None:
     """Write `data` to `path` through a temporary file, fsync and `os.replace` (mode 0600)."""
     path = Path(path)
     payload = data.encode() if isinstance(data, str) else data

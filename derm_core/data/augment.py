@@ -83,8 +83,8 @@ def hide_patches(images_bchw: torch.Tensor, config: AugmentConfig, generator: to
     if hidden == 0:
         return images_bchw
     rank = _uniform(images_bchw, generator, side * side, share).argsort(1).argsort(1)
-    mask = (rank < hidden).view(-1, 1, side, side)
-    mask = mask.repeat_interleave(config.mask_patch, 2).repeat_interleave(config.mask_patch, 3)
+    mask = (rank < hidden).view(-1, 1, side, 1, side, 1).expand(-1, -1, -1, config.mask_patch, -1, config.mask_patch)
+    mask = mask.reshape(-1, 1, side * config.mask_patch, side * config.mask_patch)
     mask = mask[:, :, :images_bchw.shape[2], :images_bchw.shape[3]]
     return torch.where(mask, images_bchw.mean((2, 3), keepdim=True), images_bchw)
 

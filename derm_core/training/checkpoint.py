@@ -103,7 +103,7 @@ def _write(folder: Path, files: dict[str, Any]) -> Path:
         elif name == OPTIMISER:
             buffer = io.BytesIO()
             torch.save(content, buffer)
-            write_atomic(partial / name, buffer.getvalue())
+            write_atomic(partial / name, buffer.getbuffer())
         else:
             write_atomic(partial / name, save({key: tensor.contiguous() for key, tensor in content.items()}))
     os.replace(partial, final)

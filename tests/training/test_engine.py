@@ -169,7 +169,7 @@ def test_a_step_on_a_gpu_never_waits_for_it(images, labels, make_classifier):
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     events = fit(make_classifier(), images, range(60), labels, device="cuda:0", log_every=100,
-                 precision=Precision(compute="bfloat16", channels_last=True), **{**SETTINGS, "augment": None})
+                 precision=Precision(compute="bfloat16", channels_last=True), **SETTINGS)
     next(e for e in events if e.kind == "tick")
     torch.cuda.set_sync_debug_mode("error")
     try:
