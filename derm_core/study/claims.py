@@ -123,8 +123,8 @@ def _steady_improvement(curves: Mapping[str, Curves]) -> dict:
         told = "not seen"
     losses = {arm: points(-change[arm]["val_loss"].mean()) for arm in PRIMARY}
     gains = {arm: points(change[arm]["val_accuracy"].mean()) for arm in PRIMARY}
-    text = (f"From the first epoch to the last validation loss changes by {losses['vae']} % with the VAE and {losses['imagenet']} % "
-            f"with ImageNet (the VAE improves by {_span(loss, points)} points more), validation accuracy by {gains['vae']} % and "
+    text = (f"From the first epoch to the last validation loss changes by {losses['vae']} % with the VAE and "
+            f"{losses['imagenet']} % with ImageNet (the VAE improves by {_span(loss, points)} points more), validation accuracy by {gains['vae']} % and "
             f"{gains['imagenet']} % ({_span(accuracy, points)} points), relative to the start; intervals over seeds. The VAE's "
             f"loss {'falls steadily' if steady else 'does not fall steadily'}: it rose in {rises} of {steps} "
             f"epochs, rank correlation with the epoch {'–' if rank is None else signed(rank, 2)}.")
