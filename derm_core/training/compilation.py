@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 BUDGET_SECONDS = 120.0      # of the trial, starting its process and compiling included
 WORTH = 20                  # a training must be expected to last this many budgets
 GAIN = 0.95                 # compiled steps must take at most this share of eager ones
-WAIT_SECONDS = 0.25
+WAIT_SECONDS, END_SECONDS = 0.25, 5.0
 
 
 def compiler_missing(device: str | torch.device) -> str | None:
@@ -88,7 +88,9 @@ def _measured_apart(task: Task, batch: Batch, device: str, precision: Precision,
             if time.monotonic() > deadline:
                 return f"it took longer than {budget:.0f} s"
             yield TICK
-        return ours.recv()
+        found = ours.recv()
+        process.join(END_SECONDS)                        # a tidy end, where it comes soon
+        return found
     except EOFError:
         return "the trial ended without a result"
     finally:
