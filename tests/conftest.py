@@ -32,17 +32,20 @@ def workspace(tmp_path, monkeypatch) -> Workspace:
 
 @pytest.fixture(autouse=True)
 def no_worker_outlives_its_test():
-    """Ends every worker, with its own children, that a test's process started and left behind."""
+    """Ends every worker, with its own children, that a test started and left; not those of wider fixtures."""
+    def children() -> dict:
+        supervisor = sys.modules.get("derm_core.jobs.supervisor")
+        return supervisor._children if supervisor else {}
+
+    before = set(children())
     yield
-    supervisor = sys.modules.get("derm_core.jobs.supervisor")
-    for child in list(supervisor._children.values()) if supervisor else ():
+    for pid in set(children()) - before:
+        child = children().pop(pid)
         try:
-            os.killpg(child.pid, signal.SIGKILL)          # a worker leads a session of its own
+            os.killpg(pid, signal.SIGKILL)                # a worker leads a session of its own
         except ProcessLookupError:
             pass
         child.wait()
-    if supervisor:
-        supervisor._children.clear()
 
 
 @pytest.hookimpl(wrapper=True)
