@@ -28,7 +28,6 @@ def main(given: dict) -> dict:
     """Train as `given` says: folder (of class folders), epochs, batch_size, learning_rate, weight_decay, network."""
     device = torch.device(given["device"])
     dataset = ImageFolder(given["folder"], transforms.Compose([
-        transforms.RandomHorizontalFlip(), transforms.RandomVerticalFlip(), transforms.RandomRotation(180),
         transforms.ToTensor(), transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))]))
     loader = DataLoader(dataset, given["batch_size"], shuffle=True, num_workers=given["workers"],
                         persistent_workers=True, pin_memory=device.type == "cuda")
