@@ -6,22 +6,13 @@ import pytest
 
 from derm_core import aside as module
 from derm_core.aside import Left, aside
+from tests.steps import finish as run
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(module, "POLL_SECONDS", 0.005)
     monkeypatch.setattr(module, "SAY_SECONDS", 0.01)
-
-
-def run(steps):
-    """(events, value) of a generator."""
-    events = []
-    while True:
-        try:
-            events.append(next(steps))
-        except StopIteration as stop:
-            return events, stop.value
 
 
 def test_value_and_error_are_the_works():

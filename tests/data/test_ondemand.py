@@ -7,22 +7,13 @@ from derm_core.data import staging
 from derm_core.data.ondemand import open_images
 from derm_core.data.synth import make_synth
 from derm_core.errors import NotFound
+from tests.steps import finish as run
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(aside, "POLL_SECONDS", 0.005)
     monkeypatch.setattr(aside, "SAY_SECONDS", 0.0)
-
-
-def run(steps):
-    """(events, value) of a generator."""
-    events = []
-    while True:
-        try:
-            events.append(next(steps))
-        except StopIteration as stop:
-            return events, stop.value
 
 
 def said(events, beginning):

@@ -12,6 +12,7 @@ from derm_core.study import finetune as module
 from derm_core.study.arms import resolve_arms
 from derm_core.study.finetune import finetune, measure_statistics
 from derm_core.study.material import prepare
+from tests.steps import finish
 
 SMALL = BackboneConfig(architecture="resnet18", stage=1)
 
@@ -28,16 +29,6 @@ def start(config, workspace, run_id):
     arms, _ = resolve_arms(config, workspace)
     run = workspace.run(run_id).create()
     return finetune(config, run, material, arms, "cpu"), material, run
-
-
-def finish(steps):
-    """(events, value) of a generator."""
-    events = []
-    while True:
-        try:
-            events.append(next(steps))
-        except StopIteration as stop:
-            return events, stop.value
 
 
 def test_curves_models_and_probabilities_belong_together(workspace, config):

@@ -17,19 +17,10 @@ from derm_core.study.metrics import balanced_accuracy, decide, log_prior
 from derm_core.study.outcome import Outcome
 from derm_core.study.paired import Scorer
 from derm_core.study.stats import evaluate
+from tests.steps import finish
 
 C, SEEDS = 3, (5, 6)
 CLASSES = ("x", "y", "z")
-
-
-def finish(steps):
-    """(events, value) of a generator."""
-    events = []
-    while True:
-        try:
-            events.append(next(steps))
-        except StopIteration as stop:
-            return events, stop.value
 
 
 @pytest.fixture(scope="module")

@@ -18,18 +18,9 @@ from derm_core.study.protocol import study
 from derm_core.study.report import text_report
 from derm_core.workspace import Workspace
 from tests.study.conftest import write_dataset
+from tests.steps import finish
 
 SMALL = BackboneConfig(architecture="resnet18", stage=1)
-
-
-def finish(steps):
-    """(events, value) of a generator."""
-    events = []
-    while True:
-        try:
-            events.append(next(steps))
-        except StopIteration as stop:
-            return events, stop.value
 
 
 def make_config(workspace):

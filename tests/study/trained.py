@@ -12,21 +12,12 @@ from derm_core.study.frozen import frozen
 from derm_core.study.material import prepare
 from derm_core.study.metrics import log_prior
 from tests.study.conftest import write_dataset
+from tests.steps import finish
 
 SMALL = BackboneConfig(architecture="resnet18", stage=1)
 CONFIG = StudyConfig(dataset="tiny", arms=("colour", "random"), backbone=SMALL, input_size=32, seeds=(0, 1), hidden=16,
                      epochs=20, batch_size=16, learning_rates=(1e-2,), weight_decays=(1e-2,), bootstrap=200, device="cpu",
                      finetune=FinetuneSchedule(epochs=1, batch_size=16, learning_rate=1e-3))
-
-
-def finish(steps):
-    """(events, value) of a generator."""
-    events = []
-    while True:
-        try:
-            events.append(next(steps))
-        except StopIteration as stop:
-            return events, stop.value
 
 
 def trained_study(workspace, run_id="study-1", built=None, **changes) -> Study:
