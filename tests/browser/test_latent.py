@@ -23,7 +23,7 @@ def test_a_click_on_a_dot_shows_its_image(page, furnished, furnished_app, finish
     calm(page)
     no_exception(page)
     picture = page.get_by_role("img", name=f"Image {image_id}")
-    assert picture.evaluate("image => image.complete && image.naturalWidth") > 0
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0, "decode() waits until it is loaded"
     assert page.get_by_text("Nearest in feature space").is_visible()
     assert f"image={image_id}" in page.url, "the selection can be sent to a colleague"
 
