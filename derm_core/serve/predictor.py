@@ -21,7 +21,7 @@ _LOCK = threading.Lock()
 
 
 @contextmanager
-def _two_threads() -> Iterator[None]:
+def two_threads() -> Iterator[None]:
     """The one place that computes: other callers wait, torch's thread count is put back afterwards."""
     import torch
     with _LOCK:
@@ -55,7 +55,7 @@ class Predictor:
             raise ValueError(f"images must be uint8 (N, {self.size}, {self.size}, 3), got {images_nssc.dtype} "
                              f"{images_nssc.shape}")
         parts = [np.empty((0, len(self.classes)), np.float32)]
-        with _two_threads(), torch.inference_mode():
+        with two_threads(), torch.inference_mode():
             for start in range(0, len(images_nssc), BATCH):
                 batch = torch.from_numpy(np.array(images_nssc[start:start + BATCH]))
                 x_bchw = normalise(batch, self.card["mean"], self.card["std"])
