@@ -15,6 +15,7 @@ from PIL import Image
 from derm_core import cli
 from derm_core.files import read_json, write_json
 from derm_core.jobs import supervisor
+from derm_core.jobs.locks import hold
 from derm_core.jobs.store import RunStore
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -41,7 +42,7 @@ def scripted(workspace, monkeypatch):
     yield workspace
     for run in RunStore(workspace).list():
         if not RunStore(workspace).get(run.id).final:
-            supervisor.cancel(workspace, run.id, wait=10)
+            supervisor.cancel(workspace, run.id, wait=60)
 
 
 # ---- usage and failures
@@ -178,7 +179,8 @@ def test_list_show_cancel_resume_delete(run, scripted):
     assert shown["config"]["dataset"] == "count-3000" and "cancelled" in shown["log"][-1]
     assert run("runs", "resume", run_id, "--json")[0]["state"] == "queued"
     run("runs", "cancel", run_id)
-    time.sleep(0.2)
+    with hold(scripted.run(run_id).lock, patience=60) as free:
+        assert free, "the worker has ended"
     assert run("runs", "delete", run_id, "--json")[0]["freed_bytes"] > 0
     assert run("runs", "list", "--json")[0]["runs"] == []
 
@@ -199,7 +201,6 @@ def test_ctrl_c_leaves_the_run_going_and_says_how_to_reach_it(scripted):
     run = store.list()[0]
     assert command.returncode == 130 and "Traceback" not in err
     assert f"runs show {run.id} --follow" in err and f"runs cancel {run.id}" in err
-    time.sleep(0.3)
     assert store.get(run.id).state == "running"
 
 

@@ -215,7 +215,7 @@ def delete_run(workspace: Workspace, run_id: str, force: bool = False) -> int:
     if not paths.root.exists():
         store.delete(run_id)
         return 0
-    with hold(paths.lock, patience=1.0) as held:
+    with hold(paths.lock, patience=5.0) as held:
         if not held:
             raise RunError(f"The worker of {run_id} is still ending; try again in a moment.")
         store.delete(run_id)

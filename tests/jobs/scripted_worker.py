@@ -1,7 +1,7 @@
 """The real worker with a scripted job in place of training: `python scripted_worker.py RUN_ID`.
 
 The config's dataset name is the script: "count-N" counts N steps of 20 ms with a checkpoint of its
-own, "refuse" raises an expected error, "crash" an unexpected one, "deaf" never reaches a tick.
+own and, once resumed, without a pause (so that N may be too large to be reached before a test has acted), "refuse" raises an expected error, "crash" an unexpected one, "deaf" never reaches a tick.
 """
 
 import sys
@@ -27,7 +27,7 @@ def job(config, workspace, run):
     first = int(counter.read_text()) if counter.exists() else 0
     yield log(f"starting at {first}")
     for step in range(first, int(number)):
-        time.sleep(0.02)
+        time.sleep(0 if first else 0.02)
         counter.write_text(str(step + 1))
         yield progress(step + 1, int(number), "steps", what="counting", started=started)
         yield TICK

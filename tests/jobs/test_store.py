@@ -89,9 +89,9 @@ def test_of_many_processes_one_wins_a_transition_even_on_a_fresh_database(worksp
     for process in processes:
         process.start()
     for process in processes:
-        process.join(20)
+        process.join(120)
     assert [process.exitcode for process in processes] == [0] * 4
-    assert wins.get(timeout=2) == 1 and wins.empty()
+    assert wins.get(timeout=60) == 1 and wins.empty()
 
 
 def _create_many(root, barrier):

@@ -22,7 +22,7 @@ def study(script="count-3", **fields):
 # ---- killed and repaired
 
 def test_kill_dash_nine_is_found_out_and_resume_goes_on_from_the_checkpoint(jobs):
-    run_id = jobs.submit("count-60")
+    run_id = jobs.submit("count-3000")
     run = jobs.until(run_id, "running")
     eventually(lambda: jobs.counter(run_id) > 3)
     os.kill(run.pid, signal.SIGKILL)
@@ -34,7 +34,7 @@ def test_kill_dash_nine_is_found_out_and_resume_goes_on_from_the_checkpoint(jobs
 
 
 def test_reconcile_leaves_a_live_run_alone(jobs):
-    run_id = jobs.submit("count-200")
+    run_id = jobs.submit("count-3000")
     jobs.until(run_id, "running")
     for _ in range(20):
         supervisor.reconcile(jobs.workspace)
@@ -42,7 +42,7 @@ def test_reconcile_leaves_a_live_run_alone(jobs):
 
 
 def test_a_queued_run_whose_worker_died_gets_a_new_one(jobs):
-    blocker = jobs.submit("count-80")
+    blocker = jobs.submit("count-3000")
     jobs.until(blocker, "running")
     queued = jobs.submit("count-2", seed=1)
     pid = eventually(lambda: jobs.store.get(queued).pid)
@@ -50,6 +50,7 @@ def test_a_queued_run_whose_worker_died_gets_a_new_one(jobs):
     supervisor._children[pid].wait(60)
     supervisor.reconcile(jobs.workspace)
     assert eventually(lambda: jobs.store.get(queued).pid) != pid
+    supervisor.cancel(jobs.workspace, blocker)
     assert supervisor.wait(jobs.workspace, queued).state == "done"
 
 
@@ -90,7 +91,7 @@ def test_a_worker_that_never_starts_fails_its_run_after_three_tries(workspace, m
 # ---- cancel
 
 def test_a_queued_run_is_cancelled_at_once(jobs):
-    jobs.until(jobs.submit("count-400"), "running")
+    jobs.until(jobs.submit("count-3000"), "running")
     queued = jobs.submit("count-2", seed=1)
     assert supervisor.cancel(jobs.workspace, queued).state == "cancelled"
 
@@ -100,7 +101,7 @@ def test_a_running_run_stops_at_its_next_step(jobs, monkeypatch):
     monkeypatch.setattr(supervisor, "KILL_AFTER_SECONDS", 600)
     run_id = jobs.submit("count-2000")
     jobs.until(run_id, "running")
-    assert supervisor.cancel(jobs.workspace, run_id, wait=30).state == "cancelled"
+    assert supervisor.cancel(jobs.workspace, run_id, wait=60).state == "cancelled"
     assert jobs.workspace.run(run_id).log.read_text().rstrip().endswith("is cancelled.")
 
 
@@ -109,7 +110,7 @@ def test_a_run_that_does_not_listen_is_killed(jobs, monkeypatch):
     monkeypatch.setattr(supervisor, "KILL_AFTER_SECONDS", 0.8)
     run_id = jobs.submit("deaf")
     run = jobs.until(run_id, "running")
-    assert supervisor.cancel(jobs.workspace, run_id, wait=10).state == "cancelled"
+    assert supervisor.cancel(jobs.workspace, run_id, wait=60).state == "cancelled"
     eventually(lambda: supervisor._reap() or run.pid not in supervisor._children)
 
 
@@ -168,10 +169,10 @@ def test_a_failed_pretraining_fails_the_study_and_says_so(jobs):
 
 
 def test_resuming_a_study_resumes_its_pretraining(jobs):
-    run_id = supervisor.submit(jobs.workspace, study(pretrain=PretrainConfig(dataset="count-100", device="cpu")))
+    run_id = supervisor.submit(jobs.workspace, study(pretrain=PretrainConfig(dataset="count-3000", device="cpu")))
     needed = jobs.store.get(run_id).depends_on
     jobs.until(needed, "running")
-    supervisor.cancel(jobs.workspace, needed, wait=10)
+    assert supervisor.cancel(jobs.workspace, needed, wait=60).state == "cancelled"
     assert jobs.until(run_id, "failed")
     supervisor.resume(jobs.workspace, run_id)
     assert supervisor.wait(jobs.workspace, run_id).state == "done" and jobs.state(needed) == "done"
@@ -249,9 +250,9 @@ def test_features_made_with_a_runs_weights_go_with_it_and_others_stay(jobs):
     assert sorted(path.name for path in folder.iterdir()) == ["d--aa--pretrain-other.npy", "d--bb.npy"]
 
 
-def _try_delete(jobs, run_id):
+def _try_delete(jobs, run_id, force=False):
     try:
-        return supervisor.delete_run(jobs.workspace, run_id)
+        return supervisor.delete_run(jobs.workspace, run_id, force=force)
     except RunError as error:
         assert "still ending" in str(error)
 
@@ -262,5 +263,5 @@ def test_a_run_that_others_use_is_deleted_only_with_force(jobs):
     needed = jobs.store.get(run_id).depends_on
     with pytest.raises(RunError, match=run_id):
         supervisor.delete_run(jobs.workspace, needed)
-    supervisor.delete_run(jobs.workspace, needed, force=True)
+    eventually(lambda: _try_delete(jobs, needed, force=True))
     assert [run.id for run in jobs.store.list()] == [run_id]

@@ -52,7 +52,7 @@ def test_runs_of_one_device_follow_one_another_in_the_order_of_submission(jobs):
 
 
 def test_a_run_on_another_device_does_not_wait(jobs):
-    first = jobs.submit("count-400")
+    first = jobs.submit("count-3000")
     jobs.until(first, "running")
     second = supervisor.submit(jobs.workspace, PretrainConfig(dataset="count-2", device="cuda:7"))
     assert supervisor.wait(jobs.workspace, second).state == "done"
@@ -60,7 +60,7 @@ def test_a_run_on_another_device_does_not_wait(jobs):
 
 
 def test_a_second_worker_of_the_same_run_does_nothing(jobs):
-    run_id = jobs.submit("count-500")
+    run_id = jobs.submit("count-3000")
     run = jobs.until(run_id, "running")
     second = subprocess.run(supervisor.worker_command(run_id), timeout=90, env={**os.environ, "PYTHONPATH": os.getcwd()})
     assert second.returncode == 0
@@ -68,7 +68,7 @@ def test_a_second_worker_of_the_same_run_does_nothing(jobs):
 
 
 def test_a_killed_worker_in_the_queue_does_not_block_those_behind_it(jobs):
-    blocker = jobs.submit("count-500")
+    blocker = jobs.submit("count-3000")
     running = jobs.until(blocker, "running")
     behind = jobs.submit("count-2", seed=1)
     eventually(lambda: jobs.store.get(behind).pid)
@@ -78,7 +78,7 @@ def test_a_killed_worker_in_the_queue_does_not_block_those_behind_it(jobs):
 
 
 def test_sigterm_without_a_request_to_cancel_is_an_interruption_that_can_be_resumed(jobs):
-    run_id = jobs.submit("count-60")
+    run_id = jobs.submit("count-3000")
     run = jobs.until(run_id, "running")
     eventually(lambda: jobs.counter(run_id) > 3)
     os.kill(run.pid, signal.SIGTERM)
@@ -89,9 +89,9 @@ def test_sigterm_without_a_request_to_cancel_is_an_interruption_that_can_be_resu
 
 
 def test_progress_reaches_the_table_while_the_job_works(jobs):
-    run_id = jobs.submit("count-500")
+    run_id = jobs.submit("count-3000")
     progress = eventually(lambda: jobs.store.get(run_id).progress)
-    assert progress["total"] == 500 and progress["what"] == "counting"
+    assert progress["total"] == 3000 and progress["what"] == "counting"
 
 
 def test_a_run_whose_row_was_deleted_stops(jobs):
