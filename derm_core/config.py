@@ -109,6 +109,11 @@ def _check_common(config: Any) -> None:
             "nothing, or 20 or more")
 
 
+def _check_folds(config: Any) -> None:
+    require(config.folds == 0 or 2 <= config.folds <= 20, "folds", config.folds, "0 for none, else 2 to 20")
+    require(config.fold is None or 1 <= config.fold <= config.folds, "fold", config.fold, "nothing, or 1 to folds")
+
+
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
     """One VAE pretraining on the training split's images. Labels are not read.
@@ -117,6 +122,7 @@ class PretrainConfig:
     pixels (never the labels) of validation and test images and says so wherever it is shown.
     devices: how many GPUs, or processes on the CPU, share the training.
     max_images: use only this many images of the dataset (whole groups), for tests and first looks.
+    folds, fold: the training images are those of this fold (from 1) of so many, not of the one split.
     """
 
     dataset: str
@@ -130,11 +136,16 @@ class PretrainConfig:
     device: str = "auto"
     devices: int = 1
     max_images: int | None = None
+    folds: int = 0
+    fold: int | None = None
 
     kind = "pretrain"
 
     def __post_init__(self) -> None:
         _check_common(self)
+        _check_folds(self)
+        require((self.folds > 0) == (self.fold is not None), "fold", self.fold, "a number where folds is one, else nothing")
+        require(not self.folds or self.images == "train", "images", self.images, "'train' in a fold, which is to be tested")
         require(self.images in ("train", "all"), "images", self.images, "'train' or 'all'")
         require(1 <= self.devices <= 64, "devices", self.devices, "1 to 64")
 
@@ -178,6 +189,8 @@ class StudyConfig:
     pretrain: how that pretraining is to be made where `vae_run` is not given: the supervisor
     queues it first and fills in `vae_run`.
     devices: how many GPUs, or processes on the CPU, share each training of the regime "finetune".
+    folds, fold: one fold (from 1) of so many is the test part; folds without fold: all of them, pretraining
+    repeated in each, and their predictions put together. fold_runs: ids of their studies, by the supervisor.
     """
 
     dataset: str
@@ -208,8 +221,16 @@ class StudyConfig:
     devices: int = 1
     max_images: int | None = None
     preset: str = "custom"
+    folds: int = 0
+    fold: int | None = None
+    fold_runs: tuple[str, ...] = ()
 
     kind = "study"
+
+    @property
+    def all_folds(self) -> bool:
+        """Whether this study puts the predictions of all folds together."""
+        return self.folds > 0 and self.fold is None
 
     def __post_init__(self) -> None:
         _check_common(self)
@@ -237,6 +258,19 @@ class StudyConfig:
         for name, allowed in (("label_fractions", "numbers above 0, at most 1"), ("shortcut", "numbers from 0 to 1")):
             values = getattr(self, name)
             require(all(0 <= v <= 1 for v in values) and (name == "shortcut" or 0 not in values), name, values, allowed)
+        _check_folds(self)
+        if self.folds:
+            self._check_fold()
+
+    def _check_fold(self) -> None:
+        for arm in self.arms:
+            require(arm in ARMS, "arms", arm, f"{', '.join(ARMS)} in folds: other weights may have seen the images of a fold")
+        for name in ("corruptions", "shortcut", "external"):
+            require(not getattr(self, name), name, getattr(self, name), "nothing in folds; label_fractions may be asked")
+        require(not self.vae_run or self.fold, "vae_run", self.vae_run, "nothing: every fold has a pretraining of its own")
+        if self.pretrain:
+            made, wanted = (self.pretrain.folds, self.pretrain.fold), (self.folds if self.fold else 0, self.fold)
+            require(made == wanted, "pretrain.fold", made[1], f"that of the study, {wanted[1]}")
 
 
 @dataclass(frozen=True, kw_only=True)

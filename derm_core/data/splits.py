@@ -3,6 +3,8 @@
 Groups are dealt class by class, rarest class first; a group belongs to the stratum of its rarest
 class. Within a stratum the large groups are dealt first, each to the split that is furthest behind
 its share, so that groups of every size are spread 70/15/15 and single images even out the rest.
+
+Folds are dealt in the same way, in equal shares: each is the test part once.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from ..seeds import stream_seed
 
 SPLITS = ("train", "val", "test")
 FRACTIONS = (0.7, 0.15, 0.15)
+FOLD_VALIDATION = 0.15     # of the images outside a fold, to choose settings on
 
 
 def split_dataset(labels: np.ndarray, groups: np.ndarray, seed: int,
@@ -35,9 +38,37 @@ def split_dataset(labels: np.ndarray, groups: np.ndarray, seed: int,
     if shares.shape != (3,) or (shares < 0).any() or shares[0] == 0 or abs(shares.sum() - 1) > 1e-9:
         raise ConfigError(f"fractions is {fractions!r}; allowed: three numbers from 0 to 1 for train, "
                           "val and test, with train above 0, that sum to 1.")
+    return _assign(labels, groups, shares, stream_seed(seed, "split"))
+
+
+def fold_split(labels: np.ndarray, groups: np.ndarray, seed: int, folds: int, fold: int) -> np.ndarray:
+    """The split of one fold of `folds`, numbered from 1: int8 (N,), an index into SPLITS.
+
+    The fold is the test part, so that every image is tested in one fold; of the rest FOLD_VALIDATION is
+    validation. Groups never cross, as in `split_dataset`. Raises DataError where there are fewer groups than folds.
+    """
+    labels, groups = np.asarray(labels), np.asarray(groups)
+    if len(np.unique(groups)) < folds:
+        raise DataError(f"{folds} folds need {folds} groups or more; there are {len(np.unique(groups))}.")
+    part = _assign(labels, groups, np.full(folds, 1 / folds), stream_seed(seed, "folds", folds))
+    split = np.full(len(labels), SPLITS.index("test"), np.int8)
+    rest = part != fold - 1
+    split[rest] = _assign(labels[rest], groups[rest], np.array([1 - FOLD_VALIDATION, FOLD_VALIDATION]),
+                          stream_seed(seed, "fold", folds, fold))
+    return split
+
+
+def split_for(config, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """The split that a config names: that of its fold where it has one, else of its split seed."""
+    if getattr(config, "fold", None):
+        return fold_split(labels, groups, config.split_seed, config.folds, config.fold)
+    return split_dataset(labels, groups, config.split_seed)
+
+
+def _assign(labels: np.ndarray, groups: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarray:
+    """The part of every image, int8 (N,), an index into `shares`."""
     counts = _count_classes(labels, groups)
-    rng = np.random.default_rng(stream_seed(seed, "split"))
-    assigned = _deal(counts, shares, rng)
+    assigned = _deal(counts, shares, np.random.default_rng(seed))
     _cover(counts, assigned, shares)
     return assigned[np.unique(groups, return_inverse=True)[1]].astype(np.int8)
 
@@ -63,7 +94,7 @@ def _deal(counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> n
     sizes = counts.sum(1)
     rarity = np.argsort(totals, kind="stable")
     stratum = rarity[(counts[:, rarity] > 0).argmax(1)]
-    held = np.zeros((3, counts.shape[1]))
+    held = np.zeros((len(shares), counts.shape[1]))
     assigned = np.full(len(counts), -1)
     for c in rarity:
         members = rng.permutation(np.flatnonzero(stratum == c))
@@ -83,11 +114,11 @@ def _choose(held: list[float], size: int, total: int, shares: list[float], tie: 
     tie: from 0 to 1, decides between equals in proportion to their shares.
     """
     dealt = sum(held)
-    open_splits = [s for s in range(3) if shares[s] * total - held[s] >= size]
+    open_splits = [s for s in range(len(shares)) if shares[s] * total - held[s] >= size]
     if open_splits:
         behind = {s: shares[s] * dealt - held[s] for s in open_splits}
     else:
-        behind = {s: shares[s] * total - held[s] for s in range(3) if shares[s] > 0}
+        behind = {s: shares[s] * total - held[s] for s in range(len(shares)) if shares[s] > 0}
     most = max(behind.values()) - 1e-9
     best = [s for s, value in behind.items() if value >= most]
     mark = tie * sum(shares[s] for s in best)
@@ -110,7 +141,7 @@ def _cover(counts: np.ndarray, assigned: np.ndarray, shares: np.ndarray) -> None
         for target in wanted:
             if present[assigned == target, c].any():
                 continue
-            held = np.stack([present[assigned == s].sum(0) for s in range(3)])
+            held = np.stack([present[assigned == s].sum(0) for s in range(len(shares))])
             donors = [g for g in np.flatnonzero(present[:, c])
                       if not (held[assigned[g], present[g] & enough] < 2).any()]
             if donors:
