@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..data.priority import as_priorities
-from ..data.splits import SPLITS, split_dataset, split_fingerprint
+from ..data.splits import SPLITS, split_fingerprint, split_for
 from ..errors import DataError, RunError
 from ..events import Event
 from ..files import read_json, write_json
@@ -75,7 +75,7 @@ def prepare(config, workspace: Workspace) -> Generator[Event, None, Material]:
     dataset, store = yield from open_images(workspace, config.dataset, config.input_size)
     rows = dataset.subset(config.max_images, config.split_seed)
     groups = dataset.groups[rows]
-    split = split_dataset(dataset.labels[rows], groups, config.split_seed)
+    split = split_for(config, dataset.labels[rows], groups)
     ids = dataset.frame["image_id"].to_numpy()[rows]
     if getattr(config, "labels", "classes") == "priority":
         dataset = as_priorities(dataset)

@@ -17,7 +17,7 @@ import torch
 
 from ..config import PretrainConfig, to_dict
 from ..data.ondemand import open_images
-from ..data.splits import split_dataset, split_fingerprint
+from ..data.splits import split_fingerprint, split_for
 from ..errors import DataError
 from ..events import TICK, Event, jsonable, log
 from ..files import read_json, sha256_file, write_json
@@ -82,7 +82,7 @@ def load_material(config: PretrainConfig, workspace: Workspace):
     """`material = yield from …`: dataset, split and store; the synthetic dataset is made on first need."""
     dataset, store = yield from open_images(workspace, config.dataset, config.input_size)
     rows = dataset.subset(config.max_images, config.split_seed)
-    split = split_dataset(dataset.labels[rows], dataset.groups[rows], config.split_seed)
+    split = split_for(config, dataset.labels[rows], dataset.groups[rows])
     train, val = rows[split == 0], rows[split == 1]
     if len(train) < 2 or len(val) < 2:
         raise DataError(f"Dataset {dataset.name!r} leaves {len(train)} images for training and {len(val)} for "
@@ -93,7 +93,7 @@ def load_material(config: PretrainConfig, workspace: Workspace):
         yield log("Transductive: the VAE also sees the pixels, never the labels, of validation and test images.")
     return Material(store.images, train, val, dataset.labels, {
         "dataset": dataset.name, "dataset_fingerprint": dataset.fingerprint, "split_seed": config.split_seed,
-        "split_fingerprint": split_fingerprint(split, dataset.frame["image_id"].to_numpy()[rows]),
+        "folds": config.folds, "fold": config.fold, "split_fingerprint": split_fingerprint(split, dataset.frame["image_id"].to_numpy()[rows]),
         "images": {"train": len(train), "val": len(val)}, "transductive": transductive, "pretrained_on": len(seen)}, seen)
 
 
