@@ -11,11 +11,12 @@ from derm_core.errors import ConfigError
 CONFIGS = [
     PretrainConfig(dataset="d", recipe=Recipe(name="masked", epochs=3)),
     StudyConfig(dataset="d", arms=("vae", "bundle:a"), seeds=(3, 1), pretrain=PretrainConfig(dataset="d")),
+    StudyConfig(dataset="d", folds=5, fold=2, pretrain=PretrainConfig(dataset="d", folds=5, fold=2)),
     EmbedConfig(dataset="d", arm="run:x", backbone=BackboneConfig(architecture="convnext_tiny", stage=2)),
 ]
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.kind)
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.kind} {getattr(c, 'fold', None)}")
 def test_json_round_trip_keeps_every_value(config):
     assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
 
@@ -30,6 +31,11 @@ def test_json_round_trip_keeps_every_value(config):
     ({"backbone": {"stage": -1}}, ["stage", "-1"]),
     ({"schema": 99}, ["schema", "99", "newer"]),
     ({"kind": "party"}, ["kind", "'party'", "study"]),
+    ({"folds": 1}, ["folds", "2 to 20"]),
+    ({"fold": 1}, ["fold", "1 to folds"]),
+    ({"folds": 5, "arms": ["imagenet", "bundle:a"]}, ["bundle:a", "in folds"]),
+    ({"folds": 5, "vae_run": "pretrain-1"}, ["vae_run", "of its own"]),
+    ({"folds": 5, "fold": 2, "pretrain": {"dataset": "d", "folds": 5, "fold": 3}}, ["pretrain.fold", "3", "study, 2"]),
 ])
 def test_errors_name_field_value_and_what_is_allowed(change, words):
     body = {**to_dict(StudyConfig(dataset="d")), **change}

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from derm_core.data.splits import SPLITS, split_dataset, split_fingerprint
+from derm_core.config import PretrainConfig
+from derm_core.data.splits import SPLITS, fold_split, split_dataset, split_fingerprint, split_for
 from derm_core.errors import ConfigError, DataError
 
 
@@ -126,3 +127,45 @@ def test_the_fingerprint_names_the_split_not_the_order():
     ids, split = ["a", "b", "c"], np.array([0, 1, 2])
     assert split_fingerprint(split, ids) == split_fingerprint(split[::-1], ids[::-1])
     assert split_fingerprint(split, ids) != split_fingerprint(split[::-1], ids)
+
+
+# ---- folds
+
+@pytest.mark.parametrize("make", [lesions, patients])
+def test_every_image_is_tested_in_one_fold_and_no_group_crosses(make):
+    labels, groups = make(0)
+    splits = np.stack([fold_split(labels, groups, 3, 5, fold) for fold in range(1, 6)])
+    assert ((splits == SPLITS.index("test")).sum(0) == 1).all()
+    for split in splits:
+        assert all(len(set(split[groups == g])) == 1 for g in np.unique(groups))
+
+
+def test_folds_keep_the_shares_of_classes_and_validation_is_a_share_of_the_rest():
+    labels, groups = lesions(1)
+    for fold in range(1, 6):
+        split = fold_split(labels, groups, 0, 5, fold)
+        for c in np.unique(labels):
+            held = np.array([(split[labels == c] == s).sum() for s in range(3)])
+            assert np.abs(held - np.array([.68, .12, .2]) * held.sum()).max() <= 4, (fold, c, held)
+
+
+def test_folds_come_from_the_seed_and_the_number_alone():
+    labels, groups = lesions(2)
+    first = fold_split(labels, groups, 0, 5, 2)
+    assert (first == fold_split(labels, groups, 0, 5, 2)).all()
+    order = np.random.default_rng(0).permutation(len(labels))
+    assert (fold_split(labels[order], groups[order], 0, 5, 2) == first[order]).all()
+    for other in (fold_split(labels, groups, 1, 5, 2), fold_split(labels, groups, 0, 4, 2), fold_split(labels, groups, 0, 5, 3)):
+        assert (other != first).any()
+
+
+def test_more_folds_than_groups_are_refused():
+    with pytest.raises(DataError, match="5 folds need 5 groups"):
+        fold_split(np.zeros(8, int), np.repeat(np.arange(4), 2), 0, 5, 1)
+
+
+def test_a_config_without_a_fold_keeps_the_one_split():
+    labels, groups = lesions(0)
+    assert (split_for(PretrainConfig(dataset="d", split_seed=4), labels, groups) == split_dataset(labels, groups, 4)).all()
+    config = PretrainConfig(dataset="d", split_seed=4, folds=5, fold=3)
+    assert (split_for(config, labels, groups) == fold_split(labels, groups, 4, 5, 3)).all()
