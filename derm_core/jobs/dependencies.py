@@ -1,20 +1,24 @@
-"""Which run needs which: a study or a map uses the encoder that a pretraining made."""
+"""Which run needs which: a study or a map uses the encoder that a pretraining made, a comparison in folds their studies."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from ..config import EmbedConfig, EvaluateConfig, StudyConfig, from_dict, to_dict
 from ..errors import ConfigError, NotFound, RunError
 from ..files import read_json
 from ..workspace import Workspace
-from .store import RunStore
+from .store import Run, RunStore
+
+FOUND = ("done", "running", "queued")        # states in which a run of the same config is used, best first
+STOPPED = ("interrupted", "cancelled", "failed")
 
 
 def needs_vae(config: Any) -> bool:
     """Whether a config has an arm that uses the encoder of `vae_run`."""
     if isinstance(config, StudyConfig):
-        return "vae" in config.arms or "both" in config.arms
+        return not config.all_folds and ("vae" in config.arms or "both" in config.arms)
     return isinstance(config, EmbedConfig) and config.arm == "vae"
 
 
@@ -27,21 +31,55 @@ def matching_pretraining(workspace: Workspace, config: Any) -> str | None:
     if pretrain is None:
         raise ConfigError(f"The arm vae of this {config.kind} has no weights: give vae_run, the id of a pretraining"
                           + (", or pretrain, how to make one." if config.kind == "study" else "."))
-    wanted = to_dict(pretrain)
-    candidates = [run for run in RunStore(workspace).list("pretrain")
-                  if run.state in ("done", "running", "queued") and not run.cancel_requested
-                  and stored_config(workspace, run.id) == wanted and not _outdated(workspace, run.id, pretrain.dataset)]
-    candidates.sort(key=lambda run: run.state != "done")
-    return candidates[0].id if candidates else None
+    found = matching_run(workspace, pretrain, FOUND)
+    return found.id if found else None
+
+
+def matching_run(workspace: Workspace, config: Any, states: tuple[str, ...] = (*FOUND, *STOPPED)) -> Run | None:
+    """The run of the same config in one of `states`, those first that stand first there; the `vae_run` of a study that
+    says how its pretraining is made does not count. Runs about to be cancelled, or of a dataset's former content, are none."""
+    wanted = _identity(to_dict(config))
+    found = [run for run in RunStore(workspace).list(config.kind)
+             if run.state in states and (run.final or not run.cancel_requested)
+             and _identity(stored_config(workspace, run.id) or {}) == wanted
+             and not _outdated(workspace, run.id, config.dataset)]
+    return min(found, key=lambda run: states.index(run.state), default=None)
+
+
+def _identity(config: dict[str, Any]) -> dict[str, Any]:
+    """A config with values that older programs did not write filled in, and without what the supervisor fills in."""
+    try:
+        config = to_dict(from_dict(config))
+    except ConfigError:
+        return {}
+    return config | ({"vae_run": None} if config.get("pretrain") else {})
 
 
 def _outdated(workspace: Workspace, run_id: str, dataset: str) -> bool:
-    """Whether a finished pretraining saw other content than the dataset of that name holds now."""
+    """Whether a finished run saw other content than the dataset of that name holds now."""
+    folder = workspace.run(run_id).artefacts
     try:
-        made_from = read_json(workspace.run(run_id).artefacts / "vae.json")["dataset_fingerprint"]
+        if (folder / "vae.json").exists():
+            made_from = read_json(folder / "vae.json")["dataset_fingerprint"]
+        else:
+            made_from = read_json(folder / "study.json")["dataset"]["fingerprint"]
         return made_from != read_json(workspace.dataset(dataset).info)["fingerprint"]
     except (OSError, ValueError, KeyError):
         return False
+
+
+def fold_studies(config: StudyConfig) -> list[StudyConfig]:
+    """The studies of the folds of a comparison in folds, each with a pretraining of its own."""
+    def of(fold: int) -> StudyConfig:
+        made = config.pretrain and dataclasses.replace(config.pretrain, folds=config.folds, fold=fold)
+        return dataclasses.replace(config, fold=fold, fold_runs=(), pretrain=made)
+    return [of(fold) for fold in range(1, config.folds + 1)]
+
+
+def waits_for(workspace: Workspace, run: Run) -> list[str]:
+    """Ids of the runs that must be done before this one starts: a pretraining, or the studies of all folds."""
+    folds = (stored_config(workspace, run.id) or {}).get("fold_runs") or []
+    return list(folds) or ([run.depends_on] if run.depends_on else [])
 
 
 def dataset_users(workspace: Workspace, name: str) -> list[str]:
@@ -122,7 +160,7 @@ def stored_config(workspace: Workspace, run_id: str) -> dict[str, Any] | None:
 def dependents(workspace: Workspace, run_id: str) -> list[str]:
     """Ids of the runs that wait for this one or use its weights, newest first."""
     return [run.id for run in RunStore(workspace).list() if run.id != run_id
-            and (run.depends_on == run_id or run_id in _stored_references(workspace, run.id))]
+            and (run_id in waits_for(workspace, run) or run_id in _stored_references(workspace, run.id))]
 
 
 def _stored_references(workspace: Workspace, run_id: str) -> set[str]:

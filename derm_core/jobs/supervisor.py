@@ -16,7 +16,8 @@ from ..errors import NotFound, RunError
 from ..events import read_events_from
 from ..files import disk_bytes
 from ..workspace import REPOSITORY, Workspace, weights_folder
-from .dependencies import dependents, matching_pretraining, needs_vae, references, require_pretraining, require_tests
+from .dependencies import (dependents, fold_studies, matching_pretraining, matching_run, needs_vae, references,
+                           require_pretraining, require_tests, waits_for)
 from .locks import hold, is_held
 from .store import Run, RunStore
 
@@ -32,13 +33,20 @@ def submit(workspace: Workspace, config: Any, name: str = "") -> str:
     """Queue a run and start its worker; returns its id.
 
     A study whose VAE is to be made first (`pretrain` set, `vae_run` not, an arm that needs it) takes
-    an identical pretraining that is finished, under way or queued, else queues one before itself.
+    an identical pretraining that is finished, under way or queued, else queues one before itself. A
+    comparison in folds queues the studies of its folds before itself; those found again go on where they stopped.
     """
     store = RunStore(workspace)
     depends_on = None
     require_tests(workspace, config)
-    if needs_vae(config):
-        depends_on = config.vae_run or matching_pretraining(workspace, config) or submit(workspace, config.pretrain)
+    if getattr(config, "all_folds", False):
+        studies = tuple(go_on(workspace, one) for one in fold_studies(config))
+        config, depends_on = dataclasses.replace(config, fold_runs=studies), studies[-1]
+        if found := matching_run(workspace, config):
+            return _awake(workspace, found)
+    elif needs_vae(config):
+        depends_on = config.vae_run or matching_pretraining(workspace, config) or (
+            go_on if config.pretrain.folds else submit)(workspace, config.pretrain)
         require_pretraining(store, depends_on, finished=False)
         config = dataclasses.replace(config, vae_run=depends_on)
     for reference in references(config) - {depends_on}:
@@ -46,6 +54,18 @@ def submit(workspace: Workspace, config: Any, name: str = "") -> str:
     run_id = store.create(config.kind, to_dict(config), name, depends_on)
     spawn(workspace, run_id)
     return run_id
+
+
+def go_on(workspace: Workspace, config: Any) -> str:
+    """The id of the run of this config: a finished one, one under way, one that is resumed now, else a new one."""
+    found = matching_run(workspace, config)
+    return _awake(workspace, found) if found else submit(workspace, config)
+
+
+def _awake(workspace: Workspace, run: Run) -> str:
+    if run.final and run.state != "done":
+        resume(workspace, run.id)
+    return run.id
 
 
 def worker_command(run_id: str) -> list[str]:
@@ -168,10 +188,10 @@ def cancel(workspace: Workspace, run_id: str, wait: float = 0.0) -> Run:
     if not store.request_cancel(run_id):
         raise RunError(f"{run_id} is {store.get(run_id).state}; there is nothing to cancel.")
     store.transition(run_id, "queued", "cancelled", finished=time.time())
-    before = store.get(run_id).depends_on
-    if before and not any(other.depends_on == before and not other.final and other.id != run_id for other in store.list()):
-        if store.request_cancel(before):
-            store.transition(before, "queued", "cancelled", finished=time.time())
+    for before in waits_for(workspace, store.get(run_id)):
+        wanted = any(before in waits_for(workspace, other) for other in store.list() if not other.final and other.id != run_id)
+        if not wanted and not store.get(before).final:
+            cancel(workspace, before)
     deadline = time.monotonic() + wait
     while not (run := store.get(run_id)).final and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -187,11 +207,11 @@ def resume(workspace: Workspace, run_id: str) -> None:
         raise RunError(f"{run_id} is finished; there is nothing to resume.")
     if not run.final:
         raise RunError(f"{run_id} is already {run.state}.")
-    if run.depends_on is not None:
+    for needed in waits_for(workspace, run):
         try:
-            before = store.get(run.depends_on)
+            before = store.get(needed)
         except NotFound as error:
-            raise RunError(f"{run_id} needs {run.depends_on}, which was deleted; start a new run instead.") from error
+            raise RunError(f"{run_id} needs {needed}, which was deleted; start a new run instead.") from error
         if before.final and before.state != "done":
             resume(workspace, before.id)
     if store.transition(run_id, ("failed", "cancelled", "interrupted"), "queued", error=None, finished=None,
