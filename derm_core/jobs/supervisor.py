@@ -181,17 +181,12 @@ def _stop_harder(run: Run) -> None:
 def cancel(workspace: Workspace, run_id: str, wait: float = 0.0) -> Run:
     """Ask a run to stop and wait up to `wait` seconds for it, harder each time; returns the run as it stands.
 
-    A queued run is cancelled at once, and with it the pretraining it waits for, unless another run
-    waits for that too. Raises RunError for a run that has already ended.
+    A queued run is cancelled at once, and with it what it waits for, unless another run waits for that
+    too. Raises RunError for a run that has already ended.
     """
     store = RunStore(workspace)
-    if not store.request_cancel(run_id):
+    if not _ask_to_stop(workspace, store, run_id):
         raise RunError(f"{run_id} is {store.get(run_id).state}; there is nothing to cancel.")
-    store.transition(run_id, "queued", "cancelled", finished=time.time())
-    for before in waits_for(workspace, store.get(run_id)):
-        wanted = any(before in waits_for(workspace, other) for other in store.list() if not other.final and other.id != run_id)
-        if not wanted and not store.get(before).final:
-            cancel(workspace, before)
     deadline = time.monotonic() + wait
     while not (run := store.get(run_id)).final and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -199,8 +194,19 @@ def cancel(workspace: Workspace, run_id: str, wait: float = 0.0) -> Run:
     return run
 
 
+def _ask_to_stop(workspace: Workspace, store: RunStore, run_id: str) -> bool:
+    """Raise the flag of a run and of the runs that it alone waits for; queued ones end here. False if it has ended."""
+    if not store.request_cancel(run_id):
+        return False
+    store.transition(run_id, "queued", "cancelled", finished=time.time())
+    for before in waits_for(workspace, store.get(run_id)):
+        if not any(before in waits_for(workspace, other) for other in store.list() if not other.final and other.id != run_id):
+            _ask_to_stop(workspace, store, before)
+    return True
+
+
 def resume(workspace: Workspace, run_id: str) -> None:
-    """Queue a failed, cancelled or interrupted run again, and first the run it waits for if that did not finish."""
+    """Queue a failed, cancelled or interrupted run again, and first the runs it waits for that did not finish."""
     store = RunStore(workspace)
     run = store.get(run_id)
     if run.state == "done":
@@ -258,12 +264,12 @@ def run_bytes(workspace: Workspace, run_id: str) -> int:
 
 def wait(workspace: Workspace, run_id: str, on_event: Callable[[dict], None] = lambda row: None,
          poll: float = 0.3) -> Run:
-    """Follow a run, and first the run it waits for, until it has ended; returns it.
+    """Follow a run, and first the runs it waits for, until it has ended; returns it.
 
     on_event: called with every row of the event files, each with the id of its run as "run".
     """
     store, repaired = RunStore(workspace), time.monotonic()
-    offsets = dict.fromkeys([*_unfinished_dependency(store, run_id), run_id], 0)
+    offsets = dict.fromkeys([*unfinished_before(workspace, run_id), run_id], 0)
     while True:
         run = store.get(run_id)  # before the events: whatever precedes a final state is then delivered
         for source in offsets:
@@ -278,9 +284,13 @@ def wait(workspace: Workspace, run_id: str, on_event: Callable[[dict], None] = l
         time.sleep(poll)
 
 
-def _unfinished_dependency(store: RunStore, run_id: str) -> list[str]:
-    needed = store.get(run_id).depends_on
-    try:
-        return [needed] if needed and store.get(needed).state != "done" else []
-    except NotFound:
-        return []
+def unfinished_before(workspace: Workspace, run_id: str) -> list[str]:
+    """Ids of the unfinished runs that a run waits for, and of those that these wait for, in the order of their work."""
+    store, found = RunStore(workspace), []
+    for needed in waits_for(workspace, store.get(run_id)):
+        try:
+            unfinished = store.get(needed).state != "done"
+        except NotFound:
+            continue
+        found += [*unfinished_before(workspace, needed), needed] if unfinished else []
+    return found

@@ -20,6 +20,7 @@ from ..errors import DermError, NotFound, RunError
 from ..events import Event, EventLog
 from ..files import read_json
 from ..workspace import RunPaths, Workspace
+from .dependencies import waits_for
 from .locks import hold
 from .store import Run, RunStore
 from .supervisor import reconcile
@@ -92,7 +93,8 @@ def main(run_id: str, workspace: Workspace | None = None) -> int:
         stop = StopSignal(store, run_id)
         outcome: dict = {"state": "done"}
         try:
-            _wait_for_dependency(workspace, store, run_id, stop)
+            for needed in waits_for(workspace, store.get(run_id)):
+                _wait_for_run(workspace, store, run_id, needed, stop)
             outcome["summary"] = _run_on_device(workspace, store, run_id, stop)
         except Stopped as stopped:
             outcome = {"state": stopped.state}
@@ -139,10 +141,7 @@ def _pauses(workspace: Workspace, stop: StopSignal) -> Iterator[None]:
         pause = min(2 * pause, CHECK_SECONDS)
 
 
-def _wait_for_dependency(workspace: Workspace, store: RunStore, run_id: str, stop: StopSignal) -> None:
-    needed = store.get(run_id).depends_on
-    if needed is None:
-        return
+def _wait_for_run(workspace: Workspace, store: RunStore, run_id: str, needed: str, stop: StopSignal) -> None:
     said = False
     for _ in _pauses(workspace, stop):
         try:
