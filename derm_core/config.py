@@ -71,7 +71,16 @@ class AugmentConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a VAE is pretrained. Named recipes stand in training/recipes.py."""
+    """How a VAE is pretrained. Named recipes stand in training/recipes.py, the terms in training/losses.py.
+
+    The loss is elbo_weight · (reconstruction + beta · KL) + consistency · (agreement of two views): see VAETask.
+    target: what is reconstructed, the "clean" image of the same geometric view or the "view" itself, colours changed.
+    free_bits: nats of KL that each latent dimension has for free (Kingma et al. 2016).
+    gradient_weight, ssim_weight: of an edge and a structure term beside the likelihood, per pixel value.
+    consistency: weight of the normalised temperature-scaled cross-entropy (Chen et al. 2020) between two views
+    of each image, by `temperature`, in `projection_dim` dimensions; 0: one view.
+    ema_decay: of the moving average of the weights that is evaluated and kept, 0 for none.
+    """
 
     name: str = "paper"
     epochs: int = 16
@@ -83,6 +92,15 @@ class Recipe:
     decoder_width: int = 128
     beta: float = 1.0
     kl_warmup_fraction: float = 0.25
+    free_bits: float = 0.0
+    elbo_weight: float = 1.0
+    target: Literal["clean", "view"] = "clean"
+    gradient_weight: float = 0.0
+    ssim_weight: float = 0.0
+    consistency: float = 0.0
+    temperature: float = 0.2
+    projection_dim: int = 64
+    ema_decay: float = 0.0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
     def __post_init__(self) -> None:
@@ -93,8 +111,17 @@ class Recipe:
         require(0 <= self.warmup_fraction < 1, "warmup_fraction", self.warmup_fraction, "0 to below 1")
         require(1 <= self.latent_dim <= 4096, "latent_dim", self.latent_dim, "1 to 4096")
         require(8 <= self.decoder_width <= 4096, "decoder_width", self.decoder_width, "8 to 4096")
-        require(self.beta >= 0, "beta", self.beta, "0 or more")
+        for name in ("beta", "free_bits", "elbo_weight", "gradient_weight", "ssim_weight", "consistency"):
+            require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        require(self.elbo_weight + self.consistency > 0, "elbo_weight", self.elbo_weight,
+                "above 0 where consistency is 0: nothing would be learnt")
         require(0 <= self.kl_warmup_fraction <= 1, "kl_warmup_fraction", self.kl_warmup_fraction, "0 to 1")
+        require(self.target in ("clean", "view"), "target", self.target, "'clean' or 'view'")
+        require(self.target == "clean" or self.augment.mask_ratio == 0, "target", self.target,
+                "'clean' where mask_ratio is above 0: hidden patches are not to be reconstructed")
+        require(0.01 <= self.temperature <= 10, "temperature", self.temperature, "0.01 to 10")
+        require(2 <= self.projection_dim <= 4096, "projection_dim", self.projection_dim, "2 to 4096")
+        require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "0 to below 1")
 
 
 def _check_device(device: str) -> None:
@@ -186,6 +213,8 @@ class StudyConfig:
     corruptions: families of image corruptions under which the test is repeated; shortcut: strengths
     of a planted artefact's tie to one class; external: names of datasets that are tested as well.
     vae_run: id of the pretraining whose encoder is the arm "vae".
+    pooling: an arm's feature, alike for all arms: "pooled", the mean of the stage's map over pixels; "multi",
+    those of the last two stages side by side; or "mu", the posterior mean, for VAEs (others stay pooled).
     pretrain: how that pretraining is to be made where `vae_run` is not given: the supervisor
     queues it first and fills in `vae_run`.
     devices: how many GPUs, or processes on the CPU, share each training of the regime "finetune".
@@ -200,7 +229,7 @@ class StudyConfig:
     regime: Literal["frozen", "finetune"] = "frozen"
     vae_run: str | None = None
     pretrain: PretrainConfig | None = None
-    pooling: Literal["pooled", "mu"] = "pooled"
+    pooling: Literal["pooled", "mu", "multi"] = "pooled"
     split_seed: int = 0
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     hidden: int = 64
@@ -240,7 +269,9 @@ class StudyConfig:
             require(arm in ARMS or arm.startswith(("bundle:", "run:")), "arms", arm,
                     f"{', '.join(ARMS)}, bundle:NAME or run:ID")
         require(self.regime in ("frozen", "finetune"), "regime", self.regime, "'frozen' or 'finetune'")
-        require(self.pooling in ("pooled", "mu"), "pooling", self.pooling, "'pooled' or 'mu'")
+        require(self.pooling in ("pooled", "mu", "multi"), "pooling", self.pooling, "'pooled', 'mu' or 'multi'")
+        require(self.pooling != "multi" or (self.regime == "frozen" and self.backbone.stage > 0), "pooling", self.pooling,
+                "'pooled' for the regime 'finetune' and for stage 0: 'multi' joins the last two stages of frozen features")
         require(self.loss in ("cross_entropy", "focal", "brier"), "loss", self.loss,
                 "'cross_entropy', 'focal' or 'brier'")
         require(len(self.seeds) >= 1 and len(set(self.seeds)) == len(self.seeds), "seeds", self.seeds,

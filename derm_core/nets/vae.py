@@ -82,8 +82,11 @@ class VAE(nn.Module):
 
     def encode(self, x_bchw: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised images -> mu and log variance, (B, Z) each, float32; logvar is kept in [-10, 10]."""
-        features = self.backbone.pooled(x_bchw)
-        return self.to_mu(features).float(), self.to_logvar(features).float().clamp(-10, 10)
+        return self.posterior(self.backbone.pooled(x_bchw))
+
+    def posterior(self, features_bd: Tensor) -> tuple[Tensor, Tensor]:
+        """The same from the encoder's pooled features (B, D)."""
+        return self.to_mu(features_bd).float(), self.to_logvar(features_bd).float().clamp(-10, 10)
 
     def decode(self, z_bz: Tensor) -> Tensor:
         """Latents (B, Z) -> the mean image (B, 3, S, S) in normalised space."""
@@ -107,6 +110,14 @@ def build_vae(config: BackboneConfig, size: int, latent_dim: int, decoder_width:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "init", "decoder"))
         return VAE(backbone, size, latent_dim, decoder_width)
+
+
+def build_projector(width: int, dimensions: int, seed: int) -> nn.Sequential:
+    """Pooled features (B, width) -> the space (B, dimensions) in which two views are compared: two layers, as in
+    Chen et al. 2020 (arXiv 2002.05709). Needed in training alone; features are taken before it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(seed, "init", "projector"))
+        return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, dimensions))
 
 
 def reparameterise(mu: Tensor, logvar: Tensor, generator: torch.Generator | None = None,

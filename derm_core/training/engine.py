@@ -38,7 +38,7 @@ Evaluate = Callable[[int, float], Iterator[Event]]
 def fit(task: Task, images: np.ndarray | Tensor, indices: Sequence[int], labels: np.ndarray | None = None, *,
         epochs: int, batch_size: int, lr: float, wd: float, warmup_fraction: float = 0.05,
         layer_decay: float = 1.0, ema_decay: float = 0.0,
-        augment: AugmentConfig | None = None, seed: int = 0, device: str = "cpu",
+        augment: AugmentConfig | None = None, views: int = 1, seed: int = 0, device: str = "cpu",
         precision: Precision | None = None, checkpoint_dir: Path | None = None,
         evaluate: Evaluate | None = None, early_evaluations: int = 0, log_every: int = 10,
         mean: Sequence[float] = (0.5, 0.5, 0.5), std: Sequence[float] = (0.5, 0.5, 0.5),
@@ -53,6 +53,7 @@ def fit(task: Task, images: np.ndarray | Tensor, indices: Sequence[int], labels:
     checkpoint_dir: saved each epoch and each half minute, beside the training, and when the generator is
     closed; continued from.
     AdamW with warm-up and cosine, gradients clipped to norm 1; the last partial batch is left out.
+    views: how many are drawn of each image, 1 or 2 (`Batch.second`), each with its own parameters.
     layer_decay: factor on the learning rate from a layer to the one below it, 1 for none. ema_decay: of
     the moving average of the weights, 0 for none; the average is what `evaluate` sees and what `task`
     holds in the end.
@@ -88,7 +89,8 @@ def fit(task: Task, images: np.ndarray | Tensor, indices: Sequence[int], labels:
                 rate = learning_rate(run.step, total, warmup_fraction, lr)
                 with team.step():
                     labels_b = None if chosen_labels is None else chosen_labels[positions]
-                    shown = Batch(*view_of(images_bchw, run.step), labels_b, run.step / total, share)
+                    first, *others = view_of(images_bchw, run.step, views)
+                    shown = Batch(*first, labels_b, run.step / total, share, *others)
                     run.add(_step(model, shown, optimiser, rate, precision, device, task.loss_scale / team.weight))
                     said = run.read(team) if run.step % log_every == 0 or run.step == total else {}
                 yield TICK
@@ -133,19 +135,22 @@ def _step(model: nn.Module, batch: Batch, optimiser: torch.optim.Optimizer, rate
 
 def _viewer(config: AugmentConfig | None, seed: int, device: torch.device,
             normalise: Callable[[Tensor], Tensor], precision: Precision, share: Share | None = None):
-    """A function (images in [0,1], step) -> (view, target) normalised, drawn from (seed, step) alone.
+    """A function (images in [0,1], step, count) -> `count` pairs (view, target), normalised, drawn from (seed, step) alone.
 
     share: which of the global batch its images are."""
     generator = torch.Generator(device=device)
 
-    def view_of(images_bchw: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        torch.manual_seed(stream_seed(seed, "noise", step))
-        generator.manual_seed(stream_seed(seed, "augment", step))
+    def one(images_bchw: Tensor) -> tuple[Tensor, Tensor]:
         if config is None:
             view = target = normalise(images_bchw)
         else:
             view, target = (normalise(images) for images in augment_batch(images_bchw, config, generator, share))
         return tuple(images.contiguous(memory_format=precision.memory_format) for images in (view, target))
+
+    def view_of(images_bchw: Tensor, step: int, count: int) -> list[tuple[Tensor, Tensor]]:
+        torch.manual_seed(stream_seed(seed, "noise", step))
+        generator.manual_seed(stream_seed(seed, "augment", step))
+        return [one(images_bchw) for _ in range(count)]
     return view_of
 
 

@@ -101,7 +101,7 @@ def train_vae(config: PretrainConfig, material: Material, run: RunPaths) -> Iter
     """Train on `material.pixels`, evaluate on `material.val`, save the artefacts."""
     device, recipe = pick_device(config.device), config.recipe
     vae = build_vae(config.backbone, config.input_size, recipe.latent_dim, recipe.decoder_width, config.seed)
-    task = VAETask(vae, recipe)
+    task = VAETask(vae, recipe, config.seed)
     precision = yield from run_precision(config, task, material, device, run)
     yield log(f"VAE {config.backbone.architecture} to stage {config.backbone.stage}, recipe {recipe.name}, "
               f"{len(material.pixels)} training images at {config.input_size} pixels on {device}: {precision.describe()}. "
@@ -112,7 +112,8 @@ def train_vae(config: PretrainConfig, material: Material, run: RunPaths) -> Iter
     training = fit(task, material.images, material.pixels, epochs=recipe.epochs,
                    batch_size=precision.batch_size or recipe.batch_size,
                    lr=recipe.learning_rate, wd=recipe.weight_decay, warmup_fraction=recipe.warmup_fraction,
-                   augment=recipe.augment, seed=config.seed, device=device, precision=precision,
+                   ema_decay=recipe.ema_decay, augment=recipe.augment, views=2 if recipe.consistency else 1,
+                   seed=config.seed, device=device, precision=precision,
                    checkpoint_dir=run.checkpoints, evaluate=evaluation, mean=VAE_MEAN, std=VAE_STD, state=state,
                    what="pretraining")
     yield from _timed(training, state)
@@ -181,7 +182,7 @@ def fast_precision(config: PretrainConfig, task: VAETask, material: Material,
     def some(count: int) -> Batch:
         source = ImageSource(material.images, material.pixels[:count], device)
         x_bchw = normaliser(VAE_MEAN, VAE_STD, device)(next(source.in_order(count)))
-        return Batch(x_bchw, x_bchw, progress=0.5)
+        return Batch(x_bchw, x_bchw, progress=0.5, second=(x_bchw, x_bchw) if config.recipe.consistency else None)
     few = min(wanted, max(2, TRIAL_PIXELS // config.input_size ** 2))
     precision = measured_precision(task, some(few), device)
     yield TICK

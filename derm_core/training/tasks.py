@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import Recipe, require
-from ..nets.vae import VAE, elbo_terms, reparameterise
+from ..nets.vae import VAE, build_projector, elbo_terms, reparameterise
 from ..seeds import Share
+from .distributed import gather_with_gradient
+from .losses import dissimilarity, free_bits_kl, gradient_difference, view_agreement
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Batch:
     view_bchw: augmented and normalised images; target_bchw: the same geometric view, clean and
     normalised; labels_b: int64 class indices or None; progress: share of the training done, 0 to 1;
     share: which images of a global batch these are, where several processes compute it; what a task
-    draws must be drawn for all of them.
+    draws must be drawn for all of them. second: (view, target) of another, independent view of each image.
     """
 
     view_bchw: Tensor
@@ -35,14 +37,16 @@ class Batch:
     labels_b: Tensor | None = None
     progress: float = 0.0
     share: Share | None = None
+    second: tuple[Tensor, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.view_bchw)
 
     def to(self, **arguments) -> Batch:
         """The batch with `Tensor.to` applied to its images (e.g. memory_format=…)."""
+        second = self.second and tuple(images.to(**arguments) for images in self.second)
         return dataclasses.replace(self, view_bchw=self.view_bchw.to(**arguments),
-                                   target_bchw=self.target_bchw.to(**arguments))
+                                   target_bchw=self.target_bchw.to(**arguments), second=second)
 
 
 class Task(nn.Module):
@@ -57,18 +61,22 @@ class Task(nn.Module):
 
 
 class VAETask(Task):
-    """Negative ELBO in nats per image: reconstruction (sum over pixels) + weight · KL.
+    """Negative ELBO in nats per image, reconstruction (sum over pixels) + weight · KL, and what the recipe adds to it.
 
-    In training the KL's weight rises linearly from 0 to the recipe's beta over
-    `kl_warmup_fraction` of the training (Bowman et al. 2016, Sønderby et al. 2016); in eval mode it
-    is beta at once, so that validation losses of different epochs can be compared. Noise of the
-    reparameterisation (Kingma & Welling 2014) comes from torch's global generator.
+    In training the KL's weight rises linearly from 0 to the recipe's beta over `kl_warmup_fraction` of the
+    training (Bowman et al. 2016, Sønderby et al. 2016), the ELBO, with the recipe's edge and structure terms,
+    counts `elbo_weight`, and a batch with a second view adds `consistency` times the agreement of both views'
+    projected features, reconstructing both. In eval mode the loss is the ELBO with all of beta and nothing else,
+    so that validation losses of all epochs and recipes can be compared. Noise of the reparameterisation (Kingma &
+    Welling 2014) comes from torch's global generator. seed: of the projector's initial weights.
     """
 
-    def __init__(self, vae: VAE, recipe: Recipe):
+    def __init__(self, vae: VAE, recipe: Recipe, seed: int = 0):
         super().__init__()
         self.vae, self.recipe = vae, recipe
-        self.loss_scale = float(3 * vae.size * vae.size)
+        self.values = float(3 * vae.size * vae.size)
+        self.loss_scale = recipe.elbo_weight * self.values + recipe.consistency
+        self.projector = build_projector(vae.backbone.width, recipe.projection_dim, seed) if recipe.consistency else None
 
     def networks(self) -> list[nn.Module]:
         return [self.vae.backbone, self.vae.decoder]
@@ -80,15 +88,55 @@ class VAETask(Task):
         return self.recipe.beta * min(1.0, progress / self.recipe.kl_warmup_fraction)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """{"loss", "output" reconstruction (B,3,S,S) in normalised space, "mu" (B,Z),
-        "reconstruction" and "kl" in nats per image}."""
-        mu_bz, logvar_bz = self.vae.encode(batch.view_bchw)
-        recon_bchw = self.vae.decode(reparameterise(mu_bz, logvar_bz, share=batch.share)).float()
+        """{"loss", "output" reconstruction (B,3,S,S) in normalised space, "mu" (B,Z), "reconstruction" and "kl" in nats
+        per image, and in training each of the recipe's further terms, unweighted}. With two views: B of both, one
+        after the other."""
+        views, targets = (batch.view_bchw,), (batch.target_bchw,)
+        if batch.second is not None:
+            views, targets = zip((batch.view_bchw, batch.target_bchw), batch.second)
+        features_bd = self.vae.backbone.pooled(torch.cat(views))
+        mu_bz, logvar_bz = self.vae.posterior(features_bd)
+        z_bz = torch.cat([reparameterise(mu, logvar, share=batch.share) for mu, logvar in zip(
+            mu_bz.chunk(len(views)), logvar_bz.chunk(len(views)))])
+        recon_bchw = self.vae.decode(z_bz).float()
+        projected_bd = self.projector(features_bd) if self.training and self.projector is not None else None
         with torch.autocast(recon_bchw.device.type, enabled=False):
-            nll_b, kl_bz = elbo_terms(recon_bchw, batch.target_bchw, mu_bz, logvar_bz, self.vae.log_sigma)
-            reconstruction, kl = nll_b.mean(), kl_bz.sum(dim=1).mean()
-            loss = reconstruction + self.kl_weight(batch.progress) * kl
-        return {"loss": loss, "output": recon_bchw, "reconstruction": reconstruction, "kl": kl, "mu": mu_bz}
+            target_bchw = torch.cat(views if self.recipe.target == "view" and self.training else targets)
+            nll_b, kl_bz = elbo_terms(recon_bchw, target_bchw, mu_bz, logvar_bz, self.vae.log_sigma)
+            terms = {"reconstruction": nll_b.mean(), "kl": kl_bz.sum(dim=1).mean()}
+            if self.training:
+                loss, more = self._objective(terms, recon_bchw, target_bchw, kl_bz, projected_bd, batch)
+                terms |= more
+            else:
+                loss = terms["reconstruction"] + self.recipe.beta * terms["kl"]
+        return {"loss": loss, "output": recon_bchw, "mu": mu_bz, **terms}
+
+    def _objective(self, terms: dict[str, Tensor], recon_bchw: Tensor, target_bchw: Tensor, kl_bz: Tensor,
+                   projected_bd: Tensor | None, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The training's loss and the recipe's further terms."""
+        recipe, more = self.recipe, {}
+        kl = free_bits_kl(whole(kl_bz, batch), recipe.free_bits) if recipe.free_bits else terms["kl"]
+        elbo = terms["reconstruction"] + self.kl_weight(batch.progress) * kl
+        if recipe.gradient_weight:
+            more["gradient_difference"] = gradient_difference(recon_bchw, target_bchw)
+            elbo = elbo + recipe.gradient_weight * self.values * more["gradient_difference"]
+        if recipe.ssim_weight:
+            more["dissimilarity"] = dissimilarity(recon_bchw, target_bchw)
+            elbo = elbo + recipe.ssim_weight * self.values * more["dissimilarity"]
+        loss = recipe.elbo_weight * elbo
+        if projected_bd is not None and batch.second is not None:
+            first_bd, second_bd = projected_bd.float().chunk(2)
+            more["consistency"] = view_agreement(first_bd, second_bd, whole(first_bd, batch), whole(second_bd, batch),
+                                                 recipe.temperature, batch.share.begin if batch.share else 0)
+            loss = loss + recipe.consistency * more["consistency"]
+        return loss, more
+
+
+def whole(rows_nd: Tensor, batch: Batch) -> Tensor:
+    """The rows of the global batch that `batch` is a share of; of each view by itself where there are two."""
+    if batch.share is None:
+        return rows_nd
+    return torch.cat([gather_with_gradient(part) for part in rows_nd.split(len(batch))])
 
 
 class ClassifyTask(Task):
