@@ -1,0 +1,135 @@
+"""Where a classifier looks: Grad-CAM on its last feature map, and what hiding a patch does to its answer.
+
+Grad-CAM: Selvaraju et al. 2017 (arXiv 1610.02391). Occlusion: Zeiler & Fergus 2014 (arXiv 1311.2901).
+The shape suffixes: n images, S pixels a side, hw the cells of the feature map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..serve.predictor import BATCH, Predictor, two_threads
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Progress = Callable[[int, int], None]
+PATCH, STEPS = 4, 4   # a hidden patch is 1/4 of the side wide and moves by 1/4 of its own width
+
+
+@dataclass(frozen=True)
+class GradCam:
+    """Grad-CAM of n images for one class each.
+
+    density_nss: (n, S, S) float32, how densely the evidence for the class lies at a pixel: its share of all
+    positive evidence over its share of the image's area. 1 everywhere is an even spread, 4 is four times as much;
+    the mean over an image is 1 (0 where nothing speaks for the class). It has no unit of the model, so maps of
+    different models may stand on one colour scale.
+    cells_nhw: (n, h, w) float32 signed contributions to the class's logit before the ReLU, which sum to the
+    logit's derivative along the pooled features: the first-order part of the logit that the features explain.
+    targets: (n,) the class of each map.
+    """
+
+    density_nss: np.ndarray
+    cells_nhw: np.ndarray
+    targets: np.ndarray
+
+    @property
+    def peaks(self) -> np.ndarray:
+        """(n,) the largest density of each image, what its map in [0, 1] was divided by."""
+        return self.density_nss.max(axis=(1, 2))
+
+
+def grad_cam(predictor: Predictor, images_nssc: np.ndarray, targets: Sequence[int] | None = None) -> GradCam:
+    """Grad-CAM for a class of each image (its most probable one where no targets are given).
+
+    images_nssc: uint8 (n, S, S, 3), S the model's input size. Cells become pixels by bilinear interpolation.
+    """
+    import torch
+
+    if targets is None:
+        targets = predictor.logits(images_nssc).argmax(axis=1)
+    wanted = torch.as_tensor(np.asarray(targets, dtype=np.int64))
+    parts = []
+    with two_threads():
+        for start in range(0, len(images_nssc), BATCH):
+            batch = torch.from_numpy(np.array(images_nssc[start:start + BATCH]))
+            parts.append(_contributions(predictor, batch, wanted[start:start + BATCH]))
+    if not parts:
+        return GradCam(np.zeros((0, predictor.size, predictor.size), np.float32), np.zeros((0, 1, 1), np.float32), wanted.numpy())
+    cells_nhw = torch.cat(parts)
+    return GradCam(_density(cells_nhw, predictor.size), cells_nhw.numpy(), wanted.numpy())
+
+
+def _contributions(predictor: Predictor, images_bssc: Tensor, targets_b: Tensor) -> Tensor:
+    """(b, h, w) what each cell of the last feature map adds to the class's logit, to first order."""
+    import torch
+
+    from ..nets.backbone import normalise
+    classifier, card = predictor.bundle.classifier, predictor.card
+    with torch.no_grad():
+        map_bdhw = classifier.backbone(normalise(images_bssc, card["mean"], card["std"])).float()
+    with torch.enable_grad():
+        map_bdhw = map_bdhw.detach().requires_grad_()
+        scores_b = classifier.classify(map_bdhw.mean(dim=(2, 3))).gather(1, targets_b[:, None])
+        gradient_bdhw, = torch.autograd.grad(scores_b.sum(), map_bdhw)
+    weights_bd = gradient_bdhw.mean(dim=(2, 3))   # the paper's alpha: the gradient averaged over cells
+    return torch.einsum("bd,bdhw->bhw", weights_bd, map_bdhw.detach())
+
+
+def _density(cells_nhw: Tensor, size: int) -> np.ndarray:
+    """(n, S, S): rectified, enlarged, and divided by its mean."""
+    import torch.nn.functional as F
+
+    positive = F.interpolate(cells_nhw.relu()[:, None], (size, size), mode="bilinear", align_corners=False)[:, 0]
+    return (positive / positive.mean(dim=(1, 2), keepdim=True).clamp_min(1e-12)).numpy()
+
+
+def saliency_maps(predictor: Predictor, images_nssc: np.ndarray, targets: Sequence[int] | None = None) -> np.ndarray:
+    """float32 (n, S, S) in [0, 1]: `grad_cam`, each map divided by its own peak (all 0 where nothing speaks for the class)."""
+    cam = grad_cam(predictor, images_nssc, targets)
+    return cam.density_nss / np.maximum(cam.peaks, 1e-12)[:, None, None]
+
+
+def inside_share(maps_nss: np.ndarray, masks_nss: np.ndarray) -> np.ndarray:
+    """(n,) the share of each map's saliency that lies inside its lesion mask; NaN for a map that is 0 everywhere.
+
+    An even map has the mask's own area share: that is what to compare with.
+    """
+    if maps_nss.shape != masks_nss.shape:
+        raise ValueError(f"maps {maps_nss.shape} and masks {masks_nss.shape} must have one shape")
+    total = maps_nss.sum(axis=(1, 2), dtype=np.float64)
+    inside = np.where(masks_nss.astype(bool), maps_nss, 0).sum(axis=(1, 2), dtype=np.float64)
+    return np.divide(inside, total, out=np.full(len(total), np.nan), where=total > 0)
+
+
+def occlusion(predictor: Predictor, image_ssc: np.ndarray, target: int, progress: Progress | None = None) -> np.ndarray:
+    """float32 (S, S): by how much the class's probability falls when a patch around a pixel is hidden; below 0 it rises.
+
+    image_ssc: uint8 (S, S, 3). A square of a quarter of the side, in the image's mean colour, moves over the image
+    and over its edges; a pixel gets the mean over the patches that hid it. progress: called with (done, all) patches.
+    """
+    size = len(image_ssc)
+    patch = max(1, size // PATCH)
+    starts = np.unique(np.linspace(-patch // 2, size - patch // 2 - 1, PATCH * STEPS).round().astype(int))
+    places = [(max(top, 0), min(top + patch, size), max(left, 0), min(left + patch, size))
+              for top in starts for left in starts]
+    places = [place for place in places if place[1] > place[0] and place[3] > place[2]]
+    grey = image_ssc.reshape(-1, 3).mean(axis=0).round().astype(np.uint8)
+    whole = predictor.predict(image_ssc[None])[0, target]
+    total, count = np.zeros((size, size)), np.zeros((size, size))
+    for start in range(0, len(places), BATCH):
+        part = places[start:start + BATCH]
+        hidden = np.repeat(image_ssc[None], len(part), axis=0)
+        for image, (top, bottom, left, right) in zip(hidden, part, strict=True):
+            image[top:bottom, left:right] = grey
+        for found, (top, bottom, left, right) in zip(predictor.predict(hidden)[:, target], part, strict=True):
+            total[top:bottom, left:right] += whole - found
+            count[top:bottom, left:right] += 1
+        if progress:
+            progress(start + len(part), len(places))
+    return (total / count).astype(np.float32)

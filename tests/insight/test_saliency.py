@@ -1,0 +1,156 @@
+"""Saliency: Grad-CAM is the gradient's, lies on the lesion where only the lesion counts, and occlusion finds it too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from derm_core.config import BackboneConfig
+from derm_core.insight.saliency import grad_cam, inside_share, occlusion, saliency_maps
+from derm_core.nets.backbone import build_backbone, normalise
+from derm_core.nets.head import Classifier, make_head
+from derm_core.serve.bundle import Bundle
+from derm_core.serve.predictor import Predictor
+from tests.data.test_synth import paint
+
+SIZE = 64
+
+
+class DarkSpots(nn.Module):
+    """A network that sees only how dark each 4 x 4 cell is: feature 0 dark pigment, feature 1 light skin."""
+
+    width = 2
+
+    def forward(self, x_bchw):
+        grey = nn.functional.avg_pool2d(x_bchw.mean(dim=1, keepdim=True), 4)
+        return torch.cat([(-grey).relu(), grey.relu()], dim=1)
+
+    def pooled(self, x_bchw):
+        return self(x_bchw).mean(dim=(2, 3))
+
+
+def predictor_of(backbone: nn.Module, head: nn.Module, classes: int, mean: float = 0.5) -> Predictor:
+    card = {"classes": [str(i) for i in range(classes)], "input_size": SIZE, "mean": [mean] * 3, "std": [0.25] * 3}
+    return Predictor(Bundle("own", Path("own"), card, Classifier(backbone, head).eval().requires_grad_(False), None))
+
+
+@pytest.fixture
+def dark() -> Predictor:
+    """Class 1 is the more probable, the more dark pigment an image shows; class 0 lives on light skin."""
+    head = nn.Sequential(nn.Linear(2, 2), nn.Identity(), nn.Linear(2, 2))
+    with torch.no_grad():
+        for layer, weight in ((head[0], [[1.0, 0.0], [0.0, 1.0]]), (head[2], [[0.0, 1.0], [4.0, 0.0]])):
+            layer.weight.copy_(torch.tensor(weight))
+            layer.bias.zero_()
+    return predictor_of(DarkSpots(), head, 2, mean=0.5)
+
+
+@pytest.fixture
+def resnet() -> Predictor:
+    return predictor_of(build_backbone(BackboneConfig(architecture="resnet18", stage=2), 1), make_head(128, 16, 5, 2), 5)
+
+
+@pytest.fixture
+def noise() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def lesions() -> tuple[np.ndarray, np.ndarray]:
+    """(n, S, S, 3) clean synthetic lesions on light skin, away from the middle, and (n, S, S) their masks."""
+    found = [paint(SIZE, seed, pigment=1.8, size=0.4, shift_x=shift, shift_y=-shift) for seed, shift in enumerate((0.0, 0.2, -0.2))]
+    images, masks = zip(*found, strict=True)
+    return (np.stack(images) * 255).round().astype(np.uint8), np.stack(masks)
+
+
+def test_saliency_lies_on_the_lesion_where_only_the_lesion_counts(dark, lesions):
+    images, masks = lesions
+    inside = inside_share(saliency_maps(dark, images, [1] * len(images)), masks)
+    outside = inside_share(saliency_maps(dark, images, [0] * len(images)), masks)
+    area = masks.mean(axis=(1, 2))
+    assert (inside > 0.8).all() and (inside > 2 * area).all()
+    assert (outside < area).all(), "the class that lives on skin has its evidence outside"
+
+
+def test_hiding_the_lesion_costs_what_only_the_lesion_gives(dark, lesions):
+    images, masks = lesions
+    drops = np.stack([occlusion(dark, image, 1) for image in images])
+    assert drops.shape == images.shape[:3] and (drops.max(axis=(1, 2)) > 0).all()
+    assert (inside_share(drops.clip(0), masks) > 1.5 * masks.mean(axis=(1, 2))).all()
+
+
+def test_a_patch_is_worth_what_the_network_says_without_it(dark):
+    """A dark square in the corner of a light image: hiding it, by hand, costs what the map says there."""
+    image = np.full((SIZE, SIZE, 3), 200, np.uint8)
+    image[:16, :16] = 10
+    hidden = image.copy()
+    hidden[:16, :16] = image.reshape(-1, 3).mean(axis=0).round()
+    expected = dark.predict(image[None])[0, 1] - dark.predict(hidden[None])[0, 1]
+    drops = occlusion(dark, image, 1)
+    assert expected > 0 and 0.25 * expected < drops[7, 7] <= expected + 1e-6
+    assert abs(drops[40:, 40:]).max() < 0.1 * expected
+
+
+def test_the_cells_sum_to_the_derivative_along_the_features(resnet, noise):
+    """Completeness: the signed contributions of a map's cells are d logit(t f) / dt at t = 1, here by central differences."""
+    cam = grad_cam(resnet, noise, [0, 3, 4])
+    classifier = resnet.bundle.classifier.double()
+    features = classifier.backbone.body(normalise(torch.from_numpy(noise), [0.5] * 3, [0.25] * 3).double())[-1].mean(dim=(2, 3))
+    step = 1e-5
+    slope = (classifier.classify((1 + step) * features) - classifier.classify((1 - step) * features)) / (2 * step)
+    expected = slope.gather(1, torch.tensor([[0], [3], [4]]))[:, 0].detach().numpy()
+    assert cam.cells_nhw.shape == (3, 8, 8)
+    assert cam.cells_nhw.sum(axis=(1, 2)) == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+def test_grad_cam_is_the_papers(resnet, noise):
+    """Equations 1 and 2, cell by cell, with gradients taken through a hook on the whole network."""
+    classifier, kept = resnet.bundle.classifier, {}
+
+    def keep(_, __, output):
+        kept["map"] = output.requires_grad_()
+        output.retain_grad()
+
+    hook = classifier.backbone.register_forward_hook(keep)
+    with torch.enable_grad():
+        map_bdhw = classifier.backbone(normalise(torch.from_numpy(noise[:1]), [0.5] * 3, [0.25] * 3))
+        classifier.classify(map_bdhw.mean(dim=(2, 3)))[0, 2].backward()
+    hook.remove()
+    alpha = kept["map"].grad[0].mean(dim=(1, 2))
+    expected = sum(weight * plane for weight, plane in zip(alpha, kept["map"][0].detach(), strict=True)).numpy()
+    assert grad_cam(resnet, noise[:1], [2]).cells_nhw[0] == pytest.approx(expected, rel=1e-4, abs=1e-7)
+
+
+def test_maps_are_shares_of_the_evidence_and_fit_one_scale(resnet, noise):
+    cam = grad_cam(resnet, noise)
+    assert cam.targets.tolist() == resnet.logits(noise).argmax(axis=1).tolist()
+    alive = cam.peaks > 0
+    assert cam.density_nss[alive].mean(axis=(1, 2)) == pytest.approx(1, rel=1e-3)
+    maps = saliency_maps(resnet, noise)
+    assert maps.dtype == np.float32 and maps.min() >= 0 and maps.max() <= 1
+    assert maps * cam.peaks[:, None, None] == pytest.approx(cam.density_nss, rel=1e-5, abs=1e-6)
+
+
+def test_one_batch_or_many_give_the_same_maps(resnet, noise, monkeypatch):
+    together = grad_cam(resnet, noise).cells_nhw
+    monkeypatch.setattr("derm_core.insight.saliency.BATCH", 1)
+    assert grad_cam(resnet, noise).cells_nhw == pytest.approx(together, rel=1e-4, abs=1e-6)
+    assert grad_cam(resnet, noise[:0]).density_nss.shape == (0, SIZE, SIZE)
+
+
+def test_the_share_inside_is_counted_as_by_hand():
+    maps, masks = np.zeros((2, 2, 2)), np.zeros((2, 2, 2), bool)
+    maps[0], masks[:, 0] = [[3, 1], [1, 0]], True
+    assert inside_share(maps, masks)[0] == pytest.approx(0.8) and np.isnan(inside_share(maps, masks)[1])
+    with pytest.raises(ValueError, match="one shape"):
+        inside_share(maps, masks[:1])
+
+
+def test_progress_of_an_occlusion_ends_at_all(dark, lesions):
+    seen = []
+    occlusion(dark, lesions[0][0], 1, lambda done, total: seen.append((done, total)))
+    assert seen[-1][0] == seen[-1][1] and [done for done, _ in seen] == sorted(done for done, _ in seen)
