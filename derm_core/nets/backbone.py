@@ -40,10 +40,9 @@ class Backbone(nn.Module):
             near = ", ".join(timm.list_models(f"*{config.architecture.split('.')[0][:6]}*")[:5])
             raise ConfigError(f"architecture is {config.architecture!r}; allowed: a timm model name"
                               + (f", such as {near}." if near else "."))
-        family = model_entrypoint(config.architecture).__module__.rsplit(".", 1)[-1]
         try:
-            self.body = timm.create_model(config.architecture, pretrained=False, features_only=True,
-                                          out_indices=(config.stage,), **ANY_SIZE.get(family, {}), **self.model_args)
+            self.body = timm.create_model(config.architecture, pretrained=False, features_only=True, out_indices=(config.stage,),
+                                          **ANY_SIZE.get(family_of(config.architecture), {}), **self.model_args)
         except (IndexError, AssertionError) as error:
             raise ConfigError(f"stage is {config.stage}; {config.architecture} does not have that many: "
                               "choose a lower one.") from error
@@ -80,6 +79,11 @@ class Backbone(nn.Module):
     def pooled(self, x_bchw: Tensor) -> Tensor:
         """Global average of the map in float32: (B, D)."""
         return self(x_bchw).float().mean(dim=(2, 3))
+
+
+def family_of(architecture: str) -> str:
+    """timm's module that defines an architecture."""
+    return model_entrypoint(architecture).__module__.rsplit(".", 1)[-1]
 
 
 def build_backbone(config: BackboneConfig, seed: int, model_args: Mapping | None = None) -> Backbone:

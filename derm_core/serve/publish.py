@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,13 +58,23 @@ def publish(workspace: Workspace, run_id: str, arm: str, name: str, *, shelf: st
     card = _card(workspace, config, study, entry, arm, name, seed, extractor[0], classifier)
     card |= {"decoder": decoder_info, "temperature": {
         **fit_temperature(validation["probabilities"], validation["labels"]), "fitted_on": "validation"}}
-    save_bundle(target, classifier, jsonable(card), decoder)
-    try:
-        _check_same(workspace, config, target, validation)
-    except BaseException:
-        shutil.rmtree(target)
-        raise
+    _put(target, classifier, jsonable(card), decoder, lambda folder: _check_same(workspace, config, folder, validation))
     return target
+
+
+def _put(target: Path, classifier: Classifier, card: dict, decoder: dict | None, check: Callable[[Path], None]) -> None:
+    """Write and check the bundle beside the shelf's others, then move it there: a kill leaves none, or a whole one."""
+    staging = target.parent / f".{target.name}.partial"
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        save_bundle(staging / target.name, classifier, card, decoder)
+        check(staging / target.name)
+        os.rename(staging / target.name, target)
+    except OSError as error:
+        raise BundleError(f"The model {target.name} cannot be put on the shelf ({error.strerror}); nothing was published. "
+                          "Check permissions and free disk space.") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _check_free(workspace: Workspace, name: str, target: Path) -> None:
@@ -95,7 +106,7 @@ def _arm_entry(study: dict, arm: str, config: StudyConfig, seed: int) -> dict:
     if seed not in config.seeds:
         raise RunError(f"The study has no seed {seed}; it has {', '.join(map(str, config.seeds))}.")
     if config.pooling != "pooled":
-        raise BundleError("This study used the latent mean as feature; only pooled features can be published.")
+        raise BundleError(f"This study used other features ({config.pooling}); only pooled ones can be published.")
     return study["arms"][arm]
 
 

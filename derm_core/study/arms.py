@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,6 +80,9 @@ def build_extractors(arm: str, config, workspace: Workspace) -> list:
     Raises WeightsUnavailable (imagenet), RunError or NotFound (vae, run:ID), BundleError (bundle:NAME)
     and ConfigError where the backbone is not the one asked for.
     """
+    if config.pooling == "multi" and arm not in ("colour", "scratch"):
+        return [_two_stages(extractor) for extractor in
+                build_extractors(arm, dataclasses.replace(config, pooling="pooled"), workspace)]
     kind, _, name = arm.partition(":")
     if kind == "vae":
         if not config.vae_run:
@@ -99,6 +103,13 @@ def build_extractors(arm: str, config, workspace: Workspace) -> list:
 
 def _seeds(config) -> tuple[int, ...]:
     return tuple(config.seeds) if hasattr(config, "seeds") else (config.seed,)
+
+
+def _two_stages(extractor):
+    from ..nets.backbone import make_extractor
+    from ..nets.multistage import MultiStage
+    return make_extractor(extractor.name, MultiStage(extractor.backbone), extractor.mean, extractor.std,
+                          {**extractor.info, "pooling": "multi"})
 
 
 def _colour_extractor():

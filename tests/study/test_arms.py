@@ -65,6 +65,16 @@ def test_mu_pooling_gives_the_posterior_mean(workspace, config):
     torch.testing.assert_close(extractor.features(images()), expected)
 
 
+def test_two_stages_are_read_from_every_network_alike(workspace, config):
+    for arm, variants in (("vae", 1), ("random", 2)):
+        multi = build_extractors(arm, dataclasses.replace(config, pooling="multi"), workspace)
+        plain = build_extractors(arm, config, workspace)
+        assert len(multi) == len(plain) == variants
+        for two, one in zip(multi, plain):
+            torch.testing.assert_close(two.features(images())[:, -one.backbone.width:], one.features(images()))
+            assert two.identity != one.identity and two.info["pooling"] == "multi"
+
+
 def test_another_backbone_than_the_studys_is_refused(workspace, config):
     other = dataclasses.replace(config, backbone=BackboneConfig(architecture="resnet18", stage=2))
     with pytest.raises(RunError, match="stage 1"):
