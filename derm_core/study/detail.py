@@ -155,7 +155,8 @@ def subgroups(study, test: np.ndarray, labels: np.ndarray, groups: np.ndarray, p
 
 def _subgroup(study, value: str, here: np.ndarray, labels: np.ndarray, groups: np.ndarray,
               probabilities: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    measured = evaluate(labels[here], groups[here], {arm: p[:, here] for arm, p in probabilities.items()}, study.log_prior,
+    prior = study.log_prior if study.log_prior.ndim == 1 else study.log_prior[here]
+    measured = evaluate(labels[here], groups[here], {arm: p[:, here] for arm, p in probabilities.items()}, prior,
                         study.material.classes, resamples=study.config.bootstrap, seed=study.config.split_seed)
     count = len(np.unique(groups[here]))
     return {"value": value, "images": int(here.sum()), "groups": count, "classes": len(np.unique(labels[here])),

@@ -24,7 +24,8 @@ class Study:
     """A trained study, as the questions see it.
 
     outcomes: every arm at the one setting. heads, features {arm: (n, D) or (S, n, D)} and setting
-    (index of the grid): the regime `frozen` alone. log_prior: (C,) of the training split.
+    (index of the grid): the regime `frozen` alone. log_prior: (C,) of the training split, or (N, C) of
+    out-of-fold predictions, an image of the test part each.
     """
 
     config: StudyConfig

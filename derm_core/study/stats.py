@@ -21,7 +21,8 @@ melanomas' t. With fewer than 20 groups, or at exactly 0 or 1 where nothing vari
 interval (1927) on the number of groups.
 
 The one primary test is VAE − ImageNet in balanced accuracy, by sign flips over groups: it asks of these
-trained heads, the interval also of their seeds. Where another pair stands in for it, that row has the sign
+trained heads, the interval also of their seeds. Out-of-fold predictions (`folds`) have each image's own class prior, and what
+differs between folds beyond groups and seeds as a further component (between.py). Where another pair stands in for it, that row has the sign
 flips' p too but is one of the secondary tests. Those are corrected together by Holm (1979); gaps, another
 question with another resampling, are a family of their own (pairs.py).
 """
@@ -37,6 +38,7 @@ from scipy.stats import t as student
 
 from ..errors import DataError
 from ..seeds import stream_seed
+from .between import between, by_fold
 from .metrics import METRICS, decide, recall, test_metrics
 from .resampling import Design, bootstrap_weights, jackknife_weights, make_design, replicates
 
@@ -49,9 +51,10 @@ Component = tuple[float, float]  # a variance and its degrees of freedom
 
 def evaluate(labels: np.ndarray, groups: np.ndarray, probabilities: Mapping[str, np.ndarray],
              log_prior: np.ndarray, class_names: Sequence[str], *, resamples: int = 2000, seed: int = 0,
-             primary: tuple[str, str] = PRIMARY, grouped: bool = True) -> dict:
+             primary: tuple[str, str] = PRIMARY, grouped: bool = True, folds: np.ndarray | None = None) -> dict:
     """All test statistics of a study, as the module's docstring says. Raises DataError on unlabelled images.
 
+    log_prior: (C,), or (N, C) of out-of-fold predictions, whose fold is `folds` (N,).
     primary: the pair that sign flips test; another than VAE − ImageNet is marked as a stand-in.
     grouped: False where the set has no group ids (each image its own group): a caution says so.
     """
@@ -72,17 +75,23 @@ def evaluate(labels: np.ndarray, groups: np.ndarray, probabilities: Mapping[str,
         seeds[arm]["recall"] = recall(labels, decide(np.log(np.maximum(p, 1e-300)), log_prior), classes)
         drawn[arm] = replicates(design, p, log_prior, everything)
 
+    pieces = {} if folds is None else by_fold(labels, probabilities, log_prior, folds, classes)
+
     def spread(values: np.ndarray) -> list[Component]:
         return components(values[:resamples], values[resamples:], strata)
 
+    def parts(arm: str, m: str, at=...) -> list[Component]:
+        found = spread(drawn[arm][m][(..., at)])
+        return found + (between(pieces[arm][m][(..., at)], found, seeds[arm][m][(..., at)]) if arm in pieces else [])
+
     groups_of = np.array([len(np.unique(design.group[labels == c])) for c in range(classes)])
-    arms = {arm: {m: interval(seeds[arm][m], spread(drawn[arm][m]), len(design.stratum), m) for m in METRICS}
+    arms = {arm: {m: interval(seeds[arm][m], parts(arm, m), len(design.stratum), m) for m in METRICS}
             for arm in every}
     per_class = {arm: [{"class": name, "n": int((labels == c).sum()), "groups": int(groups_of[c]),
-                        "recall": interval(seeds[arm]["recall"][:, c], spread(drawn[arm]["recall"][..., c]),
+                        "recall": interval(seeds[arm]["recall"][:, c], parts(arm, "recall", c),
                                            groups_of[c], "recall")}
                        for c, name in enumerate(class_names)] for arm in probabilities}
-    differences = [_difference(a, b, m, seeds, drawn, spread)
+    differences = [_difference(a, b, m, seeds, drawn, spread, pieces)
                    for a, b in _pairs(list(probabilities), primary) for m in METRICS]
     _test(differences, design, probabilities, log_prior, primary, seed)
     return {"arms": {arm: arms[arm] for arm in probabilities}, "majority": arms["majority"], "per_class": per_class,
@@ -155,7 +164,7 @@ def _pairs(arms: list[str], primary: tuple[str, str]) -> list[tuple[str, str]]:
     return [primary if {a, b} == set(primary) else (a, b) for a, b in combinations(arms, 2)]
 
 
-def _difference(a: str, b: str, metric: str, seeds: dict, drawn: dict, spread) -> dict:
+def _difference(a: str, b: str, metric: str, seeds: dict, drawn: dict, spread, pieces: dict) -> dict:
     """a − b on the same groups and, where both have as many, the same seeds. p from Student's t.
 
     detectable: the smallest difference found with 80 % power at 5 %; equivalent: interval within ±0.02.
@@ -166,7 +175,10 @@ def _difference(a: str, b: str, metric: str, seeds: dict, drawn: dict, spread) -
         by_seed = np.array([seeds[a][metric].mean() - seeds[b][metric].mean()])
         change = drawn[a][metric].mean(1) - drawn[b][metric].mean(1)
         extra = [(float(v.var(ddof=1)) / len(v), len(v) - 1.0) for v in (seeds[a][metric], seeds[b][metric]) if len(v) > 1]
-    found = interval(by_seed, spread(change) + extra, FEW_GROUPS)
+    parts = spread(change) + extra
+    if pieces:
+        parts += between(pieces[a][metric] - pieces[b][metric], parts, by_seed)
+    found = interval(by_seed, parts, FEW_GROUPS)
     row = {"a": a, "b": b, "metric": metric, **found, "p": None, "detectable": None, "equivalent": False}
     if found["mean"] is not None:
         se, df = found["se"], found["df"]

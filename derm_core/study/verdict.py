@@ -40,8 +40,8 @@ def choose_pair(arms: Sequence[str]) -> tuple[str, str] | None:
 
 
 def verdict(evaluation: dict, gaps: Mapping[str, Mapping[str, float]], gap_differences: dict | None,
-            matched: dict | None, labels: Mapping[str, str]) -> dict:
-    """See the module's docstring."""
+            matched: dict | None, labels: Mapping[str, str], folds: int = 0) -> dict:
+    """See the module's docstring. folds: how many pretrainings stand behind the VAE, one a fold; 0 for one."""
     pair = choose_pair(list(evaluation["arms"]))
     if pair is None:
         arm = next(iter(evaluation["arms"]))
@@ -64,7 +64,9 @@ def verdict(evaluation: dict, gaps: Mapping[str, Mapping[str, float]], gap_diffe
                          + "".join(f" The backbone of {labels[arm]} was trained with labels."
                                    for arm in pair if arm.startswith("bundle:")))
     if "vae" in pair:
-        sentences.append("One pretraining stands behind the VAE: this speaks of these weights, not of the recipe.")
+        sentences.append(f"The VAE was pretrained anew in each of {folds} folds: this speaks of the recipe, not of one set of "
+                         "weights." if folds else
+                         "One pretraining stands behind the VAE: this speaks of these weights, not of the recipe.")
     return {"headline": _headline(pair, more, row["equivalent"], smaller, survives, labels),
             "sentences": sentences + evaluation["cautions"], "pair": pair, "more_accurate": more,
             "equivalent": row["equivalent"] and more is None, "smaller_gap": smaller, "survives_matched": survives,
