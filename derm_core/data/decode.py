@@ -1,7 +1,7 @@
 """The one gate for image files, trusted or not: bytes in, a plain sRGB picture out, or a reason.
 
 Import, upload and command line all pass through here, so that a model sees the same pixels
-whichever way an image came. Uses Pillow only.
+whichever way an image came. Uses Pillow only; HEIC photos need the extra pillow-heif.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ..errors import ImageError
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 MAX_BYTES = 15 * 2**20
 MAX_PIXELS = 40_000_000
+MAX_PHOTO_PIXELS = 4 * MAX_PIXELS   # of a JPEG that can be read at half its size, without ever being whole in memory
 PREPROCESSING_VERSION = 1
 
 ORIENTATION_TAG = 0x0112
@@ -45,12 +46,13 @@ def _check_bytes(data: bytes, name: str) -> bytes:
     return data
 
 
-def decode(source: bytes | Path | str, name: str = "image") -> Image.Image:
+def decode(source: bytes | Path | str | Image.Image, name: str = "image") -> Image.Image:
     """An image file as a plain 8-bit sRGB picture of its own, without metadata.
 
-    source: the file's bytes or its path. Number of pixels and bytes are checked before decoding;
-    EXIF orientation and a colour profile are applied, 16-bit grey is scaled, transparency is laid
-    over white, of several frames the first is taken. Truncated files are refused. Raises ImageError.
+    source: the file's bytes, its path, or what `decode` gave before. Number of pixels and bytes are
+    checked before decoding; EXIF orientation and a colour profile are applied, 16-bit grey is scaled,
+    transparency is laid over white, of several frames the first is taken. A baseline JPEG above
+    MAX_PIXELS is read at half its size. Truncated files are refused. Raises ImageError.
     """
     image = _decode(source, name)
     if type(image) is not Image.Image:      # still the file's object, which keeps what was in the file
@@ -59,21 +61,22 @@ def decode(source: bytes | Path | str, name: str = "image") -> Image.Image:
     return image
 
 
-def _decode(source: bytes | Path | str, name: str) -> Image.Image:
+def _decode(source: bytes | Path | str | Image.Image, name: str) -> Image.Image:
     """`decode` without the copy: the pixels may still belong to the file's object, with its metadata."""
+    if isinstance(source, Image.Image):
+        return source
     data = _check_bytes(bytes(source), name) if isinstance(source, (bytes, bytearray, memoryview)) \
         else read_bytes(source, name)
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=FORMATS + (("HEIF",) if _is_heic(data) and heic_ready() else ()))
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name}: not a JPEG, PNG, WebP or BMP image.") from error
+        raise ImageError(_unknown(data, name)) from error
     except Image.DecompressionBombError as error:
         raise ImageError(_too_many_pixels(name)) from error
     except Exception as error:
         raise ImageError(f"{name}: the file is damaged ({_reason(error)}).") from error
     with image:
-        if image.width * image.height > MAX_PIXELS:
-            raise ImageError(_too_many_pixels(name, image.size))
+        _fit(image, data, name)
         try:
             image.load()
             turn = TURNS.get(_orientation(image))
@@ -83,9 +86,80 @@ def _decode(source: bytes | Path | str, name: str) -> Image.Image:
     return plain.transpose(turn) if turn is not None else plain
 
 
+def _fit(image: Image.Image, data: bytes, name: str) -> None:
+    """Refuse an opened image of too many pixels; let a large photo that allows it be read at half its size.
+
+    libjpeg halves a JPEG in its cosine transform, row by row. It holds a whole image of several scans
+    (progressive ones are) in memory first, whatever the size asked for: those keep the limit of all others.
+    """
+    width, height = image.size
+    if width * height <= MAX_PIXELS:
+        return
+    if image.format != "JPEG" or width * height > MAX_PHOTO_PIXELS or not _one_scan(data):
+        raise ImageError(_too_many_pixels(name, image.size))
+    image.draft(None, (width // 2, height // 2))
+
+
+def _one_scan(jpeg: bytes) -> bool:
+    """Whether the first scan of a sequential JPEG holds all its colours, so that it can be decoded row by row."""
+    place, colours = 2, 0
+    while place + 10 <= len(jpeg):
+        if jpeg[place] != 0xFF:
+            return False
+        kind = jpeg[place + 1]
+        if kind == 0xFF:                                   # a fill byte before the marker
+            place += 1
+        elif kind in (0xC0, 0xC1):                         # sequential frame: its colours stand at byte 9
+            colours = jpeg[place + 9]
+            place += 2 + int.from_bytes(jpeg[place + 2:place + 4], "big")
+        elif kind == 0xDA:                                 # first scan: its colours stand at byte 4
+            return colours > 0 and jpeg[place + 4] == colours
+        elif 0xC2 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+            return False                                   # progressive, lossless or arithmetic
+        else:
+            place += 2 + int.from_bytes(jpeg[place + 2:place + 4], "big")
+    return False
+
+
+@lru_cache(maxsize=1)
+def heic_ready() -> bool:
+    """Whether HEIC photos can be read here: pillow-heif is installed, and now known to Pillow."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener(thumbnails=False)
+    return True
+
+
+def _is_heic(data: bytes) -> bool:
+    """Whether the file says that it is a HEIF container with HEVC images (ISO 23008-12, brands of annex B)."""
+    return data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
+def _unknown(data: bytes, name: str) -> str:
+    if _is_heic(data):
+        return f"{name}: the HEIC photo is damaged or of a kind that cannot be read; save it as JPEG." if heic_ready() else (
+            f"{name}: a HEIC photo, which needs the extra pillow-heif (pip install pillow-heif, see "
+                "requirements-extras.txt); install it, or save the photo as JPEG.")
+    return f"{name}: not a JPEG, PNG, WebP or BMP image."
+
+
+def crop_square(image: Image.Image, centre_x: float, centre_y: float, side: float) -> Image.Image:
+    """A square part of a picture. centre: shares of width and height; side: share of the shorter side, at most 1.
+
+    The square is moved inside the picture where it would leave it. (0.5, 0.5, 1) is what `prepare` takes.
+    """
+    pixels = max(1, round(min(image.size) * min(side, 1.0)))
+    left, top = (min(max(round(centre * length - pixels / 2), 0), length - pixels)
+                 for centre, length in zip((centre_x, centre_y), image.size, strict=True))
+    return image.crop((left, top, left + pixels, top + pixels))
+
+
 def _too_many_pixels(name: str, size: tuple[int, int] | None = None) -> str:
     shown = f" ({size[0]} × {size[1]})" if size else ""
-    return f"{name}: more than {MAX_PIXELS // 10**6} million pixels{shown}; save it smaller."
+    return (f"{name}: more than {MAX_PIXELS // 10**6} million pixels{shown}; save it smaller. Only JPEG photos of the "
+            f"ordinary (baseline) kind may have up to {MAX_PHOTO_PIXELS // 10**6} million.")
 
 
 def _reason(error: Exception) -> str:
@@ -159,12 +233,12 @@ def prepare(image: Image.Image, size: int) -> np.ndarray:
     return np.asarray(square)
 
 
-def read_image(source: bytes | Path | str, size: int, name: str = "image") -> np.ndarray:
+def read_image(source: bytes | Path | str | Image.Image, size: int, name: str = "image") -> np.ndarray:
     """(size, size, 3) uint8 sRGB of an image file: `decode`, then `prepare`. Raises ImageError."""
     return read_sizes(source, [size], name)[size]
 
 
-def read_sizes(source: bytes | Path | str, sizes: Iterable[int], name: str = "image") -> dict[int, np.ndarray]:
+def read_sizes(source: bytes | Path | str | Image.Image, sizes: Iterable[int], name: str = "image") -> dict[int, np.ndarray]:
     """`read_image` at several sizes, decoded once."""
     image = _decode(source, name)
     return {size: prepare(image, size) for size in sizes}

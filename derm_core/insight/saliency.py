@@ -60,7 +60,8 @@ def grad_cam(predictor: Predictor, images_nssc: np.ndarray, targets: Sequence[in
             batch = torch.from_numpy(np.array(images_nssc[start:start + BATCH]))
             parts.append(_contributions(predictor, batch, wanted[start:start + BATCH]))
     if not parts:
-        return GradCam(np.zeros((0, predictor.size, predictor.size), np.float32), np.zeros((0, 1, 1), np.float32), wanted.numpy())
+        nothing = np.zeros((0, predictor.size, predictor.size), np.float32)
+        return GradCam(nothing, nothing, wanted.numpy())
     cells_nhw = torch.cat(parts)
     return GradCam(_density(cells_nhw, predictor.size), cells_nhw.numpy(), wanted.numpy())
 
