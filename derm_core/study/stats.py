@@ -80,9 +80,9 @@ def evaluate(labels: np.ndarray, groups: np.ndarray, probabilities: Mapping[str,
     def spread(values: np.ndarray) -> list[Component]:
         return components(values[:resamples], values[resamples:], strata)
 
-    def parts(arm: str, m: str, at=...) -> list[Component]:
-        found = spread(drawn[arm][m][(..., at)])
-        return found + (between(pieces[arm][m][(..., at)], found, seeds[arm][m][(..., at)]) if arm in pieces else [])
+    def parts(arm: str, m: str, at: int | slice = slice(None)) -> list[Component]:
+        found = spread(drawn[arm][m][..., at])
+        return found + (between(pieces[arm][m][..., at], found, seeds[arm][m][..., at]) if arm in pieces else [])
 
     groups_of = np.array([len(np.unique(design.group[labels == c])) for c in range(classes)])
     arms = {arm: {m: interval(seeds[arm][m], parts(arm, m), len(design.stratum), m) for m in METRICS}
