@@ -40,14 +40,17 @@ CLAIMS = {"faster_start": "ImageNet starts faster", "higher_accuracy": "ImageNet
 
 
 def claims(curves: Mapping[str, Curves], evaluation: Mapping, gap_differences: Sequence[Mapping],
-           at_level: Sequence[Mapping]) -> list[dict]:
-    """See the module's docstring. evaluation: stats.evaluate; the others as pairs.py returns them."""
+           at_level: Sequence[Mapping], over: str = "seeds") -> list[dict]:
+    """See the module's docstring. evaluation: stats.evaluate; the others as pairs.py returns them.
+
+    over: what the columns of the curves are, "seeds" or "folds".
+    """
     missing = [arm for arm in PRIMARY if arm not in curves]
     if missing:
         why = f"Not asked: this study has no arm {' and no arm '.join(missing)}."
         return [_row(name, "not asked", why, {}) for name in CLAIMS]
-    return [_faster_start(curves), _higher_accuracy(evaluation), _smaller_gap(gap_differences, at_level),
-            _steady_improvement(curves)]
+    return [_faster_start(curves, over), _higher_accuracy(evaluation), _smaller_gap(gap_differences, at_level),
+            _steady_improvement(curves, over)]
 
 
 def _row(name: str, answer: str, text: str, numbers: dict) -> dict:
@@ -67,7 +70,7 @@ def sign(found: Mapping) -> int:
     return 1 if found["low"] > 0 else -1
 
 
-def _faster_start(curves: Mapping[str, Curves]) -> dict:
+def _faster_start(curves: Mapping[str, Curves], over: str) -> dict:
     vae, imagenet = (curves[arm] for arm in PRIMARY)
     at = {arm: first_epoch(curves[arm]["epoch"]) for arm in PRIMARY}
     start = {arm: {name: curves[arm][name][at[arm]] for name in ("val_loss", "val_accuracy")} for arm in PRIMARY}
@@ -76,7 +79,7 @@ def _faster_start(curves: Mapping[str, Curves]) -> dict:
     text = (f"After the first epoch ImageNet has a validation loss of {_mean(start['imagenet']['val_loss'])} (VAE "
             f"{_mean(start['vae']['val_loss'])}; difference {_span(loss, signed)}) and a validation accuracy of "
             f"{_share(start['imagenet']['val_accuracy'])} (VAE {_share(start['vae']['val_accuracy'])}; difference "
-            f"{_span(accuracy, points)} points); intervals over seeds.")
+            f"{_span(accuracy, points)} points); intervals over {over}.")
     numbers = {"epoch": {arm: float(curves[arm]["epoch"][at[arm]]) for arm in PRIMARY}, "val_loss_difference": loss,
                "val_accuracy_difference": accuracy,
                **{arm: {k: spread(v) for k, v in start[arm].items()} for arm in PRIMARY}}
@@ -113,7 +116,7 @@ def _smaller_gap(gap_differences: Sequence[Mapping], at_level: Sequence[Mapping]
                                             "survives_matched": survives})
 
 
-def _steady_improvement(curves: Mapping[str, Curves]) -> dict:
+def _steady_improvement(curves: Mapping[str, Curves], over: str) -> dict:
     change = {arm: {name: _improvement(curves[arm], name) for name in ("val_loss", "val_accuracy")} for arm in PRIMARY}
     loss, accuracy = (spread(change["vae"][name] - change["imagenet"][name]) for name in ("val_loss", "val_accuracy"))
     told = answer(sign(loss), sign(accuracy))
@@ -125,7 +128,7 @@ def _steady_improvement(curves: Mapping[str, Curves]) -> dict:
     gains = {arm: points(change[arm]["val_accuracy"].mean()) for arm in PRIMARY}
     text = (f"From the first epoch to the last validation loss changes by {losses['vae']} % with the VAE and "
             f"{losses['imagenet']} % with ImageNet (the VAE improves by {_span(loss, points)} points more), validation accuracy by {gains['vae']} % and "
-            f"{gains['imagenet']} % ({_span(accuracy, points)} points), relative to the start; intervals over seeds. The VAE's "
+            f"{gains['imagenet']} % ({_span(accuracy, points)} points), relative to the start; intervals over {over}. The VAE's "
             f"loss {'falls steadily' if steady else 'does not fall steadily'}: it rose in {rises} of {steps} "
             f"epochs, rank correlation with the epoch {'–' if rank is None else signed(rank, 2)}.")
     return _row("steady_improvement", told, text, {

@@ -9,12 +9,15 @@ adjusted, with the share's own statistics and class shares. The full share is th
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from ..events import TICK, Event, log, progress
+from ..files import write_atomic
 from ..seeds import stream_seed
 from .extras import Study
 from .heads import Heads
@@ -24,6 +27,7 @@ from .resampling import make_design, replicates
 from .teams import train_teams
 from .verdict import choose_pair
 
+PREDICTIONS = "extras/label_efficiency.npz"      # of a fold
 METRICS = ("balanced_accuracy", "macro_auroc", "accuracy")
 NOTE = ("Every share trains for the same number of updates at the study's one setting, which was chosen on validation with "
         "all labels; each seed draws its own groups, nested and at least one a class. Intervals hold that draw too.")
@@ -42,24 +46,42 @@ def label_efficiency(study: Study) -> Generator[Event, None, dict]:
     test, classes = study.material.members("test"), len(study.material.classes)
     scorer = Scorer(study.material.labels[test], study.material.groups[test], classes,
                     resamples=study.config.bootstrap, seed=study.config.split_seed)
-    rows, scores = [], {}
+    scores, sizes, kept = {}, {}, {}
     for fraction in fractions:
         probabilities, priors, subsets = yield from _predict(study, fraction)
+        sizes[fraction] = _size(study, subsets)
+        kept |= {f"{fraction:g} {arm}": np.asarray(p_snc, np.float32) for arm, p_snc in probabilities.items()}
+        kept[f"{fraction:g} prior"] = np.stack(priors)
         for arm, p_snc in probabilities.items():
             scores[arm, fraction] = score(scorer, p_snc, priors)
-            rows.append({"arm": arm, "fraction": fraction, **_size(study, subsets),
-                         **{m: scorer.interval(scores[arm, fraction][m], m) for m in METRICS},
-                         "by_seed": scores[arm, fraction]["balanced_accuracy"].by_seed.tolist()})
             yield TICK
-    arms = list(study.heads.arms)
+    if study.config.fold:
+        keep_predictions(study.run.artefacts / PREDICTIONS, kept)
+    rate, decay = study.heads.grid[study.setting]
+    return {"fractions": fractions, "updates": study.heads.steps, "note": NOTE,
+            "setting": {"learning_rate": rate, "weight_decay": decay},
+            **compared(scorer, scores, sizes, {arm: study.outcomes[arm].arm.label for arm in study.heads.arms})}
+
+
+def keep_predictions(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Keep a fold's test probabilities and log priors at every share, to be put together with those of other folds."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_atomic(path, buffer.getvalue())
+
+
+def compared(scorer: Scorer, scores: Mapping[tuple[str, float], Mapping[str, Estimate]], sizes: Mapping[float, dict],
+             labels: Mapping[str, str]) -> dict:
+    """{rows, differences, crossing} of the `score` of every arm and fraction; labels {arm: name on screen}."""
+    arms, fractions = list(labels), list(sizes)
+    rows = [{"arm": arm, "fraction": fraction, **sizes[fraction],
+             **{m: scorer.interval(scores[arm, fraction][m], m) for m in METRICS},
+             "by_seed": scores[arm, fraction]["balanced_accuracy"].by_seed.tolist()} for fraction in fractions for arm in arms]
     differences = [{"a": a, "b": b, "fraction": fraction, "metric": m,
                     **scorer.interval(combine(np.subtract, scores[a, fraction][m], scores[b, fraction][m]))}
                    for a, b in _pairs(arms) for fraction in fractions for m in METRICS]
-    rate, decay = study.heads.grid[study.setting]
-    labels = {arm: study.outcomes[arm].arm.label for arm in arms}
-    return {"fractions": fractions, "updates": study.heads.steps, "note": NOTE,
-            "setting": {"learning_rate": rate, "weight_decay": decay}, "rows": rows,
-            "differences": with_tests(differences), "crossing": crossing(differences, choose_pair(arms), labels)}
+    return {"rows": rows, "differences": with_tests(differences),
+            "crossing": crossing(differences, choose_pair(arms), labels)}
 
 
 def _predict(study: Study, fraction: float) -> Generator[Event, None, tuple[dict, list[np.ndarray], list[np.ndarray]]]:
@@ -115,7 +137,7 @@ def draw(labels: np.ndarray, groups: np.ndarray, classes: int, fraction: float, 
 
 
 def score(scorer: Scorer, p_snc: np.ndarray, priors: Sequence[np.ndarray]) -> dict[str, Estimate]:
-    """Each of METRICS on the test set, every seed's decisions adjusted by its own log prior (C,)."""
+    """Each of METRICS on the test set, every seed's decisions adjusted by its own log prior, (C,) or (n, C)."""
     whole, drawn = [], []
     for p_nc, prior in zip(np.asarray(p_snc, np.float64), priors, strict=True):
         whole.append(test_metrics(scorer.design.labels, p_nc[None], prior))

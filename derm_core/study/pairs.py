@@ -28,7 +28,7 @@ from scipy.stats import t as student
 
 from ..seeds import stream_seed
 from .gap_stats import Drawn, gap_interval, less
-from .gaps import Curves, accuracy_gap, area, loss_gap, matched, spread
+from .gaps import Curves, accuracy_gap, area, loss_gap, matched, spread, with_test
 from .stats import holm
 
 Pair = tuple[str, str]
@@ -51,12 +51,29 @@ def matched_pairs(curves: Mapping[str, Curves], pairs: Sequence[Pair]) -> list[d
 def gap_differences(curves: Mapping[str, Curves], drawn: Mapping[str, Mapping[str, Drawn]], pairs: Sequence[Pair],
                     at_level: Sequence[Mapping]) -> list[dict]:
     """See the module's docstring. drawn: {split: gap_stats.draw} of train, val and test; at_level: matched_pairs."""
+    def resampled(a: str, b: str) -> dict[str, dict]:
+        change = {split: less(of[a], of[b]) for split, of in drawn.items()}
+        return {at: gap_interval(change["train"], change[other]) for at, other in (("final", "val"), ("test", "test"))}
+    return _rows(curves, pairs, at_level, resampled)
+
+
+def fold_gap_differences(curves: Mapping[str, Curves], tested: Mapping[str, tuple[np.ndarray, np.ndarray]],
+                         pairs: Sequence[Pair], at_level: Sequence[Mapping]) -> list[dict]:
+    """The same of curves whose columns are folds, with test loss and accuracy (K,) of every arm; intervals over folds."""
+    def over_folds(a: str, b: str) -> dict[str, dict]:
+        final = {kind: spread(gap_of(curves[a])[-1] - gap_of(curves[b])[-1]) for kind, gap_of in KINDS.items()}
+        test = [with_test(curves[arm], *tested[arm]) for arm in (a, b)]
+        return {"final": final, "test": {kind: spread(np.subtract(*(of[kind]["by_seed"] for of in test))) for kind in KINDS}}
+    return [row | {"method": "folds" if row["method"] == "seeds" else row["method"]}
+            for row in _rows(curves, pairs, at_level, over_folds)]
+
+
+def _rows(curves: Mapping[str, Curves], pairs: Sequence[Pair], at_level: Sequence[Mapping], tested) -> list[dict]:
     rows = []
     for (a, b), level in zip(pairs, at_level, strict=True):
-        change = {split: less(of[a], of[b]) for split, of in drawn.items()}
-        resampled = {at: gap_interval(change["train"], change[other]) for at, other in (("final", "val"), ("test", "test"))}
+        drawn = tested(a, b)
         for kind, gap_of in KINDS.items():
-            found = {at: resampled[at][kind] for at in resampled} | _by_seeds(curves[a], curves[b], gap_of)
+            found = {at: drawn[at][kind] for at in drawn} | _by_seeds(curves[a], curves[b], gap_of)
             found["matched"] = NOTHING
             if level["comparable"]:
                 at_a, at_b = (np.array(level["arms"][arm][kind]["by_seed"]) for arm in (a, b))
