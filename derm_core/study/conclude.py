@@ -75,7 +75,7 @@ def conclude(config: StudyConfig, run: RunPaths, material: Material, outcomes: d
                          paired["matched"]),
         "paper_table": paper_table({arm: outcome.curves for arm, outcome in outcomes.items()}) + majority_rows(material),
         "grid": grid,
-        "confusion": {arm: _confusion(outcome, labels, prior) for arm, outcome in outcomes.items()},
+        "confusion": {arm: confusion_of(outcome.probabilities["test"], labels, prior) for arm, outcome in outcomes.items()},
         "verdict": concluded,
         "cautions": stats["cautions"], "notes": notes, "versions": versions()}
     return jsonable(result)
@@ -138,9 +138,8 @@ def _seed_means(outcome: Outcome, labels: np.ndarray, prior: np.ndarray) -> dict
             for name in METRICS}
 
 
-def _confusion(outcome: Outcome, labels: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    """Counts (C, C), truth by prior-adjusted decision, averaged over seeds."""
-    probabilities = outcome.probabilities["test"]
+def confusion_of(probabilities: np.ndarray, labels: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """Counts (C, C) of probabilities (S, N, C), truth by prior-adjusted decision, averaged over seeds."""
     decisions = decide(np.log(np.maximum(probabilities, 1e-300)), prior)
     return confusion(labels, decisions, probabilities.shape[-1]).mean(0)
 

@@ -14,6 +14,7 @@ from ..training.devices import pick_device
 from ..workspace import RunPaths, Workspace
 from .arms import resolve_arms
 from .conclude import conclude
+from .conclude_folds import combine
 from .extras import Study, answer
 from .finetune import finetune
 from .frozen import frozen
@@ -36,6 +37,11 @@ def study(config: StudyConfig, workspace: Workspace, run: RunPaths) -> Iterator[
         yield Event(kind="result", value=summary(read_json(run.artefacts / "study.json")))
         return
     started = time.monotonic()
+    if config.all_folds:
+        result = yield from combine(config, workspace, run)
+        write_json(run.artefacts / "study.json", {**result, "seconds": time.monotonic() - started})
+        yield Event(kind="result", value=summary(result))
+        return
     device = pick_device(config.device)
     material = yield from prepare(config, workspace)
     keep_task(run, material)
