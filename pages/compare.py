@@ -39,15 +39,18 @@ def conditions(study: dict) -> None:
     config, data, split = study["config"], study["dataset"], study["split"]
     counts, looked = split["counts"], split.get("looked_before", 0)
     regime = {"frozen": "frozen extractors, identical two-layer head", "finetune": "fine-tuned end to end"}
+    folds = split.get("folds")
+    parts = (f"{folds} folds, every image tested once by models that never saw its group" if folds else
+             ", ".join(f"{label} {counts[name]:,}" for name, label in (
+                 ("train", "train"), ("val", "validation"), ("test", "test")) if counts.get(name)))
+    tested = "these folds" if folds else "test split"
     st.caption(" · ".join(filter(None, [
         f"{data['name']}: {data['images']:,} images, {data['groups']:,} groups, {data['classes']} classes",
-        ", ".join(f"{label} {counts[name]:,}" for name,
-                  label in (("train", "train"), ("val", "validation"), ("test", "test"))
-                  if counts.get(name)),
+        parts,
         f"{config['backbone']['architecture']} to stage {config['backbone']['stage']} at {config['input_size']} px"
         if "backbone" in config else "", regime.get(config.get("regime"), ""),
         words.count(len(config["seeds"]), "seed") if config.get("seeds") else "",
-        "test split not looked at before" if not looked else f"test split looked at {words.count(looked, 'time')} before"])))
+        f"{tested} not looked at before" if not looked else f"{tested} looked at {words.count(looked, 'time')} before"])))
 
 
 def notes(study: dict) -> None:

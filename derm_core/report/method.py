@@ -16,10 +16,11 @@ def conditions(study: Mapping[str, Any]) -> str:
         return " · ".join((f"Run {study['run_id']}", f"published models on {data['name']}", f"{counts['test']:,} images",
                            f"{study['split']['groups']['test']:,} groups", f"{len(study['classes'])} classes"))
     regime = {"frozen": "frozen extractors, identical two-layer head", "finetune": "fine-tuned end to end"}[config["regime"]]
-    backbone = config["backbone"]
+    backbone, folds = config["backbone"], study["split"].get("folds")
     return " · ".join((
         f"Run {study['run_id']}",
         f"{data['name']}: {data['images']:,} images, {data['groups']:,} groups, {data['classes']} classes",
+        f"{folds} folds, every image tested once" if folds else
         f"training {counts['train']:,}, validation {counts['val']:,}, test {counts['test']:,}",
         f"{backbone['architecture']} to stage {backbone['stage']} at {config['input_size']} px", regime,
         words.count(len(config["seeds"]), "seed")))
@@ -45,6 +46,8 @@ def method(study: Mapping[str, Any]) -> list[str]:
 def _split(study: Mapping[str, Any]) -> list[str]:
     split, looked = study["split"], study["split"].get("looked_before", 0)
     groups = split["groups"]
+    if split.get("folds"):
+        return _folds(study)
     return [
         "Groups (a patient, else a lesion, else an image; duplicates join) never cross splits: 70 / 15 / 15, stratified by "
         f"class, from split seed {study['config']['split_seed']}. Split fingerprint {split['fingerprint']}; dataset "
@@ -52,6 +55,21 @@ def _split(study: Mapping[str, Any]) -> list[str]:
         f"test {groups['test']:,}.",
         f"The test split was looked at {words.count(looked, 'time')} before this study." if looked else
         "The test split was not looked at before this study."]
+
+
+def _folds(study: Mapping[str, Any]) -> list[str]:
+    split, looked = study["split"], study["split"].get("looked_before", 0)
+    counts = split["counts"]
+    return [
+        f"Groups (a patient, else a lesion, else an image; duplicates join) were dealt into {split['folds']} folds, stratified by "
+        f"class, from split seed {study['config']['split_seed']}. Each fold is the test part once; of the other images 15 % of "
+        "the groups are validation, on which settings are chosen, and the rest is training: in a fold "
+        f"{counts['train']:,} and {counts['val']:,} images. The VAE is pretrained anew in every fold, on its training images. "
+        f"Fingerprint of the folds {split['fingerprint']}; dataset fingerprint {study['dataset']['fingerprint']}.",
+        "Every image thus has one out-of-fold prediction an arm and seed; all statistics run on these at once. Intervals also "
+        "hold what differs between folds beyond groups and seeds; those of gaps and curves are over folds. "
+        + (f"These folds were looked at {words.count(looked, 'time')} before." if looked else
+           "These folds were not looked at before.")]
 
 
 def _frozen(config: Mapping[str, Any]) -> list[str]:

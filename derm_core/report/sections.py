@@ -60,7 +60,8 @@ def curves(study: Study, found: Mapping[str, pd.DataFrame]) -> str:
         parts += [f"<h3>{html.text(title)}</h3>", html.figures(
             ((panel.update_layout(title=names[arm]), f"{title} by epoch, {names[arm]}; the table below has its values.")
              for arm, panel in panels.items()),
-            "Validation solid, training dotted; band: ± 1 standard deviation over seeds."),
+            "Validation solid, training dotted; band: ± 1 standard deviation over "
+            f"{'folds and seeds' if 'folds' in study else 'seeds'}."),
             html.table(_milestones(study, found, quantity), f"{title}: means over seeds at some epochs", True)]
     return html.section("Learning curves", *parts)
 

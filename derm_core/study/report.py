@@ -27,8 +27,12 @@ def _heading(study: Mapping[str, Any]) -> str:
     counts = split["counts"]
     looked = split["looked_before"]
     seen = f"looked at {looked} time{'s' if looked != 1 else ''} before" if looked else "not looked at before"
+    parts = f"train {counts['train']:,}, val {counts['val']:,}, test {counts['test']:,}; test {seen}"
+    if split.get("folds"):
+        parts = (f"{split['folds']} folds, every image tested once; in a fold train {counts['train']:,}, val {counts['val']:,}; "
+                 f"these folds {seen}")
     return (f"{study['run_id']}: {data['name']}, {data['images']:,} images, {data['groups']:,} groups, "
-            f"{data['classes']} classes (train {counts['train']:,}, val {counts['val']:,}, test {counts['test']:,}; test {seen})\n"
+            f"{data['classes']} classes ({parts})\n"
             f"{config['backbone']['architecture']} to stage {config['backbone']['stage']} at {config['input_size']} px, "
             f"{config['regime']}, {len(config['seeds'])} seed{'s' if len(config['seeds']) != 1 else ''}")
 
@@ -65,7 +69,13 @@ def _paper(study: Mapping[str, Any]) -> str:
 
 
 def _setting(study: Mapping[str, Any]) -> str:
+    if folds := study["grid"].get("folds"):
+        return _wrap("Setting of all arms, chosen in each fold: " + "; ".join(
+            f"fold {fold['fold']} learning rate {fold['learning_rate']:g}, weight decay {fold['weight_decay']:g}"
+            for fold in folds) + ".")
     setting = next(iter(study["arms"].values()))["setting"]
+    if not setting:
+        return ""
     edge = study["grid"].get("edge") or []
     text = f"Setting of all arms: learning rate {setting['learning_rate']:g}, weight decay {setting['weight_decay']:g}"
     best = "; ".join(f"{entry['label']} {entry['best_setting']['learning_rate']:g}, {entry['best_setting']['weight_decay']:g} "

@@ -70,13 +70,13 @@ def show_curves(curves: Mapping[str, pd.DataFrame], quantity: str, names: Mappin
     """Learning curves: one panel an arm, side by side, same axes, with their table."""
     panels = drawn.learning_curves(curves, quantity, names)
     table = pd.concat([part.assign(arm=names.get(arm, arm)) for arm, part in curves.items()], ignore_index=True)
-    columns = ["arm", "epoch", "seed", f"train_{quantity}", f"val_{quantity}"]
+    columns = ["arm", "fold", "epoch", "seed", f"train_{quantity}", f"val_{quantity}"]
     title = f"{words.QUANTITIES.get(quantity, quantity)} by epoch"
     show_chart(
         list(panels.values()), table[[column for column in columns if column in table]], key=key, title=title,
         labels=[words.arm(arm, names.get(arm)).badge for arm in panels],
         caption="Solid: validation. Dotted: training. The space between them is the gap. Bands: ±1 standard deviation "
-                "over seeds. All panels share their axes.",
+                f"over {'folds and seeds' if 'fold' in table else 'seeds'}. All panels share their axes.",
         alt=f"{title} for training and validation, a panel an arm: "
             + ", ".join(names.get(arm, arm) for arm in panels) + ".")
 
