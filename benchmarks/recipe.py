@@ -1,0 +1,143 @@
+"""Which recipe of pretraining makes the best features: an ablation on validation, finals on test, against ImageNet.
+
+    python -m benchmarks recipe --workspace DERM_HOME --stage levers --json      every lever, 8 epochs, one seed
+    python -m benchmarks recipe --workspace DERM_HOME --stage finals --json      the winner, its controls, three seeds
+    python -m benchmarks recipe --workspace DERM_HOME --stage table --json       what is finished, nothing is run
+
+A line is one pretraining (none for ImageNet and random weights) and heads on its frozen features: the study's
+two-layer head at every point of its grid, with all labels and with a tenth of the training groups, and the vote of the
+ten nearest training images. One grid point for all lines of a stage: the lowest mean validation loss. Levers are judged
+on validation and never see a test image; finals on the test split, intervals over groups, head seeds and pretraining
+seeds. A line that is finished is read, never repeated; one that was stopped goes on from its checkpoint.
+
+`ratio` is the balanced accuracy of the VAE over that of ImageNet at the same input size. Keys beside those of every
+benchmark: `ablation` (levers, validation), `arms` (finals, test), `vae_minus_imagenet`, `vae_minus_best_imagenet` (the
+input size that is best on validation), `both_minus_imagenet`, `controls` (winner minus each control), and `folds`, the
+five-fold out-of-fold comparison, which `compare` makes: --folds FILE puts its study.json there.
+
+On two cores a lever takes about ten minutes, the finals about eight hours; `seconds` stands with each line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from typing import Any
+
+from benchmarks import _recipe_lines as lines_of
+from benchmarks._recipe_lines import Line, Setting, chosen
+from benchmarks._recipe_measure import is_done, measure
+from benchmarks._recipe_table import Judged
+from derm_core.errors import RunError
+from derm_core.events import jsonable
+from derm_core.files import read_json
+from derm_core.study.features import finish
+from derm_core.study.material import prepare
+from derm_core.workspace import Workspace
+
+QUICK = {"batch_size": 16, "latent_dim": 4, "decoder_width": 16}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(repeats=1)
+    parser.add_argument("--workspace", help="where runs are made and kept (default: DERM_HOME)")
+    parser.add_argument("--stage", choices=("levers", "finals", "table"), default="table",
+                        help="what is run first (default: nothing; the table of what is finished)")
+    parser.add_argument("--only", metavar="NAME,NAME", help="these lines of the stage alone")
+    parser.add_argument("--dataset", default="ham10000")
+    parser.add_argument("--epochs", type=int, help="of each lever (default 8) or final line (default 16)")
+    parser.add_argument("--seeds", type=int, default=len(lines_of.FINAL_SEEDS), help="pretraining seeds of the finals (default 3)")
+    parser.add_argument("--architecture", default="resnet18")
+    parser.add_argument("--network-stage", type=int, default=3)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--folds", metavar="FILE", help="study.json of the out-of-fold comparison, for the table")
+    parser.add_argument("--quick", action="store_true", help="tiny networks, few epochs and seeds: shows that it works")
+
+
+def run(args: argparse.Namespace) -> dict:
+    """Run a stage's lines, then the tables of all that is finished."""
+    workspace = Workspace.open(args.workspace)
+    levers, finals = plan(args)
+    if args.stage != "table":
+        lines, setting = levers if args.stage == "levers" else finals
+        work(chosen(lines, args.only), setting, workspace)
+    ablation, final = (judged(*of, workspace) for of in (levers, finals))
+    if not ablation and not final:
+        raise RunError("No line is finished in this workspace: run --stage levers or --stage finals first.")
+    return jsonable({**headline(ablation, final), **tables(ablation, final), "folds": args.folds and read_json(args.folds),
+                     "config": {name: dataclasses.asdict(setting) for name, (_, setting) in
+                                (("levers", levers), ("finals", finals))},
+                     "recipes": {line.name: dataclasses.asdict(line.recipe) for of in (ablation, final) if of
+                                 for group in of.lines.values() for line in group if line.recipe},
+                     "quick": args.quick})
+
+
+def plan(args: argparse.Namespace) -> tuple[tuple[list[Line], Setting], tuple[list[Line], Setting]]:
+    """Lines and setting of levers and of finals."""
+    from derm_core.config import BackboneConfig
+    common: dict[str, Any] = {"dataset": args.dataset, "device": args.device, "backbone": BackboneConfig(
+        architecture=args.architecture, stage=args.network_stage)}
+    small, size, seeds = {}, None, tuple(range(args.seeds))
+    if args.quick:
+        small, size = QUICK, 16
+        common |= {"head_seeds": (0, 1), "head_epochs": 2, "learning_rates": (1e-3,), "weight_decays": (1e-2,), "resamples": 50}
+    epochs = {name: args.epochs or (1 if args.quick else usual) for name, usual in (
+        ("levers", lines_of.LEVER_EPOCHS), ("finals", lines_of.FINAL_EPOCHS))}
+    levers, finals = lines_of.levers(epochs["levers"], **small), lines_of.finals(epochs["finals"], seeds, **small)
+    if size:
+        levers, finals = ([dataclasses.replace(line, input_size=size) for line in lines] for lines in (levers, finals))
+    return (levers, Setting(**common)), (finals, Setting(**common, test=True))
+
+
+def work(lines: list[Line], setting: Setting, workspace: Workspace) -> None:
+    for number, line in enumerate(lines, 1):
+        if not is_done(line, setting, workspace):
+            print(f"line {number} of {len(lines)}: {line.name}, pretraining seed {line.seed}", file=sys.stderr, flush=True)
+            measure(line, setting, workspace)
+
+
+def judged(lines: list[Line], setting: Setting, workspace: Workspace) -> Judged | None:
+    """Those lines that are finished; None without any."""
+    done = [line for line in lines if is_done(line, setting, workspace)]
+    if not done:
+        return None
+    from benchmarks._recipe_lines import comparison
+    same = next((line for line in done if line.arm != "vae"), done[0])
+    material = finish(prepare(comparison(dataclasses.replace(same, arm="random"), setting, None), workspace))
+    return Judged(done, setting, workspace, material)
+
+
+def headline(ablation: Judged | None, final: Judged | None) -> dict:
+    """The keys of every benchmark: finals where both arms are finished, else the best lever on validation."""
+    stage = final if final and {"vae", "imagenet"} <= set(final.lines) else ablation
+    if stage is None or "imagenet" not in stage.lines:
+        raise RunError("The line imagenet is not finished: nothing to compare with.")
+    accuracy = {name: stage.scores[name]["all"]["balanced_accuracy"].by_seed.mean() for name in stage.lines}
+    ours = "vae" if "vae" in accuracy else max((name for name in accuracy if stage.lines[name][0].recipe), default="imagenet",
+                                               key=accuracy.__getitem__)
+    return {"ratio": accuracy[ours] / accuracy["imagenet"], "limit": 1.0, "better": "higher", "ours": accuracy[ours],
+            "against": accuracy["imagenet"], "unit": "balanced accuracy",
+            "peer": f"ImageNet features of the same network and size, {stage.split} images; ours: {ours}"}
+
+
+def tables(ablation: Judged | None, final: Judged | None) -> dict[str, Any]:
+    """The ablation with each line's difference from `views`, the finals' arms and their paired differences."""
+    found: dict[str, Any] = dict.fromkeys(("ablation", "arms", "vae_minus_imagenet", "vae_minus_best_imagenet",
+                                           "both_minus_imagenet", "controls", "grid"))
+    if ablation:
+        found["ablation"] = [{**ablation.row(name), **({"minus_views": ablation.minus(name, "views")} if name != "views" and
+                                                       "views" in ablation.lines else {})} for name in ablation.lines]
+    if final:
+        found["arms"] = {name: final.row(name) for name in final.lines}
+        of_imagenet = [name for name in final.lines if name.startswith("imagenet")]
+        best = min(of_imagenet, key=lambda name: final.val_loss(name), default=None)
+        wanted = {"vae_minus_imagenet": ("vae", "imagenet"), "vae_minus_best_imagenet": ("vae", best),
+                  "both_minus_imagenet": ("both", "imagenet")}
+        found |= {key: {"arms": pair, **final.minus(*pair)} for key, pair in wanted.items() if set(pair) <= set(final.lines)}
+        found["controls"] = {name: final.minus("vae", name) for name in ("no-elbo", "no-consistency", "paper", "random")
+                             if {name, "vae"} <= set(final.lines)}
+    points = {name: stage.found[next(iter(stage.found))][0]["grid"][stage.point]
+              for name, stage in (("levers", ablation), ("finals", final)) if stage}
+    found["grid"] = {name: dict(zip(("learning_rate", "weight_decay"), point)) for name, point in points.items()}
+    return found
