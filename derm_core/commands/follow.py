@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..jobs.store import Run
+from .folds import Folds
 from .screen import Answer, Screen
 
 
@@ -14,7 +15,10 @@ def start(config, args, screen: Screen) -> Answer:
     reconcile(screen.workspace)
     run = RunStore(screen.workspace).get(submit(screen.workspace, config))
     after = f", after {run.depends_on}" if run.depends_on else ""
-    screen.note(f"{run.id} is queued{after}. It goes on if this command ends.")
+    if getattr(config, "all_folds", False):
+        after = f", after the studies of its {config.folds} folds"
+    if not run.final:
+        screen.note(f"{run.id} is {run.state}{after}. It goes on if this command ends.")
     if args.detach:
         return Answer({"run_id": run.id, "state": run.state, "depends_on": run.depends_on},
                       f"{run.id}\nFollow it with `runs show {run.id} --follow`.")
@@ -22,17 +26,23 @@ def start(config, args, screen: Screen) -> Answer:
 
 
 def follow(run_id: str, screen: Screen) -> Run:
-    """Show a run's log and progress (and those of the run it waits for) until it ends; returns it.
+    """Show a run's log and progress (and those of the runs it waits for) until it ends; returns it.
 
     Ctrl-C comes back as a KeyboardInterrupt that says how to follow or cancel the run, which goes on.
     """
     from ..jobs.supervisor import wait
+    folds = Folds(screen.workspace, run_id)
+    if folds.of:
+        screen.note(folds.standing())
 
     def show(row: dict) -> None:
         if row["kind"] == "progress":
-            screen.progress(row["value"])
+            value = row["value"]
+            screen.progress(value | {"what": f"{folds.where(row['run'])}{value['what']}"})
         elif row["kind"] == "log":
             screen.note(f"{row['run']}: {row['value']}")
+        elif row["kind"] == "state" and row["value"] == "done" and folds.ends(row["run"]):
+            screen.note(folds.standing())
 
     try:
         run = wait(screen.workspace, run_id, show)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..config import EmbedConfig, PretrainConfig, StudyConfig, require
 from ..errors import ConfigError, NotFound
+from ..training.recipes import RECIPES
 from ..workspace import Workspace
 from .follow import start
 from .questions import NAMES as QUESTIONS, add_questions, questions
@@ -22,7 +23,7 @@ PRESETS = ("demo", "laptop", "paper", "bundles")
 def add_commands(commands) -> None:
     one = commands.add_parser("pretrain", help="pretrain a VAE on a dataset's training images, labels unused")
     one.add_argument("--dataset", required=True, metavar="NAME")
-    one.add_argument("--recipe", default="masked", metavar="NAME", help="masked (default) or paper")
+    one.add_argument("--recipe", default="masked", metavar="NAME", help=f"masked (default) or another of {', '.join(RECIPES)}")
     one.add_argument("--epochs", type=int)
     one.add_argument("--batch-size", type=int)
     one.add_argument("--seed", type=int, default=0)
@@ -40,10 +41,12 @@ def add_commands(commands) -> None:
     one.add_argument("--regime", choices=("frozen", "finetune"))
     one.add_argument("--labels", choices=("classes", "priority"), help="classes (default), or their priorities: high, medium, low")
     one.add_argument("--seeds", type=int, metavar="N", help="number of seeds")
-    one.add_argument("--recipe", metavar="NAME", help="pretraining recipe: masked or paper")
+    one.add_argument("--recipe", metavar="NAME", help=f"pretraining recipe: {', '.join(RECIPES)}")
     one.add_argument("--pretrain-epochs", type=int, metavar="N")
     one.add_argument("--scale", type=float, default=1.0, help="share of the preset's work, above 0 up to 1, for a first look")
     one.add_argument("--vae-run", metavar="RUN", help="use this pretraining instead of making one")
+    one.add_argument("--folds", type=int, metavar="K", help="for a claim: K folds of whole groups, pretraining repeated in each, "
+                     "every image tested once; the same command again goes on where it stopped")
     add_questions(one)
     _add_transductive(one)
     _add_devices(one)
@@ -142,7 +145,7 @@ def stored_study(path: Path) -> StudyConfig:
 def _repeated(args) -> StudyConfig:
     """The study of --config, which says everything but the device."""
     others = _given(args, "preset", "dataset", "arms", "regime", "labels", "seeds", "recipe", "pretrain_epochs", "vae_run",
-                    "architecture", "stage", "input_size", "split_seed", "max_images", *QUESTIONS)
+                    "folds", "architecture", "stage", "input_size", "split_seed", "max_images", *QUESTIONS)
     if others or args.transductive or args.full:
         raise ConfigError(f"--config says everything but --device; leave out {', '.join(others) or 'the other options'}.")
     config, device = stored_study(args.config), _given(args, "device")
@@ -157,7 +160,7 @@ def study_config(args) -> StudyConfig:
     config = preset(args.preset or ("demo" if synthetic else "laptop"), dataset=args.dataset, scale=args.scale,
                     recipe=args.recipe, full=args.full)
     config = _with_shared(config, args)
-    changes = _given(args, "regime", "vae_run", "labels") | questions(args)
+    changes = _given(args, "regime", "vae_run", "labels", "folds") | questions(args)
     if args.arms is not None:
         changes["arms"] = tuple(arm.strip() for arm in args.arms.split(",") if arm.strip())
     if args.seeds is not None:

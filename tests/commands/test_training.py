@@ -46,3 +46,11 @@ def test_devices_are_those_asked_for_else_those_of_torchrun(monkeypatch):
 def test_a_given_pretraining_takes_the_place_of_a_new_one():
     config = parsed("--vae-run", "pretrain-1")
     assert config.vae_run == "pretrain-1" and config.pretrain is None
+
+
+def test_folds_are_asked_for_by_their_number_and_take_no_pretraining_that_saw_them():
+    config = parsed("--dataset", "mine", "--folds", "5", "--label-fractions", "0.1,1")
+    assert config.all_folds and (config.folds, config.label_fractions, config.pretrain.folds) == (5, (0.1, 1.0), 0)
+    for others in (("--vae-run", "pretrain-1"), ("--arms", "bundle:a"), ("--robustness",), ("--folds", "1")):
+        with pytest.raises(ConfigError):
+            parsed("--dataset", "mine", "--folds", "5", *others)
