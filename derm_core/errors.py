@@ -29,5 +29,12 @@ class RunError(DermError):
     """A run cannot be started, resumed, cancelled or read."""
 
 
+class StorageError(DermError, OSError):
+    """A file cannot be written: the disk is full, or it may not be. Carries `errno` as any OSError."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
 class NotFound(DermError):
     """Nothing of that name in this workspace."""

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from .files import writing
 
 KINDS = ("metric", "image", "log", "state", "progress", "result", "tick")
 
@@ -98,11 +101,17 @@ class EventLog:
                     handle.truncate(data.rfind(b"\n") + 1)
 
     def append(self, event: Event) -> None:
+        """Write one event; order is that of `seq`, whatever the clock does. Raises StorageError."""
         row = {"seq": self.seq, "time": time.time(), "kind": event.kind, "series": event.series,
                "step": event.step, "epoch": event.epoch, "value": jsonable(event.value)}
-        with open(self.path, "a", encoding="utf-8") as handle:
-            handle.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+        line = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+        with writing(self.path), open(self.path, "a", encoding="utf-8", opener=_private) as handle:
+            handle.write(line)
         self.seq += 1
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def read_events(path: Path, offset: int = 0) -> Iterator[dict]:

@@ -2,29 +2,58 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .errors import StorageError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Around writing at `path`: a full disk or a refusal becomes a StorageError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, StorageError) or error.errno not in FULL + REFUSED:
+            raise
+        raise StorageError(error.errno, storage_sentence(error, path)) from error
+
+
+def storage_sentence(error: OSError, path: Path | str) -> str:
+    """What a full disk or a refusal means for `path`, and what to do."""
+    if error.errno in FULL:
+        return (f"The disk is full: {path} could not be written. Make room and go on; what was written before it is "
+                "whole.")
+    return (f"{path} may not be written ({os.strerror(error.errno)}); check its permissions, or set DERM_HOME to a folder "
+            "you may write to.")
+
 
 def write_atomic(path: Path, data: bytes | memoryview | str) -> None:
-    """Write `data` to `path` through a temporary file, fsync and `os.replace` (mode 0600)."""
+    """Write `data` to `path` through a temporary file, fsync and `os.replace` (mode 0600). Raises StorageError."""
     path = Path(path)
     payload = data.encode() if isinstance(data, str) else data
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as handle:
-            handle.write(payload)
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as handle:
+                handle.write(payload)
+                handle.flush()
+                os.fsync(handle.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
 
 
 def write_json(path: Path, value: Any) -> None:

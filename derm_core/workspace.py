@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ConfigError
-from .files import disk_bytes
+from .files import disk_bytes, writing
 
 ID_PATTERN = re.compile(r"^[a-z0-9][a-z0-9-]{0,39}$")
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -55,8 +55,9 @@ class RunPaths:
     def artefacts(self) -> Path: return self.root / "artefacts"
 
     def create(self) -> RunPaths:
-        for folder in (self.root, self.checkpoints, self.artefacts):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with writing(self.root):
+            for folder in (self.root, self.checkpoints, self.artefacts):
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return self
 
 

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..errors import StorageError
+from ..files import writing
+
 _held: set[int] = set()
 
 
@@ -36,7 +39,10 @@ def is_held(path: Path) -> bool:
     """Whether some process holds the lock at `path`."""
     if not path.exists():
         return False
-    descriptor = _acquire(path, 0.0)
+    try:
+        descriptor = _acquire(path, 0.0)
+    except StorageError:                # someone else's, or a read-only workspace: left as it stands
+        return True
     if descriptor is None:
         return True
     os.close(descriptor)
@@ -45,7 +51,8 @@ def is_held(path: Path) -> bool:
 
 def _acquire(path: Path, patience: float) -> int | None:
     deadline = time.monotonic() + patience
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    with writing(path):
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

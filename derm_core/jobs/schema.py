@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Callable
 
 SCHEMA_VERSION = 2
 SCHEMA = """
@@ -33,16 +34,17 @@ MIGRATIONS = {1: ("ALTER TABLE runs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]'",
                   "ALTER TABLE runs ADD COLUMN note TEXT NOT NULL DEFAULT ''")}
 
 
-def upgrade(connection: sqlite3.Connection, patience: float) -> None:
+def upgrade(connection: sqlite3.Connection, patience: float, refill: Callable[[sqlite3.Connection], None]) -> None:
     """Make the table, or bring an older one up to date; of several processes one does it.
 
-    patience: seconds to wait for others that use the database.
+    patience: seconds to wait for others that use the database; refill: fills a new table with what is known.
     """
     _switch_to_wal(connection, patience)
     connection.execute("BEGIN IMMEDIATE")
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:
         connection.execute(SCHEMA)
+        refill(connection)
     for older in range(version or SCHEMA_VERSION, SCHEMA_VERSION):
         for statement in MIGRATIONS[older]:
             connection.execute(statement)

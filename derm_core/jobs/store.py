@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
@@ -16,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import NotFound, RunError
+from ..errors import NotFound, RunError, StorageError
 from ..events import jsonable
 from ..files import write_json
 from ..workspace import Workspace, check_id, new_run_id
 from .about import checked_about
+from .recover import rows_of_folders
 from .schema import SCHEMA_VERSION, upgrade
 
 STATES = ("queued", "running", "done", "failed", "cancelled", "interrupted")
@@ -94,12 +96,22 @@ class RunStore:
         try:
             if not self.path.exists():
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            with closing(sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+            with closing(sqlite3.connect(self._address(), timeout=BUSY_SECONDS, isolation_level=None, uri=True)) as connection:
                 connection.row_factory = sqlite3.Row
                 self._check_schema(connection)
                 yield connection
+        except StorageError:
+            raise
         except (sqlite3.DatabaseError, OSError) as error:
             raise RunError(self._explain(error)) from error
+
+    def _address(self) -> str:
+        """The database as SQLite's URI; in a workspace that may only be read, so that it makes no files beside it."""
+        settings = ""
+        if not os.access(self.workspace.root, os.W_OK):
+            unfinished = self.path.with_name(f"{self.path.name}-wal").exists()
+            settings = "?mode=ro" if unfinished else "?mode=ro&immutable=1"
+        return self.path.as_uri() + settings
 
     def _check_schema(self, connection: sqlite3.Connection) -> None:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -108,7 +120,13 @@ class RunStore:
         if version > SCHEMA_VERSION:
             raise RunError(f"The run database {self.path} was written by a newer version of this program "
                            f"(schema {version}, this one knows {SCHEMA_VERSION}); update the program.")
-        upgrade(connection, BUSY_SECONDS)
+        upgrade(connection, BUSY_SECONDS, self._refill)
+
+    def _refill(self, connection: sqlite3.Connection) -> None:
+        """Into a new table: the runs whose folders are there."""
+        for row in rows_of_folders(self.workspace):
+            row["device"] = device_slot(row["kind"], row["device"])
+            connection.execute(f"INSERT INTO runs ({', '.join(row)}) VALUES ({','.join('?' * len(row))})", tuple(row.values()))
 
     def _explain(self, error: Exception) -> str:
         text = str(error)
@@ -117,25 +135,24 @@ class RunStore:
         if isinstance(error, (sqlite3.OperationalError, OSError)) and "malformed" not in text:
             return f"The run database {self.path} cannot be used ({text}); check permissions and free disk space."
         return (f"The run database {self.path} is damaged ({text}); move the file away and start again: "
-                "the folders under runs/ keep their results.")
+                "the table is then made anew from the folders under runs/, which keep their results.")
 
     def create(self, kind: str, config: dict[str, Any], name: str = "", depends_on: str | None = None) -> str:
         """Make a queued run with its folder and config.json; returns its id."""
-        run_id = new_run_id(kind)
-        paths = self.workspace.run(run_id).create()
-        try:
-            write_json(paths.config, config)
-            if name:
-                name = checked_about(name, (), "")["name"]
-                write_json(paths.about, {"name": name, "tags": [], "note": ""})
-            with self._connect() as connection:
+        run_id, name = new_run_id(kind), checked_about(name, (), "")["name"]
+        paths = self.workspace.run(run_id)
+        with self._connect() as connection:         # before the folder is there: a new table is filled from folders
+            try:
+                write_json(paths.create().config, config)
+                if name:
+                    write_json(paths.about, {"name": name, "tags": [], "note": ""})
                 connection.execute(
                     "INSERT INTO runs (id, kind, name, state, device, created, depends_on) VALUES (?,?,?,?,?,?,?)",
                     (run_id, kind, name, "queued", device_slot(kind, config.get("device", "auto")), time.time(),
                      depends_on))
-        except BaseException:
-            self.workspace.remove(paths.root)
-            raise
+            except BaseException:
+                shutil.rmtree(paths.root, ignore_errors=True)
+                raise
         return run_id
 
     def get(self, run_id: str) -> Run:

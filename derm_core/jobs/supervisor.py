@@ -14,7 +14,7 @@ from typing import Any
 from ..config import to_dict
 from ..errors import NotFound, RunError
 from ..events import read_events_from
-from ..files import disk_bytes
+from ..files import disk_bytes, writing
 from ..workspace import REPOSITORY, Workspace, weights_folder
 from .dependencies import (dependents, fold_studies, matching_pretraining, matching_run, needs_vae, references,
                            require_pretraining, require_tests, waits_for)
@@ -83,7 +83,8 @@ def spawn(workspace: Workspace, run_id: str) -> bool:
     search = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "DERM_HOME": str(workspace.root), "DERM_WEIGHTS": str(weights_folder().resolve()),
                    "PYTHONPATH": os.pathsep.join(filter(None, search)), "PYTHONUNBUFFERED": "1"}
-    log = os.open(paths.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    with writing(paths.log):
+        log = os.open(paths.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     try:
         child = subprocess.Popen(worker_command(run_id), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                  env=environment, cwd=REPOSITORY, start_new_session=True)
@@ -141,7 +142,8 @@ def _settle(store: RunStore, run: Run) -> None:
 def _revive(workspace: Workspace, store: RunStore, run: Run) -> None:
     if run.spawned is not None and run.spawns > 0:  # started, and not yet in possession of its lock
         patience = START_SECONDS if _alive(run.pid) else 0.0 if run.pid else SPAWN_GRACE_SECONDS
-        if time.time() - run.spawned < patience:
+        waited = time.time() - run.spawned
+        if waited < patience and (waited >= 0 or _alive(run.pid)):      # below 0: the clock was set back
             return
     if run.spawns >= MAX_SPAWNS:
         store.transition(run.id, "queued", "failed", finished=time.time(), error=(
@@ -165,7 +167,7 @@ def _stop_harder(run: Run) -> None:
     """SIGTERM, later SIGKILL, to the process group of a worker that was asked to stop and has not."""
     if run.cancel_time is None or run.pid is None:
         return
-    waited = time.time() - run.cancel_time
+    waited = abs(time.time() - run.cancel_time)     # a clock that was set back must not keep it alive
     if waited < TERM_AFTER_SECONDS:
         return
     number = signal.SIGKILL if waited >= KILL_AFTER_SECONDS else signal.SIGTERM

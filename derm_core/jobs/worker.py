@@ -6,6 +6,7 @@ generator of events, and leaves a final state. torch is imported by the job, not
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ from importlib import import_module
 from ..config import from_dict
 from ..errors import DermError, NotFound, RunError
 from ..events import Event, EventLog
-from ..files import read_json
+from ..files import FULL, REFUSED, read_json, storage_sentence
 from ..workspace import RunPaths, Workspace
 from .dependencies import waits_for
 from .locks import hold
@@ -35,6 +36,7 @@ CHECK_SECONDS = 0.5
 PROGRESS_SECONDS = 1.0
 RECONCILE_SECONDS = 5.0
 NICE = 5
+FOLDER_GONE = "The run's folder was removed, and its settings with it; delete this run and start a new one."
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory")      # as CUDA and torch's CPU allocator put it
 
 
@@ -76,8 +78,9 @@ class StopSignal:
 
 
 def say(message: str) -> None:
-    """One line of the run's log.txt, which is this process's standard output."""
-    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {message}", flush=True)
+    """One line of the run's log.txt, which is this process's standard output; left unsaid where the disk is full."""
+    with contextlib.suppress(OSError):
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {message}", flush=True)
 
 
 def main(run_id: str, workspace: Workspace | None = None) -> int:
@@ -101,12 +104,15 @@ def main(run_id: str, workspace: Workspace | None = None) -> int:
         except DermError as error:
             outcome = {"state": "failed", "error": str(error)}
         except Exception as error:
-            traceback.print_exc()
+            with contextlib.suppress(OSError):
+                traceback.print_exc()
             outcome = {"state": "failed", "error": _sentence(error, paths)}
         return _finish(store, paths, run_id, outcome)
 
 
 def _sentence(error: Exception, paths: RunPaths) -> str:
+    if isinstance(error, OSError) and error.errno in FULL + REFUSED:
+        return storage_sentence(error, error.filename or "a file of this run")
     if isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY):
         return "The machine ran out of memory; choose a smaller batch size or input size and start again."
     detail = next(iter(str(error).splitlines()), "no message")[:200]
@@ -119,10 +125,13 @@ def _finish(store: RunStore, paths: RunPaths, run_id: str, outcome: dict) -> int
         say(outcome["error"])
     say(f"{run_id} is {state}.")
     if not paths.root.exists():
-        return 1
+        state, outcome = "failed", {"error": FOLDER_GONE}
     if state == "interrupted":
         outcome["error"] = f"The worker was told to end; `runs resume {run_id}` goes on from its last checkpoint."
-    EventLog(paths.events).append(Event(kind="state", value=state))
+    try:
+        EventLog(paths.events).append(Event(kind="state", value=state))
+    except OSError as error:            # the table is told all the same
+        say(str(error))
     if not store.transition(run_id, ("queued", "running"), state, finished=time.time(), pid=None, **outcome):
         say("Its state had been changed by someone else; it was left as it stands.")
     return 0 if state == "done" else 1
@@ -172,7 +181,7 @@ def _ahead(store: RunStore, me: Run) -> list[Run]:
 def _run_on_device(workspace: Workspace, store: RunStore, run_id: str, stop: StopSignal) -> dict | None:
     """Wait for this run's turn, run the job, return its summary."""
     me, said = store.get(run_id), False
-    locks = [workspace.device_lock(name) for name in _devices(me.device, from_dict(read_json(workspace.run(run_id).config)))]
+    locks = [workspace.device_lock(name) for name in _devices(me.device, _config(workspace.run(run_id)))]
     for _ in _pauses(workspace, stop):
         ahead = _ahead(store, me)
         if not ahead:
@@ -215,8 +224,7 @@ def _team(config) -> AbstractContextManager:
 
 def _run_job(workspace: Workspace, store: RunStore, run_id: str, stop: StopSignal) -> dict | None:
     paths = workspace.run(run_id).create()
-    run = store.get(run_id)
-    config = from_dict(read_json(paths.config))
+    run, config = store.get(run_id), _config(paths)
     os.nice(NICE)  # pages stay usable while it trains
     say(f"{run_id} starts in process {os.getpid()}.")
     journal = EventLog(paths.events)
@@ -236,6 +244,15 @@ def _run_job(workspace: Workspace, store: RunStore, run_id: str, stop: StopSigna
             elif event.kind == "result":
                 summary = event.value
     return summary
+
+
+def _config(paths: RunPaths):
+    try:
+        return from_dict(read_json(paths.config))
+    except FileNotFoundError:
+        raise RunError(FOLDER_GONE) from None
+    except ValueError as error:
+        raise RunError(f"{paths.config} cannot be read ({error}); start a new run instead.") from error
 
 
 def _show_progress(store: RunStore, run_id: str, value: dict) -> None:
