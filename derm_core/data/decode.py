@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from ..errors import ImageError
+from .containers import exif_orientation, lean, xmp_orientation
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 MAX_BYTES = 15 * 2**20
@@ -22,7 +23,6 @@ MAX_PIXELS = 40_000_000
 MAX_PHOTO_PIXELS = 4 * MAX_PIXELS   # of a JPEG that can be read at half its size, without ever being whole in memory
 PREPROCESSING_VERSION = 1
 
-ORIENTATION_TAG = 0x0112
 TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
          4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
          6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90}
@@ -61,12 +61,21 @@ def decode(source: bytes | Path | str | Image.Image, name: str = "image") -> Ima
     return image
 
 
+def open_picture(source: bytes | Path | str | Image.Image, name: str = "image") -> Image.Image:
+    """`decode` without the copy, for pixels that are read at once and not kept."""
+    return _decode(source, name)
+
+
 def _decode(source: bytes | Path | str | Image.Image, name: str) -> Image.Image:
     """`decode` without the copy: the pixels may still belong to the file's object, with its metadata."""
     if isinstance(source, Image.Image):
         return source
     data = _check_bytes(bytes(source), name) if isinstance(source, (bytes, bytearray, memoryview)) \
         else read_bytes(source, name)
+    try:
+        data, orientation = lean(data)
+    except ValueError as error:
+        raise ImageError(f"{name}: the file has {error}.") from error
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS + (("HEIF",) if _is_heic(data) and heic_ready() else ()))
     except UnidentifiedImageError as error:
@@ -79,7 +88,7 @@ def _decode(source: bytes | Path | str | Image.Image, name: str) -> Image.Image:
         _fit(image, data, name)
         try:
             image.load()
-            turn = TURNS.get(_orientation(image))
+            turn = TURNS.get(_orientation(image) if orientation is None else orientation)
             plain = _to_srgb(image)
         except Exception as error:
             raise ImageError(f"{name}: the file is damaged or incomplete ({_reason(error)}).") from error
@@ -167,11 +176,10 @@ def _reason(error: Exception) -> str:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 where there is none or the EXIF block cannot be read."""
-    try:
-        return int(image.getexif().get(ORIENTATION_TAG, 1))
-    except Exception:   # a hostile EXIF block raises almost anything in Pillow; without it the pixels are still good
-        return 1
+    """The orientation that an image's EXIF block gives, else its XMP packet; read by `containers`, not by Pillow,
+    which would take every entry of a hostile block at its word."""
+    exif, xmp = image.info.get("exif"), image.info.get("xmp")
+    return exif_orientation(exif) if exif else xmp_orientation(xmp) if isinstance(xmp, bytes) else 1
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
@@ -198,8 +206,13 @@ def _to_srgb(image: Image.Image) -> Image.Image:
 
 def _scale_16_bit(image: Image.Image) -> Image.Image:
     """16-bit grey as 8-bit grey: 65535 becomes 255, not a clipped white image."""
-    values = np.clip(np.asarray(image).astype(np.float64), 0, 65535)
-    return Image.fromarray(np.round(values / 257).astype(np.uint8))
+    values = np.asarray(image)
+    scaled = np.empty(values.shape, np.uint8)
+    step = max(1, 2**20 // image.width)         # a few rows at a time: 40 million doubles would fill 300 MB, thrice
+    for top in range(0, len(values), step):
+        rows = np.clip(values[top:top + step].astype(np.float64), 0, 65535)
+        scaled[top:top + step] = np.round(rows / 257)
+    return Image.fromarray(scaled)
 
 
 def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
