@@ -44,6 +44,29 @@ def test_errors_name_field_value_and_what_is_allowed(change, words):
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
+@pytest.mark.parametrize("change, words", [
+    ({"consistency": -1.0}, ["consistency", "-1.0", "0 or more"]),
+    ({"elbo_weight": 0.0}, ["elbo_weight", "nothing would be learnt"]),
+    ({"temperature": 0.0}, ["temperature", "0.01 to 10"]),
+    ({"target": "other"}, ["target", "'other'", "clean"]),
+    ({"target": "view", "augment": {"mask_ratio": 0.5}}, ["target", "hidden patches"]),
+    ({"free_bits": -0.1}, ["free_bits", "0 or more"]),
+    ({"ema_decay": 1.0}, ["ema_decay", "below 1"]),
+    ({"projection_dim": 1}, ["projection_dim", "2 to 4096"]),
+])
+def test_a_recipe_that_cannot_be_names_its_field(change, words):
+    with pytest.raises(ConfigError) as caught:
+        from_dict({**to_dict(PretrainConfig(dataset="d")), "recipe": change})
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_features_of_two_stages_need_frozen_networks_of_two_stages():
+    assert StudyConfig(dataset="d", pooling="multi").pooling == "multi"
+    for change in ({"regime": "finetune"}, {"backbone": BackboneConfig(stage=0)}):
+        with pytest.raises(ConfigError, match="pooling"):
+            StudyConfig(dataset="d", pooling="multi", **change)
+
+
 def test_a_required_field_is_named_when_missing():
     with pytest.raises(ConfigError, match="StudyConfig.dataset"):
         from_dict({"kind": "study"})

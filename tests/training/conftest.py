@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -51,6 +53,22 @@ def vae_config() -> PretrainConfig:
     """A pretraining of seconds: two epochs of three steps on 16-pixel images."""
     return PretrainConfig(dataset="tiny", backbone=BackboneConfig(stage=1), input_size=SIZE, device="cpu",
                           recipe=recipe("masked", epochs=2, batch_size=12, latent_dim=4, decoder_width=16))
+
+
+@pytest.fixture
+def views_config(vae_config) -> PretrainConfig:
+    """The same with two views of each image, and every term that a recipe can add."""
+    return dataclasses.replace(vae_config, recipe=recipe(
+        "views", epochs=2, batch_size=12, latent_dim=4, decoder_width=16, projection_dim=8, free_bits=0.1,
+        gradient_weight=0.5, ssim_weight=0.5, ema_decay=0.9))
+
+
+@pytest.fixture
+def make_views_task(views_config):
+    """A function that builds the same small VAE task of two views each time."""
+    def make() -> VAETask:
+        return VAETask(build_vae(views_config.backbone, SIZE, 4, 16, seed=0), views_config.recipe, seed=0)
+    return make
 
 
 @pytest.fixture

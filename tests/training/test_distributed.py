@@ -40,13 +40,17 @@ def vae() -> VAETask:
     return VAETask(build_vae(CONVNEXT, 16, 4, 16, seed=0), recipe("masked", epochs=2))
 
 
+def views() -> VAETask:
+    return VAETask(build_vae(CONVNEXT, 16, 4, 16, seed=0), recipe("views", epochs=2, free_bits=0.1, projection_dim=8))
+
+
 def classifier() -> ClassifyTask:
     backbone = build_backbone(CONVNEXT, 0)
     width = backbone.width
     return ClassifyTask(Classifier(backbone, make_head(width, 8, 3, 0), torch.zeros(width), torch.ones(width)))
 
 
-TASKS = {"vae": vae, "classify": classifier, "contrastive": ContrastiveTask}
+TASKS = {"vae": vae, "views": views, "classify": classifier, "contrastive": ContrastiveTask}
 
 
 def curves(events) -> dict[str, list[float]]:
@@ -72,7 +76,8 @@ def take_steps(events, steps: int) -> None:
 
 @pytest.mark.parametrize("kind", TASKS)
 def test_two_processes_give_one_process_curve(kind, two, images, labels):
-    given, more = (labels, {"layer_decay": 0.7, "ema_decay": 0.9}) if kind == "classify" else (None, {})
+    given = labels if kind == "classify" else None
+    more = {"classify": {"layer_decay": 0.7, "ema_decay": 0.9}, "views": {"views": 2, "ema_decay": 0.9}}.get(kind, {})
     one = alone(TASKS[kind](), images, range(60), given, **SETTINGS, **more)
     both = curves(fit(TASKS[kind](), images, range(60), given, **SETTINGS, **more))
     assert set(one) == set(both) and len(one["train/loss"]) == 6 and len(set(one["train/loss"])) == 6

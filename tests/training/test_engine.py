@@ -10,6 +10,7 @@ from derm_core.events import Event
 from derm_core.training.checkpoint import load_checkpoint
 from derm_core.training.engine import evaluation_steps, fit, learning_rate, make_optimiser
 from derm_core.training.precision import Precision
+from derm_core.training.tasks import Task
 
 SETTINGS = dict(epochs=2, batch_size=18, lr=1e-2, wd=0.05, seed=3, augment=AugmentConfig(mask_ratio=0.3, brightness=0.2))
 PRECISIONS = [Precision(), Precision(compute="bfloat16", channels_last=True)]
@@ -26,18 +27,42 @@ def take_steps(events, steps: int) -> None:
 
 
 @pytest.mark.parametrize("precision", PRECISIONS, ids=lambda p: p.compute)
-@pytest.mark.parametrize("kind", ["vae", "classify"])
+@pytest.mark.parametrize("kind", ["vae", "views", "classify"])
 @pytest.mark.parametrize("stop", [2, 3])
 def test_a_stopped_and_resumed_run_is_bit_identical(kind, precision, stop, images, labels, tmp_path,
-                                                    make_vae_task, make_classifier):
-    make, given = (make_vae_task, None) if kind == "vae" else (make_classifier, labels)
-    straight, stopped, resumed = make(), make(), make()
-    list(fit(straight, images, range(60), given, precision=precision, **SETTINGS))
-    take_steps(fit(stopped, images, range(60), given, precision=precision, checkpoint_dir=tmp_path, **SETTINGS), stop)
+                                                    make_vae_task, make_views_task, make_classifier):
+    make, given, more = {"vae": (make_vae_task, None, {}), "classify": (make_classifier, labels, {}),
+                         "views": (make_views_task, None, {"views": 2, "ema_decay": 0.9})}[kind]
+    straight, stopped, resumed, more = make(), make(), make(), {**SETTINGS, **more, "precision": precision}
+    list(fit(straight, images, range(60), given, **more))
+    take_steps(fit(stopped, images, range(60), given, checkpoint_dir=tmp_path, **more), stop)
     torch.manual_seed(999)
-    events = list(fit(resumed, images, range(60), given, precision=precision, checkpoint_dir=tmp_path, **SETTINGS))
+    events = list(fit(resumed, images, range(60), given, checkpoint_dir=tmp_path, **more))
     assert sum(e.kind == "tick" for e in events) == 6 - stop
     assert same_weights(straight, resumed) and not same_weights(straight, stopped)
+
+
+class Watching(Task):
+    """Keeps the batches it is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.seen = torch.nn.Parameter(torch.zeros(())), []
+
+    def forward(self, batch):
+        self.seen.append(batch)
+        return {"loss": self.weight.square(), "output": batch.view_bchw}
+
+
+def test_two_views_are_drawn_for_each_image_by_itself(images):
+    task, augment = Watching(), AugmentConfig(scale_min=0.5, brightness=0.3)
+    same = np.repeat(images[:1], 6, 0)                 # six times one image: what differs was drawn
+    list(fit(task, same, range(6), epochs=1, batch_size=6, lr=1e-3, wd=0.0, augment=augment, views=2))
+    views = [*task.seen[0].view_bchw, *task.seen[0].second[0]]
+    assert len(views) == 12 and not any(torch.equal(a, b) for a, b in itertools.combinations(views, 2))
+    once = Watching()
+    list(fit(once, same, range(6), epochs=1, batch_size=6, lr=1e-3, wd=0.0, augment=augment))
+    assert torch.equal(once.seen[0].view_bchw, task.seen[0].view_bchw) and once.seen[0].second is None
 
 
 def test_steps_equal_a_plain_pytorch_loop(images, labels, make_classifier):

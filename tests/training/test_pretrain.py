@@ -41,7 +41,13 @@ def weights_of(config: PretrainConfig, material: Material, folder) -> str:
     return list(train_vae(config, material, RunPaths(folder).create()))[-1].value["vae_sha256"]
 
 
-def test_labels_change_the_probe_and_no_weight(tmp_path, vae_config, material, labels):
+@pytest.fixture(params=["masked", "views"])
+def any_config(request, vae_config, views_config) -> PretrainConfig:
+    return {"masked": vae_config, "views": views_config}[request.param]
+
+
+def test_labels_change_the_probe_and_no_weight(tmp_path, any_config, material, labels):
+    vae_config = any_config
     shuffled = dataclasses.replace(material, labels=np.random.default_rng(9).permutation(labels))
     assert weights_of(vae_config, material, tmp_path / "a") == weights_of(vae_config, shuffled, tmp_path / "b")
     a, b = (read_json(tmp_path / run / "artefacts" / "summary.json")["metrics"] for run in "ab")
@@ -88,7 +94,19 @@ def test_the_run_says_and_leaves_what_it_promises(tmp_path, vae_config, material
     assert meta["dataset"] == "tiny" and meta["config"]["recipe"]["name"] == "masked"
 
 
-def test_a_run_stopped_again_and_again_ends_with_the_same_weights(tmp_path, vae_config, material):
+def test_labels_shuffled_in_the_manifest_give_the_same_weights(workspace, dataset, views_config):
+    recipe = dataclasses.replace(views_config.recipe, epochs=1)
+    config = dataclasses.replace(views_config, recipe=recipe, images="all")    # else labels stratify the split
+    first = list(pretrain(config, workspace, workspace.run("pretrain-1")))[-1].value
+    shuffled = np.random.default_rng(4).permutation(dataset.frame["label"])
+    save_dataset(workspace, "tiny", dataset.frame.assign(label=shuffled), INFO)
+    again = list(pretrain(config, workspace, workspace.run("pretrain-2")))[-1].value
+    assert again["split_fingerprint"] != first["split_fingerprint"], "the shuffle was seen, by the split"
+    assert again["vae_sha256"] == first["vae_sha256"]
+
+
+def test_a_run_stopped_again_and_again_ends_with_the_same_weights(tmp_path, any_config, material):
+    vae_config = any_config
     straight = weights_of(vae_config, material, tmp_path / "straight")
     run = RunPaths(tmp_path / "stopped").create()
     for steps in (0, 2, 1):                            # at the start, inside an epoch, at its end

@@ -1,5 +1,6 @@
 import pytest
 
+from derm_core.cli import main
 from derm_core.errors import ConfigError
 from derm_core.training.recipes import RECIPES, describe, recipe
 
@@ -18,6 +19,19 @@ def test_overrides_change_only_what_they_name():
 
 def test_only_the_masked_recipe_hides_patches():
     assert recipe("paper").augment.mask_ratio == 0 < recipe("masked").augment.mask_ratio
+
+
+def test_views_has_two_views_and_the_recipes_of_shipped_results_have_one():
+    assert recipe("views").consistency > 0
+    assert all(recipe(name).consistency == 0 and recipe(name).elbo_weight == 1 for name in ("paper", "masked"))
+
+
+@pytest.mark.parametrize("command", ["pretrain", "compare"])
+def test_the_command_line_lists_every_recipe(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert all(name in said.partition("--recipe NAME ")[2][:120] for name in RECIPES)
 
 
 @pytest.mark.parametrize("call, said", [

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,8 @@ from sklearn.metrics import log_loss
 from torch.distributions import Normal, kl_divergence
 
 from derm_core.errors import ConfigError
+from derm_core.nets.vae import elbo_terms
+from derm_core.training.losses import dissimilarity, free_bits_kl, gradient_difference, view_agreement
 from derm_core.training.tasks import Batch, VAETask, classification_loss
 
 
@@ -44,6 +48,48 @@ def test_vae_loss_is_float32_under_autocast(make_vae_task, batch):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         said = task(batch)
     assert {said[name].dtype for name in ("loss", "reconstruction", "kl", "output")} == {torch.float32}
+
+
+@pytest.fixture
+def two_views(batch) -> Batch:
+    generator = torch.Generator().manual_seed(1)
+    return dataclasses.replace(batch, second=tuple(torch.rand(4, 3, 16, 16, generator=generator) * 2 - 1 for _ in range(2)))
+
+
+def test_the_loss_of_two_views_is_the_sum_of_its_weighted_terms(make_views_task, two_views):
+    task = make_views_task()
+    recipe = task.recipe
+    torch.manual_seed(5)
+    said = task(two_views)
+    views = torch.cat([two_views.view_bchw, two_views.second[0]])      # the target of this recipe is the view itself
+    features = task.vae.backbone.pooled(views)
+    mu, logvar = task.vae.posterior(features)
+    kl = free_bits_kl(elbo_terms(views, views, mu, logvar, task.vae.log_sigma)[1], recipe.free_bits)
+    first, second = task.projector(features).chunk(2)
+    agreement = view_agreement(first, second, first, second, recipe.temperature)
+    values = 3 * 16 * 16
+    elbo = (said["reconstruction"] + task.kl_weight(0.1) * kl
+            + 0.5 * values * gradient_difference(said["output"], views) + 0.5 * values * dissimilarity(said["output"], views))
+    assert said["consistency"].item() == pytest.approx(agreement.item(), rel=1e-4)
+    assert said["loss"].item() == pytest.approx((1e-3 * elbo + agreement).item(), rel=1e-4)
+    assert said["output"].shape == (8, 3, 16, 16)
+
+
+def test_in_evaluation_every_recipe_has_the_plain_elbo(make_views_task, batch):
+    said = make_views_task().eval()(batch)
+    assert said["loss"].item() == pytest.approx((said["reconstruction"] + said["kl"]).item())
+    assert "consistency" not in said
+
+
+def test_agreement_is_float32_under_autocast(make_views_task, two_views):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        said = make_views_task()(two_views)
+    assert {said[name].dtype for name in ("loss", "consistency", "gradient_difference", "dissimilarity")} == {torch.float32}
+
+
+def test_a_batch_moves_with_its_second_view(two_views):
+    moved = two_views.to(dtype=torch.float64)
+    assert {images.dtype for images in (moved.view_bchw, moved.target_bchw, *moved.second)} == {torch.float64}
 
 
 @pytest.mark.parametrize("name", ["cross_entropy", "focal", "brier"])
