@@ -91,6 +91,8 @@ def main(arguments: list[str] | None = None) -> int:
               "machine": machine(), "versions": versions()}
     if args.json:
         print(json.dumps(result, allow_nan=False))
+    elif "ratio" not in result:                            # counts, not a comparison
+        print(json.dumps(result, allow_nan=False, indent=1))
     else:
         print(f"{args.name}: ratio {result['ratio']:.2f} (ours {result['ours']:.4g}, against "
               f"{result['against']:.4g} {result['unit']}: {result['peer']})")
