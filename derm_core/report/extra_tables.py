@@ -77,7 +77,11 @@ def shortcut(study: Mapping[str, Any]) -> Tables:
                 **{key: value for part in parts for key, value in _flat(row[part], f"{part}_").items()}} for row in rows]
     text = [{"Strength": f"{row['strength']:g}", "arm": row["arm"], "value": words.interval(row["reliance"])}
             for row in sorted(rows, key=lambda row: row["strength"])]
-    return pd.DataFrame(numbers), _wide(study, text, "Strength", "value")
+    shown, found = _wide(study, text, "Strength", "value"), study.get("shortcut") or {}
+    alone = {f"{strength:g}": value for strength, value in zip(found.get("strengths") or [], found.get("reference") or [])}
+    if alone and len(shown):
+        shown["The ink alone"] = [words.percent(alone.get(strength)) for strength in shown["Strength"]]
+    return pd.DataFrame(numbers), shown
 
 
 def external(study: Mapping[str, Any]) -> Tables:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import extra_figures, extra_tables, figures, tables, words
+from . import explain, extra_figures, extra_tables, figures, tables, words
 from . import page as html
 
 Study = Mapping[str, Any]
@@ -166,7 +166,8 @@ def _shortcut(study: Study, safe: Study, names: Mapping[str, str]) -> str:
     drawn = extra_figures.strengths(safe["shortcut"]["rows"], names)
     return html.section(
         "A planted artefact",
-        html.figure(drawn, "Reliance: balanced accuracy that is lost when the tie is reversed in the test.",
+        *map(html.paragraph, explain.planted(study)),
+        html.figure(drawn, f"Reliance: how much the ink alone changes the probability of {study['shortcut'].get('class', 'the class')}.",
                     "Reliance by strength of the tie; the table has its values."),
         html.paragraph(study["shortcut"].get("text", "")),
         html.table(extra_tables.shortcut(study)[1], "Reliance by strength of the tie"))

@@ -33,6 +33,7 @@ from .heads import Heads
 from .metrics import decide
 from .paired import Estimate, Scorer, combine, with_tests
 from .robustness import pairs
+from .verdict import points
 
 ARTEFACT = "one stroke of a violet or blue skin marker"
 TARGETS = ("mel", "melanoma", "high")
@@ -41,14 +42,17 @@ BASE = 0.5      # share of images with ink where it is tied to nothing
 
 
 def shortcut(study: Study) -> Generator[Event, None, dict]:
-    """{class, artefact, base, strengths, reference, rows, differences, text, note}; regime frozen, its frozen arms only.
+    """{class, share, artefact, base, strengths, reference, rows, differences, text, note}; regime frozen, its frozen arms only.
 
-    rows: clean (balanced accuracy without any ink), aligned (ink as in training), reversed, reliance.
+    share: of the class among the training images. rows: clean (balanced accuracy without any ink), aligned (ink as
+    in training), reversed, reliance.
     reference: the reliance of who knows the class shares and sees nothing but the ink.
     """
     labels, classes = study.material.labels, study.material.classes
     target = target_class(classes, labels[study.material.members("train")])
-    head = {"class": classes[target], "artefact": ARTEFACT, "base": BASE, "strengths": list(study.config.shortcut)}
+    share = float((labels[study.material.members("train")] == target).mean())
+    head = {"class": classes[target], "share": share, "artefact": ARTEFACT, "base": BASE,
+            "strengths": list(study.config.shortcut)}
     if study.heads is None or not study.features:
         return {**head, "rows": [], "differences": [], "reference": [],
                 "text": "Not asked of fine-tuned models: every strength would mean training all of them anew."}
@@ -62,7 +66,6 @@ def shortcut(study: Study) -> Generator[Event, None, dict]:
     for done, (rho, arm) in enumerate(trainings):
         found[arm, rho] = yield from _measure(study, scorer, arm, inked[arm], target, rho)
         yield progress(done + 1, len(trainings), "trainings", what="Heads on inked images", started=started)
-    share = float((labels[study.material.members("train")] == target).mean())
     rows = [{"arm": arm, "strength": rho, **{name: scorer.interval(value, "" if name == "reliance" else "balanced_accuracy")
                                              for name, value in found[arm, rho].items()}} for rho, arm in trainings]
     differences = with_tests([
@@ -180,13 +183,14 @@ def _note(study: Study) -> str:
 def _text(head: dict, rows: list[dict], differences: list[dict]) -> str:
     strongest = max(head["strengths"])
     at = {row["arm"]: row for row in rows if row["strength"] == strongest}
-    said = "; ".join(f"{arm_label(arm)} {row['reliance']['mean']:+.2f}, balanced accuracy {row['clean']['mean']:.1%} "
-                     f"without ink and {row['reversed']['mean']:.1%} with the tie reversed" for arm, row in at.items())
-    text = (f"Where {head['artefact']} is tied to {head['class']} at strength {strongest:g}, the same image with the ink "
-            f"is given another probability of {head['class']}: {said}.")
+    said = "; ".join(f"{arm_label(arm)} {points(row['reliance']['mean'])} points, balanced accuracy "
+                     f"{100 * row['clean']['mean']:.1f} % without ink and {100 * row['reversed']['mean']:.1f} % with the tie "
+                     "reversed" for arm, row in at.items())
+    text = (f"Trained where {head['artefact']} is tied to {head['class']} (strength {strongest:g}), the same test image is given "
+            f"another probability of {head['class']} once the ink is on it: {said}.")
     row = next((row for row in differences if row["strength"] == strongest), None)
     if row and row["mean"] is not None:
         shown = "differ" if row["low"] > 0 or row["high"] < 0 else "are not shown to differ"
         text += (f" {arm_label(row['a'])} and {arm_label(row['b'])} {shown} in that reliance "
-                 f"({row['mean']:+.2f}, 95 % interval {row['low']:+.2f} to {row['high']:+.2f}).")
+                 f"({points(row['mean'])} points, 95 % interval {points(row['low'])} to {points(row['high'])}).")
     return text

@@ -210,3 +210,32 @@ def test_majority_stands_in_the_test_metrics(study):
     numbers, shown = tables.test_metrics(study)
     assert words.arm("majority").name in set(numbers["arm"])
     assert len(shown) == len(study["arms"]) + 1
+
+
+def test_a_confused_cell_opens_by_keyboard(open_page, finished, full):
+    decisions = pd.read_parquet(finished.run(full["run_id"]).artefacts / "decisions.parquet")
+    first = decisions.iloc[0]
+    i, j = int(first["label"]), int(first["decision:random"])
+    app = open_page("compare", section="classes")
+    app.selectbox(key="confused-arm").set_value("random")
+    app.selectbox(key="confused-0").set_value(i)
+    app.selectbox(key="confused-1").set_value(j)
+    app.button(key="confused-open").click().run()
+    assert app.query_params["cell"] == f"random~{i}~{j}"
+    assert len(pictures(app)) == ((decisions["label"] == i) & (decisions["decision:random"] == j)).sum()
+
+
+def test_a_disagreement_opens_by_keyboard_and_begins_with_the_most_frequent_one(open_page, finished, full):
+    entry = full["detail"]["disagreement"][0]
+    most = max((count, -i, -j) for i, row in enumerate(entry["matrix"]) for j, count in enumerate(row) if i != j)
+    app = open_page("compare", section="classes")
+    places = [app.selectbox(key=f"disagreed-{side}").value for side in (0, 1)]
+    assert entry["matrix"][places[0]][places[1]] == most[0]
+    app.button(key="disagreed-open").click().run()
+    assert app.query_params["cell"] == f"{entry['a']}~{entry['b']}~{places[0]}~{places[1]}"
+    assert len(pictures(app)) == most[0]
+
+
+def test_the_planted_artefact_is_explained_before_its_numbers(open_page, full):
+    shown = text(open_page("compare", section="robustness"))
+    assert "0: nothing, the answer comes from the rest of the image" in shown and "Guessing has a balanced accuracy of" in shown

@@ -48,7 +48,11 @@ def confusions(study: dict) -> None:
                           pd.DataFrame(matrices[arm], index=pd.Index(classes, name="is"), columns=classes).reset_index(),
                           alt=f"Confusion matrix of {tables.name(study, arm)}, {len(classes)} classes.")
     st.caption("Per cent of the images of a class (row) that are called each class (column), mean over seeds. Press a cell "
-               "to see its images, as the seed ensemble decides them.")
+               "to see its images, as the seed ensemble decides them; or choose it here.")
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        arm = st.selectbox("Arm", words.ordered(matrices), key="confused-arm", width=220,
+                           format_func=lambda arm: tables.name(study, arm))
+        chosen_cell("confused", arm, ("Is", "Called"), matrices[arm], classes)
 
 
 def disagreements(study: dict) -> None:
@@ -74,17 +78,31 @@ def disagreements(study: dict) -> None:
         st.table(pd.DataFrame([{"Test images": name, "Number": f"{entry[key]:,}", "Share": words.percent(entry[key] / total)}
                                for name, key in said.items()]), border="horizontal", hide_index=True,
                  alt="Who is right where")
-        st.caption("Decisions of the seed ensemble. Shaded cells: the arms disagree. Press one to see its images.")
+        st.caption("Decisions of the seed ensemble. Shaded cells: the arms disagree. Press one to see its images, or choose "
+                   "it here.")
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+            chosen_cell("disagreed", chosen, tuple(f"{words.arm(entry[side], names[entry[side]]).brief} says" for side in "ab"),
+                        entry["matrix"], study["classes"])
 
 
 # ---- the images of a cell ----------------------------------------------------------------------
 
 
 def clickable(figure, prefix: str, table: pd.DataFrame, *, alt: str) -> None:
-    """A matrix whose cells open; the same by keyboard from a list, most images first."""
+    """A matrix whose cells open; `chosen_cell` is the same by keyboard."""
     key = f"cells-{prefix}-{st.session_state.setdefault('cells-closed', 0)}"
     frame.show_chart(figure, table, key=key, caption="", alt=alt, on_select=partial(pressed, key, prefix),
                      selection_mode="points")
+
+
+def chosen_cell(key: str, prefix: str, labels: tuple[str, str], matrix: list[list[float]], classes: list[str]) -> None:
+    """Row and column from two lists, at first those of the most frequent disagreement, and a button that opens the cell."""
+    most = max(((i, j) for i in range(len(classes)) for j in range(len(classes)) if i != j),
+               key=lambda place: matrix[place[0]][place[1]])
+    places = [st.selectbox(label, range(len(classes)), most[side], key=f"{key}-{side}", width=150,
+                           format_func=classes.__getitem__) for side, label in enumerate(labels)]
+    if st.button("Show images", icon=":material/photo_library:", key=f"{key}-open"):
+        st.query_params["cell"] = f"{prefix}~{places[0]}~{places[1]}"
 
 
 def pressed(key: str, prefix: str) -> None:

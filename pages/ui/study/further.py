@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from derm_core.report import extra_figures, extra_tables, figures, tables
+from derm_core.report import explain, extra_figures, extra_tables, figures, tables
 
 from .. import frame, words
 from . import parts
@@ -94,13 +94,16 @@ def shortcut(study: dict, found: dict) -> None:
     if not found["rows"]:
         return
     numbers, text = extra_tables.shortcut(study)
+    with st.expander("How to read this", icon=":material/menu_book:"):
+        st.markdown("\n\n".join(words.plain(sentence) for sentence in explain.planted(study)))
     frame.show_chart(
         extra_figures.strengths(found["rows"], parts.names(study)), numbers, key="shortcut",
-        caption=f"{words.plain(found.get('artefact', 'An artefact')).capitalize()} tied to "
-                f"{words.plain(found.get('class', 'one class'))} in training and reversed in test. At strength 0 there is "
-                "nothing to rely on.",
+        caption="Reliance: how much the ink alone changes the probability of "
+                f"{words.plain(found.get('class', 'one class'))}, on the same test images. 0: nothing. At strength 0 there is "
+                "nothing to rely on. Bands: 95 % intervals.",
         alt="Reliance on the planted artefact by the strength of its tie, for every arm.")
-    st.table(text, border="horizontal", hide_index=True, alt="Reliance by strength and arm")
+    parts.table(study, numbers, text, file="shortcut", alt="Reliance by strength and arm",
+                caption="The ink alone: the reliance of whoever sees nothing else and knows the shares of class and ink.")
 
 
 def external(workspace, run_id: str, study: dict) -> None:
