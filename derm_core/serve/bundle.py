@@ -1,4 +1,4 @@
-"""Bundles: a published classifier as card.json + model.safetensors, checked before it is loaded."""
+"""Bundles: a published classifier as card.json + model.safetensors (+ reference.safetensors), checked before it is loaded."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ..errors import BundleError, ConfigError, NotFound
 from ..files import read_json, write_atomic, write_json
 from ..workspace import REPOSITORY, Workspace, check_id
 from .card import check_card
+from .sidecar import MAX_REFERENCE_BYTES, REFERENCE, Reference, check, pack, unpack
 from .tensors import read_header
 
 if TYPE_CHECKING:
@@ -25,13 +26,14 @@ MAX_TENSOR_BYTES = 1024 * 2**20
 
 @dataclass
 class Bundle:
-    """A loaded bundle: the classifier in eval mode and float32, and a VAE's decoder where one is shipped."""
+    """A loaded bundle: the classifier in eval mode and float32, a VAE's decoder and the reference where they are shipped."""
 
     name: str
     folder: Path
     card: dict
     classifier: Classifier
     decoder: Decoder | None
+    reference: Reference | None = None
 
 
 def save_bundle(folder: Path, classifier: Classifier, card: dict, extra_tensors: Mapping[str, Any] | None = None) -> dict:
@@ -66,21 +68,41 @@ def save_bundle(folder: Path, classifier: Classifier, card: dict, extra_tensors:
     return card
 
 
+def complete_bundle(folder: Path, fields: Mapping[str, Any], reference: Reference | None = None) -> dict:
+    """Add `fields` to the card of a saved bundle, and the reference beside its model; returns the card.
+
+    The model itself stays as it is. Raises BundleError where the card would not be valid.
+    """
+    folder = Path(folder)
+    card = {**read_json(folder / CARD), **fields}
+    if reference is not None:
+        data, listed = pack(reference)
+        card["reference"] = {**card.get("reference", {}), **listed}
+        write_atomic(folder / REFERENCE, data)
+        (folder / REFERENCE).chmod(0o644)
+    write_json(folder / CARD, check_card(card))
+    (folder / CARD).chmod(0o644)
+    return card
+
+
 def verify_bundle(folder: Path) -> dict:
-    """The card of a bundle whose file has the size, hash, names, types and shapes the card says.
+    """The card of a bundle whose files have the size, hash, names, types and shapes the card says.
 
     Needs no torch and makes no tensor. Raises BundleError with what differs.
     """
     return _verified(Path(folder))[0]
 
 
-def _verified(folder: Path) -> tuple[dict, bytes]:
+def _verified(folder: Path) -> tuple[dict, bytes, bytes | None]:
+    """Card, tensors, and the reference's bytes where the card lists one."""
     try:
-        for name, limit in ((CARD, MAX_CARD_BYTES), (TENSORS, MAX_TENSOR_BYTES)):
-            size = (folder / name).stat().st_size
-            if size > limit:
-                raise BundleError(f"{folder.name}/{name} has {size} bytes; at most {limit} are allowed.")
+        _check_size(folder, CARD, MAX_CARD_BYTES)
+        _check_size(folder, TENSORS, MAX_TENSOR_BYTES)
         card = check_card(read_json(folder / CARD))
+        reference = None
+        if card.get("reference"):
+            _check_size(folder, REFERENCE, MAX_REFERENCE_BYTES)
+            reference = (folder / REFERENCE).read_bytes()
         if (folder / TENSORS).stat().st_size != card["file_bytes"]:
             raise BundleError(f"{folder.name}/{TENSORS} is not {card['file_bytes']} bytes as its card says: it is "
                               "truncated or another file; get the bundle again.")
@@ -100,13 +122,21 @@ def _verified(folder: Path) -> tuple[dict, bytes]:
     if hashlib.sha256(data).hexdigest() != card["sha256"]:
         raise BundleError(f"{folder.name}/{TENSORS} does not match the SHA-256 on its card: it was changed or "
                           "damaged; get the bundle again.")
-    return card, data
+    if reference is not None:
+        check(reference, card)
+    return card, data, reference
+
+
+def _check_size(folder: Path, name: str, limit: int) -> None:
+    size = (folder / name).stat().st_size
+    if size > limit:
+        raise BundleError(f"{folder.name}/{name} has {size} bytes; at most {limit} are allowed.")
 
 
 def load_bundle(folder: Path) -> Bundle:
     """Verify a bundle and build its classifier (and decoder) in float32, eval mode, on the CPU."""
     folder = Path(folder)
-    card, data = _verified(folder)
+    card, data, reference = _verified(folder)
 
     from safetensors.torch import load
 
@@ -133,7 +163,7 @@ def load_bundle(folder: Path) -> Bundle:
     except (ConfigError, ValueError, TypeError, RuntimeError) as error:
         raise BundleError(f"Bundle {folder.name} does not fit its architecture: {str(error).splitlines()[0]}") from error
     return Bundle(card["name"], folder, card, classifier.eval().requires_grad_(False),
-                  decoder and decoder.eval().requires_grad_(False))
+                  decoder and decoder.eval().requires_grad_(False), None if reference is None else unpack(reference, card))
 
 
 def list_bundles(workspace: Workspace) -> list[dict]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from ..errors import BundleError
@@ -11,6 +12,8 @@ from ..workspace import ID_PATTERN
 SCHEMA = 1
 # timm arguments a card may carry: plain settings, none of which names a file, a folder or an address
 SAFE_ARGUMENTS = ("pad_type", "bn_eps", "bn_momentum", "act_layer", "norm_layer", "stem_type", "patch_size")
+COVERAGE = re.compile(r"0\.\d\d")
+PRIORITIES = ("high", "medium", "low")     # as in data.priority, which reads tables
 REQUIRED = {
     "schema": int, "name": str, "arm": str, "label": str, "regime": str, "architecture": str, "stage": int,
     "model_args": dict, "features": int, "hidden": int, "classes": list, "class_descriptions": dict,
@@ -54,7 +57,42 @@ def check_card(card: Any) -> dict:
         _need(isinstance(decoder, dict) and all(
             type(decoder.get(key)) is int and 1 <= decoder[key] <= 4096 for key in ("latent_dim", "size", "width")),
             "decoder", "an object with latent_dim, size and width from 1 to 4096")
+    _check_evidence(card)
     return card
+
+
+def _check_evidence(card: dict) -> None:
+    """What publishing adds for a single answer: each part may be missing, none may be half there."""
+    def part(field: str) -> dict:
+        value = card.get(field)
+        _need(value is None or isinstance(value, dict), field, "an object")
+        return value or {}
+
+    if conformal := part("conformal"):
+        limits = conformal.get("coverages")
+        _need(isinstance(limits, dict) and bool(limits) and all(
+            COVERAGE.fullmatch(key) and _number(q) and 0 <= q <= 1 for key, q in limits.items()),
+            "conformal.coverages", "an object of thresholds from 0 to 1 by coverage, such as 0.90")
+    if outlier := part("outlier"):
+        for field in ("distance", "reconstruction"):
+            score = outlier.get(field)
+            _need((score is None and field == "reconstruction") or (
+                isinstance(score, dict) and _number(score.get("threshold")) and score["threshold"] > 0),
+                f"outlier.{field}", "an object with a threshold above 0")
+        _need(bool(card.get("reference")), "reference", "there where outlier statistics are")
+    if point := part("operating_point"):
+        _need(point.get("class") in card["classes"] and all(_number(point.get(key)) for key in ("threshold", "specificity")),
+              "operating_point", "an object with a class of the model, threshold and specificity")
+    if reference := part("reference"):
+        _need(type(reference.get("file_bytes")) is int and isinstance(reference.get("sha256"), str)
+              and isinstance(reference.get("tensors"), dict), "reference", "an object with file_bytes, sha256 and tensors")
+        duplicate = reference.get("duplicate")
+        _need(duplicate is None or (isinstance(duplicate, dict) and _number(duplicate.get("threshold"))),
+              "reference.duplicate", "an object with a threshold")
+    if priority := part("priority"):
+        mapping = priority.get("map")
+        _need(isinstance(mapping, dict) and set(mapping) == set(card["classes"]) and set(mapping.values()) <= set(PRIORITIES),
+              "priority", "an object whose map gives each class one of " + ", ".join(PRIORITIES))
 
 
 def temperature_of(card: dict) -> float:

@@ -6,14 +6,20 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..data.decode import read_sizes
+from ..data.decode import open_picture, prepare
 from ..errors import ImageError, NotFound
+from ..insight import outlier, quality
 from ..workspace import Workspace
 from .bundle import Bundle, find_bundle, list_bundles, load_bundle
 from .card import temperature_of
+from .opinion import closest_duplicate, opinions
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 THREADS = 2
 BATCH = 32
@@ -45,8 +51,8 @@ class Predictor:
         self.calibrated = bundle.card.get("temperature") is not None
         bundle.classifier.to(memory_format=torch.channels_last)   # a fifth faster for one image
 
-    def logits(self, images_nssc: np.ndarray) -> np.ndarray:
-        """uint8 (N, S, S, 3), S the card's input size -> float32 logits (N, C), before the temperature."""
+    def features_and_logits(self, images_nssc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """uint8 (N, S, S, 3), S the card's input size -> float32 features (N, D) and logits (N, C), from one pass."""
         import torch
 
         from ..nets.backbone import normalise
@@ -54,17 +60,45 @@ class Predictor:
         if images_nssc.dtype != np.uint8 or images_nssc.shape[1:] != expected:
             raise ValueError(f"images must be uint8 (N, {self.size}, {self.size}, 3), got {images_nssc.dtype} "
                              f"{images_nssc.shape}")
-        parts = [np.empty((0, len(self.classes)), np.float32)]
+        classifier = self.bundle.classifier
+        features = [np.empty((0, self.card["features"]), np.float32)]
+        logits = [np.empty((0, len(self.classes)), np.float32)]
         with two_threads(), torch.inference_mode():
             for start in range(0, len(images_nssc), BATCH):
                 batch = torch.from_numpy(np.array(images_nssc[start:start + BATCH]))
-                x_bchw = normalise(batch, self.card["mean"], self.card["std"])
-                parts.append(self.bundle.classifier(x_bchw).float().numpy())
-        return np.concatenate(parts)
+                features_nd = classifier.backbone.pooled(normalise(batch, self.card["mean"], self.card["std"]))
+                features.append(features_nd.float().numpy())
+                logits.append(classifier.classify(features_nd).float().numpy())
+        return np.concatenate(features), np.concatenate(logits)
+
+    def logits(self, images_nssc: np.ndarray) -> np.ndarray:
+        """uint8 (N, S, S, 3) -> float32 logits (N, C), before the temperature."""
+        return self.features_and_logits(images_nssc)[1]
+
+    def calibrate(self, logits_nc: np.ndarray) -> np.ndarray:
+        """Logits -> probabilities at the fitted temperature, float64 rows that sum to 1."""
+        return softmax(logits_nc.astype(np.float64) / self.temperature)
+
+    def reconstruction_errors(self, features_nd: np.ndarray, images_nssc: np.ndarray) -> np.ndarray:
+        """(N,) root mean squared error, 0 to 1, of what the bundle's decoder draws from the features' latents.
+
+        images: uint8 (N, S, S, 3), S the decoder's size. The bundle must carry decoder and latent map.
+        """
+        import torch
+        reference, decoder = self.bundle.reference, self.bundle.decoder
+        weight, bias = reference.latents
+        latents_nz = reference.space.standardise(features_nd) @ weight + bias
+        errors = [np.empty(0, np.float32)]
+        with two_threads(), torch.inference_mode():
+            for start in range(0, len(latents_nz), BATCH):
+                drawn = decoder(torch.from_numpy(latents_nz[start:start + BATCH])).clamp(-1, 1).permute(0, 2, 3, 1).numpy()
+                target = images_nssc[start:start + BATCH].astype(np.float32) / 255
+                errors.append(np.sqrt(np.square((drawn + 1) / 2 - target).mean((1, 2, 3))))
+        return np.concatenate(errors)
 
     def predict(self, images_nssc: np.ndarray) -> np.ndarray:
         """uint8 (N, S, S, 3) -> probabilities (N, C), float64 rows that sum to 1."""
-        return softmax(self.logits(images_nssc).astype(np.float64) / self.temperature)
+        return self.calibrate(self.logits(images_nssc))
 
 
 def softmax(logits_nc: np.ndarray) -> np.ndarray:
@@ -83,38 +117,45 @@ def load_predictors(workspace: Workspace, names: Sequence[str] | None = None) ->
 
 
 def predict_images(workspace: Workspace, names: Sequence[str] | None,
-                   sources: Sequence[tuple[str, bytes | Path]],
+                   sources: Sequence[tuple[str, bytes | Path | Image.Image]],
                    predictors: Mapping[str, Predictor] | None = None) -> dict:
-    """Classify images by several bundles.
+    """Classify images by several bundles, with what speaks for and against each answer.
 
-    sources: (name to show, bytes or path). predictors: already loaded ones, in place of `names`.
-    Returns {"images": [{path, arms: {NAME: {top, probabilities: {class: p}}}, agree}],
-    "errors": [{path, error}]}: an image that is refused does not stop the others. agree: whether
-    all models name the same class; null for models that do not share their classes, or a single one.
+    sources: (name to show, and bytes, path or decoded picture). predictors: already loaded ones, in place of `names`.
+    Returns {"images": [row], "errors": [{path, error}]}: an image that is refused does not stop the others. row:
+    path; agree: whether all models name the same class, None for models that do not share their classes or a single one;
+    quality {ok, problems, sharpness, brightness, contrast, width, height}; outlier {flagged, reason, scores {NAME:
+    {distance, threshold, reconstruction, reconstruction_threshold, flagged}}}; duplicate {name, image_id, distance} or
+    None; arms {NAME: {top, probabilities {class: p}, prediction_set {coverage, classes}, priority {high, medium, low},
+    operating_point {class, threshold, specificity, sensitivity, called}, neighbours [{image_id, label, distance}]}}.
+    What a card does not carry is None, {} or [].
     """
     predictors = predictors or load_predictors(workspace, names)
     sizes = {predictor.size for predictor in predictors.values()}
-    accepted: list[str] = []
+    images, errors = [], []
     pixels: dict[int, list[np.ndarray]] = {size: [] for size in sizes}
-    errors = []
     for name, source in sources:
         try:
-            square = read_sizes(source, sizes, name)
+            picture = open_picture(source, name)
         except ImageError as error:
             errors.append({"path": name, "error": str(error)})
             continue
-        accepted.append(name)
+        images.append({"path": name, "agree": None, "quality": quality.check_quality(picture, max(sizes))})
         for size in sizes:
-            pixels[size].append(square[size])
-    images = [{"path": name, "arms": {}, "agree": None} for name in accepted]
-    for arm, predictor in predictors.items():
-        if accepted:
-            for row, probabilities in zip(images, predictor.predict(np.stack(pixels[predictor.size])), strict=True):
-                row["arms"][arm] = {
-                    "top": predictor.classes[int(probabilities.argmax())],
-                    "probabilities": dict(zip(predictor.classes, map(float, probabilities), strict=True))}
-    comparable = len(predictors) > 1 and len({predictor.classes for predictor in predictors.values()}) == 1
-    for row in images:
-        if comparable:
+            pixels[size].append(prepare(picture, size))
+    if images:
+        stacked = {size: np.stack(squares) for size, squares in pixels.items()}
+        found = {name: opinions(predictor, stacked[predictor.size]) for name, predictor in predictors.items()}
+        for i, row in enumerate(images):
+            row |= _together({name: rows[i] for name, rows in found.items()})
+    if len(predictors) > 1 and len({predictor.classes for predictor in predictors.values()}) == 1:
+        for row in images:
             row["agree"] = len({arm["top"] for arm in row["arms"].values()}) == 1
     return {"images": images, "errors": errors}
+
+
+def _together(found: Mapping[str, dict]) -> dict:
+    """What all models say of one image: outlier, duplicate, arms."""
+    scores = {name: row["score"] for name, row in found.items() if row["score"]}
+    return {"outlier": outlier.judge(scores), "duplicate": closest_duplicate([row["duplicate"] for row in found.values()]),
+            "arms": {name: row["arm"] for name, row in found.items()}}

@@ -1,0 +1,125 @@
+"""Whether an image is like those a model was trained on: feature distance, and what its VAE can draw of it.
+
+    fit_space(features (n, D)) -> Space            mean, std, principal axes and shrunk variances
+    distance(space, features (n, D)) -> (n,)       Mahalanobis, per feature: about 1 for images like those of training
+    fit_latents(space, features, mu (n, Z)) -> (weight (D, Z), bias (Z,))
+    joint_thresholds(distance (n,), reconstruction (n,) | None, rate) -> (threshold, threshold | None)
+    judge(scores by arm) -> {"flagged", "reason", "scores"}
+
+Mahalanobis distance (Lee et al. 2018, arXiv 1807.03888, here for all classes together) with Ledoit and Wolf's
+shrinkage (2004). Of the two scores tried on the shipped models' own features it separated better than the
+distance to the fifth training neighbour: 99 to 100 % against 94 to 99 % of photographs of other things, and
+all of 600 drawn pictures, at 4 to 6 % of HAM10000's test images. Earlier layers added nothing to it.
+
+Where a bundle carries a VAE's decoder, its error on the image is a second score. The VAE's own encoder is not
+in a bundle, and perhaps the backbone was fine-tuned since: a linear map (ridge regression) takes the features
+to the latents the encoder gave. On HAM10000 it explains 96 % of their variance, and the error of what is drawn
+from them is 0.077 against 0.075 with the encoder. Both scores together flag 5 % of calibration images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+RATE = 0.05               # of images like those of training that are flagged
+MAX_AXES = 256            # beyond these, what is left of a feature vector counts with one mean variance
+RIDGE = 0.004             # per training image
+
+
+@dataclass(frozen=True)
+class Space:
+    """mean, std (D,): of training features. axes (D, r): orthonormal, of falling variance, in standardised features.
+    variances (r + 1,): shrunk, along each axis, and last the mean of those left out (1 where none is). All float32."""
+
+    mean: np.ndarray
+    std: np.ndarray
+    axes: np.ndarray
+    variances: np.ndarray
+
+    def standardise(self, features_nd: np.ndarray) -> np.ndarray:
+        """Features less the mean, over the standard deviation; float32."""
+        return ((features_nd - self.mean) / self.std).astype(np.float32)
+
+
+def fit_space(features_nd: np.ndarray) -> Space:
+    """The space of training features (n, D). Features that do not vary have the standard deviation 1."""
+    from sklearn.covariance import ledoit_wolf_shrinkage
+
+    features = np.asarray(features_nd, np.float64)
+    mean, std = features.mean(0), features.std(0)
+    std = np.where(std > 1e-6, std, 1.0)
+    z, d = (features - mean) / std, features.shape[1]
+    shrink = float(ledoit_wolf_shrinkage(z, assume_centered=True))
+    covariance = z.T @ z / len(z)
+    values, vectors = np.linalg.eigh(covariance)
+    values = (1 - shrink) * np.maximum(values[::-1], 0) + shrink * np.trace(covariance) / d
+    values, rank = np.maximum(values, 1e-6), min(d, MAX_AXES)
+    rest = values[rank:].mean() if rank < d else 1.0
+    arrays = (mean, std, vectors[:, ::-1][:, :rank], np.append(values[:rank], rest))
+    return Space(*(np.ascontiguousarray(array, np.float32) for array in arrays))
+
+
+def distance(space: Space, features_nd: np.ndarray) -> np.ndarray:
+    """(n,) Mahalanobis distance to the mean over √D."""
+    z = space.standardise(features_nd)
+    along = z @ space.axes
+    squared = (along ** 2 / space.variances[:-1]).sum(1)
+    if space.axes.shape[1] < z.shape[1]:
+        squared = squared + np.maximum((z ** 2).sum(1) - (along ** 2).sum(1), 0) / space.variances[-1]
+    return np.sqrt(squared / z.shape[1])
+
+
+def fit_latents(space: Space, features_nd: np.ndarray, mu_nz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The ridge regression from standardised features to a VAE's latent means: weight (D, Z), bias (Z,), float32."""
+    z = space.standardise(features_nd).astype(np.float64)
+    bias = mu_nz.mean(0)
+    weight = np.linalg.solve(z.T @ z + RIDGE * len(z) * np.eye(z.shape[1]), z.T @ (mu_nz - bias))
+    return weight.astype(np.float32), bias.astype(np.float32)
+
+
+def joint_thresholds(distance_n: np.ndarray, reconstruction_n: np.ndarray | None = None,
+                     rate: float = RATE) -> tuple[float, float | None]:
+    """Thresholds of which at least one is passed by about a share `rate` of new images like these.
+
+    Both stand at the same rank of their score. The rank is that of split-conformal prediction, exact for one score.
+    """
+    n = len(distance_n)
+    kinds = [distance_n] if reconstruction_n is None else [distance_n, reconstruction_n]
+    ranks = np.max([np.argsort(np.argsort(values, kind="stable"), kind="stable") for values in kinds], axis=0)
+    place = np.sort(ranks)[min(math.ceil((n + 1) * (1 - rate) - 1e-9), n) - 1]
+    found = [float(np.sort(values)[place]) for values in kinds]
+    return found[0], found[1] if len(found) > 1 else None
+
+
+def excess(score: Mapping) -> float:
+    """How far a model's scores stand above their thresholds: 1 at the threshold, the larger of both scores counts."""
+    parts = [score["distance"] / score["threshold"]]
+    if score.get("reconstruction") is not None and score.get("reconstruction_threshold"):
+        parts.append(score["reconstruction"] / score["reconstruction_threshold"])
+    return max(parts)
+
+
+def judge(scores: Mapping[str, Mapping]) -> dict:
+    """{"flagged", "reason", "scores"} over the models that have statistics: flagged where their mean excess is above 1.
+
+    The mean keeps about the rate each model was calibrated to, whatever their number; "any of them" would
+    flag more of the images like those of training with each model, "all of them" fewer.
+    """
+    ratios = {name: excess(score) for name, score in scores.items()}
+    flagged = bool(ratios) and sum(ratios.values()) / len(ratios) > 1
+    return {"flagged": flagged, "reason": _reason(scores, ratios) if flagged else None, "scores": dict(scores)}
+
+
+def _reason(scores: Mapping[str, Mapping], ratios: Mapping[str, float]) -> str:
+    parts = []
+    for name, score in scores.items():
+        drawn = ratios[name] > score["distance"] / score["threshold"]
+        parts.append(f"{name}: {'reconstruction error' if drawn else 'feature distance'} "
+                     f"{ratios[name]:.1f} times the limit")
+    whose = "this model was" if len(parts) == 1 else "these models were"
+    return (f"Not like the images {whose} trained on ({'; '.join(parts)}, which {RATE:.0%} of images like those "
+            "of training pass). The probabilities mean little here.")
