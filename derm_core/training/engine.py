@@ -22,6 +22,7 @@ from ..data.augment import augment as augment_batch
 from ..errors import DataError
 from ..events import TICK, Event, log
 from ..seeds import Share, stream_seed
+from .allocation import kept_memory
 from .batches import ImageSource, epoch_order, normaliser, steps_per_epoch
 from .distributed import current
 from .ema import Average
@@ -80,7 +81,7 @@ def fit(task: Task, images: np.ndarray | Tensor, indices: Sequence[int], labels:
     due = evaluation_steps(per_epoch, epochs, early_evaluations) if evaluate else []
     if team.size > 1:
         yield log(team.describe(task))
-    with team.training(task, arguments, run) as model, run.saved_when_closed():
+    with kept_memory(device), team.training(task, arguments, run) as model, run.saved_when_closed():
         yield from _evaluate_if_due(run, due, evaluate, per_epoch, precision)
         clock = Clock(what, total, batch, run.step)
         for epoch in range(run.step // per_epoch, epochs):

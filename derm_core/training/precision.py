@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from ..config import require
+from ..nets.vae import UpsampledConv
 from .compilation import compiler_missing
 from .devices import cpu_flags, gpus
 
@@ -33,14 +34,16 @@ HOPELESS = 1.5              # a choice whose first step takes this many times th
 class Precision:
     """How a run computes. threads: CPU threads (0: leave as they are); they change rounding.
 
-    deterministic: on a GPU, only algorithms that repeat bit for bit, where there are such. compiled:
-    the task's networks run through `torch.compile`. batch_size: images a step where the configured
-    number does not fit the device's memory (0: as configured). reason: why, for people.
+    joined: a VAE's decoder computes each doubling and its convolution as one (`UpsampledConv`), which
+    changes rounding. deterministic: on a GPU, only algorithms that repeat bit for bit, where there are
+    such. compiled: the task's networks run through `torch.compile`. batch_size: images a step where the
+    configured number does not fit the device's memory (0: as configured). reason: why, for people.
     """
 
     compute: Literal["float32", "bfloat16"] = "float32"
     channels_last: bool = False
     threads: int = 0
+    joined: bool = False
     deterministic: bool = False
     compiled: bool = False
     batch_size: int = 0
@@ -69,6 +72,9 @@ class Precision:
             torch.set_num_threads(self.threads)
         if torch.device(device).type == "cuda":
             self._set_algorithms()
+        for layer in module.modules():
+            if isinstance(layer, UpsampledConv):
+                layer.joined = self.joined
         if self.compiled and compiler_missing(device) is None:
             for network in module.networks():
                 network.compile()
@@ -108,9 +114,9 @@ def default_precision(architecture: str, device: str) -> Precision:
         return Precision(channels_last=True, threads=threads, deterministic=True, reason="GPU without bfloat16")
     gains = architecture.startswith(BFLOAT16_FAMILIES)
     if gains and "avx512_bf16" in cpu_flags():
-        return Precision(compute="bfloat16", channels_last=True, threads=threads,
+        return Precision(compute="bfloat16", channels_last=True, threads=threads, joined=True,
                          reason="a family that gains on a CPU with AVX512-BF16")
-    return Precision(threads=threads, reason="CPU without AVX512-BF16" if gains else
+    return Precision(threads=threads, joined=True, reason="CPU without AVX512-BF16" if gains else
                      "a family that is not known to gain from bfloat16 on a CPU")
 
 
@@ -126,7 +132,7 @@ def measured_precision(task: nn.Module, batch: Any, device: str,
     for compute in ("float32", "bfloat16"):
         for channels_last in (False, True):
             choice = Precision(compute=compute, channels_last=channels_last,
-                               threads=torch.get_num_threads(), reason="")
+                               threads=torch.get_num_threads(), joined=True, reason="")
             best = min(seconds.values(), default=float("inf"))
             seconds[choice] = trial(copy.deepcopy(task), batch, device, choice, clock, HOPELESS * best)
     best = min(seconds, key=seconds.__getitem__)

@@ -8,7 +8,7 @@ from torch.distributions import Normal, kl_divergence
 
 from derm_core.config import BackboneConfig
 from derm_core.errors import RunError
-from derm_core.nets.vae import (MIN_LOG_SIGMA, PlaneNorm, active_units, build_vae, elbo_terms, floored, load_encoder,
+from derm_core.nets.vae import (MIN_LOG_SIGMA, PlaneNorm, UpsampledConv, active_units, build_vae, elbo_terms, floored, load_encoder,
                                 load_vae, reparameterise, save_vae)
 
 FAMILIES = {"resnet18": 3, "mobilenetv2_100": 2, "convnext_atto": 1, "regnety_002": 3, "vit_tiny_patch16_224": 1}
@@ -90,6 +90,38 @@ def test_the_decoders_norm_is_torchs_group_norm_in_every_layout(layout):
         found.append((y, x.grad, norm.weight.grad, norm.bias.grad))
     for a, b in zip(*found, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_doublings_joined_with_their_convolutions_are_the_same_function(layout):
+    x, wanted = draw(3, 6, 5, 5), draw(3, 4, 10, 10, seed=1)
+    found = []
+    for joined in (False, True):
+        layer = UpsampledConv(6, 4, 10).double()
+        layer.load_state_dict({"weight": draw(4, 6, 3, 3, seed=2), "bias": draw(4, seed=3)})
+        layer, layer.joined = layer.to(memory_format=layout), joined
+        given = x.double().contiguous(memory_format=layout).requires_grad_()
+        y = layer(given)
+        (y * wanted).sum().backward()
+        assert y.is_contiguous(memory_format=layout)
+        found.append((y, given.grad, layer.weight.grad, layer.bias.grad))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("size", [64, 100])
+def test_a_joined_decoder_keeps_its_names_and_its_layout(size):
+    decoder = build_vae(SMALL, size, 8, 16, seed=0).decoder.to(memory_format=torch.channels_last)
+    names, plain = list(decoder.state_dict()), decoder(draw(2, 8))
+    for layer in decoder.modules():
+        if isinstance(layer, UpsampledConv):
+            layer.joined = True
+    maps = []
+    for block in decoder.blocks:
+        block.register_forward_hook(lambda module, given, out: maps.append(out))
+    torch.testing.assert_close(decoder(draw(2, 8)), plain, rtol=1e-4, atol=1e-5)
+    assert list(decoder.state_dict()) == names
+    assert all(out.is_contiguous(memory_format=torch.channels_last) for out in maps)
 
 
 def test_the_default_decoder_ships_in_two_megabytes_of_float16():

@@ -4,6 +4,7 @@ import itertools
 import pytest
 import torch
 
+from derm_core.nets.vae import UpsampledConv
 from derm_core.training import precision
 from derm_core.training.precision import Precision, default_precision, measured_precision
 from derm_core.training.tasks import Batch
@@ -56,6 +57,15 @@ def test_compiling_in_place_keeps_the_names_of_the_weights(make_vae_task, monkey
     monkeypatch.setattr(precision, "compiler_missing", lambda device: "no C compiler")
     Precision(compiled=True).prepare(task, "cpu")
     assert len(compiled) == 2
+
+
+def test_the_decoder_is_told_whether_to_join_its_doublings(make_vae_task):
+    task = make_vae_task()
+    layers = [m for m in task.modules() if isinstance(m, UpsampledConv)]
+    assert default_precision("resnet18", "cpu").joined and layers
+    for joined in (True, False):
+        Precision(joined=joined).prepare(task, "cpu")
+        assert all(layer.joined is joined for layer in layers)
 
 
 @pytest.mark.gpu
