@@ -34,7 +34,8 @@ def open_images(workspace: Workspace, name: str, size: int) -> Generator[Event, 
     """
     if is_missing_synth(workspace, name):
         yield log("Making the synthetic dataset.")
-    dataset = yield from aside(lambda report: open_dataset(workspace, name, report), "Painting synthetic images")
+    what = "Painting synthetic images" if is_missing_synth(workspace, name) else f"Reading {name}"
+    dataset = yield from aside(lambda report: open_dataset(workspace, name, report), what)
     store = yield from aside(lambda report: open_store(workspace, dataset, size, progress=report),
                              f"Decoding {name} at {size} pixels")
     return dataset, store
