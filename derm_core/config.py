@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import reprlib
 import types
 import typing
 from dataclasses import dataclass, field
@@ -20,12 +21,17 @@ ARMS = ("vae", "imagenet", "random", "both", "scratch", "colour")
 CORRUPTIONS = ("defocus", "motion", "noise", "jpeg", "pixelation", "brightness", "contrast", "saturation",
                "hair", "ruler", "ink", "bubbles", "vignette")
 Config = TypeVar("Config")
+MAX_FLOAT = 1e300
+MAX_WHOLE = 2**53              # what every reader of JSON holds exactly
+SHORT = reprlib.Repr()         # a foreign value in an error's message
+SHORT.maxstring = SHORT.maxother = 200
+SHORT.maxtuple = SHORT.maxlist = SHORT.maxdict = SHORT.maxlong = 60
 
 
 def require(condition: bool, field_name: str, value: object, allowed: str) -> None:
     """Raise ConfigError "FIELD is VALUE; allowed: ALLOWED" unless `condition` holds."""
     if not condition:
-        raise ConfigError(f"{field_name} is {value!r}; allowed: {allowed}.")
+        raise ConfigError(f"{field_name[:120]} is {SHORT.repr(value)}; allowed: {allowed}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -373,11 +379,11 @@ def from_dict(value: Any, cls: type[Config] | None = None) -> Config:
     require(isinstance(value, dict), "config", type(value).__name__, "a JSON object")
     body = dict(value)
     schema = body.pop("schema", SCHEMA_VERSION)
-    require(isinstance(schema, int) and 1 <= schema <= SCHEMA_VERSION, "schema", schema,
+    require(type(schema) is int and 1 <= schema <= SCHEMA_VERSION, "schema", schema,
             f"1 to {SCHEMA_VERSION}; a newer file needs a newer version of this program")
     kind = body.pop("kind", None)
     if cls is None:
-        require(kind in KINDS, "kind", kind, ", ".join(KINDS))
+        require(isinstance(kind, str) and kind in KINDS, "kind", kind, ", ".join(KINDS))
         cls = KINDS[kind]
     return _build(cls, body, cls.__name__)
 
@@ -386,7 +392,7 @@ def _build(cls: type, body: dict[str, Any], where: str) -> Any:
     hints = typing.get_type_hints(cls)
     fields = {f.name: f for f in dataclasses.fields(cls)}
     for name in body:
-        require(name in fields, f"{where}.{name}", body[name], "one of " + ", ".join(fields))
+        require(isinstance(name, str) and name in fields, f"{where}.{name}", body[name], "one of " + ", ".join(fields))
     for name, spec in fields.items():
         missing = spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
         require(not (missing and name not in body), f"{where}.{name}", None, "a value; it is required")
@@ -412,10 +418,12 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
         value = {key: item for key, item in value.items() if key not in ("schema", "kind")}
         return _build(hint, value, where)
     if hint is float:
-        require(isinstance(value, (int, float)) and not isinstance(value, bool), where, value, "a number")
+        require(isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= MAX_FLOAT, where, value,
+                "a finite number")
         return float(value)
     if hint is int:
-        require(isinstance(value, int) and not isinstance(value, bool), where, value, "a whole number")
+        require(isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_WHOLE, where, value,
+                "a whole number up to 2^53")
         return value
     require(isinstance(value, hint), where, value, f"a {hint.__name__}")
     return value

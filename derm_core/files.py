@@ -62,8 +62,32 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises FileNotFoundError and json.JSONDecodeError as they come."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Read a JSON file. Raises FileNotFoundError as it comes, and ValueError as `parse_json` does."""
+    return parse_json(Path(path).read_bytes())
+
+
+def parse_json(data: bytes | str) -> Any:
+    """JSON from anywhere as Python values. Raises ValueError (json.JSONDecodeError and others) for what is not JSON,
+    for NaN and infinity, for nesting beyond Python's stack, and for text that no file can hold."""
+    text = data.decode("utf-8") if isinstance(data, bytes) else data
+    try:
+        value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if "\\u" in text:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")    # half a character, which only an escape can spell
+    return value
+
+
+def _no_number(word: str) -> None:
+    raise ValueError(f"{word} is not a JSON value")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"{digits[:20]} is too large a number")
+    return value
 
 
 def sha256_file(path: Path) -> str:

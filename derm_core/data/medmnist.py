@@ -18,6 +18,7 @@ from .staging import Progress
 
 SPLITS = ("train", "val", "test")
 MAX_ARRAY_BYTES = 16 * 2**30
+FREE_BYTES, MAX_RATIO = 2**28, 200     # a larger array that shrinks to less than 1/200 holds no photographs
 DERMAMNIST = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 REPORT_EVERY = 200
 
@@ -67,12 +68,17 @@ def _write_png(path: Path, pixels: np.ndarray) -> None:
 def _open_array(array: Path, name: str) -> np.ndarray:
     try:
         with zipfile.ZipFile(array) as archive:
-            if archive.getinfo(f"{name}.npy").file_size > MAX_ARRAY_BYTES:
+            member = archive.getinfo(f"{name}.npy")
+            if member.file_size > MAX_ARRAY_BYTES:
                 raise DataError(f"{array.name}: {name} is larger than {MAX_ARRAY_BYTES // 2**30} GB.")
+            if member.file_size > max(FREE_BYTES, MAX_RATIO * member.compress_size):
+                raise DataError(f"{array.name}: {name} unpacks to more than {MAX_RATIO} times its size; these are no images.")
         with np.load(array, allow_pickle=False) as arrays:
             return arrays[name]
-    except (OSError, KeyError, ValueError, MemoryError, zipfile.BadZipFile) as error:
-        raise DataError(f"{array.name} is not a MedMNIST file: {name} cannot be read ({error}).") from error
+    except DataError:
+        raise
+    except Exception as error:      # numpy, zipfile and zlib raise almost anything over a damaged file
+        raise DataError(f"{array.name} is not a MedMNIST file: {name} cannot be read ({str(error)[:200]}).") from error
 
 
 def _labels(array: Path) -> dict[str, np.ndarray]:
@@ -80,8 +86,8 @@ def _labels(array: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(array) as archive:
             present = set(archive.namelist())
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{array.name} is not an .npz file ({error}).") from error
+    except Exception as error:      # zipfile raises almost anything over a damaged directory
+        raise DataError(f"{array.name} is not an .npz file ({str(error)[:200]}).") from error
     splits = [split for split in SPLITS if {f"{split}_images.npy", f"{split}_labels.npy"} <= present]
     if not splits:
         raise DataError(f"{array.name} is not a MedMNIST file: it lacks train_images and train_labels.")

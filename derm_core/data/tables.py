@@ -13,6 +13,7 @@ from ..errors import DataError
 
 MAX_TABLE_BYTES = 256 * 2**20
 MAX_COLUMNS = 512
+MAX_LINES, MAX_CELLS = 4_000_000, 40_000_000      # the largest public tables have half a million lines of 55 columns
 MISSING = {"", "nan", "na", "n/a", "none", "null", "unknown", "unk"}
 
 IDS = ("image_id", "isic_id", "image_name", "img_id", "image")
@@ -55,12 +56,14 @@ def read_table(path: Path) -> Table:
         raise DataError(f"{path.name} is not UTF-8 text; save it as a UTF-8 CSV file.") from error
     except OSError as error:
         raise DataError(f"{path.name} cannot be read ({error.strerror or error}).") from error
-    lines = text.splitlines()
-    if not lines or "\0" in text:
-        raise DataError(f"{path.name} is {'not text' if lines else 'empty'}; expected a CSV file with a header line.")
-    separator = max(",;\t", key=lines[0].count)
-    if lines[0].count(separator) >= MAX_COLUMNS:  # pixels as a table: its columns are enough to know
-        return Table(path, tuple(name.strip().lower() for name in lines[0].split(separator)), [])
+    if not text or "\0" in text:
+        raise DataError(f"{path.name} is {'not text' if text else 'empty'}; expected a CSV file with a header line.")
+    head = io.StringIO(text).readline().rstrip("\n")
+    separator = max(",;\t", key=head.count)
+    if head.count(separator) >= MAX_COLUMNS:  # pixels as a table: its columns are enough to know
+        return Table(path, tuple(name.strip().lower() for name in head.split(separator)), [])
+    if text.count("\n") > MAX_LINES or text.count(separator) > MAX_CELLS:
+        raise DataError(f"{path.name} has more than {MAX_LINES:,} lines or {MAX_CELLS:,} values; split it.")
     try:
         records = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
     except csv.Error as error:
@@ -69,6 +72,8 @@ def read_table(path: Path) -> Table:
 
 
 def _as_table(path: Path, records: list[list[str]]) -> Table:
+    if not records:
+        raise DataError(f"{path.name} is empty; expected a CSV file with a header line.")
     columns = tuple(name.strip().lower() for name in records[0])
     named = [name for name in columns if name]
     if len(set(named)) != len(named):
@@ -113,8 +118,8 @@ def known(text: str | None) -> str | None:
 
 
 def clean_label(text: str) -> str | None:
-    """A class name without control characters and runs of blanks; None for an empty one."""
-    words = re.sub(r"[\x00-\x1f\x7f]", " ", text).split()
+    """A class name without control characters, turns of the writing direction and runs of blanks; None for an empty one."""
+    words = re.sub(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", " ", text).split()
     name = " ".join(words)[:80]
     return None if name.lower() in ("", "nan") else name
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import shutil
 import stat
@@ -12,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 from ..errors import BundleError, NotFound
-from ..files import write_atomic
+from ..files import parse_json, write_atomic
 from ..workspace import Workspace
 from .bundle import CARD, MAX_CARD_BYTES, MAX_TENSOR_BYTES, TENSORS, find_bundle, load_bundle, verify_bundle
 from .card import check_card
@@ -43,8 +42,8 @@ def import_bundle(workspace: Workspace, source: bytes | Path) -> Path:
     """
     parts = _read(source)
     try:
-        card = check_card(json.loads(parts[CARD]))
-    except (ValueError, RecursionError) as error:
+        card = check_card(parse_json(parts[CARD]))
+    except ValueError as error:
         raise BundleError(f"The archive's card.json cannot be read ({error}).") from error
     name = card["name"]
     try:
@@ -71,6 +70,9 @@ def _read(source: bytes | Path) -> dict[str, bytes]:
     """The bytes of card and tensors in an archive that holds these two files and no others."""
     parts: dict[str, bytes] = {}
     try:
+        size = len(source) if isinstance(source, bytes) else os.path.getsize(source)
+        if size > 2 * sum(LIMITS.values()):
+            raise BundleError(f"The archive has {size} bytes; no bundle is that large.")
         handle = io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")
         with handle, zipfile.ZipFile(handle) as archive:
             members = [m for m in archive.infolist() if not m.is_dir()]
@@ -79,12 +81,14 @@ def _read(source: bytes | Path) -> dict[str, bytes]:
             for member in members:
                 name = member.filename.rsplit("/", 1)[-1]
                 if name not in LIMITS or name in parts or stat.S_ISLNK(member.external_attr >> 16):
-                    raise BundleError(f"The archive holds {member.filename!r}; a bundle is {CARD} and {TENSORS} alone.")
+                    raise BundleError(f"The archive holds {member.filename[:80]!r}; a bundle is {CARD} and {TENSORS} alone.")
                 parts[name] = _read_member(archive, member, LIMITS[name])
             if len({m.filename.rpartition("/")[0] for m in members}) != 1:
                 raise BundleError(f"{CARD} and {TENSORS} must lie in one folder of the archive.")
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
-        raise BundleError(f"The file is not a readable bundle archive ({error}).") from error
+    except BundleError:
+        raise
+    except Exception as error:      # zipfile and zlib raise almost anything over a damaged or encrypted archive
+        raise BundleError(f"The file is not a readable bundle archive ({str(error)[:200]}).") from error
     return parts
 
 
@@ -93,5 +97,5 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) 
     with archive.open(member) as handle:
         data = handle.read(limit + 1)
     if len(data) > limit:
-        raise BundleError(f"{member.filename!r} unpacks to more than {limit} bytes; this is not a bundle.")
+        raise BundleError(f"{member.filename[:80]!r} unpacks to more than {limit} bytes; this is not a bundle.")
     return data

@@ -151,13 +151,19 @@ def load_bundle(folder: Path) -> Bundle:
         if backbone.width != card["features"]:
             raise ValueError(f"{card['architecture']} to stage {card['stage']} has {backbone.width} features, "
                              f"the card says {card['features']}")
+        if card["features"] * card["hidden"] > len(data):
+            raise ValueError(f"a head of {card['hidden']} hidden units is larger than the file")
         classifier = Classifier(backbone, make_head(backbone.width, card["hidden"], len(card["classes"]), 0))
         state = {key: value.float() for key, value in load(data).items()}
+        if broken := [key for key, value in state.items() if not value.isfinite().all()]:
+            raise ValueError(f"tensor {broken[0]} holds values that are not finite")
         decoder_state = {key.removeprefix("decoder."): state.pop(key) for key in list(state) if key.startswith("decoder.")}
         fresh = {key: value for key, value in classifier.state_dict().items() if key.endswith("num_batches_tracked")}
         classifier.load_state_dict({**fresh, **state}, strict=True)
         decoder, sizes = None, card.get("decoder")
         if sizes:
+            if sizes["latent_dim"] * sizes["width"] > len(data):
+                raise ValueError(f"a decoder of width {sizes['width']} is larger than the file")
             decoder = Decoder(sizes["latent_dim"], sizes["size"], sizes["width"])
             decoder.load_state_dict(decoder_state, strict=True)
     except (ConfigError, ValueError, TypeError, RuntimeError) as error:

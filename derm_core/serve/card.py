@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import BundleError
 from ..workspace import ID_PATTERN
+from .foreign import check_values
 
 SCHEMA = 1
 # timm arguments a card may carry: plain settings, none of which names a file, a folder or an address
@@ -26,6 +27,7 @@ REQUIRED = {
 def check_card(card: Any) -> dict:
     """`card` if every field a loader relies on is there and sensible. Raises BundleError naming the field."""
     _need(isinstance(card, dict), "card.json", "a JSON object")
+    check_values(card)
     for field, kind in REQUIRED.items():
         value = card.get(field)
         _need(isinstance(value, kind) and not isinstance(value, bool), field, f"a value of kind {kind.__name__}")

@@ -6,11 +6,11 @@ of the tensors without gaps (https://huggingface.co/docs/safetensors).
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 
 from ..errors import BundleError
+from ..files import parse_json
 
 MODEL = "model.safetensors"
 ITEM_BYTES = {"F16": 2, "F32": 4, "I32": 4, "U8": 1}
@@ -30,7 +30,7 @@ def read_header(data: bytes, file: str = MODEL, dtypes: tuple[str, ...] = WEIGHT
     if not 2 <= length <= min(MAX_HEADER_BYTES, len(data) - 8):
         raise BundleError(f"{file} has a header that does not fit the file; get the bundle again.")
     try:
-        header = json.loads(data[8:8 + length])
+        header = parse_json(data[8:8 + length])
         header.pop("__metadata__", None)
         tensors = {str(name): _entry(entry, dtypes) for name, entry in header.items()}
     except (ValueError, TypeError, AttributeError, KeyError) as error:
