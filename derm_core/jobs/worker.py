@@ -89,7 +89,7 @@ def main(run_id: str, workspace: Workspace | None = None) -> int:
     store, paths = RunStore(workspace), workspace.run(run_id)
     if store.get(run_id).state != "queued":
         return 0
-    with hold(paths.lock, patience=5.0) as held:
+    with hold(paths.create().lock, patience=5.0) as held:
         if not held:
             return 0
         store.claim(run_id, os.getpid())
@@ -124,7 +124,7 @@ def _finish(store: RunStore, paths: RunPaths, run_id: str, outcome: dict) -> int
     if outcome.get("error"):
         say(outcome["error"])
     say(f"{run_id} is {state}.")
-    if not paths.root.exists():
+    if not paths.config.exists():
         state, outcome = "failed", {"error": FOLDER_GONE}
     if state == "interrupted":
         outcome["error"] = f"The worker was told to end; `runs resume {run_id}` goes on from its last checkpoint."
@@ -223,7 +223,7 @@ def _team(config) -> AbstractContextManager:
 
 
 def _run_job(workspace: Workspace, store: RunStore, run_id: str, stop: StopSignal) -> dict | None:
-    paths = workspace.run(run_id).create()
+    paths = workspace.run(run_id)
     run, config = store.get(run_id), _config(paths)
     os.nice(NICE)  # pages stay usable while it trains
     say(f"{run_id} starts in process {os.getpid()}.")
