@@ -74,7 +74,7 @@ def verdict(study: dict) -> None:
 def arm_cards(study: dict) -> None:
     """Every arm: balanced accuracy and the accuracy gap, always together."""
     found = tables.arms(study)
-    with st.grid(len(found), min_column_width=200):
+    with st.grid(len(found), min_column_width=150):
         for key in found:
             result, arm = study["arms"][key], words.arm(key, tables.name(study, key))
             accuracy, gaps = result["test"]["balanced_accuracy"], result.get("gaps") or {}

@@ -43,7 +43,7 @@ def forest(rows: Rows, quantity: str, *, share: bool = True) -> Figure:
     label_above(figure, range(len(rows)), [f"<b>{row['name']}</b>" if row.get("primary") else row["name"] for row in rows],
                 [row["text"] for row in rows])
     figure.update_yaxes(visible=False, range=[len(rows) - 0.55, -0.85])
-    return figure.update_xaxes(tickformat="+.0%" if share else "+.3~f", nticks=8)
+    return figure.update_xaxes(tickformat=".0%" if share else ".3~f", nticks=8)
 
 
 def label_efficiency(rows: Rows, metric: str = "balanced_accuracy", *, names: Mapping[str, str] | None = None,
@@ -90,7 +90,7 @@ def corruption_map(rows: Rows, families: Sequence[str], names: Mapping[str, str]
         type="heatmap", z=values, x=arms, y=[words.family(family) for family in families], zmin=0,
         zmax=max(float(np.nanmax(values, initial=0.0)), 0.05), showscale=False, xgap=2, ygap=2,
         colorscale=[[0, alpha(ACCENT, 0.05)], [1, alpha(ACCENT, 0.8)]],
-        text=[["" if np.isnan(value) else f"{100 * value:.0f}" for value in row] for row in values], texttemplate="%{text}",
+        text=[["" if np.isnan(value) else words.number(100 * value, 0) for value in row] for row in values], texttemplate="%{text}",
         hovertemplate="%{x}, %{y}: %{z:.1%} lost<extra></extra>"))
     figure.update_yaxes(autorange="reversed", gridcolor=CLEAR)
     return figure.update_xaxes(side="top", gridcolor=CLEAR, tickangle=0)

@@ -155,7 +155,7 @@ def confusion(matrix: Sequence[Sequence[float]], classes: Sequence[str], arm_key
     figure = _cells(f"Confusion, {arm.name}", share, [[f"{100 * value:.0f}" for value in row] for row in share], said,
                     classes,
                     arm.colour, height)
-    return figure.update_xaxes(title={"text": "Called"}).update_yaxes(title={"text": "Is"})
+    return figure.update_xaxes(title={"text": "Rows: what it is. Columns: what it is called."})
 
 
 def disagreement(entry: Mapping[str, Any], classes: Sequence[str], names: Mapping[str, str] | None = None) -> Figure:
@@ -168,7 +168,7 @@ def disagreement(entry: Mapping[str, Any], classes: Sequence[str], names: Mappin
     figure = _cells(f"Decisions: {a} against {b}", np.sqrt(off), [[f"{n:.0f}" if n else "" for n in row] for row in counts],
                     said,
                     classes, INK)
-    return figure.update_xaxes(title={"text": b}).update_yaxes(title={"text": a})
+    return figure.update_xaxes(title={"text": f"Rows: {a}.<br>Columns: {b}."})
 
 
 def _cells(title: str, shade: np.ndarray, text: list, said: list, classes: Sequence[str], colour: str,

@@ -68,7 +68,9 @@ def tables(study: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
         "paper-table": [flat(row) for row in study.get("paper_table") or []],
         "confusion": [{"arm": name, "is": classes[i], **{f"called {c}": value for c, value in zip(classes, row)}}
                       for name, matrix in (study.get("confusion") or {}).items() for i, row in enumerate(matrix)],
-        "grid": _grid(study.get("grid") or {}), "matched": _matched(study)}
+        "grid": _grid(study.get("grid") or {}), "matched": _matched(study),
+        "folds": [flat({"arm": arm, **{key: row[key] for key in row if key != "arms"}, **row["arms"][arm]})
+                  for row in study.get("folds") or [] for arm in row["arms"]]}
     for name in ("differences", "gap_differences", "mcnemar", "claims"):
         rows = study.get(name)
         found[name.replace("_", "-")] = [flat(row) for row in rows] if isinstance(rows, list) else []

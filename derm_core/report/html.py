@@ -73,8 +73,10 @@ def _pictures(study: Mapping[str, Any], folder: Path, count: int) -> str:
 
 
 def _method(study: Mapping[str, Any]) -> str:
-    settings = tables.settings(study) if study["config"].get("regime") == "frozen" else []
-    return page.section("Method", page.bullets(method(study)), page.table(settings, "Settings of every arm"))
+    settings = tables.settings(study) if study["config"].get("regime") == "frozen" and "folds" not in study else []
+    return page.section("Method", page.bullets(method(study)), page.table(
+        settings, f"Settings of every arm: learning rate, weight decay. {tables.EDGE} at the edge of the grid."),
+        page.table(tables.folds(study)[1], "Every fold: balanced accuracy of each arm, and its accuracy gap at the final epoch"))
 
 
 def _again(study: Mapping[str, Any], folder: Path) -> str:

@@ -18,6 +18,8 @@ def reproducible_config(study: Mapping[str, Any], run_folder: Path | str) -> dic
     Where those are not known any more (the run is gone), the id stays.
     """
     config = dict(study["config"])
+    if config.get("fold_runs"):
+        config["fold_runs"] = []
     if run_id := config.get("vae_run"):
         try:
             config["pretrain"] = read_json(Path(run_folder).parent / run_id / "config.json")

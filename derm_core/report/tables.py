@@ -12,6 +12,7 @@ from . import words
 TEST_METRICS = ("balanced_accuracy", "macro_auroc", "accuracy", "log_loss", "brier", "ece")
 PAPER_ROWS = {"val_loss": "Validation loss", "train_accuracy": "Training accuracy", "val_accuracy": "Validation accuracy",
               "loss_gap": "Loss gap, validation − training", "accuracy_gap": "Accuracy gap, training − validation"}
+EDGE = "‡"     # marks a setting at the edge of the grid
 DERIVED = "†"  # marks what is computed back from the paper's percentages
 
 
@@ -106,18 +107,32 @@ def settings(study: Mapping[str, Any]) -> pd.DataFrame:
     for arm in arms(study):
         result, best = study["arms"][arm], study["arms"][arm].get("best_setting") or {}
         edges = (grid.get("best_edge") or {}).get(arm, [])
-        rows.append({"Arm": words.arm(arm, name(study, arm)).badge, "Common": _setting(result.get("setting")),
+        rows.append({"Arm": words.arm(arm, name(study, arm)).badge, "Rate, decay": _setting(result.get("setting")),
                      "Balanced accuracy": words.percent(result["test"]["balanced_accuracy"].get("mean")),
-                     "Own best": _setting(best) + (" (edge of the grid)" if edges else ""),
+                     "Own best": _setting(best) + (EDGE if edges else ""),
                      "Balanced accuracy there": words.percent(
                          ((best.get("test") or {}).get("balanced_accuracy") or {}).get("mean"))})
     return pd.DataFrame(rows)
 
 
+def folds(study: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(numbers of every fold and arm, text: one row a fold): balanced accuracy, and the gaps at the final and best epoch."""
+    found = study.get("folds") or []
+    chosen = {row["fold"]: row for row in (study.get("grid") or {}).get("folds") or []}
+    numbers = [{"fold": row["fold"], "run": row["run"], "pretraining": row["pretrain"], "arm": name(study, arm), **values}
+               for row in found for arm, values in row["arms"].items()]
+    text = [{"Fold": f"{row['fold']}", "Tested": words.count(row["counts"]["test"], "image"),
+             **({"Rate, decay": _setting(chosen[row["fold"]])} if chosen else {}),
+             **{words.arm(arm, name(study, arm)).brief: f"{words.percent(row['arms'][arm]['balanced_accuracy'])} "
+                f"(gap{words.NBSP}{words.percent(row['arms'][arm]['accuracy_gap_final'], sign=True)})" for arm in arms(study)}}
+            for row in found]
+    return pd.DataFrame(numbers), pd.DataFrame(text)
+
+
 def _setting(setting: Mapping[str, Any] | None) -> str:
     if not setting:
         return "–"
-    return f"rate {setting['learning_rate']:g}, decay {setting['weight_decay']:g}"
+    return f"{setting['learning_rate']:g},{words.NBSP}{setting['weight_decay']:g}"
 
 
 def pair(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:

@@ -176,7 +176,9 @@ def run_name(workspace: Workspace, run: Any) -> str:
     detail = {"study": config.get("preset"), "pretrain": (config.get("recipe") or {}).get("name"),
               "embed": words.arm(config["arm"]).name if config.get("arm") else None}.get(run.kind)
     seen = config if run.kind == "pretrain" else (config.get("pretrain") or {}) if run.kind == "study" else {}
-    return ", ".join(filter(None, (words.KINDS.get(run.kind, run.kind), detail,
+    folds, fold = config.get("folds"), config.get("fold")
+    part = (f"fold {fold} of {folds}" if fold else f"{folds} folds") if folds else None
+    return ", ".join(filter(None, (words.KINDS.get(run.kind, run.kind), detail, part,
                                    "transductive" if seen.get("images") == "all" else None)))
 
 

@@ -239,3 +239,18 @@ def test_a_disagreement_opens_by_keyboard_and_begins_with_the_most_frequent_one(
 def test_the_planted_artefact_is_explained_before_its_numbers(open_page, full):
     shown = text(open_page("compare", section="robustness"))
     assert "0: nothing, the answer comes from the rest of the image" in shown and "Guessing has a balanced accuracy of" in shown
+
+
+def test_a_comparison_in_folds_says_so_and_links_its_folds(open_page, finished, full):
+    arms = {arm: {"balanced_accuracy": 0.5, "accuracy_gap_final": 0.1} for arm in full["arms"]}
+    rows = [{"fold": fold, "run": f"study-{fold}", "pretrain": None, "counts": {"test": 60}, "arms": arms} for fold in (1, 2)]
+    grid = {"rule": "", "folds": [{"fold": fold, "learning_rate": 1e-3, "weight_decay": 0.01} for fold in (1, 2)]}
+    bare = {arm: entry | {"setting": {}, "best_setting": {}} for arm, entry in full["arms"].items()}
+    write_json(finished.run(full["run_id"]).artefacts / "study.json", full | {
+        "folds": rows, "grid": grid, "arms": bare, "split": full["split"] | {"folds": 2}})
+    app = open_page("compare", section="method")
+    assert "2 folds, every image tested once" in text(app) and "these folds" in text(app)
+    shown = next(table.value for table in app.table if "Fold" in table.value)
+    assert list(shown["Fold"]) == ["1", "2"] and list(shown["Rate, decay"]) == ["0.001,\u00a00.01"] * 2
+    for _, app in walk(app, ("overview", "differences", "classes", "labels", "calibration", "subgroups")):
+        assert len(app.metric) == len(arms)

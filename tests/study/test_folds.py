@@ -1,6 +1,7 @@
 """A comparison in folds: each fold by itself, then all of them as one, against scikit-learn on the predictions."""
 
 import dataclasses
+import io
 import json
 
 import numpy as np
@@ -8,11 +9,14 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, roc_auc_score
 
-from derm_core.config import BackboneConfig, PretrainConfig, Recipe, StudyConfig, to_dict
+from derm_core.config import BackboneConfig, PretrainConfig, Recipe, StudyConfig, from_dict, to_dict
 from derm_core.data.splits import fold_split
 from derm_core.errors import RunError
 from derm_core.files import write_json
 from derm_core.jobs.dependencies import fold_studies
+from derm_core.report.files import report_files
+from derm_core.report.html import report_html
+from derm_core.report.reproduce import reproducible_config
 from derm_core.study.between import between
 from derm_core.study.folds import join
 from derm_core.study.material import prepare
@@ -163,3 +167,21 @@ def test_folds_that_differ_more_than_groups_and_seeds_explain_widen_an_interval(
     assert df == 2.0
     assert variance == pytest.approx(values.mean(1).var(ddof=1) / 3 - 1e-4 - by_seed.var(ddof=1) / 2)
     assert between(values, [(1.0, 9.0)], by_seed) == []
+
+
+def test_the_report_and_the_tables_hold_every_fold(finished):
+    workspace, _, result = finished
+    folder = workspace.run("study-all").root
+    made = report_html(result, folder)
+    assert "3 folds, every image tested once" in made and "pretrained anew in every fold" in made
+    files = report_files(result, folder)
+    table = pd.read_csv(io.BytesIO(files["folds.csv"]))
+    assert sorted(zip(table["fold"], table["arm"])) == [(fold, arm) for fold in (1, 2, 3) for arm in ("random", "vae")]
+    assert {"accuracy_gap_final", "loss_gap_best", "counts_test", "run"} <= set(table)
+    assert {"test-metrics.csv", "differences.csv", "label-efficiency.csv", "predictions.csv", "decisions.csv"} <= set(files)
+
+
+def test_the_config_of_the_report_makes_the_folds_again(finished):
+    workspace, config, result = finished
+    again = from_dict(reproducible_config(result, workspace.run("study-all").root))
+    assert again == dataclasses.replace(config, fold_runs=())

@@ -10,11 +10,12 @@ from derm_core.jobs.store import RunStore
 from derm_core.report import tables
 
 from .. import cached, frame, words
+from . import parts
 
 
 def bar(workspace, run, study: dict) -> None:
     """Name, tags and note; the report and the tables, made when they are asked for."""
-    with st.container(horizontal=True, gap="medium"):
+    with st.container(horizontal=True, gap="small"):
         edit(workspace, run)
         folder = workspace.run(run.id).root
         st.download_button("Report (HTML)", lambda: report(study, folder), file_name=f"{run.id}.html", mime="text/html",
@@ -70,8 +71,17 @@ def making(workspace, run_id: str, study: dict) -> None:
         st.markdown("**Settings**")
         st.table(tables.settings(study), border="horizontal", hide_index=True,
                  alt="Common and own best setting of every arm")
-        st.caption("One setting for all arms is the primary comparison, each arm at its own best the secondary; both chosen "
-                   "on validation loss.")
+        st.caption("Learning rate and weight decay. One setting for all arms is the primary comparison, each arm at its own "
+                   f"best the secondary; both chosen on validation loss. {tables.EDGE} at the edge of the grid.")
+    if study.get("folds"):
+        st.markdown("**Folds**")
+        parts.table(study, *tables.folds(study), file="folds", alt="Balanced accuracy and accuracy gap of every arm in every "
+                                                                   "fold",
+                    caption="Balanced accuracy of each arm on the fold’s own images and, in brackets, its accuracy gap at the "
+                            "final epoch; means over seeds. The CSV has both gaps at the final and the best epoch.")
+        with st.container(horizontal=True, gap="small"):
+            for row in study["folds"]:
+                frame.link("compare", f"Fold {row['fold']}", icon=":material/open_in_new:", run=row["run"])
     left, right = st.columns(2)
     with left:
         st.markdown("**Grid**")

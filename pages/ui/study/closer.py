@@ -9,6 +9,7 @@ from derm_core.report import extra_figures, extra_tables, figures, tables
 from .. import frame, words
 from . import parts
 
+SIDE_BY_SIDE = 8    # attributes; more stand in a list
 OLDER = "This study was made before its kind looked closer at the test set; a new one has it."
 
 
@@ -67,7 +68,9 @@ def subgroups(workspace, run_id: str, study: dict) -> None:
                    "here.")
         return
     known = {entry["attribute"]: entry for entry in entries}
-    attribute = frame.linked("Attribute", list(known), "attribute", widget=st.segmented_control, always=False, required=True,
+    side_by_side = len(known) <= SIDE_BY_SIDE
+    attribute = frame.linked("Attribute", list(known), "attribute", always=False,
+                             **({"widget": st.segmented_control, "required": True} if side_by_side else {"width": 320}),
                              format_func=lambda key: key.replace("_", " ").capitalize())
     numbers, worst = extra_tables.subgroups(study)
     rows = extra_tables.subgroup_rows(study, attribute)

@@ -10,7 +10,7 @@ import streamlit as st
 
 from derm_core.report import tables
 
-from .. import frame
+from .. import frame, words
 
 
 def names(study: Mapping[str, Any]) -> dict[str, str]:
@@ -22,10 +22,15 @@ def table(study: Mapping[str, Any], numbers: pd.DataFrame, text: pd.DataFrame, *
     """A table to read, how to read it, and its numbers as CSV; nothing where it is empty."""
     if not len(text):
         return
-    st.table(text, border="horizontal", hide_index=True, alt=alt)
+    st.table(text.map(in_two_lines), border="horizontal", hide_index=True, alt=alt)
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", wrap=False):
         st.caption(caption, width="stretch")
         frame.download_table(numbers, "CSV", name=f"{study['run_id']}-{file}")
+
+
+def in_two_lines(cell: Any) -> Any:
+    """'71.2 % (68.0–74.1)' in a narrow column breaks before its bracket, not at the dash."""
+    return cell.replace(f"{words.NBSP}(", " (").replace("–", "\u2060–\u2060") if isinstance(cell, str) and "(" in cell else cell
 
 
 def not_asked(study: Mapping[str, Any], what: str, switch: str) -> None:
