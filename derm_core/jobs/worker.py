@@ -161,7 +161,7 @@ def _wait_for_run(workspace: Workspace, store: RunStore, run_id: str, needed: st
             return
         if before.final:
             raise RunError(f"{needed}, which this run needs, is {before.state}"
-                           + (f" ({before.error.rstrip('.')})" if before.error else "")
+                           + (f" ({before.error.partition(';')[0].rstrip('.')})" if before.error else "")
                            + f"; `runs resume {run_id}` resumes both.")
         if not said:
             say(f"Waiting for {needed}, which is {before.state}.")
