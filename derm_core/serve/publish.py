@@ -94,6 +94,9 @@ def _finished(run: RunPaths) -> tuple[StudyConfig, dict]:
     config = from_dict(read_json(run.config))
     if not isinstance(config, StudyConfig):
         raise RunError(f"{run.id} is a {config.kind}; models are published from a study.")
+    if config.folds:
+        raise RunError(f"{run.id} belongs to a comparison in folds, which measures a recipe; models are published from a study "
+                       "of one split.")
     try:
         return config, read_json(run.artefacts / "study.json")
     except FileNotFoundError:
