@@ -27,6 +27,9 @@ def add_commands(commands) -> None:
     one.add_argument("--name", required=True)
     one.add_argument("--seed", type=int, default=0, help="which seed's classifier (default 0)")
     one.add_argument("--shelf", type=Path, metavar="DIR", help="default: the workspace's models folder")
+    one.add_argument("--replace", action="store_true",
+                     help="write the card and reference of a published model anew; its tensors must come out the same")
+    one.add_argument("--rates", metavar="A,B", help="datasets whose rate of images called outliers goes on the card")
     one.set_defaults(handler=publish_model)
     one = actions.add_parser("evaluate", help="test models on a labelled dataset, without a study")
     one.add_argument("name", nargs="+")
@@ -39,6 +42,8 @@ def add_commands(commands) -> None:
     one = actions.add_parser("export", help="write a model as one .zip file")
     one.add_argument("name")
     one.add_argument("--out", type=Path, required=True, metavar="FILE")
+    one.add_argument("--private", action="store_true",
+                     help="also features, labels and ids of training images that no licence opens to everybody")
     one.set_defaults(handler=export_model)
     one = actions.add_parser("import", help="put an exported model on the workspace's shelf, checked against its card")
     one.add_argument("file", type=Path)
@@ -49,7 +54,8 @@ def add_commands(commands) -> None:
 
 
 def predict(args, screen: Screen) -> Answer:
-    """JSON: {images: [{path, arms: {NAME: {top, probabilities}}, agree}], errors: [{path, error}]}."""
+    """JSON: {images: [{path, agree, quality, outlier, duplicate, arms: {NAME: {top, probabilities, prediction_set, priority,
+    operating_point, neighbours}}}], errors: [{path, error}]}, as serve.predictor.predict_images gives them."""
     from ..serve.predictor import predict_images
     names = [name.strip() for name in (args.models or "").split(",") if name.strip()]
     value = predict_images(screen.workspace, names or None, [(str(path), path) for path in args.images])
@@ -58,11 +64,27 @@ def predict(args, screen: Screen) -> Answer:
 
 
 def _predictions(images: list[dict[str, Any]]) -> str:
-    rows = [(Path(row["path"]).name, name, arm["top"], f"{arm['probabilities'][arm['top']]:.1%}",
+    rows = [(Path(row["path"]).name, name, arm["top"], f"{arm['probabilities'][arm['top']]:.1%}", _set(arm["prediction_set"]),
              "" if row["agree"] is None else "yes" if row["agree"] else "no")
             for row in images for name, arm in row["arms"].items()]
-    return (table(("image", "model", "most likely", "probability", "agree"), rows)
-            + "\nResearch use only. Not for diagnosis.") if rows else ""
+    if not rows:
+        return ""
+    remarks = [f"{Path(row['path']).name}: {text}" for row in images for text in _remarks(row)]
+    return "\n".join([table(("image", "model", "most likely", "probability", "set (90 %)", "agree"), rows), *remarks,
+                      "Research use only. Not for diagnosis."])
+
+
+def _set(found: dict[str, Any] | None) -> str:
+    return ", ".join(found["classes"]) if found else "not on the card"
+
+
+def _remarks(row: dict[str, Any]) -> list[str]:
+    """What speaks against an answer, in sentences."""
+    said = [row["outlier"]["reason"]] if row["outlier"]["flagged"] else []
+    if duplicate := row["duplicate"]:
+        which = f" ({duplicate['image_id']})" if duplicate["image_id"] else ""
+        said.append(f"A near-duplicate of an image {duplicate['name']} was trained on{which}.")
+    return said + row["quality"]["problems"]
 
 
 def list_models(args, screen: Screen) -> Answer:
@@ -97,7 +119,8 @@ def publish_model(args, screen: Screen) -> Answer:
     """JSON: {name, path, bytes}."""
     from ..files import disk_bytes
     from ..serve.publish import publish
-    folder = Path(publish(screen.workspace, args.run, args.arm, args.name, shelf=args.shelf, seed=args.seed))
+    folder = Path(publish(screen.workspace, args.run, args.arm, args.name, shelf=args.shelf, seed=args.seed,
+                          replace=args.replace, rates=[name for name in (args.rates or "").split(",") if name]))
     return Answer({"name": args.name, "path": str(folder), "bytes": disk_bytes(folder)},
                   f"{args.name} is on the shelf: {folder} ({size(disk_bytes(folder))}).")
 
@@ -112,11 +135,16 @@ def evaluate_models(args, screen: Screen) -> Answer:
 
 
 def export_model(args, screen: Screen) -> Answer:
-    """JSON: {name, path, bytes}."""
-    from ..serve.archive import export_bundle
-    path = export_bundle(screen.workspace, args.name, args.out)
-    return Answer({"name": args.name, "path": str(path), "bytes": path.stat().st_size},
-                  f"{args.name} written to {path} ({size(path.stat().st_size)}).")
+    """JSON: {name, path, bytes, training_images}: whether features of single training images went with it."""
+    from ..serve.archive import export_bundle, holds_private_images
+    from ..serve.bundle import find_bundle, verify_bundle
+    card = verify_bundle(find_bundle(screen.workspace, args.name))
+    path = export_bundle(screen.workspace, args.name, args.out, private=args.private)
+    left_out = holds_private_images(card) and not args.private
+    note = " Features, labels and ids of its training images were left out; --private takes them along." if left_out else ""
+    return Answer({"name": args.name, "path": str(path), "bytes": path.stat().st_size,
+                   "training_images": bool((card.get("reference") or {}).get("images")) and not left_out},
+                  f"{args.name} written to {path} ({size(path.stat().st_size)}).{note}")
 
 
 def import_model(args, screen: Screen) -> Answer:

@@ -1,4 +1,4 @@
-"""Bundles as one zip file, to hand to a colleague: NAME/card.json and NAME/model.safetensors, nothing else."""
+"""Bundles as one zip file, to hand to a colleague: NAME/card.json, model.safetensors, reference.safetensors, nothing else."""
 
 from __future__ import annotations
 
@@ -15,29 +15,54 @@ from ..files import parse_json, write_atomic
 from ..workspace import Workspace
 from .bundle import CARD, MAX_CARD_BYTES, MAX_TENSOR_BYTES, TENSORS, find_bundle, load_bundle, verify_bundle
 from .card import check_card
+from .sidecar import MAX_REFERENCE_BYTES, REFERENCE, pack, unpack, without_points
 
-LIMITS = {CARD: MAX_CARD_BYTES, TENSORS: MAX_TENSOR_BYTES}
+LIMITS = {CARD: MAX_CARD_BYTES, TENSORS: MAX_TENSOR_BYTES, REFERENCE: MAX_REFERENCE_BYTES}
+KINDS = f"{CARD}, {TENSORS} and, where the card lists it, {REFERENCE}"
 FIXED_TIME = (2020, 1, 1, 0, 0, 0)   # the same bundle gives the same bytes
 
 
-def export_bundle(workspace: Workspace, name: str, target: Path | None = None) -> bytes | Path:
-    """The verified bundle `name` as zip: written to `target` (its path returned), else as bytes."""
+def export_bundle(workspace: Workspace, name: str, target: Path | None = None, *, private: bool = False) -> bytes | Path:
+    """The verified bundle `name` as zip: written to `target` (its path returned), else as bytes.
+
+    A bundle from private data goes without the features, labels and ids of its training images (its statistics
+    stay), unless `private` confirms that they may go with it.
+    """
     folder = find_bundle(workspace, name)
-    verify_bundle(folder)
+    card = verify_bundle(folder)
+    parts = {CARD: (folder / CARD).read_bytes(), TENSORS: (folder / TENSORS).read_bytes()}
+    if card.get("reference"):
+        parts[REFERENCE] = (folder / REFERENCE).read_bytes()
+        if holds_private_images(card) and not private:
+            parts |= _without_images(card, parts[REFERENCE])
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for part in (CARD, TENSORS):
-            archive.writestr(zipfile.ZipInfo(f"{name}/{part}", FIXED_TIME), (folder / part).read_bytes())
+        for part, data in parts.items():
+            archive.writestr(zipfile.ZipInfo(f"{name}/{part}", FIXED_TIME), data)
     if target is None:
         return buffer.getvalue()
     write_atomic(Path(target), buffer.getvalue())
     return Path(target)
 
 
+def holds_private_images(card: dict) -> bool:
+    """Whether a bundle carries single training images' features, of data whose licence does not open them to all."""
+    reference = card.get("reference") or {}
+    return bool(reference.get("images")) and not reference.get("public", False)
+
+
+def _without_images(card: dict, data: bytes) -> dict[str, bytes]:
+    """Card and reference with the statistics of training alone."""
+    stripped, listed = pack(without_points(unpack(data, card)))
+    kept = {key: value for key, value in card["reference"].items() if key != "duplicate"}
+    card = check_card({**card, "reference": {**kept, **listed, "left_out": "features, labels and ids of training images"}})
+    return {CARD: (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode(), REFERENCE: stripped}
+
+
 def import_bundle(workspace: Workspace, source: bytes | Path) -> Path:
     """Put a zipped bundle on the workspace's shelf, after every check; returns its folder.
 
-    Only the two files of one bundle are read, under the name on the card: names in the archive never
+    Only the files of one bundle are read, under the name on the card: names in the archive never
     become paths. Raises BundleError for anything else in it (links, other files, too large, tampered).
     """
     parts = _read(source)
@@ -46,6 +71,8 @@ def import_bundle(workspace: Workspace, source: bytes | Path) -> Path:
     except ValueError as error:
         raise BundleError(f"The archive's card.json cannot be read ({error}).") from error
     name = card["name"]
+    if (REFERENCE in parts) != bool(card.get("reference")):
+        raise BundleError(f"The archive's card and {REFERENCE} do not belong together; get the bundle again.")
     try:
         find_bundle(workspace, name)
     except NotFound:
@@ -67,7 +94,7 @@ def import_bundle(workspace: Workspace, source: bytes | Path) -> Path:
 
 
 def _read(source: bytes | Path) -> dict[str, bytes]:
-    """The bytes of card and tensors in an archive that holds these two files and no others."""
+    """The bytes of a bundle's files in an archive that holds these and no others."""
     parts: dict[str, bytes] = {}
     try:
         size = len(source) if isinstance(source, bytes) else os.path.getsize(source)
@@ -76,15 +103,17 @@ def _read(source: bytes | Path) -> dict[str, bytes]:
         handle = io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")
         with handle, zipfile.ZipFile(handle) as archive:
             members = [m for m in archive.infolist() if not m.is_dir()]
-            if len(members) != 2:
-                raise BundleError(f"The archive holds {len(members)} files; a bundle is {CARD} and {TENSORS} alone.")
+            if len(members) not in (2, 3):
+                raise BundleError(f"The archive holds {len(members)} files; a bundle is {KINDS} alone.")
             for member in members:
                 name = member.filename.rsplit("/", 1)[-1]
                 if name not in LIMITS or name in parts or stat.S_ISLNK(member.external_attr >> 16):
-                    raise BundleError(f"The archive holds {member.filename[:80]!r}; a bundle is {CARD} and {TENSORS} alone.")
+                    raise BundleError(f"The archive holds {member.filename[:80]!r}; a bundle is {KINDS} alone.")
                 parts[name] = _read_member(archive, member, LIMITS[name])
             if len({m.filename.rpartition("/")[0] for m in members}) != 1:
-                raise BundleError(f"{CARD} and {TENSORS} must lie in one folder of the archive.")
+                raise BundleError("The files must lie in one folder of the archive.")
+            if CARD not in parts or TENSORS not in parts:
+                raise BundleError(f"The archive lacks {CARD} or {TENSORS}; a bundle is {KINDS}.")
     except BundleError:
         raise
     except Exception as error:      # zipfile and zlib raise almost anything over a damaged or encrypted archive

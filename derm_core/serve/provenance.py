@@ -25,6 +25,15 @@ def training_data(info: dict, name: str) -> dict:
             "attribution": info.get("citation") or ("" if info.get("layout") == "synthetic" else "not stated by the dataset")}
 
 
+def is_public(data: dict) -> bool:
+    """Whether anybody may see ids and features of single images of this data: open by its licence, or made here.
+
+    A dataset that states no licence is private.
+    """
+    terms = str(data.get("license") or "").strip().lower()
+    return data.get("layout") == "synthetic" or terms.startswith(("cc ", "cc-", "cc0", "public domain", "creative commons"))
+
+
 def weights_license(data: dict, initial: dict) -> str:
     """The terms of weights trained on `data` from `initial` weights: those of all data they have seen."""
     seen = [item for item in (data, initial.get("data")) if item and item.get("layout") != "synthetic"]

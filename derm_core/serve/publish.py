@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,32 +17,36 @@ from ..data.priority import describe_map, descriptions
 from ..errors import BundleError, NotFound, RunError
 from ..events import jsonable
 from ..files import read_json
+from ..insight.conformal import split_validation
 from ..seeds import stream_seed
 from ..workspace import RunPaths, Workspace, check_id
-from . import provenance
-from .bundle import find_bundle, load_bundle, save_bundle
+from . import evidence, provenance
+from .bundle import CARD, complete_bundle, find_bundle, load_bundle, save_bundle, verify_bundle
 from .calibrate import fit_temperature
 from .card import SCHEMA
 from .predictor import Predictor
 
 if TYPE_CHECKING:
     from ..nets.head import Classifier
+    from ..study.material import Material
 
 CHECKED_IMAGES = 48
 TOLERANCE = 0.02   # mean absolute difference of probabilities after rounding to float16
 
 
 def publish(workspace: Workspace, run_id: str, arm: str, name: str, *, shelf: str | Path | None = None,
-            seed: int = 0) -> Path:
+            seed: int = 0, replace: bool = False, rates: Sequence[str] = ()) -> Path:
     """Put the classifier of `arm` and `seed` of study `run_id` on a shelf as bundle `name`; returns its folder.
 
-    shelf: folder of bundles, default the workspace's. The temperature is fitted on validation
-    predictions, and the stored bundle must repeat the study's own probabilities on validation images.
+    shelf: folder of bundles, default the workspace's. The temperature is fitted on a quarter of validation's groups;
+    the others calibrate prediction sets and outlier scores. The stored bundle must repeat the study's own probabilities
+    on validation images. replace: write card and reference of a published model anew; its tensors must be the same.
+    rates: names of datasets whose rate of outliers goes on the card.
     Raises NotFound, RunError (not a finished study, no such arm or seed), BundleError.
     """
     check_id(name, "model name")
     target = Path(shelf or workspace.models) / name
-    _check_free(workspace, name, target)
+    former = _former(workspace, name, target, replace)
     run = workspace.run(run_id)
     config, study = _finished(run)
     entry = _arm_entry(study, arm, config, seed)
@@ -52,23 +56,41 @@ def publish(workspace: Workspace, run_id: str, arm: str, name: str, *, shelf: st
     extractor = variants[config.seeds.index(seed) % len(variants)]
     if len(extractor) != 1:
         raise BundleError(f"The arm {arm} joins {len(extractor)} backbones; publish its parts, vae or imagenet, instead.")
+    material = _material(workspace, config, study)
     classifier = _classifier(workspace, run, config, study, arm, seed, extractor[0])
-    decoder_info, decoder = _decoder(workspace, extractor[0])
-    validation = _predictions(run, arm, seed, study["classes"])
+    vae = _vae(workspace, extractor[0])
+    validation = _predictions(run, arm, seed, study["classes"], "val")
+    fitting, calibration = split_validation(validation["groups"], config.split_seed)
     card = _card(workspace, config, study, entry, arm, name, seed, extractor[0], classifier)
-    card |= {"decoder": decoder_info, "temperature": {
-        **fit_temperature(validation["probabilities"], validation["labels"]), "fitted_on": "validation"}}
-    _put(target, classifier, jsonable(card), decoder, lambda folder: _check_same(workspace, config, folder, validation))
+    card |= {"decoder": vae and {"latent_dim": vae.latent_dim, "size": vae.size, "width": vae.decoder_width},
+             "temperature": {**fit_temperature(validation["probabilities"][fitting], validation["labels"][fitting]),
+                             "fitted_on": "a quarter of validation's groups"},
+             "agreement": evidence.agreement(_test_tables(run, study, seed), arm)}
+
+    def complete(folder: Path) -> None:
+        _check_same(workspace, config, folder, validation)
+        if former and read_json(folder / CARD)["sha256"] != former:
+            raise BundleError(f"The tensors of this model are not those published as {name}; choose another name.")
+        fields, reference = evidence.measure(
+            workspace, Predictor(load_bundle(folder)), material, validation["image_ids"][calibration], vae,
+            public=provenance.is_public(card["training_data"]), seed=config.split_seed, rates=rates)
+        complete_bundle(folder, jsonable(fields), reference)
+        verify_bundle(folder)
+
+    decoder = vae and {f"decoder.{key}": value for key, value in vae.decoder.state_dict().items()}
+    _put(target, classifier, jsonable(card), decoder, complete)
     return target
 
 
-def _put(target: Path, classifier: Classifier, card: dict, decoder: dict | None, check: Callable[[Path], None]) -> None:
-    """Write and check the bundle beside the shelf's others, then move it there: a kill leaves none, or a whole one."""
+def _put(target: Path, classifier: Classifier, card: dict, decoder: dict | None, complete: Callable[[Path], None]) -> None:
+    """Write, check and complete the bundle beside the shelf's others, then move it there: a kill leaves none, or a whole one."""
     staging = target.parent / f".{target.name}.partial"
     shutil.rmtree(staging, ignore_errors=True)
     try:
         save_bundle(staging / target.name, classifier, card, decoder)
-        check(staging / target.name)
+        complete(staging / target.name)
+        if target.exists():
+            os.rename(target, staging / "former")
         os.rename(staging / target.name, target)
     except OSError as error:
         raise BundleError(f"The model {target.name} cannot be put on the shelf ({error.strerror}); nothing was published. "
@@ -77,14 +99,27 @@ def _put(target: Path, classifier: Classifier, card: dict, decoder: dict | None,
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _check_free(workspace: Workspace, name: str, target: Path) -> None:
+def _former(workspace: Workspace, name: str, target: Path, replace: bool) -> str | None:
+    """SHA-256 of the tensors published under this name, None where the name is free. Raises BundleError where it is taken."""
     try:
-        taken = find_bundle(workspace, name)
+        taken = target if target.exists() else find_bundle(workspace, name)
     except NotFound:
-        taken = target if target.exists() else None
-    if taken:
+        return None
+    if not replace:
         raise BundleError(f"A model {name} is already on the shelf ({taken.parent.name}/{name}); choose another name, "
                           "or delete that one first.")
+    return verify_bundle(taken)["sha256"]
+
+
+def _material(workspace: Workspace, config: StudyConfig, study: dict) -> Material:
+    """The study's images, split as it was. Raises BundleError where the dataset is another one now."""
+    from ..study.features import finish
+    from ..study.material import prepare
+    material = finish(prepare(config, workspace))
+    if material.fingerprint != study["split"]["fingerprint"]:
+        raise BundleError(f"The dataset {config.dataset} is not the one this study used: its split is another. "
+                          "Put the old images back, or repeat the study.")
+    return material
 
 
 def _finished(run: RunPaths) -> tuple[StudyConfig, dict]:
@@ -161,26 +196,36 @@ def _frozen_backbone(workspace: Workspace, config: StudyConfig, arm: str, index:
     return part.backbone
 
 
-def _decoder(workspace: Workspace, extractor: dict) -> tuple[dict | None, dict | None]:
-    """Latent sizes and tensors `decoder.*` of the VAE whose encoder this is, so that it can be sampled."""
+def _vae(workspace: Workspace, extractor: dict):
+    """The VAE whose encoder this is, so that its decoder can be published; None for other extractors."""
     run_id = (extractor.get("info") or {}).get("run")
     if not run_id:
-        return None, None
+        return None
     from ..nets.vae import load_vae
-    vae, _ = load_vae(workspace.run(run_id).artefacts)
-    sizes = {"latent_dim": vae.latent_dim, "size": vae.size, "width": vae.decoder_width}
-    return sizes, {f"decoder.{key}": value for key, value in vae.decoder.state_dict().items()}
+    return load_vae(workspace.run(run_id).artefacts)[0]
 
 
-def _predictions(run: RunPaths, arm: str, seed: int, classes: list[str]) -> dict[str, np.ndarray]:
-    """Validation predictions of one arm and seed: image_ids, labels, probabilities (n, C)."""
+def _predictions(run: RunPaths, arm: str, seed: int, classes: list[str], split: str) -> dict[str, np.ndarray]:
+    """Predictions of one arm and seed on a split: image_ids, groups, labels, probabilities (n, C)."""
     import pandas as pd
     table = pd.read_parquet(run.artefacts / "predictions.parquet",
-                            filters=[("arm", "==", arm), ("split", "==", "val"), ("seed", "==", seed)])
+                            filters=[("arm", "==", arm), ("split", "==", split), ("seed", "==", seed)])
     if not len(table):
-        raise RunError(f"{run.id} keeps no validation predictions of arm {arm}, seed {seed}; repeat the study.")
-    return {"image_ids": table["image_id"].to_numpy(), "labels": table["label"].to_numpy(),
+        raise RunError(f"{run.id} keeps no {split} predictions of arm {arm}, seed {seed}; repeat the study.")
+    return {"image_ids": table["image_id"].to_numpy(), "groups": table["group"].to_numpy(),
+            "labels": table["label"].to_numpy(),
             "probabilities": table[[f"p_{i}" for i in range(len(classes))]].to_numpy(np.float64)}
+
+
+def _test_tables(run: RunPaths, study: dict, seed: int) -> dict[str, dict[str, np.ndarray]]:
+    """Test predictions of every arm that has this seed."""
+    found = {}
+    for arm in study["arms"]:
+        try:
+            found[arm] = _predictions(run, arm, seed, study["classes"], "test")
+        except RunError:
+            continue
+    return found
 
 
 def _card(workspace: Workspace, config: StudyConfig, study: dict, entry: dict, arm: str, name: str, seed: int,
@@ -197,6 +242,7 @@ def _card(workspace: Workspace, config: StudyConfig, study: dict, entry: dict, a
         "model_args": dict(classifier.backbone.model_args), "features": classifier.backbone.width,
         "hidden": config.hidden, "classes": list(study["classes"]),
         "class_descriptions": {c: described[c] for c in study["classes"] if c in described}, "labels": task,
+        "priority": None if triage else evidence.triage(config.dataset, dataset),
         "input_size": config.input_size, "preprocessing": provenance.PREPROCESSING,
         "mean": list(extractor["mean"]), "std": list(extractor["std"]),
         "initial_weights": initial, "training_data": data,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,15 +13,17 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from derm_core.config import BackboneConfig, PretrainConfig, StudyConfig, to_dict
-from derm_core.data.manifest import save_dataset
+from derm_core.data.manifest import load_dataset, save_dataset
+from derm_core.data.splits import SPLITS, split_fingerprint, split_for
 from derm_core.data.store import open_store
 from derm_core.errors import BundleError, NotFound, RunError
-from derm_core.files import write_json
+from derm_core.files import read_json, write_json
 from derm_core.nets.head import Classifier, make_head
 from derm_core.nets.vae import build_vae, save_vae
+from derm_core.serve import evidence
 from derm_core.serve.bundle import load_bundle
-from derm_core.serve.predictor import Predictor
-from derm_core.serve.provenance import weights_license
+from derm_core.serve.predictor import Predictor, predict_images
+from derm_core.serve.provenance import is_public, weights_license
 from derm_core.serve.publish import publish
 from derm_core.study.arms import Arm, build_extractors
 
@@ -62,15 +65,17 @@ def study(shelf, request):
     classifiers = {seed: Classifier(extractors[0].backbone, make_head(64, 8, 2, seed), torch.full((64,), 0.1),
                                     torch.full((64,), 2.0)).eval() for seed in config.seeds}
     write_artefacts(shelf, run, config, dataset, extractors[0], classifiers)
+    split = split_for(config, dataset.labels, dataset.groups)
     test = {name: {"mean": 0.7, "std": 0.1, "low": 0.6, "high": 0.8} for name in ("balanced_accuracy", "accuracy")}
     write_json(run.artefacts / "study.json", {
-        "run_id": STUDY, "classes": list(CLASSES), "split": {"fingerprint": "f" * 64, "counts": {"val": 40}},
+        "run_id": STUDY, "classes": list(CLASSES), "split": {"fingerprint": split_fingerprint(split, dataset.frame["image_id"])},
         "arms": {"vae": {"label": arm.label, "extractor": arm.extractor, "test": test}}})
     return shelf, classifiers
 
 
 def write_artefacts(workspace, run, config, dataset, extractor, classifiers):
     store, tables = open_store(workspace, dataset, 32), []
+    split = np.array(SPLITS)[split_for(config, dataset.labels, dataset.groups)]
     for folder in ("heads", "models"):
         (run.artefacts / folder).mkdir()
     states = {seed: classifier.state_dict() for seed, classifier in classifiers.items()}
@@ -83,7 +88,7 @@ def write_artefacts(workspace, run, config, dataset, extractor, classifiers):
         with torch.no_grad():
             x_bchw = extractor.normalise(torch.from_numpy(np.array(store.images)))
             p = classifier(x_bchw).softmax(1).numpy()
-        tables.append(pd.DataFrame({"image_id": dataset.frame["image_id"], "split": "val", "group": dataset.groups,
+        tables.append(pd.DataFrame({"image_id": dataset.frame["image_id"], "split": split, "group": dataset.frame["group"],
                                     "label": dataset.labels, "arm": "vae", "seed": seed, "p_0": p[:, 0], "p_1": p[:, 1]}))
     pd.concat(tables).to_parquet(run.artefacts / "predictions.parquet")
 
@@ -106,11 +111,11 @@ def test_the_card_names_data_terms_weights_metrics_and_commands(study):
     assert card["training_data"]["license"] == "CC BY-NC 4.0" and "10.7910/DVN/DBW86T" in card["training_data"]["attribution"]
     assert "CC BY-NC 4.0" in card["license"] and "research only" in card["license"]
     assert card["initial_weights"]["kind"] == "vae" and card["initial_weights"]["run"] == VAE_RUN
-    assert card["metrics"]["balanced_accuracy"]["low"] == 0.6 and card["split"]["fingerprint"] == "f" * 64
+    assert card["metrics"]["balanced_accuracy"]["low"] == 0.6 and len(card["split"]["fingerprint"]) == 16
     assert card["class_descriptions"]["mel"] == "melanoma"
     assert [line.split()[3] for line in card["commands"]] == ["data", "compare", "models"]
     assert f"--regime {card['regime']}" in card["commands"][1] or card["regime"] == "frozen"
-    assert "Not for diagnosis" in card["limits"][0] and card["temperature"]["images"] == 40
+    assert "Not for diagnosis" in card["limits"][0] and card["temperature"]["images"] == 2
     assert str(workspace.root) not in (workspace.models / "mole-vae" / "card.json").read_text()
 
 
@@ -145,3 +150,65 @@ def test_a_model_that_is_not_the_studys_is_not_published(study):
     with pytest.raises(BundleError, match="differs"):
         publish(workspace, STUDY, "vae", "mole-vae")
     assert not (workspace.models / "mole-vae").exists()
+
+
+def test_the_card_says_when_to_believe_an_answer(study):
+    workspace, _ = study
+    folder = publish(workspace, STUDY, "vae", "mole-vae")
+    bundle = load_bundle(folder)
+    card, known = bundle.card, bundle.reference
+    assert card["conformal"]["calibration_groups"] == 4 and set(card["conformal"]["coverages"]) == {"0.80", "0.90", "0.95"}
+    coverage = card["conformal"]["test"]["0.90"]
+    assert coverage["coverage"]["low"] <= coverage["coverage"]["mean"] <= coverage["coverage"]["high"]
+    assert sum(row["images"] for row in coverage["per_class"].values()) == 6
+    assert card["outlier"]["reconstruction"]["threshold"] > 0 and set(card["outlier"]["rates"]) == {
+        "test", "drawn pictures of other things"}
+    assert card["operating_point"]["class"] == "mel" and card["operating_point"]["specificity"] == 0.9
+    assert card["priority"] == {"map": {"mel": "high", "nv": "low"}, "ours": True}
+    assert card["memorisation"]["samples"] == 64 and card["reference"]["public"] is True
+    dataset = load_dataset(workspace, "moles")
+    training = set(dataset.frame["image_id"][split_for(StudyConfig(dataset="moles"), dataset.labels, dataset.groups) == 0])
+    assert set(known.points.ids) == training and known.latents[0].shape == (64, 4)
+    answer = predict_images(workspace, ["mole-vae"], [("i.png", Path(dataset.frame["path"][0]))])["images"][0]
+    assert answer["arms"]["mole-vae"]["prediction_set"]["classes"][0] == answer["arms"]["mole-vae"]["top"]
+    assert len(answer["arms"]["mole-vae"]["neighbours"]) == 5 and answer["outlier"]["scores"]["mole-vae"]["reconstruction"] > 0
+
+
+def test_a_published_model_is_written_anew_only_where_its_tensors_stay(study):
+    workspace, _ = study
+    folder = publish(workspace, STUDY, "vae", "mole-vae")
+    tensors = (folder / "model.safetensors").read_bytes()
+    publish(workspace, STUDY, "vae", "mole-vae", replace=True)
+    assert (folder / "model.safetensors").read_bytes() == tensors
+    with pytest.raises(BundleError, match="not those published"):
+        publish(workspace, STUDY, "vae", "mole-vae", seed=7, replace=True)
+    assert (folder / "model.safetensors").read_bytes() == tensors
+    assert [path.name for path in workspace.models.iterdir()] == ["mole-vae"]
+
+
+def test_another_split_of_the_dataset_is_refused(study):
+    workspace, _ = study
+    path = workspace.run(STUDY).artefacts / "study.json"
+    write_json(path, {**read_json(path), "split": {"fingerprint": "0" * 16}})
+    with pytest.raises(BundleError, match="split is another"):
+        publish(workspace, STUDY, "vae", "mole-vae")
+
+
+def test_agreement_is_what_a_loop_counts():
+    rng = np.random.default_rng(0)
+    tables = {arm: {"image_ids": np.arange(60), "labels": np.arange(60) % 3, "probabilities": rng.dirichlet([1, 1, 1], 60)}
+              for arm in ("vae", "imagenet")}
+    found = evidence.agreement(tables, "vae")["imagenet"]
+    for part, wanted in (("agree", True), ("disagree", False)):
+        rows = [i for i in range(60) if (tables["vae"]["probabilities"][i].argmax()
+                                         == tables["imagenet"]["probabilities"][i].argmax()) == wanted]
+        assert found[part]["images"] == len(rows)
+        for arm, share in found[part]["accuracy"].items():
+            assert share == np.mean([tables[arm]["probabilities"][i].argmax() == i % 3 for i in rows])
+
+
+@pytest.mark.parametrize("data,public", [
+    ({"license": "CC BY-NC 4.0"}, True), ({"layout": "synthetic"}, True), ({"license": "not stated by the dataset; ask"}, False),
+    ({"license": None}, False), ({}, False), ({"license": "Confidential"}, False)])
+def test_only_an_open_licence_makes_training_images_public(data, public):
+    assert is_public(data) is public
