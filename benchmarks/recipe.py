@@ -26,9 +26,10 @@ import sys
 from typing import Any
 
 from benchmarks import _recipe_lines as lines_of
-from benchmarks._recipe_lines import Line, Setting, chosen
+from benchmarks._recipe_lines import Line, Setting, chosen, comparison
 from benchmarks._recipe_measure import is_done, measure
 from benchmarks._recipe_table import Judged
+from derm_core.config import BackboneConfig
 from derm_core.errors import RunError
 from derm_core.events import jsonable
 from derm_core.files import read_json
@@ -75,7 +76,6 @@ def run(args: argparse.Namespace) -> dict:
 
 def plan(args: argparse.Namespace) -> tuple[tuple[list[Line], Setting], tuple[list[Line], Setting]]:
     """Lines and setting of levers and of finals."""
-    from derm_core.config import BackboneConfig
     common: dict[str, Any] = {"dataset": args.dataset, "device": args.device, "backbone": BackboneConfig(
         architecture=args.architecture, stage=args.network_stage)}
     small, size, seeds = {}, None, tuple(range(args.seeds))
@@ -86,7 +86,8 @@ def plan(args: argparse.Namespace) -> tuple[tuple[list[Line], Setting], tuple[li
         ("levers", lines_of.LEVER_EPOCHS), ("finals", lines_of.FINAL_EPOCHS))}
     levers, finals = lines_of.levers(epochs["levers"], **small), lines_of.finals(epochs["finals"], seeds, **small)
     if size:
-        levers, finals = ([dataclasses.replace(line, input_size=size) for line in lines] for lines in (levers, finals))
+        levers, finals = ([dataclasses.replace(line, input_size=size) for line in lines if line.input_size == lines[0].input_size]
+                          for lines in (levers, finals))
     return (levers, Setting(**common)), (finals, Setting(**common, test=True))
 
 
@@ -102,7 +103,6 @@ def judged(lines: list[Line], setting: Setting, workspace: Workspace) -> Judged 
     done = [line for line in lines if is_done(line, setting, workspace)]
     if not done:
         return None
-    from benchmarks._recipe_lines import comparison
     same = next((line for line in done if line.arm != "vae"), done[0])
     material = finish(prepare(comparison(dataclasses.replace(same, arm="random"), setting, None), workspace))
     return Judged(done, setting, workspace, material)
