@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 
 from ..aside import Report, aside
-from ..config import EmbedConfig, to_dict
+from ..config import EmbedConfig, PretrainConfig, from_dict, to_dict
 from ..data.manifest import CORE, Dataset
-from ..data.splits import SPLITS, split_dataset
+from ..data.splits import SPLITS, split_for
 from ..errors import DataError
 from ..events import Event, log
-from ..files import write_atomic, write_json
+from ..files import read_json, write_atomic, write_json
 from ..seeds import stream_seed
 from ..workspace import RunPaths, Workspace
 from .space import (SHOWN_NEIGHBOURS, nearest, neighbour_accuracy, principal_axes, search_depth, standardise, trust,
@@ -79,11 +79,20 @@ def _features(config: EmbedConfig, workspace: Workspace) -> Generator[Event, Non
     rows = dataset.subset(config.max_images, config.split_seed)
     if len(rows) < LEAST_IMAGES:
         raise DataError(f"Dataset {dataset.name} has {len(rows)} images; a map needs {LEAST_IMAGES} or more.")
-    split = split_dataset(dataset.labels[rows], dataset.groups[rows], config.split_seed)
+    split = split_for(_of_fold(config, workspace) or config, dataset.labels[rows], dataset.groups[rows])
     extractor = build_extractors(config.arm, config, workspace)[0]
     chosen = None if len(rows) == len(dataset) else rows
     features = yield from extract(extractor, store, workspace, dataset.name, chosen, device=pick_device(config.device))
     return dataset, rows, split, features
+
+
+def _of_fold(config: EmbedConfig, workspace: Workspace) -> PretrainConfig | None:
+    """The config of the map's pretraining where it was one of a fold of this dataset: its split is the map's."""
+    if not config.vae_run:
+        return None
+    made = from_dict(read_json(workspace.run(config.vae_run).config), PretrainConfig)
+    same = (made.dataset, made.split_seed, made.max_images) == (config.dataset, config.split_seed, config.max_images)
+    return made if made.fold and same else None
 
 
 def _umap(space: np.ndarray, pca: np.ndarray, positions: np.ndarray, distances: np.ndarray,

@@ -23,7 +23,8 @@ def planted(study: Mapping[str, Any]) -> list[str]:
         "For the test the tie is reversed: now the others carry it.",
         f"Reliance is what the ink alone does to the answer: how much the probability of {target} changes, on average, when the "
         "same test image is shown with the ink and without. 0: nothing, the answer comes from the rest of the image. 100 %: the "
-        "ink alone decides. Below 0: the ink speaks against the class.",
+        "ink alone decides. Below 0: the ink speaks against the class. A small value at strength 0 is chance: among a limited "
+        "number of training images the ink is never spread quite evenly.",
         f"Two levels to hold a result against. Guessing has a balanced accuracy of {words.percent(1 / len(study['classes']))} with "
         f"{len(study['classes'])} classes; an arm that falls below this with the tie reversed is misled by the ink."]
     at = {strength: value for strength, value in zip(found.get("strengths") or [], found.get("reference") or [])

@@ -182,7 +182,8 @@ def _note(study: Study) -> str:
 
 def _text(head: dict, rows: list[dict], differences: list[dict]) -> str:
     strongest = max(head["strengths"])
-    at = {row["arm"]: row for row in rows if row["strength"] == strongest}
+    pair = [differences[0][side] for side in "ab"] if differences else [row["arm"] for row in rows]
+    at = {row["arm"]: row for row in rows if row["strength"] == strongest and row["arm"] in pair}
     said = "; ".join(f"{arm_label(arm)} {points(row['reliance']['mean'])} points, balanced accuracy "
                      f"{100 * row['clean']['mean']:.1f} % without ink and {100 * row['reversed']['mean']:.1f} % with the tie "
                      "reversed" for arm, row in at.items())

@@ -9,14 +9,16 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, roc_auc_score
 
-from derm_core.config import BackboneConfig, PretrainConfig, Recipe, StudyConfig, from_dict, to_dict
+from derm_core.config import BackboneConfig, EmbedConfig, PretrainConfig, Recipe, StudyConfig, from_dict, to_dict
 from derm_core.data.splits import fold_split
 from derm_core.errors import RunError
 from derm_core.files import write_json
+from derm_core.insight.embed import _features
 from derm_core.jobs.dependencies import fold_studies
 from derm_core.report.files import report_files
 from derm_core.report.html import report_html
 from derm_core.report.reproduce import reproducible_config
+from derm_core.serve.publish import publish
 from derm_core.study.between import between
 from derm_core.study.folds import join
 from derm_core.study.material import prepare
@@ -185,3 +187,16 @@ def test_the_config_of_the_report_makes_the_folds_again(finished):
     workspace, config, result = finished
     again = from_dict(reproducible_config(result, workspace.run("study-all").root))
     assert again == dataclasses.replace(config, fold_runs=())
+
+
+def test_neither_a_fold_nor_all_of_them_are_published(finished):
+    for run_id in ("study-1", "study-all"):
+        with pytest.raises(RunError, match="belongs to a comparison in folds"):
+            publish(finished[0], run_id, "vae", "folded")
+
+
+def test_a_map_of_a_fold_s_vae_shows_that_fold_s_split(finished):
+    workspace, _, _ = finished
+    config = EmbedConfig(dataset="tiny", vae_run="pretrain-2", backbone=SMALL, input_size=32, device="cpu")
+    _, (dataset, _, split, _) = finish(_features(config, workspace))
+    assert (split == fold_split(dataset.labels, dataset.groups, 0, 3, 2)).all()
