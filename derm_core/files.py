@@ -8,9 +8,9 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from .errors import StorageError
 
@@ -38,8 +38,11 @@ def storage_sentence(error: OSError, path: Path | str) -> str:
             "you may write to.")
 
 
-def write_atomic(path: Path, data: bytes | memoryview | str) -> None:
-    """Write `data` to `path` through a temporary file, fsync and `os.replace` (mode 0600). Raises StorageError."""
+def write_atomic(path: Path, data: bytes | memoryview | str | Callable[[BinaryIO], None]) -> None:
+    """Write `data` to `path` through a temporary file, fsync and `os.replace` (mode 0600). Raises StorageError.
+
+    data: the contents, or what writes them to an open file.
+    """
     path = Path(path)
     payload = data.encode() if isinstance(data, str) else data
     with writing(path):
@@ -47,7 +50,7 @@ def write_atomic(path: Path, data: bytes | memoryview | str) -> None:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "wb") as handle:
-                handle.write(payload)
+                payload(handle) if callable(payload) else handle.write(payload)
                 handle.flush()
                 os.fsync(handle.fileno())
             os.replace(temporary, path)

@@ -9,7 +9,7 @@ Until `latest` is replaced the previous checkpoint stands; folders it does not n
 
 from __future__ import annotations
 
-import io
+import functools
 import itertools
 import os
 import pickle
@@ -101,9 +101,7 @@ def _write(folder: Path, files: dict[str, Any]) -> Path:
         if name == STATE:
             write_json(partial / name, content)
         elif name == OPTIMISER:
-            buffer = io.BytesIO()
-            torch.save(content, buffer)
-            write_atomic(partial / name, buffer.getbuffer())
+            write_atomic(partial / name, functools.partial(torch.save, content))    # no second copy in memory
         else:
             write_atomic(partial / name, save({key: tensor.contiguous() for key, tensor in content.items()}))
     os.replace(partial, final)

@@ -8,8 +8,8 @@ from torch.distributions import Normal, kl_divergence
 
 from derm_core.config import BackboneConfig
 from derm_core.errors import RunError
-from derm_core.nets.vae import (MIN_LOG_SIGMA, PlaneNorm, UpsampledConv, active_units, build_vae, elbo_terms, floored, load_encoder,
-                                load_vae, reparameterise, save_vae)
+from derm_core.nets.vae import (MIN_LOG_SIGMA, PlaneNorm, UpsampledConv, active_units, build_vae, elbo_terms, floored,
+                                load_encoder, load_vae, reparameterise, save_vae)
 
 FAMILIES = {"resnet18": 3, "mobilenetv2_100": 2, "convnext_atto": 1, "regnety_002": 3, "vit_tiny_patch16_224": 1}
 SMALL = BackboneConfig(architecture="resnet18", stage=1)

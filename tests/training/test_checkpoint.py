@@ -1,7 +1,9 @@
+import errno
+
 import pytest
 import torch
 
-from derm_core.errors import RunError
+from derm_core.errors import RunError, StorageError
 from derm_core.training import checkpoint
 from derm_core.training.checkpoint import (CheckpointWriter, clear_checkpoints, load_checkpoint, newest_checkpoint,
                                             save_checkpoint)
@@ -108,4 +110,13 @@ def test_a_writer_says_at_the_next_occasion_what_went_wrong(tmp_path, monkeypatc
     with pytest.raises(OSError, match="no space left"):
         writer.wait()
     writer.close()
+    assert newest_checkpoint(tmp_path) is None
+
+
+def test_a_full_disk_is_said_whichever_file_meets_it(tmp_path, monkeypatch):
+    def full(content, handle):
+        raise OSError(errno.ENOSPC, "no space left")
+    monkeypatch.setattr(checkpoint.torch, "save", full)
+    with pytest.raises(StorageError, match="disk is full"):
+        save_checkpoint(tmp_path, *trained(1.0), {"step": 1})
     assert newest_checkpoint(tmp_path) is None
