@@ -19,6 +19,8 @@ PRETRAIN_CHARTS = (  # title, {line: series}, what to read, share
     ("Reconstruction, nats per image", {"Training": "train/reconstruction", "Validation": "val/reconstruction"},
      "How far the pictures are missed.", False),
     ("KL divergence, nats per image", {"Training": "train/kl", "Validation": "val/kl"}, "What the code carries.", False),
+    ("Agreement of two views, nats", {"Training": "train/consistency"},
+     "Cross-entropy of finding an image’s other view among all in the batch.", False),
     ("Active latent units", {"Validation": "val/active_units"}, "Dimensions that are used.", False),
     ("Probe, balanced accuracy", {"Validation": "probe/balanced_accuracy"}, "Only watches: labels never train.", True),
 )
@@ -188,7 +190,7 @@ def pretraining(workspace, run_id: str, feed: live.Feed) -> None:
     """Loss and its two parts, active units and the probe; the last reconstructions."""
     with st.grid(3, min_column_width=250):
         for title, series, reading, is_share in PRETRAIN_CHARTS:
-            lines = {name: points for name, source in series.items() if (points := feed.series(source))[0]}
+            lines = {name: points for name, source in series.items() if (points := pretrain_series(feed, source))[0]}
             if lines:
                 with st.container():
                     frame.show_chart(charts.lines(lines, title, share=is_share), series_table(lines),
@@ -199,6 +201,12 @@ def pretraining(workspace, run_id: str, feed: live.Feed) -> None:
             file, epoch = feed.images.get(kind, (None, None))
             if file and (folder / file).exists():
                 st.image(str(folder / file), caption=f"{meaning}{f' (epoch {epoch:.0f})' if epoch is not None else ''}.")
+
+
+def pretrain_series(feed: live.Feed, source: str) -> tuple[list[float], list[float]]:
+    """A series; in place of the loss the ELBO in it, where the recipe adds something to it."""
+    elbo = feed.series(source.replace("/loss", "/elbo"))
+    return elbo if elbo[0] else feed.series(source)
 
 
 def series_table(lines: dict) -> pd.DataFrame:

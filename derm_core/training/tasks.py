@@ -115,8 +115,11 @@ class VAETask(Task):
                    projected_bd: Tensor | None, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The training's loss and the recipe's further terms."""
         recipe, more = self.recipe, {}
-        kl = free_bits_kl(whole(kl_bz, batch), recipe.free_bits) if recipe.free_bits else terms["kl"]
-        elbo = terms["reconstruction"] + self.kl_weight(batch.progress) * kl
+        elbo = terms["reconstruction"] + self.kl_weight(batch.progress) * terms["kl"]
+        if self.loss_scale != self.values:                      # the loss shown is another than the ELBO
+            more["elbo"] = elbo
+        if recipe.free_bits:
+            elbo = terms["reconstruction"] + self.kl_weight(batch.progress) * free_bits_kl(whole(kl_bz, batch), recipe.free_bits)
         if recipe.gradient_weight:
             more["gradient_difference"] = gradient_difference(recon_bchw, target_bchw)
             elbo = elbo + recipe.gradient_weight * self.values * more["gradient_difference"]

@@ -73,6 +73,7 @@ def test_the_loss_of_two_views_is_the_sum_of_its_weighted_terms(make_views_task,
     assert said["consistency"].item() == pytest.approx(agreement.item(), rel=1e-4)
     assert said["loss"].item() == pytest.approx((1e-3 * elbo + agreement).item(), rel=1e-4)
     assert said["output"].shape == (8, 3, 16, 16)
+    assert said["elbo"].item() == pytest.approx((said["reconstruction"] + task.kl_weight(0.1) * said["kl"]).item())
 
 
 def test_in_evaluation_every_recipe_has_the_plain_elbo(make_views_task, batch):
