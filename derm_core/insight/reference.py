@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from PIL import Image
@@ -35,6 +36,12 @@ class Points:
     positions: np.ndarray
     labels: np.ndarray
     ids: list[str] | None
+
+    @cached_property
+    def known(self) -> tuple[np.ndarray, np.ndarray]:
+        """Positions and their squared lengths as float32, made once: neighbours are asked for image by image."""
+        positions = self.positions.astype(np.float32)
+        return positions, (positions ** 2).sum(1)
 
 
 def project(space: Space, features_nd: np.ndarray, axes: int) -> np.ndarray:
@@ -64,9 +71,9 @@ def thin(labels_n: np.ndarray, most: int, seed: int) -> np.ndarray:
 
 def nearest(space: Space, points: Points, features_nd: np.ndarray, count: int = NEIGHBOURS) -> tuple[np.ndarray, np.ndarray]:
     """Positions in `points` of the nearest training images, nearest first, and their distances: (n, count) each."""
-    known = points.positions.astype(np.float32)
+    known, lengths = points.known
     asked = project(space, features_nd, known.shape[1])
-    squared = (asked ** 2).sum(1)[:, None] - 2 * asked @ known.T + (known ** 2).sum(1)
+    squared = lengths - 2 * asked @ known.T                # less the same for all
     count = min(count, len(known))
     near = np.argpartition(squared, count - 1, axis=1)[:, :count]
     exact = np.linalg.norm(known[near] - asked[:, None], axis=2) / np.sqrt(len(space.mean))
