@@ -6,7 +6,7 @@ import streamlit as st
 
 from derm_core.report import tables
 from pages.ui import cached, frame, words
-from pages.ui.study import about, classes, closer, differences, further, overview, several
+from pages.ui.study import about, classes, closer, differences, further, overview, parts, several
 
 SECTIONS = {"overview": ("Overview", overview.show), "differences": ("Differences", differences.show),
             "classes": ("Classes", classes.show), "labels": ("Fewer labels", further.labels),
@@ -81,7 +81,7 @@ def arm_cards(study: dict) -> None:
             with st.container(border=True, height="stretch", gap="xsmall"):
                 st.markdown(arm.badge, help=arm.about or None)
                 st.metric("Balanced accuracy, test", words.percent(accuracy["mean"]))
-                st.caption(f"95 % interval {words.span(accuracy, 'accuracy')}" + (
+                st.caption(f"95 % interval {parts.whole(words.span(accuracy, 'accuracy'))}" + (
                     f"  \nGap: accuracy {words.percent(gaps.get('accuracy'), sign=True)}, loss "
                     f"{words.number(gaps.get('loss'), sign=True)}" if gaps else ""))
 

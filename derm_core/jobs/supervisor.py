@@ -201,8 +201,9 @@ def _ask_to_stop(workspace: Workspace, store: RunStore, run_id: str) -> bool:
     if not store.request_cancel(run_id):
         return False
     store.transition(run_id, "queued", "cancelled", finished=time.time())
+    others = [other for other in store.list() if not other.final and other.id != run_id]
     for before in waits_for(workspace, store.get(run_id)):
-        if not any(before in waits_for(workspace, other) for other in store.list() if not other.final and other.id != run_id):
+        if not any(before in waits_for(workspace, other) for other in others):
             _ask_to_stop(workspace, store, before)
     return True
 

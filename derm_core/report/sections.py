@@ -167,8 +167,8 @@ def _shortcut(study: Study, safe: Study, names: Mapping[str, str]) -> str:
     return html.section(
         "A planted artefact",
         *map(html.paragraph, explain.planted(study)),
-        html.figure(drawn, f"Reliance: how much the ink alone changes the probability of {study['shortcut'].get('class', 'the class')}.",
-                    "Reliance by strength of the tie; the table has its values."),
+        html.figure(drawn, "Reliance: how much the ink alone changes the probability of "
+                    f"{study['shortcut'].get('class', 'the class')}.", "Reliance by strength of the tie; the table has its values."),
         html.paragraph(study["shortcut"].get("text", "")),
         html.table(extra_tables.shortcut(study)[1], "Reliance by strength of the tie"))
 

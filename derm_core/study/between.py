@@ -17,7 +17,7 @@ from .metrics import METRICS, decide, recall, test_metrics
 
 def by_fold(labels: np.ndarray, probabilities: Mapping[str, np.ndarray], log_prior: np.ndarray, folds: np.ndarray,
             classes: int) -> dict[str, dict[str, np.ndarray]]:
-    """{arm: {metric: (K, S), "recall": (K, S, C)}} of probabilities (S, N, C); log_prior (N, C); folds (N,) names the fold."""
+    """{arm: {metric: (K, S), "recall": (K, S, C)}} of probabilities (S, N, C); log_prior (N, C); folds (N,)."""
     found: dict[str, dict[str, np.ndarray]] = {}
     for arm, p_snc in probabilities.items():
         parts = []
@@ -25,7 +25,8 @@ def by_fold(labels: np.ndarray, probabilities: Mapping[str, np.ndarray], log_pri
             here = folds == fold
             p = np.asarray(p_snc[:, here], np.float64)
             decisions = decide(np.log(np.maximum(p, 1e-300)), log_prior[here])
-            parts.append(test_metrics(labels[here], p, log_prior[here]) | {"recall": recall(labels[here], decisions, classes)})
+            found_here = {"recall": recall(labels[here], decisions, classes)}
+            parts.append(test_metrics(labels[here], p, log_prior[here]) | found_here)
         found[arm] = {name: np.stack([part[name] for part in parts]) for name in (*METRICS, "recall")}
     return found
 

@@ -36,8 +36,8 @@ from .sources import transductive
 from .stats import evaluate
 from .verdict import choose_pair, verdict
 
-NOTE = ("Out-of-fold predictions: {folds} folds of whole groups, pretraining repeated in each. Every image is tested once, by "
-        "models that saw neither it nor another image of its group. AUROC, calibration and operating points pool the "
+NOTE = ("Out-of-fold predictions: {folds} folds of whole groups, pretraining repeated in each. Every image is tested once, "
+        "by models that saw neither it nor another image of its group. AUROC, calibration and operating points pool the "
         "probabilities of {folds} models an arm and seed.")
 POOLED = " Fitted or chosen on the validation predictions of all folds together, whose images are tested in other folds."
 MOMENTS = ("final", "best")
@@ -96,8 +96,9 @@ def _record(config: StudyConfig, run: RunPaths, joined: Joined, stats: dict, pai
                   **{key: _mean_counts(joined, key) for key in ("counts", "groups")}},
         "classes": list(material.classes), "labels": material.task, "arms": arms, "majority": stats["majority"],
         "differences": stats["differences"], "gap_differences": gap_rows, "matched": matched,
-        "mcnemar": mcnemar(labels, material.groups[tested], {arm: outcome.probabilities["test"] for arm, outcome in outcomes.items()},
-                           pairs, seed=config.split_seed),
+        "mcnemar": mcnemar(labels, material.groups[tested],
+                           {arm: outcome.probabilities["test"] for arm, outcome in outcomes.items()}, pairs,
+                           seed=config.split_seed),
         "claims": claims(curves, stats, gap_rows, matched, over="folds"),
         "paper_table": paper_table(curves) + _majority_rows(joined), "grid": _settings(config, joined.folds),
         "confusion": {arm: confusion_of(outcome.probabilities["test"], labels, joined.log_prior)
@@ -111,7 +112,8 @@ def _tested(config: StudyConfig, joined: Joined, arm: str) -> tuple[np.ndarray, 
     labels = joined.material.labels[joined.material.members("test")]
     p_snc = joined.outcomes[arm].probabilities["test"]
     losses, right = LOSSES[config.loss](labels, p_snc).mean(0), (p_snc.argmax(-1) == labels).mean(0)
-    return tuple(np.array([values[joined.fold == fold.number].mean() for fold in joined.folds]) for values in (losses, right))
+    return tuple(np.array([values[joined.fold == fold.number].mean() for fold in joined.folds])
+                 for values in (losses, right))
 
 
 def _gaps(curves: dict, loss: np.ndarray, accuracy: np.ndarray) -> dict[str, dict]:
@@ -123,7 +125,8 @@ def _gaps(curves: dict, loss: np.ndarray, accuracy: np.ndarray) -> dict[str, dic
 
 def _mean_counts(joined: Joined, key: str) -> dict[str, int]:
     """Images or groups of training and validation, means over folds; of the test, all."""
-    found = {name: round(float(np.mean([fold.result["split"][key][name] for fold in joined.folds]))) for name in ("train", "val")}
+    found = {name: round(float(np.mean([fold.result["split"][key][name] for fold in joined.folds])))
+             for name in ("train", "val")}
     return found | {"test": sum(fold.result["split"][key]["test"] for fold in joined.folds)}
 
 
@@ -148,7 +151,8 @@ def _fold_row(fold: Fold) -> dict[str, Any]:
     """One fold for study.json: its runs, sizes, and per arm balanced accuracy and both gaps, means over seeds."""
     result = fold.result
     arms = {arm: {"balanced_accuracy": entry["test"]["balanced_accuracy"]["mean"],
-                  **{f"{kind}_gap_{at}": entry["gaps_detail"][kind][at]["mean"] for kind in ("loss", "accuracy") for at in MOMENTS}}
+                  **{f"{kind}_gap_{at}": entry["gaps_detail"][kind][at]["mean"]
+                     for kind in ("loss", "accuracy") for at in MOMENTS}}
             for arm, entry in result["arms"].items()}
     return {"fold": fold.number, "run": fold.run.id, "pretrain": result["config"].get("vae_run"),
             "fingerprint": result["split"]["fingerprint"], "counts": result["split"]["counts"],
@@ -158,7 +162,8 @@ def _fold_row(fold: Fold) -> dict[str, Any]:
 def _save(run: RunPaths, joined: Joined) -> None:
     """artefacts/predictions.parquet and curves, with a column that names the fold."""
     buffer = io.BytesIO()
-    pd.concat([fold.predictions.assign(fold=fold.number) for fold in joined.folds], ignore_index=True).to_parquet(buffer, index=False)
+    tables = [fold.predictions.assign(fold=fold.number) for fold in joined.folds]
+    pd.concat(tables, ignore_index=True).to_parquet(buffer, index=False)
     write_atomic(run.artefacts / "predictions.parquet", buffer.getvalue())
     for arm in joined.outcomes:
         write_atomic(run.artefacts / "curves" / f"{arm_file(arm)}.csv", curves_table(joined.folds, arm).to_csv(index=False))

@@ -118,8 +118,8 @@ def _outcome(config: StudyConfig, material: Material, ids: np.ndarray, folds: li
                 tested[:, positions] = p_snc
     positions = material.members("test")
     if not np.isfinite(tested[:, positions]).all():
-        raise RunError(f"Some images of {config.dataset} were tested in no fold; delete the studies of the folds and give the "
-                       "same command again.")
+        raise RunError(f"Some images of {config.dataset} were tested in no fold; delete the studies of the folds and give "
+                       "the same command again.")
     return Outcome(Arm(arm, []), folds[0].result["arms"][arm]["features"], _curves(folds, arm),
                    {"test": positions, "val": np.concatenate([at for at, _ in val])},
                    {"test": tested[:, positions], "val": np.concatenate([p for _, p in val], 1)})
@@ -192,5 +192,5 @@ def _kept(fold: Fold) -> Mapping[str, np.ndarray]:
         with np.load(fold.run.artefacts / PREDICTIONS, allow_pickle=False) as arrays:
             return dict(arrays)
     except (OSError, ValueError):
-        raise RunError(f"Fold {fold.number} ({fold.run.id}) kept no predictions with fewer labels; delete it and give the same "
-                       "command again.") from None
+        raise RunError(f"Fold {fold.number} ({fold.run.id}) kept no predictions with fewer labels; delete it and give the "
+                       "same command again.") from None

@@ -42,7 +42,7 @@ BASE = 0.5      # share of images with ink where it is tied to nothing
 
 
 def shortcut(study: Study) -> Generator[Event, None, dict]:
-    """{class, share, artefact, base, strengths, reference, rows, differences, text, note}; regime frozen, its frozen arms only.
+    """{class, share, artefact, base, strengths, reference, rows, differences, text, note}; the frozen arms of a frozen study.
 
     share: of the class among the training images. rows: clean (balanced accuracy without any ink), aligned (ink as
     in training), reversed, reliance.

@@ -21,10 +21,12 @@ melanomas' t. With fewer than 20 groups, or at exactly 0 or 1 where nothing vari
 interval (1927) on the number of groups.
 
 The one primary test is VAE − ImageNet in balanced accuracy, by sign flips over groups: it asks of these
-trained heads, the interval also of their seeds. Out-of-fold predictions (`folds`) have each image's own class prior, and what
-differs between folds beyond groups and seeds as a further component (between.py). Where another pair stands in for it, that row has the sign
-flips' p too but is one of the secondary tests. Those are corrected together by Holm (1979); gaps, another
+trained heads, the interval also of their seeds. Where another pair stands in for it, that row has the sign flips' p too
+but is one of the secondary tests. Those are corrected together by Holm (1979); gaps, another
 question with another resampling, are a family of their own (pairs.py).
+
+Out-of-fold predictions (`folds`) have each image's own class prior, and what differs between folds beyond groups and
+seeds is a further component (between.py).
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def verdict(evaluation: dict, gaps: Mapping[str, Mapping[str, float]], gap_diffe
     holders = {arm for arm in by_gap.values() if arm}
     smaller = holders.pop() if len(holders) == 1 else None
     survives = survives_matched(smaller, by_gap, matched, pair)
-    sentences = [_accuracy(row, pair, more, evaluation, labels),
+    sentences = [_accuracy(row, pair, more, evaluation, labels, "out of fold" if folds else "on the test set"),
                  _gap(pair, by_gap, smaller, gaps, labels), *_matched(smaller, survives, matched, labels),
                  *_control(pair, gaps, evaluation, labels), *_both(evaluation, labels)]
     if pair != ("vae", "imagenet"):
@@ -120,11 +120,12 @@ def _headline(pair: tuple[str, str], more: str | None, equivalent: bool, smaller
     return f"{first}; {labels[smaller]} has the smaller gap, {end}."
 
 
-def _accuracy(row: dict, pair: tuple[str, str], more: str | None, evaluation: dict, labels: Mapping[str, str]) -> str:
+def _accuracy(row: dict, pair: tuple[str, str], more: str | None, evaluation: dict, labels: Mapping[str, str],
+              where: str) -> str:
     levels = " and ".join(f"{labels[arm]} {_percent(evaluation['arms'][arm]['balanced_accuracy']['mean'])}" for arm in pair)
     found = (f"{labels[pair[0]]} − {labels[pair[1]]} is {points(row['mean'])} points "
              f"(95 % interval {points(row['low'])} to {points(row['high'])}{_p(row)})")
-    text = f"Balanced accuracy on the test set: {levels}; {found}."
+    text = f"Balanced accuracy {where}: {levels}; {found}."
     if (row["primary"] or row["stand_in"]) and (row["p"] < 0.05) != bool(more):
         text += (" The interval and the permutation test disagree near their limit; the verdict goes by the interval, which "
                  "also carries the spread over seeds.")

@@ -93,7 +93,8 @@ def load_material(config: PretrainConfig, workspace: Workspace):
         yield log("Transductive: the VAE also sees the pixels, never the labels, of validation and test images.")
     return Material(store.images, train, val, dataset.labels, {
         "dataset": dataset.name, "dataset_fingerprint": dataset.fingerprint, "split_seed": config.split_seed,
-        "folds": config.folds, "fold": config.fold, "split_fingerprint": split_fingerprint(split, dataset.frame["image_id"].to_numpy()[rows]),
+        "folds": config.folds, "fold": config.fold,
+        "split_fingerprint": split_fingerprint(split, dataset.frame["image_id"].to_numpy()[rows]),
         "images": {"train": len(train), "val": len(val)}, "transductive": transductive, "pretrained_on": len(seen)}, seen)
 
 

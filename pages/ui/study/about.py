@@ -75,8 +75,7 @@ def making(workspace, run_id: str, study: dict) -> None:
                    f"best the secondary; both chosen on validation loss. {tables.EDGE} at the edge of the grid.")
     if study.get("folds"):
         st.markdown("**Folds**")
-        parts.table(study, *tables.folds(study), file="folds", alt="Balanced accuracy and accuracy gap of every arm in every "
-                                                                   "fold",
+        parts.table(study, *tables.folds(study), file="folds", alt="Balanced accuracy and accuracy gap of arms by fold",
                     caption="Balanced accuracy of each arm on the fold’s own images and, in brackets, its accuracy gap at the "
                             "final epoch; means over seeds. The CSV has both gaps at the final and the best epoch.")
         with st.container(horizontal=True, gap="small"):

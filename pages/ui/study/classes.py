@@ -81,8 +81,8 @@ def disagreements(study: dict) -> None:
         st.caption("Decisions of the seed ensemble. Shaded cells: the arms disagree. Press one to see its images, or choose "
                    "it here.")
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-            chosen_cell("disagreed", chosen, tuple(f"{words.arm(entry[side], names[entry[side]]).brief} says" for side in "ab"),
-                        entry["matrix"], study["classes"])
+            labels = tuple(f"{words.arm(entry[side], names[entry[side]]).brief} says" for side in "ab")
+            chosen_cell("disagreed", chosen, labels, entry["matrix"], study["classes"])
 
 
 # ---- the images of a cell ----------------------------------------------------------------------

@@ -69,8 +69,9 @@ def gaps(study: dict) -> None:
     if len(detail):
         with st.expander("Gaps at other moments", icon=":material/timeline:"):
             parts.table(study, detail, detail, alt="Both gaps of every arm at several moments", file="gaps",
-                        caption="Larger is more overfitted. Intervals resample images and seeds where both are known, else "
-                                "seeds alone.")
+                        caption="Larger is more overfitted. " + (
+                            "Intervals are over folds, which share most of their training images." if "folds" in study else
+                            "Intervals resample images and seeds where both are known, else seeds alone."))
 
 
 def differences(study: dict, kind: str) -> None:

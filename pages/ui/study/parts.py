@@ -30,7 +30,14 @@ def table(study: Mapping[str, Any], numbers: pd.DataFrame, text: pd.DataFrame, *
 
 def in_two_lines(cell: Any) -> Any:
     """'71.2 % (68.0–74.1)' in a narrow column breaks before its bracket, not at the dash."""
-    return cell.replace(f"{words.NBSP}(", " (").replace("–", "\u2060–\u2060") if isinstance(cell, str) and "(" in cell else cell
+    if not isinstance(cell, str) or "(" not in cell:
+        return cell
+    return whole(cell.replace(f"{words.NBSP}(", " ("))
+
+
+def whole(text: str) -> str:
+    """An interval that does not break at its dash."""
+    return text.replace("–", "\u2060–\u2060")
 
 
 def not_asked(study: Mapping[str, Any], what: str, switch: str) -> None:
