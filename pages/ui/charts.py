@@ -134,6 +134,14 @@ def map_scatter(points: pd.DataFrame, *, x: str = "umap_x", y: str = "umap_y", c
     return figure
 
 
+def hold(figure: Figure, point: Sequence[float]) -> None:
+    """Widen a map's axes where they leave out `point` (x, y)."""
+    for axis, value in ((figure.layout.xaxis, float(point[0])), (figure.layout.yaxis, float(point[1]))):
+        low, high = axis.range
+        room = 0.05 * (high - low)
+        axis.range = [min(low, value - room), max(high, value + room)]
+
+
 def core_range(values: pd.Series) -> list[float]:
     """Ends of an axis that shows the bulk: far outliers may lie outside, where they would press the rest together."""
     low, high = np.nanquantile(values, [0.005, 0.995])

@@ -1,0 +1,91 @@
+"""What the models say of each image, computed once and kept in the session until the image is taken away."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from derm_core.data.decode import crop_square, decode, prepare
+from derm_core.errors import ImageError
+
+from .. import cached, images
+
+SHOWN, WHOLE = 256, 900   # pixels of the square beside the answer, and at most of the picture one chooses it in
+CENTRE = (0.5, 0.5, 1.0)
+
+
+@dataclass
+class Answer:
+    """One file: what `predict` says of it, or why it was refused, and what the page needs to show it.
+
+    row: of predict_images, None where refused. square: (SHOWN, SHOWN, 3) uint8, what the models see; pixels: by input
+    size; whole: WEBP of the picture; crop: (centre x, centre y, side) as shares; reasons: what was asked for since.
+    """
+
+    name: str
+    key: str
+    row: dict[str, Any] | None = None
+    error: dict[str, str] | None = None
+    square: np.ndarray | None = None
+    pixels: dict[int, np.ndarray] = field(default_factory=dict)
+    whole: bytes = b""
+    size: tuple[int, int] = (0, 0)
+    crop: tuple[float, float, float] = CENTRE
+    reasons: dict[Any, Any] = field(default_factory=dict)
+
+
+def classify(workspace, cards: list[dict], chosen: list[tuple[str, bytes]]) -> list[Answer]:
+    """An Answer for every file, in their order. Those of files that are gone, and their squares, are forgotten."""
+    predictors = {card["name"]: cached.predictor(workspace, card["name"]) for card in cards}
+    models = tuple(card["sha256"] for card in cards)
+    before, known = st.session_state.get("predictions", {}), {}
+    crops = st.session_state.setdefault("crops", {})
+    bar = st.progress(0.0, "Classifying…") if len(chosen) > 4 else None
+    for number, (name, data) in enumerate(chosen, 1):
+        content = hashlib.sha256(data).hexdigest()
+        key = (name, content, crops.get(content, CENTRE), models)
+        known[key] = before.get(key) or answer(workspace, predictors, name, data, content, crops.get(content, CENTRE))
+        if bar:
+            bar.progress(number / len(chosen), f"Classifying: {number} of {len(chosen)}")
+    if bar:
+        bar.empty()
+    st.session_state["predictions"] = known
+    st.session_state["crops"] = {content: crops[content] for _, content, *_ in known if content in crops}
+    return list(known.values())
+
+
+def answer(workspace, predictors: dict, name: str, data: bytes, content: str, crop: tuple[float, float, float]) -> Answer:
+    """Decode a file once, cut the square out of it and ask every model."""
+    from derm_core.serve.predictor import predict_images
+
+    found = Answer(name, content, crop=crop)
+    try:
+        picture = decode(data, name)
+    except ImageError as error:
+        found.error = {"path": name, "error": str(error)}
+        return found
+    seen = picture if crop == CENTRE else crop_square(picture, *crop)
+    result = predict_images(workspace, None, [(name, seen)], predictors)
+    if result["errors"]:
+        found.error = result["errors"][0]
+        return found
+    found.row, found.size = result["images"][0], picture.size
+    if crop != CENTRE:
+        found.row["crop"] = dict(zip(("centre_x", "centre_y", "side"), crop, strict=True))
+    found.square = prepare(seen, SHOWN)
+    sizes = {predictor.size for predictor in predictors.values()}
+    decoders = {card["decoder"]["size"] for card in (predictor.card for predictor in predictors.values()) if card.get("decoder")}
+    found.pixels = {size: prepare(seen, size) for size in sizes | decoders}
+    picture.thumbnail((WHOLE, WHOLE), Image.Resampling.BICUBIC)
+    found.whole = images.webp(picture)
+    return found
+
+
+def result(answers: list[Answer]) -> dict[str, list]:
+    """What `predict --json` prints; a square of one's own choice stands in its row as "crop"."""
+    return {"images": [answer.row for answer in answers if answer.row], "errors": [answer.error for answer in answers if answer.error]}

@@ -1,0 +1,99 @@
+"""The square the models see: the middle of the picture, or one drawn round the lesion.
+
+Drawn with the mouse or a finger on the picture, or set with three sliders; both show at once what the models would see.
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import streamlit as st
+from PIL import Image
+
+from derm_core.data.decode import crop_square, prepare
+
+from .. import images, words
+from .answers import CENTRE, Answer
+
+SLIDERS = (("Across", "x"), ("Down", "y"), ("Size", "side"))
+SEEN = 192
+
+
+def show(answer: Answer, sizes: list[int]) -> None:
+    """The tool, folded away: the middle is taken unless the reader says otherwise."""
+    tool = st.expander("Choose the square" if answer.crop == CENTRE else "Square chosen by you", icon=":material/crop:",
+                       key=f"crop-{answer.key[:12]}", on_change="rerun")
+    if tool.open:
+        with tool:
+            choose(answer, sizes)
+
+
+@st.fragment
+def choose(answer: Answer, sizes: list[int]) -> None:
+    """Picture, sliders and preview; only this part runs again while the square moves."""
+    picture = Image.open(io.BytesIO(answer.whole))
+    keys = {part: f"crop-{part}-{answer.key[:12]}" for _, part in SLIDERS}
+    for (_, part), value in zip(SLIDERS, answer.crop, strict=True):
+        st.session_state.setdefault(keys[part], round(100 * value))
+    crop = tuple(st.session_state[keys[part]] / 100 for _, part in SLIDERS)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        st.caption("Draw a box round the lesion, or move the sliders. The lesions of the training images lie in the middle and "
+                   "fill about a third of the square.")
+        st.plotly_chart(figure(answer.whole, picture.size, crop), key=f"crop-box-{answer.key[:12]}", selection_mode="box",
+                        on_select=lambda: take_box(f"crop-box-{answer.key[:12]}", keys, picture.size),
+                        config={"displayModeBar": False}, alt="The picture with the square that the models see")
+    with right:
+        for label, part in SLIDERS:
+            st.slider(label, 10 if part == "side" else 0, 100, key=keys[part], format="%d %%")
+        square = crop_square(picture, *crop)
+        st.image(enlarged(prepare(square, min(sizes))), width=SEEN, alt="What the models would see")
+        st.caption(f"What the models would see, at {' and '.join(map(str, sizes))}{words.THIN}px.")
+        with st.container(horizontal=True):
+            if st.button("Use this square", type="primary", key=f"crop-use-{answer.key[:12]}", disabled=crop == answer.crop):
+                st.session_state["crops"][answer.key] = crop
+                st.rerun()
+            if st.button("Take the middle", key=f"crop-centre-{answer.key[:12]}", disabled=answer.crop == CENTRE == crop):
+                for key in keys.values():
+                    st.session_state.pop(key)
+                st.session_state["crops"].pop(answer.key, None)
+                st.rerun()
+
+
+def take_box(chart: str, keys: dict[str, str], size: tuple[int, int]) -> None:
+    """A drawn box sets the sliders: its middle, and the longer of its sides."""
+    boxes = (st.session_state.get(chart) or {}).get("selection", {}).get("box", [])
+    if not boxes:
+        return
+    (x0, x1), (y0, y1) = (sorted(float(value) for value in boxes[-1][axis]) for axis in "xy")
+    side = max(x1 - x0, y1 - y0) / min(size)
+    for part, value in (("x", (x0 + x1) / 2 / size[0]), ("y", (y0 + y1) / 2 / size[1]), ("side", max(side, 0.1))):
+        st.session_state[keys[part]] = round(100 * min(max(value, 0.0), 1.0))
+
+
+def figure(whole: bytes, size: tuple[int, int], crop: tuple[float, float, float]):
+    """The picture in its own pixels, darker outside the square."""
+    from plotly.graph_objects import Figure
+
+    (width, height), side = size, max(1, round(min(size) * crop[2]))
+    left, top = (min(max(centre * length - side / 2, 0), length - side) for centre, length in zip(crop, size))
+    shade = {"type": "rect", "line": {"width": 0}, "fillcolor": "rgba(0,0,0,0.5)", "layer": "above"}
+    outside = [(0, 0, width, top), (0, top + side, width, height), (0, top, left, top + side), (left + side, top, width, top + side)]
+    result = Figure(layout={
+        "height": min(420, max(220, round(420 * height / width))), "margin": {"l": 0, "r": 0, "t": 0, "b": 0}, "dragmode": "select",
+        "xaxis": {"visible": False, "range": [0, width], "fixedrange": True, "constrain": "domain"},
+        "yaxis": {"visible": False, "range": [height, 0], "fixedrange": True, "scaleanchor": "x", "constrain": "domain"},
+        "images": [{"source": images.data_url(whole), "xref": "x", "yref": "y", "x": 0, "y": 0, "sizex": width,
+                    "sizey": height, "sizing": "stretch", "layer": "below"}],
+        "shapes": [*({**shade, "x0": x0, "y0": y0, "x1": x1, "y1": y1} for x0, y0, x1, y1 in outside),
+                   {"type": "rect", "x0": left, "y0": top, "x1": left + side, "y1": top + side,
+                    "line": {"color": "#FFFFFF", "width": 2}}]})
+    result.add_trace({"type": "scatter", "x": [0, width], "y": [0, height], "mode": "markers", "marker": {"opacity": 0},
+                      "hoverinfo": "skip", "showlegend": False})   # a box selects on a plot with points only
+    return result
+
+
+def enlarged(pixels: np.ndarray) -> Image.Image:
+    """Pixels as squares: the picture in all the detail that a model gets."""
+    return Image.fromarray(pixels).resize((SEEN, SEEN), Image.Resampling.NEAREST)

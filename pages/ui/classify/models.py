@@ -1,0 +1,63 @@
+"""Which models are asked, and what they are called on this page."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from .. import cached, frame, words
+
+
+def choose(workspace) -> list[dict]:
+    """Cards of the models to ask: one of each arm, those that ship first, unless the reader or ?models= says otherwise."""
+    shelf = {card["name"]: card for card in cached.bundles(workspace) if card["ok"]}
+    if not shelf:
+        frame.empty("Two published models will classify your images side by side here. There is none on the shelf: "
+                    "finish a study and publish its models, or import a bundle.", title="No model to ask yet",
+                    icon=":material/deployed_code:", action="Go to the models", page="models")
+        st.stop()
+    one_each: dict[str, str] = {}
+    for name, card in shelf.items():
+        one_each.setdefault(card["arm"], name)
+    default = [one_each[arm] for arm in words.ordered(one_each)][:2]
+    asked = [name for name in st.query_params.get("models", "").split(",") if name in shelf]
+    if len(shelf) == len(default):
+        return [shelf[name] for name in default]
+    chosen = st.multiselect("Models", list(shelf), default=asked or default, key="models", wrap=True,
+                            format_func=lambda name: f"{label(shelf[name])} · {name}")
+    if chosen == default:
+        st.query_params.pop("models", None)
+    else:
+        st.query_params["models"] = ",".join(chosen)
+    return [shelf[name] for name in chosen]
+
+
+def say_what_differs(cards: list[dict]) -> None:
+    """Models stand side by side as a comparison only where regime, split, classes and size are the same."""
+    fields = {"regime": lambda c: c["regime"], "training split": lambda c: c["split"].get("fingerprint"),
+              "classes": lambda c: tuple(c["classes"]), "input size": lambda c: c["input_size"],
+              "architecture": lambda c: (c["architecture"], c["stage"])}
+    differ = [name for name, of in fields.items() if len({of(card) for card in cards}) > 1]
+    if differ:
+        st.warning("Not a like-for-like comparison: these models differ in " + ", ".join(differ) + ".",
+                   icon=":material/compare_arrows:")
+
+
+def label(card: dict) -> str:
+    return words.arm(card["arm"], card["label"]).name
+
+
+def column(card: dict, cards: list[dict]) -> str:
+    """A model's heading: its arm, and its name where two of them share the arm."""
+    same = sum(label(other) == label(card) for other in cards) > 1
+    return f"{label(card)} · {card['name']}" if same else label(card)
+
+
+def heading(card: dict, cards: list[dict]) -> str:
+    """`column` with the arm's colour, as markdown."""
+    arm = words.arm(card["arm"], card["label"])
+    return arm.badge + (f" {card['name']}" if column(card, cards) != arm.name else "")
+
+
+def describe(card: dict, name: str) -> str:
+    """A class in words where the card has them."""
+    return card["class_descriptions"].get(name, name)

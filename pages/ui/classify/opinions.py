@@ -1,0 +1,153 @@
+"""What each model says of one image, side by side: probabilities, prediction set, priority, operating point."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from .. import charts, frame, words
+from . import limits, models
+from .answers import Answer
+from .models import column, describe
+
+BARE = {"displayModeBar": False}
+CARRIED = {"conformal": "prediction sets", "outlier": "what its training images are like", "operating_point": "an operating point",
+           "reference": "training images to compare with"}
+PRIORITY = {"high": "red", "medium": "orange", "low": "gray"}
+
+
+def show(answer: Answer, cards: list[dict]) -> None:
+    """Limits first, then how the models agree, then each of them; behind a fold where the image is unlike any they know."""
+    row, order = answer.row, list(dict.fromkeys(name for card in cards for name in card["classes"]))
+    behind = limits.show(row, cards)
+    place = st.expander("What the models say all the same", icon=":material/visibility_off:") if behind else st.container()
+    with place:
+        agreement(row, cards)
+        coverage = choose_coverage(cards)
+        with st.grid(min(len(cards), 3), min_column_width=250):
+            for card in cards:
+                with st.container(border=True, height="stretch", gap="xsmall"):
+                    one(row["arms"][card["name"]], card, order, cards, coverage)
+
+
+# ---- together ----------------------------------------------------------------------------------
+
+
+def agreement(row: dict, cards: list[dict]) -> None:
+    if row["agree"] is None:
+        return
+    tops = [row["arms"][card["name"]]["top"] for card in cards]
+    if row["agree"]:
+        st.markdown(f":material/check: **The models agree: {describe(cards[0], tops[0])}.** Agreement is not correctness.")
+    else:
+        each = ", ".join(f"{column(card, cards)} says {describe(card, top)}" for card, top in zip(cards, tops, strict=True))
+        st.markdown(f":material/call_split: **The models disagree:** {each}.{widest(row, cards)}")
+    said = meant(row["agree"], cards)
+    if said:
+        st.caption(said)
+
+
+def widest(row: dict, cards: list[dict]) -> str:
+    """By how much two models differ, in the class where they differ most."""
+    if len(cards) != 2:
+        return ""
+    first, second = (row["arms"][card["name"]]["probabilities"] for card in cards)
+    name = max(first, key=lambda key: abs(first[key] - second[key]))
+    return (f" They are furthest apart on {describe(cards[0], name)}: {words.percent(first[name])} against "
+            f"{words.percent(second[name])}.")
+
+
+def meant(agree: bool, cards: list[dict]) -> str:
+    """How often each of two models was right on the test images where they agreed, or did not."""
+    names = {card["name"]: column(card, cards) for card in cards}
+    found = next((card["agreement"] for card in cards if (card.get("agreement") or {}).get("with") in names), None)
+    if not found or len(cards) != 2:
+        return ""
+    parts = {key: found.get(key) or {} for key in ("agree", "disagree")}
+    total = sum(part.get("images", 0) for part in parts.values())
+    part = parts["agree" if agree else "disagree"]
+    right = [f"{names[name]} for {share(value)}" for name, value in (part.get("accuracy") or {}).items() if name in names]
+    if not total or not right:
+        return ""
+    return (f"On the test set they {'agreed' if agree else 'disagreed'} on {part['images']:,} of {total:,} images; of those they "
+            f"were right: {words.listed(right)}.")
+
+
+def share(value) -> str:
+    """A share, with its interval where it has one."""
+    return words.interval(value, "accuracy") if isinstance(value, dict) else words.percent(value)
+
+
+def choose_coverage(cards: list[dict]) -> str | None:
+    """The coverage of the prediction sets, one for all models; None where no card carries thresholds."""
+    offered = [set((card.get("conformal") or {}).get("coverages") or {}) for card in cards]
+    known = sorted(set.intersection(*(part for part in offered if part))) if any(offered) else []
+    if not known:
+        return None
+    return frame.linked("Prediction sets that hold the truth", known, "coverage", widget=st.segmented_control, required=True,
+                        default="0.90" if "0.90" in known else known[0], always=False, format_func=lambda key: f"{float(key):.0%} of the time",
+                        help="On average over images like those they were calibrated on, sets of this kind contain the true class "
+                             "this often. Rare classes can be covered less often: the model's card says how often.")
+
+
+# ---- one model ---------------------------------------------------------------------------------
+
+
+def one(answer: dict, card: dict, order: list[str], cards: list[dict], coverage: str | None) -> None:
+    arm = words.arm(card["arm"], card["label"])
+    st.markdown(models.heading(card, cards), help=f"{card['name']}: {arm.about or card['label']}")
+    probabilities = answer["probabilities"]
+    st.metric(describe(card, answer["top"]), words.percent(probabilities[answer["top"]]))
+    facts = list(filter(None, (in_set(answer, card, coverage), triage(answer), called(answer, card))))
+    if facts:
+        st.markdown("  \n".join(facts))
+    shown = [name for name in order if name in probabilities]
+    names = {name: describe(card, name) for name in shown}
+    st.plotly_chart(
+        frame.readable(charts.probability_bars(probabilities, colour=arm.colour, order=shown, names=names)),
+        key=f"bars-{card['name']}", config=BARE, alt=f"{arm.name}: " + ", ".join(
+            f"{names[name]} {words.percent(probabilities[name])}" for name in shown))
+    metrics = card["metrics"]
+    st.caption(f"{'Calibrated' if card.get('temperature') else 'Uncalibrated'} probabilities; the most probable class is named. "
+               f"On its test split that was right for {words.interval(metrics.get('accuracy'), 'accuracy')} of the images. "
+               "Balanced accuracy, with decisions adjusted for how common each class is: "
+               f"{words.interval(metrics.get('balanced_accuracy'), 'balanced_accuracy')}.")
+    lacking = [what for key, what in CARRIED.items() if not card.get(key)]
+    if lacking:
+        st.caption(f":material/info: This model's card does not carry {words.listed(lacking)}.")
+
+
+def in_set(answer: dict, card: dict, coverage: str | None) -> str:
+    """The classes that cannot be ruled out at the chosen coverage."""
+    from derm_core.insight.conformal import prediction_sets
+
+    limit = ((card.get("conformal") or {}).get("coverages") or {}).get(coverage)
+    if limit is None:
+        return ""
+    classes = list(answer["probabilities"])
+    held = prediction_sets(np.array([[answer["probabilities"][name] for name in classes]]), limit)[0]
+    names = sorted((name for name, inside in zip(classes, held, strict=True) if inside), key=answer["probabilities"].get,
+                   reverse=True)
+    what = words.listed([describe(card, name) for name in names]) if len(names) < len(classes) else "any of its classes"
+    return f"**{float(coverage):.0%} set:** {what}"
+
+
+def triage(answer: dict) -> str:
+    """High, medium or low priority, the most probable first named."""
+    found = answer.get("priority")
+    if not found:
+        return ""
+    top = max(found, key=found.get)
+    rest = ", ".join(f"{name} {words.percent(value)}" for name, value in found.items() if name != top)
+    return f"**Priority:** :{PRIORITY.get(top, 'gray')}-badge[{top} {words.percent(found[top])}] {rest}"
+
+
+def called(answer: dict, card: dict) -> str:
+    """Whether the class of the operating point is called, and how often that call finds it."""
+    point = answer.get("operating_point")
+    if not point:
+        return ""
+    name = describe(card, point["class"])
+    return (f"**{name[:1].upper() + name[1:]} called:** {'yes' if point['called'] else 'no'}, from a probability of "
+            f"{words.percent(point['threshold'])} on. At {words.percent(point['specificity'])} specificity this finds "
+            f"{share(point['sensitivity'])} of them.")
