@@ -77,6 +77,8 @@ def _chosen(paths: RunPaths, arm: str, time: float) -> list[dict[str, Any]]:
         return []
     table = pd.read_csv(path)
     names = [name for name in table if name.startswith(("train_", "val_"))]
+    if "fold" in table:
+        table = table.groupby(["step", "epoch", "seed"], as_index=False)[names].mean()
     return [{"series": f"{arm}/{name.replace('_', '/', 1)}", "step": int(step), "epoch": float(epoch), "time": time,
              "value": [None if value != value else float(value) for value in group[name]]}
             for (step, epoch), group in table.groupby(["step", "epoch"]) for name in names]

@@ -18,6 +18,7 @@ from derm_core.jobs.dependencies import fold_studies
 from derm_core.report.files import report_files
 from derm_core.report.html import report_html
 from derm_core.report.reproduce import reproducible_config
+from derm_core.report.trackers import points
 from derm_core.serve.publish import publish
 from derm_core.study.between import between
 from derm_core.study.folds import join
@@ -201,3 +202,12 @@ def test_a_map_of_a_fold_s_vae_shows_that_fold_s_split(finished):
     config = EmbedConfig(dataset="tiny", vae_run="pretrain-2", backbone=SMALL, input_size=32, device="cpu")
     _, (dataset, _, split, _) = finish(_features(config, workspace))
     assert (split == fold_split(dataset.labels, dataset.groups, 0, 3, 2)).all()
+
+
+def test_trackers_get_a_line_a_seed_from_means_over_folds(finished):
+    run = finished[0].run("study-all")
+    table = pd.read_csv(run.artefacts / "curves" / "vae.csv")
+    last = [point for point in points(run) if point.series.endswith("vae/val/loss")][-3:]
+    assert {point.series for point in last} == {"vae/val/loss", "seed-0/vae/val/loss", "seed-1/vae/val/loss"}
+    assert len(table) == 3 * 2 * len(table["epoch"].unique())
+    assert last[0].value == pytest.approx(table[table["epoch"] == 6]["val_loss"].mean())
