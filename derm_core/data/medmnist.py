@@ -74,7 +74,10 @@ def _open_array(array: Path, name: str) -> np.ndarray:
             if member.file_size > max(FREE_BYTES, MAX_RATIO * member.compress_size):
                 raise DataError(f"{array.name}: {name} unpacks to more than {MAX_RATIO} times its size; these are no images.")
         with np.load(array, allow_pickle=False) as arrays:
-            return arrays[name]
+            found = arrays[name]
+        if not isinstance(found, np.ndarray):           # numpy hands over what has no header of its own as bytes
+            raise ValueError("it is no array")
+        return found
     except DataError:
         raise
     except Exception as error:      # numpy, zipfile and zlib raise almost anything over a damaged file

@@ -170,6 +170,15 @@ def safe_cell(value: Any) -> Any:
     return value
 
 
+def safe_table(table: pd.DataFrame) -> pd.DataFrame:
+    """A copy of `table` whose texts, in cells and column names, went through `safe_cell`; numbers stay numbers."""
+    texts = [name for name, kind in table.dtypes.items() if kind.kind not in "iufb"]
+    safe = table.copy()
+    for name in texts:
+        safe[name] = safe[name].map(safe_cell)
+    return safe.rename(columns=safe_cell)
+
+
 def to_csv(rows: Iterable[Mapping[str, Any]]) -> bytes:
     """Rows as CSV, columns in order of first appearance, UTF-8 with a mark that spreadsheets know."""
     rows = list(rows)

@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from derm_core.report import figures as drawn
+from derm_core.report.files import safe_table
 
 from . import words
 
@@ -83,7 +84,7 @@ def show_curves(curves: Mapping[str, pd.DataFrame], quantity: str, names: Mappin
 
 def download_table(table: pd.DataFrame, label: str, *, name: str) -> None:
     """A table's numbers as CSV."""
-    st.download_button(label, table.to_csv(index=False).encode(), file_name=f"{name}.csv", mime="text/csv",
+    st.download_button(label, safe_table(table).to_csv(index=False).encode(), file_name=f"{name}.csv", mime="text/csv",
                        icon=":material/download:", type="tertiary", key=f"{name}-csv", on_click="ignore")
 
 
