@@ -93,12 +93,12 @@ def levers(epochs: int = LEVER_EPOCHS, **small: Any) -> list[Line]:
     ]
 
 
-def references(pooling: str = "pooled") -> list[Line]:
-    """What needs no pretraining here: ImageNet and random weights at 64 pixels, then ImageNet at larger sizes."""
-    sizes = [Line(name=f"imagenet-{size}", says=f"ImageNet weights, images of {size} pixels", arm="imagenet", input_size=size,
-                  pooling=pooling) for size in (96, 128, 192)]
-    return [Line(name="imagenet", says="ImageNet weights", arm="imagenet", pooling=pooling),
-            Line(name="random", says="random weights", arm="random", pooling=pooling), *sizes]
+def references(pooling: str = "pooled", size: int = 64) -> list[Line]:
+    """What needs no pretraining here: ImageNet and random weights at the common size, then ImageNet at others."""
+    others = [Line(name=f"imagenet-{other}", says=f"ImageNet weights, images of {other} pixels", arm="imagenet",
+                   input_size=other, pooling=pooling) for other in (64, 96, 128, 192) if other != size]
+    return [Line(name="imagenet", says="ImageNet weights", arm="imagenet", input_size=size, pooling=pooling),
+            Line(name="random", says="random weights", arm="random", input_size=size, pooling=pooling), *others]
 
 
 def finals(epochs: int = FINAL_EPOCHS, seeds: tuple[int, ...] = FINAL_SEEDS, **small: Any) -> list[Line]:
@@ -113,7 +113,7 @@ def finals(epochs: int = FINAL_EPOCHS, seeds: tuple[int, ...] = FINAL_SEEDS, **s
             "no-elbo": f"{WINNER} without the ELBO", "paper": "the recipe paper; twice the epochs of one view each"}
     trained = [Line(name=name, says=says[name], arm="both" if name == "both" else "vae", recipe=chosen, seed=seed,
                     input_size=WINNER_SIZE, pooling=WINNER_POOLING) for seed in seeds for name, chosen in lines.items()]
-    return [*references(WINNER_POOLING), *trained]
+    return [*references(WINNER_POOLING, WINNER_SIZE), *trained]
 
 
 def pretraining(line: Line, setting: Setting) -> PretrainConfig:

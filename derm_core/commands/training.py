@@ -42,6 +42,8 @@ def add_commands(commands) -> None:
     one.add_argument("--labels", choices=("classes", "priority"), help="classes (default), or their priorities: high, medium, low")
     one.add_argument("--seeds", type=int, metavar="N", help="number of seeds")
     one.add_argument("--recipe", metavar="NAME", help=f"pretraining recipe: {', '.join(RECIPES)}")
+    one.add_argument("--pooling", choices=("pooled", "multi", "mu"),
+                     help="features of every arm: the stage's mean (default), the last two stages', or a VAE's posterior mean")
     one.add_argument("--pretrain-epochs", type=int, metavar="N")
     one.add_argument("--scale", type=float, default=1.0, help="share of the preset's work, above 0 up to 1, for a first look")
     one.add_argument("--vae-run", metavar="RUN", help="use this pretraining instead of making one")
@@ -145,7 +147,7 @@ def stored_study(path: Path) -> StudyConfig:
 def _repeated(args) -> StudyConfig:
     """The study of --config, which says everything but the device."""
     others = _given(args, "preset", "dataset", "arms", "regime", "labels", "seeds", "recipe", "pretrain_epochs", "vae_run",
-                    "folds", "architecture", "stage", "input_size", "split_seed", "max_images", *QUESTIONS)
+                    "folds", "pooling", "architecture", "stage", "input_size", "split_seed", "max_images", *QUESTIONS)
     if others or args.transductive or args.full:
         raise ConfigError(f"--config says everything but --device; leave out {', '.join(others) or 'the other options'}.")
     config, device = stored_study(args.config), _given(args, "device")
@@ -160,7 +162,7 @@ def study_config(args) -> StudyConfig:
     config = preset(args.preset or ("demo" if synthetic else "laptop"), dataset=args.dataset, scale=args.scale,
                     recipe=args.recipe, full=args.full)
     config = _with_shared(config, args)
-    changes = _given(args, "regime", "vae_run", "labels", "folds") | questions(args)
+    changes = _given(args, "regime", "vae_run", "labels", "folds", "pooling") | questions(args)
     if args.arms is not None:
         changes["arms"] = tuple(arm.strip() for arm in args.arms.split(",") if arm.strip())
     if args.seeds is not None:

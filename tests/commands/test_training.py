@@ -54,3 +54,9 @@ def test_folds_are_asked_for_by_their_number_and_take_no_pretraining_that_saw_th
     for others in (("--vae-run", "pretrain-1"), ("--arms", "bundle:a"), ("--robustness",), ("--folds", "1")):
         with pytest.raises(ConfigError):
             parsed("--dataset", "mine", "--folds", "5", *others)
+
+
+def test_features_of_two_stages_are_asked_for_by_name():
+    assert (parsed().pooling, parsed("--pooling", "multi").pooling) == ("pooled", "multi")
+    with pytest.raises(ConfigError, match="pooling"):
+        parsed("--pooling", "multi", "--regime", "finetune")
