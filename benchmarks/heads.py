@@ -31,11 +31,10 @@ from derm_core.study.heads import Heads, standardisation
 
 TRAIN, VAL, WIDTH, CLASSES, BATCH, HIDDEN = 7_000, 1_500, 256, 7, 128, 64
 RATES, DECAYS = (3e-4, 1e-3, 3e-3), (1e-4, 1e-2, 1e-1)
-LIMIT = 10.0
+LIMIT, REPEATS = 10.0, 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(repeats=3)
     parser.add_argument("--quick", action="store_true", help="1 arm, 2 seeds, 5 epochs on both sides")
     parser.add_argument("--peer-heads", type=int, default=0, help="time the peer on so many heads only (default: all)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: the GPU, if any")

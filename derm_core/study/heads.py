@@ -17,7 +17,7 @@
 
 Features are standardised with the training rows' statistics. The initial head and the order of
 batches come from the seed alone: equal for every setting and every arm of the same width. AdamW
-with a cosine schedule over all steps. The arithmetic stands in wide.py, the order of work in teams.py.
+with a cosine schedule over all steps. The arithmetic stands in wide.py and step.py, the order of work in teams.py.
 """
 
 from __future__ import annotations

@@ -3,10 +3,9 @@
 G two-layer heads that see the same batches train together. The weights of their first layers lie
 side by side, (G·H, D), so that one matmul serves them all; the second layers are one batched
 matmul. U units (arms and seeds, each with its own features and batches) may stand beside one
-another as a further batch dimension: a GPU takes all at once, a core of a CPU one at a time.
-AdamW (Loshchilov and Hutter 2019) runs on one flat vector. Gradients are written out by hand in a
-layout with images last, which needs no copies; tests compare every weight with an ordinary torch
-training loop.
+another as a further batch dimension: a GPU takes all at once, a core of a CPU one at a time. All
+weights are views of one flat vector. The training step stands in step.py; tests compare every
+weight with an ordinary torch training loop.
 
 Shapes: U units, N images, B of a batch, D features, H hidden, C classes, G heads of a unit.
 """
@@ -20,7 +19,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
+from .step import AdamWByElement, AdamWByHead, Layers, Step, forward
+
 ROWS = 512  # images in one evaluation step: the activations stay in the processor's cache
 
 
@@ -83,9 +83,8 @@ LOSSES = {"cross_entropy": Loss(cross_entropy, cross_entropy_gradient),
           "focal": Loss(focal, focal_gradient), "brier": Loss(brier, brier_gradient)}
 
 
-def _as_matrices(w1: torch.Tensor, b1: torch.Tensor, w2: torch.Tensor, b2: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Views for matmuls: (U, G·H, D), (U, G·H, 1), (U·G, C, H), (U·G, C, 1)."""
-    return w1.flatten(1, 2), b1.flatten(1).unsqueeze(-1), w2.flatten(0, 1), b2.flatten(0, 1).unsqueeze(-1)
+def _layers(w1: torch.Tensor, b1: torch.Tensor, w2: torch.Tensor, b2: torch.Tensor) -> Layers:
+    return Layers(w1.flatten(1, 2), b1.flatten(1).unsqueeze(-1), w2.flatten(0, 1), b2.flatten(0, 1).unsqueeze(-1))
 
 
 class WideHeads:
@@ -101,75 +100,39 @@ class WideHeads:
         x_und, labels = blocks["train"]
         device, dtype = x_und.device, x_und.dtype
         self.units, self.rows = x_und.shape[:2]
-        self.inputs, self.onehot = x_und.flatten(0, 1), F.one_hot(labels, heads[0][2].out_features).to(dtype)
-        self.offsets = torch.arange(self.units, device=device)[:, None] * self.rows
         start = [torch.stack([value.detach().to(device, dtype) for value in values])
                  for values in zip(*((h[0].weight, h[0].bias, h[2].weight, h[2].bias) for h in heads), strict=True)]
         self.shapes = [(self.units, len(grid), *values.shape[1:]) for values in start]
         self.flat = torch.cat([values.unsqueeze(1).expand(shape).flatten()
                                for values, shape in zip(start, self.shapes, strict=True)])
-        self.gradient, self.first, self.second = (torch.zeros_like(self.flat) for _ in range(3))
+        gradient, first, second = (torch.zeros_like(self.flat) for _ in range(3))
         self.weights = self.parts(self.flat)
-        self.layer1, self.bias1, self.layer2, self.bias2 = _as_matrices(*self.weights)
-        self.slope1, self.bias_slope1, self.slope2, self.bias_slope2 = _as_matrices(*self.parts(self.gradient))
-        self.step = self._adamw_by_head() if self.units == 1 else self._adamw_by_element()
+        self.layers = _layers(*self.weights)
+        onehot = F.one_hot(labels, heads[0][2].out_features).to(dtype)
+        offsets = torch.arange(self.units, device=device)[:, None] * self.rows
+        step = Step(x_und.flatten(0, 1), onehot, offsets, self.layers, _layers(*self.parts(gradient)),
+                    self.loss.gradient, self._adamw(self.flat, gradient, first, second))
+        self.step = torch.jit.script(step) if device.type == "cpu" else step
 
     def parts(self, flat: torch.Tensor) -> list[torch.Tensor]:
         """Views: first layer (U, G, H, D) and (U, G, H), second layer (U, G, C, H) and (U, G, C)."""
         return [p.view(s) for p, s in zip(flat.split([math.prod(s) for s in self.shapes]), self.shapes, strict=True)]
 
-    def forward(self, x_und: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Images last: pre-activations (U, G·H, n), activations (U·G, H, n), logits (U, G, C, n)."""
-        before = torch.baddbmm(self.bias1, self.layer1, x_und.transpose(1, 2))
-        active = F.gelu(before).view(self.units * len(self.grid), -1, before.shape[2])
-        logits = torch.baddbmm(self.bias2, self.layer2, active)
-        return before, active, logits.view(self.units, len(self.grid), -1, before.shape[2])
-
-    def train_step(self, rows_ub: torch.Tensor, factor: float) -> None:
-        """One AdamW step on each unit's mean loss of its own batch, `factor` times each head's learning rate."""
-        units, size = rows_ub.shape
-        x_ubd = self.inputs.index_select(0, (rows_ub + self.offsets).flatten()).view(units, size, -1)
-        y_ucb = self.onehot.index_select(0, rows_ub.flatten()).view(units, 1, size, -1).transpose(2, 3)
-        before, active, logits = self.forward(x_ubd)
-        slope = self.loss.gradient(logits, y_ucb).div_(size).flatten(0, 1)
-        torch.bmm(slope, active.transpose(1, 2), out=self.slope2)
-        torch.sum(slope, 2, keepdim=True, out=self.bias_slope2)
-        slope = torch.bmm(self.layer2.transpose(1, 2), slope).view_as(before)
-        torch.ops.aten.gelu_backward.grad_input(slope, before, grad_input=slope)
-        torch.bmm(slope, x_ubd, out=self.slope1)
-        torch.sum(slope, 2, keepdim=True, out=self.bias_slope1)
-        self.steps += 1
-        self.step(factor)
-
-    def _adamw_by_head(self) -> Callable[[float], None]:
-        """torch's fused kernel, once a head: it reads and writes each number once, but knows one rate a call."""
-        counts = [torch.zeros((), device=self.flat.device)] * 4
-        state = [self.parts(flat) for flat in (self.flat, self.gradient, self.first, self.second)]
-        heads = [[[part[0, g] for part in parts] for parts in state] for g in range(len(self.grid))]
-
-        def step(factor: float) -> None:
-            counts[0].fill_(self.steps)
-            for tensors, (rate, decay) in zip(heads, self.grid, strict=True):
-                torch._fused_adamw_(*tensors, [], counts, lr=rate * factor, beta1=BETA1, beta2=BETA2,
-                                    weight_decay=decay, eps=EPS, amsgrad=False, maximize=False)
-        return step
-
-    def _adamw_by_element(self) -> Callable[[float], None]:
-        """Every number with its own rate and decay: few large kernels, however many heads."""
+    def _adamw(self, *state: torch.Tensor) -> torch.nn.Module:
+        """The optimiser of these flat vectors: weights, gradient, first and second moments."""
+        if self.units == 1:
+            split = [self.parts(flat) for flat in state]
+            heads = [[[part[0, g] for part in parts] for parts in split] for g in range(len(self.grid))]
+            return AdamWByHead(heads, list(self.grid))
         rates = torch.tensor(self.grid, dtype=self.flat.dtype, device=self.flat.device)
         rate, decay = (torch.cat([values.repeat_interleave(math.prod(shape[2:])).repeat(self.units)
                                   for shape in self.shapes]) for values in (rates[:, 0], rates[:, 0] * rates[:, 1]))
-        scratch = torch.empty_like(self.flat)
+        return AdamWByElement(*state, rate, decay)
 
-        def step(factor: float) -> None:
-            correct1, correct2 = 1 - BETA1**self.steps, math.sqrt(1 - BETA2**self.steps)
-            self.first.lerp_(self.gradient, 1 - BETA1)
-            self.second.mul_(BETA2).addcmul_(self.gradient, self.gradient, value=1 - BETA2)
-            torch.sqrt(self.second, out=scratch).add_(EPS * correct2)
-            torch.div(self.first, scratch, out=scratch)
-            self.flat.addcmul_(self.flat, decay, value=-factor)
-            self.flat.addcmul_(scratch, rate, value=-factor * correct2 / correct1)
-        return step
+    def train_step(self, rows_ub: torch.Tensor, factor: float) -> None:
+        """One AdamW step on each unit's mean loss of its own batch, `factor` times each head's learning rate."""
+        self.steps += 1
+        self.step(rows_ub, self.steps, factor)
 
     def evaluate(self, name: str, log_prior: torch.Tensor) -> torch.Tensor:
         """Mean loss, accuracy and balanced accuracy of all heads on the block `name`: (3, U, G)."""
@@ -177,7 +140,7 @@ class WideHeads:
         counts = torch.bincount(labels, minlength=len(log_prior)).double()
         loss, correct, hits = 0.0, 0.0, 0.0
         for x_unk, y_k in zip(x_und.split(ROWS, 1), labels.split(ROWS), strict=True):
-            logits = self.forward(x_unk)[2]
+            logits = forward(self.layers, x_unk)[2]
             loss = loss + self.loss.values(logits, y_k).sum(-1, dtype=torch.float64)
             correct = correct + _highest(logits, y_k).sum(-1)
             hits = hits + _highest(logits - log_prior[:, None], y_k).double() @ F.one_hot(y_k, len(log_prior)).double()

@@ -85,6 +85,19 @@ def test_loss_gradients_equal_autograd(loss):
     torch.testing.assert_close(wide.LOSSES[loss].gradient(logits.detach(), onehot), logits.grad)
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_a_step_as_torchscript_equals_the_same_step_in_python_to_the_bit(data, monkeypatch, together):
+    features, labels = data
+    scripted = Heads(features, labels, TRAIN, VAL, loss="focal", together=together, **SETTINGS)
+    monkeypatch.setattr(torch.jit, "script", lambda module: module)
+    plain = Heads(features, labels, TRAIN, VAL, loss="focal", together=together, **SETTINGS)
+    for heads, kind in ((scripted, True), (plain, False)):
+        assert all(isinstance(team.wide.step, torch.jit.ScriptModule) is kind for team in heads.teams)
+        list(heads.fit())
+    for one, two in zip(scripted.teams, plain.teams, strict=True):
+        assert torch.equal(one.wide.flat, two.wide.flat)
+
+
 def test_recorded_curves_are_the_metrics_of_the_published_heads(data):
     features, labels = data
     heads = Heads(features, labels, TRAIN, VAL, loss="focal", **SETTINGS)
