@@ -123,7 +123,7 @@ def configs(epochs: int) -> dict[str, Any]:
     from derm_core.training.recipes import recipe
     backbone = BackboneConfig(architecture="resnet18", stage=1)
     common = {"dataset": "tiny", "input_size": 32, "backbone": backbone, "device": "cpu"}
-    return {"pretrain": PretrainConfig(recipe=recipe("masked", epochs=epochs, batch_size=16, latent_dim=8, decoder_width=16), **common),
+    return {"pretrain": PretrainConfig(recipe=recipe("masked", epochs=epochs, batch_size=24, latent_dim=8, decoder_width=16), **common),
             "study": StudyConfig(arms=(STUDY_ARM, "random"), seeds=(0, 1), epochs=40, batch_size=32, bootstrap=50, **common),
             "embed": EmbedConfig(arm=STUDY_ARM, **common)}
 
@@ -132,8 +132,9 @@ BASE = {"pretraining": ("data", "pretrain"), "checkpoint": ("data", "pretrain"),
         "heads": ("vae", "study"), "umap": ("vae", "embed"), "bundle": ("study", "publish")}
 
 
-def prepare(folder: Path, server: Server, images: int, epochs: int) -> dict:
-    """Workspaces to start from, with what the uninterrupted runs came to and how long their phases took.
+def prepare(folder: Path, server: Server, images: int, epochs: int,
+            names: tuple[str, ...] = ("pretrain", "study", "embed", "publish")) -> dict:
+    """Workspaces to start from, with what the uninterrupted runs `names` came to and how long their phases took.
 
     data: the dataset; vae: and a finished pretraining; study: and a finished study.
     """
@@ -145,8 +146,9 @@ def prepare(folder: Path, server: Server, images: int, epochs: int) -> dict:
     data = Workspace.open(folder / "data")
     open_store(data, make_synth(data, "tiny", images=images, size=32, processes=1), 32, processes=1)
     found: dict = {"outcomes": {}, "durations": {}, "runs": {}, "epochs": epochs}
-    for name, base, target in (("pretrain", "data", "vae"), ("study", "vae", "study"), ("embed", "vae", "map"),
-                               ("publish", "study", "shelf")):
+    for name in names:
+        base, target = {"pretrain": ("data", "vae"), "study": ("vae", "study"), "embed": ("vae", "map"),
+                        "publish": ("study", "shelf")}[name]
         workspace = copied(folder / base, folder / target)
         run_id = found["runs"].get("study") if name == "publish" else queued(workspace, name, found)
         status, marks = server.work(workspace, run_id, "publish" if name == "publish" else "run")

@@ -232,8 +232,8 @@ def _run_job(workspace: Workspace, store: RunStore, run_id: str, stop: StopSigna
     summary, shown = None, 0.0
     with _team(config), closing(_job(run.kind)(config, workspace, paths)) as events:
         for event in events:
-            stop.check()
             if event.kind == "tick":
+                stop.check()
                 continue
             journal.append(event)
             if event.kind == "progress" and time.monotonic() - shown >= PROGRESS_SECONDS:

@@ -97,14 +97,18 @@ def _write(folder: Path, files: dict[str, Any]) -> Path:
     final = next(folder / name for name in names if not (folder / name).exists())
     partial = folder / f".{final.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    for name, content in files.items():
-        if name == STATE:
-            write_json(partial / name, content)
-        elif name == OPTIMISER:
-            write_atomic(partial / name, functools.partial(torch.save, content))    # no second copy in memory
-        else:
-            write_atomic(partial / name, save({key: tensor.contiguous() for key, tensor in content.items()}))
-    os.replace(partial, final)
+    try:
+        for name, content in files.items():
+            if name == STATE:
+                write_json(partial / name, content)
+            elif name == OPTIMISER:
+                write_atomic(partial / name, functools.partial(torch.save, content))    # no second copy in memory
+            else:
+                write_atomic(partial / name, save({key: tensor.contiguous() for key, tensor in content.items()}))
+        os.replace(partial, final)
+    except BaseException:                               # such as a full disk, which wants the room
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     _sync(folder)
     write_atomic(folder / POINTER, final.name)
     _prune(folder, keep=final.name)

@@ -94,10 +94,10 @@ def fit(task: Task, images: np.ndarray | Tensor, indices: Sequence[int], labels:
                     shown = Batch(*first, labels_b, run.step / total, share, *others)
                     run.add(_step(model, shown, optimiser, rate, precision, device, task.loss_scale / team.weight))
                     said = run.read(team) if run.step % log_every == 0 or run.step == total else {}
-                yield TICK
                 if said:
                     yield from (Event(kind="metric", series=f"train/{name}", value=value, step=run.step,
                                       epoch=run.step / per_epoch) for name, value in {**said, "learning_rate": rate}.items())
+                yield TICK
                 yield from clock.progress(run.step)
                 started = time.monotonic()
                 yield from _evaluate_if_due(run, due, evaluate, per_epoch, precision)

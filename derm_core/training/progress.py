@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..errors import RunError
 from ..events import Event
 from .checkpoint import CheckpointWriter, load_checkpoint
-from .distributed import Team
+from .distributed import Team, current
 from .ema import Average
 from .tasks import Task
 
@@ -49,6 +49,10 @@ class Progress:
         self.step = self.saved = found["step"]
         self.evaluated = found["evaluated"]
         self.state.update(found["state"])
+        reading = found.get("reading")
+        if reading and None not in reading["sums"] and current().size == 1:
+            self.names, self.count = reading["names"], reading["count"]
+            self.sums = torch.tensor(reading["sums"], device=next(self.task.parameters()).device)
         return True
 
     def _averaged(self) -> nn.Module | None:
@@ -92,7 +96,8 @@ class Progress:
 
     def _save(self) -> None:
         self.writer.save(self.task, self.optimiser, {
-            "step": self.step, "evaluated": self.evaluated, "identity": self.identity, "state": self.state},
+            "step": self.step, "evaluated": self.evaluated, "identity": self.identity, "state": self.state,
+            "reading": self.count and {"names": self.names, "sums": self.sums.tolist(), "count": self.count}},
             self._averaged())
         self.saved, self.saved_at = self.step, time.monotonic()
 
