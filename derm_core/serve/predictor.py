@@ -49,7 +49,9 @@ class Predictor:
         self.classes, self.size = tuple(bundle.card["classes"]), bundle.card["input_size"]
         self.temperature = temperature_of(bundle.card)
         self.calibrated = bundle.card.get("temperature") is not None
-        bundle.classifier.to(memory_format=torch.channels_last)   # a fifth faster for one image
+        for network in (bundle.classifier, bundle.decoder):
+            if network is not None:
+                network.to(memory_format=torch.channels_last)   # a fifth faster for one image
 
     def features_and_logits(self, images_nssc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """uint8 (N, S, S, 3), S the card's input size -> float32 features (N, D) and logits (N, C), from one pass."""
