@@ -25,6 +25,16 @@ def state_badge(state: str) -> str:
     return f":{colour}-badge[{icon} {word}]"
 
 
+JOINER = "\u2060"      # as wide as nothing, and no part of a word, an address or the name of an icon
+
+
 def plain(text: object) -> str:
-    """Foreign text without markdown: no image that a browser would fetch, no link, no tag."""
-    return re.sub(r"([\\\\!\[\]<>`*_$])", r"\\\1", str(text))
+    """Foreign text that markdown shows letter by letter: no image, link, tag, heading, list, formula, colour or icon.
+
+    Icons (:material/delete:), emoji (:smile:) and bare addresses are found after backslashes are gone; a
+    character of no width keeps them apart.
+    """
+    escaped = re.sub(r"([\\\\!\[\]<>`*_$~#|&])", r"\\\1", str(text))
+    escaped = re.sub(r"(?m)^\s*([-+=]|\d+(?=[.)]))", lambda found: ("" if found[1].isdigit() else "\\") + found[1] + (
+        JOINER if found[1].isdigit() else ""), escaped)
+    return re.sub(r"(?<=:)(?=[a-zA-Z/+-]|\d+:)|(?i:(?<=www)(?=\.))|(?<=@)", JOINER, escaped)

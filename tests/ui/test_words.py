@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pages.ui import words
 
+J = words.JOINER
 
-def test_foreign_text_cannot_fetch_an_image_or_make_a_link():
-    assert words.plain("![x](https://a/b.png) [y](z) <img>") == "\\!\\[x\\](https://a/b.png) \\[y\\](z) \\<img\\>"
+
+@pytest.mark.parametrize("text, shown", [
+    ("![x](https://a/b.png) [y](z) <img>", f"\\!\\[x\\](https:{J}//a/b.png) \\[y\\](z) \\<img\\>"),
+    ("<img src=x onerror=alert(1)>", "\\<img src=x onerror=alert(1)\\>"), (":red[x]", f":{J}red\\[x\\]"), ("$x$", "\\$x\\$"),
+    (":material/delete: :+1:", f":{J}material/delete: :{J}+1:"), ("# big", "\\# big"), ("- one", "\\- one"), ("1. one", f"1{J}. one"),
+    ("www.a.org b@c.org", f"www{J}.a.org b@{J}c.org"), ("&lt; ~~a~~ a|b", "\\&lt; \\~\\~a\\~\\~ a\\|b"),
+    ("Naevus, 12 % at 10:30", "Naevus, 12 % at 10:30"), (3, "3")])
+def test_foreign_text_is_shown_letter_by_letter(text, shown):
+    assert words.plain(text) == shown
