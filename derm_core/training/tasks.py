@@ -8,7 +8,7 @@ the run's curves. Losses are computed in float32 whatever the network computes i
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -94,14 +94,14 @@ class VAETask(Task):
         views, targets = (batch.view_bchw,), (batch.target_bchw,)
         if batch.second is not None:
             views, targets = zip((batch.view_bchw, batch.target_bchw), batch.second)
-        features_bd = self.vae.backbone.pooled(torch.cat(views))
+        features_bd = self.vae.backbone.pooled(concatenated(views))
         mu_bz, logvar_bz = self.vae.posterior(features_bd)
         z_bz = torch.cat([reparameterise(mu, logvar, share=batch.share) for mu, logvar in zip(
             mu_bz.chunk(len(views)), logvar_bz.chunk(len(views)))])
         recon_bchw = self.vae.decode(z_bz).float()
         projected_bd = self.projector(features_bd) if self.training and self.projector is not None else None
         with torch.autocast(recon_bchw.device.type, enabled=False):
-            target_bchw = torch.cat(views if self.recipe.target == "view" and self.training else targets)
+            target_bchw = concatenated(views if self.recipe.target == "view" and self.training else targets)
             nll_b, kl_bz = elbo_terms(recon_bchw, target_bchw, mu_bz, logvar_bz, self.vae.log_sigma)
             terms = {"reconstruction": nll_b.mean(), "kl": kl_bz.sum(dim=1).mean()}
             if self.training:
@@ -133,6 +133,11 @@ class VAETask(Task):
                                                  recipe.temperature, batch.share.begin if batch.share else 0)
             loss = loss + recipe.consistency * more["consistency"]
         return loss, more
+
+
+def concatenated(parts: Sequence[Tensor]) -> Tensor:
+    """`torch.cat` without a copy where there is one part."""
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
 def whole(rows_nd: Tensor, batch: Batch) -> Tensor:
