@@ -19,6 +19,7 @@ from ..files import disk_bytes, read_json, write_atomic, write_json
 from ..seeds import stream_seed
 from ..workspace import DatasetPaths, Workspace
 
+SCHEMA = 1               # of dataset.json and manifest.parquet
 CORE = ("image_id", "path", "label", "group", "sha256", "width", "height")
 HASHED = ("image_id", "label", "group", "sha256")
 
@@ -113,7 +114,7 @@ def save_dataset(workspace: Workspace, name: str, frame: pd.DataFrame, info: dic
     frame = _checked(frame, classes, name)
     own = str(paths.root) + "/"
     stored = frame.assign(path=[p.removeprefix(own) for p in frame["path"]])
-    summary = {**info, "classes": list(classes), "images": len(frame),
+    summary = {"schema": SCHEMA, **info, "classes": list(classes), "images": len(frame),
                "groups": int(frame["group"].nunique()), "fingerprint": manifest_hash(frame, classes)}
     paths.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_atomic(paths.manifest, stored.to_parquet(index=False))
@@ -170,7 +171,7 @@ def load_dataset(workspace: Workspace, name: str) -> Dataset:
 def read_info(paths: DatasetPaths) -> dict:
     """dataset.json. Raises NotFound, or DataError where it cannot be read."""
     try:
-        return read_json(paths.info)
+        info = read_json(paths.info)
     except FileNotFoundError:
         unfinished = " Its import was interrupted: repeat it." if paths.root.exists() else ""
         raise NotFound(
@@ -179,6 +180,10 @@ def read_info(paths: DatasetPaths) -> dict:
             "`python -m derm_core data synth`.") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{paths.info} cannot be read ({error}); import dataset {paths.name} again.") from error
+    if isinstance(info, dict) and info.get("schema", SCHEMA) != SCHEMA:     # the first datasets carried none
+        raise DataError(f"Dataset {paths.name} was written by a newer version of this program (schema {info['schema']}, "
+                        f"this one knows {SCHEMA}); update the program.")
+    return info
 
 
 def list_datasets(workspace: Workspace) -> list[dict]:

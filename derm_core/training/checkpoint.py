@@ -128,6 +128,8 @@ def load_checkpoint(folder: Path, task: nn.Module, optimiser: torch.optim.Optimi
         weights = [(module, load((newest / name).read_bytes())) for name, module in _modules(task, average)
                    if module is task or (newest / name).exists()]
         saved = torch.load(newest / OPTIMISER, map_location="cpu", weights_only=True)
+        saved["param_groups"] = [{**{key: value for key, value in mine.items() if key != "params"}, **theirs}   # an older
+                                 for mine, theirs in zip(optimiser.param_groups, saved["param_groups"])]  # program told less
         state = read_json(newest / STATE)
         for module, tensors in weights:
             module.load_state_dict(tensors)

@@ -20,6 +20,7 @@ from .ema import Average
 from .tasks import Task
 
 CHECKPOINT_SECONDS = 30.0
+ADDED = {"layer_decay": 1.0, "ema_decay": 0.0}          # what trainings did before checkpoints told these settings
 PROGRESS_SECONDS = 1.0
 
 
@@ -42,8 +43,8 @@ class Progress:
         found = load_checkpoint(self.folder, self.task, self.optimiser, self._averaged()) if self.folder else None
         if found is None:
             return False
-        if found["identity"] != self.identity:
-            changed = [k for k, v in self.identity.items() if found["identity"].get(k) != v]
+        made_with = {**ADDED, **found["identity"]}
+        if changed := [k for k, v in self.identity.items() if made_with.get(k) != v]:
             raise RunError(f"The checkpoint at step {found['step']} was made with other settings "
                            f"({', '.join(changed)}); start a new run, or delete its checkpoints folder.")
         self.step = self.saved = found["step"]
