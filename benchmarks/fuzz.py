@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import selectors
 import statistics
 import subprocess
@@ -41,10 +42,12 @@ class Decoder:
 
     def __init__(self) -> None:
         self.process: subprocess.Popen | None = None
+        self.said = ""
 
     def __call__(self, seed: int, index: int) -> dict:
         """{"index", "kind", "outcome": decoded, refused, crashed or hung, "reason", "seconds", "peak_mb"}."""
         if self.process is None or self.process.poll() is not None:
+            self.said = ""
             self.process = subprocess.Popen(WORKER, cwd=REPOSITORY, text=True,
                                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         found = {"index": index, "kind": "?", "seconds": 0.0, "peak_mb": 0.0}
@@ -67,9 +70,19 @@ class Decoder:
         return found
 
     def _line(self, patience: float) -> str | None:
+        """The process's next line, "" at its end, None where none comes for `patience` seconds."""
+        stream = self.process.stdout.fileno()      # read here: what a file object keeps back, a selector does not see
         with selectors.DefaultSelector() as ready:
-            ready.register(self.process.stdout, selectors.EVENT_READ)
-            return self.process.stdout.readline() if ready.select(patience) else None
+            ready.register(stream, selectors.EVENT_READ)
+            while "\n" not in self.said:
+                if not ready.select(patience):
+                    return None
+                more = os.read(stream, 65536)
+                if not more:
+                    return ""
+                self.said += more.decode()
+        line, _, self.said = self.said.partition("\n")
+        return line
 
     def close(self) -> None:
         if self.process is not None:
