@@ -1,4 +1,4 @@
-"""Classify: two opinions on one lesion, each with its reasons and its limits. Choose the images, see the models side by side."""
+"""Classify: two opinions on one lesion, each with its reasons and its limits."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pages.ui.classify.answers import CENTRE, SHOWN, Answer
 
 def picture(answer: Answer, cards: list[dict]) -> None:
     """What the models see of the image."""
-    sizes = sorted({card["input_size"] for card in cards})
+    sizes = words.listed([str(size) for size in sorted({card["input_size"] for card in cards})])
     st.image(answer.square, width=SHOWN, alt=f"{answer.name}, the square that the models see")
     part = "the centre square" if answer.crop == CENTRE else "the square you chose"
-    st.caption(f"{words.plain(answer.name)}: {part}, all that the models see, at {words.listed([str(size) for size in sizes])}{words.THIN}px.")
+    st.caption(f"{words.plain(answer.name)}: {part}, all that the models see, at {sizes}{words.THIN}px.")
 
 
 def one_image(workspace, answer: Answer, cards: list[dict]) -> None:
@@ -35,8 +35,9 @@ if not cards:
     st.info("Choose at least one model.", icon=":material/deployed_code:")
 elif not chosen:
     st.session_state.pop("predictions", None)
-    st.caption(f"{words.listed([models.column(card, cards) for card in cards])} will each give their class probabilities here, side by "
-               "side. Your images stay in this session's memory.")
+    names = words.listed([models.column(card, cards) for card in cards])
+    st.caption(f"{names} will each give their class probabilities here, side by side. "
+               "Your images stay in this session's memory.")
 else:
     models.say_what_differs(cards)
     with frame.errors():

@@ -22,7 +22,7 @@ class Place:
 def place(predictor: Predictor, image_ssc: np.ndarray) -> Place | None:
     """The image (uint8 (S, S, 3), the model's input size) on its training map; None where the bundle keeps no reference."""
     known = predictor.bundle.reference
-    if known is None:
+    if known is None or known.points is None:
         return None
     features, _ = predictor.features_and_logits(image_ssc[None])
     return Place(known.points.positions[:, :2].astype(np.float32), known.points.labels, project(known.space, features, 2)[0])

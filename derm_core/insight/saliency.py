@@ -91,7 +91,7 @@ def _density(cells_nhw: Tensor, size: int) -> np.ndarray:
 
 
 def saliency_maps(predictor: Predictor, images_nssc: np.ndarray, targets: Sequence[int] | None = None) -> np.ndarray:
-    """float32 (n, S, S) in [0, 1]: `grad_cam`, each map divided by its own peak (all 0 where nothing speaks for the class)."""
+    """float32 (n, S, S) in [0, 1]: `grad_cam`, each map over its own peak (all 0 where nothing speaks for the class)."""
     cam = grad_cam(predictor, images_nssc, targets)
     return cam.density_nss / np.maximum(cam.peaks, 1e-12)[:, None, None]
 

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from derm_core.serve.predictor import predict_images
+from derm_core.data.decode import crop_square, decode, read_image
+from derm_core.insight import reference
+from derm_core.insight.outlier import fit_space
+from derm_core.serve.bundle import complete_bundle, load_bundle
+
+from derm_core.serve.predictor import Predictor, predict_images
+from derm_core.serve.sidecar import Reference
 from derm_core.workspace import Workspace
 from pages.ui import words
 from pages.ui.classify.answers import result
-from tests.app.bundles import put_bundle
+from pages.ui.classify.overview import lines
+from tests.app.bundles import METRIC, put_bundle
 
 
 @pytest.fixture
@@ -23,6 +31,39 @@ def shelf(workspace, monkeypatch):
     put_bundle(workspace, "a-vae", "vae")
     put_bundle(workspace, "b-imagenet", "imagenet")
     return workspace
+
+
+def publish_evidence(workspace, name: str, other: str, *, limit: float, **fields) -> None:
+    """Give bundle `name` what publishing adds: sets, an operating point, agreement with `other`, and a reference of noise.
+
+    limit: the outlier threshold. The reference holds the features of 24 noise images, the first that of picture(0).
+    """
+    folder = Path(workspace.models / name)
+    predictor = Predictor(load_bundle(folder))
+    images = np.stack([read_image(picture(seed), predictor.size) for seed in range(24)])
+    features, _ = predictor.features_and_logits(images)
+    space = fit_space(features)
+    points = reference.fit_points(space, features, np.arange(24) % 3, [f"mole-{i}" for i in range(24)], 0)
+    parts = {part: {"images": count, "accuracy": {"vae": 0.9 - 0.5 * (part == "disagree"), "imagenet": 0.9}}
+             for part, count in (("agree", 80), ("disagree", 20))}
+    complete_bundle(folder, {
+        "run": "study-x", "agreement": {other: parts},
+        "conformal": {"method": "split", "coverages": {"0.80": 0.2, "0.90": 0.5, "0.95": 0.999}},
+        "outlier": {"distance": {"kind": "Mahalanobis", "threshold": limit}, "reconstruction": None},
+        "operating_point": {"class": "mel", "specificity": 0.9, "threshold": 0.3, "sensitivity": METRIC},
+        "priority": {"map": {"bkl": "low", "mel": "high", "nv": "low"}},
+        "reference": {"public": True, "duplicate": {"threshold": 0.05}}, **fields}, Reference(space, points, None))
+
+
+@pytest.fixture
+def evidence(shelf):
+    """evidence(limit=…): both models carry everything a card can."""
+    def give(limit: float = 1e6):
+        publish_evidence(shelf, "a-vae", "imagenet", limit=limit)
+        publish_evidence(shelf, "b-imagenet", "vae", limit=limit)
+        return shelf
+
+    return give
 
 
 def picture(seed: int, size=(80, 60)) -> bytes:
@@ -109,3 +150,85 @@ def test_the_download_is_what_the_command_line_prints(open_page, shelf):
     assert {"Download CSV", "Download JSON"} <= {button.label for button in app.download_button}
     expected = predict_images(shelf, ["a-vae", "b-imagenet"], [("one.png", picture(0))])
     assert json.dumps(result(list(app.session_state["predictions"].values()))) == json.dumps(expected)
+
+
+def test_a_card_that_lacks_something_says_what(open_page, shelf):
+    app = upload(open_page("classify"), ("one.png", picture(0)))
+    assert text(app).count("does not carry prediction sets") == 2 and "set:**" not in text(app)
+
+
+def test_sets_priority_operating_point_and_what_agreement_meant(open_page, evidence):
+    evidence()
+    app = upload(open_page("classify"), ("one.png", picture(1)))
+    row = next(iter(app.session_state["predictions"].values())).row
+    said = text(app)
+    assert said.count("90% set:**") == 2 and said.count("**Priority:**") == 2 and said.count("**Mel called:**") == 2
+    for answer in row["arms"].values():
+        assert ("called:** yes" in said) or not answer["operating_point"]["called"]
+    agreed = row["agree"]
+    assert f"Of the 100 test images, they {'agreed on 80' if agreed else 'disagreed on 20'}" in said
+    assert "does not carry" not in said
+
+
+def test_another_coverage_gives_larger_sets(open_page, evidence):
+    evidence()
+    app = upload(open_page("classify", coverage="0.95"), ("one.png", picture(1)))
+    assert "95% set:** any of its classes" in text(app)
+
+
+def test_an_image_unlike_the_training_images_gets_its_warning_before_the_answer(open_page, evidence):
+    evidence(limit=1e-3)
+    app = upload(open_page("classify"), ("one.png", picture(30)))
+    assert "Not like the images" in app.warning[0].value
+    folded = [part for part in app.expander if "all the same" in part.label]
+    assert len(folded) == 1 and not folded[0].proto.expanded and len(folded[0].metric) == 2 == len(app.metric)
+
+
+def test_a_training_image_is_called_one(open_page, evidence):
+    evidence()
+    app = upload(open_page("classify"), ("one.png", picture(0)))
+    assert any("mole-0" in info.value for info in app.info)
+    assert not any("mole" in info.value for info in upload(app, ("two.png", picture(31))).info)
+
+
+def test_problems_of_the_picture_stand_before_the_answer(open_page, shelf):
+    app = upload(open_page("classify"), ("one.png", picture(0, (20, 20))))
+    assert "small" in app.warning[0].value and len(app.metric) == 2
+
+
+def test_every_model_shows_where_it_looks_on_one_scale(open_page, shelf):
+    app = upload(open_page("classify"), ("one.png", picture(0)))
+    assert "Both maps have this one scale" in text(app)
+    answer = next(iter(app.session_state["predictions"].values()))
+    assert {key[:2] for key in answer.reasons} == {("cam", "a-vae"), ("cam", "b-imagenet")}
+
+
+def test_a_square_of_ones_choice_is_what_the_models_are_asked_about(open_page, shelf):
+    data = picture(0)
+    app = upload(open_page("classify"), ("one.png", data))
+    answer = next(iter(app.session_state["predictions"].values()))
+    app.session_state["crops"] = {answer.key: (0.2, 0.5, 0.5)}
+    app.run()
+    assert not app.exception, app.exception
+    answer = next(iter(app.session_state["predictions"].values()))
+    square = crop_square(decode(data), 0.2, 0.5, 0.5)
+    expected = predict_images(shelf, ["a-vae", "b-imagenet"], [("one.png", square)])["images"][0]
+    assert answer.row["arms"] == expected["arms"] and answer.row["crop"]["side"] == 0.5
+    assert "the square you chose" in text(app)
+
+
+def test_leaving_the_samples_forgets_the_image(open_page, shelf):
+    app = open_page("classify", **{"from": "samples", "sample": "2"})
+    assert app.session_state["predictions"]
+    del app.query_params["sample"]
+    app.run()
+    assert "predictions" not in app.session_state
+
+
+def test_the_table_of_answers_has_a_line_an_image_and_model(open_page, evidence):
+    evidence()
+    app = upload(open_page("classify"), ("one.png", picture(1)), ("two.png", picture(2)))
+    found = lines(result(list(app.session_state["predictions"].values())))
+    assert [(row["path"], row["model"]) for row in found] == [
+        (name, model) for name in ("one.png", "two.png") for model in ("a-vae", "b-imagenet")]
+    assert all(row["prediction_set"] and row["coverage"] == 0.9 and row["unlike_training"] is False for row in found)

@@ -79,7 +79,7 @@ def answer(workspace, predictors: dict, name: str, data: bytes, content: str, cr
         found.row["crop"] = dict(zip(("centre_x", "centre_y", "side"), crop, strict=True))
     found.square = prepare(seen, SHOWN)
     sizes = {predictor.size for predictor in predictors.values()}
-    decoders = {card["decoder"]["size"] for card in (predictor.card for predictor in predictors.values()) if card.get("decoder")}
+    decoders = {predictor.card["decoder"]["size"] for predictor in predictors.values() if predictor.card.get("decoder")}
     found.pixels = {size: prepare(seen, size) for size in sizes | decoders}
     picture.thumbnail((WHOLE, WHOLE), Image.Resampling.BICUBIC)
     found.whole = images.webp(picture)
@@ -88,4 +88,5 @@ def answer(workspace, predictors: dict, name: str, data: bytes, content: str, cr
 
 def result(answers: list[Answer]) -> dict[str, list]:
     """What `predict --json` prints; a square of one's own choice stands in its row as "crop"."""
-    return {"images": [answer.row for answer in answers if answer.row], "errors": [answer.error for answer in answers if answer.error]}
+    return {"images": [answer.row for answer in answers if answer.row],
+            "errors": [answer.error for answer in answers if answer.error]}

@@ -39,8 +39,8 @@ def choose(answer: Answer, sizes: list[int]) -> None:
     crop = tuple(st.session_state[keys[part]] / 100 for _, part in SLIDERS)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        st.caption("Draw a box round the lesion, or move the sliders. The lesions of the training images lie in the middle and "
-                   "fill about a third of the square.")
+        st.caption("Draw a box round the lesion, or move the sliders. The lesions of the training images lie in "
+                   "the middle and fill about a third of the square.")
         st.plotly_chart(figure(answer.whole, picture.size, crop), key=f"crop-box-{answer.key[:12]}", selection_mode="box",
                         on_select=lambda: take_box(f"crop-box-{answer.key[:12]}", keys, picture.size),
                         config={"displayModeBar": False}, alt="The picture with the square that the models see")
@@ -79,9 +79,11 @@ def figure(whole: bytes, size: tuple[int, int], crop: tuple[float, float, float]
     (width, height), side = size, max(1, round(min(size) * crop[2]))
     left, top = (min(max(centre * length - side / 2, 0), length - side) for centre, length in zip(crop, size))
     shade = {"type": "rect", "line": {"width": 0}, "fillcolor": "rgba(0,0,0,0.5)", "layer": "above"}
-    outside = [(0, 0, width, top), (0, top + side, width, height), (0, top, left, top + side), (left + side, top, width, top + side)]
+    outside = [(0, 0, width, top), (0, top + side, width, height), (0, top, left, top + side),
+               (left + side, top, width, top + side)]
     result = Figure(layout={
-        "height": min(420, max(220, round(420 * height / width))), "margin": {"l": 0, "r": 0, "t": 0, "b": 0}, "dragmode": "select",
+        "height": min(420, max(220, round(420 * height / width))), "dragmode": "select",
+        "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
         "xaxis": {"visible": False, "range": [0, width], "fixedrange": True, "constrain": "domain"},
         "yaxis": {"visible": False, "range": [height, 0], "fixedrange": True, "scaleanchor": "x", "constrain": "domain"},
         "images": [{"source": images.data_url(whole), "xref": "x", "yref": "y", "x": 0, "y": 0, "sizex": width,

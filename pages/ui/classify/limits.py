@@ -20,8 +20,8 @@ def show(row: dict, cards: list[dict]) -> bool:
         st.warning("  \n".join(words.plain(problem) for problem in problems), icon=":material/center_focus_weak:")
     if duplicate:
         name = f", {words.plain(duplicate['image_id'])}" if duplicate.get("image_id") else ""
-        st.info(f"Nearly the same image{name} was among the training images. What a model says of an image it was trained on "
-                "says little about new ones.", icon=":material/content_copy:")
+        st.info(f"Nearly the same image{name} was among the training images. What a model says of an image it was "
+                "trained on says little about new ones.", icon=":material/content_copy:")
     return flagged
 
 
@@ -34,7 +34,8 @@ def scores(found: dict, cards: list[dict]) -> str:
             continue
         said = [f"feature distance {score['distance'] / score['threshold']:.1f} times its limit"]
         if score.get("reconstruction") is not None and score.get("reconstruction_threshold"):
-            said.append(f"reconstruction error {score['reconstruction'] / score['reconstruction_threshold']:.1f} times its limit")
+            ratio = score["reconstruction"] / score["reconstruction_threshold"]
+            said.append(f"reconstruction error {ratio:.1f} times its limit")
         parts.append(f"{models.column(card, cards)}: {', '.join(said)}.")
     return " ".join(parts) + (f" Images like those of training pass these limits in 5{words.THIN}% of cases. "
                               "The probabilities mean little here.")

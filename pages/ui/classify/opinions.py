@@ -11,8 +11,8 @@ from .answers import Answer
 from .models import column, describe
 
 BARE = {"displayModeBar": False}
-CARRIED = {"conformal": "prediction sets", "outlier": "what its training images are like", "operating_point": "an operating point",
-           "reference": "training images to compare with"}
+CARRIED = {"conformal": "prediction sets", "outlier": "what its training images are like",
+           "operating_point": "an operating point", "reference": "training images to compare with"}
 PRIORITY = {"high": "red", "medium": "orange", "low": "gray"}
 
 
@@ -58,19 +58,20 @@ def widest(row: dict, cards: list[dict]) -> str:
 
 
 def meant(agree: bool, cards: list[dict]) -> str:
-    """How often each of two models was right on the test images where they agreed, or did not."""
-    names = {card["name"]: column(card, cards) for card in cards}
-    found = next((card["agreement"] for card in cards if (card.get("agreement") or {}).get("with") in names), None)
-    if not found or len(cards) != 2:
+    """How often two models of one study were right on the test images where they agreed, or did not."""
+    from derm_core.serve.opinion import agreement_of
+
+    found = agreement_of(cards)
+    if not found:
         return ""
-    parts = {key: found.get(key) or {} for key in ("agree", "disagree")}
-    total = sum(part.get("images", 0) for part in parts.values())
-    part = parts["agree" if agree else "disagree"]
-    right = [f"{names[name]} for {share(value)}" for name, value in (part.get("accuracy") or {}).items() if name in names]
-    if not total or not right:
+    part, total = found["agree" if agree else "disagree"], found["agree"]["images"] + found["disagree"]["images"]
+    if not part["images"]:
         return ""
-    return (f"On the test set they {'agreed' if agree else 'disagreed'} on {part['images']:,} of {total:,} images; of those they "
-            f"were right: {words.listed(right)}.")
+    right = [part["accuracy"][card["name"]] for card in cards]
+    each = (f"there the answer was right for {share(right[0])}" if agree else
+            "there " + words.listed([f"{column(card, cards)} was right for {share(value)}"
+                                     for card, value in zip(cards, right, strict=True)]))
+    return f"Of the {total:,} test images, they {'agreed' if agree else 'disagreed'} on {part['images']:,}; {each}."
 
 
 def share(value) -> str:
@@ -85,9 +86,10 @@ def choose_coverage(cards: list[dict]) -> str | None:
     if not known:
         return None
     return frame.linked("Prediction sets that hold the truth", known, "coverage", widget=st.segmented_control, required=True,
-                        default="0.90" if "0.90" in known else known[0], always=False, format_func=lambda key: f"{float(key):.0%} of the time",
-                        help="On average over images like those they were calibrated on, sets of this kind contain the true class "
-                             "this often. Rare classes can be covered less often: the model's card says how often.")
+                        default="0.90" if "0.90" in known else known[0], always=False,
+                        format_func=lambda key: f"{float(key):.0%} of the time",
+                        help="On average over images like those they were calibrated on, sets of this kind contain the true "
+                             "class this often. Rare classes can be covered less often: the model's card says how often.")
 
 
 # ---- one model ---------------------------------------------------------------------------------
@@ -108,9 +110,9 @@ def one(answer: dict, card: dict, order: list[str], cards: list[dict], coverage:
         key=f"bars-{card['name']}", config=BARE, alt=f"{arm.name}: " + ", ".join(
             f"{names[name]} {words.percent(probabilities[name])}" for name in shown))
     metrics = card["metrics"]
-    st.caption(f"{'Calibrated' if card.get('temperature') else 'Uncalibrated'} probabilities; the most probable class is named. "
-               f"On its test split that was right for {words.interval(metrics.get('accuracy'), 'accuracy')} of the images. "
-               "Balanced accuracy, with decisions adjusted for how common each class is: "
+    st.caption(f"{'Calibrated' if card.get('temperature') else 'Uncalibrated'} probabilities; the most probable class is "
+               f"named. On its test split that was right for {words.interval(metrics.get('accuracy'), 'accuracy')} of the "
+               "images. Balanced accuracy, with decisions adjusted for how common each class is: "
                f"{words.interval(metrics.get('balanced_accuracy'), 'balanced_accuracy')}.")
     lacking = [what for key, what in CARRIED.items() if not card.get(key)]
     if lacking:
@@ -147,7 +149,8 @@ def called(answer: dict, card: dict) -> str:
     point = answer.get("operating_point")
     if not point:
         return ""
-    name = describe(card, point["class"])
-    return (f"**{name[:1].upper() + name[1:]} called:** {'yes' if point['called'] else 'no'}, from a probability of "
-            f"{words.percent(point['threshold'])} on. At {words.percent(point['specificity'])} specificity this finds "
-            f"{share(point['sensitivity'])} of them.")
+    name, p = describe(card, point["class"]), answer["probabilities"][point["class"]]
+    return (f"**{name[:1].upper() + name[1:]} called:** {'yes' if point['called'] else 'no'}, {words.percent(p)} is "
+            f"{'above' if point['called'] else 'not above'} {words.percent(point['threshold'])}  \n"
+            f":small[This threshold has {words.percent(point['specificity'])} specificity and finds "
+            f"{share(card['operating_point']['sensitivity'])} of them.]")

@@ -22,7 +22,8 @@ def refused(errors: list[dict]) -> None:
     if len(said) == 1:
         st.error(said[0], icon=":material/block:")
     elif said:
-        st.error(f"{len(said)} files were refused.\n" + "\n".join(f"- {sentence}" for sentence in said), icon=":material/block:")
+        listing = [f"{len(said)} files were refused.", *(f"- {sentence}" for sentence in said)]
+        st.error("\n".join(listing), icon=":material/block:")
 
 
 def table(answers: list[Answer], cards: list[dict]) -> Answer:
@@ -75,5 +76,6 @@ def lines(result: dict) -> list[dict]:
                 "called": point.get("class") if point.get("called") else None, "agree": row["agree"],
                 "unlike_training": (row.get("outlier") or {}).get("flagged"),
                 "problems": " ".join((row.get("quality") or {}).get("problems", [])),
-                "duplicate": (row.get("duplicate") or {}).get("image_id"), **{f"crop_{k}": v for k, v in row.get("crop", {}).items()}})
+                "duplicate": (row.get("duplicate") or {}).get("image_id"),
+                **{f"crop_{part}": value for part, value in row.get("crop", {}).items()}})
     return found

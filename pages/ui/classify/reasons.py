@@ -72,9 +72,9 @@ def looks(workspace, answer: Answer, cards: list[dict]) -> None:
          lambda name: "nothing in the image speaks for it" if not cams[name].peaks[0] else
          f"{cams[name].cells_nhw.shape[1]} × {cams[name].cells_nhw.shape[2]} cells, at most {cams[name].peaks[0]:.1f} times")
     strip("0", f"{top:.1f} times an even spread",
-          "Grad-CAM (Selvaraju et al. 2017) on each model's last feature map: where its evidence for the class lies, as a multiple "
-          "of an even spread. Both maps have this one scale. The map is as coarse as the feature map; it says where "
-          "a model looks, not whether it is right to.")
+          "Grad-CAM (Selvaraju et al. 2017) on each model's last feature map: where its evidence for the class lies, as a "
+          "multiple of an even spread. Both maps have this one scale. The map is as coarse as the feature map; it says "
+          "where a model looks, not whether it is right to.")
 
 
 @st.fragment
@@ -86,15 +86,16 @@ def hiding(workspace, answer: Answer, cards: list[dict]) -> None:
         targets, opacity = wanted_class(answer, cards, "hide-class"), opacity_of("hide-opacity")
     keys = {card["name"]: ("hide", card["name"], targets[card["name"]]) for card in cards}
     if any(key not in answer.reasons for key in keys.values()):
-        st.caption("A patch of a quarter of the side, in the image's mean colour, moves over the image; every model is asked again at "
-                   "each of some two hundred places.")
+        st.caption("A patch of a quarter of the side, in the image's mean colour, moves over the image; every model is "
+                   "asked again at each of some two hundred places.")
         if not st.button("Hide patches", icon=":material/play_arrow:", key="hide-go"):
             return
         bar = st.progress(0.0)
         for number, card in enumerate(cards):
             kept(answer, keys[card["name"]], lambda card=card, number=number: occlusion(
                 cached.predictor(workspace, card["name"]), answer.pixels[card["input_size"]], targets[card["name"]],
-                lambda done, total: bar.progress((number + done / total) / len(cards), f"{column(card, cards)}: {done} of {total}")))
+                lambda done, total: bar.progress((number + done / total) / len(cards),
+                                                 f"{column(card, cards)}: {done} of {total}")))
         bar.empty()
     found = {name: answer.reasons[key] for name, key in keys.items()}
     top = max(0.05, math.ceil(20 * max(float(drop.max()) for drop in found.values())) / 20)
@@ -102,12 +103,13 @@ def hiding(workspace, answer: Answer, cards: list[dict]) -> None:
          lambda name: f"falls by up to {100 * max(float(found[name].max()), 0):.1f} points"
                       f", rises by up to {100 * max(-float(found[name].min()), 0):.1f}")
     strip("no drop", f"{100 * top:.0f} points less",
-          "Occlusion (Zeiler & Fergus 2014): by how many percentage points the class's probability falls when a patch here is "
-          "hidden, averaged over the patches that cover a pixel. Both maps have this one scale; rises are drawn as no drop.")
+          "Occlusion (Zeiler & Fergus 2014): by how many percentage points the class's probability falls when a patch "
+          "here is hidden, averaged over the patches that cover a pixel. Both maps have this one scale; "
+          "rises are drawn as no drop.")
 
 
-def maps(answer: Answer, cards: list[dict], found: dict[str, np.ndarray], top: float, opacity: float, targets: dict[str, int],
-         note: Callable[[str], str]) -> None:
+def maps(answer: Answer, cards: list[dict], found: dict[str, np.ndarray], top: float, opacity: float,
+         targets: dict[str, int], note: Callable[[str], str]) -> None:
     """A map over the image for each model, side by side."""
     with st.grid(min(len(cards), 3), min_column_width=250):
         for card in cards:
@@ -115,7 +117,8 @@ def maps(answer: Answer, cards: list[dict], found: dict[str, np.ndarray], top: f
             said = describe(card, card["classes"][targets[name]])
             with st.container(gap="xsmall"):
                 st.markdown(heading(card, cards))
-                st.image(overlay(answer.square, found[name], top, opacity), width=SHOWN, alt=f"{column(card, cards)}: map for {said}")
+                st.image(overlay(answer.square, found[name], top, opacity), width=SHOWN,
+                         alt=f"{column(card, cards)}: map for {said}")
                 st.caption(f"{said}: {note(name)}.")
 
 
@@ -143,8 +146,8 @@ def nearest(workspace, answer: Answer, cards: list[dict]) -> None:
                     continue
                 neighbours(workspace, card, found)
                 on_the_map(workspace, answer, card)
-    st.caption("Distances are between features, in standard deviations: smaller is more alike, and each model has its own. Labels are "
-               "those of the training data.")
+    st.caption("Distances are between features, in standard deviations: smaller is more alike, and each model has its own. "
+               "Labels are those of the training data.")
 
 
 def neighbours(workspace, card: dict, found: list[dict]) -> None:
@@ -152,12 +155,14 @@ def neighbours(workspace, card: dict, found: list[dict]) -> None:
     rows = positions(workspace, card, [one["image_id"] for one in found])
     captions = [f"{describe(card, one['label'])} · {one['distance']:.2f}" for one in found]
     if rows and all(row is not None for row in rows):
-        images.gallery(cached.dataset(workspace, card["training_data"]["dataset"]), rows, columns=5, min_width=84, captions=captions)
+        images.gallery(cached.dataset(workspace, card["training_data"]["dataset"]), rows, columns=5, min_width=84,
+                       captions=captions)
     else:
-        st.table(pd.DataFrame({"Label": [describe(card, one["label"]) for one in found],
-                               "Distance": [f"{one['distance']:.2f}" for one in found],
-                               **({"Image": [one["image_id"] for one in found]} if all(one["image_id"] for one in found) else {})}),
-                 border="horizontal", hide_index=True, alt="Nearest training images")
+        table = pd.DataFrame({"Label": [describe(card, one["label"]) for one in found],
+                              "Distance": [f"{one['distance']:.2f}" for one in found]})
+        if all(one["image_id"] for one in found):
+            table["Image"] = [one["image_id"] for one in found]
+        st.table(table, border="horizontal", hide_index=True, alt="Nearest training images")
         st.caption("The pictures are shown where the training data is on this machine.")
 
 
@@ -181,8 +186,9 @@ def on_the_map(workspace, answer: Answer, card: dict) -> None:
     points = pd.DataFrame({"x": found.training_n2[:, 0], "y": found.training_n2[:, 1], "row": range(len(found.labels_n)),
                            "label": [card["classes"][label] for label in found.labels_n]})
     figure = charts.map_scatter(points, x="x", y="y", title="", height=300)
-    figure.add_trace({"type": "scatter", "x": [found.image_2[0]], "y": [found.image_2[1]], "mode": "markers", "name": "this image",
-                      "marker": {"symbol": "x", "size": 13, "color": "#000000", "line": {"width": 2, "color": "#FFFFFF"}},
+    figure.add_trace({"type": "scattergl", "x": [found.image_2[0]], "y": [found.image_2[1]], "mode": "markers",
+                      "name": "this image", "marker": {
+                          "symbol": "x", "size": 13, "color": "#000000", "line": {"width": 2, "color": "#FFFFFF"}},
                       "hovertemplate": "this image<extra></extra>"})
     charts.hold(figure, found.image_2)
     st.plotly_chart(frame.readable(figure), key=f"place-{card['name']}", config={"displayModeBar": False},
@@ -203,17 +209,21 @@ def drawn(workspace, answer: Answer, cards: list[dict]) -> None:
             found = kept(answer, ("drawn", card["name"]), lambda card=card, size=size: reconstruct(
                 cached.predictor(workspace, card["name"]).bundle, answer.pixels[size][None]))
         st.markdown(heading(card, cards))
-        parts = ((answer.pixels[size], f"The image at {size}{words.THIN}px"), (found.images_nssc[0], "As the decoder draws it"),
-                 (colours(found.residual_nss[0] / RESIDUAL_TOP), f"Difference, root mean square {words.percent(found.rmse[0])}"))
+        residual = colours(found.residual_nss[0] / RESIDUAL_TOP)
+        parts = ((answer.pixels[size], f"The image at {size}{words.THIN}px"),
+                 (found.images_nssc[0], "As the decoder draws it"),
+                 (residual, f"Difference, root mean square {words.percent(found.rmse[0])}"))
         with st.grid(3, min_column_width=200):
             for pixels, caption in parts:
                 with st.container(gap="xsmall"):
-                    st.image(Image.fromarray(pixels).resize((SHOWN, SHOWN), Image.Resampling.BICUBIC), width=SHOWN, alt=caption)
+                    st.image(Image.fromarray(pixels).resize((SHOWN, SHOWN), Image.Resampling.BICUBIC), width=SHOWN,
+                             alt=caption)
                     st.caption(caption + ".")
     if able:
         strip("0", f"{100 * RESIDUAL_TOP:.0f}{words.THIN}% of full brightness or more",
-              "The most probable latent of the VAE for this image, drawn by its decoder. What it smooths away (hair, fine structure) is "
-              "not in its latent; a large difference everywhere means an image unlike those it was trained on.")
+              "The most probable latent of the VAE for this image, drawn by its decoder. What it smooths away (hair, fine "
+              "structure) is not in its latent; a large difference everywhere means an image unlike those it "
+              "was trained on.")
     without = [column(card, cards) for card in cards if card not in able]
     if without:
         st.caption(f"{words.listed(without)}: no decoder, so nothing to reconstruct with.")

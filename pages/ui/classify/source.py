@@ -47,8 +47,8 @@ def pasted() -> list[tuple[str, bytes]]:
     if said:
         kept += [(file.name, file.getvalue()) for file in said.files]
     if kept:
-        st.button(f"Remove {'the image' if len(kept) == 1 else f'all {len(kept)} images'}", icon=":material/close:", type="tertiary",
-                  on_click=kept.clear)
+        what = "the image" if len(kept) == 1 else f"all {len(kept)} images"
+        st.button(f"Remove {what}", icon=":material/close:", type="tertiary", on_click=kept.clear)
     return kept
 
 
