@@ -69,6 +69,7 @@ def evaluate(labels: np.ndarray, groups: np.ndarray, probabilities: Mapping[str,
     left_out, strata = jackknife_weights(design, rng)
     everything = np.concatenate([weights, left_out])
     shares = np.exp(np.where(np.isfinite(log_prior), log_prior, -np.inf))
+    shares = shares if shares.ndim == 1 else shares.mean(0)     # folds' own would rank images by their fold
     every = {**probabilities, "majority": np.broadcast_to(shares, (1, len(labels), classes))}
     seeds, drawn = {}, {}
     for arm, p in every.items():

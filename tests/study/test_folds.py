@@ -25,6 +25,7 @@ from derm_core.study.folds import join
 from derm_core.study.material import prepare
 from derm_core.study.protocol import study
 from derm_core.study.report import text_report
+from derm_core.study.stats import evaluate
 from derm_core.training.pretrain import load_material, pretrain
 from derm_core.workspace import Workspace
 from tests.steps import finish
@@ -105,6 +106,16 @@ def test_metrics_of_all_folds_are_scikit_learn_s_on_all_predictions(finished):
             found["log_loss"].append(log_loss(truth, p / p.sum(1, keepdims=True)))
         for name, values in found.items():
             assert entry["test"][name]["mean"] == pytest.approx(np.mean(values), abs=1e-6), (arm, name)
+
+
+def test_the_majority_class_ranks_no_image_before_another(finished):
+    assert finished[2]["majority"]["macro_auroc"]["mean"] == pytest.approx(0.5)
+    labels, groups = np.repeat([0, 1, 0, 1], [30, 10, 20, 20]), np.arange(80)
+    folds = np.repeat([1, 2], 40)
+    prior = np.log(np.where(folds[:, None] == 1, [0.5, 0.5], [0.75, 0.25]))       # of the other fold
+    p = np.full((1, 80, 2), 0.5)
+    found = evaluate(labels, groups, {"random": p}, prior, ("a", "b"), resamples=50, folds=folds)
+    assert found["majority"]["macro_auroc"]["mean"] == pytest.approx(0.5)
 
 
 def test_gaps_are_means_of_the_folds_gaps(finished):
