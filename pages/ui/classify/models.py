@@ -61,3 +61,8 @@ def heading(card: dict, cards: list[dict]) -> str:
 def describe(card: dict, name: str) -> str:
     """A class in words where the card has them."""
     return card["class_descriptions"].get(name, name)
+
+
+def told(card: dict, name: str) -> str:
+    """`describe` for markdown: a card's words are foreign text."""
+    return words.plain(describe(card, name))

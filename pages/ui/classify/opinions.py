@@ -8,7 +8,7 @@ import streamlit as st
 from .. import charts, frame, words
 from . import limits, models
 from .answers import Answer
-from .models import column, describe
+from .models import column, describe, told
 
 BARE = {"displayModeBar": False}
 CARRIED = {"conformal": "prediction sets", "outlier": "what its training images are like",
@@ -38,9 +38,9 @@ def agreement(row: dict, cards: list[dict]) -> None:
         return
     tops = [row["arms"][card["name"]]["top"] for card in cards]
     if row["agree"]:
-        st.markdown(f":material/check: **The models agree: {describe(cards[0], tops[0])}.** Agreement is not correctness.")
+        st.markdown(f":material/check: **The models agree: {told(cards[0], tops[0])}.** Agreement is not correctness.")
     else:
-        each = ", ".join(f"{column(card, cards)} says {describe(card, top)}" for card, top in zip(cards, tops, strict=True))
+        each = ", ".join(f"{column(card, cards)} says {told(card, top)}" for card, top in zip(cards, tops, strict=True))
         st.markdown(f":material/call_split: **The models disagree:** {each}.{widest(row, cards)}")
     said = meant(row["agree"], cards)
     if said:
@@ -53,7 +53,7 @@ def widest(row: dict, cards: list[dict]) -> str:
         return ""
     first, second = (row["arms"][card["name"]]["probabilities"] for card in cards)
     name = max(first, key=lambda key: abs(first[key] - second[key]))
-    return (f" They are furthest apart on {describe(cards[0], name)}: {words.percent(first[name])} against "
+    return (f" They are furthest apart on {told(cards[0], name)}: {words.percent(first[name])} against "
             f"{words.percent(second[name])}.")
 
 
@@ -99,7 +99,7 @@ def one(answer: dict, card: dict, order: list[str], cards: list[dict], coverage:
     arm = words.arm(card["arm"], card["label"])
     st.markdown(models.heading(card, cards), help=f"{card['name']}: {arm.about or card['label']}")
     probabilities = answer["probabilities"]
-    st.metric(describe(card, answer["top"]), words.percent(probabilities[answer["top"]]))
+    st.metric(told(card, answer["top"]), words.percent(probabilities[answer["top"]]))
     facts = list(filter(None, (in_set(answer, card, coverage), triage(answer), called(answer, card))))
     if facts:
         st.markdown("  \n".join(facts))
@@ -130,7 +130,7 @@ def in_set(answer: dict, card: dict, coverage: str | None) -> str:
     held = prediction_sets(np.array([[answer["probabilities"][name] for name in classes]]), limit)[0]
     names = sorted((name for name, inside in zip(classes, held, strict=True) if inside), key=answer["probabilities"].get,
                    reverse=True)
-    what = words.listed([describe(card, name) for name in names]) if len(names) < len(classes) else "any of its classes"
+    what = words.listed([told(card, name) for name in names]) if len(names) < len(classes) else "any of its classes"
     return f"**{float(coverage):.0%} set:** {what}"
 
 
@@ -149,7 +149,7 @@ def called(answer: dict, card: dict) -> str:
     point = answer.get("operating_point")
     if not point:
         return ""
-    name, p = describe(card, point["class"]), answer["probabilities"][point["class"]]
+    name, p = told(card, point["class"]), answer["probabilities"][point["class"]]
     return (f"**{name[:1].upper() + name[1:]} called:** {'yes' if point['called'] else 'no'}, {words.percent(p)} is "
             f"{'above' if point['called'] else 'not above'} {words.percent(point['threshold'])}  \n"
             f":small[This threshold has {words.percent(point['specificity'])} specificity and finds "

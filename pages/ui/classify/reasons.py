@@ -18,7 +18,7 @@ from derm_core.insight.overlay import colours, overlay, scale_strip
 
 from .. import cached, charts, frame, images, words
 from .answers import SHOWN, Answer
-from .models import column, describe, heading
+from .models import column, describe, heading, told
 
 OWN = "What each model says"
 RESIDUAL_TOP = 0.25
@@ -119,7 +119,7 @@ def maps(answer: Answer, cards: list[dict], found: dict[str, np.ndarray], top: f
                 st.markdown(heading(card, cards))
                 st.image(overlay(answer.square, found[name], top, opacity), width=SHOWN,
                          alt=f"{column(card, cards)}: map for {said}")
-                st.caption(f"{said}: {note(name)}.")
+                st.caption(f"{words.plain(said)}: {note(name)}.")
 
 
 def strip(low: str, high: str, caption: str) -> None:
@@ -153,12 +153,12 @@ def nearest(workspace, answer: Answer, cards: list[dict]) -> None:
 def neighbours(workspace, card: dict, found: list[dict]) -> None:
     """Label and distance of each; its picture where the dataset is on this machine."""
     rows = positions(workspace, card, [one["image_id"] for one in found])
-    captions = [f"{describe(card, one['label'])} · {one['distance']:.2f}" for one in found]
+    captions = [f"{told(card, one['label'])} · {one['distance']:.2f}" for one in found]
     if rows and all(row is not None for row in rows):
         images.gallery(cached.dataset(workspace, card["training_data"]["dataset"]), rows, columns=5, min_width=84,
                        captions=captions)
     else:
-        table = pd.DataFrame({"Label": [describe(card, one["label"]) for one in found],
+        table = pd.DataFrame({"Label": [told(card, one["label"]) for one in found],
                               "Distance": [f"{one['distance']:.2f}" for one in found]})
         if all(one["image_id"] for one in found):
             table["Image"] = [one["image_id"] for one in found]
