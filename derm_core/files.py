@@ -46,7 +46,7 @@ def write_atomic(path: Path, data: bytes | memoryview | str | Callable[[BinaryIO
     path = Path(path)
     payload = data.encode() if isinstance(data, str) else data
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(path.parent)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "wb") as handle:
@@ -57,6 +57,13 @@ def write_atomic(path: Path, data: bytes | memoryview | str | Callable[[BinaryIO
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for their owner alone (0700)."""
+    for path in reversed([folder, *folder.parents]):        # mkdir's own `parents` takes the usual mode for those above
+        if not path.exists():
+            path.mkdir(mode=0o700, exist_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

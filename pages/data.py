@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from derm_core.data.priority import PRIORITIES, default_map, describe_map, save_map
+from derm_core.data.roots import check_root
 from derm_core.data.splits import SPLITS
 from derm_core.errors import RunError
 from derm_core.workspace import check_id
@@ -50,9 +51,9 @@ def facts(dataset, row: dict) -> None:
                   help="Manifest and decoded copies below the workspace. Your own files are not moved.")
     terms = [f"Layout: {info.get('layout', 'unknown')}"]
     terms += [str(info[key]) for key in ("license", "citation") if info.get(key)]
-    st.caption(" · ".join(terms))
+    st.caption(" · ".join(map(words.plain, terms)))
     for note in info.get("notes") or []:
-        st.caption(note)
+        st.caption(words.plain(note))
     skipped = info.get("skipped") or []
     if skipped:
         with st.expander(f"{words.count(len(skipped), 'file')} skipped, each with its reason", icon=":material/warning:"):
@@ -109,10 +110,10 @@ def priority_section(workspace, dataset) -> None:
         st.markdown("The paper sorts lesions by priority. A study with these labels sees three classes instead of "
                     f"{len(dataset.classes)}; its split stays the same.")
         if known:
-            st.caption(describe_map(known, known == default))
+            st.caption(words.plain(describe_map(known, known == default)))
         with st.form("priority", border=False):
             with st.grid(3, min_column_width=200):
-                chosen = {name: st.segmented_control(name, PRIORITIES, default=known.get(name), format_func=str.capitalize,
+                chosen = {name: st.segmented_control(words.plain(name), PRIORITIES, default=known.get(name), format_func=str.capitalize,
                                                      key=f"priority-{dataset.name}-{name}") for name in dataset.classes}
             pressed = st.form_submit_button("Save priorities")
         if pressed:
@@ -125,7 +126,7 @@ def priority_section(workspace, dataset) -> None:
 def gallery_section(dataset) -> None:
     """Images at random, or those of the classes that are asked for."""
     st.subheader("Gallery", anchor=False)
-    chosen = st.pills("Classes", dataset.classes, selection_mode="multi", key=f"classes-{dataset.name}",
+    chosen = st.pills("Classes", dataset.classes, selection_mode="multi", format_func=words.plain, key=f"classes-{dataset.name}",
                       label_visibility="collapsed") if dataset.classes else []
     rows = np.random.default_rng(0).permutation(len(dataset))
     if chosen:
@@ -162,7 +163,7 @@ def run_import(workspace, path: str, name: str, size: int) -> None:
         return
     bar = st.progress(0.0, "Reading the listing…")
     with frame.errors():
-        result = import_dataset(workspace, path, check_id(name, "dataset name"), sizes=(size,), progress=live.counter(bar, "Importing"))
+        result = import_dataset(workspace, check_root(path), check_id(name, "dataset name"), sizes=(size,), progress=live.counter(bar, "Importing"))
         st.session_state["imported"] = (f"Imported {result.images:,} images of {result.classes} classes in "
                                         f"{words.duration(result.seconds)}; {words.count(len(result.skipped), 'file')} skipped.")
         st.query_params["dataset"] = name

@@ -190,10 +190,10 @@ def one_image(workspace, run_id: str, points: pd.DataFrame, dataset, row: int) -
         st.image(picture, width=256, alt=f"Image {found['image_id']}")
     else:
         st.caption(":material/broken_image: Its file is gone or has changed.")
-    st.markdown(f"**{found['image_id']}** · {describe(dataset, found['label'])}")
+    st.markdown(f"**{words.plain(found['image_id'])}** · {words.plain(describe(dataset, found['label']))}")
     facts = {"Split": points.loc[points["row"] == row, "split"].iloc[0], "Group": found["group"],
              **{column_name(name): found[name] for name in dataset.attributes if not name.startswith("factor_")}}
-    st.caption(" · ".join(f"{name} {tidy(value)}" for name, value in facts.items() if not (value is None or value != value)))
+    st.caption(" · ".join(f"{words.plain(name)} {words.plain(tidy(value))}" for name, value in facts.items() if not (value is None or value != value)))
     near = cached.neighbours(workspace, run_id)
     position = np.flatnonzero(points["row"].to_numpy() == row)
     if near is not None and len(position):
@@ -207,7 +207,7 @@ def many_images(points: pd.DataFrame, dataset, rows: list[int]) -> None:
     found = points[points["row"].isin(rows)]
     st.markdown(f"**{words.count(len(found), 'image')} chosen**")
     mix = found["label"].astype(object).where(found["label"].notna(), "no label").value_counts()
-    st.caption(" · ".join(f"{name} {words.percent(count / len(found))}" for name, count in mix.items()))
+    st.caption(" · ".join(f"{words.plain(name)} {words.percent(count / len(found))}" for name, count in mix.items()))
     images.gallery(dataset, list(found["row"])[:SHOWN], columns=6, min_width=64)
     if len(found) > SHOWN:
         st.caption(f"The first {SHOWN} of {len(found):,} are shown.")

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from ..files import read_json, write_json
+from ..files import private_folder, read_json, write_json
 from ..workspace import Workspace
 from .decode import PREPROCESSING_VERSION
 from .manifest import Dataset
@@ -103,7 +103,7 @@ def keep_store(dataset: Dataset, size: int, staged: Staged) -> None:
     """Turn a staged array into the dataset's store; rows of unreadable files are left out."""
     folder = dataset.paths.store(size)
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, mode=0o700)
+    private_folder(folder)
     if staged.good.all():
         os.replace(staged.arrays[size], folder / IMAGES)
     else:

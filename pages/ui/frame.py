@@ -62,12 +62,30 @@ def _pages() -> dict[str, Any]:
 
 
 def navigation():
-    """The app's menu; returns the page that the address asks for. Called by app.py."""
+    """The app's menu; returns the page that the address asks for. Called by app.py, behind the login if one is set up."""
+    require_login()
     st.session_state["frame"] = True
     sections: dict[str, list] = {}
     for name, page in _pages().items():
         sections.setdefault(PAGES[name][0], []).append(page)
     return st.navigation(sections)
+
+
+def require_login() -> None:
+    """Where secrets.toml has an [auth] section (OpenID Connect, st.login), show nothing to those not logged in."""
+    if not login_configured() or st.user.get("is_logged_in", False):
+        return
+    st.title("Lesion study", anchor=False)
+    st.markdown(f"{words.NOTICE} This server asks who you are.")
+    st.button("Log in", type="primary", on_click=st.login)
+    st.stop()
+
+
+def login_configured() -> bool:
+    try:
+        return "auth" in st.secrets
+    except FileNotFoundError:                      # no secrets.toml: the app of one person
+        return False
 
 
 def page(name: str, intro: str | None = None, title: str | None = None) -> Workspace:
@@ -78,6 +96,7 @@ def page(name: str, intro: str | None = None, title: str | None = None) -> Works
     """
     _, own_title, about = PAGES[name]
     st.set_page_config(page_title=f"{own_title} · Lesion study", page_icon=ICON, layout="wide")
+    require_login()
     if "frame" not in st.session_state:
         navigation()
         st.rerun()

@@ -12,6 +12,8 @@ from PIL import Image
 from derm_core.data.decode import read_image
 from derm_core.errors import ImageError
 
+from . import words
+
 THUMBNAIL = 144
 
 
@@ -51,7 +53,7 @@ def gallery(dataset, rows: Sequence[int], *, columns: int = 8, min_width: int = 
             picture = thumbnail(dataset, row)
             with st.container(gap=None):
                 if picture is None:
-                    st.caption(f":material/broken_image: {name}: its file is gone or has changed")
+                    st.caption(f":material/broken_image: {words.plain(name)}: its file is gone or has changed")
                 else:
                     st.image(picture, width="stretch", alt=f"{name}, {label}")
-                    st.caption(captions[place] if captions else str(label))
+                    st.caption(captions[place] if captions else words.plain(label))

@@ -1,0 +1,88 @@
+"""Class names, cards and notes that are HTML or markdown stand on every page letter by letter."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+from google.protobuf.json_format import MessageToDict
+
+from derm_core.data.manifest import load_dataset
+from derm_core.workspace import Workspace
+from tests.app.bundles import put_bundle
+from tests.app.test_classify import picture, upload
+from tests.study.conftest import CLASSES, write_dataset
+
+HOSTILE = ("<img src=x onerror=alert(1)>", "[x](javascript:alert(1))", ":red[big] $x$")
+SHOWN_AS_IS = {"arrow_data_frame", "plotly_chart", "json", "code", "text", "imgs"}       # no markdown in these
+PLAIN_FIELDS = {"id", "alt", "url", "key", "spec", "options", "data", "queryString", "fileName", "downloadFilename", "value", "rawValues"}
+MARKDOWN_OPTIONS = {"button_group", "radio"}
+
+
+def raw(app) -> list[str]:
+    """Every place of a page where a hostile text stands as markdown."""
+    found = []
+
+    def look(value, kind: str, path: str) -> None:
+        if isinstance(value, dict):
+            for key, item in value.items():
+                if not (key in PLAIN_FIELDS and not (key == "options" and kind in MARKDOWN_OPTIONS)):
+                    look(item, kind, f"{path}.{key}")
+        elif isinstance(value, list):
+            for item in value:
+                look(item, kind, path)
+        elif isinstance(value, str) and any(text in value for text in (*HOSTILE, ":red[big]", "$x$")):
+            found.append(f"{path}: {value[:200]}")
+
+    def visit(block) -> None:
+        for child in getattr(block, "children", {}).values():
+            proto = getattr(child, "proto", None)
+            kind = getattr(child, "type", "?")
+            if proto is not None and kind not in SHOWN_AS_IS:
+                look(MessageToDict(proto), kind, kind)
+            visit(child)
+
+    visit(app._tree)
+    return found
+
+
+def spoil(workspace, names: dict[str, str]) -> None:
+    """Other class names in everything that a workspace holds."""
+    for path in workspace.root.rglob("*.json"):
+        text = path.read_text()
+        for old, new in names.items():
+            text = text.replace(f'"{old}"', json.dumps(new))
+        path.write_text(text)
+    for path in workspace.root.glob("datasets/*/manifest.parquet"):
+        frame = pd.read_parquet(path)
+        frame["label"] = frame["label"].map(lambda name: names.get(name, name))
+        frame.to_parquet(path)
+
+
+@pytest.fixture
+def own_shelf(monkeypatch):
+    monkeypatch.setattr(Workspace, "shelves", lambda self: [self.models])
+
+
+def test_data(open_page, workspace, monkeypatch):
+    monkeypatch.setattr("tests.study.conftest.CLASSES", HOSTILE)
+    write_dataset(workspace, images=60)
+    assert load_dataset(workspace, "tiny").classes == HOSTILE
+    assert raw(open_page("data", dataset="tiny")) == []
+
+
+def test_compare(open_page, finished):
+    spoil(finished, dict(zip(CLASSES, HOSTILE)))
+    app = open_page("compare")
+    assert "tiny" in "".join(element.value for element in (*app.markdown, *app.caption))
+    assert raw(app) == []
+
+
+def test_models_and_classify(open_page, workspace, own_shelf):
+    for name, arm in (("a-vae", "vae"), ("b-imagenet", "imagenet")):
+        put_bundle(workspace, name, arm, classes=HOSTILE, class_descriptions={HOSTILE[0]: HOSTILE[1]}, limits=list(HOSTILE),
+                   intended_use=HOSTILE[1], license=HOSTILE[2], training_data={"dataset": HOSTILE[0], "license": HOSTILE[1]},
+                   commands=[HOSTILE[1]], metrics_note=HOSTILE[2])
+    assert raw(open_page("models")) == []
+    assert raw(upload(open_page("classify"), (f"{HOSTILE[1].replace('/', '')}.png", picture(0)), ("two.png", picture(1)))) == []
