@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from pathlib import Path
 
@@ -24,8 +25,10 @@ def no_workers(monkeypatch):
 
 
 @pytest.fixture
-def open_page(workspace, no_workers):
-    """open_page("train", run=…): the page as it stands after its first run."""
+def open_page(workspace, no_workers, tmp_path, monkeypatch):
+    """open_page("train", run=…): the page as it stands after its first run. It may import from the test's own folder."""
+    if "DERM_IMPORT_ROOTS" not in os.environ:
+        monkeypatch.setenv("DERM_IMPORT_ROOTS", str(tmp_path))
     st.cache_data.clear()
     st.cache_resource.clear()
 
