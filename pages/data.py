@@ -163,7 +163,8 @@ def run_import(workspace, path: str, name: str, size: int) -> None:
         return
     bar = st.progress(0.0, "Reading the listing…")
     with frame.errors():
-        result = import_dataset(workspace, check_root(path), check_id(name, "dataset name"), sizes=(size,), progress=live.counter(bar, "Importing"))
+        name = check_id(name, "dataset name")
+        result = import_dataset(workspace, check_root(path), name, sizes=(size,), progress=live.counter(bar, "Importing"))
         st.session_state["imported"] = (f"Imported {result.images:,} images of {result.classes} classes in "
                                         f"{words.duration(result.seconds)}; {words.count(len(result.skipped), 'file')} skipped.")
         st.query_params["dataset"] = name

@@ -15,7 +15,7 @@ SCHEMA = 1
 SAFE_ARGUMENTS = ("pad_type", "bn_eps", "bn_momentum", "act_layer", "norm_layer", "stem_type", "patch_size")
 COVERAGE = re.compile(r"0\.\d\d")
 PRIORITIES = ("high", "medium", "low")     # as in data.priority, which reads tables
-ARM, LABEL = re.compile(r"[a-z0-9][a-z0-9:-]{0,79}"), re.compile(r"[\w .,()+\u2013-]{1,120}")    # stand in badges
+ARM, LABEL = re.compile(r"[a-z0-9][a-z0-9:-]{0,79}"), re.compile(r"(?!.*:.*:)[\w .,:()+\u2013-]{1,120}")    # stand in badges
 REQUIRED = {
     "schema": int, "name": str, "arm": str, "label": str, "regime": str, "architecture": str, "stage": int,
     "model_args": dict, "features": int, "hidden": int, "classes": list, "class_descriptions": dict,
@@ -35,7 +35,7 @@ def check_card(card: Any) -> dict:
     _need(card["schema"] == SCHEMA, "schema", f"{SCHEMA}; a newer bundle needs a newer version of this program")
     _need(bool(ID_PATTERN.fullmatch(card["name"])), "name", "1 to 40 lower-case letters, digits and hyphens")
     _need(bool(ARM.fullmatch(card["arm"])), "arm", "lower-case letters, digits, hyphens and colons")
-    _need(bool(LABEL.fullmatch(card["label"])), "label", "1 to 120 letters, digits, blanks and . , ( ) + -")
+    _need(bool(LABEL.fullmatch(card["label"])), "label", "1 to 120 letters, digits, blanks and . , ( ) + -, one colon")
     _need(0 <= card["stage"] <= 9, "stage", "0 to 9")
     for field, limit in (("features", 65536), ("hidden", 65536), ("input_size", 1024)):
         _need(1 <= card[field] <= limit, field, f"1 to {limit}")

@@ -67,10 +67,10 @@ def test_skipped_files_are_listed_with_their_reason(open_page, workspace, folder
     assert table["path"].str.contains("broken.jpg").all() and table["reason"].str.len().gt(0).all()
 
 
-@pytest.mark.parametrize("path, name, said", [("/no/such/folder", "mine", "/no/such/folder"), ("", "mine", "path"),
+@pytest.mark.parametrize("path, name, said", [("{here}/no/such/folder", "mine", "/no/such/folder"), ("", "mine", "path"),
                                               ("/tmp", "Not an id!", "lower-case")])
-def test_a_wrong_path_or_name_is_explained(open_page, path, name, said):
-    app = import_through_form(open_page("data"), path, name)
+def test_a_wrong_path_or_name_is_explained(open_page, tmp_path, path, name, said):
+    app = import_through_form(open_page("data"), path.format(here=tmp_path), name)
     assert len(app.error) == 1 and said in app.error[0].value
 
 
