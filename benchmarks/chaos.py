@@ -191,6 +191,9 @@ def killed_and_resumed(folder: Path, server: Server, baseline: dict, phase: str,
             trial.resume()
             differ = trial.differences()
             return {"call": call, "after_seconds": round(seconds, 4), "draws": draw + 1, "identical": not differ, "differ": differ}
+        seen = {mark["edge"]: mark["time"] for mark in marks if (mark["mark"], mark["call"]) == (phase, call)}
+        if len(seen) == 2:                              # the machine is quicker now than it was
+            baseline["durations"][phase][call] = seen["end"] - seen["begin"]
     raise RuntimeError(f"no moment in {phase} was hit in {DRAWS} draws")
 
 

@@ -1,0 +1,16 @@
+"""The peer of `benchmarks load`: a page that has an uploader and the predictor, and nothing else."""
+
+import streamlit as st
+
+from derm_core.serve.predictor import load_predictors, predict_images
+from derm_core.workspace import Workspace
+
+
+@st.cache_resource
+def predictors() -> dict:
+    return load_predictors(Workspace.open())
+
+
+files = st.file_uploader("Images", accept_multiple_files=True)
+if files:
+    st.json(predict_images(Workspace.open(), None, [(file.name, file.getvalue()) for file in files], predictors()))
