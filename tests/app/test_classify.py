@@ -121,7 +121,7 @@ def test_an_image_that_is_taken_away_is_forgotten(open_page, shelf):
 
 
 def test_models_that_cannot_be_compared_are_called_so(open_page, shelf):
-    put_bundle(shelf, "c-other", "bundle:c", classes=("a", "b"), input_size=48)
+    put_bundle(shelf, "c-other", "bundle:c", classes=("a", "b"), input_size=48, label="Other")
     app = upload(open_page("classify", models="a-vae,c-other"), ("one.png", picture(0)))
     assert app.multiselect[0].value == ["a-vae", "c-other"]
     assert "classes" in app.warning[0].value and "input size" in app.warning[0].value
@@ -232,3 +232,10 @@ def test_the_table_of_answers_has_a_line_an_image_and_model(open_page, evidence)
     assert [(row["path"], row["model"]) for row in found] == [
         (name, model) for name in ("one.png", "two.png") for model in ("a-vae", "b-imagenet")]
     assert all(row["prediction_set"] and row["coverage"] == 0.9 and row["unlike_training"] is False for row in found)
+
+
+def test_answers_step_back_in_the_table_too(open_page, evidence):
+    evidence(limit=1e-3)
+    app = upload(open_page("classify"), ("one.png", picture(1)), ("two.png", picture(2)))
+    table = app.dataframe[0].value
+    assert (table[words.arm("vae").name] == "–").all() and table["Caution"].str.contains("unlike training").all()

@@ -1,42 +1,145 @@
-"""An upload is answered by both models, side by side."""
+"""Uploads in a real browser: every kind of file a reader may bring is answered or refused with its reason."""
 
 from __future__ import annotations
 
+import io
+import struct
+import zlib
+
+import numpy as np
 import pytest
 from PIL import Image
 
 from derm_core.data.synth import generate
 from derm_core.serve.predictor import predict_images
-from tests.browser.support import calm, no_exception, visit
+from tests.browser.support import calm, no_exception, sideways, until, visit
 
 pytestmark = pytest.mark.browser
 
 
-def test_an_upload_gets_two_predictions_side_by_side(page, furnished, furnished_app, tmp_path):
-    picture = tmp_path / "lesion.png"
-    Image.fromarray(next(generate(1, 128, seed=7))[0]).save(picture)
+@pytest.fixture(scope="module")
+def lesion() -> Image.Image:
+    """A synthetic photograph, wider than high."""
+    return Image.fromarray(next(generate(1, 192, seed=7))[0]).crop((0, 16, 192, 176))
+
+
+def saved(image: Image.Image, kind: str, **options) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def png_claiming(side: int) -> bytes:
+    """A PNG of a few bytes that promises `side` × `side` pixels."""
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+def readable(lesion: Image.Image) -> dict[str, bytes]:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    grey16 = (np.asarray(lesion.convert("L")).astype(np.uint16) * 257)
+    clear = lesion.convert("RGBA")
+    clear.putalpha(Image.linear_gradient("L").resize(lesion.size))
+    files = {"turned.jpg": saved(lesion.rotate(90, expand=True), "JPEG", exif=turned),
+             "cmyk.jpg": saved(lesion.convert("CMYK"), "JPEG"), "sixteen-bit.png": saved(Image.fromarray(grey16), "PNG"),
+             "transparent.png": saved(clear, "PNG"),
+             "animated.webp": saved(lesion, "WEBP", save_all=True, append_images=[lesion.rotate(180)], duration=100)}
+    return files | {f"plain-{number}.png": saved(lesion.rotate(10 * number), "PNG") for number in range(5)}
+
+
+def refused(lesion: Image.Image) -> dict[str, tuple[bytes, str]]:
+    whole = saved(lesion, "JPEG")
+    return {"truncated.jpg": (whole[:len(whole) // 2], "incomplete"), "bomb.png": (png_claiming(20_000), "million pixels"),
+            "letter.jpg": (b"Dear colleague,\n" * 40, "not a JPEG")}
+
+
+def upload(tab, files: dict[str, bytes]) -> None:
+    tab.locator("input[type=file]").set_input_files(
+        [{"name": name, "mimeType": "image/png", "buffer": data} for name, data in files.items()])
+
+
+def metrics_of(tab):
+    """The models' answers, also where they stand behind a warning."""
+    fold = tab.get_by_text("What the models say all the same")
+    if fold.count():
+        fold.click()
+    metrics = tab.get_by_test_id("stMetric")
+    metrics.nth(1).wait_for()
+    return metrics
+
+
+def test_one_image_gets_two_opinions_side_by_side(page, furnished, furnished_app, lesion):
+    data = saved(lesion, "PNG")
     visit(page, f"{furnished_app}/classify", "Classify")
-    page.locator("input[type=file]").set_input_files(picture)
-    page.get_by_text("The models", exact=False).first.wait_for()
+    upload(page, {"lesion.png": data})
+    page.get_by_text("Both maps have this one scale").wait_for()
     calm(page)
     no_exception(page)
-    metrics = page.get_by_test_id("stMetric")
-    assert metrics.count() == 2 and page.locator(".js-plotly-plot").count() == 2
+    for part, what in (("Reconstruction", "nothing to reconstruct with"), ("What hiding a patch does", "some two hundred")):
+        page.get_by_role("tab", name=part).click()
+        page.get_by_text(what).wait_for()
+    calm(page)
+    page.get_by_role("button", name="Hide patches").click()
+    page.get_by_text("Occlusion (Zeiler").wait_for()
+    calm(page)
+    no_exception(page)
+    metrics = metrics_of(page)
+    assert metrics.count() == 2
+    calm(page)
     left, right = (metrics.nth(place).bounding_box() for place in (0, 1))
     assert left["y"] == right["y"] and left["x"] + left["width"] <= right["x"], "side by side"
-    arms = predict_images(furnished, None, [("lesion.png", picture)])["images"][0]["arms"].values()
-    said = metrics.nth(0).inner_text() + metrics.nth(1).inner_text()
+    arms = predict_images(furnished, None, [("lesion.png", data)])["images"][0]["arms"].values()
+    said = "".join(metrics.all_text_contents())
     assert all(f"{100 * arm['probabilities'][arm['top']]:.1f}" in said for arm in arms)
     assert page.get_by_text("Not for diagnosis").is_visible()
 
 
-def test_a_refused_file_is_explained_and_the_other_classified(page, furnished_app, tmp_path):
-    good, bad = tmp_path / "good.png", tmp_path / "half.png"
-    Image.fromarray(next(generate(1, 128, seed=8))[0]).save(good)
-    bad.write_bytes(good.read_bytes()[:2000])
+def test_ten_images_of_every_kind_are_answered_and_three_refused_with_their_reasons(page, furnished_app, lesion):
+    good, bad = readable(lesion), refused(lesion)
+    assert len(good) == 10
     visit(page, f"{furnished_app}/classify", "Classify")
-    page.locator("input[type=file]").set_input_files([good, bad])
-    page.get_by_test_id("stAlert").get_by_text("half.png").wait_for()
-    page.get_by_test_id("stMetric").nth(1).wait_for()
+    upload(page, good | {name: data for name, (data, _) in bad.items()})
+    page.get_by_role("heading", name="10 images").wait_for()
     calm(page)
-    assert page.get_by_test_id("stMetric").count() == 2
+    no_exception(page)
+    box = page.get_by_test_id("stAlert").filter(has_text="3 files were refused").inner_text()
+    for name, (_, why) in bad.items():
+        assert any(name in line and why in line for line in box.splitlines()), name
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").first.click()
+    table = download.value.path().read_text()
+    assert all(f"\n{name}," in table for name in good) and not any(name in table for name in bad)
+
+
+def test_a_box_drawn_on_the_picture_becomes_the_square(phone, furnished_app, lesion):
+    visit(phone, f"{furnished_app}/classify", "Classify")
+    upload(phone, {"lesion.png": saved(lesion, "PNG")})
+    phone.get_by_text("Both maps have this one scale").wait_for()
+    calm(phone)
+    phone.get_by_text("Choose the square").click()
+    plot = phone.locator(".nsewdrag").last
+    plot.wait_for()
+    calm(phone)
+    plot.scroll_into_view_if_needed()
+    use = phone.get_by_role("button", name="Use this square")
+
+    def drawn() -> bool:
+        """Whether the square has moved; draws (again) where it has not and the picture stands."""
+        area = None if use.is_enabled() else plot.bounding_box()
+        if area:
+            phone.mouse.move(area["x"] + 0.3 * area["width"], area["y"] + 0.3 * area["height"])
+            phone.mouse.down()
+            phone.mouse.move(area["x"] + 0.6 * area["width"], area["y"] + 0.6 * area["height"], steps=5)
+            phone.mouse.up()
+            calm(phone)
+        return use.is_enabled()
+
+    until(drawn, "a square from the drawn box")
+    use.click()
+    phone.get_by_text("the square you chose").wait_for()
+    calm(phone)
+    no_exception(phone)
+    assert metrics_of(phone).count() == 2 and not sideways(phone)

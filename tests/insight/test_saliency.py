@@ -34,7 +34,8 @@ class DarkSpots(nn.Module):
 
 
 def predictor_of(backbone: nn.Module, head: nn.Module, classes: int, mean: float = 0.5) -> Predictor:
-    card = {"classes": [str(i) for i in range(classes)], "input_size": SIZE, "mean": [mean] * 3, "std": [0.25] * 3}
+    card = {"classes": [str(i) for i in range(classes)], "input_size": SIZE, "features": backbone.width, "mean": [mean] * 3,
+            "std": [0.25] * 3}
     return Predictor(Bundle("own", Path("own"), card, Classifier(backbone, head).eval().requires_grad_(False), None))
 
 

@@ -8,11 +8,15 @@ from .. import words
 from . import models
 
 
+def unlike(row: dict) -> bool:
+    """Whether the image was flagged as unlike those the models were trained on."""
+    return bool((row.get("outlier") or {}).get("flagged"))
+
+
 def show(row: dict, cards: list[dict]) -> bool:
     """Say what is wrong with the image as a question to these models. Returns whether the answers must step back."""
     quality, outlier, duplicate = row.get("quality") or {}, row.get("outlier") or {}, row.get("duplicate")
-    flagged = bool(outlier.get("flagged"))
-    if flagged:
+    if unlike(row):
         st.warning(f"**Not like the images {'these models were' if len(cards) > 1 else 'this model was'} trained on.** "
                    + scores(outlier.get("scores") or {}, cards), icon=":material/help_center:")
     problems = quality.get("problems") or []
@@ -22,7 +26,7 @@ def show(row: dict, cards: list[dict]) -> bool:
         name = f", {words.plain(duplicate['image_id'])}" if duplicate.get("image_id") else ""
         st.info(f"Nearly the same image{name} was among the training images. What a model says of an image it was "
                 "trained on says little about new ones.", icon=":material/content_copy:")
-    return flagged
+    return unlike(row)
 
 
 def scores(found: dict, cards: list[dict]) -> str:
@@ -44,6 +48,6 @@ def scores(found: dict, cards: list[dict]) -> str:
 def caution(row: dict) -> str:
     """The same in a word or two, for the table of several images."""
     quality = row.get("quality") or {}
-    return ", ".join(filter(None, ("unlike training" if (row.get("outlier") or {}).get("flagged") else "",
+    return ", ".join(filter(None, ("unlike training" if unlike(row) else "",
                                    "poor quality" if quality.get("problems") else "",
                                    "near-duplicate" if row.get("duplicate") else "")))

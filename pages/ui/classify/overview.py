@@ -30,12 +30,12 @@ def table(answers: list[Answer], cards: list[dict]) -> Answer:
     """All images in one table; a click on a row opens it below. Returns the one to show."""
     if len(answers) < 2:
         return answers[0]
-    agreed = [answer.row["agree"] for answer in answers if answer.row["agree"] is not None]
+    agreed = [answer.row["agree"] for answer in answers if answer.row["agree"] is not None and not limits.unlike(answer.row)]
     st.subheader(f"{len(answers)} images" + (f", the models agree on {sum(agreed)}" if agreed else ""), anchor=False)
     found = pd.DataFrame([{
         "Image": images.data_url(images.webp(Image.fromarray(answer.square).resize((88, 88)))),
         **{column(card, cards): said(answer.row, card) for card in cards},
-        **({"Agree": "Yes" if answer.row["agree"] else "No"} if agreed else {}),
+        **({"Agree": said_together(answer.row)} if agreed else {}),
         "Caution": limits.caution(answer.row), "File": answer.name} for answer in answers])
     if not found["Caution"].any():
         found = found.drop(columns="Caution")
@@ -50,9 +50,15 @@ def table(answers: list[Answer], cards: list[dict]) -> Answer:
 
 
 def said(row: dict, card: dict) -> str:
-    """'mel 64.1%': one model's most probable class."""
+    """'mel 64.1%': one model's most probable class; '–' for an image unlike those it knows."""
+    if limits.unlike(row):
+        return "–"
     answer = row["arms"][card["name"]]
     return f"{answer['top']} {words.percent(answer['probabilities'][answer['top']])}"
+
+
+def said_together(row: dict) -> str:
+    return "–" if limits.unlike(row) else "Yes" if row["agree"] else "No"
 
 
 def downloads(result: dict) -> None:

@@ -155,7 +155,7 @@ def neighbours(workspace, card: dict, found: list[dict]) -> None:
     rows = positions(workspace, card, [one["image_id"] for one in found])
     captions = [f"{told(card, one['label'])} · {one['distance']:.2f}" for one in found]
     if rows and all(row is not None for row in rows):
-        images.gallery(cached.dataset(workspace, card["training_data"]["dataset"]), rows, columns=5, min_width=84,
+        images.gallery(cached.dataset(workspace, card["training_data"]["dataset"]), rows, columns=5, min_width=72,
                        captions=captions)
     else:
         table = pd.DataFrame({"Label": [told(card, one["label"]) for one in found],
