@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from ..files import private_folder, read_json, write_json
+from ..files import private_folder, read_json, write_json, writing
 from ..workspace import Workspace
 from .decode import PREPROCESSING_VERSION
 from .manifest import Dataset
@@ -114,10 +114,11 @@ def keep_store(dataset: Dataset, size: int, staged: Staged) -> None:
 
 def _copy_rows(source: Path, target: Path, rows: np.ndarray) -> None:
     old = np.load(source, mmap_mode="r")
-    new = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=(len(rows), *old.shape[1:]))
-    for start in range(0, len(rows), COPY_ROWS):
-        new[start:start + COPY_ROWS] = old[rows[start:start + COPY_ROWS]]
-    new.flush()
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *old.shape[1:])}
+    with writing(target), open(target, "wb") as handle:     # not through a mapping: on a full disk that is a SIGBUS
+        np.lib.format.write_array_header_1_0(handle, header)
+        for start in range(0, len(rows), COPY_ROWS):
+            handle.write(old[rows[start:start + COPY_ROWS]].data)
 
 
 @contextmanager
