@@ -2,7 +2,9 @@
 
 The upload is a JPEG in memory, taken the way of page and command line (serve.predictor). The bare
 side is Pillow alone (open, decode, the centre square to the models' size, bicubic) and each network
-once on an input that lies ready. The ratio is the largest of the photograph sizes tried.
+once on an input that lies ready. The ratio is the largest of the photograph sizes tried, and counts
+what every answer needs: gate, quality, probabilities. "with_checks" also counts what a card may carry
+beyond that (outlier scores with the VAE's reconstruction, nearest training images), each size's own ratio.
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
 from PIL import Image
 
+from derm_core.serve.bundle import Bundle
 from derm_core.serve.predictor import THREADS, Predictor, load_predictors, predict_images
 from derm_core.workspace import Workspace
 
@@ -36,7 +40,9 @@ def run(args: argparse.Namespace) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace.open(folder)
         predictors = load_predictors(workspace)
-        rows = [compare(workspace, predictors, width, height, args.repeats * args.times) for width, height in PHOTOGRAPHS]
+        plain = {name: Predictor(without_checks(predictor.bundle)) for name, predictor in predictors.items()}
+        rows = [compare(workspace, plain, predictors, width, height, args.repeats * args.times)
+                for width, height in PHOTOGRAPHS]
     worst = max(rows, key=lambda row: row["ratio"])
     photograph_size = f"{worst['width']} x {worst['height']}"
     return {"ratio": worst["ratio"], "limit": LIMIT, "better": "lower", "ours": worst["ours"], "against": worst["against"],
@@ -44,13 +50,23 @@ def run(args: argparse.Namespace) -> dict:
             "models": list(predictors), "sizes": rows, "threads": THREADS, "repeats": args.repeats, "times": args.times}
 
 
-def compare(workspace: Workspace, predictors: dict[str, Predictor], width: int, height: int, times: int) -> dict:
+def without_checks(bundle: Bundle) -> Bundle:
+    """The bundle with a card that carries neither outlier statistics nor training images."""
+    card = {key: value for key, value in bundle.card.items() if key not in ("outlier", "reference")}
+    return replace(bundle, card=card, reference=None)
+
+
+def compare(workspace: Workspace, plain: dict[str, Predictor], predictors: dict[str, Predictor], width: int, height: int,
+            times: int) -> dict:
     """Median milliseconds of both sides for one size of photograph, alternating."""
     data = photograph(width, height)
     sizes = {predictor.size for predictor in predictors.values()}
     ready = {name: torch.randn(1, 3, p.size, p.size) for name, p in predictors.items()}
 
     def ours() -> None:
+        predict_images(workspace, None, [("photograph.jpg", data)], plain)
+
+    def checked() -> None:
         predict_images(workspace, None, [("photograph.jpg", data)], predictors)
 
     def pixels() -> None:
@@ -62,14 +78,14 @@ def compare(workspace: Workspace, predictors: dict[str, Predictor], width: int, 
         for name, predictor in predictors.items():
             predictor.bundle.classifier(ready[name])
 
-    for work in (ours, pixels, forward):
+    for work in (ours, pixels, forward, checked):
         work()
-    measured = [(milliseconds(ours), milliseconds(pixels), milliseconds(forward)) for _ in range(times)]
-    whole, decoding, passing = (statistics.median(column) for column in zip(*measured))
+    measured = [tuple(milliseconds(work) for work in (ours, pixels, forward, checked)) for _ in range(times)]
+    whole, decoding, passing, full = (statistics.median(column) for column in zip(*measured))
     against = statistics.median(row[1] + row[2] for row in measured)
     print(f"{width} x {height}: {whole:.1f} ms, bare {decoding:.1f} + {passing:.1f} ms", file=sys.stderr)
     return {"width": width, "height": height, "bytes": len(data), "ratio": whole / against, "ours": whole,
-            "against": against, "decoding": decoding, "forward": passing}
+            "against": against, "decoding": decoding, "forward": passing, "with_checks": full / against}
 
 
 def photograph(width: int, height: int) -> bytes:
