@@ -15,6 +15,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 README = REPOSITORY / "README.md"
 ORDER = ("vae", "imagenet")
 RESULTS = REPOSITORY / "benchmarks" / "results"
+STUDY = RESULTS / "laptop-ham10000" / "study.json"
 
 
 def cards() -> list[dict]:
@@ -53,6 +54,28 @@ def models_part() -> str:
         f"Fine-tuned end to end on the training split of HAM10000 ({counts['train']:,} images; {counts['test']:,} in the "
         "lesion-grouped test split), both with one schedule. Test metrics with 95 % intervals, one training seed:", "",
         *rows, "", "Made by", "", "```", commands, "```"])
+
+
+def study_part(path: Path = STUDY) -> str:
+    """The committed study: its verdict, one line an arm, how long it took and the command."""
+    study = json.loads(path.read_text(encoding="utf-8"))
+    head = ["", "balanced accuracy, test", "macro-AUROC, test", "loss gap", "accuracy gap"]
+    asked = [(f"balanced accuracy, {row['dataset']}", row["arms"]) for row in study.get("external", [])]
+    rows = [head + [name for name, _ in asked] + ["lost under corruptions"], ["---"] * (len(head) + len(asked) + 1)]
+    for arm, entry in study["arms"].items():
+        rows.append([entry["label"], share(entry["test"]["balanced_accuracy"]), number(entry["test"]["macro_auroc"]),
+                     f"{entry['gaps']['loss']:+.3f}", f"{100 * entry['gaps']['accuracy']:+.1f} points",
+                     *(share(arms[arm]["balanced_accuracy"]) for _, arms in asked), share(study["robustness"]["mean"][arm])])
+    config, said = study["config"], study["verdict"]
+    return "\n".join([
+        f"**{said['headline']}** {' '.join(said['sentences'])}", "",
+        *("| " + " | ".join(row) + " |" for row in rows), "",
+        f"{config['dataset']}, {config['backbone']['architecture']} to stage {config['backbone']['stage']}, "
+        f"{config['input_size']} px, {len(config['seeds'])} seeds of the classifier; 95 % intervals. \"Lost\" is the share of "
+        f"balanced accuracy that is gone, mean over {len(study['robustness']['families'])} kinds of corruption at five "
+        f"strengths. Made in {study['seconds'] / 60:.0f} minutes on two cores, the VAE's pretraining apart, by "
+        f"`python -m derm_core compare --preset {config['preset']} --full --external {','.join(config['external'])}`; all "
+        f"tables: [{path.parent.name}](benchmarks/results/{path.parent.name})."])
 
 
 def benchmarks_part(folder: Path = RESULTS) -> str:
@@ -102,7 +125,7 @@ def machine_name(machine: dict | str | None) -> str:
     return ", ".join(str(word) for word in words if word)
 
 
-PARTS = {"models": models_part, "benchmarks": benchmarks_part}
+PARTS = {"study": study_part, "models": models_part, "benchmarks": benchmarks_part}
 
 
 def filled(text: str) -> str:
