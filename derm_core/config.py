@@ -312,14 +312,22 @@ class StudyConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EmbedConfig:
-    """A map of one extractor's space: pooled features of a dataset in two dimensions (UMAP, PCA)."""
+    """A map of one extractor's space: features of a dataset in two dimensions (UMAP, PCA).
+
+    space: "pooled" features, or "mu", the posterior means of a VAE (arms vae and run:ID).
+    aligned_to: id of a finished map; UMAP starts from its places of the same images, and the result is turned onto it.
+    opinions: bundles whose predictions stand beside each image; none named: those on the shelf that know the
+    dataset's classes.
+    """
 
     dataset: str
     arm: str = "vae"
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     input_size: int = 64
     vae_run: str | None = None
-    pooling: Literal["pooled", "mu"] = "pooled"
+    space: Literal["pooled", "mu"] = "pooled"
+    aligned_to: str | None = None
+    opinions: tuple[str, ...] = ()
     split_seed: int = 0
     seed: int = 0
     neighbours: int = 15
@@ -330,10 +338,19 @@ class EmbedConfig:
 
     kind = "embed"
 
+    @property
+    def pooling(self) -> str:
+        """The feature of the arm, under the name a study has for it."""
+        return self.space
+
     def __post_init__(self) -> None:
         _check_common(self)
         require(self.arm in ("vae", "imagenet", "random") or self.arm.startswith(("bundle:", "run:")),
                 "arm", self.arm, "vae, imagenet, random, bundle:NAME or run:ID")
+        require(self.space in ("pooled", "mu"), "space", self.space, "'pooled' or 'mu'")
+        require(self.space == "pooled" or self.arm == "vae" or self.arm.startswith("run:"), "space", self.space,
+                f"'pooled' for the arm {self.arm}: only a VAE (vae, run:ID) has posterior means")
+        require(len(set(self.opinions)) == len(self.opinions) <= 6, "opinions", self.opinions, "at most 6 different bundle names")
         require(2 <= self.neighbours <= 200, "neighbours", self.neighbours, "2 to 200")
         require(0 <= self.min_dist <= 1, "min_dist", self.min_dist, "0 to 1")
 
@@ -365,6 +382,7 @@ class EvaluateConfig:
         _check_device(self.device)
 
 
+RENAMED = {"EmbedConfig": {"pooling": "space"}}     # what files of earlier versions call a field
 KINDS: dict[str, type] = {"pretrain": PretrainConfig, "study": StudyConfig, "embed": EmbedConfig, "evaluate": EvaluateConfig}
 
 
@@ -391,6 +409,7 @@ def from_dict(value: Any, cls: type[Config] | None = None) -> Config:
 def _build(cls: type, body: dict[str, Any], where: str) -> Any:
     hints = typing.get_type_hints(cls)
     fields = {f.name: f for f in dataclasses.fields(cls)}
+    body = {RENAMED.get(cls.__name__, {}).get(name, name): value for name, value in body.items()}
     for name in body:
         require(isinstance(name, str) and name in fields, f"{where}.{name}", body[name], "one of " + ", ".join(fields))
     for name, spec in fields.items():
