@@ -20,12 +20,11 @@ from derm_core.serve.bundle import verify_bundle
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 READERS = re.compile(r"torch\.load\(|pickle\.loads?\(|\bjoblib\b|yaml\.(?:unsafe_|full_)?load\(|(?<![\w.])(?:eval|exec)\(|allow_pickle=True|"
-                     r"np\.load\(|read_pickle|\bmarshal\b|\bshelve\b|\bdill\b|weights_only=False")
+                     r"np\.load\(|read_pickle|\bmarshal\b|\bshelve\b|\bdill\b|weights_only=False|"
+                     r"(?:broadcast|scatter|gather)_object|recv_object")
 SAFE = re.compile(r"torch\.load\(.*weights_only=True|np\.load\(.*(?:allow_pickle=False|mmap_mode=\"r\"\))|numpy\.load\(.*allow_pickle=False")
 ALLOWED = {  # file: (what, why)
     "derm_core/training/compilation.py": ("pickle.loads(given)", "bytes that this very process handed to its own child, never a file"),
-    "derm_core/training/distributed.py": ("weights_only=False", "the training itself, sent by process 0 of a team over the team's own "
-                                          "connection, on one machine its loopback; never a file"),
 }
 
 

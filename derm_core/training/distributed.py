@@ -11,7 +11,6 @@ images, and gradients are means over the whole batch (DistributedDataParallel, L
 from __future__ import annotations
 
 import contextlib
-import io
 import mmap
 import os
 import time
@@ -28,6 +27,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ..errors import RunError
 from ..seeds import Share
 from .devices import cpu_cores
+from .handover import packed, unpacked
 
 GO, STOP = 0, 1
 POLL_SECONDS = 0.02
@@ -149,11 +149,9 @@ class Team:
         self.trainings += 1
         if self.store.get(key) != b"fit":
             return None
-        box: list[Any] = [None]
-        dist.broadcast_object_list(box, 0, self.control)
-        self.handed = torch.load(io.BytesIO(box[0]), map_location="cpu", weights_only=False)   # from process 0 alone
-        arguments = self.handed["arguments"]
-        return {**arguments, "images": _opened(arguments["images"]), "device": self.device}
+        self.handed = unpacked(self._broadcast())
+        arguments = {name: _opened(value) for name, value in self.handed["arguments"].items()}
+        return {**arguments, "device": self.device}
 
     def dissolve(self) -> None:
         """From process 0: the helpers end."""
@@ -162,10 +160,17 @@ class Team:
     def _hand_over(self, task: nn.Module, arguments: dict[str, Any], run: Any) -> None:
         self.store.set(f"training/{self.trainings}", b"fit")
         self.trainings += 1
-        buffer, kept = io.BytesIO(), {"evaluate": None, "checkpoint_dir": None, "state": None}
-        torch.save({"step": run.step, "optimiser": run.optimiser.state_dict(), "arguments": {
-            **arguments, **kept, "task": task, "images": _closed(arguments["images"])}}, buffer)
-        dist.broadcast_object_list([buffer.getvalue()], 0, self.control)
+        kept = {"evaluate": None, "checkpoint_dir": None, "state": None, "task": task}
+        given = {name: _closed(value) for name, value in {**arguments, **kept}.items()}
+        self._broadcast(packed({"step": run.step, "optimiser": run.optimiser.state_dict(), "arguments": given}))
+
+    def _broadcast(self, data: bytes = b"") -> bytes:
+        """Process 0's bytes, in all; torch's own broadcast of objects would unpickle what comes."""
+        length = torch.tensor([len(data)])
+        dist.broadcast(length, 0, self.control)
+        bytes_n = torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.empty(int(length), dtype=torch.uint8)
+        dist.broadcast(bytes_n, 0, self.control)
+        return bytes_n.numpy().tobytes()
 
     def _agree(self, word: int) -> int:
         """The largest of all processes' words."""
@@ -258,15 +263,18 @@ class _Gather(torch.autograd.Function):
         return gradient[ctx.share.begin:ctx.share.end], None
 
 
-def _closed(images: np.ndarray | Tensor) -> Any:
-    """What is sent in place of `images`: of a memory-mapped file its name, everything else itself."""
-    whole_file = (isinstance(images, np.memmap) and isinstance(images.base, mmap.mmap) and images.filename
-                  and images.offset + images.nbytes == os.path.getsize(images.filename))
-    return (str(images.filename), images.dtype.str, images.offset, images.shape) if whole_file else images
+def _closed(value: Any) -> Any:
+    """What is sent in place of an argument: of a memory-mapped file its name, of other arrays and sequences a
+    tensor, everything else itself."""
+    if (isinstance(value, np.memmap) and isinstance(value.base, mmap.mmap) and value.filename
+            and value.offset + value.nbytes == os.path.getsize(value.filename)):
+        return {"file": str(value.filename), "dtype": value.dtype.str, "offset": value.offset, "shape": value.shape}
+    return {"array": torch.from_numpy(np.array(value))} if isinstance(value, np.ndarray | range) else value
 
 
-def _opened(images: Any) -> np.ndarray | Tensor:
-    if not isinstance(images, tuple):
-        return images
-    name, dtype, offset, shape = images
-    return np.memmap(name, dtype=dtype, mode="r", offset=offset, shape=shape)
+def _opened(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if "array" in value:
+        return value["array"].numpy()
+    return np.memmap(value["file"], dtype=value["dtype"], mode="r", offset=value["offset"], shape=value["shape"])

@@ -59,7 +59,7 @@ def fit(task: Task, images: np.ndarray | Tensor, indices: Sequence[int], labels:
     the moving average of the weights, 0 for none; the average is what `evaluate` sees and what `task`
     holds in the end.
     In a team of processes (distributed.py) each computes its share of every batch; `task` must then
-    be picklable, and draw as `Batch.share` says.
+    be one that handover.py can send, and draw as `Batch.share` says.
     Raises RunError where loss or gradient is not finite: the last good checkpoint stays.
     """
     arguments, team = dict(locals()), current()
