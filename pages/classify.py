@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.ui import cached, frame, words
-from pages.ui.classify import answers, crop, models, opinions, overview, reasons, source
+from pages.ui.classify import answers, crop, limits, models, opinions, overview, reasons, source
 from pages.ui.classify.answers import CENTRE, SHOWN, Answer
 
 
@@ -18,14 +18,39 @@ def picture(answer: Answer, cards: list[dict]) -> None:
 
 
 def one_image(workspace, answer: Answer, cards: list[dict]) -> None:
-    """One image: what the models see, what they say, why, and another square of it."""
+    """One image: what the models see, its limits, what they say and why, and another square of it.
+
+    Answers and reasons wait behind a fold where the image is unlike those the models know.
+    """
     left, right = st.columns([1, 3], gap="medium")
     with left:
         picture(answer, cards)
     with right:
-        opinions.show(answer, cards)
+        behind = limits.show(answer.row, cards)
+        if not behind:
+            opinions.show(answer, cards)
     crop.show(answer, sorted({card["input_size"] for card in cards}))
-    reasons.show(workspace, answer, cards)
+    if not behind:
+        reasons.show(workspace, answer, cards)
+        return
+    fold = st.expander("What the models say all the same", icon=":material/visibility_off:", on_change="rerun",
+                       key=f"behind-{answer.key[:12]}")
+    if fold.open:
+        with fold:
+            opinions.show(answer, cards)
+            reasons.show(workspace, answer, cards)
+
+
+def nothing_yet(cards: list[dict]) -> None:
+    """What will be here, and a sample to begin with."""
+    names = words.listed([models.column(card, cards) for card in cards])
+    if st.query_params.get("from") == "samples":
+        st.caption(f"Choose a sample: {names} will each say here what it shows, side by side.")
+    elif frame.empty(f"{names} will each say here what a picture shows, with what speaks for and against each answer. Your "
+                     "images stay in this session's memory.", title="No image yet", icon=":material/image_search:",
+                     action="Try a generated sample", primary=False):
+        st.query_params.update({"from": "samples", "sample": "1"})
+        st.rerun()
 
 
 workspace = frame.page("classify")
@@ -35,9 +60,7 @@ if not cards:
     st.info("Choose at least one model.", icon=":material/deployed_code:")
 elif not chosen:
     st.session_state.pop("predictions", None)
-    names = words.listed([models.column(card, cards) for card in cards])
-    st.caption(f"{names} will each give their class probabilities here, side by side. "
-               "Your images stay in this session's memory.")
+    nothing_yet(cards)
 else:
     models.say_what_differs(cards)
     with frame.errors():

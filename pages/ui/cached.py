@@ -11,8 +11,10 @@ A function named after a thing takes the Workspace first (unhashed) and what ide
     datasets(workspace)           [{name, images, classes, groups, layout, disk_bytes}]
     dataset(workspace, name)      data.manifest.Dataset
     store(workspace, name, size)  data.store.Store: uint8 images, rows as in the manifest
-    map_of(workspace, id)         (table of artefacts/map.parquet, dict of map.json)
-    neighbours(workspace, id)     (N, 10) rows, nearest first
+    saved_map(workspace, id)      insight.atlas.SavedMap, or None
+    trouble, factors(workspace, map)   tables beside a map, or None
+    placer(workspace, map)        places images on a map (loads torch)
+    travel(workspace, source)     insight.travel.Travel, kept in memory (loads torch)
     bundles(workspace)            cards on the shelves, each with "ok" or "error"
     predictor(workspace, name)    serve.predictor.Predictor, kept in memory (loads torch)
 """
@@ -143,26 +145,61 @@ def decisions(workspace: Workspace, run_id: str) -> pd.DataFrame | None:
     return _parquet(str(path), stamp(path)) if stamp(path) else None
 
 
-def map_of(workspace: Workspace, run_id: str) -> tuple[pd.DataFrame, dict[str, Any]] | None:
-    """A map's points and its description; UMAP columns are NaN until they are computed. None before PCA is."""
-    artefacts = workspace.run(run_id).artefacts
-    points, about = artefacts / "map.parquet", artefacts / "map.json"
-    if not stamp(points):
-        return None
-    return _parquet(str(points), stamp(points)), (_json(str(about), stamp(about)) if stamp(about) else {})
-
-
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _array(path: str, changed: int) -> Any:
-    import numpy
+def _saved_map(_workspace: Workspace, root: str, run_id: str, changed: int) -> Any:
+    from derm_core.insight.atlas import read_map
 
-    return numpy.load(path, mmap_mode="r", allow_pickle=False)
+    return read_map(_workspace, run_id)
 
 
-def neighbours(workspace: Workspace, run_id: str) -> Any:
-    """(N, 10) rows of the nearest images in feature space, nearest first; None where not computed."""
-    path = workspace.run(run_id).artefacts / "neighbours.npy"
-    return _array(str(path), stamp(path)) if stamp(path) else None
+def saved_map(workspace: Workspace, run_id: str) -> Any:
+    """insight.atlas.SavedMap; UMAP's columns are NaN until they are computed. None before PCA is. Raises RunError."""
+    artefacts = workspace.run(run_id).artefacts
+    if not stamp(artefacts / "map.parquet"):
+        return None
+    return _saved_map(workspace, str(workspace.root), run_id, stamp(artefacts / "map.parquet") + stamp(artefacts / "map.json"))
+
+
+def map_is_there(workspace: Workspace, run_id: str) -> bool:
+    """Whether there is something to see of a map, which is not read for it."""
+    return bool(stamp(workspace.run(run_id).artefacts / "map.parquet"))
+
+
+def trouble(workspace: Workspace, run_id: str) -> pd.DataFrame | None:
+    """Near-duplicates, likely label errors and outliers of a map (trouble.parquet), the worst first; None where not sought."""
+    path = workspace.run(run_id).artefacts / "trouble.parquet"
+    return _parquet(str(path), stamp(path)) if stamp(path) else None
+
+
+def factors(workspace: Workspace, run_id: str) -> pd.DataFrame | None:
+    """Which latent of a map follows which known factor (factors.parquet); None where none are known."""
+    path = workspace.run(run_id).artefacts / "factors.parquet"
+    return _parquet(str(path), stamp(path)) if stamp(path) else None
+
+
+@st.cache_resource(max_entries=2, show_spinner="Loading the extractor…")
+def _placer(_workspace: Workspace, root: str, run_id: str, changed: int) -> Any:
+    from derm_core.insight.place import open_placer
+
+    return open_placer(_workspace, run_id)
+
+
+def placer(workspace: Workspace, run_id: str) -> Any:
+    """A map's extractor, kept warm, that places images on it (loads torch)."""
+    return _placer(workspace, str(workspace.root), run_id, stamp(workspace.run(run_id).artefacts / "map.parquet"))
+
+
+@st.cache_resource(max_entries=2, show_spinner="Loading the VAE…")
+def _travel(_workspace: Workspace, root: str, source: str, changed: int) -> Any:
+    from derm_core.insight.travel import open_travel
+
+    return open_travel(_workspace, source)
+
+
+def travel(workspace: Workspace, source: str) -> Any:
+    """insight.travel.Travel of a pretraining or a bundle with a decoder, kept warm (loads torch)."""
+    shelf = [stamp(shelf / source / "card.json") for shelf in workspace.shelves()]
+    return _travel(workspace, str(workspace.root), source, sum(shelf))
 
 
 # ---- data --------------------------------------------------------------------------------------

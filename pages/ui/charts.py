@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from derm_core.report.canvas import MODEBAR, SPLIT_COLOURS, SPLIT_NAMES, alpha, blank, label_above
+from derm_core.insight.selection import categories, is_scale
+from derm_core.report.canvas import INK, MODEBAR, SPLIT_COLOURS, SPLIT_NAMES, alpha, blank, label_above
 
 from . import words
 
@@ -98,40 +99,81 @@ def balance_bars(counts: pd.DataFrame, *, title: str = "Images by class and spli
 
 def map_scatter(points: pd.DataFrame, *, x: str = "umap_x", y: str = "umap_y", colour_by: str = "label",
                 row: str = "row", title: str = "Latent map", chosen: Sequence[int] = (), height: int = 620,
-                equal: bool = True) -> Figure:
+                equal: bool = True, levels: Sequence[str] = (), name: str = "", behind: pd.DataFrame | None = None) -> Figure:
     """A latent map with scattergl. Text columns get one colour and legend entry a value, numbers a scale.
 
-    points: columns x, y, `row` (carried as customdata, what a click or lasso returns) and `colour_by`.
-    chosen: rows drawn with a ring ("Marked"). equal: one scale for both axes. Distances between far groups mean
-    little in UMAP: no axis labels.
+    points: columns x, y, `row` (carried as customdata, what a click or lasso returns) and `colour_by`; everything is
+    sent as 4-byte numbers, one text a trace. levels: values in a fixed order, so that two maps share their colours.
+    name: of the scale. behind: points without colour or answer, what a filter left out. chosen: rows drawn with a ring
+    ("Marked"), which is gone while there is a selection in the chart itself. equal: one scale for both axes.
+    Distances between far groups mean little in UMAP: no axis labels.
     """
     figure = blank(title, height, legend=True, dragmode="pan", clickmode="event+select")
     figure.update_layout(margin={"l": 0, "r": 30}, legend={"itemsizing": "constant"},
                          modebar=MODEBAR | {"orientation": "v"})
     size = float(np.clip(9 - 1.3 * np.log10(max(len(points), 1)), 3.0, 8.0))
     values = points[colour_by] if colour_by in points else pd.Series("", index=points.index)
-    if pd.api.types.is_numeric_dtype(values) and values.nunique() > 12:
-        figure.add_trace(_cloud(points, x, y, row, colour_by, size, {
-            "color": values, "colorscale": SEQUENTIAL, "colorbar": {"title": colour_by, "thickness": 12}}, values))
+    if behind is not None and len(behind):
+        figure.add_trace(_plain(behind, x, y, "Left out by the filter", {"size": size, "color": alpha(INK, 0.22)}))
+    if is_scale(values):
+        ends, known = [float(end) for end in np.nanquantile(values, [0.01, 0.99])], values.notna()
+        if not known.all():
+            figure.add_trace(_cloud(points[~known], x, y, row, "unknown", size, {"color": INK}, "unknown"))
+        figure.add_trace(_cloud(points[known], x, y, row, name or colour_by, size, {
+            "color": values[known].to_numpy(np.float32), "colorscale": SEQUENTIAL, "cmin": ends[0], "cmax": ends[1],
+            "colorbar": {"title": {"text": name or colour_by, "side": "right"}, "thickness": 10, "len": 0.8}},
+            "%{marker.color:.3~g}"))
         figure.update_layout(showlegend=False)
     else:
-        text = values.astype("object").where(values.notna(), "unknown").astype(str)
-        shown = list(text.value_counts().index[:len(PALETTE)])
-        for index, name in enumerate(sorted(shown)):
-            part = points[text == name]
-            figure.add_trace(_cloud(part, x, y, row, name, size, {"color": PALETTE[index]}, text[text == name]))
-        rest = points[~text.isin(shown)]
-        if len(rest):
-            figure.add_trace(_cloud(rest, x, y, row, "other values", size, {"color": "#9AA0A2"}, text[rest.index]))
-    ring = points[points[row].isin(list(chosen))]
-    if len(ring):
-        figure.add_trace(dict(type="scattergl", x=ring[x], y=ring[y], mode="markers", hoverinfo="skip", name="Marked",
-                              marker={"symbol": "circle-open", "size": size + 9, "color": "#D55E00", "line": {"width": 2}}))
+        for rank, value, colour, part in _levels(points, categories(values), levels):
+            figure.add_trace(_cloud(part, x, y, row, value, size, {"color": colour}, "%{text}") | {
+                "text": value, "legendrank": 1000 + rank})
+    figure.add_traces(_rings(points, x, y, row, chosen, size))
     for column, update in ((x, figure.update_xaxes), (y, figure.update_yaxes)):
-        update(showticklabels=False, showgrid=False, fixedrange=False, range=core_range(points[column]))
+        update(showticklabels=False, showgrid=False, fixedrange=False, range=core_range(
+            points[column] if behind is None else pd.concat([points[column], behind[column]])))
     if equal:
         figure.update_yaxes(scaleanchor="x")
     return figure
+
+
+def _levels(points: pd.DataFrame, text: pd.Series, levels: Sequence[str]) -> list[tuple[int, str, str, pd.DataFrame]]:
+    """(place in the legend, value, colour, points), the largest first: small classes are drawn over large ones."""
+    counts = text.value_counts()
+    shown = list(levels)[:len(PALETTE)] or sorted(counts.index[:len(PALETTE)])
+    shown = [value for value in shown if value != "unknown"][:len(PALETTE)]
+    found = [(rank, value, PALETTE[rank], points[text == value]) for rank, value in enumerate(shown) if value in counts]
+    rest = text[~text.isin(shown)]
+    for value, part in (("unknown", rest == "unknown"), ("other values", rest != "unknown")):
+        if part.any():
+            found.append((len(PALETTE), value, INK, points.loc[rest.index[part]]))
+    return sorted(found, key=lambda level: -len(level[3]))
+
+
+def _rings(points: pd.DataFrame, x: str, y: str, row: str, chosen: Sequence[int], size: float) -> list[dict]:
+    """A ring around each chosen point. Both states of a selection hide it: the chart's own selection is seen alone."""
+    ring = points[points[row].isin(list(chosen))]
+    if not len(ring):
+        return []
+    hidden = {"marker": {"opacity": 0}}
+    return [_plain(ring, x, y, "Marked", {"symbol": "circle-open", "size": size + (9 if len(ring) < 30 else 4),
+                                          "color": "#D55E00", "line": {"width": 2 if len(ring) < 30 else 1}})
+            | {"selected": hidden, "unselected": hidden, "legendrank": 2000}]
+
+
+def _plain(points: pd.DataFrame, x: str, y: str, name: str, marker: dict) -> dict:
+    return dict(type="scattergl", x=points[x].to_numpy(np.float32), y=points[y].to_numpy(np.float32), mode="markers",
+                hoverinfo="skip", name=name, marker=marker)
+
+
+def mark(figure: Figure, point: Sequence[float], name: str) -> None:
+    """A cross at (x, y) on a map, inside its axes, whatever is selected."""
+    always = {"marker": {"opacity": 1}}
+    figure.add_trace(dict(
+        type="scattergl", x=[float(point[0])], y=[float(point[1])], mode="markers", name=name, selected=always, unselected=always,
+        marker={"symbol": "x", "size": 13, "color": "#000000", "line": {"width": 2, "color": "#FFFFFF"}},
+        hovertemplate=f"{name}<extra></extra>", legendrank=2001))
+    hold(figure, point)
 
 
 def hold(figure: Figure, point: Sequence[float]) -> None:
@@ -149,8 +191,9 @@ def core_range(values: pd.Series) -> list[float]:
     return [max(float(low - room), float(values.min() - room / 4)), min(float(high + room), float(values.max() + room / 4))]
 
 
-def _cloud(points: pd.DataFrame, x: str, y: str, row: str, name: str, size: float, marker: dict,
-           text: pd.Series) -> dict:
-    return dict(type="scattergl", x=points[x], y=points[y], mode="markers", name=name, customdata=points[row], text=text,
-                marker={"size": size, "opacity": 0.8} | marker, hovertemplate="%{text}<extra></extra>",
+def _cloud(points: pd.DataFrame, x: str, y: str, row: str, name: str, size: float, marker: dict, said: str) -> dict:
+    """Points that answer to a click with their row. said: the hover text's template."""
+    return dict(type="scattergl", x=points[x].to_numpy(np.float32), y=points[y].to_numpy(np.float32), mode="markers", name=name,
+                customdata=points[row].to_numpy(np.int32), hovertemplate=f"{said}<extra></extra>",
+                marker={"size": size, "opacity": 0.8} | marker,
                 selected={"marker": {"size": size + 2}}, unselected={"marker": {"opacity": 0.25}})

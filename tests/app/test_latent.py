@@ -111,10 +111,16 @@ def test_a_link_to_an_image_that_is_not_on_the_map_is_harmless(open_page, worksp
     assert "Click a dot" in text(open_page("latent", run=mapped, image="<b>nothing</b>"))
 
 
+def choose(app, rows) -> None:
+    """What a lasso does: choose these rows."""
+    app.session_state["atlas-chosen"] = {"dataset": "tiny", "rows": rows, "source": "a lasso", "image": None, "turn": 1}
+    app.run()
+    assert not app.exception, app.exception
+
+
 def test_selected_dots_show_their_images_and_classes(open_page, workspace, mapped):
     app = open_page("latent", run=mapped)
-    app.session_state[f"listed-{mapped}"] = [0, 2, 4]
-    app.run()
+    choose(app, [0, 2, 4])
     assert "**3 images chosen**" in text(app) and len(app.image) == 3
     assert "amber 33.3" in text(app) and "brown 33.3" in text(app)
 

@@ -66,3 +66,10 @@ def describe(card: dict, name: str) -> str:
 def told(card: dict, name: str) -> str:
     """`describe` for markdown: a card's words are foreign text."""
     return words.plain(describe(card, name))
+
+
+def key(cards: list[dict]) -> str:
+    """'nv: melanocytic nevus, …', the short names of all classes in words."""
+    known = {name: told(card, name) for card in cards for name in card["classes"]}
+    listing = ", ".join(f"{words.plain(name)}: {text}" for name, text in known.items() if text != words.plain(name))
+    return listing and f"{listing}."

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from .. import charts, frame, words
-from . import limits, models
+from . import models
 from .answers import Answer
 from .models import column, describe, told
 
@@ -17,17 +17,14 @@ PRIORITY = {"high": "red", "medium": "orange", "low": "gray"}
 
 
 def show(answer: Answer, cards: list[dict]) -> None:
-    """Limits first, then how the models agree, then each of them; behind a fold where the image is unlike any they know."""
+    """How the models agree, then each of them."""
     row, order = answer.row, list(dict.fromkeys(name for card in cards for name in card["classes"]))
-    behind = limits.show(row, cards)
-    place = st.expander("What the models say all the same", icon=":material/visibility_off:") if behind else st.container()
-    with place:
-        agreement(row, cards)
-        coverage = choose_coverage(cards)
-        with st.grid(min(len(cards), 3), min_column_width=250):
-            for card in cards:
-                with st.container(border=True, height="stretch", gap="xsmall"):
-                    one(row["arms"][card["name"]], card, order, cards, coverage)
+    agreement(row, cards)
+    coverage = choose_coverage(cards)
+    with st.grid(min(len(cards), 3), min_column_width=250):
+        for card in cards:
+            with st.container(border=True, height="stretch", gap="xsmall"):
+                one(row["arms"][card["name"]], card, order, cards, coverage)
 
 
 # ---- together ----------------------------------------------------------------------------------
@@ -110,10 +107,9 @@ def one(answer: dict, card: dict, order: list[str], cards: list[dict], coverage:
         key=f"bars-{card['name']}", config=BARE, alt=f"{arm.name}: " + ", ".join(
             f"{names[name]} {words.percent(probabilities[name])}" for name in shown))
     metrics = card["metrics"]
-    st.caption(f"{'Calibrated' if card.get('temperature') else 'Uncalibrated'} probabilities; the most probable class is "
-               f"named. On its test split that was right for {words.interval(metrics.get('accuracy'), 'accuracy')} of the "
-               "images. Balanced accuracy, with decisions adjusted for how common each class is: "
-               f"{words.interval(metrics.get('balanced_accuracy'), 'balanced_accuracy')}.")
+    st.caption(f"{'Calibrated' if card.get('temperature') else 'Uncalibrated'} probabilities. On the test split: accuracy "
+               f"{words.interval(metrics.get('accuracy'), 'accuracy')}, balanced accuracy (decisions adjusted for class "
+               f"frequency) {words.interval(metrics.get('balanced_accuracy'), 'balanced_accuracy')}.")
     lacking = [what for key, what in CARRIED.items() if not card.get(key)]
     if lacking:
         st.caption(f":material/info: This model's card does not carry {words.listed(lacking)}.")
@@ -135,13 +131,14 @@ def in_set(answer: dict, card: dict, coverage: str | None) -> str:
 
 
 def triage(answer: dict) -> str:
-    """High, medium or low priority, the most probable first named."""
+    """High, medium and low priority in that order, the most probable marked."""
     found = answer.get("priority")
     if not found:
         return ""
     top = max(found, key=found.get)
-    rest = ", ".join(f"{name} {words.percent(value)}" for name, value in found.items() if name != top)
-    return f"**Priority:** :{PRIORITY.get(top, 'gray')}-badge[{top} {words.percent(found[top])}] {rest}"
+    parts = {name: f"{name} {words.percent(found[name])}" for name in [*PRIORITY, *found] if name in found}
+    parts[top] = f":{PRIORITY.get(top, 'gray')}-badge[{parts[top]}]"
+    return f"**Priority:** {' '.join(parts.values())}"
 
 
 def called(answer: dict, card: dict) -> str:
@@ -152,5 +149,5 @@ def called(answer: dict, card: dict) -> str:
     name, p = told(card, point["class"]), answer["probabilities"][point["class"]]
     return (f"**{name[:1].upper() + name[1:]} called:** {'yes' if point['called'] else 'no'}, {words.percent(p)} is "
             f"{'above' if point['called'] else 'not above'} {words.percent(point['threshold'])}  \n"
-            f":small[This threshold has {words.percent(point['specificity'])} specificity and finds "
-            f"{share(card['operating_point']['sensitivity'])} of them.]")
+            f":small[At this threshold: sensitivity {share(card['operating_point']['sensitivity'])}, specificity "
+            f"{words.percent(point['specificity'])}.]")

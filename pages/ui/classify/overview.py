@@ -13,7 +13,7 @@ from derm_core.events import jsonable
 from .. import frame, images, words
 from . import limits
 from .answers import Answer
-from .models import column
+from .models import column, key
 
 
 def refused(errors: list[dict]) -> None:
@@ -42,9 +42,9 @@ def table(answers: list[Answer], cards: list[dict]) -> Answer:
     event = st.dataframe(
         found, hide_index=True, on_select="rerun", selection_mode="single-row", key="overview", row_height=44,
         selection_default={"selection": {"rows": [0]}}, alt="Predictions of every image",
-        height="content" if len(found) <= 8 else 400,
+        height="content" if len(found) <= 12 else 400,
         column_config={"Image": st.column_config.ImageColumn(width=56), "Agree": st.column_config.TextColumn(width=64)})
-    st.caption("Choose a row to see that image below.")
+    st.caption(f"Choose a row to see that image below. {key(cards)}")
     picked = event.selection.rows
     return answers[picked[0] if picked and picked[0] < len(answers) else 0]
 

@@ -18,7 +18,7 @@ from derm_core.insight.overlay import colours, overlay, scale_strip
 
 from .. import cached, charts, frame, images, words
 from .answers import SHOWN, Answer
-from .models import column, describe, heading, told
+from .models import column, describe, heading, key, told
 
 OWN = "What each model says"
 RESIDUAL_TOP = 0.25
@@ -73,7 +73,7 @@ def looks(workspace, answer: Answer, cards: list[dict]) -> None:
          f"{cams[name].cells_nhw.shape[1]} × {cams[name].cells_nhw.shape[2]} cells, at most {cams[name].peaks[0]:.1f} times")
     strip("0", f"{top:.1f} times an even spread",
           "Grad-CAM (Selvaraju et al. 2017) on each model's last feature map: where its evidence for the class lies, as a "
-          "multiple of an even spread. Both maps have this one scale. The map is as coarse as the feature map; it says "
+          "multiple of an even spread. All maps have this one scale. The map is as coarse as the feature map; it says "
           "where a model looks, not whether it is right to.")
 
 
@@ -104,18 +104,18 @@ def hiding(workspace, answer: Answer, cards: list[dict]) -> None:
                       f", rises by up to {100 * max(-float(found[name].min()), 0):.1f}")
     strip("no drop", f"{100 * top:.0f} points less",
           "Occlusion (Zeiler & Fergus 2014): by how many percentage points the class's probability falls when a patch "
-          "here is hidden, averaged over the patches that cover a pixel. Both maps have this one scale; "
+          "here is hidden, averaged over the patches that cover a pixel. All maps have this one scale; "
           "rises are drawn as no drop.")
 
 
 def maps(answer: Answer, cards: list[dict], found: dict[str, np.ndarray], top: float, opacity: float,
          targets: dict[str, int], note: Callable[[str], str]) -> None:
     """A map over the image for each model, side by side."""
-    with st.grid(min(len(cards), 3), min_column_width=250):
+    with st.container(horizontal=True):
         for card in cards:
             name = card["name"]
             said = describe(card, card["classes"][targets[name]])
-            with st.container(gap="xsmall"):
+            with st.container(gap="xsmall", width=SHOWN + 16):
                 st.markdown(heading(card, cards))
                 st.image(overlay(answer.square, found[name], top, opacity), width=SHOWN,
                          alt=f"{column(card, cards)}: map for {said}")
@@ -146,14 +146,15 @@ def nearest(workspace, answer: Answer, cards: list[dict]) -> None:
                     continue
                 neighbours(workspace, card, found)
                 on_the_map(workspace, answer, card)
-    st.caption("Distances are between features, in standard deviations: smaller is more alike, and each model has its own. "
-               "Labels are those of the training data.")
+    st.caption("Nearest first, with label and distance: between features, in standard deviations of each model's own, so a "
+               "distance compares within a model only. Below them, all training images on the first two principal axes of "
+               f"the model's features. {key(cards)}")
 
 
 def neighbours(workspace, card: dict, found: list[dict]) -> None:
     """Label and distance of each; its picture where the dataset is on this machine."""
     rows = positions(workspace, card, [one["image_id"] for one in found])
-    captions = [f"{told(card, one['label'])} · {one['distance']:.2f}" for one in found]
+    captions = [f"{words.plain(one['label'])}  \n{one['distance']:.2f}" for one in found]
     if rows and all(row is not None for row in rows):
         images.gallery(cached.dataset(workspace, card["training_data"]["dataset"]), rows, columns=5, min_width=72,
                        captions=captions)
@@ -186,11 +187,7 @@ def on_the_map(workspace, answer: Answer, card: dict) -> None:
     points = pd.DataFrame({"x": found.training_n2[:, 0], "y": found.training_n2[:, 1], "row": range(len(found.labels_n)),
                            "label": [card["classes"][label] for label in found.labels_n]})
     figure = charts.map_scatter(points, x="x", y="y", title="", height=300)
-    figure.add_trace({"type": "scattergl", "x": [found.image_2[0]], "y": [found.image_2[1]], "mode": "markers",
-                      "name": "this image", "marker": {
-                          "symbol": "x", "size": 13, "color": "#000000", "line": {"width": 2, "color": "#FFFFFF"}},
-                      "hovertemplate": "this image<extra></extra>"})
-    charts.hold(figure, found.image_2)
+    charts.mark(figure, found.image_2, "this image")
     st.plotly_chart(frame.readable(figure), key=f"place-{card['name']}", config={"displayModeBar": False},
                     alt="The image among the training images on two principal axes of the features")
 

@@ -6,6 +6,7 @@ What is chosen lies in this session's memory only and is forgotten with it.
 from __future__ import annotations
 
 import streamlit as st
+from starlette.formparsers import MultiPartParser
 
 from derm_core.data.decode import MAX_BYTES, heic_ready
 
@@ -13,8 +14,10 @@ from .. import cached, frame
 
 SAMPLES = 8
 TYPES = ["jpg", "jpeg", "png", "webp", "bmp"]
-KINDS = {"upload": ":material/upload: Upload", "paste": ":material/content_paste: Paste",
-         "camera": ":material/photo_camera: Camera", "samples": ":material/palette: Generated samples"}
+KINDS = {"upload": "Upload", "paste": "Paste", "camera": "Camera", "samples": "Generated samples"}
+
+# Starlette puts what is beyond 1 MB of an upload into a temporary file; nobody's photograph goes to the disk here.
+MultiPartParser.spool_max_size = max(MultiPartParser.spool_max_size, MAX_BYTES + 2**20)
 
 
 def choose(workspace) -> list[tuple[str, bytes]]:
@@ -40,8 +43,8 @@ def uploaded() -> list[tuple[str, bytes]]:
 
 
 def pasted() -> list[tuple[str, bytes]]:
-    """Images from the clipboard, kept until they are taken away."""
-    said = st.chat_input("Press Ctrl or ⌘ + V here, then Enter", key="pasted", accept_file="multiple", file_type=types(),
+    """Images from the clipboard, kept until they are taken away. (Streamlit's uploader takes no paste, its chat box does.)"""
+    said = st.chat_input("Click here, press Ctrl or ⌘ + V, then Enter", key="pasted", accept_file="multiple", file_type=types(),
                          max_upload_size=MAX_BYTES // 2**20)
     kept = st.session_state.setdefault("clipboard", [])
     if said:

@@ -1,0 +1,39 @@
+"""The maps, one or two side by side, with what is chosen in them. A fragment: a selection runs this part alone."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from .. import frame
+from . import chosen, draw, filters, panel, upload
+from .shown import Shown
+
+ALONE, PAIRED = 560, 460       # pixels high
+
+
+@st.fragment
+def show(workspace, first: Shown, second: Shown | None, own: upload.Upload | None) -> None:
+    with frame.errors():
+        method, colour, kept = filters.controls(first, second)
+        rows = chosen.rows(first)
+        places = [upload.place(workspace, own, map_, method) for map_ in (first, second)]
+        if second is None:
+            left, right = st.columns([5, 3], gap="medium")
+            with left:
+                draw.show(first, first, method, colour, kept, rows, "a", ALONE, places[0])
+                draw.table(first, kept)
+        else:
+            left, right = *st.columns(2, gap="medium"), st.container()
+            sides = zip((left, right), (first, second), "ab", places, strict=True)
+            for column, map_, place, where in sides:
+                with column:
+                    draw.show(first, map_, method, colour, kept, rows, place, PAIRED, where)
+            right = st.container()
+        with right:
+            if own is not None:
+                upload.show(own, first, second)
+            if rows or own is None:
+                panel.show(first, second, rows, wide=second is not None)
+        if second is not None:
+            draw.table(first, kept)
+        st.caption(draw.MEASURES)

@@ -1,0 +1,84 @@
+"""A map's chart with its measures, and the table that holds the same points."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from derm_core.insight.selection import COORDINATES, sample
+
+from .. import charts, frame, words
+from . import chosen
+from .shown import METHODS, Shown
+
+MEASURES = (
+    "Trustworthiness: 1 where neighbours on the map are neighbours in feature space. Neighbours kept: the share of an image's "
+    "10 nearest in feature space that are among its 10 nearest on the map. Silhouette of the classes (−1 to 1) and the "
+    "balanced accuracy of a vote among the nearest training images are those of the original space, not of the map.")
+
+
+def show(first: Shown, map_: Shown, method: str, colour: str, kept: np.ndarray, rows: list[int], place: str, height: int,
+         upload: tuple[float, float] | None) -> None:
+    """One map. kept: (n,) bool of the first map's points. place: "a" or "b". upload: where the reader's own image falls."""
+    left = set(first.points["row"][kept])
+    inside = map_.points["row"].isin(left).to_numpy()
+    drawn = sample(map_.points, charts.MAP_LIMIT)
+    filtered = not inside.all()
+    visible = drawn[inside[drawn.index]]
+    column = colour if colour in map_.points else None
+    key = f"map-{place}-{map_.run_id}-{method}-{colour}-{st.query_params.get('filter', '')}"
+    figure = charts.map_scatter(
+        visible if column or colour not in first.points else visible.merge(first.points[["row", colour]], on="row"),
+        x=f"{method}_x", y=f"{method}_y", colour_by=colour, name=first.columns.get(colour, colour), levels=first.levels(colour),
+        chosen=chosen.rings(key, rows), height=height, equal=method == "umap", behind=drawn[~inside[drawn.index]] if filtered else None,
+        title=f"{METHODS[method]} of {map_.dataset.name} · {map_.name}")
+    if upload is not None:
+        charts.mark(figure, upload, "your image, approximately")
+    frame.show_chart(figure, None, key=key, on_select=functools.partial(chosen.in_chart, first, key),
+                     caption=caption(map_, drawn, inside, method),
+                     alt=f"{METHODS[method]} of {len(visible):,} images by {map_.name}, coloured by "
+                         f"{first.columns.get(colour, colour).lower()}; the table below holds the same points.")
+
+
+def caption(map_: Shown, drawn: pd.DataFrame, inside: np.ndarray, method: str) -> str:
+    """The map's measures in a line, and what is not to be seen on it."""
+    quality, parts = map_.quality, []
+    trust = quality.get("trustworthiness" if method == "umap" else "trustworthiness_pca")
+    kept = quality.get("neighbourhood_preservation" if method == "umap" else "neighbourhood_preservation_pca")
+    for name, value, share in (("Trustworthiness", trust, False), ("neighbours kept", kept, True),
+                               ("silhouette", quality.get("silhouette"), False),
+                               ("kNN balanced accuracy", quality.get("knn_balanced_accuracy"), True)):
+        if not words.missing(value):
+            parts.append(f"{name} {words.percent(value) if share else words.number(value, 2)}")
+    lines = [" · ".join(parts) + "." if parts else ""]
+    if len(drawn) < len(map_.points):
+        lines.append(f"{len(drawn):,} of {len(map_.points):,} points are drawn, each class in proportion.")
+    if not inside.all():
+        lines.append(f"The filter leaves {inside.sum():,} of {len(inside):,} images.")
+    if method == "pca" and map_.about.get("pca_explained"):
+        lines.append(f"These two axes hold {words.percent(sum(map_.about['pca_explained']))} of the variance.")
+    outside = np.any([~drawn[axis].between(*charts.core_range(drawn[axis])) for axis in (f"{method}_x", f"{method}_y")], axis=0).sum()
+    if outside:
+        lines.append(f"{words.count(outside, 'far image')} outside the frame: drag the map to see more.")
+    if method == "umap":
+        lines.append("Distances between clusters of a UMAP mean little.")
+    return " ".join(filter(None, lines))
+
+
+def table(first: Shown, kept: np.ndarray) -> None:
+    """All points that the filter leaves as a sortable table, to read, to download and to choose from without a mouse."""
+    with st.expander("Table", icon=":material/table:", key="table", on_change="rerun") as box:
+        if not box.open:
+            return
+        points, key = first.points[kept], f"points-{first.run_id}-{chosen.turn()}"
+        columns = ["image_id", *first.columns, "group", *COORDINATES]
+        names = {**first.columns, "image_id": "Image id", "group": "Group", "umap_x": "UMAP x", "umap_y": "UMAP y",
+                 "pca_x": "PCA x", "pca_y": "PCA y"}
+        st.dataframe(points[list(dict.fromkeys(columns))], hide_index=True, height=320, key=key, alt="All points of the map",
+                     selection_mode="multi-row", column_config={column: names[column] for column in columns},
+                     on_select=functools.partial(chosen.in_table, first, key, points["row"].tolist()))
+        st.caption("Tick lines to see their images and to ring them on the maps.")
+        frame.download_table(points, "Download CSV", name="map")

@@ -1,0 +1,178 @@
+"""Ways through the latent space: between two images, to the mean of a class or selection, towards a class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+from PIL import Image
+
+from derm_core.data.decode import read_image
+from derm_core.errors import NotFound
+from derm_core.insight.selection import find, sample
+
+from .. import cached, charts, frame, images, words
+from . import chosen
+from .shown import Shown
+from .upload import Upload
+
+STEPS, OF_A_CLASS = 9, 100
+MINE = "your image"
+
+
+def pixels(first: Shown, row: int, size: int) -> np.ndarray:
+    """uint8 (size, size, 3) of a manifest row. Raises ImageError."""
+    return read_image(first.dataset.frame["path"].iloc[row], size, str(first.dataset.frame["image_id"].iloc[row]))
+
+
+def starts(travel: Any, first: Shown | None, own: Upload | None) -> dict[str, np.ndarray]:
+    """Images to start from by name: the reader's own, then those last chosen on the map. Empty without an encoder."""
+    if not travel.can_encode:
+        return {}
+    found = {MINE: own.square(travel.size)} if own is not None else {}
+    if first is not None:
+        for row in _recent(first)[:4]:
+            found[str(first.dataset.frame["image_id"].iloc[row])] = pixels(first, row, travel.size)
+    return found
+
+
+def _recent(first: Shown) -> list[int]:
+    """Rows chosen now, else looked at last, else one image of each class; at least two where the map has two."""
+    known = set(first.points["row"])
+    state = st.session_state.get(chosen.KEY) or {}
+    now = state.get("rows", []) if state.get("dataset") == first.dataset.name else []
+    examples = first.points.drop_duplicates("label")["row"].tolist()
+    return [row for row in dict.fromkeys([*now[:2], *reversed(st.session_state.get("atlas-visited", [])), *examples]) if row in known]
+
+
+def latent(travel: Any, image_ssc: np.ndarray) -> np.ndarray:
+    """(D,) the posterior mean of one image."""
+    return travel.encode(image_ssc[None])[0]
+
+
+def without_encoder(travel: Any) -> bool:
+    """Say so where images cannot be encoded."""
+    if not travel.can_encode:
+        st.info("This model carries a decoder alone: its VAE's encoder is that of the pretraining run, which is not in this "
+                "workspace. Choose a pretraining above, or move the sliders under Dimensions.", icon=":material/info:")
+    return not travel.can_encode
+
+
+def enlarged(pixels: np.ndarray, side: int) -> bytes:
+    """uint8 (S, S, 3) as WEBP of `side` pixels."""
+    return images.webp(Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC))
+
+
+def film(frames_nssc: np.ndarray, captions: list[str], alt: str) -> None:
+    """Decoded images in a row, as many as fit."""
+    with st.grid(len(frames_nssc), min_column_width=92, gap="small"):
+        for number, (picture, caption) in enumerate(zip(frames_nssc, captions, strict=True), 1):
+            with st.container(gap=None):
+                st.image(enlarged(picture, 128), width="stretch", alt=f"{alt}, step {number}: {caption}")
+                st.caption(caption)
+
+
+# ---- between two images ------------------------------------------------------------------------
+
+
+@st.fragment
+def between(workspace, travel: Any, first: Shown | None, own: Upload | None) -> None:
+    if without_encoder(travel) or first is None:
+        return
+    ids = first.dataset.frame["image_id"]
+    defaults = [str(ids.iloc[row]) for row in _recent(first)[:2]]
+    ends = []
+    for column, label, default in zip(st.columns(2), ("From image", "To image"), [*defaults, *defaults][:2], strict=True):
+        with column:
+            wanted = st.text_input(label, default, key=f"between-{label}-{default}", type="search",
+                                   help="An image id. Choose images on the map, and they stand here.")
+            found = find(first.points, wanted, 1)
+            if not found:
+                st.caption(f"No image id on this map holds “{words.plain(wanted)}”.")
+            ends += found
+    if len(ends) < 2:
+        return
+    originals = np.stack([pixels(first, row, travel.size) for row in ends])
+    path = travel.between(*travel.encode(originals), steps=STEPS)
+    drawn = travel.decode(path)
+    names = [words.plain(first.dataset.frame["label"].iloc[row] or "no label") for row in ends]
+    film(np.concatenate([originals[:1], drawn, originals[1:]]),
+         [f"original, {names[0]}", *(f"{100 * step // (STEPS - 1)}{words.THIN}%" for step in range(STEPS)), f"original, {names[1]}"],
+         "From one image to the other")
+    st.caption("The straight line between the two images' latents, decoded. The ends differ from the originals by what the VAE "
+               "does not keep.")
+
+
+# ---- mean images -------------------------------------------------------------------------------
+
+
+@st.fragment
+def means(workspace, travel: Any, first: Shown | None, own: Upload | None) -> None:
+    if without_encoder(travel) or first is None:
+        return
+    points = first.points
+    named = {label: points.loc[points["label"] == label] for label in sorted(first.dataset.classes)}
+    parts = {label: sample(part, OF_A_CLASS)["row"].tolist() for label, part in named.items() if len(part)}
+    rows = [row for row in (st.session_state.get(chosen.KEY) or {}).get("rows", []) if row in set(points["row"])]
+    if len(rows) > 1:
+        parts = {"the selection": rows[:OF_A_CLASS], **parts}
+    found = _means(workspace, travel, first, parts)
+    film(travel.decode(np.stack(list(found.values()))), [f"{words.plain(name)} ({len(parts[name])})" for name in found], "Mean image")
+    st.caption(f"The decoded mean of the latents, of at most {OF_A_CLASS} images a class. "
+               + ("" if len(rows) > 1 else "Choose several images on the map, and their mean stands here too."))
+
+
+def _means(workspace, travel: Any, first: Shown, parts: dict[str, list[int]]) -> dict[str, np.ndarray]:
+    """Mean latents by name, kept in the session: images are encoded once."""
+    known = st.session_state.setdefault("atlas-means", {})
+    store = cached.store(workspace, first.dataset.name, travel.size)
+    found = {}
+    for name, rows in parts.items():
+        key = (travel.source, first.dataset.fingerprint, tuple(rows))
+        if key not in known:
+            with st.spinner(f"Encoding {name}…"):
+                known[key] = travel.mean_of(travel.encode(np.stack([store[row] for row in rows])))
+        found[name] = known[key]
+    return found
+
+
+# ---- towards a class ---------------------------------------------------------------------------
+
+
+@st.fragment
+def towards(workspace, travel: Any, first: Shown | None, own: Upload | None) -> None:
+    if without_encoder(travel):
+        return
+    offers = starts(travel, first, own)
+    cards = {card["name"]: card for card in cached.bundles(workspace) if card["ok"]}
+    if not offers or not cards:
+        st.caption("It needs an image (Your image, above, or one chosen on the map) and a published model to ask.")
+        return
+    columns = st.columns(3)
+    start = columns[0].selectbox("From image", list(offers), key="towards-start")
+    model = columns[1].selectbox("Asked of", list(cards), key="towards-model")
+    card = cards[model]
+    told = card.get("class_descriptions") or {}
+    target = columns[2].selectbox("Towards", card["classes"], index=card["classes"].index("mel") if "mel" in card["classes"] else 0,
+                                  key=f"towards-class-{model}", format_func=lambda name: told.get(name, name))
+    try:
+        predictor = cached.predictor(workspace, model)
+    except NotFound as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    path, probabilities = travel.towards(latent(travel, offers[start]), target, predictor, steps=STEPS)
+    aim = card["classes"].index(target)
+    film(travel.decode(path), [words.percent(row[aim]) for row in probabilities], f"From {start} towards {target}")
+    begun = int(np.argmax(probabilities[0]))
+    shown = list(dict.fromkeys([aim, begun, int(np.argmax(probabilities[-1]))]))
+    steps = list(range(len(path)))
+    figure = charts.lines({card["classes"][index]: (steps, probabilities[:, index].astype(np.float32)) for index in shown},
+                          f"What {model} says along the way", x="Step", share=True)
+    figure.update_yaxes(range=[0, 1])
+    frame.show_chart(figure, pd.DataFrame(probabilities, columns=card["classes"]).assign(step=steps), key="towards",
+                     alt=f"Probability of {target} from {words.percent(probabilities[0, aim])} to "
+                         f"{words.percent(probabilities[-1, aim])} along the way",
+                     caption="The model is asked about the decoded images, which are smoother than photographs: its first answer "
+                             "may differ from that for the photograph itself. Not a forecast of how a lesion changes.")
