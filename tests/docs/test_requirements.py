@@ -1,0 +1,50 @@
+"""The lock files name every package that is installed, in the version that requirements.txt asks for, by hashes alone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from docs.licences import installed, required
+
+ROOT = Path(__file__).resolve().parents[2]
+PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;]+)(?:\s*;\s*([^\\]+))?", re.MULTILINE)
+LOCKS = ("requirements.lock", "requirements-dev.lock")
+
+
+def pins(file: str) -> dict[str, str]:
+    """Versions in a file, by normalised name."""
+    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version, _ in PIN.findall((ROOT / file).read_text())}
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_agrees_with_its_requirements_and_with_the_constraints(lock):
+    locked, asked = pins(lock), pins("requirements.txt") | (pins("requirements-dev.txt") if "dev" in lock else {})
+    assert asked and {name: locked.get(name) for name in asked} == asked
+    constrained = pins("constraints.txt")
+    assert {name: constrained[name] for name in locked if name in constrained} == \
+        {name: version for name, version in locked.items() if name in constrained}
+    free = {name for name in locked if name not in constrained}
+    elsewhere = {name.lower() for name, _, marker in PIN.findall((ROOT / lock).read_text()) if "sys_platform == 'emscripten'" in marker}
+    assert free <= elsewhere, "run: make lock, and add these to constraints.txt"
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_has_nothing_but_versions_and_their_hashes(lock):
+    entries = (ROOT / lock).read_text().replace("\\\n", " ").splitlines()
+    line = re.compile(r"[A-Za-z0-9._-]+==\S+( ; [^#]+?)?\s+(--hash=sha256:[0-9a-f]{64}\s*)+")
+    assert [entry for entry in entries if not entry.startswith("#") and not line.fullmatch(entry)] == []
+    assert len(entries) > 50 and "://" not in "".join(entries)
+
+
+def test_the_app_lock_covers_all_that_is_installed_for_it():
+    locked = pins("requirements.lock")
+    found = {name: package.version for name, package in installed(required()).items()}      # setuptools: venv puts its own there first
+    assert "jinja2" in found and {name: locked.get(name) for name in found if name != "setuptools"} == \
+        {name: version for name, version in found.items() if name != "setuptools"}
+
+
+def test_the_development_lock_is_the_app_lock_and_more():
+    assert pins("requirements.lock").items() < pins("requirements-dev.lock").items()
