@@ -218,7 +218,7 @@ class StudyConfig:
     label_fractions: shares of the training groups on which heads are trained as well.
     corruptions: families of image corruptions under which the test is repeated; shortcut: strengths
     of a planted artefact's tie to one class; external: names of datasets that are tested as well.
-    vae_run: id of the pretraining whose encoder is the arm "vae".
+    vae_run: id of the pretraining whose encoder is the arm "vae". vae: name of an extractor on the shelf that is so instead.
     pooling: an arm's feature, alike for all arms: "pooled", the mean of the stage's map over pixels; "multi",
     those of the last two stages side by side; or "mu", the posterior mean, for VAEs (others stay pooled).
     pretrain: how that pretraining is to be made where `vae_run` is not given: the supervisor
@@ -234,6 +234,7 @@ class StudyConfig:
     input_size: int = 64
     regime: Literal["frozen", "finetune"] = "frozen"
     vae_run: str | None = None
+    vae: str | None = None
     pretrain: PretrainConfig | None = None
     pooling: Literal["pooled", "mu", "multi"] = "pooled"
     split_seed: int = 0
@@ -289,6 +290,8 @@ class StudyConfig:
             require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
         require(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
         require(1 <= self.devices <= 64, "devices", self.devices, "1 to 64")
+        require(not self.vae or not (self.vae_run or self.pretrain or self.folds), "vae", self.vae,
+                "nothing beside vae_run or pretrain, and in folds, each of which has a pretraining of its own")
         require(self.labels in ("classes", "priority"), "labels", self.labels, "'classes' or 'priority'")
         for family in self.corruptions:
             require(family in CORRUPTIONS, "corruptions", family, ", ".join(CORRUPTIONS))

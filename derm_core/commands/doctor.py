@@ -90,7 +90,7 @@ def _datasets(workspace: Workspace) -> list[dict]:
 
 def _models(workspace: Workspace) -> list[dict]:
     from ..serve.bundle import list_bundles
-    return [{"name": card["name"], "ok": card["ok"], "error": card.get("error")} for card in list_bundles(workspace)]
+    return [{"name": card["name"], "ok": card["ok"], "error": card.get("error")} for card in list_bundles(workspace, None)]
 
 
 def _status(backbone: BackboneConfig) -> dict:

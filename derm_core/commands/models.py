@@ -21,9 +21,9 @@ def add_commands(commands) -> None:
     one = actions.add_parser("verify", help="check every file of a model against its card")
     one.add_argument("name", nargs="*", help="default: all")
     one.set_defaults(handler=verify_models)
-    one = actions.add_parser("publish", help="put an arm of a finished comparison on the shelf")
-    one.add_argument("run")
-    one.add_argument("--arm", required=True)
+    one = actions.add_parser("publish", help="put an arm of a finished comparison on the shelf, or a finished pretraining itself")
+    one.add_argument("run", help="a study, or a pretraining: its encoder and decoder become an extractor to start from")
+    one.add_argument("--arm", help="of a study")
     one.add_argument("--name", required=True)
     one.add_argument("--seed", type=int, default=0, help="which seed's classifier (default 0)")
     one.add_argument("--shelf", type=Path, metavar="DIR", help="default: the workspace's models folder")
@@ -90,8 +90,9 @@ def _remarks(row: dict[str, Any]) -> list[str]:
 def list_models(args, screen: Screen) -> Answer:
     """JSON: {models: [cards, each with ok and error]}."""
     from ..serve.bundle import list_bundles
-    cards = list_bundles(screen.workspace)
-    rows = [(card["name"], card.get("architecture", ""), f"{card.get('input_size', '')}", ", ".join(card.get("classes", ())),
+    cards = list_bundles(screen.workspace, None)
+    rows = [(card["name"], card.get("architecture", ""), f"{card.get('input_size', '')}",
+             ", ".join(card.get("classes", ())) or f"none: an {card.get('kind', '')}",
              "ok" if card["ok"] else card.get("error", "damaged")) for card in cards]
     text = table(("name", "architecture", "pixels", "classes", "state"), rows) if rows else (
         "No model is on the shelf; `models publish RUN --arm ARM --name NAME` puts one there.")
@@ -102,7 +103,7 @@ def verify_models(args, screen: Screen) -> Answer:
     """JSON: {ok, models: [{name, ok, error}]}; fails where one does not match its card."""
     from ..serve.bundle import find_bundle, list_bundles, verify_bundle
     rows = []
-    for name in args.name or [card["name"] for card in list_bundles(screen.workspace)]:
+    for name in args.name or [card["name"] for card in list_bundles(screen.workspace, None)]:
         folder = find_bundle(screen.workspace, name)
         try:
             verify_bundle(folder)
@@ -117,10 +118,16 @@ def verify_models(args, screen: Screen) -> Answer:
 
 def publish_model(args, screen: Screen) -> Answer:
     """JSON: {name, path, bytes}."""
+    from ..config import require
     from ..files import disk_bytes
     from ..serve.publish import publish
-    folder = Path(publish(screen.workspace, args.run, args.arm, args.name, shelf=args.shelf, seed=args.seed,
-                          replace=args.replace, rates=[name for name in (args.rates or "").split(",") if name]))
+    from ..serve.publish_extractor import publish_extractor
+    if args.arm:
+        folder = Path(publish(screen.workspace, args.run, args.arm, args.name, shelf=args.shelf, seed=args.seed,
+                              replace=args.replace, rates=[name for name in (args.rates or "").split(",") if name]))
+    else:
+        require(not args.replace and not args.rates, "--arm", None, "an arm of a study, for --replace and --rates")
+        folder = publish_extractor(screen.workspace, args.run, args.name, shelf=args.shelf)
     return Answer({"name": args.name, "path": str(folder), "bytes": disk_bytes(folder)},
                   f"{args.name} is on the shelf: {folder} ({size(disk_bytes(folder))}).")
 

@@ -47,6 +47,7 @@ def add_commands(commands) -> None:
     one.add_argument("--pretrain-epochs", type=int, metavar="N")
     one.add_argument("--scale", type=float, default=1.0, help="share of the preset's work, above 0 up to 1, for a first look")
     one.add_argument("--vae-run", metavar="RUN", help="use this pretraining instead of making one")
+    one.add_argument("--vae", metavar="NAME", help="use this extractor of the shelf instead of making one")
     one.add_argument("--folds", type=int, metavar="K", help="for a claim: K folds of whole groups, pretraining repeated in each, "
                      "every image tested once; the same command again goes on where it stopped")
     add_questions(one)
@@ -60,6 +61,11 @@ def add_commands(commands) -> None:
     one.add_argument("--dataset", required=True, metavar="NAME")
     one.add_argument("--arm", default="imagenet", help="vae, imagenet, random, bundle:NAME or run:ID (default imagenet)")
     one.add_argument("--vae-run", metavar="RUN", help="the pretraining of the arm vae")
+    one.add_argument("--space", choices=("pooled", "mu"), default="pooled",
+                     help="pooled features (default), or a VAE's posterior means (arms vae and run:ID)")
+    one.add_argument("--align-to", metavar="RUN", help="a finished map of the same images, onto which this one is turned")
+    one.add_argument("--opinions", metavar="A,B,…", help="models whose predictions stand beside each image (default: those on "
+                     "the shelf that know the dataset's classes)")
     one.add_argument("--neighbours", type=int, default=15)
     one.add_argument("--min-dist", type=float, default=0.1)
     one.add_argument("--seed", type=int, default=0)
@@ -147,7 +153,7 @@ def stored_study(path: Path) -> StudyConfig:
 def _repeated(args) -> StudyConfig:
     """The study of --config, which says everything but the device."""
     others = _given(args, "preset", "dataset", "arms", "regime", "labels", "seeds", "recipe", "pretrain_epochs", "vae_run",
-                    "folds", "pooling", "architecture", "stage", "input_size", "split_seed", "max_images", *QUESTIONS)
+                    "vae", "folds", "pooling", "architecture", "stage", "input_size", "split_seed", "max_images", *QUESTIONS)
     if others or args.transductive or args.full:
         raise ConfigError(f"--config says everything but --device; leave out {', '.join(others) or 'the other options'}.")
     config, device = stored_study(args.config), _given(args, "device")
@@ -162,7 +168,7 @@ def study_config(args) -> StudyConfig:
     config = preset(args.preset or ("demo" if synthetic else "laptop"), dataset=args.dataset, scale=args.scale,
                     recipe=args.recipe, full=args.full)
     config = _with_shared(config, args)
-    changes = _given(args, "regime", "vae_run", "labels", "folds", "pooling") | questions(args)
+    changes = _given(args, "regime", "vae_run", "vae", "labels", "folds", "pooling") | questions(args)
     if args.arms is not None:
         changes["arms"] = tuple(arm.strip() for arm in args.arms.split(",") if arm.strip())
     if args.seeds is not None:
@@ -172,10 +178,10 @@ def study_config(args) -> StudyConfig:
     if args.pretrain_epochs is not None:
         pretrain = dataclasses.replace(pretrain, recipe=dataclasses.replace(pretrain.recipe, epochs=args.pretrain_epochs))
     if args.transductive:
-        if args.vae_run:
-            raise ConfigError("--transductive says how to pretrain, --vae-run that this is done: give one of them.")
+        if args.vae_run or args.vae:
+            raise ConfigError("--transductive says how to pretrain, --vae-run and --vae that this is done: give one of them.")
         pretrain = dataclasses.replace(pretrain, images="all")
-    return dataclasses.replace(config, pretrain=None if args.vae_run else pretrain, **changes)
+    return dataclasses.replace(config, pretrain=None if args.vae_run or args.vae else pretrain, **changes)
 
 
 def run_embed(args, screen: Screen) -> Answer:
@@ -183,7 +189,8 @@ def run_embed(args, screen: Screen) -> Answer:
     if args.arm == "vae" and not args.vae_run:
         raise ConfigError("--arm vae needs --vae-run, the id of a pretraining; `runs list --kind pretrain` shows them.")
     return _start(_with_shared(EmbedConfig(
-        dataset=args.dataset, arm=args.arm, vae_run=args.vae_run, neighbours=args.neighbours,
+        dataset=args.dataset, arm=args.arm, vae_run=args.vae_run, space=args.space, aligned_to=args.align_to,
+        opinions=tuple(name for name in (args.opinions or "").split(",") if name), neighbours=args.neighbours,
         min_dist=args.min_dist, seed=args.seed), args), args, screen)
 
 

@@ -16,9 +16,9 @@ STOPPED = ("interrupted", "cancelled", "failed")
 
 
 def needs_vae(config: Any) -> bool:
-    """Whether a config has an arm that uses the encoder of `vae_run`."""
+    """Whether a config has an arm that uses the encoder of `vae_run`, and not one from the shelf."""
     if isinstance(config, StudyConfig):
-        return not config.all_folds and ("vae" in config.arms or "both" in config.arms)
+        return not config.all_folds and not config.vae and ("vae" in config.arms or "both" in config.arms)
     return isinstance(config, EmbedConfig) and config.arm == "vae"
 
 
@@ -110,6 +110,10 @@ def require_tests(workspace: Workspace, config: Any) -> None:
         if theirs := _classes_of(workspace, config.dataset):
             through = (cards[first].get("labels") or {}).get("map")
             class_map(theirs, cards[first]["classes"], config.class_map, through, config.dataset)
+    if name := getattr(config, "vae", None):
+        from ..serve.bundle import find_bundle, verify_bundle
+        from ..serve.extractor import require_extractor
+        require_extractor(verify_bundle(find_bundle(workspace, name)))
     for name in getattr(config, "external", ()):
         if name == config.dataset:
             raise ConfigError(f"external is {name!r}; allowed: datasets other than the study's own, whose test split it has "

@@ -242,4 +242,9 @@ def load_vae(folder: Path) -> tuple[VAE, dict]:
 def load_encoder(folder: Path, pooling: str = "pooled") -> tuple[nn.Module, dict]:
     """The encoder of a run's VAE: its Backbone, or a MuEncoder for pooling="mu"."""
     vae, card = load_vae(folder)
-    return (vae.backbone if pooling == "pooled" else MuEncoder(vae)).eval(), card
+    return encoder_of(vae, pooling), card
+
+
+def encoder_of(vae: VAE, pooling: str = "pooled") -> nn.Module:
+    """The part of a VAE that gives its features, in eval mode: its Backbone, or a MuEncoder for pooling="mu"."""
+    return (vae.backbone if pooling == "pooled" else MuEncoder(vae)).eval()

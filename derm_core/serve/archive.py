@@ -16,6 +16,7 @@ from ..files import parse_json, write_atomic
 from ..workspace import Workspace
 from .bundle import CARD, MAX_CARD_BYTES, MAX_TENSOR_BYTES, TENSORS, find_bundle, load_bundle, verify_bundle
 from .card import check_card
+from .extractor import is_extractor, load_extractor
 from .sidecar import MAX_REFERENCE_BYTES, REFERENCE, pack, unpack, without_points
 
 LIMITS = {CARD: MAX_CARD_BYTES, TENSORS: MAX_TENSOR_BYTES, REFERENCE: MAX_REFERENCE_BYTES}
@@ -85,7 +86,7 @@ def import_bundle(workspace: Workspace, source: bytes | Path) -> Path:
         folder = staging / name
         for part, data in parts.items():
             write_atomic(folder / part, data)
-        load_bundle(folder)
+        (load_extractor if is_extractor(card) else load_bundle)(folder)
         os.rename(folder, workspace.models / name)
     except OSError as error:
         raise BundleError(f"The bundle {name} cannot be put on the shelf ({error.strerror}).") from error

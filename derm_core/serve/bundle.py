@@ -43,13 +43,18 @@ def save_bundle(folder: Path, classifier: Classifier, card: dict, extra_tensors:
     extra_tensors: further tensors by full name, such as `decoder.*`.
     Raises BundleError where a weight is not finite in its stored type, or the folder holds a bundle.
     """
+    return save_tensors(folder, {**classifier.state_dict(), **(extra_tensors or {})}, card,
+                        sum(p.numel() for p in classifier.parameters()))
+
+
+def save_tensors(folder: Path, state: Mapping[str, Any], card: dict, parameters: int) -> dict:
+    """Write tensors and card of a new bundle of either kind; returns the card, completed. Raises as `save_bundle`."""
     import torch
     from safetensors.torch import save
 
     folder = Path(folder)
     if (folder / CARD).exists():
         raise BundleError(f"{folder.name} is already on the shelf; choose another name or remove that folder first.")
-    state = {**classifier.state_dict(), **(extra_tensors or {})}
     stored = {}
     for key, tensor in state.items():
         if key.endswith("num_batches_tracked"):
@@ -60,7 +65,7 @@ def save_bundle(folder: Path, classifier: Classifier, card: dict, extra_tensors:
         stored[key] = value
     data = save(stored)
     card = check_card({**card, "tensors": read_header(data), "sha256": hashlib.sha256(data).hexdigest(),
-                       "file_bytes": len(data), "parameters": sum(p.numel() for p in classifier.parameters())})
+                       "file_bytes": len(data), "parameters": parameters})
     write_atomic(folder / TENSORS, data)
     write_json(folder / CARD, card)
     for path in (folder, folder / TENSORS, folder / CARD):
@@ -90,11 +95,11 @@ def verify_bundle(folder: Path) -> dict:
 
     Needs no torch and makes no tensor. Raises BundleError with what differs.
     """
-    return _verified(Path(folder))[0]
+    return verified(Path(folder))[0]
 
 
-def _verified(folder: Path) -> tuple[dict, bytes, bytes | None]:
-    """Card, tensors, and the reference's bytes where the card lists one."""
+def verified(folder: Path) -> tuple[dict, bytes, bytes | None]:
+    """Card, tensors, and the reference's bytes where the card lists one, all checked. Raises BundleError."""
     try:
         _check_size(folder, CARD, MAX_CARD_BYTES)
         _check_size(folder, TENSORS, MAX_TENSOR_BYTES)
@@ -136,7 +141,10 @@ def _check_size(folder: Path, name: str, limit: int) -> None:
 def load_bundle(folder: Path) -> Bundle:
     """Verify a bundle and build its classifier (and decoder) in float32, eval mode, on the CPU."""
     folder = Path(folder)
-    card, data, reference = _verified(folder)
+    card, data, reference = verified(folder)
+    if "kind" in card:
+        raise BundleError(f"{card['name']} is an extractor, it has no classifier; it serves as the weights of an arm, "
+                          "or to Python by load_extractor.")
 
     from safetensors.torch import load
 
@@ -172,8 +180,9 @@ def load_bundle(folder: Path) -> Bundle:
                   decoder and decoder.eval().requires_grad_(False), None if reference is None else unpack(reference, card))
 
 
-def list_bundles(workspace: Workspace) -> list[dict]:
-    """Cards of the bundles on all shelves, the repository's first, each with ok, error, folder and shelf.
+def list_bundles(workspace: Workspace, kind: str | None = "classifier") -> list[dict]:
+    """Cards of the bundles of a kind (classifier, extractor; None: both) on all shelves, the repository's first, each
+    with ok, error, folder and shelf.
 
     Every one is verified; a refused one carries its name, ok False and the reason. Needs no torch.
     A name is listed once: the repository's shelf comes before the workspace's.
@@ -184,12 +193,23 @@ def list_bundles(workspace: Workspace) -> list[dict]:
             folder = path.parent
             if folder.name in cards or folder.name.startswith("."):
                 continue
+            if kind not in (None, kind_of(folder)):
+                continue
             where = {"folder": str(folder), "shelf": "repository" if shelf == REPOSITORY / "models" else "workspace"}
             try:
                 cards[folder.name] = {**verify_bundle(folder), "ok": True, "error": None, **where}
             except BundleError as error:
                 cards[folder.name] = {"name": folder.name, "ok": False, "error": str(error), **where}
     return list(cards.values())
+
+
+def kind_of(folder: Path) -> str:
+    """What a bundle says it is, before it is verified; one whose card cannot be read counts as a classifier."""
+    try:
+        _check_size(folder, CARD, MAX_CARD_BYTES)
+        return str(read_json(folder / CARD).get("kind", "classifier"))
+    except (BundleError, OSError, ValueError, AttributeError, RecursionError):
+        return "classifier"
 
 
 def find_bundle(workspace: Workspace, name: str) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import BundleError
 from ..workspace import ID_PATTERN
+from .extractor_card import KIND, check_extractor
 from .foreign import check_values
 
 SCHEMA = 1
@@ -29,6 +30,9 @@ def check_card(card: Any) -> dict:
     """`card` if every field a loader relies on is there and sensible. Raises BundleError naming the field."""
     _need(isinstance(card, dict), "card.json", "a JSON object")
     check_values(card)
+    if "kind" in card:                       # a classifier's has none
+        _need(card["kind"] == KIND, "kind", f"{KIND!r}, or absent")
+        return check_extractor(card)
     for field, kind in REQUIRED.items():
         value = card.get(field)
         _need(isinstance(value, kind) and not isinstance(value, bool), field, f"a value of kind {kind.__name__}")

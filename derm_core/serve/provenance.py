@@ -11,6 +11,7 @@ from ..data.decode import PREPROCESSING_VERSION
 from ..errors import DermError
 from ..files import read_json
 from ..workspace import Workspace
+from .bundle import CARD, find_bundle
 
 INTENDED_USE = ("Research on how the origin of a backbone's weights changes what a skin-lesion classifier learns. "
                 "Not a medical device; not for diagnosis, triage or any decision about a person.")
@@ -51,6 +52,11 @@ def initial_weights(workspace: Workspace, extractor: dict) -> dict:
                                                                       "file", "note")}}
     if info.get("run"):
         return {"kind": "vae", **_pretraining(workspace, info["run"]), "sha256": info.get("sha256")}
+    if name := info.get("extractor"):
+        card = read_json(find_bundle(workspace, name) / CARD)
+        return {"kind": "vae", "extractor": name, "data": card["training_data"], "license": card["license"], "config": card["config"],
+                "sha256": info.get("sha256"), "description": f"the extractor {name}, a VAE trained from scratch, labels unused, on "
+                f"{_seen(card['config'])} of {card['training_data'].get('dataset')}"}
     if info.get("bundle"):
         data = info.get("training_data") or {}
         return {"kind": "bundle", "bundle": info["bundle"], "description": f"backbone of the bundle {info['bundle']}",
@@ -116,7 +122,7 @@ def _options(config: StudyConfig, pretrain: PretrainConfig | None) -> list[str]:
               "architecture": lambda c: c.backbone.architecture, "stage": lambda c: c.backbone.stage,
               "input-size": lambda c: c.input_size, "split-seed": lambda c: c.split_seed,
               "max-images": lambda c: c.max_images}
-    options = ["--preset", known, "--dataset", config.dataset]
+    options = ["--preset", known, "--dataset", config.dataset, *(["--vae", config.vae] if config.vae else [])]
     for option, value in values.items():
         if value(config) != value(base):
             options += [f"--{option}", str(value(config))]

@@ -46,7 +46,7 @@ def publish(workspace: Workspace, run_id: str, arm: str, name: str, *, shelf: st
     """
     check_id(name, "model name")
     target = Path(shelf or workspace.models) / name
-    former = _former(workspace, name, target, replace)
+    former = former_hash(workspace, name, target, replace)
     run = workspace.run(run_id)
     config, study = _finished(run)
     entry = _arm_entry(study, arm, config, seed)
@@ -83,12 +83,19 @@ def publish(workspace: Workspace, run_id: str, arm: str, name: str, *, shelf: st
 
 
 def _put(target: Path, classifier: Classifier, card: dict, decoder: dict | None, complete: Callable[[Path], None]) -> None:
-    """Write, check and complete the bundle beside the shelf's others, then move it there: a kill leaves none, or a whole one."""
+    """Write, check and complete a classifier's bundle, then move it to the shelf."""
+    def make(folder: Path) -> None:
+        save_bundle(folder, classifier, card, decoder)
+        complete(folder)
+    put_whole(target, make)
+
+
+def put_whole(target: Path, make: Callable[[Path], None]) -> None:
+    """Have a bundle's folder made beside the shelf's others, then move it there: a kill leaves none, or a whole one."""
     staging = target.parent / f".{target.name}.partial"
     shutil.rmtree(staging, ignore_errors=True)
     try:
-        save_bundle(staging / target.name, classifier, card, decoder)
-        complete(staging / target.name)
+        make(staging / target.name)
         if target.exists():
             os.rename(target, staging / "former")
         os.rename(staging / target.name, target)
@@ -99,7 +106,7 @@ def _put(target: Path, classifier: Classifier, card: dict, decoder: dict | None,
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _former(workspace: Workspace, name: str, target: Path, replace: bool) -> str | None:
+def former_hash(workspace: Workspace, name: str, target: Path, replace: bool) -> str | None:
     """SHA-256 of the tensors published under this name, None where the name is free. Raises BundleError where it is taken."""
     try:
         taken = target if target.exists() else find_bundle(workspace, name)
@@ -198,7 +205,11 @@ def _frozen_backbone(workspace: Workspace, config: StudyConfig, arm: str, index:
 
 def _vae(workspace: Workspace, extractor: dict):
     """The VAE whose encoder this is, so that its decoder can be published; None for other extractors."""
-    run_id = (extractor.get("info") or {}).get("run")
+    info = extractor.get("info") or {}
+    if name := info.get("extractor"):
+        from .extractor import load_extractor
+        return load_extractor(name, workspace).vae
+    run_id = info.get("run")
     if not run_id:
         return None
     from ..nets.vae import load_vae

@@ -85,13 +85,15 @@ def build_extractors(arm: str, config, workspace: Workspace) -> list:
                 build_extractors(arm, dataclasses.replace(config, pooling="pooled"), workspace)]
     kind, _, name = arm.partition(":")
     if kind == "vae":
+        if getattr(config, "vae", None):
+            return [_shelf_extractor(arm, config.vae, config, workspace)]
         if not config.vae_run:
             raise ConfigError("vae_run is None; allowed: the id of a finished pretraining, for the arm vae.")
         return [_vae_extractor(arm, config.vae_run, config, workspace)]
     if kind == "run":
         return [_vae_extractor(arm, name, config, workspace)]
     if kind == "bundle":
-        return [_bundle_extractor(arm, name, workspace)]
+        return [_bundle_extractor(arm, name, config, workspace)]
     if kind == "imagenet":
         return [_imagenet_extractor(config)]
     if kind in ("random", "scratch"):
@@ -135,20 +137,42 @@ def _vae_extractor(arm: str, run_id: str, config, workspace: Workspace):
     from ..nets.backbone import make_extractor
     from ..nets.vae import VAE_MEAN, VAE_STD, load_encoder
     backbone, card = load_encoder(workspace.run(run_id).artefacts, config.pooling)
-    theirs = BackboneConfig(architecture=backbone.architecture, stage=backbone.stage)
-    if arm == "vae" and theirs != config.backbone:
-        raise RunError(f"Run {run_id} pretrained {theirs.architecture} to stage {theirs.stage}, but this study compares "
-                       f"{config.backbone.architecture} to stage {config.backbone.stage}: choose a matching vae_run, "
-                       f"or the arm run:{run_id}.")
+    _require_backbone(arm, backbone, config, f"Run {run_id}", "vae_run", f"run:{run_id}")
     return make_extractor(arm, backbone, VAE_MEAN, VAE_STD, {
         "weights": f"VAE of run {run_id}", "run": run_id, "pooling": config.pooling, "sha256": card["sha256"],
         "transductive": bool(card.get("transductive"))})
 
 
-def _bundle_extractor(arm: str, name: str, workspace: Workspace):
+def _require_backbone(arm: str, backbone, config, who: str, field: str, named: str) -> None:
+    """Raises RunError where the arm vae would have another network than the study's."""
+    theirs = BackboneConfig(architecture=backbone.architecture, stage=backbone.stage)
+    if arm == "vae" and theirs != config.backbone:
+        raise RunError(f"{who} pretrained {theirs.architecture} to stage {theirs.stage}, but this study compares "
+                       f"{config.backbone.architecture} to stage {config.backbone.stage}: choose a matching {field}, "
+                       f"or the arm {named}.")
+
+
+def _shelf_extractor(arm: str, name: str, config, workspace: Workspace):
+    """The encoder of an extractor bundle, up to the pooled features or to mu, like that of a run."""
     from ..nets.backbone import make_extractor
-    from ..serve.bundle import find_bundle, load_bundle
-    bundle = load_bundle(find_bundle(workspace, name))
+    from ..nets.vae import encoder_of
+    from ..serve.extractor import load_extractor
+    found = load_extractor(name, workspace)
+    backbone, card = encoder_of(found.vae, config.pooling), found.card
+    _require_backbone(arm, backbone, config, f"The extractor {name}", "vae", f"bundle:{name}")
+    return make_extractor(arm, backbone, card["mean"], card["std"], {
+        "weights": f"extractor {name}", "extractor": name, "pooling": config.pooling, "sha256": card["sha256"],
+        "transductive": bool(card["record"].get("transductive"))})
+
+
+def _bundle_extractor(arm: str, name: str, config, workspace: Workspace):
+    from ..nets.backbone import make_extractor
+    from ..serve.bundle import find_bundle, kind_of, load_bundle
+    from ..serve.extractor import KIND
+    folder = find_bundle(workspace, name)
+    if kind_of(folder) == KIND:
+        return _shelf_extractor(arm, name, config, workspace)
+    bundle = load_bundle(folder)
     card = bundle.card
     pretrained = card.get("initial_weights", {}).get("config") or {}
     return make_extractor(arm, bundle.classifier.backbone, card["mean"], card["std"],

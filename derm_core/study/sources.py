@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..config import StudyConfig
 from ..errors import RunError
 from ..files import read_json
+from ..serve.bundle import find_bundle, verify_bundle
 from ..workspace import Workspace
 from .arms import Arm
 from .material import Material
@@ -19,7 +20,11 @@ def check_sources(config: StudyConfig, workspace: Workspace, material: Material,
     notes = []
     runs = {part.info["run"] for arm in arms for parts in arm.variants for part in parts if "run" in part.info}
     for run_id in sorted(runs):
-        notes += _check_run(config, material, run_id, read_json(workspace.run(run_id).artefacts / "vae.json"))
+        notes += _check_vae(config, material, f"The VAE of {run_id}", read_json(workspace.run(run_id).artefacts / "vae.json"))
+    for name in sorted({part.info["extractor"] for arm in arms for parts in arm.variants for part in parts
+                        if "extractor" in part.info}):
+        card = verify_bundle(find_bundle(workspace, name))
+        notes += _check_vae(config, material, f"The extractor {name}", {**card["record"], "config": card["config"]})
     notes += transductive(arms)
     bundles = {part.info["bundle"]: part.info for arm in arms for parts in arm.variants for part in parts
                if "bundle" in part.info}
@@ -35,19 +40,19 @@ def transductive(arms: list[Arm]) -> list[str]:
             "It cannot speak of images that are yet to come." for arm in found]
 
 
-def _check_run(config: StudyConfig, material: Material, run_id: str, card: dict) -> list[str]:
+def _check_vae(config: StudyConfig, material: Material, who: str, card: dict) -> list[str]:
     notes, theirs = [], card["config"]
     same = card["dataset"] == config.dataset or card.get("dataset_fingerprint") == material.dataset.fingerprint
     if not same:
-        notes.append(f"The VAE of {run_id} was pretrained on {card['dataset']}, not on {config.dataset}.")
+        notes.append(f"{who} was pretrained on {card['dataset']}, not on {config.dataset}.")
     elif card["split_fingerprint"] != material.fingerprint:
         raise RunError(
-            f"The VAE of {run_id} was pretrained on another split of {config.dataset} (split_seed "
+            f"{who} was pretrained on another split of {config.dataset} (split_seed "
             f"{theirs['split_seed']}, max_images {theirs['max_images']}), so it may have seen this study's test "
             f"images (split_seed {config.split_seed}, max_images {config.max_images}): use the same values, or "
             "pretrain again.")
     if theirs["input_size"] != config.input_size:
-        notes.append(f"The VAE of {run_id} was pretrained at {theirs['input_size']} px; this study reads "
+        notes.append(f"{who} was pretrained at {theirs['input_size']} px; this study reads "
                      f"{config.input_size} px.")
     return notes
 
