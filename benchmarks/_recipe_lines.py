@@ -15,6 +15,7 @@ from derm_core.training.recipes import recipe
 WINNER = "views"                     # the recipe of the finals: the best lever line on validation
 WINNER_POOLING, WINNER_SIZE = "pooled", 64
 LEVER_EPOCHS, FINAL_EPOCHS, FINAL_SEEDS = 8, 16, (0, 1, 2)
+CURVE = {"epochs-2": 0.25, "epochs-4": 0.5, "views": 1, "epochs-16": 2, "epochs-24": 3}     # in shares of a lever's epochs
 STRONG = {"scale_min": 0.3, "brightness": 0.5, "contrast": 0.5, "saturation": 0.5, "cast": 0.2}
 
 
@@ -87,8 +88,8 @@ def levers(epochs: int = LEVER_EPOCHS, **small: Any) -> list[Line]:
         one("temperature-0.5", "temperature 0.5", temperature=0.5),
         one("pixels-96", "images of 96 pixels", size=96),
         one("mu", "the posterior mean as feature", pooling="mu"),
-        dataclasses.replace(one("epochs-24", "three times the epochs"),
-                            recipe=dataclasses.replace(base, name="epochs-24", epochs=3 * epochs)),
+        *(one(name, f"{share:g} times the epochs", epochs=round(share * epochs))
+          for name, share in CURVE.items() if name != "views" and share * epochs >= 1),
         *references()[2:],
     ]
 

@@ -29,6 +29,12 @@ from derm_core.workspace import RunPaths, Workspace
 
 FEW = 0.1                            # the smaller share of labels
 NEIGHBOURS = 10
+
+
+class Busy(RunError):
+    """Another process is at the same work."""
+
+
 RESULT, ARRAYS = "line.json", "line.npz"
 
 
@@ -51,21 +57,28 @@ def is_done(line: Line, setting: Setting, workspace: Workspace) -> bool:
 def measure(line: Line, setting: Setting, workspace: Workspace) -> dict[str, Any]:
     """Pretrain where needed, compute features, train the heads, keep all; a line that is done is only read.
 
-    Raises RunError where another process is at the same work.
+    Raises Busy where another process is at the same work.
     """
     folder = folder_of(line, setting, workspace)
     if not is_done(line, setting, workspace):
         run = pretrained_run(line, setting, workspace)
         summary = _pretrained(line, setting, workspace, run) if run else {}
         with _alone(folder.create()):
-            started = time.monotonic()
-            found, arrays = _judge(line, setting, workspace, folder, run)
-            buffer = io.BytesIO()
-            np.savez(buffer, **arrays)
-            write_atomic(folder.artefacts / ARRAYS, buffer.getvalue())
-            write_json(folder.artefacts / RESULT, jsonable(
-                {**found, "pretraining": summary, "judging_seconds": time.monotonic() - started}))
+            if not is_done(line, setting, workspace):       # another process may have done it meanwhile
+                _finish(line, setting, workspace, folder, run, summary)
     return read_json(folder.artefacts / RESULT)
+
+
+def _finish(line: Line, setting: Setting, workspace: Workspace, folder: RunPaths, run: RunPaths | None,
+            summary: dict[str, Any]) -> None:
+    """Judge the features and write what `measure` and `arrays_of` read."""
+    started = time.monotonic()
+    found, arrays = _judge(line, setting, workspace, folder, run)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_atomic(folder.artefacts / ARRAYS, buffer.getvalue())
+    write_json(folder.artefacts / RESULT, jsonable(
+        {**found, "pretraining": summary, "judging_seconds": time.monotonic() - started}))
 
 
 def arrays_of(line: Line, setting: Setting, workspace: Workspace) -> dict[str, np.ndarray]:
@@ -78,7 +91,7 @@ def arrays_of(line: Line, setting: Setting, workspace: Workspace) -> dict[str, n
 def _alone(folder: RunPaths) -> Iterator[None]:
     with hold(folder.lock) as mine:
         if not mine:
-            raise RunError(f"Another process is at work in {folder.id}; wait for it, or use another workspace.")
+            raise Busy(f"Another process is at work in {folder.id}; wait for it, or use another workspace.")
         yield
 
 

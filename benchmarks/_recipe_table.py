@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks._recipe_lines import Line, Setting
-from benchmarks._recipe_measure import FEW, arrays_of, measure
+from benchmarks._recipe_measure import FEW, arrays_of, measure, pretrained_run
 from derm_core.study.gap_stats import Drawn, draw, gap_interval, less
 from derm_core.study.heads import CURVES
 from derm_core.study.label_efficiency import METRICS, score
@@ -32,6 +32,8 @@ class Judged:
         self.lines: dict[str, list[Line]] = {}
         for line in lines:
             self.lines.setdefault(line.name, []).append(line)
+        self.runs = {name: [run.id for line in group if (run := pretrained_run(line, setting, workspace))]
+                     for name, group in self.lines.items()}
         self.found = {name: [measure(line, setting, workspace) for line in group] for name, group in self.lines.items()}
         arrays = {name: [arrays_of(line, setting, workspace) for line in group] for name, group in self.lines.items()}
         loss_g = np.mean([np.nan_to_num(one["ends_all"][CURVES.index("val_loss")], nan=np.inf).mean(0)
@@ -83,7 +85,7 @@ class Judged:
                 "knn": {metric: float(np.mean([one["knn"][self.split][metric] for one in found]))
                         for metric in ("accuracy", "balanced_accuracy")},
                 "judging_seconds": float(np.mean([one["judging_seconds"] for one in found])),
-                **({"pretraining": _pretraining(pretrained)} if pretrained else {})}
+                **({"pretraining": {**_pretraining(pretrained), "runs": self.runs[name]}} if pretrained else {})}
 
     def _at_share(self, name: str, share: str) -> dict[str, Any]:
         ends = np.mean([one[f"ends_{share}"].mean(1) for one in self.arrays[name]], 0)

@@ -11,6 +11,8 @@ import json
 import sys
 from pathlib import Path
 
+from docs.ablation import ablation_part
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = REPOSITORY / "README.md"
 ORDER = ("vae", "imagenet")
@@ -125,7 +127,7 @@ def machine_name(machine: dict | str | None) -> str:
     return ", ".join(str(word) for word in words if word)
 
 
-PARTS = {"study": study_part, "models": models_part, "benchmarks": benchmarks_part}
+PARTS = {"study": study_part, "ablation": lambda: ablation_part(RESULTS), "models": models_part, "benchmarks": benchmarks_part}
 
 
 def filled(text: str) -> str:

@@ -9,14 +9,17 @@ import pytest
 
 import benchmarks.__main__ as command
 from benchmarks import _recipe_measure, recipe
-from benchmarks._recipe_lines import Setting, chosen, finals, key, levers, pretraining
+from benchmarks._recipe_lines import CURVE, Setting, chosen, comparison, finals, key, levers, pretraining
 from derm_core.config import PretrainConfig, Recipe
 from derm_core.errors import ConfigError
 from derm_core.nets.backbone import build_backbone
 from derm_core.workspace import Workspace
+from docs.ablation import ablation_part
 
 QUICK = ("--quick", "--dataset", "synth-90", "--network-stage", "1", "--seeds", "2", "--device", "cpu")
-LEVERS, FINALS = "views,multi-stage,random", "vae,both,random"
+KEYS = {"views": "7548d3ea6d9e", "clean-target": "e39f6cbc2e5a", "no-elbo": "70cff36e5f1c", "paper": "6f5c5cbf9fd0",
+        "masked": "6209396d07ee", "epochs-24": "7b6144eb0c9a"}
+LEVERS, FINALS = "views,epochs-16,multi-stage,random", "vae,both,random"
 
 
 @pytest.fixture(scope="module")
@@ -43,19 +46,62 @@ def test_levers_are_judged_on_validation_alone(done):
     assert not looked_after_levers and (root / "datasets" / "synth-90" / "test_looks.json").exists()
     kept = [set(np.load(path).keys()) for path in root.glob("runs/recipe-line-*/artefacts/line.npz")
             if not path.parts[-3].endswith("-test")]
-    assert len(kept) == 4 and not any("test" in name for names in kept for name in names)
+    assert len(kept) == 5 and not any("test" in name for names in kept for name in names)
 
 
 def test_every_line_says_what_the_table_needs(done):
     lines = {row["line"]: row for row in done[2]["levers"]["ablation"]}
-    assert set(lines) == {"imagenet", "random", "views", "multi-stage"}
+    assert set(lines) == {"imagenet", "random", "views", "epochs-16", "multi-stage"}
     for row in lines.values():
         for share in ("1", "0.1"):
             assert {"balanced_accuracy", "macro_auroc", "accuracy", "loss_gap", "accuracy_gap"} <= set(row["labels"][share])
         assert 0 <= row["knn"]["accuracy"] <= 1
     assert {"seconds", "images_per_s", "val_pixel_mse", "val_active_units"} <= set(lines["views"]["pretraining"])
+    pictures = [done[0] / "runs" / run / "artefacts" / "samples.png" for run in lines["views"]["pretraining"]["runs"]]
+    assert len(pictures) == 1 and pictures[0].is_file()
     assert lines["multi-stage"]["features"] > lines["views"]["features"]
     assert lines["multi-stage"]["pretraining"] == lines["views"]["pretraining"], "one pretraining serves both"
+
+
+def test_the_curve_is_the_recipe_at_other_lengths_of_pretraining(done):
+    result = done[2]["levers"]
+    lines = {row["line"]: row for row in result["ablation"]}
+    assert [(point["line"], point["epochs"]) for point in result["curve"]] == [("views", 1), ("epochs-16", 2)]
+    for point in result["curve"]:
+        assert point["balanced_accuracy"] == lines[point["line"]]["labels"]["1"]["balanced_accuracy"]
+        assert point["seconds"] == lines[point["line"]]["pretraining"]["seconds"] > 0
+    assert {line.name: line.recipe.epochs for line in levers() if line.name in CURVE} == {
+        "epochs-2": 2, "epochs-4": 4, "views": 8, "epochs-16": 16, "epochs-24": 24}
+
+
+def test_readme_is_made_of_what_is_printed(done, tmp_path):
+    for stage, result in done[2].items():
+        (tmp_path / f"recipe-{stage}.json").write_text(json.dumps(result))
+    said = ablation_part(tmp_path).splitlines()
+    assert sum(line.startswith("| views: two views beside the ELBO |") for line in said) == 2      # finals print the levers too
+    assert sum(line.startswith("| vae − imagenet (same input size) |") for line in said) == 1
+
+
+def test_a_line_that_another_process_is_at_comes_last_and_is_waited_for(monkeypatch):
+    lines, calls, refused = levers()[:3], [], {"imagenet": 1, "views": 3}
+
+    def measure(line, setting, workspace):
+        calls.append(line.name)
+        refused[line.name] = refused.get(line.name, 0) - 1
+        if refused[line.name] >= 0:
+            raise _recipe_measure.Busy("at work")
+    monkeypatch.setattr(recipe, "measure", measure)
+    monkeypatch.setattr(recipe, "is_done", lambda *_: False)
+    monkeypatch.setattr(recipe, "PATIENCE", 0.0)
+    recipe.work(lines, Setting(), None)
+    assert calls == ["imagenet", "random", "views", "imagenet", "views", "views", "views"]
+
+
+def test_keys_of_lines_stay_what_they_were():
+    """A key names work that took minutes or hours: a change here makes every result of a workspace one of another line."""
+    lines, setting = {line.name: line for line in levers()}, Setting()
+    assert {name: key(pretraining(lines[name], setting)) for name in KEYS} == KEYS
+    assert key(comparison(lines["imagenet"], setting, None)) == "b7ef60371e96"
 
 
 def test_differences_are_those_of_the_arms(done):

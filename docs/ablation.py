@@ -1,0 +1,155 @@
+"""README's part on pretraining recipes, from what `python -m benchmarks recipe --json` printed and was committed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+GAPS = ("loss_gap", "accuracy_gap")
+DIFFERENCES = {"vae_minus_imagenet": "same input size", "vae_minus_best_imagenet": "ImageNet at its best input size on validation",
+               "both_minus_imagenet": "same input size"}
+
+
+def ablation_part(folder: Path) -> str:
+    """Levers, curve, finals and differences of every committed recipe*.json; nothing where there is none."""
+    found = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("recipe*.json"))]
+    return "\n\n".join(part for path, result in found for part in (*_of(result), f"All figures: [{path.name}](benchmarks/results/{path.name})."))
+
+
+def _of(result: Mapping[str, Any]) -> list[str]:
+    """The paragraphs and tables of one result, those parts that are there."""
+    made = [_levers, _curve, _finals, _differences, _folds]
+    return [text for part in made if (text := part(result))]
+
+
+def _levers(result: Mapping[str, Any]) -> str:
+    rows = result.get("ablation")
+    if not rows:
+        return ""
+    setting = result["config"]["levers"]
+    trained = [row for row in rows if row.get("pretraining")]
+    said = [f"**One change a line.** {setting['dataset']}, {setting['backbone']['architecture']} to stage "
+            f"{setting['backbone']['stage']}, one pretraining seed, validation images alone; two-layer heads on frozen features, one "
+            "learning rate and weight decay for all lines. \"10 %\" is a tenth of the labelled groups, \"kNN\" the vote of the ten "
+            f"nearest training images{', a shortened run' if result.get('quick') else ''}."]
+    if trained:
+        best = max(trained, key=lambda row: _metric(row, "balanced_accuracy")["mean"])
+        said.append(f"Best: {best['line']} ({best['says']}).")
+    return _with_table(" ".join(said), rows, {
+        "line": lambda row: f"{row['line']}: {row['says']}", **_judged(), "− views, points": _points_of("minus_views"), **_pretrained()})
+
+
+def _curve(result: Mapping[str, Any]) -> str:
+    """Quality against pretraining time; a single point is no curve."""
+    points = result.get("curve") or []
+    if len(points) < 2:
+        return ""
+    return _with_table("**Longer pretraining**, the recipe views and nothing else changed:", points, {
+        "epochs": lambda p: f"{p['epochs']:.0f}", "minutes": lambda p: _minutes(p["seconds"]),
+        "balanced accuracy": lambda p: _share(p["balanced_accuracy"]), "macro-AUROC": lambda p: _number(p["macro_auroc"]),
+        "balanced accuracy, 10 %": lambda p: _share(p["labels_0.1"]), "kNN": lambda p: _percent(p["knn"]["balanced_accuracy"])})
+
+
+def _finals(result: Mapping[str, Any]) -> str:
+    arms = result.get("arms")
+    if not arms:
+        return ""
+    seeds = max(row["pretraining_seeds"] for row in arms.values())
+    return _with_table(f"**On the test split**, {seeds} pretraining seed{'s' * (seeds != 1)}, 95 % intervals over groups and seeds:",
+                       list(arms.values()), {"arm": lambda row: f"{row['line']}: {row['says']}", **_judged(), **_pretrained()})
+
+
+def _differences(result: Mapping[str, Any]) -> str:
+    """Paired differences with their intervals, and in a sentence whether the VAE is above ImageNet."""
+    rows = [{"pair": f"{found['arms'][0]} − {found['arms'][1]} ({what})", **found}
+            for key, what in DIFFERENCES.items() if (found := result.get(key))]
+    rows += [{"pair": f"vae − {name}", **found} for name, found in (result.get("controls") or {}).items()]
+    if not rows:
+        return ""
+    return _with_table(f"**Paired differences** on the same test images. {_verdict(result.get('vae_minus_imagenet'))}".strip(), rows, {
+        "pair": lambda row: row["pair"], "balanced accuracy, points": _points_of("balanced_accuracy"),
+        "macro-AUROC": lambda row: _signed(row["macro_auroc"]),
+        "balanced accuracy, 10 %, points": lambda row: _points(row["labels_0.1"]["balanced_accuracy"]),
+        "loss gap": lambda row: _signed(row.get("loss_gap")), "accuracy gap, points": _points_of("accuracy_gap")})
+
+
+def _verdict(found: Mapping[str, Any] | None) -> str:
+    if not found:
+        return ""
+    metric = found["balanced_accuracy"]
+    said = ("above" if metric["low"] > 0 else "below") if metric["low"] > 0 or metric["high"] < 0 else None
+    where = f"The VAE's balanced accuracy is {said} ImageNet's" if said else "No difference between VAE and ImageNet is shown"
+    return f"{where}: {_points(metric)} points."
+
+
+def _folds(result: Mapping[str, Any]) -> str:
+    """The out-of-fold comparison that `compare --folds` made, its verdict and one line an arm."""
+    study = result.get("folds")
+    if not study:
+        return ""
+    return _with_table(f"**Out-of-fold, {study['config']['folds']} folds, pretraining repeated in each.** {study['verdict']['headline']} "
+                       + " ".join(study["verdict"]["sentences"]), list(study["arms"].values()), {
+        "arm": lambda arm: arm["label"], "balanced accuracy": lambda arm: _share(arm["test"]["balanced_accuracy"]),
+        "macro-AUROC": lambda arm: _number(arm["test"]["macro_auroc"])})
+
+
+def _judged() -> dict[str, Callable[[Any], str]]:
+    return {"balanced accuracy": lambda row: _share(_metric(row, "balanced_accuracy")),
+            "macro-AUROC": lambda row: _number(_metric(row, "macro_auroc")),
+            "balanced accuracy, 10 %": lambda row: _share(_metric(row, "balanced_accuracy", "0.1")),
+            "kNN": lambda row: _percent(row["knn"]["balanced_accuracy"]),
+            "loss gap": lambda row: f"{_metric(row, GAPS[0])['mean']:+.3f}",
+            "accuracy gap, points": lambda row: f"{100 * _metric(row, GAPS[1])['mean']:+.1f}"}
+
+
+def _pretrained() -> dict[str, Callable[[Any], str]]:
+    def of(name: str, as_text: Callable[[float], str]) -> Callable[[Any], str]:
+        def told(row: Mapping[str, Any]) -> str:
+            value = (row.get("pretraining") or {}).get(name)
+            return "–" if value is None else as_text(value)
+        return told
+    return {"reconstruction error": of("val_pixel_mse", "{:.4f}".format), "active units": of("val_active_units", "{:.0f}".format),
+            "pretraining, minutes": of("seconds", _minutes)}
+
+
+def _with_table(text: str, rows: Sequence[Any], columns: Mapping[str, Callable[[Any], str]]) -> str:
+    lines = [list(columns), ["---"] * len(columns), *([of(row) for of in columns.values()] for row in rows)]
+    return "\n".join([text, "", *("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines)])
+
+
+def _metric(row: Mapping[str, Any], name: str, share: str = "1") -> Mapping[str, float]:
+    return row["labels"][share][name]
+
+
+def _points_of(name: str) -> Callable[[Any], str]:
+    """A column of differences in percentage points; `name` is one, or differences of which balanced accuracy is shown."""
+    def told(row: Mapping[str, Any]) -> str:
+        found = row.get(name) or {}
+        return _points(found.get("balanced_accuracy", found))
+    return told
+
+
+def _share(metric: Mapping[str, float]) -> str:
+    return f"{_percent(metric['mean'])} ({100 * metric['low']:.1f} to {100 * metric['high']:.1f})"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _number(metric: Mapping[str, float]) -> str:
+    return f"{metric['mean']:.3f} ({metric['low']:.3f} to {metric['high']:.3f})"
+
+
+def _points(metric: Mapping[str, float]) -> str:
+    return _signed({name: 100 * value for name, value in metric.items() if name in ("mean", "low", "high")}, 1)
+
+
+def _signed(metric: Mapping[str, float] | None, digits: int = 3) -> str:
+    return f"{metric['mean']:+.{digits}f} ({metric['low']:+.{digits}f} to {metric['high']:+.{digits}f})" if metric else "–"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f}"
