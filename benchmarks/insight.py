@@ -3,8 +3,9 @@
 For the models of the shelf that carry the statistics (at most two of one study by default): coverage of the
 90 % prediction sets on their own test split; the rate of pictures flagged as outliers by all models together,
 among the test images, among pictures of other things (drawn ones, and crops of photographs), and in datasets
-named as a shift; and the share of Grad-CAM that lies inside the lesion, where masks are at hand, beside the
-share of the area that the lesion takes. Needs the workspace that holds the models' dataset (DERM_HOME).
+named as a shift; and the shares of LayerCAM, Grad-CAM and occlusion that lie inside the lesion, on drawn lesions and where
+masks are at hand on the dataset's, beside the share of the area that the lesion takes (`_insight_saliency`). Needs the
+workspace that holds the models' dataset (DERM_HOME).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from types import SimpleNamespace
 import numpy as np
 from PIL import Image
 
+from benchmarks._insight_saliency import drawn_lesions, inside
 from derm_core.data.decode import decode, prepare
 from derm_core.data.manifest import load_dataset
 from derm_core.data.splits import SPLITS, split_dataset, split_fingerprint
@@ -44,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--photos", type=Path, help="folder of photographs of other things (beside scikit-learn's two)")
     parser.add_argument("--masks", type=Path, help="zip of ID_segmentation.png (default: beside the dataset's images)")
     parser.add_argument("--masked", type=int, default=300, help="test images whose saliency is measured (default 300)")
+    parser.add_argument("--occluded", type=int, default=100, help="of these, images that are hidden patch by patch (default 100)")
 
 
 def run(args: argparse.Namespace) -> dict:
@@ -70,8 +73,7 @@ def run(args: argparse.Namespace) -> dict:
             "inlier_flagged_rate": float(inliers.mean()),
             "inlier_flagged_by_arm": {name: float(np.mean([row["score"]["flagged"] for row in rows]))
                                       for name, rows in zip(predictors, found)},
-            "shift_flagged_rate": shifts, "saliency_inside_lesion": saliency and {n: s["inside"] for n, s in saliency.items()},
-            "saliency": saliency}
+            "shift_flagged_rate": shifts, "saliency_inside_lesion": default_inside(saliency, dataset.name), "saliency": saliency}
 
 
 def choose(workspace: Workspace, names: str | None) -> dict[str, Predictor]:
@@ -137,22 +139,25 @@ def shift_rate(workspace: Workspace, predictors: dict[str, Predictor], name: str
 
 
 def saliency_inside(predictors: dict[str, Predictor], dataset, test: np.ndarray, images: dict[int, np.ndarray],
-                    args: SimpleNamespace) -> dict | None:
-    """By model the share of Grad-CAM inside the lesion and of the area that is lesion; None without masks."""
-    from derm_core.insight.saliency import inside_share, saliency_maps
+                    args: SimpleNamespace) -> dict:
+    """By model, on drawn lesions and where masks are at hand on the dataset's: `_insight_saliency.inside`."""
     path = args.masks or Path(dataset.info.get("source", "")) / "segmentations.zip"
     if not path.is_file():
-        print("No lesion masks: the saliency is not measured.", file=sys.stderr)
-        return None
-    chosen = np.sort(np.random.default_rng(stream_seed(SEED, "masked")).permutation(len(test))[:args.masked])
+        print("No lesion masks: the saliency is measured on drawn lesions alone.", file=sys.stderr)
+    chosen = np.random.default_rng(stream_seed(SEED, "masked")).permutation(len(test))[:args.masked]
     ids, result = dataset.frame["image_id"].to_numpy()[test[chosen]], {}
     for name, predictor in predictors.items():
-        masks = read_masks(path, ids, predictor.size)
-        usable = masks.any((1, 2))
-        maps = saliency_maps(predictor, images[predictor.size][chosen][usable])
-        inside = np.asarray(inside_share(maps, masks[usable]), np.float64)
-        result[name] = {"inside": float(np.nanmean(inside)), "area": float(masks[usable].mean()), "images": int(usable.sum())}
+        result[name] = {"synthetic": inside(predictor, *drawn_lesions(args.masked, predictor.size, SEED), args.occluded)}
+        if path.is_file():
+            masks = read_masks(path, ids, predictor.size)
+            usable = masks.any((1, 2))
+            result[name][dataset.name] = inside(predictor, images[predictor.size][chosen][usable], masks[usable], args.occluded)
     return result
+
+
+def default_inside(saliency: dict, dataset: str) -> dict[str, float]:
+    """By model the share of the map that Classify shows first, on the dataset's lesions, or drawn ones without masks."""
+    return {name: found.get(dataset, found["synthetic"])["layer_cam"]["inside"] for name, found in saliency.items()}
 
 
 def read_masks(path: Path, ids: np.ndarray, size: int) -> np.ndarray:

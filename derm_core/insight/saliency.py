@@ -1,7 +1,11 @@
-"""Where a classifier looks: Grad-CAM on its last feature map, and what hiding a patch does to its answer.
+"""Where a classifier looks: Grad-CAM on its last feature map, LayerCAM on a finer one, and what hiding a patch does.
 
-Grad-CAM: Selvaraju et al. 2017 (arXiv 1610.02391). Occlusion: Zeiler & Fergus 2014 (arXiv 1311.2901).
-The shape suffixes: n images, S pixels a side, hw the cells of the feature map.
+Grad-CAM: Selvaraju et al. 2017 (arXiv 1610.02391). LayerCAM: Jiang et al. 2021 (IEEE TIP 30, 5875). Occlusion:
+Zeiler & Fergus 2014 (arXiv 1311.2901). The shape suffixes: n images, S pixels a side, hw the cells of a feature map.
+
+A last map of 4 × 4 cells cannot say where a lesion is: on 300 of HAM10000's test images, 35 % of whose area is lesion,
+Grad-CAM of the shipped ImageNet model has 35 % of its evidence inside, LayerCAM one stage below (8 × 8) 47 %; of the
+shipped VAE model 42 and 49 %. Grad-CAM++ did not differ from chance on the finer maps.
 """
 
 from __future__ import annotations
@@ -19,18 +23,20 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]
 PATCH, STEPS = 4, 4   # a hidden patch is 1/4 of the side wide and moves by 1/4 of its own width
+FINE_CELLS = 8        # a side of the map that LayerCAM reads has at least so many, where a stage has them
 
 
 @dataclass(frozen=True)
 class GradCam:
-    """Grad-CAM of n images for one class each.
+    """Grad-CAM or LayerCAM of n images for one class each.
 
     density_nss: (n, S, S) float32, how densely the evidence for the class lies at a pixel: its share of all
     positive evidence over its share of the image's area. 1 everywhere is an even spread, 4 is four times as much;
     the mean over an image is 1 (0 where nothing speaks for the class). It has no unit of the model, so maps of
     different models may stand on one colour scale.
-    cells_nhw: (n, h, w) float32 signed contributions to the class's logit before the ReLU, which sum to the
-    logit's derivative along the pooled features: the first-order part of the logit that the features explain.
+    cells_nhw: (n, h, w) float32. Of Grad-CAM: signed contributions to the class's logit before the ReLU, which sum
+    to the logit's derivative along the pooled features: the first-order part of the logit that the features
+    explain. Of LayerCAM: what remains after the ReLU, 0 or more.
     targets: (n,) the class of each map.
     """
 
@@ -49,6 +55,21 @@ def grad_cam(predictor: Predictor, images_nssc: np.ndarray, targets: Sequence[in
 
     images_nssc: uint8 (n, S, S, 3), S the model's input size. Cells become pixels by bilinear interpolation.
     """
+    return _maps(_contributions, predictor, images_nssc, targets)
+
+
+def layer_cam(predictor: Predictor, images_nssc: np.ndarray, targets: Sequence[int] | None = None) -> GradCam:
+    """LayerCAM: Grad-CAM with a weight of its own for every cell, on the deepest stage of FINE_CELLS a side or more.
+
+    Where no stage is so fine (or the architecture does not name its stages) the model's own last map is read.
+    Otherwise as `grad_cam`.
+    """
+    return _maps(_layer_evidence, predictor, images_nssc, targets)
+
+
+def _maps(method: Callable[[Predictor, Tensor, Tensor], Tensor], predictor: Predictor, images_nssc: np.ndarray,
+          targets: Sequence[int] | None) -> GradCam:
+    """Maps of all images, a batch at a time; method: (predictor, images (b, S, S, 3), targets (b,)) -> cells (b, h, w)."""
     import torch
 
     if targets is None:
@@ -58,7 +79,7 @@ def grad_cam(predictor: Predictor, images_nssc: np.ndarray, targets: Sequence[in
     with two_threads():
         for start in range(0, len(images_nssc), BATCH):
             batch = torch.from_numpy(np.array(images_nssc[start:start + BATCH]))
-            parts.append(_contributions(predictor, batch, wanted[start:start + BATCH]))
+            parts.append(method(predictor, batch, wanted[start:start + BATCH]))
     if not parts:
         nothing = np.zeros((0, predictor.size, predictor.size), np.float32)
         return GradCam(nothing, nothing, wanted.numpy())
@@ -82,18 +103,42 @@ def _contributions(predictor: Predictor, images_bssc: Tensor, targets_b: Tensor)
     return torch.einsum("bd,bdhw->bhw", weights_bd, map_bdhw.detach())
 
 
+def _layer_evidence(predictor: Predictor, images_bssc: Tensor, targets_b: Tensor) -> Tensor:
+    """(b, h, w) the sum over channels of the map times its rectified gradient: the paper's equations 6 to 8."""
+    import torch
+
+    from ..nets.backbone import normalise
+    classifier, card, kept = predictor.bundle.classifier, predictor.card, []
+    stage = _fine_stage(classifier.backbone, predictor.size)
+    hook = stage.register_forward_hook(lambda *found: kept.append(found[-1]))
+    try:
+        with torch.enable_grad():
+            logits_bc = classifier(normalise(images_bssc, card["mean"], card["std"]).requires_grad_())
+            gradient, = torch.autograd.grad(logits_bc.gather(1, targets_b[:, None]).sum(), kept[-1])
+    finally:
+        hook.remove()
+    inside = stage is not classifier.backbone          # which gives channels first, whatever its stages do
+    evidence = (gradient.relu() * kept[-1].detach()).float()
+    return evidence.sum(dim=-1 if inside and classifier.backbone.channels_last else 1).relu()
+
+
+def _fine_stage(backbone, size: int):
+    """The module whose output LayerCAM reads: that of the deepest stage with FINE_CELLS a side, or the backbone itself."""
+    info = getattr(getattr(backbone, "body", None), "feature_info", None)
+    stages = info.info[:backbone.stage + 1] if info else []
+    fine = [stage["module"] for stage in stages if size // stage["reduction"] >= FINE_CELLS]
+    if not fine or len(fine) == len(stages):
+        return backbone
+    modules = dict(backbone.body.named_modules())      # timm's feature networks say stages_0 for stages.0
+    return modules.get(fine[-1], modules.get(fine[-1].replace(".", "_"), backbone))
+
+
 def _density(cells_nhw: Tensor, size: int) -> np.ndarray:
     """(n, S, S): rectified, enlarged, and divided by its mean."""
     import torch.nn.functional as F
 
     positive = F.interpolate(cells_nhw.relu()[:, None], (size, size), mode="bilinear", align_corners=False)[:, 0]
     return (positive / positive.mean(dim=(1, 2), keepdim=True).clamp_min(1e-12)).numpy()
-
-
-def saliency_maps(predictor: Predictor, images_nssc: np.ndarray, targets: Sequence[int] | None = None) -> np.ndarray:
-    """float32 (n, S, S) in [0, 1]: `grad_cam`, each map over its own peak (all 0 where nothing speaks for the class)."""
-    cam = grad_cam(predictor, images_nssc, targets)
-    return cam.density_nss / np.maximum(cam.peaks, 1e-12)[:, None, None]
 
 
 def inside_share(maps_nss: np.ndarray, masks_nss: np.ndarray) -> np.ndarray:

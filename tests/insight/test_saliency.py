@@ -1,4 +1,4 @@
-"""Saliency: Grad-CAM is the gradient's, lies on the lesion where only the lesion counts, and occlusion finds it too."""
+"""Saliency: Grad-CAM and LayerCAM are their papers', lie on the lesion where only the lesion counts, and occlusion finds it too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from derm_core.config import BackboneConfig
-from derm_core.insight.saliency import grad_cam, inside_share, occlusion, saliency_maps
+from derm_core.insight.saliency import grad_cam, inside_share, layer_cam, occlusion
 from derm_core.nets.backbone import build_backbone, normalise
 from derm_core.nets.head import Classifier, make_head
 from derm_core.serve.bundle import Bundle
@@ -68,10 +68,11 @@ def lesions() -> tuple[np.ndarray, np.ndarray]:
     return (np.stack(images) * 255).round().astype(np.uint8), np.stack(masks)
 
 
-def test_saliency_lies_on_the_lesion_where_only_the_lesion_counts(dark, lesions):
+@pytest.mark.parametrize("cam", [grad_cam, layer_cam])
+def test_saliency_lies_on_the_lesion_where_only_the_lesion_counts(cam, dark, lesions):
     images, masks = lesions
-    inside = inside_share(saliency_maps(dark, images, [1] * len(images)), masks)
-    outside = inside_share(saliency_maps(dark, images, [0] * len(images)), masks)
+    inside = inside_share(cam(dark, images, [1] * len(images)).density_nss, masks)
+    outside = inside_share(cam(dark, images, [0] * len(images)).density_nss, masks)
     area = masks.mean(axis=(1, 2))
     assert (inside > 0.8).all() and (inside > 2 * area).all()
     assert (outside < area).all(), "the class that lives on skin has its evidence outside"
@@ -131,9 +132,36 @@ def test_maps_are_shares_of_the_evidence_and_fit_one_scale(resnet, noise):
     assert cam.targets.tolist() == resnet.logits(noise).argmax(axis=1).tolist()
     alive = cam.peaks > 0
     assert cam.density_nss[alive].mean(axis=(1, 2)) == pytest.approx(1, rel=1e-3)
-    maps = saliency_maps(resnet, noise)
-    assert maps.dtype == np.float32 and maps.min() >= 0 and maps.max() <= 1
-    assert maps * cam.peaks[:, None, None] == pytest.approx(cam.density_nss, rel=1e-5, abs=1e-6)
+    assert cam.density_nss.dtype == np.float32 and cam.density_nss.min() >= 0
+    assert cam.peaks == pytest.approx([density.max() for density in cam.density_nss])
+
+
+def test_layer_cam_is_the_papers(noise):
+    """Equations 6 to 8, pixel by pixel, on layer2 of a ResNet to stage 3, the network cut there by hand."""
+    predictor = predictor_of(build_backbone(BackboneConfig(architecture="resnet18", stage=3), 1), make_head(256, 16, 5, 2), 5)
+    body, classifier = predictor.bundle.classifier.backbone.body, predictor.bundle.classifier
+    x_bchw = normalise(torch.from_numpy(noise[:1]), [0.5] * 3, [0.25] * 3)
+    for name in ("conv1", "bn1", "act1", "maxpool", "layer1", "layer2"):
+        x_bchw = getattr(body, name)(x_bchw)
+    with torch.enable_grad():
+        map_bdhw = x_bchw.clone().requires_grad_()
+        classifier.classify(body.layer3(map_bdhw).mean(dim=(2, 3)))[0, 2].backward()
+    gradient, plane = map_bdhw.grad[0].numpy(), map_bdhw.detach()[0].numpy()
+    expected = np.zeros((8, 8))
+    for d in range(len(plane)):
+        for i in range(8):
+            for j in range(8):
+                expected[i, j] += max(gradient[d, i, j], 0) * plane[d, i, j]
+    assert layer_cam(predictor, noise[:1], [2]).cells_nhw[0] == pytest.approx(np.maximum(expected, 0), rel=1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize("architecture,stage,cells", [("resnet18", 3, 8), ("convnext_atto", 2, 8), ("mobilenetv2_100", 3, 8)])
+def test_the_map_read_is_the_deepest_of_eight_cells_or_the_models_own(architecture, stage, cells, noise):
+    backbone = build_backbone(BackboneConfig(architecture=architecture, stage=stage), 1)
+    predictor = predictor_of(backbone, make_head(backbone.width, 8, 3, 2), 3)
+    cam = layer_cam(predictor, noise[:2])
+    assert cam.cells_nhw.shape == (2, cells, cells) and (cam.cells_nhw >= 0).all() and (cam.peaks > 0).all()
+    assert not any(module._forward_hooks for module in backbone.modules())
 
 
 def test_one_batch_or_many_give_the_same_maps(resnet, noise, monkeypatch):

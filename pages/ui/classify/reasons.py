@@ -21,6 +21,7 @@ from .answers import SHOWN, Answer
 from .models import column, describe, heading, key, told
 
 OWN = "What each model says"
+FINE, COARSE = "Fine", "Coarse"
 RESIDUAL_TOP = 0.25
 
 
@@ -59,12 +60,14 @@ def opacity_of(key: str) -> float:
 
 @st.fragment
 def looks(workspace, answer: Answer, cards: list[dict]) -> None:
-    """Grad-CAM of every model on one scale."""
-    from derm_core.insight.saliency import grad_cam
+    """LayerCAM or Grad-CAM of every model on one scale."""
+    from derm_core.insight.saliency import grad_cam, layer_cam
 
     with st.container(horizontal=True, vertical_alignment="bottom"):
         targets, opacity = wanted_class(answer, cards, "cam-class"), opacity_of("cam-opacity")
-    cams = {card["name"]: kept(answer, ("cam", card["name"], targets[card["name"]]), lambda card=card: grad_cam(
+        detail = st.segmented_control("Detail", [FINE, COARSE], default=FINE, required=True, key="cam-detail")
+    cam_of = layer_cam if detail == FINE else grad_cam
+    cams = {card["name"]: kept(answer, (detail, card["name"], targets[card["name"]]), lambda card=card: cam_of(
         cached.predictor(workspace, card["name"]), answer.pixels[card["input_size"]][None], [targets[card["name"]]]))
         for card in cards}
     top = max(2.0, math.ceil(2 * max(float(cam.peaks[0]) for cam in cams.values())) / 2)
@@ -210,9 +213,9 @@ def drawn(workspace, answer: Answer, cards: list[dict]) -> None:
         parts = ((answer.pixels[size], f"The image at {size}{words.THIN}px"),
                  (found.images_nssc[0], "As the decoder draws it"),
                  (residual, f"Difference, root mean square {words.percent(found.rmse[0])}"))
-        with st.grid(3, min_column_width=200):
+        with st.container(horizontal=True):
             for pixels, caption in parts:
-                with st.container(gap="xsmall"):
+                with st.container(gap="xsmall", width=SHOWN + 16):
                     st.image(Image.fromarray(pixels).resize((SHOWN, SHOWN), Image.Resampling.BICUBIC), width=SHOWN,
                              alt=caption)
                     st.caption(caption + ".")
