@@ -83,7 +83,7 @@ def _decode(source: bytes | Path | str | Image.Image, name: str) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise ImageError(_too_many_pixels(name)) from error
     except Exception as error:
-        raise ImageError(f"{name}: the file is damaged ({_reason(error)}).") from error
+        raise ImageError(f"{name}: the file is damaged: {_reason(error)}. Copy or save it again.") from error
     with image:
         _fit(image, data, name)
         try:
@@ -91,7 +91,7 @@ def _decode(source: bytes | Path | str | Image.Image, name: str) -> Image.Image:
             turn = TURNS.get(_orientation(image) if orientation is None else orientation)
             plain = _to_srgb(image)
         except Exception as error:
-            raise ImageError(f"{name}: the file is damaged or incomplete ({_reason(error)}).") from error
+            raise ImageError(f"{name}: the file is damaged or incomplete: {_reason(error)}. Copy or save it again.") from error
     return plain.transpose(turn) if turn is not None else plain
 
 
@@ -172,7 +172,7 @@ def _too_many_pixels(name: str, size: tuple[int, int] | None = None) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__
+    return " ".join(str(error).split()).rstrip(".")[:120] or type(error).__name__
 
 
 def _orientation(image: Image.Image) -> int:

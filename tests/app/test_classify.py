@@ -180,8 +180,12 @@ def test_an_image_unlike_the_training_images_gets_its_warning_before_the_answer(
     evidence(limit=1e-3)
     app = upload(open_page("classify"), ("one.png", picture(30)))
     assert "Not like the images" in app.warning[0].value
-    folded = [part for part in app.expander if "all the same" in part.label]
-    assert len(folded) == 1 and not folded[0].proto.expanded and len(folded[0].metric) == 2 == len(app.metric)
+    assert [part.label for part in app.expander if part.label.startswith("What the models")] and not app.metric
+    assert "Grad-CAM" not in text(app), "reasons name the answer too"
+    answer = next(iter(app.session_state["predictions"].values()))
+    app.session_state[f"behind-{answer.key[:12]}"] = True
+    app.run()
+    assert not app.exception and len(app.metric) == 2 and "Grad-CAM" in text(app)
 
 
 def test_a_training_image_is_called_one(open_page, evidence):
@@ -198,7 +202,7 @@ def test_problems_of_the_picture_stand_before_the_answer(open_page, shelf):
 
 def test_every_model_shows_where_it_looks_on_one_scale(open_page, shelf):
     app = upload(open_page("classify"), ("one.png", picture(0)))
-    assert "Both maps have this one scale" in text(app)
+    assert "All maps have this one scale" in text(app)
     answer = next(iter(app.session_state["predictions"].values()))
     assert {key[:2] for key in answer.reasons} == {("cam", "a-vae"), ("cam", "b-imagenet")}
 
