@@ -16,8 +16,7 @@ if first_id is not None:
     with st.container(horizontal=True, vertical_alignment="center"):
         view = frame.linked("View", list(VIEWS), "view", widget=st.segmented_control, required=True, always=False,
                             format_func=VIEWS.get, label_visibility="collapsed")
-        with st.container(width=220):
-            own = upload.choose()
+        own = upload.choose()
     for run_id in filter(None, (first_id, second_id)):
         making.follow(workspace, run_id)
     with frame.errors():

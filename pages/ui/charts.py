@@ -22,7 +22,7 @@ from . import words
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-MAP_LIMIT = 50_000
+MAP_LIMIT, RINGS = 50_000, 30  # points of a map, and chosen ones that get a ring
 ROW, BAR = 38, 0.24  # bars with their names above: pixels a row, and the share of it that the bar takes
 TRACK = "rgba(127,135,137,0.16)"
 # For classes and attributes: Okabe–Ito and Tol's muted colours, at 3:1 or close to it on both pages.
@@ -104,8 +104,9 @@ def map_scatter(points: pd.DataFrame, *, x: str = "umap_x", y: str = "umap_y", c
 
     points: columns x, y, `row` (carried as customdata, what a click or lasso returns) and `colour_by`; everything is
     sent as 4-byte numbers, one text a trace. levels: values in a fixed order, so that two maps share their colours.
-    name: of the scale. behind: points without colour or answer, what a filter left out. chosen: rows drawn with a ring
-    ("Marked"), which is gone while there is a selection in the chart itself. equal: one scale for both axes.
+    name: of the scale. behind: points without colour or answer, what a filter left out. chosen: rows that were chosen
+    elsewhere; the others are paler, and few have a ring, until there is a selection in the chart itself. equal: one scale
+    for both axes.
     Distances between far groups mean little in UMAP: no axis labels.
     """
     figure = blank(title, height, legend=True, dragmode="pan", clickmode="event+select")
@@ -118,15 +119,15 @@ def map_scatter(points: pd.DataFrame, *, x: str = "umap_x", y: str = "umap_y", c
     if is_scale(values):
         ends, known = [float(end) for end in np.nanquantile(values, [0.01, 0.99])], values.notna()
         if not known.all():
-            figure.add_trace(_cloud(points[~known], x, y, row, "unknown", size, {"color": INK}, "unknown"))
-        figure.add_trace(_cloud(points[known], x, y, row, name or colour_by, size, {
+            figure.add_trace(_lit(_cloud(points[~known], x, y, row, "unknown", size, {"color": INK}, "unknown"), chosen))
+        figure.add_trace(_lit(_cloud(points[known], x, y, row, name or colour_by, size, {
             "color": values[known].to_numpy(np.float32), "colorscale": SEQUENTIAL, "cmin": ends[0], "cmax": ends[1],
             "colorbar": {"title": {"text": name or colour_by, "side": "right"}, "thickness": 10, "len": 0.8}},
-            "%{marker.color:.3~g}"))
+            "%{marker.color:.3~g}"), chosen))
         figure.update_layout(showlegend=False)
     else:
         for rank, value, colour, part in _levels(points, categories(values), levels):
-            figure.add_trace(_cloud(part, x, y, row, value, size, {"color": colour}, "%{text}") | {
+            figure.add_trace(_lit(_cloud(part, x, y, row, value, size, {"color": colour}, "%{text}"), chosen) | {
                 "text": value, "legendrank": 1000 + rank})
     figure.add_traces(_rings(points, x, y, row, chosen, size))
     for column, update in ((x, figure.update_xaxes), (y, figure.update_yaxes)):
@@ -151,14 +152,19 @@ def _levels(points: pd.DataFrame, text: pd.Series, levels: Sequence[str]) -> lis
 
 
 def _rings(points: pd.DataFrame, x: str, y: str, row: str, chosen: Sequence[int], size: float) -> list[dict]:
-    """A ring around each chosen point. Both states of a selection hide it: the chart's own selection is seen alone."""
-    ring = points[points[row].isin(list(chosen))]
+    """A ring around each of a few chosen points. Both states of a selection hide it: the chart's own is seen alone."""
+    ring = points[points[row].isin(list(chosen))] if 0 < len(chosen) <= RINGS else []
     if not len(ring):
         return []
     hidden = {"marker": {"opacity": 0}}
-    return [_plain(ring, x, y, "Marked", {"symbol": "circle-open", "size": size + (9 if len(ring) < 30 else 4),
-                                          "color": "#D55E00", "line": {"width": 2 if len(ring) < 30 else 1}})
-            | {"selected": hidden, "unselected": hidden, "legendrank": 2000}]
+    return [_plain(ring, x, y, "Chosen", {"symbol": "circle-open", "size": size + 10, "color": colour, "line": {"width": width}})
+            | {"type": "scatter", "selected": hidden, "unselected": hidden, "showlegend": False}
+            for colour, width in (("#FFFFFF", 5), ("#111111", 2.5))]
+
+
+def _lit(trace: dict, chosen: Sequence[int]) -> dict:
+    """The trace as it looks when these rows were selected in it: all others paler."""
+    return trace | {"selectedpoints": np.flatnonzero(np.isin(trace["customdata"], list(chosen))).tolist()} if len(chosen) > 1 else trace
 
 
 def _plain(points: pd.DataFrame, x: str, y: str, name: str, marker: dict) -> dict:
@@ -196,4 +202,4 @@ def _cloud(points: pd.DataFrame, x: str, y: str, row: str, name: str, size: floa
     return dict(type="scattergl", x=points[x].to_numpy(np.float32), y=points[y].to_numpy(np.float32), mode="markers", name=name,
                 customdata=points[row].to_numpy(np.int32), hovertemplate=f"{said}<extra></extra>",
                 marker={"size": size, "opacity": 0.8} | marker,
-                selected={"marker": {"size": size + 2}}, unselected={"marker": {"opacity": 0.25}})
+                selected={"marker": {"size": size + 1}}, unselected={"marker": {"opacity": 0.25}})

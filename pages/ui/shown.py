@@ -17,7 +17,7 @@ from . import words
 CHART_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d",
                                                                 "zoomOut2d", "pan2d"]}
 SELECT_CONFIG = {"displaylogo": False, "displayModeBar": True, "modeBarButtonsToRemove": [
-    "toImage", "zoom2d", "zoomIn2d", "zoomOut2d", "autoScale2d"]}
+    "toImage", "zoom2d", "autoScale2d"]}
 
 
 def show_chart(figures: Any, table: pd.DataFrame | None, *, caption: str, alt: str, key: str,

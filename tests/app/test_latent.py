@@ -122,7 +122,8 @@ def test_selected_dots_show_their_images_and_classes(open_page, workspace, mappe
     app = open_page("latent", run=mapped)
     choose(app, [0, 2, 4])
     assert "**3 images chosen**" in text(app) and len(app.image) == 3
-    assert "amber 33.3" in text(app) and "brown 33.3" in text(app)
+    mix = app.table[0].value.set_index("Class")
+    assert list(mix.index) == ["amber", "brown", "violet"] and set(mix["Share"]) == {"33.3\u202f%"}
 
 
 def test_a_failed_map_says_why(open_page, workspace, mapped):

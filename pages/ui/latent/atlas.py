@@ -23,8 +23,7 @@ def show(workspace, first: Shown, second: Shown | None, own: upload.Upload | Non
                 draw.show(first, first, method, colour, kept, rows, "a", ALONE, places[0])
                 draw.table(first, kept)
         else:
-            left, right = *st.columns(2, gap="medium"), st.container()
-            sides = zip((left, right), (first, second), "ab", places, strict=True)
+            sides = zip(st.columns(2, gap="medium"), (first, second), "ab", places, strict=True)
             for column, map_, place, where in sides:
                 with column:
                     draw.show(first, map_, method, colour, kept, rows, place, PAIRED, where)

@@ -12,7 +12,7 @@ import streamlit as st
 
 from .shown import Shown
 
-KEY = "atlas-chosen"
+KEY, CLEARED = "atlas-chosen", "cleared"
 
 
 def rows(first: Shown) -> list[int]:
@@ -32,7 +32,8 @@ def take(first: Shown, chosen: Sequence[int], source: str) -> None:
     image = str(ids.iloc[0]) if len(chosen) == 1 and len(ids) else None
     before = st.session_state.get(KEY) or {}
     st.session_state[KEY] = {"dataset": first.dataset.name, "rows": chosen, "source": source, "image": image,
-                             "turn": before.get("turn", 0) + (source != "table")}
+                             "turn": before.get("turn", 0) + (source != "table"),
+                             "cleared": before.get("cleared", 0) + (source == CLEARED)}
     if image is None:
         st.query_params.pop("image", None)
     else:
@@ -66,6 +67,11 @@ def in_table(first: Shown, key: str, listed: Sequence[int]) -> None:
     """What the table calls when a row is ticked. listed: the manifest row of each of its lines."""
     ticked = (st.session_state.get(key) or {}).get("selection", {}).get("rows", [])
     take(first, [listed[line] for line in ticked if line < len(listed)], "table")
+
+
+def cleared() -> int:
+    """Changes when the choice was taken back from outside the charts, which then start anew."""
+    return st.session_state.get(KEY, {}).get("cleared", 0)
 
 
 def turn() -> int:

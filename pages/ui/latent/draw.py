@@ -29,7 +29,7 @@ def show(first: Shown, map_: Shown, method: str, colour: str, kept: np.ndarray, 
     filtered = not inside.all()
     visible = drawn[inside[drawn.index]]
     column = colour if colour in map_.points else None
-    key = f"map-{place}-{map_.run_id}-{method}-{colour}-{st.query_params.get('filter', '')}"
+    key = f"map-{place}-{map_.run_id}-{method}-{colour}-{st.query_params.get('filter', '')}-{chosen.cleared()}"
     figure = charts.map_scatter(
         visible if column or colour not in first.points else visible.merge(first.points[["row", colour]], on="row"),
         x=f"{method}_x", y=f"{method}_y", colour_by=colour, name=first.columns.get(colour, colour), levels=first.levels(colour),

@@ -9,6 +9,7 @@ from derm_core.insight.atlas import neighbours_in
 from derm_core.insight.selection import accuracies, categories, class_mix
 
 from .. import frame, images, words
+from . import chosen
 from .shown import Shown
 
 SHOWN, NEAREST = 36, 8
@@ -19,7 +20,13 @@ def show(first: Shown, second: Shown | None, rows: list[int], wide: bool) -> Non
     if not rows:
         st.markdown(":material/touch_app: **Click a dot** to see its image and those nearest to it. To see all images of "
                     "a region, draw a **box or lasso** with the chart's tools. A click on the legend hides or shows a class.")
-    elif len(rows) == 1:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"**{words.count(len(rows), 'image')} chosen**")
+        st.button("Clear", icon=":material/close:", type="tertiary", key="clear", on_click=chosen.take, args=(first, [], chosen.CLEARED))
+        if len(rows) > 1:
+            frame.download_table(first.points[first.points["row"].isin(rows)], "Download CSV", name="selection")
+    if len(rows) == 1:
         one_image(first, second, rows[0], wide)
     else:
         many_images(first, rows, wide)
@@ -87,12 +94,9 @@ def describe(dataset, label: str | None) -> str:
 
 
 def many_images(first: Shown, rows: list[int], wide: bool) -> None:
-    """A gallery, the class mix, how right both models are inside, and the selection as a file."""
+    """A gallery, the class mix, and how right both models are inside."""
     points = first.points
     found = points[points["row"].isin(rows)]
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"**{words.count(len(found), 'image')} chosen**")
-        frame.download_table(found, "Download CSV", name="selection")
     left, right = st.columns([2, 5], gap="medium") if wide else (st.container(), st.container())
     with left:
         mixture(points, rows)
@@ -108,11 +112,12 @@ def many_images(first: Shown, rows: list[int], wide: bool) -> None:
 def mixture(points: pd.DataFrame, rows: list[int]) -> None:
     """Classes inside the selection beside their share of the whole map."""
     mix = class_mix(points, rows)
-    st.caption("Classes inside: " + " · ".join(
-        f"{words.plain(row.label)} {words.percent(row.share)} ({row.images:,}; map {words.percent(row.share_of_map)})"
-        for row in mix.itertuples()))
-    labels = categories(points.loc[points["row"].isin(rows), "split"]).value_counts()
-    st.caption("Splits: " + " · ".join(f"{words.plain(name)} {number:,}" for name, number in labels.items()))
+    st.table(pd.DataFrame({
+        "Class": [words.plain(label) for label in mix["label"]], "Inside": [f"{count:,}" for count in mix["images"]],
+        "Share": mix["share"].map(words.percent), "Of the map": mix["share_of_map"].map(words.percent)}),
+        border="horizontal", hide_index=True, alt="Classes inside the selection and on the whole map")
+    splits = categories(points.loc[points["row"].isin(rows), "split"]).value_counts()
+    st.caption("Splits inside: " + " · ".join(f"{words.plain(name)} {number:,}" for name, number in splits.items()))
 
 
 def inside(first: Shown, rows: list[int]) -> None:

@@ -59,8 +59,7 @@ def likely(first: Shown | None, offers: dict[str, str]) -> str | None:
 def dimensions(workspace, travel: Any, first: Shown | None, own: Upload | None) -> None:
     """Sliders and the image they give; how much each dimension says; which factor it follows."""
     sliders(workspace, travel, first, own)
-    if travel.kl_d is not None:
-        kl_chart(travel)
+    kl_chart(travel)
     if first is not None:
         factor_table(workspace, first)
 
@@ -78,11 +77,10 @@ def sliders(workspace, travel: Any, first: Shown | None, own: Upload | None) -> 
         z = np.array(origin, np.float32)
         with st.grid(2, min_column_width=220, gap="small"):
             for index in names:
-                said = f" · {travel.kl_d[index]:.2f} nats" if travel.kl_d is not None else ""
                 own_value = float(np.clip((origin[index] - travel.mean_d[index]) / max(travel.std_d[index], 1e-6), -REACH, REACH))
                 st.session_state.setdefault(keys[index], round(own_value, 1))
                 z[index] = travel.mean_d[index] + travel.std_d[index] * st.slider(
-                    f"Dimension {index}{said}", -REACH, REACH, step=0.1, key=keys[index], format="%.1f σ")
+                    f"Dimension {index} · {travel.kl_d[index]:.2f} nats", -REACH, REACH, step=0.1, key=keys[index], format="%.1f σ")
         st.button("Back to the start", icon=":material/restart_alt:", type="tertiary",
                   on_click=lambda: [st.session_state.pop(key, None) for key in keys.values()])
     with left:
@@ -103,7 +101,8 @@ def kl_chart(travel: Any) -> None:
         figure, pd.DataFrame({"dimension": order, "kl_nats": travel.kl_d[order], "std_of_mu": travel.std_d[order]}),
         key=f"kl-{travel.source}", alt=f"{active} of {len(order)} latent dimensions are active",
         caption=f"{active} of {len(order)} dimensions are active (mean KL above 0.01 nats on validation images), together "
-                f"{words.number(float(travel.kl_d.sum()), 1)} nats. What an inactive dimension is set to, the decoder ignores.")
+                f"{words.number(float(travel.kl_d.sum()), 1)} nats. What an inactive dimension is set to, the decoder ignores."
+                + (" Estimated from the spread of the training images' latents." if travel.estimated else ""))
 
 
 def factor_table(workspace, first: Shown) -> None:

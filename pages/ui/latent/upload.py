@@ -36,7 +36,7 @@ class Upload:
 def choose() -> Upload | None:
     """The uploader in its popover; the image decoded once and kept in this session's memory."""
     before: Upload | None = st.session_state.get(KEY)
-    with st.popover("Your image" if before is None else words.short(before.name, 18), icon=":material/upload:", width="stretch"):
+    with st.popover("Your image" if before is None else words.short(before.name, 18), icon=":material/upload:"):
         file = st.file_uploader("A dermatoscopic image, one lesion", types(), key="atlas-file", max_upload_size=MAX_BYTES // 2**20,
                                 help="It is placed on the maps among its nearest neighbours, and can be a start for travelling. "
                                      "It stays in this session's memory and is never written to disk.")
