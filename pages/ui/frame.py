@@ -175,8 +175,8 @@ def linked(label: str, options: Sequence[Any], param: str, *, widget: Callable =
     known = {str(option): option for option in options}
     if wanted in known and (key not in st.session_state or st.session_state.get(f"{param}-seen") != wanted):
         st.session_state[key] = known[wanted]
-    elif st.session_state.get(key) not in options:
-        st.session_state[key] = default
+    elif st.session_state.get(key) not in options:      # gone, or its label has changed ("9 min ago") since it was sent
+        st.session_state[key] = known.get(wanted, default)
     choice = widget(label, options, key=key, **settings)
     choice = st.session_state[key] if choice is None else choice
     if choice is not None and (always or choice != default):
