@@ -115,15 +115,16 @@ def map_scatter(points: pd.DataFrame, *, x: str = "umap_x", y: str = "umap_y", c
     size = float(np.clip(9 - 1.3 * np.log10(max(len(points), 1)), 3.0, 8.0))
     values = points[colour_by] if colour_by in points else pd.Series("", index=points.index)
     if behind is not None and len(behind):
-        figure.add_trace(_plain(behind, x, y, "Left out by the filter", {"size": size, "color": alpha(INK, 0.22)}))
+        figure.add_trace(_plain(behind, x, y, "Left out by the filter", {"size": size, "color": alpha(INK, 0.1)}))
     if is_scale(values):
         ends, known = [float(end) for end in np.nanquantile(values, [0.01, 0.99])], values.notna()
         if not known.all():
             figure.add_trace(_lit(_cloud(points[~known], x, y, row, "unknown", size, {"color": INK}, "unknown"), chosen))
         figure.add_trace(_lit(_cloud(points[known], x, y, row, name or colour_by, size, {
             "color": values[known].to_numpy(np.float32), "colorscale": SEQUENTIAL, "cmin": ends[0], "cmax": ends[1],
-            "colorbar": {"title": {"text": name or colour_by, "side": "right"}, "thickness": 10, "len": 0.8}},
-            "%{marker.color:.3~g}"), chosen))
+            "colorbar": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "thickness": 8, "len": 0.6,
+                         "ypad": 2, "outlinewidth": 0, "nticks": 5}},
+            f"{name or colour_by} %{{marker.color:.3~g}}"), chosen))
         figure.update_layout(showlegend=False)
     else:
         for rank, value, colour, part in _levels(points, categories(values), levels):

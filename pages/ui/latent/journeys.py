@@ -67,7 +67,7 @@ def enlarged(pixels: np.ndarray, side: int) -> bytes:
 
 def film(frames_nssc: np.ndarray, captions: list[str], alt: str) -> None:
     """Decoded images in a row, as many as fit."""
-    with st.grid(len(frames_nssc), min_column_width=92, gap="small"):
+    with st.grid(len(frames_nssc), min_column_width=76, gap="xsmall"):
         for number, (picture, caption) in enumerate(zip(frames_nssc, captions, strict=True), 1):
             with st.container(gap=None):
                 st.image(enlarged(picture, 128), width="stretch", alt=f"{alt}, step {number}: {caption}")
@@ -133,7 +133,7 @@ def _means(workspace, travel: Any, first: Shown, parts: dict[str, list[int]]) ->
         key = (travel.source, first.dataset.fingerprint, tuple(rows))
         if key not in known:
             with st.spinner(f"Encoding {name}…"):
-                known[key] = travel.mean_of(travel.encode(np.stack([store[row] for row in rows])))
+                known[key] = travel.mean_of(travel.encode(np.asarray(store.images[rows])))
         found[name] = known[key]
     return found
 
