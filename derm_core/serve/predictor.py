@@ -6,9 +6,10 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+
+from PIL import Image
 
 from ..data.decode import open_picture, prepare
 from ..errors import ImageError, NotFound
@@ -17,9 +18,6 @@ from ..workspace import Workspace
 from .bundle import Bundle, find_bundle, list_bundles, load_bundle
 from .card import temperature_of
 from .opinion import closest_duplicate, opinions
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 THREADS = 2
 BATCH = 32
@@ -65,8 +63,8 @@ class Predictor:
         classifier = self.bundle.classifier
         features = [np.empty((0, self.card["features"]), np.float32)]
         logits = [np.empty((0, len(self.classes)), np.float32)]
-        with two_threads(), torch.inference_mode():
-            for start in range(0, len(images_nssc), BATCH):
+        for start in range(0, len(images_nssc), BATCH):
+            with two_threads(), torch.inference_mode():     # others take their turn between batches
                 batch = torch.from_numpy(np.array(images_nssc[start:start + BATCH]))
                 features_nd = classifier.backbone.pooled(normalise(batch, self.card["mean"], self.card["std"]))
                 features.append(features_nd.float().numpy())
@@ -81,26 +79,47 @@ class Predictor:
         """Logits -> probabilities at the fitted temperature, float64 rows that sum to 1."""
         return softmax(logits_nc.astype(np.float64) / self.temperature)
 
+    def latents(self, features_nd: np.ndarray) -> np.ndarray:
+        """Features (N, D) -> latents of the bundle's decoder (N, Z), by the linear map it carries."""
+        weight, bias = self.bundle.reference.latents
+        return self.bundle.reference.space.standardise(features_nd) @ weight + bias
+
+    def draw(self, latents_nz: np.ndarray) -> np.ndarray:
+        """Latents (N, Z) -> what the bundle's decoder draws, float32 (N, S, S, 3) from 0 to 1, S the decoder's size."""
+        import torch
+        size, decoder = self.card["decoder"]["size"], self.bundle.decoder
+        drawn = [np.empty((0, size, size, 3), np.float32)]
+        for start in range(0, len(latents_nz), BATCH):
+            with two_threads(), torch.inference_mode():
+                drawn.append(decoder(torch.from_numpy(latents_nz[start:start + BATCH])).clamp(-1, 1).permute(0, 2, 3, 1).numpy())
+        return (np.concatenate(drawn) + 1) / 2
+
+    def residuals(self, drawn_nssc: np.ndarray, images_nssc: np.ndarray) -> np.ndarray:
+        """(N, S, S) difference of what is drawn to uint8 images of the predictor's size, root mean square over colours."""
+        size = drawn_nssc.shape[1]
+        if images_nssc.shape[1] != size:
+            images_nssc = np.stack([prepare(Image.fromarray(image), size) for image in images_nssc])
+        return np.sqrt(np.square(drawn_nssc - images_nssc.astype(np.float32) / 255).mean(3))
+
     def reconstruction_errors(self, features_nd: np.ndarray, images_nssc: np.ndarray) -> np.ndarray:
         """(N,) root mean squared error, 0 to 1, of what the bundle's decoder draws from the features' latents.
 
-        images: uint8 (N, S, S, 3), S the decoder's size. The bundle must carry decoder and latent map.
+        images: uint8 (N, S, S, 3), S the predictor's size. The bundle must carry decoder and latent map.
         """
-        import torch
-        reference, decoder = self.bundle.reference, self.bundle.decoder
-        weight, bias = reference.latents
-        latents_nz = reference.space.standardise(features_nd) @ weight + bias
         errors = [np.empty(0, np.float32)]
-        with two_threads(), torch.inference_mode():
-            for start in range(0, len(latents_nz), BATCH):
-                drawn = decoder(torch.from_numpy(latents_nz[start:start + BATCH])).clamp(-1, 1).permute(0, 2, 3, 1).numpy()
-                target = images_nssc[start:start + BATCH].astype(np.float32) / 255
-                errors.append(np.sqrt(np.square((drawn + 1) / 2 - target).mean((1, 2, 3))))
+        for start in range(0, len(features_nd), BATCH):
+            part = slice(start, start + BATCH)
+            errors.append(root_mean_square(self.residuals(self.draw(self.latents(features_nd[part])), images_nssc[part])))
         return np.concatenate(errors)
 
     def predict(self, images_nssc: np.ndarray) -> np.ndarray:
         """uint8 (N, S, S, 3) -> probabilities (N, C), float64 rows that sum to 1."""
         return self.calibrate(self.logits(images_nssc))
+
+
+def root_mean_square(residual_nss: np.ndarray) -> np.ndarray:
+    """(N,) of residuals (N, S, S)."""
+    return np.sqrt(np.square(residual_nss).mean((1, 2)))
 
 
 def softmax(logits_nc: np.ndarray) -> np.ndarray:

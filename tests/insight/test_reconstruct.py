@@ -1,73 +1,67 @@
-"""Reconstruction by the decoder alone: it finds the latent of its own drawings, and says what it cannot draw."""
+"""Reconstruction: the decoder's image of the latents that the features hold, and the error the outlier score is made of."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from derm_core.insight.reconstruct import can_reconstruct, negative_log_posterior, reconstruct
-from derm_core.nets.vae import Decoder
-from derm_core.serve.bundle import Bundle
+from derm_core.insight.outlier import distance, fit_space
+from derm_core.insight.reconstruct import can_reconstruct, reconstruct
+from derm_core.serve.bundle import complete_bundle, load_bundle, save_bundle
+from derm_core.serve.predictor import Predictor, predict_images
+from derm_core.serve.sidecar import Reference
+from tests.serve.conftest import card, classifier, decoder, shelf  # noqa: F401
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
 
 
 @pytest.fixture
-def bundle() -> Bundle:
-    torch.manual_seed(0)
-    decoder = Decoder(latent_dim=3, size=16, width=16).eval().requires_grad_(False)
-    decoder.stem.weight.mul_(3)   # enough contrast that its images differ
-    return Bundle("own", Path("own"), {"decoder": {"latent_dim": 3, "size": 16, "width": 16}}, None, decoder)
-
-
-@pytest.fixture
-def drawn(bundle) -> np.ndarray:
-    """Two images that the decoder itself draws."""
+def predictor(shelf, classifier, decoder, card) -> Predictor:  # noqa: F811
+    """A bundle with a decoder and a latent map of some size, whose thresholds no image passes."""
     with torch.no_grad():
-        images = bundle.decoder(torch.randn(2, 3, generator=torch.Generator().manual_seed(1))).clamp(-1, 1)
-    return ((images + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        decoder.stem.weight.mul_(3)     # enough contrast that its images differ
+    folder = shelf.models / "small"
+    save_bundle(folder, classifier, {**card, "decoder": {"latent_dim": 4, "size": 32, "width": 16}},
+                {f"decoder.{key}": value for key, value in decoder.state_dict().items()})
+    features = Predictor(load_bundle(folder)).features_and_logits(IMAGES)[0]
+    rng, space = np.random.default_rng(1), fit_space(features)
+    weight = rng.normal(0, 0.1, (64, 4)).astype(np.float32)
+    complete_bundle(folder, {"outlier": {"distance": {"threshold": float(distance(space, features).max()) * 9},
+                                         "reconstruction": {"threshold": 5.0}}, "reference": {"public": True}},
+                    Reference(space, None, (weight, rng.normal(size=4).astype(np.float32))))
+    return Predictor(load_bundle(folder))
 
 
-def test_what_the_decoder_draws_is_found_again_and_noise_is_not(bundle, drawn):
-    noise = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), dtype=np.uint8)
-    found = reconstruct(bundle, np.concatenate([drawn, noise]))
-    assert found.rmse[:2].max() < 0.02 and found.rmse[2] > 0.2
-    assert np.abs(found.images_nssc[:2].astype(int) - drawn).mean() < 4
+def test_the_images_are_the_decoders_of_the_mapped_features(predictor):
+    found, known = reconstruct(predictor, IMAGES[:3]), predictor.bundle.reference
+    features = predictor.features_and_logits(IMAGES[:3])[0]
+    z = ((features - known.space.mean) / known.space.std) @ known.latents[0] + known.latents[1]
+    with torch.no_grad():
+        expected = predictor.bundle.decoder(torch.from_numpy(z)).clamp(-1, 1).permute(0, 2, 3, 1).numpy() / 2 + 0.5
+    assert found.latents_nz == pytest.approx(z, abs=1e-5)
+    assert np.abs(found.images_nssc / 255 - expected).max() < 0.003 and np.ptp(expected) > 0.05
+    residual = np.sqrt(((expected - IMAGES[:3] / 255) ** 2).mean(3))
+    assert found.residual_nss == pytest.approx(residual, abs=1e-5)
+    assert found.rmse == pytest.approx(np.sqrt((residual ** 2).mean((1, 2))), rel=1e-5)
 
 
-def test_the_residual_is_the_difference_of_the_images(bundle, drawn):
-    image = drawn[:1].copy()
-    image[0, :4, :4] = 255 - image[0, :4, :4]
-    found = reconstruct(bundle, image)
-    expected = np.sqrt((((found.images_nssc[0] / 255.0) - image[0] / 255.0) ** 2).mean(axis=2))
-    assert found.residual_nss[0] == pytest.approx(expected, abs=0.005)
-    assert found.rmse[0] == pytest.approx(np.sqrt((found.residual_nss[0] ** 2).mean()), rel=1e-4)
-    assert found.residual_nss[0, :4, :4].mean() > 2 * found.residual_nss[0, 8:, 8:].mean()
+def test_the_error_shown_is_the_one_the_outlier_score_holds(predictor, shelf):  # noqa: F811
+    from PIL import Image
+    row = predict_images(shelf, None, [("a.png", Image.fromarray(IMAGES[5]))])["images"][0]
+    assert row["outlier"]["scores"]["small"]["reconstruction"] == pytest.approx(reconstruct(predictor, IMAGES[5:6]).rmse[0], abs=1e-6)
 
 
-def test_the_latent_is_a_minimum_of_the_negative_log_posterior(bundle, drawn):
-    z = torch.from_numpy(reconstruct(bundle, drawn[:1]).latents_nz)
-    target = torch.from_numpy(drawn[:1]).permute(0, 3, 1, 2) / 127.5 - 1
-    found = negative_log_posterior(bundle.decoder, z, target)
-    near = z + 0.1 * torch.randn(20, 3, generator=torch.Generator().manual_seed(2))
-    assert (negative_log_posterior(bundle.decoder, near, target.expand(20, -1, -1, -1)) > found).all()
+def test_a_decoder_of_another_size_is_compared_at_its_own(predictor):
+    half = np.full((2, 16, 16, 3), 0.5, np.float32)
+    grey = np.full((2, 32, 32, 3), 204, np.uint8)
+    assert predictor.residuals(half, grey).shape == (2, 16, 16)
+    assert predictor.residuals(half, grey) == pytest.approx(0.3, abs=1e-6)
 
 
-def test_the_likelihoods_variance_is_its_optimum(bundle, drawn):
-    """With any other variance the Gaussian negative log likelihood of the same latent is larger."""
-    z, target = torch.zeros(1, 3), torch.from_numpy(drawn[:1]).permute(0, 3, 1, 2) / 127.5 - 1
-    error = (bundle.decoder(z) - target).square().mean().item()
-    found, pixels = negative_log_posterior(bundle.decoder, z, target).item(), target.numel()
-    for variance in (0.5 * error, error, 2 * error):
-        gaussian = 0.5 * pixels * (error / variance + np.log(variance)) - 0.5 * pixels
-        assert gaussian >= found - 1e-2
-
-
-def test_what_cannot_be_reconstructed_is_said(bundle, drawn):
-    assert can_reconstruct(bundle.card) and not can_reconstruct({"decoder": None})
-    with pytest.raises(ValueError, match="16, 16"):
-        reconstruct(bundle, drawn[:, :8])
-    bundle.decoder = None
-    with pytest.raises(ValueError, match="no decoder"):
-        reconstruct(bundle, drawn)
+def test_what_cannot_be_reconstructed_is_said(predictor):
+    card = predictor.card  # noqa: F811
+    assert can_reconstruct(card) and not can_reconstruct({"decoder": None}) and not can_reconstruct({**card, "reference": None})
+    predictor.card = {**card, "reference": None}
+    with pytest.raises(ValueError, match="no map"):
+        reconstruct(predictor, IMAGES[:1])

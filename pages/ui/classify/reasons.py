@@ -22,6 +22,8 @@ from .models import column, describe, heading, key, told
 
 OWN = "What each model says"
 FINE, COARSE = "Fine", "Coarse"
+METHODS = {FINE: "LayerCAM (Jiang et al. 2021) on a finer feature map",
+           COARSE: "Grad-CAM (Selvaraju et al. 2017) on the last feature map"}
 RESIDUAL_TOP = 0.25
 
 
@@ -75,9 +77,8 @@ def looks(workspace, answer: Answer, cards: list[dict]) -> None:
          lambda name: "nothing in the image speaks for it" if not cams[name].peaks[0] else
          f"{cams[name].cells_nhw.shape[1]} × {cams[name].cells_nhw.shape[2]} cells, at most {cams[name].peaks[0]:.1f} times")
     strip("0", f"{top:.1f} times an even spread",
-          "Grad-CAM (Selvaraju et al. 2017) on each model's last feature map: where its evidence for the class lies, as a "
-          "multiple of an even spread. All maps have this one scale. The map is as coarse as the feature map; it says "
-          "where a model looks, not whether it is right to.")
+          f"{METHODS[detail]}: where a model's evidence for the class lies, as a multiple of an even spread. All maps have "
+          "this one scale. They are as coarse as the feature map and say where a model looks, not whether it is right to.")
 
 
 @st.fragment
@@ -199,15 +200,15 @@ def on_the_map(workspace, answer: Answer, card: dict) -> None:
 
 
 def drawn(workspace, answer: Answer, cards: list[dict]) -> None:
-    """For models that carry a decoder: the image as it draws it, and what is left over."""
+    """For models that carry a decoder and the map to its latents: the image as it draws it, and what is left over."""
     from derm_core.insight.reconstruct import can_reconstruct, reconstruct
 
     able = [card for card in cards if can_reconstruct(card)]
     for card in able:
         size = card["decoder"]["size"]
         with st.spinner("Reconstructing…"):
-            found = kept(answer, ("drawn", card["name"]), lambda card=card, size=size: reconstruct(
-                cached.predictor(workspace, card["name"]).bundle, answer.pixels[size][None]))
+            found = kept(answer, ("drawn", card["name"]), lambda card=card: reconstruct(
+                cached.predictor(workspace, card["name"]), answer.pixels[card["input_size"]][None]))
         st.markdown(heading(card, cards))
         residual = colours(found.residual_nss[0] / RESIDUAL_TOP)
         parts = ((answer.pixels[size], f"The image at {size}{words.THIN}px"),
@@ -221,9 +222,9 @@ def drawn(workspace, answer: Answer, cards: list[dict]) -> None:
                     st.caption(caption + ".")
     if able:
         strip("0", f"{100 * RESIDUAL_TOP:.0f}{words.THIN}% of full brightness or more",
-              "The most probable latent of the VAE for this image, drawn by its decoder. What it smooths away (hair, fine "
-              "structure) is not in its latent; a large difference everywhere means an image unlike those it "
-              "was trained on.")
+              "What the VAE's decoder draws from the latent that the model's features of this image give. What it smooths "
+              "away (hair, fine structure) is not in its latent. The difference of the whole image is the reconstruction "
+              "error of the outlier score, held against the limit on the model's card.")
     without = [column(card, cards) for card in cards if card not in able]
     if without:
         st.caption(f"{words.listed(without)}: no decoder, so nothing to reconstruct with.")
