@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
-import pandas as pd
 import pytest
 
 from derm_core.config import EmbedConfig, PretrainConfig, from_dict, to_dict
-from derm_core.events import EventLog
-from derm_core.files import read_json, write_atomic
-from derm_core.insight import embed as module
+from derm_core.files import read_json
 from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
 from tests.app.bundles import put_bundle
+from tests.app.maps import put_map
 from tests.study.conftest import write_dataset
 
 
@@ -22,28 +22,16 @@ def own_shelf_only(monkeypatch):
 
 
 @pytest.fixture
-def mapped(workspace, monkeypatch) -> str:
-    """A finished map of 60 images: the real run, with PCA's coordinates in place of UMAP's slow ones."""
-    monkeypatch.setattr(module, "_umap", lambda space, pca, *_: pca[:, ::-1].astype(np.float32))
+def mapped(workspace) -> str:
+    """A finished map of 60 images."""
     write_dataset(workspace, images=60)
-    config = EmbedConfig(dataset="tiny", arm="random", input_size=32, device="cpu", neighbours=8)
-    store = RunStore(workspace)
-    run_id = store.create("embed", to_dict(config))
-    store.transition(run_id, "queued", "running", started=1.0)
-    events = EventLog(workspace.run(run_id).events)
-    for event in module.embed(config, workspace, workspace.run(run_id)):
-        if event.kind != "tick":
-            events.append(event)
-    store.transition(run_id, "running", "done", finished=2.0)
-    return run_id
+    return put_map(workspace)
 
 
-def without_umap(workspace, run_id) -> pd.DataFrame:
-    """The map as it stands between PCA and UMAP."""
-    path = workspace.run(run_id).artefacts / "map.parquet"
-    points = pd.read_parquet(path).assign(umap_x=np.float32(np.nan), umap_y=np.float32(np.nan))
-    write_atomic(path, points.to_parquet(index=False))
-    return points
+@pytest.fixture
+def beside(workspace, mapped) -> str:
+    """A second map of the same images: other places, other neighbours."""
+    return put_map(workspace, seed=1, arm="imagenet")
 
 
 def text(app) -> str:
@@ -96,8 +84,8 @@ def test_the_whole_map_offers_both_methods_and_every_attribute(open_page, worksp
 
 
 def test_while_umap_works_the_pca_is_there(open_page, workspace, mapped):
-    without_umap(workspace, mapped)
-    assert choices(open_page("latent", run=mapped), "Method") == ["PCA"]
+    run_id = put_map(workspace, umap=False)
+    assert choices(open_page("latent", run=run_id), "Method") == ["PCA"]
 
 
 def test_a_link_shows_its_image_with_its_neighbours(open_page, workspace, mapped):
@@ -124,6 +112,70 @@ def test_selected_dots_show_their_images_and_classes(open_page, workspace, mappe
     assert "**3 images chosen**" in text(app) and len(app.image) == 3
     mix = app.table[0].value.set_index("Class")
     assert list(mix.index) == ["amber", "brown", "violet"] and set(mix["Share"]) == {"33.3\u202f%"}
+
+
+def test_two_maps_stand_side_by_side_and_share_what_is_chosen(open_page, workspace, mapped, beside):
+    app = open_page("latent", run=mapped, beside=beside)
+    assert len(app.get("plotly_chart")) == 2 and "laid out independently" in text(app)
+    choose(app, [4, 9])
+    for chart in app.get("plotly_chart"):
+        traces = json.loads(chart.proto.spec)["data"]
+        assert sum(len(trace.get("selectedpoints", [])) for trace in traces) == 2
+    assert beside in app.query_params["beside"]
+
+
+def test_one_image_has_its_neighbours_in_both_spaces_and_both_answers(open_page, workspace, mapped, beside):
+    app = open_page("latent", run=mapped, beside=beside, image="i007")
+    assert len(app.image) == 1 + 2 * 8
+    assert "Random initialisation" in text(app) and "**Nearest in feature space** · ImageNet" in text(app)
+    assert "**brown**" in text(app) or "**amber**" in text(app) or "**violet**" in text(app)
+
+
+def test_a_map_that_was_not_aligned_can_be(open_page, workspace, mapped, beside):
+    app = open_page("latent", run=mapped, beside=beside)
+    app.button(key="align").click().run()
+    run = RunStore(workspace).list(kind="embed")[0]
+    config = from_dict(read_json(workspace.run(run.id).config), EmbedConfig)
+    assert (config.arm, config.aligned_to) == ("imagenet", mapped) and run.id in app.query_params["beside"]
+
+
+def test_a_selection_says_how_right_each_model_is_inside(open_page, workspace, mapped):
+    app = open_page("latent", run=mapped)
+    choose(app, list(range(12)))
+    table = next(table.value for table in app.table if "Model" in table.value).set_index("Model")
+    assert table.loc["VAE", "Validation and test"] == "100.0\u202f% of 8"
+    assert table.loc["ImageNet", "Validation and test"] == "25.0\u202f% of 8"
+
+
+def test_the_filter_of_the_address_pales_what_it_leaves_out(open_page, workspace, mapped):
+    app = open_page("latent", run=mapped, filter="split:test;correct_b:no", colour="confidence_b")
+    traces = json.loads(app.get("plotly_chart")[0].proto.spec)["data"]
+    assert traces[0]["name"] == "Left out by the filter" and traces[1]["name"] == "Confidence, ImageNet"
+    assert "leaves" in text(app) and "split:test;correct_b:no" in app.query_params["filter"]
+
+
+def test_a_search_finds_an_image_or_says_that_there_is_none(open_page, workspace, mapped):
+    app = open_page("latent", run=mapped)
+    app.text_input(key="search").set_value("I007").run()
+    assert "**i007**" in text(app) and "i007" in app.query_params["image"]
+    app.text_input(key="search").set_value("nowhere").run()
+    assert "holds “nowhere”" in text(app)
+
+
+def test_maps_of_the_first_version_open_without_what_they_lack(open_page, workspace, mapped):
+    app = open_page("latent", run=put_map(workspace, opinions=False, trouble=False))
+    assert choices(app, "Colour by") == ["Class", "Split"]
+
+
+def test_a_choice_outlives_the_change_of_its_label(open_page, workspace, mapped, beside, monkeypatch):
+    """Labels say how long ago a map was made, so they change; the browser sends the label that it was shown."""
+    from derm_core.report import words
+    from pages.ui import words as shown
+    app = open_page("latent", run=mapped)
+    for module_ in (words, shown):
+        monkeypatch.setattr(module_, "ago", lambda *_: "a minute later")
+    app.run()
+    assert mapped in app.query_params["run"]
 
 
 def test_a_failed_map_says_why(open_page, workspace, mapped):

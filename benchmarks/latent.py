@@ -1,0 +1,206 @@
+"""The page Latent space with 10,000 points in a real browser, travelling and placing, UMAP's ratio, duplicates found.
+
+    open_s               from the address to a drawn map, server and browser warm, median; open_pair_s: two maps
+    select_s             from a click on a dot to the name of its image, median; select_box_s: from a box to its gallery
+    figure_mb            the largest message with a map's figure
+    traverse_ms          one latent decoded by the shipped VAE, warm, median
+    place_ms             one image placed among 10,000 by the shipped encoder, warm, median
+    umap_ratio           `python -m benchmarks umap`
+    duplicate_recall     known pairs found in the newest map of --home that lists some; null without
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from derm_core.errors import NotFound
+from derm_core.files import read_json
+from derm_core.workspace import Workspace
+
+from ._latent_maps import MODEL, furnish
+
+LIMITS = {"open_s": 1.5, "select_s": 0.7, "figure_mb": 1.5, "traverse_ms": 150, "place_ms": 200, "umap_ratio": 1.1,
+          "duplicate_recall": 1.0}
+REPEATS = 7
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--home", help="a workspace with a finished map of HAM10000, for duplicate_recall")
+    parser.add_argument("--umap-repeats", type=int, default=3, help="0 leaves umap_ratio out (default 3)")
+
+
+def run(args: argparse.Namespace) -> dict:
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Workspace.open(Path(folder) / "home")
+        maps = furnish(workspace, args.images)
+        result = on_the_page(workspace, maps, args.images, args.repeats)
+        say("page: {open_s:.2f} s to open, {select_s:.2f} s to select, figure {figure_mb:.2f} MB".format(**result))
+        result |= {"traverse_ms": traverse_ms(workspace), "place_ms": place_ms(workspace, maps[0])}
+        say("a frame in {traverse_ms:.0f} ms, a place in {place_ms:.0f} ms".format(**result))
+    return {**result, "umap_ratio": umap_ratio(args.images, args.umap_repeats), "duplicate_recall": duplicate_recall(args.home), "limits": LIMITS,
+            "images": args.images, "repeats": args.repeats}
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+# ---- in a browser ------------------------------------------------------------------------------
+
+
+def on_the_page(workspace: Workspace, maps: list[str], images: int, repeats: int) -> dict:
+    """Seconds and bytes of a page as a reader sees it, over loopback. Raises NotFound without a browser."""
+    import shutil
+
+    from playwright.sync_api import sync_playwright
+
+    from tests.browser.conftest import FLAGS
+    from tests.browser.support import serve
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        raise NotFound("benchmarks latent needs Chromium, which is not installed (Debian: apt-get install chromium).")
+    with serve(Path(workspace.root)) as address, sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
+        context = browser.new_context(viewport={"width": 1440, "height": 1000})
+        alone, pair = f"{address}/latent?run={maps[0]}", f"{address}/latent?run={maps[0]}&beside={maps[1]}"
+        messages: list[int] = []
+        try:
+            first = opened(context, alone, images, messages)             # the server imports, the browser fills its cache
+            single = [opened(context, alone, images, messages) for _ in range(repeats)]
+            both = [opened(context, pair, 2 * images, messages) for _ in range(repeats)]
+            clicks, boxes = selections(context, alone, images, repeats)
+        finally:
+            browser.close()
+    return {"open_s": statistics.median(single), "first_open_s": first, "open_pair_s": statistics.median(both),
+            "select_s": statistics.median(clicks), "select_box_s": statistics.median(boxes), "figure_mb": max(messages) / 1e6}
+
+
+def opened(context, address: str, points: int, messages: list[int]) -> float:
+    """Seconds until all points are drawn and the page's script is at its end; sizes of what the server sent."""
+    tab = context.new_page()
+    tab.set_default_timeout(120_000)
+    tab.on("websocket", lambda socket: socket.on("framereceived", lambda frame: messages.append(len(frame or b""))))
+    started = time.perf_counter()
+    tab.goto(address, wait_until="commit")
+    _until_drawn(tab, points)
+    took = time.perf_counter() - started
+    tab.close()
+    return took
+
+
+def _until_drawn(tab, points: int) -> None:
+    tab.wait_for_function("""points => {
+        const app = document.querySelector('[data-testid="stApp"]');
+        const drawn = [...document.querySelectorAll('.js-plotly-plot')].flatMap(chart => chart._fullData || [])
+            .reduce((sum, trace) => sum + (trace.x ? trace.x.length : 0), 0);
+        return app && app.dataset.testScriptState === 'notRunning' && drawn >= points;
+    }""", arg=points, polling=10)
+
+
+def selections(context, address: str, points: int, repeats: int) -> tuple[list[float], list[float]]:
+    """Seconds from a click to the image's name, and from the end of a box to its gallery."""
+    tab = context.new_page()
+    tab.set_default_timeout(120_000)
+    tab.goto(address)
+    _until_drawn(tab, points)
+    clicks, boxes = [], []
+    for number in range(repeats + 1):
+        x, y, name = _lonely(tab, number)
+        tab.mouse.move(x, y)
+        tab.wait_for_timeout(300)                                        # plotly finds what is below the pointer
+        clicks.append(_timed(lambda: tab.mouse.click(x, y), lambda: tab.get_by_text(name).first.wait_for()))
+    tab.locator('[data-attr="dragmode"][data-val="select"]').first.click()
+    area = tab.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
+    for number in range(repeats + 1):
+        left, top = area["x"] + area["width"] * (0.3 + 0.02 * number), area["y"] + area["height"] * 0.3
+        before = tab.get_by_text(" chosen").first.inner_text()
+        tab.mouse.move(left, top)
+        tab.mouse.down()
+        tab.mouse.move(left + 120, top + 120, steps=4)
+        boxes.append(_timed(tab.mouse.up, lambda: tab.wait_for_function(
+            "before => [...document.querySelectorAll('strong')].some(found => / chosen$/.test(found.innerText) "
+            "&& found.innerText !== before)", arg=before, polling=10)))
+    tab.close()
+    return clicks[1:], boxes[1:]
+
+
+def _timed(act: Callable[[], None], wait: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    act()
+    wait()
+    return time.perf_counter() - started
+
+
+def _lonely(tab, number: int) -> tuple[float, float, str]:
+    """Where one of the farthest dots of the rarest class lies in the window, and the name of its image."""
+    tab.locator(".js-plotly-plot").first.scroll_into_view_if_needed()
+    x, y, row = tab.evaluate("""number => {
+        const chart = document.querySelector('.js-plotly-plot'), box = chart.getBoundingClientRect();
+        const {xaxis, yaxis} = chart._fullLayout;
+        const dots = chart._fullData.filter(trace => trace.customdata).flatMap(trace => [...trace.x].map((x, i) =>
+            [xaxis.l2p(x), yaxis.l2p(trace.y[i]), trace.customdata[i]]));
+        const inside = dots.filter(([x, y]) => x > 5 && y > 5 && x < xaxis._length - 5 && y < yaxis._length - 5);
+        const away = ([x, y, row]) => Math.min(...dots.map(([u, v, other]) => other === row ? 1e9 : (u - x) ** 2 + (v - y) ** 2));
+        const edge = inside.sort((a, b) => Math.hypot(b[0] - xaxis._length / 2, b[1] - yaxis._length / 2)
+                                         - Math.hypot(a[0] - xaxis._length / 2, a[1] - yaxis._length / 2)).slice(0, 200);
+        const [x, y, row] = edge.map(dot => [...dot, away(dot)]).sort((a, b) => b[3] - a[3])[number];
+        return [box.left + xaxis._offset + x, box.top + yaxis._offset + y, row];
+    }""", number)
+    return x, y, f"many_{int(row):07d}"
+
+
+# ---- in this process ---------------------------------------------------------------------------
+
+
+def median_ms(work: Callable[[], object], times: int = 30) -> float:
+    """Median milliseconds of `work`, warm."""
+    for _ in range(3):
+        work()
+    return 1000 * statistics.median(_timed(work, lambda: None) for _ in range(times))
+
+
+def traverse_ms(workspace: Workspace) -> float:
+    from derm_core.insight.travel import open_travel
+    travel = open_travel(workspace, MODEL)
+    z = np.random.default_rng(0).normal(size=(1, len(travel.mean_d))).astype(np.float32)
+    return median_ms(lambda: travel.decode(z))
+
+
+def place_ms(workspace: Workspace, run_id: str) -> float:
+    """One image through the shipped encoder and among the map's points, with drawn features in place of theirs."""
+    from derm_core.config import EmbedConfig
+    from derm_core.insight.atlas import read_map
+    from derm_core.insight.place import Placer
+    from derm_core.study.arms import build_extractors
+    saved = read_map(workspace, run_id)
+    extractor = build_extractors(f"bundle:{MODEL}", EmbedConfig(dataset="many", arm=f"bundle:{MODEL}"), workspace)[0]
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    width = extractor.backbone.features
+    space = rng.normal(size=(len(saved.points), width)).astype(np.float32)
+    placer = Placer(saved, 64, extractor, space, np.zeros(width, np.float32), np.ones(width, np.float32))
+    return median_ms(lambda: placer.place(image))
+
+
+def umap_ratio(images: int, repeats: int) -> float | None:
+    from . import umap
+    return umap.run(SimpleNamespace(images=images, repeats=repeats))["ratio"] if repeats else None
+
+
+def duplicate_recall(home: str | None) -> float | None:
+    """Found over known duplicate pairs in the newest map of a workspace that lists some."""
+    if home is None:
+        return None
+    maps = sorted(Path(home).glob("runs/embed-*/artefacts/map.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    told = [trouble for trouble in (read_json(path).get("trouble") or {} for path in maps) if trouble.get("known_pairs")]
+    return told[0]["found"] / told[0]["known_pairs"] if told else None

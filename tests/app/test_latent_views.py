@@ -1,0 +1,119 @@
+"""Latent space, beside the map: travel through a VAE's latent space, trouble in the data, an image of one's own."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from derm_core.insight import place
+from derm_core.jobs.store import RunStore
+from derm_core.workspace import Workspace
+from tests.app.maps import put_map
+from tests.app.test_latent import choose, text
+from tests.study.conftest import write_dataset
+
+
+@pytest.fixture(autouse=True)
+def own_shelf_only(monkeypatch):
+    monkeypatch.setattr(Workspace, "shelves", lambda self: [self.models])
+
+
+@pytest.fixture
+def vae(finished) -> tuple[str, str]:
+    """(a finished pretraining, a map under it)."""
+    run_id = RunStore(finished).list(kind="pretrain")[0].id
+    return run_id, put_map(finished, arm="vae", vae_run=run_id)
+
+
+def photograph() -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_travel_decodes_what_the_sliders_say(open_page, finished, vae):
+    app = open_page("latent", run=vae[1], view="travel")
+    before = app.image[0].proto.imgs[0].url
+    assert app.slider and "dimensions are active" in text(app)
+    app.slider[0].set_value(3.0).run()
+    assert not app.exception and app.image[0].proto.imgs[0].url != before
+
+
+def open_way(open_page, finished, vae, way: str):
+    app = open_page("latent", run=vae[1], view="travel")
+    app.session_state["travel-way"] = way
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def test_the_way_between_two_images_has_both_at_its_ends(open_page, finished, vae):
+    app = open_way(open_page, finished, vae, ":material/compare_arrows: Between two images")
+    assert len(app.image) == 11 and "original, amber" in text(app)
+
+
+def test_mean_images_of_each_class_and_of_the_selection(open_page, finished, vae):
+    app = open_way(open_page, finished, vae, ":material/blur_on: Mean images")
+    assert len(app.image) == 3
+    choose(app, [0, 2, 4, 6])
+    assert len(app.image) == 4 and "the selection (4)" in text(app)
+
+
+def test_without_a_decoder_the_way_to_one_is_offered(open_page, workspace):
+    write_dataset(workspace)
+    app = open_page("latent", run=put_map(workspace), view="travel")
+    assert "No decoder yet" in text(app)
+
+
+def test_trouble_is_ranked_with_its_reasons_and_the_known_pairs(open_page, workspace):
+    write_dataset(workspace)
+    app = open_page("latent", run=put_map(workspace), view="trouble")
+    assert "1 of 2 known duplicate pairs" in text(app) and len(app.image) == 4
+    assert "The same photograph, \\<b\\>nearly\\</b\\>." in text(app)
+    app.toggle(key="across").set_value(True).run()
+    assert len(app.image) == 2 and "Alike in two splits" in text(app)
+
+
+@pytest.mark.parametrize(("kind", "reason"), [("label_error", "the features say brown"), ("outlier", "Far from all others")])
+def test_each_kind_of_trouble_has_its_address(open_page, workspace, kind, reason):
+    write_dataset(workspace)
+    app = open_page("latent", run=put_map(workspace), view="trouble", kind=kind)
+    assert reason in text(app) and len(app.image) == 1
+
+
+def test_a_map_without_trouble_says_how_it_is_sought(open_page, workspace):
+    write_dataset(workspace)
+    assert "Not sought yet" in text(open_page("latent", run=put_map(workspace, trouble=False), view="trouble"))
+
+
+class Placer:
+    """Puts every image at (0.5, 0.25), beside rows 3 and 5."""
+
+    size = 32
+
+    def place(self, images_nssc):
+        assert images_nssc.shape == (1, 32, 32, 3)
+        here, rows = np.array([[0.5, 0.25]], np.float32), np.array([[3, 5] + [-1] * 8])
+        return place.MapPlaces(here, here, rows, np.zeros(rows.shape, np.float32))
+
+
+def test_an_image_of_one_s_own_lands_on_the_map_with_its_neighbours(open_page, workspace, monkeypatch):
+    write_dataset(workspace)
+    monkeypatch.setattr(place, "open_placer", lambda *_: Placer())
+    app = open_page("latent", run=put_map(workspace))
+    app.file_uploader(key="atlas-file").upload("mole.png", photograph())
+    app.run()
+    assert not app.exception, app.exception
+    assert "your image, approximately" in app.get("plotly_chart")[0].proto.spec
+    assert len(app.image) == 3 and "approximate" in text(app)
+
+
+def test_a_damaged_image_is_refused_in_a_sentence(open_page, workspace):
+    write_dataset(workspace)
+    app = open_page("latent", run=put_map(workspace))
+    app.file_uploader(key="atlas-file").upload("mole.png", b"not an image")
+    app.run()
+    assert "mole.png" in app.error[0].value and not app.exception
