@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 from google.protobuf.json_format import MessageToDict
 
-from derm_core.data.manifest import load_dataset
+from derm_core.config import EmbedConfig, to_dict
+from derm_core.data.manifest import load_dataset, save_dataset
+from derm_core.insight import embed
+from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
 from tests.app.bundles import put_bundle
 from tests.app.test_classify import picture, upload
@@ -16,7 +20,7 @@ from tests.study.conftest import CLASSES, write_dataset
 
 HOSTILE = ("<img src=x onerror=alert(1)>", "[x](javascript:alert(1))", ":red[big] $x$")
 SHOWN_AS_IS = {"arrow_data_frame", "plotly_chart", "json", "code", "text", "imgs"}       # no markdown in these
-PLAIN_FIELDS = {"id", "alt", "url", "key", "spec", "options", "data", "queryString", "fileName", "downloadFilename", "value", "rawValues"}
+PLAIN_FIELDS = {"id", "alt", "url", "key", "spec", "options", "data", "queryString", "fileName", "downloadFilename", "value", "rawValue", "rawValues"}
 MARKDOWN_OPTIONS = {"button_group", "radio"}
 
 
@@ -60,6 +64,13 @@ def spoil(workspace, names: dict[str, str]) -> None:
         frame.to_parquet(path)
 
 
+def hostile_dataset(workspace, labels=HOSTILE):
+    """A dataset "hostile" whose image ids are hostile too; its classes are those of write_dataset."""
+    dataset = write_dataset(workspace, images=60)
+    frame = dataset.frame.assign(image_id=[f"{labels[i % len(labels)]}{i}" for i in range(60)])
+    return save_dataset(workspace, "hostile", frame, dataset.info)
+
+
 @pytest.fixture
 def own_shelf(monkeypatch):
     monkeypatch.setattr(Workspace, "shelves", lambda self: [self.models])
@@ -70,6 +81,21 @@ def test_data(open_page, workspace, monkeypatch):
     write_dataset(workspace, images=60)
     assert load_dataset(workspace, "tiny").classes == HOSTILE
     assert raw(open_page("data", dataset="tiny")) == []
+
+
+def test_latent(open_page, workspace, own_shelf, monkeypatch):
+    monkeypatch.setattr("tests.study.conftest.CLASSES", HOSTILE)
+    monkeypatch.setattr(embed, "_umap", lambda space, pca, *_: pca[:, ::-1].astype(np.float32))
+    hostile_dataset(workspace)
+    config = EmbedConfig(dataset="hostile", arm="random", input_size=32, device="cpu", neighbours=8)
+    store = RunStore(workspace)
+    run_id = store.create("embed", to_dict(config), name=HOSTILE[0])
+    store.transition(run_id, "queued", "running", started=1.0)
+    for _ in embed.embed(config, workspace, workspace.run(run_id)):
+        pass
+    store.transition(run_id, "running", "done", finished=2.0)
+    for query in ({"image": f"{HOSTILE[0]}0"}, {"view": "travel"}, {"view": "trouble"}):
+        assert raw(open_page("latent", run=run_id, **query)) == [], query
 
 
 def test_compare(open_page, finished):
