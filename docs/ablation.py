@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 GAPS = ("loss_gap", "accuracy_gap")
-DIFFERENCES = {"vae_minus_imagenet": "same input size", "vae_minus_best_imagenet": "ImageNet at its best input size on validation",
+DIFFERENCES = {"vae_minus_imagenet": "same input size",
+               "vae_minus_best_imagenet": "ImageNet at its best input size on validation",
                "both_minus_imagenet": "same input size"}
 
 
 def ablation_part(folder: Path) -> str:
-    """Levers, curve, finals and differences of every committed recipe*.json; nothing where there is none."""
+    """Levers, curve, finals and differences of every committed recipe*.json, each once; nothing where there is none."""
     found = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("recipe*.json"))]
-    return "\n\n".join(part for path, result in found for part in (*_of(result), f"All figures: [{path.name}](benchmarks/results/{path.name})."))
+    return "\n\n".join(dict.fromkeys(part for path, result in found for part in (
+        *_of(result), f"All figures: [{path.name}](benchmarks/results/{path.name}).")))
 
 
 def _of(result: Mapping[str, Any]) -> list[str]:
@@ -31,14 +33,15 @@ def _levers(result: Mapping[str, Any]) -> str:
     setting = result["config"]["levers"]
     trained = [row for row in rows if row.get("pretraining")]
     said = [f"**One change a line.** {setting['dataset']}, {setting['backbone']['architecture']} to stage "
-            f"{setting['backbone']['stage']}, one pretraining seed, validation images alone; two-layer heads on frozen features, one "
-            "learning rate and weight decay for all lines. \"10 %\" is a tenth of the labelled groups, \"kNN\" the vote of the ten "
-            f"nearest training images{', a shortened run' if result.get('quick') else ''}."]
+            f"{setting['backbone']['stage']}, one pretraining seed, validation images alone; two-layer heads on frozen "
+            "features, one learning rate and weight decay for all lines. \"10 %\" is a tenth of the labelled groups, \"kNN\" "
+            f"the vote of the ten nearest training images{', a shortened run' if result.get('quick') else ''}."]
     if trained:
         best = max(trained, key=lambda row: _metric(row, "balanced_accuracy")["mean"])
         said.append(f"Best: {best['line']} ({best['says']}).")
     return _with_table(" ".join(said), rows, {
-        "line": lambda row: f"{row['line']}: {row['says']}", **_judged(), "− views, points": _points_of("minus_views"), **_pretrained()})
+        "line": lambda row: f"{row['line']}: {row['says']}", **_judged(), "− views, points": _points_of("minus_views"),
+        **_pretrained()})
 
 
 def _curve(result: Mapping[str, Any]) -> str:
@@ -49,7 +52,8 @@ def _curve(result: Mapping[str, Any]) -> str:
     return _with_table("**Longer pretraining**, the recipe views and nothing else changed:", points, {
         "epochs": lambda p: f"{p['epochs']:.0f}", "minutes": lambda p: _minutes(p["seconds"]),
         "balanced accuracy": lambda p: _share(p["balanced_accuracy"]), "macro-AUROC": lambda p: _number(p["macro_auroc"]),
-        "balanced accuracy, 10 %": lambda p: _share(p["labels_0.1"]), "kNN": lambda p: _percent(p["knn"]["balanced_accuracy"])})
+        "balanced accuracy, 10 %": lambda p: _share(p["labels_0.1"]),
+        "kNN": lambda p: _percent(p["knn"]["balanced_accuracy"])})
 
 
 def _finals(result: Mapping[str, Any]) -> str:
@@ -57,8 +61,9 @@ def _finals(result: Mapping[str, Any]) -> str:
     if not arms:
         return ""
     seeds = max(row["pretraining_seeds"] for row in arms.values())
-    return _with_table(f"**On the test split**, {seeds} pretraining seed{'s' * (seeds != 1)}, 95 % intervals over groups and seeds:",
-                       list(arms.values()), {"arm": lambda row: f"{row['line']}: {row['says']}", **_judged(), **_pretrained()})
+    said = f"**On the test split**, {seeds} pretraining seed{'s' * (seeds != 1)}, 95 % intervals over groups and seeds:"
+    return _with_table(said, list(arms.values()), {
+        "arm": lambda row: f"{row['line']}: {row['says']}", **_judged(), **_pretrained()})
 
 
 def _differences(result: Mapping[str, Any]) -> str:
@@ -68,7 +73,8 @@ def _differences(result: Mapping[str, Any]) -> str:
     rows += [{"pair": f"vae − {name}", **found} for name, found in (result.get("controls") or {}).items()]
     if not rows:
         return ""
-    return _with_table(f"**Paired differences** on the same test images. {_verdict(result.get('vae_minus_imagenet'))}".strip(), rows, {
+    said = f"**Paired differences** on the same test images. {_verdict(result.get('vae_minus_imagenet'))}".strip()
+    return _with_table(said, rows, {
         "pair": lambda row: row["pair"], "balanced accuracy, points": _points_of("balanced_accuracy"),
         "macro-AUROC": lambda row: _signed(row["macro_auroc"]),
         "balanced accuracy, 10 %, points": lambda row: _points(row["labels_0.1"]["balanced_accuracy"]),
@@ -80,7 +86,7 @@ def _verdict(found: Mapping[str, Any] | None) -> str:
         return ""
     metric = found["balanced_accuracy"]
     said = ("above" if metric["low"] > 0 else "below") if metric["low"] > 0 or metric["high"] < 0 else None
-    where = f"The VAE's balanced accuracy is {said} ImageNet's" if said else "No difference between VAE and ImageNet is shown"
+    where = f"The VAE's balanced accuracy is {said} ImageNet's" if said else "No difference of VAE and ImageNet is shown"
     return f"{where}: {_points(metric)} points."
 
 
@@ -89,8 +95,9 @@ def _folds(result: Mapping[str, Any]) -> str:
     study = result.get("folds")
     if not study:
         return ""
-    return _with_table(f"**Out-of-fold, {study['config']['folds']} folds, pretraining repeated in each.** {study['verdict']['headline']} "
-                       + " ".join(study["verdict"]["sentences"]), list(study["arms"].values()), {
+    folds, verdict = study["config"]["folds"], study["verdict"]
+    said = [f"**Out-of-fold, {folds} folds, pretraining repeated in each.** {verdict['headline']}", *verdict["sentences"]]
+    return _with_table(" ".join(said), list(study["arms"].values()), {
         "arm": lambda arm: arm["label"], "balanced accuracy": lambda arm: _share(arm["test"]["balanced_accuracy"]),
         "macro-AUROC": lambda arm: _number(arm["test"]["macro_auroc"])})
 
@@ -110,8 +117,8 @@ def _pretrained() -> dict[str, Callable[[Any], str]]:
             value = (row.get("pretraining") or {}).get(name)
             return "–" if value is None else as_text(value)
         return told
-    return {"reconstruction error": of("val_pixel_mse", "{:.4f}".format), "active units": of("val_active_units", "{:.0f}".format),
-            "pretraining, minutes": of("seconds", _minutes)}
+    return {"reconstruction error": of("val_pixel_mse", "{:.4f}".format),
+            "active units": of("val_active_units", "{:.0f}".format), "pretraining, minutes": of("seconds", _minutes)}
 
 
 def _with_table(text: str, rows: Sequence[Any], columns: Mapping[str, Callable[[Any], str]]) -> str:

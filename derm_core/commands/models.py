@@ -21,7 +21,8 @@ def add_commands(commands) -> None:
     one = actions.add_parser("verify", help="check every file of a model against its card")
     one.add_argument("name", nargs="*", help="default: all")
     one.set_defaults(handler=verify_models)
-    one = actions.add_parser("publish", help="put an arm of a finished comparison on the shelf, or a finished pretraining itself")
+    one = actions.add_parser("publish", help="put an arm of a finished comparison on the shelf, or a finished "
+                             "pretraining itself")
     one.add_argument("run", help="a study, or a pretraining: its encoder and decoder become an extractor to start from")
     one.add_argument("--arm", help="of a study")
     one.add_argument("--name", required=True)

@@ -45,7 +45,8 @@ class ExtractorBundle:
     def features(self, images_nssc: np.ndarray) -> np.ndarray:
         """uint8 (n, S, S, 3), sRGB -> pooled features, float32 (n, D).
 
-        S is best card["input_size"], the size of pretraining; other sizes are computed too. Raises ValueError for another shape.
+        S is best card["input_size"], the size of pretraining; other sizes are computed too. Raises ValueError for
+        another shape or type.
         """
         return self._encoded(images_nssc, self.vae.backbone.pooled, self.card["features"])
 

@@ -53,7 +53,7 @@ def _check_measured(card: dict, need: Any, number: Any) -> None:
         values = card["latent"].get(name)
         need(isinstance(values, list) and len(values) == card["decoder"]["latent_dim"] and all(number(v) for v in values),
              f"latent.{name}", "a number for each latent dimension")
-    need(type(card["memorisation"].get("copies")) is int and type(card["memorisation"].get("samples")) is int, "memorisation",
+    need(all(type(card["memorisation"].get(name)) is int for name in ("samples", "copies")), "memorisation",
          "an object with samples and copies")
     if (knn := card.get("knn")) is not None:
         need(isinstance(knn, dict) and all(number(knn.get(name)) for name in ("accuracy", "balanced_accuracy")), "knn",

@@ -54,9 +54,10 @@ def initial_weights(workspace: Workspace, extractor: dict) -> dict:
         return {"kind": "vae", **_pretraining(workspace, info["run"]), "sha256": info.get("sha256")}
     if name := info.get("extractor"):
         card = read_json(find_bundle(workspace, name) / CARD)
-        return {"kind": "vae", "extractor": name, "data": card["training_data"], "license": card["license"], "config": card["config"],
-                "sha256": info.get("sha256"), "description": f"the extractor {name}, a VAE trained from scratch, labels unused, on "
-                f"{_seen(card['config'])} of {card['training_data'].get('dataset')}"}
+        return {"kind": "vae", "extractor": name, "data": card["training_data"], "license": card["license"],
+                "config": card["config"], "sha256": info.get("sha256"),
+                "description": f"the extractor {name}, a VAE trained from scratch, labels unused, on "
+                               f"{_seen(card['config'])} of {card['training_data'].get('dataset')}"}
     if info.get("bundle"):
         data = info.get("training_data") or {}
         return {"kind": "bundle", "bundle": info["bundle"], "description": f"backbone of the bundle {info['bundle']}",

@@ -48,11 +48,12 @@ def publish_extractor(workspace: Workspace, run_id: str, name: str, *, shelf: st
     material = _material(workspace, config, meta, run_id)
     rounded = _rounded(vae)
     info = load_dataset(workspace, config.dataset).info
-    found = ExtractorBundle(name, target, {"mean": meta["mean"], "std": meta["std"], "features": vae.backbone.width}, rounded)
+    found = ExtractorBundle(name, target, {"mean": meta["mean"], "std": meta["std"], "features": vae.backbone.width},
+                            rounded)
     card = _card(config, meta, info, run_id, name, vae) | _measured(found, vae, material, config.seed, name)
     if card["memorisation"]["copies"]:
-        card["limits"].append(f"{card['memorisation']['copies']} of {SAMPLES} images drawn from it are near-copies of training "
-                              "images: whoever has it may see them.")
+        card["limits"].append(f"{card['memorisation']['copies']} of {SAMPLES} images drawn from it are near-copies of "
+                              "training images: whoever has it may see them.")
 
     def make(folder: Path) -> None:
         save_extractor(folder, rounded, jsonable(card))
@@ -71,7 +72,8 @@ def _finished(run: RunPaths) -> tuple[PretrainConfig, VAE, dict]:
         raise RunError(f"{run.id} is a {config.kind}; an extractor is published from a pretraining, a model from a study "
                        "with --arm.")
     if config.fold:
-        raise RunError(f"{run.id} belongs to a comparison in folds, which measures a recipe; publish a pretraining of one split.")
+        raise RunError(f"{run.id} belongs to a comparison in folds, which measures a recipe; publish a pretraining of one "
+                       "split.")
     if not (run.artefacts / "vae.json").exists():
         raise RunError(f"The pretraining {run.id} is not finished; wait for it, or resume it.")
     return config, *load_vae(run.artefacts)
@@ -114,7 +116,8 @@ def _measured(found: ExtractorBundle, vae: VAE, material: Material, seed: int, n
     with two_threads():
         features = {part: found.features(pixels) for part, pixels in images.items()}
         _check_rounding(found, vae, images["val"], features["val"], name)
-        return {**_latent(found, images["val"]), "knn": _knn(features, material.labels[train], material.labels[material.val]),
+        return {**_latent(found, images["val"]),
+                "knn": _knn(features, material.labels[train], material.labels[material.val]),
                 "memorisation": memorisation(_samples(found.vae, seed), images["train"], images["val"])}
 
 
@@ -123,8 +126,8 @@ def _check_rounding(found: ExtractorBundle, vae: VAE, images: np.ndarray, rounde
     exact = ExtractorBundle(name, found.folder, found.card, vae).features(images[:256])
     change = np.abs(exact - rounded[:256]).mean() / max(float(exact.std(0).mean()), 1e-6)
     if not change <= TOLERANCE:
-        raise BundleError(f"Rounded to float16 this VAE gives other features (by {change:.3f} of their standard deviation); "
-                          "nothing was published.")
+        raise BundleError(f"Rounded to float16 this VAE gives other features (by {change:.3f} of their standard "
+                          "deviation); nothing was published.")
 
 
 def _latent(found: ExtractorBundle, images: np.ndarray) -> dict[str, Any]:
@@ -140,13 +143,14 @@ def _latent(found: ExtractorBundle, images: np.ndarray) -> dict[str, Any]:
             parts.append([part.double() for part in found.vae.encode(x_bchw)])
     mu_nz, logvar_nz = (torch.cat(part) for part in zip(*parts))
     kl_z = (0.5 * (mu_nz.square() + logvar_nz.exp() - 1 - logvar_nz)).mean(0)
-    squared = [np.square((found.decode(mu_nz[i:i + step].numpy()).astype(np.float32) - images[i:i + step]) / 255).mean((1, 2, 3))
-               for i in range(0, len(images), step)]
+    squared = [np.square((found.decode(mu_nz[i:i + step].numpy()) - images[i:i + step].astype(np.float32)) / 255)
+               .mean((1, 2, 3)) for i in range(0, len(images), step)]
     return {"reconstruction": {"pixel_mse": float(np.concatenate(squared).mean()), "kl": float(kl_z.sum()),
                                "active_units": active_units(mu_nz), "images": len(images),
                                "note": "validation images; squared error of the decoded posterior mean, colours 0 to 1; "
                                        "KL in nats an image; a unit is active where its mean varies by more than 0.01"},
-            "latent": {"kl": kl_z.tolist(), "mean": mu_nz.mean(0).tolist(), "std": mu_nz.std(0).tolist(), "images": len(images)}}
+            "latent": {"kl": kl_z.tolist(), "mean": mu_nz.mean(0).tolist(), "std": mu_nz.std(0).tolist(),
+                       "images": len(images)}}
 
 
 def _knn(features: dict[str, np.ndarray], train_labels: np.ndarray, val_labels: np.ndarray) -> dict[str, Any] | None:
@@ -160,7 +164,8 @@ def _knn(features: dict[str, np.ndarray], train_labels: np.ndarray, val_labels: 
         return None
     mean, std = standardisation(features["train"][known])
     model = KNeighborsClassifier(min(NEIGHBOURS, int(known.sum())), algorithm="brute")
-    voted = model.fit((features["train"][known] - mean) / std, train_labels[known]).predict((features["val"][asked] - mean) / std)
+    model.fit((features["train"][known] - mean) / std, train_labels[known])
+    voted = model.predict((features["val"][asked] - mean) / std)
     return {"accuracy": float(np.mean(voted == val_labels[asked])),
             "balanced_accuracy": float(balanced_accuracy_score(val_labels[asked], voted)),
             "neighbours": NEIGHBOURS, "images": int(asked.sum()), "split": "val"}
@@ -176,13 +181,15 @@ def _samples(vae: VAE, seed: int) -> np.ndarray:
 def _card(config: PretrainConfig, meta: dict, info: dict, run_id: str, name: str, vae: VAE) -> dict[str, Any]:
     data, recipe = provenance.training_data(info, config.dataset), config.recipe
     return {
-        "schema": SCHEMA, "name": name, "label": f"VAE of recipe {recipe.name}", "created": time.strftime("%Y-%m-%d", time.gmtime()),
-        "run": run_id, "architecture": meta["architecture"], "stage": meta["stage"], "model_args": dict(meta["model_args"]),
-        "features": vae.backbone.width, "decoder": {"latent_dim": vae.latent_dim, "size": vae.size, "width": vae.decoder_width},
+        "schema": SCHEMA, "name": name, "label": f"VAE of recipe {recipe.name}", "run": run_id,
+        "created": time.strftime("%Y-%m-%d", time.gmtime()), "architecture": meta["architecture"], "stage": meta["stage"], "model_args": dict(meta["model_args"]),
+        "features": vae.backbone.width,
+        "decoder": {"latent_dim": vae.latent_dim, "size": vae.size, "width": vae.decoder_width},
         "input_size": config.input_size, "preprocessing": provenance.PREPROCESSING, "mean": list(meta["mean"]),
         "std": list(meta["std"]), "training_data": data, "labels_used": False, "config": to_dict(config),
         "record": {key: meta[key] for key in RECORD if key in meta}, "metrics": meta.get("metrics", {}),
-        "recipe": _described(recipe.name), "commands": _commands(config, info, run_id, name), "versions": provenance.versions(),
+        "recipe": _described(recipe.name), "commands": _commands(config, info, run_id, name),
+        "versions": provenance.versions(),
         "intended_use": provenance.INTENDED_USE, "limits": _limits(data, config),
         "license": provenance.weights_license(data, {"kind": "random"})}
 
@@ -215,4 +222,5 @@ def _limits(data: dict, config: PretrainConfig) -> list[str]:
             "Gives features, not classes: whatever is trained on them needs a validation of its own.",
             f"Has seen {seen}, at {config.input_size} px; other cameras, skin types and sites may be served worse, and this "
             "was not measured.",
-            f"Its figures are of the validation split of {data['dataset']}, one pretraining; they are not those of another dataset."]
+            f"Its figures are of the validation split of {data['dataset']} and of one pretraining; another dataset's are "
+            "others."]

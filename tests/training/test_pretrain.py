@@ -12,6 +12,7 @@ from derm_core.errors import DataError, NotFound
 from derm_core.files import read_json, sha256_file
 from derm_core.nets.vae import load_vae
 from derm_core.training.pretrain import Material, load_material, pretrain, train_vae
+from derm_core.training.recipes import RECIPES, recipe
 from derm_core.workspace import RunPaths
 
 TRAIN, VAL = np.arange(40), np.arange(40, 54)       # rows 54 to 59 are nobody's
@@ -52,6 +53,15 @@ def test_labels_change_the_probe_and_no_weight(tmp_path, any_config, material, l
     assert weights_of(vae_config, material, tmp_path / "a") == weights_of(vae_config, shuffled, tmp_path / "b")
     a, b = (read_json(tmp_path / run / "artefacts" / "summary.json")["metrics"] for run in "ab")
     assert a.pop("probe/balanced_accuracy") != b.pop("probe/balanced_accuracy") and a == b
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_no_recipe_reads_a_label(tmp_path, vae_config, material, labels, name):
+    config = dataclasses.replace(vae_config, recipe=recipe(name, epochs=1, batch_size=12, latent_dim=4, decoder_width=16))
+    others = np.where(np.arange(len(labels)) % 2, np.random.default_rng(9).permutation(labels), -1)   # or none at all
+    assert (others != labels).any()
+    shuffled = dataclasses.replace(material, labels=others)
+    assert weights_of(config, material, tmp_path / "a") == weights_of(config, shuffled, tmp_path / "b")
 
 
 def test_images_outside_the_training_split_change_no_weight(tmp_path, vae_config, material, images):
