@@ -11,9 +11,11 @@ on validation and never see a test image; finals on the test split, intervals ov
 seeds. A line that is finished is read, never repeated; one that was stopped goes on from its checkpoint.
 
 `ratio` is the balanced accuracy of the VAE over that of ImageNet at the same input size. Keys beside those of every
-benchmark: `ablation` (levers, validation), `curve` (the same recipe after 2, 4, 8, 16 and 24 epochs), `arms` (finals, test), `vae_minus_imagenet`, `vae_minus_best_imagenet` (the
-input size that is best on validation), `both_minus_imagenet`, `controls` (winner minus each control), and `folds`, the
-five-fold out-of-fold comparison, which `compare` makes: --folds FILE puts its study.json there.
+benchmark: `ablation` (levers, validation), `curve` (the recipe views after 2, 4, 8, 16 and 24 epochs, validation), `arms`
+(finals, test), `vae_minus_imagenet`, `vae_minus_best_imagenet` (the input size that is best on validation),
+`both_minus_imagenet`, `controls` (winner minus each control), and `folds`, the five-fold out-of-fold comparison, which
+`compare` makes: --folds FILE puts its study.json there. Beside each VAE stand its reconstruction error and active units, and
+`runs`, in whose folders samples.png and reconstructions.png lie.
 
 Nine tenths of a line's time on a CPU are its pretraining, the rest its heads; `seconds` stands with each. The finals are
 12 pretrainings of 16 epochs. Several processes may work on one workspace, each at the next line that no other is at: two
@@ -101,7 +103,8 @@ def work(lines: list[Line], setting: Setting, workspace: Workspace) -> None:
     while waiting:
         busy = []
         for line in waiting:
-            print(f"line {lines.index(line) + 1} of {len(lines)}: {line.name}, pretraining seed {line.seed}", file=sys.stderr, flush=True)
+            print(f"line {lines.index(line) + 1} of {len(lines)}: {line.name}, pretraining seed {line.seed}",
+                  file=sys.stderr, flush=True)
             try:
                 measure(line, setting, workspace)
             except Busy as error:
