@@ -11,6 +11,7 @@ import io
 import time
 import warnings
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -18,59 +19,115 @@ import pandas as pd
 from ..aside import Report, aside
 from ..config import EmbedConfig, PretrainConfig, from_dict, to_dict
 from ..data.manifest import CORE, Dataset
+from ..data.ondemand import open_images
 from ..data.splits import SPLITS, split_for
 from ..errors import DataError
 from ..events import Event, log
 from ..files import read_json, write_atomic, write_json
 from ..seeds import stream_seed
 from ..workspace import RunPaths, Workspace
-from .space import (SHOWN_NEIGHBOURS, nearest, neighbour_accuracy, principal_axes, search_depth, standardise, trust,
-                    vote_outside_group)
+from .align import fixed_places, open_other, start_from, turn_onto
+from .atlas import SavedMap
+from .factors import PREFIX, table
+from .opinions import ask
+from .space import (SHOWN_NEIGHBOURS, nearest, neighbour_accuracy, neighbourhood_preservation, principal_axes, search_depth,
+                    silhouette, standardise, trust, vote_outside_group)
+from .travel import open_travel
+from .trouble import find_trouble
 
 LEAST_IMAGES = 10
+
+
+@dataclass
+class Mapped:
+    """What a map is made of: about (map.json), points (map.parquet), space (n, D) standardised features, and the nearest
+    in it, positions and distances (n, k)."""
+
+    about: dict
+    points: pd.DataFrame
+    space: np.ndarray
+    positions: np.ndarray
+    distances: np.ndarray
 
 
 def embed(config: EmbedConfig, workspace: Workspace, run: RunPaths) -> Iterator[Event]:
     """Map a dataset under one extractor; artefacts in the run's folder, the summary as the last event.
 
     map.parquet: image_id, row (of the manifest), umap_x, umap_y (NaN until they are there), pca_x,
-    pca_y, split, label, group and the attributes; neighbours.npy (n, 10): rows of the nearest images
-    in feature space, -1 where there are fewer; distances.npy (n, 10); map.json: parameters, arm,
-    label and quality. Raises what building the extractor or opening the dataset raises.
+    pca_y, split, label, group and the attributes, then the columns of insight.opinions; neighbours.npy (n, 10): rows of
+    the nearest images in feature space, -1 where there are fewer; distances.npy (n, 10); map.json: parameters, arm,
+    label, space, aligned_to, quality, opinions, trouble; trouble.parquet: see insight.trouble; factors.parquet: see
+    insight.factors, for posterior means of data with known factors.
+    Raises what building an extractor, opening the dataset or the map to align to raises.
     """
     started = time.monotonic()
+    other = open_other(workspace, config.aligned_to) if config.aligned_to else None
     dataset, rows, split, features = yield from _features(config, workspace)
-    quality = yield from map_features(config, dataset, rows, split, features, run)
-    yield Event(kind="result", value={"dataset": dataset.name, "arm": config.arm, "images": len(rows),
-                                      "quality": quality, "seconds": round(time.monotonic() - started, 2)})
+    mapped = yield from _map(config, dataset, rows, split, features, run, other)
+    mapped.about["opinions"], columns, spaces = yield from ask(config, workspace, dataset, rows)
+    mapped.points = pd.concat([mapped.points, columns], axis=1)
+    _save_map(run, mapped)
+    if config.space == "mu":
+        _save_factors(workspace, run, config, dataset.frame.iloc[rows], features, split)
+    also = [standardise(theirs, split == SPLITS.index("train")) for theirs in spaces.values()]
+    _, store = yield from open_images(workspace, config.dataset, config.input_size)
+    found = yield from aside(lambda report: find_trouble(dataset, rows, split, store.images, mapped, also, config.seed, report),
+                             "Data trouble", "pairs")
+    write_atomic(run.artefacts / "trouble.parquet", found.table.to_parquet(index=False))
+    mapped.about["trouble"] = found.counts
+    _save_map(run, mapped)
+    yield Event(kind="result", value={"dataset": dataset.name, "arm": config.arm, "images": len(rows), "space": config.space,
+                                      "quality": mapped.about["quality"], "trouble": found.counts,
+                                      "seconds": round(time.monotonic() - started, 2)})
 
 
 def map_features(config: EmbedConfig, dataset: Dataset, rows: np.ndarray, split: np.ndarray, features: np.ndarray,
                  run: RunPaths) -> Generator[Event, None, dict]:
     """Make and save the map of `features` (n, D) of a dataset's `rows` (n,), `split` as in SPLITS; returns its quality."""
+    return (yield from _map(config, dataset, rows, split, features, run)).about["quality"]
+
+
+def _map(config: EmbedConfig, dataset: Dataset, rows: np.ndarray, split: np.ndarray, features: np.ndarray, run: RunPaths,
+         other: SavedMap | None = None) -> Generator[Event, None, Mapped]:
     labels, groups = dataset.labels[rows], dataset.groups[rows]
     space = standardise(features, split == SPLITS.index("train"))
     wanted = max(config.neighbours, SHOWN_NEIGHBOURS)
     positions, distances = yield from aside(lambda report: nearest(space, search_depth(groups, wanted)), "Neighbours")
     _save_neighbours(run, rows, positions, distances)
     pca, explained = principal_axes(space)
+    start = pca
+    if other is not None:
+        ids = dataset.frame["image_id"].to_numpy()[rows]
+        fixed, shared = fixed_places(other, ids, "umap")
+        start, pca = start_from(pca, fixed, shared), turn_onto(pca, *fixed_places(other, ids, "pca"))
+    near = positions[:, :SHOWN_NEIGHBOURS]
+    quality = _quality(space, labels, groups, split, positions, len(dataset.classes), config.seed)
+    quality |= {"trustworthiness": None, "trustworthiness_pca": trust(space, pca, config.seed),
+                "neighbourhood_preservation": None, "neighbourhood_preservation_pca": neighbourhood_preservation(near, pca)}
+    mapped = Mapped(_about(config, explained, quality, len(rows)), _table(dataset, rows, split, pca), space, positions, distances)
+    _save_map(run, mapped)
+    yield log("The PCA is ready; UMAP follows. Its first run on a machine takes about half a minute.")
+    umap = yield from aside(lambda report: _umap(space, start, positions, distances, config, report), "UMAP", "epochs")
+    if other is not None:
+        umap = turn_onto(umap, fixed, shared)
+    mapped.points["umap_x"], mapped.points["umap_y"] = umap.T
+    quality |= {"trustworthiness": trust(space, umap, config.seed),
+                "neighbourhood_preservation": neighbourhood_preservation(near, umap)}
+    _save_map(run, mapped)
+    return mapped
+
+
+def _quality(space: np.ndarray, labels: np.ndarray, groups: np.ndarray, split: np.ndarray, positions: np.ndarray,
+             classes: int, seed: int) -> dict[str, float | None]:
+    """Measures of the space itself."""
     voters = np.where(split == SPLITS.index("train"), labels, -1)   # test labels are for the test alone
     asked = np.where(split == SPLITS.index("val"), labels, -1)
-    quality = neighbour_accuracy(vote_outside_group(positions, voters, groups, len(dataset.classes)), asked)
-    quality |= {"trustworthiness": None, "trustworthiness_pca": trust(space, pca, config.seed)}
-    points = _table(dataset, rows, split, pca)
-    _save_map(run, config, points, quality, explained)
-    yield log("The PCA is ready; UMAP follows. Its first run on a machine takes about half a minute.")
-    umap = yield from aside(lambda report: _umap(space, pca, positions, distances, config, report), "UMAP", "epochs")
-    points["umap_x"], points["umap_y"] = umap.T
-    quality["trustworthiness"] = trust(space, umap, config.seed)
-    _save_map(run, config, points, quality, explained)
-    return quality
+    return {**neighbour_accuracy(vote_outside_group(positions, voters, groups, classes), asked),
+            "silhouette": silhouette(space, labels, seed)}
 
 
 def _features(config: EmbedConfig, workspace: Workspace) -> Generator[Event, None, tuple]:
-    """The dataset, the rows used, their split and pooled features."""
-    from ..data.ondemand import open_images
+    """The dataset, the rows used, their split and features."""
     from ..study.arms import build_extractors
     from ..study.features import extract
     from ..training.devices import pick_device
@@ -95,9 +152,9 @@ def _of_fold(config: EmbedConfig, workspace: Workspace) -> PretrainConfig | None
     return made if made.fold and same else None
 
 
-def _umap(space: np.ndarray, pca: np.ndarray, positions: np.ndarray, distances: np.ndarray,
+def _umap(space: np.ndarray, start: np.ndarray, positions: np.ndarray, distances: np.ndarray,
           config: EmbedConfig, report: Report) -> np.ndarray:
-    """(n, 2) UMAP (McInnes 2018) from the neighbours at hand, started from PCA (Kobak and Linderman 2021).
+    """(n, 2) UMAP (McInnes 2018) from the neighbours at hand, started from PCA (Kobak and Linderman 2021) or another map.
 
     report: called with (epochs done, of how many).
     """
@@ -106,7 +163,7 @@ def _umap(space: np.ndarray, pca: np.ndarray, positions: np.ndarray, distances: 
     count = min(config.neighbours, len(space) - 1)
     itself = np.arange(len(space))[:, None]
     known = (np.hstack([itself, positions])[:, :count], np.hstack([np.zeros_like(itself), distances])[:, :count], None)
-    reducer = umap.UMAP(n_neighbors=count, min_dist=config.min_dist, init=pca / pca.std(), precomputed_knn=known,
+    reducer = umap.UMAP(n_neighbors=count, min_dist=config.min_dist, init=start / start.std(), precomputed_knn=known,
                         force_approximation_algorithm=True, n_jobs=1,
                         random_state=stream_seed(config.seed, "umap") % 2**32, tqdm_kwds={
                             "disable": False, "file": _Bar(report), "bar_format": "{n_fmt} {total_fmt}"})
@@ -151,10 +208,25 @@ def _save_neighbours(run: RunPaths, rows: np.ndarray, positions: np.ndarray, dis
         write_atomic(run.artefacts / name, buffer.getvalue())
 
 
-def _save_map(run: RunPaths, config: EmbedConfig, points: pd.DataFrame, quality: dict, explained: list[float]) -> None:
+def _about(config: EmbedConfig, explained: list[float], quality: dict, images: int) -> dict:
     from ..study.arms import arm_label
 
-    write_json(run.artefacts / "map.json", {
-        "params": to_dict(config), "arm": config.arm, "label": arm_label(config.arm), "dataset": config.dataset,
-        "images": len(points), "pca_explained": explained, "quality": quality})
-    write_atomic(run.artefacts / "map.parquet", points.to_parquet(index=False))
+    return {"params": to_dict(config), "arm": config.arm, "label": arm_label(config.arm), "dataset": config.dataset,
+            "space": config.space, "aligned_to": config.aligned_to, "images": images, "pca_explained": explained,
+            "quality": quality, "opinions": [], "trouble": None}
+
+
+def _save_map(run: RunPaths, mapped: Mapped) -> None:
+    write_json(run.artefacts / "map.json", mapped.about)
+    write_atomic(run.artefacts / "map.parquet", mapped.points.to_parquet(index=False))
+
+
+def _save_factors(workspace: Workspace, run: RunPaths, config: EmbedConfig, frame: pd.DataFrame, mu_nd: np.ndarray,
+                  split: np.ndarray) -> None:
+    """factors.parquet over the images outside the training split, where the data's factors are known."""
+    names = [name for name in frame.columns if name.startswith(PREFIX)]
+    held_out = split != SPLITS.index("train")
+    if names and held_out.any():
+        travel = open_travel(workspace, config.vae_run if config.arm == "vae" else config.arm.removeprefix("run:"))
+        found = table(mu_nd[held_out], {name: frame[name].to_numpy()[held_out] for name in names}, travel.kl_d, travel.active_d)
+        write_atomic(run.artefacts / "factors.parquet", found.to_parquet(index=False))

@@ -2,69 +2,264 @@
 
     travel = open_travel(workspace, "pretrain-…" or a bundle's name)
     travel.decode(travel.between(*travel.encode(two_images), steps=9))
+
+A pretraining has encoder and decoder. A bundle carries the decoder alone: where the pretraining it names is in the
+workspace and intact, its encoder is used; else the linear map from the bundle's own features to latents that
+stands in its reference (see insight.outlier), and KL is estimated from the spread of those latents.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..data.manifest import load_dataset
+from ..data.splits import SPLITS, split_for
+from ..data.store import open_store
+from ..errors import BundleError, DermError, RunError
+from ..files import read_json, write_json
 from ..workspace import Workspace
 
 if TYPE_CHECKING:
+    from ..serve.bundle import Bundle
     from ..serve.predictor import Predictor
 
 ACTIVE_KL = 0.01      # nats; a dimension with less says nothing of an image
+LATENTS = "latents.json"
+PATH_LENGTH = 8.0     # of a whole path towards a class, in standard deviations of the latents
+INNER_STEPS = 2       # of the gradient, for each that is shown
+BATCH = 64
 
 
-@dataclass
+@dataclass(frozen=True)
 class Travel:
     """A VAE ready to be travelled in. Latents are float32 (n, D), images uint8 (n, S, S, 3); two CPU threads.
 
-    source: the run or bundle asked for. size: S. can_encode: whether the encoder is at hand (a bundle alone
-    carries a decoder; its VAE's encoder is that of the pretraining it names, where that run is in the workspace).
-    kl_d (D,): mean KL per dimension over validation images, nats. active_d: indices with a KL above 0.01, largest
-    first. mean_d, std_d (D,): of the posterior means over validation images. kl and scales of a bundle without its run
-    are those of a standard normal prior: kl_d is None, active_d the dimensions its decoder reacts to most.
+    source: the run or bundle asked for. size: S. kl_d (D,): mean KL to the prior per dimension over validation images,
+    nats; estimated: whether it was inferred from the spread of latents alone. active_d: indices with a KL above
+    0.01, largest first. mean_d, std_d (D,): of the posterior means over those images.
+    decoder: a nets.vae.Decoder; encoder: uint8 images -> (n, D), or None where the source has nothing to encode with.
     """
 
     source: str
     size: int
-    can_encode: bool
-    kl_d: np.ndarray | None
-    active_d: np.ndarray
+    kl_d: np.ndarray
     mean_d: np.ndarray
     std_d: np.ndarray
+    estimated: bool
+    decoder: Any
+    encoder: Callable[[np.ndarray], np.ndarray] | None
+
+    @property
+    def active_d(self) -> np.ndarray:
+        order = np.argsort(-self.kl_d, kind="stable")
+        return order[self.kl_d[order] > ACTIVE_KL]
+
+    @property
+    def can_encode(self) -> bool:
+        return self.encoder is not None
 
     def encode(self, images_nssc: np.ndarray) -> np.ndarray:
-        """uint8 (n, S, S, 3) -> posterior means (n, D)."""
-        raise NotImplementedError
+        """uint8 (n, S, S, 3) -> posterior means (n, D). Raises ValueError for other images, BundleError without an encoder."""
+        if self.encoder is None:
+            raise BundleError(f"{self.source} carries no way from an image to its latent; open the pretraining it comes from.")
+        expected = (self.size, self.size, 3)
+        if images_nssc.dtype != np.uint8 or images_nssc.shape[1:] != expected:
+            raise ValueError(f"images must be uint8 (n, {self.size}, {self.size}, 3), got {images_nssc.dtype} {images_nssc.shape}")
+        return self.encoder(images_nssc)
 
     def decode(self, z_nd: np.ndarray) -> np.ndarray:
         """(n, D) -> mean images, uint8 (n, S, S, 3)."""
-        raise NotImplementedError
+        import torch
+
+        from ..serve.predictor import two_threads
+        pictures = [np.empty((0, self.size, self.size, 3), np.uint8)]
+        with two_threads(), torch.inference_mode():
+            for start in range(0, len(z_nd), BATCH):
+                z = torch.from_numpy(np.array(z_nd[start:start + BATCH], np.float32))
+                drawn = (self.decoder(z).float().clamp(-1, 1) + 1) * 127.5
+                pictures.append(drawn.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy())
+        return np.concatenate(pictures)
 
     def between(self, z0_d: np.ndarray, z1_d: np.ndarray, steps: int) -> np.ndarray:
         """(steps, D): the straight line from z0 to z1, both ends included."""
-        raise NotImplementedError
+        share = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
+        return ((1 - share) * z0_d + share * z1_d).astype(np.float32)
 
     def mean_of(self, mu_nd: np.ndarray) -> np.ndarray:
         """(D,): the mean latent of some images; decoded, their mean image."""
-        raise NotImplementedError
+        return np.asarray(mu_nd, np.float32).mean(0)
 
     def towards(self, z_d: np.ndarray, target: str, predictor: Predictor, steps: int = 9) -> tuple[np.ndarray, np.ndarray]:
-        """A path from z towards the class `target` of a predictor: latents (steps, D), probabilities (steps, C).
+        """A path from z towards the class `target`: latents (steps, D), and the predictor's probabilities (steps, C).
 
-        The first is z itself; the probabilities are those of the decoded images.
+        The first is z itself. Each next one follows the gradient of the class's log-probability through decoder and
+        classifier, by a fixed length in standard deviations, halved where it would lower the probability: the path
+        shows what the classifier looks for, which need not be how such a lesion would change. Probabilities are
+        calibrated, those of the decoded images before their rounding to bytes. Raises ValueError for an unknown class.
         """
-        raise NotImplementedError
+        if target not in predictor.classes:
+            raise ValueError(f"{predictor.name} knows {', '.join(predictor.classes)}, not {target}")
+        return _climb(self, np.asarray(z_d, np.float32), predictor.classes.index(target), predictor, steps)
+
+
+def _climb(travel: Travel, z_d: np.ndarray, target: int, predictor: Predictor, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    import torch
+
+    from ..serve.predictor import two_threads
+    scale = torch.from_numpy(np.maximum(travel.std_d, 1e-3).astype(np.float32))
+    length = PATH_LENGTH / max(steps - 1, 1) / INNER_STEPS
+
+    def look(z):
+        with torch.enable_grad():
+            z = z.detach().requires_grad_()
+            log_p = _log_probabilities(travel.decoder(z[None]).clamp(-1, 1), predictor)[0]
+            slope, = torch.autograd.grad(log_p[target], z)
+        return log_p.detach(), slope * scale        # in standard deviations
+
+    with two_threads():
+        z = torch.from_numpy(z_d.copy())
+        log_p, slope = look(z)
+        path, chances = [z], [log_p]
+        for _ in range(steps - 1):
+            for _ in range(INNER_STEPS):
+                for halving in range(3):
+                    moved = z + scale * slope / slope.norm().clamp_min(1e-12) * (length / 2 ** halving)
+                    found = look(moved)
+                    if found[0][target] >= log_p[target]:
+                        z, (log_p, slope) = moved, found
+                        break
+            path.append(z)
+            chances.append(log_p)
+    return torch.stack(path).numpy(), torch.stack(chances).exp().numpy().astype(np.float64)
+
+
+def _log_probabilities(drawn_bchw, predictor: Predictor):
+    """Calibrated log-probabilities (B, C) of images in [-1, 1], at the predictor's size and normalisation."""
+    import torch
+    import torch.nn.functional as F
+    if drawn_bchw.shape[-1] != predictor.size:
+        drawn_bchw = F.interpolate(drawn_bchw, size=(predictor.size,) * 2, mode="bilinear", antialias=True)
+    mean, std = (torch.tensor(predictor.card[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
+    features = predictor.bundle.classifier.backbone.pooled(((drawn_bchw + 1) / 2 - mean) / std)
+    return F.log_softmax(predictor.bundle.classifier.classify(features).float() / predictor.temperature, dim=1)
 
 
 def open_travel(workspace: Workspace, source: str) -> Travel:
-    """The VAE of a finished pretraining (its run id) or of a bundle that carries a decoder (its name).
+    """The VAE of a finished pretraining (its run id), of an extractor or of a model that carries a decoder (its name).
 
-    Raises NotFound for an unknown source, RunError or BundleError for one that is damaged or has no decoder.
+    Statistics of a pretraining are computed from its validation images once and kept beside its weights. Raises
+    NotFound for an unknown source, RunError or BundleError for one that is damaged or has no decoder.
     """
-    raise NotImplementedError
+    if (workspace.run(source).artefacts / "vae.json").exists():
+        return _of_run(workspace, source)
+    from ..serve.bundle import find_bundle, kind_of, load_bundle
+    folder = find_bundle(workspace, source)
+    if kind_of(folder) == "extractor":
+        return _of_extractor(folder)
+    bundle = load_bundle(folder)
+    if bundle.decoder is None:
+        raise BundleError(f"{source} carries no decoder; choose a model that was made from a VAE.")
+    return _of_bundle(workspace, bundle)
+
+
+def _of_run(workspace: Workspace, run_id: str) -> Travel:
+    from ..nets.vae import load_vae
+    vae, card = load_vae(workspace.run(run_id).artefacts)
+    kept = _kept_statistics(workspace, run_id, vae, card)
+    return Travel(run_id, vae.size, *(np.array(kept[name], np.float32) for name in ("kl", "mean", "std")), False,
+                  vae.decoder, lambda images: _posterior(vae, images)[0])
+
+
+def _of_extractor(folder: Path) -> Travel:
+    """A published VAE, whose card carries the statistics of its latents."""
+    from ..serve.extractor import load_extractor
+    found = load_extractor(folder)
+    statistics = (np.array(found.card["latent"][name], np.float32) for name in ("kl", "mean", "std"))
+    return Travel(found.name, found.vae.size, *statistics, False, found.vae.decoder, lambda images: _posterior(found.vae, images)[0])
+
+
+def _posterior(vae, images_nssc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior means and log variances (n, D) of uint8 images."""
+    import torch
+
+    from ..nets.backbone import normalise
+    from ..nets.vae import VAE_MEAN, VAE_STD
+    from ..serve.predictor import two_threads
+    found = [torch.empty(2, 0, vae.latent_dim)]
+    with two_threads(), torch.inference_mode():
+        for start in range(0, len(images_nssc), BATCH):
+            batch = torch.from_numpy(np.array(images_nssc[start:start + BATCH]))
+            found.append(torch.stack(vae.encode(normalise(batch, VAE_MEAN, VAE_STD))))
+    means, log_variances = torch.cat(found, 1).numpy()
+    return means, log_variances
+
+
+def _kept_statistics(workspace: Workspace, run_id: str, vae, card: dict) -> dict:
+    """{"kl", "mean", "std"} per dimension from the run's folder, else computed from its validation images and kept."""
+    path = workspace.run(run_id).artefacts / LATENTS
+    try:
+        kept = read_json(path)
+        if kept["sha256"] == card["sha256"] and len(kept["kl"]) == vae.latent_dim:
+            return kept
+    except (OSError, ValueError, KeyError, TypeError):
+        pass                                    # the first time, or of other weights
+    means, log_variances = _posterior(vae, _validation_images(workspace, run_id, card))
+    kl = 0.5 * (means ** 2 + np.exp(log_variances) - 1 - log_variances).mean(0)
+    kept = {"sha256": card["sha256"], "images": len(means), "kl": kl.tolist(), "mean": means.mean(0).tolist(),
+            "std": means.std(0).tolist()}
+    write_json(path, kept)
+    return kept
+
+
+def _validation_images(workspace: Workspace, run_id: str, card: dict) -> np.ndarray:
+    from ..config import PretrainConfig, from_dict
+    try:
+        config = from_dict(card["config"], PretrainConfig)
+        dataset = load_dataset(workspace, config.dataset)
+    except (DermError, KeyError) as error:
+        raise RunError(f"The latents of run {run_id} have no statistics yet, and its dataset cannot be read to make them "
+                       f"({error})") from error
+    rows = dataset.subset(config.max_images, config.split_seed)
+    split = split_for(config, dataset.labels[rows], dataset.groups[rows])
+    return np.asarray(open_store(workspace, dataset, config.input_size).images[rows[split == SPLITS.index("val")]])
+
+
+def _of_bundle(workspace: Workspace, bundle: Bundle) -> Travel:
+    """The bundle's decoder with its pretraining's encoder where that is at hand, else with the reference's latent map."""
+    made_by = (bundle.card.get("initial_weights") or {})
+    size = bundle.decoder.size
+    try:
+        made = _of_run(workspace, made_by["run"])
+        if read_json(workspace.run(made_by["run"]).artefacts / "vae.json")["sha256"] == made_by.get("sha256"):
+            return Travel(bundle.name, size, made.kl_d, made.mean_d, made.std_d, False, bundle.decoder, made.encoder)
+    except (DermError, OSError, KeyError, ValueError):
+        pass                                    # another machine's run, or its data are gone
+    latents = bundle.reference.latents if bundle.reference else None
+    if latents is None:
+        zero = np.zeros(bundle.card["decoder"]["latent_dim"], np.float32)
+        return Travel(bundle.name, size, zero + 1, zero, zero + 1, True, bundle.decoder, None)
+    return _from_reference(bundle, *latents)
+
+
+def _from_reference(bundle: Bundle, weight_fz: np.ndarray, bias_z: np.ndarray) -> Travel:
+    """KL_d is about -log(1 - variance of the means) / 2 where the latents of all images together are the prior's."""
+    from ..serve.predictor import Predictor
+    predictor, space, points = Predictor(bundle), bundle.reference.space, bundle.reference.points
+
+    def encode(images: np.ndarray) -> np.ndarray:
+        return space.standardise(predictor.features_and_logits(images)[0]) @ weight_fz + bias_z
+
+    if points is None:
+        mean, variance = bias_z, np.square(space.axes.T @ weight_fz).T @ space.variances[:-1]
+    else:
+        z_nf = points.known[0] @ space.axes[:, :points.known[0].shape[1]].T
+        mean, variance = (z_nf @ weight_fz + bias_z).mean(0), (z_nf @ weight_fz).var(0)
+    kl = -0.5 * np.log1p(-np.clip(variance, 0, 1 - 1e-4)) + 0.5 * mean ** 2
+    same = bundle.card["input_size"] == bundle.decoder.size
+    return Travel(bundle.name, bundle.decoder.size, *(np.asarray(a, np.float32) for a in (kl, mean, np.sqrt(variance))), True,
+                  bundle.decoder, encode if same else None)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from derm_core.insight.space import (nearest, neighbour_accuracy, principal_axes, search_depth, standardise, trust,
-                                     vote_outside_group)
+from derm_core.insight.space import (nearest, neighbour_accuracy, neighbourhood_preservation, principal_axes, search_depth,
+                                     silhouette, standardise, trust, vote_outside_group)
 from derm_core.seeds import stream_seed
 
 
@@ -106,3 +106,30 @@ def test_trust_is_scikit_learns_of_the_sample(count):
     rows = np.sort(np.random.default_rng(stream_seed(4, "trust")).permutation(count)[:2000])
     expected = trustworthiness(space[rows], flat[rows], n_neighbors=10)
     assert trust(space, flat, 4) == pytest.approx(expected, abs=1e-6)
+
+
+def test_neighbourhood_preservation_is_the_mean_share_of_kept_neighbours():
+    rng = np.random.default_rng(3)
+    space, flat = rng.normal(size=(80, 6)).astype(np.float32), rng.normal(size=(80, 2))
+    near, _ = nearest(space, 10)
+    shares = []
+    for i in range(80):
+        order = [j for j in np.argsort(np.linalg.norm(flat - flat[i], axis=1)) if j != i][:10]
+        shares.append(len(set(order) & set(near[i])) / 10)
+    assert neighbourhood_preservation(near, flat) == pytest.approx(np.mean(shares))
+    assert neighbourhood_preservation(nearest(flat, 10)[0], flat) == 1
+
+
+@pytest.mark.parametrize("images", [300, 2600])
+def test_silhouette_is_that_of_scikit_learn(images):
+    from sklearn.metrics import silhouette_score
+
+    rng = np.random.default_rng(4)
+    labels = rng.integers(-1, 4, images)
+    labels[labels == 3] = 2
+    labels[0] = 3                                             # a class of one image counts 0
+    space = (rng.normal(size=(images, 5)) + labels[:, None]).astype(np.float32)
+    known = labels >= 0
+    expected = silhouette_score(space[known], labels[known])
+    assert silhouette(space, labels, 0) == pytest.approx(expected, abs=1e-5 if known.sum() <= 2000 else 0.01)
+    assert silhouette(space, np.full(images, -1), 0) is None is silhouette(space, np.zeros(images, int), 0)

@@ -1,0 +1,113 @@
+"""Data trouble that a feature space shows: near-duplicates, likely label errors, outliers; each ranked, with its reason.
+
+    find_trouble(dataset, rows, split, images, mapped, other spaces, seed) -> Trouble(table, counts)
+
+The table has one row a finding: kind ("near_duplicate", "label_error", "outlier"), row and other (manifest rows, other
+-1 where there is none), score (higher: worse, comparable within a kind), suggestion (a class or None), reason (a sentence)
+and across_splits (whether a pair lies in two splits).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..data.manifest import Dataset
+from . import duplicates, mislabelled
+from .atlas import TROUBLE
+from .space import SHOWN_NEIGHBOURS
+
+KNOWN = "known_duplicates.csv"     # pairs that HAM10000's authors list, beside its images
+FENCE = 3.0                        # outliers lie this many interquartile ranges above the upper quartile, in log distance
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """table: columns as above, each kind together, the worst first. counts: {"near_duplicate", "label_error", "outlier",
+    "across_splits", "estimated_label_errors" (None without labels), "known_pairs", "found"}, the last two None where
+    the dataset lists no pairs."""
+
+    table: pd.DataFrame
+    counts: dict[str, int | None]
+
+
+def find_trouble(dataset: Dataset, rows: np.ndarray, split: np.ndarray, images: np.ndarray, mapped: Any,
+                 spaces: Sequence[np.ndarray], seed: int, report: Callable[[int, int], None]) -> Trouble:
+    """Look for trouble among a dataset's `rows` (n,), `split` (n,) as in SPLITS.
+
+    images: the store's, uint8 (N, S, S, 3); mapped: space (n, D), positions and distances (n, k) of its neighbours;
+    spaces: further standardised features (n, D'), which propose near-duplicates as well; report: called with (pairs
+    compared, of how many).
+    """
+    labels, groups = dataset.labels[rows], dataset.groups[rows]
+    known = known_pairs(dataset, rows)
+    pairs = duplicates.candidates(mapped.positions, spaces)
+    found = duplicates.near_duplicates(images, rows, pairs, report)
+    copies, found_known = _duplicate_rows(found, rows, split, groups, known)
+    doubted, estimated = _label_rows(mapped.space, rows, labels, groups, dataset.classes, seed)
+    table = pd.DataFrame([*copies, *doubted, *_outlier_rows(mapped.distances, rows)], columns=list(TROUBLE))
+    counts = {kind: int((table["kind"] == kind).sum()) for kind in ("near_duplicate", "label_error", "outlier")}
+    return Trouble(table.astype({"row": np.int64, "other": np.int64, "score": float, "across_splits": bool}), {
+        **counts, "across_splits": int(table["across_splits"].sum()), "estimated_label_errors": estimated,
+        "known_pairs": len(known) or None, "found": found_known if known else None})
+
+
+def known_pairs(dataset: Dataset, rows: np.ndarray) -> set[tuple[int, int]]:
+    """Pairs of positions in `rows` that the dataset's source lists as showing the same lesion; empty where it lists none."""
+    path = Path(str(dataset.info.get("source", ""))) / KNOWN
+    try:
+        with open(path, newline="", encoding="utf-8") as handle:
+            listed = [(Path(line["from_img"]).stem, Path(line["to_img"]).stem) for line in csv.DictReader(handle)]
+    except (OSError, KeyError, TypeError, ValueError):
+        return set()
+    at = {name: position for position, name in enumerate(dataset.frame["image_id"].to_numpy()[rows])}
+    return {tuple(sorted((at[a], at[b]))) for a, b in listed if a in at and b in at}
+
+
+def _duplicate_rows(found: duplicates.Found, rows: np.ndarray, split: np.ndarray, groups: np.ndarray,
+                    known: set[tuple[int, int]]) -> tuple[list[tuple], int]:
+    """Pairs of different groups, and those the source lists; views of a group are no trouble."""
+    kept, found_known = [], 0
+    for (a, b), score, angle in zip(found.pairs.tolist(), found.scores.tolist(), found.angles.tolist(), strict=True):
+        listed = (a, b) in known
+        found_known += listed
+        if groups[a] == groups[b] and not listed:
+            continue
+        turned = f" after turning by {angle:.0f}°" if angle else ""
+        reason = f"The pictures agree{turned} (correlation {score:.2f})"
+        across = bool(split[a] != split[b])
+        reason += "; the dataset lists this pair, and both are one group." if listed else (
+            ", but are two groups, in different splits." if across else ", but are two groups.")
+        kept.append(("near_duplicate", rows[a], rows[b], score, None, reason, across))
+    return sorted(kept, key=lambda row: -row[3]), found_known
+
+
+def _label_rows(space: np.ndarray, rows: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: Sequence[str],
+                seed: int) -> tuple[list[tuple], int | None]:
+    probabilities = mislabelled.out_of_fold(space, labels, groups, len(classes), seed)
+    if probabilities is None:
+        return [], None
+    errors = mislabelled.label_errors(probabilities, labels)
+    return [("label_error", rows[i], -1, float(score), classes[guess],
+             f"Labelled {classes[labels[i]]} ({probabilities[i, labels[i]]:.0%}), but the features say {classes[guess]} "
+             f"({probabilities[i, guess]:.0%}).", False)
+            for i, guess, score in zip(errors.positions, errors.suggestion, errors.score, strict=True)], errors.estimated
+
+
+def _outlier_rows(distances: np.ndarray, rows: np.ndarray) -> list[tuple]:
+    """Images whose 10th neighbour is unusually far (Tukey's fence on the logarithm), as multiples of the median."""
+    k = min(SHOWN_NEIGHBOURS, distances.shape[1])
+    far = distances[:, k - 1].astype(np.float64)
+    low, middle, high = np.quantile(np.log(np.maximum(far, 1e-12)), [0.25, 0.5, 0.75])
+    limit = np.exp(high + FENCE * (high - low))
+    order = np.flatnonzero(far > limit)
+    ratio = far / np.exp(middle)
+    order = order[np.argsort(-far[order], kind="stable")]
+    return [("outlier", rows[i], -1, float(ratio[i]), None,
+             f"Its {k}th nearest image is {ratio[i]:.1f} times as far away as is usual here.", False) for i in order]

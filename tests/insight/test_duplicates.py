@@ -1,0 +1,63 @@
+"""Near-duplicates: copies that were moved, turned and recoloured are found among pictures of other things."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from derm_core.insight.duplicates import _peak, _warp, candidates, near_duplicates
+
+
+def picture(seed: int) -> np.ndarray:
+    """A large random texture, uint8 (160, 160, 3)."""
+    rng = np.random.default_rng(seed)
+    grain = sum(gaussian_filter(rng.normal(size=(160, 160)), s) * s for s in (1.5, 3, 6))
+    grain = (grain - grain.min()) / (grain.max() - grain.min())
+    return (grain[..., None] * [200, 150, 120] + 30).astype(np.uint8)
+
+
+def view(seed: int, turn: float = 0, shift: tuple[int, int] = (0, 0), zoom: float = 1.0, light: float = 1.0) -> np.ndarray:
+    """64 px of the texture's middle, uint8 (64, 64, 3)."""
+    side, centre = 64 / zoom, np.array([80, 80]) + shift
+    whole = Image.fromarray(picture(seed)).rotate(turn, Image.Resampling.BICUBIC, center=tuple(centre))
+    box = (*(centre - side / 2), *(centre + side / 2))
+    return np.clip(np.asarray(whole.resize((64, 64), Image.Resampling.BICUBIC, box=box)) * light, 0, 255).astype(np.uint8)
+
+
+COPIES = {"moved": {"shift": (6, -4)}, "turned": {"turn": 73}, "turned and moved": {"turn": 200, "shift": (-4, 3)},
+          "larger": {"zoom": 1.06}, "darker": {"light": 0.7}}
+
+
+@pytest.mark.parametrize("how", COPIES)
+def test_a_copy_is_found_among_other_pictures(how):
+    images = np.stack([view(0), view(0, **COPIES[how]), *(view(seed) for seed in range(1, 7))])
+    pairs = candidates(np.array([[1], [0], [3], [4], [5], [6], [7], [2]]), [])
+    told = []
+    found = near_duplicates(images, np.arange(8), pairs, lambda *done: told.append(done))
+    assert found.pairs.tolist() == [[0, 1]] and found.scores[0] > 0.5 and told[-1] == (len(pairs), len(pairs))
+    expected = COPIES[how].get("turn", 0)
+    assert abs((found.angles[0] - expected + 180) % 360 - 180) <= 6 or abs((found.angles[0] + expected + 180) % 360 - 180) <= 6
+
+
+def test_pairs_come_once_from_every_space():
+    space = np.array([[0.0], [1], [10], [11.5], [11]], np.float32)
+    pairs = candidates(np.array([[4], [0], [3], [2], [0]]), [space])
+    assert pairs.tolist() == [[0, 1], [0, 4], [2, 3], [2, 4], [3, 4]]
+
+
+def test_the_peak_is_that_of_a_slow_correlation():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 12, 12))
+    slow = max((np.roll(a, (i, j), (0, 1)) * b).sum() for i in range(12) for j in range(12))
+    found = _peak(a[None], np.fft.rfft2(b)[None], np.array([np.linalg.norm(b)]))
+    assert found[0] == pytest.approx(slow / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+def test_a_quarter_turn_is_numpy_s():
+    a = np.random.default_rng(1).normal(size=(8, 8))
+    pixel, inside = _warp(8, 90, 1.0)
+    assert inside.all() and any(np.array_equal(a.ravel()[pixel].reshape(8, 8), np.rot90(a, k)) for k in (1, 3))
+
+
+def test_nothing_to_compare_finds_nothing():
+    assert len(near_duplicates(np.zeros((2, 64, 64, 3), np.uint8), np.arange(2), np.zeros((0, 2), int), print).pairs) == 0
