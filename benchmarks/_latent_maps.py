@@ -28,8 +28,9 @@ def furnish(workspace: Workspace, images: int) -> list[str]:
     paths = _pictures(workspace, rng)
     frame = pd.DataFrame({
         "image_id": [f"many_{row:07d}" for row in range(images)], "path": [paths[row % PICTURES] for row in range(images)],
-        "label": names, "group": [f"g{row // 2}" for row in range(images)], "sha256": [f"{row % PICTURES:064x}" for row in range(images)],
-        "width": SIDE, "height": SIDE, "age": rng.integers(5, 90, images).astype(float), "site": rng.choice(["back", "face", "foot"], images)})
+        "label": names, "group": [f"g{row // 2}" for row in range(images)],
+        "sha256": [f"{row % PICTURES:064x}" for row in range(images)], "width": SIDE, "height": SIDE,
+        "age": rng.integers(5, 90, images).astype(float), "site": rng.choice(["back", "face", "foot"], images)})
     save_dataset(workspace, "many", frame, {"layout": "synthetic", "source": "benchmarks.latent", "classes": list(CLASSES),
                                             "created": 0, "skipped": [], "seconds": 0.0, "notes": []})
     points = frame[["image_id", "label", "group", "age", "site"]].assign(
@@ -55,7 +56,8 @@ def _pictures(workspace: Workspace, rng: np.random.Generator) -> list[str]:
 
 def _map(workspace: Workspace, points: pd.DataFrame, labels: np.ndarray, rng: np.random.Generator) -> str:
     """One cloud a class; neighbours are drawn, as nothing on the page depends on which they are."""
-    config = EmbedConfig(dataset="many", arm="random", input_size=64, backbone=BackboneConfig(architecture="resnet18", stage=3))
+    config = EmbedConfig(dataset="many", arm="random", input_size=64,
+                         backbone=BackboneConfig(architecture="resnet18", stage=3))
     store = RunStore(workspace)
     run_id = store.create("embed", to_dict(config))
     folder = workspace.run(run_id).artefacts
@@ -69,9 +71,10 @@ def _map(workspace: Workspace, points: pd.DataFrame, labels: np.ndarray, rng: np
         np.save(buffer, array, allow_pickle=False)
         write_atomic(folder / name, buffer.getvalue())
     write_json(folder / "map.json", {
-        "params": to_dict(config), "arm": "random", "label": "Random initialisation", "dataset": "many", "images": len(points),
-        "space": "pooled", "pca_explained": [0.3, 0.1], "aligned_to": None,
-        "opinions": [{"slot": "a", "name": MODEL, "arm": "vae"}, {"slot": "b", "name": "imagenet-resnet18-64", "arm": "imagenet"}],
+        "params": to_dict(config), "arm": "random", "label": "Random initialisation", "dataset": "many",
+        "images": len(points), "space": "pooled", "pca_explained": [0.3, 0.1], "aligned_to": None,
+        "opinions": [{"slot": "a", "name": MODEL, "arm": "vae"},
+                     {"slot": "b", "name": "imagenet-resnet18-64", "arm": "imagenet"}],
         "quality": {"trustworthiness": 0.9, "trustworthiness_pca": 0.8, "knn_balanced_accuracy": 0.3}})
     write_atomic(folder / "map.parquet", made.to_parquet(index=False))
     store.transition(run_id, "queued", "running", started=1.0)

@@ -47,8 +47,8 @@ def run(args: argparse.Namespace) -> dict:
         say("page: {open_s:.2f} s to open, {select_s:.2f} s to select, figure {figure_mb:.2f} MB".format(**result))
         result |= {"traverse_ms": traverse_ms(workspace), "place_ms": place_ms(workspace, maps[0])}
         say("a frame in {traverse_ms:.0f} ms, a place in {place_ms:.0f} ms".format(**result))
-    return {**result, "umap_ratio": umap_ratio(args.images, args.umap_repeats), "duplicate_recall": duplicate_recall(args.home), "limits": LIMITS,
-            "images": args.images, "repeats": args.repeats}
+    return {**result, "umap_ratio": umap_ratio(args.images, args.umap_repeats),
+            "duplicate_recall": duplicate_recall(args.home), "limits": LIMITS, "images": args.images, "repeats": args.repeats}
 
 
 def say(text: str) -> None:
@@ -82,7 +82,8 @@ def on_the_page(workspace: Workspace, maps: list[str], images: int, repeats: int
         finally:
             browser.close()
     return {"open_s": statistics.median(single), "first_open_s": first, "open_pair_s": statistics.median(both),
-            "select_s": statistics.median(clicks), "select_box_s": statistics.median(boxes), "figure_mb": max(messages) / 1e6}
+            "select_s": statistics.median(clicks), "select_box_s": statistics.median(boxes),
+            "figure_mb": max(messages) / 1e6}
 
 
 def opened(context, address: str, points: int, messages: list[int]) -> float:
@@ -150,7 +151,8 @@ def _lonely(tab, number: int) -> tuple[float, float, str]:
         const dots = chart._fullData.filter(trace => trace.customdata).flatMap(trace => [...trace.x].map((x, i) =>
             [xaxis.l2p(x), yaxis.l2p(trace.y[i]), trace.customdata[i]]));
         const inside = dots.filter(([x, y]) => x > 5 && y > 5 && x < xaxis._length - 5 && y < yaxis._length - 5);
-        const away = ([x, y, row]) => Math.min(...dots.map(([u, v, other]) => other === row ? 1e9 : (u - x) ** 2 + (v - y) ** 2));
+        const away = ([x, y, row]) => Math.min(...dots.map(([u, v, other]) =>
+            other === row ? 1e9 : (u - x) ** 2 + (v - y) ** 2));
         const edge = inside.sort((a, b) => Math.hypot(b[0] - xaxis._length / 2, b[1] - yaxis._length / 2)
                                          - Math.hypot(a[0] - xaxis._length / 2, a[1] - yaxis._length / 2)).slice(0, 200);
         const [x, y, row] = edge.map(dot => [...dot, away(dot)]).sort((a, b) => b[3] - a[3])[number];
@@ -178,6 +180,8 @@ def traverse_ms(workspace: Workspace) -> float:
 
 def place_ms(workspace: Workspace, run_id: str) -> float:
     """One image through the shipped encoder and among the map's points, with drawn features in place of theirs."""
+    import torch
+
     from derm_core.config import EmbedConfig
     from derm_core.insight.atlas import read_map
     from derm_core.insight.place import Placer
@@ -186,7 +190,7 @@ def place_ms(workspace: Workspace, run_id: str) -> float:
     extractor = build_extractors(f"bundle:{MODEL}", EmbedConfig(dataset="many", arm=f"bundle:{MODEL}"), workspace)[0]
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
-    width = extractor.backbone.features
+    width = extractor.features(torch.from_numpy(image)).shape[1]
     space = rng.normal(size=(len(saved.points), width)).astype(np.float32)
     placer = Placer(saved, 64, extractor, space, np.zeros(width, np.float32), np.ones(width, np.float32))
     return median_ms(lambda: placer.place(image))

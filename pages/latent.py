@@ -1,4 +1,4 @@
-"""Latent space: maps of what extractors have learned, the way through a VAE's latent space, and trouble found in the data."""
+"""Latent space: maps of what extractors have learned, ways through a VAE's latent space, trouble found in the data."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ Filters = Mapping[str, "tuple[float, float] | Sequence[str]"]
 
 def is_scale(values: pd.Series) -> bool:
     """Whether a column is a measure (a range to choose) and not a category (values to choose)."""
-    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values) and values.nunique() > MANY_VALUES
+    number = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+    return number and values.nunique() > MANY_VALUES
 
 
 def categories(values: pd.Series) -> pd.Series:
@@ -50,9 +51,11 @@ def narrow(points: pd.DataFrame, filters: Filters) -> np.ndarray:
 
 def write_filters(filters: Filters) -> str:
     """Filters as a part of an address: "label:mel,nv;confidence_a:0.5..1"."""
-    return ";".join(f"{quote(column, safe='')}:" + (
-        f"{wanted[0]:.6g}..{wanted[1]:.6g}" if isinstance(wanted, tuple) else ",".join(quote(value, safe="").replace(".", "%2E") for value in wanted))
-        for column, wanted in filters.items() if len(wanted))
+    def told(wanted) -> str:
+        if isinstance(wanted, tuple):
+            return f"{wanted[0]:.6g}..{wanted[1]:.6g}"
+        return ",".join(quote(value, safe="").replace(".", "%2E") for value in wanted)
+    return ";".join(f"{quote(column, safe='')}:{told(wanted)}" for column, wanted in filters.items() if len(wanted))
 
 
 def read_filters(text: str) -> dict[str, tuple[float, float] | list[str]]:
@@ -67,7 +70,8 @@ def read_filters(text: str) -> dict[str, tuple[float, float] | list[str]]:
         low, dots, high = wanted.partition("..")
         try:
             if column and wanted:
-                found[unquote(column)] = (float(low), float(high)) if dots else [unquote(value) for value in wanted.split(",")]
+                values = (float(low), float(high)) if dots else [unquote(value) for value in wanted.split(",")]
+                found[unquote(column)] = values
         except ValueError:
             continue
     return found

@@ -99,7 +99,8 @@ def balance_bars(counts: pd.DataFrame, *, title: str = "Images by class and spli
 
 def map_scatter(points: pd.DataFrame, *, x: str = "umap_x", y: str = "umap_y", colour_by: str = "label",
                 row: str = "row", title: str = "Latent map", chosen: Sequence[int] = (), height: int = 620,
-                equal: bool = True, levels: Sequence[str] = (), name: str = "", behind: pd.DataFrame | None = None) -> Figure:
+                equal: bool = True, levels: Sequence[str] = (), name: str = "",
+                behind: pd.DataFrame | None = None) -> Figure:
     """A latent map with scattergl. Text columns get one colour and legend entry a value, numbers a scale.
 
     points: columns x, y, `row` (carried as customdata, what a click or lasso returns) and `colour_by`; everything is
@@ -122,8 +123,8 @@ def map_scatter(points: pd.DataFrame, *, x: str = "umap_x", y: str = "umap_y", c
             figure.add_trace(_lit(_cloud(points[~known], x, y, row, "unknown", size, {"color": INK}, "unknown"), chosen))
         figure.add_trace(_lit(_cloud(points[known], x, y, row, name or colour_by, size, {
             "color": values[known].to_numpy(np.float32), "colorscale": SEQUENTIAL, "cmin": ends[0], "cmax": ends[1],
-            "colorbar": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "thickness": 8, "len": 0.6,
-                         "ypad": 2, "outlinewidth": 0, "nticks": 5}},
+            "colorbar": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "thickness": 8,
+                         "len": 0.6, "ypad": 2, "outlinewidth": 0, "nticks": 5}},
             f"{name or colour_by} %{{marker.color:.3~g}}"), chosen))
         figure.update_layout(showlegend=False)
     else:
@@ -153,19 +154,20 @@ def _levels(points: pd.DataFrame, text: pd.Series, levels: Sequence[str]) -> lis
 
 
 def _rings(points: pd.DataFrame, x: str, y: str, row: str, chosen: Sequence[int], size: float) -> list[dict]:
-    """A ring around each of a few chosen points. Both states of a selection hide it: the chart's own is seen alone."""
+    """A ring around each of a few chosen points, gone where the chart has a selection of its own elsewhere."""
     ring = points[points[row].isin(list(chosen))] if 0 < len(chosen) <= RINGS else []
     if not len(ring):
         return []
-    hidden = {"marker": {"opacity": 0}}
-    return [_plain(ring, x, y, "Chosen", {"symbol": "circle-open", "size": size + 10, "color": colour, "line": {"width": width}})
-            | {"type": "scatter", "selected": hidden, "unselected": hidden, "showlegend": False}
+    return [_plain(ring, x, y, "Chosen", {"symbol": "circle-open", "size": size + 10, "color": colour,
+                                          "line": {"width": width}}) | {"unselected": {"marker": {"opacity": 0}}, "showlegend": False}
             for colour, width in (("#FFFFFF", 5), ("#111111", 2.5))]
 
 
 def _lit(trace: dict, chosen: Sequence[int]) -> dict:
     """The trace as it looks when these rows were selected in it: all others paler."""
-    return trace | {"selectedpoints": np.flatnonzero(np.isin(trace["customdata"], list(chosen))).tolist()} if len(chosen) > 1 else trace
+    if len(chosen) < 2:
+        return trace
+    return trace | {"selectedpoints": np.flatnonzero(np.isin(trace["customdata"], list(chosen))).tolist()}
 
 
 def _plain(points: pd.DataFrame, x: str, y: str, name: str, marker: dict) -> dict:
@@ -177,7 +179,7 @@ def mark(figure: Figure, point: Sequence[float], name: str) -> None:
     """A cross at (x, y) on a map, inside its axes, whatever is selected."""
     always = {"marker": {"opacity": 1}}
     figure.add_trace(dict(
-        type="scattergl", x=[float(point[0])], y=[float(point[1])], mode="markers", name=name, selected=always, unselected=always,
+        type="scattergl", x=[float(point[0])], y=[float(point[1])], mode="markers", name=name, unselected=always,
         marker={"symbol": "x", "size": 13, "color": "#000000", "line": {"width": 2, "color": "#FFFFFF"}},
         hovertemplate=f"{name}<extra></extra>", legendrank=2001))
     hold(figure, point)
@@ -200,7 +202,7 @@ def core_range(values: pd.Series) -> list[float]:
 
 def _cloud(points: pd.DataFrame, x: str, y: str, row: str, name: str, size: float, marker: dict, said: str) -> dict:
     """Points that answer to a click with their row. said: the hover text's template."""
-    return dict(type="scattergl", x=points[x].to_numpy(np.float32), y=points[y].to_numpy(np.float32), mode="markers", name=name,
-                customdata=points[row].to_numpy(np.int32), hovertemplate=f"{said}<extra></extra>",
+    return dict(type="scattergl", x=points[x].to_numpy(np.float32), y=points[y].to_numpy(np.float32), mode="markers",
+                name=name, customdata=points[row].to_numpy(np.int32), hovertemplate=f"{said}<extra></extra>",
                 marker={"size": size, "opacity": 0.8} | marker,
                 selected={"marker": {"size": size + 1}}, unselected={"marker": {"opacity": 0.25}})

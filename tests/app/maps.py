@@ -28,8 +28,8 @@ def put_map(workspace, dataset: str = "tiny", seed: int = 0, umap: bool = True, 
     folder.mkdir(parents=True, exist_ok=True)
     places = rng.normal(size=(images, 4)).astype(np.float32)
     points = pd.DataFrame({
-        "image_id": found.frame["image_id"], "row": np.arange(images), "umap_x": places[:, 0] if umap else np.float32(np.nan),
-        "umap_y": places[:, 1] if umap else np.float32(np.nan), "pca_x": places[:, 2], "pca_y": places[:, 3],
+        "image_id": found.frame["image_id"], "row": np.arange(images),
+        "umap_x": places[:, 0] if umap else np.float32(np.nan), "umap_y": places[:, 1] if umap else np.float32(np.nan), "pca_x": places[:, 2], "pca_y": places[:, 3],
         "split": np.resize(["train", "val", "test"], images), "label": found.frame["label"], "group": found.frame["group"]})
     if opinions:
         points = points.assign(**_answers(points["label"], found.classes, rng))

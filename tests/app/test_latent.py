@@ -39,7 +39,8 @@ def text(app) -> str:
 
 
 def choices(app, label) -> list[str]:
-    return next(list(widget.options) for kind in (app.selectbox, app.segmented_control) for widget in kind if widget.label == label)
+    return next(list(widget.options) for kind in (app.selectbox, app.segmented_control) for widget in kind
+                if widget.label == label)
 
 
 def test_without_a_map_the_page_says_what_will_be_here_and_offers_it(open_page, workspace):
@@ -51,7 +52,8 @@ def test_without_a_map_the_page_says_what_will_be_here_and_offers_it(open_page, 
 def test_the_form_queues_the_map_that_was_set(open_page, finished):
     app = open_page("latent")
     vae = RunStore(finished).list(kind="pretrain")[0].id
-    app.selectbox(key="map-extractor").set_value(next(o for o in app.selectbox(key="map-extractor").options if o.startswith("VAE")))
+    offers = app.selectbox(key="map-extractor").options
+    app.selectbox(key="map-extractor").set_value(next(offer for offer in offers if offer.startswith("VAE")))
     app.slider(key="map-neighbours").set_value(30)
     next(button for button in app.button if button.label == "Make the map").click()
     app.run()

@@ -25,7 +25,8 @@ def test_what_is_missing_can_be_asked_for():
     assert list(POINTS["row"][selection.narrow(POINTS, {"correct_a": ["no"]})]) == [2]
 
 
-@pytest.mark.parametrize("filters", [{}, {"label": ["a,b;c:d", "é & 100 %"]}, {"age": (0.5, 60.0)}, {"x;y": ["1..2x"], "b": (0.0, 1.0)}])
+@pytest.mark.parametrize("filters", [
+    {}, {"label": ["a,b;c:d", "é & 100 %"]}, {"age": (0.5, 60.0)}, {"x;y": ["1..2x"], "b": (0.0, 1.0)}])
 def test_filters_survive_the_way_through_an_address(filters):
     assert selection.read_filters(selection.write_filters(filters)) == filters
 

@@ -16,7 +16,8 @@ def maps(workspace) -> tuple[str | None, str | None, list[str]]:
     found = {run.id: run for run in runs if not run.final or cached.map_is_there(workspace, run.id)}
     done = [run_id for run_id, run in found.items() if run.final]
     if runs and runs[0].id not in found:
-        st.error(runs[0].error or f"The last map was {words.STATES[runs[0].state][0].lower()} before there was anything to see.",
+        state = words.STATES[runs[0].state][0].lower()
+        st.error(runs[0].error or f"The last map was {state} before there was anything to see.",
                  icon=":material/error:")
     if not found:
         frame.empty("A dot for every image, near its neighbours in the eyes of one extractor; coloured by class, split, a "
@@ -30,8 +31,9 @@ def maps(workspace) -> tuple[str | None, str | None, list[str]]:
     dataset = cached.config(workspace, first).get("dataset")
     others = [key for key in found if key != first and cached.config(workspace, key).get("dataset") == dataset]
     with right:
-        second = frame.linked("Beside it", [ALONE, *others], "beside", always=False, key=f"beside-{first}", format_func=lambda key:
-                              ("No second map" if others else "No other map of these images yet") if key == ALONE else label(key))
+        nothing = "No second map" if others else "No other map of these images yet"
+        second = frame.linked("Beside it", [ALONE, *others], "beside", always=False, key=f"beside-{first}",
+                              format_func=lambda key: nothing if key == ALONE else label(key))
     return first, None if second == ALONE else second, done
 
 
@@ -41,8 +43,8 @@ def offer_alignment(workspace, first: str, second: str) -> None:
     if configs[0].get("aligned_to") == second or configs[1].get("aligned_to") == first:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.caption("These two maps were laid out independently: the same images lie in different places. Compare what is near "
-                   "what, or align them.", width="stretch")
-        if st.button("Align the second map", icon=":material/join:", key="align", help="Makes the second map again; UMAP starts "
-                     "from the first map's places and the result is turned onto it."):
+        st.caption("These two maps were laid out independently: the same images lie in different places. Compare what is "
+                   "near what, or align them.", width="stretch")
+        if st.button("Align the second map", icon=":material/join:", key="align", help="Makes the second map again; UMAP "
+                     "starts from the first map's places and the result is turned onto it."):
             making.submit(workspace, {**configs[1], "aligned_to": first}, "beside")

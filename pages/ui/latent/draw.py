@@ -15,9 +15,9 @@ from . import chosen
 from .shown import METHODS, Shown
 
 MEASURES = (
-    "Trustworthiness: 1 where neighbours on the map are neighbours in feature space. Neighbours kept: the share of an image's "
-    "10 nearest in feature space that are among its 10 nearest on the map. Silhouette of the classes (−1 to 1) and the "
-    "balanced accuracy of a vote among the nearest training images are those of the original space, not of the map.")
+    "Trustworthiness: 1 where neighbours on the map are neighbours in feature space. Neighbours kept: the share of an "
+    "image's 10 nearest in feature space that are among its 10 nearest on the map. Silhouette of the classes (−1 to 1) and "
+    "the balanced accuracy of a vote among the nearest training images are those of the original space, not of the map.")
 
 
 def show(first: Shown, map_: Shown, method: str, colour: str, kept: np.ndarray, rows: list[int], place: str, height: int,
@@ -32,8 +32,9 @@ def show(first: Shown, map_: Shown, method: str, colour: str, kept: np.ndarray, 
     key = f"map-{place}-{map_.run_id}-{method}-{colour}-{st.query_params.get('filter', '')}-{chosen.cleared()}"
     figure = charts.map_scatter(
         visible if column or colour not in first.points else visible.merge(first.points[["row", colour]], on="row"),
-        x=f"{method}_x", y=f"{method}_y", colour_by=colour, name=first.columns.get(colour, colour), levels=first.levels(colour),
-        chosen=chosen.rings(key, rows), height=height, equal=method == "umap", behind=drawn[~inside[drawn.index]] if filtered else None,
+        x=f"{method}_x", y=f"{method}_y", colour_by=colour, name=first.columns.get(colour, colour),
+        levels=first.levels(colour), chosen=chosen.rings(key, rows), height=height, equal=method == "umap",
+        behind=drawn[~inside[drawn.index]] if filtered else None,
         title=f"{METHODS[method]} of {map_.dataset.name} · {map_.name}")
     if upload is not None:
         charts.mark(figure, upload, "your image, approximately")
@@ -60,7 +61,8 @@ def caption(map_: Shown, drawn: pd.DataFrame, inside: np.ndarray, method: str) -
         lines.append(f"The filter leaves {inside.sum():,} of {len(inside):,} images.")
     if method == "pca" and map_.about.get("pca_explained"):
         lines.append(f"These two axes hold {words.percent(sum(map_.about['pca_explained']))} of the variance.")
-    outside = np.any([~drawn[axis].between(*charts.core_range(drawn[axis])) for axis in (f"{method}_x", f"{method}_y")], axis=0).sum()
+    outside = np.any([~drawn[axis].between(*charts.core_range(drawn[axis])) for axis in (f"{method}_x", f"{method}_y")],
+                     axis=0).sum()
     if outside:
         lines.append(f"{words.count(outside, 'far image')} outside the frame: drag the map to see more.")
     if method == "umap":

@@ -28,13 +28,15 @@ def controls(first: Shown, second: Shown | None) -> tuple[str, str, np.ndarray]:
 
 def filtered(first: Shown, columns: dict[str, str]) -> np.ndarray:
     """The filter's popover; returns which points it leaves. The address holds what is set."""
-    filters = {column: wanted for column, wanted in read_filters(st.query_params.get("filter", "")).items() if column in columns}
+    filters = {column: wanted for column, wanted in read_filters(st.query_params.get("filter", "")).items()
+               if column in columns}
     label = f"Filter · {words.count(len(filters), 'rule')}" if filters else "Filter"
     with st.popover(label, icon=":material/filter_alt:", key="filter", on_change="rerun") as box:
         if box.open:
             used = st.multiselect("Show only images with", list(columns), default=list(filters), format_func=columns.get,
                                   key=f"filter-columns-{first.run_id}", placeholder="Choose what to filter by")
-            filters = {column: _wanted(first.points[column], column, columns[column], filters.get(column)) for column in used}
+            filters = {column: _wanted(first.points[column], column, columns[column], filters.get(column))
+                       for column in used}
             filters = {column: wanted for column, wanted in filters.items() if wanted}
     if filters:
         st.query_params["filter"] = write_filters(filters)
@@ -63,6 +65,7 @@ def search(first: Shown) -> None:
         st.session_state["search-missed"] = "" if rows or not st.session_state["search"] else st.session_state["search"]
         if rows:
             chosen.take(first, rows, "search")
-    st.text_input("Search by image id", key="search", type="search", on_change=found, width=190, placeholder="or a part of it")
+    st.text_input("Search by image id", key="search", type="search", on_change=found, width=190,
+                  placeholder="or a part of it")
     if st.session_state.get("search-missed"):
         st.caption(f"No image id on this map holds “{words.plain(st.session_state['search-missed'])}”.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ import streamlit as st
 from PIL import Image
 
 from derm_core.data.decode import read_image
-from derm_core.errors import NotFound
 from derm_core.insight.selection import find, sample
 
 from .. import cached, charts, frame, images, words
@@ -19,12 +19,14 @@ from .shown import Shown
 from .upload import Upload
 
 STEPS, OF_A_CLASS = 9, 100
+KEPT = 64                      # latents, means and paths of a session
 MINE = "your image"
 
 
 def pixels(first: Shown, row: int, size: int) -> np.ndarray:
     """uint8 (size, size, 3) of a manifest row. Raises ImageError."""
-    return read_image(first.dataset.frame["path"].iloc[row], size, str(first.dataset.frame["image_id"].iloc[row]))
+    found = first.dataset.frame.iloc[row]
+    return kept(("pixels", found["sha256"], size), lambda: read_image(found["path"], size, str(found["image_id"])))
 
 
 def starts(travel: Any, first: Shown | None, own: Upload | None) -> dict[str, np.ndarray]:
@@ -44,12 +46,23 @@ def _recent(first: Shown) -> list[int]:
     state = st.session_state.get(chosen.KEY) or {}
     now = state.get("rows", []) if state.get("dataset") == first.dataset.name else []
     examples = first.points.drop_duplicates("label")["row"].tolist()
-    return [row for row in dict.fromkeys([*now[:2], *reversed(st.session_state.get("atlas-visited", [])), *examples]) if row in known]
+    visited = reversed(st.session_state.get("atlas-visited", []))
+    return [row for row in dict.fromkeys([*now[:2], *visited, *examples]) if row in known]
 
 
 def latent(travel: Any, image_ssc: np.ndarray) -> np.ndarray:
     """(D,) the posterior mean of one image."""
-    return travel.encode(image_ssc[None])[0]
+    return kept(("latent", travel.source, image_ssc.tobytes()), lambda: travel.encode(image_ssc[None])[0])
+
+
+def kept(key: tuple, compute: Callable[[], Any] | None) -> Any:
+    """What was computed before under `key` in this session, else `compute()`; None where that is None."""
+    known = st.session_state.setdefault("atlas-kept", {})
+    if key not in known and compute is not None:
+        while len(known) >= KEPT:
+            known.pop(next(iter(known)))
+        known[key] = compute()
+    return known.get(key)
 
 
 def without_encoder(travel: Any) -> bool:
@@ -79,6 +92,7 @@ def film(frames_nssc: np.ndarray, captions: list[str], alt: str) -> None:
 
 @st.fragment
 def between(workspace, travel: Any, first: Shown | None, own: Upload | None) -> None:
+    """The straight line between two images of the map, decoded."""
     if without_encoder(travel) or first is None:
         return
     ids = first.dataset.frame["image_id"]
@@ -95,14 +109,14 @@ def between(workspace, travel: Any, first: Shown | None, own: Upload | None) -> 
     if len(ends) < 2:
         return
     originals = np.stack([pixels(first, row, travel.size) for row in ends])
-    path = travel.between(*travel.encode(originals), steps=STEPS)
+    path = travel.between(*(latent(travel, image) for image in originals), steps=STEPS)
     drawn = travel.decode(path)
     names = [words.plain(first.dataset.frame["label"].iloc[row] or "no label") for row in ends]
     film(np.concatenate([originals[:1], drawn, originals[1:]]),
-         [f"original, {names[0]}", *(f"{100 * step // (STEPS - 1)}{words.THIN}%" for step in range(STEPS)), f"original, {names[1]}"],
-         "From one image to the other")
-    st.caption("The straight line between the two images' latents, decoded. The ends differ from the originals by what the VAE "
-               "does not keep.")
+         [f"original, {names[0]}", *(f"{100 * step // (STEPS - 1)}{words.THIN}%" for step in range(STEPS)),
+          f"original, {names[1]}"], "From one image to the other")
+    st.caption("The straight line between the two images' latents, decoded. The ends differ from the originals by what the "
+               "VAE does not keep.")
 
 
 # ---- mean images -------------------------------------------------------------------------------
@@ -110,6 +124,7 @@ def between(workspace, travel: Any, first: Shown | None, own: Upload | None) -> 
 
 @st.fragment
 def means(workspace, travel: Any, first: Shown | None, own: Upload | None) -> None:
+    """The mean image of every class, and of the selection."""
     if without_encoder(travel) or first is None:
         return
     points = first.points
@@ -119,22 +134,20 @@ def means(workspace, travel: Any, first: Shown | None, own: Upload | None) -> No
     if len(rows) > 1:
         parts = {"the selection": rows[:OF_A_CLASS], **parts}
     found = _means(workspace, travel, first, parts)
-    film(travel.decode(np.stack(list(found.values()))), [f"{words.plain(name)} ({len(parts[name])})" for name in found], "Mean image")
+    film(travel.decode(np.stack(list(found.values()))), [f"{words.plain(name)} ({len(parts[name])})" for name in found],
+         "Mean image")
     st.caption(f"The decoded mean of the latents, of at most {OF_A_CLASS} images a class. "
                + ("" if len(rows) > 1 else "Choose several images on the map, and their mean stands here too."))
 
 
 def _means(workspace, travel: Any, first: Shown, parts: dict[str, list[int]]) -> dict[str, np.ndarray]:
     """Mean latents by name, kept in the session: images are encoded once."""
-    known = st.session_state.setdefault("atlas-means", {})
     store = cached.store(workspace, first.dataset.name, travel.size)
     found = {}
     for name, rows in parts.items():
-        key = (travel.source, first.dataset.fingerprint, tuple(rows))
-        if key not in known:
-            with st.spinner(f"Encoding {name}…"):
-                known[key] = travel.mean_of(travel.encode(np.asarray(store.images[rows])))
-        found[name] = known[key]
+        with st.spinner(f"Encoding {name}…"):
+            found[name] = kept(("mean", travel.source, first.dataset.fingerprint, tuple(rows)),
+                               lambda rows=rows: travel.mean_of(travel.encode(np.asarray(store.images[rows]))))
     return found
 
 
@@ -143,6 +156,7 @@ def _means(workspace, travel: Any, first: Shown, parts: dict[str, list[int]]) ->
 
 @st.fragment
 def towards(workspace, travel: Any, first: Shown | None, own: Upload | None) -> None:
+    """A path towards a class, and what a published model says along it; found when asked for."""
     if without_encoder(travel):
         return
     offers = starts(travel, first, own)
@@ -155,14 +169,19 @@ def towards(workspace, travel: Any, first: Shown | None, own: Upload | None) -> 
     model = columns[1].selectbox("Asked of", list(cards), key="towards-model")
     card = cards[model]
     told = card.get("class_descriptions") or {}
-    target = columns[2].selectbox("Towards", card["classes"], index=card["classes"].index("mel") if "mel" in card["classes"] else 0,
+    melanoma = card["classes"].index("mel") if "mel" in card["classes"] else 0
+    target = columns[2].selectbox("Towards", card["classes"], index=melanoma,
                                   key=f"towards-class-{model}", format_func=lambda name: told.get(name, name))
-    try:
-        predictor = cached.predictor(workspace, model)
-    except NotFound as error:
-        st.error(str(error), icon=":material/error:")
-        return
-    path, probabilities = travel.towards(latent(travel, offers[start]), target, predictor, steps=STEPS)
+    key = ("path", travel.source, offers[start].tobytes(), model, card["sha256"], target)
+    if kept(key, None) is None:
+        st.caption("The path follows what the model's probability grows with, through the decoder, step by step. It takes "
+                   "some seconds.")
+        if not st.button("Find the path", icon=":material/play_arrow:", key="towards-go"):
+            return
+        with st.spinner("Finding the path…"):
+            predictor = cached.predictor(workspace, model)
+            kept(key, lambda: travel.towards(latent(travel, offers[start]), target, predictor, steps=STEPS))
+    path, probabilities = kept(key, None)
     aim = card["classes"].index(target)
     film(travel.decode(path), [words.percent(row[aim]) for row in probabilities], f"From {start} towards {target}")
     begun = int(np.argmax(probabilities[0]))
@@ -174,5 +193,6 @@ def towards(workspace, travel: Any, first: Shown | None, own: Upload | None) -> 
     frame.show_chart(figure, pd.DataFrame(probabilities, columns=card["classes"]).assign(step=steps), key="towards",
                      alt=f"Probability of {target} from {words.percent(probabilities[0, aim])} to "
                          f"{words.percent(probabilities[-1, aim])} along the way",
-                     caption="The model is asked about the decoded images, which are smoother than photographs: its first answer "
-                             "may differ from that for the photograph itself. Not a forecast of how a lesion changes.")
+                     caption="The model is asked about the decoded images, which are smoother than photographs: its first "
+                             "answer may differ from that for the photograph itself. It is what the model looks for, not a "
+                             "forecast of how a lesion changes.")

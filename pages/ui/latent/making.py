@@ -19,7 +19,8 @@ def new_map(workspace, expanded: bool, others: list[str]) -> None:
         left, right = st.columns(2)
         extractor = left.selectbox("Extractor", list(offers), key="map-extractor")
         likely = next(iter(offers.values())).get("dataset")
-        dataset = right.selectbox("Images", list(here), list(here).index(likely) if likely in here else 0, format_func=here.get)
+        dataset = right.selectbox("Images", list(here), list(here).index(likely) if likely in here else 0,
+                                  format_func=here.get)
         left, right = st.columns(2)
         space = left.selectbox("Features", ["pooled", "mu"], key="map-space", format_func={
             "pooled": "Pooled features (what the heads see)", "mu": "μ, a VAE's own latent space"}.get)
@@ -58,8 +59,9 @@ def extractors(workspace) -> dict[str, dict]:
                 **fields, "arm": "vae", "vae_run": run.id, "dataset": config["dataset"]}
     shelf = [card for card in cached.bundles(workspace) if card["ok"]]
     arms = words.ordered({card["arm"] for card in shelf})
-    for card in sorted(shelf, key=lambda card: arms.index(card["arm"])):
-        found[f"Model · {card['name']}"] = {
+    pretrained = [card for card in cached.bundles(workspace, "extractor") if card["ok"]]
+    for card in [*pretrained, *sorted(shelf, key=lambda card: arms.index(card["arm"]))]:
+        found[f"{'Extractor' if card in pretrained else 'Model'} · {card['name']}"] = {
             "arm": f"bundle:{card['name']}", "input_size": card["input_size"],
             "backbone": {"architecture": card["architecture"], "stage": card["stage"]}}
     for (architecture, stage, size), fields in settings.items():

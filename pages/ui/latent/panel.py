@@ -19,11 +19,13 @@ def show(first: Shown, second: Shown | None, rows: list[int], wide: bool) -> Non
     """wide: whether the whole width of the page is there, or a column beside the map."""
     if not rows:
         st.markdown(":material/touch_app: **Click a dot** to see its image and those nearest to it. To see all images of "
-                    "a region, draw a **box or lasso** with the chart's tools. A click on the legend hides or shows a class.")
+                    "a region, draw a **box or lasso** with the chart's tools. A click on the legend hides or shows a "
+                    "class.")
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**{words.count(len(rows), 'image')} chosen**")
-        st.button("Clear", icon=":material/close:", type="tertiary", key="clear", on_click=chosen.take, args=(first, [], chosen.CLEARED))
+        st.button("Clear", icon=":material/close:", type="tertiary", key="clear", on_click=chosen.take,
+                  args=(first, [], chosen.CLEARED))
         if len(rows) > 1:
             frame.download_table(first.points[first.points["row"].isin(rows)], "Download CSV", name="selection")
     if len(rows) == 1:
@@ -49,7 +51,8 @@ def one_image(first: Shown, second: Shown | None, row: int, wide: bool) -> None:
         st.caption(" · ".join(facts(first, point)))
         answers(first, point)
     with right:
-        near = {map_.name: list(neighbours_in(map_.saved, point["image_id"], NEAREST)["row"]) for map_ in (first, second) if map_}
+        near = {map_.name: list(neighbours_in(map_.saved, point["image_id"], NEAREST)["row"])
+                for map_ in (first, second) if map_}
         if second is not None and second.name == first.name:      # one arm twice: its maps differ in nothing but the layout
             near = {first.name: near[first.name]}
         for name, found in near.items():
@@ -58,8 +61,8 @@ def one_image(first: Shown, second: Shown | None, row: int, wide: bool) -> None:
             st.markdown(f"**Nearest in feature space** · {words.plain(name)}" if second else "**Nearest in feature space**")
             images.gallery(first.dataset, found, columns=8 if wide else 4, min_width=72)
         if len(near) == 2:
-            st.caption(f"{both} of these {NEAREST} are the same in both spaces. Neighbours are looked up among the features, "
-                       "not on the map.")
+            st.caption(f"{both} of these {NEAREST} are the same in both spaces. Neighbours are looked up among the "
+                       "features, not on the map.")
 
 
 def facts(first: Shown, point: pd.Series) -> list[str]:
@@ -75,11 +78,13 @@ def answers(first: Shown, point: pd.Series) -> None:
     """What each model says of the image, whether that is right, and how far the image lies from its training images."""
     for opinion in first.opinions:
         slot = opinion["slot"]
-        said, sure, right, away = (point.get(f"{name}_{slot}") for name in ("prediction", "confidence", "correct", "outlier"))
+        said, sure, right, away = (
+            point.get(f"{name}_{slot}") for name in ("prediction", "confidence", "correct", "outlier"))
         if pd.isna(said):
             continue
         verdict = "" if pd.isna(right) else " :material/check: right" if right else " :material/close: wrong"
-        unlike = "" if pd.isna(away) or away <= 1 else f" · unlike its training images ({words.number(away, 2)} times the limit)"
+        unlike = "" if pd.isna(away) or away <= 1 else (
+            f" · unlike its training images ({words.number(away, 2)} times the limit)")
         st.markdown(f"{words.arm(opinion['arm'], opinion['name']).badge} **{words.plain(said)}** "
                     f"{words.percent(sure)}{verdict}{unlike}")
     if first.opinions and point["split"] == "train":
@@ -87,7 +92,8 @@ def answers(first: Shown, point: pd.Series) -> None:
 
 
 def describe(dataset, label: str | None) -> str:
-    return "no label" if label is None or pd.isna(label) else (dataset.info.get("class_descriptions") or {}).get(label, label)
+    told = dataset.info.get("class_descriptions") or {}
+    return "no label" if label is None or pd.isna(label) else told.get(label, label)
 
 
 # ---- many images -------------------------------------------------------------------------------
@@ -127,12 +133,12 @@ def inside(first: Shown, rows: list[int]) -> None:
         return
     shown = {opinion["name"]: opinion["shown"] for opinion in first.opinions}
     table = pd.DataFrame([{
-        "Model": shown[one["name"]], "Validation and test": written(one["unseen"]), "Whole map": words.percent(one["unseen"]["overall"]),
-        "Training": written(one["train"])} for one in found])
+        "Model": shown[one["name"]], "Validation and test": written(one["unseen"]),
+        "Whole map": words.percent(one["unseen"]["overall"]), "Training": written(one["train"])} for one in found])
     st.markdown("**Accuracy inside the selection**")
     st.table(table, border="horizontal", hide_index=True, alt="Accuracy of each model inside the selection")
-    st.caption("Images of the training split say little: a model may have been trained on them. “Whole map” is the accuracy on "
-               "all of its validation and test images.")
+    st.caption("Images of the training split say little: a model may have been trained on them. “Whole map” is the accuracy "
+               "on all of its validation and test images.")
 
 
 def written(part: dict) -> str:

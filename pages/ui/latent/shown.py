@@ -63,7 +63,8 @@ class Shown:
         found["disagree"] = "Models disagree"
         rest = sorted(set(self.points.columns) - set(found) - {*CORE, *COORDINATES, "row"})
         found |= {name: name.removeprefix("factor_").replace("_", " ").capitalize() for name in rest}
-        return {column: name for column, name in found.items() if column in self.points and self.points[column].notna().any()}
+        return {column: name for column, name in found.items()
+                if column in self.points and self.points[column].notna().any()}
 
     def levels(self, column: str) -> list[str]:
         """The classes, in one order, for columns that hold classes: both maps colour them alike."""

@@ -1,4 +1,4 @@
-"""Travel: what the VAE's decoder draws of a latent, dimension by dimension, and along the ways between and towards images."""
+"""Travel: what the VAE's decoder draws of a latent, dimension by dimension and along ways between and towards images."""
 
 from __future__ import annotations
 
@@ -40,8 +40,10 @@ def show(workspace, first: Shown | None, own: Upload | None) -> None:
 
 def sources(workspace) -> dict[str, str]:
     """Run ids and bundle names whose decoder can be travelled with, and what they are called."""
-    runs = {run.id: f"VAE · {frame.run_label(workspace, run)}" for run in cached.runs(workspace, kind="pretrain", state="done")}
-    return {card["name"]: f"Model · {card['name']}" for card in cached.bundles(workspace)
+    runs = {run.id: f"VAE · {frame.run_label(workspace, run)}"
+            for run in cached.runs(workspace, kind="pretrain", state="done")}
+    return {card["name"]: f"{kind} · {card['name']}" for kind in ("Model", "Extractor")
+            for card in cached.bundles(workspace, "extractor" if kind == "Extractor" else "classifier")
             if card["ok"] and card.get("decoder")} | runs
 
 
@@ -77,15 +79,18 @@ def sliders(workspace, travel: Any, first: Shown | None, own: Upload | None) -> 
         z = np.array(origin, np.float32)
         with st.grid(2, min_column_width=220, gap="small"):
             for index in names:
-                own_value = float(np.clip((origin[index] - travel.mean_d[index]) / max(travel.std_d[index], 1e-6), -REACH, REACH))
-                st.session_state.setdefault(keys[index], round(own_value, 1))
+                at = float((origin[index] - travel.mean_d[index]) / max(travel.std_d[index], 1e-6))
+                st.session_state.setdefault(keys[index], round(min(max(at, -REACH), REACH), 1))
                 z[index] = travel.mean_d[index] + travel.std_d[index] * st.slider(
-                    f"Dimension {index} · {travel.kl_d[index]:.2f} nats", -REACH, REACH, step=0.1, key=keys[index], format="%.1f σ")
+                    f"Dimension {index} · {travel.kl_d[index]:.2f} nats", -REACH, REACH, step=0.1, key=keys[index],
+                    format="%.1f σ")
         st.button("Back to the start", icon=":material/restart_alt:", type="tertiary",
                   on_click=lambda: [st.session_state.pop(key, None) for key in keys.values()])
     with left:
-        st.image(journeys.enlarged(travel.decode(z[None])[0], SIDE), width=SIDE, alt=f"Decoded latent, starting from {start}")
-        st.caption(f"Drawn by the decoder at {travel.size}{words.THIN}px. It is smooth: fine structure and hair are not in the latent.")
+        picture = journeys.enlarged(travel.decode(z[None])[0], SIDE)
+        st.image(picture, width=SIDE, alt=f"Decoded latent, starting from {start}")
+        st.caption(f"Drawn by the decoder at {travel.size}{words.THIN}px. It is smooth: fine structure and hair are not in "
+                   "the latent.")
 
 
 def kl_chart(travel: Any) -> None:
@@ -93,15 +98,17 @@ def kl_chart(travel: Any) -> None:
     order = np.argsort(-travel.kl_d)
     active = len(travel.active_d)
     figure = blank("KL divergence by latent dimension", 240, x="Dimension, the most active first", y="nats")
-    figure.add_trace(dict(type="bar", x=list(range(1, len(order) + 1)), y=np.maximum(travel.kl_d[order], 1e-5).astype(np.float32),
-                          marker={"color": words.arm("vae").colour, "line": {"width": 0}},
-                          customdata=order.astype(np.int32), hovertemplate="Dimension %{customdata}: %{y:.3f} nats<extra></extra>"))
+    figure.add_trace(dict(
+        type="bar", x=list(range(1, len(order) + 1)), y=np.maximum(travel.kl_d[order], 1e-5).astype(np.float32),
+        marker={"color": words.arm("vae").colour, "line": {"width": 0}}, customdata=order.astype(np.int32),
+        hovertemplate="Dimension %{customdata}: %{y:.3f} nats<extra></extra>"))
     figure.update_yaxes(type="log", nticks=5, tickformat="~g")
     frame.show_chart(
         figure, pd.DataFrame({"dimension": order, "kl_nats": travel.kl_d[order], "std_of_mu": travel.std_d[order]}),
         key=f"kl-{travel.source}", alt=f"{active} of {len(order)} latent dimensions are active",
         caption=f"{active} of {len(order)} dimensions are active (mean KL above 0.01 nats on validation images), together "
-                f"{words.number(float(travel.kl_d.sum()), 1)} nats. What an inactive dimension is set to, the decoder ignores."
+                f"{words.number(float(travel.kl_d.sum()), 1)} nats. What an inactive dimension is set to, the decoder "
+                "ignores."
                 + (" Estimated from the spread of the training images' latents." if travel.estimated else ""))
 
 
@@ -118,5 +125,5 @@ def factor_table(workspace, first: Shown) -> None:
         "latent": "Dimension", **{name: st.column_config.ProgressColumn(
             name.removeprefix("factor_").replace("_", " ").capitalize(), min_value=0.0, max_value=1.0, format="%.2f")
             for name in table.columns}})
-    st.caption("Mutual information over the factor's entropy: 0 where a latent says nothing of a factor, 1 where it says all. "
-               "The images are synthetic, so their factors are known.")
+    st.caption("Mutual information over the factor's entropy: 0 where a latent says nothing of a factor, 1 where it says "
+               "all. The images are synthetic, so their factors are known.")

@@ -1,4 +1,4 @@
-"""Data trouble: near-duplicates, likely label errors and outliers that the space shows, each a ranked gallery with reasons."""
+"""Data trouble: near-duplicates, likely label errors and outliers of the space, each a ranked gallery with reasons."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .shown import Shown
 
 KINDS = {"near_duplicate": "Near-duplicates", "label_error": "Likely label errors", "outlier": "Outliers"}
 ABOUT = {
-    "near_duplicate": "Pairs of images that show the same photograph, or nearly. A pair across splits leaks: the model has seen "
-                      "what it is tested on.",
-    "label_error": "Images whose label a plain classifier, trained on the features of other images, contradicts with confidence "
-                   "(confident learning). Look at them; the label may still be right.",
+    "near_duplicate": "Pairs of images that show the same photograph, or nearly. A pair across splits leaks: the model has "
+                      "seen what it is tested on.",
+    "label_error": "Images whose label a plain classifier, trained on the features of other images, contradicts with "
+                   "confidence (confident learning). Look at them; the label may still be right.",
     "outlier": "Images far from all others in this space: rare, badly photographed, or not what the dataset is about."}
 AT_ONCE = 24
 
@@ -21,14 +21,14 @@ AT_ONCE = 24
 def show(workspace, first: Shown) -> None:
     found = cached.trouble(workspace, first.run_id)
     if found is None:
-        frame.empty("Near-duplicates across splits, likely label errors and outliers are sought when a map is made. This map is "
-                    "older, or its UMAP is not done: make it again below, under New map.", title="Not sought yet",
+        frame.empty("Near-duplicates across splits, likely label errors and outliers are sought when a map is made. This "
+                    "map is older, or its UMAP is not done: make it again below, under New map.", title="Not sought yet",
                     icon=":material/report:")
         return
     counts = {kind: int((found["kind"] == kind).sum()) for kind in KINDS}
     kind = frame.linked("Kind", list(KINDS), "kind", widget=st.segmented_control, required=True, always=False,
                         label_visibility="collapsed", format_func=lambda key: f"{KINDS[key]} · {counts[key]:,}")
-    st.caption(f"{ABOUT[kind]} Ranked by {words.plain(first.name)}, the worst first.{known_pairs(first) if kind == 'near_duplicate' else ''}")
+    st.caption(f"{ABOUT[kind]} Ranked by {words.plain(first.name)}, the worst first.{known(first, kind)}")
     part = found[found["kind"] == kind]
     if kind == "near_duplicate" and part["across_splits"].any():
         across = int(part["across_splits"].sum())
@@ -41,10 +41,14 @@ def show(workspace, first: Shown) -> None:
     gallery(first, part, kind)
 
 
-def known_pairs(first: Shown) -> str:
-    """How many of the dataset's known duplicate pairs were found, where some are known."""
+def known(first: Shown, kind: str) -> str:
+    """How many of the dataset's known duplicate pairs were found; how many label errors there may be in all."""
     told = first.about.get("trouble") or {}
-    return f" {told['found']} of {told['known_pairs']} known duplicate pairs are among them." if told.get("known_pairs") else ""
+    if kind == "near_duplicate" and told.get("known_pairs"):
+        return f" {told['found']} of {told['known_pairs']} known duplicate pairs are among them."
+    if kind == "label_error" and told.get("estimated_label_errors"):
+        return f" Estimated in all: {told['estimated_label_errors']:,}."
+    return ""
 
 
 def with_ids(first: Shown, part: pd.DataFrame) -> pd.DataFrame:
@@ -65,7 +69,8 @@ def gallery(first: Shown, part: pd.DataFrame, kind: str) -> None:
     """Cards with the image (both of a pair) and the reason, some at once; each leads to its dot on the map."""
     key = f"trouble-{kind}-shown"
     shown = part.head(st.session_state.setdefault(key, AT_ONCE))
-    with st.grid(4 if kind == "near_duplicate" else 6, min_column_width=250 if kind == "near_duplicate" else 150, gap="small"):
+    columns, least = (4, 250) if kind == "near_duplicate" else (6, 150)
+    with st.grid(columns, min_column_width=least, gap="small"):
         for place, one in enumerate(shown.itertuples(), 1):
             with st.container(border=True, gap="xsmall"):
                 rows = [int(one.row)] + ([int(one.other)] if one.other >= 0 else [])

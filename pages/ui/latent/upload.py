@@ -1,4 +1,4 @@
-"""A reader's own image: placed on the maps among its nearest neighbours, and a start for travelling. Never written to disk."""
+"""A reader's own image: placed on the maps among its nearest neighbours, and a start for travelling; never on disk."""
 
 from __future__ import annotations
 
@@ -36,10 +36,12 @@ class Upload:
 def choose() -> Upload | None:
     """The uploader in its popover; the image decoded once and kept in this session's memory."""
     before: Upload | None = st.session_state.get(KEY)
-    with st.popover("Your image" if before is None else words.short(before.name, 18), icon=":material/upload:"):
-        file = st.file_uploader("A dermatoscopic image, one lesion", types(), key="atlas-file", max_upload_size=MAX_BYTES // 2**20,
-                                help="It is placed on the maps among its nearest neighbours, and can be a start for travelling. "
-                                     "It stays in this session's memory and is never written to disk.")
+    sent = st.session_state.get("atlas-file")
+    with st.popover("Your image" if sent is None else words.plain(words.short(sent.name, 18)), icon=":material/upload:"):
+        file = st.file_uploader("A dermatoscopic image, one lesion", types(), key="atlas-file",
+                                max_upload_size=MAX_BYTES // 2**20,
+                                help="It is placed on the maps among its nearest neighbours, and can be a start for "
+                                     "travelling. It stays in this session's memory and is never written to disk.")
     if file is None:
         st.session_state.pop(KEY, None)
         return None
@@ -83,4 +85,5 @@ def show(upload: Upload, first: Shown, second: Shown | None) -> None:
                     continue
                 st.markdown(f"**Nearest in feature space to your image** · {words.plain(map_.name)}")
                 images.gallery(map_.dataset, [int(row) for row in found.rows[0] if row >= 0][:8], columns=8, min_width=72)
-            st.caption("Its place on a map is approximate: the mean of its nearest neighbours' places, the nearer counting more.")
+            st.caption("Its place on a map is approximate: the mean of its nearest neighbours' places, the nearer counting "
+                       "more.")
