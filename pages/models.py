@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
 
 from pages.ui import cached, frame, words
+from pages.ui.card import show, show_extractor
 
 ARCHIVE_MB = 200
 
@@ -15,7 +17,8 @@ def shelf(workspace) -> list[dict]:
     cards = cached.bundles(workspace)
     if not cards:
         frame.empty("Published models will stand here, each with its card: training data, metrics with intervals, terms. "
-                    "Finish a study, then publish its models.", title="The shelf is empty", action="Train a study", page="train")
+                    "Finish a study, then publish its models.", title="The shelf is empty", action="Train a study",
+                    page="train")
     good = [card for card in cards if card["ok"]]
     arms = words.ordered({card["arm"] for card in good})
     if good:
@@ -23,9 +26,7 @@ def shelf(workspace) -> list[dict]:
             for card in sorted(good, key=lambda card: arms.index(card["arm"])):
                 with st.container(border=True, height="stretch"):
                     summary(workspace, card)
-    for card in cards:
-        if not card["ok"]:
-            st.error(f"**{card['name']}** is refused: {card['error']}", icon=":material/gpp_bad:")
+    refusals(cards)
     return good
 
 
@@ -42,53 +43,63 @@ def summary(workspace, card: dict) -> None:
         f"{card['architecture']} to stage {card['stage']}, {card['input_size']}{words.THIN}px, "
         f"{'fine-tuned end to end' if card['regime'] == 'finetune' else 'frozen, with a two-layer head'}, "
         f"{card['parameters'] / 1e6:.1f} M parameters, {words.size(card['file_bytes'])}")
-    st.caption(f"Trained on {words.plain(card['training_data'].get('dataset', 'data its card does not name'))}. {words.plain(card['license'])}.")
+    trained_on(card)
+    actions(workspace, card, show)
+
+
+def trained_on(card: dict) -> None:
+    dataset = card["training_data"].get("dataset", "data its card does not name")
+    st.caption(f"Trained on {words.plain(dataset)}. {words.plain(card['license'])}.")
+
+
+def extractors(workspace) -> None:
+    """Published VAEs without a classifier: the weights of an arm, or for Python."""
+    found = cached.bundles(workspace, "extractor")
+    if not found:
+        return
+    st.subheader("Extractors", anchor=False)
+    st.caption("Pretrained VAEs without a classifier: weights for an arm of a comparison, or for Python by `load_extractor`.")
+    with st.grid(2, min_column_width=340):
+        for card in (card for card in found if card["ok"]):
+            with st.container(border=True, height="stretch"):
+                st.markdown(f"**{card['name']}**")
+                st.markdown(f"{card['architecture']} to stage {card['stage']}, {card['input_size']}{words.THIN}px, "
+                            f"{card['decoder']['latent_dim']} latent dimensions, "
+                            f"{card['parameters'] / 1e6:.1f} M parameters, {words.size(card['file_bytes'])}")
+                trained_on(card)
+                actions(workspace, card, show_extractor)
+    refusals(found)
+
+
+def refusals(cards: list[dict]) -> None:
+    for card in cards:
+        if not card["ok"]:
+            st.error(f"**{card['name']}** is refused: {words.plain(card['error'])}", icon=":material/gpp_bad:")
+
+
+def actions(workspace, card: dict, view: Callable[[dict], None]) -> None:
     with st.container(horizontal=True):
         if st.button("Card", icon=":material/badge:", key=f"card-{card['name']}"):
-            st.dialog(card["name"], width="large", icon=":material/badge:")(show_card)(card)
+            st.dialog(card["name"], width="large", icon=":material/badge:")(view)(card)
         export(workspace, card)
         if card["shelf"] == "workspace":
             delete(workspace, card)
 
 
-def show_card(card: dict) -> None:
-    """What a reader must know before using a model; the whole card folded below."""
-    st.markdown(f"{words.arm(card['arm'], card['label']).badge} {words.plain(card['intended_use'])}")
-    st.markdown("\n".join(f"- {words.plain(limit)}" for limit in card["limits"]))
-    shown = {words.QUANTITIES.get(name, name): words.interval(value, name) for name, value in card["metrics"].items()
-             if isinstance(value, dict) and "mean" in value}
-    if shown:
-        st.markdown(f"**Test split, 95{words.THIN}% intervals**")
-        st.table(shown, border="horizontal", alt="Test metrics")
-        st.caption(words.plain(card.get("metrics_note") or ""))
-    st.markdown("**Classes**")
-    st.table({words.plain(name): words.plain(card["class_descriptions"].get(name, "")) for name in card["classes"]}, border="horizontal", alt="Classes")
-    for title, key in (("Training data", "training_data"), ("Initial weights", "initial_weights"), ("Split", "split")):
-        facts = {name.replace("_", " ").capitalize(): words.plain(tell(value)) for name, value in card[key].items()
-                 if value not in (None, "", []) and name not in ("config", "data")}
-        if facts:
-            st.markdown(f"**{title}**")
-            st.table(facts, border="horizontal", alt=title)
-    st.markdown(f"**Terms.** {words.plain(card['license'])}")
-    st.markdown("**Made by**")
-    st.code("\n".join(card["commands"]), language="bash", wrap_lines=True)
-    st.caption(f"SHA-256 {card['sha256']}")
-    with st.expander("The whole card", icon=":material/data_object:"):
-        st.json({key: value for key, value in card.items() if key not in ("tensors", "ok", "error", "folder", "shelf")}, expanded=1)
-
-
-def tell(value: object) -> str:
-    """A fact of a card as words: 10015 → '10,015', a dict as its parts."""
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {tell(part)}" for name, part in value.items())
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
 def export(workspace, card: dict) -> None:
-    from derm_core.serve.archive import export_bundle
+    """One file to hand on; what it says of single images of private data goes with it only where that is confirmed."""
+    from derm_core.serve.archive import export_bundle, holds_private_images
 
-    st.download_button("Export", lambda: export_bundle(workspace, card["name"]), file_name=f"{card['name']}.zip",
-                       mime="application/zip", icon=":material/download:", key=f"export-{card['name']}", on_click="ignore")
+    name, private = card["name"], False
+    confirm = holds_private_images(card)
+    with st.popover("Export", icon=":material/download:", key=f"private-{name}") if confirm else st.container(width="content"):
+        if confirm:
+            st.markdown("Its training data is private. The features, labels and ids of its training images stay here, and "
+                        "who imports it sees no nearest training images.")
+            private = st.checkbox("Pass them on: I have the right to", key=f"pass-on-{name}")
+        st.download_button("Download" if confirm else "Export", lambda: export_bundle(workspace, name, private=private),
+                           file_name=f"{name}.zip", mime="application/zip", icon=":material/download:",
+                           key=f"export-{name}", on_click="ignore")
 
 
 def delete(workspace, card: dict) -> None:
@@ -118,8 +129,10 @@ def publish_section(workspace) -> None:
                                  help="1 to 40 lower-case letters, digits and hyphens.")
             pressed = st.form_submit_button("Publish", type="primary")
         if pressed:
-            with frame.errors(), st.spinner("Fitting the temperature and checking the bundle…"):
-                publish(workspace, run_id, arm, name.strip())
+            with frame.errors():
+                bar = st.progress(0.0, "Reading the study…")
+                publish(workspace, run_id, arm, name.strip(), progress=lambda done, total: bar.progress(
+                    done / total, f"Measuring the model: {done:,} of {total:,} images. Leaving this page gives it up."))
                 st.session_state["message"] = f"{name.strip()} is on the shelf."
                 st.rerun()
 
@@ -128,8 +141,8 @@ def import_section(workspace) -> None:
     from derm_core.serve.archive import import_bundle
 
     with st.expander("Import a model", icon=":material/upload_file:"):
-        st.markdown("A bundle exported here or elsewhere, as one zip file. Size, tensors and hash are checked against its card "
-                    "before anything is loaded; nothing in it is executed.")
+        st.markdown("A bundle exported here or elsewhere, as one zip file. Size, tensors and hash are checked against its "
+                    "card before anything is loaded; nothing in it is executed.")
         file = st.file_uploader("Bundle", ["zip"], max_upload_size=ARCHIVE_MB, key="bundle")
         if file is not None and st.button("Import", type="primary"):
             with frame.errors():
@@ -143,5 +156,6 @@ if message := st.session_state.pop("message", None):
     st.toast(message, icon=":material/check_circle:")
 if shelf(workspace):
     frame.link("classify", "Classify an image with them", icon=":material/image_search:")
+extractors(workspace)
 publish_section(workspace)
 import_section(workspace)

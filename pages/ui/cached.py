@@ -256,18 +256,18 @@ def audit(workspace: Workspace, name: str, split_seed: int = 0) -> dict[str, Any
 
 
 @st.cache_data(ttl="10m", max_entries=8, show_spinner=False)
-def _bundles(_workspace: Workspace, key: tuple) -> list[dict[str, Any]]:
+def _bundles(_workspace: Workspace, kind: str, key: tuple) -> list[dict[str, Any]]:
     from derm_core.serve.bundle import list_bundles
 
-    return list_bundles(_workspace)
+    return list_bundles(_workspace, kind)
 
 
-def bundles(workspace: Workspace) -> list[dict[str, Any]]:
+def bundles(workspace: Workspace, kind: str = "classifier") -> list[dict[str, Any]]:
     """Cards of the published models on all shelves; checked again when a file of theirs changes."""
     files = sorted(path for shelf in workspace.shelves() for path in shelf.glob("*/*") if path.is_file())
     if not files:
         return []
-    return _bundles(workspace, tuple((str(path), stamp(path)) for path in files))
+    return _bundles(workspace, kind, tuple((str(path), stamp(path)) for path in files))
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the model…")
