@@ -13,6 +13,7 @@ from derm_core.report import figures as drawn
 from derm_core.report.files import safe_table
 
 from . import words
+from .figure_text import with_letters
 
 CHART_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d",
                                                                 "zoomOut2d", "pan2d"]}
@@ -58,8 +59,9 @@ def show_chart(figures: Any, table: pd.DataFrame | None, *, caption: str, alt: s
 
 
 def readable(figure: Any) -> Any:
-    """The figure with text in the page's own colour: Streamlit's light theme writes it too pale to read when small, and
-    on the dark page plotly takes pale cells for bright ones."""
+    """The figure with foreign text as text, and all of it in the page's own colour: Streamlit's light theme writes it too
+    pale to read when small, and on the dark page plotly takes pale cells for bright ones."""
+    with_letters(figure)
     mode = st.context.theme.type
     ink = st.get_option(f"theme.{mode or 'light'}.textColor")
     if mode == "dark":
