@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 ACTIVE_KL = 0.01      # nats; a dimension with less says nothing of an image
 LATENTS = "latents.json"
-PATH_LENGTH = 8.0     # of a whole path towards a class, in standard deviations of the latents
+PATH_LENGTH = 16.0    # of a whole path towards a class, in standard deviations: about as far as two images lie apart
 INNER_STEPS = 2       # of the gradient, for each that is shown
 BATCH = 64
 

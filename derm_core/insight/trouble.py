@@ -17,8 +17,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
+from ..data.decode import open_picture, prepare
 from ..data.manifest import Dataset
+from ..errors import ImageError
 from . import duplicates, mislabelled
 from .atlas import TROUBLE
 from .space import SHOWN_NEIGHBOURS
@@ -48,7 +51,7 @@ def find_trouble(dataset: Dataset, rows: np.ndarray, split: np.ndarray, images: 
     labels, groups = dataset.labels[rows], dataset.groups[rows]
     known = known_pairs(dataset, rows)
     pairs = duplicates.candidates(mapped.positions, spaces)
-    found = duplicates.near_duplicates(images, rows, pairs, report)
+    found = duplicates.near_duplicates(images, _reader(dataset, images), rows, pairs, report)
     copies, found_known = _duplicate_rows(found, rows, split, groups, known)
     doubted, estimated = _label_rows(mapped.space, rows, labels, groups, dataset.classes, seed)
     table = pd.DataFrame([*copies, *doubted, *_outlier_rows(mapped.distances, rows)], columns=list(TROUBLE))
@@ -68,6 +71,21 @@ def known_pairs(dataset: Dataset, rows: np.ndarray) -> set[tuple[int, int]]:
         return set()
     at = {name: position for position, name in enumerate(dataset.frame["image_id"].to_numpy()[rows])}
     return {tuple(sorted((at[a], at[b]))) for a, b in listed if a in at and b in at}
+
+
+def _reader(dataset: Dataset, images: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Reads rows at 128 px: from a store of that size, else from the dataset's own files, else the store's enlarged."""
+    side = duplicates.FINE
+
+    def one(row: int) -> np.ndarray:
+        if images.shape[1] < side:
+            try:
+                path = Path(dataset.frame["path"].iloc[row])
+                return prepare(open_picture(path, path.name), side)
+            except (ImageError, OSError):
+                pass                       # moved or damaged since the import: what the store has must do
+        return np.asarray(Image.fromarray(images[row]).resize((side, side), Image.Resampling.BICUBIC))
+    return lambda rows: np.stack([one(row) for row in rows]) if len(rows) else np.zeros((0, side, side, 3), np.uint8)
 
 
 def _duplicate_rows(found: duplicates.Found, rows: np.ndarray, split: np.ndarray, groups: np.ndarray,

@@ -6,6 +6,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from derm_core.insight.duplicates import _peak, _warp, candidates, near_duplicates
+from derm_core.insight.space import nearest
 
 
 def picture(seed: int) -> np.ndarray:
@@ -14,6 +15,11 @@ def picture(seed: int) -> np.ndarray:
     grain = sum(gaussian_filter(rng.normal(size=(160, 160)), s) * s for s in (1.5, 3, 6))
     grain = (grain - grain.min()) / (grain.max() - grain.min())
     return (grain[..., None] * [200, 150, 120] + 30).astype(np.uint8)
+
+
+def enlarged(images: np.ndarray):
+    return lambda rows: np.stack([np.asarray(Image.fromarray(images[row]).resize((128, 128))) for row in rows]
+                                 or [np.zeros((128, 128, 3), np.uint8)])[:len(rows)]
 
 
 def view(seed: int, turn: float = 0, shift: tuple[int, int] = (0, 0), zoom: float = 1.0, light: float = 1.0) -> np.ndarray:
@@ -33,16 +39,19 @@ def test_a_copy_is_found_among_other_pictures(how):
     images = np.stack([view(0), view(0, **COPIES[how]), *(view(seed) for seed in range(1, 7))])
     pairs = candidates(np.array([[1], [0], [3], [4], [5], [6], [7], [2]]), [])
     told = []
-    found = near_duplicates(images, np.arange(8), pairs, lambda *done: told.append(done))
+    found = near_duplicates(images, enlarged(images), np.arange(8), pairs, lambda *done: told.append(done))
     assert found.pairs.tolist() == [[0, 1]] and found.scores[0] > 0.5 and told[-1] == (len(pairs), len(pairs))
     expected = COPIES[how].get("turn", 0)
     assert abs((found.angles[0] - expected + 180) % 360 - 180) <= 6 or abs((found.angles[0] + expected + 180) % 360 - 180) <= 6
 
 
-def test_pairs_come_once_from_every_space():
-    space = np.array([[0.0], [1], [10], [11.5], [11]], np.float32)
-    pairs = candidates(np.array([[4], [0], [3], [2], [0]]), [space])
-    assert pairs.tolist() == [[0, 1], [0, 4], [2, 3], [2, 4], [3, 4]]
+def test_pairs_are_proposed_once_from_every_space_and_by_both_sides():
+    space = np.append(np.arange(30.0) ** 1.5, 20 ** 1.5 + 0.1)[:, None].astype(np.float32)
+    near = nearest(np.append(np.linspace(0, 1, 30) ** 3 + 5, [0.0])[:, None].astype(np.float32), 12)[0]
+    pairs = candidates(near, [space])
+    assert [20, 30] in pairs.tolist() and len(np.unique(pairs, axis=0)) == len(pairs) and (pairs[:, 0] < pairs[:, 1]).all()
+    own, back = nearest(space, 10)[0], {tuple(pair) for pair in candidates(nearest(space, 10)[0], []).tolist()}
+    assert back == {tuple(sorted((i, int(own[i, 0])))) for i in range(31) if i in own[own[i, 0]]}
 
 
 def test_the_peak_is_that_of_a_slow_correlation():
@@ -60,4 +69,6 @@ def test_a_quarter_turn_is_numpy_s():
 
 
 def test_nothing_to_compare_finds_nothing():
-    assert len(near_duplicates(np.zeros((2, 64, 64, 3), np.uint8), np.arange(2), np.zeros((0, 2), int), print).pairs) == 0
+    nothing = np.zeros((2, 64, 64, 3), np.uint8)
+    assert len(near_duplicates(nothing, enlarged(nothing), np.arange(2), np.zeros((0, 2), int), print).pairs) == 0
+    assert len(near_duplicates(nothing, enlarged(nothing), np.arange(2), np.array([[0, 1]]), print).pairs) == 0

@@ -27,7 +27,7 @@ def planted(tmp_path):
     (tmp_path / "known_duplicates.csv").write_text("similarity,from_img,to_img\n0.9,i50.jpg,i51.jpg\n0.9,i60.jpg,i61.jpg\n0.9,x.jpg,i1.jpg\n")
     split = np.zeros(120, int)
     split[4] = 2
-    frame = pd.DataFrame({"image_id": [f"i{i}" for i in range(120)]})
+    frame = pd.DataFrame({"image_id": [f"i{i}" for i in range(120)], "path": "/nowhere/gone.png"})
     dataset = SimpleNamespace(labels=labels, groups=groups, classes=("a", "b"), frame=frame, info={"source": str(tmp_path)})
     positions, distances = nearest(space, 10)
     return dataset, split, images, SimpleNamespace(space=space, positions=positions, distances=distances)
