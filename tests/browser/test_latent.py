@@ -1,29 +1,66 @@
-"""A click on the latent map shows the image behind the dot."""
+"""A click on the latent map shows the image behind the dot; what is chosen in one map is lit in the other."""
 
 from __future__ import annotations
+
+import re
 
 import pandas as pd
 import pytest
 
+from tests.app.maps import put_map
 from tests.browser.support import calm, no_exception, pixel_of_point, until, visit
 
 pytestmark = pytest.mark.browser
+LAID_OUT = """count => [...document.querySelectorAll('.js-plotly-plot')].filter(
+    chart => chart._fullLayout?.xaxis?._length > 0).length >= count"""
 
 
 def test_a_click_on_a_dot_shows_its_image(page, furnished, furnished_app, finished_map):
     points = pd.read_parquet(furnished.run(finished_map).artefacts / "map.parquet")
     visit(page, f"{furnished_app}/latent?run={finished_map}", "Latent space")
-    page.wait_for_function("() => document.querySelector('.js-plotly-plot')?._fullLayout?.xaxis?._length > 0")
+    page.wait_for_function(LAID_OUT, arg=1)
     shown = page.evaluate("() => Array.from(document.querySelector('.js-plotly-plot')._fullData[0].customdata)")
     lonely = most_alone(points, set(shown))
     image_id = points.loc[points["row"] == lonely, "image_id"].iloc[0]
     click_until_shown(page, shown.index(lonely), page.get_by_text(image_id, exact=True))
-    page.get_by_text("Nearest in feature space").wait_for()
+    page.get_by_text("Nearest in feature space", exact=True).wait_for()
     page.wait_for_url(f"**image={image_id}*")  # the selection can be sent to a colleague
     calm(page)
     no_exception(page)
     picture = page.get_by_role("img", name=f"Image {image_id}")
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0, "decode() waits until it is loaded"
+
+
+def test_a_box_in_one_map_lights_the_same_images_in_the_other(page, furnished, furnished_app, finished_map):
+    second = put_map(furnished, "little", seed=1, arm="imagenet", opinions=False, trouble=False)
+    visit(page, f"{furnished_app}/latent?run={finished_map}&beside={second}", "Latent space")
+    page.wait_for_function(LAID_OUT, arg=2)
+    page.locator('[data-attr="dragmode"][data-val="select"]').first.click()
+    draw_until_chosen(page)
+    page.wait_for_function("""() => {
+        const lit = [...document.querySelectorAll('.js-plotly-plot')].map(chart => chart._fullData.flatMap(
+            trace => trace.customdata ? (trace.selectedpoints || []).map(i => trace.customdata[i]) : []).sort((a, b) => a - b));
+        return lit.length === 2 && lit[0].length > 1 && lit[0].join() === lit[1].join();
+    }""")
+    calm(page)
+    no_exception(page)
+
+
+def draw_until_chosen(page) -> None:
+    """Draw a box over the first map as a person would: again, where the chart was still being laid out."""
+    def drawn() -> bool:
+        page.locator(".js-plotly-plot").first.scroll_into_view_if_needed()
+        area = page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
+        page.mouse.move(area["x"] + 0.1 * area["width"], area["y"] + 0.1 * area["height"])
+        page.mouse.down()
+        page.mouse.move(area["x"] + 0.9 * area["width"], area["y"] + 0.9 * area["height"], steps=6)
+        page.mouse.up()
+        for _ in range(40):
+            if page.get_by_text(re.compile(r"^\d+ images chosen$")).count():
+                return True
+            page.wait_for_timeout(200)
+        return False
+    until(drawn, "an answer to a box", 90)
 
 
 def click_until_shown(page, point: int, answer) -> None:
