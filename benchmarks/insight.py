@@ -102,10 +102,11 @@ def flags(predictors: dict[str, Predictor], found: list[list[dict]]) -> np.ndarr
 
 
 def covered(predictor: Predictor, rows: list[dict], labels: np.ndarray, groups: np.ndarray) -> dict:
-    """Coverage of the shown prediction sets, with its interval and by class."""
+    """Coverage of the shown prediction sets, with its interval and by class, and how it stands among random divisions."""
     p = np.array([[row["arm"]["probabilities"][c] for c in predictor.classes] for row in rows])
     key, card = conformal.key(conformal.SHOWN), predictor.card["conformal"]
-    return conformal.coverage_on(p, labels, groups, {**card, "coverages": {key: card["coverages"][key]}}, predictor.classes)[key]
+    found = conformal.coverage_on(p, labels, groups, {**card, "coverages": {key: card["coverages"][key]}}, predictor.classes)[key]
+    return found | {"redivided": card.get("test", {}).get(key, {}).get("redivided")}
 
 
 def other_things(folder: Path | None) -> list[tuple[str, Image.Image]]:

@@ -125,7 +125,8 @@ def publish_model(args, screen: Screen) -> Answer:
     from ..serve.publish_extractor import publish_extractor
     if args.arm:
         folder = Path(publish(screen.workspace, args.run, args.arm, args.name, shelf=args.shelf, seed=args.seed,
-                              replace=args.replace, rates=[name for name in (args.rates or "").split(",") if name]))
+                              replace=args.replace, rates=[name for name in (args.rates or "").split(",") if name],
+                              progress=screen.counter(f"Measuring {args.name}", "images")))
     else:
         require(not args.replace and not args.rates, "--arm", None, "an arm of a study, for --replace and --rates")
         folder = publish_extractor(screen.workspace, args.run, args.name, shelf=args.shelf)

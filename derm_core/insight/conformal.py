@@ -5,6 +5,7 @@
     prediction_sets(probabilities (n, C), q) -> bool (n, C)
     split_validation(groups (n,), seed) -> (fitting, calibration)      positions; no group in both
     fit(...) -> card["conformal"];  coverage_on(...) -> what it gives on a labelled set
+    redivided(...) -> how a coverage stands among those of random divisions of the same groups
 
 Angelopoulos & Bates 2021 (arXiv 2107.07511). The score is that of adaptive prediction sets (APS; Romano,
 Sesia & Candès 2020, arXiv 2006.02544) without their random term: the mass of the classes more likely
@@ -19,6 +20,12 @@ on average over such draws, at least the chosen coverage. It is marginal: a rare
 far less, which is why coverage by class is reported. Calibration takes one image a group, or images of
 one lesion would count as so many proofs; therefore a group counts once in the coverage on a test set,
 too. Images of lesions photographed often are harder in HAM10000 and are covered a little less.
+
+The groups lie in validation, whose loss picks the one setting of frozen heads among those of the grid. Measured on 23 new
+splits of HAM10000 with heads trained anew in each (ResNet-18 at 64 px, 90 % sets, standard error 0.3 points): 89.9 %
+of test groups covered with ImageNet features and 90.0 % with the VAE's where the setting was picked so, 89.9 and 90.0 %
+where it was picked on the fitting groups alone; the coverages spread by 1.3 and 1.1 points from split to split, as
+Beta and the test's own error say. The choice costs nothing that could be seen. Fine-tuned models choose nothing.
 """
 
 from __future__ import annotations
@@ -34,6 +41,7 @@ COVERAGES = (0.80, 0.90, 0.95)
 SHOWN = 0.90
 FITTING_SHARE = 0.25   # of validation's groups: one temperature needs few, a quantile in the tail needs many
 ROUNDING = 1e-9
+DIVISIONS = 2000
 
 
 def key(coverage: float) -> str:
@@ -107,6 +115,34 @@ def coverage_on(probabilities_nc: np.ndarray, labels_n: np.ndarray, groups_n: np
             "as_promised": span["mean"] >= low,
             "per_class": {c: _class(hit, groups_n, labels_n == i) for i, c in enumerate(classes)}}
     return found
+
+
+def redivided(calibration: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], coverage: float,
+              observed: float, seed: int = 0) -> dict:
+    """How an observed coverage of a test set stands among random divisions of calibration and test groups together.
+
+    Each side: (score of the true class (n,), group (n,)), all images of its groups. A division deals the groups anew in
+    the same numbers, calibrates on one random image a group and covers the other side. Returns {"mean" over divisions,
+    "low", "high": their middle 95 %, "as_low", "as_high": the share of them at most, at least `observed`, "divisions"}.
+    """
+    scores_n = np.concatenate([calibration[0], test[0]])
+    sides = [groups.astype(str) for _, groups in (calibration, test)]
+    names, group = np.unique(np.concatenate(sides), return_inverse=True)
+    own = np.isin(names, sides[0])
+    rng = np.random.default_rng(stream_seed(seed, "divisions", key(coverage)))
+    sizes = np.bincount(group)
+
+    def covered(calibrating: np.ndarray) -> float:
+        shuffled = rng.permutation(len(group))
+        first = shuffled[np.unique(group[shuffled], return_index=True)[1]]
+        q = threshold(scores_n[first[calibrating]], coverage)
+        share = np.bincount(group, scores_n <= q + ROUNDING) / sizes
+        return float(share[~calibrating].mean())
+
+    found = np.array([covered(rng.permutation(own)) for _ in range(DIVISIONS)])
+    low, high = np.quantile(found, (0.025, 0.975))
+    return {"mean": float(found.mean()), "low": float(low), "high": float(high), "divisions": DIVISIONS,
+            "as_low": float((found <= observed + ROUNDING).mean()), "as_high": float((found >= observed - ROUNDING).mean())}
 
 
 def _class(hit: np.ndarray, groups: np.ndarray, chosen: np.ndarray) -> dict:

@@ -35,13 +35,15 @@ TOLERANCE = 0.02   # mean absolute difference of probabilities after rounding to
 
 
 def publish(workspace: Workspace, run_id: str, arm: str, name: str, *, shelf: str | Path | None = None,
-            seed: int = 0, replace: bool = False, rates: Sequence[str] = ()) -> Path:
+            seed: int = 0, replace: bool = False, rates: Sequence[str] = (),
+            progress: Callable[[int, int], None] | None = None) -> Path:
     """Put the classifier of `arm` and `seed` of study `run_id` on a shelf as bundle `name`; returns its folder.
 
     shelf: folder of bundles, default the workspace's. The temperature is fitted on a quarter of validation's groups;
     the others calibrate prediction sets and outlier scores. The stored bundle must repeat the study's own probabilities
     on validation images. replace: write card and reference of a published model anew; its tensors must be the same.
-    rates: names of datasets whose rate of outliers goes on the card.
+    rates: names of datasets whose rate of outliers goes on the card. progress: called with (images done, of how many);
+    an exception it raises stops the publication, and nothing is left on the shelf.
     Raises NotFound, RunError (not a finished study, no such arm or seed), BundleError.
     """
     check_id(name, "model name")
@@ -73,7 +75,9 @@ def publish(workspace: Workspace, run_id: str, arm: str, name: str, *, shelf: st
             raise BundleError(f"The tensors of this model are not those published as {name}; choose another name.")
         fields, reference = evidence.measure(
             workspace, Predictor(load_bundle(folder)), material, validation["image_ids"][calibration], vae,
-            public=provenance.is_public(card["training_data"]), seed=config.split_seed, rates=rates)
+            public=provenance.is_public(card["training_data"]), seed=config.split_seed, rates=rates, report=progress)
+        settings = (study.get("grid") or {}).get("points") or [None]
+        fields["conformal"]["calibrated_on"] = evidence.calibrated_on(card["regime"], len(settings))
         complete_bundle(folder, jsonable(fields), reference)
         verify_bundle(folder)
 

@@ -94,3 +94,33 @@ def test_a_set_that_covers_too_little_is_called_so():
     groups = np.arange(2000)
     assert conformal.coverage_on(p[1000:], labels[1000:], groups, good, "abcde")["0.90"]["as_promised"]
     assert not conformal.coverage_on(p[1000:], labels[1000:], groups, bad, "abcde")["0.90"]["as_promised"]
+
+
+def sides(rng: np.random.Generator, groups: int, power: float = 1.0) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Scores and groups of calibration and test, those of test `rng.random() ** power`: a smaller power is harder."""
+    return [(rng.random(2 * groups) ** e, at + rng.integers(0, groups, 2 * groups)) for at, e in ((0, 1.0), (groups, power))]
+
+
+def coverage_of(parts: list[tuple[np.ndarray, np.ndarray]], coverage: float) -> float:
+    """Of the test groups' images, by a threshold from the first image of each calibration group; group by group."""
+    (scores, groups), (test, test_groups) = parts
+    q = conformal.threshold(np.array([scores[groups == g][0] for g in np.unique(groups)]), coverage)
+    return float(np.mean([(test[test_groups == g] <= q).mean() for g in np.unique(test_groups)]))
+
+
+def test_random_divisions_cover_what_is_promised_and_harder_test_groups_stand_out(monkeypatch):
+    monkeypatch.setattr(conformal, "DIVISIONS", 200)
+    alike, harder = (sides(np.random.default_rng(2), 300, power) for power in (1.0, 0.5))
+    found = conformal.redivided(*alike, 0.9, coverage_of(alike, 0.9))
+    assert found["low"] < 0.9 < found["high"] and found["mean"] == pytest.approx(0.9, abs=0.01)
+    assert min(found["as_low"], found["as_high"]) > 0.02
+    assert conformal.redivided(*harder, 0.9, coverage_of(harder, 0.9))["as_low"] < 0.01
+
+
+def test_the_share_of_divisions_as_low_is_even_where_both_sides_are_alike(monkeypatch):
+    monkeypatch.setattr(conformal, "DIVISIONS", 99)
+    rng, shares = np.random.default_rng(3), []
+    for seed in range(100):
+        parts = [(rng.random(80), np.arange(80) + at) for at in (0, 80)]
+        shares.append(conformal.redivided(*parts, 0.8, coverage_of(parts, 0.8), seed)["as_low"])
+    assert binom.ppf(0.001, 100, 0.1) <= sum(share <= 0.1 for share in shares) <= binom.ppf(0.999, 100, 0.15)

@@ -18,6 +18,7 @@ from derm_core.data.splits import SPLITS, split_fingerprint, split_for
 from derm_core.data.store import open_store
 from derm_core.errors import BundleError, NotFound, RunError
 from derm_core.files import read_json, write_json
+from derm_core.insight import conformal
 from derm_core.nets.head import Classifier, make_head
 from derm_core.nets.vae import build_vae, save_vae
 from derm_core.serve import evidence
@@ -49,8 +50,9 @@ def make_dataset(workspace):
 
 
 @pytest.fixture(params=["frozen", "finetune"])
-def study(shelf, request):
+def study(shelf, request, monkeypatch):
     """What a finished study of two seeds leaves on disk, by arm vae; (workspace, its classifiers by seed)."""
+    monkeypatch.setattr(conformal, "DIVISIONS", 50)
     dataset = make_dataset(shelf)
     pretrain = PretrainConfig(dataset="moles", backbone=BACKBONE, input_size=32)
     run = shelf.run(VAE_RUN).create()
@@ -95,8 +97,10 @@ def write_artefacts(workspace, run, config, dataset, extractor, classifiers):
 
 def test_the_bundle_predicts_what_the_chosen_seed_predicts(study):
     workspace, classifiers = study
-    folder = publish(workspace, STUDY, "vae", "mole-vae", seed=7)
+    seen = []
+    folder = publish(workspace, STUDY, "vae", "mole-vae", seed=7, progress=lambda done, total: seen.append((done, total)))
     assert folder == workspace.models / "mole-vae"
+    assert seen[-1] == (40, 40) and [done for done, _ in seen] == sorted(done for done, _ in seen)
     bundle = load_bundle(folder)
     x = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -159,6 +163,8 @@ def test_the_card_says_when_to_believe_an_answer(study):
     card, known = bundle.card, bundle.reference
     assert card["conformal"]["calibration_groups"] == 4 and set(card["conformal"]["coverages"]) == {"0.80", "0.90", "0.95"}
     coverage = card["conformal"]["test"]["0.90"]
+    assert coverage["redivided"]["low"] <= coverage["redivided"]["mean"] <= coverage["redivided"]["high"]
+    assert ("Nothing of this model was chosen" in card["conformal"]["calibrated_on"])
     assert coverage["coverage"]["low"] <= coverage["coverage"]["mean"] <= coverage["coverage"]["high"]
     assert sum(row["images"] for row in coverage["per_class"].values()) == 6
     assert card["outlier"]["reconstruction"]["threshold"] > 0 and set(card["outlier"]["rates"]) == {
@@ -184,6 +190,22 @@ def test_a_published_model_is_written_anew_only_where_its_tensors_stay(study):
         publish(workspace, STUDY, "vae", "mole-vae", seed=7, replace=True)
     assert (folder / "model.safetensors").read_bytes() == tensors
     assert [path.name for path in workspace.models.iterdir()] == ["mole-vae"]
+
+
+def test_a_publication_that_is_stopped_leaves_nothing(study):
+    workspace, _ = study
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        publish(workspace, STUDY, "vae", "mole-vae", progress=stop)
+    assert not list(workspace.models.iterdir())
+
+
+def test_the_card_says_which_choices_saw_the_calibration_groups():
+    assert "Nothing" in evidence.calibrated_on("finetune", 9) and "Nothing" in evidence.calibrated_on("frozen", 1)
+    assert "among 9" in evidence.calibrated_on("frozen", 9)
 
 
 def test_another_split_of_the_dataset_is_refused(study):
