@@ -47,8 +47,8 @@ def nothing_yet(cards: list[dict]) -> None:
     if st.query_params.get("from") == "samples":
         st.caption(f"Choose a sample: {names} will each say here what it shows, side by side.")
     elif frame.empty(f"{names} will each say here what a picture shows, with what speaks for and against each answer. Your "
-                     "images stay in this session's memory.", title="No image yet", icon=":material/image_search:",
-                     action="Try a generated sample", primary=False):
+                     f"images stay in this session's memory.{source.about_heic()}", title="No image yet",
+                     icon=":material/image_search:", action="Try a generated sample", primary=False):
         st.query_params.update({"from": "samples", "sample": "1"})
         st.rerun()
 

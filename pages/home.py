@@ -41,7 +41,8 @@ def shelf(workspace) -> None:
                     key="empty-shelf", primary=False)
         return
     with st.container(border=True, gap="small"):
-        for card in cards:
+        order = words.ordered({card.get("arm", "") for card in cards})
+        for card in sorted(cards, key=lambda card: order.index(card.get("arm", ""))):
             model(card)
         frame.link("models", "All cards", icon=":material/arrow_forward:")
 

@@ -9,7 +9,10 @@ from .. import cached, frame, words
 
 def choose(workspace) -> list[dict]:
     """Cards of the models to ask: one of each arm, those that ship first, unless the reader or ?models= says otherwise."""
-    shelf = {card["name"]: card for card in cached.bundles(workspace) if card["ok"]}
+    found = {card["name"]: card for card in cached.bundles(workspace)}
+    shelf = {name: card for name, card in found.items() if card["ok"]}
+    wanted = [name for name in st.query_params.get("models", "").split(",") if name]
+    missing(wanted, found)
     if not shelf:
         frame.empty("Two published models will classify your images side by side here. There is none on the shelf: "
                     "finish a study and publish its models, or import a bundle.", title="No model to ask yet",
@@ -19,7 +22,7 @@ def choose(workspace) -> list[dict]:
     for name, card in shelf.items():
         one_each.setdefault(card["arm"], name)
     default = [one_each[arm] for arm in words.ordered(one_each)][:2]
-    asked = [name for name in st.query_params.get("models", "").split(",") if name in shelf]
+    asked = [name for name in wanted if name in shelf]
     if len(shelf) == len(default):
         return [shelf[name] for name in default]
     chosen = st.multiselect("Models", list(shelf), default=asked or default, key="models", wrap=True,
@@ -29,6 +32,15 @@ def choose(workspace) -> list[dict]:
     else:
         st.query_params["models"] = ",".join(chosen)
     return [shelf[name] for name in chosen]
+
+
+def missing(wanted: list[str], found: dict[str, dict]) -> None:
+    """Say which of the models that the address asks for cannot answer, and why."""
+    for name in wanted:
+        if name not in found:
+            st.error(f"There is no model {words.plain(name)} on this shelf.", icon=":material/deployed_code:")
+        elif not found[name]["ok"]:
+            st.error(f"**{words.plain(name)}** is refused: {words.plain(found[name]['error'])}", icon=":material/gpp_bad:")
 
 
 def say_what_differs(cards: list[dict]) -> None:

@@ -33,19 +33,25 @@ def types() -> list[str]:
     return TYPES + (["heic", "heif"] if heic_ready() else [])
 
 
+def about_heic() -> str:
+    """What to do with a HEIC photo where the browser would refuse it without a reason."""
+    return "" if heic_ready() else (" HEIC photos need the extra pillow-heif on this machine (requirements-extras.txt); "
+                                    "without it, save them as JPEG.")
+
+
 def uploaded() -> list[tuple[str, bytes]]:
-    heic = "HEIC" if heic_ready() else "HEIC photos need the extra pillow-heif (requirements-extras.txt)"
     files = st.file_uploader("Dermatoscopic images, one lesion each", types(), accept_multiple_files=True, key="files",
                              max_upload_size=MAX_BYTES // 2**20,
-                             help=f"JPEG, PNG, WEBP or BMP, {heic}. Images stay in this session's memory and are never "
-                                  "written to disk.")
+                             help="One lesion in the middle of each. Images stay in this session's memory and are never "
+                                  "written to disk; the session ends two minutes after its tab is closed.")
     return [(file.name, file.getvalue()) for file in files]
 
 
 def pasted() -> list[tuple[str, bytes]]:
-    """Images from the clipboard, kept until they are taken away. (Streamlit's uploader takes no paste, its chat box does.)"""
-    said = st.chat_input("Click here, press Ctrl or ⌘ + V, then Enter", key="pasted", accept_file="multiple", file_type=types(),
-                         max_upload_size=MAX_BYTES // 2**20)
+    """Images from the clipboard, kept until they are taken away. Streamlit's uploader takes no paste, its chat box does."""
+    with st.container():     # outside of one the box is pinned to the window's bottom, and the page scrolls there
+        said = st.chat_input("Click here, press Ctrl or ⌘ + V, then Enter", key="pasted", accept_file="multiple",
+                             file_type=types(), max_upload_size=MAX_BYTES // 2**20)
     kept = st.session_state.setdefault("clipboard", [])
     if said:
         kept += [(file.name, file.getvalue()) for file in said.files]
