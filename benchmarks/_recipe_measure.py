@@ -115,7 +115,8 @@ def _told(events: Iterator[Event], what: str) -> Any:
             print(f"{what}: epoch {event.epoch:.0f} {event.series} {event.value:.4g}", file=sys.stderr, flush=True)
         elif event.kind == "progress" and (said is None or time.monotonic() - said > 30):
             said, value = time.monotonic(), event.value
-            print(f"{what}: {value['done']} of {value['total']} images, {value['rate']:.0f}/s", file=sys.stderr, flush=True)
+            rate = "" if value["rate"] is None else f", {value['rate']:.0f}/s"        # not known at first
+            print(f"{what}: {value['done']} of {value['total']} images{rate}", file=sys.stderr, flush=True)
     return result
 
 

@@ -12,6 +12,7 @@ from benchmarks import _recipe_measure, recipe
 from benchmarks._recipe_lines import CURVE, Setting, chosen, comparison, finals, key, levers, pretraining
 from derm_core.config import PretrainConfig, Recipe
 from derm_core.errors import ConfigError
+from derm_core.events import Event
 from derm_core.nets.backbone import build_backbone
 from derm_core.workspace import Workspace
 from docs.ablation import ablation_part
@@ -147,6 +148,12 @@ def test_a_stopped_line_goes_on_from_its_checkpoint(done, monkeypatch):
         (said.append(str(event.value)) or event for event in events), what))
     run("levers", "--only", "no-elbo")
     assert any("continues at step 1 of" in text for text in said)
+
+
+def test_progress_is_told_before_its_rate_is_known(capsys):
+    shown = [Event(kind="progress", value={"done": 1, "total": 9, "rate": None}), Event(kind="result", value={"epochs": 1})]
+    assert _recipe_measure._told(iter(shown), "views") == {"epochs": 1}
+    assert capsys.readouterr().err == "views: 1 of 9 images\n"
 
 
 def test_equal_work_has_one_name_whatever_it_is_called():

@@ -13,9 +13,11 @@ from derm_core import cli
 from derm_core.config import BackboneConfig, PretrainConfig, StudyConfig, to_dict
 from derm_core.errors import BundleError, ConfigError, NotFound, RunError
 from derm_core.files import read_json, write_json
+from derm_core.insight.travel import open_travel
 from derm_core.jobs.dependencies import needs_vae, require_tests
 from derm_core.nets.backbone import normalise
 from derm_core.nets.vae import VAE_MEAN, VAE_STD, load_vae
+from derm_core.serve import load_extractor
 from derm_core.serve.archive import export_bundle, import_bundle
 from derm_core.serve.bundle import list_bundles, load_bundle, verify_bundle
 from derm_core.serve.publish_extractor import publish_extractor
@@ -60,7 +62,6 @@ def pictures(count: int = 70) -> np.ndarray:
 
 def test_the_two_lines_give_the_features_of_the_pretraining(home):
     images = pictures()
-    from derm_core.serve import load_extractor
     features = load_extractor("skin-vae").features(images)
     vae, _ = load_vae(home.run(RUN).artefacts)
     with torch.no_grad():
@@ -123,7 +124,6 @@ def test_it_travels_as_a_file_and_a_changed_one_is_refused(home, tmp_path):
     ({"model_args": {"checkpoint_path": "/etc/passwd"}}, "model_args"), ({"reference": {"file_bytes": 1}}, "reference"),
     ({"label": "[x](javascript:alert(1))"}, "label"), ({"stage": 3}, "architecture|features")])
 def test_a_card_that_none_of_ours_would_be_is_refused(home, tmp_path, change, why):
-    from derm_core.serve import load_extractor
     folder = tmp_path / NAME
     folder.mkdir()
     for path in (home.models / NAME).iterdir():
@@ -157,6 +157,17 @@ def test_its_split_is_held_against_that_of_the_comparison(home):
     assert notes() == []
     with pytest.raises(RunError, match=f"extractor {NAME} was pretrained on another split"):
         notes(split_seed=1)
+
+
+def test_its_latent_space_can_be_travelled_in_without_its_run(home, tmp_path):
+    other = Workspace.open(tmp_path / "other")
+    import_bundle(other, export_bundle(home, NAME))
+    travel, card = open_travel(other, NAME), verify_bundle(home.models / NAME)
+    images = pictures(3)
+    assert travel.can_encode and not travel.estimated and travel.size == 32
+    np.testing.assert_allclose(travel.kl_d, card["latent"]["kl"], rtol=1e-6)
+    np.testing.assert_allclose(travel.encode(images), load_extractor(home.models / NAME).latents(images), atol=1e-5)
+    assert travel.decode(travel.encode(images)).shape == images.shape
 
 
 def test_what_cannot_be_published_or_used_is_named(home, shelf_of_a_classifier):
