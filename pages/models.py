@@ -129,12 +129,13 @@ def publish_section(workspace) -> None:
                                  help="1 to 40 lower-case letters, digits and hyphens.")
             pressed = st.form_submit_button("Publish", type="primary")
         if pressed:
+            bar = st.progress(0.0, "Reading the study…")
             with frame.errors():
-                bar = st.progress(0.0, "Reading the study…")
                 publish(workspace, run_id, arm, name.strip(), progress=lambda done, total: bar.progress(
                     done / total, f"Measuring the model: {done:,} of {total:,} images. Leaving this page gives it up."))
                 st.session_state["message"] = f"{name.strip()} is on the shelf."
                 st.rerun()
+            bar.empty()
 
 
 def import_section(workspace) -> None:

@@ -105,6 +105,8 @@ def coverage(card: dict) -> None:
     for level, found in measured.items():
         column = f"{float(level):.0%} sets"
         rows.setdefault("All images", {})[column] = words.interval(found.get("coverage"))
+        if dealt := found.get("redivided"):
+            rows.setdefault("All images, groups dealt anew", {})[column] = words.interval(dealt)
         for name, one in (found.get("per_class") or {}).items():
             label = f"{card['class_descriptions'].get(name, name)} ({one.get('images', 0):,})"
             rows.setdefault(label, {})[column] = words.percent(one.get("coverage"))
@@ -114,8 +116,10 @@ def coverage(card: dict) -> None:
         table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("Images of").reset_index()
         table["Images of"] = table["Images of"].map(words.plain)
         st.table(table, border="horizontal", hide_index=True, alt="Coverage of the prediction sets overall and by class")
+        dealt = (" Groups dealt anew: calibration and test groups divided at random, mean and middle 95"
+                 f"{words.THIN}%.") if "All images, groups dealt anew" in rows else ""
         st.caption("Split-conformal sets promise their coverage over all images, not within a class: a rare class can be "
-                   "covered less often.")
+                   f"covered less often.{dealt} {words.plain(card['conformal'].get('calibrated_on', ''))}")
 
 
 def copies(card: dict) -> str:
