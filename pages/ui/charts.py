@@ -22,7 +22,7 @@ from . import words
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-MAP_LIMIT, RINGS = 50_000, 30  # points of a map, and chosen ones that get a ring
+MAP_LIMIT, RINGS, FEW = 50_000, 30, 300  # points of a map; chosen ones that get a ring; that are drawn larger
 ROW, BAR = 38, 0.24  # bars with their names above: pixels a row, and the share of it that the bar takes
 TRACK = "rgba(127,135,137,0.16)"
 # For classes and attributes: Okabe–Ito and Tol's muted colours, at 3:1 or close to it on both pages.
@@ -167,7 +167,8 @@ def _lit(trace: dict, chosen: Sequence[int]) -> dict:
     """The trace as it looks when these rows were selected in it: all others paler."""
     if len(chosen) < 2:
         return trace
-    return trace | {"selectedpoints": np.flatnonzero(np.isin(trace["customdata"], list(chosen))).tolist()}
+    larger = {"marker": {"size": trace["marker"]["size"] + (4 if len(chosen) <= FEW else 1), "opacity": 1}}
+    return trace | {"selectedpoints": np.flatnonzero(np.isin(trace["customdata"], list(chosen))).tolist(), "selected": larger}
 
 
 def _plain(points: pd.DataFrame, x: str, y: str, name: str, marker: dict) -> dict:

@@ -164,6 +164,15 @@ def test_a_search_finds_an_image_or_says_that_there_is_none(open_page, workspace
     assert "holds “nowhere”" in text(app)
 
 
+def test_the_table_holds_what_the_filter_leaves(open_page, workspace, mapped):
+    app = open_page("latent", run=mapped, filter="split:test")
+    assert not app.dataframe
+    app.session_state["table"] = True
+    app.run()
+    shown = app.dataframe[0].value
+    assert set(shown["split"]) == {"test"} and "confidence_a" in shown
+
+
 def test_maps_of_the_first_version_open_without_what_they_lack(open_page, workspace, mapped):
     app = open_page("latent", run=put_map(workspace, opinions=False, trouble=False))
     assert choices(app, "Colour by") == ["Class", "Split"]

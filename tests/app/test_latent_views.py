@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
+from derm_core.files import write_atomic
 from derm_core.insight import place
 from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
+from tests.app.bundles import put_bundle
 from tests.app.maps import put_map
 from tests.app.test_latent import choose, text
 from tests.study.conftest import write_dataset
@@ -60,6 +63,26 @@ def test_mean_images_of_each_class_and_of_the_selection(open_page, finished, vae
     assert len(app.image) == 3
     choose(app, [0, 2, 4, 6])
     assert len(app.image) == 4 and "the selection (4)" in text(app)
+
+
+def test_a_path_towards_a_class_is_found_when_asked_for_and_kept(open_page, finished, vae):
+    put_bundle(finished, "a-judge", "imagenet")
+    app = open_way(open_page, finished, vae, ":material/moving: Towards a class")
+    assert not app.image
+    app.button(key="towards-go").click().run()
+    assert not app.exception, app.exception
+    assert len(app.image) == 9 and len(app.get("plotly_chart")) == 1
+    app.run()
+    assert len(app.image) == 9
+
+
+def test_known_factors_stand_beside_the_latents_that_follow_them(open_page, finished, vae):
+    table = pd.DataFrame({"latent": [3, 3, 1, 1], "factor": ["size", "colour"] * 2, "information": [0.7, 0.1, 0.0, 0.4],
+                          "kl": [2.0, 2.0, 1.0, 1.0]})
+    write_atomic(finished.run(vae[1]).artefacts / "factors.parquet", table.to_parquet(index=False))
+    app = open_page("latent", run=vae[1], view="travel")
+    shown = app.dataframe[0].value
+    assert list(shown["latent"]) == [3, 1] and list(shown["size"]) == [0.7, 0.0]
 
 
 def test_without_a_decoder_the_way_to_one_is_offered(open_page, workspace):

@@ -160,7 +160,9 @@ def towards(workspace, travel: Any, first: Shown | None, own: Upload | None) -> 
     if without_encoder(travel):
         return
     offers = starts(travel, first, own)
-    cards = {card["name"]: card for card in cached.bundles(workspace) if card["ok"]}
+    shelf = [card for card in cached.bundles(workspace) if card["ok"]]
+    arms = words.ordered({card["arm"] for card in shelf})
+    cards = {card["name"]: card for card in sorted(shelf, key=lambda card: arms.index(card["arm"]))}
     if not offers or not cards:
         st.caption("It needs an image (Your image, above, or one chosen on the map) and a published model to ask.")
         return
