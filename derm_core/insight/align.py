@@ -48,6 +48,6 @@ def fixed_places(saved: SavedMap, image_ids: np.ndarray, axes: str) -> tuple[np.
     places = saved.points.set_index("image_id")[columns].reindex(image_ids).to_numpy(np.float32)
     shared = np.isfinite(places).all(1)
     if shared.sum() < LEAST_SHARED:
-        raise ConfigError(f"aligned_to is {saved.run_id}, which shows {shared.sum()} of these images; allowed: a map of the same "
-                          "dataset.")
+        raise ConfigError(f"aligned_to is {saved.run_id}, which shows {shared.sum()} of these images; allowed: a map of the "
+                          "same dataset.")
     return places, shared

@@ -146,7 +146,7 @@ def _warp(side: int, degrees: float, scale: float) -> tuple[np.ndarray, np.ndarr
 
 
 def _peak(turned_mss: np.ndarray, spectrum: np.ndarray, energy: np.ndarray) -> np.ndarray:
-    """(m,) the largest normalised correlation over all shifts; spectrum and energy (root of the sum of squares): of the others."""
+    """(m,) largest normalised correlation over all shifts; spectrum, energy (root of the sum of squares): of the others."""
     from scipy import fft
     own = np.sqrt(np.square(turned_mss).sum((1, 2)))
     both = fft.irfft2(np.conj(fft.rfft2(turned_mss)) * spectrum, s=turned_mss.shape[1:])

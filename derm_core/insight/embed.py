@@ -21,7 +21,7 @@ from ..config import EmbedConfig, PretrainConfig, from_dict, to_dict
 from ..data.manifest import CORE, Dataset
 from ..data.ondemand import open_images
 from ..data.splits import SPLITS, split_for
-from ..errors import DataError
+from ..errors import DataError, RunError
 from ..events import Event, log
 from ..files import read_json, write_atomic, write_json
 from ..seeds import stream_seed
@@ -65,14 +65,17 @@ def embed(config: EmbedConfig, workspace: Workspace, run: RunPaths) -> Iterator[
     dataset, rows, split, features = yield from _features(config, workspace)
     mapped = yield from _map(config, dataset, rows, split, features, run, other)
     mapped.about["opinions"], columns, spaces = yield from ask(config, workspace, dataset, rows)
-    mapped.points = pd.concat([mapped.points, columns], axis=1)
+    mapped.points = pd.concat([mapped.points.drop(columns=columns.columns, errors="ignore"), columns], axis=1)
     _save_map(run, mapped)
     if config.space == "mu":
-        _save_factors(workspace, run, config, dataset.frame.iloc[rows], features, split)
+        try:
+            _save_factors(workspace, run, config, dataset.frame.iloc[rows], features, split)
+        except RunError as error:
+            yield log(f"There is no table of factors: {error}")
     also = [standardise(theirs, split == SPLITS.index("train")) for theirs in spaces.values()]
     _, store = yield from open_images(workspace, config.dataset, config.input_size)
-    found = yield from aside(lambda report: find_trouble(dataset, rows, split, store.images, mapped, also, config.seed, report),
-                             "Data trouble", "pairs")
+    found = yield from aside(lambda report: find_trouble(dataset, rows, split, store.images, mapped, also, config.seed,
+                                                         report), "Data trouble", "pairs")
     write_atomic(run.artefacts / "trouble.parquet", found.table.to_parquet(index=False))
     mapped.about["trouble"] = found.counts
     _save_map(run, mapped)
@@ -104,7 +107,8 @@ def _map(config: EmbedConfig, dataset: Dataset, rows: np.ndarray, split: np.ndar
     quality = _quality(space, labels, groups, split, positions, len(dataset.classes), config.seed)
     quality |= {"trustworthiness": None, "trustworthiness_pca": trust(space, pca, config.seed),
                 "neighbourhood_preservation": None, "neighbourhood_preservation_pca": neighbourhood_preservation(near, pca)}
-    mapped = Mapped(_about(config, explained, quality, len(rows)), _table(dataset, rows, split, pca), space, positions, distances)
+    about, points = _about(config, explained, quality, len(rows)), _table(dataset, rows, split, pca)
+    mapped = Mapped(about, points, space, positions, distances)
     _save_map(run, mapped)
     yield log("The PCA is ready; UMAP follows. Its first run on a machine takes about half a minute.")
     umap = yield from aside(lambda report: _umap(space, start, positions, distances, config, report), "UMAP", "epochs")
@@ -228,5 +232,6 @@ def _save_factors(workspace: Workspace, run: RunPaths, config: EmbedConfig, fram
     held_out = split != SPLITS.index("train")
     if names and held_out.any():
         travel = open_travel(workspace, config.vae_run if config.arm == "vae" else config.arm.removeprefix("run:"))
-        found = table(mu_nd[held_out], {name: frame[name].to_numpy()[held_out] for name in names}, travel.kl_d, travel.active_d)
+        values = {name: frame[name].to_numpy()[held_out] for name in names}
+        found = table(mu_nd[held_out], values, travel.kl_d, travel.active_d)
         write_atomic(run.artefacts / "factors.parquet", found.to_parquet(index=False))

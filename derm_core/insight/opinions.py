@@ -11,7 +11,8 @@ import pandas as pd
 
 from ..config import EmbedConfig
 from ..data.manifest import Dataset
-from ..events import Event
+from ..errors import DermError
+from ..events import Event, log
 from ..workspace import Workspace
 from . import outlier
 
@@ -35,12 +36,20 @@ def ask(config: EmbedConfig, workspace: Workspace, dataset: Dataset,
     Bundles that the config names, else those on the shelf that know the dataset's classes (at most six).
     Columns per slot: prediction_S, confidence_S (0 to 1), correct_S (True, False, None without a label or where the
     classes are others), outlier_S (feature distance over its threshold; NaN where the card has none); with two or
-    more slots also disagree. Raises NotFound and BundleError.
+    more slots also disagree. Raises NotFound, BundleError and DataError for models that the config names; others are
+    left out.
     """
     names = list(config.opinions) or fitting_bundles(workspace, dataset.classes)[:6]
     slots, columns, features = [], {}, {}
-    for slot, name in zip(ascii_lowercase, names, strict=False):
-        predictor, features[name] = yield from _features(config, workspace, name, rows)
+    for name in names:
+        try:
+            predictor, features[name] = yield from _features(config, workspace, name, rows)
+        except DermError as error:
+            if config.opinions:
+                raise
+            yield log(f"The model {name} is not asked about these images: {error}")
+            continue
+        slot = ascii_lowercase[len(slots)]
         slots.append({"slot": slot, "name": name, "arm": predictor.card["arm"]})
         found = judge(predictor, features[name], dataset.frame["label"].to_numpy(object)[rows], dataset.classes)
         columns |= {f"{column}_{slot}": values for column, values in found.items()}
@@ -66,7 +75,8 @@ def _features(config: EmbedConfig, workspace: Workspace, name: str,
     return predictor, features
 
 
-def judge(predictor: Predictor, features_nd: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, np.ndarray]:
+def judge(predictor: Predictor, features_nd: np.ndarray, labels: np.ndarray,
+          classes: Sequence[str]) -> dict[str, np.ndarray]:
     """prediction, confidence, correct and outlier of images with these features (n, D) and label names (n,) or None."""
     import torch
     with torch.inference_mode():
@@ -78,6 +88,6 @@ def judge(predictor: Predictor, features_nd: np.ndarray, labels: np.ndarray, cla
     limit = ((predictor.card.get("outlier") or {}).get("distance") or {}).get("threshold")
     space = predictor.bundle.reference.space if predictor.bundle.reference else None
     far = outlier.distance(space, features_nd) / limit if limit and space is not None else np.full(len(labels), np.nan)
+    correct = [bool(answer == label) if k else None for answer, label, k in zip(answers, labels, known, strict=True)]
     return {"prediction": answers, "confidence": probabilities.max(1).astype(np.float32),
-            "correct": np.array([bool(a == b) if k else None for a, b, k in zip(answers, labels, known, strict=True)], object),
-            "outlier": far.astype(np.float32)}
+            "correct": np.array(correct, object), "outlier": far.astype(np.float32)}

@@ -66,11 +66,12 @@ class Placer:
         import torch
         expected = (self.size, self.size, 3)
         if images_nssc.dtype != np.uint8 or images_nssc.shape[1:] != expected:
-            raise ValueError(f"images must be uint8 (n, {self.size}, {self.size}, 3), got {images_nssc.dtype} {images_nssc.shape}")
+            raise ValueError(f"images must be uint8 (n, {self.size}, {self.size}, 3), got {images_nssc.dtype} "
+                             f"{images_nssc.shape}")
         with two_threads(), torch.inference_mode():
             features = self.extractor.features(torch.from_numpy(np.array(images_nssc))).numpy()
-        asked = np.where(self.std > LEAST_STD, (features - self.mean) / np.maximum(self.std, LEAST_STD), 0).astype(np.float32)
-        return self._among(*_nearest(self.space_nd, asked, SHOWN_NEIGHBOURS))
+        asked = np.where(self.std > LEAST_STD, (features - self.mean) / np.maximum(self.std, LEAST_STD), 0)
+        return self._among(*_nearest(self.space_nd, asked.astype(np.float32), SHOWN_NEIGHBOURS))
 
     def _among(self, positions: np.ndarray, distances: np.ndarray) -> MapPlaces:
         points = self.saved.points

@@ -87,7 +87,7 @@ def trust(space_nd: np.ndarray, map_n2: np.ndarray, seed: int) -> float:
 
 
 def neighbourhood_preservation(positions_nk: np.ndarray, map_n2: np.ndarray) -> float:
-    """Mean share of an image's nearest k in feature space, k = positions.shape[1], among its nearest k on the map (0 to 1)."""
+    """Mean share (0 to 1) of an image's nearest k = positions.shape[1] in feature space among its nearest k on the map."""
     from sklearn.neighbors import NearestNeighbors
 
     n, k = positions_nk.shape

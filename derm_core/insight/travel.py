@@ -17,22 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.manifest import load_dataset
-from ..data.splits import SPLITS, split_for
-from ..data.store import open_store
-from ..errors import BundleError, DermError, RunError
-from ..files import read_json, write_json
+from ..errors import BundleError, DermError
+from ..files import read_json
 from ..workspace import Workspace
+from .latents import BATCH, kept_statistics, posterior
 
 if TYPE_CHECKING:
     from ..serve.bundle import Bundle
     from ..serve.predictor import Predictor
 
 ACTIVE_KL = 0.01      # nats; a dimension with less says nothing of an image
-LATENTS = "latents.json"
 PATH_LENGTH = 16.0    # of a whole path towards a class, in standard deviations: about as far as two images lie apart
 INNER_STEPS = 2       # of the gradient, for each that is shown
-BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -64,12 +60,14 @@ class Travel:
         return self.encoder is not None
 
     def encode(self, images_nssc: np.ndarray) -> np.ndarray:
-        """uint8 (n, S, S, 3) -> posterior means (n, D). Raises ValueError for other images, BundleError without an encoder."""
+        """uint8 (n, S, S, 3) -> posterior means (n, D). ValueError for other images, BundleError without an encoder."""
         if self.encoder is None:
-            raise BundleError(f"{self.source} carries no way from an image to its latent; open the pretraining it comes from.")
+            raise BundleError(f"{self.source} carries no way from an image to its latent; open the pretraining it comes "
+                              "from.")
         expected = (self.size, self.size, 3)
         if images_nssc.dtype != np.uint8 or images_nssc.shape[1:] != expected:
-            raise ValueError(f"images must be uint8 (n, {self.size}, {self.size}, 3), got {images_nssc.dtype} {images_nssc.shape}")
+            raise ValueError(f"images must be uint8 (n, {self.size}, {self.size}, 3), got {images_nssc.dtype} "
+                             f"{images_nssc.shape}")
         return self.encoder(images_nssc)
 
     def decode(self, z_nd: np.ndarray) -> np.ndarray:
@@ -168,11 +166,14 @@ def open_travel(workspace: Workspace, source: str) -> Travel:
 
 
 def _of_run(workspace: Workspace, run_id: str) -> Travel:
+    import torch
+
     from ..nets.vae import load_vae
     vae, card = load_vae(workspace.run(run_id).artefacts)
-    kept = _kept_statistics(workspace, run_id, vae, card)
+    vae.to(memory_format=torch.channels_last)       # faster for one image, as in Predictor
+    kept = kept_statistics(workspace, run_id, vae, card)
     return Travel(run_id, vae.size, *(np.array(kept[name], np.float32) for name in ("kl", "mean", "std")), False,
-                  vae.decoder, lambda images: _posterior(vae, images)[0])
+                  vae.decoder, lambda images: posterior(vae, images)[0])
 
 
 def _of_extractor(folder: Path) -> Travel:
@@ -180,57 +181,14 @@ def _of_extractor(folder: Path) -> Travel:
     from ..serve.extractor import load_extractor
     found = load_extractor(folder)
     statistics = (np.array(found.card["latent"][name], np.float32) for name in ("kl", "mean", "std"))
-    return Travel(found.name, found.vae.size, *statistics, False, found.vae.decoder, lambda images: _posterior(found.vae, images)[0])
-
-
-def _posterior(vae, images_nssc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Posterior means and log variances (n, D) of uint8 images."""
-    import torch
-
-    from ..nets.backbone import normalise
-    from ..nets.vae import VAE_MEAN, VAE_STD
-    from ..serve.predictor import two_threads
-    found = [torch.empty(2, 0, vae.latent_dim)]
-    with two_threads(), torch.inference_mode():
-        for start in range(0, len(images_nssc), BATCH):
-            batch = torch.from_numpy(np.array(images_nssc[start:start + BATCH]))
-            found.append(torch.stack(vae.encode(normalise(batch, VAE_MEAN, VAE_STD))))
-    means, log_variances = torch.cat(found, 1).numpy()
-    return means, log_variances
-
-
-def _kept_statistics(workspace: Workspace, run_id: str, vae, card: dict) -> dict:
-    """{"kl", "mean", "std"} per dimension from the run's folder, else computed from its validation images and kept."""
-    path = workspace.run(run_id).artefacts / LATENTS
-    try:
-        kept = read_json(path)
-        if kept["sha256"] == card["sha256"] and len(kept["kl"]) == vae.latent_dim:
-            return kept
-    except (OSError, ValueError, KeyError, TypeError):
-        pass                                    # the first time, or of other weights
-    means, log_variances = _posterior(vae, _validation_images(workspace, run_id, card))
-    kl = 0.5 * (means ** 2 + np.exp(log_variances) - 1 - log_variances).mean(0)
-    kept = {"sha256": card["sha256"], "images": len(means), "kl": kl.tolist(), "mean": means.mean(0).tolist(),
-            "std": means.std(0).tolist()}
-    write_json(path, kept)
-    return kept
-
-
-def _validation_images(workspace: Workspace, run_id: str, card: dict) -> np.ndarray:
-    from ..config import PretrainConfig, from_dict
-    try:
-        config = from_dict(card["config"], PretrainConfig)
-        dataset = load_dataset(workspace, config.dataset)
-    except (DermError, KeyError) as error:
-        raise RunError(f"The latents of run {run_id} have no statistics yet, and its dataset cannot be read to make them "
-                       f"({error})") from error
-    rows = dataset.subset(config.max_images, config.split_seed)
-    split = split_for(config, dataset.labels[rows], dataset.groups[rows])
-    return np.asarray(open_store(workspace, dataset, config.input_size).images[rows[split == SPLITS.index("val")]])
+    return Travel(found.name, found.vae.size, *statistics, False, found.vae.decoder,
+                  lambda images: posterior(found.vae, images)[0])
 
 
 def _of_bundle(workspace: Workspace, bundle: Bundle) -> Travel:
     """The bundle's decoder with its pretraining's encoder where that is at hand, else with the reference's latent map."""
+    import torch
+    bundle.decoder.to(memory_format=torch.channels_last)
     made_by = (bundle.card.get("initial_weights") or {})
     size = bundle.decoder.size
     try:
@@ -261,5 +219,5 @@ def _from_reference(bundle: Bundle, weight_fz: np.ndarray, bias_z: np.ndarray) -
         mean, variance = (z_nf @ weight_fz + bias_z).mean(0), (z_nf @ weight_fz).var(0)
     kl = -0.5 * np.log1p(-np.clip(variance, 0, 1 - 1e-4)) + 0.5 * mean ** 2
     same = bundle.card["input_size"] == bundle.decoder.size
-    return Travel(bundle.name, bundle.decoder.size, *(np.asarray(a, np.float32) for a in (kl, mean, np.sqrt(variance))), True,
-                  bundle.decoder, encode if same else None)
+    statistics = (np.asarray(values, np.float32) for values in (kl, mean, np.sqrt(variance)))
+    return Travel(bundle.name, bundle.decoder.size, *statistics, True, bundle.decoder, encode if same else None)

@@ -11,6 +11,7 @@ from derm_core.data.synth import make_synth
 from derm_core.files import read_json
 from derm_core.insight import embed as module
 from derm_core.insight.embed import embed
+from derm_core.serve.bundle import find_bundle, load_bundle
 
 CONFIG = dict(dataset="little", arm="random", input_size=32, device="cpu", neighbours=8)
 
@@ -41,7 +42,10 @@ def test_umap_and_pca_of_a_dataset(workspace, run):
     assert points["split"].tolist() == [SPLITS[i] for i in expected]
     about = read_json(run.artefacts / "map.json")
     assert 0.5 < about["quality"]["trustworthiness"] <= 1 and 0 <= about["quality"]["knn_accuracy"] <= 1
-    assert about["arm"] == "random" and about["label"] and about["params"]["neighbours"] == 8
+    assert about["arm"] == "random" and about["label"] and about["params"]["neighbours"] == 8 and about["space"] == "pooled"
+    assert 0 < about["quality"]["neighbourhood_preservation"] <= 1 and -1 <= about["quality"]["silhouette"] <= 1
+    trouble = pd.read_parquet(run.artefacts / "trouble.parquet")
+    assert trouble["kind"].value_counts().to_dict() == {kind: about["trouble"][kind] for kind in trouble["kind"].unique()}
     assert summary.kind == "result" and summary.value["images"] == 60 and summary.value["quality"] == about["quality"]
     again = workspace.run("embed-2").create()
     list(embed(config, workspace, again))
@@ -62,6 +66,21 @@ def test_neighbours_are_rows_of_the_manifest(workspace, run, without_umap):
     assert all(row not in others for row, others in zip(points["row"], near))
     frame = load_dataset(workspace, "little").frame
     assert points["image_id"].tolist() == frame["image_id"].iloc[points["row"]].tolist()
+
+
+def test_a_map_is_turned_onto_another_and_shows_what_a_model_says(workspace, run, monkeypatch):
+    started = []
+    monkeypatch.setattr(module, "_umap", lambda space, start, *rest: started.append(start) or start[:, ::-1] * 3 + 1)
+    list(embed(EmbedConfig(**CONFIG), workspace, run))
+    first, other = pd.read_parquet(run.artefacts / "map.parquet"), workspace.run("embed-2").create()
+    list(embed(EmbedConfig(**CONFIG, aligned_to="embed-1", opinions=("vae-resnet18-64",)), workspace, other))
+    second, about = pd.read_parquet(other.artefacts / "map.parquet"), read_json(other.artefacts / "map.json")
+    places = ["umap_x", "umap_y", "pca_x", "pca_y"]
+    assert started[1] == pytest.approx(first[places[:2]].to_numpy()), "UMAP begins where the other map's images are"
+    assert second[places].to_numpy() == pytest.approx(first[places].to_numpy(), abs=1e-3) and about["aligned_to"] == "embed-1"
+    assert about["opinions"] == [{"slot": "a", "name": "vae-resnet18-64", "arm": "vae"}] and "disagree" not in second
+    assert second["confidence_a"].between(0, 1).all() and set(second["prediction_a"]) <= set(load_bundle(
+        find_bundle(workspace, "vae-resnet18-64")).card["classes"])
 
 
 def test_a_dataset_without_labels_can_be_mapped(workspace, run, without_umap):
