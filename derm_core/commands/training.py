@@ -185,7 +185,7 @@ def study_config(args) -> StudyConfig:
 
 
 def run_embed(args, screen: Screen) -> Answer:
-    """JSON: {run_id, state, map, quality}."""
+    """JSON: {run_id, state, map, space, quality, trouble}."""
     if args.arm == "vae" and not args.vae_run:
         raise ConfigError("--arm vae needs --vae-run, the id of a pretraining; `runs list --kind pretrain` shows them.")
     return _start(_with_shared(EmbedConfig(

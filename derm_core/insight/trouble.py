@@ -67,7 +67,7 @@ def known_pairs(dataset: Dataset, rows: np.ndarray) -> set[tuple[int, int]]:
     try:
         with open(path, newline="", encoding="utf-8") as handle:
             listed = [(Path(line["from_img"]).stem, Path(line["to_img"]).stem) for line in csv.DictReader(handle)]
-    except (OSError, KeyError, TypeError, ValueError):
+    except (OSError, KeyError, TypeError, ValueError, csv.Error):
         return set()
     at = {name: position for position, name in enumerate(dataset.frame["image_id"].to_numpy()[rows])}
     return {tuple(sorted((at[a], at[b]))) for a, b in listed if a in at and b in at}
