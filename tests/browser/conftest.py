@@ -1,4 +1,4 @@
-"""A real server and a real browser: on an empty workspace, or on one with images, models and a map."""
+"""A real server and a real browser: on an empty workspace, or on one with images and models."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from derm_core.config import BackboneConfig, EmbedConfig
-from derm_core.jobs import supervisor
-from derm_core.jobs.store import RunStore
 from derm_core.workspace import REPOSITORY, Workspace
-from tests.browser.support import serve, until
+from tests.browser.support import serve
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -59,22 +56,17 @@ def app(tmp_path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def furnished(tmp_path_factory) -> Iterator[Workspace]:
-    """A workspace with synthetic images, two models on its shelf (where none ship), and a map in the making."""
+def furnished(tmp_path_factory) -> Workspace:
+    """A workspace with synthetic images and two models on its shelf (where none ship)."""
     from derm_core.data.synth import make_synth
     from tests.app.bundles import put_bundle
 
     workspace = Workspace.open(tmp_path_factory.mktemp("browser") / "home")
     make_synth(workspace, "little", images=80, size=64, processes=1)
-    supervisor.submit(workspace, EmbedConfig(dataset="little", arm="random", input_size=32, device="cpu",
-                                             backbone=BackboneConfig(architecture="resnet18", stage=1), neighbours=8))
     if len(list((REPOSITORY / "models").glob("*/card.json"))) < 2:
         put_bundle(workspace, "tiny-vae", "vae")
         put_bundle(workspace, "tiny-imagenet", "imagenet")
-    yield workspace
-    for run in RunStore(workspace).list():
-        if not run.final:
-            supervisor.cancel(workspace, run.id, wait=10)
+    return workspace
 
 
 @pytest.fixture(scope="session")
@@ -82,14 +74,3 @@ def furnished_app(furnished) -> Iterator[str]:
     """The address of the app on the furnished workspace."""
     with serve(Path(furnished.root)) as address:
         yield address
-
-
-@pytest.fixture
-def finished_map(furnished) -> str:
-    """The id of the furnished workspace's map, once its worker has finished it (UMAP included)."""
-    def run():
-        return RunStore(furnished).list(kind="embed")[0]
-
-    until(lambda: run().final, "the map", seconds=180)
-    assert run().state == "done", run().error
-    return run().id

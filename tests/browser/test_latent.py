@@ -15,9 +15,14 @@ LAID_OUT = """count => [...document.querySelectorAll('.js-plotly-plot')].filter(
     chart => chart._fullLayout?.xaxis?._length > 0).length >= count"""
 
 
-def test_a_click_on_a_dot_shows_its_image(page, furnished, furnished_app, finished_map):
-    points = pd.read_parquet(furnished.run(finished_map).artefacts / "map.parquet")
-    visit(page, f"{furnished_app}/latent?run={finished_map}", "Latent space")
+@pytest.fixture
+def mapped(furnished) -> str:
+    return put_map(furnished, "little")
+
+
+def test_a_click_on_a_dot_shows_its_image(page, furnished, furnished_app, mapped):
+    points = pd.read_parquet(furnished.run(mapped).artefacts / "map.parquet")
+    visit(page, f"{furnished_app}/latent?run={mapped}", "Latent space")
     page.wait_for_function(LAID_OUT, arg=1)
     shown = page.evaluate("() => Array.from(document.querySelector('.js-plotly-plot')._fullData[0].customdata)")
     lonely = most_alone(points, set(shown))
@@ -31,9 +36,9 @@ def test_a_click_on_a_dot_shows_its_image(page, furnished, furnished_app, finish
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0, "decode() waits until it is loaded"
 
 
-def test_a_box_in_one_map_lights_the_same_images_in_the_other(page, furnished, furnished_app, finished_map):
+def test_a_box_in_one_map_lights_the_same_images_in_the_other(page, furnished, furnished_app, mapped):
     second = put_map(furnished, "little", seed=1, arm="imagenet", opinions=False, trouble=False)
-    visit(page, f"{furnished_app}/latent?run={finished_map}&beside={second}", "Latent space")
+    visit(page, f"{furnished_app}/latent?run={mapped}&beside={second}", "Latent space")
     page.wait_for_function(LAID_OUT, arg=2)
     page.locator('[data-attr="dragmode"][data-val="select"]').first.click()
     draw_until_chosen(page)
