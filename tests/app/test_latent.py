@@ -156,6 +156,14 @@ def test_the_filter_of_the_address_pales_what_it_leaves_out(open_page, workspace
     assert "leaves" in text(app) and "split:test;correct_b:no" in app.query_params["filter"]
 
 
+def test_a_rule_set_in_the_filter_stands_in_the_address(open_page, workspace, mapped):
+    app = open_page("latent", run=mapped, filter="label:amber")
+    app.session_state["filter"] = True
+    app.run()
+    next(widget for widget in app.multiselect if widget.label == "Class").set_value(["amber", "violet"]).run()
+    assert "label:amber,violet" in app.query_params["filter"] and "leaves 40 of 60" in text(app)
+
+
 def test_a_search_finds_an_image_or_says_that_there_is_none(open_page, workspace, mapped):
     app = open_page("latent", run=mapped)
     app.text_input(key="search").set_value("I007").run()

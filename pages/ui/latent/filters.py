@@ -50,11 +50,10 @@ def _wanted(values: pd.Series, column: str, name: str, before) -> tuple[float, f
     if is_scale(values):
         low, high = float(values.min()), float(values.max())
         start = tuple(float(np.clip(end, low, high)) for end in before) if isinstance(before, tuple) else (low, high)
-        chosen_range = st.slider(name, low, high, start, key=f"filter-{column}")
-        return tuple(chosen_range)
+        return tuple(st.slider(words.plain(name), low, high, start, key=f"filter-{column}"))
     text = categories(values).value_counts()
     known = [value for value in before or [] if value in text.index] if not isinstance(before, tuple) else []
-    return st.multiselect(name, sorted(text.index), default=known, key=f"filter-{column}", placeholder="Any",
+    return st.multiselect(words.plain(name), sorted(text.index), default=known, key=f"filter-{column}", placeholder="Any",
                           format_func=lambda value: f"{value} ({text[value]:,})")
 
 
