@@ -20,10 +20,11 @@ def test_an_image_that_vanished_since_the_import_is_named(workspace, dataset):  
         build_store(workspace, dataset, 16, processes=1)
 
 
-def test_a_store_on_a_full_disk_is_finished_when_there_is_room(workspace, dataset, monkeypatch):  # noqa: F811
+@pytest.mark.parametrize("number, said", [(errno.ENOSPC, "disk is full"), (errno.EACCES, "may not be written")])
+def test_a_store_that_could_not_be_written_is_finished_when_it_can(workspace, dataset, monkeypatch, number, said):  # noqa: F811
     def full(descriptor):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    with monkeypatch.context() as patch, pytest.raises(StorageError, match="disk is full"):
+        raise OSError(number, os.strerror(number))
+    with monkeypatch.context() as patch, pytest.raises(StorageError, match=said):
         patch.setattr(files.os, "fsync", full)
         build_store(workspace, dataset, 16, processes=1)
     assert build_store(workspace, dataset, 16, processes=1).images.shape == (150, 16, 16, 3)

@@ -11,16 +11,18 @@ from derm_core.serve.bundle import verify_bundle
 from derm_core.serve.publish import _put
 
 
+@pytest.mark.parametrize("number, said", [(errno.ENOSPC, "disk is full"), (errno.EACCES, "may not be written")])
 @pytest.mark.parametrize("at", [1, 2])           # the tensors, the card
-def test_a_full_disk_leaves_the_shelf_as_it_was_and_publishing_can_be_repeated(tmp_path, classifier, card, monkeypatch, at):
+def test_a_failed_write_leaves_the_shelf_as_it_was_and_publishing_can_be_repeated(tmp_path, classifier, card, monkeypatch, at, number,
+                                                                                 said):
     target, written, real = tmp_path / card["name"], [], os.fsync
 
     def full(descriptor):
         written.append(descriptor)
         if len(written) == at:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise OSError(number, os.strerror(number))
         real(descriptor)
-    with monkeypatch.context() as patch, pytest.raises(DermError, match="disk is full"):
+    with monkeypatch.context() as patch, pytest.raises(DermError, match=said):
         patch.setattr(files.os, "fsync", full)
         _put(target, classifier, card, None, lambda folder: None)
     assert list(tmp_path.iterdir()) == []
