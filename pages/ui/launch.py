@@ -77,7 +77,7 @@ def _settings(workspace: Workspace, name: str, dataset: str, full: bool) -> Stud
     left, middle, right = st.columns(3, gap="medium")
     with left:
         st.markdown("**Pretraining**")
-        vae_run, made = _pretraining(workspace, base, tag)
+        given, made = _pretraining(workspace, base, tag)
     with middle:
         st.markdown("**Comparison**")
         compared = _comparison(workspace, base, tag)
@@ -86,8 +86,8 @@ def _settings(workspace: Workspace, name: str, dataset: str, full: bool) -> Stud
         shared = _extractor(base, tag)
     st.markdown("**Further questions**")
     asked = _questions(workspace, base, compared["regime"], full, tag)
-    pretrain = dataclasses.replace(base.pretrain, **made, **shared)
-    return dataclasses.replace(base, vae_run=vae_run, pretrain=pretrain, **shared, **compared, **asked)
+    pretrain = None if given["vae"] else dataclasses.replace(base.pretrain, **made, **shared)
+    return dataclasses.replace(base, **given, pretrain=pretrain, **shared, **compared, **asked)
 
 
 def _questions(workspace: Workspace, base: StudyConfig, regime: str, full: bool, tag: str) -> dict:
@@ -124,10 +124,16 @@ def _other_sets(workspace: Workspace, dataset: str) -> list[str]:
     return fitting
 
 
-def _pretraining(workspace: Workspace, base: StudyConfig, tag: str):
+def _pretraining(workspace: Workspace, base: StudyConfig, tag: str) -> tuple[dict, dict]:
+    """Where the VAE comes from, a run or the shelf, in a study's terms; and what a new pretraining would be."""
     finished = {found.id: found for found in cached.runs(workspace, kind="pretrain", state="done")}
-    chosen = st.selectbox("VAE", ["", *finished], key=f"vae-{tag}", format_func=lambda key: (
-        frame.run_label(workspace, finished[key]) if key else "Pretrain (or reuse an identical run)"))
+    shelf = {f"shelf:{card['name']}": card["name"] for card in cached.bundles(workspace, "extractor") if card["ok"]}
+
+    def told(key: str) -> str:
+        if key in shelf:
+            return f"{shelf[key]} (extractor on the shelf)"
+        return frame.run_label(workspace, finished[key]) if key else "Pretrain (or reuse an identical run)"
+    chosen = st.selectbox("VAE", ["", *finished, *shelf], key=f"vae-{tag}", format_func=told)
     start = base.pretrain.recipe
     named = st.selectbox("Recipe", list(RECIPES), index=list(RECIPES).index(start.name), key=f"recipe-{tag}",
                          disabled=bool(chosen))
@@ -136,7 +142,8 @@ def _pretraining(workspace: Workspace, base: StudyConfig, tag: str):
                              disabled=bool(chosen))
     everything = st.toggle("Transductive", key=f"transductive-{tag}", disabled=bool(chosen), help=(
         "The VAE also sees the pixels, never the labels, of validation and test images. Said wherever results are shown."))
-    return chosen or None, {"recipe": recipe(named, epochs=int(epochs)), "images": "all" if everything else "train"}
+    given = {"vae_run": chosen if chosen in finished else None, "vae": shelf.get(chosen)}
+    return given, {"recipe": recipe(named, epochs=int(epochs)), "images": "all" if everything else "train"}
 
 
 def _comparison(workspace: Workspace, base: StudyConfig, tag: str) -> dict:

@@ -9,6 +9,7 @@ from derm_core.events import Event, EventLog, log, progress
 from derm_core.files import read_json
 from derm_core.jobs.store import RunStore
 from derm_core.study.presets import preset
+from tests.app.bundles import put_extractor
 from tests.study.conftest import write_dataset
 
 
@@ -52,6 +53,16 @@ def test_settings_reach_the_run(open_page, workspace):
     launched = from_dict(read_json(workspace.run(study.id).config))
     assert (launched.seeds, launched.arms, launched.input_size) == ((0, 1, 2), ("vae", "random"), 48)
     assert (launched.pretrain.recipe.epochs, launched.pretrain.input_size) == (5, 48)
+
+
+def test_an_extractor_of_the_shelf_takes_the_place_of_a_pretraining(open_page, workspace):
+    put_extractor(workspace, "skin-vae")
+    app = open_page("train", preset="demo", scale="0.1")
+    next(box for box in app.selectbox if box.label == "VAE").set_value("shelf:skin-vae")
+    press(app.run(), "Launch")
+    [study] = RunStore(workspace).list()
+    launched = from_dict(read_json(workspace.run(study.id).config))
+    assert (launched.vae, launched.vae_run, launched.pretrain, study.depends_on) == ("skin-vae", None, None, None)
 
 
 def test_settings_that_cannot_be_are_refused_in_one_sentence(open_page):
