@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from derm_core.data.decode import crop_square, decode, read_image
+from derm_core.data.decode import MAX_BYTES, crop_square, decode, read_image
 from derm_core.insight import reference
 from derm_core.insight.outlier import fit_space
 from derm_core.serve.bundle import complete_bundle, load_bundle
@@ -133,6 +133,36 @@ def test_one_model_of_each_arm_is_asked_first(open_page, shelf):
     assert open_page("classify").multiselect[0].value == ["a-second-vae", "b-imagenet"]
 
 
+def test_three_models_stand_side_by_side(open_page, shelf):
+    put_bundle(shelf, "c-third", "bundle:c", label="Third")
+    app = upload(open_page("classify", models="a-vae,b-imagenet,c-third"), ("one.png", picture(0)))
+    row = next(iter(app.session_state["predictions"].values())).row
+    assert list(row["arms"]) == ["a-vae", "b-imagenet", "c-third"] and len(app.metric) == 3
+
+
+def test_a_tampered_model_that_was_chosen_is_refused_with_its_reason(open_page, shelf):
+    put_bundle(shelf, "c-third", "bundle:c", label="Third")
+    app = upload(open_page("classify", models="a-vae,b-imagenet,c-third"), ("one.png", picture(0)))
+    path = shelf.models / "c-third" / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    app.run()
+    assert not app.exception, app.exception
+    assert "c-third" in app.error[0].value and "SHA-256" in app.error[0].value
+    assert list(next(iter(app.session_state["predictions"].values())).row["arms"]) == ["a-vae", "b-imagenet"]
+
+
+def test_a_model_that_is_not_there_is_said_to_be_missing(open_page, shelf):
+    app = open_page("classify", models="a-vae,nowhere")
+    assert "nowhere" in app.error[0].value
+
+
+def test_an_upload_is_not_spooled_to_the_disk():
+    from starlette.formparsers import MultiPartParser
+
+    import pages.ui.classify.source  # noqa: F401
+    assert MultiPartParser.spool_max_size > MAX_BYTES
+
+
 def test_a_sample_is_classified_by_its_link(open_page, shelf):
     app = open_page("classify", **{"from": "samples", "sample": "2"})
     assert len(app.metric) == 2 and "generated" in text(app)
@@ -181,11 +211,11 @@ def test_an_image_unlike_the_training_images_gets_its_warning_before_the_answer(
     app = upload(open_page("classify"), ("one.png", picture(30)))
     assert "Not like the images" in app.warning[0].value
     assert [part.label for part in app.expander if part.label.startswith("What the models")] and not app.metric
-    assert "Grad-CAM" not in text(app), "reasons name the answer too"
+    assert "this one scale" not in text(app), "reasons name the answer too"
     answer = next(iter(app.session_state["predictions"].values()))
     app.session_state[f"behind-{answer.key[:12]}"] = True
     app.run()
-    assert not app.exception and len(app.metric) == 2 and "Grad-CAM" in text(app)
+    assert not app.exception and len(app.metric) == 2 and "this one scale" in text(app)
 
 
 def test_a_training_image_is_called_one(open_page, evidence):

@@ -8,7 +8,8 @@ from derm_core.jobs.store import RunStore
 from derm_core.serve.archive import export_bundle
 from derm_core.serve.bundle import verify_bundle
 from derm_core.workspace import Workspace
-from tests.app.bundles import put_bundle
+from tests.app.bundles import METRIC, put_bundle
+from tests.app.test_classify import publish_evidence
 
 
 @pytest.fixture(autouse=True)
@@ -93,3 +94,20 @@ def test_a_name_that_is_no_id_is_explained(open_page, finished):
     app.text_input(key="publish-name").set_value("../outside")
     press(app, "Publish")
     assert "lower-case" in app.error[0].value and not list(finished.models.iterdir())
+
+
+def test_the_card_says_how_often_sets_held_the_truth_in_every_class(open_page, workspace):
+    held = {"coverage": METRIC, "mean_size": 1.7, "per_class": {"mel": {"coverage": 0.69, "images": 40}}}
+    put_bundle(workspace, "a-vae", "vae", conformal={"coverages": {"0.90": 0.5}, "test": {"0.90": held}})
+    app = press(open_page("models"), key="card-a-vae")
+    rows = next(table.value for table in app.table if "90% sets" in table.value).set_index("Images of")["90% sets"]
+    assert rows["mel (40)"].startswith("69.0") and rows["All images"].startswith("61.0")
+
+
+def test_images_of_private_data_leave_only_where_that_is_confirmed(open_page, workspace):
+    put_bundle(workspace, "a-vae", "vae")
+    publish_evidence(workspace, "a-vae", "imagenet", limit=1.0, reference={"public": False})
+    app = open_page("models")
+    assert "private" in text(app) and not app.checkbox(key="pass-on-a-vae").value
+    button = next(one for one in app.download_button if one.key == "export-a-vae")
+    assert button.label == "Download"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import zlib
 
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from derm_core.data.synth import generate
+from derm_core.events import jsonable
 from derm_core.serve.predictor import predict_images
 from tests.browser.support import calm, no_exception, sideways, until, visit
 
@@ -61,23 +63,33 @@ def upload(tab, files: dict[str, bytes]) -> None:
         [{"name": name, "mimeType": "image/png", "buffer": data} for name, data in files.items()])
 
 
-def metrics_of(tab):
-    """The models' answers, also where they stand behind a warning."""
-    fold = tab.get_by_text("What the models say all the same")
+def answered(tab):
+    """Wait for both models' answers and reasons, also where they stand behind a warning; returns the answers."""
+    scale, fold = tab.get_by_text("All maps have this one scale"), tab.get_by_text("What the models say all the same")
+    scale.or_(fold).first.wait_for()
+    calm(tab)
     if fold.count():
         fold.click()
+    scale.wait_for()
+    calm(tab)
+    no_exception(tab)
     metrics = tab.get_by_test_id("stMetric")
     metrics.nth(1).wait_for()
     return metrics
+
+
+def downloaded(tab) -> dict:
+    """What the page's JSON download holds."""
+    with tab.expect_download() as download:
+        tab.get_by_role("button", name="Download JSON").click()
+    return json.loads(download.value.path().read_text())
 
 
 def test_one_image_gets_two_opinions_side_by_side(page, furnished, furnished_app, lesion):
     data = saved(lesion, "PNG")
     visit(page, f"{furnished_app}/classify", "Classify")
     upload(page, {"lesion.png": data})
-    page.get_by_text("Both maps have this one scale").wait_for()
-    calm(page)
-    no_exception(page)
+    metrics = answered(page)
     for part, what in (("Reconstruction", "nothing to reconstruct with"), ("What hiding a patch does", "some two hundred")):
         page.get_by_role("tab", name=part).click()
         page.get_by_text(what).wait_for()
@@ -86,9 +98,7 @@ def test_one_image_gets_two_opinions_side_by_side(page, furnished, furnished_app
     page.get_by_text("Occlusion (Zeiler").wait_for()
     calm(page)
     no_exception(page)
-    metrics = metrics_of(page)
     assert metrics.count() == 2
-    calm(page)
     left, right = (metrics.nth(place).bounding_box() for place in (0, 1))
     assert left["y"] == right["y"] and left["x"] + left["width"] <= right["x"], "side by side"
     arms = predict_images(furnished, None, [("lesion.png", data)])["images"][0]["arms"].values()
@@ -97,7 +107,19 @@ def test_one_image_gets_two_opinions_side_by_side(page, furnished, furnished_app
     assert page.get_by_text("Not for diagnosis").is_visible()
 
 
-def test_ten_images_of_every_kind_are_answered_and_three_refused_with_their_reasons(page, furnished_app, lesion):
+def leaves(value, place: tuple = ()) -> list[tuple]:
+    """(place, value) of every number and text of a JSON document."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    return [(place, value)] if parts is None else [leaf for key, part in parts for leaf in leaves(part, (*place, key))]
+
+
+def same(found: tuple, expected: tuple) -> bool:
+    (place, value), (_, wanted) = found, expected
+    numbers = isinstance(value, float) and isinstance(wanted, float)
+    return place == expected[0] and (abs(value - wanted) <= 1e-5 if numbers else value == wanted)
+
+
+def test_ten_images_of_every_kind_are_answered_and_three_refused_with_their_reasons(page, furnished, furnished_app, lesion):
     good, bad = readable(lesion), refused(lesion)
     assert len(good) == 10
     visit(page, f"{furnished_app}/classify", "Classify")
@@ -112,13 +134,19 @@ def test_ten_images_of_every_kind_are_answered_and_three_refused_with_their_reas
         page.get_by_role("button", name="Download CSV").first.click()
     table = download.value.path().read_text()
     assert all(f"\n{name}," in table for name in good) and not any(name in table for name in bad)
+    found = downloaded(page)
+    assert [row["path"] for row in found["errors"]] == list(bad)
+    expected = json.loads(json.dumps(jsonable(predict_images(furnished, None, list(good.items()))["images"])))
+    assert len(leaves(found["images"])) == len(leaves(expected))
+    assert all(same(*pair) for pair in zip(leaves(found["images"]), leaves(expected), strict=True))
+    turned = found["images"][0]
+    assert turned["path"] == "turned.jpg" and (turned["quality"]["width"], turned["quality"]["height"]) == lesion.size
 
 
 def test_a_box_drawn_on_the_picture_becomes_the_square(phone, furnished_app, lesion):
     visit(phone, f"{furnished_app}/classify", "Classify")
     upload(phone, {"lesion.png": saved(lesion, "PNG")})
-    phone.get_by_text("Both maps have this one scale").wait_for()
-    calm(phone)
+    answered(phone)
     phone.get_by_text("Choose the square").click()
     plot = phone.locator(".nsewdrag").last
     plot.wait_for()
@@ -142,4 +170,4 @@ def test_a_box_drawn_on_the_picture_becomes_the_square(phone, furnished_app, les
     phone.get_by_text("the square you chose").wait_for()
     calm(phone)
     no_exception(phone)
-    assert metrics_of(phone).count() == 2 and not sideways(phone)
+    assert answered(phone).count() == 2 and not sideways(phone)

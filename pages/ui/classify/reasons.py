@@ -69,7 +69,7 @@ def looks(workspace, answer: Answer, cards: list[dict]) -> None:
         targets, opacity = wanted_class(answer, cards, "cam-class"), opacity_of("cam-opacity")
         detail = st.segmented_control("Detail", [FINE, COARSE], default=FINE, required=True, key="cam-detail")
     cam_of = layer_cam if detail == FINE else grad_cam
-    cams = {card["name"]: kept(answer, (detail, card["name"], targets[card["name"]]), lambda card=card: cam_of(
+    cams = {card["name"]: kept(answer, ("cam", card["name"], detail, targets[card["name"]]), lambda card=card: cam_of(
         cached.predictor(workspace, card["name"]), answer.pixels[card["input_size"]][None], [targets[card["name"]]]))
         for card in cards}
     top = max(2.0, math.ceil(2 * max(float(cam.peaks[0]) for cam in cams.values())) / 2)
