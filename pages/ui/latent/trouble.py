@@ -72,7 +72,7 @@ def gallery(first: Shown, part: pd.DataFrame, kind: str) -> None:
     columns, least = (4, 250) if kind == "near_duplicate" else (6, 150)
     with st.grid(columns, min_column_width=least, gap="small"):
         for place, one in enumerate(shown.itertuples(), 1):
-            with st.container(border=True, gap="xsmall"):
+            with st.container(border=True, gap="xsmall", height="stretch"):
                 rows = [int(one.row)] + ([int(one.other)] if one.other >= 0 else [])
                 with st.grid(2, min_column_width=90, gap="xsmall") if len(rows) == 2 else st.container():
                     for row in rows:
