@@ -17,6 +17,7 @@ from ..insight import outlier, quality
 from ..workspace import Workspace
 from .bundle import Bundle, find_bundle, list_bundles, load_bundle
 from .card import temperature_of
+from .copies import COMPARED, have_pictures, pictured_copy
 from .opinion import closest_duplicate, opinions
 
 THREADS = 2
@@ -146,15 +147,17 @@ def predict_images(workspace: Workspace, names: Sequence[str] | None,
     Returns {"images": [row], "errors": [{path, error}]}: an image that is refused does not stop the others. row:
     path; agree: whether all models name the same class, None for models that do not share their classes or a single one;
     quality {ok, problems, sharpness, brightness, contrast, width, height}; outlier {flagged, reason, scores {NAME:
-    {distance, threshold, reconstruction, reconstruction_threshold, flagged}}}; duplicate {name, image_id, distance} or
-    None; arms {NAME: {top, probabilities {class: p}, prediction_set {coverage, classes}, priority {high, medium, low},
-    operating_point {class, threshold, specificity, sensitivity, called}, neighbours [{image_id, label, distance}]}}.
-    What a card does not carry is None, {} or [].
+    {distance, threshold, reconstruction, reconstruction_threshold, flagged}}}; duplicate {name, image_id, distance, and
+    correlation where the pictures themselves were compared} or None; arms {NAME: {top, probabilities {class: p},
+    prediction_set {coverage, classes}, priority {high, medium, low}, operating_point {class, threshold, specificity,
+    sensitivity, called}, neighbours [{image_id, label, distance}]}}. What a card does not carry is None, {} or [].
     """
     predictors = predictors or load_predictors(workspace, names)
     sizes = {predictor.size for predictor in predictors.values()}
     images, errors = [], []
-    pixels: dict[int, list[np.ndarray]] = {size: [] for size in sizes}
+    cards = {name: predictor.card for name, predictor in predictors.items()}
+    pictured = have_pictures(workspace, cards)
+    pixels: dict[int, list[np.ndarray]] = {size: [] for size in sizes | ({COMPARED} if pictured else set())}
     for name, source in sources:
         try:
             picture = open_picture(source, name)
@@ -162,13 +165,15 @@ def predict_images(workspace: Workspace, names: Sequence[str] | None,
             errors.append({"path": name, "error": str(error)})
             continue
         images.append({"path": name, "agree": None, "quality": quality.check_quality(picture, max(sizes))})
-        for size in sizes:
-            pixels[size].append(prepare(picture, size))
+        for size, squares in pixels.items():
+            squares.append(prepare(picture, size))
     if images:
         stacked = {size: np.stack(squares) for size, squares in pixels.items()}
         found = {name: opinions(predictor, stacked[predictor.size]) for name, predictor in predictors.items()}
         for i, row in enumerate(images):
             row |= _together({name: rows[i] for name, rows in found.items()})
+            if pictured and not row["duplicate"]:
+                row["duplicate"] = pictured_copy(workspace, cards, row["arms"], stacked[COMPARED][i])
     if len(predictors) > 1 and len({predictor.classes for predictor in predictors.values()}) == 1:
         for row in images:
             row["agree"] = len({arm["top"] for arm in row["arms"].values()}) == 1
