@@ -9,8 +9,9 @@ cross-correlation of luminance at the best of all shifts (by Fourier transform),
 are taken out and the local contrast is made equal: every dark spot on light skin correlates with every other, while
 follicles, hairs and streaks do not.
 
-Of HAM10000's 18 known pairs, photographs of one lesion taken twice, 17 are above the limit, and 0.5 to 1 % of the
-pairs of nearest images of different lesions, the highest of which are pictures of one lesion too.
+HAM10000 with ImageNet features (ResNet-18, 64 px): 4,651 pairs are compared; 16 of the 18 known ones, photographs of one
+lesion taken twice, are found. Of 33 further pairs of different lesion ids above the limit, about 20, the highest,
+show one lesion to the eye. Of the two that are missed one is not proposed and one lies below the limit.
 """
 
 from __future__ import annotations
