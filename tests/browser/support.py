@@ -75,6 +75,14 @@ def no_exception(tab) -> None:
     assert box.count() == 0, box.first.inner_text()
 
 
+def becomes(question: Callable, seconds: float = 10) -> bool:
+    """Whether `question` is answered with yes within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (answer := question()) and time.monotonic() < deadline:
+        time.sleep(0.25)
+    return bool(answer)
+
+
 def until(question: Callable, what: str, seconds: float = 60):
     """The first truthy answer to `question`, asked four times a second; fails with `what` after `seconds`."""
     deadline = time.monotonic() + seconds

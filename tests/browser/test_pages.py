@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.app.maps import put_map
 from tests.browser.support import PAGES, calm, no_exception, sideways, visit
 
 pytestmark = pytest.mark.browser
@@ -16,8 +17,8 @@ def test_a_link_may_be_a_server_s_very_first_request(page, app, path):
     assert menu.get_by_role("link").count() == len(PAGES), "the menu is there"
 
 
-def test_no_page_scrolls_sideways_on_a_phone(phone, furnished_app, finished_map):
-    queries = {"latent": f"latent?run={finished_map}", "classify": "classify?from=samples&sample=1", "data": "data?dataset=little"}
+def test_no_page_scrolls_sideways_on_a_phone(phone, furnished, furnished_app):
+    queries = {"latent": f"latent?run={put_map(furnished, 'little')}", "classify": "classify?from=samples&sample=1", "data": "data?dataset=little"}
     for path, heading in PAGES.items():
         visit(phone, f"{furnished_app}/{queries.get(path, path)}", heading)
         assert not sideways(phone), path
