@@ -1,14 +1,17 @@
-"""Classify without a file dialogue: camera and clipboard."""
+"""Classify without a mouse and a file dialogue: camera, clipboard, finger, keyboard; a large phone photo, a HEIC photo."""
 
 from __future__ import annotations
 
 import base64
+import json
 
 import pytest
+from PIL import Image
 
+from derm_core.data.decode import heic_ready
 from tests.browser.conftest import CHROMIUM, FLAGS
-from tests.browser.support import calm, no_exception, visit
-from tests.browser.test_classify import answered, lesion, saved  # noqa: F401  (lesion: a fixture)
+from tests.browser.support import becomes, calm, no_exception, until, visit
+from tests.browser.test_classify import answered, lesion, saved, upload  # noqa: F401  (lesion: a fixture)
 
 pytestmark = pytest.mark.browser
 PASTE = """async (box, files) => {
@@ -19,6 +22,16 @@ PASTE = """async (box, files) => {
     }
     box.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true, cancelable: true}));
 }"""
+
+
+@pytest.fixture
+def finger(chromium):
+    """A tab of a phone: 400 px wide, touched instead of clicked."""
+    context = chromium.new_context(viewport={"width": 400, "height": 900}, has_touch=True, is_mobile=True)
+    tab = context.new_page()
+    tab.set_default_timeout(45_000)
+    yield tab
+    context.close()
 
 
 def test_a_photograph_of_the_camera_is_answered(chromium, furnished_app):
@@ -48,3 +61,76 @@ def test_several_files_of_the_clipboard_are_answered_and_can_be_taken_away(page,
     no_exception(page)
     page.get_by_role("button", name="Remove all 2 images").click()
     page.get_by_text("No image yet").wait_for()
+
+
+def test_a_finger_draws_the_square(finger, furnished_app, lesion):  # noqa: F811
+    visit(finger, f"{furnished_app}/classify", "Classify")
+    upload(finger, {"lesion.png": saved(lesion, "PNG")})
+    answered(finger)
+    finger.get_by_text("Choose the square").tap()
+    plot = finger.locator('[class*="st-key-crop-box"] .nsewdrag >> visible=true').first
+    use = finger.get_by_role("button", name="Use this square")
+    plot.wait_for()
+    calm(finger)
+    plot.scroll_into_view_if_needed()
+    send = finger.context.new_cdp_session(finger).send
+
+    def drawn() -> bool:
+        """Whether the square has moved some seconds after a box was drawn."""
+        area = plot.bounding_box()
+        way = [{"x": area["x"] + share * area["width"], "y": area["y"] + share * area["height"]}
+               for share in (0.3, 0.4, 0.5, 0.6)]
+        for kind, point in (("touchStart", way[0]), *(("touchMove", point) for point in way[1:])):
+            send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+        send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        return becomes(use.is_enabled)
+
+    until(drawn, "a square from the drawn box")
+    use.tap()
+    finger.get_by_text("the square you chose").wait_for()
+
+
+def test_the_keyboard_leads_from_the_upload_to_the_reasons(page, furnished_app, lesion):  # noqa: F811
+    visit(page, f"{furnished_app}/classify", "Classify")
+
+    def tab_to(role: str, name: str) -> None:
+        wanted = page.get_by_role(role, name=name).last
+        for _ in range(60):
+            if wanted.evaluate("part => part === document.activeElement"):
+                return
+            page.keyboard.press("Tab")
+        raise AssertionError(f"{name} was not reached by the Tab key")
+
+    tab_to("button", "Upload")
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files([{"name": "lesion.png", "mimeType": "image/png", "buffer": saved(lesion, "PNG")}])
+    answered(page)
+    tab_to("tab", "Where it looks")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Hide patches").wait_for()
+    calm(page)
+    without = page.evaluate("() => [...document.querySelectorAll('[data-testid=stMain] img')].filter(one => !one.alt).length")
+    assert without == 0, "every picture has an alternative text"
+
+
+def test_a_phone_photo_of_48_megapixels_is_answered(page, furnished_app, lesion):  # noqa: F811
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    photo = lesion.resize((8064, 6048)).rotate(90, expand=True)
+    visit(page, f"{furnished_app}/classify", "Classify")
+    upload(page, {"phone.jpg": saved(photo, "JPEG", exif=turned)})
+    assert answered(page).count() == 2
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download JSON").click()
+    quality = json.loads(download.value.path().read_text())["images"][0]["quality"]
+    assert (quality["width"], quality["height"]) == (4032, 3024), "upright, decoded at half its size"
+
+
+@pytest.mark.skipif(heic_ready(), reason="HEIC photos can be read here")
+def test_a_heic_photo_is_refused_beside_what_to_do_about_it(page, furnished_app):
+    visit(page, f"{furnished_app}/classify", "Classify")
+    upload(page, {"photo.heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"})
+    page.get_by_text("not allowed").wait_for()
+    assert page.get_by_text("HEIC photos need the extra pillow-heif").is_visible()
