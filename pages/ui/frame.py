@@ -29,7 +29,7 @@ import streamlit as st
 from derm_core.errors import DermError
 from derm_core.workspace import Workspace
 
-from . import cached, words
+from . import cached, process, words
 from .shown import download_table, readable, show_chart, show_curves, show_table  # noqa: F401  (frame.show_chart, …)
 
 # The browser's icon, drawn here, and pages without icons: for a page's own icon Streamlit would ask a
@@ -94,6 +94,7 @@ def page(name: str, intro: str | None = None, title: str | None = None) -> Works
     When a server's very first request is a link to a page, Streamlit runs that page without app.py;
     the menu is then made here and the script starts over, this time through app.py.
     """
+    process.settle()
     _, own_title, about = PAGES[name]
     st.set_page_config(page_title=f"{own_title} · Lesion study", page_icon=ICON, layout="wide")
     require_login()
