@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -19,19 +18,27 @@ from .bundle import Bundle, find_bundle, list_bundles, load_bundle
 from .card import temperature_of
 from .copies import COMPARED, have_pictures, pictured_copy
 from .opinion import closest_duplicate, opinions
+from .turns import Turns
 
 THREADS = 2
 BATCH = 32
-_LOCK = threading.Lock()
+_TURNS = Turns()
 
 
 @contextmanager
 def two_threads() -> Iterator[None]:
-    """The one place that computes: other callers wait, torch's thread count is put back afterwards."""
+    """The one place that computes: other callers wait, torch's thread count is put back afterwards.
+
+    A caller that had to wait computes on one thread: others keep the machine busy, and two threads that wait for each
+    other at every operation would be held up by them.
+    """
     import torch
-    with _LOCK:
+    with _TURNS.take() as waited:
+        if waited is None:
+            yield
+            return
         before = torch.get_num_threads()
-        torch.set_num_threads(THREADS)
+        torch.set_num_threads(1 if waited else THREADS)
         try:
             yield
         finally:
@@ -169,7 +176,8 @@ def predict_images(workspace: Workspace, names: Sequence[str] | None,
             squares.append(prepare(picture, size))
     if images:
         stacked = {size: np.stack(squares) for size, squares in pixels.items()}
-        found = {name: opinions(predictor, stacked[predictor.size]) for name, predictor in predictors.items()}
+        with two_threads() if len(images) == 1 else nullcontext():      # one image is one turn, many are many
+            found = {name: opinions(predictor, stacked[predictor.size]) for name, predictor in predictors.items()}
         for i, row in enumerate(images):
             row |= _together({name: rows[i] for name, rows in found.items()})
             if pictured and not row["duplicate"]:
