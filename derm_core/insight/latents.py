@@ -21,9 +21,9 @@ def posterior(vae, images_nssc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     from ..nets.backbone import normalise
     from ..nets.vae import VAE_MEAN, VAE_STD
-    from ..serve.predictor import two_threads
+    from ..serve.predictor import own_turn
     found = [torch.empty(2, 0, vae.latent_dim)]
-    with two_threads(), torch.inference_mode():
+    with own_turn(), torch.inference_mode():
         for start in range(0, len(images_nssc), BATCH):
             batch = torch.from_numpy(np.array(images_nssc[start:start + BATCH]))
             found.append(torch.stack(vae.encode(normalise(batch, VAE_MEAN, VAE_STD))))

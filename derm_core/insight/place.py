@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import RunError
-from ..serve.predictor import Predictor, two_threads
+from ..serve.predictor import Predictor, own_turn
 from ..workspace import Workspace
 from .atlas import SavedMap, read_map
 from .reference import project
@@ -68,7 +68,7 @@ class Placer:
         if images_nssc.dtype != np.uint8 or images_nssc.shape[1:] != expected:
             raise ValueError(f"images must be uint8 (n, {self.size}, {self.size}, 3), got {images_nssc.dtype} "
                              f"{images_nssc.shape}")
-        with two_threads(), torch.inference_mode():
+        with own_turn(), torch.inference_mode():
             features = self.extractor.features(torch.from_numpy(np.array(images_nssc))).numpy()
         asked = np.where(self.std > LEAST_STD, (features - self.mean) / np.maximum(self.std, LEAST_STD), 0)
         return self._among(*_nearest(self.space_nd, asked.astype(np.float32), SHOWN_NEIGHBOURS))

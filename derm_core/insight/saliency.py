@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..serve.predictor import BATCH, Predictor, two_threads
+from ..serve.predictor import BATCH, Predictor, own_turn
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,7 +76,7 @@ def _maps(method: Callable[[Predictor, Tensor, Tensor], Tensor], predictor: Pred
         targets = predictor.logits(images_nssc).argmax(axis=1)
     wanted = torch.as_tensor(np.asarray(targets, dtype=np.int64))
     parts = []
-    with two_threads():
+    with own_turn():
         for start in range(0, len(images_nssc), BATCH):
             batch = torch.from_numpy(np.array(images_nssc[start:start + BATCH]))
             parts.append(method(predictor, batch, wanted[start:start + BATCH]))

@@ -74,9 +74,9 @@ class Travel:
         """(n, D) -> mean images, uint8 (n, S, S, 3)."""
         import torch
 
-        from ..serve.predictor import two_threads
+        from ..serve.predictor import own_turn
         pictures = [np.empty((0, self.size, self.size, 3), np.uint8)]
-        with two_threads(), torch.inference_mode():
+        with own_turn(), torch.inference_mode():
             for start in range(0, len(z_nd), BATCH):
                 z = torch.from_numpy(np.array(z_nd[start:start + BATCH], np.float32))
                 drawn = (self.decoder(z).float().clamp(-1, 1) + 1) * 127.5
@@ -108,7 +108,7 @@ class Travel:
 def _climb(travel: Travel, z_d: np.ndarray, target: int, predictor: Predictor, steps: int) -> tuple[np.ndarray, np.ndarray]:
     import torch
 
-    from ..serve.predictor import two_threads
+    from ..serve.predictor import own_turn
     scale = torch.from_numpy(np.maximum(travel.std_d, 1e-3).astype(np.float32))
     length = PATH_LENGTH / max(steps - 1, 1) / INNER_STEPS
 
@@ -119,7 +119,7 @@ def _climb(travel: Travel, z_d: np.ndarray, target: int, predictor: Predictor, s
             slope, = torch.autograd.grad(log_p[target], z)
         return log_p.detach(), slope * scale        # in standard deviations
 
-    with two_threads():
+    with own_turn():
         z = torch.from_numpy(z_d.copy())
         log_p, slope = look(z)
         path, chances = [z], [log_p]

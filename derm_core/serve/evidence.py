@@ -113,8 +113,8 @@ def _latent_means(vae: Any, images_nssc: np.ndarray) -> np.ndarray:
 
     from ..nets.backbone import normalise
     from ..nets.vae import VAE_MEAN, VAE_STD
-    from .predictor import BATCH, two_threads
-    with two_threads(), torch.inference_mode():
+    from .predictor import BATCH, own_turn
+    with own_turn(), torch.inference_mode():
         return np.concatenate([
             vae.encode(normalise(torch.from_numpy(images_nssc[start:start + BATCH]), VAE_MEAN, VAE_STD))[0].numpy()
             for start in range(0, len(images_nssc), BATCH)]).astype(np.float64)
@@ -211,10 +211,10 @@ def _memorisation(predictor: Predictor, train: Part, calibration: Part, seed: in
     import torch
 
     from ..nets.vae import sample_decoder
-    from .predictor import two_threads
+    from .predictor import own_turn
     decoder = predictor.bundle.decoder
     generator = torch.Generator().manual_seed(stream_seed(seed, "memorisation"))
-    with two_threads(), torch.inference_mode():
+    with own_turn(), torch.inference_mode():
         samples = sample_decoder(decoder, predictor.card["decoder"]["latent_dim"], SAMPLES, generator)
     return memorisation(samples.permute(0, 2, 3, 1).numpy(), train.images, calibration.images)
 

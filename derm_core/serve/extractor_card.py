@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from .card_fields import check_common, check_decoder, need, number
 
 KIND = "extractor"
 REQUIRED = {
@@ -20,33 +20,15 @@ def check_extractor(card: dict) -> dict:
 
     Its values are bounded already (foreign.check_values).
     """
-    from .card import ID_PATTERN, LABEL, SAFE_ARGUMENTS, SCHEMA
-    from .card import _need as need
-    from .card import _number as number
-    for field, kind in REQUIRED.items():
-        value = card.get(field)
-        need(isinstance(value, kind) and not isinstance(value, bool), field, f"a value of kind {kind.__name__}")
-    need(card["schema"] == SCHEMA, "schema", f"{SCHEMA}; a newer bundle needs a newer version of this program")
-    need(bool(ID_PATTERN.fullmatch(card["name"])), "name", "1 to 40 lower-case letters, digits and hyphens")
-    need(bool(LABEL.fullmatch(card["label"])), "label", "1 to 120 letters, digits, blanks and . , ( ) + -, one colon")
+    check_common(card, REQUIRED, ("features",))
     need(card.get("reference") is None, "reference", "absent: an extractor has no reference file")
-    need(0 <= card["stage"] <= 9, "stage", "0 to 9")
-    for field, limit in (("features", 65536), ("input_size", 1024)):
-        need(1 <= card[field] <= limit, field, f"1 to {limit}")
-    for field in ("mean", "std"):
-        need(len(card[field]) == 3 and all(number(v) for v in card[field]), field, "three numbers")
-    need(all(v > 0 for v in card["std"]), "std", "three numbers above 0")
-    need(all(name in SAFE_ARGUMENTS and (value is None or isinstance(value, (str, int, float)))
-             for name, value in card["model_args"].items()), "model_args", "plain values of " + ", ".join(SAFE_ARGUMENTS))
-    sizes = card["decoder"]
-    need(all(type(sizes.get(key)) is int and 1 <= sizes[key] <= 4096 for key in ("latent_dim", "size", "width")),
-         "decoder", "an object with latent_dim, size and width from 1 to 4096")
+    check_decoder(card)
     need(all(isinstance(text, str) for text in (*card["limits"], *card["commands"])), "limits and commands", "texts")
-    _check_measured(card, need, number)
+    _check_measured(card)
     return card
 
 
-def _check_measured(card: dict, need: Any, number: Any) -> None:
+def _check_measured(card: dict) -> None:
     need(all(number(card["reconstruction"].get(name)) for name in MEASURED), "reconstruction",
          "an object of numbers: " + ", ".join(MEASURED))
     for name in PER_DIMENSION:

@@ -26,7 +26,7 @@ _TURNS = Turns()
 
 
 @contextmanager
-def two_threads() -> Iterator[None]:
+def own_turn() -> Iterator[None]:
     """The one place that computes: other callers wait, torch's thread count is put back afterwards.
 
     A caller that had to wait computes on one thread: others keep the machine busy, and two threads that wait for each
@@ -72,7 +72,7 @@ class Predictor:
         features = [np.empty((0, self.card["features"]), np.float32)]
         logits = [np.empty((0, len(self.classes)), np.float32)]
         for start in range(0, len(images_nssc), BATCH):
-            with two_threads(), torch.inference_mode():     # others take their turn between batches
+            with own_turn(), torch.inference_mode():     # others take their turn between batches
                 batch = torch.from_numpy(np.array(images_nssc[start:start + BATCH]))
                 features_nd = classifier.backbone.pooled(normalise(batch, self.card["mean"], self.card["std"]))
                 features.append(features_nd.float().numpy())
@@ -98,7 +98,7 @@ class Predictor:
         size, decoder = self.card["decoder"]["size"], self.bundle.decoder
         drawn = [np.empty((0, size, size, 3), np.float32)]
         for start in range(0, len(latents_nz), BATCH):
-            with two_threads(), torch.inference_mode():
+            with own_turn(), torch.inference_mode():
                 drawn.append(decoder(torch.from_numpy(latents_nz[start:start + BATCH])).clamp(-1, 1).permute(0, 2, 3, 1).numpy())
         return (np.concatenate(drawn) + 1) / 2
 
@@ -176,7 +176,7 @@ def predict_images(workspace: Workspace, names: Sequence[str] | None,
             squares.append(prepare(picture, size))
     if images:
         stacked = {size: np.stack(squares) for size, squares in pixels.items()}
-        with two_threads() if len(images) == 1 else nullcontext():      # one image is one turn, many are many
+        with own_turn() if len(images) == 1 else nullcontext():      # one image is one turn, many are many
             found = {name: opinions(predictor, stacked[predictor.size]) for name, predictor in predictors.items()}
         for i, row in enumerate(images):
             row |= _together({name: rows[i] for name, rows in found.items()})

@@ -23,7 +23,7 @@ from ..workspace import RunPaths, Workspace, check_id
 from . import evidence, provenance
 from .bundle import CARD, complete_bundle, find_bundle, load_bundle, save_bundle, verify_bundle
 from .calibrate import fit_temperature
-from .card import SCHEMA
+from .card_fields import SCHEMA
 from .predictor import Predictor
 
 if TYPE_CHECKING:

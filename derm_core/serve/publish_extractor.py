@@ -19,7 +19,7 @@ from ..insight.memorisation import memorisation
 from ..seeds import stream_seed
 from ..workspace import RunPaths, Workspace, check_id
 from . import provenance
-from .card import SCHEMA
+from .card_fields import SCHEMA
 from .extractor import ExtractorBundle, load_extractor, save_extractor
 from .publish import former_hash, put_whole
 
@@ -109,11 +109,11 @@ def _rounded(vae: VAE) -> VAE:
 
 def _measured(found: ExtractorBundle, vae: VAE, material: Material, seed: int, name: str) -> dict[str, Any]:
     """reconstruction, latent, knn and memorisation of the rounded VAE."""
-    from .predictor import two_threads
+    from .predictor import own_turn
     rng = np.random.default_rng(stream_seed(seed, "extractor"))
     train = np.sort(rng.permutation(material.train)[:MOST_TRAINING])
     images = {part: np.asarray(material.images[rows]) for part, rows in (("train", train), ("val", material.val))}
-    with two_threads():
+    with own_turn():
         features = {part: found.features(pixels) for part, pixels in images.items()}
         _check_rounding(found, vae, images["val"], features["val"], name)
         return {**_latent(found, images["val"]),
@@ -182,7 +182,8 @@ def _card(config: PretrainConfig, meta: dict, info: dict, run_id: str, name: str
     data, recipe = provenance.training_data(info, config.dataset), config.recipe
     return {
         "schema": SCHEMA, "name": name, "label": f"VAE of recipe {recipe.name}", "run": run_id,
-        "created": time.strftime("%Y-%m-%d", time.gmtime()), "architecture": meta["architecture"], "stage": meta["stage"], "model_args": dict(meta["model_args"]),
+        "created": time.strftime("%Y-%m-%d", time.gmtime()), "architecture": meta["architecture"], "stage": meta["stage"],
+        "model_args": dict(meta["model_args"]),
         "features": vae.backbone.width,
         "decoder": {"latent_dim": vae.latent_dim, "size": vae.size, "width": vae.decoder_width},
         "input_size": config.input_size, "preprocessing": provenance.PREPROCESSING, "mean": list(meta["mean"]),

@@ -83,17 +83,23 @@ def test_data(open_page, workspace, monkeypatch):
     assert raw(open_page("data", dataset="tiny")) == []
 
 
-def test_latent(open_page, workspace, own_shelf, monkeypatch):
-    monkeypatch.setattr("tests.study.conftest.CLASSES", HOSTILE)
-    monkeypatch.setattr(embed, "_umap", lambda space, pca, *_: pca[:, ::-1].astype(np.float32))
-    hostile_dataset(workspace)
+def hostile_map(workspace, name: str) -> str:
+    """A finished map, called `name`, of the dataset "hostile"; its id. The caller replaces embed._umap."""
     config = EmbedConfig(dataset="hostile", arm="random", input_size=32, device="cpu", neighbours=8)
     store = RunStore(workspace)
-    run_id = store.create("embed", to_dict(config), name=HOSTILE[0])
+    run_id = store.create("embed", to_dict(config), name=name)
     store.transition(run_id, "queued", "running", started=1.0)
     for _ in embed.embed(config, workspace, workspace.run(run_id)):
         pass
     store.transition(run_id, "running", "done", finished=2.0)
+    return run_id
+
+
+def test_latent(open_page, workspace, own_shelf, monkeypatch):
+    monkeypatch.setattr("tests.study.conftest.CLASSES", HOSTILE)
+    monkeypatch.setattr(embed, "_umap", lambda space, pca, *_: pca[:, ::-1].astype(np.float32))
+    hostile_dataset(workspace)
+    run_id = hostile_map(workspace, HOSTILE[0])
     for query in ({"image": f"{HOSTILE[0]}0"}, {"view": "travel"}, {"view": "trouble"}):
         assert raw(open_page("latent", run=run_id, **query)) == [], query
 

@@ -8,12 +8,11 @@ from urllib.parse import urlencode, urlsplit
 import numpy as np
 import pytest
 
-from derm_core.config import EmbedConfig, to_dict
 from derm_core.insight import embed
 from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
 from tests.app.bundles import put_bundle
-from tests.app.test_foreign_text import hostile_dataset
+from tests.app.test_foreign_text import hostile_dataset, hostile_map
 from tests.browser.support import PAGES, calm, no_exception, serve, visit
 
 pytestmark = pytest.mark.browser
@@ -28,18 +27,12 @@ PLANTED = """() => [window.ran, ...[...document.querySelectorAll('[src*=planted]
 def hostile(tmp_path_factory):
     """A workspace of hostile names: classes, image ids, groups, a run's name and note, a model's card; and the id of its map."""
     workspace = Workspace.open(tmp_path_factory.mktemp("hostile") / "home")
-    config = EmbedConfig(dataset="hostile", arm="random", input_size=32, device="cpu", neighbours=8)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tests.study.conftest.CLASSES", HOSTILE)
         patch.setattr(embed, "_umap", lambda space, pca, *_: pca[:, ::-1].astype(np.float32))
         dataset = hostile_dataset(workspace, HOSTILE)
-        store = RunStore(workspace)
-        run_id = store.create("embed", to_dict(config), name=HOSTILE[0])
-        store.transition(run_id, "queued", "running", started=1.0)
-        for _ in embed.embed(config, workspace, workspace.run(run_id)):
-            pass
-        store.transition(run_id, "running", "done", finished=2.0)
-        store.annotate(run_id, note=HOSTILE[2], tags=[HOSTILE[1][:30]])
+        run_id = hostile_map(workspace, HOSTILE[0])
+        RunStore(workspace).annotate(run_id, note=HOSTILE[2], tags=[HOSTILE[1][:30]])
     put_bundle(workspace, "a-vae", "vae", classes=HOSTILE, class_descriptions={HOSTILE[0]: f"{HOSTILE[1]} {HOSTILE[0]}"}, limits=list(HOSTILE),
                intended_use=HOSTILE[1], license=HOSTILE[2])
     assert set(dataset.classes) == set(HOSTILE)
