@@ -136,23 +136,51 @@ def test_maps_are_shares_of_the_evidence_and_fit_one_scale(resnet, noise):
     assert cam.peaks == pytest.approx([density.max() for density in cam.density_nss])
 
 
-def test_layer_cam_is_the_papers(noise):
-    """Equations 6 to 8, pixel by pixel, on layer2 of a ResNet to stage 3, the network cut there by hand."""
-    predictor = predictor_of(build_backbone(BackboneConfig(architecture="resnet18", stage=3), 1), make_head(256, 16, 5, 2), 5)
+def resnet_to_stage_3() -> Predictor:
+    return predictor_of(build_backbone(BackboneConfig(architecture="resnet18", stage=3), 1), make_head(256, 16, 5, 2), 5)
+
+
+def paper_cells(predictor: Predictor, image_ssc: np.ndarray, target: int) -> np.ndarray:
+    """(8, 8) equations 6 to 8, pixel by pixel, on layer2, the network cut there by hand."""
     body, classifier = predictor.bundle.classifier.backbone.body, predictor.bundle.classifier
-    x_bchw = normalise(torch.from_numpy(noise[:1]), [0.5] * 3, [0.25] * 3)
+    x_bchw = normalise(torch.from_numpy(image_ssc[None]), [0.5] * 3, [0.25] * 3)
     for name in ("conv1", "bn1", "act1", "maxpool", "layer1", "layer2"):
         x_bchw = getattr(body, name)(x_bchw)
     with torch.enable_grad():
         map_bdhw = x_bchw.clone().requires_grad_()
-        classifier.classify(body.layer3(map_bdhw).mean(dim=(2, 3)))[0, 2].backward()
+        classifier.classify(body.layer3(map_bdhw).mean(dim=(2, 3)))[0, target].backward()
     gradient, plane = map_bdhw.grad[0].numpy(), map_bdhw.detach()[0].numpy()
     expected = np.zeros((8, 8))
     for d in range(len(plane)):
         for i in range(8):
             for j in range(8):
                 expected[i, j] += max(gradient[d, i, j], 0) * plane[d, i, j]
-    assert layer_cam(predictor, noise[:1], [2]).cells_nhw[0] == pytest.approx(np.maximum(expected, 0), rel=1e-4, abs=1e-7)
+    return np.maximum(expected, 0)
+
+
+def test_layer_cam_is_the_papers_at_the_four_places_of_the_image_on_the_next_grid(noise):
+    """A cell of layer2 is 8 pixels; what lies behind the lower and the right edge after a move is its last cell."""
+    predictor = resnet_to_stage_3()
+    expected = np.zeros((8, 8))
+    for down in (0, 1):
+        for right in (0, 1):
+            wide = np.pad(noise[0], ((8 * down, 0), (8 * right, 0), (0, 0)), mode="edge")
+            cells = paper_cells(predictor, wide[:SIZE, :SIZE], 2)
+            expected += np.pad(cells[down:, right:], ((0, down), (0, right)), mode="edge") / 4
+    assert layer_cam(predictor, noise[:1], [2]).cells_nhw[0] == pytest.approx(expected, rel=1e-4, abs=1e-7)
+
+
+def test_cells_that_a_strided_shortcut_does_not_read_have_evidence_too(noise):
+    """Where layer3 sees the map through its 1 x 1 shortcut of stride 2 alone, the paper's map is 0 on three cells of four."""
+    predictor = resnet_to_stage_3()
+    block = predictor.bundle.classifier.backbone.body.layer3[0]
+    block.bn2.weight.data.zero_()
+    papers = np.stack([paper_cells(predictor, image, 2) for image in noise])
+    assert papers[:, ::2, ::2].sum() == pytest.approx(papers.sum()) and papers.sum() > 0
+    cells = layer_cam(predictor, noise, [2] * len(noise)).cells_nhw
+    for down in (0, 1):
+        for right in (0, 1):
+            assert 0.15 < cells[:, down::2, right::2].sum() / cells.sum() < 0.4
 
 
 @pytest.mark.parametrize("architecture,stage,cells", [("resnet18", 3, 8), ("convnext_atto", 2, 8), ("mobilenetv2_100", 3, 8)])
