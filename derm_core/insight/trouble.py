@@ -33,8 +33,8 @@ FENCE = 3.0                        # outliers lie this many interquartile ranges
 @dataclass(frozen=True)
 class Trouble:
     """table: columns as above, each kind together, the worst first. counts: {"near_duplicate", "label_error", "outlier",
-    "across_splits", "estimated_label_errors" (None without labels), "known_pairs", "found"}, the last two None where
-    the dataset lists no pairs."""
+    "across_splits", "confused_labels" and "random_labels" (see mislabelled.LabelErrors; None without labels), "known_pairs",
+    "found"}, the last two None where the dataset lists no pairs."""
 
     table: pd.DataFrame
     counts: dict[str, int | None]
@@ -53,11 +53,11 @@ def find_trouble(dataset: Dataset, rows: np.ndarray, split: np.ndarray, images: 
     pairs = duplicates.candidates(mapped.positions, spaces)
     found = duplicates.near_duplicates(images, _reader(dataset, images), rows, pairs, report)
     copies, found_known = _duplicate_rows(found, rows, split, groups, known)
-    doubted, estimated = _label_rows(mapped.space, rows, labels, groups, dataset.classes, seed)
+    doubted, of_labels = _label_rows(mapped.space, rows, labels, groups, dataset.classes, seed)
     table = pd.DataFrame([*copies, *doubted, *_outlier_rows(mapped.distances, rows)], columns=list(TROUBLE))
     counts = {kind: int((table["kind"] == kind).sum()) for kind in ("near_duplicate", "label_error", "outlier")}
     return Trouble(table.astype({"row": np.int64, "other": np.int64, "score": float, "across_splits": bool}), {
-        **counts, "across_splits": int(table["across_splits"].sum()), "estimated_label_errors": estimated,
+        **counts, "across_splits": int(table["across_splits"].sum()), **of_labels,
         "known_pairs": len(known) or None, "found": found_known if known else None})
 
 
@@ -107,15 +107,28 @@ def _duplicate_rows(found: duplicates.Found, rows: np.ndarray, split: np.ndarray
 
 
 def _label_rows(space: np.ndarray, rows: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: Sequence[str],
-                seed: int) -> tuple[list[tuple], int | None]:
-    probabilities = mislabelled.out_of_fold(space, labels, groups, len(classes), seed)
-    if probabilities is None:
-        return [], None
-    errors = mislabelled.label_errors(probabilities, labels)
-    return [("label_error", rows[i], -1, float(score), classes[guess],
-             f"Labelled {classes[labels[i]]} ({probabilities[i, labels[i]]:.0%}), but the features say {classes[guess]} "
-             f"({probabilities[i, guess]:.0%}).", False)
-            for i, guess, score in zip(errors.positions, errors.suggestion, errors.score, strict=True)], errors.estimated
+                seed: int) -> tuple[list[tuple], dict[str, int | None]]:
+    judged = mislabelled.out_of_fold(space, labels, groups, len(classes), seed)
+    if judged is None:
+        return [], {"confused_labels": None, "random_labels": None}
+    errors = mislabelled.label_errors(judged, labels)
+
+    def reason(i: int, guess: int, score: float) -> str:
+        own = judged.probabilities[i, labels[i]]
+        return (f"Labelled {classes[labels[i]]}; by the features {classes[guess]} is {_times(np.exp(score))} times as probable "
+                f"({judged.probabilities[i, guess]:.0%} against {_small(own)}).")
+    return [("label_error", rows[i], -1, float(score), classes[guess], reason(i, guess, score), False)
+            for i, guess, score in zip(errors.positions, errors.suggestion, errors.score, strict=True)], {
+                "confused_labels": errors.confused, "random_labels": errors.estimated}
+
+
+def _times(ratio: float) -> str:
+    """Two figures are all that such a ratio has."""
+    return f"{float(f'{ratio:.2g}'):,.0f}" if ratio < 10_000 else "over 10,000"
+
+
+def _small(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
 
 
 def _outlier_rows(distances: np.ndarray, rows: np.ndarray) -> list[tuple]:

@@ -55,7 +55,7 @@ def test_what_was_planted_is_found(planted):
 def test_without_labels_and_lists_the_rest_stands(planted):
     planted[0].labels[:], planted[0].info["source"] = -1, "nowhere"
     found = find(planted)
-    assert found.counts["label_error"] == 0 and found.counts["estimated_label_errors"] is None
+    assert found.counts["label_error"] == 0 and found.counts["random_labels"] is None is found.counts["confused_labels"]
     assert found.counts["known_pairs"] is None is found.counts["found"] and found.counts["near_duplicate"] == 1
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from .. import cached, frame, images, words
+from .. import cached, frame, images, process, words
 from .shown import Shown
 
 KINDS = {"near_duplicate": "Near-duplicates", "label_error": "Likely label errors", "outlier": "Outliers"}
 ABOUT = {
     "near_duplicate": "Pairs of images that show the same photograph, or nearly. A pair across splits leaks: the model has "
                       "seen what it is tested on.",
-    "label_error": "Images whose label a plain classifier, trained on the features of other images, contradicts with "
-                   "confidence (confident learning). Look at them; the label may still be right.",
+    "label_error": "Labels to look at again: to a plain classifier that has seen neither the image nor its group, another "
+                   "class is as probable as for that class's own images (confident learning) and at least 30 times as "
+                   "probable as the label. Unusual images of the right class are among them; errors between classes that "
+                   "look alike are mostly not.",
     "outlier": "Images far from all others in this space: rare, badly photographed, or not what the dataset is about."}
 AT_ONCE = 24
 
@@ -42,12 +44,15 @@ def show(workspace, first: Shown) -> None:
 
 
 def known(first: Shown, kind: str) -> str:
-    """How many of the dataset's known duplicate pairs were found; how many label errors there may be in all."""
+    """How many of the dataset's known duplicate pairs were found; how many labels are wrong beyond all overlap of classes."""
     told = first.about.get("trouble") or {}
     if kind == "near_duplicate" and told.get("known_pairs"):
         return f" {told['found']} of {told['known_pairs']} known duplicate pairs are among them."
-    if kind == "label_error" and told.get("estimated_label_errors"):
-        return f" Estimated in all: {told['estimated_label_errors']:,}."
+    if kind == "label_error" and told.get("confused_labels") is not None:
+        given = (f"At least {words.count(told['random_labels'], 'label')} cannot be explained by classes that overlap"
+                 if told["random_labels"] else "Overlap of the classes explains all of them")
+        return (f" {given}. Confident learning without the second condition would count {told['confused_labels']:,}: "
+                "all that these features cannot tell apart.")
     return ""
 
 
@@ -65,6 +70,7 @@ def with_ids(first: Shown, part: pd.DataFrame) -> pd.DataFrame:
 
 
 @st.fragment
+@process.in_turn
 def gallery(first: Shown, part: pd.DataFrame, kind: str) -> None:
     """Cards with the image (both of a pair) and the reason, some at once; each leads to its dot on the map."""
     key = f"trouble-{kind}-shown"
