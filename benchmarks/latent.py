@@ -2,12 +2,17 @@
 
     open_s               from the address to a drawn map in a tab that has shown the app, median; open_pair_s: two maps;
                          new_tab_s: in a new tab, which compiles Streamlit's and plotly's scripts first
-    select_s             from a click on a dot to the name of its image, median; select_box_s: from a box to its gallery
+    select_s             from a click on a dot to the name of its image, median; select_box_s, select_lasso_s: from the end
+                         of a box or lasso to what is in it; lasso_images: how many the last lasso chose
     figure_mb            the largest message with a map's figure
+    page_heap_mb         JavaScript's memory of a tab with one map, garbage collected
+    drawn                points of a map; `said`: what the page says where they are fewer than the images
     traverse_ms          one latent decoded by the shipped VAE, warm, median
     place_ms             one image placed among 10,000 by the shipped encoder, warm, median
     umap_ratio           `python -m benchmarks umap`
     duplicate_recall     known pairs found in the newest map of --home that lists some; null without
+
+For 100,000 images: python -m benchmarks latent --images 100000 --repeats 5 --umap-repeats 0 --json
 """
 
 from __future__ import annotations
@@ -27,11 +32,14 @@ from derm_core.errors import NotFound
 from derm_core.files import read_json
 from derm_core.workspace import Workspace
 
+from pages.ui.charts import MAP_LIMIT
+
 from ._latent_maps import MODEL, furnish
 
+MANY_LIMITS = {"open_s": 3.0, "select_s": 1.0}      # ours, for "still usable": a map of more images than are drawn
 LIMITS = {"open_s": 1.5, "select_s": 0.7, "figure_mb": 1.5, "traverse_ms": 150, "place_ms": 200, "umap_ratio": 1.1,
           "duplicate_recall": 1.0}
-PEER = "a saved map of 10,000 images, from the address to the drawn points; in a tab that has shown the app"
+PEER = "a saved map of {:,} images, from the address to the drawn points; in a tab that has shown the app"
 REPEATS = 7
 
 
@@ -49,10 +57,11 @@ def run(args: argparse.Namespace) -> dict:
         say("page: {open_s:.2f} s to open, {select_s:.2f} s to select, figure {figure_mb:.2f} MB".format(**result))
         result |= {"traverse_ms": traverse_ms(workspace), "place_ms": place_ms(workspace, maps[0])}
         say("a frame in {traverse_ms:.0f} ms, a place in {place_ms:.0f} ms".format(**result))
-    return {"ratio": result["open_s"] / LIMITS["open_s"], "limit": 1.0, "better": "lower", "ours": result["open_s"],
-            "against": LIMITS["open_s"], "unit": "s", "peer": PEER, **result,
+    limits = LIMITS if args.images <= MAP_LIMIT else LIMITS | MANY_LIMITS
+    return {"ratio": result["open_s"] / limits["open_s"], "limit": 1.0, "better": "lower", "ours": result["open_s"],
+            "against": limits["open_s"], "unit": "s", "peer": PEER.format(args.images), **result,
             "umap_ratio": umap_ratio(args.images, args.umap_repeats), "duplicate_recall": duplicate_recall(args.home),
-            "limits": LIMITS, "images": args.images, "repeats": args.repeats}
+            "limits": limits, "images": args.images, "repeats": args.repeats}
 
 
 def say(text: str) -> None:
@@ -76,21 +85,21 @@ def on_the_page(workspace: Workspace, maps: list[str], images: int, repeats: int
     with serve(Path(workspace.root)) as address, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
         context = browser.new_context(viewport={"width": 1440, "height": 1000})
+        drawn = min(images, MAP_LIMIT)
         alone, pair = f"{address}/latent?run={maps[0]}", f"{address}/latent?run={maps[0]}&beside={maps[1]}"
         messages: list[int] = []
         try:
-            first = opened(context.new_page(), alone, images, messages)  # the server imports, the browser fills its cache
-            fresh = [opened(context.new_page(), alone, images, messages) for _ in range(repeats)]
+            first = opened(context.new_page(), alone, drawn, messages)  # the server imports, the browser fills its cache
+            fresh = [opened(context.new_page(), alone, drawn, messages) for _ in range(repeats)]
             tab = context.new_page()
-            opened(tab, alone, images, messages)
-            single = [opened(tab, alone, images, messages) for _ in range(repeats)]
-            both = [opened(tab, pair, 2 * images, messages) for _ in range(repeats)]
-            clicks, boxes = selections(context, alone, images, repeats)
+            opened(tab, alone, drawn, messages)
+            single = [opened(tab, alone, drawn, messages) for _ in range(repeats)]
+            both = [opened(tab, pair, 2 * drawn, messages) for _ in range(repeats)]
+            found = selections(context, alone, drawn, repeats)
         finally:
             browser.close()
     return {"open_s": statistics.median(single), "first_open_s": first, "new_tab_s": statistics.median(fresh),
-            "open_pair_s": statistics.median(both), "select_s": statistics.median(clicks),
-            "select_box_s": statistics.median(boxes), "figure_mb": max(messages) / 1e6}
+            "open_pair_s": statistics.median(both), **found, "figure_mb": max(messages) / 1e6, "drawn": drawn}
 
 
 def opened(tab, address: str, points: int, messages: list[int]) -> float:
@@ -113,31 +122,52 @@ def _until_drawn(tab, points: int) -> None:
     }""", arg=points, polling=10)
 
 
-def selections(context, address: str, points: int, repeats: int) -> tuple[list[float], list[float]]:
-    """Seconds from a click to the image's name, and from the end of a box to its gallery."""
+def selections(context, address: str, points: int, repeats: int) -> dict:
+    """Seconds from a click to the image's name, and from the end of a box or lasso to what is in it; memory of the tab."""
     tab = context.new_page()
     tab.set_default_timeout(120_000)
     tab.goto(address)
     _until_drawn(tab, points)
-    clicks, boxes = [], []
+    session = context.new_cdp_session(tab)
+    session.send("HeapProfiler.collectGarbage")
+    heap = tab.evaluate("performance.memory.usedJSHeapSize") / 1e6
+    said = tab.get_by_text(" points are drawn")
+    clicks, boxes, lassos = [], [], []
     for number in range(repeats + 1):
         x, y, name = _lonely(tab, number)
         tab.mouse.move(x, y)
         tab.wait_for_timeout(300)                                        # plotly finds what is below the pointer
         clicks.append(_timed(lambda: tab.mouse.click(x, y), lambda: tab.get_by_text(name).first.wait_for()))
-    tab.locator('[data-attr="dragmode"][data-val="select"]').first.click()
     area = tab.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
-    for number in range(repeats + 1):
-        left, top = area["x"] + area["width"] * (0.3 + 0.02 * number), area["y"] + area["height"] * 0.3
-        before = tab.get_by_text(" chosen").first.inner_text()
-        tab.mouse.move(left, top)
-        tab.mouse.down()
-        tab.mouse.move(left + 120, top + 120, steps=4)
-        boxes.append(_timed(tab.mouse.up, lambda: tab.wait_for_function(
-            "before => [...document.querySelectorAll('strong')].some(found => / chosen$/.test(found.innerText) "
-            "&& found.innerText !== before)", arg=before, polling=10)))
+    top = area["y"] + area["height"] * 0.3
+    for mode, seconds in (("select", boxes), ("lasso", lassos)):
+        tab.locator(f'[data-attr="dragmode"][data-val="{mode}"]').first.click()
+        for number in range(repeats + 1):
+            left = area["x"] + area["width"] * (0.3 + 0.02 * number)
+            corners = [(120, 120)] if mode == "select" else [(120, 20), (150, 120), (40, 150), (0, 0)]
+            seconds.append(_drawn_round(tab, left, top, corners))
+    chosen = _chosen(tab)
+    told = {"page_heap_mb": heap, "said": said.first.inner_text() if said.count() else None,
+            "lasso_images": int(chosen.split()[0].replace(",", ""))}
     tab.close()
-    return clicks[1:], boxes[1:]
+    return {"select_s": statistics.median(clicks[1:]), "select_box_s": statistics.median(boxes[1:]),
+            "select_lasso_s": statistics.median(lassos[1:]), **told}
+
+
+def _drawn_round(tab, left: float, top: float, corners: list[tuple[int, int]]) -> float:
+    """Seconds from the end of a box or lasso, given by its corners from (left, top), to the count of what it holds."""
+    before = _chosen(tab)
+    tab.mouse.move(left, top)
+    tab.mouse.down()
+    for x, y in corners:
+        tab.mouse.move(left + x, top + y, steps=4)
+    return _timed(tab.mouse.up, lambda: tab.wait_for_function(
+        "before => [...document.querySelectorAll('strong')].some(found => / chosen$/.test(found.innerText) "
+        "&& found.innerText !== before)", arg=before, polling=10))
+
+
+def _chosen(tab) -> str:
+    return tab.get_by_text(" chosen").first.inner_text()
 
 
 def _timed(act: Callable[[], None], wait: Callable[[], None]) -> float:

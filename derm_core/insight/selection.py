@@ -87,15 +87,18 @@ def find(points: pd.DataFrame, text: str, most: int = 200) -> list[int]:
 
 
 def sample(points: pd.DataFrame, most: int, seed: int = 0) -> pd.DataFrame:
-    """At most about `most` points, every class in proportion and with at least one image; all where there are fewer."""
+    """`most` points, every class in proportion (largest remainders) and with at least one image; all where there are no
+    more. With more classes than `most`, one image a class."""
     if len(points) <= most:
         return points
     rng = np.random.default_rng(stream_seed(seed, "points shown"))
     labels = points["label"].astype(object).where(points["label"].notna(), "").to_numpy()
-    chosen = []
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels == label)
-        chosen.append(rng.permutation(members)[:max(1, int(most * len(members) / len(points)))])
+    _, codes, counts = np.unique(labels.astype(str), return_inverse=True, return_counts=True)
+    wanted = most * counts / len(points)
+    quota = np.maximum(np.floor(wanted).astype(int), 1)
+    quota[np.argsort(-(wanted - quota), kind="stable")[:max(most - quota.sum(), 0)]] += 1
+    quota[quota.argmax()] -= min(max(quota.sum() - most, 0), quota.max() - 1)     # what the one of a rare class took
+    chosen = [rng.permutation(np.flatnonzero(codes == code))[:count] for code, count in enumerate(quota)]
     return points.iloc[np.sort(np.concatenate(chosen))]
 
 

@@ -49,6 +49,19 @@ def test_a_sample_keeps_every_class_in_proportion():
     assert selection.sample(many, 1000) is many
 
 
+def test_of_a_hundred_thousand_points_fifty_thousand_are_drawn_no_class_by_more_than_one_off():
+    shares = np.array([0.0327, 0.0513, 0.1098, 0.01149, 0.1111, 0.6695, 0.0142])
+    labels = np.array([*np.random.default_rng(0).choice(list("abcdefg"), 99_998, p=shares / shares.sum()), "rare", None], object)
+    many = pd.DataFrame({"label": labels, "row": range(100_000)})
+    drawn = selection.sample(many, 50_000)
+    assert len(drawn) == 50_000 and drawn["row"].is_unique and drawn["row"].is_monotonic_increasing
+    parts, whole = (frame["label"].value_counts(dropna=False) for frame in (drawn, many))
+    assert ((parts - whole / 2).abs() <= 1).all() and parts["rare"] == 1
+    assert selection.sample(many, 50_000).equals(drawn), "the same points every time the page runs"
+    apart = np.random.default_rng(1).permutation(drawn["row"])[:1000]
+    assert abs(apart.mean() - 50_000) < 4 * 100_000 / np.sqrt(12 * 1000), "drawn from everywhere, not the first ones"
+
+
 def test_the_class_mix_says_how_much_commoner_a_class_is_than_on_the_map():
     mix = selection.class_mix(POINTS, [7, 9, 4]).set_index("label")
     assert list(mix.index) == ["mel", "nv"] and mix["images"].tolist() == [2, 1]
