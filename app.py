@@ -1,5 +1,6 @@
 """The app: `streamlit run app.py`. Pages lie in pages/, what they share in pages/ui/."""
 
-from pages.ui.frame import navigation
+from pages.ui import frame, process
 
-navigation().run()
+with process.turn():
+    frame.navigation().run()

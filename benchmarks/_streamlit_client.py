@@ -3,16 +3,18 @@
     async with Session(address) as session:
         await session.open("classify")                       the page's script has run
         await session.upload("photo.jpg", data)              and once more with the file in its uploader
-        await session.select_point(3)                        on the first chart that takes selections
+        await session.select_point(3)                        on the first chart that takes selections: its fragment runs
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import urllib.request
 from typing import Any
 
+import numpy as np
 import websockets
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -31,6 +33,7 @@ class Session:
     def __init__(self, address: str):
         self.address, self.pages, self.page = address, {}, ""
         self.elements: dict[str, list[Any]] = {}
+        self.fragments: dict[str, str] = {}             # by chart, the part of the page that runs when it is used
         self.states: dict[str, dict] = {}               # by widget id, a field of WidgetState and its value
 
     async def __aenter__(self) -> Session:
@@ -53,10 +56,10 @@ class Session:
         self.page, self.states = self.pages[page], {}
         await self.rerun()
 
-    async def rerun(self) -> None:
-        """Run the script with the widgets' states, to its end."""
+    async def rerun(self, fragment: str = "") -> None:
+        """Run the script, or this fragment of it, with the widgets' states, to its end."""
         message = BackMsg()
-        message.rerun_script.page_script_hash = self.page
+        message.rerun_script.page_script_hash, message.rerun_script.fragment_id = self.page, fragment
         for widget, state in self.states.items():
             target = message.rerun_script.widget_states.widgets.add()
             target.id = widget
@@ -83,6 +86,8 @@ class Session:
             elif kind == "delta" and message.delta.WhichOneof("type") == "new_element":
                 name = message.delta.new_element.WhichOneof("type")
                 elements.setdefault(name, []).append(getattr(message.delta.new_element, name))
+                if name == "plotly_chart":
+                    self.fragments[message.delta.new_element.plotly_chart.id] = message.delta.fragment_id
             elif kind == "script_finished" and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
                 break
         self.elements = elements
@@ -123,8 +128,16 @@ class Session:
         charts = [chart for chart in self.elements.get("plotly_chart", []) if chart.id and chart.selection_mode]
         if not charts:
             return False
+        row = _numbers(json.loads(charts[0].spec)["data"][0]["customdata"])[number]
         self.states[charts[0].id] = {"text": json.dumps({"selection": {
-            "points": [{"curve_number": 0, "point_index": number, "point_number": number}], "point_indices": [number],
-            "box": [], "lasso": []}})}
-        await self.rerun()
+            "points": [{"curve_number": 0, "point_index": number, "point_number": number, "customdata": int(row)}],
+            "point_indices": [number], "box": [], "lasso": []}})}
+        await self.rerun(self.fragments[charts[0].id])
         return True
+
+
+def _numbers(values: list | dict) -> np.ndarray:
+    """Numbers of a figure's JSON, where plotly writes arrays as their bytes."""
+    if isinstance(values, list):
+        return np.array(values)
+    return np.frombuffer(base64.b64decode(values["bdata"]), values["dtype"])

@@ -208,7 +208,8 @@ async def mixed_load(address: str, sessions: int, seconds: float, process: psuti
             await tally.classify(session, 10**6 + 1000 * number + turn)
             await tally.timed(lambda: session.open(choose.choice(PAGES)), tally.visits)
             await tally.timed(lambda: session.open("latent"))
-            tally.selections += await tally.timed(lambda: session.select_point(choose.randrange(20)))
+            chosen = await tally.timed(lambda: session.select_point(choose.randrange(20)))
+            tally.selections += chosen              # not in one line with the wait: others add to it meanwhile
             await asyncio.sleep(choose.uniform(0.5, 2.0))       # someone looks
 
     async def watch() -> None:

@@ -7,6 +7,7 @@ trouble.parquet and factors.parquet. Maps made before those existed are read ali
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -39,6 +40,11 @@ class SavedMap:
     def opinions(self) -> list[dict]:
         """[{"slot", "name", "arm"}] of the models whose columns stand in `points`; empty for older maps."""
         return self.about.get("opinions") or []
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """Columns of `points` in which anything stands."""
+        return frozenset(column for column in self.points if self.points[column].notna().any())
 
 
 def read_map(workspace: Workspace, run_id: str) -> SavedMap:

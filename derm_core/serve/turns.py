@@ -1,4 +1,4 @@
-"""Whose turn it is to compute: one caller at a time, in the order in which they came.
+"""Whose turn it is to compute: a few callers at a time, in the order in which they came.
 
 A lock of Python's goes to whoever asks at the right moment; under load, some would wait many times as long as others.
 """
@@ -6,38 +6,55 @@ A lock of Python's goes to whoever asks at the right moment; under load, some wo
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class Turns:
-    """`with turns.take() as waited`: the caller's turn; waited: whether another had it. Within a turn, one has it already."""
+    """`with turns.take() as waited`: the caller's turn; waited: whether all were taken. Within a turn, one has it already.
 
-    def __init__(self) -> None:
-        self._guard, self._queue = threading.Lock(), deque()
-        self._owner: int | None = None
+    at_once: turns at a time. patience: seconds after which a turn no longer keeps others out; None: it does to its end.
+    """
+
+    def __init__(self, at_once: int = 1, patience: float | None = None) -> None:
+        self.at_once, self.patience = at_once, patience
+        self._guard, self._mine = threading.Lock(), threading.local()
+        self._queue: deque[tuple[object, threading.Event]] = deque()
+        self._taken: dict[object, float] = {}           # turns that count, and since when
 
     @contextmanager
     def take(self) -> Iterator[bool | None]:
         """Wait for the turn; None in place of `waited` where the caller's thread has it already."""
-        me = threading.get_ident()
-        if self._owner == me:
+        if getattr(self._mine, "inside", False):
             yield None
             return
-        called = threading.Event()
+        turn, called = object(), threading.Event()
         with self._guard:
-            waited = self._owner is not None
-            if waited:
-                self._queue.append((called, me))
-            else:
-                self._owner = me
-        if waited:
-            called.wait()
+            self._queue.append((turn, called))
+            self._admit()
+            waited = not called.is_set()
         try:
+            while not called.wait(self.patience):
+                with self._guard:
+                    self._admit()
+            self._mine.inside = True
             yield waited
         finally:
+            self._mine.inside = False
             with self._guard:
-                following, self._owner = self._queue.popleft() if self._queue else (None, None)
-            if following is not None:
-                following.set()
+                self._taken.pop(turn, None)
+                if not called.is_set():
+                    self._queue.remove((turn, called))
+                self._admit()
+
+    def _admit(self) -> None:
+        """Call those whose turn it is. The guard is held."""
+        now = time.monotonic()
+        if self.patience is not None:
+            self._taken = {turn: since for turn, since in self._taken.items() if now - since < self.patience}
+        while self._queue and len(self._taken) < self.at_once:
+            turn, called = self._queue.popleft()
+            self._taken[turn] = now
+            called.set()

@@ -2,6 +2,7 @@
 
 Keys are ids, hashes and modification times; large arrays are never hashed (Streamlit samples those
 over 500,000 elements and can return a wrong hit): their arguments carry a leading underscore.
+What is returned is the same object for all sessions, tables apart: a page changes nothing in it.
 A function named after a thing takes the Workspace first (unhashed) and what identifies the thing.
 
     runs(workspace), active_runs(workspace), run(workspace, id)   live, not cached
@@ -12,6 +13,7 @@ A function named after a thing takes the Workspace first (unhashed) and what ide
     dataset(workspace, name)      data.manifest.Dataset
     store(workspace, name, size)  data.store.Store: uint8 images, rows as in the manifest
     saved_map(workspace, id)      insight.atlas.SavedMap, or None
+    drawn(key, draw)              a map's figure
     trouble, factors(workspace, map)   tables beside a map, or None
     placer(workspace, map)        places images on a map (loads torch)
     travel(workspace, source)     insight.travel.Travel, kept in memory (loads torch)
@@ -21,6 +23,7 @@ A function named after a thing takes the Workspace first (unhashed) and what ide
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +104,7 @@ def run(workspace: Workspace, run_id: str) -> Run | None:
         return None
 
 
-@st.cache_data(max_entries=KEPT, show_spinner=False)
+@st.cache_resource(max_entries=4 * KEPT, show_spinner=False)
 def _json(path: str, changed: int) -> Any:
     return read_json(Path(path))
 
@@ -154,15 +157,30 @@ def _saved_map(_workspace: Workspace, root: str, run_id: str, changed: int) -> A
 
 def saved_map(workspace: Workspace, run_id: str) -> Any:
     """insight.atlas.SavedMap; UMAP's columns are NaN until they are computed. None before PCA is. Raises RunError."""
-    artefacts = workspace.run(run_id).artefacts
-    if not stamp(artefacts / "map.parquet"):
+    if not map_is_there(workspace, run_id):
         return None
-    return _saved_map(workspace, str(workspace.root), run_id, stamp(artefacts / "map.parquet") + stamp(artefacts / "map.json"))
+    return _saved_map(workspace, *map_version(workspace, run_id))
+
+
+def map_version(workspace: Workspace, run_id: str) -> tuple[str, str, int]:
+    """What a map is told by: workspace, run, and when its files changed last."""
+    artefacts = workspace.run(run_id).artefacts
+    return str(workspace.root), run_id, stamp(artefacts / "map.parquet") + stamp(artefacts / "map.json")
 
 
 def map_is_there(workspace: Workspace, run_id: str) -> bool:
     """Whether there is something to see of a map, which is not read for it."""
     return bool(stamp(workspace.run(run_id).artefacts / "map.parquet"))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _drawn(key: tuple, _draw: Callable[[], Any]) -> Any:
+    return _draw()
+
+
+def drawn(key: tuple, draw: Callable[[], Any]) -> Any:
+    """What `draw()` returned when it was called for this key, for all sessions. Do not change what is returned."""
+    return _drawn(key, draw)
 
 
 def trouble(workspace: Workspace, run_id: str) -> pd.DataFrame | None:
@@ -255,7 +273,7 @@ def audit(workspace: Workspace, name: str, split_seed: int = 0) -> dict[str, Any
 # ---- the shelf ---------------------------------------------------------------------------------
 
 
-@st.cache_data(ttl="10m", max_entries=8, show_spinner=False)
+@st.cache_resource(ttl="10m", max_entries=8, show_spinner=False)
 def _bundles(_workspace: Workspace, kind: str, key: tuple) -> list[dict[str, Any]]:
     from derm_core.serve.bundle import list_bundles
 

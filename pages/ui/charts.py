@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from derm_core.insight.selection import categories, is_scale
-from derm_core.report.canvas import INK, MODEBAR, SPLIT_COLOURS, SPLIT_NAMES, alpha, blank, label_above
+from derm_core.report.canvas import INK, SPLIT_COLOURS, SPLIT_NAMES, alpha, blank, label_above
 
 from . import words
 
@@ -111,33 +111,31 @@ def map_scatter(points: pd.DataFrame, *, x: str = "umap_x", y: str = "umap_y", c
     Distances between far groups mean little in UMAP: no axis labels.
     """
     figure = blank(title, height, legend=True, dragmode="pan", clickmode="event+select")
-    figure.update_layout(margin={"l": 0, "r": 30}, legend={"itemsizing": "constant"},
-                         modebar=MODEBAR | {"orientation": "v"})
     size = float(np.clip(9 - 1.3 * np.log10(max(len(points), 1)), 3.0, 8.0))
-    values = points[colour_by] if colour_by in points else pd.Series("", index=points.index)
+    values, traces = points[colour_by] if colour_by in points else pd.Series("", index=points.index), []
     if behind is not None and len(behind):
-        figure.add_trace(_plain(behind, x, y, "Left out by the filter", {"size": size, "color": alpha(INK, 0.1)}))
+        traces.append(_plain(behind, x, y, "Left out by the filter", {"size": size, "color": alpha(INK, 0.1)}))
     if is_scale(values):
         ends, known = [float(end) for end in np.nanquantile(values, [0.01, 0.99])], values.notna()
         if not known.all():
-            figure.add_trace(_lit(_cloud(points[~known], x, y, row, "unknown", size, {"color": INK}, "unknown"), chosen))
-        figure.add_trace(_lit(_cloud(points[known], x, y, row, name or colour_by, size, {
+            traces.append(_lit(_cloud(points[~known], x, y, row, "unknown", size, {"color": INK}, "unknown"), chosen))
+        traces.append(_lit(_cloud(points[known], x, y, row, name or colour_by, size, {
             "color": values[known].to_numpy(np.float32), "colorscale": SEQUENTIAL, "cmin": ends[0], "cmax": ends[1],
             "colorbar": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "thickness": 8,
                          "len": 0.6, "ypad": 2, "outlinewidth": 0, "nticks": 5}},
             f"{name or colour_by} %{{marker.color:.3~g}}"), chosen))
-        figure.update_layout(showlegend=False)
     else:
         for rank, value, colour, part in _levels(points, categories(values), levels):
-            figure.add_trace(_lit(_cloud(part, x, y, row, value, size, {"color": colour}, "%{text}"), chosen) | {
+            traces.append(_lit(_cloud(part, x, y, row, value, size, {"color": colour}, "%{text}"), chosen) | {
                 "text": value, "legendrank": 1000 + rank})
-    figure.add_traces(_rings(points, x, y, row, chosen, size))
-    for column, update in ((x, figure.update_xaxes), (y, figure.update_yaxes)):
-        update(showticklabels=False, showgrid=False, fixedrange=False, range=core_range(
-            points[column] if behind is None else pd.concat([points[column], behind[column]])))
+    figure.add_traces(traces + _rings(points, x, y, row, chosen, size))
+    axes = {axis: {"showticklabels": False, "showgrid": False, "fixedrange": False, "range": core_range(
+        points[column] if behind is None else pd.concat([points[column], behind[column]]))}
+        for axis, column in (("xaxis", x), ("yaxis", y))}
     if equal:
-        figure.update_yaxes(scaleanchor="x")
-    return figure
+        axes["yaxis"]["scaleanchor"] = "x"
+    return figure.update_layout(margin={"l": 0, "r": 30}, legend={"itemsizing": "constant"}, showlegend=not is_scale(values),
+                                modebar={"orientation": "v"}, **axes)
 
 
 def _levels(points: pd.DataFrame, text: pd.Series, levels: Sequence[str]) -> list[tuple[int, str, str, pd.DataFrame]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 from collections.abc import Sequence
 
@@ -25,11 +26,14 @@ def webp(image: Image.Image) -> bytes:
 
 
 def data_url(data: bytes) -> str:
-    """WEBP bytes as an address that a table's image column shows."""
+    """WEBP bytes as an address that st.image and a table's image column show as it is.
+
+    Of bytes, st.image would make a JPEG anew at every run of the page.
+    """
     return "data:image/webp;base64," + base64.b64encode(data).decode()
 
 
-@st.cache_data(max_entries=4000, show_spinner=False)
+@functools.lru_cache(4000)          # not st.cache_data, which takes longer to look a small thing up than to send it
 def _thumbnail(path: str, sha256: str, size: int) -> bytes | None:
     try:
         return webp(Image.fromarray(read_image(path, size)))
@@ -39,8 +43,8 @@ def _thumbnail(path: str, sha256: str, size: int) -> bytes | None:
 
 def thumbnail(dataset, row: int, size: int = THUMBNAIL) -> bytes | None:
     """The centre square of a manifest row's image, `size` pixels, as WEBP; None where its file is gone."""
-    found = dataset.frame.iloc[int(row)]
-    return _thumbnail(found["path"], found["sha256"], size)
+    path, content = (dataset.frame[column].iloc[int(row)] for column in ("path", "sha256"))
+    return _thumbnail(path, content, size)
 
 
 def gallery(dataset, rows: Sequence[int], *, columns: int = 8, min_width: int = 96,
@@ -55,5 +59,5 @@ def gallery(dataset, rows: Sequence[int], *, columns: int = 8, min_width: int = 
                 if picture is None:
                     st.caption(f":material/broken_image: {words.plain(name)}: its file is gone or has changed")
                 else:
-                    st.image(picture, width="stretch", alt=f"{name}, {label}")
+                    st.image(data_url(picture), width="stretch", alt=f"{name}, {label}")
                     st.caption(captions[place] if captions else words.plain(label))

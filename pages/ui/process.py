@@ -2,27 +2,60 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
+from derm_core.serve.turns import Turns
+
+AT_ONCE, PATIENCE_SECONDS = 2, 2.0
 STEP = 50                # modules: each time as many are new, what is alive is set aside once more
+COLLECT_SECONDS, ASIDE_SECONDS = 5.0, 60.0
 SWITCH_SECONDS = 5e-4
-_known = 0
+_TURNS = Turns(AT_ONCE, PATIENCE_SECONDS)
+_known, _collected, _set_aside = 0, 0.0, 0.0
+
+
+def turn() -> AbstractContextManager[bool | None]:
+    """Around every run of a page's script: two at a time, in the order in which they were asked for.
+
+    All sessions share Python's lock. Were all runs at work at once, each would last as long as all of them together, a
+    short one with the long ones. A run that takes longer than two seconds keeps no one out any more.
+    """
+    return _TURNS.take()
+
+
+def in_turn(function: Callable) -> Callable:
+    """For a fragment, which also runs by itself: its turn (`turn`), unless it is part of a page's run."""
+    @functools.wraps(function)
+    def run(*args, **settings):
+        with turn():
+            return function(*args, **settings)
+    return run
 
 
 def settle() -> None:
-    """Called at the start of every page's run; cheap unless many modules were imported since the last time.
+    """Called at the start of every page's run: the garbage of earlier runs goes, every few seconds; most calls do nothing.
 
-    Streamlit collects garbage over the whole heap after each run of a page, which frees a closed session's images soon.
-    With PyTorch, plotly and pandas loaded that takes a quarter of a second of every click, and Python's lock from every
-    other session. What modules hold is never garbage: it is set aside (gc.freeze) and not looked through.
+    Streamlit would look over the whole heap after each run (runner.postScriptGC, off in .streamlit/config.toml). With
+    PyTorch, plotly and pandas loaded that takes a quarter of a second of every click, and Python's lock from every other
+    session. Here what is alive, modules above all, is set aside (gc.freeze) once a minute and where much was imported;
+    what came since is looked through every five seconds. Closed sessions' images so stay a minute at most while pages run.
 
     PyTorch gives Python's lock away at every operation and gets it back when a thread that runs Python has had its turn,
     5 ms unless a shorter one is asked for; with twenty sessions at work these turns add up to seconds.
     """
-    global _known
-    if len(sys.modules) >= _known + STEP:
-        _known = len(sys.modules)
+    global _known, _collected, _set_aside
+    now = time.monotonic()
+    if len(sys.modules) >= _known + STEP or now > _set_aside + ASIDE_SECONDS:
+        _known, _collected, _set_aside = len(sys.modules), now, now
         sys.setswitchinterval(SWITCH_SECONDS)
+        gc.unfreeze()
         gc.collect()
         gc.freeze()
+    elif now > _collected + COLLECT_SECONDS:
+        _collected = now
+        gc.collect()

@@ -41,3 +41,42 @@ def test_a_turn_may_be_taken_within_one_s_own_and_ends_after_an_error():
         1 / 0
     with turns.take() as waited:
         assert waited is False
+
+
+def arrive(turns: Turns, number: int, inside: list[int], leave: threading.Event) -> threading.Thread:
+    """A thread that takes a turn and keeps it until it may leave; returns once it waits or has the turn."""
+    def work() -> None:
+        with turns.take():
+            inside.append(number)
+            leave.wait()
+    waiting, thread = len(turns._queue), threading.Thread(target=work)
+    thread.start()
+    while number not in inside and len(turns._queue) == waiting:
+        time.sleep(0.001)
+    return thread
+
+
+def test_two_at_a_time_and_the_third_when_one_of_them_leaves():
+    turns, inside, leave = Turns(at_once=2), [], [threading.Event() for _ in range(3)]
+    threads = [arrive(turns, number, inside, leave[number]) for number in range(3)]
+    assert sorted(inside) == [0, 1] and len(turns._queue) == 1
+    leave[1].set()
+    threads[1].join()
+    while 2 not in inside:                                # would not end if no one were called
+        time.sleep(0.001)
+    leave[0].set()
+    leave[2].set()
+    for thread in threads:
+        thread.join()
+
+
+def test_who_takes_longer_than_the_patience_keeps_no_one_out():
+    turns, inside, leave = Turns(at_once=1, patience=0.01), [], threading.Event()
+    threads = [arrive(turns, number, inside, leave) for number in range(3)]
+    while len(inside) < 3:                                # none of them has left
+        time.sleep(0.001)
+    leave.set()
+    for thread in threads:
+        thread.join()
+    with turns.take() as waited:
+        assert waited is False and len(turns._taken) == 1, "nothing of them is left behind"

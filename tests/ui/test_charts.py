@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from derm_core.report.canvas import CLEAR
+from derm_core.report.canvas import CLEAR, again
 from pages.ui import charts
 
 CONFIG = tomllib.loads((Path(__file__).resolve().parents[2] / ".streamlit" / "config.toml").read_text())["theme"]
@@ -64,3 +65,14 @@ def test_balance_bars_stack_to_the_class_totals():
 def test_every_figure_has_a_title_and_a_clear_background():
     figure = charts.lines({"Loss": ([0, 1], [2, 1])}, "Loss")
     assert figure.layout.title.text and figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == CLEAR
+
+
+def test_a_figure_made_again_is_the_same_and_a_change_in_it_stays_its_own():
+    points = pd.DataFrame({"umap_x": [0.0, 1, 2], "umap_y": [0.0, 2, 1], "label": ["a", "b", "a"], "row": [0, 1, 2]})
+    first = charts.map_scatter(points, chosen=[1])
+    kept = first.to_dict()
+    other = again(kept)
+    assert json.loads(other.to_json()) == json.loads(first.to_json())
+    charts.mark(other, (9.0, -9.0), "your image")
+    other.update_layout(title=None, font={"color": "#123456"}).update_traces(name="changed", marker={"color": "#000000"})
+    assert json.loads(again(kept).to_json()) == json.loads(first.to_json()) != json.loads(other.to_json())

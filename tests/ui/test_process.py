@@ -19,6 +19,35 @@ process.settle()
 assert not any(found is held for found in gc.get_objects()), "what is alive is set aside"
 """
 
+FREED = """
+import gc, weakref
+from pages.ui import process
+
+class Image: pass
+
+def leave_behind():
+    image = Image()
+    image.itself = image
+    return weakref.ref(image)
+
+gc.disable()
+process.settle()
+kept = Image()
+kept.itself = kept
+process._set_aside -= process.ASIDE_SECONDS + 1
+process.settle()                          # kept is set aside while it is in use
+seen, before = weakref.ref(kept), leave_behind()
+del kept
+process.settle()
+assert before() is not None, "a few seconds have not passed"
+process._collected -= process.COLLECT_SECONDS + 1
+process.settle()
+assert before() is None and seen() is not None
+process._set_aside -= process.ASIDE_SECONDS + 1
+process.settle()
+assert seen() is None, "what was set aside goes, too, once it is garbage"
+"""
+
 EVERY_PAGE = """
 import gc
 from streamlit.testing.v1 import AppTest
@@ -35,6 +64,10 @@ def run(script: str) -> None:
 
 def test_what_is_alive_is_set_aside_once_many_modules_are_new():
     run(SETTLED)
+
+
+def test_garbage_goes_within_seconds_and_within_a_minute_where_it_was_set_aside():
+    run(FREED)
 
 
 def test_every_page_sets_aside_what_its_imports_left():

@@ -16,7 +16,7 @@ from PIL import Image
 
 from derm_core.insight.overlay import colours, overlay, scale_strip
 
-from .. import cached, charts, frame, images, words
+from .. import cached, charts, frame, images, process, words
 from .answers import SHOWN, Answer
 from .models import column, describe, heading, key, told
 
@@ -61,6 +61,7 @@ def opacity_of(key: str) -> float:
 
 
 @st.fragment
+@process.in_turn
 def looks(workspace, answer: Answer, cards: list[dict]) -> None:
     """LayerCAM or Grad-CAM of every model on one scale."""
     from derm_core.insight.saliency import grad_cam, layer_cam
@@ -82,6 +83,7 @@ def looks(workspace, answer: Answer, cards: list[dict]) -> None:
 
 
 @st.fragment
+@process.in_turn
 def hiding(workspace, answer: Answer, cards: list[dict]) -> None:
     """Occlusion of every model, once asked for."""
     from derm_core.insight.saliency import occlusion

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from .. import frame
+from .. import frame, process
 from . import chosen, draw, filters, panel, upload
 from .shown import Shown
 
@@ -12,6 +12,7 @@ ALONE, PAIRED = 560, 460       # pixels high
 
 
 @st.fragment
+@process.in_turn
 def show(workspace, first: Shown, second: Shown | None, own: upload.Upload | None) -> None:
     with frame.errors():
         method, colour, kept = filters.controls(first, second)

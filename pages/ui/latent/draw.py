@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from derm_core.insight.selection import COORDINATES, sample
+from derm_core.report.canvas import again
 
-from .. import charts, frame, words
+from .. import cached, charts, frame, words
 from . import chosen
 from .shown import METHODS, Shown
 
@@ -23,25 +25,43 @@ MEASURES = (
 def show(first: Shown, map_: Shown, method: str, colour: str, kept: np.ndarray, rows: list[int], place: str, height: int,
          upload: tuple[float, float] | None) -> None:
     """One map. kept: (n,) bool of the first map's points. place: "a" or "b". upload: where the reader's own image falls."""
-    left = set(first.points["row"][kept])
-    inside = map_.points["row"].isin(left).to_numpy()
-    drawn = sample(map_.points, charts.MAP_LIMIT)
-    filtered = not inside.all()
-    visible = drawn[inside[drawn.index]]
-    column = colour if colour in map_.points else None
     key = f"map-{place}-{map_.run_id}-{method}-{colour}-{st.query_params.get('filter', '')}-{chosen.cleared()}"
-    figure = charts.map_scatter(
-        visible if column or colour not in first.points else visible.merge(first.points[["row", colour]], on="row"),
-        x=f"{method}_x", y=f"{method}_y", colour_by=colour, name=first.columns.get(colour, colour),
-        levels=first.levels(colour), chosen=chosen.rings(key, rows), height=height, equal=method == "umap",
-        behind=drawn[~inside[drawn.index]] if filtered else None,
-        title=f"{METHODS[method]} of {map_.dataset.name} · {map_.name}")
+    ringed = chosen.rings(key, rows)
+    drawing = cached.drawn(
+        (first.version, map_.version, method, colour, height, tuple(first.levels(colour)), np.packbits(kept).tobytes(),
+         np.array(ringed, np.int64).tobytes()), lambda: draw(first, map_, method, colour, kept, ringed, height))
+    figure = again(drawing.figure)
     if upload is not None:
         charts.mark(figure, upload, "your image, approximately")
     frame.show_chart(figure, None, key=key, on_select=functools.partial(chosen.in_chart, first, key),
-                     caption=caption(map_, drawn, inside, method),
-                     alt=f"{METHODS[method]} of {len(visible):,} images by {map_.name}, coloured by "
-                         f"{first.columns.get(colour, colour).lower()}; the table below holds the same points.")
+                     caption=drawing.caption, alt=drawing.alt)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """figure: as a dict; what is said of it below, and to those who do not see it."""
+
+    figure: dict
+    caption: str
+    alt: str
+
+
+def draw(first: Shown, map_: Shown, method: str, colour: str, kept: np.ndarray, ringed: list[int], height: int) -> Drawing:
+    """The map with these rows ringed, of the points that the filter leaves."""
+    left = set(first.points["row"][kept])
+    inside = map_.points["row"].isin(left).to_numpy()
+    drawn = sample(map_.points, charts.MAP_LIMIT)
+    visible = drawn[inside[drawn.index]]
+    figure = charts.map_scatter(
+        visible if colour in map_.points or colour not in first.points
+        else visible.merge(first.points[["row", colour]], on="row"),
+        x=f"{method}_x", y=f"{method}_y", colour_by=colour, name=first.columns.get(colour, colour),
+        levels=first.levels(colour), chosen=ringed, height=height, equal=method == "umap",
+        behind=None if inside.all() else drawn[~inside[drawn.index]],
+        title=f"{METHODS[method]} of {map_.dataset.name} · {map_.name}")
+    return Drawing(figure.to_dict(), caption(map_, drawn, inside, method),
+                   f"{METHODS[method]} of {len(visible):,} images by {map_.name}, coloured by "
+                   f"{first.columns.get(colour, colour).lower()}; the table below holds the same points.")
 
 
 def caption(map_: Shown, drawn: pd.DataFrame, inside: np.ndarray, method: str) -> str:

@@ -13,7 +13,7 @@ from PIL import Image
 from derm_core.data.decode import read_image
 from derm_core.insight.selection import find, sample
 
-from .. import cached, charts, frame, images, words
+from .. import cached, charts, frame, images, process, words
 from . import chosen
 from .shown import Shown
 from .upload import Upload
@@ -91,6 +91,7 @@ def film(frames_nssc: np.ndarray, captions: list[str], alt: str) -> None:
 
 
 @st.fragment
+@process.in_turn
 def between(workspace, travel: Any, first: Shown | None, own: Upload | None) -> None:
     """The straight line between two images of the map, decoded."""
     if without_encoder(travel) or first is None:
@@ -123,6 +124,7 @@ def between(workspace, travel: Any, first: Shown | None, own: Upload | None) -> 
 
 
 @st.fragment
+@process.in_turn
 def means(workspace, travel: Any, first: Shown | None, own: Upload | None) -> None:
     """The mean image of every class, and of the selection."""
     if without_encoder(travel) or first is None:
@@ -155,6 +157,7 @@ def _means(workspace, travel: Any, first: Shown, parts: dict[str, list[int]]) ->
 
 
 @st.fragment
+@process.in_turn
 def towards(workspace, travel: Any, first: Shown | None, own: Upload | None) -> None:
     """A path towards a class, and what a published model says along it; found when asked for."""
     if without_encoder(travel):

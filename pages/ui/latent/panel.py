@@ -44,7 +44,7 @@ def one_image(first: Shown, second: Shown | None, row: int, wide: bool) -> None:
     with left:
         picture = images.thumbnail(first.dataset, row, 256)
         if picture is not None:
-            st.image(picture, width=256, alt=f"Image {point['image_id']}")
+            st.image(images.data_url(picture), width=256, alt=f"Image {point['image_id']}")
         else:
             st.caption(":material/broken_image: Its file is gone or has changed.")
         st.markdown(f"**{words.plain(point['image_id'])}** · {words.plain(describe(first.dataset, point['label']))}")

@@ -18,11 +18,12 @@ OF_MODELS = {"prediction": "Prediction", "correct": "Correct", "confidence": "Co
 
 @dataclass(frozen=True)
 class Shown:
-    """run_id; saved: insight.atlas.SavedMap; dataset: data.manifest.Dataset."""
+    """run_id; saved: insight.atlas.SavedMap; dataset: data.manifest.Dataset; version: another one for every other content."""
 
     run_id: str
     saved: Any
     dataset: Any
+    version: tuple
 
     @property
     def points(self) -> pd.DataFrame:
@@ -39,7 +40,7 @@ class Shown:
     @property
     def methods(self) -> list[str]:
         """UMAP where it is there, and PCA."""
-        return ["umap", "pca"] if self.points["umap_x"].notna().any() else ["pca"]
+        return ["umap", "pca"] if "umap_x" in self.saved.known else ["pca"]
 
     @property
     def name(self) -> str:
@@ -63,8 +64,7 @@ class Shown:
         found["disagree"] = "Models disagree"
         rest = sorted(set(self.points.columns) - set(found) - {*CORE, *COORDINATES, "row"})
         found |= {name: name.removeprefix("factor_").replace("_", " ").capitalize() for name in rest}
-        return {column: name for column, name in found.items()
-                if column in self.points and self.points[column].notna().any()}
+        return {column: name for column, name in found.items() if column in self.saved.known}
 
     def levels(self, column: str) -> list[str]:
         """The classes, in one order, for columns that hold classes: both maps colour them alike."""
@@ -74,4 +74,7 @@ class Shown:
 def load(workspace, run_id: str) -> Shown | None:
     """The map of a run; None while there is nothing to see of it."""
     saved = cached.saved_map(workspace, run_id)
-    return None if saved is None else Shown(run_id, saved, cached.dataset(workspace, saved.about["dataset"]))
+    if saved is None:
+        return None
+    dataset = cached.dataset(workspace, saved.about["dataset"])
+    return Shown(run_id, saved, dataset, (cached.map_version(workspace, run_id), dataset.fingerprint))

@@ -10,7 +10,7 @@ import streamlit as st
 
 from derm_core.report.canvas import blank
 
-from .. import cached, frame, words
+from .. import cached, frame, process, words
 from . import journeys
 from .shown import Shown
 from .upload import Upload
@@ -67,6 +67,7 @@ def dimensions(workspace, travel: Any, first: Shown | None, own: Upload | None) 
 
 
 @st.fragment
+@process.in_turn
 def sliders(workspace, travel: Any, first: Shown | None, own: Upload | None) -> None:
     """A slider for each of the most active dimensions, in standard deviations; the image is decoded as it moves."""
     starts = journeys.starts(travel, first, own)
