@@ -385,8 +385,25 @@ class EvaluateConfig:
         _check_device(self.device)
 
 
+@dataclass(frozen=True, kw_only=True)
+class PublishConfig:
+    """One arm and seed of a finished study as a bundle on the workspace's shelf.
+
+    run: id of the study, dataset: what it was made of; name: of the bundle.
+    """
+
+    dataset: str
+    run: str
+    arm: str
+    name: str
+    seed: int = 0
+
+    kind = "publish"
+
+
 RENAMED = {"EmbedConfig": {"pooling": "space"}}     # what files of earlier versions call a field
-KINDS: dict[str, type] = {"pretrain": PretrainConfig, "study": StudyConfig, "embed": EmbedConfig, "evaluate": EvaluateConfig}
+KINDS: dict[str, type] = {"pretrain": PretrainConfig, "study": StudyConfig, "embed": EmbedConfig, "evaluate": EvaluateConfig,
+                          "publish": PublishConfig}
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.ui import cached, frame, words
+from derm_core.config import PublishConfig
+from derm_core.jobs import supervisor
+from pages.ui import cached, frame, live, words
 from pages.ui.card import show, show_extractor
 
 ARCHIVE_MB = 200
+NO_NETWORK = ("both", "colour")     # two networks, and none: not one model to publish
 
 
 def shelf(workspace) -> list[dict]:
@@ -111,31 +114,69 @@ def delete(workspace, card: dict) -> None:
                 st.rerun()
 
 
-def publish_section(workspace) -> None:
-    from derm_core.serve.publish import publish
+def publications(workspace) -> None:
+    """Publications at work, each with its progress; and the last one where it came to nothing."""
+    found = cached.runs(workspace, kind="publish")
+    if found and found[0].state in ("failed", "interrupted"):
+        st.error(f"{frame.run_name(workspace, found[0])}: {words.plain(found[0].error or found[0].state)}", icon=":material/error:")
+        frame.link("train", "Its run", icon=":material/arrow_forward:", run=found[0].id)
+    moving = tuple(run.id for run in found if not run.final)
+    if moving:
+        st.fragment(watch, run_every=1.0)(workspace, moving)
 
-    studies = {run.id: run for run in cached.runs(workspace, kind="study", state="done") if cached.study(workspace, run.id)}
+
+def watch(workspace, moving: tuple[str, ...]) -> None:
+    """The moving part; when one of them ends, the whole page follows."""
+    cached.active_runs(workspace)      # repairs what died
+    for run in filter(None, (cached.run(workspace, run_id) for run_id in moving)):
+        if run.final:
+            if run.state == "done":
+                st.session_state["message"] = f"{run.summary['name']} is on the shelf."
+            st.rerun()
+        feed = live.follow(workspace, run.id)
+        now = feed.progress or run.progress
+        with st.container(border=True):
+            st.progress(live.share(now), live.progress_text(now) if now else
+                        f"{frame.run_name(workspace, run)}: {'reading the study' if run.state == 'running' else 'queued'}…")
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.caption("Goes on when this window is closed; the model then stands here.", width="content")
+                frame.link("train", "Its run", icon=":material/arrow_forward:", run=run.id)
+                if st.button("Cancel", key=f"cancel-{run.id}", icon=":material/stop_circle:", disabled=run.cancel_requested):
+                    with frame.errors():
+                        supervisor.cancel(workspace, run.id)
+                        st.rerun()
+
+
+def study_label(workspace, run) -> str:
+    """A study without its age: a choice is lost when its label changes under it ("9 min ago")."""
+    dataset = cached.config(workspace, run.id).get("dataset", "")
+    return f"{frame.run_name(workspace, run)} · {dataset} · {run.id[-4:]}"
+
+
+def publish_section(workspace) -> None:
+    studies = {run.id: run for run in cached.runs(workspace, kind="study", state="done")
+               if cached.study(workspace, run.id) and not cached.config(workspace, run.id).get("folds")}
     with st.expander("Publish from a finished study", icon=":material/publish:"):
         if not studies:
             st.markdown("A finished study's classifiers can be put on the shelf here.")
             frame.link("train", "Go to Train", icon=":material/model_training:")
             return
-        run_id = st.selectbox("Study", list(studies), format_func=lambda key: frame.run_label(workspace, studies[key]))
+        run_id = st.selectbox("Study", list(studies), key="publish-study", format_func=lambda key: study_label(workspace, studies[key]))
         study = cached.study(workspace, run_id)
         with st.form("publish", border=False):
-            arm = st.selectbox("Arm", words.ordered(arm for arm in study["arms"] if arm != "both"), key="publish-arm",
+            arm = st.selectbox("Arm", words.ordered(arm for arm in study["arms"] if arm not in NO_NETWORK), key="publish-arm",
                                format_func=lambda key: words.arm(key).name)
             name = st.text_input("Name", placeholder="my-model", key="publish-name",
                                  help="1 to 40 lower-case letters, digits and hyphens.")
+            st.caption("Measures on the study's own images what the card says of the model: prediction sets, outlier "
+                       "limits, near-duplicates. A few minutes on 10,000 images.")
             pressed = st.form_submit_button("Publish", type="primary")
         if pressed:
-            bar = st.progress(0.0, "Reading the study…")
             with frame.errors():
-                publish(workspace, run_id, arm, name.strip(), progress=lambda done, total: bar.progress(
-                    done / total, f"Measuring the model: {done:,} of {total:,} images. Leaving this page gives it up."))
-                st.session_state["message"] = f"{name.strip()} is on the shelf."
+                config = cached.config(workspace, run_id)
+                supervisor.submit(workspace, PublishConfig(dataset=config["dataset"], run=run_id, arm=arm, name=name.strip(),
+                                                           seed=config["seeds"][0]))
                 st.rerun()
-            bar.empty()
 
 
 def import_section(workspace) -> None:
@@ -155,6 +196,7 @@ def import_section(workspace) -> None:
 workspace = frame.page("models")
 if message := st.session_state.pop("message", None):
     st.toast(message, icon=":material/check_circle:")
+publications(workspace)
 if shelf(workspace):
     frame.link("classify", "Classify an image with them", icon=":material/image_search:")
 extractors(workspace)

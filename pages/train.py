@@ -104,6 +104,8 @@ def actions(workspace, run) -> None:
         compared = run.kind in ("study", "evaluate") and run.state == "done"
         if compared and st.button("Compare", type="primary", icon=":material/compare:"):
             frame.go("compare", run=run.id)
+        if run.kind == "publish" and run.state == "done":
+            frame.link("models", "The shelf", icon=":material/deployed_code:")
         if not run.final and st.button("Cancel", icon=":material/stop_circle:", disabled=run.cancel_requested):
             act(supervisor.cancel, workspace, run.id)
         if run.final and run.state != "done" and st.button("Resume", type="primary", icon=":material/play_arrow:"):

@@ -20,7 +20,8 @@ def answer(workspace: Workspace, run: Run) -> Answer:
         if run.state == "cancelled":
             problem = f"{run.id} was cancelled; `runs resume {run.id}` goes on with it."
         return Answer({**value, "error": problem}, problem=problem)
-    make = {"pretrain": _pretrain, "study": _study, "embed": _embed, "evaluate": _evaluate}[run.kind]
+    make = {"pretrain": _pretrain, "study": _study, "embed": _embed, "evaluate": _evaluate,
+            "publish": _publish}[run.kind]
     found, text = make(workspace, run)
     return Answer({**value, **found}, text)
 
@@ -83,3 +84,8 @@ def _embed(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
 def last_metrics(workspace: Workspace, run_id: str) -> dict[str, Any]:
     """The last value of every metric series of a run."""
     return {row["series"]: row["value"] for row in read_events(workspace.run(run_id).events) if row["kind"] == "metric"}
+
+
+def _publish(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
+    found = run.summary or {}
+    return found, f"{found.get('name')} is on the shelf: {found.get('path')}"

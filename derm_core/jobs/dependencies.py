@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from ..config import EmbedConfig, EvaluateConfig, StudyConfig, from_dict, to_dict
+from ..config import EmbedConfig, EvaluateConfig, PublishConfig, StudyConfig, from_dict, to_dict
 from ..errors import ConfigError, NotFound, RunError
 from ..files import read_json
 from ..workspace import Workspace
@@ -93,7 +93,7 @@ def _datasets(config: dict[str, Any]) -> list[str]:
 
 
 def require_tests(workspace: Workspace, config: Any) -> None:
-    """Raise before a run is queued where a set or a model that it tests is missing or does not fit.
+    """Raise before a run is queued where a set or a model that it tests, or an arm to publish, is missing or does not fit.
 
     NotFound: no such dataset or model; BundleError: a damaged model; ConfigError: a dataset that the
     study itself is made of, models of different classes, or a set that shares no class with them.
@@ -110,6 +110,9 @@ def require_tests(workspace: Workspace, config: Any) -> None:
         if theirs := _classes_of(workspace, config.dataset):
             through = (cards[first].get("labels") or {}).get("map")
             class_map(theirs, cards[first]["classes"], config.class_map, through, config.dataset)
+    if isinstance(config, PublishConfig):
+        from ..serve.publish import require_publishable
+        require_publishable(workspace, config.run, config.arm, config.name, config.seed)
     if name := getattr(config, "vae", None):
         from ..serve.bundle import find_bundle, verify_bundle
         from ..serve.extractor import require_extractor

@@ -76,7 +76,7 @@ def device_slot(kind: str, device: str) -> str:
 
     No torch here: an NVIDIA device file is taken as the sign of a GPU.
     """
-    if kind in ("embed", "evaluate"):
+    if kind in ("embed", "evaluate", "publish"):
         return SHORT_SLOT
     if device == "auto":
         hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1")

@@ -31,6 +31,7 @@ JOBS = {
     "study": "derm_core.study.protocol:study",
     "embed": "derm_core.insight.embed:embed",
     "evaluate": "derm_core.study.evaluate:evaluate_models",
+    "publish": "derm_core.serve.publish_run:publish_run",
 }
 CHECK_SECONDS = 0.5
 PROGRESS_SECONDS = 1.0

@@ -50,20 +50,13 @@ def publish(workspace: Workspace, run_id: str, arm: str, name: str, *, shelf: st
     target = Path(shelf or workspace.models) / name
     former = former_hash(workspace, name, target, replace)
     run = workspace.run(run_id)
-    config, study = _finished(run)
-    entry = _arm_entry(study, arm, config, seed)
-    if arm == "colour":
-        raise BundleError("The colour histogram has no network to publish; publish another arm.")
-    variants = entry["extractor"]["variants"]
-    extractor = variants[config.seeds.index(seed) % len(variants)]
-    if len(extractor) != 1:
-        raise BundleError(f"The arm {arm} joins {len(extractor)} backbones; publish its parts, vae or imagenet, instead.")
+    config, study, entry, extractor = _publishable(run, arm, seed)
     material = _material(workspace, config, study)
-    classifier = _classifier(workspace, run, config, study, arm, seed, extractor[0])
-    vae = _vae(workspace, extractor[0])
+    classifier = _classifier(workspace, run, config, study, arm, seed, extractor)
+    vae = _vae(workspace, extractor)
     validation = _predictions(run, arm, seed, study["classes"], "val")
     fitting, calibration = split_validation(validation["groups"], config.split_seed)
-    card = _card(workspace, config, study, entry, arm, name, seed, extractor[0], classifier)
+    card = _card(workspace, config, study, entry, arm, name, seed, extractor, classifier)
     card |= {"decoder": vae and {"latent_dim": vae.latent_dim, "size": vae.size, "width": vae.decoder_width},
              "temperature": {**fit_temperature(validation["probabilities"][fitting], validation["labels"][fitting]),
                              "fitted_on": "a quarter of validation's groups"},
@@ -84,6 +77,26 @@ def publish(workspace: Workspace, run_id: str, arm: str, name: str, *, shelf: st
     decoder = vae and {f"decoder.{key}": value for key, value in vae.decoder.state_dict().items()}
     _put(target, classifier, jsonable(card), decoder, complete)
     return target
+
+
+def require_publishable(workspace: Workspace, run_id: str, arm: str, name: str, seed: int = 0) -> None:
+    """Raise what `publish` would raise at once: ConfigError, NotFound, RunError or BundleError, before anything is computed."""
+    check_id(name, "model name")
+    former_hash(workspace, name, workspace.models / name, False)
+    _publishable(workspace.run(run_id), arm, seed)
+
+
+def _publishable(run: RunPaths, arm: str, seed: int) -> tuple[StudyConfig, dict, dict, dict]:
+    """Config and results of a finished study, the arm's entry in them, and the one extractor behind it."""
+    config, study = _finished(run)
+    entry = _arm_entry(study, arm, config, seed)
+    if arm == "colour":
+        raise BundleError("The colour histogram has no network to publish; publish another arm.")
+    variants = entry["extractor"]["variants"]
+    extractor = variants[config.seeds.index(seed) % len(variants)]
+    if len(extractor) != 1:
+        raise BundleError(f"The arm {arm} joins {len(extractor)} backbones; publish its parts, vae or imagenet, instead.")
+    return config, study, entry, extractor[0]
 
 
 def _put(target: Path, classifier: Classifier, card: dict, decoder: dict | None, complete: Callable[[Path], None]) -> None:

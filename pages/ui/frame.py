@@ -42,7 +42,7 @@ PAGES = {  # file: (section, title, one sentence)
     "home": ("", "Home",
              "What this is, what this machine can do, and the latest comparison."),
     "classify": ("", "Classify",
-             "Both models look at the same image, side by side."),
+             "Two models say what they see in your picture of a lesion, side by side, each with its reasons and its limits."),
     "train": ("Study", "Train",
              "Pretrain on unlabelled skin images, then compare with ImageNet under identical conditions."),
     "compare": ("Study", "Compare",
@@ -194,7 +194,7 @@ def run_name(workspace: Workspace, run: Any) -> str:
         return run.name
     config = cached.config(workspace, run.id)
     detail = {"study": config.get("preset"), "pretrain": (config.get("recipe") or {}).get("name"),
-              "embed": words.arm(config["arm"]).name if config.get("arm") else None}.get(run.kind)
+              "embed": words.arm(config["arm"]).name if config.get("arm") else None, "publish": config.get("name")}.get(run.kind)
     seen = config if run.kind == "pretrain" else (config.get("pretrain") or {}) if run.kind == "study" else {}
     folds, fold = config.get("folds"), config.get("fold")
     part = (f"fold {fold} of {folds}" if fold else f"{folds} folds") if folds else None

@@ -17,7 +17,13 @@ STATES = {  # state: (word, icon, colour name)
     "cancelled": ("Cancelled", ":material/cancel:", "gray"),
     "interrupted": ("Interrupted", ":material/pause_circle:", "yellow"),
 }
-KINDS = {"pretrain": "Pretraining", "study": "Study", "embed": "Map", "evaluate": "Evaluation"}
+KINDS = {"pretrain": "Pretraining", "study": "Study", "embed": "Map", "evaluate": "Evaluation",
+         "publish": "Publication"}
+
+
+def chance(probability: float) -> str:
+    """A model's probability as a percentage, which never says 0 or 100: '<0.1 %', '34.6 %', '>99.9 %'."""
+    return f"<{percent(0.001)}" if probability < 0.0005 else f">{percent(0.999)}" if probability >= 0.9995 else percent(probability)
 
 
 def state_badge(state: str) -> str:

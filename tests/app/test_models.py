@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
-from derm_core.jobs.store import RunStore
+from derm_core.config import from_dict
+from derm_core.files import read_json
+from derm_core.jobs import worker
+from derm_core.jobs.store import SHORT_SLOT, RunStore
 from derm_core.serve.archive import export_bundle
 from derm_core.serve.bundle import verify_bundle
 from derm_core.workspace import Workspace
@@ -79,14 +84,46 @@ def test_an_archive_that_is_no_bundle_is_refused(open_page, workspace):
     assert "not a readable bundle" in app.error[0].value
 
 
-def test_an_arm_of_a_finished_study_is_published(open_page, finished):
-    study = RunStore(finished).list(kind="study")[0].id
+def ask_for(open_page, arm: str, name: str):
+    """The page after Publish was pressed for an arm of the latest study."""
     app = open_page("models")
-    app.selectbox(key="publish-arm").set_value("vae")
-    app.text_input(key="publish-name").set_value("my-vae")
-    press(app, "Publish")
+    app.selectbox(key="publish-arm").set_value(arm)
+    app.text_input(key="publish-name").set_value(name)
+    return press(app, "Publish")
+
+
+def test_publishing_is_a_run_that_the_page_shows_and_ends_on_the_shelf(open_page, finished):
+    study = RunStore(finished).list(kind="study")[0]
+    app = ask_for(open_page, "vae", "my-vae")
+    run = RunStore(finished).list(kind="publish")[0]
+    config = from_dict(read_json(finished.run(run.id).config))
+    assert (config.run, config.arm, config.name, config.dataset) == (study.id, "vae", "my-vae", "tiny")
+    assert run.state == "queued" and run.device == SHORT_SLOT and not (finished.models / "my-vae").exists()
+    assert "Goes on when this window is closed" in text(app) and f"cancel-{run.id}" in [button.key for button in app.button]
+    assert worker.main(run.id, finished) == 0
+    app.run()
+    assert not app.exception and "my-vae" in text(app) and not [one for one in app.button if one.key == f"cancel-{run.id}"]
     card = verify_bundle(finished.models / "my-vae")
-    assert (card["run"], card["arm"]) == (study, "vae") and "my-vae" in text(app)
+    assert (card["run"], card["arm"], card["seed"]) == (study.id, "vae", 0)
+
+
+def test_a_publication_can_be_cancelled_and_one_that_failed_says_why(open_page, finished):
+    app = ask_for(open_page, "vae", "my-vae")
+    first = RunStore(finished).list(kind="publish")[0].id
+    press(app, key=f"cancel-{first}")
+    assert RunStore(finished).get(first).state == "cancelled" and not app.error
+    app = ask_for(open_page, "vae", "my-vae")
+    second = RunStore(finished).list(kind="publish")[0].id
+    shutil.rmtree(finished.run(RunStore(finished).list(kind="study")[0].id).artefacts / "heads")
+    assert worker.main(second, finished) == 1
+    app.run()
+    assert "cannot be read" in app.error[0].value and not list(finished.models.iterdir())
+
+
+def test_a_name_that_is_taken_is_refused_before_anything_is_queued(open_page, finished):
+    put_bundle(finished, "my-vae", "vae")
+    app = ask_for(open_page, "vae", "my-vae")
+    assert "already on the shelf" in app.error[0].value and not RunStore(finished).list(kind="publish")
 
 
 def test_a_name_that_is_no_id_is_explained(open_page, finished):

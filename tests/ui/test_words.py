@@ -17,3 +17,9 @@ J = words.JOINER
     ("Naevus, 12 % at 10:30", "Naevus, 12 % at 10:30"), (3, "3")])
 def test_foreign_text_is_shown_letter_by_letter(text, shown):
     assert words.plain(text) == shown
+
+
+@pytest.mark.parametrize("probability, shown", [(0.0, "<0.1"), (0.0004, "<0.1"), (0.0005, "0.1"), (0.3456, "34.6"),
+                                                (0.9994, "99.9"), (0.9996, ">99.9"), (1.0, ">99.9")])
+def test_a_probability_is_never_called_certain(probability, shown):
+    assert words.chance(probability) == f"{shown}{words.THIN}%"
