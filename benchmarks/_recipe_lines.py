@@ -12,10 +12,11 @@ from derm_core.config import BackboneConfig, PretrainConfig, Recipe, StudyConfig
 from derm_core.errors import ConfigError
 from derm_core.training.recipes import recipe
 
-WINNER = "views"                     # the recipe of the finals: the best lever line on validation
+WINNER = "views"                     # the recipe of the finals: the lever line with the lowest validation loss
 WINNER_POOLING, WINNER_SIZE = "pooled", 64
+BASE = "views-256"                   # the line that every lever changes in one thing
 LEVER_EPOCHS, FINAL_EPOCHS, FINAL_SEEDS = 8, 16, (0, 1, 2)
-CURVE = {"epochs-2": 0.25, "epochs-4": 0.5, "views": 1, "epochs-16": 2, "epochs-24": 3}     # in shares of a lever's epochs
+CURVE = {"epochs-2": 0.25, "epochs-4": 0.5, WINNER: 1, "epochs-16": 2, "epochs-24": 3}     # in shares of a lever's epochs
 STRONG = {"scale_min": 0.3, "brightness": 0.5, "contrast": 0.5, "saturation": 0.5, "cast": 0.2}
 
 
@@ -50,11 +51,12 @@ class Setting:
 
 
 def levers(epochs: int = LEVER_EPOCHS, **small: Any) -> list[Line]:
-    """The references, the recipes that were, and every single change of `views`, in order of promise.
+    """The references, the recipes that were, and every single change of BASE, in order of promise.
 
     small: fields of every recipe to replace, for tests. No line here is chosen by test images.
     """
-    base = recipe("views", epochs=epochs, **small)
+    winner = recipe(WINNER, epochs=epochs, **small)
+    base = dataclasses.replace(winner, name=BASE, batch_size=small.get("batch_size", 256))
 
     def one(name: str, says: str, size: int = 64, pooling: str = "pooled", **changes: Any) -> Line:
         augment = dataclasses.replace(base.augment, **changes.pop("augment", {}))
@@ -62,13 +64,14 @@ def levers(epochs: int = LEVER_EPOCHS, **small: Any) -> list[Line]:
         return Line(name=name, says=says, recipe=changed, input_size=size, pooling=pooling)
 
     return [
-        *references()[:2], Line(name="views", says="two views beside the ELBO", recipe=base),
+        *references()[:2], Line(name=BASE, says="two views beside the ELBO, batches of 256", recipe=base),
+        Line(name=WINNER, says="the recipe views: batches of 64, four times the steps", recipe=winner),
+        Line(name="both", says="views and ImageNet side by side", arm="both", recipe=winner),
         one("multi-stage", "features of the last two stages", pooling="multi"),
         one("clean-target", "the clean image is reconstructed", target="clean"),
         one("batch-128", "batches of 128: twice the steps", batch_size=base.batch_size // 2),
-        one("batch-64", "batches of 64: four times the steps", batch_size=base.batch_size // 4),
-        one("batch-128-multi", "batches of 128, features of the last two stages", pooling="multi",
-            batch_size=base.batch_size // 2),
+        one("batch-32", "batches of 32: eight times the steps", batch_size=base.batch_size // 8),
+        Line(name="views-multi", says="views, features of the last two stages", recipe=winner, pooling="multi"),
         one("strong-views", "stronger crops and colours", augment=STRONG),
         Line(name="no-consistency", says="without the view term; twice the epochs of one view each",
              recipe=dataclasses.replace(base, name="no-consistency", consistency=0.0, epochs=2 * epochs)),
@@ -91,8 +94,8 @@ def levers(epochs: int = LEVER_EPOCHS, **small: Any) -> list[Line]:
         one("temperature-0.5", "temperature 0.5", temperature=0.5),
         one("pixels-96", "images of 96 pixels", size=96),
         one("mu", "the posterior mean as feature", pooling="mu"),
-        *(one(name, f"{share:g} times the epochs", epochs=round(share * epochs))
-          for name, share in CURVE.items() if name != "views" and share * epochs >= 1),
+        *(Line(name=name, says=f"views, {share:g} times the epochs", recipe=recipe(WINNER, epochs=round(share * epochs), **small))
+          for name, share in CURVE.items() if name != WINNER and share * epochs >= 1),
         *references()[2:],
     ]
 

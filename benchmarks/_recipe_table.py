@@ -95,7 +95,7 @@ class Judged:
                 {"loss_gap": {"mean": of["val_loss"] - of["train_loss"]},
                  "accuracy_gap": {"mean": of["train_accuracy"] - of["val_accuracy"]}})
         return {**{m: self.scorer.interval(self.scores[name][share][m], m) for m in METRICS}, **gaps,
-                "train_accuracy": float(of["train_accuracy"])}
+                "val_loss": float(of["val_loss"]), "train_accuracy": float(of["train_accuracy"])}
 
     def minus(self, a: str, b: str) -> dict[str, Any]:
         """Paired differences a − b: each metric, with all labels and with few, and where there is a test both gaps.

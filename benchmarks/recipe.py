@@ -11,7 +11,8 @@ on validation and never see a test image; finals on the test split, intervals ov
 seeds. A line that is finished is read, never repeated; one that was stopped goes on from its checkpoint.
 
 `ratio` is the balanced accuracy of the VAE over that of ImageNet at the same input size. Keys beside those of every
-benchmark: `ablation` (levers, validation), `curve` (the recipe views after 2, 4, 8, 16 and 24 epochs, validation), `arms`
+benchmark: `ablation` (levers, validation; the best of them is the
+line with the lowest validation loss), `curve` (the recipe views after 2, 4, 8, 16 and 24 epochs, validation), `arms`
 (finals, test), `vae_minus_imagenet`, `vae_minus_best_imagenet` (the input size that is best on validation),
 `both_minus_imagenet`, `controls` (winner minus each control), and `folds`, the five-fold out-of-fold comparison, which
 `compare` makes: --folds FILE puts its study.json there. Beside each VAE stand its reconstruction error and active units, and
@@ -131,8 +132,8 @@ def headline(ablation: Judged | None, final: Judged | None) -> dict:
     if stage is None or "imagenet" not in stage.lines:
         raise RunError("The line imagenet is not finished: nothing to compare with.")
     accuracy = {name: stage.scores[name]["all"]["balanced_accuracy"].by_seed.mean() for name in stage.lines}
-    ours = "vae" if "vae" in accuracy else max((name for name in accuracy if stage.lines[name][0].recipe), default="imagenet",
-                                               key=accuracy.__getitem__)
+    ours = "vae" if "vae" in accuracy else min((name for name, (line, *_) in stage.lines.items() if line.arm == "vae"),
+                                               default="imagenet", key=stage.val_loss)
     return {"ratio": accuracy[ours] / accuracy["imagenet"], "limit": 1.0, "better": "higher", "ours": accuracy[ours],
             "against": accuracy["imagenet"], "unit": "balanced accuracy",
             "peer": f"ImageNet features of the same network and size, {stage.split} images; ours: {ours}"}
@@ -147,12 +148,13 @@ def curve(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def tables(ablation: Judged | None, final: Judged | None) -> dict[str, Any]:
-    """The ablation with each line's difference from `views`, the finals' arms and their paired differences."""
+    """The ablation with each line's difference from BASE, the finals' arms and their paired differences."""
     found: dict[str, Any] = dict.fromkeys(("ablation", "curve", "arms", "vae_minus_imagenet", "vae_minus_best_imagenet",
                                            "both_minus_imagenet", "controls", "grid"))
     if ablation:
-        found["ablation"] = [{**ablation.row(name), **({"minus_views": ablation.minus(name, "views")} if name != "views" and
-                                                       "views" in ablation.lines else {})} for name in ablation.lines]
+        base = lines_of.BASE
+        found["ablation"] = [{**ablation.row(name), **({"minus_base": ablation.minus(name, base)} if name != base and
+                                                       base in ablation.lines else {})} for name in ablation.lines]
         found["curve"] = curve(found["ablation"])
     if final:
         found["arms"] = {name: final.row(name) for name in final.lines}

@@ -31,16 +31,17 @@ def _levers(result: Mapping[str, Any]) -> str:
     if not rows:
         return ""
     setting = result["config"]["levers"]
-    trained = [row for row in rows if row.get("pretraining")]
+    trained = [row for row in rows if row.get("pretraining") and row["line"] != "both"]
     said = [f"**One change a line.** {setting['dataset']}, {setting['backbone']['architecture']} to stage "
             f"{setting['backbone']['stage']}, one pretraining seed, validation images alone; two-layer heads on frozen "
             "features, one learning rate and weight decay for all lines. \"10 %\" is a tenth of the labelled groups, \"kNN\" "
             f"the vote of the ten nearest training images{', a shortened run' if result.get('quick') else ''}."]
     if trained:
-        best = max(trained, key=lambda row: _metric(row, "balanced_accuracy")["mean"])
-        said.append(f"Best: {best['line']} ({best['says']}).")
+        best = min(trained, key=lambda row: _metric(row, "val_loss"))
+        said.append(f"Lowest validation loss of a VAE: {best['line']} ({best['says']}).")
     return _with_table(" ".join(said), rows, {
-        "line": lambda row: f"{row['line']}: {row['says']}", **_judged(), "− views, points": _points_of("minus_views"),
+        "line": lambda row: f"{row['line']}: {row['says']}", "loss, validation": lambda row: f"{_metric(row, 'val_loss'):.3f}",
+        **_judged(), "− views-256, points": _points_of("minus_base"),
         **_pretrained()})
 
 

@@ -17,7 +17,7 @@ RECIPES: dict[str, Recipe] = {
     "paper": Recipe(name="paper"),
     "masked": Recipe(name="masked", augment=AugmentConfig(
         brightness=0.2, contrast=0.2, saturation=0.2, cast=0.05, mask_ratio=0.5, mask_patch=8)),
-    "views": Recipe(name="views", batch_size=256, learning_rate=2e-3, warmup_fraction=0.3, elbo_weight=1e-3,
+    "views": Recipe(name="views", batch_size=64, learning_rate=2e-3, warmup_fraction=0.3, elbo_weight=1e-3,
                     consistency=1.0, temperature=0.2, target="view", augment=AugmentConfig(
                         scale_min=0.55, brightness=0.3, contrast=0.3, saturation=0.3, cast=0.1)),
 }
