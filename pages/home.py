@@ -70,18 +70,21 @@ def machine(workspace) -> None:
         "Processor": f"{here['cpu']}{memory}",
         "Software": f"Python {here['python']}, PyTorch {here['torch'] or 'not installed'}",
         "ImageNet weights": imagenet(),
-        "Datasets": ", ".join(f"{found['name']} ({found['images']:,})" for found in cached.datasets(workspace))
+        "Datasets": ", ".join(f"{found['name']} ({found['images']:,} images)" for found in cached.datasets(workspace))
                     or "none yet; synthetic images are made on first need",
         "Workspace": f"{workspace.root.name}/, {words.size(cached.folder_bytes(str(workspace.root)))}",
     }
     st.table(rows, border="horizontal", alt="The machine, its software and its data")
 
 
+SOURCES = {"folder": "from the weights folder", "cache": "from the Hugging Face cache"}
+
+
 def imagenet() -> str:
     """Where the ImageNet weights of the default backbone come from, or what to do."""
     status = cached.imagenet_status("resnet18", 3)
     if status["available"]:
-        return f"ResNet-18 from the {status['source']}"
+        return f"ResNet-18, {SOURCES.get(status['source'], status['source'])}"
     if status["source"] == "hub":
         return "not here yet; fetched when first used, if online"
     return "not here, and offline: put them into weights/"

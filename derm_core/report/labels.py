@@ -34,7 +34,7 @@ def label_spots(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list
         crosses.append([(x0 - 0.01, y - 0.025, x1 + 0.01, y + 0.025), (x - 0.012, y0 - 0.02, x + 0.012, y1 + 0.02)])
     spots, taken = [], []
     for index, (row, name) in enumerate(zip(rows, names)):
-        x, y, wide = unit(row["x"], "x"), unit(row["y"], "y"), 0.024 * len(name)
+        x, y, wide = unit(row["x"], "x"), unit(row["y"], "y"), 0.03 * len(name)
         boxes = {f"{up} {side}": (x + (0.015 if side == "right" else -0.015 - wide), y + (0.03 if up == "top" else -0.11),
                                   x + (0.015 + wide if side == "right" else -0.015), y + (0.11 if up == "top" else -0.03))
                  for up in ("top", "bottom") for side in ("right", "left")}

@@ -67,7 +67,7 @@ def probability_bars(probabilities: Mapping[str, float], *, colour: str, title: 
         customdata=[(names or {}).get(name, name) for name in classes], hovertemplate="%{customdata}: %{x:.1%}<extra></extra>"))
     shown = [words.short((names or {}).get(name, name), LABEL) for name in classes]
     _label_above(figure, classes, [f"<b>{text}</b>" if i == top else text for i, text in enumerate(shown)],
-                 [words.percent(value) for value in values])
+                 [words.chance(value) for value in values])
     figure.update_xaxes(range=[0, 1])
     return figure
 

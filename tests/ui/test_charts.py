@@ -33,7 +33,16 @@ def test_text_colours_are_readable(mode):
     for name in ("textColor", "linkColor", "blueTextColor", "orangeTextColor", "violetTextColor", "grayTextColor",
                  "greenTextColor"):
         assert contrast(theme[name], theme["backgroundColor"]) >= 4.5, name
-    assert contrast("#FFFFFF", theme["primaryColor"]) >= 4.4
+    assert contrast(mixed(theme["textColor"], theme["backgroundColor"], 0.6), theme["backgroundColor"]) >= 4.5, "captions"
+    tint = mixed(theme["primaryColor"], theme["backgroundColor"], 0.1)
+    assert contrast(theme["primaryColor"], tint) >= 4.5, "a chosen segment"
+    assert contrast("#FFFFFF", theme["primaryColor"]) >= 4.0, "a primary button"
+
+
+def mixed(one: str, other: str, share: float) -> str:
+    """`one` at an opacity of `share` over `other`."""
+    parts = ([int(colour[i:i + 2], 16) for i in (1, 3, 5)] for colour in (one, other))
+    return "#" + "".join(f"{int(share * a + (1 - share) * b):02X}" for a, b in zip(*parts, strict=True))
 
 
 def test_probability_bars_keep_the_given_order_and_a_full_axis():

@@ -18,6 +18,7 @@ from .answers import CENTRE, Answer
 
 SLIDERS = (("Across", "x"), ("Down", "y"), ("Size", "side"))
 SEEN = 192
+DRAWN = 330     # pixels of the picture's width: what a phone has, since a chart's height does not follow its width
 
 
 def show(answer: Answer, sizes: list[int]) -> None:
@@ -38,7 +39,7 @@ def choose(answer: Answer, sizes: list[int]) -> None:
     for (_, part), value in zip(SLIDERS, answer.crop, strict=True):
         st.session_state.setdefault(keys[part], round(100 * value))
     crop = tuple(st.session_state[keys[part]] / 100 for _, part in SLIDERS)
-    left, right = st.columns([3, 2], gap="medium")
+    left, right = st.columns(2, gap="medium")
     with left:
         st.caption("Draw a box round the lesion, or move the sliders. The lesions of the training images lie in "
                    "the middle and fill about a third of the square.")
@@ -83,10 +84,12 @@ def figure(whole: bytes, size: tuple[int, int], crop: tuple[float, float, float]
     outside = [(0, 0, width, top), (0, top + side, width, height), (0, top, left, top + side),
                (left + side, top, width, top + side)]
     result = Figure(layout={
-        "height": min(420, max(220, round(420 * height / width))), "dragmode": "select",
+        "height": min(420, round(DRAWN * height / width)), "dragmode": "select",
         "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
-        "xaxis": {"visible": False, "range": [0, width], "fixedrange": True, "constrain": "domain"},
-        "yaxis": {"visible": False, "range": [height, 0], "fixedrange": True, "scaleanchor": "x", "constrain": "domain"},
+        "xaxis": {"visible": False, "range": [0, width], "fixedrange": True, "constrain": "domain",
+                  "constraintoward": "left"},
+        "yaxis": {"visible": False, "range": [height, 0], "fixedrange": True, "scaleanchor": "x", "constrain": "domain",
+                  "constraintoward": "top"},
         "images": [{"source": images.data_url(whole), "xref": "x", "yref": "y", "x": 0, "y": 0, "sizex": width,
                     "sizey": height, "sizing": "stretch", "layer": "below"}],
         "shapes": [*({**shade, "x0": x0, "y0": y0, "x1": x1, "y1": y1} for x0, y0, x1, y1 in outside),

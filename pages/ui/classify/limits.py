@@ -18,7 +18,7 @@ def show(row: dict, cards: list[dict]) -> bool:
     quality, outlier, duplicate = row.get("quality") or {}, row.get("outlier") or {}, row.get("duplicate")
     if unlike(row):
         st.warning(f"**Not like the images {'these models were' if len(cards) > 1 else 'this model was'} trained on.** "
-                   + scores(outlier.get("scores") or {}, cards), icon=":material/help_center:")
+                   "What they say of it means little. " + scores(outlier.get("scores") or {}, cards), icon=":material/help_center:")
     problems = quality.get("problems") or []
     if problems:
         st.warning("  \n".join(words.plain(problem) for problem in problems), icon=":material/center_focus_weak:")
@@ -41,8 +41,7 @@ def scores(found: dict, cards: list[dict]) -> str:
             ratio = score["reconstruction"] / score["reconstruction_threshold"]
             said.append(f"reconstruction error {ratio:.1f} times its limit")
         parts.append(f"{models.column(card, cards)}: {', '.join(said)}.")
-    return " ".join(parts) + (f" Images like those of training pass these limits in 5{words.THIN}% of cases. "
-                              "The probabilities mean little here.")
+    return " ".join(parts) + f" Of images like those of training, 5{words.THIN}% go beyond these limits."
 
 
 def caution(row: dict) -> str:

@@ -50,8 +50,8 @@ def widest(row: dict, cards: list[dict]) -> str:
         return ""
     first, second = (row["arms"][card["name"]]["probabilities"] for card in cards)
     name = max(first, key=lambda key: abs(first[key] - second[key]))
-    return (f" They are furthest apart on {told(cards[0], name)}: {words.percent(first[name])} against "
-            f"{words.percent(second[name])}.")
+    return (f" They are furthest apart on {told(cards[0], name)}: {words.chance(first[name])} against "
+            f"{words.chance(second[name])}.")
 
 
 def meant(agree: bool, cards: list[dict]) -> str:
@@ -96,7 +96,7 @@ def one(answer: dict, card: dict, order: list[str], cards: list[dict], coverage:
     arm = words.arm(card["arm"], card["label"])
     st.markdown(models.heading(card, cards), help=f"{card['name']}: {arm.about or card['label']}")
     probabilities = answer["probabilities"]
-    st.metric(told(card, answer["top"]), words.percent(probabilities[answer["top"]]))
+    st.metric(told(card, answer["top"]), words.chance(probabilities[answer["top"]]))
     facts = list(filter(None, (in_set(answer, card, coverage), triage(answer), called(answer, card))))
     if facts:
         st.markdown("  \n".join(facts))
@@ -105,7 +105,7 @@ def one(answer: dict, card: dict, order: list[str], cards: list[dict], coverage:
     st.plotly_chart(
         frame.readable(charts.probability_bars(probabilities, colour=arm.colour, order=shown, names=names)),
         key=f"bars-{card['name']}", config=BARE, alt=f"{arm.name}: " + ", ".join(
-            f"{names[name]} {words.percent(probabilities[name])}" for name in shown))
+            f"{names[name]} {words.chance(probabilities[name])}" for name in shown))
     metrics = card["metrics"]
     st.caption(f"{'Calibrated' if card.get('temperature') else 'Uncalibrated'} probabilities. On the test split: accuracy "
                f"{words.interval(metrics.get('accuracy'), 'accuracy')}, balanced accuracy (decisions adjusted for class "
@@ -136,9 +136,9 @@ def triage(answer: dict) -> str:
     if not found:
         return ""
     top = max(found, key=found.get)
-    parts = {name: f"{name} {words.percent(found[name])}" for name in [*PRIORITY, *found] if name in found}
+    parts = {name: f"{name} {words.chance(found[name])}" for name in [*PRIORITY, *found] if name in found}
     parts[top] = f":{PRIORITY.get(top, 'gray')}-badge[{parts[top]}]"
-    return f"**Priority:** {' '.join(parts.values())}"
+    return f"**Priority:** {', '.join(parts.values())}"
 
 
 def called(answer: dict, card: dict) -> str:
@@ -147,7 +147,7 @@ def called(answer: dict, card: dict) -> str:
     if not point:
         return ""
     name, p = told(card, point["class"]), answer["probabilities"][point["class"]]
-    return (f"**{name[:1].upper() + name[1:]} called:** {'yes' if point['called'] else 'no'}, {words.percent(p)} is "
+    return (f"**{name[:1].upper() + name[1:]} called:** {'yes' if point['called'] else 'no'}, {words.chance(p)} is "
             f"{'above' if point['called'] else 'not above'} {words.percent(point['threshold'])}  \n"
             f":small[At this threshold: sensitivity {share(card['operating_point']['sensitivity'])}, specificity "
             f"{words.percent(point['specificity'])}.]")

@@ -54,7 +54,7 @@ def said(row: dict, card: dict) -> str:
     if limits.unlike(row):
         return "–"
     answer = row["arms"][card["name"]]
-    return f"{answer['top']} {words.percent(answer['probabilities'][answer['top']])}"
+    return f"{answer['top']} {words.chance(answer['probabilities'][answer['top']])}"
 
 
 def said_together(row: dict) -> str:
