@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
+from derm_core.cli import main
 from derm_core.data.synth import generate
-from derm_core.events import jsonable
+from derm_core.serve.bundle import list_bundles
 from derm_core.serve.predictor import predict_images
+from pages.ui import words
+from tests.app.bundles import put_bundle
 from tests.browser.support import becomes, calm, no_exception, sideways, until, visit
 
 pytestmark = pytest.mark.browser
@@ -103,7 +109,7 @@ def test_one_image_gets_two_opinions_side_by_side(page, furnished, furnished_app
     assert left["y"] == right["y"] and left["x"] + left["width"] <= right["x"], "side by side"
     arms = predict_images(furnished, None, [("lesion.png", data)])["images"][0]["arms"].values()
     said = "".join(metrics.all_text_contents())
-    assert all(f"{100 * arm['probabilities'][arm['top']]:.1f}" in said for arm in arms)
+    assert all(words.chance(arm["probabilities"][arm["top"]]) in said for arm in arms)
     assert page.get_by_text("Not for diagnosis").is_visible()
 
 
@@ -119,7 +125,18 @@ def same(found: tuple, expected: tuple) -> bool:
     return place == expected[0] and (abs(value - wanted) <= 1e-5 if numbers else value == wanted)
 
 
-def test_ten_images_of_every_kind_are_answered_and_three_refused_with_their_reasons(page, furnished, furnished_app, lesion):
+def command_line(furnished, folder, names: list[str], files: dict[str, bytes], monkeypatch, capsys) -> list[dict]:
+    """The images of what `predict --json` prints for these files, their paths shortened to the names."""
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    monkeypatch.setenv("DERM_HOME", str(furnished.root))
+    capsys.readouterr()
+    assert main(["predict", "--json", "--models", ",".join(names), *(str(folder / name) for name in files)]) == 0
+    return [row | {"path": Path(row["path"]).name} for row in json.loads(capsys.readouterr().out)["images"]]
+
+
+def test_ten_images_of_every_kind_are_answered_and_three_refused_with_their_reasons(
+        page, furnished, furnished_app, lesion, tmp_path, monkeypatch, capsys):
     good, bad = readable(lesion), refused(lesion)
     assert len(good) == 10
     visit(page, f"{furnished_app}/classify", "Classify")
@@ -132,16 +149,79 @@ def test_ten_images_of_every_kind_are_answered_and_three_refused_with_their_reas
         assert any(name in line and why in line for line in box.splitlines()), name
     with page.expect_download() as download:
         page.get_by_role("button", name="Download CSV").first.click()
-    table = download.value.path().read_text()
-    assert all(f"\n{name}," in table for name in good) and not any(name in table for name in bad)
+    table = pd.read_csv(download.value.path()).set_index(["path", "model"])
     found = downloaded(page)
     assert [row["path"] for row in found["errors"]] == list(bad)
     names = list(found["images"][0]["arms"])
-    expected = json.loads(json.dumps(jsonable(predict_images(furnished, names, list(good.items()))["images"])))
+    expected = command_line(furnished, tmp_path, names, good, monkeypatch, capsys)
     assert len(leaves(found["images"])) == len(leaves(expected))
     assert [pair for pair in zip(leaves(found["images"]), leaves(expected), strict=True) if not same(*pair)] == []
+    assert list(table.index) == [(name, model) for name in good for model in names]
+    for row in expected:
+        for model, arm in row["arms"].items():
+            line = table.loc[row["path"], model]
+            assert line["top"] == arm["top"]
+            assert {name: line[name] for name in arm["probabilities"]} == pytest.approx(arm["probabilities"], abs=1e-5)
     turned = found["images"][0]
     assert turned["path"] == "turned.jpg" and (turned["quality"]["width"], turned["quality"]["height"]) == lesion.size
+
+
+def test_a_batch_shows_how_far_it_is(page, furnished_app, lesion):
+    """What the server sends after the first word of progress waits until the browser shows it: no race with the answers."""
+    waiting, go_on = [], []
+
+    def between(socket) -> None:
+        server = socket.connect_to_server()
+
+        def pass_on(message) -> None:
+            if waiting and not go_on:
+                waiting.append(message)
+                return
+            socket.send(message)
+            if not go_on and isinstance(message, bytes) and b"Classifying: " in message:
+                waiting.append(None)
+        server.on_message(pass_on)
+        go_on_now.append(lambda: [socket.send(message) for message in waiting[1:]])
+
+    go_on_now: list = []
+    page.route_web_socket("**/_stcore/stream", between)
+    visit(page, f"{furnished_app}/classify", "Classify")
+    upload(page, {f"lesion-{number}.png": saved(lesion.rotate(number), "PNG") for number in range(10)})
+    bar = page.get_by_test_id("stProgress").filter(has_text=re.compile(r"Classifying: \d+ of 10"))
+    bar.wait_for()
+    done = int(re.search(r"(\d+) of 10", bar.inner_text())[1])
+    assert 1 <= done <= 10
+    go_on.append(True)
+    for release in go_on_now:
+        release()
+    page.get_by_role("heading", name="10 images").wait_for()
+    bar.wait_for(state="hidden")
+
+
+@pytest.fixture
+def third(furnished):
+    """A third model of the same classes on the shelf, for one test."""
+    cards = [card for card in list_bundles(furnished) if card["ok"]]
+    put_bundle(furnished, "third", "bundle:third", cards[0]["classes"], label="Third")
+    yield [card["name"] for card in cards][:2] + ["third"]
+    furnished.remove(furnished.models / "third")
+
+
+def test_three_models_stand_side_by_side(page, furnished, furnished_app, lesion, third):
+    data = saved(lesion, "PNG")
+    visit(page, f"{furnished_app}/classify?models={','.join(third)}", "Classify")
+    upload(page, {"lesion.png": data})
+    metrics = answered(page)
+    metrics.nth(2).wait_for()
+    boxes = [metrics.nth(place).bounding_box() for place in range(3)]
+    assert metrics.count() == 3 and not sideways(page)
+    assert len({box["y"] for box in boxes}) == 1, "in one row"
+    assert all(left["x"] + left["width"] <= right["x"] for left, right in zip(boxes, boxes[1:])), "next to each other"
+    arms = predict_images(furnished, third, [("lesion.png", data)])["images"][0]["arms"]
+    assert list(arms) == third
+    for place, arm in enumerate(arms.values()):
+        assert words.chance(arm["probabilities"][arm["top"]]) in metrics.nth(place).inner_text()
+    assert page.get_by_text("All maps have this one scale").count() == 1
 
 
 def test_a_box_drawn_on_the_picture_becomes_the_square(phone, furnished_app, lesion):
