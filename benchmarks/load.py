@@ -1,10 +1,10 @@
 """Sessions on loopback that upload, switch pages and select points, and what that costs a classification.
 
-Sessions speak Streamlit's own websocket protocol and upload over HTTP, as a browser does, without
-drawing anything (_streamlit_client.py). Measured: errors; memory of the server after a warm-up of a third
-of the time; after it, too, the p95 of a classification, times cores over the sessions that wait for the server
-on average, against a single session's median; classifications a second, against a page with an uploader
-and the same predictor alone; and the slowdown of a single session's classification while a training runs.
+Sessions speak Streamlit's own websocket protocol and upload over HTTP, as a browser does, without drawing anything
+(_streamlit_client.py). Measured: errors; after a warm-up of a third of the time, the slope of the server's memory, with
+the standard error of a line through means of ten seconds, and the p95 of a classification, times cores over the sessions
+that wait for the server on average, against a single session's median; classifications a second, against a page with an
+uploader and the same predictor alone; and the slowdown of a single session's classification while a training runs.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ def run(args: argparse.Namespace) -> dict:
     return {"sessions": args.sessions, "seconds": args.seconds, "errors": len(errors), "first_errors": errors[:5],
             "p95_ratio": float(np.percentile(mixed["times"], 95)) / (waiting * single),
             "throughput_ratio": ours["rate"] / peer["rate"], "memory_slope_mb_per_min": mixed["slope"],
+            "memory_slope_standard_error": mixed["slope_error"],
             "training_slowdown": statistics.median(beside["times"]) / single, "limits": LIMITS,
             "single_seconds": single, "p95_seconds": float(np.percentile(mixed["times"], 95)), "waiting": mixed["waiting"],
             "classifications": len(mixed["times"]), "visits": mixed["visits"], "selections": mixed["selections"],
@@ -220,6 +221,17 @@ async def mixed_load(address: str, sessions: int, seconds: float, process: psuti
     errors = await together(address, sessions, behave)
     await watching
     warm = np.array([row for row in memory if row[0] >= tally.warm_at])
-    slope = float(np.polyfit((warm[:, 0] - warm[0, 0]) / 60, warm[:, 1], 1)[0]) if len(warm) > 2 else None
+    slope, error = slope_of(warm[:, 0] / 60, warm[:, 1])
     return {"times": tally.times, "visits": len(tally.visits), "selections": tally.selections, "errors": errors,
-            "waiting": statistics.mean(tally.waits), "slope": slope, "memory_mb": [memory[0][1], memory[-1][1]]}
+            "waiting": statistics.mean(tally.waits), "slope": slope, "slope_error": error, "memory_mb": [memory[0][1], warm[0, 1], memory[-1][1]]}
+
+
+def slope_of(minutes: np.ndarray, values: np.ndarray, block: int = 10) -> tuple[float | None, float | None]:
+    """Slope of a line through the means of `block` values each, and its standard error; None where there are too few."""
+    count = len(values) // block
+    if count < 3:
+        return None, None
+    x, y = (part[:count * block].reshape(count, block).mean(1) for part in (minutes - minutes[0], values))
+    line, covariance = np.polyfit(x, y, 1, cov="unscaled")
+    residual = y - np.polyval(line, x)
+    return float(line[0]), float(np.sqrt(covariance[0, 0] * (residual @ residual) / (count - 2)))

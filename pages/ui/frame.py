@@ -29,7 +29,7 @@ import streamlit as st
 from derm_core.errors import DermError
 from derm_core.workspace import Workspace
 
-from . import cached, process, words
+from . import cached, process, uploads, words
 from .shown import download_table, readable, show_chart, show_curves, show_table  # noqa: F401  (frame.show_chart, …)
 
 # The browser's icon, drawn here, and pages without icons: for a page's own icon Streamlit would ask a
@@ -95,6 +95,7 @@ def page(name: str, intro: str | None = None, title: str | None = None) -> Works
     the menu is then made here and the script starts over, this time through app.py.
     """
     process.settle()
+    uploads.release()
     _, own_title, about = PAGES[name]
     st.set_page_config(page_title=f"{own_title} · Lesion study", page_icon=ICON, layout="wide")
     require_login()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import functools
 import gc
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 
 from derm_core.serve.turns import Turns
 
@@ -15,11 +16,12 @@ AT_ONCE, PATIENCE_SECONDS = 2, 2.0
 STEP = 50                # modules: each time as many are new, what is alive is set aside once more
 COLLECT_SECONDS, ASIDE_SECONDS = 5.0, 60.0
 SWITCH_SECONDS = 5e-4
+M_ARENA_MAX, HEAPS = -8, 2
 _TURNS = Turns(AT_ONCE, PATIENCE_SECONDS)
 _known, _collected, _set_aside = 0, 0.0, 0.0
 
 
-def turn() -> AbstractContextManager[bool | None]:
+def turn() -> contextlib.AbstractContextManager[bool | None]:
     """Around every run of a page's script: two at a time, in the order in which they were asked for.
 
     All sessions share Python's lock. Were all runs at work at once, each would last as long as all of them together, a
@@ -56,6 +58,18 @@ def settle() -> None:
         gc.unfreeze()
         gc.collect()
         gc.freeze()
+        _return_memory()
     elif now > _collected + COLLECT_SECONDS:
         _collected = now
         gc.collect()
+
+
+def _return_memory() -> None:
+    """What the C library keeps of freed memory goes back to the system.
+
+    Each run of a page is a thread of its own: with a heap for every one of them, freed pieces would lie about in all.
+    """
+    with contextlib.suppress(OSError, AttributeError):      # another library than GNU's
+        library = ctypes.CDLL(None)
+        library.mallopt(M_ARENA_MAX, HEAPS)
+        library.malloc_trim(0)

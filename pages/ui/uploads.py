@@ -1,0 +1,32 @@
+"""Uploaded files leave the server's memory when their uploader no longer holds them.
+
+Streamlit keeps every file of a session until the session ends, those of a page that was left long ago among them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+UPLOADERS = ("files", "pasted", "camera", "atlas-file", "bundle")     # keys of the widgets that take files, on all pages
+HELD = "uploads-held"
+
+
+def release() -> None:
+    """Called at the start of every page's run: forgets files that an uploader held at an earlier one and holds no more.
+
+    A file that no run has seen yet may be on its way: it stays.
+    """
+    held = {file.file_id for key in UPLOADERS for file in _files(st.session_state.get(key))}
+    context = get_script_run_ctx()
+    for file_id in st.session_state.get(HELD, set()) - held:
+        context.uploaded_file_mgr.remove_file(session_id=context.session_id, file_id=file_id)
+    st.session_state[HELD] = held
+
+
+def _files(value: Any) -> list[Any]:
+    """The files in a widget's value: one, a list, or those of a chat message."""
+    value = getattr(value, "files", value) or []
+    return value if isinstance(value, list) else [value]
