@@ -10,9 +10,9 @@ from typing import Any
 
 from derm_core.config import BackboneConfig, PretrainConfig, Recipe, StudyConfig
 from derm_core.errors import ConfigError
-from derm_core.training.recipes import recipe
+from derm_core.training.recipes import BEST, recipe
 
-WINNER = "views"                     # the recipe of the finals: the lever line with the lowest validation loss
+WINNER = BEST                     # the recipe of the finals: the lever line with the lowest validation loss
 WINNER_POOLING, WINNER_SIZE = "pooled", 64
 BASE = "views-256"                   # the line that every lever changes in one thing
 LEVER_EPOCHS, FINAL_EPOCHS, FINAL_SEEDS = 8, 16, (0, 1, 2)

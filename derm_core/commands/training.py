@@ -10,7 +10,7 @@ from typing import Any
 
 from ..config import EmbedConfig, PretrainConfig, StudyConfig, require
 from ..errors import ConfigError, NotFound
-from ..training.recipes import RECIPES
+from ..training.recipes import BEST, RECIPES
 from ..workspace import Workspace
 from .follow import start
 from .questions import NAMES as QUESTIONS, add_questions, questions
@@ -23,7 +23,7 @@ PRESETS = ("demo", "laptop", "paper", "bundles")
 def add_commands(commands) -> None:
     one = commands.add_parser("pretrain", help="pretrain a VAE on a dataset's training images, labels unused")
     one.add_argument("--dataset", required=True, metavar="NAME")
-    one.add_argument("--recipe", default="masked", metavar="NAME", help=f"masked (default) or another of {', '.join(RECIPES)}")
+    one.add_argument("--recipe", default=BEST, metavar="NAME", help=f"one of {', '.join(RECIPES)} (default: {BEST})")
     one.add_argument("--epochs", type=int)
     one.add_argument("--batch-size", type=int)
     one.add_argument("--seed", type=int, default=0)

@@ -12,7 +12,8 @@ import dataclasses
 from dataclasses import dataclass
 
 from ..config import CORRUPTIONS, BackboneConfig, FinetuneSchedule, PretrainConfig, StudyConfig, require
-
+from ..training.recipes import BEST
+from ..training.recipes import recipe as make_recipe
 
 LABEL_FRACTIONS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
 SHORTCUT = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -38,10 +39,10 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     "demo": Preset(
         description="Synthetic images made on the spot; a few minutes on two cores from nothing.",
-        dataset="synth", images=2000, recipe="masked", pretrain_epochs=6),
+        dataset="synth", images=2000, recipe=BEST, pretrain_epochs=6),
     "laptop": Preset(
         description="HAM10000, ResNet-18 to stage 3 at 64 px; at most 40 minutes on two cores.",
-        dataset="ham10000", images=10_015, recipe="masked", pretrain_epochs=16),
+        dataset="ham10000", images=10_015, recipe=BEST, pretrain_epochs=16),
     "paper": Preset(
         description="The paper's backbone, ConvNeXt-Tiny at 224 px; made for a GPU. Its ImageNet arm needs "
                     "weights that only an online machine can fetch.",
@@ -65,8 +66,6 @@ def preset(name: str, dataset: str | None = None, scale: float = 1.0, recipe: st
     all corruptions and the planted artefact (not fine-tuned models, whose training would be repeated for these).
     Raises ConfigError for an unknown name, scale or recipe.
     """
-    from ..training.recipes import recipe as make_recipe
-
     require(name in PRESETS, "preset", name, ", ".join(PRESETS))
     require(0 < scale <= 1, "scale", scale, "above 0, at most 1")
     base = PRESETS[name]

@@ -13,6 +13,7 @@ from typing import Any
 from ..config import AugmentConfig, Recipe
 from ..errors import ConfigError
 
+BEST = "views"                  # the default: what validation chose (python -m benchmarks recipe)
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe(name="paper"),
     "masked": Recipe(name="masked", augment=AugmentConfig(
