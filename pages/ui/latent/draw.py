@@ -91,16 +91,37 @@ def caption(map_: Shown, drawn: pd.DataFrame, inside: np.ndarray, method: str) -
 
 
 def table(first: Shown, kept: np.ndarray) -> None:
-    """All points that the filter leaves as a sortable table, to read, to download and to choose from without a mouse."""
+    """All points that the filter leaves as a table, to sort, to read, to download and to choose from without a mouse."""
     with st.expander("Table", icon=":material/table:", key="table", on_change="rerun") as box:
         if not box.open:
             return
-        points, key = first.points[kept], f"points-{first.run_id}-{chosen.turn()}"
-        columns = ["image_id", *first.columns, "group", *COORDINATES]
-        names = {**first.columns, "image_id": "Image id", "group": "Group", "umap_x": "UMAP x", "umap_y": "UMAP y",
-                 "pca_x": "PCA x", "pca_y": "PCA y"}
-        st.dataframe(points[list(dict.fromkeys(columns))], hide_index=True, height=320, key=key, alt="All points of the map",
+        columns = list(dict.fromkeys(["image_id", *first.columns, "group", *COORDINATES]))
+        names = {"image_id": "Image id", "group": "Group", "umap_x": "UMAP x", "umap_y": "UMAP y", "pca_x": "PCA x",
+                 "pca_y": "PCA y", **first.columns}
+        points = lines(first, first.points[kept], columns, names)
+        key = f"points-{first.run_id}-{chosen.turn()}"
+        st.dataframe(points[columns], hide_index=True, height=320, key=key, alt="All points of the map",
                      selection_mode="multi-row", column_config={column: names[column] for column in columns},
                      on_select=functools.partial(chosen.in_table, first, key, points["row"].tolist()))
         st.caption("Tick lines to see their images and to ring them on the maps.")
         frame.download_table(points, "Download CSV", name="map")
+
+
+def lines(first: Shown, points: pd.DataFrame, columns: list[str], names: dict[str, str]) -> pd.DataFrame:
+    """The points in the order asked for, and a line of them chosen by its number: all of it by keyboard and screen reader,
+    which the table's own ticks and headings, drawn on a canvas, are not."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        by = st.selectbox("Sort by", columns, format_func=names.get, key="table-sort", width=210)
+        order = st.selectbox("Order", ["ascending", "descending"], key="table-order", width=150)
+        points = points.sort_values(by, ascending=order == "ascending", kind="stable")
+        key = f"line-{first.run_id}-{by}-{order}-{st.query_params.get('filter', '')}"
+
+        def choose() -> None:
+            line = st.session_state[key]
+            chosen.take(first, [] if line is None else [points["row"].iloc[line - 1]], "line")
+        line = st.number_input("Choose line", 1, max(len(points), 1), None, 1, key=key, on_change=choose, width=190,
+                               placeholder=f"1 to {len(points):,}", disabled=not len(points))
+    if line is not None and line <= len(points):
+        name, label = points[["image_id", "label"]].iloc[line - 1]
+        st.markdown(f"Line {line:,}: **{words.plain(name)}** · {words.plain('no label' if pd.isna(label) else label)}")
+    return points
