@@ -112,6 +112,13 @@ def test_labels_of_near_points_go_to_different_sides():
     assert spots[0] != spots[1]
 
 
+def test_a_label_that_a_phone_would_cut_off_stands_on_the_other_side():
+    """As on Home at 400 px: fourteen letters, a quarter of the chart from its right edge."""
+    rows = [{"arm": arm, "x": x, "x_low": x - 0.06, "x_high": x + 0.06, "y": y, "y_low": y - 0.023, "y_high": y + 0.023}
+            for arm, x, y in (("imagenet", 0.615, 0.095), ("both", 0.637, 0.114), ("random", 0.461, 0.035))]
+    assert figures.gap_against_accuracy(rows).data[1].textposition.endswith("left")
+
+
 def test_per_class_dots_stay_in_their_class_s_row():
     rows = [{"arm": arm, "class": name, "n": 9, "mean": 0.5, "low": 0.4, "high": 0.7}
             for arm in ("vae", "imagenet", "both", "random") for name in ("mel", "nv")]
