@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 ACTIVE_KL = 0.01      # nats; a dimension with less says nothing of an image
 PATH_LENGTH = 16.0    # of a whole path towards a class, in standard deviations: about as far as two images lie apart
-INNER_STEPS = 2       # of the gradient, for each that is shown
+INNER_STEPS = 3       # of the gradient, for each that is shown
+MOMENTUM = 0.8
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,10 @@ class Travel:
         """A path from z towards the class `target`: latents (steps, D), and the predictor's probabilities (steps, C).
 
         The first is z itself. Each next one follows the gradient of the class's log-probability through decoder and
-        classifier, by a fixed length in standard deviations, halved where it would lower the probability: the path
-        shows what the classifier looks for, which need not be how such a lesion would change. Probabilities are
+        classifier, with momentum, by a length in standard deviations that is halved where it would lower the probability:
+        the path shows what the classifier looks for, which need not be how such a lesion would change. It stays as near
+        to the mean as latents of images lie (the root of their dimension, in standard deviations) or as z does: farther
+        out the decoder draws what no image looks like, and a classifier is easily convinced by it. Probabilities are
         calibrated, those of the decoded images before their rounding to bytes. Raises ValueError for an unknown class.
         """
         if target not in predictor.classes:
@@ -109,31 +112,37 @@ def _climb(travel: Travel, z_d: np.ndarray, target: int, predictor: Predictor, s
     import torch
 
     from ..serve.predictor import own_turn
-    scale = torch.from_numpy(np.maximum(travel.std_d, 1e-3).astype(np.float32))
-    length = PATH_LENGTH / max(steps - 1, 1) / INNER_STEPS
+    mean, scale = torch.from_numpy(travel.mean_d), torch.from_numpy(np.maximum(travel.std_d, 1e-3).astype(np.float32))
+    length = most = PATH_LENGTH / max(steps - 1, 1) / INNER_STEPS
 
-    def look(z):
+    def look(u):
         with torch.enable_grad():
-            z = z.detach().requires_grad_()
-            log_p = _log_probabilities(travel.decoder(z[None]).clamp(-1, 1), predictor)[0]
-            slope, = torch.autograd.grad(log_p[target], z)
-        return log_p.detach(), slope * scale        # in standard deviations
+            u = u.detach().requires_grad_()
+            log_p = _log_probabilities(travel.decoder((mean + scale * u)[None]).clamp(-1, 1), predictor)[0]
+            slope, = torch.autograd.grad(log_p[target], u)
+        return log_p.detach(), slope / slope.norm().clamp_min(1e-12)
 
     with own_turn():
-        z = torch.from_numpy(z_d.copy())
-        log_p, slope = look(z)
-        path, chances = [z], [log_p]
+        u = (torch.from_numpy(z_d) - mean) / scale            # in standard deviations
+        farthest = max(float(u.norm()), len(u) ** 0.5)
+        log_p, slope = look(u)
+        path, chances, speed = [u], [log_p], torch.zeros_like(u)
         for _ in range(steps - 1):
             for _ in range(INNER_STEPS):
-                for halving in range(3):
-                    moved = z + scale * slope / slope.norm().clamp_min(1e-12) * (length / 2 ** halving)
+                speed = MOMENTUM * speed + slope
+                for _ in range(3):
+                    moved = u + speed / speed.norm().clamp_min(1e-12) * length
+                    moved = moved * min(1.0, farthest / max(float(moved.norm()), 1e-12))
                     found = look(moved)
                     if found[0][target] >= log_p[target]:
-                        z, (log_p, slope) = moved, found
+                        u, (log_p, slope), length = moved, found, min(1.5 * length, most)
                         break
-            path.append(z)
+                    speed, length = slope, length / 2
+            path.append(u)
             chances.append(log_p)
-    return torch.stack(path).numpy(), torch.stack(chances).exp().numpy().astype(np.float64)
+    latents = (mean + scale * torch.stack(path)).numpy()
+    latents[0] = z_d                                          # to the last bit
+    return latents, torch.stack(chances).exp().numpy().astype(np.float64)
 
 
 def _log_probabilities(drawn_bchw, predictor: Predictor):
