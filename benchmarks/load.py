@@ -4,7 +4,8 @@ Sessions speak Streamlit's own websocket protocol and upload over HTTP, as a bro
 (_streamlit_client.py). Measured: errors; after a warm-up of a third of the time, the slope of the server's memory, with
 the standard error of a line through means of ten seconds, and the p95 of a classification, times cores over the sessions
 that wait for the server on average, against a single session's median; classifications a second, against a page with an
-uploader and the same predictor alone; and the slowdown of a single session's classification while a training runs.
+uploader and the same predictor alone, once as Streamlit collects garbage by itself and once as this app has it do so; and
+the slowdown of a single session's classification while a training runs.
 """
 
 from __future__ import annotations
@@ -48,8 +49,10 @@ def run(args: argparse.Namespace) -> dict:
         home = Path(folder) / "home"
         workspace = furnish(home, args.home)
         brief = max(10.0, args.seconds / 10)
-        with served("benchmarks/_load_page.py", home) as (address, _):
-            peer = asyncio.run(classifications(address, args.sessions, brief, page=None))
+        peers = {}
+        for collects in ("true", "false"):                 # after every run: Streamlit's own setting, and this app's
+            with served("benchmarks/_load_page.py", home, "--runner.postScriptGC", collects) as (address, _):
+                peers[collects] = asyncio.run(classifications(address, args.sessions, brief, page=None))
         with served("app.py", home) as (address, process):
             alone = asyncio.run(classifications(address, 1, count=SINGLE))
             ours = asyncio.run(classifications(address, args.sessions, brief))
@@ -60,15 +63,17 @@ def run(args: argparse.Namespace) -> dict:
             supervisor.cancel(workspace, training, wait=60)
     single = statistics.median(alone["times"])
     waiting = max(1.0, mixed["waiting"] / len(os.sched_getaffinity(0)))
-    errors = [*peer["errors"], *alone["errors"], *ours["errors"], *mixed["errors"], *beside["errors"]]
+    errors = [*peers["true"]["errors"], *peers["false"]["errors"], *alone["errors"], *ours["errors"], *mixed["errors"], *beside["errors"]]
     return {"sessions": args.sessions, "seconds": args.seconds, "errors": len(errors), "first_errors": errors[:5],
             "p95_ratio": float(np.percentile(mixed["times"], 95)) / (waiting * single),
-            "throughput_ratio": ours["rate"] / peer["rate"], "memory_slope_mb_per_min": mixed["slope"],
+            "throughput_ratio": ours["rate"] / peers["true"]["rate"],
+            "throughput_ratio_same_settings": ours["rate"] / peers["false"]["rate"], "memory_slope_mb_per_min": mixed["slope"],
             "memory_slope_standard_error": mixed["slope_error"],
             "training_slowdown": statistics.median(beside["times"]) / single, "limits": LIMITS,
             "single_seconds": single, "p95_seconds": float(np.percentile(mixed["times"], 95)), "waiting": mixed["waiting"],
             "classifications": len(mixed["times"]), "visits": mixed["visits"], "selections": mixed["selections"],
-            "memory_mb": mixed["memory_mb"], "rate": ours["rate"], "peer_rate": peer["rate"],
+            "memory_mb": mixed["memory_mb"], "rate": ours["rate"], "peer_rate": peers["true"]["rate"],
+            "peer_rate_same_settings": peers["false"]["rate"],
             "slowest_page_beside_training_seconds": max(beside["visits"], default=None)}
 
 
@@ -99,13 +104,14 @@ def until_training(workspace: Workspace, run_id: str) -> None:
 
 
 @contextlib.contextmanager
-def served(script: str, home: Path) -> Iterator[tuple[str, psutil.Process]]:
+def served(script: str, home: Path, *settings: str) -> Iterator[tuple[str, psutil.Process]]:
     """A Streamlit server on a free port of 127.0.0.1: its address and process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = open(home.parent / f"server-{port}.log", "wb")
-    process = subprocess.Popen([sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port)], cwd=REPOSITORY,
+    process = subprocess.Popen([sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port), *settings],
+                               cwd=REPOSITORY,
                                env={**os.environ, "DERM_HOME": str(home), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(REPOSITORY)},
                                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:

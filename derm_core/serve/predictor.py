@@ -18,7 +18,7 @@ from .bundle import Bundle, find_bundle, list_bundles, load_bundle
 from .card import temperature_of
 from .copies import COMPARED, have_pictures, pictured_copy
 from .opinion import closest_duplicate, opinions
-from .turns import Turns
+from .turns import REQUESTS, Turns
 
 THREADS = 2
 BATCH = 32
@@ -29,8 +29,8 @@ _TURNS = Turns()
 def own_turn() -> Iterator[None]:
     """The one place that computes: other callers wait, torch's thread count is put back afterwards.
 
-    A caller that had to wait computes on one thread: others keep the machine busy, and two threads that wait for each
-    other at every operation would be held up by them.
+    Where others wait or are at work, a caller computes on one thread: they keep the machine busy, and two threads that
+    wait for each other at every operation would be held up by them.
     """
     import torch
     with _TURNS.take() as waited:
@@ -38,7 +38,7 @@ def own_turn() -> Iterator[None]:
             yield
             return
         before = torch.get_num_threads()
-        torch.set_num_threads(1 if waited else THREADS)
+        torch.set_num_threads(1 if waited or REQUESTS.crowded else THREADS)
         try:
             yield
         finally:

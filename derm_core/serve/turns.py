@@ -58,3 +58,12 @@ class Turns:
             turn, called = self._queue.popleft()
             self._taken[turn] = now
             called.set()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether more than one caller has a turn or waits for one."""
+        return len(self._taken) + len(self._queue) > 1
+
+
+# Whole requests of an app, of which a prediction is a part. A third one at work would only hold up the other two.
+REQUESTS = Turns(at_once=2, patience=2.0)

@@ -19,9 +19,9 @@ THUMBNAIL = 144
 
 
 def webp(image: Image.Image) -> bytes:
-    """An image as WEBP, about 4 KB at 144 px."""
+    """An image as WEBP, about 5 KB at 144 px."""
     buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=72)
+    image.save(buffer, "WEBP", quality=72, method=0)     # a fifth of the time for a fifth more bytes
     return buffer.getvalue()
 
 

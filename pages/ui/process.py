@@ -10,14 +10,12 @@ import sys
 import time
 from collections.abc import Callable
 
-from derm_core.serve.turns import Turns
+from derm_core.serve.turns import REQUESTS
 
-AT_ONCE, PATIENCE_SECONDS = 2, 2.0
 STEP = 50                # modules: each time as many are new, what is alive is set aside once more
 COLLECT_SECONDS, ASIDE_SECONDS = 5.0, 60.0
 SWITCH_SECONDS = 5e-4
 M_ARENA_MAX, HEAPS = -8, 2
-_TURNS = Turns(AT_ONCE, PATIENCE_SECONDS)
 _known, _collected, _set_aside = 0, 0.0, 0.0
 
 
@@ -27,7 +25,7 @@ def turn() -> contextlib.AbstractContextManager[bool | None]:
     All sessions share Python's lock. Were all runs at work at once, each would last as long as all of them together, a
     short one with the long ones. A run that takes longer than two seconds keeps no one out any more.
     """
-    return _TURNS.take()
+    return REQUESTS.take()
 
 
 def in_turn(function: Callable) -> Callable:
