@@ -18,7 +18,7 @@ GALLERY = 24
 
 def choose(workspace) -> str | None:
     """The dataset that the address or the reader names; None where there is none yet."""
-    found = {row["name"]: row for row in cached.datasets(workspace)}
+    found = {row["name"]: row for row in cached.datasets(workspace, disk=True)}
     if not found:
         pressed = frame.empty(
             "Your images will be listed here with their classes, groups and splits. Import a folder below, or start "
@@ -195,7 +195,7 @@ name = choose(workspace)
 if name is not None:
     with frame.errors():
         dataset = cached.dataset(workspace, name)
-        facts(dataset, next(row for row in cached.datasets(workspace) if row["name"] == name))
+        facts(dataset, next(row for row in cached.datasets(workspace, disk=True) if row["name"] == name))
         audit_section(workspace, dataset)
         priority_section(workspace, dataset)
         gallery_section(dataset)

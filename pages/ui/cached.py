@@ -9,7 +9,7 @@ A function named after a thing takes the Workspace first (unhashed) and what ide
     study(workspace, id)          artefacts/study.json, or None
     curves(workspace, id, arm)    a table: epoch, step, seed, train_loss, val_loss, …
     decisions(workspace, id)      a table: image_id, row, label and each arm's decision
-    datasets(workspace)           [{name, images, classes, groups, layout, disk_bytes}]
+    datasets(workspace)           [{name, images, classes, groups, layout}], on request with disk_bytes
     dataset(workspace, name)      data.manifest.Dataset
     store(workspace, name, size)  data.store.Store: uint8 images, rows as in the manifest
     saved_map(workspace, id)      insight.atlas.SavedMap, or None
@@ -223,11 +223,11 @@ def travel(workspace: Workspace, source: str) -> Any:
 # ---- data --------------------------------------------------------------------------------------
 
 
-def datasets(workspace: Workspace) -> list[dict[str, Any]]:
-    """Datasets of the workspace, as data.manifest.list_datasets tells them."""
+def datasets(workspace: Workspace, disk: bool = False) -> list[dict[str, Any]]:
+    """Datasets of the workspace, as data.manifest.list_datasets tells them; with disk_bytes where asked for."""
     from derm_core.data.manifest import list_datasets
 
-    return list_datasets(workspace)
+    return list_datasets(workspace, disk)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

@@ -9,10 +9,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from derm_core.data.decode import decode, prepare
 from derm_core.files import write_atomic
 from derm_core.insight import place
 from derm_core.jobs.store import RunStore
+from derm_core.serve.predictor import load_predictors
 from derm_core.workspace import Workspace
+from pages.ui import words
 from tests.app.bundles import put_bundle
 from tests.app.maps import put_map
 from tests.app.test_latent import choose, text
@@ -71,9 +74,10 @@ def test_a_path_towards_a_class_is_found_when_asked_for_and_kept(open_page, fini
     assert not app.image
     app.button(key="towards-go").click().run()
     assert not app.exception, app.exception
-    assert len(app.image) == 9 and len(app.get("plotly_chart")) == 1
+    assert len(app.image) == 10 and len(app.get("plotly_chart")) == 1
+    assert [one.value.startswith("photograph, ") for one in app.caption].count(True) == 1, "what the model says of the image itself"
     app.run()
-    assert len(app.image) == 9
+    assert len(app.image) == 10
 
 
 def test_known_factors_stand_beside_the_latents_that_follow_them(open_page, finished, vae):
@@ -132,6 +136,20 @@ def test_an_image_of_one_s_own_lands_on_the_map_with_its_neighbours(open_page, w
     assert not app.exception, app.exception
     assert "your image, approximately" in app.get("plotly_chart")[0].proto.spec
     assert len(app.image) == 3 and "approximate" in text(app)
+
+
+def test_an_image_of_one_s_own_is_shown_to_the_models_of_the_map(open_page, workspace, monkeypatch):
+    write_dataset(workspace)
+    put_bundle(workspace, "a-vae", "vae")
+    monkeypatch.setattr(place, "open_placer", lambda *_: Placer())
+    app = open_page("latent", run=put_map(workspace))          # its other model is on no shelf here
+    app.file_uploader(key="atlas-file").upload("mole.png", photograph())
+    app.run()
+    assert not app.exception, app.exception
+    predictor = load_predictors(workspace, ["a-vae"])["a-vae"]
+    found = predictor.predict(prepare(decode(photograph(), "mole.png"), predictor.size)[None])[0]
+    answer = f"**{predictor.classes[found.argmax()]}** {words.percent(found.max())}"
+    assert [answer in one.value for one in app.markdown].count(True) == 1
 
 
 def test_a_damaged_image_is_refused_in_a_sentence(open_page, workspace):

@@ -105,6 +105,7 @@ def test_a_list_names_damaged_datasets_without_failing(workspace):
     assert (good["images"], good["classes"], good["groups"], good["layout"]) == (60, 3, 30, "csv")
     assert good["disk_bytes"] > 0 and "error" not in good
     assert torn["name"] == "torn" and torn["error"]
+    assert list_datasets(workspace, disk=False)[0] == {key: value for key, value in good.items() if key != "disk_bytes"}
 
 
 def test_deleting_removes_what_was_derived_and_nothing_else(workspace, tmp_path):

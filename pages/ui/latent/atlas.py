@@ -31,7 +31,7 @@ def show(workspace, first: Shown, second: Shown | None, own: upload.Upload | Non
             right = st.container()
         with right:
             if own is not None:
-                upload.show(own, first, second)
+                upload.show(workspace, own, first, second)
             if rows or own is None:
                 panel.show(first, second, rows, wide=second is not None)
         if second is not None:

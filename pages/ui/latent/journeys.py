@@ -185,10 +185,14 @@ def towards(workspace, travel: Any, first: Shown | None, own: Upload | None) -> 
             return
         with st.spinner("Finding the path…"):
             predictor = cached.predictor(workspace, model)
-            kept(key, lambda: travel.towards(latent(travel, offers[start]), target, predictor, steps=STEPS))
-    path, probabilities = kept(key, None)
+            photograph = Image.fromarray(offers[start]).resize((predictor.size,) * 2, Image.Resampling.BICUBIC)
+            kept(key, lambda: (*travel.towards(latent(travel, offers[start]), target, predictor, steps=STEPS),
+                               predictor.predict(np.asarray(photograph)[None])[0]))
+    path, probabilities, of_photograph = kept(key, None)
     aim = card["classes"].index(target)
-    film(travel.decode(path), [words.percent(row[aim]) for row in probabilities], f"From {start} towards {target}")
+    film(np.concatenate([offers[start][None], travel.decode(path)]),
+         [f"photograph, {words.percent(of_photograph[aim])}", *(words.percent(row[aim]) for row in probabilities)],
+         f"From {start} towards {target}")
     begun = int(np.argmax(probabilities[0]))
     shown = list(dict.fromkeys([aim, begun, int(np.argmax(probabilities[-1]))]))
     steps = list(range(len(path)))
@@ -198,6 +202,8 @@ def towards(workspace, travel: Any, first: Shown | None, own: Upload | None) -> 
     frame.show_chart(figure, pd.DataFrame(probabilities, columns=card["classes"]).assign(step=steps), key="towards",
                      alt=f"Probability of {target} from {words.percent(probabilities[0, aim])} to "
                          f"{words.percent(probabilities[-1, aim])} along the way",
-                     caption="The model is asked about the decoded images, which are smoother than photographs: its first "
-                             "answer may differ from that for the photograph itself. It is what the model looks for, not a "
-                             "forecast of how a lesion changes.")
+                     caption="From step 0 on the model is asked about decoded images, which are smoother than photographs: its "
+                             f"answer at step 0 ({card['classes'][begun]} {words.percent(probabilities[0, begun])}) may differ "
+                             "from that for the photograph "
+                             f"({card['classes'][int(of_photograph.argmax())]} {words.percent(of_photograph.max())}). It is "
+                             "what the model looks for, not a forecast of how a lesion changes.")

@@ -10,7 +10,7 @@ import streamlit as st
 from PIL import Image
 
 from derm_core.data.decode import MAX_BYTES, decode, prepare
-from derm_core.errors import ImageError
+from derm_core.errors import DermError, ImageError
 
 from .. import cached, frame, images, words
 from ..classify.source import types
@@ -21,12 +21,14 @@ KEY = "atlas-upload"
 
 @dataclass
 class Upload:
-    """name; content: its hash; picture: decoded; places: by run id, where it falls on a map (insight.place.MapPlaces)."""
+    """name; content: its hash; picture: decoded; places: by run id, where it falls on a map (insight.place.MapPlaces);
+    answers: by model, its class and probability."""
 
     name: str
     content: str
     picture: Image.Image
     places: dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, tuple[str, float]] = field(default_factory=dict)
 
     def square(self, size: int):
         """uint8 (size, size, 3): the centre square, as the models see it."""
@@ -71,13 +73,30 @@ def place(workspace, upload: Upload | None, map_: Shown | None, method: str) -> 
     return (float(x), float(y)) if x == x and y == y else None
 
 
-def show(upload: Upload, first: Shown, second: Shown | None) -> None:
-    """The image and its nearest in each space."""
+def answers(workspace, upload: Upload, map_: Shown) -> None:
+    """What each model of the map says of the image, asked once."""
+    for opinion in map_.opinions:
+        name = opinion["name"]
+        if name not in upload.answers:
+            try:
+                predictor = cached.predictor(workspace, name)
+            except DermError:                    # published when the map was made, and gone since
+                continue
+            probabilities = predictor.predict(upload.square(predictor.size)[None])[0]
+            best = int(probabilities.argmax())
+            upload.answers[name] = predictor.classes[best], float(probabilities[best])
+        said, sure = upload.answers[name]
+        st.markdown(f"{words.arm(opinion['arm'], name).badge} **{words.plain(said)}** {words.percent(sure)}")
+
+
+def show(workspace, upload: Upload, first: Shown, second: Shown | None) -> None:
+    """The image, what the models say of it, and its nearest in each space."""
     with st.container(border=True):
         left, right = st.columns([1, 5], gap="medium")
         with left:
             st.image(images.webp(Image.fromarray(upload.square(144))), width=144, alt=f"Your image {upload.name}")
             st.caption(f"{words.plain(upload.name)}, the centre square.")
+            answers(workspace, upload, first)
         with right:
             for map_ in filter(None, (first, second)):
                 found = upload.places.get(map_.run_id)
