@@ -63,12 +63,12 @@ def run(args: argparse.Namespace) -> dict:
             supervisor.cancel(workspace, training, wait=60)
     single = statistics.median(alone["times"])
     waiting = max(1.0, mixed["waiting"] / len(os.sched_getaffinity(0)))
-    errors = [*peers["true"]["errors"], *peers["false"]["errors"], *alone["errors"], *ours["errors"], *mixed["errors"], *beside["errors"]]
+    errors = [error for part in (*peers.values(), alone, ours, mixed, beside) for error in part["errors"]]
     return {"sessions": args.sessions, "seconds": args.seconds, "errors": len(errors), "first_errors": errors[:5],
             "p95_ratio": float(np.percentile(mixed["times"], 95)) / (waiting * single),
             "throughput_ratio": ours["rate"] / peers["true"]["rate"],
-            "throughput_ratio_same_settings": ours["rate"] / peers["false"]["rate"], "memory_slope_mb_per_min": mixed["slope"],
-            "memory_slope_standard_error": mixed["slope_error"],
+            "throughput_ratio_same_settings": ours["rate"] / peers["false"]["rate"],
+            "memory_slope_mb_per_min": mixed["slope"], "memory_slope_standard_error": mixed["slope_error"],
             "training_slowdown": statistics.median(beside["times"]) / single, "limits": LIMITS,
             "single_seconds": single, "p95_seconds": float(np.percentile(mixed["times"], 95)), "waiting": mixed["waiting"],
             "classifications": len(mixed["times"]), "visits": mixed["visits"], "selections": mixed["selections"],
@@ -111,9 +111,8 @@ def served(script: str, home: Path, *settings: str) -> Iterator[tuple[str, psuti
         port = probe.getsockname()[1]
     log = open(home.parent / f"server-{port}.log", "wb")
     process = subprocess.Popen([sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port), *settings],
-                               cwd=REPOSITORY,
-                               env={**os.environ, "DERM_HOME": str(home), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(REPOSITORY)},
-                               stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                               cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={
+                                   **os.environ, "DERM_HOME": str(home), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(REPOSITORY)})
     try:
         address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 120
         while True:
@@ -229,7 +228,8 @@ async def mixed_load(address: str, sessions: int, seconds: float, process: psuti
     warm = np.array([row for row in memory if row[0] >= tally.warm_at])
     slope, error = slope_of(warm[:, 0] / 60, warm[:, 1])
     return {"times": tally.times, "visits": len(tally.visits), "selections": tally.selections, "errors": errors,
-            "waiting": statistics.mean(tally.waits), "slope": slope, "slope_error": error, "memory_mb": [memory[0][1], warm[0, 1], memory[-1][1]]}
+            "waiting": statistics.mean(tally.waits), "slope": slope, "slope_error": error,
+            "memory_mb": [memory[0][1], float(warm[0, 1]), memory[-1][1]]}
 
 
 def slope_of(minutes: np.ndarray, values: np.ndarray, block: int = 10) -> tuple[float | None, float | None]:
