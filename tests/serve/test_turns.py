@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from derm_core.serve import predictor
 from derm_core.serve.turns import Turns
 
 
@@ -59,7 +61,7 @@ def arrive(turns: Turns, number: int, inside: list[int], leave: threading.Event)
 def test_two_at_a_time_and_the_third_when_one_of_them_leaves():
     turns, inside, leave = Turns(at_once=2), [], [threading.Event() for _ in range(3)]
     threads = [arrive(turns, number, inside, leave[number]) for number in range(3)]
-    assert sorted(inside) == [0, 1] and len(turns._queue) == 1
+    assert sorted(inside) == [0, 1] and len(turns._queue) == 1 and turns.crowded
     leave[1].set()
     threads[1].join()
     while 2 not in inside:                                # would not end if no one were called
@@ -79,4 +81,14 @@ def test_who_takes_longer_than_the_patience_keeps_no_one_out():
     for thread in threads:
         thread.join()
     with turns.take() as waited:
-        assert waited is False and len(turns._taken) == 1, "nothing of them is left behind"
+        assert waited is False and not turns.crowded, "nothing of them is left behind"
+
+
+@pytest.mark.parametrize("crowded, threads", [(True, 1), (False, predictor.THREADS)])
+def test_a_prediction_takes_one_thread_where_other_requests_are_at_work(monkeypatch, crowded, threads):
+    import torch
+    before = torch.get_num_threads()
+    monkeypatch.setattr(predictor, "REQUESTS", SimpleNamespace(crowded=crowded))
+    with predictor.own_turn():
+        assert torch.get_num_threads() == threads
+    assert torch.get_num_threads() == before
