@@ -143,7 +143,7 @@ def selections(context, address: str, points: int, repeats: int) -> dict:
     for mode, seconds in (("select", boxes), ("lasso", lassos)):
         tab.locator(f'[data-attr="dragmode"][data-val="{mode}"]').first.click()
         for number in range(repeats + 1):
-            left = area["x"] + area["width"] * (0.3 + 0.02 * number)
+            left = area["x"] + area["width"] * (0.2 + 0.06 * number)            # away from the last one's handles
             corners = [(120, 120)] if mode == "select" else [(120, 20), (150, 120), (40, 150), (0, 0)]
             seconds.append(_drawn_round(tab, left, top, corners))
     chosen = _chosen(tab)
