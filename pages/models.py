@@ -136,8 +136,7 @@ def watch(workspace, moving: tuple[str, ...]) -> None:
         feed = live.follow(workspace, run.id)
         now = feed.progress or run.progress
         with st.container(border=True):
-            st.progress(live.share(now), live.progress_text(now) if now else
-                        f"{frame.run_name(workspace, run)}: {'reading the study' if run.state == 'running' else 'queued'}…")
+            st.progress(live.share(now), how_far(run, now, frame.run_name(workspace, run)))
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.caption("Goes on when this window is closed; the model then stands here.", width="content")
                 frame.link("train", "Its run", icon=":material/arrow_forward:", run=run.id)
@@ -145,6 +144,13 @@ def watch(workspace, moving: tuple[str, ...]) -> None:
                     with frame.errors():
                         supervisor.cancel(workspace, run.id)
                         st.rerun()
+
+
+def how_far(run, now: dict | None, name: str) -> str:
+    """What stands on a publication's bar; its last part, after all images, does not say how far it is."""
+    if now and 0 < now["total"] <= now["done"]:
+        return f"{name}: all {now['total']:,} images are measured; the figures of its card are being worked out…"
+    return live.progress_text(now) if now else f"{name}: {'reading the study' if run.state == 'running' else 'queued'}…"
 
 
 def study_label(workspace, run) -> str:

@@ -262,6 +262,7 @@ def _card(workspace: Workspace, config: StudyConfig, study: dict, entry: dict, a
     data, task = provenance.training_data(dataset, config.dataset), study.get("labels") or {"kind": "classes"}
     initial = provenance.initial_weights(workspace, extractor)
     triage = task["kind"] == "priority"
+    seeds = f"mean over {len(config.seeds)} seeds" if len(config.seeds) > 1 else "one seed"
     described = descriptions(task["map"], task["ours"]) if triage else dataset.get("class_descriptions") or {}
     return {
         "schema": SCHEMA, "name": name, "arm": arm, "label": entry["label"], "regime": entry.get("regime", config.regime),
@@ -276,7 +277,7 @@ def _card(workspace: Workspace, config: StudyConfig, study: dict, entry: dict, a
         "initial_weights": initial, "training_data": data,
         "split": {"seed": config.split_seed, "max_images": config.max_images, **study["split"]},
         "metrics": entry["test"], "per_class": entry.get("per_class"), "gaps": entry.get("gaps"),
-        "metrics_note": f"Test split; mean over {len(config.seeds)} seed(s) with 95 % intervals that resample groups, "
+        "metrics_note": f"Test split; {seeds} with 95 % intervals that resample groups, "
                         "before the temperature. Balanced accuracy uses the prior-adjusted decision.",
         "commands": provenance.commands(workspace, config, dataset, study, arm, name, seed),
         "config": to_dict(config), "versions": provenance.versions(), "intended_use": provenance.INTENDED_USE,
