@@ -8,6 +8,8 @@ from pages.ui import cached, frame, words
 from pages.ui.classify import answers, crop, limits, models, opinions, overview, reasons, source
 from pages.ui.classify.answers import CENTRE, SHOWN, Answer
 
+BESIDE = 2      # models whose answers fit beside the picture
+
 
 def picture(answer: Answer, cards: list[dict]) -> None:
     """What the models see of the image."""
@@ -20,15 +22,19 @@ def picture(answer: Answer, cards: list[dict]) -> None:
 def one_image(workspace, answer: Answer, cards: list[dict]) -> None:
     """One image: what the models see, its limits, what they say and why, and another square of it.
 
-    Answers and reasons wait behind a fold where the image is unlike those the models know.
+    Answers and reasons wait behind a fold where the image is unlike those the models know. More than two models
+    stand below the picture, where there is room for them.
     """
     left, right = st.columns([1, 3], gap="medium")
     with left:
         picture(answer, cards)
     with right:
         behind = limits.show(answer.row, cards)
-        if not behind:
-            opinions.show(answer, cards)
+        coverage = None if behind else opinions.together(answer, cards)
+        if not behind and len(cards) <= BESIDE:
+            opinions.each(answer, cards, coverage)
+    if not behind and len(cards) > BESIDE:
+        opinions.each(answer, cards, coverage)
     crop.show(answer, sorted({card["input_size"] for card in cards}))
     if not behind:
         reasons.show(workspace, answer, cards)

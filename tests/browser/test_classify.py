@@ -18,6 +18,7 @@ from derm_core.cli import main
 from derm_core.data.synth import generate
 from derm_core.serve.bundle import list_bundles
 from derm_core.serve.predictor import predict_images
+from derm_core.serve.samples import sample_images
 from pages.ui import words
 from tests.app.bundles import put_bundle
 from tests.browser.support import becomes, calm, no_exception, sideways, until, visit
@@ -207,18 +208,17 @@ def third(furnished):
     furnished.remove(furnished.models / "third")
 
 
-def test_three_models_stand_side_by_side(page, furnished, furnished_app, lesion, third):
-    data = saved(lesion, "PNG")
-    visit(page, f"{furnished_app}/classify?models={','.join(third)}", "Classify")
-    upload(page, {"lesion.png": data})
+def test_three_models_stand_side_by_side(page, furnished, furnished_app, third):
+    visit(page, f"{furnished_app}/classify?from=samples&sample=1&models={','.join(third)}", "Classify")
+    name, data, _ = sample_images(furnished, 8, 0)[0]
     metrics = answered(page)
     metrics.nth(2).wait_for()
     boxes = [metrics.nth(place).bounding_box() for place in range(3)]
     assert metrics.count() == 3 and not sideways(page)
     assert len({box["y"] for box in boxes}) == 1, "in one row"
     assert all(left["x"] + left["width"] <= right["x"] for left, right in zip(boxes, boxes[1:])), "next to each other"
-    arms = predict_images(furnished, third, [("lesion.png", data)])["images"][0]["arms"]
-    assert list(arms) == third
+    arms = predict_images(furnished, third, [(name, data)])["images"][0]["arms"]
+    assert list(arms) == third and page.get_by_text("What the models say all the same").count() == 0
     for place, arm in enumerate(arms.values()):
         assert words.chance(arm["probabilities"][arm["top"]]) in metrics.nth(place).inner_text()
     assert page.get_by_text("All maps have this one scale").count() == 1
@@ -236,7 +236,7 @@ def test_a_box_drawn_on_the_picture_becomes_the_square(phone, furnished_app, les
     use = phone.get_by_role("button", name="Use this square")
 
     def drawn() -> bool:
-        """Whether the square has moved some seconds after a box was drawn; the picture may have been laid out anew meanwhile."""
+        """Whether the square has moved some seconds after a box was drawn."""
         area = plot.bounding_box()
         phone.mouse.move(area["x"] + 0.3 * area["width"], area["y"] + 0.3 * area["height"])
         phone.mouse.down()

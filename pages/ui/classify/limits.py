@@ -17,8 +17,9 @@ def show(row: dict, cards: list[dict]) -> bool:
     """Say what is wrong with the image as a question to these models. Returns whether the answers must step back."""
     quality, outlier, duplicate = row.get("quality") or {}, row.get("outlier") or {}, row.get("duplicate")
     if unlike(row):
-        st.warning(f"**Not like the images {'these models were' if len(cards) > 1 else 'this model was'} trained on.** "
-                   "What they say of it means little. " + scores(outlier.get("scores") or {}, cards), icon=":material/help_center:")
+        who, say = ("these models were", "they say") if len(cards) > 1 else ("this model was", "it says")
+        st.warning(f"**Not like the images {who} trained on.** What {say} of it means little. "
+                   + scores(outlier.get("scores") or {}, cards), icon=":material/help_center:")
     problems = quality.get("problems") or []
     if problems:
         st.warning("  \n".join(words.plain(problem) for problem in problems), icon=":material/center_focus_weak:")

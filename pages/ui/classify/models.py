@@ -72,7 +72,7 @@ def heading(card: dict, cards: list[dict]) -> str:
 
 def describe(card: dict, name: str) -> str:
     """A class in words where the card has them."""
-    return card["class_descriptions"].get(name, name)
+    return card["class_descriptions"].get(name, name).rstrip(".")
 
 
 def told(card: dict, name: str) -> str:

@@ -18,13 +18,22 @@ PRIORITY = {"high": "red", "medium": "orange", "low": "gray"}
 
 def show(answer: Answer, cards: list[dict]) -> None:
     """How the models agree, then each of them."""
-    row, order = answer.row, list(dict.fromkeys(name for card in cards for name in card["classes"]))
-    agreement(row, cards)
-    coverage = choose_coverage(cards)
+    each(answer, cards, together(answer, cards))
+
+
+def together(answer: Answer, cards: list[dict]) -> str | None:
+    """How the models agree, and the coverage that is asked for: None where no card carries thresholds."""
+    agreement(answer.row, cards)
+    return choose_coverage(cards)
+
+
+def each(answer: Answer, cards: list[dict], coverage: str | None) -> None:
+    """Every model's answer, side by side."""
+    order = list(dict.fromkeys(name for card in cards for name in card["classes"]))
     with st.grid(min(len(cards), 3), min_column_width=250):
         for card in cards:
             with st.container(border=True, height="stretch", gap="xsmall"):
-                one(row["arms"][card["name"]], card, order, cards, coverage)
+                one(answer.row["arms"][card["name"]], card, order, cards, coverage)
 
 
 # ---- together ----------------------------------------------------------------------------------

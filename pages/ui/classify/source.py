@@ -43,8 +43,8 @@ def uploaded() -> list[tuple[str, bytes]]:
     files = st.file_uploader("Dermatoscopic images, one lesion each", types(), accept_multiple_files=True, key="files",
                              max_upload_size=MAX_BYTES // 2**20,
                              help="One lesion in the middle of each. Images stay in this session's memory and are never "
-                                  "written to disk. Two minutes after its tab is closed the session is given up, and they are gone "
-                                  "when the next page is opened here.")
+                                  "written to disk. Two minutes after its tab is closed the session is given up, and "
+                                  "they are gone when the next page is opened here.")
     return [(file.name, file.getvalue()) for file in files]
 
 
