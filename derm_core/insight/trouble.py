@@ -50,8 +50,8 @@ def find_trouble(dataset: Dataset, rows: np.ndarray, split: np.ndarray, images: 
     """
     labels, groups = dataset.labels[rows], dataset.groups[rows]
     known = known_pairs(dataset, rows)
-    pairs = duplicates.candidates(mapped.positions, spaces)
-    found = duplicates.near_duplicates(images, _reader(dataset, images), rows, pairs, report)
+    pairs, first = duplicates.candidates(mapped.positions, spaces)
+    found = duplicates.near_duplicates(images, _reader(dataset, images), rows, pairs, report, first)
     copies, found_known = _duplicate_rows(found, rows, split, groups, known)
     doubted, of_labels = _label_rows(mapped.space, rows, labels, groups, dataset.classes, seed)
     table = pd.DataFrame([*copies, *doubted, *_outlier_rows(mapped.distances, rows)], columns=list(TROUBLE))

@@ -33,13 +33,14 @@ SEQUENTIAL = "Viridis"
 
 def lines(series: Mapping[str, tuple[Sequence[float], Sequence[float]]], title: str, *, x: str = "Epoch",
           share: bool = False, height: int = 230) -> Figure:
-    """A run's own series over time. A name with "train" in it is dotted, the others solid."""
+    """A run's own series over time. A name with "train" in it is dotted, the others solid, each in a colour of its own."""
     figure = blank(title, height, x=x, legend=True)
+    curves = any("train" in name.lower() for name in series) or len(series) < 2      # training and validation of one arm
     for index, (name, (xs, ys)) in enumerate(series.items()):
         dotted = "train" in name.lower() and len(series) > 1
         figure.add_trace(dict(
             type="scatter", x=list(xs), y=list(ys), name=name, mode="lines" if len(xs) > 3 else "lines+markers",
-            line={"color": words.arm("vae").colour if index < 2 else PALETTE[index], "width": 2,
+            line={"color": words.arm("vae").colour if curves and index < 2 else PALETTE[index], "width": 2,
                   "dash": "dot" if dotted else "solid"},
             hovertemplate=f"{name}: %{{y:{'.1%' if share else '.4g'}}} at %{{x:.4g}}<extra></extra>"))
     figure.update_yaxes(tickformat=".1~%" if share else None, nticks=6)

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from derm_core.insight import duplicates
 from derm_core.insight.duplicates import _peak, _warp, candidates, near_duplicates
 from derm_core.insight.space import nearest
 
@@ -37,9 +38,9 @@ COPIES = {"moved": {"shift": (6, -4)}, "turned": {"turn": 73}, "turned and moved
 @pytest.mark.parametrize("how", COPIES)
 def test_a_copy_is_found_among_other_pictures(how):
     images = np.stack([view(0), view(0, **COPIES[how]), *(view(seed) for seed in range(1, 7))])
-    pairs = candidates(np.array([[1], [0], [3], [4], [5], [6], [7], [2]]), [])
+    pairs, first = candidates(np.array([[1], [0], [3], [4], [5], [6], [7], [2]]), [])
     told = []
-    found = near_duplicates(images, enlarged(images), np.arange(8), pairs, lambda *done: told.append(done))
+    found = near_duplicates(images, enlarged(images), np.arange(8), pairs, lambda *done: told.append(done), first)
     assert found.pairs.tolist() == [[0, 1]] and found.scores[0] > 0.5 and told[-1] == (len(pairs), len(pairs))
     expected = COPIES[how].get("turn", 0)
     assert abs((found.angles[0] - expected + 180) % 360 - 180) <= 6 or abs((found.angles[0] + expected + 180) % 360 - 180) <= 6
@@ -48,10 +49,20 @@ def test_a_copy_is_found_among_other_pictures(how):
 def test_pairs_are_proposed_once_from_every_space_and_by_both_sides():
     space = np.append(np.arange(30.0) ** 1.5, 20 ** 1.5 + 0.1)[:, None].astype(np.float32)
     near = nearest(np.append(np.linspace(0, 1, 30) ** 3 + 5, [0.0])[:, None].astype(np.float32), 12)[0]
-    pairs = candidates(near, [space])
+    pairs, _ = candidates(near, [space])
     assert [20, 30] in pairs.tolist() and len(np.unique(pairs, axis=0)) == len(pairs) and (pairs[:, 0] < pairs[:, 1]).all()
-    own, back = nearest(space, 10)[0], {tuple(pair) for pair in candidates(nearest(space, 10)[0], []).tolist()}
-    assert back == {tuple(sorted((i, int(own[i, 0])))) for i in range(31) if i in own[own[i, 0]]}
+    own, (found, first) = nearest(space, 10)[0], candidates(nearest(space, 10)[0], [])
+    ranked = [{tuple(sorted((i, int(own[i, rank])))) for i in range(31) if i in own[own[i, rank]]} for rank in (0, 1)]
+    assert {tuple(pair) for pair in found[first].tolist()} == ranked[0]
+    assert {tuple(pair) for pair in found[~first].tolist()} == ranked[1] - ranked[0]
+
+
+def test_pairs_of_second_nearest_must_agree_better(monkeypatch):
+    images = np.stack([view(seed) for seed in range(4)])
+    pairs = np.array([[0, 1], [0, 2], [0, 3]])
+    monkeypatch.setattr(duplicates, "_compare", lambda *_: duplicates.Found(pairs, np.array([0.13, 0.17, 0.19]), np.zeros(3)))
+    found = near_duplicates(images, enlarged(images), np.arange(4), pairs, lambda *_: None, np.array([True, False, False]))
+    assert found.pairs.tolist() == [[0, 1], [0, 3]]
 
 
 def test_the_peak_is_that_of_a_slow_correlation():

@@ -179,10 +179,13 @@ def towards(workspace, travel: Any, first: Shown | None, own: Upload | None) -> 
                                   key=f"towards-class-{model}", format_func=lambda name: told.get(name, name))
     key = ("path", travel.source, offers[start].tobytes(), model, card["sha256"], target)
     if kept(key, None) is None:
-        st.caption("The path follows what the model's probability grows with, through the decoder, step by step. It takes "
-                   "some seconds.")
-        if not st.button("Find the path", icon=":material/play_arrow:", key="towards-go"):
-            return
+        ask = st.empty()
+        with ask.container():
+            st.caption("The path follows what the model's probability grows with, through the decoder, step by step. It "
+                       "takes some seconds.")
+            if not st.button("Find the path", icon=":material/play_arrow:", key="towards-go"):
+                return
+        ask.empty()
         with st.spinner("Finding the path…"):
             predictor = cached.predictor(workspace, model)
             photograph = Image.fromarray(offers[start]).resize((predictor.size,) * 2, Image.Resampling.BICUBIC)
