@@ -3,11 +3,11 @@
     candidates(positions (n, k), other spaces) -> pairs (m, 2), first          proposed by feature neighbours
     near_duplicates(images, read, rows, pairs, report, first) -> Found         compared by registration
 
-Features propose: the two nearest images of each, which have it among their own nearest ten. Registration decides: the normalised
-cross-correlation of luminance at the best of all shifts (by Fourier transform), turns and sizes. Turns are searched at
-32 px, then both refined at 64 px and at 128 px, pairs that cannot reach the limit left out on the way. Low frequencies
-are taken out and the local contrast is made equal: every dark spot on light skin correlates with every other, while
-follicles, hairs and streaks do not.
+Features propose: the two nearest images of each, which have it among their own nearest ten. Registration decides: the
+normalised cross-correlation of luminance at the best of all shifts (by Fourier transform), turns and sizes. Turns are
+searched at 32 px, then both refined at 64 px and at 128 px, pairs that cannot reach the limit left out on the way. Low
+frequencies are taken out and the local contrast is made equal: every dark spot on light skin correlates with every
+other, while follicles, hairs and streaks do not.
 
 HAM10000 with ImageNet features (ResNet-18, 64 px) and those of the two shipped models: 28,899 pairs are compared; 17 of the
 18 known ones, photographs of one lesion taken twice, are found. The limits were set on these pairs. The 18th correlates

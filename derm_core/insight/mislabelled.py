@@ -1,5 +1,5 @@
-"""Likely label errors: confident learning (Northcutt, Jiang and Chuang 2021, arXiv 1911.00068) on probabilities that allow for
-labels given at random.
+"""Likely label errors: confident learning (Northcutt, Jiang and Chuang 2021, arXiv 1911.00068) on probabilities that allow
+for labels given at random.
 
     judged = out_of_fold(space, labels, groups, classes, seed)        probabilities by classifiers that saw neither
     found = label_errors(judged, labels) -> LabelErrors               image nor group

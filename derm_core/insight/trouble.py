@@ -115,8 +115,8 @@ def _label_rows(space: np.ndarray, rows: np.ndarray, labels: np.ndarray, groups:
 
     def reason(i: int, guess: int, score: float) -> str:
         own = judged.probabilities[i, labels[i]]
-        return (f"Labelled {classes[labels[i]]}; by the features {classes[guess]} is {_times(np.exp(score))} times as probable "
-                f"({judged.probabilities[i, guess]:.0%} against {_small(own)}).")
+        return (f"Labelled {classes[labels[i]]}; by the features {classes[guess]} is {_times(np.exp(score))} times as "
+                f"probable ({judged.probabilities[i, guess]:.0%} against {_small(own)}).")
     return [("label_error", rows[i], -1, float(score), classes[guess], reason(i, guess, score), False)
             for i, guess, score in zip(errors.positions, errors.suggestion, errors.score, strict=True)], {
                 "confused_labels": errors.confused, "random_labels": errors.estimated}
