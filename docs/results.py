@@ -21,9 +21,10 @@ STUDY = RESULTS / "laptop-ham10000" / "study.json"
 
 
 def cards() -> list[dict]:
-    """Cards of the shipped models, the VAE's first."""
+    """Cards of the shipped classifiers, the VAE's first."""
     found = [json.loads(path.read_text()) for path in sorted((REPOSITORY / "models").glob("*/card.json"))]
-    return sorted(found, key=lambda card: (ORDER.index(card["arm"]) if card["arm"] in ORDER else 9, card["name"]))
+    return sorted((card for card in found if "arm" in card),         # an extractor has none
+                  key=lambda card: (ORDER.index(card["arm"]) if card["arm"] in ORDER else 9, card["name"]))
 
 
 def share(metric: dict) -> str:

@@ -11,6 +11,7 @@ import torch
 
 from derm_core import cli
 from derm_core.config import BackboneConfig, PretrainConfig, StudyConfig, to_dict
+from derm_core.data.synth import generate
 from derm_core.errors import BundleError, ConfigError, NotFound, RunError
 from derm_core.files import read_json, write_json
 from derm_core.insight.travel import open_travel
@@ -77,6 +78,15 @@ def test_the_two_lines_give_the_features_of_the_pretraining(home):
     assert isinstance(found.vae.backbone, torch.nn.Module) and not found.vae.training
     with pytest.raises(ValueError, match="uint8"):
         found.features(images.astype(np.float32))
+
+
+def test_the_shipped_one_reconstructs_drawn_lesions_from_features_of_its_own():
+    skin = load_extractor("skin-vae-resnet18-64")
+    drawn = np.stack([image for image, _, _ in generate(4, 64)])
+    features, made = skin.features(drawn), skin.decode(skin.latents(drawn))
+    assert features.shape == (4, 256) and np.isfinite(features).all() and made.shape == drawn.shape
+    error = [[np.abs(one.astype(float) - other).mean() for other in drawn] for one in made]
+    assert np.argmin(error, 1).tolist() == [0, 1, 2, 3], "each image's reconstruction is nearest to that image"
 
 
 def test_its_card_says_what_it_is_and_what_was_measured(home):
