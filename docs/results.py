@@ -70,14 +70,15 @@ def study_part(path: Path = STUDY) -> str:
                      f"{entry['gaps']['loss']:+.3f}", f"{100 * entry['gaps']['accuracy']:+.1f} points",
                      *(share(arms[arm]["balanced_accuracy"]) for _, arms in asked), share(study["robustness"]["mean"][arm])])
     config, said = study["config"], study["verdict"]
+    shelf = f" --vae {config['vae']}" if config.get("vae") else ""
     return "\n".join([
         f"**{said['headline']}** {' '.join(said['sentences'])}", "",
         *("| " + " | ".join(row) + " |" for row in rows), "",
         f"{config['dataset']}, {config['backbone']['architecture']} to stage {config['backbone']['stage']}, "
         f"{config['input_size']} px, {len(config['seeds'])} seeds of the classifier; 95 % intervals. \"Lost\" is the share of "
         f"balanced accuracy that is gone, mean over {len(study['robustness']['families'])} kinds of corruption at five "
-        f"strengths. Made in {study['seconds'] / 60:.0f} minutes on two cores, the VAE's pretraining apart, by "
-        f"`python -m derm_core compare --preset {config['preset']} --full --external {','.join(config['external'])}`; all "
+        f"strengths. Made in {study['seconds'] / 60:.0f} minutes, the VAE's pretraining apart, by "
+        f"`python -m derm_core compare --preset {config['preset']}{shelf} --full --external {','.join(config['external'])}`; all "
         f"tables: [{path.parent.name}](benchmarks/results/{path.parent.name})."])
 
 
@@ -123,7 +124,7 @@ def machine_name(machine: dict | str | None) -> str:
     """`NVIDIA H100, AMD EPYC, 16 cores, 128 GB, Linux` of what a benchmark says of its machine."""
     if not isinstance(machine, dict):
         return machine or "A machine without a name"
-    words = [machine.get("gpu"), machine.get("processor"), machine.get("cores") and f"{machine['cores']} cores",
+    words = [machine.get("gpu"), machine.get("processor"), machine.get("cores") and f"{machine['cores']} core{'s' * (machine['cores'] != 1)}",
              machine.get("memory_gb") and f"{round(machine['memory_gb'])} GB", machine.get("system")]
     return ", ".join(str(word) for word in words if word)
 
