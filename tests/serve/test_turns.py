@@ -51,11 +51,17 @@ def arrive(turns: Turns, number: int, inside: list[int], leave: threading.Event)
         with turns.take():
             inside.append(number)
             leave.wait()
-    waiting, thread = len(turns._queue), threading.Thread(target=work)
+    waiting, thread = queued(turns), threading.Thread(target=work)
     thread.start()
-    while number not in inside and len(turns._queue) == waiting:
+    while number not in inside and queued(turns) == waiting:
         time.sleep(0.001)
     return thread
+
+
+def queued(turns: Turns) -> int:
+    """How many wait. Who is called at once stands in the queue for a moment, too, while it holds the guard."""
+    with turns._guard:
+        return len(turns._queue)
 
 
 def test_two_at_a_time_and_the_third_when_one_of_them_leaves():
