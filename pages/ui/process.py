@@ -67,7 +67,7 @@ def _return_memory() -> None:
 
     Each run of a page is a thread of its own: with a heap for every one of them, freed pieces would lie about in all.
     """
-    with contextlib.suppress(OSError, AttributeError):      # another library than GNU's
+    with contextlib.suppress(AttributeError, OSError, TypeError):      # other C libraries, macOS, Windows
         library = ctypes.CDLL(None)
         library.mallopt(M_ARENA_MAX, HEAPS)
         library.malloc_trim(0)

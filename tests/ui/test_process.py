@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from pages.ui import process
+
 SETTLED = """
 import gc, sys, types
 from pages.ui import process
@@ -20,8 +22,11 @@ assert not any(found is held for found in gc.get_objects()), "what is alive is s
 """
 
 FREED = """
-import gc, weakref
+import gc, types, weakref
 from pages.ui import process
+
+now = 1000.0
+process.time = types.SimpleNamespace(monotonic=lambda: now)
 
 class Image: pass
 
@@ -34,16 +39,17 @@ gc.disable()
 process.settle()
 kept = Image()
 kept.itself = kept
-process._set_aside -= process.ASIDE_SECONDS + 1
+now += process.ASIDE_SECONDS + 1
 process.settle()                          # kept is set aside while it is in use
 seen, before = weakref.ref(kept), leave_behind()
 del kept
+now += process.COLLECT_SECONDS - 1
 process.settle()
 assert before() is not None, "a few seconds have not passed"
-process._collected -= process.COLLECT_SECONDS + 1
+now += 2
 process.settle()
 assert before() is None and seen() is not None
-process._set_aside -= process.ASIDE_SECONDS + 1
+now += process.ASIDE_SECONDS + 1
 process.settle()
 assert seen() is None, "what was set aside goes, too, once it is garbage"
 """
@@ -68,6 +74,13 @@ def test_what_is_alive_is_set_aside_once_many_modules_are_new():
 
 def test_garbage_goes_within_seconds_and_within_a_minute_where_it_was_set_aside():
     run(FREED)
+
+
+def test_memory_that_cannot_be_returned_is_left_alone(monkeypatch):
+    def refused(_):
+        raise TypeError("what Windows says to a library without a name")
+    monkeypatch.setattr(process.ctypes, "CDLL", refused)
+    process._return_memory()
 
 
 def test_every_page_sets_aside_what_its_imports_left():
