@@ -16,9 +16,8 @@ from pages.ui import cached, charts, frame, images, live, words
 GALLERY = 24
 
 
-def choose(workspace) -> str | None:
-    """The dataset that the address or the reader names; None where there is none yet."""
-    found = {row["name"]: row for row in cached.datasets(workspace, disk=True)}
+def choose(workspace, found: dict[str, dict]) -> str | None:
+    """The dataset that the address or the reader names; None where there is none yet. found: the table's rows by name."""
     if not found:
         pressed = frame.empty(
             "Your images will be listed here with their classes, groups and splits. Import a folder below, or start "
@@ -191,11 +190,12 @@ def delete_section(workspace, dataset) -> None:
 workspace = frame.page("data")
 if message := st.session_state.pop("imported", None):
     st.toast(message, icon=":material/check_circle:")
-name = choose(workspace)
+rows = {row["name"]: row for row in cached.datasets(workspace, disk=True)}
+name = choose(workspace, rows)
 if name is not None:
     with frame.errors():
         dataset = cached.dataset(workspace, name)
-        facts(dataset, next(row for row in cached.datasets(workspace, disk=True) if row["name"] == name))
+        facts(dataset, rows[name])
         audit_section(workspace, dataset)
         priority_section(workspace, dataset)
         gallery_section(dataset)

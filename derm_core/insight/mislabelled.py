@@ -75,6 +75,7 @@ def out_of_fold(space_nd: np.ndarray, labels: np.ndarray, groups: np.ndarray, cl
         if len(np.unique(labels[train])) < 2:
             return None
         model, share = _mixture(axes[train], labels[train], classes)
+        test = test[np.isin(labels[test], model.classes_)]       # of a class that the fold's others lack nothing can be said
         probabilities[test] = 0
         probabilities[np.ix_(test, model.classes_)] = model.predict_proba(axes[test])
         random[test] = _drawn(probabilities[test, labels[test]], share, classes)

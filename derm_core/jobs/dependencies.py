@@ -165,9 +165,16 @@ def stored_config(workspace: Workspace, run_id: str) -> dict[str, Any] | None:
 
 
 def dependents(workspace: Workspace, run_id: str) -> list[str]:
-    """Ids of the runs that wait for this one or use its weights, newest first."""
+    """Ids of the runs that wait for this one, use its weights or are about to publish it, newest first."""
     return [run.id for run in RunStore(workspace).list() if run.id != run_id
-            and (run_id in waits_for(workspace, run) or run_id in _stored_references(workspace, run.id))]
+            and (run_id in waits_for(workspace, run) or run_id in _stored_references(workspace, run.id)
+                 or not run.final and _publishes(workspace, run.id) == run_id)]
+
+
+def _publishes(workspace: Workspace, run_id: str) -> str | None:
+    """The run that a publication reads."""
+    config = stored_config(workspace, run_id) or {}
+    return config.get("run") if config.get("kind") == "publish" else None
 
 
 def _stored_references(workspace: Workspace, run_id: str) -> set[str]:

@@ -148,7 +148,7 @@ def test_an_image_of_one_s_own_is_shown_to_the_models_of_the_map(open_page, work
     assert not app.exception, app.exception
     predictor = load_predictors(workspace, ["a-vae"])["a-vae"]
     found = predictor.predict(prepare(decode(photograph(), "mole.png"), predictor.size)[None])[0]
-    answer = f"**{predictor.classes[found.argmax()]}** {words.percent(found.max())}"
+    answer = f"**{predictor.classes[found.argmax()]}** {words.chance(found.max())}"
     assert [answer in one.value for one in app.markdown].count(True) == 1
 
 

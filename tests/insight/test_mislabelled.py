@@ -101,6 +101,15 @@ def test_a_class_that_no_image_has_is_never_suggested():
     assert set(label_errors(judged, labels).suggestion) <= {0, 2}
 
 
+def test_nothing_is_said_of_a_class_that_a_single_group_shows():
+    """The classifier of its fold has never seen it: no evidence against the label, however sure of another class."""
+    space, labels = clouds(5, images=300)
+    labels, groups = np.where(np.arange(300) < 4, 3, labels), np.maximum(np.arange(300), 3)
+    judged = out_of_fold(space, labels, groups, 4, 0)
+    assert np.isnan(judged.random[:4]).all() and np.isfinite(judged.random[4:]).all()
+    assert not set(label_errors(judged, labels).positions) & set(range(4))
+
+
 def test_too_few_labels_say_nothing():
     assert out_of_fold(np.zeros((60, 4), np.float32), np.full(60, -1), np.arange(60), 2, 0) is None
     assert out_of_fold(np.zeros((60, 4), np.float32), np.zeros(60, int), np.arange(60), 2, 0) is None

@@ -44,7 +44,7 @@ def uploaded() -> list[tuple[str, bytes]]:
                              max_upload_size=MAX_BYTES // 2**20,
                              help="One lesion in the middle of each. Images stay in this session's memory and are never "
                                   "written to disk. Two minutes after its tab is closed the session is given up, and "
-                                  "they are gone when the next page is opened here.")
+                                  "they are gone when a page is opened here a minute later.")
     return [(file.name, file.getvalue()) for file in files]
 
 

@@ -194,7 +194,7 @@ def towards(workspace, travel: Any, first: Shown | None, own: Upload | None) -> 
     path, probabilities, of_photograph = kept(key, None)
     aim = card["classes"].index(target)
     film(np.concatenate([offers[start][None], travel.decode(path)]),
-         [f"photograph, {words.percent(of_photograph[aim])}", *(words.percent(row[aim]) for row in probabilities)],
+         [f"photograph, {words.chance(of_photograph[aim])}", *(words.chance(row[aim]) for row in probabilities)],
          f"From {start} towards {target}")
     begun = int(np.argmax(probabilities[0]))
     shown = list(dict.fromkeys([aim, begun, int(np.argmax(probabilities[-1]))]))
@@ -203,10 +203,10 @@ def towards(workspace, travel: Any, first: Shown | None, own: Upload | None) -> 
                           f"What {model} says along the way", x="Step", share=True)
     figure.update_yaxes(range=[0, 1])
     frame.show_chart(figure, pd.DataFrame(probabilities, columns=card["classes"]).assign(step=steps), key="towards",
-                     alt=f"Probability of {target} from {words.percent(probabilities[0, aim])} to "
-                         f"{words.percent(probabilities[-1, aim])} along the way",
+                     alt=f"Probability of {target} from {words.chance(probabilities[0, aim])} to "
+                         f"{words.chance(probabilities[-1, aim])} along the way",
                      caption="From step 0 on the model is asked about decoded images, which are smoother than photographs: its "
-                             f"answer at step 0 ({card['classes'][begun]} {words.percent(probabilities[0, begun])}) may differ "
+                             f"answer at step 0 ({card['classes'][begun]} {words.chance(probabilities[0, begun])}) may differ "
                              "from that for the photograph "
-                             f"({card['classes'][int(of_photograph.argmax())]} {words.percent(of_photograph.max())}). It is "
+                             f"({card['classes'][int(of_photograph.argmax())]} {words.chance(of_photograph.max())}). It is "
                              "what the model looks for, not a forecast of how a lesion changes.")

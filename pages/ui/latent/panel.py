@@ -86,7 +86,7 @@ def answers(first: Shown, point: pd.Series) -> None:
         unlike = "" if pd.isna(away) or away <= 1 else (
             f" · unlike its training images ({words.number(away, 2)} times the limit)")
         st.markdown(f"{words.arm(opinion['arm'], opinion['name']).badge} **{words.plain(said)}** "
-                    f"{words.percent(sure)}{verdict}{unlike}")
+                    f"{words.chance(sure)}{verdict}{unlike}")
     if first.opinions and point["split"] == "train":
         st.caption("The models may have been trained on this image.")
 

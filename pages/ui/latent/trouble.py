@@ -51,7 +51,7 @@ def known(first: Shown, kind: str) -> str:
                 "set on these, so of others a smaller share may be found.")
     if kind == "label_error" and told.get("confused_labels") is not None:
         given = (f"At least {words.count(told['random_labels'], 'label')} cannot be explained by classes that overlap"
-                 if told["random_labels"] else "Overlap of the classes explains all of them")
+                 if told["random_labels"] else "Overlap of the classes could explain all of them")
         return (f" {given}. Confident learning without the second condition would count {told['confused_labels']:,}: "
                 "all that these features cannot tell apart.")
     return ""

@@ -86,7 +86,9 @@ def answers(workspace, upload: Upload, map_: Shown) -> None:
             best = int(probabilities.argmax())
             upload.answers[name] = predictor.classes[best], float(probabilities[best])
         said, sure = upload.answers[name]
-        st.markdown(f"{words.arm(opinion['arm'], name).badge} **{words.plain(said)}** {words.percent(sure)}")
+        st.markdown(f"{words.arm(opinion['arm'], name).badge} **{words.plain(said)}** {words.chance(sure)}")
+    if upload.answers:
+        st.caption("Whether the image is like those that the models were trained on is not checked here: Classify does.")
 
 
 def show(workspace, upload: Upload, first: Shown, second: Shown | None) -> None:
