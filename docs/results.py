@@ -77,7 +77,7 @@ def study_part(path: Path = STUDY) -> str:
         f"{config['dataset']}, {config['backbone']['architecture']} to stage {config['backbone']['stage']}, "
         f"{config['input_size']} px, {len(config['seeds'])} seeds of the classifier; 95 % intervals. \"Lost\" is the share of "
         f"balanced accuracy that is gone, mean over {len(study['robustness']['families'])} kinds of corruption at five "
-        f"strengths. Made in {study['seconds'] / 60:.0f} minutes, the VAE's pretraining apart, by "
+        f"strengths. Made, the VAE's pretraining apart, by "
         f"`python -m derm_core compare --preset {config['preset']}{shelf} --full --external {','.join(config['external'])}`; all "
         f"tables: [{path.parent.name}](benchmarks/results/{path.parent.name})."])
 
