@@ -23,6 +23,8 @@ PASTE = """async (box, files) => {
     box.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true, cancelable: true}));
 }"""
 
+FILMING = "() => { const film = document.querySelector('video'); return film && film.readyState >= 2 && film.videoWidth > 0; }"
+
 
 @pytest.fixture
 def finger(chromium):
@@ -41,7 +43,9 @@ def test_a_photograph_of_the_camera_is_answered(chromium, furnished_app):
         tab = films.new_page()
         tab.set_default_timeout(45_000)
         visit(tab, f"{furnished_app}/classify?from=camera", "Classify")
+        tab.wait_for_function(FILMING)                  # before the first frame the button does nothing
         tab.get_by_role("button", name="Take Photo").click()
+        tab.get_by_role("button", name="Clear photo").wait_for()
         assert answered(tab).count() == 2
         assert tab.get_by_text("all that the models see").is_visible()
     finally:
