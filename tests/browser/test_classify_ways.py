@@ -105,10 +105,16 @@ def test_the_keyboard_leads_from_the_upload_to_the_reasons(page, furnished_app, 
             page.keyboard.press("Tab")
         raise AssertionError(f"{name} was not reached by the Tab key")
 
-    tab_to("button", "Upload")
-    with page.expect_file_chooser() as chooser:
+    dialogues: list = []
+    page.on("filechooser", lambda dialogue: dialogues.append(dialogue))    # from here on: asked for at the key, a busy browser is told too late
+
+    def opened() -> bool:
+        tab_to("button", "Upload")
         page.keyboard.press("Enter")
-    chooser.value.set_files([{"name": "lesion.png", "mimeType": "image/png", "buffer": saved(lesion, "PNG")}])
+        return becomes(lambda: page.wait_for_timeout(100) or dialogues)
+
+    until(opened, "a file dialogue")
+    dialogues[-1].set_files([{"name": "lesion.png", "mimeType": "image/png", "buffer": saved(lesion, "PNG")}])
     answered(page)
     tab_to("tab", "Where it looks")
     page.keyboard.press("ArrowRight")
