@@ -77,6 +77,7 @@ else:
             shown = overview.table([answer for answer in found if answer.row], cards)
             one_image(workspace, shown, cards)
             overview.downloads(result)
-with frame.errors():  # after the page stands: the first answer should not wait for the models
-    for card in cards:
-        cached.predictor(workspace, card["name"])
+if not chosen:
+    with frame.errors():  # after the page stands: the first answer should not wait for the models
+        for card in cards:
+            cached.predictor(workspace, card["name"])

@@ -274,7 +274,7 @@ def audit(workspace: Workspace, name: str, split_seed: int = 0) -> dict[str, Any
 
 
 @st.cache_resource(ttl="10m", max_entries=8, show_spinner=False)
-def _bundles(_workspace: Workspace, kind: str, key: tuple) -> list[dict[str, Any]]:
+def _bundles(_workspace: Workspace, kind: str, key: str) -> list[dict[str, Any]]:
     from derm_core.serve.bundle import list_bundles
 
     return list_bundles(_workspace, kind)
@@ -285,7 +285,7 @@ def bundles(workspace: Workspace, kind: str = "classifier") -> list[dict[str, An
     files = sorted(path for shelf in workspace.shelves() for path in shelf.glob("*/*") if path.is_file())
     if not files:
         return []
-    return _bundles(workspace, kind, tuple((str(path), stamp(path)) for path in files))
+    return _bundles(workspace, kind, " ".join(f"{path} {stamp(path)}" for path in files))    # many times a tuple's speed
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the model…")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -84,9 +84,12 @@ def show_curves(curves: Mapping[str, pd.DataFrame], quantity: str, names: Mappin
             + ", ".join(names.get(arm, arm) for arm in panels) + ".")
 
 
-def download_table(table: pd.DataFrame, label: str, *, name: str) -> None:
-    """A table's numbers as CSV."""
-    st.download_button(label, safe_table(table).to_csv(index=False).encode(), file_name=f"{name}.csv", mime="text/csv",
+def download_table(table: pd.DataFrame | Callable[[], pd.DataFrame], label: str, *, name: str) -> None:
+    """A table's numbers as CSV, written when it is asked for."""
+    def written() -> bytes:
+        return safe_table(table() if callable(table) else table).to_csv(index=False).encode()
+
+    st.download_button(label, written, file_name=f"{name}.csv", mime="text/csv",
                        icon=":material/download:", type="tertiary", key=f"{name}-csv", on_click="ignore")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,20 +24,32 @@ CENTRE = (0.5, 0.5, 1.0)
 class Answer:
     """One file: what `predict` says of it, or why it was refused, and what the page needs to show it.
 
-    row: of predict_images, None where refused. square: (SHOWN, SHOWN, 3) uint8, what the models see; pixels: by input
-    size; whole: WEBP of the picture; crop: (centre x, centre y, side) as shares; reasons: what was asked for since.
+    row: of predict_images, None where refused. square: (SHOWN, SHOWN, 3) uint8, what the models see; crop: (centre x,
+    centre y, side) as shares; reasons: what was asked for since. data: the file, not a copy of it.
     """
 
     name: str
     key: str
+    data: bytes
     row: dict[str, Any] | None = None
     error: dict[str, str] | None = None
     square: np.ndarray | None = None
-    pixels: dict[int, np.ndarray] = field(default_factory=dict)
-    whole: bytes = b""
-    size: tuple[int, int] = (0, 0)
     crop: tuple[float, float, float] = CENTRE
     reasons: dict[Any, Any] = field(default_factory=dict)
+    _pixels: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def pixels(self, size: int) -> np.ndarray:
+        """(size, size, 3) uint8, what a model of that input size sees."""
+        if size not in self._pixels:
+            self._pixels[size] = prepare(seen(decode(self.data, self.name), self.crop), size)
+        return self._pixels[size]
+
+    @cached_property
+    def whole(self) -> bytes:
+        """WEBP of the whole picture, at most WHOLE pixels."""
+        picture = decode(self.data, self.name)
+        picture.thumbnail((WHOLE, WHOLE), Image.Resampling.BICUBIC)
+        return images.webp(picture)
 
 
 def classify(workspace, cards: list[dict], chosen: list[tuple[str, bytes]]) -> list[Answer]:
@@ -63,27 +76,27 @@ def answer(workspace, predictors: dict, name: str, data: bytes, content: str, cr
     """Decode a file once, cut the square out of it and ask every model."""
     from derm_core.serve.predictor import predict_images
 
-    found = Answer(name, content, crop=crop)
+    found = Answer(name, content, data, crop=crop)
     try:
         picture = decode(data, name)
     except ImageError as error:
         found.error = {"path": name, "error": str(error)}
         return found
-    seen = picture if crop == CENTRE else crop_square(picture, *crop)
-    result = predict_images(workspace, None, [(name, seen)], predictors)
+    chosen = seen(picture, crop)
+    result = predict_images(workspace, None, [(name, chosen)], predictors)
     if result["errors"]:
         found.error = result["errors"][0]
         return found
-    found.row, found.size = result["images"][0], picture.size
+    found.row = result["images"][0]
     if crop != CENTRE:
         found.row["crop"] = dict(zip(("centre_x", "centre_y", "side"), crop, strict=True))
-    found.square = prepare(seen, SHOWN)
-    sizes = {predictor.size for predictor in predictors.values()}
-    decoders = {predictor.card["decoder"]["size"] for predictor in predictors.values() if predictor.card.get("decoder")}
-    found.pixels = {size: prepare(seen, size) for size in sizes | decoders}
-    picture.thumbnail((WHOLE, WHOLE), Image.Resampling.BICUBIC)
-    found.whole = images.webp(picture)
+    found.square = prepare(chosen, SHOWN)
     return found
+
+
+def seen(picture: Image.Image, crop: tuple[float, float, float]) -> Image.Image:
+    """The part of a picture whose middle square the models see."""
+    return picture if crop == CENTRE else crop_square(picture, *crop)
 
 
 def result(answers: list[Answer]) -> dict[str, list]:

@@ -71,7 +71,7 @@ def looks(workspace, answer: Answer, cards: list[dict]) -> None:
         detail = st.segmented_control("Detail", [FINE, COARSE], default=FINE, required=True, key="cam-detail")
     cam_of = layer_cam if detail == FINE else grad_cam
     cams = {card["name"]: kept(answer, ("cam", card["name"], detail, targets[card["name"]]), lambda card=card: cam_of(
-        cached.predictor(workspace, card["name"]), answer.pixels[card["input_size"]][None], [targets[card["name"]]]))
+        cached.predictor(workspace, card["name"]), answer.pixels(card["input_size"])[None], [targets[card["name"]]]))
         for card in cards}
     top = max(2.0, math.ceil(2 * max(float(cam.peaks[0]) for cam in cams.values())) / 2)
     maps(answer, cards, {name: cam.density_nss[0] for name, cam in cams.items()}, top, opacity, targets,
@@ -99,7 +99,7 @@ def hiding(workspace, answer: Answer, cards: list[dict]) -> None:
         bar = st.progress(0.0)
         for number, card in enumerate(cards):
             kept(answer, keys[card["name"]], lambda card=card, number=number: occlusion(
-                cached.predictor(workspace, card["name"]), answer.pixels[card["input_size"]], targets[card["name"]],
+                cached.predictor(workspace, card["name"]), answer.pixels(card["input_size"]), targets[card["name"]],
                 lambda done, total: bar.progress((number + done / total) / len(cards),
                                                  f"{column(card, cards)}: {done} of {total}")))
         bar.empty()
@@ -187,7 +187,7 @@ def on_the_map(workspace, answer: Answer, card: dict) -> None:
     from derm_core.insight.place import place
 
     found = kept(answer, ("place", card["name"]), lambda: place(
-        cached.predictor(workspace, card["name"]), answer.pixels[card["input_size"]]))
+        cached.predictor(workspace, card["name"]), answer.pixels(card["input_size"])))
     if found is None:
         return
     points = pd.DataFrame({"x": found.training_n2[:, 0], "y": found.training_n2[:, 1], "row": range(len(found.labels_n)),
@@ -210,10 +210,10 @@ def drawn(workspace, answer: Answer, cards: list[dict]) -> None:
         size = card["decoder"]["size"]
         with st.spinner("Reconstructing…"):
             found = kept(answer, ("drawn", card["name"]), lambda card=card: reconstruct(
-                cached.predictor(workspace, card["name"]), answer.pixels[card["input_size"]][None]))
+                cached.predictor(workspace, card["name"]), answer.pixels(card["input_size"])[None]))
         st.markdown(heading(card, cards))
         residual = colours(found.residual_nss[0] / RESIDUAL_TOP)
-        parts = ((answer.pixels[size], f"The image at {size}{words.THIN}px"),
+        parts = ((answer.pixels(size), f"The image at {size}{words.THIN}px"),
                  (found.images_nssc[0], "As the decoder draws it"),
                  (residual, f"Difference, root mean square {words.percent(found.rmse[0])}"))
         with st.container(horizontal=True):
