@@ -27,6 +27,7 @@ from .atlas import TROUBLE
 from .space import SHOWN_NEIGHBOURS
 
 KNOWN = "known_duplicates.csv"     # pairs that HAM10000's authors list, beside its images
+UNFOUND = "The dataset lists this pair, and both are one group; the pictures themselves do not agree enough to be found."
 FENCE = 3.0                        # outliers lie this many interquartile ranges above the upper quartile, in log distance
 
 
@@ -90,11 +91,13 @@ def _reader(dataset: Dataset, images: np.ndarray) -> Callable[[np.ndarray], np.n
 
 def _duplicate_rows(found: duplicates.Found, rows: np.ndarray, split: np.ndarray, groups: np.ndarray,
                     known: set[tuple[int, int]]) -> tuple[list[tuple], int]:
-    """Pairs of different groups, and those the source lists; views of a group are no trouble."""
-    kept, found_known = [], 0
+    """Pairs of different groups, and all that the source lists, the unfound last; views of a group are no trouble. Also how
+    many of the listed were found."""
+    kept, found_known = [], set()
     for (a, b), score, angle in zip(found.pairs.tolist(), found.scores.tolist(), found.angles.tolist(), strict=True):
         listed = (a, b) in known
-        found_known += listed
+        if listed:
+            found_known.add((a, b))
         if groups[a] == groups[b] and not listed:
             continue
         turned = f" after turning by {angle:.0f}°" if angle else ""
@@ -103,7 +106,10 @@ def _duplicate_rows(found: duplicates.Found, rows: np.ndarray, split: np.ndarray
         reason += "; the dataset lists this pair, and both are one group." if listed else (
             ", but are two groups, in different splits." if across else ", but are two groups.")
         kept.append(("near_duplicate", rows[a], rows[b], score, None, reason, across))
-    return sorted(kept, key=lambda row: -row[3]), found_known
+    kept.sort(key=lambda row: -row[3])
+    kept += [("near_duplicate", rows[a], rows[b], 0.0, None, UNFOUND, bool(split[a] != split[b]))
+             for a, b in sorted(known - found_known)]
+    return kept, len(found_known)
 
 
 def _label_rows(space: np.ndarray, rows: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: Sequence[str],

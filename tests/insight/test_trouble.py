@@ -42,14 +42,15 @@ def test_what_was_planted_is_found(planted):
     found = find(planted)
     assert tuple(found.table.columns) == TROUBLE and (found.table.groupby("kind")["score"].apply(lambda s: s.is_monotonic_decreasing)).all()
     pairs = found.table[found.table["kind"] == "near_duplicate"].set_index("row")
-    assert pairs["other"].to_dict() == {3: 4, 50: 51}, "views of one group are no trouble unless the source lists them"
-    assert pairs["across_splits"].to_dict() == {3: True, 50: False}
+    assert pairs["other"].to_dict() == {3: 4, 50: 51, 60: 61}, "views of one group are no trouble unless the source lists them"
+    assert pairs["across_splits"].to_dict() == {3: True, 50: False, 60: False}
     assert "different splits" in pairs["reason"][3] and "lists this pair" in pairs["reason"][50]
+    assert pairs.index[-1] == 60 and "do not agree enough" in pairs["reason"][60], "listed by the source, not found: last"
     doubted = found.table[found.table["kind"] == "label_error"]
     assert doubted["row"].iloc[0] == 20 and doubted["suggestion"].iloc[0] == "a" and "Labelled b" in doubted["reason"].iloc[0]
     assert found.table[found.table["kind"] == "outlier"]["row"].tolist() == [30]
     assert found.counts["known_pairs"] == 2 and found.counts["found"] == 1 and found.counts["across_splits"] == 1
-    assert found.counts["near_duplicate"] == 2 and found.counts["outlier"] == 1
+    assert found.counts["near_duplicate"] == 3 and found.counts["outlier"] == 1
 
 
 def test_without_labels_and_lists_the_rest_stands(planted):

@@ -47,8 +47,10 @@ def known(first: Shown, kind: str) -> str:
     """How many of the dataset's known duplicate pairs were found; how many labels are wrong beyond all overlap of classes."""
     told = first.about.get("trouble") or {}
     if kind == "near_duplicate" and told.get("known_pairs"):
-        return (f" {told['found']} of {told['known_pairs']} known duplicate pairs are among them; what counts as agreement was "
-                "set on these, so of others a smaller share may be found.")
+        missed = told["known_pairs"] - told["found"]
+        last = f" ({'the other stands' if missed == 1 else 'the others stand'} last)" if missed else ""
+        return (f" {told['found']} of {told['known_pairs']} known duplicate pairs were found{last}; what counts as agreement "
+                "was set on these, so of others a smaller share may be found.")
     if kind == "label_error" and told.get("confused_labels") is not None:
         given = (f"At least {words.count(told['random_labels'], 'label')} cannot be explained by classes that overlap"
                  if told["random_labels"] else "Overlap of the classes could explain all of them")
