@@ -15,7 +15,8 @@ benchmark: `ablation` (levers, validation; the best of them is the
 line with the lowest validation loss), `curve` (the recipe views after 2, 4, 8, 16 and 24 epochs, validation), `arms`
 (finals, test), `vae_minus_imagenet`, `vae_minus_best_imagenet` (the input size that is best on validation),
 `both_minus_imagenet`, `controls` (winner minus each control), and `folds`, the five-fold out-of-fold comparison, which
-`compare` makes: --folds FILE puts its study.json there. Beside each VAE stand its reconstruction error and active units, and
+`compare` makes: --folds FILE puts its study.json there, --best-folds FILE its differences from ImageNet at another input
+size as `folds_best`. Beside each VAE stand its reconstruction error and active units, and
 `runs`, in whose folders samples.png and reconstructions.png lie.
 
 Nine tenths of a line's time on a CPU are its pretraining, the rest its heads; `seconds` stands with each. The finals are
@@ -29,9 +30,11 @@ import argparse
 import dataclasses
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from benchmarks import _recipe_lines as lines_of
+from benchmarks._recipe_folds import against
 from benchmarks._recipe_lines import Line, Setting, chosen, comparison
 from benchmarks._recipe_measure import Busy, is_done, measure
 from benchmarks._recipe_table import Judged
@@ -60,6 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network-stage", type=int, default=3)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--folds", metavar="FILE", help="study.json of the out-of-fold comparison, for the table")
+    parser.add_argument("--best-folds", metavar="FILE", help="study.json in the run's folder of the same folds with the arm imagenet "
+                        "at its best input size; both files then lie in their runs' folders")
     parser.add_argument("--quick", action="store_true", help="tiny networks, few epochs and seeds: shows that it works")
 
 
@@ -74,6 +79,7 @@ def run(args: argparse.Namespace) -> dict:
     if not ablation and not final:
         raise RunError("No line is finished in this workspace: run --stage levers or --stage finals first.")
     return jsonable({**headline(ablation, final), **tables(ablation, final), "folds": args.folds and read_json(args.folds),
+                     "folds_best": against(Path(args.folds), Path(args.best_folds)) if args.best_folds else None,
                      "config": {name: dataclasses.asdict(setting) for name, (_, setting) in
                                 (("levers", levers), ("finals", finals))},
                      "recipes": {line.name: dataclasses.asdict(line.recipe) for of in (ablation, final) if of

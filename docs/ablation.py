@@ -98,9 +98,38 @@ def _folds(result: Mapping[str, Any]) -> str:
         return ""
     folds, verdict = study["config"]["folds"], study["verdict"]
     said = [f"**Out-of-fold, {folds} folds, pretraining repeated in each.** {verdict['headline']}", *verdict["sentences"]]
-    return _with_table(" ".join(said), list(study["arms"].values()), {
+    arms = _with_table(" ".join(said), list(study["arms"].values()), {
         "arm": lambda arm: arm["label"], "balanced accuracy": lambda arm: _share(arm["test"]["balanced_accuracy"]),
         "macro-AUROC": lambda arm: _number(arm["test"]["macro_auroc"])})
+    return "\n\n".join([arms, _fold_differences(study, result.get("folds_best"))])
+
+
+def _fold_differences(study: Mapping[str, Any], best: Mapping[str, Any] | None) -> str:
+    """The VAE and both minus ImageNet, out of fold: at the same input size and at ImageNet's best, all labels and fewer."""
+    shares = {"all": (1.0, study["differences"], best or {}),
+              "10 %": (0.1, (study.get("label_efficiency") or {}).get("differences", []), (best or {}).get("labels_0.1") or {})}
+    rows = []
+    for size in (study["config"]["input_size"], *([best["input_size"]] if best else [])):
+        for one in ("vae", "both"):
+            for labels, (share, own, others) in shares.items():
+                found = others.get(f"{one}_minus_imagenet") if rows and size != rows[0]["size"] else _directed(own, one, share)
+                rows += [{"pair": f"{one} − imagenet", "size": size, "labels": labels, "found": found}] if found else []
+    return _with_table("Paired differences out of fold, each with a 95 % interval over groups, seeds and folds:", rows, {
+        "pair": lambda row: row["pair"], "ImageNet's pixels": lambda row: str(row["size"]),
+        "labels": lambda row: row["labels"],
+        "balanced accuracy, points": lambda row: _points(row["found"]["balanced_accuracy"]),
+        "macro-AUROC": lambda row: _signed(row["found"]["macro_auroc"])})
+
+
+def _directed(rows: Sequence[Mapping[str, Any]], one: str, share: float) -> dict[str, dict[str, float]]:
+    """{metric: interval of an arm minus imagenet} of rows that may hold the opposite."""
+    found = {}
+    for row in rows:
+        if {row["a"], row["b"]} == {one, "imagenet"} and row.get("fraction", share) == share:
+            sign = 1 if row["a"] == one else -1
+            low, high = sorted((sign * row["low"], sign * row["high"]))
+            found[row["metric"]] = {"mean": sign * row["mean"], "low": low, "high": high}
+    return found
 
 
 def _judged() -> dict[str, Callable[[Any], str]]:

@@ -50,7 +50,7 @@ PRESETS: dict[str, Preset] = {
         backbone=BackboneConfig(architecture="convnext_tiny", stage=3)),
     "bundles": Preset(
         description="VAE-pretrained and ImageNet weights fine-tuned end to end with one schedule: the shipped models.",
-        dataset="ham10000", images=10_015, recipe="masked", pretrain_epochs=16, arms=("vae", "imagenet"),
+        dataset="ham10000", images=10_015, recipe=BEST, pretrain_epochs=16, arms=("vae", "imagenet"),
         regime="finetune", seeds=(0,),
         finetune=FinetuneSchedule(epochs=12, layer_decay=1.0, ema_decay=0.0)),      # as those in models/ were made
 }

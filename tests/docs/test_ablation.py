@@ -87,10 +87,24 @@ def test_finals_name_the_direction_only_where_the_interval_does(tmp_path):
 def test_the_out_of_fold_comparison_speaks_its_own_verdict(tmp_path):
     test = {"balanced_accuracy": interval(0.6, 0.58, 0.62), "macro_auroc": interval(0.92, 0.91, 0.93)}
     verdict = {"headline": "ImageNet wins.", "sentences": ["By a little."]}
-    said = part(tmp_path, {"folds": {"config": {"folds": 5}, "verdict": verdict,
-                                     "arms": {"vae": {"label": "VAE (from scratch)", "test": test}}}})
+    def row(a, b, mean, **more):
+        return [{"a": a, "b": b, "metric": metric, **interval(mean, mean - 0.01, mean + 0.02), **more}
+                for metric in ("balanced_accuracy", "macro_auroc")]
+    study = {"config": {"folds": 5, "input_size": 64}, "verdict": verdict,
+             "arms": {"vae": {"label": "VAE (from scratch)", "test": test}},
+             "differences": row("vae", "imagenet", -0.04) + row("imagenet", "both", -0.03),
+             "label_efficiency": {"differences": row("vae", "imagenet", 0.05, fraction=0.1) +
+                                  row("vae", "imagenet", 0.5, fraction=1.0)}}
+    best = {"input_size": 192, "vae_minus_imagenet": {of["metric"]: of for of in row("", "", -0.07)}, "labels_0.1": {}}
+    said = part(tmp_path, {"folds": study, "folds_best": best})
     assert "Out-of-fold, 5 folds" in said and "ImageNet wins. By a little." in said
     assert "| VAE (from scratch) | 60.0 % (58.0 to 62.0) | 0.920 (0.910 to 0.930) |" in said
+    told = [line for line in said.splitlines() if "− imagenet |" in line]
+    assert told == [
+        "| vae − imagenet | 64 | all | -4.0 (-5.0 to -2.0) | -0.040 (-0.050 to -0.020) |",
+        "| vae − imagenet | 64 | 10 % | +5.0 (+4.0 to +7.0) | +0.050 (+0.040 to +0.070) |",
+        "| both − imagenet | 64 | all | +3.0 (+1.0 to +4.0) | +0.030 (+0.010 to +0.040) |",
+        "| vae − imagenet | 192 | all | -7.0 (-8.0 to -5.0) | -0.070 (-0.080 to -0.050) |"]
 
 
 def test_results_of_several_machines_stand_one_after_the_other(tmp_path):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, roc_auc_score
 
+from benchmarks._recipe_folds import against
 from derm_core.config import BackboneConfig, EmbedConfig, PretrainConfig, Recipe, StudyConfig, from_dict, to_dict
 from derm_core.data.splits import fold_split
 from derm_core.errors import RunError
@@ -74,6 +75,22 @@ def test_every_image_has_one_prediction_an_arm_and_seed(finished):
     table = predictions(workspace, "study-all")
     assert len(table) == 90 * 2 * 2 and not table.duplicated(["image_id", "arm", "seed"]).any()
     assert set(table["fold"]) == {1, 2, 3} and result["split"]["counts"]["test"] == result["dataset"]["images"] == 90
+
+
+def test_two_comparisons_of_the_same_folds_are_compared_pairwise(finished, tmp_path):
+    """Against itself: the differences that the comparison found, for all labels and for half of them."""
+    workspace, _, result = finished
+    path = workspace.run("study-all").artefacts / "study.json"
+    found = against(path, path, "random")
+    assert set(found) == {"input_size", "random", "vae_minus_random", "labels_0.5"} and found["input_size"] == 32
+    for row in result["differences"]:
+        assert (row["a"], row["b"]) == ("vae", "random")
+        assert found["vae_minus_random"][row["metric"]] == pytest.approx({key: row[key] for key in ("mean", "low", "high")})
+    assert found["random"] == result["arms"]["random"]["test"]
+    for row in result["label_efficiency"]["differences"]:
+        if row["fraction"] == 0.5:
+            half = found["labels_0.5"]["vae_minus_random"][row["metric"]]
+            assert half["mean"] == pytest.approx(row["mean"]) and half["low"] == pytest.approx(row["low"])
 
 
 def test_no_pretraining_sees_an_image_that_its_fold_chooses_on_or_tests(workspace, tiny):

@@ -1,0 +1,70 @@
+"""Two comparisons in folds of the same images as one: a VAE against ImageNet features of another input size. See recipe.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from derm_core.config import StudyConfig, from_dict
+from derm_core.errors import RunError
+from derm_core.files import read_json
+from derm_core.study.folds import Joined, join, shares_of_labels
+from derm_core.study.label_efficiency import score
+from derm_core.study.paired import Scorer, combine
+from derm_core.study.stats import evaluate
+from derm_core.workspace import Workspace
+
+OURS = ("vae", "both")
+
+
+def against(ours: Path, theirs: Path, arm: str = "imagenet") -> dict[str, Any]:
+    """The arms vae and both of the comparison whose study.json `ours` is, minus an arm of `theirs`.
+
+    Both files lie in their runs' folders, and the folds' studies beside them. Returns {"input_size", ARM {metric:
+    interval}, "vae_minus_ARM" and "both_minus_ARM" {metric: interval}, and for every share of the labels that both have
+    "labels_SHARE" with the differences again}. Raises RunError where the two have other images, folds or seeds.
+    """
+    (config, first), (other, second) = (_joined(path) for path in (ours, theirs))
+    if (first.material.fingerprint, config.seeds) != (second.material.fingerprint, other.seeds):
+        raise RunError(f"{theirs} has other images, folds or seeds than {ours}: give the same --dataset, --folds and --seeds.")
+    tested = first.material.members("test")
+    labels, groups = first.material.labels[tested], first.material.groups[tested]
+    mine = [one for one in OURS if one in first.outcomes]
+    probabilities = {one: first.outcomes[one].probabilities["test"] for one in mine}
+    stats = evaluate(labels, groups, probabilities | {arm: second.outcomes[arm].probabilities["test"]}, first.log_prior,
+                     first.material.classes, resamples=config.bootstrap, seed=config.split_seed, primary=("vae", arm),
+                     folds=first.fold)
+    found = {"input_size": other.input_size, arm: stats["arms"][arm], **_pairs(stats["differences"], arm)}
+    if not (config.label_fractions and other.label_fractions):
+        return found
+    scorer = Scorer(labels, groups, len(first.material.classes), resamples=config.bootstrap, seed=config.split_seed)
+    with_fewer, theirs_with_fewer = shares_of_labels(first, config), shares_of_labels(second, other)
+    for share in sorted(set(with_fewer) & set(theirs_with_fewer) - {1.0}):
+        (drawn, priors, _), (opposite, opposing, _) = with_fewer[share], theirs_with_fewer[share]
+        scores = {one: score(scorer, drawn[one], priors) for one in mine} | {arm: score(scorer, opposite[arm], opposing)}
+        found[f"labels_{share:g}"] = {f"{one}_minus_{arm}": {
+            metric: scorer.interval(combine(np.subtract, scores[one][metric], scores[arm][metric])) for metric in scores[arm]}
+            for one in mine}
+    return found
+
+
+def _joined(path: Path) -> tuple[StudyConfig, Joined]:
+    run = path.resolve().parents[1]
+    workspace = Workspace.open(run.parents[1])
+    config = from_dict(read_json(workspace.run(run.name).config))
+    return config, join(config, workspace)
+
+
+def _pairs(rows: Iterable[Mapping[str, Any]], arm: str) -> dict[str, dict[str, dict[str, float]]]:
+    """{"ONE_minus_ARM": {metric: {mean, low, high}}} of OURS, whatever the direction of the rows is."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for row in rows:
+        one = row["a"] if row["b"] == arm else row["b"]
+        if one in OURS and arm in (row["a"], row["b"]):
+            ends = np.array([row["mean"], row["low"], row["high"]], float)
+            mean, low, high = ends if row["a"] == one else -ends[[0, 2, 1]]
+            found.setdefault(f"{one}_minus_{arm}", {})[row["metric"]] = {"mean": mean, "low": low, "high": high}
+    return found
