@@ -91,7 +91,8 @@ def balance_bars(counts: pd.DataFrame, *, title: str = "Images by class and spli
             marker={"color": SPLIT_COLOURS.get(split, words.arm("random").colour)},
             hovertemplate=f"%{{y}}, {SPLIT_NAMES.get(split, split)}: %{{x:,}}<extra></extra>"))
     totals = counts.sum(axis=1)
-    _label_above(figure, rows, [f"<b>{row}</b> {(names or {}).get(row, '')}" for row in rows],
+    told = {row: words.short((names or {}).get(row, ""), max(LABEL - len(row), 8)) for row in rows}   # must not meet the number
+    _label_above(figure, rows, [f"<b>{row}</b> {told[row]}" for row in rows],
                  [f"{total:,} · {words.percent(total / max(totals.sum(), 1))}" for total in totals])
     figure.update_layout(legend={"traceorder": "normal"})
     figure.update_xaxes(range=[0, max(totals.max(), 1)])

@@ -71,6 +71,13 @@ def test_balance_bars_stack_to_the_class_totals():
     np.testing.assert_array_equal(np.sum([trace.x for trace in figure.data], axis=0), [10, 100])
 
 
+def test_a_long_description_ends_before_the_number_of_its_class():
+    counts = pd.DataFrame({"train": [7, 70]}, index=["mel", "nv"])
+    figure = charts.balance_bars(counts, names={"mel": "melanoma", "nv": "a description far too long for the screen of a phone"})
+    said = [note.text for note in figure.layout.annotations]
+    assert "<b>mel</b> melanoma" in said and "<b>nv</b> a description far too long for…" in said
+
+
 def test_every_figure_has_a_title_and_a_clear_background():
     figure = charts.lines({"Loss": ([0, 1], [2, 1])}, "Loss")
     assert figure.layout.title.text and figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == CLEAR
