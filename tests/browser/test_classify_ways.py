@@ -97,26 +97,27 @@ def test_a_finger_draws_the_square(finger, furnished_app, lesion):  # noqa: F811
 def test_the_keyboard_leads_from_the_upload_to_the_reasons(page, furnished_app, lesion):  # noqa: F811
     visit(page, f"{furnished_app}/classify", "Classify")
 
-    def tab_to(role: str, name: str) -> None:
-        wanted = page.get_by_role(role, name=name).last
+    def tab_to(wanted) -> None:
+        wanted.wait_for()
         for _ in range(60):
             if wanted.evaluate("part => part === document.activeElement"):
                 return
             page.keyboard.press("Tab")
-        raise AssertionError(f"{name} was not reached by the Tab key")
+        raise AssertionError(f"{wanted} was not reached by the Tab key")
 
     dialogues: list = []
-    page.on("filechooser", lambda dialogue: dialogues.append(dialogue))    # from here on: asked for at the key, a busy browser is told too late
+    page.on("filechooser", lambda dialogue: dialogues.append(dialogue))     # asked for at the key, a busy browser is told late
+    button = page.get_by_test_id("stFileUploader").locator("button", has_text="Upload")     # the page has a choice "Upload", too
 
     def opened() -> bool:
-        tab_to("button", "Upload")
+        tab_to(button)
         page.keyboard.press("Enter")
         return becomes(lambda: page.wait_for_timeout(100) or dialogues)
 
     until(opened, "a file dialogue")
     dialogues[-1].set_files([{"name": "lesion.png", "mimeType": "image/png", "buffer": saved(lesion, "PNG")}])
     answered(page)
-    tab_to("tab", "Where it looks")
+    tab_to(page.get_by_role("tab", name="Where it looks"))
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Hide patches").wait_for()
