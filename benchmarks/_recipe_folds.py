@@ -1,4 +1,4 @@
-"""Two comparisons in folds of the same images as one: a VAE against ImageNet features of another input size. See recipe.py."""
+"""Two comparisons in folds of the same images as one: a VAE against ImageNet at another input size. See recipe.py."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def against(ours: Path, theirs: Path, arm: str = "imagenet") -> dict[str, Any]:
     """
     (config, first), (other, second) = (_joined(path) for path in (ours, theirs))
     if (first.material.fingerprint, config.seeds) != (second.material.fingerprint, other.seeds):
-        raise RunError(f"{theirs} has other images, folds or seeds than {ours}: give the same --dataset, --folds and --seeds.")
+        raise RunError(f"{theirs} has other images, folds or seeds than {ours}: give the same --dataset, --folds, --seeds.")
     tested = first.material.members("test")
     labels, groups = first.material.labels[tested], first.material.groups[tested]
     mine = [one for one in OURS if one in first.outcomes]

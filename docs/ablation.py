@@ -106,14 +106,13 @@ def _folds(result: Mapping[str, Any]) -> str:
 
 def _fold_differences(study: Mapping[str, Any], best: Mapping[str, Any] | None) -> str:
     """The VAE and both minus ImageNet, out of fold: at the same input size and at ImageNet's best, all labels and fewer."""
-    shares = {"all": (1.0, study["differences"], best or {}),
-              "10 %": (0.1, (study.get("label_efficiency") or {}).get("differences", []), (best or {}).get("labels_0.1") or {})}
-    rows = []
-    for size in (study["config"]["input_size"], *([best["input_size"]] if best else [])):
-        for one in ("vae", "both"):
-            for labels, (share, own, others) in shares.items():
-                found = others.get(f"{one}_minus_imagenet") if rows and size != rows[0]["size"] else _directed(own, one, share)
-                rows += [{"pair": f"{one} − imagenet", "size": size, "labels": labels, "found": found}] if found else []
+    fewer, best = (study.get("label_efficiency") or {}).get("differences", []), best or {}
+    rows = [{"pair": f"{one} − imagenet", "size": study["config"]["input_size"], "labels": labels, "found": found}
+            for one in ("vae", "both") for labels, share, of in (("all", 1.0, study["differences"]), ("10 %", 0.1, fewer))
+            if (found := _directed(of, one, share))]
+    rows += [{"pair": f"{one} − imagenet", "size": best["input_size"], "labels": labels, "found": found}
+             for one in ("vae", "both") for labels, of in (("all", best), ("10 %", best.get("labels_0.1", {})))
+             if (found := of.get(f"{one}_minus_imagenet"))]
     return _with_table("Paired differences out of fold, each with a 95 % interval over groups, seeds and folds:", rows, {
         "pair": lambda row: row["pair"], "ImageNet's pixels": lambda row: str(row["size"]),
         "labels": lambda row: row["labels"],

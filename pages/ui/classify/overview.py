@@ -65,8 +65,9 @@ def downloads(result: dict) -> None:
     """Everything on the page as CSV (a line an image and model) and as the JSON that `predict --json` prints."""
     with st.container(horizontal=True):
         frame.download_table(lambda: pd.DataFrame(lines(result)), "Download CSV", name="predictions")
-        st.download_button("Download JSON", lambda: json.dumps(jsonable(result), indent=1).encode(), file_name="predictions.json",
-                           mime="application/json", icon=":material/download:", type="tertiary", on_click="ignore")
+        st.download_button("Download JSON", lambda: json.dumps(jsonable(result), indent=1).encode(),
+                           file_name="predictions.json", mime="application/json", icon=":material/download:",
+                           type="tertiary", on_click="ignore")
 
 
 def lines(result: dict) -> list[dict]:
