@@ -22,7 +22,7 @@ def ablation_part(folder: Path) -> str:
 
 def _of(result: Mapping[str, Any]) -> list[str]:
     """The paragraphs and tables of one result, those parts that are there."""
-    made = [_levers, _curve, _finals, _differences, _folds]
+    made = [_folds, _levers, _curve, _finals, _differences]
     return [text for part in made if (text := part(result))]
 
 
