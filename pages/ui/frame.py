@@ -96,6 +96,8 @@ def page(name: str, intro: str | None = None, title: str | None = None) -> Works
     """
     process.settle()
     uploads.release()
+    if name != "classify":
+        st.session_state.pop("predictions", None)       # Classify's answers hold the files that its uploader just gave up
     _, own_title, about = PAGES[name]
     st.set_page_config(page_title=f"{own_title} · Lesion study", page_icon=ICON, layout="wide")
     require_login()

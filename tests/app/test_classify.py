@@ -259,6 +259,15 @@ def test_leaving_the_samples_forgets_the_image(open_page, shelf):
     assert "predictions" not in app.session_state
 
 
+def test_leaving_the_page_gives_the_image_up(open_page, shelf):
+    """Its answer holds the uploaded file, which Streamlit's uploader has let go of by then."""
+    app = open_page("classify", **{"from": "samples", "sample": "2"})
+    assert app.session_state["predictions"]
+    app.switch_page("pages/models.py")
+    app.run()
+    assert not app.exception and "predictions" not in app.session_state
+
+
 def test_the_table_of_answers_has_a_line_an_image_and_model(open_page, evidence):
     evidence()
     app = upload(open_page("classify"), ("one.png", picture(1)), ("two.png", picture(2)))
