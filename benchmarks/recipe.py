@@ -17,7 +17,7 @@ line with the lowest validation loss), `curve` (the recipe views after 2, 4, 8, 
 `both_minus_imagenet`, `controls` (winner minus each control), and `folds`, the five-fold out-of-fold comparison, which
 `compare` makes: --folds FILE puts its study.json there, --best-folds FILE its differences from ImageNet at another input
 size as `folds_best`. Beside each VAE stand its reconstruction error and active units, and
-`runs`, in whose folders samples.png and reconstructions.png lie.
+`runs`, in whose folders samples.png, likenesses.png and reconstructions.png lie.
 
 Nine tenths of a line's time on a CPU are its pretraining, the rest its heads; `seconds` stands with each. The finals are
 12 pretrainings of 16 epochs. Several processes may work on one workspace, each at the next line that no other is at: two

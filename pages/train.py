@@ -11,6 +11,7 @@ from pages.ui import cached, charts, frame, launch, live, words
 PICTURES = {  # image event: what its rows are
     "reconstruction": "Validation images and what the VAE makes of them; with a masking recipe then the clean view, what the "
                       "encoder sees of it, and the VAE’s answer",
+    "likenesses": "Drawn from latents spread as those of training images",
     "samples": "Drawn from the VAE’s prior"}
 PRETRAIN_CHARTS = (  # title, {line: series}, what to read, share
     ("Negative ELBO, nats per image", {"Training": "train/loss", "Validation": "val/loss"},

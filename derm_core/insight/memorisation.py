@@ -12,22 +12,24 @@ import numpy as np
 NEAR = 50
 COPY_RATIO = 0.5
 SIDE = 32
+LIKE_TRAINING = "latents spread as those of training images"      # what every caller draws from
 
 
 def memorisation(samples_nssc: np.ndarray, training_nssc: np.ndarray, held_out_nssc: np.ndarray) -> dict:
-    """{"samples", "training_images", "copies", "nearest_rmse", "ratio", "held_out_nearest_rmse", "held_out_ratio"}.
+    """{"samples", "drawn_from", "training_images", "copies", "nearest_rmse", "ratio", "held_out_nearest_rmse",
+    "held_out_ratio", "held_out_images", "held_out_copies"}.
 
     Images in [0, 1] or uint8, of one size, compared at 32 px. nearest_rmse: root mean squared error to the nearest
     training image; ratio: of that to the mean over the 50 nearest; each {"median", "least"}. copies: samples with
     a ratio below 0.5.
     """
     training = _small(training_nssc)
-    found = {"samples": len(samples_nssc), "training_images": len(training), "copy_ratio": COPY_RATIO}
+    found = {"samples": len(samples_nssc), "drawn_from": LIKE_TRAINING, "training_images": len(training),
+             "held_out_images": len(held_out_nssc), "copy_ratio": COPY_RATIO}
     for prefix, images in (("", samples_nssc), ("held_out_", held_out_nssc)):
         nearest, ratio = _nearest(_small(images), training)
-        found |= {f"{prefix}nearest_rmse": _summary(nearest), f"{prefix}ratio": _summary(ratio)}
-        if not prefix:
-            found["copies"] = int((ratio < COPY_RATIO).sum())
+        found |= {f"{prefix}nearest_rmse": _summary(nearest), f"{prefix}ratio": _summary(ratio),
+                  f"{prefix}copies": int((ratio < COPY_RATIO).sum())}
     return found
 
 

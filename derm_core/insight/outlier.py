@@ -44,6 +44,13 @@ class Space:
         """Features less the mean, over the standard deviation; float32."""
         return ((features_nd - self.mean) / self.std).astype(np.float32)
 
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """(count, D) standardised features from the Gaussian of the training images', float32."""
+        noise = rng.standard_normal((count, len(self.mean)), dtype=np.float32)
+        along = noise @ self.axes
+        spread = np.sqrt(self.variances)
+        return (along * spread[:-1]) @ self.axes.T + (noise - along @ self.axes.T) * spread[-1]
+
 
 def fit_space(features_nd: np.ndarray) -> Space:
     """The space of training features (n, D). Features that do not vary have the standard deviation 1."""

@@ -137,13 +137,20 @@ class VAE(nn.Module):
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """n images drawn from the prior, (n, 3, S, S) in [0, 1]; `generator` is a CPU one."""
-        return sample_decoder(self.decoder, self.latent_dim, n, generator)
+        return paint(self.decoder, torch.randn(n, self.latent_dim, generator=generator))
 
 
-def sample_decoder(decoder: Decoder, latent_dim: int, n: int, generator: torch.Generator) -> Tensor:
-    """Mean images of n standard normal latents, (n, 3, S, S) in [0, 1]."""
-    z = torch.randn(n, latent_dim, generator=generator).to(decoder.stem.weight)
-    return (decoder(z).float() * VAE_STD[0] + VAE_MEAN[0]).clamp(0, 1)
+def paint(decoder: Decoder, z_bz: Tensor) -> Tensor:
+    """The mean images of latents, (B, 3, S, S) in [0, 1]."""
+    return (decoder(z_bz.to(decoder.stem.weight)).float() * VAE_STD[0] + VAE_MEAN[0]).clamp(0, 1)
+
+
+def latents_like(mu_nz: Tensor, logvar_nz: Tensor, n: int, generator: torch.Generator) -> Tensor:
+    """n latents from the Gaussian with the mean and covariance of the posterior over images (Ghosh et al. 2020, arXiv
+    1903.12436, section 4): where its KL weighs little, a VAE's images fill a small part of the prior."""
+    mean_z = mu_nz.mean(0)
+    among = torch.randn(n, len(mu_nz), generator=generator) @ (mu_nz - mean_z) / len(mu_nz) ** 0.5
+    return mean_z + among + torch.randn(n, len(mean_z), generator=generator) * logvar_nz.exp().mean(0).sqrt()
 
 
 def build_vae(config: BackboneConfig, size: int, latent_dim: int, decoder_width: int, seed: int) -> VAE:

@@ -89,7 +89,7 @@ def measure(workspace: Workspace, predictor: Predictor, material: Material, cali
               "reference": {"public": public, "of": len(train.labels), "axes": points.positions.shape[1],
                             "duplicate": _duplicate(predictor, known, train, calibration, seed)}}
     if vae is not None:
-        fields["memorisation"] = _memorisation(predictor, train, calibration, seed)
+        fields["memorisation"] = _memorisation(predictor, known, train, calibration, seed)
     return fields, known
 
 
@@ -207,16 +207,9 @@ def _duplicate(predictor: Predictor, known: Reference, train: Part, calibration:
     return {"threshold": threshold, "false_alarms": reference.FALSE_ALARMS, "copies": len(made), "found": recall}
 
 
-def _memorisation(predictor: Predictor, train: Part, calibration: Part, seed: int) -> dict:
-    import torch
-
-    from ..nets.vae import sample_decoder
-    from .predictor import own_turn
-    decoder = predictor.bundle.decoder
-    generator = torch.Generator().manual_seed(stream_seed(seed, "memorisation"))
-    with own_turn(), torch.inference_mode():
-        samples = sample_decoder(decoder, predictor.card["decoder"]["latent_dim"], SAMPLES, generator)
-    return memorisation(samples.permute(0, 2, 3, 1).numpy(), train.images, calibration.images)
+def _memorisation(predictor: Predictor, known: Reference, train: Part, calibration: Part, seed: int) -> dict:
+    latents = known.draw_latents(SAMPLES, np.random.default_rng(stream_seed(seed, "memorisation")))
+    return memorisation(predictor.draw(latents), train.images, calibration.images)
 
 
 def triage(name: str, info: dict) -> dict | None:

@@ -116,9 +116,9 @@ def _measured(found: ExtractorBundle, vae: VAE, material: Material, seed: int, n
     with own_turn():
         features = {part: found.features(pixels) for part, pixels in images.items()}
         _check_rounding(found, vae, images["val"], features["val"], name)
-        return {**_latent(found, images["val"]),
-                "knn": _knn(features, material.labels[train], material.labels[material.val]),
-                "memorisation": memorisation(_samples(found.vae, seed), images["train"], images["val"])}
+        latent, samples = _latent(found, images["val"]), _samples(found.vae, features["train"], seed)
+    return {**latent, "knn": _knn(features, material.labels[train], material.labels[material.val]),
+            "memorisation": memorisation(samples, images["train"], images["val"])}
 
 
 def _check_rounding(found: ExtractorBundle, vae: VAE, images: np.ndarray, rounded: np.ndarray, name: str) -> None:
@@ -171,10 +171,14 @@ def _knn(features: dict[str, np.ndarray], train_labels: np.ndarray, val_labels: 
             "neighbours": NEIGHBOURS, "images": int(asked.sum()), "split": "val"}
 
 
-def _samples(vae: VAE, seed: int) -> np.ndarray:
+def _samples(vae: VAE, features_nd: np.ndarray, seed: int) -> np.ndarray:
+    """SAMPLES images drawn like those of `features_nd`, (SAMPLES, S, S, 3) from 0 to 1."""
     import torch
+
+    from ..nets.vae import latents_like, paint
+    generator = torch.Generator().manual_seed(stream_seed(seed, "memorisation"))
     with torch.inference_mode():
-        drawn = vae.sample(SAMPLES, torch.Generator().manual_seed(stream_seed(seed, "memorisation")))
+        drawn = paint(vae.decoder, latents_like(*vae.posterior(torch.from_numpy(features_nd)), SAMPLES, generator))
     return drawn.permute(0, 2, 3, 1).numpy()
 
 

@@ -11,6 +11,7 @@ from ..data.synth import generate
 from ..seeds import stream_seed
 from ..workspace import Workspace
 from .bundle import find_bundle, list_bundles, load_bundle
+from .predictor import Predictor
 
 SYNTH_SIZE = 192
 
@@ -35,17 +36,15 @@ def _synthetic(n: int, seed: int) -> list[tuple[str, bytes, str]]:
 
 
 def _drawn(workspace: Workspace, name: str, n: int, seed: int) -> list[tuple[str, bytes, str]]:
-    """n images of decoder draws from the standard normal prior."""
-    import torch
-
-    from ..nets.vae import sample_decoder
-    bundle = load_bundle(find_bundle(workspace, name))
-    generator = torch.Generator().manual_seed(stream_seed(seed, "samples", "decoder"))
-    with torch.inference_mode():
-        images = sample_decoder(bundle.decoder, bundle.card["decoder"]["latent_dim"], n, generator)
-    pixels = (images.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
-    return [(f"generated-vae-{number}.png", _png(image), f"Generated: drawn from the VAE decoder of {name}")
-            for number, image in enumerate(pixels, 1)]
+    """n images of a bundle's decoder, from latents as its training images have them; from the prior where it keeps none."""
+    predictor = Predictor(load_bundle(find_bundle(workspace, name)))
+    known, rng = predictor.bundle.reference, np.random.default_rng(stream_seed(seed, "samples", "decoder"))
+    if known is not None and known.latents is not None:
+        latents = known.draw_latents(n, rng)
+    else:
+        latents = rng.standard_normal((n, predictor.card["decoder"]["latent_dim"]), dtype=np.float32)
+    return [(f"generated-vae-{number}.png", _png((image * 255).round().astype(np.uint8)),
+             f"Generated: drawn from the VAE decoder of {name}") for number, image in enumerate(predictor.draw(latents), 1)]
 
 
 def _png(image: np.ndarray) -> bytes:

@@ -35,6 +35,12 @@ class Reference:
     points: Points | None
     latents: tuple[np.ndarray, np.ndarray] | None
 
+    def draw_latents(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """(count, Z) latents as training images have them: of features from their Gaussian (after Ghosh et al. 2020, arXiv
+        1903.12436). What the prior draws beyond them, a decoder hardly learned to paint."""
+        weight, bias = self.latents
+        return self.space.draw(count, rng) @ weight + bias
+
 
 def without_points(reference: Reference) -> Reference:
     """The statistics alone: nothing of a single training image."""

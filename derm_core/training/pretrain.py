@@ -21,7 +21,7 @@ from ..data.splits import split_fingerprint, split_for
 from ..errors import DataError
 from ..events import TICK, Event, jsonable, log
 from ..files import read_json, sha256_file, write_json
-from ..nets.vae import VAE_MEAN, VAE_STD, build_vae, save_vae
+from ..nets.vae import VAE_MEAN, VAE_STD, build_vae, latents_like, paint, save_vae
 from ..seeds import stream_seed
 from ..workspace import RunPaths, Workspace
 from .batches import ImageSource, normaliser, resident_bytes
@@ -39,7 +39,7 @@ SUMMARY, PRECISION = "summary.json", "precision.json"
 MODES = {"reproducible": "Reproducible mode.",
          "fast": "Fast mode: seeded only, a repetition is not the same bit for bit."}
 TRIAL_PIXELS = 128 * 64 * 64 # in a trial batch on a CPU: larger ones take minutes
-SAMPLES = (4, 8)             # rows and columns of samples.png
+SAMPLES = (4, 8)             # rows and columns of samples.png (from the prior) and likenesses.png
 
 
 @dataclass(frozen=True)
@@ -141,11 +141,15 @@ def _finish(config: PretrainConfig, task: VAETask, material: Material, evaluatio
     state, recipe, precision = evaluation.state, config.recipe, evaluation.precision
     with precision.eager():
         save_grid(run.artefacts / "reconstructions.png", evaluation.reconstructions(2 * SAMPLES[1]))
+        seen = evaluation.posterior()
     vae = task.vae.to("cpu", memory_format=torch.contiguous_format)
     generator = torch.Generator().manual_seed(stream_seed(config.seed, "samples"))
     with torch.no_grad(), precision.eager():
-        samples = vae.sample(SAMPLES[0] * SAMPLES[1], generator)
-    save_grid(run.artefacts / "samples.png", list(samples.split(SAMPLES[1])))
+        count = SAMPLES[0] * SAMPLES[1]
+        drawn = {"samples": vae.sample(count, generator),
+                 "likenesses": paint(vae.decoder, latents_like(*seen, count, generator))}
+    for name, images in drawn.items():
+        save_grid(run.artefacts / f"{name}.png", list(images.split(SAMPLES[1])))
     save_vae(run.artefacts, vae, {"run_id": run.id, "config": to_dict(config), "precision": precision.to_dict(),
                                   "metrics": jsonable(state["metrics"]), **material.record})
     summary = {"epochs": recipe.epochs, "seconds": state["seconds"], "images_per_s": state["images_per_s"],
@@ -155,7 +159,7 @@ def _finish(config: PretrainConfig, task: VAETask, material: Material, evaluatio
                "precision": precision.to_dict(), "device": evaluation.device, **material.record}
     write_json(run.artefacts / SUMMARY, jsonable(summary))
     clear_checkpoints(run.checkpoints)
-    for name in ("samples", "reconstructions"):
+    for name in (*drawn, "reconstructions"):
         yield Event(kind="image", series=name, value=f"{name}.png", epoch=float(recipe.epochs))
     yield Event(kind="result", value=jsonable(summary))
 

@@ -97,6 +97,18 @@ class VAEEvaluation:
         return probe_accuracy(train_nd, self.labels[train], val_nd, self.labels[val])
 
     @torch.no_grad()
+    def posterior(self) -> tuple[Tensor, Tensor]:
+        """mu and log variance (n, Z), on the CPU, of at most 2000 training images."""
+        source = ImageSource(self.images, self._some(self.train, PROBE_IMAGES, "posterior"), self.device,
+                             self.precision.memory_format)
+        normalise, found = normaliser(VAE_MEAN, VAE_STD, self.device), []
+        for images_bchw in source.in_order(EVALUATION_BATCH):
+            with self.precision.autocast(self.device):
+                found.append(torch.stack(self.task.vae.encode(normalise(images_bchw))).float().cpu())
+        mu_nz, logvar_nz = torch.cat(found, 1)
+        return mu_nz, logvar_nz
+
+    @torch.no_grad()
     def reconstructions(self, count: int) -> list[Tensor]:
         """Rows of a grid: val images and their reconstructions; for a recipe that hides patches also
         what the encoder then sees and what it makes of it."""

@@ -127,8 +127,11 @@ def copies(card: dict) -> str:
     found = card.get("memorisation")
     if not found:
         return ""
-    return (f"Memorisation check: of {found['samples']:,} images drawn by the decoder, {found['copies']:,} "
-            f"{'is a copy' if found['copies'] == 1 else 'are copies'} of a training image.")
+    drawn = words.plain(found.get("drawn_from", "the prior"))       # from which older cards' images were drawn
+    beside = (f" Of {found['held_out_images']:,} photographs that it never saw, {found['held_out_copies']:,} would be called so."
+              if "held_out_copies" in found else "")
+    return (f"Memorisation check: of {found['samples']:,} images drawn by the decoder from {drawn}, {found['copies']:,} "
+            f"{'is a copy' if found['copies'] == 1 else 'are copies'} of a training image.{beside}")
 
 
 def tell(value: object) -> str:

@@ -38,6 +38,20 @@ def test_axes_left_out_count_with_their_mean_variance(monkeypatch):
     assert not np.allclose(expected, whole, rtol=1e-3)
 
 
+@pytest.mark.parametrize("most", [256, 6])
+def test_what_is_drawn_spreads_as_the_training_features_do(monkeypatch, most):
+    monkeypatch.setattr(outlier, "MAX_AXES", most)
+    train = features(4000, 12)
+    space = outlier.fit_space(train)
+    drawn = space.draw(40_000, np.random.default_rng(0))
+    found = np.cov(drawn.T)
+    axes, variances = space.axes, space.variances
+    expected = (axes * variances[:-1]) @ axes.T + variances[-1] * (np.eye(12) - axes @ axes.T)
+    assert np.abs(drawn.mean(0)).max() < 0.05 and np.abs(found - expected).max() < 0.05
+    if most > 12:
+        assert np.abs(found - np.corrcoef(train.T)).max() < 0.05
+
+
 def test_features_that_do_not_vary_do_no_harm():
     train = np.concatenate([features(200, 5), np.full((200, 1), 2.0)], 1)
     assert np.isfinite(outlier.distance(outlier.fit_space(train), train)).all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
@@ -9,7 +11,7 @@ from torch.distributions import Normal, kl_divergence
 from derm_core.config import BackboneConfig
 from derm_core.errors import RunError
 from derm_core.nets.vae import (MIN_LOG_SIGMA, PlaneNorm, UpsampledConv, active_units, build_vae, elbo_terms, floored,
-                                load_encoder, load_vae, reparameterise, save_vae)
+                                latents_like, load_encoder, load_vae, reparameterise, save_vae)
 
 FAMILIES = {"resnet18": 3, "mobilenetv2_100": 2, "convnext_atto": 1, "regnety_002": 3, "vit_tiny_patch16_224": 1}
 SMALL = BackboneConfig(architecture="resnet18", stage=1)
@@ -75,6 +77,16 @@ def test_the_decoder_meets_any_size(size):
     images = vae.sample(2, torch.Generator().manual_seed(0))
     assert images.shape == (2, 3, size, size) and 0 <= images.min() and images.max() <= 1
     assert torch.equal(images, vae.sample(2, torch.Generator().manual_seed(0)))
+
+
+def test_latents_like_those_of_images_have_their_mean_and_covariance():
+    mixing = draw(5, 5, seed=4)
+    mu, logvar = draw(400, 5, seed=5) @ mixing + 2, torch.full((400, 5), -2.0)
+    found = latents_like(mu, logvar, 20_000, torch.Generator().manual_seed(0))
+    assert torch.allclose(found.mean(0), mu.mean(0), atol=0.1)
+    assert torch.allclose(torch.cov(found.T), torch.cov(mu.T) + torch.eye(5) * math.exp(-2), atol=0.2)
+    few = latents_like(mu[:2], logvar[:2] - 20, 3, torch.Generator().manual_seed(0))      # two images span one line
+    assert torch.linalg.matrix_rank(few - few.mean(0), atol=1e-2) == 1
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])

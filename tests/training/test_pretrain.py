@@ -95,7 +95,7 @@ def test_the_run_says_and_leaves_what_it_promises(tmp_path, vae_config, material
     assert all(epochs == [0, 1, 2] for epochs in at.values())
     for event in (e for e in events if e.kind == "image"):
         assert Image.open(run.artefacts / event.value).format == "PNG"
-    assert {"recon-000.png", "recon-002.png", "samples.png", "reconstructions.png"} <= {
+    assert {"recon-000.png", "recon-002.png", "samples.png", "likenesses.png", "reconstructions.png"} <= {
         path.name for path in run.artefacts.iterdir()}
     result = events[-1]
     assert result.kind == "result" and result.value["epochs"] == 2 and result.value["images_per_s"] > 0
