@@ -46,7 +46,7 @@ REPEATS = 7
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--home", help="a workspace with a finished map of HAM10000, for duplicate_recall")
-    parser.add_argument("--umap-repeats", type=int, default=3, help="0 leaves umap_ratio out (default 3)")
+    parser.add_argument("--umap-repeats", type=int, default=5, help="0 leaves umap_ratio out (default 5)")
 
 
 def run(args: argparse.Namespace) -> dict:

@@ -94,14 +94,17 @@ def _duplicate_rows(found: duplicates.Found, rows: np.ndarray, split: np.ndarray
     """Pairs of different groups, and all that the source lists, the unfound last; views of a group are no trouble. Also how
     many of the listed were found."""
     kept, found_known = [], set()
-    for (a, b), score, angle in zip(found.pairs.tolist(), found.scores.tolist(), found.angles.tolist(), strict=True):
+    for (a, b), score, angle, stretch in zip(found.pairs.tolist(), found.scores.tolist(), found.angles.tolist(),
+                                             found.stretches.tolist(), strict=True):
         listed = (a, b) in known
         if listed:
             found_known.add((a, b))
         if groups[a] == groups[b] and not listed:
             continue
-        turned = f" after turning by {angle:.0f}°" if angle else ""
-        reason = f"The pictures agree{turned} (correlation {score:.2f})"
+        longer = max(stretch, 1 / stretch) - 1
+        moved = [f"turning by {angle:.0f}°"] * bool(round(angle)) + [f"stretching by {longer:.0%}"] * (longer > 0)
+        after = f" after {' and '.join(moved)}" if moved else ""
+        reason = f"The pictures agree{after} (correlation {score:.2f})"
         across = bool(split[a] != split[b])
         reason += "; the dataset lists this pair, and both are one group." if listed else (
             ", but are two groups, in different splits." if across else ", but are two groups.")

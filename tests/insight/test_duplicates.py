@@ -46,6 +46,17 @@ def test_a_copy_is_found_among_other_pictures(how):
     assert abs((found.angles[0] - expected + 180) % 360 - 180) <= 6 or abs((found.angles[0] + expected + 180) % 360 - 180) <= 6
 
 
+def test_a_copy_of_stretched_skin_is_found():
+    whole = Image.fromarray(picture(0))
+    cut = [np.asarray(whole.resize((64, 64), Image.Resampling.BICUBIC, box=box)) for box in (
+        (48, 48, 112, 112), (43, 53, 117, 107))]                     # 1.37 times as long one way as the other
+    images = np.stack([*cut, *(view(seed) for seed in range(1, 5))])
+    pairs = np.array([[0, 1], [0, 2], [1, 3], [2, 3], [4, 5]])
+    found = near_duplicates(images, enlarged(images), np.arange(6), pairs, lambda *_: None)
+    assert found.pairs.tolist() == [[0, 1]] and found.scores[0] > 0.3
+    assert 1.25 < max(found.stretches[0], 1 / found.stretches[0]) < 1.5
+
+
 def test_pairs_are_proposed_once_from_every_space_and_by_both_sides():
     space = np.append(np.arange(30.0) ** 1.5, 20 ** 1.5 + 0.1)[:, None].astype(np.float32)
     near = nearest(np.append(np.linspace(0, 1, 30) ** 3 + 5, [0.0])[:, None].astype(np.float32), 12)[0]
@@ -60,7 +71,7 @@ def test_pairs_are_proposed_once_from_every_space_and_by_both_sides():
 def test_pairs_of_second_nearest_must_agree_better(monkeypatch):
     images = np.stack([view(seed) for seed in range(4)])
     pairs = np.array([[0, 1], [0, 2], [0, 3]])
-    monkeypatch.setattr(duplicates, "_compare", lambda *_: duplicates.Found(pairs, np.array([0.13, 0.17, 0.19]), np.zeros(3)))
+    monkeypatch.setattr(duplicates, "_compare", lambda *_: duplicates.Found(pairs, np.array([0.13, 0.17, 0.19]), np.zeros(3), np.ones(3)))
     found = near_duplicates(images, enlarged(images), np.arange(4), pairs, lambda *_: None, np.array([True, False, False]))
     assert found.pairs.tolist() == [[0, 1], [0, 3]]
 
@@ -77,6 +88,19 @@ def test_a_quarter_turn_is_numpy_s():
     a = np.random.default_rng(1).normal(size=(8, 8))
     pixel, inside = _warp(8, 90, 1.0)
     assert inside.all() and any(np.array_equal(a.ravel()[pixel].reshape(8, 8), np.rot90(a, k)) for k in (1, 3))
+
+
+def test_a_stretch_makes_the_picture_longer_along_its_direction():
+    bar = np.zeros((33, 33))
+    bar[16 - 4:16 + 5, 16 - 4:16 + 5] = 1                            # a square of 9 pixels
+    for direction, longer in ((0, 0), (90, 1), (180, 0)):
+        pixel, inside = _warp(33, 0, 1.0, 2.25, direction)
+        shown = (bar.ravel()[pixel] * inside).reshape(33, 33)
+        sides = shown[:, 16].sum(), shown[16].sum()
+        assert sides[longer] == pytest.approx(13.5, abs=1) and sides[1 - longer] == pytest.approx(6, abs=1)
+    pixel, inside = _warp(33, 90, 1.0, 2.25, 0)                      # stretched along the vertical, then turned
+    shown = (bar.ravel()[pixel] * inside).reshape(33, 33)
+    assert shown[16].sum() > shown[:, 16].sum()
 
 
 def test_nothing_to_compare_finds_nothing():
