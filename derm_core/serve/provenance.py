@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shlex
+from collections.abc import Sequence
 from importlib import metadata
 
 from ..config import PretrainConfig, StudyConfig, from_dict
@@ -95,7 +96,7 @@ def limits(data: dict, input_size: int) -> list[str]:
 
 
 def commands(workspace: Workspace, config: StudyConfig, info: dict, study: dict, arm: str, name: str,
-             seed: int) -> list[str]:
+             seed: int, rates: Sequence[str] = ()) -> list[str]:
     """The command lines that repeat this model, from the dataset to the shelf."""
     program = "python -m derm_core"
     data = f"{program} data synth" if info.get("layout") == "synthetic" else (
@@ -104,7 +105,8 @@ def commands(workspace: Workspace, config: StudyConfig, info: dict, study: dict,
     if pretrain is None and config.vae_run:
         pretrain = from_dict(read_json(workspace.run(config.vae_run).config), PretrainConfig)
     compare = [program, "compare", *_options(config, pretrain)]
-    publish = f"{program} models publish {study['run_id']} --arm {arm} --name {name}" + (f" --seed {seed}" if seed else "")
+    publish = f"{program} models publish {study['run_id']} --arm {arm} --name {name}" + (
+        f" --seed {seed}" if seed else "") + (f" --rates {','.join(rates)}" if rates else "")
     task = study.get("labels") or {}
     given = [f"{c}={level}" for c, level in (task.get("map") or {}).items()]
     priorities = [] if not given or task["ours"] else [shlex.join([*program.split(), "data", "priority", config.dataset, *given])]

@@ -56,7 +56,7 @@ def publish(workspace: Workspace, run_id: str, arm: str, name: str, *, shelf: st
     vae = _vae(workspace, extractor)
     validation = _predictions(run, arm, seed, study["classes"], "val")
     fitting, calibration = split_validation(validation["groups"], config.split_seed)
-    card = _card(workspace, config, study, entry, arm, name, seed, extractor, classifier)
+    card = _card(workspace, config, study, entry, arm, name, seed, extractor, classifier, rates)
     card |= {"decoder": vae and {"latent_dim": vae.latent_dim, "size": vae.size, "width": vae.decoder_width},
              "temperature": {**fit_temperature(validation["probabilities"][fitting], validation["labels"][fitting]),
                              "fitted_on": "a quarter of validation's groups"},
@@ -257,7 +257,7 @@ def _test_tables(run: RunPaths, study: dict, seed: int) -> dict[str, dict[str, n
 
 
 def _card(workspace: Workspace, config: StudyConfig, study: dict, entry: dict, arm: str, name: str, seed: int,
-          extractor: dict, classifier: Classifier) -> dict:
+          extractor: dict, classifier: Classifier, rates: Sequence[str]) -> dict:
     dataset = load_dataset(workspace, config.dataset).info
     data, task = provenance.training_data(dataset, config.dataset), study.get("labels") or {"kind": "classes"}
     initial = provenance.initial_weights(workspace, extractor)
@@ -279,7 +279,7 @@ def _card(workspace: Workspace, config: StudyConfig, study: dict, entry: dict, a
         "metrics": entry["test"], "per_class": entry.get("per_class"), "gaps": entry.get("gaps"),
         "metrics_note": f"Test split; {seeds} with 95 % intervals that resample groups, "
                         "before the temperature. Balanced accuracy uses the prior-adjusted decision.",
-        "commands": provenance.commands(workspace, config, dataset, study, arm, name, seed),
+        "commands": provenance.commands(workspace, config, dataset, study, arm, name, seed, rates),
         "config": to_dict(config), "versions": provenance.versions(), "intended_use": provenance.INTENDED_USE,
         "limits": provenance.limits(data, config.input_size) + ([describe_map(task["map"], task["ours"])] if triage else []),
         "license": provenance.weights_license(data, initial)}

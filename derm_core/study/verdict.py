@@ -187,7 +187,8 @@ def _both(evaluation: dict, labels: Mapping[str, str]) -> list[str]:
         return []
     row, sign = rows[0], 1 if rows[0]["a"] == "both" else -1
     shown = row["p_holm"] < 0.05 and row["mean"] * sign > 0
-    gain = f"{points(row['mean'] * sign)} points, Holm-corrected p = {row['p_holm']:.3f}"
+    p = "below 0.001" if row["p_holm"] < 0.001 else f"= {row['p_holm']:.3f}"
+    gain = f"{points(row['mean'] * sign)} points, Holm-corrected p {p}"
     return [f"{labels['both']} {'improve' if shown else 'are not shown to improve'} on {labels['imagenet']} alone ({gain})."]
 
 

@@ -84,12 +84,13 @@ def balance_bars(counts: pd.DataFrame, *, title: str = "Images by class and spli
                  names: Mapping[str, str] | None = None) -> Figure:
     """Stacked bars. counts: index = class (or attribute value), columns = splits, values = how many."""
     rows = [str(name) for name in counts.index]
+    whole = [" ".join(filter(None, (row, (names or {}).get(row)))) for row in rows]
     figure = blank(title, ROW * len(counts) + 50, legend=True, barmode="stack")
     for split in counts.columns:
         figure.add_trace(dict(
             type="bar", x=counts[split], y=rows, orientation="h", width=BAR, name=SPLIT_NAMES.get(split, str(split)),
             marker={"color": SPLIT_COLOURS.get(split, words.arm("random").colour)},
-            hovertemplate=f"%{{y}}, {SPLIT_NAMES.get(split, split)}: %{{x:,}}<extra></extra>"))
+            customdata=whole, hovertemplate=f"%{{customdata}}, {SPLIT_NAMES.get(split, split)}: %{{x:,}}<extra></extra>"))
     totals = counts.sum(axis=1)
     told = {row: words.short((names or {}).get(row, ""), max(LABEL - len(row), 8)) for row in rows}   # must not meet the number
     _label_above(figure, rows, [f"<b>{row}</b> {told[row]}" for row in rows],

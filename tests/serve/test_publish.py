@@ -156,6 +156,13 @@ def test_a_model_that_is_not_the_studys_is_not_published(study):
     assert not (workspace.models / "mole-vae").exists()
 
 
+def test_a_dataset_whose_rate_is_on_the_card_is_in_its_command(study):
+    workspace, _ = study
+    name = load_bundle(publish(workspace, STUDY, "vae", "mole-vae")).card["training_data"]["dataset"]
+    card = load_bundle(publish(workspace, STUDY, "vae", "mole-rates", rates=[name])).card
+    assert name in card["outlier"]["rates"] and card["commands"][-1].endswith(f"--name mole-rates --rates {name}")
+
+
 def test_the_card_says_when_to_believe_an_answer(study):
     workspace, _ = study
     folder = publish(workspace, STUDY, "vae", "mole-vae")

@@ -137,7 +137,8 @@ def test_one_arm_alone_compares_nothing():
     assert found["pair"] is None and "nothing is compared" in found["headline"]
 
 
-@pytest.mark.parametrize(("p_holm", "words"), [(0.01, "VAE and ImageNet improve on"), (0.2, "are not shown to improve")])
+@pytest.mark.parametrize(("p_holm", "words"), [(0.01, "VAE and ImageNet improve on"), (0.2, "are not shown to improve"),
+                                               (0.0002, "p below 0.001")])
 def test_both_adds_only_where_holms_correction_leaves_it(p_holm, words):
     found = evaluation(-0.09, -0.01, ("vae", "imagenet", "random", "both"))
     found["differences"].append(difference("imagenet", "both", -0.05, -0.01, primary=False, p_holm=p_holm))

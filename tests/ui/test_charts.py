@@ -76,6 +76,7 @@ def test_a_long_description_ends_before_the_number_of_its_class():
     figure = charts.balance_bars(counts, names={"mel": "melanoma", "nv": "a description far too long for the screen of a phone"})
     said = [note.text for note in figure.layout.annotations]
     assert "<b>mel</b> melanoma" in said and "<b>nv</b> a description far too long for…" in said
+    assert figure.data[0].customdata[1] == "nv a description far too long for the screen of a phone", "whole under the pointer"
 
 
 def test_every_figure_has_a_title_and_a_clear_background():
