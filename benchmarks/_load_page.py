@@ -8,7 +8,7 @@ from derm_core.workspace import Workspace
 
 @st.cache_resource
 def predictors() -> dict:
-    return load_predictors(Workspace.open())
+    return {name: predictor.shared() for name, predictor in load_predictors(Workspace.open()).items()}
 
 
 files = st.file_uploader("Images", accept_multiple_files=True)

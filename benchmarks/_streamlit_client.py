@@ -86,8 +86,8 @@ class Session:
             elif kind == "delta" and message.delta.WhichOneof("type") == "new_element":
                 name = message.delta.new_element.WhichOneof("type")
                 elements.setdefault(name, []).append(getattr(message.delta.new_element, name))
-                if name == "plotly_chart":
-                    self.fragments[message.delta.new_element.plotly_chart.id] = message.delta.fragment_id
+                if hasattr(elements[name][-1], "id"):
+                    self.fragments[elements[name][-1].id] = message.delta.fragment_id
             elif kind == "script_finished" and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
                 break
         self.elements = elements
@@ -112,7 +112,7 @@ class Session:
         info.file_id, info.name, info.size = urls.file_id, name, len(data)
         info.file_urls.CopyFrom(urls)
         self.states[uploader.id] = {"files": [info]}
-        await self.rerun()
+        await self.rerun(self.fragments[uploader.id])
 
     def _put(self, path: str, name: str, data: bytes) -> None:
         border = "a-border-of-parts"

@@ -1,10 +1,11 @@
 """One upload through all shipped models against its decoding and a bare forward pass of each; at most 1.2 times.
 
-The upload is a JPEG in memory, taken the way of page and command line (serve.predictor). The bare
-side is Pillow alone (open, decode, the centre square to the models' size, bicubic) and each network
-once on an input that lies ready. The ratio is the largest of the photograph sizes tried, and counts
-what every answer needs: gate, quality, probabilities. "with_checks" also counts what a card may carry
-beyond that (outlier scores with the VAE's reconstruction, nearest training images), each size's own ratio.
+The upload is a JPEG in memory, taken the way of the page (serve.predictor; Predictor.shared, which the
+command line goes without). The bare side is Pillow alone (open, decode, the centre square to the models'
+size, bicubic) and each network once on an input that lies ready. The ratio is the largest of the photograph
+sizes tried, and counts what every answer needs: gate, quality, probabilities. "with_checks" also counts what
+a card may carry beyond that (outlier scores with the VAE's reconstruction, nearest training images), each
+size's own ratio.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ def run(args: argparse.Namespace) -> dict:
     torch.set_num_threads(THREADS)
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace.open(folder)
-        predictors = load_predictors(workspace)
-        plain = {name: Predictor(without_checks(predictor.bundle)) for name, predictor in predictors.items()}
+        predictors = {name: predictor.shared() for name, predictor in load_predictors(workspace).items()}
+        plain = {name: Predictor(without_checks(predictor.bundle)).shared() for name, predictor in predictors.items()}
         rows = [compare(workspace, plain, predictors, width, height, args.repeats * args.times)
                 for width, height in PHOTOGRAPHS]
     worst = max(rows, key=lambda row: row["ratio"])

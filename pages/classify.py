@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import streamlit as st
+from PIL import Image
 
-from pages.ui import cached, frame, words
+from pages.ui import cached, frame, images, process, uploads, words
 from pages.ui.classify import answers, crop, limits, models, opinions, overview, reasons, source
 from pages.ui.classify.answers import CENTRE, SHOWN, Answer
 
@@ -14,7 +15,7 @@ BESIDE = 2      # models whose answers fit beside the picture
 def picture(answer: Answer, cards: list[dict]) -> None:
     """What the models see of the image."""
     sizes = words.listed([str(size) for size in sorted({card["input_size"] for card in cards})])
-    st.image(answer.square, width=SHOWN, alt=f"{answer.name}, the square that the models see")
+    st.image(images.drawn(Image.fromarray(answer.square)), width=SHOWN, alt=f"{answer.name}, the square that the models see")
     part = "the centre square" if answer.crop == CENTRE else "the square you chose"
     st.caption(f"{words.plain(answer.name)}: {part}, all that the models see, at {sizes}{words.THIN}px.")
 
@@ -40,7 +41,7 @@ def one_image(workspace, answer: Answer, cards: list[dict]) -> None:
         reasons.show(workspace, answer, cards)
         return
     fold = st.expander("What the models say all the same", icon=":material/visibility_off:", on_change="rerun",
-                       key=f"behind-{answer.key[:12]}")
+                       key=answers.closed_at_first("behind", answer))
     if fold.open:
         with fold:
             opinions.show(answer, cards)
@@ -59,25 +60,38 @@ def nothing_yet(cards: list[dict]) -> None:
         st.rerun()
 
 
+@st.fragment
+@process.in_turn
+def asked(workspace, published: list[dict]) -> None:
+    """Which models, which images, and the answers. A fragment: a new image runs this part alone.
+
+    published: cards of the models on the shelf as the page found them.
+    """
+    uploads.release()
+    cards = models.choose(published)
+    chosen = source.choose(workspace)
+    if not cards:
+        st.info("Choose at least one model.", icon=":material/deployed_code:")
+    elif not chosen:
+        st.session_state.pop("predictions", None)
+        nothing_yet(cards)
+    else:
+        models.say_what_differs(cards)
+        with frame.errors():
+            if models.outdated(workspace, cards):
+                st.rerun()                          # the whole page, which takes the cards anew
+            found = answers.classify(workspace, cards, chosen)
+            result = answers.result(found)
+            overview.refused(result["errors"])
+            if result["images"]:
+                shown = overview.table([answer for answer in found if answer.row], cards)
+                one_image(workspace, shown, cards)
+                overview.downloads(result)
+    if not chosen:
+        with frame.errors():  # after the page stands: the first answer should not wait for the models
+            for card in cards:
+                cached.predictor(workspace, card["name"])
+
+
 workspace = frame.page("classify")
-cards = models.choose(workspace)
-chosen = source.choose(workspace)
-if not cards:
-    st.info("Choose at least one model.", icon=":material/deployed_code:")
-elif not chosen:
-    st.session_state.pop("predictions", None)
-    nothing_yet(cards)
-else:
-    models.say_what_differs(cards)
-    with frame.errors():
-        found = answers.classify(workspace, cards, chosen)
-        result = answers.result(found)
-        overview.refused(result["errors"])
-        if result["images"]:
-            shown = overview.table([answer for answer in found if answer.row], cards)
-            one_image(workspace, shown, cards)
-            overview.downloads(result)
-if not chosen:
-    with frame.errors():  # after the page stands: the first answer should not wait for the models
-        for card in cards:
-            cached.predictor(workspace, card["name"])
+asked(workspace, cached.bundles(workspace))

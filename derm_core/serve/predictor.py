@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
-
 from PIL import Image
+from threadpoolctl import ThreadpoolController
 
 from ..data.decode import open_picture, prepare
 from ..errors import ImageError, NotFound
@@ -25,12 +26,19 @@ BATCH = 32
 _TURNS = Turns()
 
 
+@functools.cache
+def _linear_algebra() -> ThreadpoolController:
+    """NumPy's library, and those of others that were loaded before the first turn. Looking for them takes milliseconds."""
+    return ThreadpoolController().select(user_api="blas")
+
+
 @contextmanager
 def own_turn() -> Iterator[None]:
     """The one place that computes: other callers wait, torch's thread count is put back afterwards.
 
     Where others wait or are at work, a caller computes on one thread: they keep the machine busy, and two threads that
-    wait for each other at every operation would be held up by them.
+    wait for each other at every operation would be held up by them. NumPy's second thread, which only waits at matrices as
+    small as these, would take half as much again of the machine (python -m benchmarks load).
     """
     import torch
     with _TURNS.take() as waited:
@@ -40,7 +48,8 @@ def own_turn() -> Iterator[None]:
         before = torch.get_num_threads()
         torch.set_num_threads(1 if waited or REQUESTS.crowded else THREADS)
         try:
-            yield
+            with _linear_algebra().limit(limits=1):
+                yield
         finally:
             torch.set_num_threads(before)
 
@@ -58,25 +67,46 @@ class Predictor:
         for network in (bundle.classifier, bundle.decoder):
             if network is not None:
                 network.to(memory_format=torch.channels_last)   # a fifth faster for one image
+        self._pass, self._drawn = self._run, bundle.decoder and self._draw
+
+    def shared(self) -> Predictor:
+        """Itself, made ready for callers on several threads: one image is one call (one_call). Takes half a second."""
+        import torch
+
+        from .one_call import one_call
+        with own_turn():                     # two traces at once would confuse torch
+            image = torch.zeros((1, self.size, self.size, 3), dtype=torch.uint8)
+            self._pass = one_call(self._run, [self.bundle.classifier], image)
+            if self._drawn:
+                latents = torch.zeros((1, self.bundle.decoder.stem.in_features))
+                self._drawn = one_call(self._draw, [self.bundle.decoder], latents)
+        return self
+
+    def _run(self, images_nssc):
+        """uint8 (N, S, S, 3) -> float32 features (N, D) and logits (N, C), as tensors."""
+        from ..nets.backbone import normalise
+        features_nd = self.bundle.classifier.backbone.pooled(normalise(images_nssc, self.card["mean"], self.card["std"]))
+        return features_nd.float(), self.bundle.classifier.classify(features_nd).float()
+
+    def _draw(self, latents_nz):
+        """Latents (N, Z) -> (N, S, S, 3) from -1 to 1, as tensors."""
+        return self.bundle.decoder(latents_nz).clamp(-1, 1).permute(0, 2, 3, 1)
 
     def features_and_logits(self, images_nssc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """uint8 (N, S, S, 3), S the card's input size -> float32 features (N, D) and logits (N, C), from one pass."""
         import torch
 
-        from ..nets.backbone import normalise
         expected = (self.size, self.size, 3)
         if images_nssc.dtype != np.uint8 or images_nssc.shape[1:] != expected:
             raise ValueError(f"images must be uint8 (N, {self.size}, {self.size}, 3), got {images_nssc.dtype} "
                              f"{images_nssc.shape}")
-        classifier = self.bundle.classifier
         features = [np.empty((0, self.card["features"]), np.float32)]
         logits = [np.empty((0, len(self.classes)), np.float32)]
         for start in range(0, len(images_nssc), BATCH):
             with own_turn(), torch.inference_mode():     # others take their turn between batches
-                batch = torch.from_numpy(np.array(images_nssc[start:start + BATCH]))
-                features_nd = classifier.backbone.pooled(normalise(batch, self.card["mean"], self.card["std"]))
-                features.append(features_nd.float().numpy())
-                logits.append(classifier.classify(features_nd).float().numpy())
+                features_nd, logits_nc = self._pass(torch.from_numpy(np.array(images_nssc[start:start + BATCH])))
+                features.append(features_nd.numpy())
+                logits.append(logits_nc.numpy())
         return np.concatenate(features), np.concatenate(logits)
 
     def logits(self, images_nssc: np.ndarray) -> np.ndarray:
@@ -95,11 +125,11 @@ class Predictor:
     def draw(self, latents_nz: np.ndarray) -> np.ndarray:
         """Latents (N, Z) -> what the bundle's decoder draws, float32 (N, S, S, 3) from 0 to 1, S the decoder's size."""
         import torch
-        size, decoder = self.card["decoder"]["size"], self.bundle.decoder
+        size = self.card["decoder"]["size"]
         drawn = [np.empty((0, size, size, 3), np.float32)]
         for start in range(0, len(latents_nz), BATCH):
             with own_turn(), torch.inference_mode():
-                drawn.append(decoder(torch.from_numpy(latents_nz[start:start + BATCH])).clamp(-1, 1).permute(0, 2, 3, 1).numpy())
+                drawn.append(self._drawn(torch.from_numpy(latents_nz[start:start + BATCH])).numpy())
         return (np.concatenate(drawn) + 1) / 2
 
     def residuals(self, drawn_nssc: np.ndarray, images_nssc: np.ndarray) -> np.ndarray:

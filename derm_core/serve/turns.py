@@ -1,13 +1,14 @@
-"""Whose turn it is to compute: a few callers at a time, in the order in which they came.
+"""Whose turn it is to compute: a few callers at a time, in the order in which they came, those with a lead a little sooner.
 
 A lock of Python's goes to whoever asks at the right moment; under load, some would wait many times as long as others.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,18 +22,25 @@ class Turns:
     def __init__(self, at_once: int = 1, patience: float | None = None) -> None:
         self.at_once, self.patience = at_once, patience
         self._guard, self._mine = threading.Lock(), threading.local()
-        self._queue: deque[tuple[object, threading.Event]] = deque()
-        self._taken: dict[object, float] = {}           # turns that count, and since when
+        self._arrivals = itertools.count()
+        self._queue: list[tuple[float, int, threading.Event]] = []      # a heap: counts as come when, its number, its call
+        self._taken: dict[int, float] = {}              # turns that count, and since when
 
     @contextmanager
-    def take(self) -> Iterator[bool | None]:
-        """Wait for the turn; None in place of `waited` where the caller's thread has it already."""
+    def take(self, lead: float = 0.0) -> Iterator[bool | None]:
+        """Wait for the turn; None in place of `waited` where the caller's thread has it already.
+
+        lead: seconds by which the caller counts as come sooner. It passes those without a lead who came less than that
+        before it, so no one is kept waiting by more of them than come in that time.
+        """
         if getattr(self._mine, "inside", False):
             yield None
             return
-        turn, called = object(), threading.Event()
+        called = threading.Event()
         with self._guard:
-            self._queue.append((turn, called))
+            turn = next(self._arrivals)
+            entry = (time.monotonic() - lead, turn, called)
+            heapq.heappush(self._queue, entry)
             self._admit()
             waited = not called.is_set()
         try:
@@ -46,7 +54,8 @@ class Turns:
             with self._guard:
                 self._taken.pop(turn, None)
                 if not called.is_set():
-                    self._queue.remove((turn, called))
+                    self._queue.remove(entry)
+                    heapq.heapify(self._queue)
                 self._admit()
 
     def _admit(self) -> None:
@@ -55,7 +64,7 @@ class Turns:
         if self.patience is not None:
             self._taken = {turn: since for turn, since in self._taken.items() if now - since < self.patience}
         while self._queue and len(self._taken) < self.at_once:
-            turn, called = self._queue.popleft()
+            _, turn, called = heapq.heappop(self._queue)
             self._taken[turn] = now
             called.set()
 

@@ -23,7 +23,9 @@ A function named after a thing takes the Workspace first (unhashed) and what ide
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -280,12 +282,21 @@ def _bundles(_workspace: Workspace, kind: str, key: str) -> list[dict[str, Any]]
     return list_bundles(_workspace, kind)
 
 
+def _bundle_files(shelf: Path) -> Iterator[str]:
+    """Every file in a shelf's folders, with the time of its last change. A publication may take one away meanwhile."""
+    with contextlib.suppress(FileNotFoundError):
+        for folder in [entry.path for entry in os.scandir(shelf) if entry.is_dir()]:
+            with contextlib.suppress(FileNotFoundError):
+                for entry in list(os.scandir(folder)):
+                    with contextlib.suppress(FileNotFoundError):
+                        if entry.is_file():
+                            yield f"{entry.path} {entry.stat().st_mtime_ns}"
+
+
 def bundles(workspace: Workspace, kind: str = "classifier") -> list[dict[str, Any]]:
     """Cards of the published models on all shelves; checked again when a file of theirs changes."""
-    files = sorted(path for shelf in workspace.shelves() for path in shelf.glob("*/*") if path.is_file())
-    if not files:
-        return []
-    return _bundles(workspace, kind, " ".join(f"{path} {stamp(path)}" for path in files))    # many times a tuple's speed
+    files = sorted(entry for shelf in workspace.shelves() for entry in _bundle_files(shelf))
+    return _bundles(workspace, kind, " ".join(files)) if files else []      # as a key, a text has many times a tuple's speed
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the model…")
@@ -293,7 +304,7 @@ def _predictor(_workspace: Workspace, folder: str, changed: int) -> Any:
     from derm_core.serve.bundle import load_bundle
     from derm_core.serve.predictor import Predictor
 
-    return Predictor(load_bundle(Path(folder)))
+    return Predictor(load_bundle(Path(folder))).shared()
 
 
 def predictor(workspace: Workspace, name: str) -> Any:

@@ -30,6 +30,7 @@ from derm_core.errors import DermError
 from derm_core.workspace import Workspace
 
 from . import cached, process, uploads, words
+from .door import require_login
 from .shown import download_table, readable, show_chart, show_curves, show_table  # noqa: F401  (frame.show_chart, …)
 
 # The browser's icon, drawn here, and pages without icons: for a page's own icon Streamlit would ask a
@@ -69,23 +70,6 @@ def navigation():
     for name, page in _pages().items():
         sections.setdefault(PAGES[name][0], []).append(page)
     return st.navigation(sections)
-
-
-def require_login() -> None:
-    """Where secrets.toml has an [auth] section (OpenID Connect, st.login), show nothing to those not logged in."""
-    if not login_configured() or st.user.get("is_logged_in", False):
-        return
-    st.title("Lesion study", anchor=False)
-    st.markdown(f"{words.NOTICE} This server asks who you are.")
-    st.button("Log in", type="primary", on_click=st.login)
-    st.stop()
-
-
-def login_configured() -> bool:
-    try:
-        return "auth" in st.secrets
-    except FileNotFoundError:                      # no secrets.toml: the app of one person
-        return False
 
 
 def page(name: str, intro: str | None = None, title: str | None = None) -> Workspace:

@@ -12,33 +12,43 @@ from collections.abc import Callable
 
 from derm_core.serve.turns import REQUESTS
 
+from .door import require_login
+
 STEP = 50                # modules: each time as many are new, what is alive is set aside once more
 COLLECT_SECONDS, ASIDE_SECONDS = 5.0, 60.0
-SWITCH_SECONDS = 5e-4
+SWITCH_SECONDS = 2e-3
+LEAD_SECONDS = 1.0       # of a page's part before whole pages
 M_ARENA_MAX, HEAPS = -8, 2
 _known, _collected, _set_aside = 0, 0.0, 0.0
 
 
-def turn() -> contextlib.AbstractContextManager[bool | None]:
+def turn(lead: float = 0.0) -> contextlib.AbstractContextManager[bool | None]:
     """Around every run of a page's script: two at a time, in the order in which they were asked for.
 
     All sessions share Python's lock. Were all runs at work at once, each would last as long as all of them together, a
     short one with the long ones. A run that takes longer than two seconds keeps no one out any more.
     """
-    return REQUESTS.take()
+    return REQUESTS.take(lead)
 
 
 def in_turn(function: Callable) -> Callable:
-    """For a fragment, which also runs by itself: its turn (`turn`), unless it is part of a page's run."""
+    """For a fragment, which also runs by itself: then it has a turn of its own (`turn`) and begins as a page does, with
+    `settle` and the login.
+
+    It answers what someone did on a page (an image, a click), is short, and goes before pages that open meanwhile.
+    """
     @functools.wraps(function)
     def run(*args, **settings):
-        with turn():
+        with turn(LEAD_SECONDS) as waited:
+            if waited is not None:
+                settle()
+                require_login()
             return function(*args, **settings)
     return run
 
 
 def settle() -> None:
-    """Called at the start of every page's run: the garbage of earlier runs goes, every few seconds; most calls do nothing.
+    """Called at the start of every run: the garbage of earlier runs goes, every few seconds; most calls do nothing.
 
     Streamlit would look over the whole heap after each run (runner.postScriptGC, off in .streamlit/config.toml). With
     PyTorch, plotly and pandas loaded that takes a quarter of a second of every click, and Python's lock from every other

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,12 @@ from PIL import Image
 from derm_core.data.decode import MAX_BYTES, crop_square, decode, read_image
 from derm_core.insight import reference
 from derm_core.insight.outlier import fit_space
-from derm_core.serve.bundle import complete_bundle, load_bundle
-
+from derm_core.serve.bundle import complete_bundle, list_bundles, load_bundle
 from derm_core.serve.predictor import Predictor, predict_images
 from derm_core.serve.sidecar import Reference
 from derm_core.workspace import Workspace
 from pages.ui import words
+from pages.ui.classify import models
 from pages.ui.classify.answers import result
 from pages.ui.classify.overview import lines
 from tests.app.bundles import METRIC, put_bundle
@@ -120,6 +121,20 @@ def test_an_image_that_is_taken_away_is_forgotten(open_page, shelf):
     assert [key[0] for key in app.session_state["predictions"]] == ["two.png"]
 
 
+def test_pictures_of_an_upload_are_in_the_page_and_no_files_that_the_server_keeps(open_page, shelf):
+    app = upload(open_page("classify"), ("one.png", picture(0)))
+    shown = [image.proto.imgs[0].url for image in app.image if "Colour scale" not in image.proto.imgs[0].alt]
+    assert len(shown) >= 3 and all(url.startswith("data:image/") for url in shown)      # the square, and a map a model
+
+
+def test_a_model_published_anew_while_the_page_stands_is_noticed(shelf):
+    cards = list_bundles(shelf)
+    assert not models.outdated(shelf, cards)
+    shutil.rmtree(shelf.models / "b-imagenet")
+    put_bundle(shelf, "b-imagenet", "imagenet", label="Another one")
+    assert models.outdated(shelf, cards) and not models.outdated(shelf, list_bundles(shelf))
+
+
 def test_models_that_cannot_be_compared_are_called_so(open_page, shelf):
     put_bundle(shelf, "c-other", "bundle:c", classes=("a", "b"), input_size=48, label="Other")
     app = upload(open_page("classify", models="a-vae,c-other"), ("one.png", picture(0)))
@@ -212,10 +227,11 @@ def test_an_image_unlike_the_training_images_gets_its_warning_before_the_answer(
     assert "Not like the images" in app.warning[0].value
     assert [part.label for part in app.expander if part.label.startswith("What the models")] and not app.metric
     assert "this one scale" not in text(app), "reasons name the answer too"
-    answer = next(iter(app.session_state["predictions"].values()))
-    app.session_state[f"behind-{answer.key[:12]}"] = True
+    app.session_state["behind"] = True
     app.run()
     assert not app.exception and len(app.metric) == 2 and "this one scale" in text(app)
+    upload(app, ("two.png", picture(31)))
+    assert "Not like the images" in app.warning[0].value and not app.metric, "another image: its warning comes first again"
 
 
 def test_a_training_image_is_called_one(open_page, evidence):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import streamlit as st
 from PIL import Image
+from streamlit.testing.v1 import AppTest
 
 from derm_core.data.importers import import_dataset
 from derm_core.data.roots import check_root, import_roots
@@ -20,7 +21,7 @@ from derm_core.errors import ConfigError
 from derm_core.files import write_json
 from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
-from pages.ui import frame
+from pages.ui import door
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -66,13 +67,29 @@ def test_a_path_outside_is_refused_on_the_page(open_page, tmp_path, monkeypatch)
 
 
 def test_with_a_login_set_up_nothing_is_shown_before_it(open_page, monkeypatch):
-    assert not frame.login_configured()
+    assert not door.login_configured()
     monkeypatch.setattr(st, "secrets", {"auth": {"client_id": "x"}})
     app = open_page("data")
     assert [button.label for button in app.button] == ["Log in"] and not app.text_input
     monkeypatch.setattr(st, "user", {"is_logged_in": True})
     app = open_page("data")
     assert app.text_input and "Log in" not in [button.label for button in app.button]
+
+
+def part_of_a_page() -> None:
+    import streamlit as st
+
+    from pages.ui import process
+    process.in_turn(lambda: st.text_input("A patient"))()
+
+
+def test_a_part_of_a_page_that_runs_by_itself_asks_for_the_login_too(monkeypatch):
+    app = AppTest.from_function(part_of_a_page)
+    assert app.run().text_input and not app.button
+    monkeypatch.setattr(st, "secrets", {"auth": {"client_id": "x"}})
+    assert [button.label for button in app.run().button] == ["Log in"] and not app.text_input
+    monkeypatch.setattr(st, "user", {"is_logged_in": True})
+    assert app.run().text_input and not app.button
 
 
 def photo_with_gps() -> bytes:

@@ -1,4 +1,4 @@
-"""One caller computes at a time, in the order in which they came."""
+"""One caller computes at a time, in the order in which they came, those with a lead a little sooner."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 from derm_core.serve import predictor
 from derm_core.serve.turns import Turns
@@ -33,6 +34,28 @@ def test_turns_are_taken_in_the_order_of_arrival():
     assert order == [(number, True) for number in range(8)]
     with turns.take() as waited:
         assert waited is False, "free again"
+
+
+def test_a_lead_passes_those_who_came_less_than_that_before():
+    turns, order = Turns(), []
+
+    def work(name: str, lead: float) -> None:
+        with turns.take(lead):
+            order.append(name)
+    threads = [threading.Thread(target=work, args=call) for call in (("page", 0.0), ("next page", 0.0), ("image", 60.0))]
+    late = threading.Thread(target=work, args=("too late", 0.01))
+    with turns.take():
+        for count, thread in enumerate(threads, 1):
+            thread.start()
+            while len(turns._queue) < count:
+                time.sleep(0.001)
+        time.sleep(0.05)                                     # longer than the lead of the last one
+        late.start()
+        while len(turns._queue) < 4:
+            time.sleep(0.001)
+    for thread in (*threads, late):
+        thread.join()
+    assert order == ["image", "page", "next page", "too late"]
 
 
 def test_a_turn_may_be_taken_within_one_s_own_and_ends_after_an_error():
@@ -93,8 +116,12 @@ def test_who_takes_longer_than_the_patience_keeps_no_one_out():
 @pytest.mark.parametrize("crowded, threads", [(True, 1), (False, predictor.THREADS)])
 def test_a_prediction_takes_one_thread_where_other_requests_are_at_work(monkeypatch, crowded, threads):
     import torch
+    def algebra() -> set[int]:
+        return {library["num_threads"] for library in predictor._linear_algebra().info()}
     before = torch.get_num_threads()
     monkeypatch.setattr(predictor, "REQUESTS", SimpleNamespace(crowded=crowded))
-    with predictor.own_turn():
-        assert torch.get_num_threads() == threads
-    assert torch.get_num_threads() == before
+    with threadpool_limits(2, user_api="blas"):
+        many = algebra()                                     # 1 where OPENBLAS_NUM_THREADS says so
+        with predictor.own_turn():
+            assert torch.get_num_threads() == threads and algebra() <= {1}     # empty: a library that takes no limit
+        assert torch.get_num_threads() == before and algebra() == many

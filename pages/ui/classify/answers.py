@@ -94,6 +94,16 @@ def answer(workspace, predictors: dict, name: str, data: bytes, content: str, cr
     return found
 
 
+def closed_at_first(key: str, answer: Answer) -> str:
+    """Key of a fold that closes when another image is shown.
+
+    One key for all images: what Streamlit notes of a key it keeps as long as the session.
+    """
+    if st.session_state.get(f"{key}-of") != answer.key:
+        st.session_state[f"{key}-of"], st.session_state[key] = answer.key, False
+    return key
+
+
 def seen(picture: Image.Image, crop: tuple[float, float, float]) -> Image.Image:
     """The part of a picture whose middle square the models see."""
     return picture if crop == CENTRE else crop_square(picture, *crop)

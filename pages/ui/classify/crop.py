@@ -14,7 +14,7 @@ from PIL import Image
 from derm_core.data.decode import crop_square, prepare
 
 from .. import images, process, words
-from .answers import CENTRE, Answer
+from .answers import CENTRE, Answer, closed_at_first
 
 SLIDERS = (("Across", "x"), ("Down", "y"), ("Size", "side"))
 SEEN = 192
@@ -24,7 +24,7 @@ DRAWN = 330     # pixels of the picture's width: what a phone has, since a chart
 def show(answer: Answer, sizes: list[int]) -> None:
     """The tool, folded away: the middle is taken unless the reader says otherwise."""
     tool = st.expander("Choose the square" if answer.crop == CENTRE else "Square chosen by you", icon=":material/crop:",
-                       key=f"crop-{answer.key[:12]}", on_change="rerun")
+                       key=closed_at_first("crop", answer), on_change="rerun")
     if tool.open:
         with tool:
             choose(answer, sizes)
@@ -50,7 +50,7 @@ def choose(answer: Answer, sizes: list[int]) -> None:
         for label, part in SLIDERS:
             st.slider(label, 10 if part == "side" else 0, 100, key=keys[part], format="%d %%")
         square = crop_square(picture, *crop)
-        st.image(enlarged(prepare(square, min(sizes))), width=SEEN, alt="What the models would see")
+        st.image(images.drawn(enlarged(prepare(square, min(sizes)))), width=SEEN, alt="What the models would see")
         st.caption(f"What the models would see, at {' and '.join(map(str, sizes))}{words.THIN}px.")
         with st.container(horizontal=True):
             if st.button("Use this square", type="primary", key=f"crop-use-{answer.key[:12]}", disabled=crop == answer.crop):

@@ -7,9 +7,15 @@ import streamlit as st
 from .. import cached, frame, words
 
 
-def choose(workspace) -> list[dict]:
+def outdated(workspace, cards: list[dict]) -> bool:
+    """Whether one of these models was published anew since the page took its card. Raises NotFound and BundleError."""
+    return any(card.get(key) != value for card in cards
+               for key, value in cached.predictor(workspace, card["name"]).card.items())
+
+
+def choose(published: list[dict]) -> list[dict]:
     """Cards of the models to ask: one of each arm, those that ship first, unless the reader or ?models= says otherwise."""
-    found = {card["name"]: card for card in cached.bundles(workspace)}
+    found = {card["name"]: card for card in published}
     shelf = {name: card for name, card in found.items() if card["ok"]}
     wanted = [name for name in st.query_params.get("models", "").split(",") if name]
     missing(wanted, found)

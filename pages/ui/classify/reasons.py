@@ -123,7 +123,7 @@ def maps(answer: Answer, cards: list[dict], found: dict[str, np.ndarray], top: f
             said = describe(card, card["classes"][targets[name]])
             with st.container(gap="xsmall", width=SHOWN + 16):
                 st.markdown(heading(card, cards))
-                st.image(overlay(answer.square, found[name], top, opacity), width=SHOWN,
+                st.image(images.drawn(Image.fromarray(overlay(answer.square, found[name], top, opacity))), width=SHOWN,
                          alt=f"{column(card, cards)}: map for {said}")
                 st.caption(f"{words.plain(said)}: {note(name)}.")
 
@@ -219,8 +219,8 @@ def drawn(workspace, answer: Answer, cards: list[dict]) -> None:
         with st.container(horizontal=True):
             for pixels, caption in parts:
                 with st.container(gap="xsmall", width=SHOWN + 16):
-                    st.image(Image.fromarray(pixels).resize((SHOWN, SHOWN), Image.Resampling.BICUBIC), width=SHOWN,
-                             alt=caption)
+                    picture = Image.fromarray(pixels).resize((SHOWN, SHOWN), Image.Resampling.BICUBIC)
+                    st.image(images.drawn(picture), width=SHOWN, alt=caption)
                     st.caption(caption + ".")
     if able:
         strip("0", f"{100 * RESIDUAL_TOP:.0f}{words.THIN}% of full brightness or more",

@@ -73,9 +73,9 @@ def without_encoder(travel: Any) -> bool:
     return not travel.can_encode
 
 
-def enlarged(pixels: np.ndarray, side: int) -> bytes:
-    """uint8 (S, S, 3) as WEBP of `side` pixels."""
-    return images.webp(Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC))
+def enlarged(pixels: np.ndarray, side: int) -> str:
+    """uint8 (S, S, 3) as WEBP of `side` pixels, in an address (images.data_url)."""
+    return images.data_url(images.webp(Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)))
 
 
 def film(frames_nssc: np.ndarray, captions: list[str], alt: str) -> None:
