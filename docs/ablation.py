@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 GAPS = ("loss_gap", "accuracy_gap")
+CLOCK = "Minutes are by the clock, whatever else the machine did meanwhile:"
 DIFFERENCES = {"vae_minus_imagenet": "same input size",
                "vae_minus_best_imagenet": "ImageNet at its best input size on validation",
                "both_minus_imagenet": "same input size"}
@@ -17,7 +18,13 @@ def ablation_part(folder: Path) -> str:
     """Levers, curve, finals and differences of every committed recipe*.json, each once; nothing where there is none."""
     found = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("recipe*.json"))]
     return "\n\n".join(dict.fromkeys(part for path, result in found for part in (
-        *_of(result), f"All figures: [{path.name}](benchmarks/results/{path.name}).")))
+        *_of(result), f"All figures: [{path.name}](benchmarks/results/{path.name}){_log(path)}.")))
+
+
+def _log(path: Path) -> str:
+    """A link to what the command said meanwhile, where that is kept."""
+    log = path.with_suffix(".log")
+    return f"; each epoch's metrics: [{log.name}](benchmarks/results/{log.name})" if log.exists() else ""
 
 
 def _of(result: Mapping[str, Any]) -> list[str]:
@@ -35,7 +42,7 @@ def _levers(result: Mapping[str, Any]) -> str:
     said = [f"**One change a line.** {setting['dataset']}, {setting['backbone']['architecture']} to stage "
             f"{setting['backbone']['stage']}, one pretraining seed, validation images alone; two-layer heads on frozen "
             "features, one learning rate and weight decay for all lines. \"10 %\" is a tenth of the labelled groups, \"kNN\" "
-            f"the vote of the ten nearest training images{', a shortened run' if result.get('quick') else ''}."]
+            f"the vote of the ten nearest training images{', a shortened run' if result.get('quick') else ''}. {CLOCK[:-1]}."]
     if trained:
         best = min(trained, key=lambda row: _metric(row, "val_loss"))
         said.append(f"Lowest validation loss of a VAE: {best['line']} ({best['says']}).")
@@ -50,7 +57,7 @@ def _curve(result: Mapping[str, Any]) -> str:
     points = result.get("curve") or []
     if len(points) < 2:
         return ""
-    return _with_table("**Longer pretraining**, the recipe views and nothing else changed:", points, {
+    return _with_table(f"**Longer pretraining**, the recipe views and nothing else changed. {CLOCK}", points, {
         "epochs": lambda p: f"{p['epochs']:.0f}", "minutes": lambda p: _minutes(p["seconds"]),
         "balanced accuracy": lambda p: _share(p["balanced_accuracy"]), "macro-AUROC": lambda p: _number(p["macro_auroc"]),
         "balanced accuracy, 10 %": lambda p: _share(p["labels_0.1"]),
@@ -62,7 +69,9 @@ def _finals(result: Mapping[str, Any]) -> str:
     if not arms:
         return ""
     seeds = max(row["pretraining_seeds"] for row in arms.values())
-    said = f"**On the test split**, {seeds} pretraining seed{'s' * (seeds != 1)}, 95 % intervals over groups and seeds:"
+    fewer = [f" ({row['line']}: {row['pretraining_seeds']})" for row in arms.values() if 0 < row["pretraining_seeds"] < seeds]
+    said = (f"**On the test split**, {seeds} pretraining seed{'s' * (seeds != 1)}{''.join(fewer)}, 95 % intervals over groups "
+            "and seeds:")
     return _with_table(said, list(arms.values()), {
         "arm": lambda row: f"{row['line']}: {row['says']}", **_judged(), **_pretrained()})
 
@@ -74,7 +83,8 @@ def _differences(result: Mapping[str, Any]) -> str:
     rows += [{"pair": f"vae − {name}", **found} for name, found in (result.get("controls") or {}).items()]
     if not rows:
         return ""
-    said = f"**Paired differences** on the same test images. {_verdict(result.get('vae_minus_imagenet'))}".strip()
+    said = (f"**Paired differences** on the same test images. {_verdict(result.get('vae_minus_imagenet'))} "
+            f"{_controls(result.get('controls') or {})}").strip()
     return _with_table(said, rows, {
         "pair": lambda row: row["pair"], "balanced accuracy, points": _points_of("balanced_accuracy"),
         "macro-AUROC": lambda row: _signed(row["macro_auroc"]),
@@ -89,6 +99,17 @@ def _verdict(found: Mapping[str, Any] | None) -> str:
     said = ("above" if metric["low"] > 0 else "below") if metric["low"] > 0 or metric["high"] < 0 else None
     where = f"The VAE's balanced accuracy is {said} ImageNet's" if said else "No difference of VAE and ImageNet is shown"
     return f"{where}: {_points(metric)} points."
+
+
+def _controls(found: Mapping[str, Any]) -> str:
+    """Which controls the winning recipe is above, below, or not shown to differ from, by balanced accuracy."""
+    metrics = {name: row["balanced_accuracy"] for name, row in found.items()}
+    above = [name for name, metric in metrics.items() if metric["low"] > 0]
+    below = [name for name, metric in metrics.items() if metric["high"] < 0]
+    level = [name for name in metrics if name not in (*above, *below)]
+    said = [f"{how} {', '.join(names)}" for how, names in (
+        ("above", above), ("below", below), ("not shown to differ from", level)) if names]
+    return f"Of the controls, the winning recipe is {'; '.join(said)}." if said else ""
 
 
 def _folds(result: Mapping[str, Any]) -> str:

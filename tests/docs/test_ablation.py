@@ -53,6 +53,8 @@ def test_levers_stand_in_a_table_with_their_difference_and_what_the_pretraining_
                         "| 40.0 % (30.0 to 50.0) | 42.0 % | +0.050 | +2.1 | +3.0 (-1.0 to +7.0) | 0.0066 | 97 | 5 |")
     assert lines[4].endswith("| +2.1 | – | – | – | – |"), "ImageNet has no pretraining here"
     assert lines[-1] == "All figures: [recipe.json](benchmarks/results/recipe.json)."
+    (tmp_path / "recipe.log").write_text("views: epoch 1")
+    assert part(tmp_path, LEVERS).endswith("metrics: [recipe.log](benchmarks/results/recipe.log).")
 
 
 def test_the_curve_needs_two_points(tmp_path):
@@ -71,11 +73,13 @@ def test_finals_name_the_direction_only_where_the_interval_does(tmp_path):
     def with_difference(*span):
         found = {"arms": ["vae", "imagenet"], **difference(*span), **gaps}
         arms = {"vae": {**row("vae", 0.58, pretrained(16, 1000.0)), "pretraining_seeds": 3},
-                "imagenet": {**row("imagenet", 0.6), "pretraining_seeds": 0}}
+                "imagenet": {**row("imagenet", 0.6), "pretraining_seeds": 0},
+                "paper": {**row("paper", 0.5, pretrained(32, 900.0)), "pretraining_seeds": 2}}
         return part(tmp_path, {"arms": arms, "vae_minus_imagenet": found,
-                               "controls": {"no-elbo": difference(0.0, -0.01, 0.01)}})
+                               "controls": {"no-elbo": difference(0.0, -0.01, 0.01), "random": difference(0.1, 0.05, 0.2)}})
     said = with_difference(-0.02, -0.05, 0.01)
-    assert "3 pretraining seeds" in said
+    assert "3 pretraining seeds (paper: 2), 95 %" in said
+    assert "the winning recipe is above random; not shown to differ from no-elbo." in said
     assert "No difference of VAE and ImageNet is shown: -2.0 (-5.0 to +1.0) points." in said
     assert ("| vae − imagenet (same input size) | -2.0 (-5.0 to +1.0) | +0.010 (-0.010 to +0.030) | -2.0 (-5.0 to +1.0) "
             "| -0.100 (-0.200 to -0.020) | -3.0 (-5.0 to -1.0) |") in said.splitlines()
