@@ -108,6 +108,7 @@ class Team:
             from timm.layers import convert_sync_batchnorm
             convert_sync_batchnorm(task)
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")   # a layout of 1 × 1 kernels
+        model = None
         try:
             with self._failures():
                 model = DistributedDataParallel(task, broadcast_buffers=False, static_graph=True)
@@ -117,6 +118,11 @@ class Team:
                 with contextlib.suppress(RunError), self._failures():
                     self._agree(STOP)
             raise
+        finally:
+            # Not with the last traceback that holds the model: they hold the group, and as its last holders would wait for
+            # the group's threads while holding Python's lock, for which these may wait: for ever, with torch 2.11 and gloo.
+            if model is not None:
+                del model.reducer, model.logger
 
     @contextlib.contextmanager
     def step(self) -> Iterator[None]:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.distributed as dist
@@ -30,7 +30,7 @@ from .distributed import FAILED, POLL_SECONDS, Stopped, Team, member
 
 START_SECONDS = 600.0        # all processes of a team must have joined by then
 STEP_SECONDS = 600.0         # no part of a step takes longer; NCCL's watchdog ends a process that waits in vain
-EVALUATION_SECONDS = 7200.0  # helpers wait this long while process 0 evaluates in the middle of a training
+EVALUATION_SECONDS = 7200.0  # helpers wait this long while process 0 evaluates in the middle of a training; it waits for no one
 END_SECONDS = 10.0
 LAUNCHED = "TORCHELASTIC_RUN_ID"
 
@@ -83,7 +83,7 @@ def _local_devices(size: int, device: str) -> list[str]:
     return [f"cuda:{first + rank}" for rank in range(size)]
 
 
-def _end(children: list[subprocess.Popen], patience: float) -> None:
+def _end(children: Sequence[subprocess.Popen], patience: float) -> None:
     deadline = time.monotonic() + patience
     for child in children:
         try:
@@ -127,13 +127,16 @@ def _joined(store: dist.Store, rank: int, size: int, device: str, local: int, ch
     with _loopback(local == size):
         dist.init_process_group("gloo" if device == "cpu" else "nccl", store=dist.PrefixStore("group", store), rank=rank,
                                 world_size=size, timeout=datetime.timedelta(seconds=STEP_SECONDS))
-        control = dist.new_group(backend="gloo", timeout=datetime.timedelta(seconds=EVALUATION_SECONDS))
+        patience = EVALUATION_SECONDS if rank else STEP_SECONDS
+        control = dist.new_group(backend="gloo", timeout=datetime.timedelta(seconds=patience))
     formed = Team(rank, size, device, store, control, local, children)
     try:
         yield formed
     finally:
         if formed.sound and formed.is_main:
             formed.dissolve()
+        if not formed.sound:
+            _end(children, 0.0)                           # first: with them end the connections that a goodbye would wait for
         if formed.sound or device == "cpu":
             dist.destroy_process_group()
         else:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 import torch.distributed as dist
 
 from derm_core.errors import ConfigError, RunError
+from derm_core.training import distributed, launch
 from derm_core.training.distributed import current, gather_with_gradient
 from derm_core.training.engine import fit
 from derm_core.training.launch import _local_devices, team
@@ -23,6 +26,25 @@ def test_a_helper_that_fails_ends_the_training_and_says_why(how, words, images):
         child = formed.children[0]
         list(fit(FailingTask(how), images, range(60), **SETTINGS))
     assert child.returncode != 0 and not dist.is_initialized() and current().size == 1
+
+
+@pytest.mark.parametrize("task, error", [(ContrastiveTask(), None), (FailingTask("kill"), RunError)], ids=["ends", "fails"])
+def test_what_averages_gradients_ends_with_its_training(task, error, images, monkeypatch):
+    """As the last that holds a group, torch's reducer would wait with Python's lock for threads that wait for the lock."""
+    made, make = [], distributed.DistributedDataParallel
+    monkeypatch.setattr(distributed, "DistributedDataParallel", lambda *a, **k: made.append(make(*a, **k)) or made[0])
+    with pytest.raises(error) if error else contextlib.nullcontext(), team(2, "cpu"):
+        try:
+            list(fit(task, images, range(60), **SETTINGS))
+        finally:
+            assert dist.is_initialized() and not {"reducer", "logger"} & set(vars(made[0]))
+
+
+def test_a_helper_that_stands_still_is_not_waited_for_longer_than_a_step(monkeypatch):
+    monkeypatch.setattr(launch, "STEP_SECONDS", 10.0)
+    with pytest.raises(RunError, match="cannot be reached"), team(2, "cpu") as formed, formed.step():
+        pass                                                 # no training was handed over: the helper waits for one
+    assert formed.children[0].returncode != 0
 
 
 def test_a_team_of_one_trains_bit_for_bit_as_none(images):
