@@ -1,4 +1,4 @@
-"""README's part on pretraining recipes, from what `python -m benchmarks recipe --json` printed and was committed."""
+"""The tables on pretraining recipes, from what `python -m benchmarks recipe --json` printed and was committed."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ DIFFERENCES = {"vae_minus_imagenet": "same input size",
 
 
 def ablation_part(folder: Path) -> str:
-    """Levers, curve, finals and differences of every committed recipe*.json, each once; nothing where there is none."""
+    """Levers, curve, finals and differences of every committed recipe*.json, each once; nothing where there is none.
+
+    Links are those of a page in docs/.
+    """
     found = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("recipe*.json"))]
     return "\n\n".join(dict.fromkeys(part for path, result in found for part in (
-        *_of(result), f"All figures: [{path.name}](benchmarks/results/{path.name}){_log(path)}.")))
+        *_of(result), f"All figures: [{path.name}](../benchmarks/results/{path.name}){_log(path)}.")))
 
 
 def _log(path: Path) -> str:
     """A link to what the command said meanwhile, where that is kept."""
     log = path.with_suffix(".log")
-    return f"; each epoch's metrics: [{log.name}](benchmarks/results/{log.name})" if log.exists() else ""
+    return f"; each epoch's metrics: [{log.name}](../benchmarks/results/{log.name})" if log.exists() else ""
 
 
 def _of(result: Mapping[str, Any]) -> list[str]:
     """The paragraphs and tables of one result, those parts that are there."""
-    made = [_folds, _levers, _curve, _finals, _differences]
+    made = [folds_part, _levers, _curve, _finals, _differences]
     return [text for part in made if (text := part(result))]
 
 
@@ -88,7 +91,7 @@ def _differences(result: Mapping[str, Any]) -> str:
     return _with_table(said, rows, {
         "pair": lambda row: row["pair"], "balanced accuracy, points": _points_of("balanced_accuracy"),
         "macro-AUROC": lambda row: _signed(row["macro_auroc"]),
-        "balanced accuracy, 10 %, points": lambda row: _points(row["labels_0.1"]["balanced_accuracy"]),
+        "balanced accuracy, 10 %, points": lambda row: points(row["labels_0.1"]["balanced_accuracy"]),
         "loss gap": lambda row: _signed(row.get("loss_gap")), "accuracy gap, points": _points_of("accuracy_gap")})
 
 
@@ -98,7 +101,7 @@ def _verdict(found: Mapping[str, Any] | None) -> str:
     metric = found["balanced_accuracy"]
     said = ("above" if metric["low"] > 0 else "below") if metric["low"] > 0 or metric["high"] < 0 else None
     where = f"The VAE's balanced accuracy is {said} ImageNet's" if said else "No difference of VAE and ImageNet is shown"
-    return f"{where}: {_points(metric)} points."
+    return f"{where}: {points(metric)} points."
 
 
 def _controls(found: Mapping[str, Any]) -> str:
@@ -112,7 +115,7 @@ def _controls(found: Mapping[str, Any]) -> str:
     return f"Of the controls, the winning recipe is {'; '.join(said)}." if said else ""
 
 
-def _folds(result: Mapping[str, Any]) -> str:
+def folds_part(result: Mapping[str, Any]) -> str:
     """The out-of-fold comparison that `compare --folds` made, its verdict and one line an arm."""
     study = result.get("folds")
     if not study:
@@ -130,25 +133,25 @@ def _fold_differences(study: Mapping[str, Any], best: Mapping[str, Any] | None) 
     fewer, best = (study.get("label_efficiency") or {}).get("differences", []), best or {}
     rows = [{"pair": f"{one} − imagenet", "size": study["config"]["input_size"], "labels": labels, "found": found}
             for one in ("vae", "both") for labels, share, of in (("all", 1.0, study["differences"]), ("10 %", 0.1, fewer))
-            if (found := _directed(of, one, share))]
+            if (found := directed(of, one, share))]
     rows += [{"pair": f"{one} − imagenet", "size": best["input_size"], "labels": labels, "found": found}
              for one in ("vae", "both") for labels, of in (("all", best), ("10 %", best.get("labels_0.1", {})))
              if (found := of.get(f"{one}_minus_imagenet"))]
     return _with_table("Paired differences out of fold, each with a 95 % interval over groups, seeds and folds:", rows, {
         "pair": lambda row: row["pair"], "ImageNet's pixels": lambda row: str(row["size"]),
         "labels": lambda row: row["labels"],
-        "balanced accuracy, points": lambda row: _points(row["found"]["balanced_accuracy"]),
+        "balanced accuracy, points": lambda row: points(row["found"]["balanced_accuracy"]),
         "macro-AUROC": lambda row: _signed(row["found"]["macro_auroc"])})
 
 
-def _directed(rows: Sequence[Mapping[str, Any]], one: str, share: float) -> dict[str, dict[str, float]]:
+def directed(rows: Sequence[Mapping[str, Any]], one: str, share: float = 1.0) -> dict[str, dict[str, float]]:
     """{metric: interval of an arm minus imagenet} of rows that may hold the opposite."""
     found = {}
     for row in rows:
         if {row["a"], row["b"]} == {one, "imagenet"} and row.get("fraction", share) == share:
             sign = 1 if row["a"] == one else -1
             low, high = sorted((sign * row["low"], sign * row["high"]))
-            found[row["metric"]] = {"mean": sign * row["mean"], "low": low, "high": high}
+            found[row["metric"]] = {"mean": sign * row["mean"], "low": low, "high": high, "p_holm": row.get("p_holm")}
     return found
 
 
@@ -184,7 +187,7 @@ def _points_of(name: str) -> Callable[[Any], str]:
     """A column of differences in percentage points; `name` is one, or differences of which balanced accuracy is shown."""
     def told(row: Mapping[str, Any]) -> str:
         found = row.get(name) or {}
-        return _points(found.get("balanced_accuracy", found))
+        return points(found.get("balanced_accuracy", found))
     return told
 
 
@@ -200,7 +203,7 @@ def _number(metric: Mapping[str, float]) -> str:
     return f"{metric['mean']:.3f} ({metric['low']:.3f} to {metric['high']:.3f})"
 
 
-def _points(metric: Mapping[str, float]) -> str:
+def points(metric: Mapping[str, float]) -> str:
     return _signed({name: 100 * value for name, value in metric.items() if name in ("mean", "low", "high")}, 1)
 
 

@@ -1,6 +1,6 @@
-"""README's figures, written from the shipped cards and the committed results, never by hand.
+"""README's figures and docs/recipes.md, written from the shipped cards and the committed results, never by hand.
 
-    python -m docs.results          rewrite the marked parts of README.md
+    python -m docs.results          rewrite the marked parts of README.md and all of docs/recipes.md
     python -m docs.results --check  exit 1 where they are not what the cards and results say
 """
 
@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
-from docs.ablation import ablation_part
+from derm_core.report import tables
+from docs.ablation import ablation_part, directed, folds_part, points
+from docs.learned import learned_part
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = REPOSITORY / "README.md"
 ORDER = ("vae", "imagenet")
 RESULTS = REPOSITORY / "benchmarks" / "results"
 STUDY = RESULTS / "laptop-ham10000" / "study.json"
+RECIPE = RESULTS / "recipe.json"
+RECIPES = REPOSITORY / "docs" / "recipes.md"
 
 
 def cards() -> list[dict]:
@@ -73,13 +78,57 @@ def study_part(path: Path = STUDY) -> str:
     shelf = f" --vae {config['vae']}" if config.get("vae") else ""
     return "\n".join([
         f"**{said['headline']}** {' '.join(said['sentences'])}", "",
-        *("| " + " | ".join(row) + " |" for row in rows), "",
+        *("| " + " | ".join(row) + " |" for row in rows), "", elsewhere(study), "",
         f"{config['dataset']}, {config['backbone']['architecture']} to stage {config['backbone']['stage']}, "
         f"{config['input_size']} px, {len(config['seeds'])} seeds of the classifier; 95 % intervals. \"Lost\" is the share of "
         f"balanced accuracy that is gone, mean over {len(study['robustness']['families'])} kinds of corruption at five "
         f"strengths. Made, the VAE's pretraining apart, by "
         f"`python -m derm_core compare --preset {config['preset']}{shelf} --full --external {','.join(config['external'])}`; all "
         f"tables: [{path.parent.name}](benchmarks/results/{path.parent.name})."])
+
+
+def elsewhere(study: dict) -> str:
+    """The VAE's and both's paired differences from ImageNet on other data and under corruptions."""
+    labels = {arm: study["arms"][arm]["label"] for arm in ("vae", "both")}
+    asked = [(f"on {row['dataset']}", row["differences"]) for row in study.get("external", [])]
+    said = []
+    for arm, label in labels.items():
+        found = [f"{points(metric)} points of balanced accuracy {where}" for where, rows in asked
+                 if (metric := directed(rows, arm).get("balanced_accuracy"))]
+        lost = [{**row, "metric": "lost"} for row in study["robustness"]["differences"] if row["family"] == "all"]
+        found += [f"{points(metric)} points in the share lost under corruptions"
+                  for metric in directed(lost, arm).values()]
+        said.append(f"{label} − {study['arms']['imagenet']['label']}: {'; '.join(found)}.")
+    return "Paired differences with 95 % intervals. " + " ".join(said)
+
+
+def paper_part(path: Path = STUDY) -> str:
+    """The paper's table for the arms of the committed study, beside the paper's own numbers."""
+    _, shown = tables.paper_table(json.loads(path.read_text(encoding="utf-8")))
+    cells = [[re.sub(r":[a-z]+-badge\[(.*)\]", r"\1", str(cell)) for cell in row] for row in shown.itertuples(index=False)]
+    rows = [list(shown.columns), ["---"] * shown.shape[1], *cells]
+    return "\n".join([
+        "From the start to the end of the classifier's training. † computed back from the paper's percentages. The paper's "
+        "loss is on another scale: compare directions and relative changes, not values. In the paper ImageNet has the "
+        "higher validation accuracy, and the claim is about the gap.", "",
+        *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def recipe_part(path: Path = RECIPE) -> str:
+    """The out-of-fold comparison, what was learned, and where the tables are."""
+    result = json.loads(path.read_text(encoding="utf-8"))
+    return "\n\n".join([folds_part(result), "**What was learned**", learned_part(result),
+                        "Every lever, the finals with their controls and the curve of quality against pretraining time, with the "
+                        f"commands: [docs/recipes.md](docs/recipes.md); the file: [{path.name}](benchmarks/results/{path.name})."])
+
+
+def recipes_page() -> str:
+    """docs/recipes.md, whole."""
+    return "\n\n".join([
+        "# Pretraining recipes: what was tried and what it gave",
+        "Written by `python -m docs.results` from what was committed of `python -m benchmarks recipe --json`, whose docstring "
+        "says how lines are made and judged. Recipes and their sources: `derm_core/training/recipes.py`.",
+        ablation_part(RESULTS)]) + "\n"
 
 
 def benchmarks_part(folder: Path = RESULTS) -> str:
@@ -129,7 +178,7 @@ def machine_name(machine: dict | str | None) -> str:
     return ", ".join(str(word) for word in words if word)
 
 
-PARTS = {"study": study_part, "ablation": lambda: ablation_part(RESULTS), "models": models_part, "benchmarks": benchmarks_part}
+PARTS = {"recipe": recipe_part, "study": study_part, "paper": paper_part, "models": models_part, "benchmarks": benchmarks_part}
 
 
 def filled(text: str) -> str:
@@ -149,8 +198,9 @@ def main() -> int:
     options = parser.parse_args()
     text = README.read_text(encoding="utf-8")
     if options.check:
-        return 0 if filled(text) == text else 1
+        return 0 if filled(text) == text and RECIPES.read_text(encoding="utf-8") == recipes_page() else 1
     README.write_text(filled(text), encoding="utf-8")
+    RECIPES.write_text(recipes_page(), encoding="utf-8")
     return 0
 
 

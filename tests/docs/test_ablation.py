@@ -1,4 +1,4 @@
-"""README's part on recipes says what recipe*.json says, and nothing where there is none."""
+"""docs/recipes.md says what recipe*.json says, and nothing where there is none."""
 
 import json
 
@@ -52,9 +52,9 @@ def test_levers_stand_in_a_table_with_their_difference_and_what_the_pretraining_
     assert lines[6] == ("| no-elbo: what / no-elbo is | 0.420 | 58.0 % (53.0 to 63.0) | 0.900 (0.880 to 0.920) "
                         "| 40.0 % (30.0 to 50.0) | 42.0 % | +0.050 | +2.1 | +3.0 (-1.0 to +7.0) | 0.0066 | 97 | 5 |")
     assert lines[4].endswith("| +2.1 | – | – | – | – |"), "ImageNet has no pretraining here"
-    assert lines[-1] == "All figures: [recipe.json](benchmarks/results/recipe.json)."
+    assert lines[-1] == "All figures: [recipe.json](../benchmarks/results/recipe.json)."
     (tmp_path / "recipe.log").write_text("views: epoch 1")
-    assert part(tmp_path, LEVERS).endswith("metrics: [recipe.log](benchmarks/results/recipe.log).")
+    assert part(tmp_path, LEVERS).endswith("metrics: [recipe.log](../benchmarks/results/recipe.log).")
 
 
 def test_the_curve_needs_two_points(tmp_path):

@@ -12,6 +12,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_figures_are_those_of_the_cards_and_results():
     assert results.filled(README) == README, "run: python -m docs.results"
+    assert results.RECIPES.read_text(encoding="utf-8") == results.recipes_page(), "run: python -m docs.results"
 
 
 def test_pictures_exist_and_are_small_in_all():
