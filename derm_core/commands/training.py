@@ -17,7 +17,7 @@ from .questions import NAMES as QUESTIONS, add_questions, questions
 from .reports import add_report
 from .screen import Answer, Screen
 
-PRESETS = ("demo", "laptop", "paper", "bundles")
+PRESETS = ("demo", "laptop", "long", "paper", "bundles")
 
 
 def add_commands(commands) -> None:

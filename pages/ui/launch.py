@@ -19,7 +19,7 @@ from derm_core.workspace import Workspace
 
 from . import cached, frame, words
 
-OFFERED = ("demo", "laptop", "paper")
+OFFERED = ("demo", "laptop", "long", "paper")
 ARCHITECTURES = ("resnet18", "resnet50", "convnext_tiny", "convnext_atto", "mobilenetv2_100", "efficientnet_b0",
                  "regnetx_002")
 LOSSES = {"cross_entropy": "Cross-entropy", "focal": "Focal", "brier": "Brier"}

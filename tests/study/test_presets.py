@@ -38,6 +38,12 @@ def test_a_recipe_can_be_chosen_by_name():
     assert preset("laptop", recipe="paper").pretrain.recipe.name == "paper"
 
 
+def test_long_is_the_laptops_comparison_with_more_pixels_and_a_longer_pretraining():
+    long, laptop = preset("long"), preset("laptop")
+    assert (long.backbone, long.arms, long.seeds) == (laptop.backbone, laptop.arms, laptop.seeds)
+    assert long.input_size > laptop.input_size and long.pretrain.recipe.epochs > 10 * laptop.pretrain.recipe.epochs
+
+
 def test_the_papers_preset_is_the_papers_backbone():
     config = preset("paper")
     assert (config.backbone.architecture, config.input_size, config.regime) == ("convnext_tiny", 224, "frozen")
