@@ -22,6 +22,8 @@ if first_id is not None:
     with frame.errors():
         first = shown.load(workspace, first_id)
         second = shown.load(workspace, second_id) if second_id else None
+        if first is not None and second is not None:
+            first, second = shown.tell_apart(first, second)
         if view == "map" and first is not None:
             if second is not None:
                 choosing.offer_alignment(workspace, first_id, second_id)

@@ -7,10 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from derm_core.config import EmbedConfig, PretrainConfig, from_dict, to_dict
+from derm_core.config import BackboneConfig, EmbedConfig, PretrainConfig, from_dict, to_dict
 from derm_core.files import read_json
 from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
+from pages.ui import words
 from tests.app.bundles import put_bundle
 from tests.app.maps import put_map
 from tests.study.conftest import write_dataset
@@ -131,6 +132,26 @@ def test_one_image_has_its_neighbours_in_both_spaces_and_both_answers(open_page,
     assert len(app.image) == 1 + 2 * 8
     assert "Random initialisation" in text(app) and "**Nearest in feature space** · ImageNet" in text(app)
     assert "**brown**" in text(app) or "**amber**" in text(app) or "**violet**" in text(app)
+
+
+@pytest.mark.parametrize(("ours", "theirs", "names"), [
+    ({"input_size": 64}, {"input_size": 96}, ["ImageNet, 64 px", "ImageNet, 96 px"]),
+    ({"arm": "vae", "vae_run": "pretrain-1111"}, {"arm": "vae", "vae_run": "pretrain-2222"}, ["VAE (from scratch), 1111", "VAE (from scratch), 2222"]),
+    ({"backbone": BackboneConfig(stage=2)}, {"backbone": BackboneConfig(stage=3)},
+     ["ImageNet, resnet18 to stage 2", "ImageNet, resnet18 to stage 3"])])
+def test_two_spaces_of_one_arm_are_told_apart(open_page, workspace, mapped, ours, theirs, names):
+    first, second = (put_map(workspace, seed=seed, **{"arm": "imagenet", **fields}) for seed, fields in
+                     enumerate((ours, theirs)))
+    app = open_page("latent", run=first, beside=second, image="i007")
+    headings = [one.value for one in app.markdown if "Nearest in feature space" in one.value]
+    assert headings == [f"**Nearest in feature space** · {name.replace(' px', words.THIN + 'px')}" for name in names]
+    assert len(app.image) == 1 + 2 * 8 and "are the same in both spaces" in text(app)
+
+
+def test_two_layouts_of_one_space_have_its_neighbours_once(open_page, workspace, mapped):
+    again = put_map(workspace, neighbours=30, min_dist=0.5)
+    app = open_page("latent", run=mapped, beside=again, image="i007")
+    assert len(app.image) == 1 + 8 and "are the same in both spaces" not in text(app)
 
 
 def test_a_map_that_was_not_aligned_can_be(open_page, workspace, mapped, beside):

@@ -28,8 +28,8 @@ def show(first: Shown, map_: Shown, method: str, colour: str, kept: np.ndarray, 
     key = f"map-{place}-{map_.run_id}-{method}-{colour}-{st.query_params.get('filter', '')}-{chosen.cleared()}"
     ringed = chosen.rings(key, rows)
     drawing = cached.drawn(
-        (first.version, map_.version, method, colour, height, tuple(first.levels(colour)), np.packbits(kept).tobytes(),
-         np.array(ringed, np.int64).tobytes()), lambda: draw(first, map_, method, colour, kept, ringed, height))
+        (first.version, map_.version, map_.name, method, colour, height, tuple(first.levels(colour)),
+         np.packbits(kept).tobytes(), np.array(ringed, np.int64).tobytes()), lambda: draw(first, map_, method, colour, kept, ringed, height))
     figure = again(drawing.figure)
     if upload is not None:
         charts.mark(figure, upload, "your image, approximately")

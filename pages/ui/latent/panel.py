@@ -51,16 +51,14 @@ def one_image(first: Shown, second: Shown | None, row: int, wide: bool) -> None:
         st.caption(" · ".join(facts(first, point)))
         answers(first, point)
     with right:
-        near = {map_.name: list(neighbours_in(map_.saved, point["image_id"], NEAREST)["row"])
-                for map_ in (first, second) if map_}
-        if second is not None and second.name == first.name:      # one arm twice: its maps differ in nothing but the layout
-            near = {first.name: near[first.name]}
-        for name, found in near.items():
-            others = [set(other) for key, other in near.items() if key != name]
-            both = len(set(found) & others[0]) if others else None
-            st.markdown(f"**Nearest in feature space** · {words.plain(name)}" if second else "**Nearest in feature space**")
+        spaces = [first] if second is None or second.features == first.features else [first, second]
+        near = [list(neighbours_in(map_.saved, point["image_id"], NEAREST)["row"]) for map_ in spaces]
+        for map_, found in zip(spaces, near, strict=True):
+            st.markdown(f"**Nearest in feature space** · {words.plain(map_.name)}" if second else
+                        "**Nearest in feature space**")
             images.gallery(first.dataset, found, columns=8 if wide else 4, min_width=72)
         if len(near) == 2:
+            both = len(set(near[0]) & set(near[1]))
             st.caption(f"{both} of these {NEAREST} are the same in both spaces. Neighbours are looked up among the "
                        "features, not on the map.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -14,16 +14,19 @@ from .. import cached, words
 
 METHODS = {"umap": "UMAP", "pca": "PCA"}
 OF_MODELS = {"prediction": "Prediction", "correct": "Correct", "confidence": "Confidence", "outlier": "Outlier score"}
+OF_FEATURES = ("dataset", "arm", "vae_run", "backbone", "input_size", "split_seed", "seed", "max_images")
 
 
 @dataclass(frozen=True)
 class Shown:
-    """run_id; saved: insight.atlas.SavedMap; dataset: data.manifest.Dataset; version: another one for every other content."""
+    """run_id; saved: insight.atlas.SavedMap; dataset: data.manifest.Dataset; version: another one for every other content;
+    apart: what tells it from the other map on show where both have one name, "" where nothing need be told."""
 
     run_id: str
     saved: Any
     dataset: Any
     version: tuple
+    apart: str = ""
 
     @property
     def points(self) -> pd.DataFrame:
@@ -44,9 +47,18 @@ class Shown:
 
     @property
     def name(self) -> str:
-        """The arm's name, and that it is mu where it is."""
+        """The arm's name, that it is mu where it is, and what tells it from the other map on show."""
         arm = words.arm(self.about["arm"], self.about.get("label")).name
-        return f"{arm}, μ" if self.saved.space == "mu" else arm
+        return ", ".join(filter(None, (arm, "μ" if self.saved.space == "mu" else "", self.apart)))
+
+    @property
+    def features(self) -> dict[str, Any]:
+        """What decides a map's features, and so its neighbours: maps that agree in it differ in their layout alone."""
+        return {name: self.params.get(name) for name in OF_FEATURES} | {"space": self.saved.space}
+
+    @property
+    def params(self) -> dict:
+        return self.about.get("params") or {}
 
     @property
     def opinions(self) -> list[dict]:
@@ -78,3 +90,24 @@ def load(workspace, run_id: str) -> Shown | None:
         return None
     dataset = cached.dataset(workspace, saved.about["dataset"])
     return Shown(run_id, saved, dataset, (cached.map_version(workspace, run_id), dataset.fingerprint))
+
+
+def tell_apart(first: Shown, second: Shown) -> tuple[Shown, Shown]:
+    """The two maps, whose names also differ where their features do: by pixels or network, else by the run's last letters."""
+    if first.name != second.name or first.features == second.features:
+        return first, second
+    sides = (first, second)
+    for told in (_pixels, _network, lambda map_: (map_.params.get("vae_run") or "")[-4:], lambda map_: map_.run_id[-4:]):
+        names = [told(map_) for map_ in sides]
+        if all(names) and names[0] != names[1]:
+            break
+    return tuple(replace(map_, apart=name) for map_, name in zip(sides, names, strict=True))
+
+
+def _pixels(map_: Shown) -> str:
+    return f"{map_.params['input_size']}{words.THIN}px" if "input_size" in map_.params else ""
+
+
+def _network(map_: Shown) -> str:
+    backbone = map_.params.get("backbone") or {}
+    return f"{backbone['architecture']} to stage {backbone['stage']}" if backbone else ""
