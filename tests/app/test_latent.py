@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from derm_core.config import BackboneConfig, EmbedConfig, PretrainConfig, from_dict, to_dict
+from derm_core.data.manifest import load_dataset
 from derm_core.files import read_json
 from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
@@ -115,6 +117,15 @@ def test_selected_dots_show_their_images_and_classes(open_page, workspace, mappe
     assert "**3 images chosen**" in text(app) and len(app.image) == 3
     mix = app.table[0].value.set_index("Class")
     assert list(mix.index) == ["amber", "brown", "violet"] and set(mix["Share"]) == {"33.3\u202f%"}
+
+
+def test_the_gallery_of_many_images_holds_every_class_in_proportion(open_page, workspace, mapped):
+    app = open_page("latent", run=mapped)
+    classes = load_dataset(workspace, "tiny").frame["label"]
+    choose(app, classes.sort_values(kind="stable").index.tolist())        # class by class, as a lasso gives them
+    shown = pd.Series([picture.proto.imgs[0].alt for picture in app.image]).str.split(", ").str[1]
+    assert shown.value_counts().to_dict() == {"amber": 12, "brown": 12, "violet": 12}
+    assert "36 of 60 are shown, each class in proportion" in text(app)
 
 
 def test_two_maps_stand_side_by_side_and_share_what_is_chosen(open_page, workspace, mapped, beside):

@@ -10,12 +10,14 @@ import pytest
 from PIL import Image
 
 from derm_core.data.decode import decode, prepare
+from derm_core.data.manifest import load_dataset
 from derm_core.files import write_atomic
 from derm_core.insight import place
 from derm_core.jobs.store import RunStore
 from derm_core.serve.predictor import load_predictors
 from derm_core.workspace import Workspace
 from pages.ui import words
+from pages.ui.latent import journeys
 from tests.app.bundles import put_bundle
 from tests.app.maps import put_map
 from tests.app.test_latent import choose, text
@@ -66,6 +68,20 @@ def test_mean_images_of_each_class_and_of_the_selection(open_page, finished, vae
     assert len(app.image) == 3
     choose(app, [0, 2, 4, 6])
     assert len(app.image) == 4 and "the selection (4)" in text(app)
+
+
+def test_the_mean_of_a_large_selection_takes_every_class_in_proportion(open_page, finished, vae, monkeypatch):
+    monkeypatch.setattr(journeys, "OF_A_CLASS", 30)
+    meant = []
+    monkeypatch.setattr(journeys, "_means", lambda workspace, travel, first, parts: meant.append(parts) or {
+        name: travel.mean_d for name in parts})
+    app = open_page("latent", run=vae[1], view="travel")
+    app.session_state["travel-way"] = ":material/blur_on: Mean images"
+    classes = load_dataset(finished, "tiny").frame["label"]
+    choose(app, classes.sort_values(kind="stable").index.tolist())
+    taken = classes[meant[-1]["the selection"]].value_counts().to_dict()
+    assert taken == {"amber": 10, "brown": 10, "violet": 10}
+    assert "Of the 120 images of the selection 30 are taken, each class in proportion" in text(app)
 
 
 def test_a_path_towards_a_class_is_found_when_asked_for_and_kept(open_page, finished, vae):

@@ -132,14 +132,16 @@ def means(workspace, travel: Any, first: Shown | None, own: Upload | None) -> No
     points = first.points
     named = {label: points.loc[points["label"] == label] for label in sorted(first.dataset.classes)}
     parts = {label: sample(part, OF_A_CLASS)["row"].tolist() for label, part in named.items() if len(part)}
-    rows = [row for row in (st.session_state.get(chosen.KEY) or {}).get("rows", []) if row in set(points["row"])]
-    if len(rows) > 1:
-        parts = {"the selection": rows[:OF_A_CLASS], **parts}
+    selected = points[points["row"].isin((st.session_state.get(chosen.KEY) or {}).get("rows", []))]
+    if len(selected) > 1:
+        parts = {"the selection": sample(selected, OF_A_CLASS)["row"].tolist(), **parts}
     found = _means(workspace, travel, first, parts)
     film(travel.decode(np.stack(list(found.values()))), [f"{words.plain(name)} ({len(parts[name])})" for name in found],
          "Mean image")
-    st.caption(f"The decoded mean of the latents, of at most {OF_A_CLASS} images a class. "
-               + ("" if len(rows) > 1 else "Choose several images on the map, and their mean stands here too."))
+    told = "Choose several images on the map, and their mean stands here too." if len(selected) < 2 else (
+        f"Of the {len(selected):,} images of the selection {OF_A_CLASS} are taken, each class in proportion."
+        if len(selected) > OF_A_CLASS else "")
+    st.caption(f"The decoded mean of the latents, of at most {OF_A_CLASS} images a class. {told}")
 
 
 def _means(workspace, travel: Any, first: Shown, parts: dict[str, list[int]]) -> dict[str, np.ndarray]:

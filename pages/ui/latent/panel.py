@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from derm_core.insight.atlas import neighbours_in
-from derm_core.insight.selection import accuracies, categories, class_mix
+from derm_core.insight.selection import accuracies, categories, class_mix, sample
 
 from .. import frame, images, words
 from . import chosen
@@ -107,10 +107,10 @@ def many_images(first: Shown, rows: list[int], wide: bool) -> None:
         inside(first, rows)
     with right:
         order = {row: place for place, row in enumerate(rows)}
-        shown = sorted(found["row"], key=order.get)[:SHOWN]
+        shown = sorted(sample(found, SHOWN)["row"], key=order.get)      # a lasso's images come class by class
         images.gallery(first.dataset, shown, columns=9 if wide else 6, min_width=64)
         if len(found) > SHOWN:
-            st.caption(f"The first {SHOWN} of {len(found):,} are shown; all of them stand in the CSV.")
+            st.caption(f"{SHOWN} of {len(found):,} are shown, each class in proportion; all of them stand in the CSV.")
 
 
 def mixture(points: pd.DataFrame, rows: list[int]) -> None:
