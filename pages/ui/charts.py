@@ -131,7 +131,7 @@ def map_scatter(points: pd.DataFrame, *, x: str = "umap_x", y: str = "umap_y", c
         for rank, value, colour, part in _levels(points, categories(values), levels):
             traces.append(_lit(_cloud(part, x, y, row, value, size, {"color": colour}, "%{text}"), chosen) | {
                 "text": value, "legendrank": 1000 + rank})
-    figure.add_traces(traces + _rings(points, x, y, row, chosen, size))
+    figure.add_traces(traces + _rings(points if behind is None else pd.concat([points, behind]), x, y, row, chosen, size))
     axes = {axis: {"showticklabels": False, "showgrid": False, "fixedrange": False, "range": core_range(
         points[column] if behind is None else pd.concat([points[column], behind[column]]))}
         for axis, column in (("xaxis", x), ("yaxis", y))}
@@ -192,7 +192,8 @@ def hold(figure: Figure, point: Sequence[float]) -> None:
     for axis, value in ((figure.layout.xaxis, float(point[0])), (figure.layout.yaxis, float(point[1]))):
         low, high = axis.range
         room = 0.05 * (high - low)
-        axis.range = [min(low, value - room), max(high, value + room)]
+        if not low <= value <= high:
+            axis.range = [min(low, value - room), max(high, value + room)]
 
 
 def core_range(values: pd.Series) -> list[float]:

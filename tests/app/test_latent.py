@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import numpy as np
@@ -13,7 +14,8 @@ from derm_core.data.manifest import load_dataset
 from derm_core.files import read_json
 from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
-from pages.ui import words
+from pages.ui import charts, words
+from pages.ui.latent import draw, shown
 from tests.app.bundles import put_bundle
 from tests.app.maps import put_map
 from tests.study.conftest import write_dataset
@@ -104,9 +106,10 @@ def test_a_link_to_an_image_that_is_not_on_the_map_is_harmless(open_page, worksp
     assert "Click a dot" in text(open_page("latent", run=mapped, image="<b>nothing</b>"))
 
 
-def choose(app, rows) -> None:
-    """What a lasso does: choose these rows."""
-    app.session_state["atlas-chosen"] = {"dataset": "tiny", "rows": rows, "source": "a lasso", "image": None, "turn": 1}
+def choose(app, rows, among=None) -> None:
+    """What a lasso does: choose these rows. among: points drawn, of how many, where not all are."""
+    app.session_state["atlas-chosen"] = {"dataset": "tiny", "rows": rows, "source": "a lasso", "image": None, "turn": 1,
+                                         "among": among}
     app.run()
     assert not app.exception, app.exception
 
@@ -126,6 +129,54 @@ def test_the_gallery_of_many_images_holds_every_class_in_proportion(open_page, w
     shown = pd.Series([picture.proto.imgs[0].alt for picture in app.image]).str.split(", ").str[1]
     assert shown.value_counts().to_dict() == {"amber": 12, "brown": 12, "violet": 12}
     assert "36 of 60 are shown, each class in proportion" in text(app)
+
+
+def traces_of(app, chart: int = 0) -> list[dict]:
+    return json.loads(app.get("plotly_chart")[chart].proto.spec)["data"]
+
+
+def drawn_rows(trace: dict) -> list[int]:
+    return np.frombuffer(base64.b64decode(trace["customdata"]["bdata"]), trace["customdata"]["dtype"]).tolist()
+
+
+def test_a_filter_comes_before_the_sample_of_what_is_drawn(open_page, workspace, mapped, monkeypatch):
+    monkeypatch.setattr(charts, "MAP_LIMIT", 20)
+    app = open_page("latent", run=mapped, filter="label:amber")
+    behind, amber = traces_of(app)
+    labels = load_dataset(workspace, "tiny").frame["label"]
+    assert sorted(drawn_rows(amber)) == labels.index[labels == "amber"].tolist(), "all that the filter leaves"
+    assert behind["name"] == "Left out by the filter" and "Of what it leaves out, 2 points are drawn." in text(app)
+    app = open_page("latent", run=mapped)
+    assert sum(len(drawn_rows(trace)) for trace in traces_of(app)) == 20
+    assert "20 of 60 points are drawn, each class in proportion." in text(app)
+
+
+@pytest.mark.parametrize("rule", ["", "label:amber"])
+def test_an_image_that_a_link_names_is_drawn_and_ringed_whatever_else_is(open_page, workspace, mapped, monkeypatch, rule):
+    monkeypatch.setattr(charts, "MAP_LIMIT", 6)
+    before = open_page("latent", run=mapped, filter=rule)
+    shown = {row for trace in traces_of(before) if "customdata" in trace for row in drawn_rows(trace)}
+    labels = load_dataset(workspace, "tiny").frame["label"]
+    missing = next(row for row in range(60) if row not in shown and labels[row] == "brown")
+    place = pd.read_parquet(workspace.run(mapped).artefacts / "map.parquet").loc[missing, ["umap_x", "umap_y"]].tolist()
+    app = open_page("latent", run=mapped, filter=rule, image=f"i{missing:03d}")
+    rings = [trace for trace in traces_of(app) if trace["name"] == "Chosen"]
+    assert len(rings) == 2
+    for axis, value in zip("xy", place, strict=True):
+        ring = np.frombuffer(base64.b64decode(rings[0][axis]["bdata"]), rings[0][axis]["dtype"])
+        low, high = json.loads(app.get("plotly_chart")[0].proto.spec)["layout"][f"{axis}axis"]["range"]
+        assert ring == pytest.approx([value]) and low < value < high
+
+
+def test_a_selection_among_a_sample_says_so(open_page, workspace, mapped, monkeypatch):
+    monkeypatch.setattr(charts, "MAP_LIMIT", 20)
+    first = shown.load(workspace, mapped)
+    assert draw.draw(first, first, "umap", "label", np.ones(60, bool), [], 560).counted == (20, 60)
+    app = open_page("latent", run=mapped)
+    choose(app, [1, 2, 3], among=(20, 60))
+    assert "Counted among the 20 points that are drawn, of 60" in text(app)
+    choose(app, [1, 2, 3])
+    assert "Counted among" not in text(app)
 
 
 def test_two_maps_stand_side_by_side_and_share_what_is_chosen(open_page, workspace, mapped, beside):

@@ -25,13 +25,14 @@ def rows(first: Shown) -> list[int]:
     return [row for row in st.session_state[KEY]["rows"] if row in known]
 
 
-def take(first: Shown, chosen: Sequence[int], source: str) -> None:
-    """Choose these rows; one image alone becomes part of the address."""
+def take(first: Shown, chosen: Sequence[int], source: str, among: tuple[int, int] | None = None) -> None:
+    """Choose these rows; one image alone becomes part of the address. among: how many points could be chosen, of how many,
+    where it was not all of them."""
     chosen = list(dict.fromkeys(int(row) for row in chosen))
     ids = first.points.loc[first.points["row"].isin(chosen[:1]), "image_id"]
     image = str(ids.iloc[0]) if len(chosen) == 1 and len(ids) else None
     before = st.session_state.get(KEY) or {}
-    st.session_state[KEY] = {"dataset": first.dataset.name, "rows": chosen, "source": source, "image": image,
+    st.session_state[KEY] = {"dataset": first.dataset.name, "rows": chosen, "source": source, "image": image, "among": among,
                              "turn": before.get("turn", 0) + (source != "table"),
                              "cleared": before.get("cleared", 0) + (source == CLEARED)}
     if image is None:
@@ -49,9 +50,14 @@ def clicked(key: str) -> list[int]:
     return [int(value[0] if isinstance(value, (list, tuple)) else value) for value in values]
 
 
-def in_chart(first: Shown, key: str) -> None:
-    """What a chart calls when the selection in it has changed."""
-    take(first, clicked(key), key)
+def in_chart(first: Shown, key: str, counted: tuple[int, int]) -> None:
+    """What a chart calls when the selection in it has changed. counted: how many points it draws, of how many."""
+    take(first, clicked(key), key, counted if counted[0] < counted[1] else None)
+
+
+def among() -> tuple[int, int] | None:
+    """(points that were drawn, of how many) where the images were chosen in a chart that does not draw all."""
+    return st.session_state.get(KEY, {}).get("among")
 
 
 def rings(key: str, chosen: list[int]) -> list[int]:

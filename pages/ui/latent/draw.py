@@ -33,38 +33,59 @@ def show(first: Shown, map_: Shown, method: str, colour: str, kept: np.ndarray, 
     figure = again(drawing.figure)
     if upload is not None:
         charts.mark(figure, upload, "your image, approximately")
-    frame.show_chart(figure, None, key=key, on_select=functools.partial(chosen.in_chart, first, key),
+    frame.show_chart(figure, None, key=key, on_select=functools.partial(chosen.in_chart, first, key, drawing.counted),
                      caption=drawing.caption, alt=drawing.alt)
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """figure: as a dict; what is said of it below, and to those who do not see it."""
+    """figure: as a dict; what is said of it below, and to those who do not see it; counted: points that answer to a lasso,
+    of how many that the filter leaves."""
 
     figure: dict
     caption: str
     alt: str
+    counted: tuple[int, int]
 
 
 def draw(first: Shown, map_: Shown, method: str, colour: str, kept: np.ndarray, ringed: list[int], height: int) -> Drawing:
     """The map with these rows ringed, of the points that the filter leaves."""
     left = set(first.points["row"][kept])
     inside = map_.points["row"].isin(left).to_numpy()
-    drawn = sample(map_.points, charts.MAP_LIMIT)
-    visible = drawn[inside[drawn.index]]
+    visible, behind = some(map_.points, inside, ringed)
     figure = charts.map_scatter(
         visible if colour in map_.points or colour not in first.points
         else visible.merge(first.points[["row", colour]], on="row"),
         x=f"{method}_x", y=f"{method}_y", colour_by=colour, name=first.columns.get(colour, colour),
         levels=first.levels(colour), chosen=ringed, height=height, equal=method == "umap",
-        behind=None if inside.all() else drawn[~inside[drawn.index]],
+        behind=behind if len(behind) else None,
         title=f"{METHODS[method]} of {map_.dataset.name} · {map_.name}")
-    return Drawing(figure.to_dict(), caption(map_, drawn, inside, method),
+    rings = map_.points["row"].isin(ringed if len(ringed) <= charts.RINGS else [])
+    for place in map_.points.loc[rings, [f"{method}_x", f"{method}_y"]].to_numpy():      # far outside, from a link
+        charts.hold(figure, place)
+    return Drawing(figure.to_dict(), caption(map_, visible, behind, inside, method),
                    f"{METHODS[method]} of {len(visible):,} images by {map_.name}, coloured by "
-                   f"{first.columns.get(colour, colour).lower()}; the table below holds the same points.")
+                   f"{first.columns.get(colour, colour).lower()}; the table below holds the same points.",
+                   (len(visible), int(inside.sum())))
 
 
-def caption(map_: Shown, drawn: pd.DataFrame, inside: np.ndarray, method: str) -> str:
+def some(points: pd.DataFrame, inside: np.ndarray, ringed: list[int]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What is drawn of a map: of the points that the filter leaves (inside: (n,) bool), and of the others behind them.
+
+    At most charts.MAP_LIMIT of the first, and as many of the others as that leaves room for, but a tenth of the limit at
+    least. The images that are ringed, where they are few, are always among them.
+    """
+    most = charts.MAP_LIMIT
+    room = max(most - int(inside.sum()), most // 10)
+    wanted = points["row"].isin(ringed if len(ringed) <= charts.FEW else [])
+
+    def drawn(part: pd.DataFrame, count: int) -> pd.DataFrame:
+        shown = sample(part, count)
+        return pd.concat([shown, part[wanted[part.index] & ~part.index.isin(shown.index)]])
+    return drawn(points[inside], most), drawn(points[~inside], room)
+
+
+def caption(map_: Shown, visible: pd.DataFrame, behind: pd.DataFrame, inside: np.ndarray, method: str) -> str:
     """The map's measures in a line, and what is not to be seen on it."""
     quality, parts = map_.quality, []
     trust = quality.get("trustworthiness" if method == "umap" else "trustworthiness_pca")
@@ -75,12 +96,15 @@ def caption(map_: Shown, drawn: pd.DataFrame, inside: np.ndarray, method: str) -
         if not words.missing(value):
             parts.append(f"{name} {words.percent(value) if share else words.number(value, 2)}")
     lines = [" · ".join(parts) + "." if parts else ""]
-    if len(drawn) < len(map_.points):
-        lines.append(f"{len(drawn):,} of {len(map_.points):,} points are drawn, each class in proportion.")
     if not inside.all():
         lines.append(f"The filter leaves {inside.sum():,} of {len(inside):,} images.")
+    if len(visible) < inside.sum():
+        lines.append(f"{len(visible):,} of {inside.sum():,} points are drawn, each class in proportion.")
+    if len(behind) < (~inside).sum():
+        lines.append(f"Of what it leaves out, {len(behind):,} points are drawn.")
     if method == "pca" and map_.about.get("pca_explained"):
         lines.append(f"These two axes hold {words.percent(sum(map_.about['pca_explained']))} of the variance.")
+    drawn = pd.concat([visible, behind])
     outside = np.any([~drawn[axis].between(*charts.core_range(drawn[axis])) for axis in (f"{method}_x", f"{method}_y")],
                      axis=0).sum()
     if outside:

@@ -28,6 +28,9 @@ def show(first: Shown, second: Shown | None, rows: list[int], wide: bool) -> Non
                   args=(first, [], chosen.CLEARED))
         if len(rows) > 1:
             frame.download_table(first.points[first.points["row"].isin(rows)], "Download CSV", name="selection")
+    if len(rows) > 1 and (counted := chosen.among()):
+        st.caption(f"Counted among the {counted[0]:,} points that are drawn, of {counted[1]:,}: a box or lasso chooses no "
+                   "others.")
     if len(rows) == 1:
         one_image(first, second, rows[0], wide)
     else:
