@@ -3,8 +3,8 @@
     travel = open_travel(workspace, "pretrain-…" or a bundle's name)
     travel.decode(travel.between(*travel.encode(two_images), steps=9))
 
-A pretraining has encoder and decoder. A bundle carries the decoder alone: where the pretraining it names is in the
-workspace and intact, its encoder is used; else the linear map from the bundle's own features to latents that
+A pretraining and an extractor have encoder and decoder. A classifier's bundle carries the decoder alone: where the
+pretraining or extractor that its card names is at hand and intact, its encoder is used; else the linear map from the bundle's own features to latents that
 stands in its reference (see insight.outlier), and KL is estimated from the spread of those latents.
 """
 
@@ -195,22 +195,31 @@ def _of_extractor(folder: Path) -> Travel:
 
 
 def _of_bundle(workspace: Workspace, bundle: Bundle) -> Travel:
-    """The bundle's decoder with its pretraining's encoder where that is at hand, else with the reference's latent map."""
+    """The bundle's decoder with the encoder it was trained with where that is at hand, else with the reference's map."""
     import torch
     bundle.decoder.to(memory_format=torch.channels_last)
-    made_by = (bundle.card.get("initial_weights") or {})
     size = bundle.decoder.size
-    try:
-        made = _of_run(workspace, made_by["run"])
-        if read_json(workspace.run(made_by["run"]).artefacts / "vae.json")["sha256"] == made_by.get("sha256"):
-            return Travel(bundle.name, size, made.kl_d, made.mean_d, made.std_d, False, bundle.decoder, made.encoder)
-    except (DermError, OSError, KeyError, ValueError):
-        pass                                    # another machine's run, or its data are gone
+    made = _origin(workspace, bundle.card.get("initial_weights") or {})
+    if made is not None:
+        return Travel(bundle.name, size, made.kl_d, made.mean_d, made.std_d, False, bundle.decoder, made.encoder)
     latents = bundle.reference.latents if bundle.reference else None
     if latents is None:
         zero = np.zeros(bundle.card["decoder"]["latent_dim"], np.float32)
         return Travel(bundle.name, size, zero + 1, zero, zero + 1, True, bundle.decoder, None)
     return _from_reference(bundle, *latents)
+
+
+def _origin(workspace: Workspace, made_by: dict) -> Travel | None:
+    """The VAE that a card's initial weights name, a run or an extractor of the same sha256; None where it is not here."""
+    from ..serve.bundle import CARD, find_bundle
+    try:
+        if made_by.get("extractor"):
+            folder = find_bundle(workspace, made_by["extractor"])
+            return _of_extractor(folder) if read_json(folder / CARD)["sha256"] == made_by["sha256"] else None
+        card = read_json(workspace.run(made_by["run"]).artefacts / "vae.json")
+        return _of_run(workspace, made_by["run"]) if card["sha256"] == made_by["sha256"] else None
+    except (DermError, OSError, KeyError, TypeError, ValueError):
+        return None                             # another machine's run or shelf, or its data are gone
 
 
 def _from_reference(bundle: Bundle, weight_fz: np.ndarray, bias_z: np.ndarray) -> Travel:

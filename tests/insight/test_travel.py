@@ -1,5 +1,7 @@
 """Travel in a latent space: statistics against torch's KL, paths, and the encoder of a run."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,10 @@ from derm_core.nets.backbone import build_backbone, normalise
 from derm_core.nets.head import Classifier, make_head
 from derm_core.nets.vae import VAE_MEAN, VAE_STD, Decoder, build_vae, save_vae
 from derm_core.serve.bundle import Bundle
+from derm_core.serve.extractor import load_extractor
 from derm_core.serve.predictor import Predictor
+from derm_core.workspace import REPOSITORY, Workspace
+from tests.app.bundles import put_bundle, put_extractor
 
 SMALL = BackboneConfig(architecture="resnet18", stage=0)
 
@@ -74,6 +79,32 @@ def test_unknown_sources_and_lost_data_are_said(workspace, pretraining):
     workspace.dataset("little").info.unlink()
     with pytest.raises(RunError, match="little"):
         open_travel(workspace, "pretrain-1")
+
+
+@pytest.fixture
+def shelf(workspace, monkeypatch):
+    """A shelf of its own with the shipped classifier that was made from the shipped extractor."""
+    monkeypatch.setattr(Workspace, "shelves", lambda self: [self.models])
+    shutil.copytree(REPOSITORY / "models" / "vae-resnet18-64", workspace.models / "vae-resnet18-64")
+    return workspace.models
+
+
+def test_a_model_made_from_an_extractor_of_the_shelf_has_its_encoder_and_statistics(workspace, shelf):
+    shutil.copytree(REPOSITORY / "models" / "skin-vae-resnet18-64", shelf / "skin-vae-resnet18-64")
+    travel, origin = open_travel(workspace, "vae-resnet18-64"), load_extractor("skin-vae-resnet18-64", workspace)
+    images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    assert not travel.estimated and travel.source == "vae-resnet18-64"
+    assert travel.kl_d == pytest.approx(np.array(origin.card["latent"]["kl"], np.float32))
+    assert travel.encode(images) == pytest.approx(origin.latents(images), abs=1e-4)
+
+
+@pytest.mark.parametrize("there", ["nothing", "another extractor of that name", "a classifier of that name"])
+def test_without_that_very_extractor_the_way_is_estimated(workspace, shelf, there):
+    if there.startswith("another"):
+        put_extractor(workspace, "skin-vae-resnet18-64")
+    elif there.startswith("a classifier"):
+        put_bundle(workspace, "skin-vae-resnet18-64", "vae")
+    assert open_travel(workspace, "vae-resnet18-64").estimated
 
 
 def predictor(size: int) -> Predictor:

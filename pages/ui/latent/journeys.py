@@ -68,8 +68,9 @@ def kept(key: tuple, compute: Callable[[], Any] | None) -> Any:
 def without_encoder(travel: Any) -> bool:
     """Say so where images cannot be encoded."""
     if not travel.can_encode:
-        st.info("This model carries a decoder alone: its VAE's encoder is that of the pretraining run, which is not in this "
-                "workspace. Choose a pretraining above, or move the sliders under Dimensions.", icon=":material/info:")
+        st.info("This model carries a decoder alone: its VAE's encoder is that of the pretraining or extractor it was made "
+                "from, which is not here. Choose another VAE above, or move the sliders under Dimensions.",
+                icon=":material/info:")
     return not travel.can_encode
 
 
