@@ -317,7 +317,7 @@ class StudyConfig:
 class EmbedConfig:
     """A map of one extractor's space: features of a dataset in two dimensions (UMAP, PCA).
 
-    space: "pooled" features, or "mu", the posterior means of a VAE (arms vae and run:ID).
+    space: "pooled" features, or "mu", the posterior means of a VAE (arms vae and run:ID, and bundle:NAME of an extractor).
     aligned_to: id of a finished map; UMAP starts from its places of the same images, and the result is turned onto it.
     opinions: bundles whose predictions stand beside each image; none named: those on the shelf that know the
     dataset's classes.
@@ -351,8 +351,8 @@ class EmbedConfig:
         require(self.arm in ("vae", "imagenet", "random") or self.arm.startswith(("bundle:", "run:")),
                 "arm", self.arm, "vae, imagenet, random, bundle:NAME or run:ID")
         require(self.space in ("pooled", "mu"), "space", self.space, "'pooled' or 'mu'")
-        require(self.space == "pooled" or self.arm == "vae" or self.arm.startswith("run:"), "space", self.space,
-                f"'pooled' for the arm {self.arm}: only a VAE (vae, run:ID) has posterior means")
+        require(self.space == "pooled" or self.arm == "vae" or self.arm.startswith(("run:", "bundle:")), "space", self.space,
+                f"'pooled' for the arm {self.arm}: only a VAE (vae, run:ID, an extractor's bundle:NAME) has posterior means")
         require(len(set(self.opinions)) == len(self.opinions) <= 6, "opinions", self.opinions, "at most 6 different bundle names")
         require(2 <= self.neighbours <= 200, "neighbours", self.neighbours, "2 to 200")
         require(0 <= self.min_dist <= 1, "min_dist", self.min_dist, "0 to 1")

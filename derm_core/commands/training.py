@@ -62,7 +62,8 @@ def add_commands(commands) -> None:
     one.add_argument("--arm", default="imagenet", help="vae, imagenet, random, bundle:NAME or run:ID (default imagenet)")
     one.add_argument("--vae-run", metavar="RUN", help="the pretraining of the arm vae")
     one.add_argument("--space", choices=("pooled", "mu"), default="pooled",
-                     help="pooled features (default), or a VAE's posterior means (arms vae and run:ID)")
+                     help="pooled features (default), or a VAE's posterior means (arms vae, run:ID, bundle:NAME of "
+                     "an extractor)")
     one.add_argument("--align-to", metavar="RUN", help="a finished map of the same images, onto which this one is turned")
     one.add_argument("--opinions", metavar="A,B,…", help="models whose predictions stand beside each image (default: those on "
                      "the shelf that know the dataset's classes)")

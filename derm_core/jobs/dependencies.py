@@ -113,6 +113,10 @@ def require_tests(workspace: Workspace, config: Any) -> None:
     if isinstance(config, PublishConfig):
         from ..serve.publish import require_publishable
         require_publishable(workspace, config.run, config.arm, config.name, config.seed)
+    if isinstance(config, EmbedConfig) and config.space == "mu" and config.arm.startswith("bundle:"):
+        from ..serve.bundle import find_bundle, verify_bundle
+        from ..serve.extractor import require_posterior
+        require_posterior(verify_bundle(find_bundle(workspace, config.arm.removeprefix("bundle:"))))
     if name := getattr(config, "vae", None):
         from ..serve.bundle import find_bundle, verify_bundle
         from ..serve.extractor import require_extractor

@@ -93,6 +93,13 @@ def require_extractor(card: dict) -> None:
                           f"`models list` says which is which; its backbone serves as the arm bundle:{card['name']}.")
 
 
+def require_posterior(card: dict) -> None:
+    """Raises BundleError for the card of a classifier, from whose features no posterior mean is read."""
+    if not is_extractor(card):
+        raise BundleError(f"{card['name']} is a classifier, whose features have no posterior means: map its pooled features, "
+                          "or μ of an extractor or a pretraining.")
+
+
 def save_extractor(folder: Path, vae: VAE, card: dict) -> dict:
     """Write a new extractor bundle; returns the card with tensors, sha256, file_bytes and parameters filled in."""
     return save_tensors(folder, vae.state_dict(), {**card, "kind": KIND}, sum(p.numel() for p in vae.parameters()))

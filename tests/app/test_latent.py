@@ -16,7 +16,7 @@ from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
 from pages.ui import charts, words
 from pages.ui.latent import draw, shown
-from tests.app.bundles import put_bundle
+from tests.app.bundles import put_bundle, put_extractor
 from tests.app.maps import put_map
 from tests.study.conftest import write_dataset
 
@@ -81,6 +81,23 @@ def test_models_of_the_shelf_can_be_mapped_at_their_own_size(open_page, workspac
     run = RunStore(workspace).list(kind="embed")[0]
     config = from_dict(read_json(workspace.run(run.id).config), EmbedConfig)
     assert (config.arm, config.input_size, config.backbone.stage) == ("bundle:a-vae", 48, 1)
+
+
+def test_posterior_means_are_mapped_of_an_extractor_and_refused_of_a_classifier(open_page, workspace):
+    write_dataset(workspace)
+    put_extractor(workspace, "skin")
+    put_bundle(workspace, "a-vae", "vae")
+    app = open_page("latent")
+    for offer in ("Model · a-vae", "Extractor · skin"):
+        app.selectbox(key="map-extractor").set_value(offer)
+        app.selectbox(key="map-space").set_value("mu")
+        next(button for button in app.button if button.label == "Make the map").click()
+        app.run()
+        if offer.startswith("Model"):
+            assert "a-vae is a classifier, whose features have no posterior means" in app.error[0].value
+    [run] = RunStore(workspace).list(kind="embed")
+    config = from_dict(read_json(workspace.run(run.id).config), EmbedConfig)
+    assert (config.arm, config.space) == ("bundle:skin", "mu")
 
 
 def test_the_whole_map_offers_both_methods_and_every_attribute(open_page, workspace, mapped):

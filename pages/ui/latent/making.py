@@ -23,7 +23,8 @@ def new_map(workspace, expanded: bool, others: list[str]) -> None:
                                   format_func=here.get)
         left, right = st.columns(2)
         space = left.selectbox("Features", ["pooled", "mu"], key="map-space", format_func={
-            "pooled": "Pooled features (what the heads see)", "mu": "μ, a VAE's own latent space"}.get)
+            "pooled": "Pooled features (what the heads see)", "mu": "μ, a VAE's own latent space"}.get,
+            help="μ is there for a pretraining and for an extractor.")
         labels = {None: "Nothing", **{run.id: frame.run_label(workspace, run) for run in cached.runs(workspace, kind="embed")
                                       if run.id in others}}
         aligned = right.selectbox("Aligned to", list(labels), format_func=labels.get, key="map-aligned",
