@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from derm_core.data.decode import decode, prepare
-from derm_core.data.manifest import load_dataset
+from derm_core.data.manifest import load_dataset, save_dataset
 from derm_core.files import write_atomic
 from derm_core.insight import place
 from derm_core.jobs.store import RunStore
@@ -103,6 +103,13 @@ def test_known_factors_stand_beside_the_latents_that_follow_them(open_page, fini
     app = open_page("latent", run=vae[1], view="travel")
     shown = app.dataframe[0].value
     assert list(shown["latent"]) == [3, 1] and list(shown["size"]) == [0.7, 0.0]
+
+
+def test_a_map_of_pooled_features_says_which_map_has_the_factors(open_page, finished, vae):
+    dataset = load_dataset(finished, "tiny")
+    assert "A map of μ has the table" not in text(open_page("latent", run=vae[1], view="travel"))
+    save_dataset(finished, "tiny", dataset.frame.assign(factor_size=np.linspace(0, 1, len(dataset))), dataset.info)
+    assert text(open_page("latent", run=vae[1], view="travel")).count("A map of μ has the table") == 1
 
 
 def test_without_a_decoder_the_way_to_one_is_offered(open_page, workspace):

@@ -3,15 +3,21 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from derm_core.config import EmbedConfig
+from derm_core.config import BackboneConfig, EmbedConfig, PretrainConfig, Recipe, to_dict
 from derm_core.data.manifest import load_dataset
 from derm_core.data.splits import SPLITS, split_dataset
+from derm_core.data.store import open_store
 from derm_core.data.synth import make_synth
-from derm_core.files import read_json
+from derm_core.files import read_json, write_json
 from derm_core.insight import embed as module
 from derm_core.insight.embed import embed
+from derm_core.insight.factors import table
+from derm_core.insight.travel import open_travel
+from derm_core.nets.vae import build_vae, save_vae
 from derm_core.serve.bundle import find_bundle, load_bundle
+from tests.app.bundles import put_extractor
 
 CONFIG = dict(dataset="little", arm="random", input_size=32, device="cpu", neighbours=8)
 
@@ -81,6 +87,37 @@ def test_a_map_is_turned_onto_another_and_shows_what_a_model_says(workspace, run
     assert about["opinions"] == [{"slot": "a", "name": "vae-resnet18-64", "arm": "vae"}] and "disagree" not in second
     assert second["confidence_a"].between(0, 1).all() and set(second["prediction_a"]) <= set(load_bundle(
         find_bundle(workspace, "vae-resnet18-64")).card["classes"])
+
+
+@pytest.fixture
+def vae_arm(request, workspace) -> dict:
+    """Fields of a map of μ, of a pretraining as it leaves its folder or of an extractor on the shelf."""
+    backbone = BackboneConfig(architecture="resnet18", stage=1)
+    if request.param == "extractor":
+        put_extractor(workspace, "skin")
+        return {"arm": "bundle:skin"}
+    config = PretrainConfig(dataset="little", backbone=backbone, input_size=32, recipe=Recipe(latent_dim=4, decoder_width=16))
+    vae = build_vae(backbone, 32, 4, 16, seed=0)
+    torch.nn.init.normal_(vae.to_mu.weight)
+    save_vae(workspace.run("pretrain-1").create().artefacts, vae.eval(), {"config": to_dict(config)})
+    write_json(workspace.run("pretrain-1").config, to_dict(config))
+    return {"arm": "vae", "vae_run": "pretrain-1", "backbone": backbone}
+
+
+@pytest.mark.parametrize("vae_arm", ["pretraining", "extractor"], indirect=True)
+def test_a_map_of_mu_tells_which_latent_follows_which_factor(workspace, run, without_umap, vae_arm):
+    list(embed(EmbedConfig(**{**CONFIG, **vae_arm}, space="mu"), workspace, run))
+    about, points = read_json(run.artefacts / "map.json"), pd.read_parquet(run.artefacts / "map.parquet")
+    found = pd.read_parquet(run.artefacts / "factors.parquet")
+    travel = open_travel(workspace, vae_arm.get("vae_run", "skin"))
+    held_out = (points["split"] != "train").to_numpy()
+    dataset = load_dataset(workspace, "little")
+    mu = travel.encode(np.asarray(open_store(workspace, dataset, 32).images))
+    names = [name for name in dataset.frame if name.startswith("factor_")]
+    expected = table(mu[held_out], {name: dataset.frame.loc[held_out, name] for name in names}, travel.kl_d, travel.active_d)
+    assert about["space"] == "mu" and len(found) and set(found["latent"]) <= set(range(4))
+    assert set(found["factor"]) <= {name.removeprefix("factor_") for name in names}
+    assert found["information"].to_numpy() == pytest.approx(expected["information"].to_numpy(), abs=0.05)
 
 
 def test_a_dataset_without_labels_can_be_mapped(workspace, run, without_umap):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from derm_core.insight.factors import PREFIX
 from derm_core.report.canvas import blank
 
 from .. import cached, frame, process, words
@@ -113,9 +114,12 @@ def kl_chart(travel: Any) -> None:
 
 
 def factor_table(workspace, first: Shown) -> None:
-    """Which latent follows which known factor, where the data is synthetic."""
+    """Which latent follows which known factor, where the data is synthetic; where it is told if not by this map."""
     found = cached.factors(workspace, first.run_id)
     if found is None or not len(found):
+        if first.saved.space != "mu" and any(name.startswith(PREFIX) for name in first.dataset.attributes):
+            st.caption("The factors of these images are known. A map of μ has the table of which latent follows which: make "
+                       "one below, under New map.")
         return
     table = found.pivot_table(index="latent", columns="factor", values="information")
     order = found.drop_duplicates("latent").set_index("latent")["kl"].sort_values(ascending=False).index
@@ -123,7 +127,7 @@ def factor_table(workspace, first: Shown) -> None:
     st.markdown("**Which latent follows which known factor**")
     frame.show_table(table.reset_index(), title="Mutual information of latents and factors", key="factors", formats={
         "latent": "Dimension", **{name: st.column_config.ProgressColumn(
-            name.removeprefix("factor_").replace("_", " ").capitalize(), min_value=0.0, max_value=1.0, format="%.2f")
+            name.removeprefix(PREFIX).replace("_", " ").capitalize(), min_value=0.0, max_value=1.0, format="%.2f")
             for name in table.columns}})
     st.caption("Mutual information over the factor's entropy: 0 where a latent says nothing of a factor, 1 where it says "
                "all. The images are synthetic, so their factors are known.")
