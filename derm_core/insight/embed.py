@@ -132,10 +132,12 @@ def _quality(space: np.ndarray, labels: np.ndarray, groups: np.ndarray, split: n
 
 def _features(config: EmbedConfig, workspace: Workspace) -> Generator[Event, None, tuple]:
     """The dataset, the rows used, their split and features."""
+    from ..serve.extractor import require_posterior
     from ..study.arms import build_extractors
     from ..study.features import extract
     from ..training.devices import pick_device
 
+    require_posterior(config, workspace)
     dataset, store = yield from open_images(workspace, config.dataset, config.input_size)
     rows = dataset.subset(config.max_images, config.split_seed)
     if len(rows) < LEAST_IMAGES:

@@ -95,7 +95,7 @@ def _datasets(config: dict[str, Any]) -> list[str]:
 def require_tests(workspace: Workspace, config: Any) -> None:
     """Raise before a run is queued where a set or a model that it tests, or an arm to publish, is missing or does not fit.
 
-    NotFound: no such dataset or model; BundleError: a damaged model; ConfigError: a dataset that the
+    NotFound: no such dataset or model; BundleError: a damaged model, or posterior means of a classifier; ConfigError: a dataset that the
     study itself is made of, models of different classes, or a set that shares no class with them.
     """
     from ..data.classmaps import class_map
@@ -113,10 +113,9 @@ def require_tests(workspace: Workspace, config: Any) -> None:
     if isinstance(config, PublishConfig):
         from ..serve.publish import require_publishable
         require_publishable(workspace, config.run, config.arm, config.name, config.seed)
-    if isinstance(config, EmbedConfig) and config.space == "mu" and config.arm.startswith("bundle:"):
-        from ..serve.bundle import find_bundle, verify_bundle
+    if isinstance(config, EmbedConfig):
         from ..serve.extractor import require_posterior
-        require_posterior(verify_bundle(find_bundle(workspace, config.arm.removeprefix("bundle:"))))
+        require_posterior(config, workspace)
     if name := getattr(config, "vae", None):
         from ..serve.bundle import find_bundle, verify_bundle
         from ..serve.extractor import require_extractor

@@ -17,12 +17,13 @@ import numpy as np
 
 from ..errors import BundleError, ConfigError
 from ..workspace import Workspace
-from .bundle import CARD, find_bundle, save_tensors, verified
+from .bundle import CARD, find_bundle, save_tensors, verified, verify_bundle
 from .extractor_card import KIND
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ..config import EmbedConfig
     from ..nets.vae import VAE
 
 BATCH = 64
@@ -93,10 +94,11 @@ def require_extractor(card: dict) -> None:
                           f"`models list` says which is which; its backbone serves as the arm bundle:{card['name']}.")
 
 
-def require_posterior(card: dict) -> None:
-    """Raises BundleError for the card of a classifier, from whose features no posterior mean is read."""
-    if not is_extractor(card):
-        raise BundleError(f"{card['name']} is a classifier, whose features have no posterior means: map its pooled features, "
+def require_posterior(config: EmbedConfig, workspace: Workspace) -> None:
+    """Raises BundleError where a map is to show the posterior means of a classifier, which has none."""
+    _, _, name = config.arm.partition("bundle:")
+    if config.space == "mu" and name and not is_extractor(verify_bundle(find_bundle(workspace, name))):
+        raise BundleError(f"{name} is a classifier, whose features have no posterior means: map its pooled features, "
                           "or μ of an extractor or a pretraining.")
 
 

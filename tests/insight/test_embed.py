@@ -10,6 +10,7 @@ from derm_core.data.manifest import load_dataset
 from derm_core.data.splits import SPLITS, split_dataset
 from derm_core.data.store import open_store
 from derm_core.data.synth import make_synth
+from derm_core.errors import BundleError
 from derm_core.files import read_json, write_json
 from derm_core.insight import embed as module
 from derm_core.insight.embed import embed
@@ -118,6 +119,11 @@ def test_a_map_of_mu_tells_which_latent_follows_which_factor(workspace, run, wit
     assert about["space"] == "mu" and len(found) and set(found["latent"]) <= set(range(4))
     assert set(found["factor"]) <= {name.removeprefix("factor_") for name in names}
     assert found["information"].to_numpy() == pytest.approx(expected["information"].to_numpy(), abs=0.05)
+
+
+def test_a_classifier_has_no_posterior_means_to_map(workspace, run):
+    with pytest.raises(BundleError, match="vae-resnet18-64 is a classifier"):
+        list(embed(EmbedConfig(**{**CONFIG, "arm": "bundle:vae-resnet18-64", "space": "mu"}), workspace, run))
 
 
 def test_a_dataset_without_labels_can_be_mapped(workspace, run, without_umap):
