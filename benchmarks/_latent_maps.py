@@ -9,8 +9,9 @@ import pandas as pd
 from PIL import Image
 
 from derm_core.config import BackboneConfig, EmbedConfig, to_dict
+from derm_core.data.decode import read_image
 from derm_core.data.manifest import save_dataset
-from derm_core.files import write_atomic, write_json
+from derm_core.files import read_json, write_atomic, write_json
 from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
 
@@ -49,9 +50,40 @@ def _pictures(workspace: Workspace, rng: np.random.Generator) -> list[str]:
     folder = workspace.dataset("many").images
     folder.mkdir(parents=True)
     for number in range(PICTURES):
-        noise = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
-        noise.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(folder / f"{number}.jpg", quality=90)
+        (folder / f"{number}.jpg").write_bytes(noise(rng))
     return [str(folder / f"{number}.jpg") for number in range(PICTURES)]
+
+
+def noise(rng: np.random.Generator) -> bytes:
+    """A JPEG of coarse coloured noise."""
+    buffer, coarse = io.BytesIO(), Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+    coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def keep_features(workspace: Workspace, run_id: str) -> None:
+    """An empty store, and features in the cache as the map's extractor gives them of such pictures: what places an image
+    on this map computes those of that image alone."""
+    import torch
+
+    from derm_core.config import from_dict
+    from derm_core.data.manifest import load_dataset
+    from derm_core.data.store import CARD, IMAGES, open_store, store_fingerprint
+    from derm_core.study.arms import build_extractors
+    from derm_core.study.features import feature_path
+    config = from_dict(read_json(workspace.run(run_id).config), EmbedConfig)
+    dataset, size = load_dataset(workspace, "many"), config.input_size
+    folder = dataset.paths.store(size)
+    folder.mkdir(parents=True)
+    np.lib.format.open_memmap(folder / IMAGES, "w+", np.uint8, (len(dataset), size, size, 3)).flush()    # no room until written
+    write_json(folder / CARD, {"fingerprint": store_fingerprint(dataset, size)})
+    extractor = build_extractors(config.arm, config, workspace)[0]
+    pictures = np.stack([read_image(path, size) for path in dataset.frame["path"][:PICTURES]])
+    own = extractor.features(torch.from_numpy(pictures)).numpy()
+    features = np.random.default_rng(0).normal(own.mean(0), own.std(0), (len(dataset), own.shape[1])).astype(np.float32)
+    buffer = io.BytesIO()
+    np.save(buffer, features, allow_pickle=False)
+    write_atomic(feature_path(workspace, "many", extractor, open_store(workspace, dataset, size), None), buffer.getvalue())
 
 
 def _map(workspace: Workspace, points: pd.DataFrame, labels: np.ndarray, rng: np.random.Generator) -> str:

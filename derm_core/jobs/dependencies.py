@@ -95,8 +95,8 @@ def _datasets(config: dict[str, Any]) -> list[str]:
 def require_tests(workspace: Workspace, config: Any) -> None:
     """Raise before a run is queued where a set or a model that it tests, or an arm to publish, is missing or does not fit.
 
-    NotFound: no such dataset or model; BundleError: a damaged model, or posterior means of a classifier; ConfigError: a dataset that the
-    study itself is made of, models of different classes, or a set that shares no class with them.
+    NotFound: no such dataset or model; BundleError: a damaged model, or posterior means of a classifier; ConfigError: a
+    dataset that the study itself is made of, models of different classes, or a set that shares no class with them.
     """
     from ..data.classmaps import class_map
     if isinstance(config, EvaluateConfig):
