@@ -16,13 +16,24 @@ from derm_core.errors import ImageError
 from . import words
 
 THUMBNAIL = 144
+MOST_BYTES = 4_400                       # of a thumbnail: in base64, as it is sent, below 6 KB
+QUALITIES = (72, 50, 30, 15, 5, 0)
 
 
-def webp(image: Image.Image) -> bytes:
-    """An image as WEBP, about 5 KB at 144 px."""
+def webp(image: Image.Image, quality: int = QUALITIES[0]) -> bytes:
+    """An image as WEBP; one of skin has 1 to 4 KB at 144 px."""
     buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=72, method=0)     # a fifth of the time for a fifth more bytes
+    image.save(buffer, "WEBP", quality=quality, method=0)     # a fifth of the time for a fifth more bytes
     return buffer.getvalue()
+
+
+def small(image: Image.Image) -> bytes:
+    """An image as WEBP of at most MOST_BYTES, at the best quality that fits; of half the pixels where none does."""
+    for quality in QUALITIES:
+        data = webp(image, quality)
+        if len(data) <= MOST_BYTES:
+            return data
+    return small(image.reduce(2))
 
 
 def drawn(image: Image.Image) -> str:
@@ -44,7 +55,7 @@ def data_url(data: bytes, kind: str = "webp") -> str:
 @functools.lru_cache(4000)          # not st.cache_data, which takes longer to look a small thing up than to send it
 def _thumbnail(path: str, sha256: str, size: int) -> bytes | None:
     try:
-        return webp(Image.fromarray(read_image(path, size)))
+        return (small if size <= THUMBNAIL else webp)(Image.fromarray(read_image(path, size)))
     except (ImageError, OSError):
         return None
 

@@ -96,7 +96,7 @@ def show(workspace, upload: Upload, first: Shown, second: Shown | None) -> None:
     with st.container(border=True):
         left, right = st.columns([1, 5], gap="medium")
         with left:
-            square = images.webp(Image.fromarray(upload.square(144)))
+            square = images.small(Image.fromarray(upload.square(144)))
             st.image(images.data_url(square), width=144, alt=f"Your image {upload.name}")
             st.caption(f"{words.plain(upload.name)}, the centre square.")
             answers(workspace, upload, first)
