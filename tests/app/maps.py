@@ -31,6 +31,7 @@ def put_map(workspace, dataset: str = "tiny", seed: int = 0, umap: bool = True, 
         "image_id": found.frame["image_id"], "row": np.arange(images),
         "umap_x": places[:, 0] if umap else np.float32(np.nan), "umap_y": places[:, 1] if umap else np.float32(np.nan), "pca_x": places[:, 2], "pca_y": places[:, 3],
         "split": np.resize(["train", "val", "test"], images), "label": found.frame["label"], "group": found.frame["group"]})
+    points = pd.concat([points, found.frame[[name for name in found.attributes if name not in points]]], axis=1)
     if opinions:
         points = points.assign(**_answers(points["label"], found.classes, rng))
     near = np.stack([rng.permutation(images)[:10] for _ in range(images)])

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from derm_core.config import BackboneConfig, EmbedConfig, PretrainConfig, from_dict, to_dict
-from derm_core.data.manifest import load_dataset
+from derm_core.data.manifest import load_dataset, save_dataset
 from derm_core.files import read_json
 from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
@@ -254,6 +254,33 @@ def test_the_filter_of_the_address_pales_what_it_leaves_out(open_page, workspace
     traces = json.loads(app.get("plotly_chart")[0].proto.spec)["data"]
     assert traces[0]["name"] == "Left out by the filter" and traces[1]["name"] == "Confidence, ImageNet"
     assert "leaves" in text(app) and "split:test;correct_b:no" in app.query_params["filter"]
+
+
+@pytest.fixture
+def aged(workspace) -> str:
+    """A map of 60 images whose ages are known: 20 to 79 years, one each; of the last, none is."""
+    dataset = write_dataset(workspace, images=60)
+    save_dataset(workspace, "tiny", dataset.frame.assign(age=[*range(20, 79), None]), dataset.info)
+    return put_map(workspace)
+
+
+def test_an_attribute_colours_the_map_and_filters_it(open_page, workspace, aged):
+    app = open_page("latent", run=aged, colour="age", filter="age:30..49")
+    assert "Age" in choices(app, "Colour by") and "The filter leaves 20 of 60 images." in text(app)
+    behind, scale = traces_of(app)
+    assert behind["name"] == "Left out by the filter" and scale["name"] == "Age"
+    assert drawn_rows(scale) == list(range(10, 30)) and scale["marker"]["colorscale"]
+    sent = np.frombuffer(base64.b64decode(scale["marker"]["color"]["bdata"]), scale["marker"]["color"]["dtype"])
+    assert sent.tolist() == list(range(30, 50))
+    assert [trace["name"] for trace in traces_of(open_page("latent", run=aged, colour="age"))] == ["unknown", "Age"]
+
+
+def test_a_range_of_an_attribute_is_set_in_the_filter(open_page, workspace, aged):
+    app = open_page("latent", run=aged, filter="age:20..78")
+    app.session_state["filter"] = True
+    app.run()
+    next(widget for widget in app.slider if widget.label == "Age").set_range(30, 39).run()
+    assert "age:30..39" in app.query_params["filter"] and "leaves 10 of 60" in text(app)
 
 
 def test_a_rule_set_in_the_filter_stands_in_the_address(open_page, workspace, mapped):
