@@ -96,6 +96,24 @@ def test_a_path_towards_a_class_is_found_when_asked_for_and_kept(open_page, fini
     assert len(app.image) == 10
 
 
+def test_a_path_towards_a_class_starts_at_the_reader_s_own_image(open_page, finished, vae):
+    put_bundle(finished, "a-judge", "imagenet")
+    app = open_page("latent", run=vae[1], view="travel")
+    app.file_uploader(key="atlas-file").upload("mole.png", photograph())
+    app.session_state["travel-way"] = ":material/moving: Towards a class"
+    app.run()
+    assert app.selectbox(key="towards-start").value == "your image" and not app.image
+    app.button(key="towards-go").click().run()
+    assert not app.exception, app.exception
+    square, judge = prepare(decode(photograph(), "mole.png"), 32), load_predictors(finished, ["a-judge"])["a-judge"]
+    said = judge.predict(square[None])[0][judge.classes.index("mel")]
+    assert app.image[0].proto.imgs[0].url == journeys.enlarged(square, 128)
+    assert f"photograph, {words.chance(said)}" in [one.value for one in app.caption]
+    assert len({picture.proto.imgs[0].url for picture in app.image}) == 10
+    told = [picture.proto.imgs[0].alt for picture in app.image]
+    assert all(one.startswith("From your image towards mel") and one.endswith(f"{words.THIN}%") for one in told)
+
+
 def test_known_factors_stand_beside_the_latents_that_follow_them(open_page, finished, vae):
     table = pd.DataFrame({"latent": [3, 3, 1, 1], "factor": ["size", "colour"] * 2, "information": [0.7, 0.1, 0.0, 0.4],
                           "kl": [2.0, 2.0, 1.0, 1.0]})
