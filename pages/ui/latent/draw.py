@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from derm_core.insight.selection import COORDINATES, sample
+from derm_core.insight.space import TRUST_SAMPLE
 from derm_core.report.canvas import again
 
 from .. import cached, charts, frame, words
@@ -17,8 +18,9 @@ from . import chosen
 from .shown import METHODS, Shown
 
 MEASURES = (
-    "Trustworthiness: 1 where neighbours on the map are neighbours in feature space. Neighbours kept: the share of an "
-    "image's 10 nearest in feature space that are among its 10 nearest on the map. Silhouette of the classes (−1 to 1) and "
+    f"Trustworthiness: 1 where neighbours on the map are neighbours in feature space, among {TRUST_SAMPLE:,} images drawn at "
+    "random where there are more. Neighbours kept: the share of an image's 10 nearest in feature space that are among its 10 "
+    "nearest on the map. Silhouette of the classes (−1 to 1) and "
     "the balanced accuracy of a vote among the nearest training images are those of the original space, not of the map.")
 
 
