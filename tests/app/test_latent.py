@@ -172,7 +172,7 @@ def test_a_filter_comes_before_the_sample_of_what_is_drawn(open_page, workspace,
     behind, amber = traces_of(app)
     labels = load_dataset(workspace, "tiny").frame["label"]
     assert sorted(drawn_rows(amber)) == labels.index[labels == "amber"].tolist(), "all that the filter leaves"
-    assert behind["name"] == "Left out by the filter" and "Of what it leaves out, 2 points are drawn." in text(app)
+    assert behind["name"] == "Left out by the filter" and "Of what the filter leaves out, 2 points are drawn." in text(app)
     app = open_page("latent", run=mapped)
     assert sum(len(drawn_rows(trace)) for trace in traces_of(app)) == 20
     assert "20 of 60 points are drawn, each class in proportion." in text(app)

@@ -103,7 +103,7 @@ def caption(map_: Shown, visible: pd.DataFrame, behind: pd.DataFrame, inside: np
     if len(visible) < inside.sum():
         lines.append(f"{len(visible):,} of {inside.sum():,} points are drawn, each class in proportion.")
     if len(behind) < (~inside).sum():
-        lines.append(f"Of what it leaves out, {len(behind):,} points are drawn.")
+        lines.append(f"Of what the filter leaves out, {len(behind):,} points are drawn.")
     if method == "pca" and map_.about.get("pca_explained"):
         lines.append(f"These two axes hold {words.percent(sum(map_.about['pca_explained']))} of the variance.")
     drawn = pd.concat([visible, behind])
