@@ -18,6 +18,7 @@ from .errors import ConfigError
 
 SCHEMA_VERSION = 1
 ARMS = ("vae", "imagenet", "random", "both", "scratch", "colour")
+MAPPED_ARMS = tuple(arm for arm in ARMS if arm != "scratch")     # what can be mapped: features before any training with labels
 CORRUPTIONS = ("defocus", "motion", "noise", "jpeg", "pixelation", "brightness", "contrast", "saturation",
                "hair", "ruler", "ink", "bubbles", "vignette")
 Config = TypeVar("Config")
@@ -317,6 +318,8 @@ class StudyConfig:
 class EmbedConfig:
     """A map of one extractor's space: features of a dataset in two dimensions (UMAP, PCA).
 
+    arm: as in a study; vae_run or vae, the id of a pretraining or the name of an extractor on the shelf, is the encoder of
+    the arms "vae" and "both".
     space: "pooled" features, or "mu", the posterior means of a VAE (arms vae and run:ID, and bundle:NAME of an extractor).
     aligned_to: id of a finished map; UMAP starts from its places of the same images, and the result is turned onto it.
     opinions: bundles whose predictions stand beside each image; none named: those on the shelf that know the
@@ -328,6 +331,7 @@ class EmbedConfig:
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     input_size: int = 64
     vae_run: str | None = None
+    vae: str | None = None
     space: Literal["pooled", "mu"] = "pooled"
     aligned_to: str | None = None
     opinions: tuple[str, ...] = ()
@@ -348,8 +352,10 @@ class EmbedConfig:
 
     def __post_init__(self) -> None:
         _check_common(self)
-        require(self.arm in ("vae", "imagenet", "random") or self.arm.startswith(("bundle:", "run:")),
-                "arm", self.arm, "vae, imagenet, random, bundle:NAME or run:ID")
+        require(self.arm in MAPPED_ARMS or self.arm.startswith(("bundle:", "run:")), "arm", self.arm,
+                f"{', '.join(MAPPED_ARMS)}, bundle:NAME or run:ID")
+        require(not self.vae or (self.arm in ("vae", "both") and not self.vae_run), "vae", self.vae,
+                "nothing beside vae_run, and for other arms than vae and both")
         require(self.space in ("pooled", "mu"), "space", self.space, "'pooled' or 'mu'")
         require(self.space == "pooled" or self.arm == "vae" or self.arm.startswith(("run:", "bundle:")), "space", self.space,
                 f"'pooled' for the arm {self.arm}: only a VAE (vae, run:ID, an extractor's bundle:NAME) has posterior means")

@@ -59,8 +59,10 @@ def add_commands(commands) -> None:
 
     one = commands.add_parser("embed", help="map an arm's features of a dataset (UMAP and PCA)")
     one.add_argument("--dataset", required=True, metavar="NAME")
-    one.add_argument("--arm", default="imagenet", help="vae, imagenet, random, bundle:NAME or run:ID (default imagenet)")
-    one.add_argument("--vae-run", metavar="RUN", help="the pretraining of the arm vae")
+    one.add_argument("--arm", default="imagenet", help="vae, imagenet, both, random, colour, bundle:NAME or run:ID "
+                     "(default imagenet)")
+    one.add_argument("--vae-run", metavar="RUN", help="the pretraining of the arms vae and both")
+    one.add_argument("--vae", metavar="NAME", help="an extractor of the shelf in its place")
     one.add_argument("--space", choices=("pooled", "mu"), default="pooled",
                      help="pooled features (default), or a VAE's posterior means (arms vae, run:ID, bundle:NAME of "
                      "an extractor)")
@@ -187,10 +189,11 @@ def study_config(args) -> StudyConfig:
 
 def run_embed(args, screen: Screen) -> Answer:
     """JSON: {run_id, state, map, space, quality, trouble}."""
-    if args.arm == "vae" and not args.vae_run:
-        raise ConfigError("--arm vae needs --vae-run, the id of a pretraining; `runs list --kind pretrain` shows them.")
+    if args.arm in ("vae", "both") and not (args.vae_run or args.vae):
+        raise ConfigError(f"--arm {args.arm} needs --vae-run, the id of a pretraining (`runs list --kind pretrain` shows them), "
+                          "or --vae, the name of an extractor on the shelf (`models list`).")
     return _start(_with_shared(EmbedConfig(
-        dataset=args.dataset, arm=args.arm, vae_run=args.vae_run, space=args.space, aligned_to=args.align_to,
+        dataset=args.dataset, arm=args.arm, vae_run=args.vae_run, vae=args.vae, space=args.space, aligned_to=args.align_to,
         opinions=tuple(name for name in (args.opinions or "").split(",") if name), neighbours=args.neighbours,
         min_dist=args.min_dist, seed=args.seed), args), args, screen)
 

@@ -233,7 +233,7 @@ def _save_factors(workspace: Workspace, run: RunPaths, config: EmbedConfig, fram
     names = [name for name in frame.columns if name.startswith(PREFIX)]
     held_out = split != SPLITS.index("train")
     if names and held_out.any():
-        travel = open_travel(workspace, config.vae_run if config.arm == "vae" else config.arm.partition(":")[2])
+        travel = open_travel(workspace, config.vae_run or config.vae or config.arm.partition(":")[2])
         values = {name: frame[name].to_numpy()[held_out] for name in names}
         found = table(mu_nd[held_out], values, travel.kl_d, travel.active_d)
         write_atomic(run.artefacts / "factors.parquet", found.to_parquet(index=False))

@@ -19,7 +19,7 @@ def needs_vae(config: Any) -> bool:
     """Whether a config has an arm that uses the encoder of `vae_run`, and not one from the shelf."""
     if isinstance(config, StudyConfig):
         return not config.all_folds and not config.vae and ("vae" in config.arms or "both" in config.arms)
-    return isinstance(config, EmbedConfig) and config.arm == "vae"
+    return isinstance(config, EmbedConfig) and config.arm in ("vae", "both") and not config.vae
 
 
 def matching_pretraining(workspace: Workspace, config: Any) -> str | None:
@@ -29,8 +29,9 @@ def matching_pretraining(workspace: Workspace, config: Any) -> str | None:
     """
     pretrain = getattr(config, "pretrain", None)
     if pretrain is None:
-        raise ConfigError(f"The arm vae of this {config.kind} has no weights: give vae_run, the id of a pretraining"
-                          + (", or pretrain, how to make one." if config.kind == "study" else "."))
+        raise ConfigError(f"The arm vae of this {config.kind} has no weights: give vae_run, the id of a pretraining, "
+                          + ("or pretrain, how to make one." if config.kind == "study" else
+                             "or vae, the name of an extractor on the shelf."))
     found = matching_run(workspace, pretrain, FOUND)
     return found.id if found else None
 

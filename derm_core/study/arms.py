@@ -100,7 +100,9 @@ def build_extractors(arm: str, config, workspace: Workspace) -> list:
         return [_random_extractor(arm, config, seed) for seed in _seeds(config)]
     if kind == "colour":
         return [_colour_extractor()]
-    raise ConfigError(f"arm is {arm!r}; allowed: vae, imagenet, random, scratch, colour, bundle:NAME or run:ID.")
+    if kind == "both":
+        return [_both_extractor(config, workspace)]
+    raise ConfigError(f"arm is {arm!r}; allowed: vae, imagenet, both, random, scratch, colour, bundle:NAME or run:ID.")
 
 
 def _seeds(config) -> tuple[int, ...]:
@@ -118,6 +120,15 @@ def _colour_extractor():
     from ..nets.backbone import make_extractor
     from ..nets.colour import ColourHistogram
     return make_extractor("colour", ColourHistogram(), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), {"weights": "none: colours are counted"})
+
+
+def _both_extractor(config, workspace: Workspace):
+    """The features of the arms vae and imagenet as those of one extractor. (A study has both arms' features already.)"""
+    from ..nets.backbone import make_extractor
+    from ..nets.sidebyside import SideBySide
+    parts = [build_extractors(arm, config, workspace)[0] for arm in ("vae", "imagenet")]
+    return make_extractor("both", SideBySide(parts), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0),
+                          {**parts[0].info, "weights": " and ".join(part.info["weights"] for part in parts)})
 
 
 def _random_extractor(arm: str, config, seed: int):

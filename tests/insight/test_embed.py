@@ -1,5 +1,7 @@
 """An embedding run, from dataset to artefacts, with a random extractor on a few synthetic images."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from derm_core.data.manifest import load_dataset
 from derm_core.data.splits import SPLITS, split_dataset
 from derm_core.data.store import open_store
 from derm_core.data.synth import make_synth
-from derm_core.errors import BundleError
+from derm_core.errors import BundleError, ConfigError
 from derm_core.files import read_json, write_json
 from derm_core.insight import embed as module
 from derm_core.insight.embed import embed
@@ -18,6 +20,8 @@ from derm_core.insight.factors import table
 from derm_core.insight.travel import open_travel
 from derm_core.nets.vae import build_vae, save_vae
 from derm_core.serve.bundle import find_bundle, load_bundle
+from derm_core.study import arms
+from derm_core.study.arms import build_extractors
 from tests.app.bundles import put_extractor
 
 CONFIG = dict(dataset="little", arm="random", input_size=32, device="cpu", neighbours=8)
@@ -27,6 +31,25 @@ CONFIG = dict(dataset="little", arm="random", input_size=32, device="cpu", neigh
 def run(workspace):
     make_synth(workspace, "little", images=60, size=32)
     return workspace.run("embed-1").create()
+
+
+def test_both_are_the_two_extractors_features_side_by_side(workspace, run, monkeypatch):
+    other = build_extractors("random", EmbedConfig(**CONFIG), workspace)[0]
+    parts = {"vae": dataclasses.replace(other, mean=(0.1, 0.2, 0.3)), "imagenet": dataclasses.replace(other, std=(0.2, 0.3, 0.4))}
+    monkeypatch.setattr(arms, "build_extractors", lambda arm, config, workspace: [parts[arm]])
+    both = arms._both_extractor(EmbedConfig(**CONFIG | {"arm": "both", "vae": "skin"}), workspace)
+    images = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(both.features(images), torch.cat([parts[arm].features(images) for arm in parts], 1))
+    assert both.backbone.width == 2 * other.backbone.width and both.identity not in {part.identity for part in parts.values()}
+
+
+def test_a_map_of_both_needs_an_encoder_once():
+    with pytest.raises(ConfigError, match="vae is 'skin'"):
+        EmbedConfig(**CONFIG | {"vae": "skin"})
+    with pytest.raises(ConfigError, match="vae is 'skin'"):
+        EmbedConfig(**CONFIG | {"arm": "both", "vae": "skin", "vae_run": "pretrain-1"})
+    with pytest.raises(ConfigError, match="space is 'mu'"):
+        EmbedConfig(**CONFIG | {"arm": "both", "vae": "skin", "space": "mu"})
 
 
 def test_umap_and_pca_of_a_dataset(workspace, run):

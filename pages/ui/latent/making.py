@@ -56,20 +56,31 @@ def extractors(workspace) -> dict[str, dict]:
         fields = {key: config[key] for key in ("backbone", "input_size", "split_seed")}
         settings.setdefault((config["backbone"]["architecture"], config["backbone"]["stage"], config["input_size"]), fields)
         if run.kind == "pretrain":
-            found[f"VAE · {frame.run_label(workspace, run)}"] = {
-                **fields, "arm": "vae", "vae_run": run.id, "dataset": config["dataset"]}
+            _with_both(found, f"VAE · {frame.run_label(workspace, run)}", {
+                **fields, "arm": "vae", "vae_run": run.id, "dataset": config["dataset"]})
     shelf = [card for card in cached.bundles(workspace) if card["ok"]]
     arms = words.ordered({card["arm"] for card in shelf})
     pretrained = [card for card in cached.bundles(workspace, "extractor") if card["ok"]]
     for card in [*pretrained, *sorted(shelf, key=lambda card: arms.index(card["arm"]))]:
-        found[f"{'Extractor' if card in pretrained else 'Model'} · {card['name']}"] = {
-            "arm": f"bundle:{card['name']}", "input_size": card["input_size"],
-            "backbone": {"architecture": card["architecture"], "stage": card["stage"]}}
+        fields = {"arm": f"bundle:{card['name']}", "input_size": card["input_size"],
+                  "backbone": {"architecture": card["architecture"], "stage": card["stage"]}}
+        if card in pretrained:
+            _with_both(found, f"Extractor · {card['name']}", fields, vae=card["name"])
+        else:
+            found[f"Model · {card['name']}"] = fields
     for (architecture, stage, size), fields in settings.items():
         for arm in ("imagenet", "random"):
             if arm == "random" or cached.imagenet_status(architecture, stage)["available"]:
                 found[f"{words.arm(arm).name} · {architecture} to stage {stage} at {size} px"] = {**fields, "arm": arm}
     return found
+
+
+def _with_both(found: dict[str, dict], label: str, fields: dict, **encoder: str) -> None:
+    """A VAE's encoder among what can be mapped, and beside it, where ImageNet weights of its network are here, both."""
+    found[label] = fields
+    network = fields["backbone"]
+    if cached.imagenet_status(network["architecture"], network["stage"])["available"]:
+        found[f"{label} + {words.arm('imagenet').name}"] = {**fields, "arm": "both", **encoder}
 
 
 def follow(workspace, run_id: str) -> None:

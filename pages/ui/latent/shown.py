@@ -14,7 +14,7 @@ from .. import cached, words
 
 METHODS = {"umap": "UMAP", "pca": "PCA"}
 OF_MODELS = {"prediction": "Prediction", "correct": "Correct", "confidence": "Confidence", "outlier": "Outlier score"}
-OF_FEATURES = ("dataset", "arm", "vae_run", "backbone", "input_size", "split_seed", "seed", "max_images")
+OF_FEATURES = ("dataset", "arm", "vae_run", "vae", "backbone", "input_size", "split_seed", "seed", "max_images")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def tell_apart(first: Shown, second: Shown) -> tuple[Shown, Shown]:
     if first.name != second.name or first.features == second.features:
         return first, second
     sides = (first, second)
-    for told in (_pixels, _network, lambda map_: (map_.params.get("vae_run") or "")[-4:], lambda map_: map_.run_id[-4:]):
+    for told in (_pixels, _network, lambda map_: (map_.params.get("vae_run") or map_.params.get("vae") or "")[-4:], lambda map_: map_.run_id[-4:]):
         names = [told(map_) for map_ in sides]
         if all(names) and names[0] != names[1]:
             break
