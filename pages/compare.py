@@ -62,8 +62,8 @@ def notes(study: dict) -> None:
 def verdict(study: dict) -> None:
     """What the headline rests on, and the paper's claims."""
     said = study["verdict"].get("sentences", [])
-    cautions = [words.plain(caution) for caution in study.get("cautions") or [] if caution not in said]
-    st.markdown("\n".join(f"- {sentence}" for sentence in [*said, *cautions]))
+    cautions = [caution for caution in study.get("cautions") or [] if caution not in said]
+    st.markdown("\n".join(f"- {words.plain(sentence)}" for sentence in [*said, *cautions]))
     claims = tables.claims(study)
     if len(claims):
         st.markdown("**The paper’s four claims, asked of this dataset**")
@@ -103,7 +103,7 @@ conditions(study)
 about.bar(workspace, runs[run_id], study)
 about.said(runs[run_id])
 notes(study)
-st.header(study["verdict"]["headline"], anchor=False)
+st.header(words.plain(study["verdict"]["headline"]), anchor=False)
 arm_cards(study)
 offered = [name for name in SECTIONS if study.get("kind") != "evaluate" or name not in TRAINED]
 section = frame.linked("Section", offered, "section", widget=st.segmented_control, always=False, required=True,

@@ -20,7 +20,7 @@ def latest_comparison(workspace) -> None:
     run, study = done[0], cached.study(workspace, done[0].id)
     rows = tables.gap_rows(study)
     with st.container(border=True):
-        st.markdown(f"**{study['verdict']['headline']}**")
+        st.markdown(f"**{words.plain(study['verdict']['headline'])}**")
         figure = figures.gap_against_accuracy(rows, height=290)
         frame.show_chart(
             figure, tables.gap_rows_table(rows), key="home-gap",
@@ -28,7 +28,7 @@ def latest_comparison(workspace) -> None:
             alt="Accuracy gap by balanced accuracy. " + " ".join(
                 f"{row['name']}: accuracy {words.percent(row['x'])}, gap {words.percent(row['y'])}." for row in rows))
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-            st.caption(frame.run_label(workspace, run), width="content")
+            st.caption(words.plain(frame.run_label(workspace, run)), width="content")
             frame.link("compare", "The whole comparison", icon=":material/arrow_forward:", run=run.id)
 
 
@@ -41,22 +41,20 @@ def shelf(workspace) -> None:
                     key="empty-shelf", primary=False)
         return
     with st.container(border=True, gap="small"):
-        order = words.ordered({card.get("arm", "") for card in cards})
-        for card in sorted(cards, key=lambda card: order.index(card.get("arm", ""))):
+        order = words.ordered({card["arm"] for card in cards if card["ok"]})
+        for card in sorted(cards, key=lambda card: order.index(card["arm"]) if card["ok"] else len(order)):
             model(card)
         frame.link("models", "All cards", icon=":material/arrow_forward:")
 
 
 def model(card: dict) -> None:
     """One line a model: name, arm, balanced accuracy with its interval; or why it cannot be used."""
-    arm = card.get("arm")
-    badge = words.arm(arm).badge if arm else ""
-    if not card.get("ok", True):
-        st.markdown(f"**{card.get('name', 'Model')}** {badge} :red-badge[:material/error: Refused]")
-        st.caption(str(card.get("error", "")))
+    if not card["ok"]:
+        st.markdown(f"**{words.plain(card['name'])}** :red-badge[:material/error: Refused]")
+        st.caption(words.plain(card["error"]))
         return
     accuracy = (card.get("metrics") or {}).get("balanced_accuracy")
-    st.markdown(f"**{card['name']}** {badge}")
+    st.markdown(f"**{card['name']}** {words.arm(card['arm']).badge}")
     if isinstance(accuracy, dict):
         st.caption(f"Balanced accuracy {words.interval(accuracy)} on its test split")
 
@@ -72,7 +70,7 @@ def machine(workspace) -> None:
         "ImageNet weights": imagenet(),
         "Datasets": ", ".join(f"{found['name']} ({found['images']:,} images)" for found in cached.datasets(workspace))
                     or "none yet; synthetic images are made on first need",
-        "Workspace": f"{workspace.root.name}/, {words.size(cached.folder_bytes(str(workspace.root)))}",
+        "Workspace": f"{words.plain(workspace.root.name)}/, {words.size(cached.folder_bytes(str(workspace.root)))}",
     }
     st.table(rows, border="horizontal", alt="The machine, its software and its data")
 

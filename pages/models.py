@@ -77,7 +77,7 @@ def extractors(workspace) -> None:
 def refusals(cards: list[dict]) -> None:
     for card in cards:
         if not card["ok"]:
-            st.error(f"**{card['name']}** is refused: {words.plain(card['error'])}", icon=":material/gpp_bad:")
+            st.error(f"**{words.plain(card['name'])}** is refused: {words.plain(card['error'])}", icon=":material/gpp_bad:")
 
 
 def actions(workspace, card: dict, view: Callable[[dict], None]) -> None:
@@ -118,7 +118,7 @@ def publications(workspace) -> None:
     """Publications at work, each with its progress; and the last one where it came to nothing."""
     found = cached.runs(workspace, kind="publish")
     if found and found[0].state in ("failed", "interrupted"):
-        st.error(f"{frame.run_name(workspace, found[0])}: {words.plain(found[0].error or found[0].state)}", icon=":material/error:")
+        frame.show_error(f"{frame.run_name(workspace, found[0])}: {found[0].error or found[0].state}")
         frame.link("train", "Its run", icon=":material/arrow_forward:", run=found[0].id)
     moving = tuple(run.id for run in found if not run.final)
     if moving:
@@ -136,7 +136,7 @@ def watch(workspace, moving: tuple[str, ...]) -> None:
         feed = live.follow(workspace, run.id)
         now = feed.progress or run.progress
         with st.container(border=True):
-            st.progress(live.share(now), how_far(run, now, frame.run_name(workspace, run)))
+            st.progress(live.share(now), how_far(run, now, words.plain(frame.run_name(workspace, run))))
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.caption("Goes on when this window is closed; the model then stands here.", width="content")
                 frame.link("train", "Its run", icon=":material/arrow_forward:", run=run.id)

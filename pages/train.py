@@ -89,7 +89,7 @@ def show_run(workspace, run_id: str) -> None:
     if run is None:
         st.warning("There is no run of that name in this workspace; it may have been deleted.", icon=":material/search_off:")
         return
-    st.subheader(frame.run_name(workspace, run), anchor=False)
+    st.subheader(words.plain(frame.run_name(workspace, run)), anchor=False)
     actions(workspace, run)
     before = cached.run(workspace, run.depends_on) if run.depends_on else None
     moving = not run.final
@@ -142,7 +142,7 @@ def watch(workspace, run_id: str, state: str, state_before: str | None) -> None:
         st.rerun()
     feed = live.follow(workspace, run_id)
     if run.error:
-        st.error(run.error, icon=":material/error:")
+        frame.show_error(run.error)
     if before is not None and not run.final and before.state != "done":
         st.markdown(f"**Step 1 of 2: pretraining** {words.state_badge(before.state)}")
         earlier = live.follow(workspace, before.id)

@@ -13,6 +13,7 @@ Workspace. After that a page uses
     frame.empty(what, action=…)                                what will be here and the way to it
     frame.linked(options, "run", …)                            a choice that is part of the address
     with frame.errors(): …                                     a DermError as one sentence
+    frame.show_error(run.error)                                a sentence of the engine's, letter by letter
 
 Pages are named by their file: "home", "classify", "train", "compare", "latent", "data", "models";
 `frame.link("train", "Watch the run", run=run_id)` leads to one.
@@ -93,7 +94,7 @@ def page(name: str, intro: str | None = None, title: str | None = None) -> Works
     try:
         workspace = Workspace.open()
     except DermError as error:
-        st.error(str(error), icon=":material/error:")
+        show_error(error)
         st.stop()
     _health(workspace)
     return workspace
@@ -140,13 +141,18 @@ def empty(what: str, *, title: str = "Nothing here yet", icon: str = ":material/
     return pressed and page is None
 
 
+def show_error(sentence: object) -> None:
+    """An error of the engine's, letter by letter: it may name a column, a file or a class of someone else's making."""
+    st.error(words.plain(sentence), icon=":material/error:")
+
+
 @contextmanager
 def errors() -> Iterator[None]:
     """Show a DermError raised inside as its one sentence; anything else is a bug and passes through."""
     try:
         yield
     except DermError as error:
-        st.error(str(error), icon=":material/error:")
+        show_error(error)
 
 
 def linked(label: str, options: Sequence[Any], param: str, *, widget: Callable = st.selectbox,

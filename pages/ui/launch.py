@@ -41,7 +41,7 @@ def form(workspace: Workspace) -> StudyConfig | None:
         try:
             return _settings(workspace, name, dataset, full)
         except DermError as error:
-            st.error(str(error), icon=":material/error:")
+            frame.show_error(error)
             return None
 
 

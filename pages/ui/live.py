@@ -89,7 +89,7 @@ def progress_text(value: dict[str, Any]) -> str:
     """`Decoding mine at 64 pixels · 1,200 of 10,015 images · 850 images/s · about 10 s left`."""
     rate, left, unit = value.get("rate"), value.get("eta_seconds"), value.get("unit", "")
     what = str(value.get("what", ""))
-    parts = [what[:1].upper() + what[1:]]
+    parts = [words.plain(what[:1].upper() + what[1:])]
     if value.get("total"):
         parts += [f"{value['done']:,.0f} of {value['total']:,.0f} {unit}",
                   f"{words.number(rate, 1 if rate < 100 else 0)} {unit}/s" if rate else "",

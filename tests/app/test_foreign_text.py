@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from google.protobuf.json_format import MessageToDict
 
-from derm_core.config import EmbedConfig, to_dict
+from derm_core.config import EmbedConfig, PretrainConfig, PublishConfig, StudyConfig, to_dict
 from derm_core.data.manifest import load_dataset, save_dataset
 from derm_core.insight import embed
 from derm_core.jobs.store import RunStore
@@ -19,6 +19,7 @@ from tests.app.test_classify import picture, upload
 from tests.study.conftest import CLASSES, write_dataset
 
 HOSTILE = ("<img src=x onerror=alert(1)>", "[x](javascript:alert(1))", ":red[big] $x$")
+FETCHED = "![x](https://planted.example/p.png)"
 SHOWN_AS_IS = {"arrow_data_frame", "plotly_chart", "json", "code", "text", "imgs"}       # no markdown in these
 PLAIN_FIELDS = {"id", "alt", "url", "key", "spec", "options", "data", "queryString", "fileName", "downloadFilename", "value", "rawValue", "rawValues"}
 MARKDOWN_OPTIONS = {"button_group", "radio"}
@@ -36,14 +37,16 @@ def raw(app) -> list[str]:
         elif isinstance(value, list):
             for item in value:
                 look(item, kind, path)
-        elif isinstance(value, str) and any(text in value for text in (*HOSTILE, ":red[big]", "$x$")):
+        elif isinstance(value, str) and any(text in value for text in (*HOSTILE, FETCHED, ":red[big]", "$x$")):
             found.append(f"{path}: {value[:200]}")
 
     def visit(block) -> None:
         for child in getattr(block, "children", {}).values():
             proto = getattr(child, "proto", None)
             kind = getattr(child, "type", "?")
-            if proto is not None and kind not in SHOWN_AS_IS:
+            if kind == "arrow_table":                           # st.table reads its cells as markdown
+                look([str(cell) for cell in child.value.reset_index().to_numpy().ravel()], kind, kind)
+            elif proto is not None and kind not in SHOWN_AS_IS:
                 look(MessageToDict(proto), kind, kind)
             visit(child)
 
@@ -104,11 +107,90 @@ def test_latent(open_page, workspace, own_shelf, monkeypatch):
         assert raw(open_page("latent", run=run_id, **query)) == [], query
 
 
-def test_compare(open_page, finished):
+@pytest.mark.parametrize("section", ["overview", "differences", "classes", "calibration", "subgroups", "method"])
+def test_compare(open_page, finished, section):
     spoil(finished, dict(zip(CLASSES, HOSTILE)))
-    app = open_page("compare")
+    app = open_page("compare", section=section)
     assert "tiny" in "".join(element.value for element in (*app.markdown, *app.caption))
     assert raw(app) == []
+
+
+def test_a_verdict_that_names_a_class(open_page, finished):
+    path = next(finished.root.glob("runs/study-*/artefacts/study.json"))
+    study = json.loads(path.read_text())
+    study["verdict"]["sentences"].append(f"Fewer than 20 test groups in {FETCHED} (3).")
+    study["cautions"] = [f"No image of {FETCHED} in the test split."]
+    path.write_text(json.dumps(study))
+    app = open_page("compare")
+    assert sum("planted" in element.value for element in app.markdown) == 1
+    assert raw(app) == []
+
+
+def said(app) -> str:
+    """All error boxes of a page."""
+    return " ".join(element.value for element in app.error)
+
+
+def test_an_error_that_names_a_column_of_a_file(open_page, tmp_path):
+    (tmp_path / "table.csv").write_text(f"{FETCHED},age\n1,2\n")
+    app = open_page("data")
+    app.text_input[0].set_value(str(tmp_path / "table.csv"))
+    app.text_input[1].set_value("mine")
+    next(button for button in app.button if button.label == "Import").click()
+    app.run()
+    assert "planted" in said(app) and raw(app) == []
+
+
+FAILED = {"study": StudyConfig(dataset="tiny", arms=("random",), pretrain=None), "pretrain": PretrainConfig(dataset="tiny"),
+          "embed": EmbedConfig(dataset="tiny", arm="random"),
+          "publish": PublishConfig(dataset="tiny", run="study-1", arm="random", name="mine")}
+
+
+def failed(workspace, kind: str, text: str = f"{FETCHED} {HOSTILE[2]}") -> str:
+    """A failed run of that name and with that error; its id."""
+    store = RunStore(workspace)
+    run_id = store.create(kind, to_dict(FAILED[kind]), name=text)
+    store.transition(run_id, "queued", "running", started=1.0)
+    store.transition(run_id, "running", "failed", finished=2.0, error=f"The table has {text}.")
+    return run_id
+
+
+@pytest.mark.parametrize("kind", list(FAILED))
+def test_what_a_failed_run_says(open_page, workspace, kind):
+    run_id = failed(workspace, kind)
+    app = open_page("train", run=run_id)
+    assert "planted" in said(app) and raw(app) == []
+    for page, shown in (("latent", kind == "embed"), ("models", kind == "publish"), ("home", False), ("compare", False)):
+        app = open_page(page)
+        assert ("planted" in said(app)) == shown and raw(app) == [], page
+
+
+@pytest.mark.parametrize("kind", list(FAILED))
+def test_what_a_run_at_work_says(open_page, workspace, working, kind):
+    store = RunStore(workspace)
+    run_id = store.create(kind, to_dict(FAILED[kind]), name=FETCHED)
+    working(run_id)
+    store.set_progress(run_id, {"what": f"decoding {FETCHED}", "done": 1, "total": 4, "rate": 1.0, "unit": "images"})
+    for page in ("train", "latent", "models"):
+        assert raw(open_page(page, **({"run": run_id} if page == "train" else {}))) == [], page
+
+
+def test_the_name_of_a_study_stands_on_home(open_page, finished):
+    run = RunStore(finished).list(kind="study")[0]
+    RunStore(finished).annotate(run.id, name=FETCHED)
+    app = open_page("home")
+    assert any("planted" in element.value for element in app.caption) and raw(app) == []
+
+
+def test_a_refused_model(open_page, workspace, own_shelf):
+    folder = workspace.models / FETCHED.replace("/", "\N{FRACTION SLASH}")
+    folder.mkdir(parents=True)
+    (folder / "card.json").write_text(json.dumps({FETCHED: HOSTILE[1]}))
+    broken = put_bundle(workspace, "broken", "vae")
+    (workspace.models / "broken" / "card.json").write_text(json.dumps({**broken, "classes": 3, FETCHED: HOSTILE[1]}))
+    for page in ("home", "models", "classify"):
+        app = open_page(page)
+        assert raw(app) == [] and not any("![" in element.value for element in (*app.error, *app.markdown, *app.caption)), page
 
 
 def test_models_and_classify(open_page, workspace, own_shelf):

@@ -12,7 +12,7 @@ import pytest
 from derm_core.config import PretrainConfig, to_dict
 from derm_core.jobs.store import RunStore
 from pages.ui.frame import PAGES
-from pages.ui.words import NOTICE
+from pages.ui.words import NOTICE, plain
 from tests.app.conftest import REPOSITORY
 
 
@@ -35,7 +35,7 @@ def test_a_workspace_that_cannot_be_made_is_said_in_one_sentence(open_page, monk
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("DERM_HOME", str(tmp_path / "file" / "home"))
     app = open_page("home")
-    assert "DERM_HOME" in app.error[0].value
+    assert plain("DERM_HOME") in app.error[0].value
 
 
 def test_pages_that_show_no_tensor_do_not_load_torch(workspace):

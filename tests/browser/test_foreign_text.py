@@ -12,7 +12,7 @@ from derm_core.insight import embed
 from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
 from tests.app.bundles import put_bundle
-from tests.app.test_foreign_text import hostile_dataset, hostile_map
+from tests.app.test_foreign_text import failed, hostile_dataset, hostile_map
 from tests.browser.support import PAGES, calm, no_exception, serve, visit
 
 pytestmark = pytest.mark.browser
@@ -25,7 +25,8 @@ PLANTED = """() => [window.ran, ...[...document.querySelectorAll('[src*=planted]
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
-    """A workspace of hostile names: classes, image ids, groups, a run's name and note, a model's card; and the id of its map."""
+    """A workspace of hostile names: classes, image ids, groups, a run's name and note, a model's card, errors of failed
+    runs; and the id of its map."""
     workspace = Workspace.open(tmp_path_factory.mktemp("hostile") / "home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tests.study.conftest.CLASSES", HOSTILE)
@@ -33,10 +34,12 @@ def hostile(tmp_path_factory):
         dataset = hostile_dataset(workspace, HOSTILE)
         run_id = hostile_map(workspace, HOSTILE[0])
         RunStore(workspace).annotate(run_id, note=HOSTILE[2], tags=[HOSTILE[1][:30]])
+    for kind in ("embed", "publish"):
+        failed(workspace, kind, HOSTILE[2])
     put_bundle(workspace, "a-vae", "vae", classes=HOSTILE, class_descriptions={HOSTILE[0]: f"{HOSTILE[1]} {HOSTILE[0]}"}, limits=list(HOSTILE),
                intended_use=HOSTILE[1], license=HOSTILE[2])
     assert set(dataset.classes) == set(HOSTILE)
-    with serve(Path(workspace.root)) as address:
+    with serve(Path(workspace.root), DERM_IMPORT_ROOTS=str(tmp_path_factory.getbasetemp())) as address:
         yield address, run_id, f"{HOSTILE[0]}0"
 
 
@@ -59,6 +62,26 @@ def test_no_page_runs_or_draws_what_a_label_says(page, hostile):
     assert [url for url in asked if urlsplit(url).path == "/planted" or "planted" in urlsplit(url).netloc] == []
     page.evaluate("text => document.body.insertAdjacentHTML('beforeend', text)", HOSTILE[0])
     assert page.evaluate(PLANTED) != [], "what stands in a page as HTML is found"
+
+
+def test_an_error_fetches_nothing(page, hostile, tmp_path):
+    """Of failed runs, and of an import whose file has an image's markdown for a column."""
+    address, *_ = hostile
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    for path in ("latent", "models"):
+        visit(page, f"{address}/{path}", PAGES[path])
+        page.get_by_test_id("stAlert").filter(has_text="planted.example").wait_for()
+        assert page.evaluate(PLANTED) == [], path
+    (tmp_path / "table.csv").write_text(f"{HOSTILE[2]},age\n1,2\n")
+    visit(page, f"{address}/data", PAGES["data"])
+    page.get_by_text("Import images", exact=True).click()
+    page.get_by_role("textbox", name="Path").fill(str(tmp_path / "table.csv"))
+    page.get_by_role("textbox", name="Name").fill("mine")
+    page.get_by_role("button", name="Import", exact=True).click()
+    page.get_by_test_id("stAlert").filter(has_text="no column that names images").wait_for()
+    assert page.evaluate(PLANTED) == []
+    assert [url for url in asked if "planted" in urlsplit(url).netloc] == []
 
 
 def test_an_answer_of_hostile_classes_is_text(page, hostile, tmp_path):

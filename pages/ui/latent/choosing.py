@@ -17,8 +17,7 @@ def maps(workspace) -> tuple[str | None, str | None, list[str]]:
     done = [run_id for run_id, run in found.items() if run.final]
     if runs and runs[0].id not in found:
         state = words.STATES[runs[0].state][0].lower()
-        st.error(runs[0].error or f"The last map was {state} before there was anything to see.",
-                 icon=":material/error:")
+        frame.show_error(runs[0].error or f"The last map was {state} before there was anything to see.")
     if not found:
         frame.empty("A dot for every image, near its neighbours in the eyes of one extractor; coloured by class, split, a "
                     "model's answer or any attribute. Make the first map below: the PCA stands in seconds, UMAP after about "

@@ -150,7 +150,7 @@ def _means(workspace, travel: Any, first: Shown, parts: dict[str, list[int]]) ->
     store = cached.store(workspace, first.dataset.name, travel.size)
     found = {}
     for name, rows in parts.items():
-        with st.spinner(f"Encoding {name}…"):
+        with st.spinner(f"Encoding {words.plain(name)}…"):
             found[name] = kept(("mean", travel.source, first.dataset.fingerprint, tuple(rows)),
                                lambda rows=rows: travel.mean_of(travel.encode(np.asarray(store.images[rows]))))
     return found

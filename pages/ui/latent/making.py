@@ -89,7 +89,7 @@ def follow(workspace, run_id: str) -> None:
     if not run.final:
         st.fragment(_wait_for, run_every=1.0)(workspace, run_id, _changed(workspace, run_id))
     elif run.error:
-        st.error(run.error, icon=":material/error:")
+        frame.show_error(run.error)
 
 
 def _changed(workspace, run_id: str) -> int:

@@ -53,7 +53,7 @@ def choose() -> Upload | None:
             before = st.session_state[KEY] = Upload(file.name, content, decode(file.getvalue(), file.name))
         except ImageError as error:
             st.session_state.pop(KEY, None)
-            st.error(words.plain(str(error)), icon=":material/error:")
+            frame.show_error(error)
             return None
     return before
 
