@@ -2,5 +2,5 @@
 
 from pages.ui import frame, process
 
-with process.turn():
+with process.turn(), frame.errors():
     frame.navigation().run()

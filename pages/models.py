@@ -122,7 +122,7 @@ def publications(workspace) -> None:
         frame.link("train", "Its run", icon=":material/arrow_forward:", run=found[0].id)
     moving = tuple(run.id for run in found if not run.final)
     if moving:
-        st.fragment(watch, run_every=1.0)(workspace, moving)
+        st.fragment(frame.errors()(watch), run_every=1.0)(workspace, moving)
 
 
 def watch(workspace, moving: tuple[str, ...]) -> None:

@@ -93,7 +93,7 @@ def show_run(workspace, run_id: str) -> None:
     actions(workspace, run)
     before = cached.run(workspace, run.depends_on) if run.depends_on else None
     moving = not run.final
-    st.fragment(watch, run_every=1.0 if moving else None)(workspace, run_id, run.state, before.state if before else None)
+    st.fragment(frame.errors()(watch), run_every=1.0 if moving else None)(workspace, run_id, run.state, before.state if before else None)
 
 
 def actions(workspace, run) -> None:

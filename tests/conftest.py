@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -28,6 +30,23 @@ def workspace(tmp_path, monkeypatch) -> Workspace:
     """An empty workspace; DERM_HOME points at it, so that child processes find it too."""
     monkeypatch.setenv("DERM_HOME", str(tmp_path / "home"))
     return Workspace.open()
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """disk(megabytes): a file system of its own with so much room; the test is skipped where none may be mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(options: str) -> Path:
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True)
+        if done.returncode:
+            pytest.skip("no file system may be mounted here")
+        return folder
+    if shutil.which("mount") is None or os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    yield mount
+    subprocess.run(["umount", "-l", str(folder)], capture_output=True)
 
 
 @pytest.fixture(autouse=True)

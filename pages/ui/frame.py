@@ -56,6 +56,7 @@ PAGES = {  # file: (section, title, one sentence)
     "models": ("Shelf", "Models",
              "Published models with what they were trained on, how well they do, and their terms."),
 }
+WITHOUT_RUNS = ("classify", "data")         # pages that stand where the table of runs is damaged, busy or newer
 
 
 def _pages() -> dict[str, Any]:
@@ -96,7 +97,12 @@ def page(name: str, intro: str | None = None, title: str | None = None) -> Works
     except DermError as error:
         show_error(error)
         st.stop()
-    _health(workspace)
+    try:
+        _health(workspace)
+    except DermError as error:              # the table of runs cannot be read
+        show_error(error)
+        if name not in WITHOUT_RUNS:
+            st.stop()
     return workspace
 
 

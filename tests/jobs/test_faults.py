@@ -96,23 +96,6 @@ def test_a_disk_that_takes_no_more_fails_the_run_in_a_sentence_and_it_goes_on_la
     assert [row["value"] for row in rows if row["kind"] == "log"][-1] == f"step {STEPS}"
 
 
-@pytest.fixture
-def disk(tmp_path):
-    """disk(megabytes): a file system of its own with so much room; the test is skipped where none may be mounted."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    def mount(options: str) -> Path:
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True)
-        if done.returncode:
-            pytest.skip("no file system may be mounted here")
-        return folder
-    if shutil.which("mount") is None or os.geteuid() != 0:
-        pytest.skip("mounting needs root")
-    yield mount
-    subprocess.run(["umount", "-l", str(folder)], capture_output=True)
-
-
 def test_on_a_disk_that_is_really_full_a_run_ends_and_is_resumed_when_there_is_room(disk, here, monkeypatch):
     room = disk("size=1m")
     here.workspace = workspace = Workspace.open(room / "home")

@@ -87,7 +87,7 @@ def follow(workspace, run_id: str) -> None:
     """Progress of a map that is being made, or why it failed; nothing for a finished one."""
     run = cached.run(workspace, run_id)
     if not run.final:
-        st.fragment(_wait_for, run_every=1.0)(workspace, run_id, _changed(workspace, run_id))
+        st.fragment(frame.errors()(_wait_for), run_every=1.0)(workspace, run_id, _changed(workspace, run_id))
     elif run.error:
         frame.show_error(run.error)
 
