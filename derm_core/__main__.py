@@ -4,6 +4,7 @@ import os
 import sys
 
 from .cli import main
+from .files import keep_private
 
 
 def under_torchrun() -> int:
@@ -19,5 +20,6 @@ def under_torchrun() -> int:
         end_torchrun()
 
 
+keep_private()
 several = "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ["WORLD_SIZE"]) > 1
 sys.exit(under_torchrun() if several else main())

@@ -66,6 +66,17 @@ def private_folder(folder: Path) -> None:
             path.mkdir(mode=0o700, exist_ok=True)
 
 
+def private_file(path: Path) -> Path:
+    """`path`, made for its owner alone (0600) where it is missing: for writers that would take the usual mode."""
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    return path
+
+
+def keep_private() -> None:
+    """What this process makes from now on is its owner's alone, also where a library writes it. For entry points."""
+    os.umask(0o077)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as readable JSON; NaN and infinity are refused, since they are not JSON."""
     write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

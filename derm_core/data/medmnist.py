@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import DataError
-from ..files import write_json
+from ..files import private_file, write_json
 from .layouts import Listing
 from .staging import Progress
 
@@ -61,7 +61,7 @@ def _same_mark(folder: Path, mark: dict) -> bool:
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:
     temporary = path.with_suffix(".part")
-    Image.fromarray(pixels).save(temporary, format="PNG", compress_level=1)
+    Image.fromarray(pixels).save(private_file(temporary), format="PNG", compress_level=1)
     os.replace(temporary, path)
 
 

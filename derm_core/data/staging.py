@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError, ImageError
-from ..files import read_json, write_json
+from ..files import private_file, read_json, write_json
 from ..processes import end_with
 from ..workspace import REPOSITORY
 from .decode import PREPROCESSING_VERSION, decode, prepare, read_bytes
@@ -95,7 +95,7 @@ def _stage(folder: Path, paths: Sequence[str], sizes: Sequence[int], key: str, p
     done = sum(row is not None for row in rows)
     if progress:
         progress(done, len(paths))
-    with open(folder / "progress.jsonl", "a", encoding="utf-8") as record:
+    with open(private_file(folder / "progress.jsonl"), "a", encoding="utf-8") as record:
         for start, found in _work(todo, {s: str(p) for s, p in arrays.items()}, processes):
             rows[start:start + len(found)] = found
             record.write(json.dumps({"start": start, "rows": found}) + "\n")
@@ -115,7 +115,7 @@ def _start(folder: Path, arrays: dict[int, Path], key: str, count: int) -> list[
         raise DataError(f"{count} images at {', '.join(map(str, arrays))} px need {needed / 2**30:.1f} GB; "
                         f"only {free / 2**30:.1f} GB are free below {folder.parent}.")
     for size, path in arrays.items():
-        np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(count, size, size, 3))
+        np.lib.format.open_memmap(private_file(path), mode="w+", dtype=np.uint8, shape=(count, size, size, 3))
     write_json(folder / "job.json", {"key": key})
     return [None] * count
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from ..files import private_folder, read_json, write_json, writing
+from ..files import private_file, private_folder, read_json, write_json, writing
 from ..workspace import Workspace
 from .decode import PREPROCESSING_VERSION
 from .manifest import Dataset
@@ -115,7 +115,7 @@ def keep_store(dataset: Dataset, size: int, staged: Staged) -> None:
 def _copy_rows(source: Path, target: Path, rows: np.ndarray) -> None:
     old = np.load(source, mmap_mode="r")
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *old.shape[1:])}
-    with writing(target), open(target, "wb") as handle:     # not through a mapping: on a full disk that is a SIGBUS
+    with writing(target), open(private_file(target), "wb") as handle:     # not through a mapping: on a full disk that is a SIGBUS
         np.lib.format.write_array_header_1_0(handle, header)
         for start in range(0, len(rows), COPY_ROWS):
             handle.write(old[rows[start:start + COPY_ROWS]].data)
@@ -129,7 +129,7 @@ def hold_lock(path: Path, refusal: str | None = None) -> Iterator[None]:
     a killed holder need to end, and then raises DataError(refusal).
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
-    with open(path, "w") as handle:
+    with open(private_file(path), "w") as handle:
         while True:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))

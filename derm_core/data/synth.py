@@ -23,6 +23,7 @@ from threadpoolctl import ThreadpoolController
 
 from ..config import require
 from ..errors import NotFound
+from ..files import private_file
 from ..seeds import stream_seed
 from ..workspace import Workspace
 from .manifest import Dataset, load_dataset, save_dataset
@@ -149,7 +150,7 @@ def make_synth(workspace: Workspace, name: str = "synth", images: int = IMAGES, 
     made_from = {"images": images, "size": size, "seed": seed}
     for folder in (paths.root, paths.images, paths.masks):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with open(paths.root / "making.lock", "w") as lock:
+    with open(private_file(paths.root / "making.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             dataset = load_dataset(workspace, name)
@@ -211,9 +212,9 @@ def _write_view(image: np.ndarray, mask: np.ndarray, factors: dict, images: Path
     image_id = f"synth-{factors['group']:05d}-{factors['view']}"
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG", compress_level=3)
-    path = images / f"{image_id}.png"
+    path = private_file(images / f"{image_id}.png")
     path.write_bytes(buffer.getvalue())
-    Image.fromarray(mask).save(masks / f"{image_id}.png")
+    Image.fromarray(mask).save(private_file(masks / f"{image_id}.png"))
     recorded = {f"factor_{name}": round(value, 4) if isinstance(value, float) else value
                 for name, value in factors.items() if name not in ("label", "group")}
     return {"image_id": image_id, "path": str(path), "label": factors["label"],

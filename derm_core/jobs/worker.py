@@ -19,7 +19,7 @@ from importlib import import_module
 from ..config import from_dict
 from ..errors import DermError, NotFound, RunError
 from ..events import Event, EventLog
-from ..files import FULL, REFUSED, read_json, storage_sentence
+from ..files import FULL, REFUSED, keep_private, read_json, storage_sentence
 from ..workspace import RunPaths, Workspace
 from .dependencies import waits_for
 from .locks import hold
@@ -269,6 +269,7 @@ def _job(kind: str) -> Callable[..., Iterator[Event]]:
 
 
 if __name__ == "__main__":
+    keep_private()
     if len(sys.argv) != 2:
         sys.exit("usage: python -m derm_core.jobs.worker RUN_ID")
     try:

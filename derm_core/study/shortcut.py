@@ -25,6 +25,7 @@ import numpy as np
 from ..data.store import Store
 from ..data.synth_photo import draw_ink
 from ..events import TICK, Event, log, progress
+from ..files import private_file
 from ..seeds import stream_seed
 from .arms import arm_label
 from .extras import Study
@@ -116,7 +117,7 @@ def paint_ink(images: np.ndarray, rows: np.ndarray, names: Sequence[str], path: 
 
     names: one a image; what is painted depends on it alone. Other rows are left black.
     """
-    inked = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=images.shape)
+    inked = np.lib.format.open_memmap(private_file(path), mode="w+", dtype=np.uint8, shape=images.shape)
     started = time.monotonic()
     for done, row in enumerate(rows, start=1):
         rng = np.random.default_rng(stream_seed(0, "ink", names[row]))

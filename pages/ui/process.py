@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from derm_core.files import keep_private
 from derm_core.serve.turns import REQUESTS
 
 from .door import require_login
@@ -48,7 +49,7 @@ def in_turn(function: Callable) -> Callable:
 
 
 def settle() -> None:
-    """Called at the start of every run: the garbage of earlier runs goes, every few seconds; most calls do nothing.
+    """Called at the start of every run: what the app writes is its owner's alone, and the garbage of earlier runs goes, every few seconds; most calls do nothing.
 
     Streamlit would look over the whole heap after each run (runner.postScriptGC, off in .streamlit/config.toml). With
     PyTorch, plotly and pandas loaded that takes a quarter of a second of every click, and Python's lock from every other
@@ -59,6 +60,7 @@ def settle() -> None:
     5 ms unless a shorter one is asked for; with twenty sessions at work these turns add up to seconds.
     """
     global _known, _collected, _set_aside
+    keep_private()
     now = time.monotonic()
     if len(sys.modules) >= _known + STEP or now > _set_aside + ASIDE_SECONDS:
         _known, _collected, _set_aside = len(sys.modules), now, now

@@ -6,6 +6,8 @@ import io
 import os
 import re
 import stat
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -15,11 +17,17 @@ import streamlit as st
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from derm_core.config import BackboneConfig, PretrainConfig, to_dict
 from derm_core.data.importers import import_dataset
+from derm_core.data.manifest import load_dataset
 from derm_core.data.roots import check_root, import_roots
+from derm_core.data.store import open_store
+from derm_core.data.synth import make_synth
 from derm_core.errors import ConfigError
 from derm_core.files import write_json
 from derm_core.jobs.store import RunStore
+from derm_core.study.shortcut import paint_ink
+from derm_core.training.recipes import recipe
 from derm_core.workspace import Workspace
 from pages.ui import door
 
@@ -102,26 +110,81 @@ def photo_with_gps() -> bytes:
     return buffer.getvalue()
 
 
-def test_what_is_stored_is_its_owners_alone_and_holds_no_metadata_of_a_photo(tmp_path, monkeypatch):
+@pytest.fixture
+def usual_mask():
+    """The mask of most systems: what a program makes without asking can be read by everyone."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def not_private(folder: Path) -> list[str]:
+    """What below a folder others than its owner may read, write or enter."""
+    modes = {path: stat.S_IMODE(path.lstat().st_mode) for path in (folder, *folder.rglob("*"))}
+    return [f"{path.relative_to(folder)} {mode:o}" for path, mode in modes.items() if mode != (0o700 if path.is_dir() else 0o600)]
+
+
+def write_photos(folder: Path) -> Path:
+    for label in ("a", "b"):
+        (folder / label).mkdir(parents=True)
+        for i in range(3):
+            (folder / label / f"{i}.jpg").write_bytes(photo_with_gps() + bytes([i]))
+    (folder / "b" / "broken.jpg").write_bytes(b"no image")
+    return folder
+
+
+def test_what_is_stored_is_its_owners_alone_and_holds_no_metadata_of_a_photo(tmp_path, usual_mask):
     from pages.ui.images import webp
     from derm_core.data.decode import decode
-    before = os.umask(0o022)
-    try:
-        workspace = Workspace.open(tmp_path / "home")
-        for label in ("a", "b"):
-            (tmp_path / "in" / label).mkdir(parents=True)
-            for i in range(3):
-                (tmp_path / "in" / label / f"{i}.jpg").write_bytes(photo_with_gps() + bytes([i]))
-        import_dataset(workspace, tmp_path / "in", "photos", sizes=(32,), processes=1)
-        RunStore(workspace).create("pretrain", {"schema": 1, "kind": "pretrain", "dataset": "photos"})
-        write_json(workspace.root / "note.json", {})
-    finally:
-        os.umask(before)
-    for path in [workspace.root, *workspace.root.rglob("*")]:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        assert path.is_file() or mode == 0o700, f"{path.relative_to(tmp_path)} {mode:o}"
-        if path.is_file():
-            assert b"SECRET-PATIENT" not in path.read_bytes() and b"Exif" not in path.read_bytes(), path.name
-    assert stat.S_IMODE((workspace.root / "note.json").stat().st_mode) == 0o600
-    assert stat.S_IMODE(workspace.database.stat().st_mode) == 0o600
+    workspace = Workspace.open(tmp_path / "home")
+    import_dataset(workspace, write_photos(tmp_path / "in"), "photos", sizes=(32,), processes=1)
+    RunStore(workspace).create("pretrain", {"schema": 1, "kind": "pretrain", "dataset": "photos"})
+    write_json(workspace.root / "note.json", {})
+    assert not_private(workspace.root) == []
+    for path in (path for path in workspace.root.rglob("*") if path.is_file()):
+        assert b"SECRET-PATIENT" not in path.read_bytes() and b"Exif" not in path.read_bytes(), path.name
     assert b"SECRET" not in webp(decode(photo_with_gps())) and b"EXIF" not in webp(decode(photo_with_gps()))
+
+
+def test_pixels_of_every_origin_are_their_owners_alone_while_they_are_made_and_after(tmp_path, usual_mask):
+    workspace, seen = Workspace.open(tmp_path / "home"), set()
+
+    def look(done: int, total: int) -> None:
+        assert not_private(workspace.root) == []
+        seen.update(path.name for path in workspace.root.rglob("*"))
+
+    import_dataset(workspace, write_photos(tmp_path / "in"), "photos", sizes=(32,), processes=1, progress=look)
+    open_store(workspace, load_dataset(workspace, "photos"), 40, processes=1, progress=look)
+    arrays = {f"{split}_{kind}": np.zeros((4, 28, 28, 3) if kind == "images" else (4, 1), np.uint8)
+              for split in ("train", "val", "test") for kind in ("images", "labels")}
+    np.savez_compressed(tmp_path / "dermamnist.npz", **arrays)
+    import_dataset(workspace, tmp_path / "dermamnist.npz", "mnist", sizes=(32,), processes=1, progress=look)
+    for processes in (1, 2):
+        make_synth(workspace, f"painted-{processes}", images=60, size=32, processes=processes, progress=look)
+    images = np.zeros((4, 32, 32, 3), np.uint8)
+    for _ in paint_ink(images, np.arange(4), list("abcd"), workspace.root / "inked.npy"):
+        look(0, 0)
+    look(0, 0)
+    assert {"import.lock", "images-32.npy", "progress.jsonl", "images.npy", "train-000000.png", "making.lock", "masks", "inked.npy"} <= seen
+
+
+def test_a_run_leaves_nothing_that_others_may_read(workspace, usual_mask):
+    """As its worker leaves it, a process of its own."""
+    make_synth(workspace, "painted", images=80, size=32, processes=1)
+    config = PretrainConfig(dataset="painted", backbone=BackboneConfig(architecture="resnet18", stage=1), input_size=32, device="cpu",
+                            recipe=recipe("paper", epochs=1, batch_size=32, latent_dim=8, decoder_width=16))
+    run_id = RunStore(workspace).create("pretrain", to_dict(config))
+    done = subprocess.run([sys.executable, "-m", "derm_core.jobs.worker", run_id], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0 and RunStore(workspace).get(run_id).state == "done", done.stderr[-2000:]
+    assert list(workspace.run(run_id).checkpoints.iterdir()) and list(workspace.run(run_id).artefacts.iterdir())
+    assert not_private(workspace.root) == []
+
+
+@pytest.mark.parametrize("module", ["derm_core", "derm_core.jobs.worker"])
+def test_every_process_of_the_engine_makes_private_files_also_where_a_library_writes_them(module, tmp_path, usual_mask):
+    """Asked of the process as it stands when its module is run."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import atexit, os\natexit.register(lambda: open(os.environ['LEFT'], 'w').close())\n")
+    subprocess.run([sys.executable, "-m", module], cwd=REPOSITORY, capture_output=True, input="", text=True, timeout=120,
+                   env={**os.environ, "LEFT": str(tmp_path / "left"), "PYTHONPATH": f"{tmp_path}{os.pathsep}{REPOSITORY}"})
+    assert stat.S_IMODE((tmp_path / "left").stat().st_mode) == 0o600

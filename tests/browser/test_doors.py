@@ -5,12 +5,15 @@ from __future__ import annotations
 import http.client
 import socket
 import uuid
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+
+from tests.browser.support import PAGES, visit
 
 pytestmark = pytest.mark.browser
 
@@ -19,6 +22,13 @@ def test_it_listens_to_this_machine_alone(furnished_app):
     port = urlsplit(furnished_app).port
     listening = {c.laddr.ip for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.laddr.port == port}
     assert listening == {"127.0.0.1"}
+
+
+def test_what_it_writes_is_its_owners_alone(page, furnished_app):
+    visit(page, furnished_app, PAGES[""])
+    port = urlsplit(furnished_app).port
+    server = next(c.pid for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.laddr.port == port)
+    assert "Umask:\t0077\n" in Path(f"/proc/{server}/status").read_text()
 
 
 def put(address: str, **headers: str) -> int:
