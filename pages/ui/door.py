@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import streamlit as st
 
 from . import words
+
+NEEDED = ("authlib", "httpx")       # what streamlit[auth] brings
 
 
 def require_login() -> None:
@@ -13,6 +17,10 @@ def require_login() -> None:
         return
     st.title("Lesion study", anchor=False)
     st.markdown(f"{words.NOTICE} This server asks who you are.")
+    if not all(map(importlib.util.find_spec, NEEDED)):
+        st.error("The login needs Authlib and httpx: whoever runs this server installs them by "
+                 "`pip install -r requirements-extras.txt` and starts the app again.", icon=":material/error:")
+        st.stop()
     st.button("Log in", type="primary", on_click=st.login)
     st.stop()
 

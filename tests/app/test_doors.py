@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import requires
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,7 @@ def test_a_path_outside_is_refused_on_the_page(open_page, tmp_path, monkeypatch)
 
 
 def test_with_a_login_set_up_nothing_is_shown_before_it(open_page, monkeypatch):
+    monkeypatch.setattr(door, "NEEDED", ())
     assert not door.login_configured()
     monkeypatch.setattr(st, "secrets", {"auth": {"client_id": "x"}})
     app = open_page("data")
@@ -82,6 +84,14 @@ def test_with_a_login_set_up_nothing_is_shown_before_it(open_page, monkeypatch):
     monkeypatch.setattr(st, "user", {"is_logged_in": True})
     app = open_page("data")
     assert app.text_input and "Log in" not in [button.label for button in app.button]
+
+
+def test_a_login_that_lacks_a_package_stays_closed_and_says_what_to_install(open_page, monkeypatch):
+    assert set(door.NEEDED) == {requirement.split(">")[0].lower() for requirement in requires("streamlit") if "extra == \"auth\"" in requirement}
+    monkeypatch.setattr(door, "NEEDED", ("a_package_that_nobody_has",))
+    monkeypatch.setattr(st, "secrets", {"auth": {"client_id": "x"}})
+    app = open_page("data")
+    assert "pip install -r requirements-extras.txt" in app.error[0].value and not app.button and not app.text_input
 
 
 def part_of_a_page() -> None:
@@ -92,6 +102,7 @@ def part_of_a_page() -> None:
 
 
 def test_a_part_of_a_page_that_runs_by_itself_asks_for_the_login_too(monkeypatch):
+    monkeypatch.setattr(door, "NEEDED", ())
     app = AppTest.from_function(part_of_a_page)
     assert app.run().text_input and not app.button
     monkeypatch.setattr(st, "secrets", {"auth": {"client_id": "x"}})

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from docs.licences import installed, required
 
@@ -48,3 +50,11 @@ def test_the_app_lock_covers_all_that_is_installed_for_it():
 
 def test_the_development_lock_is_the_app_lock_and_more():
     assert pins("requirements.lock").items() < pins("requirements-dev.lock").items()
+
+
+def test_what_the_login_needs_is_pinned_in_versions_that_streamlit_takes():
+    asked, constrained = pins("requirements-extras.txt"), pins("constraints.txt")
+    needed = [Requirement(line) for line in requires("streamlit") if 'extra == "auth"' in line]
+    assert {one.name.lower() for one in needed} == {"authlib", "httpx"}
+    for one in needed:
+        assert one.specifier.contains(asked[one.name.lower()]) and constrained[one.name.lower()] == asked[one.name.lower()]
