@@ -12,7 +12,6 @@ from derm_core.jobs import supervisor
 from pages.ui import cached, frame, live, words
 from pages.ui.card import show, show_extractor
 
-ARCHIVE_MB = 200
 NO_NETWORK = ("both", "colour")     # two networks, and none: not one model to publish
 
 
@@ -190,8 +189,9 @@ def import_section(workspace) -> None:
 
     with st.expander("Import a model", icon=":material/upload_file:"):
         st.markdown("A bundle exported here or elsewhere, as one zip file. Size, tensors and hash are checked against its "
-                    "card before anything is loaded; nothing in it is executed.")
-        file = st.file_uploader("Bundle", ["zip"], max_upload_size=ARCHIVE_MB, key="bundle")
+                    "card before anything is loaded; nothing in it is executed. A file of more than "
+                    f"{st.get_option('server.maxUploadSize')}{words.THIN}MB is imported by `python -m derm_core models import FILE`.")
+        file = st.file_uploader("Bundle", ["zip"], key="bundle")
         if file is not None and st.button("Import", type="primary"):
             with frame.errors():
                 folder = import_bundle(workspace, file.getvalue())

@@ -19,6 +19,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from derm_core.config import BackboneConfig, PretrainConfig, to_dict
+from derm_core.data.decode import MAX_BYTES, decode
 from derm_core.data.importers import import_dataset
 from derm_core.data.manifest import load_dataset
 from derm_core.data.roots import check_root, import_roots
@@ -31,6 +32,8 @@ from derm_core.study.shortcut import paint_ink
 from derm_core.training.recipes import recipe
 from derm_core.workspace import Workspace
 from pages.ui import door
+from pages.ui.words import THIN
+from tests.app.bundles import put_bundle
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -41,6 +44,17 @@ def test_the_server_listens_to_this_machine_alone_and_keeps_its_protections_on()
     assert config["server"]["enableXsrfProtection"] and config["server"]["enableCORS"]
     assert 0 < config["server"]["maxUploadSize"] <= 50
     assert config["client"]["showErrorDetails"] == "none"
+
+
+def test_no_uploader_offers_more_than_the_server_takes(open_page, workspace, monkeypatch):
+    """Nor less: what it refuses is said on the page, not by the server's bare 413."""
+    limit = tomllib.loads((REPOSITORY / ".streamlit" / "config.toml").read_text())["server"]["maxUploadSize"]
+    assert st.get_option("server.maxUploadSize") == limit == MAX_BYTES // 2**20
+    put_bundle(workspace, "a-vae", "vae")
+    offered = [(page, box.proto.max_upload_size_mb) for page in ("models", "classify") for box in open_page(page).get("file_uploader")]
+    assert offered == [("models", limit), ("classify", limit)]
+    shown = [element.value for element in open_page("models").markdown if "models import" in element.value]
+    assert len(shown) == 1 and f"{limit} MB" in shown[0].replace(THIN, " ")
 
 
 def test_no_page_writes_html_of_its_own():
@@ -146,7 +160,6 @@ def write_photos(folder: Path) -> Path:
 
 def test_what_is_stored_is_its_owners_alone_and_holds_no_metadata_of_a_photo(tmp_path, usual_mask):
     from pages.ui.images import webp
-    from derm_core.data.decode import decode
     workspace = Workspace.open(tmp_path / "home")
     import_dataset(workspace, write_photos(tmp_path / "in"), "photos", sizes=(32,), processes=1)
     RunStore(workspace).create("pretrain", {"schema": 1, "kind": "pretrain", "dataset": "photos"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import uuid
@@ -13,6 +14,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from derm_core.data.decode import MAX_BYTES
 from tests.browser.support import PAGES, visit
 
 pytestmark = pytest.mark.browser
@@ -41,6 +43,27 @@ def put(address: str, **headers: str) -> int:
 def test_an_upload_without_the_token_is_refused(furnished_app):
     assert put(furnished_app) == 403
     assert put(furnished_app, Cookie="_streamlit_xsrf=a", **{"X-Xsrftoken": "b"}) == 403
+
+
+def test_an_upload_above_the_limit_is_refused_by_the_server_itself(page, furnished_app, tmp_path):
+    """Sent to a session's own address with its token, past the page's uploader; also where its length is not told before."""
+    visit(page, f"{furnished_app}/models", PAGES["models"])
+    page.get_by_text("Import a model", exact=True).click()
+    (tmp_path / "no-model.zip").write_bytes(b"no zip")
+    with page.expect_request(lambda request: "/_stcore/upload_file/" in request.url and request.method == "PUT") as upload:
+        page.locator("input[type=file]").set_input_files(tmp_path / "no-model.zip")
+    seen = upload.value.all_headers()
+    headers = {"Content-Type": "multipart/form-data; boundary=b", "Cookie": seen["cookie"], "X-Xsrftoken": seen["x-xsrftoken"]}
+
+    def sent(size: int, told: bool = True) -> int:
+        body = b'--b\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n' + bytes(size) + b"\r\n--b--\r\n"
+        connection = http.client.HTTPConnection(urlsplit(furnished_app).netloc, timeout=60)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):        # it need not wait for the rest
+            connection.request("PUT", urlsplit(upload.value.url).path, body if told else iter([body]), headers, encode_chunked=not told)
+        return connection.getresponse().status
+
+    assert sent(1000) == 204
+    assert sent(MAX_BYTES + 1) == 413 and sent(MAX_BYTES + 2**20, told=False) == 413
 
 
 def test_a_page_of_another_site_gets_no_session(furnished_app):
