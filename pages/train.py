@@ -69,6 +69,7 @@ def queue(workspace, selected: str | None) -> None:
         height="content" if len(table) <= 10 else 380, column_config={
             "Progress": st.column_config.ProgressColumn(format="percent", width="small"),
             "Created": st.column_config.DatetimeColumn(format="distance")})
+    frame.download_table(table, "Download CSV", name="runs")
     rows = picked.selection.rows
     if rows and found[rows[0]].id not in (selected, st.session_state.get("picked")):
         st.session_state["picked"] = found[rows[0]].id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import os
 import re
@@ -44,6 +45,16 @@ def test_the_server_listens_to_this_machine_alone_and_keeps_its_protections_on()
     assert config["server"]["enableXsrfProtection"] and config["server"]["enableCORS"]
     assert 0 < config["server"]["maxUploadSize"] <= 50
     assert config["client"]["showErrorDetails"] == "none"
+
+
+def test_streamlits_own_download_of_a_table_which_keeps_formulas_is_off_and_every_table_has_the_products_own():
+    assert st.get_option("client.disableDataExport")
+    for path in (REPOSITORY / "pages").rglob("*.py"):
+        for function in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)):
+            called = {node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                      for node in ast.walk(function) if isinstance(node, ast.Call)}
+            if "dataframe" in called and (path.name, function.name) != ("overview.py", "table"):    # its CSV: overview.downloads
+                assert "download_table" in called, f"{path.name}: {function.name}"
 
 
 def test_no_uploader_offers_more_than_the_server_takes(open_page, workspace, monkeypatch):

@@ -14,7 +14,10 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from derm_core.config import PretrainConfig, to_dict
 from derm_core.data.decode import MAX_BYTES
+from derm_core.jobs.store import RunStore
+from derm_core.workspace import Workspace
 from tests.browser.support import PAGES, visit
 
 pytestmark = pytest.mark.browser
@@ -64,6 +67,21 @@ def test_an_upload_above_the_limit_is_refused_by_the_server_itself(page, furnish
 
     assert sent(1000) == 204
     assert sent(MAX_BYTES + 1) == 413 and sent(MAX_BYTES + 2**20, told=False) == 413
+
+
+def test_a_table_is_downloaded_by_the_products_own_button_alone_with_no_formula_in_it(page, app, tmp_path):
+    store = RunStore(Workspace.open(tmp_path / "home"))
+    run_id = store.create("pretrain", to_dict(PretrainConfig(dataset="synth")), name="=HYPERLINK(1)")
+    store.transition(run_id, "queued", "failed", finished=2.0)
+    visit(page, f"{app}/train", PAGES["train"])
+    page.get_by_test_id("stDataFrame").hover()
+    page.get_by_role("button", name="Fullscreen").wait_for()
+    buttons = page.get_by_test_id("stElementToolbarButton").all()
+    assert buttons and not any("ownload" in button.inner_html() for button in buttons)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").click()
+    written = Path(download.value.path()).read_text()
+    assert "'=HYPERLINK(1)" in written and ",=" not in written
 
 
 def test_a_page_of_another_site_gets_no_session(furnished_app):
