@@ -1,4 +1,7 @@
-"""The login of a shared server, with a real browser and a stand-in for the provider."""
+"""The login of a shared server, with a real browser and a stand-in for the provider.
+
+Not marked `browser`: those tests must never be skipped where the gate runs, and Authlib is no part of what it installs.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import pytest
 from tests.browser.identity import provider, secrets
 from tests.browser.support import PAGES, calm, no_exception, serve, until
 
-pytestmark = pytest.mark.browser
+pytestmark = pytest.mark.login
 METADATA = "/.well-known/openid-configuration"
 
 
