@@ -25,6 +25,12 @@ def require_login() -> None:
     st.stop()
 
 
+def offer_logout() -> None:
+    """A way out, in the sidebar, for those who logged in."""
+    if login_configured() and st.user.get("is_logged_in", False):
+        st.sidebar.button("Log out", type="tertiary", icon=":material/logout:", on_click=st.logout)
+
+
 def login_configured() -> bool:
     try:
         return "auth" in st.secrets

@@ -31,7 +31,7 @@ from derm_core.errors import DermError
 from derm_core.workspace import Workspace
 
 from . import cached, process, uploads, words
-from .door import require_login
+from .door import offer_logout, require_login
 from .shown import download_table, readable, show_chart, show_curves, show_table  # noqa: F401  (frame.show_chart, …)
 
 # The browser's icon, drawn here, and pages without icons: for a page's own icon Streamlit would ask a
@@ -90,6 +90,7 @@ def page(name: str, intro: str | None = None, title: str | None = None) -> Works
     if "frame" not in st.session_state:
         navigation()
         st.rerun()
+    offer_logout()
     st.title(title or own_title, anchor=False)
     st.markdown(intro or about)
     try:

@@ -49,7 +49,8 @@ def in_turn(function: Callable) -> Callable:
 
 
 def settle() -> None:
-    """Called at the start of every run: what the app writes is its owner's alone, and the garbage of earlier runs goes, every few seconds; most calls do nothing.
+    """Called at the start of every run: what the app writes is its owner's alone. Every few seconds the garbage of earlier
+    runs goes, too.
 
     Streamlit would look over the whole heap after each run (runner.postScriptGC, off in .streamlit/config.toml). With
     PyTorch, plotly and pandas loaded that takes a quarter of a second of every click, and Python's lock from every other

@@ -109,6 +109,7 @@ def test_with_a_login_set_up_nothing_is_shown_before_it(open_page, monkeypatch):
     monkeypatch.setattr(st, "user", {"is_logged_in": True})
     app = open_page("data")
     assert app.text_input and "Log in" not in [button.label for button in app.button]
+    assert [button.label for button in app.sidebar.button] == ["Log out"]
 
 
 def test_a_login_that_lacks_a_package_stays_closed_and_says_what_to_install(open_page, monkeypatch):
