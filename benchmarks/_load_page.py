@@ -13,4 +13,7 @@ def predictors() -> dict:
 
 files = st.file_uploader("Images", accept_multiple_files=True)
 if files:
-    st.json(predict_images(Workspace.open(), None, [(file.name, file.getvalue()) for file in files], predictors()))
+    found = predict_images(Workspace.open(), None, [(file.name, file.getvalue()) for file in files], predictors())
+    st.json(found)
+    for row in found["errors"]:
+        st.error(row["error"])

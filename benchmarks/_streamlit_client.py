@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import websockets
+from streamlit.proto.Alert_pb2 import Alert
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
@@ -24,7 +25,7 @@ PATIENCE_SECONDS = 120.0
 
 
 class PageError(Exception):
-    """A page showed an exception, or did not come to its end."""
+    """A page showed an error, or not what it is for, or did not come to its end."""
 
 
 class Session:
@@ -93,10 +94,19 @@ class Session:
         self.elements = elements
         if "exception" in elements:
             raise PageError(f"{elements['exception'][0].type}: {elements['exception'][0].message}")
+        refused = [alert.body for alert in elements.get("alert", []) if alert.format == Alert.ERROR]
+        if refused:
+            raise PageError(refused[0])
+
+    def need(self, kind: str) -> Any:
+        """The first element of a kind, "plotly_chart" for one, in what was last run. Raises PageError where there is none."""
+        if not self.elements.get(kind):
+            raise PageError(f"the page shows no {kind}")
+        return self.elements[kind][0]
 
     async def upload(self, name: str, data: bytes) -> None:
         """Put one file into the page's uploader, in place of those before."""
-        uploader = self.elements["file_uploader"][0]
+        uploader = self.need("file_uploader")
         message = BackMsg()
         message.file_urls_request.request_id, message.file_urls_request.session_id = "1", self.session_id
         message.file_urls_request.file_names.append(name)
@@ -123,17 +133,16 @@ class Session:
             "Cookie": f"{COOKIE}={self.token}"})
         urllib.request.urlopen(request).read()
 
-    async def select_point(self, number: int) -> bool:
-        """Choose a point of the first chart that takes selections; False where the page has none."""
+    async def select_point(self, number: int) -> None:
+        """Choose a point of the first chart that takes selections. Raises PageError where the page has none."""
         charts = [chart for chart in self.elements.get("plotly_chart", []) if chart.id and chart.selection_mode]
         if not charts:
-            return False
+            raise PageError("the page shows no chart that takes selections")
         row = _numbers(json.loads(charts[0].spec)["data"][0]["customdata"])[number]
         self.states[charts[0].id] = {"text": json.dumps({"selection": {
             "points": [{"curve_number": 0, "point_index": number, "point_number": number, "customdata": int(row)}],
             "point_indices": [number], "box": [], "lasso": []}})}
         await self.rerun(self.fragments[charts[0].id])
-        return True
 
 
 def _numbers(values: list | dict) -> np.ndarray:

@@ -1,12 +1,23 @@
 """Sessions on loopback that upload, switch pages and select points, and what that costs a classification.
 
 Sessions speak Streamlit's own websocket protocol and upload over HTTP, as a browser does, without drawing anything
-(_streamlit_client.py). Measured: errors; after a warm-up of a third of the time, the slope of the server's memory, with
-the standard error of a line through means of ten seconds, and the p95 of a classification, times cores over the sessions
-that wait for the server on average, against a single session's median, and the p95 of opening a page; classifications a
-second, against a page with an uploader and the same predictor alone, under this app's setting for the collection of
-garbage (throughput_ratio) and under Streamlit's own (throughput_ratio_streamlit_gc); and the slowdown of a single
-session's classification while a training runs.
+(_streamlit_client.py). What they upload are painted lesions that the models do not call unlike their training images, so
+that the page gives its whole answer: opinions, charts, and maps of where each model looks. The workspace holds a
+finished study and a map, so that every page has something to show (_load_home.py). Measured:
+
+    errors                  every upload without an answer, every page without its content, and every page that says that
+                            something went wrong
+    memory_slope_mb_per_min of the server, after a warm-up of a third of the time, with the standard error of a line
+                            through means of ten seconds
+    p95_ratio               the p95 of a classification, times cores over the sessions that wait for the server on
+                            average, against a single session's median
+    throughput_ratio        classifications a second, against a page with an uploader and the same predictor alone, under
+                            this app's setting for the collection of garbage; _streamlit_gc: under Streamlit's own;
+                            _unlike: of pictures that the models call unlike, for which the page holds opinions and maps
+                            back and so does little more than its peer
+    training_slowdown       of a single session's classification while a training runs; pages_beside_training_seconds: and
+                            the slowest opening of each page
+    missed                  the limits that were not held
 """
 
 from __future__ import annotations
@@ -14,7 +25,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import io
 import os
 import random
 import socket
@@ -24,75 +34,81 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import psutil
+from PIL import Image
 
-from derm_core.config import BackboneConfig, EmbedConfig, PretrainConfig
+from derm_core.config import PretrainConfig
 from derm_core.jobs import supervisor
 from derm_core.workspace import REPOSITORY, Workspace
 
-PAGES = ("home", "train", "compare", "latent", "data", "models")
+from ._load_home import CONTENT, blur, furnish, lesions, photograph
+from ._streamlit_client import PageError, Session
+
 SINGLE = 20                     # classifications of one session alone
-LIMITS = {"p95_ratio": 1.5, "throughput_ratio": 0.8, "training_slowdown": 2.5}
+LIMITS = {"errors": 0, "p95_ratio": 1.5, "throughput_ratio": 0.8, "training_slowdown": 2.5}
+FLOORS = ("throughput_ratio",)  # limits from below; all others are from above
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sessions", type=int, default=20, help="at once (default 20)")
     parser.add_argument("--seconds", type=float, default=300.0, help="of the mixed load (default 300)")
-    parser.add_argument("--home", help="a workspace with a study and a map, of which a copy is used (default: synthetic images alone)")
+    parser.add_argument("--home", help="a workspace of which a copy is used; a study and a map are made where it has none")
 
 
 def run(args: argparse.Namespace) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         workspace = furnish(home, args.home)
+        pictures = lesions(workspace)
         brief = max(10.0, args.seconds / 10)
         peers = {}
         for collects in ("true", "false"):                 # after every run: Streamlit's own setting, and this app's
             with served("benchmarks/_load_page.py", home, "--runner.postScriptGC", collects) as (address, _):
-                peers[collects] = asyncio.run(classifications(address, args.sessions, brief, page=None))
+                peers[collects] = asyncio.run(classifications(address, pictures, args.sessions, brief, page=None,
+                                                              answer="json"))
         with served("app.py", home) as (address, process):
-            alone = asyncio.run(classifications(address, 1, count=SINGLE))
-            ours = asyncio.run(classifications(address, args.sessions, brief))
-            mixed = asyncio.run(mixed_load(address, args.sessions, args.seconds, process))
+            alone = asyncio.run(classifications(address, pictures, 1, count=SINGLE))
+            ours = asyncio.run(classifications(address, pictures, args.sessions, brief))
+            unlike = asyncio.run(classifications(address, [blur()], args.sessions, brief, answer="download_button"))
+            mixed = asyncio.run(mixed_load(address, pictures, args.sessions, args.seconds, process))
             training = supervisor.submit(workspace, PretrainConfig(dataset="loaded", input_size=64, device="cpu"))
             until_training(workspace, training)
-            beside = asyncio.run(classifications(address, 1, count=SINGLE, visit="home"))
+            beside = asyncio.run(classifications(address, pictures, 1, count=SINGLE, visits=tuple(CONTENT)))
             supervisor.cancel(workspace, training, wait=60)
-    single = statistics.median(alone["times"])
+    single = statistics.median(alone["times"]) if alone["times"] else float("nan")
     waiting = max(1.0, mixed["waiting"] / len(os.sched_getaffinity(0)))
-    errors = [error for part in (*peers.values(), alone, ours, mixed, beside) for error in part["errors"]]
-    return {"sessions": args.sessions, "seconds": args.seconds, "errors": len(errors), "first_errors": errors[:5],
-            "p95_ratio": float(np.percentile(mixed["times"], 95)) / (waiting * single),
-            "throughput_ratio": ours["rate"] / peers["false"]["rate"],
-            "throughput_ratio_streamlit_gc": ours["rate"] / peers["true"]["rate"],
-            "memory_slope_mb_per_min": mixed["slope"], "memory_slope_standard_error": mixed["slope_error"],
-            "training_slowdown": statistics.median(beside["times"]) / single, "limits": LIMITS,
-            "single_seconds": single, "p95_seconds": percentile_95(mixed["times"]), "waiting": mixed["waiting"],
+    errors = [error for part in (*peers.values(), alone, ours, unlike, mixed, beside) for error in part["errors"]]
+    slowest = {page: max(times) for page, times in beside["visits"].items()}
+    found = {"sessions": args.sessions, "seconds": args.seconds, "errors": len(errors), "first_errors": errors[:5],
+             "p95_ratio": share(percentile_95(mixed["times"]), waiting * single),
+             "throughput_ratio": share(ours["rate"], peers["false"]["rate"]),
+             "throughput_ratio_streamlit_gc": share(ours["rate"], peers["true"]["rate"]),
+             "throughput_ratio_unlike": share(unlike["rate"], peers["false"]["rate"]),
+             "memory_slope_mb_per_min": mixed["slope"], "memory_slope_standard_error": mixed["slope_error"],
+             "training_slowdown": share(statistics.median(beside["times"]) if beside["times"] else None, single)}
+    return {**found, "limits": LIMITS, "missed": missed(found),
+            "single_seconds": share(single, 1), "p95_seconds": percentile_95(mixed["times"]), "waiting": mixed["waiting"],
             "classifications": len(mixed["times"]), "visits": mixed["visits"], "selections": mixed["selections"],
             "memory_mb": mixed["memory_mb"], "rate": ours["rate"], "peer_rate": peers["false"]["rate"],
             "peer_rate_streamlit_gc": peers["true"]["rate"],
-            "visit_p95_seconds": mixed["visit_p95"],
-            "slowest_page_beside_training_seconds": max(beside["visits"], default=None)}
+            "visit_p95_seconds": mixed["visit_p95"], "pages_beside_training_seconds": slowest,
+            "slowest_page_beside_training_seconds": max(slowest.values(), default=None)}
 
 
-def furnish(home: Path, given: str | None) -> Workspace:
-    """A copy of `given`, and in it a synthetic dataset "loaded" with a map."""
-    import shutil
+def share(value: float | None, of: float) -> float | None:
+    """value / of; None where one of them was not measured."""
+    return None if value is None or not of or np.isnan(value / of) else float(value / of)
 
-    from derm_core.data.synth import make_synth
-    if given:
-        shutil.copytree(given, home, symlinks=True)
-    workspace = Workspace.open(home)
-    make_synth(workspace, "loaded", images=400, size=64)
-    mapped = supervisor.wait(workspace, supervisor.submit(workspace, EmbedConfig(
-        dataset="loaded", arm="random", input_size=32, device="cpu", backbone=BackboneConfig(architecture="resnet18", stage=1))))
-    if mapped.state != "done":
-        raise RuntimeError(f"the map is {mapped.state}: {mapped.error}")
-    return workspace
+
+def missed(found: dict) -> list[str]:
+    """Names of the limits that a result does not hold; what could not be measured is held by none."""
+    return [name for name, limit in LIMITS.items() if found[name] is None
+            or (found[name] < limit if name in FLOORS else found[name] > limit)]
 
 
 def until_training(workspace: Workspace, run_id: str) -> None:
@@ -132,45 +148,45 @@ def served(script: str, home: Path, *settings: str) -> Iterator[tuple[str, psuti
         log.close()
 
 
-def photograph(seed: int) -> bytes:
-    """A JPEG of 600 x 450 pixels that no one has sent before."""
-    from PIL import Image
-    noise = np.random.default_rng(seed).integers(0, 256, (15, 20, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(noise).resize((600, 450), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
-    return buffer.getvalue()
-
-
 class Tally:
-    """What sessions went through together."""
+    """What sessions went through together, with photographs of `pictures`."""
 
-    def __init__(self) -> None:
-        self.times, self.visits, self.errors = [], [], []
+    def __init__(self, pictures: list[Image.Image]) -> None:
+        self.pictures, self.times, self.visits, self.errors = pictures, [], defaultdict(list), []
         self.selections, self.inside, self.waits, self.warm_at = 0, 0, [], 0.0
 
-    async def timed(self, work: Callable[[], Awaitable], into: list[float] | None = None):
-        """What `work()` returns; its seconds go to `into`, where it began after the warm-up."""
+    async def timed(self, what: str, work: Awaitable, session: Session, shows: str, into: list[float] | None = None) -> bool:
+        """Whether the session's page shows an element of the kind `shows` after `work`, and no error; else that is noted.
+
+        The seconds of what succeeded go to `into`, where it began after the warm-up.
+        """
         started, warm = time.monotonic(), time.monotonic() >= self.warm_at
         self.inside += 1
         if warm:
             self.waits.append(self.inside)
         try:
-            value = await work()
+            await work
+            session.need(shows)
+        except PageError as error:
+            self.errors.append(f"{what}: {error}")
+            return False
         finally:
             self.inside -= 1
         if into is not None and warm:
             into.append(time.monotonic() - started)
-        return value
+        return True
 
-    async def classify(self, session, number: int) -> None:
-        data = photograph(number)
-        await self.timed(lambda: session.upload(f"{number}.jpg", data), self.times)
+    async def classify(self, session, number: int, answer: str = "metric", counted: bool = True) -> None:
+        data = photograph(self.pictures, number)
+        await self.timed("upload", session.upload(f"{number}.jpg", data), session, answer, self.times if counted else None)
+
+    async def visit(self, session, page: str, counted: bool = True) -> bool:
+        return await self.timed(page, session.open(page), session, CONTENT.get(page, "file_uploader"),
+                                self.visits[page] if counted else None)
 
 
 async def together(address: str, sessions: int, behave: Callable[..., Awaitable[None]]) -> list[str]:
-    """`behave(session, number)` of all sessions at once; returns what went wrong."""
-    from ._streamlit_client import Session
-
+    """`behave(session, number)` of all sessions at once; returns what ended sessions."""
     async def one(number: int) -> None:
         async with Session(address) as session:
             await behave(session, number)
@@ -178,33 +194,37 @@ async def together(address: str, sessions: int, behave: Callable[..., Awaitable[
     return [f"{type(error).__name__}: {error}" for error in found if isinstance(error, BaseException)]
 
 
-async def classifications(address: str, sessions: int, seconds: float = 1e9, *, count: int = 10**9, page: str | None = "classify",
-                          visit: str | None = None) -> dict:
-    """Sessions that only classify, `count` times each or for `seconds`; the first, which loads the models, is not counted."""
-    tally, ends = Tally(), None
+async def classifications(address: str, pictures: list[Image.Image], sessions: int, seconds: float = 1e9, *,
+                          count: int = 10**9, page: str | None = "classify", answer: str = "metric",
+                          visits: tuple[str, ...] = ()) -> dict:
+    """Sessions that only classify, `count` times each or for `seconds`; the first, which loads the models, is not counted.
+
+    answer: the kind of element that an answer has; visits: pages to open in turn, one before each classification.
+    """
+    tally, ends = Tally(pictures), None
 
     async def behave(session, number: int) -> None:
         nonlocal ends
         if page:
-            await session.open(page)
-        await session.upload("first.jpg", photograph(number))
+            await tally.visit(session, page, counted=False)
+        await tally.classify(session, -1 - number, answer, counted=False)
         ends = ends or time.monotonic() + seconds
         for turn in range(count):
             if time.monotonic() > ends:
                 return
-            if visit:
-                await tally.timed(lambda: session.open(visit), tally.visits)
-                await session.open(page)
-            await tally.classify(session, 1000 * (number + 1) + turn)
+            if visits:
+                await tally.visit(session, visits[turn % len(visits)])
+                await tally.visit(session, page, counted=False)
+            await tally.classify(session, 1000 * (number + 1) + turn, answer)
     started = time.monotonic()
     errors = await together(address, sessions, behave)
     took = (time.monotonic() - ends + seconds) if ends and seconds < 1e9 else time.monotonic() - started
-    return {"times": tally.times, "visits": tally.visits, "errors": errors, "rate": len(tally.times) / took}
+    return {"times": tally.times, "visits": dict(tally.visits), "errors": tally.errors + errors, "rate": len(tally.times) / took}
 
 
-async def mixed_load(address: str, sessions: int, seconds: float, process: psutil.Process) -> dict:
+async def mixed_load(address: str, pictures: list[Image.Image], sessions: int, seconds: float, process: psutil.Process) -> dict:
     """All sessions upload, switch pages and select points; the server's memory is sampled meanwhile."""
-    tally, ends, memory = Tally(), time.monotonic() + seconds, []
+    tally, ends, memory = Tally(pictures), time.monotonic() + seconds, []
     tally.warm_at = ends - 2 * seconds / 3
 
     async def behave(session, number: int) -> None:
@@ -212,11 +232,11 @@ async def mixed_load(address: str, sessions: int, seconds: float, process: psuti
         turn = 0
         while time.monotonic() < ends:
             turn += 1
-            await tally.timed(lambda: session.open("classify"))
+            await tally.visit(session, "classify", counted=False)
             await tally.classify(session, 10**6 + 1000 * number + turn)
-            await tally.timed(lambda: session.open(choose.choice(PAGES)), tally.visits)
-            await tally.timed(lambda: session.open("latent"))
-            chosen = await tally.timed(lambda: session.select_point(choose.randrange(20)))
+            await tally.visit(session, choose.choice(tuple(CONTENT)))
+            await tally.visit(session, "latent", counted=False)
+            chosen = await tally.timed("point", session.select_point(choose.randrange(20)), session, "imgs")
             tally.selections += chosen              # not in one line with the wait: others add to it meanwhile
             await asyncio.sleep(choose.uniform(0.5, 2.0))       # someone looks
 
@@ -229,8 +249,9 @@ async def mixed_load(address: str, sessions: int, seconds: float, process: psuti
     await watching
     warm = np.array([row for row in memory if row[0] >= tally.warm_at])
     slope, error = slope_of(warm[:, 0] / 60, warm[:, 1])
-    return {"times": tally.times, "visits": len(tally.visits), "visit_p95": percentile_95(tally.visits),
-            "selections": tally.selections, "errors": errors, "waiting": statistics.mean(tally.waits),
+    visits = [seconds for times in tally.visits.values() for seconds in times]
+    return {"times": tally.times, "visits": len(visits), "visit_p95": percentile_95(visits),
+            "selections": tally.selections, "errors": tally.errors + errors, "waiting": statistics.mean(tally.waits),
             "slope": slope, "slope_error": error, "memory_mb": [memory[0][1], float(warm[0, 1]), memory[-1][1]]}
 
 
