@@ -76,6 +76,31 @@ def srgb() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
+@lru_cache(maxsize=1)
+def other_rgb() -> bytes:
+    """A colour profile that must be applied: sRGB's numbers under another name."""
+    return srgb().replace("sRGB".encode("utf-16-be"), "aRGB".encode("utf-16-be"))
+
+
+@lru_cache(maxsize=1)
+def cmyk() -> bytes:
+    """A colour profile for four inks (ICC.1:2001, one table of 8 bits with two points a side): light is what no ink takes."""
+    inks = np.stack(np.meshgrid(*[[0, 1]] * 4, indexing="ij"), -1).reshape(16, 4)
+    lab = np.stack([255 * (1 - inks.mean(1)), np.full(16, 128), np.full(16, 128)], -1).astype(np.uint8)
+    curves = bytes(range(256))
+    table = (b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + struct.pack(">9i", *(65536 * (i % 4 == 0) for i in range(9)))
+             + curves * 4 + lab.tobytes() + curves * 3)
+    text = b"desc" + bytes(4) + struct.pack(">I", 5) + b"inks\0" + bytes(78)
+    white = b"XYZ " + bytes(4) + struct.pack(">3i", 63190, 65536, 54061)
+    tags, body = [], b""
+    for name, data in ((b"desc", text), (b"wtpt", white), (b"A2B0", table)):
+        tags.append(name + struct.pack(">II", 128 + 4 + 12 * 3 + len(body), len(data)))
+        body += data + bytes(-len(data) % 4)
+    size = 128 + 4 + 12 * 3 + len(body)
+    head = struct.pack(">I4sI4s4s4s", size, bytes(4), 0x02400000, b"prtr", b"CMYK", b"Lab ") + bytes(12) + b"acsp" + bytes(28)
+    return head + struct.pack(">3i", 63190, 65536, 54061) + bytes(48) + struct.pack(">I", 3) + b"".join(tags) + body
+
+
 def chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
@@ -183,11 +208,18 @@ def _bombs() -> dict[str, Callable[[], bytes]]:
         "bomb-png-row": lambda: raw_png(39_000_000, 1), "bomb-png-column": lambda: raw_png(1, 39_000_000, 8, 0),
         "bomb-png-transparent": lambda: raw_png(6300, 6300, 8, 2, before=chunk(b"tRNS", bytes(6))),
         "bomb-png-turned": lambda: raw_png(6300, 6300, 8, 6, before=chunk(b"eXIf", exif(5))),
-        "bomb-png-profile": lambda: raw_png(6300, 6300, 8, 2, before=chunk(b"iCCP", b"x\0\0" + zlib.compress(srgb()))),
+        "bomb-png-profile": lambda: raw_png(6300, 6300, 8, 2, before=chunk(b"iCCP", b"x\0\0" + zlib.compress(other_rgb()))),
         "bomb-jpeg-flat": lambda: encoded("JPEG", "L", (6300, 6300)),
         "bomb-jpeg-progressive": lambda: encoded("JPEG", "RGB", (6300, 6300), progressive=True),
         "bomb-jpeg-cmyk": lambda: encoded("JPEG", "CMYK", (6000, 6000)),
-        "bomb-jpeg-turned": lambda: encoded("JPEG", "RGB", (6300, 6300), exif=b"Exif\0\0" + exif(7), icc_profile=srgb()),
+        "bomb-jpeg-turned": lambda: encoded("JPEG", "RGB", (6300, 6300), exif=b"Exif\0\0" + exif(7), icc_profile=other_rgb()),
+        "bomb-jpeg-halved": lambda: encoded("JPEG", "RGB", (12600, 12600)),
+        "bomb-jpeg-halved-fine": lambda: encoded("JPEG", "RGB", (12600, 12600), subsampling=0, quality=50),
+        "bomb-jpeg-halved-cmyk": lambda: encoded("JPEG", "CMYK", (12600, 12600), quality=50),
+        "bomb-jpeg-halved-turned": lambda: encoded("JPEG", "RGB", (12600, 12600), exif=b"Exif\0\0" + exif(7),
+                                                   icc_profile=other_rgb()),
+        "bomb-jpeg-halved-cmyk-profile": lambda: encoded("JPEG", "CMYK", (12600, 12600), quality=50, exif=b"Exif\0\0" + exif(7),
+                                                         icc_profile=cmyk()),
         "bomb-webp": lambda: encoded("WEBP", "RGB", (6300, 6300), quality=1, method=0),
         "bomb-webp-alpha": lambda: encoded("WEBP", "RGBA", (6300, 6300), lossless=True, quality=0, method=0),
         "bomb-bmp-1": lambda: encoded("BMP", "1", (6300, 6300)),

@@ -47,3 +47,10 @@ def test_a_process_that_dies_or_falls_silent_is_a_finding_and_the_next_file_gets
     monkeypatch.setattr(fuzz, "MAKING", 0.1)
     assert fuzz.fuzz(0, iter([0]), 1)[0]["outcome"] == "hung"
     assert fuzz.summary(rows, 1.0)["crashed"] == 2 and len(fuzz.summary(rows, 1.0)["findings"]) == 2
+
+
+def test_the_largest_photo_that_is_read_at_half_its_size_stays_within_time_and_memory():
+    number = list(specials()).index("bomb-jpeg-halved-cmyk-profile")     # 159 million pixels of four inks, turned
+    row = fuzz.fuzz(0, iter([number]), 1)[0]
+    assert row["outcome"] == "decoded", row["reason"]
+    assert 0 < row["peak_mb"] < fuzz.MEMORY_MB and row["seconds"] < fuzz.SECONDS
