@@ -24,8 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import DataError, ImageError
-from ..files import private_file, read_json, write_json
+from ..errors import DataError, ImageError, StorageError
+from ..files import private_file, private_folder, read_json, write_json, writing
 from ..processes import end_with
 from ..workspace import REPOSITORY
 from .decode import PREPROCESSING_VERSION, decode, prepare, read_bytes
@@ -73,8 +73,8 @@ def stage_images(folder: Path, paths: Sequence[str], sizes: Sequence[int], *, ke
     """Read every file of `paths` once into `folder`: arrays (N, S, S, 3) uint8, one per size.
 
     key: from `source_key`; another key starts anew. processes: default one per core. Unreadable
-    files are reported in their row, with black pixels. Raises DataError where the disk is full or a
-    worker process is killed; what was done by then is kept.
+    files are reported in their row, with black pixels. Raises DataError or StorageError where the disk
+    is full or a worker process is killed; what was done by then is kept.
     """
     folder, sizes, count = Path(folder), tuple(sizes), processes or default_processes()
     if count > 1 and len(paths) > CHUNK and threading.active_count() > 1:
@@ -95,7 +95,8 @@ def _stage(folder: Path, paths: Sequence[str], sizes: Sequence[int], key: str, p
     done = sum(row is not None for row in rows)
     if progress:
         progress(done, len(paths))
-    with open(private_file(folder / "progress.jsonl"), "a", encoding="utf-8") as record:
+    record_path = folder / "progress.jsonl"
+    with writing(record_path), open(private_file(record_path), "a", encoding="utf-8") as record:
         for start, found in _work(todo, {s: str(p) for s, p in arrays.items()}, processes):
             rows[start:start + len(found)] = found
             record.write(json.dumps({"start": start, "rows": found}) + "\n")
@@ -108,14 +109,16 @@ def _stage(folder: Path, paths: Sequence[str], sizes: Sequence[int], key: str, p
 
 def _start(folder: Path, arrays: dict[int, Path], key: str, count: int) -> list[None]:
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, mode=0o700)
+    with writing(folder):
+        private_folder(folder)
     needed = sum(count * size * size * 3 for size in arrays)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise DataError(f"{count} images at {', '.join(map(str, arrays))} px need {needed / 2**30:.1f} GB; "
                         f"only {free / 2**30:.1f} GB are free below {folder.parent}.")
     for size, path in arrays.items():
-        np.lib.format.open_memmap(private_file(path), mode="w+", dtype=np.uint8, shape=(count, size, size, 3))
+        with writing(path):
+            np.lib.format.open_memmap(private_file(path), mode="w+", dtype=np.uint8, shape=(count, size, size, 3))
     write_json(folder / "job.json", {"key": key})
     return [None] * count
 
@@ -174,7 +177,7 @@ def _main() -> None:
     try:
         _stage(Path(task["folder"]), task["paths"], task["sizes"], task["key"], task["processes"],
                lambda done, total: print(done, total, flush=True))
-    except DataError as error:
+    except (DataError, StorageError) as error:
         print("error", error, flush=True)
 
 

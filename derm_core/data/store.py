@@ -73,7 +73,8 @@ def build_store(workspace: Workspace, dataset: Dataset, size: int, *, processes:
     """
     if not 8 <= size <= 2048:
         raise DataError(f"A store of {size} px cannot be built; allowed are 8 to 2048 pixels.")
-    dataset.paths.stores.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with writing(dataset.paths.stores):
+        private_folder(dataset.paths.stores)
     with hold_lock(dataset.paths.stores / f"{size}.lock"):
         if store := _current(dataset, size):
             return store
@@ -129,7 +130,9 @@ def hold_lock(path: Path, refusal: str | None = None) -> Iterator[None]:
     a killed holder need to end, and then raises DataError(refusal).
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
-    with open(private_file(path), "w") as handle:
+    with writing(path):
+        handle = open(private_file(path), "w")
+    with handle:
         while True:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))

@@ -27,6 +27,7 @@ MAX_SPAWNS = 3
 TERM_AFTER_SECONDS = 5.0
 KILL_AFTER_SECONDS = 8.0
 _children: dict[int, subprocess.Popen] = {}
+_terminated: dict[str, tuple[int, float]] = {}      # run: process that got SIGTERM from here, and when (monotonic)
 
 
 def submit(workspace: Workspace, config: Any, name: str = "") -> str:
@@ -167,10 +168,16 @@ def _stop_harder(run: Run) -> None:
     """SIGTERM, later SIGKILL, to the process group of a worker that was asked to stop and has not."""
     if run.cancel_time is None or run.pid is None:
         return
-    waited = abs(time.time() - run.cancel_time)     # a clock that was set back must not keep it alive
-    if waited < TERM_AFTER_SECONDS:
+    if abs(time.time() - run.cancel_time) < TERM_AFTER_SECONDS:    # a clock that was set back must not keep it alive
         return
-    number = signal.SIGKILL if waited >= KILL_AFTER_SECONDS else signal.SIGTERM
+    pid, told = _terminated.get(run.id, (None, 0.0))
+    if pid != run.pid:                              # whatever the clock says, it first gets the time to save its work
+        number = signal.SIGTERM
+        _terminated[run.id] = (run.pid, time.monotonic())
+    elif time.monotonic() - told < KILL_AFTER_SECONDS - TERM_AFTER_SECONDS:
+        return
+    else:
+        number = signal.SIGKILL
     try:
         os.killpg(run.pid, number)
     except ProcessLookupError:

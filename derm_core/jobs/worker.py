@@ -38,7 +38,8 @@ PROGRESS_SECONDS = 1.0
 RECONCILE_SECONDS = 5.0
 NICE = 5
 FOLDER_GONE = "The run's folder was removed, and its settings with it; delete this run and start a new one."
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory")      # as CUDA and torch's CPU allocator put it
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory",      # as CUDA and torch's CPU allocator put it
+                 "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 
 
 class Stopped(Exception):

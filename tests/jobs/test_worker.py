@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from derm_core.config import PretrainConfig, to_dict
 from derm_core.events import read_events
 from derm_core.jobs import supervisor
+from derm_core.jobs.locks import is_held
 from derm_core.jobs.store import RunStore
 
 from .conftest import eventually
@@ -57,6 +59,22 @@ def test_a_run_on_another_device_does_not_wait(jobs):
     second = supervisor.submit(jobs.workspace, PretrainConfig(dataset="count-2", device="cuda:7"))
     assert supervisor.wait(jobs.workspace, second).state == "done"
     assert jobs.state(first) == "running"
+
+
+def test_a_run_waits_for_a_device_that_another_process_holds_though_nothing_is_ahead_of_it(jobs):
+    holder = subprocess.Popen([sys.executable, "-c", "import sys; from pathlib import Path; from derm_core.jobs.locks import hold\n"
+                               "with hold(Path(sys.argv[1])) as held: print(held, flush=True); sys.stdin.read()",
+                               str(jobs.workspace.device_lock("cpu"))],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
+    assert holder.stdout.readline() == "True\n"
+    run_id = jobs.submit("count-2")
+    assert [run.id for run in jobs.store.list()] == [run_id]
+    eventually(lambda: is_held(jobs.workspace.run(run_id).lock))
+    time.sleep(1.5)                               # three times as long as a waiting worker pauses
+    assert jobs.state(run_id) == "queued" and jobs.counter(run_id) == 0
+    holder.kill()
+    holder.wait()
+    assert supervisor.wait(jobs.workspace, run_id).state == "done"
 
 
 def test_a_second_worker_of_the_same_run_does_nothing(jobs):
@@ -119,4 +137,6 @@ def test_a_shortage_of_memory_says_what_to_lower(tmp_path):
     with pytest.raises(RuntimeError) as raised:
         torch.empty(2**46)
     assert "smaller batch size or input size" in _sentence(raised.value, RunPaths(tmp_path))
-    assert "smaller batch size or input size" in _sentence(RuntimeError("CUDA out of memory. Tried"), RunPaths(tmp_path))
+    for said in ("CUDA out of memory. Tried", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+                 "cuDNN error: CUDNN_STATUS_ALLOC_FAILED"):
+        assert "smaller batch size or input size" in _sentence(RuntimeError(said), RunPaths(tmp_path))
