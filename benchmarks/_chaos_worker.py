@@ -2,13 +2,13 @@
 
     python -m benchmarks._chaos_worker
 
-reads one JSON object a line from standard input, {"action": "run" or "publish", "home": workspace,
-"run": run id, "point": null or {"phase", "call", "count"}}, and starts the real worker, or publishes,
-in a forked process: torch is imported once, before any thread of it exists. It answers with lines
-{"pid"}, {"mark": phase, "call", "edge": "begin" or "end", "time"} as that process goes through its
-phases (times of the monotonic clock, which all processes share) and, when it has ended, {"status"}.
-With a point it kills itself with SIGKILL at that step of the phase: at the count-th event of a
-generator, or before the count-th file operation of anything else.
+reads one JSON object a line from standard input, {"home": workspace, "run": run id, "point": null or
+{"phase", "call", "count"}}, and starts the real worker in a forked process: torch is imported once,
+before any thread of it exists. It answers with lines {"pid"}, {"mark": phase, "call", "edge": "begin"
+or "end", "time"} as that process goes through its phases (times of the monotonic clock, which all
+processes share) and, when it has ended, {"status"}. With a point it kills itself with SIGKILL at that
+step of the phase: at the count-th event of a generator, the count-th report of what reports how far it
+is, or before the count-th file operation of anything else.
 """
 
 from __future__ import annotations
@@ -46,12 +46,16 @@ class Phases:
         setattr(module, name, self._watched(phase, getattr(module, name)))
 
     def _watched(self, phase: str, work: Callable) -> Callable:
-        steps = inspect.isgeneratorfunction(work)
+        steps, signature = inspect.isgeneratorfunction(work), inspect.signature(work)
+        reports = "report" in signature.parameters
 
         @wraps(work)
         def call(*given, **named):
-            with self._marked(phase, count_files=not steps):
-                return work(*given, **named)
+            bound = signature.bind(*given, **named)
+            with self._marked(phase, count_files=not reports) as chosen:
+                if chosen and reports:
+                    bound.arguments["report"] = self._counting(bound.arguments["report"])
+                return work(*bound.args, **bound.kwargs)
 
         @wraps(work)
         def iterate(*given, **named):
@@ -77,6 +81,12 @@ class Phases:
         self.inside = None
         self.say({"mark": phase, "call": number, "edge": "end", "time": time.monotonic()})
 
+    def _counting(self, report: Callable) -> Callable:
+        def counted(*far):
+            self.passed()
+            report(*far)
+        return counted
+
     def passed(self) -> None:
         self.count += 1
         if self.count >= self.point["count"]:
@@ -98,10 +108,6 @@ def work(request: dict, say: Callable[[dict], None]) -> int:
     os.environ["DERM_HOME"] = request["home"]
     from derm_core.workspace import Workspace
     workspace = Workspace.open()
-    if request["action"] == "publish":
-        from derm_core.serve.publish import publish
-        publish(workspace, request["run"], STUDY_ARM, BUNDLE)
-        return 0
     from derm_core.jobs import worker
     return worker.main(request["run"], workspace)
 

@@ -1,7 +1,8 @@
 """Runs killed with SIGKILL at random moments and resumed, against the same runs uninterrupted: all must end bit-identical.
 
-Reproducible mode on the CPU, small synthetic images. Each phase has its share of the kills: pretraining,
-checkpoint writing, feature extraction, head training, UMAP, and the writing of a published bundle. A
+Reproducible mode on the CPU, small synthetic images. Each phase has its share of the kills: pretraining and
+checkpoint writing (every other one of the recipe `views`, the default, the others of `masked`), feature
+extraction, head training, UMAP, and the writing of a bundle by a run that publishes. A
 moment is drawn, from the seed, over the phase's duration in an uninterrupted run; a kill that comes
 after the phase has ended does not count and is drawn anew. What is compared: every artefact (weights,
 predictions, curves, maps, pictures), cached features, the run's summary and the last value of every
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._chaos_worker import BUNDLE, PHASES, STUDY_ARM
-from derm_core.config import BackboneConfig, EmbedConfig, PretrainConfig, StudyConfig, to_dict
+from derm_core.config import BackboneConfig, EmbedConfig, PretrainConfig, PublishConfig, StudyConfig, to_dict
 from derm_core.events import read_events
 from derm_core.jobs.store import RunStore
 from derm_core.jobs.supervisor import reconcile
@@ -54,14 +55,15 @@ def run(args: argparse.Namespace) -> dict:
         with Server() as server:
             baseline = prepare(folder, server, args.images, args.epochs)
             for phase, number in plan(args.kills)[len(rows):]:
-                row = killed_and_resumed(folder, server, baseline, phase, moments(baseline, phase, args.seed, number))
-                rows.append({"phase": phase, **row})
+                name = run_of(phase, number)
+                row = killed_and_resumed(folder, server, baseline, phase, name, moments(baseline, phase, name, args.seed, number))
+                rows.append({"phase": phase, "run": name, **row})
                 with open(rows_file, "a", encoding="utf-8") as handle:
                     handle.write(json.dumps(rows[-1]) + "\n")
                 print(f"{len(rows)} of {args.kills}: {rows[-1]}", file=sys.stderr)
     same = sum(row["identical"] for row in rows)
     by_phase = {phase: {"kills": len(of), "identical": sum(row["identical"] for row in of),
-                        "seconds": [row["after_seconds"] for row in of]}
+                        "runs": [row["run"] for row in of], "seconds": [row["after_seconds"] for row in of]}
                 for phase in SHARES if (of := [row for row in rows if row["phase"] == phase])}
     return {"ratio": same / len(rows), "limit": 1.0, "better": "higher", "ours": same, "against": len(rows), "unit": "runs",
             "peer": "the uninterrupted run, bit for bit", "kills": len(rows), "resumed_identical": same, "by_phase": by_phase,
@@ -75,11 +77,11 @@ def plan(kills: int) -> list[tuple[str, int]]:
     return [(phase, number + len(whole) * turn) for turn in range(-(-kills // len(whole))) for phase, number in order][:kills]
 
 
-def moments(baseline: dict, phase: str, seed: int, number: int) -> Iterator[tuple[int, float]]:
+def moments(baseline: dict, phase: str, name: str, seed: int, number: int) -> Iterator[tuple[int, float]]:
     """(call, seconds after its beginning), endlessly: which call of the phase, and when in it."""
     import numpy as np
     draw = np.random.default_rng(stream_seed(seed, "chaos", phase, number))
-    durations = baseline["durations"][phase]
+    durations = baseline["durations"][name][phase]
     while True:
         call = int(draw.integers(len(durations)))
         yield call, float(draw.uniform(0, durations[call]))
@@ -97,11 +99,11 @@ class Server:
         self.process.stdin.close()
         self.process.wait()
 
-    def work(self, workspace: Workspace, run_id: str, action: str = "run", *, point: dict | None = None,
+    def work(self, workspace: Workspace, run_id: str, *, point: dict | None = None,
              kill: tuple[str, int, float] | None = None) -> tuple[int, list[dict]]:
         """Exit status (−9: killed) and marks of one worker. kill: phase, call and seconds after its beginning;
         point: phase, call and count, for a kill that depends on no clock."""
-        request = {"action": action, "home": str(workspace.root), "run": run_id, "point": point}
+        request = {"home": str(workspace.root), "run": run_id, "point": point}
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         marks, pid = [], None
@@ -119,21 +121,30 @@ class Server:
 
 
 def configs(epochs: int) -> dict[str, Any]:
-    """The three runs, by name; `vae_run` is filled in when the pretraining is there."""
+    """The runs, by name; ids of the runs they build on are filled in when those are there."""
     from derm_core.training.recipes import recipe
     backbone = BackboneConfig(architecture="resnet18", stage=1)
     common = {"dataset": "tiny", "input_size": 32, "backbone": backbone, "device": "cpu"}
-    return {"pretrain": PretrainConfig(recipe=recipe("masked", epochs=epochs, batch_size=24, latent_dim=8, decoder_width=16), **common),
+    return {**{name: PretrainConfig(recipe=recipe(name, epochs=epochs, batch_size=24, latent_dim=8, decoder_width=16), **common)
+               for name in ("views", "masked")},
             "study": StudyConfig(arms=(STUDY_ARM, "random"), seeds=(0, 1), epochs=40, batch_size=32, bootstrap=50, **common),
-            "embed": EmbedConfig(arm=STUDY_ARM, **common)}
+            "embed": EmbedConfig(arm=STUDY_ARM, **common),
+            "publish": PublishConfig(dataset="tiny", run="", arm=STUDY_ARM, name=BUNDLE)}
 
 
-BASE = {"pretraining": ("data", "pretrain"), "checkpoint": ("data", "pretrain"), "features": ("vae", "study"),
-        "heads": ("vae", "study"), "umap": ("vae", "embed"), "bundle": ("study", "publish")}
+RUNS = {"pretraining": ("views", "masked"), "checkpoint": ("masked", "views"), "features": ("study",), "heads": ("study",),
+        "umap": ("embed",), "bundle": ("publish",)}
+FOLDERS = {"views": ("data", "vae"), "masked": ("data", "masked"), "study": ("vae", "study"), "embed": ("vae", "map"),
+           "publish": ("study", "shelf")}       # run: the workspace it starts in, and the one it leaves
+
+
+def run_of(phase: str, number: int) -> str:
+    """The run in whose `phase` the kill `number` falls."""
+    return RUNS[phase][number % len(RUNS[phase])]
 
 
 def prepare(folder: Path, server: Server, images: int, epochs: int,
-            names: tuple[str, ...] = ("pretrain", "study", "embed", "publish")) -> dict:
+            names: tuple[str, ...] = tuple(FOLDERS)) -> dict:
     """Workspaces to start from, with what the uninterrupted runs `names` came to and how long their phases took.
 
     data: the dataset; vae: and a finished pretraining; study: and a finished study.
@@ -147,19 +158,18 @@ def prepare(folder: Path, server: Server, images: int, epochs: int,
     open_store(data, make_synth(data, "tiny", images=images, size=32, processes=1), 32, processes=1)
     found: dict = {"outcomes": {}, "durations": {}, "runs": {}, "epochs": epochs}
     for name in names:
-        base, target = {"pretrain": ("data", "vae"), "study": ("vae", "study"), "embed": ("vae", "map"),
-                        "publish": ("study", "shelf")}[name]
+        base, target = FOLDERS[name]
         workspace = copied(folder / base, folder / target)
-        run_id = found["runs"].get("study") if name == "publish" else queued(workspace, name, found)
-        status, marks = server.work(workspace, run_id, "publish" if name == "publish" else "run")
+        run_id = queued(workspace, name, found)
+        status, marks = server.work(workspace, run_id)
         if status:
             raise RuntimeError(f"the uninterrupted {name} failed: see {workspace.root / 'chaos.log'}")
         found["runs"][name] = run_id
-        found["outcomes"][name] = outcome(workspace, run_id, name)
-        for phase in {mark["mark"] for mark in marks} & {p for p, (_, kind) in BASE.items() if kind == name}:
+        found["outcomes"][name], found["durations"][name] = outcome(workspace, run_id), {}
+        for phase in {mark["mark"] for mark in marks} & {phase for phase, runs in RUNS.items() if name in runs}:
             times = {edge: [mark["time"] for mark in sorted(marks, key=lambda m: m["call"])
                             if (mark["mark"], mark["edge"]) == (phase, edge)] for edge in ("begin", "end")}
-            found["durations"][phase] = [end - begin for begin, end in zip(times["begin"], times["end"], strict=True)]
+            found["durations"][name][phase] = [end - begin for begin, end in zip(times["begin"], times["end"], strict=True)]
     record.write_text(json.dumps(found))
     return found
 
@@ -173,17 +183,19 @@ def copied(source: Path, target: Path) -> Workspace:
 def queued(workspace: Workspace, name: str, found: dict) -> str:
     """A run in the table, without the worker that the supervisor would start."""
     config = to_dict(configs(found["epochs"])[name])
-    if name != "pretrain":
-        config["vae_run"] = found["runs"]["pretrain"]
+    if name in ("study", "embed"):
+        config["vae_run"] = found["runs"]["views"]
+    elif name == "publish":
+        config["run"] = found["runs"]["study"]
     return RunStore(workspace).create(config["kind"], config)
 
 
-def killed_and_resumed(folder: Path, server: Server, baseline: dict, phase: str,
+def killed_and_resumed(folder: Path, server: Server, baseline: dict, phase: str, name: str,
                        chosen: Iterator[tuple[int, float]]) -> dict:
-    """One kill in `phase` at the first of the `chosen` moments that hits it, and the way to the end from there."""
+    """One kill in `phase` of the run `name` at the first of the `chosen` moments that hits it, and the way to the end from there."""
     for draw in range(DRAWS):
         call, seconds = next(chosen)
-        trial = Trial(folder, server, baseline, phase)
+        trial = Trial(folder, server, baseline, name)
         status, marks = trial.start(kill=(phase, call, seconds))
         hit = status == -signal.SIGKILL and not any(
             (mark["mark"], mark["call"], mark["edge"]) == (phase, call, "end") for mark in marks)
@@ -193,48 +205,44 @@ def killed_and_resumed(folder: Path, server: Server, baseline: dict, phase: str,
             return {"call": call, "after_seconds": round(seconds, 4), "draws": draw + 1, "identical": not differ, "differ": differ}
         seen = {mark["edge"]: mark["time"] for mark in marks if (mark["mark"], mark["call"]) == (phase, call)}
         if len(seen) == 2:                              # the machine is quicker now than it was
-            baseline["durations"][phase][call] = seen["end"] - seen["begin"]
+            baseline["durations"][name][phase][call] = seen["end"] - seen["begin"]
     raise RuntimeError(f"no moment in {phase} was hit in {DRAWS} draws")
 
 
 class Trial:
     """One run in a copy of its base: started, killed, resumed and compared."""
 
-    def __init__(self, folder: Path, server: Server, baseline: dict, phase: str):
-        base, self.kind = BASE[phase]
-        self.server, self.baseline = server, baseline
-        self.workspace = copied(folder / base, folder / "trial")
-        self.run_id = baseline["runs"]["study"] if self.kind == "publish" else queued(self.workspace, self.kind, baseline)
-        self.action = "publish" if self.kind == "publish" else "run"
+    def __init__(self, folder: Path, server: Server, baseline: dict, name: str):
+        self.server, self.baseline, self.name = server, baseline, name
+        self.workspace = copied(folder / FOLDERS[name][0], folder / "trial")
+        self.run_id = queued(self.workspace, name, baseline)
 
     def start(self, **how) -> tuple[int, list[dict]]:
-        return self.server.work(self.workspace, self.run_id, self.action, **how)
+        return self.server.work(self.workspace, self.run_id, **how)
 
     def resume(self, **how) -> int:
-        """What `runs resume` does, but with a worker of this server; publishing is simply repeated."""
-        if self.action == "run":
-            reconcile(self.workspace)
-            store = RunStore(self.workspace)
-            if not store.transition(self.run_id, "interrupted", "queued", error=None, finished=None):
-                raise RuntimeError(f"a killed run is {store.get(self.run_id).state}, not interrupted")
+        """What `runs resume` does, but with a worker of this server."""
+        reconcile(self.workspace)
+        store = RunStore(self.workspace)
+        if not store.transition(self.run_id, "interrupted", "queued", error=None, finished=None):
+            raise RuntimeError(f"a killed run is {store.get(self.run_id).state}, not interrupted")
         return self.start(**how)[0]
 
     def differences(self) -> list[str]:
         """Names of what is not as in the uninterrupted run; empty where everything is."""
-        wanted, got = self.baseline["outcomes"][self.kind], outcome(self.workspace, self.run_id, self.kind)
+        wanted, got = self.baseline["outcomes"][self.name], outcome(self.workspace, self.run_id)
         return sorted(name for name in wanted.keys() | got.keys() if wanted.get(name) != got.get(name))
 
 
-def outcome(workspace: Workspace, run_id: str, kind: str) -> dict[str, str]:
-    """SHA-256 by name of all that a run, or a publication, leaves, without times and the run's id."""
-    if kind == "publish":
-        return _digests(workspace.models, run_id)
+def outcome(workspace: Workspace, run_id: str) -> dict[str, str]:
+    """SHA-256 by name of all that a run leaves, without times, the run's id and the workspace's folder."""
     paths, run = workspace.run(run_id), RunStore(workspace).get(run_id)
     metrics = {f"{row['series']} {row['step']} {row['epoch']}": row["value"]
                for row in read_events(paths.events) if row["kind"] == "metric"}
-    return {"state": run.state, "summary": _digest_json(run.summary, run_id), "metrics": _digest_json(metrics, run_id),
+    summary = json.loads(json.dumps(run.summary).replace(str(workspace.root), "HOME"))
+    return {"state": run.state, "summary": _digest_json(summary, run_id), "metrics": _digest_json(metrics, run_id),
             "left over": ",".join(sorted(path.name for path in paths.checkpoints.glob("*step-*"))),
-            **_digests(paths.artefacts, run_id), **_digests(workspace.cache, run_id)}
+            **_digests(paths.artefacts, run_id), **_digests(workspace.cache, run_id), **_digests(workspace.models, run_id)}
 
 
 def _digests(folder: Path, run_id: str) -> dict[str, str]:
@@ -258,4 +266,4 @@ def _without_times(value: Any) -> Any:
     return [_without_times(item) for item in value] if isinstance(value, list) else value
 
 
-assert PHASES.keys() == SHARES.keys() == BASE.keys() and BUNDLE
+assert PHASES.keys() == SHARES.keys() == RUNS.keys()

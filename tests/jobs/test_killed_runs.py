@@ -5,10 +5,15 @@ import signal
 
 import pytest
 
-from benchmarks.chaos import Server, Trial, prepare
+from benchmarks.chaos import Server, Trial, prepare, run_of
 
-KILLS = {       # (phase, call of it, count): the count-th event of a generator, or before the count-th file operation
-    "pretraining": [("pretraining", 0, 9), ("checkpoint", 1, 5)],      # the second one when it has been resumed
+# Run: (phase, call of it, count), each in what the one before left. The count-th event of a generator, the count-th
+# report of UMAP, or before the count-th file operation.
+KILLS = {
+    "views": [("pretraining", 0, 9), ("checkpoint", 1, 5)],
+    "study": [("features", 1, 2), ("heads", 0, 30)],
+    "embed": [("umap", 0, 2)],
+    "publish": [("bundle", 0, 6)],
 }
 
 
@@ -19,15 +24,20 @@ def uninterrupted(tmp_path_factory):
         patch.setattr(os, "environ", {**os.environ, "OMP_NUM_THREADS": "1"})
         folder = tmp_path_factory.mktemp("chaos")
         with Server() as server:
-            yield folder, server, prepare(folder, server, images=60, epochs=3, names=("pretrain",))
+            yield folder, server, prepare(folder, server, images=60, epochs=3, names=tuple(KILLS))
 
 
-@pytest.mark.parametrize("phase", KILLS)
-def test_a_killed_run_ends_bit_identical_to_the_uninterrupted_one(uninterrupted, phase):
-    trial = Trial(*uninterrupted, phase)
-    for turn, (where, call, count) in enumerate(KILLS[phase]):
-        point = {"phase": where, "call": call, "count": count}
+@pytest.mark.parametrize("name", KILLS)
+def test_a_killed_run_ends_bit_identical_to_the_uninterrupted_one(uninterrupted, name):
+    trial = Trial(*uninterrupted, name)
+    for turn, (phase, call, count) in enumerate(KILLS[name]):
+        point = {"phase": phase, "call": call, "count": count}
         status = trial.start(point=point)[0] if turn == 0 else trial.resume(point=point)
-        assert status == -signal.SIGKILL
+        assert status == -signal.SIGKILL, f"{phase} was not reached"
     assert trial.resume() == 0
     assert trial.differences() == []
+
+
+def test_half_of_the_pretrainings_that_are_killed_are_of_the_default_recipe():
+    for phase in ("pretraining", "checkpoint"):
+        assert sorted(run_of(phase, number) for number in range(8)) == ["masked"] * 4 + ["views"] * 4
