@@ -7,15 +7,18 @@ import errno
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from .errors import StorageError
+from .processes import alive
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+UNFINISHED = re.compile(r"\..+\.(\d+)-[a-z0-9_]{8}")      # a file being written, and the process that writes it
 
 
 @contextlib.contextmanager
@@ -47,7 +50,7 @@ def write_atomic(path: Path, data: bytes | memoryview | str | Callable[[BinaryIO
     payload = data.encode() if isinstance(data, str) else data
     with writing(path):
         private_folder(path.parent)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{os.getpid()}-")
         try:
             with os.fdopen(descriptor, "wb") as handle:
                 payload(handle) if callable(payload) else handle.write(payload)
@@ -57,6 +60,15 @@ def write_atomic(path: Path, data: bytes | memoryview | str | Callable[[BinaryIO
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Delete below `folder` what writers had not finished when they were killed; that of living processes stays."""
+    for path in folder.rglob(".*"):
+        found = UNFINISHED.fullmatch(path.name)
+        if found and not alive(int(found[1])):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def private_folder(folder: Path) -> None:

@@ -1,4 +1,8 @@
-"""Running a generator of events to its end, as a worker does."""
+"""What several tests do: run a generator of events to its end, as a worker does; fill a disk."""
+
+from pathlib import Path
+
+import pytest
 
 
 def finish(steps):
@@ -9,3 +13,10 @@ def finish(steps):
             events.append(next(steps))
         except StopIteration as stop:
             return events, stop.value
+
+
+def fill_up(filler: Path) -> None:
+    """Write to `filler` until its disk takes no more."""
+    with pytest.raises(OSError), open(filler, "wb", buffering=0) as handle:
+        while True:
+            handle.write(b"x" * 4096)

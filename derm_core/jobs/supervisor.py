@@ -15,6 +15,7 @@ from ..config import to_dict
 from ..errors import NotFound, RunError
 from ..events import read_events_from
 from ..files import disk_bytes, writing
+from ..processes import alive
 from ..workspace import REPOSITORY, Workspace, weights_folder
 from .dependencies import (dependents, fold_studies, matching_pretraining, matching_run, needs_vae, references,
                            require_pretraining, require_tests, waits_for)
@@ -74,11 +75,14 @@ def worker_command(run_id: str) -> list[str]:
     return [sys.executable, "-m", "derm_core.jobs.worker", run_id]
 
 
-def spawn(workspace: Workspace, run_id: str) -> bool:
-    """Start a detached worker for a queued run; False where another caller has just done so."""
+def spawn(workspace: Workspace, run_id: str, seen: Run | None = None) -> bool:
+    """Start a detached worker for a queued run; False where another caller has just done so.
+
+    seen: the run as it was read when a worker was found to be missing; who has started one since is not outdone.
+    """
     _reap()
     store = RunStore(workspace)
-    if not store.claim_spawn(store.get(run_id)):
+    if not store.claim_spawn(seen or store.get(run_id)):
         return False
     paths = workspace.run(run_id).create()
     search = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
@@ -142,26 +146,16 @@ def _settle(store: RunStore, run: Run) -> None:
 
 def _revive(workspace: Workspace, store: RunStore, run: Run) -> None:
     if run.spawned is not None and run.spawns > 0:  # started, and not yet in possession of its lock
-        patience = START_SECONDS if _alive(run.pid) else 0.0 if run.pid else SPAWN_GRACE_SECONDS
+        patience = START_SECONDS if alive(run.pid) else 0.0 if run.pid else SPAWN_GRACE_SECONDS
         waited = time.time() - run.spawned
-        if waited < patience and (waited >= 0 or _alive(run.pid)):      # below 0: the clock was set back
+        if waited < patience and (waited >= 0 or alive(run.pid)):      # below 0: the clock was set back
             return
     if run.spawns >= MAX_SPAWNS:
         store.transition(run.id, "queued", "failed", finished=time.time(), error=(
             f"Its worker did not start in {run.spawns} tries; see {workspace.run(run.id).log}, "
             f"then `runs resume {run.id}`."))
         return
-    spawn(workspace, run.id)
-
-
-def _alive(pid: int | None) -> bool:
-    try:
-        os.kill(pid or 0, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return pid is not None
+    spawn(workspace, run.id, run)
 
 
 def _stop_harder(run: Run) -> None:

@@ -19,7 +19,7 @@ from importlib import import_module
 from ..config import from_dict
 from ..errors import DermError, NotFound, RunError
 from ..events import Event, EventLog
-from ..files import FULL, REFUSED, keep_private, read_json, storage_sentence
+from ..files import FULL, REFUSED, keep_private, read_json, remove_unfinished, storage_sentence
 from ..workspace import RunPaths, Workspace
 from .dependencies import waits_for
 from .locks import hold
@@ -95,6 +95,8 @@ def main(run_id: str, workspace: Workspace | None = None) -> int:
         if not held:
             return 0
         store.claim(run_id, os.getpid())
+        for folder in (paths.root, workspace.cache):
+            remove_unfinished(folder)
         stop = StopSignal(store, run_id)
         outcome: dict = {"state": "done"}
         try:

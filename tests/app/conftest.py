@@ -21,7 +21,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def no_workers(monkeypatch):
     """Runs are queued but no process is started for them."""
-    monkeypatch.setattr(supervisor, "spawn", lambda workspace, run_id: True)
+    monkeypatch.setattr(supervisor, "spawn", lambda workspace, run_id, seen=None: True)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from derm_core.data.store import _copy_rows, build_store
 from derm_core.errors import DataError, DermError, StorageError
 from derm_core.workspace import Workspace
 from tests.data.test_store import dataset, write_images  # noqa: F401  (a fixture)
-from tests.jobs.test_faults import disk  # noqa: F401  (a fixture)
+from tests.steps import fill_up
 
 
 def test_an_image_that_vanished_since_the_import_is_named(workspace, dataset):  # noqa: F811
@@ -75,7 +75,7 @@ def test_a_disk_that_fills_while_pixels_are_stored_leaves_no_store_and_says_what
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_on_a_disk_that_is_really_full_a_store_is_given_up_and_finished_when_there_is_room(disk, tmp_path, processes):  # noqa: F811
+def test_on_a_disk_that_is_really_full_a_store_is_given_up_and_finished_when_there_is_room(disk, tmp_path, processes):
     room = disk("size=1m")
     workspace, filler = Workspace.open(room / "home"), room / "filler"
     paths = write_images(tmp_path / "images", 150)
@@ -86,9 +86,7 @@ def test_on_a_disk_that_is_really_full_a_store_is_given_up_and_finished_when_the
 
     def fill(done: int, total: int) -> None:
         if not filler.exists():
-            with pytest.raises(OSError), open(filler, "wb", buffering=0) as handle:
-                while True:
-                    handle.write(b"x" * 4096)
+            fill_up(filler)
     with pytest.raises(DermError, match="[Mm]ake room"):
         build_store(workspace, known, 32, processes=processes, progress=fill)
     assert not known.paths.store(32).exists()

@@ -12,24 +12,20 @@ import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from derm_core import events as events_module
 from derm_core import files
-from derm_core.config import BackboneConfig, PretrainConfig, to_dict
-from derm_core.errors import DermError, RunError, StorageError
+from derm_core.config import PretrainConfig, to_dict
+from derm_core.errors import DermError, StorageError
 from derm_core.events import TICK, Event, EventLog, log, read_events
-from derm_core.files import read_json, sha256_file, write_json
+from derm_core.files import read_json, write_json
 from derm_core.jobs import supervisor, worker
 from derm_core.jobs.locks import hold, is_held
 from derm_core.jobs.store import RunStore
-from derm_core.training.pretrain import pretrain
-from derm_core.training.recipes import recipe
 from derm_core.workspace import Workspace
-from tests.study.conftest import write_dataset
 
 STEPS = 6
 CONFIG = to_dict(PretrainConfig(dataset="scripted", device="cpu"))
@@ -70,7 +66,7 @@ class Here:
 
 @pytest.fixture
 def here(workspace, monkeypatch):
-    monkeypatch.setattr(supervisor, "spawn", lambda workspace, run_id: True)
+    monkeypatch.setattr(supervisor, "spawn", lambda workspace, run_id, seen=None: True)
     monkeypatch.setattr(worker.os, "nice", lambda by: 0)
     before = signal.getsignal(signal.SIGTERM)
     yield Here(workspace, monkeypatch)
@@ -98,106 +94,6 @@ def test_a_disk_that_takes_no_more_fails_the_run_in_a_sentence_and_it_goes_on_la
     rows = list(read_events(here.workspace.run(run_id).events))
     assert [row["seq"] for row in rows] == list(range(len(rows)))
     assert [row["value"] for row in rows if row["kind"] == "log"][-1] == f"step {STEPS}"
-
-
-def test_on_a_disk_that_is_really_full_a_run_ends_and_is_resumed_when_there_is_room(disk, here, monkeypatch):
-    room = disk("size=1m")
-    here.workspace = workspace = Workspace.open(room / "home")
-    here.store = RunStore(workspace)
-    run_id, filler = here.new(), room / "filler"
-
-    def fill(step: int) -> None:
-        if step == 3:
-            with pytest.raises(OSError), open(filler, "wb", buffering=0) as handle:
-                while True:
-                    handle.write(b"x" * 4096)
-    try:
-        here.work(run_id, fill)
-    except RunError as error:                     # not even the table could be told
-        assert "disk" in str(error)
-    filler.unlink()
-    assert here.resumed(run_id).state == "done"
-    assert here.store.get(run_id).summary["from"] >= 3
-    rows = list(read_events(workspace.run(run_id).events))
-    assert [row["seq"] for row in rows] == list(range(len(rows)))
-
-
-def pretraining(between_epochs):
-    """The real job, told when the checkpoint of its first epoch is in force."""
-    def job(config, workspace, run, between):
-        told = False
-        with closing(pretrain(config, workspace, run)) as events:
-            for event in events:
-                if not told and read_checkpoint(run.checkpoints):
-                    told = True
-                    between_epochs()
-                yield event
-    return job
-
-
-def read_checkpoint(folder: Path) -> dict | None:
-    """state.json of the checkpoint in force."""
-    pointer = folder / "latest"
-    return read_json(folder / pointer.read_text() / "state.json") if pointer.exists() else None
-
-
-def tiny_pretraining(here) -> str:
-    write_dataset(here.workspace, images=60)
-    return here.store.create("pretrain", to_dict(PretrainConfig(
-        dataset="tiny", device="cpu", backbone=BackboneConfig(architecture="resnet18", stage=1), input_size=32,
-        recipe=recipe("paper", epochs=4, batch_size=8, latent_dim=8, decoder_width=16))))
-
-
-def weights_of(run) -> str:
-    return sha256_file(run.artefacts / "vae.safetensors")
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """SHA-256 of the weights that the tiny pretraining comes to."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(worker.os, "nice", lambda by: 0)
-        here, before = Here(Workspace.open(tmp_path_factory.mktemp("undisturbed") / "home"), patch), signal.getsignal(signal.SIGTERM)
-        run_id = tiny_pretraining(here)
-        assert here.work(run_id, job=pretraining(lambda: None)).state == "done"
-        signal.signal(signal.SIGTERM, before)
-        return weights_of(here.workspace.run(run_id))
-
-
-def test_a_pretraining_keeps_its_last_checkpoint_when_the_disk_takes_no_more_and_ends_as_if_undisturbed(here, undisturbed):
-    run_id = tiny_pretraining(here)
-    run = here.workspace.run(run_id)
-    with pytest.MonkeyPatch.context() as patch:
-        failed = here.work(run_id, job=pretraining(lambda: patch.setattr(files.os, "fsync", fails(errno.ENOSPC))))
-    assert failed.state == "failed" and "disk is full" in failed.error and "Traceback" not in failed.error
-    assert 0 < read_checkpoint(run.checkpoints)["step"] and not (run.artefacts / "vae.safetensors").exists()
-    supervisor.resume(here.workspace, run_id)
-    assert here.work(run_id, job=pretraining(lambda: None)).state == "done"
-    assert weights_of(run) == undisturbed
-
-
-def test_a_pretraining_on_a_disk_that_is_really_full_goes_on_from_its_last_checkpoint_when_there_is_room(disk, here, undisturbed):
-    room = disk("size=24m")
-    here.workspace = workspace = Workspace.open(room / "home")
-    here.store = RunStore(workspace)
-    run_id, filler = tiny_pretraining(here), room / "filler"
-    run = workspace.run(run_id)
-
-    def fill() -> None:
-        with pytest.raises(OSError), open(filler, "wb", buffering=0) as handle:
-            while True:
-                handle.write(b"x" * 4096)
-    try:
-        assert here.work(run_id, job=pretraining(fill)).state == "failed"
-    except RunError as error:                     # not even the table could be told
-        assert "disk" in str(error)
-    kept = read_checkpoint(run.checkpoints)["step"]
-    assert kept > 0 and not (run.artefacts / "vae.safetensors").exists()
-    filler.unlink()
-    supervisor.reconcile(workspace)
-    supervisor.resume(workspace, run_id)
-    assert here.work(run_id, job=pretraining(lambda: None)).state == "done"
-    assert weights_of(run) == undisturbed
 
 
 def test_a_read_only_workspace_is_read_and_nothing_else(disk, here):
@@ -286,6 +182,19 @@ def test_a_run_whose_folder_was_removed_by_hand_says_so(here):
     assert here.store.list() == []
 
 
+def test_what_a_killed_writer_left_unfinished_goes_when_the_run_goes_on(here):
+    run_id = here.new()
+    folder = here.workspace.run(run_id).create().artefacts
+    code = ("import os, signal, sys; from pathlib import Path; from derm_core.files import write_atomic\n"
+            "write_atomic(Path(sys.argv[1]), lambda handle: os.kill(os.getpid(), signal.SIGKILL))")
+    killed = subprocess.run([sys.executable, "-c", code, str(folder / "picture.png")], env={**os.environ, "PYTHONPATH": os.getcwd()})
+    assert killed.returncode == -signal.SIGKILL and len(list(folder.iterdir())) == 1
+    running = folder / f".other.png.{os.getpid()}-a1b2c3d4"
+    running.touch()
+    assert here.work(run_id).state == "done"
+    assert list(folder.iterdir()) == [running]
+
+
 # ---- clocks
 
 def test_order_is_that_of_the_sequence_when_the_clock_is_set_back(here, monkeypatch):
@@ -303,8 +212,8 @@ def test_order_is_that_of_the_sequence_when_the_clock_is_set_back(here, monkeypa
 @pytest.mark.parametrize("shift", [1e6, -1e6], ids=["back", "forward"])
 def test_a_dead_worker_is_replaced_and_a_cancelled_one_stopped_after_the_clock_was_set(here, monkeypatch, shift):
     spawned, killed = [], []
-    monkeypatch.setattr(supervisor, "spawn", lambda workspace, run_id: spawned.append(run_id))
-    monkeypatch.setattr(supervisor, "_alive", lambda pid: False)
+    monkeypatch.setattr(supervisor, "spawn", lambda workspace, run_id, seen=None: spawned.append(run_id))
+    monkeypatch.setattr(supervisor, "alive", lambda pid: False)
     monkeypatch.setattr(supervisor.os, "killpg", lambda pid, number: killed.append((pid, number)))
     run_id, noted = here.new(), time.time() + shift
     with sqlite3.connect(here.workspace.database) as table:
@@ -360,6 +269,15 @@ def test_two_apps_on_one_workspace_start_one_worker_for_a_run(workspace):
     for app in apps:
         app.join()
     assert started.get() == run_id and started.empty() and RunStore(workspace).get(run_id).spawns == 1
+
+
+def test_an_app_that_looked_before_another_started_the_worker_starts_none(workspace, monkeypatch):
+    started, store = [], RunStore(workspace)
+    monkeypatch.setattr(supervisor.subprocess, "Popen", lambda command, **options: started.append(command))
+    seen = store.get(store.create("pretrain", CONFIG))
+    assert store.claim_spawn(seen)                # the other app, meanwhile
+    supervisor._revive(workspace, store, seen)
+    assert started == [] and store.get(seen.id).spawns == 1
 
 
 def test_a_run_goes_on_when_the_app_that_started_it_is_killed(jobs):

@@ -18,7 +18,7 @@ CONFIG = StudyConfig(dataset="synth", folds=3, pretrain=PretrainConfig(dataset="
 def started(monkeypatch):
     """Ids of the runs for which a worker would have been started; none is."""
     found = []
-    monkeypatch.setattr(supervisor, "spawn", lambda workspace, run_id: found.append(run_id) or True)
+    monkeypatch.setattr(supervisor, "spawn", lambda workspace, run_id, seen=None: found.append(run_id) or True)
     return found
 
 
