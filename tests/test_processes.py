@@ -4,6 +4,9 @@ import subprocess
 import sys
 import time
 
+import pytest
+
+from derm_core import processes
 from derm_core.workspace import REPOSITORY
 
 
@@ -37,3 +40,21 @@ def test_a_child_ends_when_its_parent_is_killed():
                 pass
         parent.wait()
         parent.stdout.close()
+
+
+def test_the_cores_are_busy_where_another_thread_wants_to_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "LOAD", tmp_path / "loadavg")
+    assert not processes.cores_are_busy(), "a system without it"
+    for running, busy in (("1", False), ("3", True)):
+        (tmp_path / "loadavg").write_text(f"0.50 0.40 0.30 {running}/214 4242\n")
+        assert processes.cores_are_busy() is busy
+
+
+def test_a_process_with_a_session_of_its_own_steps_back_behind_other_sessions():
+    if not processes.AUTOGROUP.exists():
+        pytest.skip("this system does not group processes by session")
+    script = ("from derm_core import processes; processes.step_back(5); import os; "
+              "print(os.nice(0), processes.AUTOGROUP.read_text().split()[-1])")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, start_new_session=True, check=True)
+    own, session = map(int, done.stdout.split())
+    assert own == session == os.nice(0) + 5

@@ -112,11 +112,15 @@ def _contributions(predictor: Predictor, images_bssc: Tensor, targets_b: Tensor)
 
 
 def _layer_evidence(predictor: Predictor, images_bssc: Tensor, targets_b: Tensor) -> Tensor:
-    """(b, h, w) the mean of `_evidence_at` over the `stride` x `stride` places of the image on the next stage's grid."""
+    """(b, h, w) the mean of `_evidence_at` over the `stride` x `stride` places of the image on the next stage's grid, all of
+    them one batch."""
+    import torch
+
     stage, cell, stride = _fine_stage(predictor.bundle.classifier.backbone, predictor.size)
-    maps = [_moved(_evidence_at(predictor, stage, _moved(images_bssc, cell * down, cell * right), targets_b), -down, -right)
-            for down in range(stride) for right in range(stride)]
-    return sum(maps) / len(maps)
+    places = [(down, right) for down in range(stride) for right in range(stride)]
+    moved = torch.cat([_moved(images_bssc, cell * down, cell * right) for down, right in places])
+    found = _evidence_at(predictor, stage, moved, targets_b.repeat(len(places))).chunk(len(places))
+    return sum(_moved(map_bhw, -down, -right) for map_bhw, (down, right) in zip(found, places, strict=True)) / len(places)
 
 
 def _moved(x_bhw: Tensor, down: int, right: int) -> Tensor:
@@ -129,15 +133,22 @@ def _moved(x_bhw: Tensor, down: int, right: int) -> Tensor:
 
 
 def _evidence_at(predictor: Predictor, stage: Module, images_bssc: Tensor, targets_b: Tensor) -> Tensor:
-    """(b, h, w) the sum over channels of the stage's map times its rectified gradient: the paper's equations 6 to 8."""
+    """(b, h, w) the sum over channels of the stage's map times its rectified gradient: the paper's equations 6 to 8.
+
+    What lies before the stage's map needs no gradient: there the map begins anew.
+    """
     import torch
 
     from ..nets.backbone import normalise
     classifier, card, kept = predictor.bundle.classifier, predictor.card, []
-    hook = stage.register_forward_hook(lambda *found: kept.append(found[-1]))
+
+    def begin(_, __, map_: Tensor) -> Tensor:
+        kept.append(map_.detach().requires_grad_())
+        return kept[-1]
+    hook = stage.register_forward_hook(begin)
     try:
         with torch.enable_grad():
-            logits_bc = classifier(normalise(images_bssc, card["mean"], card["std"]).requires_grad_())
+            logits_bc = classifier(normalise(images_bssc, card["mean"], card["std"]))
             gradient, = torch.autograd.grad(logits_bc.gather(1, targets_b[:, None]).sum(), kept[-1])
     finally:
         hook.remove()

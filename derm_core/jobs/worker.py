@@ -20,6 +20,7 @@ from ..config import from_dict
 from ..errors import DermError, NotFound, RunError
 from ..events import Event, EventLog
 from ..files import FULL, REFUSED, keep_private, read_json, remove_unfinished, storage_sentence
+from ..processes import step_back
 from ..workspace import RunPaths, Workspace
 from .dependencies import waits_for
 from .locks import hold
@@ -229,7 +230,7 @@ def _team(config) -> AbstractContextManager:
 def _run_job(workspace: Workspace, store: RunStore, run_id: str, stop: StopSignal) -> dict | None:
     paths = workspace.run(run_id)
     run, config = store.get(run_id), _config(paths)
-    os.nice(NICE)  # pages stay usable while it trains
+    step_back(NICE)     # pages stay usable while it trains
     say(f"{run_id} starts in process {os.getpid()}.")
     journal = EventLog(paths.events)
     journal.append(Event(kind="state", value="running"))

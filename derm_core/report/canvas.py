@@ -30,17 +30,22 @@ def blank(title: str, height: int, *, x: str = "", y: str = "", legend: bool = F
     """An empty figure in the house's look: thin grid, no frame, legend above and left."""
     from plotly.graph_objects import Figure
 
+    return Figure(layout=look(title, height, x=x, y=y, legend=legend, **layout))
+
+
+def look(title: str, height: int, *, x: str = "", y: str = "", legend: bool = False, **layout: Any) -> dict:
+    """The layout of `blank`, in one piece: plotly takes ten times as long for one property after the other."""
     axis = {"gridcolor": GRID, "zeroline": False, "automargin": True, "fixedrange": True}
-    return Figure(layout={          # in one piece: plotly takes ten times as long for one property after the other
+    return {
         "title": {"text": title}, "height": height, "margin": MARGIN | ({"t": 34} if legend else {}),
         "paper_bgcolor": CLEAR, "plot_bgcolor": CLEAR, "showlegend": legend,
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom", "title": None},
         "hoverlabel": {"namelength": -1}, "modebar": MODEBAR, **layout,
-        "xaxis": axis | {"title": {"text": x, "standoff": 8}}, "yaxis": axis | {"title": {"text": y, "standoff": 8}}})
+        "xaxis": axis | {"title": {"text": x, "standoff": 8}}, "yaxis": axis | {"title": {"text": y, "standoff": 8}}}
 
 
 def again(figure: dict) -> Figure:
-    """A figure of its own made of what `to_dict` returned of another: nothing in it is checked once more."""
+    """A figure made of what is known to be right, as `to_dict` returns it of another: nothing in it is checked."""
     from plotly.graph_objects import Figure
 
     return Figure(figure["data"], figure["layout"], _validate=False)
@@ -69,7 +74,12 @@ def band(x: Sequence[float], low: Sequence[float], high: Sequence[float], colour
 
 def label_above(figure: Figure, rows: Sequence[Any], left: Sequence[str], right: Sequence[str]) -> None:
     """Name and value of each row of a chart above its mark: long names fit, on a phone too."""
-    for row, name, value in zip(rows, left, right, strict=True):
-        for text, x, anchor in ((name, 0, "left"), (value, 1, "right")):
-            figure.add_annotation(text=text, x=x, y=row, xref="paper", xanchor=anchor, yanchor="middle", showarrow=False,
-                                  yshift=13, borderpad=0, font={"size": 13})
+    figure.update_layout(annotations=labels_above(rows, left, right))
+
+
+def labels_above(rows: Sequence[Any], left: Sequence[str], right: Sequence[str]) -> list[dict]:
+    """The annotations of `label_above`. All in one piece: plotly's `add_annotation` checks those before it once more."""
+    shared = {"xref": "paper", "yanchor": "middle", "showarrow": False, "yshift": 13, "borderpad": 0, "font": {"size": 13}}
+    return [{**shared, "text": text, "x": x, "y": row, "xanchor": anchor}
+            for row, name, value in zip(rows, left, right, strict=True)
+            for text, x, anchor in ((name, 0, "left"), (value, 1, "right"))]

@@ -14,6 +14,7 @@ from threadpoolctl import ThreadpoolController
 from ..data.decode import open_picture, prepare
 from ..errors import ImageError, NotFound
 from ..insight import outlier, quality
+from ..processes import cores_are_busy
 from ..workspace import Workspace
 from .bundle import Bundle, find_bundle, list_bundles, load_bundle
 from .card import temperature_of
@@ -36,8 +37,8 @@ def _linear_algebra() -> ThreadpoolController:
 def own_turn() -> Iterator[None]:
     """The one place that computes: other callers wait, torch's thread count is put back afterwards.
 
-    Where others wait or are at work, a caller computes on one thread: they keep the machine busy, and two threads that
-    wait for each other at every operation would be held up by them. NumPy's second thread, which only waits at matrices as
+    Where others wait or are at work, a training among them, a caller computes on one thread: they keep the machine busy, and
+    two threads that wait for each other at every operation would be held up by them. NumPy's second thread, which only waits at matrices as
     small as these, would take half as much again of the machine (python -m benchmarks load).
     """
     import torch
@@ -46,7 +47,7 @@ def own_turn() -> Iterator[None]:
             yield
             return
         before = torch.get_num_threads()
-        torch.set_num_threads(1 if waited or REQUESTS.crowded else THREADS)
+        torch.set_num_threads(1 if waited or REQUESTS.crowded or cores_are_busy() else THREADS)
         try:
             with _linear_algebra().limit(limits=1):
                 yield

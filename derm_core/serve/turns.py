@@ -69,6 +69,11 @@ class Turns:
             called.set()
 
     @property
+    def awaited(self) -> bool:
+        """Whether a caller waits for a turn."""
+        return bool(self._queue)
+
+    @property
     def crowded(self) -> bool:
         """Whether more than one caller has a turn or waits for one."""
         return len(self._taken) + len(self._queue) > 1

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from derm_core.insight.selection import categories, is_scale
-from derm_core.report.canvas import INK, SPLIT_COLOURS, SPLIT_NAMES, alpha, blank, label_above
+from derm_core.report.canvas import (INK, SPLIT_COLOURS, SPLIT_NAMES, again, alpha, blank, label_above, labels_above, look)
 
 from . import words
 
@@ -54,30 +54,30 @@ def probability_bars(probabilities: Mapping[str, float], *, colour: str, title: 
                      names: Mapping[str, str] | None = None) -> Figure:
     """What one model thinks of one image; give both models the same `order` and they stand side by side.
 
-    The most probable class is drawn full, the others paler, each on a track from 0 to 100 %.
+    The most probable class is drawn full, the others paler, each on a track from 0 to 100 %. Made in one piece, since every
+    answer has one: property after property plotly takes longer for it than the model for the image.
     """
     classes = list(order) or sorted(probabilities, key=probabilities.get, reverse=True)
     values = [probabilities.get(name, 0.0) for name in classes]
     top = int(np.argmax(values)) if values else 0
-    figure = blank(title, ROW * len(classes) + 16, barmode="overlay", bargap=0)
-    figure.add_trace(dict(type="bar", x=[1] * len(classes), y=classes, orientation="h", width=BAR, hoverinfo="skip",
-                          marker={"color": TRACK, "cornerradius": 3}))
-    figure.add_trace(dict(
+    track = dict(type="bar", x=[1] * len(classes), y=classes, orientation="h", width=BAR, hoverinfo="skip",
+                 marker={"color": TRACK, "cornerradius": 3})
+    bars = dict(
         type="bar", x=values, y=classes, orientation="h", width=BAR,
         marker={"color": [colour if i == top else alpha(colour, 0.45) for i in range(len(values))], "cornerradius": 3},
-        customdata=[(names or {}).get(name, name) for name in classes], hovertemplate="%{customdata}: %{x:.1%}<extra></extra>"))
+        customdata=[(names or {}).get(name, name) for name in classes], hovertemplate="%{customdata}: %{x:.1%}<extra></extra>")
     shown = [words.short((names or {}).get(name, name), LABEL) for name in classes]
-    _label_above(figure, classes, [f"<b>{text}</b>" if i == top else text for i, text in enumerate(shown)],
-                 [words.chance(value) for value in values])
-    figure.update_xaxes(range=[0, 1])
-    return figure
+    layout = look(title, ROW * len(classes) + 16, barmode="overlay", bargap=0, annotations=labels_above(
+        classes, [f"<b>{text}</b>" if i == top else text for i, text in enumerate(shown)], [words.chance(value) for value in values]))
+    for part, own in _above(classes, 1).items():
+        layout[part] = layout[part] | own
+    return again({"data": [track, bars], "layout": layout})
 
 
-def _label_above(figure: Figure, rows: Sequence[str], left: Sequence[str], right: Sequence[str]) -> None:
-    label_above(figure, rows, left, right)
-    figure.update_layout(margin={"l": 0, "r": 8})
-    figure.update_xaxes(visible=False)
-    figure.update_yaxes(visible=False, type="category", range=[len(rows) - 0.62, -0.9], autorange=False)
+def _above(rows: Sequence[str], end: float) -> dict[str, dict]:
+    """What of a layout makes room for labels above the bars of `rows`, which reach to `end`."""
+    return {"margin": {"l": 0, "r": 8}, "xaxis": {"visible": False, "range": [0, end]},
+            "yaxis": {"visible": False, "type": "category", "range": [len(rows) - 0.62, -0.9], "autorange": False}}
 
 
 def balance_bars(counts: pd.DataFrame, *, title: str = "Images by class and split",
@@ -93,11 +93,9 @@ def balance_bars(counts: pd.DataFrame, *, title: str = "Images by class and spli
             customdata=whole, hovertemplate=f"%{{customdata}}, {SPLIT_NAMES.get(split, split)}: %{{x:,}}<extra></extra>"))
     totals = counts.sum(axis=1)
     told = {row: words.short((names or {}).get(row, ""), max(LABEL - len(row), 8)) for row in rows}   # must not meet the number
-    _label_above(figure, rows, [f"<b>{row}</b> {told[row]}" for row in rows],
-                 [f"{total:,} · {words.percent(total / max(totals.sum(), 1))}" for total in totals])
-    figure.update_layout(legend={"traceorder": "normal"})
-    figure.update_xaxes(range=[0, max(totals.max(), 1)])
-    return figure
+    label_above(figure, rows, [f"<b>{row}</b> {told[row]}" for row in rows],
+                [f"{total:,} · {words.percent(total / max(totals.sum(), 1))}" for total in totals])
+    return figure.update_layout(legend={"traceorder": "normal"}, **_above(rows, max(totals.max(), 1)))
 
 
 def map_scatter(points: pd.DataFrame, *, x: str = "umap_x", y: str = "umap_y", colour_by: str = "label",

@@ -32,6 +32,11 @@ def turn(lead: float = 0.0) -> contextlib.AbstractContextManager[bool | None]:
     return REQUESTS.take(lead)
 
 
+def others_wait() -> bool:
+    """Whether another session waits for its turn: what nobody asked for by name is then left until someone does."""
+    return REQUESTS.awaited
+
+
 def in_turn(function: Callable) -> Callable:
     """For a fragment, which also runs by itself: then it has a turn of its own (`turn`) and begins as a page does, with
     `settle` and the login.

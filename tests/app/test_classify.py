@@ -18,7 +18,7 @@ from derm_core.serve.bundle import complete_bundle, list_bundles, load_bundle
 from derm_core.serve.predictor import Predictor, predict_images
 from derm_core.serve.sidecar import Reference
 from derm_core.workspace import Workspace
-from pages.ui import words
+from pages.ui import process, words
 from pages.ui.classify import models
 from pages.ui.classify.answers import result
 from pages.ui.classify.overview import lines
@@ -244,6 +244,16 @@ def test_a_training_image_is_called_one(open_page, evidence):
 def test_problems_of_the_picture_stand_before_the_answer(open_page, shelf):
     app = upload(open_page("classify"), ("one.png", picture(0, (20, 20))))
     assert "small" in app.warning[0].value and len(app.metric) == 2
+
+
+def test_maps_of_where_a_model_looks_are_drawn_on_request_while_other_sessions_wait(open_page, shelf, monkeypatch):
+    monkeypatch.setattr(process, "others_wait", lambda: True)
+    app = upload(open_page("classify"), ("a.png", picture(0)))
+    answer, = app.session_state["predictions"].values()
+    assert not answer.reasons and answer.row["arms"], "the answer itself stands"
+    next(one for one in app.button if one.label == "Draw the maps").click().run()
+    assert {key[:2] for key in answer.reasons} == {("cam", "a-vae"), ("cam", "b-imagenet")}
+    assert "Draw the maps" not in [one.label for one in app.run().button], "what is drawn stays"
 
 
 def test_every_model_shows_where_it_looks_on_one_scale(open_page, shelf):

@@ -90,7 +90,7 @@ def queued(turns: Turns) -> int:
 def test_two_at_a_time_and_the_third_when_one_of_them_leaves():
     turns, inside, leave = Turns(at_once=2), [], [threading.Event() for _ in range(3)]
     threads = [arrive(turns, number, inside, leave[number]) for number in range(3)]
-    assert sorted(inside) == [0, 1] and len(turns._queue) == 1 and turns.crowded
+    assert sorted(inside) == [0, 1] and len(turns._queue) == 1 and turns.crowded and turns.awaited
     leave[1].set()
     threads[1].join()
     while 2 not in inside:                                # would not end if no one were called
@@ -110,16 +110,17 @@ def test_who_takes_longer_than_the_patience_keeps_no_one_out():
     for thread in threads:
         thread.join()
     with turns.take() as waited:
-        assert waited is False and not turns.crowded, "nothing of them is left behind"
+        assert waited is False and not (turns.crowded or turns.awaited), "nothing of them is left behind"
 
 
-@pytest.mark.parametrize("crowded, threads", [(True, 1), (False, predictor.THREADS)])
-def test_a_prediction_takes_one_thread_where_other_requests_are_at_work(monkeypatch, crowded, threads):
+@pytest.mark.parametrize("crowded, busy, threads", [(True, False, 1), (False, True, 1), (False, False, predictor.THREADS)])
+def test_a_prediction_takes_one_thread_where_others_are_at_work(monkeypatch, crowded, busy, threads):
     import torch
     def algebra() -> set[int]:
         return {library["num_threads"] for library in predictor._linear_algebra().info()}
     before = torch.get_num_threads()
     monkeypatch.setattr(predictor, "REQUESTS", SimpleNamespace(crowded=crowded))
+    monkeypatch.setattr(predictor, "cores_are_busy", lambda: busy)
     with threadpool_limits(2, user_api="blas"):
         many = algebra()                                     # 1 where OPENBLAS_NUM_THREADS says so
         with predictor.own_turn():
