@@ -2,7 +2,7 @@
 
 Sessions speak Streamlit's own websocket protocol and upload over HTTP, as a browser does, without drawing anything
 (_streamlit_client.py). What they upload are painted lesions that the models do not call unlike their training images, so
-that the page gives its whole answer: opinions, charts, and maps of where each model looks. The workspace holds a
+that the page gives an answer: opinions, and to a session alone charts and maps of where each model looks. The workspace holds a
 finished study and a map, so that every page has something to show (_load_home.py). Measured:
 
     errors                  every upload without an answer, every page without its content, and every page that says that
@@ -12,9 +12,9 @@ finished study and a map, so that every page has something to show (_load_home.p
     p95_ratio               the p95 of a classification, times cores over the sessions that wait for the server on
                             average, against a single session's median
     throughput_ratio        classifications a second, against a page with an uploader and the same predictor alone, under
-                            this app's setting for the collection of garbage; _streamlit_gc: under Streamlit's own;
-                            _unlike: of pictures that the models call unlike, for which the page holds opinions and maps
-                            back and so does little more than its peer
+                            this app's setting for the collection of garbage, in turn, the median of ROUNDS; an answer is
+                            brief while other sessions wait (pages/classify.py); _streamlit_gc: under Streamlit's own setting;
+                            _unlike: of pictures that the models call unlike
     training_slowdown       of a single session's classification while a training runs; pages_beside_training_seconds: and
                             the slowest opening of each page
     missed                  the limits that were not held
@@ -50,6 +50,7 @@ from ._load_home import CONTENT, blur, furnish, lesions, photograph
 from ._streamlit_client import PageError, Session
 
 SINGLE = 20                     # classifications of one session alone
+ROUNDS = 5                      # of ours and the peer's in turn
 LIMITS = {"errors": 0, "p95_ratio": 1.5, "throughput_ratio": 0.8, "training_slowdown": 2.5}
 FLOORS = ("throughput_ratio",)  # limits from below; all others are from above
 
@@ -66,14 +67,13 @@ def run(args: argparse.Namespace) -> dict:
         workspace = furnish(home, args.home)
         pictures = lesions(workspace)
         brief = max(10.0, args.seconds / 10)
-        peers = {}
-        for collects in ("true", "false"):                 # after every run: Streamlit's own setting, and this app's
-            with served("benchmarks/_load_page.py", home, "--runner.postScriptGC", collects) as (address, _):
-                peers[collects] = asyncio.run(classifications(address, pictures, args.sessions, brief, page=None,
-                                                              answer="json"))
         with served("app.py", home) as (address, process):
             alone = asyncio.run(classifications(address, pictures, 1, count=SINGLE))
-            ours = asyncio.run(classifications(address, pictures, args.sessions, brief))
+            pairs, others = {}, []
+            for collects in ("true", "false"):                 # after every run: Streamlit's own setting, and this app's
+                with served("benchmarks/_load_page.py", home, "--runner.postScriptGC", collects) as (peer, _):
+                    pairs[collects] = in_turn(address, peer, pictures, args.sessions, brief / ROUNDS)
+                others += [one for pair in pairs[collects] for one in pair]
             unlike = asyncio.run(classifications(address, [blur()], args.sessions, brief, answer="download_button"))
             mixed = asyncio.run(mixed_load(address, pictures, args.sessions, args.seconds, process))
             training = supervisor.submit(workspace, PretrainConfig(dataset="loaded", input_size=64, device="cpu"))
@@ -82,22 +82,40 @@ def run(args: argparse.Namespace) -> dict:
             supervisor.cancel(workspace, training, wait=60)
     single = statistics.median(alone["times"]) if alone["times"] else float("nan")
     waiting = max(1.0, mixed["waiting"] / len(os.sched_getaffinity(0)))
-    errors = [error for part in (*peers.values(), alone, ours, unlike, mixed, beside) for error in part["errors"]]
+    errors = [error for part in (*others, alone, unlike, mixed, beside) for error in part["errors"]]
     slowest = {page: max(times) for page, times in beside["visits"].items()}
     found = {"sessions": args.sessions, "seconds": args.seconds, "errors": len(errors), "first_errors": errors[:5],
              "p95_ratio": share(percentile_95(mixed["times"]), waiting * single),
-             "throughput_ratio": share(ours["rate"], peers["false"]["rate"]),
-             "throughput_ratio_streamlit_gc": share(ours["rate"], peers["true"]["rate"]),
-             "throughput_ratio_unlike": share(unlike["rate"], peers["false"]["rate"]),
+             "throughput_ratio": ratio_of(pairs["false"]), "throughput_ratio_streamlit_gc": ratio_of(pairs["true"]),
+             "throughput_ratios": [share(ours["rate"], peer["rate"]) for ours, peer in pairs["false"]],
+             "throughput_ratio_unlike": share(unlike["rate"], middle(pairs["false"], 1)),
              "memory_slope_mb_per_min": mixed["slope"], "memory_slope_standard_error": mixed["slope_error"],
              "training_slowdown": share(statistics.median(beside["times"]) if beside["times"] else None, single)}
     return {**found, "limits": LIMITS, "missed": missed(found),
             "single_seconds": share(single, 1), "p95_seconds": percentile_95(mixed["times"]), "waiting": mixed["waiting"],
             "classifications": len(mixed["times"]), "visits": mixed["visits"], "selections": mixed["selections"],
-            "memory_mb": mixed["memory_mb"], "rate": ours["rate"], "peer_rate": peers["false"]["rate"],
-            "peer_rate_streamlit_gc": peers["true"]["rate"],
+            "memory_mb": mixed["memory_mb"], "rate": middle(pairs["false"], 0), "peer_rate": middle(pairs["false"], 1),
+            "peer_rate_streamlit_gc": middle(pairs["true"], 1),
             "visit_p95_seconds": mixed["visit_p95"], "pages_beside_training_seconds": slowest,
             "slowest_page_beside_training_seconds": max(slowest.values(), default=None)}
+
+
+def in_turn(ours: str, peer: str, pictures: list[Image.Image], sessions: int, seconds: float) -> list[tuple[dict, dict]]:
+    """Classifications at this app's address and at the peer's, one after the other, ROUNDS times: the machine's own speed
+    changes from minute to minute."""
+    return [(asyncio.run(classifications(ours, pictures, sessions, seconds)),
+             asyncio.run(classifications(peer, pictures, sessions, seconds, page=None, answer="json"))) for _ in range(ROUNDS)]
+
+
+def ratio_of(pairs: list[tuple[dict, dict]]) -> float | None:
+    """The median over rounds of the rate against the peer's; None where a round has none."""
+    ratios = [share(ours["rate"], peer["rate"]) for ours, peer in pairs]
+    return None if None in ratios else statistics.median(ratios)
+
+
+def middle(pairs: list[tuple[dict, dict]], side: int) -> float:
+    """The median rate of one side."""
+    return statistics.median(pair[side]["rate"] for pair in pairs)
 
 
 def share(value: float | None, of: float) -> float | None:

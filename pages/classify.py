@@ -20,17 +20,23 @@ def picture(answer: Answer, cards: list[dict]) -> None:
     st.caption(f"{words.plain(answer.name)}: {part}, all that the models see, at {sizes}{words.THIN}px.")
 
 
-def one_image(workspace, answer: Answer, cards: list[dict]) -> None:
-    """One image: what the models see, its limits, what they say and why, and another square of it.
+def one_image(workspace, answer: Answer, cards: list[dict]) -> bool:
+    """One image: what the models see, its limits, what they say and why, and another square of it; whether it is whole.
 
     Answers and reasons wait behind a fold where the image is unlike those the models know. More than two models
-    stand below the picture, where there is room for them.
+    stand below the picture, where there is room for them. Where other sessions wait, charts and reasons are drawn once
+    asked for: they take longer than the answer.
     """
     left, right = st.columns([1, 3], gap="medium")
     with left:
         picture(answer, cards)
     with right:
         behind = limits.show(answer.row, cards)
+        if not behind and answers.in_brief(answer):
+            opinions.in_brief(answer, cards)
+            st.caption("Other sessions wait for their answers, so this one is brief.")
+            st.button("Show charts and reasons", icon=":material/expand_more:", on_click=answers.show_whole, args=(answer,))
+            return False
         coverage = None if behind else opinions.together(answer, cards)
         if not behind and len(cards) <= BESIDE:
             opinions.each(answer, cards, coverage)
@@ -39,13 +45,14 @@ def one_image(workspace, answer: Answer, cards: list[dict]) -> None:
     crop.show(answer, sorted({card["input_size"] for card in cards}))
     if not behind:
         reasons.show(workspace, answer, cards)
-        return
+        return True
     fold = st.expander("What the models say all the same", icon=":material/visibility_off:", on_change="rerun",
                        key=answers.closed_at_first("behind", answer))
     if fold.open:
         with fold:
             opinions.show(answer, cards)
             reasons.show(workspace, answer, cards)
+    return True
 
 
 def nothing_yet(cards: list[dict]) -> None:
@@ -78,15 +85,16 @@ def asked(workspace, published: list[dict]) -> None:
     else:
         models.say_what_differs(cards)
         with frame.errors():
-            if models.outdated(workspace, cards):
+            predictors = {card["name"]: cached.predictor(workspace, card["name"]) for card in cards}
+            if models.outdated(predictors, cards):
                 st.rerun()                          # the whole page, which takes the cards anew
-            found = answers.classify(workspace, cards, chosen)
+            found = answers.classify(workspace, predictors, cards, chosen)
             result = answers.result(found)
             overview.refused(result["errors"])
             if result["images"]:
                 shown = overview.table([answer for answer in found if answer.row], cards)
-                one_image(workspace, shown, cards)
-                overview.downloads(result)
+                if one_image(workspace, shown, cards):
+                    overview.downloads(result)
     if not chosen:
         with frame.errors():  # after the page stands: the first answer should not wait for the models
             for card in cards:

@@ -18,7 +18,7 @@ from derm_core.serve.bundle import complete_bundle, list_bundles, load_bundle
 from derm_core.serve.predictor import Predictor, predict_images
 from derm_core.serve.sidecar import Reference
 from derm_core.workspace import Workspace
-from pages.ui import process, words
+from pages.ui import cached, process, words
 from pages.ui.classify import models
 from pages.ui.classify.answers import result
 from pages.ui.classify.overview import lines
@@ -128,11 +128,13 @@ def test_pictures_of_an_upload_are_in_the_page_and_no_files_that_the_server_keep
 
 
 def test_a_model_published_anew_while_the_page_stands_is_noticed(shelf):
+    def outdated(cards: list[dict]) -> bool:
+        return models.outdated({card["name"]: cached.predictor(shelf, card["name"]) for card in cards}, cards)
     cards = list_bundles(shelf)
-    assert not models.outdated(shelf, cards)
+    assert not outdated(cards)
     shutil.rmtree(shelf.models / "b-imagenet")
     put_bundle(shelf, "b-imagenet", "imagenet", label="Another one")
-    assert models.outdated(shelf, cards) and not models.outdated(shelf, list_bundles(shelf))
+    assert outdated(cards) and not outdated(list_bundles(shelf))
 
 
 def test_models_that_cannot_be_compared_are_called_so(open_page, shelf):
@@ -246,14 +248,24 @@ def test_problems_of_the_picture_stand_before_the_answer(open_page, shelf):
     assert "small" in app.warning[0].value and len(app.metric) == 2
 
 
-def test_maps_of_where_a_model_looks_are_drawn_on_request_while_other_sessions_wait(open_page, shelf, monkeypatch):
-    monkeypatch.setattr(process, "others_wait", lambda: True)
-    app = upload(open_page("classify"), ("a.png", picture(0)))
+def test_an_answer_is_brief_while_other_sessions_wait_and_whole_once_asked_for(open_page, shelf, monkeypatch):
+    def whole(app) -> bool:
+        return bool(app.get("plotly_chart")) and "All maps have this one scale" in text(app)
+    waiting = []
+    monkeypatch.setattr(process, "others_wait", lambda: bool(waiting))
+    app = open_page("classify")
+    waiting.append(1)
+    upload(app, ("a.png", picture(0)))
     answer, = app.session_state["predictions"].values()
-    assert not answer.reasons and answer.row["arms"], "the answer itself stands"
-    next(one for one in app.button if one.label == "Draw the maps").click().run()
-    assert {key[:2] for key in answer.reasons} == {("cam", "a-vae"), ("cam", "b-imagenet")}
-    assert "Draw the maps" not in [one.label for one in app.run().button], "what is drawn stays"
+    assert len(app.metric) == 2 and not whole(app) and not answer.reasons, "the answer itself stands"
+    next(one for one in app.button if one.label == "Show charts and reasons").click().run()
+    assert whole(app) and whole(app.run()), "and it stays"
+    upload(app, ("b.png", picture(1)))
+    assert not whole(app)
+    waiting.clear()
+    assert whole(app.run())
+    waiting.append(1)
+    assert whole(app.run()), "what was whole stays so"
 
 
 def test_every_model_shows_where_it_looks_on_one_scale(open_page, shelf):

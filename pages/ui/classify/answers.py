@@ -14,7 +14,7 @@ from PIL import Image
 from derm_core.data.decode import crop_square, decode, prepare
 from derm_core.errors import ImageError
 
-from .. import cached, images
+from .. import images, process
 
 SHOWN, WHOLE = 256, 900   # pixels of the square beside the answer, and at most of the picture one chooses it in
 CENTRE = (0.5, 0.5, 1.0)
@@ -52,9 +52,9 @@ class Answer:
         return images.webp(picture)
 
 
-def classify(workspace, cards: list[dict], chosen: list[tuple[str, bytes]]) -> list[Answer]:
-    """An Answer for every file, in their order. Those of files that are gone, and their squares, are forgotten."""
-    predictors = {card["name"]: cached.predictor(workspace, card["name"]) for card in cards}
+def classify(workspace, predictors: dict, cards: list[dict], chosen: list[tuple[str, bytes]]) -> list[Answer]:
+    """An Answer for every file, in their order, by the predictors of `cards`. Those of files that are gone, and their
+    squares, are forgotten."""
     models = tuple(card["sha256"] for card in cards)
     before, known = st.session_state.get("predictions", {}), {}
     crops = st.session_state.setdefault("crops", {})
@@ -102,6 +102,18 @@ def closed_at_first(key: str, answer: Answer) -> str:
     if st.session_state.get(f"{key}-of") != answer.key:
         st.session_state[f"{key}-of"], st.session_state[key] = answer.key, False
     return key
+
+
+def in_brief(answer: Answer) -> bool:
+    """Whether an image's answer is to be brief: others wait, and it has not been shown whole before."""
+    if not process.others_wait():
+        show_whole(answer)
+    return st.session_state.get("shown-whole") != answer.key
+
+
+def show_whole(answer: Answer) -> None:
+    """From now on, until another image is shown."""
+    st.session_state["shown-whole"] = answer.key
 
 
 def seen(picture: Image.Image, crop: tuple[float, float, float]) -> Image.Image:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from .. import cached, frame, words
+from .. import frame, words
 
 
-def outdated(workspace, cards: list[dict]) -> bool:
-    """Whether one of these models was published anew since the page took its card. Raises NotFound and BundleError."""
-    return any(card.get(key) != value for card in cards
-               for key, value in cached.predictor(workspace, card["name"]).card.items())
+def outdated(predictors: dict, cards: list[dict]) -> bool:
+    """Whether one of these models was published anew since the page took its card."""
+    return any(card.get(key) != value for card in cards for key, value in predictors[card["name"]].card.items())
 
 
 def choose(published: list[dict]) -> list[dict]:

@@ -11,6 +11,7 @@ from .answers import Answer
 from .models import column, describe, told
 
 BARE = {"displayModeBar": False}
+USUAL = "0.90"          # the coverage that is chosen first
 CARRIED = {"conformal": "prediction sets", "outlier": "what its training images are like",
            "operating_point": "an operating point", "reference": "training images to compare with"}
 PRIORITY = {"high": "red", "medium": "orange", "low": "gray"}
@@ -25,6 +26,15 @@ def together(answer: Answer, cards: list[dict]) -> str | None:
     """How the models agree, and the coverage that is asked for: None where no card carries thresholds."""
     agreement(answer.row, cards)
     return choose_coverage(cards)
+
+
+def in_brief(answer: Answer, cards: list[dict]) -> None:
+    """How the models agree and what each of them says: its answer and what bears on it alone."""
+    agreement(answer.row, cards)
+    with st.container(horizontal=True):
+        for card in cards:
+            with st.container(width=250, gap="xsmall"):
+                say(answer.row["arms"][card["name"]], card, cards, USUAL)
 
 
 def each(answer: Answer, cards: list[dict], coverage: str | None) -> None:
@@ -92,7 +102,7 @@ def choose_coverage(cards: list[dict]) -> str | None:
     if not known:
         return None
     return frame.linked("Prediction sets that hold the truth", known, "coverage", widget=st.segmented_control, required=True,
-                        default="0.90" if "0.90" in known else known[0], always=False,
+                        default=USUAL if USUAL in known else known[0], always=False,
                         format_func=lambda key: f"{float(key):.0%} of the time",
                         help="On average over images like those they were calibrated on, sets of this kind contain the true "
                              "class this often. Rare classes can be covered less often: the model's card says how often.")
@@ -101,7 +111,8 @@ def choose_coverage(cards: list[dict]) -> str | None:
 # ---- one model ---------------------------------------------------------------------------------
 
 
-def one(answer: dict, card: dict, order: list[str], cards: list[dict], coverage: str | None) -> None:
+def say(answer: dict, card: dict, cards: list[dict], coverage: str | None) -> None:
+    """The most probable class, the prediction set, and what follows from the probabilities."""
     arm = words.arm(card["arm"], card["label"])
     st.markdown(models.heading(card, cards), help=f"{card['name']}: {arm.about or card['label']}")
     probabilities = answer["probabilities"]
@@ -109,6 +120,12 @@ def one(answer: dict, card: dict, order: list[str], cards: list[dict], coverage:
     facts = list(filter(None, (in_set(answer, card, coverage), triage(answer), called(answer, card))))
     if facts:
         st.markdown("  \n".join(facts))
+
+
+def one(answer: dict, card: dict, order: list[str], cards: list[dict], coverage: str | None) -> None:
+    """The answer with a bar for every class, and how good the model is."""
+    say(answer, card, cards, coverage)
+    arm, probabilities = words.arm(card["arm"], card["label"]), answer["probabilities"]
     shown = [name for name in order if name in probabilities]
     names = {name: describe(card, name) for name in shown}
     st.plotly_chart(

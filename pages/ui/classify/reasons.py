@@ -63,20 +63,14 @@ def opacity_of(key: str) -> float:
 @st.fragment
 @process.in_turn
 def looks(workspace, answer: Answer, cards: list[dict]) -> None:
-    """LayerCAM or Grad-CAM of every model on one scale; at once, or where other sessions wait once asked for: the maps take
-    several times as long as the answer."""
+    """LayerCAM or Grad-CAM of every model on one scale."""
     from derm_core.insight.saliency import grad_cam, layer_cam
 
     with st.container(horizontal=True, vertical_alignment="bottom"):
         targets, opacity = wanted_class(answer, cards, "cam-class"), opacity_of("cam-opacity")
         detail = st.segmented_control("Detail", [FINE, COARSE], default=FINE, required=True, key="cam-detail")
-    keys = {card["name"]: ("cam", card["name"], detail, targets[card["name"]]) for card in cards}
-    if process.others_wait() and not set(keys.values()) <= answer.reasons.keys():
-        st.caption("Other sessions wait for their answers: here the maps are drawn when you ask for them.")
-        if not st.button("Draw the maps", icon=":material/play_arrow:", key="cam-go"):
-            return
     cam_of = layer_cam if detail == FINE else grad_cam
-    cams = {card["name"]: kept(answer, keys[card["name"]], lambda card=card: cam_of(
+    cams = {card["name"]: kept(answer, ("cam", card["name"], detail, targets[card["name"]]), lambda card=card: cam_of(
         cached.predictor(workspace, card["name"]), answer.pixels(card["input_size"])[None], [targets[card["name"]]]))
         for card in cards}
     top = max(2.0, math.ceil(2 * max(float(cam.peaks[0]) for cam in cams.values())) / 2)
