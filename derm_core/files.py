@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,7 +19,8 @@ from .processes import alive
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
-UNFINISHED = re.compile(r"\..+\.(\d+)-[a-z0-9_]{8}")      # a file being written, and the process that writes it
+HERE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]      # this machine: a workspace may be shared by several
+UNFINISHED = re.compile(rf"\..+\.{HERE}-(\d+)-[a-z0-9_]{{8}}")     # a file being written, and the process that writes it
 
 
 @contextlib.contextmanager
@@ -50,7 +52,7 @@ def write_atomic(path: Path, data: bytes | memoryview | str | Callable[[BinaryIO
     payload = data.encode() if isinstance(data, str) else data
     with writing(path):
         private_folder(path.parent)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{os.getpid()}-")
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{HERE}-{os.getpid()}-")
         try:
             with os.fdopen(descriptor, "wb") as handle:
                 payload(handle) if callable(payload) else handle.write(payload)
@@ -63,7 +65,8 @@ def write_atomic(path: Path, data: bytes | memoryview | str | Callable[[BinaryIO
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Delete below `folder` what writers had not finished when they were killed; that of living processes stays."""
+    """Delete below `folder` what writers of this machine had not finished when they were killed; that of living processes
+    stays, and that of other machines."""
     for path in folder.rglob(".*"):
         found = UNFINISHED.fullmatch(path.name)
         if found and not alive(int(found[1])):

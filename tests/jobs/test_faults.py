@@ -189,10 +189,12 @@ def test_what_a_killed_writer_left_unfinished_goes_when_the_run_goes_on(here):
             "write_atomic(Path(sys.argv[1]), lambda handle: os.kill(os.getpid(), signal.SIGKILL))")
     killed = subprocess.run([sys.executable, "-c", code, str(folder / "picture.png")], env={**os.environ, "PYTHONPATH": os.getcwd()})
     assert killed.returncode == -signal.SIGKILL and len(list(folder.iterdir())) == 1
-    running = folder / f".other.png.{os.getpid()}-a1b2c3d4"
+    running = folder / f".other.png.{files.HERE}-{os.getpid()}-a1b2c3d4"
+    elsewhere = folder / f".other.png.00000000-{2**22 + 1}-a1b2c3d4"          # written on another machine
     running.touch()
+    elsewhere.touch()
     assert here.work(run_id).state == "done"
-    assert list(folder.iterdir()) == [running]
+    assert set(folder.iterdir()) == {running, elsewhere}
 
 
 # ---- clocks
