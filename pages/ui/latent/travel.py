@@ -52,7 +52,8 @@ def likely(first: Shown | None, offers: dict[str, str]) -> str | None:
     """The VAE of the map on show, where it is one."""
     if first is None:
         return None
-    return next((name for name in (first.params.get("vae_run"), first.params.get("vae"), first.about["arm"].partition(":")[2]) if name in offers), None)
+    named = (first.params.get("vae_run"), first.params.get("vae"), first.about["arm"].partition(":")[2])
+    return next((name for name in named if name in offers), None)
 
 
 # ---- dimensions --------------------------------------------------------------------------------
