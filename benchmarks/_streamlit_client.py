@@ -98,11 +98,13 @@ class Session:
         if refused:
             raise PageError(refused[0])
 
-    def need(self, kind: str) -> Any:
-        """The first element of a kind, "plotly_chart" for one, in what was last run. Raises PageError where there is none."""
-        if not self.elements.get(kind):
-            raise PageError(f"the page shows no {kind}")
-        return self.elements[kind][0]
+    def need(self, kind: str, words: str = "") -> Any:
+        """The first element of a kind, "plotly_chart" for one, whose body has these words, in what was last run. Raises
+        PageError where there is none."""
+        found = [element for element in self.elements.get(kind, []) if not words or words in element.body]
+        if not found:
+            raise PageError(f"the page shows no {kind}" + f" with “{words}”" * bool(words))
+        return found[0]
 
     async def upload(self, name: str, data: bytes) -> None:
         """Put one file into the page's uploader, in place of those before."""

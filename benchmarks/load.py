@@ -47,9 +47,10 @@ from derm_core.jobs import supervisor
 from derm_core.workspace import REPOSITORY, Workspace
 
 from ._load_home import CONTENT, blur, furnish, lesions, photograph
-from ._streamlit_client import PageError, Session
+from ._streamlit_client import PATIENCE_SECONDS, PageError, Session
 
 SINGLE = 20                     # classifications of one session alone
+ANSWER = ("markdown", "The models ")      # agree, or disagree
 ROUNDS = 5                      # of ours and the peer's in turn
 LIMITS = {"errors": 0, "p95_ratio": 1.5, "throughput_ratio": 0.8, "training_slowdown": 2.5}
 FLOORS = ("throughput_ratio",)  # limits from below; all others are from above
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> dict:
                 with served("benchmarks/_load_page.py", home, "--runner.postScriptGC", collects) as (peer, _):
                     pairs[collects] = in_turn(address, peer, pictures, args.sessions, brief / ROUNDS)
                 others += [one for pair in pairs[collects] for one in pair]
-            unlike = asyncio.run(classifications(address, [blur()], args.sessions, brief, answer="download_button"))
+            unlike = asyncio.run(classifications(address, [blur()], args.sessions, brief, answer=("download_button",)))
             mixed = asyncio.run(mixed_load(address, pictures, args.sessions, args.seconds, process))
             training = supervisor.submit(workspace, PretrainConfig(dataset="loaded", input_size=64, device="cpu"))
             until_training(workspace, training)
@@ -104,7 +105,7 @@ def in_turn(ours: str, peer: str, pictures: list[Image.Image], sessions: int, se
     """Classifications at this app's address and at the peer's, one after the other, ROUNDS times: the machine's own speed
     changes from minute to minute."""
     return [(asyncio.run(classifications(ours, pictures, sessions, seconds)),
-             asyncio.run(classifications(peer, pictures, sessions, seconds, page=None, answer="json"))) for _ in range(ROUNDS)]
+             asyncio.run(classifications(peer, pictures, sessions, seconds, page=None, answer=("json",)))) for _ in range(ROUNDS)]
 
 
 def ratio_of(pairs: list[tuple[dict, dict]]) -> float | None:
@@ -173,8 +174,8 @@ class Tally:
         self.pictures, self.times, self.visits, self.errors = pictures, [], defaultdict(list), []
         self.selections, self.inside, self.waits, self.warm_at = 0, 0, [], 0.0
 
-    async def timed(self, what: str, work: Awaitable, session: Session, shows: str, into: list[float] | None = None) -> bool:
-        """Whether the session's page shows an element of the kind `shows` after `work`, and no error; else that is noted.
+    async def timed(self, what: str, work: Awaitable, session: Session, shows: tuple[str, ...], into: list[float] | None = None) -> bool:
+        """Whether the session's page shows an element of the kind (and words) `shows` after `work`, and no error; else that is noted.
 
         The seconds of what succeeded go to `into`, where it began after the warm-up.
         """
@@ -184,7 +185,7 @@ class Tally:
             self.waits.append(self.inside)
         try:
             await work
-            session.need(shows)
+            session.need(*shows)
         except PageError as error:
             self.errors.append(f"{what}: {error}")
             return False
@@ -194,12 +195,12 @@ class Tally:
             into.append(time.monotonic() - started)
         return True
 
-    async def classify(self, session, number: int, answer: str = "metric", counted: bool = True) -> None:
+    async def classify(self, session, number: int, answer: tuple[str, ...] = ANSWER, counted: bool = True) -> None:
         data = photograph(self.pictures, number)
         await self.timed("upload", session.upload(f"{number}.jpg", data), session, answer, self.times if counted else None)
 
     async def visit(self, session, page: str, counted: bool = True) -> bool:
-        return await self.timed(page, session.open(page), session, CONTENT.get(page, "file_uploader"),
+        return await self.timed(page, session.open(page), session, (CONTENT.get(page, "file_uploader"),),
                                 self.visits[page] if counted else None)
 
 
@@ -213,30 +214,32 @@ async def together(address: str, sessions: int, behave: Callable[..., Awaitable[
 
 
 async def classifications(address: str, pictures: list[Image.Image], sessions: int, seconds: float = 1e9, *,
-                          count: int = 10**9, page: str | None = "classify", answer: str = "metric",
+                          count: int = 10**9, page: str | None = "classify", answer: tuple[str, ...] = ANSWER,
                           visits: tuple[str, ...] = ()) -> dict:
-    """Sessions that only classify, `count` times each or for `seconds`; the first, which loads the models, is not counted.
+    """Sessions that only classify, `count` times each or for `seconds`, from when each has its first answer: opening the page
+    and loading the models is not counted.
 
-    answer: the kind of element that an answer has; visits: pages to open in turn, one before each classification.
+    answer: what a page with an answer has, as for `Session.need`; visits: pages to open in turn, one before each classification.
     """
-    tally, ends = Tally(pictures), None
+    tally, ready = Tally(pictures), asyncio.Barrier(sessions)
+    began, ended = [], []
 
     async def behave(session, number: int) -> None:
-        nonlocal ends
         if page:
             await tally.visit(session, page, counted=False)
         await tally.classify(session, -1 - number, answer, counted=False)
-        ends = ends or time.monotonic() + seconds
+        await asyncio.wait_for(ready.wait(), PATIENCE_SECONDS)       # a session that ended does not come
+        began.append(time.monotonic())
         for turn in range(count):
-            if time.monotonic() > ends:
-                return
+            if time.monotonic() > began[0] + seconds:
+                break
             if visits:
                 await tally.visit(session, visits[turn % len(visits)])
                 await tally.visit(session, page, counted=False)
             await tally.classify(session, 1000 * (number + 1) + turn, answer)
-    started = time.monotonic()
+        ended.append(time.monotonic())
     errors = await together(address, sessions, behave)
-    took = (time.monotonic() - ends + seconds) if ends and seconds < 1e9 else time.monotonic() - started
+    took = max(ended) - began[0] if ended else float("nan")
     return {"times": tally.times, "visits": dict(tally.visits), "errors": tally.errors + errors, "rate": len(tally.times) / took}
 
 
@@ -254,7 +257,7 @@ async def mixed_load(address: str, pictures: list[Image.Image], sessions: int, s
             await tally.classify(session, 10**6 + 1000 * number + turn)
             await tally.visit(session, choose.choice(tuple(CONTENT)))
             await tally.visit(session, "latent", counted=False)
-            chosen = await tally.timed("point", session.select_point(choose.randrange(20)), session, "imgs")
+            chosen = await tally.timed("point", session.select_point(choose.randrange(20)), session, ("imgs",))
             tally.selections += chosen              # not in one line with the wait: others add to it meanwhile
             await asyncio.sleep(choose.uniform(0.5, 2.0))       # someone looks
 

@@ -15,9 +15,9 @@ BESIDE = 2      # models whose answers fit beside the picture
 def picture(answer: Answer, cards: list[dict]) -> None:
     """What the models see of the image."""
     sizes = words.listed([str(size) for size in sorted({card["input_size"] for card in cards})])
-    st.image(images.drawn(Image.fromarray(answer.square)), width=SHOWN, alt=f"{answer.name}, the square that the models see")
     part = "the centre square" if answer.crop == CENTRE else "the square you chose"
-    st.caption(f"{words.plain(answer.name)}: {part}, all that the models see, at {sizes}{words.THIN}px.")
+    st.image(images.drawn(Image.fromarray(answer.square)), width=SHOWN, alt=f"{answer.name}, the square that the models see",
+             caption=f"{words.plain(answer.name)}: {part}, all that the models see, at {sizes}{words.THIN}px.")
 
 
 def one_image(workspace, answer: Answer, cards: list[dict]) -> bool:
@@ -33,8 +33,7 @@ def one_image(workspace, answer: Answer, cards: list[dict]) -> bool:
     with right:
         behind = limits.show(answer.row, cards)
         if not behind and answers.in_brief(answer):
-            opinions.in_brief(answer, cards)
-            st.caption("Other sessions wait for their answers, so this one is brief.")
+            opinions.in_brief(answer, cards, words.aside("Other sessions wait for their answers, so this one is brief."))
             st.button("Show charts and reasons", icon=":material/expand_more:", on_click=answers.show_whole, args=(answer,))
             return False
         coverage = None if behind else opinions.together(answer, cards)

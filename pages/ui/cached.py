@@ -24,6 +24,7 @@ A function named after a thing takes the Workspace first (unhashed) and what ide
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -312,7 +313,10 @@ def predictor(workspace: Workspace, name: str) -> Any:
     from derm_core.serve.bundle import find_bundle
 
     folder = Path(find_bundle(workspace, name))
-    return _predictor(workspace, str(folder), stamp(folder / "card.json") + stamp(folder / "model.safetensors"))
+    return _at_hand(workspace, str(folder), stamp(folder / "card.json") + stamp(folder / "model.safetensors"))
+
+
+_at_hand = functools.lru_cache(4)(_predictor)       # a look-up of Streamlit's takes as long as drawing an element
 
 
 @st.cache_data(max_entries=4, show_spinner="Painting samples…")

@@ -31,6 +31,17 @@ def state_badge(state: str) -> str:
     return f":{colour}-badge[{icon} {word}]"
 
 
+def aside(said: str) -> str:
+    """A sentence within markdown that looks like a caption."""
+    return f":small[:gray[{said}]]"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A table in markdown, of cells in markdown, whose lines run on."""
+    lines = [[re.sub(r" *[\r\n]+", " ", cell) for cell in line] for line in (head, ["---"] * len(head), *rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 JOINER = "\u2060"      # as wide as nothing, and no part of a word, an address or the name of an icon
 
 

@@ -82,7 +82,8 @@ def upload(app, *files: tuple[str, bytes]):
 
 
 def text(app) -> str:
-    return "\n".join(element.value for kind in (app.markdown, app.caption, app.subheader, app.title) for element in kind)
+    said = [element.value for kind in (app.markdown, app.caption, app.subheader, app.title) for element in kind]
+    return "\n".join(said + [image.caption for element in app.image for image in element.proto.imgs])
 
 
 def test_both_models_answer_as_the_predictor_does(open_page, shelf):
@@ -257,7 +258,9 @@ def test_an_answer_is_brief_while_other_sessions_wait_and_whole_once_asked_for(o
     waiting.append(1)
     upload(app, ("a.png", picture(0)))
     answer, = app.session_state["predictions"].values()
-    assert len(app.metric) == 2 and not whole(app) and not answer.reasons, "the answer itself stands"
+    for arm in answer.row["arms"].values():
+        assert f"{100 * arm['probabilities'][arm['top']]:.1f}" in text(app), "the answer itself stands"
+    assert not whole(app) and not answer.reasons
     next(one for one in app.button if one.label == "Show charts and reasons").click().run()
     assert whole(app) and whole(app.run()), "and it stays"
     upload(app, ("b.png", picture(1)))

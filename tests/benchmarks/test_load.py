@@ -38,7 +38,7 @@ def test_every_page_shows_its_content_beside_classifications(app):
     assert {page: len(seconds) for page, seconds in found["visits"].items()} == dict.fromkeys(CONTENT, 1)
 
 
-@pytest.mark.parametrize("sent, said", [("no picture", "not a JPEG"), ("an unlike one", "shows no metric")])
+@pytest.mark.parametrize("sent, said", [("no picture", "not a JPEG"), ("an unlike one", "shows no markdown")])
 def test_a_refused_upload_and_a_held_back_answer_are_errors_not_classifications(app, monkeypatch, sent, said):
     if sent == "no picture":
         monkeypatch.setattr(load, "photograph", lambda pictures, number: b"nothing")
@@ -48,7 +48,7 @@ def test_a_refused_upload_and_a_held_back_answer_are_errors_not_classifications(
 
 def test_a_page_without_its_content_is_an_error(app, monkeypatch):
     monkeypatch.setitem(CONTENT, "models", "video")
-    found = asyncio.run(classifications(app[0], [blur()], 1, count=1, answer="download_button", visits=("models",)))
+    found = asyncio.run(classifications(app[0], [blur()], 1, count=1, answer=("download_button",), visits=("models",)))
     assert found["errors"] == ["models: the page shows no video"] and len(found["times"]) == 1
 
 

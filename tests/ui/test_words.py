@@ -23,3 +23,8 @@ def test_foreign_text_is_shown_letter_by_letter(text, shown):
                                                 (0.9994, "99.9"), (0.9996, ">99.9"), (1.0, ">99.9")])
 def test_a_probability_is_never_called_certain(probability, shown):
     assert words.chance(probability) == f"{shown}{words.THIN}%"
+
+
+def test_a_cell_of_a_table_keeps_its_thin_spaces_and_stays_in_its_line():
+    cell = f"37{words.THIN}%  \n| of\r\nall"
+    assert words.table(["", "A"], [["b", words.plain(cell)]]) == f"|  | A |\n| --- | --- |\n| b | 37{words.THIN}% \\| of all |\n"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
+import itertools
+
 import streamlit as st
 
 from .. import charts, frame, words
@@ -28,13 +29,16 @@ def together(answer: Answer, cards: list[dict]) -> str | None:
     return choose_coverage(cards)
 
 
-def in_brief(answer: Answer, cards: list[dict]) -> None:
-    """How the models agree and what each of them says: its answer and what bears on it alone."""
+def in_brief(answer: Answer, cards: list[dict], note: str) -> None:
+    """How the models agree and what each of them says, in as few elements as tell it: each takes the server a while."""
     agreement(answer.row, cards)
-    with st.container(horizontal=True):
-        for card in cards:
-            with st.container(width=250, gap="xsmall"):
-                say(answer.row["arms"][card["name"]], card, cards, USUAL)
+    columns = []
+    for card in cards:
+        arm = answer.row["arms"][card["name"]]
+        columns.append({"Says": f"**{told(card, arm['top'])} {words.chance(arm['probabilities'][arm['top']])}**",
+                        **dict(facts(arm, card, USUAL))})
+    rows = [[f"**{name}**", *(column.get(name, "–") for column in columns)] for name in dict.fromkeys(itertools.chain(*columns))]
+    st.markdown(words.table(["", *(models.heading(card, cards) for card in cards)], rows) + "\n" + note)
 
 
 def each(answer: Answer, cards: list[dict], coverage: str | None) -> None:
@@ -54,13 +58,12 @@ def agreement(row: dict, cards: list[dict]) -> None:
         return
     tops = [row["arms"][card["name"]]["top"] for card in cards]
     if row["agree"]:
-        st.markdown(f":material/check: **The models agree: {told(cards[0], tops[0])}.** Agreement is not correctness.")
+        said = f":material/check: **The models agree: {told(cards[0], tops[0])}.** Agreement is not correctness."
     else:
         each = ", ".join(f"{column(card, cards)} says {told(card, top)}" for card, top in zip(cards, tops, strict=True))
-        st.markdown(f":material/call_split: **The models disagree:** {each}.{widest(row, cards)}")
-    said = meant(row["agree"], cards)
-    if said:
-        st.caption(said)
+        said = f":material/call_split: **The models disagree:** {each}.{widest(row, cards)}"
+    often = meant(row["agree"], cards)
+    st.markdown(said + (f"  \n{words.aside(often)}" if often else ""))
 
 
 def widest(row: dict, cards: list[dict]) -> str:
@@ -111,21 +114,19 @@ def choose_coverage(cards: list[dict]) -> str | None:
 # ---- one model ---------------------------------------------------------------------------------
 
 
-def say(answer: dict, card: dict, cards: list[dict], coverage: str | None) -> None:
-    """The most probable class, the prediction set, and what follows from the probabilities."""
-    arm = words.arm(card["arm"], card["label"])
-    st.markdown(models.heading(card, cards), help=f"{card['name']}: {arm.about or card['label']}")
-    probabilities = answer["probabilities"]
-    st.metric(told(card, answer["top"]), words.chance(probabilities[answer["top"]]))
-    facts = list(filter(None, (in_set(answer, card, coverage), triage(answer), called(answer, card))))
-    if facts:
-        st.markdown("  \n".join(facts))
+def facts(answer: dict, card: dict, coverage: str | None) -> list[tuple[str, str]]:
+    """(name, what it is) of what follows from the probabilities, as markdown: what the card carries of it."""
+    return list(filter(None, (in_set(answer, card, coverage), triage(answer), called(answer, card))))
 
 
 def one(answer: dict, card: dict, order: list[str], cards: list[dict], coverage: str | None) -> None:
-    """The answer with a bar for every class, and how good the model is."""
-    say(answer, card, cards, coverage)
+    """The most probable class, what follows, a bar for every class, and how good the model is."""
     arm, probabilities = words.arm(card["arm"], card["label"]), answer["probabilities"]
+    st.markdown(models.heading(card, cards), help=f"{card['name']}: {arm.about or card['label']}")
+    st.metric(told(card, answer["top"]), words.chance(probabilities[answer["top"]]))
+    follows = [f"**{name}:** {what}" for name, what in facts(answer, card, coverage)]
+    if follows:
+        st.markdown("  \n".join(follows))
     shown = [name for name in order if name in probabilities]
     names = {name: describe(card, name) for name in shown}
     st.plotly_chart(
@@ -141,39 +142,38 @@ def one(answer: dict, card: dict, order: list[str], cards: list[dict], coverage:
         st.caption(f":material/info: This model's card does not carry {words.listed(lacking)}.")
 
 
-def in_set(answer: dict, card: dict, coverage: str | None) -> str:
+def in_set(answer: dict, card: dict, coverage: str | None) -> tuple[str, str] | None:
     """The classes that cannot be ruled out at the chosen coverage."""
-    from derm_core.insight.conformal import prediction_sets
+    from derm_core.serve.opinion import prediction_set
 
-    limit = ((card.get("conformal") or {}).get("coverages") or {}).get(coverage)
-    if limit is None:
-        return ""
-    classes = list(answer["probabilities"])
-    held = prediction_sets(np.array([[answer["probabilities"][name] for name in classes]]), limit)[0]
-    names = sorted((name for name, inside in zip(classes, held, strict=True) if inside), key=answer["probabilities"].get,
-                   reverse=True)
-    what = words.listed([told(card, name) for name in names]) if len(names) < len(classes) else "any of its classes"
-    return f"**{float(coverage):.0%} set:** {what}"
+    found = answer.get("prediction_set")
+    if not found or coverage is None or found["coverage"] != float(coverage):
+        found = coverage and prediction_set(card, answer["probabilities"], float(coverage))
+    if not found:
+        return None
+    names = found["classes"]
+    what = words.listed([told(card, name) for name in names]) if len(names) < len(card["classes"]) else "any of its classes"
+    return f"{float(coverage):.0%} set", what
 
 
-def triage(answer: dict) -> str:
+def triage(answer: dict) -> tuple[str, str] | None:
     """High, medium and low priority in that order, the most probable marked."""
     found = answer.get("priority")
     if not found:
-        return ""
+        return None
     top = max(found, key=found.get)
     parts = {name: f"{name} {words.chance(found[name])}" for name in [*PRIORITY, *found] if name in found}
     parts[top] = f":{PRIORITY.get(top, 'gray')}-badge[{parts[top]}]"
-    return f"**Priority:** {', '.join(parts.values())}"
+    return "Priority", ", ".join(parts.values())
 
 
-def called(answer: dict, card: dict) -> str:
+def called(answer: dict, card: dict) -> tuple[str, str] | None:
     """Whether the class of the operating point is called, and how often that call finds it."""
     point = answer.get("operating_point")
     if not point:
-        return ""
+        return None
     name, p = told(card, point["class"]), answer["probabilities"][point["class"]]
-    return (f"**{name[:1].upper() + name[1:]} called:** {'yes' if point['called'] else 'no'}, {words.chance(p)} is "
+    return (f"{name[:1].upper() + name[1:]} called", f"{'yes' if point['called'] else 'no'}, {words.chance(p)} is "
             f"{'above' if point['called'] else 'not above'} {words.percent(point['threshold'])}  \n"
             f":small[At this threshold: sensitivity {share(card['operating_point']['sensitivity'])}, specificity "
             f"{words.percent(point['specificity'])}.]")
