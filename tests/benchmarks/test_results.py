@@ -42,11 +42,8 @@ def test_every_hostile_file_was_decoded_or_refused_within_time_and_memory():
     assert 0 < found["peak_mb"] <= MEMORY_MB and found["slowest_seconds"] <= SECONDS
 
 
-def test_twenty_sessions_were_served_within_the_limits_or_the_miss_is_said():
+def test_twenty_sessions_were_served_within_the_limits():
     found = result("load")
     assert found["sessions"] >= 20 and found["seconds"] >= 300 and found["classifications"] > 0 and found["selections"] > 0
-    assert found["limits"].items() <= LIMITS.items() and missed(found) == found.get("missed", [])
-    assert set(missed(found)) <= {"throughput_ratio"}
-    if "throughput_ratio" in missed(found):
-        assert f"({LIMITS['throughput_ratio']} was aimed at)" in " ".join(README.read_text(encoding="utf-8").split()), "a miss is said"
+    assert found["limits"].items() <= LIMITS.items() and missed(found) == found["missed"] == []
     assert found["memory_slope_mb_per_min"] - 2 * found["memory_slope_standard_error"] < FLAT, "memory grows after the warm-up"
