@@ -12,8 +12,7 @@ from benchmarks.fuzz import MEMORY_MB, SECONDS
 from benchmarks.load import LIMITS, missed
 
 FLAT = 1.0      # MB a minute, of an app that takes about a thousand
-README = Path(__file__).resolve().parents[2] / "README.md"
-RESULTS = README.parent / "benchmarks" / "results"
+RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
 KEYS = {"chaos": {"kills", "resumed_identical"}, "fuzz": {"files", "decoded", "refused", "crashed", "hung", "peak_mb"},
         "load": {"sessions", "seconds", "errors", "p95_ratio", "throughput_ratio", "memory_slope_mb_per_min"}}
 
