@@ -174,8 +174,9 @@ class Tally:
         self.pictures, self.times, self.visits, self.errors = pictures, [], defaultdict(list), []
         self.selections, self.inside, self.waits, self.warm_at = 0, 0, [], 0.0
 
-    async def timed(self, what: str, work: Awaitable, session: Session, shows: tuple[str, ...], into: list[float] | None = None) -> bool:
-        """Whether the session's page shows an element of the kind (and words) `shows` after `work`, and no error; else that is noted.
+    async def timed(self, what: str, work: Awaitable, session: Session, shows: tuple[str, ...],
+                    into: list[float] | None = None) -> bool:
+        """Whether the session's page has what it `shows` (as for `Session.need`) after `work`, and no error; else that is noted.
 
         The seconds of what succeeded go to `into`, where it began after the warm-up.
         """
@@ -219,7 +220,8 @@ async def classifications(address: str, pictures: list[Image.Image], sessions: i
     """Sessions that only classify, `count` times each or for `seconds`, from when each has its first answer: opening the page
     and loading the models is not counted.
 
-    answer: what a page with an answer has, as for `Session.need`; visits: pages to open in turn, one before each classification.
+    answer: what a page with an answer shows, as for `Session.need`; visits: pages to open in turn, one before each
+    classification.
     """
     tally, ready = Tally(pictures), asyncio.Barrier(sessions)
     began, ended = [], []
