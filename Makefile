@@ -17,7 +17,7 @@ test: $(VENV)/.test  ## run the default test suite
 	$(VENV)/bin/python -m pytest -m browser $(PYTEST_ARGS)
 
 pictures: $(VENV)/.test  ## take README's pictures of the running app (needs Chromium)
-	$(VENV)/bin/python -m docs.pictures
+	$(VENV)/bin/python -m tools.pictures
 
 lock: $(VENV)/.tools  ## write requirements.lock and requirements-dev.lock anew from the .txt files
 	@for name in requirements requirements-dev; do \

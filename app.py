@@ -1,6 +1,6 @@
 """The app: `streamlit run app.py`. Pages lie in pages/, what they share in pages/ui/."""
 
-from pages.ui import frame, process
+from pages.ui import frame, scheduling
 
-with process.turn(), frame.errors():
+with scheduling.turn(), frame.errors():
     frame.navigation().run()

@@ -28,7 +28,7 @@ from importlib import import_module
 
 PHASES = {"pretraining": "derm_core.training.pretrain:fit", "checkpoint": "derm_core.training.checkpoint:_write",
           "features": "derm_core.study.frozen:arm_features", "heads": "derm_core.study.frozen:_train",
-          "umap": "derm_core.insight.embed:_umap", "bundle": "derm_core.serve.publish:_put"}
+          "umap": "derm_core.insight.embed:_umap", "bundle": "derm_core.publish.classifier:_put"}
 FILE_OPERATIONS = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir")
 STUDY_ARM, BUNDLE = "vae", "killed"
 

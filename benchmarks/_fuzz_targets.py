@@ -82,7 +82,7 @@ def npz(data: bytes) -> None:
 def card(data: bytes) -> None:
     """A bundle's card."""
     from derm_core.errors import BundleError
-    from derm_core.serve.card import check_card
+    from derm_core.bundles.card import check_card
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
@@ -96,7 +96,7 @@ def card(data: bytes) -> None:
 def tensors(data: bytes) -> None:
     """A safetensors header."""
     from derm_core.errors import BundleError
-    from derm_core.serve.tensors import read_header
+    from derm_core.bundles.tensors import read_header
     try:
         read_header(data)
     except BundleError:
@@ -106,7 +106,7 @@ def tensors(data: bytes) -> None:
 def archive(data: bytes) -> None:
     """A zipped bundle."""
     from derm_core.errors import BundleError
-    from derm_core.serve.archive import _read
+    from derm_core.bundles.archive import _read
     try:
         _read(data)
     except BundleError:

@@ -20,11 +20,11 @@ from itertools import islice
 import numpy as np
 
 from derm_core.config import BackboneConfig
-from derm_core.data.synth import generate
+from derm_core.data.synth.generator import generate
 from derm_core.insight.saliency import grad_cam, inside_share, layer_cam, occlusion
 from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head
-from derm_core.serve.predictor import Predictor
+from derm_core.bundles.predictor import Predictor
 
 
 def inside(predictor: Predictor, images: np.ndarray, masks: np.ndarray, occluded: int) -> dict:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from derm_core.config import BackboneConfig, EmbedConfig
-from derm_core.data.synth import generate, make_synth
+from derm_core.data.synth.generator import generate, make_synth
 from derm_core.jobs import supervisor
 from derm_core.jobs.store import RunStore
 from derm_core.study.presets import preset
@@ -42,7 +42,7 @@ def furnish(home: Path, given: str | None) -> Workspace:
 
 def lesions(workspace: Workspace, count: int = 4) -> list[Image.Image]:
     """Painted lesions of 640 x 480 pixels that the published models do not call unlike their training images."""
-    from derm_core.serve.predictor import load_predictors, predict_images
+    from derm_core.bundles.predictor import load_predictors, predict_images
     predictors, found = load_predictors(workspace), []
     for picture, _, _ in generate(16 * count, 192):
         wide = Image.fromarray(picture).resize(WIDE, Image.Resampling.BICUBIC)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from derm_core.serve.predictor import load_predictors, predict_images
+from derm_core.bundles.predictor import load_predictors, predict_images
 from derm_core.workspace import Workspace
 
 

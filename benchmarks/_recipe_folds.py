@@ -11,10 +11,10 @@ import numpy as np
 from derm_core.config import StudyConfig, from_dict
 from derm_core.errors import RunError
 from derm_core.files import read_json
-from derm_core.study.folds import Joined, join, shares_of_labels
+from derm_core.study.crossval import Joined, join, shares_of_labels
 from derm_core.study.label_efficiency import score
-from derm_core.study.paired import Scorer, combine
-from derm_core.study.stats import evaluate
+from derm_core.stats.paired import Scorer, combine
+from derm_core.stats.intervals import evaluate
 from derm_core.workspace import Workspace
 
 OURS = ("vae", "both")

@@ -16,14 +16,14 @@ from derm_core.config import to_dict
 from derm_core.errors import RunError
 from derm_core.events import Event, jsonable
 from derm_core.files import read_json, write_atomic, write_json
-from derm_core.jobs.locks import hold
+from derm_core.locks import hold
 from derm_core.study.arms import resolve_arms
 from derm_core.study.features import finish
 from derm_core.study.frozen import arm_features
-from derm_core.study.heads import CURVES, Heads
+from derm_core.heads.grid import CURVES, Heads
 from derm_core.study.label_efficiency import draw, of_seed
-from derm_core.study.material import Material, count_look, prepare
-from derm_core.training.devices import pick_device
+from derm_core.study.study_data import Material, count_look, prepare
+from derm_core.machine import pick_device
 from derm_core.training.pretrain import pretrain
 from derm_core.workspace import RunPaths, Workspace
 

@@ -80,7 +80,7 @@ def answer_ms(tab, number: int, calm) -> float:
 
 def lesion(number: int) -> bytes:
     """A synthetic dermatoscopic photograph of 600 x 450 that the models know as one; other bytes for each number."""
-    from derm_core.data.synth import generate
+    from derm_core.data.synth.generator import generate
 
     picture = Image.fromarray(next(generate(1, 192, seed=0))[0]).resize((600, 600), Image.Resampling.BICUBIC)
     buffer = io.BytesIO()

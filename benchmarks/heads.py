@@ -27,7 +27,7 @@ from torch import nn
 
 from derm_core.nets.head import make_head
 from derm_core.seeds import stream_seed
-from derm_core.study.heads import Heads, standardisation
+from derm_core.heads.grid import Heads, standardisation
 
 TRAIN, VAL, WIDTH, CLASSES, BATCH, HIDDEN = 7_000, 1_500, 256, 7, 128, 64
 RATES, DECAYS = (3e-4, 1e-3, 3e-3), (1e-4, 1e-2, 1e-1)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from derm_core.data.importers import import_dataset
 from derm_core.data.layouts import find_layout, read_listing
-from derm_core.data.staging import default_processes
+from derm_core.data.decode_all import default_processes
 from derm_core.workspace import Workspace
 
 SIZE = 64

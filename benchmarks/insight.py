@@ -26,12 +26,12 @@ from derm_core.data.manifest import load_dataset
 from derm_core.data.splits import SPLITS, split_dataset, split_fingerprint
 from derm_core.data.store import open_store
 from derm_core.errors import DataError
-from derm_core.insight import conformal, outlier
-from derm_core.insight.nonlesions import nonlesion_images
+from derm_core.bundles import conformal, outlier
+from derm_core.publish.non_lesions import nonlesion_images
 from derm_core.seeds import stream_seed
-from derm_core.serve.bundle import list_bundles
-from derm_core.serve.opinion import opinions
-from derm_core.serve.predictor import Predictor, load_predictors
+from derm_core.bundles.bundle import list_bundles
+from derm_core.bundles.prediction import opinions
+from derm_core.bundles.predictor import Predictor, load_predictors
 from derm_core.workspace import Workspace
 
 REPEATS = 1

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from derm_core.study.instrument import ALPHA, Settings, repeat, summarise
-from derm_core.study.instrument_images import leak_named, shortcut_reliance
+from benchmarks._instrument_statistics import ALPHA, Settings, repeat, summarise
+from benchmarks._instrument_images import leak_named, shortcut_reliance
 
 QUICK, LONG, CHUNK = 40, 2000, 5
 QUICK_WORLDS, WORLDS = 3, 20

@@ -267,7 +267,7 @@ def median_ms(work: Callable[[], object], times: int = 30) -> float:
 
 
 def traverse_ms(workspace: Workspace) -> float:
-    from derm_core.insight.travel import open_travel
+    from derm_core.insight.traverse import open_travel
     travel = open_travel(workspace, MODEL)
     z = np.random.default_rng(0).normal(size=(1, len(travel.mean_d))).astype(np.float32)
     return median_ms(lambda: travel.decode(z))
@@ -278,8 +278,8 @@ def place_ms(workspace: Workspace, run_id: str) -> float:
     import torch
 
     from derm_core.config import EmbedConfig
-    from derm_core.insight.atlas import read_map
-    from derm_core.insight.place import Placer
+    from derm_core.insight.saved_map import read_map
+    from derm_core.insight.placement import Placer
     from derm_core.study.arms import build_extractors
     saved = read_map(workspace, run_id)
     extractor = build_extractors(f"bundle:{MODEL}", EmbedConfig(dataset="many", arm=f"bundle:{MODEL}"), workspace)[0]

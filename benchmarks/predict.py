@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from derm_core.serve.bundle import Bundle
-from derm_core.serve.predictor import THREADS, Predictor, load_predictors, predict_images
+from derm_core.bundles.bundle import Bundle
+from derm_core.bundles.predictor import THREADS, Predictor, load_predictors, predict_images
 from derm_core.workspace import Workspace
 
 LIMIT = 1.2

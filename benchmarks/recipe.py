@@ -43,7 +43,7 @@ from derm_core.errors import RunError
 from derm_core.events import jsonable
 from derm_core.files import read_json
 from derm_core.study.features import finish
-from derm_core.study.material import prepare
+from derm_core.study.study_data import prepare
 from derm_core.workspace import Workspace
 
 PATIENCE = 10.0              # seconds between looks at what another process is at

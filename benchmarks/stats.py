@@ -14,9 +14,9 @@ import time
 
 import numpy as np
 
-from derm_core.study.gap_stats import draw, gap_interval
-from derm_core.study.pairs import gap_differences, matched_pairs, mcnemar, pairs_of
-from derm_core.study.stats import PRIMARY, evaluate
+from derm_core.stats.gap_intervals import draw, gap_interval
+from derm_core.stats.arm_pairs import gap_differences, matched_pairs, mcnemar, pairs_of
+from derm_core.stats.intervals import PRIMARY, evaluate
 
 ARMS, SEEDS, CLASSES, RESAMPLES = ("vae", "imagenet", "random"), 5, 7, 2000
 SIZES = {"train": 7000, "val": 1500, "test": 1500}

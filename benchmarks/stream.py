@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from derm_core.data.synth import generate
+from derm_core.data.synth.generator import generate
 from derm_core.errors import DataError
 
 from .memory import GB, Watch, own_memory

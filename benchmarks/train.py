@@ -24,12 +24,12 @@ import torch
 
 from derm_core.config import BackboneConfig, PretrainConfig, Recipe
 from derm_core.data.store import open_store
-from derm_core.data.synth import make_synth
+from derm_core.data.synth.generator import make_synth
 from derm_core.events import EventLog
 from derm_core.nets.vae import VAE_MEAN, VAE_STD, build_vae
 from derm_core.training import engine
 from derm_core.training.batches import ImageSource, normaliser
-from derm_core.training.devices import pick_device
+from derm_core.machine import pick_device
 from derm_core.training.optimiser import make_optimiser
 from derm_core.training.precision import Precision, default_precision
 from derm_core.training.pretrain import Material, fast_precision

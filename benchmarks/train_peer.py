@@ -29,7 +29,7 @@ from derm_core.config import BackboneConfig
 from derm_core.errors import RunError
 from derm_core.events import EventLog
 from derm_core.nets.vae import VAE_MEAN, VAE_STD, build_vae
-from derm_core.training.devices import cpu_flags, pick_device
+from derm_core.machine import cpu_flags, pick_device
 from derm_core.training.engine import fit
 from derm_core.training.precision import default_precision
 from derm_core.training.recipes import recipe

@@ -14,7 +14,7 @@ import sys
 import traceback
 
 from .commands import data, doctor, models, runs, training
-from .commands.screen import Answer, Screen
+from .commands.output import Answer, Screen
 from .errors import DermError
 from .events import jsonable
 from .files import write_atomic

@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 from PIL import Image
 
-from pages.ui import cached, frame, images, process, uploads, words
-from pages.ui.classify import answers, crop, limits, models, opinions, overview, reasons, source
+from pages.ui import cached, frame, images, scheduling, uploads, words
+from pages.ui.classify import answers, crop, warnings, models, predictions, results_table, explanations, input
 from pages.ui.classify.answers import CENTRE, SHOWN, Answer
 
 BESIDE = 2      # models whose answers fit beside the picture
@@ -31,26 +31,26 @@ def one_image(workspace, answer: Answer, cards: list[dict]) -> bool:
     with left:
         picture(answer, cards)
     with right:
-        behind = limits.show(answer.row, cards)
+        behind = warnings.show(answer.row, cards)
         if not behind and answers.in_brief(answer):
-            opinions.in_brief(answer, cards, words.aside("Other sessions wait for their answers, so this one is brief."))
+            predictions.in_brief(answer, cards, words.aside("Other sessions wait for their answers, so this one is brief."))
             st.button("Show charts and reasons", icon=":material/expand_more:", on_click=answers.show_whole, args=(answer,))
             return False
-        coverage = None if behind else opinions.together(answer, cards)
+        coverage = None if behind else predictions.together(answer, cards)
         if not behind and len(cards) <= BESIDE:
-            opinions.each(answer, cards, coverage)
+            predictions.each(answer, cards, coverage)
     if not behind and len(cards) > BESIDE:
-        opinions.each(answer, cards, coverage)
+        predictions.each(answer, cards, coverage)
     crop.show(answer, sorted({card["input_size"] for card in cards}))
     if not behind:
-        reasons.show(workspace, answer, cards)
+        explanations.show(workspace, answer, cards)
         return True
     fold = st.expander("What the models say all the same", icon=":material/visibility_off:", on_change="rerun",
                        key=answers.closed_at_first("behind", answer))
     if fold.open:
         with fold:
-            opinions.show(answer, cards)
-            reasons.show(workspace, answer, cards)
+            predictions.show(answer, cards)
+            explanations.show(workspace, answer, cards)
     return True
 
 
@@ -60,14 +60,14 @@ def nothing_yet(cards: list[dict]) -> None:
     if st.query_params.get("from") == "samples":
         st.caption(f"Choose a sample: {names} will each say here what it shows, side by side.")
     elif frame.empty(f"{names} will each say here what a picture shows, with what speaks for and against each answer. Your "
-                     f"images stay in this session's memory.{source.about_heic()}", title="No image yet",
+                     f"images stay in this session's memory.{input.about_heic()}", title="No image yet",
                      icon=":material/image_search:", action="Try a generated sample", primary=False):
         st.query_params.update({"from": "samples", "sample": "1"})
         st.rerun()
 
 
 @st.fragment
-@process.in_turn
+@scheduling.in_turn
 def asked(workspace, published: list[dict]) -> None:
     """Which models, which images, and the answers. A fragment: a new image runs this part alone.
 
@@ -75,7 +75,7 @@ def asked(workspace, published: list[dict]) -> None:
     """
     uploads.release()
     cards = models.choose(published)
-    chosen = source.choose(workspace)
+    chosen = input.choose(workspace)
     if not cards:
         st.info("Choose at least one model.", icon=":material/deployed_code:")
     elif not chosen:
@@ -89,11 +89,11 @@ def asked(workspace, published: list[dict]) -> None:
                 st.rerun()                          # the whole page, which takes the cards anew
             found = answers.classify(workspace, predictors, cards, chosen)
             result = answers.result(found)
-            overview.refused(result["errors"])
+            results_table.refused(result["errors"])
             if result["images"]:
-                shown = overview.table([answer for answer in found if answer.row], cards)
+                shown = results_table.table([answer for answer in found if answer.row], cards)
                 if one_image(workspace, shown, cards):
-                    overview.downloads(result)
+                    results_table.downloads(result)
     if not chosen:
         with frame.errors():  # after the page stands: the first answer should not wait for the models
             for card in cards:

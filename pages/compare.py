@@ -6,12 +6,12 @@ import streamlit as st
 
 from derm_core.report import tables
 from pages.ui import cached, frame, words
-from pages.ui.study import about, classes, closer, differences, further, overview, parts, several
+from pages.ui.study import about, classes, calibration, differences, questions, overview, parts, study_comparison
 
 SECTIONS = {"overview": ("Overview", overview.show), "differences": ("Differences", differences.show),
-            "classes": ("Classes", classes.show), "labels": ("Fewer labels", further.labels),
-            "robustness": ("Robustness", further.robustness), "external": ("Other sets", further.external),
-            "calibration": ("Calibration", closer.calibration), "subgroups": ("Subgroups", closer.subgroups),
+            "classes": ("Classes", classes.show), "labels": ("Fewer labels", questions.labels),
+            "robustness": ("Robustness", questions.robustness), "external": ("Other sets", questions.external),
+            "calibration": ("Calibration", calibration.calibration), "subgroups": ("Subgroups", calibration.subgroups),
             "method": ("Method", about.making)}
 TRAINED = ("labels", "robustness", "external", "calibration", "subgroups")  # not asked of published models
 
@@ -93,11 +93,11 @@ first, second = st.columns(2, gap="small")
 with first:
     run_id = frame.linked("Study", list(runs), "run", format_func=labels.get, label_visibility="collapsed")
 with second:
-    beside = several.choose(labels, run_id) if len(runs) > 1 else []
+    beside = study_comparison.choose(labels, run_id) if len(runs) > 1 else []
 study = cached.study(workspace, run_id)
 if beside:
     chosen = [run_id, *beside]
-    several.show({key: cached.study(workspace, key) for key in chosen}, {key: words.plain(labels[key]) for key in chosen})
+    study_comparison.show({key: cached.study(workspace, key) for key in chosen}, {key: words.plain(labels[key]) for key in chosen})
     st.subheader(words.plain(labels[run_id]), anchor=False)
 conditions(study)
 about.bar(workspace, runs[run_id], study)

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from derm_core.data.priority import PRIORITIES, default_map, describe_map, save_map
-from derm_core.data.roots import check_root
+from derm_core.data.triage import PRIORITIES, default_map, describe_map, save_map
+from derm_core.data.import_roots import check_root
 from derm_core.data.splits import SPLITS
 from derm_core.errors import RunError
 from derm_core.workspace import check_id
-from pages.ui import cached, charts, frame, images, live, words
+from pages.ui import cached, charts, frame, images, live_run, words
 
 GALLERY = 24
 
@@ -31,11 +31,11 @@ def choose(workspace, found: dict[str, dict]) -> str | None:
 
 
 def make_synthetic(workspace) -> None:
-    from derm_core.data.synth import ensure_synth
+    from derm_core.data.synth.generator import ensure_synth
 
     bar = st.progress(0.0, "Painting synthetic lesions…")
     with frame.errors():
-        ensure_synth(workspace, progress=live.counter(bar, "Painting synthetic lesions"))
+        ensure_synth(workspace, progress=live_run.counter(bar, "Painting synthetic lesions"))
         st.rerun()
 
 
@@ -163,7 +163,7 @@ def run_import(workspace, path: str, name: str, size: int) -> None:
     bar = st.progress(0.0, "Reading the listing…")
     with frame.errors():
         name = check_id(name, "dataset name")
-        result = import_dataset(workspace, check_root(path), name, sizes=(size,), progress=live.counter(bar, "Importing"))
+        result = import_dataset(workspace, check_root(path), name, sizes=(size,), progress=live_run.counter(bar, "Importing"))
         st.session_state["imported"] = (f"Imported {result.images:,} images of {result.classes} classes in "
                                         f"{words.duration(result.seconds)}; {words.count(len(result.skipped), 'file')} skipped.")
         st.query_params["dataset"] = name

@@ -9,8 +9,8 @@ import streamlit as st
 
 from derm_core.config import PublishConfig
 from derm_core.jobs import supervisor
-from pages.ui import cached, frame, live, words
-from pages.ui.card import show, show_extractor
+from pages.ui import cached, frame, live_run, words
+from pages.ui.model_card import show, show_extractor
 
 NO_NETWORK = ("both", "colour")     # two networks, and none: not one model to publish
 
@@ -90,7 +90,7 @@ def actions(workspace, card: dict, view: Callable[[dict], None]) -> None:
 
 def export(workspace, card: dict) -> None:
     """One file to hand on; what it says of single images of private data goes with it only where that is confirmed."""
-    from derm_core.serve.archive import export_bundle, holds_private_images
+    from derm_core.bundles.archive import export_bundle, holds_private_images
 
     name, private = card["name"], False
     confirm = holds_private_images(card)
@@ -132,10 +132,10 @@ def watch(workspace, moving: tuple[str, ...]) -> None:
             if run.state == "done":
                 st.session_state["message"] = f"{run.summary['name']} is on the shelf."
             st.rerun()
-        feed = live.follow(workspace, run.id)
+        feed = live_run.follow(workspace, run.id)
         now = feed.progress or run.progress
         with st.container(border=True):
-            st.progress(live.share(now), how_far(run, now, words.plain(frame.run_name(workspace, run))))
+            st.progress(live_run.share(now), how_far(run, now, words.plain(frame.run_name(workspace, run))))
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.caption("Goes on when this window is closed; the model then stands here.", width="content")
                 frame.link("train", "Its run", icon=":material/arrow_forward:", run=run.id)
@@ -149,7 +149,7 @@ def how_far(run, now: dict | None, name: str) -> str:
     """What stands on a publication's bar; its last part, after all images, does not say how far it is."""
     if now and 0 < now["total"] <= now["done"]:
         return f"{name}: all {now['total']:,} images are measured; the figures of its card are being worked out…"
-    return live.progress_text(now) if now else f"{name}: {'reading the study' if run.state == 'running' else 'queued'}…"
+    return live_run.progress_text(now) if now else f"{name}: {'reading the study' if run.state == 'running' else 'queued'}…"
 
 
 def study_label(workspace, run) -> str:
@@ -185,7 +185,7 @@ def publish_section(workspace) -> None:
 
 
 def import_section(workspace) -> None:
-    from derm_core.serve.archive import import_bundle
+    from derm_core.bundles.archive import import_bundle
 
     with st.expander("Import a model", icon=":material/upload_file:"):
         st.markdown("A bundle exported here or elsewhere, as one zip file. Size, tensors and hash are checked against its "

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from derm_core.jobs import supervisor
-from pages.ui import cached, charts, frame, launch, live, words
+from pages.ui import cached, charts, frame, launch_form, live_run, words
 
 PICTURES = {  # image event: what its rows are
     "reconstruction": "Validation images and what the VAE makes of them; with a masking recipe then the clean view, what the "
@@ -33,7 +33,7 @@ PRETRAIN_CHARTS = (  # title, {line: series}, what to read, share
 def new_study(workspace) -> None:
     st.subheader("New study", anchor=False)
     with st.container(border=True):
-        config = launch.form(workspace)
+        config = launch_form.form(workspace)
         with st.container(horizontal=True, vertical_alignment="center"):
             pressed = st.button("Launch", type="primary", icon=":material/play_arrow:", disabled=config is None)
             st.caption("Queues the pretraining and, after it, the comparison. Both go on when this window is closed.",
@@ -60,7 +60,7 @@ def queue(workspace, selected: str | None) -> None:
     st.subheader("Runs", anchor=False)
     table = pd.DataFrame([{
         "State": words.STATES[run.state][0], "Run": frame.run_name(workspace, run), "Dataset": dataset_of(workspace, run),
-        "Progress": live.share(run.progress) if not run.final else (1.0 if run.state == "done" else None),
+        "Progress": live_run.share(run.progress) if not run.final else (1.0 if run.state == "done" else None),
         "Created": pd.Timestamp(run.created, unit="s", tz="UTC"),
         "Took": words.duration((run.finished or run.started or 0) - run.started) if run.started and run.final else "",
         "Id": run.id} for run in found])
@@ -141,12 +141,12 @@ def watch(workspace, run_id: str, state: str, state_before: str | None) -> None:
     before = cached.run(workspace, run.depends_on) if run and run.depends_on else None
     if run is None or run.state != state or (before.state if before else None) != state_before:
         st.rerun()
-    feed = live.follow(workspace, run_id)
+    feed = live_run.follow(workspace, run_id)
     if run.error:
         frame.show_error(run.error)
     if before is not None and not run.final and before.state != "done":
         st.markdown(f"**Step 1 of 2: pretraining** {words.state_badge(before.state)}")
-        earlier = live.follow(workspace, before.id)
+        earlier = live_run.follow(workspace, before.id)
         progress_bar(before, earlier)
         pretraining(workspace, before.id, earlier)
         st.markdown("**Step 2 of 2: comparison** starts by itself afterwards.")
@@ -156,11 +156,11 @@ def watch(workspace, run_id: str, state: str, state_before: str | None) -> None:
     if run.kind == "study" and before is not None:
         with st.expander("Its pretraining", icon=":material/layers:", key="its-pretraining", on_change="rerun") as folded:
             if folded.open:
-                pretraining(workspace, before.id, live.follow(workspace, before.id))
+                pretraining(workspace, before.id, live_run.follow(workspace, before.id))
     log(workspace, run_id, feed)
 
 
-def progress_bar(run, feed: live.Feed) -> None:
+def progress_bar(run, feed: live_run.Feed) -> None:
     """What is being done, how far it is, how fast it goes and how long it still takes."""
     if run.state == "queued":
         st.progress(0.0, text="Queued: waits for the device or for the run before it.")
@@ -171,10 +171,10 @@ def progress_bar(run, feed: live.Feed) -> None:
     if not now:
         st.progress(0.0, text="Starting…")
         return
-    st.progress(live.share(now), text=live.progress_text(now))
+    st.progress(live_run.share(now), text=live_run.progress_text(now))
 
 
-def study(workspace, run_id: str, feed: live.Feed) -> None:
+def study(workspace, run_id: str, feed: live_run.Feed) -> None:
     """While it runs, the curves of its events; once it is done, those of the setting that was chosen."""
     result = cached.study(workspace, run_id) or {"arms": {}}
     final = {arm: table for arm in result["arms"] if (table := cached.curves(workspace, run_id, arm)) is not None}
@@ -190,7 +190,7 @@ def study(workspace, run_id: str, feed: live.Feed) -> None:
         st.caption("Until the study is done: the middle setting of its grid. The comparison uses the one chosen on validation.")
 
 
-def pretraining(workspace, run_id: str, feed: live.Feed) -> None:
+def pretraining(workspace, run_id: str, feed: live_run.Feed) -> None:
     """Loss and its two parts, active units and the probe; the last reconstructions."""
     with st.grid(3, min_column_width=250):
         for title, series, reading, is_share in PRETRAIN_CHARTS:
@@ -207,7 +207,7 @@ def pretraining(workspace, run_id: str, feed: live.Feed) -> None:
                 st.image(str(folder / file), caption=f"{meaning}{f' (epoch {epoch:.0f})' if epoch is not None else ''}.")
 
 
-def pretrain_series(feed: live.Feed, source: str) -> tuple[list[float], list[float]]:
+def pretrain_series(feed: live_run.Feed, source: str) -> tuple[list[float], list[float]]:
     """A series; in place of the loss the ELBO in it, where the recipe adds something to it."""
     elbo = feed.series(source.replace("/loss", "/elbo"))
     return elbo if elbo[0] else feed.series(source)
@@ -218,11 +218,11 @@ def series_table(lines: dict) -> pd.DataFrame:
                      ignore_index=True)
 
 
-def embedding(workspace, run_id: str, feed: live.Feed) -> None:
+def embedding(workspace, run_id: str, feed: live_run.Feed) -> None:
     frame.link("latent", "Open the map", icon=":material/scatter_plot:", run=run_id)
 
 
-def log(workspace, run_id: str, feed: live.Feed) -> None:
+def log(workspace, run_id: str, feed: live_run.Feed) -> None:
     with st.expander("Log", icon=":material/notes:", key="log", on_change="rerun") as folded:
         if folded.open:
             path = workspace.run(run_id).log

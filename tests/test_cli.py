@@ -15,7 +15,7 @@ from PIL import Image
 from derm_core import cli
 from derm_core.files import read_json, write_json
 from derm_core.jobs import supervisor
-from derm_core.jobs.locks import hold
+from derm_core.locks import hold
 from derm_core.jobs.store import RunStore
 
 REPOSITORY = Path(__file__).resolve().parents[1]

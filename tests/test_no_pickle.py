@@ -15,8 +15,8 @@ from derm_core.data.importers import import_dataset
 from derm_core.data.decode import decode
 from derm_core.errors import DermError
 from derm_core.files import read_json
-from derm_core.serve.archive import import_bundle
-from derm_core.serve.bundle import verify_bundle
+from derm_core.bundles.archive import import_bundle
+from derm_core.bundles.bundle import verify_bundle
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 READERS = re.compile(r"torch\.load\(|pickle\.loads?\(|\bjoblib\b|yaml\.(?:unsafe_|full_)?load\(|(?<![\w.])(?:eval|exec)\(|allow_pickle=True|"
@@ -30,7 +30,7 @@ ALLOWED = {  # file: (what, why)
 
 def test_what_could_run_code_while_reading_is_used_nowhere_but_where_it_is_argued_for():
     found = {}
-    for path in [REPOSITORY / "app.py", *(p for folder in ("derm_core", "pages", "benchmarks", "docs") for p in (REPOSITORY / folder).rglob("*.py"))]:
+    for path in [REPOSITORY / "app.py", *(p for folder in ("derm_core", "pages", "benchmarks", "tools") for p in (REPOSITORY / folder).rglob("*.py"))]:
         for line in path.read_text(encoding="utf-8").splitlines():
             if READERS.search(line.split("  # ")[0]) and not SAFE.search(line):
                 found.setdefault(str(path.relative_to(REPOSITORY)), []).append(line.strip())

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from ..errors import ConfigError, DataError, RunError
-from .screen import Answer, Screen, duration, size, table
+from .output import Answer, Screen, duration, size, table
 
 SHOWN_SKIPPED = 10
 
@@ -93,7 +93,7 @@ def audit_data(args, screen: Screen) -> Answer:
 def priority_data(args, screen: Screen) -> Answer:
     """JSON: {name, map: {class: priority}, ours}."""
     from ..data.manifest import read_info
-    from ..data.priority import default_map, describe_map, priority_map, save_map
+    from ..data.triage import default_map, describe_map, priority_map, save_map
     paths = screen.workspace.dataset(args.name)
     info = read_info(paths)
     changes = dict(_pair(text) for text in args.map)
@@ -116,7 +116,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 def synth_data(args, screen: Screen) -> Answer:
     """JSON: {name, images, classes, groups, seconds}."""
-    from ..data.synth import make_synth
+    from ..data.synth.generator import make_synth
     started = time.monotonic()
     dataset = make_synth(screen.workspace, args.name, images=args.images, size=args.size, seed=args.seed,
                          progress=screen.counter("painting", "images"))

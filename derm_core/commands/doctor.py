@@ -11,7 +11,7 @@ from ..config import BackboneConfig
 from ..errors import DermError
 from ..files import disk_bytes
 from ..workspace import Workspace, weights_folder
-from .screen import Answer, Screen, size
+from .output import Answer, Screen, size
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "pandas", "scikit-learn", "Pillow", "streamlit")
 BACKBONES = (BackboneConfig(architecture="resnet18", stage=3), BackboneConfig(architecture="convnext_tiny", stage=3))
@@ -89,7 +89,7 @@ def _datasets(workspace: Workspace) -> list[dict]:
 
 
 def _models(workspace: Workspace) -> list[dict]:
-    from ..serve.bundle import list_bundles
+    from ..bundles.bundle import list_bundles
     return [{"name": card["name"], "ok": card["ok"], "error": card.get("error")} for card in list_bundles(workspace, None)]
 
 
@@ -101,7 +101,7 @@ def _status(backbone: BackboneConfig) -> dict:
 def _device(problems: list[str]) -> str:
     if any(problem.startswith("torch") for problem in problems):
         return "none"
-    from ..training.devices import pick_device
+    from ..machine import pick_device
     return pick_device("auto")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BundleError
-from .screen import Answer, Screen, size, table
+from .output import Answer, Screen, size, table
 
 
 def add_commands(commands) -> None:
@@ -57,7 +57,7 @@ def add_commands(commands) -> None:
 def predict(args, screen: Screen) -> Answer:
     """JSON: {images: [{path, agree, quality, outlier, duplicate, arms: {NAME: {top, probabilities, prediction_set, priority,
     operating_point, neighbours}}}], errors: [{path, error}]}, as serve.predictor.predict_images gives them."""
-    from ..serve.predictor import predict_images
+    from ..bundles.predictor import predict_images
     names = [name.strip() for name in (args.models or "").split(",") if name.strip()]
     value = predict_images(screen.workspace, names or None, [(str(path), path) for path in args.images])
     refused = "; ".join(row["error"] for row in value["errors"])
@@ -90,7 +90,7 @@ def _remarks(row: dict[str, Any]) -> list[str]:
 
 def list_models(args, screen: Screen) -> Answer:
     """JSON: {models: [cards, each with ok and error]}."""
-    from ..serve.bundle import list_bundles
+    from ..bundles.bundle import list_bundles
     cards = list_bundles(screen.workspace, None)
     rows = [(card["name"], card.get("architecture", ""), f"{card.get('input_size', '')}",
              ", ".join(card.get("classes", ())) or f"none: an {card.get('kind', '')}",
@@ -102,7 +102,7 @@ def list_models(args, screen: Screen) -> Answer:
 
 def verify_models(args, screen: Screen) -> Answer:
     """JSON: {ok, models: [{name, ok, error}]}; fails where one does not match its card."""
-    from ..serve.bundle import find_bundle, list_bundles, verify_bundle
+    from ..bundles.bundle import find_bundle, list_bundles, verify_bundle
     rows = []
     for name in args.name or [card["name"] for card in list_bundles(screen.workspace, None)]:
         folder = find_bundle(screen.workspace, name)
@@ -121,8 +121,8 @@ def publish_model(args, screen: Screen) -> Answer:
     """JSON: {name, path, bytes}."""
     from ..config import require
     from ..files import disk_bytes
-    from ..serve.publish import publish
-    from ..serve.publish_extractor import publish_extractor
+    from ..publish.classifier import publish
+    from ..publish.extractor import publish_extractor
     if args.arm:
         folder = Path(publish(screen.workspace, args.run, args.arm, args.name, shelf=args.shelf, seed=args.seed,
                               replace=args.replace, rates=[name for name in (args.rates or "").split(",") if name],
@@ -137,7 +137,7 @@ def publish_model(args, screen: Screen) -> Answer:
 def evaluate_models(args, screen: Screen) -> Answer:
     """JSON: {run_id, state, arms, differences, verdict, …}, as artefacts/study.json has them."""
     from ..config import EvaluateConfig
-    from .follow import start
+    from .progress import start
     given = tuple(entry.strip() for entry in (args.map or "").split(",") if entry.strip())
     return start(EvaluateConfig(dataset=args.dataset, models=tuple(args.name), split="all" if args.all else "unseen",
                                 class_map=given, device=args.device), args, screen)
@@ -145,8 +145,8 @@ def evaluate_models(args, screen: Screen) -> Answer:
 
 def export_model(args, screen: Screen) -> Answer:
     """JSON: {name, path, bytes, training_images}: whether features of single training images went with it."""
-    from ..serve.archive import export_bundle, holds_private_images
-    from ..serve.bundle import find_bundle, verify_bundle
+    from ..bundles.archive import export_bundle, holds_private_images
+    from ..bundles.bundle import find_bundle, verify_bundle
     card = verify_bundle(find_bundle(screen.workspace, args.name))
     path = export_bundle(screen.workspace, args.name, args.out, private=args.private)
     left_out = holds_private_images(card) and not args.private
@@ -158,14 +158,14 @@ def export_model(args, screen: Screen) -> Answer:
 
 def import_model(args, screen: Screen) -> Answer:
     """JSON: {name, path}."""
-    from ..serve.archive import import_bundle
+    from ..bundles.archive import import_bundle
     folder = import_bundle(screen.workspace, args.file)
     return Answer({"name": folder.name, "path": str(folder)}, f"{folder.name} is on the shelf: {folder}.")
 
 
 def delete_model(args, screen: Screen) -> Answer:
     """JSON: {name, freed_bytes}. The repository's own models are never deleted."""
-    from ..serve.bundle import find_bundle
+    from ..bundles.bundle import find_bundle
     folder = find_bundle(screen.workspace, args.name)
     if screen.workspace.models.resolve() not in folder.resolve().parents:
         raise BundleError(f"{args.name} ships with the program and is not in this workspace; it was not deleted.")

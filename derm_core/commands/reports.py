@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import ConfigError, RunError
-from .screen import Answer, Screen, size
+from .output import Answer, Screen, size
 
 
 def add_report(actions) -> None:

@@ -9,7 +9,7 @@ from ..events import read_events
 from ..files import read_json
 from ..jobs.store import Run
 from ..workspace import Workspace
-from .screen import Answer, table
+from .output import Answer, table
 
 
 def answer(workspace: Workspace, run: Run) -> Answer:
@@ -38,7 +38,7 @@ def read_study(workspace: Workspace, run_id: str) -> dict[str, Any]:
 
 
 def _study(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
-    from ..study.report import text_report
+    from ..report.terminal import text_report
     study = read_study(workspace, run.id)
     folder = workspace.run(run.id).root
     arms = {name: {**arm, **({"curves": str(folder / arm["curves"])} if arm.get("curves") else {})}

@@ -9,7 +9,7 @@ from ..config import KINDS
 from ..errors import ConfigError
 from ..jobs.store import STATES, Run
 from .reports import add_export
-from .screen import Answer, Screen, duration, progress_line, size, table
+from .output import Answer, Screen, duration, progress_line, size, table
 
 CANCEL_SECONDS = 10.0
 LOG_LINES = 15
@@ -97,7 +97,7 @@ def show_run(args, screen: Screen) -> Answer:
     from ..jobs.dependencies import stored_config
     from ..jobs.store import RunStore
     from ..jobs.supervisor import reconcile
-    from .follow import follow
+    from .progress import follow
     store = RunStore(screen.workspace)
     store.get(args.run)
     reconcile(screen.workspace)
@@ -136,7 +136,7 @@ def resume_run(args, screen: Screen) -> Answer:
     """JSON: {run_id, state}, or with --follow what the finished run found."""
     from ..jobs.store import RunStore
     from ..jobs.supervisor import reconcile, resume
-    from .follow import follow
+    from .progress import follow
     from .results import answer
     reconcile(screen.workspace)
     resume(screen.workspace, args.run)

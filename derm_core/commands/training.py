@@ -12,10 +12,10 @@ from ..config import EmbedConfig, PretrainConfig, StudyConfig, require
 from ..errors import ConfigError, NotFound
 from ..training.recipes import BEST, RECIPES
 from ..workspace import Workspace
-from .follow import start
-from .questions import NAMES as QUESTIONS, add_questions, questions
+from .progress import start
+from .study_options import NAMES as QUESTIONS, add_questions, questions
 from .reports import add_report
-from .screen import Answer, Screen
+from .output import Answer, Screen
 
 PRESETS = ("demo", "laptop", "long", "paper", "bundles")
 
@@ -118,7 +118,7 @@ def _with_shared(config, args):
 
 
 def _check_dataset(workspace: Workspace, name: str) -> None:
-    from ..data.ondemand import is_missing_synth
+    from ..data.on_demand import is_missing_synth
     if name not in workspace.dataset_names() and not is_missing_synth(workspace, name):
         known = ", ".join(workspace.dataset_names()) or "none yet"
         raise NotFound(f"There is no dataset {name} in this workspace (there are: {known}); "

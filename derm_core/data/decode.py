@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from ..errors import ImageError
-from .containers import exif_orientation, lean, xmp_orientation
+from .strip_metadata import exif_orientation, lean, xmp_orientation
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 MAX_BYTES = 15 * 2**20

@@ -20,9 +20,9 @@ from . import medmnist
 from .groups import KINDS, find_groups
 from .layouts import Found, Listing, find_layout, read_listing
 from .manifest import Dataset, load_dataset, save_dataset
-from .staging import Progress, Staged, source_key, stage_images
+from .decode_all import Progress, Staged, source_key, stage_images
 from .store import hold_lock, keep_store, open_store
-from .terms import describe, terms
+from .known_datasets import describe, terms
 
 MAX_CLASSES = 1000
 ATTRIBUTES = ("age", "sex", "site", "skin_type", "source", "confirmation", "official_split")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import DataError
-from .imagefiles import IMAGE_SUFFIXES, TABLE_SUFFIXES, FolderFiles, looks_like_mask, scan, stem
+from .image_files import IMAGE_SUFFIXES, TABLE_SUFFIXES, FolderFiles, looks_like_mask, scan, stem
 from .tables import (DIAGNOSES, IDS, LABELS, PATHS, Table, clean_label, known_columns, normalised,
                      one_hot_classes, read_table, table_layout)
 

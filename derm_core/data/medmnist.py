@@ -14,7 +14,7 @@ from PIL import Image
 from ..errors import DataError
 from ..files import private_file, write_json
 from .layouts import Listing
-from .staging import Progress
+from .decode_all import Progress
 
 SPLITS = ("train", "val", "test")
 MAX_ARRAY_BYTES = 16 * 2**30

@@ -22,7 +22,7 @@ from ..files import private_file, private_folder, read_json, write_json, writing
 from ..workspace import Workspace
 from .decode import PREPROCESSING_VERSION
 from .manifest import Dataset
-from .staging import Progress, Staged, source_key, stage_images
+from .decode_all import Progress, Staged, source_key, stage_images
 
 IMAGES, CARD = "images.npy", "store.json"
 COPY_ROWS = 1024

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import ConfigError, NotFound
 from ..workspace import Workspace
-from .atlas import SavedMap, read_map
+from .saved_map import SavedMap, read_map
 
 LEAST_SHARED = 3
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..aside import Report, aside
+from ..background import Report, aside
 from ..config import EmbedConfig, PretrainConfig, from_dict, to_dict
 from ..data.manifest import CORE, Dataset
-from ..data.ondemand import open_images
+from ..data.on_demand import open_images
 from ..data.splits import SPLITS, split_for
 from ..errors import DataError, RunError
 from ..events import Event, log
@@ -27,13 +27,12 @@ from ..files import read_json, write_atomic, write_json
 from ..seeds import stream_seed
 from ..workspace import RunPaths, Workspace
 from .align import fixed_places, open_other, start_from, turn_onto
-from .atlas import SavedMap
+from .saved_map import SavedMap
 from .factors import PREFIX, table
-from .opinions import ask
-from .space import (SHOWN_NEIGHBOURS, nearest, neighbour_accuracy, neighbourhood_preservation, principal_axes, search_depth,
-                    silhouette, standardise, trust, vote_outside_group)
-from .travel import open_travel
-from .trouble import find_trouble
+from .map_predictions import ask
+from ..stats.feature_space import SHOWN_NEIGHBOURS, nearest, neighbour_accuracy, neighbourhood_preservation, principal_axes, search_depth, silhouette, standardise, trust, vote_outside_group
+from .traverse import open_travel
+from .data_issues import find_trouble
 
 LEAST_IMAGES = 10
 
@@ -132,10 +131,10 @@ def _quality(space: np.ndarray, labels: np.ndarray, groups: np.ndarray, split: n
 
 def _features(config: EmbedConfig, workspace: Workspace) -> Generator[Event, None, tuple]:
     """The dataset, the rows used, their split and features."""
-    from ..serve.extractor import require_posterior
+    from ..bundles.extractor import require_posterior
     from ..study.arms import build_extractors
     from ..study.features import extract
-    from ..training.devices import pick_device
+    from ..machine import pick_device
 
     require_posterior(config, workspace)
     dataset, store = yield from open_images(workspace, config.dataset, config.input_size)

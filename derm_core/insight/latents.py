@@ -21,7 +21,7 @@ def posterior(vae, images_nssc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     from ..nets.backbone import normalise
     from ..nets.vae import VAE_MEAN, VAE_STD
-    from ..serve.predictor import own_turn
+    from ..bundles.predictor import own_turn
     found = [torch.empty(2, 0, vae.latent_dim)]
     with own_turn(), torch.inference_mode():
         for start in range(0, len(images_nssc), BATCH):

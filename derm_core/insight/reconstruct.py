@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..serve.predictor import Predictor, root_mean_square
+from ..bundles.predictor import Predictor, root_mean_square
 
 
 @dataclass(frozen=True)

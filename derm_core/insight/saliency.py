@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..serve.predictor import BATCH, Predictor, own_turn
+from ..bundles.predictor import BATCH, Predictor, own_turn
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -101,7 +101,7 @@ def require_tests(workspace: Workspace, config: Any) -> None:
     """
     from ..data.classmaps import class_map
     if isinstance(config, EvaluateConfig):
-        from ..serve.bundle import find_bundle, verify_bundle
+        from ..bundles.bundle import find_bundle, verify_bundle
         cards = {name: verify_bundle(find_bundle(workspace, name)) for name in config.models}
         first = next(iter(cards))
         for name, card in cards.items():
@@ -112,14 +112,14 @@ def require_tests(workspace: Workspace, config: Any) -> None:
             through = (cards[first].get("labels") or {}).get("map")
             class_map(theirs, cards[first]["classes"], config.class_map, through, config.dataset)
     if isinstance(config, PublishConfig):
-        from ..serve.publish import require_publishable
+        from ..publish.classifier import require_publishable
         require_publishable(workspace, config.run, config.arm, config.name, config.seed)
     if isinstance(config, EmbedConfig):
-        from ..serve.extractor import require_posterior
+        from ..bundles.extractor import require_posterior
         require_posterior(config, workspace)
     if name := getattr(config, "vae", None):
-        from ..serve.bundle import find_bundle, verify_bundle
-        from ..serve.extractor import require_extractor
+        from ..bundles.bundle import find_bundle, verify_bundle
+        from ..bundles.extractor import require_extractor
         require_extractor(verify_bundle(find_bundle(workspace, name)))
     for name in getattr(config, "external", ()):
         if name == config.dataset:
@@ -134,7 +134,7 @@ def _classes_of(workspace: Workspace, name: str) -> list[str]:
     """The classes of a dataset; empty for a synthetic one that is yet to be painted. Raises NotFound."""
     if name in workspace.dataset_names():
         return list(read_json(workspace.dataset(name).info).get("classes") or [])
-    from ..data.ondemand import is_missing_synth
+    from ..data.on_demand import is_missing_synth
     if not is_missing_synth(workspace, name):
         known = ", ".join(workspace.dataset_names()) or "none yet"
         raise NotFound(f"There is no dataset {name} in this workspace (there are: {known}); "

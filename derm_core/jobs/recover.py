@@ -10,7 +10,7 @@ from ..config import KINDS
 from ..events import read_events
 from ..files import read_json
 from ..workspace import ID_PATTERN, RunPaths, Workspace
-from .locks import is_held
+from ..locks import is_held
 
 FINAL = ("done", "failed", "cancelled", "interrupted")
 SAID = "Read from its folder, since the run database was lost; {path} says what happened."

@@ -21,7 +21,7 @@ from ..errors import NotFound, RunError, StorageError
 from ..events import jsonable
 from ..files import write_json
 from ..workspace import Workspace, check_id, new_run_id
-from .about import checked_about
+from .annotations import checked_about
 from .recover import rows_of_folders
 from .schema import SCHEMA_VERSION, upgrade
 

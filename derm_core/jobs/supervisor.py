@@ -19,7 +19,7 @@ from ..processes import alive
 from ..workspace import REPOSITORY, Workspace, weights_folder
 from .dependencies import (dependents, fold_studies, matching_pretraining, matching_run, needs_vae, references,
                            require_pretraining, require_tests, waits_for)
-from .locks import hold, is_held
+from ..locks import hold, is_held
 from .store import Run, RunStore
 
 SPAWN_GRACE_SECONDS = 20.0  # between a claim to start a worker and its process id

@@ -23,7 +23,7 @@ from ..files import FULL, REFUSED, keep_private, read_json, remove_unfinished, s
 from ..processes import step_back
 from ..workspace import RunPaths, Workspace
 from .dependencies import waits_for
-from .locks import hold
+from ..locks import hold
 from .store import Run, RunStore
 from .supervisor import reconcile
 
@@ -32,7 +32,7 @@ JOBS = {
     "study": "derm_core.study.protocol:study",
     "embed": "derm_core.insight.embed:embed",
     "evaluate": "derm_core.study.evaluate:evaluate_models",
-    "publish": "derm_core.serve.publish_run:publish_run",
+    "publish": "derm_core.publish.job:publish_run",
 }
 CHECK_SECONDS = 0.5
 PROGRESS_SECONDS = 1.0

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from . import words
-from .canvas import CLEAR, GRID, INK, SPLIT_NAMES, ZERO, alpha, blank, error_bar
-from .labels import edges, label_spots
+from .. import formatting
+from .figure_style import CLEAR, GRID, INK, SPLIT_NAMES, ZERO, alpha, blank, error_bar
+from .label_placement import edges, label_spots
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -41,11 +41,11 @@ def learning_curves(curves: Mapping[str, pd.DataFrame], quantity: str, names: Ma
     bands = {arm: {split: seed_band(table, f"{split}_{quantity}") for split in ("train", "val")
                    if f"{split}_{quantity}" in table} for arm, table in curves.items()}
     y_range, x_range = _shared_ranges([band for pair in bands.values() for band in pair.values()])
-    share = quantity in words.SHARES
+    share = quantity in formatting.SHARES
     panels = {}
-    for key in words.ordered(bands):
-        arm = words.arm(key, (names or {}).get(key))
-        figure = blank(f"{words.QUANTITIES.get(quantity, quantity)} by epoch, {arm.name}", height, x="Epoch")
+    for key in formatting.ordered(bands):
+        arm = formatting.arm(key, (names or {}).get(key))
+        figure = blank(f"{formatting.QUANTITIES.get(quantity, quantity)} by epoch, {arm.name}", height, x="Epoch")
         for split, band in bands[key].items():
             _add_band(figure, band, arm.colour, split, share)
         figure.update_xaxes(range=x_range)
@@ -88,7 +88,7 @@ def gap_against_accuracy(rows: Sequence[Mapping[str, Any]], *, x: str = "Balance
     """
     figure = blank("Overfitting gap against accuracy", height, x=x, y=y)
     figure.add_hline(y=0, line={"color": ZERO, "width": 1, "dash": "dash"})
-    arms = [words.arm(row["arm"], row.get("name")) for row in rows]
+    arms = [formatting.arm(row["arm"], row.get("name")) for row in rows]
     for row, arm, spot in zip(rows, arms, label_spots(rows, [arm.name for arm in arms])):
         figure.add_trace(dict(
             type="scatter", x=[row["x"]], y=[row["y"]], mode="markers+text", name=arm.name, text=[arm.name],
@@ -117,13 +117,13 @@ def dots(rows: Sequence[Mapping[str, Any]], *, title: str, x: str, share: bool =
     """
     groups = list(dict.fromkeys(row["group"] for row in rows))
     counts = {row["group"]: row.get("n") for row in rows}
-    arms = words.ordered(dict.fromkeys(row["arm"] for row in rows))
+    arms = formatting.ordered(dict.fromkeys(row["arm"] for row in rows))
     figure = blank(title, 90 + max(34, 15 * len(arms) + 8) * len(groups), x=x, legend=True)
     for place, key in enumerate(arms):
         chosen = [row for row in rows if row["arm"] == key]
-        arm = words.arm(key, chosen[0].get("name"))
+        arm = formatting.arm(key, chosen[0].get("name"))
         offset = (place - (len(arms) - 1) / 2) * (0.72 / len(arms))
-        values, low, high = (np.array([row["mean"] if words.missing(row.get(end)) else row[end] for row in chosen],
+        values, low, high = (np.array([row["mean"] if formatting.missing(row.get(end)) else row[end] for row in chosen],
                                       dtype=float)
                              for end in ("mean", "low", "high"))
         strength = [0.35 if row.get("faint") else 1 for row in chosen]
@@ -149,8 +149,8 @@ def confusion(matrix: Sequence[Sequence[float]], classes: Sequence[str], arm_key
     """Of the images of each class (rows), the share that is called each class (columns)."""
     counts = np.asarray(matrix, dtype=float)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
-    arm = words.arm(arm_key, name)
-    said = [[f"{a} called {b}: {words.percent(share[i, j])} ({counts[i, j]:.0f})" for j, b in enumerate(classes)]
+    arm = formatting.arm(arm_key, name)
+    said = [[f"{a} called {b}: {formatting.percent(share[i, j])} ({counts[i, j]:.0f})" for j, b in enumerate(classes)]
             for i, a in enumerate(classes)]
     figure = _cells(f"Confusion, {arm.name}", share, [[f"{100 * value:.0f}" for value in row] for row in share], said,
                     classes,
@@ -161,7 +161,7 @@ def confusion(matrix: Sequence[Sequence[float]], classes: Sequence[str], arm_key
 def disagreement(entry: Mapping[str, Any], classes: Sequence[str], names: Mapping[str, str] | None = None) -> Figure:
     """How many images arm a decides one way (rows) and arm b another (columns); off the diagonal they disagree."""
     counts = np.asarray(entry["matrix"], dtype=float)
-    a, b = (words.arm(entry[side], (names or {}).get(entry[side])).name for side in "ab")
+    a, b = (formatting.arm(entry[side], (names or {}).get(entry[side])).name for side in "ab")
     off = counts * (1 - np.eye(len(counts)))
     said = [[f"{a}: {one}<br>{b}: {other}<br>{counts[i, j]:.0f} images" for j, other in enumerate(classes)]
             for i, one in enumerate(classes)]

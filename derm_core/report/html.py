@@ -19,7 +19,8 @@ import pandas as pd
 from ..files import read_json
 from ..study.arms import arm_file
 from ..workspace import Workspace
-from . import page, sections, tables, words
+from . import html_parts, sections, tables
+from .. import formatting
 from .method import conditions, method
 from .reproduce import commands, reproducible_config
 
@@ -30,10 +31,10 @@ def report_html(study: Mapping[str, Any], run_folder: Path | str, *, images: int
     images: so many test images are shown as well, if their dataset is still in the workspace; then the
     file holds data that its licence may keep from being passed on, and says so. About 5 MB of HTML.
     """
-    folder, safe = Path(run_folder), page.escaped(study)
+    folder, safe = Path(run_folder), html_parts.escaped(study)
     about = _about(folder)
     title = about["name"] or f"{study['dataset']['name']}, {study['run_id']}"
-    return page.document(title, "".join((
+    return html_parts.document(title, "".join((
         _head(study, about, title), sections.verdict(study), sections.metrics(study), sections.claims(study),
         sections.gaps(study, safe), sections.curves(study, _curves(study, folder)), sections.paper(study),
         sections.differences(study, safe), sections.classes(study, safe), sections.questions(study, safe),
@@ -51,8 +52,8 @@ def _about(folder: Path) -> dict[str, Any]:
 def _head(study: Mapping[str, Any], about: Mapping[str, Any], title: str) -> str:
     tags = f"Tags: {' · '.join(about['tags'])}" if about["tags"] else ""
     return "".join((
-        page.paragraph(words.NOTICE, "notice"), f"<h1>{page.text(title)}</h1>", page.paragraph(conditions(study), "soft"),
-        page.paragraph(tags, "soft"), page.paragraph(about["note"], "note")))
+        html_parts.paragraph(formatting.NOTICE, "notice"), f"<h1>{html_parts.text(title)}</h1>", html_parts.paragraph(conditions(study), "soft"),
+        html_parts.paragraph(tags, "soft"), html_parts.paragraph(about["note"], "note")))
 
 
 def _curves(study: Mapping[str, Any], folder: Path) -> dict[str, pd.DataFrame]:
@@ -66,24 +67,24 @@ def _pictures(study: Mapping[str, Any], folder: Path, count: int) -> str:
     from .pictures import test_images
     shown, terms = test_images(study, Workspace(folder.resolve().parents[1]), folder, count)
     tiles = "".join(f'<figure><img src="{source}" alt="{told}"><figcaption>{told}</figcaption></figure>'
-                    for source, told in ((source, page.text(told)) for source, told in shown))
-    return page.section("Test images, drawn at random", page.paragraph(f"Terms of these images: {terms}", "note"),
-                        page.paragraph("Each arm with its most probable class, mean over seeds.", "soft"),
+                    for source, told in ((source, html_parts.text(told)) for source, told in shown))
+    return html_parts.section("Test images, drawn at random", html_parts.paragraph(f"Terms of these images: {terms}", "note"),
+                        html_parts.paragraph("Each arm with its most probable class, mean over seeds.", "soft"),
                         f'<div class="pictures">{tiles}</div>')
 
 
 def _method(study: Mapping[str, Any]) -> str:
     settings = tables.settings(study) if study["config"].get("regime") == "frozen" and "folds" not in study else []
-    return page.section("Method", page.bullets(method(study)), page.table(
+    return html_parts.section("Method", html_parts.bullets(method(study)), html_parts.table(
         settings, f"Settings of every arm: learning rate, weight decay. {tables.EDGE} at the edge of the grid."),
-        page.table(tables.folds(study)[1], "Every fold: balanced accuracy of each arm, and its accuracy gap at the final epoch"))
+        html_parts.table(tables.folds(study)[1], "Every fold: balanced accuracy of each arm, and its accuracy gap at the final epoch"))
 
 
 def _again(study: Mapping[str, Any], folder: Path) -> str:
     config = json.dumps(reproducible_config(study, folder), indent=1, ensure_ascii=False)
-    return page.section(
-        "To make it again", page.paragraph(
+    return html_parts.section(
+        "To make it again", html_parts.paragraph(
             "The configuration below holds every value." if study.get("kind") == "evaluate" else
             "Save the configuration below as config.json, then:"),
-        f"<pre>{page.text(chr(10).join(commands(study)))}</pre>",
-        f"<details><summary>config.json</summary><pre>{page.text(config)}</pre></details>")
+        f"<pre>{html_parts.text(chr(10).join(commands(study)))}</pre>",
+        f"<details><summary>config.json</summary><pre>{html_parts.text(config)}</pre></details>")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from . import words
+from .. import formatting
 
 
 def conditions(study: Mapping[str, Any]) -> str:
@@ -23,7 +23,7 @@ def conditions(study: Mapping[str, Any]) -> str:
         f"{folds} folds, every image tested once" if folds else
         f"training {counts['train']:,}, validation {counts['val']:,}, test {counts['test']:,}",
         f"{backbone['architecture']} to stage {backbone['stage']} at {config['input_size']} px", regime,
-        words.count(len(config["seeds"]), "seed")))
+        formatting.count(len(config["seeds"]), "seed")))
 
 
 def method(study: Mapping[str, Any]) -> list[str]:
@@ -40,7 +40,7 @@ def method(study: Mapping[str, Any]) -> list[str]:
         "Differences are paired on the same test groups; the primary one is tested by sign flips over groups, all others "
         "are Holm-corrected.",
         *map(str, (detail.get("notes") or {}).values()), *asked,
-        f"Took {words.duration(study.get('seconds'))} with {versions}."]
+        f"Took {formatting.duration(study.get('seconds'))} with {versions}."]
 
 
 def _split(study: Mapping[str, Any]) -> list[str]:
@@ -53,7 +53,7 @@ def _split(study: Mapping[str, Any]) -> list[str]:
         f"class, from split seed {study['config']['split_seed']}. Split fingerprint {split['fingerprint']}; dataset "
         f"fingerprint {study['dataset']['fingerprint']}. Groups: training {groups['train']:,}, validation {groups['val']:,}, "
         f"test {groups['test']:,}.",
-        f"The test split was looked at {words.count(looked, 'time')} before this study." if looked else
+        f"The test split was looked at {formatting.count(looked, 'time')} before this study." if looked else
         "The test split was not looked at before this study."]
 
 
@@ -68,7 +68,7 @@ def _folds(study: Mapping[str, Any]) -> list[str]:
         f"Fingerprint of the folds {split['fingerprint']}; dataset fingerprint {study['dataset']['fingerprint']}.",
         "Every image thus has one out-of-fold prediction an arm and seed; all statistics run on these at once. Intervals also "
         "hold what differs between folds beyond groups and seeds; those of gaps and curves are over folds. "
-        + (f"These folds were looked at {words.count(looked, 'time')} before." if looked else
+        + (f"These folds were looked at {formatting.count(looked, 'time')} before." if looked else
            "These folds were not looked at before.")]
 
 
@@ -97,4 +97,4 @@ def _evaluated(study: Mapping[str, Any], versions: str) -> list[str]:
         f"{sum(left_out.values()):,}.",
         f"Intervals: 95 %, {study['config']['bootstrap']:,} resamples of groups within class; all differences are secondary and "
         "Holm-corrected.",
-        f"Took {words.duration(study.get('seconds'))} with {versions}."]
+        f"Took {formatting.duration(study.get('seconds'))} with {versions}."]

@@ -11,8 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from . import explain, extra_figures, extra_tables, figures, tables, words
-from . import page as html
+from . import shortcut_text, question_figures, question_tables, figures, tables
+from .. import formatting
+from . import html_parts as html
 
 Study = Mapping[str, Any]
 AT = 0.9    # specificity at which the operating point is shown
@@ -34,7 +35,7 @@ def gaps(study: Study, safe: Study) -> str:
     first, matched = tables.matched(study)
     level = ""
     if first:
-        level = f"Gaps where both arms first reach a training accuracy of {words.percent(first['level'])}"
+        level = f"Gaps where both arms first reach a training accuracy of {formatting.percent(first['level'])}"
         level += "." if first["comparable"] else f"; not comparable: {first['reason']}"
     every = html.table(tables.gap_table(study), "All gaps with 95 % intervals", True)
     return html.section("Gap against accuracy", *parts, every, html.paragraph(level), html.table(matched, level))
@@ -45,7 +46,7 @@ def _gap(rows: list[dict], kind: str) -> str:
     drawn = figures.gap_against_accuracy(rows, gap_is_share=share,
                                          y="Training − validation accuracy" if share else "Validation − training loss")
     drawn.update_layout(title=f"{kind.capitalize()} gap at the final epoch against test accuracy")
-    told = " ".join(f"{row['name']}: accuracy {words.percent(row['x'])}, gap {words.number(row['y'])}." for row in rows)
+    told = " ".join(f"{row['name']}: accuracy {formatting.percent(row['x'])}, gap {formatting.number(row['y'])}." for row in rows)
     return html.figure(drawn, "Right is more accurate, low is less overfitted; a small gap far to the left is underfitting. "
                        "Bars: 95 % intervals.", f"Scatter of {kind} gap by balanced accuracy. {told}")
 
@@ -56,7 +57,7 @@ def curves(study: Study, found: Mapping[str, pd.DataFrame]) -> str:
     parts = []
     for quantity in ("loss", "accuracy", "balanced_accuracy") if found else ():
         panels = figures.learning_curves(found, quantity, names)
-        title = words.QUANTITIES[quantity]
+        title = formatting.QUANTITIES[quantity]
         parts += [f"<h3>{html.text(title)}</h3>", html.figures(
             ((panel.update_layout(title=names[arm]), f"{title} by epoch, {names[arm]}; the table below has its values.")
              for arm, panel in panels.items()),
@@ -68,12 +69,12 @@ def curves(study: Study, found: Mapping[str, pd.DataFrame]) -> str:
 
 def _milestones(study: Study, found: Mapping[str, pd.DataFrame], quantity: str) -> pd.DataFrame:
     lines = []
-    for arm in words.ordered(found):
+    for arm in formatting.ordered(found):
         means = found[arm].groupby("epoch").mean(numeric_only=True)
         whole = [epoch for epoch in means.index if float(epoch).is_integer()]
         for epoch in sorted({whole[round(i * (len(whole) - 1) / 10)] for i in range(11)}):
             lines.append({"Arm": tables.name(study, arm), "Epoch": f"{epoch:g}",
-                          **{split.capitalize(): words.quantity(means.loc[epoch, f"{key}_{quantity}"], quantity)
+                          **{split.capitalize(): formatting.quantity(means.loc[epoch, f"{key}_{quantity}"], quantity)
                              for key, split in (("train", "training"), ("val", "validation"))}})
     return pd.DataFrame(lines)
 
@@ -102,14 +103,14 @@ def differences(study: Study, safe: Study) -> str:
     parts = []
     if rows:
         parts = [html.figure(
-            extra_figures.forest(rows, "Balanced accuracy"),
+            question_figures.forest(rows, "Balanced accuracy"),
             "Paired on the same test groups. One test was named in advance; all others are corrected for their number.",
             "Differences with intervals; the table has their values."),
             html.table(tables.differences(study)[1], "Differences in balanced accuracy")]
     for kind in ("loss", "accuracy"):
         if rows := tables.gap_differences(safe, kind)[1]:
             told = "; ".join(f"{row['name']} {row['text']}" for row in rows)
-            parts.append(html.figure(extra_figures.forest(rows, f"{kind} gap", share=kind == "accuracy"),
+            parts.append(html.figure(question_figures.forest(rows, f"{kind} gap", share=kind == "accuracy"),
                                      "Left of 0: the first arm's gap is smaller.", f"Differences in the gap: {told}"))
     return html.section("Differences between arms", *parts)
 
@@ -117,7 +118,7 @@ def differences(study: Study, safe: Study) -> str:
 def classes(study: Study, safe: Study) -> str:
     parts = []
     if rows := tables.class_rows(safe):
-        shown = [{"Class": row["class"], "Test images": row["n"], "Arm": row["name"], "Recall": words.interval(row)}
+        shown = [{"Class": row["class"], "Test images": row["n"], "Arm": row["name"], "Recall": formatting.interval(row)}
                  for row in tables.class_rows(study)]
         parts = [html.figure(
             figures.per_class(rows), "Share of each class that is recognised, with 95 % intervals. Wide bars mean few "
@@ -144,43 +145,43 @@ def questions(study: Study, safe: Study) -> str:
 
 def _labels(study: Study, safe: Study, names: Mapping[str, str]) -> str:
     found, crossing = safe["label_efficiency"], study["label_efficiency"].get("crossing") or {}
-    drawn = extra_figures.label_efficiency(found["rows"], names=names, crossing=crossing.get("fraction"))
+    drawn = question_figures.label_efficiency(found["rows"], names=names, crossing=crossing.get("fraction"))
     return html.section(
         "Fewer labels", html.figure(drawn, "Bands: 95 % intervals. The number of updates is the same at every share.",
                                     "Balanced accuracy by share of labels; the table has its values."),
         html.paragraph(crossing.get("text", "")),
-        html.table(extra_tables.label_efficiency(study)[1], "Balanced accuracy by share of labels"))
+        html.table(question_tables.label_efficiency(study)[1], "Balanced accuracy by share of labels"))
 
 
 def _robustness(study: Study, safe: Study, names: Mapping[str, str]) -> str:
     found = safe["robustness"]
-    drawn = extra_figures.corruption_map(found["families_summary"], found["families"], names)
+    drawn = question_figures.corruption_map(found["families_summary"], found["families"], names)
     return html.section(
         "Corrupted images",
         html.figure(drawn, "Share of the clean balanced accuracy that is lost, mean over five severities.",
                     "Relative losses; the table has them with their intervals."),
-        html.table(extra_tables.robustness(study)[1], "Relative loss of balanced accuracy"))
+        html.table(question_tables.robustness(study)[1], "Relative loss of balanced accuracy"))
 
 
 def _shortcut(study: Study, safe: Study, names: Mapping[str, str]) -> str:
-    drawn = extra_figures.strengths(safe["shortcut"]["rows"], names)
+    drawn = question_figures.strengths(safe["shortcut"]["rows"], names)
     return html.section(
         "A planted artefact",
-        *map(html.paragraph, explain.planted(study)),
+        *map(html.paragraph, shortcut_text.planted(study)),
         html.figure(drawn, "Reliance: how much the ink alone changes the probability of "
                     f"{study['shortcut'].get('class', 'the class')}.", "Reliance by strength of the tie; the table has its values."),
         html.paragraph(study["shortcut"].get("text", "")),
-        html.table(extra_tables.shortcut(study)[1], "Reliance by strength of the tie"))
+        html.table(question_tables.shortcut(study)[1], "Reliance by strength of the tie"))
 
 
 def _external(study: Study, safe: Study, names: Mapping[str, str]) -> str:
-    drawn = figures.dots(extra_tables.external_rows(safe), title="Balanced accuracy by test set", x="Balanced accuracy")
+    drawn = figures.dots(question_tables.external_rows(safe), title="Balanced accuracy by test set", x="Balanced accuracy")
     said = [f"{entry['dataset']}: {text}" for entry in study["external"]
             for text in (entry.get("note"), *entry.get("cautions", [])) if text]
     return html.section(
         "Other test sets",
         html.figure(drawn, "Bars: 95 % intervals.", "Balanced accuracy by test set; the table has its values."),
-        html.table(extra_tables.external(study)[1], "Other test sets"), html.bullets(said))
+        html.table(question_tables.external(study)[1], "Other test sets"), html.bullets(said))
 
 
 def detail(study: Study, safe: Study) -> str:
@@ -188,41 +189,41 @@ def detail(study: Study, safe: Study) -> str:
     parts = {"calibration": _calibration, "operating_point": _operating_point, "subgroups": _groups}
     names, found = {arm: tables.name(safe, arm) for arm in study["arms"]}, safe.get("detail") or {}
     made = "".join(section(study, found[name], names) for name, section in parts.items() if found.get(name))
-    return made + html.section("Where arms disagree", html.table(extra_tables.disagreement(study)[1], "Who is right where"))
+    return made + html.section("Where arms disagree", html.table(question_tables.disagreement(study)[1], "Who is right where"))
 
 
 def _calibration(study: Study, found: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    drawn = extra_figures.reliability({arm: entry["bins"] for arm, entry in found.items()}, names)
+    drawn = question_figures.reliability({arm: entry["bins"] for arm, entry in found.items()}, names)
     return html.section(
         "Calibration",
         html.figure(drawn, "Before temperature scaling. On the dashed line a model is right as often as it says.",
                     "Reliability of each arm; the table has the errors."),
-        html.table(extra_tables.calibration(study)[1], "Calibration before and after temperature scaling"))
+        html.table(question_tables.calibration(study)[1], "Calibration before and after temperature scaling"))
 
 
 def _operating_point(study: Study, point: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    drawn = extra_figures.operating_curves(point, AT, names)
+    drawn = question_figures.operating_curves(point, AT, names)
     return html.section(
         f"Operating point: {study['detail']['operating_point']['class']}",
-        html.figure(drawn, f"Marked: a specificity of {words.percent(AT)}. Bands: 95 % intervals.",
+        html.figure(drawn, f"Marked: a specificity of {formatting.percent(AT)}. Bands: 95 % intervals.",
                     "Sensitivity by specificity; the table has the marked one."),
-        html.table(extra_tables.operating_point(study, AT)[1], "At the marked specificity"))
+        html.table(question_tables.operating_point(study, AT)[1], "At the marked specificity"))
 
 
 def _groups(study: Study, found: list[Mapping[str, Any]], names: Mapping[str, str]) -> str:
     drawn = []
     for group in found:
-        rows = extra_tables.subgroup_rows({"detail": {"subgroups": found}, "arms": study["arms"]}, group["attribute"])
+        rows = question_tables.subgroup_rows({"detail": {"subgroups": found}, "arms": study["arms"]}, group["attribute"])
         title = f"Balanced accuracy by {group['attribute']}"
         drawn.append(html.figure(figures.dots(rows, title=title, x="Balanced accuracy"),
                                  "Faint: too few groups to say much. Bars: 95 % intervals.",
                                  f"{title}; the table has its values."))
     return html.section("Subgroups", *drawn, html.table(_subgroups(study), "All subgroups", True),
-                        html.table(extra_tables.subgroups(study)[1], "Worst subgroup of each arm"))
+                        html.table(question_tables.subgroups(study)[1], "Worst subgroup of each arm"))
 
 
 def _subgroups(study: Study) -> pd.DataFrame:
     return pd.DataFrame([
         {"Attribute": group["attribute"], "Value": row["value"], "Images": row["images"], "Groups": row["groups"],
-         **{tables.name(study, arm): words.interval(found["balanced_accuracy"]) for arm, found in row["arms"].items()}}
+         **{tables.name(study, arm): formatting.interval(found["balanced_accuracy"]) for arm, found in row["arms"].items()}}
         for group in study["detail"]["subgroups"] for row in group["values"]])

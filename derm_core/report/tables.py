@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import words
+from .. import formatting
 
 TEST_METRICS = ("balanced_accuracy", "macro_auroc", "accuracy", "log_loss", "brier", "ece")
 PAPER_ROWS = {"val_loss": "Validation loss", "train_accuracy": "Training accuracy", "val_accuracy": "Validation accuracy",
@@ -18,12 +18,12 @@ DERIVED = "†"  # marks what is computed back from the paper's percentages
 
 def arms(study: Mapping[str, Any]) -> list[str]:
     """The study's arms in the order in which they always stand."""
-    return words.ordered(study["arms"])
+    return formatting.ordered(study["arms"])
 
 
 def name(study: Mapping[str, Any], arm: str) -> str:
     """An arm's name on screen: the house's own, else the label that the study gave it."""
-    return words.arm(arm, study["arms"].get(arm, {}).get("label")).name
+    return formatting.arm(arm, study["arms"].get(arm, {}).get("label")).name
 
 
 def gap_rows(study: Mapping[str, Any], quantity: str = "accuracy") -> list[dict[str, Any]]:
@@ -36,7 +36,7 @@ def gap_rows(study: Mapping[str, Any], quantity: str = "accuracy") -> list[dict[
         final = detail.get("final") if isinstance(detail, dict) else None
         final = final if isinstance(final, dict) else {}
         gap = (result.get("gaps") or {}).get(quantity)
-        if words.missing(gap) or words.missing(accuracy.get("mean")):
+        if formatting.missing(gap) or formatting.missing(accuracy.get("mean")):
             continue
         rows.append({"arm": arm, "name": name(study, arm), "x": accuracy["mean"], "x_low": accuracy.get("low"),
                      "x_high": accuracy.get("high"), "y": gap, "y_low": final.get("low"), "y_high": final.get("high")})
@@ -56,13 +56,13 @@ def test_metrics(study: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
     entries = [(arm, name(study, arm), study["arms"][arm]["test"]) for arm in arms(study)]
     if study.get("majority"):
         majority = study["majority"]
-        entries.append(("majority", words.arm("majority").name, majority.get("test", majority)))
+        entries.append(("majority", formatting.arm("majority").name, majority.get("test", majority)))
     for arm, label, metrics in entries:
-        row = {"Arm": words.arm(arm, label).badge}
+        row = {"Arm": formatting.arm(arm, label).badge}
         for metric in TEST_METRICS:
             value = metrics.get(metric)
             value = value if isinstance(value, dict) else {"mean": value}
-            row[words.QUANTITIES[metric]] = words.interval(value, metric)
+            row[formatting.QUANTITIES[metric]] = formatting.interval(value, metric)
             numbers.append({"arm": label, "metric": metric,
                             **{key: value.get(key) for key in ("mean", "std", "low", "high")}})
         text.append(row)
@@ -80,17 +80,17 @@ def paper_table(study: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(numbers for the CSV, text for the page): start, final and relative change, ours beside the paper's."""
     found = study.get("paper_table") or []
     rank = {quantity: place for place, quantity in enumerate(PAPER_ROWS)}
-    place = {arm: index for index, arm in enumerate(words.ordered({row["arm"] for row in found}))}
+    place = {arm: index for index, arm in enumerate(formatting.ordered({row["arm"] for row in found}))}
     rows = sorted(found, key=lambda row: (rank.get(row["quantity"], 99), place[row["arm"]]))
     numbers, text = [], []
     for row in rows:
         paper, share = row.get("paper") or {}, "accuracy" in row["quantity"]
         label = PAPER_ROWS.get(row["quantity"], row["quantity"].replace("_", " ").capitalize())
         first = not text or all(entry["Quantity"] != label for entry in text)
-        text.append({"Quantity": label, "Arm": words.arm(row["arm"], name(study, row["arm"])).badge,
-                     "This study": _course(row, share), "Change": words.percent(row.get("relative_change"), sign=True),
+        text.append({"Quantity": label, "Arm": formatting.arm(row["arm"], name(study, row["arm"])).badge,
+                     "This study": _course(row, share), "Change": formatting.percent(row.get("relative_change"), sign=True),
                      "The paper": _course(paper, share),
-                     "Paper’s change": words.percent(paper.get("relative_change"), sign=True), "first": first})
+                     "Paper’s change": formatting.percent(paper.get("relative_change"), sign=True), "first": first})
         numbers.append({"quantity": row["quantity"], "arm": name(study, row["arm"]),
                         **{key: row.get(key) for key in ("start", "final", "relative_change")},
                         **{f"paper_{key}": paper.get(key) for key in ("start", "final", "relative_change")}})
@@ -107,10 +107,10 @@ def settings(study: Mapping[str, Any]) -> pd.DataFrame:
     for arm in arms(study):
         result, best = study["arms"][arm], study["arms"][arm].get("best_setting") or {}
         edges = (grid.get("best_edge") or {}).get(arm, [])
-        rows.append({"Arm": words.arm(arm, name(study, arm)).badge, "Rate, decay": _setting(result.get("setting")),
-                     "Balanced accuracy": words.percent(result["test"]["balanced_accuracy"].get("mean")),
+        rows.append({"Arm": formatting.arm(arm, name(study, arm)).badge, "Rate, decay": _setting(result.get("setting")),
+                     "Balanced accuracy": formatting.percent(result["test"]["balanced_accuracy"].get("mean")),
                      "Own best": _setting(best) + (EDGE if edges else ""),
-                     "Balanced accuracy there": words.percent(
+                     "Balanced accuracy there": formatting.percent(
                          ((best.get("test") or {}).get("balanced_accuracy") or {}).get("mean"))})
     return pd.DataFrame(rows)
 
@@ -121,10 +121,10 @@ def folds(study: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
     chosen = {row["fold"]: row for row in (study.get("grid") or {}).get("folds") or []}
     numbers = [{"fold": row["fold"], "run": row["run"], "pretraining": row["pretrain"], "arm": name(study, arm), **values}
                for row in found for arm, values in row["arms"].items()]
-    text = [{"Fold": f"{row['fold']}", "Tested": words.count(row["counts"]["test"], "image"),
+    text = [{"Fold": f"{row['fold']}", "Tested": formatting.count(row["counts"]["test"], "image"),
              **({"Rate, decay": _setting(chosen[row["fold"]])} if chosen else {}),
-             **{words.arm(arm, name(study, arm)).brief: f"{words.percent(row['arms'][arm]['balanced_accuracy'])} "
-                f"(gap{words.NBSP}{words.percent(row['arms'][arm]['accuracy_gap_final'], sign=True)})" for arm in arms(study)}}
+             **{formatting.arm(arm, name(study, arm)).brief: f"{formatting.percent(row['arms'][arm]['balanced_accuracy'])} "
+                f"(gap{formatting.NBSP}{formatting.percent(row['arms'][arm]['accuracy_gap_final'], sign=True)})" for arm in arms(study)}}
             for row in found]
     return pd.DataFrame(numbers), pd.DataFrame(text)
 
@@ -132,37 +132,37 @@ def folds(study: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
 def _setting(setting: Mapping[str, Any] | None) -> str:
     if not setting:
         return "–"
-    return f"{setting['learning_rate']:g},{words.NBSP}{setting['weight_decay']:g}"
+    return f"{setting['learning_rate']:g},{formatting.NBSP}{setting['weight_decay']:g}"
 
 
 def pair(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     """'VAE − ImageNet': the pair of a row with a and b."""
-    return " − ".join(words.arm(row[side], name(study, row[side])).brief for side in "ab")
+    return " − ".join(formatting.arm(row[side], name(study, row[side])).brief for side in "ab")
 
 
 def differences(study: Mapping[str, Any], metric: str = "balanced_accuracy") -> tuple[pd.DataFrame, pd.DataFrame]:
     """(numbers of every metric, text of one): paired differences on the same test groups, the primary one first."""
     rows = difference_rows(study, study.get("differences") or [], metric)
-    unit = "points" if metric in words.SHARES else ""
+    unit = "points" if metric in formatting.SHARES else ""
     text = [{"Difference": row["name"],
-             f"{words.QUANTITIES.get(metric, metric)} (95 % interval)": f"{row['text']} {unit}".strip(),
-             "p": words.p_value(row["p"] if row["primary"] else row["p_holm"]),
+             f"{formatting.QUANTITIES.get(metric, metric)} (95 % interval)": f"{row['text']} {unit}".strip(),
+             "p": formatting.p_value(row["p"] if row["primary"] else row["p_holm"]),
              "Test": "primary" if row["primary"] else "secondary, Holm-corrected",
              "Could have shown": _detectable(row, metric)} for row in rows]
     return pd.DataFrame(study.get("differences") or []), pd.DataFrame(text)
 
 
 def _detectable(row: Mapping[str, Any], metric: str) -> str:
-    if words.missing(row.get("detectable")):
+    if formatting.missing(row.get("detectable")):
         return "–"
-    return f"{100 * abs(row['detectable']):.1f} points" if metric in words.SHARES else words.number(abs(row["detectable"]))
+    return f"{100 * abs(row['detectable']):.1f} points" if metric in formatting.SHARES else formatting.number(abs(row["detectable"]))
 
 
 def difference_rows(study: Mapping[str, Any], rows: list[Mapping[str, Any]], quantity: str,
                     field: str = "metric") -> list[dict[str, Any]]:
     """Rows for extra_figures.forest: those whose `field` is `quantity`, with name and text, the primary one first."""
     chosen = sorted((row for row in rows if row.get(field) == quantity), key=lambda row: not row.get("primary"))
-    write = words.points if quantity in words.SHARES else words.signed_interval
+    write = formatting.points if quantity in formatting.SHARES else formatting.signed_interval
     return [{**row, "name": pair(study, row), "text": write(row)} for row in chosen]
 
 
@@ -186,9 +186,9 @@ def gap_table(study: Mapping[str, Any]) -> pd.DataFrame:
         for at in AT:
             found = {kind: (detail.get(kind) or {}).get(at) for kind in ("loss", "accuracy")}
             if any(found.values()):
-                rows.append({"Arm": words.arm(arm, name(study, arm)).badge, "At": AT[at],
-                             "Loss gap": words.signed_interval(found["loss"] or {}),
-                             "Accuracy gap, points": words.points(found["accuracy"] or {})})
+                rows.append({"Arm": formatting.arm(arm, name(study, arm)).badge, "At": AT[at],
+                             "Loss gap": formatting.signed_interval(found["loss"] or {}),
+                             "Accuracy gap, points": formatting.points(found["accuracy"] or {})})
     return pd.DataFrame(rows)
 
 
@@ -197,9 +197,9 @@ def matched(study: Mapping[str, Any]) -> tuple[dict[str, Any] | None, pd.DataFra
     found = study.get("matched")
     first = found[0] if isinstance(found, list) and found else None
     return first, pd.DataFrame([
-        {"Arm": words.arm(arm, name(study, arm)).badge, "Epoch": words.number(at["epoch"], 1),
-         "Loss gap": words.number(at["loss"]["mean"], sign=True),
-         "Accuracy gap": words.percent(at["accuracy"]["mean"], sign=True)}
+        {"Arm": formatting.arm(arm, name(study, arm)).badge, "Epoch": formatting.number(at["epoch"], 1),
+         "Loss gap": formatting.number(at["loss"]["mean"], sign=True),
+         "Accuracy gap": formatting.percent(at["accuracy"]["mean"], sign=True)}
         for arm, at in ((first or {}).get("arms") or {}).items()])
 
 
@@ -216,12 +216,12 @@ def claims(study: Mapping[str, Any]) -> pd.DataFrame:
 def _course(row: Mapping[str, Any], share: bool) -> str:
     """'45.0 % → 65.0 %', or the final value alone where no start is known."""
     def write(key: str) -> str:
-        value = words.percent(row[key]) if share else words.number(row[key])
+        value = formatting.percent(row[key]) if share else formatting.number(row[key])
         return value + (DERIVED if key in (row.get("derived") or ()) else "")
 
     start, final = row.get("start"), row.get("final")
     if row.get("text"):
         return row["text"]
-    if words.missing(final):
+    if formatting.missing(final):
         return "–"
-    return write("final") if words.missing(start) else f"{write('start')}{words.NBSP}→{words.NBSP}{write('final')}"
+    return write("final") if formatting.missing(start) else f"{write('start')}{formatting.NBSP}→{formatting.NBSP}{write('final')}"

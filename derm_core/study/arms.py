@@ -111,7 +111,7 @@ def _seeds(config) -> tuple[int, ...]:
 
 def _two_stages(extractor):
     from ..nets.backbone import make_extractor
-    from ..nets.multistage import MultiStage
+    from ..nets.multi_stage import MultiStage
     return make_extractor(extractor.name, MultiStage(extractor.backbone), extractor.mean, extractor.std,
                           {**extractor.info, "pooling": "multi"})
 
@@ -125,7 +125,7 @@ def _colour_extractor():
 def _both_extractor(config, workspace: Workspace):
     """The features of the arms vae and imagenet as those of one extractor. (A study has both arms' features already.)"""
     from ..nets.backbone import make_extractor
-    from ..nets.sidebyside import SideBySide
+    from ..nets.side_by_side import SideBySide
     parts = [build_extractors(arm, config, workspace)[0] for arm in ("vae", "imagenet")]
     return make_extractor("both", SideBySide(parts), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0),
                           {**parts[0].info, "weights": " and ".join(part.info["weights"] for part in parts)})
@@ -167,7 +167,7 @@ def _shelf_extractor(arm: str, name: str, config, workspace: Workspace):
     """The encoder of an extractor bundle, up to the pooled features or to mu, like that of a run."""
     from ..nets.backbone import make_extractor
     from ..nets.vae import encoder_of
-    from ..serve.extractor import load_extractor
+    from ..bundles.extractor import load_extractor
     found = load_extractor(name, workspace)
     backbone, card = encoder_of(found.vae, config.pooling), found.card
     _require_backbone(arm, backbone, config, f"The extractor {name}", "vae", f"bundle:{name}")
@@ -178,8 +178,8 @@ def _shelf_extractor(arm: str, name: str, config, workspace: Workspace):
 
 def _bundle_extractor(arm: str, name: str, config, workspace: Workspace):
     from ..nets.backbone import make_extractor
-    from ..serve.bundle import find_bundle, kind_of, load_bundle
-    from ..serve.extractor import KIND
+    from ..bundles.bundle import find_bundle, kind_of, load_bundle
+    from ..bundles.extractor import KIND
     folder = find_bundle(workspace, name)
     if kind_of(folder) == KIND:
         return _shelf_extractor(arm, name, config, workspace)
@@ -232,7 +232,7 @@ def _missing_note(error: Exception, stand_in: str | None, both: bool) -> str:
 
 def _stand_in(config, workspace: Workspace) -> str | None:
     """A shelf bundle with the study's backbone, one of ImageNet origin first; None where there is none."""
-    from ..serve.bundle import list_bundles
+    from ..bundles.bundle import list_bundles
     wanted = (config.backbone.architecture, config.backbone.stage)
     cards = [card for card in list_bundles(workspace) if card["ok"] and (card["architecture"], card["stage"]) == wanted]
     cards.sort(key=lambda card: card["arm"] != "imagenet")

@@ -29,8 +29,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.stats import spearmanr
 
-from .gaps import Curves, first_epoch, spread
-from .stats import PRIMARY
+from ..stats.gaps import Curves, first_epoch, spread
+from ..stats.intervals import PRIMARY
 from .verdict import gap_sides, points, signed, survives_matched
 
 STEADY = -0.9

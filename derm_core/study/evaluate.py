@@ -18,18 +18,18 @@ import pandas as pd
 from ..config import EvaluateConfig, to_dict
 from ..data.classmaps import class_map
 from ..data.manifest import Dataset, load_dataset
-from ..data.ondemand import open_dataset, open_images
+from ..data.on_demand import open_dataset, open_images
 from ..data.overlap import describe_overlap
 from ..data.splits import SPLITS, split_dataset, split_fingerprint
 from ..errors import DermError
 from ..events import TICK, Event, jsonable, log, progress
 from ..files import read_json, write_atomic, write_json
-from ..serve.bundle import Bundle, find_bundle, load_bundle
-from ..training.devices import pick_device
+from ..bundles.bundle import Bundle, find_bundle, load_bundle
+from ..machine import pick_device
 from ..workspace import RunPaths, Workspace
-from .conclude import versions
+from .results import versions
 from .external import TestSet, secondary, tables, test_set
-from .material import count_look
+from .study_data import count_look
 from .predictors import CPU_BATCH, CUDA_BATCH
 from .verdict import choose_pair
 

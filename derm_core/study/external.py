@@ -17,16 +17,16 @@ import pandas as pd
 
 from ..data.classmaps import ClassMap, class_map
 from ..data.manifest import Dataset
-from ..data.ondemand import open_images
+from ..data.on_demand import open_images
 from ..data.overlap import describe_overlap, overlap
 from ..errors import DataError
 from ..events import Event, log
-from .extras import Study
-from .metrics import METRICS, confusion, decide
-from .paired import Scorer, combine, with_tests
+from .questions import Study
+from ..stats.metrics import METRICS, confusion, decide
+from ..stats.paired import Scorer, combine, with_tests
 from .predictors import Predictors
 from .robustness import pairs
-from .stats import FEW_GROUPS, evaluate, holm, interval
+from ..stats.intervals import FEW_GROUPS, evaluate, holm, interval
 from .verdict import choose_pair
 
 

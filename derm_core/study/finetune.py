@@ -33,10 +33,10 @@ from ..training.tasks import Batch, ClassifyTask
 from ..workspace import RunPaths
 from .arms import Arm, arm_file
 from .features import CPU_BATCH, CUDA_BATCH
-from .heads import CURVES, standardisation
-from .material import Material
-from .metrics import LOSSES, accuracy, balanced_accuracy, decide, log_prior
-from .outcome import Outcome
+from ..heads.grid import CURVES, standardisation
+from .study_data import Material
+from ..stats.metrics import LOSSES, accuracy, balanced_accuracy, decide, log_prior
+from .trained_arm import Outcome
 
 CURVE_IMAGES = 2000             # training images on which the curves are measured
 MATCH_PIXELS = 512 * 64 * 64    # of training images that give batch norm its statistics, in one batch

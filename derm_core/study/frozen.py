@@ -15,9 +15,9 @@ from ..files import write_atomic
 from ..workspace import RunPaths, Workspace
 from .arms import Arm, arm_file
 from .features import extract
-from .heads import CURVES, Choice, Heads, Record
-from .material import Material
-from .outcome import Outcome
+from ..heads.grid import CURVES, Choice, Heads, Record
+from .study_data import Material
+from .trained_arm import Outcome
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,12 @@ import numpy as np
 from ..events import TICK, Event, log, progress
 from ..files import write_atomic
 from ..seeds import stream_seed
-from .extras import Study
-from .heads import Heads
-from .metrics import test_metrics
-from .paired import Estimate, Scorer, combine, with_tests
-from .resampling import make_design, replicates
-from .teams import train_teams
+from .questions import Study
+from ..heads.grid import Heads
+from ..stats.metrics import test_metrics
+from ..stats.paired import Estimate, Scorer, combine, with_tests
+from ..stats.resampling import make_design, replicates
+from ..heads.parallel import train_teams
 from .verdict import choose_pair
 
 PREDICTIONS = "extras/label_efficiency.npz"      # of a fold

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .gaps import accuracy_gap, first_epoch, loss_gap
+from ..stats.gaps import accuracy_gap, first_epoch, loss_gap
 
 CITATION = "Matas et al. 2025, arXiv 2505.16773"
 QUANTITIES = {"val_loss": "validation loss", "train_accuracy": "training accuracy",

@@ -23,7 +23,7 @@ from ..events import TICK, Event, progress
 from ..nets.head import Classifier, make_head
 from ..training.precision import Precision
 from .arms import Arm, arm_file
-from .extras import Study
+from .questions import Study
 
 CPU_BATCH, CUDA_BATCH = 64, 256     # fastest of 32 to 256 in bfloat16 on a CPU core, ResNet-18 at 64 px
 FLOAT32 = Precision(channels_last=True, reason="as the study's own test")

@@ -7,21 +7,21 @@ import time
 from collections.abc import Iterator
 
 from ..config import StudyConfig
-from ..data.priority import describe_map
+from ..data.triage import describe_map
 from ..events import TICK, Event, log
 from ..files import read_json, write_json
-from ..training.devices import pick_device
+from ..machine import pick_device
 from ..workspace import RunPaths, Workspace
 from .arms import resolve_arms
-from .conclude import conclude
-from .conclude_folds import combine
-from .extras import Study, answer
+from .results import conclude
+from .fold_results import combine
+from .questions import Study, answer
 from .finetune import finetune
 from .frozen import frozen
-from .material import count_look, keep_task, prepare
-from .metrics import log_prior
+from .study_data import count_look, keep_task, prepare
+from ..stats.metrics import log_prior
 from .scratch import fitting_arms, with_scratch
-from .sources import check_sources
+from .weight_sources import check_sources
 
 
 def study(config: StudyConfig, workspace: Workspace, run: RunPaths) -> Iterator[Event]:

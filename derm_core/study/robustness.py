@@ -17,11 +17,11 @@ import numpy as np
 
 from ..events import TICK, Event, log, progress
 from ..files import write_atomic
-from ..insight.corruptions import SEVERITIES, corrupt
+from ..data.corruptions import SEVERITIES, corrupt
 from ..training.precision import Precision, default_precision
-from .extras import Study
-from .metrics import decide
-from .paired import Estimate, Scorer, average, combine, with_tests
+from .questions import Study
+from ..stats.metrics import decide
+from ..stats.paired import Estimate, Scorer, average, combine, with_tests
 from .predictors import Predictors
 from .verdict import choose_pair
 

@@ -16,8 +16,8 @@ from ..events import Event
 from ..workspace import RunPaths
 from .arms import NO_BACKBONE, Arm, arm_label, in_order
 from .finetune import finetune
-from .material import Material
-from .outcome import Outcome
+from .study_data import Material
+from .trained_arm import Outcome
 
 NOTE = ("{label} is trained end to end with the labels, by the schedule of fine-tuning without layer-wise decay; the "
         "other arms' backbones are frozen. It shows what labels alone reach, and is no comparison under equal conditions.")

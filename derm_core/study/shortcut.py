@@ -23,16 +23,16 @@ from pathlib import Path
 import numpy as np
 
 from ..data.store import Store
-from ..data.synth_photo import draw_ink
+from ..data.synth.photo import draw_ink
 from ..events import TICK, Event, log, progress
 from ..files import private_file
 from ..seeds import stream_seed
 from .arms import arm_label
-from .extras import Study
+from .questions import Study
 from .frozen import arm_features
-from .heads import Heads
-from .metrics import decide
-from .paired import Estimate, Scorer, combine, with_tests
+from ..heads.grid import Heads
+from ..stats.metrics import decide
+from ..stats.paired import Estimate, Scorer, combine, with_tests
 from .robustness import pairs
 from .verdict import points
 

@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .gaps import spread
+from ..stats.gaps import spread
 
 NOT_BACKBONES = ("random", "both", "scratch", "colour", "majority")
 

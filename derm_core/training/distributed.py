@@ -26,7 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..errors import RunError
 from ..seeds import Share
-from .devices import cpu_cores
+from ..machine import cpu_cores
 from .handover import packed, unpacked
 
 GO, STOP = 0, 1

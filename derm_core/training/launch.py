@@ -25,7 +25,7 @@ import torch.distributed as dist
 from ..errors import ConfigError, RunError
 from ..processes import end_with
 from ..workspace import REPOSITORY
-from .devices import gpus, pick_device
+from ..machine import gpus, pick_device
 from .distributed import FAILED, POLL_SECONDS, Stopped, Team, member
 
 START_SECONDS = 600.0        # all processes of a team must have joined by then

@@ -22,7 +22,7 @@ from torch import nn
 from ..config import require
 from ..nets.vae import UpsampledConv
 from .compilation import compiler_missing
-from .devices import cpu_flags, gpus
+from ..machine import cpu_flags, gpus
 
 # Measured to gain from bfloat16 with channels_last on a CPU with AVX512-BF16.
 BFLOAT16_FAMILIES = ("resnet", "wide_resnet", "vgg", "convnext")

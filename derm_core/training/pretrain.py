@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from ..config import PretrainConfig, to_dict
-from ..data.ondemand import open_images
+from ..data.on_demand import open_images
 from ..data.splits import split_fingerprint, split_for
 from ..errors import DataError
 from ..events import TICK, Event, jsonable, log
@@ -27,9 +27,9 @@ from ..workspace import RunPaths, Workspace
 from .batches import ImageSource, normaliser, resident_bytes
 from .checkpoint import clear_checkpoints
 from .compilation import with_compilation
-from .devices import pick_device
+from ..machine import pick_device
 from .engine import fit
-from .grids import save_grid
+from .image_grid import save_grid
 from .memory import fitting_batch_size
 from .precision import Precision, default_precision, measured_precision
 from .tasks import Batch, VAETask

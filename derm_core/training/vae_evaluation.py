@@ -17,7 +17,7 @@ from ..events import Event
 from ..nets.vae import VAE_MEAN, VAE_STD, active_units
 from ..seeds import stream_seed
 from .batches import ImageSource, normaliser
-from .grids import save_grid
+from .image_grid import save_grid
 from .precision import Precision
 from .probe import EVALUATION_BATCH, pooled_features, probe_accuracy
 from .tasks import Batch, VAETask

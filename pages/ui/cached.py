@@ -153,7 +153,7 @@ def decisions(workspace: Workspace, run_id: str) -> pd.DataFrame | None:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _saved_map(_workspace: Workspace, root: str, run_id: str, changed: int) -> Any:
-    from derm_core.insight.atlas import read_map
+    from derm_core.insight.saved_map import read_map
 
     return read_map(_workspace, run_id)
 
@@ -200,7 +200,7 @@ def factors(workspace: Workspace, run_id: str) -> pd.DataFrame | None:
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the extractor…")
 def _placer(_workspace: Workspace, root: str, run_id: str, changed: int) -> Any:
-    from derm_core.insight.place import open_placer
+    from derm_core.insight.placement import open_placer
 
     return open_placer(_workspace, run_id)
 
@@ -212,7 +212,7 @@ def placer(workspace: Workspace, run_id: str) -> Any:
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the VAE…")
 def _travel(_workspace: Workspace, root: str, source: str, changed: int) -> Any:
-    from derm_core.insight.travel import open_travel
+    from derm_core.insight.traverse import open_travel
 
     return open_travel(_workspace, source)
 
@@ -278,7 +278,7 @@ def audit(workspace: Workspace, name: str, split_seed: int = 0) -> dict[str, Any
 
 @st.cache_resource(ttl="10m", max_entries=8, show_spinner=False)
 def _bundles(_workspace: Workspace, kind: str, key: str) -> list[dict[str, Any]]:
-    from derm_core.serve.bundle import list_bundles
+    from derm_core.bundles.bundle import list_bundles
 
     return list_bundles(_workspace, kind)
 
@@ -302,15 +302,15 @@ def bundles(workspace: Workspace, kind: str = "classifier") -> list[dict[str, An
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the model…")
 def _predictor(_workspace: Workspace, folder: str, changed: int) -> Any:
-    from derm_core.serve.bundle import load_bundle
-    from derm_core.serve.predictor import Predictor
+    from derm_core.bundles.bundle import load_bundle
+    from derm_core.bundles.predictor import Predictor
 
     return Predictor(load_bundle(Path(folder))).shared()
 
 
 def predictor(workspace: Workspace, name: str) -> Any:
     """The predictor of a bundle, loaded once. Raises BundleError or NotFound."""
-    from derm_core.serve.bundle import find_bundle
+    from derm_core.bundles.bundle import find_bundle
 
     folder = Path(find_bundle(workspace, name))
     return _at_hand(workspace, str(folder), stamp(folder / "card.json") + stamp(folder / "model.safetensors"))
@@ -321,7 +321,7 @@ _at_hand = functools.lru_cache(4)(_predictor)       # a look-up of Streamlit's t
 
 @st.cache_data(max_entries=4, show_spinner="Painting samples…")
 def _samples(_workspace: Workspace, n: int, seed: int, models: tuple[str, ...]) -> list[tuple[str, bytes, str]]:
-    from derm_core.serve.samples import sample_images
+    from derm_core.bundles.sample_images import sample_images
 
     return sample_images(_workspace, n, seed)
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from derm_core.insight.selection import categories, is_scale
-from derm_core.report.canvas import (INK, SPLIT_COLOURS, SPLIT_NAMES, again, alpha, blank, label_above, labels_above, look)
+from derm_core.report.figure_style import INK, SPLIT_COLOURS, SPLIT_NAMES, again, alpha, blank, label_above, labels_above, look
 
 from . import words
 

@@ -30,9 +30,9 @@ import streamlit as st
 from derm_core.errors import DermError
 from derm_core.workspace import Workspace
 
-from . import cached, process, uploads, words
-from .door import offer_logout, require_login
-from .shown import download_table, readable, show_chart, show_curves, show_table  # noqa: F401  (frame.show_chart, …)
+from pages.ui import cached, scheduling, uploads, words
+from pages.ui.login import offer_logout, require_login
+from pages.ui.display import download_table, readable, show_chart, show_curves, show_table  # noqa: F401  (frame.show_chart, …)
 
 # The browser's icon, drawn here, and pages without icons: for a page's own icon Streamlit would ask a
 # server on the internet at every visit.
@@ -80,7 +80,7 @@ def page(name: str, intro: str | None = None, title: str | None = None) -> Works
     When a server's very first request is a link to a page, Streamlit runs that page without app.py;
     the menu is then made here and the script starts over, this time through app.py.
     """
-    process.settle()
+    scheduling.settle()
     uploads.release()
     if name != "classify":
         st.session_state.pop("predictions", None)       # Classify's answers hold the files that its uploader just gave up

@@ -1,13 +1,10 @@
-"""What the pages say beside derm_core.report.words, whose names are here as well: states, kinds, foreign text."""
+"""What the pages say beside derm_core.formatting, whose names are here as well: states, kinds, foreign text."""
 
 from __future__ import annotations
 
 import re
 
-from derm_core.report.words import (  # noqa: F401  (arms and numbers: words.arm, words.percent, …)
-    KNOWN, NBSP, NOTICE, QUANTITIES, SHARES, THIN, Arm, ago, arm, count, duration, family, interval, listed, missing, number,
-    ordered, p_value, percent, points, quantity, short, signed_interval, size, span,
-)
+from derm_core.formatting import KNOWN, NBSP, NOTICE, QUANTITIES, SHARES, THIN, Arm, ago, arm, count, duration, family, interval, listed, missing, number, ordered, p_value, percent, points, quantity, short, signed_interval, size, span
 
 STATES = {  # state: (word, icon, colour name)
     "queued": ("Queued", ":material/schedule:", "gray"),

@@ -8,8 +8,8 @@ from derm_core.config import BackboneConfig
 from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head
 from derm_core.nets.vae import build_vae
-from derm_core.serve.bundle import save_bundle
-from derm_core.serve.extractor import save_extractor
+from derm_core.bundles.bundle import save_bundle
+from derm_core.bundles.extractor import save_extractor
 
 CLASSES = ("bkl", "mel", "nv")
 METRIC = {"mean": 0.61, "std": 0.02, "low": 0.55, "high": 0.67}

@@ -23,7 +23,7 @@ from streamlit import runtime
 from streamlit.web import bootstrap
 
 from benchmarks._streamlit_client import Session
-from pages.ui import process
+from pages.ui import scheduling
 from tests.browser.support import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -76,7 +76,7 @@ def drive(port: int) -> None:
 
 
 if __name__ == "__main__":
-    process.COLLECT_SECONDS = process.ASIDE_SECONDS = 1.0
+    scheduling.COLLECT_SECONDS = scheduling.ASIDE_SECONDS = 1.0
     number = free_port()
     threading.Thread(target=drive, args=(number,), daemon=True).start()
     flags = {"server.port": number, "server.headless": True, "server.disconnectedSessionTTL": 1}

@@ -12,7 +12,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from derm_core.jobs import supervisor
-from derm_core.jobs.locks import hold
+from derm_core.locks import hold
 from derm_core.jobs.store import RunStore
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -12,16 +12,16 @@ import pytest
 from PIL import Image
 
 from derm_core.data.decode import MAX_BYTES, crop_square, decode, read_image
-from derm_core.insight import reference
-from derm_core.insight.outlier import fit_space
-from derm_core.serve.bundle import complete_bundle, list_bundles, load_bundle
-from derm_core.serve.predictor import Predictor, predict_images
-from derm_core.serve.sidecar import Reference
+from derm_core.bundles import neighbours
+from derm_core.bundles.outlier import fit_space
+from derm_core.bundles.bundle import complete_bundle, list_bundles, load_bundle
+from derm_core.bundles.predictor import Predictor, predict_images
+from derm_core.bundles.reference_file import Reference
 from derm_core.workspace import Workspace
-from pages.ui import cached, process, words
+from pages.ui import cached, scheduling, words
 from pages.ui.classify import models
 from pages.ui.classify.answers import result
-from pages.ui.classify.overview import lines
+from pages.ui.classify.results_table import lines
 from tests.app.bundles import METRIC, put_bundle
 
 
@@ -44,7 +44,7 @@ def publish_evidence(workspace, name: str, other: str, *, limit: float, **fields
     images = np.stack([read_image(picture(seed), predictor.size) for seed in range(24)])
     features, _ = predictor.features_and_logits(images)
     space = fit_space(features)
-    points = reference.fit_points(space, features, np.arange(24) % 3, [f"mole-{i}" for i in range(24)], 0)
+    points = neighbours.fit_points(space, features, np.arange(24) % 3, [f"mole-{i}" for i in range(24)], 0)
     parts = {part: {"images": count, "accuracy": {"vae": 0.9 - 0.5 * (part == "disagree"), "imagenet": 0.9}}
              for part, count in (("agree", 80), ("disagree", 20))}
     complete_bundle(folder, {
@@ -177,7 +177,7 @@ def test_a_model_that_is_not_there_is_said_to_be_missing(open_page, shelf):
 def test_an_upload_is_not_spooled_to_the_disk():
     from starlette.formparsers import MultiPartParser
 
-    import pages.ui.classify.source  # noqa: F401
+    import pages.ui.classify.input  # noqa: F401
     assert MultiPartParser.spool_max_size > MAX_BYTES
 
 
@@ -253,7 +253,7 @@ def test_an_answer_is_brief_while_other_sessions_wait_and_whole_once_asked_for(o
     def whole(app) -> bool:
         return bool(app.get("plotly_chart")) and "All maps have this one scale" in text(app)
     waiting = []
-    monkeypatch.setattr(process, "others_wait", lambda: bool(waiting))
+    monkeypatch.setattr(scheduling, "others_wait", lambda: bool(waiting))
     app = open_page("classify")
     waiting.append(1)
     upload(app, ("a.png", picture(0)))

@@ -7,7 +7,8 @@ import pytest
 
 from derm_core.files import read_json, write_json
 from derm_core.jobs.store import RunStore
-from derm_core.report import tables, words
+from derm_core.report import tables
+from derm_core import formatting
 from tests.report.full_study import complete
 
 
@@ -40,9 +41,9 @@ def test_the_verdict_comes_first(open_page, finished, study):
 def test_every_arm_shows_its_accuracy_with_its_gap(open_page, finished, study):
     app = open_page("compare")
     shown = [metric.value for metric in app.metric]
-    assert shown == [words.percent(study["arms"][arm]["test"]["balanced_accuracy"]["mean"]) for arm in tables.arms(study)]
+    assert shown == [formatting.percent(study["arms"][arm]["test"]["balanced_accuracy"]["mean"]) for arm in tables.arms(study)]
     for arm in study["arms"].values():
-        assert words.percent(arm["gaps"]["accuracy"], sign=True) in text(app)
+        assert formatting.percent(arm["gaps"]["accuracy"], sign=True) in text(app)
 
 
 def test_the_link_to_a_study_opens_it(open_page, finished, study):
@@ -65,7 +66,7 @@ def test_the_paper_s_table_is_the_study_s(finished, study):
     numbers, shown = tables.paper_table(study)
     assert len(numbers) == len(study["paper_table"]) == len(shown)
     row = next(row for row in study["paper_table"] if (row["arm"], row["quantity"]) == ("vae", "val_loss"))
-    found = numbers[(numbers["arm"] == words.arm("vae").name) & (numbers["quantity"] == "val_loss")].iloc[0]
+    found = numbers[(numbers["arm"] == formatting.arm("vae").name) & (numbers["quantity"] == "val_loss")].iloc[0]
     assert (found["final"], found["paper_final"]) == (row["final"], 0.110)
     assert "0.165†" in " ".join(shown["The paper"]), "what was computed back is marked"
 
@@ -157,7 +158,7 @@ def test_a_cell_of_the_address_opens_its_images(open_page, finished, full):
     i, j = int(first["decision:vae"]), int(first["decision:random"])
     expected = ((decisions["decision:vae"] == i) & (decisions["decision:random"] == j)).sum()
     app = open_page("compare", section="classes", cell=f"vae~random~{i}~{j}")
-    assert words.count(expected, "test image") in text(app) and len(pictures(app)) == expected
+    assert formatting.count(expected, "test image") in text(app) and len(pictures(app)) == expected
 
 
 def pictures(app) -> list[str]:
@@ -208,7 +209,7 @@ def test_curves_are_those_of_the_study(open_page, finished, study):
 
 def test_majority_stands_in_the_test_metrics(study):
     numbers, shown = tables.test_metrics(study)
-    assert words.arm("majority").name in set(numbers["arm"])
+    assert formatting.arm("majority").name in set(numbers["arm"])
     assert len(shown) == len(study["arms"]) + 1
 
 

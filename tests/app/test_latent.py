@@ -15,7 +15,7 @@ from derm_core.files import read_json
 from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
 from pages.ui import charts, words
-from pages.ui.latent import draw, shown
+from pages.ui.latent import map_figure, map_view as shown
 from tests.app.bundles import put_bundle, put_extractor
 from tests.app.maps import put_map
 from tests.study.conftest import write_dataset
@@ -198,7 +198,7 @@ def test_an_image_that_a_link_names_is_drawn_and_ringed_whatever_else_is(open_pa
 def test_a_selection_among_a_sample_says_so(open_page, workspace, mapped, monkeypatch):
     monkeypatch.setattr(charts, "MAP_LIMIT", 20)
     first = shown.load(workspace, mapped)
-    assert draw.draw(first, first, "umap", "label", np.ones(60, bool), [], 560).counted == (20, 60)
+    assert map_figure.draw(first, first, "umap", "label", np.ones(60, bool), [], 560).counted == (20, 60)
     app = open_page("latent", run=mapped)
     choose(app, [1, 2, 3], among=(20, 60))
     assert "Counted among the 20 points that are drawn, of 60" in text(app)
@@ -325,10 +325,10 @@ def test_maps_of_the_first_version_open_without_what_they_lack(open_page, worksp
 
 def test_a_choice_outlives_the_change_of_its_label(open_page, workspace, mapped, beside, monkeypatch):
     """Labels say how long ago a map was made, so they change; the browser sends the label that it was shown."""
-    from derm_core.report import words
+    from derm_core import formatting
     from pages.ui import words as shown
     app = open_page("latent", run=mapped)
-    for module_ in (words, shown):
+    for module_ in (formatting, shown):
         monkeypatch.setattr(module_, "ago", lambda *_: "a minute later")
     app.run()
     assert mapped in app.query_params["run"]

@@ -12,12 +12,12 @@ from PIL import Image
 from derm_core.data.decode import decode, prepare
 from derm_core.data.manifest import load_dataset, save_dataset
 from derm_core.files import write_atomic
-from derm_core.insight import place
+from derm_core.insight import placement as place
 from derm_core.jobs.store import RunStore
-from derm_core.serve.predictor import load_predictors
+from derm_core.bundles.predictor import load_predictors
 from derm_core.workspace import Workspace
 from pages.ui import words
-from pages.ui.latent import journeys
+from pages.ui.latent import interpolation
 from tests.app.bundles import put_bundle
 from tests.app.maps import put_map
 from tests.app.test_latent import choose, text
@@ -71,9 +71,9 @@ def test_mean_images_of_each_class_and_of_the_selection(open_page, finished, vae
 
 
 def test_the_mean_of_a_large_selection_takes_every_class_in_proportion(open_page, finished, vae, monkeypatch):
-    monkeypatch.setattr(journeys, "OF_A_CLASS", 30)
+    monkeypatch.setattr(interpolation, "OF_A_CLASS", 30)
     meant = []
-    monkeypatch.setattr(journeys, "_means", lambda workspace, travel, first, parts: meant.append(parts) or {
+    monkeypatch.setattr(interpolation, "_means", lambda workspace, travel, first, parts: meant.append(parts) or {
         name: travel.mean_d for name in parts})
     app = open_page("latent", run=vae[1], view="travel")
     app.session_state["travel-way"] = ":material/blur_on: Mean images"
@@ -107,7 +107,7 @@ def test_a_path_towards_a_class_starts_at_the_reader_s_own_image(open_page, fini
     assert not app.exception, app.exception
     square, judge = prepare(decode(photograph(), "mole.png"), 32), load_predictors(finished, ["a-judge"])["a-judge"]
     said = judge.predict(square[None])[0][judge.classes.index("mel")]
-    assert app.image[0].proto.imgs[0].url == journeys.enlarged(square, 128)
+    assert app.image[0].proto.imgs[0].url == interpolation.enlarged(square, 128)
     assert f"photograph, {words.chance(said)}" in [one.value for one in app.caption]
     assert len({picture.proto.imgs[0].url for picture in app.image}) == 10
     told = [picture.proto.imgs[0].alt for picture in app.image]

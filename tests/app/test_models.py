@@ -10,8 +10,8 @@ from derm_core.config import from_dict
 from derm_core.files import read_json
 from derm_core.jobs import worker
 from derm_core.jobs.store import SHORT_SLOT, RunStore
-from derm_core.serve.archive import export_bundle
-from derm_core.serve.bundle import verify_bundle
+from derm_core.bundles.archive import export_bundle
+from derm_core.bundles.bundle import verify_bundle
 from derm_core.workspace import Workspace
 from tests.app.bundles import METRIC, put_bundle
 from tests.app.test_classify import publish_evidence

@@ -20,8 +20,8 @@ from derm_core.files import read_json, write_json
 from derm_core.jobs import worker
 from derm_core.jobs.store import RunStore
 from derm_core.jobs.supervisor import resume
-from derm_core.serve.bundle import find_bundle, load_bundle, verify_bundle
-from derm_core.serve.predictor import Predictor
+from derm_core.bundles.bundle import find_bundle, load_bundle, verify_bundle
+from derm_core.bundles.predictor import Predictor
 from derm_core.training.checkpoint import newest_checkpoint
 
 FIRST = Path(__file__).resolve().parents[1] / "fixtures" / "first_version"

@@ -15,7 +15,7 @@ from derm_core.errors import ConfigError
 from derm_core.events import Event
 from derm_core.nets.backbone import build_backbone
 from derm_core.workspace import Workspace
-from docs.ablation import ablation_part
+from tools.recipe_table import ablation_part
 
 QUICK = ("--quick", "--dataset", "synth-90", "--network-stage", "1", "--seeds", "2", "--device", "cpu")
 KEYS = {"views-256": "7548d3ea6d9e", "views": "a02ca4b58d96", "clean-target": "e39f6cbc2e5a", "no-elbo": "70cff36e5f1c", "paper": "6f5c5cbf9fd0",

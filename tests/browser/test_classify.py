@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from derm_core.cli import main
-from derm_core.data.synth import generate
-from derm_core.serve.bundle import list_bundles
-from derm_core.serve.predictor import predict_images
-from derm_core.serve.samples import sample_images
+from derm_core.data.synth.generator import generate
+from derm_core.bundles.bundle import list_bundles
+from derm_core.bundles.predictor import predict_images
+from derm_core.bundles.sample_images import sample_images
 from pages.ui import words
 from tests.app.bundles import put_bundle
 from tests.browser.support import becomes, calm, no_exception, sideways, until, visit

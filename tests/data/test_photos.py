@@ -11,7 +11,7 @@ from PIL import Image, JpegImagePlugin
 
 from derm_core.data import decode as gate
 from derm_core.data.decode import MAX_PHOTO_PIXELS, MAX_PIXELS, crop_square, decode, heic_ready, prepare, read_sizes
-from derm_core.data.synth import generate
+from derm_core.data.synth.generator import generate
 from derm_core.errors import ImageError
 
 HEIC = b"\0\0\0\x1cftypheic\0\0\0\0mif1heic" + bytes(64)

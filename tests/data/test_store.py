@@ -16,10 +16,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from derm_core.data import staging
+from derm_core.data import decode_all
 from derm_core.data.decode import read_image
 from derm_core.data.manifest import load_dataset, save_dataset
-from derm_core.data.staging import source_key, stage_images
+from derm_core.data.decode_all import source_key, stage_images
 from derm_core.data.store import build_store, open_store
 from derm_core.errors import DataError
 from derm_core.workspace import REPOSITORY
@@ -72,7 +72,7 @@ def test_a_process_with_other_threads_gets_the_same_store(workspace, dataset):
 
 def test_an_open_store_is_not_built_again(workspace, dataset, monkeypatch):
     first = open_store(workspace, dataset, 16, processes=1)
-    monkeypatch.setattr(staging, "read_chunk", None)
+    monkeypatch.setattr(decode_all, "read_chunk", None)
     assert open_store(workspace, dataset, 16).fingerprint == first.fingerprint
 
 
@@ -101,8 +101,8 @@ def test_an_interrupted_pass_goes_on_where_it_stopped(tmp_path, monkeypatch):
         stage_images(tmp_path / "work", paths, [8], key=key, processes=1, progress=stop)
     with open(tmp_path / "work" / "progress.jsonl", "a") as record:
         record.write('{"start": 128, "ro')  # torn by the interruption
-    starts, real = [], staging.read_chunk
-    monkeypatch.setattr(staging, "read_chunk", lambda start, *rest: starts.append(start) or real(start, *rest))
+    starts, real = [], decode_all.read_chunk
+    monkeypatch.setattr(decode_all, "read_chunk", lambda start, *rest: starts.append(start) or real(start, *rest))
     staged = stage_images(tmp_path / "work", paths, [8], key=key, processes=1)
     assert starts == [128, 192] and staged.good.all()
     images = np.load(staged.arrays[8])
@@ -132,7 +132,7 @@ def test_a_killed_import_leaves_no_process_and_keeps_its_work(tmp_path):
     first = Path(write_images(tmp_path / "images", 1, side=300)[0])
     paths = [str(first)] * 320  # one file read often: slow enough to be killed on the way
     key = source_key(paths, [8])
-    code = ("import sys; from pathlib import Path; from derm_core.data.staging import stage_images\n"
+    code = ("import sys; from pathlib import Path; from derm_core.data.decode_all import stage_images\n"
             "stage_images(Path(sys.argv[1]), sys.argv[3:], [8], key=sys.argv[2], processes=2)")
     child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "work"), key, *paths], cwd=REPOSITORY,
                              start_new_session=True)
@@ -171,6 +171,6 @@ def test_unreadable_files_carry_their_reason(tmp_path):
 
 def test_too_little_room_is_said_before_work_begins(tmp_path, monkeypatch):
     paths = write_images(tmp_path / "images", 2)
-    monkeypatch.setattr(staging.shutil, "disk_usage", lambda _: type("", (), {"free": 100})())
+    monkeypatch.setattr(decode_all.shutil, "disk_usage", lambda _: type("", (), {"free": 100})())
     with pytest.raises(DataError, match="need .* GB; only 0.0 GB are free"):
         stage_images(tmp_path / "work", paths, [64], key="k", processes=1)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from derm_core import files
-from derm_core.data import staging
+from derm_core.data import decode_all
 from derm_core.data.decode import read_image
 from derm_core.data.manifest import save_dataset
 from derm_core.data.store import _copy_rows, build_store
@@ -66,7 +66,7 @@ def test_a_disk_that_fills_while_pixels_are_stored_leaves_no_store_and_says_what
         opened.append(how)
         return Full(handle) if how == mode and opened.count(mode) >= fails_at else handle
     with monkeypatch.context() as patch, pytest.raises(DermError, match="[Mm]ake room"):
-        patch.setattr(staging, "open", limited, raising=False)
+        patch.setattr(decode_all, "open", limited, raising=False)
         build_store(workspace, dataset, 16, processes=1)
     assert opened.count(mode) == fails_at and not dataset.paths.store(16).exists()
     store = build_store(workspace, dataset, 16, processes=1, progress=lambda *call: calls.append(call))

@@ -4,17 +4,17 @@ import json
 import re
 from pathlib import Path
 
-from derm_core.data import containers, decode
+from derm_core.data import strip_metadata, decode
 from derm_core.jobs.store import BUSY_SECONDS
-from docs import results
+from tools import results
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_figures_are_those_of_the_cards_and_results():
-    assert results.filled(README) == README, "run: python -m docs.results"
-    assert results.RECIPES.read_text(encoding="utf-8") == results.recipes_page(), "run: python -m docs.results"
+    assert results.filled(README) == README, "run: python -m tools.results"
+    assert results.RECIPES.read_text(encoding="utf-8") == results.recipes_page(), "run: python -m tools.results"
 
 
 def test_promises_say_what_the_gate_and_the_results_say():
@@ -23,7 +23,7 @@ def test_promises_say_what_the_gate_and_the_results_say():
     for said in (f"{load['training_slowdown']:.1f} times as long", f"within {load['p95_seconds']:.2f} s on two cores",
                  f"changes within {load['visit_p95_seconds']:.2f} s", f"{load['throughput_ratio']:.2f} times the rate",
                  f"at most {decode.MAX_BYTES // 2**20} MB and {decode.MAX_PIXELS // 10**6} million pixels, "
-                 f"{decode.MAX_PHOTO_PIXELS // 10**6} million in a JPEG of one scan", f"over {containers.MAX_SCANS} scans",
+                 f"{decode.MAX_PHOTO_PIXELS // 10**6} million in a JPEG of one scan", f"over {strip_metadata.MAX_SCANS} scans",
                  f"Of {fuzz['files']:,} broken", f"held it for {fuzz['limit_seconds']:.0f} s", "locked for ten seconds"):
         assert said in promised, said
     assert load["errors"] == fuzz["crashed"] == fuzz["hung"] == 0 and fuzz["peak_mb"] < fuzz["limit_mb"] and BUSY_SECONDS == 10

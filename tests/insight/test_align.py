@@ -7,7 +7,7 @@ from scipy.spatial import procrustes
 
 from derm_core.errors import ConfigError
 from derm_core.insight.align import fixed_places, start_from, turn_onto
-from derm_core.insight.atlas import SavedMap
+from derm_core.insight.saved_map import SavedMap
 
 
 def turned(points: np.ndarray, degrees: float, mirrored: bool) -> np.ndarray:

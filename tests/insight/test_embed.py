@@ -11,15 +11,15 @@ from derm_core.config import BackboneConfig, EmbedConfig, PretrainConfig, Recipe
 from derm_core.data.manifest import load_dataset
 from derm_core.data.splits import SPLITS, split_dataset
 from derm_core.data.store import open_store
-from derm_core.data.synth import make_synth
+from derm_core.data.synth.generator import make_synth
 from derm_core.errors import BundleError, ConfigError
 from derm_core.files import read_json, write_json
 from derm_core.insight import embed as module
 from derm_core.insight.embed import embed
 from derm_core.insight.factors import table
-from derm_core.insight.travel import open_travel
+from derm_core.insight.traverse import open_travel
 from derm_core.nets.vae import build_vae, save_vae
-from derm_core.serve.bundle import find_bundle, load_bundle
+from derm_core.bundles.bundle import find_bundle, load_bundle
 from derm_core.study import arms
 from derm_core.study.arms import build_extractors
 from tests.app.bundles import put_extractor

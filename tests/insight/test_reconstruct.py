@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from derm_core.insight.outlier import distance, fit_space
+from derm_core.bundles.outlier import distance, fit_space
 from derm_core.insight.reconstruct import can_reconstruct, reconstruct
-from derm_core.serve.bundle import complete_bundle, load_bundle, save_bundle
-from derm_core.serve.predictor import Predictor, predict_images
-from derm_core.serve.sidecar import Reference
-from tests.serve.conftest import card, classifier, decoder, shelf  # noqa: F401
+from derm_core.bundles.bundle import complete_bundle, load_bundle, save_bundle
+from derm_core.bundles.predictor import Predictor, predict_images
+from derm_core.bundles.reference_file import Reference
+from tests.bundles.conftest import card, classifier, decoder, shelf  # noqa: F401
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
 

@@ -13,9 +13,9 @@ from derm_core.config import BackboneConfig
 from derm_core.insight.saliency import grad_cam, inside_share, layer_cam, occlusion
 from derm_core.nets.backbone import build_backbone, normalise
 from derm_core.nets.head import Classifier, make_head
-from derm_core.serve.bundle import Bundle
-from derm_core.serve.predictor import Predictor
-from tests.data.test_synth import paint
+from derm_core.bundles.bundle import Bundle
+from derm_core.bundles.predictor import Predictor
+from tests.data.synth.test_generator import paint
 
 SIZE = 64
 

@@ -23,7 +23,7 @@ from derm_core.errors import DermError, StorageError
 from derm_core.events import TICK, Event, EventLog, log, read_events
 from derm_core.files import read_json, write_json
 from derm_core.jobs import supervisor, worker
-from derm_core.jobs.locks import hold, is_held
+from derm_core.locks import hold, is_held
 from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
 
@@ -239,7 +239,7 @@ def test_a_lock_file_without_a_living_holder_holds_nothing(tmp_path):
     path = tmp_path / "lock"
     path.write_text("4194304\n")                  # whatever an ended process left
     assert not is_held(path)
-    holder = subprocess.Popen([sys.executable, "-c", "import sys; from derm_core.jobs.locks import hold; from pathlib import Path\n"
+    holder = subprocess.Popen([sys.executable, "-c", "import sys; from derm_core.locks import hold; from pathlib import Path\n"
                                f"with hold(Path({str(path)!r})): print(1, flush=True); sys.stdin.read()"],
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.getcwd()})
     holder.stdout.readline()

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from derm_core.commands.folds import Folds
+from derm_core.commands.fold_progress import Folds
 from derm_core.config import PretrainConfig, StudyConfig, from_dict
 from derm_core.errors import RunError
 from derm_core.jobs import supervisor

@@ -11,7 +11,7 @@ import pytest
 from derm_core.config import PretrainConfig, to_dict
 from derm_core.events import read_events
 from derm_core.jobs import supervisor
-from derm_core.jobs.locks import is_held
+from derm_core.locks import is_held
 from derm_core.jobs.store import RunStore
 
 from .conftest import eventually
@@ -62,7 +62,7 @@ def test_a_run_on_another_device_does_not_wait(jobs):
 
 
 def test_a_run_waits_for_a_device_that_another_process_holds_though_nothing_is_ahead_of_it(jobs):
-    holder = subprocess.Popen([sys.executable, "-c", "import sys; from pathlib import Path; from derm_core.jobs.locks import hold\n"
+    holder = subprocess.Popen([sys.executable, "-c", "import sys; from pathlib import Path; from derm_core.locks import hold\n"
                                "with hold(Path(sys.argv[1])) as held: print(held, flush=True); sys.stdin.read()",
                                str(jobs.workspace.device_lock("cpu"))],
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()})

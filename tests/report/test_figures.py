@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from derm_core.report import canvas, figures, words
+from derm_core.report import figure_style, figures
+from derm_core import formatting
 
 CONFIG = tomllib.loads((Path(__file__).resolve().parents[2] / ".streamlit" / "config.toml").read_text())["theme"]
 # Machado, Oliveira and Fernandes (2009), severity 1, on linear RGB.
@@ -48,22 +49,22 @@ def curves(shift: float = 0.0, seeds: int = 3) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
-@pytest.mark.parametrize("arm", list(words.KNOWN))
+@pytest.mark.parametrize("arm", list(formatting.KNOWN))
 def test_arm_colours_stand_out_from_the_page(arm, mode):
-    assert contrast(words.arm(arm).colour, CONFIG[mode]["backgroundColor"]) >= 3
+    assert contrast(formatting.arm(arm).colour, CONFIG[mode]["backgroundColor"]) >= 3
 
 
 @pytest.mark.parametrize("deficiency", ["none", *DEFICIENCIES])
 def test_arms_stay_apart_for_colour_blind_readers(deficiency):
     matrix = np.array(DEFICIENCIES.get(deficiency, np.eye(3)))
-    seen = {key: lab(matrix @ linear(words.arm(key).colour)) for key in ("vae", "imagenet", "both", "random")}
+    seen = {key: lab(matrix @ linear(formatting.arm(key).colour)) for key in ("vae", "imagenet", "both", "random")}
     for one, other in itertools.combinations(seen, 2):
         apart = float(np.linalg.norm(seen[one] - seen[other]))
         assert apart >= 12, (one, other, apart)
 
 
 def test_symbols_tell_arms_apart_without_colour():
-    symbols = [words.arm(key).symbol for key in words.KNOWN]
+    symbols = [formatting.arm(key).symbol for key in formatting.KNOWN]
     assert len(set(symbols)) == len(symbols)
 
 
@@ -92,7 +93,7 @@ def test_learning_curves_share_axes_and_hold_every_value():
 def test_learning_curves_draw_training_dotted_and_validation_solid_in_the_arm_s_colour():
     lines = {trace.name: trace.line for trace in figures.learning_curves({"vae": curves()}, "loss")["vae"].data if trace.name}
     assert lines["Training"].dash == "dot" and lines["Validation"].dash == "solid"
-    assert {line.color for line in lines.values()} == {words.arm("vae").colour}
+    assert {line.color for line in lines.values()} == {formatting.arm("vae").colour}
 
 
 def test_gap_chart_draws_the_control_in_grey_and_every_interval():
@@ -101,8 +102,8 @@ def test_gap_chart_draws_the_control_in_grey_and_every_interval():
     first, control = figures.gap_against_accuracy(rows).data
     assert first.error_x.array[0] == pytest.approx(0.06) and first.error_x.arrayminus[0] == pytest.approx(0.05)
     assert first.error_y.array[0] == pytest.approx(0.03) and first.error_y.arrayminus[0] == pytest.approx(0.02)
-    assert control.marker.color == words.arm("random").colour and control.error_x.array is None
-    assert control.text[0] == words.arm("random").name
+    assert control.marker.color == formatting.arm("random").colour and control.error_x.array is None
+    assert control.text[0] == formatting.arm("random").name
 
 
 def test_labels_of_near_points_go_to_different_sides():
@@ -143,4 +144,4 @@ def test_every_figure_has_a_title_and_a_clear_background():
              figures.confusion([[1]], ["a"], "vae"), *figures.learning_curves({"vae": curves()}, "loss").values()]
     for figure in drawn:
         assert figure.layout.title.text
-        assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == canvas.CLEAR
+        assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == figure_style.CLEAR

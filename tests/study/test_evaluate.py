@@ -13,9 +13,9 @@ from derm_core.files import read_json
 from derm_core.jobs.dependencies import require_tests
 from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head
-from derm_core.serve.bundle import save_bundle
+from derm_core.bundles.bundle import save_bundle
 from derm_core.study.evaluate import evaluate_models, origin
-from derm_core.study.material import prepare
+from derm_core.study.study_data import prepare
 from derm_core.workspace import Workspace
 from tests.study.conftest import CLASSES, write_dataset
 from tests.study.test_external import write_other

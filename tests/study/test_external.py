@@ -10,7 +10,7 @@ from derm_core.data.manifest import load_dataset, save_dataset
 from derm_core.errors import DataError
 from derm_core.events import jsonable
 from derm_core.study.external import external
-from derm_core.study.metrics import balanced_accuracy, decide
+from derm_core.stats.metrics import balanced_accuracy, decide
 from derm_core.workspace import Workspace
 from tests.study.conftest import write_dataset
 from tests.study.trained import finish, trained_study

@@ -11,7 +11,7 @@ from derm_core.nets.head import Classifier, make_head
 from derm_core.study import finetune as module
 from derm_core.study.arms import resolve_arms
 from derm_core.study.finetune import finetune, measure_statistics
-from derm_core.study.material import prepare
+from derm_core.study.study_data import prepare
 from tests.steps import finish
 
 SMALL = BackboneConfig(architecture="resnet18", stage=1)

@@ -9,14 +9,14 @@ import pytest
 
 from derm_core.config import StudyConfig
 from derm_core.events import jsonable
-from derm_core.study.extras import Study
-from derm_core.study.heads import Heads
+from derm_core.study.questions import Study
+from derm_core.heads.grid import Heads
 from derm_core.study.label_efficiency import METRICS, crossing, draw, label_efficiency, score
-from derm_core.study.material import Material
-from derm_core.study.metrics import balanced_accuracy, decide, log_prior
-from derm_core.study.outcome import Outcome
-from derm_core.study.paired import Scorer
-from derm_core.study.stats import evaluate
+from derm_core.study.study_data import Material
+from derm_core.stats.metrics import balanced_accuracy, decide, log_prior
+from derm_core.study.trained_arm import Outcome
+from derm_core.stats.paired import Scorer
+from derm_core.stats.intervals import evaluate
 from tests.steps import finish
 
 C, SEEDS = 3, (5, 6)

@@ -9,13 +9,13 @@ import pytest
 from safetensors.torch import load_file
 
 from derm_core.config import BackboneConfig, FinetuneSchedule, PretrainConfig, StudyConfig, to_dict
-from derm_core.data.priority import save_map
+from derm_core.data.triage import save_map
 from derm_core.errors import RunError
 from derm_core.nets.vae import build_vae, save_vae
 from derm_core.study import protocol
-from derm_core.study.material import count_look, prepare
+from derm_core.study.study_data import count_look, prepare
 from derm_core.study.protocol import study
-from derm_core.study.report import text_report
+from derm_core.report.terminal import text_report
 from derm_core.workspace import Workspace
 from tests.study.conftest import write_dataset
 from tests.steps import finish

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from derm_core.config import BackboneConfig, FinetuneSchedule, StudyConfig, to_dict
-from derm_core.data.priority import save_map
+from derm_core.data.triage import save_map
 from derm_core.errors import BundleError, ConfigError
 from derm_core.files import write_json
-from derm_core.serve.bundle import load_bundle
-from derm_core.serve.publish import publish
+from derm_core.bundles.bundle import load_bundle
+from derm_core.publish.classifier import publish
 from derm_core.study import finetune as finetune_module
 from derm_core.study.protocol import study
 from derm_core.study.scratch import fitting_arms

@@ -6,11 +6,11 @@ import dataclasses
 
 from derm_core.config import BackboneConfig, FinetuneSchedule, StudyConfig
 from derm_core.study.arms import resolve_arms
-from derm_core.study.extras import Study
+from derm_core.study.questions import Study
 from derm_core.study.finetune import finetune
 from derm_core.study.frozen import frozen
-from derm_core.study.material import prepare
-from derm_core.study.metrics import log_prior
+from derm_core.study.study_data import prepare
+from derm_core.stats.metrics import log_prior
 from tests.study.conftest import write_dataset
 from tests.steps import finish
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from derm_core.report.canvas import CLEAR, again
+from derm_core.report.figure_style import CLEAR, again
 from pages.ui import charts
 
 CONFIG = tomllib.loads((Path(__file__).resolve().parents[2] / ".streamlit" / "config.toml").read_text())["theme"]

@@ -14,7 +14,7 @@ from PIL import Image
 from derm_core.data.decode import crop_square, decode, prepare
 from derm_core.errors import ImageError
 
-from .. import images, process
+from pages.ui import images, scheduling
 
 SHOWN, WHOLE = 256, 900   # pixels of the square beside the answer, and at most of the picture one chooses it in
 CENTRE = (0.5, 0.5, 1.0)
@@ -74,7 +74,7 @@ def classify(workspace, predictors: dict, cards: list[dict], chosen: list[tuple[
 
 def answer(workspace, predictors: dict, name: str, data: bytes, content: str, crop: tuple[float, float, float]) -> Answer:
     """Decode a file once, cut the square out of it and ask every model."""
-    from derm_core.serve.predictor import predict_images
+    from derm_core.bundles.predictor import predict_images
 
     found = Answer(name, content, data, crop=crop)
     try:
@@ -106,7 +106,7 @@ def closed_at_first(key: str, answer: Answer) -> str:
 
 def in_brief(answer: Answer) -> bool:
     """Whether an image's answer is to be brief: others wait, and it has not been shown whole before."""
-    if not process.others_wait():
+    if not scheduling.others_wait():
         show_whole(answer)
     return st.session_state.get("shown-whole") != answer.key
 

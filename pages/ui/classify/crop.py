@@ -13,7 +13,7 @@ from PIL import Image
 
 from derm_core.data.decode import crop_square, prepare
 
-from .. import images, process, words
+from pages.ui import images, scheduling, words
 from .answers import CENTRE, Answer, closed_at_first
 
 SLIDERS = (("Across", "x"), ("Down", "y"), ("Size", "side"))
@@ -31,7 +31,7 @@ def show(answer: Answer, sizes: list[int]) -> None:
 
 
 @st.fragment
-@process.in_turn
+@scheduling.in_turn
 def choose(answer: Answer, sizes: list[int]) -> None:
     """Picture, sliders and preview; only this part runs again while the square moves."""
     picture = Image.open(io.BytesIO(answer.whole))

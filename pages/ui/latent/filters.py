@@ -9,8 +9,8 @@ import streamlit as st
 from derm_core.insight.selection import categories, find, is_scale, narrow, read_filters, write_filters
 
 from .. import frame, words
-from . import chosen
-from .shown import METHODS, Shown
+from pages.ui.latent import selection
+from pages.ui.latent.map_view import METHODS, Shown
 
 
 def controls(first: Shown, second: Shown | None) -> tuple[str, str, np.ndarray]:
@@ -63,7 +63,7 @@ def search(first: Shown) -> None:
         rows = find(first.points, st.session_state["search"])
         st.session_state["search-missed"] = "" if rows or not st.session_state["search"] else st.session_state["search"]
         if rows:
-            chosen.take(first, rows, "search")
+            selection.take(first, rows, "search")
     st.text_input("Search by image id", key="search", type="search", on_change=found, width=190,
                   placeholder="or a part of it")
     if st.session_state.get("search-missed"):

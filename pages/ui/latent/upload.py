@@ -13,8 +13,8 @@ from derm_core.data.decode import MAX_BYTES, decode, prepare
 from derm_core.errors import DermError, ImageError
 
 from .. import cached, frame, images, words
-from ..classify.source import types
-from .shown import Shown
+from pages.ui.classify.input import types
+from pages.ui.latent.map_view import Shown
 
 KEY = "atlas-upload"
 

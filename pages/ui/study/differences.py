@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from derm_core.report import extra_figures, tables
+from derm_core.report import question_figures, tables
 
 from .. import frame, words
 from . import parts
@@ -25,7 +25,7 @@ def show(workspace, run_id: str, study: dict) -> None:
     quantity = words.QUANTITIES[metric].lower()
     side = "Left" if metric in ("log_loss", "brier", "ece") else "Right"
     frame.show_chart(
-        extra_figures.forest(rows, quantity, share=share), None, key=f"forest-{metric}",
+        question_figures.forest(rows, quantity, share=share), None, key=f"forest-{metric}",
         caption=f"{side} of the dashed line the first arm is better. A line that does not meet it shows a difference; one "
                 f"that does shows none, not that there is "
                 "none." + (" Diamond: the one test named in advance." if rows[0]["primary"] else ""),

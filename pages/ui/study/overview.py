@@ -76,12 +76,12 @@ def gaps(study: dict) -> None:
 
 def differences(study: dict, kind: str) -> None:
     """Between arms: at the final epoch, and where training accuracy is the same."""
-    from derm_core.report import extra_figures
+    from derm_core.report import question_figures
 
     numbers, rows = tables.gap_differences(study, kind)
     if rows:
         share = kind == "accuracy"
-        figure = extra_figures.forest(rows, f"{kind} gap", share=share)
+        figure = question_figures.forest(rows, f"{kind} gap", share=share)
         frame.show_chart(figure, numbers, key=f"gap-forest-{kind}", caption=(
             "Left of the dashed line the first arm overfits less. All at the final epoch, with 95 % intervals; p values, "
             "corrected for their number, are in the table."), alt=f"Differences in {kind} gap. " + " ".join(

@@ -1,0 +1,132 @@
+"""Bundles as one zip file, to hand to a colleague: NAME/card.json, model.safetensors, reference.safetensors, nothing else."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import stat
+import tempfile
+import zipfile
+from pathlib import Path
+
+from ..errors import BundleError, NotFound
+from ..files import parse_json, write_atomic
+from ..workspace import Workspace
+from .bundle import CARD, MAX_CARD_BYTES, MAX_TENSOR_BYTES, TENSORS, find_bundle, load_bundle, verify_bundle
+from .card import check_card
+from .extractor import is_extractor, load_extractor
+from .reference_file import MAX_REFERENCE_BYTES, REFERENCE, pack, unpack, without_points
+
+LIMITS = {CARD: MAX_CARD_BYTES, TENSORS: MAX_TENSOR_BYTES, REFERENCE: MAX_REFERENCE_BYTES}
+KINDS = f"{CARD}, {TENSORS} and, where the card lists it, {REFERENCE}"
+FIXED_TIME = (2020, 1, 1, 0, 0, 0)   # the same bundle gives the same bytes
+
+
+def export_bundle(workspace: Workspace, name: str, target: Path | None = None, *, private: bool = False) -> bytes | Path:
+    """The verified bundle `name` as zip: written to `target` (its path returned), else as bytes.
+
+    A bundle from private data goes without the features, labels and ids of its training images (its statistics
+    stay), unless `private` confirms that they may go with it.
+    """
+    folder = find_bundle(workspace, name)
+    card = verify_bundle(folder)
+    parts = {CARD: (folder / CARD).read_bytes(), TENSORS: (folder / TENSORS).read_bytes()}
+    if card.get("reference"):
+        parts[REFERENCE] = (folder / REFERENCE).read_bytes()
+        if holds_private_images(card) and not private:
+            parts |= _without_images(card, parts[REFERENCE])
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for part, data in parts.items():
+            archive.writestr(zipfile.ZipInfo(f"{name}/{part}", FIXED_TIME), data)
+    if target is None:
+        return buffer.getvalue()
+    write_atomic(Path(target), buffer.getvalue())
+    return Path(target)
+
+
+def holds_private_images(card: dict) -> bool:
+    """Whether a bundle carries single training images' features, of data whose licence does not open them to all."""
+    reference = card.get("reference") or {}
+    return bool(reference.get("images")) and not reference.get("public", False)
+
+
+def _without_images(card: dict, data: bytes) -> dict[str, bytes]:
+    """Card and reference with the statistics of training alone."""
+    stripped, listed = pack(without_points(unpack(data, card)))
+    kept = {key: value for key, value in card["reference"].items() if key != "duplicate"}
+    card = check_card({**card, "reference": {**kept, **listed, "left_out": "features, labels and ids of training images"}})
+    return {CARD: (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode(), REFERENCE: stripped}
+
+
+def import_bundle(workspace: Workspace, source: bytes | Path) -> Path:
+    """Put a zipped bundle on the workspace's shelf, after every check; returns its folder.
+
+    Only the files of one bundle are read, under the name on the card: names in the archive never
+    become paths. Raises BundleError for anything else in it (links, other files, too large, tampered).
+    """
+    parts = _read(source)
+    try:
+        card = check_card(parse_json(parts[CARD]))
+    except ValueError as error:
+        raise BundleError(f"The archive's card.json cannot be read ({error}).") from error
+    name = card["name"]
+    if (REFERENCE in parts) != bool(card.get("reference")):
+        raise BundleError(f"The archive's card and {REFERENCE} do not belong together; get the bundle again.")
+    try:
+        find_bundle(workspace, name)
+    except NotFound:
+        pass
+    else:
+        raise BundleError(f"A model {name} is already on the shelf; remove it first, or keep that one.")
+    staging = Path(tempfile.mkdtemp(prefix=".import-", dir=workspace.models))
+    try:
+        folder = staging / name
+        for part, data in parts.items():
+            write_atomic(folder / part, data)
+        (load_extractor if is_extractor(card) else load_bundle)(folder)
+        os.rename(folder, workspace.models / name)
+    except OSError as error:
+        raise BundleError(f"The bundle {name} cannot be put on the shelf ({error.strerror}).") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return workspace.models / name
+
+
+def _read(source: bytes | Path) -> dict[str, bytes]:
+    """The bytes of a bundle's files in an archive that holds these and no others."""
+    parts: dict[str, bytes] = {}
+    try:
+        size = len(source) if isinstance(source, bytes) else os.path.getsize(source)
+        if size > 2 * sum(LIMITS.values()):
+            raise BundleError(f"The archive has {size} bytes; no bundle is that large.")
+        handle = io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")
+        with handle, zipfile.ZipFile(handle) as archive:
+            members = [m for m in archive.infolist() if not m.is_dir()]
+            if len(members) not in (2, 3):
+                raise BundleError(f"The archive holds {len(members)} files; a bundle is {KINDS} alone.")
+            for member in members:
+                name = member.filename.rsplit("/", 1)[-1]
+                if name not in LIMITS or name in parts or stat.S_ISLNK(member.external_attr >> 16):
+                    raise BundleError(f"The archive holds {member.filename[:80]!r}; a bundle is {KINDS} alone.")
+                parts[name] = _read_member(archive, member, LIMITS[name])
+            if len({m.filename.rpartition("/")[0] for m in members}) != 1:
+                raise BundleError("The files must lie in one folder of the archive.")
+            if CARD not in parts or TENSORS not in parts:
+                raise BundleError(f"The archive lacks {CARD} or {TENSORS}; a bundle is {KINDS}.")
+    except BundleError:
+        raise
+    except Exception as error:      # zipfile and zlib raise almost anything over a damaged or encrypted archive
+        raise BundleError(f"The file is not a readable bundle archive ({str(error)[:200]}).") from error
+    return parts
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> bytes:
+    """A member's bytes; never more than `limit`, whatever the archive's directory says."""
+    with archive.open(member) as handle:
+        data = handle.read(limit + 1)
+    if len(data) > limit:
+        raise BundleError(f"{member.filename[:80]!r} unpacks to more than {limit} bytes; this is not a bundle.")
+    return data

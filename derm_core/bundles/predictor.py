@@ -1,0 +1,226 @@
+"""Predictions from bundles on the CPU: one at a time, two threads, calibrated where a temperature is known."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from threadpoolctl import ThreadpoolController
+
+from ..data.decode import open_picture, prepare
+from ..errors import ImageError, NotFound
+from . import outlier, image_quality
+from ..processes import cores_are_busy
+from ..workspace import Workspace
+from .bundle import Bundle, find_bundle, list_bundles, load_bundle
+from .card import temperature_of
+from .training_copies import COMPARED, have_pictures, pictured_copy
+from .prediction import closest_duplicate, opinions
+from .turn_queue import REQUESTS, Turns
+
+THREADS = 2
+BATCH = 32
+_TURNS = Turns()
+
+
+@functools.cache
+def _linear_algebra() -> ThreadpoolController:
+    """NumPy's library, and those of others that were loaded before the first turn. Looking for them takes milliseconds."""
+    return ThreadpoolController().select(user_api="blas")
+
+
+@contextmanager
+def own_turn() -> Iterator[None]:
+    """The one place that computes: other callers wait, torch's thread count is put back afterwards.
+
+    Where others wait or are at work, a training among them, a caller computes on one thread: they keep the machine busy, and
+    two threads that wait for each other at every operation would be held up by them. NumPy's second thread, which only waits at matrices as
+    small as these, would take half as much again of the machine (python -m benchmarks load).
+    """
+    import torch
+    with _TURNS.take() as waited:
+        if waited is None:
+            yield
+            return
+        before = torch.get_num_threads()
+        torch.set_num_threads(1 if waited or REQUESTS.crowded or cores_are_busy() else THREADS)
+        try:
+            with _linear_algebra().limit(limits=1):
+                yield
+        finally:
+            torch.set_num_threads(before)
+
+
+class Predictor:
+    """Class probabilities of one bundle. calibrated: whether a fitted temperature is applied."""
+
+    def __init__(self, bundle: Bundle):
+        import torch
+
+        self.bundle, self.card, self.name = bundle, bundle.card, bundle.name
+        self.classes, self.size = tuple(bundle.card["classes"]), bundle.card["input_size"]
+        self.temperature = temperature_of(bundle.card)
+        self.calibrated = bundle.card.get("temperature") is not None
+        for network in (bundle.classifier, bundle.decoder):
+            if network is not None:
+                network.to(memory_format=torch.channels_last)   # a fifth faster for one image
+        self._pass, self._drawn = self._run, bundle.decoder and self._draw
+
+    def shared(self) -> Predictor:
+        """Itself, made ready for callers on several threads: one image is one call (one_call). Takes half a second."""
+        import torch
+
+        from .tracing import one_call
+        with own_turn():                     # two traces at once would confuse torch
+            image = torch.zeros((1, self.size, self.size, 3), dtype=torch.uint8)
+            self._pass = one_call(self._run, [self.bundle.classifier], image)
+            if self._drawn:
+                latents = torch.zeros((1, self.bundle.decoder.stem.in_features))
+                self._drawn = one_call(self._draw, [self.bundle.decoder], latents)
+        return self
+
+    def _run(self, images_nssc):
+        """uint8 (N, S, S, 3) -> float32 features (N, D) and logits (N, C), as tensors."""
+        from ..nets.backbone import normalise
+        features_nd = self.bundle.classifier.backbone.pooled(normalise(images_nssc, self.card["mean"], self.card["std"]))
+        return features_nd.float(), self.bundle.classifier.classify(features_nd).float()
+
+    def _draw(self, latents_nz):
+        """Latents (N, Z) -> (N, S, S, 3) from -1 to 1, as tensors."""
+        return self.bundle.decoder(latents_nz).clamp(-1, 1).permute(0, 2, 3, 1)
+
+    def features_and_logits(self, images_nssc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """uint8 (N, S, S, 3), S the card's input size -> float32 features (N, D) and logits (N, C), from one pass."""
+        import torch
+
+        expected = (self.size, self.size, 3)
+        if images_nssc.dtype != np.uint8 or images_nssc.shape[1:] != expected:
+            raise ValueError(f"images must be uint8 (N, {self.size}, {self.size}, 3), got {images_nssc.dtype} "
+                             f"{images_nssc.shape}")
+        features = [np.empty((0, self.card["features"]), np.float32)]
+        logits = [np.empty((0, len(self.classes)), np.float32)]
+        for start in range(0, len(images_nssc), BATCH):
+            with own_turn(), torch.inference_mode():     # others take their turn between batches
+                features_nd, logits_nc = self._pass(torch.from_numpy(np.array(images_nssc[start:start + BATCH])))
+                features.append(features_nd.numpy())
+                logits.append(logits_nc.numpy())
+        return np.concatenate(features), np.concatenate(logits)
+
+    def logits(self, images_nssc: np.ndarray) -> np.ndarray:
+        """uint8 (N, S, S, 3) -> float32 logits (N, C), before the temperature."""
+        return self.features_and_logits(images_nssc)[1]
+
+    def calibrate(self, logits_nc: np.ndarray) -> np.ndarray:
+        """Logits -> probabilities at the fitted temperature, float64 rows that sum to 1."""
+        return softmax(logits_nc.astype(np.float64) / self.temperature)
+
+    def latents(self, features_nd: np.ndarray) -> np.ndarray:
+        """Features (N, D) -> latents of the bundle's decoder (N, Z), by the linear map it carries."""
+        weight, bias = self.bundle.reference.latents
+        return self.bundle.reference.space.standardise(features_nd) @ weight + bias
+
+    def draw(self, latents_nz: np.ndarray) -> np.ndarray:
+        """Latents (N, Z) -> what the bundle's decoder draws, float32 (N, S, S, 3) from 0 to 1, S the decoder's size."""
+        import torch
+        size = self.card["decoder"]["size"]
+        drawn = [np.empty((0, size, size, 3), np.float32)]
+        for start in range(0, len(latents_nz), BATCH):
+            with own_turn(), torch.inference_mode():
+                drawn.append(self._drawn(torch.from_numpy(latents_nz[start:start + BATCH])).numpy())
+        return (np.concatenate(drawn) + 1) / 2
+
+    def residuals(self, drawn_nssc: np.ndarray, images_nssc: np.ndarray) -> np.ndarray:
+        """(N, S, S) difference of what is drawn to uint8 images of the predictor's size, root mean square over colours."""
+        size = drawn_nssc.shape[1]
+        if images_nssc.shape[1] != size:
+            images_nssc = np.stack([prepare(Image.fromarray(image), size) for image in images_nssc])
+        return np.sqrt(np.square(drawn_nssc - images_nssc.astype(np.float32) / 255).mean(3))
+
+    def reconstruction_errors(self, features_nd: np.ndarray, images_nssc: np.ndarray) -> np.ndarray:
+        """(N,) root mean squared error, 0 to 1, of what the bundle's decoder draws from the features' latents.
+
+        images: uint8 (N, S, S, 3), S the predictor's size. The bundle must carry decoder and latent map.
+        """
+        errors = [np.empty(0, np.float32)]
+        for start in range(0, len(features_nd), BATCH):
+            part = slice(start, start + BATCH)
+            errors.append(root_mean_square(self.residuals(self.draw(self.latents(features_nd[part])), images_nssc[part])))
+        return np.concatenate(errors)
+
+    def predict(self, images_nssc: np.ndarray) -> np.ndarray:
+        """uint8 (N, S, S, 3) -> probabilities (N, C), float64 rows that sum to 1."""
+        return self.calibrate(self.logits(images_nssc))
+
+
+def root_mean_square(residual_nss: np.ndarray) -> np.ndarray:
+    """(N,) of residuals (N, S, S)."""
+    return np.sqrt(np.square(residual_nss).mean((1, 2)))
+
+
+def softmax(logits_nc: np.ndarray) -> np.ndarray:
+    """Row-wise softmax."""
+    shifted = np.exp(logits_nc - logits_nc.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+def load_predictors(workspace: Workspace, names: Sequence[str] | None = None) -> dict[str, Predictor]:
+    """Predictors by name; all intact bundles where no name is given. Raises NotFound and BundleError."""
+    if not names:
+        names = [card["name"] for card in list_bundles(workspace) if card["ok"]]
+        if not names:
+            raise NotFound("There is no model on the shelf yet: publish one from a finished study, or import one.")
+    return {name: Predictor(load_bundle(find_bundle(workspace, name))) for name in names}
+
+
+def predict_images(workspace: Workspace, names: Sequence[str] | None,
+                   sources: Sequence[tuple[str, bytes | Path | Image.Image]],
+                   predictors: Mapping[str, Predictor] | None = None) -> dict:
+    """Classify images by several bundles, with what speaks for and against each answer.
+
+    sources: (name to show, and bytes, path or decoded picture). predictors: already loaded ones, in place of `names`.
+    Returns {"images": [row], "errors": [{path, error}]}: an image that is refused does not stop the others. row:
+    path; agree: whether all models name the same class, None for models that do not share their classes or a single one;
+    quality {ok, problems, sharpness, brightness, contrast, width, height}; outlier {flagged, reason, scores {NAME:
+    {distance, threshold, reconstruction, reconstruction_threshold, flagged}}}; duplicate {name, image_id, distance, and
+    correlation where the pictures themselves were compared} or None; arms {NAME: {top, probabilities {class: p},
+    prediction_set {coverage, classes}, priority {high, medium, low}, operating_point {class, threshold, specificity,
+    sensitivity, called}, neighbours [{image_id, label, distance}]}}. What a card does not carry is None, {} or [].
+    """
+    predictors = predictors or load_predictors(workspace, names)
+    sizes = {predictor.size for predictor in predictors.values()}
+    images, errors = [], []
+    cards = {name: predictor.card for name, predictor in predictors.items()}
+    pictured = have_pictures(workspace, cards)
+    pixels: dict[int, list[np.ndarray]] = {size: [] for size in sizes | ({COMPARED} if pictured else set())}
+    for name, source in sources:
+        try:
+            picture = open_picture(source, name)
+        except ImageError as error:
+            errors.append({"path": name, "error": str(error)})
+            continue
+        images.append({"path": name, "agree": None, "quality": image_quality.check_quality(picture, max(sizes))})
+        for size, squares in pixels.items():
+            squares.append(prepare(picture, size))
+    if images:
+        stacked = {size: np.stack(squares) for size, squares in pixels.items()}
+        with own_turn() if len(images) == 1 else nullcontext():      # one image is one turn, many are many
+            found = {name: opinions(predictor, stacked[predictor.size]) for name, predictor in predictors.items()}
+        for i, row in enumerate(images):
+            row |= _together({name: rows[i] for name, rows in found.items()})
+            if pictured and not row["duplicate"]:
+                row["duplicate"] = pictured_copy(workspace, cards, row["arms"], stacked[COMPARED][i])
+    if len(predictors) > 1 and len({predictor.classes for predictor in predictors.values()}) == 1:
+        for row in images:
+            row["agree"] = len({arm["top"] for arm in row["arms"].values()}) == 1
+    return {"images": images, "errors": errors}
+
+
+def _together(found: Mapping[str, dict]) -> dict:
+    """What all models say of one image: outlier, duplicate, arms."""
+    scores = {name: row["score"] for name, row in found.items() if row["score"]}
+    return {"outlier": outlier.judge(scores), "duplicate": closest_duplicate([row["duplicate"] for row in found.values()]),
+            "arms": {name: row["arm"] for name, row in found.items()}}

@@ -1,0 +1,1 @@
+"""Synthetic dermoscopy-like images with known factors and lesion masks."""

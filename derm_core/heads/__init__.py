@@ -1,0 +1,1 @@
+"""The identical two-layer classifiers of a study, trained in one batch."""

@@ -1,0 +1,40 @@
+"""Publishing as a run of its own, which goes on when the page that asked for it is closed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..background import Report, aside
+from ..config import PublishConfig
+from ..errors import NotFound
+from ..events import Event, log
+from ..files import disk_bytes
+from ..workspace import RunPaths, Workspace
+from ..bundles.bundle import find_bundle, verify_bundle
+from .classifier import publish
+
+
+def publish_run(config: PublishConfig, workspace: Workspace, run: RunPaths) -> Iterator[Event]:
+    """What the worker runs for Publish on the page Models. The last event is a `result` with {name, path, bytes}.
+
+    Resumed after its worker was killed: the bundle it had put on the shelf already is its result.
+    Raises what serve.publish.publish raises.
+    """
+    folder = _made_before(config, workspace)
+    if folder is None:
+        yield log(f"Publishing {config.arm} of {config.run} as {config.name}.")
+
+        def work(report: Report) -> Path:
+            return publish(workspace, config.run, config.arm, config.name, seed=config.seed, progress=report)
+        folder = yield from aside(work, f"Measuring {config.name}")
+    yield Event(kind="result", value={"name": config.name, "path": str(folder), "bytes": disk_bytes(folder)})
+
+
+def _made_before(config: PublishConfig, workspace: Workspace) -> Path | None:
+    try:
+        folder = find_bundle(workspace, config.name)
+    except NotFound:
+        return None
+    card = verify_bundle(folder)
+    return folder if all(card.get(key) == getattr(config, key) for key in ("run", "arm", "seed")) else None

@@ -1,0 +1,1 @@
+"""Statistics: arrays in, numbers out. Metrics, resampling, intervals, paired differences, gaps, calibration."""

@@ -1,0 +1,121 @@
+"""What every arm of a study shares: the dataset's rows, its split, its pixels, and how often its test was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..data.triage import as_priorities
+from ..data.splits import SPLITS, split_fingerprint, split_for
+from ..errors import DataError, RunError
+from ..events import Event
+from ..files import read_json, write_json
+from ..workspace import DatasetPaths, RunPaths, Workspace
+
+
+@dataclass(frozen=True)
+class Material:
+    """A dataset as one study sees it; arrays have one entry an image used.
+
+    rows: (n,) row numbers in manifest and store, ascending; labels: (n,) class index, -1 without a
+    label; groups: (n,) codes; split: (n,) index into SPLITS; fingerprint: names the split.
+    """
+
+    dataset: Any
+    store: Any
+    rows: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
+    split: np.ndarray
+    fingerprint: str
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.dataset.classes
+
+    @property
+    def task(self) -> dict:
+        """What study.json says of the labels: {"kind": "classes"}, or {"kind": "priority", "map", "ours"}."""
+        return self.dataset.info.get("labels", {"kind": "classes"})
+
+    @property
+    def image_ids(self) -> np.ndarray:
+        return self.dataset.frame["image_id"].to_numpy()[self.rows]
+
+    @property
+    def all_rows(self) -> bool:
+        """Whether the study uses the whole dataset."""
+        return len(self.rows) == len(self.dataset)
+
+    def members(self, name: str) -> np.ndarray:
+        """Positions (into `rows`) of the labelled images of split `name`."""
+        return np.flatnonzero((self.split == SPLITS.index(name)) & (self.labels >= 0))
+
+    def counts(self) -> dict[str, int]:
+        """Labelled images of each split."""
+        return {name: len(self.members(name)) for name in SPLITS}
+
+    def group_counts(self) -> dict[str, int]:
+        """Groups with a labelled image in each split."""
+        return {name: len(np.unique(self.groups[self.members(name)])) for name in SPLITS}
+
+
+def prepare(config, workspace: Workspace) -> Generator[Event, None, Material]:
+    """Load the dataset of a study or embedding, its store and split; the synthetic one is made on first need.
+
+    `material = yield from prepare(config, workspace)`. Raises NotFound for an unknown dataset,
+    DataError where a split has no labelled image or training fewer than two classes, and ConfigError
+    where priorities are asked for and the dataset has none. The split is that of the classes either way.
+    """
+    from ..data.on_demand import open_images
+
+    dataset, store = yield from open_images(workspace, config.dataset, config.input_size)
+    rows = dataset.subset(config.max_images, config.split_seed)
+    groups = dataset.groups[rows]
+    split = split_for(config, dataset.labels[rows], groups)
+    ids = dataset.frame["image_id"].to_numpy()[rows]
+    if getattr(config, "labels", "classes") == "priority":
+        dataset = as_priorities(dataset)
+    material = Material(dataset, store, rows, dataset.labels[rows], groups, split, split_fingerprint(split, ids))
+    _check(material)
+    return material
+
+
+def keep_task(run: RunPaths, material: Material) -> None:
+    """Note with the run what its labels mean. Raises RunError where a resumed run would mix two meanings."""
+    path = run.artefacts / "labels.json"
+    if path.exists() and read_json(path) != material.task:
+        raise RunError(f"The priorities of {material.dataset.name} were changed since this study began: set them back with "
+                       "`data priority`, or start a new study.")
+    write_json(path, material.task)
+
+
+def _check(material: Material) -> None:
+    for name in SPLITS:
+        if not len(material.members(name)):
+            raise DataError(f"Dataset {material.dataset.name!r} leaves no labelled image for {name}: "
+                            "use more images, or one with more labelled groups.")
+    if len(np.unique(material.labels[material.members("train")])) < 2:
+        raise DataError(f"The training split of {material.dataset.name!r} has images of one class only; "
+                        "a comparison needs two classes or more.")
+
+
+def count_look(paths: DatasetPaths, fingerprint: str, run_id: str) -> int:
+    """Note that `run_id` looks at a split's test images; returns how many other runs did before it.
+
+    Kept beside the dataset in `test_looks.json`. A resumed run is one look.
+    """
+    path = paths.root / "test_looks.json"
+    try:
+        looks = read_json(path)
+    except (FileNotFoundError, ValueError):
+        looks = {}
+    runs = looks.setdefault(fingerprint, [])
+    before = runs.index(run_id) if run_id in runs else len(runs)
+    if run_id not in runs:
+        runs.append(run_id)
+        write_json(path, looks)
+    return before

@@ -1,1 +1,0 @@
-"""What README shows, made by commands: `python -m docs.pictures`."""

@@ -1,0 +1,39 @@
+"""The maps, one or two side by side, with what is chosen in them. A fragment: a selection runs this part alone."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages.ui import frame, scheduling
+from pages.ui.latent import selection, map_figure, filters, selected_images, upload
+from pages.ui.latent.map_view import Shown
+
+ALONE, PAIRED = 560, 460       # pixels high
+
+
+@st.fragment
+@scheduling.in_turn
+def show(workspace, first: Shown, second: Shown | None, own: upload.Upload | None) -> None:
+    with frame.errors():
+        method, colour, kept = filters.controls(first, second)
+        rows = selection.rows(first)
+        places = [upload.place(workspace, own, map_, method) for map_ in (first, second)]
+        if second is None:
+            left, right = st.columns([5, 3], gap="medium")
+            with left:
+                map_figure.show(first, first, method, colour, kept, rows, "a", ALONE, places[0])
+                map_figure.table(first, kept)
+        else:
+            sides = zip(st.columns(2, gap="medium"), (first, second), "ab", places, strict=True)
+            for column, map_, place, where in sides:
+                with column:
+                    map_figure.show(first, map_, method, colour, kept, rows, place, PAIRED, where)
+            right = st.container()
+        with right:
+            if own is not None:
+                upload.show(workspace, own, first, second)
+            if rows or own is None:
+                selected_images.show(first, second, rows, wide=second is not None)
+        if second is not None:
+            map_figure.table(first, kept)
+        st.caption(map_figure.MEASURES)

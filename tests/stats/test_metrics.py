@@ -1,0 +1,99 @@
+"""Each metric against scikit-learn, a slow loop or a simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from derm_core.stats import metrics
+
+SEEDS, N, C = 3, 400, 4
+
+
+@pytest.fixture
+def drawn() -> tuple[np.ndarray, np.ndarray]:
+    """Labels (N,) with one rare class, probabilities (S, N, C) with many ties."""
+    rng = np.random.default_rng(0)
+    labels = rng.choice(C, N, p=[0.6, 0.25, 0.1, 0.05])
+    logits = rng.normal(size=(SEEDS, N, C)).round(1)
+    logits[..., :] += 1.5 * np.eye(C)[labels]
+    odds = np.exp(logits)
+    return labels, odds / odds.sum(-1, keepdims=True)
+
+
+def test_metrics_equal_scikit_learn(drawn):
+    labels, probabilities = drawn
+    prior = metrics.log_prior(labels, C)
+    ours = metrics.test_metrics(labels, probabilities, prior)
+    for s, p in enumerate(probabilities):
+        adjusted = (p / np.bincount(labels) * N).argmax(-1)
+        expected = {
+            "balanced_accuracy": reference.balanced_accuracy_score(labels, adjusted),
+            "macro_auroc": np.mean([reference.roc_auc_score(labels == c, p[:, c]) for c in range(C)]),
+            "accuracy": reference.accuracy_score(labels, p.argmax(-1)),
+            "log_loss": reference.log_loss(labels, p),
+            "brier": np.mean(((p - np.eye(C)[labels]) ** 2).sum(-1)),
+        }
+        for name, value in expected.items():
+            assert ours[name][s] == pytest.approx(value, rel=1e-9), name
+
+
+def test_recall_and_confusion_equal_scikit_learn(drawn):
+    labels, probabilities = drawn
+    decisions = probabilities.argmax(-1)
+    for s in range(SEEDS):
+        np.testing.assert_allclose(metrics.recall(labels, decisions, C)[s],
+                                   reference.recall_score(labels, decisions[s], average=None))
+        np.testing.assert_array_equal(metrics.confusion(labels, decisions, C)[s],
+                                      reference.confusion_matrix(labels, decisions[s]))
+
+
+def test_absent_class_stays_predictable_and_leaves_the_averages(drawn):
+    labels, probabilities = drawn
+    keep = labels != 3
+    labels, probabilities = labels[keep], probabilities[0, keep]
+    values = metrics.test_metrics(labels, probabilities, np.log(np.full(C, 1 / C)))
+    decisions = probabilities.argmax(-1)
+    assert (decisions == 3).any()
+    assert values["balanced_accuracy"] == pytest.approx(
+        np.mean([(decisions[labels == c] == c).mean() for c in range(3)]))
+    assert values["macro_auroc"] == pytest.approx(
+        np.mean([reference.roc_auc_score(labels == c, probabilities[:, c]) for c in range(3)]))
+    assert np.isnan(metrics.recall(labels, decisions, C)[3])
+
+
+def test_class_that_training_never_saw_is_never_decided_for():
+    prior = metrics.log_prior(np.array([0, 0, 1]), 3)
+    assert metrics.decide(np.log([[0.1, 0.1, 0.8]]), prior)[0] == 1
+
+
+def test_focal_and_brier_losses_by_hand():
+    p = np.array([[0.5, 0.25, 0.25]])
+    assert metrics.focal_loss(np.array([1]), p) == pytest.approx(-(0.75**2) * np.log(0.25))
+    assert metrics.brier(np.array([1]), p) == pytest.approx(0.5**2 + 0.75**2 + 0.25**2)
+
+
+def test_debiased_ece_takes_noise_from_a_calibrated_model_and_finds_a_miscalibrated_one():
+    rng = np.random.default_rng(1)
+    true = rng.dirichlet(np.ones(3), size=(12, 600))
+    labels = np.array([[rng.choice(3, p=p) for p in repeat] for repeat in true])
+    plugin, debiased, sharp = [], [], []
+    for y, p in zip(labels, true, strict=True):
+        confidence, correct = p.max(-1), p.argmax(-1) == y
+        bins = metrics.confidence_bins(confidence)
+        plugin.append(sum(abs((confidence - correct)[bins == b].sum()) for b in range(15)) / 600)
+        debiased.append(metrics.ece(y, p))
+        sharp.append(metrics.ece(y, p**3 / (p**3).sum(-1, keepdims=True)))
+    assert np.mean(debiased) < 0.65 * np.mean(plugin)
+    assert np.mean(sharp) > 0.1
+
+
+def test_debiasing_equals_its_monte_carlo_form():
+    """Kumar, Liang and Ma 2019: twice the plug-in less the mean over Normal resamples of the accuracies."""
+    rng = np.random.default_rng(2)
+    mass, accuracies, confidences = np.full(10, 40.0), rng.uniform(0.2, 0.9, 10), rng.uniform(0.2, 0.9, 10)
+    ours = metrics.debiased_bins(mass, mass * confidences, mass * accuracies, 400)
+    draws = rng.normal(accuracies, np.sqrt(accuracies * (1 - accuracies) / 40), size=(200_000, 10))
+    plugin = np.abs(accuracies - confidences).mean()
+    assert ours == pytest.approx(2 * plugin - np.abs(draws - confidences).mean(), abs=1e-3)
