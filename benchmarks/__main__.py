@@ -18,24 +18,43 @@ from pathlib import Path
 import benchmarks
 from derm_core.errors import DermError
 
-PACKAGES = ("numpy", "pandas", "pillow", "torch", "torchvision", "timm", "scikit-learn", "scipy", "streamlit")
+PACKAGES = (
+    "numpy",
+    "pandas",
+    "pillow",
+    "torch",
+    "torchvision",
+    "timm",
+    "scikit-learn",
+    "scipy",
+    "streamlit",
+)
 
 
 def names() -> list[str]:
     """All benchmarks: the public modules of this package, with hyphens."""
-    return sorted(module.name.rstrip("_").replace("_", "-") for module in pkgutil.iter_modules(benchmarks.__path__)
-                  if not module.name.startswith("_"))
+    return sorted(
+        module.name.rstrip("_").replace("_", "-")
+        for module in pkgutil.iter_modules(benchmarks.__path__)
+        if not module.name.startswith("_")
+    )
 
 
 def load(name: str):
     module = name.replace("-", "_")
-    return importlib.import_module(f"benchmarks.{module}_" if keyword.iskeyword(module) else f"benchmarks.{module}")
+    return importlib.import_module(
+        f"benchmarks.{module}_" if keyword.iskeyword(module) else f"benchmarks.{module}"
+    )
 
 
 def machine() -> dict:
     """Processor, usable cores, memory in GB, system, and the GPU where torch is loaded and sees one."""
-    result = {"system": platform.system(), "processor": _processor(), "cores": len(os.sched_getaffinity(0)),
-              "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)}
+    result = {
+        "system": platform.system(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+    }
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         result["gpu"] = torch.cuda.get_device_name(0)
@@ -47,7 +66,10 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")),
+        platform.machine(),
+    )
 
 
 def versions() -> dict:
@@ -64,7 +86,9 @@ def versions() -> dict:
 def spoken(arguments: list[str]) -> str:
     """The command as anyone can repeat it: paths of this machine as PATH."""
     pairs = [word.rpartition("=") for word in arguments]
-    words = [option + equals + ("PATH" if os.sep in value else value) for option, equals, value in pairs]
+    words = [
+        option + equals + ("PATH" if os.sep in value else value) for option, equals, value in pairs
+    ]
     return shlex.join(["python", "-m", "benchmarks", *words])
 
 
@@ -74,10 +98,16 @@ def main(arguments: list[str] | None = None) -> int:
     for name in names():
         module = load(name)
         command = commands.add_parser(name, help=module.__doc__.splitlines()[0])
-        command.add_argument("--json", action="store_true", help="one JSON object on standard output")
+        command.add_argument(
+            "--json", action="store_true", help="one JSON object on standard output"
+        )
         repeats = getattr(module, "REPEATS", 5)
-        command.add_argument("--repeats", type=int, default=repeats,
-                             help=f"alternating runs of each side (default {repeats})")
+        command.add_argument(
+            "--repeats",
+            type=int,
+            default=repeats,
+            help=f"alternating runs of each side (default {repeats})",
+        )
         if hasattr(module, "add_arguments"):
             module.add_arguments(command)
     args = parser.parse_args(arguments)
@@ -87,15 +117,23 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"benchmarks {args.name}: {error}", file=sys.stderr)
         return 1
     given = sys.argv[1:] if arguments is None else arguments
-    result = {"name": args.name, "command": spoken(given), "date": time.strftime("%Y-%m-%d", time.gmtime()), **result,
-              "machine": machine(), "versions": versions()}
+    result = {
+        "name": args.name,
+        "command": spoken(given),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        **result,
+        "machine": machine(),
+        "versions": versions(),
+    }
     if args.json:
         print(json.dumps(result, allow_nan=False))
-    elif "ratio" not in result:                            # counts, not a comparison
+    elif "ratio" not in result:  # counts, not a comparison
         print(json.dumps(result, allow_nan=False, indent=1))
     else:
-        print(f"{args.name}: ratio {result['ratio']:.2f} (ours {result['ours']:.4g}, against "
-              f"{result['against']:.4g} {result['unit']}: {result['peer']})")
+        print(
+            f"{args.name}: ratio {result['ratio']:.2f} (ours {result['ours']:.4g}, against "
+            f"{result['against']:.4g} {result['unit']}: {result['peer']})"
+        )
     return 0
 
 

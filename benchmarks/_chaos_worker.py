@@ -26,9 +26,14 @@ from collections.abc import Callable
 from functools import wraps
 from importlib import import_module
 
-PHASES = {"pretraining": "derm_core.training.pretrain:fit", "checkpoint": "derm_core.training.checkpoint:_write",
-          "features": "derm_core.study.frozen:arm_features", "heads": "derm_core.study.frozen:_train",
-          "umap": "derm_core.insight.embed:_umap", "bundle": "derm_core.publish.classifier:_put"}
+PHASES = {
+    "pretraining": "derm_core.training.pretrain:fit",
+    "checkpoint": "derm_core.training.checkpoint:_write",
+    "features": "derm_core.study.frozen:arm_features",
+    "heads": "derm_core.study.frozen:_train",
+    "umap": "derm_core.insight.embed:_umap",
+    "bundle": "derm_core.publish.classifier:_put",
+}
 FILE_OPERATIONS = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir")
 STUDY_ARM, BUNDLE = "vae", "killed"
 
@@ -38,7 +43,7 @@ class Phases:
 
     def __init__(self, say: Callable[[dict], None], point: dict | None):
         self.say, self.point, self.calls = say, point, Counter()
-        self.count, self.inside = 0, None               # inside: the thread in which the chosen call works
+        self.count, self.inside = 0, None  # inside: the thread in which the chosen call works
 
     def watch(self, phase: str) -> None:
         module, name = PHASES[phase].split(":")
@@ -59,7 +64,10 @@ class Phases:
 
         @wraps(work)
         def iterate(*given, **named):
-            with self._marked(phase, count_files=False) as chosen, contextlib.closing(work(*given, **named)) as events:
+            with (
+                self._marked(phase, count_files=False) as chosen,
+                contextlib.closing(work(*given, **named)) as events,
+            ):
                 while True:
                     try:
                         event = next(events)
@@ -68,6 +76,7 @@ class Phases:
                     if chosen:
                         self.passed()
                     yield event
+
         return iterate if steps else call
 
     @contextlib.contextmanager
@@ -85,6 +94,7 @@ class Phases:
         def counted(*far):
             self.passed()
             report(*far)
+
         return counted
 
     def passed(self) -> None:
@@ -107,19 +117,27 @@ def work(request: dict, say: Callable[[dict], None]) -> int:
         sys.addaudithook(phases.audit)
     os.environ["DERM_HOME"] = request["home"]
     from derm_core.workspace import Workspace
+
     workspace = Workspace.open()
     from derm_core.jobs import worker
+
     return worker.main(request["run"], workspace)
 
 
 def serve() -> None:
     """Fork a process for each request, one at a time."""
-    for module in ("torch", "timm", "sklearn.linear_model", *(target.split(":")[0] for target in PHASES.values())):
+    for module in (
+        "torch",
+        "timm",
+        "sklearn.linear_model",
+        *(target.split(":")[0] for target in PHASES.values()),
+    ):
         import_module(module)
     answers = os.dup(1)
 
     def say(row: dict) -> None:
         os.write(answers, (json.dumps(row) + "\n").encode())
+
     unfinished = None
     for line in sys.stdin:
         if unfinished is not None:
@@ -128,7 +146,11 @@ def serve() -> None:
         pid = os.fork()
         if pid == 0:
             os.setsid()
-            log = os.open(os.path.join(request["home"], "chaos.log"), os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+            log = os.open(
+                os.path.join(request["home"], "chaos.log"),
+                os.O_CREAT | os.O_WRONLY | os.O_APPEND,
+                0o600,
+            )
             os.dup2(log, 1)
             os.dup2(log, 2)
             status = 1
@@ -137,11 +159,14 @@ def serve() -> None:
             finally:
                 if status:
                     import traceback
+
                     traceback.print_exc()
                 sys.stdout.flush()
                 os._exit(status)
         say({"pid": pid})
-        ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)     # its id stays taken while someone may signal it
+        ended = os.waitid(
+            os.P_PID, pid, os.WEXITED | os.WNOWAIT
+        )  # its id stays taken while someone may signal it
         say({"status": ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status})
         unfinished = pid
 

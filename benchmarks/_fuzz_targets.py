@@ -20,6 +20,7 @@ def gate(data: bytes) -> None:
     """The image gate: decoded or ImageError."""
     from derm_core.data.decode import read_image
     from derm_core.errors import ImageError
+
     try:
         assert read_image(data, 16, "f").shape == (16, 16, 3)
     except ImageError:
@@ -30,6 +31,7 @@ def table(data: bytes) -> None:
     """A table of images, as every importer reads it: its layout, columns and values."""
     from derm_core.data import tables
     from derm_core.errors import DataError
+
     with _file(data, "table.csv") as path:
         try:
             found = tables.read_table(path)
@@ -42,14 +44,21 @@ def table(data: bytes) -> None:
         [tables.clean_label(text) for text in row.values()]
 
 
-HEADS = (b"image_id,lesion_id,dx,age,sex,localization\n", b"image,MEL,NV\n", b"img_id,diagnostic,patient_id\n",
-         b"path,label\n", b"from_img,to_img\n", b"image_name\tdiagnosis\n")
+HEADS = (
+    b"image_id,lesion_id,dx,age,sex,localization\n",
+    b"image,MEL,NV\n",
+    b"img_id,diagnostic,patient_id\n",
+    b"path,label\n",
+    b"from_img,to_img\n",
+    b"image_name\tdiagnosis\n",
+)
 
 
 def listing(data: bytes) -> None:
     """A folder in each of the layouts with a foreign table and a companion, up to its list of images."""
     from derm_core.data.layouts import find_layout, read_listing
     from derm_core.errors import DataError
+
     if not data:
         return
     first, _, second = data[1:].partition(b"\xff")
@@ -58,20 +67,25 @@ def listing(data: bytes) -> None:
         (root / "nv").mkdir()
         for name in ("a.jpg", "nv/b.png"):
             (root / name).write_bytes(b"x")
-        (root / "table.csv").write_bytes(HEADS[data[0] % len(HEADS)] + first if data[0] < 128 else first)
+        (root / "table.csv").write_bytes(
+            HEADS[data[0] % len(HEADS)] + first if data[0] < 128 else first
+        )
         (root / "known_duplicates.csv").write_bytes(second)
         try:
             found = read_listing(find_layout(root))
         except DataError:
             return
         json.dumps([found.rows, found.pairs, found.skipped], sort_keys=True).encode()
-        assert all(Path(row["path"]).resolve().is_relative_to(root.resolve()) for row in found.rows), "a path outside"
+        assert all(
+            Path(row["path"]).resolve().is_relative_to(root.resolve()) for row in found.rows
+        ), "a path outside"
 
 
 def npz(data: bytes) -> None:
     """A MedMNIST file, up to its images as PNG."""
     from derm_core.data.medmnist import unpack
     from derm_core.errors import DataError
+
     with _file(data, "dermamnist.npz") as path:
         try:
             unpack(path, path.parent / "images", None)
@@ -81,8 +95,9 @@ def npz(data: bytes) -> None:
 
 def card(data: bytes) -> None:
     """A bundle's card."""
-    from derm_core.errors import BundleError
     from derm_core.bundles.card import check_card
+    from derm_core.errors import BundleError
+
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
@@ -95,8 +110,9 @@ def card(data: bytes) -> None:
 
 def tensors(data: bytes) -> None:
     """A safetensors header."""
-    from derm_core.errors import BundleError
     from derm_core.bundles.tensors import read_header
+    from derm_core.errors import BundleError
+
     try:
         read_header(data)
     except BundleError:
@@ -105,8 +121,9 @@ def tensors(data: bytes) -> None:
 
 def archive(data: bytes) -> None:
     """A zipped bundle."""
-    from derm_core.errors import BundleError
     from derm_core.bundles.archive import _read
+    from derm_core.errors import BundleError
+
     try:
         _read(data)
     except BundleError:
@@ -117,6 +134,7 @@ def config(data: bytes) -> None:
     """A run's config."""
     from derm_core.config import from_dict, to_dict
     from derm_core.errors import ConfigError
+
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
@@ -144,7 +162,9 @@ class _file:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (gate, table, listing, npz, card, tensors, archive, config)}
+    target.__name__: target
+    for target in (gate, table, listing, npz, card, tensors, archive, config)
+}
 
 
 def seeds(name: str) -> list[bytes]:
@@ -154,23 +174,50 @@ def seeds(name: str) -> list[bytes]:
     import numpy as np
 
     from ._hostile_images import bases
+
     if name == "gate":
         return [data for _, data in bases()]
     if name in ("table", "listing"):
-        rows = (b"ISIC_1,L_1,nv,45.0,male,back\n", b"a,1.0,0.0\n", b"a.jpg,nv,PAT_1\n", b"nv/b.png,nv\n", b"a,b\n", b"a\tnv\n")
+        rows = (
+            b"ISIC_1,L_1,nv,45.0,male,back\n",
+            b"a,1.0,0.0\n",
+            b"a.jpg,nv,PAT_1\n",
+            b"nv/b.png,nv\n",
+            b"a,b\n",
+            b"a\tnv\n",
+        )
         made = [head + row for head, row in zip(HEADS, rows, strict=True)]
-        return made if name == "table" else [bytes([128]) + text + b"\xff" + HEADS[4] + rows[4] for text in made] + [
-            bytes([i]) + row for i, row in enumerate(rows)]
+        return (
+            made
+            if name == "table"
+            else [bytes([128]) + text + b"\xff" + HEADS[4] + rows[4] for text in made]
+            + [bytes([i]) + row for i, row in enumerate(rows)]
+        )
     if name == "npz":
         buffer = io.BytesIO()
-        np.savez(buffer, train_images=np.zeros((2, 4, 4, 3), np.uint8), train_labels=np.array([[0], [1]]))
+        np.savez(
+            buffer, train_images=np.zeros((2, 4, 4, 3), np.uint8), train_labels=np.array([[0], [1]])
+        )
         return [buffer.getvalue()]
     if name == "config":
-        from derm_core.config import EmbedConfig, EvaluateConfig, PretrainConfig, StudyConfig, to_dict
-        return [json.dumps(to_dict(value)).encode() for value in (
-            StudyConfig(dataset="d", pretrain=PretrainConfig(dataset="d")), EmbedConfig(dataset="d"),
-            EvaluateConfig(dataset="d", models=("m",)))]
+        from derm_core.config import (
+            EmbedConfig,
+            EvaluateConfig,
+            PretrainConfig,
+            StudyConfig,
+            to_dict,
+        )
+
+        return [
+            json.dumps(to_dict(value)).encode()
+            for value in (
+                StudyConfig(dataset="d", pretrain=PretrainConfig(dataset="d")),
+                EmbedConfig(dataset="d"),
+                EvaluateConfig(dataset="d", models=("m",)),
+            )
+        ]
     from derm_core.workspace import REPOSITORY
+
     cards = [path.read_bytes() for path in sorted((REPOSITORY / "models").glob("*/card.json"))]
     if name == "card":
         return cards
@@ -179,6 +226,7 @@ def seeds(name: str) -> list[bytes]:
     if name == "tensors":
         return [file]
     import zipfile
+
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as made:
         made.writestr("m/card.json", b"{}")
@@ -189,6 +237,7 @@ def seeds(name: str) -> list[bytes]:
 def main() -> None:
     name, *options = sys.argv[1:]
     import atheris
+
     with atheris.instrument_imports(include=["derm_core", "PIL", "csv", "json", "zipfile"]):
         target = TARGETS[name]
         for data in seeds(name):

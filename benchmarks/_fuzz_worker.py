@@ -20,7 +20,7 @@ from derm_core.errors import ImageError
 from ._hostile_images import make
 
 SIDE = 64
-ADDRESS_SPACE = 6 * 2**30     # a file that asks for more ends this process, not the machine
+ADDRESS_SPACE = 6 * 2**30  # a file that asks for more ends this process, not the machine
 
 
 def peak_mb(reset: bool = False) -> float:
@@ -39,13 +39,26 @@ def judge(data: bytes, name: str) -> tuple[str, str]:
     try:
         image = decode(data, name)
         pixels = prepare(image, SIDE)
-        sound = (image.mode == "RGB" and 0 < image.width * image.height <= MAX_PIXELS and not image.info
-                 and pixels.shape == (SIDE, SIDE, 3) and str(pixels.dtype) == "uint8")
-        return ("decoded", "") if sound else ("crashed", f"{image.mode} {image.size} {image.info} is no bounded picture")
+        sound = (
+            image.mode == "RGB"
+            and 0 < image.width * image.height <= MAX_PIXELS
+            and not image.info
+            and pixels.shape == (SIDE, SIDE, 3)
+            and str(pixels.dtype) == "uint8"
+        )
+        return (
+            ("decoded", "")
+            if sound
+            else ("crashed", f"{image.mode} {image.size} {image.info} is no bounded picture")
+        )
     except ImageError as error:
         said = str(error)
         sound = said.startswith(f"{name}: ") and len(said) < len(name) + 250
-        return ("refused", said.removeprefix(f"{name}: ")) if sound else ("crashed", f"not a reason: {said[:200]}")
+        return (
+            ("refused", said.removeprefix(f"{name}: "))
+            if sound
+            else ("crashed", f"not a reason: {said[:200]}")
+        )
     except BaseException:
         return "crashed", traceback.format_exc().strip()[-600:]
 
@@ -59,8 +72,17 @@ def main() -> None:
         peak_mb(reset=True)
         started = time.process_time()
         outcome, reason = judge(data, name)
-        print(json.dumps({"outcome": outcome, "reason": reason, "seconds": time.process_time() - started,
-                          "peak_mb": peak_mb()}), flush=True)
+        print(
+            json.dumps(
+                {
+                    "outcome": outcome,
+                    "reason": reason,
+                    "seconds": time.process_time() - started,
+                    "peak_mb": peak_mb(),
+                }
+            ),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -27,13 +27,31 @@ LOG_EVERY = 10
 def main(given: dict) -> dict:
     """Train as `given` says: folder (of class folders), epochs, batch_size, learning_rate, weight_decay, network."""
     device = torch.device(given["device"])
-    dataset = ImageFolder(given["folder"], transforms.Compose([
-        transforms.ToTensor(), transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))]))
-    loader = DataLoader(dataset, given["batch_size"], shuffle=True, num_workers=given["workers"],
-                        persistent_workers=True, pin_memory=device.type == "cuda")
-    vae = build_vae(BackboneConfig(**given["backbone"]), given["size"], given["latent_dim"], given["decoder_width"], seed=0)
+    dataset = ImageFolder(
+        given["folder"],
+        transforms.Compose(
+            [transforms.ToTensor(), transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))]
+        ),
+    )
+    loader = DataLoader(
+        dataset,
+        given["batch_size"],
+        shuffle=True,
+        num_workers=given["workers"],
+        persistent_workers=True,
+        pin_memory=device.type == "cuda",
+    )
+    vae = build_vae(
+        BackboneConfig(**given["backbone"]),
+        given["size"],
+        given["latent_dim"],
+        given["decoder_width"],
+        seed=0,
+    )
     task = VAETask(vae, recipe("paper")).to(device).train()
-    optimiser = torch.optim.AdamW(task.parameters(), lr=given["learning_rate"], weight_decay=given["weight_decay"])
+    optimiser = torch.optim.AdamW(
+        task.parameters(), lr=given["learning_rate"], weight_decay=given["weight_decay"]
+    )
     started, logged = time.perf_counter(), []
     for epoch in range(given["epochs"]):
         for step, (x_bchw, _) in enumerate(loader):
@@ -47,7 +65,10 @@ def main(given: dict) -> dict:
                 logged.append(loss.item())
     if device.type == "cuda":
         torch.cuda.synchronize()
-    return {"seconds": time.perf_counter() - started, "parameters": sum(p.numel() for p in task.parameters())}
+    return {
+        "seconds": time.perf_counter() - started,
+        "parameters": sum(p.numel() for p in task.parameters()),
+    }
 
 
 if __name__ == "__main__":

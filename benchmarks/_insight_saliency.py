@@ -19,23 +19,33 @@ from itertools import islice
 
 import numpy as np
 
+from derm_core.bundles.predictor import Predictor
 from derm_core.config import BackboneConfig
 from derm_core.data.synth.generator import generate
 from derm_core.insight.saliency import grad_cam, inside_share, layer_cam, occlusion
 from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head
-from derm_core.bundles.predictor import Predictor
 
 
 def inside(predictor: Predictor, images: np.ndarray, masks: np.ndarray, occluded: int) -> dict:
     """See the module's docstring. occluded: how many of the images are asked about patch by patch."""
     hidden = min(occluded, len(images))
     position = np.broadcast_to(masks.mean(0), masks.shape)
-    found = {"area": float(masks.mean()), "position": float(inside_share(position, masks).mean()), "images": len(images)}
+    found = {
+        "area": float(masks.mean()),
+        "position": float(inside_share(position, masks).mean()),
+        "images": len(images),
+    }
     kinds: dict[str, Callable[[], np.ndarray]] = {
-        "layer_cam": lambda: layer_cam(predictor, images).density_nss, "grad_cam": lambda: grad_cam(predictor, images).density_nss,
-        "occlusion": lambda: hiding(predictor, images[:hidden]), "untrained": lambda: layer_cam(untrained(predictor), images).density_nss}
-    return found | {kind: summary(maps, masks[:len(maps)]) for kind, maps in ((kind, make()) for kind, make in kinds.items())}
+        "layer_cam": lambda: layer_cam(predictor, images).density_nss,
+        "grad_cam": lambda: grad_cam(predictor, images).density_nss,
+        "occlusion": lambda: hiding(predictor, images[:hidden]),
+        "untrained": lambda: layer_cam(untrained(predictor), images).density_nss,
+    }
+    return found | {
+        kind: summary(maps, masks[: len(maps)])
+        for kind, maps in ((kind, make()) for kind, make in kinds.items())
+    }
 
 
 def summary(maps: np.ndarray, masks: np.ndarray) -> dict | None:
@@ -46,27 +56,53 @@ def summary(maps: np.ndarray, masks: np.ndarray) -> dict | None:
         return None
     above = (share - masks.mean((1, 2)))[some]
     reach = 1.96 * above.std(ddof=1) / np.sqrt(len(above)) if len(above) > 1 else np.nan
-    peaks = [mask.ravel()[density.argmax()] for density, mask in zip(maps[some], masks[some], strict=True)]
-    return {"inside": float(share[some].mean()), "above_area": float(above.mean()), "low": float(above.mean() - reach),
-            "high": float(above.mean() + reach), "peak_inside": float(np.mean(peaks)), "images": int(some.sum())}
+    peaks = [
+        mask.ravel()[density.argmax()]
+        for density, mask in zip(maps[some], masks[some], strict=True)
+    ]
+    return {
+        "inside": float(share[some].mean()),
+        "above_area": float(above.mean()),
+        "low": float(above.mean() - reach),
+        "high": float(above.mean() + reach),
+        "peak_inside": float(np.mean(peaks)),
+        "images": int(some.sum()),
+    }
 
 
 def hiding(predictor: Predictor, images: np.ndarray) -> np.ndarray:
     """(n, S, S) by how much hiding a patch lowers the probability of each image's most probable class, 0 where it does not."""
     tops = predictor.predict(images).argmax(1)
-    return np.stack([occlusion(predictor, image, int(top)).clip(0) for image, top in zip(images, tops, strict=True)])
+    return np.stack(
+        [
+            occlusion(predictor, image, int(top)).clip(0)
+            for image, top in zip(images, tops, strict=True)
+        ]
+    )
 
 
 def untrained(predictor: Predictor, seed: int = 0) -> Predictor:
     """The same architecture, preprocessing and classes, with weights as they are before any training."""
     card = predictor.card
-    backbone = build_backbone(BackboneConfig(architecture=card["architecture"], stage=card["stage"]), seed, card["model_args"])
-    classifier = Classifier(backbone, make_head(backbone.width, card["hidden"], len(card["classes"]), seed))
-    return Predictor(dataclasses.replace(predictor.bundle, classifier=classifier.eval().requires_grad_(False), decoder=None))
+    backbone = build_backbone(
+        BackboneConfig(architecture=card["architecture"], stage=card["stage"]),
+        seed,
+        card["model_args"],
+    )
+    classifier = Classifier(
+        backbone, make_head(backbone.width, card["hidden"], len(card["classes"]), seed)
+    )
+    return Predictor(
+        dataclasses.replace(
+            predictor.bundle, classifier=classifier.eval().requires_grad_(False), decoder=None
+        )
+    )
 
 
 def drawn_lesions(count: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Synthetic images (n, S, S, 3) uint8 and their masks (n, S, S) bool, those without a lesion pixel left out."""
-    found = [(image, mask) for image, mask, _ in islice(generate(count, size, seed), count) if mask.any()]
+    found = [
+        (image, mask) for image, mask, _ in islice(generate(count, size, seed), count) if mask.any()
+    ]
     images, masks = zip(*found, strict=True)
     return np.stack(images), np.stack(masks).astype(bool)

@@ -21,8 +21,8 @@ from derm_core.data.manifest import Dataset
 from derm_core.data.splits import SPLITS, split_dataset
 from derm_core.data.synth.generator import make_synth
 from derm_core.seeds import stream_seed
-from derm_core.workspace import Workspace
 from derm_core.study.protocol import study
+from derm_core.workspace import Workspace
 
 STRENGTHS = (0.0, 0.25, 0.5, 1.0)
 ARMS = ("random", "colour")
@@ -45,13 +45,25 @@ def leak_named(seed: int = 0) -> bool:
     split[leaked] = test
     frame = dataset.frame.copy()
     frame.loc[frame.index[copied[1]], "sha256"] = frame["sha256"].iloc[copied[0]]
-    found = audit(Dataset(dataset.name, frame, dataset.classes, dataset.info, dataset.paths), split)["crossing"]
-    return (sound == {"groups": [], "image_ids": []} and found["groups"] == [group]
-            and set(found["image_ids"]) == set(frame["image_id"].iloc[copied]))
+    found = audit(
+        Dataset(dataset.name, frame, dataset.classes, dataset.info, dataset.paths), split
+    )["crossing"]
+    return (
+        sound == {"groups": [], "image_ids": []}
+        and found["groups"] == [group]
+        and set(found["image_ids"]) == set(frame["image_id"].iloc[copied])
+    )
 
 
-def shortcut_reliance(worlds: int = 1, seed: int = 0, *, arms: Sequence[str] = ARMS, strengths: Sequence[float] = STRENGTHS,
-                      images: int = 240, size: int = 48) -> dict:
+def shortcut_reliance(
+    worlds: int = 1,
+    seed: int = 0,
+    *,
+    arms: Sequence[str] = ARMS,
+    strengths: Sequence[float] = STRENGTHS,
+    images: int = 240,
+    size: int = 48,
+) -> dict:
     """{"reliance": {arm: {strength: mean}}, "zero_within": {arm: limit}, "worlds", "holds"}; each world has fresh images.
 
     Holds where every arm's mean reliance grows from each strength to the next and is zero at strength zero: within
@@ -61,32 +73,67 @@ def shortcut_reliance(worlds: int = 1, seed: int = 0, *, arms: Sequence[str] = A
     """
     seeds = [stream_seed(seed, "shortcut", world) % 2**31 for world in range(worlds)]
     found = [_one_world(one, arms, strengths, images, size) for one in seeds]
-    means = {arm: np.array([[row["reliance"]["mean"] for row in world[arm]] for world in found]) for arm in arms}
+    means = {
+        arm: np.array([[row["reliance"]["mean"] for row in world[arm]] for world in found])
+        for arm in arms
+    }
     reach = {arm: _reach(values) for arm, values in means.items()}
-    holds = all(abs(values[:, 0].mean()) <= reach[arm] and (np.diff(values.mean(0)) > 0).all()
-                for arm, values in means.items())
-    return {"reliance": {arm: {f"{rho:g}": float(mean) for rho, mean in zip(strengths, values.mean(0), strict=True)}
-                         for arm, values in means.items()}, "zero_within": reach, "worlds": worlds, "holds": bool(holds)}
+    holds = all(
+        abs(values[:, 0].mean()) <= reach[arm] and (np.diff(values.mean(0)) > 0).all()
+        for arm, values in means.items()
+    )
+    return {
+        "reliance": {
+            arm: {
+                f"{rho:g}": float(mean) for rho, mean in zip(strengths, values.mean(0), strict=True)
+            }
+            for arm, values in means.items()
+        },
+        "zero_within": reach,
+        "worlds": worlds,
+        "holds": bool(holds),
+    }
 
 
 def _reach(values: np.ndarray) -> float:
     """How far from 0 the mean at strength zero may lie; values (worlds, strengths)."""
     if len(values) == 1:
         return float(abs(values[0, -1]) / 4)
-    return float(student.ppf(THREE_SIGMA, len(values) - 1) * values[:, 0].std(ddof=1) / np.sqrt(len(values)))
+    return float(
+        student.ppf(THREE_SIGMA, len(values) - 1) * values[:, 0].std(ddof=1) / np.sqrt(len(values))
+    )
 
 
-def _one_world(seed: int, arms: Sequence[str], strengths: Sequence[float], images: int, size: int) -> dict[str, list[dict]]:
+def _one_world(
+    seed: int, arms: Sequence[str], strengths: Sequence[float], images: int, size: int
+) -> dict[str, list[dict]]:
     """Rows of the stress test of each arm in the order of strengths; no arm here is pretrained, none needs to be."""
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace.open(folder)
         make_synth(workspace, images=images, size=size, seed=seed, processes=1)
         run = workspace.run("study-instrument").create()
-        config = StudyConfig(dataset="synth", arms=tuple(arms), backbone=BackboneConfig(architecture="resnet18", stage=1),
-                             input_size=size, split_seed=seed, seeds=(0, 1, 2), hidden=32, epochs=20, batch_size=32,
-                             learning_rates=(1e-2,), weight_decays=(1e-2,), bootstrap=500,
-                             shortcut=tuple(strengths), device="cpu")
+        config = StudyConfig(
+            dataset="synth",
+            arms=tuple(arms),
+            backbone=BackboneConfig(architecture="resnet18", stage=1),
+            input_size=size,
+            split_seed=seed,
+            seeds=(0, 1, 2),
+            hidden=32,
+            epochs=20,
+            batch_size=32,
+            learning_rates=(1e-2,),
+            weight_decays=(1e-2,),
+            bootstrap=500,
+            shortcut=tuple(strengths),
+            device="cpu",
+        )
         for _ in study(config, workspace, run):
             pass
-        rows = json.loads((run.artefacts / "study.json").read_text(encoding="utf-8"))["shortcut"]["rows"]
-    return {arm: sorted((row for row in rows if row["arm"] == arm), key=lambda row: row["strength"]) for arm in arms}
+        rows = json.loads((run.artefacts / "study.json").read_text(encoding="utf-8"))["shortcut"][
+            "rows"
+        ]
+    return {
+        arm: sorted((row for row in rows if row["arm"] == arm), key=lambda row: row["strength"])
+        for arm in arms
+    }

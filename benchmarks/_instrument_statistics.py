@@ -31,12 +31,12 @@ from scipy.stats import nct
 from scipy.stats import t as student
 
 from derm_core.data.splits import split_dataset
+from derm_core.heads.grid import Heads
 from derm_core.seeds import stream_seed
 from derm_core.stats.gap_intervals import draw, gap_interval, less
-from derm_core.heads.grid import Heads
+from derm_core.stats.intervals import evaluate, sign_flip
 from derm_core.stats.metrics import METRICS, decide, log_prior
 from derm_core.stats.resampling import make_design
-from derm_core.stats.intervals import evaluate, sign_flip
 
 WIDTH, SHARES = 32, (0.45, 0.25, 0.18, 0.12)
 SIZES = (0.60, 0.28, 0.12)  # share of groups with one, two and three images
@@ -73,11 +73,18 @@ def make_world(rng: np.random.Generator, images: int, seed: int) -> World:
     count = groups[-1] + 1
     centres = np.random.default_rng(stream_seed(0, "centres")).normal(0, DISTANCE, (CLASSES, WIDTH))
     labels = rng.choice(CLASSES, count, p=SHARES)[groups]
-    strong = (centres[labels] + rng.normal(0, GROUP_SPREAD, (count, WIDTH))[groups]
-              + rng.normal(0, IMAGE_SPREAD, (images, WIDTH)))
+    strong = (
+        centres[labels]
+        + rng.normal(0, GROUP_SPREAD, (count, WIDTH))[groups]
+        + rng.normal(0, IMAGE_SPREAD, (images, WIDTH))
+    )
     weak = strong + rng.normal(0, WEAKENING, (count, WIDTH))[groups]
-    return World(labels, groups, {"strong": strong.astype(np.float32), "weak": weak.astype(np.float32)},
-                 split_dataset(labels, groups, seed))
+    return World(
+        labels,
+        groups,
+        {"strong": strong.astype(np.float32), "weak": weak.astype(np.float32)},
+        split_dataset(labels, groups, seed),
+    )
 
 
 def shuffled(world: World, rng: np.random.Generator, seed: int) -> World:
@@ -92,28 +99,56 @@ def repeat(number: int, settings: Settings) -> dict:
     seed = stream_seed(settings.seed, "instrument", number)
     rng = np.random.default_rng(seed)
     world, beyond = (make_world(rng, settings.images, seed) for _ in range(2))
-    fresh = [stream_seed(seed, "heads", k) for k in range(2 * settings.seeds)]  # the same in every world would be one draw
-    heads = train(world, settings, fresh[:settings.seeds])
-    again = train(world, settings, fresh[settings.seeds:], ("strong",))
-    said = ask(world, {**predict(heads, world, "test"), "again": predict(again, world, "test")["strong"]}, settings, seed)
+    fresh = [
+        stream_seed(seed, "heads", k) for k in range(2 * settings.seeds)
+    ]  # the same in every world would be one draw
+    heads = train(world, settings, fresh[: settings.seeds])
+    again = train(world, settings, fresh[settings.seeds :], ("strong",))
+    said = ask(
+        world,
+        {**predict(heads, world, "test"), "again": predict(again, world, "test")["strong"]},
+        settings,
+        seed,
+    )
     unseen = predict(heads, beyond, None)
     lost = shuffled(world, rng, seed)
-    blind = ask(lost, predict(train(lost, settings, fresh[:settings.seeds]), lost, "test"), settings, seed)
+    blind = ask(
+        lost, predict(train(lost, settings, fresh[: settings.seeds]), lost, "test"), settings, seed
+    )
     rows = {(row["b"], row["metric"]): row for row in said["differences"] if row["a"] == "strong"}
     keys = ("mean", "low", "high", "se", "df")
-    return {"repeat": number,
-            "aa": {m: [rows["again", m][key] for key in keys] for m in METRICS} | {"flips": said["flips"]},
-            "effect": {m: [rows["weak", m][key] for key in keys] for m in METRICS},
-            "truth": truth(beyond, unseen, prior_of(world), np.bincount(said["strata"], minlength=CLASSES)),
-            "shuffled": {arm: [found["balanced_accuracy"][key] for key in keys] for arm, found in blind["arms"].items()},
-            "gaps": gap_rows(world, heads, settings, seed)}
+    return {
+        "repeat": number,
+        "aa": {m: [rows["again", m][key] for key in keys] for m in METRICS}
+        | {"flips": said["flips"]},
+        "effect": {m: [rows["weak", m][key] for key in keys] for m in METRICS},
+        "truth": truth(
+            beyond, unseen, prior_of(world), np.bincount(said["strata"], minlength=CLASSES)
+        ),
+        "shuffled": {
+            arm: [found["balanced_accuracy"][key] for key in keys]
+            for arm, found in blind["arms"].items()
+        },
+        "gaps": gap_rows(world, heads, settings, seed),
+    }
 
 
-def train(world: World, settings: Settings, seeds: Sequence[int], arms: Sequence[str] = ("strong", "weak")) -> Heads:
+def train(
+    world: World, settings: Settings, seeds: Sequence[int], arms: Sequence[str] = ("strong", "weak")
+) -> Heads:
     """Heads of these arms, trained to the end."""
-    heads = Heads({arm: world.features[arm] for arm in arms}, world.labels, np.flatnonzero(world.split == 0),
-                  np.flatnonzero(world.split == 1), classes=CLASSES, seeds=tuple(seeds), learning_rates=(1e-2,),
-                  weight_decays=(1e-2,), hidden=settings.hidden, epochs=settings.epochs)
+    heads = Heads(
+        {arm: world.features[arm] for arm in arms},
+        world.labels,
+        np.flatnonzero(world.split == 0),
+        np.flatnonzero(world.split == 1),
+        classes=CLASSES,
+        seeds=tuple(seeds),
+        learning_rates=(1e-2,),
+        weight_decays=(1e-2,),
+        hidden=settings.hidden,
+        epochs=settings.epochs,
+    )
     for _ in heads.fit():
         pass
     return heads
@@ -122,23 +157,38 @@ def train(world: World, settings: Settings, seeds: Sequence[int], arms: Sequence
 def predict(heads: Heads, world: World, part: str | None) -> dict[str, np.ndarray]:
     """Probabilities {arm: (S, n, C)} on a part of a world; None: all of it."""
     rows = slice(None) if part is None else world.split == ("train", "val", "test").index(part)
-    return {arm: heads.probabilities(arm, 0, world.features[arm][rows]).astype(np.float64) for arm in heads.arms}
+    return {
+        arm: heads.probabilities(arm, 0, world.features[arm][rows]).astype(np.float64)
+        for arm in heads.arms
+    }
 
 
 def prior_of(world: World) -> np.ndarray:
     return log_prior(world.labels[world.split == 0], CLASSES)
 
 
-def ask(world: World, probabilities: Mapping[str, np.ndarray], settings: Settings, seed: int) -> dict:
+def ask(
+    world: World, probabilities: Mapping[str, np.ndarray], settings: Settings, seed: int
+) -> dict:
     """What stats.evaluate says of the world's test set; with an arm `again` also its sign flips' p."""
     test = world.split == 2
     labels, groups, prior = world.labels[test], world.groups[test], prior_of(world)
     names = [f"class{c}" for c in range(CLASSES)]
-    found = evaluate(labels, groups, probabilities, prior, names, resamples=settings.resamples, seed=seed,
-                     primary=("strong", "weak"))
+    found = evaluate(
+        labels,
+        groups,
+        probabilities,
+        prior,
+        names,
+        resamples=settings.resamples,
+        seed=seed,
+        primary=("strong", "weak"),
+    )
     design = make_design(labels, groups, CLASSES)
     if "again" in probabilities:
-        right = {arm: (decide(np.log(p), prior) == labels).mean(0) for arm, p in probabilities.items()}
+        right = {
+            arm: (decide(np.log(p), prior) == labels).mean(0) for arm, p in probabilities.items()
+        }
         found["flips"] = sign_flip(design, right["strong"] - right["again"], seed=seed)
     return {**found, "strata": design.stratum}
 
@@ -148,19 +198,33 @@ def gap_rows(world: World, heads: Heads, settings: Settings, seed: int) -> dict[
     changes = []
     for index, part in enumerate(("train", "val")):
         rows = world.split == index
-        drawn = draw(world.labels[rows], world.groups[rows], predict(heads, world, part), "cross_entropy", name=part,
-                     resamples=settings.resamples, seed=seed)
+        drawn = draw(
+            world.labels[rows],
+            world.groups[rows],
+            predict(heads, world, part),
+            "cross_entropy",
+            name=part,
+            resamples=settings.resamples,
+            seed=seed,
+        )
         changes.append(less(drawn["strong"], drawn["weak"]))
     found = gap_interval(*changes)
     return {kind: [row[key] for key in ("mean", "low", "high")] for kind, row in found.items()}
 
 
-def truth(beyond: World, probabilities: Mapping[str, np.ndarray], prior: np.ndarray, test_groups: np.ndarray) -> dict:
+def truth(
+    beyond: World,
+    probabilities: Mapping[str, np.ndarray],
+    prior: np.ndarray,
+    test_groups: np.ndarray,
+) -> dict:
     """The difference in balanced accuracy on data no statistic sees, and its variance by the textbook.
 
     {"difference", "own": variance of this very number, "test": variance with test_groups (C,) groups}.
     """
-    right = {arm: (decide(np.log(p), prior) == beyond.labels).mean(0) for arm, p in probabilities.items()}
+    right = {
+        arm: (decide(np.log(p), prior) == beyond.labels).mean(0) for arm, p in probabilities.items()
+    }
     change, recalls, spread = right["strong"] - right["weak"], [], []
     for c in range(CLASSES):
         here = beyond.labels == c
@@ -169,8 +233,13 @@ def truth(beyond: World, probabilities: Mapping[str, np.ndarray], prior: np.ndar
         sizes = sizes[sizes > 0]
         recalls.append(sums.sum() / sizes.sum())
         spread.append((((sums - recalls[-1] * sizes).var(ddof=1) / sizes.mean() ** 2), len(sizes)))
-    return {"difference": float(np.mean(recalls)), "own": float(sum(v / n for v, n in spread) / CLASSES**2),
-            "test": float(sum(v / n for (v, _), n in zip(spread, test_groups, strict=True)) / CLASSES**2)}
+    return {
+        "difference": float(np.mean(recalls)),
+        "own": float(sum(v / n for v, n in spread) / CLASSES**2),
+        "test": float(
+            sum(v / n for (v, _), n in zip(spread, test_groups, strict=True)) / CLASSES**2
+        ),
+    }
 
 
 def summarise(rows: Sequence[Mapping]) -> dict:
@@ -184,13 +253,22 @@ def summarise(rows: Sequence[Mapping]) -> dict:
         "aa_false_positive_rate": rate(excludes(aa["balanced_accuracy"], 0.0), ALPHA),
         "shuffle_balanced_accuracy": chance(rows),
         "effect_power": rate(excludes(effect["balanced_accuracy"], 0.0), predicted_power(rows)),
-        "interval_coverage": rate(~excludes(effect["balanced_accuracy"], expected), 1 - ALPHA)}
+        "interval_coverage": rate(~excludes(effect["balanced_accuracy"], expected), 1 - ALPHA),
+    }
     found["effect_power"]["effect"] = float(expected)
-    more = {"aa_false_positive_rate_by_metric": {m: rate(excludes(v, 0.0), ALPHA)["value"] for m, v in aa.items()},
-            "aa_false_positive_rate_of_sign_flips": float((flips < ALPHA).mean()),
-            "interval_coverage_by_metric": {m: float((~excludes(v, v[:, 0].mean())).mean()) for m, v in effect.items()},
-            "gap_difference_coverage": {kind: _covers_own_mean([row["gaps"][kind] for row in rows])
-                                        for kind in ("loss", "accuracy")}}
+    more = {
+        "aa_false_positive_rate_by_metric": {
+            m: rate(excludes(v, 0.0), ALPHA)["value"] for m, v in aa.items()
+        },
+        "aa_false_positive_rate_of_sign_flips": float((flips < ALPHA).mean()),
+        "interval_coverage_by_metric": {
+            m: float((~excludes(v, v[:, 0].mean())).mean()) for m, v in effect.items()
+        },
+        "gap_difference_coverage": {
+            kind: _covers_own_mean([row["gaps"][kind] for row in rows])
+            for kind in ("loss", "accuracy")
+        },
+    }
     return {**found, "repeats": count, "also": more}
 
 
@@ -208,23 +286,36 @@ def rate(hits: np.ndarray, expected: float) -> dict:
     """A share of repeats against what it ought to be, ± 3 binomial standard errors."""
     reach = 3 * np.sqrt(expected * (1 - expected) / len(hits))
     value = float(np.mean(hits))
-    return {"value": value, "expected": float(expected), "low": float(expected - reach), "high": float(expected + reach),
-            "holds": bool(expected - reach <= value <= expected + reach)}
+    return {
+        "value": value,
+        "expected": float(expected),
+        "low": float(expected - reach),
+        "high": float(expected + reach),
+        "holds": bool(expected - reach <= value <= expected + reach),
+    }
 
 
 def chance(rows: Sequence[Mapping]) -> dict:
     """Labels shuffled: the share of repeats with an arm whose Bonferroni interval leaves out 1/C; at most 5 %."""
     arms = list(rows[0]["shuffled"])
-    values = np.array([[row["shuffled"][arm] for arm in arms] for row in rows], float)  # (n, arms, mean low high se df)
+    values = np.array(
+        [[row["shuffled"][arm] for arm in arms] for row in rows], float
+    )  # (n, arms, mean low high se df)
     mean, se, df = values[..., 0], values[..., 3], values[..., 4]
     outside = np.abs(mean - 1 / CLASSES) > student.ppf(1 - ALPHA / 2 / len(arms), df) * se
     found = rate(outside.any(1), ALPHA)
-    return found | {"holds": found["value"] <= found["high"], "balanced_accuracy": float(mean.mean()), "chance": 1 / CLASSES}
+    return found | {
+        "holds": found["value"] <= found["high"],
+        "balanced_accuracy": float(mean.mean()),
+        "chance": 1 / CLASSES,
+    }
 
 
 def predicted_power(rows: Sequence[Mapping]) -> float:
     """Mean over worlds of the power that theory gives the test set of each."""
-    truths = {key: np.array([row["truth"][key] for row in rows]) for key in ("difference", "own", "test")}
+    truths = {
+        key: np.array([row["truth"][key] for row in rows]) for key in ("difference", "own", "test")
+    }
     between = max(float(truths["difference"].var(ddof=1) - truths["own"].mean()), 0.0)
     df = np.array([row["effect"]["balanced_accuracy"][4] for row in rows])
     shift = truths["difference"].mean() / np.sqrt(truths["test"] + between)

@@ -16,7 +16,7 @@ from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
-SHARES = (0.033, 0.051, 0.11, 0.012, 0.111, 0.669, 0.014)       # HAM10000's
+SHARES = (0.033, 0.051, 0.11, 0.012, 0.111, 0.669, 0.014)  # HAM10000's
 PICTURES, SIDE = 60, 256
 MODEL = "vae-resnet18-64"
 
@@ -27,19 +27,44 @@ def furnish(workspace: Workspace, images: int) -> list[str]:
     labels = rng.choice(len(CLASSES), images, p=SHARES)
     names = np.array(CLASSES, object)[labels]
     paths = _pictures(workspace, rng)
-    frame = pd.DataFrame({
-        "image_id": [f"many_{row:07d}" for row in range(images)], "path": [paths[row % PICTURES] for row in range(images)],
-        "label": names, "group": [f"g{row // 2}" for row in range(images)],
-        "sha256": [f"{row % PICTURES:064x}" for row in range(images)], "width": SIDE, "height": SIDE,
-        "age": rng.integers(5, 90, images).astype(float), "site": rng.choice(["back", "face", "foot"], images)})
-    save_dataset(workspace, "many", frame, {"layout": "synthetic", "source": "benchmarks.latent", "classes": list(CLASSES),
-                                            "created": 0, "skipped": [], "seconds": 0.0, "notes": []})
+    frame = pd.DataFrame(
+        {
+            "image_id": [f"many_{row:07d}" for row in range(images)],
+            "path": [paths[row % PICTURES] for row in range(images)],
+            "label": names,
+            "group": [f"g{row // 2}" for row in range(images)],
+            "sha256": [f"{row % PICTURES:064x}" for row in range(images)],
+            "width": SIDE,
+            "height": SIDE,
+            "age": rng.integers(5, 90, images).astype(float),
+            "site": rng.choice(["back", "face", "foot"], images),
+        }
+    )
+    save_dataset(
+        workspace,
+        "many",
+        frame,
+        {
+            "layout": "synthetic",
+            "source": "benchmarks.latent",
+            "classes": list(CLASSES),
+            "created": 0,
+            "skipped": [],
+            "seconds": 0.0,
+            "notes": [],
+        },
+    )
     points = frame[["image_id", "label", "group", "age", "site"]].assign(
-        row=np.arange(images), split=rng.choice(["train", "val", "test"], images, p=[0.7, 0.15, 0.15]))
+        row=np.arange(images),
+        split=rng.choice(["train", "val", "test"], images, p=[0.7, 0.15, 0.15]),
+    )
     for slot in "ab":
         right = rng.random(images) < 0.75
         said = np.where(right, names, rng.choice(np.array(CLASSES, object), images))
-        points[f"prediction_{slot}"], points[f"correct_{slot}"] = said, (said == names).astype(object)
+        points[f"prediction_{slot}"], points[f"correct_{slot}"] = (
+            said,
+            (said == names).astype(object),
+        )
         points[f"confidence_{slot}"] = rng.beta(5, 2, images).astype(np.float32)
         points[f"outlier_{slot}"] = rng.gamma(9, 0.06, images).astype(np.float32)
     points["disagree"] = points["prediction_a"] != points["prediction_b"]
@@ -71,25 +96,41 @@ def keep_features(workspace: Workspace, run_id: str) -> None:
     from derm_core.data.store import CARD, IMAGES, open_store, store_fingerprint
     from derm_core.study.arms import build_extractors
     from derm_core.study.features import feature_path
+
     config = from_dict(read_json(workspace.run(run_id).config), EmbedConfig)
     dataset, size = load_dataset(workspace, "many"), config.input_size
     folder = dataset.paths.store(size)
     folder.mkdir(parents=True)
-    np.lib.format.open_memmap(folder / IMAGES, "w+", np.uint8, (len(dataset), size, size, 3)).flush()    # no room until written
+    np.lib.format.open_memmap(
+        folder / IMAGES, "w+", np.uint8, (len(dataset), size, size, 3)
+    ).flush()  # no room until written
     write_json(folder / CARD, {"fingerprint": store_fingerprint(dataset, size)})
     extractor = build_extractors(config.arm, config, workspace)[0]
     pictures = np.stack([read_image(path, size) for path in dataset.frame["path"][:PICTURES]])
     own = extractor.features(torch.from_numpy(pictures)).numpy()
-    features = np.random.default_rng(0).normal(own.mean(0), own.std(0), (len(dataset), own.shape[1])).astype(np.float32)
+    features = (
+        np.random.default_rng(0)
+        .normal(own.mean(0), own.std(0), (len(dataset), own.shape[1]))
+        .astype(np.float32)
+    )
     buffer = io.BytesIO()
     np.save(buffer, features, allow_pickle=False)
-    write_atomic(feature_path(workspace, "many", extractor, open_store(workspace, dataset, size), None), buffer.getvalue())
+    write_atomic(
+        feature_path(workspace, "many", extractor, open_store(workspace, dataset, size), None),
+        buffer.getvalue(),
+    )
 
 
-def _map(workspace: Workspace, points: pd.DataFrame, labels: np.ndarray, rng: np.random.Generator) -> str:
+def _map(
+    workspace: Workspace, points: pd.DataFrame, labels: np.ndarray, rng: np.random.Generator
+) -> str:
     """One cloud a class; neighbours are drawn, as nothing on the page depends on which they are."""
-    config = EmbedConfig(dataset="many", arm="random", input_size=64,
-                         backbone=BackboneConfig(architecture="resnet18", stage=3))
+    config = EmbedConfig(
+        dataset="many",
+        arm="random",
+        input_size=64,
+        backbone=BackboneConfig(architecture="resnet18", stage=3),
+    )
     store = RunStore(workspace)
     run_id = store.create("embed", to_dict(config))
     folder = workspace.run(run_id).artefacts
@@ -98,16 +139,35 @@ def _map(workspace: Workspace, points: pd.DataFrame, labels: np.ndarray, rng: np
     places = (centres[labels] + rng.normal(0, 1.5, (len(points), 4))).astype(np.float32)
     made = points.assign(**dict(zip(("umap_x", "umap_y", "pca_x", "pca_y"), places.T, strict=True)))
     near = rng.integers(0, len(points), (len(points), 10))
-    for name, array in (("neighbours.npy", near), ("distances.npy", np.sort(rng.random(near.shape), 1).astype(np.float32))):
+    for name, array in (
+        ("neighbours.npy", near),
+        ("distances.npy", np.sort(rng.random(near.shape), 1).astype(np.float32)),
+    ):
         buffer = io.BytesIO()
         np.save(buffer, array, allow_pickle=False)
         write_atomic(folder / name, buffer.getvalue())
-    write_json(folder / "map.json", {
-        "params": to_dict(config), "arm": "random", "label": "Random initialisation", "dataset": "many",
-        "images": len(points), "space": "pooled", "pca_explained": [0.3, 0.1], "aligned_to": None,
-        "opinions": [{"slot": "a", "name": MODEL, "arm": "vae"},
-                     {"slot": "b", "name": "imagenet-resnet18-64", "arm": "imagenet"}],
-        "quality": {"trustworthiness": 0.9, "trustworthiness_pca": 0.8, "knn_balanced_accuracy": 0.3}})
+    write_json(
+        folder / "map.json",
+        {
+            "params": to_dict(config),
+            "arm": "random",
+            "label": "Random initialisation",
+            "dataset": "many",
+            "images": len(points),
+            "space": "pooled",
+            "pca_explained": [0.3, 0.1],
+            "aligned_to": None,
+            "opinions": [
+                {"slot": "a", "name": MODEL, "arm": "vae"},
+                {"slot": "b", "name": "imagenet-resnet18-64", "arm": "imagenet"},
+            ],
+            "quality": {
+                "trustworthiness": 0.9,
+                "trustworthiness_pca": 0.8,
+                "knn_balanced_accuracy": 0.3,
+            },
+        },
+    )
     write_atomic(folder / "map.parquet", made.to_parquet(index=False))
     store.transition(run_id, "queued", "running", started=1.0)
     store.transition(run_id, "running", "done", finished=2.0)

@@ -17,10 +17,16 @@ from derm_core.jobs.store import RunStore
 from derm_core.study.presets import preset
 from derm_core.workspace import Workspace
 
-CONTENT = {"home": "plotly_chart", "train": "dataframe", "compare": "plotly_chart", "latent": "plotly_chart",
-           "data": "imgs", "models": "metric"}      # what each page must show in such a workspace
+CONTENT = {
+    "home": "plotly_chart",
+    "train": "dataframe",
+    "compare": "plotly_chart",
+    "latent": "plotly_chart",
+    "data": "imgs",
+    "models": "metric",
+}  # what each page must show in such a workspace
 WIDE, SENT = (640, 480), (600, 450)
-KNOWN = 0.9     # of the distance at which a model calls a picture unlike: photographs of one picture differ a little
+KNOWN = 0.9  # of the distance at which a model calls a picture unlike: photographs of one picture differ a little
 
 
 def furnish(home: Path, given: str | None) -> Workspace:
@@ -29,8 +35,13 @@ def furnish(home: Path, given: str | None) -> Workspace:
         shutil.copytree(given, home, symlinks=True)
     workspace = Workspace.open(home)
     make_synth(workspace, "loaded", images=400, size=64)
-    mapped = EmbedConfig(dataset="loaded", arm="random", input_size=32, device="cpu",
-                         backbone=BackboneConfig(architecture="resnet18", stage=1))
+    mapped = EmbedConfig(
+        dataset="loaded",
+        arm="random",
+        input_size=32,
+        device="cpu",
+        backbone=BackboneConfig(architecture="resnet18", stage=1),
+    )
     for config in (preset("demo", scale=0.05), mapped):
         if RunStore(workspace).list(kind=config.kind, state="done"):
             continue
@@ -43,12 +54,18 @@ def furnish(home: Path, given: str | None) -> Workspace:
 def lesions(workspace: Workspace, count: int = 4) -> list[Image.Image]:
     """Painted lesions of 640 x 480 pixels that the published models do not call unlike their training images."""
     from derm_core.bundles.predictor import load_predictors, predict_images
+
     predictors, found = load_predictors(workspace), []
     for picture, _, _ in generate(16 * count, 192):
         wide = Image.fromarray(picture).resize(WIDE, Image.Resampling.BICUBIC)
-        row = predict_images(workspace, None, [("painted", photograph([wide], 0))], predictors)["images"][0]
+        row = predict_images(workspace, None, [("painted", photograph([wide], 0))], predictors)[
+            "images"
+        ][0]
         outlier = row["outlier"] or {}
-        near = all(score["distance"] <= KNOWN * score["threshold"] for score in (outlier.get("scores") or {}).values())
+        near = all(
+            score["distance"] <= KNOWN * score["threshold"]
+            for score in (outlier.get("scores") or {}).values()
+        )
         if near and not outlier.get("flagged"):
             found.append(wide)
         if len(found) == count:
@@ -65,7 +82,11 @@ def blur() -> Image.Image:
 def photograph(pictures: list[Image.Image], number: int) -> bytes:
     """A JPEG of 600 x 450 pixels that no one has sent before: a part of one of the pictures, a little lighter or darker."""
     draw = random.Random(number)
-    left, top, light = draw.randrange(WIDE[0] - SENT[0]), draw.randrange(WIDE[1] - SENT[1]), draw.uniform(0.98, 1.02)
+    left, top, light = (
+        draw.randrange(WIDE[0] - SENT[0]),
+        draw.randrange(WIDE[1] - SENT[1]),
+        draw.uniform(0.98, 1.02),
+    )
     part = draw.choice(pictures).crop((left, top, left + SENT[0], top + SENT[1]))
     part = part.point([min(255, round(light * value)) for value in range(256)] * 3)
     buffer = io.BytesIO()

@@ -8,12 +8,16 @@ from derm_core.workspace import Workspace
 
 @st.cache_resource
 def predictors() -> dict:
-    return {name: predictor.shared() for name, predictor in load_predictors(Workspace.open()).items()}
+    return {
+        name: predictor.shared() for name, predictor in load_predictors(Workspace.open()).items()
+    }
 
 
 files = st.file_uploader("Images", accept_multiple_files=True)
 if files:
-    found = predict_images(Workspace.open(), None, [(file.name, file.getvalue()) for file in files], predictors())
+    found = predict_images(
+        Workspace.open(), None, [(file.name, file.getvalue()) for file in files], predictors()
+    )
     st.json(found)
     for row in found["errors"]:
         st.error(row["error"])

@@ -32,7 +32,9 @@ class Encoder(BaseEncoder):
 
     def forward(self, x: torch.Tensor) -> ModelOutput:
         features = self.backbone.pooled(x)
-        return ModelOutput(embedding=self.to_mu(features), log_covariance=self.to_logvar(features).clamp(-10, 10))
+        return ModelOutput(
+            embedding=self.to_mu(features), log_covariance=self.to_logvar(features).clamp(-10, 10)
+        )
 
 
 class Decoder(BaseDecoder):
@@ -50,20 +52,30 @@ def main(given: dict) -> dict:
     images = np.resize(np.arange(len(store)), given["images"])
     x = torch.from_numpy(store[images]).permute(0, 3, 1, 2).float().div_(127.5).sub_(1).contiguous()
     size, latent = x.shape[-1], given["latent_dim"]
-    vae = build_vae(BackboneConfig(**given["backbone"]), size, latent, given["decoder_width"], seed=0)
+    vae = build_vae(
+        BackboneConfig(**given["backbone"]), size, latent, given["decoder_width"], seed=0
+    )
     model = VAE(VAEConfig(input_dim=(3, size, size), latent_dim=latent), Encoder(vae), Decoder(vae))
     with tempfile.TemporaryDirectory() as folder:
         config = BaseTrainerConfig(
-            output_dir=folder, num_epochs=given["epochs"], per_device_train_batch_size=given["batch_size"],
-            optimizer_cls="AdamW", optimizer_params={"weight_decay": given["weight_decay"]},
-            learning_rate=given["learning_rate"], no_cuda=given["device"] == "cpu")
+            output_dir=folder,
+            num_epochs=given["epochs"],
+            per_device_train_batch_size=given["batch_size"],
+            optimizer_cls="AdamW",
+            optimizer_params={"weight_decay": given["weight_decay"]},
+            learning_rate=given["learning_rate"],
+            no_cuda=given["device"] == "cpu",
+        )
         trainer = BaseTrainer(model, BaseDataset(x, torch.zeros(len(x))), training_config=config)
         started = time.perf_counter()
         trainer.train()
         seconds = time.perf_counter() - started
-    return {"seconds": seconds, "parameters": sum(p.numel() for p in model.parameters()),
-            "versions": {"pythae": version("pythae"), "torch": torch.__version__},
-            "threads": torch.get_num_threads()}
+    return {
+        "seconds": seconds,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "versions": {"pythae": version("pythae"), "torch": torch.__version__},
+        "threads": torch.get_num_threads(),
+    }
 
 
 if __name__ == "__main__":

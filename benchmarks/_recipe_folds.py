@@ -11,10 +11,10 @@ import numpy as np
 from derm_core.config import StudyConfig, from_dict
 from derm_core.errors import RunError
 from derm_core.files import read_json
+from derm_core.stats.intervals import evaluate
+from derm_core.stats.paired import Scorer, combine
 from derm_core.study.crossval import Joined, join, shares_of_labels
 from derm_core.study.label_efficiency import score
-from derm_core.stats.paired import Scorer, combine
-from derm_core.stats.intervals import evaluate
 from derm_core.workspace import Workspace
 
 OURS = ("vae", "both")
@@ -29,25 +29,53 @@ def against(ours: Path, theirs: Path, arm: str = "imagenet") -> dict[str, Any]:
     """
     (config, first), (other, second) = (_joined(path) for path in (ours, theirs))
     if (first.material.fingerprint, config.seeds) != (second.material.fingerprint, other.seeds):
-        raise RunError(f"{theirs} has other images, folds or seeds than {ours}: give the same --dataset, --folds, --seeds.")
+        raise RunError(
+            f"{theirs} has other images, folds or seeds than {ours}: give the same --dataset, --folds, --seeds."
+        )
     tested = first.material.members("test")
     labels, groups = first.material.labels[tested], first.material.groups[tested]
     mine = [one for one in OURS if one in first.outcomes]
     probabilities = {one: first.outcomes[one].probabilities["test"] for one in mine}
-    stats = evaluate(labels, groups, probabilities | {arm: second.outcomes[arm].probabilities["test"]}, first.log_prior,
-                     first.material.classes, resamples=config.bootstrap, seed=config.split_seed, primary=("vae", arm),
-                     folds=first.fold)
-    found = {"input_size": other.input_size, arm: stats["arms"][arm], **_pairs(stats["differences"], arm)}
+    stats = evaluate(
+        labels,
+        groups,
+        probabilities | {arm: second.outcomes[arm].probabilities["test"]},
+        first.log_prior,
+        first.material.classes,
+        resamples=config.bootstrap,
+        seed=config.split_seed,
+        primary=("vae", arm),
+        folds=first.fold,
+    )
+    found = {
+        "input_size": other.input_size,
+        arm: stats["arms"][arm],
+        **_pairs(stats["differences"], arm),
+    }
     if not (config.label_fractions and other.label_fractions):
         return found
-    scorer = Scorer(labels, groups, len(first.material.classes), resamples=config.bootstrap, seed=config.split_seed)
+    scorer = Scorer(
+        labels,
+        groups,
+        len(first.material.classes),
+        resamples=config.bootstrap,
+        seed=config.split_seed,
+    )
     with_fewer, theirs_with_fewer = shares_of_labels(first, config), shares_of_labels(second, other)
     for share in sorted(set(with_fewer) & set(theirs_with_fewer) - {1.0}):
         (drawn, priors, _), (opposite, opposing, _) = with_fewer[share], theirs_with_fewer[share]
-        scores = {one: score(scorer, drawn[one], priors) for one in mine} | {arm: score(scorer, opposite[arm], opposing)}
-        found[f"labels_{share:g}"] = {f"{one}_minus_{arm}": {
-            metric: scorer.interval(combine(np.subtract, scores[one][metric], scores[arm][metric])) for metric in scores[arm]}
-            for one in mine}
+        scores = {one: score(scorer, drawn[one], priors) for one in mine} | {
+            arm: score(scorer, opposite[arm], opposing)
+        }
+        found[f"labels_{share:g}"] = {
+            f"{one}_minus_{arm}": {
+                metric: scorer.interval(
+                    combine(np.subtract, scores[one][metric], scores[arm][metric])
+                )
+                for metric in scores[arm]
+            }
+            for one in mine
+        }
     return found
 
 
@@ -66,5 +94,9 @@ def _pairs(rows: Iterable[Mapping[str, Any]], arm: str) -> dict[str, dict[str, d
         if one in OURS and arm in (row["a"], row["b"]):
             ends = np.array([row["mean"], row["low"], row["high"]], float)
             mean, low, high = ends if row["a"] == one else -ends[[0, 2, 1]]
-            found.setdefault(f"{one}_minus_{arm}", {})[row["metric"]] = {"mean": mean, "low": low, "high": high}
+            found.setdefault(f"{one}_minus_{arm}", {})[row["metric"]] = {
+                "mean": mean,
+                "low": low,
+                "high": high,
+            }
     return found

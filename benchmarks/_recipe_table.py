@@ -9,11 +9,11 @@ import numpy as np
 
 from benchmarks._recipe_lines import Line, Setting
 from benchmarks._recipe_measure import FEW, arrays_of, measure, pretrained_run
-from derm_core.stats.gap_intervals import Drawn, draw, gap_interval, less
 from derm_core.heads.grid import CURVES
+from derm_core.stats.gap_intervals import Drawn, draw, gap_interval, less
+from derm_core.stats.paired import Estimate, Scorer, combine
 from derm_core.study.label_efficiency import METRICS, score
 from derm_core.study.study_data import Material
-from derm_core.stats.paired import Estimate, Scorer, combine
 from derm_core.workspace import Workspace
 
 SHARES = {"all": 1.0, "few": FEW}
@@ -27,36 +27,79 @@ class Judged:
     (means over head seeds), else by head seed.
     """
 
-    def __init__(self, lines: Sequence[Line], setting: Setting, workspace: Workspace, material: Material):
-        self.setting, self.material, self.split = setting, material, "test" if setting.test else "val"
+    def __init__(
+        self, lines: Sequence[Line], setting: Setting, workspace: Workspace, material: Material
+    ):
+        self.setting, self.material, self.split = (
+            setting,
+            material,
+            "test" if setting.test else "val",
+        )
         self.lines: dict[str, list[Line]] = {}
         for line in lines:
             self.lines.setdefault(line.name, []).append(line)
-        self.runs = {name: [run.id for line in group if (run := pretrained_run(line, setting, workspace))]
-                     for name, group in self.lines.items()}
-        self.found = {name: [measure(line, setting, workspace) for line in group] for name, group in self.lines.items()}
-        arrays = {name: [arrays_of(line, setting, workspace) for line in group] for name, group in self.lines.items()}
-        loss_g = np.mean([np.nan_to_num(one["ends_all"][CURVES.index("val_loss")], nan=np.inf).mean(0)
-                          for group in arrays.values() for one in group], 0)
+        self.runs = {
+            name: [run.id for line in group if (run := pretrained_run(line, setting, workspace))]
+            for name, group in self.lines.items()
+        }
+        self.found = {
+            name: [measure(line, setting, workspace) for line in group]
+            for name, group in self.lines.items()
+        }
+        arrays = {
+            name: [arrays_of(line, setting, workspace) for line in group]
+            for name, group in self.lines.items()
+        }
+        loss_g = np.mean(
+            [
+                np.nan_to_num(one["ends_all"][CURVES.index("val_loss")], nan=np.inf).mean(0)
+                for group in arrays.values()
+                for one in group
+            ],
+            0,
+        )
         self.point = int(loss_g.argmin())
-        self.arrays = {name: [self._at_point(one) for one in group] for name, group in arrays.items()}
+        self.arrays = {
+            name: [self._at_point(one) for one in group] for name, group in arrays.items()
+        }
         rows = material.members(self.split)
-        self.scorer = Scorer(material.labels[rows], material.groups[rows], len(material.classes),
-                             resamples=setting.resamples, seed=setting.split_seed)
-        self.scores = {name: {share: self._score(name, share) for share in SHARES} for name in self.lines}
+        self.scorer = Scorer(
+            material.labels[rows],
+            material.groups[rows],
+            len(material.classes),
+            resamples=setting.resamples,
+            seed=setting.split_seed,
+        )
+        self.scores = {
+            name: {share: self._score(name, share) for share in SHARES} for name in self.lines
+        }
         self.gaps = self._gaps() if setting.test else {}
 
     def _at_point(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The same at the one grid point alone."""
-        return {key: value[self.point] if key.startswith("p_") else value[..., self.point] if key.startswith("ends_")
-                else value for key, value in arrays.items()}
+        return {
+            key: value[self.point]
+            if key.startswith("p_")
+            else value[..., self.point]
+            if key.startswith("ends_")
+            else value
+            for key, value in arrays.items()
+        }
 
     def _score(self, name: str, share: str) -> dict[str, Estimate]:
-        found = [score(self.scorer, one[f"p_{share}_{self.split}"], one[f"prior_{share}"]) for one in self.arrays[name]]
+        found = [
+            score(self.scorer, one[f"p_{share}_{self.split}"], one[f"prior_{share}"])
+            for one in self.arrays[name]
+        ]
         if len(found) == 1:
             return found[0]
-        return {m: Estimate(np.array([one[m].by_seed.mean() for one in found]),
-                            np.stack([one[m].drawn.mean(1) for one in found], 1)) for m in METRICS}
+        return {
+            m: Estimate(
+                np.array([one[m].by_seed.mean() for one in found]),
+                np.stack([one[m].drawn.mean(1) for one in found], 1),
+            )
+            for m in METRICS
+        }
 
     def _gaps(self) -> dict[str, dict[str, Drawn]]:
         """Loss and accuracy on training and test images by arm, {arm: {"train", "test": Drawn}}, all under one draw."""
@@ -64,38 +107,71 @@ class Judged:
         found: dict[str, dict[str, Drawn]] = {name: {} for name in self.lines}
         for split in ("train", self.split):
             rows = self.material.members(split)
-            drawn = draw(self.material.labels[rows], self.material.groups[rows],
-                         {key: self.arrays[key[0]][key[1]][f"p_all_{split}"] for key in keys}, "cross_entropy", name=split,
-                         resamples=self.setting.resamples, seed=self.setting.split_seed)
+            drawn = draw(
+                self.material.labels[rows],
+                self.material.groups[rows],
+                {key: self.arrays[key[0]][key[1]][f"p_all_{split}"] for key in keys},
+                "cross_entropy",
+                name=split,
+                resamples=self.setting.resamples,
+                seed=self.setting.split_seed,
+            )
             for name, group in self.arrays.items():
-                found[name][split] = _by_pretraining([drawn[name, index] for index in range(len(group))])
+                found[name][split] = _by_pretraining(
+                    [drawn[name, index] for index in range(len(group))]
+                )
         return found
 
     def val_loss(self, name: str) -> float:
         """Validation loss of an arm's heads at the common grid point."""
-        return float(np.mean([one["ends_all"][CURVES.index("val_loss")] for one in self.arrays[name]]))
+        return float(
+            np.mean([one["ends_all"][CURVES.index("val_loss")] for one in self.arrays[name]])
+        )
 
     def row(self, name: str) -> dict[str, Any]:
         """One line of a table."""
         first, found = self.lines[name][0], self.found[name]
         pretrained = [one["pretraining"] for one in found if one["pretraining"]]
-        return {"line": name, "says": first.says, "input_size": first.input_size, "pooling": first.pooling,
-                "features": found[0]["width"], "pretraining_seeds": len(pretrained) if first.recipe else 0,
-                "labels": {f"{share:g}": self._at_share(name, key) for key, share in SHARES.items()},
-                "knn": {metric: float(np.mean([one["knn"][self.split][metric] for one in found]))
-                        for metric in ("accuracy", "balanced_accuracy")},
-                "judging_seconds": float(np.mean([one["judging_seconds"] for one in found])),
-                **({"pretraining": {**_pretraining(pretrained), "runs": self.runs[name]}} if pretrained else {})}
+        return {
+            "line": name,
+            "says": first.says,
+            "input_size": first.input_size,
+            "pooling": first.pooling,
+            "features": found[0]["width"],
+            "pretraining_seeds": len(pretrained) if first.recipe else 0,
+            "labels": {f"{share:g}": self._at_share(name, key) for key, share in SHARES.items()},
+            "knn": {
+                metric: float(np.mean([one["knn"][self.split][metric] for one in found]))
+                for metric in ("accuracy", "balanced_accuracy")
+            },
+            "judging_seconds": float(np.mean([one["judging_seconds"] for one in found])),
+            **(
+                {"pretraining": {**_pretraining(pretrained), "runs": self.runs[name]}}
+                if pretrained
+                else {}
+            ),
+        }
 
     def _at_share(self, name: str, share: str) -> dict[str, Any]:
         ends = np.mean([one[f"ends_{share}"].mean(1) for one in self.arrays[name]], 0)
         of = dict(zip(CURVES, ends, strict=True))
-        gaps = ({f"{kind}_gap": interval for kind, interval in gap_interval(*self.gaps[name].values()).items()}
-                if self.gaps and share == "all" else
-                {"loss_gap": {"mean": of["val_loss"] - of["train_loss"]},
-                 "accuracy_gap": {"mean": of["train_accuracy"] - of["val_accuracy"]}})
-        return {**{m: self.scorer.interval(self.scores[name][share][m], m) for m in METRICS}, **gaps,
-                "val_loss": float(of["val_loss"]), "train_accuracy": float(of["train_accuracy"])}
+        gaps = (
+            {
+                f"{kind}_gap": interval
+                for kind, interval in gap_interval(*self.gaps[name].values()).items()
+            }
+            if self.gaps and share == "all"
+            else {
+                "loss_gap": {"mean": of["val_loss"] - of["train_loss"]},
+                "accuracy_gap": {"mean": of["train_accuracy"] - of["val_accuracy"]},
+            }
+        )
+        return {
+            **{m: self.scorer.interval(self.scores[name][share][m], m) for m in METRICS},
+            **gaps,
+            "val_loss": float(of["val_loss"]),
+            "train_accuracy": float(of["train_accuracy"]),
+        }
 
     def minus(self, a: str, b: str) -> dict[str, Any]:
         """Paired differences a − b: each metric, with all labels and with few, and where there is a test both gaps.
@@ -105,14 +181,22 @@ class Judged:
         count = max(len(self.lines[a]), len(self.lines[b]))
 
         def fitting(name: str, value):
-            return value if len(self.lines[a]) == len(self.lines[b]) or len(self.lines[name]) == count else _repeated(value, count)
+            return (
+                value
+                if len(self.lines[a]) == len(self.lines[b]) or len(self.lines[name]) == count
+                else _repeated(value, count)
+            )
 
         def difference(share: str, metric: str) -> dict[str, Any]:
             one, other = (fitting(name, self.scores[name][share][metric]) for name in (a, b))
             return self.scorer.interval(combine(np.subtract, one, other))
+
         found: dict[str, Any] = {m: difference("all", m) for m in METRICS}
         if self.gaps:
-            pairs = [less(*(fitting(name, self.gaps[name][split]) for name in (a, b))) for split in self.gaps[a]]
+            pairs = [
+                less(*(fitting(name, self.gaps[name][split]) for name in (a, b)))
+                for split in self.gaps[a]
+            ]
             found |= {f"{kind}_gap": interval for kind, interval in gap_interval(*pairs).items()}
         return {**found, f"labels_{FEW:g}": {m: difference("few", m) for m in METRICS}}
 
@@ -120,8 +204,14 @@ class Judged:
 def _repeated(value, count: int):
     """The mean over seeds of an Estimate or a Drawn, `count` times."""
     if isinstance(value, Estimate):
-        return Estimate(np.repeat(value.by_seed.mean(), count), np.repeat(value.drawn.mean(1, keepdims=True), count, 1))
-    parts = [np.repeat(getattr(value, name).mean(-1, keepdims=True), count, -1) for name in ("by_seed", "boot", "left_out")]
+        return Estimate(
+            np.repeat(value.by_seed.mean(), count),
+            np.repeat(value.drawn.mean(1, keepdims=True), count, 1),
+        )
+    parts = [
+        np.repeat(getattr(value, name).mean(-1, keepdims=True), count, -1)
+        for name in ("by_seed", "boot", "left_out")
+    ]
     return Drawn(*parts, value.strata)
 
 
@@ -129,14 +219,23 @@ def _by_pretraining(drawn: Sequence[Drawn]) -> Drawn:
     """Of several pretrainings: one column each, the mean over its head seeds."""
     if len(drawn) == 1:
         return drawn[0]
-    parts = [np.stack([getattr(one, name).mean(-1) for one in drawn], -1) for name in ("by_seed", "boot", "left_out")]
+    parts = [
+        np.stack([getattr(one, name).mean(-1) for one in drawn], -1)
+        for name in ("by_seed", "boot", "left_out")
+    ]
     return Drawn(*parts, drawn[0].strata)
 
 
 def _pretraining(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Means over pretraining seeds of time, rate, reconstruction error and active units."""
     found = {name: float(np.mean([one[name] for one in summaries])) for name in OF_PRETRAINING}
-    for name in ("val/reconstruction", "val/pixel_mse", "val/active_units", "val/kl", "probe/balanced_accuracy"):
+    for name in (
+        "val/reconstruction",
+        "val/pixel_mse",
+        "val/active_units",
+        "val/kl",
+        "probe/balanced_accuracy",
+    ):
         values = [one["metrics"][name] for one in summaries if name in one["metrics"]]
         if values:
             found[name.replace("/", "_")] = float(np.mean(values))

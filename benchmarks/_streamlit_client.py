@@ -1,9 +1,9 @@
 """A browser's side of a Streamlit session, without the browser: its websocket protocol and its upload address.
 
-    async with Session(address) as session:
-        await session.open("classify")                       the page's script has run
-        await session.upload("photo.jpg", data)              and once more with the file in its uploader
-        await session.select_point(3)                        on the first chart that takes selections: its fragment runs
+async with Session(address) as session:
+    await session.open("classify")                       the page's script has run
+    await session.upload("photo.jpg", data)              and once more with the file in its uploader
+    await session.select_point(3)                        on the first chart that takes selections: its fragment runs
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ class Session:
     def __init__(self, address: str):
         self.address, self.pages, self.page = address, {}, ""
         self.elements: dict[str, list[Any]] = {}
-        self.fragments: dict[str, str] = {}             # by chart, the part of the page that runs when it is used
-        self.states: dict[str, dict] = {}               # by widget id, a field of WidgetState and its value
+        self.fragments: dict[
+            str, str
+        ] = {}  # by chart, the part of the page that runs when it is used
+        self.states: dict[str, dict] = {}  # by widget id, a field of WidgetState and its value
 
     async def __aenter__(self) -> Session:
         with urllib.request.urlopen(f"{self.address}/_stcore/health") as answer:
@@ -43,9 +45,12 @@ class Session:
         found = [text.split(";")[0].split("=", 1)[1] for text in cookies if text.startswith(COOKIE)]
         self.token = found[0] if found else ""
         self.socket = await websockets.connect(
-            f"{self.address.replace('http', 'ws', 1)}/_stcore/stream", max_size=None, origin=self.address,
-            subprotocols=["streamlit", *([self.token.replace('"', '')] if self.token else [])],
-            additional_headers={"Cookie": f"{COOKIE}={self.token}"})
+            f"{self.address.replace('http', 'ws', 1)}/_stcore/stream",
+            max_size=None,
+            origin=self.address,
+            subprotocols=["streamlit", *([self.token.replace('"', "")] if self.token else [])],
+            additional_headers={"Cookie": f"{COOKIE}={self.token}"},
+        )
         await self.rerun()
         return self
 
@@ -60,7 +65,10 @@ class Session:
     async def rerun(self, fragment: str = "") -> None:
         """Run the script, or this fragment of it, with the widgets' states, to its end."""
         message = BackMsg()
-        message.rerun_script.page_script_hash, message.rerun_script.fragment_id = self.page, fragment
+        message.rerun_script.page_script_hash, message.rerun_script.fragment_id = (
+            self.page,
+            fragment,
+        )
         for widget, state in self.states.items():
             target = message.rerun_script.widget_states.widgets.add()
             target.id = widget
@@ -81,7 +89,10 @@ class Session:
             message = ForwardMsg.FromString(await self.socket.recv())
             kind = message.WhichOneof("type")
             if kind == "navigation":
-                self.pages = {page.url_pathname or "home": page.page_script_hash for page in message.navigation.app_pages}
+                self.pages = {
+                    page.url_pathname or "home": page.page_script_hash
+                    for page in message.navigation.app_pages
+                }
             elif kind == "new_session":
                 self.session_id, elements = message.new_session.initialize.session_id, {}
             elif kind == "delta" and message.delta.WhichOneof("type") == "new_element":
@@ -89,7 +100,10 @@ class Session:
                 elements.setdefault(name, []).append(getattr(message.delta.new_element, name))
                 if hasattr(elements[name][-1], "id"):
                     self.fragments[elements[name][-1].id] = message.delta.fragment_id
-            elif kind == "script_finished" and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+            elif (
+                kind == "script_finished"
+                and message.script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN
+            ):
                 break
         self.elements = elements
         if "exception" in elements:
@@ -101,7 +115,9 @@ class Session:
     def need(self, kind: str, words: str = "") -> Any:
         """The first element of a kind, "plotly_chart" for one, whose body has these words, in what was last run. Raises
         PageError where there is none."""
-        found = [element for element in self.elements.get(kind, []) if not words or words in element.body]
+        found = [
+            element for element in self.elements.get(kind, []) if not words or words in element.body
+        ]
         if not found:
             raise PageError(f"the page shows no {kind}" + f" with “{words}”" * bool(words))
         return found[0]
@@ -110,7 +126,10 @@ class Session:
         """Put one file into the page's uploader, in place of those before."""
         uploader = self.need("file_uploader")
         message = BackMsg()
-        message.file_urls_request.request_id, message.file_urls_request.session_id = "1", self.session_id
+        message.file_urls_request.request_id, message.file_urls_request.session_id = (
+            "1",
+            self.session_id,
+        )
         message.file_urls_request.file_names.append(name)
         await self.socket.send(message.SerializeToString())
         while True:
@@ -120,7 +139,11 @@ class Session:
         urls = answer.file_urls_response.file_urls[0]
         await asyncio.to_thread(self._put, urls.upload_url, name, data)
         message.rerun_script.Clear()
-        info = BackMsg().rerun_script.widget_states.widgets.add().file_uploader_state_value.uploaded_file_info.add()
+        info = (
+            BackMsg()
+            .rerun_script.widget_states.widgets.add()
+            .file_uploader_state_value.uploaded_file_info.add()
+        )
         info.file_id, info.name, info.size = urls.file_id, name, len(data)
         info.file_urls.CopyFrom(urls)
         self.states[uploader.id] = {"files": [info]}
@@ -128,22 +151,55 @@ class Session:
 
     def _put(self, path: str, name: str, data: bytes) -> None:
         border = "a-border-of-parts"
-        body = (f'--{border}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-                "Content-Type: image/jpeg\r\n\r\n").encode() + data + f"\r\n--{border}--\r\n".encode()
-        request = urllib.request.Request(self.address + path, body, method="PUT", headers={
-            "Content-Type": f"multipart/form-data; boundary={border}", "X-Xsrftoken": self.token.replace('"', ""),
-            "Cookie": f"{COOKIE}={self.token}"})
+        body = (
+            (
+                f'--{border}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+                "Content-Type: image/jpeg\r\n\r\n"
+            ).encode()
+            + data
+            + f"\r\n--{border}--\r\n".encode()
+        )
+        request = urllib.request.Request(
+            self.address + path,
+            body,
+            method="PUT",
+            headers={
+                "Content-Type": f"multipart/form-data; boundary={border}",
+                "X-Xsrftoken": self.token.replace('"', ""),
+                "Cookie": f"{COOKIE}={self.token}",
+            },
+        )
         urllib.request.urlopen(request).read()
 
     async def select_point(self, number: int) -> None:
         """Choose a point of the first chart that takes selections. Raises PageError where the page has none."""
-        charts = [chart for chart in self.elements.get("plotly_chart", []) if chart.id and chart.selection_mode]
+        charts = [
+            chart
+            for chart in self.elements.get("plotly_chart", [])
+            if chart.id and chart.selection_mode
+        ]
         if not charts:
             raise PageError("the page shows no chart that takes selections")
         row = _numbers(json.loads(charts[0].spec)["data"][0]["customdata"])[number]
-        self.states[charts[0].id] = {"text": json.dumps({"selection": {
-            "points": [{"curve_number": 0, "point_index": number, "point_number": number, "customdata": int(row)}],
-            "point_indices": [number], "box": [], "lasso": []}})}
+        self.states[charts[0].id] = {
+            "text": json.dumps(
+                {
+                    "selection": {
+                        "points": [
+                            {
+                                "curve_number": 0,
+                                "point_index": number,
+                                "point_number": number,
+                                "customdata": int(row),
+                            }
+                        ],
+                        "point_indices": [number],
+                        "box": [],
+                        "lasso": [],
+                    }
+                }
+            )
+        }
         await self.rerun(self.fragments[charts[0].id])
 
 

@@ -19,13 +19,13 @@ import torch
 from derm_core.config import BackboneConfig
 from derm_core.data.store import Store, open_store
 from derm_core.data.synth.generator import make_synth
+from derm_core.machine import pick_device
 from derm_core.nets.backbone import build_backbone, make_extractor
 from derm_core.study.features import batch_size, exact_convolutions, extract, finish
-from derm_core.machine import pick_device
 from derm_core.workspace import Workspace
 
 LIMIT = 0.92
-PAINTED = 200                          # images; the store repeats them
+PAINTED = 200  # images; the store repeats them
 BATCHES = {"cpu": (16, 32, 64, 128, 256), "cuda": (128, 256, 512, 1024)}
 
 
@@ -44,8 +44,12 @@ def run(args: argparse.Namespace) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace.open(folder)
         store = tiled_store(workspace, Path(folder) / "tiled.npy", args.images, args.size)
-        tried = {batch: max(bare(backbone, batch, args.size, max(512, 4 * batch), device) for _ in range(3))
-                 for batch in BATCHES[device.partition(":")[0]]}
+        tried = {
+            batch: max(
+                bare(backbone, batch, args.size, max(512, 4 * batch), device) for _ in range(3)
+            )
+            for batch in BATCHES[device.partition(":")[0]]
+        }
         best = max(tried, key=tried.__getitem__)
         ours, against = [], []
         for _ in range(args.repeats):
@@ -53,19 +57,35 @@ def run(args: argparse.Namespace) -> dict:
             ours.append(whole(extractor, store, workspace, device))
             print(f"features {ours[-1]:.0f}, bare {against[-1]:.0f} images/s", file=sys.stderr)
     middle, peer = statistics.median(ours), statistics.median(against)
-    return {"ratio": middle / peer, "limit": LIMIT, "better": "higher", "ours": middle, "against": peer,
-            "unit": "images/s", "peer": f"forward passes of one resident batch of {best}, the best of {list(tried)}",
-            "tried": tried, "images": args.images, "size": args.size, "network": [args.architecture, args.stage],
-            "batch": batch_size(device, args.size), "device": device, "threads": torch.get_num_threads(),
-            "repeats": args.repeats}
+    return {
+        "ratio": middle / peer,
+        "limit": LIMIT,
+        "better": "higher",
+        "ours": middle,
+        "against": peer,
+        "unit": "images/s",
+        "peer": f"forward passes of one resident batch of {best}, the best of {list(tried)}",
+        "tried": tried,
+        "images": args.images,
+        "size": args.size,
+        "network": [args.architecture, args.stage],
+        "batch": batch_size(device, args.size),
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "repeats": args.repeats,
+    }
 
 
 def tiled_store(workspace: Workspace, path: Path, images: int, size: int) -> Store:
     """A memory-mapped store of `images` rows that repeats a few synthetic images."""
-    painted = open_store(workspace, make_synth(workspace, "painted", images=PAINTED, size=max(32, size)), size).images
-    tiled = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(images, *painted.shape[1:]))
+    painted = open_store(
+        workspace, make_synth(workspace, "painted", images=PAINTED, size=max(32, size)), size
+    ).images
+    tiled = np.lib.format.open_memmap(
+        path, mode="w+", dtype=np.uint8, shape=(images, *painted.shape[1:])
+    )
     for begin in range(0, images, PAINTED):
-        tiled[begin:begin + PAINTED] = painted[:images - begin]
+        tiled[begin : begin + PAINTED] = painted[: images - begin]
     tiled.flush()
     return Store(size, np.load(path, mmap_mode="r"), f"tiled {images} {size}")
 
@@ -84,7 +104,9 @@ def whole(extractor, store: Store, workspace: Workspace, device: str) -> float:
 def bare(backbone, batch: int, size: int, images: int, device: str) -> float:
     """Images/s of forward passes over one batch that lies ready on the device."""
     backbone.to(device=device, memory_format=torch.channels_last).eval()
-    x_bchw = torch.randn(batch, 3, size, size, device=device).contiguous(memory_format=torch.channels_last)
+    x_bchw = torch.randn(batch, 3, size, size, device=device).contiguous(
+        memory_format=torch.channels_last
+    )
     passes = max(1, images // batch)
     with exact_convolutions():
         backbone.pooled(x_bchw)

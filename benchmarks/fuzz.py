@@ -24,17 +24,23 @@ from itertools import count
 from derm_core.workspace import REPOSITORY
 
 SECONDS, MEMORY_MB = 5.0, 1024.0
-SILENCE = 60.0                      # seconds of the wall clock without an answer: the process waits for something
-MAKING = 600.0                      # seconds to make a file: a large one takes long where others compute as well
+SILENCE = 60.0  # seconds of the wall clock without an answer: the process waits for something
+MAKING = 600.0  # seconds to make a file: a large one takes long where others compute as well
 WORKER = [sys.executable, "-m", "benchmarks._fuzz_worker"]
-KEPT = 50                           # findings told one by one
+KEPT = 50  # findings told one by one
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--files", type=int, default=5000, help="how many files at least (default 5000)")
-    parser.add_argument("--minutes", type=float, default=0.0, help="go on with new files for so many minutes")
+    parser.add_argument(
+        "--files", type=int, default=5000, help="how many files at least (default 5000)"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=0.0, help="go on with new files for so many minutes"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the corpus (default 0)")
-    parser.add_argument("--processes", type=int, default=2, help="that decode at the same time (default 2)")
+    parser.add_argument(
+        "--processes", type=int, default=2, help="that decode at the same time (default 2)"
+    )
 
 
 class Decoder:
@@ -48,8 +54,14 @@ class Decoder:
         """{"index", "kind", "outcome": decoded, refused, crashed or hung, "reason", "seconds", "peak_mb"}."""
         if self.process is None or self.process.poll() is not None:
             self.said = ""
-            self.process = subprocess.Popen(WORKER, cwd=REPOSITORY, text=True,
-                                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.process = subprocess.Popen(
+                WORKER,
+                cwd=REPOSITORY,
+                text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
         found = {"index": index, "kind": "?", "seconds": 0.0, "peak_mb": 0.0}
         self.process.stdin.write(f"{seed} {index}\n")
         self.process.stdin.flush()
@@ -61,17 +73,29 @@ class Decoder:
             if not line:
                 said = self.process.stderr.read().strip()[-600:]
                 code = self.process.wait()
-                return {**found, "outcome": "crashed", "reason": f"the process ended with {code}: {said}"}
+                return {
+                    **found,
+                    "outcome": "crashed",
+                    "reason": f"the process ended with {code}: {said}",
+                }
             found |= json.loads(line)
         if found["seconds"] > SECONDS:
-            found |= {"outcome": "hung", "reason": f"{found['outcome']} after {found['seconds']:.1f} s. {found['reason']}"}
+            found |= {
+                "outcome": "hung",
+                "reason": f"{found['outcome']} after {found['seconds']:.1f} s. {found['reason']}",
+            }
         elif found["peak_mb"] > MEMORY_MB:
-            found |= {"outcome": "crashed", "reason": f"{found['outcome']} with {found['peak_mb']:.0f} MB. {found['reason']}"}
+            found |= {
+                "outcome": "crashed",
+                "reason": f"{found['outcome']} with {found['peak_mb']:.0f} MB. {found['reason']}",
+            }
         return found
 
     def _line(self, patience: float) -> str | None:
         """The process's next line, "" at its end, None where none comes for `patience` seconds."""
-        stream = self.process.stdout.fileno()      # read here: what a file object keeps back, a selector does not see
+        stream = (
+            self.process.stdout.fileno()
+        )  # read here: what a file object keeps back, a selector does not see
         with selectors.DefaultSelector() as ready:
             ready.register(stream, selectors.EVENT_READ)
             while "\n" not in self.said:
@@ -91,7 +115,9 @@ class Decoder:
         self.process = None
 
 
-def fuzz(seed: int, indices: Iterator[int], processes: int, until: float = float("inf")) -> list[dict]:
+def fuzz(
+    seed: int, indices: Iterator[int], processes: int, until: float = float("inf")
+) -> list[dict]:
     """What became of every file of `indices`, as `Decoder` says it; no file is begun after `until` (monotonic)."""
     lock = threading.Lock()
 
@@ -110,17 +136,26 @@ def fuzz(seed: int, indices: Iterator[int], processes: int, until: float = float
 
     with ThreadPoolExecutor(processes) as pool:
         parts = [pool.submit(work) for _ in range(processes)]
-        return sorted((row for part in parts for row in part.result()), key=lambda row: row["index"])
+        return sorted(
+            (row for part in parts for row in part.result()), key=lambda row: row["index"]
+        )
 
 
 def summary(rows: list[dict], minutes: float) -> dict:
     """The counts, the worst time and memory, and every finding."""
     outcomes = Counter(row["outcome"] for row in rows)
     bad = [row for row in rows if row["outcome"] in ("crashed", "hung")]
-    return {"files": len(rows), **{name: outcomes[name] for name in ("decoded", "refused", "crashed", "hung")},
-            "peak_mb": round(max(row["peak_mb"] for row in rows), 1), "slowest_seconds": round(max(row["seconds"] for row in rows), 2),
-            "median_seconds": round(statistics.median(row["seconds"] for row in rows), 4), "minutes": round(minutes, 2),
-            "findings": [{key: row[key] for key in ("index", "kind", "outcome", "reason")} for row in bad[:KEPT]]}
+    return {
+        "files": len(rows),
+        **{name: outcomes[name] for name in ("decoded", "refused", "crashed", "hung")},
+        "peak_mb": round(max(row["peak_mb"] for row in rows), 1),
+        "slowest_seconds": round(max(row["seconds"] for row in rows), 2),
+        "median_seconds": round(statistics.median(row["seconds"] for row in rows), 4),
+        "minutes": round(minutes, 2),
+        "findings": [
+            {key: row[key] for key in ("index", "kind", "outcome", "reason")} for row in bad[:KEPT]
+        ],
+    }
 
 
 def run(args: argparse.Namespace) -> dict:
@@ -128,5 +163,9 @@ def run(args: argparse.Namespace) -> dict:
     rows = fuzz(args.seed, iter(range(args.files)), args.processes)
     if args.minutes:
         rows += fuzz(args.seed, count(args.files), args.processes, started + 60 * args.minutes)
-    return {"seed": args.seed, "limit_seconds": SECONDS, "limit_mb": MEMORY_MB,
-            **summary(rows, (time.monotonic() - started) / 60)}
+    return {
+        "seed": args.seed,
+        "limit_seconds": SECONDS,
+        "limit_mb": MEMORY_MB,
+        **summary(rows, (time.monotonic() - started) / 60),
+    }

@@ -25,9 +25,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from derm_core.heads.grid import Heads, standardisation
 from derm_core.nets.head import make_head
 from derm_core.seeds import stream_seed
-from derm_core.heads.grid import Heads, standardisation
 
 TRAIN, VAL, WIDTH, CLASSES, BATCH, HIDDEN = 7_000, 1_500, 256, 7, 128, 64
 RATES, DECAYS = (3e-4, 1e-3, 3e-3), (1e-4, 1e-2, 1e-1)
@@ -35,9 +35,20 @@ LIMIT, REPEATS = 10.0, 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--quick", action="store_true", help="1 arm, 2 seeds, 5 epochs on both sides")
-    parser.add_argument("--peer-heads", type=int, default=0, help="time the peer on so many heads only (default: all)")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: the GPU, if any")
+    parser.add_argument(
+        "--quick", action="store_true", help="1 arm, 2 seeds, 5 epochs on both sides"
+    )
+    parser.add_argument(
+        "--peer-heads",
+        type=int,
+        default=0,
+        help="time the peer on so many heads only (default: all)",
+    )
+    parser.add_argument(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="default: the GPU, if any",
+    )
 
 
 def run(args: argparse.Namespace) -> dict:
@@ -45,28 +56,61 @@ def run(args: argparse.Namespace) -> dict:
     arms, seeds, epochs = (1, 2, 5) if args.quick else (3, 5, 60)
     features, labels = make_features(arms)
     every = list(product(features, range(seeds), RATES, DECAYS))
-    chosen = every[::max(1, len(every) // args.peer_heads)][:args.peer_heads] if args.peer_heads else every
-    together(features, labels, 1, 1, args.device)  # libraries and kernels are loaded before anything is timed
+    chosen = (
+        every[:: max(1, len(every) // args.peer_heads)][: args.peer_heads]
+        if args.peer_heads
+        else every
+    )
+    together(
+        features, labels, 1, 1, args.device
+    )  # libraries and kernels are loaded before anything is timed
     ours, recorded, against, measuring = [], [], [], []
     for _ in range(args.repeats):
         ours.append(seconds(lambda: together(features, labels, seeds, epochs, args.device)))
-        recorded.append(seconds(lambda: together(features, labels, seeds, epochs, args.device, curves=True)))
+        recorded.append(
+            seconds(lambda: together(features, labels, seeds, epochs, args.device, curves=True))
+        )
         training, measured, losses = one_by_one(features, labels, chosen, epochs, args.device)
         against.append(training * len(every) / len(chosen))
         measuring.append(measured * len(every) / len(chosen))
-        print(f"together {ours[-1]:.1f} s, with curves {recorded[-1]:.1f} s; one by one {against[-1]:.1f} s, "
-              f"with curves {against[-1] + measuring[-1]:.1f} s", file=sys.stderr)
+        print(
+            f"together {ours[-1]:.1f} s, with curves {recorded[-1]:.1f} s; one by one {against[-1]:.1f} s, "
+            f"with curves {against[-1] + measuring[-1]:.1f} s",
+            file=sys.stderr,
+        )
     final = together(features, labels, seeds, epochs, args.device)
-    apart = max(abs(loss - val_loss(final, *head)) for head, loss in zip(chosen, losses, strict=True))
+    apart = max(
+        abs(loss - val_loss(final, *head)) for head, loss in zip(chosen, losses, strict=True)
+    )
     middle, peer = statistics.median(ours), statistics.median(against)
-    with_curves = statistics.median(recorded), statistics.median(map(sum, zip(against, measuring, strict=True)))
-    return {"ratio": peer / middle, "limit": LIMIT, "better": "higher", "ours": middle, "against": peer, "unit": "s",
-            "peer": "the same heads one after another with torch.nn and torch.optim.AdamW",
-            "with_curves": {"ratio": with_curves[1] / with_curves[0], "ours": with_curves[0], "against": with_curves[1]},
-            "float32_val_loss_difference": apart,
-            "float64_max_difference": weight_difference(features, labels, epochs, args.device),
-            "heads": len(every), "peer_heads": len(chosen), "epochs": epochs, "features": [TRAIN + VAL, WIDTH],
-            "quick": args.quick, "device": args.device, "threads": torch.get_num_threads(), "repeats": args.repeats}
+    with_curves = (
+        statistics.median(recorded),
+        statistics.median(map(sum, zip(against, measuring, strict=True))),
+    )
+    return {
+        "ratio": peer / middle,
+        "limit": LIMIT,
+        "better": "higher",
+        "ours": middle,
+        "against": peer,
+        "unit": "s",
+        "peer": "the same heads one after another with torch.nn and torch.optim.AdamW",
+        "with_curves": {
+            "ratio": with_curves[1] / with_curves[0],
+            "ours": with_curves[0],
+            "against": with_curves[1],
+        },
+        "float32_val_loss_difference": apart,
+        "float64_max_difference": weight_difference(features, labels, epochs, args.device),
+        "heads": len(every),
+        "peer_heads": len(chosen),
+        "epochs": epochs,
+        "features": [TRAIN + VAL, WIDTH],
+        "quick": args.quick,
+        "device": args.device,
+        "threads": torch.get_num_threads(),
+        "repeats": args.repeats,
+    }
 
 
 def seconds(work) -> float:
@@ -80,16 +124,38 @@ def make_features(arms: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
     rng = np.random.default_rng(0)
     labels = rng.choice(CLASSES, TRAIN + VAL, p=[0.67, 0.11, 0.11, 0.05, 0.03, 0.02, 0.01])
     centres = rng.normal(size=(CLASSES, WIDTH)) * 0.12
-    return {f"arm{k}": (rng.normal(size=(len(labels), WIDTH)) + centres[labels]).astype(np.float32)
-            for k in range(arms)}, labels
+    return {
+        f"arm{k}": (rng.normal(size=(len(labels), WIDTH)) + centres[labels]).astype(np.float32)
+        for k in range(arms)
+    }, labels
 
 
-def together(features: dict[str, np.ndarray], labels: np.ndarray, seeds: int, epochs: int, device: str, *,
-             curves: bool = False, dtype: torch.dtype = torch.float32) -> Heads:
+def together(
+    features: dict[str, np.ndarray],
+    labels: np.ndarray,
+    seeds: int,
+    epochs: int,
+    device: str,
+    *,
+    curves: bool = False,
+    dtype: torch.dtype = torch.float32,
+) -> Heads:
     """Our side: a study's own code, trained."""
-    heads = Heads(features, labels, np.arange(TRAIN), np.arange(TRAIN, TRAIN + VAL), classes=CLASSES,
-                  seeds=range(seeds), learning_rates=RATES, weight_decays=DECAYS, hidden=HIDDEN,
-                  epochs=epochs, batch_size=BATCH, device=device, dtype=dtype)
+    heads = Heads(
+        features,
+        labels,
+        np.arange(TRAIN),
+        np.arange(TRAIN, TRAIN + VAL),
+        classes=CLASSES,
+        seeds=range(seeds),
+        learning_rates=RATES,
+        weight_decays=DECAYS,
+        hidden=HIDDEN,
+        epochs=epochs,
+        batch_size=BATCH,
+        device=device,
+        dtype=dtype,
+    )
     for _ in heads.fit(curves=curves):
         pass
     return heads
@@ -99,8 +165,13 @@ def val_loss(heads: Heads, arm: str, seed: int, rate: float, decay: float) -> fl
     return float(heads.records[-1].values[arm]["val_loss"][seed, heads.grid.index((rate, decay))])
 
 
-def one_by_one(features: dict[str, np.ndarray], labels: np.ndarray, chosen: list[tuple], epochs: int,
-               device: str) -> tuple[float, float, list[float]]:
+def one_by_one(
+    features: dict[str, np.ndarray],
+    labels: np.ndarray,
+    chosen: list[tuple],
+    epochs: int,
+    device: str,
+) -> tuple[float, float, list[float]]:
     """The peer's side: seconds of training, seconds of measuring after each epoch, final validation losses."""
     y = torch.from_numpy(labels).to(device)
     started, measuring, losses = time.perf_counter(), 0.0, []
@@ -117,12 +188,15 @@ def standardised(matrix: np.ndarray) -> torch.Tensor:
     return torch.from_numpy((matrix - mean) / std)
 
 
-def train_one(x: torch.Tensor, y: torch.Tensor, seed: int, rate: float, decay: float,
-              epochs: int) -> tuple[nn.Sequential, float]:
+def train_one(
+    x: torch.Tensor, y: torch.Tensor, seed: int, rate: float, decay: float, epochs: int
+) -> tuple[nn.Sequential, float]:
     """One head by the ordinary loop, in the type of `x`; and the seconds that measuring it after each epoch took."""
     head = make_head(WIDTH, HIDDEN, CLASSES, stream_seed(seed, "head")).to(x.device, x.dtype)
     optimiser = torch.optim.AdamW(head.parameters(), lr=rate, weight_decay=decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=epochs * -(-TRAIN // BATCH))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+        optimiser, T_max=epochs * -(-TRAIN // BATCH)
+    )
     measuring = 0.0
     for epoch in range(epochs):
         generator = torch.Generator().manual_seed(stream_seed(seed, "order", epoch))
@@ -144,10 +218,14 @@ def train_one(x: torch.Tensor, y: torch.Tensor, seed: int, rate: float, decay: f
 def measure(head: nn.Sequential, x: torch.Tensor, y: torch.Tensor) -> tuple[float, float]:
     """Loss and accuracy."""
     logits = head(x)
-    return nn.functional.cross_entropy(logits, y).item(), (logits.argmax(1) == y).double().mean().item()
+    return nn.functional.cross_entropy(logits, y).item(), (
+        logits.argmax(1) == y
+    ).double().mean().item()
 
 
-def weight_difference(features: dict[str, np.ndarray], labels: np.ndarray, epochs: int, device: str) -> float:
+def weight_difference(
+    features: dict[str, np.ndarray], labels: np.ndarray, epochs: int, device: str
+) -> float:
     """The largest difference of a weight between both sides in float64, over the nine heads of one arm and seed."""
     arm, matrix = next(iter(features.items()))
     ours = together({arm: matrix}, labels, 1, epochs, device, dtype=torch.float64)

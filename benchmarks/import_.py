@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from derm_core.data.decode_all import default_processes
 from derm_core.data.importers import import_dataset
 from derm_core.data.layouts import find_layout, read_listing
-from derm_core.data.decode_all import default_processes
 from derm_core.workspace import Workspace
 
 SIZE = 64
@@ -24,8 +24,12 @@ LIMIT = 1.4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", required=True, help="a data set to import, such as the folder of HAM10000")
-    parser.add_argument("--processes", type=int, default=default_processes(), help="for both sides (default: cores)")
+    parser.add_argument(
+        "--data", required=True, help="a data set to import, such as the folder of HAM10000"
+    )
+    parser.add_argument(
+        "--processes", type=int, default=default_processes(), help="for both sides (default: cores)"
+    )
 
 
 def bare_loop(paths: list[str]) -> int:
@@ -39,7 +43,7 @@ def bare_loop(paths: list[str]) -> int:
 def time_bare(paths: list[str], processes: int) -> float:
     """Seconds of the bare loop over all files, starting its processes included."""
     started = time.perf_counter()
-    chunks = [paths[i:i + CHUNK] for i in range(0, len(paths), CHUNK)]
+    chunks = [paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK)]
     with multiprocessing.get_context("fork").Pool(processes) as pool:
         assert sum(pool.imap_unordered(bare_loop, chunks)) == len(paths)
     return time.perf_counter() - started
@@ -63,7 +67,15 @@ def run(args: argparse.Namespace) -> dict:
         against.append(time_bare(paths, args.processes))
         ours.append(time_import(args.data, args.processes))
         print(f"import {ours[-1]:.2f} s, bare loop {against[-1]:.2f} s", file=sys.stderr)
-    return {"ratio": statistics.median(ours) / statistics.median(against), "limit": LIMIT,
-            "ours": statistics.median(ours), "against": statistics.median(against), "unit": "s",
-            "peer": "a bare PIL loop (open, RGB, bicubic resize) over the same files, same number of processes",
-            "images": len(paths), "size": SIZE, "processes": args.processes, "repeats": args.repeats}
+    return {
+        "ratio": statistics.median(ours) / statistics.median(against),
+        "limit": LIMIT,
+        "ours": statistics.median(ours),
+        "against": statistics.median(against),
+        "unit": "s",
+        "peer": "a bare PIL loop (open, RGB, bicubic resize) over the same files, same number of processes",
+        "images": len(paths),
+        "size": SIZE,
+        "processes": args.processes,
+        "repeats": args.repeats,
+    }

@@ -21,32 +21,54 @@ import numpy as np
 from PIL import Image
 
 from benchmarks._insight_saliency import drawn_lesions, inside
+from derm_core.bundles import conformal, outlier
+from derm_core.bundles.bundle import list_bundles
+from derm_core.bundles.prediction import opinions
+from derm_core.bundles.predictor import Predictor, load_predictors
 from derm_core.data.decode import decode, prepare
 from derm_core.data.manifest import load_dataset
 from derm_core.data.splits import SPLITS, split_dataset, split_fingerprint
 from derm_core.data.store import open_store
 from derm_core.errors import DataError
-from derm_core.bundles import conformal, outlier
 from derm_core.publish.non_lesions import nonlesion_images
 from derm_core.seeds import stream_seed
-from derm_core.bundles.bundle import list_bundles
-from derm_core.bundles.prediction import opinions
-from derm_core.bundles.predictor import Predictor, load_predictors
 from derm_core.workspace import Workspace
 
 REPEATS = 1
 LIMIT, GOAL = 1.0, 0.95
-DRAWN, CROPS = 30, 15          # of each kind, of each photograph
-SEED = 1                       # other pictures than those whose rate is on the card
+DRAWN, CROPS = 30, 15  # of each kind, of each photograph
+SEED = 1  # other pictures than those whose rate is on the card
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--models", help="names from the shelf (default: all that carry the statistics)")
-    parser.add_argument("--shifts", default="", help="other datasets of the workspace to report the rate of, as A,B")
-    parser.add_argument("--photos", type=Path, help="folder of photographs of other things (beside scikit-learn's two)")
-    parser.add_argument("--masks", type=Path, help="zip of ID_segmentation.png (default: beside the dataset's images)")
-    parser.add_argument("--masked", type=int, default=300, help="test images whose saliency is measured (default 300)")
-    parser.add_argument("--occluded", type=int, default=100, help="of these, images that are hidden patch by patch (default 100)")
+    parser.add_argument(
+        "--models", help="names from the shelf (default: all that carry the statistics)"
+    )
+    parser.add_argument(
+        "--shifts", default="", help="other datasets of the workspace to report the rate of, as A,B"
+    )
+    parser.add_argument(
+        "--photos",
+        type=Path,
+        help="folder of photographs of other things (beside scikit-learn's two)",
+    )
+    parser.add_argument(
+        "--masks",
+        type=Path,
+        help="zip of ID_segmentation.png (default: beside the dataset's images)",
+    )
+    parser.add_argument(
+        "--masked",
+        type=int,
+        default=300,
+        help="test images whose saliency is measured (default 300)",
+    )
+    parser.add_argument(
+        "--occluded",
+        type=int,
+        default=100,
+        help="of these, images that are hidden patch by patch (default 100)",
+    )
 
 
 def run(args: argparse.Namespace) -> dict:
@@ -54,7 +76,10 @@ def run(args: argparse.Namespace) -> dict:
     predictors = choose(workspace, args.models)
     first = next(iter(predictors.values()))
     dataset, test = test_split(workspace, first.card)
-    images = {size: np.asarray(open_store(workspace, dataset, size).images[test]) for size in {p.size for p in predictors.values()}}
+    images = {
+        size: np.asarray(open_store(workspace, dataset, size).images[test])
+        for size in {p.size for p in predictors.values()}
+    }
     labels, groups = dataset.labels[test], dataset.groups[test]
     found = [opinions(p, images[p.size]) for p in predictors.values()]
     others = other_things(args.photos)
@@ -62,27 +87,52 @@ def run(args: argparse.Namespace) -> dict:
     flagged = float(np.mean([flag for row in rates.values() for flag in row]))
     inliers = flags(predictors, found)
     saliency = saliency_inside(predictors, dataset, test, images, args)
-    coverage = {name: covered(p, rows, labels, groups) for (name, p), rows in zip(predictors.items(), found)}
-    shifts = {name: shift_rate(workspace, predictors, name) for name in filter(None, args.shifts.split(","))}
-    return {"ratio": flagged / GOAL, "limit": LIMIT, "better": "higher", "ours": flagged, "against": GOAL, "unit": "share flagged",
-            "peer": f"{GOAL:.0%} of pictures of other things, at about {outlier.RATE:.0%} of test images",
-            "models": list(predictors), "test_images": len(test),
-            "conformal_coverage": {name: row["coverage"]["mean"] for name, row in coverage.items()},
-            "conformal": coverage, "outlier_flagged_rate": flagged, "outlier_images": len(others),
-            "outlier_flagged_by_source": {source: float(np.mean(row)) for source, row in rates.items()},
-            "inlier_flagged_rate": float(inliers.mean()),
-            "inlier_flagged_by_arm": {name: float(np.mean([row["score"]["flagged"] for row in rows]))
-                                      for name, rows in zip(predictors, found)},
-            "shift_flagged_rate": shifts, "saliency_inside_lesion": default_inside(saliency, dataset.name), "saliency": saliency}
+    coverage = {
+        name: covered(p, rows, labels, groups) for (name, p), rows in zip(predictors.items(), found)
+    }
+    shifts = {
+        name: shift_rate(workspace, predictors, name)
+        for name in filter(None, args.shifts.split(","))
+    }
+    return {
+        "ratio": flagged / GOAL,
+        "limit": LIMIT,
+        "better": "higher",
+        "ours": flagged,
+        "against": GOAL,
+        "unit": "share flagged",
+        "peer": f"{GOAL:.0%} of pictures of other things, at about {outlier.RATE:.0%} of test images",
+        "models": list(predictors),
+        "test_images": len(test),
+        "conformal_coverage": {name: row["coverage"]["mean"] for name, row in coverage.items()},
+        "conformal": coverage,
+        "outlier_flagged_rate": flagged,
+        "outlier_images": len(others),
+        "outlier_flagged_by_source": {source: float(np.mean(row)) for source, row in rates.items()},
+        "inlier_flagged_rate": float(inliers.mean()),
+        "inlier_flagged_by_arm": {
+            name: float(np.mean([row["score"]["flagged"] for row in rows]))
+            for name, rows in zip(predictors, found)
+        },
+        "shift_flagged_rate": shifts,
+        "saliency_inside_lesion": default_inside(saliency, dataset.name),
+        "saliency": saliency,
+    }
 
 
 def choose(workspace: Workspace, names: str | None) -> dict[str, Predictor]:
     """The models asked for, else those on the shelf whose cards carry prediction sets and outlier statistics."""
-    complete = [card["name"] for card in list_bundles(workspace) if card["ok"] and card.get("conformal") and card.get("outlier")]
+    complete = [
+        card["name"]
+        for card in list_bundles(workspace)
+        if card["ok"] and card.get("conformal") and card.get("outlier")
+    ]
     chosen = [name.strip() for name in names.split(",")] if names else complete
     if not chosen or not set(chosen) <= set(complete):
-        raise DataError(f"These models carry no outlier statistics: {', '.join(sorted(set(chosen) - set(complete))) or 'all of them'}; "
-                        "publish them anew (`models publish … --replace`).")
+        raise DataError(
+            f"These models carry no outlier statistics: {', '.join(sorted(set(chosen) - set(complete))) or 'all of them'}; "
+            "publish them anew (`models publish … --replace`)."
+        )
     return load_predictors(workspace, chosen)
 
 
@@ -91,42 +141,69 @@ def test_split(workspace: Workspace, card: dict):
     dataset = load_dataset(workspace, card["training_data"]["dataset"])
     rows = dataset.subset(card["split"]["max_images"], card["split"]["seed"])
     split = split_dataset(dataset.labels[rows], dataset.groups[rows], card["split"]["seed"])
-    if split_fingerprint(split, dataset.frame["image_id"].to_numpy()[rows]) != card["split"]["fingerprint"]:
-        raise DataError(f"The dataset {dataset.name} of this workspace is not the one {card['name']} was trained on.")
+    if (
+        split_fingerprint(split, dataset.frame["image_id"].to_numpy()[rows])
+        != card["split"]["fingerprint"]
+    ):
+        raise DataError(
+            f"The dataset {dataset.name} of this workspace is not the one {card['name']} was trained on."
+        )
     return dataset, rows[(split == SPLITS.index("test")) & (dataset.labels[rows] >= 0)]
 
 
 def flags(predictors: dict[str, Predictor], found: list[list[dict]]) -> np.ndarray:
     """Whether each image is flagged by all models together, as predict_images does it: bool (n,)."""
-    return np.array([outlier.judge({name: row["score"] for name, row in zip(predictors, rows)})["flagged"] for rows in zip(*found)])
+    return np.array(
+        [
+            outlier.judge({name: row["score"] for name, row in zip(predictors, rows)})["flagged"]
+            for rows in zip(*found)
+        ]
+    )
 
 
 def covered(predictor: Predictor, rows: list[dict], labels: np.ndarray, groups: np.ndarray) -> dict:
     """Coverage of the shown prediction sets, with its interval and by class, and how it stands among random divisions."""
     p = np.array([[row["arm"]["probabilities"][c] for c in predictor.classes] for row in rows])
     key, card = conformal.key(conformal.SHOWN), predictor.card["conformal"]
-    found = conformal.coverage_on(p, labels, groups, {**card, "coverages": {key: card["coverages"][key]}}, predictor.classes)[key]
+    found = conformal.coverage_on(
+        p, labels, groups, {**card, "coverages": {key: card["coverages"][key]}}, predictor.classes
+    )[key]
     return found | {"redivided": card.get("test", {}).get(key, {}).get("redivided")}
 
 
 def other_things(folder: Path | None) -> list[tuple[str, Image.Image]]:
     """(source, picture): drawn kinds, and crops of photographs at several places and scales."""
     import sklearn.datasets
-    pictures = [(f"drawn: {kind}", Image.fromarray(image)) for kind, image in nonlesion_images(DRAWN, SEED)]
-    paths = sorted(Path(sklearn.datasets.__file__).parent.glob("images/*.jpg")) + (sorted(folder.iterdir()) if folder else [])
+
+    pictures = [
+        (f"drawn: {kind}", Image.fromarray(image)) for kind, image in nonlesion_images(DRAWN, SEED)
+    ]
+    paths = sorted(Path(sklearn.datasets.__file__).parent.glob("images/*.jpg")) + (
+        sorted(folder.iterdir()) if folder else []
+    )
     for path in paths:
-        photo, rng = decode(path, path.name), np.random.default_rng(stream_seed(SEED, "crops", path.stem))
+        photo, rng = (
+            decode(path, path.name),
+            np.random.default_rng(stream_seed(SEED, "crops", path.stem)),
+        )
         pictures.append((f"photograph: {path.stem}", photo))
         for _ in range(CROPS - 1):
             side = round(min(photo.size) * rng.uniform(0.25, 1))
             left, top = (int(rng.integers(0, length - side + 1)) for length in photo.size)
-            pictures.append((f"photograph: {path.stem}", photo.crop((left, top, left + side, top + side))))
+            pictures.append(
+                (f"photograph: {path.stem}", photo.crop((left, top, left + side, top + side)))
+            )
     return pictures
 
 
-def rates_by_source(predictors: dict[str, Predictor], pictures: list[tuple[str, Image.Image]]) -> dict[str, list[bool]]:
+def rates_by_source(
+    predictors: dict[str, Predictor], pictures: list[tuple[str, Image.Image]]
+) -> dict[str, list[bool]]:
     """Which pictures of each source are flagged."""
-    found = [opinions(p, np.stack([prepare(picture, p.size) for _, picture in pictures])) for p in predictors.values()]
+    found = [
+        opinions(p, np.stack([prepare(picture, p.size) for _, picture in pictures]))
+        for p in predictors.values()
+    ]
     rates: dict[str, list[bool]] = {}
     for (source, _), flag in zip(pictures, flags(predictors, found), strict=True):
         rates.setdefault(source, []).append(bool(flag))
@@ -135,36 +212,62 @@ def rates_by_source(predictors: dict[str, Predictor], pictures: list[tuple[str, 
 
 def shift_rate(workspace: Workspace, predictors: dict[str, Predictor], name: str) -> float:
     dataset = load_dataset(workspace, name)
-    return float(flags(predictors, [opinions(p, np.asarray(open_store(workspace, dataset, p.size).images))
-                                    for p in predictors.values()]).mean())
+    return float(
+        flags(
+            predictors,
+            [
+                opinions(p, np.asarray(open_store(workspace, dataset, p.size).images))
+                for p in predictors.values()
+            ],
+        ).mean()
+    )
 
 
-def saliency_inside(predictors: dict[str, Predictor], dataset, test: np.ndarray, images: dict[int, np.ndarray],
-                    args: SimpleNamespace) -> dict:
+def saliency_inside(
+    predictors: dict[str, Predictor],
+    dataset,
+    test: np.ndarray,
+    images: dict[int, np.ndarray],
+    args: SimpleNamespace,
+) -> dict:
     """By model, on drawn lesions and where masks are at hand on the dataset's: `_insight_saliency.inside`."""
     path = args.masks or Path(dataset.info.get("source", "")) / "segmentations.zip"
     if not path.is_file():
         print("No lesion masks: the saliency is measured on drawn lesions alone.", file=sys.stderr)
-    chosen = np.random.default_rng(stream_seed(SEED, "masked")).permutation(len(test))[:args.masked]
+    chosen = np.random.default_rng(stream_seed(SEED, "masked")).permutation(len(test))[
+        : args.masked
+    ]
     ids, result = dataset.frame["image_id"].to_numpy()[test[chosen]], {}
     for name, predictor in predictors.items():
-        result[name] = {"synthetic": inside(predictor, *drawn_lesions(args.masked, predictor.size, SEED), args.occluded)}
+        result[name] = {
+            "synthetic": inside(
+                predictor, *drawn_lesions(args.masked, predictor.size, SEED), args.occluded
+            )
+        }
         if path.is_file():
             masks = read_masks(path, ids, predictor.size)
             usable = masks.any((1, 2))
-            result[name][dataset.name] = inside(predictor, images[predictor.size][chosen][usable], masks[usable], args.occluded)
+            result[name][dataset.name] = inside(
+                predictor, images[predictor.size][chosen][usable], masks[usable], args.occluded
+            )
     return result
 
 
 def default_inside(saliency: dict, dataset: str) -> dict[str, float]:
     """By model the share of the map that Classify shows first, on the dataset's lesions, or drawn ones without masks."""
-    return {name: found.get(dataset, found["synthetic"])["layer_cam"]["inside"] for name, found in saliency.items()}
+    return {
+        name: found.get(dataset, found["synthetic"])["layer_cam"]["inside"]
+        for name, found in saliency.items()
+    }
 
 
 def read_masks(path: Path, ids: np.ndarray, size: int) -> np.ndarray:
     """Lesion masks (n, size, size) bool, prepared as the images are; empty where the archive has none."""
     with zipfile.ZipFile(path) as archive:
-        names, masks = {Path(name).name: name for name in archive.namelist()}, np.zeros((len(ids), size, size), bool)
+        names, masks = (
+            {Path(name).name: name for name in archive.namelist()},
+            np.zeros((len(ids), size, size), bool),
+        )
         for mask, image_id in zip(masks, ids):
             if name := names.get(f"{image_id}_segmentation.png"):
                 with Image.open(io.BytesIO(archive.read(name))) as picture:

@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from benchmarks._instrument_statistics import ALPHA, Settings, repeat, summarise
 from benchmarks._instrument_images import leak_named, shortcut_reliance
+from benchmarks._instrument_statistics import ALPHA, Settings, repeat, summarise
 
 QUICK, LONG, CHUNK = 40, 2000, 5
 QUICK_WORLDS, WORLDS = 3, 20
@@ -27,9 +27,15 @@ QUICK_WORLDS, WORLDS = 3, 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(repeats=LONG)
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK} repeats: limits too wide to prove much")
-    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)), help="default: one a core")
-    parser.add_argument("--rows", type=Path, help="JSON lines to go on from and to append to (default: not kept)")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"{QUICK} repeats: limits too wide to prove much"
+    )
+    parser.add_argument(
+        "--processes", type=int, default=len(os.sched_getaffinity(0)), help="default: one a core"
+    )
+    parser.add_argument(
+        "--rows", type=Path, help="JSON lines to go on from and to append to (default: not kept)"
+    )
 
 
 def run(args: argparse.Namespace) -> dict:
@@ -43,18 +49,32 @@ def run(args: argparse.Namespace) -> dict:
             with args.rows.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"settings": dataclasses.asdict(settings)} | row) + "\n")
     found = summarise([rows[number] for number in range(wanted)])
-    rates = {key: value["holds"] for key, value in found.items() if isinstance(value, dict) and "holds" in value}
+    rates = {
+        key: value["holds"]
+        for key, value in found.items()
+        if isinstance(value, dict) and "holds" in value
+    }
     named, reliance = leak_named(), shortcut_reliance(QUICK_WORLDS if args.quick else WORLDS)
     false_positives, shuffled = found["aa_false_positive_rate"], found["shuffle_balanced_accuracy"]
-    return {"ratio": false_positives["value"] / ALPHA, "limit": false_positives["high"] / ALPHA,
-            "ours": false_positives["value"], "against": ALPHA, "unit": "share of repeats",
-            "peer": "the 5 % of false positives that a 95 % interval promises where two arms are the same",
-            "aa_false_positive_rate": false_positives["value"], "shuffle_balanced_accuracy": shuffled["balanced_accuracy"],
-            "leak_named": named, "shortcut_reliance": reliance["reliance"], "effect_power": found["effect_power"]["value"],
-            "interval_coverage": found["interval_coverage"]["value"],
-            "holds": {"leak_named": named, "shortcut_reliance": reliance["holds"], **rates},
-            "details": {**found, "shortcut_reliance": reliance}, "repeats": wanted, "quick": args.quick,
-            "settings": dataclasses.asdict(settings)}
+    return {
+        "ratio": false_positives["value"] / ALPHA,
+        "limit": false_positives["high"] / ALPHA,
+        "ours": false_positives["value"],
+        "against": ALPHA,
+        "unit": "share of repeats",
+        "peer": "the 5 % of false positives that a 95 % interval promises where two arms are the same",
+        "aa_false_positive_rate": false_positives["value"],
+        "shuffle_balanced_accuracy": shuffled["balanced_accuracy"],
+        "leak_named": named,
+        "shortcut_reliance": reliance["reliance"],
+        "effect_power": found["effect_power"]["value"],
+        "interval_coverage": found["interval_coverage"]["value"],
+        "holds": {"leak_named": named, "shortcut_reliance": reliance["holds"], **rates},
+        "details": {**found, "shortcut_reliance": reliance},
+        "repeats": wanted,
+        "quick": args.quick,
+        "settings": dataclasses.asdict(settings),
+    }
 
 
 def known(path: Path | None, settings: Settings) -> dict[int, dict]:
@@ -74,22 +94,29 @@ def known(path: Path | None, settings: Settings) -> dict[int, dict]:
 def repeats(numbers: list[int], settings: Settings, processes: int) -> Iterator[dict]:
     """Rows in the order in which they are done, from processes of one thread each."""
     started, done = time.monotonic(), 0
-    chunks = [numbers[i:i + CHUNK] for i in range(0, len(numbers), CHUNK)]
+    chunks = [numbers[i : i + CHUNK] for i in range(0, len(numbers), CHUNK)]
     threads = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
     try:
-        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=one_thread) as pool:
+        with ProcessPoolExecutor(
+            processes, multiprocessing.get_context("spawn"), initializer=one_thread
+        ) as pool:
             for rows in pool.map(work, chunks, [settings] * len(chunks)):
                 yield from rows
                 done += len(rows)
                 left = (time.monotonic() - started) / done * (len(numbers) - done)
-                print(f"{done} of {len(numbers)} repeats, {left / 60:.1f} min left", file=sys.stderr)
+                print(
+                    f"{done} of {len(numbers)} repeats, {left / 60:.1f} min left", file=sys.stderr
+                )
     finally:
-        os.environ.pop("OMP_NUM_THREADS") if threads is None else os.environ.update(OMP_NUM_THREADS=threads)
+        os.environ.pop("OMP_NUM_THREADS") if threads is None else os.environ.update(
+            OMP_NUM_THREADS=threads
+        )
 
 
 def one_thread() -> None:
     import torch
+
     torch.set_num_threads(1)
 
 

@@ -36,14 +36,23 @@ import numpy as np
 from derm_core.errors import NotFound
 from derm_core.files import read_json
 from derm_core.workspace import Workspace
-
 from pages.ui.charts import MAP_LIMIT
 
 from ._latent_maps import MODEL, furnish, keep_features, noise
 
-MANY_LIMITS = {"open_s": 3.0, "select_s": 1.0}      # ours, for "still usable": a map of more images than are drawn
-LIMITS = {"open_s": 1.5, "select_s": 0.7, "figure_mb": 1.5, "traverse_ms": 150, "place_ms": 200, "umap_ratio": 1.1,
-          "duplicate_recall": 1.0}
+MANY_LIMITS = {
+    "open_s": 3.0,
+    "select_s": 1.0,
+}  # ours, for "still usable": a map of more images than are drawn
+LIMITS = {
+    "open_s": 1.5,
+    "select_s": 0.7,
+    "figure_mb": 1.5,
+    "traverse_ms": 150,
+    "place_ms": 200,
+    "umap_ratio": 1.1,
+    "duplicate_recall": 1.0,
+}
 PEER = "a saved map of {:,} images, from the address to the drawn points; in a tab that has shown the app"
 REPEATS = 7
 KINDS = ("near_duplicate", "across_splits", "label_error", "outlier")
@@ -51,8 +60,12 @@ KINDS = ("near_duplicate", "across_splits", "label_error", "outlier")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--home", help="a workspace with a finished map of HAM10000, for duplicate_recall")
-    parser.add_argument("--umap-repeats", type=int, default=5, help="0 leaves umap_ratio out (default 5)")
+    parser.add_argument(
+        "--home", help="a workspace with a finished map of HAM10000, for duplicate_recall"
+    )
+    parser.add_argument(
+        "--umap-repeats", type=int, default=5, help="0 leaves umap_ratio out (default 5)"
+    )
 
 
 def run(args: argparse.Namespace) -> dict:
@@ -61,22 +74,43 @@ def run(args: argparse.Namespace) -> dict:
         maps = furnish(workspace, args.images)
         keep_features(workspace, maps[0])
         result = on_the_page(workspace, maps, args.images, args.repeats)
-        say("page: {open_s:.2f} s to open, {select_s:.2f} s to select, figure {figure_mb:.2f} MB".format(**result))
+        say(
+            "page: {open_s:.2f} s to open, {select_s:.2f} s to select, figure {figure_mb:.2f} MB".format(
+                **result
+            )
+        )
         result |= {"traverse_ms": traverse_ms(workspace), "place_ms": place_ms(workspace, maps[0])}
-        say("a frame in {traverse_ms:.0f} ms ({traverse_page_ms:.0f} ms on the page), a place in {place_ms:.0f} ms "
-            "({place_page_ms:.0f} ms)".format(**result))
+        say(
+            "a frame in {traverse_ms:.0f} ms ({traverse_page_ms:.0f} ms on the page), a place in {place_ms:.0f} ms "
+            "({place_page_ms:.0f} ms)".format(**result)
+        )
     limits = LIMITS if args.images <= MAP_LIMIT else LIMITS | MANY_LIMITS
     result |= {"umap_ratio": umap_ratio(args.images, args.umap_repeats), **found_trouble(args.home)}
-    return {"ratio": result["open_s"] / limits["open_s"], "limit": 1.0, "better": "lower", "ours": result["open_s"],
-            "against": limits["open_s"], "unit": "s", "peer": PEER.format(args.images), **result, "limits": limits,
-            "missed": missed(result, limits), "images": args.images, "repeats": args.repeats}
+    return {
+        "ratio": result["open_s"] / limits["open_s"],
+        "limit": 1.0,
+        "better": "lower",
+        "ours": result["open_s"],
+        "against": limits["open_s"],
+        "unit": "s",
+        "peer": PEER.format(args.images),
+        **result,
+        "limits": limits,
+        "missed": missed(result, limits),
+        "images": args.images,
+        "repeats": args.repeats,
+    }
 
 
 def missed(result: dict, limits: dict) -> list[str]:
     """Which limits the result misses; what was not measured is None and misses none."""
+
     def misses(name: str) -> bool:
         value = result.get(name)
-        return value is not None and (value < limits[name] if name == "duplicate_recall" else value > limits[name])
+        return value is not None and (
+            value < limits[name] if name == "duplicate_recall" else value > limits[name]
+        )
+
     return [name for name in limits if misses(name)]
 
 
@@ -95,35 +129,57 @@ def on_the_page(workspace: Workspace, maps: list[str], images: int, repeats: int
 
     from tests.browser.conftest import FLAGS
     from tests.browser.support import serve
+
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
-        raise NotFound("benchmarks latent needs Chromium, which is not installed (Debian: apt-get install chromium).")
+        raise NotFound(
+            "benchmarks latent needs Chromium, which is not installed (Debian: apt-get install chromium)."
+        )
     with serve(Path(workspace.root)) as address, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
         context = browser.new_context(viewport={"width": 1440, "height": 1000})
         drawn = min(images, MAP_LIMIT)
-        alone, pair = f"{address}/latent?run={maps[0]}", f"{address}/latent?run={maps[0]}&beside={maps[1]}"
+        alone, pair = (
+            f"{address}/latent?run={maps[0]}",
+            f"{address}/latent?run={maps[0]}&beside={maps[1]}",
+        )
         messages: list[int] = []
         try:
-            first = opened(context.new_page(), alone, drawn, messages)  # the server imports, the browser fills its cache
+            first = opened(
+                context.new_page(), alone, drawn, messages
+            )  # the server imports, the browser fills its cache
             fresh = [opened(context.new_page(), alone, drawn, messages) for _ in range(repeats)]
             tab = context.new_page()
             opened(tab, alone, drawn, messages)
             single = [opened(tab, alone, drawn, messages) for _ in range(repeats)]
             both = [opened(tab, pair, 2 * drawn, messages) for _ in range(repeats)]
             found = selections(context, alone, drawn, repeats)
-            found |= {"place_page_ms": place_page_ms(context, alone, drawn, repeats),
-                      "traverse_page_ms": traverse_page_ms(context, f"{alone}&view=travel&vae={MODEL}", repeats)}
+            found |= {
+                "place_page_ms": place_page_ms(context, alone, drawn, repeats),
+                "traverse_page_ms": traverse_page_ms(
+                    context, f"{alone}&view=travel&vae={MODEL}", repeats
+                ),
+            }
         finally:
             browser.close()
-    return {"open_s": statistics.median(single), "first_open_s": first, "new_tab_s": statistics.median(fresh),
-            "open_pair_s": statistics.median(both), **found, "figure_mb": max(messages) / 1e6, "drawn": drawn}
+    return {
+        "open_s": statistics.median(single),
+        "first_open_s": first,
+        "new_tab_s": statistics.median(fresh),
+        "open_pair_s": statistics.median(both),
+        **found,
+        "figure_mb": max(messages) / 1e6,
+        "drawn": drawn,
+    }
 
 
 def opened(tab, address: str, points: int, messages: list[int]) -> float:
     """Seconds until all points are drawn and the page's script is at its end; sizes of what the server sent."""
     tab.set_default_timeout(120_000)
-    tab.on("websocket", lambda socket: socket.on("framereceived", lambda frame: messages.append(len(frame or b""))))
+    tab.on(
+        "websocket",
+        lambda socket: socket.on("framereceived", lambda frame: messages.append(len(frame or b""))),
+    )
     tab.goto("about:blank")
     started = time.perf_counter()
     tab.goto(address, wait_until="commit")
@@ -132,12 +188,16 @@ def opened(tab, address: str, points: int, messages: list[int]) -> float:
 
 
 def _until_drawn(tab, points: int) -> None:
-    tab.wait_for_function("""points => {
+    tab.wait_for_function(
+        """points => {
         const app = document.querySelector('[data-testid="stApp"]');
         const drawn = [...document.querySelectorAll('.js-plotly-plot')].flatMap(chart => chart._fullData || [])
             .reduce((sum, trace) => sum + (trace.x ? trace.x.length : 0), 0);
         return app && app.dataset.testScriptState === 'notRunning' && drawn >= points;
-    }""", arg=points, polling=10)
+    }""",
+        arg=points,
+        polling=10,
+    )
 
 
 def selections(context, address: str, points: int, repeats: int) -> dict:
@@ -154,22 +214,35 @@ def selections(context, address: str, points: int, repeats: int) -> dict:
     for number in range(repeats + 1):
         x, y, name = _lonely(tab, number)
         tab.mouse.move(x, y)
-        tab.wait_for_timeout(300)                                        # plotly finds what is below the pointer
-        clicks.append(_timed(lambda: tab.mouse.click(x, y), lambda: tab.get_by_text(name).first.wait_for()))
+        tab.wait_for_timeout(300)  # plotly finds what is below the pointer
+        clicks.append(
+            _timed(lambda: tab.mouse.click(x, y), lambda: tab.get_by_text(name).first.wait_for())
+        )
     area = tab.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
     top = area["y"] + area["height"] * 0.3
     for mode, seconds in (("select", boxes), ("lasso", lassos)):
         tab.locator(f'[data-attr="dragmode"][data-val="{mode}"]').first.click()
         for number in range(repeats + 1):
-            left = area["x"] + area["width"] * (0.2 + 0.06 * number)            # away from the last one's handles
-            corners = [(120, 120)] if mode == "select" else [(120, 20), (150, 120), (40, 150), (0, 0)]
+            left = area["x"] + area["width"] * (
+                0.2 + 0.06 * number
+            )  # away from the last one's handles
+            corners = (
+                [(120, 120)] if mode == "select" else [(120, 20), (150, 120), (40, 150), (0, 0)]
+            )
             seconds.append(_drawn_round(tab, left, top, corners))
     chosen = _chosen(tab)
-    told = {"page_heap_mb": heap, "said": said.first.inner_text() if said.count() else None,
-            "lasso_images": int(chosen.split()[0].replace(",", ""))}
+    told = {
+        "page_heap_mb": heap,
+        "said": said.first.inner_text() if said.count() else None,
+        "lasso_images": int(chosen.split()[0].replace(",", "")),
+    }
     tab.close()
-    return {"select_s": statistics.median(clicks[1:]), "select_box_s": statistics.median(boxes[1:]),
-            "select_lasso_s": statistics.median(lassos[1:]), **told}
+    return {
+        "select_s": statistics.median(clicks[1:]),
+        "select_box_s": statistics.median(boxes[1:]),
+        "select_lasso_s": statistics.median(lassos[1:]),
+        **told,
+    }
 
 
 def _drawn_round(tab, left: float, top: float, corners: list[tuple[int, int]]) -> float:
@@ -179,9 +252,15 @@ def _drawn_round(tab, left: float, top: float, corners: list[tuple[int, int]]) -
     tab.mouse.down()
     for x, y in corners:
         tab.mouse.move(left + x, top + y, steps=4)
-    return _timed(tab.mouse.up, lambda: tab.wait_for_function(
-        "before => [...document.querySelectorAll('strong')].some(found => / chosen$/.test(found.innerText) "
-        "&& found.innerText !== before)", arg=before, polling=10))
+    return _timed(
+        tab.mouse.up,
+        lambda: tab.wait_for_function(
+            "before => [...document.querySelectorAll('strong')].some(found => / chosen$/.test(found.innerText) "
+            "&& found.innerText !== before)",
+            arg=before,
+            polling=10,
+        ),
+    )
 
 
 def _chosen(tab) -> str:
@@ -198,7 +277,8 @@ def _timed(act: Callable[[], None], wait: Callable[[], None]) -> float:
 def _lonely(tab, number: int) -> tuple[float, float, str]:
     """Where one of the farthest dots of the rarest class lies in the window, and the name of its image."""
     tab.locator(".js-plotly-plot").first.scroll_into_view_if_needed()
-    x, y, row = tab.evaluate("""number => {
+    x, y, row = tab.evaluate(
+        """number => {
         const chart = document.querySelector('.js-plotly-plot'), box = chart.getBoundingClientRect();
         const {xaxis, yaxis} = chart._fullLayout;
         const dots = chart._fullData.filter(trace => trace.customdata).flatMap(trace => [...trace.x].map((x, i) =>
@@ -210,7 +290,9 @@ def _lonely(tab, number: int) -> tuple[float, float, str]:
                                          - Math.hypot(a[0] - xaxis._length / 2, a[1] - yaxis._length / 2)).slice(0, 200);
         const [x, y, row] = edge.map(dot => [...dot, away(dot)]).sort((a, b) => b[3] - a[3])[number];
         return [box.left + xaxis._offset + x, box.top + yaxis._offset + y, row];
-    }""", number)
+    }""",
+        number,
+    )
     return x, y, f"many_{int(row):07d}"
 
 
@@ -230,8 +312,12 @@ def place_page_ms(context, address: str, points: int, repeats: int) -> float:
     for number in range(repeats + 1):
         file = {"name": f"{number}.jpg", "mimeType": "image/jpeg", "buffer": noise(rng)}
         before = tab.evaluate(where)
-        seconds.append(_timed(lambda: uploader.set_input_files(file), lambda: tab.wait_for_function(
-            cross, arg=before, polling=10)))
+        seconds.append(
+            _timed(
+                lambda: uploader.set_input_files(file),
+                lambda: tab.wait_for_function(cross, arg=before, polling=10),
+            )
+        )
         _until_drawn(tab, points)
     tab.close()
     return 1000 * statistics.median(seconds[1:])
@@ -249,8 +335,14 @@ def traverse_page_ms(context, address: str, repeats: int) -> float:
     seconds = []
     for _ in range(repeats + 1):
         before = tab.evaluate(source)
-        seconds.append(_timed(lambda: slider.press("ArrowRight"), lambda: tab.wait_for_function(
-            f"before => ({source})() !== before", arg=before, polling=10)))
+        seconds.append(
+            _timed(
+                lambda: slider.press("ArrowRight"),
+                lambda: tab.wait_for_function(
+                    f"before => ({source})() !== before", arg=before, polling=10
+                ),
+            )
+        )
         _until_drawn(tab, 0)
     tab.close()
     return 1000 * statistics.median(seconds[1:])
@@ -268,6 +360,7 @@ def median_ms(work: Callable[[], object], times: int = 30) -> float:
 
 def traverse_ms(workspace: Workspace) -> float:
     from derm_core.insight.traverse import open_travel
+
     travel = open_travel(workspace, MODEL)
     z = np.random.default_rng(0).normal(size=(1, len(travel.mean_d))).astype(np.float32)
     return median_ms(lambda: travel.decode(z))
@@ -278,29 +371,48 @@ def place_ms(workspace: Workspace, run_id: str) -> float:
     import torch
 
     from derm_core.config import EmbedConfig
-    from derm_core.insight.saved_map import read_map
     from derm_core.insight.placement import Placer
+    from derm_core.insight.saved_map import read_map
     from derm_core.study.arms import build_extractors
+
     saved = read_map(workspace, run_id)
-    extractor = build_extractors(f"bundle:{MODEL}", EmbedConfig(dataset="many", arm=f"bundle:{MODEL}"), workspace)[0]
+    extractor = build_extractors(
+        f"bundle:{MODEL}", EmbedConfig(dataset="many", arm=f"bundle:{MODEL}"), workspace
+    )[0]
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
     width = extractor.features(torch.from_numpy(image)).shape[1]
     space = rng.normal(size=(len(saved.points), width)).astype(np.float32)
-    placer = Placer(saved, 64, extractor, space, np.zeros(width, np.float32), np.ones(width, np.float32))
+    placer = Placer(
+        saved, 64, extractor, space, np.zeros(width, np.float32), np.ones(width, np.float32)
+    )
     return median_ms(lambda: placer.place(image))
 
 
 def umap_ratio(images: int, repeats: int) -> float | None:
     from . import umap
+
     return umap.run(SimpleNamespace(images=images, repeats=repeats))["ratio"] if repeats else None
 
 
 def found_trouble(home: str | None) -> dict:
     """duplicate_recall, duplicate_recall_arm, recalls and trouble, of the newest map of each arm that was looked through."""
-    maps = sorted(Path(home).glob("runs/embed-*/artefacts/map.json") if home else (), key=lambda path: path.stat().st_mtime)
-    told = {known["arm"]: known["trouble"] for known in map(read_json, maps) if known.get("trouble")}
-    recalls = {arm: found["found"] / found["known_pairs"] for arm, found in told.items() if found.get("known_pairs")}
+    maps = sorted(
+        Path(home).glob("runs/embed-*/artefacts/map.json") if home else (),
+        key=lambda path: path.stat().st_mtime,
+    )
+    told = {
+        known["arm"]: known["trouble"] for known in map(read_json, maps) if known.get("trouble")
+    }
+    recalls = {
+        arm: found["found"] / found["known_pairs"]
+        for arm, found in told.items()
+        if found.get("known_pairs")
+    }
     best = max(recalls, key=recalls.get, default=None)
-    return {"duplicate_recall": recalls.get(best), "duplicate_recall_arm": best, "recalls": recalls,
-            "trouble": {arm: {kind: found.get(kind) for kind in KINDS} for arm, found in told.items()}}
+    return {
+        "duplicate_recall": recalls.get(best),
+        "duplicate_recall_arm": best,
+        "recalls": recalls,
+        "trouble": {arm: {kind: found.get(kind) for kind in KINDS} for arm, found in told.items()},
+    }

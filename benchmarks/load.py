@@ -49,17 +49,22 @@ from derm_core.workspace import REPOSITORY, Workspace
 from ._load_home import CONTENT, blur, furnish, lesions, photograph
 from ._streamlit_client import PATIENCE_SECONDS, PageError, Session
 
-SINGLE = 20                     # classifications of one session alone
-ANSWER = ("markdown", "The models ")      # agree, or disagree
-ROUNDS = 5                      # of ours and the peer's in turn
+SINGLE = 20  # classifications of one session alone
+ANSWER = ("markdown", "The models ")  # agree, or disagree
+ROUNDS = 5  # of ours and the peer's in turn
 LIMITS = {"errors": 0, "p95_ratio": 1.5, "throughput_ratio": 0.8, "training_slowdown": 2.5}
 FLOORS = ("throughput_ratio",)  # limits from below; all others are from above
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sessions", type=int, default=20, help="at once (default 20)")
-    parser.add_argument("--seconds", type=float, default=300.0, help="of the mixed load (default 300)")
-    parser.add_argument("--home", help="a workspace of which a copy is used; a study and a map are made where it has none")
+    parser.add_argument(
+        "--seconds", type=float, default=300.0, help="of the mixed load (default 300)"
+    )
+    parser.add_argument(
+        "--home",
+        help="a workspace of which a copy is used; a study and a map are made where it has none",
+    )
 
 
 def run(args: argparse.Namespace) -> dict:
@@ -71,41 +76,85 @@ def run(args: argparse.Namespace) -> dict:
         with served("app.py", home) as (address, process):
             alone = asyncio.run(classifications(address, pictures, 1, count=SINGLE))
             pairs, others = {}, []
-            for collects in ("true", "false"):                 # after every run: Streamlit's own setting, and this app's
-                with served("benchmarks/_load_page.py", home, "--runner.postScriptGC", collects) as (peer, _):
-                    pairs[collects] = in_turn(address, peer, pictures, args.sessions, brief / ROUNDS)
+            for collects in (
+                "true",
+                "false",
+            ):  # after every run: Streamlit's own setting, and this app's
+                with served(
+                    "benchmarks/_load_page.py", home, "--runner.postScriptGC", collects
+                ) as (peer, _):
+                    pairs[collects] = in_turn(
+                        address, peer, pictures, args.sessions, brief / ROUNDS
+                    )
                 others += [one for pair in pairs[collects] for one in pair]
-            unlike = asyncio.run(classifications(address, [blur()], args.sessions, brief, answer=("download_button",)))
+            unlike = asyncio.run(
+                classifications(
+                    address, [blur()], args.sessions, brief, answer=("download_button",)
+                )
+            )
             mixed = asyncio.run(mixed_load(address, pictures, args.sessions, args.seconds, process))
-            training = supervisor.submit(workspace, PretrainConfig(dataset="loaded", input_size=64, device="cpu"))
+            training = supervisor.submit(
+                workspace, PretrainConfig(dataset="loaded", input_size=64, device="cpu")
+            )
             until_training(workspace, training)
-            beside = asyncio.run(classifications(address, pictures, 1, count=SINGLE, visits=tuple(CONTENT)))
+            beside = asyncio.run(
+                classifications(address, pictures, 1, count=SINGLE, visits=tuple(CONTENT))
+            )
             supervisor.cancel(workspace, training, wait=60)
     single = statistics.median(alone["times"]) if alone["times"] else float("nan")
     waiting = max(1.0, mixed["waiting"] / len(os.sched_getaffinity(0)))
     errors = [error for part in (*others, alone, unlike, mixed, beside) for error in part["errors"]]
     slowest = {page: max(times) for page, times in beside["visits"].items()}
-    found = {"sessions": args.sessions, "seconds": args.seconds, "errors": len(errors), "first_errors": errors[:5],
-             "p95_ratio": share(percentile_95(mixed["times"]), waiting * single),
-             "throughput_ratio": ratio_of(pairs["false"]), "throughput_ratio_streamlit_gc": ratio_of(pairs["true"]),
-             "throughput_ratios": [share(ours["rate"], peer["rate"]) for ours, peer in pairs["false"]],
-             "throughput_ratio_unlike": share(unlike["rate"], middle(pairs["false"], 1)),
-             "memory_slope_mb_per_min": mixed["slope"], "memory_slope_standard_error": mixed["slope_error"],
-             "training_slowdown": share(statistics.median(beside["times"]) if beside["times"] else None, single)}
-    return {**found, "limits": LIMITS, "missed": missed(found),
-            "single_seconds": share(single, 1), "p95_seconds": percentile_95(mixed["times"]), "waiting": mixed["waiting"],
-            "classifications": len(mixed["times"]), "visits": mixed["visits"], "selections": mixed["selections"],
-            "memory_mb": mixed["memory_mb"], "rate": middle(pairs["false"], 0), "peer_rate": middle(pairs["false"], 1),
-            "peer_rate_streamlit_gc": middle(pairs["true"], 1),
-            "visit_p95_seconds": mixed["visit_p95"], "pages_beside_training_seconds": slowest,
-            "slowest_page_beside_training_seconds": max(slowest.values(), default=None)}
+    found = {
+        "sessions": args.sessions,
+        "seconds": args.seconds,
+        "errors": len(errors),
+        "first_errors": errors[:5],
+        "p95_ratio": share(percentile_95(mixed["times"]), waiting * single),
+        "throughput_ratio": ratio_of(pairs["false"]),
+        "throughput_ratio_streamlit_gc": ratio_of(pairs["true"]),
+        "throughput_ratios": [share(ours["rate"], peer["rate"]) for ours, peer in pairs["false"]],
+        "throughput_ratio_unlike": share(unlike["rate"], middle(pairs["false"], 1)),
+        "memory_slope_mb_per_min": mixed["slope"],
+        "memory_slope_standard_error": mixed["slope_error"],
+        "training_slowdown": share(
+            statistics.median(beside["times"]) if beside["times"] else None, single
+        ),
+    }
+    return {
+        **found,
+        "limits": LIMITS,
+        "missed": missed(found),
+        "single_seconds": share(single, 1),
+        "p95_seconds": percentile_95(mixed["times"]),
+        "waiting": mixed["waiting"],
+        "classifications": len(mixed["times"]),
+        "visits": mixed["visits"],
+        "selections": mixed["selections"],
+        "memory_mb": mixed["memory_mb"],
+        "rate": middle(pairs["false"], 0),
+        "peer_rate": middle(pairs["false"], 1),
+        "peer_rate_streamlit_gc": middle(pairs["true"], 1),
+        "visit_p95_seconds": mixed["visit_p95"],
+        "pages_beside_training_seconds": slowest,
+        "slowest_page_beside_training_seconds": max(slowest.values(), default=None),
+    }
 
 
-def in_turn(ours: str, peer: str, pictures: list[Image.Image], sessions: int, seconds: float) -> list[tuple[dict, dict]]:
+def in_turn(
+    ours: str, peer: str, pictures: list[Image.Image], sessions: int, seconds: float
+) -> list[tuple[dict, dict]]:
     """Classifications at this app's address and at the peer's, one after the other, ROUNDS times: the machine's own speed
     changes from minute to minute."""
-    return [(asyncio.run(classifications(ours, pictures, sessions, seconds)),
-             asyncio.run(classifications(peer, pictures, sessions, seconds, page=None, answer=("json",)))) for _ in range(ROUNDS)]
+    return [
+        (
+            asyncio.run(classifications(ours, pictures, sessions, seconds)),
+            asyncio.run(
+                classifications(peer, pictures, sessions, seconds, page=None, answer=("json",))
+            ),
+        )
+        for _ in range(ROUNDS)
+    ]
 
 
 def ratio_of(pairs: list[tuple[dict, dict]]) -> float | None:
@@ -126,15 +175,22 @@ def share(value: float | None, of: float) -> float | None:
 
 def missed(found: dict) -> list[str]:
     """Names of the limits that a result does not hold; what could not be measured is held by none."""
-    return [name for name, limit in LIMITS.items() if found[name] is None
-            or (found[name] < limit if name in FLOORS else found[name] > limit)]
+    return [
+        name
+        for name, limit in LIMITS.items()
+        if found[name] is None or (found[name] < limit if name in FLOORS else found[name] > limit)
+    ]
 
 
 def until_training(workspace: Workspace, run_id: str) -> None:
     """Return when the training has made steps."""
     from derm_core.events import read_events
     from derm_core.jobs.store import RunStore
-    while not any(row["kind"] == "progress" and row["series"] == "pretraining" for row in read_events(workspace.run(run_id).events)):
+
+    while not any(
+        row["kind"] == "progress" and row["series"] == "pretraining"
+        for row in read_events(workspace.run(run_id).events)
+    ):
         if RunStore(workspace).get(run_id).final:
             raise RuntimeError(f"the training ended: {RunStore(workspace).get(run_id).error}")
         time.sleep(0.5)
@@ -147,9 +203,19 @@ def served(script: str, home: Path, *settings: str) -> Iterator[tuple[str, psuti
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = open(home.parent / f"server-{port}.log", "wb")
-    process = subprocess.Popen([sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port), *settings],
-                               cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={
-                                   **os.environ, "DERM_HOME": str(home), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(REPOSITORY)})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port), *settings],
+        cwd=REPOSITORY,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env={
+            **os.environ,
+            "DERM_HOME": str(home),
+            "HF_HUB_OFFLINE": "1",
+            "PYTHONPATH": str(REPOSITORY),
+        },
+    )
     try:
         address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 120
         while True:
@@ -174,8 +240,14 @@ class Tally:
         self.pictures, self.times, self.visits, self.errors = pictures, [], defaultdict(list), []
         self.selections, self.inside, self.waits, self.warm_at = 0, 0, [], 0.0
 
-    async def timed(self, what: str, work: Awaitable, session: Session, shows: tuple[str, ...],
-                    into: list[float] | None = None) -> bool:
+    async def timed(
+        self,
+        what: str,
+        work: Awaitable,
+        session: Session,
+        shows: tuple[str, ...],
+        into: list[float] | None = None,
+    ) -> bool:
         """Whether the session's page has what it `shows` (as for `Session.need`) after `work`, and no error; else that is noted.
 
         The seconds of what succeeded go to `into`, where it began after the warm-up.
@@ -196,27 +268,56 @@ class Tally:
             into.append(time.monotonic() - started)
         return True
 
-    async def classify(self, session, number: int, answer: tuple[str, ...] = ANSWER, counted: bool = True) -> None:
+    async def classify(
+        self, session, number: int, answer: tuple[str, ...] = ANSWER, counted: bool = True
+    ) -> None:
         data = photograph(self.pictures, number)
-        await self.timed("upload", session.upload(f"{number}.jpg", data), session, answer, self.times if counted else None)
+        await self.timed(
+            "upload",
+            session.upload(f"{number}.jpg", data),
+            session,
+            answer,
+            self.times if counted else None,
+        )
 
     async def visit(self, session, page: str, counted: bool = True) -> bool:
-        return await self.timed(page, session.open(page), session, (CONTENT.get(page, "file_uploader"),),
-                                self.visits[page] if counted else None)
+        return await self.timed(
+            page,
+            session.open(page),
+            session,
+            (CONTENT.get(page, "file_uploader"),),
+            self.visits[page] if counted else None,
+        )
 
 
-async def together(address: str, sessions: int, behave: Callable[..., Awaitable[None]]) -> list[str]:
+async def together(
+    address: str, sessions: int, behave: Callable[..., Awaitable[None]]
+) -> list[str]:
     """`behave(session, number)` of all sessions at once; returns what ended sessions."""
+
     async def one(number: int) -> None:
         async with Session(address) as session:
             await behave(session, number)
-    found = await asyncio.gather(*(one(number) for number in range(sessions)), return_exceptions=True)
-    return [f"{type(error).__name__}: {error}" for error in found if isinstance(error, BaseException)]
+
+    found = await asyncio.gather(
+        *(one(number) for number in range(sessions)), return_exceptions=True
+    )
+    return [
+        f"{type(error).__name__}: {error}" for error in found if isinstance(error, BaseException)
+    ]
 
 
-async def classifications(address: str, pictures: list[Image.Image], sessions: int, seconds: float = 1e9, *,
-                          count: int = 10**9, page: str | None = "classify", answer: tuple[str, ...] = ANSWER,
-                          visits: tuple[str, ...] = ()) -> dict:
+async def classifications(
+    address: str,
+    pictures: list[Image.Image],
+    sessions: int,
+    seconds: float = 1e9,
+    *,
+    count: int = 10**9,
+    page: str | None = "classify",
+    answer: tuple[str, ...] = ANSWER,
+    visits: tuple[str, ...] = (),
+) -> dict:
     """Sessions that only classify, `count` times each or for `seconds`, from when each has its first answer: opening the page
     and loading the models is not counted.
 
@@ -230,7 +331,7 @@ async def classifications(address: str, pictures: list[Image.Image], sessions: i
         if page:
             await tally.visit(session, page, counted=False)
         await tally.classify(session, -1 - number, answer, counted=False)
-        await asyncio.wait_for(ready.wait(), PATIENCE_SECONDS)       # a session that ended does not come
+        await asyncio.wait_for(ready.wait(), PATIENCE_SECONDS)  # a session that ended does not come
         began.append(time.monotonic())
         for turn in range(count):
             if time.monotonic() > began[0] + seconds:
@@ -240,12 +341,24 @@ async def classifications(address: str, pictures: list[Image.Image], sessions: i
                 await tally.visit(session, page, counted=False)
             await tally.classify(session, 1000 * (number + 1) + turn, answer)
         ended.append(time.monotonic())
+
     errors = await together(address, sessions, behave)
     took = max(ended) - began[0] if ended else float("nan")
-    return {"times": tally.times, "visits": dict(tally.visits), "errors": tally.errors + errors, "rate": len(tally.times) / took}
+    return {
+        "times": tally.times,
+        "visits": dict(tally.visits),
+        "errors": tally.errors + errors,
+        "rate": len(tally.times) / took,
+    }
 
 
-async def mixed_load(address: str, pictures: list[Image.Image], sessions: int, seconds: float, process: psutil.Process) -> dict:
+async def mixed_load(
+    address: str,
+    pictures: list[Image.Image],
+    sessions: int,
+    seconds: float,
+    process: psutil.Process,
+) -> dict:
     """All sessions upload, switch pages and select points; the server's memory is sampled meanwhile."""
     tally, ends, memory = Tally(pictures), time.monotonic() + seconds, []
     tally.warm_at = ends - 2 * seconds / 3
@@ -259,35 +372,51 @@ async def mixed_load(address: str, pictures: list[Image.Image], sessions: int, s
             await tally.classify(session, 10**6 + 1000 * number + turn)
             await tally.visit(session, choose.choice(tuple(CONTENT)))
             await tally.visit(session, "latent", counted=False)
-            chosen = await tally.timed("point", session.select_point(choose.randrange(20)), session, ("imgs",))
-            tally.selections += chosen              # not in one line with the wait: others add to it meanwhile
-            await asyncio.sleep(choose.uniform(0.5, 2.0))       # someone looks
+            chosen = await tally.timed(
+                "point", session.select_point(choose.randrange(20)), session, ("imgs",)
+            )
+            tally.selections += chosen  # not in one line with the wait: others add to it meanwhile
+            await asyncio.sleep(choose.uniform(0.5, 2.0))  # someone looks
 
     async def watch() -> None:
         while time.monotonic() < ends:
             memory.append((time.monotonic(), process.memory_info().rss / 1e6))
             await asyncio.sleep(1.0)
+
     watching = asyncio.create_task(watch())
     errors = await together(address, sessions, behave)
     await watching
     warm = np.array([row for row in memory if row[0] >= tally.warm_at])
     slope, error = slope_of(warm[:, 0] / 60, warm[:, 1])
     visits = [seconds for times in tally.visits.values() for seconds in times]
-    return {"times": tally.times, "visits": len(visits), "visit_p95": percentile_95(visits),
-            "selections": tally.selections, "errors": tally.errors + errors, "waiting": statistics.mean(tally.waits),
-            "slope": slope, "slope_error": error, "memory_mb": [memory[0][1], float(warm[0, 1]), memory[-1][1]]}
+    return {
+        "times": tally.times,
+        "visits": len(visits),
+        "visit_p95": percentile_95(visits),
+        "selections": tally.selections,
+        "errors": tally.errors + errors,
+        "waiting": statistics.mean(tally.waits),
+        "slope": slope,
+        "slope_error": error,
+        "memory_mb": [memory[0][1], float(warm[0, 1]), memory[-1][1]],
+    }
 
 
 def percentile_95(values: list[float]) -> float | None:
     return float(np.percentile(values, 95)) if values else None
 
 
-def slope_of(minutes: np.ndarray, values: np.ndarray, block: int = 10) -> tuple[float | None, float | None]:
+def slope_of(
+    minutes: np.ndarray, values: np.ndarray, block: int = 10
+) -> tuple[float | None, float | None]:
     """Slope of a line through the means of `block` values each, and its standard error; None where there are too few."""
     count = len(values) // block
     if count < 3:
         return None, None
-    x, y = (part[:count * block].reshape(count, block).mean(1) for part in (minutes - minutes[0], values))
+    x, y = (
+        part[: count * block].reshape(count, block).mean(1)
+        for part in (minutes - minutes[0], values)
+    )
     line, covariance = np.polyfit(x, y, 1, cov="unscaled")
     residual = y - np.polyval(line, x)
     return float(line[0]), float(np.sqrt(covariance[0, 0] * (residual @ residual) / (count - 2)))

@@ -22,7 +22,9 @@ SIZE = 64
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", required=True, help="a data set to import, such as the folder of HAM10000")
+    parser.add_argument(
+        "--data", required=True, help="a data set to import, such as the folder of HAM10000"
+    )
     parser.add_argument("--epochs", type=int, default=1, help="of the pretraining (default 1)")
     parser.add_argument("--max-images", type=int, help="train on a part of them, for a first look")
 
@@ -66,7 +68,7 @@ def tree_memory(root: int) -> dict[str, int]:
                 total += _kilobytes(line.partition(":")[2]) if line.startswith("Pss_Anon:") else 0
             for task in (process / "task").iterdir():
                 waiting += (task / "children").read_text(encoding="ascii").split()
-        except OSError:                                 # it has just ended
+        except OSError:  # it has just ended
             continue
     return {"anonymous": total}
 
@@ -77,8 +79,13 @@ def _kilobytes(text: str) -> int:
 
 def beyond_footprint(work: str, arguments: list[str]) -> dict[str, float]:
     """Footprint of a part's libraries and the peak of its work beyond it, in GB."""
-    with subprocess.Popen([sys.executable, "-m", "benchmarks.memory", work, *arguments], text=True, stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, cwd=Path(__file__).resolve().parent.parent) as child:
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.memory", work, *arguments],
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).resolve().parent.parent,
+    ) as child:
         assert child.stdout.readline() == "ready\n", f"the part {work} did not start"
         footprint = tree_memory(child.pid)["anonymous"]
         with Watch(lambda: tree_memory(child.pid)) as watch:
@@ -90,20 +97,36 @@ def beyond_footprint(work: str, arguments: list[str]) -> dict[str, float]:
 
 def run(args: argparse.Namespace) -> dict:
     with tempfile.TemporaryDirectory() as folder:
-        parts = {"import": beyond_footprint("import", [folder, args.data]),
-                 "train": beyond_footprint("train", [folder, str(args.epochs), str(args.max_images or 0)])}
+        parts = {
+            "import": beyond_footprint("import", [folder, args.data]),
+            "train": beyond_footprint(
+                "train", [folder, str(args.epochs), str(args.max_images or 0)]
+            ),
+        }
         from derm_core.data.manifest import load_dataset
         from derm_core.workspace import Workspace
+
         images = len(load_dataset(Workspace.open(folder), "measured"))
     peak = max(part["beyond_gb"] for part in parts.values())
-    return {"ratio": peak / LIMIT_GB, "limit": 1.0, "ours": peak, "against": LIMIT_GB, "unit": "GB",
-            "peer": "a limit on anonymous memory beyond what the imported libraries take", "parts": parts,
-            "images": images, "trained_on": args.max_images or images, "size": SIZE, "epochs": args.epochs}
+    return {
+        "ratio": peak / LIMIT_GB,
+        "limit": 1.0,
+        "ours": peak,
+        "against": LIMIT_GB,
+        "unit": "GB",
+        "peer": "a limit on anonymous memory beyond what the imported libraries take",
+        "parts": parts,
+        "images": images,
+        "trained_on": args.max_images or images,
+        "size": SIZE,
+        "epochs": args.epochs,
+    }
 
 
 def _import(folder: str, data: str) -> None:
     from derm_core.data.importers import import_dataset
     from derm_core.workspace import Workspace
+
     _when_asked()
     import_dataset(Workspace.open(folder), data, "measured", sizes=(SIZE,))
 
@@ -117,9 +140,15 @@ def _train(folder: str, epochs: str, max_images: str) -> None:
     from derm_core.training.pretrain import pretrain
     from derm_core.training.recipes import recipe
     from derm_core.workspace import Workspace
+
     workspace = Workspace.open(folder)
-    config = PretrainConfig(dataset="measured", input_size=SIZE, device="cpu", max_images=int(max_images) or None,
-                            recipe=recipe("masked", epochs=int(epochs)))
+    config = PretrainConfig(
+        dataset="measured",
+        input_size=SIZE,
+        device="cpu",
+        max_images=int(max_images) or None,
+        recipe=recipe("masked", epochs=int(epochs)),
+    )
     _when_asked()
     for _ in pretrain(config, workspace, workspace.run("pretrain-measured").create()):
         pass

@@ -29,26 +29,49 @@ from derm_core.workspace import Workspace
 
 LIMIT = 1.2
 PHOTOGRAPHS = ((600, 450), (1200, 900), (4000, 3000))
-TIMES = 10                             # uploads of each size in one repeat
+TIMES = 10  # uploads of each size in one repeat
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--times", type=int, default=TIMES, help=f"uploads of each size in one repeat (default {TIMES})")
+    parser.add_argument(
+        "--times",
+        type=int,
+        default=TIMES,
+        help=f"uploads of each size in one repeat (default {TIMES})",
+    )
 
 
 def run(args: argparse.Namespace) -> dict:
     torch.set_num_threads(THREADS)
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace.open(folder)
-        predictors = {name: predictor.shared() for name, predictor in load_predictors(workspace).items()}
-        plain = {name: Predictor(without_checks(predictor.bundle)).shared() for name, predictor in predictors.items()}
-        rows = [compare(workspace, plain, predictors, width, height, args.repeats * args.times)
-                for width, height in PHOTOGRAPHS]
+        predictors = {
+            name: predictor.shared() for name, predictor in load_predictors(workspace).items()
+        }
+        plain = {
+            name: Predictor(without_checks(predictor.bundle)).shared()
+            for name, predictor in predictors.items()
+        }
+        rows = [
+            compare(workspace, plain, predictors, width, height, args.repeats * args.times)
+            for width, height in PHOTOGRAPHS
+        ]
     worst = max(rows, key=lambda row: row["ratio"])
     photograph_size = f"{worst['width']} x {worst['height']}"
-    return {"ratio": worst["ratio"], "limit": LIMIT, "better": "lower", "ours": worst["ours"], "against": worst["against"],
-            "unit": "ms", "peer": f"Pillow alone and one bare forward pass a model, JPEG of {photograph_size}",
-            "models": list(predictors), "sizes": rows, "threads": THREADS, "repeats": args.repeats, "times": args.times}
+    return {
+        "ratio": worst["ratio"],
+        "limit": LIMIT,
+        "better": "lower",
+        "ours": worst["ours"],
+        "against": worst["against"],
+        "unit": "ms",
+        "peer": f"Pillow alone and one bare forward pass a model, JPEG of {photograph_size}",
+        "models": list(predictors),
+        "sizes": rows,
+        "threads": THREADS,
+        "repeats": args.repeats,
+        "times": args.times,
+    }
 
 
 def without_checks(bundle: Bundle) -> Bundle:
@@ -57,8 +80,14 @@ def without_checks(bundle: Bundle) -> Bundle:
     return replace(bundle, card=card, reference=None)
 
 
-def compare(workspace: Workspace, plain: dict[str, Predictor], predictors: dict[str, Predictor], width: int, height: int,
-            times: int) -> dict:
+def compare(
+    workspace: Workspace,
+    plain: dict[str, Predictor],
+    predictors: dict[str, Predictor],
+    width: int,
+    height: int,
+    times: int,
+) -> dict:
     """Median milliseconds of both sides for one size of photograph, alternating."""
     data = photograph(width, height)
     sizes = {predictor.size for predictor in predictors.values()}
@@ -81,19 +110,35 @@ def compare(workspace: Workspace, plain: dict[str, Predictor], predictors: dict[
 
     for work in (ours, pixels, forward, checked):
         work()
-    measured = [tuple(milliseconds(work) for work in (ours, pixels, forward, checked)) for _ in range(times)]
+    measured = [
+        tuple(milliseconds(work) for work in (ours, pixels, forward, checked)) for _ in range(times)
+    ]
     whole, decoding, passing, full = (statistics.median(column) for column in zip(*measured))
     against = statistics.median(row[1] + row[2] for row in measured)
-    print(f"{width} x {height}: {whole:.1f} ms, bare {decoding:.1f} + {passing:.1f} ms", file=sys.stderr)
-    return {"width": width, "height": height, "bytes": len(data), "ratio": whole / against, "ours": whole,
-            "against": against, "decoding": decoding, "forward": passing, "with_checks": full / against}
+    print(
+        f"{width} x {height}: {whole:.1f} ms, bare {decoding:.1f} + {passing:.1f} ms",
+        file=sys.stderr,
+    )
+    return {
+        "width": width,
+        "height": height,
+        "bytes": len(data),
+        "ratio": whole / against,
+        "ours": whole,
+        "against": against,
+        "decoding": decoding,
+        "forward": passing,
+        "with_checks": full / against,
+    }
 
 
 def photograph(width: int, height: int) -> bytes:
     """A JPEG of smooth colours with grain, the size and about the bytes of a phone's photograph."""
     rng = np.random.default_rng(0)
     small = Image.fromarray(rng.integers(60, 220, (9, 12, 3), dtype=np.uint8))
-    pixels = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC)) + rng.normal(0, 4, (height, width, 1))
+    pixels = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC)) + rng.normal(
+        0, 4, (height, width, 1)
+    )
     buffer = io.BytesIO()
     Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
@@ -103,7 +148,11 @@ def bare_pixels(data: bytes, size: int) -> np.ndarray:
     with Image.open(io.BytesIO(data)) as image:
         side = min(image.size)
         left, top = (image.width - side) / 2, (image.height - side) / 2
-        return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)))
+        return np.asarray(
+            image.resize(
+                (size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)
+            )
+        )
 
 
 def milliseconds(work: Callable[[], None]) -> float:

@@ -26,10 +26,10 @@ from derm_core.config import BackboneConfig, PretrainConfig, Recipe
 from derm_core.data.store import open_store
 from derm_core.data.synth.generator import make_synth
 from derm_core.events import EventLog
+from derm_core.machine import pick_device
 from derm_core.nets.vae import VAE_MEAN, VAE_STD, build_vae
 from derm_core.training import engine
 from derm_core.training.batches import ImageSource, normaliser
-from derm_core.machine import pick_device
 from derm_core.training.optimiser import make_optimiser
 from derm_core.training.precision import Precision, default_precision
 from derm_core.training.pretrain import Material, fast_precision
@@ -37,29 +37,41 @@ from derm_core.training.recipes import recipe
 from derm_core.training.tasks import Batch, VAETask
 from derm_core.workspace import RunPaths, Workspace
 
-EPOCH_IMAGES = 7_000            # HAM10000's training split: how often an epoch ends
-ENDLESS = 10_000                # epochs: the real run is closed, not finished
+EPOCH_IMAGES = 7_000  # HAM10000's training split: how often an epoch ends
+ENDLESS = 10_000  # epochs: the real run is closed, not finished
 WARM_UP_STEPS = 3
-SETTLE_SECONDS = 3.0            # between the sides, for a checkpoint that is still being written
+SETTLE_SECONDS = 3.0  # between the sides, for a checkpoint that is still being written
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--architecture", default="resnet18")
     parser.add_argument("--stage", type=int, default=3)
     parser.add_argument("--size", type=int, default=64, help="pixels (default 64)")
-    parser.add_argument("--batch-size", type=int, help="default 128 at 64 px, fewer at larger sizes on a CPU")
-    parser.add_argument("--recipe", default="masked", help="default masked, whose augmentation costs most")
+    parser.add_argument(
+        "--batch-size", type=int, help="default 128 at 64 px, fewer at larger sizes on a CPU"
+    )
+    parser.add_argument(
+        "--recipe", default="masked", help="default masked, whose augmentation costs most"
+    )
     parser.add_argument("--mode", choices=("reproducible", "fast"), default="reproducible")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--images", type=int, default=1000, help="synthetic images painted (default 1000)")
-    parser.add_argument("--seconds", type=float, default=60.0,
-                        help="of real training a repeat, and half as many of the bare step (default 60)")
+    parser.add_argument(
+        "--images", type=int, default=1000, help="synthetic images painted (default 1000)"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=60.0,
+        help="of real training a repeat, and half as many of the bare step (default 60)",
+    )
 
 
 def run(args: argparse.Namespace) -> dict:
     """Images/s of both sides, alternating; the ratio is of the medians."""
     device = pick_device(args.device)
-    batch_size = args.batch_size or (128 if device != "cpu" else max(8, 128 * 64**2 // args.size**2))
+    batch_size = args.batch_size or (
+        128 if device != "cpu" else max(8, 128 * 64**2 // args.size**2)
+    )
     chosen = recipe(args.recipe, batch_size=batch_size, epochs=ENDLESS)
     with tempfile.TemporaryDirectory() as folder:
         images = store_images(Path(folder), args.images, args.size)
@@ -67,7 +79,10 @@ def run(args: argparse.Namespace) -> dict:
         precision = choose(args, chosen, images, rows, device)
         batch_size = precision.batch_size or batch_size
         chosen = dataclasses.replace(chosen, batch_size=batch_size)
-        print(f"{args.architecture}, {args.size} px, batch {batch_size}, {device}: {precision.describe()}", file=sys.stderr)
+        print(
+            f"{args.architecture}, {args.size} px, batch {batch_size}, {device}: {precision.describe()}",
+            file=sys.stderr,
+        )
         paths = RunPaths(Path(folder) / "run").create()
         real = real_steps(new_task(args, chosen), images, rows, chosen, device, precision, paths)
         bare = bare_steps(new_task(args, chosen), images, rows, chosen, device, precision)
@@ -76,27 +91,60 @@ def run(args: argparse.Namespace) -> dict:
             list(itertools.islice(steps, WARM_UP_STEPS))
         for _ in range(args.repeats):
             before, seen = checkpoint_names(paths), set()
-            ours.append(batch_size * rate(real, args.seconds, device, lambda: seen.update(checkpoint_names(paths))))
+            ours.append(
+                batch_size
+                * rate(real, args.seconds, device, lambda: seen.update(checkpoint_names(paths)))
+            )
             time.sleep(SETTLE_SECONDS)
             checkpoints.append(len((seen | checkpoint_names(paths)) - before))
             against.append(batch_size * rate(bare, args.seconds / 2, device))
-            print(f"real {ours[-1]:.1f}, bare {against[-1]:.1f} images/s, {checkpoints[-1]} checkpoints", file=sys.stderr)
+            print(
+                f"real {ours[-1]:.1f}, bare {against[-1]:.1f} images/s, {checkpoints[-1]} checkpoints",
+                file=sys.stderr,
+            )
         real.close()
         events = sum(1 for _ in open(paths.events, "rb"))
     middle, peer = statistics.median(ours), statistics.median(against)
-    return {"ratio": middle / peer, "limit": 0.92 if device == "cpu" else 0.95, "better": "higher",
-            "ours": middle, "against": peer, "unit": "images/s", "peer": "the bare step on one resident batch",
-            "options": options(args), "architecture": args.architecture, "stage": args.stage, "size": args.size,
-            "batch_size": batch_size, "recipe": args.recipe, "mode": args.mode, "device": device,
-            "precision": precision.to_dict(), "threads": torch.get_num_threads(), "seconds": args.seconds,
-            "repeats": args.repeats, "all_ours": ours, "all_against": against, "checkpoints": checkpoints, "events": events}
+    return {
+        "ratio": middle / peer,
+        "limit": 0.92 if device == "cpu" else 0.95,
+        "better": "higher",
+        "ours": middle,
+        "against": peer,
+        "unit": "images/s",
+        "peer": "the bare step on one resident batch",
+        "options": options(args),
+        "architecture": args.architecture,
+        "stage": args.stage,
+        "size": args.size,
+        "batch_size": batch_size,
+        "recipe": args.recipe,
+        "mode": args.mode,
+        "device": device,
+        "precision": precision.to_dict(),
+        "threads": torch.get_num_threads(),
+        "seconds": args.seconds,
+        "repeats": args.repeats,
+        "all_ours": ours,
+        "all_against": against,
+        "checkpoints": checkpoints,
+        "events": events,
+    }
 
 
 def options(args: argparse.Namespace) -> str:
     """What was given on the command line beside the name, as the README's table shows it."""
-    given = (("architecture", "resnet18"), ("size", 64), ("batch_size", None), ("mode", "reproducible"))
-    return "".join(f" --{name.replace('_', '-')} {getattr(args, name)}" for name, usual in given
-                   if getattr(args, name) != usual)
+    given = (
+        ("architecture", "resnet18"),
+        ("size", 64),
+        ("batch_size", None),
+        ("mode", "reproducible"),
+    )
+    return "".join(
+        f" --{name.replace('_', '-')} {getattr(args, name)}"
+        for name, usual in given
+        if getattr(args, name) != usual
+    )
 
 
 def store_images(folder: Path, count: int, size: int) -> np.ndarray:
@@ -107,16 +155,27 @@ def store_images(folder: Path, count: int, size: int) -> np.ndarray:
 
 def new_task(args: argparse.Namespace, chosen: Recipe) -> VAETask:
     backbone = BackboneConfig(architecture=args.architecture, stage=args.stage)
-    return VAETask(build_vae(backbone, args.size, chosen.latent_dim, chosen.decoder_width, seed=0), chosen)
+    return VAETask(
+        build_vae(backbone, args.size, chosen.latent_dim, chosen.decoder_width, seed=0), chosen
+    )
 
 
-def choose(args: argparse.Namespace, chosen: Recipe, images: np.ndarray, rows: np.ndarray, device: str) -> Precision:
+def choose(
+    args: argparse.Namespace, chosen: Recipe, images: np.ndarray, rows: np.ndarray, device: str
+) -> Precision:
     """What a run in this mode would choose."""
     if args.mode == "reproducible":
         return default_precision(args.architecture, device)
-    config = PretrainConfig(dataset="measured", backbone=BackboneConfig(architecture=args.architecture, stage=args.stage),
-                            input_size=args.size, recipe=chosen, mode="fast")
-    choosing = fast_precision(config, new_task(args, chosen), Material(images, rows, rows, np.zeros(len(rows))), device)
+    config = PretrainConfig(
+        dataset="measured",
+        backbone=BackboneConfig(architecture=args.architecture, stage=args.stage),
+        input_size=args.size,
+        recipe=chosen,
+        mode="fast",
+    )
+    choosing = fast_precision(
+        config, new_task(args, chosen), Material(images, rows, rows, np.zeros(len(rows))), device
+    )
     while True:
         try:
             next(choosing)
@@ -124,19 +183,42 @@ def choose(args: argparse.Namespace, chosen: Recipe, images: np.ndarray, rows: n
             return end.value
 
 
-def resident_batch(images: np.ndarray, rows: np.ndarray, device: str, precision: Precision) -> Batch:
+def resident_batch(
+    images: np.ndarray, rows: np.ndarray, device: str, precision: Precision
+) -> Batch:
     source = ImageSource(images, rows, device, precision.memory_format)
     x_bchw = normaliser(VAE_MEAN, VAE_STD, device)(next(source.in_order(len(rows))))
     return Batch(x_bchw, x_bchw.clone(), progress=0.5)
 
 
-def real_steps(task: VAETask, images: np.ndarray, rows: np.ndarray, chosen: Recipe, device: str, precision: Precision,
-               paths: RunPaths) -> Iterator[None]:
+def real_steps(
+    task: VAETask,
+    images: np.ndarray,
+    rows: np.ndarray,
+    chosen: Recipe,
+    device: str,
+    precision: Precision,
+    paths: RunPaths,
+) -> Iterator[None]:
     """A real training, event by event as the worker handles them; yields after each step."""
     journal = EventLog(paths.events)
-    events = engine.fit(task, images, rows, epochs=chosen.epochs, batch_size=chosen.batch_size, lr=chosen.learning_rate,
-                        wd=chosen.weight_decay, augment=chosen.augment, seed=0, device=device, precision=precision,
-                        checkpoint_dir=paths.checkpoints, mean=VAE_MEAN, std=VAE_STD, what="pretraining")
+    events = engine.fit(
+        task,
+        images,
+        rows,
+        epochs=chosen.epochs,
+        batch_size=chosen.batch_size,
+        lr=chosen.learning_rate,
+        wd=chosen.weight_decay,
+        augment=chosen.augment,
+        seed=0,
+        device=device,
+        precision=precision,
+        checkpoint_dir=paths.checkpoints,
+        mean=VAE_MEAN,
+        std=VAE_STD,
+        what="pretraining",
+    )
     try:
         for event in events:
             if event.kind == "tick":
@@ -147,18 +229,26 @@ def real_steps(task: VAETask, images: np.ndarray, rows: np.ndarray, chosen: Reci
         events.close()
 
 
-def bare_steps(task: VAETask, images: np.ndarray, rows: np.ndarray, chosen: Recipe, device: str,
-               precision: Precision) -> Iterator[None]:
+def bare_steps(
+    task: VAETask,
+    images: np.ndarray,
+    rows: np.ndarray,
+    chosen: Recipe,
+    device: str,
+    precision: Precision,
+) -> Iterator[None]:
     """The engine's own step and nothing else; yields after each."""
     precision.prepare(task, device).train()
     optimiser = make_optimiser(task, chosen.learning_rate, chosen.weight_decay)
-    batch = resident_batch(images, rows[:chosen.batch_size], device, precision)
+    batch = resident_batch(images, rows[: chosen.batch_size], device, precision)
     while True:
         engine._step(task, batch, optimiser, 1e-6, precision, torch.device(device), task.loss_scale)
         yield
 
 
-def rate(steps: Iterator[None], seconds: float, device: str, on_step: Callable[[], None] = lambda: None) -> float:
+def rate(
+    steps: Iterator[None], seconds: float, device: str, on_step: Callable[[], None] = lambda: None
+) -> float:
     """Steps a second over at least `seconds`; on a GPU, until the last one is done."""
     synchronise(device)
     started, count = time.perf_counter(), 0

@@ -21,14 +21,14 @@ from derm_core.config import EmbedConfig
 from derm_core.data.manifest import Dataset, save_dataset
 from derm_core.data.splits import split_dataset
 from derm_core.insight.embed import map_features
-from derm_core.stats.feature_space import principal_axes
 from derm_core.seeds import stream_seed
+from derm_core.stats.feature_space import principal_axes
 from derm_core.workspace import Workspace
 
 LIMIT = 1.1
 REPEATS = 3
 WIDTH, CLASSES = 256, 7
-WARM = 4_500                           # above 4,096 umap-learn searches neighbours as it does for more
+WARM = 4_500  # above 4,096 umap-learn searches neighbours as it does for more
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,9 +44,18 @@ def run(args: argparse.Namespace) -> dict:
             measured.append(both(workspace, f"repeat-{repeat}", args.images))
             print("embedding {:.1f} s, umap-learn {:.1f} s".format(*measured[-1]), file=sys.stderr)
     ours, against = (statistics.median(side) for side in zip(*measured))
-    return {"ratio": ours / against, "limit": LIMIT, "better": "lower", "ours": ours, "against": against, "unit": "s",
-            "peer": "umap-learn's fit_transform, same parameters, start and seed", "images": args.images, "width": WIDTH,
-            "repeats": args.repeats}
+    return {
+        "ratio": ours / against,
+        "limit": LIMIT,
+        "better": "lower",
+        "ours": ours,
+        "against": against,
+        "unit": "s",
+        "peer": "umap-learn's fit_transform, same parameters, start and seed",
+        "images": args.images,
+        "width": WIDTH,
+        "repeats": args.repeats,
+    }
 
 
 def both(workspace: Workspace, name: str, images: int) -> tuple[float, float]:
@@ -55,7 +64,9 @@ def both(workspace: Workspace, name: str, images: int) -> tuple[float, float]:
     config = EmbedConfig(dataset=name)
     split = split_dataset(dataset.labels, dataset.groups, config.split_seed)
     started = time.perf_counter()
-    for _ in map_features(config, dataset, np.arange(images), split, features, workspace.run(name).create()):
+    for _ in map_features(
+        config, dataset, np.arange(images), split, features, workspace.run(name).create()
+    ):
         pass
     ours = time.perf_counter() - started
     return ours, umap_alone(config, features)
@@ -65,9 +76,14 @@ def umap_alone(config: EmbedConfig, features: np.ndarray) -> float:
     import umap
 
     started = time.perf_counter()
-    pca, _ = principal_axes(features)          # the start that both sides have
-    reducer = umap.UMAP(n_neighbors=config.neighbours, min_dist=config.min_dist, init=pca / pca.std(), n_jobs=1,
-                        random_state=stream_seed(config.seed, "umap") % 2**32)
+    pca, _ = principal_axes(features)  # the start that both sides have
+    reducer = umap.UMAP(
+        n_neighbors=config.neighbours,
+        min_dist=config.min_dist,
+        init=pca / pca.std(),
+        n_jobs=1,
+        random_state=stream_seed(config.seed, "umap") % 2**32,
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         reducer.fit_transform(features)
@@ -79,11 +95,31 @@ def generated(workspace: Workspace, name: str, images: int) -> tuple[Dataset, np
     rng = np.random.default_rng(0)
     labels = rng.integers(0, CLASSES, images)
     mixing = rng.normal(size=(WIDTH, WIDTH)) * np.geomspace(1, 0.02, WIDTH)[:, None]
-    features = 3 * rng.normal(size=(CLASSES, WIDTH))[labels] + rng.normal(size=(images, WIDTH)) @ mixing
+    features = (
+        3 * rng.normal(size=(CLASSES, WIDTH))[labels] + rng.normal(size=(images, WIDTH)) @ mixing
+    )
     features = (features - features.mean(0)) / features.std(0)
-    frame = pd.DataFrame([{
-        "image_id": f"i{i}", "path": f"i{i}.png", "label": f"class {label}", "group": f"g{i}", "sha256": f"{i:064x}",
-        "width": 64, "height": 64} for i, label in enumerate(labels)])
-    info = {"layout": "synthetic", "source": "benchmarks.umap", "classes": [f"class {k}" for k in range(CLASSES)],
-            "created": 0, "skipped": [], "seconds": 0.0, "notes": []}
+    frame = pd.DataFrame(
+        [
+            {
+                "image_id": f"i{i}",
+                "path": f"i{i}.png",
+                "label": f"class {label}",
+                "group": f"g{i}",
+                "sha256": f"{i:064x}",
+                "width": 64,
+                "height": 64,
+            }
+            for i, label in enumerate(labels)
+        ]
+    )
+    info = {
+        "layout": "synthetic",
+        "source": "benchmarks.umap",
+        "classes": [f"class {k}" for k in range(CLASSES)],
+        "created": 0,
+        "skipped": [],
+        "seconds": 0.0,
+        "notes": [],
+    }
     return save_dataset(workspace, name, frame, info), features.astype(np.float32)

@@ -10,13 +10,14 @@ from .files import keep_private
 def under_torchrun() -> int:
     from .jobs.supervisor import wait_for_workers
     from .training.launch import end_torchrun, serve_torchrun
+
     if int(os.environ["RANK"]) > 0:
         serve_torchrun()
         return 0
     try:
         return main()
     finally:
-        wait_for_workers()                             # they train with the other processes, followed or not
+        wait_for_workers()  # they train with the other processes, followed or not
         end_torchrun()
 
 

@@ -14,14 +14,18 @@ SAY_SECONDS = 1.0
 PATIENCE_SECONDS = 5.0
 
 Value = TypeVar("Value")
-Report = Callable[[int, int], None]     # (done, total); raises Left once nobody waits for the work any more
+Report = Callable[
+    [int, int], None
+]  # (done, total); raises Left once nobody waits for the work any more
 
 
 class Left(Exception):
     """Raised in the work, by its report, when the generator was closed: the run is cancelled."""
 
 
-def aside(work: Callable[[Report], Value], what: str, unit: str = "images") -> Generator[Event, None, Value]:
+def aside(
+    work: Callable[[Report], Value], what: str, unit: str = "images"
+) -> Generator[Event, None, Value]:
     """`value = yield from aside(lambda report: build(progress=report), "Decoding images")`.
 
     Yields a TICK every moment, where the run may be stopped, and each second progress with rate and
@@ -36,9 +40,19 @@ def aside(work: Callable[[Report], Value], what: str, unit: str = "images") -> G
             thread.join(POLL_SECONDS)
             if time.monotonic() - said >= SAY_SECONDS:
                 said = time.monotonic()
-                yield thread.last or Event(kind="progress", series=what, value={
-                    "what": what, "done": 0, "total": 0, "unit": unit, "rate": None, "eta_seconds": None,
-                    "elapsed_seconds": said - started})
+                yield thread.last or Event(
+                    kind="progress",
+                    series=what,
+                    value={
+                        "what": what,
+                        "done": 0,
+                        "total": 0,
+                        "unit": unit,
+                        "rate": None,
+                        "eta_seconds": None,
+                        "elapsed_seconds": said - started,
+                    },
+                )
             yield TICK
     finally:
         thread.left = True

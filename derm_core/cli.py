@@ -27,10 +27,18 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, allow_abbrev=False, **kwargs)
         everywhere = self.add_argument_group("options of every command")
-        everywhere.add_argument("--json", action="store_true", default=argparse.SUPPRESS,
-                                help="one JSON object on standard output, progress on standard error")
-        everywhere.add_argument("--workspace", metavar="DIR", default=argparse.SUPPRESS,
-                                help="where datasets, runs and models live (default: $DERM_HOME, else ./workspace)")
+        everywhere.add_argument(
+            "--json",
+            action="store_true",
+            default=argparse.SUPPRESS,
+            help="one JSON object on standard output, progress on standard error",
+        )
+        everywhere.add_argument(
+            "--workspace",
+            metavar="DIR",
+            default=argparse.SUPPRESS,
+            help="where datasets, runs and models live (default: $DERM_HOME, else ./workspace)",
+        )
 
     def error(self, message: str) -> None:
         self.exit(2, f"{self.prog}: {message}; `{self.prog} --help` shows what is allowed\n")
@@ -38,9 +46,11 @@ class Parser(argparse.ArgumentParser):
 
 def build_parser() -> Parser:
     """All commands; each sets `handler`, a function (args, screen) -> Answer."""
-    parser = Parser(prog="python -m derm_core",
-                    description="Compare VAE and ImageNet pretraining for skin lesion diagnosis. "
-                                "Research use only. Not for diagnosis.")
+    parser = Parser(
+        prog="python -m derm_core",
+        description="Compare VAE and ImageNet pretraining for skin lesion diagnosis. "
+        "Research use only. Not for diagnosis.",
+    )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for family in (doctor, data, training, models, runs):
         family.add_commands(commands)
@@ -56,7 +66,9 @@ def main(argv: list[str] | None = None) -> int:
         workspace = Workspace.open(getattr(args, "workspace", None))
         os.environ["DERM_HOME"] = str(workspace.root)
         screen = Screen(workspace)
-        with contextlib.redirect_stdout(sys.stderr):  # what a library prints is no part of the answer
+        with contextlib.redirect_stdout(
+            sys.stderr
+        ):  # what a library prints is no part of the answer
             answer = args.handler(args, screen)
     except DermError as error:
         answer = Answer({"error": str(error)}, problem=str(error))
@@ -72,7 +84,9 @@ def main(argv: list[str] | None = None) -> int:
 def _deliver(answer: Answer, as_json: bool, out) -> int:
     try:
         if as_json:
-            out.write(json.dumps(jsonable(answer.value), ensure_ascii=False, allow_nan=False) + "\n")
+            out.write(
+                json.dumps(jsonable(answer.value), ensure_ascii=False, allow_nan=False) + "\n"
+            )
         elif answer.text:
             out.write(answer.text.rstrip("\n") + "\n")
         out.flush()

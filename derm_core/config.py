@@ -18,13 +18,28 @@ from .errors import ConfigError
 
 SCHEMA_VERSION = 1
 ARMS = ("vae", "imagenet", "random", "both", "scratch", "colour")
-MAPPED_ARMS = tuple(arm for arm in ARMS if arm != "scratch")     # what can be mapped: features before any training with labels
-CORRUPTIONS = ("defocus", "motion", "noise", "jpeg", "pixelation", "brightness", "contrast", "saturation",
-               "hair", "ruler", "ink", "bubbles", "vignette")
+MAPPED_ARMS = tuple(
+    arm for arm in ARMS if arm != "scratch"
+)  # what can be mapped: features before any training with labels
+CORRUPTIONS = (
+    "defocus",
+    "motion",
+    "noise",
+    "jpeg",
+    "pixelation",
+    "brightness",
+    "contrast",
+    "saturation",
+    "hair",
+    "ruler",
+    "ink",
+    "bubbles",
+    "vignette",
+)
 Config = TypeVar("Config")
 MAX_FLOAT = 1e300
-MAX_WHOLE = 2**53              # what every reader of JSON holds exactly
-SHORT = reprlib.Repr()         # a foreign value in an error's message
+MAX_WHOLE = 2**53  # what every reader of JSON holds exactly
+SHORT = reprlib.Repr()  # a foreign value in an error's message
 SHORT.maxstring = SHORT.maxother = 200
 SHORT.maxtuple = SHORT.maxlist = SHORT.maxdict = SHORT.maxlong = 60
 
@@ -44,7 +59,9 @@ class BackboneConfig:
 
     def __post_init__(self) -> None:
         require(bool(self.architecture), "architecture", self.architecture, "a timm model name")
-        require(0 <= self.stage <= 9, "stage", self.stage, "0 to 9, an index into timm's feature_info")
+        require(
+            0 <= self.stage <= 9, "stage", self.stage, "0 to 9, an index into timm's feature_info"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,39 +130,86 @@ class Recipe:
     def __post_init__(self) -> None:
         require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
         require(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
-        require(0 < self.learning_rate <= 1, "learning_rate", self.learning_rate, "above 0, at most 1")
+        require(
+            0 < self.learning_rate <= 1, "learning_rate", self.learning_rate, "above 0, at most 1"
+        )
         require(self.weight_decay >= 0, "weight_decay", self.weight_decay, "0 or more")
-        require(0 <= self.warmup_fraction < 1, "warmup_fraction", self.warmup_fraction, "0 to below 1")
+        require(
+            0 <= self.warmup_fraction < 1, "warmup_fraction", self.warmup_fraction, "0 to below 1"
+        )
         require(1 <= self.latent_dim <= 4096, "latent_dim", self.latent_dim, "1 to 4096")
         require(8 <= self.decoder_width <= 4096, "decoder_width", self.decoder_width, "8 to 4096")
-        for name in ("beta", "free_bits", "elbo_weight", "gradient_weight", "ssim_weight", "consistency"):
+        for name in (
+            "beta",
+            "free_bits",
+            "elbo_weight",
+            "gradient_weight",
+            "ssim_weight",
+            "consistency",
+        ):
             require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
-        require(self.elbo_weight + self.consistency > 0, "elbo_weight", self.elbo_weight,
-                "above 0 where consistency is 0: nothing would be learnt")
-        require(0 <= self.kl_warmup_fraction <= 1, "kl_warmup_fraction", self.kl_warmup_fraction, "0 to 1")
+        require(
+            self.elbo_weight + self.consistency > 0,
+            "elbo_weight",
+            self.elbo_weight,
+            "above 0 where consistency is 0: nothing would be learnt",
+        )
+        require(
+            0 <= self.kl_warmup_fraction <= 1,
+            "kl_warmup_fraction",
+            self.kl_warmup_fraction,
+            "0 to 1",
+        )
         require(self.target in ("clean", "view"), "target", self.target, "'clean' or 'view'")
-        require(self.target == "clean" or self.augment.mask_ratio == 0, "target", self.target,
-                "'clean' where mask_ratio is above 0: hidden patches are not to be reconstructed")
+        require(
+            self.target == "clean" or self.augment.mask_ratio == 0,
+            "target",
+            self.target,
+            "'clean' where mask_ratio is above 0: hidden patches are not to be reconstructed",
+        )
         require(0.01 <= self.temperature <= 10, "temperature", self.temperature, "0.01 to 10")
-        require(2 <= self.projection_dim <= 4096, "projection_dim", self.projection_dim, "2 to 4096")
+        require(
+            2 <= self.projection_dim <= 4096, "projection_dim", self.projection_dim, "2 to 4096"
+        )
         require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "0 to below 1")
 
 
 def _check_device(device: str) -> None:
-    require(device in ("auto", "cpu") or device.startswith("cuda"), "device", device, "'auto', 'cpu', 'cuda' or 'cuda:N'")
+    require(
+        device in ("auto", "cpu") or device.startswith("cuda"),
+        "device",
+        device,
+        "'auto', 'cpu', 'cuda' or 'cuda:N'",
+    )
 
 
 def _check_common(config: Any) -> None:
     require(16 <= config.input_size <= 1024, "input_size", config.input_size, "16 to 1024 pixels")
-    require(config.mode in ("reproducible", "fast"), "mode", config.mode, "'reproducible' or 'fast'")
+    require(
+        config.mode in ("reproducible", "fast"), "mode", config.mode, "'reproducible' or 'fast'"
+    )
     _check_device(config.device)
-    require(config.max_images is None or config.max_images >= 20, "max_images", config.max_images,
-            "nothing, or 20 or more")
+    require(
+        config.max_images is None or config.max_images >= 20,
+        "max_images",
+        config.max_images,
+        "nothing, or 20 or more",
+    )
 
 
 def _check_folds(config: Any) -> None:
-    require(config.folds == 0 or 2 <= config.folds <= 20, "folds", config.folds, "0 for none, else 2 to 20")
-    require(config.fold is None or 1 <= config.fold <= config.folds, "fold", config.fold, "nothing, or 1 to folds")
+    require(
+        config.folds == 0 or 2 <= config.folds <= 20,
+        "folds",
+        config.folds,
+        "0 for none, else 2 to 20",
+    )
+    require(
+        config.fold is None or 1 <= config.fold <= config.folds,
+        "fold",
+        config.fold,
+        "nothing, or 1 to folds",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,8 +242,18 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         _check_common(self)
         _check_folds(self)
-        require((self.folds > 0) == (self.fold is not None), "fold", self.fold, "a number where folds is one, else nothing")
-        require(not self.folds or self.images == "train", "images", self.images, "'train' in a fold, which is to be tested")
+        require(
+            (self.folds > 0) == (self.fold is not None),
+            "fold",
+            self.fold,
+            "a number where folds is one, else nothing",
+        )
+        require(
+            not self.folds or self.images == "train",
+            "images",
+            self.images,
+            "'train' in a fold, which is to be tested",
+        )
         require(self.images in ("train", "all"), "images", self.images, "'train' or 'all'")
         require(1 <= self.devices <= 64, "devices", self.devices, "1 to 64")
 
@@ -199,13 +273,18 @@ class FinetuneSchedule:
     warmup_fraction: float = 0.1
     layer_decay: float = 0.75
     ema_decay: float = 0.998
-    augment: AugmentConfig = field(default_factory=lambda: AugmentConfig(
-        scale_min=0.7, brightness=0.15, contrast=0.15, saturation=0.15, cast=0.05))
+    augment: AugmentConfig = field(
+        default_factory=lambda: AugmentConfig(
+            scale_min=0.7, brightness=0.15, contrast=0.15, saturation=0.15, cast=0.05
+        )
+    )
 
     def __post_init__(self) -> None:
         require(self.epochs >= 1, "epochs", self.epochs, "1 or more")
         require(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
-        require(0 < self.learning_rate <= 1, "learning_rate", self.learning_rate, "above 0, at most 1")
+        require(
+            0 < self.learning_rate <= 1, "learning_rate", self.learning_rate, "above 0, at most 1"
+        )
         require(0 < self.layer_decay <= 1, "layer_decay", self.layer_decay, "above 0, at most 1")
         require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "0 to below 1")
 
@@ -271,46 +350,110 @@ class StudyConfig:
 
     def __post_init__(self) -> None:
         _check_common(self)
-        require(len(self.arms) >= 1 and len(set(self.arms)) == len(self.arms), "arms", self.arms,
-                "one or more different arms")
+        require(
+            len(self.arms) >= 1 and len(set(self.arms)) == len(self.arms),
+            "arms",
+            self.arms,
+            "one or more different arms",
+        )
         for arm in self.arms:
-            require(arm in ARMS or arm.startswith(("bundle:", "run:")), "arms", arm,
-                    f"{', '.join(ARMS)}, bundle:NAME or run:ID")
-        require(self.regime in ("frozen", "finetune"), "regime", self.regime, "'frozen' or 'finetune'")
-        require(self.pooling in ("pooled", "mu", "multi"), "pooling", self.pooling, "'pooled', 'mu' or 'multi'")
-        require(self.pooling != "multi" or (self.regime == "frozen" and self.backbone.stage > 0), "pooling", self.pooling,
-                "'pooled' for the regime 'finetune' and for stage 0: 'multi' joins the last two stages of frozen features")
-        require(self.loss in ("cross_entropy", "focal", "brier"), "loss", self.loss,
-                "'cross_entropy', 'focal' or 'brier'")
-        require(len(self.seeds) >= 1 and len(set(self.seeds)) == len(self.seeds), "seeds", self.seeds,
-                "one or more different numbers")
+            require(
+                arm in ARMS or arm.startswith(("bundle:", "run:")),
+                "arms",
+                arm,
+                f"{', '.join(ARMS)}, bundle:NAME or run:ID",
+            )
+        require(
+            self.regime in ("frozen", "finetune"), "regime", self.regime, "'frozen' or 'finetune'"
+        )
+        require(
+            self.pooling in ("pooled", "mu", "multi"),
+            "pooling",
+            self.pooling,
+            "'pooled', 'mu' or 'multi'",
+        )
+        require(
+            self.pooling != "multi" or (self.regime == "frozen" and self.backbone.stage > 0),
+            "pooling",
+            self.pooling,
+            "'pooled' for the regime 'finetune' and for stage 0: 'multi' joins the last two stages of frozen features",
+        )
+        require(
+            self.loss in ("cross_entropy", "focal", "brier"),
+            "loss",
+            self.loss,
+            "'cross_entropy', 'focal' or 'brier'",
+        )
+        require(
+            len(self.seeds) >= 1 and len(set(self.seeds)) == len(self.seeds),
+            "seeds",
+            self.seeds,
+            "one or more different numbers",
+        )
         for name in ("learning_rates", "weight_decays"):
             values = getattr(self, name)
-            require(len(values) >= 1 and all(v >= 0 for v in values), name, values, "one or more numbers, 0 or above")
+            require(
+                len(values) >= 1 and all(v >= 0 for v in values),
+                name,
+                values,
+                "one or more numbers, 0 or above",
+            )
         for name in ("hidden", "epochs", "bootstrap"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
         require(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
         require(1 <= self.devices <= 64, "devices", self.devices, "1 to 64")
-        require(not self.vae or not (self.vae_run or self.pretrain or self.folds), "vae", self.vae,
-                "nothing beside vae_run or pretrain, and in folds, each of which has a pretraining of its own")
-        require(self.labels in ("classes", "priority"), "labels", self.labels, "'classes' or 'priority'")
+        require(
+            not self.vae or not (self.vae_run or self.pretrain or self.folds),
+            "vae",
+            self.vae,
+            "nothing beside vae_run or pretrain, and in folds, each of which has a pretraining of its own",
+        )
+        require(
+            self.labels in ("classes", "priority"), "labels", self.labels, "'classes' or 'priority'"
+        )
         for family in self.corruptions:
             require(family in CORRUPTIONS, "corruptions", family, ", ".join(CORRUPTIONS))
-        for name, allowed in (("label_fractions", "numbers above 0, at most 1"), ("shortcut", "numbers from 0 to 1")):
+        for name, allowed in (
+            ("label_fractions", "numbers above 0, at most 1"),
+            ("shortcut", "numbers from 0 to 1"),
+        ):
             values = getattr(self, name)
-            require(all(0 <= v <= 1 for v in values) and (name == "shortcut" or 0 not in values), name, values, allowed)
+            require(
+                all(0 <= v <= 1 for v in values) and (name == "shortcut" or 0 not in values),
+                name,
+                values,
+                allowed,
+            )
         _check_folds(self)
         if self.folds:
             self._check_fold()
 
     def _check_fold(self) -> None:
         for arm in self.arms:
-            require(arm in ARMS, "arms", arm, f"{', '.join(ARMS)} in folds: other weights may have seen the images of a fold")
+            require(
+                arm in ARMS,
+                "arms",
+                arm,
+                f"{', '.join(ARMS)} in folds: other weights may have seen the images of a fold",
+            )
         for name in ("corruptions", "shortcut", "external"):
-            require(not getattr(self, name), name, getattr(self, name), "nothing in folds; label_fractions may be asked")
-        require(not self.vae_run or self.fold, "vae_run", self.vae_run, "nothing: every fold has a pretraining of its own")
+            require(
+                not getattr(self, name),
+                name,
+                getattr(self, name),
+                "nothing in folds; label_fractions may be asked",
+            )
+        require(
+            not self.vae_run or self.fold,
+            "vae_run",
+            self.vae_run,
+            "nothing: every fold has a pretraining of its own",
+        )
         if self.pretrain:
-            made, wanted = (self.pretrain.folds, self.pretrain.fold), (self.folds if self.fold else 0, self.fold)
+            made, wanted = (
+                (self.pretrain.folds, self.pretrain.fold),
+                (self.folds if self.fold else 0, self.fold),
+            )
             require(made == wanted, "pretrain.fold", made[1], f"that of the study, {wanted[1]}")
 
 
@@ -352,14 +495,31 @@ class EmbedConfig:
 
     def __post_init__(self) -> None:
         _check_common(self)
-        require(self.arm in MAPPED_ARMS or self.arm.startswith(("bundle:", "run:")), "arm", self.arm,
-                f"{', '.join(MAPPED_ARMS)}, bundle:NAME or run:ID")
-        require(not self.vae or (self.arm in ("vae", "both") and not self.vae_run), "vae", self.vae,
-                "nothing beside vae_run, and for other arms than vae and both")
+        require(
+            self.arm in MAPPED_ARMS or self.arm.startswith(("bundle:", "run:")),
+            "arm",
+            self.arm,
+            f"{', '.join(MAPPED_ARMS)}, bundle:NAME or run:ID",
+        )
+        require(
+            not self.vae or (self.arm in ("vae", "both") and not self.vae_run),
+            "vae",
+            self.vae,
+            "nothing beside vae_run, and for other arms than vae and both",
+        )
         require(self.space in ("pooled", "mu"), "space", self.space, "'pooled' or 'mu'")
-        require(self.space == "pooled" or self.arm == "vae" or self.arm.startswith(("run:", "bundle:")), "space", self.space,
-                f"'pooled' for the arm {self.arm}: only a VAE (vae, run:ID, an extractor's bundle:NAME) has posterior means")
-        require(len(set(self.opinions)) == len(self.opinions) <= 6, "opinions", self.opinions, "at most 6 different bundle names")
+        require(
+            self.space == "pooled" or self.arm == "vae" or self.arm.startswith(("run:", "bundle:")),
+            "space",
+            self.space,
+            f"'pooled' for the arm {self.arm}: only a VAE (vae, run:ID, an extractor's bundle:NAME) has posterior means",
+        )
+        require(
+            len(set(self.opinions)) == len(self.opinions) <= 6,
+            "opinions",
+            self.opinions,
+            "at most 6 different bundle names",
+        )
         require(2 <= self.neighbours <= 200, "neighbours", self.neighbours, "2 to 200")
         require(0 <= self.min_dist <= 1, "min_dist", self.min_dist, "0 to 1")
 
@@ -384,8 +544,12 @@ class EvaluateConfig:
     kind = "evaluate"
 
     def __post_init__(self) -> None:
-        require(len(self.models) >= 1 and len(set(self.models)) == len(self.models), "models", self.models,
-                "one or more different names")
+        require(
+            len(self.models) >= 1 and len(set(self.models)) == len(self.models),
+            "models",
+            self.models,
+            "one or more different names",
+        )
         require(self.split in ("unseen", "all"), "split", self.split, "'unseen' or 'all'")
         require(self.bootstrap >= 1, "bootstrap", self.bootstrap, "1 or more")
         _check_device(self.device)
@@ -407,15 +571,24 @@ class PublishConfig:
     kind = "publish"
 
 
-RENAMED = {"EmbedConfig": {"pooling": "space"}}     # what files of earlier versions call a field
-KINDS: dict[str, type] = {"pretrain": PretrainConfig, "study": StudyConfig, "embed": EmbedConfig, "evaluate": EvaluateConfig,
-                          "publish": PublishConfig}
+RENAMED = {"EmbedConfig": {"pooling": "space"}}  # what files of earlier versions call a field
+KINDS: dict[str, type] = {
+    "pretrain": PretrainConfig,
+    "study": StudyConfig,
+    "embed": EmbedConfig,
+    "evaluate": EvaluateConfig,
+    "publish": PublishConfig,
+}
 
 
 def to_dict(config: Any) -> dict[str, Any]:
     """A config as plain JSON values, with `schema` and `kind`."""
     body = json.loads(json.dumps(dataclasses.asdict(config)))
-    return {"schema": SCHEMA_VERSION, "kind": getattr(config, "kind", type(config).__name__), **body}
+    return {
+        "schema": SCHEMA_VERSION,
+        "kind": getattr(config, "kind", type(config).__name__),
+        **body,
+    }
 
 
 def from_dict(value: Any, cls: type[Config] | None = None) -> Config:
@@ -423,8 +596,12 @@ def from_dict(value: Any, cls: type[Config] | None = None) -> Config:
     require(isinstance(value, dict), "config", type(value).__name__, "a JSON object")
     body = dict(value)
     schema = body.pop("schema", SCHEMA_VERSION)
-    require(type(schema) is int and 1 <= schema <= SCHEMA_VERSION, "schema", schema,
-            f"1 to {SCHEMA_VERSION}; a newer file needs a newer version of this program")
+    require(
+        type(schema) is int and 1 <= schema <= SCHEMA_VERSION,
+        "schema",
+        schema,
+        f"1 to {SCHEMA_VERSION}; a newer file needs a newer version of this program",
+    )
     kind = body.pop("kind", None)
     if cls is None:
         require(isinstance(kind, str) and kind in KINDS, "kind", kind, ", ".join(KINDS))
@@ -437,11 +614,22 @@ def _build(cls: type, body: dict[str, Any], where: str) -> Any:
     fields = {f.name: f for f in dataclasses.fields(cls)}
     body = {RENAMED.get(cls.__name__, {}).get(name, name): value for name, value in body.items()}
     for name in body:
-        require(isinstance(name, str) and name in fields, f"{where}.{name}", body[name], "one of " + ", ".join(fields))
+        require(
+            isinstance(name, str) and name in fields,
+            f"{where}.{name}",
+            body[name],
+            "one of " + ", ".join(fields),
+        )
     for name, spec in fields.items():
-        missing = spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
-        require(not (missing and name not in body), f"{where}.{name}", None, "a value; it is required")
-    return cls(**{name: _coerce(hints[name], item, f"{where}.{name}") for name, item in body.items()})
+        missing = (
+            spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
+        )
+        require(
+            not (missing and name not in body), f"{where}.{name}", None, "a value; it is required"
+        )
+    return cls(
+        **{name: _coerce(hints[name], item, f"{where}.{name}") for name, item in body.items()}
+    )
 
 
 def _coerce(hint: Any, value: Any, where: str) -> Any:
@@ -463,12 +651,22 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
         value = {key: item for key, item in value.items() if key not in ("schema", "kind")}
         return _build(hint, value, where)
     if hint is float:
-        require(isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= MAX_FLOAT, where, value,
-                "a finite number")
+        require(
+            isinstance(value, (int, float))
+            and not isinstance(value, bool)
+            and abs(value) <= MAX_FLOAT,
+            where,
+            value,
+            "a finite number",
+        )
         return float(value)
     if hint is int:
-        require(isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_WHOLE, where, value,
-                "a whole number up to 2^53")
+        require(
+            isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_WHOLE,
+            where,
+            value,
+            "a whole number up to 2^53",
+        )
         return value
     require(isinstance(value, hint), where, value, f"a {hint.__name__}")
     return value

@@ -45,7 +45,9 @@ def log(message: str) -> Event:
     return Event(kind="log", value=message)
 
 
-def progress(done: float, total: float, unit: str, *, what: str, started: float, before: float = 0) -> Event:
+def progress(
+    done: float, total: float, unit: str, *, what: str, started: float, before: float = 0
+) -> Event:
     """Progress of `what`, with rate (unit/s) and time left (s) since `started` (time.monotonic()).
 
     before: what was done already when it started, in an earlier session.
@@ -53,8 +55,18 @@ def progress(done: float, total: float, unit: str, *, what: str, started: float,
     elapsed = max(time.monotonic() - started, 1e-9)
     rate = (done - before) / elapsed
     eta = (total - done) / rate if rate > 0 else None
-    return Event(kind="progress", series=what, value={
-        "what": what, "done": done, "total": total, "unit": unit, "rate": rate, "eta_seconds": eta})
+    return Event(
+        kind="progress",
+        series=what,
+        value={
+            "what": what,
+            "done": done,
+            "total": total,
+            "unit": unit,
+            "rate": rate,
+            "eta_seconds": eta,
+        },
+    )
 
 
 def counted(what: str, unit: str = "images") -> Callable[[int, int], Event]:
@@ -68,6 +80,7 @@ def counted(what: str, unit: str = "images") -> Callable[[int, int], Event]:
         if started is None:
             started, before = time.monotonic(), done
         return progress(done, total, unit, what=what, started=started, before=before)
+
     return count
 
 
@@ -102,8 +115,15 @@ class EventLog:
 
     def append(self, event: Event) -> None:
         """Write one event; order is that of `seq`, whatever the clock does. Raises StorageError."""
-        row = {"seq": self.seq, "time": time.time(), "kind": event.kind, "series": event.series,
-               "step": event.step, "epoch": event.epoch, "value": jsonable(event.value)}
+        row = {
+            "seq": self.seq,
+            "time": time.time(),
+            "kind": event.kind,
+            "series": event.series,
+            "step": event.step,
+            "epoch": event.epoch,
+            "value": jsonable(event.value),
+        }
         line = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
         with writing(self.path), open(self.path, "a", encoding="utf-8", opener=_private) as handle:
             handle.write(line)

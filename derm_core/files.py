@@ -19,8 +19,12 @@ from .processes import alive
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
-HERE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]      # this machine: a workspace may be shared by several
-UNFINISHED = re.compile(rf"\..+\.{HERE}-(\d+)-[a-z0-9_]{{8}}")     # a file being written, and the process that writes it
+HERE = hashlib.sha256(platform.node().encode()).hexdigest()[
+    :8
+]  # this machine: a workspace may be shared by several
+UNFINISHED = re.compile(
+    rf"\..+\.{HERE}-(\d+)-[a-z0-9_]{{8}}"
+)  # a file being written, and the process that writes it
 
 
 @contextlib.contextmanager
@@ -37,10 +41,14 @@ def writing(path: Path) -> Iterator[None]:
 def storage_sentence(error: OSError, path: Path | str) -> str:
     """What a full disk or a refusal means for `path`, and what to do."""
     if error.errno in FULL:
-        return (f"The disk is full: {path} could not be written. Make room and go on; what was written before it is "
-                "whole.")
-    return (f"{path} may not be written ({os.strerror(error.errno)}); check its permissions, or set DERM_HOME to a folder "
-            "you may write to.")
+        return (
+            f"The disk is full: {path} could not be written. Make room and go on; what was written before it is "
+            "whole."
+        )
+    return (
+        f"{path} may not be written ({os.strerror(error.errno)}); check its permissions, or set DERM_HOME to a folder "
+        "you may write to."
+    )
 
 
 def write_atomic(path: Path, data: bytes | memoryview | str | Callable[[BinaryIO], None]) -> None:
@@ -52,7 +60,9 @@ def write_atomic(path: Path, data: bytes | memoryview | str | Callable[[BinaryIO
     payload = data.encode() if isinstance(data, str) else data
     with writing(path):
         private_folder(path.parent)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{HERE}-{os.getpid()}-")
+        descriptor, temporary = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.{HERE}-{os.getpid()}-"
+        )
         try:
             with os.fdopen(descriptor, "wb") as handle:
                 payload(handle) if callable(payload) else handle.write(payload)
@@ -76,7 +86,9 @@ def remove_unfinished(folder: Path) -> None:
 
 def private_folder(folder: Path) -> None:
     """Make a folder, and those above it that are missing, for their owner alone (0700)."""
-    for path in reversed([folder, *folder.parents]):        # mkdir's own `parents` takes the usual mode for those above
+    for path in reversed(
+        [folder, *folder.parents]
+    ):  # mkdir's own `parents` takes the usual mode for those above
         if not path.exists():
             path.mkdir(mode=0o700, exist_ok=True)
 
@@ -111,7 +123,9 @@ def parse_json(data: bytes | str) -> Any:
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if "\\u" in text:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")    # half a character, which only an escape can spell
+        json.dumps(value, ensure_ascii=False).encode(
+            "utf-8"
+        )  # half a character, which only an escape can spell
     return value
 
 

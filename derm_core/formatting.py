@@ -1,11 +1,11 @@
 """One name, one colour, one order for every arm; one way to write a number.
 
-    words.arm("imagenet").name          'ImageNet'
-    words.arm("imagenet").colour        '#D55E00', in charts
-    words.arm("imagenet").badge         ':orange-badge[ImageNet]', in text
-    words.ordered(study["arms"])        the arms in the order in which they always stand
-    words.percent(0.7123)               '71.2 %'
-    words.interval({"mean": …})         '71.2 % (68.0–74.1)'
+words.arm("imagenet").name          'ImageNet'
+words.arm("imagenet").colour        '#D55E00', in charts
+words.arm("imagenet").badge         ':orange-badge[ImageNet]', in text
+words.ordered(study["arms"])        the arms in the order in which they always stand
+words.percent(0.7123)               '71.2 %'
+words.interval({"mean": …})         '71.2 % (68.0–74.1)'
 """
 
 from __future__ import annotations
@@ -45,23 +45,85 @@ class Arm:
         return BRIEF.get(self.key) or short(self.name, 16)
 
 
-BRIEF = {"vae": "VAE", "both": "Both", "random": "Random", "scratch": "From scratch", "colour": "Colour",
-         "majority": "Majority"}
+BRIEF = {
+    "vae": "VAE",
+    "both": "Both",
+    "random": "Random",
+    "scratch": "From scratch",
+    "colour": "Colour",
+    "majority": "Majority",
+}
 
 
 # Okabe and Ito's (lightened) blue, vermilion and (darkened) reddish purple: apart from one another under
 # protanopia, deuteranopia and tritanopia, at least 3:1 against the light and the dark page.
-KNOWN = {arm.key: arm for arm in (
-    Arm("vae", arm_label("vae"), "#1A7FC1", "blue", "circle", about="pretrained on skin images without their labels"),
-    Arm("imagenet", arm_label("imagenet"), "#D55E00", "orange", "square", about="pretrained on everyday photographs with "
-                                                                                "labels"),
-    Arm("both", arm_label("both"), "#B0609F", "violet", "diamond", about="both feature vectors side by side"),
-    Arm("scratch", arm_label("scratch"), "#8F6F00", "yellow", "triangle-up", about="trained with labels, end to end"),
-    Arm("colour", arm_label("colour"), "#008F68", "green", "star", about="a colour histogram: what needs no network"),
-    Arm("random", arm_label("random"), "#7F8587", "gray", "x", about="never trained: the control"),
-    Arm("majority", arm_label("majority"), "#8C8F90", "gray", "line-ew", "dash", about="always the commonest class"),
-)}
-OTHER_COLOURS = (("#7A68C4", "violet", "hexagon"), ("#2A8C99", "primary", "pentagon"), ("#A0694B", "red", "triangle-down"))
+KNOWN = {
+    arm.key: arm
+    for arm in (
+        Arm(
+            "vae",
+            arm_label("vae"),
+            "#1A7FC1",
+            "blue",
+            "circle",
+            about="pretrained on skin images without their labels",
+        ),
+        Arm(
+            "imagenet",
+            arm_label("imagenet"),
+            "#D55E00",
+            "orange",
+            "square",
+            about="pretrained on everyday photographs with labels",
+        ),
+        Arm(
+            "both",
+            arm_label("both"),
+            "#B0609F",
+            "violet",
+            "diamond",
+            about="both feature vectors side by side",
+        ),
+        Arm(
+            "scratch",
+            arm_label("scratch"),
+            "#8F6F00",
+            "yellow",
+            "triangle-up",
+            about="trained with labels, end to end",
+        ),
+        Arm(
+            "colour",
+            arm_label("colour"),
+            "#008F68",
+            "green",
+            "star",
+            about="a colour histogram: what needs no network",
+        ),
+        Arm(
+            "random",
+            arm_label("random"),
+            "#7F8587",
+            "gray",
+            "x",
+            about="never trained: the control",
+        ),
+        Arm(
+            "majority",
+            arm_label("majority"),
+            "#8C8F90",
+            "gray",
+            "line-ew",
+            "dash",
+            about="always the commonest class",
+        ),
+    )
+}
+OTHER_COLOURS = (
+    ("#7A68C4", "violet", "hexagon"),
+    ("#2A8C99", "primary", "pentagon"),
+    ("#A0694B", "red", "triangle-down"),
+)
 
 
 def arm(key: str, name: str | None = None) -> Arm:
@@ -78,8 +140,13 @@ def ordered(keys: Iterable[str]) -> list[str]:
 
 
 QUANTITIES = {
-    "loss": "Loss", "accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy",
-    "macro_auroc": "Macro-AUROC", "log_loss": "Log loss", "brier": "Brier score", "ece": "Calibration error",
+    "loss": "Loss",
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_auroc": "Macro-AUROC",
+    "log_loss": "Log loss",
+    "brier": "Brier score",
+    "ece": "Calibration error",
 }
 SHARES = ("accuracy", "balanced_accuracy", "ece", "recall")  # written as percentages
 
@@ -91,7 +158,7 @@ def family(name: str) -> str:
 
 def short(text: str, letters: int) -> str:
     """A text of at most so many letters, its end left out: 'actinic keratosis or intraepith…'."""
-    return text if len(text) <= letters else text[:letters - 1].rstrip() + "…"
+    return text if len(text) <= letters else text[: letters - 1].rstrip() + "…"
 
 
 def missing(value: object) -> bool:
@@ -134,23 +201,37 @@ def span(metric: dict | None, name: str = "accuracy") -> str:
     low, high = (metric or {}).get("low"), (metric or {}).get("high")
     if missing(low) or missing(high):
         return "–"
-    return _between(number(100 * low, 1), percent(high)) if name in SHARES else _between(number(low), number(high))
+    return (
+        _between(number(100 * low, 1), percent(high))
+        if name in SHARES
+        else _between(number(low), number(high))
+    )
 
 
 def points(difference: dict) -> str:
     """A difference of shares in percentage points with its interval: '−16.0 (−20.8 to −11.2)'."""
     low, high = difference.get("low"), difference.get("high")
-    mean = number(None if missing(difference.get("mean")) else 100 * difference["mean"], 1, sign=True)
-    return mean if missing(low) or missing(high) else (
-        f"{mean}{NBSP}({number(100 * low, 1, sign=True)}{NBSP}to{NBSP}{number(100 * high, 1, sign=True)})")
+    mean = number(
+        None if missing(difference.get("mean")) else 100 * difference["mean"], 1, sign=True
+    )
+    return (
+        mean
+        if missing(low) or missing(high)
+        else (
+            f"{mean}{NBSP}({number(100 * low, 1, sign=True)}{NBSP}to{NBSP}{number(100 * high, 1, sign=True)})"
+        )
+    )
 
 
 def signed_interval(found: dict) -> str:
     """A difference that is no share, with its interval: '−0.160 (−0.208 to −0.112)'."""
     low, high = found.get("low"), found.get("high")
     mean = number(found.get("mean"), sign=True)
-    return mean if missing(low) or missing(high) else (
-        f"{mean}{NBSP}({number(low, sign=True)}{NBSP}to{NBSP}{number(high, sign=True)})")
+    return (
+        mean
+        if missing(low) or missing(high)
+        else (f"{mean}{NBSP}({number(low, sign=True)}{NBSP}to{NBSP}{number(high, sign=True)})")
+    )
 
 
 def p_value(p: float | None) -> str:
@@ -167,7 +248,9 @@ def duration(seconds: float | None) -> str:
     if hours:
         return f"{hours}{THIN}h {minutes}{THIN}min"
     if minutes:
-        return f"{minutes}{THIN}min {seconds % 60}{THIN}s" if minutes < 10 else f"{minutes}{THIN}min"
+        return (
+            f"{minutes}{THIN}min {seconds % 60}{THIN}s" if minutes < 10 else f"{minutes}{THIN}min"
+        )
     return f"{seconds}{THIN}s"
 
 
@@ -176,10 +259,19 @@ def ago(moment: float | None, now: float | None = None) -> str:
     if missing(moment):
         return "–"
     elapsed = max(0.0, (time.time() if now is None else now) - moment)
-    for limit, unit, word in ((60, 1, ""), (3600, 60, "min"), (86400, 3600, "h"), (math.inf, 86400, "days")):
+    for limit, unit, word in (
+        (60, 1, ""),
+        (3600, 60, "min"),
+        (86400, 3600, "h"),
+        (math.inf, 86400, "days"),
+    ):
         if elapsed < limit:
             count = int(elapsed // unit)
-            return "just now" if not word else f"{count}{THIN}{'day' if word == 'days' and count == 1 else word} ago"
+            return (
+                "just now"
+                if not word
+                else f"{count}{THIN}{'day' if word == 'days' and count == 1 else word} ago"
+            )
     return "–"
 
 
@@ -197,6 +289,8 @@ def size(byte_count: float) -> str:
     """'512 B', '3.4 MB'."""
     for unit in ("B", "kB", "MB", "GB"):
         if byte_count < 1000 or unit == "GB":
-            return f"{byte_count:.0f}{THIN}{unit}" if unit == "B" else f"{byte_count:.1f}{THIN}{unit}"
+            return (
+                f"{byte_count:.0f}{THIN}{unit}" if unit == "B" else f"{byte_count:.1f}{THIN}{unit}"
+            )
         byte_count /= 1000
     return ""

@@ -41,7 +41,7 @@ def is_held(path: Path) -> bool:
         return False
     try:
         descriptor = _acquire(path, 0.0)
-    except StorageError:                # someone else's, or a read-only workspace: left as it stands
+    except StorageError:  # someone else's, or a read-only workspace: left as it stands
         return True
     if descriptor is None:
         return True

@@ -22,13 +22,19 @@ def gpus() -> tuple[dict, ...]:
     if not _driver_present():
         return ()
     import torch
+
     if not torch.cuda.is_available():
         return ()
     found = []
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
-        found.append({"name": properties.name, "memory_bytes": properties.total_memory,
-                      "bfloat16": properties.major >= 8})
+        found.append(
+            {
+                "name": properties.name,
+                "memory_bytes": properties.total_memory,
+                "bfloat16": properties.major >= 8,
+            }
+        )
     return tuple(found)
 
 
@@ -47,15 +53,19 @@ def pick_device(device: str = "auto") -> str:
         raise ConfigError(f"device is {device!r}; allowed: 'auto', 'cpu', 'cuda' or 'cuda:N'.")
     index = int(number or 0)
     if index >= count:
-        raise ConfigError(f"device is {device!r}, but this machine has {count} usable GPU(s); "
-                          "choose 'auto' or 'cpu'.")
+        raise ConfigError(
+            f"device is {device!r}, but this machine has {count} usable GPU(s); "
+            "choose 'auto' or 'cpu'."
+        )
     return f"cuda:{index}"
 
 
 def cpu_flags() -> frozenset[str]:
     """The CPU's feature flags as Linux lists them (e.g. "avx512_bf16"); empty on other systems."""
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in (
+            Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        ):
             if line.startswith("flags"):
                 return frozenset(line.partition(":")[2].split())
     except OSError:
@@ -70,15 +80,25 @@ def cpu_cores() -> int:
 
 def machine() -> dict:
     """What a run's record says of the machine: CPU, cores, memory (bytes), GPUs and versions."""
-    return {"system": f"{platform.system()} {platform.release()}", "python": platform.python_version(),
-            "cpu": _cpu_name(), "cores": cpu_cores(), "memory_bytes": _memory_bytes(),
-            "gpus": [dict(gpu) for gpu in gpus()], "device": pick_device("auto"),
-            "torch": _version("torch"), "torchvision": _version("torchvision"), "timm": _version("timm")}
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "cpu": _cpu_name(),
+        "cores": cpu_cores(),
+        "memory_bytes": _memory_bytes(),
+        "gpus": [dict(gpu) for gpu in gpus()],
+        "device": pick_device("auto"),
+        "torch": _version("torch"),
+        "torchvision": _version("torchvision"),
+        "timm": _version("timm"),
+    }
 
 
 def _cpu_name() -> str:
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in (
+            Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        ):
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     except OSError:

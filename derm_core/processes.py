@@ -43,8 +43,10 @@ def cores_are_busy() -> bool:
 
 def end_with(parent: int) -> None:
     """End this process within a second of the death of `parent`, its parent, whatever ended that."""
+
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)
         os._exit(1)
+
     threading.Thread(target=watch, daemon=True).start()

@@ -22,7 +22,8 @@ def check_id(text: str, what: str = "name") -> str:
     if not isinstance(text, str) or not ID_PATTERN.fullmatch(text):
         raise ConfigError(
             f"{what} {text!r} is not allowed: use 1 to 40 lower-case letters, digits and hyphens, "
-            "starting with a letter or digit.")
+            "starting with a letter or digit."
+        )
     return text
 
 
@@ -38,21 +39,36 @@ class RunPaths:
     root: Path
 
     @property
-    def id(self) -> str: return self.root.name
+    def id(self) -> str:
+        return self.root.name
+
     @property
-    def config(self) -> Path: return self.root / "config.json"
+    def config(self) -> Path:
+        return self.root / "config.json"
+
     @property
-    def events(self) -> Path: return self.root / "events.jsonl"
+    def events(self) -> Path:
+        return self.root / "events.jsonl"
+
     @property
-    def about(self) -> Path: return self.root / "about.json"
+    def about(self) -> Path:
+        return self.root / "about.json"
+
     @property
-    def log(self) -> Path: return self.root / "log.txt"
+    def log(self) -> Path:
+        return self.root / "log.txt"
+
     @property
-    def lock(self) -> Path: return self.root / "lock"
+    def lock(self) -> Path:
+        return self.root / "lock"
+
     @property
-    def checkpoints(self) -> Path: return self.root / "checkpoints"
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
     @property
-    def artefacts(self) -> Path: return self.root / "artefacts"
+    def artefacts(self) -> Path:
+        return self.root / "artefacts"
 
     def create(self) -> RunPaths:
         with writing(self.root):
@@ -68,17 +84,28 @@ class DatasetPaths:
     root: Path
 
     @property
-    def name(self) -> str: return self.root.name
+    def name(self) -> str:
+        return self.root.name
+
     @property
-    def manifest(self) -> Path: return self.root / "manifest.parquet"
+    def manifest(self) -> Path:
+        return self.root / "manifest.parquet"
+
     @property
-    def info(self) -> Path: return self.root / "dataset.json"
+    def info(self) -> Path:
+        return self.root / "dataset.json"
+
     @property
-    def stores(self) -> Path: return self.root / "stores"
+    def stores(self) -> Path:
+        return self.root / "stores"
+
     @property
-    def images(self) -> Path: return self.root / "images"
+    def images(self) -> Path:
+        return self.root / "images"
+
     @property
-    def masks(self) -> Path: return self.root / "masks"
+    def masks(self) -> Path:
+        return self.root / "masks"
 
     def store(self, size: int) -> Path:
         return self.stores / f"{int(size)}"
@@ -100,15 +127,21 @@ class Workspace:
         except OSError as error:
             raise ConfigError(
                 f"The workspace {path} cannot be made ({error.strerror}); set DERM_HOME to a folder "
-                "you may write to.") from error
+                "you may write to."
+            ) from error
         return cls(path)
 
     @property
-    def database(self) -> Path: return self.root / "runs.db"
+    def database(self) -> Path:
+        return self.root / "runs.db"
+
     @property
-    def cache(self) -> Path: return self.root / "cache"
+    def cache(self) -> Path:
+        return self.root / "cache"
+
     @property
-    def models(self) -> Path: return self.root / "models"
+    def models(self) -> Path:
+        return self.root / "models"
 
     def run(self, run_id: str) -> RunPaths:
         return RunPaths(self.root / "runs" / check_id(run_id, "run id"))
@@ -118,8 +151,11 @@ class Workspace:
 
     def dataset_names(self) -> list[str]:
         """Names of complete datasets, sorted."""
-        return sorted(p.parent.name for p in (self.root / "datasets").glob("*/dataset.json")
-                      if ID_PATTERN.fullmatch(p.parent.name))
+        return sorted(
+            p.parent.name
+            for p in (self.root / "datasets").glob("*/dataset.json")
+            if ID_PATTERN.fullmatch(p.parent.name)
+        )
 
     def shelves(self) -> list[Path]:
         """Folders that hold bundles: the repository's own `models/` first, then the user's."""
@@ -132,7 +168,9 @@ class Workspace:
         """Delete a folder of this workspace; returns the bytes freed. Refuses anything outside it."""
         folder = Path(folder)
         if self.root not in folder.resolve().parents:
-            raise ConfigError(f"{folder} is not inside the workspace {self.root}; nothing was deleted.")
+            raise ConfigError(
+                f"{folder} is not inside the workspace {self.root}; nothing was deleted."
+            )
         freed = disk_bytes(folder)
         shutil.rmtree(folder, ignore_errors=False)
         return freed

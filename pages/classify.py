@@ -6,18 +6,31 @@ import streamlit as st
 from PIL import Image
 
 from pages.ui import cached, frame, images, scheduling, uploads, words
-from pages.ui.classify import answers, crop, warnings, models, predictions, results_table, explanations, input
+from pages.ui.classify import (
+    answers,
+    crop,
+    explanations,
+    input,
+    models,
+    predictions,
+    results_table,
+    warnings,
+)
 from pages.ui.classify.answers import CENTRE, SHOWN, Answer
 
-BESIDE = 2      # models whose answers fit beside the picture
+BESIDE = 2  # models whose answers fit beside the picture
 
 
 def picture(answer: Answer, cards: list[dict]) -> None:
     """What the models see of the image."""
     sizes = words.listed([str(size) for size in sorted({card["input_size"] for card in cards})])
     part = "the centre square" if answer.crop == CENTRE else "the square you chose"
-    st.image(images.drawn(Image.fromarray(answer.square)), width=SHOWN, alt=f"{answer.name}, the square that the models see",
-             caption=f"{words.plain(answer.name)}: {part}, all that the models see, at {sizes}{words.THIN}px.")
+    st.image(
+        images.drawn(Image.fromarray(answer.square)),
+        width=SHOWN,
+        alt=f"{answer.name}, the square that the models see",
+        caption=f"{words.plain(answer.name)}: {part}, all that the models see, at {sizes}{words.THIN}px.",
+    )
 
 
 def one_image(workspace, answer: Answer, cards: list[dict]) -> bool:
@@ -33,8 +46,17 @@ def one_image(workspace, answer: Answer, cards: list[dict]) -> bool:
     with right:
         behind = warnings.show(answer.row, cards)
         if not behind and answers.in_brief(answer):
-            predictions.in_brief(answer, cards, words.aside("Other sessions wait for their answers, so this one is brief."))
-            st.button("Show charts and reasons", icon=":material/expand_more:", on_click=answers.show_whole, args=(answer,))
+            predictions.in_brief(
+                answer,
+                cards,
+                words.aside("Other sessions wait for their answers, so this one is brief."),
+            )
+            st.button(
+                "Show charts and reasons",
+                icon=":material/expand_more:",
+                on_click=answers.show_whole,
+                args=(answer,),
+            )
             return False
         coverage = None if behind else predictions.together(answer, cards)
         if not behind and len(cards) <= BESIDE:
@@ -45,8 +67,12 @@ def one_image(workspace, answer: Answer, cards: list[dict]) -> bool:
     if not behind:
         explanations.show(workspace, answer, cards)
         return True
-    fold = st.expander("What the models say all the same", icon=":material/visibility_off:", on_change="rerun",
-                       key=answers.closed_at_first("behind", answer))
+    fold = st.expander(
+        "What the models say all the same",
+        icon=":material/visibility_off:",
+        on_change="rerun",
+        key=answers.closed_at_first("behind", answer),
+    )
     if fold.open:
         with fold:
             predictions.show(answer, cards)
@@ -59,9 +85,14 @@ def nothing_yet(cards: list[dict]) -> None:
     names = words.listed([models.column(card, cards) for card in cards])
     if st.query_params.get("from") == "samples":
         st.caption(f"Choose a sample: {names} will each say here what it shows, side by side.")
-    elif frame.empty(f"{names} will each say here what a picture shows, with what speaks for and against each answer. Your "
-                     f"images stay in this session's memory.{input.about_heic()}", title="No image yet",
-                     icon=":material/image_search:", action="Try a generated sample", primary=False):
+    elif frame.empty(
+        f"{names} will each say here what a picture shows, with what speaks for and against each answer. Your "
+        f"images stay in this session's memory.{input.about_heic()}",
+        title="No image yet",
+        icon=":material/image_search:",
+        action="Try a generated sample",
+        primary=False,
+    ):
         st.query_params.update({"from": "samples", "sample": "1"})
         st.rerun()
 
@@ -86,7 +117,7 @@ def asked(workspace, published: list[dict]) -> None:
         with frame.errors():
             predictors = {card["name"]: cached.predictor(workspace, card["name"]) for card in cards}
             if models.outdated(predictors, cards):
-                st.rerun()                          # the whole page, which takes the cards anew
+                st.rerun()  # the whole page, which takes the cards anew
             found = answers.classify(workspace, predictors, cards, chosen)
             result = answers.result(found)
             results_table.refused(result["errors"])
@@ -95,7 +126,9 @@ def asked(workspace, published: list[dict]) -> None:
                 if one_image(workspace, shown, cards):
                     results_table.downloads(result)
     if not chosen:
-        with frame.errors():  # after the page stands: the first answer should not wait for the models
+        with (
+            frame.errors()
+        ):  # after the page stands: the first answer should not wait for the models
             for card in cards:
                 cached.predictor(workspace, card["name"])
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from derm_core.data.triage import PRIORITIES, default_map, describe_map, save_map
 from derm_core.data.import_roots import check_root
 from derm_core.data.splits import SPLITS
+from derm_core.data.triage import PRIORITIES, default_map, describe_map, save_map
 from derm_core.errors import RunError
 from derm_core.workspace import check_id
 from pages.ui import cached, charts, frame, images, live_run, words
@@ -22,12 +22,19 @@ def choose(workspace, found: dict[str, dict]) -> str | None:
         pressed = frame.empty(
             "Your images will be listed here with their classes, groups and splits. Import a folder below, or start "
             "with 2,000 synthetic lesions that the product paints itself: no download, half a minute.",
-            title="No dataset yet", action="Make the synthetic images")
+            title="No dataset yet",
+            action="Make the synthetic images",
+        )
         if pressed:
             make_synthetic(workspace)
         return None
-    return frame.linked("Dataset", list(found), "dataset", widget=st.segmented_control if len(found) <= 6 else st.selectbox,
-                        format_func=lambda name: f"{name} · {found[name]['images']:,}")
+    return frame.linked(
+        "Dataset",
+        list(found),
+        "dataset",
+        widget=st.segmented_control if len(found) <= 6 else st.selectbox,
+        format_func=lambda name: f"{name} · {found[name]['images']:,}",
+    )
 
 
 def make_synthetic(workspace) -> None:
@@ -44,10 +51,18 @@ def facts(dataset, row: dict) -> None:
     with st.grid(4, min_column_width=150):
         st.metric("Images", f"{len(dataset):,}", border=True)
         st.metric("Classes", len(dataset.classes), border=True)
-        st.metric("Groups", f"{row['groups']:,}", border=True,
-                  help="A patient where known, else a lesion, else an image; known duplicates and equal files share one.")
-        st.metric("Disk use", words.size(row["disk_bytes"]), border=True,
-                  help="Manifest and decoded copies below the workspace. Your own files are not moved.")
+        st.metric(
+            "Groups",
+            f"{row['groups']:,}",
+            border=True,
+            help="A patient where known, else a lesion, else an image; known duplicates and equal files share one.",
+        )
+        st.metric(
+            "Disk use",
+            words.size(row["disk_bytes"]),
+            border=True,
+            help="Manifest and decoded copies below the workspace. Your own files are not moved.",
+        )
     terms = [f"Layout: {info.get('layout', 'unknown')}"]
     terms += [str(info[key]) for key in ("license", "citation") if info.get(key)]
     st.caption(" · ".join(map(words.plain, terms)))
@@ -55,8 +70,13 @@ def facts(dataset, row: dict) -> None:
         st.caption(words.plain(note))
     skipped = info.get("skipped") or []
     if skipped:
-        with st.expander(f"{words.count(len(skipped), 'file')} skipped, each with its reason", icon=":material/warning:"):
-            frame.show_table(pd.DataFrame(skipped), title=f"Skipped files of {dataset.name}", key="skipped")
+        with st.expander(
+            f"{words.count(len(skipped), 'file')} skipped, each with its reason",
+            icon=":material/warning:",
+        ):
+            frame.show_table(
+                pd.DataFrame(skipped), title=f"Skipped files of {dataset.name}", key="skipped"
+            )
 
 
 def audit_section(workspace, dataset) -> None:
@@ -65,22 +85,38 @@ def audit_section(workspace, dataset) -> None:
     found = cached.audit(workspace, dataset.name)
     crossing, twice = found["groups_across_splits"], found["duplicate_images_across_splits"]
     if crossing or twice:
-        st.error(f"{words.count(crossing, 'group')} and {words.count(twice, 'equal image')} stand in more than one split: "
-                 "results on this dataset would be too good. Import it again.", icon=":material/error:")
+        st.error(
+            f"{words.count(crossing, 'group')} and {words.count(twice, 'equal image')} stand in more than one split: "
+            "results on this dataset would be too good. Import it again.",
+            icon=":material/error:",
+        )
     else:
-        st.success("No group and no equal image stands in two splits, counted over all "
-                   f"{len(dataset):,} images.", icon=":material/verified:")
+        st.success(
+            "No group and no equal image stands in two splits, counted over all "
+            f"{len(dataset):,} images.",
+            icon=":material/verified:",
+        )
     if not dataset.classes:
-        st.caption("This dataset has no labels: it can be pretrained on, and mapped, but not compared.")
+        st.caption(
+            "This dataset has no labels: it can be pretrained on, and mapped, but not compared."
+        )
         return
-    counts = pd.DataFrame({split: [found["splits"][split]["classes"].get(name, 0) for name in dataset.classes]
-                           for split in SPLITS}, index=list(dataset.classes))
+    counts = pd.DataFrame(
+        {
+            split: [found["splits"][split]["classes"].get(name, 0) for name in dataset.classes]
+            for split in SPLITS
+        },
+        index=list(dataset.classes),
+    )
     total = counts.sum(axis=1)
     frame.show_chart(
-        charts.balance_bars(counts, names=dataset.info.get("class_descriptions")), counts.rename_axis("class").reset_index(),
-        key="balance", caption="70 / 15 / 15 by group, stratified by each group's rarest class. The commonest class holds "
+        charts.balance_bars(counts, names=dataset.info.get("class_descriptions")),
+        counts.rename_axis("class").reset_index(),
+        key="balance",
+        caption="70 / 15 / 15 by group, stratified by each group's rarest class. The commonest class holds "
         f"{words.percent(total.max() / max(total.sum(), 1))} of the labelled images: accuracy alone says little.",
-        alt=f"Bars of {len(dataset.classes)} classes, stacked by split. Largest: {total.idxmax()}, {total.max():,} images.")
+        alt=f"Bars of {len(dataset.classes)} classes, stacked by split. Largest: {total.idxmax()}, {total.max():,} images.",
+    )
     attributes = found.get("attributes") or {}
     if attributes:
         attribute_balance(attributes)
@@ -89,14 +125,34 @@ def audit_section(workspace, dataset) -> None:
 def attribute_balance(attributes: dict) -> None:
     """One attribute's values as shares of each split: a difference here can explain one in results."""
     with st.expander("Balance of attributes", icon=":material/balance:"):
-        name = st.selectbox("Attribute", list(attributes), key="attribute",
-                            format_func=lambda key: key.removeprefix("factor_").replace("_", " ").capitalize())
+        name = st.selectbox(
+            "Attribute",
+            list(attributes),
+            key="attribute",
+            format_func=lambda key: key.removeprefix("factor_").replace("_", " ").capitalize(),
+        )
         share = st.column_config.NumberColumn(format="percent")
-        frame.show_table(pd.DataFrame(attributes[name]), title=f"{name} by split", key=f"attribute-{name}", formats={
-            "value": "Value", "images": st.column_config.NumberColumn("Images", format="localized"),
-            **{key: {**share, "label": text} for key, text in (("share", "All"), ("train", "Training"), ("val", "Validation"),
-                                                              ("test", "Test"))}})
-        st.caption("Share of each split's images; groups stay together, so small differences are chance.")
+        frame.show_table(
+            pd.DataFrame(attributes[name]),
+            title=f"{name} by split",
+            key=f"attribute-{name}",
+            formats={
+                "value": "Value",
+                "images": st.column_config.NumberColumn("Images", format="localized"),
+                **{
+                    key: {**share, "label": text}
+                    for key, text in (
+                        ("share", "All"),
+                        ("train", "Training"),
+                        ("val", "Validation"),
+                        ("test", "Test"),
+                    )
+                },
+            },
+        )
+        st.caption(
+            "Share of each split's images; groups stay together, so small differences are chance."
+        )
 
 
 def priority_section(workspace, dataset) -> None:
@@ -106,18 +162,32 @@ def priority_section(workspace, dataset) -> None:
     default = default_map(dataset.classes)
     known = dataset.info.get("priority") or default or {}
     with st.expander("Priority triage", icon=":material/format_list_numbered:"):
-        st.markdown("The paper sorts lesions by priority. A study with these labels sees three classes instead of "
-                    f"{len(dataset.classes)}; its split stays the same.")
+        st.markdown(
+            "The paper sorts lesions by priority. A study with these labels sees three classes instead of "
+            f"{len(dataset.classes)}; its split stays the same."
+        )
         if known:
             st.caption(words.plain(describe_map(known, known == default)))
         with st.form("priority", border=False):
             with st.grid(3, min_column_width=200):
-                chosen = {name: st.segmented_control(words.plain(name), PRIORITIES, default=known.get(name), format_func=str.capitalize,
-                                                     key=f"priority-{dataset.name}-{name}") for name in dataset.classes}
+                chosen = {
+                    name: st.segmented_control(
+                        words.plain(name),
+                        PRIORITIES,
+                        default=known.get(name),
+                        format_func=str.capitalize,
+                        key=f"priority-{dataset.name}-{name}",
+                    )
+                    for name in dataset.classes
+                }
             pressed = st.form_submit_button("Save priorities")
         if pressed:
             with frame.errors():
-                save_map(workspace, dataset.name, {name: level for name, level in chosen.items() if level})
+                save_map(
+                    workspace,
+                    dataset.name,
+                    {name: level for name, level in chosen.items() if level},
+                )
                 st.session_state["imported"] = f"Priorities of {dataset.name} saved."
                 st.rerun()
 
@@ -125,8 +195,18 @@ def priority_section(workspace, dataset) -> None:
 def gallery_section(dataset) -> None:
     """Images at random, or those of the classes that are asked for."""
     st.subheader("Gallery", anchor=False)
-    chosen = st.pills("Classes", dataset.classes, selection_mode="multi", format_func=words.plain, key=f"classes-{dataset.name}",
-                      label_visibility="collapsed") if dataset.classes else []
+    chosen = (
+        st.pills(
+            "Classes",
+            dataset.classes,
+            selection_mode="multi",
+            format_func=words.plain,
+            key=f"classes-{dataset.name}",
+            label_visibility="collapsed",
+        )
+        if dataset.classes
+        else []
+    )
     rows = np.random.default_rng(0).permutation(len(dataset))
     if chosen:
         rows = rows[np.isin(dataset.labels[rows], [dataset.classes.index(name) for name in chosen])]
@@ -136,19 +216,29 @@ def gallery_section(dataset) -> None:
     if pages > 1:
         page = st.pagination(pages, key=f"page-{dataset.name}-{'-'.join(chosen)}")
     with place.container():
-        images.gallery(dataset, rows[(page - 1) * GALLERY:page * GALLERY])
+        images.gallery(dataset, rows[(page - 1) * GALLERY : page * GALLERY])
 
 
 def import_section(workspace, expanded: bool) -> None:
     with st.expander("Import images", icon=":material/upload_file:", expanded=expanded):
-        st.markdown("A folder or file on this machine. HAM10000 and ISIC tables, ISIC one-hot ground truth, PAD-UFES-20, "
-                    "MedMNIST `.npz`, one folder per class, or a CSV with a path and a label column are recognised. "
-                    "Your files stay where they are; unreadable ones are skipped and listed.")
+        st.markdown(
+            "A folder or file on this machine. HAM10000 and ISIC tables, ISIC one-hot ground truth, PAD-UFES-20, "
+            "MedMNIST `.npz`, one folder per class, or a CSV with a path and a label column are recognised. "
+            "Your files stay where they are; unreadable ones are skipped and listed."
+        )
         with st.form("import", border=False):
             path = st.text_input("Path", placeholder="/home/me/HAM10000")
-            name = st.text_input("Name", placeholder="ham10000", help="1 to 40 lower-case letters, digits and hyphens.")
-            size = st.select_slider("Decoded size", [32, 64, 96, 128, 192, 224], value=64,
-                                    help="Side of the square copies in pixels. Others are made when a run needs them.")
+            name = st.text_input(
+                "Name",
+                placeholder="ham10000",
+                help="1 to 40 lower-case letters, digits and hyphens.",
+            )
+            size = st.select_slider(
+                "Decoded size",
+                [32, 64, 96, 128, 192, 224],
+                value=64,
+                help="Side of the square copies in pixels. Others are made when a run needs them.",
+            )
             pressed = st.form_submit_button("Import", type="primary")
         if pressed:
             run_import(workspace, path.strip(), name.strip(), size)
@@ -163,24 +253,36 @@ def run_import(workspace, path: str, name: str, size: int) -> None:
     bar = st.progress(0.0, "Reading the listing…")
     with frame.errors():
         name = check_id(name, "dataset name")
-        result = import_dataset(workspace, check_root(path), name, sizes=(size,), progress=live_run.counter(bar, "Importing"))
-        st.session_state["imported"] = (f"Imported {result.images:,} images of {result.classes} classes in "
-                                        f"{words.duration(result.seconds)}; {words.count(len(result.skipped), 'file')} skipped.")
+        result = import_dataset(
+            workspace,
+            check_root(path),
+            name,
+            sizes=(size,),
+            progress=live_run.counter(bar, "Importing"),
+        )
+        st.session_state["imported"] = (
+            f"Imported {result.images:,} images of {result.classes} classes in "
+            f"{words.duration(result.seconds)}; {words.count(len(result.skipped), 'file')} skipped."
+        )
         st.query_params["dataset"] = name
         st.rerun()
 
 
 def delete_section(workspace, dataset) -> None:
     with st.popover("Delete this dataset", icon=":material/delete:", type="tertiary"):
-        st.markdown(f"Deletes the manifest, the decoded copies and cached features of **{dataset.name}**. "
-                    "Files outside the workspace stay; finished studies keep their results.")
+        st.markdown(
+            f"Deletes the manifest, the decoded copies and cached features of **{dataset.name}**. "
+            "Files outside the workspace stay; finished studies keep their results."
+        )
         if st.button("Delete", type="primary", key="delete"):
             from derm_core.data.manifest import delete_dataset
             from derm_core.jobs.dependencies import dataset_users
 
             with frame.errors():
                 if users := dataset_users(workspace, dataset.name):
-                    raise RunError(f"{dataset.name} is in use by {', '.join(users)}: wait for it, or cancel it on Train first.")
+                    raise RunError(
+                        f"{dataset.name} is in use by {', '.join(users)}: wait for it, or cancel it on Train first."
+                    )
                 freed = delete_dataset(workspace, dataset.name)
                 st.session_state["imported"] = f"Deleted {dataset.name}; {words.size(freed)} freed."
                 st.query_params.clear()
@@ -203,6 +305,7 @@ import_section(workspace, expanded=name is None)
 if name is not None:
     with st.container(horizontal=True):
         if not any(found.startswith("synth") for found in workspace.dataset_names()) and st.button(
-                "Make the synthetic images", icon=":material/palette:", type="tertiary"):
+            "Make the synthetic images", icon=":material/palette:", type="tertiary"
+        ):
             make_synthetic(workspace)
         delete_section(workspace, dataset)

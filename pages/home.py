@@ -10,12 +10,23 @@ from pages.ui import cached, frame, words
 
 def latest_comparison(workspace) -> None:
     st.subheader("Latest comparison", anchor=False)
-    done = [run for run in cached.runs(workspace, kind="study", state="done") if cached.study(workspace, run.id)]
+    done = [
+        run
+        for run in cached.runs(workspace, kind="study", state="done")
+        if cached.study(workspace, run.id)
+    ]
     if not done:
-        frame.empty("The verdict of your latest study will stand here. The demo makes its own synthetic images, pretrains "
-                    "a VAE on them and compares it with ImageNet and with random weights: about three minutes on two cores.",
-                    title="No comparison yet", icon=":material/compare:", action="Run the demo", page="train",
-                    preset="demo", key="empty-demo", primary=False)
+        frame.empty(
+            "The verdict of your latest study will stand here. The demo makes its own synthetic images, pretrains "
+            "a VAE on them and compares it with ImageNet and with random weights: about three minutes on two cores.",
+            title="No comparison yet",
+            icon=":material/compare:",
+            action="Run the demo",
+            page="train",
+            preset="demo",
+            key="empty-demo",
+            primary=False,
+        )
         return
     run, study = done[0], cached.study(workspace, done[0].id)
     rows = tables.gap_rows(study)
@@ -23,26 +34,44 @@ def latest_comparison(workspace) -> None:
         st.markdown(f"**{words.plain(study['verdict']['headline'])}**")
         figure = figures.gap_against_accuracy(rows, height=290)
         frame.show_chart(
-            figure, tables.gap_rows_table(rows), key="home-gap",
+            figure,
+            tables.gap_rows_table(rows),
+            key="home-gap",
             caption="Right is more accurate, low is less overfitted; far left and low is underfitting.",
-            alt="Accuracy gap by balanced accuracy. " + " ".join(
-                f"{row['name']}: accuracy {words.percent(row['x'])}, gap {words.percent(row['y'])}." for row in rows))
-        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            alt="Accuracy gap by balanced accuracy. "
+            + " ".join(
+                f"{row['name']}: accuracy {words.percent(row['x'])}, gap {words.percent(row['y'])}."
+                for row in rows
+            ),
+        )
+        with st.container(
+            horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+        ):
             st.caption(words.plain(frame.run_label(workspace, run)), width="content")
-            frame.link("compare", "The whole comparison", icon=":material/arrow_forward:", run=run.id)
+            frame.link(
+                "compare", "The whole comparison", icon=":material/arrow_forward:", run=run.id
+            )
 
 
 def shelf(workspace) -> None:
     st.subheader("Models on the shelf", anchor=False)
     cards = cached.bundles(workspace)
     if not cards:
-        frame.empty("Published models stand here and serve the Classify page. Train a study, then publish its arms.",
-                    title="The shelf is empty", icon=":material/deployed_code:", action="Train a study", page="train",
-                    key="empty-shelf", primary=False)
+        frame.empty(
+            "Published models stand here and serve the Classify page. Train a study, then publish its arms.",
+            title="The shelf is empty",
+            icon=":material/deployed_code:",
+            action="Train a study",
+            page="train",
+            key="empty-shelf",
+            primary=False,
+        )
         return
     with st.container(border=True, gap="small"):
         order = words.ordered({card["arm"] for card in cards if card["ok"]})
-        for card in sorted(cards, key=lambda card: order.index(card["arm"]) if card["ok"] else len(order)):
+        for card in sorted(
+            cards, key=lambda card: order.index(card["arm"]) if card["ok"] else len(order)
+        ):
             model(card)
         frame.link("models", "All cards", icon=":material/arrow_forward:")
 
@@ -68,8 +97,10 @@ def machine(workspace) -> None:
         "Processor": f"{here['cpu']}{memory}",
         "Software": f"Python {here['python']}, PyTorch {here['torch'] or 'not installed'}",
         "ImageNet weights": imagenet(),
-        "Datasets": ", ".join(f"{found['name']} ({found['images']:,} images)" for found in cached.datasets(workspace))
-                    or "none yet; synthetic images are made on first need",
+        "Datasets": ", ".join(
+            f"{found['name']} ({found['images']:,} images)" for found in cached.datasets(workspace)
+        )
+        or "none yet; synthetic images are made on first need",
         "Workspace": f"{words.plain(workspace.root.name)}/, {words.size(cached.folder_bytes(str(workspace.root)))}",
     }
     st.table(rows, border="horizontal", alt="The machine, its software and its data")
@@ -88,11 +119,16 @@ def imagenet() -> str:
     return "not here, and offline: put them into weights/"
 
 
-workspace = frame.page("home", title="Skin images or ImageNet?", intro=(
-    "Does a feature extractor that learned from **skin images without labels** serve diagnosis better than one that "
-    "learned from **ImageNet**? A paper ([arXiv 2505.16773](https://arxiv.org/abs/2505.16773)) says that it overfits less. "
-    "This app asks again under identical conditions: the same architecture, the same images, the same small classifier on "
-    "top, and random weights as the control. It says who is more accurate, who overfits less, and how sure that is."))
+workspace = frame.page(
+    "home",
+    title="Skin images or ImageNet?",
+    intro=(
+        "Does a feature extractor that learned from **skin images without labels** serve diagnosis better than one that "
+        "learned from **ImageNet**? A paper ([arXiv 2505.16773](https://arxiv.org/abs/2505.16773)) says that it overfits less. "
+        "This app asks again under identical conditions: the same architecture, the same images, the same small classifier on "
+        "top, and random weights as the control. It says who is more accurate, who overfits less, and how sure that is."
+    ),
+)
 with st.container(horizontal=True):
     if st.button("Classify an image", type="primary", icon=":material/image_search:"):
         frame.go("classify")

@@ -5,17 +5,28 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.ui import frame
-from pages.ui.latent import map_tab, map_picker, new_map, map_view, traverse, data_issues, upload
+from pages.ui.latent import data_issues, map_picker, map_tab, map_view, new_map, traverse, upload
 
-VIEWS = {"map": ":material/scatter_plot: Map", "travel": ":material/explore: Travel",
-         "trouble": ":material/report: Data trouble"}
+VIEWS = {
+    "map": ":material/scatter_plot: Map",
+    "travel": ":material/explore: Travel",
+    "trouble": ":material/report: Data trouble",
+}
 
 workspace = frame.page("latent")
 first_id, second_id, done = map_picker.maps(workspace)
 if first_id is not None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        view = frame.linked("View", list(VIEWS), "view", widget=st.segmented_control, required=True, always=False,
-                            format_func=VIEWS.get, label_visibility="collapsed")
+        view = frame.linked(
+            "View",
+            list(VIEWS),
+            "view",
+            widget=st.segmented_control,
+            required=True,
+            always=False,
+            format_func=VIEWS.get,
+            label_visibility="collapsed",
+        )
         own = upload.choose()
     for run_id in filter(None, (first_id, second_id)):
         new_map.follow(workspace, run_id)

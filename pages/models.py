@@ -12,15 +12,19 @@ from derm_core.jobs import supervisor
 from pages.ui import cached, frame, live_run, words
 from pages.ui.model_card import show, show_extractor
 
-NO_NETWORK = ("both", "colour")     # two networks, and none: not one model to publish
+NO_NETWORK = ("both", "colour")  # two networks, and none: not one model to publish
 
 
 def shelf(workspace) -> list[dict]:
     cards = cached.bundles(workspace)
     if not cards:
-        frame.empty("Published models will stand here, each with its card: training data, metrics with intervals, terms. "
-                    "Finish a study, then publish its models.", title="The shelf is empty", action="Train a study",
-                    page="train")
+        frame.empty(
+            "Published models will stand here, each with its card: training data, metrics with intervals, terms. "
+            "Finish a study, then publish its models.",
+            title="The shelf is empty",
+            action="Train a study",
+            page="train",
+        )
     good = [card for card in cards if card["ok"]]
     arms = words.ordered({card["arm"] for card in good})
     if good:
@@ -39,12 +43,18 @@ def summary(workspace, card: dict) -> None:
     with st.grid(2, min_column_width=130):
         for name in ("balanced_accuracy", "macro_auroc"):
             value = metrics.get(name) or {}
-            st.metric(f"{words.QUANTITIES[name]}, test", words.quantity(value.get("mean"), name),
-                      delta=f"95{words.THIN}% interval {words.span(value, name)}", delta_color="off", delta_arrow="off")
+            st.metric(
+                f"{words.QUANTITIES[name]}, test",
+                words.quantity(value.get("mean"), name),
+                delta=f"95{words.THIN}% interval {words.span(value, name)}",
+                delta_color="off",
+                delta_arrow="off",
+            )
     st.markdown(
         f"{card['architecture']} to stage {card['stage']}, {card['input_size']}{words.THIN}px, "
         f"{'fine-tuned end to end' if card['regime'] == 'finetune' else 'frozen, with a two-layer head'}, "
-        f"{card['parameters'] / 1e6:.1f} M parameters, {words.size(card['file_bytes'])}")
+        f"{card['parameters'] / 1e6:.1f} M parameters, {words.size(card['file_bytes'])}"
+    )
     trained_on(card)
     actions(workspace, card, show)
 
@@ -60,14 +70,18 @@ def extractors(workspace) -> None:
     if not found:
         return
     st.subheader("Extractors", anchor=False)
-    st.caption("Pretrained VAEs without a classifier: weights for an arm of a comparison, or for Python by `load_extractor`.")
+    st.caption(
+        "Pretrained VAEs without a classifier: weights for an arm of a comparison, or for Python by `load_extractor`."
+    )
     with st.grid(2, min_column_width=340):
         for card in (card for card in found if card["ok"]):
             with st.container(border=True, height="stretch"):
                 st.markdown(f"**{card['name']}**")
-                st.markdown(f"{card['architecture']} to stage {card['stage']}, {card['input_size']}{words.THIN}px, "
-                            f"{card['decoder']['latent_dim']} latent dimensions, "
-                            f"{card['parameters'] / 1e6:.1f} M parameters, {words.size(card['file_bytes'])}")
+                st.markdown(
+                    f"{card['architecture']} to stage {card['stage']}, {card['input_size']}{words.THIN}px, "
+                    f"{card['decoder']['latent_dim']} latent dimensions, "
+                    f"{card['parameters'] / 1e6:.1f} M parameters, {words.size(card['file_bytes'])}"
+                )
                 trained_on(card)
                 actions(workspace, card, show_extractor)
     refusals(found)
@@ -76,7 +90,10 @@ def extractors(workspace) -> None:
 def refusals(cards: list[dict]) -> None:
     for card in cards:
         if not card["ok"]:
-            st.error(f"**{words.plain(card['name'])}** is refused: {words.plain(card['error'])}", icon=":material/gpp_bad:")
+            st.error(
+                f"**{words.plain(card['name'])}** is refused: {words.plain(card['error'])}",
+                icon=":material/gpp_bad:",
+            )
 
 
 def actions(workspace, card: dict, view: Callable[[dict], None]) -> None:
@@ -94,14 +111,26 @@ def export(workspace, card: dict) -> None:
 
     name, private = card["name"], False
     confirm = holds_private_images(card)
-    with st.popover("Export", icon=":material/download:", key=f"private-{name}") if confirm else st.container(width="content"):
+    with (
+        st.popover("Export", icon=":material/download:", key=f"private-{name}")
+        if confirm
+        else st.container(width="content")
+    ):
         if confirm:
-            st.markdown("Its training data is private. The features, labels and ids of its training images stay here, and "
-                        "who imports it sees no nearest training images.")
+            st.markdown(
+                "Its training data is private. The features, labels and ids of its training images stay here, and "
+                "who imports it sees no nearest training images."
+            )
             private = st.checkbox("Pass them on: I have the right to", key=f"pass-on-{name}")
-        st.download_button("Download" if confirm else "Export", lambda: export_bundle(workspace, name, private=private),
-                           file_name=f"{name}.zip", mime="application/zip", icon=":material/download:",
-                           key=f"export-{name}", on_click="ignore")
+        st.download_button(
+            "Download" if confirm else "Export",
+            lambda: export_bundle(workspace, name, private=private),
+            file_name=f"{name}.zip",
+            mime="application/zip",
+            icon=":material/download:",
+            key=f"export-{name}",
+            on_click="ignore",
+        )
 
 
 def delete(workspace, card: dict) -> None:
@@ -117,7 +146,9 @@ def publications(workspace) -> None:
     """Publications at work, each with its progress; and the last one where it came to nothing."""
     found = cached.runs(workspace, kind="publish")
     if found and found[0].state in ("failed", "interrupted"):
-        frame.show_error(f"{frame.run_name(workspace, found[0])}: {found[0].error or found[0].state}")
+        frame.show_error(
+            f"{frame.run_name(workspace, found[0])}: {found[0].error or found[0].state}"
+        )
         frame.link("train", "Its run", icon=":material/arrow_forward:", run=found[0].id)
     moving = tuple(run.id for run in found if not run.final)
     if moving:
@@ -126,7 +157,7 @@ def publications(workspace) -> None:
 
 def watch(workspace, moving: tuple[str, ...]) -> None:
     """The moving part; when one of them ends, the whole page follows."""
-    cached.active_runs(workspace)      # repairs what died
+    cached.active_runs(workspace)  # repairs what died
     for run in filter(None, (cached.run(workspace, run_id) for run_id in moving)):
         if run.final:
             if run.state == "done":
@@ -135,11 +166,21 @@ def watch(workspace, moving: tuple[str, ...]) -> None:
         feed = live_run.follow(workspace, run.id)
         now = feed.progress or run.progress
         with st.container(border=True):
-            st.progress(live_run.share(now), how_far(run, now, words.plain(frame.run_name(workspace, run))))
+            st.progress(
+                live_run.share(now), how_far(run, now, words.plain(frame.run_name(workspace, run)))
+            )
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.caption("Goes on when this window is closed; the model then stands here.", width="content")
+                st.caption(
+                    "Goes on when this window is closed; the model then stands here.",
+                    width="content",
+                )
                 frame.link("train", "Its run", icon=":material/arrow_forward:", run=run.id)
-                if st.button("Cancel", key=f"cancel-{run.id}", icon=":material/stop_circle:", disabled=run.cancel_requested):
+                if st.button(
+                    "Cancel",
+                    key=f"cancel-{run.id}",
+                    icon=":material/stop_circle:",
+                    disabled=run.cancel_requested,
+                ):
                     with frame.errors():
                         supervisor.cancel(workspace, run.id)
                         st.rerun()
@@ -149,7 +190,11 @@ def how_far(run, now: dict | None, name: str) -> str:
     """What stands on a publication's bar; its last part, after all images, does not say how far it is."""
     if now and 0 < now["total"] <= now["done"]:
         return f"{name}: all {now['total']:,} images are measured; the figures of its card are being worked out…"
-    return live_run.progress_text(now) if now else f"{name}: {'reading the study' if run.state == 'running' else 'queued'}…"
+    return (
+        live_run.progress_text(now)
+        if now
+        else f"{name}: {'reading the study' if run.state == 'running' else 'queued'}…"
+    )
 
 
 def study_label(workspace, run) -> str:
@@ -159,28 +204,54 @@ def study_label(workspace, run) -> str:
 
 
 def publish_section(workspace) -> None:
-    studies = {run.id: run for run in cached.runs(workspace, kind="study", state="done")
-               if cached.study(workspace, run.id) and not cached.config(workspace, run.id).get("folds")}
+    studies = {
+        run.id: run
+        for run in cached.runs(workspace, kind="study", state="done")
+        if cached.study(workspace, run.id) and not cached.config(workspace, run.id).get("folds")
+    }
     with st.expander("Publish from a finished study", icon=":material/publish:"):
         if not studies:
             st.markdown("A finished study's classifiers can be put on the shelf here.")
             frame.link("train", "Go to Train", icon=":material/model_training:")
             return
-        run_id = st.selectbox("Study", list(studies), key="publish-study", format_func=lambda key: study_label(workspace, studies[key]))
+        run_id = st.selectbox(
+            "Study",
+            list(studies),
+            key="publish-study",
+            format_func=lambda key: study_label(workspace, studies[key]),
+        )
         study = cached.study(workspace, run_id)
         with st.form("publish", border=False):
-            arm = st.selectbox("Arm", words.ordered(arm for arm in study["arms"] if arm not in NO_NETWORK), key="publish-arm",
-                               format_func=lambda key: words.arm(key).name)
-            name = st.text_input("Name", placeholder="my-model", key="publish-name",
-                                 help="1 to 40 lower-case letters, digits and hyphens.")
-            st.caption("Measures on the study's own images what the card says of the model: prediction sets, outlier "
-                       "limits, near-duplicates. A few minutes on 10,000 images.")
+            arm = st.selectbox(
+                "Arm",
+                words.ordered(arm for arm in study["arms"] if arm not in NO_NETWORK),
+                key="publish-arm",
+                format_func=lambda key: words.arm(key).name,
+            )
+            name = st.text_input(
+                "Name",
+                placeholder="my-model",
+                key="publish-name",
+                help="1 to 40 lower-case letters, digits and hyphens.",
+            )
+            st.caption(
+                "Measures on the study's own images what the card says of the model: prediction sets, outlier "
+                "limits, near-duplicates. A few minutes on 10,000 images."
+            )
             pressed = st.form_submit_button("Publish", type="primary")
         if pressed:
             with frame.errors():
                 config = cached.config(workspace, run_id)
-                supervisor.submit(workspace, PublishConfig(dataset=config["dataset"], run=run_id, arm=arm, name=name.strip(),
-                                                           seed=config["seeds"][0]))
+                supervisor.submit(
+                    workspace,
+                    PublishConfig(
+                        dataset=config["dataset"],
+                        run=run_id,
+                        arm=arm,
+                        name=name.strip(),
+                        seed=config["seeds"][0],
+                    ),
+                )
                 st.rerun()
 
 
@@ -188,9 +259,11 @@ def import_section(workspace) -> None:
     from derm_core.bundles.archive import import_bundle
 
     with st.expander("Import a model", icon=":material/upload_file:"):
-        st.markdown("A bundle exported here or elsewhere, as one zip file. Size, tensors and hash are checked against its "
-                    "card before anything is loaded; nothing in it is executed. A file of more than "
-                    f"{st.get_option('server.maxUploadSize')}{words.THIN}MB is imported by `python -m derm_core models import FILE`.")
+        st.markdown(
+            "A bundle exported here or elsewhere, as one zip file. Size, tensors and hash are checked against its "
+            "card before anything is loaded; nothing in it is executed. A file of more than "
+            f"{st.get_option('server.maxUploadSize')}{words.THIN}MB is imported by `python -m derm_core models import FILE`."
+        )
         file = st.file_uploader("Bundle", ["zip"], key="bundle")
         if file is not None and st.button("Import", type="primary"):
             with frame.errors():

@@ -21,7 +21,9 @@ SHARED = Path(os.environ.get("DERM_SHARED") or Path(__file__).resolve().parents[
 def shared() -> Path:
     """The folder of real images and weights beside the checkout; tests that need it skip without."""
     if not (SHARED / "data").is_dir():
-        pytest.skip(f"needs the shared images and weights, not found at {SHARED.name}/ beside the checkout")
+        pytest.skip(
+            f"needs the shared images and weights, not found at {SHARED.name}/ beside the checkout"
+        )
     return SHARED
 
 
@@ -39,10 +41,13 @@ def disk(tmp_path):
     folder.mkdir()
 
     def mount(options: str) -> Path:
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True)
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True
+        )
         if done.returncode:
             pytest.skip("no file system may be mounted here")
         return folder
+
     if shutil.which("mount") is None or os.geteuid() != 0:
         pytest.skip("mounting needs root")
     yield mount
@@ -52,6 +57,7 @@ def disk(tmp_path):
 @pytest.fixture(autouse=True)
 def no_worker_outlives_its_test():
     """Ends every worker, with its own children, that a test started and left; not those of wider fixtures."""
+
     def children() -> dict:
         supervisor = sys.modules.get("derm_core.jobs.supervisor")
         return supervisor._children if supervisor else {}
@@ -61,7 +67,7 @@ def no_worker_outlives_its_test():
     for pid in set(children()) - before:
         child = children().pop(pid)
         try:
-            os.killpg(pid, signal.SIGKILL)                # a worker leads a session of its own
+            os.killpg(pid, signal.SIGKILL)  # a worker leads a session of its own
         except ProcessLookupError:
             pass
         child.wait()
@@ -74,5 +80,7 @@ def pytest_runtest_makereport(item, call):
     marks = REQUIRED & {mark.name for mark in item.iter_markers()}
     if report.skipped and marks and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
-        report.longrepr = f"skipped although {', '.join(sorted(marks))} tests must run here: {report.longrepr}"
+        report.longrepr = (
+            f"skipped although {', '.join(sorted(marks))} tests must run here: {report.longrepr}"
+        )
     return report

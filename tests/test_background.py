@@ -29,7 +29,10 @@ def test_the_caller_is_asked_while_the_work_goes_on():
     while [event.kind for event in seen].count("tick") < 5 or seen[-1].kind != "tick":
         seen.append(next(steps))
     waiting = [event.value for event in seen if event.kind == "progress"]
-    assert all(value["total"] == 0 and value["elapsed_seconds"] > 0 and value["what"] == "waiting" for value in waiting)
+    assert all(
+        value["total"] == 0 and value["elapsed_seconds"] > 0 and value["what"] == "waiting"
+        for value in waiting
+    )
     go.set()
     assert run(steps)[1] is True
 
@@ -39,13 +42,16 @@ def test_progress_counts_only_what_was_done_now(monkeypatch):
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
 
     def work(report):
-        report(600, 1000)                     # found from an interrupted run
+        report(600, 1000)  # found from an interrupted run
         clock[0] += 10
         report(800, 1000)
+
     last = run(aside(work, "decoding"))[0][-1]
     assert last.kind == "progress" and last.series == "decoding"
     assert (last.value["done"], last.value["total"], last.value["unit"]) == (800, 1000, "images")
-    assert last.value["rate"] == pytest.approx(20) and last.value["eta_seconds"] == pytest.approx(10)
+    assert last.value["rate"] == pytest.approx(20) and last.value["eta_seconds"] == pytest.approx(
+        10
+    )
 
 
 def test_closed_it_stops_the_work_at_its_next_report():
@@ -61,6 +67,7 @@ def test_closed_it_stops_the_work_at_its_next_report():
         except Left:
             ended.set()
             raise
+
     steps = aside(work, "painting")
     next(steps)
     begun.wait(60)

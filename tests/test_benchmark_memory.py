@@ -23,11 +23,15 @@ def test_the_peak_is_seen_though_the_memory_is_given_back():
 
 def test_children_count_and_mapped_files_do_not(tmp_path):
     np.save(tmp_path / "zeros.npy", np.zeros(64 * MB, np.uint8))
-    script = (f"import numpy as np, sys; held = np.ones({32 * MB}, np.uint8); "
-              f"mapped = np.load({str(tmp_path / 'zeros.npy')!r}, mmap_mode='r').sum(); "
-              "print('up', flush=True); sys.stdin.read()")
+    script = (
+        f"import numpy as np, sys; held = np.ones({32 * MB}, np.uint8); "
+        f"mapped = np.load({str(tmp_path / 'zeros.npy')!r}, mmap_mode='r').sum(); "
+        "print('up', flush=True); sys.stdin.read()"
+    )
     before = tree_memory(os.getpid())["anonymous"]
-    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
         child.stdout.readline()
         grown = tree_memory(os.getpid())["anonymous"] - before
         child.stdin.close()

@@ -38,7 +38,11 @@ def test_the_real_side_is_a_run_with_events_and_checkpoints(images, tmp_path):
     for _ in range(21):
         next(steps)
     steps.close()
-    assert {row["series"] for row in read_events(paths.events)} >= {"train/loss", "train/kl", "pretraining"}
+    assert {row["series"] for row in read_events(paths.events)} >= {
+        "train/loss",
+        "train/kl",
+        "pretraining",
+    }
     assert train.checkpoint_names(paths)
     assert not all(torch.equal(a, b) for a, b in zip(before, task.state_dict().values()))
 
@@ -57,10 +61,21 @@ def test_the_ordinary_loop_trains_the_same_network(images, tmp_path):
         path = tmp_path / f"class{number % 2}" / f"{number}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(image).save(path)
-    found = _imagefolder_peer.main({
-        "folder": str(tmp_path), "device": "cpu", "batch_size": 10, "workers": 1, "size": 16, "latent_dim": 4,
-        "decoder_width": 16, "epochs": 1, "learning_rate": 1e-3, "weight_decay": 0.05,
-        "backbone": {"architecture": "resnet18", "stage": 1}})
+    found = _imagefolder_peer.main(
+        {
+            "folder": str(tmp_path),
+            "device": "cpu",
+            "batch_size": 10,
+            "workers": 1,
+            "size": 16,
+            "latent_dim": 4,
+            "decoder_width": 16,
+            "epochs": 1,
+            "learning_rate": 1e-3,
+            "weight_decay": 0.05,
+            "backbone": {"architecture": "resnet18", "stage": 1},
+        }
+    )
     ours = train.new_task(argparse.Namespace(**SMALL), RECIPE)
     assert found["parameters"] == sum(p.numel() for p in ours.parameters()) and found["seconds"] > 0
 

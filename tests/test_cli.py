@@ -15,8 +15,8 @@ from PIL import Image
 from derm_core import cli
 from derm_core.files import read_json, write_json
 from derm_core.jobs import supervisor
-from derm_core.locks import hold
 from derm_core.jobs.store import RunStore
+from derm_core.locks import hold
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -24,11 +24,13 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 @pytest.fixture
 def run(workspace, capsys):
     """Run a command in this process: (status, JSON or text, lines of standard error)."""
+
     def call(*argv: str, status: int = 0):
         found = cli.main(list(argv))
         said = capsys.readouterr()
         assert found == status, said.err
         return (json.loads(said.out) if "--json" in argv else said.out), said.err.splitlines()
+
     return call
 
 
@@ -36,7 +38,9 @@ def run(workspace, capsys):
 def scripted(workspace, monkeypatch):
     """Runs do what their dataset's name says, in real detached workers (tests/jobs/scripted_worker.py)."""
     script = Path(__file__).parent / "jobs" / "scripted_worker.py"
-    monkeypatch.setattr(supervisor, "worker_command", lambda run_id: [sys.executable, str(script), run_id])
+    monkeypatch.setattr(
+        supervisor, "worker_command", lambda run_id: [sys.executable, str(script), run_id]
+    )
     for name in ("count-3", "count-3000", "refuse"):
         write_json(workspace.dataset(name).info, {"images": 0, "classes": [], "groups": 0})
     yield workspace
@@ -47,34 +51,52 @@ def scripted(workspace, monkeypatch):
 
 # ---- usage and failures
 
-@pytest.mark.parametrize("argv", [[], ["nonsense"], ["data", "import", "x"], ["compare", "--preset", "huge"],
-                                  ["compare", "--seeds", "many"], ["doctor", "--colour"]])
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["nonsense"],
+        ["data", "import", "x"],
+        ["compare", "--preset", "huge"],
+        ["compare", "--seeds", "many"],
+        ["doctor", "--colour"],
+    ],
+)
 def test_wrong_usage_is_one_line_and_status_2(argv, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(argv)
     said = capsys.readouterr()
-    assert stop.value.code == 2 and said.out == "" and len(said.err.splitlines()) == 1 and "--help" in said.err
+    assert (
+        stop.value.code == 2
+        and said.out == ""
+        and len(said.err.splitlines()) == 1
+        and "--help" in said.err
+    )
 
 
-@pytest.mark.parametrize("argv, says", [
-    (["pretrain", "--dataset", "nowhere"], "data import"),
-    (["data", "import", "/nonexistent/folder", "--name", "mine"], "does not exist"),
-    (["data", "import", ".", "--name", "../mine"], "lower-case"),
-    (["data", "audit", "nowhere"], "data import"),
-    (["data", "delete", "nowhere"], "nowhere"),
-    (["embed", "--dataset", "synth", "--arm", "vae"], "--vae-run"),
-    (["compare", "--scale", "0"], "scale"),
-    (["compare", "--arms", "vae,unknown"], "arms"),
-    (["compare", "report", "study-0"], "runs list"),
-    (["models", "export", "nothing", "--out", "x.zip"], "nothing"),
-    (["models", "import", "nothing.zip"], "nothing.zip"),
-    (["models", "verify", "nothing"], "nothing"),
-    (["predict", "image.jpg", "--models", "nothing"], "nothing"),
-    (["runs", "show", "pretrain-0"], "runs list"),
-    (["runs", "cancel", "pretrain-0"], "runs list"),
-    (["runs", "resume", "pretrain-0"], "runs list"),
-    (["runs", "delete", "../../x"], "not allowed"),
-])
+@pytest.mark.parametrize(
+    "argv, says",
+    [
+        (["pretrain", "--dataset", "nowhere"], "data import"),
+        (["data", "import", "/nonexistent/folder", "--name", "mine"], "does not exist"),
+        (["data", "import", ".", "--name", "../mine"], "lower-case"),
+        (["data", "audit", "nowhere"], "data import"),
+        (["data", "delete", "nowhere"], "nowhere"),
+        (["embed", "--dataset", "synth", "--arm", "vae"], "--vae-run"),
+        (["compare", "--scale", "0"], "scale"),
+        (["compare", "--arms", "vae,unknown"], "arms"),
+        (["compare", "report", "study-0"], "runs list"),
+        (["models", "export", "nothing", "--out", "x.zip"], "nothing"),
+        (["models", "import", "nothing.zip"], "nothing.zip"),
+        (["models", "verify", "nothing"], "nothing"),
+        (["predict", "image.jpg", "--models", "nothing"], "nothing"),
+        (["runs", "show", "pretrain-0"], "runs list"),
+        (["runs", "cancel", "pretrain-0"], "runs list"),
+        (["runs", "resume", "pretrain-0"], "runs list"),
+        (["runs", "delete", "../../x"], "not allowed"),
+    ],
+)
 def test_a_failure_is_one_line_on_standard_error_and_status_1(run, argv, says):
     text, lines = run(*argv, status=1)
     assert text == "" and len(lines) == 1 and says in lines[0]
@@ -82,7 +104,9 @@ def test_a_failure_is_one_line_on_standard_error_and_status_1(run, argv, says):
     assert value == {"error": value["error"]} and len(lines) == 1
 
 
-def test_an_unexpected_error_is_one_line_and_leaves_its_traceback_in_a_file(run, workspace, monkeypatch):
+def test_an_unexpected_error_is_one_line_and_leaves_its_traceback_in_a_file(
+    run, workspace, monkeypatch
+):
     monkeypatch.setattr("derm_core.data.manifest.list_datasets", lambda workspace: 1 / 0)
     _, lines = run("data", "list", status=1)
     assert len(lines) == 1 and "ZeroDivisionError" in lines[0] and "last-error.txt" in lines[0]
@@ -96,20 +120,25 @@ def test_a_workspace_that_cannot_be_made_says_what_to_do(tmp_path, capsys):
 
 
 def test_the_workspace_option_stands_before_or_after_the_command(tmp_path, capsys):
-    for argv in (["--workspace", str(tmp_path / "a"), "runs", "list", "--json"],
-                 ["runs", "list", "--json", "--workspace", str(tmp_path / "b")]):
+    for argv in (
+        ["--workspace", str(tmp_path / "a"), "runs", "list", "--json"],
+        ["runs", "list", "--json", "--workspace", str(tmp_path / "b")],
+    ):
         assert cli.main(argv) == 0
         assert json.loads(capsys.readouterr().out) == {"runs": [], "disk_bytes": 0}
     assert (tmp_path / "a" / "runs.db").exists() and (tmp_path / "b" / "runs.db").exists()
 
 
 def test_what_a_library_prints_is_no_part_of_the_answer(run, monkeypatch):
-    monkeypatch.setattr("derm_core.data.manifest.list_datasets", lambda workspace: print("chatter") or [])
+    monkeypatch.setattr(
+        "derm_core.data.manifest.list_datasets", lambda workspace: print("chatter") or []
+    )
     value, lines = run("data", "list", "--json")
     assert value == {"datasets": [], "disk_bytes": 0} and lines == ["chatter"]
 
 
 # ---- data
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -118,18 +147,33 @@ def folder(tmp_path):
     for name in ("benign", "malignant"):
         (tmp_path / "photos" / name).mkdir(parents=True)
         for i in range(6):
-            Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(tmp_path / "photos" / name / f"{i}.png")
+            Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(
+                tmp_path / "photos" / name / f"{i}.png"
+            )
     (tmp_path / "photos" / "benign" / "broken.png").write_bytes(b"not an image")
     return tmp_path / "photos"
 
 
 def test_data_import_list_audit_delete(run, workspace, folder):
-    value, _ = run("data", "import", str(folder), "--name", "mine", "--size", "32", "--processes", "1", "--json")
+    value, _ = run(
+        "data",
+        "import",
+        str(folder),
+        "--name",
+        "mine",
+        "--size",
+        "32",
+        "--processes",
+        "1",
+        "--json",
+    )
     assert {"name", "images", "classes", "groups", "skipped", "seconds"} <= set(value)
     assert (value["images"], value["classes"], len(value["skipped"])) == (12, 2, 1)
     assert value["skipped"][0]["path"].endswith("broken.png") and value["skipped"][0]["reason"]
     listed, _ = run("data", "list", "--json")
-    assert [row["name"] for row in listed["datasets"]] == ["mine"] and listed["disk_bytes"] > 12 * 32 * 32 * 3
+    assert [row["name"] for row in listed["datasets"]] == ["mine"] and listed[
+        "disk_bytes"
+    ] > 12 * 32 * 32 * 3
     audited, _ = run("data", "audit", "mine", "--json")
     assert audited["groups_across_splits"] == audited["duplicate_images_across_splits"] == 0
     assert sum(part["images"] for part in audited["splits"].values()) == 12
@@ -153,10 +197,15 @@ def test_a_dataset_in_use_is_not_deleted(run, scripted):
 
 # ---- runs
 
+
 def test_pretrain_follows_its_run_and_hands_back_the_last_metrics(run, scripted):
-    value, lines = run("pretrain", "--dataset", "count-3", "--epochs", "4", "--device", "cpu", "--json")
+    value, lines = run(
+        "pretrain", "--dataset", "count-3", "--epochs", "4", "--device", "cpu", "--json"
+    )
     assert (value["state"], value["epochs"], value["metrics"]) == ("done", 4, {"train/loss": 0.5})
-    assert value["run_id"].startswith("pretrain-") and any("starting at 0" in line for line in lines)
+    assert value["run_id"].startswith("pretrain-") and any(
+        "starting at 0" in line for line in lines
+    )
 
 
 def test_a_run_that_fails_fails_the_command_with_its_sentence(run, scripted):
@@ -186,12 +235,19 @@ def test_list_show_cancel_resume_delete(run, scripted):
 
 
 def test_ctrl_c_leaves_the_run_going_and_says_how_to_reach_it(scripted):
-    program = ("import signal, sys; from derm_core.jobs import supervisor; from derm_core import cli;"
-               "signal.signal(signal.SIGINT, signal.default_int_handler);"  # a background shell would have it ignored
-               f"supervisor.worker_command = lambda i: [sys.executable, {str(Path(__file__).parent / 'jobs' / 'scripted_worker.py')!r}, i];"
-               "sys.exit(cli.main(['pretrain', '--dataset', 'count-3000', '--device', 'cpu']))")
-    command = subprocess.Popen([sys.executable, "-c", program], cwd=REPOSITORY, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    program = (
+        "import signal, sys; from derm_core.jobs import supervisor; from derm_core import cli;"
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"  # a background shell would have it ignored
+        f"supervisor.worker_command = lambda i: [sys.executable, {str(Path(__file__).parent / 'jobs' / 'scripted_worker.py')!r}, i];"
+        "sys.exit(cli.main(['pretrain', '--dataset', 'count-3000', '--device', 'cpu']))"
+    )
+    command = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=REPOSITORY,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     store = RunStore(scripted)
     deadline = time.monotonic() + 60
     while not store.list(state="running") and time.monotonic() < deadline:
@@ -206,8 +262,11 @@ def test_ctrl_c_leaves_the_run_going_and_says_how_to_reach_it(scripted):
 
 # ---- compare
 
+
 def test_compare_detached_queues_pretraining_and_study(run, scripted):
-    value, lines = run("compare", "--dataset", "count-3000", "--device", "cpu", "--detach", "--json")
+    value, lines = run(
+        "compare", "--dataset", "count-3000", "--device", "cpu", "--detach", "--json"
+    )
     runs = {row["run_id"]: row for row in run("runs", "list", "--json")[0]["runs"]}
     assert runs[value["run_id"]]["depends_on"] == value["depends_on"] and len(runs) == 2
     assert read_json(scripted.run(value["run_id"]).config)["vae_run"] == value["depends_on"]
@@ -215,9 +274,28 @@ def test_compare_detached_queues_pretraining_and_study(run, scripted):
 
 # ---- a process of its own
 
+
 def test_a_fresh_process_anywhere_answers_with_one_object(workspace, tmp_path):
-    done = subprocess.run([sys.executable, "-m", "derm_core", "doctor", "--json"], cwd=tmp_path, capture_output=True,
-                          text=True, timeout=120, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    done = subprocess.run(
+        [sys.executable, "-m", "derm_core", "doctor", "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
     value = json.loads(done.stdout)
-    assert {"ok", "device", "torch", "datasets", "imagenet_weights", "models", "python", "versions", "workspace"} <= set(value)
-    assert done.returncode == 0 and value["ok"] and value["workspace"]["path"] == str(workspace.root)
+    assert {
+        "ok",
+        "device",
+        "torch",
+        "datasets",
+        "imagenet_weights",
+        "models",
+        "python",
+        "versions",
+        "workspace",
+    } <= set(value)
+    assert (
+        done.returncode == 0 and value["ok"] and value["workspace"]["path"] == str(workspace.root)
+    )

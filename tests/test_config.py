@@ -4,15 +4,28 @@ import json
 
 import pytest
 
-from derm_core.config import (BackboneConfig, EmbedConfig, PretrainConfig, Recipe, StudyConfig, from_dict,
-                              to_dict)
+from derm_core.config import (
+    BackboneConfig,
+    EmbedConfig,
+    PretrainConfig,
+    Recipe,
+    StudyConfig,
+    from_dict,
+    to_dict,
+)
 from derm_core.errors import ConfigError
 
 CONFIGS = [
     PretrainConfig(dataset="d", recipe=Recipe(name="masked", epochs=3)),
-    StudyConfig(dataset="d", arms=("vae", "bundle:a"), seeds=(3, 1), pretrain=PretrainConfig(dataset="d")),
-    StudyConfig(dataset="d", folds=5, fold=2, pretrain=PretrainConfig(dataset="d", folds=5, fold=2)),
-    EmbedConfig(dataset="d", arm="run:x", backbone=BackboneConfig(architecture="convnext_tiny", stage=2)),
+    StudyConfig(
+        dataset="d", arms=("vae", "bundle:a"), seeds=(3, 1), pretrain=PretrainConfig(dataset="d")
+    ),
+    StudyConfig(
+        dataset="d", folds=5, fold=2, pretrain=PretrainConfig(dataset="d", folds=5, fold=2)
+    ),
+    EmbedConfig(
+        dataset="d", arm="run:x", backbone=BackboneConfig(architecture="convnext_tiny", stage=2)
+    ),
 ]
 
 
@@ -21,22 +34,28 @@ def test_json_round_trip_keeps_every_value(config):
     assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
 
 
-@pytest.mark.parametrize("change, words", [
-    ({"regime": "both"}, ["regime", "'both'", "'frozen'"]),
-    ({"seeds": []}, ["seeds", "one or more"]),
-    ({"input_size": 4}, ["input_size", "4", "16 to 1024"]),
-    ({"input_size": "64"}, ["input_size", "'64'", "whole number"]),
-    ({"arms": ["vae", "vae"]}, ["arms", "different"]),
-    ({"colour": 1}, ["colour", "one of"]),
-    ({"backbone": {"stage": -1}}, ["stage", "-1"]),
-    ({"schema": 99}, ["schema", "99", "newer"]),
-    ({"kind": "party"}, ["kind", "'party'", "study"]),
-    ({"folds": 1}, ["folds", "2 to 20"]),
-    ({"fold": 1}, ["fold", "1 to folds"]),
-    ({"folds": 5, "arms": ["imagenet", "bundle:a"]}, ["bundle:a", "in folds"]),
-    ({"folds": 5, "vae_run": "pretrain-1"}, ["vae_run", "of its own"]),
-    ({"folds": 5, "fold": 2, "pretrain": {"dataset": "d", "folds": 5, "fold": 3}}, ["pretrain.fold", "3", "study, 2"]),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"regime": "both"}, ["regime", "'both'", "'frozen'"]),
+        ({"seeds": []}, ["seeds", "one or more"]),
+        ({"input_size": 4}, ["input_size", "4", "16 to 1024"]),
+        ({"input_size": "64"}, ["input_size", "'64'", "whole number"]),
+        ({"arms": ["vae", "vae"]}, ["arms", "different"]),
+        ({"colour": 1}, ["colour", "one of"]),
+        ({"backbone": {"stage": -1}}, ["stage", "-1"]),
+        ({"schema": 99}, ["schema", "99", "newer"]),
+        ({"kind": "party"}, ["kind", "'party'", "study"]),
+        ({"folds": 1}, ["folds", "2 to 20"]),
+        ({"fold": 1}, ["fold", "1 to folds"]),
+        ({"folds": 5, "arms": ["imagenet", "bundle:a"]}, ["bundle:a", "in folds"]),
+        ({"folds": 5, "vae_run": "pretrain-1"}, ["vae_run", "of its own"]),
+        (
+            {"folds": 5, "fold": 2, "pretrain": {"dataset": "d", "folds": 5, "fold": 3}},
+            ["pretrain.fold", "3", "study, 2"],
+        ),
+    ],
+)
 def test_errors_name_field_value_and_what_is_allowed(change, words):
     body = {**to_dict(StudyConfig(dataset="d")), **change}
     with pytest.raises(ConfigError) as caught:
@@ -44,16 +63,19 @@ def test_errors_name_field_value_and_what_is_allowed(change, words):
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
-@pytest.mark.parametrize("change, words", [
-    ({"consistency": -1.0}, ["consistency", "-1.0", "0 or more"]),
-    ({"elbo_weight": 0.0}, ["elbo_weight", "nothing would be learnt"]),
-    ({"temperature": 0.0}, ["temperature", "0.01 to 10"]),
-    ({"target": "other"}, ["target", "'other'", "clean"]),
-    ({"target": "view", "augment": {"mask_ratio": 0.5}}, ["target", "hidden patches"]),
-    ({"free_bits": -0.1}, ["free_bits", "0 or more"]),
-    ({"ema_decay": 1.0}, ["ema_decay", "below 1"]),
-    ({"projection_dim": 1}, ["projection_dim", "2 to 4096"]),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"consistency": -1.0}, ["consistency", "-1.0", "0 or more"]),
+        ({"elbo_weight": 0.0}, ["elbo_weight", "nothing would be learnt"]),
+        ({"temperature": 0.0}, ["temperature", "0.01 to 10"]),
+        ({"target": "other"}, ["target", "'other'", "clean"]),
+        ({"target": "view", "augment": {"mask_ratio": 0.5}}, ["target", "hidden patches"]),
+        ({"free_bits": -0.1}, ["free_bits", "0 or more"]),
+        ({"ema_decay": 1.0}, ["ema_decay", "below 1"]),
+        ({"projection_dim": 1}, ["projection_dim", "2 to 4096"]),
+    ],
+)
 def test_a_recipe_that_cannot_be_names_its_field(change, words):
     with pytest.raises(ConfigError) as caught:
         from_dict({**to_dict(PretrainConfig(dataset="d")), "recipe": change})

@@ -9,13 +9,34 @@ import derm_core
 
 PACKAGE = Path(derm_core.__file__).parent
 MODULES = sorted(
-    ".".join(["derm_core", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__")
-    for path in PACKAGE.rglob("*.py") if path.name != "__main__.py")
-LIGHT = [name for name in MODULES if name.startswith("derm_core.commands") or name in (
-    "derm_core", "derm_core.cli", "derm_core.config", "derm_core.errors", "derm_core.events", "derm_core.files",
-    "derm_core.seeds", "derm_core.workspace", "derm_core.data.manifest", "derm_core.data.splits",
-    "derm_core.data.decode", "derm_core.training.recipes", "derm_core.study.presets")
-    or name.startswith("derm_core.jobs")]
+    ".".join(["derm_core", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(
+        ".__init__"
+    )
+    for path in PACKAGE.rglob("*.py")
+    if path.name != "__main__.py"
+)
+LIGHT = [
+    name
+    for name in MODULES
+    if name.startswith("derm_core.commands")
+    or name
+    in (
+        "derm_core",
+        "derm_core.cli",
+        "derm_core.config",
+        "derm_core.errors",
+        "derm_core.events",
+        "derm_core.files",
+        "derm_core.seeds",
+        "derm_core.workspace",
+        "derm_core.data.manifest",
+        "derm_core.data.splits",
+        "derm_core.data.decode",
+        "derm_core.training.recipes",
+        "derm_core.study.presets",
+    )
+    or name.startswith("derm_core.jobs")
+]
 
 
 def loaded(modules: list[str]) -> dict[str, list[str]]:
@@ -28,8 +49,13 @@ for name in {modules!r}:
     seen[name] = [p for p in ("streamlit", "plotly", "umap", "torch", "sklearn", "pandas") if p in sys.modules]
 print(json.dumps(seen))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120,
-                          cwd=PACKAGE.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=PACKAGE.parent,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
 

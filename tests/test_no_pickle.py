@@ -11,26 +11,40 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from derm_core.data.importers import import_dataset
-from derm_core.data.decode import decode
-from derm_core.errors import DermError
-from derm_core.files import read_json
 from derm_core.bundles.archive import import_bundle
 from derm_core.bundles.bundle import verify_bundle
+from derm_core.data.decode import decode
+from derm_core.data.importers import import_dataset
+from derm_core.errors import DermError
+from derm_core.files import read_json
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-READERS = re.compile(r"torch\.load\(|pickle\.loads?\(|\bjoblib\b|yaml\.(?:unsafe_|full_)?load\(|(?<![\w.])(?:eval|exec)\(|allow_pickle=True|"
-                     r"np\.load\(|read_pickle|\bmarshal\b|\bshelve\b|\bdill\b|weights_only=False|"
-                     r"(?:broadcast|scatter|gather)_object|recv_object")
-SAFE = re.compile(r"torch\.load\(.*weights_only=True|np\.load\(.*(?:allow_pickle=False|mmap_mode=\"r\"\))|numpy\.load\(.*allow_pickle=False")
+READERS = re.compile(
+    r"torch\.load\(|pickle\.loads?\(|\bjoblib\b|yaml\.(?:unsafe_|full_)?load\(|(?<![\w.])(?:eval|exec)\(|allow_pickle=True|"
+    r"np\.load\(|read_pickle|\bmarshal\b|\bshelve\b|\bdill\b|weights_only=False|"
+    r"(?:broadcast|scatter|gather)_object|recv_object"
+)
+SAFE = re.compile(
+    r"torch\.load\(.*weights_only=True|np\.load\(.*(?:allow_pickle=False|mmap_mode=\"r\"\))|numpy\.load\(.*allow_pickle=False"
+)
 ALLOWED = {  # file: (what, why)
-    "derm_core/training/compilation.py": ("pickle.loads(given)", "bytes that this very process handed to its own child, never a file"),
+    "derm_core/training/compilation.py": (
+        "pickle.loads(given)",
+        "bytes that this very process handed to its own child, never a file",
+    ),
 }
 
 
 def test_what_could_run_code_while_reading_is_used_nowhere_but_where_it_is_argued_for():
     found = {}
-    for path in [REPOSITORY / "app.py", *(p for folder in ("derm_core", "pages", "benchmarks", "tools") for p in (REPOSITORY / folder).rglob("*.py"))]:
+    for path in [
+        REPOSITORY / "app.py",
+        *(
+            p
+            for folder in ("derm_core", "pages", "benchmarks", "tools")
+            for p in (REPOSITORY / folder).rglob("*.py")
+        ),
+    ]:
         for line in path.read_text(encoding="utf-8").splitlines():
             if READERS.search(line.split("  # ")[0]) and not SAFE.search(line):
                 found.setdefault(str(path.relative_to(REPOSITORY)), []).append(line.strip())
@@ -68,7 +82,10 @@ def test_a_pickle_under_any_table_or_array_name_is_refused(name, tmp_path, mark,
 
 @pytest.mark.parametrize("member", ["train_images", "train_labels"])
 def test_an_array_of_objects_is_refused(member, tmp_path, mark, workspace):
-    arrays = {"train_images": np.zeros((2, 4, 4, 3), np.uint8), "train_labels": np.array([[0], [1]])}
+    arrays = {
+        "train_images": np.zeros((2, 4, 4, 3), np.uint8),
+        "train_labels": np.array([[0], [1]]),
+    }
     arrays[member] = np.array([[Bomb(str(mark))], [Bomb(str(mark))]], object)
     np.savez(tmp_path / "dermamnist.npz", **arrays)
     with pytest.raises(DermError, match="Object arrays|object"):

@@ -19,10 +19,16 @@ def is_running(pid: int) -> bool:
 
 
 def test_a_child_ends_when_its_parent_is_killed():
-    child = ("import os, time; from derm_core.processes import end_with; end_with(os.getppid()); "
-             "print('up', flush=True); time.sleep(600)")
-    parent = subprocess.Popen(["sh", "-c", f'{sys.executable} -c "{child}" & echo $!; wait'], stdout=subprocess.PIPE,
-                              text=True, cwd=REPOSITORY)
+    child = (
+        "import os, time; from derm_core.processes import end_with; end_with(os.getppid()); "
+        "print('up', flush=True); time.sleep(600)"
+    )
+    parent = subprocess.Popen(
+        ["sh", "-c", f'{sys.executable} -c "{child}" & echo $!; wait'],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+    )
     pid = int(parent.stdout.readline())
     try:
         assert parent.stdout.readline() == "up\n" and is_running(pid)
@@ -53,8 +59,16 @@ def test_the_cores_are_busy_where_another_thread_wants_to_run(tmp_path, monkeypa
 def test_a_process_with_a_session_of_its_own_steps_back_behind_other_sessions():
     if not processes.AUTOGROUP.exists():
         pytest.skip("this system does not group processes by session")
-    script = ("from derm_core import processes; processes.step_back(5); import os; "
-              "print(os.nice(0), processes.AUTOGROUP.read_text().split()[-1])")
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, start_new_session=True, check=True)
+    script = (
+        "from derm_core import processes; processes.step_back(5); import os; "
+        "print(os.nice(0), processes.AUTOGROUP.read_text().split()[-1])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        check=True,
+    )
     own, session = map(int, done.stdout.split())
     assert own == session == os.nice(0) + 5

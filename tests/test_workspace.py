@@ -45,7 +45,9 @@ def test_a_workspace_that_cannot_be_made_says_what_to_do(tmp_path):
 def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_behind(tmp_path, monkeypatch):
     path = tmp_path / "a.json"
     write_json(path, {"a": 1})
-    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+    monkeypatch.setattr(
+        os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left"))
+    )
     with pytest.raises(OSError):
         write_atomic(path, "{}")
     assert read_json(path) == {"a": 1} and os.listdir(tmp_path) == ["a.json"]

@@ -12,8 +12,11 @@ Interval = Mapping[str, float]
 
 def learned_part(result: Mapping[str, Any]) -> str:
     """One line a lesson, of those whose figures are there: what `python -m benchmarks recipe --json` printed."""
-    said = [text for lesson in (_same_size, _best_size, _few_labels, _together, _consistency, _elbo, _longer)
-            if (text := lesson(result))]
+    said = [
+        text
+        for lesson in (_same_size, _best_size, _few_labels, _together, _consistency, _elbo, _longer)
+        if (text := lesson(result))
+    ]
     return "\n".join(f"- {text}" for text in said)
 
 
@@ -23,9 +26,15 @@ def _worded(metric: Interval, above: str, below: str, level: str) -> str:
     return f"{word}: {points(metric)} points of balanced accuracy"
 
 
-def _fold_difference(result: Mapping[str, Any], one: str, share: float = 1.0) -> dict[str, Any] | None:
+def _fold_difference(
+    result: Mapping[str, Any], one: str, share: float = 1.0
+) -> dict[str, Any] | None:
     study = result.get("folds") or {}
-    rows = (study.get("differences") if share == 1 else (study.get("label_efficiency") or {}).get("differences")) or []
+    rows = (
+        study.get("differences")
+        if share == 1
+        else (study.get("label_efficiency") or {}).get("differences")
+    ) or []
     return directed(rows, one, share).get("balanced_accuracy")
 
 
@@ -34,9 +43,15 @@ def _same_size(result: Mapping[str, Any]) -> str:
     if not metric:
         return ""
     pixels = result["folds"]["config"]["input_size"]
-    return _worded(metric, f"**With all labels the VAE is above ImageNet** at the same {pixels} pixels",
-                   f"**With all labels the VAE is below ImageNet** at the same {pixels} pixels",
-                   f"**With all labels no difference is shown** at the same {pixels} pixels") + ", out of fold."
+    return (
+        _worded(
+            metric,
+            f"**With all labels the VAE is above ImageNet** at the same {pixels} pixels",
+            f"**With all labels the VAE is below ImageNet** at the same {pixels} pixels",
+            f"**With all labels no difference is shown** at the same {pixels} pixels",
+        )
+        + ", out of fold."
+    )
 
 
 def _best_size(result: Mapping[str, Any]) -> str:
@@ -44,43 +59,69 @@ def _best_size(result: Mapping[str, Any]) -> str:
     metric = (best.get("vae_minus_imagenet") or {}).get("balanced_accuracy")
     if not metric:
         return ""
-    return _worded(metric, f"**It is above ImageNet at its best input size**, {best['input_size']} pixels",
-                   f"**ImageNet at its best input size, {best['input_size']} pixels, stays ahead**",
-                   f"**No difference from ImageNet at its best input size is shown**, {best['input_size']} pixels") + "."
+    return (
+        _worded(
+            metric,
+            f"**It is above ImageNet at its best input size**, {best['input_size']} pixels",
+            f"**ImageNet at its best input size, {best['input_size']} pixels, stays ahead**",
+            f"**No difference from ImageNet at its best input size is shown**, {best['input_size']} pixels",
+        )
+        + "."
+    )
 
 
 def _few_labels(result: Mapping[str, Any]) -> str:
     metric, best = _fold_difference(result, "vae", 0.1), result.get("folds_best") or {}
     if not metric:
         return ""
-    said = _worded(metric, "**With a tenth of the labels the VAE is above ImageNet**",
-                   "**With a tenth of the labels the VAE is below ImageNet**",
-                   "**With a tenth of the labels no difference is shown**")
-    other = ((best.get("labels_0.1") or {}).get("vae_minus_imagenet") or {}).get("balanced_accuracy")
+    said = _worded(
+        metric,
+        "**With a tenth of the labels the VAE is above ImageNet**",
+        "**With a tenth of the labels the VAE is below ImageNet**",
+        "**With a tenth of the labels no difference is shown**",
+    )
+    other = ((best.get("labels_0.1") or {}).get("vae_minus_imagenet") or {}).get(
+        "balanced_accuracy"
+    )
     if other:
         said += f", and {points(other)} against ImageNet at {best['input_size']} pixels"
     holm = metric.get("p_holm")
-    return said + (f" (intervals of one comparison each; p = {holm:.2g} after Holm's correction over the study's "
-                   "secondary tests)." if holm is not None else ".")
+    return said + (
+        f" (intervals of one comparison each; p = {holm:.2g} after Holm's correction over the study's "
+        "secondary tests)."
+        if holm is not None
+        else "."
+    )
 
 
 def _together(result: Mapping[str, Any]) -> str:
     metric = _fold_difference(result, "both")
     if not metric:
         return ""
-    return _worded(metric, "**Both side by side are better than ImageNet alone**, a gain to have today",
-                   "**Both side by side are worse than ImageNet alone**",
-                   "**Both side by side are not shown to differ from ImageNet alone**") + "."
+    return (
+        _worded(
+            metric,
+            "**Both side by side are better than ImageNet alone**, a gain to have today",
+            "**Both side by side are worse than ImageNet alone**",
+            "**Both side by side are not shown to differ from ImageNet alone**",
+        )
+        + "."
+    )
 
 
 def _consistency(result: Mapping[str, Any]) -> str:
     metric = ((result.get("controls") or {}).get("no-consistency") or {}).get("balanced_accuracy")
     if not metric:
         return ""
-    return _worded(metric, "**The agreement of two views does the work**, the recipe minus the same without it",
-                   "**The agreement of two views harms**, the recipe minus the same without it",
-                   "**The agreement of two views is not shown to matter**, the recipe minus the same without it"
-                   ) + ", on the test split."
+    return (
+        _worded(
+            metric,
+            "**The agreement of two views does the work**, the recipe minus the same without it",
+            "**The agreement of two views harms**, the recipe minus the same without it",
+            "**The agreement of two views is not shown to matter**, the recipe minus the same without it",
+        )
+        + ", on the test split."
+    )
 
 
 def _elbo(result: Mapping[str, Any]) -> str:
@@ -89,11 +130,15 @@ def _elbo(result: Mapping[str, Any]) -> str:
     if not metric or not {"vae", "paper"} <= arms.keys():
         return ""
     ours, plain = (arms[name]["pretraining"] for name in ("vae", "paper"))
-    return _worded(metric, "**The ELBO helps the features**, the recipe minus the same without it",
-                   "**The ELBO costs the features something**, the recipe minus the same without it",
-                   "**The ELBO is not shown to help or to harm the features**, the recipe minus the same without it") + (
+    return _worded(
+        metric,
+        "**The ELBO helps the features**, the recipe minus the same without it",
+        "**The ELBO costs the features something**, the recipe minus the same without it",
+        "**The ELBO is not shown to help or to harm the features**, the recipe minus the same without it",
+    ) + (
         f". It keeps the network a VAE: squared reconstruction error {ours['val_pixel_mse']:.4f} (plain VAE "
-        f"{plain['val_pixel_mse']:.4f}), {ours['val_active_units']:.0f} active units (plain VAE {plain['val_active_units']:.0f}).")
+        f"{plain['val_pixel_mse']:.4f}), {ours['val_active_units']:.0f} active units (plain VAE {plain['val_active_units']:.0f})."
+    )
 
 
 def _longer(result: Mapping[str, Any]) -> str:
@@ -101,7 +146,12 @@ def _longer(result: Mapping[str, Any]) -> str:
     if len(curve) < 2:
         return ""
     first, last = curve[0], curve[-1]
-    of = [f"{100 * point['balanced_accuracy']['mean']:.1f} % after {point['epochs']:.0f} epochs" for point in (first, last)]
+    of = [
+        f"{100 * point['balanced_accuracy']['mean']:.1f} % after {point['epochs']:.0f} epochs"
+        for point in (first, last)
+    ]
     auroc = [f"{point['macro_auroc']['mean']:.3f}" for point in (first, last)]
-    return (f"**Longer pretraining** goes from {of[0]} to {of[1]} of balanced accuracy, macro-AUROC from {auroc[0]} to "
-            f"{auroc[1]} (validation images, one seed).")
+    return (
+        f"**Longer pretraining** goes from {of[0]} to {of[1]} of balanced accuracy, macro-AUROC from {auroc[0]} to "
+        f"{auroc[1]} (validation images, one seed)."
+    )

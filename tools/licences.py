@@ -37,7 +37,7 @@ def installed(names: list[str]) -> dict[str, Distribution]:
         try:
             found[key] = distribution(name)
         except PackageNotFoundError:
-            continue                                            # for another system, or an extra that is not asked for
+            continue  # for another system, or an extra that is not asked for
         needed = [text for text in found[key].requires or [] if "extra ==" not in text]
         waiting += [match[0] for text in needed if (match := NAME.match(text))]
     return dict(sorted(found.items()))
@@ -48,27 +48,53 @@ def licence(package: Distribution) -> str:
     data = package.metadata
     if data.get("License-Expression"):
         return data["License-Expression"]
-    named = [text.split(" :: ")[-1] for text in data.get_all("Classifier") or [] if text.startswith("License :: ")]
+    named = [
+        text.split(" :: ")[-1]
+        for text in data.get_all("Classifier") or []
+        if text.startswith("License :: ")
+    ]
     first = (data.get("License") or "").strip().splitlines()
-    return "; ".join(dict.fromkeys(named)) or (first[0][:80] if first else "not said in its metadata")
+    return "; ".join(dict.fromkeys(named)) or (
+        first[0][:80] if first else "not said in its metadata"
+    )
 
 
 def listed() -> str:
-    rows = [f"| {package.metadata['Name']} | {package.version} | {licence(package)} |".replace("\n", " ")
-            for package in installed(required()).values()]
-    return "\n".join(["# Licences of the dependencies", "",
-                      "Made by `python -m tools.licences` from the metadata of the packages that requirements.txt brings.", "",
-                      "| package | version | licence |", "|---|---|---|", *rows, ""])
+    rows = [
+        f"| {package.metadata['Name']} | {package.version} | {licence(package)} |".replace(
+            "\n", " "
+        )
+        for package in installed(required()).values()
+    ]
+    return "\n".join(
+        [
+            "# Licences of the dependencies",
+            "",
+            "Made by `python -m tools.licences` from the metadata of the packages that requirements.txt brings.",
+            "",
+            "| package | version | licence |",
+            "|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tools.licences", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.licences", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--check", action="store_true", help="change nothing")
     args = parser.parse_args(arguments)
     text = listed()
     if args.check:
         same = LIST.exists() and LIST.read_text(encoding="utf-8") == text
-        print("docs/licences.md is current." if same else "docs/licences.md differs; run python -m tools.licences.", file=sys.stderr)
+        print(
+            "docs/licences.md is current."
+            if same
+            else "docs/licences.md differs; run python -m tools.licences.",
+            file=sys.stderr,
+        )
         return 0 if same else 1
     LIST.write_text(text, encoding="utf-8")
     return 0

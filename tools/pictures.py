@@ -47,9 +47,18 @@ def demo_map(workspace: Workspace, study_id: str) -> str:
     for run in RunStore(workspace).list(kind="embed", state="done"):
         return run.id
     study = from_dict(read_json(workspace.run(study_id).config))
-    run_id = supervisor.submit(workspace, EmbedConfig(
-        dataset=study.dataset, arm="vae", vae_run=study.vae_run, backbone=study.backbone,
-        input_size=study.input_size, split_seed=study.split_seed, max_images=study.max_images))
+    run_id = supervisor.submit(
+        workspace,
+        EmbedConfig(
+            dataset=study.dataset,
+            arm="vae",
+            vae_run=study.vae_run,
+            backbone=study.backbone,
+            input_size=study.input_size,
+            split_seed=study.split_seed,
+            max_images=study.max_images,
+        ),
+    )
     supervisor.wait(workspace, run_id)
     return run_id
 
@@ -70,10 +79,15 @@ def shoot(browser, address: str, name: str, path: str, *, settle: float = 5.0) -
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workspace", help="default: $DERM_HOME, else ./workspace")
-    parser.add_argument("--scale", type=float, default=1.0, help="of the demo study, where one must be made")
+    parser.add_argument(
+        "--scale", type=float, default=1.0, help="of the demo study, where one must be made"
+    )
     options = parser.parse_args()
     if CHROMIUM is None:
-        print("Chromium is needed for the pictures (Debian: apt-get install chromium).", file=sys.stderr)
+        print(
+            "Chromium is needed for the pictures (Debian: apt-get install chromium).",
+            file=sys.stderr,
+        )
         return 1
     from playwright.sync_api import sync_playwright
 

@@ -9,9 +9,11 @@ from typing import Any
 
 GAPS = ("loss_gap", "accuracy_gap")
 CLOCK = "Minutes are by the clock, whatever else the machine did meanwhile:"
-DIFFERENCES = {"vae_minus_imagenet": "same input size",
-               "vae_minus_best_imagenet": "ImageNet at its best input size on validation",
-               "both_minus_imagenet": "same input size"}
+DIFFERENCES = {
+    "vae_minus_imagenet": "same input size",
+    "vae_minus_best_imagenet": "ImageNet at its best input size on validation",
+    "both_minus_imagenet": "same input size",
+}
 
 
 def ablation_part(folder: Path) -> str:
@@ -19,15 +21,30 @@ def ablation_part(folder: Path) -> str:
 
     Links are those of a page in docs/.
     """
-    found = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("recipe*.json"))]
-    return "\n\n".join(dict.fromkeys(part for path, result in found for part in (
-        *_of(result), f"All figures: [{path.name}](../benchmarks/results/{path.name}){_log(path)}.")))
+    found = [
+        (path, json.loads(path.read_text(encoding="utf-8")))
+        for path in sorted(folder.glob("recipe*.json"))
+    ]
+    return "\n\n".join(
+        dict.fromkeys(
+            part
+            for path, result in found
+            for part in (
+                *_of(result),
+                f"All figures: [{path.name}](../benchmarks/results/{path.name}){_log(path)}.",
+            )
+        )
+    )
 
 
 def _log(path: Path) -> str:
     """A link to what the command said meanwhile, where that is kept."""
     log = path.with_suffix(".log")
-    return f"; each epoch's metrics: [{log.name}](../benchmarks/results/{log.name})" if log.exists() else ""
+    return (
+        f"; each epoch's metrics: [{log.name}](../benchmarks/results/{log.name})"
+        if log.exists()
+        else ""
+    )
 
 
 def _of(result: Mapping[str, Any]) -> list[str]:
@@ -42,17 +59,26 @@ def _levers(result: Mapping[str, Any]) -> str:
         return ""
     setting = result["config"]["levers"]
     trained = [row for row in rows if row.get("pretraining") and row["line"] != "both"]
-    said = [f"**One change a line.** {setting['dataset']}, {setting['backbone']['architecture']} to stage "
-            f"{setting['backbone']['stage']}, one pretraining seed, validation images alone; two-layer heads on frozen "
-            "features, one learning rate and weight decay for all lines. \"10 %\" is a tenth of the labelled groups, \"kNN\" "
-            f"the vote of the ten nearest training images{', a shortened run' if result.get('quick') else ''}. {CLOCK[:-1]}."]
+    said = [
+        f"**One change a line.** {setting['dataset']}, {setting['backbone']['architecture']} to stage "
+        f"{setting['backbone']['stage']}, one pretraining seed, validation images alone; two-layer heads on frozen "
+        'features, one learning rate and weight decay for all lines. "10 %" is a tenth of the labelled groups, "kNN" '
+        f"the vote of the ten nearest training images{', a shortened run' if result.get('quick') else ''}. {CLOCK[:-1]}."
+    ]
     if trained:
         best = min(trained, key=lambda row: _metric(row, "val_loss"))
         said.append(f"Lowest validation loss of a VAE: {best['line']} ({best['says']}).")
-    return _with_table(" ".join(said), rows, {
-        "line": lambda row: f"{row['line']}: {row['says']}", "loss, validation": lambda row: f"{_metric(row, 'val_loss'):.3f}",
-        **_judged(), "− views-256, points": _points_of("minus_base"),
-        **_pretrained()})
+    return _with_table(
+        " ".join(said),
+        rows,
+        {
+            "line": lambda row: f"{row['line']}: {row['says']}",
+            "loss, validation": lambda row: f"{_metric(row, 'val_loss'):.3f}",
+            **_judged(),
+            "− views-256, points": _points_of("minus_base"),
+            **_pretrained(),
+        },
+    )
 
 
 def _curve(result: Mapping[str, Any]) -> str:
@@ -60,11 +86,18 @@ def _curve(result: Mapping[str, Any]) -> str:
     points = result.get("curve") or []
     if len(points) < 2:
         return ""
-    return _with_table(f"**Longer pretraining**, the recipe views and nothing else changed. {CLOCK}", points, {
-        "epochs": lambda p: f"{p['epochs']:.0f}", "minutes": lambda p: _minutes(p["seconds"]),
-        "balanced accuracy": lambda p: _share(p["balanced_accuracy"]), "macro-AUROC": lambda p: _number(p["macro_auroc"]),
-        "balanced accuracy, 10 %": lambda p: _share(p["labels_0.1"]),
-        "kNN": lambda p: _percent(p["knn"]["balanced_accuracy"])})
+    return _with_table(
+        f"**Longer pretraining**, the recipe views and nothing else changed. {CLOCK}",
+        points,
+        {
+            "epochs": lambda p: f"{p['epochs']:.0f}",
+            "minutes": lambda p: _minutes(p["seconds"]),
+            "balanced accuracy": lambda p: _share(p["balanced_accuracy"]),
+            "macro-AUROC": lambda p: _number(p["macro_auroc"]),
+            "balanced accuracy, 10 %": lambda p: _share(p["labels_0.1"]),
+            "kNN": lambda p: _percent(p["knn"]["balanced_accuracy"]),
+        },
+    )
 
 
 def _finals(result: Mapping[str, Any]) -> str:
@@ -72,35 +105,68 @@ def _finals(result: Mapping[str, Any]) -> str:
     if not arms:
         return ""
     seeds = max(row["pretraining_seeds"] for row in arms.values())
-    fewer = [f" ({row['line']}: {row['pretraining_seeds']})" for row in arms.values() if 0 < row["pretraining_seeds"] < seeds]
-    said = (f"**On the test split**, {seeds} pretraining seed{'s' * (seeds != 1)}{''.join(fewer)}, 95 % intervals over groups "
-            "and seeds:")
-    return _with_table(said, list(arms.values()), {
-        "arm": lambda row: f"{row['line']}: {row['says']}", **_judged(), **_pretrained()})
+    fewer = [
+        f" ({row['line']}: {row['pretraining_seeds']})"
+        for row in arms.values()
+        if 0 < row["pretraining_seeds"] < seeds
+    ]
+    said = (
+        f"**On the test split**, {seeds} pretraining seed{'s' * (seeds != 1)}{''.join(fewer)}, 95 % intervals over groups "
+        "and seeds:"
+    )
+    return _with_table(
+        said,
+        list(arms.values()),
+        {"arm": lambda row: f"{row['line']}: {row['says']}", **_judged(), **_pretrained()},
+    )
 
 
 def _differences(result: Mapping[str, Any]) -> str:
     """Paired differences with their intervals, and in a sentence whether the VAE is above ImageNet."""
-    rows = [{"pair": f"{found['arms'][0]} − {found['arms'][1]} ({what})", **found}
-            for key, what in DIFFERENCES.items() if (found := result.get(key))]
-    rows += [{"pair": f"vae − {name}", **found} for name, found in (result.get("controls") or {}).items()]
+    rows = [
+        {"pair": f"{found['arms'][0]} − {found['arms'][1]} ({what})", **found}
+        for key, what in DIFFERENCES.items()
+        if (found := result.get(key))
+    ]
+    rows += [
+        {"pair": f"vae − {name}", **found} for name, found in (result.get("controls") or {}).items()
+    ]
     if not rows:
         return ""
-    said = (f"**Paired differences** on the same test images. {_verdict(result.get('vae_minus_imagenet'))} "
-            f"{_controls(result.get('controls') or {})}").strip()
-    return _with_table(said, rows, {
-        "pair": lambda row: row["pair"], "balanced accuracy, points": _points_of("balanced_accuracy"),
-        "macro-AUROC": lambda row: _signed(row["macro_auroc"]),
-        "balanced accuracy, 10 %, points": lambda row: points(row["labels_0.1"]["balanced_accuracy"]),
-        "loss gap": lambda row: _signed(row.get("loss_gap")), "accuracy gap, points": _points_of("accuracy_gap")})
+    said = (
+        f"**Paired differences** on the same test images. {_verdict(result.get('vae_minus_imagenet'))} "
+        f"{_controls(result.get('controls') or {})}"
+    ).strip()
+    return _with_table(
+        said,
+        rows,
+        {
+            "pair": lambda row: row["pair"],
+            "balanced accuracy, points": _points_of("balanced_accuracy"),
+            "macro-AUROC": lambda row: _signed(row["macro_auroc"]),
+            "balanced accuracy, 10 %, points": lambda row: points(
+                row["labels_0.1"]["balanced_accuracy"]
+            ),
+            "loss gap": lambda row: _signed(row.get("loss_gap")),
+            "accuracy gap, points": _points_of("accuracy_gap"),
+        },
+    )
 
 
 def _verdict(found: Mapping[str, Any] | None) -> str:
     if not found:
         return ""
     metric = found["balanced_accuracy"]
-    said = ("above" if metric["low"] > 0 else "below") if metric["low"] > 0 or metric["high"] < 0 else None
-    where = f"The VAE's balanced accuracy is {said} ImageNet's" if said else "No difference of VAE and ImageNet is shown"
+    said = (
+        ("above" if metric["low"] > 0 else "below")
+        if metric["low"] > 0 or metric["high"] < 0
+        else None
+    )
+    where = (
+        f"The VAE's balanced accuracy is {said} ImageNet's"
+        if said
+        else "No difference of VAE and ImageNet is shown"
+    )
     return f"{where}: {points(metric)} points."
 
 
@@ -110,8 +176,11 @@ def _controls(found: Mapping[str, Any]) -> str:
     above = [name for name, metric in metrics.items() if metric["low"] > 0]
     below = [name for name, metric in metrics.items() if metric["high"] < 0]
     level = [name for name in metrics if name not in (*above, *below)]
-    said = [f"{how} {', '.join(names)}" for how, names in (
-        ("above", above), ("below", below), ("not shown to differ from", level)) if names]
+    said = [
+        f"{how} {', '.join(names)}"
+        for how, names in (("above", above), ("below", below), ("not shown to differ from", level))
+        if names
+    ]
     return f"Of the controls, the winning recipe is {'; '.join(said)}." if said else ""
 
 
@@ -121,47 +190,82 @@ def folds_part(result: Mapping[str, Any]) -> str:
     if not study:
         return ""
     folds, verdict = study["config"]["folds"], study["verdict"]
-    said = [f"**Out-of-fold, {folds} folds, pretraining repeated in each.** {verdict['headline']}", *verdict["sentences"]]
-    arms = _with_table(" ".join(said), list(study["arms"].values()), {
-        "arm": lambda arm: arm["label"], "balanced accuracy": lambda arm: _share(arm["test"]["balanced_accuracy"]),
-        "macro-AUROC": lambda arm: _number(arm["test"]["macro_auroc"])})
+    said = [
+        f"**Out-of-fold, {folds} folds, pretraining repeated in each.** {verdict['headline']}",
+        *verdict["sentences"],
+    ]
+    arms = _with_table(
+        " ".join(said),
+        list(study["arms"].values()),
+        {
+            "arm": lambda arm: arm["label"],
+            "balanced accuracy": lambda arm: _share(arm["test"]["balanced_accuracy"]),
+            "macro-AUROC": lambda arm: _number(arm["test"]["macro_auroc"]),
+        },
+    )
     return "\n\n".join([arms, _fold_differences(study, result.get("folds_best"))])
 
 
 def _fold_differences(study: Mapping[str, Any], best: Mapping[str, Any] | None) -> str:
     """The VAE and both minus ImageNet, out of fold: at the same input size and at ImageNet's best, all labels and fewer."""
     fewer, best = (study.get("label_efficiency") or {}).get("differences", []), best or {}
-    rows = [{"pair": f"{one} − imagenet", "size": study["config"]["input_size"], "labels": labels, "found": found}
-            for one in ("vae", "both") for labels, share, of in (("all", 1.0, study["differences"]), ("10 %", 0.1, fewer))
-            if (found := directed(of, one, share))]
-    rows += [{"pair": f"{one} − imagenet", "size": best["input_size"], "labels": labels, "found": found}
-             for one in ("vae", "both") for labels, of in (("all", best), ("10 %", best.get("labels_0.1", {})))
-             if (found := of.get(f"{one}_minus_imagenet"))]
-    return _with_table("Paired differences out of fold, each with a 95 % interval over groups, seeds and folds:", rows, {
-        "pair": lambda row: row["pair"], "ImageNet's pixels": lambda row: str(row["size"]),
-        "labels": lambda row: row["labels"],
-        "balanced accuracy, points": lambda row: points(row["found"]["balanced_accuracy"]),
-        "macro-AUROC": lambda row: _signed(row["found"]["macro_auroc"])})
+    rows = [
+        {
+            "pair": f"{one} − imagenet",
+            "size": study["config"]["input_size"],
+            "labels": labels,
+            "found": found,
+        }
+        for one in ("vae", "both")
+        for labels, share, of in (("all", 1.0, study["differences"]), ("10 %", 0.1, fewer))
+        if (found := directed(of, one, share))
+    ]
+    rows += [
+        {"pair": f"{one} − imagenet", "size": best["input_size"], "labels": labels, "found": found}
+        for one in ("vae", "both")
+        for labels, of in (("all", best), ("10 %", best.get("labels_0.1", {})))
+        if (found := of.get(f"{one}_minus_imagenet"))
+    ]
+    return _with_table(
+        "Paired differences out of fold, each with a 95 % interval over groups, seeds and folds:",
+        rows,
+        {
+            "pair": lambda row: row["pair"],
+            "ImageNet's pixels": lambda row: str(row["size"]),
+            "labels": lambda row: row["labels"],
+            "balanced accuracy, points": lambda row: points(row["found"]["balanced_accuracy"]),
+            "macro-AUROC": lambda row: _signed(row["found"]["macro_auroc"]),
+        },
+    )
 
 
-def directed(rows: Sequence[Mapping[str, Any]], one: str, share: float = 1.0) -> dict[str, dict[str, float]]:
+def directed(
+    rows: Sequence[Mapping[str, Any]], one: str, share: float = 1.0
+) -> dict[str, dict[str, float]]:
     """{metric: interval of an arm minus imagenet} of rows that may hold the opposite."""
     found = {}
     for row in rows:
         if {row["a"], row["b"]} == {one, "imagenet"} and row.get("fraction", share) == share:
             sign = 1 if row["a"] == one else -1
             low, high = sorted((sign * row["low"], sign * row["high"]))
-            found[row["metric"]] = {"mean": sign * row["mean"], "low": low, "high": high, "p_holm": row.get("p_holm")}
+            found[row["metric"]] = {
+                "mean": sign * row["mean"],
+                "low": low,
+                "high": high,
+                "p_holm": row.get("p_holm"),
+            }
     return found
 
 
 def _judged() -> dict[str, Callable[[Any], str]]:
-    return {"balanced accuracy": lambda row: _share(_metric(row, "balanced_accuracy")),
-            "macro-AUROC": lambda row: _number(_metric(row, "macro_auroc")),
-            "balanced accuracy, 10 %": lambda row: _share(_metric(row, "balanced_accuracy", "0.1")),
-            "kNN": lambda row: _percent(row["knn"]["balanced_accuracy"]),
-            "loss gap": lambda row: f"{_metric(row, GAPS[0])['mean']:+.3f}",
-            "accuracy gap, points": lambda row: f"{100 * _metric(row, GAPS[1])['mean']:+.1f}"}
+    return {
+        "balanced accuracy": lambda row: _share(_metric(row, "balanced_accuracy")),
+        "macro-AUROC": lambda row: _number(_metric(row, "macro_auroc")),
+        "balanced accuracy, 10 %": lambda row: _share(_metric(row, "balanced_accuracy", "0.1")),
+        "kNN": lambda row: _percent(row["knn"]["balanced_accuracy"]),
+        "loss gap": lambda row: f"{_metric(row, GAPS[0])['mean']:+.3f}",
+        "accuracy gap, points": lambda row: f"{100 * _metric(row, GAPS[1])['mean']:+.1f}",
+    }
 
 
 def _pretrained() -> dict[str, Callable[[Any], str]]:
@@ -169,14 +273,29 @@ def _pretrained() -> dict[str, Callable[[Any], str]]:
         def told(row: Mapping[str, Any]) -> str:
             value = (row.get("pretraining") or {}).get(name)
             return "–" if value is None else as_text(value)
+
         return told
-    return {"reconstruction error": of("val_pixel_mse", "{:.4f}".format),
-            "active units": of("val_active_units", "{:.0f}".format), "pretraining, minutes": of("seconds", _minutes)}
+
+    return {
+        "reconstruction error": of("val_pixel_mse", "{:.4f}".format),
+        "active units": of("val_active_units", "{:.0f}".format),
+        "pretraining, minutes": of("seconds", _minutes),
+    }
 
 
 def _with_table(text: str, rows: Sequence[Any], columns: Mapping[str, Callable[[Any], str]]) -> str:
-    lines = [list(columns), ["---"] * len(columns), *([of(row) for of in columns.values()] for row in rows)]
-    return "\n".join([text, "", *("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines)])
+    lines = [
+        list(columns),
+        ["---"] * len(columns),
+        *([of(row) for of in columns.values()] for row in rows),
+    ]
+    return "\n".join(
+        [
+            text,
+            "",
+            *("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines),
+        ]
+    )
 
 
 def _metric(row: Mapping[str, Any], name: str, share: str = "1") -> Mapping[str, float]:
@@ -185,9 +304,11 @@ def _metric(row: Mapping[str, Any], name: str, share: str = "1") -> Mapping[str,
 
 def _points_of(name: str) -> Callable[[Any], str]:
     """A column of differences in percentage points; `name` is one, or differences of which balanced accuracy is shown."""
+
     def told(row: Mapping[str, Any]) -> str:
         found = row.get(name) or {}
         return points(found.get("balanced_accuracy", found))
+
     return told
 
 
@@ -204,11 +325,17 @@ def _number(metric: Mapping[str, float]) -> str:
 
 
 def points(metric: Mapping[str, float]) -> str:
-    return _signed({name: 100 * value for name, value in metric.items() if name in ("mean", "low", "high")}, 1)
+    return _signed(
+        {name: 100 * value for name, value in metric.items() if name in ("mean", "low", "high")}, 1
+    )
 
 
 def _signed(metric: Mapping[str, float] | None, digits: int = 3) -> str:
-    return f"{metric['mean']:+.{digits}f} ({metric['low']:+.{digits}f} to {metric['high']:+.{digits}f})" if metric else "–"
+    return (
+        f"{metric['mean']:+.{digits}f} ({metric['low']:+.{digits}f} to {metric['high']:+.{digits}f})"
+        if metric
+        else "–"
+    )
 
 
 def _minutes(seconds: float) -> str:

@@ -1,7 +1,7 @@
 """README's figures and docs/recipes.md, written from the shipped cards and the committed results, never by hand.
 
-    python -m tools.results          rewrite the marked parts of README.md and all of docs/recipes.md
-    python -m tools.results --check  exit 1 where they are not what the cards and results say
+python -m tools.results          rewrite the marked parts of README.md and all of docs/recipes.md
+python -m tools.results --check  exit 1 where they are not what the cards and results say
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 
 from derm_core.report import tables
-from tools.recipe_table import ablation_part, directed, folds_part, points
 from tools.findings import learned_part
+from tools.recipe_table import ablation_part, directed, folds_part, points
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = REPOSITORY / "README.md"
@@ -27,9 +27,13 @@ RECIPES = REPOSITORY / "docs" / "recipes.md"
 
 def cards() -> list[dict]:
     """Cards of the shipped classifiers, the VAE's first."""
-    found = [json.loads(path.read_text()) for path in sorted((REPOSITORY / "models").glob("*/card.json"))]
-    return sorted((card for card in found if "arm" in card),         # an extractor has none
-                  key=lambda card: (ORDER.index(card["arm"]) if card["arm"] in ORDER else 9, card["name"]))
+    found = [
+        json.loads(path.read_text()) for path in sorted((REPOSITORY / "models").glob("*/card.json"))
+    ]
+    return sorted(
+        (card for card in found if "arm" in card),  # an extractor has none
+        key=lambda card: (ORDER.index(card["arm"]) if card["arm"] in ORDER else 9, card["name"]),
+    )
 
 
 def share(metric: dict) -> str:
@@ -45,46 +49,86 @@ def models_part() -> str:
     shelf = cards()
     if not shelf:
         return "None yet."
-    rows = ["| | " + " | ".join(f"`{card['name']}`" for card in shelf) + " |", "|---" * (len(shelf) + 1) + "|"]
+    rows = [
+        "| | " + " | ".join(f"`{card['name']}`" for card in shelf) + " |",
+        "|---" * (len(shelf) + 1) + "|",
+    ]
     lines = {
-        "initial weights": lambda c: {"vae": "VAE, trained here without labels", "imagenet": "ImageNet"}.get(
-            c["initial_weights"]["kind"], c["initial_weights"]["kind"]),
+        "initial weights": lambda c: {
+            "vae": "VAE, trained here without labels",
+            "imagenet": "ImageNet",
+        }.get(c["initial_weights"]["kind"], c["initial_weights"]["kind"]),
         "network": lambda c: f"{c['architecture']} to stage {c['stage']}, {c['input_size']} px",
         "size": lambda c: f"{c['file_bytes'] / 1e6:.1f} MB",
         "balanced accuracy": lambda c: share(c["metrics"]["balanced_accuracy"]),
         "macro-AUROC": lambda c: number(c["metrics"]["macro_auroc"]),
         "accuracy": lambda c: share(c["metrics"]["accuracy"]),
-        "loss gap, accuracy gap": lambda c: f"{c['gaps']['loss']:+.3f}, {100 * c['gaps']['accuracy']:+.1f} points"}
-    rows += [f"| {name} | " + " | ".join(of(card) for card in shelf) + " |" for name, of in lines.items()]
+        "loss gap, accuracy gap": lambda c: (
+            f"{c['gaps']['loss']:+.3f}, {100 * c['gaps']['accuracy']:+.1f} points"
+        ),
+    }
+    rows += [
+        f"| {name} | " + " | ".join(of(card) for card in shelf) + " |" for name, of in lines.items()
+    ]
     counts = shelf[0]["split"]["counts"]
     commands = "\n".join(dict.fromkeys(line for card in shelf for line in card["commands"]))
-    return "\n".join([
-        f"Fine-tuned end to end on the training split of HAM10000 ({counts['train']:,} images; {counts['test']:,} in the "
-        "lesion-grouped test split), both with one schedule. Test metrics with 95 % intervals, one training seed:", "",
-        *rows, "", "Made by", "", "```", commands, "```"])
+    return "\n".join(
+        [
+            f"Fine-tuned end to end on the training split of HAM10000 ({counts['train']:,} images; {counts['test']:,} in the "
+            "lesion-grouped test split), both with one schedule. Test metrics with 95 % intervals, one training seed:",
+            "",
+            *rows,
+            "",
+            "Made by",
+            "",
+            "```",
+            commands,
+            "```",
+        ]
+    )
 
 
 def study_part(path: Path = STUDY) -> str:
     """The committed study: its verdict, one line an arm, how long it took and the command."""
     study = json.loads(path.read_text(encoding="utf-8"))
     head = ["", "balanced accuracy, test", "macro-AUROC, test", "loss gap", "accuracy gap"]
-    asked = [(f"balanced accuracy, {row['dataset']}", row["arms"]) for row in study.get("external", [])]
-    rows = [head + [name for name, _ in asked] + ["lost under corruptions"], ["---"] * (len(head) + len(asked) + 1)]
+    asked = [
+        (f"balanced accuracy, {row['dataset']}", row["arms"]) for row in study.get("external", [])
+    ]
+    rows = [
+        head + [name for name, _ in asked] + ["lost under corruptions"],
+        ["---"] * (len(head) + len(asked) + 1),
+    ]
     for arm, entry in study["arms"].items():
-        rows.append([entry["label"], share(entry["test"]["balanced_accuracy"]), number(entry["test"]["macro_auroc"]),
-                     f"{entry['gaps']['loss']:+.3f}", f"{100 * entry['gaps']['accuracy']:+.1f} points",
-                     *(share(arms[arm]["balanced_accuracy"]) for _, arms in asked), share(study["robustness"]["mean"][arm])])
+        rows.append(
+            [
+                entry["label"],
+                share(entry["test"]["balanced_accuracy"]),
+                number(entry["test"]["macro_auroc"]),
+                f"{entry['gaps']['loss']:+.3f}",
+                f"{100 * entry['gaps']['accuracy']:+.1f} points",
+                *(share(arms[arm]["balanced_accuracy"]) for _, arms in asked),
+                share(study["robustness"]["mean"][arm]),
+            ]
+        )
     config, said = study["config"], study["verdict"]
     shelf = f" --vae {config['vae']}" if config.get("vae") else ""
-    return "\n".join([
-        f"**{said['headline']}** {' '.join(said['sentences'])}", "",
-        *("| " + " | ".join(row) + " |" for row in rows), "", elsewhere(study), "",
-        f"{config['dataset']}, {config['backbone']['architecture']} to stage {config['backbone']['stage']}, "
-        f"{config['input_size']} px, {len(config['seeds'])} seeds of the classifier; 95 % intervals. \"Lost\" is the share of "
-        f"balanced accuracy that is gone, mean over {len(study['robustness']['families'])} kinds of corruption at five "
-        f"strengths. Made, the VAE's pretraining apart, by "
-        f"`python -m derm_core compare --preset {config['preset']}{shelf} --full --external {','.join(config['external'])}`; all "
-        f"tables: [{path.parent.name}](benchmarks/results/{path.parent.name})."])
+    return "\n".join(
+        [
+            f"**{said['headline']}** {' '.join(said['sentences'])}",
+            "",
+            *("| " + " | ".join(row) + " |" for row in rows),
+            "",
+            elsewhere(study),
+            "",
+            f"{config['dataset']}, {config['backbone']['architecture']} to stage {config['backbone']['stage']}, "
+            f'{config["input_size"]} px, {len(config["seeds"])} seeds of the classifier; 95 % intervals. "Lost" is the share of '
+            f"balanced accuracy that is gone, mean over {len(study['robustness']['families'])} kinds of corruption at five "
+            f"strengths. Made, the VAE's pretraining apart, by "
+            f"`python -m derm_core compare --preset {config['preset']}{shelf} --full --external {','.join(config['external'])}`; all "
+            f"tables: [{path.parent.name}](benchmarks/results/{path.parent.name}).",
+        ]
+    )
 
 
 def elsewhere(study: dict) -> str:
@@ -93,11 +137,20 @@ def elsewhere(study: dict) -> str:
     asked = [(f"on {row['dataset']}", row["differences"]) for row in study.get("external", [])]
     said = []
     for arm, label in labels.items():
-        found = [f"{points(metric)} points of balanced accuracy {where}" for where, rows in asked
-                 if (metric := directed(rows, arm).get("balanced_accuracy"))]
-        lost = [{**row, "metric": "lost"} for row in study["robustness"]["differences"] if row["family"] == "all"]
-        found += [f"{points(metric)} points in the share lost under corruptions"
-                  for metric in directed(lost, arm).values()]
+        found = [
+            f"{points(metric)} points of balanced accuracy {where}"
+            for where, rows in asked
+            if (metric := directed(rows, arm).get("balanced_accuracy"))
+        ]
+        lost = [
+            {**row, "metric": "lost"}
+            for row in study["robustness"]["differences"]
+            if row["family"] == "all"
+        ]
+        found += [
+            f"{points(metric)} points in the share lost under corruptions"
+            for metric in directed(lost, arm).values()
+        ]
         said.append(f"{label} − {study['arms']['imagenet']['label']}: {'; '.join(found)}.")
     return "Paired differences with 95 % intervals. " + " ".join(said)
 
@@ -105,30 +158,49 @@ def elsewhere(study: dict) -> str:
 def paper_part(path: Path = STUDY) -> str:
     """The paper's table for the arms of the committed study, beside the paper's own numbers."""
     _, shown = tables.paper_table(json.loads(path.read_text(encoding="utf-8")))
-    cells = [[re.sub(r":[a-z]+-badge\[(.*)\]", r"\1", str(cell)) for cell in row] for row in shown.itertuples(index=False)]
+    cells = [
+        [re.sub(r":[a-z]+-badge\[(.*)\]", r"\1", str(cell)) for cell in row]
+        for row in shown.itertuples(index=False)
+    ]
     rows = [list(shown.columns), ["---"] * shown.shape[1], *cells]
-    return "\n".join([
-        "From the start to the end of the classifier's training. † computed back from the paper's percentages. The paper's "
-        "loss is on another scale: compare directions and relative changes, not values. In the paper ImageNet has the "
-        "higher validation accuracy, and the claim is about the gap.", "",
-        *("| " + " | ".join(row) + " |" for row in rows)])
+    return "\n".join(
+        [
+            "From the start to the end of the classifier's training. † computed back from the paper's percentages. The paper's "
+            "loss is on another scale: compare directions and relative changes, not values. In the paper ImageNet has the "
+            "higher validation accuracy, and the claim is about the gap.",
+            "",
+            *("| " + " | ".join(row) + " |" for row in rows),
+        ]
+    )
 
 
 def recipe_part(path: Path = RECIPE) -> str:
     """The out-of-fold comparison, what was learned, and where the tables are."""
     result = json.loads(path.read_text(encoding="utf-8"))
-    return "\n\n".join([folds_part(result), "**What was learned**", learned_part(result),
-                        "Every lever, the finals with their controls and the curve of quality against pretraining time, with the "
-                        f"commands: [docs/recipes.md](docs/recipes.md); the file: [{path.name}](benchmarks/results/{path.name})."])
+    return "\n\n".join(
+        [
+            folds_part(result),
+            "**What was learned**",
+            learned_part(result),
+            "Every lever, the finals with their controls and the curve of quality against pretraining time, with the "
+            f"commands: [docs/recipes.md](docs/recipes.md); the file: [{path.name}](benchmarks/results/{path.name}).",
+        ]
+    )
 
 
 def recipes_page() -> str:
     """docs/recipes.md, whole."""
-    return "\n\n".join([
-        "# Pretraining recipes: what was tried and what it gave",
-        "Written by `python -m tools.results` from what was committed of `python -m benchmarks recipe --json`, whose docstring "
-        "says how lines are made and judged. Recipes and their sources: `derm_core/training/recipes.py`.",
-        ablation_part(RESULTS)]) + "\n"
+    return (
+        "\n\n".join(
+            [
+                "# Pretraining recipes: what was tried and what it gave",
+                "Written by `python -m tools.results` from what was committed of `python -m benchmarks recipe --json`, whose docstring "
+                "says how lines are made and judged. Recipes and their sources: `derm_core/training/recipes.py`.",
+                ablation_part(RESULTS),
+            ]
+        )
+        + "\n"
+    )
 
 
 def benchmarks_part(folder: Path = RESULTS) -> str:
@@ -142,9 +214,18 @@ def benchmarks_part(folder: Path = RESULTS) -> str:
         return "No result is committed yet."
     parts = []
     for machine in sorted(machines, key=lambda name: ("NVIDIA" in name, name)):
-        rows = [benchmark_row(result) for result in sorted(machines[machine], key=lambda r: (r["name"], spoken_command(r)))]
-        parts += ["" if parts else None, f"**{machine}**", "",
-                  "| command | ratio | limit | ours | against | what it is measured against |", "|---|---|---|---|---|---|", *rows]
+        rows = [
+            benchmark_row(result)
+            for result in sorted(machines[machine], key=lambda r: (r["name"], spoken_command(r)))
+        ]
+        parts += [
+            "" if parts else None,
+            f"**{machine}**",
+            "",
+            "| command | ratio | limit | ours | against | what it is measured against |",
+            "|---|---|---|---|---|---|",
+            *rows,
+        ]
     return "\n".join(part for part in parts if part is not None)
 
 
@@ -155,8 +236,13 @@ def benchmark_row(result: dict) -> str:
     asked = "–" if limit is None else f"{'≥' if more else '≤'} {limit:.3g}"
     if limit is not None and (result["ratio"] < limit if more else result["ratio"] > limit):
         asked += ", missed"
-    sides = [f"{figure(result[side])} {unit}".strip() if result.get(side) is not None else "–" for side in ("ours", "against")]
-    peer = str(result.get("peer", "")).replace("|", "/") + (" (shortened)" if result.get("quick") else "")
+    sides = [
+        f"{figure(result[side])} {unit}".strip() if result.get(side) is not None else "–"
+        for side in ("ours", "against")
+    ]
+    peer = str(result.get("peer", "")).replace("|", "/") + (
+        " (shortened)" if result.get("quick") else ""
+    )
     return f"| `{spoken_command(result)}` | {result['ratio']:.3g} | {asked} | {' | '.join(sides)} | {peer} |"
 
 
@@ -173,12 +259,23 @@ def machine_name(machine: dict | str | None) -> str:
     """`NVIDIA H100, AMD EPYC, 16 cores, 128 GB, Linux` of what a benchmark says of its machine."""
     if not isinstance(machine, dict):
         return machine or "A machine without a name"
-    words = [machine.get("gpu"), machine.get("processor"), machine.get("cores") and f"{machine['cores']} core{'s' * (machine['cores'] != 1)}",
-             machine.get("memory_gb") and f"{round(machine['memory_gb'])} GB", machine.get("system")]
+    words = [
+        machine.get("gpu"),
+        machine.get("processor"),
+        machine.get("cores") and f"{machine['cores']} core{'s' * (machine['cores'] != 1)}",
+        machine.get("memory_gb") and f"{round(machine['memory_gb'])} GB",
+        machine.get("system"),
+    ]
     return ", ".join(str(word) for word in words if word)
 
 
-PARTS = {"recipe": recipe_part, "study": study_part, "paper": paper_part, "models": models_part, "benchmarks": benchmarks_part}
+PARTS = {
+    "recipe": recipe_part,
+    "study": study_part,
+    "paper": paper_part,
+    "models": models_part,
+    "benchmarks": benchmarks_part,
+}
 
 
 def filled(text: str) -> str:
@@ -198,7 +295,11 @@ def main() -> int:
     options = parser.parse_args()
     text = README.read_text(encoding="utf-8")
     if options.check:
-        return 0 if filled(text) == text and RECIPES.read_text(encoding="utf-8") == recipes_page() else 1
+        return (
+            0
+            if filled(text) == text and RECIPES.read_text(encoding="utf-8") == recipes_page()
+            else 1
+        )
     README.write_text(filled(text), encoding="utf-8")
     RECIPES.write_text(recipes_page(), encoding="utf-8")
     return 0

@@ -14,17 +14,27 @@ from pathlib import Path
 from ..errors import BundleError, NotFound
 from ..files import parse_json, write_atomic
 from ..workspace import Workspace
-from .bundle import CARD, MAX_CARD_BYTES, MAX_TENSOR_BYTES, TENSORS, find_bundle, load_bundle, verify_bundle
+from .bundle import (
+    CARD,
+    MAX_CARD_BYTES,
+    MAX_TENSOR_BYTES,
+    TENSORS,
+    find_bundle,
+    load_bundle,
+    verify_bundle,
+)
 from .card import check_card
 from .extractor import is_extractor, load_extractor
 from .reference_file import MAX_REFERENCE_BYTES, REFERENCE, pack, unpack, without_points
 
 LIMITS = {CARD: MAX_CARD_BYTES, TENSORS: MAX_TENSOR_BYTES, REFERENCE: MAX_REFERENCE_BYTES}
 KINDS = f"{CARD}, {TENSORS} and, where the card lists it, {REFERENCE}"
-FIXED_TIME = (2020, 1, 1, 0, 0, 0)   # the same bundle gives the same bytes
+FIXED_TIME = (2020, 1, 1, 0, 0, 0)  # the same bundle gives the same bytes
 
 
-def export_bundle(workspace: Workspace, name: str, target: Path | None = None, *, private: bool = False) -> bytes | Path:
+def export_bundle(
+    workspace: Workspace, name: str, target: Path | None = None, *, private: bool = False
+) -> bytes | Path:
     """The verified bundle `name` as zip: written to `target` (its path returned), else as bytes.
 
     A bundle from private data goes without the features, labels and ids of its training images (its statistics
@@ -57,8 +67,20 @@ def _without_images(card: dict, data: bytes) -> dict[str, bytes]:
     """Card and reference with the statistics of training alone."""
     stripped, listed = pack(without_points(unpack(data, card)))
     kept = {key: value for key, value in card["reference"].items() if key != "duplicate"}
-    card = check_card({**card, "reference": {**kept, **listed, "left_out": "features, labels and ids of training images"}})
-    return {CARD: (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode(), REFERENCE: stripped}
+    card = check_card(
+        {
+            **card,
+            "reference": {
+                **kept,
+                **listed,
+                "left_out": "features, labels and ids of training images",
+            },
+        }
+    )
+    return {
+        CARD: (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode(),
+        REFERENCE: stripped,
+    }
 
 
 def import_bundle(workspace: Workspace, source: bytes | Path) -> Path:
@@ -74,13 +96,17 @@ def import_bundle(workspace: Workspace, source: bytes | Path) -> Path:
         raise BundleError(f"The archive's card.json cannot be read ({error}).") from error
     name = card["name"]
     if (REFERENCE in parts) != bool(card.get("reference")):
-        raise BundleError(f"The archive's card and {REFERENCE} do not belong together; get the bundle again.")
+        raise BundleError(
+            f"The archive's card and {REFERENCE} do not belong together; get the bundle again."
+        )
     try:
         find_bundle(workspace, name)
     except NotFound:
         pass
     else:
-        raise BundleError(f"A model {name} is already on the shelf; remove it first, or keep that one.")
+        raise BundleError(
+            f"A model {name} is already on the shelf; remove it first, or keep that one."
+        )
     staging = Path(tempfile.mkdtemp(prefix=".import-", dir=workspace.models))
     try:
         folder = staging / name
@@ -89,7 +115,9 @@ def import_bundle(workspace: Workspace, source: bytes | Path) -> Path:
         (load_extractor if is_extractor(card) else load_bundle)(folder)
         os.rename(folder, workspace.models / name)
     except OSError as error:
-        raise BundleError(f"The bundle {name} cannot be put on the shelf ({error.strerror}).") from error
+        raise BundleError(
+            f"The bundle {name} cannot be put on the shelf ({error.strerror})."
+        ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return workspace.models / name
@@ -106,11 +134,15 @@ def _read(source: bytes | Path) -> dict[str, bytes]:
         with handle, zipfile.ZipFile(handle) as archive:
             members = [m for m in archive.infolist() if not m.is_dir()]
             if len(members) not in (2, 3):
-                raise BundleError(f"The archive holds {len(members)} files; a bundle is {KINDS} alone.")
+                raise BundleError(
+                    f"The archive holds {len(members)} files; a bundle is {KINDS} alone."
+                )
             for member in members:
                 name = member.filename.rsplit("/", 1)[-1]
                 if name not in LIMITS or name in parts or stat.S_ISLNK(member.external_attr >> 16):
-                    raise BundleError(f"The archive holds {member.filename[:80]!r}; a bundle is {KINDS} alone.")
+                    raise BundleError(
+                        f"The archive holds {member.filename[:80]!r}; a bundle is {KINDS} alone."
+                    )
                 parts[name] = _read_member(archive, member, LIMITS[name])
             if len({m.filename.rpartition("/")[0] for m in members}) != 1:
                 raise BundleError("The files must lie in one folder of the archive.")
@@ -118,8 +150,12 @@ def _read(source: bytes | Path) -> dict[str, bytes]:
                 raise BundleError(f"The archive lacks {CARD} or {TENSORS}; a bundle is {KINDS}.")
     except BundleError:
         raise
-    except Exception as error:      # zipfile and zlib raise almost anything over a damaged or encrypted archive
-        raise BundleError(f"The file is not a readable bundle archive ({str(error)[:200]}).") from error
+    except (
+        Exception
+    ) as error:  # zipfile and zlib raise almost anything over a damaged or encrypted archive
+        raise BundleError(
+            f"The file is not a readable bundle archive ({str(error)[:200]})."
+        ) from error
     return parts
 
 
@@ -128,5 +164,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) 
     with archive.open(member) as handle:
         data = handle.read(limit + 1)
     if len(data) > limit:
-        raise BundleError(f"{member.filename[:80]!r} unpacks to more than {limit} bytes; this is not a bundle.")
+        raise BundleError(
+            f"{member.filename[:80]!r} unpacks to more than {limit} bytes; this is not a bundle."
+        )
     return data

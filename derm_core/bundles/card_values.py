@@ -19,7 +19,12 @@ def check_values(card: Any) -> None:
         where, value, depth = waiting.pop()
         seen += 1
         if depth > MAX_DEPTH or seen > MAX_VALUES:
-            raise _refused(where, f"nested deeper than {MAX_DEPTH}" if depth > MAX_DEPTH else f"part of more than {MAX_VALUES:,} values")
+            raise _refused(
+                where,
+                f"nested deeper than {MAX_DEPTH}"
+                if depth > MAX_DEPTH
+                else f"part of more than {MAX_VALUES:,} values",
+            )
         if isinstance(value, dict):
             for key, item in value.items():
                 _check_text(where, key, MAX_NAME)
@@ -38,8 +43,12 @@ def _check_text(where: str, text: Any, limit: int) -> None:
     if not isinstance(text, str) or len(text) > limit:
         raise _refused(where, f"a text of more than {limit:,} characters")
     if FORBIDDEN.search(text):
-        raise _refused(where, "a text with control characters, or marks that turn the writing direction")
+        raise _refused(
+            where, "a text with control characters, or marks that turn the writing direction"
+        )
 
 
 def _refused(where: str, what: str) -> BundleError:
-    return BundleError(f"The bundle's card is not valid: {where.removeprefix('card.')[:80]} is {what}. Get the bundle again.")
+    return BundleError(
+        f"The bundle's card is not valid: {where.removeprefix('card.')[:80]} is {what}. Get the bundle again."
+    )

@@ -39,7 +39,9 @@ from ..seeds import stream_seed
 
 COVERAGES = (0.80, 0.90, 0.95)
 SHOWN = 0.90
-FITTING_SHARE = 0.25   # of validation's groups: one temperature needs few, a quantile in the tail needs many
+FITTING_SHARE = (
+    0.25  # of validation's groups: one temperature needs few, a quantile in the tail needs many
+)
 ROUNDING = 1e-9
 DIVISIONS = 2000
 
@@ -82,7 +84,7 @@ def split_validation(groups_n: np.ndarray, seed: int) -> tuple[np.ndarray, np.nd
     rng = np.random.default_rng(stream_seed(seed, "calibration groups"))
     codes, group = np.unique(np.asarray(groups_n).astype(str), return_inverse=True)
     fitting = np.zeros(len(codes), bool)
-    fitting[rng.permutation(len(codes))[:max(1, round(FITTING_SHARE * len(codes)))]] = True
+    fitting[rng.permutation(len(codes))[: max(1, round(FITTING_SHARE * len(codes)))]] = True
     shuffled = rng.permutation(len(group))
     first = shuffled[np.unique(group[shuffled], return_index=True)[1]]
     return np.flatnonzero(fitting[group]), np.sort(first[~fitting[group[first]]])
@@ -91,12 +93,22 @@ def split_validation(groups_n: np.ndarray, seed: int) -> tuple[np.ndarray, np.nd
 def fit(probabilities_nc: np.ndarray, labels_n: np.ndarray) -> dict:
     """Thresholds for COVERAGES from calibrated probabilities of one image a calibration group."""
     truth = scores(probabilities_nc)[np.arange(len(labels_n)), labels_n]
-    return {"method": "split conformal", "score": "adaptive (APS), mass above the class, no random term",
-            "coverages": {key(c): threshold(truth, c) for c in COVERAGES}, "calibration_groups": len(labels_n)}
+    return {
+        "method": "split conformal",
+        "score": "adaptive (APS), mass above the class, no random term",
+        "coverages": {key(c): threshold(truth, c) for c in COVERAGES},
+        "calibration_groups": len(labels_n),
+    }
 
 
-def coverage_on(probabilities_nc: np.ndarray, labels_n: np.ndarray, groups_n: np.ndarray, conformal: dict,
-                classes: Sequence[str], seed: int = 0) -> dict[str, dict]:
+def coverage_on(
+    probabilities_nc: np.ndarray,
+    labels_n: np.ndarray,
+    groups_n: np.ndarray,
+    conformal: dict,
+    classes: Sequence[str],
+    seed: int = 0,
+) -> dict[str, dict]:
     """By coverage: "coverage" (interval over groups; a group counts once), "per_class", "mean_size", and more.
 
     per_class {class: {"coverage" or None, "images", "groups"}}; images: the plain share of images covered;
@@ -110,15 +122,25 @@ def coverage_on(probabilities_nc: np.ndarray, labels_n: np.ndarray, groups_n: np
         span = _interval(hit, labels_n, groups_n, len(classes), seed)
         low, high = _expected(float(name), conformal["calibration_groups"], span["se"])
         found[name] = {
-            "coverage": span, "images": float(hit.mean()), "mean_size": float(sets.sum(1).mean()),
-            "single": float((sets.sum(1) == 1).mean()), "expected_low": low, "expected_high": high,
+            "coverage": span,
+            "images": float(hit.mean()),
+            "mean_size": float(sets.sum(1).mean()),
+            "single": float((sets.sum(1) == 1).mean()),
+            "expected_low": low,
+            "expected_high": high,
             "as_promised": span["mean"] >= low,
-            "per_class": {c: _class(hit, groups_n, labels_n == i) for i, c in enumerate(classes)}}
+            "per_class": {c: _class(hit, groups_n, labels_n == i) for i, c in enumerate(classes)},
+        }
     return found
 
 
-def redivided(calibration: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], coverage: float,
-              observed: float, seed: int = 0) -> dict:
+def redivided(
+    calibration: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    coverage: float,
+    observed: float,
+    seed: int = 0,
+) -> dict:
     """How an observed coverage of a test set stands among random divisions of calibration and test groups together.
 
     Each side: (score of the true class (n,), group (n,)), all images of its groups. A division deals the groups anew in
@@ -141,8 +163,14 @@ def redivided(calibration: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray
 
     found = np.array([covered(rng.permutation(own)) for _ in range(DIVISIONS)])
     low, high = np.quantile(found, (0.025, 0.975))
-    return {"mean": float(found.mean()), "low": float(low), "high": float(high), "divisions": DIVISIONS,
-            "as_low": float((found <= observed + ROUNDING).mean()), "as_high": float((found >= observed - ROUNDING).mean())}
+    return {
+        "mean": float(found.mean()),
+        "low": float(low),
+        "high": float(high),
+        "divisions": DIVISIONS,
+        "as_low": float((found <= observed + ROUNDING).mean()),
+        "as_high": float((found >= observed - ROUNDING).mean()),
+    }
 
 
 def _class(hit: np.ndarray, groups: np.ndarray, chosen: np.ndarray) -> dict:
@@ -157,10 +185,12 @@ def _once(groups_n: np.ndarray) -> np.ndarray:
     return 1 / sizes[group]
 
 
-def _interval(hit: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: int, seed: int) -> dict:
+def _interval(
+    hit: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: int, seed: int
+) -> dict:
     """95 % interval of the groups' mean share covered, groups resampled within class (study.stats)."""
-    from ..stats.resampling import bootstrap_weights, jackknife_weights, make_design
     from ..stats.intervals import components, interval
+    from ..stats.resampling import bootstrap_weights, jackknife_weights, make_design
 
     design = make_design(labels, groups, classes)
     rng = np.random.default_rng(stream_seed(seed, "conformal coverage"))
@@ -173,6 +203,7 @@ def _interval(hit: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: 
 def _expected(coverage: float, calibration: int, test_se: float) -> tuple[float, float]:
     """Where 95 % of coverages lie: Beta over calibration draws (Vovk 2012), and the test set's own error, as normals."""
     from scipy.stats import beta
+
     rank = min(math.ceil((calibration + 1) * coverage - ROUNDING), calibration)
     spread = beta(rank, calibration + 1 - rank)
     reach = 1.96 * math.hypot(float(spread.std()), test_se or 0.0)

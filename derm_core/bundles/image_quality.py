@@ -16,25 +16,36 @@ from PIL import Image
 
 SIZE = 128
 SHARP, DARK, BRIGHT, CONTRAST = 0.0122, 0.355, 0.831, 0.031
-LEAST_SIDE = 64      # below it there is nothing left to see, whatever a model's input size
+LEAST_SIDE = 64  # below it there is nothing left to see, whatever a model's input size
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def measure(square_ss3: np.ndarray) -> dict[str, float]:
     """sharpness (from 0), brightness (mean luminance, 0 to 1) and contrast (its standard deviation) of uint8 (S, S, 3)."""
     grey = square_ss3 @ (LUMINANCE / 255)
-    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
+    laplacian = (
+        grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
+    )
     variance = float(grey.var())
-    return {"sharpness": float(laplacian.var()) / max(variance, 1e-6), "brightness": float(grey.mean()),
-            "contrast": variance ** 0.5}
+    return {
+        "sharpness": float(laplacian.var()) / max(variance, 1e-6),
+        "brightness": float(grey.mean()),
+        "contrast": variance**0.5,
+    }
 
 
 def square(picture: Image.Image) -> np.ndarray:
     """The centre square at SIZE px, uint8: reduced by whole numbers first, then bicubic (a third of the time)."""
     side = min(picture.size)
     left, top = (picture.width - side) / 2, (picture.height - side) / 2
-    return np.asarray(picture.resize((SIZE, SIZE), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side),
-                                     reducing_gap=1.01))
+    return np.asarray(
+        picture.resize(
+            (SIZE, SIZE),
+            Image.Resampling.BICUBIC,
+            box=(left, top, left + side, top + side),
+            reducing_gap=1.01,
+        )
+    )
 
 
 def check_quality(picture: Image.Image, input_size: int = LEAST_SIDE) -> dict:
@@ -42,21 +53,35 @@ def check_quality(picture: Image.Image, input_size: int = LEAST_SIDE) -> dict:
 
     input_size: the largest that a model reads. Of a picture that is small or without contrast nothing is said about focus.
     """
-    found, least, (width, height) = measure(square(picture)), max(LEAST_SIDE, input_size), picture.size
+    found, least, (width, height) = (
+        measure(square(picture)),
+        max(LEAST_SIDE, input_size),
+        picture.size,
+    )
     problems = []
     if min(width, height) < least:
-        problems.append(f"The image is small: {width} × {height} pixels, fewer than the {least} the models read; "
-                        "take one of the original size.")
+        problems.append(
+            f"The image is small: {width} × {height} pixels, fewer than the {least} the models read; "
+            "take one of the original size."
+        )
     if found["brightness"] < DARK:
-        problems.append(f"The image is dark: its mean brightness is {found['brightness']:.0%}, below {DARK:.0%}; "
-                        "take it again with more light.")
+        problems.append(
+            f"The image is dark: its mean brightness is {found['brightness']:.0%}, below {DARK:.0%}; "
+            "take it again with more light."
+        )
     elif found["brightness"] > BRIGHT:
-        problems.append(f"The image is overexposed: its mean brightness is {found['brightness']:.0%}, above {BRIGHT:.0%}; "
-                        "take it again with less light, without flash.")
+        problems.append(
+            f"The image is overexposed: its mean brightness is {found['brightness']:.0%}, above {BRIGHT:.0%}; "
+            "take it again with less light, without flash."
+        )
     if found["contrast"] < CONTRAST:
-        problems.append(f"The image has hardly any contrast ({found['contrast']:.3f}, below {CONTRAST}): "
-                        "no lesion stands out from the skin.")
+        problems.append(
+            f"The image has hardly any contrast ({found['contrast']:.3f}, below {CONTRAST}): "
+            "no lesion stands out from the skin."
+        )
     elif found["sharpness"] < SHARP and min(width, height) >= least:
-        problems.append(f"The image is out of focus: its sharpness is {found['sharpness']:.4f}, below {SHARP} (99 % of "
-                        "HAM10000 is sharper); take it again from the distance the camera can focus at.")
+        problems.append(
+            f"The image is out of focus: its sharpness is {found['sharpness']:.4f}, below {SHARP} (99 % of "
+            "HAM10000 is sharper); take it again from the distance the camera can focus at."
+        )
     return {"ok": not problems, "problems": problems, **found, "width": width, "height": height}

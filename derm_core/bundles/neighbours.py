@@ -25,7 +25,7 @@ from .outlier import Space
 
 AXES = 96
 MAX_POINT_BYTES = 1_500_000
-FALSE_ALARMS = 0.005      # of images that are no copies, nearer to a training image than the threshold
+FALSE_ALARMS = 0.005  # of images that are no copies, nearer to a training image than the threshold
 NEIGHBOURS = 5
 
 
@@ -41,7 +41,7 @@ class Points:
     def known(self) -> tuple[np.ndarray, np.ndarray]:
         """Positions and their squared lengths as float32, made once: neighbours are asked for image by image."""
         positions = self.positions.astype(np.float32)
-        return positions, (positions ** 2).sum(1)
+        return positions, (positions**2).sum(1)
 
 
 def project(space: Space, features_nd: np.ndarray, axes: int) -> np.ndarray:
@@ -49,12 +49,18 @@ def project(space: Space, features_nd: np.ndarray, axes: int) -> np.ndarray:
     return space.standardise(features_nd) @ space.axes[:, :axes]
 
 
-def fit_points(space: Space, features_nd: np.ndarray, labels_n: np.ndarray, ids: list[str] | None, seed: int) -> Points:
+def fit_points(
+    space: Space, features_nd: np.ndarray, labels_n: np.ndarray, ids: list[str] | None, seed: int
+) -> Points:
     """The training images a bundle keeps: all of them, or as many of each class's share as fit."""
     axes = min(AXES, space.axes.shape[1])
     kept = thin(labels_n, MAX_POINT_BYTES // (2 * axes), seed)
     positions = np.clip(project(space, features_nd[kept], axes), -6e4, 6e4).astype(np.float16)
-    return Points(positions, labels_n[kept].astype(np.int32), [ids[i] for i in kept] if ids is not None else None)
+    return Points(
+        positions,
+        labels_n[kept].astype(np.int32),
+        [ids[i] for i in kept] if ids is not None else None,
+    )
 
 
 def thin(labels_n: np.ndarray, most: int, seed: int) -> np.ndarray:
@@ -65,15 +71,17 @@ def thin(labels_n: np.ndarray, most: int, seed: int) -> np.ndarray:
     chosen = []
     for c in np.unique(labels_n):
         members = rng.permutation(np.flatnonzero(labels_n == c))
-        chosen.append(members[:max(1, int(most * len(members) / len(labels_n)))])
+        chosen.append(members[: max(1, int(most * len(members) / len(labels_n)))])
     return np.sort(np.concatenate(chosen))
 
 
-def nearest(space: Space, points: Points, features_nd: np.ndarray, count: int = NEIGHBOURS) -> tuple[np.ndarray, np.ndarray]:
+def nearest(
+    space: Space, points: Points, features_nd: np.ndarray, count: int = NEIGHBOURS
+) -> tuple[np.ndarray, np.ndarray]:
     """Positions in `points` of the nearest training images, nearest first, and their distances: (n, count) each."""
     known, lengths = points.known
     asked = project(space, features_nd, known.shape[1])
-    squared = lengths - 2 * asked @ known.T                # less the same for all
+    squared = lengths - 2 * asked @ known.T  # less the same for all
     count = min(count, len(known))
     near = np.argpartition(squared, count - 1, axis=1)[:, :count]
     exact = np.linalg.norm(known[near] - asked[:, None], axis=2) / np.sqrt(len(space.mean))
@@ -91,10 +99,16 @@ def copies(image_ss3: np.ndarray) -> dict[str, np.ndarray]:
     picture, size = Image.fromarray(image_ss3), image_ss3.shape[0]
     inner = (size / 32, size / 32, size - size / 32, size - size / 32)
     cut = picture.resize((size, size), Image.Resampling.BICUBIC, box=inner)
-    smaller = picture.resize((size * 3 // 4,) * 2, Image.Resampling.BICUBIC).resize((size, size), Image.Resampling.BICUBIC)
-    return {"saved as JPEG again": _jpeg(picture, 75), "resampled": np.asarray(smaller),
-            "brighter": np.clip(image_ss3 * 1.08, 0, 255).astype(np.uint8), "cut": np.asarray(cut),
-            "cut, darker, saved again": np.clip(_jpeg(cut, 85) * 0.96, 0, 255).astype(np.uint8)}
+    smaller = picture.resize((size * 3 // 4,) * 2, Image.Resampling.BICUBIC).resize(
+        (size, size), Image.Resampling.BICUBIC
+    )
+    return {
+        "saved as JPEG again": _jpeg(picture, 75),
+        "resampled": np.asarray(smaller),
+        "brighter": np.clip(image_ss3 * 1.08, 0, 255).astype(np.uint8),
+        "cut": np.asarray(cut),
+        "cut, darker, saved again": np.clip(_jpeg(cut, 85) * 0.96, 0, 255).astype(np.uint8),
+    }
 
 
 def _jpeg(picture: Image.Image, quality: int) -> np.ndarray:

@@ -25,9 +25,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-RATE = 0.05               # of images like those of training that are flagged
-MAX_AXES = 256            # beyond these, what is left of a feature vector counts with one mean variance
-RIDGE = 0.004             # per training image
+RATE = 0.05  # of images like those of training that are flagged
+MAX_AXES = 256  # beyond these, what is left of a feature vector counts with one mean variance
+RIDGE = 0.004  # per training image
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,15 @@ def distance(space: Space, features_nd: np.ndarray) -> np.ndarray:
     """(n,) Mahalanobis distance to the mean over √D."""
     z = space.standardise(features_nd)
     along = z @ space.axes
-    squared = (along ** 2 / space.variances[:-1]).sum(1)
+    squared = (along**2 / space.variances[:-1]).sum(1)
     if space.axes.shape[1] < z.shape[1]:
-        squared = squared + np.maximum((z ** 2).sum(1) - (along ** 2).sum(1), 0) / space.variances[-1]
+        squared = squared + np.maximum((z**2).sum(1) - (along**2).sum(1), 0) / space.variances[-1]
     return np.sqrt(squared / z.shape[1])
 
 
-def fit_latents(space: Space, features_nd: np.ndarray, mu_nz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def fit_latents(
+    space: Space, features_nd: np.ndarray, mu_nz: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The ridge regression from standardised features to a VAE's latent means: weight (D, Z), bias (Z,), float32."""
     z = space.standardise(features_nd).astype(np.float64)
     bias = mu_nz.mean(0)
@@ -88,15 +90,18 @@ def fit_latents(space: Space, features_nd: np.ndarray, mu_nz: np.ndarray) -> tup
     return weight.astype(np.float32), bias.astype(np.float32)
 
 
-def joint_thresholds(distance_n: np.ndarray, reconstruction_n: np.ndarray | None = None,
-                     rate: float = RATE) -> tuple[float, float | None]:
+def joint_thresholds(
+    distance_n: np.ndarray, reconstruction_n: np.ndarray | None = None, rate: float = RATE
+) -> tuple[float, float | None]:
     """Thresholds of which at least one is passed by about a share `rate` of new images like these.
 
     Both stand at the same rank of their score. The rank is that of split-conformal prediction, exact for one score.
     """
     n = len(distance_n)
     kinds = [distance_n] if reconstruction_n is None else [distance_n, reconstruction_n]
-    ranks = np.max([np.argsort(np.argsort(values, kind="stable"), kind="stable") for values in kinds], axis=0)
+    ranks = np.max(
+        [np.argsort(np.argsort(values, kind="stable"), kind="stable") for values in kinds], axis=0
+    )
     place = np.sort(ranks)[min(math.ceil((n + 1) * (1 - rate) - 1e-9), n) - 1]
     found = [float(np.sort(values)[place]) for values in kinds]
     return found[0], found[1] if len(found) > 1 else None
@@ -118,15 +123,23 @@ def judge(scores: Mapping[str, Mapping]) -> dict:
     """
     ratios = {name: excess(score) for name, score in scores.items()}
     flagged = bool(ratios) and sum(ratios.values()) / len(ratios) > 1
-    return {"flagged": flagged, "reason": _reason(scores, ratios) if flagged else None, "scores": dict(scores)}
+    return {
+        "flagged": flagged,
+        "reason": _reason(scores, ratios) if flagged else None,
+        "scores": dict(scores),
+    }
 
 
 def _reason(scores: Mapping[str, Mapping], ratios: Mapping[str, float]) -> str:
     parts = []
     for name, score in scores.items():
         drawn = ratios[name] > score["distance"] / score["threshold"]
-        parts.append(f"{name}: {'reconstruction error' if drawn else 'feature distance'} "
-                     f"{ratios[name]:.1f} times the limit")
+        parts.append(
+            f"{name}: {'reconstruction error' if drawn else 'feature distance'} "
+            f"{ratios[name]:.1f} times the limit"
+        )
     whose = "this model was" if len(parts) == 1 else "these models were"
-    return (f"Not like the images {whose} trained on ({'; '.join(parts)}, which {RATE:.0%} of images like those "
-            "of training pass). The probabilities mean little here.")
+    return (
+        f"Not like the images {whose} trained on ({'; '.join(parts)}, which {RATE:.0%} of images like those "
+        "of training pass). The probabilities mean little here."
+    )

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from . import conformal, outlier, neighbours as reference
+from . import conformal, outlier
+from . import neighbours as reference
 
 SHOWN = conformal.key(conformal.SHOWN)
 
@@ -25,18 +26,30 @@ def opinions(predictor, images_nssc: np.ndarray) -> list[dict]:
     arms = [_arm(predictor, row) for row in probabilities]
     scores = _scores(predictor, features_nd, images_nssc)
     near = _neighbours(predictor, features_nd)
-    return [{"arm": {**arm, "neighbours": found}, "score": score, "duplicate": _duplicate(predictor, found)}
-            for arm, score, found in zip(arms, scores, near, strict=True)]
+    return [
+        {
+            "arm": {**arm, "neighbours": found},
+            "score": score,
+            "duplicate": _duplicate(predictor, found),
+        }
+        for arm, score, found in zip(arms, scores, near, strict=True)
+    ]
 
 
 def _arm(predictor, probabilities_c: np.ndarray) -> dict:
     card, p = predictor.card, dict(zip(predictor.classes, map(float, probabilities_c), strict=True))
-    return {"top": predictor.classes[int(probabilities_c.argmax())], "probabilities": p,
-            "prediction_set": prediction_set(card, p), "priority": priorities(card, p),
-            "operating_point": _operating_point(card, p)}
+    return {
+        "top": predictor.classes[int(probabilities_c.argmax())],
+        "probabilities": p,
+        "prediction_set": prediction_set(card, p),
+        "priority": priorities(card, p),
+        "operating_point": _operating_point(card, p),
+    }
 
 
-def prediction_set(card: Mapping, probabilities: Mapping[str, float], coverage: float = conformal.SHOWN) -> dict | None:
+def prediction_set(
+    card: Mapping, probabilities: Mapping[str, float], coverage: float = conformal.SHOWN
+) -> dict | None:
     """{"coverage", "classes" most likely first}; None where the card has no threshold for this coverage.
 
     probabilities: {class: p} as in the card's order, such as a row of predict_images holds.
@@ -53,22 +66,30 @@ def prediction_set(card: Mapping, probabilities: Mapping[str, float], coverage: 
 def priorities(card: Mapping, probabilities: Mapping[str, float]) -> dict[str, float] | None:
     """Triage {"high", "medium", "low": p}, the sums over the classes of each; None where classes have no priority."""
     from ..data.triage import PRIORITIES, default_map
+
     if (card.get("labels") or {}).get("kind") == "priority":
         mapping = {c: c for c in card["classes"]}
     else:
         mapping = (card.get("priority") or {}).get("map") or default_map(card["classes"])
     if not mapping:
         return None
-    return {level: float(sum(probabilities[c] for c in card["classes"] if mapping[c] == level)) for level in PRIORITIES}
+    return {
+        level: float(sum(probabilities[c] for c in card["classes"] if mapping[c] == level))
+        for level in PRIORITIES
+    }
 
 
 def _operating_point(card: Mapping, probabilities: Mapping[str, float]) -> dict | None:
     point = card.get("operating_point")
     if not point:
         return None
-    return {"class": point["class"], "threshold": point["threshold"], "specificity": point["specificity"],
-            "sensitivity": (point.get("sensitivity") or {}).get("mean"),
-            "called": probabilities[point["class"]] > point["threshold"]}
+    return {
+        "class": point["class"],
+        "threshold": point["threshold"],
+        "specificity": point["specificity"],
+        "sensitivity": (point.get("sensitivity") or {}).get("mean"),
+        "called": probabilities[point["class"]] > point["threshold"],
+    }
 
 
 def _scores(predictor, features_nd: np.ndarray, images_nssc: np.ndarray) -> list[dict | None]:
@@ -78,11 +99,17 @@ def _scores(predictor, features_nd: np.ndarray, images_nssc: np.ndarray) -> list
         return [None] * len(features_nd)
     far = outlier.distance(known.space, features_nd)
     limit, second = stats["distance"]["threshold"], stats.get("reconstruction")
-    drawn = predictor.reconstruction_errors(features_nd, images_nssc) if second else [None] * len(far)
+    drawn = (
+        predictor.reconstruction_errors(features_nd, images_nssc) if second else [None] * len(far)
+    )
     rows = []
     for d, r in zip(far, drawn, strict=True):
-        row = {"distance": float(d), "threshold": limit, "reconstruction": None if r is None else float(r),
-               "reconstruction_threshold": second["threshold"] if second else None}
+        row = {
+            "distance": float(d),
+            "threshold": limit,
+            "reconstruction": None if r is None else float(r),
+            "reconstruction_threshold": second["threshold"] if second else None,
+        }
         rows.append({**row, "flagged": outlier.excess(row) > 1})
     return rows
 
@@ -94,16 +121,29 @@ def _neighbours(predictor, features_nd: np.ndarray) -> list[list[dict]]:
         return [[] for _ in features_nd]
     points = known.points
     near, distances = reference.nearest(known.space, points, features_nd)
-    return [[{"image_id": points.ids[i] if points.ids else None, "label": predictor.classes[points.labels[i]],
-              "distance": float(d)} for i, d in zip(*pair, strict=True)] for pair in zip(near, distances, strict=True)]
+    return [
+        [
+            {
+                "image_id": points.ids[i] if points.ids else None,
+                "label": predictor.classes[points.labels[i]],
+                "distance": float(d),
+            }
+            for i, d in zip(*pair, strict=True)
+        ]
+        for pair in zip(near, distances, strict=True)
+    ]
 
 
 def _duplicate(predictor, neighbours: Sequence[Mapping]) -> dict | None:
     limit = ((predictor.card.get("reference") or {}).get("duplicate") or {}).get("threshold")
     if not neighbours or limit is None or neighbours[0]["distance"] > limit:
         return None
-    return {"name": predictor.name, "image_id": neighbours[0]["image_id"], "distance": neighbours[0]["distance"],
-            "threshold": limit}
+    return {
+        "name": predictor.name,
+        "image_id": neighbours[0]["image_id"],
+        "distance": neighbours[0]["distance"],
+        "threshold": limit,
+    }
 
 
 def closest_duplicate(found: Sequence[Mapping | None]) -> dict | None:
@@ -125,10 +165,21 @@ def agreement_of(cards: Sequence[Mapping]) -> dict | None:
         return None
     own, other = cards
     found = (own.get("agreement") or {}).get(other.get("arm"))
-    same = own.get("run") and own.get("run") == other.get("run") and own.get("seed") == other.get("seed")
+    same = (
+        own.get("run")
+        and own.get("run") == other.get("run")
+        and own.get("seed") == other.get("seed")
+    )
     if not found or not same or own["classes"] != other["classes"]:
         return None
     names = {own["arm"]: own["name"], other["arm"]: other["name"]}
-    return {"with": other["name"], **{
-        part: {**found[part], "accuracy": {names[arm]: share for arm, share in found[part]["accuracy"].items()}}
-        for part in ("agree", "disagree")}}
+    return {
+        "with": other["name"],
+        **{
+            part: {
+                **found[part],
+                "accuracy": {names[arm]: share for arm, share in found[part]["accuracy"].items()},
+            }
+            for part in ("agree", "disagree")
+        },
+    }

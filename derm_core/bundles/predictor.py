@@ -13,13 +13,13 @@ from threadpoolctl import ThreadpoolController
 
 from ..data.decode import open_picture, prepare
 from ..errors import ImageError, NotFound
-from . import outlier, image_quality
 from ..processes import cores_are_busy
 from ..workspace import Workspace
+from . import image_quality, outlier
 from .bundle import Bundle, find_bundle, list_bundles, load_bundle
 from .card import temperature_of
-from .training_copies import COMPARED, have_pictures, pictured_copy
 from .prediction import closest_duplicate, opinions
+from .training_copies import COMPARED, have_pictures, pictured_copy
 from .turn_queue import REQUESTS, Turns
 
 THREADS = 2
@@ -42,6 +42,7 @@ def own_turn() -> Iterator[None]:
     small as these, would take half as much again of the machine (python -m benchmarks load).
     """
     import torch
+
     with _TURNS.take() as waited:
         if waited is None:
             yield
@@ -67,7 +68,7 @@ class Predictor:
         self.calibrated = bundle.card.get("temperature") is not None
         for network in (bundle.classifier, bundle.decoder):
             if network is not None:
-                network.to(memory_format=torch.channels_last)   # a fifth faster for one image
+                network.to(memory_format=torch.channels_last)  # a fifth faster for one image
         self._pass, self._drawn = self._run, bundle.decoder and self._draw
 
     def shared(self) -> Predictor:
@@ -75,7 +76,8 @@ class Predictor:
         import torch
 
         from .tracing import one_call
-        with own_turn():                     # two traces at once would confuse torch
+
+        with own_turn():  # two traces at once would confuse torch
             image = torch.zeros((1, self.size, self.size, 3), dtype=torch.uint8)
             self._pass = one_call(self._run, [self.bundle.classifier], image)
             if self._drawn:
@@ -86,7 +88,10 @@ class Predictor:
     def _run(self, images_nssc):
         """uint8 (N, S, S, 3) -> float32 features (N, D) and logits (N, C), as tensors."""
         from ..nets.backbone import normalise
-        features_nd = self.bundle.classifier.backbone.pooled(normalise(images_nssc, self.card["mean"], self.card["std"]))
+
+        features_nd = self.bundle.classifier.backbone.pooled(
+            normalise(images_nssc, self.card["mean"], self.card["std"])
+        )
         return features_nd.float(), self.bundle.classifier.classify(features_nd).float()
 
     def _draw(self, latents_nz):
@@ -99,13 +104,17 @@ class Predictor:
 
         expected = (self.size, self.size, 3)
         if images_nssc.dtype != np.uint8 or images_nssc.shape[1:] != expected:
-            raise ValueError(f"images must be uint8 (N, {self.size}, {self.size}, 3), got {images_nssc.dtype} "
-                             f"{images_nssc.shape}")
+            raise ValueError(
+                f"images must be uint8 (N, {self.size}, {self.size}, 3), got {images_nssc.dtype} "
+                f"{images_nssc.shape}"
+            )
         features = [np.empty((0, self.card["features"]), np.float32)]
         logits = [np.empty((0, len(self.classes)), np.float32)]
         for start in range(0, len(images_nssc), BATCH):
-            with own_turn(), torch.inference_mode():     # others take their turn between batches
-                features_nd, logits_nc = self._pass(torch.from_numpy(np.array(images_nssc[start:start + BATCH])))
+            with own_turn(), torch.inference_mode():  # others take their turn between batches
+                features_nd, logits_nc = self._pass(
+                    torch.from_numpy(np.array(images_nssc[start : start + BATCH]))
+                )
                 features.append(features_nd.numpy())
                 logits.append(logits_nc.numpy())
         return np.concatenate(features), np.concatenate(logits)
@@ -126,11 +135,14 @@ class Predictor:
     def draw(self, latents_nz: np.ndarray) -> np.ndarray:
         """Latents (N, Z) -> what the bundle's decoder draws, float32 (N, S, S, 3) from 0 to 1, S the decoder's size."""
         import torch
+
         size = self.card["decoder"]["size"]
         drawn = [np.empty((0, size, size, 3), np.float32)]
         for start in range(0, len(latents_nz), BATCH):
             with own_turn(), torch.inference_mode():
-                drawn.append(self._drawn(torch.from_numpy(latents_nz[start:start + BATCH])).numpy())
+                drawn.append(
+                    self._drawn(torch.from_numpy(latents_nz[start : start + BATCH])).numpy()
+                )
         return (np.concatenate(drawn) + 1) / 2
 
     def residuals(self, drawn_nssc: np.ndarray, images_nssc: np.ndarray) -> np.ndarray:
@@ -148,7 +160,11 @@ class Predictor:
         errors = [np.empty(0, np.float32)]
         for start in range(0, len(features_nd), BATCH):
             part = slice(start, start + BATCH)
-            errors.append(root_mean_square(self.residuals(self.draw(self.latents(features_nd[part])), images_nssc[part])))
+            errors.append(
+                root_mean_square(
+                    self.residuals(self.draw(self.latents(features_nd[part])), images_nssc[part])
+                )
+            )
         return np.concatenate(errors)
 
     def predict(self, images_nssc: np.ndarray) -> np.ndarray:
@@ -167,18 +183,25 @@ def softmax(logits_nc: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(axis=1, keepdims=True)
 
 
-def load_predictors(workspace: Workspace, names: Sequence[str] | None = None) -> dict[str, Predictor]:
+def load_predictors(
+    workspace: Workspace, names: Sequence[str] | None = None
+) -> dict[str, Predictor]:
     """Predictors by name; all intact bundles where no name is given. Raises NotFound and BundleError."""
     if not names:
         names = [card["name"] for card in list_bundles(workspace) if card["ok"]]
         if not names:
-            raise NotFound("There is no model on the shelf yet: publish one from a finished study, or import one.")
+            raise NotFound(
+                "There is no model on the shelf yet: publish one from a finished study, or import one."
+            )
     return {name: Predictor(load_bundle(find_bundle(workspace, name))) for name in names}
 
 
-def predict_images(workspace: Workspace, names: Sequence[str] | None,
-                   sources: Sequence[tuple[str, bytes | Path | Image.Image]],
-                   predictors: Mapping[str, Predictor] | None = None) -> dict:
+def predict_images(
+    workspace: Workspace,
+    names: Sequence[str] | None,
+    sources: Sequence[tuple[str, bytes | Path | Image.Image]],
+    predictors: Mapping[str, Predictor] | None = None,
+) -> dict:
     """Classify images by several bundles, with what speaks for and against each answer.
 
     sources: (name to show, and bytes, path or decoded picture). predictors: already loaded ones, in place of `names`.
@@ -195,24 +218,39 @@ def predict_images(workspace: Workspace, names: Sequence[str] | None,
     images, errors = [], []
     cards = {name: predictor.card for name, predictor in predictors.items()}
     pictured = have_pictures(workspace, cards)
-    pixels: dict[int, list[np.ndarray]] = {size: [] for size in sizes | ({COMPARED} if pictured else set())}
+    pixels: dict[int, list[np.ndarray]] = {
+        size: [] for size in sizes | ({COMPARED} if pictured else set())
+    }
     for name, source in sources:
         try:
             picture = open_picture(source, name)
         except ImageError as error:
             errors.append({"path": name, "error": str(error)})
             continue
-        images.append({"path": name, "agree": None, "quality": image_quality.check_quality(picture, max(sizes))})
+        images.append(
+            {
+                "path": name,
+                "agree": None,
+                "quality": image_quality.check_quality(picture, max(sizes)),
+            }
+        )
         for size, squares in pixels.items():
             squares.append(prepare(picture, size))
     if images:
         stacked = {size: np.stack(squares) for size, squares in pixels.items()}
-        with own_turn() if len(images) == 1 else nullcontext():      # one image is one turn, many are many
-            found = {name: opinions(predictor, stacked[predictor.size]) for name, predictor in predictors.items()}
+        with (
+            own_turn() if len(images) == 1 else nullcontext()
+        ):  # one image is one turn, many are many
+            found = {
+                name: opinions(predictor, stacked[predictor.size])
+                for name, predictor in predictors.items()
+            }
         for i, row in enumerate(images):
             row |= _together({name: rows[i] for name, rows in found.items()})
             if pictured and not row["duplicate"]:
-                row["duplicate"] = pictured_copy(workspace, cards, row["arms"], stacked[COMPARED][i])
+                row["duplicate"] = pictured_copy(
+                    workspace, cards, row["arms"], stacked[COMPARED][i]
+                )
     if len(predictors) > 1 and len({predictor.classes for predictor in predictors.values()}) == 1:
         for row in images:
             row["agree"] = len({arm["top"] for arm in row["arms"].values()}) == 1
@@ -222,5 +260,8 @@ def predict_images(workspace: Workspace, names: Sequence[str] | None,
 def _together(found: Mapping[str, dict]) -> dict:
     """What all models say of one image: outlier, duplicate, arms."""
     scores = {name: row["score"] for name, row in found.items() if row["score"]}
-    return {"outlier": outlier.judge(scores), "duplicate": closest_duplicate([row["duplicate"] for row in found.values()]),
-            "arms": {name: row["arm"] for name, row in found.items()}}
+    return {
+        "outlier": outlier.judge(scores),
+        "duplicate": closest_duplicate([row["duplicate"] for row in found.values()]),
+        "arms": {name: row["arm"] for name, row in found.items()},
+    }

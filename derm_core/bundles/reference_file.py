@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import BundleError
-from .outlier import Space
 from .neighbours import Points
+from .outlier import Space
 from .tensors import read_header
 
 REFERENCE = "reference.safetensors"
@@ -60,26 +60,38 @@ def pack(reference: Reference) -> tuple[bytes, dict]:
         if points.ids is not None:
             arrays["points.ids"] = _encode(points.ids)
     data = save({key: np.ascontiguousarray(value) for key, value in arrays.items()})
-    return data, {"file_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(),
-                  "tensors": read_header(data, REFERENCE, DTYPES), "images": len(points.labels) if points else 0,
-                  "ids": bool(points and points.ids is not None)}
+    return data, {
+        "file_bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "tensors": read_header(data, REFERENCE, DTYPES),
+        "images": len(points.labels) if points else 0,
+        "ids": bool(points and points.ids is not None),
+    }
 
 
 def check(data: bytes, card: Mapping) -> None:
     """Raise BundleError unless the bytes are those the card lists and fit the model it describes."""
     listed = card["reference"]
     if len(data) != listed["file_bytes"]:
-        raise BundleError(f"{card['name']}/{REFERENCE} is not {listed['file_bytes']} bytes as its card says: it is "
-                          "truncated or another file; get the bundle again.")
+        raise BundleError(
+            f"{card['name']}/{REFERENCE} is not {listed['file_bytes']} bytes as its card says: it is "
+            "truncated or another file; get the bundle again."
+        )
     header = read_header(data, REFERENCE, DTYPES)
     if header != listed["tensors"]:
-        raise BundleError(f"{card['name']}/{REFERENCE} does not hold the tensors its card lists; get the bundle again.")
+        raise BundleError(
+            f"{card['name']}/{REFERENCE} does not hold the tensors its card lists; get the bundle again."
+        )
     if hashlib.sha256(data).hexdigest() != listed["sha256"]:
-        raise BundleError(f"{card['name']}/{REFERENCE} does not match the SHA-256 on its card: it was changed or "
-                          "damaged; get the bundle again.")
+        raise BundleError(
+            f"{card['name']}/{REFERENCE} does not match the SHA-256 on its card: it was changed or "
+            "damaged; get the bundle again."
+        )
     problem = _misfit(header, card)
     if problem:
-        raise BundleError(f"{card['name']}/{REFERENCE} does not fit its model: {problem}; get the bundle again.")
+        raise BundleError(
+            f"{card['name']}/{REFERENCE} does not fit its model: {problem}; get the bundle again."
+        )
 
 
 def _misfit(header: dict, card: Mapping) -> str | None:
@@ -89,8 +101,12 @@ def _misfit(header: dict, card: Mapping) -> str | None:
     rank = shapes.get("space.axes", (None, 0, 0))[-1]
     n = shapes.get("points.labels", (None, 0))[-1]
     k, width = (shapes.get(key, (None, 0, 0))[-1] for key in ("points.positions", "points.ids"))
-    wanted = {"space.mean": ("F32", d), "space.std": ("F32", d), "space.axes": ("F32", d, rank),
-              "space.variances": ("F32", rank + 1)}
+    wanted = {
+        "space.mean": ("F32", d),
+        "space.std": ("F32", d),
+        "space.axes": ("F32", d, rank),
+        "space.variances": ("F32", rank + 1),
+    }
     if "latents.weight" in shapes or "latents.bias" in shapes:
         wanted |= {"latents.weight": ("F32", d, z), "latents.bias": ("F32", z)}
     if any(key.startswith("points.") for key in shapes):
@@ -98,7 +114,9 @@ def _misfit(header: dict, card: Mapping) -> str | None:
         if "points.ids" in shapes:
             wanted["points.ids"] = ("U8", n, width)
     if shapes != wanted:
-        wrong = sorted(key for key in shapes.keys() | wanted.keys() if shapes.get(key) != wanted.get(key))
+        wrong = sorted(
+            key for key in shapes.keys() | wanted.keys() if shapes.get(key) != wanted.get(key)
+        )
         return f"{wrong[0]} is {shapes.get(wrong[0])}, {wanted.get(wrong[0])} is needed"
     return None if 1 <= rank <= d and 0 <= k <= rank else "more axes than features"
 
@@ -113,12 +131,24 @@ def unpack(data: bytes, card: Mapping) -> Reference:
     if "points.labels" in arrays:
         ids = _decode(arrays["points.ids"], card["name"]) if "points.ids" in arrays else None
         points = Points(arrays["points.positions"], arrays["points.labels"], ids)
-    latents = (arrays["latents.weight"], arrays["latents.bias"]) if "latents.weight" in arrays else None
-    sound = all(np.isfinite(array).all() for array in arrays.values()) and (space.std > 0).all() and (space.variances > 0).all()
+    latents = (
+        (arrays["latents.weight"], arrays["latents.bias"]) if "latents.weight" in arrays else None
+    )
+    sound = (
+        all(np.isfinite(array).all() for array in arrays.values())
+        and (space.std > 0).all()
+        and (space.variances > 0).all()
+    )
     if points is not None and sound:
-        sound = len(points.labels) > 0 and points.labels.min() >= 0 and points.labels.max() < len(card["classes"])
+        sound = (
+            len(points.labels) > 0
+            and points.labels.min() >= 0
+            and points.labels.max() < len(card["classes"])
+        )
     if not sound:
-        raise BundleError(f"{card['name']}/{REFERENCE} holds values that no training gives; get the bundle again.")
+        raise BundleError(
+            f"{card['name']}/{REFERENCE} holds values that no training gives; get the bundle again."
+        )
     return Reference(space, points, latents)
 
 
@@ -127,7 +157,7 @@ def _encode(ids: list[str]) -> np.ndarray:
     raw = [name.encode() for name in ids]
     rows = np.zeros((len(raw), max(map(len, raw))), np.uint8)
     for row, text in zip(rows, raw):
-        row[:len(text)] = np.frombuffer(text, np.uint8)
+        row[: len(text)] = np.frombuffer(text, np.uint8)
     return rows
 
 
@@ -135,4 +165,6 @@ def _decode(rows: np.ndarray, name: str) -> list[str]:
     try:
         return [row.tobytes().rstrip(b"\0").decode() for row in rows]
     except UnicodeDecodeError as error:
-        raise BundleError(f"{name}/{REFERENCE} holds image ids that are no text; get the bundle again.") from error
+        raise BundleError(
+            f"{name}/{REFERENCE} holds image ids that are no text; get the bundle again."
+        ) from error

@@ -22,29 +22,50 @@ def sample_images(workspace: Workspace, n: int, seed: int) -> list[tuple[str, by
     Half come from the procedural generator, half are drawn from the decoder of a VAE that ships in a
     bundle (all from the generator where no bundle has one). The label says which.
     """
-    source = next((card["name"] for card in list_bundles(workspace) if card["ok"] and card.get("decoder")), None)
+    source = next(
+        (card["name"] for card in list_bundles(workspace) if card["ok"] and card.get("decoder")),
+        None,
+    )
     drawn = n // 2 if source else 0
     return _synthetic(n - drawn, seed) + (_drawn(workspace, source, drawn, seed) if drawn else [])
 
 
 def _synthetic(n: int, seed: int) -> list[tuple[str, bytes, str]]:
     samples = []
-    for number, (image, _, factors) in enumerate(generate(n, SYNTH_SIZE, stream_seed(seed, "samples", "synth")), 1):
-        samples.append((f"generated-synthetic-{number}.png", _png(image),
-                        f"Generated: procedural drawing ({factors['label']})"))
+    for number, (image, _, factors) in enumerate(
+        generate(n, SYNTH_SIZE, stream_seed(seed, "samples", "synth")), 1
+    ):
+        samples.append(
+            (
+                f"generated-synthetic-{number}.png",
+                _png(image),
+                f"Generated: procedural drawing ({factors['label']})",
+            )
+        )
     return samples
 
 
 def _drawn(workspace: Workspace, name: str, n: int, seed: int) -> list[tuple[str, bytes, str]]:
     """n images of a bundle's decoder, from latents as its training images have them; from the prior where it keeps none."""
     predictor = Predictor(load_bundle(find_bundle(workspace, name)))
-    known, rng = predictor.bundle.reference, np.random.default_rng(stream_seed(seed, "samples", "decoder"))
+    known, rng = (
+        predictor.bundle.reference,
+        np.random.default_rng(stream_seed(seed, "samples", "decoder")),
+    )
     if known is not None and known.latents is not None:
         latents = known.draw_latents(n, rng)
     else:
-        latents = rng.standard_normal((n, predictor.card["decoder"]["latent_dim"]), dtype=np.float32)
-    return [(f"generated-vae-{number}.png", _png((image * 255).round().astype(np.uint8)),
-             f"Generated: drawn from the VAE decoder of {name}") for number, image in enumerate(predictor.draw(latents), 1)]
+        latents = rng.standard_normal(
+            (n, predictor.card["decoder"]["latent_dim"]), dtype=np.float32
+        )
+    return [
+        (
+            f"generated-vae-{number}.png",
+            _png((image * 255).round().astype(np.uint8)),
+            f"Generated: drawn from the VAE decoder of {name}",
+        )
+        for number, image in enumerate(predictor.draw(latents), 1)
+    ]
 
 
 def _png(image: np.ndarray) -> bytes:

@@ -19,7 +19,9 @@ MAX_HEADER_BYTES = 4 * 2**20
 MAX_TENSORS = 10_000
 
 
-def read_header(data: bytes, file: str = MODEL, dtypes: tuple[str, ...] = WEIGHTS) -> dict[str, dict]:
+def read_header(
+    data: bytes, file: str = MODEL, dtypes: tuple[str, ...] = WEIGHTS
+) -> dict[str, dict]:
     """{name: {"dtype", "shape"}} of safetensors bytes. Raises BundleError unless every byte is accounted for.
 
     file: its name, for the message. dtypes: those that are allowed in it.
@@ -30,7 +32,7 @@ def read_header(data: bytes, file: str = MODEL, dtypes: tuple[str, ...] = WEIGHT
     if not 2 <= length <= min(MAX_HEADER_BYTES, len(data) - 8):
         raise BundleError(f"{file} has a header that does not fit the file; get the bundle again.")
     try:
-        header = parse_json(data[8:8 + length])
+        header = parse_json(data[8 : 8 + length])
         header.pop("__metadata__", None)
         tensors = {str(name): _entry(entry, dtypes) for name, entry in header.items()}
     except (ValueError, TypeError, AttributeError, KeyError) as error:
@@ -40,10 +42,14 @@ def read_header(data: bytes, file: str = MODEL, dtypes: tuple[str, ...] = WEIGHT
     end = 0
     for start, stop, size in sorted(span for _, span in tensors.values()):
         if start != end or stop - start != size:
-            raise BundleError(f"{file} has tensors that overlap, leave gaps or do not fit their shape.")
+            raise BundleError(
+                f"{file} has tensors that overlap, leave gaps or do not fit their shape."
+            )
         end = stop
     if end != len(data) - 8 - length:
-        raise BundleError(f"{file} is truncated or has bytes after its tensors; get the bundle again.")
+        raise BundleError(
+            f"{file} is truncated or has bytes after its tensors; get the bundle again."
+        )
     return {name: spec for name, (spec, _) in tensors.items()}
 
 
@@ -51,7 +57,11 @@ def _entry(entry: dict, dtypes: tuple[str, ...]) -> tuple[dict, tuple[int, int, 
     dtype, shape = entry["dtype"], entry["shape"]
     if dtype not in dtypes:
         raise ValueError(f"tensors of type {dtype!r} are not allowed, only {', '.join(dtypes)}")
-    if not isinstance(shape, list) or len(shape) > 8 or not all(type(n) is int and n >= 0 for n in shape):
+    if (
+        not isinstance(shape, list)
+        or len(shape) > 8
+        or not all(type(n) is int and n >= 0 for n in shape)
+    ):
         raise ValueError("a shape is not a list of numbers")
     start, stop = entry["data_offsets"]
     if not (type(start) is int and type(stop) is int and 0 <= start <= stop):

@@ -24,7 +24,9 @@ class _Module(nn.Module):
         return self.function(x)
 
 
-def one_call(function: Callable[[Tensor], Any], parts: list[nn.Module], example: Tensor) -> Callable[[Tensor], Any]:
+def one_call(
+    function: Callable[[Tensor], Any], parts: list[nn.Module], example: Tensor
+) -> Callable[[Tensor], Any]:
     """`function`, made of the modules `parts`, as a single call for inputs of `example`'s shape; equal to the last bit.
 
     PyTorch gives Python's lock away in each operation and waits for it after each: beside one busy thread, some sixty of them
@@ -35,18 +37,21 @@ def one_call(function: Callable[[Tensor], Any], parts: list[nn.Module], example:
     """
     try:
         with warnings.catch_warnings(), torch.inference_mode():
-            warnings.simplefilter("ignore")                   # deprecated, and constants are meant to be constants
+            warnings.simplefilter("ignore")  # deprecated, and constants are meant to be constants
             traced = torch.jit.trace(_Module(function, parts), example, check_trace=False)
             same = all(_equal(traced(x), function(x)) for x in (example, *_others(example)))
     except Exception as error:  # noqa: BLE001 - whatever it is that cannot be traced: it is only slower beside other threads
         logger.warning("A network is not traced and will be slower beside other threads: %s", error)
         return function
     if not same:
-        logger.warning("A network is not traced and will be slower beside other threads: its results would change.")
+        logger.warning(
+            "A network is not traced and will be slower beside other threads: its results would change."
+        )
         return function
 
     def call(x: Tensor) -> Any:
         return (traced if x.shape == example.shape else function)(x)
+
     return call
 
 
@@ -55,7 +60,10 @@ def _others(example: Tensor) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
     if example.is_floating_point():
         return [torch.randn(example.shape, generator=generator) for _ in range(2)]
-    return [torch.randint(0, 256, example.shape, generator=generator, dtype=example.dtype) for _ in range(2)]
+    return [
+        torch.randint(0, 256, example.shape, generator=generator, dtype=example.dtype)
+        for _ in range(2)
+    ]
 
 
 def _equal(first: Any, second: Any) -> bool:

@@ -22,41 +22,52 @@ import numpy as np
 from ..errors import DermError
 from ..workspace import Workspace
 
-COMPARED = 128         # pixels a side; what registration compares at its finest
+COMPARED = 128  # pixels a side; what registration compares at its finest
 
 
 def have_pictures(workspace: Workspace, cards: Mapping[str, Mapping]) -> bool:
     """Whether the dataset of any of these models, which names its training images, is on this machine."""
+
     def here(card: Mapping) -> bool:
         try:
             dataset = workspace.dataset(card["training_data"]["dataset"])
             return bool((card.get("reference") or {}).get("ids")) and dataset.manifest.exists()
         except (KeyError, TypeError, DermError):
             return False
+
     return any(here(card) for card in cards.values())
 
 
-def pictured_copy(workspace: Workspace, cards: Mapping[str, Mapping], arms: Mapping[str, Mapping],
-                  image_ss3: np.ndarray) -> dict | None:
+def pictured_copy(
+    workspace: Workspace,
+    cards: Mapping[str, Mapping],
+    arms: Mapping[str, Mapping],
+    image_ss3: np.ndarray,
+) -> dict | None:
     """{"name", "image_id", "distance", "correlation"} of the training image that shows the same picture; None where none does.
 
     cards, arms: by model, its card and what it says of the image (with its "neighbours"). image_ss3: uint8, COMPARED
     pixels a side. Training images that are not on this machine are not compared.
     """
     from ..data.near_duplicates import near_duplicates
+
     found, images = [], []
     for name, arm in arms.items():
         for one in arm["neighbours"]:
             if one["image_id"] not in (known["image_id"] for known in found):
                 image = _training_image(workspace, cards[name], one["image_id"])
                 if image is not None:
-                    found.append({"name": name, "image_id": one["image_id"], "distance": one["distance"]})
+                    found.append(
+                        {"name": name, "image_id": one["image_id"], "distance": one["distance"]}
+                    )
                     images.append(image)
     if not found:
         return None
     both, rows = np.stack([image_ss3, *images]), np.arange(len(images) + 1)
     pairs = np.stack([np.zeros(len(found), int), rows[1:]], 1)
-    alike = near_duplicates(both, lambda wanted: both[wanted], rows, pairs, lambda done, total: None)
+    alike = near_duplicates(
+        both, lambda wanted: both[wanted], rows, pairs, lambda done, total: None
+    )
     if not len(alike.scores):
         return None
     best = int(alike.scores.argmax())
@@ -66,6 +77,7 @@ def pictured_copy(workspace: Workspace, cards: Mapping[str, Mapping], arms: Mapp
 def _training_image(workspace: Workspace, card: Mapping, image_id: str | None) -> np.ndarray | None:
     """The picture at COMPARED pixels; None where dataset, image or its file is not here."""
     from ..data.decode import read_image
+
     name = (card.get("training_data") or {}).get("dataset")
     if not name or not image_id:
         return None
@@ -81,6 +93,6 @@ def _training_image(workspace: Workspace, card: Mapping, image_id: str | None) -
 def _paths(root: str, name: str, changed: int) -> dict[str, str]:
     """Where each image of a dataset lies; kept until its manifest changes."""
     from ..data.manifest import load_dataset
+
     frame = load_dataset(Workspace(Path(root)), name).frame
     return dict(zip(frame["image_id"], frame["path"], strict=True))
-

@@ -23,8 +23,10 @@ class Turns:
         self.at_once, self.patience = at_once, patience
         self._guard, self._mine = threading.Lock(), threading.local()
         self._arrivals = itertools.count()
-        self._queue: list[tuple[float, int, threading.Event]] = []      # a heap: counts as come when, its number, its call
-        self._taken: dict[int, float] = {}              # turns that count, and since when
+        self._queue: list[
+            tuple[float, int, threading.Event]
+        ] = []  # a heap: counts as come when, its number, its call
+        self._taken: dict[int, float] = {}  # turns that count, and since when
 
     @contextmanager
     def take(self, lead: float = 0.0) -> Iterator[bool | None]:
@@ -62,7 +64,9 @@ class Turns:
         """Call those whose turn it is. The guard is held."""
         now = time.monotonic()
         if self.patience is not None:
-            self._taken = {turn: since for turn, since in self._taken.items() if now - since < self.patience}
+            self._taken = {
+                turn: since for turn, since in self._taken.items() if now - since < self.patience
+            }
         while self._queue and len(self._taken) < self.at_once:
             _, turn, called = heapq.heappop(self._queue)
             self._taken[turn] = now

@@ -15,21 +15,40 @@ SHOWN_SKIPPED = 10
 def add_commands(commands) -> None:
     parser = commands.add_parser("data", help="import, list, audit, make and delete datasets")
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    one = actions.add_parser("import", help="read a folder, CSV or .npz of images into the workspace")
+    one = actions.add_parser(
+        "import", help="read a folder, CSV or .npz of images into the workspace"
+    )
     one.add_argument("path", type=Path)
-    one.add_argument("--name", required=True, help="what to call it: lower-case letters, digits, hyphens")
-    one.add_argument("--size", type=int, nargs="+", default=[64], metavar="PIXELS", help="image store(s) to build (default 64)")
+    one.add_argument(
+        "--name", required=True, help="what to call it: lower-case letters, digits, hyphens"
+    )
+    one.add_argument(
+        "--size",
+        type=int,
+        nargs="+",
+        default=[64],
+        metavar="PIXELS",
+        help="image store(s) to build (default 64)",
+    )
     one.add_argument("--processes", type=int, help="processes that decode (default: one per core)")
     one.set_defaults(handler=import_data)
     actions.add_parser("list", help="datasets of the workspace").set_defaults(handler=list_data)
-    one = actions.add_parser("audit", help="class and attribute balance; proof that no group crosses the splits")
+    one = actions.add_parser(
+        "audit", help="class and attribute balance; proof that no group crosses the splits"
+    )
     one.add_argument("name")
     one.add_argument("--split-seed", type=int, default=0)
     one.set_defaults(handler=audit_data)
-    one = actions.add_parser("priority", help="show or set which class has which priority (high, medium, low)")
+    one = actions.add_parser(
+        "priority", help="show or set which class has which priority (high, medium, low)"
+    )
     one.add_argument("name")
-    one.add_argument("map", nargs="*", metavar="CLASS=PRIORITY", help="the classes to change, such as mel=high")
-    one.add_argument("--default", action="store_true", help="go back to our mapping of HAM10000's classes")
+    one.add_argument(
+        "map", nargs="*", metavar="CLASS=PRIORITY", help="the classes to change, such as mel=high"
+    )
+    one.add_argument(
+        "--default", action="store_true", help="go back to our mapping of HAM10000's classes"
+    )
     one.set_defaults(handler=priority_data)
     one = actions.add_parser("synth", help="make a synthetic dataset of dermoscopy-like images")
     one.add_argument("--name", default="synth")
@@ -45,13 +64,23 @@ def add_commands(commands) -> None:
 def import_data(args, screen: Screen) -> Answer:
     """JSON: {name, images, classes, groups, skipped: [{path, reason}], seconds}."""
     from ..data.importers import import_dataset
+
     if not args.path.exists():
         raise DataError(f"{args.path} does not exist; give a folder, a CSV or an .npz file.")
-    result = import_dataset(screen.workspace, args.path, args.name, sizes=tuple(args.size), processes=args.processes,
-                            progress=screen.counter("importing", "images"))
+    result = import_dataset(
+        screen.workspace,
+        args.path,
+        args.name,
+        sizes=tuple(args.size),
+        processes=args.processes,
+        progress=screen.counter("importing", "images"),
+    )
     value = dataclasses.asdict(result)
-    lines = [f"{result.name}: {result.images} images, {result.classes} classes, {result.groups} groups, "
-             f"imported in {duration(result.seconds)}.", *result.notes]
+    lines = [
+        f"{result.name}: {result.images} images, {result.classes} classes, {result.groups} groups, "
+        f"imported in {duration(result.seconds)}.",
+        *result.notes,
+    ]
     if result.skipped:
         lines.append(f"{len(result.skipped)} skipped:")
         lines += [f"  {row['path']}: {row['reason']}" for row in result.skipped[:SHOWN_SKIPPED]]
@@ -63,12 +92,27 @@ def import_data(args, screen: Screen) -> Answer:
 def list_data(args, screen: Screen) -> Answer:
     """JSON: {datasets: [{name, images, classes, groups, layout, disk_bytes}], disk_bytes}."""
     from ..data.manifest import list_datasets
+
     rows = list_datasets(screen.workspace)
-    text = table(("name", "images", "classes", "groups", "layout", "on disk"), [
-        (row["name"], row["images"], row["classes"], row["groups"], row["layout"], size(row["disk_bytes"]))
-        for row in rows])
+    text = table(
+        ("name", "images", "classes", "groups", "layout", "on disk"),
+        [
+            (
+                row["name"],
+                row["images"],
+                row["classes"],
+                row["groups"],
+                row["layout"],
+                size(row["disk_bytes"]),
+            )
+            for row in rows
+        ],
+    )
     nothing = "No dataset yet: `data synth` makes one, `data import PATH --name NAME` reads yours."
-    return Answer({"datasets": rows, "disk_bytes": sum(row["disk_bytes"] for row in rows)}, text if rows else nothing)
+    return Answer(
+        {"datasets": rows, "disk_bytes": sum(row["disk_bytes"] for row in rows)},
+        text if rows else nothing,
+    )
 
 
 def audit_data(args, screen: Screen) -> Answer:
@@ -76,24 +120,39 @@ def audit_data(args, screen: Screen) -> Answer:
     from ..data.audit import audit
     from ..data.manifest import load_dataset
     from ..data.splits import split_dataset
+
     dataset = load_dataset(screen.workspace, args.name)
     split = split_dataset(dataset.labels, dataset.groups, args.split_seed)
     value = {"name": args.name, "split_seed": args.split_seed, **audit(dataset, split)}
-    rows = [(name, part["images"], part["groups"], *(part["classes"].get(c, 0) for c in dataset.classes))
-            for name, part in value["splits"].items()]
-    text = (table(("split", "images", "groups", *dataset.classes), rows)
-            + f"\nGroups in more than one split: {value['groups_across_splits']}. "
-              f"Equal images in more than one split: {value['duplicate_images_across_splits']}.")
+    rows = [
+        (
+            name,
+            part["images"],
+            part["groups"],
+            *(part["classes"].get(c, 0) for c in dataset.classes),
+        )
+        for name, part in value["splits"].items()
+    ]
+    text = (
+        table(("split", "images", "groups", *dataset.classes), rows)
+        + f"\nGroups in more than one split: {value['groups_across_splits']}. "
+        f"Equal images in more than one split: {value['duplicate_images_across_splits']}."
+    )
     for what, names in value["crossing"].items():
         text += f"\nCrossing {what.replace('_', ' ')}: {', '.join(names)}" if names else ""
     crossing = value["groups_across_splits"] or value["duplicate_images_across_splits"]
-    return Answer(value, text, f"Dataset {args.name} leaks between splits; import it again." if crossing else "")
+    return Answer(
+        value,
+        text,
+        f"Dataset {args.name} leaks between splits; import it again." if crossing else "",
+    )
 
 
 def priority_data(args, screen: Screen) -> Answer:
     """JSON: {name, map: {class: priority}, ours}."""
     from ..data.manifest import read_info
     from ..data.triage import default_map, describe_map, priority_map, save_map
+
     paths = screen.workspace.dataset(args.name)
     info = read_info(paths)
     changes = dict(_pair(text) for text in args.map)
@@ -103,27 +162,46 @@ def priority_data(args, screen: Screen) -> Answer:
         save_map(screen.workspace, args.name, {**start, **changes} if changes else None)
         info = read_info(paths)
     mapping, ours = priority_map(args.name, info)
-    return Answer({"name": args.name, "map": mapping, "ours": ours},
-                  table(("class", "priority"), list(mapping.items())) + "\n" + describe_map(mapping, ours))
+    return Answer(
+        {"name": args.name, "map": mapping, "ours": ours},
+        table(("class", "priority"), list(mapping.items())) + "\n" + describe_map(mapping, ours),
+    )
 
 
 def _pair(text: str) -> tuple[str, str]:
     name, equals, priority = text.rpartition("=")
     if not equals or not name:
-        raise ConfigError(f"{text!r} gives no priority; write CLASS=high, CLASS=medium or CLASS=low.")
+        raise ConfigError(
+            f"{text!r} gives no priority; write CLASS=high, CLASS=medium or CLASS=low."
+        )
     return name, priority
 
 
 def synth_data(args, screen: Screen) -> Answer:
     """JSON: {name, images, classes, groups, seconds}."""
     from ..data.synth.generator import make_synth
+
     started = time.monotonic()
-    dataset = make_synth(screen.workspace, args.name, images=args.images, size=args.size, seed=args.seed,
-                         progress=screen.counter("painting", "images"))
-    value = {"name": dataset.name, "images": len(dataset), "classes": len(dataset.classes),
-             "groups": int(dataset.frame["group"].nunique()), "seconds": time.monotonic() - started}
-    return Answer(value, f"{dataset.name}: {len(dataset)} synthetic images, {len(dataset.classes)} classes, "
-                         f"{value['groups']} groups, in {duration(value['seconds'])}.")
+    dataset = make_synth(
+        screen.workspace,
+        args.name,
+        images=args.images,
+        size=args.size,
+        seed=args.seed,
+        progress=screen.counter("painting", "images"),
+    )
+    value = {
+        "name": dataset.name,
+        "images": len(dataset),
+        "classes": len(dataset.classes),
+        "groups": int(dataset.frame["group"].nunique()),
+        "seconds": time.monotonic() - started,
+    }
+    return Answer(
+        value,
+        f"{dataset.name}: {len(dataset)} synthetic images, {len(dataset.classes)} classes, "
+        f"{value['groups']} groups, in {duration(value['seconds'])}.",
+    )
 
 
 def delete_data(args, screen: Screen) -> Answer:
@@ -131,8 +209,13 @@ def delete_data(args, screen: Screen) -> Answer:
     from ..data.manifest import delete_dataset
     from ..jobs.dependencies import dataset_users
     from ..jobs.supervisor import reconcile
+
     reconcile(screen.workspace)
     if users := dataset_users(screen.workspace, args.name):
-        raise RunError(f"Dataset {args.name} is in use by {', '.join(users)}; wait for it, or `runs cancel` it first.")
+        raise RunError(
+            f"Dataset {args.name} is in use by {', '.join(users)}; wait for it, or `runs cancel` it first."
+        )
     freed = delete_dataset(screen.workspace, args.name)
-    return Answer({"name": args.name, "freed_bytes": freed}, f"{args.name} deleted, {size(freed)} freed.")
+    return Answer(
+        {"name": args.name, "freed_bytes": freed}, f"{args.name} deleted, {size(freed)} freed."
+    )

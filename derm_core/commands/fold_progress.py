@@ -10,7 +10,7 @@ from ..jobs.store import Run, RunStore
 from ..workspace import Workspace
 from .output import duration
 
-LOOK_SECONDS = 2.0      # between two looks at the table of runs
+LOOK_SECONDS = 2.0  # between two looks at the table of runs
 
 
 class Folds:
@@ -22,8 +22,11 @@ class Folds:
     def __init__(self, workspace: Workspace, run_id: str):
         self.store = RunStore(workspace)
         self.studies = list((stored_config(workspace, run_id) or {}).get("fold_runs") or [])
-        self.of = {member: number for number, study in enumerate(self.studies, start=1)
-                   for member in (study, *waits_for(workspace, self.store.get(study)))}
+        self.of = {
+            member: number
+            for number, study in enumerate(self.studies, start=1)
+            for member in (study, *waits_for(workspace, self.store.get(study)))
+        }
         self.looked, self.left = float("-inf"), None
 
     def ends(self, run_id: str) -> bool:
@@ -37,16 +40,23 @@ class Folds:
         if time.monotonic() - self.looked > LOOK_SECONDS:
             self.looked, self.left = time.monotonic(), self.seconds_left()
         left = self.left
-        return f"fold {self.of[run_id]} of {len(self.studies)}" + (
-            "" if left is None else f", {duration(left)} left in all") + ": "
+        return (
+            f"fold {self.of[run_id]} of {len(self.studies)}"
+            + ("" if left is None else f", {duration(left)} left in all")
+            + ": "
+        )
 
     def standing(self) -> str:
         """One sentence: folds done, and the time the others take at the pace of these."""
-        done, left = sum(self._done(number) for number in range(1, len(self.studies) + 1)), self.seconds_left()
+        done, left = (
+            sum(self._done(number) for number in range(1, len(self.studies) + 1)),
+            self.seconds_left(),
+        )
         if done == len(self.studies):
             return f"All {done} folds are done."
         return f"{done} of {len(self.studies)} folds done" + (
-            "." if left is None else f"; the others take about {duration(left)} at this pace.")
+            "." if left is None else f"; the others take about {duration(left)} at this pace."
+        )
 
     def seconds_left(self) -> float | None:
         """Seconds for the folds that are not done, from those that are; None before the first."""
@@ -55,7 +65,9 @@ class Folds:
         if not taken:
             return None
         pace = sum(taken) / len(taken)
-        return sum(max(pace - self._seconds(number), 0.0) for number in numbers if not self._done(number))
+        return sum(
+            max(pace - self._seconds(number), 0.0) for number in numbers if not self._done(number)
+        )
 
     def _runs(self, number: int) -> list[Run]:
         found = []
@@ -71,4 +83,6 @@ class Folds:
 
     def _seconds(self, number: int) -> float:
         """Seconds that a fold's runs have taken so far; of a run that was resumed, since then."""
-        return sum((run.finished or time.time()) - run.started for run in self._runs(number) if run.started)
+        return sum(
+            (run.finished or time.time()) - run.started for run in self._runs(number) if run.started
+        )

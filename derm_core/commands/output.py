@@ -39,7 +39,9 @@ class Screen:
     def progress(self, value: dict[str, Any]) -> None:
         """Show a progress event's value: {what, done, total, unit, rate, eta_seconds}, as events.Event says."""
         now, complete = time.monotonic(), 0 < value["total"] <= value["done"]
-        if now - self.shown < (REDRAW_SECONDS if self.terminal else LINE_SECONDS) and not (self.terminal and complete):
+        if now - self.shown < (REDRAW_SECONDS if self.terminal else LINE_SECONDS) and not (
+            self.terminal and complete
+        ):
             return
         self.shown = now
         line = progress_line(value)
@@ -106,8 +108,16 @@ def size(count: float) -> str:
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A table in plain text; columns of numbers are aligned to the right."""
     cells = [[str(cell) for cell in row] for row in rows]
-    numeric = [bool(rows) and all(isinstance(row[i], (int, float)) for row in rows) for i in range(len(header))]
+    numeric = [
+        bool(rows) and all(isinstance(row[i], (int, float)) for row in rows)
+        for i in range(len(header))
+    ]
     widths = [max(len(line[i]) for line in [list(header), *cells]) for i in range(len(header))]
-    lines = [[cell.rjust(width) if right else cell.ljust(width)
-              for cell, width, right in zip(line, widths, numeric)] for line in [list(header), *cells]]
+    lines = [
+        [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(line, widths, numeric)
+        ]
+        for line in [list(header), *cells]
+    ]
     return "\n".join("  ".join(line).rstrip() for line in lines)

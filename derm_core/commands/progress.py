@@ -12,6 +12,7 @@ def start(config, args, screen: Screen) -> Answer:
     from ..jobs.store import RunStore
     from ..jobs.supervisor import reconcile, submit
     from .results import answer
+
     reconcile(screen.workspace)
     run = RunStore(screen.workspace).get(submit(screen.workspace, config))
     after = f", after {run.depends_on}" if run.depends_on else ""
@@ -20,8 +21,10 @@ def start(config, args, screen: Screen) -> Answer:
     if not run.final:
         screen.note(f"{run.id} is {run.state}{after}. It goes on if this command ends.")
     if args.detach:
-        return Answer({"run_id": run.id, "state": run.state, "depends_on": run.depends_on},
-                      f"{run.id}\nFollow it with `runs show {run.id} --follow`.")
+        return Answer(
+            {"run_id": run.id, "state": run.state, "depends_on": run.depends_on},
+            f"{run.id}\nFollow it with `runs show {run.id} --follow`.",
+        )
     return answer(screen.workspace, follow(run.id, screen))
 
 
@@ -31,6 +34,7 @@ def follow(run_id: str, screen: Screen) -> Run:
     Ctrl-C comes back as a KeyboardInterrupt that says how to follow or cancel the run, which goes on.
     """
     from ..jobs.supervisor import wait
+
     folds = Folds(screen.workspace, run_id)
     if folds.of:
         screen.note(folds.standing())
@@ -49,6 +53,7 @@ def follow(run_id: str, screen: Screen) -> Run:
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"{run_id} goes on without this command: `runs show {run_id} --follow` follows it, "
-            f"`runs cancel {run_id}` stops it.") from None
+            f"`runs cancel {run_id}` stops it."
+        ) from None
     screen.close()
     return run

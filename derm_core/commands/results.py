@@ -20,8 +20,13 @@ def answer(workspace: Workspace, run: Run) -> Answer:
         if run.state == "cancelled":
             problem = f"{run.id} was cancelled; `runs resume {run.id}` goes on with it."
         return Answer({**value, "error": problem}, problem=problem)
-    make = {"pretrain": _pretrain, "study": _study, "embed": _embed, "evaluate": _evaluate,
-            "publish": _publish}[run.kind]
+    make = {
+        "pretrain": _pretrain,
+        "study": _study,
+        "embed": _embed,
+        "evaluate": _evaluate,
+        "publish": _publish,
+    }[run.kind]
     found, text = make(workspace, run)
     return Answer({**value, **found}, text)
 
@@ -32,17 +37,24 @@ def read_study(workspace: Workspace, run_id: str) -> dict[str, Any]:
     try:
         return read_json(path)
     except FileNotFoundError:
-        raise NotFound(f"{run_id} has no results yet; `runs show {run_id}` says how it stands.") from None
+        raise NotFound(
+            f"{run_id} has no results yet; `runs show {run_id}` says how it stands."
+        ) from None
     except (OSError, ValueError) as error:
-        raise RunError(f"The results of {run_id} cannot be read ({error}); run the comparison again.") from error
+        raise RunError(
+            f"The results of {run_id} cannot be read ({error}); run the comparison again."
+        ) from error
 
 
 def _study(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
     from ..report.terminal import text_report
+
     study = read_study(workspace, run.id)
     folder = workspace.run(run.id).root
-    arms = {name: {**arm, **({"curves": str(folder / arm["curves"])} if arm.get("curves") else {})}
-            for name, arm in study["arms"].items()}
+    arms = {
+        name: {**arm, **({"curves": str(folder / arm["curves"])} if arm.get("curves") else {})}
+        for name, arm in study["arms"].items()
+    }
     rest = {key: value for key, value in study.items() if key not in ("run_id", "arms")}
     return {"arms": arms, **rest}, text_report(study)
 
@@ -56,24 +68,44 @@ def _evaluate(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
         return "-" if mean is None else f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
     metrics = ("balanced_accuracy", "macro_auroc", "accuracy", "log_loss", "ece")
-    rows = [(arm["label"], *(cell(arm["test"][name]) for name in metrics)) for arm in study["arms"].values()]
+    rows = [
+        (arm["label"], *(cell(arm["test"][name]) for name in metrics))
+        for arm in study["arms"].values()
+    ]
     rows.append(("Majority class", *(cell(study["majority"][name]) for name in metrics)))
-    sentences = [study["verdict"]["headline"], f"{study['split']['counts']['test']:,} images of {study['dataset']['name']}, "
-                 f"{study['split']['groups']['test']:,} groups; mean (95 % interval)."]
+    sentences = [
+        study["verdict"]["headline"],
+        f"{study['split']['counts']['test']:,} images of {study['dataset']['name']}, "
+        f"{study['split']['groups']['test']:,} groups; mean (95 % interval).",
+    ]
     told = [f"Note: {line}" for line in (*study["cautions"], *study["notes"])]
-    return rest, "\n".join([*sentences, table(("model", *(name.replace("_", " ") for name in metrics)), rows), *told])
+    return rest, "\n".join(
+        [*sentences, table(("model", *(name.replace("_", " ") for name in metrics)), rows), *told]
+    )
 
 
 def _pretrain(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
     summary = run.summary or {}
     config = read_json(workspace.run(run.id).config)
     metrics = summary.get("metrics") or last_metrics(workspace, run.id)
-    found = {**summary, "epochs": summary.get("epochs", config["recipe"]["epochs"]), "metrics": metrics,
-             "artefacts": str(workspace.run(run.id).artefacts)}
-    rows = [(name, f"{value:.4g}" if isinstance(value, float) else value) for name, value in metrics.items()]
-    return found, "\n".join([f"{run.id} is done after {found['epochs']} epochs.", table(("metric", "value"), rows),
-                             f"Weights and pictures: {found['artefacts']}",
-                             f"Use it: compare --dataset {config['dataset']} --vae-run {run.id}"])
+    found = {
+        **summary,
+        "epochs": summary.get("epochs", config["recipe"]["epochs"]),
+        "metrics": metrics,
+        "artefacts": str(workspace.run(run.id).artefacts),
+    }
+    rows = [
+        (name, f"{value:.4g}" if isinstance(value, float) else value)
+        for name, value in metrics.items()
+    ]
+    return found, "\n".join(
+        [
+            f"{run.id} is done after {found['epochs']} epochs.",
+            table(("metric", "value"), rows),
+            f"Weights and pictures: {found['artefacts']}",
+            f"Use it: compare --dataset {config['dataset']} --vae-run {run.id}",
+        ]
+    )
 
 
 def _embed(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
@@ -83,7 +115,11 @@ def _embed(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
 
 def last_metrics(workspace: Workspace, run_id: str) -> dict[str, Any]:
     """The last value of every metric series of a run."""
-    return {row["series"]: row["value"] for row in read_events(workspace.run(run_id).events) if row["kind"] == "metric"}
+    return {
+        row["series"]: row["value"]
+        for row in read_events(workspace.run(run_id).events)
+        if row["kind"] == "metric"
+    }
 
 
 def _publish(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:

@@ -8,8 +8,8 @@ from typing import Any
 from ..config import KINDS
 from ..errors import ConfigError
 from ..jobs.store import STATES, Run
-from .reports import add_export
 from .output import Answer, Screen, duration, progress_line, size, table
+from .reports import add_export
 
 CANCEL_SECONDS = 10.0
 LOG_LINES = 15
@@ -23,7 +23,9 @@ def add_commands(commands) -> None:
     one.add_argument("--state", choices=STATES)
     one.add_argument("--tag", help="those with this tag")
     one.set_defaults(handler=list_runs)
-    one = actions.add_parser("edit", help="give a run a name, tags and a note; an empty text takes one away")
+    one = actions.add_parser(
+        "edit", help="give a run a name, tags and a note; an empty text takes one away"
+    )
     one.add_argument("run")
     one.add_argument("--name")
     one.add_argument("--tags", metavar="A,B,…", help="in place of those it has")
@@ -31,10 +33,11 @@ def add_commands(commands) -> None:
     one.set_defaults(handler=edit_run)
     add_export(actions)
     for name, handler, help_text in (
-            ("show", show_run, "one run: state, progress, settings, end of its log"),
-            ("cancel", cancel_run, "stop a run; what it saved stays and can be resumed"),
-            ("resume", resume_run, "go on with a failed, cancelled or interrupted run"),
-            ("delete", delete_run, "delete a run's folder and all it made")):
+        ("show", show_run, "one run: state, progress, settings, end of its log"),
+        ("cancel", cancel_run, "stop a run; what it saved stays and can be resumed"),
+        ("resume", resume_run, "go on with a failed, cancelled or interrupted run"),
+        ("delete", delete_run, "delete a run's folder and all it made"),
+    ):
         one = actions.add_parser(name, help=help_text)
         one.add_argument("run")
         one.set_defaults(handler=handler)
@@ -46,8 +49,24 @@ def add_commands(commands) -> None:
 
 def _record(screen: Screen, run: Run) -> dict[str, Any]:
     from ..jobs.supervisor import run_bytes
-    value = {name: getattr(run, name) for name in (
-        "kind", "name", "tags", "note", "state", "device", "created", "started", "finished", "depends_on", "error", "progress")}
+
+    value = {
+        name: getattr(run, name)
+        for name in (
+            "kind",
+            "name",
+            "tags",
+            "note",
+            "state",
+            "device",
+            "created",
+            "started",
+            "finished",
+            "depends_on",
+            "error",
+            "progress",
+        )
+    }
     return {"run_id": run.id, **value, "disk_bytes": run_bytes(screen.workspace, run.id)}
 
 
@@ -55,25 +74,50 @@ def list_runs(args, screen: Screen) -> Answer:
     """JSON: {runs: [{run_id, kind, state, …, disk_bytes}], disk_bytes}."""
     from ..jobs.store import RunStore
     from ..jobs.supervisor import reconcile
+
     reconcile(screen.workspace)
-    records = [_record(screen, run) for run in RunStore(screen.workspace).list(args.kind, args.state, args.tag)]
-    rows = [(row["run_id"], row["state"], _when(row["created"]), _took(row), size(row["disk_bytes"]), row["name"],
-             ", ".join(row["tags"])) for row in records]
+    records = [
+        _record(screen, run)
+        for run in RunStore(screen.workspace).list(args.kind, args.state, args.tag)
+    ]
+    rows = [
+        (
+            row["run_id"],
+            row["state"],
+            _when(row["created"]),
+            _took(row),
+            size(row["disk_bytes"]),
+            row["name"],
+            ", ".join(row["tags"]),
+        )
+        for row in records
+    ]
     asked = args.kind or args.state or args.tag
     nothing = "No such runs." if asked else "No runs. `compare --preset demo` makes the first."
-    text = table(("run", "state", "created", "took", "on disk", "name", "tags"), rows) if rows else nothing
+    text = (
+        table(("run", "state", "created", "took", "on disk", "name", "tags"), rows)
+        if rows
+        else nothing
+    )
     return Answer({"runs": records, "disk_bytes": sum(row["disk_bytes"] for row in records)}, text)
 
 
 def edit_run(args, screen: Screen) -> Answer:
     """JSON: {run_id, name, tags, note} as they now stand."""
     from ..jobs.store import RunStore
+
     if args.name is None and args.tags is None and args.note is None:
         raise ConfigError("Nothing to change: give --name, --tags or --note.")
     run = RunStore(screen.workspace).annotate(
-        args.run, name=args.name, tags=None if args.tags is None else args.tags.split(","), note=args.note)
-    return Answer({"run_id": run.id, "name": run.name, "tags": list(run.tags), "note": run.note},
-                  "\n".join([run.id, *_about(run)]))
+        args.run,
+        name=args.name,
+        tags=None if args.tags is None else args.tags.split(","),
+        note=args.note,
+    )
+    return Answer(
+        {"run_id": run.id, "name": run.name, "tags": list(run.tags), "note": run.note},
+        "\n".join([run.id, *_about(run)]),
+    )
 
 
 def _about(run: Run) -> list[str]:
@@ -98,16 +142,24 @@ def show_run(args, screen: Screen) -> Answer:
     from ..jobs.store import RunStore
     from ..jobs.supervisor import reconcile
     from .progress import follow
+
     store = RunStore(screen.workspace)
     store.get(args.run)
     reconcile(screen.workspace)
     run = follow(args.run, screen) if args.follow else store.get(args.run)
     paths = screen.workspace.run(run.id)
     log = _tail(paths.log)
-    value = {**_record(screen, run), "config": stored_config(screen.workspace, run.id), "summary": run.summary,
-             "log": log, "folder": str(paths.root)}
-    lines = [f"{run.id} is {run.state}" + (f": {run.error}" if run.error else "."),
-             f"created {_when(run.created)}, took {_took(value)}, {size(value['disk_bytes'])} in {paths.root}"]
+    value = {
+        **_record(screen, run),
+        "config": stored_config(screen.workspace, run.id),
+        "summary": run.summary,
+        "log": log,
+        "folder": str(paths.root),
+    }
+    lines = [
+        f"{run.id} is {run.state}" + (f": {run.error}" if run.error else "."),
+        f"created {_when(run.created)}, took {_took(value)}, {size(value['disk_bytes'])} in {paths.root}",
+    ]
     lines += _about(run)
     if run.depends_on:
         lines.append(f"uses {run.depends_on}")
@@ -126,10 +178,19 @@ def _tail(path) -> list[str]:
 def cancel_run(args, screen: Screen) -> Answer:
     """JSON: {run_id, state}. Asks, and after some seconds forces."""
     from ..jobs.supervisor import cancel, reconcile
+
     reconcile(screen.workspace)
     run = cancel(screen.workspace, args.run, wait=CANCEL_SECONDS)
-    problem = "" if run.final else f"{run.id} has not stopped yet; run the same command again in a moment."
-    return Answer({"run_id": run.id, "state": run.state}, f"{run.id} is {run.state}." if run.final else "", problem)
+    problem = (
+        ""
+        if run.final
+        else f"{run.id} has not stopped yet; run the same command again in a moment."
+    )
+    return Answer(
+        {"run_id": run.id, "state": run.state},
+        f"{run.id} is {run.state}." if run.final else "",
+        problem,
+    )
 
 
 def resume_run(args, screen: Screen) -> Answer:
@@ -138,18 +199,24 @@ def resume_run(args, screen: Screen) -> Answer:
     from ..jobs.supervisor import reconcile, resume
     from .progress import follow
     from .results import answer
+
     reconcile(screen.workspace)
     resume(screen.workspace, args.run)
     if args.follow:
         return answer(screen.workspace, follow(args.run, screen))
     run = RunStore(screen.workspace).get(args.run)
-    return Answer({"run_id": run.id, "state": run.state},
-                  f"{run.id} is {run.state} again; `runs show {run.id} --follow` follows it.")
+    return Answer(
+        {"run_id": run.id, "state": run.state},
+        f"{run.id} is {run.state} again; `runs show {run.id} --follow` follows it.",
+    )
 
 
 def delete_run(args, screen: Screen) -> Answer:
     """JSON: {run_id, freed_bytes}."""
     from ..jobs import supervisor
+
     supervisor.reconcile(screen.workspace)
     freed = supervisor.delete_run(screen.workspace, args.run, force=args.force)
-    return Answer({"run_id": args.run, "freed_bytes": freed}, f"{args.run} deleted, {size(freed)} freed.")
+    return Answer(
+        {"run_id": args.run, "freed_bytes": freed}, f"{args.run} deleted, {size(freed)} freed."
+    )

@@ -28,22 +28,33 @@ def audit(dataset: Dataset, split: np.ndarray) -> dict:
     """
     split = np.asarray(split)
     if split.shape != (len(dataset),) or not np.isin(split, range(len(SPLITS))).all():
-        raise ValueError(f"split has shape {split.shape}; a value from 0 to 2 for each image is needed ({len(dataset)})")
+        raise ValueError(
+            f"split has shape {split.shape}; a value from 0 to 2 for each image is needed ({len(dataset)})"
+        )
     frame = dataset.frame
     labels = frame["label"].where(frame["label"].notna(), None)
     sizes = frame["group"].value_counts()
     return {
-        "name": dataset.name, "images": len(frame), "groups": int(len(sizes)),
-        "classes": _counts(labels, dataset.classes), "unlabelled": int(labels.isna().sum()),
-        "splits": {name: _describe(frame[split == i], dataset.classes) for i, name in enumerate(SPLITS)},
+        "name": dataset.name,
+        "images": len(frame),
+        "groups": int(len(sizes)),
+        "classes": _counts(labels, dataset.classes),
+        "unlabelled": int(labels.isna().sum()),
+        "splits": {
+            name: _describe(frame[split == i], dataset.classes) for i, name in enumerate(SPLITS)
+        },
         "groups_across_splits": _crossing(frame["group"], split),
         "duplicate_images_across_splits": _crossing(frame["sha256"], split),
         "crossing": _named(frame, split),
         "duplicate_images": int(frame["sha256"].duplicated().sum()),
         "groups_with_several_classes": int((labels.groupby(frame["group"]).nunique() > 1).sum()),
-        "group_sizes": {str(size): int(count) for size, count in sizes.value_counts().sort_index().items()},
+        "group_sizes": {
+            str(size): int(count) for size, count in sizes.value_counts().sort_index().items()
+        },
         "images_per_group": {"mean": float(sizes.mean()), "largest": int(sizes.max())},
-        "missing": {name: int(_is_missing(frame[name]).sum()) for name in ["label", *dataset.attributes]},
+        "missing": {
+            name: int(_is_missing(frame[name]).sum()) for name in ["label", *dataset.attributes]
+        },
         "attributes": {name: attribute_table(frame[name], split) for name in dataset.attributes},
     }
 
@@ -60,14 +71,20 @@ def _across(keys: pd.Series, split: np.ndarray) -> pd.Index:
 
 def _named(frame: pd.DataFrame, split: np.ndarray) -> dict[str, list[str]]:
     twice = frame["sha256"].isin(_across(frame["sha256"], split))
-    return {"groups": [str(name) for name in _across(frame["group"], split)[:NAMED]],
-            "image_ids": [str(name) for name in frame["image_id"][twice][:NAMED]]}
+    return {
+        "groups": [str(name) for name in _across(frame["group"], split)[:NAMED]],
+        "image_ids": [str(name) for name in frame["image_id"][twice][:NAMED]],
+    }
 
 
 def _describe(rows: pd.DataFrame, classes: tuple[str, ...]) -> dict:
     groups = rows.drop_duplicates(["group", "label"])
-    return {"images": len(rows), "groups": int(rows["group"].nunique()), "classes": _counts(rows["label"], classes),
-            "class_groups": _counts(groups["label"], classes)}
+    return {
+        "images": len(rows),
+        "groups": int(rows["group"].nunique()),
+        "classes": _counts(rows["label"], classes),
+        "class_groups": _counts(groups["label"], classes),
+    }
 
 
 def _counts(labels: pd.Series, classes: tuple[str, ...]) -> dict[str, int]:
@@ -85,8 +102,16 @@ def attribute_table(values: pd.Series, split: np.ndarray) -> list[dict]:
     rows = []
     for code, value in enumerate(order):
         here = codes == code
-        rows.append({"value": value, "images": int(here.sum()), "share": float(here.mean()),
-                     **{name: float(here[split == i].sum() / totals[i]) for i, name in enumerate(SPLITS)}})
+        rows.append(
+            {
+                "value": value,
+                "images": int(here.sum()),
+                "share": float(here.mean()),
+                **{
+                    name: float(here[split == i].sum() / totals[i]) for i, name in enumerate(SPLITS)
+                },
+            }
+        )
     return rows
 
 
@@ -94,11 +119,16 @@ def categorise(values: pd.Series) -> tuple[pd.Series, list[str]]:
     """An attribute as texts, and the texts in the order to show them (missing last)."""
     missing = _is_missing(values)
     numbers = pd.to_numeric(values[~missing], errors="coerce")
-    is_number = len(numbers) > 0 and np.isfinite(numbers).all() and not pd.api.types.is_bool_dtype(values)
+    is_number = (
+        len(numbers) > 0 and np.isfinite(numbers).all() and not pd.api.types.is_bool_dtype(values)
+    )
     if is_number and numbers.nunique() > BINS:
         texts, order = _binned(numbers)
     elif is_number:
-        texts, order = numbers.map("{:.10g}".format), [f"{value:.10g}" for value in sorted(numbers.unique())]
+        texts, order = (
+            numbers.map("{:.10g}".format),
+            [f"{value:.10g}" for value in sorted(numbers.unique())],
+        )
     else:
         texts, order = _common(values[~missing].astype(str))
     result = pd.Series(MISSING, index=values.index, dtype=object)
@@ -121,7 +151,10 @@ def _binned(numbers: pd.Series) -> tuple[pd.Series, list[str]]:
     low, high = float(numbers.min()), float(numbers.max())
     width = _round_width((high - low) / BINS)
     index = np.floor(numbers.astype(float) / width + 1e-9).astype(int)
-    names = {i: f"{i * width:.10g} to {(i + 1) * width:.10g}" for i in range(index.min(), index.max() + 1)}
+    names = {
+        i: f"{i * width:.10g} to {(i + 1) * width:.10g}"
+        for i in range(index.min(), index.max() + 1)
+    }
     return index.map(names), list(names.values())
 
 

@@ -17,8 +17,12 @@ from ..seeds import Share
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in torchvision's rgb_to_grayscale
 
 
-def augment(images_bchw: torch.Tensor, config: AugmentConfig, generator: torch.Generator,
-            share: Share | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+def augment(
+    images_bchw: torch.Tensor,
+    config: AugmentConfig,
+    generator: torch.Generator,
+    share: Share | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(view, target) of a batch of square float images in [0, 1].
 
     The target is the image after flip, rotation and crop; the view is the target after changes of
@@ -31,20 +35,33 @@ def augment(images_bchw: torch.Tensor, config: AugmentConfig, generator: torch.G
     return view, target
 
 
-def geometric(images_bchw: torch.Tensor, config: AugmentConfig, generator: torch.Generator,
-              share: Share | None = None) -> torch.Tensor:
+def geometric(
+    images_bchw: torch.Tensor,
+    config: AugmentConfig,
+    generator: torch.Generator,
+    share: Share | None = None,
+) -> torch.Tensor:
     """Flip, rotation and square crop as one affine resampling, reflected at the borders."""
     if not config.flip and config.rotate_degrees == 0 and config.scale_min == 1:
         return images_bchw
     theta = _affine(images_bchw, config, generator, share)
-    grid = torch.baddbmm(theta[:, :, 2:], theta[:, :, :2], _centres(images_bchw.shape[-1], theta.device).expand(
-        len(theta), -1, -1))                              # affine_grid's result in a fraction of its time
+    grid = torch.baddbmm(
+        theta[:, :, 2:],
+        theta[:, :, :2],
+        _centres(images_bchw.shape[-1], theta.device).expand(len(theta), -1, -1),
+    )  # affine_grid's result in a fraction of its time
     grid_bhw2 = grid.view(-1, 2, *images_bchw.shape[2:]).permute(0, 2, 3, 1).to(images_bchw.dtype)
-    return functional.grid_sample(images_bchw, grid_bhw2, mode="bilinear", padding_mode="reflection", align_corners=False)
+    return functional.grid_sample(
+        images_bchw, grid_bhw2, mode="bilinear", padding_mode="reflection", align_corners=False
+    )
 
 
-def _affine(images_bchw: torch.Tensor, config: AugmentConfig, generator: torch.Generator,
-            share: Share | None) -> torch.Tensor:
+def _affine(
+    images_bchw: torch.Tensor,
+    config: AugmentConfig,
+    generator: torch.Generator,
+    share: Share | None,
+) -> torch.Tensor:
     """(b, 2, 3) maps from the view's coordinates to the image's, both in [-1, 1]."""
     draw = _uniform(images_bchw, generator, 6, share)
     signs = 1 - 2 * (draw[:, :2] < 0.5).float() if config.flip else torch.ones_like(draw[:, :2])
@@ -56,8 +73,12 @@ def _affine(images_bchw: torch.Tensor, config: AugmentConfig, generator: torch.G
     return torch.cat([rotation * signs[:, None, :], shift[:, :, None]], 2)
 
 
-def colour(images_bchw: torch.Tensor, config: AugmentConfig, generator: torch.Generator,
-           share: Share | None = None) -> torch.Tensor:
+def colour(
+    images_bchw: torch.Tensor,
+    config: AugmentConfig,
+    generator: torch.Generator,
+    share: Share | None = None,
+) -> torch.Tensor:
     """Cast, brightness, contrast about the image's mean grey and saturation, then clamped to [0, 1].
 
     All four are linear in the pixel's colour: one 3 x 3 matrix and one shift an image.
@@ -70,22 +91,30 @@ def colour(images_bchw: torch.Tensor, config: AugmentConfig, generator: torch.Ge
     contrast, saturation = 1 + config.contrast * draw[:, 1:2], 1 + config.saturation * draw[:, 2:3]
     luma, identity = _colour_constants(images_bchw.dtype, images_bchw.device)
     mean_grey_b1 = (gain * images_bchw.mean((2, 3))) @ luma[:, None]
-    mix = saturation[:, :, None] * identity + (1 - saturation[:, :, None]) * luma        # rows: r, g, b
+    mix = saturation[:, :, None] * identity + (1 - saturation[:, :, None]) * luma  # rows: r, g, b
     mix, shift = mix * (contrast * gain)[:, None, :], ((1 - contrast) * mean_grey_b1)[:, :, None]
     return torch.baddbmm(shift, mix, images_bchw.flatten(2)).view(images_bchw.shape).clamp_(0, 1)
 
 
-def hide_patches(images_bchw: torch.Tensor, config: AugmentConfig, generator: torch.Generator,
-                 share: Share | None = None) -> torch.Tensor:
+def hide_patches(
+    images_bchw: torch.Tensor,
+    config: AugmentConfig,
+    generator: torch.Generator,
+    share: Share | None = None,
+) -> torch.Tensor:
     """Fill `mask_ratio` of the square patches, other ones in every image, with the image's mean colour."""
     side = -(-images_bchw.shape[-1] // config.mask_patch)
     hidden = round(config.mask_ratio * side * side)
     if hidden == 0:
         return images_bchw
     rank = _uniform(images_bchw, generator, side * side, share).argsort(1).argsort(1)
-    mask = (rank < hidden).view(-1, 1, side, 1, side, 1).expand(-1, -1, -1, config.mask_patch, -1, config.mask_patch)
+    mask = (
+        (rank < hidden)
+        .view(-1, 1, side, 1, side, 1)
+        .expand(-1, -1, -1, config.mask_patch, -1, config.mask_patch)
+    )
     mask = mask.reshape(-1, 1, side * config.mask_patch, side * config.mask_patch)
-    mask = mask[:, :, :images_bchw.shape[2], :images_bchw.shape[3]]
+    mask = mask[:, :, : images_bchw.shape[2], : images_bchw.shape[3]]
     return torch.where(mask, images_bchw.mean((2, 3), keepdim=True), images_bchw)
 
 
@@ -97,12 +126,16 @@ def _centres(size: int, device: torch.device) -> torch.Tensor:
 
 
 @functools.lru_cache(maxsize=8)
-def _colour_constants(dtype: torch.dtype, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def _colour_constants(
+    dtype: torch.dtype, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Luma weights (3,) and the identity (3, 3)."""
     return torch.tensor(LUMA, dtype=dtype, device=device), torch.eye(3, dtype=dtype, device=device)
 
 
-def _uniform(images_bchw: torch.Tensor, generator: torch.Generator, count: int, share: Share | None) -> torch.Tensor:
+def _uniform(
+    images_bchw: torch.Tensor, generator: torch.Generator, count: int, share: Share | None
+) -> torch.Tensor:
     """(b, count) uniform numbers in [0, 1) on the images' device."""
     total = len(images_bchw) if share is None else share.total
     draw = torch.rand(total, count, generator=generator, device=generator.device)

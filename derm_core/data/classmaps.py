@@ -23,8 +23,13 @@ class ClassMap:
     absent: tuple[str, ...]
 
 
-def class_map(theirs: Sequence[str], ours: Sequence[str], given: Sequence[str] = (),
-              through: Mapping[str, str] | None = None, name: str = "the dataset") -> ClassMap:
+def class_map(
+    theirs: Sequence[str],
+    ours: Sequence[str],
+    given: Sequence[str] = (),
+    through: Mapping[str, str] | None = None,
+    name: str = "the dataset",
+) -> ClassMap:
     """The map of class names; equal names are equal whatever their case.
 
     given: "THEIRS=OURS", or "THEIRS=" to leave a class out; they come before the rules. through: where
@@ -38,22 +43,35 @@ def class_map(theirs: Sequence[str], ours: Sequence[str], given: Sequence[str] =
     said = _read(given, theirs, known, name)
     found = {}
     for label in theirs:
-        other = said[label] if label in said else known.get(label.lower()) or known.get(SYNONYMS.get(label.lower(), ""))
+        other = (
+            said[label]
+            if label in said
+            else known.get(label.lower()) or known.get(SYNONYMS.get(label.lower(), ""))
+        )
         if other:
             found[label] = through[other] if through else other
     if not found:
-        raise ConfigError(f"No class of {name} ({', '.join(theirs) or 'it has none'}) is one of {', '.join(known.values())}: "
-                          "a class map can say which are, as THEIRS=OURS.")
-    return ClassMap(found, tuple(label for label in theirs if label not in found),
-                    tuple(label for label in ours if label not in found.values()))
+        raise ConfigError(
+            f"No class of {name} ({', '.join(theirs) or 'it has none'}) is one of {', '.join(known.values())}: "
+            "a class map can say which are, as THEIRS=OURS."
+        )
+    return ClassMap(
+        found,
+        tuple(label for label in theirs if label not in found),
+        tuple(label for label in ours if label not in found.values()),
+    )
 
 
-def _read(given: Sequence[str], theirs: Sequence[str], known: Mapping[str, str], name: str) -> dict[str, str]:
+def _read(
+    given: Sequence[str], theirs: Sequence[str], known: Mapping[str, str], name: str
+) -> dict[str, str]:
     said = {}
     for entry in given:
         label, sign, other = (part.strip() for part in entry.partition("="))
         if not sign or label not in theirs or (other and other.lower() not in known):
-            raise ConfigError(f"class_map is {entry!r}; allowed: THEIRS=OURS, or THEIRS= to leave a class out, with THEIRS "
-                              f"one of {', '.join(theirs)} (the classes of {name}) and OURS one of {', '.join(known.values())}.")
+            raise ConfigError(
+                f"class_map is {entry!r}; allowed: THEIRS=OURS, or THEIRS= to leave a class out, with THEIRS "
+                f"one of {', '.join(theirs)} (the classes of {name}) and OURS one of {', '.join(known.values())}."
+            )
         said[label] = known.get(other.lower(), "")
     return said

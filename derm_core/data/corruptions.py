@@ -20,32 +20,46 @@ from PIL import Image
 from scipy import fft, special
 
 from ..config import CORRUPTIONS, require
+from ..seeds import stream_seed
 from .augment import LUMA
 from .synth.photo import draw_bubble, draw_hair, draw_ink, draw_ruler
-from ..seeds import stream_seed
 
 SEVERITIES = (1, 2, 3, 4, 5)
 Draws = list[np.random.Generator]
 Corruption = Callable[[np.ndarray, int, Draws], np.ndarray]
 
 # What the severities 1 to 5 mean, family by family.
-DEFOCUS = (0.006, 0.011, 0.018, 0.028, 0.042)   # radius of the circle of confusion, share of the side
-MOTION = (0.015, 0.03, 0.05, 0.08, 0.12)        # length of the way, share of the side
-NOISE = (0.02, 0.04, 0.06, 0.08, 0.11)          # standard deviation a pixel of a 64 px image
-JPEG = (40, 25, 15, 9, 5)                       # quality, at about 256 pixels a side
-PIXELS = (40, 30, 21, 15, 10)                   # cells along a side
-EXPOSURE = (0.25, 0.5, 0.75, 1.0, 1.35)         # stops up or down: 1 doubles or halves
-CONTRAST = (0.3, 0.6, 0.9, 1.25, 1.7)           # the same for differences from the image's mean
-SATURATION = (0.3, 0.6, 0.95, 1.35, 1.8)        # and for differences from its grey
+DEFOCUS = (
+    0.006,
+    0.011,
+    0.018,
+    0.028,
+    0.042,
+)  # radius of the circle of confusion, share of the side
+MOTION = (0.015, 0.03, 0.05, 0.08, 0.12)  # length of the way, share of the side
+NOISE = (0.02, 0.04, 0.06, 0.08, 0.11)  # standard deviation a pixel of a 64 px image
+JPEG = (40, 25, 15, 9, 5)  # quality, at about 256 pixels a side
+PIXELS = (40, 30, 21, 15, 10)  # cells along a side
+EXPOSURE = (0.25, 0.5, 0.75, 1.0, 1.35)  # stops up or down: 1 doubles or halves
+CONTRAST = (0.3, 0.6, 0.9, 1.25, 1.7)  # the same for differences from the image's mean
+SATURATION = (0.3, 0.6, 0.95, 1.35, 1.8)  # and for differences from its grey
 HAIRS = (4, 9, 16, 26, 40)
-RULERS = ((1, 0.45), (1, 0.85), (2, 0.85), (3, 0.85), (4, 0.9))   # sides with one, and its darkness
-INK = (1, 2, 3, 4, 5)                           # strokes
+RULERS = ((1, 0.45), (1, 0.85), (2, 0.85), (3, 0.85), (4, 0.9))  # sides with one, and its darkness
+INK = (1, 2, 3, 4, 5)  # strokes
 BUBBLES = (3, 7, 13, 22, 34)
-APERTURE = (1.25, 1.10, 0.97, 0.85, 0.73)       # radius of the dermatoscope's field, share of half a side
-LARGEST_NOISE_SIDE = 256                        # above it more pixels no longer mean more noise in each
+APERTURE = (
+    1.25,
+    1.10,
+    0.97,
+    0.85,
+    0.73,
+)  # radius of the dermatoscope's field, share of half a side
+LARGEST_NOISE_SIDE = 256  # above it more pixels no longer mean more noise in each
 
 
-def corrupt(images_nssc: np.ndarray, family: str, severity: int, ids: Sequence[str], seed: int = 0) -> np.ndarray:
+def corrupt(
+    images_nssc: np.ndarray, family: str, severity: int, ids: Sequence[str], seed: int = 0
+) -> np.ndarray:
     """uint8 (n, s, s, 3) -> the same images under `family` at `severity` 1 to 5, uint8.
 
     ids: one a image; with `seed` and the family they decide what an image draws, wherever it stands.
@@ -60,8 +74,12 @@ def corrupt(images_nssc: np.ndarray, family: str, severity: int, ids: Sequence[s
 
 def _per_image(paint: Callable[[np.ndarray, int, np.random.Generator], np.ndarray]) -> Corruption:
     """A corruption of one image, for all of them."""
+
     def apply(images: np.ndarray, level: int, draws: Draws) -> np.ndarray:
-        return np.stack([paint(image, level, rng) for image, rng in zip(images, draws, strict=True)])
+        return np.stack(
+            [paint(image, level, rng) for image, rng in zip(images, draws, strict=True)]
+        )
+
     return apply
 
 
@@ -75,7 +93,9 @@ def _signs(draws: Draws) -> np.ndarray:
     return np.where(_uniform(draws, 1)[0] < 0.5, -1, 1)[:, None, None, None]
 
 
-def _blur(images: np.ndarray, transfer: Callable[[np.ndarray, np.ndarray], np.ndarray], reach: float) -> np.ndarray:
+def _blur(
+    images: np.ndarray, transfer: Callable[[np.ndarray, np.ndarray], np.ndarray], reach: float
+) -> np.ndarray:
     """Multiply the spectrum by `transfer` of frequencies (rows, columns) in cycles a side; mirrored borders.
 
     reach: how far the blur carries, share of the side.
@@ -85,9 +105,11 @@ def _blur(images: np.ndarray, transfer: Callable[[np.ndarray, np.ndarray], np.nd
     padded = np.pad(images, ((0, 0), (border, border), (border, border), (0, 0)), mode="reflect")
     full = padded.shape[1]
     rows, columns = fft.fftfreq(full)[:, None] * side, fft.rfftfreq(full)[None, :] * side
-    spectrum = fft.rfft2(padded, axes=(1, 2)) * transfer(rows, columns).astype(np.float32)[..., None]
+    spectrum = (
+        fft.rfft2(padded, axes=(1, 2)) * transfer(rows, columns).astype(np.float32)[..., None]
+    )
     sharp = fft.irfft2(spectrum, s=(full, full), axes=(1, 2))
-    return sharp[:, border:border + side, border:border + side]
+    return sharp[:, border : border + side, border : border + side]
 
 
 def _defocus(images: np.ndarray, level: int, draws: Draws) -> np.ndarray:
@@ -114,7 +136,9 @@ def _motion(images: np.ndarray, level: int, draws: Draws) -> np.ndarray:
 def _noise(images: np.ndarray, level: int, draws: Draws) -> np.ndarray:
     """Gaussian, of equal power for equal area: finer pixels are noisier, reduced they are as noisy."""
     sigma = NOISE[level] * min(images.shape[1], LARGEST_NOISE_SIDE) / 64
-    return images + sigma * np.stack([rng.standard_normal(images.shape[1:], dtype=np.float32) for rng in draws])
+    return images + sigma * np.stack(
+        [rng.standard_normal(images.shape[1:], dtype=np.float32) for rng in draws]
+    )
 
 
 def _jpeg(image: np.ndarray, level: int, rng: np.random.Generator) -> np.ndarray:
@@ -134,7 +158,7 @@ def _pixelation(images: np.ndarray, level: int, draws: Draws) -> np.ndarray:
     side, cells = images.shape[1], min(PIXELS[level], images.shape[1])
     edges, pixel = np.arange(cells + 1) * side / cells, np.arange(side)
     cover = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
-    mean = (cover.clip(0) * cells / side).astype(np.float32)             # (cells, side), rows sum to 1
+    mean = (cover.clip(0) * cells / side).astype(np.float32)  # (cells, side), rows sum to 1
     shown = ((pixel + 0.5) * cells / side).astype(int)
     small = np.einsum("ir,nrxc->nixc", mean, images, optimize=True)
     return np.einsum("jx,nixc->nijc", mean, small, optimize=True)[:, shown][:, :, shown]
@@ -188,6 +212,24 @@ def _vignette(images: np.ndarray, level: int, draws: Draws) -> np.ndarray:
     return images * light[..., None]
 
 
-FAMILIES: dict[str, Corruption] = dict(zip(CORRUPTIONS, (
-    _defocus, _motion, _noise, _per_image(_jpeg), _pixelation, _brightness, _contrast, _saturation,
-    _per_image(_hair), _per_image(_ruler), _per_image(_ink), _per_image(_bubbles), _vignette), strict=True))
+FAMILIES: dict[str, Corruption] = dict(
+    zip(
+        CORRUPTIONS,
+        (
+            _defocus,
+            _motion,
+            _noise,
+            _per_image(_jpeg),
+            _pixelation,
+            _brightness,
+            _contrast,
+            _saturation,
+            _per_image(_hair),
+            _per_image(_ruler),
+            _per_image(_ink),
+            _per_image(_bubbles),
+            _vignette,
+        ),
+        strict=True,
+    )
+)

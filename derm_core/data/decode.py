@@ -20,12 +20,20 @@ from .strip_metadata import exif_orientation, lean, xmp_orientation
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 MAX_BYTES = 15 * 2**20
 MAX_PIXELS = 40_000_000
-MAX_PHOTO_PIXELS = 4 * MAX_PIXELS   # of a JPEG that can be read at half its size, without ever being whole in memory
+MAX_PHOTO_PIXELS = (
+    4 * MAX_PIXELS
+)  # of a JPEG that can be read at half its size, without ever being whole in memory
 PREPROCESSING_VERSION = 1
 
-TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
-         4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
-         6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90}
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def read_bytes(path: Path | str, name: str = "image") -> bytes:
@@ -34,7 +42,9 @@ def read_bytes(path: Path | str, name: str = "image") -> bytes:
         with open(path, "rb") as handle:
             data = handle.read(MAX_BYTES + 1)
     except OSError as error:
-        raise ImageError(f"{name}: the file cannot be opened ({error.strerror or error}).") from error
+        raise ImageError(
+            f"{name}: the file cannot be opened ({error.strerror or error})."
+        ) from error
     return _check_bytes(data, name)
 
 
@@ -42,7 +52,9 @@ def _check_bytes(data: bytes, name: str) -> bytes:
     if not data:
         raise ImageError(f"{name}: the file is empty.")
     if len(data) > MAX_BYTES:
-        raise ImageError(f"{name}: the file is larger than {MAX_BYTES // 2**20} MB; save it smaller.")
+        raise ImageError(
+            f"{name}: the file is larger than {MAX_BYTES // 2**20} MB; save it smaller."
+        )
     return data
 
 
@@ -55,7 +67,7 @@ def decode(source: bytes | Path | str | Image.Image, name: str = "image") -> Ima
     MAX_PIXELS is read at half its size. Truncated files are refused. Raises ImageError.
     """
     image = _decode(source, name)
-    if type(image) is not Image.Image:      # still the file's object, which keeps what was in the file
+    if type(image) is not Image.Image:  # still the file's object, which keeps what was in the file
         image = image.copy()
         image.info = {}
     return image
@@ -70,20 +82,28 @@ def _decode(source: bytes | Path | str | Image.Image, name: str) -> Image.Image:
     """`decode` without the copy: the pixels may still belong to the file's object, with its metadata."""
     if isinstance(source, Image.Image):
         return source
-    data = _check_bytes(bytes(source), name) if isinstance(source, (bytes, bytearray, memoryview)) \
+    data = (
+        _check_bytes(bytes(source), name)
+        if isinstance(source, (bytes, bytearray, memoryview))
         else read_bytes(source, name)
+    )
     try:
         data, orientation = lean(data)
     except ValueError as error:
         raise ImageError(f"{name}: the file has {error}.") from error
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS + (("HEIF",) if _is_heic(data) and heic_ready() else ()))
+        image = Image.open(
+            io.BytesIO(data),
+            formats=FORMATS + (("HEIF",) if _is_heic(data) and heic_ready() else ()),
+        )
     except UnidentifiedImageError as error:
         raise ImageError(_unknown(data, name)) from error
     except Image.DecompressionBombError as error:
         raise ImageError(_too_many_pixels(name)) from error
     except Exception as error:
-        raise ImageError(f"{name}: the file is damaged: {_reason(error)}. Copy or save it again.") from error
+        raise ImageError(
+            f"{name}: the file is damaged: {_reason(error)}. Copy or save it again."
+        ) from error
     with image:
         _fit(image, data, name)
         try:
@@ -91,7 +111,9 @@ def _decode(source: bytes | Path | str | Image.Image, name: str) -> Image.Image:
             turn = TURNS.get(_orientation(image) if orientation is None else orientation)
             plain = _to_srgb(image)
         except Exception as error:
-            raise ImageError(f"{name}: the file is damaged or incomplete: {_reason(error)}. Copy or save it again.") from error
+            raise ImageError(
+                f"{name}: the file is damaged or incomplete: {_reason(error)}. Copy or save it again."
+            ) from error
     return plain.transpose(turn) if turn is not None else plain
 
 
@@ -116,17 +138,17 @@ def _one_scan(jpeg: bytes) -> bool:
         if jpeg[place] != 0xFF:
             return False
         kind = jpeg[place + 1]
-        if kind == 0xFF:                                   # a fill byte before the marker
+        if kind == 0xFF:  # a fill byte before the marker
             place += 1
-        elif kind in (0xC0, 0xC1):                         # sequential frame: its colours stand at byte 9
+        elif kind in (0xC0, 0xC1):  # sequential frame: its colours stand at byte 9
             colours = jpeg[place + 9]
-            place += 2 + int.from_bytes(jpeg[place + 2:place + 4], "big")
-        elif kind == 0xDA:                                 # first scan: its colours stand at byte 4
+            place += 2 + int.from_bytes(jpeg[place + 2 : place + 4], "big")
+        elif kind == 0xDA:  # first scan: its colours stand at byte 4
             return colours > 0 and jpeg[place + 4] == colours
         elif 0xC2 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
-            return False                                   # progressive, lossless or arithmetic
+            return False  # progressive, lossless or arithmetic
         else:
-            place += 2 + int.from_bytes(jpeg[place + 2:place + 4], "big")
+            place += 2 + int.from_bytes(jpeg[place + 2 : place + 4], "big")
     return False
 
 
@@ -143,14 +165,28 @@ def heic_ready() -> bool:
 
 def _is_heic(data: bytes) -> bool:
     """Whether the file says that it is a HEIF container with HEVC images (ISO 23008-12, brands of annex B)."""
-    return data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+    return data[4:8] == b"ftyp" and data[8:12] in (
+        b"heic",
+        b"heix",
+        b"heim",
+        b"heis",
+        b"hevc",
+        b"hevx",
+        b"mif1",
+        b"msf1",
+    )
 
 
 def _unknown(data: bytes, name: str) -> str:
     if _is_heic(data):
-        return f"{name}: the HEIC photo is damaged or of a kind that cannot be read; save it as JPEG." if heic_ready() else (
-            f"{name}: a HEIC photo, which needs the extra pillow-heif (pip install pillow-heif, see "
-                "requirements-extras.txt); install it, or save the photo as JPEG.")
+        return (
+            f"{name}: the HEIC photo is damaged or of a kind that cannot be read; save it as JPEG."
+            if heic_ready()
+            else (
+                f"{name}: a HEIC photo, which needs the extra pillow-heif (pip install pillow-heif, see "
+                "requirements-extras.txt); install it, or save the photo as JPEG."
+            )
+        )
     return f"{name}: not a JPEG, PNG, WebP or BMP image."
 
 
@@ -160,15 +196,19 @@ def crop_square(image: Image.Image, centre_x: float, centre_y: float, side: floa
     The square is moved inside the picture where it would leave it. (0.5, 0.5, 1) is what `prepare` takes.
     """
     pixels = max(1, round(min(image.size) * min(side, 1.0)))
-    left, top = (min(max(round(centre * length - pixels / 2), 0), length - pixels)
-                 for centre, length in zip((centre_x, centre_y), image.size, strict=True))
+    left, top = (
+        min(max(round(centre * length - pixels / 2), 0), length - pixels)
+        for centre, length in zip((centre_x, centre_y), image.size, strict=True)
+    )
     return image.crop((left, top, left + pixels, top + pixels))
 
 
 def _too_many_pixels(name: str, size: tuple[int, int] | None = None) -> str:
     shown = f" ({size[0]} × {size[1]})" if size else ""
-    return (f"{name}: more than {MAX_PIXELS // 10**6} million pixels{shown}; save it smaller. Only JPEG photos of the "
-            f"ordinary (baseline) kind may have up to {MAX_PHOTO_PIXELS // 10**6} million.")
+    return (
+        f"{name}: more than {MAX_PIXELS // 10**6} million pixels{shown}; save it smaller. Only JPEG photos of the "
+        f"ordinary (baseline) kind may have up to {MAX_PHOTO_PIXELS // 10**6} million."
+    )
 
 
 def _reason(error: Exception) -> str:
@@ -208,10 +248,12 @@ def _scale_16_bit(image: Image.Image) -> Image.Image:
     """16-bit grey as 8-bit grey: 65535 becomes 255, not a clipped white image."""
     values = np.asarray(image)
     scaled = np.empty(values.shape, np.uint8)
-    step = max(1, 2**20 // image.width)         # a few rows at a time: 40 million doubles would fill 300 MB, thrice
+    step = max(
+        1, 2**20 // image.width
+    )  # a few rows at a time: 40 million doubles would fill 300 MB, thrice
     for top in range(0, len(values), step):
-        rows = np.clip(values[top:top + step].astype(np.float64), 0, 65535)
-        scaled[top:top + step] = np.round(rows / 257)
+        rows = np.clip(values[top : top + step].astype(np.float64), 0, 65535)
+        scaled[top : top + step] = np.round(rows / 257)
     return Image.fromarray(scaled)
 
 
@@ -242,16 +284,22 @@ def prepare(image: Image.Image, size: int) -> np.ndarray:
     """
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
-    square = image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+    square = image.resize(
+        (size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side)
+    )
     return np.asarray(square)
 
 
-def read_image(source: bytes | Path | str | Image.Image, size: int, name: str = "image") -> np.ndarray:
+def read_image(
+    source: bytes | Path | str | Image.Image, size: int, name: str = "image"
+) -> np.ndarray:
     """(size, size, 3) uint8 sRGB of an image file: `decode`, then `prepare`. Raises ImageError."""
     return read_sizes(source, [size], name)[size]
 
 
-def read_sizes(source: bytes | Path | str | Image.Image, sizes: Iterable[int], name: str = "image") -> dict[int, np.ndarray]:
+def read_sizes(
+    source: bytes | Path | str | Image.Image, sizes: Iterable[int], name: str = "image"
+) -> dict[int, np.ndarray]:
     """`read_image` at several sizes, decoded once."""
     image = _decode(source, name)
     return {size: prepare(image, size) for size in sizes}

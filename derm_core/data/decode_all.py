@@ -53,7 +53,9 @@ class Staged:
 
 def default_processes() -> int:
     """As many processes as this process may use cores."""
-    return max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return max(
+        1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
 
 
 def source_key(paths: Sequence[str], sizes: Sequence[int]) -> str:
@@ -62,14 +64,25 @@ def source_key(paths: Sequence[str], sizes: Sequence[int]) -> str:
     for path in paths:
         try:
             status = os.stat(path)
-            digest.update(f"\n{path}\x1f{status.st_size}\x1f{status.st_mtime_ns}".encode(errors="surrogateescape"))
+            digest.update(
+                f"\n{path}\x1f{status.st_size}\x1f{status.st_mtime_ns}".encode(
+                    errors="surrogateescape"
+                )
+            )
         except OSError:
             digest.update(f"\n{path}\x1fmissing".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
-def stage_images(folder: Path, paths: Sequence[str], sizes: Sequence[int], *, key: str,
-                 processes: int | None = None, progress: Progress | None = None) -> Staged:
+def stage_images(
+    folder: Path,
+    paths: Sequence[str],
+    sizes: Sequence[int],
+    *,
+    key: str,
+    processes: int | None = None,
+    progress: Progress | None = None,
+) -> Staged:
     """Read every file of `paths` once into `folder`: arrays (N, S, S, 3) uint8, one per size.
 
     key: from `source_key`; another key starts anew. processes: default one per core. Unreadable
@@ -84,21 +97,30 @@ def stage_images(folder: Path, paths: Sequence[str], sizes: Sequence[int], *, ke
     return _stage(folder, paths, sizes, key, count, progress)
 
 
-def _stage(folder: Path, paths: Sequence[str], sizes: Sequence[int], key: str, processes: int,
-           progress: Progress | None) -> Staged:
+def _stage(
+    folder: Path,
+    paths: Sequence[str],
+    sizes: Sequence[int],
+    key: str,
+    processes: int,
+    progress: Progress | None,
+) -> Staged:
     arrays = {size: folder / f"images-{size}.npy" for size in sizes}
     rows = _resume(folder, arrays, key, len(paths))
     if rows is None:
         rows = _start(folder, arrays, key, len(paths))
-    todo = [(start, list(paths[start:start + CHUNK])) for start in range(0, len(paths), CHUNK)
-            if rows[start] is None]
+    todo = [
+        (start, list(paths[start : start + CHUNK]))
+        for start in range(0, len(paths), CHUNK)
+        if rows[start] is None
+    ]
     done = sum(row is not None for row in rows)
     if progress:
         progress(done, len(paths))
     record_path = folder / "progress.jsonl"
     with writing(record_path), open(private_file(record_path), "a", encoding="utf-8") as record:
         for start, found in _work(todo, {s: str(p) for s, p in arrays.items()}, processes):
-            rows[start:start + len(found)] = found
+            rows[start : start + len(found)] = found
             record.write(json.dumps({"start": start, "rows": found}) + "\n")
             record.flush()
             done += len(found)
@@ -114,16 +136,22 @@ def _start(folder: Path, arrays: dict[int, Path], key: str, count: int) -> list[
     needed = sum(count * size * size * 3 for size in arrays)
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise DataError(f"{count} images at {', '.join(map(str, arrays))} px need {needed / 2**30:.1f} GB; "
-                        f"only {free / 2**30:.1f} GB are free below {folder.parent}.")
+        raise DataError(
+            f"{count} images at {', '.join(map(str, arrays))} px need {needed / 2**30:.1f} GB; "
+            f"only {free / 2**30:.1f} GB are free below {folder.parent}."
+        )
     for size, path in arrays.items():
         with writing(path):
-            np.lib.format.open_memmap(private_file(path), mode="w+", dtype=np.uint8, shape=(count, size, size, 3))
+            np.lib.format.open_memmap(
+                private_file(path), mode="w+", dtype=np.uint8, shape=(count, size, size, 3)
+            )
     write_json(folder / "job.json", {"key": key})
     return [None] * count
 
 
-def _resume(folder: Path, arrays: dict[int, Path], key: str, count: int) -> list[dict | None] | None:
+def _resume(
+    folder: Path, arrays: dict[int, Path], key: str, count: int
+) -> list[dict | None] | None:
     """Rows found so far, None for those to do; None altogether where there is nothing to go on from."""
     try:
         if read_json(folder / "job.json")["key"] != key:
@@ -144,18 +172,35 @@ def _resume(folder: Path, arrays: dict[int, Path], key: str, count: int) -> list
         good = [start + i for i, row in enumerate(found) if "sha256" in row]
         # Pixels lost with the machine read as zeros: those chunks are done again.
         if all(array[good].any(axis=(1, 2, 3)).all() for array in stored.values()):
-            rows[start:start + len(found)] = found
+            rows[start : start + len(found)] = found
     return rows
 
 
-def _stage_apart(folder: Path, paths: Sequence[str], sizes: Sequence[int], key: str, processes: int,
-                 progress: Progress | None) -> None:
+def _stage_apart(
+    folder: Path,
+    paths: Sequence[str],
+    sizes: Sequence[int],
+    key: str,
+    processes: int,
+    progress: Progress | None,
+) -> None:
     """`_stage` in a fresh interpreter, which says "done total" line by line."""
-    task = {"folder": str(folder), "paths": list(paths), "sizes": list(sizes), "key": key,
-            "processes": processes, "parent": os.getpid()}
+    task = {
+        "folder": str(folder),
+        "paths": list(paths),
+        "sizes": list(sizes),
+        "key": key,
+        "processes": processes,
+        "parent": os.getpid(),
+    }
     path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
-    with subprocess.Popen([sys.executable, "-m", "derm_core.data.decode_all"], stdin=subprocess.PIPE, text=True,
-                          stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}) as child:
+    with subprocess.Popen(
+        [sys.executable, "-m", "derm_core.data.decode_all"],
+        stdin=subprocess.PIPE,
+        text=True,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path},
+    ) as child:
         try:
             with child.stdin as pipe:
                 json.dump(task, pipe)
@@ -168,15 +213,23 @@ def _stage_apart(folder: Path, paths: Sequence[str], sizes: Sequence[int], key: 
             child.terminate()
             raise
     if child.returncode:
-        raise DataError("The process that reads images ended early; repeat the command to go on from here.")
+        raise DataError(
+            "The process that reads images ended early; repeat the command to go on from here."
+        )
 
 
 def _main() -> None:
     task = json.load(sys.stdin)
     end_with(task["parent"])
     try:
-        _stage(Path(task["folder"]), task["paths"], task["sizes"], task["key"], task["processes"],
-               lambda done, total: print(done, total, flush=True))
+        _stage(
+            Path(task["folder"]),
+            task["paths"],
+            task["sizes"],
+            task["key"],
+            task["processes"],
+            lambda done, total: print(done, total, flush=True),
+        )
     except (DataError, StorageError) as error:
         print("error", error, flush=True)
 
@@ -189,8 +242,12 @@ def _work(todo: list, arrays: dict[int, str], processes: int) -> Iterator[tuple[
             yield read_chunk(start, paths, arrays)
         return
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context(method), initializer=_begin_worker,
-                               initargs=(os.getpid(),))
+    pool = ProcessPoolExecutor(
+        processes,
+        multiprocessing.get_context(method),
+        initializer=_begin_worker,
+        initargs=(os.getpid(),),
+    )
     try:
         waiting, queue = set(), iter(todo)
         while True:
@@ -202,8 +259,10 @@ def _work(todo: list, arrays: dict[int, str], processes: int) -> Iterator[tuple[
             for future in finished:
                 yield future.result()
     except BrokenProcessPool as error:
-        raise DataError("A process that reads images was killed, perhaps for want of memory; repeat the "
-                        "command to go on from here, with fewer processes.") from error
+        raise DataError(
+            "A process that reads images was killed, perhaps for want of memory; repeat the "
+            "command to go on from here, with fewer processes."
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -211,7 +270,7 @@ def _work(todo: list, arrays: dict[int, str], processes: int) -> Iterator[tuple[
 def _begin_worker(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the parent, which stops its workers
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    end_with(parent)                              # a pool alone would not notice its parent's death
+    end_with(parent)  # a pool alone would not notice its parent's death
 
 
 def read_chunk(start: int, paths: list[str], arrays: dict[int, str]) -> tuple[int, list[dict]]:
@@ -228,15 +287,23 @@ def read_chunk(start: int, paths: list[str], arrays: dict[int, str]) -> tuple[in
             continue
         for size in arrays:
             pixels[size][i] = prepare(image, size)
-        rows.append({"sha256": hashlib.sha256(data).hexdigest(), "width": image.width, "height": image.height})
+        rows.append(
+            {
+                "sha256": hashlib.sha256(data).hexdigest(),
+                "width": image.width,
+                "height": image.height,
+            }
+        )
     try:
         for size, path in arrays.items():
             with open(path, "r+b") as handle:
                 handle.seek(-_bytes_from(path, start, size), os.SEEK_END)
                 handle.write(pixels[size].data)
     except OSError as error:
-        raise DataError(f"Pixels could not be stored ({error.strerror or error}); make room and repeat "
-                        "the command to go on from here.") from error
+        raise DataError(
+            f"Pixels could not be stored ({error.strerror or error}); make room and repeat "
+            "the command to go on from here."
+        ) from error
     return start, rows
 
 

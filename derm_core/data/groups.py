@@ -8,7 +8,9 @@ from collections.abc import Iterable, Sequence
 KINDS = ("patient", "lesion", "image")
 
 
-def find_groups(rows: Sequence[dict], pairs: Iterable[tuple[str, str]]) -> tuple[list[str], list[str]]:
+def find_groups(
+    rows: Sequence[dict], pairs: Iterable[tuple[str, str]]
+) -> tuple[list[str], list[str]]:
     """A readable group name for each row, and the kind of id each row was grouped by.
 
     rows: each with image_id, sha256 and, where known, patient and lesion. pairs: image ids known
@@ -16,7 +18,10 @@ def find_groups(rows: Sequence[dict], pairs: Iterable[tuple[str, str]]) -> tuple
     group carries the first of its names in sorting order.
     """
     kinds = [next((kind for kind in KINDS[:2] if row.get(kind)), "image") for row in rows]
-    keys = [(kind, row["image_id"] if kind == "image" else row[kind]) for kind, row in zip(kinds, rows, strict=True)]
+    keys = [
+        (kind, row["image_id"] if kind == "image" else row[kind])
+        for kind, row in zip(kinds, rows, strict=True)
+    ]
     parent = {key: key for key in keys}
 
     def root(key: tuple[str, str]) -> tuple[str, str]:

@@ -47,7 +47,10 @@ class FolderFiles:
         if posixpath.isabs(words):
             words = os.path.relpath(words, self.root)
             base = ""
-        tried = [posixpath.normpath(posixpath.join(folder, words)) for folder in dict.fromkeys((base, ""))]
+        tried = [
+            posixpath.normpath(posixpath.join(folder, words))
+            for folder in dict.fromkeys((base, ""))
+        ]
         for relative in tried:
             if relative in self.refused:
                 return None, self.refused[relative]
@@ -85,7 +88,9 @@ def scan(root: Path) -> FolderFiles:
     try:
         _walk(found, "", 0)
     except OSError as error:
-        raise DataError(f"{error.filename} cannot be read ({error.strerror}); check its permissions.") from error
+        raise DataError(
+            f"{error.filename} cannot be read ({error.strerror}); check its permissions."
+        ) from error
     for relative in sorted(found.files):
         found.by_stem[stem(posixpath.basename(relative))].append(relative)
     return found
@@ -99,8 +104,12 @@ def _walk(found: FolderFiles, relative: str, depth: int) -> None:
         if name.startswith(".") or name.lower() in JUNK or name == "__MACOSX":
             continue
         path = posixpath.join(relative, name)
-        if not path.isprintable():  # bytes that are no text, or control characters: not fit for a manifest
-            found.refused[ascii(path)] = "the name of the file or its folder is not readable text; rename it"
+        if (
+            not path.isprintable()
+        ):  # bytes that are no text, or control characters: not fit for a manifest
+            found.refused[ascii(path)] = (
+                "the name of the file or its folder is not readable text; rename it"
+            )
             continue
         if entry.is_dir(follow_symlinks=False):
             _walk(found, path, depth + 1)

@@ -16,7 +16,10 @@ VARIABLE = "DERM_IMPORT_ROOTS"
 def import_roots() -> list[Path]:
     """The folders of $DERM_IMPORT_ROOTS (separated as in $PATH), else home and working folder; links resolved."""
     given = [part for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part.strip()]
-    return [Path(os.path.realpath(os.path.expanduser(part))) for part in given or (Path.home(), Path.cwd())]
+    return [
+        Path(os.path.realpath(os.path.expanduser(part)))
+        for part in given or (Path.home(), Path.cwd())
+    ]
 
 
 def check_root(text: str) -> Path:
@@ -25,13 +28,17 @@ def check_root(text: str) -> Path:
     Raises ConfigError naming the folders that are allowed; whether a file outside them exists is not said.
     """
     if not text.strip() or not text.isprintable():
-        raise ConfigError("The path is empty or holds control characters; give the folder or file of a data set.")
+        raise ConfigError(
+            "The path is empty or holds control characters; give the folder or file of a data set."
+        )
     try:
         path = Path(os.path.realpath(os.path.expanduser(text.strip())))
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(f"The path cannot be followed ({error}).") from error
     roots = import_roots()
     if not any(path.is_relative_to(root) for root in roots):
-        raise ConfigError(f"The app imports from {', '.join(map(str, roots))} only; set {VARIABLE} to allow other folders, or "
-                          "use the command line (python -m derm_core data import).")
+        raise ConfigError(
+            f"The app imports from {', '.join(map(str, roots))} only; set {VARIABLE} to allow other folders, or "
+            "use the command line (python -m derm_core data import)."
+        )
     return path

@@ -17,12 +17,12 @@ import pandas as pd
 from ..errors import DataError, NotFound
 from ..workspace import DatasetPaths, Workspace
 from . import medmnist
+from .decode_all import Progress, Staged, source_key, stage_images
 from .groups import KINDS, find_groups
+from .known_datasets import describe, terms
 from .layouts import Found, Listing, find_layout, read_listing
 from .manifest import Dataset, load_dataset, save_dataset
-from .decode_all import Progress, Staged, source_key, stage_images
 from .store import hold_lock, keep_store, open_store
-from .known_datasets import describe, terms
 
 MAX_CLASSES = 1000
 ATTRIBUTES = ("age", "sex", "site", "skin_type", "source", "confirmation", "official_split")
@@ -48,9 +48,16 @@ def recognise(path: str | Path) -> str:
     return find_layout(Path(path)).layout
 
 
-def import_dataset(workspace: Workspace, path: str | Path, name: str, *, sizes: Sequence[int] = (64,),
-                   processes: int | None = None, progress: Progress | None = None,
-                   resume: bool = True) -> ImportResult:
+def import_dataset(
+    workspace: Workspace,
+    path: str | Path,
+    name: str,
+    *,
+    sizes: Sequence[int] = (64,),
+    processes: int | None = None,
+    progress: Progress | None = None,
+    resume: bool = True,
+) -> ImportResult:
     """Import `path` as dataset `name`, with a store for each of `sizes` (pixels).
 
     Files are read once. Interrupted, a repeated call goes on where it stopped (`resume=False`
@@ -62,14 +69,26 @@ def import_dataset(workspace: Workspace, path: str | Path, name: str, *, sizes: 
     found = find_layout(Path(path))
     _refuse_other_source(paths, found)
     paths.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with hold_lock(paths.root / "import.lock", f"Dataset {name} is being imported already; wait for that import."):
+    with hold_lock(
+        paths.root / "import.lock",
+        f"Dataset {name} is being imported already; wait for that import.",
+    ):
         try:
             dataset = _import(workspace, paths, found, tuple(sizes), processes, progress, resume)
         finally:
             if os.listdir(paths.root) == ["import.lock"]:  # nothing to go on from
                 shutil.rmtree(paths.root)
-    return ImportResult(name, len(dataset), len(dataset.classes), dataset.info["groups"], dataset.info["skipped"],
-                        time.monotonic() - started, dataset.classes, found.layout, tuple(dataset.info["notes"]))
+    return ImportResult(
+        name,
+        len(dataset),
+        len(dataset.classes),
+        dataset.info["groups"],
+        dataset.info["skipped"],
+        time.monotonic() - started,
+        dataset.classes,
+        found.layout,
+        tuple(dataset.info["notes"]),
+    )
 
 
 def _refuse_other_source(paths: DatasetPaths, found: Found) -> None:
@@ -80,12 +99,21 @@ def _refuse_other_source(paths: DatasetPaths, found: Found) -> None:
     except (OSError, ValueError, AttributeError):
         return  # damaged: importing again repairs it
     if source != str(found.source):
-        raise DataError(f"Dataset {paths.name} exists already and comes from {source}; choose another name, "
-                        "or delete it first.")
+        raise DataError(
+            f"Dataset {paths.name} exists already and comes from {source}; choose another name, "
+            "or delete it first."
+        )
 
 
-def _import(workspace: Workspace, paths: DatasetPaths, found: Found, sizes: tuple[int, ...],
-            processes: int | None, progress: Progress | None, resume: bool) -> Dataset:
+def _import(
+    workspace: Workspace,
+    paths: DatasetPaths,
+    found: Found,
+    sizes: tuple[int, ...],
+    processes: int | None,
+    progress: Progress | None,
+    resume: bool,
+) -> Dataset:
     started, staging = time.monotonic(), paths.root / "import-staging"
     if not resume:
         shutil.rmtree(staging, ignore_errors=True)
@@ -101,12 +129,28 @@ def _import(workspace: Workspace, paths: DatasetPaths, found: Found, sizes: tupl
         for size in sizes:
             open_store(workspace, existing, size, processes=processes, progress=progress)
         return existing
-    staged = stage_images(staging, files, sizes, key=key + "/" + ",".join(map(str, sorted(sizes))),
-                          processes=processes, progress=progress)
+    staged = stage_images(
+        staging,
+        files,
+        sizes,
+        key=key + "/" + ",".join(map(str, sorted(sizes))),
+        processes=processes,
+        progress=progress,
+    )
     frame, skipped, notes = _manifest(found, listing, staged)
-    info = {"layout": found.layout, "source": str(found.source), "classes": listing.classes, "skipped": skipped,
-            "notes": notes, "created": time.time(), "source_key": key, "seconds": time.monotonic() - started,
-            **_counts(listing, frame), **terms(found, listing), "class_descriptions": describe(listing.classes)}
+    info = {
+        "layout": found.layout,
+        "source": str(found.source),
+        "classes": listing.classes,
+        "skipped": skipped,
+        "notes": notes,
+        "created": time.time(),
+        "source_key": key,
+        "seconds": time.monotonic() - started,
+        **_counts(listing, frame),
+        **terms(found, listing),
+        "class_descriptions": describe(listing.classes),
+    }
     present = set(frame["label"].dropna())
     info["classes"] = [label for label in listing.classes if label in present]
     dataset = save_dataset(workspace, paths.name, frame, info)
@@ -119,15 +163,21 @@ def _import(workspace: Workspace, paths: DatasetPaths, found: Found, sizes: tupl
 def _check_listing(found: Found, listing: Listing) -> None:
     if not listing.rows:
         first = listing.skipped[0] if listing.skipped else {"path": "", "reason": "it lists none"}
-        raise DataError(f"No image of {found.source.name} was found (first: {first['path']} — {first['reason']}). "
-                        "Images must lie below the folder of the table; linked folders are not followed.")
+        raise DataError(
+            f"No image of {found.source.name} was found (first: {first['path']} — {first['reason']}). "
+            "Images must lie below the folder of the table; linked folders are not followed."
+        )
     if len(listing.classes) > MAX_CLASSES:
-        raise DataError(f"{found.source.name} has {len(listing.classes)} different labels; at most {MAX_CLASSES} "
-                        "classes are allowed. Is the label column the right one?")
+        raise DataError(
+            f"{found.source.name} has {len(listing.classes)} different labels; at most {MAX_CLASSES} "
+            "classes are allowed. Is the label column the right one?"
+        )
 
 
 def _listing_key(listing: Listing, files_key: str) -> str:
-    text = json.dumps([listing.rows, listing.pairs, listing.skipped], ensure_ascii=True, sort_keys=True)
+    text = json.dumps(
+        [listing.rows, listing.pairs, listing.skipped], ensure_ascii=True, sort_keys=True
+    )
     return hashlib.sha256((files_key + text).encode()).hexdigest()
 
 
@@ -140,7 +190,9 @@ def _unchanged(workspace: Workspace, paths: DatasetPaths, key: str) -> Dataset |
     return dataset if dataset.info.get("source_key") == key else None
 
 
-def _manifest(found: Found, listing: Listing, staged: Staged) -> tuple[pd.DataFrame, list[dict], list[str]]:
+def _manifest(
+    found: Found, listing: Listing, staged: Staged
+) -> tuple[pd.DataFrame, list[dict], list[str]]:
     """The manifest's rows for the readable images; all that was skipped; notes for the user."""
     skipped, rows = list(listing.skipped), []
     for row, seen in zip(listing.rows, staged.rows, strict=True):
@@ -150,8 +202,10 @@ def _manifest(found: Found, listing: Listing, staged: Staged) -> tuple[pd.DataFr
             skipped.append({"path": row["path"], "reason": seen["reason"]})
     if not rows:
         staged.discard()
-        raise DataError(f"None of the {len(skipped)} images of {found.source.name} can be read; the first: "
-                        f"{skipped[0]['path']}: {skipped[0]['reason']}")
+        raise DataError(
+            f"None of the {len(skipped)} images of {found.source.name} can be read; the first: "
+            f"{skipped[0]['path']}: {skipped[0]['reason']}"
+        )
     groups, kinds = find_groups(rows, listing.pairs)
     for row, group, kind in zip(rows, groups, kinds, strict=True):
         row |= {"group": group, "group_kind": kind}
@@ -160,10 +214,14 @@ def _manifest(found: Found, listing: Listing, staged: Staged) -> tuple[pd.DataFr
     notes = list(listing.notes)
     copies = len(frame) - frame["sha256"].nunique()
     if copies:
-        notes.append(f"{copies} images are exact copies of others; each shares its original's group.")
+        notes.append(
+            f"{copies} images are exact copies of others; each shares its original's group."
+        )
     if set(kinds) == {"image"}:
-        notes.append("Neither patients nor lesions are known: each image is its own group, and intervals "
-                     "computed from this dataset are optimistic.")
+        notes.append(
+            "Neither patients nor lesions are known: each image is its own group, and intervals "
+            "computed from this dataset are optimistic."
+        )
     core = ["image_id", "path", "label", "group", "sha256", "width", "height"]
     return frame[core + known], skipped, notes
 

@@ -19,7 +19,7 @@ from ..files import disk_bytes, read_json, write_atomic, write_json
 from ..seeds import stream_seed
 from ..workspace import DatasetPaths, Workspace
 
-SCHEMA = 1               # of dataset.json and manifest.parquet
+SCHEMA = 1  # of dataset.json and manifest.parquet
 CORE = ("image_id", "path", "label", "group", "sha256", "width", "height")
 HASHED = ("image_id", "label", "group", "sha256")
 
@@ -73,7 +73,9 @@ class Dataset:
 def _draw_groups(labels: np.ndarray, groups: np.ndarray, max_images: int, seed: int) -> np.ndarray:
     generator = np.random.default_rng(stream_seed(seed, "subset"))
     values, counts = np.unique(labels, return_counts=True)
-    rank = {value: position for position, value in enumerate(values[np.argsort(counts, kind="stable")])}
+    rank = {
+        value: position for position, value in enumerate(values[np.argsort(counts, kind="stable")])
+    }
     ranks = np.array([rank[label] for label in labels])
     rarest = np.full(groups.max() + 1, len(values))
     np.minimum.at(rarest, groups, ranks)
@@ -114,8 +116,14 @@ def save_dataset(workspace: Workspace, name: str, frame: pd.DataFrame, info: dic
     frame = _checked(frame, classes, name)
     own = str(paths.root) + "/"
     stored = frame.assign(path=[p.removeprefix(own) for p in frame["path"]])
-    summary = {"schema": SCHEMA, **info, "classes": list(classes), "images": len(frame),
-               "groups": int(frame["group"].nunique()), "fingerprint": manifest_hash(frame, classes)}
+    summary = {
+        "schema": SCHEMA,
+        **info,
+        "classes": list(classes),
+        "images": len(frame),
+        "groups": int(frame["group"].nunique()),
+        "fingerprint": manifest_hash(frame, classes),
+    }
     paths.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_atomic(paths.manifest, stored.to_parquet(index=False))
     write_json(paths.info, summary)
@@ -136,14 +144,22 @@ def _checked(frame: pd.DataFrame, classes: tuple[str, ...], name: str) -> pd.Dat
     labels = _text_or_none(frame["label"])
     unknown = sorted({label for label in labels if label is not None} - set(classes))
     if unknown:
-        raise DataError(f"Dataset {name}: labels {', '.join(unknown[:5])} are not among the classes.")
+        raise DataError(
+            f"Dataset {name}: labels {', '.join(unknown[:5])} are not among the classes."
+        )
     order = [*CORE, *(column for column in frame.columns if column not in CORE)]
-    text = {column: frame[column].astype(str).astype(object) for column in ("image_id", "path", "group", "sha256")}
+    text = {
+        column: frame[column].astype(str).astype(object)
+        for column in ("image_id", "path", "group", "sha256")
+    }
     return frame.assign(**text, label=labels)[order].reset_index(drop=True)
 
 
 def _text_or_none(values: pd.Series) -> pd.Series:
-    texts = [None if value is None or value != value or value is pd.NA else str(value) for value in values.tolist()]
+    texts = [
+        None if value is None or value != value or value is pd.NA else str(value)
+        for value in values.tolist()
+    ]
     return pd.Series(texts, index=values.index, dtype=object)
 
 
@@ -157,14 +173,20 @@ def load_dataset(workspace: Workspace, name: str) -> Dataset:
         for column in ("image_id", "path", "group", "sha256"):
             frame[column] = frame[column].astype(object)
         # An absolute path stays as it is; one below the dataset's own folder is relative to it.
-        frame["path"] = pd.Series([os.path.join(paths.root, path) for path in frame["path"]], dtype=object)
+        frame["path"] = pd.Series(
+            [os.path.join(paths.root, path) for path in frame["path"]], dtype=object
+        )
         frame["label"] = _text_or_none(frame["label"])
         dataset = Dataset(name, frame, classes, info, paths)
         whole = dataset.fingerprint == info["fingerprint"]
     except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"The manifest of dataset {name} cannot be read ({error}); import it again.") from error
+        raise DataError(
+            f"The manifest of dataset {name} cannot be read ({error}); import it again."
+        ) from error
     if not whole:
-        raise DataError(f"The manifest of dataset {name} does not belong to its dataset.json; import it again.")
+        raise DataError(
+            f"The manifest of dataset {name} does not belong to its dataset.json; import it again."
+        )
     return dataset
 
 
@@ -177,12 +199,19 @@ def read_info(paths: DatasetPaths) -> dict:
         raise NotFound(
             f"There is no dataset {paths.name} in this workspace.{unfinished} Make one with "
             f"`python -m derm_core data import PATH --name {paths.name}` or "
-            "`python -m derm_core data synth`.") from None
+            "`python -m derm_core data synth`."
+        ) from None
     except (OSError, ValueError) as error:
-        raise DataError(f"{paths.info} cannot be read ({error}); import dataset {paths.name} again.") from error
-    if isinstance(info, dict) and info.get("schema", SCHEMA) != SCHEMA:     # the first datasets carried none
-        raise DataError(f"Dataset {paths.name} was written by a newer version of this program (schema {info['schema']}, "
-                        f"this one knows {SCHEMA}); update the program.")
+        raise DataError(
+            f"{paths.info} cannot be read ({error}); import dataset {paths.name} again."
+        ) from error
+    if (
+        isinstance(info, dict) and info.get("schema", SCHEMA) != SCHEMA
+    ):  # the first datasets carried none
+        raise DataError(
+            f"Dataset {paths.name} was written by a newer version of this program (schema {info['schema']}, "
+            f"this one knows {SCHEMA}); update the program."
+        )
     return info
 
 
@@ -197,8 +226,12 @@ def list_datasets(workspace: Workspace, disk: bool = True) -> list[dict]:
         row = {"name": name, "images": 0, "classes": 0, "groups": 0, "layout": "unknown"}
         try:
             info = read_info(paths)
-            row |= {"images": info["images"], "classes": len(info["classes"]), "groups": info["groups"],
-                    "layout": info.get("layout", "unknown")}
+            row |= {
+                "images": info["images"],
+                "classes": len(info["classes"]),
+                "groups": info["groups"],
+                "layout": info.get("layout", "unknown"),
+            }
         except (DataError, NotFound, KeyError, TypeError) as error:
             row["error"] = str(error)
         rows.append(row | ({"disk_bytes": disk_bytes(paths.root)} if disk else {}))

@@ -13,12 +13,15 @@ from PIL import Image
 
 from ..errors import DataError
 from ..files import private_file, write_json
-from .layouts import Listing
 from .decode_all import Progress
+from .layouts import Listing
 
 SPLITS = ("train", "val", "test")
 MAX_ARRAY_BYTES = 16 * 2**30
-FREE_BYTES, MAX_RATIO = 2**28, 200     # a larger array that shrinks to less than 1/200 holds no photographs
+FREE_BYTES, MAX_RATIO = (
+    2**28,
+    200,
+)  # a larger array that shrinks to less than 1/200 holds no photographs
 DERMAMNIST = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 REPORT_EVERY = 200
 
@@ -44,12 +47,21 @@ def unpack(array: Path, folder: Path, progress: Progress | None) -> tuple[Listin
             if not path.exists():
                 images = _images(array, split, len(values)) if images is None else images
                 _write_png(path, images[i])
-            rows.append({"image_id": path.stem, "path": str(path), "label": classes[label], "official_split": split})
+            rows.append(
+                {
+                    "image_id": path.stem,
+                    "path": str(path),
+                    "label": classes[label],
+                    "official_split": split,
+                }
+            )
             if progress and len(rows) % REPORT_EVERY == 0:
                 progress(len(rows), 2 * total)
     present = {row["label"] for row in rows}
     listing = Listing(rows, [name for name in classes if name in present])
-    return listing, (lambda done, count: progress(total + done, total + count)) if progress else None
+    return listing, (
+        lambda done, count: progress(total + done, total + count)
+    ) if progress else None
 
 
 def _same_mark(folder: Path, mark: dict) -> bool:
@@ -70,18 +82,26 @@ def _open_array(array: Path, name: str) -> np.ndarray:
         with zipfile.ZipFile(array) as archive:
             member = archive.getinfo(f"{name}.npy")
             if member.file_size > MAX_ARRAY_BYTES:
-                raise DataError(f"{array.name}: {name} is larger than {MAX_ARRAY_BYTES // 2**30} GB.")
+                raise DataError(
+                    f"{array.name}: {name} is larger than {MAX_ARRAY_BYTES // 2**30} GB."
+                )
             if member.file_size > max(FREE_BYTES, MAX_RATIO * member.compress_size):
-                raise DataError(f"{array.name}: {name} unpacks to more than {MAX_RATIO} times its size; these are no images.")
+                raise DataError(
+                    f"{array.name}: {name} unpacks to more than {MAX_RATIO} times its size; these are no images."
+                )
         with np.load(array, allow_pickle=False) as arrays:
             found = arrays[name]
-        if not isinstance(found, np.ndarray):           # numpy hands over what has no header of its own as bytes
+        if not isinstance(
+            found, np.ndarray
+        ):  # numpy hands over what has no header of its own as bytes
             raise ValueError("it is no array")
         return found
     except DataError:
         raise
-    except Exception as error:      # numpy, zipfile and zlib raise almost anything over a damaged file
-        raise DataError(f"{array.name} is not a MedMNIST file: {name} cannot be read ({str(error)[:200]}).") from error
+    except Exception as error:  # numpy, zipfile and zlib raise almost anything over a damaged file
+        raise DataError(
+            f"{array.name} is not a MedMNIST file: {name} cannot be read ({str(error)[:200]})."
+        ) from error
 
 
 def _labels(array: Path) -> dict[str, np.ndarray]:
@@ -89,19 +109,25 @@ def _labels(array: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(array) as archive:
             present = set(archive.namelist())
-    except Exception as error:      # zipfile raises almost anything over a damaged directory
+    except Exception as error:  # zipfile raises almost anything over a damaged directory
         raise DataError(f"{array.name} is not an .npz file ({str(error)[:200]}).") from error
-    splits = [split for split in SPLITS if {f"{split}_images.npy", f"{split}_labels.npy"} <= present]
+    splits = [
+        split for split in SPLITS if {f"{split}_images.npy", f"{split}_labels.npy"} <= present
+    ]
     if not splits:
-        raise DataError(f"{array.name} is not a MedMNIST file: it lacks train_images and train_labels.")
+        raise DataError(
+            f"{array.name} is not a MedMNIST file: it lacks train_images and train_labels."
+        )
     labels = {}
     for split in splits:
         values = _open_array(array, f"{split}_labels")
         if values.ndim == 2 and values.shape[1] == 1:
             values = values[:, 0]
         if values.ndim != 1 or values.dtype.kind not in "iu" or (len(values) and values.min() < 0):
-            raise DataError(f"{array.name}: {split}_labels has shape {values.shape} and type {values.dtype}; "
-                            "one class number per image is expected.")
+            raise DataError(
+                f"{array.name}: {split}_labels has shape {values.shape} and type {values.dtype}; "
+                "one class number per image is expected."
+            )
         labels[split] = values.astype(np.int64)
     return labels
 
@@ -110,8 +136,10 @@ def _images(array: Path, split: str, count: int) -> np.ndarray:
     images = _open_array(array, f"{split}_images")
     grey, colour = images.ndim == 3, images.ndim == 4 and images.shape[3] == 3
     if images.dtype != np.uint8 or not (grey or colour) or len(images) != count:
-        raise DataError(f"{array.name}: {split}_images has shape {images.shape} and type {images.dtype}; "
-                        f"{count} two-dimensional uint8 images, grey or RGB, are expected.")
+        raise DataError(
+            f"{array.name}: {split}_images has shape {images.shape} and type {images.dtype}; "
+            f"{count} two-dimensional uint8 images, grey or RGB, are expected."
+        )
     return images
 
 
@@ -120,5 +148,7 @@ def _class_names(array: Path, labels: dict[str, np.ndarray]) -> list[str]:
     if array.name.lower().startswith("dermamnist") and count <= len(DERMAMNIST):
         return list(DERMAMNIST)
     if count > 1000:
-        raise DataError(f"{array.name} has class numbers up to {count - 1}; at most 1000 classes are allowed.")
+        raise DataError(
+            f"{array.name} has class numbers up to {count - 1}; at most 1000 classes are allowed."
+        )
     return [f"class-{number}" for number in range(count)]

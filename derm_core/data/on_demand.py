@@ -26,7 +26,9 @@ def open_dataset(workspace: Workspace, name: str, progress: Report | None = None
     return load_dataset(workspace, name)
 
 
-def open_images(workspace: Workspace, name: str, size: int) -> Generator[Event, None, tuple[Dataset, Store]]:
+def open_images(
+    workspace: Workspace, name: str, size: int
+) -> Generator[Event, None, tuple[Dataset, Store]]:
     """A dataset and its store at `size` pixels, for a run: `dataset, store = yield from open_images(…)`.
 
     What is missing is made first, with progress; the run can be stopped meanwhile, and what was decoded
@@ -36,8 +38,10 @@ def open_images(workspace: Workspace, name: str, size: int) -> Generator[Event, 
         yield log("Making the synthetic dataset.")
     what = "Painting synthetic images" if is_missing_synth(workspace, name) else f"Reading {name}"
     dataset = yield from aside(lambda report: open_dataset(workspace, name, report), what)
-    store = yield from aside(lambda report: open_store(workspace, dataset, size, progress=report),
-                             f"Decoding {name} at {size} pixels")
+    store = yield from aside(
+        lambda report: open_store(workspace, dataset, size, progress=report),
+        f"Decoding {name} at {size} pixels",
+    )
     return dataset, store
 
 

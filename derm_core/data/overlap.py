@@ -37,5 +37,9 @@ def describe_overlap(counts: dict[str, int], of: str) -> str:
     if not total:
         return ""
     parts = ", ".join(f"{n} by {reason}" for reason, n in counts.items() if n)
-    subject = "1 image was left out because it shows" if total == 1 else f"{total} images were left out because they show"
+    subject = (
+        "1 image was left out because it shows"
+        if total == 1
+        else f"{total} images were left out because they show"
+    )
     return f"Leak: {subject} {of} ({parts})."

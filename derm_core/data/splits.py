@@ -18,11 +18,15 @@ from ..seeds import stream_seed
 
 SPLITS = ("train", "val", "test")
 FRACTIONS = (0.7, 0.15, 0.15)
-FOLD_VALIDATION = 0.15     # of the images outside a fold, to choose settings on
+FOLD_VALIDATION = 0.15  # of the images outside a fold, to choose settings on
 
 
-def split_dataset(labels: np.ndarray, groups: np.ndarray, seed: int,
-                  fractions: tuple[float, float, float] = FRACTIONS) -> np.ndarray:
+def split_dataset(
+    labels: np.ndarray,
+    groups: np.ndarray,
+    seed: int,
+    fractions: tuple[float, float, float] = FRACTIONS,
+) -> np.ndarray:
     """Assign every image to a split: int8 (N,), an index into SPLITS.
 
     labels: (N,) class indices, -1 without a label; groups: (N,) group codes. A group never crosses
@@ -32,16 +36,22 @@ def split_dataset(labels: np.ndarray, groups: np.ndarray, seed: int,
     """
     labels, groups = np.asarray(labels), np.asarray(groups)
     if labels.shape != groups.shape or labels.ndim != 1 or len(labels) == 0:
-        raise DataError(f"A split needs one label and one group per image; got arrays of shape "
-                        f"{labels.shape} and {groups.shape}.")
+        raise DataError(
+            f"A split needs one label and one group per image; got arrays of shape "
+            f"{labels.shape} and {groups.shape}."
+        )
     shares = np.asarray(fractions, dtype=float)
     if shares.shape != (3,) or (shares < 0).any() or shares[0] == 0 or abs(shares.sum() - 1) > 1e-9:
-        raise ConfigError(f"fractions is {fractions!r}; allowed: three numbers from 0 to 1 for train, "
-                          "val and test, with train above 0, that sum to 1.")
+        raise ConfigError(
+            f"fractions is {fractions!r}; allowed: three numbers from 0 to 1 for train, "
+            "val and test, with train above 0, that sum to 1."
+        )
     return _assign(labels, groups, shares, stream_seed(seed, "split"))
 
 
-def fold_split(labels: np.ndarray, groups: np.ndarray, seed: int, folds: int, fold: int) -> np.ndarray:
+def fold_split(
+    labels: np.ndarray, groups: np.ndarray, seed: int, folds: int, fold: int
+) -> np.ndarray:
     """The split of one fold of `folds`, numbered from 1: int8 (N,), an index into SPLITS.
 
     The fold is the test part, so that every image is tested in one fold; of the rest FOLD_VALIDATION is
@@ -49,12 +59,18 @@ def fold_split(labels: np.ndarray, groups: np.ndarray, seed: int, folds: int, fo
     """
     labels, groups = np.asarray(labels), np.asarray(groups)
     if len(np.unique(groups)) < folds:
-        raise DataError(f"{folds} folds need {folds} groups or more; there are {len(np.unique(groups))}.")
+        raise DataError(
+            f"{folds} folds need {folds} groups or more; there are {len(np.unique(groups))}."
+        )
     part = _assign(labels, groups, np.full(folds, 1 / folds), stream_seed(seed, "folds", folds))
     split = np.full(len(labels), SPLITS.index("test"), np.int8)
     rest = part != fold - 1
-    split[rest] = _assign(labels[rest], groups[rest], np.array([1 - FOLD_VALIDATION, FOLD_VALIDATION]),
-                          stream_seed(seed, "fold", folds, fold))
+    split[rest] = _assign(
+        labels[rest],
+        groups[rest],
+        np.array([1 - FOLD_VALIDATION, FOLD_VALIDATION]),
+        stream_seed(seed, "fold", folds, fold),
+    )
     return split
 
 
@@ -101,7 +117,9 @@ def _deal(counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> n
         members = members[np.argsort(-sizes[members], kind="stable")]
         ties = rng.random(len(members))
         for g, tie in zip(members.tolist(), ties.tolist()):
-            s = _choose(held[:, c].tolist(), int(counts[g, c]), int(totals[c]), shares.tolist(), tie)
+            s = _choose(
+                held[:, c].tolist(), int(counts[g, c]), int(totals[c]), shares.tolist(), tie
+            )
             held[s] += counts[g]
             assigned[g] = s
     return assigned
@@ -142,8 +160,11 @@ def _cover(counts: np.ndarray, assigned: np.ndarray, shares: np.ndarray) -> None
             if present[assigned == target, c].any():
                 continue
             held = np.stack([present[assigned == s].sum(0) for s in range(len(shares))])
-            donors = [g for g in np.flatnonzero(present[:, c])
-                      if not (held[assigned[g], present[g] & enough] < 2).any()]
+            donors = [
+                g
+                for g in np.flatnonzero(present[:, c])
+                if not (held[assigned[g], present[g] & enough] < 2).any()
+            ]
             if donors:
                 g = min(donors, key=lambda g: (-held[assigned[g], c], counts[g].sum(), g))
                 assigned[g] = target

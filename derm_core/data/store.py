@@ -21,8 +21,8 @@ from ..errors import DataError
 from ..files import private_file, private_folder, read_json, write_json, writing
 from ..workspace import Workspace
 from .decode import PREPROCESSING_VERSION
-from .manifest import Dataset
 from .decode_all import Progress, Staged, source_key, stage_images
+from .manifest import Dataset
 
 IMAGES, CARD = "images.npy", "store.json"
 COPY_ROWS = 1024
@@ -43,13 +43,23 @@ class Store:
 
 def store_fingerprint(dataset: Dataset, size: int) -> str:
     """What a store of `dataset` at `size` must carry to be used."""
-    return hashlib.sha256(f"{dataset.fingerprint} {int(size)} {PREPROCESSING_VERSION}".encode()).hexdigest()
+    return hashlib.sha256(
+        f"{dataset.fingerprint} {int(size)} {PREPROCESSING_VERSION}".encode()
+    ).hexdigest()
 
 
-def open_store(workspace: Workspace, dataset: Dataset, size: int, *, processes: int | None = None,
-               progress: Progress | None = None) -> Store:
+def open_store(
+    workspace: Workspace,
+    dataset: Dataset,
+    size: int,
+    *,
+    processes: int | None = None,
+    progress: Progress | None = None,
+) -> Store:
     """The store of `dataset` at `size` pixels, built first where it is missing or outdated."""
-    return _current(dataset, size) or build_store(workspace, dataset, size, processes=processes, progress=progress)
+    return _current(dataset, size) or build_store(
+        workspace, dataset, size, processes=processes, progress=progress
+    )
 
 
 def _current(dataset: Dataset, size: int) -> Store | None:
@@ -64,8 +74,14 @@ def _current(dataset: Dataset, size: int) -> Store | None:
     return Store(size, images, fingerprint) if whole else None
 
 
-def build_store(workspace: Workspace, dataset: Dataset, size: int, *, processes: int | None = None,
-                progress: Progress | None = None) -> Store:
+def build_store(
+    workspace: Workspace,
+    dataset: Dataset,
+    size: int,
+    *,
+    processes: int | None = None,
+    progress: Progress | None = None,
+) -> Store:
     """Decode the dataset's images at `size` pixels; interrupted, a repeated call goes on from there.
 
     processes: default one per core; progress: called with (done, total). Raises DataError where
@@ -79,25 +95,39 @@ def build_store(workspace: Workspace, dataset: Dataset, size: int, *, processes:
         if store := _current(dataset, size):
             return store
         paths = dataset.frame["path"].tolist()
-        key = hashlib.sha256((store_fingerprint(dataset, size) + source_key(paths, [size])).encode()).hexdigest()
-        staged = stage_images(dataset.paths.stores / f"{size}-staging", paths, [size], key=key,
-                              processes=processes, progress=progress)
+        key = hashlib.sha256(
+            (store_fingerprint(dataset, size) + source_key(paths, [size])).encode()
+        ).hexdigest()
+        staged = stage_images(
+            dataset.paths.stores / f"{size}-staging",
+            paths,
+            [size],
+            key=key,
+            processes=processes,
+            progress=progress,
+        )
         _check_unchanged(dataset, staged)
         keep_store(dataset, size, staged)
         staged.discard()
     store = _current(dataset, size)
     if store is None:
-        raise DataError(f"The store of dataset {dataset.name} at {size} px could not be written; check the disk.")
+        raise DataError(
+            f"The store of dataset {dataset.name} at {size} px could not be written; check the disk."
+        )
     return store
 
 
 def _check_unchanged(dataset: Dataset, staged: Staged) -> None:
-    for path, expected, row in zip(dataset.frame["path"], dataset.frame["sha256"], staged.rows, strict=True):
+    for path, expected, row in zip(
+        dataset.frame["path"], dataset.frame["sha256"], staged.rows, strict=True
+    ):
         if row.get("sha256") != expected:
             staged.discard()
             why = row.get("reason", "its content changed")
-            raise DataError(f"Dataset {dataset.name}: {path} is no longer what was imported ({why}) "
-                            "Import the dataset again.")
+            raise DataError(
+                f"Dataset {dataset.name}: {path} is no longer what was imported ({why}) "
+                "Import the dataset again."
+            )
 
 
 def keep_store(dataset: Dataset, size: int, staged: Staged) -> None:
@@ -109,17 +139,27 @@ def keep_store(dataset: Dataset, size: int, staged: Staged) -> None:
         os.replace(staged.arrays[size], folder / IMAGES)
     else:
         _copy_rows(staged.arrays[size], folder / IMAGES, np.flatnonzero(staged.good))
-    write_json(folder / CARD, {"fingerprint": store_fingerprint(dataset, size), "size": size,
-                               "images": len(dataset), "preprocessing": PREPROCESSING_VERSION})
+    write_json(
+        folder / CARD,
+        {
+            "fingerprint": store_fingerprint(dataset, size),
+            "size": size,
+            "images": len(dataset),
+            "preprocessing": PREPROCESSING_VERSION,
+        },
+    )
 
 
 def _copy_rows(source: Path, target: Path, rows: np.ndarray) -> None:
     old = np.load(source, mmap_mode="r")
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *old.shape[1:])}
-    with writing(target), open(private_file(target), "wb") as handle:     # not through a mapping: on a full disk that is a SIGBUS
+    with (
+        writing(target),
+        open(private_file(target), "wb") as handle,
+    ):  # not through a mapping: on a full disk that is a SIGBUS
         np.lib.format.write_array_header_1_0(handle, header)
         for start in range(0, len(rows), COPY_ROWS):
-            handle.write(old[rows[start:start + COPY_ROWS]].data)
+            handle.write(old[rows[start : start + COPY_ROWS]].data)
 
 
 @contextmanager

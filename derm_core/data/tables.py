@@ -13,19 +13,45 @@ from ..errors import DataError
 
 MAX_TABLE_BYTES = 256 * 2**20
 MAX_COLUMNS = 512
-MAX_LINES, MAX_CELLS = 4_000_000, 40_000_000      # the largest public tables have half a million lines of 55 columns
+MAX_LINES, MAX_CELLS = (
+    4_000_000,
+    40_000_000,
+)  # the largest public tables have half a million lines of 55 columns
 MISSING = {"", "nan", "na", "n/a", "none", "null", "unknown", "unk"}
 
 IDS = ("image_id", "isic_id", "image_name", "img_id", "image")
-PATHS = ("path", "filepath", "file_path", "image_path", "img_path", "filename", "file_name", "file",
-         "image_file", "img", *IDS)
+PATHS = (
+    "path",
+    "filepath",
+    "file_path",
+    "image_path",
+    "img_path",
+    "filename",
+    "file_name",
+    "file",
+    "image_file",
+    "img",
+    *IDS,
+)
 DIAGNOSES = ("dx", "diagnosis", "diagnostic")
 LABELS = ("label", "class", "class_name", "target", "category", *DIAGNOSES)
 ATTRIBUTES = {  # our name: the names it goes by
     "age": ("age", "age_approx"),
     "sex": ("sex", "gender"),
-    "site": ("site", "localization", "anatom_site_general", "anatom_site_general_challenge", "region"),
-    "skin_type": ("skin_type", "fitspatrick", "fitzpatrick", "fitzpatrick_skin_type", "fitzpatrick_scale"),
+    "site": (
+        "site",
+        "localization",
+        "anatom_site_general",
+        "anatom_site_general_challenge",
+        "region",
+    ),
+    "skin_type": (
+        "skin_type",
+        "fitspatrick",
+        "fitzpatrick",
+        "fitzpatrick_skin_type",
+        "fitzpatrick_scale",
+    ),
     "source": ("source", "dataset", "attribution"),
     "confirmation": ("confirmation", "dx_type", "diagnosis_confirm_type", "diagnosis confirm_type"),
     "official_split": ("official_split", "split"),
@@ -57,13 +83,17 @@ def read_table(path: Path) -> Table:
     except OSError as error:
         raise DataError(f"{path.name} cannot be read ({error.strerror or error}).") from error
     if not text or "\0" in text:
-        raise DataError(f"{path.name} is {'not text' if text else 'empty'}; expected a CSV file with a header line.")
+        raise DataError(
+            f"{path.name} is {'not text' if text else 'empty'}; expected a CSV file with a header line."
+        )
     head = io.StringIO(text).readline().rstrip("\n")
     separator = max(",;\t", key=head.count)
     if head.count(separator) >= MAX_COLUMNS:  # pixels as a table: its columns are enough to know
         return Table(path, tuple(name.strip().lower() for name in head.split(separator)), [])
     if text.count("\n") > MAX_LINES or text.count(separator) > MAX_CELLS:
-        raise DataError(f"{path.name} has more than {MAX_LINES:,} lines or {MAX_CELLS:,} values; split it.")
+        raise DataError(
+            f"{path.name} has more than {MAX_LINES:,} lines or {MAX_CELLS:,} values; split it."
+        )
     try:
         records = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
     except csv.Error as error:
@@ -83,8 +113,12 @@ def _as_table(path: Path, records: list[list[str]]) -> Table:
         if not any(record):
             continue
         if len(record) != len(columns):
-            raise DataError(f"{path.name}, record {line}: {len(record)} values for {len(columns)} columns.")
-        rows.append({name: value.strip() for name, value in zip(columns, record, strict=True) if name})
+            raise DataError(
+                f"{path.name}, record {line}: {len(record)} values for {len(columns)} columns."
+            )
+        rows.append(
+            {name: value.strip() for name, value in zip(columns, record, strict=True) if name}
+        )
     return Table(path, tuple(named), rows)
 
 
@@ -99,7 +133,7 @@ def one_hot_classes(table: Table) -> list[str] | None:
 
 
 def table_layout(table: Table) -> str | None:
-    """"pad-ufes-20", "isic", "isic-one-hot", "csv", or None where no image or label column is known."""
+    """ "pad-ufes-20", "isic", "isic-one-hot", "csv", or None where no image or label column is known."""
     columns = set(table.columns)
     if {"img_id", "diagnostic"} <= columns:
         return "pad-ufes-20"
@@ -127,8 +161,10 @@ def clean_label(text: str) -> str | None:
 def known_columns(columns: Iterable[str]) -> dict[str, str]:
     """Our name → the table's column, for the attributes and group ids that a table has."""
     present = set(columns)
-    found = {name: next((alias for alias in aliases if alias in present), None)
-             for name, aliases in (ATTRIBUTES | GROUPS).items()}
+    found = {
+        name: next((alias for alias in aliases if alias in present), None)
+        for name, aliases in (ATTRIBUTES | GROUPS).items()
+    }
     return {name: column for name, column in found.items() if column}
 
 

@@ -18,7 +18,15 @@ from ..workspace import Workspace
 from .manifest import Dataset, read_info
 
 PRIORITIES = ("high", "medium", "low")
-OURS = {"mel": "high", "bcc": "medium", "akiec": "medium", "bkl": "low", "df": "low", "nv": "low", "vasc": "low"}
+OURS = {
+    "mel": "high",
+    "bcc": "medium",
+    "akiec": "medium",
+    "bkl": "low",
+    "df": "low",
+    "nv": "low",
+    "vasc": "low",
+}
 
 
 def default_map(classes: Sequence[str]) -> dict[str, str] | None:
@@ -33,14 +41,22 @@ def check_map(classes: Sequence[str], mapping: Mapping[str, str]) -> dict[str, s
     """
     for name, priority in mapping.items():
         if name not in classes:
-            raise ConfigError(f"priority of {name!r}: there is no such class; there are {', '.join(classes) or 'none'}.")
+            raise ConfigError(
+                f"priority of {name!r}: there is no such class; there are {', '.join(classes) or 'none'}."
+            )
         if priority not in PRIORITIES:
-            raise ConfigError(f"priority of {name} is {priority!r}; allowed: {', '.join(PRIORITIES)}.")
+            raise ConfigError(
+                f"priority of {name} is {priority!r}; allowed: {', '.join(PRIORITIES)}."
+            )
     if missing := [name for name in classes if name not in mapping]:
-        raise ConfigError(f"These classes have no priority yet: {', '.join(missing)}; give each one of "
-                          f"{', '.join(PRIORITIES)}.")
+        raise ConfigError(
+            f"These classes have no priority yet: {', '.join(missing)}; give each one of "
+            f"{', '.join(PRIORITIES)}."
+        )
     if len(set(mapping.values())) < 2:
-        raise ConfigError("All classes have the same priority; a study needs two priorities or more.")
+        raise ConfigError(
+            "All classes have the same priority; a study needs two priorities or more."
+        )
     return {name: mapping[name] for name in classes}
 
 
@@ -53,11 +69,15 @@ def priority_map(name: str, info: Mapping) -> tuple[dict[str, str], bool]:
     default = default_map(classes)
     if mapping := info.get("priority") or default:
         return check_map(classes, mapping), mapping == default
-    raise ConfigError(f"Dataset {name} has no priorities: `data priority {name} CLASS=high …` gives its classes "
-                      f"({', '.join(classes) or 'none'}) one each.")
+    raise ConfigError(
+        f"Dataset {name} has no priorities: `data priority {name} CLASS=high …` gives its classes "
+        f"({', '.join(classes) or 'none'}) one each."
+    )
 
 
-def save_map(workspace: Workspace, name: str, mapping: Mapping[str, str] | None) -> dict[str, str] | None:
+def save_map(
+    workspace: Workspace, name: str, mapping: Mapping[str, str] | None
+) -> dict[str, str] | None:
     """Keep `mapping` with dataset `name`, None to go back to the default; returns the map that then holds.
 
     Raises NotFound, and ConfigError as `check_map` does.
@@ -78,11 +98,21 @@ def as_priorities(dataset: Dataset) -> Dataset:
     """
     mapping, ours = priority_map(dataset.name, dataset.info)
     classes = tuple(level for level in PRIORITIES if level in mapping.values())
-    labels = pd.Series([mapping.get(label) for label in dataset.frame["label"]], index=dataset.frame.index, dtype=object)
-    info = {**dataset.info, "classes": list(classes), "class_descriptions": descriptions(mapping, ours),
-            "labels": {"kind": "priority", "map": mapping, "ours": ours}}
-    view = dataclasses.replace(dataset, frame=dataset.frame.assign(label=labels), classes=classes, info=info)
-    view.__dict__["fingerprint"] = dataset.fingerprint     # of the content, which is the same
+    labels = pd.Series(
+        [mapping.get(label) for label in dataset.frame["label"]],
+        index=dataset.frame.index,
+        dtype=object,
+    )
+    info = {
+        **dataset.info,
+        "classes": list(classes),
+        "class_descriptions": descriptions(mapping, ours),
+        "labels": {"kind": "priority", "map": mapping, "ours": ours},
+    }
+    view = dataclasses.replace(
+        dataset, frame=dataset.frame.assign(label=labels), classes=classes, info=info
+    )
+    view.__dict__["fingerprint"] = dataset.fingerprint  # of the content, which is the same
     return view
 
 
@@ -92,13 +122,22 @@ def descriptions(mapping: Mapping[str, str], ours: bool) -> dict[str, str]:
     >>> descriptions({"mel": "high", "nv": "low"}, True)
     {'high': 'mel; our mapping', 'low': 'nv; our mapping'}
     """
-    held = {level: [name for name, given in mapping.items() if given == level] for level in PRIORITIES}
-    return {level: ", ".join(names) + ("; our mapping" if ours else "") for level, names in held.items() if names}
+    held = {
+        level: [name for name, given in mapping.items() if given == level] for level in PRIORITIES
+    }
+    return {
+        level: ", ".join(names) + ("; our mapping" if ours else "")
+        for level, names in held.items()
+        if names
+    }
 
 
 def describe_map(mapping: Mapping[str, str], ours: bool) -> str:
     """One sentence that says which class has which priority, and whose choice that is."""
     held = "; ".join(f"{level}: {text}" for level, text in descriptions(mapping, False).items())
-    whose = ("This mapping is ours, not the paper's, which is not published" if ours else
-             "This mapping was chosen for this dataset")
+    whose = (
+        "This mapping is ours, not the paper's, which is not published"
+        if ours
+        else "This mapping was chosen for this dataset"
+    )
     return f"Priority triage: {held}. {whose}; it is no clinical guideline."

@@ -79,12 +79,20 @@ def brier_gradient(logits: torch.Tensor, onehot: torch.Tensor) -> torch.Tensor:
     return p * (slope - (p * slope).sum(-2, keepdim=True))
 
 
-LOSSES = {"cross_entropy": Loss(cross_entropy, cross_entropy_gradient),
-          "focal": Loss(focal, focal_gradient), "brier": Loss(brier, brier_gradient)}
+LOSSES = {
+    "cross_entropy": Loss(cross_entropy, cross_entropy_gradient),
+    "focal": Loss(focal, focal_gradient),
+    "brier": Loss(brier, brier_gradient),
+}
 
 
 def _layers(w1: torch.Tensor, b1: torch.Tensor, w2: torch.Tensor, b2: torch.Tensor) -> Layers:
-    return Layers(w1.flatten(1, 2), b1.flatten(1).unsqueeze(-1), w2.flatten(0, 1), b2.flatten(0, 1).unsqueeze(-1))
+    return Layers(
+        w1.flatten(1, 2),
+        b1.flatten(1).unsqueeze(-1),
+        w2.flatten(0, 1),
+        b2.flatten(0, 1).unsqueeze(-1),
+    )
 
 
 class WideHeads:
@@ -94,39 +102,73 @@ class WideHeads:
     decay) of each. blocks: {"train", "val"} → (standardised features (U, N, D), labels (N,)).
     """
 
-    def __init__(self, heads: Sequence[torch.nn.Sequential], grid: Sequence[tuple[float, float]],
-                 blocks: dict[str, tuple[torch.Tensor, torch.Tensor]], loss: str) -> None:
+    def __init__(
+        self,
+        heads: Sequence[torch.nn.Sequential],
+        grid: Sequence[tuple[float, float]],
+        blocks: dict[str, tuple[torch.Tensor, torch.Tensor]],
+        loss: str,
+    ) -> None:
         self.blocks, self.grid, self.loss, self.steps = blocks, tuple(grid), LOSSES[loss], 0
         x_und, labels = blocks["train"]
         device, dtype = x_und.device, x_und.dtype
         self.units, self.rows = x_und.shape[:2]
-        start = [torch.stack([value.detach().to(device, dtype) for value in values])
-                 for values in zip(*((h[0].weight, h[0].bias, h[2].weight, h[2].bias) for h in heads), strict=True)]
+        start = [
+            torch.stack([value.detach().to(device, dtype) for value in values])
+            for values in zip(
+                *((h[0].weight, h[0].bias, h[2].weight, h[2].bias) for h in heads), strict=True
+            )
+        ]
         self.shapes = [(self.units, len(grid), *values.shape[1:]) for values in start]
-        self.flat = torch.cat([values.unsqueeze(1).expand(shape).flatten()
-                               for values, shape in zip(start, self.shapes, strict=True)])
+        self.flat = torch.cat(
+            [
+                values.unsqueeze(1).expand(shape).flatten()
+                for values, shape in zip(start, self.shapes, strict=True)
+            ]
+        )
         gradient, first, second = (torch.zeros_like(self.flat) for _ in range(3))
         self.weights = self.parts(self.flat)
         self.layers = _layers(*self.weights)
         onehot = F.one_hot(labels, heads[0][2].out_features).to(dtype)
         offsets = torch.arange(self.units, device=device)[:, None] * self.rows
-        step = Step(x_und.flatten(0, 1), onehot, offsets, self.layers, _layers(*self.parts(gradient)),
-                    self.loss.gradient, self._adamw(self.flat, gradient, first, second))
+        step = Step(
+            x_und.flatten(0, 1),
+            onehot,
+            offsets,
+            self.layers,
+            _layers(*self.parts(gradient)),
+            self.loss.gradient,
+            self._adamw(self.flat, gradient, first, second),
+        )
         self.step = torch.jit.script(step) if device.type == "cpu" else step
 
     def parts(self, flat: torch.Tensor) -> list[torch.Tensor]:
         """Views: first layer (U, G, H, D) and (U, G, H), second layer (U, G, C, H) and (U, G, C)."""
-        return [p.view(s) for p, s in zip(flat.split([math.prod(s) for s in self.shapes]), self.shapes, strict=True)]
+        return [
+            p.view(s)
+            for p, s in zip(
+                flat.split([math.prod(s) for s in self.shapes]), self.shapes, strict=True
+            )
+        ]
 
     def _adamw(self, *state: torch.Tensor) -> torch.nn.Module:
         """The optimiser of these flat vectors: weights, gradient, first and second moments."""
         if self.units == 1:
             split = [self.parts(flat) for flat in state]
-            heads = [[[part[0, g] for part in parts] for parts in split] for g in range(len(self.grid))]
+            heads = [
+                [[part[0, g] for part in parts] for parts in split] for g in range(len(self.grid))
+            ]
             return AdamWByHead(heads, list(self.grid))
         rates = torch.tensor(self.grid, dtype=self.flat.dtype, device=self.flat.device)
-        rate, decay = (torch.cat([values.repeat_interleave(math.prod(shape[2:])).repeat(self.units)
-                                  for shape in self.shapes]) for values in (rates[:, 0], rates[:, 0] * rates[:, 1]))
+        rate, decay = (
+            torch.cat(
+                [
+                    values.repeat_interleave(math.prod(shape[2:])).repeat(self.units)
+                    for shape in self.shapes
+                ]
+            )
+            for values in (rates[:, 0], rates[:, 0] * rates[:, 1])
+        )
         return AdamWByElement(*state, rate, decay)
 
     def train_step(self, rows_ub: torch.Tensor, factor: float) -> None:
@@ -143,7 +185,11 @@ class WideHeads:
             logits = forward(self.layers, x_unk)[2]
             loss = loss + self.loss.values(logits, y_k).sum(-1, dtype=torch.float64)
             correct = correct + _highest(logits, y_k).sum(-1)
-            hits = hits + _highest(logits - log_prior[:, None], y_k).double() @ F.one_hot(y_k, len(log_prior)).double()
+            hits = (
+                hits
+                + _highest(logits - log_prior[:, None], y_k).double()
+                @ F.one_hot(y_k, len(log_prior)).double()
+            )
         present = counts > 0
         recall = hits[..., present] / counts[present]
         return torch.stack([loss / len(labels), correct / len(labels), recall.mean(-1)])

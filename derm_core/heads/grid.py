@@ -33,11 +33,17 @@ from ..errors import ConfigError, DataError
 from ..nets.head import make_head
 from ..seeds import stream_seed
 from ..stats.metrics import log_prior
-from .parallel import Team, train_teams
 from .batched import LOSSES, WideHeads
+from .parallel import Team, train_teams
 
-CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy",
-          "train_balanced_accuracy", "val_balanced_accuracy")
+CURVES = (
+    "train_loss",
+    "val_loss",
+    "train_accuracy",
+    "val_accuracy",
+    "train_balanced_accuracy",
+    "val_balanced_accuracy",
+)
 
 
 @dataclass(frozen=True)
@@ -83,12 +89,26 @@ class Heads:
     small matmuls use cores far better that way, and results do not depend on their number.
     """
 
-    def __init__(self, features: Mapping[str, np.ndarray], labels: np.ndarray, train: np.ndarray,
-                 val: np.ndarray, *, classes: int, seeds: Sequence[int],
-                 learning_rates: Sequence[float], weight_decays: Sequence[float], hidden: int = 64,
-                 epochs: int = 60, updates: int | None = None, batch_size: int = 128,
-                 loss: str = "cross_entropy", device: str | torch.device = "cpu",
-                 dtype: torch.dtype = torch.float32, together: bool | None = None) -> None:
+    def __init__(
+        self,
+        features: Mapping[str, np.ndarray],
+        labels: np.ndarray,
+        train: np.ndarray,
+        val: np.ndarray,
+        *,
+        classes: int,
+        seeds: Sequence[int],
+        learning_rates: Sequence[float],
+        weight_decays: Sequence[float],
+        hidden: int = 64,
+        epochs: int = 60,
+        updates: int | None = None,
+        batch_size: int = 128,
+        loss: str = "cross_entropy",
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        together: bool | None = None,
+    ) -> None:
         if loss not in LOSSES:
             raise ConfigError(f"loss is {loss!r}; allowed: {', '.join(LOSSES)}.")
         labels, train, val = np.asarray(labels), np.asarray(train), np.asarray(val)
@@ -106,13 +126,21 @@ class Heads:
         self.records: list[Record] = []
         together = self.device.type != "cpu" if together is None else together
         self.teams = self._teams(features, labels, {"train": train, "val": val}, hidden, together)
-        self._place = {key: (team, unit) for team in self.teams for unit, key in enumerate(team.keys)}
+        self._place = {
+            key: (team, unit) for team in self.teams for unit, key in enumerate(team.keys)
+        }
 
     def _tensor(self, array: np.ndarray, dtype: torch.dtype | None = None) -> torch.Tensor:
         return torch.as_tensor(np.ascontiguousarray(array)).to(self.device, dtype or self.dtype)
 
-    def _teams(self, features: Mapping[str, np.ndarray], labels: np.ndarray, rows: dict[str, np.ndarray],
-               hidden: int, together: bool) -> list[Team]:
+    def _teams(
+        self,
+        features: Mapping[str, np.ndarray],
+        labels: np.ndarray,
+        rows: dict[str, np.ndarray],
+        hidden: int,
+        together: bool,
+    ) -> list[Team]:
         """Arms and seeds that train as one, with their standardised features; seeds of an arm share its matrix."""
         members, scales, blocks = defaultdict(list), {}, {}
         for arm, matrix in features.items():
@@ -121,17 +149,32 @@ class Heads:
                 if matrix.ndim == 3 or s == 0:
                     one = matrix if matrix.ndim == 2 else matrix[s]
                     mean, std = standardisation(one[rows["train"]])
-                    standardised = {name: self._tensor((one[chosen] - mean) / std) for name, chosen in rows.items()}
+                    standardised = {
+                        name: self._tensor((one[chosen] - mean) / std)
+                        for name, chosen in rows.items()
+                    }
                 scales[arm, s], blocks[arm, s] = (mean, std), standardised
         targets = {name: self._tensor(labels[chosen], torch.int64) for name, chosen in rows.items()}
         teams = []
         for keys in members.values():
             seeds = tuple(self.seeds[s] for _, s in keys)
-            heads = [make_head(features[arm].shape[-1], hidden, self.classes, stream_seed(seed, "head"))
-                     for (arm, _), seed in zip(keys, seeds, strict=True)]
-            data = {name: (_side_by_side([blocks[key][name] for key in keys]), targets[name]) for name in rows}
-            teams.append(Team(tuple(keys), seeds, tuple(scales[key] for key in keys),
-                              WideHeads(heads, self.grid, data, self.loss), self.batch_size))
+            heads = [
+                make_head(features[arm].shape[-1], hidden, self.classes, stream_seed(seed, "head"))
+                for (arm, _), seed in zip(keys, seeds, strict=True)
+            ]
+            data = {
+                name: (_side_by_side([blocks[key][name] for key in keys]), targets[name])
+                for name in rows
+            }
+            teams.append(
+                Team(
+                    tuple(keys),
+                    seeds,
+                    tuple(scales[key] for key in keys),
+                    WideHeads(heads, self.grid, data, self.loss),
+                    self.batch_size,
+                )
+            )
         return teams
 
     def fit(self, *, curves: bool = True) -> Iterator[Record | None]:
@@ -142,7 +185,11 @@ class Heads:
         """
         wanted = {self.steps}
         if curves:
-            within = {2**k for k in range(self.batches.bit_length()) if 2**k < min(self.batches, self.steps)}
+            within = {
+                2**k
+                for k in range(self.batches.bit_length())
+                if 2**k < min(self.batches, self.steps)
+            }
             wanted |= {0} | within | set(range(self.batches, self.steps, self.batches))
         for found in train_teams(self.teams, self.steps, wanted, self._measure):
             yield found and self._record(*found)
@@ -169,19 +216,33 @@ class Heads:
             raise ConfigError("There is nothing to choose from before training: run fit() first.")
         loss = np.stack([self.records[-1].values[arm]["val_loss"] for arm in self.arms])
         mean = np.nan_to_num(loss, nan=np.inf).mean(1)
-        setting, best = int(mean.mean(0).argmin()), {a: int(mean[i].argmin()) for i, a in enumerate(self.arms)}
-        return Choice(setting, best, self._edge(setting), {a: self._edge(i) for a, i in best.items()}, mean)
+        setting, best = (
+            int(mean.mean(0).argmin()),
+            {a: int(mean[i].argmin()) for i, a in enumerate(self.arms)},
+        )
+        return Choice(
+            setting, best, self._edge(setting), {a: self._edge(i) for a, i in best.items()}, mean
+        )
 
     def _edge(self, setting: int) -> tuple[str, ...]:
         axes = (("learning_rate", self.learning_rates), ("weight_decay", self.weight_decays))
-        return tuple(name for (name, values), chosen in zip(axes, self.grid[setting], strict=True)
-                     if len(values) > 1 and chosen in (min(values), max(values)))
+        return tuple(
+            name
+            for (name, values), chosen in zip(axes, self.grid[setting], strict=True)
+            if len(values) > 1 and chosen in (min(values), max(values))
+        )
 
     def curves(self, arm: str, setting: int) -> dict[str, np.ndarray]:
         """Curves of one arm at one setting: epoch and step (T,), each of CURVES (T, S)."""
-        columns = {name: np.stack([r.values[arm][name][:, setting] for r in self.records]) for name in CURVES}
-        return {"epoch": np.array([r.epoch for r in self.records]),
-                "step": np.array([r.step for r in self.records]), **columns}
+        columns = {
+            name: np.stack([r.values[arm][name][:, setting] for r in self.records])
+            for name in CURVES
+        }
+        return {
+            "epoch": np.array([r.epoch for r in self.records]),
+            "step": np.array([r.step for r in self.records]),
+            **columns,
+        }
 
     def logits(self, arm: str, setting: int, features: np.ndarray) -> np.ndarray:
         """Logits (S, n, C) float32 of raw, not standardised features (n, D) or (S, n, D)."""
@@ -195,7 +256,11 @@ class Heads:
 
     def probabilities(self, arm: str, setting: int, features: np.ndarray) -> np.ndarray:
         """The plain softmax (S, n, C) float32 of `logits`."""
-        return torch.softmax(torch.from_numpy(self.logits(arm, setting, features)).double(), -1).float().numpy()
+        return (
+            torch.softmax(torch.from_numpy(self.logits(arm, setting, features)).double(), -1)
+            .float()
+            .numpy()
+        )
 
     def weights(self, arm: str, setting: int) -> list[dict[str, torch.Tensor]]:
         """What a published classifier needs beside its backbone, one dict a seed, float32 on the CPU."""
@@ -203,9 +268,20 @@ class Heads:
         published = []
         for s in range(len(self.seeds)):
             team, unit = self._place[arm, s]
-            parts = {name: part[unit, setting] for name, part in zip(names, team.wide.weights, strict=True)}
-            scale = dict(zip(("feature_mean", "feature_std"), map(torch.from_numpy, team.scales[unit]), strict=True))
-            published.append({k: v.detach().to("cpu", torch.float32).clone() for k, v in (scale | parts).items()})
+            parts = {
+                name: part[unit, setting]
+                for name, part in zip(names, team.wide.weights, strict=True)
+            }
+            scale = dict(
+                zip(
+                    ("feature_mean", "feature_std"),
+                    map(torch.from_numpy, team.scales[unit]),
+                    strict=True,
+                )
+            )
+            published.append(
+                {k: v.detach().to("cpu", torch.float32).clone() for k, v in (scale | parts).items()}
+            )
         return published
 
 
@@ -214,17 +290,29 @@ def _side_by_side(matrices: list[torch.Tensor]) -> torch.Tensor:
     return matrices[0][None] if len(matrices) == 1 else torch.stack(matrices)
 
 
-def _check(features: Mapping[str, np.ndarray], labels: np.ndarray, train: np.ndarray, val: np.ndarray,
-           classes: int, seeds: int) -> None:
+def _check(
+    features: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    train: np.ndarray,
+    val: np.ndarray,
+    classes: int,
+    seeds: int,
+) -> None:
     if not features or not len(train) or not len(val):
         raise DataError("Heads need at least one arm, one training image and one validation image.")
     for name, rows in (("training", train), ("validation", val)):
         if labels[rows].min() < 0 or labels[rows].max() >= classes:
-            raise DataError(f"The {name} split has images without a label among the {classes} classes: leave them out.")
+            raise DataError(
+                f"The {name} split has images without a label among the {classes} classes: leave them out."
+            )
     for arm, matrix in features.items():
         shared = matrix.ndim == 2 and matrix.shape[0] == len(labels)
         if not shared and matrix.shape[:-1] != (seeds, len(labels)):
-            raise DataError(f"Features of arm {arm!r} have shape {matrix.shape}; needed: ({len(labels)}, D), "
-                            f"or ({seeds}, {len(labels)}, D) for one matrix a seed.")
+            raise DataError(
+                f"Features of arm {arm!r} have shape {matrix.shape}; needed: ({len(labels)}, D), "
+                f"or ({seeds}, {len(labels)}, D) for one matrix a seed."
+            )
         if not np.isfinite(matrix).all():
-            raise DataError(f"Features of arm {arm!r} are not all finite: its backbone or its weights are broken.")
+            raise DataError(
+                f"Features of arm {arm!r} are not all finite: its backbone or its weights are broken."
+            )

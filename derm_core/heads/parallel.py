@@ -43,8 +43,13 @@ class Team:
     def batches(self) -> Iterator[torch.Tensor]:
         """Rows (U, B) of every step, epoch after epoch: a function of the seed and the number of rows alone."""
         for epoch in count():
-            orders = [torch.randperm(self.wide.rows, generator=torch.Generator().manual_seed(
-                stream_seed(seed, "order", epoch))) for seed in self.seeds]
+            orders = [
+                torch.randperm(
+                    self.wide.rows,
+                    generator=torch.Generator().manual_seed(stream_seed(seed, "order", epoch)),
+                )
+                for seed in self.seeds
+            ]
             yield from torch.stack(orders).to(self.wide.flat.device).split(self.batch_size, 1)
 
 
@@ -53,8 +58,9 @@ def cosine(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def train_teams(teams: Sequence[Team], steps: int, wanted: set[int],
-                measure: Callable[[Team], Any]) -> Iterator[tuple[int, dict[Team, Any]] | None]:
+def train_teams(
+    teams: Sequence[Team], steps: int, wanted: set[int], measure: Callable[[Team], Any]
+) -> Iterator[tuple[int, dict[Team, Any]] | None]:
     """All teams to the end, `measure`d after the steps in `wanted` (0: before the first).
 
     Yields in the order of steps, each when its last team is there, and None where half a second
@@ -93,7 +99,9 @@ def train_teams(teams: Sequence[Team], steps: int, wanted: set[int],
         torch.set_num_threads(cores)
 
 
-def _in_order(done: SimpleQueue, wanted: list[int], teams: int) -> Iterator[tuple[int, dict] | None]:
+def _in_order(
+    done: SimpleQueue, wanted: list[int], teams: int
+) -> Iterator[tuple[int, dict] | None]:
     measured = defaultdict(dict)
     for step in wanted:
         while len(measured[step]) < teams:

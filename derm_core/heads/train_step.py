@@ -66,9 +66,21 @@ class AdamWByHead(AdamW):
         for k in range(len(self.grid)):
             weights, gradients, first, second = self.state[k]
             rate, decay = self.grid[k]
-            torch._fused_adamw_(weights, gradients, first, second, [], counts, lr=rate * factor,
-                                beta1=self.beta1, beta2=self.beta2, weight_decay=decay, eps=self.eps,
-                                amsgrad=False, maximize=False)
+            torch._fused_adamw_(
+                weights,
+                gradients,
+                first,
+                second,
+                [],
+                counts,
+                lr=rate * factor,
+                beta1=self.beta1,
+                beta2=self.beta2,
+                weight_decay=decay,
+                eps=self.eps,
+                amsgrad=False,
+                maximize=False,
+            )
 
 
 class AdamWByElement(AdamW):
@@ -77,8 +89,15 @@ class AdamWByElement(AdamW):
     All arguments are flat vectors of one length; decay is weight decay times learning rate.
     """
 
-    def __init__(self, weights: Tensor, gradient: Tensor, first: Tensor, second: Tensor, rate: Tensor,
-                 decay: Tensor) -> None:
+    def __init__(
+        self,
+        weights: Tensor,
+        gradient: Tensor,
+        first: Tensor,
+        second: Tensor,
+        rate: Tensor,
+        decay: Tensor,
+    ) -> None:
         super().__init__()
         self.weights, self.gradient, self.first, self.second = weights, gradient, first, second
         self.rate, self.decay, self.scratch = rate, decay, torch.empty_like(weights)
@@ -103,8 +122,16 @@ class Step(nn.Module):
     layers: Layers
     slopes: Layers
 
-    def __init__(self, inputs: Tensor, onehot: Tensor, offsets: Tensor, layers: Layers, slopes: Layers,
-                 gradient: Callable[[Tensor, Tensor], Tensor], adamw: nn.Module) -> None:
+    def __init__(
+        self,
+        inputs: Tensor,
+        onehot: Tensor,
+        offsets: Tensor,
+        layers: Layers,
+        slopes: Layers,
+        gradient: Callable[[Tensor, Tensor], Tensor],
+        adamw: nn.Module,
+    ) -> None:
         super().__init__()
         self.inputs, self.onehot, self.offsets = inputs, onehot, offsets
         self.layers, self.slopes = layers, slopes
@@ -113,8 +140,12 @@ class Step(nn.Module):
     def forward(self, rows_ub: Tensor, step: int, factor: float) -> None:
         """Step number `step` (from 1) on the rows (U, B), at `factor` times each head's learning rate."""
         units, size = rows_ub.shape[0], rows_ub.shape[1]
-        x_ubd = self.inputs.index_select(0, (rows_ub + self.offsets).flatten()).view(units, size, -1)
-        y_ucb = self.onehot.index_select(0, rows_ub.flatten()).view(units, 1, size, -1).transpose(2, 3)
+        x_ubd = self.inputs.index_select(0, (rows_ub + self.offsets).flatten()).view(
+            units, size, -1
+        )
+        y_ucb = (
+            self.onehot.index_select(0, rows_ub.flatten()).view(units, 1, size, -1).transpose(2, 3)
+        )
         before, active, logits = forward(self.layers, x_ubd)
         slope = self.gradient(logits, y_ucb).div_(size).flatten(0, 1)
         torch.bmm(slope, active.transpose(1, 2), out=self.slopes.second)

@@ -1,7 +1,7 @@
 """One map turned onto another of the same images, so that both can be read side by side.
 
-    start = start_from(own PCA, other map, rows)          where UMAP begins
-    turn_onto(places, fixed, shared)                      rotation or reflection, one scale, one shift
+start = start_from(own PCA, other map, rows)          where UMAP begins
+turn_onto(places, fixed, shared)                      rotation or reflection, one scale, one shift
 """
 
 from __future__ import annotations
@@ -28,18 +28,24 @@ def turn_onto(places_n2: np.ndarray, fixed_n2: np.ndarray, shared: np.ndarray) -
 
 def start_from(pca_n2: np.ndarray, fixed_n2: np.ndarray, shared: np.ndarray) -> np.ndarray:
     """(n, 2) where UMAP begins: the other map's places of the shared images, the turned PCA's of all others."""
-    return np.where(shared[:, None], fixed_n2, turn_onto(pca_n2, fixed_n2, shared)).astype(np.float32)
+    return np.where(shared[:, None], fixed_n2, turn_onto(pca_n2, fixed_n2, shared)).astype(
+        np.float32
+    )
 
 
 def open_other(workspace: Workspace, run_id: str) -> SavedMap:
     """The map to align to. Raises NotFound where that run has no map with UMAP yet."""
     saved = read_map(workspace, run_id)
     if not np.isfinite(saved.points[["umap_x", "umap_y"]].to_numpy(float)).any():
-        raise NotFound(f"The map of {run_id} has no UMAP yet; wait until it is done, or align to another map.")
+        raise NotFound(
+            f"The map of {run_id} has no UMAP yet; wait until it is done, or align to another map."
+        )
     return saved
 
 
-def fixed_places(saved: SavedMap, image_ids: np.ndarray, axes: str) -> tuple[np.ndarray, np.ndarray]:
+def fixed_places(
+    saved: SavedMap, image_ids: np.ndarray, axes: str
+) -> tuple[np.ndarray, np.ndarray]:
     """(n, 2) places of `image_ids` on a saved map (axes: "umap" or "pca"), NaN where it has none, and which it has.
 
     Raises ConfigError where there are fewer than three.
@@ -48,6 +54,8 @@ def fixed_places(saved: SavedMap, image_ids: np.ndarray, axes: str) -> tuple[np.
     places = saved.points.set_index("image_id")[columns].reindex(image_ids).to_numpy(np.float32)
     shared = np.isfinite(places).all(1)
     if shared.sum() < LEAST_SHARED:
-        raise ConfigError(f"aligned_to is {saved.run_id}, which shows {shared.sum()} of these images; allowed: a map of the "
-                          "same dataset.")
+        raise ConfigError(
+            f"aligned_to is {saved.run_id}, which shows {shared.sum()} of these images; allowed: a map of the "
+            "same dataset."
+        )
     return places, shared

@@ -1,6 +1,6 @@
 """Which latent dimension follows which known factor of synthetic data: mutual information, binned and normalised.
 
-    table(latents (n, D), {factor: values (n,)}, kl (D,)) -> latent, factor, information, kl
+table(latents (n, D), {factor: values (n,)}, kl (D,)) -> latent, factor, information, kl
 """
 
 from __future__ import annotations
@@ -20,10 +20,16 @@ def bins_of(values: np.ndarray, bins: int = BINS) -> np.ndarray:
     Text, booleans and missing values are categories of their own.
     """
     series = pd.Series(values)
-    if series.nunique() <= bins or not pd.api.types.is_numeric_dtype(series) or pd.api.types.is_bool_dtype(series):
+    if (
+        series.nunique() <= bins
+        or not pd.api.types.is_numeric_dtype(series)
+        or pd.api.types.is_bool_dtype(series)
+    ):
         return pd.factorize(series.astype("string").fillna("none"))[0]
     edges = np.unique(np.nanquantile(series.to_numpy(float), np.linspace(0, 1, bins + 1))[1:-1])
-    return np.where(series.isna(), bins, np.searchsorted(edges, series.to_numpy(float), side="right"))
+    return np.where(
+        series.isna(), bins, np.searchsorted(edges, series.to_numpy(float), side="right")
+    )
 
 
 def information(a: np.ndarray, b: np.ndarray) -> float:
@@ -47,10 +53,21 @@ def _entropy(counts: np.ndarray) -> float:
     return float(-(share * np.log(share)).sum())
 
 
-def table(latents_nd: np.ndarray, factors: Mapping[str, np.ndarray], kl_d: np.ndarray, active_d: np.ndarray) -> pd.DataFrame:
+def table(
+    latents_nd: np.ndarray,
+    factors: Mapping[str, np.ndarray],
+    kl_d: np.ndarray,
+    active_d: np.ndarray,
+) -> pd.DataFrame:
     """One row per active latent and factor that varies: latent (index), factor, information (0 to 1), kl (nats)."""
-    codes = {name.removeprefix(PREFIX): bins_of(np.asarray(values)) for name, values in factors.items()}
-    rows = [(int(latent), name, information(own, code), float(kl_d[latent]))
-            for latent in active_d for own in [bins_of(latents_nd[:, latent])]
-            for name, code in codes.items() if code.max() > 0]
+    codes = {
+        name.removeprefix(PREFIX): bins_of(np.asarray(values)) for name, values in factors.items()
+    }
+    rows = [
+        (int(latent), name, information(own, code), float(kl_d[latent]))
+        for latent in active_d
+        for own in [bins_of(latents_nd[:, latent])]
+        for name, code in codes.items()
+        if code.max() > 0
+    ]
     return pd.DataFrame(rows, columns=["latent", "factor", "information", "kl"])

@@ -28,10 +28,10 @@ import numpy as np
 from ..seeds import stream_seed
 
 FOLDS = 5
-AXES = 64            # principal axes that the classifier sees
+AXES = 64  # principal axes that the classifier sees
 LEAST_LABELLED = 50
 ITERATIONS = 60
-ROUNDS, SHARE_ROUNDS = 8, 5     # of EM; of the share alone between two fits
+ROUNDS, SHARE_ROUNDS = 8, 5  # of EM; of the share alone between two fits
 FIRST_SHARE = 0.2
 ODDS = 30.0
 
@@ -58,24 +58,32 @@ class LabelErrors:
     estimated: int
 
 
-def out_of_fold(space_nd: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: int, seed: int) -> Judged | None:
+def out_of_fold(
+    space_nd: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: int, seed: int
+) -> Judged | None:
     """Judge each labelled image by a logistic regression on the first principal axes, from folds of whole groups.
 
     None where fewer than 50 are labelled, or a fold's training images show one class.
     """
     from ..data.splits import fold_split
+
     known = np.flatnonzero(labels >= 0)
     if len(known) < LEAST_LABELLED or len(np.unique(groups[known])) < FOLDS:
         return None
     axes = _leading_axes(space_nd, min(AXES, len(known) // 4))
     probabilities, random = np.full((len(labels), classes), np.nan), np.full(len(labels), np.nan)
     for fold in range(1, FOLDS + 1):
-        held_out = fold_split(labels[known], groups[known], stream_seed(seed, "label errors"), FOLDS, fold) == 2
+        held_out = (
+            fold_split(labels[known], groups[known], stream_seed(seed, "label errors"), FOLDS, fold)
+            == 2
+        )
         train, test = known[~held_out], known[held_out]
         if len(np.unique(labels[train])) < 2:
             return None
         model, share = _mixture(axes[train], labels[train], classes)
-        test = test[np.isin(labels[test], model.classes_)]       # of a class that the fold's others lack nothing can be said
+        test = test[
+            np.isin(labels[test], model.classes_)
+        ]  # of a class that the fold's others lack nothing can be said
         probabilities[test] = 0
         probabilities[np.ix_(test, model.classes_)] = model.predict_proba(axes[test])
         random[test] = _drawn(probabilities[test, labels[test]], share, classes)
@@ -85,11 +93,14 @@ def out_of_fold(space_nd: np.ndarray, labels: np.ndarray, groups: np.ndarray, cl
 def _mixture(axes_nd: np.ndarray, labels: np.ndarray, classes: int):
     """The classifier and the share of labels drawn at random, by EM; each fit starts from the last."""
     from sklearn.linear_model import LogisticRegression
+
     model = LogisticRegression(max_iter=ITERATIONS, C=1.0, tol=1e-3, warm_start=True)
     weights, share = np.ones(len(labels)), FIRST_SHARE
     for _ in range(ROUNDS):
         model.fit(axes_nd, labels, sample_weight=weights)
-        own = model.predict_proba(axes_nd)[np.arange(len(labels)), np.searchsorted(model.classes_, labels)]
+        own = model.predict_proba(axes_nd)[
+            np.arange(len(labels)), np.searchsorted(model.classes_, labels)
+        ]
         for _ in range(SHARE_ROUNDS):
             weights = 1 - _drawn(own, share, classes)
             share = max(1 - weights.mean(), 1e-6)
@@ -118,12 +129,21 @@ def label_errors(judged: Judged, labels: np.ndarray) -> LabelErrors:
     known = np.flatnonzero((labels >= 0) & np.isfinite(judged.random))
     p, given, classes = judged.probabilities[known], labels[known], judged.probabilities.shape[1]
     own, counts = p[np.arange(len(p)), given], np.bincount(given, minlength=classes)
-    limits = np.where(counts > 0, np.bincount(given, weights=own, minlength=classes) / np.maximum(counts, 1), np.inf)
+    limits = np.where(
+        counts > 0,
+        np.bincount(given, weights=own, minlength=classes) / np.maximum(counts, 1),
+        np.inf,
+    )
     confident = np.where(p >= limits, p, -1)
     guess = confident.argmax(1)
     confused = (confident.max(1) >= 0) & (guess != given)
     score = np.log(np.maximum(p[np.arange(len(p)), guess], 1e-12) / np.maximum(own, 1e-12))
     listed = np.flatnonzero(confused & (guess == p.argmax(1)) & (score >= np.log(ODDS)))
     order = listed[np.argsort(-score[listed], kind="stable")]
-    return LabelErrors(known[order], guess[order], score[order], int(confused.sum()),
-                       int(round(judged.random[known][p.argmax(1) != given].sum())))
+    return LabelErrors(
+        known[order],
+        guess[order],
+        score[order],
+        int(confused.sum()),
+        int(round(judged.random[known][p.argmax(1) != given].sum())),
+    )

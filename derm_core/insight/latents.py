@@ -19,13 +19,14 @@ def posterior(vae, images_nssc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Posterior means and log variances (n, D) of uint8 images."""
     import torch
 
+    from ..bundles.predictor import own_turn
     from ..nets.backbone import normalise
     from ..nets.vae import VAE_MEAN, VAE_STD
-    from ..bundles.predictor import own_turn
+
     found = [torch.empty(2, 0, vae.latent_dim)]
     with own_turn(), torch.inference_mode():
         for start in range(0, len(images_nssc), BATCH):
-            batch = torch.from_numpy(np.array(images_nssc[start:start + BATCH]))
+            batch = torch.from_numpy(np.array(images_nssc[start : start + BATCH]))
             found.append(torch.stack(vae.encode(normalise(batch, VAE_MEAN, VAE_STD))))
     means, log_variances = torch.cat(found, 1).numpy()
     return means, log_variances
@@ -39,23 +40,31 @@ def kept_statistics(workspace: Workspace, run_id: str, vae, card: dict) -> dict:
         if kept["sha256"] == card["sha256"] and len(kept["kl"]) == vae.latent_dim:
             return kept
     except (OSError, ValueError, KeyError, TypeError):
-        pass                                    # the first time, or of other weights
+        pass  # the first time, or of other weights
     means, log_variances = posterior(vae, _validation_images(workspace, run_id, card))
-    kl = 0.5 * (means ** 2 + np.exp(log_variances) - 1 - log_variances).mean(0)
-    kept = {"sha256": card["sha256"], "images": len(means), "kl": kl.tolist(), "mean": means.mean(0).tolist(),
-            "std": means.std(0).tolist()}
+    kl = 0.5 * (means**2 + np.exp(log_variances) - 1 - log_variances).mean(0)
+    kept = {
+        "sha256": card["sha256"],
+        "images": len(means),
+        "kl": kl.tolist(),
+        "mean": means.mean(0).tolist(),
+        "std": means.std(0).tolist(),
+    }
     write_json(path, kept)
     return kept
 
 
 def _validation_images(workspace: Workspace, run_id: str, card: dict) -> np.ndarray:
     from ..config import PretrainConfig, from_dict
+
     try:
         config = from_dict(card["config"], PretrainConfig)
         dataset = load_dataset(workspace, config.dataset)
     except (DermError, KeyError) as error:
-        raise RunError(f"The latents of run {run_id} have no statistics yet, and its dataset cannot be read to make them: "
-                       f"{error}") from error
+        raise RunError(
+            f"The latents of run {run_id} have no statistics yet, and its dataset cannot be read to make them: "
+            f"{error}"
+        ) from error
     rows = dataset.subset(config.max_images, config.split_seed)
     split = split_for(config, dataset.labels[rows], dataset.groups[rows])
     chosen = rows[split == SPLITS.index("val")]

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ..bundles import outlier
 from ..config import EmbedConfig
 from ..data.manifest import Dataset
 from ..errors import DermError
 from ..events import Event, log
 from ..workspace import Workspace
-from ..bundles import outlier
 
 if TYPE_CHECKING:
     from ..bundles.predictor import Predictor
@@ -24,13 +24,22 @@ def fitting_bundles(workspace: Workspace, classes: Sequence[str]) -> list[str]:
     """Names of the intact bundles that know exactly these classes, in the order of the arms."""
     from ..bundles.bundle import list_bundles
     from ..study.arms import in_order
-    cards = [card for card in list_bundles(workspace) if card["ok"] and classes and set(card["classes"]) == set(classes)]
+
+    cards = [
+        card
+        for card in list_bundles(workspace)
+        if card["ok"] and classes and set(card["classes"]) == set(classes)
+    ]
     arms = in_order({card["arm"] for card in cards})
-    return [card["name"] for card in sorted(cards, key=lambda card: (arms.index(card["arm"]), card["name"]))]
+    return [
+        card["name"]
+        for card in sorted(cards, key=lambda card: (arms.index(card["arm"]), card["name"]))
+    ]
 
 
-def ask(config: EmbedConfig, workspace: Workspace, dataset: Dataset,
-        rows: np.ndarray) -> Generator[Event, None, tuple[list[dict], pd.DataFrame, dict[str, np.ndarray]]]:
+def ask(
+    config: EmbedConfig, workspace: Workspace, dataset: Dataset, rows: np.ndarray
+) -> Generator[Event, None, tuple[list[dict], pd.DataFrame, dict[str, np.ndarray]]]:
     """Slots [{"slot", "name", "arm"}], their columns (len(rows)) and each bundle's features (len(rows), D) by name.
 
     Bundles that the config names, else those on the shelf that know the dataset's classes (at most six).
@@ -51,7 +60,12 @@ def ask(config: EmbedConfig, workspace: Workspace, dataset: Dataset,
             continue
         slot = ascii_lowercase[len(slots)]
         slots.append({"slot": slot, "name": name, "arm": predictor.card["arm"]})
-        found = judge(predictor, features[name], dataset.frame["label"].to_numpy(object)[rows], dataset.classes)
+        found = judge(
+            predictor,
+            features[name],
+            dataset.frame["label"].to_numpy(object)[rows],
+            dataset.classes,
+        )
         columns |= {f"{column}_{slot}": values for column, values in found.items()}
     if len(slots) > 1:
         answers = np.stack([columns[f"prediction_{slot['slot']}"] for slot in slots])
@@ -59,26 +73,37 @@ def ask(config: EmbedConfig, workspace: Workspace, dataset: Dataset,
     return slots, pd.DataFrame(columns, index=range(len(rows))), features
 
 
-def _features(config: EmbedConfig, workspace: Workspace, name: str,
-              rows: np.ndarray) -> Generator[Event, None, tuple[Predictor, np.ndarray]]:
-    from ..data.on_demand import open_images
+def _features(
+    config: EmbedConfig, workspace: Workspace, name: str, rows: np.ndarray
+) -> Generator[Event, None, tuple[Predictor, np.ndarray]]:
     from ..bundles.predictor import load_predictors
+    from ..data.on_demand import open_images
+    from ..machine import pick_device
     from ..study.arms import build_extractors
     from ..study.features import extract
-    from ..machine import pick_device
+
     predictor = load_predictors(workspace, [name])[name]
     extractor = build_extractors(f"bundle:{name}", config, workspace)[0]
     dataset, store = yield from open_images(workspace, config.dataset, predictor.size)
     chosen = None if len(rows) == len(dataset) else rows
-    features = yield from extract(extractor, store, workspace, dataset.name, chosen,
-                                  device=pick_device(config.device), what=f"Predictions: {name}")
+    features = yield from extract(
+        extractor,
+        store,
+        workspace,
+        dataset.name,
+        chosen,
+        device=pick_device(config.device),
+        what=f"Predictions: {name}",
+    )
     return predictor, features
 
 
-def judge(predictor: Predictor, features_nd: np.ndarray, labels: np.ndarray,
-          classes: Sequence[str]) -> dict[str, np.ndarray]:
+def judge(
+    predictor: Predictor, features_nd: np.ndarray, labels: np.ndarray, classes: Sequence[str]
+) -> dict[str, np.ndarray]:
     """prediction, confidence, correct and outlier of images with these features (n, D) and label names (n,) or None."""
     import torch
+
     with torch.inference_mode():
         logits = predictor.bundle.classifier.classify(torch.from_numpy(features_nd)).float().numpy()
     probabilities = predictor.calibrate(logits)
@@ -87,7 +112,18 @@ def judge(predictor: Predictor, features_nd: np.ndarray, labels: np.ndarray,
     known = [comparable and label is not None for label in labels]
     limit = ((predictor.card.get("outlier") or {}).get("distance") or {}).get("threshold")
     space = predictor.bundle.reference.space if predictor.bundle.reference else None
-    far = outlier.distance(space, features_nd) / limit if limit and space is not None else np.full(len(labels), np.nan)
-    correct = [bool(answer == label) if k else None for answer, label, k in zip(answers, labels, known, strict=True)]
-    return {"prediction": answers, "confidence": probabilities.max(1).astype(np.float32),
-            "correct": np.array(correct, object), "outlier": far.astype(np.float32)}
+    far = (
+        outlier.distance(space, features_nd) / limit
+        if limit and space is not None
+        else np.full(len(labels), np.nan)
+    )
+    correct = [
+        bool(answer == label) if k else None
+        for answer, label, k in zip(answers, labels, known, strict=True)
+    ]
+    return {
+        "prediction": answers,
+        "confidence": probabilities.max(1).astype(np.float32),
+        "correct": np.array(correct, object),
+        "outlier": far.astype(np.float32),
+    }

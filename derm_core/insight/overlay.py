@@ -6,8 +6,19 @@ import numpy as np
 from PIL import Image
 
 # Eight stops of matplotlib's "inferno" (CC0): even steps of lightness, so that it also reads in grey.
-STOPS = np.array([(0, 0, 4), (40, 11, 84), (101, 21, 110), (159, 42, 99), (212, 72, 66), (245, 125, 21), (250, 193, 39),
-                  (252, 255, 164)], np.float32)
+STOPS = np.array(
+    [
+        (0, 0, 4),
+        (40, 11, 84),
+        (101, 21, 110),
+        (159, 42, 99),
+        (212, 72, 66),
+        (245, 125, 21),
+        (250, 193, 39),
+        (252, 255, 164),
+    ],
+    np.float32,
+)
 
 
 def colours(values: np.ndarray) -> np.ndarray:
@@ -24,9 +35,13 @@ def overlay(image_ssc: np.ndarray, values_ss: np.ndarray, top: float, opacity: f
     values_ss: (s, s), enlarged to the image. opacity: 0 the image in its colours, 1 the map alone.
     """
     size = image_ssc.shape[1], image_ssc.shape[0]
-    values = np.asarray(Image.fromarray(np.asarray(values_ss, np.float32)).resize(size, Image.Resampling.BILINEAR))
+    values = np.asarray(
+        Image.fromarray(np.asarray(values_ss, np.float32)).resize(size, Image.Resampling.BILINEAR)
+    )
     grey = image_ssc @ np.array([0.299, 0.587, 0.114], np.float32)
-    base = (1 - opacity) * image_ssc + opacity * grey[..., None]   # colours of the skin would mix with those of the scale
+    base = (1 - opacity) * image_ssc + opacity * grey[
+        ..., None
+    ]  # colours of the skin would mix with those of the scale
     mixed = (1 - opacity) * base + opacity * colours(values / max(top, 1e-12))
     return mixed.clip(0, 255).round().astype(np.uint8)
 

@@ -30,7 +30,9 @@ class Reconstruction:
 
 def can_reconstruct(card: Mapping) -> bool:
     """Whether a bundle carries a decoder and the map from its features to the decoder's latents."""
-    return bool(card.get("decoder")) and "latents.weight" in ((card.get("reference") or {}).get("tensors") or {})
+    return bool(card.get("decoder")) and "latents.weight" in (
+        (card.get("reference") or {}).get("tensors") or {}
+    )
 
 
 def reconstruct(predictor: Predictor, images_nssc: np.ndarray) -> Reconstruction:
@@ -43,4 +45,9 @@ def reconstruct(predictor: Predictor, images_nssc: np.ndarray) -> Reconstruction
     latents_nz = predictor.latents(predictor.features_and_logits(images_nssc)[0])
     drawn_nssc = predictor.draw(latents_nz)
     residual_nss = predictor.residuals(drawn_nssc, images_nssc)
-    return Reconstruction((drawn_nssc * 255).round().astype(np.uint8), residual_nss, root_mean_square(residual_nss), latents_nz)
+    return Reconstruction(
+        (drawn_nssc * 255).round().astype(np.uint8),
+        residual_nss,
+        root_mean_square(residual_nss),
+        latents_nz,
+    )

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 Progress = Callable[[int, int], None]
-PATCH, STEPS = 4, 4   # a hidden patch is 1/4 of the side wide and moves by 1/4 of its own width
-FINE_CELLS = 8        # a side of the map that LayerCAM reads has at least so many, where a stage has them
+PATCH, STEPS = 4, 4  # a hidden patch is 1/4 of the side wide and moves by 1/4 of its own width
+FINE_CELLS = 8  # a side of the map that LayerCAM reads has at least so many, where a stage has them
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,9 @@ class GradCam:
         return self.density_nss.max(axis=(1, 2))
 
 
-def grad_cam(predictor: Predictor, images_nssc: np.ndarray, targets: Sequence[int] | None = None) -> GradCam:
+def grad_cam(
+    predictor: Predictor, images_nssc: np.ndarray, targets: Sequence[int] | None = None
+) -> GradCam:
     """Grad-CAM for a class of each image (its most probable one where no targets are given).
 
     images_nssc: uint8 (n, S, S, 3), S the model's input size. Cells become pixels by bilinear interpolation.
@@ -66,7 +68,9 @@ def grad_cam(predictor: Predictor, images_nssc: np.ndarray, targets: Sequence[in
     return _maps(_contributions, predictor, images_nssc, targets)
 
 
-def layer_cam(predictor: Predictor, images_nssc: np.ndarray, targets: Sequence[int] | None = None) -> GradCam:
+def layer_cam(
+    predictor: Predictor, images_nssc: np.ndarray, targets: Sequence[int] | None = None
+) -> GradCam:
     """LayerCAM: Grad-CAM with a weight of its own for every cell, on the deepest stage of FINE_CELLS a side or more.
 
     The mean over the places of the image on the grid of the next stage's stride. Where no stage is so fine (or the
@@ -75,8 +79,12 @@ def layer_cam(predictor: Predictor, images_nssc: np.ndarray, targets: Sequence[i
     return _maps(_layer_evidence, predictor, images_nssc, targets)
 
 
-def _maps(method: Callable[[Predictor, Tensor, Tensor], Tensor], predictor: Predictor, images_nssc: np.ndarray,
-          targets: Sequence[int] | None) -> GradCam:
+def _maps(
+    method: Callable[[Predictor, Tensor, Tensor], Tensor],
+    predictor: Predictor,
+    images_nssc: np.ndarray,
+    targets: Sequence[int] | None,
+) -> GradCam:
     """Maps of all images, a batch at a time; method: (predictor, images (b, S, S, 3), targets (b,)) -> cells (b, h, w)."""
     import torch
 
@@ -86,8 +94,8 @@ def _maps(method: Callable[[Predictor, Tensor, Tensor], Tensor], predictor: Pred
     parts = []
     with own_turn():
         for start in range(0, len(images_nssc), BATCH):
-            batch = torch.from_numpy(np.array(images_nssc[start:start + BATCH]))
-            parts.append(method(predictor, batch, wanted[start:start + BATCH]))
+            batch = torch.from_numpy(np.array(images_nssc[start : start + BATCH]))
+            parts.append(method(predictor, batch, wanted[start : start + BATCH]))
     if not parts:
         nothing = np.zeros((0, predictor.size, predictor.size), np.float32)
         return GradCam(nothing, nothing, wanted.numpy())
@@ -100,14 +108,17 @@ def _contributions(predictor: Predictor, images_bssc: Tensor, targets_b: Tensor)
     import torch
 
     from ..nets.backbone import normalise
+
     classifier, card = predictor.bundle.classifier, predictor.card
     with torch.no_grad():
         map_bdhw = classifier.backbone(normalise(images_bssc, card["mean"], card["std"])).float()
     with torch.enable_grad():
         map_bdhw = map_bdhw.detach().requires_grad_()
         scores_b = classifier.classify(map_bdhw.mean(dim=(2, 3))).gather(1, targets_b[:, None])
-        gradient_bdhw, = torch.autograd.grad(scores_b.sum(), map_bdhw)
-    weights_bd = gradient_bdhw.mean(dim=(2, 3))   # the paper's alpha: the gradient averaged over cells
+        (gradient_bdhw,) = torch.autograd.grad(scores_b.sum(), map_bdhw)
+    weights_bd = gradient_bdhw.mean(
+        dim=(2, 3)
+    )  # the paper's alpha: the gradient averaged over cells
     return torch.einsum("bd,bdhw->bhw", weights_bd, map_bdhw.detach())
 
 
@@ -120,7 +131,9 @@ def _layer_evidence(predictor: Predictor, images_bssc: Tensor, targets_b: Tensor
     places = [(down, right) for down in range(stride) for right in range(stride)]
     moved = torch.cat([_moved(images_bssc, cell * down, cell * right) for down, right in places])
     found = _evidence_at(predictor, stage, moved, targets_b.repeat(len(places))).chunk(len(places))
-    return sum(_moved(map_bhw, -down, -right) for map_bhw, (down, right) in zip(found, places, strict=True)) / len(places)
+    return sum(
+        _moved(map_bhw, -down, -right) for map_bhw, (down, right) in zip(found, places, strict=True)
+    ) / len(places)
 
 
 def _moved(x_bhw: Tensor, down: int, right: int) -> Tensor:
@@ -128,11 +141,16 @@ def _moved(x_bhw: Tensor, down: int, right: int) -> Tensor:
     import torch
 
     height, width = x_bhw.shape[1:3]
-    rows, columns = (torch.arange(height) - down).clamp(0, height - 1), (torch.arange(width) - right).clamp(0, width - 1)
+    rows, columns = (
+        (torch.arange(height) - down).clamp(0, height - 1),
+        (torch.arange(width) - right).clamp(0, width - 1),
+    )
     return x_bhw[:, rows][:, :, columns]
 
 
-def _evidence_at(predictor: Predictor, stage: Module, images_bssc: Tensor, targets_b: Tensor) -> Tensor:
+def _evidence_at(
+    predictor: Predictor, stage: Module, images_bssc: Tensor, targets_b: Tensor
+) -> Tensor:
     """(b, h, w) the sum over channels of the stage's map times its rectified gradient: the paper's equations 6 to 8.
 
     What lies before the stage's map needs no gradient: there the map begins anew.
@@ -140,19 +158,23 @@ def _evidence_at(predictor: Predictor, stage: Module, images_bssc: Tensor, targe
     import torch
 
     from ..nets.backbone import normalise
+
     classifier, card, kept = predictor.bundle.classifier, predictor.card, []
 
     def begin(_, __, map_: Tensor) -> Tensor:
         kept.append(map_.detach().requires_grad_())
         return kept[-1]
+
     hook = stage.register_forward_hook(begin)
     try:
         with torch.enable_grad():
             logits_bc = classifier(normalise(images_bssc, card["mean"], card["std"]))
-            gradient, = torch.autograd.grad(logits_bc.gather(1, targets_b[:, None]).sum(), kept[-1])
+            (gradient,) = torch.autograd.grad(
+                logits_bc.gather(1, targets_b[:, None]).sum(), kept[-1]
+            )
     finally:
         hook.remove()
-    inside = stage is not classifier.backbone          # which gives channels first, whatever its stages do
+    inside = stage is not classifier.backbone  # which gives channels first, whatever its stages do
     evidence = (gradient.relu() * kept[-1].detach()).float()
     return evidence.sum(dim=-1 if inside and classifier.backbone.channels_last else 1).relu()
 
@@ -163,21 +185,29 @@ def _fine_stage(backbone: Module, size: int) -> tuple[Module, int, int]:
     That of the deepest stage with FINE_CELLS a side, or the backbone itself.
     """
     info = getattr(getattr(backbone, "body", None), "feature_info", None)
-    stages = info.info[:backbone.stage + 1] if info else []
+    stages = info.info[: backbone.stage + 1] if info else []
     fine = [stage for stage in stages if size // stage["reduction"] >= FINE_CELLS]
     if not fine or len(fine) == len(stages):
         return backbone, 1, 1
     modules, name = dict(backbone.body.named_modules()), fine[-1]["module"]
-    found = modules.get(name, modules.get(name.replace(".", "_")))     # timm's feature networks say stages_0 for stages.0
+    found = modules.get(
+        name, modules.get(name.replace(".", "_"))
+    )  # timm's feature networks say stages_0 for stages.0
     cell = fine[-1]["reduction"]
-    return (found, cell, stages[len(fine)]["reduction"] // cell) if found is not None else (backbone, 1, 1)
+    return (
+        (found, cell, stages[len(fine)]["reduction"] // cell)
+        if found is not None
+        else (backbone, 1, 1)
+    )
 
 
 def _density(cells_nhw: Tensor, size: int) -> np.ndarray:
     """(n, S, S): rectified, enlarged, and divided by its mean."""
     import torch.nn.functional as F
 
-    positive = F.interpolate(cells_nhw.relu()[:, None], (size, size), mode="bilinear", align_corners=False)[:, 0]
+    positive = F.interpolate(
+        cells_nhw.relu()[:, None], (size, size), mode="bilinear", align_corners=False
+    )[:, 0]
     return (positive / positive.mean(dim=(1, 2), keepdim=True).clamp_min(1e-12)).numpy()
 
 
@@ -193,7 +223,9 @@ def inside_share(maps_nss: np.ndarray, masks_nss: np.ndarray) -> np.ndarray:
     return np.divide(inside, total, out=np.full(len(total), np.nan), where=total > 0)
 
 
-def occlusion(predictor: Predictor, image_ssc: np.ndarray, target: int, progress: Progress | None = None) -> np.ndarray:
+def occlusion(
+    predictor: Predictor, image_ssc: np.ndarray, target: int, progress: Progress | None = None
+) -> np.ndarray:
     """float32 (S, S): by how much the class's probability falls when a patch around a pixel is hidden; below 0 it rises.
 
     image_ssc: uint8 (S, S, 3). A square of a quarter of the side, in the image's mean colour, moves over the image
@@ -201,19 +233,26 @@ def occlusion(predictor: Predictor, image_ssc: np.ndarray, target: int, progress
     """
     size = len(image_ssc)
     patch = max(1, size // PATCH)
-    starts = np.unique(np.linspace(-patch // 2, size - patch // 2 - 1, PATCH * STEPS).round().astype(int))
-    places = [(max(top, 0), min(top + patch, size), max(left, 0), min(left + patch, size))
-              for top in starts for left in starts]
+    starts = np.unique(
+        np.linspace(-patch // 2, size - patch // 2 - 1, PATCH * STEPS).round().astype(int)
+    )
+    places = [
+        (max(top, 0), min(top + patch, size), max(left, 0), min(left + patch, size))
+        for top in starts
+        for left in starts
+    ]
     places = [place for place in places if place[1] > place[0] and place[3] > place[2]]
     grey = image_ssc.reshape(-1, 3).mean(axis=0).round().astype(np.uint8)
     whole = predictor.predict(image_ssc[None])[0, target]
     total, count = np.zeros((size, size)), np.zeros((size, size))
     for start in range(0, len(places), BATCH):
-        part = places[start:start + BATCH]
+        part = places[start : start + BATCH]
         hidden = np.repeat(image_ssc[None], len(part), axis=0)
         for image, (top, bottom, left, right) in zip(hidden, part, strict=True):
             image[top:bottom, left:right] = grey
-        for found, (top, bottom, left, right) in zip(predictor.predict(hidden)[:, target], part, strict=True):
+        for found, (top, bottom, left, right) in zip(
+            predictor.predict(hidden)[:, target], part, strict=True
+        ):
             total[top:bottom, left:right] += whole - found
             count[top:bottom, left:right] += 1
         if progress:

@@ -32,7 +32,7 @@ class SavedMap:
 
     @property
     def space(self) -> str:
-        """"pooled" or "mu"; maps of older versions say it in their parameters or not at all."""
+        """ "pooled" or "mu"; maps of older versions say it in their parameters or not at all."""
         params = self.about.get("params", {})
         return self.about.get("space") or params.get("space") or params.get("pooling") or "pooled"
 
@@ -51,13 +51,25 @@ def read_map(workspace: Workspace, run_id: str) -> SavedMap:
     """A finished (or PCA-only) map. Raises NotFound where there is none yet, RunError where it is damaged."""
     folder = workspace.run(run_id).artefacts
     try:
-        arrays = [np.load(folder / name, allow_pickle=False) for name in ("neighbours.npy", "distances.npy")]
-        found = SavedMap(run_id, read_json(folder / "map.json"), pd.read_parquet(folder / "map.parquet"), *arrays)
+        arrays = [
+            np.load(folder / name, allow_pickle=False)
+            for name in ("neighbours.npy", "distances.npy")
+        ]
+        found = SavedMap(
+            run_id, read_json(folder / "map.json"), pd.read_parquet(folder / "map.parquet"), *arrays
+        )
     except FileNotFoundError:
-        raise NotFound(f"Run {run_id} has no map; wait until it is done, or make one with `embed`.") from None
+        raise NotFound(
+            f"Run {run_id} has no map; wait until it is done, or make one with `embed`."
+        ) from None
     except (OSError, ValueError, KeyError) as error:
-        raise RunError(f"The map of run {run_id} cannot be read ({error}); make it again.") from error
-    if len(found.points) != len(found.neighbours) or found.neighbours.shape != found.distances.shape:
+        raise RunError(
+            f"The map of run {run_id} cannot be read ({error}); make it again."
+        ) from error
+    if (
+        len(found.points) != len(found.neighbours)
+        or found.neighbours.shape != found.distances.shape
+    ):
         raise RunError(f"The map of run {run_id} does not belong to its neighbours; make it again.")
     return found
 
@@ -79,7 +91,9 @@ def _table(workspace: Workspace, run_id: str, name: str, columns: tuple[str, ...
     except FileNotFoundError:
         return pd.DataFrame({column: [] for column in columns})
     except (OSError, ValueError) as error:
-        raise RunError(f"{name} of run {run_id} cannot be read ({error}); make the map again.") from error
+        raise RunError(
+            f"{name} of run {run_id} cannot be read ({error}); make the map again."
+        ) from error
 
 
 def neighbours_in(saved: SavedMap, image_id: str, count: int = 10) -> pd.DataFrame:

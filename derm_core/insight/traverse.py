@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from ..bundles.bundle import Bundle
     from ..bundles.predictor import Predictor
 
-ACTIVE_KL = 0.01      # nats; a dimension with less says nothing of an image
-PATH_LENGTH = 16.0    # of a whole path towards a class, in standard deviations: about as far as two images lie apart
-INNER_STEPS = 3       # of the gradient, for each that is shown
+ACTIVE_KL = 0.01  # nats; a dimension with less says nothing of an image
+PATH_LENGTH = 16.0  # of a whole path towards a class, in standard deviations: about as far as two images lie apart
+INNER_STEPS = 3  # of the gradient, for each that is shown
 MOMENTUM = 0.8
 
 
@@ -63,12 +63,16 @@ class Travel:
     def encode(self, images_nssc: np.ndarray) -> np.ndarray:
         """uint8 (n, S, S, 3) -> posterior means (n, D). ValueError for other images, BundleError without an encoder."""
         if self.encoder is None:
-            raise BundleError(f"{self.source} carries no way from an image to its latent; open the pretraining it comes "
-                              "from.")
+            raise BundleError(
+                f"{self.source} carries no way from an image to its latent; open the pretraining it comes "
+                "from."
+            )
         expected = (self.size, self.size, 3)
         if images_nssc.dtype != np.uint8 or images_nssc.shape[1:] != expected:
-            raise ValueError(f"images must be uint8 (n, {self.size}, {self.size}, 3), got {images_nssc.dtype} "
-                             f"{images_nssc.shape}")
+            raise ValueError(
+                f"images must be uint8 (n, {self.size}, {self.size}, 3), got {images_nssc.dtype} "
+                f"{images_nssc.shape}"
+            )
         return self.encoder(images_nssc)
 
     def decode(self, z_nd: np.ndarray) -> np.ndarray:
@@ -76,12 +80,15 @@ class Travel:
         import torch
 
         from ..bundles.predictor import own_turn
+
         pictures = [np.empty((0, self.size, self.size, 3), np.uint8)]
         with own_turn(), torch.inference_mode():
             for start in range(0, len(z_nd), BATCH):
-                z = torch.from_numpy(np.array(z_nd[start:start + BATCH], np.float32))
+                z = torch.from_numpy(np.array(z_nd[start : start + BATCH], np.float32))
                 drawn = (self.decoder(z).float().clamp(-1, 1) + 1) * 127.5
-                pictures.append(drawn.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy())
+                pictures.append(
+                    drawn.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+                )
         return np.concatenate(pictures)
 
     def between(self, z0_d: np.ndarray, z1_d: np.ndarray, steps: int) -> np.ndarray:
@@ -93,7 +100,9 @@ class Travel:
         """(D,): the mean latent of some images; decoded, their mean image."""
         return np.asarray(mu_nd, np.float32).mean(0)
 
-    def towards(self, z_d: np.ndarray, target: str, predictor: Predictor, steps: int = 9) -> tuple[np.ndarray, np.ndarray]:
+    def towards(
+        self, z_d: np.ndarray, target: str, predictor: Predictor, steps: int = 9
+    ) -> tuple[np.ndarray, np.ndarray]:
         """A path from z towards the class `target`: latents (steps, D), and the predictor's probabilities (steps, C).
 
         The first is z itself. Each next one follows the gradient of the class's log-probability through decoder and
@@ -105,25 +114,35 @@ class Travel:
         """
         if target not in predictor.classes:
             raise ValueError(f"{predictor.name} knows {', '.join(predictor.classes)}, not {target}")
-        return _climb(self, np.asarray(z_d, np.float32), predictor.classes.index(target), predictor, steps)
+        return _climb(
+            self, np.asarray(z_d, np.float32), predictor.classes.index(target), predictor, steps
+        )
 
 
-def _climb(travel: Travel, z_d: np.ndarray, target: int, predictor: Predictor, steps: int) -> tuple[np.ndarray, np.ndarray]:
+def _climb(
+    travel: Travel, z_d: np.ndarray, target: int, predictor: Predictor, steps: int
+) -> tuple[np.ndarray, np.ndarray]:
     import torch
 
     from ..bundles.predictor import own_turn
-    mean, scale = torch.from_numpy(travel.mean_d), torch.from_numpy(np.maximum(travel.std_d, 1e-3).astype(np.float32))
+
+    mean, scale = (
+        torch.from_numpy(travel.mean_d),
+        torch.from_numpy(np.maximum(travel.std_d, 1e-3).astype(np.float32)),
+    )
     length = most = PATH_LENGTH / max(steps - 1, 1) / INNER_STEPS
 
     def look(u):
         with torch.enable_grad():
             u = u.detach().requires_grad_()
-            log_p = _log_probabilities(travel.decoder((mean + scale * u)[None]).clamp(-1, 1), predictor)[0]
-            slope, = torch.autograd.grad(log_p[target], u)
+            log_p = _log_probabilities(
+                travel.decoder((mean + scale * u)[None]).clamp(-1, 1), predictor
+            )[0]
+            (slope,) = torch.autograd.grad(log_p[target], u)
         return log_p.detach(), slope / slope.norm().clamp_min(1e-12)
 
     with own_turn():
-        u = (torch.from_numpy(z_d) - mean) / scale            # in standard deviations
+        u = (torch.from_numpy(z_d) - mean) / scale  # in standard deviations
         farthest = max(float(u.norm()), len(u) ** 0.5)
         log_p, slope = look(u)
         path, chances, speed = [u], [log_p], torch.zeros_like(u)
@@ -141,7 +160,7 @@ def _climb(travel: Travel, z_d: np.ndarray, target: int, predictor: Predictor, s
             path.append(u)
             chances.append(log_p)
     latents = (mean + scale * torch.stack(path)).numpy()
-    latents[0] = z_d                                          # to the last bit
+    latents[0] = z_d  # to the last bit
     return latents, torch.stack(chances).exp().numpy().astype(np.float64)
 
 
@@ -149,11 +168,16 @@ def _log_probabilities(drawn_bchw, predictor: Predictor):
     """Calibrated log-probabilities (B, C) of images in [-1, 1], at the predictor's size and normalisation."""
     import torch
     import torch.nn.functional as F
+
     if drawn_bchw.shape[-1] != predictor.size:
-        drawn_bchw = F.interpolate(drawn_bchw, size=(predictor.size,) * 2, mode="bilinear", antialias=True)
+        drawn_bchw = F.interpolate(
+            drawn_bchw, size=(predictor.size,) * 2, mode="bilinear", antialias=True
+        )
     mean, std = (torch.tensor(predictor.card[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
     features = predictor.bundle.classifier.backbone.pooled(((drawn_bchw + 1) / 2 - mean) / std)
-    return F.log_softmax(predictor.bundle.classifier.classify(features).float() / predictor.temperature, dim=1)
+    return F.log_softmax(
+        predictor.bundle.classifier.classify(features).float() / predictor.temperature, dim=1
+    )
 
 
 def open_travel(workspace: Workspace, source: str) -> Travel:
@@ -165,6 +189,7 @@ def open_travel(workspace: Workspace, source: str) -> Travel:
     if (workspace.run(source).artefacts / "vae.json").exists():
         return _of_run(workspace, source)
     from ..bundles.bundle import find_bundle, kind_of, load_bundle
+
     folder = find_bundle(workspace, source)
     if kind_of(folder) == "extractor":
         return _of_extractor(folder)
@@ -178,30 +203,56 @@ def _of_run(workspace: Workspace, run_id: str) -> Travel:
     import torch
 
     from ..nets.vae import load_vae
+
     vae, card = load_vae(workspace.run(run_id).artefacts)
-    vae.to(memory_format=torch.channels_last)       # faster for one image, as in Predictor
+    vae.to(memory_format=torch.channels_last)  # faster for one image, as in Predictor
     kept = kept_statistics(workspace, run_id, vae, card)
-    return Travel(run_id, vae.size, *(np.array(kept[name], np.float32) for name in ("kl", "mean", "std")), False,
-                  vae.decoder, lambda images: posterior(vae, images)[0])
+    return Travel(
+        run_id,
+        vae.size,
+        *(np.array(kept[name], np.float32) for name in ("kl", "mean", "std")),
+        False,
+        vae.decoder,
+        lambda images: posterior(vae, images)[0],
+    )
 
 
 def _of_extractor(folder: Path) -> Travel:
     """A published VAE, whose card carries the statistics of its latents."""
     from ..bundles.extractor import load_extractor
+
     found = load_extractor(folder)
-    statistics = (np.array(found.card["latent"][name], np.float32) for name in ("kl", "mean", "std"))
-    return Travel(found.name, found.vae.size, *statistics, False, found.vae.decoder,
-                  lambda images: posterior(found.vae, images)[0])
+    statistics = (
+        np.array(found.card["latent"][name], np.float32) for name in ("kl", "mean", "std")
+    )
+    return Travel(
+        found.name,
+        found.vae.size,
+        *statistics,
+        False,
+        found.vae.decoder,
+        lambda images: posterior(found.vae, images)[0],
+    )
 
 
 def _of_bundle(workspace: Workspace, bundle: Bundle) -> Travel:
     """The bundle's decoder with the encoder it was trained with where that is at hand, else with the reference's map."""
     import torch
+
     bundle.decoder.to(memory_format=torch.channels_last)
     size = bundle.decoder.size
     made = _origin(workspace, bundle.card.get("initial_weights") or {})
     if made is not None:
-        return Travel(bundle.name, size, made.kl_d, made.mean_d, made.std_d, False, bundle.decoder, made.encoder)
+        return Travel(
+            bundle.name,
+            size,
+            made.kl_d,
+            made.mean_d,
+            made.std_d,
+            False,
+            bundle.decoder,
+            made.encoder,
+        )
     latents = bundle.reference.latents if bundle.reference else None
     if latents is None:
         zero = np.zeros(bundle.card["decoder"]["latent_dim"], np.float32)
@@ -212,19 +263,25 @@ def _of_bundle(workspace: Workspace, bundle: Bundle) -> Travel:
 def _origin(workspace: Workspace, made_by: dict) -> Travel | None:
     """The VAE that a card's initial weights name, a run or an extractor of the same sha256; None where it is not here."""
     from ..bundles.bundle import CARD, find_bundle
+
     try:
         if made_by.get("extractor"):
             folder = find_bundle(workspace, made_by["extractor"])
-            return _of_extractor(folder) if read_json(folder / CARD)["sha256"] == made_by["sha256"] else None
+            return (
+                _of_extractor(folder)
+                if read_json(folder / CARD)["sha256"] == made_by["sha256"]
+                else None
+            )
         card = read_json(workspace.run(made_by["run"]).artefacts / "vae.json")
         return _of_run(workspace, made_by["run"]) if card["sha256"] == made_by["sha256"] else None
     except (DermError, OSError, KeyError, TypeError, ValueError):
-        return None                             # another machine's run or shelf, or its data are gone
+        return None  # another machine's run or shelf, or its data are gone
 
 
 def _from_reference(bundle: Bundle, weight_fz: np.ndarray, bias_z: np.ndarray) -> Travel:
     """KL_d is about -log(1 - variance of the means) / 2 where the latents of all images together are the prior's."""
     from ..bundles.predictor import Predictor
+
     predictor, space, points = Predictor(bundle), bundle.reference.space, bundle.reference.points
 
     def encode(images: np.ndarray) -> np.ndarray:
@@ -233,9 +290,16 @@ def _from_reference(bundle: Bundle, weight_fz: np.ndarray, bias_z: np.ndarray) -
     if points is None:
         mean, variance = bias_z, np.square(space.axes.T @ weight_fz).T @ space.variances[:-1]
     else:
-        z_nf = points.known[0] @ space.axes[:, :points.known[0].shape[1]].T
+        z_nf = points.known[0] @ space.axes[:, : points.known[0].shape[1]].T
         mean, variance = (z_nf @ weight_fz + bias_z).mean(0), (z_nf @ weight_fz).var(0)
-    kl = -0.5 * np.log1p(-np.clip(variance, 0, 1 - 1e-4)) + 0.5 * mean ** 2
+    kl = -0.5 * np.log1p(-np.clip(variance, 0, 1 - 1e-4)) + 0.5 * mean**2
     same = bundle.card["input_size"] == bundle.decoder.size
     statistics = (np.asarray(values, np.float32) for values in (kl, mean, np.sqrt(variance)))
-    return Travel(bundle.name, bundle.decoder.size, *statistics, True, bundle.decoder, encode if same else None)
+    return Travel(
+        bundle.name,
+        bundle.decoder.size,
+        *statistics,
+        True,
+        bundle.decoder,
+        encode if same else None,
+    )

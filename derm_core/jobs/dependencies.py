@@ -11,14 +11,22 @@ from ..files import read_json
 from ..workspace import Workspace
 from .store import Run, RunStore
 
-FOUND = ("done", "running", "queued")        # states in which a run of the same config is used, best first
+FOUND = (
+    "done",
+    "running",
+    "queued",
+)  # states in which a run of the same config is used, best first
 STOPPED = ("interrupted", "cancelled", "failed")
 
 
 def needs_vae(config: Any) -> bool:
     """Whether a config has an arm that uses the encoder of `vae_run`, and not one from the shelf."""
     if isinstance(config, StudyConfig):
-        return not config.all_folds and not config.vae and ("vae" in config.arms or "both" in config.arms)
+        return (
+            not config.all_folds
+            and not config.vae
+            and ("vae" in config.arms or "both" in config.arms)
+        )
     return isinstance(config, EmbedConfig) and config.arm in ("vae", "both") and not config.vae
 
 
@@ -29,21 +37,32 @@ def matching_pretraining(workspace: Workspace, config: Any) -> str | None:
     """
     pretrain = getattr(config, "pretrain", None)
     if pretrain is None:
-        raise ConfigError(f"The arm vae of this {config.kind} has no weights: give vae_run, the id of a pretraining, "
-                          + ("or pretrain, how to make one." if config.kind == "study" else
-                             "or vae, the name of an extractor on the shelf."))
+        raise ConfigError(
+            f"The arm vae of this {config.kind} has no weights: give vae_run, the id of a pretraining, "
+            + (
+                "or pretrain, how to make one."
+                if config.kind == "study"
+                else "or vae, the name of an extractor on the shelf."
+            )
+        )
     found = matching_run(workspace, pretrain, FOUND)
     return found.id if found else None
 
 
-def matching_run(workspace: Workspace, config: Any, states: tuple[str, ...] = (*FOUND, *STOPPED)) -> Run | None:
+def matching_run(
+    workspace: Workspace, config: Any, states: tuple[str, ...] = (*FOUND, *STOPPED)
+) -> Run | None:
     """The run of the same config in one of `states`, those first that stand first there; the `vae_run` of a study that
     says how its pretraining is made does not count. Runs about to be cancelled, or of a dataset's former content, are none."""
     wanted = _identity(to_dict(config))
-    found = [run for run in RunStore(workspace).list(config.kind)
-             if run.state in states and (run.final or not run.cancel_requested)
-             and _identity(stored_config(workspace, run.id) or {}) == wanted
-             and not _outdated(workspace, run.id, config.dataset)]
+    found = [
+        run
+        for run in RunStore(workspace).list(config.kind)
+        if run.state in states
+        and (run.final or not run.cancel_requested)
+        and _identity(stored_config(workspace, run.id) or {}) == wanted
+        and not _outdated(workspace, run.id, config.dataset)
+    ]
     return min(found, key=lambda run: states.index(run.state), default=None)
 
 
@@ -71,9 +90,13 @@ def _outdated(workspace: Workspace, run_id: str, dataset: str) -> bool:
 
 def fold_studies(config: StudyConfig) -> list[StudyConfig]:
     """The studies of the folds of a comparison in folds, each with a pretraining of its own."""
+
     def of(fold: int) -> StudyConfig:
-        made = config.pretrain and dataclasses.replace(config.pretrain, folds=config.folds, fold=fold)
+        made = config.pretrain and dataclasses.replace(
+            config.pretrain, folds=config.folds, fold=fold
+        )
         return dataclasses.replace(config, fold=fold, fold_runs=(), pretrain=made)
+
     return [of(fold) for fold in range(1, config.folds + 1)]
 
 
@@ -85,8 +108,11 @@ def waits_for(workspace: Workspace, run: Run) -> list[str]:
 
 def dataset_users(workspace: Workspace, name: str) -> list[str]:
     """Ids of the queued and running runs that work on a dataset."""
-    return [run.id for run in RunStore(workspace).list()
-            if not run.final and name in _datasets(stored_config(workspace, run.id) or {})]
+    return [
+        run.id
+        for run in RunStore(workspace).list()
+        if not run.final and name in _datasets(stored_config(workspace, run.id) or {})
+    ]
 
 
 def _datasets(config: dict[str, Any]) -> list[str]:
@@ -100,31 +126,40 @@ def require_tests(workspace: Workspace, config: Any) -> None:
     dataset that the study itself is made of, models of different classes, or a set that shares no class with them.
     """
     from ..data.classmaps import class_map
+
     if isinstance(config, EvaluateConfig):
         from ..bundles.bundle import find_bundle, verify_bundle
+
         cards = {name: verify_bundle(find_bundle(workspace, name)) for name in config.models}
         first = next(iter(cards))
         for name, card in cards.items():
             if set(card["classes"]) != set(cards[first]["classes"]):
-                raise ConfigError(f"{name} knows {', '.join(card['classes'])}, {first} {', '.join(cards[first]['classes'])}: "
-                                  "models are evaluated side by side where they share their classes.")
+                raise ConfigError(
+                    f"{name} knows {', '.join(card['classes'])}, {first} {', '.join(cards[first]['classes'])}: "
+                    "models are evaluated side by side where they share their classes."
+                )
         if theirs := _classes_of(workspace, config.dataset):
             through = (cards[first].get("labels") or {}).get("map")
             class_map(theirs, cards[first]["classes"], config.class_map, through, config.dataset)
     if isinstance(config, PublishConfig):
         from ..publish.classifier import require_publishable
+
         require_publishable(workspace, config.run, config.arm, config.name, config.seed)
     if isinstance(config, EmbedConfig):
         from ..bundles.extractor import require_posterior
+
         require_posterior(config, workspace)
     if name := getattr(config, "vae", None):
         from ..bundles.bundle import find_bundle, verify_bundle
         from ..bundles.extractor import require_extractor
+
         require_extractor(verify_bundle(find_bundle(workspace, name)))
     for name in getattr(config, "external", ()):
         if name == config.dataset:
-            raise ConfigError(f"external is {name!r}; allowed: datasets other than the study's own, whose test split it has "
-                              "already.")
+            raise ConfigError(
+                f"external is {name!r}; allowed: datasets other than the study's own, whose test split it has "
+                "already."
+            )
         theirs, ours = _classes_of(workspace, name), _classes_of(workspace, config.dataset)
         if theirs and ours:
             class_map(theirs, ours, name=name)
@@ -135,10 +170,13 @@ def _classes_of(workspace: Workspace, name: str) -> list[str]:
     if name in workspace.dataset_names():
         return list(read_json(workspace.dataset(name).info).get("classes") or [])
     from ..data.on_demand import is_missing_synth
+
     if not is_missing_synth(workspace, name):
         known = ", ".join(workspace.dataset_names()) or "none yet"
-        raise NotFound(f"There is no dataset {name} in this workspace (there are: {known}); "
-                       f"`data import PATH --name {name}` reads it.")
+        raise NotFound(
+            f"There is no dataset {name} in this workspace (there are: {known}); "
+            f"`data import PATH --name {name}` reads it."
+        )
     return []
 
 
@@ -154,10 +192,18 @@ def require_pretraining(store: RunStore, run_id: str, finished: bool) -> None:
     """Raise unless `run_id` is a pretraining that is finished (or, where `finished` is False, may yet finish)."""
     run = store.get(run_id)
     if run.kind != "pretrain":
-        raise ConfigError(f"{run_id} is a {run.kind}; the weights of an arm come from a run of kind pretrain.")
+        raise ConfigError(
+            f"{run_id} is a {run.kind}; the weights of an arm come from a run of kind pretrain."
+        )
     if run.state != "done" and (finished or run.final):
-        raise RunError(f"The pretraining {run_id} is {run.state}, its weights cannot be used; "
-                       + (f"`runs resume {run_id}` goes on with it." if run.final else "wait until it is done."))
+        raise RunError(
+            f"The pretraining {run_id} is {run.state}, its weights cannot be used; "
+            + (
+                f"`runs resume {run_id}` goes on with it."
+                if run.final
+                else "wait until it is done."
+            )
+        )
 
 
 def stored_config(workspace: Workspace, run_id: str) -> dict[str, Any] | None:
@@ -170,9 +216,17 @@ def stored_config(workspace: Workspace, run_id: str) -> dict[str, Any] | None:
 
 def dependents(workspace: Workspace, run_id: str) -> list[str]:
     """Ids of the runs that wait for this one, use its weights or are about to publish it, newest first."""
-    return [run.id for run in RunStore(workspace).list() if run.id != run_id
-            and (run_id in waits_for(workspace, run) or run_id in _stored_references(workspace, run.id)
-                 or not run.final and _publishes(workspace, run.id) == run_id)]
+    return [
+        run.id
+        for run in RunStore(workspace).list()
+        if run.id != run_id
+        and (
+            run_id in waits_for(workspace, run)
+            or run_id in _stored_references(workspace, run.id)
+            or not run.final
+            and _publishes(workspace, run.id) == run_id
+        )
+    ]
 
 
 def _publishes(workspace: Workspace, run_id: str) -> str | None:

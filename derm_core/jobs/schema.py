@@ -30,11 +30,17 @@ CREATE TABLE runs (
     note TEXT NOT NULL DEFAULT ''
 )
 """
-MIGRATIONS = {1: ("ALTER TABLE runs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]'",   # from this version to the next
-                  "ALTER TABLE runs ADD COLUMN note TEXT NOT NULL DEFAULT ''")}
+MIGRATIONS = {
+    1: (
+        "ALTER TABLE runs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]'",  # from this version to the next
+        "ALTER TABLE runs ADD COLUMN note TEXT NOT NULL DEFAULT ''",
+    )
+}
 
 
-def upgrade(connection: sqlite3.Connection, patience: float, refill: Callable[[sqlite3.Connection], None]) -> None:
+def upgrade(
+    connection: sqlite3.Connection, patience: float, refill: Callable[[sqlite3.Connection], None]
+) -> None:
     """Make the table, or bring an older one up to date; of several processes one does it.
 
     patience: seconds to wait for others that use the database; refill: fills a new table with what is known.

@@ -68,7 +68,17 @@ class Run:
 
 
 FIELDS = tuple(Run.__dataclass_fields__)
-SETTABLE = ("started", "finished", "pid", "spawned", "spawns", "error", "progress", "summary", "cancel_time")
+SETTABLE = (
+    "started",
+    "finished",
+    "pid",
+    "spawned",
+    "spawns",
+    "error",
+    "progress",
+    "summary",
+    "cancel_time",
+)
 
 
 def device_slot(kind: str, device: str) -> str:
@@ -96,7 +106,11 @@ class RunStore:
         try:
             if not self.path.exists():
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            with closing(sqlite3.connect(self._address(), timeout=BUSY_SECONDS, isolation_level=None, uri=True)) as connection:
+            with closing(
+                sqlite3.connect(
+                    self._address(), timeout=BUSY_SECONDS, isolation_level=None, uri=True
+                )
+            ) as connection:
                 connection.row_factory = sqlite3.Row
                 self._check_schema(connection)
                 yield connection
@@ -118,15 +132,20 @@ class RunStore:
         if version == SCHEMA_VERSION:
             return
         if version > SCHEMA_VERSION:
-            raise RunError(f"The run database {self.path} was written by a newer version of this program "
-                           f"(schema {version}, this one knows {SCHEMA_VERSION}); update the program.")
+            raise RunError(
+                f"The run database {self.path} was written by a newer version of this program "
+                f"(schema {version}, this one knows {SCHEMA_VERSION}); update the program."
+            )
         upgrade(connection, BUSY_SECONDS, self._refill)
 
     def _refill(self, connection: sqlite3.Connection) -> None:
         """Into a new table: the runs whose folders are there."""
         for row in rows_of_folders(self.workspace):
             row["device"] = device_slot(row["kind"], row["device"])
-            connection.execute(f"INSERT INTO runs ({', '.join(row)}) VALUES ({','.join('?' * len(row))})", tuple(row.values()))
+            connection.execute(
+                f"INSERT INTO runs ({', '.join(row)}) VALUES ({','.join('?' * len(row))})",
+                tuple(row.values()),
+            )
 
     def _explain(self, error: Exception) -> str:
         text = str(error)
@@ -134,22 +153,36 @@ class RunStore:
             return f"The run database {self.path} has been busy for {BUSY_SECONDS:.0f} s; try again in a moment."
         if isinstance(error, (sqlite3.OperationalError, OSError)) and "malformed" not in text:
             return f"The run database {self.path} cannot be used ({text}); check permissions and free disk space."
-        return (f"The run database {self.path} is damaged ({text}); move the file away and start again: "
-                "the table is then made anew from the folders under runs/, which keep their results.")
+        return (
+            f"The run database {self.path} is damaged ({text}); move the file away and start again: "
+            "the table is then made anew from the folders under runs/, which keep their results."
+        )
 
-    def create(self, kind: str, config: dict[str, Any], name: str = "", depends_on: str | None = None) -> str:
+    def create(
+        self, kind: str, config: dict[str, Any], name: str = "", depends_on: str | None = None
+    ) -> str:
         """Make a queued run with its folder and config.json; returns its id."""
         run_id, name = new_run_id(kind), checked_about(name, (), "")["name"]
         paths = self.workspace.run(run_id)
-        with self._connect() as connection:         # before the folder is there: a new table is filled from folders
+        with (
+            self._connect() as connection
+        ):  # before the folder is there: a new table is filled from folders
             try:
                 write_json(paths.create().config, config)
                 if name:
                     write_json(paths.about, {"name": name, "tags": [], "note": ""})
                 connection.execute(
                     "INSERT INTO runs (id, kind, name, state, device, created, depends_on) VALUES (?,?,?,?,?,?,?)",
-                    (run_id, kind, name, "queued", device_slot(kind, config.get("device", "auto")), time.time(),
-                     depends_on))
+                    (
+                        run_id,
+                        kind,
+                        name,
+                        "queued",
+                        device_slot(kind, config.get("device", "auto")),
+                        time.time(),
+                        depends_on,
+                    ),
+                )
             except BaseException:
                 shutil.rmtree(paths.root, ignore_errors=True)
                 raise
@@ -161,35 +194,53 @@ class RunStore:
         with self._connect() as connection:
             row = connection.execute("SELECT * FROM runs WHERE id=?", (run_id,)).fetchone()
         if row is None:
-            raise NotFound(f"There is no run {run_id} in this workspace; `runs list` shows those there are.")
+            raise NotFound(
+                f"There is no run {run_id} in this workspace; `runs list` shows those there are."
+            )
         return _run(row)
 
-    def list(self, kind: str | None = None, state: str | None = None, tag: str | None = None) -> list[Run]:
+    def list(
+        self, kind: str | None = None, state: str | None = None, tag: str | None = None
+    ) -> list[Run]:
         """Runs of a kind, a state and with a tag (all by default), newest first."""
         with self._connect() as connection:
             rows = connection.execute(
                 "SELECT * FROM runs WHERE (?1 IS NULL OR kind=?1) AND (?2 IS NULL OR state=?2) ORDER BY seq DESC",
-                (kind, state)).fetchall()
+                (kind, state),
+            ).fetchall()
         return [run for run in map(_run, rows) if tag is None or tag in run.tags]
 
-    def annotate(self, run_id: str, *, name: str | None = None, tags: Iterable[str] | None = None,
-                 note: str | None = None) -> Run:
+    def annotate(
+        self,
+        run_id: str,
+        *,
+        name: str | None = None,
+        tags: Iterable[str] | None = None,
+        note: str | None = None,
+    ) -> Run:
         """Change what a user says of a run, in any state; None leaves as it is, empty takes away. Returns the run.
 
         The run's folder keeps a copy (about.json), so that a report of a moved folder still carries it.
         Raises NotFound, and ConfigError for a text that is too long.
         """
         run = self.get(run_id)
-        about = checked_about(run.name if name is None else name, run.tags if tags is None else tags,
-                              run.note if note is None else note)
+        about = checked_about(
+            run.name if name is None else name,
+            run.tags if tags is None else tags,
+            run.note if note is None else note,
+        )
         with self._connect() as connection:
-            connection.execute("UPDATE runs SET name=?, tags=?, note=? WHERE id=?",
-                               (about["name"], json.dumps(about["tags"]), about["note"], run_id))
+            connection.execute(
+                "UPDATE runs SET name=?, tags=?, note=? WHERE id=?",
+                (about["name"], json.dumps(about["tags"]), about["note"], run_id),
+            )
         if self.workspace.run(run_id).root.exists():
             write_json(self.workspace.run(run_id).about, about)
         return self.get(run_id)
 
-    def transition(self, run_id: str, from_states: str | tuple[str, ...], to_state: str, **fields: Any) -> bool:
+    def transition(
+        self, run_id: str, from_states: str | tuple[str, ...], to_state: str, **fields: Any
+    ) -> bool:
         """Compare-and-set: move to `to_state` if the run is in one of `from_states`; False if it was not."""
         if to_state not in STATES:
             raise ValueError(f"unknown state {to_state!r}")
@@ -208,20 +259,24 @@ class RunStore:
         with self._connect() as connection:
             cursor = connection.execute(
                 "UPDATE runs SET spawned=?, spawns=spawns+1, pid=NULL WHERE id=? AND state='queued' AND spawned IS ?",
-                (time.time(), run.id, run.spawned))
+                (time.time(), run.id, run.spawned),
+            )
         return cursor.rowcount == 1
 
     def note_spawned(self, run_id: str, pid: int) -> None:
         """Keep the process id of a worker that was started and has not claimed its run yet."""
         with self._connect() as connection:
-            connection.execute("UPDATE runs SET pid=? WHERE id=? AND state='queued' AND spawns>0", (pid, run_id))
+            connection.execute(
+                "UPDATE runs SET pid=? WHERE id=? AND state='queued' AND spawns>0", (pid, run_id)
+            )
 
     def request_cancel(self, run_id: str) -> bool:
         """Raise the flag of a queued or running run; the first request's time stays. False if it is neither."""
         with self._connect() as connection:
             cursor = connection.execute(
                 "UPDATE runs SET cancel_time=COALESCE(cancel_time, ?) WHERE id=? AND state IN ('queued','running')",
-                (time.time(), run_id))
+                (time.time(), run_id),
+            )
         return cursor.rowcount == 1
 
     def delete(self, run_id: str) -> None:
@@ -232,8 +287,10 @@ class RunStore:
         assignments = ", ".join(f"{name}=?" for name in columns)
         marks = ",".join("?" * len(states))
         with self._connect() as connection:
-            cursor = connection.execute(f"UPDATE runs SET {assignments} WHERE id=? AND state IN ({marks})",
-                                        (*columns.values(), run_id, *states))
+            cursor = connection.execute(
+                f"UPDATE runs SET {assignments} WHERE id=? AND state IN ({marks})",
+                (*columns.values(), run_id, *states),
+            )
         return cursor.rowcount == 1
 
 
@@ -241,7 +298,10 @@ def _columns(fields: dict[str, Any]) -> dict[str, Any]:
     unknown = set(fields) - set(SETTABLE)
     if unknown:
         raise ValueError(f"not a settable column: {sorted(unknown)}")
-    return {name: json.dumps(jsonable(value)) if isinstance(value, dict) else value for name, value in fields.items()}
+    return {
+        name: json.dumps(jsonable(value)) if isinstance(value, dict) else value
+        for name, value in fields.items()
+    }
 
 
 def _run(row: sqlite3.Row) -> Run:

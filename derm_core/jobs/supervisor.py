@@ -15,20 +15,31 @@ from ..config import to_dict
 from ..errors import NotFound, RunError
 from ..events import read_events_from
 from ..files import disk_bytes, writing
+from ..locks import hold, is_held
 from ..processes import alive
 from ..workspace import REPOSITORY, Workspace, weights_folder
-from .dependencies import (dependents, fold_studies, matching_pretraining, matching_run, needs_vae, references,
-                           require_pretraining, require_tests, waits_for)
-from ..locks import hold, is_held
+from .dependencies import (
+    dependents,
+    fold_studies,
+    matching_pretraining,
+    matching_run,
+    needs_vae,
+    references,
+    require_pretraining,
+    require_tests,
+    waits_for,
+)
 from .store import Run, RunStore
 
 SPAWN_GRACE_SECONDS = 20.0  # between a claim to start a worker and its process id
-START_SECONDS = 600.0       # a worker that lives may take this long to reach its lock on a busy machine
+START_SECONDS = 600.0  # a worker that lives may take this long to reach its lock on a busy machine
 MAX_SPAWNS = 3
 TERM_AFTER_SECONDS = 5.0
 KILL_AFTER_SECONDS = 8.0
 _children: dict[int, subprocess.Popen] = {}
-_terminated: dict[str, tuple[int, float]] = {}      # run: process that got SIGTERM from here, and when (monotonic)
+_terminated: dict[
+    str, tuple[int, float]
+] = {}  # run: process that got SIGTERM from here, and when (monotonic)
 
 
 def submit(workspace: Workspace, config: Any, name: str = "") -> str:
@@ -47,8 +58,11 @@ def submit(workspace: Workspace, config: Any, name: str = "") -> str:
         if found := matching_run(workspace, config):
             return _awake(workspace, found)
     elif needs_vae(config):
-        depends_on = config.vae_run or matching_pretraining(workspace, config) or (
-            go_on if config.pretrain.folds else submit)(workspace, config.pretrain)
+        depends_on = (
+            config.vae_run
+            or matching_pretraining(workspace, config)
+            or (go_on if config.pretrain.folds else submit)(workspace, config.pretrain)
+        )
         require_pretraining(store, depends_on, finished=False)
         config = dataclasses.replace(config, vae_run=depends_on)
     for reference in references(config) - {depends_on}:
@@ -86,16 +100,30 @@ def spawn(workspace: Workspace, run_id: str, seen: Run | None = None) -> bool:
         return False
     paths = workspace.run(run_id).create()
     search = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "DERM_HOME": str(workspace.root), "DERM_WEIGHTS": str(weights_folder().resolve()),
-                   "PYTHONPATH": os.pathsep.join(filter(None, search)), "PYTHONUNBUFFERED": "1"}
+    environment = {
+        **os.environ,
+        "DERM_HOME": str(workspace.root),
+        "DERM_WEIGHTS": str(weights_folder().resolve()),
+        "PYTHONPATH": os.pathsep.join(filter(None, search)),
+        "PYTHONUNBUFFERED": "1",
+    }
     with writing(paths.log):
         log = os.open(paths.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     try:
-        child = subprocess.Popen(worker_command(run_id), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                 env=environment, cwd=REPOSITORY, start_new_session=True)
+        child = subprocess.Popen(
+            worker_command(run_id),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            cwd=REPOSITORY,
+            start_new_session=True,
+        )
     except OSError as error:
-        raise RunError(f"The worker of {run_id} could not be started ({error.strerror}); "
-                       f"free some memory, then `runs resume {run_id}`.") from error
+        raise RunError(
+            f"The worker of {run_id} could not be started ({error.strerror}); "
+            f"free some memory, then `runs resume {run_id}`."
+        ) from error
     finally:
         os.close(log)
     _children[child.pid] = child
@@ -140,20 +168,33 @@ def _settle(store: RunStore, run: Run) -> None:
     if run.cancel_requested:
         store.transition(run.id, "running", "cancelled", finished=time.time(), pid=None)
     else:
-        store.transition(run.id, "running", "interrupted", finished=time.time(), pid=None,
-                         error=f"The worker ended without a word; `runs resume {run.id}` goes on from its last checkpoint.")
+        store.transition(
+            run.id,
+            "running",
+            "interrupted",
+            finished=time.time(),
+            pid=None,
+            error=f"The worker ended without a word; `runs resume {run.id}` goes on from its last checkpoint.",
+        )
 
 
 def _revive(workspace: Workspace, store: RunStore, run: Run) -> None:
     if run.spawned is not None and run.spawns > 0:  # started, and not yet in possession of its lock
         patience = START_SECONDS if alive(run.pid) else 0.0 if run.pid else SPAWN_GRACE_SECONDS
         waited = time.time() - run.spawned
-        if waited < patience and (waited >= 0 or alive(run.pid)):      # below 0: the clock was set back
+        if waited < patience and (waited >= 0 or alive(run.pid)):  # below 0: the clock was set back
             return
     if run.spawns >= MAX_SPAWNS:
-        store.transition(run.id, "queued", "failed", finished=time.time(), error=(
-            f"Its worker did not start in {run.spawns} tries; see {workspace.run(run.id).log}, "
-            f"then `runs resume {run.id}`."))
+        store.transition(
+            run.id,
+            "queued",
+            "failed",
+            finished=time.time(),
+            error=(
+                f"Its worker did not start in {run.spawns} tries; see {workspace.run(run.id).log}, "
+                f"then `runs resume {run.id}`."
+            ),
+        )
         return
     spawn(workspace, run.id, run)
 
@@ -162,10 +203,12 @@ def _stop_harder(run: Run) -> None:
     """SIGTERM, later SIGKILL, to the process group of a worker that was asked to stop and has not."""
     if run.cancel_time is None or run.pid is None:
         return
-    if abs(time.time() - run.cancel_time) < TERM_AFTER_SECONDS:    # a clock that was set back must not keep it alive
+    if (
+        abs(time.time() - run.cancel_time) < TERM_AFTER_SECONDS
+    ):  # a clock that was set back must not keep it alive
         return
     pid, told = _terminated.get(run.id, (None, 0.0))
-    if pid != run.pid:                              # whatever the clock says, it first gets the time to save its work
+    if pid != run.pid:  # whatever the clock says, it first gets the time to save its work
         number = signal.SIGTERM
         _terminated[run.id] = (run.pid, time.monotonic())
     elif time.monotonic() - told < KILL_AFTER_SECONDS - TERM_AFTER_SECONDS:
@@ -221,11 +264,23 @@ def resume(workspace: Workspace, run_id: str) -> None:
         try:
             before = store.get(needed)
         except NotFound as error:
-            raise RunError(f"{run_id} needs {needed}, which was deleted; start a new run instead.") from error
+            raise RunError(
+                f"{run_id} needs {needed}, which was deleted; start a new run instead."
+            ) from error
         if before.final and before.state != "done":
             resume(workspace, before.id)
-    if store.transition(run_id, ("failed", "cancelled", "interrupted"), "queued", error=None, finished=None,
-                        cancel_time=None, pid=None, progress=None, spawned=None, spawns=0):
+    if store.transition(
+        run_id,
+        ("failed", "cancelled", "interrupted"),
+        "queued",
+        error=None,
+        finished=None,
+        cancel_time=None,
+        pid=None,
+        progress=None,
+        spawned=None,
+        spawns=0,
+    ):
         spawn(workspace, run_id)
 
 
@@ -240,7 +295,9 @@ def delete_run(workspace: Workspace, run_id: str, force: bool = False) -> int:
         raise RunError(f"{run_id} is {run.state}; `runs cancel {run_id}` first.")
     users = [] if force else dependents(workspace, run_id)
     if users:
-        raise RunError(f"{run_id} is used by {', '.join(users)}; delete those first, or delete it with force.")
+        raise RunError(
+            f"{run_id} is used by {', '.join(users)}; delete those first, or delete it with force."
+        )
     paths = workspace.run(run_id)
     if not paths.root.exists():
         store.delete(run_id)
@@ -266,8 +323,12 @@ def run_bytes(workspace: Workspace, run_id: str) -> int:
     return disk_bytes(workspace.run(run_id).root)
 
 
-def wait(workspace: Workspace, run_id: str, on_event: Callable[[dict], None] = lambda row: None,
-         poll: float = 0.3) -> Run:
+def wait(
+    workspace: Workspace,
+    run_id: str,
+    on_event: Callable[[dict], None] = lambda row: None,
+    poll: float = 0.3,
+) -> Run:
     """Follow a run, and first the runs it waits for, until it has ended; returns it.
 
     on_event: called with every row of the event files, each with the id of its run as "run".
@@ -275,7 +336,9 @@ def wait(workspace: Workspace, run_id: str, on_event: Callable[[dict], None] = l
     store, repaired = RunStore(workspace), time.monotonic()
     offsets = dict.fromkeys([*unfinished_before(workspace, run_id), run_id], 0)
     while True:
-        run = store.get(run_id)  # before the events: whatever precedes a final state is then delivered
+        run = store.get(
+            run_id
+        )  # before the events: whatever precedes a final state is then delivered
         for source in offsets:
             rows, offsets[source] = read_events_from(workspace.run(source).events, offsets[source])
             for row in rows:

@@ -20,10 +20,10 @@ from ..config import from_dict
 from ..errors import DermError, NotFound, RunError
 from ..events import Event, EventLog
 from ..files import FULL, REFUSED, keep_private, read_json, remove_unfinished, storage_sentence
+from ..locks import hold
 from ..processes import step_back
 from ..workspace import RunPaths, Workspace
 from .dependencies import waits_for
-from ..locks import hold
 from .store import Run, RunStore
 from .supervisor import reconcile
 
@@ -38,9 +38,15 @@ CHECK_SECONDS = 0.5
 PROGRESS_SECONDS = 1.0
 RECONCILE_SECONDS = 5.0
 NICE = 5
-FOLDER_GONE = "The run's folder was removed, and its settings with it; delete this run and start a new one."
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory",      # as CUDA and torch's CPU allocator put it
-                 "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+FOLDER_GONE = (
+    "The run's folder was removed, and its settings with it; delete this run and start a new one."
+)
+OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",  # as CUDA and torch's CPU allocator put it
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
 
 
 class Stopped(Exception):
@@ -71,7 +77,9 @@ class StopSignal:
             run = self.store.get(self.run_id)
         except NotFound:
             raise Stopped("cancelled") from None
-        except RunError as error:  # a database that is busy for a while must not cost hours of training
+        except (
+            RunError
+        ) as error:  # a database that is busy for a while must not cost hours of training
             say(str(error))
             return
         if run.cancel_requested or run.final:
@@ -132,12 +140,16 @@ def _finish(store: RunStore, paths: RunPaths, run_id: str, outcome: dict) -> int
     if not paths.config.exists():
         state, outcome = "failed", {"error": FOLDER_GONE}
     if state == "interrupted":
-        outcome["error"] = f"The worker was told to end; `runs resume {run_id}` goes on from its last checkpoint."
+        outcome["error"] = (
+            f"The worker was told to end; `runs resume {run_id}` goes on from its last checkpoint."
+        )
     try:
         EventLog(paths.events).append(Event(kind="state", value=state))
-    except OSError as error:            # the table is told all the same
+    except OSError as error:  # the table is told all the same
         say(str(error))
-    if not store.transition(run_id, ("queued", "running"), state, finished=time.time(), pid=None, **outcome):
+    if not store.transition(
+        run_id, ("queued", "running"), state, finished=time.time(), pid=None, **outcome
+    ):
         say("Its state had been changed by someone else; it was left as it stands.")
     return 0 if state == "done" else 1
 
@@ -155,19 +167,25 @@ def _pauses(workspace: Workspace, stop: StopSignal) -> Iterator[None]:
         pause = min(2 * pause, CHECK_SECONDS)
 
 
-def _wait_for_run(workspace: Workspace, store: RunStore, run_id: str, needed: str, stop: StopSignal) -> None:
+def _wait_for_run(
+    workspace: Workspace, store: RunStore, run_id: str, needed: str, stop: StopSignal
+) -> None:
     said = False
     for _ in _pauses(workspace, stop):
         try:
             before = store.get(needed)
         except NotFound:
-            raise RunError(f"{needed}, which this run needs, was deleted; start a new run instead.") from None
+            raise RunError(
+                f"{needed}, which this run needs, was deleted; start a new run instead."
+            ) from None
         if before.state == "done":
             return
         if before.final:
-            raise RunError(f"{needed}, which this run needs, is {before.state}"
-                           + (f" ({before.error.partition(';')[0].rstrip('.')})" if before.error else "")
-                           + f"; `runs resume {run_id}` resumes both.")
+            raise RunError(
+                f"{needed}, which this run needs, is {before.state}"
+                + (f" ({before.error.partition(';')[0].rstrip('.')})" if before.error else "")
+                + f"; `runs resume {run_id}` resumes both."
+            )
         if not said:
             say(f"Waiting for {needed}, which is {before.state}.")
             said = True
@@ -176,27 +194,42 @@ def _wait_for_run(workspace: Workspace, store: RunStore, run_id: str, needed: st
 def _ahead(store: RunStore, me: Run) -> list[Run]:
     """Runs that stand before this one on its device: running, or queued earlier with all they need."""
     states = {run.id: run for run in store.list()}
+
     def ready(run: Run) -> bool:
         needed = states.get(run.depends_on) if run.depends_on else None
         return needed is None or needed.state == "done"
-    return [run for run in states.values() if run.id != me.id and run.device == me.device
-            and (run.state == "running" or (run.state == "queued" and run.seq < me.seq and ready(run)))]
+
+    return [
+        run
+        for run in states.values()
+        if run.id != me.id
+        and run.device == me.device
+        and (run.state == "running" or (run.state == "queued" and run.seq < me.seq and ready(run)))
+    ]
 
 
-def _run_on_device(workspace: Workspace, store: RunStore, run_id: str, stop: StopSignal) -> dict | None:
+def _run_on_device(
+    workspace: Workspace, store: RunStore, run_id: str, stop: StopSignal
+) -> dict | None:
     """Wait for this run's turn, run the job, return its summary."""
     me, said = store.get(run_id), False
-    locks = [workspace.device_lock(name) for name in _devices(me.device, _config(workspace.run(run_id)))]
+    locks = [
+        workspace.device_lock(name) for name in _devices(me.device, _config(workspace.run(run_id)))
+    ]
     for _ in _pauses(workspace, stop):
         ahead = _ahead(store, me)
         if not ahead:
             with ExitStack() as held:
                 if all(held.enter_context(hold(lock)) for lock in locks):
-                    if not store.transition(run_id, "queued", "running", started=time.time(), pid=os.getpid()):
+                    if not store.transition(
+                        run_id, "queued", "running", started=time.time(), pid=os.getpid()
+                    ):
                         raise Stopped("cancelled")
                     return _run_job(workspace, store, run_id, stop)
         elif not said:
-            say(f"Waiting for {me.device}; before this run: {', '.join(run.id for run in reversed(ahead))}.")
+            say(
+                f"Waiting for {me.device}; before this run: {', '.join(run.id for run in reversed(ahead))}."
+            )
             said = True
     raise AssertionError("unreachable: the pauses do not end")
 
@@ -222,7 +255,9 @@ def _team(config) -> AbstractContextManager:
     size = _processes(config)
     if size == 1:
         return nullcontext()
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")   # a lost connection is told once, in a sentence
+    os.environ.setdefault(
+        "TORCH_CPP_LOG_LEVEL", "ERROR"
+    )  # a lost connection is told once, in a sentence
     say(f"{size} processes will share the training; waiting for the others to start.")
     return import_module("derm_core.training.launch").team(size, config.device)
 
@@ -230,7 +265,7 @@ def _team(config) -> AbstractContextManager:
 def _run_job(workspace: Workspace, store: RunStore, run_id: str, stop: StopSignal) -> dict | None:
     paths = workspace.run(run_id)
     run, config = store.get(run_id), _config(paths)
-    step_back(NICE)     # pages stay usable while it trains
+    step_back(NICE)  # pages stay usable while it trains
     say(f"{run_id} starts in process {os.getpid()}.")
     journal = EventLog(paths.events)
     journal.append(Event(kind="state", value="running"))
@@ -257,7 +292,9 @@ def _config(paths: RunPaths):
     except FileNotFoundError:
         raise RunError(FOLDER_GONE) from None
     except ValueError as error:
-        raise RunError(f"{paths.config} cannot be read ({error}); start a new run instead.") from error
+        raise RunError(
+            f"{paths.config} cannot be read ({error}); start a new run instead."
+        ) from error
 
 
 def _show_progress(store: RunStore, run_id: str, value: dict) -> None:

@@ -20,8 +20,11 @@ from ..files import sha256_file
 from .weights import find_weights
 
 # Families whose default is one fixed image size, and the argument that frees them of it.
-ANY_SIZE = {"vision_transformer": {"dynamic_img_size": True}, "deit": {"dynamic_img_size": True},
-            "swin_transformer": {"strict_img_size": False}}
+ANY_SIZE = {
+    "vision_transformer": {"dynamic_img_size": True},
+    "deit": {"dynamic_img_size": True},
+    "swin_transformer": {"strict_img_size": False},
+}
 
 
 class Backbone(nn.Module):
@@ -38,17 +41,29 @@ class Backbone(nn.Module):
         self.model_args = dict(model_args or {})
         if not is_model(config.architecture):
             near = ", ".join(timm.list_models(f"*{config.architecture.split('.')[0][:6]}*")[:5])
-            raise ConfigError(f"architecture is {config.architecture!r}; allowed: a timm model name"
-                              + (f", such as {near}." if near else "."))
+            raise ConfigError(
+                f"architecture is {config.architecture!r}; allowed: a timm model name"
+                + (f", such as {near}." if near else ".")
+            )
         try:
-            self.body = timm.create_model(config.architecture, pretrained=False, features_only=True, out_indices=(config.stage,),
-                                          **ANY_SIZE.get(family_of(config.architecture), {}), **self.model_args)
+            self.body = timm.create_model(
+                config.architecture,
+                pretrained=False,
+                features_only=True,
+                out_indices=(config.stage,),
+                **ANY_SIZE.get(family_of(config.architecture), {}),
+                **self.model_args,
+            )
         except (IndexError, AssertionError) as error:
-            raise ConfigError(f"stage is {config.stage}; {config.architecture} does not have that many: "
-                              "choose a lower one.") from error
+            raise ConfigError(
+                f"stage is {config.stage}; {config.architecture} does not have that many: "
+                "choose a lower one."
+            ) from error
         except (TypeError, RuntimeError, NotImplementedError, AttributeError) as error:
-            raise ConfigError(f"architecture {config.architecture!r} cannot give features of a stage "
-                              f"({error}); choose another, such as resnet18 or convnext_tiny.") from error
+            raise ConfigError(
+                f"architecture {config.architecture!r} cannot give features of a stage "
+                f"({error}); choose another, such as resnet18 or convnext_tiny."
+            ) from error
         info = self.body.feature_info
         self.width, self.reduction = info.channels()[-1], info.reduction()[-1]
         self._trim(info.module_name()[-1])
@@ -57,7 +72,7 @@ class Backbone(nn.Module):
     def _trim(self, last: str) -> None:
         """EfficientNet-like families keep every block; those behind the stage are dropped here."""
         if hasattr(self.body, "_stage_out_idx") and last.startswith("blocks."):
-            self.body.blocks = self.body.blocks[:int(last.split(".")[1]) + 1]
+            self.body.blocks = self.body.blocks[: int(last.split(".")[1]) + 1]
 
     @property
     def config(self) -> BackboneConfig:
@@ -67,9 +82,16 @@ class Backbone(nn.Module):
         """Layer of each parameter, from 0 (the stem) upwards: stages or blocks, as timm groups the architecture."""
         with torch.device("meta"):
             full = timm.create_model(self.architecture, pretrained=False, **self.model_args)
-        known = {_canonical(name): layer for name, layer in group_parameters(
-            full, full.group_matcher(coarse=True), reverse=True).items()}
-        found = {name: known[_canonical(name.removeprefix("body."))] for name, _ in self.named_parameters()}
+        known = {
+            _canonical(name): layer
+            for name, layer in group_parameters(
+                full, full.group_matcher(coarse=True), reverse=True
+            ).items()
+        }
+        found = {
+            name: known[_canonical(name.removeprefix("body."))]
+            for name, _ in self.named_parameters()
+        }
         return {name: sorted(set(found.values())).index(layer) for name, layer in found.items()}
 
     def forward(self, x_bchw: Tensor) -> Tensor:
@@ -86,7 +108,9 @@ def family_of(architecture: str) -> str:
     return model_entrypoint(architecture).__module__.rsplit(".", 1)[-1]
 
 
-def build_backbone(config: BackboneConfig, seed: int, model_args: Mapping | None = None) -> Backbone:
+def build_backbone(
+    config: BackboneConfig, seed: int, model_args: Mapping | None = None
+) -> Backbone:
     """A randomly initialised backbone (timm's own initialisation), the same for the same seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -107,12 +131,21 @@ def load_imagenet(config: BackboneConfig) -> tuple[Backbone, dict]:
     except Exception as error:
         raise WeightsUnavailable(
             f"The ImageNet weights in {found.path.name} ({found.source}) cannot be used for {config.architecture} "
-            f"to stage {config.stage}: {error}. Replace or remove that file, or choose another arm.") from error
+            f"to stage {config.stage}: {error}. Replace or remove that file, or choose another arm."
+        ) from error
     name = found.path.name if found.source == "folder" else found.note
     return backbone.eval(), {
-        "mean": list(found.mean), "std": list(found.std), "source": found.source, "file": name,
-        "license": found.license, "sha256": sha256_file(found.path), "pretrained_on": found.pretrained_on,
-        "input_size": list(found.input_size), "model_args": found.model_args, "note": found.note}
+        "mean": list(found.mean),
+        "std": list(found.std),
+        "source": found.source,
+        "file": name,
+        "license": found.license,
+        "sha256": sha256_file(found.path),
+        "pretrained_on": found.pretrained_on,
+        "input_size": list(found.input_size),
+        "model_args": found.model_args,
+        "note": found.note,
+    }
 
 
 def load_timm_state(backbone: Backbone, state: Mapping[str, Tensor]) -> None:
@@ -149,8 +182,11 @@ def _canonical(key: str) -> str:
 
 def _missing(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
     given = {_canonical(key) for key in state}
-    return [key for key in wanted
-            if _canonical(key) not in given and not key.endswith("num_batches_tracked")]
+    return [
+        key
+        for key in wanted
+        if _canonical(key) not in given and not key.endswith("num_batches_tracked")
+    ]
 
 
 @dataclass
@@ -180,20 +216,43 @@ class Extractor:
 def normalise(images_bhwc: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """uint8 (B, S, S, 3) -> float32 (B, 3, S, S), (x / 255 - mean) / std."""
     x = images_bhwc.permute(0, 3, 1, 2).float().div_(255)
-    shift, scale = (torch.tensor(v, dtype=torch.float32, device=x.device).view(1, 3, 1, 1) for v in (mean, std))
+    shift, scale = (
+        torch.tensor(v, dtype=torch.float32, device=x.device).view(1, 3, 1, 1) for v in (mean, std)
+    )
     return x.sub_(shift).div_(scale)
 
 
-def make_extractor(name: str, backbone: nn.Module, mean: Sequence[float], std: Sequence[float],
-                   info: Mapping | None = None) -> Extractor:
+def make_extractor(
+    name: str,
+    backbone: nn.Module,
+    mean: Sequence[float],
+    std: Sequence[float],
+    info: Mapping | None = None,
+) -> Extractor:
     """An extractor in eval mode with its identity computed from what it holds."""
-    digest = hashlib.sha256(json.dumps([
-        backbone.architecture, backbone.stage, getattr(backbone, "model_args", {}), list(mean), list(std),
-        type(backbone).__name__], sort_keys=True).encode())
+    digest = hashlib.sha256(
+        json.dumps(
+            [
+                backbone.architecture,
+                backbone.stage,
+                getattr(backbone, "model_args", {}),
+                list(mean),
+                list(std),
+                type(backbone).__name__,
+            ],
+            sort_keys=True,
+        ).encode()
+    )
     for key, tensor in sorted(backbone.state_dict().items()):
         if key.endswith("num_batches_tracked"):
             continue
         digest.update(f"{key}{tuple(tensor.shape)}{tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return Extractor(name=name, backbone=backbone.eval(), mean=tuple(mean), std=tuple(std),
-                     identity=digest.hexdigest(), info=dict(info or {}))
+    return Extractor(
+        name=name,
+        backbone=backbone.eval(),
+        mean=tuple(mean),
+        std=tuple(std),
+        identity=digest.hexdigest(),
+        info=dict(info or {}),
+    )

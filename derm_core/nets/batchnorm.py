@@ -15,7 +15,9 @@ def match_statistics(network: nn.Module, images_bchw: Tensor) -> nn.Module:
     new statistics, so eval mode stays as it was (up to rounding) and train mode agrees with it.
     images_bchw: normalised images of the training split, a few hundred. Works in place.
     """
-    layers = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and m.running_mean is not None]
+    layers = [
+        m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and m.running_mean is not None
+    ]
     seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
     def record(layer: nn.Module, inputs: tuple[Tensor]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-BINS = 8    # per channel of RGB
+BINS = 8  # per channel of RGB
 
 
 class ColourHistogram(nn.Module):
@@ -22,9 +22,15 @@ class ColourHistogram(nn.Module):
         levels_bcn = (x_bchw.flatten(2) * 255).round().long().clamp(0, 255) * BINS // 256
         cell_bn = (levels_bcn[:, 0] * BINS + levels_bcn[:, 1]) * BINS + levels_bcn[:, 2]
         share_bk = torch.zeros(len(cell_bn), BINS**3, device=x_bchw.device)
-        share_bk.scatter_add_(1, cell_bn, torch.full(cell_bn.shape, 1 / cell_bn.shape[1], device=x_bchw.device))
+        share_bk.scatter_add_(
+            1, cell_bn, torch.full(cell_bn.shape, 1 / cell_bn.shape[1], device=x_bchw.device)
+        )
         x_bcn = x_bchw.flatten(2).float()
         mean_bc1 = x_bcn.mean(2, keepdim=True)
         third_bc = (x_bcn - mean_bc1).pow(3).mean(2)
-        moments = (mean_bc1.squeeze(2), x_bcn.std(2, correction=0), third_bc.sign() * third_bc.abs().pow(1 / 3))
+        moments = (
+            mean_bc1.squeeze(2),
+            x_bcn.std(2, correction=0),
+            third_bc.sign() * third_bc.abs().pow(1 / 3),
+        )
         return torch.cat([share_bk.sqrt(), *moments], 1)

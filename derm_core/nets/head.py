@@ -19,8 +19,13 @@ class Classifier(nn.Module):
     feature_mean, feature_std: (D,) statistics of the training split's features (0 and 1: as they are).
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Sequential,
-                 feature_mean: Tensor | None = None, feature_std: Tensor | None = None):
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: nn.Sequential,
+        feature_mean: Tensor | None = None,
+        feature_std: Tensor | None = None,
+    ):
         super().__init__()
         d = backbone.width
         self.backbone, self.head = backbone, head

@@ -22,16 +22,28 @@ class MultiStage(nn.Module):
 
     def __init__(self, backbone: Backbone):
         super().__init__()
-        self.architecture, self.stage, self.model_args = backbone.architecture, backbone.stage, backbone.model_args
+        self.architecture, self.stage, self.model_args = (
+            backbone.architecture,
+            backbone.stage,
+            backbone.model_args,
+        )
         if self.stage == 0:
             raise ConfigError("stage is 0; allowed: 1 or more for the features of two stages.")
-        self.body = timm.create_model(self.architecture, pretrained=False, features_only=True,
-                                      out_indices=(self.stage - 1, self.stage), **ANY_SIZE.get(family_of(self.architecture), {}),
-                                      **self.model_args)
-        if hasattr(self.body, "_stage_out_idx"):                # as Backbone drops the blocks behind its stage
-            self.body.blocks = self.body.blocks[:len(backbone.body.blocks)]
+        self.body = timm.create_model(
+            self.architecture,
+            pretrained=False,
+            features_only=True,
+            out_indices=(self.stage - 1, self.stage),
+            **ANY_SIZE.get(family_of(self.architecture), {}),
+            **self.model_args,
+        )
+        if hasattr(self.body, "_stage_out_idx"):  # as Backbone drops the blocks behind its stage
+            self.body.blocks = self.body.blocks[: len(backbone.body.blocks)]
         self.body.load_state_dict(backbone.body.state_dict(), strict=True)
-        self.channels_last, self.width = backbone.channels_last, sum(self.body.feature_info.channels())
+        self.channels_last, self.width = (
+            backbone.channels_last,
+            sum(self.body.feature_info.channels()),
+        )
 
     def pooled(self, x_bchw: Tensor) -> Tensor:
         """Global averages of both maps in float32, the earlier stage's first: (B, D1 + D2)."""

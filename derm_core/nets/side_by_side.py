@@ -20,10 +20,19 @@ class SideBySide(nn.Module):
         self.register_buffer("means", torch.tensor([one.mean for one in extractors]))
         self.register_buffer("stds", torch.tensor([one.std for one in extractors]))
         first = self.backbones[0]
-        self.architecture, self.stage, self.model_args = first.architecture, first.stage, first.model_args
+        self.architecture, self.stage, self.model_args = (
+            first.architecture,
+            first.stage,
+            first.model_args,
+        )
         self.width = sum(backbone.width for backbone in self.backbones)
 
     def pooled(self, x_bchw: Tensor) -> Tensor:
         """(B, D1 + D2 + …)."""
-        return torch.cat([backbone.pooled((x_bchw - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)).float()
-                          for backbone, mean, std in zip(self.backbones, self.means, self.stds, strict=True)], dim=1)
+        return torch.cat(
+            [
+                backbone.pooled((x_bchw - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)).float()
+                for backbone, mean, std in zip(self.backbones, self.means, self.stds, strict=True)
+            ],
+            dim=1,
+        )

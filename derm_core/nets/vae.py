@@ -23,7 +23,9 @@ from ..seeds import Share, stream_seed
 from .backbone import Backbone, build_backbone
 
 VAE_MEAN = VAE_STD = (0.5, 0.5, 0.5)
-MIN_LOG_SIGMA = -4.0   # sigma 0.018 in [-1, 1]: finer than the 8-bit step, below it the likelihood runs away
+MIN_LOG_SIGMA = (
+    -4.0
+)  # sigma 0.018 in [-1, 1]: finer than the 8-bit step, below it the likelihood runs away
 ACTIVE_VARIANCE = 0.01
 
 
@@ -35,7 +37,9 @@ class PlaneNorm(nn.GroupNorm):
     """
 
     def forward(self, x_bchw: Tensor) -> Tensor:
-        last = x_bchw.is_contiguous(memory_format=torch.channels_last) and not x_bchw.is_contiguous()
+        last = (
+            x_bchw.is_contiguous(memory_format=torch.channels_last) and not x_bchw.is_contiguous()
+        )
         out_bchw = super().forward(x_bchw.contiguous())
         return out_bchw.contiguous(memory_format=torch.channels_last) if last else out_bchw
 
@@ -49,7 +53,9 @@ class _WithBias(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient_bchw: Tensor):
-        return gradient_bchw, gradient_bchw.sum((0, 2, 3), dtype=torch.promote_types(gradient_bchw.dtype, torch.float32))
+        return gradient_bchw, gradient_bchw.sum(
+            (0, 2, 3), dtype=torch.promote_types(gradient_bchw.dtype, torch.float32)
+        )
 
 
 class UpsampledConv(nn.Conv2d):
@@ -68,17 +74,25 @@ class UpsampledConv(nn.Conv2d):
 
     def forward(self, x_bchw: Tensor) -> Tensor:
         if not self.joined or self.side != 2 * x_bchw.shape[-1]:
-            return super().forward(F.interpolate(x_bchw, size=(self.side, self.side), mode="nearest"))
+            return super().forward(
+                F.interpolate(x_bchw, size=(self.side, self.side), mode="nearest")
+            )
         if self.weight.is_contiguous(memory_format=torch.channels_last):
-            x_bchw = x_bchw.contiguous(memory_format=torch.channels_last)    # the layout comes from the input alone
-        y_bchw = F.conv_transpose2d(x_bchw, self.joined_weight(), self.bias.detach(), stride=2, padding=1)
+            x_bchw = x_bchw.contiguous(
+                memory_format=torch.channels_last
+            )  # the layout comes from the input alone
+        y_bchw = F.conv_transpose2d(
+            x_bchw, self.joined_weight(), self.bias.detach(), stride=2, padding=1
+        )
         return _WithBias.apply(y_bchw, self.bias)
 
     def joined_weight(self) -> Tensor:
         """(in, out, 4, 4), float32. An axis's taps 0, 1, 2 fall on the small pixels before, at and behind it:
         from an even pixel before, at, at; from an odd one at, at, behind."""
         w = self.weight.permute(1, 0, 2, 3)
-        w = torch.stack([w[:, :, 2], w[:, :, 1] + w[:, :, 2], w[:, :, 0] + w[:, :, 1], w[:, :, 0]], 2)
+        w = torch.stack(
+            [w[:, :, 2], w[:, :, 1] + w[:, :, 2], w[:, :, 0] + w[:, :, 1], w[:, :, 0]], 2
+        )
         return torch.stack([w[..., 2], w[..., 1] + w[..., 2], w[..., 0] + w[..., 1], w[..., 0]], 3)
 
 
@@ -99,7 +113,8 @@ class Decoder(nn.Module):
         self.stem = nn.Linear(latent_dim, width * self.sides[0] ** 2)
         self.blocks = nn.ModuleList(
             nn.Sequential(UpsampledConv(a, b, side), PlaneNorm(math.gcd(8, b), b), nn.SiLU())
-            for a, b, side in zip(self.widths, self.widths[1:], self.sides[1:]))
+            for a, b, side in zip(self.widths, self.widths[1:], self.sides[1:])
+        )
         self.image = nn.Conv2d(self.widths[-1], 3, 3, padding=1)
 
     def forward(self, z_bz: Tensor) -> Tensor:
@@ -150,10 +165,16 @@ def latents_like(mu_nz: Tensor, logvar_nz: Tensor, n: int, generator: torch.Gene
     1903.12436, section 4): where its KL weighs little, a VAE's images fill a small part of the prior."""
     mean_z = mu_nz.mean(0)
     among = torch.randn(n, len(mu_nz), generator=generator) @ (mu_nz - mean_z) / len(mu_nz) ** 0.5
-    return mean_z + among + torch.randn(n, len(mean_z), generator=generator) * logvar_nz.exp().mean(0).sqrt()
+    return (
+        mean_z
+        + among
+        + torch.randn(n, len(mean_z), generator=generator) * logvar_nz.exp().mean(0).sqrt()
+    )
 
 
-def build_vae(config: BackboneConfig, size: int, latent_dim: int, decoder_width: int, seed: int) -> VAE:
+def build_vae(
+    config: BackboneConfig, size: int, latent_dim: int, decoder_width: int, seed: int
+) -> VAE:
     """A VAE with everything randomly initialised, the same for the same seed."""
     backbone = build_backbone(config, stream_seed(seed, "init", "encoder"))
     with torch.random.fork_rng(devices=[]):
@@ -169,16 +190,18 @@ def build_projector(width: int, dimensions: int, seed: int) -> nn.Sequential:
         return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, dimensions))
 
 
-def reparameterise(mu: Tensor, logvar: Tensor, generator: torch.Generator | None = None,
-                   share: Share | None = None) -> Tensor:
+def reparameterise(
+    mu: Tensor, logvar: Tensor, generator: torch.Generator | None = None, share: Share | None = None
+) -> Tensor:
     """z ~ N(mu, exp(logvar)), differentiable in both. share: which of a global batch these images are."""
     shape = mu.shape if share is None else (share.total, *mu.shape[1:])
     noise = torch.randn(shape, generator=generator, device=mu.device, dtype=mu.dtype)
     return mu + (noise if share is None else noise[share.of_batch]) * torch.exp(0.5 * logvar)
 
 
-def elbo_terms(recon: Tensor, target: Tensor, mu: Tensor, logvar: Tensor,
-               log_sigma: Tensor) -> tuple[Tensor, Tensor]:
+def elbo_terms(
+    recon: Tensor, target: Tensor, mu: Tensor, logvar: Tensor, log_sigma: Tensor
+) -> tuple[Tensor, Tensor]:
     """The two terms of the negative ELBO, in nats and float32.
 
     Returns the Gaussian negative log likelihood (B,), summed over channels and pixels, and
@@ -187,7 +210,9 @@ def elbo_terms(recon: Tensor, target: Tensor, mu: Tensor, logvar: Tensor,
     """
     log_sigma = floored(log_sigma.float())
     squared = (recon.float() - target.float()).square().sum((1, 2, 3))
-    nll = 0.5 * squared * torch.exp(-2 * log_sigma) + recon[0].numel() * (log_sigma + 0.5 * math.log(2 * math.pi))
+    nll = 0.5 * squared * torch.exp(-2 * log_sigma) + recon[0].numel() * (
+        log_sigma + 0.5 * math.log(2 * math.pi)
+    )
     mu, logvar = mu.float(), logvar.float()
     kl = 0.5 * (mu.square() + logvar.exp() - 1 - logvar)
     return nll, kl
@@ -219,10 +244,18 @@ class MuEncoder(nn.Module):
 def save_vae(folder: Path, vae: VAE, meta: dict) -> dict:
     """Write vae.safetensors and vae.json (what rebuilds it, its SHA-256, and `meta`); returns the JSON."""
     data = save({key: value.detach().cpu().contiguous() for key, value in vae.state_dict().items()})
-    card = {**meta, "architecture": vae.backbone.architecture, "stage": vae.backbone.stage,
-            "model_args": vae.backbone.model_args, "size": vae.size, "latent_dim": vae.latent_dim,
-            "decoder_width": vae.decoder_width, "mean": list(VAE_MEAN), "std": list(VAE_STD),
-            "sha256": hashlib.sha256(data).hexdigest()}
+    card = {
+        **meta,
+        "architecture": vae.backbone.architecture,
+        "stage": vae.backbone.stage,
+        "model_args": vae.backbone.model_args,
+        "size": vae.size,
+        "latent_dim": vae.latent_dim,
+        "decoder_width": vae.decoder_width,
+        "mean": list(VAE_MEAN),
+        "std": list(VAE_STD),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
     write_atomic(Path(folder) / "vae.safetensors", data)
     write_json(Path(folder) / "vae.json", card)
     return card
@@ -236,13 +269,17 @@ def load_vae(folder: Path) -> tuple[VAE, dict]:
         data = (folder / "vae.safetensors").read_bytes()
         if hashlib.sha256(data).hexdigest() != card["sha256"]:
             raise ValueError("vae.safetensors does not match the SHA-256 in vae.json")
-        backbone = Backbone(BackboneConfig(architecture=card["architecture"], stage=card["stage"]),
-                            card["model_args"])
+        backbone = Backbone(
+            BackboneConfig(architecture=card["architecture"], stage=card["stage"]),
+            card["model_args"],
+        )
         vae = VAE(backbone, card["size"], card["latent_dim"], card["decoder_width"])
         vae.load_state_dict(load(data), strict=True)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise RunError(f"The VAE in {folder.parent.name}/{folder.name} cannot be read ({error}); "
-                       "repeat the pretraining run.") from error
+        raise RunError(
+            f"The VAE in {folder.parent.name}/{folder.name} cannot be read ({error}); "
+            "repeat the pretraining run."
+        ) from error
     return vae.eval(), card
 
 

@@ -56,7 +56,11 @@ def imagenet_status(config: BackboneConfig) -> dict:
     where = f"{config.architecture} to stage {config.stage}: {reason}, nor in the local Hugging Face cache"
     if _offline():
         return {"available": False, "source": "none", "detail": f"{where}; HF_HUB_OFFLINE is set."}
-    return {"available": False, "source": "hub", "detail": f"{where}; fetched from the hub when first used online."}
+    return {
+        "available": False,
+        "source": "hub",
+        "detail": f"{where}; fetched from the hub when first used online.",
+    }
 
 
 def find_weights(config: BackboneConfig) -> WeightFile:
@@ -78,7 +82,8 @@ def find_weights(config: BackboneConfig) -> WeightFile:
         f"ImageNet weights for {config.architecture} to stage {config.stage} cannot be had: {folder_reason}; "
         f"not in the local Hugging Face cache; {hub_reason}. Put a .safetensors file with its .json sidecar into "
         f"the weights folder (DERM_WEIGHTS), go online once so that {repository or 'they'} can be fetched, or "
-        "choose another arm: vae and random need no download.")
+        "choose another arm: vae and random need no download."
+    )
 
 
 def find_in_folder(config: BackboneConfig) -> tuple[WeightFile | None, str]:
@@ -101,11 +106,16 @@ def find_in_folder(config: BackboneConfig) -> tuple[WeightFile | None, str]:
                 reason = f"{sidecar.name} in the weights folder has no {path.name} beside it"
                 continue
             return WeightFile(
-                path=path, source="folder", mean=_three(card["mean"]), std=_three(card["std"]),
+                path=path,
+                source="folder",
+                mean=_three(card["mean"]),
+                std=_three(card["std"]),
                 input_size=tuple(int(v) for v in card.get("input_size", (3, 224, 224))),
                 license=str(card.get("license", "not stated")),
                 pretrained_on=str(card.get("pretrained_on", "ImageNet-1k (ILSVRC 2012)")),
-                model_args=dict(card.get("model_args") or {}), note=str(card.get("note", ""))), ""
+                model_args=dict(card.get("model_args") or {}),
+                note=str(card.get("note", "")),
+            ), ""
         except (OSError, ValueError, KeyError, TypeError) as error:
             reason = f"{sidecar.name} in the weights folder cannot be used ({type(error).__name__}: {error})"
     return None, reason
@@ -136,9 +146,13 @@ def hub_cache() -> Path:
 def cached_repositories(config: BackboneConfig, default: str | None = None) -> list[str]:
     """Repositories timm/ARCHITECTURE.*in1k that lie complete in the local cache, `default` first."""
     tag = "" if "." in config.architecture else ".*in1k"
-    names = [folder.name.removeprefix("models--").replace("--", "/", 1)
-             for folder in hub_cache().glob(f"models--timm--{config.architecture}{tag}")]
-    names = [name for name in sorted(names) if _newest_snapshot(name) and not name.endswith("_ft_in1k")]
+    names = [
+        folder.name.removeprefix("models--").replace("--", "/", 1)
+        for folder in hub_cache().glob(f"models--timm--{config.architecture}{tag}")
+    ]
+    names = [
+        name for name in sorted(names) if _newest_snapshot(name) and not name.endswith("_ft_in1k")
+    ]
     return sorted(names, key=lambda name: name != default)
 
 
@@ -153,18 +167,26 @@ def _default_repository(config: BackboneConfig) -> str | None:
     if config.architecture in PINNED:
         return PINNED[config.architecture]
     import timm
+
     cfg = timm.get_pretrained_cfg(config.architecture, allow_unregistered=True)
     return getattr(cfg, "hf_hub_id", None) or None
 
 
 def _described(config: BackboneConfig, path: Path, source: str, repository: str) -> WeightFile:
     import timm
+
     cfg = timm.get_pretrained_cfg(repository.split("/", 1)[1], allow_unregistered=True)
     cfg = cfg or timm.get_pretrained_cfg(config.architecture)
-    return WeightFile(path=path, source=source, mean=_three(cfg.mean), std=_three(cfg.std),
-                      input_size=tuple(cfg.input_size), note=f"{HUB}/{repository}",
-                      license=cfg.license or f"see {HUB}/{repository}",
-                      pretrained_on=f"ImageNet ({cfg.tag})" if cfg.tag else "ImageNet-1k (ILSVRC 2012)")
+    return WeightFile(
+        path=path,
+        source=source,
+        mean=_three(cfg.mean),
+        std=_three(cfg.std),
+        input_size=tuple(cfg.input_size),
+        note=f"{HUB}/{repository}",
+        license=cfg.license or f"see {HUB}/{repository}",
+        pretrained_on=f"ImageNet ({cfg.tag})" if cfg.tag else "ImageNet-1k (ILSVRC 2012)",
+    )
 
 
 def _offline() -> bool:
@@ -179,11 +201,15 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 def _unreachable(endpoint: str, repository: str) -> str:
     """Why the hub does not answer for this file within CONNECT_SECONDS; empty when it does."""
-    request = urllib.request.Request(f"{endpoint}/{repository}/resolve/main/{FILE_NAME}", method="HEAD")
+    request = urllib.request.Request(
+        f"{endpoint}/{repository}/resolve/main/{FILE_NAME}", method="HEAD"
+    )
     try:
         urllib.request.build_opener(_NoRedirect).open(request, timeout=CONNECT_SECONDS).close()
     except urllib.error.HTTPError as error:
-        return "" if error.code < 400 else f"the hub answers {error.code} for {repository}/{FILE_NAME}"
+        return (
+            "" if error.code < 400 else f"the hub answers {error.code} for {repository}/{FILE_NAME}"
+        )
     except (OSError, ValueError) as error:
         return f"the hub {endpoint} does not answer ({getattr(error, 'reason', error)})"
     return ""
@@ -201,8 +227,19 @@ def _fetch(repository: str) -> tuple[Path | None, str]:
     if reason:
         return None, reason
     from huggingface_hub import hf_hub_download
+
     try:
-        return Path(hf_hub_download(repository, FILE_NAME, endpoint=endpoint, cache_dir=hub_cache(),
-                                    etag_timeout=CONNECT_SECONDS)), ""
+        return Path(
+            hf_hub_download(
+                repository,
+                FILE_NAME,
+                endpoint=endpoint,
+                cache_dir=hub_cache(),
+                etag_timeout=CONNECT_SECONDS,
+            )
+        ), ""
     except Exception as error:  # huggingface_hub raises many kinds; each means: not to be had now
-        return None, f"fetching {repository} failed ({type(error).__name__}: {str(error).splitlines()[0]})"
+        return (
+            None,
+            f"fetching {repository} failed ({type(error).__name__}: {str(error).splitlines()[0]})",
+        )

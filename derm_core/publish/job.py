@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..background import Report, aside
+from ..bundles.bundle import find_bundle, verify_bundle
 from ..config import PublishConfig
 from ..errors import NotFound
 from ..events import Event, log
 from ..files import disk_bytes
 from ..workspace import RunPaths, Workspace
-from ..bundles.bundle import find_bundle, verify_bundle
 from .classifier import publish
 
 
@@ -26,9 +26,14 @@ def publish_run(config: PublishConfig, workspace: Workspace, run: RunPaths) -> I
         yield log(f"Publishing {config.arm} of {config.run} as {config.name}.")
 
         def work(report: Report) -> Path:
-            return publish(workspace, config.run, config.arm, config.name, seed=config.seed, progress=report)
+            return publish(
+                workspace, config.run, config.arm, config.name, seed=config.seed, progress=report
+            )
+
         folder = yield from aside(work, f"Measuring {config.name}")
-    yield Event(kind="result", value={"name": config.name, "path": str(folder), "bytes": disk_bytes(folder)})
+    yield Event(
+        kind="result", value={"name": config.name, "path": str(folder), "bytes": disk_bytes(folder)}
+    )
 
 
 def _made_before(config: PublishConfig, workspace: Workspace) -> Path | None:
@@ -37,4 +42,8 @@ def _made_before(config: PublishConfig, workspace: Workspace) -> Path | None:
     except NotFound:
         return None
     card = verify_bundle(folder)
-    return folder if all(card.get(key) == getattr(config, key) for key in ("run", "arm", "seed")) else None
+    return (
+        folder
+        if all(card.get(key) == getattr(config, key) for key in ("run", "arm", "seed"))
+        else None
+    )

@@ -12,10 +12,12 @@ import numpy as np
 NEAR = 50
 COPY_RATIO = 0.5
 SIDE = 32
-LIKE_TRAINING = "latents spread as those of training images"      # what every caller draws from
+LIKE_TRAINING = "latents spread as those of training images"  # what every caller draws from
 
 
-def memorisation(samples_nssc: np.ndarray, training_nssc: np.ndarray, held_out_nssc: np.ndarray) -> dict:
+def memorisation(
+    samples_nssc: np.ndarray, training_nssc: np.ndarray, held_out_nssc: np.ndarray
+) -> dict:
     """{"samples", "drawn_from", "training_images", "copies", "nearest_rmse", "ratio", "held_out_nearest_rmse",
     "held_out_ratio", "held_out_images", "held_out_copies"}.
 
@@ -24,12 +26,20 @@ def memorisation(samples_nssc: np.ndarray, training_nssc: np.ndarray, held_out_n
     a ratio below 0.5.
     """
     training = _small(training_nssc)
-    found = {"samples": len(samples_nssc), "drawn_from": LIKE_TRAINING, "training_images": len(training),
-             "held_out_images": len(held_out_nssc), "copy_ratio": COPY_RATIO}
+    found = {
+        "samples": len(samples_nssc),
+        "drawn_from": LIKE_TRAINING,
+        "training_images": len(training),
+        "held_out_images": len(held_out_nssc),
+        "copy_ratio": COPY_RATIO,
+    }
     for prefix, images in (("", samples_nssc), ("held_out_", held_out_nssc)):
         nearest, ratio = _nearest(_small(images), training)
-        found |= {f"{prefix}nearest_rmse": _summary(nearest), f"{prefix}ratio": _summary(ratio),
-                  f"{prefix}copies": int((ratio < COPY_RATIO).sum())}
+        found |= {
+            f"{prefix}nearest_rmse": _summary(nearest),
+            f"{prefix}ratio": _summary(ratio),
+            f"{prefix}copies": int((ratio < COPY_RATIO).sum()),
+        }
     return found
 
 
@@ -43,8 +53,11 @@ def _small(images_nssc: np.ndarray) -> np.ndarray:
 
 
 def _nearest(images_nd: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    squared = (images_nd ** 2).sum(1)[:, None] - 2 * images_nd @ training.T + (training ** 2).sum(1)
-    near = np.sqrt(np.maximum(np.partition(squared, min(NEAR, len(training)) - 1, axis=1)[:, :NEAR], 0) / images_nd.shape[1])
+    squared = (images_nd**2).sum(1)[:, None] - 2 * images_nd @ training.T + (training**2).sum(1)
+    near = np.sqrt(
+        np.maximum(np.partition(squared, min(NEAR, len(training)) - 1, axis=1)[:, :NEAR], 0)
+        / images_nd.shape[1]
+    )
     least = near.min(1)
     return least, least / np.maximum(near.mean(1), 1e-9)
 

@@ -16,14 +16,19 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from ..seeds import stream_seed
 
-WORDS = ("the patient of and with left right history report date signed page total number receipt invoice "
-         "table value mean sample figure result method office street order item price").split()
+WORDS = (
+    "the patient of and with left right history report date signed page total number receipt invoice "
+    "table value mean sample figure result method office street order item price"
+).split()
 
 
 def nonlesion_images(n: int, seed: int, size: int = 192) -> list[tuple[str, np.ndarray]]:
     """n pictures of each kind in KINDS as (kind, uint8 (size, size, 3)); the same for the same seed."""
-    return [(kind, draw(np.random.default_rng(stream_seed(seed, "non-lesion", kind, number)), size))
-            for kind, draw in KINDS.items() for number in range(n)]
+    return [
+        (kind, draw(np.random.default_rng(stream_seed(seed, "non-lesion", kind, number)), size))
+        for kind, draw in KINDS.items()
+        for number in range(n)
+    ]
 
 
 def noise(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -41,15 +46,26 @@ def noise(rng: np.random.Generator, size: int) -> np.ndarray:
 def blank(rng: np.random.Generator, size: int) -> np.ndarray:
     """One colour (white, black, grey or any), with the faint grain of a scanner."""
     colour = rng.choice(["white", "black", "grey", "any"])
-    base = {"white": 250, "black": 4, "grey": rng.integers(40, 215), "any": rng.integers(0, 256, 3)}[str(colour)]
-    return _pixels(np.broadcast_to(base, (size, size, 3)) + rng.normal(0, rng.uniform(0, 2), (size, size, 1)))
+    base = {
+        "white": 250,
+        "black": 4,
+        "grey": rng.integers(40, 215),
+        "any": rng.integers(0, 256, 3),
+    }[str(colour)]
+    return _pixels(
+        np.broadcast_to(base, (size, size, 3)) + rng.normal(0, rng.uniform(0, 2), (size, size, 1))
+    )
 
 
 def gradient(rng: np.random.Generator, size: int) -> np.ndarray:
     """A straight or round passage between two colours."""
-    y, x = np.mgrid[-1:1:size * 1j, -1:1:size * 1j]
+    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
     angle = rng.uniform(0, 2 * np.pi)
-    ramp = (x * np.cos(angle) + y * np.sin(angle)) / 2.8 + 0.5 if rng.random() < 0.7 else np.hypot(x, y) / 1.42
+    ramp = (
+        (x * np.cos(angle) + y * np.sin(angle)) / 2.8 + 0.5
+        if rng.random() < 0.7
+        else np.hypot(x, y) / 1.42
+    )
     a, b = rng.integers(0, 256, (2, 3))
     return _pixels(a + (b - a) * ramp[..., None].clip(0, 1))
 
@@ -63,22 +79,28 @@ def document(rng: np.random.Generator, size: int) -> np.ndarray:
     for row, top in enumerate(range(step, size * 2 - step, step)):
         words = rng.choice(WORDS, 16) if row % int(rng.integers(4, 9)) else []
         draw.text((step, top), " ".join(words), fill=(ink, ink, ink), font=font)
-    turned = image.rotate(float(rng.normal(0, 3)), Image.Resampling.BICUBIC, fillcolor=(paper, paper, paper))
+    turned = image.rotate(
+        float(rng.normal(0, 3)), Image.Resampling.BICUBIC, fillcolor=(paper, paper, paper)
+    )
     return _cut(turned, size)
 
 
 def xray(rng: np.random.Generator, size: int) -> np.ndarray:
     """A grey chest-like picture: bright trunk, two dark lungs, ribs, a heart's shadow."""
-    y, x = np.mgrid[-1:1:size * 1j, -1:1:size * 1j]
+    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
     wide, tall = rng.uniform(0.22, 0.36), rng.uniform(0.5, 0.75)
-    picture = rng.uniform(0.6, 0.85) * np.exp(-(x / rng.uniform(0.8, 1.1)) ** 4)
+    picture = rng.uniform(0.6, 0.85) * np.exp(-((x / rng.uniform(0.8, 1.1)) ** 4))
     for side in (-1, 1):
         inside = 1 / (1 + np.exp((np.hypot((x - side * 0.42) / wide, (y + 0.05) / tall) - 1) * 9))
         picture -= rng.uniform(0.35, 0.55) * inside
         ribs = 0.5 + 0.5 * np.sin((y + 0.35 * np.abs(x)) * rng.uniform(18, 28))
         picture += 0.14 * inside * ribs
-    picture += 0.35 * np.exp(-((x - 0.12) / 0.16) ** 2 - ((y - 0.25) / 0.3) ** 2) + 0.25 * np.exp(-(x / 0.07) ** 2)
-    return _pixels(255 * picture[..., None] + rng.normal(0, rng.uniform(1, 8), (size, size, 1)) + np.zeros(3))
+    picture += 0.35 * np.exp(-(((x - 0.12) / 0.16) ** 2) - ((y - 0.25) / 0.3) ** 2) + 0.25 * np.exp(
+        -((x / 0.07) ** 2)
+    )
+    return _pixels(
+        255 * picture[..., None] + rng.normal(0, rng.uniform(1, 8), (size, size, 1)) + np.zeros(3)
+    )
 
 
 def checkerboard(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -86,7 +108,7 @@ def checkerboard(rng: np.random.Generator, size: int) -> np.ndarray:
     step, shift = int(rng.integers(4, size // 4)), rng.integers(0, size, 2)
     y, x = np.mgrid[:size, :size]
     odd = ((x + shift[0]) // step + (rng.random() < 0.7) * ((y + shift[1]) // step)) % 2
-    a, b = (rng.integers(0, 256, (2, 3)) if rng.random() < 0.6 else np.array([[0] * 3, [255] * 3]))
+    a, b = rng.integers(0, 256, (2, 3)) if rng.random() < 0.6 else np.array([[0] * 3, [255] * 3])
     return _pixels(np.where(odd[..., None], a, b))
 
 
@@ -96,19 +118,28 @@ def chart(rng: np.random.Generator, size: int) -> np.ndarray:
     draw, end = ImageDraw.Draw(image), size * 2
     for at in range(end // 8, end, end // 8):
         draw.line((end // 8, at, end - 10, at), fill=(215, 215, 215))
-    draw.line((end // 8, 10, end // 8, end - end // 8, end - 10, end - end // 8), fill="black", width=2)
+    draw.line(
+        (end // 8, 10, end // 8, end - end // 8, end - 10, end - end // 8), fill="black", width=2
+    )
     kind, count = rng.choice(["bars", "lines", "dots"]), int(rng.integers(5, 14))
     xs = np.linspace(end * 0.18, end * 0.92, count)
     for _ in range(1 if kind == "bars" else int(rng.integers(1, 4))):
-        colour, ys = tuple(int(v) for v in rng.integers(0, 220, 3)), rng.uniform(end * 0.1, end * 0.85, count)
+        colour, ys = (
+            tuple(int(v) for v in rng.integers(0, 220, 3)),
+            rng.uniform(end * 0.1, end * 0.85, count),
+        )
         if kind == "lines":
             draw.line(list(zip(xs, ys)), fill=colour, width=4)
         for px, py in zip(xs, ys):
             if kind == "bars":
-                draw.rectangle((px - end / count / 4, py, px + end / count / 4, end * 7 / 8), fill=colour)
+                draw.rectangle(
+                    (px - end / count / 4, py, px + end / count / 4, end * 7 / 8), fill=colour
+                )
             elif kind == "dots":
                 draw.ellipse((px - 6, py - 6, px + 6, py + 6), fill=colour)
-    draw.text((end // 4, 8), " ".join(rng.choice(WORDS, 4)), fill="black", font=ImageFont.load_default(18))
+    draw.text(
+        (end // 4, 8), " ".join(rng.choice(WORDS, 4)), fill="black", font=ImageFont.load_default(18)
+    )
     return _cut(image, size)
 
 
@@ -120,13 +151,19 @@ def screenshot(rng: np.random.Generator, size: int) -> np.ndarray:
     draw, end, font = ImageDraw.Draw(image), size * 2, ImageFont.load_default(14)
     accent = tuple(int(v) for v in rng.integers(30, 230, 3))
     draw.rectangle((0, 0, end, 34), fill=accent)
-    draw.rectangle((0, 34, int(rng.integers(60, 130)), end), fill=tuple(int(v * 0.9) for v in ground))
+    draw.rectangle(
+        (0, 34, int(rng.integers(60, 130)), end), fill=tuple(int(v * 0.9) for v in ground)
+    )
     for _ in range(int(rng.integers(3, 8))):
         left, top = rng.integers(60, end - 60, 2)
-        draw.rectangle((left, top, left + int(rng.integers(30, 160)), top + int(rng.integers(16, 70))),
-                       fill=tuple(int(v) for v in rng.integers(0, 256, 3)))
+        draw.rectangle(
+            (left, top, left + int(rng.integers(30, 160)), top + int(rng.integers(16, 70))),
+            fill=tuple(int(v) for v in rng.integers(0, 256, 3)),
+        )
     for top in range(46, end, int(rng.integers(18, 28))):
-        draw.text((140, top), " ".join(rng.choice(WORDS, int(rng.integers(2, 9)))), fill=text, font=font)
+        draw.text(
+            (140, top), " ".join(rng.choice(WORDS, int(rng.integers(2, 9)))), fill=text, font=font
+        )
     return _cut(image, size)
 
 
@@ -135,17 +172,27 @@ def fractal(rng: np.random.Generator, size: int) -> np.ndarray:
     if rng.random() < 0.5:
         frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(size), np.fft.fftfreq(size)))
         frequency[0, 0] = np.inf
-        layers = [np.fft.ifft2(np.fft.fft2(rng.normal(size=(size, size))) / frequency ** rng.uniform(0.8, 1.6)).real
-                  for _ in range(3)]
+        layers = [
+            np.fft.ifft2(
+                np.fft.fft2(rng.normal(size=(size, size))) / frequency ** rng.uniform(0.8, 1.6)
+            ).real
+            for _ in range(3)
+        ]
         mixed = np.stack(layers, -1) @ rng.normal(size=(3, 3))
         return _pixels(128 + rng.uniform(35, 70) * (mixed - mixed.mean((0, 1))) / mixed.std())
-    y, x = np.mgrid[-1.4:1.4:size * 1j, -1.4:1.4:size * 1j]
-    z, c, steps = x + 1j * y, complex(rng.uniform(-0.85, 0.3), rng.uniform(0.1, 0.8)), np.zeros((size, size))
+    y, x = np.mgrid[-1.4 : 1.4 : size * 1j, -1.4 : 1.4 : size * 1j]
+    z, c, steps = (
+        x + 1j * y,
+        complex(rng.uniform(-0.85, 0.3), rng.uniform(0.1, 0.8)),
+        np.zeros((size, size)),
+    )
     for _ in range(40):
         inside = np.abs(z) < 2
         z[inside] = z[inside] ** 2 + c
         steps += inside
-    return _pixels(127 + 127 * np.sin(steps[..., None] * rng.uniform(0.1, 0.5, 3) + rng.uniform(0, 6, 3)))
+    return _pixels(
+        127 + 127 * np.sin(steps[..., None] * rng.uniform(0.1, 0.5, 3) + rng.uniform(0, 6, 3))
+    )
 
 
 def shapes(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -153,18 +200,35 @@ def shapes(rng: np.random.Generator, size: int) -> np.ndarray:
     image = Image.new("RGB", (size * 2, size * 2), tuple(int(v) for v in rng.integers(0, 256, 3)))
     draw, end = ImageDraw.Draw(image), size * 2
     for _ in range(int(rng.integers(4, 12))):
-        (left, right), (top, bottom) = np.sort(rng.integers(0, end, 2)), np.sort(rng.integers(0, end, 2))
-        form, colour = rng.choice(["ellipse", "box", "triangle"]), tuple(int(v) for v in rng.integers(0, 256, 3))
+        (left, right), (top, bottom) = (
+            np.sort(rng.integers(0, end, 2)),
+            np.sort(rng.integers(0, end, 2)),
+        )
+        form, colour = (
+            rng.choice(["ellipse", "box", "triangle"]),
+            tuple(int(v) for v in rng.integers(0, 256, 3)),
+        )
         if form == "triangle":
             draw.polygon([(left, bottom), (right, bottom), ((left + right) // 2, top)], fill=colour)
         else:
-            (draw.ellipse if form == "ellipse" else draw.rectangle)((left, top, right, bottom), fill=colour)
+            (draw.ellipse if form == "ellipse" else draw.rectangle)(
+                (left, top, right, bottom), fill=colour
+            )
     return _cut(image.filter(ImageFilter.GaussianBlur(float(rng.uniform(0, 2)))), size)
 
 
 KINDS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
-    "noise": noise, "blank": blank, "gradient": gradient, "document": document, "x-ray": xray,
-    "checkerboard": checkerboard, "chart": chart, "screenshot": screenshot, "fractal": fractal, "shapes": shapes}
+    "noise": noise,
+    "blank": blank,
+    "gradient": gradient,
+    "document": document,
+    "x-ray": xray,
+    "checkerboard": checkerboard,
+    "chart": chart,
+    "screenshot": screenshot,
+    "fractal": fractal,
+    "shapes": shapes,
+}
 
 
 def _cut(image: Image.Image, size: int) -> np.ndarray:

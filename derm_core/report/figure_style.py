@@ -26,22 +26,41 @@ SPLIT_NAMES = {"train": "Training", "val": "Validation", "test": "Test"}
 SPLIT_COLOURS = {"train": "#0F6B66", "val": "#4FA39B", "test": "#A5915C"}
 
 
-def blank(title: str, height: int, *, x: str = "", y: str = "", legend: bool = False, **layout: Any) -> Figure:
+def blank(
+    title: str, height: int, *, x: str = "", y: str = "", legend: bool = False, **layout: Any
+) -> Figure:
     """An empty figure in the house's look: thin grid, no frame, legend above and left."""
     from plotly.graph_objects import Figure
 
     return Figure(layout=look(title, height, x=x, y=y, legend=legend, **layout))
 
 
-def look(title: str, height: int, *, x: str = "", y: str = "", legend: bool = False, **layout: Any) -> dict:
+def look(
+    title: str, height: int, *, x: str = "", y: str = "", legend: bool = False, **layout: Any
+) -> dict:
     """The layout of `blank`, in one piece: plotly takes ten times as long for one property after the other."""
     axis = {"gridcolor": GRID, "zeroline": False, "automargin": True, "fixedrange": True}
     return {
-        "title": {"text": title}, "height": height, "margin": MARGIN | ({"t": 34} if legend else {}),
-        "paper_bgcolor": CLEAR, "plot_bgcolor": CLEAR, "showlegend": legend,
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom", "title": None},
-        "hoverlabel": {"namelength": -1}, "modebar": MODEBAR, **layout,
-        "xaxis": axis | {"title": {"text": x, "standoff": 8}}, "yaxis": axis | {"title": {"text": y, "standoff": 8}}}
+        "title": {"text": title},
+        "height": height,
+        "margin": MARGIN | ({"t": 34} if legend else {}),
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "showlegend": legend,
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "y": 1.02,
+            "xanchor": "left",
+            "yanchor": "bottom",
+            "title": None,
+        },
+        "hoverlabel": {"namelength": -1},
+        "modebar": MODEBAR,
+        **layout,
+        "xaxis": axis | {"title": {"text": x, "standoff": 8}},
+        "yaxis": axis | {"title": {"text": y, "standoff": 8}},
+    }
 
 
 def again(figure: dict) -> Figure:
@@ -53,7 +72,7 @@ def again(figure: dict) -> Figure:
 
 def alpha(colour: str, opacity: float) -> str:
     """'#0072B2' at an opacity, as plotly writes it."""
-    red, green, blue = (int(colour[i:i + 2], 16) for i in (1, 3, 5))
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity:g})"
 
 
@@ -62,24 +81,57 @@ def error_bar(row: Mapping[str, Any], axis: str, colour: str) -> dict | None:
     low, high = row.get(f"{axis}_low"), row.get(f"{axis}_high")
     if formatting.missing(low) or formatting.missing(high):
         return None
-    return {"type": "data", "symmetric": False, "array": [max(0.0, high - row[axis])], "thickness": 1.3, "width": 4,
-            "arrayminus": [max(0.0, row[axis] - low)], "color": alpha(colour, 0.65)}
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [max(0.0, high - row[axis])],
+        "thickness": 1.3,
+        "width": 4,
+        "arrayminus": [max(0.0, row[axis] - low)],
+        "color": alpha(colour, 0.65),
+    }
 
 
-def band(x: Sequence[float], low: Sequence[float], high: Sequence[float], colour: str, opacity: float = 0.14) -> dict:
+def band(
+    x: Sequence[float],
+    low: Sequence[float],
+    high: Sequence[float],
+    colour: str,
+    opacity: float = 0.14,
+) -> dict:
     """The area between two lines, without a place in the legend."""
-    return {"type": "scatter", "x": [*x, *reversed(x)], "y": [*high, *reversed(low)], "fill": "toself", "hoverinfo": "skip",
-            "fillcolor": alpha(colour, opacity), "line": {"width": 0}, "mode": "lines", "showlegend": False}
+    return {
+        "type": "scatter",
+        "x": [*x, *reversed(x)],
+        "y": [*high, *reversed(low)],
+        "fill": "toself",
+        "hoverinfo": "skip",
+        "fillcolor": alpha(colour, opacity),
+        "line": {"width": 0},
+        "mode": "lines",
+        "showlegend": False,
+    }
 
 
-def label_above(figure: Figure, rows: Sequence[Any], left: Sequence[str], right: Sequence[str]) -> None:
+def label_above(
+    figure: Figure, rows: Sequence[Any], left: Sequence[str], right: Sequence[str]
+) -> None:
     """Name and value of each row of a chart above its mark: long names fit, on a phone too."""
     figure.update_layout(annotations=labels_above(rows, left, right))
 
 
 def labels_above(rows: Sequence[Any], left: Sequence[str], right: Sequence[str]) -> list[dict]:
     """The annotations of `label_above`. All in one piece: plotly's `add_annotation` checks those before it once more."""
-    shared = {"xref": "paper", "yanchor": "middle", "showarrow": False, "yshift": 13, "borderpad": 0, "font": {"size": 13}}
-    return [{**shared, "text": text, "x": x, "y": row, "xanchor": anchor}
-            for row, name, value in zip(rows, left, right, strict=True)
-            for text, x, anchor in ((name, 0, "left"), (value, 1, "right"))]
+    shared = {
+        "xref": "paper",
+        "yanchor": "middle",
+        "showarrow": False,
+        "yshift": 13,
+        "borderpad": 0,
+        "font": {"size": 13},
+    }
+    return [
+        {**shared, "text": text, "x": x, "y": row, "xanchor": anchor}
+        for row, name, value in zip(rows, left, right, strict=True)
+        for text, x, anchor in ((name, 0, "left"), (value, 1, "right"))
+    ]

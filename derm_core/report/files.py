@@ -49,7 +49,9 @@ def archive(files: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as handle:
         for name, data in files.items():
-            handle.writestr(zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
+            handle.writestr(
+                zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED
+            )
     return buffer.getvalue()
 
 
@@ -57,23 +59,55 @@ def tables(study: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Every table of a study as rows of plain values, by name."""
     arms, classes = study["arms"], study["classes"]
     majority = study.get("majority") or {}
-    tested = [*((name, arm["test"]) for name, arm in arms.items()), ("majority", majority.get("test", majority))]
+    tested = [
+        *((name, arm["test"]) for name, arm in arms.items()),
+        ("majority", majority.get("test", majority)),
+    ]
     found = {
-        "arms": [{"arm": name, **flat({key: arm.get(key) for key in ARM})} for name, arm in arms.items()],
-        "test-metrics": [{"arm": name, "metric": metric, **_interval(value)} for name, test in tested
-                         for metric, value in test.items()],
-        "per-class": [{"arm": name, **flat(row)} for name, arm in arms.items() for row in arm.get("per_class") or []],
-        "gaps": [{"arm": name, "gap": gap, "at": at, **_interval(value)} for name, arm in arms.items()
-                 for gap, moments in (arm.get("gaps_detail") or {}).items() for at, value in moments.items()],
+        "arms": [
+            {"arm": name, **flat({key: arm.get(key) for key in ARM})} for name, arm in arms.items()
+        ],
+        "test-metrics": [
+            {"arm": name, "metric": metric, **_interval(value)}
+            for name, test in tested
+            for metric, value in test.items()
+        ],
+        "per-class": [
+            {"arm": name, **flat(row)}
+            for name, arm in arms.items()
+            for row in arm.get("per_class") or []
+        ],
+        "gaps": [
+            {"arm": name, "gap": gap, "at": at, **_interval(value)}
+            for name, arm in arms.items()
+            for gap, moments in (arm.get("gaps_detail") or {}).items()
+            for at, value in moments.items()
+        ],
         "paper-table": [flat(row) for row in study.get("paper_table") or []],
-        "confusion": [{"arm": name, "is": classes[i], **{f"called {c}": value for c, value in zip(classes, row)}}
-                      for name, matrix in (study.get("confusion") or {}).items() for i, row in enumerate(matrix)],
-        "grid": _grid(study.get("grid") or {}), "matched": _matched(study),
-        "folds": [flat({"arm": arm, **{key: row[key] for key in row if key != "arms"}, **row["arms"][arm]})
-                  for row in study.get("folds") or [] for arm in row["arms"]]}
+        "confusion": [
+            {
+                "arm": name,
+                "is": classes[i],
+                **{f"called {c}": value for c, value in zip(classes, row)},
+            }
+            for name, matrix in (study.get("confusion") or {}).items()
+            for i, row in enumerate(matrix)
+        ],
+        "grid": _grid(study.get("grid") or {}),
+        "matched": _matched(study),
+        "folds": [
+            flat(
+                {"arm": arm, **{key: row[key] for key in row if key != "arms"}, **row["arms"][arm]}
+            )
+            for row in study.get("folds") or []
+            for arm in row["arms"]
+        ],
+    }
     for name in ("differences", "gap_differences", "mcnemar", "claims"):
         rows = study.get(name)
-        found[name.replace("_", "-")] = [flat(row) for row in rows] if isinstance(rows, list) else []
+        found[name.replace("_", "-")] = (
+            [flat(row) for row in rows] if isinstance(rows, list) else []
+        )
     return found | _extras(study)
 
 
@@ -83,15 +117,20 @@ def _extras(study: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     for name in ("label_efficiency", "robustness", "shortcut"):
         for key, rows in (study.get(name) or {}).items():
             if isinstance(rows, list) and rows and isinstance(rows[0], Mapping):
-                found[f"{name}-{key}".replace("_", "-").removesuffix("-rows")] = [flat(row) for row in rows]
+                found[f"{name}-{key}".replace("_", "-").removesuffix("-rows")] = [
+                    flat(row) for row in rows
+                ]
     external = study.get("external") or []
     for one in external.get("sets", []) if isinstance(external, Mapping) else external:
         name = one["dataset"]
         found.setdefault("external", []).extend(
-            {"dataset": name, "arm": arm, "metric": metric, **_interval(value)} for arm, metrics in one["arms"].items()
-            for metric, value in [*metrics.items(), ("drop", (one.get("drop") or {}).get(arm))])
+            {"dataset": name, "arm": arm, "metric": metric, **_interval(value)}
+            for arm, metrics in one["arms"].items()
+            for metric, value in [*metrics.items(), ("drop", (one.get("drop") or {}).get(arm))]
+        )
         found.setdefault("external-differences", []).extend(
-            {"dataset": name, **flat(row)} for row in one.get("differences") or [])
+            {"dataset": name, **flat(row)} for row in one.get("differences") or []
+        )
     return found | _detail(study, study.get("detail") or {})
 
 
@@ -99,41 +138,83 @@ def _detail(study: Mapping[str, Any], detail: Mapping[str, Any]) -> dict[str, li
     """Tables of the closer look at the test set."""
     found, calibration = {}, detail.get("calibration") or {}
     found["subgroups"] = [
-        {"attribute": group["attribute"], **{key: row.get(key) for key in ("value", "images", "groups", "caution")},
-         "arm": arm, **flat(metrics)} for group in detail.get("subgroups") or [] for row in group["values"]
-        for arm, metrics in row["arms"].items()]
+        {
+            "attribute": group["attribute"],
+            **{key: row.get(key) for key in ("value", "images", "groups", "caution")},
+            "arm": arm,
+            **flat(metrics),
+        }
+        for group in detail.get("subgroups") or []
+        for row in group["values"]
+        for arm, metrics in row["arms"].items()
+    ]
     found["calibration"] = [
-        {"arm": arm, "when": when, "temperature": entry.get("temperature"), **flat(entry.get(when) or {})}
-        for arm, entry in calibration.items() for when in ("before", "after")]
+        {
+            "arm": arm,
+            "when": when,
+            "temperature": entry.get("temperature"),
+            **flat(entry.get(when) or {}),
+        }
+        for arm, entry in calibration.items()
+        for when in ("before", "after")
+    ]
     found["reliability"] = [
-        {"arm": arm, "when": when, **flat(row)} for arm, entry in calibration.items()
-        for when, key in (("before", "bins"), ("after", "bins_after")) for row in entry.get(key) or []]
+        {"arm": arm, "when": when, **flat(row)}
+        for arm, entry in calibration.items()
+        for when, key in (("before", "bins"), ("after", "bins_after"))
+        for row in entry.get(key) or []
+    ]
     found["operating-point"] = _operating(detail.get("operating_point") or {})
     found["disagreement"] = [
         {"a": entry["a"], "b": entry["b"], "a says": said, "b says": other, "images": count}
-        for entry in detail.get("disagreement") or [] for said, row in zip(study["classes"], entry["matrix"])
-        for other, count in zip(study["classes"], row)]
+        for entry in detail.get("disagreement") or []
+        for said, row in zip(study["classes"], entry["matrix"])
+        for other, count in zip(study["classes"], row)
+    ]
     return found
 
 
 def _operating(point: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One row an arm and specificity."""
-    return [{"arm": arm, "class": point["class"], "specificity": specificity, **{key: values[i] for key, values in curve.items()}}
-            for arm, curve in (point.get("arms") or {}).items() for i, specificity in enumerate(point["specificity"])]
+    return [
+        {
+            "arm": arm,
+            "class": point["class"],
+            "specificity": specificity,
+            **{key: values[i] for key, values in curve.items()},
+        }
+        for arm, curve in (point.get("arms") or {}).items()
+        for i, specificity in enumerate(point["specificity"])
+    ]
 
 
 def _grid(grid: Mapping[str, Any]) -> list[dict[str, Any]]:
     losses = grid.get("val_loss") or {}
-    return [{**point, "chosen for all": i == grid.get("chosen"),
-             **{f"validation loss, {arm}": loss[i] for arm, loss in losses.items()}}
-            for i, point in enumerate(grid.get("points") or [])]
+    return [
+        {
+            **point,
+            "chosen for all": i == grid.get("chosen"),
+            **{f"validation loss, {arm}": loss[i] for arm, loss in losses.items()},
+        }
+        for i, point in enumerate(grid.get("points") or [])
+    ]
 
 
 def _matched(study: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = study.get("matched") or []
-    return [{"a": pair.get("a"), "b": pair.get("b"), "level": pair.get("level"), "comparable": pair.get("comparable"),
-             "reason": pair.get("reason"), "arm": arm, **flat(at)}
-            for pair in (found if isinstance(found, list) else [found]) for arm, at in (pair.get("arms") or {}).items()]
+    return [
+        {
+            "a": pair.get("a"),
+            "b": pair.get("b"),
+            "level": pair.get("level"),
+            "comparable": pair.get("comparable"),
+            "reason": pair.get("reason"),
+            "arm": arm,
+            **flat(at),
+        }
+        for pair in (found if isinstance(found, list) else [found])
+        for arm, at in (pair.get("arms") or {}).items()
+    ]
 
 
 def flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -147,12 +228,16 @@ def flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             found |= flat(value, f"{prefix}{key}_")
         else:
-            found[f"{prefix}{key}"] = json.dumps(value, ensure_ascii=False) if isinstance(value, (list, tuple)) else value
+            found[f"{prefix}{key}"] = (
+                json.dumps(value, ensure_ascii=False) if isinstance(value, (list, tuple)) else value
+            )
     return found
 
 
 def _interval(value: Any) -> dict[str, Any]:
-    return {key: value.get(key) for key in INTERVAL} if isinstance(value, Mapping) else {"mean": value}
+    return (
+        {key: value.get(key) for key in INTERVAL} if isinstance(value, Mapping) else {"mean": value}
+    )
 
 
 def safe_cell(value: Any) -> Any:
@@ -194,7 +279,9 @@ def _predictions(path: Path, classes: Sequence[str]) -> bytes:
     """A table of images as CSV, classes by their names: label, and p_0 … as p_NAME."""
     table = pd.read_parquet(path)
     if "label" in table:
-        table["label"] = [classes[label] if 0 <= label < len(classes) else "" for label in table["label"]]
+        table["label"] = [
+            classes[label] if 0 <= label < len(classes) else "" for label in table["label"]
+        ]
     for column in [name for name in table if name.startswith("decision:")]:
         table[column] = [classes[c] if 0 <= c < len(classes) else "" for c in table[column]]
     table = table.rename(columns={f"p_{i}": f"p_{name}" for i, name in enumerate(classes)})

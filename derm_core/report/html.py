@@ -16,11 +16,11 @@ from typing import Any
 
 import pandas as pd
 
+from .. import formatting
 from ..files import read_json
 from ..study.arms import arm_file
 from ..workspace import Workspace
 from . import html_parts, sections, tables
-from .. import formatting
 from .method import conditions, method
 from .reproduce import commands, reproducible_config
 
@@ -34,11 +34,27 @@ def report_html(study: Mapping[str, Any], run_folder: Path | str, *, images: int
     folder, safe = Path(run_folder), html_parts.escaped(study)
     about = _about(folder)
     title = about["name"] or f"{study['dataset']['name']}, {study['run_id']}"
-    return html_parts.document(title, "".join((
-        _head(study, about, title), sections.verdict(study), sections.metrics(study), sections.claims(study),
-        sections.gaps(study, safe), sections.curves(study, _curves(study, folder)), sections.paper(study),
-        sections.differences(study, safe), sections.classes(study, safe), sections.questions(study, safe),
-        sections.detail(study, safe), _pictures(study, folder, images), _method(study), _again(study, folder))))
+    return html_parts.document(
+        title,
+        "".join(
+            (
+                _head(study, about, title),
+                sections.verdict(study),
+                sections.metrics(study),
+                sections.claims(study),
+                sections.gaps(study, safe),
+                sections.curves(study, _curves(study, folder)),
+                sections.paper(study),
+                sections.differences(study, safe),
+                sections.classes(study, safe),
+                sections.questions(study, safe),
+                sections.detail(study, safe),
+                _pictures(study, folder, images),
+                _method(study),
+                _again(study, folder),
+            )
+        ),
+    )
 
 
 def _about(folder: Path) -> dict[str, Any]:
@@ -46,18 +62,30 @@ def _about(folder: Path) -> dict[str, Any]:
         found = read_json(folder / "about.json")
     except (OSError, ValueError):
         found = {}
-    return {"name": found.get("name", ""), "tags": found.get("tags", []), "note": found.get("note", "")}
+    return {
+        "name": found.get("name", ""),
+        "tags": found.get("tags", []),
+        "note": found.get("note", ""),
+    }
 
 
 def _head(study: Mapping[str, Any], about: Mapping[str, Any], title: str) -> str:
     tags = f"Tags: {' · '.join(about['tags'])}" if about["tags"] else ""
-    return "".join((
-        html_parts.paragraph(formatting.NOTICE, "notice"), f"<h1>{html_parts.text(title)}</h1>", html_parts.paragraph(conditions(study), "soft"),
-        html_parts.paragraph(tags, "soft"), html_parts.paragraph(about["note"], "note")))
+    return "".join(
+        (
+            html_parts.paragraph(formatting.NOTICE, "notice"),
+            f"<h1>{html_parts.text(title)}</h1>",
+            html_parts.paragraph(conditions(study), "soft"),
+            html_parts.paragraph(tags, "soft"),
+            html_parts.paragraph(about["note"], "note"),
+        )
+    )
 
 
 def _curves(study: Mapping[str, Any], folder: Path) -> dict[str, pd.DataFrame]:
-    paths = {arm: folder / "artefacts" / "curves" / f"{arm_file(arm)}.csv" for arm in tables.arms(study)}
+    paths = {
+        arm: folder / "artefacts" / "curves" / f"{arm_file(arm)}.csv" for arm in tables.arms(study)
+    }
     return {arm: pd.read_csv(path) for arm, path in paths.items() if path.exists()}
 
 
@@ -65,26 +93,49 @@ def _pictures(study: Mapping[str, Any], folder: Path, count: int) -> str:
     if count <= 0:
         return ""
     from .pictures import test_images
+
     shown, terms = test_images(study, Workspace(folder.resolve().parents[1]), folder, count)
-    tiles = "".join(f'<figure><img src="{source}" alt="{told}"><figcaption>{told}</figcaption></figure>'
-                    for source, told in ((source, html_parts.text(told)) for source, told in shown))
-    return html_parts.section("Test images, drawn at random", html_parts.paragraph(f"Terms of these images: {terms}", "note"),
-                        html_parts.paragraph("Each arm with its most probable class, mean over seeds.", "soft"),
-                        f'<div class="pictures">{tiles}</div>')
+    tiles = "".join(
+        f'<figure><img src="{source}" alt="{told}"><figcaption>{told}</figcaption></figure>'
+        for source, told in ((source, html_parts.text(told)) for source, told in shown)
+    )
+    return html_parts.section(
+        "Test images, drawn at random",
+        html_parts.paragraph(f"Terms of these images: {terms}", "note"),
+        html_parts.paragraph("Each arm with its most probable class, mean over seeds.", "soft"),
+        f'<div class="pictures">{tiles}</div>',
+    )
 
 
 def _method(study: Mapping[str, Any]) -> str:
-    settings = tables.settings(study) if study["config"].get("regime") == "frozen" and "folds" not in study else []
-    return html_parts.section("Method", html_parts.bullets(method(study)), html_parts.table(
-        settings, f"Settings of every arm: learning rate, weight decay. {tables.EDGE} at the edge of the grid."),
-        html_parts.table(tables.folds(study)[1], "Every fold: balanced accuracy of each arm, and its accuracy gap at the final epoch"))
+    settings = (
+        tables.settings(study)
+        if study["config"].get("regime") == "frozen" and "folds" not in study
+        else []
+    )
+    return html_parts.section(
+        "Method",
+        html_parts.bullets(method(study)),
+        html_parts.table(
+            settings,
+            f"Settings of every arm: learning rate, weight decay. {tables.EDGE} at the edge of the grid.",
+        ),
+        html_parts.table(
+            tables.folds(study)[1],
+            "Every fold: balanced accuracy of each arm, and its accuracy gap at the final epoch",
+        ),
+    )
 
 
 def _again(study: Mapping[str, Any], folder: Path) -> str:
     config = json.dumps(reproducible_config(study, folder), indent=1, ensure_ascii=False)
     return html_parts.section(
-        "To make it again", html_parts.paragraph(
-            "The configuration below holds every value." if study.get("kind") == "evaluate" else
-            "Save the configuration below as config.json, then:"),
+        "To make it again",
+        html_parts.paragraph(
+            "The configuration below holds every value."
+            if study.get("kind") == "evaluate"
+            else "Save the configuration below as config.json, then:"
+        ),
         f"<pre>{html_parts.text(chr(10).join(commands(study)))}</pre>",
-        f"<details><summary>config.json</summary><pre>{html_parts.text(config)}</pre></details>")
+        f"<details><summary>config.json</summary><pre>{html_parts.text(config)}</pre></details>",
+    )

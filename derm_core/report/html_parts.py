@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 BADGE = re.compile(r":[a-z]+-badge\[([^\]]*)\]")
 CONFIG = {"displaylogo": False, "responsive": True, "displayModeBar": False}
-POLICY = ("default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
-          "base-uri 'none'; form-action 'none'")
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; "
+    "base-uri 'none'; form-action 'none'"
+)
 
 STYLE = Path(__file__).with_name("page.css")
 
@@ -41,17 +43,27 @@ def bullets(lines: Iterable[str]) -> str:
     return f"<ul>{made}</ul>" if made else ""
 
 
-def table(rows: pd.DataFrame | Sequence[Mapping[str, Any]], caption: str = "", folded: bool = False) -> str:
+def table(
+    rows: pd.DataFrame | Sequence[Mapping[str, Any]], caption: str = "", folded: bool = False
+) -> str:
     """A table with its caption, in a box that scrolls; folded: one click away. Nothing where there is no row."""
     frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)
     if not len(frame):
         return ""
     head = "".join(f'<th scope="col">{text(column)}</th>' for column in frame.columns)
-    body = "".join("<tr>" + "".join(f"<td>{text(_cell(value))}</td>" for value in row) + "</tr>"
-                   for row in frame.itertuples(index=False, name=None))
-    made = (f'<div class="scroll"><table aria-label="{text(caption)}"><thead><tr>{head}</tr></thead>'
-            f"<tbody>{body}</tbody></table></div>")
-    return f"<details><summary>{text(caption or 'As a table')}</summary>{made}</details>" if folded else made
+    body = "".join(
+        "<tr>" + "".join(f"<td>{text(_cell(value))}</td>" for value in row) + "</tr>"
+        for row in frame.itertuples(index=False, name=None)
+    )
+    made = (
+        f'<div class="scroll"><table aria-label="{text(caption)}"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+    return (
+        f"<details><summary>{text(caption or 'As a table')}</summary>{made}</details>"
+        if folded
+        else made
+    )
 
 
 def _cell(value: Any) -> Any:
@@ -66,8 +78,10 @@ def figure(drawn: Figure, caption: str, alt: str) -> str:
     drawn.update_layout(title=None)
     made = drawn.to_html(full_html=False, include_plotlyjs=False, config=CONFIG)
     heading = f"<h3>{text(title)}</h3>" if title else ""
-    return (f'<figure role="group" aria-label="{text(alt)}">{heading}<div aria-hidden="true">{made}</div>'
-            f"<figcaption>{text(caption)}</figcaption></figure>")
+    return (
+        f'<figure role="group" aria-label="{text(alt)}">{heading}<div aria-hidden="true">{made}</div>'
+        f"<figcaption>{text(caption)}</figcaption></figure>"
+    )
 
 
 def figures(drawn: Iterable[tuple[Figure, str]], caption: str) -> str:
@@ -87,11 +101,13 @@ def document(title: str, body: str) -> str:
     from plotly.offline import get_plotlyjs
 
     style = STYLE.read_text(encoding="utf-8")
-    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
-            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><meta name="referrer" content="no-referrer">'
-            f'<meta name="viewport" content="width=device-width,initial-scale=1"><title>{text(title)}</title>'
-            f"<style>{style}</style><script>{get_plotlyjs()}</script></head>"
-            f"<body><main>{body}</main></body></html>\n")
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><meta name="referrer" content="no-referrer">'
+        f'<meta name="viewport" content="width=device-width,initial-scale=1"><title>{text(title)}</title>'
+        f"<style>{style}</style><script>{get_plotlyjs()}</script></head>"
+        f"<body><main>{body}</main></body></html>\n"
+    )
 
 
 def escaped(value: Any) -> Any:

@@ -7,12 +7,17 @@ from typing import Any
 
 from .. import formatting
 
-LETTER, CUT = 0.03, 4    # a letter on a phone, the narrowest chart; to be cut off is worse than to lie over lines
+LETTER, CUT = (
+    0.03,
+    4,
+)  # a letter on a phone, the narrowest chart; to be cut off is worse than to lie over lines
 
 
 def _ends(row: Mapping[str, Any], axis: str) -> tuple[float, float]:
     low, high = row.get(f"{axis}_low"), row.get(f"{axis}_high")
-    return (row[axis] if formatting.missing(low) else low), (row[axis] if formatting.missing(high) else high)
+    return (row[axis] if formatting.missing(low) else low), (
+        row[axis] if formatting.missing(high) else high
+    )
 
 
 def edges(rows: Sequence[Mapping[str, Any]], axis: str) -> tuple[float, float]:
@@ -33,16 +38,33 @@ def label_spots(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list
     for row in rows:
         (x0, x1), (y0, y1) = ([unit(end, axis) for end in _ends(row, axis)] for axis in "xy")
         x, y = unit(row["x"], "x"), unit(row["y"], "y")
-        crosses.append([(x0 - 0.01, y - 0.025, x1 + 0.01, y + 0.025), (x - 0.012, y0 - 0.02, x + 0.012, y1 + 0.02)])
+        crosses.append(
+            [
+                (x0 - 0.01, y - 0.025, x1 + 0.01, y + 0.025),
+                (x - 0.012, y0 - 0.02, x + 0.012, y1 + 0.02),
+            ]
+        )
     spots, taken = [], []
     for index, (row, name) in enumerate(zip(rows, names)):
         x, y, wide = unit(row["x"], "x"), unit(row["y"], "y"), LETTER * len(name)
-        boxes = {f"{up} {side}": (x + (0.015 if side == "right" else -0.015 - wide), y + (0.03 if up == "top" else -0.11),
-                                  x + (0.015 + wide if side == "right" else -0.015), y + (0.11 if up == "top" else -0.03))
-                 for up in ("top", "bottom") for side in ("right", "left")}
-        others = [box for place, pair in enumerate(crosses) if place != index for box in pair] + 3 * taken
-        cost = {spot: sum(_overlap(box, other) for other in others) + CUT * ((box[0] < -0.16) + (box[2] > 1.16))
-                for spot, box in boxes.items()}
+        boxes = {
+            f"{up} {side}": (
+                x + (0.015 if side == "right" else -0.015 - wide),
+                y + (0.03 if up == "top" else -0.11),
+                x + (0.015 + wide if side == "right" else -0.015),
+                y + (0.11 if up == "top" else -0.03),
+            )
+            for up in ("top", "bottom")
+            for side in ("right", "left")
+        }
+        others = [
+            box for place, pair in enumerate(crosses) if place != index for box in pair
+        ] + 3 * taken
+        cost = {
+            spot: sum(_overlap(box, other) for other in others)
+            + CUT * ((box[0] < -0.16) + (box[2] > 1.16))
+            for spot, box in boxes.items()
+        }
         spots.append(min(cost, key=cost.get))
         taken.append(boxes[spots[-1]])
     return spots

@@ -21,31 +21,42 @@ from . import tables
 PIXELS = 144
 
 
-def test_images(study: Mapping[str, Any], workspace: Workspace, folder: Path,
-                count: int) -> tuple[list[tuple[str, str]], str]:
+def test_images(
+    study: Mapping[str, Any], workspace: Workspace, folder: Path, count: int
+) -> tuple[list[tuple[str, str]], str]:
     """([(data address, what it is and is called)], the images' terms) of up to `count` test images, at random.
 
     Raises NotFound where the dataset or the predictions are not here any more. Unreadable files are left out.
     """
     dataset = load_dataset(workspace, study["dataset"]["name"])
     try:
-        table = pd.read_parquet(folder / "artefacts" / "predictions.parquet", filters=[("split", "==", "test")])
+        table = pd.read_parquet(
+            folder / "artefacts" / "predictions.parquet", filters=[("split", "==", "test")]
+        )
     except OSError as error:
-        raise NotFound(f"The predictions of {study['run_id']} are gone, and with them which images were tested; "
-                       "make the report without images.") from error
+        raise NotFound(
+            f"The predictions of {study['run_id']} are gone, and with them which images were tested; "
+            "make the report without images."
+        ) from error
     called = _called(study, table)
     labels = table.drop_duplicates("image_id").set_index("image_id")["label"]
     rows = dataset.frame.reset_index(drop=True).set_index("image_id")
     known = [image for image in labels.index if image in rows.index]
     shown = []
-    for image in np.random.default_rng(stream_seed(0, "report images")).permutation(np.array(known, dtype=object))[:count]:
+    for image in np.random.default_rng(stream_seed(0, "report images")).permutation(
+        np.array(known, dtype=object)
+    )[:count]:
         try:
             pixels = read_image(rows.at[image, "path"], PIXELS)
         except (DermError, OSError):
             continue
-        told = "; ".join(f"{tables.name(study, arm)}: {found[image]}" for arm, found in called.items())
+        told = "; ".join(
+            f"{tables.name(study, arm)}: {found[image]}" for arm, found in called.items()
+        )
         shown.append((_address(pixels), f"{image} is {study['classes'][labels[image]]}. {told}"))
-    terms = " · ".join(str(dataset.info[key]) for key in ("license", "citation") if dataset.info.get(key))
+    terms = " · ".join(
+        str(dataset.info[key]) for key in ("license", "citation") if dataset.info.get(key)
+    )
     return shown, terms or "not stated by the dataset; ask its owner before you pass this file on."
 
 
@@ -61,6 +72,7 @@ def _called(study: Mapping[str, Any], table: pd.DataFrame) -> dict[str, dict[str
 
 def _address(pixels: np.ndarray) -> str:
     from PIL import Image
+
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "WEBP", quality=75)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -37,11 +37,17 @@ def commands(study: Mapping[str, Any]) -> list[str]:
     """
     name, task = study["dataset"]["name"], study.get("labels") or {}
     needed = [name, *(entry["dataset"] for entry in _external(study))]
-    lines = [f"{PROGRAM} data synth --name {one}" if one.startswith("synth") else f"{PROGRAM} data import PATH --name {one}"
-             for one in needed]
+    lines = [
+        f"{PROGRAM} data synth --name {one}"
+        if one.startswith("synth")
+        else f"{PROGRAM} data import PATH --name {one}"
+        for one in needed
+    ]
     if task.get("kind") == "priority":
-        lines.append(f"{PROGRAM} data priority {name} "
-                     + " ".join(shlex.quote(f"{c}={level}") for c, level in task["map"].items()))
+        lines.append(
+            f"{PROGRAM} data priority {name} "
+            + " ".join(shlex.quote(f"{c}={level}") for c, level in task["map"].items())
+        )
     if study.get("kind") == "evaluate":
         return [*lines, _evaluate(study["config"])]
     return [*lines, f"{PROGRAM} compare --config config.json"]

@@ -28,9 +28,13 @@ from ..workspace import RunPaths
 from .files import flat
 
 EXPERIMENT = "derm"
-BATCH = 500             # metrics in one request; MLflow takes 1,000
+BATCH = 500  # metrics in one request; MLflow takes 1,000
 PARAMETER_LENGTH = 500
-STATUS = {"done": "FINISHED", "cancelled": "KILLED", "failed": "FAILED"}   # MLflow's word for a state
+STATUS = {
+    "done": "FINISHED",
+    "cancelled": "KILLED",
+    "failed": "FAILED",
+}  # MLflow's word for a state
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,9 @@ def points(paths: RunPaths) -> Iterator[Point]:
         last = rows[-1]["time"] if rows else 0.0
         chosen = {f"{arm}/": arm for arm in study["arms"]}
         rows = [row for row in rows if not row["series"].startswith(tuple(chosen))]
-        rows += [row for arm in study["arms"] for row in _chosen(paths, arm, last)] + _results(study, last)
+        rows += [row for arm in study["arms"] for row in _chosen(paths, arm, last)] + _results(
+            study, last
+        )
     for row in rows:
         step = row["step"] if row["step"] is not None else round(row["epoch"] or 0)
         values = row["value"] if isinstance(row["value"], list) else [row["value"]]
@@ -59,8 +65,11 @@ def points(paths: RunPaths) -> Iterator[Point]:
         if known:
             yield Point(row["series"], float(np.mean(known)), step, row["time"])
         if len(values) > 1:
-            yield from (Point(f"seed-{k}/{row['series']}", float(value), step, row["time"])
-                        for k, value in enumerate(values) if value is not None)
+            yield from (
+                Point(f"seed-{k}/{row['series']}", float(value), step, row["time"])
+                for k, value in enumerate(values)
+                if value is not None
+            )
 
 
 def read_study(paths: RunPaths) -> dict[str, Any] | None:
@@ -72,6 +81,7 @@ def read_study(paths: RunPaths) -> dict[str, Any] | None:
 def _chosen(paths: RunPaths, arm: str, time: float) -> list[dict[str, Any]]:
     """The arm's final learning curves as rows of events."""
     import pandas as pd
+
     path = paths.artefacts / "curves" / f"{arm_file(arm)}.csv"
     if not path.exists():
         return []
@@ -79,15 +89,29 @@ def _chosen(paths: RunPaths, arm: str, time: float) -> list[dict[str, Any]]:
     names = [name for name in table if name.startswith(("train_", "val_"))]
     if "fold" in table:
         table = table.groupby(["step", "epoch", "seed"], as_index=False)[names].mean()
-    return [{"series": f"{arm}/{name.replace('_', '/', 1)}", "step": int(step), "epoch": float(epoch), "time": time,
-             "value": [None if value != value else float(value) for value in group[name]]}
-            for (step, epoch), group in table.groupby(["step", "epoch"]) for name in names]
+    return [
+        {
+            "series": f"{arm}/{name.replace('_', '/', 1)}",
+            "step": int(step),
+            "epoch": float(epoch),
+            "time": time,
+            "value": [None if value != value else float(value) for value in group[name]],
+        }
+        for (step, epoch), group in table.groupby(["step", "epoch"])
+        for name in names
+    ]
 
 
 def _results(study: Mapping[str, Any], time: float) -> list[dict[str, Any]]:
-    found = [(f"{arm}/test/{metric}", value.get("mean")) for arm, entry in study["arms"].items()
-             for metric, value in entry["test"].items()]
-    return [{"series": series, "step": 0, "epoch": 0.0, "time": time, "value": value} for series, value in found]
+    found = [
+        (f"{arm}/test/{metric}", value.get("mean"))
+        for arm, entry in study["arms"].items()
+        for metric, value in entry["test"].items()
+    ]
+    return [
+        {"series": series, "step": 0, "epoch": 0.0, "time": time, "value": value}
+        for series, value in found
+    ]
 
 
 def pictures(paths: RunPaths) -> Iterator[tuple[str, Path, int, float]]:
@@ -95,22 +119,31 @@ def pictures(paths: RunPaths) -> Iterator[tuple[str, Path, int, float]]:
     for row in read_events(paths.events):
         file = paths.artefacts / Path(str(row["value"])).name
         if row["kind"] == "image" and file.exists():
-            yield row["series"], file, row["step"] if row["step"] is not None else round(row["epoch"] or 0), row["time"]
+            yield (
+                row["series"],
+                file,
+                row["step"] if row["step"] is not None else round(row["epoch"] or 0),
+                row["time"],
+            )
 
 
 def _config(paths: RunPaths) -> dict[str, Any]:
     try:
         return read_json(paths.config)
     except FileNotFoundError:
-        raise NotFound(f"There is no run {paths.id} in this workspace; `runs list` shows those there are.") from None
+        raise NotFound(
+            f"There is no run {paths.id} in this workspace; `runs list` shows those there are."
+        ) from None
 
 
 def _extra(name: str, what: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise RunError(f"{what} needs the package {name}, which is not installed: "
-                       "`pip install -r requirements-extras.txt`, then try again.") from None
+        raise RunError(
+            f"{what} needs the package {name}, which is not installed: "
+            "`pip install -r requirements-extras.txt`, then try again."
+        ) from None
 
 
 def to_tensorboard(paths: RunPaths, folder: Path | str) -> Path:
@@ -118,15 +151,26 @@ def to_tensorboard(paths: RunPaths, folder: Path | str) -> Path:
     writers, config = _extra("tensorboardX", "The export to TensorBoard"), _config(paths)
     target = Path(folder) / paths.id
     if any(target.glob("events.out.tfevents.*")):
-        raise RunError(f"{target} holds an export already, and TensorBoard would show both: delete it first.")
+        raise RunError(
+            f"{target} holds an export already, and TensorBoard would show both: delete it first."
+        )
     with writers.SummaryWriter(str(target)) as writer:
         writer.add_text("config", f"```json\n{json.dumps(config, indent=1)}\n```", 0)
         for point in points(paths):
-            writer.add_scalar(point.series, point.value, point.step, walltime=point.time, display_name=point.series)
+            writer.add_scalar(
+                point.series,
+                point.value,
+                point.step,
+                walltime=point.time,
+                display_name=point.series,
+            )
         for series, file, step, time in pictures(paths):
             from PIL import Image
+
             with Image.open(file) as image:
-                writer.add_image(series, np.asarray(image.convert("RGB")), step, walltime=time, dataformats="HWC")
+                writer.add_image(
+                    series, np.asarray(image.convert("RGB")), step, walltime=time, dataformats="HWC"
+                )
         if study := read_study(paths):
             said = study["verdict"]
             lines = [f"**{said['headline']}**", "", *(f"- {text}" for text in said["sentences"])]
@@ -149,25 +193,45 @@ def to_mlflow(paths: RunPaths, uri: str, run: Run) -> str:
 
 def _log(mlflow: ModuleType, paths: RunPaths, uri: str, run: Run, config: Mapping[str, Any]) -> str:
     from mlflow.entities import Metric, Param
+
     client = mlflow.MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
-    number = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT, _artefacts(uri))
-    tags = {"mlflow.runName": run.name or run.id, "derm.run": run.id, "derm.kind": run.kind,
-            "derm.tags": ", ".join(run.tags), **({"mlflow.note.content": run.note} if run.note else {})}
-    created = client.create_run(number, start_time=round(1000 * (run.started or run.created)), tags=tags).info.run_id
-    parameters = [Param(allowed(key), str(value)[:PARAMETER_LENGTH]) for key, value in flat(config).items()]
-    metrics = [Metric(allowed(point.series), point.value, round(1000 * point.time), point.step) for point in points(paths)]
+    number = (
+        experiment.experiment_id
+        if experiment
+        else client.create_experiment(EXPERIMENT, _artefacts(uri))
+    )
+    tags = {
+        "mlflow.runName": run.name or run.id,
+        "derm.run": run.id,
+        "derm.kind": run.kind,
+        "derm.tags": ", ".join(run.tags),
+        **({"mlflow.note.content": run.note} if run.note else {}),
+    }
+    created = client.create_run(
+        number, start_time=round(1000 * (run.started or run.created)), tags=tags
+    ).info.run_id
+    parameters = [
+        Param(allowed(key), str(value)[:PARAMETER_LENGTH]) for key, value in flat(config).items()
+    ]
+    metrics = [
+        Metric(allowed(point.series), point.value, round(1000 * point.time), point.step)
+        for point in points(paths)
+    ]
     for begin in range(0, len(parameters), 100):
-        client.log_batch(created, params=parameters[begin:begin + 100])
+        client.log_batch(created, params=parameters[begin : begin + 100])
     for begin in range(0, len(metrics), BATCH):
-        client.log_batch(created, metrics=metrics[begin:begin + BATCH])
+        client.log_batch(created, metrics=metrics[begin : begin + BATCH])
     for _, file, _, _ in pictures(paths):
         client.log_artifact(created, str(file), "images")
     for name in ("study.json", "summary.json"):
         if (paths.artefacts / name).exists():
             client.log_artifact(created, str(paths.artefacts / name))
-    client.set_terminated(created, status=STATUS.get(run.state, "RUNNING"),
-                          end_time=round(1000 * run.finished) if run.finished else None)
+    client.set_terminated(
+        created,
+        status=STATUS.get(run.state, "RUNNING"),
+        end_time=round(1000 * run.finished) if run.finished else None,
+    )
     return created
 
 

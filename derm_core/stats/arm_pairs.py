@@ -34,7 +34,15 @@ from .intervals import holm
 Pair = tuple[str, str]
 KINDS = {"loss": loss_gap, "accuracy": accuracy_gap}
 PLACES = ("final", "best", "test", "matched", "area")
-NOTHING = {"mean": None, "std": None, "low": None, "high": None, "se": None, "df": None, "method": "none"}
+NOTHING = {
+    "mean": None,
+    "std": None,
+    "low": None,
+    "high": None,
+    "se": None,
+    "df": None,
+    "method": "none",
+}
 
 
 def pairs_of(arms: Sequence[str], first: Pair | None = None) -> list[Pair]:
@@ -48,27 +56,54 @@ def matched_pairs(curves: Mapping[str, Curves], pairs: Sequence[Pair]) -> list[d
     return [{"a": a, "b": b, **matched(curves[a], curves[b], (a, b))} for a, b in pairs]
 
 
-def gap_differences(curves: Mapping[str, Curves], drawn: Mapping[str, Mapping[str, Drawn]], pairs: Sequence[Pair],
-                    at_level: Sequence[Mapping]) -> list[dict]:
+def gap_differences(
+    curves: Mapping[str, Curves],
+    drawn: Mapping[str, Mapping[str, Drawn]],
+    pairs: Sequence[Pair],
+    at_level: Sequence[Mapping],
+) -> list[dict]:
     """See the module's docstring. drawn: {split: gap_stats.draw} of train, val and test; at_level: matched_pairs."""
+
     def resampled(a: str, b: str) -> dict[str, dict]:
         change = {split: less(of[a], of[b]) for split, of in drawn.items()}
-        return {at: gap_interval(change["train"], change[other]) for at, other in (("final", "val"), ("test", "test"))}
+        return {
+            at: gap_interval(change["train"], change[other])
+            for at, other in (("final", "val"), ("test", "test"))
+        }
+
     return _rows(curves, pairs, at_level, resampled)
 
 
-def fold_gap_differences(curves: Mapping[str, Curves], tested: Mapping[str, tuple[np.ndarray, np.ndarray]],
-                         pairs: Sequence[Pair], at_level: Sequence[Mapping]) -> list[dict]:
+def fold_gap_differences(
+    curves: Mapping[str, Curves],
+    tested: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    pairs: Sequence[Pair],
+    at_level: Sequence[Mapping],
+) -> list[dict]:
     """The same of curves whose columns are folds, with test loss and accuracy (K,) of every arm; intervals over folds."""
+
     def over_folds(a: str, b: str) -> dict[str, dict]:
-        final = {kind: spread(gap_of(curves[a])[-1] - gap_of(curves[b])[-1]) for kind, gap_of in KINDS.items()}
+        final = {
+            kind: spread(gap_of(curves[a])[-1] - gap_of(curves[b])[-1])
+            for kind, gap_of in KINDS.items()
+        }
         test = [with_test(curves[arm], *tested[arm]) for arm in (a, b)]
-        return {"final": final, "test": {kind: spread(np.subtract(*(of[kind]["by_seed"] for of in test))) for kind in KINDS}}
-    return [row | {"method": "folds" if row["method"] == "seeds" else row["method"]}
-            for row in _rows(curves, pairs, at_level, over_folds)]
+        return {
+            "final": final,
+            "test": {
+                kind: spread(np.subtract(*(of[kind]["by_seed"] for of in test))) for kind in KINDS
+            },
+        }
+
+    return [
+        row | {"method": "folds" if row["method"] == "seeds" else row["method"]}
+        for row in _rows(curves, pairs, at_level, over_folds)
+    ]
 
 
-def _rows(curves: Mapping[str, Curves], pairs: Sequence[Pair], at_level: Sequence[Mapping], tested) -> list[dict]:
+def _rows(
+    curves: Mapping[str, Curves], pairs: Sequence[Pair], at_level: Sequence[Mapping], tested
+) -> list[dict]:
     rows = []
     for (a, b), level in zip(pairs, at_level, strict=True):
         drawn = tested(a, b)
@@ -78,8 +113,19 @@ def _rows(curves: Mapping[str, Curves], pairs: Sequence[Pair], at_level: Sequenc
             if level["comparable"]:
                 at_a, at_b = (np.array(level["arms"][arm][kind]["by_seed"]) for arm in (a, b))
                 found["matched"] = spread(at_a - at_b)
-            rows += [{"a": a, "b": b, "kind": kind, "at": at, **{key: found[at][key] for key in NOTHING},
-                      "p": p_value(found[at]), "p_holm": None, "primary": False} for at in PLACES]
+            rows += [
+                {
+                    "a": a,
+                    "b": b,
+                    "kind": kind,
+                    "at": at,
+                    **{key: found[at][key] for key in NOTHING},
+                    "p": p_value(found[at]),
+                    "p_holm": None,
+                    "primary": False,
+                }
+                for at in PLACES
+            ]
     tested = [row for row in rows if row["p"] is not None]
     for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
         row["p_holm"] = float(p)
@@ -106,8 +152,14 @@ def p_value(found: Mapping) -> float | None:
     return float(2 * student.sf(abs(found["mean"]) / found["se"], found["df"]))
 
 
-def mcnemar(labels: np.ndarray, groups: np.ndarray, probabilities: Mapping[str, np.ndarray], pairs: Sequence[Pair],
-            *, seed: int = 0) -> list[dict]:
+def mcnemar(
+    labels: np.ndarray,
+    groups: np.ndarray,
+    probabilities: Mapping[str, np.ndarray],
+    pairs: Sequence[Pair],
+    *,
+    seed: int = 0,
+) -> list[dict]:
     """Exact McNemar (1947) of plain accuracy: seed-ensemble predictions, one random image a group. Descriptive.
 
     a_only: images that a alone gets right; p: binomial, two-sided, of the discordant images.
@@ -115,7 +167,10 @@ def mcnemar(labels: np.ndarray, groups: np.ndarray, probabilities: Mapping[str, 
     order = np.random.default_rng(stream_seed(seed, "one image a group")).permutation(len(labels))
     _, first = np.unique(np.asarray(groups)[order], return_index=True)
     chosen = order[first]
-    right = {arm: np.asarray(p).mean(0)[chosen].argmax(-1) == np.asarray(labels)[chosen] for arm, p in probabilities.items()}
+    right = {
+        arm: np.asarray(p).mean(0)[chosen].argmax(-1) == np.asarray(labels)[chosen]
+        for arm, p in probabilities.items()
+    }
     rows = []
     for a, b in pairs:
         a_only, b_only = int((right[a] & ~right[b]).sum()), int((right[b] & ~right[a]).sum())

@@ -17,6 +17,7 @@ def fit_temperature(probabilities_nc: np.ndarray, labels_n: np.ndarray) -> dict:
     Returns {"value", "images", "log_loss_before", "log_loss_after"}, losses in nats.
     """
     from scipy.optimize import minimize_scalar
+
     log_p = np.log(np.maximum(np.asarray(probabilities_nc, np.float64), 1e-30))
     labels = np.asarray(labels_n)
 
@@ -30,4 +31,9 @@ def fit_temperature(probabilities_nc: np.ndarray, labels_n: np.ndarray) -> dict:
     value, after, before = float(np.exp(found.x)), loss(found.x), loss(0.0)
     if after > before:
         value, after = 1.0, before
-    return {"value": value, "images": int(len(labels)), "log_loss_before": before, "log_loss_after": after}
+    return {
+        "value": value,
+        "images": int(len(labels)),
+        "log_loss_before": before,
+        "log_loss_after": after,
+    }

@@ -17,7 +17,9 @@ def standardise(features_nd: np.ndarray, reference: np.ndarray) -> np.ndarray:
     Features that do not vary there become 0.
     """
     mean, std = features_nd[reference].mean(0), features_nd[reference].std(0)
-    return np.where(std > LEAST_STD, (features_nd - mean) / np.maximum(std, LEAST_STD), 0).astype(np.float32)
+    return np.where(std > LEAST_STD, (features_nd - mean) / np.maximum(std, LEAST_STD), 0).astype(
+        np.float32
+    )
 
 
 def principal_axes(space_nd: np.ndarray) -> tuple[np.ndarray, list[float]]:
@@ -25,14 +27,18 @@ def principal_axes(space_nd: np.ndarray) -> tuple[np.ndarray, list[float]]:
     from sklearn.decomposition import PCA
 
     pca = PCA(2, svd_solver="full" if min(space_nd.shape) < 500 else "covariance_eigh")
-    return pca.fit_transform(space_nd).astype(np.float32), [float(share) for share in pca.explained_variance_ratio_]
+    return pca.fit_transform(space_nd).astype(np.float32), [
+        float(share) for share in pca.explained_variance_ratio_
+    ]
 
 
 def nearest(space_nd: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Positions (n, count) of the nearest others, nearest first, and their Euclidean distances."""
     from sklearn.neighbors import NearestNeighbors
 
-    distances, positions = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(space_nd).kneighbors()
+    distances, positions = (
+        NearestNeighbors(n_neighbors=count, algorithm="brute").fit(space_nd).kneighbors()
+    )
     return positions, distances.astype(np.float32)
 
 
@@ -42,8 +48,13 @@ def search_depth(groups: np.ndarray, wanted: int) -> int:
     return min(len(groups) - 1, wanted + min(largest - 1, 20))
 
 
-def vote_outside_group(positions: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: int,
-                       count: int = SHOWN_NEIGHBOURS) -> np.ndarray:
+def vote_outside_group(
+    positions: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    classes: int,
+    count: int = SHOWN_NEIGHBOURS,
+) -> np.ndarray:
     """(n,) class voted for by the nearest `count` labelled images of other groups, -1 where there is none.
 
     Views of the same lesion are no evidence of a class, so they have no vote; the nearer wins a tie.
@@ -91,8 +102,12 @@ def neighbourhood_preservation(positions_nk: np.ndarray, map_n2: np.ndarray) -> 
     from sklearn.neighbors import NearestNeighbors
 
     n, k = positions_nk.shape
-    drawn = NearestNeighbors(n_neighbors=k, algorithm="kd_tree").fit(map_n2).kneighbors(return_distance=False)
-    offset = np.arange(n)[:, None] * n          # an image and its neighbour as one number
+    drawn = (
+        NearestNeighbors(n_neighbors=k, algorithm="kd_tree")
+        .fit(map_n2)
+        .kneighbors(return_distance=False)
+    )
+    offset = np.arange(n)[:, None] * n  # an image and its neighbour as one number
     return float(np.isin(positions_nk + offset, drawn + offset).mean())
 
 
@@ -111,9 +126,13 @@ def silhouette(space_nd: np.ndarray, labels: np.ndarray, seed: int) -> float | N
     asked = np.sort(rng.permutation(len(known))[:TRUST_SAMPLE])
     sizes, member = np.bincount(codes), np.eye(len(classes), dtype=np.float32)[codes]
     found = []
-    for rows in np.array_split(asked, max(1, len(asked) * len(known) // 2**22)):   # 16 MB of distances at a time
+    for rows in np.array_split(
+        asked, max(1, len(asked) * len(known) // 2**22)
+    ):  # 16 MB of distances at a time
         own = np.arange(len(rows)), codes[rows]
-        sums = (euclidean_distances(space_nd[known[rows]], space_nd[known]) @ member).astype(np.float64)
+        sums = (euclidean_distances(space_nd[known[rows]], space_nd[known]) @ member).astype(
+            np.float64
+        )
         within = sums[own] / np.maximum(sizes[codes[rows]] - 1, 1)
         means = sums / sizes
         means[own] = np.inf

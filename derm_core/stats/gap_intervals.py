@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..seeds import stream_seed
+from .intervals import FEW_GROUPS, components, interval
 from .metrics import LOSSES
 from .resampling import bootstrap_weights, jackknife_weights, make_design, means_under
-from .intervals import FEW_GROUPS, components, interval
 
 RESAMPLES = 2000
 
@@ -35,19 +35,29 @@ class Drawn:
     strata: np.ndarray
 
 
-def draw(labels: np.ndarray, groups: np.ndarray, probabilities: Mapping[str, np.ndarray], loss: str, *,
-         name: str, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Drawn]:
+def draw(
+    labels: np.ndarray,
+    groups: np.ndarray,
+    probabilities: Mapping[str, np.ndarray],
+    loss: str,
+    *,
+    name: str,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Drawn]:
     """{arm: Drawn} of arms with probabilities (S, n, C) on the set `name`; all arms under the same resamples."""
     design = make_design(labels, groups, next(iter(probabilities.values())).shape[-1])
     rng = np.random.default_rng(stream_seed(seed, "gaps", name))
     left_out, strata = jackknife_weights(design, rng)
     weights = np.concatenate([bootstrap_weights(design, resamples, rng), left_out])
-    values = {arm: np.concatenate([LOSSES[loss](design.labels, p), p.argmax(-1) == design.labels])
-              for arm, p in probabilities.items()}
+    values = {
+        arm: np.concatenate([LOSSES[loss](design.labels, p), p.argmax(-1) == design.labels])
+        for arm, p in probabilities.items()
+    }
     under = means_under(design, np.concatenate(list(values.values())).T, weights)
     found, start = {}, 0
     for arm, rows in values.items():
-        here = under[:, start:start + len(rows)].reshape(len(weights), 2, -1)
+        here = under[:, start : start + len(rows)].reshape(len(weights), 2, -1)
         found[arm] = Drawn(rows.mean(-1).reshape(2, -1), here[:resamples], here[resamples:], strata)
         start += len(rows)
     return found
@@ -62,6 +72,10 @@ def gap_interval(train: Drawn, other: Drawn) -> dict[str, dict]:
     """{"loss": other − train, "accuracy": train − other} as intervals."""
     found = {}
     for k, (name, sign) in enumerate((("loss", 1), ("accuracy", -1))):
-        parts = [part for of in (train, other) for part in components(of.boot[:, k], of.left_out[:, k], of.strata)]
+        parts = [
+            part
+            for of in (train, other)
+            for part in components(of.boot[:, k], of.left_out[:, k], of.strata)
+        ]
         found[name] = interval(sign * (other.by_seed[k] - train.by_seed[k]), parts, FEW_GROUPS)
     return found

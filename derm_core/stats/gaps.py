@@ -24,14 +24,28 @@ def spread(by_seed: np.ndarray) -> dict:
     """Mean, std and the 95 % t interval over seeds (S,); one seed: no interval (null)."""
     by_seed = np.asarray(by_seed, np.float64)
     mean, count = float(by_seed.mean()), len(by_seed)
-    found = {"mean": mean, "std": 0.0, "low": None, "high": None, "se": None, "df": None, "method": "seeds",
-             "by_seed": by_seed.tolist()}
+    found = {
+        "mean": mean,
+        "std": 0.0,
+        "low": None,
+        "high": None,
+        "se": None,
+        "df": None,
+        "method": "seeds",
+        "by_seed": by_seed.tolist(),
+    }
     if count < 2:
         return found
     std = float(by_seed.std(ddof=1))
     se = std / np.sqrt(count)
     reach = float(student.ppf(0.975, count - 1)) * se
-    return found | {"std": std, "low": mean - reach, "high": mean + reach, "se": float(se), "df": count - 1.0}
+    return found | {
+        "std": std,
+        "low": mean - reach,
+        "high": mean + reach,
+        "se": float(se),
+        "df": count - 1.0,
+    }
 
 
 def first_epoch(epoch: np.ndarray) -> int:
@@ -51,11 +65,18 @@ def accuracy_gap(curves: Curves) -> np.ndarray:
 
 def gaps(curves: Curves) -> dict[str, dict]:
     """Both gaps at the final epoch, seed by seed at the lowest val loss, and as the area between the curves."""
-    best = np.nanargmin(np.where(np.isfinite(curves["val_loss"]).any(0), curves["val_loss"], 0), axis=0)
+    best = np.nanargmin(
+        np.where(np.isfinite(curves["val_loss"]).any(0), curves["val_loss"], 0), axis=0
+    )
     seeds = np.arange(len(best))
-    return {name: {"final": spread(values[-1]), "best": spread(values[best, seeds]),
-                   "area": spread(area(curves["epoch"], values))}
-            for name, values in (("loss", loss_gap(curves)), ("accuracy", accuracy_gap(curves)))}
+    return {
+        name: {
+            "final": spread(values[-1]),
+            "best": spread(values[best, seeds]),
+            "area": spread(area(curves["epoch"], values)),
+        }
+        for name, values in (("loss", loss_gap(curves)), ("accuracy", accuracy_gap(curves)))
+    }
 
 
 def area(epoch: np.ndarray, gap: np.ndarray) -> np.ndarray:
@@ -65,13 +86,17 @@ def area(epoch: np.ndarray, gap: np.ndarray) -> np.ndarray:
     """
     epoch = np.asarray(epoch, np.float64)
     length = epoch[-1] - epoch[0]
-    return np.trapezoid(gap, epoch, axis=0) / length if length > 0 else np.asarray(gap[-1], np.float64)
+    return (
+        np.trapezoid(gap, epoch, axis=0) / length if length > 0 else np.asarray(gap[-1], np.float64)
+    )
 
 
 def with_test(curves: Curves, loss: np.ndarray, accuracy: np.ndarray) -> dict[str, dict]:
     """Both final gaps with the test set's loss and accuracy (S,) of the final heads in place of val's."""
-    return {"loss": spread(np.asarray(loss) - curves["train_loss"][-1]),
-            "accuracy": spread(curves["train_accuracy"][-1] - np.asarray(accuracy))}
+    return {
+        "loss": spread(np.asarray(loss) - curves["train_loss"][-1]),
+        "accuracy": spread(curves["train_accuracy"][-1] - np.asarray(accuracy)),
+    }
 
 
 def matched(curves_a: Curves, curves_b: Curves, names: tuple[str, str]) -> dict:
@@ -105,5 +130,8 @@ def _at(curves: Curves, accuracy: np.ndarray, after: int, level: float) -> dict:
     def here(values: np.ndarray) -> np.ndarray:
         return values[before] + share * (values[after] - values[before])
 
-    return {"epoch": float(here(np.asarray(curves["epoch"], np.float64))),
-            "loss": spread(here(loss_gap(curves))), "accuracy": spread(here(accuracy_gap(curves)))}
+    return {
+        "epoch": float(here(np.asarray(curves["epoch"], np.float64))),
+        "loss": spread(here(loss_gap(curves))),
+        "accuracy": spread(here(accuracy_gap(curves))),
+    }

@@ -51,9 +51,19 @@ BOUNDED = (*SHARES, "macro_auroc", "ece")
 Component = tuple[float, float]  # a variance and its degrees of freedom
 
 
-def evaluate(labels: np.ndarray, groups: np.ndarray, probabilities: Mapping[str, np.ndarray],
-             log_prior: np.ndarray, class_names: Sequence[str], *, resamples: int = 2000, seed: int = 0,
-             primary: tuple[str, str] = PRIMARY, grouped: bool = True, folds: np.ndarray | None = None) -> dict:
+def evaluate(
+    labels: np.ndarray,
+    groups: np.ndarray,
+    probabilities: Mapping[str, np.ndarray],
+    log_prior: np.ndarray,
+    class_names: Sequence[str],
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    primary: tuple[str, str] = PRIMARY,
+    grouped: bool = True,
+    folds: np.ndarray | None = None,
+) -> dict:
     """All test statistics of a study, as the module's docstring says. Raises DataError on unlabelled images.
 
     log_prior: (C,), or (N, C) of out-of-fold predictions, whose fold is `folds` (N,).
@@ -69,13 +79,17 @@ def evaluate(labels: np.ndarray, groups: np.ndarray, probabilities: Mapping[str,
     left_out, strata = jackknife_weights(design, rng)
     everything = np.concatenate([weights, left_out])
     shares = np.exp(np.where(np.isfinite(log_prior), log_prior, -np.inf))
-    shares = shares if shares.ndim == 1 else shares.mean(0)     # folds' own would rank images by their fold
+    shares = (
+        shares if shares.ndim == 1 else shares.mean(0)
+    )  # folds' own would rank images by their fold
     every = {**probabilities, "majority": np.broadcast_to(shares, (1, len(labels), classes))}
     seeds, drawn = {}, {}
     for arm, p in every.items():
         p = np.asarray(p, np.float64)
         seeds[arm] = test_metrics(labels, p, log_prior)
-        seeds[arm]["recall"] = recall(labels, decide(np.log(np.maximum(p, 1e-300)), log_prior), classes)
+        seeds[arm]["recall"] = recall(
+            labels, decide(np.log(np.maximum(p, 1e-300)), log_prior), classes
+        )
         drawn[arm] = replicates(design, p, log_prior, everything)
 
     pieces = {} if folds is None else by_fold(labels, probabilities, log_prior, folds, classes)
@@ -85,21 +99,45 @@ def evaluate(labels: np.ndarray, groups: np.ndarray, probabilities: Mapping[str,
 
     def parts(arm: str, m: str, at: int | slice = slice(None)) -> list[Component]:
         found = spread(drawn[arm][m][..., at])
-        return found + (between(pieces[arm][m][..., at], found, seeds[arm][m][..., at]) if arm in pieces else [])
+        return found + (
+            between(pieces[arm][m][..., at], found, seeds[arm][m][..., at]) if arm in pieces else []
+        )
 
     groups_of = np.array([len(np.unique(design.group[labels == c])) for c in range(classes)])
-    arms = {arm: {m: interval(seeds[arm][m], parts(arm, m), len(design.stratum), m) for m in METRICS}
-            for arm in every}
-    per_class = {arm: [{"class": name, "n": int((labels == c).sum()), "groups": int(groups_of[c]),
-                        "recall": interval(seeds[arm]["recall"][:, c], parts(arm, "recall", c),
-                                           groups_of[c], "recall")}
-                       for c, name in enumerate(class_names)] for arm in probabilities}
-    differences = [_difference(a, b, m, seeds, drawn, spread, pieces)
-                   for a, b in _pairs(list(probabilities), primary) for m in METRICS]
+    arms = {
+        arm: {m: interval(seeds[arm][m], parts(arm, m), len(design.stratum), m) for m in METRICS}
+        for arm in every
+    }
+    per_class = {
+        arm: [
+            {
+                "class": name,
+                "n": int((labels == c).sum()),
+                "groups": int(groups_of[c]),
+                "recall": interval(
+                    seeds[arm]["recall"][:, c], parts(arm, "recall", c), groups_of[c], "recall"
+                ),
+            }
+            for c, name in enumerate(class_names)
+        ]
+        for arm in probabilities
+    }
+    differences = [
+        _difference(a, b, m, seeds, drawn, spread, pieces)
+        for a, b in _pairs(list(probabilities), primary)
+        for m in METRICS
+    ]
     _test(differences, design, probabilities, log_prior, primary, seed)
-    return {"arms": {arm: arms[arm] for arm in probabilities}, "majority": arms["majority"], "per_class": per_class,
-            "differences": differences, "groups": len(design.stratum),
-            "cautions": _cautions(groups_of, class_names, design, grouped, min(len(p) for p in probabilities.values()))}
+    return {
+        "arms": {arm: arms[arm] for arm in probabilities},
+        "majority": arms["majority"],
+        "per_class": per_class,
+        "differences": differences,
+        "groups": len(design.stratum),
+        "cautions": _cautions(
+            groups_of, class_names, design, grouped, min(len(p) for p in probabilities.values())
+        ),
+    }
 
 
 def components(boot: np.ndarray, jackknife: np.ndarray, strata: np.ndarray) -> list[Component]:
@@ -119,7 +157,11 @@ def components(boot: np.ndarray, jackknife: np.ndarray, strata: np.ndarray) -> l
         values = means[strata == c]
         parts.append((float(np.nanvar(values) * (len(values) - 1)), float(len(values) - 1)))
     total = sum(v for v, _ in parts)
-    return [(shared * v / total, df) for v, df in parts] if total > 0 else [(shared, float(len(jackknife) - 1))]
+    return (
+        [(shared * v / total, df) for v, df in parts]
+        if total > 0
+        else [(shared, float(len(jackknife) - 1))]
+    )
 
 
 def _shared(boot: np.ndarray, variance: float) -> float:
@@ -136,7 +178,15 @@ def interval(by_seed: np.ndarray, parts: list[Component], groups: int, metric: s
     mean, count = float(by_seed.mean()), len(by_seed)
     std = float(by_seed.std(ddof=1)) if count > 1 else 0.0
     if not np.isfinite(mean):
-        return {"mean": None, "std": None, "low": None, "high": None, "se": None, "df": None, "method": "none"}
+        return {
+            "mean": None,
+            "std": None,
+            "low": None,
+            "high": None,
+            "se": None,
+            "df": None,
+            "method": "none",
+        }
     parts = [*parts, (std**2 / count, count - 1.0)] if count > 1 else parts
     variance = sum(v for v, _ in parts)
     below = sum(v**2 / df for v, df in parts if v > 0)
@@ -150,7 +200,15 @@ def interval(by_seed: np.ndarray, parts: list[Component], groups: int, metric: s
         low, high, method = mean - reach, mean + reach, "bootstrap"
     if metric in BOUNDED:
         low, high = max(low, 0.0), min(high, 1.0)
-    return {"mean": mean, "std": std, "low": low, "high": high, "se": se, "df": df, "method": method}
+    return {
+        "mean": mean,
+        "std": std,
+        "low": low,
+        "high": high,
+        "se": se,
+        "df": df,
+        "method": method,
+    }
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:
@@ -167,39 +225,76 @@ def _pairs(arms: list[str], primary: tuple[str, str]) -> list[tuple[str, str]]:
     return [primary if {a, b} == set(primary) else (a, b) for a, b in combinations(arms, 2)]
 
 
-def _difference(a: str, b: str, metric: str, seeds: dict, drawn: dict, spread, pieces: dict) -> dict:
+def _difference(
+    a: str, b: str, metric: str, seeds: dict, drawn: dict, spread, pieces: dict
+) -> dict:
     """a − b on the same groups and, where both have as many, the same seeds. p from Student's t.
 
     detectable: the smallest difference found with 80 % power at 5 %; equivalent: interval within ±0.02.
     """
     if len(seeds[a][metric]) == len(seeds[b][metric]):
-        by_seed, change, extra = seeds[a][metric] - seeds[b][metric], drawn[a][metric] - drawn[b][metric], []
+        by_seed, change, extra = (
+            seeds[a][metric] - seeds[b][metric],
+            drawn[a][metric] - drawn[b][metric],
+            [],
+        )
     else:
         by_seed = np.array([seeds[a][metric].mean() - seeds[b][metric].mean()])
         change = drawn[a][metric].mean(1) - drawn[b][metric].mean(1)
-        extra = [(float(v.var(ddof=1)) / len(v), len(v) - 1.0) for v in (seeds[a][metric], seeds[b][metric]) if len(v) > 1]
+        extra = [
+            (float(v.var(ddof=1)) / len(v), len(v) - 1.0)
+            for v in (seeds[a][metric], seeds[b][metric])
+            if len(v) > 1
+        ]
     parts = spread(change) + extra
     if pieces:
         parts += between(pieces[a][metric] - pieces[b][metric], parts, by_seed)
     found = interval(by_seed, parts, FEW_GROUPS)
-    row = {"a": a, "b": b, "metric": metric, **found, "p": None, "detectable": None, "equivalent": False}
+    row = {
+        "a": a,
+        "b": b,
+        "metric": metric,
+        **found,
+        "p": None,
+        "detectable": None,
+        "equivalent": False,
+    }
     if found["mean"] is not None:
         se, df = found["se"], found["df"]
-        row["p"] = 1.0 if found["mean"] == 0 else float(2 * student.sf(abs(found["mean"]) / se, df)) if se > 0 else 0.0
+        row["p"] = (
+            1.0
+            if found["mean"] == 0
+            else float(2 * student.sf(abs(found["mean"]) / se, df))
+            if se > 0
+            else 0.0
+        )
         row["detectable"] = float((student.ppf((1 + LEVEL) / 2, df) + student.ppf(POWER, df)) * se)
-        row["equivalent"] = metric != "log_loss" and -MARGIN < found["low"] and found["high"] < MARGIN
+        row["equivalent"] = (
+            metric != "log_loss" and -MARGIN < found["low"] and found["high"] < MARGIN
+        )
     return row
 
 
-def _test(differences: list[dict], design: Design, probabilities: Mapping[str, np.ndarray],
-          log_prior: np.ndarray, primary: tuple[str, str], seed: int) -> None:
+def _test(
+    differences: list[dict],
+    design: Design,
+    probabilities: Mapping[str, np.ndarray],
+    log_prior: np.ndarray,
+    primary: tuple[str, str],
+    seed: int,
+) -> None:
     """p by sign flips for the primary test or the one that stands in for it; Holm's correction over all but the primary."""
     for row in differences:
         named = (row["a"], row["b"]) == primary and row["metric"] == "balanced_accuracy"
         row["primary"], row["stand_in"] = named and primary == PRIMARY, named and primary != PRIMARY
         if named:
-            right = [(decide(np.log(np.maximum(probabilities[arm], 1e-300)), log_prior) == design.labels).mean(0)
-                     for arm in primary]
+            right = [
+                (
+                    decide(np.log(np.maximum(probabilities[arm], 1e-300)), log_prior)
+                    == design.labels
+                ).mean(0)
+                for arm in primary
+            ]
             row["p"] = sign_flip(design, right[0] - right[1], seed=seed)
         row["p_holm"] = None
     others = [row for row in differences if not row["primary"] and row["p"] is not None]
@@ -207,7 +302,9 @@ def _test(differences: list[dict], design: Design, probabilities: Mapping[str, n
         row["p_holm"] = float(p)
 
 
-def sign_flip(design: Design, difference: np.ndarray, *, flips: int = 10_000, seed: int = 0) -> float:
+def sign_flip(
+    design: Design, difference: np.ndarray, *, flips: int = 10_000, seed: int = 0
+) -> float:
     """Two-sided p of a difference in balanced accuracy: `difference` (N,) of correct, seed mean.
 
     Under the null the two arms' answers for a group are exchangeable: flips the signs of the
@@ -230,18 +327,30 @@ def holm(p: Sequence[float]) -> np.ndarray:
     return adjusted[np.argsort(order)]
 
 
-def _cautions(groups_of: np.ndarray, class_names: Sequence[str], design: Design, grouped: bool, seeds: int) -> list[str]:
+def _cautions(
+    groups_of: np.ndarray, class_names: Sequence[str], design: Design, grouped: bool, seeds: int
+) -> list[str]:
     said = []
-    few = [f"{name} ({n})" for name, n in zip(class_names, groups_of, strict=True) if 0 < n < FEW_GROUPS]
+    few = [
+        f"{name} ({n})"
+        for name, n in zip(class_names, groups_of, strict=True)
+        if 0 < n < FEW_GROUPS
+    ]
     absent = [name for name, n in zip(class_names, groups_of, strict=True) if n == 0]
     if len(design.stratum) < FEW_GROUPS:
-        said.append(f"The test set has {len(design.stratum)} groups: intervals of shares are Wilson's, "
-                    "and nothing here is firm.")
+        said.append(
+            f"The test set has {len(design.stratum)} groups: intervals of shares are Wilson's, "
+            "and nothing here is firm."
+        )
     if few:
-        said.append(f"Fewer than {FEW_GROUPS} test groups in {', '.join(few)}: recall there has Wilson's interval, "
-                    "and balanced accuracy rests on few lesions.")
+        said.append(
+            f"Fewer than {FEW_GROUPS} test groups in {', '.join(few)}: recall there has Wilson's interval, "
+            "and balanced accuracy rests on few lesions."
+        )
     if absent:
-        said.append(f"No test images of {', '.join(absent)}: left out of balanced accuracy and AUROC.")
+        said.append(
+            f"No test images of {', '.join(absent)}: left out of balanced accuracy and AUROC."
+        )
     if not grouped:
         said.append("This test set has no group ids: its intervals are optimistic.")
     if seeds < 2:

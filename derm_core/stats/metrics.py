@@ -119,7 +119,9 @@ def confidence_bins(confidence: np.ndarray, bins: int = 15) -> np.ndarray:
     return order * min(bins, max(n // 2, 1)) // n
 
 
-def debiased_bins(mass: np.ndarray, confidence: np.ndarray, correct: np.ndarray, images: float) -> np.ndarray:
+def debiased_bins(
+    mass: np.ndarray, confidence: np.ndarray, correct: np.ndarray, images: float
+) -> np.ndarray:
     """Debiased ECE from bins: sums (..., B) of weights, weighted confidence, weighted hits.
 
     Plug-in Σ_b m_b |conf_b − acc_b|, less what noise alone adds: each accuracy is taken as
@@ -140,8 +142,12 @@ def ece(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> np.nda
     confidence = probabilities.max(-1)
     correct = probabilities.argmax(-1) == labels
     onehot = np.eye(bins)[confidence_bins(confidence, bins)]
-    return debiased_bins(onehot.sum(-2), (onehot * confidence[..., None]).sum(-2),
-                         (onehot * correct[..., None]).sum(-2), len(labels))
+    return debiased_bins(
+        onehot.sum(-2),
+        (onehot * confidence[..., None]).sum(-2),
+        (onehot * correct[..., None]).sum(-2),
+        len(labels),
+    )
 
 
 def confusion(labels: np.ndarray, decisions: np.ndarray, classes: int) -> np.ndarray:
@@ -150,16 +156,20 @@ def confusion(labels: np.ndarray, decisions: np.ndarray, classes: int) -> np.nda
     return np.einsum("ni,...nj->...ij", onehot[labels], onehot[decisions], optimize=True)
 
 
-def test_metrics(labels: np.ndarray, probabilities: np.ndarray, log_prior: np.ndarray) -> dict[str, np.ndarray]:
+def test_metrics(
+    labels: np.ndarray, probabilities: np.ndarray, log_prior: np.ndarray
+) -> dict[str, np.ndarray]:
     """The six metrics of METRICS for plain softmax probabilities (..., N, C): {name: (...)}."""
     probabilities = np.asarray(probabilities, dtype=np.float64)
     adjusted = decide(np.log(np.maximum(probabilities, 1e-300)), log_prior)
-    return {"balanced_accuracy": balanced_accuracy(labels, adjusted, probabilities.shape[-1]),
-            "macro_auroc": macro_auroc(labels, probabilities),
-            "accuracy": accuracy(labels, probabilities.argmax(-1)),
-            "log_loss": log_loss(labels, probabilities),
-            "brier": brier(labels, probabilities),
-            "ece": ece(labels, probabilities)}
+    return {
+        "balanced_accuracy": balanced_accuracy(labels, adjusted, probabilities.shape[-1]),
+        "macro_auroc": macro_auroc(labels, probabilities),
+        "accuracy": accuracy(labels, probabilities.argmax(-1)),
+        "log_loss": log_loss(labels, probabilities),
+        "brier": brier(labels, probabilities),
+        "ece": ece(labels, probabilities),
+    }
 
 
 test_metrics.__test__ = False  # a name pytest would collect

@@ -14,8 +14,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..seeds import stream_seed
-from .resampling import Design, bootstrap_weights, jackknife_weights, make_design
 from .intervals import components, interval
+from .resampling import Design, bootstrap_weights, jackknife_weights, make_design
 
 SPECIFICITY = np.linspace(0, 1, 101)
 ROUNDING = 1e-9
@@ -31,29 +31,45 @@ def thresholds(positive: np.ndarray, scores: np.ndarray, specificity: np.ndarray
     return np.append(negatives, -np.inf)[allowed]
 
 
-def sensitivities(positive: np.ndarray, scores: np.ndarray, specificity: np.ndarray,
-                  weights: np.ndarray | None = None) -> np.ndarray:
+def sensitivities(
+    positive: np.ndarray,
+    scores: np.ndarray,
+    specificity: np.ndarray,
+    weights: np.ndarray | None = None,
+) -> np.ndarray:
     """Share of the positives above the threshold that each specificity (K,) allows: (K,).
 
     weights (R, n): the same for R weightings of the images, (R, K); NaN where a side weighs nothing.
     """
     order = np.argsort(-scores[~positive], kind="stable")
-    above = np.searchsorted(-scores[~positive][order], -scores[positive], side="right")  # negatives not below each positive
+    above = np.searchsorted(
+        -scores[~positive][order], -scores[positive], side="right"
+    )  # negatives not below each positive
     rank = np.argsort(above, kind="stable")
     rows = np.ones((1, len(scores))) if weights is None else weights
     out = np.full((len(rows), len(specificity)), np.nan)
     for r, row in enumerate(rows):
-        negative, found = np.cumsum(row[~positive][order], dtype=np.float64), np.cumsum(row[positive][rank],
-                                                                                        dtype=np.float64)
+        negative, found = (
+            np.cumsum(row[~positive][order], dtype=np.float64),
+            np.cumsum(row[positive][rank], dtype=np.float64),
+        )
         if len(negative) and len(found) and negative[-1] > 0 and found[-1] > 0:
-            allowed = np.searchsorted(negative, ((1 - specificity) + ROUNDING) * negative[-1], side="right")
+            allowed = np.searchsorted(
+                negative, ((1 - specificity) + ROUNDING) * negative[-1], side="right"
+            )
             reached = np.searchsorted(above[rank], allowed, side="right")
             out[r] = np.append(0.0, found)[reached] / found[-1]
     return out[0] if weights is None else out
 
 
-def operating_point(val: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray, np.ndarray],
-                    specificity: np.ndarray = SPECIFICITY, *, resamples: int = 2000, seed: int = 0) -> dict[str, list]:
+def operating_point(
+    val: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray, np.ndarray],
+    specificity: np.ndarray = SPECIFICITY,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, list]:
     """One arm's sensitivity at each specificity (K,), seed means with 95 % intervals by groups and seeds.
 
     val: (positive (n,), scores (S, n)); test: (positive (n,), groups (n,), scores (S, n)).
@@ -68,21 +84,37 @@ def operating_point(val: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, 
     of_image = weights[:, design.group]
     cut_sk = np.stack([thresholds(val[0], one, specificity) for one in val[1]])
     called_snk = scores_sn[:, :, None] > cut_sk[:, None, :]
-    curves = (np.stack([sensitivities(positive, one, specificity) for one in scores_sn]),
-              np.mean([sensitivities(positive, one, specificity, of_image) for one in scores_sn], 0))
-    found = {"": curves, "given_sensitivity": _shares(design, called_snk, positive, weights),
-             "given_specificity": _shares(design, ~called_snk, ~positive, weights)}
+    curves = (
+        np.stack([sensitivities(positive, one, specificity) for one in scores_sn]),
+        np.mean([sensitivities(positive, one, specificity, of_image) for one in scores_sn], 0),
+    )
+    found = {
+        "": curves,
+        "given_sensitivity": _shares(design, called_snk, positive, weights),
+        "given_specificity": _shares(design, ~called_snk, ~positive, weights),
+    }
     result = {"threshold": np.where(np.isfinite(cut_sk), cut_sk, 0.0).mean(0).tolist()}
     for name, (by_seed, drawn) in found.items():
         members = len(np.unique(groups[~positive if name == "given_specificity" else positive]))
-        spans = [interval(by_seed[:, k], components(drawn[:resamples, k], drawn[resamples:, k], strata), members, "recall")
-                 for k in range(len(specificity))]
+        spans = [
+            interval(
+                by_seed[:, k],
+                components(drawn[:resamples, k], drawn[resamples:, k], strata),
+                members,
+                "recall",
+            )
+            for k in range(len(specificity))
+        ]
         result[name or "sensitivity"] = [span["mean"] for span in spans]
-        result |= {f"{name}_{end}".lstrip("_"): [span[end] for span in spans] for end in ("low", "high")}
+        result |= {
+            f"{name}_{end}".lstrip("_"): [span[end] for span in spans] for end in ("low", "high")
+        }
     return result
 
 
-def _shares(design: Design, hits_snk: np.ndarray, among: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _shares(
+    design: Design, hits_snk: np.ndarray, among: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Shares of `among` that are hit: by seed (S, K), and the seed mean under each weighting (R, K)."""
     hits = hits_snk[:, among].mean(1)
     sums = weights @ design.sums(among[:, None] * hits_snk.mean(0))

@@ -18,8 +18,8 @@ import numpy as np
 from scipy.stats import t as student
 
 from ..seeds import stream_seed
-from .resampling import bootstrap_weights, jackknife_weights, make_design, means_under
 from .intervals import FEW_GROUPS, Component, components, holm, interval
+from .resampling import bootstrap_weights, jackknife_weights, make_design, means_under
 
 
 class Estimate(NamedTuple):
@@ -32,10 +32,15 @@ class Estimate(NamedTuple):
 def combine(function: Callable, *estimates: Estimate) -> Estimate:
     """`function` of estimates on the same groups: seed by seed where all have as many seeds, else of their means."""
     if len({len(e.by_seed) for e in estimates}) > 1:
-        estimates = tuple(Estimate(e.by_seed.mean(keepdims=True), e.drawn.mean(1, keepdims=True)) for e in estimates)
+        estimates = tuple(
+            Estimate(e.by_seed.mean(keepdims=True), e.drawn.mean(1, keepdims=True))
+            for e in estimates
+        )
     with np.errstate(divide="ignore", invalid="ignore"):
-        return Estimate(np.asarray(function(*(e.by_seed for e in estimates))),
-                        np.asarray(function(*(e.drawn for e in estimates))))
+        return Estimate(
+            np.asarray(function(*(e.by_seed for e in estimates))),
+            np.asarray(function(*(e.drawn for e in estimates))),
+        )
 
 
 def average(estimates: Sequence[Estimate]) -> Estimate:
@@ -46,8 +51,14 @@ def average(estimates: Sequence[Estimate]) -> Estimate:
 class Scorer:
     """A labelled test set with its resamples. labels (n,), groups (n,); see the module's docstring."""
 
-    def __init__(self, labels: np.ndarray, groups: np.ndarray, classes: int, *, resamples: int, seed: int):
-        self.design, self.classes, self.resamples = make_design(labels, groups, classes), classes, resamples
+    def __init__(
+        self, labels: np.ndarray, groups: np.ndarray, classes: int, *, resamples: int, seed: int
+    ):
+        self.design, self.classes, self.resamples = (
+            make_design(labels, groups, classes),
+            classes,
+            resamples,
+        )
         rng = np.random.default_rng(stream_seed(seed, "bootstrap"))
         weights = bootstrap_weights(self.design, resamples, rng)
         left_out, self.strata = jackknife_weights(self.design, rng)
@@ -61,7 +72,9 @@ class Scorer:
         images = self._onehot.sum(0)
         present = (images > 0) if among is None else (images > 0) & among
         by_seed = (correct @ self._onehot)[:, present] / images[present]
-        hits = self.weights @ self.design.sums((correct.T[:, :, None] * self._onehot[:, None]).reshape(correct.shape[1], -1))
+        hits = self.weights @ self.design.sums(
+            (correct.T[:, :, None] * self._onehot[:, None]).reshape(correct.shape[1], -1)
+        )
         with np.errstate(divide="ignore", invalid="ignore"):
             share = hits.reshape(len(hits), seeds, -1) / self._counts[:, None]
         return Estimate(by_seed.mean(1), np.nanmean(share[:, :, present], 2))
@@ -72,7 +85,9 @@ class Scorer:
 
     def parts(self, estimate: Estimate) -> list[Component]:
         """The variance over groups of an estimate, split over classes."""
-        return components(estimate.drawn[:self.resamples], estimate.drawn[self.resamples:], self.strata)
+        return components(
+            estimate.drawn[: self.resamples], estimate.drawn[self.resamples :], self.strata
+        )
 
     def interval(self, estimate: Estimate, metric: str = "") -> dict:
         """Its 95 % interval; metric "balanced_accuracy" for a share, which keeps within 0 and 1."""
@@ -89,4 +104,6 @@ def with_tests(rows: list[dict]) -> list[dict]:
             row["p"] = float(2 * student.sf(size, row["df"]))
     tested = [row for row in rows if row["p"] is not None]
     adjusted = dict(zip(map(id, tested), holm([row["p"] for row in tested]), strict=True))
-    return [{**row, "p_holm": float(adjusted[id(row)]) if id(row) in adjusted else None} for row in rows]
+    return [
+        {**row, "p_holm": float(adjusted[id(row)]) if id(row) in adjusted else None} for row in rows
+    ]

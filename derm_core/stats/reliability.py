@@ -1,8 +1,8 @@
 """Calibration of an arm: reliability bins, and the temperature that makes its probabilities honest.
 
-    temper(probabilities (..., C), temperature) -> (..., C)      softmax(log p / T)
-    shared_temperature(probabilities (S, n, C), labels) -> float one for all seeds, on validation
-    reliability(labels, probabilities (S, n, C)) -> [{"low", "high", "n", "confidence", "accuracy"}]
+temper(probabilities (..., C), temperature) -> (..., C)      softmax(log p / T)
+shared_temperature(probabilities (S, n, C), labels) -> float one for all seeds, on validation
+reliability(labels, probabilities (S, n, C)) -> [{"low", "high", "n", "confidence", "accuracy"}]
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def shared_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return fit_temperature(probabilities.reshape(-1, classes), np.tile(labels, seeds))["value"]
 
 
-def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> list[dict[str, float]]:
+def reliability(
+    labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS
+) -> list[dict[str, float]]:
     """How often the top class is right where it has a certain probability, all seeds' predictions together.
 
     Bins hold equally many predictions; n is images, predictions over seeds. Two predictions a bin at least.
@@ -39,7 +41,13 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS)
     rows = []
     for b in np.unique(place):
         here = place == b
-        rows.append({"low": float(confidence[here].min()), "high": float(confidence[here].max()),
-                     "n": float(here.sum() / len(probabilities)), "confidence": float(confidence[here].mean()),
-                     "accuracy": float(correct[here].mean())})
+        rows.append(
+            {
+                "low": float(confidence[here].min()),
+                "high": float(confidence[here].max()),
+                "n": float(here.sum() / len(probabilities)),
+                "confidence": float(confidence[here].mean()),
+                "accuracy": float(correct[here].mean()),
+            }
+        )
     return rows

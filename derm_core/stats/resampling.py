@@ -36,7 +36,9 @@ class Design:
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """Sums (M, K) over each group's images of values (N, K), float32."""
-        return np.add.reduceat(np.asarray(values, np.float64)[self._order], self._starts, axis=0).astype(np.float32)
+        return np.add.reduceat(
+            np.asarray(values, np.float64)[self._order], self._starts, axis=0
+        ).astype(np.float32)
 
     @cached_property
     def _order(self) -> np.ndarray:
@@ -68,7 +70,9 @@ def bootstrap_weights(design: Design, resamples: int, rng: np.random.Generator) 
     for members in _strata(design):
         m = len(members)
         if m > 1:
-            weights[:, members] = rng.multinomial(m - 1, np.full(m, 1 / m), size=resamples) * (m / (m - 1))
+            weights[:, members] = rng.multinomial(m - 1, np.full(m, 1 / m), size=resamples) * (
+                m / (m - 1)
+            )
     return weights
 
 
@@ -95,8 +99,9 @@ def _strata(design: Design) -> list[np.ndarray]:
     return [np.flatnonzero(design.stratum == c) for c in range(design.classes) if design.sizes[c]]
 
 
-def replicates(design: Design, probabilities: np.ndarray, log_prior: np.ndarray,
-               weights: np.ndarray) -> dict[str, np.ndarray]:
+def replicates(
+    design: Design, probabilities: np.ndarray, log_prior: np.ndarray, weights: np.ndarray
+) -> dict[str, np.ndarray]:
     """Every metric of metrics.METRICS under each weighting for each seed, (R, S), and "recall" (R, S, C).
 
     probabilities (S, N, C). ECE keeps the full set's bins; a class whose weights vanish is left out.
@@ -104,17 +109,34 @@ def replicates(design: Design, probabilities: np.ndarray, log_prior: np.ndarray,
     seeds, labels = len(probabilities), design.labels
     onehot = np.eye(design.classes)[labels]
     adjusted = decide(np.log(np.maximum(probabilities, 1e-300)), log_prior) == labels
-    hits = weights @ design.sums((adjusted.T[:, :, None] * onehot[:, None]).reshape(len(labels), -1))
+    hits = weights @ design.sums(
+        (adjusted.T[:, :, None] * onehot[:, None]).reshape(len(labels), -1)
+    )
     counts = weights @ design.sums(onehot)
     share = hits.reshape(len(weights), seeds, -1) / np.maximum(counts, 1e-9)[:, None]
     recall = np.where(counts[:, None] > 0, share, np.nan)
     images = counts.sum(1)
-    means = means_under(design, np.concatenate([probabilities.argmax(-1) == labels, log_losses(labels, probabilities),
-                                                brier_losses(labels, probabilities)]).T, weights)
+    means = means_under(
+        design,
+        np.concatenate(
+            [
+                probabilities.argmax(-1) == labels,
+                log_losses(labels, probabilities),
+                brier_losses(labels, probabilities),
+            ]
+        ).T,
+        weights,
+    )
     accuracy, log_loss, brier = means.reshape(len(weights), 3, seeds).swapaxes(0, 1)
-    return {"balanced_accuracy": np.nanmean(recall, 2), "macro_auroc": _auroc(design, probabilities, weights, counts),
-            "accuracy": accuracy, "log_loss": log_loss, "brier": brier,
-            "ece": _ece(design, probabilities, weights, images), "recall": recall}
+    return {
+        "balanced_accuracy": np.nanmean(recall, 2),
+        "macro_auroc": _auroc(design, probabilities, weights, counts),
+        "accuracy": accuracy,
+        "log_loss": log_loss,
+        "brier": brier,
+        "ece": _ece(design, probabilities, weights, images),
+        "recall": recall,
+    }
 
 
 def means_under(design: Design, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -123,7 +145,9 @@ def means_under(design: Design, values: np.ndarray, weights: np.ndarray) -> np.n
     return sums[:, :-1] / sums[:, -1:]
 
 
-def _auroc(design: Design, probabilities: np.ndarray, weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def _auroc(
+    design: Design, probabilities: np.ndarray, weights: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
     """Σ w⁺ w⁻ K / (W⁺ W⁻), K = [positive above negative] with ties one half; macro mean, (R, S)."""
     of_image, scores = weights[:, design.group], probabilities.astype(np.float32)
     total, used = np.zeros((len(weights), len(scores))), np.zeros((len(weights), 1))
@@ -131,23 +155,31 @@ def _auroc(design: Design, probabilities: np.ndarray, weights: np.ndarray, count
         positive = design.labels == c
         if positive.all():
             continue
-        fewer, more = (positive, ~positive) if positive.sum() <= (~positive).sum() else (~positive, positive)
+        fewer, more = (
+            (positive, ~positive) if positive.sum() <= (~positive).sum() else (~positive, positive)
+        )
         left, right, sign = of_image[:, fewer], of_image[:, more], 1 if fewer is positive else -1
         pairs = counts[:, c].astype(np.float64) * (counts.sum(1) - counts[:, c])
         used[:, 0] += pairs > 0
         for s, one in enumerate(scores[..., c]):
-            kernel = np.sign(one[fewer] - one[more, None], dtype=np.float32)  # (more, fewer): above, level or below
+            kernel = np.sign(
+                one[fewer] - one[more, None], dtype=np.float32
+            )  # (more, fewer): above, level or below
             above = np.einsum("rp,rp->r", right @ kernel, left).astype(np.float64) * sign
             total[:, s] += np.where(pairs > 0, above / np.maximum(pairs, 1e-9) / 2 + 0.5, 0)
     return np.where(used > 0, total / np.maximum(used, 1), np.nan)
 
 
-def _ece(design: Design, probabilities: np.ndarray, weights: np.ndarray, images: np.ndarray) -> np.ndarray:
+def _ece(
+    design: Design, probabilities: np.ndarray, weights: np.ndarray, images: np.ndarray
+) -> np.ndarray:
     values = []
     for one in probabilities:
         confidence, correct = one.max(-1), one.argmax(-1) == design.labels
         onehot = np.eye(BINS)[confidence_bins(confidence, BINS)]
-        sums = design.sums(np.concatenate([onehot, onehot * confidence[:, None], onehot * correct[:, None]], 1))
+        sums = design.sums(
+            np.concatenate([onehot, onehot * confidence[:, None], onehot * correct[:, None]], 1)
+        )
         mass, sure, right = np.split(weights @ sums, 3, axis=1)
         values.append(debiased_bins(mass, sure, right, images[:, None]))
     return np.stack(values, 1)

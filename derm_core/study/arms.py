@@ -12,11 +12,20 @@ from ..errors import ConfigError, RunError, WeightsUnavailable
 from ..seeds import stream_seed
 from ..workspace import Workspace
 
-ARM_LABELS = {"vae": "VAE (from scratch)", "imagenet": "ImageNet", "both": "VAE + ImageNet",
-              "scratch": "Supervised from scratch", "colour": "Colour histogram",
-              "random": "Random initialisation", "majority": "Majority class"}
+ARM_LABELS = {
+    "vae": "VAE (from scratch)",
+    "imagenet": "ImageNet",
+    "both": "VAE + ImageNet",
+    "scratch": "Supervised from scratch",
+    "colour": "Colour histogram",
+    "random": "Random initialisation",
+    "majority": "Majority class",
+}
 RANDOM_MEAN = RANDOM_STD = (0.5, 0.5, 0.5)
-NO_BACKBONE = ("both", "colour")     # two backbones, or none: nothing that could be fine-tuned or published as one
+NO_BACKBONE = (
+    "both",
+    "colour",
+)  # two backbones, or none: nothing that could be fine-tuned or published as one
 
 
 def arm_label(arm: str) -> str:
@@ -66,10 +75,24 @@ class Arm:
     @property
     def extractor(self) -> dict:
         """What study.json keeps: enough to rebuild the extractor, and its identity to check it."""
-        return {"per_seed": len(self.variants) > 1, "variants": [[
-            {"name": part.name, "architecture": part.backbone.architecture, "stage": part.backbone.stage,
-             "mean": list(part.mean), "std": list(part.std), "identity": part.identity, "info": part.info}
-            for part in parts] for parts in self.variants]}
+        return {
+            "per_seed": len(self.variants) > 1,
+            "variants": [
+                [
+                    {
+                        "name": part.name,
+                        "architecture": part.backbone.architecture,
+                        "stage": part.backbone.stage,
+                        "mean": list(part.mean),
+                        "std": list(part.std),
+                        "identity": part.identity,
+                        "info": part.info,
+                    }
+                    for part in parts
+                ]
+                for parts in self.variants
+            ],
+        }
 
 
 def build_extractors(arm: str, config, workspace: Workspace) -> list:
@@ -81,14 +104,20 @@ def build_extractors(arm: str, config, workspace: Workspace) -> list:
     and ConfigError where the backbone is not the one asked for.
     """
     if config.pooling == "multi" and arm not in ("colour", "scratch"):
-        return [_two_stages(extractor) for extractor in
-                build_extractors(arm, dataclasses.replace(config, pooling="pooled"), workspace)]
+        return [
+            _two_stages(extractor)
+            for extractor in build_extractors(
+                arm, dataclasses.replace(config, pooling="pooled"), workspace
+            )
+        ]
     kind, _, name = arm.partition(":")
     if kind == "vae":
         if getattr(config, "vae", None):
             return [_shelf_extractor(arm, config.vae, config, workspace)]
         if not config.vae_run:
-            raise ConfigError("vae_run is None; allowed: the id of a finished pretraining, for the arm vae.")
+            raise ConfigError(
+                "vae_run is None; allowed: the id of a finished pretraining, for the arm vae."
+            )
         return [_vae_extractor(arm, config.vae_run, config, workspace)]
     if kind == "run":
         return [_vae_extractor(arm, name, config, workspace)]
@@ -102,7 +131,9 @@ def build_extractors(arm: str, config, workspace: Workspace) -> list:
         return [_colour_extractor()]
     if kind == "both":
         return [_both_extractor(config, workspace)]
-    raise ConfigError(f"arm is {arm!r}; allowed: vae, imagenet, both, random, scratch, colour, bundle:NAME or run:ID.")
+    raise ConfigError(
+        f"arm is {arm!r}; allowed: vae, imagenet, both, random, scratch, colour, bundle:NAME or run:ID."
+    )
 
 
 def _seeds(config) -> tuple[int, ...]:
@@ -112,84 +143,144 @@ def _seeds(config) -> tuple[int, ...]:
 def _two_stages(extractor):
     from ..nets.backbone import make_extractor
     from ..nets.multi_stage import MultiStage
-    return make_extractor(extractor.name, MultiStage(extractor.backbone), extractor.mean, extractor.std,
-                          {**extractor.info, "pooling": "multi"})
+
+    return make_extractor(
+        extractor.name,
+        MultiStage(extractor.backbone),
+        extractor.mean,
+        extractor.std,
+        {**extractor.info, "pooling": "multi"},
+    )
 
 
 def _colour_extractor():
     from ..nets.backbone import make_extractor
     from ..nets.colour import ColourHistogram
-    return make_extractor("colour", ColourHistogram(), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), {"weights": "none: colours are counted"})
+
+    return make_extractor(
+        "colour",
+        ColourHistogram(),
+        (0.0, 0.0, 0.0),
+        (1.0, 1.0, 1.0),
+        {"weights": "none: colours are counted"},
+    )
 
 
 def _both_extractor(config, workspace: Workspace):
     """The features of the arms vae and imagenet as those of one extractor. (A study has both arms' features already.)"""
     from ..nets.backbone import make_extractor
     from ..nets.side_by_side import SideBySide
+
     parts = [build_extractors(arm, config, workspace)[0] for arm in ("vae", "imagenet")]
-    return make_extractor("both", SideBySide(parts), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0),
-                          {**parts[0].info, "weights": " and ".join(part.info["weights"] for part in parts)})
+    return make_extractor(
+        "both",
+        SideBySide(parts),
+        (0.0, 0.0, 0.0),
+        (1.0, 1.0, 1.0),
+        {**parts[0].info, "weights": " and ".join(part.info["weights"] for part in parts)},
+    )
 
 
 def _random_extractor(arm: str, config, seed: int):
     from ..nets.backbone import build_backbone, make_extractor
+
     backbone = build_backbone(config.backbone, stream_seed(seed, "random", "init"))
-    return make_extractor(arm, backbone, RANDOM_MEAN, RANDOM_STD, {"weights": "random initialisation", "seed": seed})
+    return make_extractor(
+        arm, backbone, RANDOM_MEAN, RANDOM_STD, {"weights": "random initialisation", "seed": seed}
+    )
 
 
 def _imagenet_extractor(config):
     from ..nets.backbone import load_imagenet, make_extractor
+
     backbone, info = load_imagenet(config.backbone)
-    return make_extractor("imagenet", backbone, info["mean"], info["std"], {"weights": "ImageNet", **info})
+    return make_extractor(
+        "imagenet", backbone, info["mean"], info["std"], {"weights": "ImageNet", **info}
+    )
 
 
 def _vae_extractor(arm: str, run_id: str, config, workspace: Workspace):
     """The encoder of a pretraining up to the pooled features, or up to mu where the config says so."""
     from ..nets.backbone import make_extractor
     from ..nets.vae import VAE_MEAN, VAE_STD, load_encoder
+
     backbone, card = load_encoder(workspace.run(run_id).artefacts, config.pooling)
     _require_backbone(arm, backbone, config, f"Run {run_id}", "vae_run", f"run:{run_id}")
-    return make_extractor(arm, backbone, VAE_MEAN, VAE_STD, {
-        "weights": f"VAE of run {run_id}", "run": run_id, "pooling": config.pooling, "sha256": card["sha256"],
-        "transductive": bool(card.get("transductive"))})
+    return make_extractor(
+        arm,
+        backbone,
+        VAE_MEAN,
+        VAE_STD,
+        {
+            "weights": f"VAE of run {run_id}",
+            "run": run_id,
+            "pooling": config.pooling,
+            "sha256": card["sha256"],
+            "transductive": bool(card.get("transductive")),
+        },
+    )
 
 
 def _require_backbone(arm: str, backbone, config, who: str, field: str, named: str) -> None:
     """Raises RunError where the arm vae would have another network than the study's."""
     theirs = BackboneConfig(architecture=backbone.architecture, stage=backbone.stage)
     if arm == "vae" and theirs != config.backbone:
-        raise RunError(f"{who} pretrained {theirs.architecture} to stage {theirs.stage}, but this study compares "
-                       f"{config.backbone.architecture} to stage {config.backbone.stage}: choose a matching {field}, "
-                       f"or the arm {named}.")
+        raise RunError(
+            f"{who} pretrained {theirs.architecture} to stage {theirs.stage}, but this study compares "
+            f"{config.backbone.architecture} to stage {config.backbone.stage}: choose a matching {field}, "
+            f"or the arm {named}."
+        )
 
 
 def _shelf_extractor(arm: str, name: str, config, workspace: Workspace):
     """The encoder of an extractor bundle, up to the pooled features or to mu, like that of a run."""
+    from ..bundles.extractor import load_extractor
     from ..nets.backbone import make_extractor
     from ..nets.vae import encoder_of
-    from ..bundles.extractor import load_extractor
+
     found = load_extractor(name, workspace)
     backbone, card = encoder_of(found.vae, config.pooling), found.card
     _require_backbone(arm, backbone, config, f"The extractor {name}", "vae", f"bundle:{name}")
-    return make_extractor(arm, backbone, card["mean"], card["std"], {
-        "weights": f"extractor {name}", "extractor": name, "pooling": config.pooling, "sha256": card["sha256"],
-        "transductive": bool(card["record"].get("transductive"))})
+    return make_extractor(
+        arm,
+        backbone,
+        card["mean"],
+        card["std"],
+        {
+            "weights": f"extractor {name}",
+            "extractor": name,
+            "pooling": config.pooling,
+            "sha256": card["sha256"],
+            "transductive": bool(card["record"].get("transductive")),
+        },
+    )
 
 
 def _bundle_extractor(arm: str, name: str, config, workspace: Workspace):
-    from ..nets.backbone import make_extractor
     from ..bundles.bundle import find_bundle, kind_of, load_bundle
     from ..bundles.extractor import KIND
+    from ..nets.backbone import make_extractor
+
     folder = find_bundle(workspace, name)
     if kind_of(folder) == KIND:
         return _shelf_extractor(arm, name, config, workspace)
     bundle = load_bundle(folder)
     card = bundle.card
     pretrained = card.get("initial_weights", {}).get("config") or {}
-    return make_extractor(arm, bundle.classifier.backbone, card["mean"], card["std"],
-                          {"weights": f"bundle {name}", "bundle": name, "sha256": card["sha256"],
-                           "training_data": card["training_data"], "split": card["split"],
-                           "transductive": pretrained.get("images") == "all"})
+    return make_extractor(
+        arm,
+        bundle.classifier.backbone,
+        card["mean"],
+        card["std"],
+        {
+            "weights": f"bundle {name}",
+            "bundle": name,
+            "sha256": card["sha256"],
+            "training_data": card["training_data"],
+            "split": card["split"],
+            "transductive": pretrained.get("images") == "all",
+        },
+    )
 
 
 def resolve_arms(config, workspace: Workspace) -> tuple[list[Arm], list[str]]:
@@ -207,7 +298,11 @@ def resolve_arms(config, workspace: Workspace) -> tuple[list[Arm], list[str]]:
         try:
             built[arm] = build_extractors(arm, config, workspace)
         except WeightsUnavailable as error:
-            stand_in = _stand_in(config, workspace) if config.preset == "demo" and arm == "imagenet" else None
+            stand_in = (
+                _stand_in(config, workspace)
+                if config.preset == "demo" and arm == "imagenet"
+                else None
+            )
             notes.append(_missing_note(error, stand_in, "both" in wanted))
             if stand_in and stand_in not in wanted:
                 wanted = in_order([*wanted, stand_in])
@@ -216,16 +311,20 @@ def resolve_arms(config, workspace: Workspace) -> tuple[list[Arm], list[str]]:
     if "both" in wanted and {"vae", "imagenet"} <= set(built):
         arms.append(Arm("both", [[built["vae"][0], built["imagenet"][0]]]))
     if not arms:
-        raise WeightsUnavailable(f"{notes[0]} No arm is left to compare: add one that needs no download, such as vae or "
-                                 "random.")
+        raise WeightsUnavailable(
+            f"{notes[0]} No arm is left to compare: add one that needs no download, such as vae or "
+            "random."
+        )
     return sorted(arms, key=lambda arm: in_order(wanted).index(arm.name)), notes
 
 
 def _missing_note(error: Exception, stand_in: str | None, both: bool) -> str:
     if stand_in:
         gone = " VAE + ImageNet is left out." if both else ""
-        return (f"ImageNet weights are not available: the backbone of the model {arm_label(stand_in)} takes their place "
-                f"under its own name.{gone} {error}")
+        return (
+            f"ImageNet weights are not available: the backbone of the model {arm_label(stand_in)} takes their place "
+            f"under its own name.{gone} {error}"
+        )
     left_out = "The arms ImageNet and VAE + ImageNet are" if both else "The arm ImageNet is"
     return f"{left_out} left out, because the ImageNet weights are not available. {error}"
 
@@ -233,7 +332,12 @@ def _missing_note(error: Exception, stand_in: str | None, both: bool) -> str:
 def _stand_in(config, workspace: Workspace) -> str | None:
     """A shelf bundle with the study's backbone, one of ImageNet origin first; None where there is none."""
     from ..bundles.bundle import list_bundles
+
     wanted = (config.backbone.architecture, config.backbone.stage)
-    cards = [card for card in list_bundles(workspace) if card["ok"] and (card["architecture"], card["stage"]) == wanted]
+    cards = [
+        card
+        for card in list_bundles(workspace)
+        if card["ok"] and (card["architecture"], card["stage"]) == wanted
+    ]
     cards.sort(key=lambda card: card["arm"] != "imagenet")
     return f"bundle:{cards[0]['name']}" if cards else None

@@ -25,20 +25,20 @@ import pandas as pd
 from ..data.audit import MISSING, OTHER, categorise
 from ..events import TICK, Event, progress
 from ..files import write_atomic
+from ..stats.intervals import FEW_GROUPS, evaluate
 from ..stats.metrics import confusion, decide
 from ..stats.operating_point import SPECIFICITY, operating_point
 from ..stats.reliability import reliability, shared_temperature, temper
-from ..stats.intervals import FEW_GROUPS, evaluate
 
 SUBGROUP_METRICS = ("balanced_accuracy", "accuracy")
 CALIBRATION = ("ece", "brier", "log_loss")
 GRAVEST = ("mel", "melanoma", "high")
 NOTES = {
     "subgroups": "Balanced accuracy is the mean recall over the classes that a subgroup has: subgroups with other classes "
-                 f"are not alike in difficulty. Below {FEW_GROUPS} groups a number stands with a caution and is never the "
-                 f"worst.",
+    f"are not alike in difficulty. Below {FEW_GROUPS} groups a number stands with a caution and is never the "
+    f"worst.",
     "calibration": "Means over seeds on the test set; one temperature an arm, fitted on the validation predictions of all "
-                   "seeds.",
+    "seeds.",
     "operating_point": "Means over seeds of the plain probability. Thresholds are chosen on validation, seed by seed.",
     "disagreement": "Decisions of the seed ensemble: the mean probability over seeds, prior-adjusted.",
 }
@@ -49,22 +49,43 @@ def detail(study) -> Generator[Event, None, dict[str, Any]]:
     material = study.material
     test = material.members("test")
     labels, groups = material.labels[test], material.groups[test]
-    probabilities = {arm: np.asarray(outcome.probabilities["test"], np.float64) for arm, outcome in study.outcomes.items()}
-    decisions = {arm: decide(np.log(np.maximum(p.mean(0), 1e-300)), study.log_prior) for arm, p in probabilities.items()}
-    save_decisions(study.run.artefacts / "decisions.parquet", material, test, labels, probabilities, decisions)
+    probabilities = {
+        arm: np.asarray(outcome.probabilities["test"], np.float64)
+        for arm, outcome in study.outcomes.items()
+    }
+    decisions = {
+        arm: decide(np.log(np.maximum(p.mean(0), 1e-300)), study.log_prior)
+        for arm, p in probabilities.items()
+    }
+    save_decisions(
+        study.run.artefacts / "decisions.parquet", material, test, labels, probabilities, decisions
+    )
     yield TICK
     calibration = yield from calibrations(study, labels, groups, probabilities)
     point = yield from gravest_class(study, labels, groups, probabilities)
     served = yield from subgroups(study, test, labels, groups, probabilities)
-    return {"subgroups": served, "calibration": calibration, "operating_point": point,
-            "disagreement": disagreement(labels, decisions, len(material.classes)), "notes": NOTES}
+    return {
+        "subgroups": served,
+        "calibration": calibration,
+        "operating_point": point,
+        "disagreement": disagreement(labels, decisions, len(material.classes)),
+        "notes": NOTES,
+    }
 
 
-def save_decisions(path, material, test: np.ndarray, labels: np.ndarray, probabilities: Mapping[str, np.ndarray],
-                   decisions: Mapping[str, np.ndarray]) -> None:
+def save_decisions(
+    path,
+    material,
+    test: np.ndarray,
+    labels: np.ndarray,
+    probabilities: Mapping[str, np.ndarray],
+    decisions: Mapping[str, np.ndarray],
+) -> None:
     """One row a test image: image_id, row (in the manifest), label (index), and of each arm's seed ensemble
     "decision:ARM" (index), "confidence:ARM" and "p_true:ARM": plain probability of the decision and of the truth."""
-    table = pd.DataFrame({"image_id": material.image_ids[test], "row": material.rows[test], "label": labels})
+    table = pd.DataFrame(
+        {"image_id": material.image_ids[test], "row": material.rows[test], "label": labels}
+    )
     each = np.arange(len(labels))
     for arm, p_snc in probabilities.items():
         mean = p_snc.mean(0)
@@ -76,31 +97,57 @@ def save_decisions(path, material, test: np.ndarray, labels: np.ndarray, probabi
     write_atomic(path, buffer.getvalue())
 
 
-def disagreement(labels: np.ndarray, decisions: Mapping[str, np.ndarray], classes: int) -> list[dict[str, Any]]:
+def disagreement(
+    labels: np.ndarray, decisions: Mapping[str, np.ndarray], classes: int
+) -> list[dict[str, Any]]:
     """For every pair of arms: counts (C, C) of a's decision (row) by b's (column), and who is right."""
     rows = []
     for a, b in combinations(decisions, 2):
         right = {arm: decisions[arm] == labels for arm in (a, b)}
-        rows.append({"a": a, "b": b, "matrix": confusion(decisions[a], decisions[b], classes).tolist(),
-                     "both_right": int((right[a] & right[b]).sum()), "a_only": int((right[a] & ~right[b]).sum()),
-                     "b_only": int((~right[a] & right[b]).sum()), "both_wrong": int((~right[a] & ~right[b]).sum())})
+        rows.append(
+            {
+                "a": a,
+                "b": b,
+                "matrix": confusion(decisions[a], decisions[b], classes).tolist(),
+                "both_right": int((right[a] & right[b]).sum()),
+                "a_only": int((right[a] & ~right[b]).sum()),
+                "b_only": int((~right[a] & right[b]).sum()),
+                "both_wrong": int((~right[a] & ~right[b]).sum()),
+            }
+        )
     return rows
 
 
-def calibrations(study, labels: np.ndarray, groups: np.ndarray, probabilities: Mapping[str, np.ndarray]
-                 ) -> Generator[Event, None, dict[str, dict]]:
+def calibrations(
+    study, labels: np.ndarray, groups: np.ndarray, probabilities: Mapping[str, np.ndarray]
+) -> Generator[Event, None, dict[str, dict]]:
     """ECE, Brier score and log loss of every arm with intervals, before and after temperature scaling."""
     found = {}
     for arm, plain in probabilities.items():
         outcome = study.outcomes[arm]
-        temperature = shared_temperature(np.asarray(outcome.probabilities["val"], np.float64),
-                                         study.material.labels[outcome.positions["val"]])
+        temperature = shared_temperature(
+            np.asarray(outcome.probabilities["val"], np.float64),
+            study.material.labels[outcome.positions["val"]],
+        )
         tempered = temper(plain, temperature)
-        measured = evaluate(labels, groups, {"before": plain, "after": tempered}, study.log_prior, study.material.classes,
-                            resamples=study.config.bootstrap, seed=study.config.split_seed)["arms"]
-        found[arm] = {"temperature": temperature, "bins": reliability(labels, plain),
-                      "bins_after": reliability(labels, tempered),
-                      **{when: {metric: measured[when][metric] for metric in CALIBRATION} for when in ("before", "after")}}
+        measured = evaluate(
+            labels,
+            groups,
+            {"before": plain, "after": tempered},
+            study.log_prior,
+            study.material.classes,
+            resamples=study.config.bootstrap,
+            seed=study.config.split_seed,
+        )["arms"]
+        found[arm] = {
+            "temperature": temperature,
+            "bins": reliability(labels, plain),
+            "bins_after": reliability(labels, tempered),
+            **{
+                when: {metric: measured[when][metric] for metric in CALIBRATION}
+                for when in ("before", "after")
+            },
+        }
         yield TICK
     return found
 
@@ -111,8 +158,9 @@ def gravest(classes) -> str | None:
     return next((known[name] for name in GRAVEST if name in known), None)
 
 
-def gravest_class(study, labels: np.ndarray, groups: np.ndarray, probabilities: Mapping[str, np.ndarray]
-                  ) -> Generator[Event, None, dict[str, Any] | None]:
+def gravest_class(
+    study, labels: np.ndarray, groups: np.ndarray, probabilities: Mapping[str, np.ndarray]
+) -> Generator[Event, None, dict[str, Any] | None]:
     """The operating point of `gravest` for every arm; None without such a class on both sides of the test set."""
     name = gravest(study.material.classes)
     index = list(study.material.classes).index(name) if name else -1
@@ -122,17 +170,38 @@ def gravest_class(study, labels: np.ndarray, groups: np.ndarray, probabilities: 
     arms = {}
     for arm, p_snc in probabilities.items():
         outcome = study.outcomes[arm]
-        val = (study.material.labels[outcome.positions["val"]] == index, outcome.probabilities["val"][..., index])
+        val = (
+            study.material.labels[outcome.positions["val"]] == index,
+            outcome.probabilities["val"][..., index],
+        )
         if val[0].any() and not val[0].all():
-            arms[arm] = operating_point(val, (positive, groups, p_snc[..., index]), resamples=study.config.bootstrap,
-                                        seed=study.config.split_seed)
+            arms[arm] = operating_point(
+                val,
+                (positive, groups, p_snc[..., index]),
+                resamples=study.config.bootstrap,
+                seed=study.config.split_seed,
+            )
         yield TICK
-    return {"class": name, "images": int(positive.sum()), "groups": len(np.unique(groups[positive])),
-            "specificity": SPECIFICITY.tolist(), "arms": arms} if arms else None
+    return (
+        {
+            "class": name,
+            "images": int(positive.sum()),
+            "groups": len(np.unique(groups[positive])),
+            "specificity": SPECIFICITY.tolist(),
+            "arms": arms,
+        }
+        if arms
+        else None
+    )
 
 
-def subgroups(study, test: np.ndarray, labels: np.ndarray, groups: np.ndarray, probabilities: Mapping[str, np.ndarray]
-              ) -> Generator[Event, None, list[dict]]:
+def subgroups(
+    study,
+    test: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    probabilities: Mapping[str, np.ndarray],
+) -> Generator[Event, None, list[dict]]:
     """Every arm in every subgroup of every attribute; numbers with many values are banded, and the worst is named."""
     dataset, rows = study.material.dataset, study.material.rows[test]
     entries, started = [], time.monotonic()
@@ -140,31 +209,59 @@ def subgroups(study, test: np.ndarray, labels: np.ndarray, groups: np.ndarray, p
         texts, order = categorise(dataset.frame[attribute])
         values = texts.to_numpy()[rows]
         present = [value for value in order if (values == value).any()]
-        yield progress(place, len(dataset.attributes), "attributes", what="Subgroups",
-                       started=started)
+        yield progress(
+            place, len(dataset.attributes), "attributes", what="Subgroups", started=started
+        )
         if len(set(present) - {MISSING}) < 2 or np.mean(values == OTHER) > 0.5:
-            continue                                        # says nothing, or is a name rather than a group
+            continue  # says nothing, or is a name rather than a group
         entry = {"attribute": attribute, "values": []}
         for value in present:
-            entry["values"].append(_subgroup(study, value, values == value, labels, groups, probabilities))
+            entry["values"].append(
+                _subgroup(study, value, values == value, labels, groups, probabilities)
+            )
             yield TICK
         entry["worst"] = {arm: worst(entry["values"], arm) for arm in probabilities}
         entries.append(entry)
     return entries
 
 
-def _subgroup(study, value: str, here: np.ndarray, labels: np.ndarray, groups: np.ndarray,
-              probabilities: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _subgroup(
+    study,
+    value: str,
+    here: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    probabilities: Mapping[str, np.ndarray],
+) -> dict[str, Any]:
     prior = study.log_prior if study.log_prior.ndim == 1 else study.log_prior[here]
-    measured = evaluate(labels[here], groups[here], {arm: p[:, here] for arm, p in probabilities.items()}, prior,
-                        study.material.classes, resamples=study.config.bootstrap, seed=study.config.split_seed)
+    measured = evaluate(
+        labels[here],
+        groups[here],
+        {arm: p[:, here] for arm, p in probabilities.items()},
+        prior,
+        study.material.classes,
+        resamples=study.config.bootstrap,
+        seed=study.config.split_seed,
+    )
     count = len(np.unique(groups[here]))
-    return {"value": value, "images": int(here.sum()), "groups": count, "classes": len(np.unique(labels[here])),
-            "caution": count < FEW_GROUPS,
-            "arms": {arm: {metric: measured["arms"][arm][metric] for metric in SUBGROUP_METRICS} for arm in probabilities}}
+    return {
+        "value": value,
+        "images": int(here.sum()),
+        "groups": count,
+        "classes": len(np.unique(labels[here])),
+        "caution": count < FEW_GROUPS,
+        "arms": {
+            arm: {metric: measured["arms"][arm][metric] for metric in SUBGROUP_METRICS}
+            for arm in probabilities
+        },
+    }
 
 
 def worst(values: list[dict], arm: str, metric: str = "balanced_accuracy") -> str | None:
     """The value with the lowest mean among those that are known and have enough groups; None with fewer than two."""
     firm = [row for row in values if not row["caution"] and row["value"] not in (MISSING, OTHER)]
-    return min(firm, key=lambda row: row["arms"][arm][metric]["mean"])["value"] if len(firm) > 1 else None
+    return (
+        min(firm, key=lambda row: row["arms"][arm][metric]["mean"])["value"]
+        if len(firm) > 1
+        else None
+    )

@@ -19,16 +19,16 @@ import pandas as pd
 
 from ..config import StudyConfig, from_dict
 from ..data.manifest import load_dataset
-from ..data.triage import as_priorities
 from ..data.splits import SPLITS, fold_split, split_fingerprint
+from ..data.triage import as_priorities
 from ..errors import RunError
 from ..files import read_json
+from ..heads.grid import CURVES
+from ..stats.metrics import log_prior
 from ..workspace import RunPaths, Workspace
 from .arms import Arm, arm_file, in_order
-from ..heads.grid import CURVES
 from .label_efficiency import PREDICTIONS
 from .study_data import Material
-from ..stats.metrics import log_prior
 from .trained_arm import Outcome
 
 
@@ -67,32 +67,63 @@ def join(config: StudyConfig, workspace: Workspace) -> Joined:
     dataset = load_dataset(workspace, config.dataset)
     rows = dataset.subset(config.max_images, config.split_seed)
     groups, ids = dataset.groups[rows], dataset.frame["image_id"].to_numpy()[rows]
-    splits = [fold_split(dataset.labels[rows], groups, config.split_seed, config.folds, k + 1) for k in range(config.folds)]
+    splits = [
+        fold_split(dataset.labels[rows], groups, config.split_seed, config.folds, k + 1)
+        for k in range(config.folds)
+    ]
     part = np.argmax([split == SPLITS.index("test") for split in splits], 0) + 1
     if config.labels == "priority":
         dataset = as_priorities(dataset)
     everything = np.full(len(rows), SPLITS.index("test"), np.int8)
-    material = Material(dataset, None, rows, dataset.labels[rows], groups, everything, split_fingerprint(part, ids))
-    folds = [_read(config, material, ids, splits[k], k + 1, workspace.run(run_id))
-             for k, run_id in enumerate(config.fold_runs)]
+    material = Material(
+        dataset, None, rows, dataset.labels[rows], groups, everything, split_fingerprint(part, ids)
+    )
+    folds = [
+        _read(config, material, ids, splits[k], k + 1, workspace.run(run_id))
+        for k, run_id in enumerate(config.fold_runs)
+    ]
     tested = material.members("test")
-    priors = np.stack([log_prior(material.labels[(split == 0) & (material.labels >= 0)], len(material.classes))
-                       for split in splits])
-    return Joined(folds, material, {arm: _outcome(config, material, ids, folds, arm) for arm in _arms(folds)},
-                  part[tested], priors[part[tested] - 1])
+    priors = np.stack(
+        [
+            log_prior(material.labels[(split == 0) & (material.labels >= 0)], len(material.classes))
+            for split in splits
+        ]
+    )
+    return Joined(
+        folds,
+        material,
+        {arm: _outcome(config, material, ids, folds, arm) for arm in _arms(folds)},
+        part[tested],
+        priors[part[tested] - 1],
+    )
 
 
-def _read(config: StudyConfig, material: Material, ids: np.ndarray, split: np.ndarray, number: int, run: RunPaths) -> Fold:
+def _read(
+    config: StudyConfig,
+    material: Material,
+    ids: np.ndarray,
+    split: np.ndarray,
+    number: int,
+    run: RunPaths,
+) -> Fold:
     try:
         result, made = read_json(run.artefacts / "study.json"), from_dict(read_json(run.config))
     except (OSError, ValueError):
-        raise RunError(f"Fold {number} ({run.id}) has no results; give the same command again, or `runs resume {run.id}`, "
-                       "to go on with it.") from None
+        raise RunError(
+            f"Fold {number} ({run.id}) has no results; give the same command again, or `runs resume {run.id}`, "
+            "to go on with it."
+        ) from None
     fits = (made.folds, made.fold, made.seeds) == (config.folds, number, config.seeds)
-    if not fits or result["dataset"]["fingerprint"] != material.dataset.fingerprint \
-            or result["split"]["fingerprint"] != split_fingerprint(split, ids) or result["labels"] != material.task:
-        raise RunError(f"Fold {number} ({run.id}) was made from other images, labels or settings than {config.dataset} has "
-                       "now; give the same command again, so that it is made anew.")
+    if (
+        not fits
+        or result["dataset"]["fingerprint"] != material.dataset.fingerprint
+        or result["split"]["fingerprint"] != split_fingerprint(split, ids)
+        or result["labels"] != material.task
+    ):
+        raise RunError(
+            f"Fold {number} ({run.id}) was made from other images, labels or settings than {config.dataset} has "
+            "now; give the same command again, so that it is made anew."
+        )
     return Fold(number, run, result, split)
 
 
@@ -100,12 +131,16 @@ def _arms(folds: list[Fold]) -> list[str]:
     arms = list(folds[0].result["arms"])
     for fold in folds:
         if set(fold.result["arms"]) != set(arms):
-            raise RunError(f"Fold {fold.number} ({fold.run.id}) compared {', '.join(fold.result['arms'])}, fold 1 "
-                           f"{', '.join(arms)}: delete the study that lacks an arm and give the same command again.")
+            raise RunError(
+                f"Fold {fold.number} ({fold.run.id}) compared {', '.join(fold.result['arms'])}, fold 1 "
+                f"{', '.join(arms)}: delete the study that lacks an arm and give the same command again."
+            )
     return in_order(arms)
 
 
-def _outcome(config: StudyConfig, material: Material, ids: np.ndarray, folds: list[Fold], arm: str) -> Outcome:
+def _outcome(
+    config: StudyConfig, material: Material, ids: np.ndarray, folds: list[Fold], arm: str
+) -> Outcome:
     """One arm's predictions in the order of the dataset, and its curves."""
     place = pd.Series(np.arange(len(ids)), ids)
     tested, val = np.full((len(config.seeds), len(ids), len(material.classes)), np.nan), []
@@ -118,15 +153,22 @@ def _outcome(config: StudyConfig, material: Material, ids: np.ndarray, folds: li
                 tested[:, positions] = p_snc
     positions = material.members("test")
     if not np.isfinite(tested[:, positions]).all():
-        raise RunError(f"Some images of {config.dataset} were tested in no fold; delete the studies of the folds and give "
-                       "the same command again.")
-    return Outcome(Arm(arm, []), folds[0].result["arms"][arm]["features"], _curves(folds, arm),
-                   {"test": positions, "val": np.concatenate([at for at, _ in val])},
-                   {"test": tested[:, positions], "val": np.concatenate([p for _, p in val], 1)})
+        raise RunError(
+            f"Some images of {config.dataset} were tested in no fold; delete the studies of the folds and give "
+            "the same command again."
+        )
+    return Outcome(
+        Arm(arm, []),
+        folds[0].result["arms"][arm]["features"],
+        _curves(folds, arm),
+        {"test": positions, "val": np.concatenate([at for at, _ in val])},
+        {"test": tested[:, positions], "val": np.concatenate([p for _, p in val], 1)},
+    )
 
 
-def _of_fold(config: StudyConfig, fold: Fold, arm: str, name: str, place: pd.Series,
-             classes: int) -> tuple[np.ndarray, np.ndarray]:
+def _of_fold(
+    config: StudyConfig, fold: Fold, arm: str, name: str, place: pd.Series, classes: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Positions (n,) of a fold's labelled images of one split and their probabilities (S, n, C)."""
     table = fold.predictions
     table = table[(table["arm"] == arm) & (table["split"] == name)]
@@ -135,13 +177,17 @@ def _of_fold(config: StudyConfig, fold: Fold, arm: str, name: str, place: pd.Ser
         one = table[table["seed"] == seed]
         at = place[one["image_id"]].to_numpy()
         if positions is not None and not np.array_equal(at, positions):
-            raise RunError(f"The predictions of fold {fold.number} ({fold.run.id}) are damaged; delete it and give the same "
-                           "command again.")
+            raise RunError(
+                f"The predictions of fold {fold.number} ({fold.run.id}) are damaged; delete it and give the same "
+                "command again."
+            )
         positions = at
         parts.append(one[columns].to_numpy(np.float64))
     if (fold.split[positions] != SPLITS.index(name)).any():
-        raise RunError(f"Fold {fold.number} ({fold.run.id}) tested images that are not its own; delete it and give the same "
-                       "command again.")
+        raise RunError(
+            f"Fold {fold.number} ({fold.run.id}) tested images that are not its own; delete it and give the same "
+            "command again."
+        )
     return positions, np.stack(parts)
 
 
@@ -149,8 +195,14 @@ def _curves(folds: list[Fold], arm: str) -> dict[str, np.ndarray]:
     """Means over seeds, a column a fold (T, K), at the evaluations of the first: others differ by a few images an epoch."""
     found = [fold.curves(arm).groupby("step", sort=True).mean() for fold in folds]
     epoch = found[0]["epoch"].to_numpy()
-    return {"epoch": epoch, "step": found[0].index.to_numpy(), **{
-        name: np.stack([np.interp(epoch, one["epoch"], one[name]) for one in found], 1) for name in CURVES}}
+    return {
+        "epoch": epoch,
+        "step": found[0].index.to_numpy(),
+        **{
+            name: np.stack([np.interp(epoch, one["epoch"], one[name]) for one in found], 1)
+            for name in CURVES
+        },
+    }
 
 
 def curves_table(folds: list[Fold], arm: str) -> pd.DataFrame:
@@ -159,30 +211,50 @@ def curves_table(folds: list[Fold], arm: str) -> pd.DataFrame:
     for fold in folds:
         for seed, one in fold.curves(arm).groupby("seed"):
             grid = first[first["seed"] == seed]
-            parts.append(pd.DataFrame({
-                "fold": fold.number, "epoch": grid["epoch"], "step": grid["step"], "seed": seed,
-                **{name: np.interp(grid["epoch"], one["epoch"], one[name]) for name in CURVES}}))
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "fold": fold.number,
+                        "epoch": grid["epoch"],
+                        "step": grid["step"],
+                        "seed": seed,
+                        **{
+                            name: np.interp(grid["epoch"], one["epoch"], one[name])
+                            for name in CURVES
+                        },
+                    }
+                )
+            )
     return pd.concat(parts, ignore_index=True)
 
 
-def shares_of_labels(joined: Joined, config: StudyConfig) -> dict[float, tuple[dict[str, np.ndarray], np.ndarray, dict]]:
+def shares_of_labels(
+    joined: Joined, config: StudyConfig
+) -> dict[float, tuple[dict[str, np.ndarray], np.ndarray, dict]]:
     """Per share of the labels: {arm: (S, N, C)}, log priors (S, N, C), and {"images", "groups"} as means over folds.
 
     Raises RunError where a fold kept no such predictions.
     """
     found: dict[float, tuple[dict[str, np.ndarray], np.ndarray, dict]] = {}
     kept = [_kept(fold) for fold in joined.folds]
-    rows = [{row["fraction"]: row for row in fold.result["label_efficiency"]["rows"]} for fold in joined.folds]
+    rows = [
+        {row["fraction"]: row for row in fold.result["label_efficiency"]["rows"]}
+        for fold in joined.folds
+    ]
     shape = (len(config.seeds), len(joined.fold), len(joined.material.classes))
     for fraction in joined.folds[0].result["label_efficiency"]["fractions"]:
-        priors, probabilities = np.empty(shape), {arm: np.empty(shape) for arm in joined.outcomes
-                                                  if f"{fraction:g} {arm}" in kept[0]}
+        priors, probabilities = (
+            np.empty(shape),
+            {arm: np.empty(shape) for arm in joined.outcomes if f"{fraction:g} {arm}" in kept[0]},
+        )
         for fold, arrays in zip(joined.folds, kept, strict=True):
             here = joined.fold == fold.number
             priors[:, here] = arrays[f"{fraction:g} prior"][:, None]
             for arm in probabilities:
                 probabilities[arm][:, here] = arrays[f"{fraction:g} {arm}"]
-        sizes = {key: float(np.mean([of[fraction][key] for of in rows])) for key in ("images", "groups")}
+        sizes = {
+            key: float(np.mean([of[fraction][key] for of in rows])) for key in ("images", "groups")
+        }
         found[fraction] = probabilities, priors, sizes
     return found
 
@@ -192,5 +264,7 @@ def _kept(fold: Fold) -> Mapping[str, np.ndarray]:
         with np.load(fold.run.artefacts / PREDICTIONS, allow_pickle=False) as arrays:
             return dict(arrays)
     except (OSError, ValueError):
-        raise RunError(f"Fold {fold.number} ({fold.run.id}) kept no predictions with fewer labels; delete it and give the "
-                       "same command again.") from None
+        raise RunError(
+            f"Fold {fold.number} ({fold.run.id}) kept no predictions with fewer labels; delete it and give the "
+            "same command again."
+        ) from None

@@ -21,12 +21,12 @@ from ..data.on_demand import open_images
 from ..data.overlap import describe_overlap, overlap
 from ..errors import DataError
 from ..events import Event, log
-from .questions import Study
+from ..stats.intervals import FEW_GROUPS, evaluate, holm, interval
 from ..stats.metrics import METRICS, confusion, decide
 from ..stats.paired import Scorer, combine, with_tests
 from .predictors import Predictors
+from .questions import Study
 from .robustness import pairs
-from ..stats.intervals import FEW_GROUPS, evaluate, holm, interval
 from .verdict import choose_pair
 
 
@@ -35,7 +35,7 @@ class TestSet:
     """What of a dataset is tested: rows (n,) of its manifest, labels (n,) in the models' classes, groups (n,) codes;
     left_out: {their class: images} without a counterpart; leak: {reason: images} that the models have learnt from."""
 
-    __test__ = False        # a name pytest would collect
+    __test__ = False  # a name pytest would collect
 
     rows: np.ndarray
     labels: np.ndarray
@@ -53,24 +53,39 @@ def external(study: Study) -> Generator[Event, None, list[dict]]:
     drop: balanced accuracy of the study's own test less that here, over the classes that both have, with
     the groups of both sets resampled and the same seeds.
     """
-    known = study.material.dataset.frame.iloc[study.material.rows[np.concatenate(
-        [study.material.members("train"), study.material.members("val")])]]
+    known = study.material.dataset.frame.iloc[
+        study.material.rows[
+            np.concatenate([study.material.members("train"), study.material.members("val")])
+        ]
+    ]
     through = study.material.dataset.info.get("labels", {}).get("map")
     entries = []
     with closing(Predictors(study)) as predictors:
         for name in study.config.external:
             yield log(f"External test on {name}.")
             dataset, store = yield from open_images(study.workspace, name, study.config.input_size)
-            chosen = test_set(dataset, class_map(dataset.classes, study.material.classes, through=through, name=name), known,
-                              study.material.classes)
+            chosen = test_set(
+                dataset,
+                class_map(dataset.classes, study.material.classes, through=through, name=name),
+                known,
+                study.material.classes,
+            )
             probabilities = yield from predictors.over(
-                lambda which: store.images[chosen.rows[which]], len(chosen.rows), what=f"External test: {name}")
+                lambda which: store.images[chosen.rows[which]],
+                len(chosen.rows),
+                what=f"External test: {name}",
+            )
             entries.append(_entry(study, dataset, chosen, probabilities))
     return entries
 
 
-def test_set(dataset: Dataset, mapped: ClassMap, known: pd.DataFrame | None, classes: tuple[str, ...],
-             keep_known: bool = False) -> TestSet:
+def test_set(
+    dataset: Dataset,
+    mapped: ClassMap,
+    known: pd.DataFrame | None,
+    classes: tuple[str, ...],
+    keep_known: bool = False,
+) -> TestSet:
     """The labelled images of `dataset` that have a class of the models.
 
     known: manifest rows that the models have learnt from, or None; they are left out unless `keep_known`.
@@ -78,7 +93,9 @@ def test_set(dataset: Dataset, mapped: ClassMap, known: pd.DataFrame | None, cla
     """
     frame = dataset.frame
     theirs = frame["label"].tolist()
-    labels = np.array([classes.index(mapped.map[label]) if label in mapped.map else -1 for label in theirs])
+    labels = np.array(
+        [classes.index(mapped.map[label]) if label in mapped.map else -1 for label in theirs]
+    )
     left_out = Counter(label for label in theirs if label is not None and label not in mapped.map)
     usable, leak = labels >= 0, {}
     if known is not None:
@@ -87,8 +104,10 @@ def test_set(dataset: Dataset, mapped: ClassMap, known: pd.DataFrame | None, cla
             usable = usable if keep_known else usable & ~rows
     rows = np.flatnonzero(usable)
     if not len(rows):
-        raise DataError(f"No image of {dataset.name} can be tested: {int((labels >= 0).sum())} have a class that the models "
-                        f"know, and {sum(leak.values())} of these were learnt from.")
+        raise DataError(
+            f"No image of {dataset.name} can be tested: {int((labels >= 0).sum())} have a class that the models "
+            f"know, and {sum(leak.values())} of these were learnt from."
+        )
     kinds = dataset.info.get("group_kinds") or {}
     grouped = bool(set(kinds) - {"image"}) or len(np.unique(dataset.groups)) < len(dataset)
     return TestSet(rows, labels[rows], dataset.groups[rows], grouped, mapped, dict(left_out), leak)
@@ -97,42 +116,85 @@ def test_set(dataset: Dataset, mapped: ClassMap, known: pd.DataFrame | None, cla
 test_set.__test__ = False
 
 
-def tables(chosen: TestSet, probabilities: Mapping[str, np.ndarray], log_prior: np.ndarray, classes: tuple[str, ...],
-           resamples: int, seed: int) -> dict[str, Any]:
+def tables(
+    chosen: TestSet,
+    probabilities: Mapping[str, np.ndarray],
+    log_prior: np.ndarray,
+    classes: tuple[str, ...],
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
     """What every evaluation on another set says: {images, groups, left_out, absent, map, leak, arms {arm: {metric:
     interval}}, majority, per_class, differences, confusion, cautions}. probabilities: (S, n, C) of each arm."""
     arms = list(probabilities)
-    stats = evaluate(chosen.labels, chosen.groups, probabilities, log_prior, classes, resamples=resamples, seed=seed,
-                     primary=choose_pair(arms) or ("vae", "imagenet"), grouped=chosen.grouped)
-    matrices = {arm: confusion(chosen.labels, decide(np.log(np.maximum(p, 1e-300)), log_prior), len(classes)).mean(0)
-                for arm, p in probabilities.items()}
+    stats = evaluate(
+        chosen.labels,
+        chosen.groups,
+        probabilities,
+        log_prior,
+        classes,
+        resamples=resamples,
+        seed=seed,
+        primary=choose_pair(arms) or ("vae", "imagenet"),
+        grouped=chosen.grouped,
+    )
+    matrices = {
+        arm: confusion(
+            chosen.labels, decide(np.log(np.maximum(p, 1e-300)), log_prior), len(classes)
+        ).mean(0)
+        for arm, p in probabilities.items()
+    }
     cautions = list(stats["cautions"])
     if left_out := ", ".join(f"{name} ({n})" for name, n in chosen.left_out.items()):
         cautions.append(f"Left out, having no counterpart among the models' classes: {left_out}.")
-    return {"images": len(chosen.rows), "groups": stats["groups"], "left_out": chosen.left_out,
-            "absent": [name for c, name in enumerate(classes) if not (chosen.labels == c).any()], "map": chosen.map.map,
-            "leak": chosen.leak, "arms": {arm: {m: stats["arms"][arm][m] for m in METRICS} for arm in arms},
-            "majority": stats["majority"], "per_class": stats["per_class"], "differences": stats["differences"],
-            "confusion": matrices, "cautions": cautions}
+    return {
+        "images": len(chosen.rows),
+        "groups": stats["groups"],
+        "left_out": chosen.left_out,
+        "absent": [name for c, name in enumerate(classes) if not (chosen.labels == c).any()],
+        "map": chosen.map.map,
+        "leak": chosen.leak,
+        "arms": {arm: {m: stats["arms"][arm][m] for m in METRICS} for arm in arms},
+        "majority": stats["majority"],
+        "per_class": stats["per_class"],
+        "differences": stats["differences"],
+        "confusion": matrices,
+        "cautions": cautions,
+    }
 
 
-def _entry(study: Study, dataset: Dataset, chosen: TestSet, probabilities: dict[str, np.ndarray]) -> dict:
-    found = tables(chosen, probabilities, study.log_prior, study.material.classes, study.config.bootstrap,
-                   study.config.split_seed)
+def _entry(
+    study: Study, dataset: Dataset, chosen: TestSet, probabilities: dict[str, np.ndarray]
+) -> dict:
+    found = tables(
+        chosen,
+        probabilities,
+        study.log_prior,
+        study.material.classes,
+        study.config.bootstrap,
+        study.config.split_seed,
+    )
     found["differences"] = secondary(found["differences"])
     leak = describe_overlap(chosen.leak, "this study's training or validation images")
     shared = [name for name in study.material.classes if name not in found["absent"]]
-    return {"dataset": dataset.name, **found, **_drops(study, chosen, probabilities),
-            "cautions": ([leak] if leak else []) + found["cautions"],
-            "note": f"Nothing was trained or chosen on {dataset.name}. The drop is over the classes that both test sets "
-                    f"have: {', '.join(shared)}."}
+    return {
+        "dataset": dataset.name,
+        **found,
+        **_drops(study, chosen, probabilities),
+        "cautions": ([leak] if leak else []) + found["cautions"],
+        "note": f"Nothing was trained or chosen on {dataset.name}. The drop is over the classes that both test sets "
+        f"have: {', '.join(shared)}.",
+    }
 
 
 def secondary(rows: list[dict]) -> list[dict]:
     """Differences of a set on which no test was named in advance: none is primary, Holm corrects over all."""
     tested = [i for i, row in enumerate(rows) if row["p"] is not None]
     adjusted = dict(zip(tested, holm([rows[i]["p"] for i in tested]), strict=True))
-    return [{**row, "primary": False, "p_holm": float(adjusted[i]) if i in adjusted else None} for i, row in enumerate(rows)]
+    return [
+        {**row, "primary": False, "p_holm": float(adjusted[i]) if i in adjusted else None}
+        for i, row in enumerate(rows)
+    ]
 
 
 def _drops(study: Study, chosen: TestSet, probabilities: dict[str, np.ndarray]) -> dict:
@@ -141,15 +203,19 @@ def _drops(study: Study, chosen: TestSet, probabilities: dict[str, np.ndarray]) 
     options = {"resamples": study.config.bootstrap, "seed": study.config.split_seed}
     own = Scorer(study.material.labels[test], study.material.groups[test], classes, **options)
     here = Scorer(chosen.labels, chosen.groups, classes, **options)
-    among = np.isin(np.arange(classes), chosen.labels) & np.isin(np.arange(classes), study.material.labels[test])
+    among = np.isin(np.arange(classes), chosen.labels) & np.isin(
+        np.arange(classes), study.material.labels[test]
+    )
     if not among.any():
         return {"drop": {}, "drop_differences": []}
 
     def decided(p: np.ndarray) -> np.ndarray:
         return decide(np.log(np.maximum(p, 1e-30)), study.log_prior)
 
-    before = {arm: own.balanced_accuracy(decided(outcome.probabilities["test"]), among)
-              for arm, outcome in study.outcomes.items()}
+    before = {
+        arm: own.balanced_accuracy(decided(outcome.probabilities["test"]), among)
+        for arm, outcome in study.outcomes.items()
+    }
     after = {arm: here.balanced_accuracy(decided(p), among) for arm, p in probabilities.items()}
 
     def drop(a: str, b: str | None = None) -> dict:
@@ -159,5 +225,9 @@ def _drops(study: Study, chosen: TestSet, probabilities: dict[str, np.ndarray]) 
             by_seed, parts = by_seed + sign * one.by_seed, parts + scorer.parts(one)
         return interval(by_seed, parts, FEW_GROUPS)
 
-    return {"drop": {arm: drop(arm) for arm in probabilities},
-            "drop_differences": with_tests([{"a": a, "b": b, **drop(a, b)} for a, b in pairs(list(probabilities))])}
+    return {
+        "drop": {arm: drop(arm) for arm in probabilities},
+        "drop_differences": with_tests(
+            [{"a": a, "b": b, **drop(a, b)} for a, b in pairs(list(probabilities))]
+        ),
+    }

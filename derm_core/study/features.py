@@ -19,10 +19,10 @@ from ..events import TICK, Event, progress
 from ..files import write_atomic
 from ..workspace import Workspace, check_id
 
-CPU_BATCH = 32       # at 64 px: what a layer reads and writes stays in the cores' cache
+CPU_BATCH = 32  # at 64 px: what a layer reads and writes stays in the cores' cache
 LEAST_CPU_BATCH = 16
 CUDA_BATCH = 256
-VERSION = 2          # of how features are computed: another one has other cache files
+VERSION = 2  # of how features are computed: another one has other cache files
 
 
 def batch_size(device: str, size: int) -> int:
@@ -30,7 +30,9 @@ def batch_size(device: str, size: int) -> int:
     return max(LEAST_CPU_BATCH, CPU_BATCH * 64 // size) if device == "cpu" else CUDA_BATCH
 
 
-def feature_path(workspace: Workspace, dataset: str, extractor, store, rows: np.ndarray | None) -> Path:
+def feature_path(
+    workspace: Workspace, dataset: str, extractor, store, rows: np.ndarray | None
+) -> Path:
     """Where the features of `rows` (None: all) of a store under an extractor are kept.
 
     Named DATASET--HASH.npy, and DATASET--HASH--RUN.npy where a run made the extractor's weights, so
@@ -45,8 +47,16 @@ def feature_path(workspace: Workspace, dataset: str, extractor, store, rows: np.
     return workspace.cache / "features" / ("--".join(parts) + ".npy")
 
 
-def extract(extractor, store, workspace: Workspace, dataset: str, rows: np.ndarray | None = None, *,
-            device: str = "cpu", what: str = "") -> Generator[Event, None, np.ndarray]:
+def extract(
+    extractor,
+    store,
+    workspace: Workspace,
+    dataset: str,
+    rows: np.ndarray | None = None,
+    *,
+    device: str = "cpu",
+    what: str = "",
+) -> Generator[Event, None, np.ndarray]:
     """Features (N, D) float32 of a store's `rows` (None: all): `features_nd = yield from extract(...)`.
 
     Yields a TICK a batch, where the caller may stop, and progress about once a second. A cached
@@ -57,7 +67,9 @@ def extract(extractor, store, workspace: Workspace, dataset: str, rows: np.ndarr
     cached = _read(path, count)
     if cached is not None:
         return cached
-    features = yield from _compute(extractor, store.images, rows, count, device, what or f"Features: {extractor.name}")
+    features = yield from _compute(
+        extractor, store.images, rows, count, device, what or f"Features: {extractor.name}"
+    )
     buffer = io.BytesIO()
     np.save(buffer, features, allow_pickle=False)
     write_atomic(path, buffer.getvalue())
@@ -78,10 +90,16 @@ def _read(path: Path, count: int) -> np.ndarray | None:
         features = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    return features if features.ndim == 2 and len(features) == count and features.dtype == np.float32 else None
+    return (
+        features
+        if features.ndim == 2 and len(features) == count and features.dtype == np.float32
+        else None
+    )
 
 
-def _compute(extractor, images, rows, count: int, device: str, what: str) -> Generator[Event, None, np.ndarray]:
+def _compute(
+    extractor, images, rows, count: int, device: str, what: str
+) -> Generator[Event, None, np.ndarray]:
     import torch
 
     from ..training.batches import ImageSource, normaliser
@@ -90,16 +108,18 @@ def _compute(extractor, images, rows, count: int, device: str, what: str) -> Gen
     backbone = extractor.backbone.to(device=device, memory_format=torch.channels_last).eval()
     normalise = normaliser(extractor.mean, extractor.std, device)
     source = ImageSource(images, chosen, device, torch.channels_last)
-    features = torch.empty((count, backbone.width), device=device)   # a GPU is waited for once a second, not each batch
+    features = torch.empty(
+        (count, backbone.width), device=device
+    )  # a GPU is waited for once a second, not each batch
     done, started, shown = 0, time.monotonic(), time.monotonic()
     try:
         for images_bchw in source.in_order(batch_size(device, images.shape[1])):
             with torch.inference_mode(), exact_convolutions():
                 pooled_bd = backbone.pooled(normalise(images_bchw)).float()
-            features[done:done + len(pooled_bd)] = pooled_bd
+            features[done : done + len(pooled_bd)] = pooled_bd
             done += len(pooled_bd)
             if time.monotonic() - shown > 1 or done == count:
-                pooled_bd[:1].cpu()                 # it has come this far
+                pooled_bd[:1].cpu()  # it has come this far
                 shown = time.monotonic()
                 yield progress(done, count, "images", what=what, started=started)
             yield TICK

@@ -23,9 +23,11 @@ from torch import Tensor, nn
 from ..config import StudyConfig
 from ..events import TICK, Event, log
 from ..files import read_json, write_atomic, write_json
+from ..heads.grid import CURVES, standardisation
 from ..nets.batchnorm import match_statistics
 from ..nets.head import Classifier, make_head
 from ..seeds import stream_seed
+from ..stats.metrics import LOSSES, accuracy, balanced_accuracy, decide, log_prior
 from ..training.checkpoint import clear_checkpoints
 from ..training.engine import fit
 from ..training.precision import Precision, default_precision, measured_precision
@@ -33,17 +35,21 @@ from ..training.tasks import Batch, ClassifyTask
 from ..workspace import RunPaths
 from .arms import Arm, arm_file
 from .features import CPU_BATCH, CUDA_BATCH
-from ..heads.grid import CURVES, standardisation
 from .study_data import Material
-from ..stats.metrics import LOSSES, accuracy, balanced_accuracy, decide, log_prior
 from .trained_arm import Outcome
 
-CURVE_IMAGES = 2000             # training images on which the curves are measured
-MATCH_PIXELS = 512 * 64 * 64    # of training images that give batch norm its statistics, in one batch
+CURVE_IMAGES = 2000  # training images on which the curves are measured
+MATCH_PIXELS = 512 * 64 * 64  # of training images that give batch norm its statistics, in one batch
 
 
-def finetune(config: StudyConfig, run: RunPaths, material: Material, arms: list[Arm],
-             device: str, positions: dict[str, np.ndarray] | None = None) -> Generator[Event, None, dict[str, Outcome]]:
+def finetune(
+    config: StudyConfig,
+    run: RunPaths,
+    material: Material,
+    arms: list[Arm],
+    device: str,
+    positions: dict[str, np.ndarray] | None = None,
+) -> Generator[Event, None, dict[str, Outcome]]:
     """Train all arms and seeds; `outcomes = yield from finetune(...)`, keyed by arm.
 
     positions: of the images on which each split is measured; by default some of training, all of the others.
@@ -51,8 +57,10 @@ def finetune(config: StudyConfig, run: RunPaths, material: Material, arms: list[
     Models go to artefacts/models/ARM-seedK.safetensors, curves live as events. Raises RunError where
     a loss is not finite.
     """
-    positions = positions or {"train": _curve_positions(material),
-                              **{split: material.members(split) for split in ("val", "test")}}
+    positions = positions or {
+        "train": _curve_positions(material),
+        **{split: material.members(split) for split in ("val", "test")},
+    }
     outcomes = {}
     for arm in arms:
         results: list[dict[str, np.ndarray]] = []
@@ -74,26 +82,45 @@ def _curve_positions(material: Material) -> np.ndarray:
     return np.sort(rng.choice(train, CURVE_IMAGES, replace=False))
 
 
-def _outcome(arm: Arm, width: int, results: list[dict], positions: dict, config: StudyConfig) -> Outcome:
+def _outcome(
+    arm: Arm, width: int, results: list[dict], positions: dict, config: StudyConfig
+) -> Outcome:
     curves = {"epoch": results[0]["epoch"], "step": results[0]["step"]}
     curves |= {name: np.stack([result[name] for result in results], 1) for name in CURVES}
-    probabilities = {split: np.stack([result[f"probabilities_{split}"] for result in results]) for split in positions}
-    setting = {"learning_rate": config.finetune.learning_rate, "weight_decay": config.finetune.weight_decay}
+    probabilities = {
+        split: np.stack([result[f"probabilities_{split}"] for result in results])
+        for split in positions
+    }
+    setting = {
+        "learning_rate": config.finetune.learning_rate,
+        "weight_decay": config.finetune.weight_decay,
+    }
     return Outcome(arm, width, curves, positions, probabilities, setting)
 
 
 class _Trainer:
     """One arm and one seed: from initial weights to a saved model, its curves and its probabilities."""
 
-    def __init__(self, config: StudyConfig, run: RunPaths, material: Material, arm: Arm, extractor, seed: int,
-                 positions: dict[str, np.ndarray], device: str):
+    def __init__(
+        self,
+        config: StudyConfig,
+        run: RunPaths,
+        material: Material,
+        arm: Arm,
+        extractor,
+        seed: int,
+        positions: dict[str, np.ndarray],
+        device: str,
+    ):
         self.config, self.run, self.material, self.arm = config, run, material, arm
         self.extractor, self.seed, self.positions, self.device = extractor, seed, positions, device
         name = f"{arm_file(arm.name)}-seed{seed}"
         self.model_path = run.artefacts / "models" / f"{name}.safetensors"
         self.result_path = run.checkpoints / f"{name}.npz"
         self.checkpoints = run.checkpoints / name
-        self.log_prior = log_prior(material.labels[material.members("train")], len(material.classes))
+        self.log_prior = log_prior(
+            material.labels[material.members("train")], len(material.classes)
+        )
         self.state: dict = {"rows": []}
 
     def finished(self) -> bool:
@@ -111,23 +138,50 @@ class _Trainer:
         precision = run_precision(config, task, self, self.run)
         what = f"{self.arm.label}, seed {self.seed}"
         yield log(f"Fine-tuning {what}: {precision.describe()}.")
-        events = fit(task, self.material.store.images, self.material.rows[self.material.members("train")],
-                     self.material.dataset.labels, epochs=schedule.epochs, batch_size=schedule.batch_size,
-                     lr=schedule.learning_rate, wd=schedule.weight_decay, warmup_fraction=schedule.warmup_fraction,
-                     layer_decay=schedule.layer_decay, ema_decay=schedule.ema_decay,
-                     augment=schedule.augment, seed=self.seed, device=self.device, precision=precision,
-                     checkpoint_dir=self.checkpoints, mean=self.extractor.mean, std=self.extractor.std,
-                     evaluate=lambda step, epoch: self._evaluate(task.classifier, step, epoch, before),
-                     early_evaluations=3, state=self.state, what=what)
+        events = fit(
+            task,
+            self.material.store.images,
+            self.material.rows[self.material.members("train")],
+            self.material.dataset.labels,
+            epochs=schedule.epochs,
+            batch_size=schedule.batch_size,
+            lr=schedule.learning_rate,
+            wd=schedule.weight_decay,
+            warmup_fraction=schedule.warmup_fraction,
+            layer_decay=schedule.layer_decay,
+            ema_decay=schedule.ema_decay,
+            augment=schedule.augment,
+            seed=self.seed,
+            device=self.device,
+            precision=precision,
+            checkpoint_dir=self.checkpoints,
+            mean=self.extractor.mean,
+            std=self.extractor.std,
+            evaluate=lambda step, epoch: self._evaluate(task.classifier, step, epoch, before),
+            early_evaluations=3,
+            state=self.state,
+            what=what,
+        )
         with contextlib.closing(events):
-            yield from (event for event in events if event.kind != "metric" or event.series.startswith(self.arm.name + "/"))
+            yield from (
+                event
+                for event in events
+                if event.kind != "metric" or event.series.startswith(self.arm.name + "/")
+            )
         yield from self._save(task.classifier)
 
     def _classifier(self) -> Generator[Event, None, Classifier]:
         """The initial model, its features standardised as they are at the start."""
         backbone = self._fit_batchnorm(copy.deepcopy(self.extractor.backbone))
-        features_nd = yield from self._over(lambda x_bchw: backbone.pooled(x_bchw).float(), backbone, "train")
-        head = make_head(backbone.width, self.config.hidden, len(self.material.classes), stream_seed(self.seed, "head"))
+        features_nd = yield from self._over(
+            lambda x_bchw: backbone.pooled(x_bchw).float(), backbone, "train"
+        )
+        head = make_head(
+            backbone.width,
+            self.config.hidden,
+            len(self.material.classes),
+            stream_seed(self.seed, "head"),
+        )
         mean, std = standardisation(features_nd)
         return Classifier(backbone, head, torch.from_numpy(mean), torch.from_numpy(std))
 
@@ -138,36 +192,57 @@ class _Trainer:
         """
         train = self.material.rows[self.material.members("train")]
         count = min(len(train), max(64, MATCH_PIXELS // self.config.input_size**2))
-        chosen = np.random.default_rng(stream_seed(self.seed, "batch norm")).choice(train, count, replace=False)
+        chosen = np.random.default_rng(stream_seed(self.seed, "batch norm")).choice(
+            train, count, replace=False
+        )
         x_bchw = self.normalised(np.sort(chosen), "cpu")
         fresh = self.arm.kind in ("random", "scratch")
         return measure_statistics(backbone, x_bchw) if fresh else match_statistics(backbone, x_bchw)
 
     def normalised(self, rows: np.ndarray, device: str) -> Tensor:
         """Images of store rows as the network reads them (B, 3, S, S)."""
-        return self.extractor.normalise(torch.from_numpy(np.array(self.material.store.images[rows])).to(device))
+        return self.extractor.normalise(
+            torch.from_numpy(np.array(self.material.store.images[rows])).to(device)
+        )
 
-    def _evaluate(self, classifier: Classifier, step: int, epoch: float, before: list[dict]) -> Iterator[Event]:
+    def _evaluate(
+        self, classifier: Classifier, step: int, epoch: float, before: list[dict]
+    ) -> Iterator[Event]:
         """One row of the curves; the events carry every seed trained so far, null for those to come."""
         row = {"epoch": epoch, "step": step}
         for split in ("train", "val"):
             probabilities = yield from self._probabilities(classifier, split)
             labels = self.material.labels[self.positions[split]]
             decisions = decide(np.log(np.maximum(probabilities, 1e-300)), self.log_prior)
-            row |= {f"{split}_loss": float(LOSSES[self.config.loss](labels, probabilities).mean()),
-                    f"{split}_accuracy": float(accuracy(labels, probabilities.argmax(-1))),
-                    f"{split}_balanced_accuracy": float(balanced_accuracy(labels, decisions, len(self.material.classes)))}
+            row |= {
+                f"{split}_loss": float(LOSSES[self.config.loss](labels, probabilities).mean()),
+                f"{split}_accuracy": float(accuracy(labels, probabilities.argmax(-1))),
+                f"{split}_balanced_accuracy": float(
+                    balanced_accuracy(labels, decisions, len(self.material.classes))
+                ),
+            }
         self.state["rows"] = [old for old in self.state["rows"] if old["step"] < step] + [row]
         index = len(self.state["rows"]) - 1
         for name in CURVES:
             split, quantity = name.split("_", 1)
             values = [float(result[name][index]) for result in before] + [row[name]]
-            yield Event(kind="metric", series=f"{self.arm.name}/{split}/{quantity}", step=step, epoch=epoch,
-                        value=values + [None] * (len(self.config.seeds) - len(values)))
+            yield Event(
+                kind="metric",
+                series=f"{self.arm.name}/{split}/{quantity}",
+                step=step,
+                epoch=epoch,
+                value=values + [None] * (len(self.config.seeds) - len(values)),
+            )
 
-    def _probabilities(self, classifier: Classifier, split: str) -> Generator[Event, None, np.ndarray]:
+    def _probabilities(
+        self, classifier: Classifier, split: str
+    ) -> Generator[Event, None, np.ndarray]:
         """Plain softmax (n, C) of one split's images."""
-        return (yield from self._over(lambda x_bchw: torch.softmax(classifier(x_bchw).double(), -1), classifier, split))
+        return (
+            yield from self._over(
+                lambda x_bchw: torch.softmax(classifier(x_bchw).double(), -1), classifier, split
+            )
+        )
 
     def _over(self, function, module: nn.Module, split: str) -> Generator[Event, None, np.ndarray]:
         """function of one split's normalised images, stacked; float32, `module` in eval mode."""
@@ -176,29 +251,45 @@ class _Trainer:
         module.to(self.device).eval()
         for begin in range(0, len(rows), batch):
             with torch.no_grad():
-                parts.append(function(self.normalised(rows[begin:begin + batch], self.device)).cpu().numpy())
+                parts.append(
+                    function(self.normalised(rows[begin : begin + batch], self.device))
+                    .cpu()
+                    .numpy()
+                )
             yield TICK
         return np.concatenate(parts)
 
     def _save(self, classifier: Classifier) -> Iterator[Event]:
-        result = {name: np.array([row[name] for row in self.state["rows"]]) for name in ("epoch", "step", *CURVES)}
+        result = {
+            name: np.array([row[name] for row in self.state["rows"]])
+            for name in ("epoch", "step", *CURVES)
+        }
         for split in self.positions:
             result[f"probabilities_{split}"] = yield from self._probabilities(classifier, split)
-        state = {key: value.detach().cpu().contiguous() for key, value in classifier.state_dict().items()}
+        state = {
+            key: value.detach().cpu().contiguous() for key, value in classifier.state_dict().items()
+        }
         buffer = io.BytesIO()
         np.savez(buffer, **result)
-        write_atomic(self.model_path, save(state, metadata={"arm": self.arm.name, "seed": json.dumps(self.seed)}))
+        write_atomic(
+            self.model_path,
+            save(state, metadata={"arm": self.arm.name, "seed": json.dumps(self.seed)}),
+        )
         write_atomic(self.result_path, buffer.getvalue())
         clear_checkpoints(self.checkpoints)
 
 
-def run_precision(config: StudyConfig, task: nn.Module, trainer: _Trainer, run: RunPaths) -> Precision:
+def run_precision(
+    config: StudyConfig, task: nn.Module, trainer: _Trainer, run: RunPaths
+) -> Precision:
     """The precision recorded with the run, else a choice that is recorded now; one for all arms."""
     path: Path = run.checkpoints / "precision.json"
     if path.exists():
         return Precision(**read_json(path))
     if config.mode == "fast":
-        rows = trainer.material.rows[trainer.material.members("train")[:config.finetune.batch_size]]
+        rows = trainer.material.rows[
+            trainer.material.members("train")[: config.finetune.batch_size]
+        ]
         x_bchw = trainer.normalised(rows, trainer.device)
         labels = torch.from_numpy(trainer.material.dataset.labels[rows]).to(trainer.device)
         precision = measured_precision(task, Batch(x_bchw, x_bchw, labels), trainer.device)
@@ -215,7 +306,7 @@ def measure_statistics(network: nn.Module, images_bchw: Tensor) -> nn.Module:
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
-        layer.momentum = None                       # a plain average, here of one batch
+        layer.momentum = None  # a plain average, here of one batch
     network.train()(images_bchw)
     for layer, momentum in zip(layers, momenta):
         layer.momentum = momentum

@@ -18,32 +18,36 @@ import pandas as pd
 from ..config import StudyConfig, to_dict
 from ..events import TICK, Event, jsonable, log
 from ..files import write_atomic
-from ..workspace import RunPaths, Workspace
 from ..stats import gaps as gap_tools
+from ..stats.arm_pairs import fold_gap_differences, matched_pairs, mcnemar, pairs_of
+from ..stats.intervals import evaluate
+from ..stats.metrics import LOSSES
+from ..stats.paired import Scorer
+from ..workspace import RunPaths, Workspace
 from .arms import arm_file
-from .claims import claims
-from .results import confusion_of, versions
 from .breakdown import NOTES, detail
-from .questions import Study
+from .claims import claims
 from .crossval import Fold, Joined, curves_table, join, shares_of_labels
 from .label_efficiency import compared, score
-from .study_data import count_look
-from ..stats.metrics import LOSSES
-from ..stats.arm_pairs import fold_gap_differences, matched_pairs, mcnemar, pairs_of
-from ..stats.paired import Scorer
 from .paper import paper_table
-from .weight_sources import transductive
-from ..stats.intervals import evaluate
+from .questions import Study
+from .results import confusion_of, versions
+from .study_data import count_look
 from .verdict import choose_pair, verdict
+from .weight_sources import transductive
 
-NOTE = ("Out-of-fold predictions: {folds} folds of whole groups, pretraining repeated in each. Every image is tested once, "
-        "by models that saw neither it nor another image of its group. AUROC, calibration and operating points pool the "
-        "probabilities of {folds} models an arm and seed.")
+NOTE = (
+    "Out-of-fold predictions: {folds} folds of whole groups, pretraining repeated in each. Every image is tested once, "
+    "by models that saw neither it nor another image of its group. AUROC, calibration and operating points pool the "
+    "probabilities of {folds} models an arm and seed."
+)
 POOLED = " Fitted or chosen on the validation predictions of all folds together, whose images are tested in other folds."
 MOMENTS = ("final", "best")
 
 
-def combine(config: StudyConfig, workspace: Workspace, run: RunPaths) -> Generator[Event, None, dict[str, Any]]:
+def combine(
+    config: StudyConfig, workspace: Workspace, run: RunPaths
+) -> Generator[Event, None, dict[str, Any]]:
     """study.json of a comparison in folds but for its seconds: `result = yield from combine(...)`.
 
     Raises RunError where a fold is not finished or does not fit the others.
@@ -55,9 +59,18 @@ def combine(config: StudyConfig, workspace: Workspace, run: RunPaths) -> Generat
     probabilities = {arm: outcome.probabilities["test"] for arm, outcome in joined.outcomes.items()}
     pair = choose_pair(list(joined.outcomes))
     yield TICK
-    stats = evaluate(material.labels[tested], material.groups[tested], probabilities, joined.log_prior, material.classes,
-                     resamples=config.bootstrap, seed=config.split_seed, primary=pair or ("vae", "imagenet"),
-                     grouped=len(np.unique(material.groups)) < len(material.rows), folds=joined.fold)
+    stats = evaluate(
+        material.labels[tested],
+        material.groups[tested],
+        probabilities,
+        joined.log_prior,
+        material.classes,
+        resamples=config.bootstrap,
+        seed=config.split_seed,
+        primary=pair or ("vae", "imagenet"),
+        grouped=len(np.unique(material.groups)) < len(material.rows),
+        folds=joined.fold,
+    )
     yield log("Looking closer at the test images.")
     result = _record(config, run, joined, stats, pair, looked_before)
     result["detail"] = yield from _closer(config, workspace, run, joined)
@@ -66,45 +79,101 @@ def combine(config: StudyConfig, workspace: Workspace, run: RunPaths) -> Generat
     return jsonable(result)
 
 
-def _record(config: StudyConfig, run: RunPaths, joined: Joined, stats: dict, pair: tuple[str, str] | None,
-            looked_before: int) -> dict[str, Any]:
+def _record(
+    config: StudyConfig,
+    run: RunPaths,
+    joined: Joined,
+    stats: dict,
+    pair: tuple[str, str] | None,
+    looked_before: int,
+) -> dict[str, Any]:
     material, outcomes = joined.material, joined.outcomes
     tested, labels = material.members("test"), material.labels[material.members("test")]
     curves = {arm: outcome.curves for arm, outcome in outcomes.items()}
     test = {arm: _tested(config, joined, arm) for arm in outcomes}
     details = {arm: _gaps(curves[arm], *test[arm]) for arm in outcomes}
-    gaps = {arm: {name: found[name]["final"]["mean"] for name in ("loss", "accuracy")} for arm, found in details.items()}
+    gaps = {
+        arm: {name: found[name]["final"]["mean"] for name in ("loss", "accuracy")}
+        for arm, found in details.items()
+    }
     pairs = pairs_of(list(outcomes), pair)
     matched = matched_pairs(curves, pairs)
     gap_rows = fold_gap_differences(curves, test, pairs, matched)
-    of_pair = {row["kind"]: row for row in gap_rows if (row["a"], row["b"]) == pair and row["at"] == "final"}
+    of_pair = {
+        row["kind"]: row
+        for row in gap_rows
+        if (row["a"], row["b"]) == pair and row["at"] == "final"
+    }
     names = {arm: outcome.arm.label for arm, outcome in outcomes.items()}
-    concluded = verdict(stats, gaps, of_pair or None, next(iter(matched), None), names, config.folds)
+    concluded = verdict(
+        stats, gaps, of_pair or None, next(iter(matched), None), names, config.folds
+    )
     said = NOTE.format(folds=config.folds)
-    concluded["sentences"] = [*concluded["sentences"], *transductive([outcome.arm for outcome in outcomes.values()])]
+    concluded["sentences"] = [
+        *concluded["sentences"],
+        *transductive([outcome.arm for outcome in outcomes.values()]),
+    ]
     _save(run, joined)
-    arms = {arm: {"label": names[arm], "kind": outcome.arm.kind, "regime": joined.folds[0].result["arms"][arm]["regime"],
-                  "features": outcome.width, "test": stats["arms"][arm], "per_class": stats["per_class"][arm],
-                  "curves": f"artefacts/curves/{arm_file(arm)}.csv", "gaps": gaps[arm], "gaps_detail": details[arm],
-                  "setting": {}, "best_setting": {}} for arm, outcome in outcomes.items()}
+    arms = {
+        arm: {
+            "label": names[arm],
+            "kind": outcome.arm.kind,
+            "regime": joined.folds[0].result["arms"][arm]["regime"],
+            "features": outcome.width,
+            "test": stats["arms"][arm],
+            "per_class": stats["per_class"][arm],
+            "curves": f"artefacts/curves/{arm_file(arm)}.csv",
+            "gaps": gaps[arm],
+            "gaps_detail": details[arm],
+            "setting": {},
+            "best_setting": {},
+        }
+        for arm, outcome in outcomes.items()
+    }
     notes = list(dict.fromkeys(note for fold in joined.folds for note in fold.result["notes"]))
     return {
-        "run_id": run.id, "config": to_dict(config),
-        "dataset": {"name": material.dataset.name, "images": len(material.rows), "classes": len(material.classes),
-                    "groups": len(np.unique(material.groups)), "fingerprint": material.dataset.fingerprint},
-        "split": {"folds": config.folds, "fingerprint": material.fingerprint, "looked_before": looked_before,
-                  **{key: _mean_counts(joined, key) for key in ("counts", "groups")}},
-        "classes": list(material.classes), "labels": material.task, "arms": arms, "majority": stats["majority"],
-        "differences": stats["differences"], "gap_differences": gap_rows, "matched": matched,
-        "mcnemar": mcnemar(labels, material.groups[tested],
-                           {arm: outcome.probabilities["test"] for arm, outcome in outcomes.items()}, pairs,
-                           seed=config.split_seed),
+        "run_id": run.id,
+        "config": to_dict(config),
+        "dataset": {
+            "name": material.dataset.name,
+            "images": len(material.rows),
+            "classes": len(material.classes),
+            "groups": len(np.unique(material.groups)),
+            "fingerprint": material.dataset.fingerprint,
+        },
+        "split": {
+            "folds": config.folds,
+            "fingerprint": material.fingerprint,
+            "looked_before": looked_before,
+            **{key: _mean_counts(joined, key) for key in ("counts", "groups")},
+        },
+        "classes": list(material.classes),
+        "labels": material.task,
+        "arms": arms,
+        "majority": stats["majority"],
+        "differences": stats["differences"],
+        "gap_differences": gap_rows,
+        "matched": matched,
+        "mcnemar": mcnemar(
+            labels,
+            material.groups[tested],
+            {arm: outcome.probabilities["test"] for arm, outcome in outcomes.items()},
+            pairs,
+            seed=config.split_seed,
+        ),
         "claims": claims(curves, stats, gap_rows, matched, over="folds"),
-        "paper_table": paper_table(curves) + _majority_rows(joined), "grid": _settings(config, joined.folds),
-        "confusion": {arm: confusion_of(outcome.probabilities["test"], labels, joined.log_prior)
-                      for arm, outcome in outcomes.items()},
-        "verdict": concluded, "folds": [_fold_row(fold) for fold in joined.folds],
-        "cautions": stats["cautions"], "notes": [said, *notes], "versions": versions()}
+        "paper_table": paper_table(curves) + _majority_rows(joined),
+        "grid": _settings(config, joined.folds),
+        "confusion": {
+            arm: confusion_of(outcome.probabilities["test"], labels, joined.log_prior)
+            for arm, outcome in outcomes.items()
+        },
+        "verdict": concluded,
+        "folds": [_fold_row(fold) for fold in joined.folds],
+        "cautions": stats["cautions"],
+        "notes": [said, *notes],
+        "versions": versions(),
+    }
 
 
 def _tested(config: StudyConfig, joined: Joined, arm: str) -> tuple[np.ndarray, np.ndarray]:
@@ -112,51 +181,97 @@ def _tested(config: StudyConfig, joined: Joined, arm: str) -> tuple[np.ndarray, 
     labels = joined.material.labels[joined.material.members("test")]
     p_snc = joined.outcomes[arm].probabilities["test"]
     losses, right = LOSSES[config.loss](labels, p_snc).mean(0), (p_snc.argmax(-1) == labels).mean(0)
-    return tuple(np.array([values[joined.fold == fold.number].mean() for fold in joined.folds])
-                 for values in (losses, right))
+    return tuple(
+        np.array([values[joined.fold == fold.number].mean() for fold in joined.folds])
+        for values in (losses, right)
+    )
 
 
 def _gaps(curves: dict, loss: np.ndarray, accuracy: np.ndarray) -> dict[str, dict]:
     """As conclude.gap_detail, with the spread over folds: columns of the curves are folds."""
     found, against_test = gap_tools.gaps(curves), gap_tools.with_test(curves, loss, accuracy)
-    return {name: {at: spread | {"method": "folds"} for at, spread in {**moments, "test": against_test[name]}.items()}
-            for name, moments in found.items()}
+    return {
+        name: {
+            at: spread | {"method": "folds"}
+            for at, spread in {**moments, "test": against_test[name]}.items()
+        }
+        for name, moments in found.items()
+    }
 
 
 def _mean_counts(joined: Joined, key: str) -> dict[str, int]:
     """Images or groups of training and validation, means over folds; of the test, all."""
-    found = {name: round(float(np.mean([fold.result["split"][key][name] for fold in joined.folds])))
-             for name in ("train", "val")}
+    found = {
+        name: round(float(np.mean([fold.result["split"][key][name] for fold in joined.folds])))
+        for name in ("train", "val")
+    }
     return found | {"test": sum(fold.result["split"][key]["test"] for fold in joined.folds)}
 
 
 def _majority_rows(joined: Joined) -> list[dict[str, Any]]:
     """The majority class in the paper's table, means over folds."""
-    rows = [row for fold in joined.folds for row in fold.result["paper_table"] if row["arm"] == "majority"]
-    shares = {name: float(np.mean([row["final"] for row in rows if row["quantity"] == name]))
-              for name in dict.fromkeys(row["quantity"] for row in rows)}
-    return [{"arm": "majority", "quantity": name, "start": share, "final": share, "relative_change": None, "paper": None}
-            for name, share in shares.items()]
+    rows = [
+        row
+        for fold in joined.folds
+        for row in fold.result["paper_table"]
+        if row["arm"] == "majority"
+    ]
+    shares = {
+        name: float(np.mean([row["final"] for row in rows if row["quantity"] == name]))
+        for name in dict.fromkeys(row["quantity"] for row in rows)
+    }
+    return [
+        {
+            "arm": "majority",
+            "quantity": name,
+            "start": share,
+            "final": share,
+            "relative_change": None,
+            "paper": None,
+        }
+        for name, share in shares.items()
+    ]
 
 
 def _settings(config: StudyConfig, folds: list[Fold]) -> dict[str, Any]:
     if config.regime == "finetune":
         return dict(folds[0].result["grid"])
-    return {"rule": "in every fold one setting for all arms: the lowest mean validation loss over arms and seeds",
-            "folds": [{"fold": fold.number, **next(iter(fold.result["arms"].values()))["setting"],
-                       "edge": fold.result["grid"].get("edge", [])} for fold in folds]}
+    return {
+        "rule": "in every fold one setting for all arms: the lowest mean validation loss over arms and seeds",
+        "folds": [
+            {
+                "fold": fold.number,
+                **next(iter(fold.result["arms"].values()))["setting"],
+                "edge": fold.result["grid"].get("edge", []),
+            }
+            for fold in folds
+        ],
+    }
 
 
 def _fold_row(fold: Fold) -> dict[str, Any]:
     """One fold for study.json: its runs, sizes, and per arm balanced accuracy and both gaps, means over seeds."""
     result = fold.result
-    arms = {arm: {"balanced_accuracy": entry["test"]["balanced_accuracy"]["mean"],
-                  **{f"{kind}_gap_{at}": entry["gaps_detail"][kind][at]["mean"]
-                     for kind in ("loss", "accuracy") for at in MOMENTS}}
-            for arm, entry in result["arms"].items()}
-    return {"fold": fold.number, "run": fold.run.id, "pretrain": result["config"].get("vae_run"),
-            "fingerprint": result["split"]["fingerprint"], "counts": result["split"]["counts"],
-            "groups": result["split"]["groups"], "arms": arms}
+    arms = {
+        arm: {
+            "balanced_accuracy": entry["test"]["balanced_accuracy"]["mean"],
+            **{
+                f"{kind}_gap_{at}": entry["gaps_detail"][kind][at]["mean"]
+                for kind in ("loss", "accuracy")
+                for at in MOMENTS
+            },
+        }
+        for arm, entry in result["arms"].items()
+    }
+    return {
+        "fold": fold.number,
+        "run": fold.run.id,
+        "pretrain": result["config"].get("vae_run"),
+        "fingerprint": result["split"]["fingerprint"],
+        "counts": result["split"]["counts"],
+        "groups": result["split"]["groups"],
+        "arms": arms,
+    }
 
 
 def _save(run: RunPaths, joined: Joined) -> None:
@@ -166,24 +281,62 @@ def _save(run: RunPaths, joined: Joined) -> None:
     pd.concat(tables, ignore_index=True).to_parquet(buffer, index=False)
     write_atomic(run.artefacts / "predictions.parquet", buffer.getvalue())
     for arm in joined.outcomes:
-        write_atomic(run.artefacts / "curves" / f"{arm_file(arm)}.csv", curves_table(joined.folds, arm).to_csv(index=False))
+        write_atomic(
+            run.artefacts / "curves" / f"{arm_file(arm)}.csv",
+            curves_table(joined.folds, arm).to_csv(index=False),
+        )
 
 
-def _closer(config: StudyConfig, workspace: Workspace, run: RunPaths, joined: Joined) -> Generator[Event, None, dict]:
-    found = yield from detail(Study(config, workspace, run, joined.material, "cpu", joined.outcomes, None, None, None,
-                                    joined.log_prior))
-    return found | {"notes": NOTES | {name: NOTES[name] + POOLED for name in ("calibration", "operating_point")}}
+def _closer(
+    config: StudyConfig, workspace: Workspace, run: RunPaths, joined: Joined
+) -> Generator[Event, None, dict]:
+    found = yield from detail(
+        Study(
+            config,
+            workspace,
+            run,
+            joined.material,
+            "cpu",
+            joined.outcomes,
+            None,
+            None,
+            None,
+            joined.log_prior,
+        )
+    )
+    return found | {
+        "notes": NOTES | {name: NOTES[name] + POOLED for name in ("calibration", "operating_point")}
+    }
 
 
-def _fewer_labels(config: StudyConfig, run: RunPaths, joined: Joined) -> Generator[Event, None, dict]:
+def _fewer_labels(
+    config: StudyConfig, run: RunPaths, joined: Joined
+) -> Generator[Event, None, dict]:
     tested, first = joined.material.members("test"), joined.folds[0].result["label_efficiency"]
-    scorer = Scorer(joined.material.labels[tested], joined.material.groups[tested], len(joined.material.classes),
-                    resamples=config.bootstrap, seed=config.split_seed)
+    scorer = Scorer(
+        joined.material.labels[tested],
+        joined.material.groups[tested],
+        len(joined.material.classes),
+        resamples=config.bootstrap,
+        seed=config.split_seed,
+    )
     scores, sizes, labels = {}, {}, {}
     for fraction, (probabilities, priors, size) in shares_of_labels(joined, config).items():
         sizes[fraction] = size
         for arm, p_snc in probabilities.items():
-            scores[arm, fraction], labels[arm] = score(scorer, p_snc, priors), joined.outcomes[arm].arm.label
+            scores[arm, fraction], labels[arm] = (
+                score(scorer, p_snc, priors),
+                joined.outcomes[arm].arm.label,
+            )
             yield TICK
-    return {"fractions": first["fractions"], "updates": first["updates"], "setting": {}, "note": first["note"],
-            **(compared(scorer, scores, sizes, labels) if labels else {"rows": [], "differences": [], "crossing": None})}
+    return {
+        "fractions": first["fractions"],
+        "updates": first["updates"],
+        "setting": {},
+        "note": first["note"],
+        **(
+            compared(scorer, scores, sizes, labels)
+            if labels
+            else {"rows": [], "differences": [], "crossing": None}
+        ),
+    }

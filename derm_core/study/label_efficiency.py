@@ -18,19 +18,21 @@ import numpy as np
 
 from ..events import TICK, Event, log, progress
 from ..files import write_atomic
-from ..seeds import stream_seed
-from .questions import Study
 from ..heads.grid import Heads
+from ..heads.parallel import train_teams
+from ..seeds import stream_seed
 from ..stats.metrics import test_metrics
 from ..stats.paired import Estimate, Scorer, combine, with_tests
 from ..stats.resampling import make_design, replicates
-from ..heads.parallel import train_teams
+from .questions import Study
 from .verdict import choose_pair
 
-PREDICTIONS = "extras/label_efficiency.npz"      # of a fold
+PREDICTIONS = "extras/label_efficiency.npz"  # of a fold
 METRICS = ("balanced_accuracy", "macro_auroc", "accuracy")
-NOTE = ("Every share trains for the same number of updates at the study's one setting, which was chosen on validation with "
-        "all labels; each seed draws its own groups, nested and at least one a class. Intervals hold that draw too.")
+NOTE = (
+    "Every share trains for the same number of updates at the study's one setting, which was chosen on validation with "
+    "all labels; each seed draws its own groups, nested and at least one a class. Intervals hold that draw too."
+)
 
 
 def label_efficiency(study: Study) -> Generator[Event, None, dict]:
@@ -40,17 +42,31 @@ def label_efficiency(study: Study) -> Generator[Event, None, dict]:
     differences: of the primary pair, and of ImageNet and both, at each fraction.
     """
     if study.heads is None:
-        return {"fractions": [], "updates": 0, "rows": [], "differences": [], "crossing": None,
-                "note": "Label efficiency trains heads on cached features: it needs the regime 'frozen'."}
+        return {
+            "fractions": [],
+            "updates": 0,
+            "rows": [],
+            "differences": [],
+            "crossing": None,
+            "note": "Label efficiency trains heads on cached features: it needs the regime 'frozen'.",
+        }
     fractions = sorted({*study.config.label_fractions, 1.0})
     test, classes = study.material.members("test"), len(study.material.classes)
-    scorer = Scorer(study.material.labels[test], study.material.groups[test], classes,
-                    resamples=study.config.bootstrap, seed=study.config.split_seed)
+    scorer = Scorer(
+        study.material.labels[test],
+        study.material.groups[test],
+        classes,
+        resamples=study.config.bootstrap,
+        seed=study.config.split_seed,
+    )
     scores, sizes, kept = {}, {}, {}
     for fraction in fractions:
         probabilities, priors, subsets = yield from _predict(study, fraction)
         sizes[fraction] = _size(study, subsets)
-        kept |= {f"{fraction:g} {arm}": np.asarray(p_snc, np.float32) for arm, p_snc in probabilities.items()}
+        kept |= {
+            f"{fraction:g} {arm}": np.asarray(p_snc, np.float32)
+            for arm, p_snc in probabilities.items()
+        }
         kept[f"{fraction:g} prior"] = np.stack(priors)
         for arm, p_snc in probabilities.items():
             scores[arm, fraction] = score(scorer, p_snc, priors)
@@ -58,9 +74,15 @@ def label_efficiency(study: Study) -> Generator[Event, None, dict]:
     if study.config.fold:
         keep_predictions(study.run.artefacts / PREDICTIONS, kept)
     rate, decay = study.heads.grid[study.setting]
-    return {"fractions": fractions, "updates": study.heads.steps, "note": NOTE,
-            "setting": {"learning_rate": rate, "weight_decay": decay},
-            **compared(scorer, scores, sizes, {arm: study.outcomes[arm].arm.label for arm in study.heads.arms})}
+    return {
+        "fractions": fractions,
+        "updates": study.heads.steps,
+        "note": NOTE,
+        "setting": {"learning_rate": rate, "weight_decay": decay},
+        **compared(
+            scorer, scores, sizes, {arm: study.outcomes[arm].arm.label for arm in study.heads.arms}
+        ),
+    }
 
 
 def keep_predictions(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -70,58 +92,128 @@ def keep_predictions(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     write_atomic(path, buffer.getvalue())
 
 
-def compared(scorer: Scorer, scores: Mapping[tuple[str, float], Mapping[str, Estimate]], sizes: Mapping[float, dict],
-             labels: Mapping[str, str]) -> dict:
+def compared(
+    scorer: Scorer,
+    scores: Mapping[tuple[str, float], Mapping[str, Estimate]],
+    sizes: Mapping[float, dict],
+    labels: Mapping[str, str],
+) -> dict:
     """{rows, differences, crossing} of the `score` of every arm and fraction; labels {arm: name on screen}."""
     arms, fractions = list(labels), list(sizes)
-    rows = [{"arm": arm, "fraction": fraction, **sizes[fraction],
-             **{m: scorer.interval(scores[arm, fraction][m], m) for m in METRICS},
-             "by_seed": scores[arm, fraction]["balanced_accuracy"].by_seed.tolist()} for fraction in fractions for arm in arms]
-    differences = [{"a": a, "b": b, "fraction": fraction, "metric": m,
-                    **scorer.interval(combine(np.subtract, scores[a, fraction][m], scores[b, fraction][m]))}
-                   for a, b in _pairs(arms) for fraction in fractions for m in METRICS]
-    return {"rows": rows, "differences": with_tests(differences),
-            "crossing": crossing(differences, choose_pair(arms), labels)}
+    rows = [
+        {
+            "arm": arm,
+            "fraction": fraction,
+            **sizes[fraction],
+            **{m: scorer.interval(scores[arm, fraction][m], m) for m in METRICS},
+            "by_seed": scores[arm, fraction]["balanced_accuracy"].by_seed.tolist(),
+        }
+        for fraction in fractions
+        for arm in arms
+    ]
+    differences = [
+        {
+            "a": a,
+            "b": b,
+            "fraction": fraction,
+            "metric": m,
+            **scorer.interval(combine(np.subtract, scores[a, fraction][m], scores[b, fraction][m])),
+        }
+        for a, b in _pairs(arms)
+        for fraction in fractions
+        for m in METRICS
+    ]
+    return {
+        "rows": rows,
+        "differences": with_tests(differences),
+        "crossing": crossing(differences, choose_pair(arms), labels),
+    }
 
 
-def _predict(study: Study, fraction: float) -> Generator[Event, None, tuple[dict, list[np.ndarray], list[np.ndarray]]]:
+def _predict(
+    study: Study, fraction: float
+) -> Generator[Event, None, tuple[dict, list[np.ndarray], list[np.ndarray]]]:
     """Test probabilities {arm: (S, n, C)}, log priors (C,) a seed and training rows a seed, at one fraction."""
-    train, test, seeds = study.material.members("train"), study.material.members("test"), study.config.seeds
+    train, test, seeds = (
+        study.material.members("train"),
+        study.material.members("test"),
+        study.config.seeds,
+    )
     if fraction == 1:
-        return ({arm: study.outcomes[arm].probabilities["test"] for arm in study.heads.arms},
-                [study.log_prior] * len(seeds), [train] * len(seeds))
+        return (
+            {arm: study.outcomes[arm].probabilities["test"] for arm in study.heads.arms},
+            [study.log_prior] * len(seeds),
+            [train] * len(seeds),
+        )
     material = study.material
-    subsets = [train[draw(material.labels[train], material.groups[train], len(material.classes), fraction, seed)]
-               for seed in seeds]
+    subsets = [
+        train[
+            draw(
+                material.labels[train],
+                material.groups[train],
+                len(material.classes),
+                fraction,
+                seed,
+            )
+        ]
+        for seed in seeds
+    ]
     heads = [_heads(study, index, rows) for index, rows in enumerate(subsets)]
     teams = [team for one in heads for team in one.teams]
-    yield log(f"Label efficiency: {len(seeds) * len(study.heads.arms)} heads on {fraction:.3g} of the training groups.")
+    yield log(
+        f"Label efficiency: {len(seeds) * len(study.heads.arms)} heads on {fraction:.3g} of the training groups."
+    )
     started, total = time.monotonic(), study.heads.steps * len(teams)
     for _ in train_teams(teams, study.heads.steps, {study.heads.steps}, lambda team: None):
-        yield progress(sum(team.wide.steps for team in teams), total, "updates",
-                       what=f"Heads on {fraction:.3g} of the labels", started=started)
+        yield progress(
+            sum(team.wide.steps for team in teams),
+            total,
+            "updates",
+            what=f"Heads on {fraction:.3g} of the labels",
+            started=started,
+        )
         yield TICK
-    probabilities = {arm: np.concatenate([one.probabilities(arm, 0, of_seed(study.features[arm], index)[..., test, :])
-                                          for index, one in enumerate(heads)]) for arm in study.heads.arms}
+    probabilities = {
+        arm: np.concatenate(
+            [
+                one.probabilities(arm, 0, of_seed(study.features[arm], index)[..., test, :])
+                for index, one in enumerate(heads)
+            ]
+        )
+        for arm in study.heads.arms
+    }
     return probabilities, [one.log_prior for one in heads], subsets
 
 
 def of_seed(features: np.ndarray, index: int) -> np.ndarray:
     """(n, D) features as they are; of (S, n, D), those of one seed (1, n, D)."""
-    return features if features.ndim == 2 else features[index:index + 1]
+    return features if features.ndim == 2 else features[index : index + 1]
 
 
 def _heads(study: Study, index: int, rows: np.ndarray) -> Heads:
     """All arms of one seed on the training `rows`, untrained, at the study's setting."""
     (rate, decay), config = study.heads.grid[study.setting], study.config
-    return Heads({arm: of_seed(study.features[arm], index) for arm in study.heads.arms}, study.material.labels, rows,
-                 study.material.members("val"), classes=len(study.material.classes), seeds=config.seeds[index:index + 1],
-                 learning_rates=(rate,), weight_decays=(decay,), hidden=config.hidden, updates=study.heads.steps,
-                 batch_size=config.batch_size, loss=config.loss, device=study.heads.device,
-                 together=True)  # single heads are so small that calls cost more than arithmetic
+    return Heads(
+        {arm: of_seed(study.features[arm], index) for arm in study.heads.arms},
+        study.material.labels,
+        rows,
+        study.material.members("val"),
+        classes=len(study.material.classes),
+        seeds=config.seeds[index : index + 1],
+        learning_rates=(rate,),
+        weight_decays=(decay,),
+        hidden=config.hidden,
+        updates=study.heads.steps,
+        batch_size=config.batch_size,
+        loss=config.loss,
+        device=study.heads.device,
+        together=True,
+    )  # single heads are so small that calls cost more than arithmetic
 
 
-def draw(labels: np.ndarray, groups: np.ndarray, classes: int, fraction: float, seed: int) -> np.ndarray:
+def draw(
+    labels: np.ndarray, groups: np.ndarray, classes: int, fraction: float, seed: int
+) -> np.ndarray:
     """Rows of a share of the groups, ascending: of each stratum (a group's rarest class) the first round(share · m) of
     the seed's random order, one at least, and one group more for a class that has images yet no stratum of its own."""
     design = make_design(labels, groups, classes)
@@ -129,7 +221,7 @@ def draw(labels: np.ndarray, groups: np.ndarray, classes: int, fraction: float, 
     kept = np.zeros(len(order), bool)
     for c in range(classes):
         members = order[design.stratum[order] == c]
-        kept[members[:max(1, round(fraction * len(members)))]] = True
+        kept[members[: max(1, round(fraction * len(members)))]] = True
     for c in np.setdiff1d(labels, design.stratum):
         holders = np.unique(design.group[labels == c])
         kept[order[np.isin(order, holders)][0]] = True
@@ -142,22 +234,33 @@ def score(scorer: Scorer, p_snc: np.ndarray, priors: Sequence[np.ndarray]) -> di
     for p_nc, prior in zip(np.asarray(p_snc, np.float64), priors, strict=True):
         whole.append(test_metrics(scorer.design.labels, p_nc[None], prior))
         drawn.append(replicates(scorer.design, p_nc[None], prior, scorer.weights))
-    return {m: Estimate(np.concatenate([one[m] for one in whole]), np.concatenate([one[m] for one in drawn], 1))
-            for m in METRICS}
+    return {
+        m: Estimate(
+            np.concatenate([one[m] for one in whole]), np.concatenate([one[m] for one in drawn], 1)
+        )
+        for m in METRICS
+    }
 
 
 def _size(study: Study, subsets: Sequence[np.ndarray]) -> dict[str, float]:
-    return {"images": float(np.mean([len(rows) for rows in subsets])),
-            "groups": float(np.mean([len(np.unique(study.material.groups[rows])) for rows in subsets]))}
+    return {
+        "images": float(np.mean([len(rows) for rows in subsets])),
+        "groups": float(np.mean([len(np.unique(study.material.groups[rows])) for rows in subsets])),
+    }
 
 
 def _pairs(arms: Sequence[str]) -> list[tuple[str, str]]:
     """The primary pair, and whether the VAE adds to ImageNet."""
-    wanted = [choose_pair(arms), ("imagenet", "both") if {"imagenet", "both"} <= set(arms) else None]
+    wanted = [
+        choose_pair(arms),
+        ("imagenet", "both") if {"imagenet", "both"} <= set(arms) else None,
+    ]
     return list(dict.fromkeys(pair for pair in wanted if pair))
 
 
-def crossing(differences: Sequence[dict], pair: tuple[str, str] | None, labels: Mapping[str, str]) -> dict | None:
+def crossing(
+    differences: Sequence[dict], pair: tuple[str, str] | None, labels: Mapping[str, str]
+) -> dict | None:
     """Where the pair's balanced accuracies are equal, by interpolation over log fraction: {pair, fraction, shown, text}.
 
     Of several crossings the one with the most labels. shown: whether intervals exclude zero, with opposite signs,
@@ -165,30 +268,51 @@ def crossing(differences: Sequence[dict], pair: tuple[str, str] | None, labels: 
     """
     if pair is None:
         return None
-    rows = sorted((row for row in differences if (row["a"], row["b"]) == pair and row["metric"] == "balanced_accuracy"),
-                  key=lambda row: row["fraction"])
+    rows = sorted(
+        (
+            row
+            for row in differences
+            if (row["a"], row["b"]) == pair and row["metric"] == "balanced_accuracy"
+        ),
+        key=lambda row: row["fraction"],
+    )
     a, b = labels[pair[0]], labels[pair[1]]
     apart = [row for row in rows if row["mean"]]
     if not apart:
-        return {"pair": list(pair), "fraction": None, "shown": False,
-                "text": f"{a} and {b} have the same balanced accuracy at every share of labels tried."}
-    fractions, means = np.array([row["fraction"] for row in apart]), np.array([row["mean"] for row in apart])
+        return {
+            "pair": list(pair),
+            "fraction": None,
+            "shown": False,
+            "text": f"{a} and {b} have the same balanced accuracy at every share of labels tried.",
+        }
+    fractions, means = (
+        np.array([row["fraction"] for row in apart]),
+        np.array([row["mean"] for row in apart]),
+    )
     changes = np.flatnonzero(np.sign(means[:-1]) != np.sign(means[1:]))
     if not len(changes):
         ahead, behind = (a, b) if means[-1] > 0 else (b, a)
         clear = sum(_clear(row) != 0 for row in apart)
-        return {"pair": list(pair), "fraction": None, "shown": False,
-                "text": f"The curves do not cross: {ahead} is ahead of {behind} in balanced accuracy at {len(apart)} of "
-                        f"{len(rows)} shares of labels, and the interval excludes zero at {clear}."}
+        return {
+            "pair": list(pair),
+            "fraction": None,
+            "shown": False,
+            "text": f"The curves do not cross: {ahead} is ahead of {behind} in balanced accuracy at {len(apart)} of "
+            f"{len(rows)} shares of labels, and the interval excludes zero at {clear}.",
+        }
     k = changes[-1]
     part = means[k] / (means[k] - means[k + 1])
     fraction = float(np.exp(np.log(fractions[k]) + part * np.log(fractions[k + 1] / fractions[k])))
     after = np.sign(means[k + 1])
-    shown = (any(_clear(row) == -after for row in apart[:k + 1]) and any(_clear(row) == after for row in apart[k + 1:]))
+    shown = any(_clear(row) == -after for row in apart[: k + 1]) and any(
+        _clear(row) == after for row in apart[k + 1 :]
+    )
     more, fewer = (a, b) if after > 0 else (b, a)
-    text = f"{fewer} is ahead with fewer labels, {more} from about {100 * fraction:.3g} % of them on" + (
-        "." if shown else "; the intervals do not show this on both sides.") + (
-        f" The curves cross {len(changes)} times; this is the last." if len(changes) > 1 else "")
+    text = (
+        f"{fewer} is ahead with fewer labels, {more} from about {100 * fraction:.3g} % of them on"
+        + ("." if shown else "; the intervals do not show this on both sides.")
+        + (f" The curves cross {len(changes)} times; this is the last." if len(changes) > 1 else "")
+    )
     return {"pair": list(pair), "fraction": fraction, "shown": shown, "text": text}
 
 

@@ -18,8 +18,13 @@ import numpy as np
 from ..stats.gaps import accuracy_gap, first_epoch, loss_gap
 
 CITATION = "Matas et al. 2025, arXiv 2505.16773"
-QUANTITIES = {"val_loss": "validation loss", "train_accuracy": "training accuracy",
-              "val_accuracy": "validation accuracy", "loss_gap": "loss gap", "accuracy_gap": "accuracy gap"}
+QUANTITIES = {
+    "val_loss": "validation loss",
+    "train_accuracy": "training accuracy",
+    "val_accuracy": "validation accuracy",
+    "loss_gap": "loss gap",
+    "accuracy_gap": "accuracy gap",
+}
 NOTES = (
     "In the paper ImageNet wins on validation accuracy and on validation loss; its claim for self-supervised "
     "pretraining is about the gap.",
@@ -33,9 +38,21 @@ NOTES = (
 )
 
 
-def _reported(start: float | None, final: float, change: float | None, derived: tuple[str, ...] = (), text: str = "") -> dict:
+def _reported(
+    start: float | None,
+    final: float,
+    change: float | None,
+    derived: tuple[str, ...] = (),
+    text: str = "",
+) -> dict:
     """text: the paper's own words where it gives no number."""
-    return {"start": start, "final": final, "relative_change": change, "derived": list(derived), "text": text}
+    return {
+        "start": start,
+        "final": final,
+        "relative_change": change,
+        "derived": list(derived),
+        "text": text,
+    }
 
 
 # derived: what is not printed in the paper but follows from what is.
@@ -65,8 +82,16 @@ def paper_table(curves: Mapping[str, Mapping[str, np.ndarray]]) -> list[dict]:
             values = _values(curve, quantity).mean(1)
             start, final = float(values[first_epoch(curve["epoch"])]), float(values[-1])
             change = None if quantity.endswith("gap") or start == 0 else (final - start) / start
-            rows.append({"arm": arm, "quantity": quantity, "start": start, "final": final,
-                         "relative_change": change, "paper": PAPER.get(arm, {}).get(quantity)})
+            rows.append(
+                {
+                    "arm": arm,
+                    "quantity": quantity,
+                    "start": start,
+                    "final": final,
+                    "relative_change": change,
+                    "paper": PAPER.get(arm, {}).get(quantity),
+                }
+            )
     return rows
 
 

@@ -25,7 +25,10 @@ from ..training.precision import Precision
 from .arms import Arm, arm_file
 from .questions import Study
 
-CPU_BATCH, CUDA_BATCH = 64, 256     # fastest of 32 to 256 in bfloat16 on a CPU core, ResNet-18 at 64 px
+CPU_BATCH, CUDA_BATCH = (
+    64,
+    256,
+)  # fastest of 32 to 256 in bfloat16 on a CPU core, ResNet-18 at 64 px
 FLOAT32 = Precision(channels_last=True, reason="as the study's own test")
 
 
@@ -39,16 +42,29 @@ class Predictors:
         self.study, self.device, self.precision = study, study.device, precision
         self.batch = CPU_BATCH if torch.device(study.device).type == "cpu" else CUDA_BATCH
         self.arms = tuple(study.outcomes)
-        self._frozen = {name: outcome.arm for name, outcome in study.outcomes.items() if name in (study.features or {})}
-        self._extractors = {part.identity: part for arm in self._frozen.values() for parts in arm.variants for part in parts}
-        self._models = {name: self._load(outcome.arm) for name, outcome in study.outcomes.items()
-                        if name not in self._frozen}
+        self._frozen = {
+            name: outcome.arm
+            for name, outcome in study.outcomes.items()
+            if name in (study.features or {})
+        }
+        self._extractors = {
+            part.identity: part
+            for arm in self._frozen.values()
+            for parts in arm.variants
+            for part in parts
+        }
+        self._models = {
+            name: self._load(outcome.arm)
+            for name, outcome in study.outcomes.items()
+            if name not in self._frozen
+        }
         for module in self._modules():
             module.eval().to(device=self.device, memory_format=precision.memory_format)
 
     def _modules(self) -> list[torch.nn.Module]:
         return [part.backbone for part in self._extractors.values()] + [
-            classifier for models in self._models.values() for _, classifier in models]
+            classifier for models in self._models.values() for _, classifier in models
+        ]
 
     def _load(self, arm: Arm) -> list[tuple]:
         """(extractor, classifier) of every seed of an arm that was trained end to end."""
@@ -56,13 +72,20 @@ class Predictors:
         for index, seed in enumerate(config.seeds):
             extractor = arm.variants[index % len(arm.variants)][0]
             backbone = copy.deepcopy(extractor.backbone)
-            classifier = Classifier(backbone, make_head(backbone.width, config.hidden, len(self.study.material.classes), 0))
-            path = self.study.run.artefacts / "models" / f"{arm_file(arm.name)}-seed{seed}.safetensors"
+            classifier = Classifier(
+                backbone,
+                make_head(backbone.width, config.hidden, len(self.study.material.classes), 0),
+            )
+            path = (
+                self.study.run.artefacts / "models" / f"{arm_file(arm.name)}-seed{seed}.safetensors"
+            )
             try:
                 classifier.load_state_dict(load_file(path))
             except (OSError, RuntimeError) as error:
-                raise RunError(f"The model of {arm.label}, seed {seed}, cannot be read from {path.name} "
-                               f"({str(error).splitlines()[0]}): run the comparison again.") from error
+                raise RunError(
+                    f"The model of {arm.label}, seed {seed}, cannot be read from {path.name} "
+                    f"({str(error).splitlines()[0]}): run the comparison again."
+                ) from error
             found.append((extractor, classifier.requires_grad_(False)))
         return found
 
@@ -70,22 +93,35 @@ class Predictors:
         """Plain softmax {arm: (S, n, C)} float32 of uint8 images (n, S, S, 3), all at once."""
         images = torch.from_numpy(np.array(images_nssc)).to(self.device)
         with torch.inference_mode(), self.precision.autocast(self.device):
-            pooled = {key: part.features(images).float().cpu().numpy() for key, part in self._extractors.items()}
-            found = {name: np.stack([_softmax(classifier(part.normalise(images))) for part, classifier in models])
-                     for name, models in self._models.items()}
+            pooled = {
+                key: part.features(images).float().cpu().numpy()
+                for key, part in self._extractors.items()
+            }
+            found = {
+                name: np.stack(
+                    [_softmax(classifier(part.normalise(images))) for part, classifier in models]
+                )
+                for name, models in self._models.items()
+            }
         for name, arm in self._frozen.items():
-            variants = [np.concatenate([pooled[part.identity] for part in parts], 1) for parts in arm.variants]
+            variants = [
+                np.concatenate([pooled[part.identity] for part in parts], 1)
+                for parts in arm.variants
+            ]
             features = variants[0] if len(variants) == 1 else np.stack(variants)
             found[name] = self.study.heads.probabilities(name, self.study.setting, features)
         return {name: found[name] for name in self.arms}
 
-    def over(self, take: Callable[[slice], np.ndarray], count: int, *,
-             what: str) -> Generator[Event, None, dict[str, np.ndarray]]:
+    def over(
+        self, take: Callable[[slice], np.ndarray], count: int, *, what: str
+    ) -> Generator[Event, None, dict[str, np.ndarray]]:
         """`self` batch by batch over images 0 … count − 1, with progress, and a TICK where it may be stopped."""
         parts, started = [], time.monotonic()
         for begin in range(0, count, self.batch):
             parts.append(self(take(slice(begin, min(begin + self.batch, count)))))
-            yield progress(min(begin + self.batch, count), count, "images", what=what, started=started)
+            yield progress(
+                min(begin + self.batch, count), count, "images", what=what, started=started
+            )
             yield TICK
         return {name: np.concatenate([part[name] for part in parts], 1) for name in self.arms}
 

@@ -12,7 +12,14 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from ..config import CORRUPTIONS, BackboneConfig, FinetuneSchedule, PretrainConfig, StudyConfig, require
+from ..config import (
+    CORRUPTIONS,
+    BackboneConfig,
+    FinetuneSchedule,
+    PretrainConfig,
+    StudyConfig,
+    require,
+)
 from ..training.recipes import BEST
 from ..training.recipes import recipe as make_recipe
 
@@ -40,29 +47,58 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     "demo": Preset(
         description="Synthetic images made on the spot; a few minutes on two cores from nothing.",
-        dataset="synth", images=2000, recipe=BEST, pretrain_epochs=6),
+        dataset="synth",
+        images=2000,
+        recipe=BEST,
+        pretrain_epochs=6,
+    ),
     "laptop": Preset(
         description="HAM10000, ResNet-18 to stage 3 at 64 px; at most 40 minutes on two cores.",
-        dataset="ham10000", images=10_015, recipe=BEST, pretrain_epochs=16),
+        dataset="ham10000",
+        images=10_015,
+        recipe=BEST,
+        pretrain_epochs=16,
+    ),
     "long": Preset(
         description="HAM10000, ResNet-18 to stage 3 at 96 px, where ImageNet's features are best, and 200 epochs of "
-                    "pretraining; made for a GPU.",
-        dataset="ham10000", images=10_015, recipe=BEST, pretrain_epochs=200, input_size=96),
+        "pretraining; made for a GPU.",
+        dataset="ham10000",
+        images=10_015,
+        recipe=BEST,
+        pretrain_epochs=200,
+        input_size=96,
+    ),
     "paper": Preset(
         description="The paper's backbone, ConvNeXt-Tiny at 224 px; made for a GPU. Its ImageNet arm needs "
-                    "weights that only an online machine can fetch.",
-        dataset="ham10000", images=10_015, recipe="paper", pretrain_epochs=100, input_size=224,
-        backbone=BackboneConfig(architecture="convnext_tiny", stage=3)),
+        "weights that only an online machine can fetch.",
+        dataset="ham10000",
+        images=10_015,
+        recipe="paper",
+        pretrain_epochs=100,
+        input_size=224,
+        backbone=BackboneConfig(architecture="convnext_tiny", stage=3),
+    ),
     "bundles": Preset(
         description="VAE-pretrained and ImageNet weights fine-tuned end to end with one schedule: the shipped models.",
-        dataset="ham10000", images=10_015, recipe=BEST, pretrain_epochs=16, arms=("vae", "imagenet"),
-        regime="finetune", seeds=(0,),
-        finetune=FinetuneSchedule(epochs=12, layer_decay=1.0, ema_decay=0.0)),      # as those in models/ were made
+        dataset="ham10000",
+        images=10_015,
+        recipe=BEST,
+        pretrain_epochs=16,
+        arms=("vae", "imagenet"),
+        regime="finetune",
+        seeds=(0,),
+        finetune=FinetuneSchedule(epochs=12, layer_decay=1.0, ema_decay=0.0),
+    ),  # as those in models/ were made
 }
 
 
-def preset(name: str, dataset: str | None = None, scale: float = 1.0, recipe: str | None = None,
-           full: bool = False) -> StudyConfig:
+def preset(
+    name: str,
+    dataset: str | None = None,
+    scale: float = 1.0,
+    recipe: str | None = None,
+    full: bool = False,
+) -> StudyConfig:
     """The study called `name`, on `dataset` instead of its own where given, shrunk by `scale`.
 
     scale: above 0, at most 1; the share of images, epochs, seeds (at least two) and grid points
@@ -77,26 +113,55 @@ def preset(name: str, dataset: str | None = None, scale: float = 1.0, recipe: st
     images = None if scale == 1 else max(200, round(base.images * scale))
     chosen, max_images = dataset or base.dataset, images
     if chosen == "synth" and images is not None:
-        chosen, max_images = f"synth-{images}", None     # a smaller one of its own is painted much sooner
+        chosen, max_images = (
+            f"synth-{images}",
+            None,
+        )  # a smaller one of its own is painted much sooner
     pretrain = PretrainConfig(
-        dataset=chosen, backbone=base.backbone, input_size=base.input_size, max_images=max_images,
-        recipe=make_recipe(recipe or base.recipe, epochs=_scaled(base.pretrain_epochs, scale, 2)))
+        dataset=chosen,
+        backbone=base.backbone,
+        input_size=base.input_size,
+        max_images=max_images,
+        recipe=make_recipe(recipe or base.recipe, epochs=_scaled(base.pretrain_epochs, scale, 2)),
+    )
     config = StudyConfig(
-        dataset=chosen, arms=base.arms, backbone=base.backbone, input_size=base.input_size,
-        regime=base.regime, seeds=base.seeds, finetune=base.finetune, pretrain=pretrain, max_images=max_images,
-        preset=name)
+        dataset=chosen,
+        arms=base.arms,
+        backbone=base.backbone,
+        input_size=base.input_size,
+        regime=base.regime,
+        seeds=base.seeds,
+        finetune=base.finetune,
+        pretrain=pretrain,
+        max_images=max_images,
+        preset=name,
+    )
     if full:
-        config = dataclasses.replace(config, corruptions=CORRUPTIONS, **(
-            {"label_fractions": LABEL_FRACTIONS, "shortcut": SHORTCUT} if base.regime == "frozen" else {}))
+        config = dataclasses.replace(
+            config,
+            corruptions=CORRUPTIONS,
+            **(
+                {"label_fractions": LABEL_FRACTIONS, "shortcut": SHORTCUT}
+                if base.regime == "frozen"
+                else {}
+            ),
+        )
     return config if scale == 1 else _shrink(config, scale)
 
 
 def _shrink(config: StudyConfig, scale: float) -> StudyConfig:
-    seeds = config.seeds[:_scaled(len(config.seeds), scale, min(2, len(config.seeds)))]
+    seeds = config.seeds[: _scaled(len(config.seeds), scale, min(2, len(config.seeds)))]
     grid = {} if scale >= 0.5 else {"weight_decays": (1e-2,)}
     return dataclasses.replace(
-        config, seeds=seeds, epochs=_scaled(config.epochs, scale, 12), bootstrap=_scaled(config.bootstrap, scale, 200),
-        finetune=dataclasses.replace(config.finetune, epochs=_scaled(config.finetune.epochs, scale, 2)), **grid)
+        config,
+        seeds=seeds,
+        epochs=_scaled(config.epochs, scale, 12),
+        bootstrap=_scaled(config.bootstrap, scale, 200),
+        finetune=dataclasses.replace(
+            config.finetune, epochs=_scaled(config.finetune.epochs, scale, 2)
+        ),
+        **grid,
+    )
 
 
 def _scaled(value: int, scale: float, least: int) -> int:

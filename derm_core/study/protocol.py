@@ -11,16 +11,16 @@ from ..data.triage import describe_map
 from ..events import TICK, Event, log
 from ..files import read_json, write_json
 from ..machine import pick_device
+from ..stats.metrics import log_prior
 from ..workspace import RunPaths, Workspace
 from .arms import resolve_arms
-from .results import conclude
-from .fold_results import combine
-from .questions import Study, answer
 from .finetune import finetune
+from .fold_results import combine
 from .frozen import frozen
-from .study_data import count_look, keep_task, prepare
-from ..stats.metrics import log_prior
+from .questions import Study, answer
+from .results import conclude
 from .scratch import fitting_arms, with_scratch
+from .study_data import count_look, keep_task, prepare
 from .weight_sources import check_sources
 
 
@@ -55,8 +55,12 @@ def study(config: StudyConfig, workspace: Workspace, run: RunPaths) -> Iterator[
     yield TICK
     if config.regime == "finetune":
         outcomes = best = yield from finetune(config, run, material, arms, device)
-        grid, heads, features, setting = ({"rule": "one schedule for every arm",
-                                           "schedule": dataclasses.asdict(config.finetune)}, None, None, None)
+        grid, heads, features, setting = (
+            {"rule": "one schedule for every arm", "schedule": dataclasses.asdict(config.finetune)},
+            None,
+            None,
+            None,
+        )
     else:
         still = [arm for arm in arms if arm.kind != "scratch"]
         found = yield from frozen(config, workspace, run, material, still, device)
@@ -67,12 +71,19 @@ def study(config: StudyConfig, workspace: Workspace, run: RunPaths) -> Iterator[
     yield log("Testing once, with intervals.")
     result = conclude(config, run, material, outcomes, best, grid, notes, looked_before)
     prior = log_prior(material.labels[material.members("train")], len(material.classes))
-    answers = yield from answer(Study(config, workspace, run, material, device, outcomes, heads, features, setting, prior))
-    write_json(run.artefacts / "study.json", {**result, **answers, "seconds": time.monotonic() - started})
+    answers = yield from answer(
+        Study(config, workspace, run, material, device, outcomes, heads, features, setting, prior)
+    )
+    write_json(
+        run.artefacts / "study.json", {**result, **answers, "seconds": time.monotonic() - started}
+    )
     yield Event(kind="result", value=summary(result))
 
 
 def summary(result: dict) -> dict:
     """What a run's row and `compare --json` hand on of study.json."""
-    arms = {arm: {key: entry[key] for key in ("label", "test", "gaps", "curves")} for arm, entry in result["arms"].items()}
+    arms = {
+        arm: {key: entry[key] for key in ("label", "test", "gaps", "curves")}
+        for arm, entry in result["arms"].items()
+    }
     return {"arms": arms, "paper_table": result["paper_table"], "verdict": result["verdict"]}

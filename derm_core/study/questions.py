@@ -13,12 +13,12 @@ import numpy as np
 from ..config import StudyConfig
 from ..events import Event, jsonable, log
 from ..files import read_json, write_json
-from ..workspace import RunPaths, Workspace
 from ..heads.grid import Heads
+from ..workspace import RunPaths, Workspace
 from .study_data import Material
 from .trained_arm import Outcome
 
-MODULES = {"detail": ".breakdown"}      # where a question's module is not called as the question
+MODULES = {"detail": ".breakdown"}  # where a question's module is not called as the question
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,13 @@ class Study:
 
 def asked(config: StudyConfig) -> list[str]:
     """The questions of a config in the order of their work; each is a module and its function."""
-    wanted = {"detail": True, "label_efficiency": bool(config.label_fractions), "external": bool(config.external),
-              "robustness": bool(config.corruptions), "shortcut": bool(config.shortcut)}
+    wanted = {
+        "detail": True,
+        "label_efficiency": bool(config.label_fractions),
+        "external": bool(config.external),
+        "robustness": bool(config.corruptions),
+        "shortcut": bool(config.shortcut),
+    }
     return [name for name, wants in wanted.items() if wants]
 
 

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ..data.corruptions import SEVERITIES, corrupt
 from ..events import TICK, Event, log, progress
 from ..files import write_atomic
-from ..data.corruptions import SEVERITIES, corrupt
-from ..training.precision import Precision, default_precision
-from .questions import Study
 from ..stats.metrics import decide
 from ..stats.paired import Estimate, Scorer, average, combine, with_tests
+from ..training.precision import Precision, default_precision
 from .predictors import Predictors
+from .questions import Study
 from .verdict import choose_pair
 
 CLEAN = "clean"
@@ -36,16 +36,23 @@ def robustness(study: Study) -> Generator[Event, None, dict]:
     """
     families = list(study.config.corruptions)
     precision = default_precision(study.config.backbone.architecture, study.device)
-    yield log(f"Robustness: {len(families)} families of corruptions at five severities; "
-              f"backbones compute in {precision.describe()}.")
+    yield log(
+        f"Robustness: {len(families)} families of corruptions at five severities; "
+        f"backbones compute in {precision.describe()}."
+    )
     decided = yield from _decide_all(study, families, precision)
-    return {**summarise(study, families, decided), "images": len(study.material.members("test")),
-            "precision": precision.describe(),
-            "note": "All test images, the same corrupted ones for every arm and seed; nothing was trained or chosen on "
-                    "them. The clean reference is computed in the same precision as the corrupted images."}
+    return {
+        **summarise(study, families, decided),
+        "images": len(study.material.members("test")),
+        "precision": precision.describe(),
+        "note": "All test images, the same corrupted ones for every arm and seed; nothing was trained or chosen on "
+        "them. The clean reference is computed in the same precision as the corrupted images.",
+    }
 
 
-def _decide_all(study: Study, families: list[str], precision: Precision) -> Generator[Event, None, dict[str, Decisions]]:
+def _decide_all(
+    study: Study, families: list[str], precision: Precision
+) -> Generator[Event, None, dict[str, Decisions]]:
     """Prior-adjusted decisions {"clean" or family: {arm: (severities, S, n) int16}}, kept family by family."""
     folder, decided = study.run.checkpoints / "robustness", {}
     per_family = len(study.material.members("test")) * len(SEVERITIES)
@@ -58,10 +65,14 @@ def _decide_all(study: Study, families: list[str], precision: Precision) -> Gene
             for severity in SEVERITIES if name != CLEAN else (0,):
                 parts = []
                 for begin in range(0, len(study.material.members("test")), predictors.batch):
-                    batch = predictors(_images(study, slice(begin, begin + predictors.batch), name, severity))
+                    batch = predictors(
+                        _images(study, slice(begin, begin + predictors.batch), name, severity)
+                    )
                     parts.append({arm: _decide(p, study.log_prior) for arm, p in batch.items()})
                     done += parts[-1][predictors.arms[0]].shape[1]
-                    yield progress(done, total, "images", what=f"Robustness: {name}", started=started)
+                    yield progress(
+                        done, total, "images", what=f"Robustness: {name}", started=started
+                    )
                     yield TICK
                 for arm in found:
                     found[arm].append(np.concatenate([part[arm] for part in parts], 1))
@@ -76,7 +87,9 @@ def _images(study: Study, which: slice, family: str, severity: int) -> np.ndarra
     material = study.material
     chosen = material.members("test")[which]
     images = np.array(material.store.images[material.rows[chosen]])
-    return images if family == CLEAN else corrupt(images, family, severity, material.image_ids[chosen])
+    return (
+        images if family == CLEAN else corrupt(images, family, severity, material.image_ids[chosen])
+    )
 
 
 def _decide(probabilities: np.ndarray, log_prior: np.ndarray) -> np.ndarray:
@@ -92,8 +105,13 @@ def _keep(path: Path, decisions: Decisions) -> None:
 def summarise(study: Study, families: list[str], decided: dict[str, Decisions]) -> dict:
     """Tables from decisions: every family and severity, means over severities and families, pairs of arms."""
     test = study.material.members("test")
-    scorer = Scorer(study.material.labels[test], study.material.groups[test], len(study.material.classes),
-                    resamples=study.config.bootstrap, seed=study.config.split_seed)
+    scorer = Scorer(
+        study.material.labels[test],
+        study.material.groups[test],
+        len(study.material.classes),
+        resamples=study.config.bootstrap,
+        seed=study.config.split_seed,
+    )
     arms, rows = list(study.outcomes), []
     clean = {arm: scorer.balanced_accuracy(decided[CLEAN][arm][0]) for arm in arms}
     losses: dict[str, dict[str, Estimate]] = {}
@@ -102,21 +120,42 @@ def summarise(study: Study, families: list[str], decided: dict[str, Decisions]) 
         for family in families:
             scores = [scorer.balanced_accuracy(one) for one in decided[family][arm]]
             lost = [combine(lambda a, b: (a - b) / a, clean[arm], score) for score in scores]
-            rows += [{"arm": arm, "family": family, "severity": severity,
-                      "balanced_accuracy": scorer.interval(score, "balanced_accuracy"),
-                      "relative_loss": scorer.interval(loss)}
-                     for severity, score, loss in zip(SEVERITIES, scores, lost, strict=True)]
+            rows += [
+                {
+                    "arm": arm,
+                    "family": family,
+                    "severity": severity,
+                    "balanced_accuracy": scorer.interval(score, "balanced_accuracy"),
+                    "relative_loss": scorer.interval(loss),
+                }
+                for severity, score, loss in zip(SEVERITIES, scores, lost, strict=True)
+            ]
             by_family[family] = average(lost)
         losses[arm] = {**by_family, "all": average(list(by_family.values()))}
-    return {"families": families, "severities": list(SEVERITIES),
-            "clean": {arm: scorer.interval(clean[arm], "balanced_accuracy") for arm in arms}, "rows": rows,
-            "families_summary": [{"arm": arm, "family": family, "relative_loss": scorer.interval(losses[arm][family])}
-                                 for arm in arms for family in families],
-            "mean": {arm: scorer.interval(losses[arm]["all"]) for arm in arms},
-            "differences": with_tests([
-                {"a": a, "b": b, "family": family,
-                 **scorer.interval(combine(np.subtract, losses[a][family], losses[b][family]))}
-                for a, b in pairs(arms) for family in ["all", *families]])}
+    return {
+        "families": families,
+        "severities": list(SEVERITIES),
+        "clean": {arm: scorer.interval(clean[arm], "balanced_accuracy") for arm in arms},
+        "rows": rows,
+        "families_summary": [
+            {"arm": arm, "family": family, "relative_loss": scorer.interval(losses[arm][family])}
+            for arm in arms
+            for family in families
+        ],
+        "mean": {arm: scorer.interval(losses[arm]["all"]) for arm in arms},
+        "differences": with_tests(
+            [
+                {
+                    "a": a,
+                    "b": b,
+                    "family": family,
+                    **scorer.interval(combine(np.subtract, losses[a][family], losses[b][family])),
+                }
+                for a, b in pairs(arms)
+                for family in ["all", *families]
+            ]
+        ),
+    }
 
 
 def pairs(arms: list[str]) -> list[tuple[str, str]]:

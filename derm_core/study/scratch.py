@@ -19,8 +19,10 @@ from .finetune import finetune
 from .study_data import Material
 from .trained_arm import Outcome
 
-NOTE = ("{label} is trained end to end with the labels, by the schedule of fine-tuning without layer-wise decay; the "
-        "other arms' backbones are frozen. It shows what labels alone reach, and is no comparison under equal conditions.")
+NOTE = (
+    "{label} is trained end to end with the labels, by the schedule of fine-tuning without layer-wise decay; the "
+    "other arms' backbones are frozen. It shows what labels alone reach, and is no comparison under equal conditions."
+)
 
 
 def fitting_arms(config: StudyConfig) -> tuple[StudyConfig, list[str]]:
@@ -32,22 +34,39 @@ def fitting_arms(config: StudyConfig) -> tuple[StudyConfig, list[str]]:
     label = arm_label("scratch")
     if config.regime == "frozen":
         if set(config.arms) == {"scratch"}:
-            raise ConfigError("arms is ('scratch',); allowed with regime 'frozen': a frozen arm beside it, such as random.")
+            raise ConfigError(
+                "arms is ('scratch',); allowed with regime 'frozen': a frozen arm beside it, such as random."
+            )
         return config, [NOTE.format(label=label)] if "scratch" in config.arms else []
     left = tuple(arm for arm in config.arms if arm not in NO_BACKBONE)
-    notes = {"both": "two backbones side by side are not fine-tuned as one", "colour": "it has nothing to fine-tune"}
-    said = [f"{arm_label(arm)} is left out: {notes[arm]}." for arm in NO_BACKBONE if arm in config.arms]
+    notes = {
+        "both": "two backbones side by side are not fine-tuned as one",
+        "colour": "it has nothing to fine-tune",
+    }
+    said = [
+        f"{arm_label(arm)} is left out: {notes[arm]}." for arm in NO_BACKBONE if arm in config.arms
+    ]
     if {"scratch", "random"} <= set(left):
         left = tuple(arm for arm in left if arm != "scratch")
-        said.append(f"{label} is left out: in this regime {arm_label('random')} is trained end to end as well.")
+        said.append(
+            f"{label} is left out: in this regime {arm_label('random')} is trained end to end as well."
+        )
     if not left:
-        raise ConfigError(f"arms is {config.arms!r}; allowed with regime 'finetune': vae, imagenet, random, scratch, "
-                          "bundle:NAME or run:ID.")
+        raise ConfigError(
+            f"arms is {config.arms!r}; allowed with regime 'finetune': vae, imagenet, random, scratch, "
+            "bundle:NAME or run:ID."
+        )
     return dataclasses.replace(config, arms=left), said
 
 
-def with_scratch(config: StudyConfig, run: RunPaths, material: Material, arms: list[Arm], device: str,
-                 outcomes: dict[str, Outcome]) -> Generator[Event, None, dict[str, Outcome]]:
+def with_scratch(
+    config: StudyConfig,
+    run: RunPaths,
+    material: Material,
+    arms: list[Arm],
+    device: str,
+    outcomes: dict[str, Outcome],
+) -> Generator[Event, None, dict[str, Outcome]]:
     """`outcomes` of the frozen arms, with that of `scratch` where it is among `arms`, in every table's order.
 
     Finished seeds are kept and an unfinished one goes on when the study is resumed.
@@ -55,8 +74,14 @@ def with_scratch(config: StudyConfig, run: RunPaths, material: Material, arms: l
     chosen = [arm for arm in arms if arm.kind == "scratch"]
     if not chosen:
         return outcomes
-    schedule = dataclasses.replace(config.finetune, layer_decay=1.0)   # nothing pretrained that would want protection
-    positions = {split: material.members(split) for split in SPLITS}   # as the frozen arms: all training images
-    trained = yield from finetune(dataclasses.replace(config, finetune=schedule), run, material, chosen, device, positions)
+    schedule = dataclasses.replace(
+        config.finetune, layer_decay=1.0
+    )  # nothing pretrained that would want protection
+    positions = {
+        split: material.members(split) for split in SPLITS
+    }  # as the frozen arms: all training images
+    trained = yield from finetune(
+        dataclasses.replace(config, finetune=schedule), run, material, chosen, device, positions
+    )
     both = {**outcomes, **trained}
     return {arm: both[arm] for arm in in_order(both)}

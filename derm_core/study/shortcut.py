@@ -26,20 +26,20 @@ from ..data.store import Store
 from ..data.synth.photo import draw_ink
 from ..events import TICK, Event, log, progress
 from ..files import private_file
-from ..seeds import stream_seed
-from .arms import arm_label
-from .questions import Study
-from .frozen import arm_features
 from ..heads.grid import Heads
+from ..seeds import stream_seed
 from ..stats.metrics import decide
 from ..stats.paired import Estimate, Scorer, combine, with_tests
+from .arms import arm_label
+from .frozen import arm_features
+from .questions import Study
 from .robustness import pairs
 from .verdict import points
 
 ARTEFACT = "one stroke of a violet or blue skin marker"
 TARGETS = ("mel", "melanoma", "high")
 PAINTED_AT_ONCE = 128
-BASE = 0.5      # share of images with ink where it is tied to nothing
+BASE = 0.5  # share of images with ink where it is tied to nothing
 
 
 def shortcut(study: Study) -> Generator[Event, None, dict]:
@@ -52,30 +52,74 @@ def shortcut(study: Study) -> Generator[Event, None, dict]:
     labels, classes = study.material.labels, study.material.classes
     target = target_class(classes, labels[study.material.members("train")])
     share = float((labels[study.material.members("train")] == target).mean())
-    head = {"class": classes[target], "share": share, "artefact": ARTEFACT, "base": BASE,
-            "strengths": list(study.config.shortcut)}
+    head = {
+        "class": classes[target],
+        "share": share,
+        "artefact": ARTEFACT,
+        "base": BASE,
+        "strengths": list(study.config.shortcut),
+    }
     if study.heads is None or not study.features:
-        return {**head, "rows": [], "differences": [], "reference": [],
-                "text": "Not asked of fine-tuned models: every strength would mean training all of them anew."}
+        return {
+            **head,
+            "rows": [],
+            "differences": [],
+            "reference": [],
+            "text": "Not asked of fine-tuned models: every strength would mean training all of them anew.",
+        }
     yield log(f"Shortcut: ink on images, tied to {classes[target]}.")
     inked = yield from _inked_features(study)
     test = study.material.members("test")
-    scorer = Scorer(labels[test], study.material.groups[test], len(classes), resamples=study.config.bootstrap,
-                    seed=study.config.split_seed)
+    scorer = Scorer(
+        labels[test],
+        study.material.groups[test],
+        len(classes),
+        resamples=study.config.bootstrap,
+        seed=study.config.split_seed,
+    )
     found: dict[tuple[str, float], dict[str, Estimate]] = {}
-    trainings, started = [(rho, arm) for rho in head["strengths"] for arm in study.features], time.monotonic()
+    trainings, started = (
+        [(rho, arm) for rho in head["strengths"] for arm in study.features],
+        time.monotonic(),
+    )
     for done, (rho, arm) in enumerate(trainings):
         found[arm, rho] = yield from _measure(study, scorer, arm, inked[arm], target, rho)
-        yield progress(done + 1, len(trainings), "trainings", what="Heads on inked images", started=started)
-    rows = [{"arm": arm, "strength": rho, **{name: scorer.interval(value, "" if name == "reliance" else "balanced_accuracy")
-                                             for name, value in found[arm, rho].items()}} for rho, arm in trainings]
-    differences = with_tests([
-        {"a": a, "b": b, "strength": rho,
-         **scorer.interval(combine(np.subtract, found[a, rho]["reliance"], found[b, rho]["reliance"]))}
-        for a, b in pairs(list(study.features)) for rho in head["strengths"]])
-    return {**head, "rows": rows, "differences": differences,
-            "reference": [ink_alone(share, rho) for rho in head["strengths"]],
-            "text": _text(head, rows, differences), "note": _note(study)}
+        yield progress(
+            done + 1, len(trainings), "trainings", what="Heads on inked images", started=started
+        )
+    rows = [
+        {
+            "arm": arm,
+            "strength": rho,
+            **{
+                name: scorer.interval(value, "" if name == "reliance" else "balanced_accuracy")
+                for name, value in found[arm, rho].items()
+            },
+        }
+        for rho, arm in trainings
+    ]
+    differences = with_tests(
+        [
+            {
+                "a": a,
+                "b": b,
+                "strength": rho,
+                **scorer.interval(
+                    combine(np.subtract, found[a, rho]["reliance"], found[b, rho]["reliance"])
+                ),
+            }
+            for a, b in pairs(list(study.features))
+            for rho in head["strengths"]
+        ]
+    )
+    return {
+        **head,
+        "rows": rows,
+        "differences": differences,
+        "reference": [ink_alone(share, rho) for rho in head["strengths"]],
+        "text": _text(head, rows, differences),
+        "note": _note(study),
+    }
 
 
 def reliance(with_nc: np.ndarray, without_nc: np.ndarray, target: int) -> np.ndarray:
@@ -87,7 +131,9 @@ def reliance(with_nc: np.ndarray, without_nc: np.ndarray, target: int) -> np.nda
     return (with_nc[..., target] - without_nc[..., target]).mean(-1)
 
 
-def assign(labels: np.ndarray, target: int, strength: float, uniform: np.ndarray, reverse: bool = False) -> np.ndarray:
+def assign(
+    labels: np.ndarray, target: int, strength: float, uniform: np.ndarray, reverse: bool = False
+) -> np.ndarray:
     """Which images carry the artefact: bool, as `uniform` (..., n) in [0, 1) falls below their probability.
 
     BASE + strength · (1 − BASE) for the target class, BASE − strength · BASE for the others; `reverse` exchanges them.
@@ -112,12 +158,16 @@ def target_class(classes: Sequence[str], labels: np.ndarray) -> int:
     return int(np.argsort(-np.bincount(labels, minlength=len(classes)), kind="stable")[1])
 
 
-def paint_ink(images: np.ndarray, rows: np.ndarray, names: Sequence[str], path: Path) -> Generator[Event, None, np.ndarray]:
+def paint_ink(
+    images: np.ndarray, rows: np.ndarray, names: Sequence[str], path: Path
+) -> Generator[Event, None, np.ndarray]:
     """A copy of uint8 `images` (N, S, S, 3) in a file at `path`, with ink on `rows`: `inked = yield from paint_ink(...)`.
 
     names: one a image; what is painted depends on it alone. Other rows are left black.
     """
-    inked = np.lib.format.open_memmap(private_file(path), mode="w+", dtype=np.uint8, shape=images.shape)
+    inked = np.lib.format.open_memmap(
+        private_file(path), mode="w+", dtype=np.uint8, shape=images.shape
+    )
     started = time.monotonic()
     for done, row in enumerate(rows, start=1):
         rng = np.random.default_rng(stream_seed(0, "ink", names[row]))
@@ -134,39 +184,67 @@ def _inked_features(study: Study) -> Generator[Event, None, dict[str, np.ndarray
     fingerprint = hashlib.sha256(f"{material.store.fingerprint} ink 1".encode()).hexdigest()
     features = {}
     try:
-        inked = yield from paint_ink(material.store.images, material.rows, material.dataset.frame["image_id"].tolist(), path)
-        material = dataclasses.replace(material, store=Store(material.store.size, inked, fingerprint))
+        inked = yield from paint_ink(
+            material.store.images, material.rows, material.dataset.frame["image_id"].tolist(), path
+        )
+        material = dataclasses.replace(
+            material, store=Store(material.store.size, inked, fingerprint)
+        )
         for arm in study.features:
-            features[arm] = yield from arm_features(study.outcomes[arm].arm, study.workspace, material, study.device)
+            features[arm] = yield from arm_features(
+                study.outcomes[arm].arm, study.workspace, material, study.device
+            )
     finally:
         path.unlink(missing_ok=True)
     return features
 
 
-def _measure(study: Study, scorer: Scorer, arm: str, inked: np.ndarray, target: int,
-             rho: float) -> Generator[Event, None, dict[str, Estimate]]:
+def _measure(
+    study: Study, scorer: Scorer, arm: str, inked: np.ndarray, target: int, rho: float
+) -> Generator[Event, None, dict[str, Estimate]]:
     """One arm's heads trained at one strength, each seed with its own draw of who carries ink, and their test."""
     material, config, clean = study.material, study.config, study.features[arm]
-    uniform = np.stack([np.random.default_rng(stream_seed(seed, "who carries ink")).random(len(material.rows))
-                        for seed in config.seeds])
+    uniform = np.stack(
+        [
+            np.random.default_rng(stream_seed(seed, "who carries ink")).random(len(material.rows))
+            for seed in config.seeds
+        ]
+    )
     rate, decay = study.heads.grid[study.setting]
-    heads = Heads({arm: _mix(clean, inked, assign(material.labels, target, rho, uniform))}, material.labels,
-                  material.members("train"), material.members("val"), classes=len(material.classes), seeds=config.seeds,
-                  learning_rates=(rate,), weight_decays=(decay,), hidden=config.hidden, epochs=config.epochs,
-                  batch_size=config.batch_size, loss=config.loss)
+    heads = Heads(
+        {arm: _mix(clean, inked, assign(material.labels, target, rho, uniform))},
+        material.labels,
+        material.members("train"),
+        material.members("val"),
+        classes=len(material.classes),
+        seeds=config.seeds,
+        learning_rates=(rate,),
+        weight_decays=(decay,),
+        hidden=config.hidden,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        loss=config.loss,
+    )
     for _ in heads.fit():
         yield TICK
     test = material.members("test")
     labels, drawn = material.labels[test], uniform[:, test]
     with_ink, without = inked[..., test, :], clean[..., test, :]
     probabilities = {
-        "clean": without, "aligned": _mix(without, with_ink, assign(labels, target, rho, drawn)),
-        "reversed": _mix(without, with_ink, assign(labels, target, rho, drawn, reverse=True)), "inked": with_ink}
+        "clean": without,
+        "aligned": _mix(without, with_ink, assign(labels, target, rho, drawn)),
+        "reversed": _mix(without, with_ink, assign(labels, target, rho, drawn, reverse=True)),
+        "inked": with_ink,
+    }
     p = {name: heads.probabilities(arm, 0, features) for name, features in probabilities.items()}
-    decided = {name: decide(np.log(np.maximum(p[name], 1e-30)), study.log_prior)
-               for name in ("clean", "aligned", "reversed")}
-    return {**{name: scorer.balanced_accuracy(one) for name, one in decided.items()},
-            "reliance": scorer.mean((p["inked"] - p["clean"])[..., target].astype(np.float64))}
+    decided = {
+        name: decide(np.log(np.maximum(p[name], 1e-30)), study.log_prior)
+        for name in ("clean", "aligned", "reversed")
+    }
+    return {
+        **{name: scorer.balanced_accuracy(one) for name, one in decided.items()},
+        "reliance": scorer.mean((p["inked"] - p["clean"])[..., target].astype(np.float64)),
+    }
 
 
 def _mix(without: np.ndarray, with_ink: np.ndarray, carries: np.ndarray) -> np.ndarray:
@@ -176,8 +254,10 @@ def _mix(without: np.ndarray, with_ink: np.ndarray, carries: np.ndarray) -> np.n
 
 def _note(study: Study) -> str:
     left = [arm_label(arm) for arm in study.outcomes if arm not in study.features]
-    said = ("Heads are trained anew at every strength, at the study's one setting, each seed with its own draw of who "
-            "carries ink; the test images are the study's.")
+    said = (
+        "Heads are trained anew at every strength, at the study's one setting, each seed with its own draw of who "
+        "carries ink; the test images are the study's."
+    )
     return said + (f" Not asked, being trained end to end: {', '.join(left)}." if left else "")
 
 
@@ -185,14 +265,21 @@ def _text(head: dict, rows: list[dict], differences: list[dict]) -> str:
     strongest = max(head["strengths"])
     pair = [differences[0][side] for side in "ab"] if differences else [row["arm"] for row in rows]
     at = {row["arm"]: row for row in rows if row["strength"] == strongest and row["arm"] in pair}
-    said = "; ".join(f"{arm_label(arm)} {points(row['reliance']['mean'])} points, balanced accuracy "
-                     f"{100 * row['clean']['mean']:.1f} % without ink and {100 * row['reversed']['mean']:.1f} % with the tie "
-                     "reversed" for arm, row in at.items())
-    text = (f"Trained where {head['artefact']} is tied to {head['class']} (strength {strongest:g}), the same test image is given "
-            f"another probability of {head['class']} once the ink is on it: {said}.")
+    said = "; ".join(
+        f"{arm_label(arm)} {points(row['reliance']['mean'])} points, balanced accuracy "
+        f"{100 * row['clean']['mean']:.1f} % without ink and {100 * row['reversed']['mean']:.1f} % with the tie "
+        "reversed"
+        for arm, row in at.items()
+    )
+    text = (
+        f"Trained where {head['artefact']} is tied to {head['class']} (strength {strongest:g}), the same test image is given "
+        f"another probability of {head['class']} once the ink is on it: {said}."
+    )
     row = next((row for row in differences if row["strength"] == strongest), None)
     if row and row["mean"] is not None:
         shown = "differ" if row["low"] > 0 or row["high"] < 0 else "are not shown to differ"
-        text += (f" {arm_label(row['a'])} and {arm_label(row['b'])} {shown} in that reliance "
-                 f"({points(row['mean'])} points, 95 % interval {points(row['low'])} to {points(row['high'])}).")
+        text += (
+            f" {arm_label(row['a'])} and {arm_label(row['b'])} {shown} in that reliance "
+            f"({points(row['mean'])} points, 95 % interval {points(row['low'])} to {points(row['high'])})."
+        )
     return text

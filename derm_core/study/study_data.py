@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..data.triage import as_priorities
 from ..data.splits import SPLITS, split_fingerprint, split_for
+from ..data.triage import as_priorities
 from ..errors import DataError, RunError
 from ..events import Event
 from ..files import read_json, write_json
@@ -79,7 +79,9 @@ def prepare(config, workspace: Workspace) -> Generator[Event, None, Material]:
     ids = dataset.frame["image_id"].to_numpy()[rows]
     if getattr(config, "labels", "classes") == "priority":
         dataset = as_priorities(dataset)
-    material = Material(dataset, store, rows, dataset.labels[rows], groups, split, split_fingerprint(split, ids))
+    material = Material(
+        dataset, store, rows, dataset.labels[rows], groups, split, split_fingerprint(split, ids)
+    )
     _check(material)
     return material
 
@@ -88,19 +90,25 @@ def keep_task(run: RunPaths, material: Material) -> None:
     """Note with the run what its labels mean. Raises RunError where a resumed run would mix two meanings."""
     path = run.artefacts / "labels.json"
     if path.exists() and read_json(path) != material.task:
-        raise RunError(f"The priorities of {material.dataset.name} were changed since this study began: set them back with "
-                       "`data priority`, or start a new study.")
+        raise RunError(
+            f"The priorities of {material.dataset.name} were changed since this study began: set them back with "
+            "`data priority`, or start a new study."
+        )
     write_json(path, material.task)
 
 
 def _check(material: Material) -> None:
     for name in SPLITS:
         if not len(material.members(name)):
-            raise DataError(f"Dataset {material.dataset.name!r} leaves no labelled image for {name}: "
-                            "use more images, or one with more labelled groups.")
+            raise DataError(
+                f"Dataset {material.dataset.name!r} leaves no labelled image for {name}: "
+                "use more images, or one with more labelled groups."
+            )
     if len(np.unique(material.labels[material.members("train")])) < 2:
-        raise DataError(f"The training split of {material.dataset.name!r} has images of one class only; "
-                        "a comparison needs two classes or more.")
+        raise DataError(
+            f"The training split of {material.dataset.name!r} has images of one class only; "
+            "a comparison needs two classes or more."
+        )
 
 
 def count_look(paths: DatasetPaths, fingerprint: str, run_id: str) -> int:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ..files import write_atomic
-from .arms import Arm
 from ..heads.grid import CURVES
+from .arms import Arm
 
 
 @dataclass
@@ -33,8 +33,14 @@ class Outcome:
 def curves_table(curves: dict[str, np.ndarray], seeds: tuple[int, ...]) -> pd.DataFrame:
     """Curves as a table with one row an evaluation and seed: epoch, step, seed, then CURVES."""
     times, count = len(curves["epoch"]), len(seeds)
-    return pd.DataFrame({"epoch": np.repeat(curves["epoch"], count), "step": np.repeat(curves["step"], count),
-                         "seed": np.tile(seeds, times), **{name: np.asarray(curves[name]).reshape(-1) for name in CURVES}})
+    return pd.DataFrame(
+        {
+            "epoch": np.repeat(curves["epoch"], count),
+            "step": np.repeat(curves["step"], count),
+            "seed": np.tile(seeds, times),
+            **{name: np.asarray(curves[name]).reshape(-1) for name in CURVES},
+        }
+    )
 
 
 def save_curves(path: Path, curves: dict[str, np.ndarray], seeds: tuple[int, ...]) -> None:

@@ -2,32 +2,59 @@
 
 from __future__ import annotations
 
+from ..bundles.bundle import find_bundle, verify_bundle
 from ..config import StudyConfig
 from ..errors import RunError
 from ..files import read_json
-from ..bundles.bundle import find_bundle, verify_bundle
 from ..workspace import Workspace
 from .arms import Arm
 from .study_data import Material
 
 
-def check_sources(config: StudyConfig, workspace: Workspace, material: Material, arms: list[Arm]) -> list[str]:
+def check_sources(
+    config: StudyConfig, workspace: Workspace, material: Material, arms: list[Arm]
+) -> list[str]:
     """Notes on weights made from other data, at another size or on another split.
 
     Raises RunError where a VAE was pretrained on another split of the same dataset: its training
     images may be this study's test images.
     """
     notes = []
-    runs = {part.info["run"] for arm in arms for parts in arm.variants for part in parts if "run" in part.info}
+    runs = {
+        part.info["run"]
+        for arm in arms
+        for parts in arm.variants
+        for part in parts
+        if "run" in part.info
+    }
     for run_id in sorted(runs):
-        notes += _check_vae(config, material, f"The VAE of {run_id}", read_json(workspace.run(run_id).artefacts / "vae.json"))
-    for name in sorted({part.info["extractor"] for arm in arms for parts in arm.variants for part in parts
-                        if "extractor" in part.info}):
+        notes += _check_vae(
+            config,
+            material,
+            f"The VAE of {run_id}",
+            read_json(workspace.run(run_id).artefacts / "vae.json"),
+        )
+    for name in sorted(
+        {
+            part.info["extractor"]
+            for arm in arms
+            for parts in arm.variants
+            for part in parts
+            if "extractor" in part.info
+        }
+    ):
         card = verify_bundle(find_bundle(workspace, name))
-        notes += _check_vae(config, material, f"The extractor {name}", {**card["record"], "config": card["config"]})
+        notes += _check_vae(
+            config, material, f"The extractor {name}", {**card["record"], "config": card["config"]}
+        )
     notes += transductive(arms)
-    bundles = {part.info["bundle"]: part.info for arm in arms for parts in arm.variants for part in parts
-               if "bundle" in part.info}
+    bundles = {
+        part.info["bundle"]: part.info
+        for arm in arms
+        for parts in arm.variants
+        for part in parts
+        if "bundle" in part.info
+    }
     for name, info in sorted(bundles.items()):
         notes += _check_bundle(config, material, name, info)
     return notes
@@ -35,14 +62,24 @@ def check_sources(config: StudyConfig, workspace: Workspace, material: Material,
 
 def transductive(arms: list[Arm]) -> list[str]:
     """A sentence for every arm whose VAE was pretrained on validation and test images as well."""
-    found = [arm for arm in arms if any(part.info.get("transductive") for parts in arm.variants for part in parts)]
-    return [f"{arm.label} is transductive: its VAE saw the pixels, not the labels, of validation and test images. "
-            "It cannot speak of images that are yet to come." for arm in found]
+    found = [
+        arm
+        for arm in arms
+        if any(part.info.get("transductive") for parts in arm.variants for part in parts)
+    ]
+    return [
+        f"{arm.label} is transductive: its VAE saw the pixels, not the labels, of validation and test images. "
+        "It cannot speak of images that are yet to come."
+        for arm in found
+    ]
 
 
 def _check_vae(config: StudyConfig, material: Material, who: str, card: dict) -> list[str]:
     notes, theirs = [], card["config"]
-    same = card["dataset"] == config.dataset or card.get("dataset_fingerprint") == material.dataset.fingerprint
+    same = (
+        card["dataset"] == config.dataset
+        or card.get("dataset_fingerprint") == material.dataset.fingerprint
+    )
     if not same:
         notes.append(f"{who} was pretrained on {card['dataset']}, not on {config.dataset}.")
     elif card["split_fingerprint"] != material.fingerprint:
@@ -50,20 +87,27 @@ def _check_vae(config: StudyConfig, material: Material, who: str, card: dict) ->
             f"{who} was pretrained on another split of {config.dataset} (split_seed "
             f"{theirs['split_seed']}, max_images {theirs['max_images']}), so it may have seen this study's test "
             f"images (split_seed {config.split_seed}, max_images {config.max_images}): use the same values, or "
-            "pretrain again.")
+            "pretrain again."
+        )
     if theirs["input_size"] != config.input_size:
-        notes.append(f"{who} was pretrained at {theirs['input_size']} px; this study reads "
-                     f"{config.input_size} px.")
+        notes.append(
+            f"{who} was pretrained at {theirs['input_size']} px; this study reads "
+            f"{config.input_size} px."
+        )
     return notes
 
 
 def _check_bundle(config: StudyConfig, material: Material, name: str, info: dict) -> list[str]:
     trained_on, fingerprint = info["training_data"].get("dataset"), info["split"].get("fingerprint")
     if trained_on == config.dataset and fingerprint != material.fingerprint:
-        return [f"The model {name} was trained with labels on another split of {config.dataset}: it may have seen this "
-                "study's test images, and its numbers here may be too good."]
+        return [
+            f"The model {name} was trained with labels on another split of {config.dataset}: it may have seen this "
+            "study's test images, and its numbers here may be too good."
+        ]
     if fingerprint == material.fingerprint:
-        return [f"The backbone of {name} was trained with the labels of this training split; that of the VAE was not."]
+        return [
+            f"The backbone of {name} was trained with the labels of this training split; that of the VAE was not."
+        ]
     note = f"The backbone of {name} was trained with labels on {trained_on or 'other data'}."
     if material.dataset.info.get("layout") != "synthetic":
         note += f" Where {config.dataset} holds images of it under another name, they may be among this study's test images."

@@ -13,9 +13,12 @@ from collections.abc import Iterator
 
 import torch
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3      # malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 NEVER = -1
-USUAL_TRIM, USUAL_MMAP = 64 << 20, 32 << 20      # where malloc's own adaptation ends in a process with large tensors
+USUAL_TRIM, USUAL_MMAP = (
+    64 << 20,
+    32 << 20,
+)  # where malloc's own adaptation ends in a process with large tensors
 LARGEST_MMAP = 1 << 30
 
 
@@ -30,7 +33,7 @@ def kept_memory(device: torch.device) -> Iterator[None]:
         yield
         return
     library.mallopt(M_TRIM_THRESHOLD, NEVER)
-    if not library.mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP):      # before glibc 2.35, at most USUAL_MMAP
+    if not library.mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP):  # before glibc 2.35, at most USUAL_MMAP
         library.mallopt(M_MMAP_THRESHOLD, USUAL_MMAP)
     try:
         yield
@@ -44,5 +47,5 @@ def _glibc() -> ctypes.CDLL | None:
     try:
         library = ctypes.CDLL(None)
         return library if library.mallopt and library.malloc_trim else None
-    except (AttributeError, OSError, TypeError):     # other C libraries, macOS, Windows
+    except (AttributeError, OSError, TypeError):  # other C libraries, macOS, Windows
         return None

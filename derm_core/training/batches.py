@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..seeds import stream_seed
 
-RESIDENT_SHARE = 0.5        # of a GPU's free memory: what the images may take at most
+RESIDENT_SHARE = 0.5  # of a GPU's free memory: what the images may take at most
 RESIDENT_CHUNK = 1024
 
 
@@ -26,8 +26,13 @@ class ImageSource:
     read-ahead of rows that nobody wants (measured, cold, 224 px: a quarter of the speed, four times the bytes).
     """
 
-    def __init__(self, images: np.ndarray | Tensor, rows: Sequence[int], device: str | torch.device,
-                 layout: torch.memory_format = torch.contiguous_format):
+    def __init__(
+        self,
+        images: np.ndarray | Tensor,
+        rows: Sequence[int],
+        device: str | torch.device,
+        layout: torch.memory_format = torch.contiguous_format,
+    ):
         self.images, self.rows = images, np.asarray(rows, dtype=np.int64)
         self.device, self.layout = torch.device(device), layout
         self.file = getattr(images, "_mmap", None) if hasattr(mmap, "MADV_WILLNEED") else None
@@ -41,10 +46,12 @@ class ImageSource:
             return None
         if not resident_bytes(self.images, len(self.rows), self.device):
             return None
-        resident = torch.empty((len(self.rows), *self.images.shape[1:]), dtype=torch.uint8, device=self.device)
+        resident = torch.empty(
+            (len(self.rows), *self.images.shape[1:]), dtype=torch.uint8, device=self.device
+        )
         for begin in range(0, len(self.rows), RESIDENT_CHUNK):
-            chunk = self.rows[begin:begin + RESIDENT_CHUNK]
-            resident[begin:begin + len(chunk)].copy_(self._gather(chunk))
+            chunk = self.rows[begin : begin + RESIDENT_CHUNK]
+            resident[begin : begin + len(chunk)].copy_(self._gather(chunk))
         return resident
 
     def _gather(self, rows: np.ndarray) -> Tensor:
@@ -58,20 +65,24 @@ class ImageSource:
         if self.file is None:
             return
         in_memory = np.frombuffer(self.file, np.uint8).__array_interface__["data"][0]
-        begins = self.images.__array_interface__["data"][0] - in_memory + rows * self.images.strides[0]
+        begins = (
+            self.images.__array_interface__["data"][0] - in_memory + rows * self.images.strides[0]
+        )
         for begin in begins.tolist():
             page = begin - begin % mmap.PAGESIZE
             self.file.madvise(mmap.MADV_WILLNEED, page, begin - page + self.images[0].nbytes)
 
     def _float(self, images_bhwc: Tensor) -> Tensor:
         images_bchw = images_bhwc.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
-        return images_bchw.contiguous(memory_format=self.layout).to(torch.float32).div_(255)   # bytes are rearranged faster
+        return (
+            images_bchw.contiguous(memory_format=self.layout).to(torch.float32).div_(255)
+        )  # bytes are rearranged faster
 
     def batches(self, positions: Sequence[np.ndarray]) -> Iterator[tuple[Tensor, Tensor]]:
         """(positions on the device, images) for each array of positions into `rows`, in order."""
         if not len(positions):
             return
-        if self.resident is not None:                  # one upload for all batches: no wait in a step
+        if self.resident is not None:  # one upload for all batches: no wait in a step
             order = torch.from_numpy(np.concatenate(positions)).to(self.device)
             for chosen in order.split([len(p) for p in positions]):
                 yield chosen, self._float(self.resident[chosen])
@@ -101,8 +112,9 @@ def resident_bytes(images: np.ndarray | Tensor, count: int, device: str | torch.
     return size if size <= RESIDENT_SHARE * free else 0
 
 
-def normaliser(mean: Sequence[float], std: Sequence[float],
-               device: str | torch.device) -> Callable[[Tensor], Tensor]:
+def normaliser(
+    mean: Sequence[float], std: Sequence[float], device: str | torch.device
+) -> Callable[[Tensor], Tensor]:
     """A function from [0, 1] images (B,3,S,S) to (x − mean) / std per channel: what a network reads."""
     mean_1c11 = torch.tensor(mean, dtype=torch.float32, device=device).view(1, 3, 1, 1)
     std_1c11 = torch.tensor(std, dtype=torch.float32, device=device).view(1, 3, 1, 1)
@@ -116,7 +128,7 @@ def epoch_order(count: int, batch_size: int, seed: int, epoch: int) -> list[np.n
     """
     order = np.random.default_rng(stream_seed(seed, "order", epoch)).permutation(count)
     steps = steps_per_epoch(count, batch_size)
-    return [order[step * batch_size:(step + 1) * batch_size] for step in range(steps)]
+    return [order[step * batch_size : (step + 1) * batch_size] for step in range(steps)]
 
 
 def steps_per_epoch(count: int, batch_size: int) -> int:

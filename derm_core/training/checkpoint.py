@@ -30,8 +30,13 @@ from ..files import read_json, write_atomic, write_json
 POINTER, OPTIMISER, STATE = "latest", "optimiser.pt", "state.json"
 
 
-def save_checkpoint(folder: Path, task: nn.Module, optimiser: torch.optim.Optimizer, state: dict[str, Any],
-                    average: nn.Module | None = None) -> Path:
+def save_checkpoint(
+    folder: Path,
+    task: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    state: dict[str, Any],
+    average: nn.Module | None = None,
+) -> Path:
     """Save weights, optimiser and `state` (JSON values; holds "step") as one unit below `folder`.
 
     average: a copy of `task` with averaged weights, where one is kept. Returns the checkpoint's own
@@ -52,11 +57,18 @@ class CheckpointWriter:
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self.writing: Future | None = None
 
-    def save(self, task: nn.Module, optimiser: torch.optim.Optimizer, state: dict[str, Any],
-             average: nn.Module | None = None) -> None:
+    def save(
+        self,
+        task: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        state: dict[str, Any],
+        average: nn.Module | None = None,
+    ) -> None:
         """`save_checkpoint` of what these hold now; later steps change nothing of it."""
         self.wait()
-        self.writing = self.thread.submit(_write, self.folder, _copied(task, optimiser, state, average))
+        self.writing = self.thread.submit(
+            _write, self.folder, _copied(task, optimiser, state, average)
+        )
 
     def wait(self) -> None:
         """Return when the last checkpoint is in force."""
@@ -76,20 +88,33 @@ class CheckpointWriter:
             self.thread.shutdown()
 
 
-def _copied(task: nn.Module, optimiser: torch.optim.Optimizer, state: dict[str, Any],
-            average: nn.Module | None) -> dict[str, Any]:
+def _copied(
+    task: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    state: dict[str, Any],
+    average: nn.Module | None,
+) -> dict[str, Any]:
     """Contents by file name, all copied into this machine's memory."""
-    files: dict[str, Any] = {name: {key: _cpu_copy(tensor) for key, tensor in module.state_dict().items()}
-                             for name, module in _modules(task, average)}
+    files: dict[str, Any] = {
+        name: {key: _cpu_copy(tensor) for key, tensor in module.state_dict().items()}
+        for name, module in _modules(task, average)
+    }
     held = optimiser.state_dict()
-    moments = {index: {key: _cpu_copy(value) if isinstance(value, torch.Tensor) else value for key, value in row.items()}
-               for index, row in held["state"].items()}
+    moments = {
+        index: {
+            key: _cpu_copy(value) if isinstance(value, torch.Tensor) else value
+            for key, value in row.items()
+        }
+        for index, row in held["state"].items()
+    }
     groups = [dict(group) for group in held["param_groups"]]
     return {**files, OPTIMISER: {"state": moments, "param_groups": groups}, STATE: jsonable(state)}
 
 
 def _cpu_copy(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.detach().to("cpu", copy=True)         # keeps the layout: the optimiser's moments must have the weights'
+    return tensor.detach().to(
+        "cpu", copy=True
+    )  # keeps the layout: the optimiser's moments must have the weights'
 
 
 def _write(folder: Path, files: dict[str, Any]) -> Path:
@@ -102,11 +127,16 @@ def _write(folder: Path, files: dict[str, Any]) -> Path:
             if name == STATE:
                 write_json(partial / name, content)
             elif name == OPTIMISER:
-                write_atomic(partial / name, functools.partial(torch.save, content))    # no second copy in memory
+                write_atomic(
+                    partial / name, functools.partial(torch.save, content)
+                )  # no second copy in memory
             else:
-                write_atomic(partial / name, save({key: tensor.contiguous() for key, tensor in content.items()}))
+                write_atomic(
+                    partial / name,
+                    save({key: tensor.contiguous() for key, tensor in content.items()}),
+                )
         os.replace(partial, final)
-    except BaseException:                               # such as a full disk, which wants the room
+    except BaseException:  # such as a full disk, which wants the room
         shutil.rmtree(partial, ignore_errors=True)
         raise
     _sync(folder)
@@ -115,8 +145,12 @@ def _write(folder: Path, files: dict[str, Any]) -> Path:
     return final
 
 
-def load_checkpoint(folder: Path, task: nn.Module, optimiser: torch.optim.Optimizer,
-                    average: nn.Module | None = None) -> dict[str, Any] | None:
+def load_checkpoint(
+    folder: Path,
+    task: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    average: nn.Module | None = None,
+) -> dict[str, Any] | None:
     """Load the newest checkpoint below `folder` into `task`, `optimiser` and `average`; None where there is none.
 
     Returns the saved state. Raises RunError where the checkpoint is damaged or of another model.
@@ -125,26 +159,43 @@ def load_checkpoint(folder: Path, task: nn.Module, optimiser: torch.optim.Optimi
     if newest is None:
         return None
     try:
-        weights = [(module, load((newest / name).read_bytes())) for name, module in _modules(task, average)
-                   if module is task or (newest / name).exists()]
+        weights = [
+            (module, load((newest / name).read_bytes()))
+            for name, module in _modules(task, average)
+            if module is task or (newest / name).exists()
+        ]
         saved = torch.load(newest / OPTIMISER, map_location="cpu", weights_only=True)
-        saved["param_groups"] = [{**{key: value for key, value in mine.items() if key != "params"}, **theirs}   # an older
-                                 for mine, theirs in zip(optimiser.param_groups, saved["param_groups"])]  # program told less
+        saved["param_groups"] = [
+            {**{key: value for key, value in mine.items() if key != "params"}, **theirs}  # an older
+            for mine, theirs in zip(optimiser.param_groups, saved["param_groups"])
+        ]  # program told less
         state = read_json(newest / STATE)
         for module, tensors in weights:
             module.load_state_dict(tensors)
         optimiser.load_state_dict(saved)
-    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, EOFError,
-            pickle.UnpicklingError) as error:
+    except (
+        OSError,
+        SafetensorError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        EOFError,
+        pickle.UnpicklingError,
+    ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunError(f"The checkpoint {newest.name} cannot be used ({reason}); delete the run's "
-                       "checkpoints folder to train from the start.") from error
+        raise RunError(
+            f"The checkpoint {newest.name} cannot be used ({reason}); delete the run's "
+            "checkpoints folder to train from the start."
+        ) from error
     return state
 
 
 def _modules(task: nn.Module, average: nn.Module | None) -> list[tuple[str, nn.Module]]:
     """File names of weights, and what holds them."""
-    return [("model.safetensors", task), *([("average.safetensors", average)] if average is not None else [])]
+    return [
+        ("model.safetensors", task),
+        *([("average.safetensors", average)] if average is not None else []),
+    ]
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

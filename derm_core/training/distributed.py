@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..errors import RunError
-from ..seeds import Share
 from ..machine import cpu_cores
+from ..seeds import Share
 from .handover import packed, unpacked
 
 GO, STOP = 0, 1
@@ -45,14 +45,28 @@ class Team:
     the training; local: how many of them are on this machine; children: this process's own helpers.
     """
 
-    def __init__(self, rank: int = 0, size: int = 1, device: str = "cpu", store: Any = None, control: Any = None,
-                 local: int = 1, children: tuple = ()):
-        self.rank, self.size, self.device, self.local, self.children = rank, size, device, local, children
+    def __init__(
+        self,
+        rank: int = 0,
+        size: int = 1,
+        device: str = "cpu",
+        store: Any = None,
+        control: Any = None,
+        local: int = 1,
+        children: tuple = (),
+    ):
+        self.rank, self.size, self.device, self.local, self.children = (
+            rank,
+            size,
+            device,
+            local,
+            children,
+        )
         self.store, self.control = store, control
-        self.trainings = 0                              # handed over so far
-        self.sound = True                               # no process has failed, none stands inside a step
-        self.batch = 0                                  # images of the global batch of the training under way
-        self.handed: dict[str, Any] = {}                # to this helper: step and optimiser state
+        self.trainings = 0  # handed over so far
+        self.sound = True  # no process has failed, none stands inside a step
+        self.batch = 0  # images of the global batch of the training under way
+        self.handed: dict[str, Any] = {}  # to this helper: step and optimiser state
 
     @property
     def is_main(self) -> bool:
@@ -94,8 +108,10 @@ class Team:
             return
         self.batch = min(arguments["batch_size"], len(arguments["indices"]))
         if self.batch < self.size:
-            raise RunError(f"A batch of {self.batch} images cannot be shared by {self.size} processes; "
-                           "use a larger batch or fewer devices.")
+            raise RunError(
+                f"A batch of {self.batch} images cannot be shared by {self.size} processes; "
+                "use a larger batch or fewer devices."
+            )
         if self.is_main:
             with self._failures():
                 self._hand_over(task, arguments, run)
@@ -106,8 +122,11 @@ class Team:
             torch.set_num_threads(max(1, cpu_cores() // self.local))
         else:
             from timm.layers import convert_sync_batchnorm
+
             convert_sync_batchnorm(task)
-        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")   # a layout of 1 × 1 kernels
+        warnings.filterwarnings(
+            "ignore", "Grad strides do not match bucket view strides"
+        )  # a layout of 1 × 1 kernels
         model = None
         try:
             with self._failures():
@@ -141,10 +160,13 @@ class Team:
         how = "gloo on CPUs" if self.device == "cpu" else "nccl on GPUs"
         text = f"The training is shared by {self.size} processes ({how})."
         if any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in task.modules()):
-            text += (" Batch norm uses the statistics of each process's share: synchronised statistics need GPUs, so that "
-                     "curves differ from one process's. Choose a network without batch norm, such as ConvNeXt, where "
-                     "that matters." if self.device == "cpu" else
-                     " Batch norm is synchronised: statistics are the whole batch's.")
+            text += (
+                " Batch norm uses the statistics of each process's share: synchronised statistics need GPUs, so that "
+                "curves differ from one process's. Choose a network without batch norm, such as ConvNeXt, where "
+                "that matters."
+                if self.device == "cpu"
+                else " Batch norm is synchronised: statistics are the whole batch's."
+            )
         return text
 
     def next_training(self) -> dict[str, Any] | None:
@@ -168,13 +190,19 @@ class Team:
         self.trainings += 1
         kept = {"evaluate": None, "checkpoint_dir": None, "state": None, "task": task}
         given = {name: _closed(value) for name, value in {**arguments, **kept}.items()}
-        self._broadcast(packed({"step": run.step, "optimiser": run.optimiser.state_dict(), "arguments": given}))
+        self._broadcast(
+            packed({"step": run.step, "optimiser": run.optimiser.state_dict(), "arguments": given})
+        )
 
     def _broadcast(self, data: bytes = b"") -> bytes:
         """Process 0's bytes, in all; torch's own broadcast of objects would unpickle what comes."""
         length = torch.tensor([len(data)])
         dist.broadcast(length, 0, self.control)
-        bytes_n = torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.empty(int(length), dtype=torch.uint8)
+        bytes_n = (
+            torch.frombuffer(bytearray(data), dtype=torch.uint8)
+            if data
+            else torch.empty(int(length), dtype=torch.uint8)
+        )
         dist.broadcast(bytes_n, 0, self.control)
         return bytes_n.numpy().tobytes()
 
@@ -191,11 +219,14 @@ class Team:
         try:
             yield
         except RuntimeError as error:
-            failed = self._failed(isinstance(error, dist.DistError) or "gloo" in str(error) or "NCCL" in str(error))
+            failed = self._failed(
+                isinstance(error, dist.DistError) or "gloo" in str(error) or "NCCL" in str(error)
+            )
             if failed is None:
                 raise
-            raise RunError(f"{failed}; the run can be resumed from its last checkpoint, with any number of devices."
-                           ) from error
+            raise RunError(
+                f"{failed}; the run can be resumed from its last checkpoint, with any number of devices."
+            ) from error
         except Stopped:
             self.sound = sound
             raise
@@ -203,18 +234,26 @@ class Team:
 
     def _failed(self, connection_lost: bool) -> str | None:
         """What is known of a helper that failed."""
-        deadline = time.monotonic() + 2.0               # its last words, or its end, may come after its connections' end
+        deadline = (
+            time.monotonic() + 2.0
+        )  # its last words, or its end, may come after its connections' end
         while connection_lost and time.monotonic() < deadline:
             try:
                 if self.store.check([FAILED]):
                     return self.store.get(FAILED).decode()
-            except RuntimeError:                        # torchrun itself is gone
+            except RuntimeError:  # torchrun itself is gone
                 break
-            ended = [rank for rank, child in enumerate(self.children, 1) if child.poll() is not None]
+            ended = [
+                rank for rank, child in enumerate(self.children, 1) if child.poll() is not None
+            ]
             if ended:
                 return f"Process {ended[0]} of the {self.size} that share the training was ended"
             time.sleep(POLL_SECONDS)
-        return "A process that shares the training cannot be reached any more" if connection_lost else None
+        return (
+            "A process that shares the training cannot be reached any more"
+            if connection_lost
+            else None
+        )
 
 
 _active: Team | None = None
@@ -248,8 +287,10 @@ def gather_with_gradient(tensor_nd: Tensor) -> Tensor:
         return tensor_nd
     share = team.share()
     if len(tensor_nd) != len(share):
-        raise ValueError(f"gather_with_gradient got {len(tensor_nd)} rows; this process has {len(share)} of the "
-                         f"batch's {share.total} images: gather each view by itself.")
+        raise ValueError(
+            f"gather_with_gradient got {len(tensor_nd)} rows; this process has {len(share)} of the "
+            f"batch's {share.total} images: gather each view by itself."
+        )
     return _Gather.apply(tensor_nd, share)
 
 
@@ -258,7 +299,9 @@ class _Gather(torch.autograd.Function):
     def forward(ctx, rows: Tensor, share: Share) -> Tensor:
         ctx.share = share
         whole = rows.new_zeros(share.total, *rows.shape[1:])
-        whole[share.begin:share.end] = rows             # a sum of zeros and one share: exact, and shares may differ
+        whole[share.begin : share.end] = (
+            rows  # a sum of zeros and one share: exact, and shares may differ
+        )
         dist.all_reduce(whole)
         return whole
 
@@ -266,16 +309,29 @@ class _Gather(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
         gradient = gradient.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(gradient)
-        return gradient[ctx.share.begin:ctx.share.end], None
+        return gradient[ctx.share.begin : ctx.share.end], None
 
 
 def _closed(value: Any) -> Any:
     """What is sent in place of an argument: of a memory-mapped file its name, of other arrays and sequences a
     tensor, everything else itself."""
-    if (isinstance(value, np.memmap) and isinstance(value.base, mmap.mmap) and value.filename
-            and value.offset + value.nbytes == os.path.getsize(value.filename)):
-        return {"file": str(value.filename), "dtype": value.dtype.str, "offset": value.offset, "shape": value.shape}
-    return {"array": torch.from_numpy(np.array(value))} if isinstance(value, np.ndarray | range) else value
+    if (
+        isinstance(value, np.memmap)
+        and isinstance(value.base, mmap.mmap)
+        and value.filename
+        and value.offset + value.nbytes == os.path.getsize(value.filename)
+    ):
+        return {
+            "file": str(value.filename),
+            "dtype": value.dtype.str,
+            "offset": value.offset,
+            "shape": value.shape,
+        }
+    return (
+        {"array": torch.from_numpy(np.array(value))}
+        if isinstance(value, np.ndarray | range)
+        else value
+    )
 
 
 def _opened(value: Any) -> Any:
@@ -283,4 +339,6 @@ def _opened(value: Any) -> Any:
         return value
     if "array" in value:
         return value["array"].numpy()
-    return np.memmap(value["file"], dtype=value["dtype"], mode="r", offset=value["offset"], shape=value["shape"])
+    return np.memmap(
+        value["file"], dtype=value["dtype"], mode="r", offset=value["offset"], shape=value["shape"]
+    )

@@ -26,7 +26,7 @@ from ..workspace import REPOSITORY
 
 LIBRARIES = ("torch.nn.", "timm.")
 CLASSES = (nn.Module, enum.Enum, FeatureInfo)
-LOSSES = "derm_core.training.tasks"       # functions that a task may hold
+LOSSES = "derm_core.training.tasks"  # functions that a task may hold
 
 
 def packed(value: dict[str, Any]) -> bytes:
@@ -57,10 +57,14 @@ def _named(buffer: io.BytesIO) -> list[tuple[Any, str]]:
 def _known(name: str) -> Any:
     module, _, attribute = name.rpartition(".")
     found = getattr(import_module(module), attribute, None) if _is_program(module) else None
-    fitting = isinstance(found, type) and (issubclass(found, CLASSES) or dataclasses.is_dataclass(found))
+    fitting = isinstance(found, type) and (
+        issubclass(found, CLASSES) or dataclasses.is_dataclass(found)
+    )
     if not (fitting or module == LOSSES and callable(found)) or found.__module__ != module:
-        raise RunError(f"A training that holds a {name} cannot be shared by several processes; choose another architecture, "
-                       "or devices = 1.")
+        raise RunError(
+            f"A training that holds a {name} cannot be shared by several processes; choose another architecture, "
+            "or devices = 1."
+        )
     return found
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..files import write_atomic
 
-GAP = 2                      # white pixels between images
+GAP = 2  # white pixels between images
 
 
 def grid_image(rows: Sequence[Tensor], scale: int = 1) -> Image.Image:
@@ -21,9 +21,15 @@ def grid_image(rows: Sequence[Tensor], scale: int = 1) -> Image.Image:
     cell, columns = height + GAP, max(len(row) for row in rows)
     canvas = np.full((cell * len(rows) - GAP, cell * columns - GAP, 3), 255, dtype=np.uint8)
     for top, row in enumerate(rows):
-        pixels = (row.detach().float().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+        pixels = (
+            (row.detach().float().cpu().clamp(0, 1) * 255)
+            .round()
+            .byte()
+            .permute(0, 2, 3, 1)
+            .numpy()
+        )
         for left, image in enumerate(pixels):
-            canvas[top * cell:top * cell + height, left * cell:left * cell + height] = image
+            canvas[top * cell : top * cell + height, left * cell : left * cell + height] = image
     picture = Image.fromarray(canvas)
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
 
@@ -31,5 +37,7 @@ def grid_image(rows: Sequence[Tensor], scale: int = 1) -> Image.Image:
 def save_grid(path: Path, rows: Sequence[Tensor]) -> None:
     """`grid_image` as a PNG file; small images are shown enlarged to at least 96 pixels."""
     buffer = io.BytesIO()
-    grid_image(rows, scale=max(1, -(-96 // rows[0].shape[2]))).save(buffer, format="PNG", optimize=True)
+    grid_image(rows, scale=max(1, -(-96 // rows[0].shape[2]))).save(
+        buffer, format="PNG", optimize=True
+    )
     write_atomic(path, buffer.getvalue())

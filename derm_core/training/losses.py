@@ -9,12 +9,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-SSIM_WINDOW = 7                  # pixels, as in scikit-image's default
-SSIM_C1, SSIM_C2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2      # Wang et al. 2004, for values in [-1, 1]
+SSIM_WINDOW = 7  # pixels, as in scikit-image's default
+SSIM_C1, SSIM_C2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2  # Wang et al. 2004, for values in [-1, 1]
 
 
-def view_agreement(first_bd: Tensor, second_bd: Tensor, all_first_nd: Tensor, all_second_nd: Tensor, temperature: float,
-                   begin: int = 0) -> Tensor:
+def view_agreement(
+    first_bd: Tensor,
+    second_bd: Tensor,
+    all_first_nd: Tensor,
+    all_second_nd: Tensor,
+    temperature: float,
+    begin: int = 0,
+) -> Tensor:
     """Normalised temperature-scaled cross-entropy, NT-Xent (Chen et al. 2020, arXiv 2002.05709, eq. 1).
 
     Each of the 2 b projections is to tell its image's other view from all other 2 n − 2 of the batch, by cosine
@@ -25,7 +31,9 @@ def view_agreement(first_bd: Tensor, second_bd: Tensor, all_first_nd: Tensor, al
     mine = F.normalize(torch.cat([first_bd, second_bd]).float(), dim=1)
     others = F.normalize(torch.cat([all_first_nd, all_second_nd]).float(), dim=1)
     itself = own[:, None] == torch.arange(2 * n, device=own.device)
-    return F.cross_entropy((mine @ others.T / temperature).masked_fill(itself, float("-inf")), (own + n) % (2 * n))
+    return F.cross_entropy(
+        (mine @ others.T / temperature).masked_fill(itself, float("-inf")), (own + n) % (2 * n)
+    )
 
 
 def gradient_difference(recon_bchw: Tensor, target_bchw: Tensor) -> Tensor:
@@ -44,10 +52,15 @@ def dissimilarity(recon_bchw: Tensor, target_bchw: Tensor) -> Tensor:
     window = min(SSIM_WINDOW, x.shape[-1])
     moments = F.avg_pool2d(torch.cat([x, y, x * x, y * y, x * y]), window, stride=1).chunk(5)
     mean_x, mean_y = moments[:2]
-    var_x, var_y = (square - mean.square() for square, mean in ((moments[2], mean_x), (moments[3], mean_y)))
+    var_x, var_y = (
+        square - mean.square() for square, mean in ((moments[2], mean_x), (moments[3], mean_y))
+    )
     both = mean_x * mean_y
-    similarity = ((2 * both + SSIM_C1) * (2 * (moments[4] - both) + SSIM_C2)
-                  / ((mean_x.square() + mean_y.square() + SSIM_C1) * (var_x + var_y + SSIM_C2)))
+    similarity = (
+        (2 * both + SSIM_C1)
+        * (2 * (moments[4] - both) + SSIM_C2)
+        / ((mean_x.square() + mean_y.square() + SSIM_C1) * (var_x + var_y + SSIM_C2))
+    )
     return 1 - similarity.mean()
 
 

@@ -14,15 +14,21 @@ from torch import nn
 from .precision import Precision
 from .tasks import Batch, Task
 
-SHARE = 0.85                # of the free memory: what a step may take
-SMALL = 8                   # images of the smaller trial batch on a GPU
-CPU_TRIAL = 4               # images of the trial batch on a CPU
-CPU_FACTOR = 2.0            # gradients and working copies beside what is kept for the backward pass
+SHARE = 0.85  # of the free memory: what a step may take
+SMALL = 8  # images of the smaller trial batch on a GPU
+CPU_TRIAL = 4  # images of the trial batch on a CPU
+CPU_FACTOR = 2.0  # gradients and working copies beside what is kept for the backward pass
 SMALLEST = 2
 
 
-def fitting_batch_size(task: Task, make_batch: Callable[[int], Batch], wanted: int, device: str,
-                       precision: Precision, reserved: int = 0) -> tuple[int, str]:
+def fitting_batch_size(
+    task: Task,
+    make_batch: Callable[[int], Batch],
+    wanted: int,
+    device: str,
+    precision: Precision,
+    reserved: int = 0,
+) -> tuple[int, str]:
     """(`wanted`, halved until a step fits into the memory that is free now, a few words with the numbers).
 
     make_batch(n): n images as the task reads them, on `device`. reserved: bytes that the run will
@@ -34,17 +40,22 @@ def fitting_batch_size(task: Task, make_batch: Callable[[int], Batch], wanted: i
     count = wanted
     while count > SMALLEST and fixed + each * count > SHARE * free:
         count = max(SMALLEST, count // 2)
-    return count, (f"a step on {count} images takes about {(fixed + each * count) / 2**30:.1f} GB of "
-                   f"{max(0, free) / 2**30:.1f} GB free")
+    return count, (
+        f"a step on {count} images takes about {(fixed + each * count) / 2**30:.1f} GB of "
+        f"{max(0, free) / 2**30:.1f} GB free"
+    )
 
 
-def _measure(task: Task, make_batch: Callable[[int], Batch], wanted: int, device: str,
-             precision: Precision) -> tuple[float, float]:
+def _measure(
+    task: Task, make_batch: Callable[[int], Batch], wanted: int, device: str, precision: Precision
+) -> tuple[float, float]:
     """Bytes of a step whatever the batch, and bytes an image, from the allocator's peaks with two small batches."""
     small, large = max(1, min(SMALL, wanted) // 2), max(2, min(SMALL, wanted))
-    peaks = [_peak(task, make_batch(count), device, precision) for count in (small, small, large)][1:]   # first: warm up
+    peaks = [_peak(task, make_batch(count), device, precision) for count in (small, small, large)][
+        1:
+    ]  # first: warm up
     each = max(0.0, (peaks[1] - peaks[0]) / (large - small))
-    return peaks[0] - each * small + 2 * _weights(task), each               # the optimiser's two moments
+    return peaks[0] - each * small + 2 * _weights(task), each  # the optimiser's two moments
 
 
 def _peak(task: Task, batch: Batch, device: str, precision: Precision) -> int:
@@ -57,8 +68,9 @@ def _peak(task: Task, batch: Batch, device: str, precision: Precision) -> int:
     return torch.cuda.max_memory_allocated(device) - before
 
 
-def _estimate(task: Task, make_batch: Callable[[int], Batch], wanted: int, device: str,
-              precision: Precision) -> tuple[float, float]:
+def _estimate(
+    task: Task, make_batch: Callable[[int], Batch], wanted: int, device: str, precision: Precision
+) -> tuple[float, float]:
     """The same for a CPU: what a forward pass keeps for the backward pass, counted once a storage, times CPU_FACTOR."""
     network, count = precision.prepare(copy.deepcopy(task), device).train(), min(CPU_TRIAL, wanted)
     own = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
@@ -69,11 +81,15 @@ def _estimate(task: Task, make_batch: Callable[[int], Batch], wanted: int, devic
         if storage.data_ptr() not in own:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), precision.autocast(device):
+
+    with (
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        precision.autocast(device),
+    ):
         output = network(make_batch(count).to(memory_format=precision.memory_format))
     each = CPU_FACTOR * sum(kept.values()) / count
     del output
-    return 4.0 * _weights(task), each                                       # weights, gradients, two moments
+    return 4.0 * _weights(task), each  # weights, gradients, two moments
 
 
 def _weights(task: nn.Module) -> int:
@@ -91,7 +107,9 @@ def available_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     """Bytes this process can still take: the machine's, or its container's where that is less."""
     available = psutil.virtual_memory().available
     try:
-        limit, used = ((cgroup / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        limit, used = (
+            (cgroup / name).read_text().strip() for name in ("memory.max", "memory.current")
+        )
         return available if limit == "max" else min(available, max(0, int(limit) - int(used)))
     except (OSError, ValueError):
         return available

@@ -8,7 +8,9 @@ from torch import nn
 from ..nets.backbone import Backbone
 
 
-def make_optimiser(task: nn.Module, lr: float, wd: float, layer_decay: float = 1.0) -> torch.optim.AdamW:
+def make_optimiser(
+    task: nn.Module, lr: float, wd: float, layer_decay: float = 1.0
+) -> torch.optim.AdamW:
     """AdamW (fused) over what requires gradients; vectors and scalars (norms, biases) do not decay.
 
     layer_decay: factor on the learning rate from each layer of the task's backbone to the one below
@@ -20,9 +22,13 @@ def make_optimiser(task: nn.Module, lr: float, wd: float, layer_decay: float = 1
     for name, parameter in task.named_parameters():
         if parameter.requires_grad:
             kind = (scales.get(name, 1.0), wd if parameter.ndim > 1 else 0.0)
-            group = groups.setdefault(kind, {"params": [], "weight_decay": kind[1], "scale": kind[0], "lr": lr * kind[0]})
+            group = groups.setdefault(
+                kind, {"params": [], "weight_decay": kind[1], "scale": kind[0], "lr": lr * kind[0]}
+            )
             group["params"].append(parameter)
-    return torch.optim.AdamW([groups[kind] for kind in sorted(groups, reverse=True)], lr=lr, fused=True)
+    return torch.optim.AdamW(
+        [groups[kind] for kind in sorted(groups, reverse=True)], lr=lr, fused=True
+    )
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
@@ -44,5 +50,7 @@ def layer_scales(task: nn.Module, layer_decay: float) -> dict[str, float]:
         if isinstance(module, Backbone):
             layers = module.layers()
             top = max(layers.values()) + 1
-            scales |= {f"{prefix}.{name}": layer_decay ** (top - layer) for name, layer in layers.items()}
+            scales |= {
+                f"{prefix}.{name}": layer_decay ** (top - layer) for name, layer in layers.items()
+            }
     return scales

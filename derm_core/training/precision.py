@@ -20,14 +20,14 @@ import torch
 from torch import nn
 
 from ..config import require
+from ..machine import cpu_flags, gpus
 from ..nets.vae import UpsampledConv
 from .compilation import compiler_missing
-from ..machine import cpu_flags, gpus
 
 # Measured to gain from bfloat16 with channels_last on a CPU with AVX512-BF16.
 BFLOAT16_FAMILIES = ("resnet", "wide_resnet", "vgg", "convnext")
 TRIAL_STEPS = 3
-HOPELESS = 1.5              # a choice whose first step takes this many times the best one's is tried no further
+HOPELESS = 1.5  # a choice whose first step takes this many times the best one's is tried no further
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,12 @@ class Precision:
     reason: str = "default"
 
     def __post_init__(self) -> None:
-        require(self.compute in ("float32", "bfloat16"), "compute", self.compute, "'float32' or 'bfloat16'")
+        require(
+            self.compute in ("float32", "bfloat16"),
+            "compute",
+            self.compute,
+            "'float32' or 'bfloat16'",
+        )
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -83,19 +88,32 @@ class Precision:
     def _set_algorithms(self) -> None:
         """For this process. Operations that cannot repeat exactly only warn: max pooling, by some versions."""
         if self.deterministic:
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")     # read when cuBLAS is first used
-            torch.utils.deterministic.fill_uninitialized_memory = False     # no step reads memory it has not written
+            os.environ.setdefault(
+                "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+            )  # read when cuBLAS is first used
+            torch.utils.deterministic.fill_uninitialized_memory = (
+                False  # no step reads memory it has not written
+            )
         torch.use_deterministic_algorithms(self.deterministic, warn_only=True)
         torch.backends.cudnn.benchmark = not self.deterministic
 
     def eager(self) -> contextlib.AbstractContextManager:
         """A context in which compiled networks run uncompiled: for other batch sizes than the training's."""
-        return torch.compiler.set_stance("force_eager") if self.compiled else contextlib.nullcontext()
+        return (
+            torch.compiler.set_stance("force_eager") if self.compiled else contextlib.nullcontext()
+        )
 
     def describe(self) -> str:
-        parts = [self.compute, "channels_last" if self.channels_last else "contiguous",
-                 f"{self.threads or 'default'} CPU threads"]
-        parts += [word for word, on in (("deterministic", self.deterministic), ("compiled", self.compiled)) if on]
+        parts = [
+            self.compute,
+            "channels_last" if self.channels_last else "contiguous",
+            f"{self.threads or 'default'} CPU threads",
+        ]
+        parts += [
+            word
+            for word, on in (("deterministic", self.deterministic), ("compiled", self.compiled))
+            if on
+        ]
         parts += [f"batches of {self.batch_size}"] if self.batch_size else []
         return f"{', '.join(parts)} ({self.reason})"
 
@@ -109,19 +127,37 @@ def default_precision(architecture: str, device: str) -> Precision:
     if device.startswith("cuda"):
         index = int(device.partition(":")[2] or 0)
         if gpus()[index]["bfloat16"]:
-            return Precision(compute="bfloat16", channels_last=True, threads=threads, deterministic=True,
-                             reason="GPU with bfloat16")
-        return Precision(channels_last=True, threads=threads, deterministic=True, reason="GPU without bfloat16")
+            return Precision(
+                compute="bfloat16",
+                channels_last=True,
+                threads=threads,
+                deterministic=True,
+                reason="GPU with bfloat16",
+            )
+        return Precision(
+            channels_last=True, threads=threads, deterministic=True, reason="GPU without bfloat16"
+        )
     gains = architecture.startswith(BFLOAT16_FAMILIES)
     if gains and "avx512_bf16" in cpu_flags():
-        return Precision(compute="bfloat16", channels_last=True, threads=threads, joined=True,
-                         reason="a family that gains on a CPU with AVX512-BF16")
-    return Precision(threads=threads, joined=True, reason="CPU without AVX512-BF16" if gains else
-                     "a family that is not known to gain from bfloat16 on a CPU")
+        return Precision(
+            compute="bfloat16",
+            channels_last=True,
+            threads=threads,
+            joined=True,
+            reason="a family that gains on a CPU with AVX512-BF16",
+        )
+    return Precision(
+        threads=threads,
+        joined=True,
+        reason="CPU without AVX512-BF16"
+        if gains
+        else "a family that is not known to gain from bfloat16 on a CPU",
+    )
 
 
-def measured_precision(task: nn.Module, batch: Any, device: str,
-                       clock: Callable[[], float] = time.perf_counter) -> Precision:
+def measured_precision(
+    task: nn.Module, batch: Any, device: str, clock: Callable[[], float] = time.perf_counter
+) -> Precision:
     """The fastest of four choices on a CPU, by TRIAL_STEPS steps of a copy of `task` on `batch`.
 
     `task` itself stays as it is. On a GPU: `default_precision`'s choice, with any algorithm.
@@ -131,18 +167,33 @@ def measured_precision(task: nn.Module, batch: Any, device: str,
     seconds: dict[Precision, float] = {}
     for compute in ("float32", "bfloat16"):
         for channels_last in (False, True):
-            choice = Precision(compute=compute, channels_last=channels_last,
-                               threads=torch.get_num_threads(), joined=True, reason="")
+            choice = Precision(
+                compute=compute,
+                channels_last=channels_last,
+                threads=torch.get_num_threads(),
+                joined=True,
+                reason="",
+            )
             best = min(seconds.values(), default=float("inf"))
-            seconds[choice] = trial(copy.deepcopy(task), batch, device, choice, clock, HOPELESS * best)
+            seconds[choice] = trial(
+                copy.deepcopy(task), batch, device, choice, clock, HOPELESS * best
+            )
     best = min(seconds, key=seconds.__getitem__)
-    table = ", ".join(f"{c.compute}/{'channels_last' if c.channels_last else 'contiguous'} {1000 * s:.0f} ms"
-                      for c, s in seconds.items())
+    table = ", ".join(
+        f"{c.compute}/{'channels_last' if c.channels_last else 'contiguous'} {1000 * s:.0f} ms"
+        for c, s in seconds.items()
+    )
     return dataclasses.replace(best, reason=f"fastest measured with {len(batch)} images: {table}")
 
 
-def trial(task: nn.Module, batch: Any, device: str, choice: Precision,
-          clock: Callable[[], float] = time.perf_counter, enough: float = float("inf")) -> float:
+def trial(
+    task: nn.Module,
+    batch: Any,
+    device: str,
+    choice: Precision,
+    clock: Callable[[], float] = time.perf_counter,
+    enough: float = float("inf"),
+) -> float:
     """Seconds of the fastest of TRIAL_STEPS forward and backward passes, after one to warm up.
 
     The first one's where that took longer than `enough`."""

@@ -21,13 +21,13 @@ from ..data.splits import split_fingerprint, split_for
 from ..errors import DataError
 from ..events import TICK, Event, jsonable, log
 from ..files import read_json, sha256_file, write_json
+from ..machine import pick_device
 from ..nets.vae import VAE_MEAN, VAE_STD, build_vae, latents_like, paint, save_vae
 from ..seeds import stream_seed
 from ..workspace import RunPaths, Workspace
 from .batches import ImageSource, normaliser, resident_bytes
 from .checkpoint import clear_checkpoints
 from .compilation import with_compilation
-from ..machine import pick_device
 from .engine import fit
 from .image_grid import save_grid
 from .memory import fitting_batch_size
@@ -36,10 +36,12 @@ from .tasks import Batch, VAETask
 from .vae_evaluation import VAEEvaluation
 
 SUMMARY, PRECISION = "summary.json", "precision.json"
-MODES = {"reproducible": "Reproducible mode.",
-         "fast": "Fast mode: seeded only, a repetition is not the same bit for bit."}
-TRIAL_PIXELS = 128 * 64 * 64 # in a trial batch on a CPU: larger ones take minutes
-SAMPLES = (4, 8)             # rows and columns of samples.png (from the prior) and likenesses.png
+MODES = {
+    "reproducible": "Reproducible mode.",
+    "fast": "Fast mode: seeded only, a repetition is not the same bit for bit.",
+}
+TRIAL_PIXELS = 128 * 64 * 64  # in a trial batch on a CPU: larger ones take minutes
+SAMPLES = (4, 8)  # rows and columns of samples.png (from the prior) and likenesses.png
 
 
 @dataclass(frozen=True)
@@ -85,38 +87,87 @@ def load_material(config: PretrainConfig, workspace: Workspace):
     split = split_for(config, dataset.labels[rows], dataset.groups[rows])
     train, val = rows[split == 0], rows[split == 1]
     if len(train) < 2 or len(val) < 2:
-        raise DataError(f"Dataset {dataset.name!r} leaves {len(train)} images for training and {len(val)} for "
-                        "validation; use more images, or one with more groups.")
+        raise DataError(
+            f"Dataset {dataset.name!r} leaves {len(train)} images for training and {len(val)} for "
+            "validation; use more images, or one with more groups."
+        )
     transductive = config.images == "all"
     seen = rows if transductive else train
     if transductive:
-        yield log("Transductive: the VAE also sees the pixels, never the labels, of validation and test images.")
-    return Material(store.images, train, val, dataset.labels, {
-        "dataset": dataset.name, "dataset_fingerprint": dataset.fingerprint, "split_seed": config.split_seed,
-        "folds": config.folds, "fold": config.fold,
-        "split_fingerprint": split_fingerprint(split, dataset.frame["image_id"].to_numpy()[rows]),
-        "images": {"train": len(train), "val": len(val)}, "transductive": transductive, "pretrained_on": len(seen)}, seen)
+        yield log(
+            "Transductive: the VAE also sees the pixels, never the labels, of validation and test images."
+        )
+    return Material(
+        store.images,
+        train,
+        val,
+        dataset.labels,
+        {
+            "dataset": dataset.name,
+            "dataset_fingerprint": dataset.fingerprint,
+            "split_seed": config.split_seed,
+            "folds": config.folds,
+            "fold": config.fold,
+            "split_fingerprint": split_fingerprint(
+                split, dataset.frame["image_id"].to_numpy()[rows]
+            ),
+            "images": {"train": len(train), "val": len(val)},
+            "transductive": transductive,
+            "pretrained_on": len(seen),
+        },
+        seen,
+    )
 
 
 def train_vae(config: PretrainConfig, material: Material, run: RunPaths) -> Iterator[Event]:
     """Train on `material.pixels`, evaluate on `material.val`, save the artefacts."""
     device, recipe = pick_device(config.device), config.recipe
-    vae = build_vae(config.backbone, config.input_size, recipe.latent_dim, recipe.decoder_width, config.seed)
+    vae = build_vae(
+        config.backbone, config.input_size, recipe.latent_dim, recipe.decoder_width, config.seed
+    )
     task = VAETask(vae, recipe, config.seed)
     precision = yield from run_precision(config, task, material, device, run)
-    yield log(f"VAE {config.backbone.architecture} to stage {config.backbone.stage}, recipe {recipe.name}, "
-              f"{len(material.pixels)} training images at {config.input_size} pixels on {device}: {precision.describe()}. "
-              f"{MODES[config.mode]}")
+    yield log(
+        f"VAE {config.backbone.architecture} to stage {config.backbone.stage}, recipe {recipe.name}, "
+        f"{len(material.pixels)} training images at {config.input_size} pixels on {device}: {precision.describe()}. "
+        f"{MODES[config.mode]}"
+    )
     state: dict[str, Any] = {"seconds": 0.0, "images_per_s": 0.0, "metrics": {}}
-    evaluation = VAEEvaluation(task, material.images, material.train, material.val, material.labels, recipe,
-                               config.seed, device, precision, run.artefacts, state)
-    training = fit(task, material.images, material.pixels, epochs=recipe.epochs,
-                   batch_size=precision.batch_size or recipe.batch_size,
-                   lr=recipe.learning_rate, wd=recipe.weight_decay, warmup_fraction=recipe.warmup_fraction,
-                   ema_decay=recipe.ema_decay, augment=recipe.augment, views=2 if recipe.consistency else 1,
-                   seed=config.seed, device=device, precision=precision,
-                   checkpoint_dir=run.checkpoints, evaluate=evaluation, mean=VAE_MEAN, std=VAE_STD, state=state,
-                   what="pretraining")
+    evaluation = VAEEvaluation(
+        task,
+        material.images,
+        material.train,
+        material.val,
+        material.labels,
+        recipe,
+        config.seed,
+        device,
+        precision,
+        run.artefacts,
+        state,
+    )
+    training = fit(
+        task,
+        material.images,
+        material.pixels,
+        epochs=recipe.epochs,
+        batch_size=precision.batch_size or recipe.batch_size,
+        lr=recipe.learning_rate,
+        wd=recipe.weight_decay,
+        warmup_fraction=recipe.warmup_fraction,
+        ema_decay=recipe.ema_decay,
+        augment=recipe.augment,
+        views=2 if recipe.consistency else 1,
+        seed=config.seed,
+        device=device,
+        precision=precision,
+        checkpoint_dir=run.checkpoints,
+        evaluate=evaluation,
+        mean=VAE_MEAN,
+        std=VAE_STD,
+        state=state,
+        what="pretraining",
+    )
     yield from _timed(training, state)
     yield from _finish(config, task, material, evaluation, run)
 
@@ -134,8 +185,13 @@ def _timed(training: Iterator[Event], state: dict[str, Any]) -> Iterator[Event]:
             yield event
 
 
-def _finish(config: PretrainConfig, task: VAETask, material: Material, evaluation: VAEEvaluation,
-            run: RunPaths) -> Iterator[Event]:
+def _finish(
+    config: PretrainConfig,
+    task: VAETask,
+    material: Material,
+    evaluation: VAEEvaluation,
+    run: RunPaths,
+) -> Iterator[Event]:
     """Save pictures, weights and summary (last); the checkpoints are then no longer needed."""
     task.eval()
     state, recipe, precision = evaluation.state, config.recipe, evaluation.precision
@@ -146,17 +202,37 @@ def _finish(config: PretrainConfig, task: VAETask, material: Material, evaluatio
     generator = torch.Generator().manual_seed(stream_seed(config.seed, "samples"))
     with torch.no_grad(), precision.eager():
         count = SAMPLES[0] * SAMPLES[1]
-        drawn = {"samples": vae.sample(count, generator),
-                 "likenesses": paint(vae.decoder, latents_like(*seen, count, generator))}
+        drawn = {
+            "samples": vae.sample(count, generator),
+            "likenesses": paint(vae.decoder, latents_like(*seen, count, generator)),
+        }
     for name, images in drawn.items():
         save_grid(run.artefacts / f"{name}.png", list(images.split(SAMPLES[1])))
-    save_vae(run.artefacts, vae, {"run_id": run.id, "config": to_dict(config), "precision": precision.to_dict(),
-                                  "metrics": jsonable(state["metrics"]), **material.record})
-    summary = {"epochs": recipe.epochs, "seconds": state["seconds"], "images_per_s": state["images_per_s"],
-               "metrics": state["metrics"], "metrics_at_start": state.get("start", {}),
-               "vae_sha256": sha256_file(run.artefacts / "vae.safetensors"), "recipe": recipe.name,
-               "mode": config.mode, "batch_size": precision.batch_size or recipe.batch_size,
-               "precision": precision.to_dict(), "device": evaluation.device, **material.record}
+    save_vae(
+        run.artefacts,
+        vae,
+        {
+            "run_id": run.id,
+            "config": to_dict(config),
+            "precision": precision.to_dict(),
+            "metrics": jsonable(state["metrics"]),
+            **material.record,
+        },
+    )
+    summary = {
+        "epochs": recipe.epochs,
+        "seconds": state["seconds"],
+        "images_per_s": state["images_per_s"],
+        "metrics": state["metrics"],
+        "metrics_at_start": state.get("start", {}),
+        "vae_sha256": sha256_file(run.artefacts / "vae.safetensors"),
+        "recipe": recipe.name,
+        "mode": config.mode,
+        "batch_size": precision.batch_size or recipe.batch_size,
+        "precision": precision.to_dict(),
+        "device": evaluation.device,
+        **material.record,
+    }
     write_json(run.artefacts / SUMMARY, jsonable(summary))
     clear_checkpoints(run.checkpoints)
     for name in (*drawn, "reconstructions"):
@@ -164,8 +240,9 @@ def _finish(config: PretrainConfig, task: VAETask, material: Material, evaluatio
     yield Event(kind="result", value=jsonable(summary))
 
 
-def run_precision(config: PretrainConfig, task: VAETask, material: Material, device: str,
-                  run: RunPaths) -> Generator[Event, None, Precision]:
+def run_precision(
+    config: PretrainConfig, task: VAETask, material: Material, device: str, run: RunPaths
+) -> Generator[Event, None, Precision]:
     """The precision recorded with the run, else a choice that is recorded now: by rule, or in fast mode by trial."""
     path = run.checkpoints / PRECISION
     if path.exists():
@@ -179,25 +256,40 @@ def run_precision(config: PretrainConfig, task: VAETask, material: Material, dev
     return precision
 
 
-def fast_precision(config: PretrainConfig, task: VAETask, material: Material,
-                   device: str) -> Generator[Event, None, Precision]:
+def fast_precision(
+    config: PretrainConfig, task: VAETask, material: Material, device: str
+) -> Generator[Event, None, Precision]:
     """What a few trial steps of a copy of `task` show to be fastest, with a batch that fits the memory."""
     wanted, seen = min(config.recipe.batch_size, len(material.pixels)), len(material.pixels)
 
     def some(count: int) -> Batch:
         source = ImageSource(material.images, material.pixels[:count], device)
         x_bchw = normaliser(VAE_MEAN, VAE_STD, device)(next(source.in_order(count)))
-        return Batch(x_bchw, x_bchw, progress=0.5, second=(x_bchw, x_bchw) if config.recipe.consistency else None)
-    few = min(wanted, max(2, TRIAL_PIXELS // config.input_size ** 2))
+        return Batch(
+            x_bchw,
+            x_bchw,
+            progress=0.5,
+            second=(x_bchw, x_bchw) if config.recipe.consistency else None,
+        )
+
+    few = min(wanted, max(2, TRIAL_PIXELS // config.input_size**2))
     precision = measured_precision(task, some(few), device)
     yield TICK
-    fits, numbers = fitting_batch_size(task, some, wanted, device, precision,
-                                       resident_bytes(material.images, seen, device))
+    fits, numbers = fitting_batch_size(
+        task, some, wanted, device, precision, resident_bytes(material.images, seen, device)
+    )
     if fits < wanted:
-        precision = dataclasses.replace(precision, batch_size=fits,
-                                        reason=f"{precision.reason}; batches of {fits} in place of {wanted}: {numbers}")
+        precision = dataclasses.replace(
+            precision,
+            batch_size=fits,
+            reason=f"{precision.reason}; batches of {fits} in place of {wanted}: {numbers}",
+        )
     yield TICK
     if config.devices > 1:
         return precision
     images = config.recipe.epochs * seen
-    return (yield from with_compilation(task, some(min(fits, few) if device == "cpu" else fits), device, precision, images))
+    return (
+        yield from with_compilation(
+            task, some(min(fits, few) if device == "cpu" else fits), device, precision, images
+        )
+    )

@@ -20,8 +20,15 @@ EVALUATION_BATCH = 256
 
 
 @torch.no_grad()
-def pooled_features(backbone: Backbone, images: np.ndarray | Tensor, rows: Sequence[int], device: str,
-                    precision: Precision, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+def pooled_features(
+    backbone: Backbone,
+    images: np.ndarray | Tensor,
+    rows: Sequence[int],
+    device: str,
+    precision: Precision,
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> np.ndarray:
     """Pooled features (len(rows), D) float32 of rows of uint8 `images`, in eval mode."""
     training = backbone.training
     backbone.eval()
@@ -35,8 +42,9 @@ def pooled_features(backbone: Backbone, images: np.ndarray | Tensor, rows: Seque
     return np.concatenate(features)
 
 
-def probe_accuracy(train_nd: np.ndarray, train_labels: np.ndarray, val_nd: np.ndarray,
-                   val_labels: np.ndarray) -> float | None:
+def probe_accuracy(
+    train_nd: np.ndarray, train_labels: np.ndarray, val_nd: np.ndarray, val_labels: np.ndarray
+) -> float | None:
     """Balanced accuracy on val of a class-weighted logistic regression on standardised train features.
 
     Mean recall over the classes present in val. None where train has fewer than two classes or val
@@ -45,12 +53,13 @@ def probe_accuracy(train_nd: np.ndarray, train_labels: np.ndarray, val_nd: np.nd
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import balanced_accuracy_score
+
     if len(np.unique(train_labels)) < 2 or len(val_labels) == 0 or not np.isfinite(train_nd).all():
         return None
     mean, std = train_nd.mean(axis=0), train_nd.std(axis=0) + 1e-6
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)     # 100 steps rank epochs well enough
-        warnings.simplefilter("ignore", UserWarning)            # classes absent from val are left out
+        warnings.simplefilter("ignore", ConvergenceWarning)  # 100 steps rank epochs well enough
+        warnings.simplefilter("ignore", UserWarning)  # classes absent from val are left out
         model = LogisticRegression(C=0.1, class_weight="balanced", max_iter=100)
         model.fit((train_nd - mean) / std, train_labels)
         return float(balanced_accuracy_score(val_labels, model.predict((val_nd - mean) / std)))

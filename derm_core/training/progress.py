@@ -20,33 +20,55 @@ from .ema import Average
 from .tasks import Task
 
 CHECKPOINT_SECONDS = 30.0
-ADDED = {"layer_decay": 1.0, "ema_decay": 0.0}          # what trainings did before checkpoints told these settings
+ADDED = {
+    "layer_decay": 1.0,
+    "ema_decay": 0.0,
+}  # what trainings did before checkpoints told these settings
 PROGRESS_SECONDS = 1.0
 
 
 class Progress:
     """Where a run stands: step, metrics since the last reading (on the device), checkpoints."""
 
-    def __init__(self, folder: Path | None, task: Task, optimiser: torch.optim.Optimizer,
-                 state: dict[str, Any], identity: dict[str, Any], average: Average | None = None):
-        self.folder, self.task, self.optimiser, self.state, self.identity = folder, task, optimiser, state, identity
+    def __init__(
+        self,
+        folder: Path | None,
+        task: Task,
+        optimiser: torch.optim.Optimizer,
+        state: dict[str, Any],
+        identity: dict[str, Any],
+        average: Average | None = None,
+    ):
+        self.folder, self.task, self.optimiser, self.state, self.identity = (
+            folder,
+            task,
+            optimiser,
+            state,
+            identity,
+        )
         self.average = average
         self.step, self.evaluated, self.saved, self.saved_at = 0, -1, -1, time.monotonic()
         self.writer = CheckpointWriter(folder) if folder else None
         self.names: list[str] = []
-        self.sums: Tensor | None = None                # of the values called `names`, over `count` steps
+        self.sums: Tensor | None = None  # of the values called `names`, over `count` steps
         self.count = 0
-        self.first_bad: Tensor | None = None           # step of the first non-finite loss or gradient, or −1
+        self.first_bad: Tensor | None = None  # step of the first non-finite loss or gradient, or −1
         task.train()
 
     def resume(self) -> bool:
-        found = load_checkpoint(self.folder, self.task, self.optimiser, self._averaged()) if self.folder else None
+        found = (
+            load_checkpoint(self.folder, self.task, self.optimiser, self._averaged())
+            if self.folder
+            else None
+        )
         if found is None:
             return False
         made_with = {**ADDED, **found["identity"]}
         if changed := [k for k, v in self.identity.items() if made_with.get(k) != v]:
-            raise RunError(f"The checkpoint at step {found['step']} was made with other settings "
-                           f"({', '.join(changed)}); start a new run, or delete its checkpoints folder.")
+            raise RunError(
+                f"The checkpoint at step {found['step']} was made with other settings "
+                f"({', '.join(changed)}); start a new run, or delete its checkpoints folder."
+            )
         self.step = self.saved = found["step"]
         self.evaluated = found["evaluated"]
         self.state.update(found["state"])
@@ -61,7 +83,10 @@ class Progress:
 
     def add(self, values: dict[str, Tensor]) -> None:
         """Count a finished step. Nothing is read from the device here."""
-        self.names, stacked = list(values), torch.stack([value.float() for value in values.values()])
+        self.names, stacked = (
+            list(values),
+            torch.stack([value.float() for value in values.values()]),
+        )
         self.sums = stacked if self.sums is None else self.sums + stacked
         if self.first_bad is None:
             self.first_bad = torch.full_like(values["loss"], -1, dtype=torch.int64)
@@ -77,8 +102,10 @@ class Progress:
     def check(self) -> None:
         """Raise RunError where a loss or gradient was not finite; reads one number from the device."""
         if self._bad_step() >= 0:
-            raise RunError(f"The loss or its gradient stopped being finite at step {self._bad_step()}; the "
-                           "last good checkpoint is kept. Try a smaller learning rate.")
+            raise RunError(
+                f"The loss or its gradient stopped being finite at step {self._bad_step()}; the "
+                "last good checkpoint is kept. Try a smaller learning rate."
+            )
 
     def read(self, team: Team) -> dict[str, float]:
         """Means since the last reading, over the images of all processes."""
@@ -88,18 +115,29 @@ class Progress:
         return dict(zip(self.names, means))
 
     def save_if_due(self, *, epoch_ends: bool) -> None:
-        if self.writer is None or not (epoch_ends or time.monotonic() - self.saved_at > CHECKPOINT_SECONDS):
+        if self.writer is None or not (
+            epoch_ends or time.monotonic() - self.saved_at > CHECKPOINT_SECONDS
+        ):
             return
-        if self.writer.busy():                         # epochs shorter than writing: the next one is saved
+        if self.writer.busy():  # epochs shorter than writing: the next one is saved
             return
         self.check()
         self._save()
 
     def _save(self) -> None:
-        self.writer.save(self.task, self.optimiser, {
-            "step": self.step, "evaluated": self.evaluated, "identity": self.identity, "state": self.state,
-            "reading": self.count and {"names": self.names, "sums": self.sums.tolist(), "count": self.count}},
-            self._averaged())
+        self.writer.save(
+            self.task,
+            self.optimiser,
+            {
+                "step": self.step,
+                "evaluated": self.evaluated,
+                "identity": self.identity,
+                "state": self.state,
+                "reading": self.count
+                and {"names": self.names, "sums": self.sums.tolist(), "count": self.count},
+            },
+            self._averaged(),
+        )
         self.saved, self.saved_at = self.step, time.monotonic()
 
     @contextlib.contextmanager
@@ -131,7 +169,16 @@ class Clock:
             return
         self.said = now
         elapsed, steps = now - self.started, step - self.first
-        yield Event(kind="progress", series=self.what, step=step, value={
-            "what": self.what, "done": step * self.batch, "total": self.total * self.batch, "unit": "images",
-            "rate": steps * self.batch / max(elapsed - self.evaluating, 1e-9),
-            "eta_seconds": (self.total - step) * elapsed / steps})
+        yield Event(
+            kind="progress",
+            series=self.what,
+            step=step,
+            value={
+                "what": self.what,
+                "done": step * self.batch,
+                "total": self.total * self.batch,
+                "unit": "images",
+                "rate": steps * self.batch / max(elapsed - self.evaluating, 1e-9),
+                "eta_seconds": (self.total - step) * elapsed / steps,
+            },
+        )

@@ -13,25 +13,39 @@ from typing import Any
 from ..config import AugmentConfig, Recipe
 from ..errors import ConfigError
 
-BEST = "views"                  # the default: what validation chose (python -m benchmarks recipe)
+BEST = "views"  # the default: what validation chose (python -m benchmarks recipe)
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe(name="paper"),
-    "masked": Recipe(name="masked", augment=AugmentConfig(
-        brightness=0.2, contrast=0.2, saturation=0.2, cast=0.05, mask_ratio=0.5, mask_patch=8)),
-    "views": Recipe(name="views", batch_size=64, learning_rate=2e-3, warmup_fraction=0.3, elbo_weight=1e-3,
-                    consistency=1.0, temperature=0.2, target="view", augment=AugmentConfig(
-                        scale_min=0.55, brightness=0.3, contrast=0.3, saturation=0.3, cast=0.1)),
+    "masked": Recipe(
+        name="masked",
+        augment=AugmentConfig(
+            brightness=0.2, contrast=0.2, saturation=0.2, cast=0.05, mask_ratio=0.5, mask_patch=8
+        ),
+    ),
+    "views": Recipe(
+        name="views",
+        batch_size=64,
+        learning_rate=2e-3,
+        warmup_fraction=0.3,
+        elbo_weight=1e-3,
+        consistency=1.0,
+        temperature=0.2,
+        target="view",
+        augment=AugmentConfig(
+            scale_min=0.55, brightness=0.3, contrast=0.3, saturation=0.3, cast=0.1
+        ),
+    ),
 }
 
 _DESCRIPTIONS = {
     "paper": "Plain VAE: learned Gaussian noise level (Rybkin et al. 2020), KL warm-up, and flips, "
-             "rotations and crops of input and target alike. The paper publishes no settings; these are ours.",
+    "rotations and crops of input and target alike. The paper publishes no settings; these are ours.",
     "masked": "The plain VAE with half of the input's patches hidden and its colours jittered, and the "
-              "clean image as target (denoising VAE, Im et al. 2017; masking after He et al. 2022). "
-              "Ours, not the paper's.",
+    "clean image as target (denoising VAE, Im et al. 2017; masking after He et al. 2022). "
+    "Ours, not the paper's.",
     "views": "The plain VAE, its ELBO weighted 1/1000, beside a term that makes the encoder's features tell two views of "
-             "an image (rotation, crop, flip, colours) from those of all others in the batch (NT-Xent, Chen et al. 2020, "
-             "SimCLR). No label is used. Ours, not the paper's.",
+    "an image (rotation, crop, flip, colours) from those of all others in the batch (NT-Xent, Chen et al. 2020, "
+    "SimCLR). No label is used. Ours, not the paper's.",
 }
 
 
@@ -60,5 +74,7 @@ def _replace(config: Any, changes: dict[str, Any], where: str) -> Any:
     fields = [field.name for field in dataclasses.fields(config)]
     for field in changes:
         if field not in fields:
-            raise ConfigError(f"{where}.{field} is {changes[field]!r}; allowed: one of {', '.join(fields)}.")
+            raise ConfigError(
+                f"{where}.{field} is {changes[field]!r}; allowed: one of {', '.join(fields)}."
+            )
     return dataclasses.replace(config, **changes)

@@ -45,8 +45,12 @@ class Batch:
     def to(self, **arguments) -> Batch:
         """The batch with `Tensor.to` applied to its images (e.g. memory_format=…)."""
         second = self.second and tuple(images.to(**arguments) for images in self.second)
-        return dataclasses.replace(self, view_bchw=self.view_bchw.to(**arguments),
-                                   target_bchw=self.target_bchw.to(**arguments), second=second)
+        return dataclasses.replace(
+            self,
+            view_bchw=self.view_bchw.to(**arguments),
+            target_bchw=self.target_bchw.to(**arguments),
+            second=second,
+        )
 
 
 class Task(nn.Module):
@@ -76,7 +80,11 @@ class VAETask(Task):
         self.vae, self.recipe = vae, recipe
         self.values = float(3 * vae.size * vae.size)
         self.loss_scale = recipe.elbo_weight * self.values + recipe.consistency
-        self.projector = build_projector(vae.backbone.width, recipe.projection_dim, seed) if recipe.consistency else None
+        self.projector = (
+            build_projector(vae.backbone.width, recipe.projection_dim, seed)
+            if recipe.consistency
+            else None
+        )
 
     def networks(self) -> list[nn.Module]:
         return [self.vae.backbone, self.vae.decoder]
@@ -96,30 +104,49 @@ class VAETask(Task):
             views, targets = zip((batch.view_bchw, batch.target_bchw), batch.second)
         features_bd = self.vae.backbone.pooled(concatenated(views))
         mu_bz, logvar_bz = self.vae.posterior(features_bd)
-        z_bz = torch.cat([reparameterise(mu, logvar, share=batch.share) for mu, logvar in zip(
-            mu_bz.chunk(len(views)), logvar_bz.chunk(len(views)))])
+        z_bz = torch.cat(
+            [
+                reparameterise(mu, logvar, share=batch.share)
+                for mu, logvar in zip(mu_bz.chunk(len(views)), logvar_bz.chunk(len(views)))
+            ]
+        )
         recon_bchw = self.vae.decode(z_bz).float()
-        projected_bd = self.projector(features_bd) if self.training and self.projector is not None else None
+        projected_bd = (
+            self.projector(features_bd) if self.training and self.projector is not None else None
+        )
         with torch.autocast(recon_bchw.device.type, enabled=False):
-            target_bchw = concatenated(views if self.recipe.target == "view" and self.training else targets)
+            target_bchw = concatenated(
+                views if self.recipe.target == "view" and self.training else targets
+            )
             nll_b, kl_bz = elbo_terms(recon_bchw, target_bchw, mu_bz, logvar_bz, self.vae.log_sigma)
             terms = {"reconstruction": nll_b.mean(), "kl": kl_bz.sum(dim=1).mean()}
             if self.training:
-                loss, more = self._objective(terms, recon_bchw, target_bchw, kl_bz, projected_bd, batch)
+                loss, more = self._objective(
+                    terms, recon_bchw, target_bchw, kl_bz, projected_bd, batch
+                )
                 terms |= more
             else:
                 loss = terms["reconstruction"] + self.recipe.beta * terms["kl"]
         return {"loss": loss, "output": recon_bchw, "mu": mu_bz, **terms}
 
-    def _objective(self, terms: dict[str, Tensor], recon_bchw: Tensor, target_bchw: Tensor, kl_bz: Tensor,
-                   projected_bd: Tensor | None, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def _objective(
+        self,
+        terms: dict[str, Tensor],
+        recon_bchw: Tensor,
+        target_bchw: Tensor,
+        kl_bz: Tensor,
+        projected_bd: Tensor | None,
+        batch: Batch,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """The training's loss and the recipe's further terms."""
         recipe, more = self.recipe, {}
         elbo = terms["reconstruction"] + self.kl_weight(batch.progress) * terms["kl"]
-        if self.loss_scale != self.values:                      # the loss shown is another than the ELBO
+        if self.loss_scale != self.values:  # the loss shown is another than the ELBO
             more["elbo"] = elbo
         if recipe.free_bits:
-            elbo = terms["reconstruction"] + self.kl_weight(batch.progress) * free_bits_kl(whole(kl_bz, batch), recipe.free_bits)
+            elbo = terms["reconstruction"] + self.kl_weight(batch.progress) * free_bits_kl(
+                whole(kl_bz, batch), recipe.free_bits
+            )
         if recipe.gradient_weight:
             more["gradient_difference"] = gradient_difference(recon_bchw, target_bchw)
             elbo = elbo + recipe.gradient_weight * self.values * more["gradient_difference"]
@@ -129,8 +156,14 @@ class VAETask(Task):
         loss = recipe.elbo_weight * elbo
         if projected_bd is not None and batch.second is not None:
             first_bd, second_bd = projected_bd.float().chunk(2)
-            more["consistency"] = view_agreement(first_bd, second_bd, whole(first_bd, batch), whole(second_bd, batch),
-                                                 recipe.temperature, batch.share.begin if batch.share else 0)
+            more["consistency"] = view_agreement(
+                first_bd,
+                second_bd,
+                whole(first_bd, batch),
+                whole(second_bd, batch),
+                recipe.temperature,
+                batch.share.begin if batch.share else 0,
+            )
             loss = loss + recipe.consistency * more["consistency"]
         return loss, more
 
@@ -184,7 +217,7 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 def _focal(logits: Tensor, labels: Tensor) -> Tensor:
     log_p = -_cross_entropy(logits, labels)
-    return -(1 - log_p.exp()) ** 2 * log_p
+    return -((1 - log_p.exp()) ** 2) * log_p
 
 
 def _brier(logits: Tensor, labels: Tensor) -> Tensor:

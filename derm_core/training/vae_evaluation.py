@@ -71,8 +71,12 @@ class VAEEvaluation:
         loss, reconstruction and kl in nats per image; pixel_mse for colours in [0, 1]; active_units:
         dimensions of the latent space whose mean varies over images by more than 0.01.
         """
-        source = ImageSource(self.images, self._some(self.val, VAL_IMAGES, "val"), self.device,
-                             self.precision.memory_format)
+        source = ImageSource(
+            self.images,
+            self._some(self.val, VAL_IMAGES, "val"),
+            self.device,
+            self.precision.memory_format,
+        )
         normalise, sums, mu = normaliser(VAE_MEAN, VAE_STD, self.device), {}, []
         torch.manual_seed(stream_seed(self.seed, "val-noise"))
         for images_bchw in source.in_order(EVALUATION_BATCH):
@@ -80,7 +84,10 @@ class VAEEvaluation:
             with self.precision.autocast(self.device):
                 output = self.task(Batch(x_bchw, x_bchw, progress=1.0))
             mse = (to_colours(output["output"]) - images_bchw).square().mean()
-            for name, value in [*((n, output[n]) for n in ("loss", "reconstruction", "kl")), ("pixel_mse", mse)]:
+            for name, value in [
+                *((n, output[n]) for n in ("loss", "reconstruction", "kl")),
+                ("pixel_mse", mse),
+            ]:
                 sums[name] = sums.get(name, 0.0) + float(value) * len(images_bchw)
             mu.append(output["mu"].float().cpu())
         means = {f"val/{name}": total / len(source) for name, total in sums.items()}
@@ -92,19 +99,35 @@ class VAEEvaluation:
         val = self._some(self.val[self.labels[self.val] >= 0], VAL_IMAGES, "val")
         if len(train) == 0 or len(val) == 0:
             return None
-        train_nd, val_nd = (pooled_features(self.task.vae.backbone, self.images, rows, self.device,
-                                            self.precision, VAE_MEAN, VAE_STD) for rows in (train, val))
+        train_nd, val_nd = (
+            pooled_features(
+                self.task.vae.backbone,
+                self.images,
+                rows,
+                self.device,
+                self.precision,
+                VAE_MEAN,
+                VAE_STD,
+            )
+            for rows in (train, val)
+        )
         return probe_accuracy(train_nd, self.labels[train], val_nd, self.labels[val])
 
     @torch.no_grad()
     def posterior(self) -> tuple[Tensor, Tensor]:
         """mu and log variance (n, Z), on the CPU, of at most 2000 training images."""
-        source = ImageSource(self.images, self._some(self.train, PROBE_IMAGES, "posterior"), self.device,
-                             self.precision.memory_format)
+        source = ImageSource(
+            self.images,
+            self._some(self.train, PROBE_IMAGES, "posterior"),
+            self.device,
+            self.precision.memory_format,
+        )
         normalise, found = normaliser(VAE_MEAN, VAE_STD, self.device), []
         for images_bchw in source.in_order(EVALUATION_BATCH):
             with self.precision.autocast(self.device):
-                found.append(torch.stack(self.task.vae.encode(normalise(images_bchw))).float().cpu())
+                found.append(
+                    torch.stack(self.task.vae.encode(normalise(images_bchw))).float().cpu()
+                )
         mu_nz, logvar_nz = torch.cat(found, 1)
         return mu_nz, logvar_nz
 
@@ -132,5 +155,6 @@ class VAEEvaluation:
 def to_colours(images_bchw: Tensor) -> Tensor:
     """From the VAE's normalised space back to colours, clamped to [0, 1]."""
     restore: Callable[[Tensor], Tensor] = normaliser(
-        [-m / s for m, s in zip(VAE_MEAN, VAE_STD)], [1 / s for s in VAE_STD], images_bchw.device)
+        [-m / s for m, s in zip(VAE_MEAN, VAE_STD)], [1 / s for s in VAE_STD], images_bchw.device
+    )
     return restore(images_bchw.float()).clamp(0, 1)

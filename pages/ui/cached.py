@@ -96,7 +96,10 @@ def active_runs(workspace: Workspace) -> list[Run]:
     if not any(not run.final for run in runs(workspace)):
         return []
     reconcile(workspace)
-    return sorted((run for run in runs(workspace) if not run.final), key=lambda run: (run.state == "running", -run.seq))
+    return sorted(
+        (run for run in runs(workspace) if not run.final),
+        key=lambda run: (run.state == "running", -run.seq),
+    )
 
 
 def run(workspace: Workspace, run_id: str) -> Run | None:
@@ -168,7 +171,11 @@ def saved_map(workspace: Workspace, run_id: str) -> Any:
 def map_version(workspace: Workspace, run_id: str) -> tuple[str, str, int]:
     """What a map is told by: workspace, run, and when its files changed last."""
     artefacts = workspace.run(run_id).artefacts
-    return str(workspace.root), run_id, stamp(artefacts / "map.parquet") + stamp(artefacts / "map.json")
+    return (
+        str(workspace.root),
+        run_id,
+        stamp(artefacts / "map.parquet") + stamp(artefacts / "map.json"),
+    )
 
 
 def map_is_there(workspace: Workspace, run_id: str) -> bool:
@@ -207,7 +214,12 @@ def _placer(_workspace: Workspace, root: str, run_id: str, changed: int) -> Any:
 
 def placer(workspace: Workspace, run_id: str) -> Any:
     """A map's extractor, kept warm, that places images on it (loads torch)."""
-    return _placer(workspace, str(workspace.root), run_id, stamp(workspace.run(run_id).artefacts / "map.parquet"))
+    return _placer(
+        workspace,
+        str(workspace.root),
+        run_id,
+        stamp(workspace.run(run_id).artefacts / "map.parquet"),
+    )
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the VAE…")
@@ -297,7 +309,9 @@ def _bundle_files(shelf: Path) -> Iterator[str]:
 def bundles(workspace: Workspace, kind: str = "classifier") -> list[dict[str, Any]]:
     """Cards of the published models on all shelves; checked again when a file of theirs changes."""
     files = sorted(entry for shelf in workspace.shelves() for entry in _bundle_files(shelf))
-    return _bundles(workspace, kind, " ".join(files)) if files else []      # as a key, a text has many times a tuple's speed
+    return (
+        _bundles(workspace, kind, " ".join(files)) if files else []
+    )  # as a key, a text has many times a tuple's speed
 
 
 @st.cache_resource(max_entries=4, show_spinner="Loading the model…")
@@ -313,14 +327,20 @@ def predictor(workspace: Workspace, name: str) -> Any:
     from derm_core.bundles.bundle import find_bundle
 
     folder = Path(find_bundle(workspace, name))
-    return _at_hand(workspace, str(folder), stamp(folder / "card.json") + stamp(folder / "model.safetensors"))
+    return _at_hand(
+        workspace, str(folder), stamp(folder / "card.json") + stamp(folder / "model.safetensors")
+    )
 
 
-_at_hand = functools.lru_cache(4)(_predictor)       # a look-up of Streamlit's takes as long as drawing an element
+_at_hand = functools.lru_cache(4)(
+    _predictor
+)  # a look-up of Streamlit's takes as long as drawing an element
 
 
 @st.cache_data(max_entries=4, show_spinner="Painting samples…")
-def _samples(_workspace: Workspace, n: int, seed: int, models: tuple[str, ...]) -> list[tuple[str, bytes, str]]:
+def _samples(
+    _workspace: Workspace, n: int, seed: int, models: tuple[str, ...]
+) -> list[tuple[str, bytes, str]]:
     from derm_core.bundles.sample_images import sample_images
 
     return sample_images(_workspace, n, seed)
@@ -328,4 +348,6 @@ def _samples(_workspace: Workspace, n: int, seed: int, models: tuple[str, ...]) 
 
 def samples(workspace: Workspace, n: int, seed: int) -> list[tuple[str, bytes, str]]:
     """Generated images to try a classifier on: (file name, PNG bytes, what it is)."""
-    return _samples(workspace, n, seed, tuple(card.get("sha256", "") for card in bundles(workspace)))
+    return _samples(
+        workspace, n, seed, tuple(card.get("sha256", "") for card in bundles(workspace))
+    )

@@ -11,19 +11,40 @@ import streamlit as st
 
 from derm_core.report import figures as drawn
 from derm_core.report.files import safe_table
-
 from pages.ui import words
 from pages.ui.figure_text import with_letters
 
-CHART_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "zoomIn2d",
-                                                                "zoomOut2d", "pan2d"]}
-SELECT_CONFIG = {"displaylogo": False, "displayModeBar": True, "modeBarButtonsToRemove": [
-    "toImage", "zoom2d", "autoScale2d"]}
+CHART_CONFIG = {
+    "displaylogo": False,
+    "modeBarButtonsToRemove": [
+        "select2d",
+        "lasso2d",
+        "autoScale2d",
+        "zoomIn2d",
+        "zoomOut2d",
+        "pan2d",
+    ],
+}
+SELECT_CONFIG = {
+    "displaylogo": False,
+    "displayModeBar": True,
+    "modeBarButtonsToRemove": ["toImage", "zoom2d", "autoScale2d"],
+}
 
 
-def show_chart(figures: Any, table: pd.DataFrame | None, *, caption: str, alt: str, key: str,
-               labels: Sequence[str] = (), formats: Mapping[str, Any] | None = None, on_select: Any = "ignore",
-               selection_mode: Any = ("points", "box", "lasso"), title: str | None = None) -> Any:
+def show_chart(
+    figures: Any,
+    table: pd.DataFrame | None,
+    *,
+    caption: str,
+    alt: str,
+    key: str,
+    labels: Sequence[str] = (),
+    formats: Mapping[str, Any] | None = None,
+    on_select: Any = "ignore",
+    selection_mode: Any = ("points", "box", "lasso"),
+    title: str | None = None,
+) -> Any:
     """A chart with its title above, how to read it below, and its table (CSV) one click away.
 
     figures: one figure, or several that share axes: side by side where there is room, stacked on a
@@ -32,16 +53,27 @@ def show_chart(figures: Any, table: pd.DataFrame | None, *, caption: str, alt: s
     table: what the chart shows; formats: column_config for it. alt: what a reader who cannot see
     the chart should know. Returns the selection of a single figure (see st.plotly_chart).
     """
-    group = [readable(figure) for figure in (figures if isinstance(figures, (list, tuple)) else [figures])]
+    group = [
+        readable(figure)
+        for figure in (figures if isinstance(figures, (list, tuple)) else [figures])
+    ]
     titles = [_take_title(figure) for figure in group]
     title = title or titles[0]
     with st.container(gap="xsmall"):
         if title:
             st.markdown(f"**{title}**")
-        config = CHART_CONFIG if on_select == "ignore" or selection_mode == "points" else SELECT_CONFIG
+        config = (
+            CHART_CONFIG if on_select == "ignore" or selection_mode == "points" else SELECT_CONFIG
+        )
         if len(group) == 1:
-            event = st.plotly_chart(group[0], key=key, alt=alt, config=config, on_select=on_select,
-                                    selection_mode=selection_mode)
+            event = st.plotly_chart(
+                group[0],
+                key=key,
+                alt=alt,
+                config=config,
+                on_select=on_select,
+                selection_mode=selection_mode,
+            )
         else:
             event = None
             with st.grid(len(group), min_column_width=210, gap="small"):
@@ -49,9 +81,16 @@ def show_chart(figures: Any, table: pd.DataFrame | None, *, caption: str, alt: s
                     with st.container(gap="xsmall"):
                         if labels:
                             st.markdown(labels[index])
-                        st.plotly_chart(figure, key=f"{key}-{index}", alt=titles[index] or alt, config=config)
-        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", gap="small",
-                          wrap=False):
+                        st.plotly_chart(
+                            figure, key=f"{key}-{index}", alt=titles[index] or alt, config=config
+                        )
+        with st.container(
+            horizontal=True,
+            horizontal_alignment="distribute",
+            vertical_alignment="center",
+            gap="small",
+            wrap=False,
+        ):
             st.caption(caption, width="stretch")
             if table is not None:
                 _table(table, key, title or key, formats)
@@ -69,28 +108,48 @@ def readable(figure: Any) -> Any:
     return figure.update_layout(font={"color": ink}) if mode and ink else figure
 
 
-def show_curves(curves: Mapping[str, pd.DataFrame], quantity: str, names: Mapping[str, str], *, key: str) -> None:
+def show_curves(
+    curves: Mapping[str, pd.DataFrame], quantity: str, names: Mapping[str, str], *, key: str
+) -> None:
     """Learning curves: one panel an arm, side by side, same axes, with their table."""
     panels = drawn.learning_curves(curves, quantity, names)
-    table = pd.concat([part.assign(arm=names.get(arm, arm)) for arm, part in curves.items()], ignore_index=True)
+    table = pd.concat(
+        [part.assign(arm=names.get(arm, arm)) for arm, part in curves.items()], ignore_index=True
+    )
     columns = ["arm", "fold", "epoch", "seed", f"train_{quantity}", f"val_{quantity}"]
     title = f"{words.QUANTITIES.get(quantity, quantity)} by epoch"
     show_chart(
-        list(panels.values()), table[[column for column in columns if column in table]], key=key, title=title,
+        list(panels.values()),
+        table[[column for column in columns if column in table]],
+        key=key,
+        title=title,
         labels=[words.arm(arm, names.get(arm)).badge for arm in panels],
         caption="Solid: validation. Dotted: training. The space between them is the gap. Bands: ±1 standard deviation "
-                f"over {'folds and seeds' if 'fold' in table else 'seeds'}. All panels share their axes.",
+        f"over {'folds and seeds' if 'fold' in table else 'seeds'}. All panels share their axes.",
         alt=f"{title} for training and validation, a panel an arm: "
-            + ", ".join(names.get(arm, arm) for arm in panels) + ".")
+        + ", ".join(names.get(arm, arm) for arm in panels)
+        + ".",
+    )
 
 
-def download_table(table: pd.DataFrame | Callable[[], pd.DataFrame], label: str, *, name: str) -> None:
+def download_table(
+    table: pd.DataFrame | Callable[[], pd.DataFrame], label: str, *, name: str
+) -> None:
     """A table's numbers as CSV, written when it is asked for."""
+
     def written() -> bytes:
         return safe_table(table() if callable(table) else table).to_csv(index=False).encode()
 
-    st.download_button(label, written, file_name=f"{name}.csv", mime="text/csv",
-                       icon=":material/download:", type="tertiary", key=f"{name}-csv", on_click="ignore")
+    st.download_button(
+        label,
+        written,
+        file_name=f"{name}.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        type="tertiary",
+        key=f"{name}-csv",
+        on_click="ignore",
+    )
 
 
 def _take_title(figure: Any) -> str:
@@ -100,13 +159,19 @@ def _take_title(figure: Any) -> str:
 
 
 def _table(table: pd.DataFrame, key: str, title: str, formats: Mapping[str, Any] | None) -> None:
-    popover = st.popover("Table", icon=":material/table:", type="tertiary", key=f"{key}-table", on_change="rerun")
+    popover = st.popover(
+        "Table", icon=":material/table:", type="tertiary", key=f"{key}-table", on_change="rerun"
+    )
     if popover.open:
         with popover:
             show_table(table, title=title, key=key, formats=formats)
 
 
-def show_table(table: pd.DataFrame, *, title: str, key: str, formats: Mapping[str, Any] | None = None) -> None:
+def show_table(
+    table: pd.DataFrame, *, title: str, key: str, formats: Mapping[str, Any] | None = None
+) -> None:
     """A table with its CSV below it. title: what the table holds, read aloud and used as file name."""
     st.dataframe(table, hide_index=True, column_config=dict(formats or {}), alt=title)
-    download_table(table, "Download CSV", name=re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or key)
+    download_table(
+        table, "Download CSV", name=re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or key
+    )

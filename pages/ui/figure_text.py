@@ -13,7 +13,10 @@ def with_letters(figure: Any) -> Any:
     """The figure with every tag in its texts, but those of emphasis and line breaks, shown letter by letter."""
     for part in (*figure.data, figure.layout):
         given = part.to_plotly_json()
-        part.update({key: value for key, old in given.items() if (value := letters(old)) is not old}, overwrite=True)
+        part.update(
+            {key: value for key, old in given.items() if (value := letters(old)) is not old},
+            overwrite=True,
+        )
     return figure
 
 
@@ -24,7 +27,10 @@ def letters(value: Any) -> Any:
     if isinstance(value, Mapping):
         changed = {key: letters(item) for key, item in value.items()}
         return changed if any(changed[key] is not item for key, item in value.items()) else value
-    if isinstance(value, (list, tuple)) or getattr(getattr(value, "dtype", None), "kind", "") in ("O", "U"):
+    if isinstance(value, (list, tuple)) or getattr(getattr(value, "dtype", None), "kind", "") in (
+        "O",
+        "U",
+    ):
         changed = [letters(item) for item in value]
         return changed if any(new is not item for new, item in zip(changed, value)) else value
     return value

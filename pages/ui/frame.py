@@ -29,39 +29,62 @@ import streamlit as st
 
 from derm_core.errors import DermError
 from derm_core.workspace import Workspace
-
 from pages.ui import cached, scheduling, uploads, words
-from pages.ui.login import offer_logout, require_login
 from pages.ui.display import download_table, readable, show_chart, show_curves, show_table  # noqa: F401  (frame.show_chart, …)
+from pages.ui.login import offer_logout, require_login
 
 # The browser's icon, drawn here, and pages without icons: for a page's own icon Streamlit would ask a
 # server on the internet at every visit.
-ICON = ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#0F6B66"/>'
-        '<circle cx="13" cy="16" r="7" fill="#fff" fill-opacity=".9"/><circle cx="20" cy="16" r="7" fill="#fff" '
-        'fill-opacity=".45"/></svg>')
+ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#0F6B66"/>'
+    '<circle cx="13" cy="16" r="7" fill="#fff" fill-opacity=".9"/><circle cx="20" cy="16" r="7" fill="#fff" '
+    'fill-opacity=".45"/></svg>'
+)
 
 PAGES = {  # file: (section, title, one sentence)
-    "home": ("", "Home",
-             "What this is, what this machine can do, and the latest comparison."),
-    "classify": ("", "Classify",
-             "Two models say what they see in your picture of a lesion, side by side, each with its reasons and its limits."),
-    "train": ("Study", "Train",
-             "Pretrain on unlabelled skin images, then compare with ImageNet under identical conditions."),
-    "compare": ("Study", "Compare",
-             "What a finished study says: who is more accurate, who overfits less, and how sure that is."),
-    "latent": ("Study", "Latent space",
-             "Where an arm puts its images: near each other means alike, in that arm's eyes."),
-    "data": ("Shelf", "Data",
-             "Import images, check that no lesion is in two splits, look at what is there."),
-    "models": ("Shelf", "Models",
-             "Published models with what they were trained on, how well they do, and their terms."),
+    "home": ("", "Home", "What this is, what this machine can do, and the latest comparison."),
+    "classify": (
+        "",
+        "Classify",
+        "Two models say what they see in your picture of a lesion, side by side, each with its reasons and its limits.",
+    ),
+    "train": (
+        "Study",
+        "Train",
+        "Pretrain on unlabelled skin images, then compare with ImageNet under identical conditions.",
+    ),
+    "compare": (
+        "Study",
+        "Compare",
+        "What a finished study says: who is more accurate, who overfits less, and how sure that is.",
+    ),
+    "latent": (
+        "Study",
+        "Latent space",
+        "Where an arm puts its images: near each other means alike, in that arm's eyes.",
+    ),
+    "data": (
+        "Shelf",
+        "Data",
+        "Import images, check that no lesion is in two splits, look at what is there.",
+    ),
+    "models": (
+        "Shelf",
+        "Models",
+        "Published models with what they were trained on, how well they do, and their terms.",
+    ),
 }
-WITHOUT_RUNS = ("classify", "data")         # pages that stand where the table of runs is damaged, busy or newer
+WITHOUT_RUNS = (
+    "classify",
+    "data",
+)  # pages that stand where the table of runs is damaged, busy or newer
 
 
 def _pages() -> dict[str, Any]:
-    return {name: st.Page(f"pages/{name}.py", title=title, help=about, default=name == "home")
-            for name, (_, title, about) in PAGES.items()}
+    return {
+        name: st.Page(f"pages/{name}.py", title=title, help=about, default=name == "home")
+        for name, (_, title, about) in PAGES.items()
+    }
 
 
 def navigation():
@@ -83,7 +106,9 @@ def page(name: str, intro: str | None = None, title: str | None = None) -> Works
     scheduling.settle()
     uploads.release()
     if name != "classify":
-        st.session_state.pop("predictions", None)       # Classify's answers hold the files that its uploader just gave up
+        st.session_state.pop(
+            "predictions", None
+        )  # Classify's answers hold the files that its uploader just gave up
     _, own_title, about = PAGES[name]
     st.set_page_config(page_title=f"{own_title} · Lesion study", page_icon=ICON, layout="wide")
     require_login()
@@ -100,7 +125,7 @@ def page(name: str, intro: str | None = None, title: str | None = None) -> Works
         st.stop()
     try:
         _health(workspace)
-    except DermError as error:              # the table of runs cannot be read
+    except DermError as error:  # the table of runs cannot be read
         show_error(error)
         if name not in WITHOUT_RUNS:
             st.stop()
@@ -116,7 +141,9 @@ def _health(workspace: Workspace) -> None:
         if active:
             working = sum(run.state == "running" for run in active)
             counts = ((working, "at work"), (len(active) - working, "queued"))
-            label = ", ".join(f"{words.count(number, 'run')} {state}" for number, state in counts if number)
+            label = ", ".join(
+                f"{words.count(number, 'run')} {state}" for number, state in counts if number
+            )
             link("train", label, icon=":material/progress_activity:", run=active[-1].id)
 
 
@@ -130,9 +157,17 @@ def go(name: str, **query: str) -> None:
     st.switch_page(f"pages/{name}.py", query_params=query or None)
 
 
-def empty(what: str, *, title: str = "Nothing here yet", icon: str = ":material/inbox:",
-          action: str | None = None, page: str | None = None, key: str | None = None, primary: bool = True,
-          **query: str) -> bool:
+def empty(
+    what: str,
+    *,
+    title: str = "Nothing here yet",
+    icon: str = ":material/inbox:",
+    action: str | None = None,
+    page: str | None = None,
+    key: str | None = None,
+    primary: bool = True,
+    **query: str,
+) -> bool:
     """Say what will be here and offer the button that makes it so (primary unless the page has another).
 
     With `page` the button leads there; without, True is returned when it is pressed and the page acts.
@@ -142,7 +177,9 @@ def empty(what: str, *, title: str = "Nothing here yet", icon: str = ":material/
         st.markdown(what)
         if action is None:
             return False
-        pressed = st.button(action, type="primary" if primary else "secondary", key=key or f"empty-{action}")
+        pressed = st.button(
+            action, type="primary" if primary else "secondary", key=key or f"empty-{action}"
+        )
     if pressed and page is not None:
         go(page, **query)
     return pressed and page is None
@@ -162,8 +199,17 @@ def errors() -> Iterator[None]:
         show_error(error)
 
 
-def linked(label: str, options: Sequence[Any], param: str, *, widget: Callable = st.selectbox,
-           default: Any = None, key: str | None = None, always: bool = True, **settings: Any) -> Any:
+def linked(
+    label: str,
+    options: Sequence[Any],
+    param: str,
+    *,
+    widget: Callable = st.selectbox,
+    default: Any = None,
+    key: str | None = None,
+    always: bool = True,
+    **settings: Any,
+) -> Any:
     """A choice kept in the address as ?param=value, so that the page can be sent to a colleague.
 
     widget: st.selectbox, st.segmented_control, st.radio or st.pills. An address that names none of
@@ -174,9 +220,13 @@ def linked(label: str, options: Sequence[Any], param: str, *, widget: Callable =
     default = default if default in options else (options[0] if options else None)
     key, wanted = key or f"{param}-choice", st.query_params.get(param)
     known = {str(option): option for option in options}
-    if wanted in known and (key not in st.session_state or st.session_state.get(f"{param}-seen") != wanted):
+    if wanted in known and (
+        key not in st.session_state or st.session_state.get(f"{param}-seen") != wanted
+    ):
         st.session_state[key] = known[wanted]
-    elif st.session_state.get(key) not in options:      # gone, or its label has changed ("9 min ago") since it was sent
+    elif (
+        st.session_state.get(key) not in options
+    ):  # gone, or its label has changed ("9 min ago") since it was sent
         st.session_state[key] = known.get(wanted, default)
     choice = widget(label, options, key=key, **settings)
     choice = st.session_state[key] if choice is None else choice
@@ -193,13 +243,32 @@ def run_name(workspace: Workspace, run: Any) -> str:
     if run.name:
         return run.name
     config = cached.config(workspace, run.id)
-    detail = {"study": config.get("preset"), "pretrain": (config.get("recipe") or {}).get("name"),
-              "embed": words.arm(config["arm"]).name if config.get("arm") else None, "publish": config.get("name")}.get(run.kind)
-    seen = config if run.kind == "pretrain" else (config.get("pretrain") or {}) if run.kind == "study" else {}
+    detail = {
+        "study": config.get("preset"),
+        "pretrain": (config.get("recipe") or {}).get("name"),
+        "embed": words.arm(config["arm"]).name if config.get("arm") else None,
+        "publish": config.get("name"),
+    }.get(run.kind)
+    seen = (
+        config
+        if run.kind == "pretrain"
+        else (config.get("pretrain") or {})
+        if run.kind == "study"
+        else {}
+    )
     folds, fold = config.get("folds"), config.get("fold")
     part = (f"fold {fold} of {folds}" if fold else f"{folds} folds") if folds else None
-    return ", ".join(filter(None, (words.KINDS.get(run.kind, run.kind), detail, part,
-                                   "transductive" if seen.get("images") == "all" else None)))
+    return ", ".join(
+        filter(
+            None,
+            (
+                words.KINDS.get(run.kind, run.kind),
+                detail,
+                part,
+                "transductive" if seen.get("images") == "all" else None,
+            ),
+        )
+    )
 
 
 def run_label(workspace: Workspace, run: Any) -> str:

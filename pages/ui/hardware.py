@@ -13,10 +13,20 @@ from typing import Any
 
 def describe() -> dict[str, Any]:
     """{gpu: name or None, cpu: name, threads, memory_gb, python, torch, versions}."""
-    versions = {name: version(name) for name in ("torch", "torchvision", "timm", "numpy", "streamlit", "plotly")}
+    versions = {
+        name: version(name)
+        for name in ("torch", "torchvision", "timm", "numpy", "streamlit", "plotly")
+    }
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"gpu": gpu_name(), "cpu": cpu_name(), "threads": threads, "memory_gb": memory_gb(),
-            "python": platform.python_version(), "torch": versions["torch"], "versions": versions}
+    return {
+        "gpu": gpu_name(),
+        "cpu": cpu_name(),
+        "threads": threads,
+        "memory_gb": memory_gb(),
+        "python": platform.python_version(),
+        "torch": versions["torch"],
+        "versions": versions,
+    }
 
 
 def version(package: str) -> str | None:
@@ -29,11 +39,23 @@ def version(package: str) -> str | None:
 
 def gpu_name() -> str | None:
     """The first GPU that this process may see, None without one; asks the driver, not torch."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1") or shutil.which("nvidia-smi") is None:
+    if (
+        os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1")
+        or shutil.which("nvidia-smi") is None
+    ):
         return None
     try:
-        found = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True,
-                               text=True, timeout=5, check=True).stdout.strip().splitlines()
+        found = (
+            subprocess.run(
+                ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
+                capture_output=True,
+                text=True,
+                timeout=5,
+                check=True,
+            )
+            .stdout.strip()
+            .splitlines()
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return found[0] if found else None
@@ -43,7 +65,9 @@ def cpu_name() -> str:
     """The processor as the system calls it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        return next(
+            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
+        )
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
 

@@ -16,14 +16,16 @@ from derm_core.errors import ImageError
 from . import words
 
 THUMBNAIL = 144
-MOST_BYTES = 4_400                       # of a thumbnail: in base64, as it is sent, below 6 KB
+MOST_BYTES = 4_400  # of a thumbnail: in base64, as it is sent, below 6 KB
 QUALITIES = (72, 50, 30, 15, 5, 0)
 
 
 def webp(image: Image.Image, quality: int = QUALITIES[0]) -> bytes:
     """An image as WEBP; one of skin has 1 to 4 KB at 144 px."""
     buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=quality, method=0)     # a fifth of the time for a fifth more bytes
+    image.save(
+        buffer, "WEBP", quality=quality, method=0
+    )  # a fifth of the time for a fifth more bytes
     return buffer.getvalue()
 
 
@@ -52,7 +54,9 @@ def data_url(data: bytes, kind: str = "webp") -> str:
     return f"data:image/{kind};base64," + base64.b64encode(data).decode()
 
 
-@functools.lru_cache(4000)          # not st.cache_data, which takes longer to look a small thing up than to send it
+@functools.lru_cache(
+    4000
+)  # not st.cache_data, which takes longer to look a small thing up than to send it
 def _thumbnail(path: str, sha256: str, size: int) -> bytes | None:
     try:
         return (small if size <= THUMBNAIL else webp)(Image.fromarray(read_image(path, size)))
@@ -66,8 +70,14 @@ def thumbnail(dataset, row: int, size: int = THUMBNAIL) -> bytes | None:
     return _thumbnail(path, content, size)
 
 
-def gallery(dataset, rows: Sequence[int], *, columns: int = 8, min_width: int = 96,
-            captions: Sequence[str] | None = None) -> None:
+def gallery(
+    dataset,
+    rows: Sequence[int],
+    *,
+    columns: int = 8,
+    min_width: int = 96,
+    captions: Sequence[str] | None = None,
+) -> None:
     """Thumbnails in a grid that fills the width, each with its class, or its caption, below."""
     frame = dataset.frame
     with st.grid(columns, min_column_width=min_width, gap="small"):
@@ -76,7 +86,9 @@ def gallery(dataset, rows: Sequence[int], *, columns: int = 8, min_width: int = 
             picture = thumbnail(dataset, row)
             with st.container(gap=None):
                 if picture is None:
-                    st.caption(f":material/broken_image: {words.plain(name)}: its file is gone or has changed")
+                    st.caption(
+                        f":material/broken_image: {words.plain(name)}: its file is gone or has changed"
+                    )
                 else:
                     st.image(data_url(picture), width="stretch", alt=f"{name}, {label}")
                     st.caption(captions[place] if captions else words.plain(label))

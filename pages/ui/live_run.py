@@ -1,10 +1,10 @@
 """What a run has said so far, kept in the session and grown by its new events only.
 
-    feed = live.follow(workspace, run_id)     in a fragment with run_every=1
-    feed.progress                             the latest {"what", "done", "total", "rate", "eta_seconds"}
-    live.progress_text(feed.progress)         what stands on its bar
-    feed.curves()                             {arm: table} for figures.learning_curves
-    feed.series("val/loss")                   (epochs, values)
+feed = live.follow(workspace, run_id)     in a fragment with run_every=1
+feed.progress                             the latest {"what", "done", "total", "rate", "eta_seconds"}
+live.progress_text(feed.progress)         what stands on its bar
+feed.curves()                             {arm: table} for figures.learning_curves
+feed.series("val/loss")                   (epochs, values)
 """
 
 from __future__ import annotations
@@ -48,7 +48,11 @@ class Feed:
 
     def series(self, name: str) -> tuple[list[float], list[float]]:
         """Epochs and values of a series with one number an event; gaps in it are left out."""
-        found = [(epoch, value) for epoch, _, value in self.points.get(name, []) if isinstance(value, (int, float))]
+        found = [
+            (epoch, value)
+            for epoch, _, value in self.points.get(name, [])
+            if isinstance(value, (int, float))
+        ]
         return [epoch for epoch, _ in found], [value for _, value in found]
 
     def curves(self) -> dict[str, pd.DataFrame]:
@@ -61,9 +65,14 @@ class Feed:
                 continue
             for epoch, step, value in points:
                 for seed, number in enumerate(value if isinstance(value, list) else [value]):
-                    row = cells.setdefault(arm, {}).setdefault((epoch, seed), {"epoch": epoch, "step": step, "seed": seed})
+                    row = cells.setdefault(arm, {}).setdefault(
+                        (epoch, seed), {"epoch": epoch, "step": step, "seed": seed}
+                    )
                     row[f"{split}_{quantity}"] = number
-        return {arm: pd.DataFrame(list(rows.values())).astype({"epoch": float}) for arm, rows in cells.items()}
+        return {
+            arm: pd.DataFrame(list(rows.values())).astype({"epoch": float})
+            for arm, rows in cells.items()
+        }
 
 
 def follow(workspace: Workspace, run_id: str) -> Feed:
@@ -91,9 +100,11 @@ def progress_text(value: dict[str, Any]) -> str:
     what = str(value.get("what", ""))
     parts = [words.plain(what[:1].upper() + what[1:])]
     if value.get("total"):
-        parts += [f"{value['done']:,.0f} of {value['total']:,.0f} {unit}",
-                  f"{words.number(rate, 1 if rate < 100 else 0)} {unit}/s" if rate else "",
-                  f"about {words.duration(left)} left" if left is not None else ""]
+        parts += [
+            f"{value['done']:,.0f} of {value['total']:,.0f} {unit}",
+            f"{words.number(rate, 1 if rate < 100 else 0)} {unit}/s" if rate else "",
+            f"about {words.duration(left)} left" if left is not None else "",
+        ]
     elif value.get("elapsed_seconds"):
         parts.append(f"{words.duration(value['elapsed_seconds'])} so far")
     return " · ".join(filter(None, parts))
@@ -106,4 +117,5 @@ def counter(bar: Any, what: str) -> Callable[[int, int], None]:
     def show(done: int, total: int) -> None:
         value = count(done, total).value
         bar.progress(share(value), progress_text(value))
+
     return show

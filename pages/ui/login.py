@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.ui import words
 
-NEEDED = ("authlib", "httpx")       # what streamlit[auth] brings
+NEEDED = ("authlib", "httpx")  # what streamlit[auth] brings
 
 
 def require_login() -> None:
@@ -18,8 +18,11 @@ def require_login() -> None:
     st.title("Lesion study", anchor=False)
     st.markdown(f"{words.NOTICE} This server asks who you are.")
     if not all(map(importlib.util.find_spec, NEEDED)):
-        st.error("The login needs Authlib and httpx: whoever runs this server installs them by "
-                 "`pip install -r requirements-extras.txt` and starts the app again.", icon=":material/error:")
+        st.error(
+            "The login needs Authlib and httpx: whoever runs this server installs them by "
+            "`pip install -r requirements-extras.txt` and starts the app again.",
+            icon=":material/error:",
+        )
         st.stop()
     st.button("Log in", type="primary", on_click=st.login)
     st.stop()
@@ -34,5 +37,5 @@ def offer_logout() -> None:
 def login_configured() -> bool:
     try:
         return "auth" in st.secrets
-    except FileNotFoundError:                      # no secrets.toml: the app of one person
+    except FileNotFoundError:  # no secrets.toml: the app of one person
         return False

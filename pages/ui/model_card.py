@@ -14,18 +14,29 @@ NOT_SHOWN = ("tensors", "ok", "error", "folder", "shelf", "latent")
 
 def show(card: dict) -> None:
     """Use and limits, test metrics, what stands beside an answer, where it comes from; the whole card folded below."""
-    st.markdown(f"{words.arm(card['arm'], card['label']).badge} {words.plain(card['intended_use'])}")
+    st.markdown(
+        f"{words.arm(card['arm'], card['label']).badge} {words.plain(card['intended_use'])}"
+    )
     st.markdown("\n".join(f"- {words.plain(limit)}" for limit in card["limits"]))
-    shown = {words.QUANTITIES.get(name, name): words.interval(value, name) for name, value in card["metrics"].items()
-             if isinstance(value, dict) and "mean" in value}
+    shown = {
+        words.QUANTITIES.get(name, name): words.interval(value, name)
+        for name, value in card["metrics"].items()
+        if isinstance(value, dict) and "mean" in value
+    }
     if shown:
         st.markdown(f"**Test split, 95{words.THIN}% intervals**")
         st.table(shown, border="horizontal", alt="Test metrics")
         st.caption(words.plain(card.get("metrics_note") or ""))
     beside(card)
     st.markdown("**Classes**")
-    st.table({words.plain(name): words.plain(card["class_descriptions"].get(name, "")) for name in card["classes"]},
-             border="horizontal", alt="Classes")
+    st.table(
+        {
+            words.plain(name): words.plain(card["class_descriptions"].get(name, ""))
+            for name in card["classes"]
+        },
+        border="horizontal",
+        alt="Classes",
+    )
     origin(card, ("training_data", "initial_weights", "split"))
 
 
@@ -34,8 +45,10 @@ def show_extractor(card: dict) -> None:
     st.markdown(words.plain(card["intended_use"]))
     st.markdown("\n".join(f"- {words.plain(limit)}" for limit in card["limits"]))
     found, knn = card["reconstruction"], card.get("knn") or {}
-    facts = {"Mean squared error of the reconstruction": words.number(found["pixel_mse"], 4),
-             "Active latent dimensions": f"{found['active_units']:.0f} of {card['decoder']['latent_dim']}"}
+    facts = {
+        "Mean squared error of the reconstruction": words.number(found["pixel_mse"], 4),
+        "Active latent dimensions": f"{found['active_units']:.0f} of {card['decoder']['latent_dim']}",
+    }
     if knn:
         facts["Balanced accuracy of nearest neighbours"] = words.percent(knn["balanced_accuracy"])
     st.table(facts, border="horizontal", alt="Quality of the extractor")
@@ -46,8 +59,11 @@ def show_extractor(card: dict) -> None:
 def origin(card: dict, parts: tuple[str, ...]) -> None:
     """Where data and weights come from, terms, commands, and the whole card."""
     for key in parts:
-        facts = {name.replace("_", " ").capitalize(): words.plain(tell(value)) for name, value in card[key].items()
-                 if value not in (None, "", []) and name not in ("config", "data")}
+        facts = {
+            name.replace("_", " ").capitalize(): words.plain(tell(value))
+            for name, value in card[key].items()
+            if value not in (None, "", []) and name not in ("config", "data")
+        }
         if facts:
             st.markdown(f"**{key.replace('_', ' ').capitalize()}**")
             st.table(facts, border="horizontal", alt=key.replace("_", " "))
@@ -77,7 +93,10 @@ def calibration(card: dict) -> tuple[str, str] | None:
     fitted = card.get("temperature")
     if not fitted:
         return "Calibration", "none: probabilities are as the network gives them"
-    return "Calibration", f"temperature {words.number(fitted.get('value'), 2)}, fitted on {fitted.get('images', 0):,} images"
+    return (
+        "Calibration",
+        f"temperature {words.number(fitted.get('value'), 2)}, fitted on {fitted.get('images', 0):,} images",
+    )
 
 
 def operating_point(card: dict) -> list[tuple[str, str]]:
@@ -110,16 +129,31 @@ def coverage(card: dict) -> None:
         for name, one in (found.get("per_class") or {}).items():
             label = f"{card['class_descriptions'].get(name, name)} ({one.get('images', 0):,})"
             rows.setdefault(label, {})[column] = words.percent(one.get("coverage"))
-        rows.setdefault("Classes in a set, mean", {})[column] = words.number(found.get("mean_size"), 1)
+        rows.setdefault("Classes in a set, mean", {})[column] = words.number(
+            found.get("mean_size"), 1
+        )
     if rows:
         st.markdown("**Prediction sets: how often they held the truth on the test split**")
         table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("Images of").reset_index()
         table["Images of"] = table["Images of"].map(words.plain)
-        st.table(table, border="horizontal", hide_index=True, alt="Coverage of the prediction sets overall and by class")
-        dealt = (" Groups dealt anew: calibration and test groups divided at random, mean and middle 95"
-                 f"{words.THIN}%.") if "All images, groups dealt anew" in rows else ""
-        st.caption("Split-conformal sets promise their coverage over all images, not within a class: a rare class can be "
-                   f"covered less often.{dealt} {words.plain(card['conformal'].get('calibrated_on', ''))}")
+        st.table(
+            table,
+            border="horizontal",
+            hide_index=True,
+            alt="Coverage of the prediction sets overall and by class",
+        )
+        dealt = (
+            (
+                " Groups dealt anew: calibration and test groups divided at random, mean and middle 95"
+                f"{words.THIN}%."
+            )
+            if "All images, groups dealt anew" in rows
+            else ""
+        )
+        st.caption(
+            "Split-conformal sets promise their coverage over all images, not within a class: a rare class can be "
+            f"covered less often.{dealt} {words.plain(card['conformal'].get('calibrated_on', ''))}"
+        )
 
 
 def copies(card: dict) -> str:
@@ -127,11 +161,18 @@ def copies(card: dict) -> str:
     found = card.get("memorisation")
     if not found:
         return ""
-    drawn = words.plain(found.get("drawn_from", "the prior"))       # from which older cards' images were drawn
-    beside = (f" Of {found['held_out_images']:,} photographs that it never saw, {found['held_out_copies']:,} would be called so."
-              if "held_out_copies" in found else "")
-    return (f"Memorisation check: of {found['samples']:,} images drawn by the decoder from {drawn}, {found['copies']:,} "
-            f"{'is a copy' if found['copies'] == 1 else 'are copies'} of a training image.{beside}")
+    drawn = words.plain(
+        found.get("drawn_from", "the prior")
+    )  # from which older cards' images were drawn
+    beside = (
+        f" Of {found['held_out_images']:,} photographs that it never saw, {found['held_out_copies']:,} would be called so."
+        if "held_out_copies" in found
+        else ""
+    )
+    return (
+        f"Memorisation check: of {found['samples']:,} images drawn by the decoder from {drawn}, {found['copies']:,} "
+        f"{'is a copy' if found['copies'] == 1 else 'are copies'} of a training image.{beside}"
+    )
 
 
 def tell(value: object) -> str:

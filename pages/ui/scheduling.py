@@ -10,15 +10,14 @@ import sys
 import time
 from collections.abc import Callable
 
-from derm_core.files import keep_private
 from derm_core.bundles.turn_queue import REQUESTS
-
+from derm_core.files import keep_private
 from pages.ui.login import require_login
 
-STEP = 50                # modules: each time as many are new, what is alive is set aside once more
+STEP = 50  # modules: each time as many are new, what is alive is set aside once more
 COLLECT_SECONDS, ASIDE_SECONDS = 5.0, 60.0
 SWITCH_SECONDS = 2e-3
-LEAD_SECONDS = 1.0       # of a page's part before whole pages
+LEAD_SECONDS = 1.0  # of a page's part before whole pages
 M_ARENA_MAX, HEAPS = -8, 2
 _known, _collected, _set_aside = 0, 0.0, 0.0
 
@@ -43,6 +42,7 @@ def in_turn(function: Callable) -> Callable:
 
     It answers what someone did on a page (an image, a click), is short, and goes before pages that open meanwhile.
     """
+
     @functools.wraps(function)
     def run(*args, **settings):
         with turn(LEAD_SECONDS) as waited:
@@ -50,6 +50,7 @@ def in_turn(function: Callable) -> Callable:
                 settle()
                 require_login()
             return function(*args, **settings)
+
     return run
 
 
@@ -85,7 +86,9 @@ def _return_memory() -> None:
 
     Each run of a page is a thread of its own: with a heap for every one of them, freed pieces would lie about in all.
     """
-    with contextlib.suppress(AttributeError, OSError, TypeError):      # other C libraries, macOS, Windows
+    with contextlib.suppress(
+        AttributeError, OSError, TypeError
+    ):  # other C libraries, macOS, Windows
         library = ctypes.CDLL(None)
         library.mallopt(M_ARENA_MAX, HEAPS)
         library.malloc_trim(0)

@@ -10,7 +10,13 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-UPLOADERS = ("files", "pasted", "camera", "atlas-file", "bundle")     # keys of the widgets that take files, on all pages
+UPLOADERS = (
+    "files",
+    "pasted",
+    "camera",
+    "atlas-file",
+    "bundle",
+)  # keys of the widgets that take files, on all pages
 HELD = "uploads-held"
 
 

@@ -4,7 +4,33 @@ from __future__ import annotations
 
 import re
 
-from derm_core.formatting import KNOWN, NBSP, NOTICE, QUANTITIES, SHARES, THIN, Arm, ago, arm, count, duration, family, interval, listed, missing, number, ordered, p_value, percent, points, quantity, short, signed_interval, size, span
+from derm_core.formatting import (
+    KNOWN,
+    NBSP,
+    NOTICE,
+    QUANTITIES,
+    SHARES,
+    THIN,
+    Arm,
+    ago,
+    arm,
+    count,
+    duration,
+    family,
+    interval,
+    listed,
+    missing,
+    number,
+    ordered,
+    p_value,
+    percent,
+    points,
+    quantity,
+    short,
+    signed_interval,
+    size,
+    span,
+)
 
 STATES = {  # state: (word, icon, colour name)
     "queued": ("Queued", ":material/schedule:", "gray"),
@@ -14,13 +40,24 @@ STATES = {  # state: (word, icon, colour name)
     "cancelled": ("Cancelled", ":material/cancel:", "gray"),
     "interrupted": ("Interrupted", ":material/pause_circle:", "yellow"),
 }
-KINDS = {"pretrain": "Pretraining", "study": "Study", "embed": "Map", "evaluate": "Evaluation",
-         "publish": "Publication"}
+KINDS = {
+    "pretrain": "Pretraining",
+    "study": "Study",
+    "embed": "Map",
+    "evaluate": "Evaluation",
+    "publish": "Publication",
+}
 
 
 def chance(probability: float) -> str:
     """A model's probability as a percentage, which never says 0 or 100: '<0.1 %', '34.6 %', '>99.9 %'."""
-    return f"<{percent(0.001)}" if probability < 0.0005 else f">{percent(0.999)}" if probability >= 0.9995 else percent(probability)
+    return (
+        f"<{percent(0.001)}"
+        if probability < 0.0005
+        else f">{percent(0.999)}"
+        if probability >= 0.9995
+        else percent(probability)
+    )
 
 
 def state_badge(state: str) -> str:
@@ -35,11 +72,14 @@ def aside(said: str) -> str:
 
 def table(head: list[str], rows: list[list[str]]) -> str:
     """A table in markdown, of cells in markdown, whose lines run on."""
-    lines = [[re.sub(r" *[\r\n]+", " ", cell) for cell in line] for line in (head, ["---"] * len(head), *rows)]
+    lines = [
+        [re.sub(r" *[\r\n]+", " ", cell) for cell in line]
+        for line in (head, ["---"] * len(head), *rows)
+    ]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-JOINER = "\u2060"      # as wide as nothing, and no part of a word, an address or the name of an icon
+JOINER = "\u2060"  # as wide as nothing, and no part of a word, an address or the name of an icon
 
 
 def plain(text: object) -> str:
@@ -49,6 +89,11 @@ def plain(text: object) -> str:
     character of no width keeps them apart.
     """
     escaped = re.sub(r"([\\\\!\[\]<>`*_$~#|&])", r"\\\1", str(text))
-    escaped = re.sub(r"(?m)^\s*([-+=]|\d+(?=[.)]))", lambda found: ("" if found[1].isdigit() else "\\") + found[1] + (
-        JOINER if found[1].isdigit() else ""), escaped)
+    escaped = re.sub(
+        r"(?m)^\s*([-+=]|\d+(?=[.)]))",
+        lambda found: (
+            ("" if found[1].isdigit() else "\\") + found[1] + (JOINER if found[1].isdigit() else "")
+        ),
+        escaped,
+    )
     return re.sub(r"(?<=:)(?=[a-zA-Z/+-]|\d+:)|(?i:(?<=www)(?=\.))|(?<=@)", JOINER, escaped)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import torch
 
+from derm_core.bundles.bundle import save_bundle
+from derm_core.bundles.extractor import save_extractor
 from derm_core.config import BackboneConfig
 from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head
 from derm_core.nets.vae import build_vae
-from derm_core.bundles.bundle import save_bundle
-from derm_core.bundles.extractor import save_extractor
 
 CLASSES = ("bkl", "mel", "nv")
 METRIC = {"mean": 0.61, "std": 0.02, "low": 0.55, "high": 0.67}
 
 
-def put_bundle(workspace, name: str, arm: str, classes=CLASSES, input_size: int = 32, **fields) -> dict:
+def put_bundle(
+    workspace, name: str, arm: str, classes=CLASSES, input_size: int = 32, **fields
+) -> dict:
     """Save bundle `name` on the workspace's own shelf; returns its card."""
     seed = sum(map(ord, name))
     backbone = build_backbone(BackboneConfig(architecture="resnet18", stage=1), seed)
@@ -24,27 +26,74 @@ def put_bundle(workspace, name: str, arm: str, classes=CLASSES, input_size: int 
         head = make_head(64, 8, len(classes), seed)
         torch.nn.init.normal_(head[-1].weight)
     card = {
-        "schema": 1, "name": name, "arm": arm, "label": {"vae": "VAE", "imagenet": "ImageNet"}.get(arm, arm),
-        "regime": "finetune", "architecture": "resnet18", "stage": 1, "model_args": {}, "features": 64, "hidden": 8,
-        "classes": list(classes), "class_descriptions": {"nv": "melanocytic nevus"}, "input_size": input_size,
-        "preprocessing": {"version": 1}, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25],
+        "schema": 1,
+        "name": name,
+        "arm": arm,
+        "label": {"vae": "VAE", "imagenet": "ImageNet"}.get(arm, arm),
+        "regime": "finetune",
+        "architecture": "resnet18",
+        "stage": 1,
+        "model_args": {},
+        "features": 64,
+        "hidden": 8,
+        "classes": list(classes),
+        "class_descriptions": {"nv": "melanocytic nevus"},
+        "input_size": input_size,
+        "preprocessing": {"version": 1},
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.25, 0.25, 0.25],
         "initial_weights": {"kind": "random", "license": "none needed"},
-        "training_data": {"dataset": "moles", "images": 1200, "license": "CC0"}, "split": {"fingerprint": "f", "seed": 0},
-        "seed": 0, "metrics": {"balanced_accuracy": METRIC, "macro_auroc": METRIC}, "commands": ["python -m derm_core compare"],
-        "versions": {}, "intended_use": "Research.", "limits": ["Not for diagnosis."], "license": "CC0; research only", **fields}
+        "training_data": {"dataset": "moles", "images": 1200, "license": "CC0"},
+        "split": {"fingerprint": "f", "seed": 0},
+        "seed": 0,
+        "metrics": {"balanced_accuracy": METRIC, "macro_auroc": METRIC},
+        "commands": ["python -m derm_core compare"],
+        "versions": {},
+        "intended_use": "Research.",
+        "limits": ["Not for diagnosis."],
+        "license": "CC0; research only",
+        **fields,
+    }
     return save_bundle(workspace.models / name, Classifier(backbone, head).eval(), card)
 
 
 def put_extractor(workspace, name: str, **fields) -> dict:
     """Save an untrained VAE as extractor `name` on the workspace's own shelf; returns its card."""
-    vae = build_vae(BackboneConfig(architecture="resnet18", stage=1), 32, 4, 16, sum(map(ord, name)))
+    vae = build_vae(
+        BackboneConfig(architecture="resnet18", stage=1), 32, 4, 16, sum(map(ord, name))
+    )
     card = {
-        "schema": 1, "name": name, "label": "VAE of recipe views", "architecture": "resnet18", "stage": 1, "model_args": {},
-        "features": 64, "input_size": 32, "decoder": {"latent_dim": 4, "size": 32, "width": 16}, "preprocessing": {"version": 1},
-        "mean": [0.5] * 3, "std": [0.5] * 3, "training_data": {"dataset": "moles", "images": 1200, "license": "CC0"},
-        "config": {}, "record": {}, "reconstruction": {"pixel_mse": 0.01, "active_units": 4, "images": 200, "kl": 4.0},
+        "schema": 1,
+        "name": name,
+        "label": "VAE of recipe views",
+        "architecture": "resnet18",
+        "stage": 1,
+        "model_args": {},
+        "features": 64,
+        "input_size": 32,
+        "decoder": {"latent_dim": 4, "size": 32, "width": 16},
+        "preprocessing": {"version": 1},
+        "mean": [0.5] * 3,
+        "std": [0.5] * 3,
+        "training_data": {"dataset": "moles", "images": 1200, "license": "CC0"},
+        "config": {},
+        "record": {},
+        "reconstruction": {"pixel_mse": 0.01, "active_units": 4, "images": 200, "kl": 4.0},
         "latent": {"kl": [1.0] * 4, "mean": [0.0] * 4, "std": [1.0] * 4, "images": 200},
-        "knn": {"accuracy": 0.7, "balanced_accuracy": 0.4, "neighbours": 10, "images": 200, "split": "val"},
-        "memorisation": {"samples": 64, "copies": 0}, "recipe": "Two views.", "commands": ["python -m derm_core pretrain"],
-        "versions": {}, "intended_use": "Research.", "limits": ["Not for diagnosis."], "license": "CC0; research only", **fields}
+        "knn": {
+            "accuracy": 0.7,
+            "balanced_accuracy": 0.4,
+            "neighbours": 10,
+            "images": 200,
+            "split": "val",
+        },
+        "memorisation": {"samples": 64, "copies": 0},
+        "recipe": "Two views.",
+        "commands": ["python -m derm_core pretrain"],
+        "versions": {},
+        "intended_use": "Research.",
+        "limits": ["Not for diagnosis."],
+        "license": "CC0; research only",
+        **fields,
+    }
     return save_extractor(workspace.models / name, vae, card)

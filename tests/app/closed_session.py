@@ -32,23 +32,31 @@ PATIENCE_SECONDS = 240.0
 
 def photograph() -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)).save(buffer, "PNG")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)).save(
+        buffer, "PNG"
+    )
     return buffer.getvalue()
 
 
 def left(session_id: str, answers: list[weakref.ref]) -> dict:
     here = runtime.get_instance()
-    return {"files": len(here.uploaded_file_mgr.file_storage.get(session_id, {})),
-            "media": len(here.media_file_mgr._files_by_session_and_coord.get(session_id, {})),
-            "answers": sum(ref() is not None for ref in answers),
-            "session": here._session_mgr.get_session_info(session_id) is not None}
+    return {
+        "files": len(here.uploaded_file_mgr.file_storage.get(session_id, {})),
+        "media": len(here.media_file_mgr._files_by_session_and_coord.get(session_id, {})),
+        "answers": sum(ref() is not None for ref in answers),
+        "session": here._session_mgr.get_session_info(session_id) is not None,
+    }
 
 
 async def visit_and_leave(address: str) -> dict:
     async with Session(address) as visitor:
         await visitor.open("classify")
         await visitor.upload("photograph.png", photograph())
-        state = runtime.get_instance()._session_mgr.get_session_info(visitor.session_id).session.session_state
+        state = (
+            runtime.get_instance()
+            ._session_mgr.get_session_info(visitor.session_id)
+            .session.session_state
+        )
         answers = [weakref.ref(answer) for answer in state["predictions"].values()]
         found = {"during": left(visitor.session_id, answers)}
         del state

@@ -12,8 +12,8 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from derm_core.jobs import supervisor
-from derm_core.locks import hold
 from derm_core.jobs.store import RunStore
+from derm_core.locks import hold
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -48,9 +48,11 @@ def open_page(workspace, no_workers, tmp_path, monkeypatch):
 def working(workspace):
     """working(run_id): the run as a worker would hold it, until the test ends."""
     with contextlib.ExitStack() as stack:
+
         def take(run_id: str) -> None:
             assert stack.enter_context(hold(workspace.run(run_id).lock))
             assert RunStore(workspace).transition(run_id, "queued", "running", started=1.0)
+
         yield take
 
 
@@ -84,10 +86,33 @@ def finished_home(tmp_path_factory) -> Path:
         store.transition(run_id, "running", "done", finished=2.0, summary=result)
         return run_id
 
-    vae = finish(PretrainConfig(dataset="tiny", backbone=backbone, input_size=32, device="cpu",
-                                recipe=recipe("paper", epochs=2, batch_size=32, latent_dim=8, decoder_width=16)), pretrain)
-    finish(StudyConfig(dataset="tiny", arms=("vae", "random"), backbone=backbone, input_size=32, vae_run=vae, device="cpu",
-                       seeds=(0, 1), epochs=4, learning_rates=(1e-3, 3e-3), weight_decays=(1e-2,), bootstrap=200), study, vae)
+    vae = finish(
+        PretrainConfig(
+            dataset="tiny",
+            backbone=backbone,
+            input_size=32,
+            device="cpu",
+            recipe=recipe("paper", epochs=2, batch_size=32, latent_dim=8, decoder_width=16),
+        ),
+        pretrain,
+    )
+    finish(
+        StudyConfig(
+            dataset="tiny",
+            arms=("vae", "random"),
+            backbone=backbone,
+            input_size=32,
+            vae_run=vae,
+            device="cpu",
+            seeds=(0, 1),
+            epochs=4,
+            learning_rates=(1e-3, 3e-3),
+            weight_decays=(1e-2,),
+            bootstrap=200,
+        ),
+        study,
+        vae,
+    )
     torch.set_num_threads(threads)
     return workspace.root
 

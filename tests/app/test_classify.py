@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from derm_core.data.decode import MAX_BYTES, crop_square, decode, read_image
 from derm_core.bundles import neighbours
-from derm_core.bundles.outlier import fit_space
 from derm_core.bundles.bundle import complete_bundle, list_bundles, load_bundle
+from derm_core.bundles.outlier import fit_space
 from derm_core.bundles.predictor import Predictor, predict_images
 from derm_core.bundles.reference_file import Reference
+from derm_core.data.decode import MAX_BYTES, crop_square, decode, read_image
 from derm_core.workspace import Workspace
 from pages.ui import cached, scheduling, words
 from pages.ui.classify import models
@@ -44,21 +44,47 @@ def publish_evidence(workspace, name: str, other: str, *, limit: float, **fields
     images = np.stack([read_image(picture(seed), predictor.size) for seed in range(24)])
     features, _ = predictor.features_and_logits(images)
     space = fit_space(features)
-    points = neighbours.fit_points(space, features, np.arange(24) % 3, [f"mole-{i}" for i in range(24)], 0)
-    parts = {part: {"images": count, "accuracy": {"vae": 0.9 - 0.5 * (part == "disagree"), "imagenet": 0.9}}
-             for part, count in (("agree", 80), ("disagree", 20))}
-    complete_bundle(folder, {
-        "run": "study-x", "agreement": {other: parts},
-        "conformal": {"method": "split", "coverages": {"0.80": 0.2, "0.90": 0.5, "0.95": 0.999}},
-        "outlier": {"distance": {"kind": "Mahalanobis", "threshold": limit}, "reconstruction": None},
-        "operating_point": {"class": "mel", "specificity": 0.9, "threshold": 0.3, "sensitivity": METRIC},
-        "priority": {"map": {"bkl": "low", "mel": "high", "nv": "low"}},
-        "reference": {"public": True, "duplicate": {"threshold": 0.05}}, **fields}, Reference(space, points, None))
+    points = neighbours.fit_points(
+        space, features, np.arange(24) % 3, [f"mole-{i}" for i in range(24)], 0
+    )
+    parts = {
+        part: {
+            "images": count,
+            "accuracy": {"vae": 0.9 - 0.5 * (part == "disagree"), "imagenet": 0.9},
+        }
+        for part, count in (("agree", 80), ("disagree", 20))
+    }
+    complete_bundle(
+        folder,
+        {
+            "run": "study-x",
+            "agreement": {other: parts},
+            "conformal": {
+                "method": "split",
+                "coverages": {"0.80": 0.2, "0.90": 0.5, "0.95": 0.999},
+            },
+            "outlier": {
+                "distance": {"kind": "Mahalanobis", "threshold": limit},
+                "reconstruction": None,
+            },
+            "operating_point": {
+                "class": "mel",
+                "specificity": 0.9,
+                "threshold": 0.3,
+                "sensitivity": METRIC,
+            },
+            "priority": {"map": {"bkl": "low", "mel": "high", "nv": "low"}},
+            "reference": {"public": True, "duplicate": {"threshold": 0.05}},
+            **fields,
+        },
+        Reference(space, points, None),
+    )
 
 
 @pytest.fixture
 def evidence(shelf):
     """evidence(limit=…): both models carry everything a card can."""
+
     def give(limit: float = 1e6):
         publish_evidence(shelf, "a-vae", "imagenet", limit=limit)
         publish_evidence(shelf, "b-imagenet", "vae", limit=limit)
@@ -82,8 +108,14 @@ def upload(app, *files: tuple[str, bytes]):
 
 
 def text(app) -> str:
-    said = [element.value for kind in (app.markdown, app.caption, app.subheader, app.title) for element in kind]
-    return "\n".join(said + [image.caption for element in app.image for image in element.proto.imgs])
+    said = [
+        element.value
+        for kind in (app.markdown, app.caption, app.subheader, app.title)
+        for element in kind
+    ]
+    return "\n".join(
+        said + [image.caption for element in app.image for image in element.proto.imgs]
+    )
 
 
 def test_both_models_answer_as_the_predictor_does(open_page, shelf):
@@ -103,7 +135,12 @@ def test_the_notice_stands_on_the_page_once(open_page, shelf):
 
 def test_refused_files_are_named_and_do_not_stop_the_others(open_page, shelf):
     good = picture(1)
-    app = upload(open_page("classify"), ("good.png", good), ("half.png", good[:len(good) // 2]), ("words.jpg", b"hello"))
+    app = upload(
+        open_page("classify"),
+        ("good.png", good),
+        ("half.png", good[: len(good) // 2]),
+        ("words.jpg", b"hello"),
+    )
     assert len(app.error) == 1 and len(app.metric) == 2
     assert "half.png" in app.error[0].value and "words.jpg" in app.error[0].value
 
@@ -124,13 +161,22 @@ def test_an_image_that_is_taken_away_is_forgotten(open_page, shelf):
 
 def test_pictures_of_an_upload_are_in_the_page_and_no_files_that_the_server_keeps(open_page, shelf):
     app = upload(open_page("classify"), ("one.png", picture(0)))
-    shown = [image.proto.imgs[0].url for image in app.image if "Colour scale" not in image.proto.imgs[0].alt]
-    assert len(shown) >= 3 and all(url.startswith("data:image/") for url in shown)      # the square, and a map a model
+    shown = [
+        image.proto.imgs[0].url
+        for image in app.image
+        if "Colour scale" not in image.proto.imgs[0].alt
+    ]
+    assert len(shown) >= 3 and all(
+        url.startswith("data:image/") for url in shown
+    )  # the square, and a map a model
 
 
 def test_a_model_published_anew_while_the_page_stands_is_noticed(shelf):
     def outdated(cards: list[dict]) -> bool:
-        return models.outdated({card["name"]: cached.predictor(shelf, card["name"]) for card in cards}, cards)
+        return models.outdated(
+            {card["name"]: cached.predictor(shelf, card["name"]) for card in cards}, cards
+        )
+
     cards = list_bundles(shelf)
     assert not outdated(cards)
     shutil.rmtree(shelf.models / "b-imagenet")
@@ -166,7 +212,10 @@ def test_a_tampered_model_that_was_chosen_is_refused_with_its_reason(open_page, 
     app.run()
     assert not app.exception, app.exception
     assert "c-third" in app.error[0].value and "SHA-256" in app.error[0].value
-    assert list(next(iter(app.session_state["predictions"].values())).row["arms"]) == ["a-vae", "b-imagenet"]
+    assert list(next(iter(app.session_state["predictions"].values())).row["arms"]) == [
+        "a-vae",
+        "b-imagenet",
+    ]
 
 
 def test_a_model_that_is_not_there_is_said_to_be_missing(open_page, shelf):
@@ -178,6 +227,7 @@ def test_an_upload_is_not_spooled_to_the_disk():
     from starlette.formparsers import MultiPartParser
 
     import pages.ui.classify.input  # noqa: F401
+
     assert MultiPartParser.spool_max_size > MAX_BYTES
 
 
@@ -197,7 +247,9 @@ def test_the_download_is_what_the_command_line_prints(open_page, shelf):
     app = upload(open_page("classify"), ("one.png", picture(0)))
     assert {"Download CSV", "Download JSON"} <= {button.label for button in app.download_button}
     expected = predict_images(shelf, ["a-vae", "b-imagenet"], [("one.png", picture(0))])
-    assert json.dumps(result(list(app.session_state["predictions"].values()))) == json.dumps(expected)
+    assert json.dumps(result(list(app.session_state["predictions"].values()))) == json.dumps(
+        expected
+    )
 
 
 def test_a_card_that_lacks_something_says_what(open_page, shelf):
@@ -210,7 +262,11 @@ def test_sets_priority_operating_point_and_what_agreement_meant(open_page, evide
     app = upload(open_page("classify"), ("one.png", picture(1)))
     row = next(iter(app.session_state["predictions"].values())).row
     said = text(app)
-    assert said.count("90% set:**") == 2 and said.count("**Priority:**") == 2 and said.count("**Mel called:**") == 2
+    assert (
+        said.count("90% set:**") == 2
+        and said.count("**Priority:**") == 2
+        and said.count("**Mel called:**") == 2
+    )
     for answer in row["arms"].values():
         assert ("called:** yes" in said) or not answer["operating_point"]["called"]
     agreed = row["agree"]
@@ -224,17 +280,23 @@ def test_another_coverage_gives_larger_sets(open_page, evidence):
     assert "95% set:** any of its classes" in text(app)
 
 
-def test_an_image_unlike_the_training_images_gets_its_warning_before_the_answer(open_page, evidence):
+def test_an_image_unlike_the_training_images_gets_its_warning_before_the_answer(
+    open_page, evidence
+):
     evidence(limit=1e-3)
     app = upload(open_page("classify"), ("one.png", picture(30)))
     assert "Not like the images" in app.warning[0].value
-    assert [part.label for part in app.expander if part.label.startswith("What the models")] and not app.metric
+    assert [
+        part.label for part in app.expander if part.label.startswith("What the models")
+    ] and not app.metric
     assert "this one scale" not in text(app), "reasons name the answer too"
     app.session_state["behind"] = True
     app.run()
     assert not app.exception and len(app.metric) == 2 and "this one scale" in text(app)
     upload(app, ("two.png", picture(31)))
-    assert "Not like the images" in app.warning[0].value and not app.metric, "another image: its warning comes first again"
+    assert "Not like the images" in app.warning[0].value and not app.metric, (
+        "another image: its warning comes first again"
+    )
 
 
 def test_a_training_image_is_called_one(open_page, evidence):
@@ -249,17 +311,22 @@ def test_problems_of_the_picture_stand_before_the_answer(open_page, shelf):
     assert "small" in app.warning[0].value and len(app.metric) == 2
 
 
-def test_an_answer_is_brief_while_other_sessions_wait_and_whole_once_asked_for(open_page, shelf, monkeypatch):
+def test_an_answer_is_brief_while_other_sessions_wait_and_whole_once_asked_for(
+    open_page, shelf, monkeypatch
+):
     def whole(app) -> bool:
         return bool(app.get("plotly_chart")) and "All maps have this one scale" in text(app)
+
     waiting = []
     monkeypatch.setattr(scheduling, "others_wait", lambda: bool(waiting))
     app = open_page("classify")
     waiting.append(1)
     upload(app, ("a.png", picture(0)))
-    answer, = app.session_state["predictions"].values()
+    (answer,) = app.session_state["predictions"].values()
     for arm in answer.row["arms"].values():
-        assert f"{100 * arm['probabilities'][arm['top']]:.1f}" in text(app), "the answer itself stands"
+        assert f"{100 * arm['probabilities'][arm['top']]:.1f}" in text(app), (
+            "the answer itself stands"
+        )
     assert not whole(app) and not answer.reasons
     next(one for one in app.button if one.label == "Show charts and reasons").click().run()
     assert whole(app) and whole(app.run()), "and it stays"
@@ -314,12 +381,18 @@ def test_the_table_of_answers_has_a_line_an_image_and_model(open_page, evidence)
     app = upload(open_page("classify"), ("one.png", picture(1)), ("two.png", picture(2)))
     found = lines(result(list(app.session_state["predictions"].values())))
     assert [(row["path"], row["model"]) for row in found] == [
-        (name, model) for name in ("one.png", "two.png") for model in ("a-vae", "b-imagenet")]
-    assert all(row["prediction_set"] and row["coverage"] == 0.9 and row["unlike_training"] is False for row in found)
+        (name, model) for name in ("one.png", "two.png") for model in ("a-vae", "b-imagenet")
+    ]
+    assert all(
+        row["prediction_set"] and row["coverage"] == 0.9 and row["unlike_training"] is False
+        for row in found
+    )
 
 
 def test_answers_step_back_in_the_table_too(open_page, evidence):
     evidence(limit=1e-3)
     app = upload(open_page("classify"), ("one.png", picture(1)), ("two.png", picture(2)))
     table = app.dataframe[0].value
-    assert (table[words.arm("vae").name] == "–").all() and table["Caution"].str.contains("unlike training").all()
+    assert (table[words.arm("vae").name] == "–").all() and table["Caution"].str.contains(
+        "unlike training"
+    ).all()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from derm_core import formatting
 from derm_core.files import read_json, write_json
 from derm_core.jobs.store import RunStore
 from derm_core.report import tables
-from derm_core import formatting
 from tests.report.full_study import complete
 
 
@@ -19,7 +19,9 @@ def study(finished) -> dict:
 
 
 def text(app) -> str:
-    return "\n".join(element.value for kind in (app.header, app.markdown, app.caption) for element in kind)
+    return "\n".join(
+        element.value for kind in (app.header, app.markdown, app.caption) for element in kind
+    )
 
 
 def test_no_study_yet_offers_the_demo(open_page):
@@ -41,7 +43,10 @@ def test_the_verdict_comes_first(open_page, finished, study):
 def test_every_arm_shows_its_accuracy_with_its_gap(open_page, finished, study):
     app = open_page("compare")
     shown = [metric.value for metric in app.metric]
-    assert shown == [formatting.percent(study["arms"][arm]["test"]["balanced_accuracy"]["mean"]) for arm in tables.arms(study)]
+    assert shown == [
+        formatting.percent(study["arms"][arm]["test"]["balanced_accuracy"]["mean"])
+        for arm in tables.arms(study)
+    ]
     for arm in study["arms"].values():
         assert formatting.percent(arm["gaps"]["accuracy"], sign=True) in text(app)
 
@@ -65,8 +70,12 @@ def test_whoever_sees_the_paper_s_numbers_reads_what_they_claim(open_page, finis
 def test_the_paper_s_table_is_the_study_s(finished, study):
     numbers, shown = tables.paper_table(study)
     assert len(numbers) == len(study["paper_table"]) == len(shown)
-    row = next(row for row in study["paper_table"] if (row["arm"], row["quantity"]) == ("vae", "val_loss"))
-    found = numbers[(numbers["arm"] == formatting.arm("vae").name) & (numbers["quantity"] == "val_loss")].iloc[0]
+    row = next(
+        row for row in study["paper_table"] if (row["arm"], row["quantity"]) == ("vae", "val_loss")
+    )
+    found = numbers[
+        (numbers["arm"] == formatting.arm("vae").name) & (numbers["quantity"] == "val_loss")
+    ].iloc[0]
     assert (found["final"], found["paper_final"]) == (row["final"], 0.110)
     assert "0.165†" in " ".join(shown["The paper"]), "what was computed back is marked"
 
@@ -76,12 +85,33 @@ def test_gaps_are_drawn_against_accuracy_for_every_arm(study):
     assert [row["arm"] for row in rows] == ["vae", "random"]
     for row in rows:
         result = study["arms"][row["arm"]]
-        assert (row["x"], row["y"]) == (result["test"]["balanced_accuracy"]["mean"], result["gaps"]["loss"])
+        assert (row["x"], row["y"]) == (
+            result["test"]["balanced_accuracy"]["mean"],
+            result["gaps"]["loss"],
+        )
         assert row["y_low"] == result["gaps_detail"]["loss"]["final"]["low"]
 
 
-SECTIONS = ("overview", "differences", "classes", "labels", "robustness", "external", "calibration", "subgroups", "method")
-DRAWN = {"overview": 4, "differences": 1, "classes": 4, "labels": 1, "robustness": 4, "external": 2, "calibration": 2}
+SECTIONS = (
+    "overview",
+    "differences",
+    "classes",
+    "labels",
+    "robustness",
+    "external",
+    "calibration",
+    "subgroups",
+    "method",
+)
+DRAWN = {
+    "overview": 4,
+    "differences": 1,
+    "classes": 4,
+    "labels": 1,
+    "robustness": 4,
+    "external": 2,
+    "calibration": 2,
+}
 
 
 @pytest.fixture
@@ -100,43 +130,80 @@ def walk(app, sections=SECTIONS):
         yield section, app
 
 
-def test_every_section_shows_its_charts_each_with_alternative_text_below_the_verdict(open_page, full):
+def test_every_section_shows_its_charts_each_with_alternative_text_below_the_verdict(
+    open_page, full
+):
     for section, app in walk(open_page("compare")):
         drawn = app.get("plotly_chart")
-        assert len(drawn) >= DRAWN.get(section, 0) and all(chart.proto.alt for chart in drawn), section
+        assert len(drawn) >= DRAWN.get(section, 0) and all(chart.proto.alt for chart in drawn), (
+            section
+        )
         assert app.header[0].value == full["verdict"]["headline"]
 
 
 def test_a_study_that_was_asked_nothing_more_says_what_to_press(open_page, finished, study):
-    bare = {key: value for key, value in study.items() if key not in ("detail", "claims", "mcnemar", "gap_differences", "matched")}
+    bare = {
+        key: value
+        for key, value in study.items()
+        if key not in ("detail", "claims", "mcnemar", "gap_differences", "matched")
+    }
     write_json(finished.run(study["run_id"]).artefacts / "study.json", bare)
     for section, app in walk(open_page("compare")):
-        assert ("Set up a full study" in [button.label for button in app.button]) == (section in ("labels", "robustness", "external"))
+        assert ("Set up a full study" in [button.label for button in app.button]) == (
+            section in ("labels", "robustness", "external")
+        )
 
 
 def test_an_evaluation_without_curves_and_gaps_is_shown_as_well(open_page, finished, study):
-    bare = {key: study[key] for key in ("run_id", "config", "dataset", "split", "classes", "majority", "differences", "confusion",
-                                        "verdict", "versions")}
+    bare = {
+        key: study[key]
+        for key in (
+            "run_id",
+            "config",
+            "dataset",
+            "split",
+            "classes",
+            "majority",
+            "differences",
+            "confusion",
+            "verdict",
+            "versions",
+        )
+    }
     bare["kind"] = "evaluate"
-    bare["arms"] = {arm: {key: entry[key] for key in ("label", "kind", "test", "per_class")} for arm, entry in study["arms"].items()}
+    bare["arms"] = {
+        arm: {key: entry[key] for key in ("label", "kind", "test", "per_class")}
+        for arm, entry in study["arms"].items()
+    }
     path = finished.run(study["run_id"]).artefacts
     write_json(path / "study.json", bare)
     for curves in (path / "curves").glob("*.csv"):
         curves.unlink()
     app = open_page("compare")
-    assert app.segmented_control(key="section-choice").options == ["Overview", "Differences", "Classes", "Method"]
+    assert app.segmented_control(key="section-choice").options == [
+        "Overview",
+        "Differences",
+        "Classes",
+        "Method",
+    ]
     for _, app in walk(app, ("overview", "differences", "classes", "method")):
         assert len(app.metric) == len(bare["arms"])
 
 
 def test_a_section_of_the_address_is_opened(open_page, full):
-    assert [chart.key for chart in open_page("compare", section="labels").get("plotly_chart")] == ["labels-balanced_accuracy"]
+    assert [chart.key for chart in open_page("compare", section="labels").get("plotly_chart")] == [
+        "labels-balanced_accuracy"
+    ]
 
 
 def test_the_paper_s_claims_are_answered(open_page, full):
     shown = text(open_page("compare"))
     for claim in full["claims"]:
-        assert claim["claim"] in shown and claim["text"] in shown and f"[{claim['answer'].capitalize()}]" in shown
+        assert (
+            claim["claim"] in shown
+            and claim["text"] in shown
+            and f"[{claim['answer'].capitalize()}]" in shown
+        )
 
 
 def test_the_metric_of_the_forest_is_part_of_the_address(open_page, full):
@@ -173,9 +240,13 @@ def test_an_address_with_a_wrong_cell_opens_none(open_page, full, cell):
 
 def test_images_of_a_dataset_that_changed_since_are_not_shown(open_page, finished, full):
     path = finished.run(full["run_id"]).artefacts
-    write_json(path / "study.json", full | {"dataset": full["dataset"] | {"fingerprint": "another"}})
+    write_json(
+        path / "study.json", full | {"dataset": full["dataset"] | {"fingerprint": "another"}}
+    )
     first = pd.read_parquet(path / "decisions.parquet").iloc[0]
-    app = open_page("compare", section="classes", cell=f"vae~{int(first['label'])}~{int(first['decision:vae'])}")
+    app = open_page(
+        "compare", section="classes", cell=f"vae~{int(first['label'])}~{int(first['decision:vae'])}"
+    )
     assert not pictures(app) and "not on this machine" in text(app)
 
 
@@ -185,7 +256,10 @@ def test_several_studies_stand_side_by_side_with_what_differs(open_page, finishe
     store.transition(other, "queued", "running", started=1.0)
     store.transition(other, "running", "done", finished=2.0)
     folder = finished.run(other).create().artefacts
-    write_json(folder / "study.json", study | {"run_id": other, "config": study["config"] | {"input_size": 64}})
+    write_json(
+        folder / "study.json",
+        study | {"run_id": other, "config": study["config"] | {"input_size": 64}},
+    )
     app = open_page("compare", run=study["run_id"], **{"with": other})
     assert app.multiselect(key="with-choice").value == [other]
     assert any("input size" in warning.value for warning in app.warning)
@@ -193,14 +267,20 @@ def test_several_studies_stand_side_by_side_with_what_differs(open_page, finishe
 
 
 def test_a_note_and_tags_are_kept_with_the_run(open_page, finished, study):
-    RunStore(finished).annotate(study["run_id"], name="First try", tags=["pilot"], note="Look at *mel*.")
+    RunStore(finished).annotate(
+        study["run_id"], name="First try", tags=["pilot"], note="Look at *mel*."
+    )
     app = open_page("compare")
-    assert "pilot" in text(app) and [info.value for info in app.info if "mel" in info.value] == ["Look at \\*mel\\*."]
+    assert "pilot" in text(app) and [info.value for info in app.info if "mel" in info.value] == [
+        "Look at \\*mel\\*."
+    ]
 
 
 def test_curves_are_those_of_the_study(open_page, finished, study):
     path = finished.run(study["run_id"]).artefacts / "curves" / "vae.csv"
-    assert {"epoch", "seed", "train_loss", "val_loss", "train_accuracy", "val_accuracy"} <= set(pd.read_csv(path))
+    assert {"epoch", "seed", "train_loss", "val_loss", "train_accuracy", "val_accuracy"} <= set(
+        pd.read_csv(path)
+    )
     app = open_page("compare")
     before = len(app.get("plotly_chart"))
     app.segmented_control(key="curve").set_value("accuracy").run()
@@ -223,12 +303,22 @@ def test_a_confused_cell_opens_by_keyboard(open_page, finished, full):
     app.selectbox(key="confused-1").set_value(j)
     app.button(key="confused-open").click().run()
     assert app.query_params["cell"] == f"random~{i}~{j}"
-    assert len(pictures(app)) == ((decisions["label"] == i) & (decisions["decision:random"] == j)).sum()
+    assert (
+        len(pictures(app))
+        == ((decisions["label"] == i) & (decisions["decision:random"] == j)).sum()
+    )
 
 
-def test_a_disagreement_opens_by_keyboard_and_begins_with_the_most_frequent_one(open_page, finished, full):
+def test_a_disagreement_opens_by_keyboard_and_begins_with_the_most_frequent_one(
+    open_page, finished, full
+):
     entry = full["detail"]["disagreement"][0]
-    most = max((count, -i, -j) for i, row in enumerate(entry["matrix"]) for j, count in enumerate(row) if i != j)
+    most = max(
+        (count, -i, -j)
+        for i, row in enumerate(entry["matrix"])
+        for j, count in enumerate(row)
+        if i != j
+    )
     app = open_page("compare", section="classes")
     places = [app.selectbox(key=f"disagreed-{side}").value for side in (0, 1)]
     assert entry["matrix"][places[0]][places[1]] == most[0]
@@ -239,19 +329,40 @@ def test_a_disagreement_opens_by_keyboard_and_begins_with_the_most_frequent_one(
 
 def test_the_planted_artefact_is_explained_before_its_numbers(open_page, full):
     shown = text(open_page("compare", section="robustness"))
-    assert "0: nothing, the answer comes from the rest of the image" in shown and "Guessing has a balanced accuracy of" in shown
+    assert (
+        "0: nothing, the answer comes from the rest of the image" in shown
+        and "Guessing has a balanced accuracy of" in shown
+    )
 
 
 def test_a_comparison_in_folds_says_so_and_links_its_folds(open_page, finished, full):
     arms = {arm: {"balanced_accuracy": 0.5, "accuracy_gap_final": 0.1} for arm in full["arms"]}
-    rows = [{"fold": fold, "run": f"study-{fold}", "pretrain": None, "counts": {"test": 60}, "arms": arms} for fold in (1, 2)]
-    grid = {"rule": "", "folds": [{"fold": fold, "learning_rate": 1e-3, "weight_decay": 0.01} for fold in (1, 2)]}
+    rows = [
+        {
+            "fold": fold,
+            "run": f"study-{fold}",
+            "pretrain": None,
+            "counts": {"test": 60},
+            "arms": arms,
+        }
+        for fold in (1, 2)
+    ]
+    grid = {
+        "rule": "",
+        "folds": [{"fold": fold, "learning_rate": 1e-3, "weight_decay": 0.01} for fold in (1, 2)],
+    }
     bare = {arm: entry | {"setting": {}, "best_setting": {}} for arm, entry in full["arms"].items()}
-    write_json(finished.run(full["run_id"]).artefacts / "study.json", full | {
-        "folds": rows, "grid": grid, "arms": bare, "split": full["split"] | {"folds": 2}})
+    write_json(
+        finished.run(full["run_id"]).artefacts / "study.json",
+        full | {"folds": rows, "grid": grid, "arms": bare, "split": full["split"] | {"folds": 2}},
+    )
     app = open_page("compare", section="method")
     assert "2 folds, every image tested once" in text(app) and "these folds" in text(app)
     shown = next(table.value for table in app.table if "Fold" in table.value)
-    assert list(shown["Fold"]) == ["1", "2"] and list(shown["Rate, decay"]) == ["0.001,\u00a00.01"] * 2
-    for _, app in walk(app, ("overview", "differences", "classes", "labels", "calibration", "subgroups")):
+    assert (
+        list(shown["Fold"]) == ["1", "2"] and list(shown["Rate, decay"]) == ["0.001,\u00a00.01"] * 2
+    )
+    for _, app in walk(
+        app, ("overview", "differences", "classes", "labels", "calibration", "subgroups")
+    ):
         assert len(app.metric) == len(arms)

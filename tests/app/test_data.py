@@ -21,7 +21,9 @@ def folders(tmp_path):
     for label in ("naevus", "wart"):
         (root / label).mkdir(parents=True)
         for i in range(20):
-            Image.fromarray(rng.integers(0, 255, (24, 24, 3), dtype=np.uint8)).save(root / label / f"{label}{i}.png")
+            Image.fromarray(rng.integers(0, 255, (24, 24, 3), dtype=np.uint8)).save(
+                root / label / f"{label}{i}.png"
+            )
     (root / "wart" / "broken.jpg").write_bytes(b"no picture")
     return root
 
@@ -34,7 +36,11 @@ def press(app, label):
 
 
 def text(app) -> str:
-    return "\n".join(element.value for kind in (app.markdown, app.caption, app.subheader, app.success) for element in kind)
+    return "\n".join(
+        element.value
+        for kind in (app.markdown, app.caption, app.subheader, app.success)
+        for element in kind
+    )
 
 
 def metrics(app) -> dict[str, str]:
@@ -67,8 +73,14 @@ def test_skipped_files_are_listed_with_their_reason(open_page, workspace, folder
     assert table["path"].str.contains("broken.jpg").all() and table["reason"].str.len().gt(0).all()
 
 
-@pytest.mark.parametrize("path, name, said", [("{here}/no/such/folder", "mine", "/no/such/folder"), ("", "mine", "path"),
-                                              ("/tmp", "Not an id!", "lower-case")])
+@pytest.mark.parametrize(
+    "path, name, said",
+    [
+        ("{here}/no/such/folder", "mine", "/no/such/folder"),
+        ("", "mine", "path"),
+        ("/tmp", "Not an id!", "lower-case"),
+    ],
+)
 def test_a_wrong_path_or_name_is_explained(open_page, tmp_path, path, name, said):
     app = import_through_form(open_page("data"), path.format(here=tmp_path), name)
     assert len(app.error) == 1 and said in app.error[0].value
@@ -96,7 +108,10 @@ def test_the_gallery_shows_the_chosen_classes(open_page, workspace):
 def test_a_dataset_without_labels_is_shown(open_page, workspace):
     dataset = write_dataset(workspace)
     from derm_core.data.manifest import save_dataset
-    save_dataset(workspace, "bare", dataset.frame.assign(label=None), {**dataset.info, "classes": []})
+
+    save_dataset(
+        workspace, "bare", dataset.frame.assign(label=None), {**dataset.info, "classes": []}
+    )
     app = open_page("data", dataset="bare")
     assert metrics(app)["Classes"] == "0" and "no labels" in text(app)
 
@@ -123,11 +138,16 @@ def test_priorities_are_chosen_and_kept(open_page, workspace):
     for name, level in zip(CLASSES, ("high", "low", "low"), strict=True):
         controls[name].set_value(level)
     app = press(app, "Save priorities")
-    assert load_dataset(workspace, "tiny").info["priority"] == dict(zip(CLASSES, ("high", "low", "low")))
+    assert load_dataset(workspace, "tiny").info["priority"] == dict(
+        zip(CLASSES, ("high", "low", "low"))
+    )
     assert "chosen for this dataset" in text(app)
 
 
 def test_a_class_without_a_priority_is_named(open_page, workspace):
     write_dataset(workspace)
     app = press(open_page("data", dataset="tiny"), "Save priorities")
-    assert ", ".join(CLASSES) in app.error[0].value and "priority" not in load_dataset(workspace, "tiny").info
+    assert (
+        ", ".join(CLASSES) in app.error[0].value
+        and "priority" not in load_dataset(workspace, "tiny").info
+    )

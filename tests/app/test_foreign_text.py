@@ -20,8 +20,29 @@ from tests.study.conftest import CLASSES, write_dataset
 
 HOSTILE = ("<img src=x onerror=alert(1)>", "[x](javascript:alert(1))", ":red[big] $x$")
 FETCHED = "![x](https://planted.example/p.png)"
-SHOWN_AS_IS = {"arrow_data_frame", "plotly_chart", "json", "code", "text", "imgs"}       # no markdown in these
-PLAIN_FIELDS = {"id", "alt", "url", "key", "spec", "options", "data", "queryString", "fileName", "downloadFilename", "value", "rawValue", "rawValues"}
+SHOWN_AS_IS = {
+    "arrow_data_frame",
+    "plotly_chart",
+    "json",
+    "code",
+    "text",
+    "imgs",
+}  # no markdown in these
+PLAIN_FIELDS = {
+    "id",
+    "alt",
+    "url",
+    "key",
+    "spec",
+    "options",
+    "data",
+    "queryString",
+    "fileName",
+    "downloadFilename",
+    "value",
+    "rawValue",
+    "rawValues",
+}
 MARKDOWN_OPTIONS = {"button_group", "radio"}
 
 
@@ -32,20 +53,26 @@ def raw(app) -> list[str]:
     def look(value, kind: str, path: str) -> None:
         if isinstance(value, dict):
             for key, item in value.items():
-                if not (key in PLAIN_FIELDS and not (key == "options" and kind in MARKDOWN_OPTIONS)):
+                if not (
+                    key in PLAIN_FIELDS and not (key == "options" and kind in MARKDOWN_OPTIONS)
+                ):
                     look(item, kind, f"{path}.{key}")
         elif isinstance(value, list):
             for item in value:
                 look(item, kind, path)
-        elif isinstance(value, str) and any(text in value for text in (*HOSTILE, FETCHED, ":red[big]", "$x$")):
+        elif isinstance(value, str) and any(
+            text in value for text in (*HOSTILE, FETCHED, ":red[big]", "$x$")
+        ):
             found.append(f"{path}: {value[:200]}")
 
     def visit(block) -> None:
         for child in getattr(block, "children", {}).values():
             proto = getattr(child, "proto", None)
             kind = getattr(child, "type", "?")
-            if kind == "arrow_table":                           # st.table reads its cells as markdown
-                look([str(cell) for cell in child.value.reset_index().to_numpy().ravel()], kind, kind)
+            if kind == "arrow_table":  # st.table reads its cells as markdown
+                look(
+                    [str(cell) for cell in child.value.reset_index().to_numpy().ravel()], kind, kind
+                )
             elif proto is not None and kind not in SHOWN_AS_IS:
                 look(MessageToDict(proto), kind, kind)
             visit(child)
@@ -107,7 +134,9 @@ def test_latent(open_page, workspace, own_shelf, monkeypatch):
         assert raw(open_page("latent", run=run_id, **query)) == [], query
 
 
-@pytest.mark.parametrize("section", ["overview", "differences", "classes", "calibration", "subgroups", "method"])
+@pytest.mark.parametrize(
+    "section", ["overview", "differences", "classes", "calibration", "subgroups", "method"]
+)
 def test_compare(open_page, finished, section):
     spoil(finished, dict(zip(CLASSES, HOSTILE)))
     app = open_page("compare", section=section)
@@ -141,9 +170,12 @@ def test_an_error_that_names_a_column_of_a_file(open_page, tmp_path):
     assert "planted" in said(app) and raw(app) == []
 
 
-FAILED = {"study": StudyConfig(dataset="tiny", arms=("random",), pretrain=None), "pretrain": PretrainConfig(dataset="tiny"),
-          "embed": EmbedConfig(dataset="tiny", arm="random"),
-          "publish": PublishConfig(dataset="tiny", run="study-1", arm="random", name="mine")}
+FAILED = {
+    "study": StudyConfig(dataset="tiny", arms=("random",), pretrain=None),
+    "pretrain": PretrainConfig(dataset="tiny"),
+    "embed": EmbedConfig(dataset="tiny", arm="random"),
+    "publish": PublishConfig(dataset="tiny", run="study-1", arm="random", name="mine"),
+}
 
 
 def failed(workspace, kind: str, text: str = f"{FETCHED} {HOSTILE[2]}") -> str:
@@ -160,7 +192,12 @@ def test_what_a_failed_run_says(open_page, workspace, kind):
     run_id = failed(workspace, kind)
     app = open_page("train", run=run_id)
     assert "planted" in said(app) and raw(app) == []
-    for page, shown in (("latent", kind == "embed"), ("models", kind == "publish"), ("home", False), ("compare", False)):
+    for page, shown in (
+        ("latent", kind == "embed"),
+        ("models", kind == "publish"),
+        ("home", False),
+        ("compare", False),
+    ):
         app = open_page(page)
         assert ("planted" in said(app)) == shown and raw(app) == [], page
 
@@ -170,7 +207,10 @@ def test_what_a_run_at_work_says(open_page, workspace, working, kind):
     store = RunStore(workspace)
     run_id = store.create(kind, to_dict(FAILED[kind]), name=FETCHED)
     working(run_id)
-    store.set_progress(run_id, {"what": f"decoding {FETCHED}", "done": 1, "total": 4, "rate": 1.0, "unit": "images"})
+    store.set_progress(
+        run_id,
+        {"what": f"decoding {FETCHED}", "done": 1, "total": 4, "rate": 1.0, "unit": "images"},
+    )
     for page in ("train", "latent", "models"):
         assert raw(open_page(page, **({"run": run_id} if page == "train" else {}))) == [], page
 
@@ -187,16 +227,39 @@ def test_a_refused_model(open_page, workspace, own_shelf):
     folder.mkdir(parents=True)
     (folder / "card.json").write_text(json.dumps({FETCHED: HOSTILE[1]}))
     broken = put_bundle(workspace, "broken", "vae")
-    (workspace.models / "broken" / "card.json").write_text(json.dumps({**broken, "classes": 3, FETCHED: HOSTILE[1]}))
+    (workspace.models / "broken" / "card.json").write_text(
+        json.dumps({**broken, "classes": 3, FETCHED: HOSTILE[1]})
+    )
     for page in ("home", "models", "classify"):
         app = open_page(page)
-        assert raw(app) == [] and not any("![" in element.value for element in (*app.error, *app.markdown, *app.caption)), page
+        assert raw(app) == [] and not any(
+            "![" in element.value for element in (*app.error, *app.markdown, *app.caption)
+        ), page
 
 
 def test_models_and_classify(open_page, workspace, own_shelf):
     for name, arm in (("a-vae", "vae"), ("b-imagenet", "imagenet")):
-        put_bundle(workspace, name, arm, classes=HOSTILE, class_descriptions={HOSTILE[0]: HOSTILE[1]}, limits=list(HOSTILE),
-                   intended_use=HOSTILE[1], license=HOSTILE[2], training_data={"dataset": HOSTILE[0], "license": HOSTILE[1]},
-                   commands=[HOSTILE[1]], metrics_note=HOSTILE[2])
+        put_bundle(
+            workspace,
+            name,
+            arm,
+            classes=HOSTILE,
+            class_descriptions={HOSTILE[0]: HOSTILE[1]},
+            limits=list(HOSTILE),
+            intended_use=HOSTILE[1],
+            license=HOSTILE[2],
+            training_data={"dataset": HOSTILE[0], "license": HOSTILE[1]},
+            commands=[HOSTILE[1]],
+            metrics_note=HOSTILE[2],
+        )
     assert raw(open_page("models")) == []
-    assert raw(upload(open_page("classify"), (f"{HOSTILE[1].replace('/', '')}.png", picture(0)), ("two.png", picture(1)))) == []
+    assert (
+        raw(
+            upload(
+                open_page("classify"),
+                (f"{HOSTILE[1].replace('/', '')}.png", picture(0)),
+                ("two.png", picture(1)),
+            )
+        )
+        == []
+    )

@@ -19,7 +19,12 @@ from tests.app.conftest import REPOSITORY
 @pytest.mark.parametrize("name", list(PAGES))
 def test_every_page_stands_in_an_empty_workspace_with_the_notice_once(open_page, name):
     app = open_page(name)
-    said = [element.value for kind in (app.caption, app.markdown) for element in kind if NOTICE in element.value]
+    said = [
+        element.value
+        for kind in (app.caption, app.markdown)
+        for element in kind
+        if NOTICE in element.value
+    ]
     assert len(said) == 1
     assert len(app.title) == 1 and not app.error
 
@@ -48,7 +53,13 @@ for name in ("home", "train", "compare", "latent", "data", "models"):
     assert not app.exception, (name, app.exception)
 print(json.dumps([package for package in ("torch", "umap", "sklearn") if package in sys.modules]))
 """
-    done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, timeout=180,
-                          env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads(done.stdout.strip().splitlines()[-1]) == []

@@ -7,7 +7,11 @@ from derm_core.jobs.store import RunStore
 
 
 def text(app) -> str:
-    return "\n".join(element.value for kind in (app.title, app.markdown, app.caption, app.subheader) for element in kind)
+    return "\n".join(
+        element.value
+        for kind in (app.title, app.markdown, app.caption, app.subheader)
+        for element in kind
+    )
 
 
 def test_an_empty_workspace_offers_both_first_steps(open_page):
@@ -21,7 +25,9 @@ def test_the_demo_button_opens_train_with_the_demo_chosen(open_page):
     next(button for button in app.button if button.label == "Run the demo").click()
     app.run()
     assert not app.exception
-    assert app.title[0].value == "Train" and app.segmented_control(key="preset-choice").value == "demo"
+    assert (
+        app.title[0].value == "Train" and app.segmented_control(key="preset-choice").value == "demo"
+    )
 
 
 def test_the_latest_comparison_stands_on_home_with_its_chart(open_page, finished):
@@ -34,6 +40,8 @@ def test_the_latest_comparison_stands_on_home_with_its_chart(open_page, finished
 
 
 def test_the_machine_is_described(open_page):
-    shown = {str(key): str(value) for key, value in open_page("home").table[0].value.iloc[:, 0].items()}
+    shown = {
+        str(key): str(value) for key, value in open_page("home").table[0].value.iloc[:, 0].items()
+    }
     assert {"Device", "Software", "ImageNet weights", "Datasets", "Workspace"} <= set(shown)
     assert "PyTorch" in shown["Software"]

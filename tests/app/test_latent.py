@@ -15,7 +15,8 @@ from derm_core.files import read_json
 from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
 from pages.ui import charts, words
-from pages.ui.latent import map_figure, map_view as shown
+from pages.ui.latent import map_figure
+from pages.ui.latent import map_view as shown
 from tests.app.bundles import put_bundle, put_extractor
 from tests.app.maps import put_map
 from tests.study.conftest import write_dataset
@@ -44,8 +45,12 @@ def text(app) -> str:
 
 
 def choices(app, label) -> list[str]:
-    return next(list(widget.options) for kind in (app.selectbox, app.segmented_control) for widget in kind
-                if widget.label == label)
+    return next(
+        list(widget.options)
+        for kind in (app.selectbox, app.segmented_control)
+        for widget in kind
+        if widget.label == label
+    )
 
 
 def test_without_a_map_the_page_says_what_will_be_here_and_offers_it(open_page, workspace):
@@ -58,14 +63,21 @@ def test_the_form_queues_the_map_that_was_set(open_page, finished):
     app = open_page("latent")
     vae = RunStore(finished).list(kind="pretrain")[0].id
     offers = app.selectbox(key="map-extractor").options
-    app.selectbox(key="map-extractor").set_value(next(offer for offer in offers if offer.startswith("VAE")))
+    app.selectbox(key="map-extractor").set_value(
+        next(offer for offer in offers if offer.startswith("VAE"))
+    )
     app.slider(key="map-neighbours").set_value(30)
     next(button for button in app.button if button.label == "Make the map").click()
     app.run()
     assert not app.exception, app.exception
     run = RunStore(finished).list(kind="embed")[0]
     config = from_dict(read_json(finished.run(run.id).config), EmbedConfig)
-    assert (config.arm, config.vae_run, config.dataset, config.neighbours) == ("vae", vae, "tiny", 30)
+    assert (config.arm, config.vae_run, config.dataset, config.neighbours) == (
+        "vae",
+        vae,
+        "tiny",
+        30,
+    )
     pretrained = from_dict(read_json(finished.run(vae).config), PretrainConfig)
     assert (config.backbone, config.input_size) == (pretrained.backbone, pretrained.input_size)
     assert run.id in app.query_params["run"]
@@ -83,7 +95,9 @@ def test_models_of_the_shelf_can_be_mapped_at_their_own_size(open_page, workspac
     assert (config.arm, config.input_size, config.backbone.stage) == ("bundle:a-vae", 48, 1)
 
 
-def test_posterior_means_are_mapped_of_an_extractor_and_refused_of_a_classifier(open_page, workspace):
+def test_posterior_means_are_mapped_of_an_extractor_and_refused_of_a_classifier(
+    open_page, workspace
+):
     write_dataset(workspace)
     put_extractor(workspace, "skin")
     put_bundle(workspace, "a-vae", "vae")
@@ -94,7 +108,10 @@ def test_posterior_means_are_mapped_of_an_extractor_and_refused_of_a_classifier(
         next(button for button in app.button if button.label == "Make the map").click()
         app.run()
         if offer.startswith("Model"):
-            assert "a-vae is a classifier, whose features have no posterior means" in app.error[0].value
+            assert (
+                "a-vae is a classifier, whose features have no posterior means"
+                in app.error[0].value
+            )
     [run] = RunStore(workspace).list(kind="embed")
     config = from_dict(read_json(workspace.run(run.id).config), EmbedConfig)
     assert (config.arm, config.space) == ("bundle:skin", "mu")
@@ -107,11 +124,21 @@ def test_the_whole_map_offers_both_methods_and_every_attribute(open_page, worksp
     assert "Click a dot" in text(app)
 
 
-@pytest.mark.parametrize(("method", "measures"), [("umap", "Trustworthiness 0.91 · neighbours kept 25.0"),
-                                                  ("pca", "Trustworthiness 0.80 · neighbours kept 10.0")])
-def test_four_measures_stand_below_a_map_with_what_they_mean(open_page, workspace, mapped, method, measures):
+@pytest.mark.parametrize(
+    ("method", "measures"),
+    [
+        ("umap", "Trustworthiness 0.91 · neighbours kept 25.0"),
+        ("pca", "Trustworthiness 0.80 · neighbours kept 10.0"),
+    ],
+)
+def test_four_measures_stand_below_a_map_with_what_they_mean(
+    open_page, workspace, mapped, method, measures
+):
     told = text(open_page("latent", run=mapped, method=method))
-    assert f"{measures}{words.THIN}% · silhouette −0.04 · kNN balanced accuracy 55.0{words.THIN}%." in told
+    assert (
+        f"{measures}{words.THIN}% · silhouette −0.04 · kNN balanced accuracy 55.0{words.THIN}%."
+        in told
+    )
     assert ("Distances between clusters of a UMAP mean little." in told) == (method == "umap")
     assert "among 2,000 images drawn at random where there are more" in told
     assert "are those of the original space, not of the map" in told
@@ -135,8 +162,14 @@ def test_a_link_to_an_image_that_is_not_on_the_map_is_harmless(open_page, worksp
 
 def choose(app, rows, among=None) -> None:
     """What a lasso does: choose these rows. among: points drawn, of how many, where not all are."""
-    app.session_state["atlas-chosen"] = {"dataset": "tiny", "rows": rows, "source": "a lasso", "image": None, "turn": 1,
-                                         "among": among}
+    app.session_state["atlas-chosen"] = {
+        "dataset": "tiny",
+        "rows": rows,
+        "source": "a lasso",
+        "image": None,
+        "turn": 1,
+        "among": among,
+    }
     app.run()
     assert not app.exception, app.exception
 
@@ -152,7 +185,9 @@ def test_selected_dots_show_their_images_and_classes(open_page, workspace, mappe
 def test_the_gallery_of_many_images_holds_every_class_in_proportion(open_page, workspace, mapped):
     app = open_page("latent", run=mapped)
     classes = load_dataset(workspace, "tiny").frame["label"]
-    choose(app, classes.sort_values(kind="stable").index.tolist())        # class by class, as a lasso gives them
+    choose(
+        app, classes.sort_values(kind="stable").index.tolist()
+    )  # class by class, as a lasso gives them
     shown = pd.Series([picture.proto.imgs[0].alt for picture in app.image]).str.split(", ").str[1]
     assert shown.value_counts().to_dict() == {"amber": 12, "brown": 12, "violet": 12}
     assert "36 of 60 are shown, each class in proportion" in text(app)
@@ -163,42 +198,65 @@ def traces_of(app, chart: int = 0) -> list[dict]:
 
 
 def drawn_rows(trace: dict) -> list[int]:
-    return np.frombuffer(base64.b64decode(trace["customdata"]["bdata"]), trace["customdata"]["dtype"]).tolist()
+    return np.frombuffer(
+        base64.b64decode(trace["customdata"]["bdata"]), trace["customdata"]["dtype"]
+    ).tolist()
 
 
-def test_a_filter_comes_before_the_sample_of_what_is_drawn(open_page, workspace, mapped, monkeypatch):
+def test_a_filter_comes_before_the_sample_of_what_is_drawn(
+    open_page, workspace, mapped, monkeypatch
+):
     monkeypatch.setattr(charts, "MAP_LIMIT", 20)
     app = open_page("latent", run=mapped, filter="label:amber")
     behind, amber = traces_of(app)
     labels = load_dataset(workspace, "tiny").frame["label"]
-    assert sorted(drawn_rows(amber)) == labels.index[labels == "amber"].tolist(), "all that the filter leaves"
-    assert behind["name"] == "Left out by the filter" and "Of what the filter leaves out, 2 points are drawn." in text(app)
+    assert sorted(drawn_rows(amber)) == labels.index[labels == "amber"].tolist(), (
+        "all that the filter leaves"
+    )
+    assert behind[
+        "name"
+    ] == "Left out by the filter" and "Of what the filter leaves out, 2 points are drawn." in text(
+        app
+    )
     app = open_page("latent", run=mapped)
     assert sum(len(drawn_rows(trace)) for trace in traces_of(app)) == 20
     assert "20 of 60 points are drawn, each class in proportion." in text(app)
 
 
 @pytest.mark.parametrize("rule", ["", "label:amber"])
-def test_an_image_that_a_link_names_is_drawn_and_ringed_whatever_else_is(open_page, workspace, mapped, monkeypatch, rule):
+def test_an_image_that_a_link_names_is_drawn_and_ringed_whatever_else_is(
+    open_page, workspace, mapped, monkeypatch, rule
+):
     monkeypatch.setattr(charts, "MAP_LIMIT", 6)
     before = open_page("latent", run=mapped, filter=rule)
-    shown = {row for trace in traces_of(before) if "customdata" in trace for row in drawn_rows(trace)}
+    shown = {
+        row for trace in traces_of(before) if "customdata" in trace for row in drawn_rows(trace)
+    }
     labels = load_dataset(workspace, "tiny").frame["label"]
     missing = next(row for row in range(60) if row not in shown and labels[row] == "brown")
-    place = pd.read_parquet(workspace.run(mapped).artefacts / "map.parquet").loc[missing, ["umap_x", "umap_y"]].tolist()
+    place = (
+        pd.read_parquet(workspace.run(mapped).artefacts / "map.parquet")
+        .loc[missing, ["umap_x", "umap_y"]]
+        .tolist()
+    )
     app = open_page("latent", run=mapped, filter=rule, image=f"i{missing:03d}")
     rings = [trace for trace in traces_of(app) if trace["name"] == "Chosen"]
     assert len(rings) == 2
     for axis, value in zip("xy", place, strict=True):
         ring = np.frombuffer(base64.b64decode(rings[0][axis]["bdata"]), rings[0][axis]["dtype"])
-        low, high = json.loads(app.get("plotly_chart")[0].proto.spec)["layout"][f"{axis}axis"]["range"]
+        low, high = json.loads(app.get("plotly_chart")[0].proto.spec)["layout"][f"{axis}axis"][
+            "range"
+        ]
         assert ring == pytest.approx([value]) and low < value < high
 
 
 def test_a_selection_among_a_sample_says_so(open_page, workspace, mapped, monkeypatch):
     monkeypatch.setattr(charts, "MAP_LIMIT", 20)
     first = shown.load(workspace, mapped)
-    assert map_figure.draw(first, first, "umap", "label", np.ones(60, bool), [], 560).counted == (20, 60)
+    assert map_figure.draw(first, first, "umap", "label", np.ones(60, bool), [], 560).counted == (
+        20,
+        60,
+    )
     app = open_page("latent", run=mapped)
     choose(app, [1, 2, 3], among=(20, 60))
     assert "Counted among the 20 points that are drawn, of 60" in text(app)
@@ -216,24 +274,43 @@ def test_two_maps_stand_side_by_side_and_share_what_is_chosen(open_page, workspa
     assert beside in app.query_params["beside"]
 
 
-def test_one_image_has_its_neighbours_in_both_spaces_and_both_answers(open_page, workspace, mapped, beside):
+def test_one_image_has_its_neighbours_in_both_spaces_and_both_answers(
+    open_page, workspace, mapped, beside
+):
     app = open_page("latent", run=mapped, beside=beside, image="i007")
     assert len(app.image) == 1 + 2 * 8
-    assert "Random initialisation" in text(app) and "**Nearest in feature space** · ImageNet" in text(app)
+    assert "Random initialisation" in text(
+        app
+    ) and "**Nearest in feature space** · ImageNet" in text(app)
     assert "**brown**" in text(app) or "**amber**" in text(app) or "**violet**" in text(app)
 
 
-@pytest.mark.parametrize(("ours", "theirs", "names"), [
-    ({"input_size": 64}, {"input_size": 96}, ["ImageNet, 64 px", "ImageNet, 96 px"]),
-    ({"arm": "vae", "vae_run": "pretrain-1111"}, {"arm": "vae", "vae_run": "pretrain-2222"}, ["VAE (from scratch), 1111", "VAE (from scratch), 2222"]),
-    ({"backbone": BackboneConfig(stage=2)}, {"backbone": BackboneConfig(stage=3)},
-     ["ImageNet, resnet18 to stage 2", "ImageNet, resnet18 to stage 3"])])
+@pytest.mark.parametrize(
+    ("ours", "theirs", "names"),
+    [
+        ({"input_size": 64}, {"input_size": 96}, ["ImageNet, 64 px", "ImageNet, 96 px"]),
+        (
+            {"arm": "vae", "vae_run": "pretrain-1111"},
+            {"arm": "vae", "vae_run": "pretrain-2222"},
+            ["VAE (from scratch), 1111", "VAE (from scratch), 2222"],
+        ),
+        (
+            {"backbone": BackboneConfig(stage=2)},
+            {"backbone": BackboneConfig(stage=3)},
+            ["ImageNet, resnet18 to stage 2", "ImageNet, resnet18 to stage 3"],
+        ),
+    ],
+)
 def test_two_spaces_of_one_arm_are_told_apart(open_page, workspace, mapped, ours, theirs, names):
-    first, second = (put_map(workspace, seed=seed, **{"arm": "imagenet", **fields}) for seed, fields in
-                     enumerate((ours, theirs)))
+    first, second = (
+        put_map(workspace, seed=seed, **{"arm": "imagenet", **fields})
+        for seed, fields in enumerate((ours, theirs))
+    )
     app = open_page("latent", run=first, beside=second, image="i007")
     headings = [one.value for one in app.markdown if "Nearest in feature space" in one.value]
-    assert headings == [f"**Nearest in feature space** · {name.replace(' px', words.THIN + 'px')}" for name in names]
+    assert headings == [
+        f"**Nearest in feature space** · {name.replace(' px', words.THIN + 'px')}" for name in names
+    ]
     assert len(app.image) == 1 + 2 * 8 and "are the same in both spaces" in text(app)
 
 
@@ -248,7 +325,9 @@ def test_a_map_that_was_not_aligned_can_be(open_page, workspace, mapped, beside)
     app.button(key="align").click().run()
     run = RunStore(workspace).list(kind="embed")[0]
     config = from_dict(read_json(workspace.run(run.id).config), EmbedConfig)
-    assert (config.arm, config.aligned_to) == ("imagenet", mapped) and run.id in app.query_params["beside"]
+    assert (config.arm, config.aligned_to) == ("imagenet", mapped) and run.id in app.query_params[
+        "beside"
+    ]
 
 
 def test_a_selection_says_how_right_each_model_is_inside(open_page, workspace, mapped):
@@ -262,7 +341,10 @@ def test_a_selection_says_how_right_each_model_is_inside(open_page, workspace, m
 def test_the_filter_of_the_address_pales_what_it_leaves_out(open_page, workspace, mapped):
     app = open_page("latent", run=mapped, filter="split:test;correct_b:no", colour="confidence_b")
     traces = json.loads(app.get("plotly_chart")[0].proto.spec)["data"]
-    assert traces[0]["name"] == "Left out by the filter" and traces[1]["name"] == "Confidence, ImageNet"
+    assert (
+        traces[0]["name"] == "Left out by the filter"
+        and traces[1]["name"] == "Confidence, ImageNet"
+    )
     assert "leaves" in text(app) and "split:test;correct_b:no" in app.query_params["filter"]
 
 
@@ -280,9 +362,14 @@ def test_an_attribute_colours_the_map_and_filters_it(open_page, workspace, aged)
     behind, scale = traces_of(app)
     assert behind["name"] == "Left out by the filter" and scale["name"] == "Age"
     assert drawn_rows(scale) == list(range(10, 30)) and scale["marker"]["colorscale"]
-    sent = np.frombuffer(base64.b64decode(scale["marker"]["color"]["bdata"]), scale["marker"]["color"]["dtype"])
+    sent = np.frombuffer(
+        base64.b64decode(scale["marker"]["color"]["bdata"]), scale["marker"]["color"]["dtype"]
+    )
     assert sent.tolist() == list(range(30, 50))
-    assert [trace["name"] for trace in traces_of(open_page("latent", run=aged, colour="age"))] == ["unknown", "Age"]
+    assert [trace["name"] for trace in traces_of(open_page("latent", run=aged, colour="age"))] == [
+        "unknown",
+        "Age",
+    ]
 
 
 def test_a_range_of_an_attribute_is_set_in_the_filter(open_page, workspace, aged):
@@ -297,7 +384,9 @@ def test_a_rule_set_in_the_filter_stands_in_the_address(open_page, workspace, ma
     app = open_page("latent", run=mapped, filter="label:amber")
     app.session_state["filter"] = True
     app.run()
-    next(widget for widget in app.multiselect if widget.label == "Class").set_value(["amber", "violet"]).run()
+    next(widget for widget in app.multiselect if widget.label == "Class").set_value(
+        ["amber", "violet"]
+    ).run()
     assert "label:amber,violet" in app.query_params["filter"] and "leaves 40 of 60" in text(app)
 
 
@@ -323,10 +412,13 @@ def test_maps_of_the_first_version_open_without_what_they_lack(open_page, worksp
     assert choices(app, "Colour by") == ["Class", "Split"]
 
 
-def test_a_choice_outlives_the_change_of_its_label(open_page, workspace, mapped, beside, monkeypatch):
+def test_a_choice_outlives_the_change_of_its_label(
+    open_page, workspace, mapped, beside, monkeypatch
+):
     """Labels say how long ago a map was made, so they change; the browser sends the label that it was shown."""
     from derm_core import formatting
     from pages.ui import words as shown
+
     app = open_page("latent", run=mapped)
     for module_ in (formatting, shown):
         monkeypatch.setattr(module_, "ago", lambda *_: "a minute later")

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from derm_core.bundles.predictor import load_predictors
 from derm_core.data.decode import decode, prepare
 from derm_core.data.manifest import load_dataset, save_dataset
 from derm_core.files import write_atomic
 from derm_core.insight import placement as place
 from derm_core.jobs.store import RunStore
-from derm_core.bundles.predictor import load_predictors
 from derm_core.workspace import Workspace
 from pages.ui import words
 from pages.ui.latent import interpolation
@@ -38,7 +38,9 @@ def vae(finished) -> tuple[str, str]:
 
 def photograph() -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)).save(buffer, "PNG")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)).save(
+        buffer, "PNG"
+    )
     return buffer.getvalue()
 
 
@@ -70,11 +72,18 @@ def test_mean_images_of_each_class_and_of_the_selection(open_page, finished, vae
     assert len(app.image) == 4 and "the selection (4)" in text(app)
 
 
-def test_the_mean_of_a_large_selection_takes_every_class_in_proportion(open_page, finished, vae, monkeypatch):
+def test_the_mean_of_a_large_selection_takes_every_class_in_proportion(
+    open_page, finished, vae, monkeypatch
+):
     monkeypatch.setattr(interpolation, "OF_A_CLASS", 30)
     meant = []
-    monkeypatch.setattr(interpolation, "_means", lambda workspace, travel, first, parts: meant.append(parts) or {
-        name: travel.mean_d for name in parts})
+    monkeypatch.setattr(
+        interpolation,
+        "_means",
+        lambda workspace, travel, first, parts: (
+            meant.append(parts) or {name: travel.mean_d for name in parts}
+        ),
+    )
     app = open_page("latent", run=vae[1], view="travel")
     app.session_state["travel-way"] = ":material/blur_on: Mean images"
     classes = load_dataset(finished, "tiny").frame["label"]
@@ -91,7 +100,9 @@ def test_a_path_towards_a_class_is_found_when_asked_for_and_kept(open_page, fini
     app.button(key="towards-go").click().run()
     assert not app.exception, app.exception
     assert len(app.image) == 10 and len(app.get("plotly_chart")) == 1
-    assert [one.value.startswith("photograph, ") for one in app.caption].count(True) == 1, "what the model says of the image itself"
+    assert [one.value.startswith("photograph, ") for one in app.caption].count(True) == 1, (
+        "what the model says of the image itself"
+    )
     app.run()
     assert len(app.image) == 10
 
@@ -105,18 +116,30 @@ def test_a_path_towards_a_class_starts_at_the_reader_s_own_image(open_page, fini
     assert app.selectbox(key="towards-start").value == "your image" and not app.image
     app.button(key="towards-go").click().run()
     assert not app.exception, app.exception
-    square, judge = prepare(decode(photograph(), "mole.png"), 32), load_predictors(finished, ["a-judge"])["a-judge"]
+    square, judge = (
+        prepare(decode(photograph(), "mole.png"), 32),
+        load_predictors(finished, ["a-judge"])["a-judge"],
+    )
     said = judge.predict(square[None])[0][judge.classes.index("mel")]
     assert app.image[0].proto.imgs[0].url == interpolation.enlarged(square, 128)
     assert f"photograph, {words.chance(said)}" in [one.value for one in app.caption]
     assert len({picture.proto.imgs[0].url for picture in app.image}) == 10
     told = [picture.proto.imgs[0].alt for picture in app.image]
-    assert all(one.startswith("From your image towards mel") and one.endswith(f"{words.THIN}%") for one in told)
+    assert all(
+        one.startswith("From your image towards mel") and one.endswith(f"{words.THIN}%")
+        for one in told
+    )
 
 
 def test_known_factors_stand_beside_the_latents_that_follow_them(open_page, finished, vae):
-    table = pd.DataFrame({"latent": [3, 3, 1, 1], "factor": ["size", "colour"] * 2, "information": [0.7, 0.1, 0.0, 0.4],
-                          "kl": [2.0, 2.0, 1.0, 1.0]})
+    table = pd.DataFrame(
+        {
+            "latent": [3, 3, 1, 1],
+            "factor": ["size", "colour"] * 2,
+            "information": [0.7, 0.1, 0.0, 0.4],
+            "kl": [2.0, 2.0, 1.0, 1.0],
+        }
+    )
     write_atomic(finished.run(vae[1]).artefacts / "factors.parquet", table.to_parquet(index=False))
     app = open_page("latent", run=vae[1], view="travel")
     shown = app.dataframe[0].value
@@ -126,8 +149,15 @@ def test_known_factors_stand_beside_the_latents_that_follow_them(open_page, fini
 def test_a_map_of_pooled_features_says_which_map_has_the_factors(open_page, finished, vae):
     dataset = load_dataset(finished, "tiny")
     assert "A map of μ has the table" not in text(open_page("latent", run=vae[1], view="travel"))
-    save_dataset(finished, "tiny", dataset.frame.assign(factor_size=np.linspace(0, 1, len(dataset))), dataset.info)
-    assert text(open_page("latent", run=vae[1], view="travel")).count("A map of μ has the table") == 1
+    save_dataset(
+        finished,
+        "tiny",
+        dataset.frame.assign(factor_size=np.linspace(0, 1, len(dataset))),
+        dataset.info,
+    )
+    assert (
+        text(open_page("latent", run=vae[1], view="travel")).count("A map of μ has the table") == 1
+    )
 
 
 def test_without_a_decoder_the_way_to_one_is_offered(open_page, workspace):
@@ -145,7 +175,10 @@ def test_trouble_is_ranked_with_its_reasons_and_the_known_pairs(open_page, works
     assert len(app.image) == 2 and "Alike in two splits" in text(app)
 
 
-@pytest.mark.parametrize(("kind", "reason"), [("label_error", "the features say brown"), ("outlier", "Far from all others")])
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("label_error", "the features say brown"), ("outlier", "Far from all others")],
+)
 def test_each_kind_of_trouble_has_its_address(open_page, workspace, kind, reason):
     write_dataset(workspace)
     app = open_page("latent", run=put_map(workspace), view="trouble", kind=kind)
@@ -154,7 +187,9 @@ def test_each_kind_of_trouble_has_its_address(open_page, workspace, kind, reason
 
 def test_a_map_without_trouble_says_how_it_is_sought(open_page, workspace):
     write_dataset(workspace)
-    assert "Not sought yet" in text(open_page("latent", run=put_map(workspace, trouble=False), view="trouble"))
+    assert "Not sought yet" in text(
+        open_page("latent", run=put_map(workspace, trouble=False), view="trouble")
+    )
 
 
 class Placer:
@@ -168,7 +203,9 @@ class Placer:
         return place.MapPlaces(here, here, rows, np.zeros(rows.shape, np.float32))
 
 
-def test_an_image_of_one_s_own_lands_on_the_map_with_its_neighbours(open_page, workspace, monkeypatch):
+def test_an_image_of_one_s_own_lands_on_the_map_with_its_neighbours(
+    open_page, workspace, monkeypatch
+):
     write_dataset(workspace)
     monkeypatch.setattr(place, "open_placer", lambda *_: Placer())
     app = open_page("latent", run=put_map(workspace))
@@ -183,7 +220,7 @@ def test_an_image_of_one_s_own_is_shown_to_the_models_of_the_map(open_page, work
     write_dataset(workspace)
     put_bundle(workspace, "a-vae", "vae")
     monkeypatch.setattr(place, "open_placer", lambda *_: Placer())
-    app = open_page("latent", run=put_map(workspace))          # its other model is on no shelf here
+    app = open_page("latent", run=put_map(workspace))  # its other model is on no shelf here
     app.file_uploader(key="atlas-file").upload("mole.png", photograph())
     app.run()
     assert not app.exception, app.exception

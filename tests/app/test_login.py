@@ -21,9 +21,9 @@ from streamlit.testing.v1 import AppTest
 
 from derm_core.config import BackboneConfig, PretrainConfig, to_dict
 from derm_core.data.decode import MAX_BYTES, decode
+from derm_core.data.import_roots import check_root, import_roots
 from derm_core.data.importers import import_dataset
 from derm_core.data.manifest import load_dataset
-from derm_core.data.import_roots import check_root, import_roots
 from derm_core.data.store import open_store
 from derm_core.data.synth.generator import make_synth
 from derm_core.errors import ConfigError
@@ -50,30 +50,58 @@ def test_the_server_listens_to_this_machine_alone_and_keeps_its_protections_on()
 def test_streamlits_own_download_of_a_table_which_keeps_formulas_is_off_and_every_table_has_the_products_own():
     assert st.get_option("client.disableDataExport")
     for path in (REPOSITORY / "pages").rglob("*.py"):
-        for function in (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)):
-            called = {node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-                      for node in ast.walk(function) if isinstance(node, ast.Call)}
-            if "dataframe" in called and (path.name, function.name) != ("results_table.py", "table"):    # its CSV: results_table.downloads
+        for function in (
+            node
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.FunctionDef)
+        ):
+            called = {
+                node.func.attr
+                if isinstance(node.func, ast.Attribute)
+                else getattr(node.func, "id", "")
+                for node in ast.walk(function)
+                if isinstance(node, ast.Call)
+            }
+            if "dataframe" in called and (path.name, function.name) != (
+                "results_table.py",
+                "table",
+            ):  # its CSV: results_table.downloads
                 assert "download_table" in called, f"{path.name}: {function.name}"
 
 
 def test_no_uploader_offers_more_than_the_server_takes(open_page, workspace, monkeypatch):
     """Nor less: what it refuses is said on the page, not by the server's bare 413."""
-    limit = tomllib.loads((REPOSITORY / ".streamlit" / "config.toml").read_text())["server"]["maxUploadSize"]
+    limit = tomllib.loads((REPOSITORY / ".streamlit" / "config.toml").read_text())["server"][
+        "maxUploadSize"
+    ]
     assert st.get_option("server.maxUploadSize") == limit == MAX_BYTES // 2**20
     put_bundle(workspace, "a-vae", "vae")
-    offered = [(page, box.proto.max_upload_size_mb) for page in ("models", "classify") for box in open_page(page).get("file_uploader")]
+    offered = [
+        (page, box.proto.max_upload_size_mb)
+        for page in ("models", "classify")
+        for box in open_page(page).get("file_uploader")
+    ]
     assert offered == [("models", limit), ("classify", limit)]
-    shown = [element.value for element in open_page("models").markdown if "models import" in element.value]
+    shown = [
+        element.value
+        for element in open_page("models").markdown
+        if "models import" in element.value
+    ]
     assert len(shown) == 1 and f"{limit} MB" in shown[0].replace(THIN, " ")
 
 
 def test_no_page_writes_html_of_its_own():
     for path in [REPOSITORY / "app.py", *(REPOSITORY / "pages").rglob("*.py")]:
-        assert not re.search(r"unsafe_allow_html|st\.html\(|components\.v[12]|unsafe_allow_javascript", path.read_text()), path.name
+        assert not re.search(
+            r"unsafe_allow_html|st\.html\(|components\.v[12]|unsafe_allow_javascript",
+            path.read_text(),
+        ), path.name
 
 
-@pytest.mark.parametrize("typed", ["/etc", "/", "{inside}/../..", "{inside}/link", "~root", "", "a\0b", "/proc/self/root/etc"])
+@pytest.mark.parametrize(
+    "typed",
+    ["/etc", "/", "{inside}/../..", "{inside}/link", "~root", "", "a\0b", "/proc/self/root/etc"],
+)
 def test_the_import_page_stays_below_its_roots(typed, tmp_path, monkeypatch):
     inside = tmp_path / "allowed"
     inside.mkdir()
@@ -113,17 +141,26 @@ def test_with_a_login_set_up_nothing_is_shown_before_it(open_page, monkeypatch):
 
 
 def test_a_login_that_lacks_a_package_stays_closed_and_says_what_to_install(open_page, monkeypatch):
-    assert set(login.NEEDED) == {requirement.split(">")[0].lower() for requirement in requires("streamlit") if "extra == \"auth\"" in requirement}
+    assert set(login.NEEDED) == {
+        requirement.split(">")[0].lower()
+        for requirement in requires("streamlit")
+        if 'extra == "auth"' in requirement
+    }
     monkeypatch.setattr(login, "NEEDED", ("a_package_that_nobody_has",))
     monkeypatch.setattr(st, "secrets", {"auth": {"client_id": "x"}})
     app = open_page("data")
-    assert "pip install -r requirements-extras.txt" in app.error[0].value and not app.button and not app.text_input
+    assert (
+        "pip install -r requirements-extras.txt" in app.error[0].value
+        and not app.button
+        and not app.text_input
+    )
 
 
 def part_of_a_page() -> None:
     import streamlit as st
 
     from pages.ui import scheduling
+
     scheduling.in_turn(lambda: st.text_input("A patient"))()
 
 
@@ -158,7 +195,11 @@ def usual_mask():
 def not_private(folder: Path) -> list[str]:
     """What below a folder others than its owner may read, write or enter."""
     modes = {path: stat.S_IMODE(path.lstat().st_mode) for path in (folder, *folder.rglob("*"))}
-    return [f"{path.relative_to(folder)} {mode:o}" for path, mode in modes.items() if mode != (0o700 if path.is_dir() else 0o600)]
+    return [
+        f"{path.relative_to(folder)} {mode:o}"
+        for path, mode in modes.items()
+        if mode != (0o700 if path.is_dir() else 0o600)
+    ]
 
 
 def write_photos(folder: Path) -> Path:
@@ -172,55 +213,113 @@ def write_photos(folder: Path) -> Path:
 
 def test_what_is_stored_is_its_owners_alone_and_holds_no_metadata_of_a_photo(tmp_path, usual_mask):
     from pages.ui.images import webp
+
     workspace = Workspace.open(tmp_path / "home")
     import_dataset(workspace, write_photos(tmp_path / "in"), "photos", sizes=(32,), processes=1)
     RunStore(workspace).create("pretrain", {"schema": 1, "kind": "pretrain", "dataset": "photos"})
     write_json(workspace.root / "note.json", {})
     assert not_private(workspace.root) == []
     for path in (path for path in workspace.root.rglob("*") if path.is_file()):
-        assert b"SECRET-PATIENT" not in path.read_bytes() and b"Exif" not in path.read_bytes(), path.name
-    assert b"SECRET" not in webp(decode(photo_with_gps())) and b"EXIF" not in webp(decode(photo_with_gps()))
+        assert b"SECRET-PATIENT" not in path.read_bytes() and b"Exif" not in path.read_bytes(), (
+            path.name
+        )
+    assert b"SECRET" not in webp(decode(photo_with_gps())) and b"EXIF" not in webp(
+        decode(photo_with_gps())
+    )
 
 
-def test_pixels_of_every_origin_are_their_owners_alone_while_they_are_made_and_after(tmp_path, usual_mask):
+def test_pixels_of_every_origin_are_their_owners_alone_while_they_are_made_and_after(
+    tmp_path, usual_mask
+):
     workspace, seen = Workspace.open(tmp_path / "home"), set()
 
     def look(done: int, total: int) -> None:
         assert not_private(workspace.root) == []
         seen.update(path.name for path in workspace.root.rglob("*"))
 
-    import_dataset(workspace, write_photos(tmp_path / "in"), "photos", sizes=(32,), processes=1, progress=look)
+    import_dataset(
+        workspace, write_photos(tmp_path / "in"), "photos", sizes=(32,), processes=1, progress=look
+    )
     open_store(workspace, load_dataset(workspace, "photos"), 40, processes=1, progress=look)
-    arrays = {f"{split}_{kind}": np.zeros((4, 28, 28, 3) if kind == "images" else (4, 1), np.uint8)
-              for split in ("train", "val", "test") for kind in ("images", "labels")}
+    arrays = {
+        f"{split}_{kind}": np.zeros((4, 28, 28, 3) if kind == "images" else (4, 1), np.uint8)
+        for split in ("train", "val", "test")
+        for kind in ("images", "labels")
+    }
     np.savez_compressed(tmp_path / "dermamnist.npz", **arrays)
-    import_dataset(workspace, tmp_path / "dermamnist.npz", "mnist", sizes=(32,), processes=1, progress=look)
+    import_dataset(
+        workspace, tmp_path / "dermamnist.npz", "mnist", sizes=(32,), processes=1, progress=look
+    )
     for processes in (1, 2):
-        make_synth(workspace, f"painted-{processes}", images=60, size=32, processes=processes, progress=look)
+        make_synth(
+            workspace,
+            f"painted-{processes}",
+            images=60,
+            size=32,
+            processes=processes,
+            progress=look,
+        )
     images = np.zeros((4, 32, 32, 3), np.uint8)
     for _ in paint_ink(images, np.arange(4), list("abcd"), workspace.root / "inked.npy"):
         look(0, 0)
     look(0, 0)
-    assert {"import.lock", "images-32.npy", "progress.jsonl", "images.npy", "train-000000.png", "making.lock", "masks", "inked.npy"} <= seen
+    assert {
+        "import.lock",
+        "images-32.npy",
+        "progress.jsonl",
+        "images.npy",
+        "train-000000.png",
+        "making.lock",
+        "masks",
+        "inked.npy",
+    } <= seen
 
 
 def test_a_run_leaves_nothing_that_others_may_read(workspace, usual_mask):
     """As its worker leaves it, a process of its own."""
     make_synth(workspace, "painted", images=80, size=32, processes=1)
-    config = PretrainConfig(dataset="painted", backbone=BackboneConfig(architecture="resnet18", stage=1), input_size=32, device="cpu",
-                            recipe=recipe("paper", epochs=1, batch_size=32, latent_dim=8, decoder_width=16))
+    config = PretrainConfig(
+        dataset="painted",
+        backbone=BackboneConfig(architecture="resnet18", stage=1),
+        input_size=32,
+        device="cpu",
+        recipe=recipe("paper", epochs=1, batch_size=32, latent_dim=8, decoder_width=16),
+    )
     run_id = RunStore(workspace).create("pretrain", to_dict(config))
-    done = subprocess.run([sys.executable, "-m", "derm_core.jobs.worker", run_id], cwd=REPOSITORY, capture_output=True, text=True)
-    assert done.returncode == 0 and RunStore(workspace).get(run_id).state == "done", done.stderr[-2000:]
-    assert list(workspace.run(run_id).checkpoints.iterdir()) and list(workspace.run(run_id).artefacts.iterdir())
+    done = subprocess.run(
+        [sys.executable, "-m", "derm_core.jobs.worker", run_id],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and RunStore(workspace).get(run_id).state == "done", done.stderr[
+        -2000:
+    ]
+    assert list(workspace.run(run_id).checkpoints.iterdir()) and list(
+        workspace.run(run_id).artefacts.iterdir()
+    )
     assert not_private(workspace.root) == []
 
 
 @pytest.mark.parametrize("module", ["derm_core", "derm_core.jobs.worker"])
-def test_every_process_of_the_engine_makes_private_files_also_where_a_library_writes_them(module, tmp_path, usual_mask):
+def test_every_process_of_the_engine_makes_private_files_also_where_a_library_writes_them(
+    module, tmp_path, usual_mask
+):
     """Asked of the process as it stands when its module is run."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import atexit, os\natexit.register(lambda: open(os.environ['LEFT'], 'w').close())\n")
-    subprocess.run([sys.executable, "-m", module], cwd=REPOSITORY, capture_output=True, input="", text=True, timeout=120,
-                   env={**os.environ, "LEFT": str(tmp_path / "left"), "PYTHONPATH": f"{tmp_path}{os.pathsep}{REPOSITORY}"})
+        "import atexit, os\natexit.register(lambda: open(os.environ['LEFT'], 'w').close())\n"
+    )
+    subprocess.run(
+        [sys.executable, "-m", module],
+        cwd=REPOSITORY,
+        capture_output=True,
+        input="",
+        text=True,
+        timeout=120,
+        env={
+            **os.environ,
+            "LEFT": str(tmp_path / "left"),
+            "PYTHONPATH": f"{tmp_path}{os.pathsep}{REPOSITORY}",
+        },
+    )
     assert stat.S_IMODE((tmp_path / "left").stat().st_mode) == 0o600

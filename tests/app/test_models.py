@@ -6,12 +6,12 @@ import shutil
 
 import pytest
 
+from derm_core.bundles.archive import export_bundle
+from derm_core.bundles.bundle import verify_bundle
 from derm_core.config import from_dict
 from derm_core.files import read_json
 from derm_core.jobs import worker
 from derm_core.jobs.store import SHORT_SLOT, RunStore
-from derm_core.bundles.archive import export_bundle
-from derm_core.bundles.bundle import verify_bundle
 from derm_core.workspace import Workspace
 from tests.app.bundles import METRIC, put_bundle
 from tests.app.test_classify import publish_evidence
@@ -23,7 +23,11 @@ def own_shelf_only(monkeypatch):
 
 
 def press(app, label=None, key=None):
-    next(button for button in app.button if key in (None, button.key) and label in (None, button.label)).click()
+    next(
+        button
+        for button in app.button
+        if key in (None, button.key) and label in (None, button.label)
+    ).click()
     app.run()
     assert not app.exception, app.exception
     return app
@@ -35,7 +39,9 @@ def text(app) -> str:
 
 def test_an_empty_shelf_says_what_to_do(open_page):
     app = open_page("models")
-    assert "shelf is empty" in text(app) and "Train a study" in [button.label for button in app.button]
+    assert "shelf is empty" in text(app) and "Train a study" in [
+        button.label for button in app.button
+    ]
 
 
 def test_a_model_stands_with_its_metrics_interval_data_and_terms(open_page, workspace):
@@ -97,12 +103,27 @@ def test_publishing_is_a_run_that_the_page_shows_and_ends_on_the_shelf(open_page
     app = ask_for(open_page, "vae", "my-vae")
     run = RunStore(finished).list(kind="publish")[0]
     config = from_dict(read_json(finished.run(run.id).config))
-    assert (config.run, config.arm, config.name, config.dataset) == (study.id, "vae", "my-vae", "tiny")
-    assert run.state == "queued" and run.device == SHORT_SLOT and not (finished.models / "my-vae").exists()
-    assert "Goes on when this window is closed" in text(app) and f"cancel-{run.id}" in [button.key for button in app.button]
+    assert (config.run, config.arm, config.name, config.dataset) == (
+        study.id,
+        "vae",
+        "my-vae",
+        "tiny",
+    )
+    assert (
+        run.state == "queued"
+        and run.device == SHORT_SLOT
+        and not (finished.models / "my-vae").exists()
+    )
+    assert "Goes on when this window is closed" in text(app) and f"cancel-{run.id}" in [
+        button.key for button in app.button
+    ]
     assert worker.main(run.id, finished) == 0
     app.run()
-    assert not app.exception and "my-vae" in text(app) and not [one for one in app.button if one.key == f"cancel-{run.id}"]
+    assert (
+        not app.exception
+        and "my-vae" in text(app)
+        and not [one for one in app.button if one.key == f"cancel-{run.id}"]
+    )
     card = verify_bundle(finished.models / "my-vae")
     assert (card["run"], card["arm"], card["seed"]) == (study.id, "vae", 0)
 
@@ -123,7 +144,9 @@ def test_a_publication_can_be_cancelled_and_one_that_failed_says_why(open_page, 
 def test_a_name_that_is_taken_is_refused_before_anything_is_queued(open_page, finished):
     put_bundle(finished, "my-vae", "vae")
     app = ask_for(open_page, "vae", "my-vae")
-    assert "already on the shelf" in app.error[0].value and not RunStore(finished).list(kind="publish")
+    assert "already on the shelf" in app.error[0].value and not RunStore(finished).list(
+        kind="publish"
+    )
 
 
 def test_a_name_that_is_no_id_is_explained(open_page, finished):
@@ -134,10 +157,18 @@ def test_a_name_that_is_no_id_is_explained(open_page, finished):
 
 
 def test_the_card_says_how_often_sets_held_the_truth_in_every_class(open_page, workspace):
-    held = {"coverage": METRIC, "mean_size": 1.7, "per_class": {"mel": {"coverage": 0.69, "images": 40}}}
-    put_bundle(workspace, "a-vae", "vae", conformal={"coverages": {"0.90": 0.5}, "test": {"0.90": held}})
+    held = {
+        "coverage": METRIC,
+        "mean_size": 1.7,
+        "per_class": {"mel": {"coverage": 0.69, "images": 40}},
+    }
+    put_bundle(
+        workspace, "a-vae", "vae", conformal={"coverages": {"0.90": 0.5}, "test": {"0.90": held}}
+    )
     app = press(open_page("models"), key="card-a-vae")
-    rows = next(table.value for table in app.table if "90% sets" in table.value).set_index("Images of")["90% sets"]
+    rows = next(table.value for table in app.table if "90% sets" in table.value).set_index(
+        "Images of"
+    )["90% sets"]
     assert rows["mel (40)"].startswith("69.0") and rows["All images"].startswith("61.0")
 
 

@@ -17,29 +17,39 @@ LARGE = 5 * 2**20
 
 def first_page(address: str) -> Session:
     """A session after its first page, whose script has failed."""
+
     async def visit() -> Session:
         session = Session(address)
         with pytest.raises(PageError):
             async with session:
                 pass
         return session
+
     return asyncio.run(visit())
 
 
 def test_a_page_with_a_bug_shows_no_trace_and_no_path(finished):
     path = next(finished.root.glob("runs/study-*/artefacts/study.json"))
-    write_json(path, {**read_json(path), "verdict": {}})           # no version wrote this: the page trips over it
+    write_json(
+        path, {**read_json(path), "verdict": {}}
+    )  # no version wrote this: the page trips over it
     with served("app.py", finished.root) as (address, _):
         session = first_page(address)
     shown = session.elements["exception"][0]
     assert "redacted" in shown.message and not shown.stack_trace
     everything = "".join(str(element) for kind in session.elements.values() for element in kind)
-    assert not any(word in everything for word in ("Traceback", "KeyError", "headline", str(finished.root), "home.py"))
+    assert not any(
+        word in everything
+        for word in ("Traceback", "KeyError", "headline", str(finished.root), "home.py")
+    )
     log = next(finished.root.parent.glob("server-*.log")).read_text()
-    assert "KeyError: 'headline'" in log                           # the details are where the app was started
+    assert "KeyError: 'headline'" in log  # the details are where the app was started
 
 
-@pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="file sizes are limited for another process on Linux only")
+@pytest.mark.skipif(
+    not hasattr(psutil.Process, "rlimit"),
+    reason="file sizes are limited for another process on Linux only",
+)
 def test_a_large_upload_is_answered_by_an_app_that_could_write_no_large_file(workspace):
     data = photograph([blur()], 1)
     data += bytes(LARGE - len(data))
@@ -50,6 +60,7 @@ def test_a_large_upload_is_answered_by_an_app_that_could_write_no_large_file(wor
             process.rlimit(psutil.RLIMIT_FSIZE, (LARGE // 4, LARGE // 4))
             await session.upload("large.jpg", data)
             return session
+
     with served("app.py", workspace.root) as (address, process):
         session = asyncio.run(classify(address, process))
     assert session.need("download_button") and "large.jpg" in session.need("imgs").imgs[0].caption

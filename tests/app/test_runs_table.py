@@ -40,26 +40,33 @@ def locked(workspace):
         yield
 
 
-FAULTS = {garbage: ("damaged", "move the file away"), newer: ("newer version", "update the program"),
-          locked: ("busy", "try again in a moment")}
+FAULTS = {
+    garbage: ("damaged", "move the file away"),
+    newer: ("newer version", "update the program"),
+    locked: ("busy", "try again in a moment"),
+}
 
 
 @pytest.fixture
 def with_a_run(workspace, monkeypatch):
     monkeypatch.setattr(store, "BUSY_SECONDS", 0.2)
     run_id = RunStore(workspace).create("pretrain", CONFIG)
-    RunStore(workspace).transition(run_id, "queued", "failed", finished=2.0, error="The worker ended.")
+    RunStore(workspace).transition(
+        run_id, "queued", "failed", finished=2.0, error="The worker ended."
+    )
     return run_id
 
 
 @pytest.mark.parametrize("page", list(PAGES))
 @pytest.mark.parametrize("fault", list(FAULTS), ids=lambda fault: fault.__name__)
-def test_every_page_says_what_is_wrong_and_what_to_do(open_page, workspace, with_a_run, fault, page):
+def test_every_page_says_what_is_wrong_and_what_to_do(
+    open_page, workspace, with_a_run, fault, page
+):
     with fault(workspace):
         app = open_page(page, **({"run": with_a_run} if page == "train" else {}))
         assert len(app.error) == 1 and all(words in app.error[0].value for words in FAULTS[fault])
         assert len(app.title) == 1
-        if page in ("classify", "data"):                       # they do not ask the table for anything
+        if page in ("classify", "data"):  # they do not ask the table for anything
             assert app.get("file_uploader") or app.text_input
 
 
@@ -81,12 +88,16 @@ def test_a_read_only_workspace_is_shown(disk, workspace, open_page, with_a_run, 
 
 
 @pytest.mark.parametrize("page", ["train", "latent", "models"])
-def test_a_table_that_breaks_while_a_page_follows_a_run(open_page, workspace, with_a_run, working, monkeypatch, page):
+def test_a_table_that_breaks_while_a_page_follows_a_run(
+    open_page, workspace, with_a_run, working, monkeypatch, page
+):
     """A part of a page that runs by itself, once a second, is not inside the page's own guard."""
     kind = {"train": "pretrain", "latent": "embed", "models": "publish"}[page]
     run_id = RunStore(workspace).create(kind, CONFIG)
     working(run_id)
-    RunStore(workspace).set_progress(run_id, {"what": "counting", "done": 1, "total": 4, "rate": 1.0, "unit": "images"})
+    RunStore(workspace).set_progress(
+        run_id, {"what": "counting", "done": 1, "total": 4, "rate": 1.0, "unit": "images"}
+    )
     followed, fragment = [], st.fragment
 
     def caught(part, *, run_every=None):
@@ -111,4 +122,3 @@ def test_a_damaged_table_that_was_moved_away_is_made_anew(open_page, workspace, 
             file.rename(file.with_name(f"old-{file.name}"))
         app = open_page("train")
         assert not app.error and with_a_run in str(app.dataframe[0].value)
-

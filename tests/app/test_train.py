@@ -21,7 +21,9 @@ def press(app, label):
 
 
 def text(app) -> str:
-    return "\n".join(element.value for kind in (app.markdown, app.caption, app.subheader) for element in kind)
+    return "\n".join(
+        element.value for kind in (app.markdown, app.caption, app.subheader) for element in kind
+    )
 
 
 def test_one_click_queues_pretraining_and_study(open_page, workspace):
@@ -51,7 +53,11 @@ def test_settings_reach_the_run(open_page, workspace):
     press(app.run(), "Launch")
     study = RunStore(workspace).list("study")[0]
     launched = from_dict(read_json(workspace.run(study.id).config))
-    assert (launched.seeds, launched.arms, launched.input_size) == ((0, 1, 2), ("vae", "random"), 48)
+    assert (launched.seeds, launched.arms, launched.input_size) == (
+        (0, 1, 2),
+        ("vae", "random"),
+        48,
+    )
     assert (launched.pretrain.recipe.epochs, launched.pretrain.input_size) == (5, 48)
 
 
@@ -62,7 +68,12 @@ def test_an_extractor_of_the_shelf_takes_the_place_of_a_pretraining(open_page, w
     press(app.run(), "Launch")
     [study] = RunStore(workspace).list()
     launched = from_dict(read_json(workspace.run(study.id).config))
-    assert (launched.vae, launched.vae_run, launched.pretrain, study.depends_on) == ("skin-vae", None, None, None)
+    assert (launched.vae, launched.vae_run, launched.pretrain, study.depends_on) == (
+        "skin-vae",
+        None,
+        None,
+        None,
+    )
 
 
 def test_settings_that_cannot_be_are_refused_in_one_sentence(open_page):
@@ -73,7 +84,9 @@ def test_settings_that_cannot_be_are_refused_in_one_sentence(open_page):
     assert next(button for button in app.button if button.label == "Launch").disabled
 
 
-@pytest.mark.parametrize("query", [{"scale": "many"}, {"preset": "unknown"}, {"data": "unknown"}, {"run": "study-1"}])
+@pytest.mark.parametrize(
+    "query", [{"scale": "many"}, {"preset": "unknown"}, {"data": "unknown"}, {"run": "study-1"}]
+)
 def test_a_wrong_address_does_not_break_the_page(open_page, query):
     app = open_page("train", **query)
     assert not app.error
@@ -87,16 +100,36 @@ def test_a_missing_dataset_is_said_with_the_way_to_it(open_page):
 
 def running_study(workspace, working):
     store = RunStore(workspace)
-    run_id = store.create("study", to_dict(StudyConfig(dataset="synth", arms=("random", "imagenet"), preset="demo")))
+    run_id = store.create(
+        "study", to_dict(StudyConfig(dataset="synth", arms=("random", "imagenet"), preset="demo"))
+    )
     working(run_id)
     events = EventLog(workspace.run(run_id).events)
     events.append(log("Extracting features."))
     for epoch in (0.0, 0.5, 1.0):
         for arm in ("random", "imagenet"):
             for split in ("train", "val"):
-                events.append(Event(kind="metric", series=f"{arm}/{split}/loss", value=[1.0 - epoch / 4, 0.9], epoch=epoch))
-    events.append(Event(kind="progress", value={"what": "training the heads", "done": 30, "total": 60, "unit": "epochs",
-                                                "rate": 2.0, "eta_seconds": 15.0}))
+                events.append(
+                    Event(
+                        kind="metric",
+                        series=f"{arm}/{split}/loss",
+                        value=[1.0 - epoch / 4, 0.9],
+                        epoch=epoch,
+                    )
+                )
+    events.append(
+        Event(
+            kind="progress",
+            value={
+                "what": "training the heads",
+                "done": 30,
+                "total": 60,
+                "unit": "epochs",
+                "rate": 2.0,
+                "eta_seconds": 15.0,
+            },
+        )
+    )
     return run_id, events
 
 
@@ -109,15 +142,43 @@ def test_events_become_progress_and_one_panel_an_arm(open_page, workspace, worki
     assert any("ImageNet" in element.value for element in app.markdown)
 
 
-def test_long_work_shows_its_rate_and_the_time_left_or_how_long_it_has_taken(open_page, workspace, working):
+def test_long_work_shows_its_rate_and_the_time_left_or_how_long_it_has_taken(
+    open_page, workspace, working
+):
     run_id, events = running_study(workspace, working)
-    events.append(Event(kind="progress", value={"what": "decoding mine at 64 pixels", "done": 1200, "total": 10015,
-                                                "unit": "images", "rate": 850.4, "eta_seconds": 10.4}))
+    events.append(
+        Event(
+            kind="progress",
+            value={
+                "what": "decoding mine at 64 pixels",
+                "done": 1200,
+                "total": 10015,
+                "unit": "images",
+                "rate": 850.4,
+                "eta_seconds": 10.4,
+            },
+        )
+    )
     shown = open_page("train", run=run_id).progress[0]
-    assert shown.text == "Decoding mine at 64 pixels · 1,200 of 10,015 images · 850 images/s · about 10\u202fs left"
+    assert (
+        shown.text
+        == "Decoding mine at 64 pixels · 1,200 of 10,015 images · 850 images/s · about 10\u202fs left"
+    )
     assert shown.value == 11
-    events.append(Event(kind="progress", value={"what": "UMAP", "done": 0, "total": 0, "unit": "epochs", "rate": None,
-                                                "eta_seconds": None, "elapsed_seconds": 12.2}))
+    events.append(
+        Event(
+            kind="progress",
+            value={
+                "what": "UMAP",
+                "done": 0,
+                "total": 0,
+                "unit": "epochs",
+                "rate": None,
+                "eta_seconds": None,
+                "elapsed_seconds": 12.2,
+            },
+        )
+    )
     shown = open_page("train", run=run_id).progress[0]
     assert shown.text == "UMAP · 12\u202fs so far" and shown.value == 0
 
@@ -158,7 +219,15 @@ def test_a_study_that_waits_shows_its_pretraining(open_page, workspace, working)
     events = EventLog(workspace.run(study.depends_on).events)
     for epoch in (0.0, 1.0):
         for name in ("train/loss", "val/loss", "train/kl", "val/kl", "probe/balanced_accuracy"):
-            events.append(Event(kind="metric", series=name, value=1.0 / (1 + epoch), epoch=epoch, step=int(epoch * 10)))
+            events.append(
+                Event(
+                    kind="metric",
+                    series=name,
+                    value=1.0 / (1 + epoch),
+                    epoch=epoch,
+                    step=int(epoch * 10),
+                )
+            )
     events.append(progress(5, 10, "images", what="pretraining", started=0.0))
     app = open_page("train", run=study.id)
     assert "Step 1 of 2" in text(app)
@@ -191,17 +260,29 @@ def test_further_questions_can_be_asked_one_by_one_and_of_other_sets(open_page, 
     app = open_page("train", preset="demo", scale="0.1", data="here")
     toggles = {element.label: element for element in app.toggle}
     toggles["Corruptions"].set_value(True)
-    next(element for element in app.multiselect if element.label == "Other test sets").set_value(["there"])
+    next(element for element in app.multiselect if element.label == "Other test sets").set_value(
+        ["there"]
+    )
     press(app.run(), "Launch")
     launched = from_dict(read_json(workspace.run(RunStore(workspace).list("study")[0].id).config))
-    assert (len(launched.corruptions), launched.external, launched.label_fractions, launched.shortcut) == (13, ("there",), (), ())
+    assert (
+        len(launched.corruptions),
+        launched.external,
+        launched.label_fractions,
+        launched.shortcut,
+    ) == (13, ("there",), (), ())
 
 
 def test_what_trains_heads_is_not_asked_of_fine_tuned_models(open_page, workspace):
     app = open_page("train", preset="demo", scale="0.1", full="true")
-    next(element for element in app.segmented_control if element.label == "Regime").set_value("finetune").run()
-    assert {element.label: element.disabled for element in app.toggle if element.label in ("Fewer labels", "Planted shortcut")} == {
-        "Fewer labels": True, "Planted shortcut": True}
+    next(element for element in app.segmented_control if element.label == "Regime").set_value(
+        "finetune"
+    ).run()
+    assert {
+        element.label: element.disabled
+        for element in app.toggle
+        if element.label in ("Fewer labels", "Planted shortcut")
+    } == {"Fewer labels": True, "Planted shortcut": True}
     press(app, "Launch")
     launched = from_dict(read_json(workspace.run(RunStore(workspace).list("study")[0].id).config))
     assert launched.label_fractions == launched.shortcut == () and launched.corruptions

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from derm_core.bundles.bundle import find_bundle, load_bundle, verify_bundle
+from derm_core.bundles.predictor import Predictor
 from derm_core.config import from_dict
 from derm_core.data.manifest import load_dataset
 from derm_core.data.store import IMAGES, keep_store
@@ -20,18 +22,22 @@ from derm_core.files import read_json, write_json
 from derm_core.jobs import worker
 from derm_core.jobs.store import RunStore
 from derm_core.jobs.supervisor import resume
-from derm_core.bundles.bundle import find_bundle, load_bundle, verify_bundle
-from derm_core.bundles.predictor import Predictor
 from derm_core.training.checkpoint import newest_checkpoint
 
 FIRST = Path(__file__).resolve().parents[1] / "fixtures" / "first_version"
-PRETRAINING, STUDY, STOPPED = "pretrain-20261123-113120-b299", "study-20261123-113148-1647", "pretrain-20261123-113150-45d4"
+PRETRAINING, STUDY, STOPPED = (
+    "pretrain-20261123-113120-b299",
+    "study-20261123-113148-1647",
+    "pretrain-20261123-113150-45d4",
+)
 
 
 @pytest.fixture
 def first(workspace):
     """The first version's workspace, as a copy."""
-    shutil.copytree(FIRST, workspace.root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("runs.sql"))
+    shutil.copytree(
+        FIRST, workspace.root, dirs_exist_ok=True, ignore=shutil.ignore_patterns("runs.sql")
+    )
     with sqlite3.connect(workspace.database) as table:
         table.executescript((FIRST / "runs.sql").read_text())
     return workspace
@@ -40,16 +46,33 @@ def first(workspace):
 def test_its_runs_are_listed_and_can_be_annotated(first):
     store = RunStore(first)
     assert [(run.id, run.state, run.name) for run in store.list()] == [
-        (STOPPED, "interrupted", "stopped"), (STUDY, "done", "the first study"), (PRETRAINING, "done", "the first pretraining")]
-    assert store.get(STUDY).summary["verdict"] and store.annotate(STUDY, tags=["old"]).tags == ("old",)
+        (STOPPED, "interrupted", "stopped"),
+        (STUDY, "done", "the first study"),
+        (PRETRAINING, "done", "the first pretraining"),
+    ]
+    assert store.get(STUDY).summary["verdict"] and store.annotate(STUDY, tags=["old"]).tags == (
+        "old",
+    )
 
 
-@pytest.mark.parametrize("page, run, shown", [("compare", STUDY, "Learning curves"), ("train", STOPPED, "stopped"),
-                                              ("models", None, "first-vae"), ("data", None, "tiny"), ("home", None, "")])
+@pytest.mark.parametrize(
+    "page, run, shown",
+    [
+        ("compare", STUDY, "Learning curves"),
+        ("train", STOPPED, "stopped"),
+        ("models", None, "first-vae"),
+        ("data", None, "tiny"),
+        ("home", None, ""),
+    ],
+)
 def test_its_results_are_shown(first, open_page, page, run, shown):
     app = open_page(page, **({"run": run} if run else {}))
     assert [error.value for error in app.error if "runs resume" not in error.value] == []
-    texts = [str(part.value) for kind in ("subheader", "markdown", "caption", "dataframe", "metric", "selectbox") for part in app.get(kind)]
+    texts = [
+        str(part.value)
+        for kind in ("subheader", "markdown", "caption", "dataframe", "metric", "selectbox")
+        for part in app.get(kind)
+    ]
     assert any(shown in text for text in texts), texts
 
 
@@ -67,7 +90,9 @@ def test_its_stopped_pretraining_goes_on_from_its_checkpoint(first, no_workers, 
     staged = dataset.paths.root / "pixels.npy"
     np.save(staged, pixels)
     keep_store(dataset, 32, _Staged({32: staged}, np.ones(len(dataset), bool)))
-    assert (dataset.paths.store(32) / IMAGES).exists() and newest_checkpoint(first.run(STOPPED).checkpoints)
+    assert (dataset.paths.store(32) / IMAGES).exists() and newest_checkpoint(
+        first.run(STOPPED).checkpoints
+    )
     monkeypatch.setattr(worker.os, "nice", lambda by: 0)
     monkeypatch.setattr(worker.signal, "signal", lambda number, handler: None)
     resume(first, STOPPED)
@@ -89,7 +114,11 @@ def test_what_a_newer_version_wrote_is_refused_in_words(first):
     config = {**json.loads(first.run(STUDY).config.read_text()), "schema": 2}
     with sqlite3.connect(first.database) as table:
         table.execute("PRAGMA user_version=99")
-    for opened in (lambda: RunStore(first).list(), lambda: load_dataset(first, "tiny"),
-                   lambda: verify_bundle(first.models / "first-vae"), lambda: from_dict(config)):
+    for opened in (
+        lambda: RunStore(first).list(),
+        lambda: load_dataset(first, "tiny"),
+        lambda: verify_bundle(first.models / "first-vae"),
+        lambda: from_dict(config),
+    ):
         with pytest.raises(DermError, match="newer"):
             opened()

@@ -19,11 +19,16 @@ def test_masks_are_cut_as_images_are_and_missing_ones_are_empty(tmp_path):
         archive.writestr("folder/a_segmentation.png", buffer.getvalue())
     found = read_masks(tmp_path / "masks.zip", np.array(["b", "a"]), 32)
     expected = prepare(Image.fromarray(mask).convert("RGB"), 32)[..., 0] > 127
-    assert not found[0].any() and np.array_equal(found[1], expected) and 0.08 < expected.mean() < 0.15
+    assert (
+        not found[0].any() and np.array_equal(found[1], expected) and 0.08 < expected.mean() < 0.15
+    )
 
 
 def test_there_are_hundreds_of_pictures_by_named_sources():
     pictures = other_things(None)
     sources = {source for source, _ in pictures}
-    assert len(pictures) >= 200 and {"drawn: document", "photograph: china", "photograph: flower"} <= sources
+    assert (
+        len(pictures) >= 200
+        and {"drawn: document", "photograph: china", "photograph: flower"} <= sources
+    )
     assert all(min(picture.size) >= 64 for _, picture in pictures)

@@ -8,10 +8,20 @@ from benchmarks._insight_saliency import drawn_lesions, summary
 
 def test_an_even_map_has_the_area_inside_and_the_mask_itself_everything():
     images, masks = drawn_lesions(6, 32, 0)
-    assert images.shape == (len(masks), 32, 32, 3) and images.dtype == np.uint8 and masks.any((1, 2)).all()
+    assert (
+        images.shape == (len(masks), 32, 32, 3)
+        and images.dtype == np.uint8
+        and masks.any((1, 2)).all()
+    )
     even, own = summary(np.ones(masks.shape), masks), summary(masks.astype(float), masks)
-    assert even["inside"] == pytest.approx(masks.mean()) and even["above_area"] == pytest.approx(0, abs=1e-9)
-    assert own["inside"] == 1 and own["peak_inside"] == 1 and own["low"] <= 1 - masks.mean() <= own["high"]
+    assert even["inside"] == pytest.approx(masks.mean()) and even["above_area"] == pytest.approx(
+        0, abs=1e-9
+    )
+    assert (
+        own["inside"] == 1
+        and own["peak_inside"] == 1
+        and own["low"] <= 1 - masks.mean() <= own["high"]
+    )
 
 
 def test_maps_without_evidence_are_left_out():

@@ -19,8 +19,10 @@ def rows() -> list[dict]:
     return [_instrument_statistics.repeat(number, SHORT) for number in range(REPEATS)]
 
 
-@pytest.mark.parametrize("plant", ["aa_false_positive_rate", "shuffle_balanced_accuracy", "effect_power",
-                                   "interval_coverage"])
+@pytest.mark.parametrize(
+    "plant",
+    ["aa_false_positive_rate", "shuffle_balanced_accuracy", "effect_power", "interval_coverage"],
+)
 def test_the_short_form_lies_within_its_limits(rows, plant):
     found = _instrument_statistics.summarise(rows)[plant]
     assert found["holds"], found
@@ -32,6 +34,7 @@ def test_a_repeat_is_the_same_whenever_it_is_made(rows):
 
 def made(number: int, rng: np.random.Generator, width: float = 1.0) -> dict:
     """A repeat as an exact t statistic with 20 degrees of freedom would leave it; effect 3 standard errors."""
+
     def interval(centre: float) -> list[float]:
         se = np.sqrt(rng.chisquare(20) / 20)
         mean = centre + rng.normal()
@@ -39,11 +42,16 @@ def made(number: int, rng: np.random.Generator, width: float = 1.0) -> dict:
         return [mean, mean - reach, mean + reach, width * se, 20.0]
 
     every = _instrument_statistics.METRICS
-    return {"repeat": number, "aa": {m: interval(0.0) for m in every} | {"flips": rng.random()},
-            "effect": {m: interval(3.0) for m in every},
-            "truth": {"difference": 3.0 + rng.normal(0, 0.1), "own": 0.01, "test": 1.0},
-            "shuffled": {arm: interval(1 / _instrument_statistics.CLASSES) for arm in ("strong", "weak")},
-            "gaps": {kind: interval(1.0)[:3] for kind in ("loss", "accuracy")}}
+    return {
+        "repeat": number,
+        "aa": {m: interval(0.0) for m in every} | {"flips": rng.random()},
+        "effect": {m: interval(3.0) for m in every},
+        "truth": {"difference": 3.0 + rng.normal(0, 0.1), "own": 0.01, "test": 1.0},
+        "shuffled": {
+            arm: interval(1 / _instrument_statistics.CLASSES) for arm in ("strong", "weak")
+        },
+        "gaps": {kind: interval(1.0)[:3] for kind in ("loss", "accuracy")},
+    }
 
 
 @pytest.mark.parametrize(("width", "holds"), [(1.0, True), (0.8, False), (1.3, False)])
@@ -76,23 +84,37 @@ def test_shuffling_moves_the_labels_of_whole_groups_and_keeps_how_many_groups_ha
     lost = _instrument_statistics.shuffled(world, np.random.default_rng(3), 0)
     first = np.unique(world.groups, return_index=True)[1]
     assert all(len(np.unique(lost.labels[lost.groups == g])) == 1 for g in np.unique(lost.groups))
-    assert np.array_equal(np.sort(world.labels[first]), np.sort(lost.labels[first])) and (world.labels != lost.labels).any()
+    assert (
+        np.array_equal(np.sort(world.labels[first]), np.sort(lost.labels[first]))
+        and (world.labels != lost.labels).any()
+    )
 
 
 def test_the_textbook_variance_is_that_of_balanced_accuracy_over_fresh_test_sets():
     """Groups drawn anew 3,000 times: the variance of the difference is what `truth` says of as many groups."""
     rng = np.random.default_rng(4)
     groups = np.repeat(np.arange(900), rng.integers(1, 4, 900))
-    labels = rng.choice(_instrument_statistics.CLASSES, 900, p=_instrument_statistics.SHARES)[groups]
-    p = {arm: rng.dirichlet(np.ones(_instrument_statistics.CLASSES), (1, len(groups))) for arm in ("strong", "weak")}
+    labels = rng.choice(_instrument_statistics.CLASSES, 900, p=_instrument_statistics.SHARES)[
+        groups
+    ]
+    p = {
+        arm: rng.dirichlet(np.ones(_instrument_statistics.CLASSES), (1, len(groups)))
+        for arm in ("strong", "weak")
+    }
     world = _instrument_statistics.World(labels, groups, {}, np.zeros(len(groups)))
     prior = np.log(np.array(_instrument_statistics.SHARES))
     members = [np.unique(groups[labels == c]) for c in range(_instrument_statistics.CLASSES)]
     found = _instrument_statistics.truth(world, p, prior, np.array([len(m) for m in members]))
-    change = np.subtract(*((np.log(p[arm][0]) - prior).argmax(-1) == labels for arm in p), dtype=float)
+    change = np.subtract(
+        *((np.log(p[arm][0]) - prior).argmax(-1) == labels for arm in p), dtype=float
+    )
     sums, sizes = np.bincount(groups, change), np.bincount(groups)
-    drawn = [np.mean([sums[m].sum() / sizes[m].sum() for m in (rng.choice(of, len(of)) for of in members)])
-             for _ in range(3000)]
+    drawn = [
+        np.mean(
+            [sums[m].sum() / sizes[m].sum() for m in (rng.choice(of, len(of)) for of in members)]
+        )
+        for _ in range(3000)
+    ]
     assert found["own"] == found["test"] == pytest.approx(np.var(drawn), rel=0.1)
 
 

@@ -9,7 +9,16 @@ import pytest
 
 import benchmarks.__main__ as command
 from benchmarks import _recipe_measure, recipe
-from benchmarks._recipe_lines import CURVE, Setting, chosen, comparison, finals, key, levers, pretraining
+from benchmarks._recipe_lines import (
+    CURVE,
+    Setting,
+    chosen,
+    comparison,
+    finals,
+    key,
+    levers,
+    pretraining,
+)
 from derm_core.config import PretrainConfig, Recipe
 from derm_core.errors import ConfigError
 from derm_core.events import Event
@@ -17,9 +26,26 @@ from derm_core.nets.backbone import build_backbone
 from derm_core.workspace import Workspace
 from tools.recipe_table import ablation_part
 
-QUICK = ("--quick", "--dataset", "synth-90", "--network-stage", "1", "--seeds", "2", "--device", "cpu")
-KEYS = {"views-256": "7548d3ea6d9e", "views": "a02ca4b58d96", "clean-target": "e39f6cbc2e5a", "no-elbo": "70cff36e5f1c", "paper": "6f5c5cbf9fd0",
-        "masked": "6209396d07ee", "epochs-24": "5aa0d56c8c7b"}
+QUICK = (
+    "--quick",
+    "--dataset",
+    "synth-90",
+    "--network-stage",
+    "1",
+    "--seeds",
+    "2",
+    "--device",
+    "cpu",
+)
+KEYS = {
+    "views-256": "7548d3ea6d9e",
+    "views": "a02ca4b58d96",
+    "clean-target": "e39f6cbc2e5a",
+    "no-elbo": "70cff36e5f1c",
+    "paper": "6f5c5cbf9fd0",
+    "masked": "6209396d07ee",
+    "epochs-24": "5aa0d56c8c7b",
+}
 LEVERS, FINALS = "views,both,epochs-16,views-multi,random", "vae,both,random"
 
 
@@ -30,12 +56,26 @@ def done(tmp_path_factory):
 
     def run(stage: str, *more: str) -> dict:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("derm_core.nets.backbone.load_imagenet", lambda config: (
-                build_backbone(config, 7).eval(), {"mean": (0.5,) * 3, "std": (0.5,) * 3}))
+            patch.setattr(
+                "derm_core.nets.backbone.load_imagenet",
+                lambda config: (
+                    build_backbone(config, 7).eval(),
+                    {"mean": (0.5,) * 3, "std": (0.5,) * 3},
+                ),
+            )
             said = []
-            patch.setattr("builtins.print", lambda *words, file=None, **_: said.append(words[0]) if file is None else None)
-            assert command.main(["recipe", "--json", *QUICK, "--workspace", str(root), "--stage", stage, *more]) == 0
+            patch.setattr(
+                "builtins.print",
+                lambda *words, file=None, **_: said.append(words[0]) if file is None else None,
+            )
+            assert (
+                command.main(
+                    ["recipe", "--json", *QUICK, "--workspace", str(root), "--stage", stage, *more]
+                )
+                == 0
+            )
             return json.loads(said[-1])
+
     results = {"levers": run("levers", "--only", LEVERS)}
     looked = (root / "datasets" / "synth-90" / "test_looks.json").exists()
     results["finals"] = run("finals", "--only", FINALS)
@@ -45,35 +85,69 @@ def done(tmp_path_factory):
 def test_levers_are_judged_on_validation_alone(done):
     root, _, results, looked_after_levers = done
     assert not looked_after_levers and (root / "datasets" / "synth-90" / "test_looks.json").exists()
-    kept = [set(np.load(path).keys()) for path in root.glob("runs/recipe-line-*/artefacts/line.npz")
-            if not path.parts[-3].endswith("-test")]
+    kept = [
+        set(np.load(path).keys())
+        for path in root.glob("runs/recipe-line-*/artefacts/line.npz")
+        if not path.parts[-3].endswith("-test")
+    ]
     assert len(kept) == 6 and not any("test" in name for names in kept for name in names)
 
 
 def test_every_line_says_what_the_table_needs(done):
     lines = {row["line"]: row for row in done[2]["levers"]["ablation"]}
-    same = {"views-256", "multi-stage"}         # at the batch size of --quick, that of the base is the recipe's own
+    same = {
+        "views-256",
+        "multi-stage",
+    }  # at the batch size of --quick, that of the base is the recipe's own
     assert set(lines) - same == {"imagenet", "random", "views", "both", "epochs-16", "views-multi"}
     for row in lines.values():
         for share in ("1", "0.1"):
-            assert {"balanced_accuracy", "macro_auroc", "accuracy", "loss_gap", "accuracy_gap"} <= set(row["labels"][share])
+            assert {
+                "balanced_accuracy",
+                "macro_auroc",
+                "accuracy",
+                "loss_gap",
+                "accuracy_gap",
+            } <= set(row["labels"][share])
         assert 0 <= row["knn"]["accuracy"] <= 1
-    assert {"seconds", "images_per_s", "val_pixel_mse", "val_active_units"} <= set(lines["views"]["pretraining"])
-    pictures = [done[0] / "runs" / run / "artefacts" / "samples.png" for run in lines["views"]["pretraining"]["runs"]]
+    assert {"seconds", "images_per_s", "val_pixel_mse", "val_active_units"} <= set(
+        lines["views"]["pretraining"]
+    )
+    pictures = [
+        done[0] / "runs" / run / "artefacts" / "samples.png"
+        for run in lines["views"]["pretraining"]["runs"]
+    ]
     assert len(pictures) == 1 and pictures[0].is_file()
-    assert lines["views-multi"]["features"] > lines["views"]["features"] and lines["both"]["features"] == 2 * lines["views"]["features"]
-    assert lines["views-multi"]["pretraining"] == lines["both"]["pretraining"] == lines["views"]["pretraining"], "made once"
+    assert (
+        lines["views-multi"]["features"] > lines["views"]["features"]
+        and lines["both"]["features"] == 2 * lines["views"]["features"]
+    )
+    assert (
+        lines["views-multi"]["pretraining"]
+        == lines["both"]["pretraining"]
+        == lines["views"]["pretraining"]
+    ), "made once"
 
 
 def test_the_curve_is_the_recipe_at_other_lengths_of_pretraining(done):
     result = done[2]["levers"]
     lines = {row["line"]: row for row in result["ablation"]}
-    assert [(point["line"], point["epochs"]) for point in result["curve"]] == [("views", 1), ("epochs-16", 2)]
+    assert [(point["line"], point["epochs"]) for point in result["curve"]] == [
+        ("views", 1),
+        ("epochs-16", 2),
+    ]
     for point in result["curve"]:
-        assert point["balanced_accuracy"] == lines[point["line"]]["labels"]["1"]["balanced_accuracy"]
+        assert (
+            point["balanced_accuracy"] == lines[point["line"]]["labels"]["1"]["balanced_accuracy"]
+        )
         assert point["seconds"] == lines[point["line"]]["pretraining"]["seconds"] > 0
     assert {line.name: line.recipe.epochs for line in levers() if line.name in CURVE} == {
-        "epochs-2": 2, "epochs-4": 4, "views": 8, "epochs-16": 16, "epochs-24": 24}
+        "epochs-2": 2,
+        "epochs-4": 4,
+        "views": 8,
+        "epochs-16": 16,
+        "epochs-24": 24,
+    }
 
 
 def test_readme_is_made_of_what_is_printed(done, tmp_path):
@@ -81,7 +155,9 @@ def test_readme_is_made_of_what_is_printed(done, tmp_path):
         (tmp_path / f"recipe-{stage}.json").write_text(json.dumps(result))
     said = ablation_part(tmp_path).splitlines()
     levers_rows = [line for line in said if line.startswith("| views: ")]
-    assert len(levers_rows) == 1, "the result of the finals holds the levers too; they are shown once"
+    assert len(levers_rows) == 1, (
+        "the result of the finals holds the levers too; they are shown once"
+    )
     assert sum(line.startswith("| vae − imagenet (same input size) |") for line in said) == 1
 
 
@@ -93,11 +169,20 @@ def test_a_line_that_another_process_is_at_comes_last_and_is_waited_for(monkeypa
         refused[line.name] = refused.get(line.name, 0) - 1
         if refused[line.name] >= 0:
             raise _recipe_measure.Busy("at work")
+
     monkeypatch.setattr(recipe, "measure", measure)
     monkeypatch.setattr(recipe, "is_done", lambda *_: False)
     monkeypatch.setattr(recipe, "PATIENCE", 0.0)
     recipe.work(lines, Setting(), None)
-    assert calls == ["imagenet", "random", "views-256", "imagenet", "views-256", "views-256", "views-256"]
+    assert calls == [
+        "imagenet",
+        "random",
+        "views-256",
+        "imagenet",
+        "views-256",
+        "views-256",
+        "views-256",
+    ]
 
 
 def test_keys_of_lines_stay_what_they_were():
@@ -109,24 +194,35 @@ def test_keys_of_lines_stay_what_they_were():
 
 def test_differences_are_those_of_the_arms(done):
     result = done[2]["finals"]
-    mean = {arm: row["labels"]["1"]["balanced_accuracy"]["mean"] for arm, row in result["arms"].items()}
+    mean = {
+        arm: row["labels"]["1"]["balanced_accuracy"]["mean"] for arm, row in result["arms"].items()
+    }
     gap = {arm: row["labels"]["1"]["loss_gap"]["mean"] for arm, row in result["arms"].items()}
     found = result["vae_minus_imagenet"]
     assert result["arms"]["vae"]["pretraining_seeds"] == 2
     assert found["balanced_accuracy"]["mean"] == pytest.approx(mean["vae"] - mean["imagenet"])
     assert found["loss_gap"]["mean"] == pytest.approx(gap["vae"] - gap["imagenet"])
-    assert result["both_minus_imagenet"]["balanced_accuracy"]["mean"] == pytest.approx(mean["both"] - mean["imagenet"])
+    assert result["both_minus_imagenet"]["balanced_accuracy"]["mean"] == pytest.approx(
+        mean["both"] - mean["imagenet"]
+    )
     assert found["macro_auroc"]["low"] < found["macro_auroc"]["high"]
-    assert result["ratio"] == pytest.approx(mean["vae"] / mean["imagenet"]) and result["folds"] is None
+    assert (
+        result["ratio"] == pytest.approx(mean["vae"] / mean["imagenet"]) and result["folds"] is None
+    )
 
 
 def test_what_is_finished_is_read_and_not_made_again(done, monkeypatch, tmp_path):
     _, run, results, _ = done
     for name in ("pretrain", "_judge"):
-        monkeypatch.setattr(_recipe_measure, name, lambda *_: pytest.fail("a finished line was repeated"))
+        monkeypatch.setattr(
+            _recipe_measure, name, lambda *_: pytest.fail("a finished line was repeated")
+        )
     (tmp_path / "study.json").write_text('{"folds": 5}')
     again = run("levers", "--only", LEVERS, "--folds", str(tmp_path / "study.json"))
-    assert again["ablation"] == results["levers"]["ablation"] and again["arms"] == results["finals"]["arms"]
+    assert (
+        again["ablation"] == results["levers"]["ablation"]
+        and again["arms"] == results["finals"]["arms"]
+    )
     assert again["folds"] == {"folds": 5} and str(tmp_path) not in again["command"]
 
 
@@ -145,21 +241,31 @@ def test_a_stopped_line_goes_on_from_its_checkpoint(done, monkeypatch):
     next(event for event in events if event.kind == "progress" and event.series == "pretraining")
     events.close()
     said = []
-    monkeypatch.setattr(_recipe_measure, "_told", lambda events, what, told=_recipe_measure._told: told(
-        (said.append(str(event.value)) or event for event in events), what))
+    monkeypatch.setattr(
+        _recipe_measure,
+        "_told",
+        lambda events, what, told=_recipe_measure._told: told(
+            (said.append(str(event.value)) or event for event in events), what
+        ),
+    )
     run("levers", "--only", "no-elbo")
     assert any("continues at step 1 of" in text for text in said)
 
 
 def test_progress_is_told_before_its_rate_is_known(capsys):
-    shown = [Event(kind="progress", value={"done": 1, "total": 9, "rate": None}), Event(kind="result", value={"epochs": 1})]
+    shown = [
+        Event(kind="progress", value={"done": 1, "total": 9, "rate": None}),
+        Event(kind="result", value={"epochs": 1}),
+    ]
     assert _recipe_measure._told(iter(shown), "views") == {"epochs": 1}
     assert capsys.readouterr().err == "views: 1 of 9 images\n"
 
 
 def test_equal_work_has_one_name_whatever_it_is_called():
     config = PretrainConfig(dataset="d", recipe=Recipe(name="a", epochs=3))
-    assert key(config) == key(dataclasses.replace(config, device="cpu", recipe=Recipe(name="b", epochs=3)))
+    assert key(config) == key(
+        dataclasses.replace(config, device="cpu", recipe=Recipe(name="b", epochs=3))
+    )
     assert key(config) != key(dataclasses.replace(config, seed=1))
     assert key(config) != key(dataclasses.replace(config, recipe=Recipe(epochs=4)))
 
@@ -167,12 +273,20 @@ def test_equal_work_has_one_name_whatever_it_is_called():
 def test_every_lever_is_another_work():
     lines, setting = levers(), Setting()
     assert len({line.name for line in lines}) == len(lines)
-    works = [(key(pretraining(line, setting)), line.arm, line.pooling) for line in lines if line.recipe]
+    works = [
+        (key(pretraining(line, setting)), line.arm, line.pooling) for line in lines if line.recipe
+    ]
     assert len(set(works)) == len(works)
 
 
 def test_lines_are_taken_in_the_order_asked_for():
     lines = finals(seeds=(0, 1))
-    assert [line.name for line in chosen(lines, "both,vae")] == ["imagenet", "both", "both", "vae", "vae"]
+    assert [line.name for line in chosen(lines, "both,vae")] == [
+        "imagenet",
+        "both",
+        "both",
+        "vae",
+        "vae",
+    ]
     with pytest.raises(ConfigError, match="only is magic; allowed: imagenet"):
         chosen(lines, "magic,vae")

@@ -11,10 +11,20 @@ from benchmarks.chaos import SHARES
 from benchmarks.fuzz import MEMORY_MB, SECONDS
 from benchmarks.load import LIMITS, missed
 
-FLAT = 1.0      # MB a minute, of an app that takes about a thousand
+FLAT = 1.0  # MB a minute, of an app that takes about a thousand
 RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
-KEYS = {"chaos": {"kills", "resumed_identical"}, "fuzz": {"files", "decoded", "refused", "crashed", "hung", "peak_mb"},
-        "load": {"sessions", "seconds", "errors", "p95_ratio", "throughput_ratio", "memory_slope_mb_per_min"}}
+KEYS = {
+    "chaos": {"kills", "resumed_identical"},
+    "fuzz": {"files", "decoded", "refused", "crashed", "hung", "peak_mb"},
+    "load": {
+        "sessions",
+        "seconds",
+        "errors",
+        "p95_ratio",
+        "throughput_ratio",
+        "memory_slope_mb_per_min",
+    },
+}
 
 
 def result(name: str) -> dict:
@@ -30,7 +40,11 @@ def test_a_result_has_its_keys_its_command_its_date_and_its_machine(name):
 
 def test_every_killed_run_ended_identical_and_every_phase_had_its_share():
     found = result("chaos")
-    assert found["kills"] >= 40 and found["resumed_identical"] == found["kills"] and found["differed"] == []
+    assert (
+        found["kills"] >= 40
+        and found["resumed_identical"] == found["kills"]
+        and found["differed"] == []
+    )
     assert {phase: of["kills"] for phase, of in found["by_phase"].items()} == SHARES
 
 
@@ -43,6 +57,13 @@ def test_every_hostile_file_was_decoded_or_refused_within_time_and_memory():
 
 def test_twenty_sessions_were_served_within_the_limits():
     found = result("load")
-    assert found["sessions"] >= 20 and found["seconds"] >= 300 and found["classifications"] > 0 and found["selections"] > 0
+    assert (
+        found["sessions"] >= 20
+        and found["seconds"] >= 300
+        and found["classifications"] > 0
+        and found["selections"] > 0
+    )
     assert found["limits"].items() <= LIMITS.items() and missed(found) == found["missed"] == []
-    assert found["memory_slope_mb_per_min"] - 2 * found["memory_slope_standard_error"] < FLAT, "memory grows after the warm-up"
+    assert found["memory_slope_mb_per_min"] - 2 * found["memory_slope_standard_error"] < FLAT, (
+        "memory grows after the warm-up"
+    )

@@ -13,8 +13,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PAGES = {"": "Skin images or ImageNet?", "classify": "Classify", "train": "Train", "compare": "Compare",
-         "latent": "Latent space", "data": "Data", "models": "Models"}
+PAGES = {
+    "": "Skin images or ImageNet?",
+    "classify": "Classify",
+    "train": "Train",
+    "compare": "Compare",
+    "latent": "Latent space",
+    "data": "Data",
+    "models": "Models",
+}
 CALM = """() => document.querySelector('[data-testid="stHeading"]') &&
     !document.querySelector('[data-testid="stSkeleton"], [data-testid="stSpinner"]') &&
     document.querySelector('[data-testid="stApp"]').dataset.testScriptState === 'notRunning'"""
@@ -32,9 +39,23 @@ def serve(home: Path, **environment: str) -> Iterator[str]:
     port = free_port()
     with open(home.parent / f"streamlit-{port}.log", "w+") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.headless", "true"],
-            cwd=REPOSITORY, env={**os.environ, "DERM_HOME": str(home), "HF_HUB_OFFLINE": "1", **environment},
-            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+            [
+                sys.executable,
+                "-m",
+                "streamlit",
+                "run",
+                "app.py",
+                "--server.port",
+                str(port),
+                "--server.headless",
+                "true",
+            ],
+            cwd=REPOSITORY,
+            env={**os.environ, "DERM_HOME": str(home), "HF_HUB_OFFLINE": "1", **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
         try:
             _wait_until_healthy(process, port, log)
             yield f"http://127.0.0.1:{port}"
@@ -107,9 +128,12 @@ def drawn_points(tab) -> int:
 def pixel_of_point(tab, trace: int, point: int) -> tuple[float, float]:
     """Where a point of the page's first chart lies in the window; the chart is brought into view first."""
     tab.locator(".js-plotly-plot").first.scroll_into_view_if_needed()
-    x, y = tab.evaluate("""([trace, point]) => {
+    x, y = tab.evaluate(
+        """([trace, point]) => {
         const chart = document.querySelector('.js-plotly-plot'), box = chart.getBoundingClientRect();
         const {xaxis, yaxis} = chart._fullLayout, data = chart._fullData[trace];
         return [box.left + xaxis._offset + xaxis.l2p(data.x[point]), box.top + yaxis._offset + yaxis.l2p(data.y[point])];
-    }""", [trace, point])
+    }""",
+        [trace, point],
+    )
     return x, y

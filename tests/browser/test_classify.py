@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from derm_core.cli import main
-from derm_core.data.synth.generator import generate
 from derm_core.bundles.bundle import list_bundles
 from derm_core.bundles.predictor import predict_images
 from derm_core.bundles.sample_images import sample_images
+from derm_core.cli import main
+from derm_core.data.synth.generator import generate
 from pages.ui import words
 from tests.app.bundles import put_bundle
 from tests.browser.support import becomes, calm, no_exception, sideways, until, visit
@@ -40,39 +40,62 @@ def saved(image: Image.Image, kind: str, **options) -> bytes:
 
 def png_claiming(side: int) -> bytes:
     """A PNG of a few bytes that promises `side` × `side` pixels."""
+
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0"))
+        + chunk(b"IEND", b"")
+    )
 
 
 def readable(lesion: Image.Image) -> dict[str, bytes]:
     turned = Image.Exif()
     turned[0x0112] = 6
-    grey16 = (np.asarray(lesion.convert("L")).astype(np.uint16) * 257)
+    grey16 = np.asarray(lesion.convert("L")).astype(np.uint16) * 257
     clear = lesion.convert("RGBA")
     clear.putalpha(Image.linear_gradient("L").resize(lesion.size))
-    files = {"turned.jpg": saved(lesion.rotate(90, expand=True), "JPEG", exif=turned),
-             "cmyk.jpg": saved(lesion.convert("CMYK"), "JPEG"), "sixteen-bit.png": saved(Image.fromarray(grey16), "PNG"),
-             "transparent.png": saved(clear, "PNG"),
-             "animated.webp": saved(lesion, "WEBP", save_all=True, append_images=[lesion.rotate(180)], duration=100)}
-    return files | {f"plain-{number}.png": saved(lesion.rotate(10 * number), "PNG") for number in range(5)}
+    files = {
+        "turned.jpg": saved(lesion.rotate(90, expand=True), "JPEG", exif=turned),
+        "cmyk.jpg": saved(lesion.convert("CMYK"), "JPEG"),
+        "sixteen-bit.png": saved(Image.fromarray(grey16), "PNG"),
+        "transparent.png": saved(clear, "PNG"),
+        "animated.webp": saved(
+            lesion, "WEBP", save_all=True, append_images=[lesion.rotate(180)], duration=100
+        ),
+    }
+    return files | {
+        f"plain-{number}.png": saved(lesion.rotate(10 * number), "PNG") for number in range(5)
+    }
 
 
 def refused(lesion: Image.Image) -> dict[str, tuple[bytes, str]]:
     whole = saved(lesion, "JPEG")
-    return {"truncated.jpg": (whole[:len(whole) // 2], "incomplete"), "bomb.png": (png_claiming(20_000), "million pixels"),
-            "letter.jpg": (b"Dear colleague,\n" * 40, "not a JPEG")}
+    return {
+        "truncated.jpg": (whole[: len(whole) // 2], "incomplete"),
+        "bomb.png": (png_claiming(20_000), "million pixels"),
+        "letter.jpg": (b"Dear colleague,\n" * 40, "not a JPEG"),
+    }
 
 
 def upload(tab, files: dict[str, bytes]) -> None:
     tab.locator("input[type=file]").set_input_files(
-        [{"name": name, "mimeType": "image/png", "buffer": data} for name, data in files.items()])
+        [{"name": name, "mimeType": "image/png", "buffer": data} for name, data in files.items()]
+    )
 
 
 def answered(tab):
     """Wait for both models' answers and reasons, also where they stand behind a warning; returns the answers."""
-    scale, fold = tab.get_by_text("All maps have this one scale"), tab.get_by_text("What the models say all the same")
+    scale, fold = (
+        tab.get_by_text("All maps have this one scale"),
+        tab.get_by_text("What the models say all the same"),
+    )
     scale.or_(fold).first.wait_for()
     calm(tab)
     if fold.count() and not scale.count():
@@ -97,7 +120,10 @@ def test_one_image_gets_two_opinions_side_by_side(page, furnished, furnished_app
     visit(page, f"{furnished_app}/classify", "Classify")
     upload(page, {"lesion.png": data})
     metrics = answered(page)
-    for part, what in (("Reconstruction", "nothing to reconstruct with"), ("What hiding a patch does", "some two hundred")):
+    for part, what in (
+        ("Reconstruction", "nothing to reconstruct with"),
+        ("What hiding a patch does", "some two hundred"),
+    ):
         page.get_by_role("tab", name=part).click()
         page.get_by_text(what).wait_for()
     calm(page)
@@ -116,8 +142,18 @@ def test_one_image_gets_two_opinions_side_by_side(page, furnished, furnished_app
 
 def leaves(value, place: tuple = ()) -> list[tuple]:
     """(place, value) of every number and text of a JSON document."""
-    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
-    return [(place, value)] if parts is None else [leaf for key, part in parts for leaf in leaves(part, (*place, key))]
+    parts = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else None
+    )
+    return (
+        [(place, value)]
+        if parts is None
+        else [leaf for key, part in parts for leaf in leaves(part, (*place, key))]
+    )
 
 
 def same(found: tuple, expected: tuple) -> bool:
@@ -126,18 +162,35 @@ def same(found: tuple, expected: tuple) -> bool:
     return place == expected[0] and (abs(value - wanted) <= 1e-5 if numbers else value == wanted)
 
 
-def command_line(furnished, folder, names: list[str], files: dict[str, bytes], monkeypatch, capsys) -> list[dict]:
+def command_line(
+    furnished, folder, names: list[str], files: dict[str, bytes], monkeypatch, capsys
+) -> list[dict]:
     """The images of what `predict --json` prints for these files, their paths shortened to the names."""
     for name, data in files.items():
         (folder / name).write_bytes(data)
     monkeypatch.setenv("DERM_HOME", str(furnished.root))
     capsys.readouterr()
-    assert main(["predict", "--json", "--models", ",".join(names), *(str(folder / name) for name in files)]) == 0
-    return [row | {"path": Path(row["path"]).name} for row in json.loads(capsys.readouterr().out)["images"]]
+    assert (
+        main(
+            [
+                "predict",
+                "--json",
+                "--models",
+                ",".join(names),
+                *(str(folder / name) for name in files),
+            ]
+        )
+        == 0
+    )
+    return [
+        row | {"path": Path(row["path"]).name}
+        for row in json.loads(capsys.readouterr().out)["images"]
+    ]
 
 
 def test_ten_images_of_every_kind_are_answered_and_three_refused_with_their_reasons(
-        page, furnished, furnished_app, lesion, tmp_path, monkeypatch, capsys):
+    page, furnished, furnished_app, lesion, tmp_path, monkeypatch, capsys
+):
     good, bad = readable(lesion), refused(lesion)
     assert len(good) == 10
     visit(page, f"{furnished_app}/classify", "Classify")
@@ -156,15 +209,24 @@ def test_ten_images_of_every_kind_are_answered_and_three_refused_with_their_reas
     names = list(found["images"][0]["arms"])
     expected = command_line(furnished, tmp_path, names, good, monkeypatch, capsys)
     assert len(leaves(found["images"])) == len(leaves(expected))
-    assert [pair for pair in zip(leaves(found["images"]), leaves(expected), strict=True) if not same(*pair)] == []
+    assert [
+        pair
+        for pair in zip(leaves(found["images"]), leaves(expected), strict=True)
+        if not same(*pair)
+    ] == []
     assert list(table.index) == [(name, model) for name in good for model in names]
     for row in expected:
         for model, arm in row["arms"].items():
             line = table.loc[row["path"], model]
             assert line["top"] == arm["top"]
-            assert {name: line[name] for name in arm["probabilities"]} == pytest.approx(arm["probabilities"], abs=1e-5)
+            assert {name: line[name] for name in arm["probabilities"]} == pytest.approx(
+                arm["probabilities"], abs=1e-5
+            )
     turned = found["images"][0]
-    assert turned["path"] == "turned.jpg" and (turned["quality"]["width"], turned["quality"]["height"]) == lesion.size
+    assert (
+        turned["path"] == "turned.jpg"
+        and (turned["quality"]["width"], turned["quality"]["height"]) == lesion.size
+    )
 
 
 def test_a_batch_shows_how_far_it_is(page, furnished_app, lesion):
@@ -181,13 +243,16 @@ def test_a_batch_shows_how_far_it_is(page, furnished_app, lesion):
             socket.send(message)
             if not go_on and isinstance(message, bytes) and b"Classifying: " in message:
                 waiting.append(None)
+
         server.on_message(pass_on)
         go_on_now.append(lambda: [socket.send(message) for message in waiting[1:]])
 
     go_on_now: list = []
     page.route_web_socket("**/_stcore/stream", between)
     visit(page, f"{furnished_app}/classify", "Classify")
-    upload(page, {f"lesion-{number}.png": saved(lesion.rotate(number), "PNG") for number in range(10)})
+    upload(
+        page, {f"lesion-{number}.png": saved(lesion.rotate(number), "PNG") for number in range(10)}
+    )
     bar = page.get_by_test_id("stProgress").filter(has_text=re.compile(r"Classifying: \d+ of 10"))
     bar.wait_for()
     done = int(re.search(r"(\d+) of 10", bar.inner_text())[1])
@@ -209,14 +274,18 @@ def third(furnished):
 
 
 def test_three_models_stand_side_by_side(page, furnished, furnished_app, third):
-    visit(page, f"{furnished_app}/classify?from=samples&sample=1&models={','.join(third)}", "Classify")
+    visit(
+        page, f"{furnished_app}/classify?from=samples&sample=1&models={','.join(third)}", "Classify"
+    )
     name, data, _ = sample_images(furnished, 8, 0)[0]
     metrics = answered(page)
     metrics.nth(2).wait_for()
     boxes = [metrics.nth(place).bounding_box() for place in range(3)]
     assert metrics.count() == 3 and not sideways(page)
     assert len({box["y"] for box in boxes}) == 1, "in one row"
-    assert all(left["x"] + left["width"] <= right["x"] for left, right in zip(boxes, boxes[1:])), "next to each other"
+    assert all(left["x"] + left["width"] <= right["x"] for left, right in zip(boxes, boxes[1:])), (
+        "next to each other"
+    )
     arms = predict_images(furnished, third, [(name, data)])["images"][0]["arms"]
     assert list(arms) == third and page.get_by_text("What the models say all the same").count() == 0
     for place, arm in enumerate(arms.values()):

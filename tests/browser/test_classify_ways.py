@@ -29,7 +29,9 @@ FILMING = "() => { const film = document.querySelector('video'); return film && 
 @pytest.fixture
 def finger(chromium):
     """A tab of a phone: 400 px wide, touched instead of clicked."""
-    context = chromium.new_context(viewport={"width": 400, "height": 900}, has_touch=True, is_mobile=True)
+    context = chromium.new_context(
+        viewport={"width": 400, "height": 900}, has_touch=True, is_mobile=True
+    )
     tab = context.new_page()
     tab.set_default_timeout(45_000)
     yield tab
@@ -37,13 +39,15 @@ def finger(chromium):
 
 
 def test_a_photograph_of_the_camera_is_answered(chromium, furnished_app):
-    films = chromium.browser_type.launch(executable_path=CHROMIUM, args=[
-        *FLAGS, "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"])
+    films = chromium.browser_type.launch(
+        executable_path=CHROMIUM,
+        args=[*FLAGS, "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"],
+    )
     try:
         tab = films.new_page()
         tab.set_default_timeout(45_000)
         visit(tab, f"{furnished_app}/classify?from=camera", "Classify")
-        tab.wait_for_function(FILMING)                  # before the first frame the button does nothing
+        tab.wait_for_function(FILMING)  # before the first frame the button does nothing
         tab.get_by_role("button", name="Take Photo").click()
         tab.get_by_role("button", name="Clear photo").wait_for()
         assert answered(tab).count() == 2
@@ -52,14 +56,20 @@ def test_a_photograph_of_the_camera_is_answered(chromium, furnished_app):
         films.close()
 
 
-def test_several_files_of_the_clipboard_are_answered_and_can_be_taken_away(page, furnished_app, lesion):  # noqa: F811
+def test_several_files_of_the_clipboard_are_answered_and_can_be_taken_away(
+    page, furnished_app, lesion
+):  # noqa: F811
     visit(page, f"{furnished_app}/classify?from=paste", "Classify")
     box = page.get_by_test_id("stChatInputTextArea")
     pictures = {"upright.png": saved(lesion, "PNG"), "turned.png": saved(lesion.rotate(90), "PNG")}
-    box.evaluate(PASTE, [(name, base64.b64encode(data).decode()) for name, data in pictures.items()])
+    box.evaluate(
+        PASTE, [(name, base64.b64encode(data).decode()) for name, data in pictures.items()]
+    )
     for name in pictures:
         page.get_by_text(name, exact=True).wait_for()
-    page.get_by_test_id("stChatInputSubmitButton").click()       # waits until the uploads are done and it is enabled
+    page.get_by_test_id(
+        "stChatInputSubmitButton"
+    ).click()  # waits until the uploads are done and it is enabled
     page.get_by_role("heading", name="2 images").wait_for()
     calm(page)
     no_exception(page)
@@ -82,8 +92,10 @@ def test_a_finger_draws_the_square(finger, furnished_app, lesion):  # noqa: F811
     def drawn() -> bool:
         """Whether the square has moved some seconds after a box was drawn."""
         area = plot.bounding_box()
-        way = [{"x": area["x"] + share * area["width"], "y": area["y"] + share * area["height"]}
-               for share in (0.3, 0.4, 0.5, 0.6)]
+        way = [
+            {"x": area["x"] + share * area["width"], "y": area["y"] + share * area["height"]}
+            for share in (0.3, 0.4, 0.5, 0.6)
+        ]
         for kind, point in (("touchStart", way[0]), *(("touchMove", point) for point in way[1:])):
             send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
         send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
@@ -106,8 +118,12 @@ def test_the_keyboard_leads_from_the_upload_to_the_reasons(page, furnished_app, 
         raise AssertionError(f"{wanted} was not reached by the Tab key")
 
     dialogues: list = []
-    page.on("filechooser", lambda dialogue: dialogues.append(dialogue))     # asked for at the key, a busy browser is told late
-    button = page.get_by_test_id("stFileUploader").locator("button", has_text="Upload")     # the page has a choice "Upload", too
+    page.on(
+        "filechooser", lambda dialogue: dialogues.append(dialogue)
+    )  # asked for at the key, a busy browser is told late
+    button = page.get_by_test_id("stFileUploader").locator(
+        "button", has_text="Upload"
+    )  # the page has a choice "Upload", too
 
     def opened() -> bool:
         tab_to(button)
@@ -115,14 +131,18 @@ def test_the_keyboard_leads_from_the_upload_to_the_reasons(page, furnished_app, 
         return becomes(lambda: page.wait_for_timeout(100) or dialogues)
 
     until(opened, "a file dialogue")
-    dialogues[-1].set_files([{"name": "lesion.png", "mimeType": "image/png", "buffer": saved(lesion, "PNG")}])
+    dialogues[-1].set_files(
+        [{"name": "lesion.png", "mimeType": "image/png", "buffer": saved(lesion, "PNG")}]
+    )
     answered(page)
     tab_to(page.get_by_role("tab", name="Where it looks"))
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Hide patches").wait_for()
     calm(page)
-    without = page.evaluate("() => [...document.querySelectorAll('[data-testid=stMain] img')].filter(one => !one.alt).length")
+    without = page.evaluate(
+        "() => [...document.querySelectorAll('[data-testid=stMain] img')].filter(one => !one.alt).length"
+    )
     assert without == 0, "every picture has an alternative text"
 
 
@@ -136,7 +156,9 @@ def test_a_phone_photo_of_48_megapixels_is_answered(page, furnished_app, lesion)
     with page.expect_download() as download:
         page.get_by_role("button", name="Download JSON").click()
     quality = json.loads(download.value.path().read_text())["images"][0]["quality"]
-    assert (quality["width"], quality["height"]) == (4032, 3024), "upright, decoded at half its size"
+    assert (quality["width"], quality["height"]) == (4032, 3024), (
+        "upright, decoded at half its size"
+    )
 
 
 @pytest.mark.skipif(heic_ready(), reason="HEIC photos can be read here")

@@ -17,8 +17,11 @@ from tests.browser.support import PAGES, calm, no_exception, serve, visit
 
 pytestmark = pytest.mark.browser
 
-HOSTILE = ("<img src=/planted onerror=window.ran=1>", "<a href=https://planted.example>in</a><script>window.ran=2</script>",
-           "![x](https://planted.example/p.png) [y](javascript:window.ran=3) :red[z] $q$")
+HOSTILE = (
+    "<img src=/planted onerror=window.ran=1>",
+    "<a href=https://planted.example>in</a><script>window.ran=2</script>",
+    "![x](https://planted.example/p.png) [y](javascript:window.ran=3) :red[z] $q$",
+)
 PLANTED = """() => [window.ran, ...[...document.querySelectorAll('[src*=planted], [href*=planted], [*|href*=planted], [href^="javascript:"], .katex')]
     .map(part => part.outerHTML.slice(0, 200))].filter(Boolean)"""
 
@@ -36,10 +39,20 @@ def hostile(tmp_path_factory):
         RunStore(workspace).annotate(run_id, note=HOSTILE[2], tags=[HOSTILE[1][:30]])
     for kind in ("embed", "publish"):
         failed(workspace, kind, HOSTILE[2])
-    put_bundle(workspace, "a-vae", "vae", classes=HOSTILE, class_descriptions={HOSTILE[0]: f"{HOSTILE[1]} {HOSTILE[0]}"}, limits=list(HOSTILE),
-               intended_use=HOSTILE[1], license=HOSTILE[2])
+    put_bundle(
+        workspace,
+        "a-vae",
+        "vae",
+        classes=HOSTILE,
+        class_descriptions={HOSTILE[0]: f"{HOSTILE[1]} {HOSTILE[0]}"},
+        limits=list(HOSTILE),
+        intended_use=HOSTILE[1],
+        license=HOSTILE[2],
+    )
     assert set(dataset.classes) == set(HOSTILE)
-    with serve(Path(workspace.root), DERM_IMPORT_ROOTS=str(tmp_path_factory.getbasetemp())) as address:
+    with serve(
+        Path(workspace.root), DERM_IMPORT_ROOTS=str(tmp_path_factory.getbasetemp())
+    ) as address:
         yield address, run_id, f"{HOSTILE[0]}0"
 
 
@@ -51,15 +64,23 @@ def test_no_page_runs_or_draws_what_a_label_says(page, hostile):
     for path, heading in PAGES.items():
         visit(page, f"{address}/{path}" + ("?dataset=hostile" if path == "data" else ""), heading)
         assert page.evaluate(PLANTED) == [], path
-    page.goto(f"{address}/latent?{urlencode({'run': run_id, 'image': image_id})}", wait_until="commit")
-    page.wait_for_function("() => document.querySelector('.js-plotly-plot')?._fullLayout?.xaxis?._length > 0")
+    page.goto(
+        f"{address}/latent?{urlencode({'run': run_id, 'image': image_id})}", wait_until="commit"
+    )
+    page.wait_for_function(
+        "() => document.querySelector('.js-plotly-plot')?._fullLayout?.xaxis?._length > 0"
+    )
     page.get_by_text(image_id).first.wait_for()
     calm(page)
     no_exception(page)
     drawn = page.evaluate("() => document.querySelector('.js-plotly-plot').textContent")
     assert "onerror" in drawn, "the legend shows the label as it is written"
     assert page.evaluate(PLANTED) == [] and said == []
-    assert [url for url in asked if urlsplit(url).path == "/planted" or "planted" in urlsplit(url).netloc] == []
+    assert [
+        url
+        for url in asked
+        if urlsplit(url).path == "/planted" or "planted" in urlsplit(url).netloc
+    ] == []
     page.evaluate("text => document.body.insertAdjacentHTML('beforeend', text)", HOSTILE[0])
     assert page.evaluate(PLANTED) != [], "what stands in a page as HTML is found"
 
@@ -86,9 +107,12 @@ def test_an_error_fetches_nothing(page, hostile, tmp_path):
 
 def test_an_answer_of_hostile_classes_is_text(page, hostile, tmp_path):
     from PIL import Image
+
     address, *_ = hostile
     photo = tmp_path / "[y](javascript:window.ran=4) :red[z].png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(photo)
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(
+        photo
+    )
     visit(page, f"{address}/classify?models=a-vae", PAGES["classify"])
     page.locator("input[type=file]").set_input_files(photo)
     page.wait_for_function("() => document.querySelector('.js-plotly-plot .annotation-text')")

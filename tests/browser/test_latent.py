@@ -24,7 +24,9 @@ def test_a_click_on_a_dot_shows_its_image(page, furnished, furnished_app, mapped
     points = pd.read_parquet(furnished.run(mapped).artefacts / "map.parquet")
     visit(page, f"{furnished_app}/latent?run={mapped}", "Latent space")
     page.wait_for_function(LAID_OUT, arg=1)
-    shown = page.evaluate("() => Array.from(document.querySelector('.js-plotly-plot')._fullData[0].customdata)")
+    shown = page.evaluate(
+        "() => Array.from(document.querySelector('.js-plotly-plot')._fullData[0].customdata)"
+    )
     lonely = most_alone(points, set(shown))
     image_id = points.loc[points["row"] == lonely, "image_id"].iloc[0]
     click_until_shown(page, shown.index(lonely), page.get_by_text(image_id, exact=True))
@@ -33,10 +35,14 @@ def test_a_click_on_a_dot_shows_its_image(page, furnished, furnished_app, mapped
     calm(page)
     no_exception(page)
     picture = page.get_by_role("img", name=f"Image {image_id}")
-    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0, "decode() waits until it is loaded"
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0, (
+        "decode() waits until it is loaded"
+    )
 
 
-def test_a_box_in_one_map_lights_the_same_images_in_the_other(page, furnished, furnished_app, mapped):
+def test_a_box_in_one_map_lights_the_same_images_in_the_other(
+    page, furnished, furnished_app, mapped
+):
     second = put_map(furnished, "little", seed=1, arm="imagenet", opinions=False, trouble=False)
     visit(page, f"{furnished_app}/latent?run={mapped}&beside={second}", "Latent space")
     page.wait_for_function(LAID_OUT, arg=2)
@@ -53,6 +59,7 @@ def test_a_box_in_one_map_lights_the_same_images_in_the_other(page, furnished, f
 
 def draw_until_chosen(page) -> None:
     """Draw a box over the first map as a person would: again, where the chart was still being laid out."""
+
     def drawn() -> bool:
         page.locator(".js-plotly-plot").first.scroll_into_view_if_needed()
         area = page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
@@ -65,11 +72,13 @@ def draw_until_chosen(page) -> None:
                 return True
             page.wait_for_timeout(200)
         return False
+
     until(drawn, "an answer to a box", 90)
 
 
 def click_until_shown(page, point: int, answer) -> None:
     """Click a dot as a person would: again, where the chart was still being laid out under the first click."""
+
     def clicked() -> bool:
         page.mouse.move(*pixel_of_point(page, 0, point))
         page.mouse.click(*pixel_of_point(page, 0, point))
@@ -78,6 +87,7 @@ def click_until_shown(page, point: int, answer) -> None:
                 return True
             page.wait_for_timeout(200)
         return False
+
     until(clicked, "an answer to a click on a dot", 90)
 
 

@@ -13,13 +13,29 @@ pytestmark = pytest.mark.browser
 GROUND = "() => getComputedStyle(document.querySelector('[data-testid=\"stApp\"]')).backgroundColor"
 
 
-def test_no_part_of_the_latent_page_scrolls_sideways_in_light_or_dark(phone, furnished, furnished_app, tmp_path):
-    first, second = (put_map(furnished, "little", seed=seed, input_size=size) for seed, size in ((0, 32), (1, 48)))
-    alone, pair = f"{furnished_app}/latent?run={first}", f"{furnished_app}/latent?run={first}&beside={second}"
-    looked_at = {f"{pair}&image=synth-00007-0": "are the same in both spaces", f"{alone}&view=travel": "KL divergence",
-                 **{f"{alone}&view=trouble&kind={kind}": told for kind, told in (
-                     ("near_duplicate", "Alike in two splits"), ("label_error", "the features say brown"),
-                     ("outlier", "Far from all others"))}}
+def test_no_part_of_the_latent_page_scrolls_sideways_in_light_or_dark(
+    phone, furnished, furnished_app, tmp_path
+):
+    first, second = (
+        put_map(furnished, "little", seed=seed, input_size=size)
+        for seed, size in ((0, 32), (1, 48))
+    )
+    alone, pair = (
+        f"{furnished_app}/latent?run={first}",
+        f"{furnished_app}/latent?run={first}&beside={second}",
+    )
+    looked_at = {
+        f"{pair}&image=synth-00007-0": "are the same in both spaces",
+        f"{alone}&view=travel": "KL divergence",
+        **{
+            f"{alone}&view=trouble&kind={kind}": told
+            for kind, told in (
+                ("near_duplicate", "Alike in two splits"),
+                ("label_error", "the features say brown"),
+                ("outlier", "Far from all others"),
+            )
+        },
+    }
     for address, told in looked_at.items():
         visit(phone, address, "Latent space")
         phone.get_by_text(told).first.wait_for()
@@ -27,7 +43,9 @@ def test_no_part_of_the_latent_page_scrolls_sideways_in_light_or_dark(phone, fur
     visit(phone, pair, "Latent space")
     fits(phone, "map pair")
     file = tmp_path / ("a-very-long-name-" * 6 + ".png")
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 300, 3), dtype=np.uint8)).save(file)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 300, 3), dtype=np.uint8)).save(
+        file
+    )
     phone.get_by_role("button", name="Your image").click()
     phone.locator('[data-testid="stFileUploader"] input[type="file"]').set_input_files(file)
     phone.get_by_text("Nearest in feature space to your image").first.wait_for()

@@ -39,7 +39,9 @@ def test_a_lasso_opens_what_is_inside_it(page, furnished, furnished_app, mapped)
     assert 1 < len(rows) < len(points), "some and not all"
     page.get_by_text(f"{len(rows)} images chosen", exact=True).wait_for()
 
-    mix = table_of(page, "Classes inside the selection and on the whole map").set_index("Class")["Inside"]
+    mix = table_of(page, "Classes inside the selection and on the whole map").set_index("Class")[
+        "Inside"
+    ]
     assert mix.astype(int).to_dict() == inside["label"].value_counts().to_dict()
     accuracy = table_of(page, "Accuracy of each model inside the selection")
     unseen = inside[inside["split"] != "train"]
@@ -47,7 +49,9 @@ def test_a_lasso_opens_what_is_inside_it(page, furnished, furnished_app, mapped)
     for told, slot in zip(accuracy["Validation and test"], "ab", strict=True):
         share, _, count = told.partition(" of ")
         assert int(count) == len(unseen)
-        assert float(re.sub(r"[^\d.]", "", share)) == pytest.approx(100 * unseen[f"correct_{slot}"].mean(), abs=0.051)
+        assert float(re.sub(r"[^\d.]", "", share)) == pytest.approx(
+            100 * unseen[f"correct_{slot}"].mean(), abs=0.051
+        )
     pictures = page.get_by_role("img", name=re.compile(f"^({'|'.join(inside['image_id'])}), "))
     until(lambda: pictures.count() == min(len(rows), 36), "a gallery of what is inside")
     with page.expect_download() as download:
@@ -62,7 +66,9 @@ def lasso_until_chosen(page) -> None:
     def drawn() -> bool:
         page.locator(".js-plotly-plot").first.scroll_into_view_if_needed()
         area = page.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
-        places = [(area["x"] + x * area["width"], area["y"] + y * area["height"]) for x, y in corners]
+        places = [
+            (area["x"] + x * area["width"], area["y"] + y * area["height"]) for x, y in corners
+        ]
         page.mouse.move(*places[-1])
         page.mouse.down()
         for place in places:
@@ -73,13 +79,16 @@ def lasso_until_chosen(page) -> None:
                 return True
             page.wait_for_timeout(200)
         return False
+
     until(drawn, "an answer to a lasso", 90)
 
 
 def table_of(page, name: str) -> pd.DataFrame:
     found = page.get_by_role("table", name=name)
     found.wait_for()
-    cells = found.evaluate("table => [...table.querySelectorAll('tr')].map(row => [...row.cells].map(cell => cell.innerText))")
+    cells = found.evaluate(
+        "table => [...table.querySelectorAll('tr')].map(row => [...row.cells].map(cell => cell.innerText))"
+    )
     return pd.DataFrame(cells[1:], columns=cells[0])
 
 

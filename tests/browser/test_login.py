@@ -31,7 +31,10 @@ def closed(page, address: str) -> None:
     calm(page)
     no_exception(page)
     assert page.get_by_role("heading").all_inner_texts() == ["Lesion study"]
-    assert page.get_by_test_id("stFileUploader").count() == 0 and page.get_by_role("textbox").count() == 0
+    assert (
+        page.get_by_test_id("stFileUploader").count() == 0
+        and page.get_by_role("textbox").count() == 0
+    )
 
 
 def test_a_login_opens_every_page_and_lasts_for_another_tab(page, identity, tmp_path):
@@ -53,7 +56,9 @@ def test_a_token_that_another_key_has_signed_opens_nothing(page, identity, tmp_p
         closed(page, address)
         with page.expect_event("requestfinished", lambda request: "oauth2callback" in request.url):
             page.get_by_role("button", name="Log in").click()
-        until(lambda: {"/token", "/jwks"} <= set(identity.asked), "asking for the token and the keys")
+        until(
+            lambda: {"/token", "/jwks"} <= set(identity.asked), "asking for the token and the keys"
+        )
         closed(page, f"{address}/data")
 
 
@@ -65,4 +70,7 @@ def test_without_what_a_login_needs_the_page_says_what_to_install_and_stays_clos
         page.get_by_text("pip install -r requirements-extras.txt").wait_for()
         calm(page)
         no_exception(page)
-        assert page.get_by_role("button", name="Log in").count() == 0 and page.get_by_role("textbox").count() == 0
+        assert (
+            page.get_by_role("button", name="Log in").count() == 0
+            and page.get_by_role("textbox").count() == 0
+        )

@@ -25,14 +25,22 @@ pytestmark = pytest.mark.browser
 
 def test_it_listens_to_this_machine_alone(furnished_app):
     port = urlsplit(furnished_app).port
-    listening = {c.laddr.ip for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.laddr.port == port}
+    listening = {
+        c.laddr.ip
+        for c in psutil.net_connections("tcp")
+        if c.status == psutil.CONN_LISTEN and c.laddr.port == port
+    }
     assert listening == {"127.0.0.1"}
 
 
 def test_what_it_writes_is_its_owners_alone(page, furnished_app):
     visit(page, furnished_app, PAGES[""])
     port = urlsplit(furnished_app).port
-    server = next(c.pid for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN and c.laddr.port == port)
+    server = next(
+        c.pid
+        for c in psutil.net_connections("tcp")
+        if c.status == psutil.CONN_LISTEN and c.laddr.port == port
+    )
     assert "Umask:\t0077\n" in Path(f"/proc/{server}/status").read_text()
 
 
@@ -53,25 +61,47 @@ def test_an_upload_above_the_limit_is_refused_by_the_server_itself(page, furnish
     visit(page, f"{furnished_app}/models", PAGES["models"])
     page.get_by_text("Import a model", exact=True).click()
     (tmp_path / "no-model.zip").write_bytes(b"no zip")
-    with page.expect_request(lambda request: "/_stcore/upload_file/" in request.url and request.method == "PUT") as upload:
+    with page.expect_request(
+        lambda request: "/_stcore/upload_file/" in request.url and request.method == "PUT"
+    ) as upload:
         page.locator("input[type=file]").set_input_files(tmp_path / "no-model.zip")
     seen = upload.value.all_headers()
-    headers = {"Content-Type": "multipart/form-data; boundary=b", "Cookie": seen["cookie"], "X-Xsrftoken": seen["x-xsrftoken"]}
+    headers = {
+        "Content-Type": "multipart/form-data; boundary=b",
+        "Cookie": seen["cookie"],
+        "X-Xsrftoken": seen["x-xsrftoken"],
+    }
 
     def sent(size: int, told: bool = True) -> int:
-        body = b'--b\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n' + bytes(size) + b"\r\n--b--\r\n"
+        body = (
+            b'--b\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
+            + bytes(size)
+            + b"\r\n--b--\r\n"
+        )
         connection = http.client.HTTPConnection(urlsplit(furnished_app).netloc, timeout=60)
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):        # it need not wait for the rest
-            connection.request("PUT", urlsplit(upload.value.url).path, body if told else iter([body]), headers, encode_chunked=not told)
+        with contextlib.suppress(
+            BrokenPipeError, ConnectionResetError
+        ):  # it need not wait for the rest
+            connection.request(
+                "PUT",
+                urlsplit(upload.value.url).path,
+                body if told else iter([body]),
+                headers,
+                encode_chunked=not told,
+            )
         return connection.getresponse().status
 
     assert sent(1000) == 204
     assert sent(MAX_BYTES + 1) == 413 and sent(MAX_BYTES + 2**20, told=False) == 413
 
 
-def test_a_table_is_downloaded_by_the_products_own_button_alone_with_no_formula_in_it(page, app, tmp_path):
+def test_a_table_is_downloaded_by_the_products_own_button_alone_with_no_formula_in_it(
+    page, app, tmp_path
+):
     store = RunStore(Workspace.open(tmp_path / "home"))
-    run_id = store.create("pretrain", to_dict(PretrainConfig(dataset="synth")), name="=HYPERLINK(1)")
+    run_id = store.create(
+        "pretrain", to_dict(PretrainConfig(dataset="synth")), name="=HYPERLINK(1)"
+    )
     store.transition(run_id, "queued", "failed", finished=2.0)
     visit(page, f"{app}/train", PAGES["train"])
     page.get_by_test_id("stDataFrame").hover()
@@ -87,18 +117,25 @@ def test_a_table_is_downloaded_by_the_products_own_button_alone_with_no_formula_
 def test_a_page_of_another_site_gets_no_session(furnished_app):
     def opened(origin: str) -> bool:
         try:
-            with connect(furnished_app.replace("http", "ws") + "/_stcore/stream", origin=origin, subprotocols=["streamlit"]):
+            with connect(
+                furnished_app.replace("http", "ws") + "/_stcore/stream",
+                origin=origin,
+                subprotocols=["streamlit"],
+            ):
                 return True
         except InvalidStatus as error:
             assert error.response.status_code == 403
             return False
+
     assert opened("https://planted.example") is False
     assert opened(furnished_app) is True
 
 
 def test_nothing_answers_on_the_machines_other_addresses(furnished_app):
     port = urlsplit(furnished_app).port
-    others = {a.address for of in psutil.net_if_addrs().values() for a in of if a.family == socket.AF_INET} - {"127.0.0.1"}
+    others = {
+        a.address for of in psutil.net_if_addrs().values() for a in of if a.family == socket.AF_INET
+    } - {"127.0.0.1"}
     for address in others:
         with pytest.raises(OSError):
             socket.create_connection((address, port), timeout=5)

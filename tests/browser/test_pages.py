@@ -18,7 +18,11 @@ def test_a_link_may_be_a_server_s_very_first_request(page, app, path):
 
 
 def test_no_page_scrolls_sideways_on_a_phone(phone, furnished, furnished_app):
-    queries = {"latent": f"latent?run={put_map(furnished, 'little')}", "classify": "classify?from=samples&sample=1", "data": "data?dataset=little"}
+    queries = {
+        "latent": f"latent?run={put_map(furnished, 'little')}",
+        "classify": "classify?from=samples&sample=1",
+        "data": "data?dataset=little",
+    }
     for path, heading in PAGES.items():
         visit(phone, f"{furnished_app}/{queries.get(path, path)}", heading)
         assert not sideways(phone), path
@@ -26,6 +30,7 @@ def test_no_page_scrolls_sideways_on_a_phone(phone, furnished, furnished_app):
 
 def test_a_wide_picture_does_not_widen_the_phone_s_page(phone, furnished_app, tmp_path):
     from PIL import Image
+
     wide = tmp_path / ("a-very-long-name-" * 6 + ".png")
     Image.new("RGB", (900, 120), (200, 30, 30)).save(wide)
     visit(phone, f"{furnished_app}/classify", "Classify")

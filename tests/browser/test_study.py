@@ -23,7 +23,12 @@ def test_a_launched_demo_moves_its_curves_and_ends_in_a_verdict(page, app, tmp_p
     page.get_by_role("heading", level=1, name="Compare").wait_for()
     workspace = Workspace.open(tmp_path / "home")
     study, pretraining = RunStore(workspace).list()
-    assert (study.kind, study.state, pretraining.kind, pretraining.state) == ("study", "done", "pretrain", "done")
+    assert (study.kind, study.state, pretraining.kind, pretraining.state) == (
+        "study",
+        "done",
+        "pretrain",
+        "done",
+    )
     result = read_json(workspace.run(study.id).artefacts / "study.json")
     page.get_by_text(result["verdict"]["headline"], exact=False).first.wait_for()
     assert study.id in page.url

@@ -8,9 +8,9 @@ import zipfile
 
 import pytest
 
-from derm_core.errors import BundleError
 from derm_core.bundles import archive
 from derm_core.bundles.bundle import save_bundle, verify_bundle
+from derm_core.errors import BundleError
 
 
 def zipped(*members: tuple[str | zipfile.ZipInfo, bytes]) -> bytes:
@@ -25,7 +25,10 @@ def zipped(*members: tuple[str | zipfile.ZipInfo, bytes]) -> bytes:
 def parts(shelf, classifier, card, tmp_path) -> dict[str, bytes]:
     """Card and tensors of a bundle that is not on the shelf."""
     save_bundle(tmp_path / "small", classifier, card)
-    return {name: (tmp_path / "small" / name).read_bytes() for name in ("card.json", "model.safetensors")}
+    return {
+        name: (tmp_path / "small" / name).read_bytes()
+        for name in ("card.json", "model.safetensors")
+    }
 
 
 def test_export_and_import_give_the_same_files(shelf, parts):
@@ -33,7 +36,9 @@ def test_export_and_import_give_the_same_files(shelf, parts):
     assert folder == shelf.models / "small" and verify_bundle(folder)["name"] == "small"
     data = archive.export_bundle(shelf, "small")
     with zipfile.ZipFile(io.BytesIO(data)) as exported:
-        assert {name: exported.read(name) for name in exported.namelist()} == {f"small/{k}": v for k, v in parts.items()}
+        assert {name: exported.read(name) for name in exported.namelist()} == {
+            f"small/{k}": v for k, v in parts.items()
+        }
     assert data == archive.export_bundle(shelf, "small")
     with pytest.raises(BundleError, match="already"):
         archive.import_bundle(shelf, data)
@@ -45,15 +50,28 @@ def link(name: str) -> zipfile.ZipInfo:
     return info
 
 
-@pytest.mark.parametrize("build", [
-    lambda p: zipped(("small/card.json", p["card.json"])),
-    lambda p: zipped(("small/card.json", p["card.json"]), (link("small/model.safetensors"), b"/etc/passwd")),
-    lambda p: zipped(("small/card.json", p["card.json"]), ("../../evil.py", b"")),
-    lambda p: zipped(*((f"small/{k}", v) for k, v in p.items()), ("small/extra.pkl", b"")),
-    lambda p: zipped(("a/card.json", p["card.json"]), ("b/model.safetensors", p["model.safetensors"])),
-    lambda p: zipped(("small/card.json", b"{"), ("small/model.safetensors", p["model.safetensors"])),
-    lambda p: zipped(("small/card.json", p["card.json"]), ("small/model.safetensors", p["model.safetensors"][:-1])),
-    lambda p: b"not a zip"])
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda p: zipped(("small/card.json", p["card.json"])),
+        lambda p: zipped(
+            ("small/card.json", p["card.json"]), (link("small/model.safetensors"), b"/etc/passwd")
+        ),
+        lambda p: zipped(("small/card.json", p["card.json"]), ("../../evil.py", b"")),
+        lambda p: zipped(*((f"small/{k}", v) for k, v in p.items()), ("small/extra.pkl", b"")),
+        lambda p: zipped(
+            ("a/card.json", p["card.json"]), ("b/model.safetensors", p["model.safetensors"])
+        ),
+        lambda p: zipped(
+            ("small/card.json", b"{"), ("small/model.safetensors", p["model.safetensors"])
+        ),
+        lambda p: zipped(
+            ("small/card.json", p["card.json"]),
+            ("small/model.safetensors", p["model.safetensors"][:-1]),
+        ),
+        lambda p: b"not a zip",
+    ],
+)
 def test_anything_else_is_refused_and_leaves_nothing(shelf, parts, build):
     with pytest.raises(BundleError):
         archive.import_bundle(shelf, build(parts))
@@ -62,7 +80,9 @@ def test_anything_else_is_refused_and_leaves_nothing(shelf, parts, build):
 
 def test_a_zip_bomb_is_stopped_at_the_limit(shelf, parts, monkeypatch):
     monkeypatch.setitem(archive.LIMITS, "card.json", 1000)
-    bomb = zipped(("small/card.json", b" " * 10**6), ("small/model.safetensors", parts["model.safetensors"]))
+    bomb = zipped(
+        ("small/card.json", b" " * 10**6), ("small/model.safetensors", parts["model.safetensors"])
+    )
     with pytest.raises(BundleError, match="more than 1000"):
         archive.import_bundle(shelf, bomb)
 

@@ -10,9 +10,15 @@ import sys
 import pytest
 import torch
 
-from derm_core.errors import BundleError, NotFound
-from derm_core.bundles.bundle import find_bundle, list_bundles, load_bundle, save_bundle, verify_bundle
+from derm_core.bundles.bundle import (
+    find_bundle,
+    list_bundles,
+    load_bundle,
+    save_bundle,
+    verify_bundle,
+)
 from derm_core.bundles.tensors import read_header
+from derm_core.errors import BundleError, NotFound
 
 
 @pytest.fixture
@@ -33,8 +39,12 @@ def test_a_loaded_bundle_computes_what_was_saved(folder, classifier, decoder):
     x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         assert torch.allclose(bundle.classifier(x), classifier(x), atol=5e-3)
-        assert torch.allclose(bundle.decoder(torch.ones(1, 4)), decoder(torch.ones(1, 4)), atol=5e-3)
-    assert {p.dtype for p in bundle.classifier.parameters()} == {torch.float32} and not bundle.classifier.training
+        assert torch.allclose(
+            bundle.decoder(torch.ones(1, 4)), decoder(torch.ones(1, 4)), atol=5e-3
+        )
+    assert {p.dtype for p in bundle.classifier.parameters()} == {
+        torch.float32
+    } and not bundle.classifier.training
 
 
 def test_matrices_are_stored_in_half_precision_and_the_card_counts(folder, classifier):
@@ -47,6 +57,7 @@ def test_matrices_are_stored_in_half_precision_and_the_card_counts(folder, class
 
 def test_the_header_read_by_hand_is_that_of_the_library(folder):
     from safetensors import safe_open
+
     header = read_header((folder / "model.safetensors").read_bytes())
     with safe_open(folder / "model.safetensors", "pt") as handle:
         assert set(handle.keys()) == set(header)
@@ -68,13 +79,28 @@ def test_a_truncated_file_is_refused(folder):
         load_bundle(folder)
 
 
-@pytest.mark.parametrize("changes,words", [
-    ({"schema": 2}, "newer"), ({"stage": "x"}, "stage"), ({"std": [0, 1, 1]}, "std"), ({"classes": ["a"]}, "classes"),
-    ({"model_args": {"checkpoint_path": "/etc/passwd"}}, "model_args"), ({"temperature": {"value": 0}}, "temperature"),
-    ({"architecture": "hf-hub:someone/model"}, "architecture"), ({"features": 32}, "features"), ({"hidden": 16}, "fit"),
-    ({"name": "../small"}, "name"), ({"name": "other"}, "other"), ({"decoder": {"latent_dim": 4}}, "decoder"),
-    ({"metrics": {"accuracy": 0.5}}, "metrics.accuracy"), ({"metrics": {"accuracy": {"mean": "x"}}}, "metrics.accuracy"),
-    ({"commands": [1]}, "texts"), ({"tensors": {}}, "tensors"), ({"decoder": None}, None)])
+@pytest.mark.parametrize(
+    "changes,words",
+    [
+        ({"schema": 2}, "newer"),
+        ({"stage": "x"}, "stage"),
+        ({"std": [0, 1, 1]}, "std"),
+        ({"classes": ["a"]}, "classes"),
+        ({"model_args": {"checkpoint_path": "/etc/passwd"}}, "model_args"),
+        ({"temperature": {"value": 0}}, "temperature"),
+        ({"architecture": "hf-hub:someone/model"}, "architecture"),
+        ({"features": 32}, "features"),
+        ({"hidden": 16}, "fit"),
+        ({"name": "../small"}, "name"),
+        ({"name": "other"}, "other"),
+        ({"decoder": {"latent_dim": 4}}, "decoder"),
+        ({"metrics": {"accuracy": 0.5}}, "metrics.accuracy"),
+        ({"metrics": {"accuracy": {"mean": "x"}}}, "metrics.accuracy"),
+        ({"commands": [1]}, "texts"),
+        ({"tensors": {}}, "tensors"),
+        ({"decoder": None}, None),
+    ],
+)
 def test_a_card_that_lies_is_refused(folder, changes, words):
     edit_card(folder, **changes)
     if words is None:
@@ -84,12 +110,18 @@ def test_a_card_that_lies_is_refused(folder, changes, words):
         load_bundle(folder)
 
 
-@pytest.mark.parametrize("header,words", [
-    ({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}, "shape"),
-    ({"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}, "gaps"),
-    ({"a": {"dtype": "I64", "shape": [1], "data_offsets": [0, 8]}}, "I64"),
-    ({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}, "shape"),
-    ({"a": {"dtype": "F32", "shape": [1]}}, "header"), ([], "header"), ({}, "0 tensors")])
+@pytest.mark.parametrize(
+    "header,words",
+    [
+        ({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}, "shape"),
+        ({"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}, "gaps"),
+        ({"a": {"dtype": "I64", "shape": [1], "data_offsets": [0, 8]}}, "I64"),
+        ({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}, "shape"),
+        ({"a": {"dtype": "F32", "shape": [1]}}, "header"),
+        ([], "header"),
+        ({}, "0 tensors"),
+    ],
+)
 def test_a_header_that_lies_is_refused(header, words):
     text = json.dumps(header).encode()
     with pytest.raises(BundleError, match=words):
@@ -117,10 +149,16 @@ def test_the_shelf_lists_good_and_refused_ones_without_torch(shelf, classifier, 
     save_bundle(shelf.models / "second", classifier, {**card, "name": "second"})
     (shelf.models / "second" / "model.safetensors").write_bytes(b"")
     listed = {row["name"]: row for row in list_bundles(shelf)}
-    assert listed["small"]["ok"] and not listed["second"]["ok"] and "truncated" in listed["second"]["error"]
+    assert (
+        listed["small"]["ok"]
+        and not listed["second"]["ok"]
+        and "truncated" in listed["second"]["error"]
+    )
     assert find_bundle(shelf, "small") == shelf.models / "small"
     with pytest.raises(NotFound, match="second, small"):
         find_bundle(shelf, "third")
-    code = ("import sys; from derm_core.bundles.bundle import list_bundles; from derm_core.workspace import Workspace; "
-            "assert list_bundles(Workspace.open()); assert 'torch' not in sys.modules")
+    code = (
+        "import sys; from derm_core.bundles.bundle import list_bundles; from derm_core.workspace import Workspace; "
+        "assert list_bundles(Workspace.open()); assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -34,13 +34,15 @@ def naive_set(p: list[float], q: float) -> set[int]:
 
 def test_sets_are_those_of_a_naive_loop():
     p, _ = draws(np.random.default_rng(0), 300)
-    p[0] = 0.2                                              # ties
+    p[0] = 0.2  # ties
     for q in (0.0, 0.3, 0.8, 0.97, 1.0):
         sets = conformal.prediction_sets(p, q)
         assert [set(np.flatnonzero(row)) for row in sets] == [naive_set(list(row), q) for row in p]
 
 
-@pytest.mark.parametrize("n,coverage,rank", [(9, 0.9, 9), (10, 0.9, 10), (99, 0.9, 90), (100, 0.95, 96), (39, 0.8, 32)])
+@pytest.mark.parametrize(
+    "n,coverage,rank", [(9, 0.9, 9), (10, 0.9, 10), (99, 0.9, 90), (100, 0.95, 96), (39, 0.8, 32)]
+)
 def test_the_threshold_is_the_ceil_n_plus_1_th_smallest(n, coverage, rank):
     values = np.random.default_rng(n).permutation(n) / 1000
     assert conformal.threshold(values, coverage) == (rank - 1) / 1000
@@ -48,8 +50,11 @@ def test_the_threshold_is_the_ceil_n_plus_1_th_smallest(n, coverage, rank):
 
 def test_too_few_calibration_groups_give_every_class():
     p, labels = draws(np.random.default_rng(1), 8)
-    assert conformal.fit(p, labels)["coverages"] == {"0.80": pytest.approx(conformal.threshold(
-        conformal.scores(p)[np.arange(8), labels], 0.8)), "0.90": 1.0, "0.95": 1.0}
+    assert conformal.fit(p, labels)["coverages"] == {
+        "0.80": pytest.approx(conformal.threshold(conformal.scores(p)[np.arange(8), labels], 0.8)),
+        "0.90": 1.0,
+        "0.95": 1.0,
+    }
     assert conformal.prediction_sets(p, 1.0).all()
 
 
@@ -80,25 +85,45 @@ def test_calibration_takes_one_image_a_group_and_no_group_that_fits():
 def test_a_group_counts_once_in_the_coverage():
     p = np.tile([0.6, 0.4], (6, 1))
     labels, groups = np.array([1, 1, 1, 0, 0, 1]), np.array(["a", "a", "a", "b", "c", "d"])
-    found = conformal.coverage_on(p, labels, groups, {"coverages": {"0.90": 0.5}, "calibration_groups": 50}, ("x", "y"))
-    assert found["0.90"]["coverage"]["mean"] == 0.5 and found["0.90"]["images"] == pytest.approx(2 / 6)
-    assert found["0.90"]["per_class"] == {"x": {"coverage": 1.0, "images": 2, "groups": 2},
-                                          "y": {"coverage": 0.0, "images": 4, "groups": 2}}
+    found = conformal.coverage_on(
+        p, labels, groups, {"coverages": {"0.90": 0.5}, "calibration_groups": 50}, ("x", "y")
+    )
+    assert found["0.90"]["coverage"]["mean"] == 0.5 and found["0.90"]["images"] == pytest.approx(
+        2 / 6
+    )
+    assert found["0.90"]["per_class"] == {
+        "x": {"coverage": 1.0, "images": 2, "groups": 2},
+        "y": {"coverage": 0.0, "images": 4, "groups": 2},
+    }
 
 
 def test_a_set_that_covers_too_little_is_called_so():
     rng = np.random.default_rng(5)
     p, labels = draws(rng, 3000)
     good = conformal.fit(p[:1000], labels[:1000])
-    bad = {**good, "coverages": {"0.90": conformal.threshold(conformal.scores(p)[np.arange(3000), labels], 0.8)}}
+    bad = {
+        **good,
+        "coverages": {
+            "0.90": conformal.threshold(conformal.scores(p)[np.arange(3000), labels], 0.8)
+        },
+    }
     groups = np.arange(2000)
-    assert conformal.coverage_on(p[1000:], labels[1000:], groups, good, "abcde")["0.90"]["as_promised"]
-    assert not conformal.coverage_on(p[1000:], labels[1000:], groups, bad, "abcde")["0.90"]["as_promised"]
+    assert conformal.coverage_on(p[1000:], labels[1000:], groups, good, "abcde")["0.90"][
+        "as_promised"
+    ]
+    assert not conformal.coverage_on(p[1000:], labels[1000:], groups, bad, "abcde")["0.90"][
+        "as_promised"
+    ]
 
 
-def sides(rng: np.random.Generator, groups: int, power: float = 1.0) -> list[tuple[np.ndarray, np.ndarray]]:
+def sides(
+    rng: np.random.Generator, groups: int, power: float = 1.0
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Scores and groups of calibration and test, those of test `rng.random() ** power`: a smaller power is harder."""
-    return [(rng.random(2 * groups) ** e, at + rng.integers(0, groups, 2 * groups)) for at, e in ((0, 1.0), (groups, power))]
+    return [
+        (rng.random(2 * groups) ** e, at + rng.integers(0, groups, 2 * groups))
+        for at, e in ((0, 1.0), (groups, power))
+    ]
 
 
 def coverage_of(parts: list[tuple[np.ndarray, np.ndarray]], coverage: float) -> float:
@@ -123,4 +148,8 @@ def test_the_share_of_divisions_as_low_is_even_where_both_sides_are_alike(monkey
     for seed in range(100):
         parts = [(rng.random(80), np.arange(80) + at) for at in (0, 80)]
         shares.append(conformal.redivided(*parts, 0.8, coverage_of(parts, 0.8), seed)["as_low"])
-    assert binom.ppf(0.001, 100, 0.1) <= sum(share <= 0.1 for share in shares) <= binom.ppf(0.999, 100, 0.15)
+    assert (
+        binom.ppf(0.001, 100, 0.1)
+        <= sum(share <= 0.1 for share in shares)
+        <= binom.ppf(0.999, 100, 0.15)
+    )

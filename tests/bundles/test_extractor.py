@@ -10,6 +10,9 @@ import pytest
 import torch
 
 from derm_core import cli
+from derm_core.bundles import load_extractor
+from derm_core.bundles.archive import export_bundle, import_bundle
+from derm_core.bundles.bundle import list_bundles, load_bundle, verify_bundle
 from derm_core.config import BackboneConfig, PretrainConfig, StudyConfig, to_dict
 from derm_core.data.synth.generator import generate
 from derm_core.errors import BundleError, ConfigError, NotFound, RunError
@@ -18,9 +21,6 @@ from derm_core.insight.traverse import open_travel
 from derm_core.jobs.dependencies import needs_vae, require_tests
 from derm_core.nets.backbone import normalise
 from derm_core.nets.vae import VAE_MEAN, VAE_STD, load_vae
-from derm_core.bundles import load_extractor
-from derm_core.bundles.archive import export_bundle, import_bundle
-from derm_core.bundles.bundle import list_bundles, load_bundle, verify_bundle
 from derm_core.publish.extractor import publish_extractor
 from derm_core.study.arms import Arm, build_extractors
 from derm_core.study.features import finish
@@ -32,8 +32,13 @@ from derm_core.workspace import Workspace
 
 RUN, NAME = "pretrain-1", "skin-vae"
 BACKBONE = BackboneConfig(stage=1)
-CONFIG = PretrainConfig(dataset="synth-60", backbone=BACKBONE, input_size=32, device="cpu", recipe=recipe(
-    "views", epochs=1, batch_size=16, latent_dim=4, decoder_width=16))
+CONFIG = PretrainConfig(
+    dataset="synth-60",
+    backbone=BACKBONE,
+    input_size=32,
+    device="cpu",
+    recipe=recipe("views", epochs=1, batch_size=16, latent_dim=4, decoder_width=16),
+)
 
 
 @pytest.fixture(scope="module")
@@ -86,25 +91,45 @@ def test_the_shipped_one_reconstructs_drawn_lesions_from_features_of_its_own():
     features, made = skin.features(drawn), skin.decode(skin.latents(drawn))
     assert features.shape == (4, 256) and np.isfinite(features).all() and made.shape == drawn.shape
     error = [[np.abs(one.astype(float) - other).mean() for other in drawn] for one in made]
-    assert np.argmin(error, 1).tolist() == [0, 1, 2, 3], "each image's reconstruction is nearest to that image"
+    assert np.argmin(error, 1).tolist() == [0, 1, 2, 3], (
+        "each image's reconstruction is nearest to that image"
+    )
 
 
 def test_its_card_says_what_it_is_and_what_was_measured(home):
     card = verify_bundle(home.models / NAME)
-    assert card["kind"] == "extractor" and card["labels_used"] is False and "synthetic" in card["license"]
+    assert (
+        card["kind"] == "extractor"
+        and card["labels_used"] is False
+        and "synthetic" in card["license"]
+    )
     assert card["config"] == json.loads(json.dumps(to_dict(CONFIG))) and "NT-Xent" in card["recipe"]
-    assert card["record"]["split_fingerprint"] == read_json(home.run(RUN).artefacts / "vae.json")["split_fingerprint"]
-    assert len(card["latent"]["kl"]) == 4 and card["reconstruction"]["kl"] == pytest.approx(sum(card["latent"]["kl"]))
-    assert 0 < card["reconstruction"]["pixel_mse"] < 1 and 0 <= card["knn"]["balanced_accuracy"] <= 1
+    assert (
+        card["record"]["split_fingerprint"]
+        == read_json(home.run(RUN).artefacts / "vae.json")["split_fingerprint"]
+    )
+    assert len(card["latent"]["kl"]) == 4 and card["reconstruction"]["kl"] == pytest.approx(
+        sum(card["latent"]["kl"])
+    )
+    assert (
+        0 < card["reconstruction"]["pixel_mse"] < 1 and 0 <= card["knn"]["balanced_accuracy"] <= 1
+    )
     assert card["memorisation"]["samples"] == 64
     assert card["memorisation"]["training_images"] == card["record"]["images"]["train"]
-    assert {spec["dtype"] for name, spec in card["tensors"].items() if len(spec["shape"]) > 1} == {"F16"}
-    assert any("--recipe views --epochs 1" in line for line in card["commands"]) and "Not for diagnosis" in card["limits"][0]
+    assert {spec["dtype"] for name, spec in card["tensors"].items() if len(spec["shape"]) > 1} == {
+        "F16"
+    }
+    assert (
+        any("--recipe views --epochs 1" in line for line in card["commands"])
+        and "Not for diagnosis" in card["limits"][0]
+    )
     assert str(home.root) not in (home.models / NAME / "card.json").read_text()
 
 
 def test_it_stands_on_the_shelf_apart_from_classifiers(home, capsys):
-    assert list_bundles(home) == [] and [card["name"] for card in list_bundles(home, "extractor")] == [NAME]
+    assert list_bundles(home) == [] and [
+        card["name"] for card in list_bundles(home, "extractor")
+    ] == [NAME]
     with pytest.raises(BundleError, match="no classifier"):
         load_bundle(home.models / NAME)
     for command in (["models", "list"], ["models", "verify"]):
@@ -122,17 +147,28 @@ def test_it_travels_as_a_file_and_a_changed_one_is_refused(home, tmp_path):
     (folder / "model.safetensors").write_bytes(bytes(data))
     with pytest.raises(BundleError, match="SHA-256"):
         verify_bundle(folder)
-    assert [(card["name"], card["ok"]) for card in list_bundles(other, "extractor")] == [(NAME, False)]
+    assert [(card["name"], card["ok"]) for card in list_bundles(other, "extractor")] == [
+        (NAME, False)
+    ]
     with pytest.raises(BundleError, match="already on the shelf"):
         import_bundle(other, archive)
 
 
-@pytest.mark.parametrize("change, why", [
-    ({"kind": "virus"}, "kind"), ({"latent": {"kl": [1.0], "mean": [0.0], "std": [1.0]}}, "latent.kl"),
-    ({"memorisation": {}}, "memorisation"), ({"decoder": {"latent_dim": 4096, "size": 32, "width": 4096}}, "latent"),
-    ({"features": 65}, "65"), ({"knn": {"accuracy": "x"}}, "knn"),
-    ({"model_args": {"checkpoint_path": "/etc/passwd"}}, "model_args"), ({"reference": {"file_bytes": 1}}, "reference"),
-    ({"label": "[x](javascript:alert(1))"}, "label"), ({"stage": 3}, "architecture|features")])
+@pytest.mark.parametrize(
+    "change, why",
+    [
+        ({"kind": "virus"}, "kind"),
+        ({"latent": {"kl": [1.0], "mean": [0.0], "std": [1.0]}}, "latent.kl"),
+        ({"memorisation": {}}, "memorisation"),
+        ({"decoder": {"latent_dim": 4096, "size": 32, "width": 4096}}, "latent"),
+        ({"features": 65}, "65"),
+        ({"knn": {"accuracy": "x"}}, "knn"),
+        ({"model_args": {"checkpoint_path": "/etc/passwd"}}, "model_args"),
+        ({"reference": {"file_bytes": 1}}, "reference"),
+        ({"label": "[x](javascript:alert(1))"}, "label"),
+        ({"stage": 3}, "architecture|features"),
+    ],
+)
 def test_a_card_that_none_of_ours_would_be_is_refused(home, tmp_path, change, why):
     folder = tmp_path / NAME
     folder.mkdir()
@@ -144,7 +180,9 @@ def test_a_card_that_none_of_ours_would_be_is_refused(home, tmp_path, change, wh
 
 
 def test_it_is_the_vae_of_a_comparison_like_the_run_it_came_from(home):
-    config = StudyConfig(dataset=CONFIG.dataset, backbone=BACKBONE, input_size=32, arms=("vae", "random"), vae=NAME)
+    config = StudyConfig(
+        dataset=CONFIG.dataset, backbone=BACKBONE, input_size=32, arms=("vae", "random"), vae=NAME
+    )
     require_tests(home, config)
     assert not needs_vae(config)
     images = torch.from_numpy(pictures(4))
@@ -152,7 +190,9 @@ def test_it_is_the_vae_of_a_comparison_like_the_run_it_came_from(home):
         asked = dataclasses.replace(config, pooling=pooling)
         [ours] = build_extractors("vae", asked, home)
         [theirs] = build_extractors("vae", dataclasses.replace(asked, vae=None, vae_run=RUN), home)
-        torch.testing.assert_close(ours.features(images), theirs.features(images), atol=0.02, rtol=0.02)
+        torch.testing.assert_close(
+            ours.features(images), theirs.features(images), atol=0.02, rtol=0.02
+        )
         [named] = build_extractors(f"bundle:{NAME}", asked, home)
         torch.testing.assert_close(named.features(images), ours.features(images))
     with pytest.raises(RunError, match=f"stage 1.*bundle:{NAME}"):
@@ -161,9 +201,17 @@ def test_it_is_the_vae_of_a_comparison_like_the_run_it_came_from(home):
 
 def test_its_split_is_held_against_that_of_the_comparison(home):
     def notes(**changes):
-        config = StudyConfig(dataset=CONFIG.dataset, backbone=BACKBONE, input_size=32, arms=("vae",), vae=NAME, **changes)
+        config = StudyConfig(
+            dataset=CONFIG.dataset,
+            backbone=BACKBONE,
+            input_size=32,
+            arms=("vae",),
+            vae=NAME,
+            **changes,
+        )
         arm = Arm("vae", [build_extractors("vae", config, home)])
         return check_sources(config, home, finish(prepare(config, home)), [arm])
+
     assert notes() == []
     with pytest.raises(RunError, match=f"extractor {NAME} was pretrained on another split"):
         notes(split_seed=1)
@@ -176,7 +224,9 @@ def test_its_latent_space_can_be_travelled_in_without_its_run(home, tmp_path):
     images = pictures(3)
     assert travel.can_encode and not travel.estimated and travel.size == 32
     np.testing.assert_allclose(travel.kl_d, card["latent"]["kl"], rtol=1e-6)
-    np.testing.assert_allclose(travel.encode(images), load_extractor(home.models / NAME).latents(images), atol=1e-5)
+    np.testing.assert_allclose(
+        travel.encode(images), load_extractor(home.models / NAME).latents(images), atol=1e-5
+    )
     assert travel.decode(travel.encode(images)).shape == images.shape
 
 
@@ -199,6 +249,7 @@ def shelf_of_a_classifier(home, classifier, card):
     import shutil
 
     from derm_core.bundles.bundle import save_bundle
+
     save_bundle(home.models / card["name"], classifier, card)
     yield card["name"]
     shutil.rmtree(home.models / card["name"])
@@ -206,8 +257,13 @@ def shelf_of_a_classifier(home, classifier, card):
 
 def test_a_dataset_that_changed_since_is_refused(home, monkeypatch):
     from derm_core.publish import extractor as module
+
     found = load_vae(home.run(RUN).artefacts)
-    monkeypatch.setattr(module, "_finished", lambda run: (CONFIG, found[0], {**found[1], "dataset_fingerprint": "another"}))
+    monkeypatch.setattr(
+        module,
+        "_finished",
+        lambda run: (CONFIG, found[0], {**found[1], "dataset_fingerprint": "another"}),
+    )
     with pytest.raises(BundleError, match="not the one pretrain-1 saw"):
         publish_extractor(home, RUN, "other")
     assert not (home.models / "other").exists()

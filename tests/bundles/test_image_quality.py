@@ -24,13 +24,21 @@ def changed(image: Image.Image, work) -> Image.Image:
 
 def test_a_good_picture_has_no_problem(good):
     found = check_quality(good)
-    assert found["ok"] and found["problems"] == [] and (found["width"], found["height"]) == (300, 300)
+    assert (
+        found["ok"] and found["problems"] == [] and (found["width"], found["height"]) == (300, 300)
+    )
 
 
-@pytest.mark.parametrize("spoil,words", [
-    (lambda i: i.filter(ImageFilter.GaussianBlur(9)), "out of focus"), (lambda i: changed(i, lambda v: v * 0.3), "dark"),
-    (lambda i: changed(i, lambda v: 110 + v), "overexposed"), (lambda i: changed(i, lambda v: 140 + v * 0.02), "contrast"),
-    (lambda i: i.resize((40, 60)), "small: 40 × 60")])
+@pytest.mark.parametrize(
+    "spoil,words",
+    [
+        (lambda i: i.filter(ImageFilter.GaussianBlur(9)), "out of focus"),
+        (lambda i: changed(i, lambda v: v * 0.3), "dark"),
+        (lambda i: changed(i, lambda v: 110 + v), "overexposed"),
+        (lambda i: changed(i, lambda v: 140 + v * 0.02), "contrast"),
+        (lambda i: i.resize((40, 60)), "small: 40 × 60"),
+    ],
+)
 def test_each_fault_is_called_by_its_name(good, spoil, words):
     found = check_quality(spoil(good))
     assert not found["ok"] and len(found["problems"]) == 1 and words in found["problems"][0]
@@ -39,23 +47,35 @@ def test_each_fault_is_called_by_its_name(good, spoil, words):
 
 def test_the_measures_are_those_of_scipy(good):
     from scipy.ndimage import laplace
+
     pixels = square(good)
     grey = pixels @ np.array([0.299, 0.587, 0.114]) / 255
     found = measure(pixels)
-    assert found["sharpness"] == pytest.approx(laplace(grey)[1:-1, 1:-1].var() / grey.var(), rel=1e-4)
-    assert found["brightness"] == pytest.approx(grey.mean(), rel=1e-5) and found["contrast"] == pytest.approx(grey.std(), rel=1e-4)
+    assert found["sharpness"] == pytest.approx(
+        laplace(grey)[1:-1, 1:-1].var() / grey.var(), rel=1e-4
+    )
+    assert found["brightness"] == pytest.approx(grey.mean(), rel=1e-5) and found[
+        "contrast"
+    ] == pytest.approx(grey.std(), rel=1e-4)
 
 
 def test_sharpness_is_that_of_the_content_not_of_its_contrast(good):
     weaker = changed(good, lambda v: 128 + (v - 128) * 0.6)
-    assert measure(square(weaker))["sharpness"] == pytest.approx(measure(square(good))["sharpness"], rel=0.05)
-    assert measure(square(good.filter(ImageFilter.GaussianBlur(2))))["sharpness"] < 0.5 * measure(square(good))["sharpness"]
+    assert measure(square(weaker))["sharpness"] == pytest.approx(
+        measure(square(good))["sharpness"], rel=0.05
+    )
+    assert (
+        measure(square(good.filter(ImageFilter.GaussianBlur(2))))["sharpness"]
+        < 0.5 * measure(square(good))["sharpness"]
+    )
 
 
 def test_the_size_of_the_file_matters_little(good):
     """Within a quarter, of a sharpness that spans three decades, for a picture that is mostly grain."""
     large = good.resize((1200, 1200), Image.Resampling.LANCZOS)
-    assert measure(square(large))["sharpness"] == pytest.approx(measure(square(good))["sharpness"], rel=0.25)
+    assert measure(square(large))["sharpness"] == pytest.approx(
+        measure(square(good))["sharpness"], rel=0.25
+    )
 
 
 @pytest.mark.shared
@@ -63,4 +83,9 @@ def test_few_real_images_are_called_out_and_nearly_all_blurred_ones(shared):
     paths = sorted((shared / "data" / "ham10000" / "images").glob("*.jpg"))[::50]
     images = [Image.open(path).convert("RGB") for path in paths]
     assert np.mean([not check_quality(image)["ok"] for image in images]) < 0.05
-    assert np.mean([not check_quality(image.filter(ImageFilter.GaussianBlur(3)))["ok"] for image in images]) > 0.9
+    assert (
+        np.mean(
+            [not check_quality(image.filter(ImageFilter.GaussianBlur(3)))["ok"] for image in images]
+        )
+        > 0.9
+    )

@@ -21,7 +21,9 @@ def test_the_distance_is_scikit_learns_shrunk_covariance_in_scipys_mahalanobis()
     train, asked = features(400, 12), features(7, 12, seed=1) * 1.5
     mean, std = train.mean(0), train.std(0)
     precision = LedoitWolf(assume_centered=True).fit((train - mean) / std).precision_
-    expected = [mahalanobis((row - mean) / std, np.zeros(12), precision) / np.sqrt(12) for row in asked]
+    expected = [
+        mahalanobis((row - mean) / std, np.zeros(12), precision) / np.sqrt(12) for row in asked
+    ]
     assert np.allclose(outlier.distance(outlier.fit_space(train), asked), expected, rtol=1e-4)
 
 
@@ -32,9 +34,11 @@ def test_axes_left_out_count_with_their_mean_variance(monkeypatch):
     space = outlier.fit_space(train)
     z = space.standardise(asked)
     along = z @ space.axes
-    rest = (z ** 2).sum(1) - (along ** 2).sum(1)
-    expected = np.sqrt(((along ** 2 / space.variances[:6]).sum(1) + rest / space.variances[6]) / 12)
-    assert space.axes.shape == (12, 6) and np.allclose(outlier.distance(space, asked), expected, rtol=1e-4)
+    rest = (z**2).sum(1) - (along**2).sum(1)
+    expected = np.sqrt(((along**2 / space.variances[:6]).sum(1) + rest / space.variances[6]) / 12)
+    assert space.axes.shape == (12, 6) and np.allclose(
+        outlier.distance(space, asked), expected, rtol=1e-4
+    )
     assert not np.allclose(expected, whole, rtol=1e-3)
 
 
@@ -71,11 +75,21 @@ def test_thresholds_flag_five_per_cent_of_new_images_whatever_the_scores(second)
 
 def test_a_picture_is_flagged_where_the_models_mean_is_above_the_limit():
     def score(ratio, reconstruction=None):
-        return {"distance": 2 * ratio, "threshold": 2.0, "reconstruction": reconstruction, "reconstruction_threshold": 0.1}
+        return {
+            "distance": 2 * ratio,
+            "threshold": 2.0,
+            "reconstruction": reconstruction,
+            "reconstruction_threshold": 0.1,
+        }
+
     assert not outlier.judge({})["flagged"] and outlier.judge({})["reason"] is None
     assert not outlier.judge({"a": score(0.9), "b": score(1.05)})["flagged"]
     found = outlier.judge({"a": score(0.9), "b": score(1.3)})
-    assert found["flagged"] and "b: feature distance 1.3 times" in found["reason"] and set(found["scores"]) == {"a", "b"}
+    assert (
+        found["flagged"]
+        and "b: feature distance 1.3 times" in found["reason"]
+        and set(found["scores"]) == {"a", "b"}
+    )
     assert "reconstruction error 3.0 times" in outlier.judge({"a": score(0.5, 0.3)})["reason"]
 
 
@@ -91,5 +105,8 @@ def test_pictures_of_other_things_are_repeatable_and_differ():
     images = nonlesion_images(2, 0, 64)
     again = nonlesion_images(2, 0, 64)
     assert [kind for kind, _ in images] == [kind for kind in KINDS for _ in range(2)]
-    assert all(np.array_equal(a, b) and a.shape == (64, 64, 3) and a.dtype == np.uint8 for (_, a), (_, b) in zip(images, again))
+    assert all(
+        np.array_equal(a, b) and a.shape == (64, 64, 3) and a.dtype == np.uint8
+        for (_, a), (_, b) in zip(images, again)
+    )
     assert len({image.tobytes() for _, image in images}) == len(images)

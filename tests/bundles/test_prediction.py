@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from derm_core.cli import main
 from derm_core.bundles import conformal
-from derm_core.bundles.outlier import distance, fit_space
-from derm_core.bundles.neighbours import fit_points
 from derm_core.bundles.bundle import complete_bundle, load_bundle, save_bundle
+from derm_core.bundles.neighbours import fit_points
+from derm_core.bundles.outlier import distance, fit_space
 from derm_core.bundles.prediction import agreement_of, closest_duplicate
 from derm_core.bundles.predictor import Predictor, predict_images
 from derm_core.bundles.reference_file import Reference
+from derm_core.cli import main
 
 RNG = np.random.default_rng(0)
 TRAINING = RNG.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
@@ -34,25 +34,55 @@ def shelf_of_two(shelf, classifier, decoder, card):
     """`old` carries nothing beside its probabilities; `full` everything, made from TRAINING."""
     save_bundle(shelf.models / "old", classifier, {**card, "name": "old"})
     tensors = {f"decoder.{key}": value for key, value in decoder.state_dict().items()}
-    card = {**card, "name": "full", "classes": ["mel", "nv", "bkl"], "class_descriptions": {},
-            "decoder": {"latent_dim": 4, "size": 32, "width": 16}}
+    card = {
+        **card,
+        "name": "full",
+        "classes": ["mel", "nv", "bkl"],
+        "class_descriptions": {},
+        "decoder": {"latent_dim": 4, "size": 32, "width": 16},
+    }
     save_bundle(shelf.models / "full", classifier, card, tensors)
     features = Predictor(load_bundle(shelf.models / "full")).features_and_logits(TRAINING)[0]
     space = fit_space(features)
-    reference = Reference(space, fit_points(space, features, np.arange(40) % 3, [f"t{i}" for i in range(40)], 0),
-                          (np.zeros((64, 4), np.float32), np.zeros(4, np.float32)))
-    complete_bundle(shelf.models / "full", {
-        "conformal": {"coverages": {"0.90": 0.5}}, "reference": {"public": True, "duplicate": {"threshold": 0.02}},
-        "outlier": {"distance": {"threshold": float(distance(space, features).max()) * 1.1}, "reconstruction": {"threshold": 5.0}},
-        "operating_point": {"class": "mel", "threshold": 0.2, "specificity": 0.9, "sensitivity": {"mean": 0.8}}}, reference)
+    reference = Reference(
+        space,
+        fit_points(space, features, np.arange(40) % 3, [f"t{i}" for i in range(40)], 0),
+        (np.zeros((64, 4), np.float32), np.zeros(4, np.float32)),
+    )
+    complete_bundle(
+        shelf.models / "full",
+        {
+            "conformal": {"coverages": {"0.90": 0.5}},
+            "reference": {"public": True, "duplicate": {"threshold": 0.02}},
+            "outlier": {
+                "distance": {"threshold": float(distance(space, features).max()) * 1.1},
+                "reconstruction": {"threshold": 5.0},
+            },
+            "operating_point": {
+                "class": "mel",
+                "threshold": 0.2,
+                "specificity": 0.9,
+                "sensitivity": {"mean": 0.8},
+            },
+        },
+        reference,
+    )
     return shelf
 
 
 def test_an_old_card_answers_and_says_nothing_more(shelf_of_two):
     row = predict_images(shelf_of_two, ["old"], [("a.png", png(TRAINING[0]))])["images"][0]
     arm = row["arms"]["old"]
-    assert arm["prediction_set"] is None and arm["operating_point"] is None and arm["neighbours"] == [] and arm["priority"] is None
-    assert row["outlier"] == {"flagged": False, "reason": None, "scores": {}} and row["duplicate"] is None
+    assert (
+        arm["prediction_set"] is None
+        and arm["operating_point"] is None
+        and arm["neighbours"] == []
+        and arm["priority"] is None
+    )
+    assert (
+        row["outlier"] == {"flagged": False, "reason": None, "scores": {}}
+        and row["duplicate"] is None
+    )
     assert sum(arm["probabilities"].values()) == pytest.approx(1)
 
 
@@ -61,24 +91,51 @@ def test_a_full_card_says_everything(shelf_of_two):
     arm, p = row["arms"]["full"], row["arms"]["full"]["probabilities"]
     values = np.array([list(p.values())])
     expected = {c for c, inside in zip(p, conformal.prediction_sets(values, 0.5)[0]) if inside}
-    assert arm["prediction_set"]["coverage"] == 0.9 and set(arm["prediction_set"]["classes"]) == expected
+    assert (
+        arm["prediction_set"]["coverage"] == 0.9
+        and set(arm["prediction_set"]["classes"]) == expected
+    )
     assert arm["prediction_set"]["classes"] == sorted(expected, key=p.get, reverse=True)
-    assert arm["priority"] == {"high": p["mel"], "medium": 0.0, "low": pytest.approx(p["nv"] + p["bkl"])}
-    assert arm["operating_point"]["called"] is (p["mel"] > 0.2) and arm["operating_point"]["sensitivity"] == 0.8
-    assert arm["neighbours"][0] == {"image_id": "t7", "label": "nv", "distance": pytest.approx(0, abs=0.01)}
-    assert row["duplicate"]["image_id"] == "t7" and row["duplicate"]["name"] == "full" and not row["outlier"]["flagged"]
+    assert arm["priority"] == {
+        "high": p["mel"],
+        "medium": 0.0,
+        "low": pytest.approx(p["nv"] + p["bkl"]),
+    }
+    assert (
+        arm["operating_point"]["called"] is (p["mel"] > 0.2)
+        and arm["operating_point"]["sensitivity"] == 0.8
+    )
+    assert arm["neighbours"][0] == {
+        "image_id": "t7",
+        "label": "nv",
+        "distance": pytest.approx(0, abs=0.01),
+    }
+    assert (
+        row["duplicate"]["image_id"] == "t7"
+        and row["duplicate"]["name"] == "full"
+        and not row["outlier"]["flagged"]
+    )
     assert row["quality"]["width"] == 32 and "small" in row["quality"]["problems"][0]
 
 
 def test_a_picture_of_another_kind_is_flagged_and_is_no_duplicate(shelf_of_two):
     row = predict_images(shelf_of_two, ["full"], [("white.png", png(OTHER))])["images"][0]
     score = row["outlier"]["scores"]["full"]
-    assert row["outlier"]["flagged"] and "Not like the images" in row["outlier"]["reason"] and row["duplicate"] is None
-    assert score["distance"] > score["threshold"] and score["reconstruction"] > 0 and score["flagged"] is True
+    assert (
+        row["outlier"]["flagged"]
+        and "Not like the images" in row["outlier"]["reason"]
+        and row["duplicate"] is None
+    )
+    assert (
+        score["distance"] > score["threshold"]
+        and score["reconstruction"] > 0
+        and score["flagged"] is True
+    )
 
 
 def test_the_reconstruction_error_is_that_of_the_decoders_image(shelf_of_two):
     import torch
+
     predictor = Predictor(load_bundle(shelf_of_two.models / "full"))
     with torch.no_grad():
         drawn = predictor.bundle.decoder(torch.zeros(1, 4))[0].clamp(-1, 1).permute(1, 2, 0).numpy()
@@ -103,22 +160,43 @@ def test_the_command_line_gives_the_same_numbers(shelf_of_two, tmp_path, capsys)
     path.write_bytes(png(TRAINING[3]))
     expected = predict_images(shelf_of_two, ["full"], [(str(path), path)])
     assert main(["predict", str(path), "--models", "full", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["images"] == json.loads(json.dumps(expected["images"]))
+    assert json.loads(capsys.readouterr().out)["images"] == json.loads(
+        json.dumps(expected["images"])
+    )
     assert main(["predict", str(path), "--models", "full"]) == 0
     shown = capsys.readouterr().out
     assert "near-duplicate" in shown and "set (90 %)" in shown and "The image is small" in shown
 
 
 def test_the_duplicate_named_is_the_one_furthest_below_its_threshold():
-    rows = [{"name": n, "image_id": i, "distance": d, "threshold": t} for n, i, d, t in (("a", "x", 0.2, 0.3), ("b", "y", 0.4, 2.0))]
-    assert closest_duplicate([None, *rows]) == {"name": "b", "image_id": "y", "distance": 0.4} and closest_duplicate([None]) is None
+    rows = [
+        {"name": n, "image_id": i, "distance": d, "threshold": t}
+        for n, i, d, t in (("a", "x", 0.2, 0.3), ("b", "y", 0.4, 2.0))
+    ]
+    assert (
+        closest_duplicate([None, *rows]) == {"name": "b", "image_id": "y", "distance": 0.4}
+        and closest_duplicate([None]) is None
+    )
 
 
 def test_agreement_is_looked_up_for_the_pair_of_one_study():
     part = {"images": 9, "accuracy": {"vae": 0.7, "imagenet": 0.8}}
-    own = {"name": "v", "arm": "vae", "run": "r", "seed": 0, "classes": ["a", "b"], "agreement": {"imagenet": {"agree": part, "disagree": part}}}
+    own = {
+        "name": "v",
+        "arm": "vae",
+        "run": "r",
+        "seed": 0,
+        "classes": ["a", "b"],
+        "agreement": {"imagenet": {"agree": part, "disagree": part}},
+    }
     other = {"name": "i", "arm": "imagenet", "run": "r", "seed": 0, "classes": ["a", "b"]}
     found = agreement_of([own, other])
-    assert found["with"] == "i" and found["agree"] == {"images": 9, "accuracy": {"v": 0.7, "i": 0.8}}
-    assert agreement_of([own, {**other, "run": "q"}]) is None and agreement_of([own, {**other, "seed": 1}]) is None
+    assert found["with"] == "i" and found["agree"] == {
+        "images": 9,
+        "accuracy": {"v": 0.7, "i": 0.8},
+    }
+    assert (
+        agreement_of([own, {**other, "run": "q"}]) is None
+        and agreement_of([own, {**other, "seed": 1}]) is None
+    )
     assert agreement_of([own]) is None and agreement_of([{**own, "agreement": None}, other]) is None

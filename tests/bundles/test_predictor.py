@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from derm_core.errors import NotFound
 from derm_core.bundles.bundle import load_bundle, save_bundle
 from derm_core.bundles.predictor import Predictor, predict_images
+from derm_core.errors import NotFound
 
 
 def pixels(n: int, size: int = 32) -> np.ndarray:
@@ -29,7 +29,9 @@ def png(image: np.ndarray) -> bytes:
 def two(shelf, classifier, card):
     """A plain bundle `small` and the same one with a temperature, `warm`."""
     save_bundle(shelf.models / "small", classifier, card)
-    save_bundle(shelf.models / "warm", classifier, {**card, "name": "warm", "temperature": {"value": 2.5}})
+    save_bundle(
+        shelf.models / "warm", classifier, {**card, "name": "warm", "temperature": {"value": 2.5}}
+    )
     return shelf
 
 
@@ -46,7 +48,11 @@ def test_temperature_softens_and_keeps_the_top_class(two):
     plain, warm = (Predictor(load_bundle(two.models / name)) for name in ("small", "warm"))
     images = pixels(20)
     expected = torch.from_numpy(plain.logits(images) / 2.5).double().softmax(1).numpy()
-    assert np.allclose(warm.predict(images), expected, atol=1e-6) and warm.calibrated and not plain.calibrated
+    assert (
+        np.allclose(warm.predict(images), expected, atol=1e-6)
+        and warm.calibrated
+        and not plain.calibrated
+    )
     assert np.array_equal(warm.predict(images).argmax(1), plain.predict(images).argmax(1))
     assert (warm.predict(images).max(1) < plain.predict(images).max(1)).all()
 
@@ -60,8 +66,11 @@ def test_wrong_shapes_are_refused_and_none_is_fine(two):
 
 def test_predict_images_gives_every_arm_and_lists_refused_files(two, tmp_path):
     (tmp_path / "b.png").write_bytes(png(pixels(2)[1]))
-    result = predict_images(two, ["small", "warm"], [("a.png", png(pixels(2)[0])), ("text.png", b"no image"),
-                                                     ("b.png", tmp_path / "b.png")])
+    result = predict_images(
+        two,
+        ["small", "warm"],
+        [("a.png", png(pixels(2)[0])), ("text.png", b"no image"), ("b.png", tmp_path / "b.png")],
+    )
     assert [row["path"] for row in result["images"]] == ["a.png", "b.png"]
     assert [row["path"] for row in result["errors"]] == ["text.png"]
     for row in result["images"]:
@@ -72,7 +81,10 @@ def test_predict_images_gives_every_arm_and_lists_refused_files(two, tmp_path):
 
 
 def test_all_bundles_are_used_when_none_is_named(two):
-    assert set(predict_images(two, None, [("a.png", png(pixels(1)[0]))])["images"][0]["arms"]) == {"small", "warm"}
+    assert set(predict_images(two, None, [("a.png", png(pixels(1)[0]))])["images"][0]["arms"]) == {
+        "small",
+        "warm",
+    }
 
 
 def test_an_empty_shelf_says_what_to_do(shelf):

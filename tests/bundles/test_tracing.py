@@ -10,7 +10,9 @@ from derm_core.bundles.tracing import one_call
 
 def network() -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.LazyLinear(4)).eval()
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.LazyLinear(4)
+    ).eval()
 
 
 def called(function, parts, example, *inputs) -> tuple[list, int]:
@@ -20,6 +22,7 @@ def called(function, parts, example, *inputs) -> tuple[list, int]:
     def counted(x):
         times.append(x.shape)
         return function(x)
+
     found = one_call(counted, parts, example)
     times.clear()
     with torch.inference_mode():
@@ -44,7 +47,8 @@ def test_other_shapes_and_what_depends_on_the_input_go_through_python():
     assert python == 1 and torch.equal(found[0], net(several))
 
     def forked(x):
-        return net(x) if x.sum() > 0 else -net(x)            # a trace would hold one of the two for ever
+        return net(x) if x.sum() > 0 else -net(x)  # a trace would hold one of the two for ever
+
     ones = torch.ones(1, 3, 8, 8)
     found, python = called(forked, [net], example, ones, -ones)
     assert python == 2 and torch.equal(found[0], net(ones)) and torch.equal(found[1], -net(-ones))

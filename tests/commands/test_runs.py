@@ -13,6 +13,7 @@ def call(workspace, capsys):
     def run(*argv: str, status: int = 0):
         assert cli.main([*argv, "--json"]) == status
         return json.loads(capsys.readouterr().out)
+
     return run
 
 
@@ -27,8 +28,12 @@ def finished_run(workspace):
 def test_edit_changes_what_is_given_and_leaves_the_rest(call, finished_run):
     call("runs", "edit", finished_run, "--name", "Main study", "--tags", "paper, five seeds")
     found = call("runs", "edit", finished_run, "--note", "Ink on some images.")
-    assert found == {"run_id": finished_run, "name": "Main study", "tags": ["paper", "five seeds"],
-                     "note": "Ink on some images."}
+    assert found == {
+        "run_id": finished_run,
+        "name": "Main study",
+        "tags": ["paper", "five seeds"],
+        "note": "Ink on some images.",
+    }
     assert call("runs", "edit", finished_run, "--tags", "")["tags"] == []
     shown = call("runs", "show", finished_run)
     assert (shown["name"], shown["note"]) == ("Main study", "Ink on some images.")
@@ -38,7 +43,9 @@ def test_list_by_tag_shows_those_runs_alone(call, finished_run, workspace):
     other = RunStore(workspace).create("study", {"kind": "study", "device": "cpu"})
     RunStore(workspace).transition(other, "queued", "cancelled")
     call("runs", "edit", finished_run, "--tags", "paper")
-    assert [row["run_id"] for row in call("runs", "list", "--tag", "paper")["runs"]] == [finished_run]
+    assert [row["run_id"] for row in call("runs", "list", "--tag", "paper")["runs"]] == [
+        finished_run
+    ]
     assert len(call("runs", "list")["runs"]) == 2
 
 

@@ -22,12 +22,28 @@ def test_nothing_is_asked_that_was_not_asked_for():
 
 def test_an_option_alone_asks_with_its_defaults():
     assert given("--label-fractions", "--robustness", "--shortcut") == {
-        "label_fractions": LABEL_FRACTIONS, "corruptions": CORRUPTIONS, "shortcut": SHORTCUT}
+        "label_fractions": LABEL_FRACTIONS,
+        "corruptions": CORRUPTIONS,
+        "shortcut": SHORTCUT,
+    }
 
 
 def test_values_take_the_place_of_the_defaults():
-    assert given("--label-fractions", "1,0.1", "--robustness", "noise, jpeg", "--shortcut", "0,1", "--external", "pad,isic2018") == {
-        "label_fractions": (0.1, 1.0), "corruptions": ("noise", "jpeg"), "shortcut": (0.0, 1.0), "external": ("pad", "isic2018")}
+    assert given(
+        "--label-fractions",
+        "1,0.1",
+        "--robustness",
+        "noise, jpeg",
+        "--shortcut",
+        "0,1",
+        "--external",
+        "pad,isic2018",
+    ) == {
+        "label_fractions": (0.1, 1.0),
+        "corruptions": ("noise", "jpeg"),
+        "shortcut": (0.0, 1.0),
+        "external": ("pad", "isic2018"),
+    }
 
 
 def test_what_is_not_a_number_is_refused_by_name():

@@ -14,16 +14,50 @@ def parsed(*argv: str):
 
 def test_compare_starts_from_the_demo_and_from_the_laptop_preset_for_real_data():
     assert (parsed().preset, parsed().dataset.startswith("synth")) == ("demo", True)
-    assert (parsed("--dataset", "mine").preset, parsed("--dataset", "mine").pretrain.dataset) == ("laptop", "mine")
+    assert (parsed("--dataset", "mine").preset, parsed("--dataset", "mine").pretrain.dataset) == (
+        "laptop",
+        "mine",
+    )
 
 
 def test_every_option_changes_the_study_and_its_pretraining_alike():
-    config = parsed("--preset", "laptop", "--dataset", "mine", "--arms", "vae, random", "--regime", "finetune",
-                    "--seeds", "3", "--recipe", "paper", "--input-size", "48", "--architecture", "resnet10t", "--stage", "2",
-                    "--device", "cpu", "--split-seed", "9", "--max-images", "100", "--pretrain-epochs", "2")
+    config = parsed(
+        "--preset",
+        "laptop",
+        "--dataset",
+        "mine",
+        "--arms",
+        "vae, random",
+        "--regime",
+        "finetune",
+        "--seeds",
+        "3",
+        "--recipe",
+        "paper",
+        "--input-size",
+        "48",
+        "--architecture",
+        "resnet10t",
+        "--stage",
+        "2",
+        "--device",
+        "cpu",
+        "--split-seed",
+        "9",
+        "--max-images",
+        "100",
+        "--pretrain-epochs",
+        "2",
+    )
     assert (config.arms, config.regime, config.seeds) == (("vae", "random"), "finetune", (0, 1, 2))
     for part in (config, config.pretrain):
-        assert (part.dataset, part.input_size, part.device, part.split_seed, part.max_images) == ("mine", 48, "cpu", 9, 100)
+        assert (part.dataset, part.input_size, part.device, part.split_seed, part.max_images) == (
+            "mine",
+            48,
+            "cpu",
+            9,
+            100,
+        )
         assert part.backbone == BackboneConfig(architecture="resnet10t", stage=2)
     assert (config.pretrain.recipe.name, config.pretrain.recipe.epochs) == ("paper", 2)
 
@@ -35,7 +69,10 @@ def test_the_transductive_switch_is_one_of_the_pretraining():
 
 
 def test_devices_are_those_asked_for_else_those_of_torchrun(monkeypatch):
-    assert [(c.devices, c.pretrain.devices) for c in (parsed(), parsed("--devices", "3"))] == [(1, 1), (3, 3)]
+    assert [(c.devices, c.pretrain.devices) for c in (parsed(), parsed("--devices", "3"))] == [
+        (1, 1),
+        (3, 3),
+    ]
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert parsed().devices == parsed("--devices", "4").pretrain.devices == 4
@@ -50,8 +87,17 @@ def test_a_given_pretraining_takes_the_place_of_a_new_one():
 
 def test_folds_are_asked_for_by_their_number_and_take_no_pretraining_that_saw_them():
     config = parsed("--dataset", "mine", "--folds", "5", "--label-fractions", "0.1,1")
-    assert config.all_folds and (config.folds, config.label_fractions, config.pretrain.folds) == (5, (0.1, 1.0), 0)
-    for others in (("--vae-run", "pretrain-1"), ("--arms", "bundle:a"), ("--robustness",), ("--folds", "1")):
+    assert config.all_folds and (config.folds, config.label_fractions, config.pretrain.folds) == (
+        5,
+        (0.1, 1.0),
+        0,
+    )
+    for others in (
+        ("--vae-run", "pretrain-1"),
+        ("--arms", "bundle:a"),
+        ("--robustness",),
+        ("--folds", "1"),
+    ):
         with pytest.raises(ConfigError):
             parsed("--dataset", "mine", "--folds", "5", *others)
 

@@ -17,14 +17,24 @@ def lesions(count: int = 200, seed: int = 0) -> Dataset:
     """Lesions with one to three images, an age with gaps, a sex and a site."""
     rng = np.random.default_rng(seed)
     group = np.repeat(np.arange(count), rng.integers(1, 4, count))
-    label = rng.choice(CLASSES, count, p=[.2, .8])[group]
+    label = rng.choice(CLASSES, count, p=[0.2, 0.8])[group]
     n = len(group)
     age = rng.integers(4, 18, n) * 5.0
     age[:7] = np.nan
-    frame = pd.DataFrame({
-        "image_id": [f"i{i}" for i in range(n)], "path": "x.jpg", "label": label.astype(object),
-        "group": [f"g{g}" for g in group], "sha256": [f"s{i}" for i in range(n)], "width": 10, "height": 10,
-        "age": age, "sex": rng.choice(["female", "male"], n), "site": rng.choice(list("abcdefghijklmnopqrstuvwx"), n)})
+    frame = pd.DataFrame(
+        {
+            "image_id": [f"i{i}" for i in range(n)],
+            "path": "x.jpg",
+            "label": label.astype(object),
+            "group": [f"g{g}" for g in group],
+            "sha256": [f"s{i}" for i in range(n)],
+            "width": 10,
+            "height": 10,
+            "age": age,
+            "sex": rng.choice(["female", "male"], n),
+            "site": rng.choice(list("abcdefghijklmnopqrstuvwx"), n),
+        }
+    )
     return Dataset("lesions", frame, CLASSES, {}, None)
 
 
@@ -55,10 +65,14 @@ def test_equal_contents_in_two_splits_are_counted():
     split = halves(dataset)
     train, test = np.flatnonzero(split == 0)[:2], np.flatnonzero(split == 2)[0]
     dataset.frame.loc[[train[0], test], "sha256"] = "same"
-    dataset.frame.loc[train[1], "sha256"] = dataset.frame.loc[np.flatnonzero(split == 0)[5], "sha256"]
+    dataset.frame.loc[train[1], "sha256"] = dataset.frame.loc[
+        np.flatnonzero(split == 0)[5], "sha256"
+    ]
     result = audit(dataset, split)
     assert result["duplicate_images_across_splits"] == 1 and result["duplicate_images"] == 2
-    assert sorted(result["crossing"]["image_ids"]) == sorted(dataset.frame["image_id"][[train[0], test]])
+    assert sorted(result["crossing"]["image_ids"]) == sorted(
+        dataset.frame["image_id"][[train[0], test]]
+    )
 
 
 def test_counts_add_up():
@@ -104,9 +118,20 @@ def test_rare_texts_are_summed_up():
     assert (texts == OTHER).sum() == 95 - 5 - 19 * 3
 
 
-@pytest.mark.parametrize("values", [[True, False, True], [1, 2, 2], ["a", None, "b"], [None, None, None],
-                                    [0.1, 0.25, 0.31, 0.4, 0.55, 0.7, 0.9, np.nan], [-3.0, -2, -1, 0, 1, 2, 3, 4],
-                                    [1e6 + i for i in range(9)], ["5", "7", "unknown"], [1.0, np.inf] * 5])
+@pytest.mark.parametrize(
+    "values",
+    [
+        [True, False, True],
+        [1, 2, 2],
+        ["a", None, "b"],
+        [None, None, None],
+        [0.1, 0.25, 0.31, 0.4, 0.55, 0.7, 0.9, np.nan],
+        [-3.0, -2, -1, 0, 1, 2, 3, 4],
+        [1e6 + i for i in range(9)],
+        ["5", "7", "unknown"],
+        [1.0, np.inf] * 5,
+    ],
+)
 def test_any_column_can_be_tabled(values):
     texts, order = categorise(pd.Series(values))
     assert set(texts) <= set(order) and len(order) == len(set(order))
@@ -124,7 +149,7 @@ def test_groups_of_several_classes_are_counted():
     dataset = lesions()
     mixed = dataset.frame.groupby("group").size().idxmax()
     rows = dataset.frame.index[dataset.frame["group"] == mixed]
-    dataset.frame.loc[rows, "label"] = ["mel", "nv", "nv"][:len(rows)]
+    dataset.frame.loc[rows, "label"] = ["mel", "nv", "nv"][: len(rows)]
     assert audit(dataset, halves(dataset))["groups_with_several_classes"] == 1
 
 

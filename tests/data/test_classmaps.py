@@ -46,8 +46,13 @@ def frame(*rows):
 
 def test_overlap_is_content_or_an_archives_number_never_a_common_name():
     known = frame(("ISIC_0000001", "HAM_0000001", "aa"), ("1", "g1", "bb"), ("2", "PAT_7", "cc"))
-    other = frame(("9", "g9", "aa"), ("ISIC_0000001", "x", "dd"), ("8", "HAM_0000001", "ee"), ("1", "g1", "ff"),
-                  ("7", "PAT_7", "cc"))
+    other = frame(
+        ("9", "g9", "aa"),
+        ("ISIC_0000001", "x", "dd"),
+        ("8", "HAM_0000001", "ee"),
+        ("1", "g1", "ff"),
+        ("7", "PAT_7", "cc"),
+    )
     found = overlap(other, known)
     assert found["content"].tolist() == [True, False, False, False, True]
     assert found["image"].tolist() == [False, True, False, False, False]
@@ -56,4 +61,6 @@ def test_overlap_is_content_or_an_archives_number_never_a_common_name():
 
 def test_a_leak_is_said_in_one_sentence():
     assert describe_overlap({"content": 0, "image": 0}, "training images") == ""
-    assert describe_overlap({"content": 1}, "training images").startswith("Leak: 1 image was left out because it shows training")
+    assert describe_overlap({"content": 1}, "training images").startswith(
+        "Leak: 1 image was left out because it shows training"
+    )

@@ -6,8 +6,8 @@ from PIL import Image
 from scipy import ndimage
 
 from derm_core.config import CORRUPTIONS, StudyConfig
-from derm_core.errors import ConfigError
 from derm_core.data.corruptions import DEFOCUS, FAMILIES, SEVERITIES, corrupt
+from derm_core.errors import ConfigError
 
 
 def photographs(n=6, side=64, seed=0):
@@ -18,8 +18,18 @@ def photographs(n=6, side=64, seed=0):
     for _ in range(n):
         grain = ndimage.gaussian_filter(rng.normal(size=(256, 256)), 2)
         spot = 1 / (1 + np.exp((np.hypot(axis, axis[:, None]) - 0.5 + 0.3 * grain) / 0.03))
-        picture = np.array([205, 150, 130]) - spot[..., None] * np.array([110, 95, 80]) + 60 * grain[..., None]
-        images.append(np.asarray(Image.fromarray(picture.clip(0, 255).astype(np.uint8)).resize((side, side), Image.Resampling.BOX)))
+        picture = (
+            np.array([205, 150, 130])
+            - spot[..., None] * np.array([110, 95, 80])
+            + 60 * grain[..., None]
+        )
+        images.append(
+            np.asarray(
+                Image.fromarray(picture.clip(0, 255).astype(np.uint8)).resize(
+                    (side, side), Image.Resampling.BOX
+                )
+            )
+        )
     return np.stack(images)
 
 
@@ -53,35 +63,41 @@ def test_an_image_is_corrupted_alike_wherever_it_stands(family):
 def test_a_severity_means_the_same_at_64_and_at_192_pixels(family):
     """The corrupted larger image, reduced to 64 px, is changed as much as the corrupted small one."""
     small, large = photographs(side=64), photographs(side=192)
-    reduced = np.stack([np.asarray(Image.fromarray(image).reduce(3)) for image in corrupt(large, family, 4, IDS)])
+    reduced = np.stack(
+        [np.asarray(Image.fromarray(image).reduce(3)) for image in corrupt(large, family, 4, IDS)]
+    )
     amount = np.abs(reduced.astype(float) - small).mean()
-    assert amount == pytest.approx(change(small, family, 4), rel=0.45)   # thin lines are whole pixels wide
+    assert amount == pytest.approx(
+        change(small, family, 4), rel=0.45
+    )  # thin lines are whole pixels wide
 
 
 def test_defocus_is_convolution_with_a_disc():
     side, radius = 128, DEFOCUS[4] * 128
     image = photographs(1, side)
-    offsets = np.arange(-8, 8 + 0.05, 0.1)                 # a disc of area, sampled ten times a pixel
+    offsets = np.arange(-8, 8 + 0.05, 0.1)  # a disc of area, sampled ten times a pixel
     fine = (np.hypot(offsets, offsets[:, None]) <= radius).astype(float)
     kernel = np.zeros((17, 17))
     cells = np.floor(offsets + 0.5).astype(int) + 8
     np.add.at(kernel, (cells[:, None], cells[None, :]), fine)
-    expected = ndimage.convolve(image[0, ..., 1].astype(float), kernel / kernel.sum(), mode="mirror")
+    expected = ndimage.convolve(
+        image[0, ..., 1].astype(float), kernel / kernel.sum(), mode="mirror"
+    )
     assert np.abs(corrupt(image, "defocus", 5, ["x"])[0, ..., 1] - expected).max() < 3
 
 
 def test_motion_blurs_along_one_direction_only():
     lines = np.zeros((8, 64, 64, 3), np.uint8)
-    lines[:4, :, ::8], lines[4:, ::8] = 255, 255           # vertical lines, then horizontal ones
+    lines[:4, :, ::8], lines[4:, ::8] = 255, 255  # vertical lines, then horizontal ones
     blurred = corrupt(lines, "motion", 5, ["a", "b", "c", "d"] * 2).astype(float)
     contrast = blurred[:, 16:48, 16:48].std((1, 2, 3))
     ratio = contrast[:4] / contrast[4:]
-    assert max(ratio.max(), 1 / ratio.min()) > 3           # of four ways at least one lies along the lines
+    assert max(ratio.max(), 1 / ratio.min()) > 3  # of four ways at least one lies along the lines
 
 
 def test_pixelation_shows_the_means_of_its_cells():
     image = photographs(1, 60)
-    shown = corrupt(image, "pixelation", 5, ["x"])[0].astype(float)      # 10 cells of 6 pixels
+    shown = corrupt(image, "pixelation", 5, ["x"])[0].astype(float)  # 10 cells of 6 pixels
     expected = image[0].reshape(10, 6, 10, 6, 3).mean((1, 3)).repeat(6, 0).repeat(6, 1)
     assert np.abs(shown - expected).max() <= 0.51
 

@@ -19,6 +19,11 @@ except DataError as error:
 def test_a_cell_of_100_mb_is_refused(tmp_path):
     with open(tmp_path / "t.csv", "wb") as handle:
         handle.write(b"path,label\na.jpg," + b"x" * 10**8 + b"\n")
-    said = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path / "t.csv")], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tmp_path / "t.csv")],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     kilobytes, message = said.split(" ", 1)
     assert "field larger" in message and len(message) < 300 and int(kilobytes) < 900_000

@@ -19,7 +19,9 @@ from derm_core.errors import DataError
 
 def picture(path: Path, seed: int, side: int = 16) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.random.default_rng(seed).integers(1, 256, (side, side + 4, 3), dtype=np.uint8)).save(path)
+    Image.fromarray(
+        np.random.default_rng(seed).integers(1, 256, (side, side + 4, 3), dtype=np.uint8)
+    ).save(path)
     return path
 
 
@@ -39,10 +41,16 @@ def ham(tmp_path) -> Path:
     root = tmp_path / "ham"
     for i in range(6):
         picture(root / f"HAM10000_images_part_{1 + i % 2}" / f"ISIC_{i}.jpg", i)
-    table(root / "HAM10000_metadata.csv", "lesion_id,image_id,dx,dx_type,age,sex,localization,dataset",
-          "HAM_1,ISIC_0,nv,histo,80.0,male,scalp,rosendahl", "HAM_1,ISIC_1,nv,histo,80.0,male,scalp,rosendahl",
-          "HAM_2,ISIC_2,mel,histo,,unknown,unknown,rosendahl", "HAM_3,ISIC_3,nv,histo,40.0,female,back,rosendahl",
-          "HAM_4,ISIC_4,bcc,histo,50.0,female,back,rosendahl", "HAM_5,ISIC_5,bcc,histo,55.0,female,ear,rosendahl")
+    table(
+        root / "HAM10000_metadata.csv",
+        "lesion_id,image_id,dx,dx_type,age,sex,localization,dataset",
+        "HAM_1,ISIC_0,nv,histo,80.0,male,scalp,rosendahl",
+        "HAM_1,ISIC_1,nv,histo,80.0,male,scalp,rosendahl",
+        "HAM_2,ISIC_2,mel,histo,,unknown,unknown,rosendahl",
+        "HAM_3,ISIC_3,nv,histo,40.0,female,back,rosendahl",
+        "HAM_4,ISIC_4,bcc,histo,50.0,female,back,rosendahl",
+        "HAM_5,ISIC_5,bcc,histo,55.0,female,ear,rosendahl",
+    )
     return root
 
 
@@ -57,36 +65,63 @@ def test_ham10000_layout(workspace, ham):
     assert dataset.classes == ("bcc", "mel", "nv") and dataset.info["lesions"] == 5
     assert dataset.info["license"] == "CC BY-NC 4.0"
     row = dataset.frame.set_index("image_id").loc["ISIC_2"]
-    assert row["label"] == "mel" and np.isnan(row["age"]) and row["sex"] != row["sex"] and row["group"] == "HAM_2"
+    assert (
+        row["label"] == "mel"
+        and np.isnan(row["age"])
+        and row["sex"] != row["sex"]
+        and row["group"] == "HAM_2"
+    )
     first = dataset.frame.iloc[0]
-    assert first[["age", "sex", "site", "width", "height"]].tolist() == [80.0, "male", "scalp", 20, 16]
+    assert first[["age", "sex", "site", "width", "height"]].tolist() == [
+        80.0,
+        "male",
+        "scalp",
+        20,
+        16,
+    ]
     store = open_store(workspace, dataset, 8)
     for i in range(6):
         assert np.array_equal(store.images[i], read_image(Path(dataset.frame["path"][i]), 8))
 
 
 def test_known_duplicates_and_equal_content_join_groups(workspace, ham):
-    table(ham / "known_duplicates.csv", "similarity,from_img,to_img", "0.98,ISIC_2.jpg,ISIC_3.jpg",
-          "0.97,ISIC_3.jpg,ISIC_0.jpg", "0.99,ISIC_0.jpg,ISIC_99.jpg")
+    table(
+        ham / "known_duplicates.csv",
+        "similarity,from_img,to_img",
+        "0.98,ISIC_2.jpg,ISIC_3.jpg",
+        "0.97,ISIC_3.jpg,ISIC_0.jpg",
+        "0.99,ISIC_0.jpg,ISIC_99.jpg",
+    )
     (ham / "HAM10000_images_part_2" / "ISIC_5.jpg").write_bytes(
-        (ham / "HAM10000_images_part_1" / "ISIC_4.jpg").read_bytes())
+        (ham / "HAM10000_images_part_1" / "ISIC_4.jpg").read_bytes()
+    )
     result, dataset = run(workspace, ham)
     groups = groups_of(dataset)
     assert result.groups == 2
-    assert {groups[f"ISIC_{i}"] for i in (0, 1, 2, 3)} == {"HAM_1"} and groups["ISIC_4"] == groups["ISIC_5"] == "HAM_4"
+    assert {groups[f"ISIC_{i}"] for i in (0, 1, 2, 3)} == {"HAM_1"} and groups["ISIC_4"] == groups[
+        "ISIC_5"
+    ] == "HAM_4"
     assert any("exact copies" in note for note in result.notes)
 
 
 def test_unreadable_and_missing_images_are_skipped_with_reasons(workspace, ham):
     (ham / "HAM10000_images_part_1" / "ISIC_0.jpg").write_text("text in disguise")
     whole = (ham / "HAM10000_images_part_2" / "ISIC_1.jpg").read_bytes()
-    (ham / "HAM10000_images_part_2" / "ISIC_1.jpg").write_bytes(whole[:len(whole) // 2])
+    (ham / "HAM10000_images_part_2" / "ISIC_1.jpg").write_bytes(whole[: len(whole) // 2])
     (ham / "HAM10000_images_part_1" / "ISIC_2.jpg").unlink()
     result, dataset = run(workspace, ham)
     reasons = {Path(item["path"]).stem: item["reason"] for item in result.skipped}
     assert set(reasons) == {"ISIC_0", "ISIC_1", "ISIC_2"}
-    assert "not a JPEG" in reasons["ISIC_0"] and "damaged" in reasons["ISIC_1"] and "not found" in reasons["ISIC_2"]
-    assert dataset.frame["image_id"].tolist() == ["ISIC_3", "ISIC_4", "ISIC_5"] and dataset.classes == ("bcc", "nv")
+    assert (
+        "not a JPEG" in reasons["ISIC_0"]
+        and "damaged" in reasons["ISIC_1"]
+        and "not found" in reasons["ISIC_2"]
+    )
+    assert dataset.frame["image_id"].tolist() == [
+        "ISIC_3",
+        "ISIC_4",
+        "ISIC_5",
+    ] and dataset.classes == ("bcc", "nv")
     store = open_store(workspace, dataset, 8)
     assert np.array_equal(store.images[0], read_image(Path(dataset.frame["path"][0]), 8))
 
@@ -95,14 +130,29 @@ def test_one_hot_ground_truth_with_its_lesion_table_beside(workspace, tmp_path):
     root = tmp_path / "isic"
     for i in range(4):
         picture(root / "ISIC2018_Task3_Training_Input" / f"ISIC_{i}.jpg", i)
-    table(root / "ISIC2018_Task3_Training_GroundTruth" / "ISIC2018_Task3_Training_GroundTruth.csv",
-          "image,MEL,NV,BCC", "ISIC_0,1.0,0.0,0.0", "ISIC_1,0.0,1.0,0.0", "ISIC_2,0.0,1.0,0.0", "ISIC_3,0.0,0.0,0.0")
-    table(root / "ISIC2018_Task3_Training_LesionGroupings.csv", "image,lesion_id,diagnosis confirm_type",
-          "ISIC_1,L1,histo", "ISIC_2,L1,histo")
+    table(
+        root / "ISIC2018_Task3_Training_GroundTruth" / "ISIC2018_Task3_Training_GroundTruth.csv",
+        "image,MEL,NV,BCC",
+        "ISIC_0,1.0,0.0,0.0",
+        "ISIC_1,0.0,1.0,0.0",
+        "ISIC_2,0.0,1.0,0.0",
+        "ISIC_3,0.0,0.0,0.0",
+    )
+    table(
+        root / "ISIC2018_Task3_Training_LesionGroupings.csv",
+        "image,lesion_id,diagnosis confirm_type",
+        "ISIC_1,L1,histo",
+        "ISIC_2,L1,histo",
+    )
     assert recognise(root) == "isic-one-hot"
     result, dataset = run(workspace, root)
     assert dataset.classes == ("mel", "nv") and dataset.labels.tolist() == [0, 1, 1, -1]
-    assert groups_of(dataset) == {"ISIC_0": "ISIC_0", "ISIC_1": "L1", "ISIC_2": "L1", "ISIC_3": "ISIC_3"}
+    assert groups_of(dataset) == {
+        "ISIC_0": "ISIC_0",
+        "ISIC_1": "L1",
+        "ISIC_2": "L1",
+        "ISIC_3": "ISIC_3",
+    }
     assert any("no class" in note for note in result.notes)
 
 
@@ -111,25 +161,45 @@ def test_pad_ufes_20_groups_by_patient(workspace, tmp_path):
     names = ["PAT_1_10_1.png", "PAT_1_11_2.png", "PAT_2_12_3.png"]
     for i, name in enumerate(names):
         picture(root / f"imgs_part_{i + 1}" / name, i)
-    table(root / "metadata.csv", "patient_id,lesion_id,age,gender,fitspatrick,region,diagnostic,img_id",
-          f"PAT_1,10,50,FEMALE,2.0,NOSE,BCC,{names[0]}", f"PAT_1,11,50,FEMALE,2.0,ARM,ACK,{names[1]}",
-          f"PAT_2,12,9,,,CHEST,NEV,{names[2]}")
+    table(
+        root / "metadata.csv",
+        "patient_id,lesion_id,age,gender,fitspatrick,region,diagnostic,img_id",
+        f"PAT_1,10,50,FEMALE,2.0,NOSE,BCC,{names[0]}",
+        f"PAT_1,11,50,FEMALE,2.0,ARM,ACK,{names[1]}",
+        f"PAT_2,12,9,,,CHEST,NEV,{names[2]}",
+    )
     assert recognise(root) == "pad-ufes-20"
     result, dataset = run(workspace, root)
     assert result.groups == 2 and dataset.classes == ("ACK", "BCC", "NEV")
     row = dataset.frame.iloc[0]
     assert (row["image_id"], row["group"], row["skin_type"], row["sex"], row["site"]) == (
-        "PAT_1_10_1", "PAT_1", "2", "female", "nose")
+        "PAT_1_10_1",
+        "PAT_1",
+        "2",
+        "female",
+        "nose",
+    )
 
 
-@pytest.mark.parametrize("name, classes", [("dermamnist.npz", ("akiec", "df", "nv")),
-                                           ("othermnist_64.npz", ("class-0", "class-3", "class-5"))])
+@pytest.mark.parametrize(
+    "name, classes",
+    [
+        ("dermamnist.npz", ("akiec", "df", "nv")),
+        ("othermnist_64.npz", ("class-0", "class-3", "class-5")),
+    ],
+)
 def test_medmnist_arrays_become_images_and_keep_their_split(workspace, tmp_path, name, classes):
     generator = np.random.default_rng(0)
-    arrays = {f"{split}_images": generator.integers(1, 256, (count, 12, 12, 3), dtype=np.uint8)
-              for split, count in (("train", 4), ("val", 3), ("test", 2))}
-    labels = {f"{key.removesuffix('_images')}_labels": np.array([0, 3, 5, 0])[:len(value), None].astype(np.uint8)
-              for key, value in arrays.items()}
+    arrays = {
+        f"{split}_images": generator.integers(1, 256, (count, 12, 12, 3), dtype=np.uint8)
+        for split, count in (("train", 4), ("val", 3), ("test", 2))
+    }
+    labels = {
+        f"{key.removesuffix('_images')}_labels": np.array([0, 3, 5, 0])[: len(value), None].astype(
+            np.uint8
+        )
+        for key, value in arrays.items()
+    }
     np.savez_compressed(tmp_path / name, **arrays, **labels)
     result, dataset = run(workspace, tmp_path / name)
     assert result.layout == "medmnist" and dataset.classes == classes and result.groups == 9
@@ -139,11 +209,33 @@ def test_medmnist_arrays_become_images_and_keep_their_split(workspace, tmp_path,
     assert Path(dataset.frame["path"][0]).is_relative_to(dataset.paths.root)
 
 
-@pytest.mark.parametrize("arrays, why", [
-    ({"train_images": np.array([{}], dtype=object), "train_labels": np.zeros((1, 1), np.uint8)}, "cannot be read"),
-    ({"train_images": np.zeros((2, 4, 4, 3), np.float32), "train_labels": np.zeros((2, 1), np.uint8)}, "uint8"),
-    ({"train_images": np.zeros((2, 4, 4, 3), np.uint8), "train_labels": np.zeros((2, 14), np.uint8)}, "one class"),
-    ({"something": np.zeros(3)}, "not a MedMNIST")])
+@pytest.mark.parametrize(
+    "arrays, why",
+    [
+        (
+            {
+                "train_images": np.array([{}], dtype=object),
+                "train_labels": np.zeros((1, 1), np.uint8),
+            },
+            "cannot be read",
+        ),
+        (
+            {
+                "train_images": np.zeros((2, 4, 4, 3), np.float32),
+                "train_labels": np.zeros((2, 1), np.uint8),
+            },
+            "uint8",
+        ),
+        (
+            {
+                "train_images": np.zeros((2, 4, 4, 3), np.uint8),
+                "train_labels": np.zeros((2, 14), np.uint8),
+            },
+            "one class",
+        ),
+        ({"something": np.zeros(3)}, "not a MedMNIST"),
+    ],
+)
 def test_other_arrays_are_refused(workspace, tmp_path, arrays, why):
     np.savez(tmp_path / "bad.npz", **arrays)
     with pytest.raises(DataError, match=why):
@@ -158,7 +250,10 @@ def test_one_folder_per_class(workspace, tmp_path):
     assert recognise(root) == "folders"
     result, dataset = run(workspace, root)
     assert dict(zip(dataset.frame["image_id"], dataset.frame["label"], strict=True)) == {
-        "a": "benign", "b": "benign", "c": "malignant"}
+        "a": "benign",
+        "b": "benign",
+        "c": "malignant",
+    }
     assert sorted(Path(item["path"]).name for item in result.skipped) == ["notes.txt", "stray.png"]
 
 
@@ -167,7 +262,10 @@ def test_class_folders_below_official_splits(workspace, tmp_path):
         picture(tmp_path / "set" / name, i)
     _, dataset = run(workspace, tmp_path / "set")
     assert dataset.frame[["image_id", "label", "official_split"]].values.tolist() == [
-        ["test/x/1", "x", "test"], ["train/x/1", "x", "train"], ["train/y/1", "y", "train"]]
+        ["test/x/1", "x", "test"],
+        ["train/x/1", "x", "train"],
+        ["train/y/1", "y", "train"],
+    ]
 
 
 def test_several_folders_of_one_set_are_not_classes(tmp_path):
@@ -182,9 +280,13 @@ def test_a_table_with_path_and_label(workspace, tmp_path, separator):
     root = tmp_path / "any"
     for i, name in enumerate(["one/1.png", "two/1.png", "3.png"]):
         picture(root / name, i)
-    file = table(root / "list.csv", separator.join(["Path", "Label", "patient_id"]),
-                 separator.join(["one/1.png", "spot", "p"]), separator.join([r"two\1.png", "spot", "p"]),
-                 separator.join([str(root / "3.png"), "mole", "q"]))
+    file = table(
+        root / "list.csv",
+        separator.join(["Path", "Label", "patient_id"]),
+        separator.join(["one/1.png", "spot", "p"]),
+        separator.join([r"two\1.png", "spot", "p"]),
+        separator.join([str(root / "3.png"), "mole", "q"]),
+    )
     assert recognise(root) == "csv"
     result, dataset = run(workspace, file)
     assert result.skipped == [] and dataset.classes == ("mole", "spot") and result.groups == 2
@@ -200,18 +302,35 @@ def test_no_path_leads_outside_the_imported_folder(workspace, tmp_path):
     (root / "link.png").symlink_to(secret)
     (root / "linked").symlink_to(secret.parent)
     (root / "own.png").symlink_to(root / "2.png")
-    table(root / "list.csv", "path,label", "1.png,a", "../outside/secret.png,a", f"{secret},b", "link.png,b",
-          "linked/secret.png,b", "sub/../../outside/secret.png,b", "own.png,b")
+    table(
+        root / "list.csv",
+        "path,label",
+        "1.png,a",
+        "../outside/secret.png,a",
+        f"{secret},b",
+        "link.png,b",
+        "linked/secret.png,b",
+        "sub/../../outside/secret.png,b",
+        "own.png,b",
+    )
     result, dataset = run(workspace, root)
     assert sorted(dataset.frame["image_id"]) == ["1", "own"]
     assert len(result.skipped) == 5
     assert sum("outside the imported folder" in item["reason"] for item in result.skipped) == 4
 
 
-@pytest.mark.parametrize("text, why", [
-    ("path,label\n1.png\n", "record 2: 1 values for 2 columns"), ("path,label,path\n1.png,a,b\n", "same name"),
-    ("name of it,thing\n1.png,a\n", "no column that names images"), ('path,label\n"1.png,a\n', "not a valid CSV"),
-    ("", "empty"), ("path,label\n1.png,\0\n", "not text"), ("path,label\nnone.png,a\n", "No image of .* was found")])
+@pytest.mark.parametrize(
+    "text, why",
+    [
+        ("path,label\n1.png\n", "record 2: 1 values for 2 columns"),
+        ("path,label,path\n1.png,a,b\n", "same name"),
+        ("name of it,thing\n1.png,a\n", "no column that names images"),
+        ('path,label\n"1.png,a\n', "not a valid CSV"),
+        ("", "empty"),
+        ("path,label\n1.png,\0\n", "not text"),
+        ("path,label\nnone.png,a\n", "No image of .* was found"),
+    ],
+)
 def test_tables_that_cannot_be_used_say_why(workspace, tmp_path, text, why):
     picture(tmp_path / "1.png", 1)
     (tmp_path / "list.csv").write_text(text, encoding="utf-8")
@@ -250,7 +369,11 @@ def test_a_repeated_import_only_reports(workspace, ham):
     first, before = run(workspace, ham)
     stamp = before.paths.manifest.stat().st_mtime_ns
     again, after = run(workspace, ham)
-    assert (again.images, again.groups, after.fingerprint) == (first.images, first.groups, before.fingerprint)
+    assert (again.images, again.groups, after.fingerprint) == (
+        first.images,
+        first.groups,
+        before.fingerprint,
+    )
     assert after.paths.manifest.stat().st_mtime_ns == stamp
 
 
@@ -258,9 +381,15 @@ def test_a_repeated_import_sees_what_changed(workspace, ham):
     run(workspace, ham)
     picture(ham / "HAM10000_images_part_1" / "ISIC_9.jpg", 9)
     with open(ham / "HAM10000_metadata.csv", "a", newline="") as handle:
-        csv.writer(handle).writerow(["HAM_9", "ISIC_9", "df", "histo", "30.0", "male", "foot", "rosendahl"])
+        csv.writer(handle).writerow(
+            ["HAM_9", "ISIC_9", "df", "histo", "30.0", "male", "foot", "rosendahl"]
+        )
     result, dataset = run(workspace, ham)
-    assert result.images == 7 and "df" in dataset.classes and len(open_store(workspace, dataset, 8)) == 7
+    assert (
+        result.images == 7
+        and "df" in dataset.classes
+        and len(open_store(workspace, dataset, 8)) == 7
+    )
 
 
 def test_a_name_stands_for_one_source(workspace, ham, tmp_path):
@@ -276,6 +405,7 @@ def test_an_interrupted_import_is_no_dataset_and_can_be_repeated(workspace, ham)
     def stop(done: int, _: int) -> None:
         if done:
             raise KeyboardInterrupt
+
     with pytest.raises(KeyboardInterrupt):
         run(workspace, ham, progress=stop)
     assert workspace.dataset_names() == []
@@ -311,8 +441,14 @@ def test_ham10000_itself(workspace, shared):
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("name, images, classes, groups", [
-    ("isic2018_test", 755, 7, 755), ("pad_ufes_20", 458, 6, 363)])
+@pytest.mark.parametrize(
+    "name, images, classes, groups", [("isic2018_test", 755, 7, 755), ("pad_ufes_20", 458, 6, 363)]
+)
 def test_the_other_shared_sets(workspace, shared, name, images, classes, groups):
     result = import_dataset(workspace, shared / "data" / name, "other", sizes=(16,))
-    assert (result.images, result.classes, result.groups, result.skipped) == (images, classes, groups, [])
+    assert (result.images, result.classes, result.groups, result.skipped) == (
+        images,
+        classes,
+        groups,
+        [],
+    )

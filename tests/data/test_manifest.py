@@ -15,13 +15,28 @@ def frame_of(count: int = 60, classes=("a", "b", "c"), views: int = 2) -> pd.Dat
     """`count` images, groups of `views`, classes in the proportion 1 : 2 : 3 by group."""
     group = np.arange(count) // views
     label = np.array(classes)[np.array([0, 1, 1, 2, 2, 2])[group % 6]]
-    return pd.DataFrame({
-        "image_id": [f"i{i}" for i in range(count)], "path": [f"/elsewhere/{i}.jpg" for i in range(count)],
-        "label": label, "group": [f"g{g}" for g in group], "sha256": [f"{i:064x}" for i in range(count)],
-        "width": 10, "height": 10, "age": np.where(np.arange(count) % 5 == 0, np.nan, 40.0), "sex": "female"})
+    return pd.DataFrame(
+        {
+            "image_id": [f"i{i}" for i in range(count)],
+            "path": [f"/elsewhere/{i}.jpg" for i in range(count)],
+            "label": label,
+            "group": [f"g{g}" for g in group],
+            "sha256": [f"{i:064x}" for i in range(count)],
+            "width": 10,
+            "height": 10,
+            "age": np.where(np.arange(count) % 5 == 0, np.nan, 40.0),
+            "sex": "female",
+        }
+    )
 
 
-INFO = {"layout": "csv", "source": "somewhere", "classes": ["a", "b", "c"], "skipped": [], "notes": []}
+INFO = {
+    "layout": "csv",
+    "source": "somewhere",
+    "classes": ["a", "b", "c"],
+    "skipped": [],
+    "notes": [],
+}
 
 
 def test_a_dataset_reads_back_as_it_was_saved(workspace):
@@ -51,12 +66,16 @@ def test_paths_below_the_datasets_own_folder_move_with_the_workspace(workspace, 
     save_dataset(workspace, "set", frame, INFO)
     workspace.root.rename(tmp_path / "moved")
     moved = Workspace.open(tmp_path / "moved")
-    assert load_dataset(moved, "set").frame["path"].tolist() == [str(moved.dataset("set").images / "0.png"),
-                                                                  "/elsewhere/1.jpg"]
+    assert load_dataset(moved, "set").frame["path"].tolist() == [
+        str(moved.dataset("set").images / "0.png"),
+        "/elsewhere/1.jpg",
+    ]
 
 
-@pytest.mark.parametrize("column, value, why", [
-    ("image_id", "i1", "twice"), ("label", "unheard", "not among the classes")])
+@pytest.mark.parametrize(
+    "column, value, why",
+    [("image_id", "i1", "twice"), ("label", "unheard", "not among the classes")],
+)
 def test_a_contradictory_manifest_is_refused(workspace, column, value, why):
     frame = frame_of()
     frame.loc[0, column] = value
@@ -105,7 +124,9 @@ def test_a_list_names_damaged_datasets_without_failing(workspace):
     assert (good["images"], good["classes"], good["groups"], good["layout"]) == (60, 3, 30, "csv")
     assert good["disk_bytes"] > 0 and "error" not in good
     assert torn["name"] == "torn" and torn["error"]
-    assert list_datasets(workspace, disk=False)[0] == {key: value for key, value in good.items() if key != "disk_bytes"}
+    assert list_datasets(workspace, disk=False)[0] == {
+        key: value for key, value in good.items() if key != "disk_bytes"
+    }
 
 
 def test_deleting_removes_what_was_derived_and_nothing_else(workspace, tmp_path):

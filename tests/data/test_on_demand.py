@@ -17,7 +17,11 @@ def impatient(monkeypatch):
 
 
 def said(events, beginning):
-    return [event.value for event in events if event.kind == "progress" and event.series.startswith(beginning)]
+    return [
+        event.value
+        for event in events
+        if event.kind == "progress" and event.series.startswith(beginning)
+    ]
 
 
 def test_a_synthetic_dataset_is_painted_and_decoded_with_rate_and_time_left(workspace):
@@ -25,7 +29,12 @@ def test_a_synthetic_dataset_is_painted_and_decoded_with_rate_and_time_left(work
     assert len(dataset) == len(store) == 60 and store.size == 16
     for beginning in ("Painting", "Decoding synth-60"):
         last = said(events, beginning)[-1]
-        assert (last["done"], last["total"], last["unit"], last["eta_seconds"]) == (60, 60, "images", 0)
+        assert (last["done"], last["total"], last["unit"], last["eta_seconds"]) == (
+            60,
+            60,
+            "images",
+            0,
+        )
         assert last["rate"] is not None
     again, _ = run(open_images(workspace, "synth-60", 16))
     assert not any(value["total"] for value in said(again, "")), "nothing is made twice"
@@ -37,11 +46,19 @@ def test_stopped_in_the_middle_it_goes_on_from_there(workspace, monkeypatch):
     monkeypatch.setattr(decode_all, "default_processes", lambda: 1)
     steps = open_images(workspace, "little", 16)
     for event in steps:
-        if event.kind == "progress" and event.series.startswith("Decoding") and event.value["done"] >= 4:
+        if (
+            event.kind == "progress"
+            and event.series.startswith("Decoding")
+            and event.value["done"] >= 4
+        ):
             break
     steps.close()
     read, decoded = decode_all.read_chunk, []
-    monkeypatch.setattr(decode_all, "read_chunk", lambda start, paths, arrays: decoded.extend(paths) or read(start, paths, arrays))
+    monkeypatch.setattr(
+        decode_all,
+        "read_chunk",
+        lambda start, paths, arrays: decoded.extend(paths) or read(start, paths, arrays),
+    )
     _, (_, store) = run(open_images(workspace, "little", 16))
     assert len(store) == 60 and store.images.any(axis=(1, 2, 3)).all() and len(decoded) <= 56
 

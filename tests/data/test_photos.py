@@ -10,7 +10,15 @@ import pytest
 from PIL import Image, JpegImagePlugin
 
 from derm_core.data import decode as gate
-from derm_core.data.decode import MAX_PHOTO_PIXELS, MAX_PIXELS, crop_square, decode, heic_ready, prepare, read_sizes
+from derm_core.data.decode import (
+    MAX_PHOTO_PIXELS,
+    MAX_PIXELS,
+    crop_square,
+    decode,
+    heic_ready,
+    prepare,
+    read_sizes,
+)
 from derm_core.data.synth.generator import generate
 from derm_core.errors import ImageError
 
@@ -63,18 +71,31 @@ def test_a_cmyk_photo_keeps_its_colours_at_half_the_size(lesion, small_limits):
 def several_scans(data: bytes) -> bytes:
     """A JPEG whose first scan says that it holds one colour only (its pixels are not asked for here)."""
     place = data.index(b"\xff\xda")
-    return data[:place] + b"\xff\xda" + struct.pack(">H", 8) + bytes([1, 1, 0, 0, 63, 0]) + data[place + 14:]
+    return (
+        data[:place]
+        + b"\xff\xda"
+        + struct.pack(">H", 8)
+        + bytes([1, 1, 0, 0, 63, 0])
+        + data[place + 14 :]
+    )
 
 
 @pytest.mark.parametrize("kind", ["progressive", "several scans", "png", "too large"])
-def test_large_pictures_that_would_be_whole_in_memory_are_refused_before_decoding(lesion, small_limits, monkeypatch, kind):
+def test_large_pictures_that_would_be_whole_in_memory_are_refused_before_decoding(
+    lesion, small_limits, monkeypatch, kind
+):
     png = io.BytesIO()
     lesion.save(png, "PNG", compress_level=1)
-    data = {"progressive": jpeg(lesion, progressive=True), "several scans": several_scans(jpeg(lesion)),
-            "png": png.getvalue(), "too large": jpeg(lesion.resize((1800, 1200)))}[kind]
+    data = {
+        "progressive": jpeg(lesion, progressive=True),
+        "several scans": several_scans(jpeg(lesion)),
+        "png": png.getvalue(),
+        "too large": jpeg(lesion.resize((1800, 1200))),
+    }[kind]
 
     def decoding(*_):
         raise AssertionError("the image was decoded")
+
     monkeypatch.setattr(JpegImagePlugin.JpegImageFile, "load", decoding)
     with pytest.raises(ImageError, match="million pixels.*baseline"):
         decode(data)
@@ -83,12 +104,13 @@ def test_large_pictures_that_would_be_whole_in_memory_are_refused_before_decodin
 def test_a_truncated_large_photo_is_refused(lesion, small_limits):
     data = jpeg(lesion)
     with pytest.raises(ImageError, match="incomplete"):
-        decode(data[:len(data) // 2])
+        decode(data[: len(data) // 2])
 
 
 def test_ordinary_pictures_are_never_read_at_half_their_size(lesion, monkeypatch):
     def draft(*_):
         raise AssertionError("read at half its size")
+
     monkeypatch.setattr(JpegImagePlugin.JpegImageFile, "draft", draft)
     assert decode(jpeg(lesion)).size == lesion.size and MAX_PHOTO_PIXELS == 4 * MAX_PIXELS
 
@@ -105,7 +127,9 @@ def test_a_heic_photo_is_read_as_it_was(lesion):
 
     photo, buffer = lesion.resize((320, 240)), io.BytesIO()
     pillow_heif.from_pillow(photo).save(buffer, quality=95)
-    assert np.abs(prepare(decode(buffer.getvalue()), 64).astype(int) - prepare(photo, 64)).mean() < 2
+    assert (
+        np.abs(prepare(decode(buffer.getvalue()), 64).astype(int) - prepare(photo, 64)).mean() < 2
+    )
     with pytest.raises(ImageError, match="damaged"):
         decode(HEIC)
 
@@ -115,11 +139,21 @@ def test_a_decoded_picture_passes_the_gate_unchanged(lesion):
 
 
 def test_the_middle_square_is_what_the_models_see_by_default(lesion):
-    assert np.array_equal(np.asarray(crop_square(lesion, 0.5, 0.5, 1)), np.asarray(lesion.crop((200, 0, 1400, 1200))))
+    assert np.array_equal(
+        np.asarray(crop_square(lesion, 0.5, 0.5, 1)), np.asarray(lesion.crop((200, 0, 1400, 1200)))
+    )
 
 
-@pytest.mark.parametrize("centre_x, centre_y, side, box", [
-    (0.25, 0.5, 0.5, (100, 300, 700, 900)), (0, 0, 0.5, (0, 0, 600, 600)), (1, 1, 0.25, (1300, 900, 1600, 1200)),
-    (0.5, 0.5, 3, (200, 0, 1400, 1200))])
+@pytest.mark.parametrize(
+    "centre_x, centre_y, side, box",
+    [
+        (0.25, 0.5, 0.5, (100, 300, 700, 900)),
+        (0, 0, 0.5, (0, 0, 600, 600)),
+        (1, 1, 0.25, (1300, 900, 1600, 1200)),
+        (0.5, 0.5, 3, (200, 0, 1400, 1200)),
+    ],
+)
 def test_a_square_stays_inside_the_picture(lesion, centre_x, centre_y, side, box):
-    assert np.array_equal(np.asarray(crop_square(lesion, centre_x, centre_y, side)), np.asarray(lesion.crop(box)))
+    assert np.array_equal(
+        np.asarray(crop_square(lesion, centre_x, centre_y, side)), np.asarray(lesion.crop(box))
+    )

@@ -13,7 +13,7 @@ def lesions(seed: int, count: int = 900, classes: int = 5) -> tuple[np.ndarray, 
     rng = np.random.default_rng(seed)
     share = 0.5 ** np.arange(classes)
     label = rng.choice(classes, count, p=share / share.sum())
-    groups = np.repeat(np.arange(count), rng.choice([1, 2, 3, 6], count, p=[.7, .2, .08, .02]))
+    groups = np.repeat(np.arange(count), rng.choice([1, 2, 3, 6], count, p=[0.7, 0.2, 0.08, 0.02]))
     order = rng.permutation(len(groups))
     return label[groups][order], groups[order]
 
@@ -22,7 +22,7 @@ def patients(seed: int, count: int = 300, classes: int = 6) -> tuple[np.ndarray,
     """Groups whose images are of several classes."""
     rng = np.random.default_rng(seed)
     groups = np.repeat(np.arange(count), rng.integers(1, 5, count))
-    return rng.choice(classes, len(groups), p=[.4, .3, .15, .08, .05, .02]), groups
+    return rng.choice(classes, len(groups), p=[0.4, 0.3, 0.15, 0.08, 0.05, 0.02]), groups
 
 
 @pytest.mark.parametrize("make", [lesions, patients])
@@ -42,7 +42,7 @@ def test_class_shares_are_met(make, seed):
     for c in np.unique(labels):
         held = np.array([(split[labels == c] == s).sum() for s in range(3)])
         slack = 3 if make is lesions else 0.03 * (labels == c).sum() + 3
-        assert np.abs(held - np.array([.7, .15, .15]) * held.sum()).max() <= slack, (c, held)
+        assert np.abs(held - np.array([0.7, 0.15, 0.15]) * held.sum()).max() <= slack, (c, held)
 
 
 def test_groups_of_every_size_are_spread():
@@ -59,7 +59,9 @@ def test_groups_of_every_size_are_spread():
 def test_the_order_of_rows_does_not_matter():
     labels, groups = lesions(1)
     order = np.random.default_rng(0).permutation(len(labels))
-    assert (split_dataset(labels, groups, 7)[order] == split_dataset(labels[order], groups[order], 7)).all()
+    assert (
+        split_dataset(labels, groups, 7)[order] == split_dataset(labels[order], groups[order], 7)
+    ).all()
 
 
 def test_the_seed_decides():
@@ -131,6 +133,7 @@ def test_the_fingerprint_names_the_split_not_the_order():
 
 # ---- folds
 
+
 @pytest.mark.parametrize("make", [lesions, patients])
 def test_every_image_is_tested_in_one_fold_and_no_group_crosses(make):
     labels, groups = make(0)
@@ -146,7 +149,11 @@ def test_folds_keep_the_shares_of_classes_and_validation_is_a_share_of_the_rest(
         split = fold_split(labels, groups, 0, 5, fold)
         for c in np.unique(labels):
             held = np.array([(split[labels == c] == s).sum() for s in range(3)])
-            assert np.abs(held - np.array([.68, .12, .2]) * held.sum()).max() <= 4, (fold, c, held)
+            assert np.abs(held - np.array([0.68, 0.12, 0.2]) * held.sum()).max() <= 4, (
+                fold,
+                c,
+                held,
+            )
 
 
 def test_folds_come_from_the_seed_and_the_number_alone():
@@ -155,7 +162,11 @@ def test_folds_come_from_the_seed_and_the_number_alone():
     assert (first == fold_split(labels, groups, 0, 5, 2)).all()
     order = np.random.default_rng(0).permutation(len(labels))
     assert (fold_split(labels[order], groups[order], 0, 5, 2) == first[order]).all()
-    for other in (fold_split(labels, groups, 1, 5, 2), fold_split(labels, groups, 0, 4, 2), fold_split(labels, groups, 0, 5, 3)):
+    for other in (
+        fold_split(labels, groups, 1, 5, 2),
+        fold_split(labels, groups, 0, 4, 2),
+        fold_split(labels, groups, 0, 5, 3),
+    ):
         assert (other != first).any()
 
 
@@ -166,6 +177,9 @@ def test_more_folds_than_groups_are_refused():
 
 def test_a_config_without_a_fold_keeps_the_one_split():
     labels, groups = lesions(0)
-    assert (split_for(PretrainConfig(dataset="d", split_seed=4), labels, groups) == split_dataset(labels, groups, 4)).all()
+    assert (
+        split_for(PretrainConfig(dataset="d", split_seed=4), labels, groups)
+        == split_dataset(labels, groups, 4)
+    ).all()
     config = PretrainConfig(dataset="d", split_seed=4, folds=5, fold=3)
     assert (split_for(config, labels, groups) == fold_split(labels, groups, 4, 5, 3)).all()

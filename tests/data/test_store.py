@@ -18,8 +18,8 @@ from PIL import Image
 
 from derm_core.data import decode_all
 from derm_core.data.decode import read_image
-from derm_core.data.manifest import load_dataset, save_dataset
 from derm_core.data.decode_all import source_key, stage_images
+from derm_core.data.manifest import load_dataset, save_dataset
 from derm_core.data.store import build_store, open_store
 from derm_core.errors import DataError
 from derm_core.workspace import REPOSITORY
@@ -37,12 +37,23 @@ def write_images(folder: Path, count: int, side: int = 24) -> list[str]:
 @pytest.fixture
 def dataset(workspace, tmp_path):
     paths = write_images(tmp_path / "images", 150)
-    frame = pd.DataFrame({"image_id": [Path(p).stem for p in paths], "path": paths,
-                          "label": ["a", "b"] * 75, "group": [Path(p).stem for p in paths],
-                          "sha256": [hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in paths],
-                          "width": 28, "height": 24})
-    return save_dataset(workspace, "set", frame, {"layout": "csv", "source": "", "classes": ["a", "b"],
-                                                  "skipped": [], "notes": []})
+    frame = pd.DataFrame(
+        {
+            "image_id": [Path(p).stem for p in paths],
+            "path": paths,
+            "label": ["a", "b"] * 75,
+            "group": [Path(p).stem for p in paths],
+            "sha256": [hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in paths],
+            "width": 28,
+            "height": 24,
+        }
+    )
+    return save_dataset(
+        workspace,
+        "set",
+        frame,
+        {"layout": "csv", "source": "", "classes": ["a", "b"], "skipped": [], "notes": []},
+    )
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -60,13 +71,20 @@ def test_a_process_with_other_threads_gets_the_same_store(workspace, dataset):
     thread.start()
     calls = []
     try:
-        store = build_store(workspace, dataset, 16, processes=2, progress=lambda *call: calls.append(call))
+        store = build_store(
+            workspace, dataset, 16, processes=2, progress=lambda *call: calls.append(call)
+        )
     finally:
         stop.set()
         thread.join()
     assert np.array_equal(store.images[149], read_image(Path(dataset.frame["path"][149]), 16))
-    done = [images for images, _ in calls]          # the chunks of 64, 64 and 22 end in any order
-    assert done == sorted(done) and done[0] == 0 and done[-1] == 150 and {total for _, total in calls} == {150}
+    done = [images for images, _ in calls]  # the chunks of 64, 64 and 22 end in any order
+    assert (
+        done == sorted(done)
+        and done[0] == 0
+        and done[-1] == 150
+        and {total for _, total in calls} == {150}
+    )
     assert any(0 < images < 150 for images in done)
 
 
@@ -97,12 +115,15 @@ def test_an_interrupted_pass_goes_on_where_it_stopped(tmp_path, monkeypatch):
     def stop(done: int, _: int) -> None:
         if done >= 128:
             raise KeyboardInterrupt
+
     with pytest.raises(KeyboardInterrupt):
         stage_images(tmp_path / "work", paths, [8], key=key, processes=1, progress=stop)
     with open(tmp_path / "work" / "progress.jsonl", "a") as record:
         record.write('{"start": 128, "ro')  # torn by the interruption
     starts, real = [], decode_all.read_chunk
-    monkeypatch.setattr(decode_all, "read_chunk", lambda start, *rest: starts.append(start) or real(start, *rest))
+    monkeypatch.setattr(
+        decode_all, "read_chunk", lambda start, *rest: starts.append(start) or real(start, *rest)
+    )
     staged = stage_images(tmp_path / "work", paths, [8], key=key, processes=1)
     assert starts == [128, 192] and staged.good.all()
     images = np.load(staged.arrays[8])
@@ -114,8 +135,14 @@ def test_other_files_start_anew(tmp_path):
     stage_images(tmp_path / "work", paths, [8], key=source_key(paths, [8]), processes=1)
     os.utime(paths[0], (1, 1))
     calls = []
-    stage_images(tmp_path / "work", paths, [8], key=source_key(paths, [8]), processes=1,
-                 progress=lambda *call: calls.append(call))
+    stage_images(
+        tmp_path / "work",
+        paths,
+        [8],
+        key=source_key(paths, [8]),
+        processes=1,
+        progress=lambda *call: calls.append(call),
+    )
     assert calls[0] == (0, 70)
 
 
@@ -132,19 +159,33 @@ def test_a_killed_import_leaves_no_process_and_keeps_its_work(tmp_path):
     first = Path(write_images(tmp_path / "images", 1, side=300)[0])
     paths = [str(first)] * 320  # one file read often: slow enough to be killed on the way
     key = source_key(paths, [8])
-    code = ("import sys; from pathlib import Path; from derm_core.data.decode_all import stage_images\n"
-            "stage_images(Path(sys.argv[1]), sys.argv[3:], [8], key=sys.argv[2], processes=2)")
-    child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "work"), key, *paths], cwd=REPOSITORY,
-                             start_new_session=True)
+    code = (
+        "import sys; from pathlib import Path; from derm_core.data.decode_all import stage_images\n"
+        "stage_images(Path(sys.argv[1]), sys.argv[3:], [8], key=sys.argv[2], processes=2)"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "work"), key, *paths],
+        cwd=REPOSITORY,
+        start_new_session=True,
+    )
     record = tmp_path / "work" / "progress.jsonl"
     deadline = time.monotonic() + 60
-    while not (record.exists() and record.read_text().count("\n") >= 1) and time.monotonic() < deadline:
+    while (
+        not (record.exists() and record.read_text().count("\n") >= 1)
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.01)
     child.send_signal(signal.SIGKILL)
     child.wait()
     calls = []
-    staged = stage_images(tmp_path / "work", paths, [8], key=key, processes=1,
-                          progress=lambda *call: calls.append(call))
+    staged = stage_images(
+        tmp_path / "work",
+        paths,
+        [8],
+        key=key,
+        processes=1,
+        progress=lambda *call: calls.append(call),
+    )
     assert calls[0][0] >= 64 and staged.good.all()
     deadline = time.monotonic() + 60
     while _group_alive(child.pid) and time.monotonic() < deadline:

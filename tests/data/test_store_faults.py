@@ -27,10 +27,15 @@ def test_an_image_that_vanished_since_the_import_is_named(workspace, dataset):  
         build_store(workspace, dataset, 16, processes=1)
 
 
-@pytest.mark.parametrize("number, said", [(errno.ENOSPC, "disk is full"), (errno.EACCES, "may not be written")])
-def test_a_store_that_could_not_be_written_is_finished_when_it_can(workspace, dataset, monkeypatch, number, said):  # noqa: F811
+@pytest.mark.parametrize(
+    "number, said", [(errno.ENOSPC, "disk is full"), (errno.EACCES, "may not be written")]
+)
+def test_a_store_that_could_not_be_written_is_finished_when_it_can(
+    workspace, dataset, monkeypatch, number, said
+):  # noqa: F811
     def full(descriptor):
         raise OSError(number, os.strerror(number))
+
     with monkeypatch.context() as patch, pytest.raises(StorageError, match=said):
         patch.setattr(files.os, "fsync", full)
         build_store(workspace, dataset, 16, processes=1)
@@ -56,43 +61,72 @@ class Full:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize("mode, fails_at, found", [("r+b", 2, 64), ("a", 1, 0)], ids=["pixels of the second chunk", "its record"])
+@pytest.mark.parametrize(
+    "mode, fails_at, found",
+    [("r+b", 2, 64), ("a", 1, 0)],
+    ids=["pixels of the second chunk", "its record"],
+)
 def test_a_disk_that_fills_while_pixels_are_stored_leaves_no_store_and_says_what_to_do(
-        workspace, dataset, monkeypatch, mode, fails_at, found):  # noqa: F811
+    workspace, dataset, monkeypatch, mode, fails_at, found
+):  # noqa: F811
     opened, calls = [], []
 
     def limited(path, how="r", *given, **named):
         handle = open(path, how, *given, **named)
         opened.append(how)
         return Full(handle) if how == mode and opened.count(mode) >= fails_at else handle
+
     with monkeypatch.context() as patch, pytest.raises(DermError, match="[Mm]ake room"):
         patch.setattr(decode_all, "open", limited, raising=False)
         build_store(workspace, dataset, 16, processes=1)
     assert opened.count(mode) == fails_at and not dataset.paths.store(16).exists()
-    store = build_store(workspace, dataset, 16, processes=1, progress=lambda *call: calls.append(call))
-    assert calls[0] == (found, 150)               # what was whole before it is not read again
-    assert all(np.array_equal(store.images[row], read_image(Path(dataset.frame["path"][row]), 16)) for row in range(150))
+    store = build_store(
+        workspace, dataset, 16, processes=1, progress=lambda *call: calls.append(call)
+    )
+    assert calls[0] == (found, 150)  # what was whole before it is not read again
+    assert all(
+        np.array_equal(store.images[row], read_image(Path(dataset.frame["path"][row]), 16))
+        for row in range(150)
+    )
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_on_a_disk_that_is_really_full_a_store_is_given_up_and_finished_when_there_is_room(disk, tmp_path, processes):
+def test_on_a_disk_that_is_really_full_a_store_is_given_up_and_finished_when_there_is_room(
+    disk, tmp_path, processes
+):
     room = disk("size=1m")
     workspace, filler = Workspace.open(room / "home"), room / "filler"
     paths = write_images(tmp_path / "images", 150)
-    frame = pd.DataFrame({"image_id": [Path(path).stem for path in paths], "path": paths, "label": "a",
-                          "group": [Path(path).stem for path in paths], "width": 28, "height": 24,
-                          "sha256": [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths]})
-    known = save_dataset(workspace, "set", frame, {"layout": "csv", "source": "", "classes": ["a"], "skipped": [], "notes": []})
+    frame = pd.DataFrame(
+        {
+            "image_id": [Path(path).stem for path in paths],
+            "path": paths,
+            "label": "a",
+            "group": [Path(path).stem for path in paths],
+            "width": 28,
+            "height": 24,
+            "sha256": [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths],
+        }
+    )
+    known = save_dataset(
+        workspace,
+        "set",
+        frame,
+        {"layout": "csv", "source": "", "classes": ["a"], "skipped": [], "notes": []},
+    )
 
     def fill(done: int, total: int) -> None:
         if not filler.exists():
             fill_up(filler)
+
     with pytest.raises(DermError, match="[Mm]ake room"):
         build_store(workspace, known, 32, processes=processes, progress=fill)
     assert not known.paths.store(32).exists()
     filler.unlink()
     store = build_store(workspace, known, 32, processes=processes)
-    assert all(np.array_equal(store.images[row], read_image(Path(paths[row]), 32)) for row in range(150))
+    assert all(
+        np.array_equal(store.images[row], read_image(Path(paths[row]), 32)) for row in range(150)
+    )
 
 
 def test_chosen_rows_are_copied_in_their_order(tmp_path):

@@ -7,7 +7,15 @@ import pytest
 
 from derm_core import cli
 from derm_core.data.manifest import load_dataset, save_dataset
-from derm_core.data.triage import OURS, as_priorities, check_map, default_map, describe_map, priority_map, save_map
+from derm_core.data.triage import (
+    OURS,
+    as_priorities,
+    check_map,
+    default_map,
+    describe_map,
+    priority_map,
+    save_map,
+)
 from derm_core.errors import ConfigError
 from tests.study.conftest import write_dataset
 
@@ -21,15 +29,23 @@ def test_our_default_knows_ham10000s_names_and_no_others():
     assert default_map(["mel", "wart"]) is None and default_map([]) is None
 
 
-@pytest.mark.parametrize("mapping, says", [
-    ({**MAP, "green": "low"}, "green"), ({**MAP, "amber": "urgent"}, "urgent"), ({"amber": "low"}, "brown, violet"),
-    (dict.fromkeys(MAP, "low"), "same priority")])
+@pytest.mark.parametrize(
+    "mapping, says",
+    [
+        ({**MAP, "green": "low"}, "green"),
+        ({**MAP, "amber": "urgent"}, "urgent"),
+        ({"amber": "low"}, "brown, violet"),
+        (dict.fromkeys(MAP, "low"), "same priority"),
+    ],
+)
 def test_a_map_that_leaves_something_open_is_refused(mapping, says):
     with pytest.raises(ConfigError, match=says):
         check_map(list(MAP), mapping)
 
 
-def test_a_dataset_without_a_map_says_how_to_give_it_one(workspace, ):
+def test_a_dataset_without_a_map_says_how_to_give_it_one(
+    workspace,
+):
     dataset = write_dataset(workspace)
     with pytest.raises(ConfigError, match="data priority tiny"):
         as_priorities(dataset)
@@ -37,7 +53,12 @@ def test_a_dataset_without_a_map_says_how_to_give_it_one(workspace, ):
 
 def test_the_view_has_the_mapped_labels_and_is_otherwise_the_same(workspace):
     dataset = write_dataset(workspace)
-    save_dataset(workspace, "tiny", dataset.frame.assign(label=dataset.frame["label"].mask(dataset.frame.index == 5)), dataset.info)
+    save_dataset(
+        workspace,
+        "tiny",
+        dataset.frame.assign(label=dataset.frame["label"].mask(dataset.frame.index == 5)),
+        dataset.info,
+    )
     save_map(workspace, "tiny", MAP)
     dataset = load_dataset(workspace, "tiny")
     view = as_priorities(dataset)
@@ -67,10 +88,14 @@ def test_the_command_changes_single_classes_and_goes_back(workspace, capsys):
     def call(*argv, status=0):
         assert cli.main(["data", "priority", "tiny", *argv, "--json"]) == status
         return json.loads(capsys.readouterr().out)
+
     write_dataset(workspace)
-    assert "no priorities" in call(status=1)["error"] and "amber=high" not in call("amber", status=1)["error"]
+    assert (
+        "no priorities" in call(status=1)["error"]
+        and "amber=high" not in call("amber", status=1)["error"]
+    )
     assert call(*(f"{name}={level}" for name, level in MAP.items()))["map"] == MAP
     assert call("amber=medium")["map"] == {**MAP, "amber": "medium"}
     assert call()["ours"] is False
-    assert "priorit" in call("--default", status=1)["error"]          # no default for these names
+    assert "priorit" in call("--default", status=1)["error"]  # no default for these names
     assert "no priorities" in call(status=1)["error"]

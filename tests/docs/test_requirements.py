@@ -18,18 +18,29 @@ LOCKS = ("requirements.lock", "requirements-dev.lock")
 
 def pins(file: str) -> dict[str, str]:
     """Versions in a file, by normalised name."""
-    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version, _ in PIN.findall((ROOT / file).read_text())}
+    return {
+        re.sub(r"[-_.]+", "-", name).lower(): version
+        for name, version, _ in PIN.findall((ROOT / file).read_text())
+    }
 
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_lock_agrees_with_its_requirements_and_with_the_constraints(lock):
-    locked, asked = pins(lock), pins("requirements.txt") | (pins("requirements-dev.txt") if "dev" in lock else {})
+    locked, asked = (
+        pins(lock),
+        pins("requirements.txt") | (pins("requirements-dev.txt") if "dev" in lock else {}),
+    )
     assert asked and {name: locked.get(name) for name in asked} == asked
     constrained = pins("constraints.txt")
-    assert {name: constrained[name] for name in locked if name in constrained} == \
-        {name: version for name, version in locked.items() if name in constrained}
+    assert {name: constrained[name] for name in locked if name in constrained} == {
+        name: version for name, version in locked.items() if name in constrained
+    }
     free = {name for name in locked if name not in constrained}
-    elsewhere = {name.lower() for name, _, marker in PIN.findall((ROOT / lock).read_text()) if "sys_platform == 'emscripten'" in marker}
+    elsewhere = {
+        name.lower()
+        for name, _, marker in PIN.findall((ROOT / lock).read_text())
+        if "sys_platform == 'emscripten'" in marker
+    }
     assert free <= elsewhere, "run: make lock, and add these to constraints.txt"
 
 
@@ -37,15 +48,20 @@ def test_a_lock_agrees_with_its_requirements_and_with_the_constraints(lock):
 def test_a_lock_has_nothing_but_versions_and_their_hashes(lock):
     entries = (ROOT / lock).read_text().replace("\\\n", " ").splitlines()
     line = re.compile(r"[A-Za-z0-9._-]+==\S+( ; [^#]+?)?\s+(--hash=sha256:[0-9a-f]{64}\s*)+")
-    assert [entry for entry in entries if not entry.startswith("#") and not line.fullmatch(entry)] == []
+    assert [
+        entry for entry in entries if not entry.startswith("#") and not line.fullmatch(entry)
+    ] == []
     assert len(entries) > 50 and "://" not in "".join(entries)
 
 
 def test_the_app_lock_covers_all_that_is_installed_for_it():
     locked = pins("requirements.lock")
-    found = {name: package.version for name, package in installed(required()).items()}      # setuptools: venv puts its own there first
-    assert "jinja2" in found and {name: locked.get(name) for name in found if name != "setuptools"} == \
-        {name: version for name, version in found.items() if name != "setuptools"}
+    found = {
+        name: package.version for name, package in installed(required()).items()
+    }  # setuptools: venv puts its own there first
+    assert "jinja2" in found and {
+        name: locked.get(name) for name in found if name != "setuptools"
+    } == {name: version for name, version in found.items() if name != "setuptools"}
 
 
 def test_the_development_lock_is_the_app_lock_and_more():
@@ -57,4 +73,7 @@ def test_what_the_login_needs_is_pinned_in_versions_that_streamlit_takes():
     needed = [Requirement(line) for line in requires("streamlit") if 'extra == "auth"' in line]
     assert {one.name.lower() for one in needed} == {"authlib", "httpx"}
     for one in needed:
-        assert one.specifier.contains(asked[one.name.lower()]) and constrained[one.name.lower()] == asked[one.name.lower()]
+        assert (
+            one.specifier.contains(asked[one.name.lower()])
+            and constrained[one.name.lower()] == asked[one.name.lower()]
+        )

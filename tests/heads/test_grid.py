@@ -10,16 +10,23 @@ import torch
 from torch import nn
 
 from derm_core.errors import ConfigError, DataError
+from derm_core.heads import batched, parallel
+from derm_core.heads.grid import CURVES, Heads
 from derm_core.nets.head import make_head
 from derm_core.seeds import stream_seed
-from derm_core.heads import parallel, batched
-from derm_core.heads.grid import CURVES, Heads
 from derm_core.stats.metrics import LOSSES, balanced_accuracy, decide
 
 N, D, C = 150, 6, 3
 TRAIN, VAL = np.arange(100), np.arange(100, 150)
-SETTINGS = {"classes": C, "seeds": (3, 4), "learning_rates": (1e-2, 1e-3), "weight_decays": (0.0, 0.3),
-            "hidden": 8, "epochs": 3, "batch_size": 16}
+SETTINGS = {
+    "classes": C,
+    "seeds": (3, 4),
+    "learning_rates": (1e-2, 1e-3),
+    "weight_decays": (0.0, 0.3),
+    "hidden": 8,
+    "epochs": 3,
+    "batch_size": 16,
+}
 
 
 @pytest.fixture
@@ -42,7 +49,9 @@ def plain_loss(name: str, logits: torch.Tensor, labels: torch.Tensor) -> torch.T
     return ce.mean()
 
 
-def train_alone(x: torch.Tensor, y: torch.Tensor, seed: int, lr: float, wd: float, loss: str) -> nn.Sequential:
+def train_alone(
+    x: torch.Tensor, y: torch.Tensor, seed: int, lr: float, wd: float, loss: str
+) -> nn.Sequential:
     """One head, one optimiser: the ordinary loop."""
     head = make_head(x.shape[1], 8, C, stream_seed(seed, "head")).double()
     optimiser = torch.optim.AdamW(head.parameters(), lr=lr, weight_decay=wd)
@@ -61,19 +70,25 @@ def train_alone(x: torch.Tensor, y: torch.Tensor, seed: int, lr: float, wd: floa
 @pytest.mark.parametrize("loss", ["cross_entropy", "focal", "brier"])
 def test_batched_heads_equal_heads_trained_one_by_one(data, loss, together):
     features, labels = data
-    heads = Heads(features, labels, TRAIN, VAL, loss=loss, dtype=torch.float64, together=together, **SETTINGS)
+    heads = Heads(
+        features, labels, TRAIN, VAL, loss=loss, dtype=torch.float64, together=together, **SETTINGS
+    )
     assert len(heads.teams) == (2 if together else 4)
     list(heads.fit())
     for arm, matrix in features.items():
         for s, seed in enumerate(SETTINGS["seeds"]):
             raw = matrix if matrix.ndim == 2 else matrix[s]
-            x = torch.from_numpy((raw - raw[TRAIN].mean(0, dtype=np.float64).astype(np.float32))
-                                 / raw[TRAIN].std(0, dtype=np.float64).astype(np.float32)).double()
+            x = torch.from_numpy(
+                (raw - raw[TRAIN].mean(0, dtype=np.float64).astype(np.float32))
+                / raw[TRAIN].std(0, dtype=np.float64).astype(np.float32)
+            ).double()
             for g, (lr, wd) in enumerate(heads.grid):
                 alone = train_alone(x[TRAIN], torch.from_numpy(labels[TRAIN]), seed, lr, wd, loss)
                 team, unit = heads._place[arm, s]
                 for mine, reference in zip(team.wide.weights, alone.parameters(), strict=True):
-                    torch.testing.assert_close(mine[unit, g], reference.detach(), rtol=1e-6, atol=1e-8)
+                    torch.testing.assert_close(
+                        mine[unit, g], reference.detach(), rtol=1e-6, atol=1e-8
+                    )
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "focal", "brier"])
@@ -86,13 +101,17 @@ def test_loss_gradients_equal_autograd(loss):
 
 
 @pytest.mark.parametrize("together", [False, True])
-def test_a_step_as_torchscript_equals_the_same_step_in_python_to_the_bit(data, monkeypatch, together):
+def test_a_step_as_torchscript_equals_the_same_step_in_python_to_the_bit(
+    data, monkeypatch, together
+):
     features, labels = data
     scripted = Heads(features, labels, TRAIN, VAL, loss="focal", together=together, **SETTINGS)
     monkeypatch.setattr(torch.jit, "script", lambda module: module)
     plain = Heads(features, labels, TRAIN, VAL, loss="focal", together=together, **SETTINGS)
     for heads, kind in ((scripted, True), (plain, False)):
-        assert all(isinstance(team.wide.step, torch.jit.ScriptModule) is kind for team in heads.teams)
+        assert all(
+            isinstance(team.wide.step, torch.jit.ScriptModule) is kind for team in heads.teams
+        )
         list(heads.fit())
     for one, two in zip(scripted.teams, plain.teams, strict=True):
         assert torch.equal(one.wide.flat, two.wide.flat)
@@ -105,9 +124,11 @@ def test_recorded_curves_are_the_metrics_of_the_published_heads(data):
     for arm in features:
         probabilities = heads.probabilities(arm, 1, features[arm][..., VAL, :])
         decisions = decide(heads.logits(arm, 1, features[arm][..., VAL, :]), heads.log_prior)
-        expected = {"val_loss": LOSSES["focal"](labels[VAL], probabilities).mean(-1),
-                    "val_accuracy": (probabilities.argmax(-1) == labels[VAL]).mean(-1),
-                    "val_balanced_accuracy": balanced_accuracy(labels[VAL], decisions, C)}
+        expected = {
+            "val_loss": LOSSES["focal"](labels[VAL], probabilities).mean(-1),
+            "val_accuracy": (probabilities.argmax(-1) == labels[VAL]).mean(-1),
+            "val_balanced_accuracy": balanced_accuracy(labels[VAL], decisions, C),
+        }
         for name, value in expected.items():
             np.testing.assert_allclose(records[-1].values[arm][name][:, 1], value, rtol=1e-5)
 
@@ -123,7 +144,9 @@ def test_records_at_step_zero_log_spaced_in_the_first_epoch_then_each_epoch(data
 
 def test_arms_of_equal_features_get_equal_heads_and_seeds_differ(data):
     features, labels = data
-    heads = Heads({"one": features["a"], "two": np.stack([features["a"]] * 2)}, labels, TRAIN, VAL, **SETTINGS)
+    heads = Heads(
+        {"one": features["a"], "two": np.stack([features["a"]] * 2)}, labels, TRAIN, VAL, **SETTINGS
+    )
     list(heads.fit())
     one, two = (heads.logits(arm, 0, features["a"]) for arm in ("one", "two"))
     np.testing.assert_array_equal(one, two)
@@ -136,14 +159,20 @@ def test_published_weights_give_the_same_logits_in_a_plain_network(data):
     list(heads.fit())
     for s, tensors in enumerate(heads.weights("b", 2)):
         head = make_head(9, 8, C, 0)
-        head.load_state_dict({k.removeprefix("head."): v for k, v in tensors.items() if k.startswith("head.")})
+        head.load_state_dict(
+            {k.removeprefix("head."): v for k, v in tensors.items() if k.startswith("head.")}
+        )
         x = (torch.from_numpy(features["b"][s]) - tensors["feature_mean"]) / tensors["feature_std"]
-        np.testing.assert_allclose(head(x).detach(), heads.logits("b", 2, features["b"])[s], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            head(x).detach(), heads.logits("b", 2, features["b"])[s], rtol=1e-4, atol=1e-5
+        )
 
 
 def test_choice_is_the_lowest_mean_final_validation_loss_and_names_the_edges(data):
     features, labels = data
-    heads = Heads(features, labels, TRAIN, VAL, **(SETTINGS | {"learning_rates": (1e-5, 1e-2, 1e2)}))
+    heads = Heads(
+        features, labels, TRAIN, VAL, **(SETTINGS | {"learning_rates": (1e-5, 1e-2, 1e2)})
+    )
     last = list(heads.fit())[-1].values
     mean = np.stack([last[arm]["val_loss"].mean(0) for arm in ("a", "b")])
     mean[np.isnan(mean)] = np.inf
@@ -156,7 +185,9 @@ def test_choice_is_the_lowest_mean_final_validation_loss_and_names_the_edges(dat
 def test_constant_features_and_diverged_heads_do_no_harm(data):
     features, labels = data
     matrix = np.concatenate([features["a"], np.full((N, 1), 7, np.float32)], 1)
-    heads = Heads({"a": matrix}, labels, TRAIN, VAL, **(SETTINGS | {"learning_rates": (1e-2, 1e30)}))
+    heads = Heads(
+        {"a": matrix}, labels, TRAIN, VAL, **(SETTINGS | {"learning_rates": (1e-2, 1e30)})
+    )
     list(heads.fit())
     choice = heads.choose()
     assert heads.grid[choice.setting][0] == 1e-2
@@ -187,7 +218,9 @@ def test_measuring_less_changes_no_weight(data):
     features, labels = data
     one, two = (Heads(features, labels, TRAIN, VAL, **SETTINGS) for _ in range(2))
     list(one.fit()), list(two.fit(curves=False))
-    np.testing.assert_array_equal(one.logits("b", 1, features["b"]), two.logits("b", 1, features["b"]))
+    np.testing.assert_array_equal(
+        one.logits("b", 1, features["b"]), two.logits("b", 1, features["b"])
+    )
     assert one.choose().setting == two.choose().setting
 
 
@@ -217,9 +250,13 @@ def test_silence_is_broken_by_none_and_an_error_reaches_the_caller(data, monkeyp
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_trains_the_same_heads(data):
     features, labels = data
-    here, there = (Heads(features, labels, TRAIN, VAL, device=device, dtype=torch.float64, **SETTINGS)
-                   for device in ("cpu", "cuda"))
+    here, there = (
+        Heads(features, labels, TRAIN, VAL, device=device, dtype=torch.float64, **SETTINGS)
+        for device in ("cpu", "cuda")
+    )
     list(here.fit()), list(there.fit())
     for arm in features:
-        for mine, theirs in zip(here.curves(arm, 1).values(), there.curves(arm, 1).values(), strict=True):
+        for mine, theirs in zip(
+            here.curves(arm, 1).values(), there.curves(arm, 1).values(), strict=True
+        ):
             np.testing.assert_allclose(theirs, mine, rtol=1e-6)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from derm_core.bundles.bundle import find_bundle, load_bundle
 from derm_core.config import BackboneConfig, EmbedConfig, PretrainConfig, Recipe, to_dict
 from derm_core.data.manifest import load_dataset
 from derm_core.data.splits import SPLITS, split_dataset
@@ -19,7 +20,6 @@ from derm_core.insight.embed import embed
 from derm_core.insight.factors import table
 from derm_core.insight.traverse import open_travel
 from derm_core.nets.vae import build_vae, save_vae
-from derm_core.bundles.bundle import find_bundle, load_bundle
 from derm_core.study import arms
 from derm_core.study.arms import build_extractors
 from tests.app.bundles import put_extractor
@@ -35,12 +35,21 @@ def run(workspace):
 
 def test_both_are_the_two_extractors_features_side_by_side(workspace, run, monkeypatch):
     other = build_extractors("random", EmbedConfig(**CONFIG), workspace)[0]
-    parts = {"vae": dataclasses.replace(other, mean=(0.1, 0.2, 0.3)), "imagenet": dataclasses.replace(other, std=(0.2, 0.3, 0.4))}
+    parts = {
+        "vae": dataclasses.replace(other, mean=(0.1, 0.2, 0.3)),
+        "imagenet": dataclasses.replace(other, std=(0.2, 0.3, 0.4)),
+    }
     monkeypatch.setattr(arms, "build_extractors", lambda arm, config, workspace: [parts[arm]])
     both = arms._both_extractor(EmbedConfig(**CONFIG | {"arm": "both", "vae": "skin"}), workspace)
-    images = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(both.features(images), torch.cat([parts[arm].features(images) for arm in parts], 1))
-    assert both.backbone.width == 2 * other.backbone.width and both.identity not in {part.identity for part in parts.values()}
+    images = torch.randint(
+        0, 256, (3, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    torch.testing.assert_close(
+        both.features(images), torch.cat([parts[arm].features(images) for arm in parts], 1)
+    )
+    assert both.backbone.width == 2 * other.backbone.width and both.identity not in {
+        part.identity for part in parts.values()
+    }
 
 
 def test_a_map_of_both_needs_an_encoder_once():
@@ -64,27 +73,51 @@ def test_umap_and_pca_of_a_dataset(workspace, run):
         summary = event
     assert epochs[-1][0] == epochs[-1][1] > 0, "the layout's epochs are progress"
     assert first["umap_x"].isna().all() and first["pca_x"].notna().all()
-    points, dataset = pd.read_parquet(run.artefacts / "map.parquet"), load_dataset(workspace, "little")
+    points, dataset = (
+        pd.read_parquet(run.artefacts / "map.parquet"),
+        load_dataset(workspace, "little"),
+    )
     assert points["image_id"].tolist() == dataset.frame["image_id"].tolist()
     assert np.isfinite(points[["umap_x", "umap_y", "pca_x", "pca_y"]]).all(axis=None)
     assert points["umap_x"].std() > 0.1 and {"label", "group", "factor_network"} <= set(points)
     expected = split_dataset(dataset.labels, dataset.groups, 0)
     assert points["split"].tolist() == [SPLITS[i] for i in expected]
     about = read_json(run.artefacts / "map.json")
-    assert 0.5 < about["quality"]["trustworthiness"] <= 1 and 0 <= about["quality"]["knn_accuracy"] <= 1
-    assert about["arm"] == "random" and about["label"] and about["params"]["neighbours"] == 8 and about["space"] == "pooled"
-    assert 0 < about["quality"]["neighbourhood_preservation"] <= 1 and -1 <= about["quality"]["silhouette"] <= 1
+    assert (
+        0.5 < about["quality"]["trustworthiness"] <= 1
+        and 0 <= about["quality"]["knn_accuracy"] <= 1
+    )
+    assert (
+        about["arm"] == "random"
+        and about["label"]
+        and about["params"]["neighbours"] == 8
+        and about["space"] == "pooled"
+    )
+    assert (
+        0 < about["quality"]["neighbourhood_preservation"] <= 1
+        and -1 <= about["quality"]["silhouette"] <= 1
+    )
     trouble = pd.read_parquet(run.artefacts / "trouble.parquet")
-    assert trouble["kind"].value_counts().to_dict() == {kind: about["trouble"][kind] for kind in trouble["kind"].unique()}
-    assert summary.kind == "result" and summary.value["images"] == 60 and summary.value["quality"] == about["quality"]
+    assert trouble["kind"].value_counts().to_dict() == {
+        kind: about["trouble"][kind] for kind in trouble["kind"].unique()
+    }
+    assert (
+        summary.kind == "result"
+        and summary.value["images"] == 60
+        and summary.value["quality"] == about["quality"]
+    )
     again = workspace.run("embed-2").create()
     list(embed(config, workspace, again))
-    assert pd.read_parquet(again.artefacts / "map.parquet").equals(points), "the seed decides the map"
+    assert pd.read_parquet(again.artefacts / "map.parquet").equals(points), (
+        "the seed decides the map"
+    )
 
 
 @pytest.fixture
 def without_umap(monkeypatch):
-    monkeypatch.setattr(module, "_umap", lambda space, pca, positions, distances, config, report: pca)
+    monkeypatch.setattr(
+        module, "_umap", lambda space, pca, positions, distances, config, report: pca
+    )
 
 
 def test_neighbours_are_rows_of_the_manifest(workspace, run, without_umap):
@@ -100,17 +133,37 @@ def test_neighbours_are_rows_of_the_manifest(workspace, run, without_umap):
 
 def test_a_map_is_turned_onto_another_and_shows_what_a_model_says(workspace, run, monkeypatch):
     started = []
-    monkeypatch.setattr(module, "_umap", lambda space, start, *rest: started.append(start) or start[:, ::-1] * 3 + 1)
+    monkeypatch.setattr(
+        module, "_umap", lambda space, start, *rest: started.append(start) or start[:, ::-1] * 3 + 1
+    )
     list(embed(EmbedConfig(**CONFIG), workspace, run))
     first, other = pd.read_parquet(run.artefacts / "map.parquet"), workspace.run("embed-2").create()
-    list(embed(EmbedConfig(**CONFIG, aligned_to="embed-1", opinions=("vae-resnet18-64",)), workspace, other))
-    second, about = pd.read_parquet(other.artefacts / "map.parquet"), read_json(other.artefacts / "map.json")
+    list(
+        embed(
+            EmbedConfig(**CONFIG, aligned_to="embed-1", opinions=("vae-resnet18-64",)),
+            workspace,
+            other,
+        )
+    )
+    second, about = (
+        pd.read_parquet(other.artefacts / "map.parquet"),
+        read_json(other.artefacts / "map.json"),
+    )
     places = ["umap_x", "umap_y", "pca_x", "pca_y"]
-    assert started[1] == pytest.approx(first[places[:2]].to_numpy()), "UMAP begins where the other map's images are"
-    assert second[places].to_numpy() == pytest.approx(first[places].to_numpy(), abs=1e-3) and about["aligned_to"] == "embed-1"
-    assert about["opinions"] == [{"slot": "a", "name": "vae-resnet18-64", "arm": "vae"}] and "disagree" not in second
-    assert second["confidence_a"].between(0, 1).all() and set(second["prediction_a"]) <= set(load_bundle(
-        find_bundle(workspace, "vae-resnet18-64")).card["classes"])
+    assert started[1] == pytest.approx(first[places[:2]].to_numpy()), (
+        "UMAP begins where the other map's images are"
+    )
+    assert (
+        second[places].to_numpy() == pytest.approx(first[places].to_numpy(), abs=1e-3)
+        and about["aligned_to"] == "embed-1"
+    )
+    assert (
+        about["opinions"] == [{"slot": "a", "name": "vae-resnet18-64", "arm": "vae"}]
+        and "disagree" not in second
+    )
+    assert second["confidence_a"].between(0, 1).all() and set(second["prediction_a"]) <= set(
+        load_bundle(find_bundle(workspace, "vae-resnet18-64")).card["classes"]
+    )
 
 
 @pytest.fixture
@@ -120,10 +173,17 @@ def vae_arm(request, workspace) -> dict:
     if request.param == "extractor":
         put_extractor(workspace, "skin")
         return {"arm": "bundle:skin"}
-    config = PretrainConfig(dataset="little", backbone=backbone, input_size=32, recipe=Recipe(latent_dim=4, decoder_width=16))
+    config = PretrainConfig(
+        dataset="little",
+        backbone=backbone,
+        input_size=32,
+        recipe=Recipe(latent_dim=4, decoder_width=16),
+    )
     vae = build_vae(backbone, 32, 4, 16, seed=0)
     torch.nn.init.normal_(vae.to_mu.weight)
-    save_vae(workspace.run("pretrain-1").create().artefacts, vae.eval(), {"config": to_dict(config)})
+    save_vae(
+        workspace.run("pretrain-1").create().artefacts, vae.eval(), {"config": to_dict(config)}
+    )
     write_json(workspace.run("pretrain-1").config, to_dict(config))
     return {"arm": "vae", "vae_run": "pretrain-1", "backbone": backbone}
 
@@ -131,29 +191,47 @@ def vae_arm(request, workspace) -> dict:
 @pytest.mark.parametrize("vae_arm", ["pretraining", "extractor"], indirect=True)
 def test_a_map_of_mu_tells_which_latent_follows_which_factor(workspace, run, without_umap, vae_arm):
     list(embed(EmbedConfig(**{**CONFIG, **vae_arm}, space="mu"), workspace, run))
-    about, points = read_json(run.artefacts / "map.json"), pd.read_parquet(run.artefacts / "map.parquet")
+    about, points = (
+        read_json(run.artefacts / "map.json"),
+        pd.read_parquet(run.artefacts / "map.parquet"),
+    )
     found = pd.read_parquet(run.artefacts / "factors.parquet")
     travel = open_travel(workspace, vae_arm.get("vae_run", "skin"))
     held_out = (points["split"] != "train").to_numpy()
     dataset = load_dataset(workspace, "little")
     mu = travel.encode(np.asarray(open_store(workspace, dataset, 32).images))
     names = [name for name in dataset.frame if name.startswith("factor_")]
-    expected = table(mu[held_out], {name: dataset.frame.loc[held_out, name] for name in names}, travel.kl_d, travel.active_d)
+    expected = table(
+        mu[held_out],
+        {name: dataset.frame.loc[held_out, name] for name in names},
+        travel.kl_d,
+        travel.active_d,
+    )
     assert about["space"] == "mu" and len(found) and set(found["latent"]) <= set(range(4))
     assert set(found["factor"]) <= {name.removeprefix("factor_") for name in names}
-    assert found["information"].to_numpy() == pytest.approx(expected["information"].to_numpy(), abs=0.05)
+    assert found["information"].to_numpy() == pytest.approx(
+        expected["information"].to_numpy(), abs=0.05
+    )
 
 
 def test_a_classifier_has_no_posterior_means_to_map(workspace, run):
     with pytest.raises(BundleError, match="vae-resnet18-64 is a classifier"):
-        list(embed(EmbedConfig(**{**CONFIG, "arm": "bundle:vae-resnet18-64", "space": "mu"}), workspace, run))
+        list(
+            embed(
+                EmbedConfig(**{**CONFIG, "arm": "bundle:vae-resnet18-64", "space": "mu"}),
+                workspace,
+                run,
+            )
+        )
 
 
 def test_a_dataset_without_labels_can_be_mapped(workspace, run, without_umap):
     from derm_core.data.manifest import save_dataset
 
     dataset = load_dataset(workspace, "little")
-    save_dataset(workspace, "blank", dataset.frame.assign(label=None), {**dataset.info, "classes": []})
+    save_dataset(
+        workspace, "blank", dataset.frame.assign(label=None), {**dataset.info, "classes": []}
+    )
     list(embed(EmbedConfig(**{**CONFIG, "dataset": "blank"}), workspace, run))
     assert read_json(run.artefacts / "map.json")["quality"]["knn_accuracy"] is None
 
@@ -162,6 +240,9 @@ def test_epochs_of_umap_are_reported():
     told = []
     bar = module._Bar(lambda done, total: told.append((done, total)))
     from tqdm import tqdm
-    for _ in tqdm(range(3), disable=False, file=bar, bar_format="{n_fmt} {total_fmt}", mininterval=0):
+
+    for _ in tqdm(
+        range(3), disable=False, file=bar, bar_format="{n_fmt} {total_fmt}", mininterval=0
+    ):
         bar.flush()
     assert told[0] == (0, 3) and told[-1] == (3, 3) and set(told) <= {(n, 3) for n in range(4)}

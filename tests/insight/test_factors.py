@@ -27,15 +27,23 @@ def test_numbers_are_cut_into_equal_shares_and_words_are_kept():
     assert np.bincount(bins_of(np.random.default_rng(0).normal(size=2000))).tolist() == [100] * 20
     assert bins_of(np.array(["net", None, "net", "dots"], object)).tolist() == [0, 1, 0, 2]
     assert bins_of(np.array([True, False, True])).tolist() == [0, 1, 0]
-    assert set(bins_of(np.append(np.arange(100.0), np.nan))[:-1]) == set(range(20)) != {bins_of(np.append(np.arange(100.0), np.nan))[-1]}
+    assert (
+        set(bins_of(np.append(np.arange(100.0), np.nan))[:-1])
+        == set(range(20))
+        != {bins_of(np.append(np.arange(100.0), np.nan))[-1]}
+    )
 
 
 def test_the_latent_that_follows_a_factor_stands_out():
     rng = np.random.default_rng(2)
     size, colour = rng.normal(size=1000), rng.integers(0, 3, 1000)
-    latents = np.stack([rng.normal(size=1000), size ** 3, colour + rng.normal(0, 0.2, 1000)], 1)
-    found = table(latents, {"factor_size": size, "factor_colour": colour, "factor_same": np.ones(1000)},
-                  np.array([0.1, 2.0, 1.0]), np.array([1, 2, 0]))
+    latents = np.stack([rng.normal(size=1000), size**3, colour + rng.normal(0, 0.2, 1000)], 1)
+    found = table(
+        latents,
+        {"factor_size": size, "factor_colour": colour, "factor_same": np.ones(1000)},
+        np.array([0.1, 2.0, 1.0]),
+        np.array([1, 2, 0]),
+    )
     best = found.loc[found.groupby("factor")["information"].idxmax()].set_index("factor")["latent"]
     assert best.to_dict() == {"size": 1, "colour": 2} and set(found["latent"]) == {0, 1, 2}
     assert found["information"].between(0, 1).all() and found["kl"].iloc[0] == 2.0

@@ -26,10 +26,15 @@ def test_listed_images_are_those_of_the_definition():
     labels = np.where(rng.random(300) < 0.8, p.argmax(1), rng.integers(0, 4, 300))
     labels[:5] = -1
     confused, random = slow(p, labels, 4), rng.random(300)
-    listed = {i: guess for i, guess in confused.items()
-              if guess == p[i].argmax() and p[i, guess] >= ODDS * p[i, labels[i]]}
+    listed = {
+        i: guess
+        for i, guess in confused.items()
+        if guess == p[i].argmax() and p[i, guess] >= ODDS * p[i, labels[i]]
+    }
     found = label_errors(Judged(p, random), labels)
-    assert dict(zip(found.positions.tolist(), found.suggestion.tolist(), strict=True)) == listed and 5 < len(listed) < len(confused)
+    assert dict(
+        zip(found.positions.tolist(), found.suggestion.tolist(), strict=True)
+    ) == listed and 5 < len(listed) < len(confused)
     assert found.confused == len(confused) and (np.diff(found.score) <= 0).all()
     wrong = [i for i in range(300) if labels[i] >= 0 and labels[i] != p[i].argmax()]
     assert found.estimated == pytest.approx(random[wrong].sum(), abs=0.51)
@@ -45,7 +50,7 @@ def clouds(apart: float, seed: int = 1, images: int = 1500):
 def turned(truth: np.ndarray, share: float, seed: int = 2) -> tuple[np.ndarray, np.ndarray]:
     """Labels of which a share was turned to one of the two other classes, and where."""
     rng = np.random.default_rng(seed)
-    at = rng.permutation(len(truth))[:int(share * len(truth))]
+    at = rng.permutation(len(truth))[: int(share * len(truth))]
     labels = truth.copy()
     labels[at] = (truth[at] + rng.integers(1, 3, len(at))) % 3
     return labels, at
@@ -78,7 +83,7 @@ def test_turned_labels_come_first_where_classes_overlap(share):
     space, truth = clouds(2.5)
     labels, at = turned(truth, share)
     found = find(space, labels)
-    first = found.positions[:len(at) // 2]
+    first = found.positions[: len(at) // 2]
     assert len(first) == len(at) // 2 and np.isin(first, at).mean() > 0.6
 
 
@@ -96,7 +101,13 @@ def test_a_class_that_no_image_has_is_never_suggested():
     rng = np.random.default_rng(3)
     labels = rng.choice([0, 2], 200)
     labels[:4] = -1
-    judged = out_of_fold(rng.normal(size=(200, 5)).astype(np.float32) + 3 * labels[:, None], labels, np.arange(200), 4, 0)
+    judged = out_of_fold(
+        rng.normal(size=(200, 5)).astype(np.float32) + 3 * labels[:, None],
+        labels,
+        np.arange(200),
+        4,
+        0,
+    )
     assert np.isnan(judged.random[:4]).all() and (judged.probabilities[4:, [1, 3]] == 0).all()
     assert set(label_errors(judged, labels).suggestion) <= {0, 2}
 
@@ -112,4 +123,6 @@ def test_nothing_is_said_of_a_class_that_a_single_group_shows():
 
 def test_too_few_labels_say_nothing():
     assert out_of_fold(np.zeros((60, 4), np.float32), np.full(60, -1), np.arange(60), 2, 0) is None
-    assert out_of_fold(np.zeros((60, 4), np.float32), np.zeros(60, int), np.arange(60), 2, 0) is None
+    assert (
+        out_of_fold(np.zeros((60, 4), np.float32), np.zeros(60, int), np.arange(60), 2, 0) is None
+    )

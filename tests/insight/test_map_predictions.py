@@ -4,23 +4,32 @@ import numpy as np
 import pytest
 import torch
 
-from derm_core.config import BackboneConfig
 from derm_core.bundles import outlier
-from derm_core.insight.map_predictions import fitting_bundles, judge
-from derm_core.nets.backbone import build_backbone
-from derm_core.nets.head import Classifier, make_head
 from derm_core.bundles.bundle import Bundle
 from derm_core.bundles.predictor import Predictor
 from derm_core.bundles.reference_file import Reference
+from derm_core.config import BackboneConfig
+from derm_core.insight.map_predictions import fitting_bundles, judge
+from derm_core.nets.backbone import build_backbone
+from derm_core.nets.head import Classifier, make_head
 
 
 @pytest.fixture
 def predictor() -> Predictor:
     torch.manual_seed(0)
     backbone = build_backbone(BackboneConfig(architecture="resnet18", stage=0), 1)
-    card = {"classes": ["a", "b", "c"], "input_size": 32, "features": 64, "mean": [0.5] * 3, "std": [0.25] * 3,
-            "temperature": {"value": 2.0}, "outlier": {"distance": {"threshold": 0.8}}}
-    return Predictor(Bundle("own", None, card, Classifier(backbone, make_head(64, 8, 3, 1)).eval(), None))
+    card = {
+        "classes": ["a", "b", "c"],
+        "input_size": 32,
+        "features": 64,
+        "mean": [0.5] * 3,
+        "std": [0.25] * 3,
+        "temperature": {"value": 2.0},
+        "outlier": {"distance": {"threshold": 0.8}},
+    }
+    return Predictor(
+        Bundle("own", None, card, Classifier(backbone, make_head(64, 8, 3, 1)).eval(), None)
+    )
 
 
 def test_answers_are_those_of_the_predictor(predictor):
@@ -32,22 +41,30 @@ def test_answers_are_those_of_the_predictor(predictor):
     found = judge(predictor, features, labels, ("b", "a", "c"))
     assert found["prediction"].tolist() == [predictor.classes[i] for i in probabilities.argmax(1)]
     assert found["confidence"] == pytest.approx(probabilities.max(1), abs=1e-6)
-    assert found["correct"].tolist() == [None if label is None else bool(p == label)
-                                         for p, label in zip(found["prediction"], labels, strict=True)]
-    assert found["outlier"] == pytest.approx(outlier.distance(predictor.bundle.reference.space, features) / 0.8, rel=1e-5)
+    assert found["correct"].tolist() == [
+        None if label is None else bool(p == label)
+        for p, label in zip(found["prediction"], labels, strict=True)
+    ]
+    assert found["outlier"] == pytest.approx(
+        outlier.distance(predictor.bundle.reference.space, features) / 0.8, rel=1e-5
+    )
 
 
 def test_what_a_card_cannot_say_is_missing(predictor):
     predictor.card["outlier"] = None
-    found = judge(predictor, np.zeros((3, 64), np.float32), np.array(["a", "b", "z"], object), ("a", "b", "z"))
+    found = judge(
+        predictor, np.zeros((3, 64), np.float32), np.array(["a", "b", "z"], object), ("a", "b", "z")
+    )
     assert np.isnan(found["outlier"]).all() and found["correct"].tolist() == [None] * 3
 
 
 def test_only_models_of_exactly_these_classes_are_asked_unbidden(workspace, monkeypatch):
-    cards = [{"name": "second", "arm": "imagenet", "classes": ["b", "a"], "ok": True},
-             {"name": "broken", "arm": "vae", "ok": False},
-             {"name": "first", "arm": "vae", "classes": ["a", "b"], "ok": True},
-             {"name": "other", "arm": "vae", "classes": ["a", "b", "c"], "ok": True}]
+    cards = [
+        {"name": "second", "arm": "imagenet", "classes": ["b", "a"], "ok": True},
+        {"name": "broken", "arm": "vae", "ok": False},
+        {"name": "first", "arm": "vae", "classes": ["a", "b"], "ok": True},
+        {"name": "other", "arm": "vae", "classes": ["a", "b", "c"], "ok": True},
+    ]
     monkeypatch.setattr("derm_core.bundles.bundle.list_bundles", lambda workspace: cards)
     assert fitting_bundles(workspace, ("a", "b")) == ["first", "second"]
     assert fitting_bundles(workspace, ()) == []

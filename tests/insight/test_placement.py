@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 import torch
 
+from derm_core.bundles import neighbours
+from derm_core.bundles.bundle import Bundle
+from derm_core.bundles.outlier import fit_space
+from derm_core.bundles.predictor import Predictor
+from derm_core.bundles.reference_file import Reference, without_points
 from derm_core.config import BackboneConfig, EmbedConfig
 from derm_core.data.manifest import load_dataset
 from derm_core.data.splits import SPLITS, split_dataset
 from derm_core.data.store import open_store
 from derm_core.data.synth.generator import make_synth
-from derm_core.bundles import neighbours
-from derm_core.bundles.outlier import fit_space
 from derm_core.insight.embed import map_features
 from derm_core.insight.placement import open_placer, place, place_on_map
 from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head
-from derm_core.bundles.bundle import Bundle
-from derm_core.bundles.predictor import Predictor
-from derm_core.bundles.reference_file import Reference, without_points
 from derm_core.study.arms import build_extractors
 from derm_core.study.features import extract, finish
 
@@ -29,8 +29,16 @@ from derm_core.study.features import extract, finish
 @pytest.fixture
 def predictor() -> Predictor:
     backbone = build_backbone(BackboneConfig(architecture="resnet18", stage=1), 1)
-    card = {"classes": ["a", "b"], "input_size": 32, "features": 64, "mean": [0.5] * 3, "std": [0.25] * 3}
-    return Predictor(Bundle("own", Path("own"), card, Classifier(backbone, make_head(64, 8, 2, 1)).eval(), None))
+    card = {
+        "classes": ["a", "b"],
+        "input_size": 32,
+        "features": 64,
+        "mean": [0.5] * 3,
+        "std": [0.25] * 3,
+    }
+    return Predictor(
+        Bundle("own", Path("own"), card, Classifier(backbone, make_head(64, 8, 2, 1)).eval(), None)
+    )
 
 
 def test_a_training_image_falls_on_its_own_point(predictor):
@@ -38,33 +46,53 @@ def test_a_training_image_falls_on_its_own_point(predictor):
     assert place(predictor, images[0]) is None
     features, _ = predictor.features_and_logits(images)
     space = fit_space(features)
-    known = Reference(space, neighbours.fit_points(space, features, np.arange(12) % 2, None, 0), None)
+    known = Reference(
+        space, neighbours.fit_points(space, features, np.arange(12) % 2, None, 0), None
+    )
     predictor.bundle.reference = known
     for row in (0, 7):
         found = place(predictor, images[row])
-        assert found.image_2 == pytest.approx(found.training_n2[row], abs=0.02) and found.labels_n[row] == row % 2
+        assert (
+            found.image_2 == pytest.approx(found.training_n2[row], abs=0.02)
+            and found.labels_n[row] == row % 2
+        )
     predictor.bundle.reference = without_points(known)
     assert place(predictor, images[0]) is None
 
 
 def test_images_of_a_map_fall_on_their_own_places_and_others_between_their_neighbours(workspace):
     make_synth(workspace, "little", images=60, size=32)
-    config = EmbedConfig(dataset="little", arm="random", input_size=32, device="cpu", backbone=BackboneConfig(
-        architecture="resnet18", stage=0))
+    config = EmbedConfig(
+        dataset="little",
+        arm="random",
+        input_size=32,
+        device="cpu",
+        backbone=BackboneConfig(architecture="resnet18", stage=0),
+    )
     run = workspace.run("embed-1").create()
     dataset = load_dataset(workspace, "little")
     images = np.asarray(open_store(workspace, dataset, 32).images)
-    features = finish(extract(build_extractors("random", config, workspace)[0], open_store(workspace, dataset, 32), workspace,
-                              "little"))
+    features = finish(
+        extract(
+            build_extractors("random", config, workspace)[0],
+            open_store(workspace, dataset, 32),
+            workspace,
+            "little",
+        )
+    )
     split = split_dataset(dataset.labels, dataset.groups, 0)
     maps = map_features(config, dataset, np.arange(60), split, features, run)
-    while next(maps).kind != "log":              # the map with its PCA stands; UMAP is left out
+    while next(maps).kind != "log":  # the map with its PCA stands; UMAP is left out
         pass
     maps.close()
     placer = open_placer(workspace, "embed-1")
     found = place_on_map(workspace, "embed-1", images[[4, 30]], placer)
-    assert found.rows[:, 0].tolist() == [4, 30] and found.distances[:, 0] == pytest.approx([0, 0], abs=1e-3)
-    assert found.pca_n2 == pytest.approx(placer.saved.points[["pca_x", "pca_y"]].to_numpy()[[4, 30]], abs=1e-3)
+    assert found.rows[:, 0].tolist() == [4, 30] and found.distances[:, 0] == pytest.approx(
+        [0, 0], abs=1e-3
+    )
+    assert found.pca_n2 == pytest.approx(
+        placer.saved.points[["pca_x", "pca_y"]].to_numpy()[[4, 30]], abs=1e-3
+    )
     assert np.isnan(found.umap_n2).all()
     mixed = images[[7]] // 2 + images[[8]] // 2
     found = placer.place(mixed)
@@ -73,9 +101,13 @@ def test_images_of_a_map_fall_on_their_own_places_and_others_between_their_neigh
     train = split == SPLITS.index("train")
     scale = features[train].std(0)
     far = np.linalg.norm(((features - asked) / np.where(scale > 1e-6, scale, np.inf)), axis=1)
-    assert found.rows[0].tolist() == np.argsort(far)[:10].tolist() and found.distances[0] == pytest.approx(np.sort(far)[:10], rel=1e-4)
+    assert found.rows[0].tolist() == np.argsort(far)[:10].tolist() and found.distances[
+        0
+    ] == pytest.approx(np.sort(far)[:10], rel=1e-4)
     weights = 1 / np.sort(far)[:10] ** 2
     own = placer.saved.points[["pca_x", "pca_y"]].to_numpy()[np.argsort(far)[:10]]
-    assert found.pca_n2[0] == pytest.approx((own * weights[:, None]).sum(0) / weights.sum(), rel=1e-3, abs=1e-4)
+    assert found.pca_n2[0] == pytest.approx(
+        (own * weights[:, None]).sum(0) / weights.sum(), rel=1e-3, abs=1e-4
+    )
     with pytest.raises(ValueError, match="32, 32, 3"):
         placer.place(np.zeros((1, 16, 16, 3), np.uint8))

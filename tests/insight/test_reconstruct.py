@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from derm_core.bundles.outlier import distance, fit_space
-from derm_core.insight.reconstruct import can_reconstruct, reconstruct
 from derm_core.bundles.bundle import complete_bundle, load_bundle, save_bundle
+from derm_core.bundles.outlier import distance, fit_space
 from derm_core.bundles.predictor import Predictor, predict_images
 from derm_core.bundles.reference_file import Reference
+from derm_core.insight.reconstruct import can_reconstruct, reconstruct
 from tests.bundles.conftest import card, classifier, decoder, shelf  # noqa: F401
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
@@ -20,16 +20,28 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uin
 def predictor(shelf, classifier, decoder, card) -> Predictor:  # noqa: F811
     """A bundle with a decoder and a latent map of some size, whose thresholds no image passes."""
     with torch.no_grad():
-        decoder.stem.weight.mul_(3)     # enough contrast that its images differ
+        decoder.stem.weight.mul_(3)  # enough contrast that its images differ
     folder = shelf.models / "small"
-    save_bundle(folder, classifier, {**card, "decoder": {"latent_dim": 4, "size": 32, "width": 16}},
-                {f"decoder.{key}": value for key, value in decoder.state_dict().items()})
+    save_bundle(
+        folder,
+        classifier,
+        {**card, "decoder": {"latent_dim": 4, "size": 32, "width": 16}},
+        {f"decoder.{key}": value for key, value in decoder.state_dict().items()},
+    )
     features = Predictor(load_bundle(folder)).features_and_logits(IMAGES)[0]
     rng, space = np.random.default_rng(1), fit_space(features)
     weight = rng.normal(0, 0.1, (64, 4)).astype(np.float32)
-    complete_bundle(folder, {"outlier": {"distance": {"threshold": float(distance(space, features).max()) * 9},
-                                         "reconstruction": {"threshold": 5.0}}, "reference": {"public": True}},
-                    Reference(space, None, (weight, rng.normal(size=4).astype(np.float32))))
+    complete_bundle(
+        folder,
+        {
+            "outlier": {
+                "distance": {"threshold": float(distance(space, features).max()) * 9},
+                "reconstruction": {"threshold": 5.0},
+            },
+            "reference": {"public": True},
+        },
+        Reference(space, None, (weight, rng.normal(size=4).astype(np.float32))),
+    )
     return Predictor(load_bundle(folder))
 
 
@@ -38,18 +50,25 @@ def test_the_images_are_the_decoders_of_the_mapped_features(predictor):
     features = predictor.features_and_logits(IMAGES[:3])[0]
     z = ((features - known.space.mean) / known.space.std) @ known.latents[0] + known.latents[1]
     with torch.no_grad():
-        expected = predictor.bundle.decoder(torch.from_numpy(z)).clamp(-1, 1).permute(0, 2, 3, 1).numpy() / 2 + 0.5
+        expected = (
+            predictor.bundle.decoder(torch.from_numpy(z)).clamp(-1, 1).permute(0, 2, 3, 1).numpy()
+            / 2
+            + 0.5
+        )
     assert found.latents_nz == pytest.approx(z, abs=1e-5)
     assert np.abs(found.images_nssc / 255 - expected).max() < 0.003 and np.ptp(expected) > 0.05
     residual = np.sqrt(((expected - IMAGES[:3] / 255) ** 2).mean(3))
     assert found.residual_nss == pytest.approx(residual, abs=1e-5)
-    assert found.rmse == pytest.approx(np.sqrt((residual ** 2).mean((1, 2))), rel=1e-5)
+    assert found.rmse == pytest.approx(np.sqrt((residual**2).mean((1, 2))), rel=1e-5)
 
 
 def test_the_error_shown_is_the_one_the_outlier_score_holds(predictor, shelf):  # noqa: F811
     from PIL import Image
+
     row = predict_images(shelf, None, [("a.png", Image.fromarray(IMAGES[5]))])["images"][0]
-    assert row["outlier"]["scores"]["small"]["reconstruction"] == pytest.approx(reconstruct(predictor, IMAGES[5:6]).rmse[0], abs=1e-6)
+    assert row["outlier"]["scores"]["small"]["reconstruction"] == pytest.approx(
+        reconstruct(predictor, IMAGES[5:6]).rmse[0], abs=1e-6
+    )
 
 
 def test_a_decoder_of_another_size_is_compared_at_its_own(predictor):
@@ -61,7 +80,11 @@ def test_a_decoder_of_another_size_is_compared_at_its_own(predictor):
 
 def test_what_cannot_be_reconstructed_is_said(predictor):
     card = predictor.card  # noqa: F811
-    assert can_reconstruct(card) and not can_reconstruct({"decoder": None}) and not can_reconstruct({**card, "reference": None})
+    assert (
+        can_reconstruct(card)
+        and not can_reconstruct({"decoder": None})
+        and not can_reconstruct({**card, "reference": None})
+    )
     predictor.card = {**card, "reference": None}
     with pytest.raises(ValueError, match="no map"):
         reconstruct(predictor, IMAGES[:1])
@@ -73,11 +96,14 @@ def test_a_predictor_shared_by_threads_says_the_same_to_the_last_bit(predictor, 
     def said(count: int) -> list[np.ndarray]:
         features, logits = predictor.features_and_logits(IMAGES[:count])
         return [features, logits, predictor.reconstruction_errors(features, IMAGES[:count])]
+
     before = [said(1), said(3)]
     assert predictor.shared() is predictor
     for first, second in zip(before, [said(1), said(3)], strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
     monkeypatch.setattr(Backbone, "pooled", None)
-    assert np.array_equal(said(1)[1], before[0][1]), "one image is one call, without Python's network"
+    assert np.array_equal(said(1)[1], before[0][1]), (
+        "one image is one call, without Python's network"
+    )
     with pytest.raises(TypeError):
         said(3)

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
+from derm_core.bundles.bundle import Bundle
+from derm_core.bundles.predictor import Predictor
 from derm_core.config import BackboneConfig
 from derm_core.insight.saliency import grad_cam, inside_share, layer_cam, occlusion
 from derm_core.nets.backbone import build_backbone, normalise
 from derm_core.nets.head import Classifier, make_head
-from derm_core.bundles.bundle import Bundle
-from derm_core.bundles.predictor import Predictor
 from tests.data.synth.test_generator import paint
 
 SIZE = 64
@@ -33,10 +33,21 @@ class DarkSpots(nn.Module):
         return self(x_bchw).mean(dim=(2, 3))
 
 
-def predictor_of(backbone: nn.Module, head: nn.Module, classes: int, mean: float = 0.5) -> Predictor:
-    card = {"classes": [str(i) for i in range(classes)], "input_size": SIZE, "features": backbone.width, "mean": [mean] * 3,
-            "std": [0.25] * 3}
-    return Predictor(Bundle("own", Path("own"), card, Classifier(backbone, head).eval().requires_grad_(False), None))
+def predictor_of(
+    backbone: nn.Module, head: nn.Module, classes: int, mean: float = 0.5
+) -> Predictor:
+    card = {
+        "classes": [str(i) for i in range(classes)],
+        "input_size": SIZE,
+        "features": backbone.width,
+        "mean": [mean] * 3,
+        "std": [0.25] * 3,
+    }
+    return Predictor(
+        Bundle(
+            "own", Path("own"), card, Classifier(backbone, head).eval().requires_grad_(False), None
+        )
+    )
 
 
 @pytest.fixture
@@ -44,7 +55,10 @@ def dark() -> Predictor:
     """Class 1 is the more probable, the more dark pigment an image shows; class 0 lives on light skin."""
     head = nn.Sequential(nn.Linear(2, 2), nn.Identity(), nn.Linear(2, 2))
     with torch.no_grad():
-        for layer, weight in ((head[0], [[1.0, 0.0], [0.0, 1.0]]), (head[2], [[0.0, 1.0], [4.0, 0.0]])):
+        for layer, weight in (
+            (head[0], [[1.0, 0.0], [0.0, 1.0]]),
+            (head[2], [[0.0, 1.0], [4.0, 0.0]]),
+        ):
             layer.weight.copy_(torch.tensor(weight))
             layer.bias.zero_()
     return predictor_of(DarkSpots(), head, 2, mean=0.5)
@@ -52,7 +66,11 @@ def dark() -> Predictor:
 
 @pytest.fixture
 def resnet() -> Predictor:
-    return predictor_of(build_backbone(BackboneConfig(architecture="resnet18", stage=2), 1), make_head(128, 16, 5, 2), 5)
+    return predictor_of(
+        build_backbone(BackboneConfig(architecture="resnet18", stage=2), 1),
+        make_head(128, 16, 5, 2),
+        5,
+    )
 
 
 @pytest.fixture
@@ -63,7 +81,10 @@ def noise() -> np.ndarray:
 @pytest.fixture(scope="module")
 def lesions() -> tuple[np.ndarray, np.ndarray]:
     """(n, S, S, 3) clean synthetic lesions on light skin, away from the middle, and (n, S, S) their masks."""
-    found = [paint(SIZE, seed, pigment=1.8, size=0.4, shift_x=shift, shift_y=-shift) for seed, shift in enumerate((0.0, 0.2, -0.2))]
+    found = [
+        paint(SIZE, seed, pigment=1.8, size=0.4, shift_x=shift, shift_y=-shift)
+        for seed, shift in enumerate((0.0, 0.2, -0.2))
+    ]
     images, masks = zip(*found, strict=True)
     return (np.stack(images) * 255).round().astype(np.uint8), np.stack(masks)
 
@@ -101,9 +122,13 @@ def test_the_cells_sum_to_the_derivative_along_the_features(resnet, noise):
     """Completeness: the signed contributions of a map's cells are d logit(t f) / dt at t = 1, here by central differences."""
     cam = grad_cam(resnet, noise, [0, 3, 4])
     classifier = resnet.bundle.classifier.double()
-    features = classifier.backbone.body(normalise(torch.from_numpy(noise), [0.5] * 3, [0.25] * 3).double())[-1].mean(dim=(2, 3))
+    features = classifier.backbone.body(
+        normalise(torch.from_numpy(noise), [0.5] * 3, [0.25] * 3).double()
+    )[-1].mean(dim=(2, 3))
     step = 1e-5
-    slope = (classifier.classify((1 + step) * features) - classifier.classify((1 - step) * features)) / (2 * step)
+    slope = (
+        classifier.classify((1 + step) * features) - classifier.classify((1 - step) * features)
+    ) / (2 * step)
     expected = slope.gather(1, torch.tensor([[0], [3], [4]]))[:, 0].detach().numpy()
     assert cam.cells_nhw.shape == (3, 8, 8)
     assert cam.cells_nhw.sum(axis=(1, 2)) == pytest.approx(expected, rel=1e-4, abs=1e-6)
@@ -119,12 +144,18 @@ def test_grad_cam_is_the_papers(resnet, noise):
 
     hook = classifier.backbone.register_forward_hook(keep)
     with torch.enable_grad():
-        map_bdhw = classifier.backbone(normalise(torch.from_numpy(noise[:1]), [0.5] * 3, [0.25] * 3))
+        map_bdhw = classifier.backbone(
+            normalise(torch.from_numpy(noise[:1]), [0.5] * 3, [0.25] * 3)
+        )
         classifier.classify(map_bdhw.mean(dim=(2, 3)))[0, 2].backward()
     hook.remove()
     alpha = kept["map"].grad[0].mean(dim=(1, 2))
-    expected = sum(weight * plane for weight, plane in zip(alpha, kept["map"][0].detach(), strict=True)).numpy()
-    assert grad_cam(resnet, noise[:1], [2]).cells_nhw[0] == pytest.approx(expected, rel=1e-4, abs=1e-7)
+    expected = sum(
+        weight * plane for weight, plane in zip(alpha, kept["map"][0].detach(), strict=True)
+    ).numpy()
+    assert grad_cam(resnet, noise[:1], [2]).cells_nhw[0] == pytest.approx(
+        expected, rel=1e-4, abs=1e-7
+    )
 
 
 def test_maps_are_shares_of_the_evidence_and_fit_one_scale(resnet, noise):
@@ -137,7 +168,11 @@ def test_maps_are_shares_of_the_evidence_and_fit_one_scale(resnet, noise):
 
 
 def resnet_to_stage_3() -> Predictor:
-    return predictor_of(build_backbone(BackboneConfig(architecture="resnet18", stage=3), 1), make_head(256, 16, 5, 2), 5)
+    return predictor_of(
+        build_backbone(BackboneConfig(architecture="resnet18", stage=3), 1),
+        make_head(256, 16, 5, 2),
+        5,
+    )
 
 
 def paper_cells(predictor: Predictor, image_ssc: np.ndarray, target: int) -> np.ndarray:
@@ -167,7 +202,9 @@ def test_layer_cam_is_the_papers_at_the_four_places_of_the_image_on_the_next_gri
             wide = np.pad(noise[0], ((8 * down, 0), (8 * right, 0), (0, 0)), mode="edge")
             cells = paper_cells(predictor, wide[:SIZE, :SIZE], 2)
             expected += np.pad(cells[down:, right:], ((0, down), (0, right)), mode="edge") / 4
-    assert layer_cam(predictor, noise[:1], [2]).cells_nhw[0] == pytest.approx(expected, rel=1e-4, abs=1e-7)
+    assert layer_cam(predictor, noise[:1], [2]).cells_nhw[0] == pytest.approx(
+        expected, rel=1e-4, abs=1e-7
+    )
 
 
 def test_cells_that_a_strided_shortcut_does_not_read_have_evidence_too(noise):
@@ -183,12 +220,21 @@ def test_cells_that_a_strided_shortcut_does_not_read_have_evidence_too(noise):
             assert 0.15 < cells[:, down::2, right::2].sum() / cells.sum() < 0.4
 
 
-@pytest.mark.parametrize("architecture,stage,cells", [("resnet18", 3, 8), ("convnext_atto", 2, 8), ("mobilenetv2_100", 3, 8)])
-def test_the_map_read_is_the_deepest_of_eight_cells_or_the_models_own(architecture, stage, cells, noise):
+@pytest.mark.parametrize(
+    "architecture,stage,cells",
+    [("resnet18", 3, 8), ("convnext_atto", 2, 8), ("mobilenetv2_100", 3, 8)],
+)
+def test_the_map_read_is_the_deepest_of_eight_cells_or_the_models_own(
+    architecture, stage, cells, noise
+):
     backbone = build_backbone(BackboneConfig(architecture=architecture, stage=stage), 1)
     predictor = predictor_of(backbone, make_head(backbone.width, 8, 3, 2), 3)
     cam = layer_cam(predictor, noise[:2])
-    assert cam.cells_nhw.shape == (2, cells, cells) and (cam.cells_nhw >= 0).all() and (cam.peaks > 0).all()
+    assert (
+        cam.cells_nhw.shape == (2, cells, cells)
+        and (cam.cells_nhw >= 0).all()
+        and (cam.peaks > 0).all()
+    )
     assert not any(module._forward_hooks for module in backbone.modules())
 
 
@@ -202,7 +248,9 @@ def test_one_batch_or_many_give_the_same_maps(resnet, noise, monkeypatch):
 def test_the_share_inside_is_counted_as_by_hand():
     maps, masks = np.zeros((2, 2, 2)), np.zeros((2, 2, 2), bool)
     maps[0], masks[:, 0] = [[3, 1], [1, 0]], True
-    assert inside_share(maps, masks)[0] == pytest.approx(0.8) and np.isnan(inside_share(maps, masks)[1])
+    assert inside_share(maps, masks)[0] == pytest.approx(0.8) and np.isnan(
+        inside_share(maps, masks)[1]
+    )
     with pytest.raises(ValueError, match="one shape"):
         inside_share(maps, masks[:1])
 
@@ -210,4 +258,6 @@ def test_the_share_inside_is_counted_as_by_hand():
 def test_progress_of_an_occlusion_ends_at_all(dark, lesions):
     seen = []
     occlusion(dark, lesions[0][0], 1, lambda done, total: seen.append((done, total)))
-    assert seen[-1][0] == seen[-1][1] and [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert seen[-1][0] == seen[-1][1] and [done for done, _ in seen] == sorted(
+        done for done, _ in seen
+    )

@@ -8,15 +8,23 @@ import pytest
 
 from derm_core.insight import selection
 
-POINTS = pd.DataFrame({
-    "image_id": ["ISIC_1", "ISIC_12", "b", "c", "d", "e"], "row": [4, 2, 7, 9, 11, 12],
-    "label": ["nv", "nv", "mel", "mel", None, "nv"], "split": ["train", "test", "val", "test", "test", "train"],
-    "age": [30.0, 40.0, 50.0, np.nan, 60.0, 70.0], "correct_a": [True, False, True, True, None, True]})
+POINTS = pd.DataFrame(
+    {
+        "image_id": ["ISIC_1", "ISIC_12", "b", "c", "d", "e"],
+        "row": [4, 2, 7, 9, 11, 12],
+        "label": ["nv", "nv", "mel", "mel", None, "nv"],
+        "split": ["train", "test", "val", "test", "test", "train"],
+        "age": [30.0, 40.0, 50.0, np.nan, 60.0, 70.0],
+        "correct_a": [True, False, True, True, None, True],
+    }
+)
 OPINIONS = [{"slot": "a", "name": "one", "arm": "vae"}]
 
 
 def test_filters_hold_together_and_a_range_holds_its_ends_and_nothing_missing():
-    kept = selection.narrow(POINTS, {"label": ["nv", "mel"], "age": (40, 60), "of another map": ["x"]})
+    kept = selection.narrow(
+        POINTS, {"label": ["nv", "mel"], "age": (40, 60), "of another map": ["x"]}
+    )
     assert list(POINTS["row"][kept]) == [2, 7]
 
 
@@ -25,8 +33,15 @@ def test_what_is_missing_can_be_asked_for():
     assert list(POINTS["row"][selection.narrow(POINTS, {"correct_a": ["no"]})]) == [2]
 
 
-@pytest.mark.parametrize("filters", [
-    {}, {"label": ["a,b;c:d", "é & 100 %"]}, {"age": (0.5, 60.0)}, {"x;y": ["1..2x"], "b": (0.0, 1.0)}])
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {},
+        {"label": ["a,b;c:d", "é & 100 %"]},
+        {"age": (0.5, 60.0)},
+        {"x;y": ["1..2x"], "b": (0.0, 1.0)},
+    ],
+)
 def test_filters_survive_the_way_through_an_address(filters):
     assert selection.read_filters(selection.write_filters(filters)) == filters
 
@@ -51,7 +66,14 @@ def test_a_sample_keeps_every_class_in_proportion():
 
 def test_of_a_hundred_thousand_points_fifty_thousand_are_drawn_no_class_by_more_than_one_off():
     shares = np.array([0.0327, 0.0513, 0.1098, 0.01149, 0.1111, 0.6695, 0.0142])
-    labels = np.array([*np.random.default_rng(0).choice(list("abcdefg"), 99_998, p=shares / shares.sum()), "rare", None], object)
+    labels = np.array(
+        [
+            *np.random.default_rng(0).choice(list("abcdefg"), 99_998, p=shares / shares.sum()),
+            "rare",
+            None,
+        ],
+        object,
+    )
     many = pd.DataFrame({"label": labels, "row": range(100_000)})
     drawn = selection.sample(many, 50_000)
     assert len(drawn) == 50_000 and drawn["row"].is_unique and drawn["row"].is_monotonic_increasing
@@ -59,7 +81,9 @@ def test_of_a_hundred_thousand_points_fifty_thousand_are_drawn_no_class_by_more_
     assert ((parts - whole / 2).abs() <= 1).all() and parts["rare"] == 1
     assert selection.sample(many, 50_000).equals(drawn), "the same points every time the page runs"
     apart = np.random.default_rng(1).permutation(drawn["row"])[:1000]
-    assert abs(apart.mean() - 50_000) < 4 * 100_000 / np.sqrt(12 * 1000), "drawn from everywhere, not the first ones"
+    assert abs(apart.mean() - 50_000) < 4 * 100_000 / np.sqrt(12 * 1000), (
+        "drawn from everywhere, not the first ones"
+    )
 
 
 def test_the_class_mix_says_how_much_commoner_a_class_is_than_on_the_map():
@@ -69,7 +93,7 @@ def test_the_class_mix_says_how_much_commoner_a_class_is_than_on_the_map():
 
 
 def test_accuracy_keeps_images_that_a_model_was_trained_on_apart():
-    found, = selection.accuracies(POINTS, [4, 2, 7, 11], OPINIONS)
+    (found,) = selection.accuracies(POINTS, [4, 2, 7, 11], OPINIONS)
     assert found["unseen"] == {"images": 2, "accuracy": 0.5, "overall": pytest.approx(2 / 3)}
     assert found["train"] == {"images": 1, "accuracy": 1.0, "overall": 1.0}
     assert selection.accuracies(POINTS, [11], OPINIONS)[0]["unseen"]["accuracy"] is None

@@ -7,6 +7,9 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
+from derm_core.bundles.bundle import Bundle
+from derm_core.bundles.extractor import load_extractor
+from derm_core.bundles.predictor import Predictor
 from derm_core.config import BackboneConfig, PretrainConfig, Recipe, to_dict
 from derm_core.data.manifest import load_dataset
 from derm_core.data.splits import SPLITS, split_for
@@ -18,9 +21,6 @@ from derm_core.insight.traverse import Travel, open_travel
 from derm_core.nets.backbone import build_backbone, normalise
 from derm_core.nets.head import Classifier, make_head
 from derm_core.nets.vae import VAE_MEAN, VAE_STD, Decoder, build_vae, save_vae
-from derm_core.bundles.bundle import Bundle
-from derm_core.bundles.extractor import load_extractor
-from derm_core.bundles.predictor import Predictor
 from derm_core.workspace import REPOSITORY, Workspace
 from tests.app.bundles import put_bundle, put_extractor
 
@@ -31,7 +31,12 @@ SMALL = BackboneConfig(architecture="resnet18", stage=0)
 def pretraining(workspace):
     """A VAE as a finished run leaves it, two of its six dimensions made silent; and its validation images."""
     make_synth(workspace, "little", images=60, size=32)
-    config = PretrainConfig(dataset="little", backbone=SMALL, input_size=16, recipe=Recipe(latent_dim=6, decoder_width=16))
+    config = PretrainConfig(
+        dataset="little",
+        backbone=SMALL,
+        input_size=16,
+        recipe=Recipe(latent_dim=6, decoder_width=16),
+    )
     vae = build_vae(SMALL, 16, 6, 16, seed=0).eval()
     with torch.no_grad():
         vae.to_mu.weight[4:] = vae.to_mu.bias[4:] = vae.to_logvar.weight[4:] = 0
@@ -42,11 +47,17 @@ def pretraining(workspace):
     return vae, np.asarray(open_store(workspace, dataset, 16).images[split == SPLITS.index("val")])
 
 
-def test_kl_and_spread_are_those_of_the_validation_images_and_are_kept(workspace, pretraining, monkeypatch):
+def test_kl_and_spread_are_those_of_the_validation_images_and_are_kept(
+    workspace, pretraining, monkeypatch
+):
     vae, images = pretraining
     with torch.no_grad():
         mu, logvar = vae.encode(normalise(torch.from_numpy(images), VAE_MEAN, VAE_STD))
-    expected = kl_divergence(Normal(mu.double(), (0.5 * logvar.double()).exp()), Normal(0.0, 1.0)).mean(0).numpy()
+    expected = (
+        kl_divergence(Normal(mu.double(), (0.5 * logvar.double()).exp()), Normal(0.0, 1.0))
+        .mean(0)
+        .numpy()
+    )
     travel = open_travel(workspace, "pretrain-1")
     assert travel.kl_d == pytest.approx(expected, rel=1e-3, abs=1e-6) and not travel.estimated
     assert travel.mean_d == pytest.approx(mu.numpy().mean(0), abs=1e-5)
@@ -54,7 +65,9 @@ def test_kl_and_spread_are_those_of_the_validation_images_and_are_kept(workspace
     assert not {4, 5} & set(travel.active_d)
     assert travel.encode(images[:3]) == pytest.approx(mu[:3].numpy(), abs=1e-5)
     monkeypatch.setattr(latents, "_validation_images", None)
-    assert (open_travel(workspace, "pretrain-1").kl_d == travel.kl_d).all(), "read again, not computed again"
+    assert (open_travel(workspace, "pretrain-1").kl_d == travel.kl_d).all(), (
+        "read again, not computed again"
+    )
 
 
 def test_decoded_images_are_the_decoder_s_means(workspace, pretraining):
@@ -68,7 +81,11 @@ def test_decoded_images_are_the_decoder_s_means(workspace, pretraining):
     assert np.abs(pictures - drawn.permute(0, 2, 3, 1).numpy()).max() <= 0.51
     assert travel.decode(z[:0]).shape == (0, 16, 16, 3)
     path = travel.between(*z, steps=5)
-    assert path[0] == pytest.approx(z[0]) and path[-1] == pytest.approx(z[1]) and path[2] == pytest.approx(travel.mean_of(z))
+    assert (
+        path[0] == pytest.approx(z[0])
+        and path[-1] == pytest.approx(z[1])
+        and path[2] == pytest.approx(travel.mean_of(z))
+    )
     with pytest.raises(ValueError, match="16, 16, 3"):
         travel.encode(np.zeros((1, 8, 8, 3), np.uint8))
 
@@ -89,16 +106,23 @@ def shelf(workspace, monkeypatch):
     return workspace.models
 
 
-def test_a_model_made_from_an_extractor_of_the_shelf_has_its_encoder_and_statistics(workspace, shelf):
+def test_a_model_made_from_an_extractor_of_the_shelf_has_its_encoder_and_statistics(
+    workspace, shelf
+):
     shutil.copytree(REPOSITORY / "models" / "skin-vae-resnet18-64", shelf / "skin-vae-resnet18-64")
-    travel, origin = open_travel(workspace, "vae-resnet18-64"), load_extractor("skin-vae-resnet18-64", workspace)
+    travel, origin = (
+        open_travel(workspace, "vae-resnet18-64"),
+        load_extractor("skin-vae-resnet18-64", workspace),
+    )
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
     assert not travel.estimated and travel.source == "vae-resnet18-64"
     assert travel.kl_d == pytest.approx(np.array(origin.card["latent"]["kl"], np.float32))
     assert travel.encode(images) == pytest.approx(origin.latents(images), abs=1e-4)
 
 
-@pytest.mark.parametrize("there", ["nothing", "another extractor of that name", "a classifier of that name"])
+@pytest.mark.parametrize(
+    "there", ["nothing", "another extractor of that name", "a classifier of that name"]
+)
 def test_without_that_very_extractor_the_way_is_estimated(workspace, shelf, there):
     if there.startswith("another"):
         put_extractor(workspace, "skin-vae-resnet18-64")
@@ -110,22 +134,45 @@ def test_without_that_very_extractor_the_way_is_estimated(workspace, shelf, ther
 def predictor(size: int) -> Predictor:
     backbone = build_backbone(BackboneConfig(architecture="resnet18", stage=0), 1)
     torch.manual_seed(3)
-    card = {"classes": ["a", "b", "c"], "input_size": size, "features": 64, "mean": [0.5] * 3, "std": [0.25] * 3,
-            "temperature": {"value": 1.5}}
-    return Predictor(Bundle("own", None, card, Classifier(backbone, make_head(64, 8, 3, 1)).eval(), None))
+    card = {
+        "classes": ["a", "b", "c"],
+        "input_size": size,
+        "features": 64,
+        "mean": [0.5] * 3,
+        "std": [0.25] * 3,
+        "temperature": {"value": 1.5},
+    }
+    return Predictor(
+        Bundle("own", None, card, Classifier(backbone, make_head(64, 8, 3, 1)).eval(), None)
+    )
 
 
 @pytest.mark.parametrize("size", [16, 24])
 def test_a_path_towards_a_class_raises_its_probability_step_by_step(size):
     torch.manual_seed(0)
     decoder = Decoder(4, 16, 16).eval().requires_grad_(False)
-    travel = Travel("own", 16, np.ones(4, np.float32), np.zeros(4, np.float32), np.ones(4, np.float32), False, decoder, None)
+    travel = Travel(
+        "own",
+        16,
+        np.ones(4, np.float32),
+        np.zeros(4, np.float32),
+        np.ones(4, np.float32),
+        False,
+        decoder,
+        None,
+    )
     start, judge = np.array([0.1, -0.2, 0.3, 0], np.float32), predictor(size)
     latents, probabilities = travel.towards(start, "b", judge, steps=4)
-    assert latents.shape == (4, 4) and (latents[0] == start).all() and probabilities.sum(1) == pytest.approx(np.ones(4), abs=1e-5)
+    assert (
+        latents.shape == (4, 4)
+        and (latents[0] == start).all()
+        and probabilities.sum(1) == pytest.approx(np.ones(4), abs=1e-5)
+    )
     assert (np.diff(probabilities[:, 1]) >= 0).all() and probabilities[-1, 1] > probabilities[0, 1]
     if size == 16:
-        assert judge.predict(travel.decode(latents)) == pytest.approx(probabilities, abs=0.02), "what the predictor itself says"
+        assert judge.predict(travel.decode(latents)) == pytest.approx(probabilities, abs=0.02), (
+            "what the predictor itself says"
+        )
     with pytest.raises(ValueError, match="a, b, c, not d"):
         travel.towards(start, "d", judge)
     with pytest.raises(BundleError, match="no way from an image"):

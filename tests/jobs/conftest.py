@@ -32,7 +32,9 @@ class Jobs:
         self.workspace, self.store = workspace, RunStore(workspace)
 
     def submit(self, script: str, **fields) -> str:
-        return supervisor.submit(self.workspace, PretrainConfig(dataset=script, device="cpu", **fields))
+        return supervisor.submit(
+            self.workspace, PretrainConfig(dataset=script, device="cpu", **fields)
+        )
 
     def state(self, run_id: str) -> str:
         return self.store.get(run_id).state
@@ -49,7 +51,9 @@ class Jobs:
 @pytest.fixture
 def jobs(workspace, monkeypatch):
     script = Path(__file__).with_name("scripted_worker.py")
-    monkeypatch.setattr(supervisor, "worker_command", lambda run_id: [sys.executable, str(script), run_id])
+    monkeypatch.setattr(
+        supervisor, "worker_command", lambda run_id: [sys.executable, str(script), run_id]
+    )
     yield Jobs(workspace)
     for run in RunStore(workspace).list():
         RunStore(workspace).transition(run.id, ("queued", "running"), "cancelled")

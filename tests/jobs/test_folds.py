@@ -18,12 +18,16 @@ CONFIG = StudyConfig(dataset="synth", folds=3, pretrain=PretrainConfig(dataset="
 def started(monkeypatch):
     """Ids of the runs for which a worker would have been started; none is."""
     found = []
-    monkeypatch.setattr(supervisor, "spawn", lambda workspace, run_id, seen=None: found.append(run_id) or True)
+    monkeypatch.setattr(
+        supervisor, "spawn", lambda workspace, run_id, seen=None: found.append(run_id) or True
+    )
     return found
 
 
 def ended(workspace, run_id, state):
-    assert RunStore(workspace).transition(run_id, ("queued", "running"), state, started=10.0, finished=110.0)
+    assert RunStore(workspace).transition(
+        run_id, ("queued", "running"), state, started=10.0, finished=110.0
+    )
 
 
 def fold_runs(workspace, run_id):
@@ -38,7 +42,13 @@ def test_every_fold_has_a_study_and_a_pretraining_of_its_own(workspace, started)
     assert started == [*(run for fold in folds for run in fold), run_id] and len(set(started)) == 7
     for number, (pretraining, study) in enumerate(folds, start=1):
         made, config = (from_dict(stored_config(workspace, run)) for run in (pretraining, study))
-        assert (made.folds, made.fold, config.folds, config.fold, config.vae_run) == (3, number, 3, number, pretraining)
+        assert (made.folds, made.fold, config.folds, config.fold, config.vae_run) == (
+            3,
+            number,
+            3,
+            number,
+            pretraining,
+        )
     assert from_dict(stored_config(workspace, run_id)).all_folds
 
 
@@ -100,7 +110,9 @@ def test_other_settings_are_other_folds(workspace, started):
     supervisor.submit(workspace, CONFIG)
     started.clear()
     supervisor.submit(workspace, dataclasses.replace(CONFIG, epochs=61))
-    assert len(started) == 4, "three studies and what puts them together; the pretrainings are the same"
+    assert len(started) == 4, (
+        "three studies and what puts them together; the pretrainings are the same"
+    )
 
 
 def test_cancelling_stops_all_folds(workspace, started):
@@ -117,9 +129,12 @@ def test_a_fold_is_named_with_the_time_that_all_of_them_take(workspace, started)
     folds = Folds(workspace, run_id)
     assert folds.standing() == "0 of 3 folds done." and folds.where(second[0]) == "fold 2 of 3: "
     for run in first:
-        ended(workspace, run, "done")                   # 100 s each
+        ended(workspace, run, "done")  # 100 s each
     folds = Folds(workspace, run_id)
-    assert folds.seconds_left() == 400 and folds.where(second[1]) == "fold 2 of 3, 6 min 40 s left in all: "
+    assert (
+        folds.seconds_left() == 400
+        and folds.where(second[1]) == "fold 2 of 3, 6 min 40 s left in all: "
+    )
     assert folds.standing() == "1 of 3 folds done; the others take about 6 min 40 s at this pace."
     assert folds.ends(first[1]) and not folds.ends(first[0]) and folds.where(run_id) == ""
 
@@ -127,4 +142,8 @@ def test_a_fold_is_named_with_the_time_that_all_of_them_take(workspace, started)
 def test_the_studies_of_the_folds_ask_what_the_comparison_asks():
     config = dataclasses.replace(CONFIG, label_fractions=(0.1, 1.0), arms=("vae", "imagenet"))
     for one in fold_studies(config):
-        assert (one.label_fractions, one.arms, one.fold_runs) == ((0.1, 1.0), ("vae", "imagenet"), ())
+        assert (one.label_fractions, one.arms, one.fold_runs) == (
+            (0.1, 1.0),
+            ("vae", "imagenet"),
+            (),
+        )

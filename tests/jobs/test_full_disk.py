@@ -22,7 +22,9 @@ from tests.steps import fill_up
 from tests.study.conftest import write_dataset
 
 
-def test_on_a_disk_that_is_really_full_a_run_ends_and_is_resumed_when_there_is_room(disk, here, monkeypatch):  # noqa: F811
+def test_on_a_disk_that_is_really_full_a_run_ends_and_is_resumed_when_there_is_room(
+    disk, here, monkeypatch
+):  # noqa: F811
     room = disk("size=1m")
     here.workspace = workspace = Workspace.open(room / "home")
     here.store = RunStore(workspace)
@@ -31,9 +33,10 @@ def test_on_a_disk_that_is_really_full_a_run_ends_and_is_resumed_when_there_is_r
     def fill(step: int) -> None:
         if step == 3:
             fill_up(filler)
+
     try:
         here.work(run_id, fill)
-    except RunError as error:                     # not even the table could be told
+    except RunError as error:  # not even the table could be told
         assert "disk" in str(error)
     filler.unlink()
     assert here.resumed(run_id).state == "done"
@@ -44,6 +47,7 @@ def test_on_a_disk_that_is_really_full_a_run_ends_and_is_resumed_when_there_is_r
 
 def pretraining(between_epochs):
     """The real job, told when the checkpoint of its first epoch is in force."""
+
     def job(config, workspace, run, between):
         told = False
         with closing(pretrain(config, workspace, run)) as events:
@@ -52,6 +56,7 @@ def pretraining(between_epochs):
                     told = True
                     between_epochs()
                 yield event
+
     return job
 
 
@@ -63,9 +68,18 @@ def read_checkpoint(folder: Path) -> dict | None:
 
 def tiny_pretraining(here) -> str:
     write_dataset(here.workspace, images=60)
-    return here.store.create("pretrain", to_dict(PretrainConfig(
-        dataset="tiny", device="cpu", backbone=BackboneConfig(architecture="resnet18", stage=1), input_size=32,
-        recipe=recipe("paper", epochs=4, batch_size=8, latent_dim=8, decoder_width=16))))
+    return here.store.create(
+        "pretrain",
+        to_dict(
+            PretrainConfig(
+                dataset="tiny",
+                device="cpu",
+                backbone=BackboneConfig(architecture="resnet18", stage=1),
+                input_size=32,
+                recipe=recipe("paper", epochs=4, batch_size=8, latent_dim=8, decoder_width=16),
+            )
+        ),
+    )
 
 
 def weights_of(run) -> str:
@@ -77,26 +91,42 @@ def undisturbed(tmp_path_factory):
     """SHA-256 of the weights that the tiny pretraining comes to."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(worker.os, "nice", lambda by: 0)
-        here, before = Here(Workspace.open(tmp_path_factory.mktemp("undisturbed") / "home"), patch), signal.getsignal(signal.SIGTERM)
+        here, before = (
+            Here(Workspace.open(tmp_path_factory.mktemp("undisturbed") / "home"), patch),
+            signal.getsignal(signal.SIGTERM),
+        )
         run_id = tiny_pretraining(here)
         assert here.work(run_id, job=pretraining(lambda: None)).state == "done"
         signal.signal(signal.SIGTERM, before)
         return weights_of(here.workspace.run(run_id))
 
 
-def test_a_pretraining_keeps_its_last_checkpoint_when_the_disk_takes_no_more_and_ends_as_if_undisturbed(here, undisturbed):  # noqa: F811
+def test_a_pretraining_keeps_its_last_checkpoint_when_the_disk_takes_no_more_and_ends_as_if_undisturbed(
+    here, undisturbed
+):  # noqa: F811
     run_id = tiny_pretraining(here)
     run = here.workspace.run(run_id)
     with pytest.MonkeyPatch.context() as patch:
-        failed = here.work(run_id, job=pretraining(lambda: patch.setattr(files.os, "fsync", fails(errno.ENOSPC))))
-    assert failed.state == "failed" and "disk is full" in failed.error and "Traceback" not in failed.error
-    assert 0 < read_checkpoint(run.checkpoints)["step"] and not (run.artefacts / "vae.safetensors").exists()
+        failed = here.work(
+            run_id, job=pretraining(lambda: patch.setattr(files.os, "fsync", fails(errno.ENOSPC)))
+        )
+    assert (
+        failed.state == "failed"
+        and "disk is full" in failed.error
+        and "Traceback" not in failed.error
+    )
+    assert (
+        0 < read_checkpoint(run.checkpoints)["step"]
+        and not (run.artefacts / "vae.safetensors").exists()
+    )
     supervisor.resume(here.workspace, run_id)
     assert here.work(run_id, job=pretraining(lambda: None)).state == "done"
     assert weights_of(run) == undisturbed
 
 
-def test_a_pretraining_on_a_disk_that_is_really_full_goes_on_from_its_last_checkpoint_when_there_is_room(disk, here, undisturbed):  # noqa: F811
+def test_a_pretraining_on_a_disk_that_is_really_full_goes_on_from_its_last_checkpoint_when_there_is_room(
+    disk, here, undisturbed
+):  # noqa: F811
     room = disk("size=24m")
     here.workspace = workspace = Workspace.open(room / "home")
     here.store = RunStore(workspace)
@@ -104,7 +134,7 @@ def test_a_pretraining_on_a_disk_that_is_really_full_goes_on_from_its_last_check
     run = workspace.run(run_id)
     try:
         assert here.work(run_id, job=pretraining(lambda: fill_up(filler))).state == "failed"
-    except RunError as error:                     # not even the table could be told
+    except RunError as error:  # not even the table could be told
         assert "disk" in str(error)
     kept = read_checkpoint(run.checkpoints)["step"]
     assert kept > 0 and not (run.artefacts / "vae.safetensors").exists()

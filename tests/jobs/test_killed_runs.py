@@ -40,4 +40,6 @@ def test_a_killed_run_ends_bit_identical_to_the_uninterrupted_one(uninterrupted,
 
 def test_half_of_the_pretrainings_that_are_killed_are_of_the_default_recipe():
     for phase in ("pretraining", "checkpoint"):
-        assert sorted(run_of(phase, number) for number in range(8)) == ["masked"] * 4 + ["views"] * 4
+        assert (
+            sorted(run_of(phase, number) for number in range(8)) == ["masked"] * 4 + ["views"] * 4
+        )

@@ -8,9 +8,15 @@ from derm_core.jobs.worker import _devices, _processes
 PRETRAIN = PretrainConfig(dataset="d", devices=3)
 
 
-@pytest.mark.parametrize("config, alone, torchrun", [
-    (PRETRAIN, 3, 8), (StudyConfig(dataset="d", regime="finetune", devices=2), 2, 8),
-    (StudyConfig(dataset="d", regime="frozen", devices=2), 1, 1), (EmbedConfig(dataset="d"), 1, 1)])
+@pytest.mark.parametrize(
+    "config, alone, torchrun",
+    [
+        (PRETRAIN, 3, 8),
+        (StudyConfig(dataset="d", regime="finetune", devices=2), 2, 8),
+        (StudyConfig(dataset="d", regime="frozen", devices=2), 1, 1),
+        (EmbedConfig(dataset="d"), 1, 1),
+    ],
+)
 def test_trainings_are_shared_as_the_config_says_or_torchrun(config, alone, torchrun, monkeypatch):
     assert _processes(config) == alone
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")

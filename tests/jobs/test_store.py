@@ -18,13 +18,23 @@ CONFIG = {"kind": "pretrain", "device": "cpu"}
 def test_a_created_run_is_queued_and_has_its_config_on_disk(workspace):
     store = RunStore(workspace)
     run = store.get(store.create("pretrain", CONFIG, name="first"))
-    assert (run.state, run.kind, run.name, run.device, run.cancel_requested) == ("queued", "pretrain", "first", "cpu", False)
+    assert (run.state, run.kind, run.name, run.device, run.cancel_requested) == (
+        "queued",
+        "pretrain",
+        "first",
+        "cpu",
+        False,
+    )
     assert workspace.run(run.id).config.exists()
 
 
 def test_runs_are_listed_newest_first_and_by_kind_and_state(workspace):
     store = RunStore(workspace)
-    first, second, third = store.create("pretrain", CONFIG), store.create("study", CONFIG), store.create("pretrain", CONFIG)
+    first, second, third = (
+        store.create("pretrain", CONFIG),
+        store.create("study", CONFIG),
+        store.create("pretrain", CONFIG),
+    )
     store.transition(first, "queued", "running")
     assert [run.id for run in store.list()] == [third, second, first]
     assert [run.id for run in store.list(kind="pretrain")] == [third, first]
@@ -75,6 +85,7 @@ def test_progress_is_kept_only_while_running(workspace):
 
 def _win(root, run_id, barrier, wins):
     from derm_core.workspace import Workspace
+
     store = RunStore(Workspace.open(root))
     barrier.wait()
     if store.transition(run_id, "queued", "running"):
@@ -85,7 +96,9 @@ def test_of_many_processes_one_wins_a_transition_even_on_a_fresh_database(worksp
     context = multiprocessing.get_context("fork")
     barrier, wins = context.Barrier(4), context.Queue()
     run_id = RunStore(workspace).create("pretrain", CONFIG)
-    processes = [context.Process(target=_win, args=(workspace.root, run_id, barrier, wins)) for _ in range(4)]
+    processes = [
+        context.Process(target=_win, args=(workspace.root, run_id, barrier, wins)) for _ in range(4)
+    ]
     for process in processes:
         process.start()
     for process in processes:
@@ -96,6 +109,7 @@ def test_of_many_processes_one_wins_a_transition_even_on_a_fresh_database(worksp
 
 def _create_many(root, barrier):
     from derm_core.workspace import Workspace
+
     store = RunStore(Workspace.open(root))
     barrier.wait()
     for _ in range(5):
@@ -105,7 +119,9 @@ def _create_many(root, barrier):
 def test_processes_that_make_the_database_together_all_succeed(workspace):
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(4)
-    processes = [context.Process(target=_create_many, args=(workspace.root, barrier)) for _ in range(4)]
+    processes = [
+        context.Process(target=_create_many, args=(workspace.root, barrier)) for _ in range(4)
+    ]
     for process in processes:
         process.start()
     for process in processes:
@@ -163,11 +179,21 @@ def test_name_tags_and_note_can_be_changed_in_any_state_and_lie_in_the_folder_to
     store = RunStore(workspace)
     run_id = store.create("study", CONFIG, name="first")
     store.transition(run_id, "queued", "running")
-    run = store.annotate(run_id, tags=["paper", " paper ", "", "five seeds"], note=" why <b>this</b> \n")
+    run = store.annotate(
+        run_id, tags=["paper", " paper ", "", "five seeds"], note=" why <b>this</b> \n"
+    )
     assert (run.name, run.tags, run.note) == ("first", ("paper", "five seeds"), "why <b>this</b>")
-    assert read_json(workspace.run(run_id).about) == {"name": "first", "tags": list(run.tags), "note": run.note}
+    assert read_json(workspace.run(run_id).about) == {
+        "name": "first",
+        "tags": list(run.tags),
+        "note": run.note,
+    }
     assert store.annotate(run_id, name="", note="").tags == run.tags
-    assert (store.get(run_id).name, store.get(run_id).note, store.get(run_id).state) == ("", "", "running")
+    assert (store.get(run_id).name, store.get(run_id).note, store.get(run_id).state) == (
+        "",
+        "",
+        "running",
+    )
 
 
 def test_runs_are_listed_by_tag(workspace):
@@ -176,11 +202,21 @@ def test_runs_are_listed_by_tag(workspace):
     store.annotate(first, tags=["a", "both"])
     store.annotate(second, tags=["both"])
     assert [run.id for run in store.list(tag="a")] == [first]
-    assert [run.id for run in store.list(tag="both")] == [second, first] and store.list(tag="c") == []
+    assert [run.id for run in store.list(tag="both")] == [second, first] and store.list(
+        tag="c"
+    ) == []
 
 
-@pytest.mark.parametrize("change", [{"name": "n" * 81}, {"note": "n" * 4001}, {"tags": ["t" * 31]}, {"tags": ["a,b"]},
-                                    {"tags": [str(i) for i in range(21)]}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "n" * 81},
+        {"note": "n" * 4001},
+        {"tags": ["t" * 31]},
+        {"tags": ["a,b"]},
+        {"tags": [str(i) for i in range(21)]},
+    ],
+)
 def test_texts_that_are_too_long_change_nothing(workspace, change):
     store = RunStore(workspace)
     run_id = store.create("study", CONFIG, name="kept")
@@ -199,10 +235,16 @@ def test_a_database_of_the_first_version_is_brought_up_to_date_with_its_runs(wor
     with sqlite3.connect(workspace.database) as connection:
         connection.execute(OLD_SCHEMA)
         connection.execute("PRAGMA user_version=1")
-        connection.execute("INSERT INTO runs (id, kind, name, state, device, created) VALUES ('study-1','study','old','done','cpu',1.0)")
+        connection.execute(
+            "INSERT INTO runs (id, kind, name, state, device, created) VALUES ('study-1','study','old','done','cpu',1.0)"
+        )
     connection.close()
     store = RunStore(workspace)
-    assert (store.get("study-1").name, store.get("study-1").tags, store.get("study-1").note) == ("old", (), "")
+    assert (store.get("study-1").name, store.get("study-1").tags, store.get("study-1").note) == (
+        "old",
+        (),
+        "",
+    )
     assert store.annotate("study-1", note="kept").note == "kept"
     new = RunStore(Workspace.open(workspace.root)).create("pretrain", CONFIG)
     assert [run.id for run in store.list()] == [new, "study-1"]

@@ -21,6 +21,7 @@ def study(script="count-3", **fields):
 
 # ---- killed and repaired
 
+
 def test_kill_dash_nine_is_found_out_and_resume_goes_on_from_the_checkpoint(jobs):
     run_id = jobs.submit("count-3000")
     run = jobs.until(run_id, "running")
@@ -57,7 +58,11 @@ def test_a_queued_run_whose_worker_died_gets_a_new_one(jobs):
 def test_page_loads_together_start_one_worker(workspace, monkeypatch):
     started = []
     monkeypatch.setattr(supervisor, "_children", {})
-    monkeypatch.setattr(supervisor.subprocess, "Popen", lambda command, **options: started.append(command) or _Child())
+    monkeypatch.setattr(
+        supervisor.subprocess,
+        "Popen",
+        lambda command, **options: started.append(command) or _Child(),
+    )
     run_id = RunStore(workspace).create("pretrain", {"device": "cpu"})
     for _ in range(5):
         supervisor.reconcile(workspace)
@@ -66,8 +71,12 @@ def test_page_loads_together_start_one_worker(workspace, monkeypatch):
 
 class _Child:
     pid = os.getpid()
-    def poll(self): return 0
-    def wait(self, timeout=None): return 0
+
+    def poll(self):
+        return 0
+
+    def wait(self, timeout=None):
+        return 0
 
 
 def test_a_worker_that_is_slow_to_start_is_waited_for(workspace, monkeypatch):
@@ -84,11 +93,18 @@ def test_a_worker_that_is_slow_to_start_is_waited_for(workspace, monkeypatch):
 def test_a_worker_that_never_starts_fails_its_run_after_three_tries(workspace, monkeypatch):
     monkeypatch.setattr(supervisor, "worker_command", lambda run_id: ["false"])
     run_id = RunStore(workspace).create("pretrain", {"device": "cpu"})
-    run = eventually(lambda: supervisor.reconcile(workspace) or (run := RunStore(workspace).get(run_id)).final and run)
+    run = eventually(
+        lambda: (
+            supervisor.reconcile(workspace)
+            or (run := RunStore(workspace).get(run_id)).final
+            and run
+        )
+    )
     assert run.state == "failed" and "log.txt" in run.error
 
 
 # ---- cancel
+
 
 def test_a_queued_run_is_cancelled_at_once(jobs):
     jobs.until(jobs.submit("count-3000"), "running")
@@ -97,7 +113,7 @@ def test_a_queued_run_is_cancelled_at_once(jobs):
 
 
 def test_a_running_run_stops_at_its_next_step(jobs, monkeypatch):
-    monkeypatch.setattr(supervisor, "TERM_AFTER_SECONDS", 300)      # no signal helps it
+    monkeypatch.setattr(supervisor, "TERM_AFTER_SECONDS", 300)  # no signal helps it
     monkeypatch.setattr(supervisor, "KILL_AFTER_SECONDS", 600)
     run_id = jobs.submit("count-2000")
     jobs.until(run_id, "running")
@@ -123,6 +139,7 @@ def test_what_has_ended_cannot_be_cancelled(jobs):
 
 # ---- a study and its pretraining
 
+
 def test_a_study_queues_its_pretraining_first_and_uses_it(jobs):
     run_id = supervisor.submit(jobs.workspace, study(), name="one click")
     run = jobs.store.get(run_id)
@@ -130,7 +147,9 @@ def test_a_study_queues_its_pretraining_first_and_uses_it(jobs):
     assert pretraining.kind == "pretrain" and pretraining.seq < run.seq
     assert from_dict(read_json(jobs.workspace.run(run_id).config)).vae_run == pretraining.id
     seen = []
-    run = supervisor.wait(jobs.workspace, run_id, lambda row: seen.append((row["run"], row["kind"])))
+    run = supervisor.wait(
+        jobs.workspace, run_id, lambda row: seen.append((row["run"], row["kind"]))
+    )
     assert run.state == "done" and jobs.store.get(pretraining.id).finished <= run.started
     assert (pretraining.id, "result") in seen and seen[-1] == (run_id, "state")
 
@@ -139,8 +158,11 @@ def test_an_identical_pretraining_is_used_again_and_another_is_not(jobs):
     first = jobs.store.get(supervisor.submit(jobs.workspace, study()))
     supervisor.wait(jobs.workspace, first.id)
     second = jobs.store.get(supervisor.submit(jobs.workspace, study(epochs=7)))
-    other = jobs.store.get(supervisor.submit(
-        jobs.workspace, study(pretrain=PretrainConfig(dataset="count-4", device="cpu", seed=1))))
+    other = jobs.store.get(
+        supervisor.submit(
+            jobs.workspace, study(pretrain=PretrainConfig(dataset="count-4", device="cpu", seed=1))
+        )
+    )
     assert second.depends_on == first.depends_on and other.depends_on != first.depends_on
     assert supervisor.wait(jobs.workspace, second.id).state == "done"
 
@@ -148,7 +170,9 @@ def test_an_identical_pretraining_is_used_again_and_another_is_not(jobs):
 def test_a_pretraining_on_other_content_of_the_same_name_is_not_used_again(jobs):
     first = jobs.store.get(supervisor.submit(jobs.workspace, study()))
     supervisor.wait(jobs.workspace, first.id)
-    write_json(jobs.workspace.run(first.depends_on).artefacts / "vae.json", {"dataset_fingerprint": "old"})
+    write_json(
+        jobs.workspace.run(first.depends_on).artefacts / "vae.json", {"dataset_fingerprint": "old"}
+    )
     name = from_dict(read_json(jobs.workspace.run(first.id).config)).pretrain.dataset
     write_json(jobs.workspace.dataset(name).info, {"fingerprint": "old"})
     same = jobs.store.get(supervisor.submit(jobs.workspace, study(epochs=7)))
@@ -163,13 +187,17 @@ def test_a_study_without_an_arm_that_needs_it_pretrains_nothing(jobs):
 
 
 def test_a_failed_pretraining_fails_the_study_and_says_so(jobs):
-    run_id = supervisor.submit(jobs.workspace, study(pretrain=PretrainConfig(dataset="refuse", device="cpu")))
+    run_id = supervisor.submit(
+        jobs.workspace, study(pretrain=PretrainConfig(dataset="refuse", device="cpu"))
+    )
     run = supervisor.wait(jobs.workspace, run_id)
     assert run.state == "failed" and run.depends_on in run.error and "no labels" in run.error
 
 
 def test_resuming_a_study_resumes_its_pretraining(jobs):
-    run_id = supervisor.submit(jobs.workspace, study(pretrain=PretrainConfig(dataset="count-3000", device="cpu")))
+    run_id = supervisor.submit(
+        jobs.workspace, study(pretrain=PretrainConfig(dataset="count-3000", device="cpu"))
+    )
     needed = jobs.store.get(run_id).depends_on
     jobs.until(needed, "running")
     assert supervisor.cancel(jobs.workspace, needed, wait=60).state == "cancelled"
@@ -179,7 +207,9 @@ def test_resuming_a_study_resumes_its_pretraining(jobs):
 
 
 def test_cancelling_a_study_cancels_the_pretraining_that_only_it_waits_for(jobs):
-    run_id = supervisor.submit(jobs.workspace, study(pretrain=PretrainConfig(dataset="count-100000", device="cpu")))
+    run_id = supervisor.submit(
+        jobs.workspace, study(pretrain=PretrainConfig(dataset="count-100000", device="cpu"))
+    )
     needed = jobs.store.get(run_id).depends_on
     jobs.until(needed, "running")
     supervisor.cancel(jobs.workspace, run_id)
@@ -188,15 +218,21 @@ def test_cancelling_a_study_cancels_the_pretraining_that_only_it_waits_for(jobs)
 
 def test_cancelling_one_of_two_studies_leaves_their_pretraining_at_work(jobs):
     shared = PretrainConfig(dataset="count-100000", device="cpu")
-    first, second = (supervisor.submit(jobs.workspace, study(pretrain=shared, epochs=epochs)) for epochs in (3, 4))
+    first, second = (
+        supervisor.submit(jobs.workspace, study(pretrain=shared, epochs=epochs))
+        for epochs in (3, 4)
+    )
     supervisor.cancel(jobs.workspace, first)
     assert not jobs.store.get(jobs.store.get(second).depends_on).cancel_requested
 
 
-@pytest.mark.parametrize("config", [
-    study(pretrain=None),
-    EmbedConfig(dataset="count-1", arm="vae"),
-])
+@pytest.mark.parametrize(
+    "config",
+    [
+        study(pretrain=None),
+        EmbedConfig(dataset="count-1", arm="vae"),
+    ],
+)
 def test_a_vae_arm_without_weights_is_refused_in_words(jobs, config):
     with pytest.raises(ConfigError, match="vae_run"):
         supervisor.submit(jobs.workspace, config)
@@ -216,6 +252,7 @@ def test_weights_of_an_unknown_failed_or_wrong_run_are_refused(jobs):
 
 
 # ---- resume and delete
+
 
 def test_what_is_done_or_under_way_cannot_be_resumed(jobs):
     run_id = jobs.submit("count-100")
@@ -247,7 +284,10 @@ def test_features_made_with_a_runs_weights_go_with_it_and_others_stay(jobs):
     for name in (f"d--aa--{run_id}.npy", "d--aa--pretrain-other.npy", "d--bb.npy"):
         (folder / name).write_bytes(b"x" * 100)
     eventually(lambda: _try_delete(jobs, run_id))
-    assert sorted(path.name for path in folder.iterdir()) == ["d--aa--pretrain-other.npy", "d--bb.npy"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "d--aa--pretrain-other.npy",
+        "d--bb.npy",
+    ]
 
 
 def _try_delete(jobs, run_id, force=False):

@@ -15,12 +15,24 @@ from .conftest import eventually
 
 def test_a_killed_pretraining_is_resumed_from_its_checkpoint(workspace):
     make_synth(workspace, "tiny", images=60, size=32, processes=1)
-    run_id = supervisor.submit(workspace, PretrainConfig(
-        dataset="tiny", input_size=32, backbone=BackboneConfig(architecture="resnet10t", stage=1), device="cpu",
-        recipe=recipe("paper", epochs=5, batch_size=16, latent_dim=4, decoder_width=16)))
+    run_id = supervisor.submit(
+        workspace,
+        PretrainConfig(
+            dataset="tiny",
+            input_size=32,
+            backbone=BackboneConfig(architecture="resnet10t", stage=1),
+            device="cpu",
+            recipe=recipe("paper", epochs=5, batch_size=16, latent_dim=4, decoder_width=16),
+        ),
+    )
     store, paths = RunStore(workspace), workspace.run(run_id)
-    eventually(lambda: any(row["kind"] == "metric" and row["epoch"] and row["epoch"] >= 1
-                           for row in read_events(paths.events)), seconds=240)
+    eventually(
+        lambda: any(
+            row["kind"] == "metric" and row["epoch"] and row["epoch"] >= 1
+            for row in read_events(paths.events)
+        ),
+        seconds=240,
+    )
     os.kill(store.get(run_id).pid, signal.SIGKILL)
     eventually(lambda: supervisor.reconcile(workspace) or store.get(run_id).state == "interrupted")
     supervisor.resume(workspace, run_id)

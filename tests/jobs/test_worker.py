@@ -11,8 +11,8 @@ import pytest
 from derm_core.config import PretrainConfig, to_dict
 from derm_core.events import read_events
 from derm_core.jobs import supervisor
-from derm_core.locks import is_held
 from derm_core.jobs.store import RunStore
+from derm_core.locks import is_held
 
 from .conftest import eventually
 
@@ -28,13 +28,18 @@ def test_a_finished_job_leaves_its_summary_events_progress_and_log(jobs):
     assert [row["seq"] for row in rows] == list(range(len(rows)))
     assert [row["value"] for row in rows if row["kind"] == "state"] == ["running", "done"]
     assert not [row for row in rows if row["kind"] == "tick"]
-    assert "starting at 0" in paths.log.read_text() and f"{run_id} is done." in paths.log.read_text()
+    assert (
+        "starting at 0" in paths.log.read_text() and f"{run_id} is done." in paths.log.read_text()
+    )
 
 
 def test_an_expected_error_fails_the_run_with_its_own_sentence_and_no_traceback(jobs):
     run_id = jobs.submit("refuse")
     run = supervisor.wait(jobs.workspace, run_id)
-    assert (run.state, run.error) == ("failed", "The dataset has no labels; import it with a label column.")
+    assert (run.state, run.error) == (
+        "failed",
+        "The dataset has no labels; import it with a label column.",
+    )
     assert "Traceback" not in jobs.workspace.run(run_id).log.read_text()
 
 
@@ -62,15 +67,24 @@ def test_a_run_on_another_device_does_not_wait(jobs):
 
 
 def test_a_run_waits_for_a_device_that_another_process_holds_though_nothing_is_ahead_of_it(jobs):
-    holder = subprocess.Popen([sys.executable, "-c", "import sys; from pathlib import Path; from derm_core.locks import hold\n"
-                               "with hold(Path(sys.argv[1])) as held: print(held, flush=True); sys.stdin.read()",
-                               str(jobs.workspace.device_lock("cpu"))],
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from pathlib import Path; from derm_core.locks import hold\n"
+            "with hold(Path(sys.argv[1])) as held: print(held, flush=True); sys.stdin.read()",
+            str(jobs.workspace.device_lock("cpu")),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+    )
     assert holder.stdout.readline() == "True\n"
     run_id = jobs.submit("count-2")
     assert [run.id for run in jobs.store.list()] == [run_id]
     eventually(lambda: is_held(jobs.workspace.run(run_id).lock))
-    time.sleep(1.5)                               # three times as long as a waiting worker pauses
+    time.sleep(1.5)  # three times as long as a waiting worker pauses
     assert jobs.state(run_id) == "queued" and jobs.counter(run_id) == 0
     holder.kill()
     holder.wait()
@@ -80,7 +94,9 @@ def test_a_run_waits_for_a_device_that_another_process_holds_though_nothing_is_a
 def test_a_second_worker_of_the_same_run_does_nothing(jobs):
     run_id = jobs.submit("count-3000")
     run = jobs.until(run_id, "running")
-    second = subprocess.run(supervisor.worker_command(run_id), timeout=90, env={**os.environ, "PYTHONPATH": os.getcwd()})
+    second = subprocess.run(
+        supervisor.worker_command(run_id), timeout=90, env={**os.environ, "PYTHONPATH": os.getcwd()}
+    )
     assert second.returncode == 0
     assert jobs.store.get(run_id).pid == run.pid and jobs.state(run_id) == "running"
 
@@ -121,11 +137,20 @@ def test_a_run_whose_row_was_deleted_stops(jobs):
 
 
 def test_a_queued_run_by_hand_runs_in_the_foreground(jobs, workspace):
-    run_id = RunStore(workspace).create("pretrain", to_dict(PretrainConfig(dataset="count-3", device="cpu")))
+    run_id = RunStore(workspace).create(
+        "pretrain", to_dict(PretrainConfig(dataset="count-3", device="cpu"))
+    )
     started = time.monotonic()
-    finished = subprocess.run(supervisor.worker_command(run_id), capture_output=True, text=True, timeout=90,
-                              env={**os.environ, "PYTHONPATH": os.getcwd()})
-    assert finished.returncode == 0 and "starting at 0" in finished.stdout, time.monotonic() - started
+    finished = subprocess.run(
+        supervisor.worker_command(run_id),
+        capture_output=True,
+        text=True,
+        timeout=90,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+    )
+    assert finished.returncode == 0 and "starting at 0" in finished.stdout, (
+        time.monotonic() - started
+    )
     assert jobs.state(run_id) == "done"
 
 
@@ -134,9 +159,15 @@ def test_a_shortage_of_memory_says_what_to_lower(tmp_path):
 
     from derm_core.jobs.worker import _sentence
     from derm_core.workspace import RunPaths
+
     with pytest.raises(RuntimeError) as raised:
         torch.empty(2**46)
     assert "smaller batch size or input size" in _sentence(raised.value, RunPaths(tmp_path))
-    for said in ("CUDA out of memory. Tried", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
-                 "cuDNN error: CUDNN_STATUS_ALLOC_FAILED"):
-        assert "smaller batch size or input size" in _sentence(RuntimeError(said), RunPaths(tmp_path))
+    for said in (
+        "CUDA out of memory. Tried",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    ):
+        assert "smaller batch size or input size" in _sentence(
+            RuntimeError(said), RunPaths(tmp_path)
+        )

@@ -10,8 +10,15 @@ from derm_core.config import BackboneConfig
 from derm_core.errors import ConfigError
 from derm_core.nets.backbone import build_backbone, load_timm_state, make_extractor, normalise
 
-FAMILIES = {"resnet18": 3, "mobilenetv2_100": 3, "convnext_atto": 2, "efficientnet_b0": 2, "regnety_002": 3,
-            "vit_tiny_patch16_224": 2, "swin_tiny_patch4_window7_224": 1}
+FAMILIES = {
+    "resnet18": 3,
+    "mobilenetv2_100": 3,
+    "convnext_atto": 2,
+    "efficientnet_b0": 2,
+    "regnety_002": 3,
+    "vit_tiny_patch16_224": 2,
+    "swin_tiny_patch4_window7_224": 1,
+}
 
 
 @pytest.mark.parametrize("architecture,stage", FAMILIES.items())
@@ -51,10 +58,13 @@ def test_wrong_architecture_and_stage_are_named():
         build_backbone(BackboneConfig(architecture="resnet18", stage=8), 0)
 
 
-@pytest.mark.parametrize("architecture,stage", [("resnet18", 2), ("mobilenetv2_100", 2), ("convnext_atto", 1),
-                                                ("vit_tiny_patch16_224", 1)])
+@pytest.mark.parametrize(
+    "architecture,stage",
+    [("resnet18", 2), ("mobilenetv2_100", 2), ("convnext_atto", 1), ("vit_tiny_patch16_224", 1)],
+)
 def test_a_whole_classifiers_state_gives_the_classifiers_own_features(architecture, stage):
     import timm
+
     extra = {"dynamic_img_size": True} if architecture.startswith("vit") else {}
     torch.manual_seed(3)
     full = timm.create_model(architecture, pretrained=False, **extra).eval()
@@ -77,7 +87,9 @@ def test_a_missing_tensor_is_refused():
 
 
 def test_normalise_agrees_with_a_plain_loop():
-    images = torch.randint(0, 256, (2, 4, 4, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(
+        0, 256, (2, 4, 4, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
     out = normalise(images, mean, std)
     for channel in range(3):

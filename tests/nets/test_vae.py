@@ -10,10 +10,28 @@ from torch.distributions import Normal, kl_divergence
 
 from derm_core.config import BackboneConfig
 from derm_core.errors import RunError
-from derm_core.nets.vae import (MIN_LOG_SIGMA, PlaneNorm, UpsampledConv, active_units, build_vae, elbo_terms, floored,
-                                latents_like, load_encoder, load_vae, reparameterise, save_vae)
+from derm_core.nets.vae import (
+    MIN_LOG_SIGMA,
+    PlaneNorm,
+    UpsampledConv,
+    active_units,
+    build_vae,
+    elbo_terms,
+    floored,
+    latents_like,
+    load_encoder,
+    load_vae,
+    reparameterise,
+    save_vae,
+)
 
-FAMILIES = {"resnet18": 3, "mobilenetv2_100": 2, "convnext_atto": 1, "regnety_002": 3, "vit_tiny_patch16_224": 1}
+FAMILIES = {
+    "resnet18": 3,
+    "mobilenetv2_100": 2,
+    "convnext_atto": 1,
+    "regnety_002": 3,
+    "vit_tiny_patch16_224": 1,
+}
 SMALL = BackboneConfig(architecture="resnet18", stage=1)
 
 
@@ -38,7 +56,9 @@ def test_kl_is_that_of_torch_distributions_per_dimension():
 
 def test_kl_is_zero_at_the_prior_and_terms_are_float32_under_autocast_types():
     zero = torch.zeros(2, 3, dtype=torch.bfloat16)
-    nll, kl = elbo_terms(draw(2, 3, 4, 4).bfloat16(), draw(2, 3, 4, 4), zero, zero, torch.tensor(0.0))
+    nll, kl = elbo_terms(
+        draw(2, 3, 4, 4).bfloat16(), draw(2, 3, 4, 4), zero, zero, torch.tensor(0.0)
+    )
     assert nll.dtype == kl.dtype == torch.float32 and torch.equal(kl, torch.zeros(2, 3))
 
 
@@ -53,7 +73,10 @@ def test_the_best_log_sigma_is_the_root_mean_square_error():
 
 
 def test_reparameterised_draws_have_the_posteriors_moments():
-    mu, logvar = torch.tensor([[1.0, -2.0]]).expand(20000, 2), torch.tensor([[0.0, -2.0]]).expand(20000, 2)
+    mu, logvar = (
+        torch.tensor([[1.0, -2.0]]).expand(20000, 2),
+        torch.tensor([[0.0, -2.0]]).expand(20000, 2),
+    )
     z = reparameterise(mu, logvar, torch.Generator().manual_seed(0))
     assert torch.allclose(z.mean(0), torch.tensor([1.0, -2.0]), atol=0.03)
     assert torch.allclose(z.std(0), (0.5 * logvar[0]).exp(), rtol=0.03)
@@ -84,8 +107,12 @@ def test_latents_like_those_of_images_have_their_mean_and_covariance():
     mu, logvar = draw(400, 5, seed=5) @ mixing + 2, torch.full((400, 5), -2.0)
     found = latents_like(mu, logvar, 20_000, torch.Generator().manual_seed(0))
     assert torch.allclose(found.mean(0), mu.mean(0), atol=0.1)
-    assert torch.allclose(torch.cov(found.T), torch.cov(mu.T) + torch.eye(5) * math.exp(-2), atol=0.2)
-    few = latents_like(mu[:2], logvar[:2] - 20, 3, torch.Generator().manual_seed(0))      # two images span one line
+    assert torch.allclose(
+        torch.cov(found.T), torch.cov(mu.T) + torch.eye(5) * math.exp(-2), atol=0.2
+    )
+    few = latents_like(
+        mu[:2], logvar[:2] - 20, 3, torch.Generator().manual_seed(0)
+    )  # two images span one line
     assert torch.linalg.matrix_rank(few - few.mean(0), atol=1e-2) == 1
 
 

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save
 
 from derm_core.config import BackboneConfig
 from derm_core.errors import WeightsUnavailable
-from derm_core.nets.batchnorm import match_statistics
 from derm_core.nets.backbone import build_backbone, load_imagenet, make_extractor
+from derm_core.nets.batchnorm import match_statistics
 from derm_core.nets.weights import imagenet_status
 
 RESNET = BackboneConfig(architecture="resnet18", stage=1)
@@ -38,6 +38,7 @@ def alone(tmp_path, monkeypatch):
 def resnet_bytes() -> bytes:
     """A whole random ResNet-18 classifier as safetensors."""
     import timm
+
     torch.manual_seed(11)
     return save(timm.create_model("resnet18", pretrained=False).state_dict())
 
@@ -52,8 +53,10 @@ def hub(alone, monkeypatch):
 
         def _answer(self, body: bool) -> None:
             Handler.requests.append(f"{self.command} {self.path}")
-            if self.path.split("?")[0] != "/timm/resnet18.tv_in1k/resolve/main/model.safetensors" \
-                    and "/resolve/" + "c" * 40 not in self.path:
+            if (
+                self.path.split("?")[0] != "/timm/resnet18.tv_in1k/resolve/main/model.safetensors"
+                and "/resolve/" + "c" * 40 not in self.path
+            ):
                 self.send_error(404)
                 return
             self.send_response(200)
@@ -64,9 +67,14 @@ def hub(alone, monkeypatch):
             if body:
                 self.wfile.write(payload)
 
-        def do_HEAD(self): self._answer(False)
-        def do_GET(self): self._answer(True)
-        def log_message(self, *args): pass
+        def do_HEAD(self):
+            self._answer(False)
+
+        def do_GET(self):
+            self._answer(True)
+
+        def log_message(self, *args):
+            pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -100,7 +108,11 @@ def test_the_hub_is_asked_once_and_then_the_cache_serves(hub, monkeypatch):
     assert info["sha256"] == hashlib.sha256(payload).hexdigest()
     assert sum(r.startswith("GET") and "model.safetensors" in r for r in hub.requests) == 1
     asked = len(hub.requests)
-    assert imagenet_status(RESNET) == {"available": True, "source": "cache", "detail": "timm/resnet18.tv_in1k"}
+    assert imagenet_status(RESNET) == {
+        "available": True,
+        "source": "cache",
+        "detail": "timm/resnet18.tv_in1k",
+    }
     again, info = load_imagenet(RESNET)
     assert info["source"] == "cache" and len(hub.requests) == asked
     assert all(torch.equal(a, b) for a, b in zip(backbone.parameters(), again.parameters()))
@@ -112,10 +124,20 @@ def test_a_file_the_hub_lacks_gives_the_message(hub):
 
 
 def write_weights(folder, **changes) -> None:
-    card = {"architecture": "resnet18", "last_stage": 2, "complete": False, "model_args": {},
-            "mean": [0.1, 0.2, 0.3], "std": [1, 1, 1], "license": "test", **changes}
+    card = {
+        "architecture": "resnet18",
+        "last_stage": 2,
+        "complete": False,
+        "model_args": {},
+        "mean": [0.1, 0.2, 0.3],
+        "std": [1, 1, 1],
+        "license": "test",
+        **changes,
+    }
     state = build_backbone(BackboneConfig(architecture="resnet18", stage=2), 5).body.state_dict()
-    (folder / "mine.safetensors").write_bytes(save({key: value.half() for key, value in state.items()}))
+    (folder / "mine.safetensors").write_bytes(
+        save({key: value.half() for key, value in state.items()})
+    )
     (folder / "mine.json").write_text(json.dumps(card))
 
 
@@ -142,9 +164,11 @@ def test_a_broken_sidecar_is_named(alone):
 
 
 def test_status_needs_no_torch(alone):
-    code = ("import sys; from derm_core.nets.weights import imagenet_status; "
-            "from derm_core.config import BackboneConfig; imagenet_status(BackboneConfig()); "
-            "assert 'torch' not in sys.modules and 'timm' not in sys.modules")
+    code = (
+        "import sys; from derm_core.nets.weights import imagenet_status; "
+        "from derm_core.config import BackboneConfig; imagenet_status(BackboneConfig()); "
+        "assert 'torch' not in sys.modules and 'timm' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
@@ -152,10 +176,21 @@ def real_images(shared, size: int, count: int = 48) -> torch.Tensor:
     """uint8 (count, size, size, 3) from HAM10000, spread over the whole set."""
     import numpy as np
     from PIL import Image, ImageOps
+
     files = sorted((shared / "data" / "ham10000").rglob("*.jpg"))
-    chosen = files[::len(files) // count][:count]
-    return torch.from_numpy(np.stack([
-        np.asarray(ImageOps.fit(Image.open(f).convert("RGB"), (size, size), Image.Resampling.BICUBIC)) for f in chosen]))
+    chosen = files[:: len(files) // count][:count]
+    return torch.from_numpy(
+        np.stack(
+            [
+                np.asarray(
+                    ImageOps.fit(
+                        Image.open(f).convert("RGB"), (size, size), Image.Resampling.BICUBIC
+                    )
+                )
+                for f in chosen
+            ]
+        )
+    )
 
 
 def train_eval_correlation(backbone, info, images) -> float:
@@ -181,7 +216,9 @@ def test_real_weights_load_and_train_mode_agrees_with_eval_mode(shared, monkeypa
     backbone, info = load_imagenet(config)
     assert backbone.width == width and len(info["license"]) > 5 and len(info["sha256"]) == 64
     stored = load_file(next((shared / "weights").glob(f"{architecture}*.safetensors")))
-    assert all(torch.equal(value, stored[key].float()) for key, value in backbone.body.named_parameters())
+    assert all(
+        torch.equal(value, stored[key].float()) for key, value in backbone.body.named_parameters()
+    )
     assert train_eval_correlation(backbone, info, real_images(shared, size)) > 0.97
 
 
@@ -189,7 +226,9 @@ def test_real_weights_load_and_train_mode_agrees_with_eval_mode(shared, monkeypa
 @pytest.mark.parametrize("architecture", REAL)
 def test_matched_statistics_agree_at_64_px_and_keep_eval_mode(shared, monkeypatch, architecture):
     monkeypatch.setenv("DERM_WEIGHTS", str(shared / "weights"))
-    backbone, info = load_imagenet(BackboneConfig(architecture=architecture, stage=REAL[architecture][0]))
+    backbone, info = load_imagenet(
+        BackboneConfig(architecture=architecture, stage=REAL[architecture][0])
+    )
     images = real_images(shared, 64, 128)
     x = make_extractor("imagenet", backbone, info["mean"], info["std"]).normalise(images)
     with torch.no_grad():

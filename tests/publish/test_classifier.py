@@ -12,20 +12,20 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from derm_core.bundles import conformal
+from derm_core.bundles.bundle import load_bundle
+from derm_core.bundles.predictor import Predictor, predict_images
 from derm_core.config import BackboneConfig, PretrainConfig, StudyConfig, to_dict
 from derm_core.data.manifest import load_dataset, save_dataset
 from derm_core.data.splits import SPLITS, split_fingerprint, split_for
 from derm_core.data.store import open_store
 from derm_core.errors import BundleError, NotFound, RunError
 from derm_core.files import read_json, write_json
-from derm_core.bundles import conformal
 from derm_core.nets.head import Classifier, make_head
 from derm_core.nets.vae import build_vae, save_vae
 from derm_core.publish import statistics
-from derm_core.bundles.bundle import load_bundle
-from derm_core.bundles.predictor import Predictor, predict_images
-from derm_core.publish.provenance import is_public, weights_license
 from derm_core.publish.classifier import publish
+from derm_core.publish.provenance import is_public, weights_license
 from derm_core.study.arms import Arm, build_extractors
 
 BACKBONE = BackboneConfig(architecture="resnet18", stage=1)
@@ -41,12 +41,34 @@ def make_dataset(workspace):
     for i in range(40):
         path = folder / f"i{i}.png"
         Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(path)
-        rows.append({"image_id": path.stem, "path": str(path), "label": CLASSES[i % 2], "group": f"g{i}",
-                     "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "width": 32, "height": 32})
-    return save_dataset(workspace, "moles", pd.DataFrame(rows), {
-        "layout": "ham10000", "source": "test", "classes": list(CLASSES), "created": 0.0, "skipped": [],
-        "seconds": 0.0, "notes": [], "license": "CC BY-NC 4.0", "citation": "Tschandl 2018, doi:10.7910/DVN/DBW86T",
-        "class_descriptions": {"mel": "melanoma", "nv": "melanocytic nevus"}})
+        rows.append(
+            {
+                "image_id": path.stem,
+                "path": str(path),
+                "label": CLASSES[i % 2],
+                "group": f"g{i}",
+                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                "width": 32,
+                "height": 32,
+            }
+        )
+    return save_dataset(
+        workspace,
+        "moles",
+        pd.DataFrame(rows),
+        {
+            "layout": "ham10000",
+            "source": "test",
+            "classes": list(CLASSES),
+            "created": 0.0,
+            "skipped": [],
+            "seconds": 0.0,
+            "notes": [],
+            "license": "CC BY-NC 4.0",
+            "citation": "Tschandl 2018, doi:10.7910/DVN/DBW86T",
+            "class_descriptions": {"mel": "melanoma", "nv": "melanocytic nevus"},
+        },
+    )
 
 
 @pytest.fixture(params=["frozen", "finetune"])
@@ -58,20 +80,44 @@ def study(shelf, request, monkeypatch):
     run = shelf.run(VAE_RUN).create()
     write_json(run.config, to_dict(pretrain))
     save_vae(run.artefacts, build_vae(BACKBONE, 32, 4, 16, seed=0), {})
-    config = StudyConfig(dataset="moles", arms=("vae",), backbone=BACKBONE, input_size=32, regime=request.param,
-                         vae_run=VAE_RUN, seeds=(0, 7), hidden=8)
+    config = StudyConfig(
+        dataset="moles",
+        arms=("vae",),
+        backbone=BACKBONE,
+        input_size=32,
+        regime=request.param,
+        vae_run=VAE_RUN,
+        seeds=(0, 7),
+        hidden=8,
+    )
     run = shelf.run(STUDY).create()
     write_json(run.config, to_dict(config))
     extractors = build_extractors("vae", config, shelf)
     arm = Arm("vae", [extractors])
-    classifiers = {seed: Classifier(extractors[0].backbone, make_head(64, 8, 2, seed), torch.full((64,), 0.1),
-                                    torch.full((64,), 2.0)).eval() for seed in config.seeds}
+    classifiers = {
+        seed: Classifier(
+            extractors[0].backbone,
+            make_head(64, 8, 2, seed),
+            torch.full((64,), 0.1),
+            torch.full((64,), 2.0),
+        ).eval()
+        for seed in config.seeds
+    }
     write_artefacts(shelf, run, config, dataset, extractors[0], classifiers)
     split = split_for(config, dataset.labels, dataset.groups)
-    test = {name: {"mean": 0.7, "std": 0.1, "low": 0.6, "high": 0.8} for name in ("balanced_accuracy", "accuracy")}
-    write_json(run.artefacts / "study.json", {
-        "run_id": STUDY, "classes": list(CLASSES), "split": {"fingerprint": split_fingerprint(split, dataset.frame["image_id"])},
-        "arms": {"vae": {"label": arm.label, "extractor": arm.extractor, "test": test}}})
+    test = {
+        name: {"mean": 0.7, "std": 0.1, "low": 0.6, "high": 0.8}
+        for name in ("balanced_accuracy", "accuracy")
+    }
+    write_json(
+        run.artefacts / "study.json",
+        {
+            "run_id": STUDY,
+            "classes": list(CLASSES),
+            "split": {"fingerprint": split_fingerprint(split, dataset.frame["image_id"])},
+            "arms": {"vae": {"label": arm.label, "extractor": arm.extractor, "test": test}},
+        },
+    )
     return shelf, classifiers
 
 
@@ -81,24 +127,52 @@ def write_artefacts(workspace, run, config, dataset, extractor, classifiers):
     for folder in ("heads", "models"):
         (run.artefacts / folder).mkdir()
     states = {seed: classifier.state_dict() for seed, classifier in classifiers.items()}
-    heads = [{k: v for k, v in state.items() if not k.startswith("backbone.")} for state in states.values()]
+    heads = [
+        {k: v for k, v in state.items() if not k.startswith("backbone.")}
+        for state in states.values()
+    ]
     if config.regime == "frozen":
-        save_file({k: torch.stack([h[k] for h in heads]) for k in heads[0]}, run.artefacts / "heads" / "vae.safetensors")
+        save_file(
+            {k: torch.stack([h[k] for h in heads]) for k in heads[0]},
+            run.artefacts / "heads" / "vae.safetensors",
+        )
     for seed, classifier in classifiers.items():
         if config.regime == "finetune":
-            save_file({k: v.contiguous() for k, v in states[seed].items()}, run.artefacts / "models" / f"vae-seed{seed}.safetensors")
+            save_file(
+                {k: v.contiguous() for k, v in states[seed].items()},
+                run.artefacts / "models" / f"vae-seed{seed}.safetensors",
+            )
         with torch.no_grad():
             x_bchw = extractor.normalise(torch.from_numpy(np.array(store.images)))
             p = classifier(x_bchw).softmax(1).numpy()
-        tables.append(pd.DataFrame({"image_id": dataset.frame["image_id"], "split": split, "group": dataset.frame["group"],
-                                    "label": dataset.labels, "arm": "vae", "seed": seed, "p_0": p[:, 0], "p_1": p[:, 1]}))
+        tables.append(
+            pd.DataFrame(
+                {
+                    "image_id": dataset.frame["image_id"],
+                    "split": split,
+                    "group": dataset.frame["group"],
+                    "label": dataset.labels,
+                    "arm": "vae",
+                    "seed": seed,
+                    "p_0": p[:, 0],
+                    "p_1": p[:, 1],
+                }
+            )
+        )
     pd.concat(tables).to_parquet(run.artefacts / "predictions.parquet")
 
 
 def test_the_bundle_predicts_what_the_chosen_seed_predicts(study):
     workspace, classifiers = study
     seen = []
-    folder = publish(workspace, STUDY, "vae", "mole-vae", seed=7, progress=lambda done, total: seen.append((done, total)))
+    folder = publish(
+        workspace,
+        STUDY,
+        "vae",
+        "mole-vae",
+        seed=7,
+        progress=lambda done, total: seen.append((done, total)),
+    )
     assert folder == workspace.models / "mole-vae"
     assert seen[-1] == (40, 40) and [done for done, _ in seen] == sorted(done for done, _ in seen)
     bundle = load_bundle(folder)
@@ -112,10 +186,16 @@ def test_the_bundle_predicts_what_the_chosen_seed_predicts(study):
 def test_the_card_names_data_terms_weights_metrics_and_commands(study):
     workspace, _ = study
     card = load_bundle(publish(workspace, STUDY, "vae", "mole-vae")).card
-    assert card["training_data"]["license"] == "CC BY-NC 4.0" and "10.7910/DVN/DBW86T" in card["training_data"]["attribution"]
+    assert (
+        card["training_data"]["license"] == "CC BY-NC 4.0"
+        and "10.7910/DVN/DBW86T" in card["training_data"]["attribution"]
+    )
     assert "CC BY-NC 4.0" in card["license"] and "research only" in card["license"]
     assert card["initial_weights"]["kind"] == "vae" and card["initial_weights"]["run"] == VAE_RUN
-    assert card["metrics"]["balanced_accuracy"]["low"] == 0.6 and len(card["split"]["fingerprint"]) == 16
+    assert (
+        card["metrics"]["balanced_accuracy"]["low"] == 0.6
+        and len(card["split"]["fingerprint"]) == 16
+    )
     assert card["class_descriptions"]["mel"] == "melanoma"
     assert [line.split()[3] for line in card["commands"]] == ["data", "compare", "models"]
     assert f"--regime {card['regime']}" in card["commands"][1] or card["regime"] == "frozen"
@@ -124,7 +204,10 @@ def test_the_card_names_data_terms_weights_metrics_and_commands(study):
 
 
 def test_terms_of_the_pretraining_data_stay_with_weights_trained_on_synthetic_images():
-    synthetic, real = {"layout": "synthetic", "license": "free"}, {"layout": "ham10000", "license": "CC BY-NC 4.0"}
+    synthetic, real = (
+        {"layout": "synthetic", "license": "free"},
+        {"layout": "ham10000", "license": "CC BY-NC 4.0"},
+    )
     assert weights_license(synthetic, {}).startswith("Apache-2.0")
     assert weights_license(synthetic, {"data": real}).startswith("CC BY-NC 4.0")
     assert weights_license(real, {"data": real}).count("CC BY-NC 4.0") == 1
@@ -158,9 +241,13 @@ def test_a_model_that_is_not_the_studys_is_not_published(study):
 
 def test_a_dataset_whose_rate_is_on_the_card_is_in_its_command(study):
     workspace, _ = study
-    name = load_bundle(publish(workspace, STUDY, "vae", "mole-vae")).card["training_data"]["dataset"]
+    name = load_bundle(publish(workspace, STUDY, "vae", "mole-vae")).card["training_data"][
+        "dataset"
+    ]
     card = load_bundle(publish(workspace, STUDY, "vae", "mole-rates", rates=[name])).card
-    assert name in card["outlier"]["rates"] and card["commands"][-1].endswith(f"--name mole-rates --rates {name}")
+    assert name in card["outlier"]["rates"] and card["commands"][-1].endswith(
+        f"--name mole-rates --rates {name}"
+    )
 
 
 def test_the_card_says_when_to_believe_an_answer(study):
@@ -168,23 +255,49 @@ def test_the_card_says_when_to_believe_an_answer(study):
     folder = publish(workspace, STUDY, "vae", "mole-vae")
     bundle = load_bundle(folder)
     card, known = bundle.card, bundle.reference
-    assert card["conformal"]["calibration_groups"] == 4 and set(card["conformal"]["coverages"]) == {"0.80", "0.90", "0.95"}
+    assert card["conformal"]["calibration_groups"] == 4 and set(card["conformal"]["coverages"]) == {
+        "0.80",
+        "0.90",
+        "0.95",
+    }
     coverage = card["conformal"]["test"]["0.90"]
-    assert coverage["redivided"]["low"] <= coverage["redivided"]["mean"] <= coverage["redivided"]["high"]
-    assert ("Nothing of this model was chosen" in card["conformal"]["calibrated_on"])
-    assert coverage["coverage"]["low"] <= coverage["coverage"]["mean"] <= coverage["coverage"]["high"]
+    assert (
+        coverage["redivided"]["low"]
+        <= coverage["redivided"]["mean"]
+        <= coverage["redivided"]["high"]
+    )
+    assert "Nothing of this model was chosen" in card["conformal"]["calibrated_on"]
+    assert (
+        coverage["coverage"]["low"] <= coverage["coverage"]["mean"] <= coverage["coverage"]["high"]
+    )
     assert sum(row["images"] for row in coverage["per_class"].values()) == 6
     assert card["outlier"]["reconstruction"]["threshold"] > 0 and set(card["outlier"]["rates"]) == {
-        "test", "drawn pictures of other things"}
-    assert card["operating_point"]["class"] == "mel" and card["operating_point"]["specificity"] == 0.9
+        "test",
+        "drawn pictures of other things",
+    }
+    assert (
+        card["operating_point"]["class"] == "mel" and card["operating_point"]["specificity"] == 0.9
+    )
     assert card["priority"] == {"map": {"mel": "high", "nv": "low"}, "ours": True}
     assert card["memorisation"]["samples"] == 64 and card["reference"]["public"] is True
     dataset = load_dataset(workspace, "moles")
-    training = set(dataset.frame["image_id"][split_for(StudyConfig(dataset="moles"), dataset.labels, dataset.groups) == 0])
+    training = set(
+        dataset.frame["image_id"][
+            split_for(StudyConfig(dataset="moles"), dataset.labels, dataset.groups) == 0
+        ]
+    )
     assert set(known.points.ids) == training and known.latents[0].shape == (64, 4)
-    answer = predict_images(workspace, ["mole-vae"], [("i.png", Path(dataset.frame["path"][0]))])["images"][0]
-    assert answer["arms"]["mole-vae"]["prediction_set"]["classes"][0] == answer["arms"]["mole-vae"]["top"]
-    assert len(answer["arms"]["mole-vae"]["neighbours"]) == 5 and answer["outlier"]["scores"]["mole-vae"]["reconstruction"] > 0
+    answer = predict_images(workspace, ["mole-vae"], [("i.png", Path(dataset.frame["path"][0]))])[
+        "images"
+    ][0]
+    assert (
+        answer["arms"]["mole-vae"]["prediction_set"]["classes"][0]
+        == answer["arms"]["mole-vae"]["top"]
+    )
+    assert (
+        len(answer["arms"]["mole-vae"]["neighbours"]) == 5
+        and answer["outlier"]["scores"]["mole-vae"]["reconstruction"] > 0
+    )
 
 
 def test_a_published_model_is_written_anew_only_where_its_tensors_stay(study):
@@ -211,7 +324,9 @@ def test_a_publication_that_is_stopped_leaves_nothing(study):
 
 
 def test_the_card_says_which_choices_saw_the_calibration_groups():
-    assert "Nothing" in statistics.calibrated_on("finetune", 9) and "Nothing" in statistics.calibrated_on("frozen", 1)
+    assert "Nothing" in statistics.calibrated_on(
+        "finetune", 9
+    ) and "Nothing" in statistics.calibrated_on("frozen", 1)
     assert "among 9" in statistics.calibrated_on("frozen", 9)
 
 
@@ -225,19 +340,42 @@ def test_another_split_of_the_dataset_is_refused(study):
 
 def test_agreement_is_what_a_loop_counts():
     rng = np.random.default_rng(0)
-    tables = {arm: {"image_ids": np.arange(60), "labels": np.arange(60) % 3, "probabilities": rng.dirichlet([1, 1, 1], 60)}
-              for arm in ("vae", "imagenet")}
+    tables = {
+        arm: {
+            "image_ids": np.arange(60),
+            "labels": np.arange(60) % 3,
+            "probabilities": rng.dirichlet([1, 1, 1], 60),
+        }
+        for arm in ("vae", "imagenet")
+    }
     found = statistics.agreement(tables, "vae")["imagenet"]
     for part, wanted in (("agree", True), ("disagree", False)):
-        rows = [i for i in range(60) if (tables["vae"]["probabilities"][i].argmax()
-                                         == tables["imagenet"]["probabilities"][i].argmax()) == wanted]
+        rows = [
+            i
+            for i in range(60)
+            if (
+                tables["vae"]["probabilities"][i].argmax()
+                == tables["imagenet"]["probabilities"][i].argmax()
+            )
+            == wanted
+        ]
         assert found[part]["images"] == len(rows)
         for arm, share in found[part]["accuracy"].items():
-            assert share == np.mean([tables[arm]["probabilities"][i].argmax() == i % 3 for i in rows])
+            assert share == np.mean(
+                [tables[arm]["probabilities"][i].argmax() == i % 3 for i in rows]
+            )
 
 
-@pytest.mark.parametrize("data,public", [
-    ({"license": "CC BY-NC 4.0"}, True), ({"layout": "synthetic"}, True), ({"license": "not stated by the dataset; ask"}, False),
-    ({"license": None}, False), ({}, False), ({"license": "Confidential"}, False)])
+@pytest.mark.parametrize(
+    "data,public",
+    [
+        ({"license": "CC BY-NC 4.0"}, True),
+        ({"layout": "synthetic"}, True),
+        ({"license": "not stated by the dataset; ask"}, False),
+        ({"license": None}, False),
+        ({}, False),
+        ({"license": "Confidential"}, False),
+    ],
+)
 def test_only_an_open_licence_makes_training_images_public(data, public):
     assert is_public(data) is public

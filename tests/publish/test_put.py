@@ -6,15 +6,18 @@ import os
 import pytest
 
 from derm_core import files
-from derm_core.errors import DermError
 from derm_core.bundles.bundle import verify_bundle
+from derm_core.errors import DermError
 from derm_core.publish.classifier import _put
 
 
-@pytest.mark.parametrize("number, said", [(errno.ENOSPC, "disk is full"), (errno.EACCES, "may not be written")])
-@pytest.mark.parametrize("at", [1, 2])           # the tensors, the card
-def test_a_failed_write_leaves_the_shelf_as_it_was_and_publishing_can_be_repeated(tmp_path, classifier, card, monkeypatch, at, number,
-                                                                                 said):
+@pytest.mark.parametrize(
+    "number, said", [(errno.ENOSPC, "disk is full"), (errno.EACCES, "may not be written")]
+)
+@pytest.mark.parametrize("at", [1, 2])  # the tensors, the card
+def test_a_failed_write_leaves_the_shelf_as_it_was_and_publishing_can_be_repeated(
+    tmp_path, classifier, card, monkeypatch, at, number, said
+):
     target, written, real = tmp_path / card["name"], [], os.fsync
 
     def full(descriptor):
@@ -22,10 +25,15 @@ def test_a_failed_write_leaves_the_shelf_as_it_was_and_publishing_can_be_repeate
         if len(written) == at:
             raise OSError(number, os.strerror(number))
         real(descriptor)
+
     with monkeypatch.context() as patch, pytest.raises(DermError, match=said):
         patch.setattr(files.os, "fsync", full)
         _put(target, classifier, card, None, lambda folder: None)
     assert list(tmp_path.iterdir()) == []
-    (tmp_path / f".{card['name']}.partial" / card["name"]).mkdir(parents=True)       # as a kill leaves it
+    (tmp_path / f".{card['name']}.partial" / card["name"]).mkdir(
+        parents=True
+    )  # as a kill leaves it
     _put(target, classifier, card, None, verify_bundle)
-    assert verify_bundle(target)["name"] == card["name"] and [path.name for path in tmp_path.iterdir()] == [card["name"]]
+    assert verify_bundle(target)["name"] == card["name"] and [
+        path.name for path in tmp_path.iterdir()
+    ] == [card["name"]]

@@ -24,14 +24,21 @@ SCRIPT = "</script><script>alert(2)</script>"
 def reported_home(tmp_path_factory):
     """The workspace of a study whose class "amber" and whose own name are HTML."""
     import torch
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     workspace = Workspace.open(tmp_path_factory.mktemp("reported") / "home")
     write_dataset(workspace)
     write_dataset(workspace, "other", images=60, seed=3)
     config = dataclasses.replace(
-        make_config(workspace), arms=("vae", "random", "colour"), epochs=4, label_fractions=(0.5, 1.0), corruptions=("defocus",),
-        external=("other",), finetune=FinetuneSchedule(epochs=1, batch_size=32))
+        make_config(workspace),
+        arms=("vae", "random", "colour"),
+        epochs=4,
+        label_fractions=(0.5, 1.0),
+        corruptions=("defocus",),
+        external=("other",),
+        finetune=FinetuneSchedule(epochs=1, batch_size=32),
+    )
     store = RunStore(workspace)
     run = workspace.run(store.create("study", to_dict(config), name=SCRIPT))
     finish(study(config, workspace, run))

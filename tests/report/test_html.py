@@ -17,7 +17,8 @@ from derm_core.study.study_data import prepare
 from tests.report.conftest import HOSTILE, SCRIPT
 from tests.study.conftest import write_dataset
 from tests.study.test_evaluate import evaluated, put_on_shelf
-from tests.study.trained import CONFIG, finish as drain
+from tests.study.trained import CONFIG
+from tests.study.trained import finish as drain
 
 
 class Page(HTMLParser):
@@ -53,8 +54,21 @@ def made(reported_home):
 
 def test_every_section_is_there_with_its_tables(made):
     study, _, page = made
-    for heading in ("Verdict", "Test metrics", "Gap against accuracy", "Learning curves", "The paper’s table", "Differences between arms",
-                    "Classes", "Fewer labels", "Corrupted images", "Other test sets", "Calibration", "Method", "To make it again"):
+    for heading in (
+        "Verdict",
+        "Test metrics",
+        "Gap against accuracy",
+        "Learning curves",
+        "The paper’s table",
+        "Differences between arms",
+        "Classes",
+        "Fewer labels",
+        "Corrupted images",
+        "Other test sets",
+        "Calibration",
+        "Method",
+        "To make it again",
+    ):
         assert heading in page.text, heading
     assert study["verdict"]["headline"] in page.text and study["split"]["fingerprint"] in page.text
     for sentence in study["verdict"]["sentences"]:
@@ -71,14 +85,18 @@ def test_users_words_are_words(made):
     assert not any(tag in ("img", "i") for tag, _ in page.tags)
     assert "alert(2)</script>" not in text and "<img src=x" not in text
     scripts = re.findall(r"<script[^>]*>(.*?)</script>", text, re.S)
-    assert not any("<img" in script for script in scripts[1:])        # the first is plotly itself
+    assert not any("<img" in script for script in scripts[1:])  # the first is plotly itself
 
 
 def test_nothing_is_loaded_from_anywhere(made):
     _, text, page = made
     for _, attributes in page.tags:
         assert not {"src", "href", "srcset", "action", "data"} & set(attributes), attributes
-    policy = next(a["content"] for tag, a in page.tags if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy")
+    policy = next(
+        a["content"]
+        for tag, a in page.tags
+        if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"
+    )
     assert "default-src 'none'" in policy and "http" not in policy
     assert not re.search(r"@import|url\(", text.split("<style>")[1].split("</style>")[0])
 
@@ -87,7 +105,9 @@ def test_images_are_shown_only_where_they_are_asked_for(made, reported):
     folder, study = reported
     page = Page(report_html(study, folder, images=3))
     sources = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
-    assert len(sources) == 3 and all(source.startswith("data:image/webp;base64,") for source in sources)
+    assert len(sources) == 3 and all(
+        source.startswith("data:image/webp;base64,") for source in sources
+    )
     assert "ask its owner" in page.text
     (folder / "artefacts" / "predictions.parquet").unlink()
     with pytest.raises(NotFound, match="without images"):
@@ -96,7 +116,7 @@ def test_images_are_shown_only_where_they_are_asked_for(made, reported):
 
 def test_the_printed_config_makes_the_study_again(made, tmp_path):
     study, _, page = made
-    printed = json.loads(page.text[page.text.index("config.json {") + len("config.json "):])
+    printed = json.loads(page.text[page.text.index("config.json {") + len("config.json ") :])
     assert printed == study["config"] | {key: printed[key] for key in ("pretrain", "vae_run")}
     (tmp_path / "config.json").write_text(json.dumps(printed))
     config = stored_study(tmp_path / "config.json")
@@ -108,32 +128,67 @@ def test_the_printed_config_makes_the_study_again(made, tmp_path):
 
 def test_the_command_writes_report_and_tables(reported, tmp_path, capsys):
     folder, _ = reported
-    assert cli.main(["compare", "report", folder.name, "--out", str(tmp_path / "r.html"), "--csv", str(tmp_path / "csv"), "--json"]) == 0
+    assert (
+        cli.main(
+            [
+                "compare",
+                "report",
+                folder.name,
+                "--out",
+                str(tmp_path / "r.html"),
+                "--csv",
+                str(tmp_path / "csv"),
+                "--json",
+            ]
+        )
+        == 0
+    )
     files = json.loads(capsys.readouterr().out)["files"]
     assert (tmp_path / "r.html").read_text().startswith("<!doctype html>") and len(files) > 15
-    assert {path.name for path in (tmp_path / "csv").iterdir()} >= {"predictions.csv", "test-metrics.csv", "config.json"}
+    assert {path.name for path in (tmp_path / "csv").iterdir()} >= {
+        "predictions.csv",
+        "test-metrics.csv",
+        "config.json",
+    }
     assert cli.main(["compare", "report", folder.name, "--images", "3"]) == 1
     assert cli.main(["compare", "report", folder.name, "--out", "/proc/none/r.html"]) == 1
-    assert cli.main(["compare", "--config", str(tmp_path / "csv" / "config.json"), "--arms", "random"]) == 1
+    assert (
+        cli.main(["compare", "--config", str(tmp_path / "csv" / "config.json"), "--arms", "random"])
+        == 1
+    )
     said = capsys.readouterr().err
     assert "--out FILE" in said and "cannot be written" in said and "leave out arms" in said
 
 
 def test_a_study_of_an_older_version_has_a_report_too(made, reported):
     folder, study = reported
-    for key in ("claims", "detail", "label_efficiency", "robustness", "external", "labels", "gap_differences", "mcnemar", "matched"):
+    for key in (
+        "claims",
+        "detail",
+        "label_efficiency",
+        "robustness",
+        "external",
+        "labels",
+        "gap_differences",
+        "mcnemar",
+        "matched",
+    ):
         study.pop(key, None)
     study["gap_differences"] = study["matched"] = None
     assert "Test metrics" in Page(report_html(study, folder)).text
 
 
 def test_badges_keep_their_words_and_numbers_their_sign():
-    made = table([{"Arm": ":orange-badge[ImageNet]", "x": -0.25, "y": None, "z": float("nan")}], "t")
+    made = table(
+        [{"Arm": ":orange-badge[ImageNet]", "x": -0.25, "y": None, "z": float("nan")}], "t"
+    )
     assert "<td>ImageNet</td><td>−0.25</td><td>–</td><td>–</td>" in made and table([], "t") == ""
 
 
 def test_every_text_of_a_study_is_escaped_for_figures():
-    assert escaped({"a<": ["<b>", 1, None, {"c": "&"}]}) == {"a<": ["&lt;b&gt;", 1, None, {"c": "&amp;"}]}
+    assert escaped({"a<": ["<b>", 1, None, {"c": "&"}]}) == {
+        "a<": ["&lt;b&gt;", 1, None, {"c": "&amp;"}]
+    }
 
 
 def test_an_evaluation_of_published_models_has_a_report_with_what_it_has(workspace):
@@ -143,8 +198,15 @@ def test_an_evaluation_of_published_models_has_a_report_with_what_it_has(workspa
     put_on_shelf(workspace, "two", material, 2)
     study, _, run = evaluated(workspace, "evaluate-1")
     page = Page(report_html(study, run.root))
-    for text in ("Test metrics", "Differences between arms", "published models on tiny", "nothing was trained or chosen",
-                 "models evaluate one two --dataset tiny"):
+    for text in (
+        "Test metrics",
+        "Differences between arms",
+        "published models on tiny",
+        "nothing was trained or chosen",
+        "models evaluate one two --dataset tiny",
+    ):
         assert text in page.text, text
     assert "The paper’s table" not in page.text and "Learning curves" not in page.text
-    assert {"test-metrics.csv", "predictions.csv", "confusion.csv"} <= set(report_files(study, run.root))
+    assert {"test-metrics.csv", "predictions.csv", "confusion.csv"} <= set(
+        report_files(study, run.root)
+    )

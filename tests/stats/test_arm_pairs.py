@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from derm_core.stats import gap_intervals, gaps, metrics, arm_pairs, intervals
+from derm_core.stats import arm_pairs, gap_intervals, gaps, intervals, metrics
 
 C = 3
 
@@ -16,8 +16,14 @@ def made_set(seed: int, arms: int = 3, groups: int = 80, seeds: int = 4):
     rng = np.random.default_rng(seed)
     of = np.repeat(np.arange(groups), rng.integers(1, 4, groups))
     labels = rng.choice(C, groups, p=[0.5, 0.3, 0.2])[of]
-    odds = {arm: np.exp(rng.normal(size=(groups, C))[of] + rng.normal(0, 0.4, (seeds, len(of), C)) + np.eye(C)[labels])
-            for arm in "abc"[:arms]}
+    odds = {
+        arm: np.exp(
+            rng.normal(size=(groups, C))[of]
+            + rng.normal(0, 0.4, (seeds, len(of), C))
+            + np.eye(C)[labels]
+        )
+        for arm in "abc"[:arms]
+    }
     return labels, of, {arm: o / o.sum(-1, keepdims=True) for arm, o in odds.items()}
 
 
@@ -25,31 +31,53 @@ def made_curves(seed: int, seeds: int = 4, arms: str = "abc"):
     rng = np.random.default_rng(seed)
     epoch = np.array([0, 0.3, 1, 2, 3, 4, 5.0])
     rise = 1 - np.exp(-epoch[:, None] / 2)
-    return {arm: {"epoch": epoch, "train_accuracy": 0.3 + 0.6 * rise + rng.normal(0, 0.01, (7, seeds)),
-                  "val_accuracy": 0.3 + (0.3 + 0.1 * k) * rise + rng.normal(0, 0.01, (7, seeds)),
-                  "train_loss": 1 - 0.6 * rise + rng.normal(0, 0.01, (7, seeds)),
-                  "val_loss": 1 - 0.4 * rise + rng.normal(0, 0.01, (7, seeds))} for k, arm in enumerate(arms)}
+    return {
+        arm: {
+            "epoch": epoch,
+            "train_accuracy": 0.3 + 0.6 * rise + rng.normal(0, 0.01, (7, seeds)),
+            "val_accuracy": 0.3 + (0.3 + 0.1 * k) * rise + rng.normal(0, 0.01, (7, seeds)),
+            "train_loss": 1 - 0.6 * rise + rng.normal(0, 0.01, (7, seeds)),
+            "val_loss": 1 - 0.4 * rise + rng.normal(0, 0.01, (7, seeds)),
+        }
+        for k, arm in enumerate(arms)
+    }
 
 
 @pytest.fixture(scope="module")
 def rows():
-    curves, sets = made_curves(0), {name: made_set(k) for k, name in enumerate(("train", "val", "test"))}
-    drawn = {name: gap_intervals.draw(*of, "cross_entropy", name=name, resamples=1000) for name, of in sets.items()}
+    curves, sets = (
+        made_curves(0),
+        {name: made_set(k) for k, name in enumerate(("train", "val", "test"))},
+    )
+    drawn = {
+        name: gap_intervals.draw(*of, "cross_entropy", name=name, resamples=1000)
+        for name, of in sets.items()
+    }
     chosen = arm_pairs.pairs_of(["a", "b", "c"], ("c", "a"))
     at_level = arm_pairs.matched_pairs(curves, chosen)
     found = arm_pairs.gap_differences(curves, drawn, chosen, at_level)
-    return curves, sets, at_level, {(row["a"], row["b"], row["kind"], row["at"]): row for row in found}
+    return (
+        curves,
+        sets,
+        at_level,
+        {(row["a"], row["b"], row["kind"], row["at"]): row for row in found},
+    )
 
 
 def test_every_pair_once_and_the_one_named_in_advance_first():
     assert arm_pairs.pairs_of(["imagenet", "vae", "random"], ("vae", "imagenet")) == [
-        ("vae", "imagenet"), ("imagenet", "random"), ("vae", "random")]
+        ("vae", "imagenet"),
+        ("imagenet", "random"),
+        ("vae", "random"),
+    ]
     assert arm_pairs.pairs_of(["x"]) == []
 
 
 def test_every_pair_kind_and_moment_has_its_row(rows):
     found = rows[3]
-    assert {key[:2] for key in found} == {("c", "a"), ("a", "b"), ("b", "c")} and len(found) == 3 * 2 * 5
+    assert {key[:2] for key in found} == {("c", "a"), ("a", "b"), ("b", "c")} and len(
+        found
+    ) == 3 * 2 * 5
     assert not any(row["primary"] for row in found.values())
 
 
@@ -58,15 +86,27 @@ def test_differences_over_seeds_are_scipys_one_sample_t_test(rows):
     gap = {arm: curves[arm]["val_loss"] - curves[arm]["train_loss"] for arm in "ab"}
     best = {arm: gap[arm][curves[arm]["val_loss"].argmin(0), np.arange(4)] for arm in "ab"}
     level = next(row for row in at_level if (row["a"], row["b"]) == ("a", "b"))["arms"]
-    values = {"best": best["a"] - best["b"],
-              "matched": np.subtract(*(level[arm]["loss"]["by_seed"] for arm in "ab")),
-              "area": [sum((gap["a"] - gap["b"])[t:t + 2, s].mean() * np.diff(curves["a"]["epoch"])[t] for t in range(6)) / 5
-                       for s in range(4)]}
+    values = {
+        "best": best["a"] - best["b"],
+        "matched": np.subtract(*(level[arm]["loss"]["by_seed"] for arm in "ab")),
+        "area": [
+            sum(
+                (gap["a"] - gap["b"])[t : t + 2, s].mean() * np.diff(curves["a"]["epoch"])[t]
+                for t in range(6)
+            )
+            / 5
+            for s in range(4)
+        ],
+    }
     for at, by_seed in values.items():
         row, test = found["a", "b", "loss", at], scipy_stats.ttest_1samp(by_seed, 0)
         ends = test.confidence_interval(0.95)
-        assert row["mean"] == pytest.approx(np.mean(by_seed)) and row["p"] == pytest.approx(test.pvalue)
-        assert (row["low"], row["high"]) == pytest.approx((ends.low, ends.high)) and row["method"] == "seeds"
+        assert row["mean"] == pytest.approx(np.mean(by_seed)) and row["p"] == pytest.approx(
+            test.pvalue
+        )
+        assert (row["low"], row["high"]) == pytest.approx((ends.low, ends.high)) and row[
+            "method"
+        ] == "seeds"
 
 
 def test_final_and_test_differences_equal_a_loop_that_draws_the_groups(rows):
@@ -76,7 +116,9 @@ def test_final_and_test_differences_equal_a_loop_that_draws_the_groups(rows):
     change = {}
     for name in ("train", "test"):
         labels, groups, p = sets[name]
-        change[name] = metrics.log_losses(labels, p["a"]).mean(0) - metrics.log_losses(labels, p["b"]).mean(0)
+        change[name] = metrics.log_losses(labels, p["a"]).mean(0) - metrics.log_losses(
+            labels, p["b"]
+        ).mean(0)
     for _ in range(1500):
         means = {}
         for name in ("train", "test"):
@@ -88,36 +130,69 @@ def test_final_and_test_differences_equal_a_loop_that_draws_the_groups(rows):
         drawn.append(means["test"] - means["train"])
     row = found["a", "b", "loss", "test"]
     assert row["mean"] == pytest.approx(change["test"].mean() - change["train"].mean())
-    seeds = np.var([metrics.log_losses(sets["test"][0], sets["test"][2]["a"][s] ).mean()
-                    - metrics.log_losses(sets["test"][0], sets["test"][2]["b"][s]).mean()
-                    - metrics.log_losses(sets["train"][0], sets["train"][2]["a"][s]).mean()
-                    + metrics.log_losses(sets["train"][0], sets["train"][2]["b"][s]).mean() for s in range(4)], ddof=1) / 4
+    seeds = (
+        np.var(
+            [
+                metrics.log_losses(sets["test"][0], sets["test"][2]["a"][s]).mean()
+                - metrics.log_losses(sets["test"][0], sets["test"][2]["b"][s]).mean()
+                - metrics.log_losses(sets["train"][0], sets["train"][2]["a"][s]).mean()
+                + metrics.log_losses(sets["train"][0], sets["train"][2]["b"][s]).mean()
+                for s in range(4)
+            ],
+            ddof=1,
+        )
+        / 4
+    )
     assert np.sqrt(max(row["se"] ** 2 - seeds, 0)) == pytest.approx(np.std(drawn), rel=0.15)
 
 
 def test_holm_runs_over_the_gaps_alone(rows):
     tested = [row for row in rows[3].values() if row["p"] is not None]
-    assert [row["p_holm"] for row in tested] == pytest.approx(intervals.holm([row["p"] for row in tested]))
+    assert [row["p_holm"] for row in tested] == pytest.approx(
+        intervals.holm([row["p"] for row in tested])
+    )
     assert len(tested) == 30
 
 
 def test_a_pair_that_is_not_comparable_has_a_row_without_numbers():
-    curves, sets = made_curves(1), {name: made_set(k) for k, name in enumerate(("train", "val", "test"))}
+    curves, sets = (
+        made_curves(1),
+        {name: made_set(k) for k, name in enumerate(("train", "val", "test"))},
+    )
     curves["b"]["train_accuracy"] = curves["b"]["train_accuracy"] * 0 + 0.2
-    drawn = {name: gap_intervals.draw(*of, "brier", name=name, resamples=50) for name, of in sets.items()}
+    drawn = {
+        name: gap_intervals.draw(*of, "brier", name=name, resamples=50) for name, of in sets.items()
+    }
     chosen = [("a", "b")]
-    found = arm_pairs.gap_differences(curves, drawn, chosen, arm_pairs.matched_pairs(curves, chosen))
+    found = arm_pairs.gap_differences(
+        curves, drawn, chosen, arm_pairs.matched_pairs(curves, chosen)
+    )
     at_level = [row for row in found if row["at"] == "matched"]
-    assert len(at_level) == 2 and all(row["mean"] is row["p"] is row["p_holm"] is None and row["method"] == "none"
-                                      for row in at_level)
+    assert len(at_level) == 2 and all(
+        row["mean"] is row["p"] is row["p_holm"] is None and row["method"] == "none"
+        for row in at_level
+    )
 
 
 def test_one_seed_has_differences_without_intervals_where_only_seeds_could_give_them():
-    curves, sets = made_curves(1, seeds=1), {name: made_set(k, seeds=1) for k, name in enumerate(("train", "val", "test"))}
-    drawn = {name: gap_intervals.draw(*of, "cross_entropy", name=name, resamples=50) for name, of in sets.items()}
-    found = {(row["kind"], row["at"]): row for row in arm_pairs.gap_differences(curves, drawn, [("a", "b")],
-                                                                             arm_pairs.matched_pairs(curves, [("a", "b")]))}
-    assert found["loss", "area"]["mean"] is not None and found["loss", "area"]["low"] is found["loss", "area"]["p"] is None
+    curves, sets = (
+        made_curves(1, seeds=1),
+        {name: made_set(k, seeds=1) for k, name in enumerate(("train", "val", "test"))},
+    )
+    drawn = {
+        name: gap_intervals.draw(*of, "cross_entropy", name=name, resamples=50)
+        for name, of in sets.items()
+    }
+    found = {
+        (row["kind"], row["at"]): row
+        for row in arm_pairs.gap_differences(
+            curves, drawn, [("a", "b")], arm_pairs.matched_pairs(curves, [("a", "b")])
+        )
+    }
+    assert (
+        found["loss", "area"]["mean"] is not None
+        and found["loss", "area"]["low"] is found["loss", "area"]["p"] is None
+    )
     assert found["loss", "final"]["low"] < found["loss", "final"]["high"]
 
 
@@ -133,7 +208,9 @@ def test_mcnemar_is_scipys_binomial_test_on_one_image_a_group():
     labels, groups, p = made_set(4, groups=150)
     row = arm_pairs.mcnemar(labels, groups, p, [("a", "b")])[0]
     assert row["n"] == 150 and row["a_only"] + row["b_only"] <= 150
-    assert row["p"] == pytest.approx(scipy_stats.binomtest(row["a_only"], row["a_only"] + row["b_only"]).pvalue)
+    assert row["p"] == pytest.approx(
+        scipy_stats.binomtest(row["a_only"], row["a_only"] + row["b_only"]).pvalue
+    )
     alone = arm_pairs.mcnemar(labels, np.arange(len(labels)), p, [("a", "b")])[0]
     right = {arm: p[arm].mean(0).argmax(1) == labels for arm in "ab"}
     assert alone["a_only"] == sum(x and not y for x, y in zip(right["a"], right["b"], strict=True))

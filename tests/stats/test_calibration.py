@@ -28,7 +28,10 @@ def test_losses_are_those_of_scikit_learn():
     fitted = fit_temperature(probabilities, labels)
     scaled = probabilities ** (1 / fitted["value"])
     assert np.isclose(fitted["log_loss_before"], log_loss(labels, probabilities, labels=range(4)))
-    assert np.isclose(fitted["log_loss_after"], log_loss(labels, scaled / scaled.sum(1, keepdims=True), labels=range(4)))
+    assert np.isclose(
+        fitted["log_loss_after"],
+        log_loss(labels, scaled / scaled.sum(1, keepdims=True), labels=range(4)),
+    )
 
 
 def test_certain_and_right_predictions_stay_finite_and_do_not_get_worse():

@@ -3,8 +3,18 @@
 import numpy as np
 import pytest
 
-from derm_core.stats.feature_space import nearest, neighbour_accuracy, neighbourhood_preservation, principal_axes, search_depth, silhouette, standardise, trust, vote_outside_group
 from derm_core.seeds import stream_seed
+from derm_core.stats.feature_space import (
+    nearest,
+    neighbour_accuracy,
+    neighbourhood_preservation,
+    principal_axes,
+    search_depth,
+    silhouette,
+    standardise,
+    trust,
+    vote_outside_group,
+)
 
 
 def cloud(n: int = 60, d: int = 8, seed: int = 0) -> np.ndarray:
@@ -27,7 +37,9 @@ def test_neighbours_match_a_slow_loop():
     space = cloud()
     positions, distances = nearest(space, 5)
     for i in range(len(space)):
-        others = [(np.sqrt(((space[i] - space[j]) ** 2).sum()), j) for j in range(len(space)) if j != i]
+        others = [
+            (np.sqrt(((space[i] - space[j]) ** 2).sum()), j) for j in range(len(space)) if j != i
+        ]
         expected = sorted(others)[:5]
         assert positions[i].tolist() == [j for _, j in expected]
         assert np.allclose(distances[i], [d for d, _ in expected], atol=1e-4)
@@ -56,8 +68,12 @@ def test_the_own_group_has_no_vote():
     space = np.repeat(place, 2, axis=0) + rng.normal(scale=1e-3, size=(600, 6))
     groups, labels = np.repeat(np.arange(300), 2), np.repeat(rng.integers(0, 2, 300), 2)
     positions, _ = nearest(space, search_depth(groups, 1))
-    blind, leaky = (neighbour_accuracy(vote_outside_group(positions, labels, codes, 2, count=1), labels)["knn_accuracy"]
-                    for codes in (groups, np.arange(600)))
+    blind, leaky = (
+        neighbour_accuracy(vote_outside_group(positions, labels, codes, 2, count=1), labels)[
+            "knn_accuracy"
+        ]
+        for codes in (groups, np.arange(600))
+    )
     assert leaky == 1.0 and abs(blind - 0.5) < 0.1
 
 
@@ -68,14 +84,16 @@ def test_the_vote_matches_scikit_learn_where_every_image_is_a_group():
     space, labels = cloud(80), np.random.default_rng(1).integers(0, 2, 80)
     positions, _ = nearest(space, 5)
     voted = vote_outside_group(positions, labels, np.arange(80), 2, count=5)
-    assert (voted == cross_val_predict(KNeighborsClassifier(5), space, labels, cv=LeaveOneOut())).all()
+    assert (
+        voted == cross_val_predict(KNeighborsClassifier(5), space, labels, cv=LeaveOneOut())
+    ).all()
 
 
 def test_balanced_accuracy_matches_scikit_learn():
     from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
     rng = np.random.default_rng(0)
-    labels, voted = rng.choice(3, 200, p=[.7, .2, .1]), rng.integers(0, 3, 200)
+    labels, voted = rng.choice(3, 200, p=[0.7, 0.2, 0.1]), rng.integers(0, 3, 200)
     found = neighbour_accuracy(np.r_[voted, 0], np.r_[labels, -1])
     assert found["knn_accuracy"] == pytest.approx(accuracy_score(labels, voted))
     assert found["knn_balanced_accuracy"] == pytest.approx(balanced_accuracy_score(labels, voted))
@@ -84,7 +102,9 @@ def test_balanced_accuracy_matches_scikit_learn():
 
 def test_unlabelled_images_do_not_vote():
     positions = np.array([[1, 2], [0, 2], [0, 1]])
-    assert vote_outside_group(positions, np.array([0, -1, 1]), np.arange(3), 2, count=1).tolist() == [1, 0, 0]
+    assert vote_outside_group(
+        positions, np.array([0, -1, 1]), np.arange(3), 2, count=1
+    ).tolist() == [1, 0, 0]
     assert vote_outside_group(positions, np.full(3, -1), np.arange(3), 2).tolist() == [-1, -1, -1]
 
 
@@ -100,7 +120,10 @@ def test_trust_is_scikit_learns_of_the_sample(count):
     from sklearn.manifold import trustworthiness
 
     rng = np.random.default_rng(count)
-    space, flat = rng.normal(size=(count, 12)).astype(np.float32), rng.normal(size=(count, 2)).astype(np.float32)
+    space, flat = (
+        rng.normal(size=(count, 12)).astype(np.float32),
+        rng.normal(size=(count, 2)).astype(np.float32),
+    )
     flat += space[:, :2]
     rows = np.sort(np.random.default_rng(stream_seed(4, "trust")).permutation(count)[:2000])
     expected = trustworthiness(space[rows], flat[rows], n_neighbors=10)
@@ -126,9 +149,15 @@ def test_silhouette_is_that_of_scikit_learn(images):
     rng = np.random.default_rng(4)
     labels = rng.integers(-1, 4, images)
     labels[labels == 3] = 2
-    labels[0] = 3                                             # a class of one image counts 0
+    labels[0] = 3  # a class of one image counts 0
     space = (rng.normal(size=(images, 5)) + labels[:, None]).astype(np.float32)
     known = labels >= 0
     expected = silhouette_score(space[known], labels[known])
-    assert silhouette(space, labels, 0) == pytest.approx(expected, abs=1e-5 if known.sum() <= 2000 else 0.01)
-    assert silhouette(space, np.full(images, -1), 0) is None is silhouette(space, np.zeros(images, int), 0)
+    assert silhouette(space, labels, 0) == pytest.approx(
+        expected, abs=1e-5 if known.sum() <= 2000 else 0.01
+    )
+    assert (
+        silhouette(space, np.full(images, -1), 0)
+        is None
+        is silhouette(space, np.zeros(images, int), 0)
+    )

@@ -9,12 +9,19 @@ from scipy import stats as scipy_stats
 from derm_core.stats import gaps
 
 
-def made(train_accuracy: list[float], val_accuracy: list[float], seeds: int = 2) -> dict[str, np.ndarray]:
+def made(
+    train_accuracy: list[float], val_accuracy: list[float], seeds: int = 2
+) -> dict[str, np.ndarray]:
     """Curves with the given accuracies, seeds ±0.01 apart, and losses 1 − accuracy."""
     shift = np.linspace(-0.01, 0.01, seeds)
     train, val = (np.array(values)[:, None] + shift for values in (train_accuracy, val_accuracy))
-    return {"epoch": np.arange(len(train), dtype=float), "train_accuracy": train, "val_accuracy": val,
-            "train_loss": 1 - train, "val_loss": 1 - val}
+    return {
+        "epoch": np.arange(len(train), dtype=float),
+        "train_accuracy": train,
+        "val_accuracy": val,
+        "train_loss": 1 - train,
+        "val_loss": 1 - val,
+    }
 
 
 def test_gaps_by_hand_at_the_final_epoch_and_at_the_best_validation_loss():
@@ -32,7 +39,9 @@ def test_best_epoch_is_each_seeds_own():
 
 
 def test_gap_with_the_test_set_in_place_of_validation():
-    found = gaps.with_test(made([0.5, 0.9], [0.5, 0.8]), np.array([0.4, 0.5]), np.array([0.7, 0.72]))
+    found = gaps.with_test(
+        made([0.5, 0.9], [0.5, 0.8]), np.array([0.4, 0.5]), np.array([0.7, 0.72])
+    )
     assert found["loss"]["by_seed"] == pytest.approx([0.4 - 0.11, 0.5 - 0.09])
     assert found["accuracy"]["by_seed"] == pytest.approx([0.89 - 0.7, 0.91 - 0.72])
 
@@ -62,8 +71,13 @@ def test_first_crossing_counts_where_training_accuracy_falls_again():
     assert found["arms"]["a"]["epoch"] == pytest.approx(2.5)
 
 
-@pytest.mark.parametrize(("start", "word"), [([0.9, 0.95, 0.97, 0.98], "starts at or above"),
-                                             ([0.2, 0.3, 0.9, 0.95], "after 2 evaluations")])
+@pytest.mark.parametrize(
+    ("start", "word"),
+    [
+        ([0.9, 0.95, 0.97, 0.98], "starts at or above"),
+        ([0.2, 0.3, 0.9, 0.95], "after 2 evaluations"),
+    ],
+)
 def test_too_early_a_crossing_is_not_comparable(start, word):
     slow = made([0.2, 0.3, 0.4, 0.5], [0.2, 0.3, 0.4, 0.5])
     found = gaps.matched(slow, made(start, start), ("slow", "fast"))

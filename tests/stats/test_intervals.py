@@ -7,8 +7,14 @@ import pytest
 from scipy import stats as scipy_stats
 from sklearn.metrics import roc_auc_score
 
-from derm_core.stats import gap_intervals, metrics, intervals
-from derm_core.stats.resampling import bootstrap_weights, jackknife_weights, make_design, means_under, replicates
+from derm_core.stats import gap_intervals, intervals, metrics
+from derm_core.stats.resampling import (
+    bootstrap_weights,
+    jackknife_weights,
+    make_design,
+    means_under,
+    replicates,
+)
 
 C = 3
 NAMES = ("a", "b", "c")
@@ -43,7 +49,8 @@ def test_unit_weights_give_the_metrics_themselves():
     for name, value in metrics.test_metrics(labels, p, PRIOR).items():
         assert ours[name][0] == pytest.approx(value, rel=1e-5), name
     assert ours["macro_auroc"][0] == pytest.approx(
-        [np.mean([roc_auc_score(labels == c, one[:, c]) for c in range(C)]) for one in p])
+        [np.mean([roc_auc_score(labels == c, one[:, c]) for c in range(C)]) for one in p]
+    )
 
 
 def test_groups_are_resampled_whole_and_within_their_class():
@@ -70,7 +77,9 @@ def test_bootstrap_variance_of_a_mean_is_the_unbiased_textbook_one():
     weights = bootstrap_weights(design, 40_000, rng)
     hit = (metrics.decide(np.log(p[0]), PRIOR) == labels).astype(float)
     expected = sum(hit[labels == c].var(ddof=1) / (labels == c).sum() for c in range(C)) / C**2
-    assert replicates(design, p, PRIOR, weights)["balanced_accuracy"].var() == pytest.approx(expected, rel=0.05)
+    assert replicates(design, p, PRIOR, weights)["balanced_accuracy"].var() == pytest.approx(
+        expected, rel=0.05
+    )
 
 
 def test_jackknife_splits_variance_over_classes_as_theory_does():
@@ -80,12 +89,17 @@ def test_jackknife_splits_variance_over_classes_as_theory_does():
     design = make_design(labels, np.arange(len(labels)), C)
     left_out, strata = jackknife_weights(design, rng)
     boot = bootstrap_weights(design, 20_000, rng)
-    parts = intervals.components(replicates(design, p, PRIOR, boot)["balanced_accuracy"],
-                             replicates(design, p, PRIOR, left_out)["balanced_accuracy"], strata)
+    parts = intervals.components(
+        replicates(design, p, PRIOR, boot)["balanced_accuracy"],
+        replicates(design, p, PRIOR, left_out)["balanced_accuracy"],
+        strata,
+    )
     hit = (metrics.decide(np.log(p[0]), PRIOR) == labels).astype(float)
     assert [df for _, df in parts] == [11, 7, 5]
     for c, (variance, _) in enumerate(parts):
-        assert variance == pytest.approx(hit[labels == c].var(ddof=1) / (labels == c).sum() / C**2, rel=0.1)
+        assert variance == pytest.approx(
+            hit[labels == c].var(ddof=1) / (labels == c).sum() / C**2, rel=0.1
+        )
 
 
 def test_what_the_seeds_share_is_the_covariance_of_their_group_means():
@@ -95,15 +109,19 @@ def test_what_the_seeds_share_is_the_covariance_of_their_group_means():
     design = make_design(np.zeros(60, int), np.arange(60), 1)
     boot = means_under(design, values, bootstrap_weights(design, 40_000, rng))
     left_out, strata = jackknife_weights(design, rng)
-    (shared, df), = intervals.components(boot, means_under(design, values, left_out), strata)
+    ((shared, df),) = intervals.components(boot, means_under(design, values, left_out), strata)
     pairs = [np.cov(values[:, i], values[:, j])[0, 1] / 60 for i, j in ((0, 1), (0, 2), (1, 2))]
     assert shared == pytest.approx(np.mean(pairs), rel=0.05) and df == 59
-    (alone, _), = intervals.components(boot[:, 0], means_under(design, values[:, :1], left_out)[:, 0], strata)
+    ((alone, _),) = intervals.components(
+        boot[:, 0], means_under(design, values[:, :1], left_out)[:, 0], strata
+    )
     assert alone == pytest.approx(values[:, 0].var(ddof=1) / 60, rel=0.05)
 
 
-@pytest.mark.parametrize(("seed_spread", "shared", "own"), [(0.0, 0.0, 1.0), (0.1, 0.0, 1.0), (0.05, 0.5, 1.0),
-                                                            (0.02, 1.0, 0.3)])
+@pytest.mark.parametrize(
+    ("seed_spread", "shared", "own"),
+    [(0.0, 0.0, 1.0), (0.1, 0.0, 1.0), (0.05, 0.5, 1.0), (0.02, 1.0, 0.3)],
+)
 def test_no_part_of_the_noise_is_counted_twice(seed_spread, shared, own):
     """Truth 0; seeds, groups and each seed's own errors on the groups vary: 5 % of 1,000 intervals leave 0 out.
 
@@ -117,9 +135,15 @@ def test_no_part_of_the_noise_is_counted_twice(seed_spread, shared, own):
     everything = np.concatenate([weights, left_out])
     missed = 0
     for _ in range(repeats):
-        values = rng.normal(0, seed_spread, seeds) + rng.normal(0, shared, (groups, 1)) + rng.normal(0, own, (groups, seeds))
+        values = (
+            rng.normal(0, seed_spread, seeds)
+            + rng.normal(0, shared, (groups, 1))
+            + rng.normal(0, own, (groups, seeds))
+        )
         drawn = means_under(design, values, everything)
-        found = intervals.interval(values.mean(0), intervals.components(drawn[:1000], drawn[1000:], strata), 100)
+        found = intervals.interval(
+            values.mean(0), intervals.components(drawn[:1000], drawn[1000:], strata), 100
+        )
         missed += not found["low"] <= 0 <= found["high"]
     reach = 3 * np.sqrt(0.05 * 0.95 / repeats)
     assert 0.05 - reach - 0.01 * (shared == 0) <= missed / repeats <= 0.05 + reach
@@ -155,8 +179,13 @@ def test_sign_flips_equal_scipys_permutation_test():
     labels = np.repeat([0, 1, 2], [8, 8, 8])
     difference = rng.choice([-1.0, 0.0, 1.0], 24, p=[0.15, 0.4, 0.45])
     ours = intervals.sign_flip(make_design(labels, np.arange(24), C), difference)
-    reference = scipy_stats.permutation_test((difference, np.zeros(24)), lambda x, y: (x - y).mean(),
-                                             permutation_type="samples", n_resamples=20_000, rng=rng)
+    reference = scipy_stats.permutation_test(
+        (difference, np.zeros(24)),
+        lambda x, y: (x - y).mean(),
+        permutation_type="samples",
+        n_resamples=20_000,
+        rng=rng,
+    )
     assert ours == pytest.approx(reference.pvalue, abs=0.015)
 
 
@@ -171,7 +200,9 @@ def test_an_arm_against_itself_shows_nothing_and_a_much_better_one_is_found():
     labels, groups, p = drawn(rng)
     better = p**0.2 * np.exp(2 * np.eye(C)[labels])
     better /= better.sum(-1, keepdims=True)
-    found = intervals.evaluate(labels, groups, {"vae": p, "imagenet": better, "copy": p}, PRIOR, NAMES, resamples=400)
+    found = intervals.evaluate(
+        labels, groups, {"vae": p, "imagenet": better, "copy": p}, PRIOR, NAMES, resamples=400
+    )
     rows = {(row["a"], row["b"], row["metric"]): row for row in found["differences"]}
     primary = rows["vae", "imagenet", "balanced_accuracy"]
     assert primary["primary"] and primary["high"] < 0 and primary["p"] < 0.001
@@ -181,22 +212,45 @@ def test_an_arm_against_itself_shows_nothing_and_a_much_better_one_is_found():
 
 def test_primary_difference_has_its_named_direction_whatever_the_order_of_arms():
     labels, groups, p = drawn(np.random.default_rng(9), groups=40)
-    found = intervals.evaluate(labels, groups, {"imagenet": p, "vae": p[::-1]}, PRIOR, NAMES, resamples=50)
+    found = intervals.evaluate(
+        labels, groups, {"imagenet": p, "vae": p[::-1]}, PRIOR, NAMES, resamples=50
+    )
     assert {(row["a"], row["b"]) for row in found["differences"]} == {("vae", "imagenet")}
 
 
 def test_another_pair_stands_in_and_is_not_called_primary():
     labels, groups, p = drawn(np.random.default_rng(9), groups=40)
     other = p[:, :, ::-1] / p.sum(-1, keepdims=True)
-    found = intervals.evaluate(labels, groups, {"vae": p, "random": other}, PRIOR, NAMES, resamples=50,
-                           primary=("vae", "random"))
+    found = intervals.evaluate(
+        labels,
+        groups,
+        {"vae": p, "random": other},
+        PRIOR,
+        NAMES,
+        resamples=50,
+        primary=("vae", "random"),
+    )
     rows = {row["metric"]: row for row in found["differences"]}
     assert not any(row["primary"] for row in rows.values())
     assert [metric for metric, row in rows.items() if row["stand_in"]] == ["balanced_accuracy"]
-    assert rows["balanced_accuracy"]["p_holm"] >= rows["balanced_accuracy"]["p"] == pytest.approx(intervals.sign_flip(
-        make_design(labels, groups, C), *[sum(sign * (metrics.decide(np.log(q), PRIOR) == labels).mean(0)
-                                              for sign, q in ((1, p), (-1, other)))]))
-    named = intervals.evaluate(labels, groups, {"vae": p, "imagenet": other}, PRIOR, NAMES, resamples=50)["differences"]
+    assert (
+        rows["balanced_accuracy"]["p_holm"]
+        >= rows["balanced_accuracy"]["p"]
+        == pytest.approx(
+            intervals.sign_flip(
+                make_design(labels, groups, C),
+                *[
+                    sum(
+                        sign * (metrics.decide(np.log(q), PRIOR) == labels).mean(0)
+                        for sign, q in ((1, p), (-1, other))
+                    )
+                ],
+            )
+        )
+    )
+    named = intervals.evaluate(
+        labels, groups, {"vae": p, "imagenet": other}, PRIOR, NAMES, resamples=50
+    )["differences"]
     assert sum(row["primary"] for row in named) == 1 and not any(row["stand_in"] for row in named)
     assert all((row["p_holm"] is None) == row["primary"] for row in named)
 
@@ -204,7 +258,9 @@ def test_another_pair_stands_in_and_is_not_called_primary():
 def test_few_groups_get_wilson_and_a_caution_and_absent_classes_are_named():
     labels, groups, p = drawn(np.random.default_rng(10), groups=40)
     keep = labels != 1
-    found = intervals.evaluate(labels[keep], groups[keep], {"vae": p[:1, keep]}, PRIOR, NAMES, resamples=50, grouped=False)
+    found = intervals.evaluate(
+        labels[keep], groups[keep], {"vae": p[:1, keep]}, PRIOR, NAMES, resamples=50, grouped=False
+    )
     text = " ".join(found["cautions"])
     rare, absent = found["per_class"]["vae"][2], found["per_class"]["vae"][1]
     assert rare["groups"] < 20 and rare["recall"]["method"] == "wilson"
@@ -215,7 +271,9 @@ def test_few_groups_get_wilson_and_a_caution_and_absent_classes_are_named():
 
 def test_majority_line_has_chance_balanced_accuracy_and_the_largest_share():
     labels, groups, p = drawn(np.random.default_rng(11))
-    majority = intervals.evaluate(labels, groups, {"vae": p}, PRIOR, NAMES, resamples=50)["majority"]
+    majority = intervals.evaluate(labels, groups, {"vae": p}, PRIOR, NAMES, resamples=50)[
+        "majority"
+    ]
     assert majority["balanced_accuracy"]["mean"] == pytest.approx(1 / C)
     assert majority["accuracy"]["mean"] == pytest.approx((labels == 0).mean())
     assert majority["macro_auroc"]["mean"] == pytest.approx(0.5)
@@ -223,14 +281,18 @@ def test_majority_line_has_chance_balanced_accuracy_and_the_largest_share():
 
 def test_gap_interval_adds_the_variances_of_both_sets():
     train, other = (drawn(np.random.default_rng(k)) for k in (12, 13))
-    sets = {name: gap_intervals.draw(labels, groups, {"a": p, "b": p}, "cross_entropy", name=name)
-            for name, (labels, groups, p) in (("train", train), ("val", other))}
+    sets = {
+        name: gap_intervals.draw(labels, groups, {"a": p, "b": p}, "cross_entropy", name=name)
+        for name, (labels, groups, p) in (("train", train), ("val", other))
+    }
     found = gap_intervals.gap_interval(sets["train"]["a"], sets["val"]["a"])["loss"]
     losses = [metrics.log_losses(labels, p) for labels, _, p in (train, other)]
     by_seed = losses[1].mean(-1) - losses[0].mean(-1)
     assert found["mean"] == pytest.approx(by_seed.mean())
     assert found["se"] ** 2 > by_seed.var(ddof=1) / 3
-    same = gap_intervals.gap_interval(*(gap_intervals.less(of["a"], of["b"]) for of in sets.values()))
+    same = gap_intervals.gap_interval(
+        *(gap_intervals.less(of["a"], of["b"]) for of in sets.values())
+    )
     assert same["loss"]["low"] == same["loss"]["high"] == 0
 
 
@@ -245,9 +307,13 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
             continue
         weights = bootstrap_weights(design, 200, rng)
         left_out, strata = jackknife_weights(design, rng)
-        values = replicates(design, p, PRIOR, np.concatenate([weights, left_out]))["balanced_accuracy"]
+        values = replicates(design, p, PRIOR, np.concatenate([weights, left_out]))[
+            "balanced_accuracy"
+        ]
         mean = metrics.test_metrics(labels, p, PRIOR)["balanced_accuracy"]
-        found = intervals.interval(mean, intervals.components(values[:200], values[200:], strata), 60)
+        found = intervals.interval(
+            mean, intervals.components(values[:200], values[200:], strata), 60
+        )
         truth.append(mean.mean())
         covered.append((found["low"], found["high"]))
     low, high = np.array(covered).T

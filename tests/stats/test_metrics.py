@@ -30,7 +30,9 @@ def test_metrics_equal_scikit_learn(drawn):
         adjusted = (p / np.bincount(labels) * N).argmax(-1)
         expected = {
             "balanced_accuracy": reference.balanced_accuracy_score(labels, adjusted),
-            "macro_auroc": np.mean([reference.roc_auc_score(labels == c, p[:, c]) for c in range(C)]),
+            "macro_auroc": np.mean(
+                [reference.roc_auc_score(labels == c, p[:, c]) for c in range(C)]
+            ),
             "accuracy": reference.accuracy_score(labels, p.argmax(-1)),
             "log_loss": reference.log_loss(labels, p),
             "brier": np.mean(((p - np.eye(C)[labels]) ** 2).sum(-1)),
@@ -43,10 +45,14 @@ def test_recall_and_confusion_equal_scikit_learn(drawn):
     labels, probabilities = drawn
     decisions = probabilities.argmax(-1)
     for s in range(SEEDS):
-        np.testing.assert_allclose(metrics.recall(labels, decisions, C)[s],
-                                   reference.recall_score(labels, decisions[s], average=None))
-        np.testing.assert_array_equal(metrics.confusion(labels, decisions, C)[s],
-                                      reference.confusion_matrix(labels, decisions[s]))
+        np.testing.assert_allclose(
+            metrics.recall(labels, decisions, C)[s],
+            reference.recall_score(labels, decisions[s], average=None),
+        )
+        np.testing.assert_array_equal(
+            metrics.confusion(labels, decisions, C)[s],
+            reference.confusion_matrix(labels, decisions[s]),
+        )
 
 
 def test_absent_class_stays_predictable_and_leaves_the_averages(drawn):
@@ -57,9 +63,11 @@ def test_absent_class_stays_predictable_and_leaves_the_averages(drawn):
     decisions = probabilities.argmax(-1)
     assert (decisions == 3).any()
     assert values["balanced_accuracy"] == pytest.approx(
-        np.mean([(decisions[labels == c] == c).mean() for c in range(3)]))
+        np.mean([(decisions[labels == c] == c).mean() for c in range(3)])
+    )
     assert values["macro_auroc"] == pytest.approx(
-        np.mean([reference.roc_auc_score(labels == c, probabilities[:, c]) for c in range(3)]))
+        np.mean([reference.roc_auc_score(labels == c, probabilities[:, c]) for c in range(3)])
+    )
     assert np.isnan(metrics.recall(labels, decisions, C)[3])
 
 
@@ -92,7 +100,11 @@ def test_debiased_ece_takes_noise_from_a_calibrated_model_and_finds_a_miscalibra
 def test_debiasing_equals_its_monte_carlo_form():
     """Kumar, Liang and Ma 2019: twice the plug-in less the mean over Normal resamples of the accuracies."""
     rng = np.random.default_rng(2)
-    mass, accuracies, confidences = np.full(10, 40.0), rng.uniform(0.2, 0.9, 10), rng.uniform(0.2, 0.9, 10)
+    mass, accuracies, confidences = (
+        np.full(10, 40.0),
+        rng.uniform(0.2, 0.9, 10),
+        rng.uniform(0.2, 0.9, 10),
+    )
     ours = metrics.debiased_bins(mass, mass * confidences, mass * accuracies, 400)
     draws = rng.normal(accuracies, np.sqrt(accuracies * (1 - accuracies) / 40), size=(200_000, 10))
     plugin = np.abs(accuracies - confidences).mean()

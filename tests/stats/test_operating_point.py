@@ -47,14 +47,19 @@ def test_weights_count_as_that_many_copies():
 
 def test_a_side_without_weight_has_no_sensitivity():
     positive, scores = scored(3, n=40)
-    assert np.isnan(sensitivities(positive, scores, GRID, np.stack([positive, ~positive]).astype(float))).all()
+    assert np.isnan(
+        sensitivities(positive, scores, GRID, np.stack([positive, ~positive]).astype(float))
+    ).all()
 
 
 def two_sets(copies: int = 1):
     (val, val_scores), (test, test_scores) = scored(4, 400, None), scored(5, 400, None)
     noise = np.random.default_rng(6).normal(0, 0.02, (3, 400))
     groups = np.repeat(np.arange(400), copies)
-    return ((val, val_scores + noise), (np.repeat(test, copies), groups, np.repeat(test_scores + noise, copies, axis=1)))
+    return (
+        (val, val_scores + noise),
+        (np.repeat(test, copies), groups, np.repeat(test_scores + noise, copies, axis=1)),
+    )
 
 
 def test_a_threshold_from_validation_gives_on_test_what_a_slow_loop_counts():
@@ -63,8 +68,12 @@ def test_a_threshold_from_validation_gives_on_test_what_a_slow_loop_counts():
     positive, _, scores = test
     for k, s in enumerate(GRID):
         cuts = [thresholds(val[0], one, [s])[0] for one in val[1]]
-        caught = np.mean([(one[positive] > cut).mean() for one, cut in zip(scores, cuts, strict=True)])
-        spared = np.mean([(one[~positive] <= cut).mean() for one, cut in zip(scores, cuts, strict=True)])
+        caught = np.mean(
+            [(one[positive] > cut).mean() for one, cut in zip(scores, cuts, strict=True)]
+        )
+        spared = np.mean(
+            [(one[~positive] <= cut).mean() for one, cut in zip(scores, cuts, strict=True)]
+        )
         assert found["given_sensitivity"][k] == pytest.approx(caught)
         assert found["given_specificity"][k] == pytest.approx(spared)
 
@@ -77,7 +86,9 @@ def test_copies_of_an_image_within_its_group_add_no_certainty():
 
 def test_the_interval_of_a_fixed_threshold_is_about_that_of_a_binomial_share():
     val, (positive, groups, scores) = two_sets()
-    found = operating_point((val[0], val[1][:1]), (positive, groups, scores[:1]), GRID, resamples=2000)
+    found = operating_point(
+        (val[0], val[1][:1]), (positive, groups, scores[:1]), GRID, resamples=2000
+    )
     k = 18
     share, n = found["given_specificity"][k], (~positive).sum()
     width = found["given_specificity_high"][k] - found["given_specificity_low"][k]
@@ -86,8 +97,18 @@ def test_the_interval_of_a_fixed_threshold_is_about_that_of_a_binomial_share():
 
 def test_everything_lies_between_its_ends():
     found = operating_point(*two_sets(), GRID, resamples=100)
-    for name, low, high in (("sensitivity", "low", "high"), *(
-            (name, f"{name}_low", f"{name}_high") for name in ("given_sensitivity", "given_specificity"))):
+    for name, low, high in (
+        ("sensitivity", "low", "high"),
+        *(
+            (name, f"{name}_low", f"{name}_high")
+            for name in ("given_sensitivity", "given_specificity")
+        ),
+    ):
         middle, low, high = (np.array(found[key]) for key in (name, low, high))
-        assert (low <= middle + 1e-12).all() and (middle <= high + 1e-12).all() and low.min() >= 0 and high.max() <= 1
+        assert (
+            (low <= middle + 1e-12).all()
+            and (middle <= high + 1e-12).all()
+            and low.min() >= 0
+            and high.max() <= 1
+        )
     assert found["sensitivity"][0] == 1 and all(np.diff(found["threshold"]) >= 0)

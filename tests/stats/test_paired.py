@@ -5,9 +5,9 @@ import pytest
 from scipy import stats as scipy_stats
 from sklearn.metrics import balanced_accuracy_score
 
+from derm_core.stats.intervals import evaluate
 from derm_core.stats.metrics import decide
 from derm_core.stats.paired import Scorer, average, combine, with_tests
-from derm_core.stats.intervals import evaluate
 
 
 def test_set(n=400, groups=260, classes=4, seeds=3, seed=0):
@@ -26,14 +26,19 @@ PRIOR = np.log(np.full(4, 0.25))
 def test_intervals_are_those_of_the_main_table():
     labels, groups, p = test_set()
     worse = np.roll(p, 1, axis=1) * 0.4 + p * 0.6
-    main = evaluate(labels, groups, {"vae": p, "imagenet": worse}, PRIOR, "abcd", resamples=500, seed=3)
+    main = evaluate(
+        labels, groups, {"vae": p, "imagenet": worse}, PRIOR, "abcd", resamples=500, seed=3
+    )
     scorer = Scorer(labels, groups, 4, resamples=500, seed=3)
     a, b = (scorer.balanced_accuracy(decide(np.log(x), PRIOR)) for x in (p, worse))
-    assert scorer.interval(a, "balanced_accuracy") == pytest.approx(main["arms"]["vae"]["balanced_accuracy"])
+    assert scorer.interval(a, "balanced_accuracy") == pytest.approx(
+        main["arms"]["vae"]["balanced_accuracy"]
+    )
     row = next(r for r in main["differences"] if r["metric"] == "balanced_accuracy")
     found = scorer.interval(combine(np.subtract, a, b))
     assert {key: found[key] for key in ("mean", "se", "low", "high")} == pytest.approx(
-        {key: row[key] for key in ("mean", "se", "low", "high")}, rel=1e-4)
+        {key: row[key] for key in ("mean", "se", "low", "high")}, rel=1e-4
+    )
 
 
 def test_balanced_accuracy_is_scikit_learns_and_can_be_among_some_classes():
@@ -57,7 +62,7 @@ def test_a_paired_difference_of_equal_models_is_exactly_zero():
 
 def test_a_mean_over_images_has_the_clustered_standard_error():
     labels, groups, p = test_set(n=1200, groups=800, classes=4, seeds=1)
-    labels = np.zeros_like(labels)                         # one stratum: the bootstrap of plain group means
+    labels = np.zeros_like(labels)  # one stratum: the bootstrap of plain group means
     scorer = Scorer(labels, groups, 4, resamples=4000, seed=0)
     values = p[..., 0]
     found = scorer.interval(scorer.mean(values))
@@ -65,11 +70,21 @@ def test_a_mean_over_images_has_the_clustered_standard_error():
     codes = np.unique(groups, return_inverse=True)[1]
     sums = np.bincount(codes, weights=values[0] - values.mean())
     m = len(sums)
-    assert found["se"] == pytest.approx(np.sqrt(m / (m - 1) * (sums**2).sum()) / len(labels), rel=0.06)
+    assert found["se"] == pytest.approx(
+        np.sqrt(m / (m - 1) * (sums**2).sum()) / len(labels), rel=0.06
+    )
 
 
 def test_p_values_are_students_and_holm_corrects_them():
-    rows = with_tests([{"mean": 0.3, "se": 0.1, "df": 8.0}, {"mean": 0.0, "se": 0.1, "df": 8.0}, {"mean": None, "se": None, "df": None}])
+    rows = with_tests(
+        [
+            {"mean": 0.3, "se": 0.1, "df": 8.0},
+            {"mean": 0.0, "se": 0.1, "df": 8.0},
+            {"mean": None, "se": None, "df": None},
+        ]
+    )
     expected = 2 * scipy_stats.t(8).sf(3)
-    assert rows[0]["p"] == pytest.approx(expected) and rows[0]["p_holm"] == pytest.approx(2 * expected)
+    assert rows[0]["p"] == pytest.approx(expected) and rows[0]["p_holm"] == pytest.approx(
+        2 * expected
+    )
     assert rows[1]["p"] == 1 and rows[2]["p"] is rows[2]["p_holm"] is None

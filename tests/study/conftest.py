@@ -26,10 +26,26 @@ def write_dataset(workspace, name="tiny", images=90, size=32, seed=0):
         pixels = COLOURS[label] + rng.normal(0, 35, (size, size, 3)) + rng.normal(0, 25, (1, 1, 3))
         path = folder / f"i{i:03d}.png"
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
-        rows.append({"image_id": path.stem, "path": str(path), "label": CLASSES[label], "group": f"g{i // 2}",
-                     "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "width": size, "height": size})
-    info = {"layout": "synthetic", "source": "test", "classes": list(CLASSES), "created": "2026-01-01T00:00:00",
-            "skipped": [], "seconds": 0.0, "notes": []}
+        rows.append(
+            {
+                "image_id": path.stem,
+                "path": str(path),
+                "label": CLASSES[label],
+                "group": f"g{i // 2}",
+                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                "width": size,
+                "height": size,
+            }
+        )
+    info = {
+        "layout": "synthetic",
+        "source": "test",
+        "classes": list(CLASSES),
+        "created": "2026-01-01T00:00:00",
+        "skipped": [],
+        "seconds": 0.0,
+        "notes": [],
+    }
     return save_dataset(workspace, name, pd.DataFrame(rows), info)
 
 
@@ -37,6 +53,7 @@ def write_dataset(workspace, name="tiny", images=90, size=32, seed=0):
 def one_thread():
     """Networks here are so small that a second thread costs more than it brings."""
     import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

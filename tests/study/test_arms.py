@@ -20,25 +20,36 @@ SMALL = BackboneConfig(architecture="resnet18", stage=1)
 def config(workspace):
     run = workspace.run("pretrain-1").create()
     save_vae(run.artefacts, build_vae(SMALL, 32, 8, 16, seed=3), {"dataset": "tiny"})
-    return StudyConfig(dataset="tiny", backbone=SMALL, input_size=32, vae_run="pretrain-1", seeds=(0, 1))
+    return StudyConfig(
+        dataset="tiny", backbone=SMALL, input_size=32, vae_run="pretrain-1", seeds=(0, 1)
+    )
 
 
 @pytest.fixture
 def no_imagenet(monkeypatch):
     def load(config):
         raise WeightsUnavailable("Put the file into the weights folder.")
+
     monkeypatch.setattr("derm_core.nets.backbone.load_imagenet", load)
 
 
 def images(count=4):
-    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8))
+    return torch.from_numpy(
+        np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+    )
 
 
 def test_names_and_order_are_those_of_every_table():
     mixed = ["random", "bundle:mole-net", "both", "majority", "imagenet", "vae"]
     assert in_order(mixed) == ["vae", "imagenet", "both", "bundle:mole-net", "random", "majority"]
     assert [arm_label(arm) for arm in in_order(mixed)] == [
-        "VAE (from scratch)", "ImageNet", "VAE + ImageNet", "mole-net", "Random initialisation", "Majority class"]
+        "VAE (from scratch)",
+        "ImageNet",
+        "VAE + ImageNet",
+        "mole-net",
+        "Random initialisation",
+        "Majority class",
+    ]
     assert arm_file("bundle:mole-net") == "bundle_mole-net"
 
 
@@ -71,7 +82,9 @@ def test_two_stages_are_read_from_every_network_alike(workspace, config):
         plain = build_extractors(arm, config, workspace)
         assert len(multi) == len(plain) == variants
         for two, one in zip(multi, plain):
-            torch.testing.assert_close(two.features(images())[:, -one.backbone.width:], one.features(images()))
+            torch.testing.assert_close(
+                two.features(images())[:, -one.backbone.width :], one.features(images())
+            )
             assert two.identity != one.identity and two.info["pooling"] == "multi"
 
 
@@ -86,7 +99,9 @@ def test_a_vae_arm_without_a_run_says_what_is_missing(workspace, config):
         build_extractors("vae", dataclasses.replace(config, vae_run=None), workspace)
 
 
-def test_without_imagenet_weights_the_other_arms_go_on_and_a_note_says_so(workspace, config, no_imagenet):
+def test_without_imagenet_weights_the_other_arms_go_on_and_a_note_says_so(
+    workspace, config, no_imagenet
+):
     arms, notes = resolve_arms(config, workspace)
     assert [arm.name for arm in arms] == ["vae", "random"]
     assert len(notes) == 1 and "left out" in notes[0] and "weights folder" in notes[0]
@@ -105,28 +120,50 @@ def test_both_is_the_two_extractors_side_by_side(workspace, config, monkeypatch)
     assert [part.name for part in arms[0].variants[0]] == ["vae", "random"]
 
 
-def test_the_demo_takes_a_shelf_models_backbone_in_imagenets_place(workspace, config, no_imagenet, monkeypatch):
+def test_the_demo_takes_a_shelf_models_backbone_in_imagenets_place(
+    workspace, config, no_imagenet, monkeypatch
+):
     _shelve(monkeypatch, SMALL)
     arms, notes = resolve_arms(dataclasses.replace(config, preset="demo"), workspace)
     assert [arm.name for arm in arms] == ["vae", "bundle:mole-net", "random"]
     assert arms[1].label == "mole-net" and "mole-net" in notes[0]
 
 
-def test_other_presets_and_other_backbones_get_no_stand_in(workspace, config, no_imagenet, monkeypatch):
+def test_other_presets_and_other_backbones_get_no_stand_in(
+    workspace, config, no_imagenet, monkeypatch
+):
     _shelve(monkeypatch, SMALL)
     assert [arm.name for arm in resolve_arms(config, workspace)[0]] == ["vae", "random"]
     _shelve(monkeypatch, BackboneConfig(architecture="resnet18", stage=2))
-    assert [arm.name for arm in resolve_arms(dataclasses.replace(config, preset="demo"), workspace)[0]] == ["vae", "random"]
+    assert [
+        arm.name for arm in resolve_arms(dataclasses.replace(config, preset="demo"), workspace)[0]
+    ] == ["vae", "random"]
 
 
 def _shelve(monkeypatch, backbone: BackboneConfig) -> None:
     """A shelf with one model, as far as arms look at it."""
-    from derm_core.nets.backbone import build_backbone
     from derm_core.bundles.bundle import Bundle
+    from derm_core.nets.backbone import build_backbone
+
     network = build_backbone(backbone, 0)
     classifier = Classifier(network, make_head(network.width, 8, 3, 0))
-    card = {"name": "mole-net", "ok": True, "arm": "imagenet", "architecture": backbone.architecture,
-            "stage": backbone.stage, "mean": [0.5] * 3, "std": [0.5] * 3, "sha256": "0", "training_data": {}, "split": {}}
+    card = {
+        "name": "mole-net",
+        "ok": True,
+        "arm": "imagenet",
+        "architecture": backbone.architecture,
+        "stage": backbone.stage,
+        "mean": [0.5] * 3,
+        "std": [0.5] * 3,
+        "sha256": "0",
+        "training_data": {},
+        "split": {},
+    }
     monkeypatch.setattr("derm_core.bundles.bundle.list_bundles", lambda workspace: [card])
-    monkeypatch.setattr("derm_core.bundles.bundle.find_bundle", lambda workspace, name: workspace.models / name)
-    monkeypatch.setattr("derm_core.bundles.bundle.load_bundle", lambda folder: Bundle("mole-net", folder, card, classifier, None))
+    monkeypatch.setattr(
+        "derm_core.bundles.bundle.find_bundle", lambda workspace, name: workspace.models / name
+    )
+    monkeypatch.setattr(
+        "derm_core.bundles.bundle.load_bundle",
+        lambda folder: Bundle("mole-net", folder, card, classifier, None),
+    )

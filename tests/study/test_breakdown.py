@@ -10,9 +10,9 @@ import pytest
 
 from derm_core.config import StudyConfig
 from derm_core.stats import metrics
+from derm_core.stats.intervals import evaluate
 from derm_core.study.breakdown import detail, gravest, worst
 from derm_core.study.questions import asked
-from derm_core.stats.intervals import evaluate
 
 CLASSES, N = ("bkl", "mel", "nv"), 240
 
@@ -22,25 +22,45 @@ def study(tmp_path_factory):
     """240 test and 240 validation images, two a group, three classes, two arms, two seeds."""
     rng = np.random.default_rng(0)
     labels = np.tile(np.repeat(rng.choice(3, N // 2, p=[0.3, 0.2, 0.5]), 2), 2)
-    frame = pd.DataFrame({"image_id": [f"i{i}" for i in range(2 * N)], "label": [CLASSES[c] for c in labels],
-                          "age": np.repeat(rng.integers(20, 80, N), 2).astype(float),
-                          "sex": np.repeat(rng.choice(["f", "m", None], N, p=[0.5, 0.4, 0.1]), 2),
-                          "device": "one", "note": [f"n{i}" for i in range(2 * N)]})
+    frame = pd.DataFrame(
+        {
+            "image_id": [f"i{i}" for i in range(2 * N)],
+            "label": [CLASSES[c] for c in labels],
+            "age": np.repeat(rng.integers(20, 80, N), 2).astype(float),
+            "sex": np.repeat(rng.choice(["f", "m", None], N, p=[0.5, 0.4, 0.1]), 2),
+            "device": "one",
+            "note": [f"n{i}" for i in range(2 * N)],
+        }
+    )
     rows = np.arange(2 * N)
     positions = {"val": rows[:N], "test": rows[N:]}
 
     def outcome(skill: float) -> SimpleNamespace:
         logits = rng.normal(size=(2, 2 * N, 3)) + skill * np.eye(3)[labels]
         p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-        return SimpleNamespace(positions=positions, probabilities={name: p[:, chosen] for name, chosen in positions.items()})
+        return SimpleNamespace(
+            positions=positions,
+            probabilities={name: p[:, chosen] for name, chosen in positions.items()},
+        )
 
     dataset = SimpleNamespace(frame=frame, attributes=["age", "sex", "device", "note"])
-    material = SimpleNamespace(labels=labels, groups=np.repeat(np.arange(N), 2), rows=rows, classes=CLASSES, dataset=dataset,
-                               image_ids=frame["image_id"].to_numpy(), members=lambda name: positions[name])
+    material = SimpleNamespace(
+        labels=labels,
+        groups=np.repeat(np.arange(N), 2),
+        rows=rows,
+        classes=CLASSES,
+        dataset=dataset,
+        image_ids=frame["image_id"].to_numpy(),
+        members=lambda name: positions[name],
+    )
     home = tmp_path_factory.mktemp("detail")
-    return SimpleNamespace(config=StudyConfig(dataset="x", bootstrap=200), material=material,
-                           run=SimpleNamespace(artefacts=home),
-                           outcomes={"vae": outcome(1.0), "imagenet": outcome(2.0)}, log_prior=np.log([0.3, 0.2, 0.5]))
+    return SimpleNamespace(
+        config=StudyConfig(dataset="x", bootstrap=200),
+        material=material,
+        run=SimpleNamespace(artefacts=home),
+        outcomes={"vae": outcome(1.0), "imagenet": outcome(2.0)},
+        log_prior=np.log([0.3, 0.2, 0.5]),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +78,9 @@ def ensemble(study, arm: str) -> np.ndarray:
 
 
 def test_every_study_is_asked_for_it():
-    assert "detail" in asked(StudyConfig(dataset="x")) and "detail" in asked(StudyConfig(dataset="x", regime="finetune"))
+    assert "detail" in asked(StudyConfig(dataset="x")) and "detail" in asked(
+        StudyConfig(dataset="x", regime="finetune")
+    )
 
 
 def test_decisions_are_the_seed_ensemble_s(study, found):
@@ -76,12 +98,22 @@ def test_decisions_are_the_seed_ensemble_s(study, found):
 def test_disagreement_counts_every_image_once(study, found):
     table = pd.read_parquet(study.run.artefacts / "decisions.parquet")
     (row,) = found["disagreement"]
-    expected, right = np.zeros((3, 3)), dict.fromkeys(("both_right", "a_only", "b_only", "both_wrong"), 0)
+    expected, right = (
+        np.zeros((3, 3)),
+        dict.fromkeys(("both_right", "a_only", "b_only", "both_wrong"), 0),
+    )
     for one in table.itertuples():
         a, b = getattr(one, "_4"), getattr(one, "_7")
         expected[a, b] += 1
-        right["both_right" if a == b == one.label else "a_only" if a == one.label else "b_only" if b == one.label
-              else "both_wrong"] += 1
+        right[
+            "both_right"
+            if a == b == one.label
+            else "a_only"
+            if a == one.label
+            else "b_only"
+            if b == one.label
+            else "both_wrong"
+        ] += 1
     np.testing.assert_array_equal(row["matrix"], expected)
     assert {key: row[key] for key in right} == right and sum(right.values()) == N
 
@@ -98,50 +130,81 @@ def test_a_subgroup_has_the_metrics_of_its_images_alone(study, found):
     for entry in found["subgroups"][1:]:
         for row in entry["values"]:
             values = study.material.dataset.frame["sex"].iloc[test]
-            here = (values.isna() if row["value"] == "(missing)" else values == row["value"]).to_numpy()
+            here = (
+                values.isna() if row["value"] == "(missing)" else values == row["value"]
+            ).to_numpy()
             labels = study.material.labels[test][here]
             p = study.outcomes["vae"].probabilities["test"][:, here]
             known = metrics.test_metrics(labels, p, study.log_prior)
-            assert row["arms"]["vae"]["balanced_accuracy"]["mean"] == pytest.approx(known["balanced_accuracy"].mean())
+            assert row["arms"]["vae"]["balanced_accuracy"]["mean"] == pytest.approx(
+                known["balanced_accuracy"].mean()
+            )
             assert row["groups"] == len(np.unique(study.material.groups[test][here]))
             assert row["caution"] == (row["groups"] < 20)
 
 
 def test_the_worst_subgroup_is_known_and_large_enough():
     def row(value: str, mean: float, caution: bool = False) -> dict:
-        return {"value": value, "caution": caution, "arms": {"vae": {"balanced_accuracy": {"mean": mean}}}}
+        return {
+            "value": value,
+            "caution": caution,
+            "arms": {"vae": {"balanced_accuracy": {"mean": mean}}},
+        }
 
-    assert worst([row("a", 0.5), row("b", 0.4), row("c", 0.1, True), row("(missing)", 0.2)], "vae") == "b"
+    assert (
+        worst([row("a", 0.5), row("b", 0.4), row("c", 0.1, True), row("(missing)", 0.2)], "vae")
+        == "b"
+    )
     assert worst([row("a", 0.5), row("b", 0.4, True)], "vae") is None
 
 
 def test_calibration_before_is_the_study_s_own_and_after_is_no_worse_on_validation(study, found):
     test = study.material.members("test")
     labels, groups = study.material.labels[test], study.material.groups[test]
-    own = evaluate(labels, groups, {arm: o.probabilities["test"] for arm, o in study.outcomes.items()}, study.log_prior,
-                   CLASSES,
-                   resamples=200)["arms"]
+    own = evaluate(
+        labels,
+        groups,
+        {arm: o.probabilities["test"] for arm, o in study.outcomes.items()},
+        study.log_prior,
+        CLASSES,
+        resamples=200,
+    )["arms"]
     for arm, entry in found["calibration"].items():
         for metric in ("ece", "brier", "log_loss"):
             assert entry["before"][metric]["mean"] == pytest.approx(own[arm][metric]["mean"])
-            assert entry["before"][metric]["low"] == pytest.approx(own[arm][metric]["low"], abs=1e-6)
+            assert entry["before"][metric]["low"] == pytest.approx(
+                own[arm][metric]["low"], abs=1e-6
+            )
         assert sum(row["n"] for row in entry["bins"]) == pytest.approx(N)
         val = study.outcomes[arm].probabilities["val"]
         powered = val ** (1 / entry["temperature"])
         tempered = powered / powered.sum(-1, keepdims=True)
         chosen = study.material.labels[study.material.members("val")]
-        assert metrics.log_loss(chosen, tempered).mean() <= metrics.log_loss(chosen, val).mean() + 1e-9
+        assert (
+            metrics.log_loss(chosen, tempered).mean() <= metrics.log_loss(chosen, val).mean() + 1e-9
+        )
 
 
 def test_the_operating_point_is_melanoma_s(study, found):
     point = found["operating_point"]
     positive = study.material.labels[N:] == 1
-    assert (point["class"], point["images"], len(point["specificity"])) == ("mel", positive.sum(), 101)
+    assert (point["class"], point["images"], len(point["specificity"])) == (
+        "mel",
+        positive.sum(),
+        101,
+    )
     assert set(point["arms"]) == set(study.outcomes)
     assert point["arms"]["imagenet"]["sensitivity"][90] > point["arms"]["vae"]["sensitivity"][90]
 
 
-@pytest.mark.parametrize(("classes", "name"), [(("nv", "mel"), "mel"), (("high", "low"), "high"), (("MEL", "NEV"), "MEL"),
-                                               (("cat", "dog"), None)])
+@pytest.mark.parametrize(
+    ("classes", "name"),
+    [
+        (("nv", "mel"), "mel"),
+        (("high", "low"), "high"),
+        (("MEL", "NEV"), "MEL"),
+        (("cat", "dog"), None),
+    ],
+)
 def test_the_gravest_class_is_melanoma_else_the_high_priority(classes, name):
     assert gravest(classes) == name

@@ -11,34 +11,57 @@ from derm_core.study.claims import CLAIMS, answer, claims, steadiness
 EPOCHS = np.array([0, 0.5, 1, 2, 3, 4, 5.0])
 
 
-def curve(loss: tuple[float, float], accuracy: tuple[float, float], seeds: int = 4, bend=None) -> dict[str, np.ndarray]:
+def curve(
+    loss: tuple[float, float], accuracy: tuple[float, float], seeds: int = 4, bend=None
+) -> dict[str, np.ndarray]:
     """From the first epoch's value to the last's in a straight line, seeds ±0.01 apart; before it, chance."""
     rng = np.random.default_rng(int(1000 * loss[0]))
 
     def line(start: float, ends: tuple[float, float]) -> np.ndarray:
-        return np.concatenate([[start, start], np.linspace(*ends, 5)])[:, None] + rng.normal(0, 0.002, (7, seeds))
+        return np.concatenate([[start, start], np.linspace(*ends, 5)])[:, None] + rng.normal(
+            0, 0.002, (7, seeds)
+        )
 
     val = line(1.6, loss)
     if bend is not None:
         val[2:] += np.array(bend)[:, None]
-    return {"epoch": EPOCHS, "val_loss": val, "train_loss": val - 0.05, "val_accuracy": line(0.2, accuracy),
-            "train_accuracy": line(0.2, accuracy) + 0.02}
+    return {
+        "epoch": EPOCHS,
+        "val_loss": val,
+        "train_loss": val - 0.05,
+        "val_accuracy": line(0.2, accuracy),
+        "train_accuracy": line(0.2, accuracy) + 0.02,
+    }
 
 
 def evaluation(low: float, high: float) -> dict:
     """VAE − ImageNet in balanced accuracy and accuracy."""
     row = {"a": "vae", "b": "imagenet", "mean": (low + high) / 2, "low": low, "high": high}
-    return {"differences": [{**row, "metric": metric} for metric in ("balanced_accuracy", "accuracy")]}
+    return {
+        "differences": [{**row, "metric": metric} for metric in ("balanced_accuracy", "accuracy")]
+    }
 
 
 def gap_rows(loss: tuple[float, float], accuracy: tuple[float, float]) -> list[dict]:
-    return [{"a": "vae", "b": "imagenet", "kind": kind, "at": "final", "low": low, "high": high, "mean": (low + high) / 2}
-            for kind, (low, high) in (("loss", loss), ("accuracy", accuracy))]
+    return [
+        {
+            "a": "vae",
+            "b": "imagenet",
+            "kind": kind,
+            "at": "final",
+            "low": low,
+            "high": high,
+            "mean": (low + high) / 2,
+        }
+        for kind, (low, high) in (("loss", loss), ("accuracy", accuracy))
+    ]
 
 
 def level(vae: list[float], imagenet: list[float], comparable: bool = True) -> list[dict]:
-    arms = {arm: {kind: {"by_seed": values} for kind in ("loss", "accuracy")}
-            for arm, values in (("vae", vae), ("imagenet", imagenet))}
+    arms = {
+        arm: {kind: {"by_seed": values} for kind in ("loss", "accuracy")}
+        for arm, values in (("vae", vae), ("imagenet", imagenet))
+    }
     return [{"a": "vae", "b": "imagenet", "comparable": comparable, "arms": arms}]
 
 
@@ -46,8 +69,17 @@ PAPERS = {"vae": curve((1.65, 1.10), (0.45, 0.65)), "imagenet": curve((1.20, 1.0
 HOLDS = level([0.01, 0.02, 0.015], [0.1, 0.11, 0.12])
 
 
-def ask(curves=PAPERS, accuracy=(-0.12, -0.08), gap_loss=(-0.3, -0.2), gap_accuracy=(-0.2, -0.1), at_level=HOLDS) -> dict:
-    return {row["id"]: row for row in claims(curves, evaluation(*accuracy), gap_rows(gap_loss, gap_accuracy), at_level)}
+def ask(
+    curves=PAPERS,
+    accuracy=(-0.12, -0.08),
+    gap_loss=(-0.3, -0.2),
+    gap_accuracy=(-0.2, -0.1),
+    at_level=HOLDS,
+) -> dict:
+    return {
+        row["id"]: row
+        for row in claims(curves, evaluation(*accuracy), gap_rows(gap_loss, gap_accuracy), at_level)
+    }
 
 
 def test_the_papers_own_pattern_is_seen_in_all_four():
@@ -57,26 +89,43 @@ def test_the_papers_own_pattern_is_seen_in_all_four():
 
 def test_a_pattern_turned_round_is_opposite_in_all_four():
     turned = {"vae": PAPERS["imagenet"], "imagenet": PAPERS["vae"]}
-    found = ask(turned, (0.08, 0.12), (0.2, 0.3), (0.1, 0.2), level([0.1, 0.11, 0.12], [0.01, 0.02, 0.015]))
+    found = ask(
+        turned, (0.08, 0.12), (0.2, 0.3), (0.1, 0.2), level([0.1, 0.11, 0.12], [0.01, 0.02, 0.015])
+    )
     assert {row["answer"] for row in found.values()} == {"opposite"}
 
 
 def test_where_intervals_hold_zero_nothing_is_seen():
     same = curve((1.4, 1.0), (0.5, 0.7))
-    wide = {name: values if name == "epoch" else values + np.linspace(-0.3, 0.3, 4) for name, values in same.items()}
+    wide = {
+        name: values if name == "epoch" else values + np.linspace(-0.3, 0.3, 4)
+        for name, values in same.items()
+    }
     other = {name: values[:, ::-1] if name != "epoch" else values for name, values in wide.items()}
     found = ask({"vae": wide, "imagenet": other}, (-0.1, 0.1), (-0.1, 0.1), (-0.1, 0.1))
     assert {row["answer"] for row in found.values()} == {"not seen"}
 
 
 def test_without_one_of_the_two_arms_no_claim_is_asked():
-    found = claims({"vae": PAPERS["vae"], "random": PAPERS["imagenet"]}, {"differences": []}, [], [])
-    assert [row["answer"] for row in found] == ["not asked"] * 4 and all("imagenet" in row["text"] for row in found)
+    found = claims(
+        {"vae": PAPERS["vae"], "random": PAPERS["imagenet"]}, {"differences": []}, [], []
+    )
+    assert [row["answer"] for row in found] == ["not asked"] * 4 and all(
+        "imagenet" in row["text"] for row in found
+    )
 
 
-@pytest.mark.parametrize(("signs", "expected"), [
-    ((1, 1), "seen"), ((1, 0), "seen"), ((0, 0), "not seen"), ((1, -1), "not seen"), ((0, -1), "opposite"),
-    ((-1, -1), "opposite")])
+@pytest.mark.parametrize(
+    ("signs", "expected"),
+    [
+        ((1, 1), "seen"),
+        ((1, 0), "seen"),
+        ((0, 0), "not seen"),
+        ((1, -1), "not seen"),
+        ((0, -1), "opposite"),
+        ((-1, -1), "opposite"),
+    ],
+)
 def test_two_comparisons_must_not_contradict_each_other(signs, expected):
     assert answer(*signs) == expected
 
@@ -90,36 +139,57 @@ def test_the_start_is_the_end_of_the_first_epoch_and_its_interval_the_paired_t()
     assert (found["low"], found["high"]) == pytest.approx((expected.low, expected.high))
 
 
-@pytest.mark.parametrize(("at_level", "words"), [
-    (HOLDS, "It survives at matched"), (level([0.1, 0.02, 0.3], [0.1, 0.11, 0.12]), "consistent with underfitting"),
-    (level([0.1], [0.2], comparable=False), "not ruled out")])
+@pytest.mark.parametrize(
+    ("at_level", "words"),
+    [
+        (HOLDS, "It survives at matched"),
+        (level([0.1, 0.02, 0.3], [0.1, 0.11, 0.12]), "consistent with underfitting"),
+        (level([0.1], [0.2], comparable=False), "not ruled out"),
+    ],
+)
 def test_a_smaller_gap_comes_with_what_matched_training_accuracy_says(at_level, words):
     row = ask(at_level=at_level)["smaller_gap"]
     assert row["answer"] == "seen" and words in row["text"]
 
 
 def test_larger_but_unsteady_improvement_is_not_seen():
-    jumps = {"vae": curve((1.65, 1.10), (0.45, 0.65), bend=(0, 0.6, -0.2, 0.7, 0)), "imagenet": PAPERS["imagenet"]}
+    jumps = {
+        "vae": curve((1.65, 1.10), (0.45, 0.65), bend=(0, 0.6, -0.2, 0.7, 0)),
+        "imagenet": PAPERS["imagenet"],
+    }
     row = ask(jumps)["steady_improvement"]
     assert row["numbers"]["val_loss_improvement_difference"]["low"] > 0
-    assert row["answer"] == "not seen" and not row["numbers"]["steady"] and "does not fall steadily" in row["text"]
+    assert (
+        row["answer"] == "not seen"
+        and not row["numbers"]["steady"]
+        and "does not fall steadily" in row["text"]
+    )
 
 
 def test_relative_improvement_by_hand():
     numbers = ask()["steady_improvement"]["numbers"]
     assert numbers["vae"]["val_loss"]["mean"] == pytest.approx((1.65 - 1.10) / 1.65, abs=0.005)
-    assert numbers["imagenet"]["val_accuracy"]["mean"] == pytest.approx((0.75 - 0.63) / 0.63, abs=0.01)
+    assert numbers["imagenet"]["val_accuracy"]["mean"] == pytest.approx(
+        (0.75 - 0.63) / 0.63, abs=0.01
+    )
 
 
 def test_steadiness_is_scipys_rank_correlation_and_counts_the_rises():
     made = {"epoch": EPOCHS, "val_loss": np.array([9, 9, 5, 4, 4.5, 3, 2])[:, None]}
     rank, rises, steps = steadiness(made)
-    assert rank == pytest.approx(scipy_stats.spearmanr([1, 2, 3, 4, 5], [5, 4, 4.5, 3, 2]).statistic)
+    assert rank == pytest.approx(
+        scipy_stats.spearmanr([1, 2, 3, 4, 5], [5, 4, 4.5, 3, 2]).statistic
+    )
     assert (rises, steps) == (1, 4)
 
 
 def test_one_seed_shows_nothing_about_the_start():
-    one = {arm: {name: values if name == "epoch" else values[:, :1] for name, values in curves.items()}
-           for arm, curves in PAPERS.items()}
+    one = {
+        arm: {name: values if name == "epoch" else values[:, :1] for name, values in curves.items()}
+        for arm, curves in PAPERS.items()
+    }
     found = ask(one)
-    assert found["faster_start"]["answer"] == "not seen" and "one seed" in found["faster_start"]["text"]
+    assert (
+        found["faster_start"]["answer"] == "not seen"
+        and "one seed" in found["faster_start"]["text"]
+    )

@@ -10,23 +10,31 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, roc_auc_score
 
 from benchmarks._recipe_folds import against
-from derm_core.config import BackboneConfig, EmbedConfig, PretrainConfig, Recipe, StudyConfig, from_dict, to_dict
+from derm_core.config import (
+    BackboneConfig,
+    EmbedConfig,
+    PretrainConfig,
+    Recipe,
+    StudyConfig,
+    from_dict,
+    to_dict,
+)
 from derm_core.data.splits import fold_split
 from derm_core.errors import RunError
 from derm_core.files import write_json
 from derm_core.insight.embed import _features
 from derm_core.jobs.dependencies import fold_studies
+from derm_core.publish.classifier import publish
 from derm_core.report.files import report_files
 from derm_core.report.html import report_html
 from derm_core.report.reproduce import reproducible_config
-from derm_core.report.trackers import points
-from derm_core.publish.classifier import publish
-from derm_core.stats.fold_variance import between
-from derm_core.study.crossval import join
-from derm_core.study.study_data import prepare
-from derm_core.study.protocol import study
 from derm_core.report.terminal import text_report
+from derm_core.report.trackers import points
+from derm_core.stats.fold_variance import between
 from derm_core.stats.intervals import evaluate
+from derm_core.study.crossval import join
+from derm_core.study.protocol import study
+from derm_core.study.study_data import prepare
 from derm_core.training.pretrain import load_material, pretrain
 from derm_core.workspace import Workspace
 from tests.steps import finish
@@ -34,10 +42,28 @@ from tests.study.conftest import write_dataset
 
 SMALL = BackboneConfig(architecture="resnet18", stage=1)
 CONFIG = StudyConfig(
-    dataset="tiny", arms=("vae", "random"), backbone=SMALL, input_size=32, seeds=(0, 1), hidden=16, epochs=6, batch_size=16,
-    learning_rates=(3e-3, 1e-2), weight_decays=(1e-2,), bootstrap=200, device="cpu", label_fractions=(0.5,), folds=3,
-    pretrain=PretrainConfig(dataset="tiny", backbone=SMALL, input_size=32, device="cpu",
-                            recipe=Recipe(epochs=1, batch_size=32, latent_dim=8, decoder_width=16)))
+    dataset="tiny",
+    arms=("vae", "random"),
+    backbone=SMALL,
+    input_size=32,
+    seeds=(0, 1),
+    hidden=16,
+    epochs=6,
+    batch_size=16,
+    learning_rates=(3e-3, 1e-2),
+    weight_decays=(1e-2,),
+    bootstrap=200,
+    device="cpu",
+    label_fractions=(0.5,),
+    folds=3,
+    pretrain=PretrainConfig(
+        dataset="tiny",
+        backbone=SMALL,
+        input_size=32,
+        device="cpu",
+        recipe=Recipe(epochs=1, batch_size=32, latent_dim=8, decoder_width=16),
+    ),
+)
 
 
 def made(workspace, run_id, config, job):
@@ -51,7 +77,12 @@ def run_folds(workspace):
     """The studies of all folds, each with its own pretraining; the config that puts them together."""
     for config in fold_studies(CONFIG):
         made(workspace, f"pretrain-{config.fold}", config.pretrain, pretrain)
-        made(workspace, f"study-{config.fold}", dataclasses.replace(config, vae_run=f"pretrain-{config.fold}"), study)
+        made(
+            workspace,
+            f"study-{config.fold}",
+            dataclasses.replace(config, vae_run=f"pretrain-{config.fold}"),
+            study,
+        )
     return dataclasses.replace(CONFIG, fold_runs=("study-1", "study-2", "study-3"))
 
 
@@ -74,7 +105,10 @@ def test_every_image_has_one_prediction_an_arm_and_seed(finished):
     workspace, _, result = finished
     table = predictions(workspace, "study-all")
     assert len(table) == 90 * 2 * 2 and not table.duplicated(["image_id", "arm", "seed"]).any()
-    assert set(table["fold"]) == {1, 2, 3} and result["split"]["counts"]["test"] == result["dataset"]["images"] == 90
+    assert (
+        set(table["fold"]) == {1, 2, 3}
+        and result["split"]["counts"]["test"] == result["dataset"]["images"] == 90
+    )
 
 
 def test_two_comparisons_of_the_same_folds_are_compared_pairwise(finished, tmp_path):
@@ -82,15 +116,22 @@ def test_two_comparisons_of_the_same_folds_are_compared_pairwise(finished, tmp_p
     workspace, _, result = finished
     path = workspace.run("study-all").artefacts / "study.json"
     found = against(path, path, "random")
-    assert set(found) == {"input_size", "random", "vae_minus_random", "labels_0.5"} and found["input_size"] == 32
+    assert (
+        set(found) == {"input_size", "random", "vae_minus_random", "labels_0.5"}
+        and found["input_size"] == 32
+    )
     for row in result["differences"]:
         assert (row["a"], row["b"]) == ("vae", "random")
-        assert found["vae_minus_random"][row["metric"]] == pytest.approx({key: row[key] for key in ("mean", "low", "high")})
+        assert found["vae_minus_random"][row["metric"]] == pytest.approx(
+            {key: row[key] for key in ("mean", "low", "high")}
+        )
     assert found["random"] == result["arms"]["random"]["test"]
     for row in result["label_efficiency"]["differences"]:
         if row["fraction"] == 0.5:
             half = found["labels_0.5"]["vae_minus_random"][row["metric"]]
-            assert half["mean"] == pytest.approx(row["mean"]) and half["low"] == pytest.approx(row["low"])
+            assert half["mean"] == pytest.approx(row["mean"]) and half["low"] == pytest.approx(
+                row["low"]
+            )
 
 
 def test_no_pretraining_sees_an_image_that_its_fold_chooses_on_or_tests(workspace, tiny):
@@ -105,7 +146,9 @@ def test_no_pretraining_sees_an_image_that_its_fold_chooses_on_or_tests(workspac
 
 def test_metrics_of_all_folds_are_scikit_learn_s_on_all_predictions(finished):
     workspace, _, result = finished
-    table = pd.concat([predictions(workspace, f"study-{fold}").assign(fold=fold) for fold in (1, 2, 3)])
+    table = pd.concat(
+        [predictions(workspace, f"study-{fold}").assign(fold=fold) for fold in (1, 2, 3)]
+    )
     _, material = finish(prepare(dataclasses.replace(CONFIG, folds=0), workspace))
     priors = {}
     for fold in (1, 2, 3):
@@ -119,17 +162,22 @@ def test_metrics_of_all_folds_are_scikit_learn_s_on_all_predictions(finished):
             adjusted = (p / np.stack([priors[fold] for fold in one["fold"]])).argmax(1)
             found["balanced_accuracy"].append(balanced_accuracy_score(truth, adjusted))
             found["accuracy"].append(accuracy_score(truth, p.argmax(1)))
-            found["macro_auroc"].append(roc_auc_score(truth, p / p.sum(1, keepdims=True), multi_class="ovr"))
+            found["macro_auroc"].append(
+                roc_auc_score(truth, p / p.sum(1, keepdims=True), multi_class="ovr")
+            )
             found["log_loss"].append(log_loss(truth, p / p.sum(1, keepdims=True)))
         for name, values in found.items():
-            assert entry["test"][name]["mean"] == pytest.approx(np.mean(values), abs=1e-6), (arm, name)
+            assert entry["test"][name]["mean"] == pytest.approx(np.mean(values), abs=1e-6), (
+                arm,
+                name,
+            )
 
 
 def test_the_majority_class_ranks_no_image_before_another(finished):
     assert finished[2]["majority"]["macro_auroc"]["mean"] == pytest.approx(0.5)
     labels, groups = np.repeat([0, 1, 0, 1], [30, 10, 20, 20]), np.arange(80)
     folds = np.repeat([1, 2], 40)
-    prior = np.log(np.where(folds[:, None] == 1, [0.5, 0.5], [0.75, 0.25]))       # of the other fold
+    prior = np.log(np.where(folds[:, None] == 1, [0.5, 0.5], [0.75, 0.25]))  # of the other fold
     p = np.full((1, 80, 2), 0.5)
     found = evaluate(labels, groups, {"random": p}, prior, ("a", "b"), resamples=50, folds=folds)
     assert found["majority"]["macro_auroc"]["mean"] == pytest.approx(0.5)
@@ -137,25 +185,37 @@ def test_the_majority_class_ranks_no_image_before_another(finished):
 
 def test_gaps_are_means_of_the_folds_gaps(finished):
     workspace, _, result = finished
-    studies = [json.loads((workspace.run(f"study-{fold}").artefacts / "study.json").read_text()) for fold in (1, 2, 3)]
+    studies = [
+        json.loads((workspace.run(f"study-{fold}").artefacts / "study.json").read_text())
+        for fold in (1, 2, 3)
+    ]
     for arm, entry in result["arms"].items():
         for kind in ("loss", "accuracy"):
             by_fold = [one["arms"][arm]["gaps"][kind] for one in studies]
             final = entry["gaps_detail"][kind]["final"]
             assert final["mean"] == pytest.approx(np.mean(by_fold), abs=1e-9)
             assert (final["method"], final["df"]) == ("folds", 2.0)
-            assert [row["arms"][arm][f"{kind}_gap_final"] for row in result["folds"]] == pytest.approx(by_fold)
+            assert [
+                row["arms"][arm][f"{kind}_gap_final"] for row in result["folds"]
+            ] == pytest.approx(by_fold)
             assert all(f"{kind}_gap_best" in row["arms"][arm] for row in result["folds"])
 
 
 def test_the_one_primary_test_and_the_verdict_run_on_all_images(finished):
     _, _, result = finished
     row = next(row for row in result["differences"] if row["metric"] == "balanced_accuracy")
-    means = [result["arms"][arm]["test"]["balanced_accuracy"]["mean"] for arm in (row["a"], row["b"])]
-    assert row["mean"] == pytest.approx(means[0] - means[1]) and row["stand_in"] and 0 < row["p"] <= 1
+    means = [
+        result["arms"][arm]["test"]["balanced_accuracy"]["mean"] for arm in (row["a"], row["b"])
+    ]
+    assert (
+        row["mean"] == pytest.approx(means[0] - means[1]) and row["stand_in"] and 0 < row["p"] <= 1
+    )
     told = " ".join(result["verdict"]["sentences"])
     assert "pretrained anew in each of 3 folds" in told and "not of the recipe" not in told
-    assert told.startswith("The comparison named in advance") and "Balanced accuracy out of fold: " in told
+    assert (
+        told.startswith("The comparison named in advance")
+        and "Balanced accuracy out of fold: " in told
+    )
     assert "looked" not in result["notes"][0] and "Out-of-fold" in result["notes"][0]
 
 
@@ -163,7 +223,9 @@ def test_all_labels_are_the_main_result_and_half_of_them_another(finished):
     _, _, result = finished
     rows = {(row["arm"], row["fraction"]): row for row in result["label_efficiency"]["rows"]}
     for arm, entry in result["arms"].items():
-        assert rows[arm, 1.0]["balanced_accuracy"]["mean"] == pytest.approx(entry["test"]["balanced_accuracy"]["mean"], abs=1e-6)
+        assert rows[arm, 1.0]["balanced_accuracy"]["mean"] == pytest.approx(
+            entry["test"]["balanced_accuracy"]["mean"], abs=1e-6
+        )
         assert rows[arm, 0.5]["images"] < rows[arm, 1.0]["images"]
 
 
@@ -181,13 +243,19 @@ def test_the_text_says_that_every_image_was_tested(finished):
 
 def test_a_fold_without_results_is_named(finished):
     workspace, config, _ = finished
-    with pytest.raises(RunError, match=r"Fold 2 \(study-gone\) has no results; give the same command again"):
+    with pytest.raises(
+        RunError, match=r"Fold 2 \(study-gone\) has no results; give the same command again"
+    ):
         join(dataclasses.replace(config, fold_runs=("study-1", "study-gone", "study-3")), workspace)
 
 
 def test_folds_that_are_not_of_this_comparison_are_refused(finished):
     workspace, config, _ = finished
-    for wrong in ({"fold_runs": ("study-1", "study-3", "study-2")}, {"split_seed": 1}, {"seeds": (0, 2)}):
+    for wrong in (
+        {"fold_runs": ("study-1", "study-3", "study-2")},
+        {"split_seed": 1},
+        {"seeds": (0, 2)},
+    ):
         with pytest.raises(RunError, match="was made from other images, labels or settings"):
             join(dataclasses.replace(config, **wrong), workspace)
 
@@ -195,9 +263,11 @@ def test_folds_that_are_not_of_this_comparison_are_refused(finished):
 def test_folds_that_differ_more_than_groups_and_seeds_explain_widen_an_interval():
     values = np.array([[0.5, 0.52], [0.7, 0.72], [0.6, 0.62]])
     by_seed, parts = np.array([0.6, 0.62]), [(1e-4, 9.0)]
-    (variance, df), = between(values, parts, by_seed)
+    ((variance, df),) = between(values, parts, by_seed)
     assert df == 2.0
-    assert variance == pytest.approx(values.mean(1).var(ddof=1) / 3 - 1e-4 - by_seed.var(ddof=1) / 2)
+    assert variance == pytest.approx(
+        values.mean(1).var(ddof=1) / 3 - 1e-4 - by_seed.var(ddof=1) / 2
+    )
     assert between(values, [(1.0, 9.0)], by_seed) == []
 
 
@@ -208,9 +278,17 @@ def test_the_report_and_the_tables_hold_every_fold(finished):
     assert "3 folds, every image tested once" in made and "pretrained anew in every fold" in made
     files = report_files(result, folder)
     table = pd.read_csv(io.BytesIO(files["folds.csv"]))
-    assert sorted(zip(table["fold"], table["arm"])) == [(fold, arm) for fold in (1, 2, 3) for arm in ("random", "vae")]
+    assert sorted(zip(table["fold"], table["arm"])) == [
+        (fold, arm) for fold in (1, 2, 3) for arm in ("random", "vae")
+    ]
     assert {"accuracy_gap_final", "loss_gap_best", "counts_test", "run"} <= set(table)
-    assert {"test-metrics.csv", "differences.csv", "label-efficiency.csv", "predictions.csv", "decisions.csv"} <= set(files)
+    assert {
+        "test-metrics.csv",
+        "differences.csv",
+        "label-efficiency.csv",
+        "predictions.csv",
+        "decisions.csv",
+    } <= set(files)
 
 
 def test_the_config_of_the_report_makes_the_folds_again(finished):
@@ -227,7 +305,9 @@ def test_neither_a_fold_nor_all_of_them_are_published(finished):
 
 def test_a_map_of_a_fold_s_vae_shows_that_fold_s_split(finished):
     workspace, _, _ = finished
-    config = EmbedConfig(dataset="tiny", vae_run="pretrain-2", backbone=SMALL, input_size=32, device="cpu")
+    config = EmbedConfig(
+        dataset="tiny", vae_run="pretrain-2", backbone=SMALL, input_size=32, device="cpu"
+    )
     _, (dataset, _, split, _) = finish(_features(config, workspace))
     assert (split == fold_split(dataset.labels, dataset.groups, 0, 3, 2)).all()
 
@@ -236,6 +316,10 @@ def test_trackers_get_a_line_a_seed_from_means_over_folds(finished):
     run = finished[0].run("study-all")
     table = pd.read_csv(run.artefacts / "curves" / "vae.csv")
     last = [point for point in points(run) if point.series.endswith("vae/val/loss")][-3:]
-    assert {point.series for point in last} == {"vae/val/loss", "seed-0/vae/val/loss", "seed-1/vae/val/loss"}
+    assert {point.series for point in last} == {
+        "vae/val/loss",
+        "seed-0/vae/val/loss",
+        "seed-1/vae/val/loss",
+    }
     assert len(table) == 3 * 2 * len(table["epoch"].unique())
     assert last[0].value == pytest.approx(table[table["epoch"] == 6]["val_loss"].mean())

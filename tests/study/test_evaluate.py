@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from derm_core.bundles.bundle import save_bundle
 from derm_core.config import EvaluateConfig, StudyConfig, from_dict, to_dict
 from derm_core.data.manifest import load_dataset, save_dataset
 from derm_core.errors import ConfigError, NotFound
@@ -13,7 +14,6 @@ from derm_core.files import read_json
 from derm_core.jobs.dependencies import require_tests
 from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head
-from derm_core.bundles.bundle import save_bundle
 from derm_core.study.evaluate import evaluate_models, origin
 from derm_core.study.study_data import prepare
 from derm_core.workspace import Workspace
@@ -24,15 +24,44 @@ from tests.study.trained import CONFIG, SMALL, finish
 
 def put_on_shelf(workspace, name, material, seed, classes=CLASSES, **changes):
     """An untrained model whose card says it was trained on `material`."""
-    classifier = Classifier(build_backbone(SMALL, seed), make_head(64, 8, len(classes), seed)).eval()
+    classifier = Classifier(
+        build_backbone(SMALL, seed), make_head(64, 8, len(classes), seed)
+    ).eval()
     counts = np.bincount(material.labels[material.members("test")], minlength=3)
-    save_bundle(workspace.models / name, classifier, {
-        "schema": 1, "name": name, "arm": "random", "label": "Random", "regime": "finetune", "architecture": SMALL.architecture,
-        "stage": SMALL.stage, "model_args": {}, "features": 64, "hidden": 8, "classes": list(classes), "class_descriptions": {},
-        "input_size": 32, "preprocessing": {"version": 1}, "mean": [0.5] * 3, "std": [0.25] * 3, "initial_weights": {},
-        "training_data": {"dataset": "tiny"}, "split": {"seed": 0, "max_images": None, "fingerprint": material.fingerprint},
-        "seed": 0, "metrics": {}, "commands": [], "versions": {}, "intended_use": "tests", "limits": [], "license": "none",
-        "per_class": [{"class": c, "n": int(counts[i])} for i, c in enumerate(CLASSES)], **changes})
+    save_bundle(
+        workspace.models / name,
+        classifier,
+        {
+            "schema": 1,
+            "name": name,
+            "arm": "random",
+            "label": "Random",
+            "regime": "finetune",
+            "architecture": SMALL.architecture,
+            "stage": SMALL.stage,
+            "model_args": {},
+            "features": 64,
+            "hidden": 8,
+            "classes": list(classes),
+            "class_descriptions": {},
+            "input_size": 32,
+            "preprocessing": {"version": 1},
+            "mean": [0.5] * 3,
+            "std": [0.25] * 3,
+            "initial_weights": {},
+            "training_data": {"dataset": "tiny"},
+            "split": {"seed": 0, "max_images": None, "fingerprint": material.fingerprint},
+            "seed": 0,
+            "metrics": {},
+            "commands": [],
+            "versions": {},
+            "intended_use": "tests",
+            "limits": [],
+            "license": "none",
+            "per_class": [{"class": c, "n": int(counts[i])} for i, c in enumerate(CLASSES)],
+            **changes,
+        },
+    )
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +77,15 @@ def shelf(tmp_path_factory):
 
 
 def evaluated(workspace, run_id, **changes):
-    config = EvaluateConfig(**{"dataset": "tiny", "models": ("one", "two"), "bootstrap": 200, "device": "cpu", **changes})
+    config = EvaluateConfig(
+        **{
+            "dataset": "tiny",
+            "models": ("one", "two"),
+            "bootstrap": 200,
+            "device": "cpu",
+            **changes,
+        }
+    )
     run = workspace.run(run_id)
     events, _ = finish(evaluate_models(from_dict(to_dict(config)), workspace, run))
     return read_json(run.artefacts / "study.json"), events, run
@@ -59,10 +96,18 @@ def test_on_its_own_dataset_a_model_is_tested_on_its_own_test_split(shelf):
     found, events, run = evaluated(workspace, "evaluate-1")
     test = material.members("test")
     table = pd.read_parquet(run.artefacts / "predictions.parquet")
-    assert set(table["image_id"]) == set(material.image_ids[test]) and set(table["arm"]) == {"bundle:one", "bundle:two"}
-    assert found["split"]["counts"]["test"] == len(test) and found["leak"]["content"] == 90 - len(test)
+    assert set(table["image_id"]) == set(material.image_ids[test]) and set(table["arm"]) == {
+        "bundle:one",
+        "bundle:two",
+    }
+    assert found["split"]["counts"]["test"] == len(test) and found["leak"]["content"] == 90 - len(
+        test
+    )
     assert found["split"]["looked_before"] == 0 and found["cautions"][0].startswith("Leak:")
-    assert events[-1].kind == "result" and events[-1].value["verdict"]["headline"] == found["verdict"]["headline"]
+    assert (
+        events[-1].kind == "result"
+        and events[-1].value["verdict"]["headline"] == found["verdict"]["headline"]
+    )
     assert json.dumps(found, allow_nan=False)
 
 
@@ -74,14 +119,18 @@ def test_metrics_are_those_of_the_saved_predictions_in_the_first_models_class_or
     for arm, rows in table.groupby("arm"):
         p = rows[["p_0", "p_1", "p_2"]].to_numpy()
         assert np.allclose(p.sum(1), 1, atol=1e-5)
-        assert found["arms"][arm]["test"]["accuracy"]["mean"] == pytest.approx((p.argmax(1) == rows["label"]).mean())
+        assert found["arms"][arm]["test"]["accuracy"]["mean"] == pytest.approx(
+            (p.argmax(1) == rows["label"]).mean()
+        )
 
 
 def test_decisions_are_adjusted_to_the_training_shares_as_in_the_models_own_study(shelf):
     workspace, material = shelf
     card = read_json(workspace.models / "one" / "card.json")
     train = material.labels[material.members("train")]
-    assert origin(workspace, material.dataset, card).shares == pytest.approx(np.bincount(train) / len(train))
+    assert origin(workspace, material.dataset, card).shares == pytest.approx(
+        np.bincount(train) / len(train)
+    )
 
 
 def test_all_keeps_what_was_learnt_from_and_says_so(shelf):
@@ -93,31 +142,62 @@ def test_another_set_goes_through_a_class_map(shelf):
     workspace, material = shelf
     found, _, _ = evaluated(workspace, "evaluate-4", dataset="other", class_map=("XXX=violet",))
     learnt = set(np.concatenate([material.members("train"), material.members("val")]))
-    assert found["map"] == {"AMBER": "amber", "Brown": "brown", "XXX": "violet"} and found["absent"] == []
+    assert (
+        found["map"] == {"AMBER": "amber", "Brown": "brown", "XXX": "violet"}
+        and found["absent"] == []
+    )
     assert found["leak"]["content"] == len(learnt & {0, 1, 2, 3})
     assert found["split"]["counts"]["test"] == 60 - found["leak"]["content"]
 
 
 def test_where_the_training_data_are_not_at_hand_that_is_said(shelf):
     workspace, material = shelf
-    put_on_shelf(workspace, "stranger", material, 3, training_data={"dataset": "elsewhere"},
-                 split={"seed": 0, "max_images": None, "fingerprint": "0" * 16})
+    put_on_shelf(
+        workspace,
+        "stranger",
+        material,
+        3,
+        training_data={"dataset": "elsewhere"},
+        split={"seed": 0, "max_images": None, "fingerprint": "0" * 16},
+    )
     found, _, _ = evaluated(workspace, "evaluate-5", dataset="other", models=("stranger",))
-    assert any("is not known" in caution for caution in found["cautions"]) and found["verdict"]["pair"] is None
+    assert (
+        any("is not known" in caution for caution in found["cautions"])
+        and found["verdict"]["pair"] is None
+    )
     dataset = load_dataset(workspace, "other")
     card = read_json(workspace.models / "stranger" / "card.json")
     assert origin(workspace, dataset, card).rows is None
-    assert origin(workspace, dataset, {**card, "split": {"seed": "0", "max_images": "x", "fingerprint": "0"}}).rows is None
+    assert (
+        origin(
+            workspace,
+            dataset,
+            {**card, "split": {"seed": "0", "max_images": "x", "fingerprint": "0"}},
+        ).rows
+        is None
+    )
 
 
-@pytest.mark.parametrize("config, error, message", [
-    (EvaluateConfig(dataset="nowhere", models=("one",)), NotFound, "no dataset nowhere"),
-    (EvaluateConfig(dataset="tiny", models=("three",)), NotFound, "no model 'three'"),
-    (EvaluateConfig(dataset="tiny", models=("one", "alien")), ConfigError, "share their classes"),
-    (EvaluateConfig(dataset="cats", models=("one",)), ConfigError, "No class of cats"),
-    (StudyConfig(dataset="tiny", external=("nowhere",)), NotFound, "no dataset nowhere"),
-    (StudyConfig(dataset="tiny", external=("tiny",)), ConfigError, "other than the study's own"),
-    (StudyConfig(dataset="tiny", external=("cats",)), ConfigError, "No class of cats")])
+@pytest.mark.parametrize(
+    "config, error, message",
+    [
+        (EvaluateConfig(dataset="nowhere", models=("one",)), NotFound, "no dataset nowhere"),
+        (EvaluateConfig(dataset="tiny", models=("three",)), NotFound, "no model 'three'"),
+        (
+            EvaluateConfig(dataset="tiny", models=("one", "alien")),
+            ConfigError,
+            "share their classes",
+        ),
+        (EvaluateConfig(dataset="cats", models=("one",)), ConfigError, "No class of cats"),
+        (StudyConfig(dataset="tiny", external=("nowhere",)), NotFound, "no dataset nowhere"),
+        (
+            StudyConfig(dataset="tiny", external=("tiny",)),
+            ConfigError,
+            "other than the study's own",
+        ),
+        (StudyConfig(dataset="tiny", external=("cats",)), ConfigError, "No class of cats"),
+    ],
+)
 def test_what_cannot_be_tested_is_refused_before_it_is_queued(shelf, config, error, message):
     workspace, material = shelf
     if not (workspace.models / "alien").exists():

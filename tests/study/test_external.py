@@ -9,8 +9,8 @@ import pytest
 from derm_core.data.manifest import load_dataset, save_dataset
 from derm_core.errors import DataError
 from derm_core.events import jsonable
-from derm_core.study.external import external
 from derm_core.stats.metrics import balanced_accuracy, decide
+from derm_core.study.external import external
 from derm_core.workspace import Workspace
 from tests.study.conftest import write_dataset
 from tests.study.trained import finish, trained_study
@@ -22,9 +22,13 @@ def write_other(workspace, name="other", copies=4):
     """Fresh images under other class names, one of which has no counterpart; `copies` images of tiny's among them."""
     write_dataset(workspace, name, images=60, seed=1)
     dataset = load_dataset(workspace, name)
-    frame = dataset.frame.assign(label=dataset.frame["label"].map(NAMES), group=[f"x{i // 2}" for i in range(60)])
+    frame = dataset.frame.assign(
+        label=dataset.frame["label"].map(NAMES), group=[f"x{i // 2}" for i in range(60)]
+    )
     tiny = load_dataset(workspace, "tiny").frame
-    frame.loc[:copies - 1, ["path", "sha256"]] = tiny.loc[:copies - 1, ["path", "sha256"]].to_numpy()
+    frame.loc[: copies - 1, ["path", "sha256"]] = tiny.loc[
+        : copies - 1, ["path", "sha256"]
+    ].to_numpy()
     info = {**dataset.info, "classes": ["AMBER", "Brown", "XXX"]}
     return save_dataset(workspace, name, frame, info)
 
@@ -40,7 +44,11 @@ def asked(tmp_path_factory):
 
 def test_images_are_mapped_left_out_and_counted(asked):
     study, entry, _ = asked
-    known = {row for split in ("train", "val") for row in study.material.rows[study.material.members(split)]}
+    known = {
+        row
+        for split in ("train", "val")
+        for row in study.material.rows[study.material.members(split)]
+    }
     copied = len({0, 1, 2, 3} & known)
     assert copied > 0 and entry["leak"] == {"content": copied, "image": 0, "group": 0}
     assert entry["left_out"] == {"XXX": 20} and entry["absent"] == ["violet"]
@@ -64,7 +72,9 @@ def test_the_drop_is_over_the_classes_that_both_sets_have(asked):
     for arm, outcome in study.outcomes.items():
         decided = decide(np.log(outcome.probabilities["test"]), study.log_prior)
         own = np.mean([balanced_accuracy(labels[kept], one[kept], 3) for one in decided])
-        assert entry["drop"][arm]["mean"] == pytest.approx(own - entry["arms"][arm]["balanced_accuracy"]["mean"])
+        assert entry["drop"][arm]["mean"] == pytest.approx(
+            own - entry["arms"][arm]["balanced_accuracy"]["mean"]
+        )
     rows = entry["drop_differences"]
     a, b = rows[0]["a"], rows[0]["b"]
     assert len(rows) == 1 and {a, b} == {"random", "colour"}
@@ -73,7 +83,11 @@ def test_the_drop_is_over_the_classes_that_both_sets_have(asked):
 
 def test_no_difference_on_another_set_is_called_primary(asked):
     rows = asked[1]["differences"]
-    assert rows and not any(row["primary"] for row in rows) and all(row["p_holm"] >= row["p"] for row in rows if row["p"] is not None)
+    assert (
+        rows
+        and not any(row["primary"] for row in rows)
+        and all(row["p_holm"] >= row["p"] for row in rows if row["p"] is not None)
+    )
 
 
 def test_a_set_of_images_learnt_from_is_refused(asked):
@@ -82,4 +96,10 @@ def test_a_set_of_images_learnt_from_is_refused(asked):
     known = study.material.rows[study.material.members("train")]
     save_dataset(study.workspace, "again", tiny.frame.iloc[known].reset_index(drop=True), tiny.info)
     with pytest.raises(DataError, match="No image of again can be tested"):
-        finish(external(dataclasses.replace(study, config=dataclasses.replace(study.config, external=("again",)))))
+        finish(
+            external(
+                dataclasses.replace(
+                    study, config=dataclasses.replace(study.config, external=("again",))
+                )
+            )
+        )

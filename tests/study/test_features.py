@@ -19,7 +19,9 @@ def store(workspace, tiny):
 
 
 def extractor(seed=0, mean=HALF):
-    return make_extractor("random", build_backbone(BackboneConfig(architecture="resnet18", stage=1), seed), mean, HALF)
+    return make_extractor(
+        "random", build_backbone(BackboneConfig(architecture="resnet18", stage=1), seed), mean, HALF
+    )
 
 
 def test_features_are_the_pooled_maps_of_the_store(workspace, store):
@@ -59,10 +61,16 @@ def test_features_of_a_runs_weights_carry_its_id(workspace, store):
 
 def test_other_weights_normalisation_pixels_or_rows_have_their_own_file(workspace, store, tiny):
     other_size = open_store(workspace, tiny, 16, processes=1)
-    paths = {feature_path(workspace, "tiny", *key) for key in (
-        (extractor(), store, None), (extractor(seed=1), store, None),
-        (extractor(mean=(0.4, 0.5, 0.5)), store, None), (extractor(), other_size, None),
-        (extractor(), store, np.array([1, 2])))}
+    paths = {
+        feature_path(workspace, "tiny", *key)
+        for key in (
+            (extractor(), store, None),
+            (extractor(seed=1), store, None),
+            (extractor(mean=(0.4, 0.5, 0.5)), store, None),
+            (extractor(), other_size, None),
+            (extractor(), store, np.array([1, 2])),
+        )
+    }
     assert len(paths) == 5
 
 
@@ -76,7 +84,9 @@ def test_the_batch_of_a_forward_pass_changes_rounding_only(workspace, store, mon
     first = finish(extract(extractor(), store, workspace, "tiny"))
     feature_path(workspace, "tiny", extractor(), store, None).unlink()
     monkeypatch.setattr(features, "batch_size", lambda device, size: 7)
-    np.testing.assert_allclose(finish(extract(extractor(), store, workspace, "tiny")), first, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        finish(extract(extractor(), store, workspace, "tiny")), first, rtol=1e-4, atol=1e-6
+    )
 
 
 def test_settings_of_the_process_are_put_back(workspace, store):

@@ -19,8 +19,17 @@ SMALL = BackboneConfig(architecture="resnet18", stage=1)
 
 @pytest.fixture
 def config(tiny):
-    return StudyConfig(dataset="tiny", arms=("random",), backbone=SMALL, input_size=32, regime="finetune", seeds=(0, 1),
-                       hidden=16, finetune=FinetuneSchedule(epochs=2, batch_size=16, learning_rate=1e-3), device="cpu")
+    return StudyConfig(
+        dataset="tiny",
+        arms=("random",),
+        backbone=SMALL,
+        input_size=32,
+        regime="finetune",
+        seeds=(0, 1),
+        hidden=16,
+        finetune=FinetuneSchedule(epochs=2, batch_size=16, learning_rate=1e-3),
+        device="cpu",
+    )
 
 
 def start(config, workspace, run_id):
@@ -43,7 +52,10 @@ def test_curves_models_and_probabilities_belong_together(workspace, config):
     state = load_file(run.artefacts / "models" / "random-seed1.safetensors")
     classifier = Classifier(build_backbone(SMALL, 0), make_head(64, 16, 3, 0))
     classifier.load_state_dict(state)
-    images = torch.from_numpy(material.store.images[material.rows[val]]).permute(0, 3, 1, 2).float() / 255
+    images = (
+        torch.from_numpy(material.store.images[material.rows[val]]).permute(0, 3, 1, 2).float()
+        / 255
+    )
     with torch.no_grad():
         expected = torch.softmax(classifier.eval()((images - 0.5) / 0.5), -1).numpy()
     np.testing.assert_allclose(outcome.probabilities["val"][1], expected, atol=1e-4)
@@ -55,8 +67,13 @@ def test_a_finished_model_is_not_trained_again(workspace, config, monkeypatch):
     _, first = finish(start(config, workspace, "study-1")[0])
     monkeypatch.setattr(module, "fit", None)
     _, second = finish(start(config, workspace, "study-1")[0])
-    assert np.array_equal(first["random"].probabilities["test"], second["random"].probabilities["test"])
-    assert all(np.array_equal(first["random"].curves[name], second["random"].curves[name]) for name in first["random"].curves)
+    assert np.array_equal(
+        first["random"].probabilities["test"], second["random"].probabilities["test"]
+    )
+    assert all(
+        np.array_equal(first["random"].curves[name], second["random"].curves[name])
+        for name in first["random"].curves
+    )
 
 
 def test_a_stopped_training_goes_on_to_the_same_models(workspace, config):
@@ -64,14 +81,18 @@ def test_a_stopped_training_goes_on_to_the_same_models(workspace, config):
     steps, _, run = start(config, workspace, "study-2")
     for event in steps:
         if event.kind == "metric" and event.epoch == 1 and event.value[1] is not None:
-            break                                   # in the second seed, after its first epoch
+            break  # in the second seed, after its first epoch
     steps.close()
     assert (run.artefacts / "models" / "random-seed0.safetensors").exists()
     assert not (run.artefacts / "models" / "random-seed1.safetensors").exists()
     events, resumed = finish(start(config, workspace, "study-2")[0])
     assert any(event.kind == "log" and "continues" in event.value for event in events)
-    np.testing.assert_array_equal(resumed["random"].probabilities["test"], whole["random"].probabilities["test"])
-    np.testing.assert_array_equal(resumed["random"].curves["val_loss"], whole["random"].curves["val_loss"])
+    np.testing.assert_array_equal(
+        resumed["random"].probabilities["test"], whole["random"].probabilities["test"]
+    )
+    np.testing.assert_array_equal(
+        resumed["random"].curves["val_loss"], whole["random"].curves["val_loss"]
+    )
 
 
 def test_measured_batch_norm_computes_in_eval_mode_what_it_does_in_training(tiny):
@@ -79,4 +100,6 @@ def test_measured_batch_norm_computes_in_eval_mode_what_it_does_in_training(tiny
     x_bchw = torch.randn(24, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 + 1
     measure_statistics(network, x_bchw)
     with torch.no_grad():
-        torch.testing.assert_close(network.eval()(x_bchw), network.train()(x_bchw), rtol=0.02, atol=0.02)
+        torch.testing.assert_close(
+            network.eval()(x_bchw), network.train()(x_bchw), rtol=0.02, atol=0.02
+        )

@@ -9,14 +9,14 @@ import pytest
 
 from derm_core.config import StudyConfig
 from derm_core.events import jsonable
-from derm_core.study.questions import Study
 from derm_core.heads.grid import Heads
-from derm_core.study.label_efficiency import METRICS, crossing, draw, label_efficiency, score
-from derm_core.study.study_data import Material
-from derm_core.stats.metrics import balanced_accuracy, decide, log_prior
-from derm_core.study.trained_arm import Outcome
-from derm_core.stats.paired import Scorer
 from derm_core.stats.intervals import evaluate
+from derm_core.stats.metrics import balanced_accuracy, decide, log_prior
+from derm_core.stats.paired import Scorer
+from derm_core.study.label_efficiency import METRICS, crossing, draw, label_efficiency, score
+from derm_core.study.questions import Study
+from derm_core.study.study_data import Material
+from derm_core.study.trained_arm import Outcome
 from tests.steps import finish
 
 C, SEEDS = 3, (5, 6)
@@ -31,20 +31,64 @@ def study():
     labels = np.repeat(rng.choice(C, 120, p=[0.6, 0.3, 0.1]), 2)
     split = np.repeat(np.tile([0, 0, 1, 0, 2, 2], 20), 2).astype(np.int8)
     centres = rng.normal(size=(C, 8))
-    features = {arm: (rng.normal(size=(240, 8)) + strength * centres[labels]).astype(np.float32)
-                for arm, strength in (("vae", 1.0), ("imagenet", 0.5))}
+    features = {
+        arm: (rng.normal(size=(240, 8)) + strength * centres[labels]).astype(np.float32)
+        for arm, strength in (("vae", 1.0), ("imagenet", 0.5))
+    }
     features["random"] = rng.normal(size=(2, 240, 6)).astype(np.float32)
-    material = Material(SimpleNamespace(name="made", classes=CLASSES), None, np.arange(240), labels, groups, split, "f")
-    config = StudyConfig(dataset="made", arms=tuple(features), seeds=SEEDS, hidden=8, epochs=6, batch_size=16, bootstrap=200,
-                         learning_rates=(1e-3, 1e-2), weight_decays=(1e-2,), label_fractions=(0.1, 0.5))
-    heads = Heads(features, labels, material.members("train"), material.members("val"), classes=C, seeds=SEEDS,
-                  learning_rates=(1e-3, 1e-2), weight_decays=(1e-2,), hidden=8, epochs=6, batch_size=16)
+    material = Material(
+        SimpleNamespace(name="made", classes=CLASSES),
+        None,
+        np.arange(240),
+        labels,
+        groups,
+        split,
+        "f",
+    )
+    config = StudyConfig(
+        dataset="made",
+        arms=tuple(features),
+        seeds=SEEDS,
+        hidden=8,
+        epochs=6,
+        batch_size=16,
+        bootstrap=200,
+        learning_rates=(1e-3, 1e-2),
+        weight_decays=(1e-2,),
+        label_fractions=(0.1, 0.5),
+    )
+    heads = Heads(
+        features,
+        labels,
+        material.members("train"),
+        material.members("val"),
+        classes=C,
+        seeds=SEEDS,
+        learning_rates=(1e-3, 1e-2),
+        weight_decays=(1e-2,),
+        hidden=8,
+        epochs=6,
+        batch_size=16,
+    )
     list(heads.fit())
     test = material.members("test")
-    tested = {arm: {"test": heads.probabilities(arm, 1, matrix[..., test, :])} for arm, matrix in features.items()}
+    tested = {
+        arm: {"test": heads.probabilities(arm, 1, matrix[..., test, :])}
+        for arm, matrix in features.items()
+    }
     outcomes = {arm: Outcome(SimpleNamespace(label=arm), 8, {}, {}, p) for arm, p in tested.items()}
-    return Study(config, None, None, material, "cpu", outcomes, heads, features, 1,
-                 log_prior(labels[material.members("train")], C))
+    return Study(
+        config,
+        None,
+        None,
+        material,
+        "cpu",
+        outcomes,
+        heads,
+        features,
+        1,
+        log_prior(labels[material.members("train")], C),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -62,16 +106,23 @@ def test_a_share_holds_whole_groups_of_every_class_and_the_smaller_shares():
         assert set(before) <= set(rows) and set(labels[rows]) == set(range(C))
         assert np.isin(groups, groups[rows]).sum() == len(rows)
         for c in range(C):
-            all_groups, kept = np.unique(groups[labels == c]), np.unique(groups[rows][labels[rows] == c])
+            all_groups, kept = (
+                np.unique(groups[labels == c]),
+                np.unique(groups[rows][labels[rows] == c]),
+            )
             assert len(kept) == max(1, round(fraction * len(all_groups)))
         before = rows
     assert len(before) == 700
     assert set(draw(labels, groups, C, 0.1, seed=3)) != set(draw(labels, groups, C, 0.1, seed=4))
-    np.testing.assert_array_equal(draw(labels, groups, C, 0.1, seed=3), draw(labels, groups, C, 0.1, seed=3))
+    np.testing.assert_array_equal(
+        draw(labels, groups, C, 0.1, seed=3), draw(labels, groups, C, 0.1, seed=3)
+    )
 
 
 def test_a_class_that_only_shares_groups_with_rarer_ones_is_in_every_share():
-    labels = np.array([0] * 7 + [1] * 4 + [2] * 30)  # all of class 0 shares group 0 with one image of the rarer class 1
+    labels = np.array(
+        [0] * 7 + [1] * 4 + [2] * 30
+    )  # all of class 0 shares group 0 with one image of the rarer class 1
     groups = np.array([0] * 7 + [0, 1, 2, 3] + list(range(10, 40)))
     for seed in range(5):
         assert set(labels[draw(labels, groups, C, 0.01, seed)]) == {0, 1, 2}
@@ -79,32 +130,62 @@ def test_a_class_that_only_shares_groups_with_rarer_ones_is_in_every_share():
 
 def test_the_full_share_is_the_studys_own_result(study, answer):
     test = study.material.members("test")
-    own = evaluate(study.material.labels[test], study.material.groups[test],
-                   {arm: outcome.probabilities["test"] for arm, outcome in study.outcomes.items()}, study.log_prior, CLASSES,
-                   resamples=200, seed=study.config.split_seed)
+    own = evaluate(
+        study.material.labels[test],
+        study.material.groups[test],
+        {arm: outcome.probabilities["test"] for arm, outcome in study.outcomes.items()},
+        study.log_prior,
+        CLASSES,
+        resamples=200,
+        seed=study.config.split_seed,
+    )
     full = {row["arm"]: row for row in answer[1]["rows"] if row["fraction"] == 1.0}
     for arm, row in full.items():
         for metric in METRICS:
             for key in ("mean", "std", "low", "high"):
                 assert row[metric][key] == pytest.approx(own["arms"][arm][metric][key], abs=1e-9)
-    assert full["vae"]["images"] == len(study.material.members("train")) == 120 and full["vae"]["groups"] == 60
+    assert (
+        full["vae"]["images"] == len(study.material.members("train")) == 120
+        and full["vae"]["groups"] == 60
+    )
     theirs = {(row["a"], row["b"], row["metric"]): row for row in own["differences"]}
     for row in answer[1]["differences"]:
         if row["fraction"] == 1.0:
-            assert row["low"] == pytest.approx(theirs["vae", "imagenet", row["metric"]]["low"], abs=1e-9)
+            assert row["low"] == pytest.approx(
+                theirs["vae", "imagenet", row["metric"]]["low"], abs=1e-9
+            )
 
 
 def test_a_shares_heads_are_heads_trained_alone_on_its_rows_for_as_many_updates(study, answer):
-    material, train, test = study.material, study.material.members("train"), study.material.members("test")
+    material, train, test = (
+        study.material,
+        study.material.members("train"),
+        study.material.members("test"),
+    )
     for arm in study.features:
         by_seed = []
         for s, seed in enumerate(SEEDS):
             rows = train[draw(material.labels[train], material.groups[train], C, 0.1, seed)]
-            matrix = study.features[arm] if study.features[arm].ndim == 2 else study.features[arm][s]
-            alone = Heads({"one": matrix}, material.labels, rows, material.members("val"), classes=C, seeds=(seed,),
-                          learning_rates=(1e-2,), weight_decays=(1e-2,), hidden=8, batch_size=16, updates=6 * 8)
+            matrix = (
+                study.features[arm] if study.features[arm].ndim == 2 else study.features[arm][s]
+            )
+            alone = Heads(
+                {"one": matrix},
+                material.labels,
+                rows,
+                material.members("val"),
+                classes=C,
+                seeds=(seed,),
+                learning_rates=(1e-2,),
+                weight_decays=(1e-2,),
+                hidden=8,
+                batch_size=16,
+                updates=6 * 8,
+            )
             list(alone.fit())
-            decided = decide(np.log(alone.probabilities("one", 0, matrix[test])[0]), alone.log_prior)
+            decided = decide(
+                np.log(alone.probabilities("one", 0, matrix[test])[0]), alone.log_prior
+            )
             by_seed.append(balanced_accuracy(material.labels[test], decided, C))
         row = next(row for row in answer[1]["rows"] if (row["arm"], row["fraction"]) == (arm, 0.1))
         np.testing.assert_allclose(row["by_seed"], by_seed)
@@ -125,13 +206,26 @@ def test_every_seed_is_decided_with_its_own_class_shares():
     labels, p = rng.integers(0, C, 90), rng.dirichlet(np.ones(C), (2, 90))
     priors = [np.log([0.8, 0.1, 0.1]), np.array([np.log(0.5), np.log(0.5), np.inf])]
     scorer = Scorer(labels, np.arange(90), C, resamples=50, seed=0)
-    expected = [balanced_accuracy(labels, (np.log(one) - prior).argmax(-1), C) for one, prior in zip(p, priors, strict=True)]
+    expected = [
+        balanced_accuracy(labels, (np.log(one) - prior).argmax(-1), C)
+        for one, prior in zip(p, priors, strict=True)
+    ]
     np.testing.assert_allclose(score(scorer, p, priors)["balanced_accuracy"].by_seed, expected)
 
 
 def differences(means, reach=0.01):
-    return [{"a": "vae", "b": "imagenet", "metric": "balanced_accuracy", "fraction": fraction, "mean": mean,
-             "low": mean - reach, "high": mean + reach} for fraction, mean in zip((0.01, 0.1, 1.0), means, strict=True)]
+    return [
+        {
+            "a": "vae",
+            "b": "imagenet",
+            "metric": "balanced_accuracy",
+            "fraction": fraction,
+            "mean": mean,
+            "low": mean - reach,
+            "high": mean + reach,
+        }
+        for fraction, mean in zip((0.01, 0.1, 1.0), means, strict=True)
+    ]
 
 
 def test_curves_cross_where_the_difference_is_zero_on_a_logarithmic_scale():
@@ -143,7 +237,11 @@ def test_curves_cross_where_the_difference_is_zero_on_a_logarithmic_scale():
     last = crossing(differences((-0.02, 0.02, -0.06)), ("vae", "imagenet"), names)
     assert last["fraction"] == pytest.approx(10**-0.75) and "2 times" in last["text"]
     never = crossing(differences((-0.03, -0.02, -0.02)), ("vae", "imagenet"), names)
-    assert never["fraction"] is None and "ImageNet is ahead of VAE" in never["text"] and "at 3 of 3" in never["text"]
+    assert (
+        never["fraction"] is None
+        and "ImageNet is ahead of VAE" in never["text"]
+        and "at 3 of 3" in never["text"]
+    )
     level = crossing(differences((-0.02, 0.0, 0.02)), ("vae", "imagenet"), names)
     assert level["fraction"] == pytest.approx(0.1) and level["shown"]
     assert "the same" in crossing(differences((0.0, 0.0, 0.0)), ("vae", "imagenet"), names)["text"]

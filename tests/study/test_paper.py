@@ -26,14 +26,22 @@ def test_imagenet_wins_on_accuracy_and_loss_in_the_paper_and_loses_on_the_gap():
 
 
 def test_table_has_start_final_and_change_of_seed_means():
-    curves = {"epoch": np.array([0, 0.5, 1, 2]), "val_loss": np.array([[9, 9], [5, 5], [1.0, 3.0], [1.0, 1.0]]),
-              "train_loss": np.array([[9, 9], [5, 5], [1.0, 1.0], [0.5, 0.5]]),
-              "train_accuracy": np.array([[0, 0], [0, 0], [0.5, 0.5], [0.9, 0.7]]),
-              "val_accuracy": np.array([[0, 0], [0, 0], [0.4, 0.4], [0.5, 0.7]])}
-    rows = {(row["arm"], row["quantity"]): row for row in paper_table({"imagenet": curves, "random": curves})}
+    curves = {
+        "epoch": np.array([0, 0.5, 1, 2]),
+        "val_loss": np.array([[9, 9], [5, 5], [1.0, 3.0], [1.0, 1.0]]),
+        "train_loss": np.array([[9, 9], [5, 5], [1.0, 1.0], [0.5, 0.5]]),
+        "train_accuracy": np.array([[0, 0], [0, 0], [0.5, 0.5], [0.9, 0.7]]),
+        "val_accuracy": np.array([[0, 0], [0, 0], [0.4, 0.4], [0.5, 0.7]]),
+    }
+    rows = {
+        (row["arm"], row["quantity"]): row
+        for row in paper_table({"imagenet": curves, "random": curves})
+    }
     assert len(rows) == 2 * len(QUANTITIES)
     loss = rows["imagenet", "val_loss"]
-    assert (loss["start"], loss["final"], loss["relative_change"]) == pytest.approx((2.0, 1.0, -0.5))
+    assert (loss["start"], loss["final"], loss["relative_change"]) == pytest.approx(
+        (2.0, 1.0, -0.5)
+    )
     assert loss["paper"]["final"] == 0.100 and rows["random", "val_loss"]["paper"] is None
     assert rows["random", "accuracy_gap"]["final"] == pytest.approx(0.2)
     assert rows["random", "loss_gap"]["start"] == pytest.approx(1.0)

@@ -23,13 +23,17 @@ def workspace(tmp_path_factory):
     return Workspace.open(tmp_path_factory.mktemp("predictors"))
 
 
-@pytest.mark.parametrize("regime, arms", [("frozen", ("colour", "random")), ("finetune", ("random",))])
+@pytest.mark.parametrize(
+    "regime, arms", [("frozen", ("colour", "random")), ("finetune", ("random",))]
+)
 def test_the_tests_images_give_the_tests_probabilities(workspace, regime, arms):
     study = trained_study(workspace, regime, regime=regime, arms=arms)
     images = images_of_test(study)
     with closing(Predictors(study)) as predictors:
-        predictors.batch = 5                               # several batches, the last one smaller
-        events, found = finish(predictors.over(lambda which: images[which], len(images), what="Testing"))
+        predictors.batch = 5  # several batches, the last one smaller
+        events, found = finish(
+            predictors.over(lambda which: images[which], len(images), what="Testing")
+        )
     assert {event.kind for event in events} == {"progress", "tick"} and set(found) == set(arms)
     for arm, probabilities in found.items():
         assert probabilities.shape == (2, len(images), 3)
@@ -37,7 +41,10 @@ def test_the_tests_images_give_the_tests_probabilities(workspace, regime, arms):
 
 
 def test_an_extractor_of_several_arms_is_computed_once(workspace):
-    a, b = (make_extractor(f"e{seed}", build_backbone(SMALL, seed), (0.5,) * 3, (0.5,) * 3) for seed in (0, 1))
+    a, b = (
+        make_extractor(f"e{seed}", build_backbone(SMALL, seed), (0.5,) * 3, (0.5,) * 3)
+        for seed in (0, 1)
+    )
     study = trained_study(workspace, "shared", built=[Arm("vae", [[a]]), Arm("both", [[a, b]])])
     with closing(Predictors(study)) as predictors:
         assert len(predictors._extractors) == 2

@@ -17,16 +17,31 @@ def test_every_preset_survives_json(name):
 def test_pretraining_matches_the_study_it_serves(name):
     config = preset(name, dataset="mine", scale=0.3)
     pretrain = config.pretrain
-    assert (pretrain.dataset, pretrain.backbone, pretrain.input_size, pretrain.split_seed, pretrain.max_images) == (
-        "mine", config.backbone, config.input_size, config.split_seed, config.max_images)
+    assert (
+        pretrain.dataset,
+        pretrain.backbone,
+        pretrain.input_size,
+        pretrain.split_seed,
+        pretrain.max_images,
+    ) == ("mine", config.backbone, config.input_size, config.split_seed, config.max_images)
 
 
 def test_scale_shrinks_work_and_keeps_the_comparison():
     full, small = preset("demo"), preset("demo", scale=0.1)
-    assert small.arms == full.arms and small.backbone == full.backbone and small.input_size == full.input_size
-    assert small.dataset == "synth-200" and small.epochs < full.epochs and small.bootstrap < full.bootstrap
+    assert (
+        small.arms == full.arms
+        and small.backbone == full.backbone
+        and small.input_size == full.input_size
+    )
+    assert (
+        small.dataset == "synth-200"
+        and small.epochs < full.epochs
+        and small.bootstrap < full.bootstrap
+    )
     assert 2 <= len(small.seeds) < len(full.seeds)
-    assert len(small.learning_rates) * len(small.weight_decays) < len(full.learning_rates) * len(full.weight_decays)
+    assert len(small.learning_rates) * len(small.weight_decays) < len(full.learning_rates) * len(
+        full.weight_decays
+    )
     assert small.pretrain.recipe.epochs < full.pretrain.recipe.epochs
 
 
@@ -41,12 +56,19 @@ def test_a_recipe_can_be_chosen_by_name():
 def test_long_is_the_laptops_comparison_with_more_pixels_and_a_longer_pretraining():
     long, laptop = preset("long"), preset("laptop")
     assert (long.backbone, long.arms, long.seeds) == (laptop.backbone, laptop.arms, laptop.seeds)
-    assert long.input_size > laptop.input_size and long.pretrain.recipe.epochs > 10 * laptop.pretrain.recipe.epochs
+    assert (
+        long.input_size > laptop.input_size
+        and long.pretrain.recipe.epochs > 10 * laptop.pretrain.recipe.epochs
+    )
 
 
 def test_the_papers_preset_is_the_papers_backbone():
     config = preset("paper")
-    assert (config.backbone.architecture, config.input_size, config.regime) == ("convnext_tiny", 224, "frozen")
+    assert (config.backbone.architecture, config.input_size, config.regime) == (
+        "convnext_tiny",
+        224,
+        "frozen",
+    )
 
 
 def test_the_shipped_models_share_one_schedule():
@@ -56,12 +78,18 @@ def test_the_shipped_models_share_one_schedule():
 
 def test_full_asks_about_everything_that_needs_no_other_data():
     config = preset("laptop", full=True)
-    assert config.corruptions == CORRUPTIONS and config.label_fractions[-1] == 1 and config.shortcut[0] == 0
+    assert (
+        config.corruptions == CORRUPTIONS
+        and config.label_fractions[-1] == 1
+        and config.shortcut[0] == 0
+    )
     assert preset("laptop").corruptions == () and preset("bundles", full=True).shortcut == ()
     assert config.pretrain == preset("laptop").pretrain
 
 
-@pytest.mark.parametrize("arguments", [{"name": "huge"}, {"name": "demo", "scale": 0.0}, {"name": "demo", "scale": 2.0}])
+@pytest.mark.parametrize(
+    "arguments", [{"name": "huge"}, {"name": "demo", "scale": 0.0}, {"name": "demo", "scale": 2.0}]
+)
 def test_unknown_values_are_refused_by_name(arguments):
     with pytest.raises(ConfigError, match="allowed"):
         preset(**arguments)

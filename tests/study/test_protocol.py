@@ -12,26 +12,44 @@ from derm_core.config import BackboneConfig, FinetuneSchedule, PretrainConfig, S
 from derm_core.data.triage import save_map
 from derm_core.errors import RunError
 from derm_core.nets.vae import build_vae, save_vae
-from derm_core.study import protocol
-from derm_core.study.study_data import count_look, prepare
-from derm_core.study.protocol import study
 from derm_core.report.terminal import text_report
+from derm_core.study import protocol
+from derm_core.study.protocol import study
+from derm_core.study.study_data import count_look, prepare
 from derm_core.workspace import Workspace
-from tests.study.conftest import write_dataset
 from tests.steps import finish
+from tests.study.conftest import write_dataset
 
 SMALL = BackboneConfig(architecture="resnet18", stage=1)
 
 
 def make_config(workspace):
     """A study whose VAE was never trained, but looks as if pretrained on this split."""
-    wanted = StudyConfig(dataset="tiny", arms=("vae", "random"), backbone=SMALL, input_size=32, vae_run="pretrain-1",
-                         seeds=(0, 1), hidden=16, epochs=8, batch_size=16, learning_rates=(1e-3, 1e-2),
-                         weight_decays=(1e-2,), bootstrap=100, device="cpu")
+    wanted = StudyConfig(
+        dataset="tiny",
+        arms=("vae", "random"),
+        backbone=SMALL,
+        input_size=32,
+        vae_run="pretrain-1",
+        seeds=(0, 1),
+        hidden=16,
+        epochs=8,
+        batch_size=16,
+        learning_rates=(1e-3, 1e-2),
+        weight_decays=(1e-2,),
+        bootstrap=100,
+        device="cpu",
+    )
     _, material = finish(prepare(wanted, workspace))
-    save_vae(workspace.run("pretrain-1").create().artefacts, build_vae(SMALL, 32, 8, 16, seed=3), {
-        "dataset": "tiny", "split_fingerprint": material.fingerprint,
-        "config": to_dict(PretrainConfig(dataset="tiny", backbone=SMALL, input_size=32))})
+    save_vae(
+        workspace.run("pretrain-1").create().artefacts,
+        build_vae(SMALL, 32, 8, 16, seed=3),
+        {
+            "dataset": "tiny",
+            "split_fingerprint": material.fingerprint,
+            "config": to_dict(PretrainConfig(dataset="tiny", backbone=SMALL, input_size=32)),
+        },
+    )
     return wanted
 
 
@@ -67,15 +85,23 @@ def test_every_part_of_the_record_is_there(finished):
     assert sum(result["split"]["counts"].values()) == result["dataset"]["images"] == 90
     assert {row["arm"] for row in result["paper_table"]} == {"vae", "random", "majority"}
     assert result["verdict"]["headline"] and result["majority"]["accuracy"]["mean"] > 0
-    assert events[-1].kind == "result" and set(events[-1].value) == {"arms", "paper_table", "verdict"}
+    assert events[-1].kind == "result" and set(events[-1].value) == {
+        "arms",
+        "paper_table",
+        "verdict",
+    }
 
 
 def test_gaps_are_the_difference_of_the_last_row_of_the_curves(finished):
     result, _, run = finished
     for entry in result["arms"].values():
         last = pd.read_csv(run.root / entry["curves"]).query("epoch == 8").mean(numeric_only=True)
-        assert entry["gaps"]["loss"] == pytest.approx(last["val_loss"] - last["train_loss"], abs=1e-6)
-        assert entry["gaps"]["accuracy"] == pytest.approx(last["train_accuracy"] - last["val_accuracy"], abs=1e-6)
+        assert entry["gaps"]["loss"] == pytest.approx(
+            last["val_loss"] - last["train_loss"], abs=1e-6
+        )
+        assert entry["gaps"]["accuracy"] == pytest.approx(
+            last["train_accuracy"] - last["val_accuracy"], abs=1e-6
+        )
 
 
 def test_predictions_say_what_the_metrics_say(finished):
@@ -85,8 +111,12 @@ def test_predictions_say_what_the_metrics_say(finished):
     np.testing.assert_allclose(p.sum(1), 1, atol=1e-5)
     hit = table.assign(hit=p.argmax(1) == table["label"]).query("split == 'test'")
     for arm, entry in result["arms"].items():
-        assert hit[hit["arm"] == arm]["hit"].mean() == pytest.approx(entry["test"]["accuracy"]["mean"])
-    assert not set(table[table["split"] == "val"]["group"]) & set(table[table["split"] == "test"]["group"])
+        assert hit[hit["arm"] == arm]["hit"].mean() == pytest.approx(
+            entry["test"]["accuracy"]["mean"]
+        )
+    assert not set(table[table["split"] == "val"]["group"]) & set(
+        table[table["split"] == "test"]["group"]
+    )
 
 
 def test_one_setting_serves_all_arms_and_has_the_lowest_validation_loss(finished):
@@ -101,7 +131,11 @@ def test_one_setting_serves_all_arms_and_has_the_lowest_validation_loss(finished
 def test_live_curves_carry_a_number_for_every_seed(finished):
     _, events, _ = finished
     points = [event for event in events if event.series == "vae/val/accuracy"]
-    assert points[0].epoch == 0 and points[-1].epoch == 8 and all(len(point.value) == 2 for point in points)
+    assert (
+        points[0].epoch == 0
+        and points[-1].epoch == 8
+        and all(len(point.value) == 2 for point in points)
+    )
     assert any(event.kind == "progress" for event in events)
 
 
@@ -140,7 +174,9 @@ def test_a_vae_that_saw_another_training_split_is_refused(config, workspace):
 
 def test_fine_tuning_leaves_the_same_kind_of_record(config, workspace):
     schedule = FinetuneSchedule(epochs=1, batch_size=16)
-    result, _, run = run_study(dataclasses.replace(config, regime="finetune", seeds=(0,), finetune=schedule), workspace)
+    result, _, run = run_study(
+        dataclasses.replace(config, regime="finetune", seeds=(0,), finetune=schedule), workspace
+    )
     assert list(result["arms"]) == ["vae", "random"] and result["grid"]["schedule"]["epochs"] == 1
     assert (run.artefacts / "models" / "vae-seed0.safetensors").exists()
     table = pd.read_parquet(run.artefacts / "predictions.parquet")
@@ -150,8 +186,16 @@ def test_fine_tuning_leaves_the_same_kind_of_record(config, workspace):
 
 def test_the_report_shows_every_arm_beside_the_paper(finished):
     text = text_report(finished[0])
-    for words in ("VAE (from scratch)", "Random initialisation", "Majority class", "balanced accuracy",
-                  "-33.3 %", "loss gap (val - train)", "not looked at before", finished[0]["verdict"]["headline"][:40]):
+    for words in (
+        "VAE (from scratch)",
+        "Random initialisation",
+        "Majority class",
+        "balanced accuracy",
+        "-33.3 %",
+        "loss gap (val - train)",
+        "not looked at before",
+        finished[0]["verdict"]["headline"][:40],
+    ):
         assert words in text
 
 
@@ -171,10 +215,16 @@ def test_a_study_of_priorities_keeps_the_split_and_sees_the_mapped_classes(works
     result, _, run = run_study(dataclasses.replace(config, labels="priority"), workspace, "study-2")
     assert result["classes"] == ["high", "medium", "low"] and plain["labels"] == {"kind": "classes"}
     assert result["labels"] == {"kind": "priority", "map": mapping, "ours": False}
-    assert result["split"]["fingerprint"] == plain["split"]["fingerprint"]       # the VAE's, so it is accepted
+    assert (
+        result["split"]["fingerprint"] == plain["split"]["fingerprint"]
+    )  # the VAE's, so it is accepted
     assert any("Priority triage: high: brown" in note for note in result["notes"])
-    ours, theirs = (pd.read_parquet(workspace.run(name).artefacts / "predictions.parquet").drop_duplicates("image_id")
-                    .set_index("image_id")["label"] for name in ("study-2", "study-1"))
+    ours, theirs = (
+        pd.read_parquet(workspace.run(name).artefacts / "predictions.parquet")
+        .drop_duplicates("image_id")
+        .set_index("image_id")["label"]
+        for name in ("study-2", "study-1")
+    )
     for image, level in ours.items():
         assert result["classes"][level] == mapping[plain["classes"][theirs[image]]]
 

@@ -15,7 +15,9 @@ from tests.study.trained import finish, trained_study
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory):
     """A study that asked for two families, and its answer."""
-    study = trained_study(Workspace.open(tmp_path_factory.mktemp("robust")), corruptions=("brightness", "ruler"))
+    study = trained_study(
+        Workspace.open(tmp_path_factory.mktemp("robust")), corruptions=("brightness", "ruler")
+    )
     events, answer = finish(robustness(study))
     return study, answer, events
 
@@ -24,13 +26,22 @@ def test_every_arm_family_and_severity_has_its_row(asked):
     study, answer, _ = asked
     assert json.dumps(jsonable(answer), allow_nan=False)
     assert {(r["arm"], r["family"], r["severity"]) for r in answer["rows"]} == {
-        (arm, family, severity) for arm in ("colour", "random") for family in ("brightness", "ruler") for severity in range(1, 6)}
+        (arm, family, severity)
+        for arm in ("colour", "random")
+        for family in ("brightness", "ruler")
+        for severity in range(1, 6)
+    }
     assert {(r["a"], r["b"], r["family"]) for r in answer["differences"]} == {
-        (*pairs(["colour", "random"])[0], family) for family in ("all", "brightness", "ruler")}
+        (*pairs(["colour", "random"])[0], family) for family in ("all", "brightness", "ruler")
+    }
 
 
 def test_colour_statistics_lose_more_to_wrong_exposure_than_to_a_ruler(asked):
-    loss = {row["family"]: row["relative_loss"]["mean"] for row in asked[1]["families_summary"] if row["arm"] == "colour"}
+    loss = {
+        row["family"]: row["relative_loss"]["mean"]
+        for row in asked[1]["families_summary"]
+        if row["arm"] == "colour"
+    }
     assert loss["brightness"] > loss["ruler"] + 0.1
 
 
@@ -40,13 +51,26 @@ def test_the_tables_follow_from_the_decisions(asked):
     labels = study.material.labels[test]
     right = np.broadcast_to(labels, (5, 2, len(test))).astype(np.int16)
     wrong = right.copy()
-    wrong[2:] = (labels + 1) % 3                           # lost altogether from severity 3 on
-    decided = {name: {arm: (wrong if (arm, name) == ("random", "ruler") else right) for arm in study.outcomes}
-               for name in ("clean", "brightness", "ruler")}
+    wrong[2:] = (labels + 1) % 3  # lost altogether from severity 3 on
+    decided = {
+        name: {
+            arm: (wrong if (arm, name) == ("random", "ruler") else right) for arm in study.outcomes
+        }
+        for name in ("clean", "brightness", "ruler")
+    }
     found = summarise(study, ["brightness", "ruler"], decided)
-    means = {(row["arm"], row["family"]): row["relative_loss"]["mean"] for row in found["families_summary"]}
-    assert means == pytest.approx({("colour", "brightness"): 0, ("colour", "ruler"): 0, ("random", "brightness"): 0,
-                                   ("random", "ruler"): 0.6})
+    means = {
+        (row["arm"], row["family"]): row["relative_loss"]["mean"]
+        for row in found["families_summary"]
+    }
+    assert means == pytest.approx(
+        {
+            ("colour", "brightness"): 0,
+            ("colour", "ruler"): 0,
+            ("random", "brightness"): 0,
+            ("random", "ruler"): 0.6,
+        }
+    )
     assert found["mean"]["random"]["mean"] == pytest.approx(0.3)
 
 
@@ -55,6 +79,10 @@ def test_a_resumed_study_computes_only_what_is_missing(asked, monkeypatch):
     (study.run.checkpoints / "robustness" / "ruler.npz").unlink()
     computed = []
     original = module.corrupt
-    monkeypatch.setattr(module, "corrupt", lambda images, family, *rest: computed.append(family) or original(images, family, *rest))
+    monkeypatch.setattr(
+        module,
+        "corrupt",
+        lambda images, family, *rest: computed.append(family) or original(images, family, *rest),
+    )
     _, again = finish(robustness(study))
     assert set(computed) == {"ruler"} and again == answer

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from derm_core.bundles.bundle import load_bundle
 from derm_core.config import BackboneConfig, FinetuneSchedule, StudyConfig, to_dict
 from derm_core.data.triage import save_map
 from derm_core.errors import BundleError, ConfigError
 from derm_core.files import write_json
-from derm_core.bundles.bundle import load_bundle
 from derm_core.publish.classifier import publish
 from derm_core.study import finetune as finetune_module
 from derm_core.study.protocol import study
@@ -22,9 +22,22 @@ from tests.study.test_protocol import finish, run_study
 SMALL = BackboneConfig(architecture="resnet18", stage=1)
 
 
-CONFIG = StudyConfig(dataset="tiny", arms=("scratch", "random", "colour"), backbone=SMALL, input_size=32, seeds=(0, 1),
-                     hidden=16, epochs=8, batch_size=16, learning_rates=(1e-3, 1e-2), weight_decays=(1e-2,), bootstrap=100,
-                     finetune=FinetuneSchedule(epochs=2, batch_size=16, learning_rate=1e-3), labels="priority", device="cpu")
+CONFIG = StudyConfig(
+    dataset="tiny",
+    arms=("scratch", "random", "colour"),
+    backbone=SMALL,
+    input_size=32,
+    seeds=(0, 1),
+    hidden=16,
+    epochs=8,
+    batch_size=16,
+    learning_rates=(1e-3, 1e-2),
+    weight_decays=(1e-2,),
+    bootstrap=100,
+    finetune=FinetuneSchedule(epochs=2, batch_size=16, learning_rate=1e-3),
+    labels="priority",
+    device="cpu",
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +49,9 @@ def finished(tmp_path_factory):
     kept, original = {}, finetune_module._outcome
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finetune_module, "CURVE_IMAGES", 10)
-        patch.setattr(finetune_module, "_outcome", lambda *args: kept.setdefault("outcome", original(*args)))
+        patch.setattr(
+            finetune_module, "_outcome", lambda *args: kept.setdefault("outcome", original(*args))
+        )
         result, events, run = run_study(CONFIG, workspace)
     write_json(run.config, to_dict(CONFIG))
     return workspace, result, events, run, kept["outcome"]
@@ -46,15 +61,26 @@ def test_a_frozen_study_trains_scratch_beside_its_heads_and_says_that_it_differs
     _, result, events, run, _ = finished
     assert list(result["arms"]) == ["scratch", "colour", "random"]
     assert any("Supervised from scratch is trained end to end" in note for note in result["notes"])
-    assert (result["arms"]["scratch"]["regime"], result["arms"]["colour"]["regime"]) == ("finetune", "frozen")
+    assert (result["arms"]["scratch"]["regime"], result["arms"]["colour"]["regime"]) == (
+        "finetune",
+        "frozen",
+    )
     for entry in result["arms"].values():
-        assert 0 <= entry["test"]["balanced_accuracy"]["mean"] <= 1 and set(entry["gaps"]) == {"loss", "accuracy"}
+        assert 0 <= entry["test"]["balanced_accuracy"]["mean"] <= 1 and set(entry["gaps"]) == {
+            "loss",
+            "accuracy",
+        }
         assert (run.root / entry["curves"]).exists()
-    assert {path.stem for path in (run.artefacts / "models").iterdir()} == {"scratch-seed0", "scratch-seed1"}
+    assert {path.stem for path in (run.artefacts / "models").iterdir()} == {
+        "scratch-seed0",
+        "scratch-seed1",
+    }
     assert {path.stem for path in (run.artefacts / "heads").iterdir()} == {"colour", "random"}
     assert {row["arm"] for row in result["paper_table"]} >= {"scratch", "colour"}
     assert any(event.kind == "metric" and event.series == "scratch/val/loss" for event in events)
-    assert result["arms"]["colour"]["test"]["balanced_accuracy"]["mean"] > 0.9    # the classes are colours
+    assert (
+        result["arms"]["colour"]["test"]["balanced_accuracy"]["mean"] > 0.9
+    )  # the classes are colours
 
 
 def test_the_curves_of_scratch_are_measured_on_the_same_images_as_those_of_the_other_arms(finished):
@@ -65,9 +91,14 @@ def test_the_curves_of_scratch_are_measured_on_the_same_images_as_those_of_the_o
 
 def test_scratch_is_published_as_the_end_to_end_model_it_is_and_colours_are_not(finished):
     workspace, _, _, run, _ = finished
-    card = load_bundle(publish(workspace, run.id, "scratch", "from-scratch", seed=1)).card   # repeats the study's numbers
+    card = load_bundle(
+        publish(workspace, run.id, "scratch", "from-scratch", seed=1)
+    ).card  # repeats the study's numbers
     assert (card["regime"], card["initial_weights"]["kind"]) == ("finetune", "random")
-    assert card["classes"] == ["high", "medium", "low"] and card["class_descriptions"]["high"] == "brown"
+    assert (
+        card["classes"] == ["high", "medium", "low"]
+        and card["class_descriptions"]["high"] == "brown"
+    )
     assert any("data priority tiny amber=low" in line for line in card["commands"])
     assert any("--labels priority" in line for line in card["commands"])
     assert any("no clinical guideline" in line for line in card["limits"])
@@ -75,12 +106,18 @@ def test_scratch_is_published_as_the_end_to_end_model_it_is_and_colours_are_not(
         publish(workspace, run.id, "colour", "colours")
 
 
-def test_a_study_stopped_in_its_second_seed_does_not_train_the_first_again(workspace, tiny, monkeypatch):
+def test_a_study_stopped_in_its_second_seed_does_not_train_the_first_again(
+    workspace, tiny, monkeypatch
+):
     config = dataclasses.replace(CONFIG, labels="classes", arms=("scratch", "random"), epochs=2)
     run = workspace.run("study-1").create()
     steps = study(config, workspace, run)
     for event in steps:
-        if event.kind == "metric" and event.series == "scratch/val/loss" and event.value[1] is not None:
+        if (
+            event.kind == "metric"
+            and event.series == "scratch/val/loss"
+            and event.value[1] is not None
+        ):
             break
     steps.close()
     trained, fit = [], finetune_module.fit
@@ -96,13 +133,20 @@ def test_a_study_stopped_in_its_second_seed_does_not_train_the_first_again(works
 
 def test_each_regime_keeps_the_arms_it_can_train():
     config = CONFIG
-    kept, notes = fitting_arms(dataclasses.replace(
-        config, regime="finetune", arms=("vae", "both", "scratch", "random", "colour")))
+    kept, notes = fitting_arms(
+        dataclasses.replace(
+            config, regime="finetune", arms=("vae", "both", "scratch", "random", "colour")
+        )
+    )
     assert kept.arms == ("vae", "random") and len(notes) == 3
-    kept, notes = fitting_arms(dataclasses.replace(config, regime="finetune", arms=("vae", "scratch")))
+    kept, notes = fitting_arms(
+        dataclasses.replace(config, regime="finetune", arms=("vae", "scratch"))
+    )
     assert kept.arms == ("vae", "scratch") and notes == []
     assert fitting_arms(dataclasses.replace(config, arms=("vae", "random"))) == (
-        dataclasses.replace(config, arms=("vae", "random")), [])
+        dataclasses.replace(config, arms=("vae", "random")),
+        [],
+    )
     for arms, regime in ((("scratch",), "frozen"), (("both", "colour"), "finetune")):
         with pytest.raises(ConfigError, match="allowed with regime"):
             fitting_arms(dataclasses.replace(config, arms=arms, regime=regime))
@@ -111,4 +155,7 @@ def test_each_regime_keeps_the_arms_it_can_train():
 def test_neither_is_ever_the_pair_of_the_primary_test_where_two_backbones_are_there():
     assert choose_pair(["vae", "scratch", "colour", "random"]) == ("vae", "random")
     assert choose_pair(["vae", "imagenet", "scratch", "colour"]) == ("vae", "imagenet")
-    assert choose_pair(["bundle:mole-net", "scratch", "colour", "imagenet"]) == ("bundle:mole-net", "imagenet")
+    assert choose_pair(["bundle:mole-net", "scratch", "colour", "imagenet"]) == (
+        "bundle:mole-net",
+        "imagenet",
+    )

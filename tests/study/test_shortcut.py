@@ -19,8 +19,12 @@ STRENGTHS = (0.0, 0.5, 1.0)
 def asked(tmp_path_factory):
     """A study whose classes are hard to tell apart, so that ink is worth something, and its answer."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conftest, "COLOURS", np.array([[150, 110, 90], [135, 100, 90], [145, 108, 100]]))
-        study = trained_study(Workspace.open(tmp_path_factory.mktemp("shortcut")), shortcut=STRENGTHS, epochs=10)
+        patch.setattr(
+            conftest, "COLOURS", np.array([[150, 110, 90], [135, 100, 90], [145, 108, 100]])
+        )
+        study = trained_study(
+            Workspace.open(tmp_path_factory.mktemp("shortcut")), shortcut=STRENGTHS, epochs=10
+        )
     return study, finish(shortcut(study))[1]
 
 
@@ -38,7 +42,9 @@ def test_the_artefact_is_drawn_as_often_as_its_strength_says():
 def test_untied_ink_is_the_same_aligned_and_reversed():
     uniform = np.random.default_rng(0).random(1000)
     labels = np.arange(1000) % 4
-    assert np.array_equal(assign(labels, 2, 0.0, uniform), assign(labels, 2, 0.0, uniform, reverse=True))
+    assert np.array_equal(
+        assign(labels, 2, 0.0, uniform), assign(labels, 2, 0.0, uniform, reverse=True)
+    )
 
 
 def test_reliance_is_the_change_of_the_targets_probability():
@@ -48,7 +54,10 @@ def test_reliance_is_the_change_of_the_targets_probability():
     assert reliance(without, without, 1) == 0
 
 
-@pytest.mark.parametrize("strength, expected", [(0.0, 0.0), (1.0, 1.0), (0.5, 0.2 * 3 / (0.2 * 3 + 0.8) - 0.2 / (0.2 + 0.8 * 3))])
+@pytest.mark.parametrize(
+    "strength, expected",
+    [(0.0, 0.0), (1.0, 1.0), (0.5, 0.2 * 3 / (0.2 * 3 + 0.8) - 0.2 / (0.2 + 0.8 * 3))],
+)
 def test_what_the_ink_alone_is_worth_is_bayes_rule(strength, expected):
     assert ink_alone(0.2, strength) == pytest.approx(expected)
 
@@ -69,12 +78,18 @@ def test_ink_depends_on_the_image_alone_and_leaves_the_store_as_it_is(tmp_path):
 
 def test_reliance_grows_with_the_strength_of_the_tie(asked):
     study, answer = asked
-    assert json.dumps(jsonable(answer), allow_nan=False) and answer["class"] in study.material.classes
+    assert (
+        json.dumps(jsonable(answer), allow_nan=False) and answer["class"] in study.material.classes
+    )
     for arm in study.features:
         rows = {row["strength"]: row for row in answer["rows"] if row["arm"] == arm}
         assert rows[0.0]["reliance"]["low"] <= 0 <= rows[0.0]["reliance"]["high"]
         assert rows[0.0]["aligned"] == rows[0.0]["reversed"]
-        assert rows[0.0]["reliance"]["mean"] < rows[0.5]["reliance"]["mean"] < rows[1.0]["reliance"]["mean"]
+        assert (
+            rows[0.0]["reliance"]["mean"]
+            < rows[0.5]["reliance"]["mean"]
+            < rows[1.0]["reliance"]["mean"]
+        )
         assert rows[1.0]["reversed"]["mean"] <= rows[1.0]["aligned"]["mean"] + 1e-9
     assert "tied to" in answer["text"] and not list(study.run.checkpoints.glob("inked*"))
 

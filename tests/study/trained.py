@@ -5,19 +5,31 @@ from __future__ import annotations
 import dataclasses
 
 from derm_core.config import BackboneConfig, FinetuneSchedule, StudyConfig
+from derm_core.stats.metrics import log_prior
 from derm_core.study.arms import resolve_arms
-from derm_core.study.questions import Study
 from derm_core.study.finetune import finetune
 from derm_core.study.frozen import frozen
+from derm_core.study.questions import Study
 from derm_core.study.study_data import prepare
-from derm_core.stats.metrics import log_prior
-from tests.study.conftest import write_dataset
 from tests.steps import finish
+from tests.study.conftest import write_dataset
 
 SMALL = BackboneConfig(architecture="resnet18", stage=1)
-CONFIG = StudyConfig(dataset="tiny", arms=("colour", "random"), backbone=SMALL, input_size=32, seeds=(0, 1), hidden=16,
-                     epochs=20, batch_size=16, learning_rates=(1e-2,), weight_decays=(1e-2,), bootstrap=200, device="cpu",
-                     finetune=FinetuneSchedule(epochs=1, batch_size=16, learning_rate=1e-3))
+CONFIG = StudyConfig(
+    dataset="tiny",
+    arms=("colour", "random"),
+    backbone=SMALL,
+    input_size=32,
+    seeds=(0, 1),
+    hidden=16,
+    epochs=20,
+    batch_size=16,
+    learning_rates=(1e-2,),
+    weight_decays=(1e-2,),
+    bootstrap=200,
+    device="cpu",
+    finetune=FinetuneSchedule(epochs=1, batch_size=16, learning_rate=1e-3),
+)
 
 
 def trained_study(workspace, run_id="study-1", built=None, **changes) -> Study:
@@ -35,4 +47,15 @@ def trained_study(workspace, run_id="study-1", built=None, **changes) -> Study:
         _, outcomes = finish(finetune(config, run, material, built, "cpu"))
         return Study(config, workspace, run, material, "cpu", outcomes, None, None, None, prior)
     _, found = finish(frozen(config, workspace, run, material, built, "cpu"))
-    return Study(config, workspace, run, material, "cpu", found.outcomes, found.heads, found.features, found.setting, prior)
+    return Study(
+        config,
+        workspace,
+        run,
+        material,
+        "cpu",
+        found.outcomes,
+        found.heads,
+        found.features,
+        found.setting,
+        prior,
+    )

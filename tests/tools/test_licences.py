@@ -6,7 +6,9 @@ from tools.licences import LIST, listed
 
 
 def rows(text: str) -> list[str]:
-    return [line for line in text.splitlines() if not line.startswith("| setuptools |")]     # venv puts its own there first
+    return [
+        line for line in text.splitlines() if not line.startswith("| setuptools |")
+    ]  # venv puts its own there first
 
 
 def test_the_list_of_licences_is_current():

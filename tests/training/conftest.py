@@ -41,39 +41,72 @@ def images(labels) -> np.ndarray:
 @pytest.fixture
 def make_classifier():
     """A function that builds the same small classifier, with batch norm, each time."""
+
     def make() -> ClassifyTask:
         torch.manual_seed(0)
-        return ClassifyTask(nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, bias=False), nn.BatchNorm2d(8), nn.ReLU(),
-                                          nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, CLASSES)))
+        return ClassifyTask(
+            nn.Sequential(
+                nn.Conv2d(3, 8, 3, stride=2, bias=False),
+                nn.BatchNorm2d(8),
+                nn.ReLU(),
+                nn.AdaptiveAvgPool2d(1),
+                nn.Flatten(),
+                nn.Linear(8, CLASSES),
+            )
+        )
+
     return make
 
 
 @pytest.fixture
 def vae_config() -> PretrainConfig:
     """A pretraining of seconds: two epochs of three steps on 16-pixel images."""
-    return PretrainConfig(dataset="tiny", backbone=BackboneConfig(stage=1), input_size=SIZE, device="cpu",
-                          recipe=recipe("masked", epochs=2, batch_size=12, latent_dim=4, decoder_width=16))
+    return PretrainConfig(
+        dataset="tiny",
+        backbone=BackboneConfig(stage=1),
+        input_size=SIZE,
+        device="cpu",
+        recipe=recipe("masked", epochs=2, batch_size=12, latent_dim=4, decoder_width=16),
+    )
 
 
 @pytest.fixture
 def views_config(vae_config) -> PretrainConfig:
     """The same with two views of each image, and every term that a recipe can add."""
-    return dataclasses.replace(vae_config, recipe=recipe(
-        "views", epochs=2, batch_size=12, latent_dim=4, decoder_width=16, projection_dim=8, free_bits=0.1,
-        gradient_weight=0.5, ssim_weight=0.5, ema_decay=0.9))
+    return dataclasses.replace(
+        vae_config,
+        recipe=recipe(
+            "views",
+            epochs=2,
+            batch_size=12,
+            latent_dim=4,
+            decoder_width=16,
+            projection_dim=8,
+            free_bits=0.1,
+            gradient_weight=0.5,
+            ssim_weight=0.5,
+            ema_decay=0.9,
+        ),
+    )
 
 
 @pytest.fixture
 def make_views_task(views_config):
     """A function that builds the same small VAE task of two views each time."""
+
     def make() -> VAETask:
-        return VAETask(build_vae(views_config.backbone, SIZE, 4, 16, seed=0), views_config.recipe, seed=0)
+        return VAETask(
+            build_vae(views_config.backbone, SIZE, 4, 16, seed=0), views_config.recipe, seed=0
+        )
+
     return make
 
 
 @pytest.fixture
 def make_vae_task(vae_config):
     """A function that builds the same small VAE task each time."""
+
     def make() -> VAETask:
         return VAETask(build_vae(vae_config.backbone, SIZE, 4, 16, seed=0), vae_config.recipe)
+
     return make

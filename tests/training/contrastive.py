@@ -20,7 +20,9 @@ class ContrastiveTask(Task):
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
-        self.network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 12), nn.Tanh(), nn.Linear(12, 8))
+        self.network = nn.Sequential(
+            nn.Flatten(), nn.Linear(3 * 16 * 16, 12), nn.Tanh(), nn.Linear(12, 8)
+        )
         self.unused = nn.Linear(2, 2)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:

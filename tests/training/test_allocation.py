@@ -33,14 +33,22 @@ print(json.dumps(found | {{"left": resident(), "page": resource.getpagesize()}})
 def steps() -> dict[str, int]:
     if allocation._glibc() is None:
         pytest.skip("needs glibc")
-    done = subprocess.run([sys.executable, "-c", STEPS], cwd=REPOSITORY, capture_output=True, text=True, timeout=300,
-                          env={**os.environ, "MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"})
+    done = subprocess.run(
+        [sys.executable, "-c", STEPS],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"},
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 def test_what_a_step_frees_the_next_one_gets_without_page_faults(steps):
-    assert steps["faults"] < BYTES // steps["page"], "four times as many where every step's memory is new"
+    assert steps["faults"] < BYTES // steps["page"], (
+        "four times as many where every step's memory is new"
+    )
 
 
 def test_memory_goes_back_to_the_system_in_the_end(steps):

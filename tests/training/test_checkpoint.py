@@ -5,8 +5,13 @@ import torch
 
 from derm_core.errors import RunError, StorageError
 from derm_core.training import checkpoint
-from derm_core.training.checkpoint import (CheckpointWriter, clear_checkpoints, load_checkpoint, newest_checkpoint,
-                                            save_checkpoint)
+from derm_core.training.checkpoint import (
+    CheckpointWriter,
+    clear_checkpoints,
+    load_checkpoint,
+    newest_checkpoint,
+    save_checkpoint,
+)
 
 
 def trained(value: float) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
@@ -26,7 +31,9 @@ def test_what_is_saved_is_loaded(tmp_path):
     other_optimiser.state[other.weight]["exp_avg"].zero_()
     assert load_checkpoint(tmp_path, other, other_optimiser) == {"step": 7, "note": "x"}
     assert torch.equal(other.weight, model.weight)
-    assert torch.equal(other_optimiser.state[other.weight]["exp_avg"], optimiser.state[model.weight]["exp_avg"])
+    assert torch.equal(
+        other_optimiser.state[other.weight]["exp_avg"], optimiser.state[model.weight]["exp_avg"]
+    )
 
 
 def test_nothing_saved_is_nothing_loaded(tmp_path):
@@ -51,6 +58,7 @@ def test_a_kill_at_any_file_leaves_the_previous_checkpoint(tmp_path, monkeypatch
         if path.name == at:
             raise KeyboardInterrupt
         real(path, data)
+
     monkeypatch.setattr(checkpoint, "write_atomic", dies)
     monkeypatch.setattr(checkpoint, "write_json", lambda path, value: dies(path, "{}"))
     with pytest.raises(KeyboardInterrupt):
@@ -64,7 +72,7 @@ def test_a_kill_at_any_file_leaves_the_previous_checkpoint(tmp_path, monkeypatch
 def test_damage_is_said_with_what_to_do(tmp_path, name):
     folder = save_checkpoint(tmp_path, *trained(1.0), {"step": 1})
     data = (folder / name).read_bytes()
-    (folder / name).write_bytes(data[:len(data) // 2])
+    (folder / name).write_bytes(data[: len(data) // 2])
     with pytest.raises(RunError, match="delete the run's checkpoints folder"):
         load_checkpoint(tmp_path, *trained(0.0))
 
@@ -73,7 +81,9 @@ def test_clearing_removes_checkpoints_and_nothing_else(tmp_path):
     save_checkpoint(tmp_path, *trained(1.0), {"step": 1})
     (tmp_path / "precision.json").write_text("{}")
     clear_checkpoints(tmp_path)
-    assert newest_checkpoint(tmp_path) is None and [p.name for p in tmp_path.iterdir()] == ["precision.json"]
+    assert newest_checkpoint(tmp_path) is None and [p.name for p in tmp_path.iterdir()] == [
+        "precision.json"
+    ]
 
 
 def test_a_writer_saves_what_was_held_when_it_was_asked(tmp_path):
@@ -87,7 +97,9 @@ def test_a_writer_saves_what_was_held_when_it_was_asked(tmp_path):
     writer.close()
     other, other_optimiser = trained(5.0)
     assert load_checkpoint(tmp_path, other, other_optimiser) == {"step": 7, "curve": [1.0]}
-    assert other.weight[0, 0] == 2.0 and torch.equal(other_optimiser.state[other.weight]["exp_avg"], moment)
+    assert other.weight[0, 0] == 2.0 and torch.equal(
+        other_optimiser.state[other.weight]["exp_avg"], moment
+    )
 
 
 def test_moments_keep_the_layout_of_their_weights(tmp_path):
@@ -105,6 +117,7 @@ def test_a_writer_says_at_the_next_occasion_what_went_wrong(tmp_path, monkeypatc
 
     def full(path, data):
         raise OSError("no space left")
+
     monkeypatch.setattr(checkpoint, "write_atomic", full)
     writer.save(*trained(1.0), {"step": 1})
     with pytest.raises(OSError, match="no space left"):
@@ -116,6 +129,7 @@ def test_a_writer_says_at_the_next_occasion_what_went_wrong(tmp_path, monkeypatc
 def test_a_full_disk_is_said_whichever_file_meets_it(tmp_path, monkeypatch):
     def full(content, handle):
         raise OSError(errno.ENOSPC, "no space left")
+
     monkeypatch.setattr(checkpoint.torch, "save", full)
     with pytest.raises(StorageError, match="disk is full"):
         save_checkpoint(tmp_path, *trained(1.0), {"step": 1})

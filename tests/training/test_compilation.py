@@ -11,7 +11,7 @@ from derm_core.training.precision import Precision
 from derm_core.training.tasks import Batch, Task
 
 BATCH = Batch(torch.rand(4, 3, 16, 16), torch.rand(4, 3, 16, 16), torch.tensor([0, 1, 2, 0]))
-LONG = 10**12                                  # images: a training that lasts for days
+LONG = 10**12  # images: a training that lasts for days
 
 
 class Hanging(Task):
@@ -48,19 +48,29 @@ def compiler(monkeypatch):
     monkeypatch.setattr(compilation, "compiler_missing", lambda device: None)
 
 
-@pytest.mark.parametrize("compiled, eager, wanted", [(0.5, 1.0, True), (0.99, 1.0, False), (2.0, 1.0, False)])
-def test_it_is_compiled_where_that_is_faster(monkeypatch, compiler, make_classifier, compiled, eager, wanted):
+@pytest.mark.parametrize(
+    "compiled, eager, wanted", [(0.5, 1.0, True), (0.99, 1.0, False), (2.0, 1.0, False)]
+)
+def test_it_is_compiled_where_that_is_faster(
+    monkeypatch, compiler, make_classifier, compiled, eager, wanted
+):
     def apart(*arguments):
         return compiled
         yield
+
     monkeypatch.setattr(precision, "trial", lambda *_: eager)
     monkeypatch.setattr(compilation, "_measured_apart", apart)
     choice = choose(make_classifier())
     assert choice.compiled == wanted
-    assert f"{1000 * compiled:.0f} ms a step compiled" in choice.reason and choice.reason.startswith("measured; ")
+    assert (
+        f"{1000 * compiled:.0f} ms a step compiled" in choice.reason
+        and choice.reason.startswith("measured; ")
+    )
 
 
-def test_a_short_training_and_a_machine_without_compiler_are_not_tried(monkeypatch, make_classifier):
+def test_a_short_training_and_a_machine_without_compiler_are_not_tried(
+    monkeypatch, make_classifier
+):
     assert "too few" in choose(make_classifier(), images=4).reason
     monkeypatch.setattr(compilation, "compiler_missing", lambda device: "no C compiler")
     choice = choose(make_classifier())
@@ -88,11 +98,23 @@ def test_a_compiled_training_keeps_its_keys_and_learns_the_same(images, make_vae
     if not torch.cuda.is_available() or compiler_missing("cuda"):
         pytest.skip("needs a CUDA device and a C compiler")
     from derm_core.training.engine import fit
+
     tasks = []
     for compiled in (False, True):
         task = make_vae_task()
-        list(fit(task, images, range(60), epochs=1, batch_size=12, lr=1e-3, wd=0.05, device="cuda:0",
-                 precision=Precision(compiled=compiled)))
+        list(
+            fit(
+                task,
+                images,
+                range(60),
+                epochs=1,
+                batch_size=12,
+                lr=1e-3,
+                wd=0.05,
+                device="cuda:0",
+                precision=Precision(compiled=compiled),
+            )
+        )
         tasks.append(task.cpu().state_dict())
     assert list(tasks[0]) == list(tasks[1])
     for name, value in tasks[0].items():

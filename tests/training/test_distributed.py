@@ -23,8 +23,15 @@ from derm_core.training.tasks import ClassifyTask, VAETask
 
 from .contrastive import ContrastiveTask
 
-SETTINGS = dict(epochs=2, batch_size=19, lr=1e-3, wd=0.05, seed=3, log_every=1,
-                augment=AugmentConfig(mask_ratio=0.3, brightness=0.2))
+SETTINGS = dict(
+    epochs=2,
+    batch_size=19,
+    lr=1e-3,
+    wd=0.05,
+    seed=3,
+    log_every=1,
+    augment=AugmentConfig(mask_ratio=0.3, brightness=0.2),
+)
 CONVNEXT = BackboneConfig(architecture="convnext_atto", stage=0)
 
 
@@ -41,13 +48,18 @@ def vae() -> VAETask:
 
 
 def views() -> VAETask:
-    return VAETask(build_vae(CONVNEXT, 16, 4, 16, seed=0), recipe("views", epochs=2, free_bits=0.1, projection_dim=8))
+    return VAETask(
+        build_vae(CONVNEXT, 16, 4, 16, seed=0),
+        recipe("views", epochs=2, free_bits=0.1, projection_dim=8),
+    )
 
 
 def classifier() -> ClassifyTask:
     backbone = build_backbone(CONVNEXT, 0)
     width = backbone.width
-    return ClassifyTask(Classifier(backbone, make_head(width, 8, 3, 0), torch.zeros(width), torch.ones(width)))
+    return ClassifyTask(
+        Classifier(backbone, make_head(width, 8, 3, 0), torch.zeros(width), torch.ones(width))
+    )
 
 
 TASKS = {"vae": vae, "views": views, "classify": classifier, "contrastive": ContrastiveTask}
@@ -77,11 +89,16 @@ def take_steps(events, steps: int) -> None:
 @pytest.mark.parametrize("kind", TASKS)
 def test_two_processes_give_one_process_curve(kind, two, images, labels):
     given = labels if kind == "classify" else None
-    more = {"classify": {"layer_decay": 0.7, "ema_decay": 0.9}, "views": {"views": 2, "ema_decay": 0.9}}.get(kind, {})
+    more = {
+        "classify": {"layer_decay": 0.7, "ema_decay": 0.9},
+        "views": {"views": 2, "ema_decay": 0.9},
+    }.get(kind, {})
     one = alone(TASKS[kind](), images, range(60), given, **SETTINGS, **more)
     both = curves(fit(TASKS[kind](), images, range(60), given, **SETTINGS, **more))
-    assert set(one) == set(both) and len(one["train/loss"]) == 6 and len(set(one["train/loss"])) == 6
-    for series in one:                                  # the gradient's norm too: its scale, not its direction alone
+    assert (
+        set(one) == set(both) and len(one["train/loss"]) == 6 and len(set(one["train/loss"])) == 6
+    )
+    for series in one:  # the gradient's norm too: its scale, not its direction alone
         np.testing.assert_allclose(both[series], one[series], rtol=1e-4, atol=1e-6, err_msg=series)
 
 
@@ -99,7 +116,9 @@ def test_a_shared_training_resumes_with_two_or_one(after, two, images, tmp_path)
 def test_memory_mapped_images_are_opened_by_the_helper(two, images, tmp_path):
     np.save(tmp_path / "images.npy", images)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
-    assert curves(fit(vae(), mapped, range(60), **SETTINGS)) == curves(fit(vae(), images, range(60), **SETTINGS))
+    assert curves(fit(vae(), mapped, range(60), **SETTINGS)) == curves(
+        fit(vae(), images, range(60), **SETTINGS)
+    )
 
 
 def test_a_batch_smaller_than_the_team_is_refused(two, images):
@@ -110,7 +129,9 @@ def test_a_batch_smaller_than_the_team_is_refused(two, images):
 def test_shares_cut_a_batch_into_pieces_that_differ_by_one_at_most():
     for total, size in ((19, 2), (64, 8), (7, 7), (130, 64)):
         shares = [Team(rank, size).share(total) for rank in range(size)]
-        assert [s.begin for s in shares] == [0, *(s.end for s in shares[:-1])] and shares[-1].end == total
+        assert [s.begin for s in shares] == [0, *(s.end for s in shares[:-1])] and shares[
+            -1
+        ].end == total
         assert {len(s) for s in shares} <= {total // size, total // size + 1}
         assert sum(s.weight for s in shares) == pytest.approx(1)
 

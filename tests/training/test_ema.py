@@ -11,7 +11,16 @@ from derm_core.events import Event
 from derm_core.training.ema import Average
 from derm_core.training.engine import fit
 
-SETTINGS = dict(epochs=2, batch_size=18, lr=1e-2, wd=0.05, seed=3, augment=AugmentConfig(), ema_decay=0.9, layer_decay=0.8)
+SETTINGS = dict(
+    epochs=2,
+    batch_size=18,
+    lr=1e-2,
+    wd=0.05,
+    seed=3,
+    augment=AugmentConfig(),
+    ema_decay=0.9,
+    layer_decay=0.8,
+)
 
 
 def trained_steps(network, average, steps):
@@ -22,7 +31,9 @@ def trained_steps(network, average, steps):
         optimiser.step()
         optimiser.zero_grad()
         average.update(step)
-        states.append({name: value.double().clone() for name, value in network.state_dict().items()})
+        states.append(
+            {name: value.double().clone() for name, value in network.state_dict().items()}
+        )
     return states
 
 
@@ -38,7 +49,9 @@ def test_it_is_the_recursion_over_weights_and_statistics_with_a_faster_start(net
     for step, state in enumerate(trained_steps(network, average, 12), 1):
         decay = min(0.6, (1 + step) / (10 + step))
         for name, value in state.items():
-            expected[name] = value if "num_batches" in name else decay * expected[name] + (1 - decay) * value
+            expected[name] = (
+                value if "num_batches" in name else decay * expected[name] + (1 - decay) * value
+            )
     found = average.module.state_dict()
     assert "1.running_var" in found and found["1.num_batches_tracked"] == 12
     for name, value in expected.items():
@@ -53,13 +66,17 @@ def test_within_the_task_holds_the_average_and_afterwards_its_own_weights(networ
         assert torch.equal(network[1].running_mean, average.module[1].running_mean)
         assert not torch.equal(network[0].weight.double(), own["0.weight"])
         raise ZeroDivisionError
-    assert all(torch.equal(value.double(), own[name]) for name, value in network.state_dict().items())
+    assert all(
+        torch.equal(value.double(), own[name]) for name, value in network.state_dict().items()
+    )
     average.keep()
     assert torch.equal(network[2].bias, average.module[2].bias)
 
 
 @pytest.mark.parametrize("stop", [2, 3])
-def test_a_resumed_training_keeps_the_same_average_bit_for_bit(stop, images, tmp_path, make_vae_task):
+def test_a_resumed_training_keeps_the_same_average_bit_for_bit(
+    stop, images, tmp_path, make_vae_task
+):
     straight, stopped, resumed = make_vae_task(), make_vae_task(), make_vae_task()
     list(fit(straight, images, range(60), **SETTINGS))
     events = fit(stopped, images, range(60), checkpoint_dir=tmp_path, **SETTINGS)
@@ -70,19 +87,32 @@ def test_a_resumed_training_keeps_the_same_average_bit_for_bit(stop, images, tmp
         assert torch.equal(value, resumed.state_dict()[name]), name
 
 
-def test_what_is_evaluated_last_is_what_is_kept_and_training_goes_on_from_its_own_weights(images, labels, make_classifier):
+def test_what_is_evaluated_last_is_what_is_kept_and_training_goes_on_from_its_own_weights(
+    images, labels, make_classifier
+):
     def run(ema_decay):
         task, seen = make_classifier(), []
 
         def evaluate(step, epoch):
             seen.append({name: value.clone() for name, value in task.state_dict().items()})
             yield Event(kind="log")
-        events = list(fit(task, images, range(60), labels, evaluate=evaluate, **{
-            **SETTINGS, "ema_decay": ema_decay, "layer_decay": 1.0, "log_every": 1}))
+
+        events = list(
+            fit(
+                task,
+                images,
+                range(60),
+                labels,
+                evaluate=evaluate,
+                **{**SETTINGS, "ema_decay": ema_decay, "layer_decay": 1.0, "log_every": 1},
+            )
+        )
         return task, seen, [event.value for event in events if event.series == "train/loss"]
 
     task, seen, losses = run(0.9)
     plain, own, same = run(0.0)
     assert all(torch.equal(value, seen[-1][name]) for name, value in task.state_dict().items())
-    assert losses == same and torch.equal(seen[0]["classifier.0.weight"], own[0]["classifier.0.weight"])
+    assert losses == same and torch.equal(
+        seen[0]["classifier.0.weight"], own[0]["classifier.0.weight"]
+    )
     assert not torch.equal(seen[-1]["classifier.0.weight"], own[-1]["classifier.0.weight"])

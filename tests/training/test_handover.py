@@ -16,7 +16,14 @@ from derm_core.nets.backbone import build_backbone
 from derm_core.training.handover import packed, unpacked
 from derm_core.training.optimiser import make_optimiser
 
-ARCHITECTURES = ("resnet18", "convnext_atto", "efficientnet_b0", "mobilenetv3_small_100", "vit_tiny_patch16_224", "regnety_002")
+ARCHITECTURES = (
+    "resnet18",
+    "convnext_atto",
+    "efficientnet_b0",
+    "mobilenetv3_small_100",
+    "vit_tiny_patch16_224",
+    "regnety_002",
+)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -29,7 +36,10 @@ def test_a_network_and_its_optimiser_arrive_as_they_were(architecture):
     got = unpacked(packed({"network": network, "optimiser": optimiser.state_dict()}))
     assert torch.equal(got["network"](images_bchw), network(images_bchw))
     moments = [state["exp_avg"] for state in got["optimiser"]["state"].values()]
-    assert all(torch.equal(a, b["exp_avg"]) for a, b in zip(moments, optimiser.state_dict()["state"].values(), strict=True))
+    assert all(
+        torch.equal(a, b["exp_avg"])
+        for a, b in zip(moments, optimiser.state_dict()["state"].values(), strict=True)
+    )
 
 
 class Command:
@@ -44,14 +54,21 @@ class Command:
 
 def from_derm_core(mark):
     from derm_core.files import write_atomic
+
     return Command(write_atomic, mark, b"x")
 
 
-@pytest.mark.parametrize("make", [
-    lambda mark: Command(os.system, f"touch {mark}"), lambda mark: Command(open, mark, "w"),
-    lambda mark: Command(eval, f"open({mark!r}, 'w')"), lambda mark: Command(subprocess.Popen, ["touch", mark]),
-    from_derm_core],
-    ids=["system", "open", "eval", "Popen", "own-function"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda mark: Command(os.system, f"touch {mark}"),
+        lambda mark: Command(open, mark, "w"),
+        lambda mark: Command(eval, f"open({mark!r}, 'w')"),
+        lambda mark: Command(subprocess.Popen, ["touch", mark]),
+        from_derm_core,
+    ],
+    ids=["system", "open", "eval", "Popen", "own-function"],
+)
 def test_bytes_that_name_something_to_run_are_refused_unread(make, tmp_path):
     mark = str(tmp_path / "it-ran")
     buffer = io.BytesIO()
@@ -66,6 +83,7 @@ def test_no_module_is_imported_for_a_name_in_the_bytes(tmp_path, monkeypatch):
     (tmp_path / "planted.py").write_text("from torch import nn\nclass Net(nn.Module): pass\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     import planted
+
     buffer = io.BytesIO()
     torch.save({"task": planted.Net()}, buffer)
     del sys.modules["planted"]

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from derm_core.training.losses import SSIM_C1, SSIM_C2, dissimilarity, free_bits_kl, gradient_difference, view_agreement
+from derm_core.training.losses import (
+    SSIM_C1,
+    SSIM_C2,
+    dissimilarity,
+    free_bits_kl,
+    gradient_difference,
+    view_agreement,
+)
 
 
 @pytest.fixture
@@ -33,25 +40,44 @@ def test_agreement_is_the_formula_of_its_source(views, temperature):
 
 
 def test_shares_of_a_batch_give_the_whole_batch_mean(views):
-    parts = [view_agreement(*(v[begin:end] for v in views), *views, 0.2, begin).item() * (end - begin) / 5
-             for begin, end in ((0, 2), (2, 5))]
+    parts = [
+        view_agreement(*(v[begin:end] for v in views), *views, 0.2, begin).item()
+        * (end - begin)
+        / 5
+        for begin, end in ((0, 2), (2, 5))
+    ]
     assert sum(parts) == pytest.approx(np.mean(nt_xent(*views, 0.2)), rel=1e-5)
 
 
 def test_agreement_is_least_where_the_two_views_are_alike_and_others_are_not(views):
-    alike, shuffled = (view_agreement(views[0], other, views[0], other, 0.2) for other in (views[0], views[0].roll(1, 0)))
+    alike, shuffled = (
+        view_agreement(views[0], other, views[0], other, 0.2)
+        for other in (views[0], views[0].roll(1, 0))
+    )
     assert alike < 1 < shuffled
 
 
 def test_the_edge_term_compares_differences_of_neighbours():
     a, b = np.random.default_rng(0).normal(size=(2, 2, 3, 5, 5))
-    rows = [abs((a[n, c, i + 1, j] - a[n, c, i, j]) - (b[n, c, i + 1, j] - b[n, c, i, j]))
-            for n in range(2) for c in range(3) for i in range(4) for j in range(5)]
-    columns = [abs((a[n, c, i, j + 1] - a[n, c, i, j]) - (b[n, c, i, j + 1] - b[n, c, i, j]))
-               for n in range(2) for c in range(3) for i in range(5) for j in range(4)]
+    rows = [
+        abs((a[n, c, i + 1, j] - a[n, c, i, j]) - (b[n, c, i + 1, j] - b[n, c, i, j]))
+        for n in range(2)
+        for c in range(3)
+        for i in range(4)
+        for j in range(5)
+    ]
+    columns = [
+        abs((a[n, c, i, j + 1] - a[n, c, i, j]) - (b[n, c, i, j + 1] - b[n, c, i, j]))
+        for n in range(2)
+        for c in range(3)
+        for i in range(5)
+        for j in range(4)
+    ]
     found = gradient_difference(torch.tensor(a), torch.tensor(b)).item()
     assert found == pytest.approx(np.mean(rows) + np.mean(columns), rel=1e-5)
-    assert gradient_difference(torch.tensor(a), torch.tensor(a) + 3).item() == pytest.approx(0, abs=1e-6), "level is free"
+    assert gradient_difference(torch.tensor(a), torch.tensor(a) + 3).item() == pytest.approx(
+        0, abs=1e-6
+    ), "level is free"
 
 
 def test_structure_is_one_less_ssim():
@@ -60,11 +86,16 @@ def test_structure_is_one_less_ssim():
     for c in range(2):
         for i in range(3):
             for j in range(3):
-                u, v = x[0, c, i:i + 7, j:j + 7], y[0, c, i:i + 7, j:j + 7]
+                u, v = x[0, c, i : i + 7, j : j + 7], y[0, c, i : i + 7, j : j + 7]
                 covariance = ((u - u.mean()) * (v - v.mean())).mean()
-                values.append((2 * u.mean() * v.mean() + SSIM_C1) * (2 * covariance + SSIM_C2)
-                              / ((u.mean() ** 2 + v.mean() ** 2 + SSIM_C1) * (u.var() + v.var() + SSIM_C2)))
-    assert dissimilarity(torch.tensor(x), torch.tensor(y)).item() == pytest.approx(1 - np.mean(values), rel=1e-4)
+                values.append(
+                    (2 * u.mean() * v.mean() + SSIM_C1)
+                    * (2 * covariance + SSIM_C2)
+                    / ((u.mean() ** 2 + v.mean() ** 2 + SSIM_C1) * (u.var() + v.var() + SSIM_C2))
+                )
+    assert dissimilarity(torch.tensor(x), torch.tensor(y)).item() == pytest.approx(
+        1 - np.mean(values), rel=1e-4
+    )
     assert dissimilarity(torch.tensor(x), torch.tensor(x)).item() == pytest.approx(0, abs=1e-6)
 
 

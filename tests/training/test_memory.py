@@ -15,14 +15,24 @@ def some(count: int) -> Batch:
     return Batch(torch.rand(count, 3, 16, 16), torch.rand(count, 3, 16, 16), progress=0.5)
 
 
-def test_a_batch_that_fits_stays_and_one_that_does_not_is_halved_until_it_does(monkeypatch, make_vae_task):
+def test_a_batch_that_fits_stays_and_one_that_does_not_is_halved_until_it_does(
+    monkeypatch, make_vae_task
+):
     task = make_vae_task()
     fixed, each = memory._estimate(task, some, 64, "cpu", Precision())
-    for free, wanted in ((fixed + 64 * each, 64), (fixed + 40 * each, 32), (fixed + 20 * each, 16), (0, 2)):
+    for free, wanted in (
+        (fixed + 64 * each, 64),
+        (fixed + 40 * each, 32),
+        (fixed + 20 * each, 16),
+        (0, 2),
+    ):
         monkeypatch.setattr(memory, "available_memory", lambda: 1.01 * free / memory.SHARE)
         assert fitting_batch_size(task, some, 64, "cpu", Precision())[0] == wanted
     monkeypatch.setattr(memory, "available_memory", lambda: (fixed + 65 * each) / memory.SHARE)
-    assert fitting_batch_size(task, some, 64, "cpu", Precision(), reserved=int((fixed + 64 * each)))[0] == 2
+    assert (
+        fitting_batch_size(task, some, 64, "cpu", Precision(), reserved=int((fixed + 64 * each)))[0]
+        == 2
+    )
 
 
 def test_the_estimate_covers_what_the_step_keeps(make_vae_task):
@@ -37,6 +47,7 @@ def test_the_estimate_covers_what_the_step_keeps(make_vae_task):
             if isinstance(out, torch.Tensor) and not out._is_view():
                 self.returned += out.untyped_storage().nbytes()
             return out
+
     task, count = make_vae_task(), Count()
     with count:
         task(some(4))
@@ -68,7 +79,10 @@ def test_on_a_gpu_the_peak_of_a_step_is_foreseen(make_vae_task):
 
     def on_gpu(count: int) -> Batch:
         return some(count).to(device="cuda:0")
+
     fixed, each = memory._measure(task, on_gpu, 1024, "cuda:0", precision)
-    assert fixed + 1024 * each == pytest.approx(memory._peak(task, on_gpu(1024), "cuda:0", precision), rel=0.3)
+    assert fixed + 1024 * each == pytest.approx(
+        memory._peak(task, on_gpu(1024), "cuda:0", precision), rel=0.3
+    )
     count, numbers = fitting_batch_size(task, on_gpu, 2**30, "cuda:0", precision)
     assert 2 <= count < 2**30 and "GB free" in numbers

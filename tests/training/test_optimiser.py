@@ -11,10 +11,28 @@ from derm_core.training.optimiser import layer_scales, make_optimiser, set_rate
 from derm_core.training.tasks import ClassifyTask
 
 LAYERS = {  # architecture, stage: a parameter of each layer, the stem's first
-    ("resnet18", 3): ["conv1.weight", "layer1.0.bn2.bias", "layer2.0.downsample.0.weight", "layer3.1.conv1.weight"],
-    ("convnext_atto", 1): ["stem_1.weight", "stages_0.blocks.1.mlp.fc1.weight", "stages_1.downsample.0.weight"],
-    ("mobilenetv2_100", 1): ["conv_stem.weight", "blocks.0.0.conv_pw.weight", "blocks.1.1.bn3.weight"],
-    ("vit_tiny_patch16_224", 1): ["model.pos_embed", "model.blocks.0.norm1.weight", "model.blocks.1.mlp.fc2.bias"]}
+    ("resnet18", 3): [
+        "conv1.weight",
+        "layer1.0.bn2.bias",
+        "layer2.0.downsample.0.weight",
+        "layer3.1.conv1.weight",
+    ],
+    ("convnext_atto", 1): [
+        "stem_1.weight",
+        "stages_0.blocks.1.mlp.fc1.weight",
+        "stages_1.downsample.0.weight",
+    ],
+    ("mobilenetv2_100", 1): [
+        "conv_stem.weight",
+        "blocks.0.0.conv_pw.weight",
+        "blocks.1.1.bn3.weight",
+    ],
+    ("vit_tiny_patch16_224", 1): [
+        "model.pos_embed",
+        "model.blocks.0.norm1.weight",
+        "model.blocks.1.mlp.fc2.bias",
+    ],
+}
 
 
 def make_task(architecture="resnet18", stage=3):
@@ -36,26 +54,44 @@ def test_groups_hold_every_parameter_once_with_its_rate_and_decay():
     task = make_task()
     optimiser = make_optimiser(task, 1e-3, 0.1, 0.75)
     set_rate(optimiser, 2e-3)
-    rate = {id(p): (group["lr"], group["weight_decay"]) for group in optimiser.param_groups for p in group["params"]}
-    assert len(rate) == len(list(task.parameters())) == sum(len(group["params"]) for group in optimiser.param_groups)
+    rate = {
+        id(p): (group["lr"], group["weight_decay"])
+        for group in optimiser.param_groups
+        for p in group["params"]
+    }
+    assert (
+        len(rate)
+        == len(list(task.parameters()))
+        == sum(len(group["params"]) for group in optimiser.param_groups)
+    )
     named = {name: rate[id(p)] for name, p in task.named_parameters()}
-    assert named["classifier.head.0.weight"] == (2e-3, 0.1) and named["classifier.head.2.bias"] == (2e-3, 0)
+    assert named["classifier.head.0.weight"] == (2e-3, 0.1) and named["classifier.head.2.bias"] == (
+        2e-3,
+        0,
+    )
     assert named["classifier.backbone.body.layer3.0.conv1.weight"] == pytest.approx((1.5e-3, 0.1))
     assert named["classifier.backbone.body.bn1.weight"] == pytest.approx((2e-3 * 0.75**4, 0))
 
 
 def test_one_rate_for_all_layers_is_the_plain_optimiser():
-    assert {group["scale"] for group in make_optimiser(make_task(), 1e-3, 0.1).param_groups} == {1.0}
+    assert {group["scale"] for group in make_optimiser(make_task(), 1e-3, 0.1).param_groups} == {
+        1.0
+    }
 
 
 def test_training_moves_each_layer_at_its_own_rate(images, labels):
     """AdamW's first step moves every weight by its learning rate, whatever the gradient (a last norm begins at 0)."""
     task = make_task("resnet18", 1)
     before = {name: p.detach().clone() for name, p in task.named_parameters()}
-    steps = fit(task, images, range(60), labels, epochs=1, batch_size=60, lr=1e-2, wd=0.0, layer_decay=0.5)
+    steps = fit(
+        task, images, range(60), labels, epochs=1, batch_size=60, lr=1e-2, wd=0.0, layer_decay=0.5
+    )
     next(event for event in steps if event.kind == "tick")
     peak = learning_rate(0, 1, 0.05, 1e-2)
-    for name, scale in (("classifier.head.0.weight", 1), ("classifier.backbone.body.layer1.1.bn2.weight", 0.5),
-                        ("classifier.backbone.body.conv1.weight", 0.25)):
+    for name, scale in (
+        ("classifier.head.0.weight", 1),
+        ("classifier.backbone.body.layer1.1.bn2.weight", 0.5),
+        ("classifier.backbone.body.conv1.weight", 0.25),
+    ):
         moved = (dict(task.named_parameters())[name] - before[name]).abs()
         torch.testing.assert_close(moved.median(), torch.tensor(peak * scale), rtol=0.01, atol=0)

@@ -12,10 +12,18 @@ from derm_core.training.tasks import Batch
 SMALL = Batch(torch.rand(4, 3, 16, 16), torch.rand(4, 3, 16, 16), torch.tensor([0, 1, 2, 0]))
 
 
-@pytest.mark.parametrize("architecture, flags, compute", [
-    ("resnet18", {"avx512_bf16"}, "bfloat16"), ("resnet18", {"avx2"}, "float32"),
-    ("mobilenetv2_100", {"avx512_bf16"}, "float32"), ("convnext_tiny", {"avx512_bf16"}, "bfloat16")])
-def test_the_reproducible_choice_follows_family_and_cpu_flag(monkeypatch, architecture, flags, compute):
+@pytest.mark.parametrize(
+    "architecture, flags, compute",
+    [
+        ("resnet18", {"avx512_bf16"}, "bfloat16"),
+        ("resnet18", {"avx2"}, "float32"),
+        ("mobilenetv2_100", {"avx512_bf16"}, "float32"),
+        ("convnext_tiny", {"avx512_bf16"}, "bfloat16"),
+    ],
+)
+def test_the_reproducible_choice_follows_family_and_cpu_flag(
+    monkeypatch, architecture, flags, compute
+):
     monkeypatch.setattr(precision, "cpu_flags", lambda: frozenset(flags))
     choice = default_precision(architecture, "cpu")
     assert choice.compute == compute and choice.channels_last == (compute == "bfloat16")
@@ -23,12 +31,15 @@ def test_the_reproducible_choice_follows_family_and_cpu_flag(monkeypatch, archit
 
 
 @pytest.mark.parametrize("fastest", range(4))
-def test_the_fastest_of_four_is_taken_and_the_task_stays_as_it_was(monkeypatch, make_classifier, fastest):
+def test_the_fastest_of_four_is_taken_and_the_task_stays_as_it_was(
+    monkeypatch, make_classifier, fastest
+):
     order = itertools.count()
     monkeypatch.setattr(precision, "trial", lambda *_: 1.0 if next(order) == fastest else 2.0)
     choice = measured_precision(make_classifier(), SMALL, "cpu")
     assert (choice.compute, choice.channels_last) == list(
-        itertools.product(("float32", "bfloat16"), (False, True)))[fastest]
+        itertools.product(("float32", "bfloat16"), (False, True))
+    )[fastest]
 
 
 def test_trials_leave_the_task_as_it_was(make_classifier):
@@ -41,9 +52,19 @@ def test_trials_leave_the_task_as_it_was(make_classifier):
 
 def test_a_hopeless_choice_is_tried_for_one_step_only(make_classifier):
     times = iter([0.0, 5.0, 5.0, 6.0])
-    assert precision.trial(make_classifier(), SMALL, "cpu", Precision(), lambda: next(times), enough=4.0) == 5.0
+    assert (
+        precision.trial(
+            make_classifier(), SMALL, "cpu", Precision(), lambda: next(times), enough=4.0
+        )
+        == 5.0
+    )
     times = iter([0.0, 3.0, 3.0, 5.0, 5.0, 6.0, 6.0, 9.0])
-    assert precision.trial(make_classifier(), SMALL, "cpu", Precision(), lambda: next(times), enough=4.0) == 1.0
+    assert (
+        precision.trial(
+            make_classifier(), SMALL, "cpu", Precision(), lambda: next(times), enough=4.0
+        )
+        == 1.0
+    )
 
 
 def test_compiling_in_place_keeps_the_names_of_the_weights(make_vae_task, monkeypatch):
@@ -74,14 +95,27 @@ def test_on_a_gpu_reproducible_mode_repeats_bit_for_bit(images, make_vae_task):
         pytest.skip("needs a CUDA device")
     from derm_core.config import AugmentConfig
     from derm_core.training.engine import fit
+
     choice = default_precision("resnet18", "cuda:0")
     assert choice.deterministic
     found = []
     try:
         for _ in range(2):
             task = make_vae_task()
-            list(fit(task, images, range(60), epochs=2, batch_size=12, lr=1e-3, wd=0.05, device="cuda:0",
-                     augment=AugmentConfig(mask_ratio=0.3, brightness=0.2), precision=choice))
+            list(
+                fit(
+                    task,
+                    images,
+                    range(60),
+                    epochs=2,
+                    batch_size=12,
+                    lr=1e-3,
+                    wd=0.05,
+                    device="cuda:0",
+                    augment=AugmentConfig(mask_ratio=0.3, brightness=0.2),
+                    precision=choice,
+                )
+            )
             found.append({name: value.cpu() for name, value in task.state_dict().items()})
         assert torch.are_deterministic_algorithms_enabled()
     finally:

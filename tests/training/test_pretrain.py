@@ -15,8 +15,13 @@ from derm_core.training.pretrain import Material, load_material, pretrain, train
 from derm_core.training.recipes import RECIPES, recipe
 from derm_core.workspace import RunPaths
 
-TRAIN, VAL = np.arange(40), np.arange(40, 54)       # rows 54 to 59 are nobody's
-INFO = {"layout": "test", "source": "test", "classes": ["class 0", "class 1", "class 2"], "skipped": []}
+TRAIN, VAL = np.arange(40), np.arange(40, 54)  # rows 54 to 59 are nobody's
+INFO = {
+    "layout": "test",
+    "source": "test",
+    "classes": ["class 0", "class 1", "class 2"],
+    "skipped": [],
+}
 
 
 @pytest.fixture
@@ -33,8 +38,17 @@ def dataset(workspace, images, labels):
     for number, (image, label) in enumerate(zip(images, labels)):
         path = folder / f"{number}.png"
         Image.fromarray(image).save(path)
-        rows.append({"image_id": f"i{number}", "path": str(path), "label": f"class {label}", "group": f"g{number}",
-                     "sha256": sha256_file(path), "width": 16, "height": 16})
+        rows.append(
+            {
+                "image_id": f"i{number}",
+                "path": str(path),
+                "label": f"class {label}",
+                "group": f"g{number}",
+                "sha256": sha256_file(path),
+                "width": 16,
+                "height": 16,
+            }
+        )
     return save_dataset(workspace, "tiny", pd.DataFrame(rows), INFO)
 
 
@@ -50,68 +64,106 @@ def any_config(request, vae_config, views_config) -> PretrainConfig:
 def test_labels_change_the_probe_and_no_weight(tmp_path, any_config, material, labels):
     vae_config = any_config
     shuffled = dataclasses.replace(material, labels=np.random.default_rng(9).permutation(labels))
-    assert weights_of(vae_config, material, tmp_path / "a") == weights_of(vae_config, shuffled, tmp_path / "b")
+    assert weights_of(vae_config, material, tmp_path / "a") == weights_of(
+        vae_config, shuffled, tmp_path / "b"
+    )
     a, b = (read_json(tmp_path / run / "artefacts" / "summary.json")["metrics"] for run in "ab")
     assert a.pop("probe/balanced_accuracy") != b.pop("probe/balanced_accuracy") and a == b
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_no_recipe_reads_a_label(tmp_path, vae_config, material, labels, name):
-    config = dataclasses.replace(vae_config, recipe=recipe(name, epochs=1, batch_size=12, latent_dim=4, decoder_width=16))
-    others = np.where(np.arange(len(labels)) % 2, np.random.default_rng(9).permutation(labels), -1)   # or none at all
+    config = dataclasses.replace(
+        vae_config, recipe=recipe(name, epochs=1, batch_size=12, latent_dim=4, decoder_width=16)
+    )
+    others = np.where(
+        np.arange(len(labels)) % 2, np.random.default_rng(9).permutation(labels), -1
+    )  # or none at all
     assert (others != labels).any()
     shuffled = dataclasses.replace(material, labels=others)
-    assert weights_of(config, material, tmp_path / "a") == weights_of(config, shuffled, tmp_path / "b")
+    assert weights_of(config, material, tmp_path / "a") == weights_of(
+        config, shuffled, tmp_path / "b"
+    )
 
 
 def test_images_outside_the_training_split_change_no_weight(tmp_path, vae_config, material, images):
     others = images.copy()
     others[40:] = 255 - others[40:]
     changed = dataclasses.replace(material, images=others)
-    assert weights_of(vae_config, material, tmp_path / "a") == weights_of(vae_config, changed, tmp_path / "b")
+    assert weights_of(vae_config, material, tmp_path / "a") == weights_of(
+        vae_config, changed, tmp_path / "b"
+    )
 
 
-def test_transductive_pretraining_sees_every_image_and_still_no_label(tmp_path, workspace, dataset, vae_config, images, labels):
+def test_transductive_pretraining_sees_every_image_and_still_no_label(
+    tmp_path, workspace, dataset, vae_config, images, labels
+):
     config = dataclasses.replace(vae_config, images="all")
     material = drain(load_material(config, workspace))
-    assert material.record["transductive"] and len(material.pixels) == material.record["pretrained_on"] == len(images)
-    assert set(material.train) < set(material.pixels)           # the probe keeps to the training split
+    assert material.record["transductive"] and len(material.pixels) == material.record[
+        "pretrained_on"
+    ] == len(images)
+    assert set(material.train) < set(material.pixels)  # the probe keeps to the training split
     weights = weights_of(config, material, tmp_path / "a")
     shuffled = dataclasses.replace(material, labels=np.random.default_rng(9).permutation(labels))
     assert weights_of(config, shuffled, tmp_path / "b") == weights
     others = np.array(material.images)
     unseen = np.setdiff1d(np.arange(len(images)), np.concatenate([material.train, material.val]))
     others[unseen] = 255 - others[unseen]
-    assert weights_of(config, dataclasses.replace(material, images=others), tmp_path / "c") != weights
+    assert (
+        weights_of(config, dataclasses.replace(material, images=others), tmp_path / "c") != weights
+    )
     assert not drain(load_material(vae_config, workspace)).record["transductive"]
 
 
 def test_the_run_says_and_leaves_what_it_promises(tmp_path, vae_config, material):
     run = RunPaths(tmp_path / "run").create()
     events = list(train_vae(vae_config, material, run))
-    at = {series: [e.epoch for e in events if e.series == series]
-          for series in ("val/loss", "val/reconstruction", "val/kl", "val/active_units", "val/pixel_mse",
-                         "probe/balanced_accuracy")}
+    at = {
+        series: [e.epoch for e in events if e.series == series]
+        for series in (
+            "val/loss",
+            "val/reconstruction",
+            "val/kl",
+            "val/active_units",
+            "val/pixel_mse",
+            "probe/balanced_accuracy",
+        )
+    }
     assert all(epochs == [0, 1, 2] for epochs in at.values())
     for event in (e for e in events if e.kind == "image"):
         assert Image.open(run.artefacts / event.value).format == "PNG"
-    assert {"recon-000.png", "recon-002.png", "samples.png", "likenesses.png", "reconstructions.png"} <= {
-        path.name for path in run.artefacts.iterdir()}
+    assert {
+        "recon-000.png",
+        "recon-002.png",
+        "samples.png",
+        "likenesses.png",
+        "reconstructions.png",
+    } <= {path.name for path in run.artefacts.iterdir()}
     result = events[-1]
-    assert result.kind == "result" and result.value["epochs"] == 2 and result.value["images_per_s"] > 0
+    assert (
+        result.kind == "result" and result.value["epochs"] == 2 and result.value["images_per_s"] > 0
+    )
     vae, meta = load_vae(run.artefacts)
-    assert meta["sha256"] == result.value["vae_sha256"] and meta["precision"] == result.value["precision"]
+    assert (
+        meta["sha256"] == result.value["vae_sha256"]
+        and meta["precision"] == result.value["precision"]
+    )
     assert meta["dataset"] == "tiny" and meta["config"]["recipe"]["name"] == "masked"
 
 
 def test_labels_shuffled_in_the_manifest_give_the_same_weights(workspace, dataset, views_config):
     recipe = dataclasses.replace(views_config.recipe, epochs=1)
-    config = dataclasses.replace(views_config, recipe=recipe, images="all")    # else labels stratify the split
+    config = dataclasses.replace(
+        views_config, recipe=recipe, images="all"
+    )  # else labels stratify the split
     first = list(pretrain(config, workspace, workspace.run("pretrain-1")))[-1].value
     shuffled = np.random.default_rng(4).permutation(dataset.frame["label"])
     save_dataset(workspace, "tiny", dataset.frame.assign(label=shuffled), INFO)
     again = list(pretrain(config, workspace, workspace.run("pretrain-2")))[-1].value
-    assert again["split_fingerprint"] != first["split_fingerprint"], "the shuffle was seen, by the split"
+    assert again["split_fingerprint"] != first["split_fingerprint"], (
+        "the shuffle was seen, by the split"
+    )
     assert again["vae_sha256"] == first["vae_sha256"]
 
 
@@ -119,7 +171,7 @@ def test_a_run_stopped_again_and_again_ends_with_the_same_weights(tmp_path, any_
     vae_config = any_config
     straight = weights_of(vae_config, material, tmp_path / "straight")
     run = RunPaths(tmp_path / "stopped").create()
-    for steps in (0, 2, 1):                            # at the start, inside an epoch, at its end
+    for steps in (0, 2, 1):  # at the start, inside an epoch, at its end
         events = train_vae(vae_config, material, run)
         list(itertools.islice((e for e in events if e.kind == "tick"), steps))
         events.close()
@@ -140,12 +192,16 @@ def test_a_resumed_run_keeps_the_recorded_precision(tmp_path, vae_config, materi
 def test_fast_mode_measures(tmp_path, vae_config, material):
     config = dataclasses.replace(vae_config, mode="fast")
     result = list(train_vae(config, material, RunPaths(tmp_path / "run").create()))[-1].value
-    assert "fastest measured" in result["precision"]["reason"] and "not compiled" in result["precision"]["reason"]
+    assert (
+        "fastest measured" in result["precision"]["reason"]
+        and "not compiled" in result["precision"]["reason"]
+    )
     assert result["mode"] == "fast" and result["batch_size"] == 12
 
 
 def test_fast_mode_takes_smaller_batches_where_memory_is_short_and_keeps_them_when_resumed(
-        tmp_path, vae_config, material, monkeypatch):
+    tmp_path, vae_config, material, monkeypatch
+):
     config, run = dataclasses.replace(vae_config, mode="fast"), RunPaths(tmp_path / "run").create()
     monkeypatch.setattr("derm_core.training.memory.available_memory", lambda: 0)
     events = train_vae(config, material, run)
@@ -153,13 +209,18 @@ def test_fast_mode_takes_smaller_batches_where_memory_is_short_and_keeps_them_wh
     events.close()
     monkeypatch.undo()
     rest = list(train_vae(config, material, run))
-    assert said[0].step == 10 and "batches of 2 in place of 12" in rest[-1].value["precision"]["reason"]
+    assert (
+        said[0].step == 10
+        and "batches of 2 in place of 12" in rest[-1].value["precision"]["reason"]
+    )
     assert rest[-1].value["batch_size"] == 2 and sum(e.kind == "tick" for e in rest) == 2 * 20 - 10
 
 
 def test_the_log_says_which_mode_it_is(tmp_path, vae_config, material):
     for mode, words in (("reproducible", "Reproducible mode"), ("fast", "seeded only")):
-        events = train_vae(dataclasses.replace(vae_config, mode=mode), material, RunPaths(tmp_path / mode).create())
+        events = train_vae(
+            dataclasses.replace(vae_config, mode=mode), material, RunPaths(tmp_path / mode).create()
+        )
         assert any(words in str(event.value) for event in events if event.kind == "log")
 
 

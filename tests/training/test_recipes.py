@@ -23,7 +23,10 @@ def test_only_the_masked_recipe_hides_patches():
 
 def test_views_has_two_views_and_the_recipes_of_shipped_results_have_one():
     assert recipe("views").consistency > 0
-    assert all(recipe(name).consistency == 0 and recipe(name).elbo_weight == 1 for name in ("paper", "masked"))
+    assert all(
+        recipe(name).consistency == 0 and recipe(name).elbo_weight == 1
+        for name in ("paper", "masked")
+    )
 
 
 @pytest.mark.parametrize("command", ["pretrain", "compare"])
@@ -34,12 +37,16 @@ def test_the_command_line_lists_every_recipe(command, capsys):
     assert all(name in said.partition("--recipe NAME ")[2][:120] for name in RECIPES)
 
 
-@pytest.mark.parametrize("call, said", [
-    (lambda: recipe("magic"), "paper, masked"),
-    (lambda: describe("magic"), "paper, masked"),
-    (lambda: recipe("paper", epoch=3), "recipe.epoch"),
-    (lambda: recipe("paper", augment={"blur": 1}), "recipe.augment.blur"),
-    (lambda: recipe("paper", epochs=0), "1 or more")])
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        (lambda: recipe("magic"), "paper, masked"),
+        (lambda: describe("magic"), "paper, masked"),
+        (lambda: recipe("paper", epoch=3), "recipe.epoch"),
+        (lambda: recipe("paper", augment={"blur": 1}), "recipe.augment.blur"),
+        (lambda: recipe("paper", epochs=0), "1 or more"),
+    ],
+)
 def test_what_is_unknown_or_not_allowed_is_named(call, said):
     with pytest.raises(ConfigError, match=said):
         call()

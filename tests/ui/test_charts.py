@@ -13,27 +13,41 @@ import pytest
 from derm_core.report.figure_style import CLEAR, again
 from pages.ui import charts
 
-CONFIG = tomllib.loads((Path(__file__).resolve().parents[2] / ".streamlit" / "config.toml").read_text())["theme"]
+CONFIG = tomllib.loads(
+    (Path(__file__).resolve().parents[2] / ".streamlit" / "config.toml").read_text()
+)["theme"]
 
 
 def linear(colour: str) -> np.ndarray:
-    value = np.array([int(colour[i:i + 2], 16) for i in (1, 3, 5)]) / 255
+    value = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
 def contrast(one: str, other: str) -> float:
     """WCAG 2 contrast ratio."""
-    high, low = sorted((float(linear(c) @ [0.2126, 0.7152, 0.0722]) for c in (one, other)), reverse=True)
+    high, low = sorted(
+        (float(linear(c) @ [0.2126, 0.7152, 0.0722]) for c in (one, other)), reverse=True
+    )
     return (high + 0.05) / (low + 0.05)
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_text_colours_are_readable(mode):
     theme = CONFIG[mode]
-    for name in ("textColor", "linkColor", "blueTextColor", "orangeTextColor", "violetTextColor", "grayTextColor",
-                 "greenTextColor"):
+    for name in (
+        "textColor",
+        "linkColor",
+        "blueTextColor",
+        "orangeTextColor",
+        "violetTextColor",
+        "grayTextColor",
+        "greenTextColor",
+    ):
         assert contrast(theme[name], theme["backgroundColor"]) >= 4.5, name
-    assert contrast(mixed(theme["textColor"], theme["backgroundColor"], 0.6), theme["backgroundColor"]) >= 4.5, "captions"
+    assert (
+        contrast(mixed(theme["textColor"], theme["backgroundColor"], 0.6), theme["backgroundColor"])
+        >= 4.5
+    ), "captions"
     tint = mixed(theme["primaryColor"], theme["backgroundColor"], 0.1)
     assert contrast(theme["primaryColor"], tint) >= 4.5, "a chosen segment"
     assert contrast("#FFFFFF", theme["primaryColor"]) >= 4.0, "a primary button"
@@ -41,8 +55,10 @@ def test_text_colours_are_readable(mode):
 
 def mixed(one: str, other: str, share: float) -> str:
     """`one` at an opacity of `share` over `other`."""
-    parts = ([int(colour[i:i + 2], 16) for i in (1, 3, 5)] for colour in (one, other))
-    return "#" + "".join(f"{int(share * a + (1 - share) * b):02X}" for a, b in zip(*parts, strict=True))
+    parts = ([int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in (one, other))
+    return "#" + "".join(
+        f"{int(share * a + (1 - share) * b):02X}" for a, b in zip(*parts, strict=True)
+    )
 
 
 def test_probability_bars_keep_the_given_order_and_a_full_axis():
@@ -52,7 +68,14 @@ def test_probability_bars_keep_the_given_order_and_a_full_axis():
 
 
 def test_map_points_carry_their_rows_and_use_webgl():
-    points = pd.DataFrame({"row": [5, 2, 9], "umap_x": [0., 1, 2], "umap_y": [0., 1, 2], "label": ["nv", "mel", None]})
+    points = pd.DataFrame(
+        {
+            "row": [5, 2, 9],
+            "umap_x": [0.0, 1, 2],
+            "umap_y": [0.0, 1, 2],
+            "label": ["nv", "mel", None],
+        }
+    )
     figure = charts.map_scatter(points)
     assert {trace.type for trace in figure.data} == {"scattergl"}
     assert sorted(row for trace in figure.data for row in trace.customdata) == [2, 5, 9]
@@ -60,7 +83,14 @@ def test_map_points_carry_their_rows_and_use_webgl():
 
 
 def test_map_of_many_values_keeps_every_point():
-    points = pd.DataFrame({"row": range(200), "umap_x": 0.0, "umap_y": 0.0, "label": [f"c{i % 40}" for i in range(200)]})
+    points = pd.DataFrame(
+        {
+            "row": range(200),
+            "umap_x": 0.0,
+            "umap_y": 0.0,
+            "label": [f"c{i % 40}" for i in range(200)],
+        }
+    )
     assert sum(len(trace.x) for trace in charts.map_scatter(points).data) == 200
 
 
@@ -73,23 +103,39 @@ def test_balance_bars_stack_to_the_class_totals():
 
 def test_a_long_description_ends_before_the_number_of_its_class():
     counts = pd.DataFrame({"train": [7, 70]}, index=["mel", "nv"])
-    figure = charts.balance_bars(counts, names={"mel": "melanoma", "nv": "a description far too long for the screen of a phone"})
+    figure = charts.balance_bars(
+        counts,
+        names={"mel": "melanoma", "nv": "a description far too long for the screen of a phone"},
+    )
     said = [note.text for note in figure.layout.annotations]
     assert "<b>mel</b> melanoma" in said and "<b>nv</b> a description far too long for…" in said
-    assert figure.data[0].customdata[1] == "nv a description far too long for the screen of a phone", "whole under the pointer"
+    assert (
+        figure.data[0].customdata[1] == "nv a description far too long for the screen of a phone"
+    ), "whole under the pointer"
 
 
 def test_every_figure_has_a_title_and_a_clear_background():
     figure = charts.lines({"Loss": ([0, 1], [2, 1])}, "Loss")
-    assert figure.layout.title.text and figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == CLEAR
+    assert (
+        figure.layout.title.text
+        and figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == CLEAR
+    )
 
 
 def test_a_figure_made_again_is_the_same_and_a_change_in_it_stays_its_own():
-    points = pd.DataFrame({"umap_x": [0.0, 1, 2], "umap_y": [0.0, 2, 1], "label": ["a", "b", "a"], "row": [0, 1, 2]})
+    points = pd.DataFrame(
+        {"umap_x": [0.0, 1, 2], "umap_y": [0.0, 2, 1], "label": ["a", "b", "a"], "row": [0, 1, 2]}
+    )
     first = charts.map_scatter(points, chosen=[1])
     kept = first.to_dict()
     other = again(kept)
     assert json.loads(other.to_json()) == json.loads(first.to_json())
     charts.mark(other, (9.0, -9.0), "your image")
-    other.update_layout(title=None, font={"color": "#123456"}).update_traces(name="changed", marker={"color": "#000000"})
-    assert json.loads(again(kept).to_json()) == json.loads(first.to_json()) != json.loads(other.to_json())
+    other.update_layout(title=None, font={"color": "#123456"}).update_traces(
+        name="changed", marker={"color": "#000000"}
+    )
+    assert (
+        json.loads(again(kept).to_json())
+        == json.loads(first.to_json())
+        != json.loads(other.to_json())
+    )

@@ -64,7 +64,9 @@ assert gc.get_freeze_count() > 10_000, gc.get_freeze_count()
 
 
 def run(script: str) -> None:
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -79,6 +81,7 @@ def test_garbage_goes_within_seconds_and_within_a_minute_where_it_was_set_aside(
 def test_memory_that_cannot_be_returned_is_left_alone(monkeypatch):
     def refused(_):
         raise TypeError("what Windows says to a library without a name")
+
     monkeypatch.setattr(scheduling.ctypes, "CDLL", refused)
     scheduling._return_memory()
 

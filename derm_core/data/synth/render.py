@@ -67,7 +67,9 @@ def paint_scene(factors: dict, size: int, rng: np.random.Generator) -> Scene:
     alpha, radius = _outline(factors, u, v, shape)
     grain = noise(skin, side, 40) + 0.7 * noise(skin, side, 75)
     melanin = (0.06 + factors["skin_melanin"]) * (1 + 0.12 * clouds(skin, side, 5) + 0.05 * grain)
-    blood = factors["skin_redness"] * (1 + 0.16 * clouds(skin, side, 6) + 0.05 * grain) + 0.015 * noise(skin, side, 60)
+    blood = factors["skin_redness"] * (
+        1 + 0.16 * clouds(skin, side, 6) + 0.05 * grain
+    ) + 0.015 * noise(skin, side, 60)
     pigment, redness, veil, scar = _colours(factors, alpha, u, v, radius, patches)
     pigment += _network(factors, alpha, u, v, net)
     pigment += _globules(factors, alpha, radius, axis, clods)
@@ -77,24 +79,36 @@ def paint_scene(factors: dict, size: int, rng: np.random.Generator) -> Scene:
     rgb = np.empty((side, side, 3), np.float32)
     for c in range(3):
         plane = WHITE[c] * np.exp(-MELANIN[c] * melanin - BLOOD[c] * blood)
-        rgb[..., c] = plane + veil * (VEIL[c] - plane) + scar * (SCAR[c] * (0.6 + 0.4 * plane) - plane)
+        rgb[..., c] = (
+            plane + veil * (VEIL[c] - plane) + scar * (SCAR[c] * (0.6 + 0.4 * plane) - plane)
+        )
     return Scene(rgb, alpha > 0.5)
 
 
-def _outline(factors: dict, u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+def _outline(
+    factors: dict, u: np.ndarray, v: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, float]:
     """(e, e) cover of the lesion in [0, 1] and its mean radius: an ellipse whose edge noise displaces."""
     side, radius = len(u), factors["size"]
     turn, stretch = rng.uniform(0, math.pi), math.sqrt(factors["elongation"])
     x = (u * math.cos(turn) + v * math.sin(turn)) / stretch
     y = (v * math.cos(turn) - u * math.sin(turn)) * stretch
     wobble = 0.34 * noise(rng, side, 5) + 0.20 * noise(rng, side, 10) + 0.10 * noise(rng, side, 22)
-    distance = np.hypot(x, y) / radius - 1 + 0.05 * noise(rng, side, 5) + factors["irregularity"] * wobble
+    distance = (
+        np.hypot(x, y) / radius - 1 + 0.05 * noise(rng, side, 5) + factors["irregularity"] * wobble
+    )
     softness = (0.025 + 0.13 * factors["softness"]) * np.exp(0.4 * noise(rng, side, 4))
     return sigmoid(-distance / softness), radius
 
 
-def _colours(factors: dict, alpha: np.ndarray, u: np.ndarray, v: np.ndarray, radius: float,
-             rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+def _colours(
+    factors: dict,
+    alpha: np.ndarray,
+    u: np.ndarray,
+    v: np.ndarray,
+    radius: float,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, ...]:
     """Densities of pigment and blood, and the cover of blue-grey veil and scar: the lesion's patches."""
     side = len(u)
     x, y = rng.normal(0, 0.45 * radius * factors["asymmetry"], 2).tolist()
@@ -103,9 +117,11 @@ def _colours(factors: dict, alpha: np.ndarray, u: np.ndarray, v: np.ndarray, rad
     pigment = factors["pigment"] * alpha * (0.50 + 0.55 * depth) * np.maximum(mottle, 0.15)
     redness = factors["redness"] * alpha * (0.7 + 0.25 * clouds(rng, side, 6))
     veil, scar = np.zeros_like(alpha), np.zeros_like(alpha)
-    for kind in rng.permutation(["dark", "tan", "blue", "red", "white"])[:factors["colours"] - 1]:
+    for kind in rng.permutation(["dark", "tan", "blue", "red", "white"])[: factors["colours"] - 1]:
         angle, away = rng.uniform(0, 2 * math.pi), radius * rng.uniform(0.15, 0.65)
-        distance = np.hypot(u - away * math.cos(angle), v - away * math.sin(angle)) / (radius * rng.uniform(0.35, 0.6))
+        distance = np.hypot(u - away * math.cos(angle), v - away * math.sin(angle)) / (
+            radius * rng.uniform(0.35, 0.6)
+        )
         patch = alpha * sigmoid((1 - distance + 0.45 * clouds(rng, side, 9)) / 0.14)
         strength = rng.uniform(0.6, 1.0)
         if kind == "dark":
@@ -114,7 +130,9 @@ def _colours(factors: dict, alpha: np.ndarray, u: np.ndarray, v: np.ndarray, rad
             pigment *= 1 - 0.55 * strength * patch
         elif kind == "blue":
             pigment += 0.3 * patch
-            veil = np.maximum(veil, strength * patch * (0.55 + 0.14 * clouds(rng, side, 12)).clip(0, 0.8))
+            veil = np.maximum(
+                veil, strength * patch * (0.55 + 0.14 * clouds(rng, side, 12)).clip(0, 0.8)
+            )
         elif kind == "red":
             pigment *= 1 - 0.5 * strength * patch
             redness += 0.9 * strength * patch
@@ -124,7 +142,9 @@ def _colours(factors: dict, alpha: np.ndarray, u: np.ndarray, v: np.ndarray, rad
     return pigment, redness, veil, scar
 
 
-def _network(factors: dict, alpha: np.ndarray, u: np.ndarray, v: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _network(
+    factors: dict, alpha: np.ndarray, u: np.ndarray, v: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """(e, e) pigment of a net: the valleys of three plane waves form a honeycomb, which noise bends."""
     side, spacing = len(u), factors["network_spacing"]
     bend = 0.30 * spacing
@@ -138,11 +158,15 @@ def _network(factors: dict, alpha: np.ndarray, u: np.ndarray, v: np.ndarray, rng
     return factors["network"] * present * (1.05 * lines - 0.26)
 
 
-def _globules(factors: dict, alpha: np.ndarray, radius: float, axis: np.ndarray,
-              rng: np.random.Generator) -> np.ndarray:
+def _globules(
+    factors: dict, alpha: np.ndarray, radius: float, axis: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """(e, e) pigment of round clods scattered over the lesion."""
     field = np.zeros_like(alpha)
-    side, count = len(axis), round((8 + 150 * radius**2 * factors["globules"]) * (factors["globules"] > 0.12))
+    side, count = (
+        len(axis),
+        round((8 + 150 * radius**2 * factors["globules"]) * (factors["globules"] > 0.12)),
+    )
     places = rng.uniform(-1.2 * radius, 1.2 * radius, (count, 2))
     radii, strengths = rng.uniform(0.026, 0.056, count), rng.uniform(0.7, 1.3, count)
     for (x, y), r, dark in zip(places.tolist(), radii.tolist(), strengths.tolist()):
@@ -151,12 +175,15 @@ def _globules(factors: dict, alpha: np.ndarray, radius: float, axis: np.ndarray,
             continue
         rows, columns = window(axis, y, 1.6 * r), window(axis, x, 1.6 * r)
         distance = np.hypot(axis[columns] - x, (axis[rows] - y)[:, None]) / r
-        np.maximum(field[rows, columns], dark * sigmoid((1 - distance) / 0.13), out=field[rows, columns])
+        np.maximum(
+            field[rows, columns], dark * sigmoid((1 - distance) / 0.13), out=field[rows, columns]
+        )
     return (0.2 + 1.15 * factors["globules"]) * field
 
 
-def _streaks(factors: dict, radius: float, alpha: np.ndarray, axis: np.ndarray,
-             rng: np.random.Generator) -> np.ndarray:
+def _streaks(
+    factors: dict, radius: float, alpha: np.ndarray, axis: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """(e, e) pigment of radial lines that cross the border, some with a bulb at their end."""
     field = np.zeros_like(alpha)
     count = round(38 * factors["streaks"] * (factors["streaks"] > 0.15))
@@ -171,10 +198,19 @@ def _streaks(factors: dict, radius: float, alpha: np.ndarray, axis: np.ndarray,
         columns, rows = (slice(*np.searchsorted(axis, [low[i], high[i]])) for i in (0, 1))
         x, y = axis[columns] - start[0], (axis[rows] - start[1])[:, None]
         along = np.clip((x * lean[0] + y * lean[1]) / (length * lean @ lean), 0, 1)
-        width = rng.uniform(0.016, 0.026) * (1.2 - 0.7 * along) + (rng.random() < 0.25) * 0.014 * (along > 0.9)
+        width = rng.uniform(0.016, 0.026) * (1.2 - 0.7 * along) + (rng.random() < 0.25) * 0.014 * (
+            along > 0.9
+        )
         bow = rng.normal(0, 0.25) * length * along * (1 - along)
-        distance = np.hypot(x - along * length * lean[0] + bow * lean[1], y - along * length * lean[1] - bow * lean[0])
-        line = sigmoid((width - distance) / 0.010) * np.minimum(1, 0.3 + 2.2 * along) * (1 - 0.35 * along)
+        distance = np.hypot(
+            x - along * length * lean[0] + bow * lean[1],
+            y - along * length * lean[1] - bow * lean[0],
+        )
+        line = (
+            sigmoid((width - distance) / 0.010)
+            * np.minimum(1, 0.3 + 2.2 * along)
+            * (1 - 0.35 * along)
+        )
         line *= rng.uniform(0.6, 1.2)
         np.maximum(field[rows, columns], line, out=field[rows, columns])
     return (0.15 + 1.4 * factors["streaks"]) * field
@@ -188,6 +224,10 @@ def window(axis: np.ndarray, centre: float, reach: float) -> slice:
 def _edge(alpha: np.ndarray, direction: np.ndarray, radius: float) -> float:
     """Distance from the middle at which the lesion ends in a direction."""
     steps = np.linspace(0.3, 1.9, 48) * radius
-    places = ((steps[:, None] * direction + EXTENT) / (2 * EXTENT) * len(alpha)).astype(int).clip(0, len(alpha) - 1)
+    places = (
+        ((steps[:, None] * direction + EXTENT) / (2 * EXTENT) * len(alpha))
+        .astype(int)
+        .clip(0, len(alpha) - 1)
+    )
     inside = np.flatnonzero(alpha[places[:, 1], places[:, 0]] > 0.5)
     return float(steps[inside[-1]] if len(inside) else radius)

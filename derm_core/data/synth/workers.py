@@ -25,14 +25,18 @@ def paint_chunks(chunks: list[tuple], workers: int) -> Iterator[tuple[int, list[
     are ended then, as when the caller stops iterating.
     """
     answers: queue.Queue = queue.Queue()
-    children = [_start([(i, chunks[i]) for i in range(w, len(chunks), workers)], answers)
-                for w in range(min(workers, len(chunks)))]
+    children = [
+        _start([(i, chunks[i]) for i in range(w, len(chunks), workers)], answers)
+        for w in range(min(workers, len(chunks)))
+    ]
     try:
         for _ in chunks:
             answer = answers.get()
             if answer is None:
-                raise DataError("A process that paints synthetic images ended early, perhaps for want of memory or "
-                                "disk space; repeat the command.")
+                raise DataError(
+                    "A process that paints synthetic images ended early, perhaps for want of memory or "
+                    "disk space; repeat the command."
+                )
             yield answer
     finally:
         for child in children:
@@ -42,8 +46,13 @@ def paint_chunks(chunks: list[tuple], workers: int) -> Iterator[tuple[int, list[
 
 def _start(task: list[tuple[int, tuple]], answers: queue.Queue) -> subprocess.Popen:
     path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
-    child = subprocess.Popen([sys.executable, "-m", "derm_core.data.synth.workers"], text=True, stdin=subprocess.PIPE,
-                             stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path})
+    child = subprocess.Popen(
+        [sys.executable, "-m", "derm_core.data.synth.workers"],
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path},
+    )
     threading.Thread(target=_listen, args=(child, task, answers), daemon=True).start()
     return child
 

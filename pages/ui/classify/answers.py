@@ -13,10 +13,12 @@ from PIL import Image
 
 from derm_core.data.decode import crop_square, decode, prepare
 from derm_core.errors import ImageError
-
 from pages.ui import images, scheduling
 
-SHOWN, WHOLE = 256, 900   # pixels of the square beside the answer, and at most of the picture one chooses it in
+SHOWN, WHOLE = (
+    256,
+    900,
+)  # pixels of the square beside the answer, and at most of the picture one chooses it in
 CENTRE = (0.5, 0.5, 1.0)
 
 
@@ -52,7 +54,9 @@ class Answer:
         return images.webp(picture)
 
 
-def classify(workspace, predictors: dict, cards: list[dict], chosen: list[tuple[str, bytes]]) -> list[Answer]:
+def classify(
+    workspace, predictors: dict, cards: list[dict], chosen: list[tuple[str, bytes]]
+) -> list[Answer]:
     """An Answer for every file, in their order, by the predictors of `cards`. Those of files that are gone, and their
     squares, are forgotten."""
     models = tuple(card["sha256"] for card in cards)
@@ -62,17 +66,28 @@ def classify(workspace, predictors: dict, cards: list[dict], chosen: list[tuple[
     for number, (name, data) in enumerate(chosen, 1):
         content = hashlib.sha256(data).hexdigest()
         key = (name, content, crops.get(content, CENTRE), models)
-        known[key] = before.get(key) or answer(workspace, predictors, name, data, content, crops.get(content, CENTRE))
+        known[key] = before.get(key) or answer(
+            workspace, predictors, name, data, content, crops.get(content, CENTRE)
+        )
         if bar:
             bar.progress(number / len(chosen), f"Classifying: {number} of {len(chosen)}")
     if bar:
         bar.empty()
     st.session_state["predictions"] = known
-    st.session_state["crops"] = {content: crops[content] for _, content, *_ in known if content in crops}
+    st.session_state["crops"] = {
+        content: crops[content] for _, content, *_ in known if content in crops
+    }
     return list(known.values())
 
 
-def answer(workspace, predictors: dict, name: str, data: bytes, content: str, crop: tuple[float, float, float]) -> Answer:
+def answer(
+    workspace,
+    predictors: dict,
+    name: str,
+    data: bytes,
+    content: str,
+    crop: tuple[float, float, float],
+) -> Answer:
     """Decode a file once, cut the square out of it and ask every model."""
     from derm_core.bundles.predictor import predict_images
 
@@ -123,5 +138,7 @@ def seen(picture: Image.Image, crop: tuple[float, float, float]) -> Image.Image:
 
 def result(answers: list[Answer]) -> dict[str, list]:
     """What `predict --json` prints; a square of one's own choice stands in its row as "crop"."""
-    return {"images": [answer.row for answer in answers if answer.row],
-            "errors": [answer.error for answer in answers if answer.error]}
+    return {
+        "images": [answer.row for answer in answers if answer.row],
+        "errors": [answer.error for answer in answers if answer.error],
+    }

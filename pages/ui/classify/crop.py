@@ -12,19 +12,23 @@ import streamlit as st
 from PIL import Image
 
 from derm_core.data.decode import crop_square, prepare
-
 from pages.ui import images, scheduling, words
+
 from .answers import CENTRE, Answer, closed_at_first
 
 SLIDERS = (("Across", "x"), ("Down", "y"), ("Size", "side"))
 SEEN = 192
-DRAWN = 330     # pixels of the picture's width: what a phone has, since a chart's height does not follow its width
+DRAWN = 330  # pixels of the picture's width: what a phone has, since a chart's height does not follow its width
 
 
 def show(answer: Answer, sizes: list[int]) -> None:
     """The tool, folded away: the middle is taken unless the reader says otherwise."""
-    tool = st.expander("Choose the square" if answer.crop == CENTRE else "Square chosen by you", icon=":material/crop:",
-                       key=closed_at_first("crop", answer), on_change="rerun")
+    tool = st.expander(
+        "Choose the square" if answer.crop == CENTRE else "Square chosen by you",
+        icon=":material/crop:",
+        key=closed_at_first("crop", answer),
+        on_change="rerun",
+    )
     if tool.open:
         with tool:
             choose(answer, sizes)
@@ -41,22 +45,42 @@ def choose(answer: Answer, sizes: list[int]) -> None:
     crop = tuple(st.session_state[keys[part]] / 100 for _, part in SLIDERS)
     left, right = st.columns(2, gap="medium")
     with left:
-        st.caption("Draw a box round the lesion, or move the sliders. The lesions of the training images lie in "
-                   "the middle and fill about a third of the square.")
-        st.plotly_chart(figure(answer.whole, picture.size, crop), key=f"crop-box-{answer.key[:12]}", selection_mode="box",
-                        on_select=lambda: take_box(f"crop-box-{answer.key[:12]}", keys, picture.size),
-                        config={"displayModeBar": False}, alt="The picture with the square that the models see")
+        st.caption(
+            "Draw a box round the lesion, or move the sliders. The lesions of the training images lie in "
+            "the middle and fill about a third of the square."
+        )
+        st.plotly_chart(
+            figure(answer.whole, picture.size, crop),
+            key=f"crop-box-{answer.key[:12]}",
+            selection_mode="box",
+            on_select=lambda: take_box(f"crop-box-{answer.key[:12]}", keys, picture.size),
+            config={"displayModeBar": False},
+            alt="The picture with the square that the models see",
+        )
     with right:
         for label, part in SLIDERS:
             st.slider(label, 10 if part == "side" else 0, 100, key=keys[part], format="%d %%")
         square = crop_square(picture, *crop)
-        st.image(images.drawn(enlarged(prepare(square, min(sizes)))), width=SEEN, alt="What the models would see")
+        st.image(
+            images.drawn(enlarged(prepare(square, min(sizes)))),
+            width=SEEN,
+            alt="What the models would see",
+        )
         st.caption(f"What the models would see, at {' and '.join(map(str, sizes))}{words.THIN}px.")
         with st.container(horizontal=True):
-            if st.button("Use this square", type="primary", key=f"crop-use-{answer.key[:12]}", disabled=crop == answer.crop):
+            if st.button(
+                "Use this square",
+                type="primary",
+                key=f"crop-use-{answer.key[:12]}",
+                disabled=crop == answer.crop,
+            ):
                 st.session_state["crops"][answer.key] = crop
                 st.rerun()
-            if st.button("Take the middle", key=f"crop-centre-{answer.key[:12]}", disabled=answer.crop == CENTRE == crop):
+            if st.button(
+                "Take the middle",
+                key=f"crop-centre-{answer.key[:12]}",
+                disabled=answer.crop == CENTRE == crop,
+            ):
                 for key in keys.values():
                     st.session_state.pop(key)
                 st.session_state["crops"].pop(answer.key, None)
@@ -70,7 +94,11 @@ def take_box(chart: str, keys: dict[str, str], size: tuple[int, int]) -> None:
         return
     (x0, x1), (y0, y1) = (sorted(float(value) for value in boxes[-1][axis]) for axis in "xy")
     side = max(x1 - x0, y1 - y0) / min(size)
-    for part, value in (("x", (x0 + x1) / 2 / size[0]), ("y", (y0 + y1) / 2 / size[1]), ("side", max(side, 0.1))):
+    for part, value in (
+        ("x", (x0 + x1) / 2 / size[0]),
+        ("y", (y0 + y1) / 2 / size[1]),
+        ("side", max(side, 0.1)),
+    ):
         st.session_state[keys[part]] = round(100 * min(max(value, 0.0), 1.0))
 
 
@@ -79,24 +107,73 @@ def figure(whole: bytes, size: tuple[int, int], crop: tuple[float, float, float]
     from plotly.graph_objects import Figure
 
     (width, height), side = size, max(1, round(min(size) * crop[2]))
-    left, top = (min(max(centre * length - side / 2, 0), length - side) for centre, length in zip(crop, size))
+    left, top = (
+        min(max(centre * length - side / 2, 0), length - side) for centre, length in zip(crop, size)
+    )
     shade = {"type": "rect", "line": {"width": 0}, "fillcolor": "rgba(0,0,0,0.5)", "layer": "above"}
-    outside = [(0, 0, width, top), (0, top + side, width, height), (0, top, left, top + side),
-               (left + side, top, width, top + side)]
-    result = Figure(layout={
-        "height": min(420, round(DRAWN * height / width)), "dragmode": "select",
-        "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
-        "xaxis": {"visible": False, "range": [0, width], "fixedrange": True, "constrain": "domain",
-                  "constraintoward": "left"},
-        "yaxis": {"visible": False, "range": [height, 0], "fixedrange": True, "scaleanchor": "x", "constrain": "domain",
-                  "constraintoward": "top"},
-        "images": [{"source": images.data_url(whole), "xref": "x", "yref": "y", "x": 0, "y": 0, "sizex": width,
-                    "sizey": height, "sizing": "stretch", "layer": "below"}],
-        "shapes": [*({**shade, "x0": x0, "y0": y0, "x1": x1, "y1": y1} for x0, y0, x1, y1 in outside),
-                   {"type": "rect", "x0": left, "y0": top, "x1": left + side, "y1": top + side,
-                    "line": {"color": "#FFFFFF", "width": 2}}]})
-    result.add_trace({"type": "scatter", "x": [0, width], "y": [0, height], "mode": "markers", "marker": {"opacity": 0},
-                      "hoverinfo": "skip", "showlegend": False})   # a box selects on a plot with points only
+    outside = [
+        (0, 0, width, top),
+        (0, top + side, width, height),
+        (0, top, left, top + side),
+        (left + side, top, width, top + side),
+    ]
+    result = Figure(
+        layout={
+            "height": min(420, round(DRAWN * height / width)),
+            "dragmode": "select",
+            "margin": {"l": 0, "r": 0, "t": 0, "b": 0},
+            "xaxis": {
+                "visible": False,
+                "range": [0, width],
+                "fixedrange": True,
+                "constrain": "domain",
+                "constraintoward": "left",
+            },
+            "yaxis": {
+                "visible": False,
+                "range": [height, 0],
+                "fixedrange": True,
+                "scaleanchor": "x",
+                "constrain": "domain",
+                "constraintoward": "top",
+            },
+            "images": [
+                {
+                    "source": images.data_url(whole),
+                    "xref": "x",
+                    "yref": "y",
+                    "x": 0,
+                    "y": 0,
+                    "sizex": width,
+                    "sizey": height,
+                    "sizing": "stretch",
+                    "layer": "below",
+                }
+            ],
+            "shapes": [
+                *({**shade, "x0": x0, "y0": y0, "x1": x1, "y1": y1} for x0, y0, x1, y1 in outside),
+                {
+                    "type": "rect",
+                    "x0": left,
+                    "y0": top,
+                    "x1": left + side,
+                    "y1": top + side,
+                    "line": {"color": "#FFFFFF", "width": 2},
+                },
+            ],
+        }
+    )
+    result.add_trace(
+        {
+            "type": "scatter",
+            "x": [0, width],
+            "y": [0, height],
+            "mode": "markers",
+            "marker": {"opacity": 0},
+            "hoverinfo": "skip",
+            "showlegend": False,
+        }
+    )  # a box selects on a plot with points only
     return result
 
 

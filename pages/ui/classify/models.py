@@ -9,7 +9,11 @@ from .. import frame, words
 
 def outdated(predictors: dict, cards: list[dict]) -> bool:
     """Whether one of these models was published anew since the page took its card."""
-    return any(card.get(key) != value for card in cards for key, value in predictors[card["name"]].card.items())
+    return any(
+        card.get(key) != value
+        for card in cards
+        for key, value in predictors[card["name"]].card.items()
+    )
 
 
 def choose(published: list[dict]) -> list[dict]:
@@ -19,9 +23,14 @@ def choose(published: list[dict]) -> list[dict]:
     wanted = [name for name in st.query_params.get("models", "").split(",") if name]
     missing(wanted, found)
     if not shelf:
-        frame.empty("Two published models will classify your images side by side here. There is none on the shelf: "
-                    "finish a study and publish its models, or import a bundle.", title="No model to ask yet",
-                    icon=":material/deployed_code:", action="Go to the models", page="models")
+        frame.empty(
+            "Two published models will classify your images side by side here. There is none on the shelf: "
+            "finish a study and publish its models, or import a bundle.",
+            title="No model to ask yet",
+            icon=":material/deployed_code:",
+            action="Go to the models",
+            page="models",
+        )
         st.stop()
     one_each: dict[str, str] = {}
     for name, card in shelf.items():
@@ -30,8 +39,14 @@ def choose(published: list[dict]) -> list[dict]:
     asked = [name for name in wanted if name in shelf]
     if len(shelf) == len(default):
         return [shelf[name] for name in default]
-    chosen = st.multiselect("Models", list(shelf), default=asked or default, key="models", wrap=True,
-                            format_func=lambda name: f"{label(shelf[name])} · {name}")
+    chosen = st.multiselect(
+        "Models",
+        list(shelf),
+        default=asked or default,
+        key="models",
+        wrap=True,
+        format_func=lambda name: f"{label(shelf[name])} · {name}",
+    )
     if chosen == default:
         st.query_params.pop("models", None)
     else:
@@ -43,20 +58,32 @@ def missing(wanted: list[str], found: dict[str, dict]) -> None:
     """Say which of the models that the address asks for cannot answer, and why."""
     for name in wanted:
         if name not in found:
-            st.error(f"There is no model {words.plain(name)} on this shelf.", icon=":material/deployed_code:")
+            st.error(
+                f"There is no model {words.plain(name)} on this shelf.",
+                icon=":material/deployed_code:",
+            )
         elif not found[name]["ok"]:
-            st.error(f"**{words.plain(name)}** is refused: {words.plain(found[name]['error'])}", icon=":material/gpp_bad:")
+            st.error(
+                f"**{words.plain(name)}** is refused: {words.plain(found[name]['error'])}",
+                icon=":material/gpp_bad:",
+            )
 
 
 def say_what_differs(cards: list[dict]) -> None:
     """Models stand side by side as a comparison only where regime, split, classes and size are the same."""
-    fields = {"regime": lambda c: c["regime"], "training split": lambda c: c["split"].get("fingerprint"),
-              "classes": lambda c: tuple(c["classes"]), "input size": lambda c: c["input_size"],
-              "architecture": lambda c: (c["architecture"], c["stage"])}
+    fields = {
+        "regime": lambda c: c["regime"],
+        "training split": lambda c: c["split"].get("fingerprint"),
+        "classes": lambda c: tuple(c["classes"]),
+        "input size": lambda c: c["input_size"],
+        "architecture": lambda c: (c["architecture"], c["stage"]),
+    }
     differ = [name for name, of in fields.items() if len({of(card) for card in cards}) > 1]
     if differ:
-        st.warning("Not a like-for-like comparison: these models differ in " + ", ".join(differ) + ".",
-                   icon=":material/compare_arrows:")
+        st.warning(
+            "Not a like-for-like comparison: these models differ in " + ", ".join(differ) + ".",
+            icon=":material/compare_arrows:",
+        )
 
 
 def label(card: dict) -> str:
@@ -88,5 +115,7 @@ def told(card: dict, name: str) -> str:
 def key(cards: list[dict]) -> str:
     """'nv: melanocytic nevus, …', the short names of all classes in words."""
     known = {name: told(card, name) for card in cards for name in card["classes"]}
-    listing = ", ".join(f"{words.plain(name)}: {text}" for name, text in known.items() if text != words.plain(name))
+    listing = ", ".join(
+        f"{words.plain(name)}: {text}" for name, text in known.items() if text != words.plain(name)
+    )
     return listing and f"{listing}."

@@ -12,9 +12,13 @@ from pages.ui.classify.answers import Answer
 from pages.ui.classify.models import column, describe, told
 
 BARE = {"displayModeBar": False}
-USUAL = "0.90"          # the coverage that is chosen first
-CARRIED = {"conformal": "prediction sets", "outlier": "what its training images are like",
-           "operating_point": "an operating point", "reference": "training images to compare with"}
+USUAL = "0.90"  # the coverage that is chosen first
+CARRIED = {
+    "conformal": "prediction sets",
+    "outlier": "what its training images are like",
+    "operating_point": "an operating point",
+    "reference": "training images to compare with",
+}
 PRIORITY = {"high": "red", "medium": "orange", "low": "gray"}
 
 
@@ -35,10 +39,19 @@ def in_brief(answer: Answer, cards: list[dict], note: str) -> None:
     columns = []
     for card in cards:
         arm = answer.row["arms"][card["name"]]
-        columns.append({"Says": f"**{told(card, arm['top'])} {words.chance(arm['probabilities'][arm['top']])}**",
-                        **dict(facts(arm, card, USUAL))})
-    rows = [[f"**{name}**", *(column.get(name, "–") for column in columns)] for name in dict.fromkeys(itertools.chain(*columns))]
-    st.markdown(words.table(["", *(models.heading(card, cards) for card in cards)], rows) + "\n" + note)
+        columns.append(
+            {
+                "Says": f"**{told(card, arm['top'])} {words.chance(arm['probabilities'][arm['top']])}**",
+                **dict(facts(arm, card, USUAL)),
+            }
+        )
+    rows = [
+        [f"**{name}**", *(column.get(name, "–") for column in columns)]
+        for name in dict.fromkeys(itertools.chain(*columns))
+    ]
+    st.markdown(
+        words.table(["", *(models.heading(card, cards) for card in cards)], rows) + "\n" + note
+    )
 
 
 def each(answer: Answer, cards: list[dict], coverage: str | None) -> None:
@@ -60,7 +73,10 @@ def agreement(row: dict, cards: list[dict]) -> None:
     if row["agree"]:
         said = f":material/check: **The models agree: {told(cards[0], tops[0])}.** Agreement is not correctness."
     else:
-        each = ", ".join(f"{column(card, cards)} says {told(card, top)}" for card, top in zip(cards, tops, strict=True))
+        each = ", ".join(
+            f"{column(card, cards)} says {told(card, top)}"
+            for card, top in zip(cards, tops, strict=True)
+        )
         said = f":material/call_split: **The models disagree:** {each}.{widest(row, cards)}"
     often = meant(row["agree"], cards)
     st.markdown(said + (f"  \n{words.aside(often)}" if often else ""))
@@ -72,8 +88,10 @@ def widest(row: dict, cards: list[dict]) -> str:
         return ""
     first, second = (row["arms"][card["name"]]["probabilities"] for card in cards)
     name = max(first, key=lambda key: abs(first[key] - second[key]))
-    return (f" They are furthest apart on {told(cards[0], name)}: {words.chance(first[name])} against "
-            f"{words.chance(second[name])}.")
+    return (
+        f" They are furthest apart on {told(cards[0], name)}: {words.chance(first[name])} against "
+        f"{words.chance(second[name])}."
+    )
 
 
 def meant(agree: bool, cards: list[dict]) -> str:
@@ -83,13 +101,24 @@ def meant(agree: bool, cards: list[dict]) -> str:
     found = agreement_of(cards)
     if not found:
         return ""
-    part, total = found["agree" if agree else "disagree"], found["agree"]["images"] + found["disagree"]["images"]
+    part, total = (
+        found["agree" if agree else "disagree"],
+        found["agree"]["images"] + found["disagree"]["images"],
+    )
     if not part["images"]:
         return ""
     right = [part["accuracy"][card["name"]] for card in cards]
-    each = (f"there the answer was right for {share(right[0])}" if agree else
-            "there " + words.listed([f"{column(card, cards)} was right for {share(value)}"
-                                     for card, value in zip(cards, right, strict=True)]))
+    each = (
+        f"there the answer was right for {share(right[0])}"
+        if agree
+        else "there "
+        + words.listed(
+            [
+                f"{column(card, cards)} was right for {share(value)}"
+                for card, value in zip(cards, right, strict=True)
+            ]
+        )
+    )
     return f"Of the {total:,} test images, they {'agreed' if agree else 'disagreed'} on {part['images']:,}; {each}."
 
 
@@ -104,11 +133,18 @@ def choose_coverage(cards: list[dict]) -> str | None:
     known = sorted(set.intersection(*(part for part in offered if part))) if any(offered) else []
     if not known:
         return None
-    return frame.linked("Prediction sets that hold the truth", known, "coverage", widget=st.segmented_control, required=True,
-                        default=USUAL if USUAL in known else known[0], always=False,
-                        format_func=lambda key: f"{float(key):.0%} of the time",
-                        help="On average over images like those they were calibrated on, sets of this kind contain the true "
-                             "class this often. Rare classes can be covered less often: the model's card says how often.")
+    return frame.linked(
+        "Prediction sets that hold the truth",
+        known,
+        "coverage",
+        widget=st.segmented_control,
+        required=True,
+        default=USUAL if USUAL in known else known[0],
+        always=False,
+        format_func=lambda key: f"{float(key):.0%} of the time",
+        help="On average over images like those they were calibrated on, sets of this kind contain the true "
+        "class this often. Rare classes can be covered less often: the model's card says how often.",
+    )
 
 
 # ---- one model ---------------------------------------------------------------------------------
@@ -116,10 +152,14 @@ def choose_coverage(cards: list[dict]) -> str | None:
 
 def facts(answer: dict, card: dict, coverage: str | None) -> list[tuple[str, str]]:
     """(name, what it is) of what follows from the probabilities, as markdown: what the card carries of it."""
-    return list(filter(None, (in_set(answer, card, coverage), triage(answer), called(answer, card))))
+    return list(
+        filter(None, (in_set(answer, card, coverage), triage(answer), called(answer, card)))
+    )
 
 
-def one(answer: dict, card: dict, order: list[str], cards: list[dict], coverage: str | None) -> None:
+def one(
+    answer: dict, card: dict, order: list[str], cards: list[dict], coverage: str | None
+) -> None:
     """The most probable class, what follows, a bar for every class, and how good the model is."""
     arm, probabilities = words.arm(card["arm"], card["label"]), answer["probabilities"]
     st.markdown(models.heading(card, cards), help=f"{card['name']}: {arm.about or card['label']}")
@@ -130,13 +170,20 @@ def one(answer: dict, card: dict, order: list[str], cards: list[dict], coverage:
     shown = [name for name in order if name in probabilities]
     names = {name: describe(card, name) for name in shown}
     st.plotly_chart(
-        frame.readable(charts.probability_bars(probabilities, colour=arm.colour, order=shown, names=names)),
-        key=f"bars-{card['name']}", config=BARE, alt=f"{arm.name}: " + ", ".join(
-            f"{names[name]} {words.chance(probabilities[name])}" for name in shown))
+        frame.readable(
+            charts.probability_bars(probabilities, colour=arm.colour, order=shown, names=names)
+        ),
+        key=f"bars-{card['name']}",
+        config=BARE,
+        alt=f"{arm.name}: "
+        + ", ".join(f"{names[name]} {words.chance(probabilities[name])}" for name in shown),
+    )
     metrics = card["metrics"]
-    st.caption(f"{'Calibrated' if card.get('temperature') else 'Uncalibrated'} probabilities. On the test split: accuracy "
-               f"{words.interval(metrics.get('accuracy'), 'accuracy')}, balanced accuracy (decisions adjusted for class "
-               f"frequency) {words.interval(metrics.get('balanced_accuracy'), 'balanced_accuracy')}.")
+    st.caption(
+        f"{'Calibrated' if card.get('temperature') else 'Uncalibrated'} probabilities. On the test split: accuracy "
+        f"{words.interval(metrics.get('accuracy'), 'accuracy')}, balanced accuracy (decisions adjusted for class "
+        f"frequency) {words.interval(metrics.get('balanced_accuracy'), 'balanced_accuracy')}."
+    )
     lacking = [what for key, what in CARRIED.items() if not card.get(key)]
     if lacking:
         st.caption(f":material/info: This model's card does not carry {words.listed(lacking)}.")
@@ -152,7 +199,11 @@ def in_set(answer: dict, card: dict, coverage: str | None) -> tuple[str, str] | 
     if not found:
         return None
     names = found["classes"]
-    what = words.listed([told(card, name) for name in names]) if len(names) < len(card["classes"]) else "any of its classes"
+    what = (
+        words.listed([told(card, name) for name in names])
+        if len(names) < len(card["classes"])
+        else "any of its classes"
+    )
     return f"{float(coverage):.0%} set", what
 
 
@@ -162,7 +213,9 @@ def triage(answer: dict) -> tuple[str, str] | None:
     if not found:
         return None
     top = max(found, key=found.get)
-    parts = {name: f"{name} {words.chance(found[name])}" for name in [*PRIORITY, *found] if name in found}
+    parts = {
+        name: f"{name} {words.chance(found[name])}" for name in [*PRIORITY, *found] if name in found
+    }
     parts[top] = f":{PRIORITY.get(top, 'gray')}-badge[{parts[top]}]"
     return "Priority", ", ".join(parts.values())
 
@@ -173,7 +226,10 @@ def called(answer: dict, card: dict) -> tuple[str, str] | None:
     if not point:
         return None
     name, p = told(card, point["class"]), answer["probabilities"][point["class"]]
-    return (f"{name[:1].upper() + name[1:]} called", f"{'yes' if point['called'] else 'no'}, {words.chance(p)} is "
-            f"{'above' if point['called'] else 'not above'} {words.percent(point['threshold'])}  \n"
-            f":small[At this threshold: sensitivity {share(card['operating_point']['sensitivity'])}, specificity "
-            f"{words.percent(point['specificity'])}.]")
+    return (
+        f"{name[:1].upper() + name[1:]} called",
+        f"{'yes' if point['called'] else 'no'}, {words.chance(p)} is "
+        f"{'above' if point['called'] else 'not above'} {words.percent(point['threshold'])}  \n"
+        f":small[At this threshold: sensitivity {share(card['operating_point']['sensitivity'])}, specificity "
+        f"{words.percent(point['specificity'])}.]",
+    )

@@ -9,7 +9,6 @@ import streamlit as st
 from PIL import Image
 
 from derm_core.events import jsonable
-
 from pages.ui import frame, images, words
 from pages.ui.classify import warnings
 from pages.ui.classify.answers import Answer
@@ -30,20 +29,46 @@ def table(answers: list[Answer], cards: list[dict]) -> Answer:
     """All images in one table; a click on a row opens it below. Returns the one to show."""
     if len(answers) < 2:
         return answers[0]
-    agreed = [answer.row["agree"] for answer in answers if answer.row["agree"] is not None and not warnings.unlike(answer.row)]
-    st.subheader(f"{len(answers)} images" + (f", the models agree on {sum(agreed)}" if agreed else ""), anchor=False)
-    found = pd.DataFrame([{
-        "Image": images.data_url(images.webp(Image.fromarray(answer.square).resize((88, 88)))),
-        **{column(card, cards): said(answer.row, card) for card in cards},
-        **({"Agree": said_together(answer.row)} if agreed else {}),
-        "Caution": warnings.caution(answer.row), "File": answer.name} for answer in answers])
+    agreed = [
+        answer.row["agree"]
+        for answer in answers
+        if answer.row["agree"] is not None and not warnings.unlike(answer.row)
+    ]
+    st.subheader(
+        f"{len(answers)} images" + (f", the models agree on {sum(agreed)}" if agreed else ""),
+        anchor=False,
+    )
+    found = pd.DataFrame(
+        [
+            {
+                "Image": images.data_url(
+                    images.webp(Image.fromarray(answer.square).resize((88, 88)))
+                ),
+                **{column(card, cards): said(answer.row, card) for card in cards},
+                **({"Agree": said_together(answer.row)} if agreed else {}),
+                "Caution": warnings.caution(answer.row),
+                "File": answer.name,
+            }
+            for answer in answers
+        ]
+    )
     if not found["Caution"].any():
         found = found.drop(columns="Caution")
     event = st.dataframe(
-        found, hide_index=True, on_select="rerun", selection_mode="single-row", key="overview", row_height=44,
-        selection_default={"selection": {"rows": [0]}}, alt="Predictions of every image",
+        found,
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key="overview",
+        row_height=44,
+        selection_default={"selection": {"rows": [0]}},
+        alt="Predictions of every image",
         height="content" if len(found) <= 12 else 400,
-        column_config={"Image": st.column_config.ImageColumn(width=56), "Agree": st.column_config.TextColumn(width=64)})
+        column_config={
+            "Image": st.column_config.ImageColumn(width=56),
+            "Agree": st.column_config.TextColumn(width=64),
+        },
+    )
     st.caption(f"Choose a row to see that image below. {key(cards)}")
     picked = event.selection.rows
     return answers[picked[0] if picked and picked[0] < len(answers) else 0]
@@ -64,10 +89,18 @@ def said_together(row: dict) -> str:
 def downloads(result: dict) -> None:
     """Everything on the page as CSV (a line an image and model) and as the JSON that `predict --json` prints."""
     with st.container(horizontal=True):
-        frame.download_table(lambda: pd.DataFrame(lines(result)), "Download CSV", name="predictions")
-        st.download_button("Download JSON", lambda: json.dumps(jsonable(result), indent=1).encode(),
-                           file_name="predictions.json", mime="application/json", icon=":material/download:",
-                           type="tertiary", on_click="ignore")
+        frame.download_table(
+            lambda: pd.DataFrame(lines(result)), "Download CSV", name="predictions"
+        )
+        st.download_button(
+            "Download JSON",
+            lambda: json.dumps(jsonable(result), indent=1).encode(),
+            file_name="predictions.json",
+            mime="application/json",
+            icon=":material/download:",
+            type="tertiary",
+            on_click="ignore",
+        )
 
 
 def lines(result: dict) -> list[dict]:
@@ -76,13 +109,24 @@ def lines(result: dict) -> list[dict]:
     for row in result["images"]:
         for name, answer in row["arms"].items():
             kept, point = answer.get("prediction_set") or {}, answer.get("operating_point") or {}
-            found.append({
-                "path": row["path"], "model": name, "top": answer["top"], **answer["probabilities"],
-                "prediction_set": " ".join(kept.get("classes", [])), "coverage": kept.get("coverage"),
-                **{f"priority_{key}": value for key, value in (answer.get("priority") or {}).items()},
-                "called": point.get("class") if point.get("called") else None, "agree": row["agree"],
-                "unlike_training": (row.get("outlier") or {}).get("flagged"),
-                "problems": " ".join((row.get("quality") or {}).get("problems", [])),
-                "duplicate": (row.get("duplicate") or {}).get("image_id"),
-                **{f"crop_{part}": value for part, value in row.get("crop", {}).items()}})
+            found.append(
+                {
+                    "path": row["path"],
+                    "model": name,
+                    "top": answer["top"],
+                    **answer["probabilities"],
+                    "prediction_set": " ".join(kept.get("classes", [])),
+                    "coverage": kept.get("coverage"),
+                    **{
+                        f"priority_{key}": value
+                        for key, value in (answer.get("priority") or {}).items()
+                    },
+                    "called": point.get("class") if point.get("called") else None,
+                    "agree": row["agree"],
+                    "unlike_training": (row.get("outlier") or {}).get("flagged"),
+                    "problems": " ".join((row.get("quality") or {}).get("problems", [])),
+                    "duplicate": (row.get("duplicate") or {}).get("image_id"),
+                    **{f"crop_{part}": value for part, value in row.get("crop", {}).items()},
+                }
+            )
     return found

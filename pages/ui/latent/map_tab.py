@@ -5,10 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.ui import frame, scheduling
-from pages.ui.latent import selection, map_figure, filters, selected_images, upload
+from pages.ui.latent import filters, map_figure, selected_images, selection, upload
 from pages.ui.latent.map_view import Shown
 
-ALONE, PAIRED = 560, 460       # pixels high
+ALONE, PAIRED = 560, 460  # pixels high
 
 
 @st.fragment

@@ -9,12 +9,26 @@ import pandas as pd
 
 from derm_core.data.manifest import CORE
 from derm_core.insight.selection import COORDINATES
-
 from pages.ui import cached, words
 
 METHODS = {"umap": "UMAP", "pca": "PCA"}
-OF_MODELS = {"prediction": "Prediction", "correct": "Correct", "confidence": "Confidence", "outlier": "Outlier score"}
-OF_FEATURES = ("dataset", "arm", "vae_run", "vae", "backbone", "input_size", "split_seed", "seed", "max_images")
+OF_MODELS = {
+    "prediction": "Prediction",
+    "correct": "Correct",
+    "confidence": "Confidence",
+    "outlier": "Outlier score",
+}
+OF_FEATURES = (
+    "dataset",
+    "arm",
+    "vae_run",
+    "vae",
+    "backbone",
+    "input_size",
+    "split_seed",
+    "seed",
+    "max_images",
+)
 
 
 @dataclass(frozen=True)
@@ -64,23 +78,39 @@ class Shown:
     def opinions(self) -> list[dict]:
         """map.json's opinions, each with "shown", what its model is called in short."""
         arms = [opinion["arm"] for opinion in self.saved.opinions]
-        return [{**opinion, "shown": words.arm(opinion["arm"]).brief if arms.count(opinion["arm"]) == 1 else opinion["name"]}
-                for opinion in self.saved.opinions]
+        return [
+            {
+                **opinion,
+                "shown": words.arm(opinion["arm"]).brief
+                if arms.count(opinion["arm"]) == 1
+                else opinion["name"],
+            }
+            for opinion in self.saved.opinions
+        ]
 
     @property
     def columns(self) -> dict[str, str]:
         """Columns to colour and filter by, and what they are called: class, split, models' answers, attributes."""
         found = {"label": "Class", "split": "Split"}
         for opinion in self.opinions:
-            found |= {f"{kind}_{opinion['slot']}": f"{name}, {opinion['shown']}" for kind, name in OF_MODELS.items()}
+            found |= {
+                f"{kind}_{opinion['slot']}": f"{name}, {opinion['shown']}"
+                for kind, name in OF_MODELS.items()
+            }
         found["disagree"] = "Models disagree"
         rest = sorted(set(self.points.columns) - set(found) - {*CORE, *COORDINATES, "row"})
-        found |= {name: name.removeprefix("factor_").replace("_", " ").capitalize() for name in rest}
+        found |= {
+            name: name.removeprefix("factor_").replace("_", " ").capitalize() for name in rest
+        }
         return {column: name for column, name in found.items() if column in self.saved.known}
 
     def levels(self, column: str) -> list[str]:
         """The classes, in one order, for columns that hold classes: both maps colour them alike."""
-        return sorted(self.dataset.classes) if column == "label" or column.startswith("prediction_") else []
+        return (
+            sorted(self.dataset.classes)
+            if column == "label" or column.startswith("prediction_")
+            else []
+        )
 
 
 def load(workspace, run_id: str) -> Shown | None:
@@ -89,7 +119,9 @@ def load(workspace, run_id: str) -> Shown | None:
     if saved is None:
         return None
     dataset = cached.dataset(workspace, saved.about["dataset"])
-    return Shown(run_id, saved, dataset, (cached.map_version(workspace, run_id), dataset.fingerprint))
+    return Shown(
+        run_id, saved, dataset, (cached.map_version(workspace, run_id), dataset.fingerprint)
+    )
 
 
 def tell_apart(first: Shown, second: Shown) -> tuple[Shown, Shown]:
@@ -97,7 +129,12 @@ def tell_apart(first: Shown, second: Shown) -> tuple[Shown, Shown]:
     if first.name != second.name or first.features == second.features:
         return first, second
     sides = (first, second)
-    for told in (_pixels, _network, lambda map_: (map_.params.get("vae_run") or map_.params.get("vae") or "")[-4:], lambda map_: map_.run_id[-4:]):
+    for told in (
+        _pixels,
+        _network,
+        lambda map_: (map_.params.get("vae_run") or map_.params.get("vae") or "")[-4:],
+        lambda map_: map_.run_id[-4:],
+    ):
         names = [told(map_) for map_ in sides]
         if all(names) and names[0] != names[1]:
             break

@@ -18,23 +18,35 @@ KEY, CLEARED = "atlas-chosen", "cleared"
 def rows(first: Shown) -> list[int]:
     """Manifest rows chosen, all of them on the map. An address that names another image than before comes first."""
     state, wanted = st.session_state.get(KEY), st.query_params.get("image")
-    if state is None or state["dataset"] != first.dataset.name or (wanted and wanted != state["image"]):
+    if (
+        state is None
+        or state["dataset"] != first.dataset.name
+        or (wanted and wanted != state["image"])
+    ):
         linked = first.points.loc[first.points["image_id"] == (wanted or ""), "row"]
         take(first, [int(row) for row in linked], "address")
     known = set(first.points["row"])
     return [row for row in st.session_state[KEY]["rows"] if row in known]
 
 
-def take(first: Shown, chosen: Sequence[int], source: str, among: tuple[int, int] | None = None) -> None:
+def take(
+    first: Shown, chosen: Sequence[int], source: str, among: tuple[int, int] | None = None
+) -> None:
     """Choose these rows; one image alone becomes part of the address. among: how many points could be chosen, of how many,
     where it was not all of them."""
     chosen = list(dict.fromkeys(int(row) for row in chosen))
     ids = first.points.loc[first.points["row"].isin(chosen[:1]), "image_id"]
     image = str(ids.iloc[0]) if len(chosen) == 1 and len(ids) else None
     before = st.session_state.get(KEY) or {}
-    st.session_state[KEY] = {"dataset": first.dataset.name, "rows": chosen, "source": source, "image": image, "among": among,
-                             "turn": before.get("turn", 0) + (source != "table"),
-                             "cleared": before.get("cleared", 0) + (source == CLEARED)}
+    st.session_state[KEY] = {
+        "dataset": first.dataset.name,
+        "rows": chosen,
+        "source": source,
+        "image": image,
+        "among": among,
+        "turn": before.get("turn", 0) + (source != "table"),
+        "cleared": before.get("cleared", 0) + (source == CLEARED),
+    }
     if image is None:
         st.query_params.pop("image", None)
     else:

@@ -11,10 +11,10 @@ from PIL import Image
 
 from derm_core.data.decode import MAX_BYTES, decode, prepare
 from derm_core.errors import DermError, ImageError
-
-from .. import cached, frame, images, words
 from pages.ui.classify.input import types
 from pages.ui.latent.map_view import Shown
+
+from .. import cached, frame, images, words
 
 KEY = "atlas-upload"
 
@@ -39,18 +39,27 @@ def choose() -> Upload | None:
     """The uploader in its popover; the image decoded once and kept in this session's memory."""
     before: Upload | None = st.session_state.get(KEY)
     sent = st.session_state.get("atlas-file")
-    with st.popover("Your image" if sent is None else words.plain(words.short(sent.name, 18)), icon=":material/upload:"):
-        file = st.file_uploader("A dermatoscopic image, one lesion", types(), key="atlas-file",
-                                max_upload_size=MAX_BYTES // 2**20,
-                                help="It is placed on the maps among its nearest neighbours, and can be a start for "
-                                     "travelling. It stays in this session's memory and is never written to disk.")
+    with st.popover(
+        "Your image" if sent is None else words.plain(words.short(sent.name, 18)),
+        icon=":material/upload:",
+    ):
+        file = st.file_uploader(
+            "A dermatoscopic image, one lesion",
+            types(),
+            key="atlas-file",
+            max_upload_size=MAX_BYTES // 2**20,
+            help="It is placed on the maps among its nearest neighbours, and can be a start for "
+            "travelling. It stays in this session's memory and is never written to disk.",
+        )
     if file is None:
         st.session_state.pop(KEY, None)
         return None
     content = hashlib.sha256(file.getvalue()).hexdigest()
     if before is None or before.content != content:
         try:
-            before = st.session_state[KEY] = Upload(file.name, content, decode(file.getvalue(), file.name))
+            before = st.session_state[KEY] = Upload(
+                file.name, content, decode(file.getvalue(), file.name)
+            )
         except ImageError as error:
             st.session_state.pop(KEY, None)
             frame.show_error(error)
@@ -58,7 +67,9 @@ def choose() -> Upload | None:
     return before
 
 
-def place(workspace, upload: Upload | None, map_: Shown | None, method: str) -> tuple[float, float] | None:
+def place(
+    workspace, upload: Upload | None, map_: Shown | None, method: str
+) -> tuple[float, float] | None:
     """Where the image falls on a map, approximately; computed once. None where there is none, or the map cannot tell."""
     if upload is None or map_ is None:
         return None
@@ -80,15 +91,19 @@ def answers(workspace, upload: Upload, map_: Shown) -> None:
         if name not in upload.answers:
             try:
                 predictor = cached.predictor(workspace, name)
-            except DermError:                    # published when the map was made, and gone since
+            except DermError:  # published when the map was made, and gone since
                 continue
             probabilities = predictor.predict(upload.square(predictor.size)[None])[0]
             best = int(probabilities.argmax())
             upload.answers[name] = predictor.classes[best], float(probabilities[best])
         said, sure = upload.answers[name]
-        st.markdown(f"{words.arm(opinion['arm'], name).badge} **{words.plain(said)}** {words.chance(sure)}")
+        st.markdown(
+            f"{words.arm(opinion['arm'], name).badge} **{words.plain(said)}** {words.chance(sure)}"
+        )
     if upload.answers:
-        st.caption("Whether the image is like those that the models were trained on is not checked here: Classify does.")
+        st.caption(
+            "Whether the image is like those that the models were trained on is not checked here: Classify does."
+        )
 
 
 def show(workspace, upload: Upload, first: Shown, second: Shown | None) -> None:
@@ -105,7 +120,16 @@ def show(workspace, upload: Upload, first: Shown, second: Shown | None) -> None:
                 found = upload.places.get(map_.run_id)
                 if found is None:
                     continue
-                st.markdown(f"**Nearest in feature space to your image** · {words.plain(map_.name)}")
-                images.gallery(map_.dataset, [int(row) for row in found.rows[0] if row >= 0][:8], columns=8, min_width=72)
-            st.caption("Its place on a map is approximate: the mean of its nearest neighbours' places, the nearer counting "
-                       "more.")
+                st.markdown(
+                    f"**Nearest in feature space to your image** · {words.plain(map_.name)}"
+                )
+                images.gallery(
+                    map_.dataset,
+                    [int(row) for row in found.rows[0] if row >= 0][:8],
+                    columns=8,
+                    min_width=72,
+                )
+            st.caption(
+                "Its place on a map is approximate: the mean of its nearest neighbours' places, the nearer counting "
+                "more."
+            )

@@ -18,13 +18,28 @@ def bar(workspace, run, study: dict) -> None:
     with st.container(horizontal=True, gap="small"):
         edit(workspace, run)
         folder = workspace.run(run.id).root
-        st.download_button("Report (HTML)", lambda: report(study, folder), file_name=f"{run.id}.html", mime="text/html",
-                           icon=":material/description:", on_click="ignore", key="report-html", type="tertiary",
-                           help="One file with verdict, tables, figures, method and versions; no images, nothing fetched.")
-        st.download_button("All tables (CSV)", lambda: archive(study, folder), file_name=f"{run.id}.zip",
-                           mime="application/zip",
-                           icon=":material/folder_zip:", on_click="ignore", key="report-zip", type="tertiary",
-                           help="Every table and the predictions for single images, as a ZIP.")
+        st.download_button(
+            "Report (HTML)",
+            lambda: report(study, folder),
+            file_name=f"{run.id}.html",
+            mime="text/html",
+            icon=":material/description:",
+            on_click="ignore",
+            key="report-html",
+            type="tertiary",
+            help="One file with verdict, tables, figures, method and versions; no images, nothing fetched.",
+        )
+        st.download_button(
+            "All tables (CSV)",
+            lambda: archive(study, folder),
+            file_name=f"{run.id}.zip",
+            mime="application/zip",
+            icon=":material/folder_zip:",
+            on_click="ignore",
+            key="report-zip",
+            type="tertiary",
+            help="Every table and the predictions for single images, as a ZIP.",
+        )
 
 
 def report(study: dict, folder) -> bytes:
@@ -41,7 +56,13 @@ def archive(study: dict, folder) -> bytes:
 
 def edit(workspace, run) -> None:
     """A popover with the run's name, tags and note."""
-    popover = st.popover("Name and note", icon=":material/edit_note:", key="about-run", on_change="rerun", type="tertiary")
+    popover = st.popover(
+        "Name and note",
+        icon=":material/edit_note:",
+        key="about-run",
+        on_change="rerun",
+        type="tertiary",
+    )
     if not popover.open:
         return
     with popover, st.form("about", border=False):
@@ -50,7 +71,9 @@ def edit(workspace, run) -> None:
         note = st.text_area("Note", run.note or "", placeholder="What a reader should know")
         if st.form_submit_button("Save", type="primary"):
             with frame.errors():
-                RunStore(workspace).annotate(run.id, name=name.strip(), tags=tags, note=note.strip())
+                RunStore(workspace).annotate(
+                    run.id, name=name.strip(), tags=tags, note=note.strip()
+                )
                 st.rerun()
 
 
@@ -65,22 +88,38 @@ def said(run) -> None:
 def making(workspace, run_id: str, study: dict) -> None:
     """How the study was made: settings, configuration, versions, files."""
     st.subheader("How this study was made", anchor=False)
-    st.markdown(f"Took {words.duration(study.get('seconds'))} with "
-                + ", ".join(f"{key} {value}" for key, value in study.get("versions", {}).items()) + ".")
+    st.markdown(
+        f"Took {words.duration(study.get('seconds'))} with "
+        + ", ".join(f"{key} {value}" for key, value in study.get("versions", {}).items())
+        + "."
+    )
     if any(study["arms"][arm].get("setting") for arm in study["arms"]):
         st.markdown("**Settings**")
-        st.table(tables.settings(study), border="horizontal", hide_index=True,
-                 alt="Common and own best setting of every arm")
-        st.caption("Learning rate and weight decay. One setting for all arms is the primary comparison, each arm at its own "
-                   f"best the secondary; both chosen on validation loss. {tables.EDGE} at the edge of the grid.")
+        st.table(
+            tables.settings(study),
+            border="horizontal",
+            hide_index=True,
+            alt="Common and own best setting of every arm",
+        )
+        st.caption(
+            "Learning rate and weight decay. One setting for all arms is the primary comparison, each arm at its own "
+            f"best the secondary; both chosen on validation loss. {tables.EDGE} at the edge of the grid."
+        )
     if study.get("folds"):
         st.markdown("**Folds**")
-        parts.table(study, *tables.folds(study), file="folds", alt="Balanced accuracy and accuracy gap of arms by fold",
-                    caption="Balanced accuracy of each arm on the fold’s own images and, in brackets, its accuracy gap at the "
-                            "final epoch; means over seeds. The CSV has both gaps at the final and the best epoch.")
+        parts.table(
+            study,
+            *tables.folds(study),
+            file="folds",
+            alt="Balanced accuracy and accuracy gap of arms by fold",
+            caption="Balanced accuracy of each arm on the fold’s own images and, in brackets, its accuracy gap at the "
+            "final epoch; means over seeds. The CSV has both gaps at the final and the best epoch.",
+        )
         with st.container(horizontal=True, gap="small"):
             for row in study["folds"]:
-                frame.link("compare", f"Fold {row['fold']}", icon=":material/open_in_new:", run=row["run"])
+                frame.link(
+                    "compare", f"Fold {row['fold']}", icon=":material/open_in_new:", run=row["run"]
+                )
     left, right = st.columns(2)
     with left:
         st.markdown("**Grid**")
@@ -89,11 +128,27 @@ def making(workspace, run_id: str, study: dict) -> None:
         st.markdown("**Configuration**")
         st.json(study["config"], expanded=False)
     with st.container(horizontal=True):
-        st.download_button("study.json", lambda: json.dumps(study, indent=1).encode(), file_name=f"{run_id}.json",
-                           mime="application/json", icon=":material/download:", on_click="ignore", key="study-json")
-        for file, label in (("predictions", "Predictions (Parquet)"), ("decisions", "Decisions (Parquet)")):
+        st.download_button(
+            "study.json",
+            lambda: json.dumps(study, indent=1).encode(),
+            file_name=f"{run_id}.json",
+            mime="application/json",
+            icon=":material/download:",
+            on_click="ignore",
+            key="study-json",
+        )
+        for file, label in (
+            ("predictions", "Predictions (Parquet)"),
+            ("decisions", "Decisions (Parquet)"),
+        ):
             path = workspace.run(run_id).artefacts / f"{file}.parquet"
             if path.exists():
-                st.download_button(label, path.read_bytes, file_name=f"{run_id}-{file}.parquet", icon=":material/download:",
-                                   on_click="ignore", key=f"{file}-parquet")
+                st.download_button(
+                    label,
+                    path.read_bytes,
+                    file_name=f"{run_id}-{file}.parquet",
+                    icon=":material/download:",
+                    on_click="ignore",
+                    key=f"{file}-parquet",
+                )
         frame.link("train", "The run and its log", icon=":material/model_training:", run=run_id)

@@ -18,12 +18,22 @@ def names(study: Mapping[str, Any]) -> dict[str, str]:
     return {arm: tables.name(study, arm) for arm in study["arms"]}
 
 
-def table(study: Mapping[str, Any], numbers: pd.DataFrame, text: pd.DataFrame, *, alt: str, caption: str, file: str) -> None:
+def table(
+    study: Mapping[str, Any],
+    numbers: pd.DataFrame,
+    text: pd.DataFrame,
+    *,
+    alt: str,
+    caption: str,
+    file: str,
+) -> None:
     """A table to read, how to read it, and its numbers as CSV; nothing where it is empty."""
     if not len(text):
         return
     st.table(text.map(in_two_lines), border="horizontal", hide_index=True, alt=alt)
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", wrap=False):
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", wrap=False
+    ):
         st.caption(caption, width="stretch")
         frame.download_table(numbers, "CSV", name=f"{study['run_id']}-{file}")
 
@@ -42,7 +52,14 @@ def whole(text: str) -> str:
 
 def not_asked(study: Mapping[str, Any], what: str, switch: str) -> None:
     """One sentence and the way to the answer, where a study holds none."""
-    frame.empty(f"{what} To have it, launch the study again with **{switch}** (under All settings) or as a full study.",
-                title="Not asked in this study", icon=":material/help:", action="Set up a full study", page="train",
-                primary=False,
-                key=f"ask-{switch}", data=study["dataset"]["name"], full="true")
+    frame.empty(
+        f"{what} To have it, launch the study again with **{switch}** (under All settings) or as a full study.",
+        title="Not asked in this study",
+        icon=":material/help:",
+        action="Set up a full study",
+        page="train",
+        primary=False,
+        key=f"ask-{switch}",
+        data=study["dataset"]["name"],
+        full="true",
+    )

@@ -7,18 +7,53 @@ import pytest
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from derm_core.data.synth import generator, workers
 from derm_core.data.manifest import load_dataset
-from derm_core.data.synth.generator import CLASSES, ensure_synth, generate, lesion_factors, make_synth, plan, view_factors
+from derm_core.data.synth import generator, workers
+from derm_core.data.synth.generator import (
+    CLASSES,
+    ensure_synth,
+    generate,
+    lesion_factors,
+    make_synth,
+    plan,
+    view_factors,
+)
 from derm_core.data.synth.photo import take_view
 from derm_core.data.synth.render import noise, paint_scene
 from derm_core.errors import ConfigError, DataError
 
-CLEAN = {"rotation": 0.0, "zoom": 1.0, "shift_x": 0.0, "shift_y": 0.0, "light": 1.0, "warmth": 0.0, "blur": 0.0,
-         "noise": 0.0, "hair": 0, "ruler": False, "ink": False, "bubbles": 0, "vignette": 0.0, "tube": False}
-PLAIN = {"skin_melanin": 0.1, "skin_redness": 0.4, "size": 0.55, "elongation": 1.2, "softness": 0.3, "asymmetry": 0.5,
-         "pigment": 0.9, "redness": 0.2, "colours": 1, "network_spacing": 0.11, "irregularity": 0.2,
-         "network": 0.0, "globules": 0.0, "streaks": 0.0}
+CLEAN = {
+    "rotation": 0.0,
+    "zoom": 1.0,
+    "shift_x": 0.0,
+    "shift_y": 0.0,
+    "light": 1.0,
+    "warmth": 0.0,
+    "blur": 0.0,
+    "noise": 0.0,
+    "hair": 0,
+    "ruler": False,
+    "ink": False,
+    "bubbles": 0,
+    "vignette": 0.0,
+    "tube": False,
+}
+PLAIN = {
+    "skin_melanin": 0.1,
+    "skin_redness": 0.4,
+    "size": 0.55,
+    "elongation": 1.2,
+    "softness": 0.3,
+    "asymmetry": 0.5,
+    "pigment": 0.9,
+    "redness": 0.2,
+    "colours": 1,
+    "network_spacing": 0.11,
+    "irregularity": 0.2,
+    "network": 0.0,
+    "globules": 0.0,
+    "streaks": 0.0,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +74,11 @@ def paint(pixels: int = 96, seed: int = 0, **factors) -> tuple[np.ndarray, np.nd
 def test_the_same_seed_paints_the_same_bytes():
     first, second, other = (list(generate(5, 48, seed)) for seed in (0, 0, 1))
     for (image, mask, factors), (again, mask_again, factors_again) in zip(first, second):
-        assert np.array_equal(image, again) and np.array_equal(mask, mask_again) and factors == factors_again
+        assert (
+            np.array_equal(image, again)
+            and np.array_equal(mask, mask_again)
+            and factors == factors_again
+        )
     assert not any(np.array_equal(a[0], b[0]) for a, b in zip(first, other))
 
 
@@ -61,7 +100,9 @@ def test_views_share_the_lesion_and_differ_in_the_photograph():
     group = next(g for g, v in plan(60, 0) if v == 2)
     views = [(image, f) for image, _, f in generate(60, 48, 0) if f["group"] == group]
     lesion = lesion_factors(0, group)
-    assert len(views) == 3 and all(f[name] == value for _, f in views for name, value in lesion.items())
+    assert len(views) == 3 and all(
+        f[name] == value for _, f in views for name, value in lesion.items()
+    )
     assert len({f["rotation"] for _, f in views}) == 3
     assert not np.array_equal(views[0][0], views[1][0])
 
@@ -72,9 +113,15 @@ def test_classes_are_mildly_imbalanced_and_follow_their_profile():
     shares = {c: (labels == c).mean() for c in CLASSES}
     assert min(shares.values()) > 0.07 and max(shares.values()) < 0.4
     names = ("network", "globules", "streaks", "colours")
-    mean = {c: {k: np.mean([r[k] for r in rows if r["label"] == c]) for k in names} for c in CLASSES}
-    for label, name in (("synth-network", "network"), ("synth-globular", "globules"), ("synth-streaked", "streaks"),
-                        ("synth-mixed", "colours")):
+    mean = {
+        c: {k: np.mean([r[k] for r in rows if r["label"] == c]) for k in names} for c in CLASSES
+    }
+    for label, name in (
+        ("synth-network", "network"),
+        ("synth-globular", "globules"),
+        ("synth-streaked", "streaks"),
+        ("synth-mixed", "colours"),
+    ):
         assert max(CLASSES, key=lambda c: mean[c][name]) == label
 
 
@@ -84,7 +131,10 @@ def test_classes_overlap_but_can_be_told_from_the_factors():
 
     rows = [lesion_factors(0, group) for group in range(1600)]
     names = ("network", "globules", "streaks", "irregularity", "colours", "pigment")
-    x, y = np.array([[row[n] for n in names] for row in rows]), np.array([row["label"] for row in rows])
+    x, y = (
+        np.array([[row[n] for n in names] for row in rows]),
+        np.array([row["label"] for row in rows]),
+    )
     reader = LinearDiscriminantAnalysis().fit(x[:800], y[:800])
     assert 0.75 < balanced_accuracy_score(y[800:], reader.predict(x[800:])) < 0.97
 
@@ -93,7 +143,18 @@ def test_nuisances_know_nothing_of_the_class():
     from scipy.stats import f_oneway
 
     rows = [lesion_factors(0, g) | view_factors(0, g, 0) for g in range(1200)]
-    for name in ("hair", "ruler", "ink", "bubbles", "vignette", "tube", "warmth", "skin_melanin", "size", "zoom"):
+    for name in (
+        "hair",
+        "ruler",
+        "ink",
+        "bubbles",
+        "vignette",
+        "tube",
+        "warmth",
+        "skin_melanin",
+        "size",
+        "zoom",
+    ):
         samples = [[float(r[name]) for r in rows if r["label"] == c] for c in CLASSES]
         assert f_oneway(*samples).pvalue > 0.001, name
 
@@ -107,8 +168,10 @@ def test_masks_cover_the_lesion():
 
 
 def test_size_and_zoom_set_the_area_of_the_mask():
-    small, large, near = (np.mean([paint(seed=s, irregularity=0, **factors)[1].mean() for s in range(3)])
-                          for factors in ({"size": 0.4}, {"size": 0.6}, {"size": 0.4, "zoom": 1.2}))
+    small, large, near = (
+        np.mean([paint(seed=s, irregularity=0, **factors)[1].mean() for s in range(3)])
+        for factors in ({"size": 0.4}, {"size": 0.6}, {"size": 0.4, "zoom": 1.2})
+    )
     assert large / small == pytest.approx(2.25, rel=0.15)
     assert near / small == pytest.approx(1.44, rel=0.1)
 
@@ -142,9 +205,22 @@ def test_skin_looks_like_skin():
             assert red > green + 0.03 and red > blue + 0.03
 
 
-@pytest.mark.parametrize("nuisance", [{"hair": 12}, {"ruler": True}, {"ink": True}, {"bubbles": 5}, {"vignette": 1.0},
-                                      {"tube": True}, {"noise": 0.05}, {"light": 0.8}, {"warmth": 1.0}, {"blur": 1.5}],
-                         ids=lambda value: next(iter(value)))
+@pytest.mark.parametrize(
+    "nuisance",
+    [
+        {"hair": 12},
+        {"ruler": True},
+        {"ink": True},
+        {"bubbles": 5},
+        {"vignette": 1.0},
+        {"tube": True},
+        {"noise": 0.05},
+        {"light": 0.8},
+        {"warmth": 1.0},
+        {"blur": 1.5},
+    ],
+    ids=lambda value: next(iter(value)),
+)
 def test_nuisances_change_the_picture_and_not_the_mask(nuisance):
     clean, mask = paint()
     image, same_mask = paint(**nuisance)
@@ -162,17 +238,26 @@ def test_noise_has_unit_variance_at_any_resolution():
 
 def test_the_dataset_holds_images_masks_and_factors(workspace):
     seen = []
-    dataset = make_synth(workspace, "little", images=30, size=48, progress=lambda *now: seen.append(now))
+    dataset = make_synth(
+        workspace, "little", images=30, size=48, progress=lambda *now: seen.append(now)
+    )
     loaded = load_dataset(workspace, "little")
     assert len(loaded) == 30 and loaded.fingerprint == dataset.fingerprint
     assert set(loaded.classes) <= set(CLASSES) and seen[-1] == (30, 30)
-    assert all(name.startswith("factor_") for name in loaded.attributes) and "factor_network" in loaded.attributes
+    assert (
+        all(name.startswith("factor_") for name in loaded.attributes)
+        and "factor_network" in loaded.attributes
+    )
     for row, (image, mask, factors) in zip(loaded.frame.itertuples(), generate(30, 48, 0)):
         data = open(row.path, "rb").read()
         assert hashlib.sha256(data).hexdigest() == row.sha256
         assert np.array_equal(np.asarray(Image.open(row.path)), image)
-        assert np.array_equal(np.asarray(Image.open(loaded.paths.masks / f"{row.image_id}.png")), mask)
-        assert row.label == factors["label"] and row.factor_streaks == pytest.approx(factors["streaks"], abs=1e-4)
+        assert np.array_equal(
+            np.asarray(Image.open(loaded.paths.masks / f"{row.image_id}.png")), mask
+        )
+        assert row.label == factors["label"] and row.factor_streaks == pytest.approx(
+            factors["streaks"], abs=1e-4
+        )
     assert loaded.frame.groupby("group").size().between(1, 3).all()
 
 
@@ -185,7 +270,9 @@ def test_processes_paint_what_one_process_paints(workspace):
 def test_stopping_leaves_no_painter_behind(workspace, monkeypatch):
     """A caller that breaks off, as a cancelled run does, ends its painters and registers nothing."""
     started, real = [], workers.subprocess.Popen
-    monkeypatch.setattr(workers.subprocess, "Popen", lambda *a, **k: started.append(real(*a, **k)) or started[-1])
+    monkeypatch.setattr(
+        workers.subprocess, "Popen", lambda *a, **k: started.append(real(*a, **k)) or started[-1]
+    )
 
     def stop(done, total):
         raise KeyboardInterrupt
@@ -206,8 +293,13 @@ def test_it_is_made_on_first_need_only(workspace):
     dataset = ensure_synth(workspace, scale=0.04)
     assert dataset.name == "synth-80" and len(dataset) == 80
     before = dataset.paths.manifest.stat().st_mtime_ns
-    again = ensure_synth(workspace, scale=0.04, progress=lambda done, total: pytest.fail("painted twice"))
-    assert again.fingerprint == dataset.fingerprint and again.paths.manifest.stat().st_mtime_ns == before
+    again = ensure_synth(
+        workspace, scale=0.04, progress=lambda done, total: pytest.fail("painted twice")
+    )
+    assert (
+        again.fingerprint == dataset.fingerprint
+        and again.paths.manifest.stat().st_mtime_ns == before
+    )
 
 
 def test_an_interrupted_one_is_made_again(workspace):
