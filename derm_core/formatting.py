@@ -1,142 +1,18 @@
-"""One name, one colour, one order for every arm; one way to write a number.
+"""Numbers, intervals, p values, durations and sizes as text: the one place where they are written.
 
-words.arm("imagenet").name          'ImageNet'
-words.arm("imagenet").colour        '#D55E00', in charts
-words.arm("imagenet").badge         ':orange-badge[ImageNet]', in text
-words.ordered(study["arms"])        the arms in the order in which they always stand
-words.percent(0.7123)               '71.2 %'
-words.interval({"mean": …})         '71.2 % (68.0–74.1)'
+percent(0.7123)             '71.2 %'
+interval({"mean": …})       '71.2 % (68.0–74.1)'
+duration(200)               '3 min 20 s'
 """
 
 from __future__ import annotations
 
 import math
 import time
-import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass
-
-from .study.arms import arm_label, in_order
 
 THIN = "\u202f"  # narrow no-break space, between a number and its unit
 NBSP = "\u00a0"
 NOTICE = "Research use only. Not for diagnosis."
-
-
-@dataclass(frozen=True)
-class Arm:
-    """How an arm is named and drawn. word: the colour's name in Streamlit's markdown."""
-
-    key: str
-    name: str
-    colour: str
-    word: str
-    symbol: str = "circle"
-    dash: str = "solid"
-    about: str = ""
-
-    @property
-    def badge(self) -> str:
-        return f":{self.word}-badge[{self.name}]"
-
-    @property
-    def brief(self) -> str:
-        """One word where two arms stand in one label."""
-        return BRIEF.get(self.key) or short(self.name, 16)
-
-
-BRIEF = {
-    "vae": "VAE",
-    "both": "Both",
-    "random": "Random",
-    "scratch": "From scratch",
-    "colour": "Colour",
-    "majority": "Majority",
-}
-
-
-# Okabe and Ito's (lightened) blue, vermilion and (darkened) reddish purple: apart from one another under
-# protanopia, deuteranopia and tritanopia, at least 3:1 against the light and the dark page.
-KNOWN = {
-    arm.key: arm
-    for arm in (
-        Arm(
-            "vae",
-            arm_label("vae"),
-            "#1A7FC1",
-            "blue",
-            "circle",
-            about="pretrained on skin images without their labels",
-        ),
-        Arm(
-            "imagenet",
-            arm_label("imagenet"),
-            "#D55E00",
-            "orange",
-            "square",
-            about="pretrained on everyday photographs with labels",
-        ),
-        Arm(
-            "both",
-            arm_label("both"),
-            "#B0609F",
-            "violet",
-            "diamond",
-            about="both feature vectors side by side",
-        ),
-        Arm(
-            "scratch",
-            arm_label("scratch"),
-            "#8F6F00",
-            "yellow",
-            "triangle-up",
-            about="trained with labels, end to end",
-        ),
-        Arm(
-            "colour",
-            arm_label("colour"),
-            "#008F68",
-            "green",
-            "star",
-            about="a colour histogram: what needs no network",
-        ),
-        Arm(
-            "random",
-            arm_label("random"),
-            "#7F8587",
-            "gray",
-            "x",
-            about="never trained: the control",
-        ),
-        Arm(
-            "majority",
-            arm_label("majority"),
-            "#8C8F90",
-            "gray",
-            "line-ew",
-            "dash",
-            about="always the commonest class",
-        ),
-    )
-}
-OTHER_COLOURS = (
-    ("#7A68C4", "violet", "hexagon"),
-    ("#2A8C99", "primary", "pentagon"),
-    ("#A0694B", "red", "triangle-down"),
-)
-
-
-def arm(key: str, name: str | None = None) -> Arm:
-    """The arm called `key`. Bundles and runs as arms keep one colour, drawn from their name."""
-    if key in KNOWN:
-        return KNOWN[key]
-    colour, word, symbol = OTHER_COLOURS[zlib.crc32(key.encode()) % len(OTHER_COLOURS)]
-    return Arm(key, name or arm_label(key), colour, word, symbol)
-
-
-def ordered(keys: Iterable[str]) -> list[str]:
-    """Arms in the order in which they always stand: VAE, ImageNet, both, others, the controls, majority."""
-    return in_order(keys)
 
 
 QUANTITIES = {

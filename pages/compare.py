@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from derm_core.arms import arm_style
 from derm_core.report import tables
 from pages.ui import cached, frame, words
 from pages.ui.study import (
@@ -137,7 +138,7 @@ def arm_cards(study: dict) -> None:
     found = tables.arms(study)
     with st.grid(len(found), min_column_width=150):
         for key in found:
-            result, arm = study["arms"][key], words.arm(key, tables.name(study, key))
+            result, arm = study["arms"][key], arm_style(key, tables.name(study, key))
             accuracy, gaps = result["test"]["balanced_accuracy"], result.get("gaps") or {}
             with st.container(border=True, height="stretch", gap="xsmall"):
                 st.markdown(arm.badge, help=arm.about or None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from derm_core.arms import arm_style, in_order
 from derm_core.report import figures, tables
 from pages.ui import cached, frame, words
 
@@ -68,7 +69,7 @@ def shelf(workspace) -> None:
         )
         return
     with st.container(border=True, gap="small"):
-        order = words.ordered({card["arm"] for card in cards if card["ok"]})
+        order = in_order({card["arm"] for card in cards if card["ok"]})
         for card in sorted(
             cards, key=lambda card: order.index(card["arm"]) if card["ok"] else len(order)
         ):
@@ -83,7 +84,7 @@ def model(card: dict) -> None:
         st.caption(words.plain(card["error"]))
         return
     accuracy = (card.get("metrics") or {}).get("balanced_accuracy")
-    st.markdown(f"**{card['name']}** {words.arm(card['arm']).badge}")
+    st.markdown(f"**{card['name']}** {arm_style(card['arm']).badge}")
     if isinstance(accuracy, dict):
         st.caption(f"Balanced accuracy {words.interval(accuracy)} on its test split")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from derm_core.arms import arm_style, in_order
 from derm_core.config import PublishConfig
 from derm_core.jobs import supervisor
 from pages.ui import cached, frame, live_run, words
@@ -26,7 +27,7 @@ def shelf(workspace) -> list[dict]:
             page="train",
         )
     good = [card for card in cards if card["ok"]]
-    arms = words.ordered({card["arm"] for card in good})
+    arms = in_order({card["arm"] for card in good})
     if good:
         with st.grid(2, min_column_width=340):
             for card in sorted(good, key=lambda card: arms.index(card["arm"])):
@@ -38,7 +39,7 @@ def shelf(workspace) -> list[dict]:
 
 def summary(workspace, card: dict) -> None:
     """One model: who it is, how well it does, what it may be used for, and what can be done with it."""
-    arm, metrics = words.arm(card["arm"], card["label"]), card["metrics"]
+    arm, metrics = arm_style(card["arm"], card["label"]), card["metrics"]
     st.markdown(f"**{card['name']}** {arm.badge}")
     with st.grid(2, min_column_width=130):
         for name in ("balanced_accuracy", "macro_auroc"):
@@ -224,9 +225,9 @@ def publish_section(workspace) -> None:
         with st.form("publish", border=False):
             arm = st.selectbox(
                 "Arm",
-                words.ordered(arm for arm in study["arms"] if arm not in NO_NETWORK),
+                in_order(arm for arm in study["arms"] if arm not in NO_NETWORK),
                 key="publish-arm",
-                format_func=lambda key: words.arm(key).name,
+                format_func=lambda key: arm_style(key).name,
             )
             name = st.text_input(
                 "Name",

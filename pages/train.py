@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from derm_core.arms import arm_style
 from derm_core.jobs import supervisor
 from pages.ui import cached, charts, frame, launch_form, live_run, words
 
@@ -268,7 +269,7 @@ def study(workspace, run_id: str, feed: live_run.Feed) -> None:
     frame.show_curves(
         curves,
         quantity,
-        {arm: words.arm(arm).name for arm in curves},
+        {arm: arm_style(arm).name for arm in curves},
         key=f"live-curves-{quantity}",
     )
     if not final:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from derm_core import formatting
+from derm_core.arms import arm_style, in_order
 
 
 def test_arms_always_stand_in_one_order():
-    assert formatting.ordered(["random", "both", "bundle:x", "imagenet", "vae"]) == [
+    assert in_order(["random", "both", "bundle:x", "imagenet", "vae"]) == [
         "vae",
         "imagenet",
         "both",
@@ -18,8 +19,8 @@ def test_arms_always_stand_in_one_order():
 
 
 def test_a_bundle_s_colour_does_not_depend_on_what_stands_beside_it():
-    assert formatting.arm("bundle:skin-1") == formatting.arm("bundle:skin-1")
-    assert formatting.arm("bundle:skin-1").name == "skin-1"
+    assert arm_style("bundle:skin-1") == arm_style("bundle:skin-1")
+    assert arm_style("bundle:skin-1").name == "skin-1"
 
 
 @pytest.mark.parametrize(

@@ -319,7 +319,7 @@ def _save_neighbours(
 
 
 def _about(config: EmbedConfig, explained: list[float], quality: dict, images: int) -> dict:
-    from ..study.arms import arm_label
+    from ..arms import arm_label
 
     return {
         "params": to_dict(config),

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 def fitting_bundles(workspace: Workspace, classes: Sequence[str]) -> list[str]:
     """Names of the intact bundles that know exactly these classes, in the order of the arms."""
+    from ..arms import in_order
     from ..bundles.bundle import list_bundles
-    from ..study.arms import in_order
 
     cards = [
         card

@@ -243,10 +243,10 @@ def _classifier(
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    from ..arms import arm_file
     from ..config import BackboneConfig
     from ..nets.backbone import build_backbone
     from ..nets.head import Classifier, make_head
-    from ..study.arms import arm_file
 
     stem = arm_file(arm)
     try:

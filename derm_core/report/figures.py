@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from .. import formatting
+from ..arms import arm_style, in_order
 from .figure_style import CLEAR, GRID, INK, SPLIT_NAMES, ZERO, alpha, blank, error_bar
 from .label_placement import edges, label_spots
 
@@ -53,8 +54,8 @@ def learning_curves(
     y_range, x_range = _shared_ranges([band for pair in bands.values() for band in pair.values()])
     share = quantity in formatting.SHARES
     panels = {}
-    for key in formatting.ordered(bands):
-        arm = formatting.arm(key, (names or {}).get(key))
+    for key in in_order(bands):
+        arm = arm_style(key, (names or {}).get(key))
         figure = blank(
             f"{formatting.QUANTITIES.get(quantity, quantity)} by epoch, {arm.name}",
             height,
@@ -127,7 +128,7 @@ def gap_against_accuracy(
     """
     figure = blank("Overfitting gap against accuracy", height, x=x, y=y)
     figure.add_hline(y=0, line={"color": ZERO, "width": 1, "dash": "dash"})
-    arms = [formatting.arm(row["arm"], row.get("name")) for row in rows]
+    arms = [arm_style(row["arm"], row.get("name")) for row in rows]
     for row, arm, spot in zip(rows, arms, label_spots(rows, [arm.name for arm in arms])):
         figure.add_trace(
             dict(
@@ -173,11 +174,11 @@ def dots(rows: Sequence[Mapping[str, Any]], *, title: str, x: str, share: bool =
     """
     groups = list(dict.fromkeys(row["group"] for row in rows))
     counts = {row["group"]: row.get("n") for row in rows}
-    arms = formatting.ordered(dict.fromkeys(row["arm"] for row in rows))
+    arms = in_order(dict.fromkeys(row["arm"] for row in rows))
     figure = blank(title, 90 + max(34, 15 * len(arms) + 8) * len(groups), x=x, legend=True)
     for place, key in enumerate(arms):
         chosen = [row for row in rows if row["arm"] == key]
-        arm = formatting.arm(key, chosen[0].get("name"))
+        arm = arm_style(key, chosen[0].get("name"))
         offset = (place - (len(arms) - 1) / 2) * (0.72 / len(arms))
         values, low, high = (
             np.array(
@@ -240,7 +241,7 @@ def confusion(
     """Of the images of each class (rows), the share that is called each class (columns)."""
     counts = np.asarray(matrix, dtype=float)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-12)
-    arm = formatting.arm(arm_key, name)
+    arm = arm_style(arm_key, name)
     said = [
         [
             f"{a} called {b}: {formatting.percent(share[i, j])} ({counts[i, j]:.0f})"
@@ -265,7 +266,7 @@ def disagreement(
 ) -> Figure:
     """How many images arm a decides one way (rows) and arm b another (columns); off the diagonal they disagree."""
     counts = np.asarray(entry["matrix"], dtype=float)
-    a, b = (formatting.arm(entry[side], (names or {}).get(entry[side])).name for side in "ab")
+    a, b = (arm_style(entry[side], (names or {}).get(entry[side])).name for side in "ab")
     off = counts * (1 - np.eye(len(counts)))
     said = [
         [

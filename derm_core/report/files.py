@@ -19,7 +19,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..study.arms import arm_file
+from ..arms import arm_file
 from .reproduce import reproducible_config
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -17,8 +17,8 @@ from typing import Any
 import pandas as pd
 
 from .. import formatting
+from ..arms import arm_file
 from ..files import read_json
-from ..study.arms import arm_file
 from ..workspace import Workspace
 from . import html_parts, sections, tables
 from .method import conditions, method

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import formatting
+from ..arms import ArmStyle, arm_style, in_order
 from .figure_style import ACCENT, CLEAR, INK, ZERO, alpha, band, blank, label_above
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ def label_efficiency(
         y=title,
         legend=True,
     )
-    for key in formatting.ordered(dict.fromkeys(row["arm"] for row in rows)):
-        arm = formatting.arm(key, (names or {}).get(key))
+    for key in in_order(dict.fromkeys(row["arm"] for row in rows)):
+        arm = arm_style(key, (names or {}).get(key))
         mine = sorted((row for row in rows if row["arm"] == key), key=lambda row: row["fraction"])
         _line(
             figure,
@@ -116,7 +117,7 @@ def label_efficiency(
 
 
 def _line(
-    figure: Figure, arm: formatting.Arm, x: list, intervals: Rows, at: str, share: bool = True
+    figure: Figure, arm: ArmStyle, x: list, intervals: Rows, at: str, share: bool = True
 ) -> None:
     """One arm's course with its band of 95 % intervals."""
     means = [found.get("mean") for found in intervals]
@@ -147,8 +148,8 @@ def corruption_map(
     rows: Rows, families: Sequence[str], names: Mapping[str, str] | None = None
 ) -> Figure:
     """rows: {arm, family, relative_loss: interval}: the share of balanced accuracy that a family of corruptions takes."""
-    keys = formatting.ordered(dict.fromkeys(row["arm"] for row in rows))
-    arms = [formatting.arm(key, (names or {}).get(key)).brief for key in keys]
+    keys = in_order(dict.fromkeys(row["arm"] for row in rows))
+    arms = [arm_style(key, (names or {}).get(key)).brief for key in keys]
     found = {(row["family"], row["arm"]): row["relative_loss"].get("mean") for row in rows}
     values = np.array(
         [
@@ -192,11 +193,11 @@ def severity(rows: Rows, family: str, names: Mapping[str, str] | None = None) ->
         x="Severity (0: clean)",
         legend=True,
     )
-    for key in formatting.ordered(dict.fromkeys(row["arm"] for row in rows)):
+    for key in in_order(dict.fromkeys(row["arm"] for row in rows)):
         mine = sorted((row for row in rows if row["arm"] == key), key=lambda row: row["severity"])
         _line(
             figure,
-            formatting.arm(key, (names or {}).get(key)),
+            arm_style(key, (names or {}).get(key)),
             [row["severity"] for row in mine],
             [row["balanced_accuracy"] for row in mine],
             "severity %{x}",
@@ -214,11 +215,11 @@ def strengths(rows: Rows, names: Mapping[str, str] | None = None) -> Figure:
         legend=True,
     )
     figure.add_hline(y=0, line={"color": ZERO, "width": 1, "dash": "dash"})
-    for key in formatting.ordered(dict.fromkeys(row["arm"] for row in rows)):
+    for key in in_order(dict.fromkeys(row["arm"] for row in rows)):
         mine = sorted((row for row in rows if row["arm"] == key), key=lambda row: row["strength"])
         _line(
             figure,
-            formatting.arm(key, (names or {}).get(key)),
+            arm_style(key, (names or {}).get(key)),
             [row["strength"] for row in mine],
             [row["reliance"] for row in mine],
             "strength %{x:g}",
@@ -242,8 +243,8 @@ def reliability(bins: Mapping[str, Rows], names: Mapping[str, str] | None = None
             line={"color": ZERO, "width": 1.2, "dash": "dash"},
         )
     )
-    for key in formatting.ordered(bins):
-        arm, rows = formatting.arm(key, (names or {}).get(key)), bins[key]
+    for key in in_order(bins):
+        arm, rows = arm_style(key, (names or {}).get(key)), bins[key]
         figure.add_trace(
             dict(
                 type="scatter",
@@ -273,8 +274,8 @@ def operating_curves(
         y="Sensitivity",
         legend=True,
     )
-    for key in formatting.ordered(point["arms"]):
-        arm, found = formatting.arm(key, (names or {}).get(key)), point["arms"][key]
+    for key in in_order(point["arms"]):
+        arm, found = arm_style(key, (names or {}).get(key)), point["arms"][key]
         figure.add_trace(band(point["specificity"], found["low"], found["high"], arm.colour, 0.09))
         figure.add_trace(
             dict(

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from .. import formatting
+from ..arms import arm_style, in_order
 from .tables import arms, name
 
 ENDS = ("mean", "std", "low", "high")
@@ -19,7 +20,7 @@ Tables = tuple[pd.DataFrame, pd.DataFrame]
 
 
 def _badge(study: Mapping[str, Any], arm: str) -> str:
-    return formatting.arm(arm, name(study, arm)).badge
+    return arm_style(arm, name(study, arm)).badge
 
 
 def _flat(interval: Mapping[str, Any] | None, prefix: str = "") -> dict[str, Any]:
@@ -33,7 +34,7 @@ def _wide(
     lines: dict[Any, dict[str, str]] = {}
     for row in rows:
         lines.setdefault(row[index], {})[row["arm"]] = row[values]
-    keys = formatting.ordered(dict.fromkeys(row["arm"] for row in rows))
+    keys = in_order(dict.fromkeys(row["arm"] for row in rows))
     return pd.DataFrame(
         [
             {index: line, **{name(study, key): found.get(key, "–") for key in keys}}
@@ -141,7 +142,7 @@ def external(study: Mapping[str, Any]) -> Tables:
     """Test metrics of every arm on every other set, and the drop from the study's own test set."""
     numbers, text = [], []
     for entry in study.get("external") or []:
-        for arm in formatting.ordered(entry["arms"]):
+        for arm in in_order(entry["arms"]):
             metrics, drop = entry["arms"][arm], (entry.get("drop") or {}).get(arm)
             numbers += [
                 {
@@ -201,7 +202,7 @@ def calibration(study: Mapping[str, Any]) -> Tables:
     """Calibration error, Brier score and log loss of every arm, before and after temperature scaling."""
     found = (study.get("detail") or {}).get("calibration") or {}
     numbers, text = [], []
-    for arm in formatting.ordered(found):
+    for arm in in_order(found):
         entry = found[arm]
         numbers += [
             {
@@ -234,7 +235,7 @@ def operating_point(study: Mapping[str, Any], at: float | None = None) -> Tables
     """(every specificity, text at the one nearest to `at`): on the test set's own curve, and with validation's threshold."""
     point = (study.get("detail") or {}).get("operating_point") or {}
     numbers, text = [], []
-    for arm in formatting.ordered(point.get("arms") or {}):
+    for arm in in_order(point.get("arms") or {}):
         found = point["arms"][arm]
         numbers += [
             {
@@ -317,7 +318,7 @@ def subgroups(study: Mapping[str, Any]) -> Tables:
             "value": (entry["worst"][arm] or "–"),
         }
         for entry in entries
-        for arm in formatting.ordered(entry.get("worst") or {})
+        for arm in in_order(entry.get("worst") or {})
     ]
     return pd.DataFrame(numbers), _wide(study, text, "Attribute", "value")
 

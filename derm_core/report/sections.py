@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from .. import formatting
+from ..arms import in_order
 from . import figures, question_figures, question_tables, shortcut_text, tables
 from . import html_parts as html
 
@@ -106,7 +107,7 @@ def curves(study: Study, found: Mapping[str, pd.DataFrame]) -> str:
 
 def _milestones(study: Study, found: Mapping[str, pd.DataFrame], quantity: str) -> pd.DataFrame:
     lines = []
-    for arm in formatting.ordered(found):
+    for arm in in_order(found):
         means = found[arm].groupby("epoch").mean(numeric_only=True)
         whole = [epoch for epoch in means.index if float(epoch).is_integer()]
         for epoch in sorted({whole[round(i * (len(whole) - 1) / 10)] for i in range(11)}):

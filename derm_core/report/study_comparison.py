@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from .. import formatting
+from ..arms import arm_style
 from .tables import arms, name
 
 Studies = Mapping[str, Mapping[str, Any]]
@@ -72,7 +73,7 @@ def table(studies: Studies, labels: Mapping[str, str]) -> pd.DataFrame:
             found.append(
                 {
                     "Study": labels[key] if place == 0 else "",
-                    "Arm": formatting.arm(arm, name(study, arm)).badge,
+                    "Arm": arm_style(arm, name(study, arm)).badge,
                     **{
                         formatting.QUANTITIES[metric]: formatting.interval(
                             result["test"].get(metric), metric

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from .. import formatting
+from ..arms import arm_style, in_order
 
 TEST_METRICS = ("balanced_accuracy", "macro_auroc", "accuracy", "log_loss", "brier", "ece")
 PAPER_ROWS = {
@@ -23,12 +24,12 @@ DERIVED = "†"  # marks what is computed back from the paper's percentages
 
 def arms(study: Mapping[str, Any]) -> list[str]:
     """The study's arms in the order in which they always stand."""
-    return formatting.ordered(study["arms"])
+    return in_order(study["arms"])
 
 
 def name(study: Mapping[str, Any], arm: str) -> str:
     """An arm's name on screen: the house's own, else the label that the study gave it."""
-    return formatting.arm(arm, study["arms"].get(arm, {}).get("label")).name
+    return arm_style(arm, study["arms"].get(arm, {}).get("label")).name
 
 
 def gap_rows(study: Mapping[str, Any], quantity: str = "accuracy") -> list[dict[str, Any]]:
@@ -78,11 +79,9 @@ def test_metrics(study: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
     entries = [(arm, name(study, arm), study["arms"][arm]["test"]) for arm in arms(study)]
     if study.get("majority"):
         majority = study["majority"]
-        entries.append(
-            ("majority", formatting.arm("majority").name, majority.get("test", majority))
-        )
+        entries.append(("majority", arm_style("majority").name, majority.get("test", majority)))
     for arm, label, metrics in entries:
-        row = {"Arm": formatting.arm(arm, label).badge}
+        row = {"Arm": arm_style(arm, label).badge}
         for metric in TEST_METRICS:
             value = metrics.get(metric)
             value = value if isinstance(value, dict) else {"mean": value}
@@ -117,9 +116,7 @@ def paper_table(study: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(numbers for the CSV, text for the page): start, final and relative change, ours beside the paper's."""
     found = study.get("paper_table") or []
     rank = {quantity: place for place, quantity in enumerate(PAPER_ROWS)}
-    place = {
-        arm: index for index, arm in enumerate(formatting.ordered({row["arm"] for row in found}))
-    }
+    place = {arm: index for index, arm in enumerate(in_order({row["arm"] for row in found}))}
     rows = sorted(found, key=lambda row: (rank.get(row["quantity"], 99), place[row["arm"]]))
     numbers, text = [], []
     for row in rows:
@@ -129,7 +126,7 @@ def paper_table(study: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
         text.append(
             {
                 "Quantity": label,
-                "Arm": formatting.arm(row["arm"], name(study, row["arm"])).badge,
+                "Arm": arm_style(row["arm"], name(study, row["arm"])).badge,
                 "This study": _course(row, share),
                 "Change": formatting.percent(row.get("relative_change"), sign=True),
                 "The paper": _course(paper, share),
@@ -160,7 +157,7 @@ def settings(study: Mapping[str, Any]) -> pd.DataFrame:
         edges = (grid.get("best_edge") or {}).get(arm, [])
         rows.append(
             {
-                "Arm": formatting.arm(arm, name(study, arm)).badge,
+                "Arm": arm_style(arm, name(study, arm)).badge,
                 "Rate, decay": _setting(result.get("setting")),
                 "Balanced accuracy": formatting.percent(
                     result["test"]["balanced_accuracy"].get("mean")
@@ -195,7 +192,7 @@ def folds(study: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
             "Tested": formatting.count(row["counts"]["test"], "image"),
             **({"Rate, decay": _setting(chosen[row["fold"]])} if chosen else {}),
             **{
-                formatting.arm(
+                arm_style(
                     arm, name(study, arm)
                 ).brief: f"{formatting.percent(row['arms'][arm]['balanced_accuracy'])} "
                 f"(gap{formatting.NBSP}{formatting.percent(row['arms'][arm]['accuracy_gap_final'], sign=True)})"
@@ -215,7 +212,7 @@ def _setting(setting: Mapping[str, Any] | None) -> str:
 
 def pair(study: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     """'VAE − ImageNet': the pair of a row with a and b."""
-    return " − ".join(formatting.arm(row[side], name(study, row[side])).brief for side in "ab")
+    return " − ".join(arm_style(row[side], name(study, row[side])).brief for side in "ab")
 
 
 def differences(
@@ -288,7 +285,7 @@ def gap_table(study: Mapping[str, Any]) -> pd.DataFrame:
             if any(found.values()):
                 rows.append(
                     {
-                        "Arm": formatting.arm(arm, name(study, arm)).badge,
+                        "Arm": arm_style(arm, name(study, arm)).badge,
                         "At": AT[at],
                         "Loss gap": formatting.signed_interval(found["loss"] or {}),
                         "Accuracy gap, points": formatting.points(found["accuracy"] or {}),
@@ -304,7 +301,7 @@ def matched(study: Mapping[str, Any]) -> tuple[dict[str, Any] | None, pd.DataFra
     return first, pd.DataFrame(
         [
             {
-                "Arm": formatting.arm(arm, name(study, arm)).badge,
+                "Arm": arm_style(arm, name(study, arm)).badge,
                 "Epoch": formatting.number(at["epoch"], 1),
                 "Loss gap": formatting.number(at["loss"]["mean"], sign=True),
                 "Accuracy gap": formatting.percent(at["accuracy"]["mean"], sign=True),

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..study.arms import arm_label, in_order
+from ..arms import arm_label, in_order
 
 METRICS = (
     ("balanced_accuracy", "balanced accuracy", True),

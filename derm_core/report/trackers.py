@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from ..arms import arm_file
 from ..errors import NotFound, RunError
 from ..events import read_events
 from ..files import read_json
 from ..jobs.store import Run
-from ..study.arms import arm_file
 from ..workspace import RunPaths
 from .files import flat
 

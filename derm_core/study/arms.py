@@ -3,57 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..arms import arm_kind, arm_label, in_order
 from ..config import BackboneConfig
 from ..errors import ConfigError, RunError, WeightsUnavailable
 from ..seeds import stream_seed
 from ..workspace import Workspace
 
-ARM_LABELS = {
-    "vae": "VAE (from scratch)",
-    "imagenet": "ImageNet",
-    "both": "VAE + ImageNet",
-    "scratch": "Supervised from scratch",
-    "colour": "Colour histogram",
-    "random": "Random initialisation",
-    "majority": "Majority class",
-}
 RANDOM_MEAN = RANDOM_STD = (0.5, 0.5, 0.5)
 NO_BACKBONE = (
     "both",
     "colour",
 )  # two backbones, or none: nothing that could be fine-tuned or published as one
-
-
-def arm_label(arm: str) -> str:
-    """What an arm is called wherever it is shown; bundles and runs under their own name.
-
-    >>> arm_label("vae"), arm_label("bundle:mole-net"), arm_label("run:pretrain-1")
-    ('VAE (from scratch)', 'mole-net', 'VAE of pretrain-1')
-    """
-    if arm in ARM_LABELS:
-        return ARM_LABELS[arm]
-    kind, _, name = arm.partition(":")
-    return f"VAE of {name}" if kind == "run" else name
-
-
-def arm_kind(arm: str) -> str:
-    """vae, imagenet, both, scratch, colour, random, majority, bundle or run."""
-    return arm.partition(":")[0]
-
-
-def in_order(arms: Iterable[str]) -> list[str]:
-    """Arms in the order of every table and chart: the two compared, both, named ones, the control."""
-    order = ["vae", "imagenet", "both", "bundle", "run", "scratch", "colour", "random", "majority"]
-    return sorted(arms, key=lambda arm: order.index(arm_kind(arm)))
-
-
-def arm_file(arm: str) -> str:
-    """The arm as part of a file name."""
-    return arm.replace(":", "_")
 
 
 @dataclass

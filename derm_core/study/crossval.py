@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..arms import arm_file, in_order
 from ..config import StudyConfig, from_dict
 from ..data.manifest import load_dataset
 from ..data.splits import SPLITS, fold_split, split_fingerprint
@@ -26,7 +27,7 @@ from ..files import read_json
 from ..heads.grid import CURVES
 from ..stats.metrics import log_prior
 from ..workspace import RunPaths, Workspace
-from .arms import Arm, arm_file, in_order
+from .arms import Arm
 from .label_efficiency import PREDICTIONS
 from .study_data import Material
 from .trained_arm import Outcome

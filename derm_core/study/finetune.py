@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from ..arms import arm_file
 from ..config import StudyConfig
 from ..events import TICK, Event, log
 from ..files import read_json, write_atomic, write_json
@@ -33,7 +34,7 @@ from ..training.engine import fit
 from ..training.precision import Precision, default_precision, measured_precision
 from ..training.tasks import Batch, ClassifyTask
 from ..workspace import RunPaths
-from .arms import Arm, arm_file
+from .arms import Arm
 from .features import CPU_BATCH, CUDA_BATCH
 from .study_data import Material
 from .trained_arm import Outcome

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..arms import arm_file
 from ..config import StudyConfig, to_dict
 from ..events import TICK, Event, jsonable, log
 from ..files import write_atomic
@@ -24,7 +25,6 @@ from ..stats.intervals import evaluate
 from ..stats.metrics import LOSSES
 from ..stats.paired import Scorer
 from ..workspace import RunPaths, Workspace
-from .arms import arm_file
 from .breakdown import NOTES, detail
 from .claims import claims
 from .crossval import Fold, Joined, curves_table, join, shares_of_labels

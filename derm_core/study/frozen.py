@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..arms import arm_file
 from ..config import StudyConfig
 from ..events import TICK, Event, log, progress
 from ..files import write_atomic
 from ..heads.grid import CURVES, Choice, Heads, Record
 from ..workspace import RunPaths, Workspace
-from .arms import Arm, arm_file
+from .arms import Arm
 from .features import extract
 from .study_data import Material
 from .trained_arm import Outcome

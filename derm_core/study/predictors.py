@@ -18,11 +18,12 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from ..arms import arm_file
 from ..errors import RunError
 from ..events import TICK, Event, progress
 from ..nets.head import Classifier, make_head
 from ..training.precision import Precision
-from .arms import Arm, arm_file
+from .arms import Arm
 from .questions import Study
 
 CPU_BATCH, CUDA_BATCH = (

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .. import __version__
+from ..arms import arm_file
 from ..config import StudyConfig, to_dict
 from ..events import jsonable
 from ..files import write_atomic
@@ -20,7 +21,6 @@ from ..stats.gap_intervals import Drawn, draw, gap_interval
 from ..stats.intervals import evaluate
 from ..stats.metrics import METRICS, confusion, decide, log_prior, test_metrics
 from ..workspace import RunPaths
-from .arms import arm_file
 from .claims import claims
 from .paper import paper_table
 from .study_data import Material

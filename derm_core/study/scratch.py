@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Generator
 
+from ..arms import arm_label, in_order
 from ..config import StudyConfig
 from ..data.splits import SPLITS
 from ..errors import ConfigError
 from ..events import Event
 from ..workspace import RunPaths
-from .arms import NO_BACKBONE, Arm, arm_label, in_order
+from .arms import NO_BACKBONE, Arm
 from .finetune import finetune
 from .study_data import Material
 from .trained_arm import Outcome

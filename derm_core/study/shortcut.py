@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..arms import arm_label
 from ..data.store import Store
 from ..data.synth.photo import draw_ink
 from ..events import TICK, Event, log, progress
@@ -30,7 +31,6 @@ from ..heads.grid import Heads
 from ..seeds import stream_seed
 from ..stats.metrics import decide
 from ..stats.paired import Estimate, Scorer, combine, with_tests
-from .arms import arm_label
 from .frozen import arm_features
 from .questions import Study
 from .robustness import pairs

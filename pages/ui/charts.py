@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from derm_core.arms import arm_style
 from derm_core.insight.selection import categories, is_scale
 from derm_core.report.figure_style import (
     INK,
@@ -83,7 +84,7 @@ def lines(
                 name=name,
                 mode="lines" if len(xs) > 3 else "lines+markers",
                 line={
-                    "color": words.arm("vae").colour if curves and index < 2 else PALETTE[index],
+                    "color": arm_style("vae").colour if curves and index < 2 else PALETTE[index],
                     "width": 2,
                     "dash": "dot" if dotted else "solid",
                 },
@@ -185,7 +186,7 @@ def balance_bars(
                 orientation="h",
                 width=BAR,
                 name=SPLIT_NAMES.get(split, str(split)),
-                marker={"color": SPLIT_COLOURS.get(split, words.arm("random").colour)},
+                marker={"color": SPLIT_COLOURS.get(split, arm_style("random").colour)},
                 customdata=whole,
                 hovertemplate=f"%{{customdata}}, {SPLIT_NAMES.get(split, split)}: %{{x:,}}<extra></extra>",
             )

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from derm_core.arms import arm_style
 from derm_core.report import figures as drawn
 from derm_core.report.files import safe_table
 from pages.ui import words
@@ -123,7 +124,7 @@ def show_curves(
         table[[column for column in columns if column in table]],
         key=key,
         title=title,
-        labels=[words.arm(arm, names.get(arm)).badge for arm in panels],
+        labels=[arm_style(arm, names.get(arm)).badge for arm in panels],
         caption="Solid: validation. Dotted: training. The space between them is the gap. Bands: ±1 standard deviation "
         f"over {'folds and seeds' if 'fold' in table else 'seeds'}. All panels share their axes.",
         alt=f"{title} for training and validation, a panel an arm: "

@@ -27,6 +27,7 @@ from typing import Any
 
 import streamlit as st
 
+from derm_core.arms import arm_style
 from derm_core.errors import DermError
 from derm_core.workspace import Workspace
 from pages.ui import cached, scheduling, uploads, words
@@ -246,7 +247,7 @@ def run_name(workspace: Workspace, run: Any) -> str:
     detail = {
         "study": config.get("preset"),
         "pretrain": (config.get("recipe") or {}).get("name"),
-        "embed": words.arm(config["arm"]).name if config.get("arm") else None,
+        "embed": arm_style(config["arm"]).name if config.get("arm") else None,
         "publish": config.get("name"),
     }.get(run.kind)
     seen = (

@@ -9,6 +9,7 @@ import dataclasses
 
 import streamlit as st
 
+from derm_core.arms import arm_style
 from derm_core.config import ARMS, CORRUPTIONS, BackboneConfig, StudyConfig
 from derm_core.data.classmaps import class_map
 from derm_core.data.on_demand import is_missing_synth
@@ -16,7 +17,7 @@ from derm_core.errors import DermError
 from derm_core.study.presets import LABEL_FRACTIONS, PRESETS, SHORTCUT, preset
 from derm_core.training.recipes import RECIPES, describe, recipe
 from derm_core.workspace import Workspace
-from pages.ui import cached, frame, words
+from pages.ui import cached, frame
 
 OFFERED = ("demo", "laptop", "long", "paper")
 ARCHITECTURES = (
@@ -257,7 +258,7 @@ def _comparison(workspace: Workspace, base: StudyConfig, tag: str) -> dict:
         list(base.arms),
         key=f"arms-{tag}",
         wrap=True,
-        format_func=lambda key: words.arm(key).name,
+        format_func=lambda key: arm_style(key).name,
     )
     regime = st.segmented_control(
         "Regime",

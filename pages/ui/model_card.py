@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from derm_core.arms import arm_style
 from pages.ui import words
 
 NOT_SHOWN = ("tensors", "ok", "error", "folder", "shelf", "latent")
@@ -15,7 +16,7 @@ NOT_SHOWN = ("tensors", "ok", "error", "folder", "shelf", "latent")
 def show(card: dict) -> None:
     """Use and limits, test metrics, what stands beside an answer, where it comes from; the whole card folded below."""
     st.markdown(
-        f"{words.arm(card['arm'], card['label']).badge} {words.plain(card['intended_use'])}"
+        f"{arm_style(card['arm'], card['label']).badge} {words.plain(card['intended_use'])}"
     )
     st.markdown("\n".join(f"- {words.plain(limit)}" for limit in card["limits"]))
     shown = {

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 
-from derm_core.formatting import (
-    KNOWN,
+from derm_core.formatting import (  # noqa: F401  (pages take them from here)
     NBSP,
     NOTICE,
     QUANTITIES,
     SHARES,
     THIN,
-    Arm,
     ago,
-    arm,
     count,
     duration,
     family,
@@ -21,7 +18,6 @@ from derm_core.formatting import (
     listed,
     missing,
     number,
-    ordered,
     p_value,
     percent,
     points,

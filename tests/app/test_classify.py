@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from derm_core.arms import arm_style
 from derm_core.bundles import neighbours
 from derm_core.bundles.bundle import complete_bundle, list_bundles, load_bundle
 from derm_core.bundles.outlier import fit_space
@@ -18,7 +19,7 @@ from derm_core.bundles.predictor import Predictor, predict_images
 from derm_core.bundles.reference_file import Reference
 from derm_core.data.decode import MAX_BYTES, crop_square, decode, read_image
 from derm_core.workspace import Workspace
-from pages.ui import cached, scheduling, words
+from pages.ui import cached, scheduling
 from pages.ui.classify import models
 from pages.ui.classify.answers import result
 from pages.ui.classify.results_table import lines
@@ -149,7 +150,7 @@ def test_several_images_stand_in_one_table(open_page, shelf):
     app = upload(open_page("classify"), *((f"{i}.png", picture(i)) for i in range(3)))
     table = app.dataframe[0].value
     assert table["File"].tolist() == ["0.png", "1.png", "2.png"]
-    assert {words.arm("vae").name, words.arm("imagenet").name, "Agree"} <= set(table)
+    assert {arm_style("vae").name, arm_style("imagenet").name, "Agree"} <= set(table)
 
 
 def test_an_image_that_is_taken_away_is_forgotten(open_page, shelf):
@@ -393,6 +394,6 @@ def test_answers_step_back_in_the_table_too(open_page, evidence):
     evidence(limit=1e-3)
     app = upload(open_page("classify"), ("one.png", picture(1)), ("two.png", picture(2)))
     table = app.dataframe[0].value
-    assert (table[words.arm("vae").name] == "–").all() and table["Caution"].str.contains(
+    assert (table[arm_style("vae").name] == "–").all() and table["Caution"].str.contains(
         "unlike training"
     ).all()

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from derm_core import formatting
+from derm_core.arms import arm_style
 from derm_core.files import read_json, write_json
 from derm_core.jobs.store import RunStore
 from derm_core.report import tables
@@ -74,7 +75,7 @@ def test_the_paper_s_table_is_the_study_s(finished, study):
         row for row in study["paper_table"] if (row["arm"], row["quantity"]) == ("vae", "val_loss")
     )
     found = numbers[
-        (numbers["arm"] == formatting.arm("vae").name) & (numbers["quantity"] == "val_loss")
+        (numbers["arm"] == arm_style("vae").name) & (numbers["quantity"] == "val_loss")
     ].iloc[0]
     assert (found["final"], found["paper_final"]) == (row["final"], 0.110)
     assert "0.165†" in " ".join(shown["The paper"]), "what was computed back is marked"
@@ -289,7 +290,7 @@ def test_curves_are_those_of_the_study(open_page, finished, study):
 
 def test_majority_stands_in_the_test_metrics(study):
     numbers, shown = tables.test_metrics(study)
-    assert formatting.arm("majority").name in set(numbers["arm"])
+    assert arm_style("majority").name in set(numbers["arm"])
     assert len(shown) == len(study["arms"]) + 1
 
 

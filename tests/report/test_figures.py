@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from derm_core import formatting
+from derm_core.arms import ARM_STYLES, arm_style
 from derm_core.report import figure_style, figures
 
 CONFIG = tomllib.loads(
@@ -77,16 +77,16 @@ def curves(shift: float = 0.0, seeds: int = 3) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
-@pytest.mark.parametrize("arm", list(formatting.KNOWN))
+@pytest.mark.parametrize("arm", list(ARM_STYLES))
 def test_arm_colours_stand_out_from_the_page(arm, mode):
-    assert contrast(formatting.arm(arm).colour, CONFIG[mode]["backgroundColor"]) >= 3
+    assert contrast(arm_style(arm).colour, CONFIG[mode]["backgroundColor"]) >= 3
 
 
 @pytest.mark.parametrize("deficiency", ["none", *DEFICIENCIES])
 def test_arms_stay_apart_for_colour_blind_readers(deficiency):
     matrix = np.array(DEFICIENCIES.get(deficiency, np.eye(3)))
     seen = {
-        key: lab(matrix @ linear(formatting.arm(key).colour))
+        key: lab(matrix @ linear(arm_style(key).colour))
         for key in ("vae", "imagenet", "both", "random")
     }
     for one, other in itertools.combinations(seen, 2):
@@ -95,7 +95,7 @@ def test_arms_stay_apart_for_colour_blind_readers(deficiency):
 
 
 def test_symbols_tell_arms_apart_without_colour():
-    symbols = [formatting.arm(key).symbol for key in formatting.KNOWN]
+    symbols = [arm_style(key).symbol for key in ARM_STYLES]
     assert len(set(symbols)) == len(symbols)
 
 
@@ -130,7 +130,7 @@ def test_learning_curves_draw_training_dotted_and_validation_solid_in_the_arm_s_
         if trace.name
     }
     assert lines["Training"].dash == "dot" and lines["Validation"].dash == "solid"
-    assert {line.color for line in lines.values()} == {formatting.arm("vae").colour}
+    assert {line.color for line in lines.values()} == {arm_style("vae").colour}
 
 
 def test_gap_chart_draws_the_control_in_grey_and_every_interval():
@@ -153,8 +153,8 @@ def test_gap_chart_draws_the_control_in_grey_and_every_interval():
     assert first.error_y.array[0] == pytest.approx(0.03) and first.error_y.arrayminus[
         0
     ] == pytest.approx(0.02)
-    assert control.marker.color == formatting.arm("random").colour and control.error_x.array is None
-    assert control.text[0] == formatting.arm("random").name
+    assert control.marker.color == arm_style("random").colour and control.error_x.array is None
+    assert control.text[0] == arm_style("random").name
 
 
 def test_labels_of_near_points_go_to_different_sides():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from derm_core import formatting
+from derm_core.arms import arm_style
 from derm_core.report import figures, question_figures
 from derm_core.report.figure_style import ACCENT, CLEAR
 from tests.report.full_study import interval
@@ -47,9 +47,11 @@ def test_label_shares_stand_on_a_logarithmic_axis_with_their_crossing():
         for f in (1.0, 0.01, 0.1)
     ]
     figure = question_figures.label_efficiency(rows, crossing=0.05)
-    assert figure.layout.xaxis.type == "log" and list(
-        line(figure, formatting.arm("vae").name).x
-    ) == [0.01, 0.1, 1.0]
+    assert figure.layout.xaxis.type == "log" and list(line(figure, arm_style("vae").name).x) == [
+        0.01,
+        0.1,
+        1.0,
+    ]
     assert any(shape.x0 == 0.05 for shape in figure.layout.shapes)
     assert not question_figures.label_efficiency(rows).layout.shapes
 
@@ -83,7 +85,7 @@ def test_reliability_and_operating_curves_draw_every_arm_in_its_colour():
         question_figures.operating_curves(point, 0.9),
     ):
         for arm in bins:
-            assert line(figure, formatting.arm(arm).name).line.color == formatting.arm(arm).colour
+            assert line(figure, arm_style(arm).name).line.color == arm_style(arm).colour
 
 
 def test_every_cell_of_a_matrix_can_be_pressed():

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from derm_core import formatting
+from derm_core.arms import arm_style
 from derm_core.report import question_tables, study_comparison, tables
 from tests.report.full_study import FRACTIONS, complete, interval
 
 ARMS = {
     arm: {
-        "label": formatting.arm(arm).name,
+        "label": arm_style(arm).name,
         "test": {"balanced_accuracy": interval(0.5), "macro_auroc": interval(0.8)},
         "gaps": {"loss": 0.1, "accuracy": 0.02},
     }
@@ -97,7 +98,7 @@ def test_a_study_that_did_not_ask_has_empty_tables(name):
 def test_label_efficiency_has_a_line_a_share_and_a_column_an_arm(study):
     numbers, text = question_tables.label_efficiency(study)
     assert len(text) == len(FRACTIONS) and list(text)[1:] == [
-        formatting.arm(arm).name for arm in ("vae", "imagenet", "random")
+        arm_style(arm).name for arm in ("vae", "imagenet", "random")
     ]
     assert text["Labels"][0].startswith(f"10{formatting.THIN}%") and len(numbers) == 3 * 3 * len(
         FRACTIONS

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from derm_core.arms import arm_file, arm_label, in_order
 from derm_core.config import BackboneConfig, StudyConfig
 from derm_core.errors import ConfigError, RunError, WeightsUnavailable
 from derm_core.nets.head import Classifier, make_head
 from derm_core.nets.vae import build_vae, save_vae
 from derm_core.study import arms as arms_module
-from derm_core.study.arms import arm_file, arm_label, build_extractors, in_order, resolve_arms
+from derm_core.study.arms import build_extractors, resolve_arms
 
 SMALL = BackboneConfig(architecture="resnet18", stage=1)
 

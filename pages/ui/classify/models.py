@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
+from derm_core.arms import arm_style, in_order
+
 from .. import frame, words
 
 
@@ -35,7 +37,7 @@ def choose(published: list[dict]) -> list[dict]:
     one_each: dict[str, str] = {}
     for name, card in shelf.items():
         one_each.setdefault(card["arm"], name)
-    default = [one_each[arm] for arm in words.ordered(one_each)][:2]
+    default = [one_each[arm] for arm in in_order(one_each)][:2]
     asked = [name for name in wanted if name in shelf]
     if len(shelf) == len(default):
         return [shelf[name] for name in default]
@@ -87,7 +89,7 @@ def say_what_differs(cards: list[dict]) -> None:
 
 
 def label(card: dict) -> str:
-    return words.arm(card["arm"], card["label"]).name
+    return arm_style(card["arm"], card["label"]).name
 
 
 def column(card: dict, cards: list[dict]) -> str:
@@ -98,7 +100,7 @@ def column(card: dict, cards: list[dict]) -> str:
 
 def heading(card: dict, cards: list[dict]) -> str:
     """`column` with the arm's colour, as markdown."""
-    arm = words.arm(card["arm"], card["label"])
+    arm = arm_style(card["arm"], card["label"])
     return arm.badge + (f" {card['name']}" if column(card, cards) != arm.name else "")
 
 

@@ -6,6 +6,7 @@ import itertools
 
 import streamlit as st
 
+from derm_core.arms import arm_style
 from pages.ui import charts, frame, words
 from pages.ui.classify import models
 from pages.ui.classify.answers import Answer
@@ -161,7 +162,7 @@ def one(
     answer: dict, card: dict, order: list[str], cards: list[dict], coverage: str | None
 ) -> None:
     """The most probable class, what follows, a bar for every class, and how good the model is."""
-    arm, probabilities = words.arm(card["arm"], card["label"]), answer["probabilities"]
+    arm, probabilities = arm_style(card["arm"], card["label"]), answer["probabilities"]
     st.markdown(models.heading(card, cards), help=f"{card['name']}: {arm.about or card['label']}")
     st.metric(told(card, answer["top"]), words.chance(probabilities[answer["top"]]))
     follows = [f"**{name}:** {what}" for name, what in facts(answer, card, coverage)]

@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 from PIL import Image
 
+from derm_core.arms import in_order
 from derm_core.data.decode import read_image
 from derm_core.insight.selection import find, sample
 from pages.ui import cached, charts, frame, images, scheduling, words
@@ -211,7 +212,7 @@ def towards(workspace, travel: Any, first: Shown | None, own: Upload | None) -> 
         return
     offers = starts(travel, first, own)
     shelf = [card for card in cached.bundles(workspace) if card["ok"]]
-    arms = words.ordered({card["arm"] for card in shelf})
+    arms = in_order({card["arm"] for card in shelf})
     cards = {card["name"]: card for card in sorted(shelf, key=lambda card: arms.index(card["arm"]))}
     if not offers or not cards:
         st.caption(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from derm_core.arms import arm_style
 from derm_core.data.manifest import CORE
 from derm_core.insight.selection import COORDINATES
 from pages.ui import cached, words
@@ -62,7 +63,7 @@ class Shown:
     @property
     def name(self) -> str:
         """The arm's name, that it is mu where it is, and what tells it from the other map on show."""
-        arm = words.arm(self.about["arm"], self.about.get("label")).name
+        arm = arm_style(self.about["arm"], self.about.get("label")).name
         return ", ".join(filter(None, (arm, "μ" if self.saved.space == "mu" else "", self.apart)))
 
     @property
@@ -81,7 +82,7 @@ class Shown:
         return [
             {
                 **opinion,
-                "shown": words.arm(opinion["arm"]).brief
+                "shown": arm_style(opinion["arm"]).brief
                 if arms.count(opinion["arm"]) == 1
                 else opinion["name"],
             }

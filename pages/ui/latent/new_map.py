@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
+from derm_core.arms import arm_style, in_order
 from derm_core.config import EmbedConfig, from_dict
 from derm_core.jobs import supervisor
-from pages.ui import cached, frame, live_run, words
+from pages.ui import cached, frame, live_run
 
 
 def new_map(workspace, expanded: bool, others: list[str]) -> None:
@@ -108,7 +109,7 @@ def extractors(workspace) -> dict[str, dict]:
                 {**fields, "arm": "vae", "vae_run": run.id, "dataset": config["dataset"]},
             )
     shelf = [card for card in cached.bundles(workspace) if card["ok"]]
-    arms = words.ordered({card["arm"] for card in shelf})
+    arms = in_order({card["arm"] for card in shelf})
     pretrained = [card for card in cached.bundles(workspace, "extractor") if card["ok"]]
     for card in [*pretrained, *sorted(shelf, key=lambda card: arms.index(card["arm"]))]:
         fields = {
@@ -123,7 +124,7 @@ def extractors(workspace) -> dict[str, dict]:
     for (architecture, stage, size), fields in settings.items():
         for arm in ("imagenet", "random"):
             if arm == "random" or cached.imagenet_status(architecture, stage)["available"]:
-                found[f"{words.arm(arm).name} · {architecture} to stage {stage} at {size} px"] = {
+                found[f"{arm_style(arm).name} · {architecture} to stage {stage} at {size} px"] = {
                     **fields,
                     "arm": arm,
                 }
@@ -135,7 +136,7 @@ def _with_both(found: dict[str, dict], label: str, fields: dict, **encoder: str)
     found[label] = fields
     network = fields["backbone"]
     if cached.imagenet_status(network["architecture"], network["stage"])["available"]:
-        found[f"{label} + {words.arm('imagenet').name}"] = {**fields, "arm": "both", **encoder}
+        found[f"{label} + {arm_style('imagenet').name}"] = {**fields, "arm": "both", **encoder}
 
 
 def follow(workspace, run_id: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from derm_core.arms import arm_style
 from derm_core.insight.saved_map import neighbours_in
 from derm_core.insight.selection import accuracies, categories, class_mix, sample
 from pages.ui import frame, images, words
@@ -131,7 +132,7 @@ def answers(first: Shown, point: pd.Series) -> None:
             else (f" · unlike its training images ({words.number(away, 2)} times the limit)")
         )
         st.markdown(
-            f"{words.arm(opinion['arm'], opinion['name']).badge} **{words.plain(said)}** "
+            f"{arm_style(opinion['arm'], opinion['name']).badge} **{words.plain(said)}** "
             f"{words.chance(sure)}{verdict}{unlike}"
         )
     if first.opinions and point["split"] == "train":

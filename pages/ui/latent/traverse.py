@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from derm_core.arms import arm_style
 from derm_core.insight.factors import PREFIX
 from derm_core.report.figure_style import blank
 from pages.ui import cached, frame, scheduling, words
@@ -143,7 +144,7 @@ def kl_chart(travel: Any) -> None:
             type="bar",
             x=list(range(1, len(order) + 1)),
             y=np.maximum(travel.kl_d[order], 1e-5).astype(np.float32),
-            marker={"color": words.arm("vae").colour, "line": {"width": 0}},
+            marker={"color": arm_style("vae").colour, "line": {"width": 0}},
             customdata=order.astype(np.int32),
             hovertemplate="Dimension %{customdata}: %{y:.3f} nats<extra></extra>",
         )

@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 from PIL import Image
 
+from derm_core.arms import arm_style
 from derm_core.data.decode import MAX_BYTES, decode, prepare
 from derm_core.errors import DermError, ImageError
 from pages.ui.classify.input import types
@@ -98,7 +99,7 @@ def answers(workspace, upload: Upload, map_: Shown) -> None:
             upload.answers[name] = predictor.classes[best], float(probabilities[best])
         said, sure = upload.answers[name]
         st.markdown(
-            f"{words.arm(opinion['arm'], name).badge} **{words.plain(said)}** {words.chance(sure)}"
+            f"{arm_style(opinion['arm'], name).badge} **{words.plain(said)}** {words.chance(sure)}"
         )
     if upload.answers:
         st.caption(

@@ -9,7 +9,7 @@ import streamlit as st
 from derm_core.jobs.store import RunStore
 from derm_core.report import tables
 
-from .. import cached, frame, words
+from .. import frame, words
 from . import parts
 
 

@@ -10,6 +10,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
+from derm_core.arms import arm_style, in_order
 from derm_core.errors import DermError
 from derm_core.report import figures, tables
 
@@ -46,7 +47,7 @@ def confusions(study: dict) -> None:
     st.subheader("Confusion", anchor=False)
     classes = study["classes"]
     with st.grid(2, min_column_width=340):
-        for arm in words.ordered(matrices):
+        for arm in in_order(matrices):
             with st.container():
                 clickable(
                     figures.confusion(matrices[arm], classes, arm, tables.name(study, arm)),
@@ -63,7 +64,7 @@ def confusions(study: dict) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         arm = st.selectbox(
             "Arm",
-            words.ordered(matrices),
+            in_order(matrices),
             key="confused-arm",
             width=220,
             format_func=lambda arm: tables.name(study, arm),
@@ -125,7 +126,7 @@ def disagreements(study: dict) -> None:
         )
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
             labels = tuple(
-                f"{words.arm(entry[side], names[entry[side]]).brief} says" for side in "ab"
+                f"{arm_style(entry[side], names[entry[side]]).brief} says" for side in "ab"
             )
             chosen_cell("disagreed", chosen, labels, entry["matrix"], study["classes"])
 
@@ -236,7 +237,7 @@ def cell(workspace, run_id: str, study: dict, arms: list[str], i: int, j: int) -
         )
         shown, briefs = (
             found.head(SHOWN),
-            {arm: words.arm(arm, tables.name(study, arm)).brief for arm in arms},
+            {arm: arm_style(arm, tables.name(study, arm)).brief for arm in arms},
         )
         images.gallery(
             dataset,
