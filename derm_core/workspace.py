@@ -14,7 +14,7 @@ from .errors import ConfigError
 from .files import disk_bytes, writing
 
 ID_PATTERN = re.compile(r"^[a-z0-9][a-z0-9-]{0,39}$")
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parent.parent  # the folder that holds the package derm_core
 
 
 def check_id(text: str, what: str = "name") -> str:
@@ -158,8 +158,8 @@ class Workspace:
         )
 
     def shelves(self) -> list[Path]:
-        """Folders that hold bundles: the repository's own `models/` first, then the user's."""
-        return [REPOSITORY / "models", self.models]
+        """Folders that hold bundles: those that ship with the program first, then the user's."""
+        return [models_folder(), self.models]
 
     def device_lock(self, device: str) -> Path:
         return self.root / f"device-{check_id(device.replace(':', '-'), 'device')}.lock"
@@ -179,3 +179,15 @@ class Workspace:
 def weights_folder() -> Path:
     """Where a user keeps ImageNet weights: $DERM_WEIGHTS, else ./weights."""
     return Path(os.environ.get("DERM_WEIGHTS") or "weights").expanduser()
+
+
+def app_folder() -> Path:
+    """The folder of app.py, pages/, models/ and studies/: `derm_core/_app` in an installed package,
+    the top of the tree in a checkout."""
+    installed = Path(__file__).resolve().parent / "_app"
+    return installed if installed.is_dir() else REPOSITORY
+
+
+def models_folder() -> Path:
+    """The folder of the models that ship with the program."""
+    return app_folder() / "models"

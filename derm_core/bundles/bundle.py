@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BundleError, ConfigError, NotFound
 from ..files import read_json, write_atomic, write_json
-from ..workspace import REPOSITORY, Workspace, check_id
+from ..workspace import Workspace, check_id, models_folder
 from .card import check_card
 from .reference_file import MAX_REFERENCE_BYTES, REFERENCE, Reference, check, pack, unpack
 from .tensors import read_header
@@ -260,7 +260,7 @@ def list_bundles(workspace: Workspace, kind: str | None = "classifier") -> list[
                 continue
             where = {
                 "folder": str(folder),
-                "shelf": "repository" if shelf == REPOSITORY / "models" else "workspace",
+                "shelf": "repository" if shelf == models_folder() else "workspace",
             }
             try:
                 cards[folder.name] = {**verify_bundle(folder), "ok": True, "error": None, **where}
