@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import reprlib
-import types
-import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from .errors import ConfigError
+from .records import from_json, require
 
 SCHEMA_VERSION = 1
 ARMS = ("vae", "imagenet", "random", "both", "scratch", "colour")
@@ -37,17 +34,6 @@ CORRUPTIONS = (
     "vignette",
 )
 Config = TypeVar("Config")
-MAX_FLOAT = 1e300
-MAX_WHOLE = 2**53  # what every reader of JSON holds exactly
-SHORT = reprlib.Repr()  # a foreign value in an error's message
-SHORT.maxstring = SHORT.maxother = 200
-SHORT.maxtuple = SHORT.maxlist = SHORT.maxdict = SHORT.maxlong = 60
-
-
-def require(condition: bool, field_name: str, value: object, allowed: str) -> None:
-    """Raise ConfigError "FIELD is VALUE; allowed: ALLOWED" unless `condition` holds."""
-    if not condition:
-        raise ConfigError(f"{field_name[:120]} is {SHORT.repr(value)}; allowed: {allowed}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -606,67 +592,4 @@ def from_dict(value: Any, cls: type[Config] | None = None) -> Config:
     if cls is None:
         require(isinstance(kind, str) and kind in KINDS, "kind", kind, ", ".join(KINDS))
         cls = KINDS[kind]
-    return _build(cls, body, cls.__name__)
-
-
-def _build(cls: type, body: dict[str, Any], where: str) -> Any:
-    hints = typing.get_type_hints(cls)
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    body = {RENAMED.get(cls.__name__, {}).get(name, name): value for name, value in body.items()}
-    for name in body:
-        require(
-            isinstance(name, str) and name in fields,
-            f"{where}.{name}",
-            body[name],
-            "one of " + ", ".join(fields),
-        )
-    for name, spec in fields.items():
-        missing = (
-            spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
-        )
-        require(
-            not (missing and name not in body), f"{where}.{name}", None, "a value; it is required"
-        )
-    return cls(
-        **{name: _coerce(hints[name], item, f"{where}.{name}") for name, item in body.items()}
-    )
-
-
-def _coerce(hint: Any, value: Any, where: str) -> Any:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        return _coerce(next(a for a in arguments if a is not type(None)), value, where)
-    if origin is Literal:
-        require(value in arguments, where, value, ", ".join(map(repr, arguments)))
-        return value
-    if origin is tuple:
-        require(isinstance(value, (list, tuple)), where, value, "a list")
-        return tuple(_coerce(arguments[0], item, where) for item in value)
-    if dataclasses.is_dataclass(hint):
-        if isinstance(value, hint):
-            return value
-        require(isinstance(value, dict), where, value, "an object")
-        value = {key: item for key, item in value.items() if key not in ("schema", "kind")}
-        return _build(hint, value, where)
-    if hint is float:
-        require(
-            isinstance(value, (int, float))
-            and not isinstance(value, bool)
-            and abs(value) <= MAX_FLOAT,
-            where,
-            value,
-            "a finite number",
-        )
-        return float(value)
-    if hint is int:
-        require(
-            isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_WHOLE,
-            where,
-            value,
-            "a whole number up to 2^53",
-        )
-        return value
-    require(isinstance(value, hint), where, value, f"a {hint.__name__}")
-    return value
+    return from_json(cls, body, cls.__name__, renamed=RENAMED)

@@ -184,10 +184,10 @@ def verify_models(args, screen: Screen) -> Answer:
 
 def publish_model(args, screen: Screen) -> Answer:
     """JSON: {name, path, bytes}."""
-    from ..config import require
     from ..files import disk_bytes
     from ..publish.classifier import publish
     from ..publish.extractor import publish_extractor
+    from ..records import require
 
     if args.arm:
         folder = Path(

@@ -8,8 +8,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..config import EmbedConfig, PretrainConfig, StudyConfig, require
+from ..config import EmbedConfig, PretrainConfig, StudyConfig
 from ..errors import ConfigError, NotFound
+from ..records import require
 from ..training.recipes import BEST, RECIPES
 from ..workspace import Workspace
 from .output import Answer, Screen

@@ -19,7 +19,8 @@ import numpy as np
 from PIL import Image
 from scipy import fft, special
 
-from ..config import CORRUPTIONS, require
+from ..config import CORRUPTIONS
+from ..records import require
 from ..seeds import stream_seed
 from .augment import LUMA
 from .synth.photo import draw_bubble, draw_hair, draw_ink, draw_ruler

@@ -19,9 +19,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ..config import require
 from ..machine import cpu_flags, gpus
 from ..nets.vae import UpsampledConv
+from ..records import require
 from .compilation import compiler_missing
 
 # Measured to gain from bfloat16 with channels_last on a CPU with AVX512-BF16.

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..config import Recipe, require
+from ..config import Recipe
 from ..nets.vae import VAE, build_projector, elbo_terms, reparameterise
+from ..records import require
 from ..seeds import Share
 from .distributed import gather_with_gradient
 from .losses import dissimilarity, free_bits_kl, gradient_difference, view_agreement

@@ -21,9 +21,9 @@ import pandas as pd
 from PIL import Image
 from threadpoolctl import ThreadpoolController
 
-from ...config import require
 from ...errors import NotFound
 from ...files import private_file
+from ...records import require
 from ...seeds import stream_seed
 from ...workspace import Workspace
 from ..decode_all import default_processes
