@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -22,6 +23,22 @@ def pins(file: str) -> dict[str, str]:
         re.sub(r"[-_.]+", "-", name).lower(): version
         for name, version, _ in PIN.findall((ROOT / file).read_text())
     }
+
+
+def project_pins(key: str | None = None) -> dict[str, str]:
+    """Versions in pyproject.toml: of the product, or of one of its extras."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = project["optional-dependencies"][key] if key else project["dependencies"]
+    requirements = [Requirement(line) for line in lines]
+    assert all(str(one.specifier).startswith("==") for one in requirements)
+    return {one.name.lower().replace("_", "-"): str(one.specifier)[2:] for one in requirements}
+
+
+def test_the_package_asks_for_the_versions_of_the_requirements_files():
+    assert project_pins() == pins("requirements.txt")
+    assert project_pins("dev") == pins("requirements-dev.txt")
+    extras = project_pins("heic") | project_pins("trackers") | project_pins("login")
+    assert extras == pins("requirements-extras.txt")
 
 
 @pytest.mark.parametrize("lock", LOCKS)
