@@ -44,7 +44,7 @@ def one_image(workspace, answer: Answer, cards: list[dict]) -> bool:
     with left:
         picture(answer, cards)
     with right:
-        behind = warnings.show(answer.row, cards)
+        behind = warnings.draw_warnings(answer.row, cards)
         if not behind and answers.in_brief(answer):
             predictions.in_brief(
                 answer,
@@ -63,9 +63,9 @@ def one_image(workspace, answer: Answer, cards: list[dict]) -> bool:
             predictions.each(answer, cards, coverage)
     if not behind and len(cards) > BESIDE:
         predictions.each(answer, cards, coverage)
-    crop.show(answer, sorted({card["input_size"] for card in cards}))
+    crop.draw_crop_tool(answer, sorted({card["input_size"] for card in cards}))
     if not behind:
-        explanations.show(workspace, answer, cards)
+        explanations.draw_explanations(workspace, answer, cards)
         return True
     fold = st.expander(
         "What the models say all the same",
@@ -75,8 +75,8 @@ def one_image(workspace, answer: Answer, cards: list[dict]) -> bool:
     )
     if fold.open:
         with fold:
-            predictions.show(answer, cards)
-            explanations.show(workspace, answer, cards)
+            predictions.draw_predictions(answer, cards)
+            explanations.draw_explanations(workspace, answer, cards)
     return True
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from pages.ui import frame
-from pages.ui.latent import data_issues, map_picker, map_tab, map_view, new_map, traverse, upload
+from pages.ui.latent import data_issues, loaded_map, map_picker, map_view, new_map, traverse, upload
 
 VIEWS = {
     "map": ":material/scatter_plot: Map",
@@ -14,7 +14,7 @@ VIEWS = {
 }
 
 workspace = frame.page("latent")
-first_id, second_id, done = map_picker.maps(workspace)
+first_id, second_id, done = map_picker.choose_maps(workspace)
 if first_id is not None:
     with st.container(horizontal=True, vertical_alignment="center"):
         view = frame.linked(
@@ -27,20 +27,20 @@ if first_id is not None:
             format_func=VIEWS.get,
             label_visibility="collapsed",
         )
-        own = upload.choose()
+        own = upload.choose_upload()
     for run_id in filter(None, (first_id, second_id)):
         new_map.follow(workspace, run_id)
     with frame.errors():
-        first = map_view.load(workspace, first_id)
-        second = map_view.load(workspace, second_id) if second_id else None
+        first = loaded_map.load_map(workspace, first_id)
+        second = loaded_map.load_map(workspace, second_id) if second_id else None
         if first is not None and second is not None:
-            first, second = map_view.tell_apart(first, second)
+            first, second = loaded_map.tell_apart(first, second)
         if view == "map" and first is not None:
             if second is not None:
                 map_picker.offer_alignment(workspace, first_id, second_id)
-            map_tab.show(workspace, first, second, own)
+            map_view.draw_maps(workspace, first, second, own)
         elif view == "travel":
-            traverse.show(workspace, first, own)
+            traverse.draw_traversals(workspace, first, own)
         elif view == "trouble" and first is not None:
-            data_issues.show(workspace, first)
-new_map.new_map(workspace, expanded=first_id is None, others=done)
+            data_issues.draw_data_issues(workspace, first)
+new_map.draw_form(workspace, expanded=first_id is None, others=done)

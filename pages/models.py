@@ -11,7 +11,7 @@ from derm_core.arms import arm_style, in_order
 from derm_core.config import PublishConfig
 from derm_core.jobs import supervisor
 from pages.ui import cached, frame, live_run, words
-from pages.ui.model_card import show, show_extractor
+from pages.ui.model_card import draw_classifier_card, draw_extractor_card
 
 NO_NETWORK = ("both", "colour")  # two networks, and none: not one model to publish
 
@@ -57,7 +57,7 @@ def summary(workspace, card: dict) -> None:
         f"{card['parameters'] / 1e6:.1f} M parameters, {words.size(card['file_bytes'])}"
     )
     trained_on(card)
-    actions(workspace, card, show)
+    actions(workspace, card, draw_classifier_card)
 
 
 def trained_on(card: dict) -> None:
@@ -84,7 +84,7 @@ def extractors(workspace) -> None:
                     f"{card['parameters'] / 1e6:.1f} M parameters, {words.size(card['file_bytes'])}"
                 )
                 trained_on(card)
-                actions(workspace, card, show_extractor)
+                actions(workspace, card, draw_extractor_card)
     refusals(found)
 
 

@@ -114,8 +114,8 @@ def counter(bar: Any, what: str) -> Callable[[int, int], None]:
     """A callback (done, total) that shows images, their rate and the time left on a progress bar."""
     count = counted(what)
 
-    def show(done: int, total: int) -> None:
+    def update(done: int, total: int) -> None:
         value = count(done, total).value
         bar.progress(share(value), progress_text(value))
 
-    return show
+    return update

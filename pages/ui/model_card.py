@@ -13,7 +13,7 @@ from pages.ui import words
 NOT_SHOWN = ("tensors", "ok", "error", "folder", "shelf", "latent")
 
 
-def show(card: dict) -> None:
+def draw_classifier_card(card: dict) -> None:
     """Use and limits, test metrics, what stands beside an answer, where it comes from; the whole card folded below."""
     st.markdown(
         f"{arm_style(card['arm'], card['label']).badge} {words.plain(card['intended_use'])}"
@@ -41,7 +41,7 @@ def show(card: dict) -> None:
     origin(card, ("training_data", "initial_weights", "split"))
 
 
-def show_extractor(card: dict) -> None:
+def draw_extractor_card(card: dict) -> None:
     """The card of a pretrained VAE without a classifier."""
     st.markdown(words.plain(card["intended_use"]))
     st.markdown("\n".join(f"- {words.plain(limit)}" for limit in card["limits"]))

@@ -15,8 +15,7 @@ from derm_core.files import read_json
 from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
 from pages.ui import charts, words
-from pages.ui.latent import map_figure
-from pages.ui.latent import map_view as shown
+from pages.ui.latent import loaded_map, map_chart
 from tests.app.bundles import put_bundle, put_extractor
 from tests.app.maps import put_map
 from tests.study.conftest import write_dataset
@@ -252,8 +251,10 @@ def test_an_image_that_a_link_names_is_drawn_and_ringed_whatever_else_is(
 
 def test_a_selection_among_a_sample_says_so(open_page, workspace, mapped, monkeypatch):
     monkeypatch.setattr(charts, "MAP_LIMIT", 20)
-    first = shown.load(workspace, mapped)
-    assert map_figure.draw(first, first, "umap", "label", np.ones(60, bool), [], 560).counted == (
+    first = loaded_map.load_map(workspace, mapped)
+    assert map_chart.chart_of(
+        first, first, "umap", "label", np.ones(60, bool), [], 560
+    ).counted == (
         20,
         60,
     )

@@ -21,7 +21,7 @@ SEEN = 192
 DRAWN = 330  # pixels of the picture's width: what a phone has, since a chart's height does not follow its width
 
 
-def show(answer: Answer, sizes: list[int]) -> None:
+def draw_crop_tool(answer: Answer, sizes: list[int]) -> None:
     """The tool, folded away: the middle is taken unless the reader says otherwise."""
     tool = st.expander(
         "Choose the square" if answer.crop == CENTRE else "Square chosen by you",

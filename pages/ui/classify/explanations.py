@@ -28,7 +28,7 @@ METHODS = {
 RESIDUAL_TOP = 0.25
 
 
-def show(workspace, answer: Answer, cards: list[dict]) -> None:
+def draw_explanations(workspace, answer: Answer, cards: list[dict]) -> None:
     st.subheader("Reasons", anchor=False)
     parts = {
         ":material/local_fire_department: Where it looks": looks,

@@ -23,7 +23,7 @@ CARRIED = {
 PRIORITY = {"high": "red", "medium": "orange", "low": "gray"}
 
 
-def show(answer: Answer, cards: list[dict]) -> None:
+def draw_predictions(answer: Answer, cards: list[dict]) -> None:
     """How the models agree, then each of them."""
     each(answer, cards, together(answer, cards))
 

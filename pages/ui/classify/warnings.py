@@ -13,7 +13,7 @@ def unlike(row: dict) -> bool:
     return bool((row.get("outlier") or {}).get("flagged"))
 
 
-def show(row: dict, cards: list[dict]) -> bool:
+def draw_warnings(row: dict, cards: list[dict]) -> bool:
     """Say what is wrong with the image as a question to these models. Returns whether the answers must step back."""
     quality, outlier, duplicate = (
         row.get("quality") or {},

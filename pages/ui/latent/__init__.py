@@ -1,14 +1,15 @@
-"""Parts of the page Latent space, top to bottom: which maps, what is shown of them, what is chosen, and three views.
+"""Parts of the page Latent space.
 
-making    the form for a new map, a map that is being made
-choosing  the two maps of the address
-shown     one map as the page sees it: points, models, the columns to colour and filter by
-filters   colour, filter and search above the maps
-chosen    which images are chosen: by chart, table, search or address, the same in both maps
-atlas     the maps with what is chosen
-draw      a chart with its measures
-panel     one image, or many, that were chosen
-upload    a reader's own image, placed on the maps
-travel    latents decoded: dimensions, between images, means, towards a class (journeys: the last three)
-trouble   near-duplicates, likely label errors, outliers
+map_picker       the two maps that the address names
+loaded_map       one map with its dataset, and the columns to colour and filter by
+map_view         the maps side by side with the selected images
+filters          method, colour, filter and search above the maps
+map_chart        one map's chart with its quality measures, and the table of its points
+selection        which images are selected: by chart, table, search or address, the same in both maps
+selected_images  the selected image, or the selected images
+upload           an image of the user's own, placed on the maps
+traverse         the latent traversal: one slider a dimension
+interpolation    between two images, mean images, towards a class
+data_issues      near-duplicates, likely label errors, outliers
+new_map          the form for a new map, and the progress of one
 """

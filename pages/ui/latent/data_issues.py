@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.ui import cached, frame, images, scheduling, words
-from pages.ui.latent.map_view import Shown
+from pages.ui.latent.loaded_map import LoadedMap
 
 KINDS = {
     "near_duplicate": "Near-duplicates",
@@ -25,7 +25,7 @@ ABOUT = {
 AT_ONCE = 24
 
 
-def show(workspace, first: Shown) -> None:
+def draw_data_issues(workspace, first: LoadedMap) -> None:
     found = cached.trouble(workspace, first.run_id)
     if found is None:
         frame.empty(
@@ -61,7 +61,7 @@ def show(workspace, first: Shown) -> None:
     gallery(first, part, kind)
 
 
-def known(first: Shown, kind: str) -> str:
+def known(first: LoadedMap, kind: str) -> str:
     """How many of the dataset's known duplicate pairs were found; how many labels are wrong beyond all overlap of classes."""
     told = first.about.get("trouble") or {}
     if kind == "near_duplicate" and told.get("known_pairs"):
@@ -86,7 +86,7 @@ def known(first: Shown, kind: str) -> str:
     return ""
 
 
-def with_ids(first: Shown, part: pd.DataFrame) -> pd.DataFrame:
+def with_ids(first: LoadedMap, part: pd.DataFrame) -> pd.DataFrame:
     """The table with image ids, labels and splits in place of row numbers."""
     frame_, split = first.dataset.frame, first.points.set_index("row")["split"]
     own, other = part["row"].to_numpy(), part["other"].to_numpy()
@@ -115,7 +115,7 @@ def with_ids(first: Shown, part: pd.DataFrame) -> pd.DataFrame:
 
 @st.fragment
 @scheduling.in_turn
-def gallery(first: Shown, part: pd.DataFrame, kind: str) -> None:
+def gallery(first: LoadedMap, part: pd.DataFrame, kind: str) -> None:
     """Cards with the image (both of a pair) and the reason, some at once; each leads to its dot on the map."""
     key = f"trouble-{kind}-shown"
     shown = part.head(st.session_state.setdefault(key, AT_ONCE))
@@ -152,7 +152,7 @@ def gallery(first: Shown, part: pd.DataFrame, kind: str) -> None:
         )
 
 
-def portrait(first: Shown, row: int) -> None:
+def portrait(first: LoadedMap, row: int) -> None:
     """One image with its id and label."""
     found = first.dataset.frame.iloc[row]
     label = words.plain(found["label"] or "no label")

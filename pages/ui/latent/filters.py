@@ -15,12 +15,12 @@ from derm_core.insight.selection import (
     write_filters,
 )
 from pages.ui.latent import selection
-from pages.ui.latent.map_view import METHODS, Shown
+from pages.ui.latent.loaded_map import METHODS, LoadedMap
 
 from .. import frame, words
 
 
-def controls(first: Shown, second: Shown | None) -> tuple[str, str, np.ndarray]:
+def draw_filters(first: LoadedMap, second: LoadedMap | None) -> tuple[str, str, np.ndarray]:
     """(method, column to colour by, which points the filter leaves (n,) bool)."""
     methods = [method for method in first.methods if second is None or method in second.methods]
     columns = first.columns
@@ -43,7 +43,7 @@ def controls(first: Shown, second: Shown | None) -> tuple[str, str, np.ndarray]:
     return method, colour, kept
 
 
-def filtered(first: Shown, columns: dict[str, str]) -> np.ndarray:
+def filtered(first: LoadedMap, columns: dict[str, str]) -> np.ndarray:
     """The filter's popover; returns which points it leaves. The address holds what is set."""
     filters = {
         column: wanted
@@ -99,7 +99,7 @@ def _wanted(values: pd.Series, column: str, name: str, before) -> tuple[float, f
     )
 
 
-def search(first: Shown) -> None:
+def search(first: LoadedMap) -> None:
     """Find images by their id, or a part of it."""
 
     def found() -> None:

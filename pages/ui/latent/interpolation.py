@@ -15,7 +15,7 @@ from derm_core.data.decode import read_image
 from derm_core.insight.selection import find, sample
 from pages.ui import cached, charts, frame, images, scheduling, words
 from pages.ui.latent import selection
-from pages.ui.latent.map_view import Shown
+from pages.ui.latent.loaded_map import LoadedMap
 from pages.ui.latent.upload import Upload
 
 STEPS, OF_A_CLASS = 9, 100
@@ -23,7 +23,7 @@ KEPT = 64  # latents, means and paths of a session
 MINE = "your image"
 
 
-def pixels(first: Shown, row: int, size: int) -> np.ndarray:
+def pixels(first: LoadedMap, row: int, size: int) -> np.ndarray:
     """uint8 (size, size, 3) of a manifest row. Raises ImageError."""
     found = first.dataset.frame.iloc[row]
     return kept(
@@ -32,7 +32,7 @@ def pixels(first: Shown, row: int, size: int) -> np.ndarray:
     )
 
 
-def starts(travel: Any, first: Shown | None, own: Upload | None) -> dict[str, np.ndarray]:
+def starts(travel: Any, first: LoadedMap | None, own: Upload | None) -> dict[str, np.ndarray]:
     """Images to start from by name: the reader's own, then those last chosen on the map. Empty without an encoder."""
     if not travel.can_encode:
         return {}
@@ -43,7 +43,7 @@ def starts(travel: Any, first: Shown | None, own: Upload | None) -> dict[str, np
     return found
 
 
-def _recent(first: Shown) -> list[int]:
+def _recent(first: LoadedMap) -> list[int]:
     """Rows chosen now, else looked at last, else one image of each class; at least two where the map has two."""
     known = set(first.points["row"])
     state = st.session_state.get(selection.KEY) or {}
@@ -104,7 +104,7 @@ def film(frames_nssc: np.ndarray, captions: list[str], alt: str) -> None:
 
 @st.fragment
 @scheduling.in_turn
-def between(workspace, travel: Any, first: Shown | None, own: Upload | None) -> None:
+def between(workspace, travel: Any, first: LoadedMap | None, own: Upload | None) -> None:
     """The straight line between two images of the map, decoded."""
     if without_encoder(travel) or first is None:
         return
@@ -152,7 +152,7 @@ def between(workspace, travel: Any, first: Shown | None, own: Upload | None) -> 
 
 @st.fragment
 @scheduling.in_turn
-def means(workspace, travel: Any, first: Shown | None, own: Upload | None) -> None:
+def means(workspace, travel: Any, first: LoadedMap | None, own: Upload | None) -> None:
     """The mean image of every class, and of the selection."""
     if without_encoder(travel) or first is None:
         return
@@ -187,7 +187,7 @@ def means(workspace, travel: Any, first: Shown | None, own: Upload | None) -> No
 
 
 def _means(
-    workspace, travel: Any, first: Shown, parts: dict[str, list[int]]
+    workspace, travel: Any, first: LoadedMap, parts: dict[str, list[int]]
 ) -> dict[str, np.ndarray]:
     """Mean latents by name, kept in the session: images are encoded once."""
     store = cached.store(workspace, first.dataset.name, travel.size)
@@ -206,7 +206,7 @@ def _means(
 
 @st.fragment
 @scheduling.in_turn
-def towards(workspace, travel: Any, first: Shown | None, own: Upload | None) -> None:
+def towards(workspace, travel: Any, first: LoadedMap | None, own: Upload | None) -> None:
     """A path towards a class, and what a published model says along it; found when asked for."""
     if without_encoder(travel):
         return

@@ -10,7 +10,7 @@ from pages.ui.latent import new_map
 ALONE = "none"
 
 
-def maps(workspace) -> tuple[str | None, str | None, list[str]]:
+def choose_maps(workspace) -> tuple[str | None, str | None, list[str]]:
     """(first, second or None, all that are done): run ids, from two choices that are kept in the address."""
     runs = cached.runs(workspace, kind="embed")
     found = {run.id: run for run in runs if not run.final or cached.map_is_there(workspace, run.id)}

@@ -10,7 +10,7 @@ from derm_core.jobs import supervisor
 from pages.ui import cached, frame, live_run
 
 
-def new_map(workspace, expanded: bool, others: list[str]) -> None:
+def draw_form(workspace, expanded: bool, others: list[str]) -> None:
     """The form. others: finished maps that a new one can be aligned to."""
     offers = extractors(workspace)
     here = {

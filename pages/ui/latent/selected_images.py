@@ -10,12 +10,12 @@ from derm_core.insight.saved_map import neighbours_in
 from derm_core.insight.selection import accuracies, categories, class_mix, sample
 from pages.ui import frame, images, words
 from pages.ui.latent import selection
-from pages.ui.latent.map_view import Shown
+from pages.ui.latent.loaded_map import LoadedMap
 
 SHOWN, NEAREST = 36, 8
 
 
-def show(first: Shown, second: Shown | None, rows: list[int], wide: bool) -> None:
+def draw_selection(first: LoadedMap, second: LoadedMap | None, rows: list[int], wide: bool) -> None:
     """wide: whether the whole width of the page is there, or a column beside the map."""
     if not rows:
         st.markdown(
@@ -52,7 +52,7 @@ def show(first: Shown, second: Shown | None, rows: list[int], wide: bool) -> Non
 # ---- one image ---------------------------------------------------------------------------------
 
 
-def one_image(first: Shown, second: Shown | None, row: int, wide: bool) -> None:
+def one_image(first: LoadedMap, second: LoadedMap | None, row: int, wide: bool) -> None:
     """The image, its row, the models' answers, and its neighbours in feature space, in both spaces where there are two."""
     point = first.points[first.points["row"] == row].iloc[0]
     left, right = st.columns([2, 5], gap="medium") if wide else (st.container(), st.container())
@@ -87,7 +87,7 @@ def one_image(first: Shown, second: Shown | None, row: int, wide: bool) -> None:
             )
 
 
-def facts(first: Shown, point: pd.Series) -> list[str]:
+def facts(first: LoadedMap, point: pd.Series) -> list[str]:
     """What the dataset says of the image, in words: "Split test", "Age 45"."""
     names = {
         "split": "Split",
@@ -109,7 +109,7 @@ def facts(first: Shown, point: pd.Series) -> list[str]:
     ]
 
 
-def answers(first: Shown, point: pd.Series) -> None:
+def answers(first: LoadedMap, point: pd.Series) -> None:
     """What each model says of the image, whether that is right, and how far the image lies from its training images."""
     for opinion in first.opinions:
         slot = opinion["slot"]
@@ -147,7 +147,7 @@ def describe(dataset, label: str | None) -> str:
 # ---- many images -------------------------------------------------------------------------------
 
 
-def many_images(first: Shown, rows: list[int], wide: bool) -> None:
+def many_images(first: LoadedMap, rows: list[int], wide: bool) -> None:
     """A gallery, the class mix, and how right both models are inside."""
     points = first.points
     found = points[points["row"].isin(rows)]
@@ -190,7 +190,7 @@ def mixture(points: pd.DataFrame, rows: list[int]) -> None:
     )
 
 
-def inside(first: Shown, rows: list[int]) -> None:
+def inside(first: LoadedMap, rows: list[int]) -> None:
     """Accuracy of each model inside the selection and on the whole map, images it may have been trained on apart."""
     found = accuracies(first.points, rows, first.opinions)
     if not found:

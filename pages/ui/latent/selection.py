@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from pages.ui.latent.map_view import Shown
+from pages.ui.latent.loaded_map import LoadedMap
 
 KEY, CLEARED = "atlas-chosen", "cleared"
 
 
-def rows(first: Shown) -> list[int]:
+def selected_rows(first: LoadedMap) -> list[int]:
     """Manifest rows chosen, all of them on the map. An address that names another image than before comes first."""
     state, wanted = st.session_state.get(KEY), st.query_params.get("image")
     if (
@@ -30,7 +30,7 @@ def rows(first: Shown) -> list[int]:
 
 
 def take(
-    first: Shown, chosen: Sequence[int], source: str, among: tuple[int, int] | None = None
+    first: LoadedMap, chosen: Sequence[int], source: str, among: tuple[int, int] | None = None
 ) -> None:
     """Choose these rows; one image alone becomes part of the address. among: how many points could be chosen, of how many,
     where it was not all of them."""
@@ -62,7 +62,7 @@ def clicked(key: str) -> list[int]:
     return [int(value[0] if isinstance(value, (list, tuple)) else value) for value in values]
 
 
-def in_chart(first: Shown, key: str, counted: tuple[int, int]) -> None:
+def in_chart(first: LoadedMap, key: str, counted: tuple[int, int]) -> None:
     """What a chart calls when the selection in it has changed. counted: how many points it draws, of how many."""
     take(first, clicked(key), key, counted if counted[0] < counted[1] else None)
 
@@ -81,7 +81,7 @@ def rings(key: str, chosen: list[int]) -> list[int]:
     return drawn.setdefault(key, [])
 
 
-def in_table(first: Shown, key: str, listed: Sequence[int]) -> None:
+def in_table(first: LoadedMap, key: str, listed: Sequence[int]) -> None:
     """What the table calls when a row is ticked. listed: the manifest row of each of its lines."""
     ticked = (st.session_state.get(key) or {}).get("selection", {}).get("rows", [])
     take(first, [listed[line] for line in ticked if line < len(listed)], "table")

@@ -13,14 +13,14 @@ from derm_core.insight.factors import PREFIX
 from derm_core.report.figure_style import blank
 from pages.ui import cached, frame, scheduling, words
 from pages.ui.latent import interpolation
-from pages.ui.latent.map_view import Shown
+from pages.ui.latent.loaded_map import LoadedMap
 from pages.ui.latent.upload import Upload
 
 SLIDERS, REACH = 8, 3.0  # dimensions with a slider, and how far it goes, in standard deviations
 SIDE = 256
 
 
-def show(workspace, first: Shown | None, own: Upload | None) -> None:
+def draw_traversals(workspace, first: LoadedMap | None, own: Upload | None) -> None:
     """A choice of VAE, and below it four ways to travel."""
     offers = sources(workspace)
     if not offers:
@@ -66,7 +66,7 @@ def sources(workspace) -> dict[str, str]:
     } | runs
 
 
-def likely(first: Shown | None, offers: dict[str, str]) -> str | None:
+def likely(first: LoadedMap | None, offers: dict[str, str]) -> str | None:
     """The VAE of the map on show, where it is one."""
     if first is None:
         return None
@@ -81,7 +81,7 @@ def likely(first: Shown | None, offers: dict[str, str]) -> str | None:
 # ---- dimensions --------------------------------------------------------------------------------
 
 
-def dimensions(workspace, travel: Any, first: Shown | None, own: Upload | None) -> None:
+def dimensions(workspace, travel: Any, first: LoadedMap | None, own: Upload | None) -> None:
     """Sliders and the image they give; how much each dimension says; which factor it follows."""
     sliders(workspace, travel, first, own)
     kl_chart(travel)
@@ -91,7 +91,7 @@ def dimensions(workspace, travel: Any, first: Shown | None, own: Upload | None) 
 
 @st.fragment
 @scheduling.in_turn
-def sliders(workspace, travel: Any, first: Shown | None, own: Upload | None) -> None:
+def sliders(workspace, travel: Any, first: LoadedMap | None, own: Upload | None) -> None:
     """A slider for each of the most active dimensions, in standard deviations; the image is decoded as it moves."""
     starts = interpolation.starts(travel, first, own)
     left, right = st.columns([1, 2], gap="large")
@@ -168,7 +168,7 @@ def kl_chart(travel: Any) -> None:
     )
 
 
-def factor_table(workspace, first: Shown) -> None:
+def factor_table(workspace, first: LoadedMap) -> None:
     """Which latent follows which known factor, where the data is synthetic; where it is told if not by this map."""
     found = cached.factors(workspace, first.run_id)
     if found is None or not len(found):

@@ -13,7 +13,7 @@ from derm_core.arms import arm_style
 from derm_core.data.decode import MAX_BYTES, decode, prepare
 from derm_core.errors import DermError, ImageError
 from pages.ui.classify.input import types
-from pages.ui.latent.map_view import Shown
+from pages.ui.latent.loaded_map import LoadedMap
 
 from .. import cached, frame, images, words
 
@@ -36,7 +36,7 @@ class Upload:
         return prepare(self.picture, size)
 
 
-def choose() -> Upload | None:
+def choose_upload() -> Upload | None:
     """The uploader in its popover; the image decoded once and kept in this session's memory."""
     before: Upload | None = st.session_state.get(KEY)
     sent = st.session_state.get("atlas-file")
@@ -68,8 +68,8 @@ def choose() -> Upload | None:
     return before
 
 
-def place(
-    workspace, upload: Upload | None, map_: Shown | None, method: str
+def place_upload(
+    workspace, upload: Upload | None, map_: LoadedMap | None, method: str
 ) -> tuple[float, float] | None:
     """Where the image falls on a map, approximately; computed once. None where there is none, or the map cannot tell."""
     if upload is None or map_ is None:
@@ -85,7 +85,7 @@ def place(
     return (float(x), float(y)) if x == x and y == y else None
 
 
-def answers(workspace, upload: Upload, map_: Shown) -> None:
+def draw_answers(workspace, upload: Upload, map_: LoadedMap) -> None:
     """What each model of the map says of the image, asked once."""
     for opinion in map_.opinions:
         name = opinion["name"]
@@ -107,7 +107,7 @@ def answers(workspace, upload: Upload, map_: Shown) -> None:
         )
 
 
-def show(workspace, upload: Upload, first: Shown, second: Shown | None) -> None:
+def draw_upload(workspace, upload: Upload, first: LoadedMap, second: LoadedMap | None) -> None:
     """The image, what the models say of it, and its nearest in each space."""
     with st.container(border=True):
         left, right = st.columns([1, 5], gap="medium")
@@ -115,7 +115,7 @@ def show(workspace, upload: Upload, first: Shown, second: Shown | None) -> None:
             square = images.small(Image.fromarray(upload.square(144)))
             st.image(images.data_url(square), width=144, alt=f"Your image {upload.name}")
             st.caption(f"{words.plain(upload.name)}, the centre square.")
-            answers(workspace, upload, first)
+            draw_answers(workspace, upload, first)
         with right:
             for map_ in filter(None, (first, second)):
                 found = upload.places.get(map_.run_id)

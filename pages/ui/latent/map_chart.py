@@ -14,7 +14,7 @@ from derm_core.report.figure_style import again
 from derm_core.stats.feature_space import TRUST_SAMPLE
 from pages.ui import cached, charts, frame, words
 from pages.ui.latent import selection
-from pages.ui.latent.map_view import METHODS, Shown
+from pages.ui.latent.loaded_map import METHODS, LoadedMap
 
 MEASURES = (
     f"Trustworthiness: 1 where neighbours on the map are neighbours in feature space, among {TRUST_SAMPLE:,} images drawn at "
@@ -24,9 +24,9 @@ MEASURES = (
 )
 
 
-def show(
-    first: Shown,
-    map_: Shown,
+def draw_map(
+    first: LoadedMap,
+    map_: LoadedMap,
     method: str,
     colour: str,
     kept: np.ndarray,
@@ -50,7 +50,7 @@ def show(
             np.packbits(kept).tobytes(),
             np.array(ringed, np.int64).tobytes(),
         ),
-        lambda: draw(first, map_, method, colour, kept, ringed, height),
+        lambda: chart_of(first, map_, method, colour, kept, ringed, height),
     )
     figure = again(drawing.figure)
     if upload is not None:
@@ -76,9 +76,9 @@ class Drawing:
     counted: tuple[int, int]
 
 
-def draw(
-    first: Shown,
-    map_: Shown,
+def chart_of(
+    first: LoadedMap,
+    map_: LoadedMap,
     method: str,
     colour: str,
     kept: np.ndarray,
@@ -138,7 +138,7 @@ def some(
 
 
 def caption(
-    map_: Shown, visible: pd.DataFrame, behind: pd.DataFrame, inside: np.ndarray, method: str
+    map_: LoadedMap, visible: pd.DataFrame, behind: pd.DataFrame, inside: np.ndarray, method: str
 ) -> str:
     """The map's measures in a line, and what is not to be seen on it."""
     quality, parts = map_.quality, []
@@ -184,7 +184,7 @@ def caption(
     return " ".join(filter(None, lines))
 
 
-def table(first: Shown, kept: np.ndarray) -> None:
+def draw_table(first: LoadedMap, kept: np.ndarray) -> None:
     """All points that the filter leaves as a table, to sort, to read, to download and to choose from without a mouse."""
     with st.expander("Table", icon=":material/table:", key="table", on_change="rerun") as box:
         if not box.open:
@@ -216,7 +216,7 @@ def table(first: Shown, kept: np.ndarray) -> None:
 
 
 def lines(
-    first: Shown, points: pd.DataFrame, columns: list[str], names: dict[str, str]
+    first: LoadedMap, points: pd.DataFrame, columns: list[str], names: dict[str, str]
 ) -> pd.DataFrame:
     """The points in the order asked for, and a line of them chosen by its number: all of it by keyboard and screen reader,
     which the table's own ticks and headings, drawn on a canvas, are not."""
