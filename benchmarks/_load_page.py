@@ -8,9 +8,7 @@ from derm_core.workspace import Workspace
 
 @st.cache_resource
 def predictors() -> dict:
-    return {
-        name: predictor.shared() for name, predictor in load_predictors(Workspace.open()).items()
-    }
+    return load_predictors(Workspace.open())
 
 
 files = st.file_uploader("Images", accept_multiple_files=True)

@@ -1,7 +1,6 @@
 """One upload through all shipped models against its decoding and a bare forward pass of each; at most 1.2 times.
 
-The upload is a JPEG in memory, taken the way of the page (serve.predictor; Predictor.shared, which the
-command line goes without). The bare side is Pillow alone (open, decode, the centre square to the models'
+The upload is a JPEG in memory, taken the way of the page (bundles.predictor). The bare side is Pillow alone (open, decode, the centre square to the models'
 size, bicubic) and each network once on an input that lies ready. The ratio is the largest of the photograph
 sizes tried, and counts what every answer needs: gate, quality, probabilities. "with_checks" also counts what
 a card may carry beyond that (outlier scores with the VAE's reconstruction, nearest training images), each
@@ -45,11 +44,9 @@ def run(args: argparse.Namespace) -> dict:
     torch.set_num_threads(THREADS)
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace.open(folder)
-        predictors = {
-            name: predictor.shared() for name, predictor in load_predictors(workspace).items()
-        }
+        predictors = load_predictors(workspace)
         plain = {
-            name: Predictor(without_checks(predictor.bundle)).shared()
+            name: Predictor(without_checks(predictor.bundle))
             for name, predictor in predictors.items()
         }
         rows = [

@@ -8,11 +8,13 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from threadpoolctl import ThreadpoolController
 
 from ..data.decode import open_picture, prepare
 from ..errors import ImageError, NotFound
+from ..nets.backbone import normalise
 from ..processes import cores_are_busy
 from ..workspace import Workspace
 from . import image_quality, outlier
@@ -20,37 +22,35 @@ from .bundle import Bundle, find_bundle, list_bundles, load_bundle
 from .card import temperature_of
 from .prediction import closest_duplicate, opinions
 from .training_copies import COMPARED, have_pictures, pictured_copy
-from .turn_queue import REQUESTS, Turns
+from .turn_queue import REQUESTS, TurnQueue
 
 THREADS = 2
 BATCH = 32
-_TURNS = Turns()
+COMPUTATIONS = TurnQueue()
 
 
 @functools.cache
-def _linear_algebra() -> ThreadpoolController:
-    """NumPy's library, and those of others that were loaded before the first turn. Looking for them takes milliseconds."""
+def blas_libraries() -> ThreadpoolController:
+    """The BLAS libraries loaded before the first computation. Listing them takes milliseconds."""
     return ThreadpoolController().select(user_api="blas")
 
 
 @contextmanager
-def own_turn() -> Iterator[None]:
-    """The one place that computes: other callers wait, torch's thread count is put back afterwards.
+def compute_slot() -> Iterator[None]:
+    """One computation at a time: other callers wait in order of arrival.
 
-    Where others wait or are at work, a training among them, a caller computes on one thread: they keep the machine busy, and
-    two threads that wait for each other at every operation would be held up by them. NumPy's second thread, which only waits at matrices as
-    small as these, would take half as much again of the machine (python -m benchmarks load).
+    It runs on THREADS threads, or on one where other requests or other processes keep the machine busy: two threads that
+    synchronise at every operation are then slower than one. NumPy has one thread in any case: its matrices here are too
+    small for a second one (python -m benchmarks load). The thread counts are restored afterwards.
     """
-    import torch
-
-    with _TURNS.take() as waited:
+    with COMPUTATIONS.take() as waited:
         if waited is None:
             yield
             return
         before = torch.get_num_threads()
         torch.set_num_threads(1 if waited or REQUESTS.crowded or cores_are_busy() else THREADS)
         try:
-            with _linear_algebra().limit(limits=1):
+            with blas_libraries().limit(limits=1):
                 yield
         finally:
             torch.set_num_threads(before)
@@ -60,8 +60,6 @@ class Predictor:
     """Class probabilities of one bundle. calibrated: whether a fitted temperature is applied."""
 
     def __init__(self, bundle: Bundle):
-        import torch
-
         self.bundle, self.card, self.name = bundle, bundle.card, bundle.name
         self.classes, self.size = tuple(bundle.card["classes"]), bundle.card["input_size"]
         self.temperature = temperature_of(bundle.card)
@@ -69,54 +67,26 @@ class Predictor:
         for network in (bundle.classifier, bundle.decoder):
             if network is not None:
                 network.to(memory_format=torch.channels_last)  # a fifth faster for one image
-        self._pass, self._drawn = self._run, bundle.decoder and self._draw
-
-    def shared(self) -> Predictor:
-        """Itself, made ready for callers on several threads: one image is one call (one_call). Takes half a second."""
-        import torch
-
-        from .tracing import one_call
-
-        with own_turn():  # two traces at once would confuse torch
-            image = torch.zeros((1, self.size, self.size, 3), dtype=torch.uint8)
-            self._pass = one_call(self._run, [self.bundle.classifier], image)
-            if self._drawn:
-                latents = torch.zeros((1, self.bundle.decoder.stem.in_features))
-                self._drawn = one_call(self._draw, [self.bundle.decoder], latents)
-        return self
-
-    def _run(self, images_nssc):
-        """uint8 (N, S, S, 3) -> float32 features (N, D) and logits (N, C), as tensors."""
-        from ..nets.backbone import normalise
-
-        features_nd = self.bundle.classifier.backbone.pooled(
-            normalise(images_nssc, self.card["mean"], self.card["std"])
-        )
-        return features_nd.float(), self.bundle.classifier.classify(features_nd).float()
-
-    def _draw(self, latents_nz):
-        """Latents (N, Z) -> (N, S, S, 3) from -1 to 1, as tensors."""
-        return self.bundle.decoder(latents_nz).clamp(-1, 1).permute(0, 2, 3, 1)
 
     def features_and_logits(self, images_nssc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """uint8 (N, S, S, 3), S the card's input size -> float32 features (N, D) and logits (N, C), from one pass."""
-        import torch
-
         expected = (self.size, self.size, 3)
         if images_nssc.dtype != np.uint8 or images_nssc.shape[1:] != expected:
             raise ValueError(
                 f"images must be uint8 (N, {self.size}, {self.size}, 3), got {images_nssc.dtype} "
                 f"{images_nssc.shape}"
             )
+        classifier = self.bundle.classifier
         features = [np.empty((0, self.card["features"]), np.float32)]
         logits = [np.empty((0, len(self.classes)), np.float32)]
         for start in range(0, len(images_nssc), BATCH):
-            with own_turn(), torch.inference_mode():  # others take their turn between batches
-                features_nd, logits_nc = self._pass(
-                    torch.from_numpy(np.array(images_nssc[start : start + BATCH]))
+            batch_bssc = torch.from_numpy(np.array(images_nssc[start : start + BATCH]))
+            with compute_slot(), torch.inference_mode():  # others compute between batches
+                features_bd = classifier.backbone.pooled(
+                    normalise(batch_bssc, self.card["mean"], self.card["std"])
                 )
-                features.append(features_nd.numpy())
-                logits.append(logits_nc.numpy())
+                features.append(features_bd.float().numpy())
+                logits.append(classifier.classify(features_bd).float().numpy())
         return np.concatenate(features), np.concatenate(logits)
 
     def logits(self, images_nssc: np.ndarray) -> np.ndarray:
@@ -134,15 +104,12 @@ class Predictor:
 
     def draw(self, latents_nz: np.ndarray) -> np.ndarray:
         """Latents (N, Z) -> what the bundle's decoder draws, float32 (N, S, S, 3) from 0 to 1, S the decoder's size."""
-        import torch
-
-        size = self.card["decoder"]["size"]
+        decoder, size = self.bundle.decoder, self.card["decoder"]["size"]
         drawn = [np.empty((0, size, size, 3), np.float32)]
         for start in range(0, len(latents_nz), BATCH):
-            with own_turn(), torch.inference_mode():
-                drawn.append(
-                    self._drawn(torch.from_numpy(latents_nz[start : start + BATCH])).numpy()
-                )
+            with compute_slot(), torch.inference_mode():
+                images_bchw = decoder(torch.from_numpy(latents_nz[start : start + BATCH]))
+                drawn.append(images_bchw.clamp(-1, 1).permute(0, 2, 3, 1).numpy())
         return (np.concatenate(drawn) + 1) / 2
 
     def residuals(self, drawn_nssc: np.ndarray, images_nssc: np.ndarray) -> np.ndarray:
@@ -239,7 +206,7 @@ def predict_images(
     if images:
         stacked = {size: np.stack(squares) for size, squares in pixels.items()}
         with (
-            own_turn() if len(images) == 1 else nullcontext()
+            compute_slot() if len(images) == 1 else nullcontext()
         ):  # one image is one turn, many are many
             found = {
                 name: opinions(predictor, stacked[predictor.size])

@@ -1,87 +1,82 @@
-"""Whose turn it is to compute: a few callers at a time, in the order in which they came, those with a lead a little sooner.
+"""A FIFO queue that limits concurrent computations.
 
-A lock of Python's goes to whoever asks at the right moment; under load, some would wait many times as long as others.
+A plain lock goes to whichever thread asks at the right moment; under load some callers would wait many times as long
+as others.
 """
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Turns:
-    """`with turns.take() as waited`: the caller's turn; waited: whether all were taken. Within a turn, one has it already.
+class TurnQueue:
+    """Callers compute in the order in which they arrived, at most `limit` of them at a time.
 
-    at_once: turns at a time. patience: seconds after which a turn no longer keeps others out; None: it does to its end.
+    Args:
+        limit: callers that may compute at the same time.
+        patience: seconds after which a caller no longer counts towards the limit; None: it counts until it is done.
     """
 
-    def __init__(self, at_once: int = 1, patience: float | None = None) -> None:
-        self.at_once, self.patience = at_once, patience
-        self._guard, self._mine = threading.Lock(), threading.local()
-        self._arrivals = itertools.count()
-        self._queue: list[
-            tuple[float, int, threading.Event]
-        ] = []  # a heap: counts as come when, its number, its call
-        self._taken: dict[int, float] = {}  # turns that count, and since when
+    def __init__(self, limit: int = 1, patience: float | None = None) -> None:
+        self.limit, self.patience = limit, patience
+        self._changed = threading.Condition()
+        self._numbers = itertools.count()
+        self._waiting: deque[int] = deque()
+        self._started: dict[int, float] = {}  # number of each active caller: when it started
+        self._thread = threading.local()
 
     @contextmanager
-    def take(self, lead: float = 0.0) -> Iterator[bool | None]:
-        """Wait for the turn; None in place of `waited` where the caller's thread has it already.
+    def take(self) -> Iterator[bool | None]:
+        """Wait for the caller's turn.
 
-        lead: seconds by which the caller counts as come sooner. It passes those without a lead who came less than that
-        before it, so no one is kept waiting by more of them than come in that time.
+        Yields whether the caller had to wait, or None where its thread has a turn already.
         """
-        if getattr(self._mine, "inside", False):
+        if getattr(self._thread, "active", False):
             yield None
             return
-        called = threading.Event()
-        with self._guard:
-            turn = next(self._arrivals)
-            entry = (time.monotonic() - lead, turn, called)
-            heapq.heappush(self._queue, entry)
-            self._admit()
-            waited = not called.is_set()
+        with self._changed:
+            number = next(self._numbers)
+            self._waiting.append(number)
+            waited = not self._may_start(number)
+            try:
+                while not self._may_start(number):
+                    self._changed.wait(self.patience)
+                self._started[number] = time.monotonic()
+            finally:
+                self._waiting.remove(number)
+                self._changed.notify_all()
+        self._thread.active = True
         try:
-            while not called.wait(self.patience):
-                with self._guard:
-                    self._admit()
-            self._mine.inside = True
             yield waited
         finally:
-            self._mine.inside = False
-            with self._guard:
-                self._taken.pop(turn, None)
-                if not called.is_set():
-                    self._queue.remove(entry)
-                    heapq.heapify(self._queue)
-                self._admit()
+            self._thread.active = False
+            with self._changed:
+                self._started.pop(number, None)
+                self._changed.notify_all()
 
-    def _admit(self) -> None:
-        """Call those whose turn it is. The guard is held."""
-        now = time.monotonic()
+    def _may_start(self, number: int) -> bool:
         if self.patience is not None:
-            self._taken = {
-                turn: since for turn, since in self._taken.items() if now - since < self.patience
-            }
-        while self._queue and len(self._taken) < self.at_once:
-            _, turn, called = heapq.heappop(self._queue)
-            self._taken[turn] = now
-            called.set()
+            oldest = time.monotonic() - self.patience
+            self._started = {n: start for n, start in self._started.items() if start > oldest}
+        return self._waiting[0] == number and len(self._started) < self.limit
 
     @property
-    def awaited(self) -> bool:
-        """Whether a caller waits for a turn."""
-        return bool(self._queue)
+    def waiting(self) -> int:
+        """Number of callers that wait for their turn."""
+        with self._changed:
+            return len(self._waiting)
 
     @property
     def crowded(self) -> bool:
-        """Whether more than one caller has a turn or waits for one."""
-        return len(self._taken) + len(self._queue) > 1
+        """Whether more than one caller computes or waits."""
+        with self._changed:
+            return len(self._started) + len(self._waiting) > 1
 
 
-# Whole requests of an app, of which a prediction is a part. A third one at work would only hold up the other two.
-REQUESTS = Turns(at_once=2, patience=2.0)
+# Whole requests of the app, of which a prediction is a part. A third one would only slow down the other two.
+REQUESTS = TurnQueue(limit=2, patience=2.0)

@@ -19,12 +19,12 @@ def posterior(vae, images_nssc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Posterior means and log variances (n, D) of uint8 images."""
     import torch
 
-    from ..bundles.predictor import own_turn
+    from ..bundles.predictor import compute_slot
     from ..nets.backbone import normalise
     from ..nets.vae import VAE_MEAN, VAE_STD
 
     found = [torch.empty(2, 0, vae.latent_dim)]
-    with own_turn(), torch.inference_mode():
+    with compute_slot(), torch.inference_mode():
         for start in range(0, len(images_nssc), BATCH):
             batch = torch.from_numpy(np.array(images_nssc[start : start + BATCH]))
             found.append(torch.stack(vae.encode(normalise(batch, VAE_MEAN, VAE_STD))))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..bundles.neighbours import project
-from ..bundles.predictor import Predictor, own_turn
+from ..bundles.predictor import Predictor, compute_slot
 from ..errors import RunError
 from ..stats.feature_space import LEAST_STD, SHOWN_NEIGHBOURS, standardise
 from ..workspace import Workspace
@@ -81,7 +81,7 @@ class Placer:
                 f"images must be uint8 (n, {self.size}, {self.size}, 3), got {images_nssc.dtype} "
                 f"{images_nssc.shape}"
             )
-        with own_turn(), torch.inference_mode():
+        with compute_slot(), torch.inference_mode():
             features = self.extractor.features(torch.from_numpy(np.array(images_nssc))).numpy()
         asked = np.where(
             self.std > LEAST_STD, (features - self.mean) / np.maximum(self.std, LEAST_STD), 0

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..bundles.predictor import BATCH, Predictor, own_turn
+from ..bundles.predictor import BATCH, Predictor, compute_slot
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,7 +92,7 @@ def _maps(
         targets = predictor.logits(images_nssc).argmax(axis=1)
     wanted = torch.as_tensor(np.asarray(targets, dtype=np.int64))
     parts = []
-    with own_turn():
+    with compute_slot():
         for start in range(0, len(images_nssc), BATCH):
             batch = torch.from_numpy(np.array(images_nssc[start : start + BATCH]))
             parts.append(method(predictor, batch, wanted[start : start + BATCH]))

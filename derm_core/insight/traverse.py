@@ -79,10 +79,10 @@ class Travel:
         """(n, D) -> mean images, uint8 (n, S, S, 3)."""
         import torch
 
-        from ..bundles.predictor import own_turn
+        from ..bundles.predictor import compute_slot
 
         pictures = [np.empty((0, self.size, self.size, 3), np.uint8)]
-        with own_turn(), torch.inference_mode():
+        with compute_slot(), torch.inference_mode():
             for start in range(0, len(z_nd), BATCH):
                 z = torch.from_numpy(np.array(z_nd[start : start + BATCH], np.float32))
                 drawn = (self.decoder(z).float().clamp(-1, 1) + 1) * 127.5
@@ -124,7 +124,7 @@ def _climb(
 ) -> tuple[np.ndarray, np.ndarray]:
     import torch
 
-    from ..bundles.predictor import own_turn
+    from ..bundles.predictor import compute_slot
 
     mean, scale = (
         torch.from_numpy(travel.mean_d),
@@ -141,7 +141,7 @@ def _climb(
             (slope,) = torch.autograd.grad(log_p[target], u)
         return log_p.detach(), slope / slope.norm().clamp_min(1e-12)
 
-    with own_turn():
+    with compute_slot():
         u = (torch.from_numpy(z_d) - mean) / scale  # in standard deviations
         farthest = max(float(u.norm()), len(u) ** 0.5)
         log_p, slope = look(u)

@@ -141,7 +141,7 @@ def _measured(
     found: ExtractorBundle, vae: VAE, material: Material, seed: int, name: str
 ) -> dict[str, Any]:
     """reconstruction, latent, knn and memorisation of the rounded VAE."""
-    from ..bundles.predictor import own_turn
+    from ..bundles.predictor import compute_slot
 
     rng = np.random.default_rng(stream_seed(seed, "extractor"))
     train = np.sort(rng.permutation(material.train)[:MOST_TRAINING])
@@ -149,7 +149,7 @@ def _measured(
         part: np.asarray(material.images[rows])
         for part, rows in (("train", train), ("val", material.val))
     }
-    with own_turn():
+    with compute_slot():
         features = {part: found.features(pixels) for part, pixels in images.items()}
         _check_rounding(found, vae, images["val"], features["val"], name)
         latent, samples = (

@@ -138,11 +138,11 @@ def _at_most(members: np.ndarray, most: int, seed: int) -> np.ndarray:
 def _latent_means(vae: Any, images_nssc: np.ndarray) -> np.ndarray:
     import torch
 
-    from ..bundles.predictor import BATCH, own_turn
+    from ..bundles.predictor import BATCH, compute_slot
     from ..nets.backbone import normalise
     from ..nets.vae import VAE_MEAN, VAE_STD
 
-    with own_turn(), torch.inference_mode():
+    with compute_slot(), torch.inference_mode():
         return np.concatenate(
             [
                 vae.encode(

@@ -319,7 +319,7 @@ def _predictor(_workspace: Workspace, folder: str, changed: int) -> Any:
     from derm_core.bundles.bundle import load_bundle
     from derm_core.bundles.predictor import Predictor
 
-    return Predictor(load_bundle(Path(folder))).shared()
+    return Predictor(load_bundle(Path(folder)))
 
 
 def predictor(workspace: Workspace, name: str) -> Any:

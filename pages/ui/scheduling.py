@@ -17,35 +17,30 @@ from pages.ui.login import require_login
 STEP = 50  # modules: each time as many are new, what is alive is set aside once more
 COLLECT_SECONDS, ASIDE_SECONDS = 5.0, 60.0
 SWITCH_SECONDS = 2e-3
-LEAD_SECONDS = 1.0  # of a page's part before whole pages
 M_ARENA_MAX, HEAPS = -8, 2
 _known, _collected, _set_aside = 0, 0.0, 0.0
 
 
-def turn(lead: float = 0.0) -> contextlib.AbstractContextManager[bool | None]:
+def turn() -> contextlib.AbstractContextManager[bool | None]:
     """Around every run of a page's script: two at a time, in the order in which they were asked for.
 
     All sessions share Python's lock. Were all runs at work at once, each would last as long as all of them together, a
     short one with the long ones. A run that takes longer than two seconds keeps no one out any more.
     """
-    return REQUESTS.take(lead)
+    return REQUESTS.take()
 
 
 def others_wait() -> bool:
     """Whether another session waits for its turn: what nobody asked for by name is then left until someone does."""
-    return REQUESTS.awaited
+    return REQUESTS.waiting > 0
 
 
 def in_turn(function: Callable) -> Callable:
-    """For a fragment, which also runs by itself: then it has a turn of its own (`turn`) and begins as a page does, with
-    `settle` and the login.
-
-    It answers what someone did on a page (an image, a click), is short, and goes before pages that open meanwhile.
-    """
+    """For a fragment, which also runs by itself: then it has a turn of its own and begins as a page does (`settle`, login)."""
 
     @functools.wraps(function)
     def run(*args, **settings):
-        with turn(LEAD_SECONDS) as waited:
+        with turn() as waited:
             if waited is not None:
                 settle()
                 require_login()

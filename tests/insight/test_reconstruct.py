@@ -88,22 +88,3 @@ def test_what_cannot_be_reconstructed_is_said(predictor):
     predictor.card = {**card, "reference": None}
     with pytest.raises(ValueError, match="no map"):
         reconstruct(predictor, IMAGES[:1])
-
-
-def test_a_predictor_shared_by_threads_says_the_same_to_the_last_bit(predictor, monkeypatch):
-    from derm_core.nets.backbone import Backbone
-
-    def said(count: int) -> list[np.ndarray]:
-        features, logits = predictor.features_and_logits(IMAGES[:count])
-        return [features, logits, predictor.reconstruction_errors(features, IMAGES[:count])]
-
-    before = [said(1), said(3)]
-    assert predictor.shared() is predictor
-    for first, second in zip(before, [said(1), said(3)], strict=True):
-        assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
-    monkeypatch.setattr(Backbone, "pooled", None)
-    assert np.array_equal(said(1)[1], before[0][1]), (
-        "one image is one call, without Python's network"
-    )
-    with pytest.raises(TypeError):
-        said(3)
