@@ -10,7 +10,7 @@ import streamlit as st
 from derm_core.arms import arm_style, in_order
 from derm_core.config import PublishConfig
 from derm_core.jobs import supervisor
-from pages.ui import cached, frame, live_run, words
+from pages.ui import cached, frame, launch_form, live_run, words
 from pages.ui.model_card import draw_classifier_card, draw_extractor_card
 
 NO_NETWORK = ("both", "colour")  # two networks, and none: not one model to publish
@@ -243,7 +243,7 @@ def publish_section(workspace) -> None:
         if pressed:
             with frame.errors():
                 config = cached.config(workspace, run_id)
-                supervisor.submit(
+                launch_form.submit(
                     workspace,
                     PublishConfig(
                         dataset=config["dataset"],

@@ -68,7 +68,7 @@ def new_study(workspace) -> None:
             )
     if pressed and config is not None:
         with frame.errors():
-            select(supervisor.submit(workspace, config))
+            select(launch_form.submit(workspace, config))
             st.rerun()
 
 

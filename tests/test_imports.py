@@ -36,6 +36,7 @@ LIGHT = [
         "derm_core.study.presets",
     )
     or name.startswith("derm_core.jobs")
+    and name != "derm_core.jobs.preflight"  # checks models and datasets before a run is queued
 ]
 
 

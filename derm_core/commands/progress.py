@@ -9,8 +9,9 @@ from .output import Answer, Screen
 
 def start(config, args, screen: Screen) -> Answer:
     """Queue a run and hand back what it found; at once, with --detach."""
+    from ..jobs.preflight import submit
     from ..jobs.store import RunStore
-    from ..jobs.supervisor import reconcile, submit
+    from ..jobs.supervisor import reconcile
     from .results import answer
 
     reconcile(screen.workspace)

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..config import EmbedConfig, PretrainConfig, StudyConfig
-from ..errors import ConfigError, NotFound
+from ..errors import ConfigError
 from ..records import require
 from ..training.recipes import BEST, RECIPES
-from ..workspace import Workspace
 from .output import Answer, Screen
 from .progress import start
 from .reports import add_report
@@ -197,17 +196,6 @@ def _with_shared(config, args):
     return dataclasses.replace(config, **changes)
 
 
-def _check_dataset(workspace: Workspace, name: str) -> None:
-    from ..data.on_demand import is_missing_synth
-
-    if name not in workspace.dataset_names() and not is_missing_synth(workspace, name):
-        known = ", ".join(workspace.dataset_names()) or "none yet"
-        raise NotFound(
-            f"There is no dataset {name} in this workspace (there are: {known}); "
-            f"`data import PATH --name {name}` reads it."
-        )
-
-
 def run_pretrain(args, screen: Screen) -> Answer:
     """JSON: {run_id, state, epochs, metrics}."""
     from ..study.presets import PRESETS
@@ -226,12 +214,12 @@ def run_pretrain(args, screen: Screen) -> Answer:
         ),
         args,
     )
-    return _start(config, args, screen)
+    return start(config, args, screen)
 
 
 def run_compare(args, screen: Screen) -> Answer:
     """JSON: {run_id, state, arms, paper_table, verdict, …}, as artefacts/study.json has them."""
-    return _start(study_config(args) if args.config is None else _repeated(args), args, screen)
+    return start(study_config(args) if args.config is None else _repeated(args), args, screen)
 
 
 def stored_study(path: Path) -> StudyConfig:
@@ -330,7 +318,7 @@ def run_embed(args, screen: Screen) -> Answer:
             f"--arm {args.arm} needs --vae-run, the id of a pretraining (`runs list --kind pretrain` shows them), "
             "or --vae, the name of an extractor on the shelf (`models list`)."
         )
-    return _start(
+    return start(
         _with_shared(
             EmbedConfig(
                 dataset=args.dataset,
@@ -349,8 +337,3 @@ def run_embed(args, screen: Screen) -> Answer:
         args,
         screen,
     )
-
-
-def _start(config, args, screen: Screen) -> Answer:
-    _check_dataset(screen.workspace, config.dataset)
-    return start(config, args, screen)

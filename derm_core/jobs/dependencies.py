@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from ..config import EmbedConfig, EvaluateConfig, PublishConfig, StudyConfig, from_dict, to_dict
-from ..errors import ConfigError, NotFound, RunError
+from ..config import EmbedConfig, StudyConfig, from_dict, to_dict
+from ..errors import ConfigError, RunError
 from ..files import read_json
 from ..workspace import Workspace
 from .store import Run, RunStore
@@ -117,67 +117,6 @@ def dataset_users(workspace: Workspace, name: str) -> list[str]:
 
 def _datasets(config: dict[str, Any]) -> list[str]:
     return [config.get("dataset"), *config.get("external", ())]
-
-
-def require_tests(workspace: Workspace, config: Any) -> None:
-    """Raise before a run is queued where a set or a model that it tests, or an arm to publish, is missing or does not fit.
-
-    NotFound: no such dataset or model; BundleError: a damaged model, or posterior means of a classifier; ConfigError: a
-    dataset that the study itself is made of, models of different classes, or a set that shares no class with them.
-    """
-    from ..data.classmaps import class_map
-
-    if isinstance(config, EvaluateConfig):
-        from ..bundles.bundle import find_bundle, verify_bundle
-
-        cards = {name: verify_bundle(find_bundle(workspace, name)) for name in config.models}
-        first = next(iter(cards))
-        for name, card in cards.items():
-            if set(card["classes"]) != set(cards[first]["classes"]):
-                raise ConfigError(
-                    f"{name} knows {', '.join(card['classes'])}, {first} {', '.join(cards[first]['classes'])}: "
-                    "models are evaluated side by side where they share their classes."
-                )
-        if theirs := _classes_of(workspace, config.dataset):
-            through = (cards[first].get("labels") or {}).get("map")
-            class_map(theirs, cards[first]["classes"], config.class_map, through, config.dataset)
-    if isinstance(config, PublishConfig):
-        from ..publish.classifier import require_publishable
-
-        require_publishable(workspace, config.run, config.arm, config.name, config.seed)
-    if isinstance(config, EmbedConfig):
-        from ..bundles.extractor import require_posterior
-
-        require_posterior(config, workspace)
-    if name := getattr(config, "vae", None):
-        from ..bundles.bundle import find_bundle, verify_bundle
-        from ..bundles.extractor import require_extractor
-
-        require_extractor(verify_bundle(find_bundle(workspace, name)))
-    for name in getattr(config, "external", ()):
-        if name == config.dataset:
-            raise ConfigError(
-                f"external is {name!r}; allowed: datasets other than the study's own, whose test split it has "
-                "already."
-            )
-        theirs, ours = _classes_of(workspace, name), _classes_of(workspace, config.dataset)
-        if theirs and ours:
-            class_map(theirs, ours, name=name)
-
-
-def _classes_of(workspace: Workspace, name: str) -> list[str]:
-    """The classes of a dataset; empty for a synthetic one that is yet to be painted. Raises NotFound."""
-    if name in workspace.dataset_names():
-        return list(read_json(workspace.dataset(name).info).get("classes") or [])
-    from ..data.on_demand import is_missing_synth
-
-    if not is_missing_synth(workspace, name):
-        known = ", ".join(workspace.dataset_names()) or "none yet"
-        raise NotFound(
-            f"There is no dataset {name} in this workspace (there are: {known}); "
-            f"`data import PATH --name {name}` reads it."
-        )
-    return []
 
 
 def references(config: Any) -> set[str]:

@@ -26,7 +26,6 @@ from .dependencies import (
     needs_vae,
     references,
     require_pretraining,
-    require_tests,
     waits_for,
 )
 from .store import Run, RunStore
@@ -51,7 +50,6 @@ def submit(workspace: Workspace, config: Any, name: str = "") -> str:
     """
     store = RunStore(workspace)
     depends_on = None
-    require_tests(workspace, config)
     if getattr(config, "all_folds", False):
         studies = tuple(go_on(workspace, one) for one in fold_studies(config))
         config, depends_on = dataclasses.replace(config, fold_runs=studies), studies[-1]

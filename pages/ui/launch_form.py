@@ -6,6 +6,7 @@ config = launch.form(workspace)      None where the settings are not valid (the 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import streamlit as st
 
@@ -30,6 +31,13 @@ ARCHITECTURES = (
     "regnetx_002",
 )
 LOSSES = {"cross_entropy": "Cross-entropy", "focal": "Focal", "brier": "Brier"}
+
+
+def submit(workspace: Workspace, config: Any) -> str:
+    """Check a run of any kind, queue it and start its worker; returns its id. Raises DermError."""
+    from derm_core.jobs.preflight import submit  # loads what a page does without
+
+    return submit(workspace, config)
 
 
 def form(workspace: Workspace) -> StudyConfig | None:

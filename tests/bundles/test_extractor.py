@@ -18,7 +18,8 @@ from derm_core.data.synth.generator import generate
 from derm_core.errors import BundleError, ConfigError, NotFound, RunError
 from derm_core.files import read_json, write_json
 from derm_core.insight.traverse import open_travel
-from derm_core.jobs.dependencies import needs_vae, require_tests
+from derm_core.jobs import preflight
+from derm_core.jobs.dependencies import needs_vae
 from derm_core.nets.backbone import normalise
 from derm_core.nets.vae import VAE_MEAN, VAE_STD, load_vae
 from derm_core.publish.extractor import publish_extractor
@@ -183,7 +184,7 @@ def test_it_is_the_vae_of_a_comparison_like_the_run_it_came_from(home):
     config = StudyConfig(
         dataset=CONFIG.dataset, backbone=BACKBONE, input_size=32, arms=("vae", "random"), vae=NAME
     )
-    require_tests(home, config)
+    preflight.check(home, config)
     assert not needs_vae(config)
     images = torch.from_numpy(pictures(4))
     for pooling in ("pooled", "mu", "multi"):
@@ -236,11 +237,11 @@ def test_what_cannot_be_published_or_used_is_named(home, shelf_of_a_classifier):
     with pytest.raises(NotFound, match="pretrain-9"):
         publish_extractor(home, "pretrain-9", "other")
     with pytest.raises(NotFound, match="no-such"):
-        require_tests(home, StudyConfig(dataset=CONFIG.dataset, vae="no-such"))
+        preflight.check(home, StudyConfig(dataset=CONFIG.dataset, vae="no-such"))
     with pytest.raises(ConfigError, match="vae"):
         StudyConfig(dataset="d", vae=NAME, vae_run=RUN)
     with pytest.raises(BundleError, match="classifier, not an extractor"):
-        require_tests(home, StudyConfig(dataset=CONFIG.dataset, vae=shelf_of_a_classifier))
+        preflight.check(home, StudyConfig(dataset=CONFIG.dataset, vae=shelf_of_a_classifier))
 
 
 @pytest.fixture

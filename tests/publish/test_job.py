@@ -9,7 +9,8 @@ import pytest
 from derm_core.bundles.bundle import verify_bundle
 from derm_core.config import PublishConfig, from_dict, to_dict
 from derm_core.errors import BundleError, ConfigError, NotFound, RunError
-from derm_core.jobs.dependencies import dataset_users, require_tests
+from derm_core.jobs import preflight
+from derm_core.jobs.dependencies import dataset_users
 from derm_core.jobs.store import RunStore
 from derm_core.publish import job as module
 from derm_core.publish.job import publish_run
@@ -51,7 +52,7 @@ def test_a_run_that_is_stopped_leaves_nothing_on_the_shelf(study):  # noqa: F811
 
 
 def test_what_cannot_be_published_is_refused_before_it_is_queued(study):  # noqa: F811
-    require_tests(study[0], CONFIG)
+    preflight.check(study[0], CONFIG)
     for change, error in (
         ({"name": "../outside"}, ConfigError),
         ({"run": "study-9"}, NotFound),
@@ -59,10 +60,10 @@ def test_what_cannot_be_published_is_refused_before_it_is_queued(study):  # noqa
         ({"seed": 5}, RunError),
     ):
         with pytest.raises(error):
-            require_tests(study[0], dataclasses.replace(CONFIG, **change))
+            preflight.check(study[0], dataclasses.replace(CONFIG, **change))
     (study[0].models / "my-vae").mkdir()
     with pytest.raises(BundleError, match="already on the shelf"):
-        require_tests(study[0], CONFIG)
+        preflight.check(study[0], CONFIG)
 
 
 def test_its_config_survives_the_file_and_keeps_its_dataset_in_use(study):  # noqa: F811

@@ -11,7 +11,7 @@ from derm_core.config import EvaluateConfig, StudyConfig, from_dict, to_dict
 from derm_core.data.manifest import load_dataset, save_dataset
 from derm_core.errors import ConfigError, NotFound
 from derm_core.files import read_json
-from derm_core.jobs.dependencies import require_tests
+from derm_core.jobs import preflight
 from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head
 from derm_core.study.evaluate import evaluate_models, origin
@@ -206,4 +206,4 @@ def test_what_cannot_be_tested_is_refused_before_it_is_queued(shelf, config, err
         frame = cats.frame.assign(label="tabby")
         save_dataset(workspace, "cats", frame, {**cats.info, "classes": ["tabby"]})
     with pytest.raises(error, match=message):
-        require_tests(workspace, config)
+        preflight.check(workspace, config)

@@ -7,7 +7,7 @@ import streamlit as st
 from derm_core.arms import arm_style, in_order
 from derm_core.config import EmbedConfig, from_dict
 from derm_core.jobs import supervisor
-from pages.ui import cached, frame, live_run
+from pages.ui import cached, frame, launch_form, live_run
 
 
 def draw_form(workspace, expanded: bool, others: list[str]) -> None:
@@ -85,7 +85,7 @@ def draw_form(workspace, expanded: bool, others: list[str]) -> None:
 def submit(workspace, fields: dict, place: str) -> None:
     """Queue a map and show it at `place` of the address, "run" or "beside"."""
     with frame.errors():
-        st.query_params[place] = supervisor.submit(workspace, from_dict(fields, EmbedConfig))
+        st.query_params[place] = launch_form.submit(workspace, from_dict(fields, EmbedConfig))
         st.rerun()
 
 

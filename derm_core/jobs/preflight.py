@@ -1,0 +1,94 @@
+"""Checks before a run is queued: are the datasets and models that it needs there, and do they fit?
+
+Stands above the packages that it asks; the supervisor, which queues and starts runs, knows none of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..bundles.bundle import find_bundle, verify_bundle
+from ..bundles.extractor import require_extractor, require_posterior
+from ..config import EmbedConfig, EvaluateConfig, PublishConfig, StudyConfig
+from ..data.classmaps import class_map
+from ..data.on_demand import is_missing_synth
+from ..errors import ConfigError, NotFound
+from ..files import read_json
+from ..publish.classifier import require_publishable
+from ..workspace import Workspace
+from . import supervisor
+
+
+def submit(workspace: Workspace, config: Any, name: str = "") -> str:
+    """Check a config, queue its run and start a worker; returns the run's id.
+
+    Raises what `check` and `supervisor.submit` raise.
+    """
+    check(workspace, config)
+    return supervisor.submit(workspace, config, name)
+
+
+def check(workspace: Workspace, config: Any) -> None:
+    """Raise where a dataset, a model or a result that a run needs is missing or does not fit.
+
+    Raises:
+        NotFound: no dataset or model of that name.
+        BundleError: a model is damaged, or a classifier where an extractor is needed.
+        ConfigError: a study is to be tested on its own dataset, models differ in their classes, or
+            a dataset shares no class with them.
+        RunError: what is to be published is not a finished study's arm and seed.
+    """
+    if isinstance(config, PublishConfig):
+        require_publishable(workspace, config.run, config.arm, config.name, config.seed)
+        return
+    classes = dataset_classes(workspace, config.dataset)
+    if isinstance(config, EvaluateConfig):
+        _check_models(workspace, config, classes)
+    if isinstance(config, EmbedConfig):
+        require_posterior(config, workspace)
+    if isinstance(config, (StudyConfig, EmbedConfig)) and config.vae:
+        require_extractor(verify_bundle(find_bundle(workspace, config.vae)))
+    if isinstance(config, StudyConfig):
+        _check_external(workspace, config, classes)
+
+
+def dataset_classes(workspace: Workspace, name: str) -> list[str]:
+    """The classes of a dataset; empty for a synthetic one that is not generated yet. Raises NotFound."""
+    if name in workspace.dataset_names():
+        return list(read_json(workspace.dataset(name).info).get("classes") or [])
+    if is_missing_synth(workspace, name):
+        return []
+    known = ", ".join(workspace.dataset_names()) or "none yet"
+    raise NotFound(
+        f"There is no dataset {name} in this workspace (there are: {known}); "
+        f"`data import PATH --name {name}` reads it."
+    )
+
+
+def _check_models(workspace: Workspace, config: EvaluateConfig, classes: list[str]) -> None:
+    """The models of an evaluation share their classes, and the dataset has at least one of them."""
+    cards = {name: verify_bundle(find_bundle(workspace, name)) for name in config.models}
+    first, *others = cards
+    ours = cards[first]["classes"]
+    for name in others:
+        if set(cards[name]["classes"]) != set(ours):
+            raise ConfigError(
+                f"{name} knows {', '.join(cards[name]['classes'])}, {first} {', '.join(ours)}: "
+                "models are evaluated side by side where they share their classes."
+            )
+    if classes:
+        priorities = (cards[first].get("labels") or {}).get("map")
+        class_map(classes, ours, config.class_map, priorities, config.dataset)
+
+
+def _check_external(workspace: Workspace, config: StudyConfig, classes: list[str]) -> None:
+    """The further test sets of a study are other datasets that share a class with its own."""
+    for name in config.external:
+        if name == config.dataset:
+            raise ConfigError(
+                f"external is {name!r}; allowed: datasets other than the study's own, whose test "
+                "split it has already."
+            )
+        theirs = dataset_classes(workspace, name)
+        if theirs and classes:
+            class_map(theirs, classes, name=name)
