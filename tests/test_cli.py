@@ -8,15 +8,14 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from derm_core import cli
 from derm_core.files import read_json, write_json
 from derm_core.jobs import supervisor
 from derm_core.jobs.store import RunStore
 from derm_core.locks import hold
+from tests.builders import noise, write_image
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -143,13 +142,9 @@ def test_what_a_library_prints_is_no_part_of_the_answer(run, monkeypatch):
 @pytest.fixture
 def folder(tmp_path):
     """Twelve images of two classes, one file that is no image."""
-    rng = np.random.default_rng(0)
-    for name in ("benign", "malignant"):
-        (tmp_path / "photos" / name).mkdir(parents=True)
+    for number, name in enumerate(("benign", "malignant")):
         for i in range(6):
-            Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(
-                tmp_path / "photos" / name / f"{i}.png"
-            )
+            write_image(tmp_path / "photos" / name / f"{i}.png", noise(40, 50, 6 * number + i))
     (tmp_path / "photos" / "benign" / "broken.png").write_bytes(b"not an image")
     return tmp_path / "photos"
 

@@ -9,7 +9,6 @@ others come and go.
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import os
 import threading
@@ -17,25 +16,16 @@ import time
 import weakref
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
 from streamlit import runtime
 from streamlit.web import bootstrap
 
 from benchmarks._streamlit_client import Session
 from pages.ui import scheduling
 from tests.browser.support import free_port
+from tests.builders import encode, noise
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 240.0
-
-
-def photograph() -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)).save(
-        buffer, "PNG"
-    )
-    return buffer.getvalue()
 
 
 def left(session_id: str, answers: list[weakref.ref]) -> dict:
@@ -51,7 +41,7 @@ def left(session_id: str, answers: list[weakref.ref]) -> dict:
 async def visit_and_leave(address: str) -> dict:
     async with Session(address) as visitor:
         await visitor.open("classify")
-        await visitor.upload("photograph.png", photograph())
+        await visitor.upload("photograph.png", encode(noise(60, 80)))
         state = (
             runtime.get_instance()
             ._session_mgr.get_session_info(visitor.session_id)

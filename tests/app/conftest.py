@@ -67,7 +67,7 @@ def finished_home(tmp_path_factory) -> Path:
     from derm_core.training.pretrain import pretrain
     from derm_core.training.recipes import recipe
     from derm_core.workspace import Workspace
-    from tests.study.conftest import write_dataset
+    from tests.builders import write_dataset
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

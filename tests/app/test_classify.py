@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from derm_core.arms import arm_style
 from derm_core.bundles import neighbours
@@ -24,6 +22,7 @@ from pages.ui.classify import models
 from pages.ui.classify.answers import result
 from pages.ui.classify.results_table import lines
 from tests.app.bundles import METRIC, put_bundle
+from tests.builders import encode, noise
 
 
 @pytest.fixture
@@ -95,10 +94,7 @@ def evidence(shelf):
 
 
 def picture(seed: int, size=(80, 60)) -> bytes:
-    buffer = io.BytesIO()
-    pixels = np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
+    return encode(noise(size[1], size[0], seed))
 
 
 def upload(app, *files: tuple[str, bytes]):

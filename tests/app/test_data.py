@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import hashlib
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from derm_core.data.manifest import load_dataset
 from pages.ui import cached
-from tests.study.conftest import CLASSES, write_dataset
+from tests.builders import CLASSES, noise, write_dataset, write_image
 
 
 @pytest.fixture
 def folders(tmp_path):
     """One folder per class: 40 small pictures, and one file that is none."""
-    rng = np.random.default_rng(0)
     root = tmp_path / "pictures"
-    for label in ("naevus", "wart"):
-        (root / label).mkdir(parents=True)
+    for number, label in enumerate(("naevus", "wart")):
         for i in range(20):
-            Image.fromarray(rng.integers(0, 255, (24, 24, 3), dtype=np.uint8)).save(
-                root / label / f"{label}{i}.png"
-            )
+            write_image(root / label / f"{label}{i}.png", noise(24, seed=20 * number + i))
     (root / "wart" / "broken.jpg").write_bytes(b"no picture")
     return root
 

@@ -16,7 +16,7 @@ from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
 from tests.app.bundles import put_bundle
 from tests.app.test_classify import picture, upload
-from tests.study.conftest import CLASSES, write_dataset
+from tests.builders import CLASSES, write_dataset
 
 HOSTILE = ("<img src=x onerror=alert(1)>", "[x](javascript:alert(1))", ":red[big] $x$")
 FETCHED = "![x](https://planted.example/p.png)"
@@ -95,8 +95,8 @@ def spoil(workspace, names: dict[str, str]) -> None:
 
 
 def hostile_dataset(workspace, labels=HOSTILE):
-    """A dataset "hostile" whose image ids are hostile too; its classes are those of write_dataset."""
-    dataset = write_dataset(workspace, images=60)
+    """A dataset "hostile" whose classes and image ids are hostile."""
+    dataset = write_dataset(workspace, images=60, classes=labels)
     frame = dataset.frame.assign(image_id=[f"{labels[i % len(labels)]}{i}" for i in range(60)])
     return save_dataset(workspace, "hostile", frame, dataset.info)
 
@@ -106,9 +106,8 @@ def own_shelf(monkeypatch):
     monkeypatch.setattr(Workspace, "shelves", lambda self: [self.models])
 
 
-def test_data(open_page, workspace, monkeypatch):
-    monkeypatch.setattr("tests.study.conftest.CLASSES", HOSTILE)
-    write_dataset(workspace, images=60)
+def test_data(open_page, workspace):
+    write_dataset(workspace, images=60, classes=HOSTILE)
     assert load_dataset(workspace, "tiny").classes == HOSTILE
     assert raw(open_page("data", dataset="tiny")) == []
 
@@ -126,7 +125,6 @@ def hostile_map(workspace, name: str) -> str:
 
 
 def test_latent(open_page, workspace, own_shelf, monkeypatch):
-    monkeypatch.setattr("tests.study.conftest.CLASSES", HOSTILE)
     monkeypatch.setattr(embed, "_umap", lambda space, pca, *_: pca[:, ::-1].astype(np.float32))
     hostile_dataset(workspace)
     run_id = hostile_map(workspace, HOSTILE[0])

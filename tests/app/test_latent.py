@@ -18,7 +18,7 @@ from pages.ui import charts, words
 from pages.ui.latent import loaded_map, map_chart
 from tests.app.bundles import put_bundle, put_extractor
 from tests.app.maps import put_map
-from tests.study.conftest import write_dataset
+from tests.builders import write_dataset
 
 
 @pytest.fixture(autouse=True)

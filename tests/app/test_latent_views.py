@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from derm_core.bundles.predictor import load_predictors
 from derm_core.data.decode import decode, prepare
@@ -21,7 +18,7 @@ from pages.ui.latent import interpolation
 from tests.app.bundles import put_bundle
 from tests.app.maps import put_map
 from tests.app.test_latent import choose, text
-from tests.study.conftest import write_dataset
+from tests.builders import encode, noise, write_dataset
 
 
 @pytest.fixture(autouse=True)
@@ -34,14 +31,6 @@ def vae(finished) -> tuple[str, str]:
     """(a finished pretraining, a map under it)."""
     run_id = RunStore(finished).list(kind="pretrain")[0].id
     return run_id, put_map(finished, arm="vae", vae_run=run_id)
-
-
-def photograph() -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)).save(
-        buffer, "PNG"
-    )
-    return buffer.getvalue()
 
 
 def test_travel_decodes_what_the_sliders_say(open_page, finished, vae):
@@ -110,14 +99,14 @@ def test_a_path_towards_a_class_is_found_when_asked_for_and_kept(open_page, fini
 def test_a_path_towards_a_class_starts_at_the_reader_s_own_image(open_page, finished, vae):
     put_bundle(finished, "a-judge", "imagenet")
     app = open_page("latent", run=vae[1], view="travel")
-    app.file_uploader(key="atlas-file").upload("mole.png", photograph())
+    app.file_uploader(key="atlas-file").upload("mole.png", encode(noise(60, 80)))
     app.session_state["travel-way"] = ":material/moving: Towards a class"
     app.run()
     assert app.selectbox(key="towards-start").value == "your image" and not app.image
     app.button(key="towards-go").click().run()
     assert not app.exception, app.exception
     square, judge = (
-        prepare(decode(photograph(), "mole.png"), 32),
+        prepare(decode(encode(noise(60, 80)), "mole.png"), 32),
         load_predictors(finished, ["a-judge"])["a-judge"],
     )
     said = judge.predict(square[None])[0][judge.classes.index("mel")]
@@ -209,7 +198,7 @@ def test_an_image_of_one_s_own_lands_on_the_map_with_its_neighbours(
     write_dataset(workspace)
     monkeypatch.setattr(place, "open_placer", lambda *_: Placer())
     app = open_page("latent", run=put_map(workspace))
-    app.file_uploader(key="atlas-file").upload("mole.png", photograph())
+    app.file_uploader(key="atlas-file").upload("mole.png", encode(noise(60, 80)))
     app.run()
     assert not app.exception, app.exception
     assert "your image, approximately" in app.get("plotly_chart")[0].proto.spec
@@ -221,11 +210,13 @@ def test_an_image_of_one_s_own_is_shown_to_the_models_of_the_map(open_page, work
     put_bundle(workspace, "a-vae", "vae")
     monkeypatch.setattr(place, "open_placer", lambda *_: Placer())
     app = open_page("latent", run=put_map(workspace))  # its other model is on no shelf here
-    app.file_uploader(key="atlas-file").upload("mole.png", photograph())
+    app.file_uploader(key="atlas-file").upload("mole.png", encode(noise(60, 80)))
     app.run()
     assert not app.exception, app.exception
     predictor = load_predictors(workspace, ["a-vae"])["a-vae"]
-    found = predictor.predict(prepare(decode(photograph(), "mole.png"), predictor.size)[None])[0]
+    found = predictor.predict(
+        prepare(decode(encode(noise(60, 80)), "mole.png"), predictor.size)[None]
+    )[0]
     answer = f"**{predictor.classes[found.argmax()]}** {words.chance(found.max())}"
     assert [answer in one.value for one in app.markdown].count(True) == 1
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import io
 import os
 import re
 import stat
@@ -35,6 +34,7 @@ from derm_core.workspace import Workspace
 from pages.ui import login
 from pages.ui.words import THIN
 from tests.app.bundles import put_bundle
+from tests.builders import encode, noise
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -178,10 +178,7 @@ def photo_with_gps() -> bytes:
     exif = Image.Exif()
     exif[0x010E] = "SECRET-PATIENT"
     exif.get_ifd(0x8825)[1] = "N"
-    pixels = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", exif=exif, comment=b"SECRET-PATIENT")
-    return buffer.getvalue()
+    return encode(noise(40), "JPEG", exif=exif, comment=b"SECRET-PATIENT")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from derm_core.files import read_json
 from derm_core.jobs.store import RunStore
 from derm_core.study.presets import preset
 from tests.app.bundles import put_extractor
-from tests.study.conftest import write_dataset
+from tests.builders import write_dataset
 
 
 def press(app, label):

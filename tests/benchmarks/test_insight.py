@@ -1,6 +1,5 @@
 """The benchmark's masks lie where the images lie, and its pictures of other things are many and named by source."""
 
-import io
 import zipfile
 
 import numpy as np
@@ -8,15 +7,14 @@ from PIL import Image
 
 from benchmarks.insight import other_things, read_masks
 from derm_core.data.decode import prepare
+from tests.builders import encode
 
 
 def test_masks_are_cut_as_images_are_and_missing_ones_are_empty(tmp_path):
     mask = np.zeros((60, 80), np.uint8)
     mask[20:40, 30:50] = 255
-    buffer = io.BytesIO()
-    Image.fromarray(mask).save(buffer, "PNG")
     with zipfile.ZipFile(tmp_path / "masks.zip", "w") as archive:
-        archive.writestr("folder/a_segmentation.png", buffer.getvalue())
+        archive.writestr("folder/a_segmentation.png", encode(mask))
     found = read_masks(tmp_path / "masks.zip", np.array(["b", "a"]), 32)
     expected = prepare(Image.fromarray(mask).convert("RGB"), 32)[..., 0] > 127
     assert (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import struct
@@ -22,6 +21,7 @@ from derm_core.data.synth.generator import generate
 from pages.ui import words
 from tests.app.bundles import put_bundle
 from tests.browser.support import becomes, calm, no_exception, sideways, until, visit
+from tests.builders import encode
 
 pytestmark = pytest.mark.browser
 
@@ -30,12 +30,6 @@ pytestmark = pytest.mark.browser
 def lesion() -> Image.Image:
     """A synthetic photograph, wider than high."""
     return Image.fromarray(next(generate(1, 192, seed=7))[0]).crop((0, 16, 192, 176))
-
-
-def saved(image: Image.Image, kind: str, **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def png_claiming(side: int) -> bytes:
@@ -62,21 +56,21 @@ def readable(lesion: Image.Image) -> dict[str, bytes]:
     clear = lesion.convert("RGBA")
     clear.putalpha(Image.linear_gradient("L").resize(lesion.size))
     files = {
-        "turned.jpg": saved(lesion.rotate(90, expand=True), "JPEG", exif=turned),
-        "cmyk.jpg": saved(lesion.convert("CMYK"), "JPEG"),
-        "sixteen-bit.png": saved(Image.fromarray(grey16), "PNG"),
-        "transparent.png": saved(clear, "PNG"),
-        "animated.webp": saved(
+        "turned.jpg": encode(lesion.rotate(90, expand=True), "JPEG", exif=turned),
+        "cmyk.jpg": encode(lesion.convert("CMYK"), "JPEG"),
+        "sixteen-bit.png": encode(Image.fromarray(grey16), "PNG"),
+        "transparent.png": encode(clear, "PNG"),
+        "animated.webp": encode(
             lesion, "WEBP", save_all=True, append_images=[lesion.rotate(180)], duration=100
         ),
     }
     return files | {
-        f"plain-{number}.png": saved(lesion.rotate(10 * number), "PNG") for number in range(5)
+        f"plain-{number}.png": encode(lesion.rotate(10 * number), "PNG") for number in range(5)
     }
 
 
 def refused(lesion: Image.Image) -> dict[str, tuple[bytes, str]]:
-    whole = saved(lesion, "JPEG")
+    whole = encode(lesion, "JPEG")
     return {
         "truncated.jpg": (whole[: len(whole) // 2], "incomplete"),
         "bomb.png": (png_claiming(20_000), "million pixels"),
@@ -116,7 +110,7 @@ def downloaded(tab) -> dict:
 
 
 def test_one_image_gets_two_opinions_side_by_side(page, furnished, furnished_app, lesion):
-    data = saved(lesion, "PNG")
+    data = encode(lesion, "PNG")
     visit(page, f"{furnished_app}/classify", "Classify")
     upload(page, {"lesion.png": data})
     metrics = answered(page)
@@ -251,7 +245,7 @@ def test_a_batch_shows_how_far_it_is(page, furnished_app, lesion):
     page.route_web_socket("**/_stcore/stream", between)
     visit(page, f"{furnished_app}/classify", "Classify")
     upload(
-        page, {f"lesion-{number}.png": saved(lesion.rotate(number), "PNG") for number in range(10)}
+        page, {f"lesion-{number}.png": encode(lesion.rotate(number), "PNG") for number in range(10)}
     )
     bar = page.get_by_test_id("stProgress").filter(has_text=re.compile(r"Classifying: \d+ of 10"))
     bar.wait_for()
@@ -295,7 +289,7 @@ def test_three_models_stand_side_by_side(page, furnished, furnished_app, third):
 
 def test_a_box_drawn_on_the_picture_becomes_the_square(phone, furnished_app, lesion):
     visit(phone, f"{furnished_app}/classify", "Classify")
-    upload(phone, {"lesion.png": saved(lesion, "PNG")})
+    upload(phone, {"lesion.png": encode(lesion, "PNG")})
     answered(phone)
     phone.get_by_text("Choose the square").click()
     plot = phone.locator('[class*="st-key-crop-box"] .nsewdrag >> visible=true').first

@@ -11,7 +11,8 @@ from PIL import Image
 from derm_core.data.decode import heic_ready
 from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.browser.support import becomes, calm, no_exception, until, visit
-from tests.browser.test_classify import answered, lesion, saved, upload  # noqa: F401  (lesion: a fixture)
+from tests.browser.test_classify import answered, lesion, upload  # noqa: F401  (lesion: a fixture)
+from tests.builders import encode
 
 pytestmark = pytest.mark.browser
 PASTE = """async (box, files) => {
@@ -61,7 +62,10 @@ def test_several_files_of_the_clipboard_are_answered_and_can_be_taken_away(
 ):  # noqa: F811
     visit(page, f"{furnished_app}/classify?from=paste", "Classify")
     box = page.get_by_test_id("stChatInputTextArea")
-    pictures = {"upright.png": saved(lesion, "PNG"), "turned.png": saved(lesion.rotate(90), "PNG")}
+    pictures = {
+        "upright.png": encode(lesion, "PNG"),
+        "turned.png": encode(lesion.rotate(90), "PNG"),
+    }
     box.evaluate(
         PASTE, [(name, base64.b64encode(data).decode()) for name, data in pictures.items()]
     )
@@ -79,7 +83,7 @@ def test_several_files_of_the_clipboard_are_answered_and_can_be_taken_away(
 
 def test_a_finger_draws_the_square(finger, furnished_app, lesion):  # noqa: F811
     visit(finger, f"{furnished_app}/classify", "Classify")
-    upload(finger, {"lesion.png": saved(lesion, "PNG")})
+    upload(finger, {"lesion.png": encode(lesion, "PNG")})
     answered(finger)
     finger.get_by_text("Choose the square").tap()
     plot = finger.locator('[class*="st-key-crop-box"] .nsewdrag >> visible=true').first
@@ -132,7 +136,7 @@ def test_the_keyboard_leads_from_the_upload_to_the_reasons(page, furnished_app, 
 
     until(opened, "a file dialogue")
     dialogues[-1].set_files(
-        [{"name": "lesion.png", "mimeType": "image/png", "buffer": saved(lesion, "PNG")}]
+        [{"name": "lesion.png", "mimeType": "image/png", "buffer": encode(lesion, "PNG")}]
     )
     answered(page)
     tab_to(page.get_by_role("tab", name="Where it looks"))
@@ -151,7 +155,7 @@ def test_a_phone_photo_of_48_megapixels_is_answered(page, furnished_app, lesion)
     turned[0x0112] = 6
     photo = lesion.resize((8064, 6048)).rotate(90, expand=True)
     visit(page, f"{furnished_app}/classify", "Classify")
-    upload(page, {"phone.jpg": saved(photo, "JPEG", exif=turned)})
+    upload(page, {"phone.jpg": encode(photo, "JPEG", exif=turned)})
     assert answered(page).count() == 2
     with page.expect_download() as download:
         page.get_by_role("button", name="Download JSON").click()

@@ -14,6 +14,7 @@ from derm_core.workspace import Workspace
 from tests.app.bundles import put_bundle
 from tests.app.test_foreign_text import failed, hostile_dataset, hostile_map
 from tests.browser.support import PAGES, calm, no_exception, serve, visit
+from tests.builders import noise, write_image
 
 pytestmark = pytest.mark.browser
 
@@ -32,7 +33,6 @@ def hostile(tmp_path_factory):
     runs; and the id of its map."""
     workspace = Workspace.open(tmp_path_factory.mktemp("hostile") / "home")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tests.study.conftest.CLASSES", HOSTILE)
         patch.setattr(embed, "_umap", lambda space, pca, *_: pca[:, ::-1].astype(np.float32))
         dataset = hostile_dataset(workspace, HOSTILE)
         run_id = hostile_map(workspace, HOSTILE[0])
@@ -106,13 +106,9 @@ def test_an_error_fetches_nothing(page, hostile, tmp_path):
 
 
 def test_an_answer_of_hostile_classes_is_text(page, hostile, tmp_path):
-    from PIL import Image
-
     address, *_ = hostile
     photo = tmp_path / "[y](javascript:window.ran=4) :red[z].png"
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(
-        photo
-    )
+    write_image(photo, noise(64))
     visit(page, f"{address}/classify?models=a-vae", PAGES["classify"])
     page.locator("input[type=file]").set_input_files(photo)
     page.wait_for_function("() => document.querySelector('.js-plotly-plot .annotation-text')")

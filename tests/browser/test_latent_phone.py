@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from tests.app.maps import put_map
 from tests.browser.support import becomes, calm, no_exception, sideways, until, visit
+from tests.builders import noise, write_image
 
 pytestmark = pytest.mark.browser
 GROUND = "() => getComputedStyle(document.querySelector('[data-testid=\"stApp\"]')).backgroundColor"
@@ -43,9 +42,7 @@ def test_no_part_of_the_latent_page_scrolls_sideways_in_light_or_dark(
     visit(phone, pair, "Latent space")
     fits(phone, "map pair")
     file = tmp_path / ("a-very-long-name-" * 6 + ".png")
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 300, 3), dtype=np.uint8)).save(
-        file
-    )
+    write_image(file, noise(90, 300))
     phone.get_by_role("button", name="Your image").click()
     phone.locator('[data-testid="stFileUploader"] input[type="file"]').set_input_files(file)
     phone.get_by_text("Nearest in feature space to your image").first.wait_for()

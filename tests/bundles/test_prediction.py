@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from derm_core.bundles import conformal
 from derm_core.bundles.bundle import complete_bundle, load_bundle, save_bundle
@@ -17,16 +15,11 @@ from derm_core.bundles.prediction import agreement_of, closest_duplicate
 from derm_core.bundles.predictor import Predictor, predict_images
 from derm_core.bundles.reference_file import Reference
 from derm_core.cli import main
+from tests.builders import encode
 
 RNG = np.random.default_rng(0)
 TRAINING = RNG.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
 OTHER = np.full((32, 32, 3), 255, np.uint8)
-
-
-def png(image: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -71,7 +64,7 @@ def shelf_of_two(shelf, classifier, decoder, card):
 
 
 def test_an_old_card_answers_and_says_nothing_more(shelf_of_two):
-    row = predict_images(shelf_of_two, ["old"], [("a.png", png(TRAINING[0]))])["images"][0]
+    row = predict_images(shelf_of_two, ["old"], [("a.png", encode(TRAINING[0]))])["images"][0]
     arm = row["arms"]["old"]
     assert (
         arm["prediction_set"] is None
@@ -87,7 +80,7 @@ def test_an_old_card_answers_and_says_nothing_more(shelf_of_two):
 
 
 def test_a_full_card_says_everything(shelf_of_two):
-    row = predict_images(shelf_of_two, ["full"], [("a.png", png(TRAINING[7]))])["images"][0]
+    row = predict_images(shelf_of_two, ["full"], [("a.png", encode(TRAINING[7]))])["images"][0]
     arm, p = row["arms"]["full"], row["arms"]["full"]["probabilities"]
     values = np.array([list(p.values())])
     expected = {c for c, inside in zip(p, conformal.prediction_sets(values, 0.5)[0]) if inside}
@@ -119,7 +112,7 @@ def test_a_full_card_says_everything(shelf_of_two):
 
 
 def test_a_picture_of_another_kind_is_flagged_and_is_no_duplicate(shelf_of_two):
-    row = predict_images(shelf_of_two, ["full"], [("white.png", png(OTHER))])["images"][0]
+    row = predict_images(shelf_of_two, ["full"], [("white.png", encode(OTHER))])["images"][0]
     score = row["outlier"]["scores"]["full"]
     assert (
         row["outlier"]["flagged"]
@@ -145,7 +138,7 @@ def test_the_reconstruction_error_is_that_of_the_decoders_image(shelf_of_two):
 
 
 def test_several_images_get_what_each_gets_alone(shelf_of_two):
-    sources = [(f"{i}.png", png(image)) for i, image in enumerate([*TRAINING[:4], OTHER])]
+    sources = [(f"{i}.png", encode(image)) for i, image in enumerate([*TRAINING[:4], OTHER])]
     together = predict_images(shelf_of_two, None, sources)["images"]
     for source, row in zip(sources, together, strict=True):
         alone = predict_images(shelf_of_two, None, [source])["images"][0]
@@ -157,7 +150,7 @@ def test_several_images_get_what_each_gets_alone(shelf_of_two):
 
 def test_the_command_line_gives_the_same_numbers(shelf_of_two, tmp_path, capsys):
     path = tmp_path / "a.png"
-    path.write_bytes(png(TRAINING[3]))
+    path.write_bytes(encode(TRAINING[3]))
     expected = predict_images(shelf_of_two, ["full"], [(str(path), path)])
     assert main(["predict", str(path), "--models", "full", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["images"] == json.loads(

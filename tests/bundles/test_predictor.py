@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import threading
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from derm_core.bundles.bundle import load_bundle, save_bundle
 from derm_core.bundles.predictor import Predictor, predict_images
 from derm_core.errors import NotFound
+from tests.builders import encode
 
 
 def pixels(n: int, size: int = 32) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (n, size, size, 3), dtype=np.uint8)
-
-
-def png(image: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -65,11 +58,11 @@ def test_wrong_shapes_are_refused_and_none_is_fine(two):
 
 
 def test_predict_images_gives_every_arm_and_lists_refused_files(two, tmp_path):
-    (tmp_path / "b.png").write_bytes(png(pixels(2)[1]))
+    (tmp_path / "b.png").write_bytes(encode(pixels(2)[1]))
     result = predict_images(
         two,
         ["small", "warm"],
-        [("a.png", png(pixels(2)[0])), ("text.png", b"no image"), ("b.png", tmp_path / "b.png")],
+        [("a.png", encode(pixels(2)[0])), ("text.png", b"no image"), ("b.png", tmp_path / "b.png")],
     )
     assert [row["path"] for row in result["images"]] == ["a.png", "b.png"]
     assert [row["path"] for row in result["errors"]] == ["text.png"]
@@ -81,7 +74,9 @@ def test_predict_images_gives_every_arm_and_lists_refused_files(two, tmp_path):
 
 
 def test_all_bundles_are_used_when_none_is_named(two):
-    assert set(predict_images(two, None, [("a.png", png(pixels(1)[0]))])["images"][0]["arms"]) == {
+    assert set(
+        predict_images(two, None, [("a.png", encode(pixels(1)[0]))])["images"][0]["arms"]
+    ) == {
         "small",
         "warm",
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
 
@@ -12,16 +11,7 @@ from PIL import Image, PngImagePlugin
 
 from derm_core.data.decode import MAX_BYTES, MAX_PIXELS, decode, prepare, read_image, read_sizes
 from derm_core.errors import ImageError
-
-
-def encode(image: Image.Image, format: str = "PNG", **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format=format, **options)
-    return buffer.getvalue()
-
-
-def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+from tests.builders import encode, noise
 
 
 def linear_profile() -> bytes:
@@ -81,9 +71,7 @@ def png_claiming(width: int, height: int) -> bytes:
 def test_lossless_formats_keep_every_pixel(format):
     pixels = noise(20, 30)
     options = {"lossless": True} if format == "WEBP" else {}
-    assert np.array_equal(
-        np.asarray(decode(encode(Image.fromarray(pixels), format, **options))), pixels
-    )
+    assert np.array_equal(np.asarray(decode(encode(pixels, format, **options))), pixels)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +89,7 @@ def test_lossless_formats_keep_every_pixel(format):
 def test_exif_orientation_is_applied_and_dropped(orientation, turned):
     pixels, exif = noise(12, 18), Image.Exif()
     exif[0x0112] = orientation
-    image = decode(encode(Image.fromarray(pixels), "PNG", exif=exif))
+    image = decode(encode(pixels, "PNG", exif=exif))
     assert np.array_equal(np.asarray(image), turned(pixels))
     assert not image.info and not dict(image.getexif())
 
@@ -112,20 +100,18 @@ def test_a_colour_profile_is_converted_to_srgb():
     expected = 255 * np.where(
         x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055
     )  # IEC 61966-2-1
-    result = np.asarray(decode(encode(Image.fromarray(linear), icc_profile=linear_profile())))
+    result = np.asarray(decode(encode(linear, icc_profile=linear_profile())))
     assert np.abs(result - expected).max() <= 2
 
 
 def test_a_broken_colour_profile_does_not_lose_the_image():
     pixels = noise(8, 8)
-    assert np.array_equal(
-        np.asarray(decode(encode(Image.fromarray(pixels), icc_profile=b"nonsense"))), pixels
-    )
+    assert np.array_equal(np.asarray(decode(encode(pixels, icc_profile=b"nonsense"))), pixels)
 
 
 def test_sixteen_bit_grey_is_scaled_not_clipped():
     values = np.linspace(0, 65535, 256).astype(np.uint16)[None].repeat(4, 0)
-    grey = np.asarray(decode(encode(Image.fromarray(values))))
+    grey = np.asarray(decode(encode(values)))
     assert np.abs(grey[..., 0] - values / 257).max() <= 0.5
     assert (grey[..., 0] == grey[..., 1]).all() and (grey[..., 0] == grey[..., 2]).all()
 
@@ -136,7 +122,7 @@ def test_transparency_lies_over_white():
     )
     alpha = pixels[..., 3:] / 255
     expected = pixels[..., :3] * alpha + 255 * (1 - alpha)
-    assert np.abs(np.asarray(decode(encode(Image.fromarray(pixels)))) - expected).max() <= 1
+    assert np.abs(np.asarray(decode(encode(pixels))) - expected).max() <= 1
 
 
 def test_a_palette_with_a_transparent_colour():
@@ -188,7 +174,7 @@ def test_too_many_pixels_are_refused_before_decoding(monkeypatch):
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "BMP"])
 @pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
 def test_truncated_files_are_refused(format, share):
-    data = encode(Image.fromarray(noise(64, 64)), format)
+    data = encode(noise(64, 64), format)
     with pytest.raises(ImageError):
         decode(data[: int(len(data) * share)])
 
@@ -227,7 +213,7 @@ def test_prepare_equals_resize_then_centre_crop(width, height):
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_one_decoding_gives_every_size_the_same_pixels_as_by_itself(kind):
-    data = encode(Image.fromarray(noise(40, 50)), kind)
+    data = encode(noise(40, 50), kind)
     found = read_sizes(data, {16, 24})
     assert found.keys() == {16, 24}
     for size, pixels in found.items():
@@ -235,12 +221,12 @@ def test_one_decoding_gives_every_size_the_same_pixels_as_by_itself(kind):
 
 
 def test_a_decoded_picture_is_no_files_object_any_more():
-    image = decode(encode(Image.fromarray(noise(12, 18)), "JPEG", comment=b"mine", dpi=(72, 72)))
+    image = decode(encode(noise(12, 18), "JPEG", comment=b"mine", dpi=(72, 72)))
     assert type(image) is Image.Image and not image.info
 
 
 def test_read_image_accepts_bytes_and_paths_alike(tmp_path):
-    data = encode(Image.fromarray(noise(40, 50)), "JPEG")
+    data = encode(noise(40, 50), "JPEG")
     (tmp_path / "a.jpg").write_bytes(data)
     from_bytes, from_path = read_image(data, 16), read_image(tmp_path / "a.jpg", 16)
     assert from_bytes.shape == (16, 16, 3) and from_bytes.dtype == np.uint8

@@ -15,14 +15,11 @@ from derm_core.data.importers import import_dataset, recognise
 from derm_core.data.manifest import load_dataset
 from derm_core.data.store import open_store
 from derm_core.errors import DataError
+from tests.builders import noise, write_image
 
 
 def picture(path: Path, seed: int, side: int = 16) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(
-        np.random.default_rng(seed).integers(1, 256, (side, side + 4, 3), dtype=np.uint8)
-    ).save(path)
-    return path
+    return write_image(path, noise(side, side + 4, seed, low=1))
 
 
 def table(path: Path, header: str, *lines: str) -> Path:

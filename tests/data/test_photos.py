@@ -21,6 +21,7 @@ from derm_core.data.decode import (
 )
 from derm_core.data.synth.generator import generate
 from derm_core.errors import ImageError
+from tests.builders import encode
 
 HEIC = b"\0\0\0\x1cftypheic\0\0\0\0mif1heic" + bytes(64)
 
@@ -33,9 +34,7 @@ def lesion() -> Image.Image:
 
 
 def jpeg(image: Image.Image, **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=90, **options)
-    return buffer.getvalue()
+    return encode(image, "JPEG", quality=90, **options)
 
 
 @pytest.fixture
@@ -84,12 +83,10 @@ def several_scans(data: bytes) -> bytes:
 def test_large_pictures_that_would_be_whole_in_memory_are_refused_before_decoding(
     lesion, small_limits, monkeypatch, kind
 ):
-    png = io.BytesIO()
-    lesion.save(png, "PNG", compress_level=1)
     data = {
         "progressive": jpeg(lesion, progressive=True),
         "several scans": several_scans(jpeg(lesion)),
-        "png": png.getvalue(),
+        "png": encode(lesion, compress_level=1),
         "too large": jpeg(lesion.resize((1800, 1200))),
     }[kind]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -12,9 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
-from PIL import Image
 
 from derm_core.data import decode_all
 from derm_core.data.decode import read_image
@@ -23,37 +20,11 @@ from derm_core.data.manifest import load_dataset, save_dataset
 from derm_core.data.store import build_store, open_store
 from derm_core.errors import DataError
 from derm_core.workspace import REPOSITORY
+from tests.builders import write_noise
 
 
 def write_images(folder: Path, count: int, side: int = 24) -> list[str]:
-    folder.mkdir(parents=True, exist_ok=True)
-    generator = np.random.default_rng(0)
-    paths = [folder / f"{i:04d}.png" for i in range(count)]
-    for path in paths:
-        Image.fromarray(generator.integers(1, 256, (side, side + 4, 3), dtype=np.uint8)).save(path)
-    return [str(path) for path in paths]
-
-
-@pytest.fixture
-def dataset(workspace, tmp_path):
-    paths = write_images(tmp_path / "images", 150)
-    frame = pd.DataFrame(
-        {
-            "image_id": [Path(p).stem for p in paths],
-            "path": paths,
-            "label": ["a", "b"] * 75,
-            "group": [Path(p).stem for p in paths],
-            "sha256": [hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in paths],
-            "width": 28,
-            "height": 24,
-        }
-    )
-    return save_dataset(
-        workspace,
-        "set",
-        frame,
-        {"layout": "csv", "source": "", "classes": ["a", "b"], "skipped": [], "notes": []},
-    )
+    return [str(path) for path in write_noise(folder, count, side, side + 4)]
 
 
 @pytest.mark.parametrize("processes", [1, 2])

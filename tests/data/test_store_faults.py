@@ -1,26 +1,23 @@
 """A store whose images are gone, or whose disk is full: said by name, and nothing half made is taken for a store."""
 
 import errno
-import hashlib
 import os
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from derm_core import files
 from derm_core.data import decode_all
 from derm_core.data.decode import read_image
-from derm_core.data.manifest import save_dataset
 from derm_core.data.store import _copy_rows, build_store
 from derm_core.errors import DataError, DermError, StorageError
 from derm_core.workspace import Workspace
-from tests.data.test_store import dataset, write_images  # noqa: F401  (a fixture)
+from tests.builders import save_files, write_noise
 from tests.steps import fill_up
 
 
-def test_an_image_that_vanished_since_the_import_is_named(workspace, dataset):  # noqa: F811
+def test_an_image_that_vanished_since_the_import_is_named(workspace, dataset):
     gone = Path(dataset.frame["path"][70])
     gone.unlink()
     with pytest.raises(DataError, match=f"{gone.name} is no longer what was imported"):
@@ -32,7 +29,7 @@ def test_an_image_that_vanished_since_the_import_is_named(workspace, dataset):  
 )
 def test_a_store_that_could_not_be_written_is_finished_when_it_can(
     workspace, dataset, monkeypatch, number, said
-):  # noqa: F811
+):
     def full(descriptor):
         raise OSError(number, os.strerror(number))
 
@@ -68,7 +65,7 @@ class Full:
 )
 def test_a_disk_that_fills_while_pixels_are_stored_leaves_no_store_and_says_what_to_do(
     workspace, dataset, monkeypatch, mode, fails_at, found
-):  # noqa: F811
+):
     opened, calls = [], []
 
     def limited(path, how="r", *given, **named):
@@ -96,24 +93,8 @@ def test_on_a_disk_that_is_really_full_a_store_is_given_up_and_finished_when_the
 ):
     room = disk("size=1m")
     workspace, filler = Workspace.open(room / "home"), room / "filler"
-    paths = write_images(tmp_path / "images", 150)
-    frame = pd.DataFrame(
-        {
-            "image_id": [Path(path).stem for path in paths],
-            "path": paths,
-            "label": "a",
-            "group": [Path(path).stem for path in paths],
-            "width": 28,
-            "height": 24,
-            "sha256": [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths],
-        }
-    )
-    known = save_dataset(
-        workspace,
-        "set",
-        frame,
-        {"layout": "csv", "source": "", "classes": ["a"], "skipped": [], "notes": []},
-    )
+    paths = write_noise(tmp_path / "images", 150, 24, 28)
+    known = save_files(workspace, "set", paths, ["a"] * 150)
 
     def fill(done: int, total: int) -> None:
         if not filler.exists():
@@ -124,9 +105,7 @@ def test_on_a_disk_that_is_really_full_a_store_is_given_up_and_finished_when_the
     assert not known.paths.store(32).exists()
     filler.unlink()
     store = build_store(workspace, known, 32, processes=processes)
-    assert all(
-        np.array_equal(store.images[row], read_image(Path(paths[row]), 32)) for row in range(150)
-    )
+    assert all(np.array_equal(store.images[row], read_image(paths[row], 32)) for row in range(150))
 
 
 def test_chosen_rows_are_copied_in_their_order(tmp_path):

@@ -17,7 +17,7 @@ from derm_core.data.triage import (
     save_map,
 )
 from derm_core.errors import ConfigError
-from tests.study.conftest import write_dataset
+from tests.builders import write_dataset
 
 MAP = {"amber": "low", "brown": "high", "violet": "medium"}
 

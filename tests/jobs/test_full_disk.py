@@ -17,9 +17,9 @@ from derm_core.jobs.store import RunStore
 from derm_core.training.pretrain import pretrain
 from derm_core.training.recipes import recipe
 from derm_core.workspace import Workspace
+from tests.builders import write_dataset
 from tests.jobs.test_faults import Here, fails, here  # noqa: F401  (a fixture)
 from tests.steps import fill_up
-from tests.study.conftest import write_dataset
 
 
 def test_on_a_disk_that_is_really_full_a_run_ends_and_is_resumed_when_there_is_room(

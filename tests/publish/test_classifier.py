@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import save_file
 
 from derm_core.bundles import conformal
 from derm_core.bundles.bundle import load_bundle
 from derm_core.bundles.predictor import Predictor, predict_images
 from derm_core.config import BackboneConfig, PretrainConfig, StudyConfig, to_dict
-from derm_core.data.manifest import load_dataset, save_dataset
+from derm_core.data.manifest import load_dataset
 from derm_core.data.splits import SPLITS, split_fingerprint, split_for
 from derm_core.data.store import open_store
 from derm_core.errors import BundleError, NotFound, RunError
@@ -27,6 +25,7 @@ from derm_core.publish import statistics
 from derm_core.publish.classifier import publish
 from derm_core.publish.provenance import is_public, weights_license
 from derm_core.study.arms import Arm, build_extractors
+from tests.builders import save_files, write_noise
 
 BACKBONE = BackboneConfig(architecture="resnet18", stage=1)
 CLASSES = ("mel", "nv")
@@ -34,40 +33,16 @@ VAE_RUN, STUDY = "pretrain-1", "study-1"
 
 
 def make_dataset(workspace):
-    rng = np.random.default_rng(0)
-    folder = workspace.dataset("moles").images
-    folder.mkdir(parents=True)
-    rows = []
-    for i in range(40):
-        path = folder / f"i{i}.png"
-        Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(path)
-        rows.append(
-            {
-                "image_id": path.stem,
-                "path": str(path),
-                "label": CLASSES[i % 2],
-                "group": f"g{i}",
-                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-                "width": 32,
-                "height": 32,
-            }
-        )
-    return save_dataset(
+    paths = write_noise(workspace.dataset("moles").images, 40, 32)
+    return save_files(
         workspace,
         "moles",
-        pd.DataFrame(rows),
-        {
-            "layout": "ham10000",
-            "source": "test",
-            "classes": list(CLASSES),
-            "created": 0.0,
-            "skipped": [],
-            "seconds": 0.0,
-            "notes": [],
-            "license": "CC BY-NC 4.0",
-            "citation": "Tschandl 2018, doi:10.7910/DVN/DBW86T",
-            "class_descriptions": {"mel": "melanoma", "nv": "melanocytic nevus"},
-        },
+        paths,
+        CLASSES * 20,
+        layout="ham10000",
+        license="CC BY-NC 4.0",
+        citation="Tschandl 2018, doi:10.7910/DVN/DBW86T",
+        class_descriptions={"mel": "melanoma", "nv": "melanocytic nevus"},
     )
 
 

@@ -13,7 +13,7 @@ from derm_core.files import write_json
 from derm_core.jobs.store import RunStore
 from derm_core.study.protocol import study
 from derm_core.workspace import Workspace
-from tests.study.conftest import write_dataset
+from tests.builders import write_dataset
 from tests.study.test_protocol import finish, make_config
 
 HOSTILE = "<img src=x onerror=alert(1)>"

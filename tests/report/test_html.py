@@ -14,8 +14,8 @@ from derm_core.report.files import report_files
 from derm_core.report.html import report_html
 from derm_core.report.html_parts import escaped, table
 from derm_core.study.study_data import prepare
+from tests.builders import write_dataset
 from tests.report.conftest import HOSTILE, SCRIPT
-from tests.study.conftest import write_dataset
 from tests.study.test_evaluate import evaluated, put_on_shelf
 from tests.study.trained import CONFIG
 from tests.study.trained import finish as drain

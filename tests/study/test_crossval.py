@@ -37,8 +37,8 @@ from derm_core.study.protocol import study
 from derm_core.study.study_data import prepare
 from derm_core.training.pretrain import load_material, pretrain
 from derm_core.workspace import Workspace
+from tests.builders import write_dataset
 from tests.steps import finish
-from tests.study.conftest import write_dataset
 
 SMALL = BackboneConfig(architecture="resnet18", stage=1)
 CONFIG = StudyConfig(

@@ -17,7 +17,7 @@ from derm_core.nets.head import Classifier, make_head
 from derm_core.study.evaluate import evaluate_models, origin
 from derm_core.study.study_data import prepare
 from derm_core.workspace import Workspace
-from tests.study.conftest import CLASSES, write_dataset
+from tests.builders import CLASSES, write_dataset
 from tests.study.test_external import write_other
 from tests.study.trained import CONFIG, SMALL, finish
 

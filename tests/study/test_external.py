@@ -12,7 +12,7 @@ from derm_core.events import jsonable
 from derm_core.stats.metrics import balanced_accuracy, decide
 from derm_core.study.external import external
 from derm_core.workspace import Workspace
-from tests.study.conftest import write_dataset
+from tests.builders import write_dataset
 from tests.study.trained import finish, trained_study
 
 NAMES = {"amber": "AMBER", "brown": "Brown", "violet": "XXX"}

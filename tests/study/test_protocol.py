@@ -17,8 +17,8 @@ from derm_core.study import protocol
 from derm_core.study.protocol import study
 from derm_core.study.study_data import count_look, prepare
 from derm_core.workspace import Workspace
+from tests.builders import write_dataset
 from tests.steps import finish
-from tests.study.conftest import write_dataset
 
 SMALL = BackboneConfig(architecture="resnet18", stage=1)
 

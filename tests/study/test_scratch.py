@@ -16,7 +16,7 @@ from derm_core.study.protocol import study
 from derm_core.study.scratch import fitting_arms
 from derm_core.study.verdict import choose_pair
 from derm_core.workspace import Workspace
-from tests.study.conftest import write_dataset
+from tests.builders import write_dataset
 from tests.study.test_protocol import finish, run_study
 
 SMALL = BackboneConfig(architecture="resnet18", stage=1)

@@ -9,7 +9,7 @@ import pytest
 from derm_core.events import jsonable
 from derm_core.study.shortcut import assign, ink_alone, paint_ink, reliance, shortcut, target_class
 from derm_core.workspace import Workspace
-from tests.study import conftest
+from tests.builders import write_dataset
 from tests.study.trained import finish, trained_study
 
 STRENGTHS = (0.0, 0.5, 1.0)
@@ -18,13 +18,10 @@ STRENGTHS = (0.0, 0.5, 1.0)
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory):
     """A study whose classes are hard to tell apart, so that ink is worth something, and its answer."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            conftest, "COLOURS", np.array([[150, 110, 90], [135, 100, 90], [145, 108, 100]])
-        )
-        study = trained_study(
-            Workspace.open(tmp_path_factory.mktemp("shortcut")), shortcut=STRENGTHS, epochs=10
-        )
+    workspace = Workspace.open(tmp_path_factory.mktemp("shortcut"))
+    colours = np.array([[150, 110, 90], [135, 100, 90], [145, 108, 100]])
+    write_dataset(workspace, colours=colours)
+    study = trained_study(workspace, shortcut=STRENGTHS, epochs=10)
     return study, finish(shortcut(study))[1]
 
 

@@ -11,8 +11,8 @@ from derm_core.study.finetune import finetune
 from derm_core.study.frozen import frozen
 from derm_core.study.questions import Study
 from derm_core.study.study_data import prepare
+from tests.builders import write_dataset
 from tests.steps import finish
-from tests.study.conftest import write_dataset
 
 SMALL = BackboneConfig(architecture="resnet18", stage=1)
 CONFIG = StudyConfig(

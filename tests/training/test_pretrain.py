@@ -2,26 +2,20 @@ import dataclasses
 import itertools
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 
 from derm_core.config import PretrainConfig
 from derm_core.data.manifest import save_dataset
 from derm_core.errors import DataError, NotFound
-from derm_core.files import read_json, sha256_file
+from derm_core.files import read_json
 from derm_core.nets.vae import load_vae
 from derm_core.training.pretrain import Material, load_material, pretrain, train_vae
 from derm_core.training.recipes import RECIPES, recipe
 from derm_core.workspace import RunPaths
+from tests.builders import save_images
 
 TRAIN, VAL = np.arange(40), np.arange(40, 54)  # rows 54 to 59 are nobody's
-INFO = {
-    "layout": "test",
-    "source": "test",
-    "classes": ["class 0", "class 1", "class 2"],
-    "skipped": [],
-}
 
 
 @pytest.fixture
@@ -32,24 +26,7 @@ def material(images, labels) -> Material:
 @pytest.fixture
 def dataset(workspace, images, labels):
     """The images as dataset `tiny` of the workspace, each its own group."""
-    folder = workspace.root / "source"
-    folder.mkdir()
-    rows = []
-    for number, (image, label) in enumerate(zip(images, labels)):
-        path = folder / f"{number}.png"
-        Image.fromarray(image).save(path)
-        rows.append(
-            {
-                "image_id": f"i{number}",
-                "path": str(path),
-                "label": f"class {label}",
-                "group": f"g{number}",
-                "sha256": sha256_file(path),
-                "width": 16,
-                "height": 16,
-            }
-        )
-    return save_dataset(workspace, "tiny", pd.DataFrame(rows), INFO)
+    return save_images(workspace, "tiny", images, [f"class {label}" for label in labels])
 
 
 def weights_of(config: PretrainConfig, material: Material, folder) -> str:
@@ -159,7 +136,7 @@ def test_labels_shuffled_in_the_manifest_give_the_same_weights(workspace, datase
     )  # else labels stratify the split
     first = list(pretrain(config, workspace, workspace.run("pretrain-1")))[-1].value
     shuffled = np.random.default_rng(4).permutation(dataset.frame["label"])
-    save_dataset(workspace, "tiny", dataset.frame.assign(label=shuffled), INFO)
+    save_dataset(workspace, "tiny", dataset.frame.assign(label=shuffled), dataset.info)
     again = list(pretrain(config, workspace, workspace.run("pretrain-2")))[-1].value
     assert again["split_fingerprint"] != first["split_fingerprint"], (
         "the shuffle was seen, by the split"
@@ -242,7 +219,7 @@ def test_unknown_and_too_small_datasets_are_named(workspace, dataset, vae_config
     with pytest.raises(NotFound, match="nowhere"):
         drain(load_material(dataclasses.replace(vae_config, dataset="nowhere"), workspace))
     few = dataset.frame.assign(group="one")
-    save_dataset(workspace, "few", few, INFO)
+    save_dataset(workspace, "few", few, dataset.info)
     with pytest.raises(DataError, match="validation"):
         drain(load_material(dataclasses.replace(vae_config, dataset="few"), workspace))
 
