@@ -127,7 +127,11 @@ def bases() -> list[tuple[str, bytes]]:
             (16, 6),
         )
     ]
-    return found + [("BMP", rle_bmp(16, 4, b"\x10\x05\0\0" * 4 + b"\0\1")), ("BMP", os2_bmp())]
+    return [
+        *found,
+        ("BMP", rle_bmp(16, 4, b"\x10\x05\x00\x00" * 4 + b"\x00\x01")),
+        ("BMP", os2_bmp()),
+    ]
 
 
 @lru_cache(maxsize=1)
@@ -387,7 +391,7 @@ def _bombs() -> dict[str, Callable[[], bytes]]:
 
 def _metadata() -> dict[str, Callable[[], bytes]]:
     big = 14 * 2**20
-    found = {
+    return {
         "meta-jpeg-exif-pieces": lambda: jpeg_with(segment(0xE1, b"Exif\0\0" + bytes(8)) * 800_000),
         "meta-jpeg-exif-large": lambda: jpeg_with(segment(0xE1, b"Exif\0\0" + bytes(65_000)) * 220),
         "meta-jpeg-exif-overlap": lambda: jpeg_with(
@@ -474,7 +478,6 @@ def _metadata() -> dict[str, Callable[[], bytes]]:
             encoded("BMP", "P")[:46] + b"\xff\xff\xff\xff" + encoded("BMP", "P")[50:]
         ),
     }
-    return found
 
 
 def _idat_bytes() -> bytes:

@@ -53,7 +53,7 @@ def main(given: dict) -> dict:
         task.parameters(), lr=given["learning_rate"], weight_decay=given["weight_decay"]
     )
     started, logged = time.perf_counter(), []
-    for epoch in range(given["epochs"]):
+    for _epoch in range(given["epochs"]):
         for step, (x_bchw, _) in enumerate(loader):
             x_bchw = x_bchw.to(device, non_blocking=True)
             loss = task(Batch(x_bchw, x_bchw, progress=1.0))["loss"] / task.loss_scale

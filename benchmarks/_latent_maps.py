@@ -88,7 +88,8 @@ def noise(rng: np.random.Generator) -> bytes:
 
 def keep_features(workspace: Workspace, run_id: str) -> None:
     """An empty store, and features in the cache as the map's extractor gives them of such pictures: what places an image
-    on this map computes those of that image alone."""
+    on this map computes those of that image alone.
+    """
     import torch
 
     from derm_core.config import from_dict

@@ -114,7 +114,8 @@ class Session:
 
     def need(self, kind: str, words: str = "") -> Any:
         """The first element of a kind, "plotly_chart" for one, whose body has these words, in what was last run. Raises
-        PageError where there is none."""
+        PageError where there is none.
+        """
         found = [
             element for element in self.elements.get(kind, []) if not words or words in element.body
         ]

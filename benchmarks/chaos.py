@@ -161,7 +161,8 @@ class Server:
         kill: tuple[str, int, float] | None = None,
     ) -> tuple[int, list[dict]]:
         """Exit status (−9: killed) and marks of one worker. kill: phase, call and seconds after its beginning;
-        point: phase, call and count, for a kill that depends on no clock."""
+        point: phase, call and count, for a kill that depends on no clock.
+        """
         request = {"home": str(workspace.root), "run": run_id, "point": point}
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()

@@ -215,9 +215,7 @@ def selections(context, address: str, points: int, repeats: int) -> dict:
         x, y, name = _lonely(tab, number)
         tab.mouse.move(x, y)
         tab.wait_for_timeout(300)  # plotly finds what is below the pointer
-        clicks.append(
-            _timed(lambda: tab.mouse.click(x, y), lambda: tab.get_by_text(name).first.wait_for())
-        )
+        clicks.append(_timed(lambda: tab.mouse.click(x, y), tab.get_by_text(name).first.wait_for))
     area = tab.locator(".js-plotly-plot .nsewdrag").first.bounding_box()
     top = area["y"] + area["height"] * 0.3
     for mode, seconds in (("select", boxes), ("lasso", lassos)):

@@ -145,7 +145,8 @@ def in_turn(
     ours: str, peer: str, pictures: list[Image.Image], sessions: int, seconds: float
 ) -> list[tuple[dict, dict]]:
     """Classifications at this app's address and at the peer's, one after the other, ROUNDS times: the machine's own speed
-    changes from minute to minute."""
+    changes from minute to minute.
+    """
     return [
         (
             asyncio.run(classifications(ours, pictures, sessions, seconds)),

@@ -274,7 +274,7 @@ def tables(ablation: Judged | None, final: Judged | None) -> dict[str, Any]:
     if final:
         found["arms"] = {name: final.row(name) for name in final.lines}
         of_imagenet = [name for name in final.lines if name.startswith("imagenet")]
-        best = min(of_imagenet, key=lambda name: final.val_loss(name), default=None)
+        best = min(of_imagenet, key=final.val_loss, default=None)
         wanted = {
             "vae_minus_imagenet": ("vae", "imagenet"),
             "vae_minus_best_imagenet": ("vae", best),

@@ -75,7 +75,7 @@ def test_wrong_usage_is_one_line_and_status_2(argv, capsys):
 
 
 @pytest.mark.parametrize(
-    "argv, says",
+    ("argv", "says"),
     [
         (["pretrain", "--dataset", "nowhere"], "data import"),
         (["data", "import", "/nonexistent/folder", "--name", "mine"], "does not exist"),
@@ -248,7 +248,7 @@ def test_ctrl_c_leaves_the_run_going_and_says_how_to_reach_it(scripted):
     while not store.list(state="running") and time.monotonic() < deadline:
         time.sleep(0.05)
     command.send_signal(signal.SIGINT)
-    out, err = command.communicate(timeout=90)
+    _out, err = command.communicate(timeout=90)
     run = store.list()[0]
     assert command.returncode == 130 and "Traceback" not in err
     assert f"runs show {run.id} --follow" in err and f"runs cancel {run.id}" in err
@@ -259,7 +259,7 @@ def test_ctrl_c_leaves_the_run_going_and_says_how_to_reach_it(scripted):
 
 
 def test_compare_detached_queues_pretraining_and_study(run, scripted):
-    value, lines = run(
+    value, _lines = run(
         "compare", "--dataset", "count-3000", "--device", "cpu", "--detach", "--json"
     )
     runs = {row["run_id"]: row for row in run("runs", "list", "--json")[0]["runs"]}

@@ -35,7 +35,7 @@ def test_json_round_trip_keeps_every_value(config):
 
 
 @pytest.mark.parametrize(
-    "change, words",
+    ("change", "words"),
     [
         ({"regime": "both"}, ["regime", "'both'", "'frozen'"]),
         ({"seeds": []}, ["seeds", "one or more"]),
@@ -64,7 +64,7 @@ def test_errors_name_field_value_and_what_is_allowed(change, words):
 
 
 @pytest.mark.parametrize(
-    "change, words",
+    ("change", "words"),
     [
         ({"consistency": -1.0}, ["consistency", "-1.0", "0 or more"]),
         ({"elbo_weight": 0.0}, ["elbo_weight", "nothing would be learnt"]),

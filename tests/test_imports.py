@@ -35,8 +35,9 @@ LIGHT = [
         "derm_core.training.recipes",
         "derm_core.study.presets",
     )
-    or name.startswith("derm_core.jobs")
-    and name != "derm_core.jobs.preflight"  # checks models and datasets before a run is queued
+    or (
+        name.startswith("derm_core.jobs") and name != "derm_core.jobs.preflight"
+    )  # checks models and datasets before a run is queued
 ]
 
 

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import subprocess
@@ -40,10 +41,8 @@ def test_a_child_ends_when_its_parent_is_killed():
         assert not is_running(pid)
     finally:
         for left in (parent.pid, pid):
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(left, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         parent.wait()
         parent.stdout.close()
 

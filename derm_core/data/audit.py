@@ -37,7 +37,7 @@ def audit(dataset: Dataset, split: np.ndarray) -> dict:
     return {
         "name": dataset.name,
         "images": len(frame),
-        "groups": int(len(sizes)),
+        "groups": len(sizes),
         "classes": _counts(labels, dataset.classes),
         "unlabelled": int(labels.isna().sum()),
         "splits": {

@@ -229,7 +229,7 @@ def _warp(
     back = _rotation(direction) @ squeeze @ _rotation(-direction - turn) / scale
     places = np.mgrid[:side, :side].reshape(2, -1) - (side - 1) / 2
     sources = back @ places + (side - 1) / 2
-    inside = ((0 <= sources) & (sources <= side - 1)).all(0)
+    inside = ((sources >= 0) & (sources <= side - 1)).all(0)
     row, column = np.clip(np.rint(sources), 0, side - 1).astype(int)
     return row * side + column, inside.astype(np.float32)
 

@@ -162,8 +162,7 @@ def dependents(workspace: Workspace, run_id: str) -> list[str]:
         and (
             run_id in waits_for(workspace, run)
             or run_id in _stored_references(workspace, run.id)
-            or not run.final
-            and _publishes(workspace, run.id) == run_id
+            or (not run.final and _publishes(workspace, run.id) == run_id)
         )
     ]
 

@@ -33,7 +33,7 @@ def fit_temperature(probabilities_nc: np.ndarray, labels_n: np.ndarray) -> dict:
         value, after = 1.0, before
     return {
         "value": value,
-        "images": int(len(labels)),
+        "images": len(labels),
         "log_loss_before": before,
         "log_loss_after": after,
     }

@@ -270,7 +270,7 @@ def _difference(
         )
         row["detectable"] = float((student.ppf((1 + LEVEL) / 2, df) + student.ppf(POWER, df)) * se)
         row["equivalent"] = (
-            metric != "log_loss" and -MARGIN < found["low"] and found["high"] < MARGIN
+            metric != "log_loss" and found["low"] > -MARGIN and found["high"] < MARGIN
         )
     return row
 

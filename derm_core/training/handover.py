@@ -60,7 +60,7 @@ def _known(name: str) -> Any:
     fitting = isinstance(found, type) and (
         issubclass(found, CLASSES) or dataclasses.is_dataclass(found)
     )
-    if not (fitting or module == LOSSES and callable(found)) or found.__module__ != module:
+    if not (fitting or (module == LOSSES and callable(found))) or found.__module__ != module:
         raise RunError(
             f"A training that holds a {name} cannot be shared by several processes; choose another architecture, "
             "or devices = 1."

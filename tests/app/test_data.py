@@ -68,7 +68,7 @@ def test_skipped_files_are_listed_with_their_reason(open_page, workspace, folder
 
 
 @pytest.mark.parametrize(
-    "path, name, said",
+    ("path", "name", "said"),
     [
         ("{here}/no/such/folder", "mine", "/no/such/folder"),
         ("", "mine", "path"),

@@ -56,7 +56,7 @@ def test_its_runs_are_listed_and_can_be_annotated(first):
 
 
 @pytest.mark.parametrize(
-    "page, run, shown",
+    ("page", "run", "shown"),
     [
         ("compare", STUDY, "Learning curves"),
         ("train", STOPPED, "stopped"),

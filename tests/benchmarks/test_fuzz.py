@@ -33,7 +33,7 @@ def test_the_corpus_is_that_of_its_seed():
 
 
 @pytest.mark.parametrize(
-    "answer, outcome",
+    ("answer", "outcome"),
     [
         ('{"outcome": "decoded", "reason": "", "seconds": 0.1, "peak_mb": 50.0}', "decoded"),
         ('{"outcome": "refused", "reason": "", "seconds": 5.1, "peak_mb": 50.0}', "hung"),

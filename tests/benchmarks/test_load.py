@@ -45,7 +45,7 @@ def test_every_page_shows_its_content_beside_classifications(app):
 
 
 @pytest.mark.parametrize(
-    "sent, said", [("no picture", "not a JPEG"), ("an unlike one", "shows no markdown")]
+    ("sent", "said"), [("no picture", "not a JPEG"), ("an unlike one", "shows no markdown")]
 )
 def test_a_refused_upload_and_a_held_back_answer_are_errors_not_classifications(
     app, monkeypatch, sent, said

@@ -30,7 +30,7 @@ def one(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "given, said",
+    ("given", "said"),
     [
         (["--data", "/somewhere/here"], "--data PATH"),
         (["--data=/somewhere/here"], "--data=PATH"),

@@ -83,7 +83,7 @@ def done(tmp_path_factory):
 
 
 def test_levers_are_judged_on_validation_alone(done):
-    root, _, results, looked_after_levers = done
+    root, _, _results, looked_after_levers = done
     assert not looked_after_levers and (root / "datasets" / "synth-90" / "test_looks.json").exists()
     kept = [
         set(np.load(path).keys())

@@ -263,7 +263,7 @@ def third(furnished):
     """A third model of the same classes on the shelf, for one test."""
     cards = [card for card in list_bundles(furnished) if card["ok"]]
     put_bundle(furnished, "third", "bundle:third", cards[0]["classes"], label="Third")
-    yield [card["name"] for card in cards][:2] + ["third"]
+    yield [*[card["name"] for card in cards][:2], "third"]
     furnished.remove(furnished.models / "third")
 
 

@@ -59,7 +59,7 @@ def test_a_photograph_of_the_camera_is_answered(chromium, furnished_app):
 
 def test_several_files_of_the_clipboard_are_answered_and_can_be_taken_away(
     page, furnished_app, lesion
-):  # noqa: F811
+):
     visit(page, f"{furnished_app}/classify?from=paste", "Classify")
     box = page.get_by_test_id("stChatInputTextArea")
     pictures = {
@@ -122,9 +122,7 @@ def test_the_keyboard_leads_from_the_upload_to_the_reasons(page, furnished_app, 
         raise AssertionError(f"{wanted} was not reached by the Tab key")
 
     dialogues: list = []
-    page.on(
-        "filechooser", lambda dialogue: dialogues.append(dialogue)
-    )  # asked for at the key, a busy browser is told late
+    page.on("filechooser", dialogues.append)  # asked for at the key, a busy browser is told late
     button = page.get_by_test_id("stFileUploader").locator(
         "button", has_text="Upload"
     )  # the page has a choice "Upload", too

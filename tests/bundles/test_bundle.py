@@ -80,7 +80,7 @@ def test_a_truncated_file_is_refused(folder):
 
 
 @pytest.mark.parametrize(
-    "changes,words",
+    ("changes", "words"),
     [
         ({"schema": 2}, "newer"),
         ({"stage": "x"}, "stage"),
@@ -111,7 +111,7 @@ def test_a_card_that_lies_is_refused(folder, changes, words):
 
 
 @pytest.mark.parametrize(
-    "header,words",
+    ("header", "words"),
     [
         ({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}, "shape"),
         ({"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}, "gaps"),

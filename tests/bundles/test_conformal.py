@@ -41,7 +41,8 @@ def test_sets_are_those_of_a_naive_loop():
 
 
 @pytest.mark.parametrize(
-    "n,coverage,rank", [(9, 0.9, 9), (10, 0.9, 10), (99, 0.9, 90), (100, 0.95, 96), (39, 0.8, 32)]
+    ("n", "coverage", "rank"),
+    [(9, 0.9, 9), (10, 0.9, 10), (99, 0.9, 90), (100, 0.95, 96), (39, 0.8, 32)],
 )
 def test_the_threshold_is_the_ceil_n_plus_1_th_smallest(n, coverage, rank):
     values = np.random.default_rng(n).permutation(n) / 1000

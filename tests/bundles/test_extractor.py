@@ -156,7 +156,7 @@ def test_it_travels_as_a_file_and_a_changed_one_is_refused(home, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change, why",
+    ("change", "why"),
     [
         ({"kind": "virus"}, "kind"),
         ({"latent": {"kl": [1.0], "mean": [0.0], "std": [1.0]}}, "latent.kl"),

@@ -32,7 +32,7 @@ def nested(depth: int):
 
 
 @pytest.mark.parametrize(
-    "change, why",
+    ("change", "why"),
     [
         ({"arm": "<img src=x>"}, "arm"),
         ({"label": "[x](javascript:alert(1))"}, "label"),

@@ -30,7 +30,7 @@ def test_a_good_picture_has_no_problem(good):
 
 
 @pytest.mark.parametrize(
-    "spoil,words",
+    ("spoil", "words"),
     [
         (lambda i: i.filter(ImageFilter.GaussianBlur(9)), "out of focus"),
         (lambda i: changed(i, lambda v: v * 0.3), "dark"),

@@ -74,7 +74,7 @@ def test_a_reference_is_read_as_it_was_written(folder):
 
 
 @pytest.mark.parametrize(
-    "spoil,words",
+    ("spoil", "words"),
     [
         (lambda data: data[:-5], "truncated"),
         (lambda data: data[:-1] + bytes([data[-1] ^ 1]), "SHA-256"),
@@ -96,7 +96,7 @@ def set_array(key, value):
 
 
 @pytest.mark.parametrize(
-    "change,words",
+    ("change", "words"),
     [
         (set_array("space.mean", lambda v: v[:10]), "space.mean"),
         (set_array("space.axes", lambda v: v.astype(np.float16)), "space.axes"),
@@ -125,7 +125,7 @@ def test_types_that_no_reference_has_are_refused(folder):
 
 
 @pytest.mark.parametrize(
-    "field,value,words",
+    ("field", "value", "words"),
     [
         ("conformal", {"coverages": {"0.90": 2}}, "coverages"),
         ("conformal", {"coverages": {"often": 0.5}}, "coverages"),
@@ -186,7 +186,7 @@ def test_an_archive_whose_reference_is_missing_or_unasked_for_is_refused(shelf, 
         name: (folder / name).read_bytes() for name in ("card.json", "model.safetensors", REFERENCE)
     }
     card = json.loads(members["card.json"])
-    for left_out, parts in (
+    for _left_out, parts in (
         ("reference", {k: v for k, v in members.items() if k != REFERENCE}),
         (
             "card",

@@ -94,7 +94,7 @@ def test_who_takes_longer_than_the_patience_keeps_no_one_out():
 
 
 @pytest.mark.parametrize(
-    "crowded, busy, threads",
+    ("crowded", "busy", "threads"),
     [(True, False, 1), (False, True, 1), (False, False, predictor.THREADS)],
 )
 def test_a_prediction_takes_one_thread_where_others_are_at_work(

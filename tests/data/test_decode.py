@@ -75,7 +75,7 @@ def test_lossless_formats_keep_every_pixel(format):
 
 
 @pytest.mark.parametrize(
-    "orientation, turned",
+    ("orientation", "turned"),
     [
         (2, lambda a: a[:, ::-1]),
         (3, lambda a: a[::-1, ::-1]),
@@ -180,7 +180,7 @@ def test_truncated_files_are_refused(format, share):
 
 
 @pytest.mark.parametrize(
-    "data, why",
+    ("data", "why"),
     [
         (b"", "empty"),
         (b"this is a text, not a picture\n" * 20, "not a JPEG"),
@@ -202,7 +202,9 @@ def test_a_missing_file_is_an_image_error(tmp_path):
         decode(tmp_path / "none.png")
 
 
-@pytest.mark.parametrize("width, height", [(60, 60), (180, 60), (60, 180), (240, 60), (60, 300)])
+@pytest.mark.parametrize(
+    ("width", "height"), [(60, 60), (180, 60), (60, 180), (240, 60), (60, 300)]
+)
 def test_prepare_equals_resize_then_centre_crop(width, height):
     size, image = 20, Image.fromarray(noise(height, width, seed=1))
     whole = image.resize((width // 3, height // 3), Image.Resampling.BICUBIC)

@@ -19,7 +19,7 @@ HEAD = b"path,label\n"
 
 
 @pytest.mark.parametrize(
-    "data, why",
+    ("data", "why"),
     [
         (b"", "empty"),
         (HEAD + b"a\0.jpg,nv\n", "not text"),

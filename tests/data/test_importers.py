@@ -179,7 +179,7 @@ def test_pad_ufes_20_groups_by_patient(workspace, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name, classes",
+    ("name", "classes"),
     [
         ("dermamnist.npz", ("akiec", "df", "nv")),
         ("othermnist_64.npz", ("class-0", "class-3", "class-5")),
@@ -207,7 +207,7 @@ def test_medmnist_arrays_become_images_and_keep_their_split(workspace, tmp_path,
 
 
 @pytest.mark.parametrize(
-    "arrays, why",
+    ("arrays", "why"),
     [
         (
             {
@@ -317,7 +317,7 @@ def test_no_path_leads_outside_the_imported_folder(workspace, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text, why",
+    ("text", "why"),
     [
         ("path,label\n1.png\n", "record 2: 1 values for 2 columns"),
         ("path,label,path\n1.png,a,b\n", "same name"),
@@ -439,7 +439,8 @@ def test_ham10000_itself(workspace, shared):
 
 @pytest.mark.shared
 @pytest.mark.parametrize(
-    "name, images, classes, groups", [("isic2018_test", 755, 7, 755), ("pad_ufes_20", 458, 6, 363)]
+    ("name", "images", "classes", "groups"),
+    [("isic2018_test", 755, 7, 755), ("pad_ufes_20", 458, 6, 363)],
 )
 def test_the_other_shared_sets(workspace, shared, name, images, classes, groups):
     result = import_dataset(workspace, shared / "data" / name, "other", sizes=(16,))

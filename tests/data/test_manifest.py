@@ -73,7 +73,7 @@ def test_paths_below_the_datasets_own_folder_move_with_the_workspace(workspace, 
 
 
 @pytest.mark.parametrize(
-    "column, value, why",
+    ("column", "value", "why"),
     [("image_id", "i1", "twice"), ("label", "unheard", "not among the classes")],
 )
 def test_a_contradictory_manifest_is_refused(workspace, column, value, why):

@@ -142,7 +142,7 @@ def test_the_middle_square_is_what_the_models_see_by_default(lesion):
 
 
 @pytest.mark.parametrize(
-    "centre_x, centre_y, side, box",
+    ("centre_x", "centre_y", "side", "box"),
     [
         (0.25, 0.5, 0.5, (100, 300, 700, 900)),
         (0, 0, 0.5, (0, 0, 600, 600)),

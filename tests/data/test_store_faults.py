@@ -25,7 +25,7 @@ def test_an_image_that_vanished_since_the_import_is_named(workspace, dataset):
 
 
 @pytest.mark.parametrize(
-    "number, said", [(errno.ENOSPC, "disk is full"), (errno.EACCES, "may not be written")]
+    ("number", "said"), [(errno.ENOSPC, "disk is full"), (errno.EACCES, "may not be written")]
 )
 def test_a_store_that_could_not_be_written_is_finished_when_it_can(
     workspace, dataset, monkeypatch, number, said
@@ -59,7 +59,7 @@ class Full:
 
 
 @pytest.mark.parametrize(
-    "mode, fails_at, found",
+    ("mode", "fails_at", "found"),
     [("r+b", 2, 64), ("a", 1, 0)],
     ids=["pixels of the second chunk", "its record"],
 )

@@ -43,7 +43,7 @@ def check_same(kind, data):
         np.testing.assert_array_equal(np.asarray(whole), np.asarray(kept), err_msg=kind)
 
 
-@pytest.mark.parametrize("order, mark", [("<", b"II*\0"), (">", b"MM\0*")])
+@pytest.mark.parametrize(("order", "mark"), [("<", b"II*\0"), (">", b"MM\0*")])
 @pytest.mark.parametrize("turn", range(1, 9))
 def test_the_orientation_is_the_one_that_pillow_reads(order, mark, turn):
     block = (
@@ -102,7 +102,7 @@ def test_what_an_exif_directory_claims_is_never_gathered(data, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "data, why",
+    ("data", "why"),
     [
         (jpeg_with(segment(0xE1, b"Exif\0\0" + bytes(8)) * 10_001), "parts before its pixels"),
         (jpeg_with(segment(0xFE, b"") * 10_001), "parts before its pixels"),

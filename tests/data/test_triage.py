@@ -30,7 +30,7 @@ def test_our_default_knows_ham10000s_names_and_no_others():
 
 
 @pytest.mark.parametrize(
-    "mapping, says",
+    ("mapping", "says"),
     [
         ({**MAP, "green": "low"}, "green"),
         ({**MAP, "amber": "urgent"}, "urgent"),

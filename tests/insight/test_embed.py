@@ -24,7 +24,7 @@ from derm_core.study import arms
 from derm_core.study.arms import build_extractors
 from tests.app.bundles import put_extractor
 
-CONFIG = dict(dataset="little", arm="random", input_size=32, device="cpu", neighbours=8)
+CONFIG = {"dataset": "little", "arm": "random", "input_size": 32, "device": "cpu", "neighbours": 8}
 
 
 @pytest.fixture

@@ -221,7 +221,7 @@ def test_cells_that_a_strided_shortcut_does_not_read_have_evidence_too(noise):
 
 
 @pytest.mark.parametrize(
-    "architecture,stage,cells",
+    ("architecture", "stage", "cells"),
     [("resnet18", 3, 8), ("convnext_atto", 2, 8), ("mobilenetv2_100", 3, 8)],
 )
 def test_the_map_read_is_the_deepest_of_eight_cells_or_the_models_own(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -58,7 +59,5 @@ def jobs(workspace, monkeypatch):
     for run in RunStore(workspace).list():
         RunStore(workspace).transition(run.id, ("queued", "running"), "cancelled")
         if not run.final and run.pid:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(run.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass

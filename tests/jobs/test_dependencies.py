@@ -9,7 +9,7 @@ from derm_core.workspace import Workspace
 
 
 @pytest.mark.parametrize(
-    "state, needs", [("queued", True), ("running", True), ("done", False), ("failed", False)]
+    ("state", "needs"), [("queued", True), ("running", True), ("done", False), ("failed", False)]
 )
 def test_a_study_is_needed_until_its_publication_has_ended(tmp_path, state, needs):
     workspace = Workspace.open(tmp_path)

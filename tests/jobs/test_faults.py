@@ -84,7 +84,7 @@ def fails(number):
 
 
 @pytest.mark.parametrize(
-    "number, said", [(errno.ENOSPC, "disk is full"), (errno.EACCES, "may not be written")]
+    ("number", "said"), [(errno.ENOSPC, "disk is full"), (errno.EACCES, "may not be written")]
 )
 @pytest.mark.parametrize(
     "target", [(events_module, "open"), (files.os, "fsync")], ids=["events", "checkpoint"]

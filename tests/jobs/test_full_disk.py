@@ -24,7 +24,7 @@ from tests.steps import fill_up
 
 def test_on_a_disk_that_is_really_full_a_run_ends_and_is_resumed_when_there_is_room(
     disk, here, monkeypatch
-):  # noqa: F811
+):
     room = disk("size=1m")
     here.workspace = workspace = Workspace.open(room / "home")
     here.store = RunStore(workspace)
@@ -103,7 +103,7 @@ def undisturbed(tmp_path_factory):
 
 def test_a_pretraining_keeps_its_last_checkpoint_when_the_disk_takes_no_more_and_ends_as_if_undisturbed(
     here, undisturbed
-):  # noqa: F811
+):
     run_id = tiny_pretraining(here)
     run = here.workspace.run(run_id)
     with pytest.MonkeyPatch.context() as patch:
@@ -116,7 +116,7 @@ def test_a_pretraining_keeps_its_last_checkpoint_when_the_disk_takes_no_more_and
         and "Traceback" not in failed.error
     )
     assert (
-        0 < read_checkpoint(run.checkpoints)["step"]
+        read_checkpoint(run.checkpoints)["step"] > 0
         and not (run.artefacts / "vae.safetensors").exists()
     )
     supervisor.resume(here.workspace, run_id)
@@ -126,7 +126,7 @@ def test_a_pretraining_keeps_its_last_checkpoint_when_the_disk_takes_no_more_and
 
 def test_a_pretraining_on_a_disk_that_is_really_full_goes_on_from_its_last_checkpoint_when_there_is_room(
     disk, here, undisturbed
-):  # noqa: F811
+):
     room = disk("size=24m")
     here.workspace = workspace = Workspace.open(room / "home")
     here.store = RunStore(workspace)

@@ -9,7 +9,7 @@ PRETRAIN = PretrainConfig(dataset="d", devices=3)
 
 
 @pytest.mark.parametrize(
-    "config, alone, torchrun",
+    ("config", "alone", "torchrun"),
     [
         (PRETRAIN, 3, 8),
         (StudyConfig(dataset="d", regime="finetune", devices=2), 2, 8),

@@ -96,8 +96,7 @@ def test_a_worker_that_never_starts_fails_its_run_after_three_tries(workspace, m
     run = eventually(
         lambda: (
             supervisor.reconcile(workspace)
-            or (run := RunStore(workspace).get(run_id)).final
-            and run
+            or ((run := RunStore(workspace).get(run_id)).final and run)
         )
     )
     assert run.state == "failed" and "log.txt" in run.error

@@ -21,7 +21,7 @@ FAMILIES = {
 }
 
 
-@pytest.mark.parametrize("architecture,stage", FAMILIES.items())
+@pytest.mark.parametrize(("architecture", "stage"), FAMILIES.items())
 def test_map_has_the_stages_width_and_reduction(architecture, stage):
     backbone = build_backbone(BackboneConfig(architecture=architecture, stage=stage), 0).eval()
     with torch.no_grad():
@@ -59,7 +59,7 @@ def test_wrong_architecture_and_stage_are_named():
 
 
 @pytest.mark.parametrize(
-    "architecture,stage",
+    ("architecture", "stage"),
     [("resnet18", 2), ("mobilenetv2_100", 2), ("convnext_atto", 1), ("vit_tiny_patch16_224", 1)],
 )
 def test_a_whole_classifiers_state_gives_the_classifiers_own_features(architecture, stage):

@@ -342,7 +342,7 @@ def test_agreement_is_what_a_loop_counts():
 
 
 @pytest.mark.parametrize(
-    "data,public",
+    ("data", "public"),
     [
         ({"license": "CC BY-NC 4.0"}, True),
         ({"layout": "synthetic"}, True),

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.parametrize("study", ["frozen"], indirect=True)
 
 def test_the_bundle_is_the_runs_result_and_is_found_again_when_the_run_is_resumed(
     study, monkeypatch
-):  # noqa: F811
+):
     shelf, _ = study
     events = list(publish_run(CONFIG, shelf, shelf.run("publish-1")))
     measured = [event.value for event in events if event.kind == "progress"]

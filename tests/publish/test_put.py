@@ -12,7 +12,7 @@ from derm_core.publish.classifier import _put
 
 
 @pytest.mark.parametrize(
-    "number, said", [(errno.ENOSPC, "disk is full"), (errno.EACCES, "may not be written")]
+    ("number", "said"), [(errno.ENOSPC, "disk is full"), (errno.EACCES, "may not be written")]
 )
 @pytest.mark.parametrize("at", [1, 2])  # the tensors, the card
 def test_a_failed_write_leaves_the_shelf_as_it_was_and_publishing_can_be_repeated(

@@ -80,7 +80,7 @@ def test_every_section_is_there_with_its_tables(made):
 
 
 def test_users_words_are_words(made):
-    study, text, page = made
+    _study, text, page = made
     assert "a note & " + HOSTILE in page.text and SCRIPT in page.text and "<i>tag" in page.text
     assert not any(tag in ("img", "i") for tag, _ in page.tags)
     assert "alert(2)</script>" not in text and "<img src=x" not in text

@@ -194,16 +194,18 @@ def test_metrics_parameters_and_note_reach_mlflow(run, workspace, monkeypatch, t
 
 
 def test_a_server_that_does_not_answer_is_said_in_a_line(run, workspace, monkeypatch):
-    with stand_in_mlflow(monkeypatch, fail="no route to\nhost " * 200):
-        with pytest.raises(
+    with (
+        stand_in_mlflow(monkeypatch, fail="no route to\nhost " * 200),
+        pytest.raises(
             RunError, match="http://nowhere does not take the run .no route to host"
-        ) as said:
-            trackers.to_mlflow(run, "http://nowhere", RunStore(workspace).get(run.id))
+        ) as said,
+    ):
+        trackers.to_mlflow(run, "http://nowhere", RunStore(workspace).get(run.id))
     assert len(str(said.value)) < 320
 
 
 @pytest.mark.parametrize(
-    "option, package", [("--tensorboard", "tensorboardX"), ("--mlflow", "mlflow")]
+    ("option", "package"), [("--tensorboard", "tensorboardX"), ("--mlflow", "mlflow")]
 )
 def test_a_missing_package_is_named_with_what_to_install(
     run, tmp_path, monkeypatch, capsys, option, package

@@ -103,7 +103,7 @@ def test_disagreement_counts_every_image_once(study, found):
         dict.fromkeys(("both_right", "a_only", "b_only", "both_wrong"), 0),
     )
     for one in table.itertuples():
-        a, b = getattr(one, "_4"), getattr(one, "_7")
+        a, b = one._4, one._7
         expected[a, b] += 1
         right[
             "both_right"
@@ -120,7 +120,7 @@ def test_disagreement_counts_every_image_once(study, found):
 
 def test_numbers_are_banded_and_what_does_not_tell_groups_apart_is_left_out(found):
     assert [entry["attribute"] for entry in found["subgroups"]] == ["age", "sex"]
-    assert [row["value"] for row in found["subgroups"][0]["values"]][0] == "20 to 30"
+    assert next(row["value"] for row in found["subgroups"][0]["values"]) == "20 to 30"
     for entry in found["subgroups"]:
         assert sum(row["images"] for row in entry["values"]) == N
 

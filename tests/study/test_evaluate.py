@@ -179,7 +179,7 @@ def test_where_the_training_data_are_not_at_hand_that_is_said(shelf):
 
 
 @pytest.mark.parametrize(
-    "config, error, message",
+    ("config", "error", "message"),
     [
         (EvaluateConfig(dataset="nowhere", models=("one",)), NotFound, "no dataset nowhere"),
         (EvaluateConfig(dataset="tiny", models=("three",)), NotFound, "no model 'three'"),

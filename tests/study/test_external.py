@@ -57,7 +57,7 @@ def test_images_are_mapped_left_out_and_counted(asked):
 
 
 def test_a_class_that_is_absent_stays_predictable_and_is_an_error(asked):
-    study, entry, _ = asked
+    _study, entry, _ = asked
     for arm, matrix in entry["confusion"].items():
         matrix = np.array(matrix)
         assert matrix.shape == (3, 3) and matrix[2].sum() == 0

@@ -24,7 +24,7 @@ def workspace(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "regime, arms", [("frozen", ("colour", "random")), ("finetune", ("random",))]
+    ("regime", "arms"), [("frozen", ("colour", "random")), ("finetune", ("random",))]
 )
 def test_the_tests_images_give_the_tests_probabilities(workspace, regime, arms):
     study = trained_study(workspace, regime, regime=regime, arms=arms)

@@ -212,7 +212,9 @@ def test_a_study_of_priorities_keeps_the_split_and_sees_the_mapped_classes(works
     mapping = {"amber": "low", "brown": "high", "violet": "medium"}
     save_map(workspace, "tiny", mapping)
     plain, _, _ = run_study(config, workspace)
-    result, _, run = run_study(dataclasses.replace(config, labels="priority"), workspace, "study-2")
+    result, _, _run = run_study(
+        dataclasses.replace(config, labels="priority"), workspace, "study-2"
+    )
     assert result["classes"] == ["high", "medium", "low"] and plain["labels"] == {"kind": "classes"}
     assert result["labels"] == {"kind": "priority", "map": mapping, "ours": False}
     assert (

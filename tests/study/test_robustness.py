@@ -23,7 +23,7 @@ def asked(tmp_path_factory):
 
 
 def test_every_arm_family_and_severity_has_its_row(asked):
-    study, answer, _ = asked
+    _study, answer, _ = asked
     assert json.dumps(jsonable(answer), allow_nan=False)
     assert {(r["arm"], r["family"], r["severity"]) for r in answer["rows"]} == {
         (arm, family, severity)

@@ -52,7 +52,7 @@ def test_reliance_is_the_change_of_the_targets_probability():
 
 
 @pytest.mark.parametrize(
-    "strength, expected",
+    ("strength", "expected"),
     [(0.0, 0.0), (1.0, 1.0), (0.5, 0.2 * 3 / (0.2 * 3 + 0.8) - 0.2 / (0.2 + 0.8 * 3))],
 )
 def test_what_the_ink_alone_is_worth_is_bayes_rule(strength, expected):

@@ -28,7 +28,7 @@ def difference(a: str, b: str, low: float, high: float, **more) -> dict:
         "detectable": 0.061,
         "primary": True,
         "stand_in": False,
-        "equivalent": -0.02 < low and high < 0.02,
+        "equivalent": low > -0.02 and high < 0.02,
     }
     return interval(low, high, **(row | more))
 

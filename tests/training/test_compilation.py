@@ -49,7 +49,7 @@ def compiler(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "compiled, eager, wanted", [(0.5, 1.0, True), (0.99, 1.0, False), (2.0, 1.0, False)]
+    ("compiled", "eager", "wanted"), [(0.5, 1.0, True), (0.99, 1.0, False), (2.0, 1.0, False)]
 )
 def test_it_is_compiled_where_that_is_faster(
     monkeypatch, compiler, make_classifier, compiled, eager, wanted

@@ -23,15 +23,15 @@ from derm_core.training.tasks import ClassifyTask, VAETask
 
 from .contrastive import ContrastiveTask
 
-SETTINGS = dict(
-    epochs=2,
-    batch_size=19,
-    lr=1e-3,
-    wd=0.05,
-    seed=3,
-    log_every=1,
-    augment=AugmentConfig(mask_ratio=0.3, brightness=0.2),
-)
+SETTINGS = {
+    "epochs": 2,
+    "batch_size": 19,
+    "lr": 1e-3,
+    "wd": 0.05,
+    "seed": 3,
+    "log_every": 1,
+    "augment": AugmentConfig(mask_ratio=0.3, brightness=0.2),
+}
 CONVNEXT = BackboneConfig(architecture="convnext_atto", stage=0)
 
 

@@ -11,16 +11,16 @@ from derm_core.events import Event
 from derm_core.training.ema import Average
 from derm_core.training.engine import fit
 
-SETTINGS = dict(
-    epochs=2,
-    batch_size=18,
-    lr=1e-2,
-    wd=0.05,
-    seed=3,
-    augment=AugmentConfig(),
-    ema_decay=0.9,
-    layer_decay=0.8,
-)
+SETTINGS = {
+    "epochs": 2,
+    "batch_size": 18,
+    "lr": 1e-2,
+    "wd": 0.05,
+    "seed": 3,
+    "augment": AugmentConfig(),
+    "ema_decay": 0.9,
+    "layer_decay": 0.8,
+}
 
 
 def trained_steps(network, average, steps):
@@ -110,7 +110,7 @@ def test_what_is_evaluated_last_is_what_is_kept_and_training_goes_on_from_its_ow
         return task, seen, [event.value for event in events if event.series == "train/loss"]
 
     task, seen, losses = run(0.9)
-    plain, own, same = run(0.0)
+    _plain, own, same = run(0.0)
     assert all(torch.equal(value, seen[-1][name]) for name, value in task.state_dict().items())
     assert losses == same and torch.equal(
         seen[0]["classifier.0.weight"], own[0]["classifier.0.weight"]

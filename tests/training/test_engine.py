@@ -12,14 +12,14 @@ from derm_core.training.engine import evaluation_steps, fit, learning_rate, make
 from derm_core.training.precision import Precision
 from derm_core.training.tasks import Task
 
-SETTINGS = dict(
-    epochs=2,
-    batch_size=18,
-    lr=1e-2,
-    wd=0.05,
-    seed=3,
-    augment=AugmentConfig(mask_ratio=0.3, brightness=0.2),
-)
+SETTINGS = {
+    "epochs": 2,
+    "batch_size": 18,
+    "lr": 1e-2,
+    "wd": 0.05,
+    "seed": 3,
+    "augment": AugmentConfig(mask_ratio=0.3, brightness=0.2),
+}
 PRECISIONS = [Precision(), Precision(compute="bfloat16", channels_last=True, joined=True)]
 
 

@@ -16,11 +16,11 @@ from derm_core.training.launch import _local_devices, team
 
 from .contrastive import ContrastiveTask, FailingTask
 
-SETTINGS = dict(epochs=2, batch_size=20, lr=1e-2, wd=0.0)
+SETTINGS = {"epochs": 2, "batch_size": 20, "lr": 1e-2, "wd": 0.0}
 
 
 @pytest.mark.parametrize(
-    "how, words",
+    ("how", "words"),
     [
         ("raise", "MemoryError: no memory left on the helper"),
         ("kill", "Process 1 of the 2 that share the training was ended"),
@@ -34,7 +34,7 @@ def test_a_helper_that_fails_ends_the_training_and_says_why(how, words, images):
 
 
 @pytest.mark.parametrize(
-    "task, error",
+    ("task", "error"),
     [(ContrastiveTask(), None), (FailingTask("kill"), RunError)],
     ids=["ends", "fails"],
 )

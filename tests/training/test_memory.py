@@ -30,7 +30,7 @@ def test_a_batch_that_fits_stays_and_one_that_does_not_is_halved_until_it_does(
         assert fitting_batch_size(task, some, 64, "cpu", Precision())[0] == wanted
     monkeypatch.setattr(memory, "available_memory", lambda: (fixed + 65 * each) / memory.SHARE)
     assert (
-        fitting_batch_size(task, some, 64, "cpu", Precision(), reserved=int((fixed + 64 * each)))[0]
+        fitting_batch_size(task, some, 64, "cpu", Precision(), reserved=int(fixed + 64 * each))[0]
         == 2
     )
 

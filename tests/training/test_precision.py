@@ -13,7 +13,7 @@ SMALL = Batch(torch.rand(4, 3, 16, 16), torch.rand(4, 3, 16, 16), torch.tensor([
 
 
 @pytest.mark.parametrize(
-    "architecture, flags, compute",
+    ("architecture", "flags", "compute"),
     [
         ("resnet18", {"avx512_bf16"}, "bfloat16"),
         ("resnet18", {"avx2"}, "float32"),
@@ -69,7 +69,7 @@ def test_a_hopeless_choice_is_tried_for_one_step_only(make_classifier):
 
 def test_compiling_in_place_keeps_the_names_of_the_weights(make_vae_task, monkeypatch):
     compiled = []
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(module))
+    monkeypatch.setattr(torch.nn.Module, "compile", compiled.append)
     monkeypatch.setattr(precision, "compiler_missing", lambda device: None)
     task = make_vae_task()
     names = list(task.state_dict())

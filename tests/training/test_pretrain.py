@@ -121,7 +121,7 @@ def test_the_run_says_and_leaves_what_it_promises(tmp_path, vae_config, material
     assert (
         result.kind == "result" and result.value["epochs"] == 2 and result.value["images_per_s"] > 0
     )
-    vae, meta = load_vae(run.artefacts)
+    _vae, meta = load_vae(run.artefacts)
     assert (
         meta["sha256"] == result.value["vae_sha256"]
         and meta["precision"] == result.value["precision"]

@@ -10,7 +10,14 @@ from derm_core.files import os as files_os
 from derm_core.training.engine import fit
 from tests.training.test_engine import same_weights, take_steps
 
-SETTINGS = dict(epochs=4, batch_size=18, lr=1e-2, wd=0.05, seed=3, log_every=5)  # 3 steps an epoch
+SETTINGS = {
+    "epochs": 4,
+    "batch_size": 18,
+    "lr": 1e-2,
+    "wd": 0.05,
+    "seed": 3,
+    "log_every": 5,
+}  # 3 steps an epoch
 
 
 def readings(events) -> dict:

@@ -38,7 +38,7 @@ def test_the_command_line_lists_every_recipe(command, capsys):
 
 
 @pytest.mark.parametrize(
-    "call, said",
+    ("call", "said"),
     [
         (lambda: recipe("magic"), "paper, masked"),
         (lambda: describe("magic"), "paper, masked"),

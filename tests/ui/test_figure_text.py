@@ -8,7 +8,7 @@ from pages.ui.figure_text import letters, with_letters
 
 
 @pytest.mark.parametrize(
-    "text, shown",
+    ("text", "shown"),
     [
         (
             "<a href='https://planted.example'>in</a>",

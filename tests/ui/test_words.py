@@ -10,7 +10,7 @@ J = words.JOINER
 
 
 @pytest.mark.parametrize(
-    "text, shown",
+    ("text", "shown"),
     [
         (
             "![x](https://a/b.png) [y](z) <img>",
@@ -34,7 +34,7 @@ def test_foreign_text_is_shown_letter_by_letter(text, shown):
 
 
 @pytest.mark.parametrize(
-    "probability, shown",
+    ("probability", "shown"),
     [
         (0.0, "<0.1"),
         (0.0004, "<0.1"),

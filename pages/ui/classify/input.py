@@ -34,7 +34,7 @@ def choose(workspace) -> list[tuple[str, bytes]]:
     found = {"upload": uploaded, "paste": pasted, "camera": photographed}.get(
         source, lambda: sampled(workspace)
     )()
-    return list({(name, data): None for name, data in found})
+    return list(dict.fromkeys(found))
 
 
 def types() -> list[str]:
