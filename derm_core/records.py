@@ -7,18 +7,21 @@
 
     from_json(Schedule, {"learning_rate": 2})    ConfigError: learning_rate is 2; allowed: above 0, at most 1.
 
-The same bounds serve validation, the command line's help and the widgets of forms (`bounds`).
+The same bounds, and the descriptions in the docstring's section "Attributes", serve validation, the
+command line's help and the widgets of forms (`bounds`, `description`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import math
+import re
 import reprlib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -65,6 +68,25 @@ class Range:
         return f"{low} to {'below ' if self.below else ''}{high}"
 
 
+@dataclass(frozen=True)
+class Rule:
+    """A condition on a field that no bounds express.
+
+    Args:
+        holds: whether a value is allowed.
+        text: what is allowed, for the message of an error.
+    """
+
+    holds: Callable[[Any], bool]
+    text: str
+
+    def __contains__(self, value: Any) -> bool:
+        return self.holds(value)
+
+    def __str__(self) -> str:
+        return self.text
+
+
 def optional() -> Any:
     """A field that is None unless given, and then left out of the JSON."""
     return dataclasses.field(default=None, metadata={"optional": True})
@@ -80,8 +102,32 @@ def require(
 
 def bounds(cls: type, field: str) -> Range | None:
     """The bounds of a record's field; None where it has none."""
-    _, marks = _without_marks(field_types(cls)[field])
+    marks = _all_marks(field_types(cls)[field])
     return next((mark for mark in marks if isinstance(mark, Range)), None)
+
+
+def _all_marks(hint: Any) -> Iterator[Any]:
+    """What `Annotated` adds to a type, and to the types of which it is made."""
+    hint, marks = _without_marks(hint)
+    yield from marks
+    for argument in typing.get_args(hint):
+        yield from _all_marks(argument)
+
+
+def description(cls: type, field: str) -> str:
+    """What the section "Attributes" of a record's docstring says of a field; empty where nothing."""
+    return _descriptions(cls).get(field, "")
+
+
+@functools.cache
+def _descriptions(cls: type) -> dict[str, str]:
+    _, _, section = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")
+    entries = re.findall(r"^    (\w[\w, ]*): (.*(?:\n     .*)*)", section, re.MULTILINE)
+    return {
+        name: " ".join(text.split()).rstrip(".")
+        for names, text in entries
+        for name in names.split(", ")
+    }
 
 
 @functools.cache
@@ -101,6 +147,13 @@ def check_fields(record: Any, error: type[Exception] = ConfigError) -> None:
         _check_value(hints[field.name], getattr(record, field.name), field.name, error)
 
 
+class Checked:
+    """Base of records whose fields are held against their bounds when they are made."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
 def _check_value(hint: Any, value: Any, where: str, error: type[Exception]) -> None:
     hint, marks = _without_marks(hint)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -112,8 +165,14 @@ def _check_value(hint: Any, value: Any, where: str, error: type[Exception]) -> N
     elif origin is tuple:
         for item in value:
             _check_value(arguments[0], item, where, error)
+    _check_marks(marks, value, where, error)
+
+
+def _check_marks(
+    marks: Sequence[Any], value: Any, where: str, error: type[Exception]
+) -> None:
     for mark in marks:
-        if isinstance(mark, Range):
+        if isinstance(mark, Range | Rule) and value is not None:
             require(value in mark, where, value, str(mark), error)
 
 
@@ -215,9 +274,7 @@ class _Reader:
     def value(self, hint: Any, value: Any, where: str) -> Any:
         hint, marks = _without_marks(hint)
         result = self._plain(hint, value, where)
-        for mark in marks:
-            if isinstance(mark, Range) and isinstance(result, int | float):
-                self.require(result in mark, where, value, str(mark))
+        _check_marks(marks, result, where, self.error)
         return result
 
     def _plain(self, hint: Any, value: Any, where: str) -> Any:
