@@ -120,7 +120,7 @@ def description(cls: type, field: str) -> str:
 
 
 @functools.cache
-def _descriptions(cls: type) -> dict[str, str]:
+def _descriptions(cls: Any) -> dict[str, str]:
     _, _, section = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")
     entries = re.findall(r"^    (\w[\w, ]*): (.*(?:\n     .*)*)", section, re.MULTILINE)
     return {
@@ -131,7 +131,7 @@ def _descriptions(cls: type) -> dict[str, str]:
 
 
 @functools.cache
-def field_types(cls: type) -> dict[str, Any]:
+def field_types(cls: Any) -> dict[str, Any]:
     """The type of each field of a record, with what `Annotated` adds."""
     return typing.get_type_hints(cls, include_extras=True)
 
@@ -142,7 +142,8 @@ def check_fields(record: Any, error: type[Exception] = ConfigError) -> None:
     Raises:
         ConfigError (or `error`): naming the field, its value and what is allowed.
     """
-    hints = field_types(type(record))
+    cls: Any = type(record)
+    hints = field_types(cls)
     for field in dataclasses.fields(record):
         _check_value(hints[field.name], getattr(record, field.name), field.name, error)
 
@@ -168,9 +169,7 @@ def _check_value(hint: Any, value: Any, where: str, error: type[Exception]) -> N
     _check_marks(marks, value, where, error)
 
 
-def _check_marks(
-    marks: Sequence[Any], value: Any, where: str, error: type[Exception]
-) -> None:
+def _check_marks(marks: Sequence[Any], value: Any, where: str, error: type[Exception]) -> None:
     for mark in marks:
         if isinstance(mark, Range | Rule) and value is not None:
             require(value in mark, where, value, str(mark), error)
@@ -233,7 +232,9 @@ def from_json(
     Raises:
         ConfigError (or `error`): naming the field, its value and what is allowed.
     """
-    return _Reader(unknown == "ignore", error, renamed or {}).record(cls, value, where)
+    reader = _Reader(unknown == "ignore", error, renamed or {})
+    record: Record = reader.record(cls, value, where)
+    return record
 
 
 @dataclass(frozen=True)
@@ -245,7 +246,7 @@ class _Reader:
     def require(self, condition: bool, where: str, value: object, allowed: str) -> None:
         require(condition, where, value, allowed, self.error)
 
-    def record(self, cls: type[Any], value: Any, where: str) -> Any:
+    def record(self, cls: Any, value: Any, where: str) -> Any:
         self.require(isinstance(value, dict), where or cls.__name__, value, "an object")
         names = self.renamed.get(cls.__name__, {})
         body = {names.get(name, name): item for name, item in value.items()}
@@ -296,7 +297,7 @@ class _Reader:
                 key: self.value(arguments[1], item, _join(where, str(key)))
                 for key, item in value.items()
             }
-        if dataclasses.is_dataclass(hint):
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
             return value if isinstance(value, hint) else self.record(hint, value, where)
         return self._scalar(hint, value, where)
 

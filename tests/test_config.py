@@ -1,12 +1,16 @@
 """Settings survive JSON and refuse what they do not know."""
 
+import dataclasses
 import json
 
 import pytest
 
 from derm_core.config import (
+    KINDS,
+    AugmentConfig,
     BackboneConfig,
     EmbedConfig,
+    FinetuneSchedule,
     PretrainConfig,
     Recipe,
     StudyConfig,
@@ -14,6 +18,7 @@ from derm_core.config import (
     to_dict,
 )
 from derm_core.errors import ConfigError
+from derm_core.records import description
 
 CONFIGS = [
     PretrainConfig(dataset="d", recipe=Recipe(name="masked", epochs=3)),
@@ -92,3 +97,10 @@ def test_features_of_two_stages_need_frozen_networks_of_two_stages():
 def test_a_required_field_is_named_when_missing():
     with pytest.raises(ConfigError, match="StudyConfig.dataset"):
         from_dict({"kind": "study"})
+
+
+@pytest.mark.parametrize(
+    "cls", [*KINDS.values(), AugmentConfig, BackboneConfig, FinetuneSchedule, Recipe]
+)
+def test_every_field_has_a_description(cls):
+    assert all(description(cls, field.name) for field in dataclasses.fields(cls))

@@ -11,7 +11,17 @@ import numpy as np
 import pytest
 
 from derm_core.errors import BundleError, ConfigError
-from derm_core.records import Range, bounds, check_fields, from_json, optional, to_json
+from derm_core.records import (
+    Checked,
+    Range,
+    Rule,
+    bounds,
+    check_fields,
+    description,
+    from_json,
+    optional,
+    to_json,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,3 +105,35 @@ def test_a_range_holds_and_describes_its_bounds(limits, inside, outside, text):
 
 def test_bounds_are_found_at_the_field():
     assert bounds(Inner, "value") == Range(0, 1, above=True) and bounds(Outer, "name") is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Documented(Checked):
+    """A record.
+
+    Attributes:
+        size: of the image,
+            in pixels.
+        low, high: limits.
+    """
+
+    size: Annotated[int, Range(1)] | None = None
+    low: Annotated[float, Rule(lambda value: value != 3, "any but 3")] = 0.0
+    high: tuple[Annotated[float, Range(0, 1)], ...] = ()
+
+
+def test_descriptions_come_from_the_docstring():
+    assert description(Documented, "size") == "of the image, in pixels"
+    assert description(Documented, "low") == description(Documented, "high") == "limits"
+    assert description(Inner, "value") == ""
+
+
+def test_bounds_are_those_of_an_optional_value_and_of_the_items_of_a_list():
+    assert bounds(Documented, "size") == Range(1) and bounds(Documented, "high") == Range(0, 1)
+
+
+@pytest.mark.parametrize("value", [{"size": 0}, {"low": 3.0}, {"high": (0.5, 2.0)}])
+def test_rules_and_bounds_hold_for_records_made_directly_and_from_json(value):
+    for make in (lambda: Documented(**value), lambda: from_json(Documented, value)):
+        with pytest.raises(ConfigError, match="allowed"):
+            make()

@@ -1,0 +1,143 @@
+"""What is done with finished models: a map of their features, a test on other images, a bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
+
+from ..records import Checked, Range, Rule, require
+from .shared import (
+    ARMS,
+    BackboneConfig,
+    Device,
+    ImageLimit,
+    InputSize,
+    Mode,
+    Share,
+    at_least_one,
+)
+
+MAPPED_ARMS = tuple(arm for arm in ARMS if arm != "scratch")  # features before training with labels
+MapArm = Annotated[
+    str,
+    Rule(
+        lambda arm: arm in MAPPED_ARMS or arm.startswith(("bundle:", "run:")),
+        f"{', '.join(MAPPED_ARMS)}, bundle:NAME or run:ID",
+    ),
+]
+AtMostSix = Rule(
+    lambda names: len(set(names)) == len(names) <= 6, "at most 6 different bundle names"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedConfig(Checked):
+    """A map of one extractor's features of a dataset, in two dimensions (UMAP, PCA).
+
+    Attributes:
+        dataset: name of the dataset.
+        arm: vae, imagenet, both, random, colour, bundle:NAME or run:ID of a pretraining.
+        backbone: the network of every arm but bundles and runs.
+        input_size: side of the input, in pixels.
+        vae_run: pretraining whose encoder is that of the arms vae and both.
+        vae: extractor of the library in its place.
+        space: "pooled" features, or "mu", the posterior means of a VAE (arms vae and run:ID, and
+            bundle:NAME of an extractor).
+        aligned_to: finished map of the same images, whose orientation this one takes.
+        opinions: bundles whose predictions are saved for each image; none: those of the library
+            that know the dataset's classes.
+        split_seed: of the split into training, validation and test images.
+        seed: of UMAP.
+        neighbours: of UMAP: few for local detail, many for the broad layout.
+        min_dist: of UMAP: smallest distance between points of the map.
+        mode: "reproducible", or "fast", which may choose its precision and layout by trial steps.
+        device: auto, cpu, cuda or cuda:N.
+        max_images: use only so many images of the dataset, whole groups of them.
+    """
+
+    dataset: str
+    arm: MapArm = "vae"
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    input_size: InputSize = 64
+    vae_run: str | None = None
+    vae: str | None = None
+    space: Literal["pooled", "mu"] = "pooled"
+    aligned_to: str | None = None
+    opinions: Annotated[tuple[str, ...], AtMostSix] = ()
+    split_seed: int = 0
+    seed: int = 0
+    neighbours: Annotated[int, Range(2, 200)] = 15
+    min_dist: Share = 0.1
+    mode: Mode = "reproducible"
+    device: Device = "auto"
+    max_images: ImageLimit | None = None
+
+    kind: ClassVar[str] = "embed"
+
+    @property
+    def pooling(self) -> Literal["pooled", "mu"]:
+        """The feature of the arm, under the name that a study has for it."""
+        return self.space
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            not self.vae or (self.arm in ("vae", "both") and not self.vae_run),
+            "vae",
+            self.vae,
+            "nothing beside vae_run, and for other arms than vae and both",
+        )
+        require(
+            self.space == "pooled" or self.arm == "vae" or self.arm.startswith(("run:", "bundle:")),
+            "space",
+            self.space,
+            f"'pooled' for the arm {self.arm}: only a VAE (vae, run:ID, an extractor's bundle:NAME) has posterior means",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(Checked):
+    """Published models, tested on a labelled dataset without a study.
+
+    Attributes:
+        dataset: name of the dataset.
+        models: names of bundles that share their classes.
+        split: "unseen", the images that no model is known to have been trained or chosen on; or
+            "all", with the number of those that one has seen.
+        class_map: "THEIRS=OURS" where names do not say which class is which, "THEIRS=" to leave a
+            class out.
+        bootstrap: number of bootstrap resamples.
+        seed: of the bootstrap.
+        device: auto, cpu, cuda or cuda:N.
+    """
+
+    dataset: str
+    models: Annotated[tuple[str, ...], at_least_one("one or more different names")]
+    split: Literal["unseen", "all"] = "unseen"
+    class_map: tuple[str, ...] = ()
+    bootstrap: Annotated[int, Range(1)] = 2000
+    seed: int = 0
+    device: Device = "auto"
+
+    kind: ClassVar[str] = "evaluate"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishConfig(Checked):
+    """One arm and seed of a finished study as a bundle in the workspace's library.
+
+    Attributes:
+        dataset: that of the study.
+        run: id of the study.
+        arm: of the study.
+        name: of the bundle.
+        seed: of the study.
+    """
+
+    dataset: str
+    run: str
+    arm: str
+    name: str
+    seed: int = 0
+
+    kind: ClassVar[str] = "publish"

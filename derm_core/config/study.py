@@ -1,0 +1,221 @@
+"""A comparison of arms under identical conditions."""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
+
+from ..records import Checked, Range, Rule, require
+from .pretrain import PretrainConfig
+from .shared import (
+    ARMS,
+    AugmentConfig,
+    BackboneConfig,
+    BatchSize,
+    Device,
+    DeviceCount,
+    Epochs,
+    FoldCount,
+    ImageLimit,
+    InputSize,
+    LearningRate,
+    Mode,
+    NotNegative,
+    Share,
+    ShareBelowOne,
+    at_least_one,
+    check_fold,
+)
+
+Corruption = Literal[
+    "defocus",
+    "motion",
+    "noise",
+    "jpeg",
+    "pixelation",
+    "brightness",
+    "contrast",
+    "saturation",
+    "hair",
+    "ruler",
+    "ink",
+    "bubbles",
+    "vignette",
+]
+CORRUPTIONS: tuple[Corruption, ...] = typing.get_args(Corruption)
+StudyArm = Annotated[
+    str,
+    Rule(
+        lambda arm: arm in ARMS or arm.startswith(("bundle:", "run:")),
+        f"{', '.join(ARMS)}, bundle:NAME or run:ID",
+    ),
+]
+GridValues = Annotated[tuple[NotNegative, ...], Rule(bool, "one or more numbers, 0 or above")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneSchedule(Checked):
+    """One schedule for every arm of the regime "finetune": AdamW, warm-up and cosine.
+
+    Attributes:
+        epochs: passes over the training images.
+        batch_size: images in each step.
+        learning_rate: highest learning rate, reached after the warm-up.
+        weight_decay: of AdamW.
+        warmup_fraction: share of the steps in which the learning rate rises.
+        layer_decay: factor on the learning rate from each layer to the one below it; 1: none.
+        ema_decay: decay of the moving average of the weights that is evaluated and saved; 0: none.
+        augment: how training images are changed.
+    """
+
+    epochs: Epochs = 12
+    batch_size: BatchSize = 64
+    learning_rate: LearningRate = 5e-4
+    weight_decay: NotNegative = 0.05
+    warmup_fraction: ShareBelowOne = 0.1
+    layer_decay: Annotated[float, Range(0, 1, above=True)] = 0.75
+    ema_decay: ShareBelowOne = 0.998
+    augment: AugmentConfig = field(
+        default_factory=lambda: AugmentConfig(
+            scale_min=0.7, brightness=0.15, contrast=0.15, saturation=0.15, cast=0.05
+        )
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyConfig(Checked):
+    """One comparison: arms × seeds × settings, under identical conditions.
+
+    Attributes:
+        dataset: name of the dataset.
+        arms: vae, imagenet, random, both, scratch, colour, bundle:NAME or run:ID of a pretraining.
+        backbone: the network of every arm but bundles and runs.
+        input_size: side of the input, in pixels.
+        regime: "frozen": classifiers on fixed features; "finetune": whole networks are trained.
+        vae_run: pretraining whose encoder is the arm vae.
+        vae: extractor of the library that is the arm vae instead.
+        pretrain: pretraining that is queued before the study where neither of them is given.
+        pooling: feature of every arm: "pooled", the mean of the last stage over its positions;
+            "multi", the means of the last two stages side by side; or "mu", the posterior mean, for
+            VAEs (others stay pooled).
+        split_seed: of the split into training, validation and test images.
+        seeds: seeds of training, one classifier each.
+        hidden: units of the classifier's hidden layer.
+        epochs: passes over the training features.
+        batch_size: features in each step.
+        loss: of the classifiers.
+        learning_rates, weight_decays: grid from which validation selects.
+        finetune: schedule of the regime "finetune".
+        bootstrap: number of bootstrap resamples.
+        labels: "classes", those of the dataset; or "priority", these mapped to high, medium, low.
+        label_fractions: shares of the training groups on which classifiers are trained as well.
+        corruptions: image corruptions under which the test is repeated.
+        shortcut: strengths with which a planted artefact is tied to one class.
+        external: datasets that are tested as well.
+        mode: "reproducible", or "fast", which may choose its precision and layout by trial steps.
+        device: auto, cpu, cuda or cuda:N.
+        devices: number of GPUs, or of processes on the CPU, that share each training of the regime
+            "finetune".
+        max_images: use only so many images of the dataset, whole groups of them.
+        preset: from which the study was made.
+        folds: number of folds of whole groups, pretraining repeated in each; 0: the one split.
+        fold: fold that is the test part, counted from 1; none: all of them, their predictions
+            put together.
+        fold_runs: ids of the studies of the folds; the supervisor fills them in.
+    """
+
+    dataset: str
+    arms: Annotated[tuple[StudyArm, ...], at_least_one("one or more different arms")] = (
+        "vae",
+        "imagenet",
+        "random",
+        "both",
+    )
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    input_size: InputSize = 64
+    regime: Literal["frozen", "finetune"] = "frozen"
+    vae_run: str | None = None
+    vae: str | None = None
+    pretrain: PretrainConfig | None = None
+    pooling: Literal["pooled", "mu", "multi"] = "pooled"
+    split_seed: int = 0
+    seeds: Annotated[tuple[int, ...], at_least_one("one or more different numbers")] = (
+        0,
+        1,
+        2,
+        3,
+        4,
+    )
+    hidden: Annotated[int, Range(1)] = 64
+    epochs: Epochs = 60
+    batch_size: BatchSize = 128
+    loss: Literal["cross_entropy", "focal", "brier"] = "cross_entropy"
+    learning_rates: GridValues = (1e-4, 3e-4, 1e-3)
+    weight_decays: GridValues = (1e-2, 1e-1, 1.0)
+    finetune: FinetuneSchedule = field(default_factory=FinetuneSchedule)
+    bootstrap: Annotated[int, Range(1)] = 2000
+    labels: Literal["classes", "priority"] = "classes"
+    label_fractions: tuple[Annotated[float, Range(0, 1, above=True)], ...] = ()
+    corruptions: tuple[Corruption, ...] = ()
+    shortcut: tuple[Share, ...] = ()
+    external: tuple[str, ...] = ()
+    mode: Mode = "reproducible"
+    device: Device = "auto"
+    devices: DeviceCount = 1
+    max_images: ImageLimit | None = None
+    preset: str = "custom"
+    folds: FoldCount = 0
+    fold: int | None = None
+    fold_runs: tuple[str, ...] = ()
+
+    kind: ClassVar[str] = "study"
+
+    @property
+    def all_folds(self) -> bool:
+        """Whether this study puts the predictions of all folds together."""
+        return self.folds > 0 and self.fold is None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            self.pooling != "multi" or (self.regime == "frozen" and self.backbone.stage > 0),
+            "pooling",
+            self.pooling,
+            "'pooled' for the regime 'finetune' and for stage 0: 'multi' joins the last two stages of frozen features",
+        )
+        require(
+            not self.vae or not (self.vae_run or self.pretrain or self.folds),
+            "vae",
+            self.vae,
+            "nothing beside vae_run or pretrain, and in folds, each of which has a pretraining of its own",
+        )
+        check_fold(self.folds, self.fold)
+        if self.folds:
+            self._check_folds()
+
+    def _check_folds(self) -> None:
+        for arm in self.arms:
+            require(
+                arm in ARMS,
+                "arms",
+                arm,
+                f"{', '.join(ARMS)} in folds: other weights may have seen the images of a fold",
+            )
+        for name in ("corruptions", "shortcut", "external"):
+            value = getattr(self, name)
+            require(not value, name, value, "nothing in folds; label_fractions may be asked")
+        require(
+            not self.vae_run or self.fold is not None,
+            "vae_run",
+            self.vae_run,
+            "nothing: every fold has a pretraining of its own",
+        )
+        if self.pretrain:
+            expected = (self.folds, self.fold) if self.fold else (0, None)
+            require(
+                (self.pretrain.folds, self.pretrain.fold) == expected,
+                "pretrain.fold",
+                self.pretrain.fold,
+                f"that of the study, {self.fold}",
+            )
