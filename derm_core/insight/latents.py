@@ -12,24 +12,15 @@ from ..files import read_json, write_json
 from ..workspace import Workspace
 
 LATENTS = "latents.json"
-BATCH = 64
 
 
 def posterior(vae, images_nssc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Posterior means and log variances (n, D) of uint8 images."""
-    import torch
-
     from ..bundles.predictor import compute_slot
-    from ..nets.backbone import normalise
-    from ..nets.vae import VAE_MEAN, VAE_STD
+    from ..nets.vae import encode
 
-    found = [torch.empty(2, 0, vae.latent_dim)]
-    with compute_slot(), torch.inference_mode():
-        for start in range(0, len(images_nssc), BATCH):
-            batch = torch.from_numpy(np.array(images_nssc[start : start + BATCH]))
-            found.append(torch.stack(vae.encode(normalise(batch, VAE_MEAN, VAE_STD))))
-    means, log_variances = torch.cat(found, 1).numpy()
-    return means, log_variances
+    with compute_slot():
+        return encode(vae, images_nssc)
 
 
 def kept_statistics(workspace: Workspace, run_id: str, vae, card: dict) -> dict:

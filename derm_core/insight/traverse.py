@@ -20,7 +20,7 @@ import numpy as np
 from ..errors import BundleError, DermError
 from ..files import read_json
 from ..workspace import Workspace
-from .latents import BATCH, kept_statistics, posterior
+from .latents import kept_statistics, posterior
 
 if TYPE_CHECKING:
     from ..bundles.bundle import Bundle
@@ -77,19 +77,11 @@ class Travel:
 
     def decode(self, z_nd: np.ndarray) -> np.ndarray:
         """(n, D) -> mean images, uint8 (n, S, S, 3)."""
-        import torch
-
         from ..bundles.predictor import compute_slot
+        from ..nets.vae import decode
 
-        pictures = [np.empty((0, self.size, self.size, 3), np.uint8)]
-        with compute_slot(), torch.inference_mode():
-            for start in range(0, len(z_nd), BATCH):
-                z = torch.from_numpy(np.array(z_nd[start : start + BATCH], np.float32))
-                drawn = (self.decoder(z).float().clamp(-1, 1) + 1) * 127.5
-                pictures.append(
-                    drawn.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
-                )
-        return np.concatenate(pictures)
+        with compute_slot():
+            return decode(self.decoder, z_nd)
 
     def between(self, z0_d: np.ndarray, z1_d: np.ndarray, steps: int) -> np.ndarray:
         """(steps, D): the straight line from z0 to z1, both ends included."""

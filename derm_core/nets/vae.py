@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load, save
@@ -20,13 +22,14 @@ from ..config import BackboneConfig
 from ..errors import RunError
 from ..files import read_json, write_atomic, write_json
 from ..seeds import Share, stream_seed
-from .backbone import Backbone, build_backbone
+from .backbone import Backbone, build_backbone, normalise
 
 VAE_MEAN = VAE_STD = (0.5, 0.5, 0.5)
 MIN_LOG_SIGMA = (
     -4.0
 )  # sigma 0.018 in [-1, 1]: finer than the 8-bit step, below it the likelihood runs away
 ACTIVE_VARIANCE = 0.01
+BATCH = 64  # images or latents at a time outside training
 
 
 class PlaneNorm(nn.GroupNorm):
@@ -152,17 +155,80 @@ class VAE(nn.Module):
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """n images drawn from the prior, (n, 3, S, S) in [0, 1]; `generator` is a CPU one."""
-        return paint(self.decoder, torch.randn(n, self.latent_dim, generator=generator))
+        return decode_colours(self.decoder, torch.randn(n, self.latent_dim, generator=generator))
 
 
-def paint(decoder: Decoder, z_bz: Tensor) -> Tensor:
-    """The mean images of latents, (B, 3, S, S) in [0, 1]."""
-    return (decoder(z_bz.to(decoder.stem.weight)).float() * VAE_STD[0] + VAE_MEAN[0]).clamp(0, 1)
+@torch.inference_mode()
+def encode(vae: VAE, images_nssc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior of images, in batches, computed where the VAE is.
+
+    Args:
+        vae: in eval mode.
+        images_nssc: uint8 (N, S, S, 3), sRGB; may be memory-mapped.
+
+    Returns:
+        Mean and log variance, float32 (N, Z) each.
+    """
+    moments = in_batches(
+        lambda batch: torch.stack(vae.encode(normalise(batch, VAE_MEAN, VAE_STD)), 1),
+        images_nssc,
+        (2, vae.latent_dim),
+        vae.log_sigma.device,
+    )
+    return moments[:, 0], moments[:, 1]
+
+
+@torch.inference_mode()
+def decode(decoder: Decoder, latents_nz: np.ndarray) -> np.ndarray:
+    """Mean images of latents, in batches, computed where the decoder is.
+
+    Args:
+        decoder: in eval mode.
+        latents_nz: (N, Z), any float type.
+
+    Returns:
+        uint8 (N, S, S, 3), sRGB.
+    """
+
+    def draw(z_bz: Tensor) -> Tensor:
+        x_bchw = (decoder(z_bz.float()).float().clamp(-1, 1) + 1) * 127.5
+        return x_bchw.round().to(torch.uint8).permute(0, 2, 3, 1)
+
+    side, device = decoder.size, decoder.stem.weight.device
+    return in_batches(draw, latents_nz, (side, side, 3), device, np.uint8)
+
+
+def in_batches(
+    function: Callable[[Tensor], Tensor],
+    rows: np.ndarray,
+    shape: tuple[int, ...],
+    device: torch.device,
+    dtype: type[np.generic] = np.float32,
+) -> np.ndarray:
+    """`function` of all rows of an array, BATCH at a time on `device`: (N, *shape) of `dtype`."""
+    out = np.empty((len(rows), *shape), dtype)
+    for start in range(0, len(rows), BATCH):
+        batch = torch.from_numpy(np.array(rows[start : start + BATCH])).to(device)
+        out[start : start + BATCH] = function(batch).cpu().numpy()
+    return out
+
+
+def decode_colours(decoder: Decoder, z_bz: Tensor) -> Tensor:
+    """The mean images of latents, (B, 3, S, S) in [0, 1], differentiable."""
+    return to_colours(decoder(z_bz.to(decoder.stem.weight)))
+
+
+def to_colours(images_bchw: Tensor) -> Tensor:
+    """From the VAE's normalised space to colours in [0, 1], float32."""
+    return (images_bchw.float() * VAE_STD[0] + VAE_MEAN[0]).clamp(0, 1)
 
 
 def latents_like(mu_nz: Tensor, logvar_nz: Tensor, n: int, generator: torch.Generator) -> Tensor:
-    """n latents from the Gaussian with the mean and covariance of the posterior over images (Ghosh et al. 2020, arXiv
-    1903.12436, section 4): where its KL weighs little, a VAE's images fill a small part of the prior."""
+    """Latents (n, Z) from the Gaussian with the mean and covariance of the posterior over images.
+
+    Where its KL weighs little, a VAE's images fill a small part of the prior (Ghosh et al. 2020,
+    arXiv 1903.12436, section 4).
+    """
     mean_z = mu_nz.mean(0)
     among = torch.randn(n, len(mu_nz), generator=generator) @ (mu_nz - mean_z) / len(mu_nz) ** 0.5
     return (

@@ -248,11 +248,11 @@ def _samples(vae: VAE, features_nd: np.ndarray, seed: int) -> np.ndarray:
     """SAMPLES images drawn like those of `features_nd`, (SAMPLES, S, S, 3) from 0 to 1."""
     import torch
 
-    from ..nets.vae import latents_like, paint
+    from ..nets.vae import decode_colours, latents_like
 
     generator = torch.Generator().manual_seed(stream_seed(seed, "memorisation"))
     with torch.inference_mode():
-        drawn = paint(
+        drawn = decode_colours(
             vae.decoder,
             latents_like(*vae.posterior(torch.from_numpy(features_nd)), SAMPLES, generator),
         )

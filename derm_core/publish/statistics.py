@@ -136,23 +136,11 @@ def _at_most(members: np.ndarray, most: int, seed: int) -> np.ndarray:
 
 
 def _latent_means(vae: Any, images_nssc: np.ndarray) -> np.ndarray:
-    import torch
+    from ..bundles.predictor import compute_slot
+    from ..nets.vae import encode
 
-    from ..bundles.predictor import BATCH, compute_slot
-    from ..nets.backbone import normalise
-    from ..nets.vae import VAE_MEAN, VAE_STD
-
-    with compute_slot(), torch.inference_mode():
-        return np.concatenate(
-            [
-                vae.encode(
-                    normalise(
-                        torch.from_numpy(images_nssc[start : start + BATCH]), VAE_MEAN, VAE_STD
-                    )
-                )[0].numpy()
-                for start in range(0, len(images_nssc), BATCH)
-            ]
-        ).astype(np.float64)
+    with compute_slot():
+        return encode(vae, images_nssc)[0].astype(np.float64)
 
 
 def _conformal(calibration: Part, val: Part, test: Part, classes: Sequence[str], seed: int) -> dict:

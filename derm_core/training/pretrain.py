@@ -22,7 +22,7 @@ from ..errors import DataError
 from ..events import TICK, Event, jsonable, log
 from ..files import read_json, sha256_file, write_json
 from ..machine import pick_device
-from ..nets.vae import VAE_MEAN, VAE_STD, build_vae, latents_like, paint, save_vae
+from ..nets.vae import VAE_MEAN, VAE_STD, build_vae, decode_colours, latents_like, save_vae
 from ..seeds import stream_seed
 from ..workspace import RunPaths, Workspace
 from .batches import ImageSource, normaliser, resident_bytes
@@ -204,7 +204,7 @@ def _finish(
         count = SAMPLES[0] * SAMPLES[1]
         drawn = {
             "samples": vae.sample(count, generator),
-            "likenesses": paint(vae.decoder, latents_like(*seen, count, generator)),
+            "likenesses": decode_colours(vae.decoder, latents_like(*seen, count, generator)),
         }
     for name, images in drawn.items():
         save_grid(run.artefacts / f"{name}.png", list(images.split(SAMPLES[1])))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from torch import Tensor
 from ..config import Recipe
 from ..data.augment import augment
 from ..events import Event
-from ..nets.vae import VAE_MEAN, VAE_STD, active_units
+from ..nets.vae import VAE_MEAN, VAE_STD, active_units, encode, to_colours
 from ..seeds import stream_seed
 from .batches import ImageSource, normaliser
 from .image_grid import save_grid
@@ -113,23 +113,12 @@ class VAEEvaluation:
         )
         return probe_accuracy(train_nd, self.labels[train], val_nd, self.labels[val])
 
-    @torch.no_grad()
     def posterior(self) -> tuple[Tensor, Tensor]:
-        """mu and log variance (n, Z), on the CPU, of at most 2000 training images."""
-        source = ImageSource(
-            self.images,
-            self._some(self.train, PROBE_IMAGES, "posterior"),
-            self.device,
-            self.precision.memory_format,
-        )
-        normalise, found = normaliser(VAE_MEAN, VAE_STD, self.device), []
-        for images_bchw in source.in_order(EVALUATION_BATCH):
-            with self.precision.autocast(self.device):
-                found.append(
-                    torch.stack(self.task.vae.encode(normalise(images_bchw))).float().cpu()
-                )
-        mu_nz, logvar_nz = torch.cat(found, 1)
-        return mu_nz, logvar_nz
+        """Mean and log variance (n, Z), on the CPU, of at most 2000 training images."""
+        rows = self._some(self.train, PROBE_IMAGES, "posterior")
+        with self.precision.autocast(self.device):
+            mu_nz, logvar_nz = encode(self.task.vae, self.images[rows])
+        return torch.from_numpy(mu_nz), torch.from_numpy(logvar_nz)
 
     @torch.no_grad()
     def reconstructions(self, count: int) -> list[Tensor]:
@@ -150,11 +139,3 @@ class VAEEvaluation:
         with self.precision.autocast(self.device):
             mu_bz, _ = self.task.vae.encode(normaliser(VAE_MEAN, VAE_STD, self.device)(images_bchw))
             return to_colours(self.task.vae.decode(mu_bz).float())
-
-
-def to_colours(images_bchw: Tensor) -> Tensor:
-    """From the VAE's normalised space back to colours, clamped to [0, 1]."""
-    restore: Callable[[Tensor], Tensor] = normaliser(
-        [-m / s for m, s in zip(VAE_MEAN, VAE_STD)], [1 / s for s in VAE_STD], images_bchw.device
-    )
-    return restore(images_bchw.float()).clamp(0, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
@@ -16,7 +17,9 @@ from derm_core.nets.vae import (
     UpsampledConv,
     active_units,
     build_vae,
+    decode,
     elbo_terms,
+    encode,
     floored,
     latents_like,
     load_encoder,
@@ -188,3 +191,21 @@ def test_saved_and_loaded_alike_and_refused_when_changed(tmp_path):
     (tmp_path / "vae.safetensors").write_bytes(bytes(data))
     with pytest.raises(RunError, match="SHA-256"):
         load_vae(tmp_path)
+
+
+def test_encode_and_decode_in_batches_equal_one_pass(monkeypatch):
+    vae = build_vae(BackboneConfig(stage=0), 16, 4, 16, seed=0).eval()
+    images = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 3), dtype=np.uint8)
+    x_bchw = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
+    with torch.no_grad():
+        expected = vae.encode(x_bchw)
+        drawn = (vae.decode(expected[0]).clamp(-1, 1) + 1) * 127.5
+    monkeypatch.setattr("derm_core.nets.vae.BATCH", 3)
+    mu, logvar = encode(vae, images)
+    np.testing.assert_allclose(mu, expected[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(logvar, expected[1], rtol=1e-4, atol=1e-5)
+    pictures = decode(vae.decoder, mu.astype(np.float64))
+    assert pictures.dtype == np.uint8
+    np.testing.assert_allclose(pictures, drawn.permute(0, 2, 3, 1), atol=0.51)
+    assert encode(vae, images[:0])[0].shape == (0, 4)
+    assert decode(vae.decoder, mu[:0]).shape == (0, 16, 16, 3)
