@@ -130,9 +130,7 @@ def _one_world(
         )
         for _ in study(config, workspace, run):
             pass
-        rows = json.loads((run.artefacts / "study.json").read_text(encoding="utf-8"))["shortcut"][
-            "rows"
-        ]
+        rows = json.loads((run.study).read_text(encoding="utf-8"))["shortcut"]["rows"]
     return {
         arm: sorted((row for row in rows if row["arm"] == arm), key=lambda row: row["strength"])
         for arm in arms

@@ -25,7 +25,7 @@ from derm_core.study.frozen import arm_features
 from derm_core.study.label_efficiency import draw, of_seed
 from derm_core.study.study_data import Material, count_look, prepare
 from derm_core.training.pretrain import pretrain
-from derm_core.workspace import RunPaths, Workspace
+from derm_core.workspace import RunFiles, Workspace
 
 FEW = 0.1  # the smaller share of labels
 NEIGHBOURS = 10
@@ -38,7 +38,7 @@ class Busy(RunError):
 RESULT, ARRAYS = "line.json", "line.npz"
 
 
-def folder_of(line: Line, setting: Setting, workspace: Workspace) -> RunPaths:
+def folder_of(line: Line, setting: Setting, workspace: Workspace) -> RunFiles:
     """Where a line's result is kept, named by what was done."""
     run = pretrained_run(line, setting, workspace)
     what = key(comparison(line, setting, run.id if run else None)) + (
@@ -47,7 +47,7 @@ def folder_of(line: Line, setting: Setting, workspace: Workspace) -> RunPaths:
     return workspace.run(f"recipe-line-{what}")
 
 
-def pretrained_run(line: Line, setting: Setting, workspace: Workspace) -> RunPaths | None:
+def pretrained_run(line: Line, setting: Setting, workspace: Workspace) -> RunFiles | None:
     """The run of the pretraining behind a line."""
     return workspace.run(f"recipe-vae-{key(pretraining(line, setting))}") if line.recipe else None
 
@@ -75,8 +75,8 @@ def _finish(
     line: Line,
     setting: Setting,
     workspace: Workspace,
-    folder: RunPaths,
-    run: RunPaths | None,
+    folder: RunFiles,
+    run: RunFiles | None,
     summary: dict[str, Any],
 ) -> None:
     """Judge the features and write what `measure` and `arrays_of` read."""
@@ -100,7 +100,7 @@ def arrays_of(line: Line, setting: Setting, workspace: Workspace) -> dict[str, n
 
 
 @contextlib.contextmanager
-def _alone(folder: RunPaths) -> Iterator[None]:
+def _alone(folder: RunFiles) -> Iterator[None]:
     with hold(folder.lock) as mine:
         if not mine:
             raise Busy(
@@ -110,7 +110,7 @@ def _alone(folder: RunPaths) -> Iterator[None]:
 
 
 def _pretrained(
-    line: Line, setting: Setting, workspace: Workspace, run: RunPaths
+    line: Line, setting: Setting, workspace: Workspace, run: RunFiles
 ) -> dict[str, Any]:
     """The summary of the line's pretraining, which is made, or continued, where it is not finished."""
     config = pretraining(line, setting)
@@ -149,7 +149,7 @@ def _told(events: Iterator[Event], what: str) -> Any:
 
 
 def _judge(
-    line: Line, setting: Setting, workspace: Workspace, folder: RunPaths, run: RunPaths | None
+    line: Line, setting: Setting, workspace: Workspace, folder: RunFiles, run: RunFiles | None
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Heads on all labels and on a tenth, at every point of the grid, and the neighbours' vote."""
     config, device = comparison(line, setting, run.id if run else None), pick_device(setting.device)

@@ -35,7 +35,7 @@ from derm_core.training.precision import Precision, default_precision
 from derm_core.training.pretrain import Material, fast_precision
 from derm_core.training.recipes import recipe
 from derm_core.training.tasks import Batch, VAETask
-from derm_core.workspace import RunPaths, Workspace
+from derm_core.workspace import RunFiles, Workspace
 
 EPOCH_IMAGES = 7_000  # HAM10000's training split: how often an epoch ends
 ENDLESS = 10_000  # epochs: the real run is closed, not finished
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> dict:
             f"{args.architecture}, {args.size} px, batch {batch_size}, {device}: {precision.describe()}",
             file=sys.stderr,
         )
-        paths = RunPaths(Path(folder) / "run").create()
+        paths = RunFiles(Path(folder) / "run").create()
         real = real_steps(new_task(args, chosen), images, rows, chosen, device, precision, paths)
         bare = bare_steps(new_task(args, chosen), images, rows, chosen, device, precision)
         ours, against, checkpoints = [], [], []
@@ -198,7 +198,7 @@ def real_steps(
     chosen: Recipe,
     device: str,
     precision: Precision,
-    paths: RunPaths,
+    paths: RunFiles,
 ) -> Iterator[None]:
     """A real training, event by event as the worker handles them; yields after each step."""
     journal = EventLog(paths.events)
@@ -265,5 +265,5 @@ def synchronise(device: str) -> None:
         torch.cuda.synchronize(device)
 
 
-def checkpoint_names(paths: RunPaths) -> set[str]:
+def checkpoint_names(paths: RunFiles) -> set[str]:
     return {path.name for path in paths.checkpoints.glob("step-*")}

@@ -34,7 +34,7 @@ from derm_core.training.engine import fit
 from derm_core.training.precision import default_precision
 from derm_core.training.recipes import recipe
 from derm_core.training.tasks import VAETask
-from derm_core.workspace import RunPaths
+from derm_core.workspace import RunFiles
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -146,7 +146,7 @@ def train_ours(
     given: dict, images: np.ndarray, chosen, args: argparse.Namespace, device: str, folder: Path
 ) -> dict:
     """A training as a run makes it, reproducible mode, validation apart: seconds, parameters, precision."""
-    paths, precision = RunPaths(folder).create(), default_precision(args.architecture, device)
+    paths, precision = RunFiles(folder).create(), default_precision(args.architecture, device)
     vae = build_vae(
         BackboneConfig(**given["backbone"]),
         args.size,

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from .arms import arm_file
 from .errors import ConfigError
 from .files import disk_bytes, writing
 
@@ -33,8 +34,11 @@ def new_run_id(kind: str) -> str:
 
 
 @dataclass(frozen=True)
-class RunPaths:
-    """The folder of one run: the portable record of what it did."""
+class RunFiles:
+    """Every path in the folder of one run: the portable record of what it did.
+
+    The worker writes; readers find the same names whatever version wrote them.
+    """
 
     root: Path
 
@@ -52,6 +56,7 @@ class RunPaths:
 
     @property
     def about(self) -> Path:
+        """Name, tags and note that a user gave the run."""
         return self.root / "about.json"
 
     @property
@@ -70,7 +75,93 @@ class RunPaths:
     def artefacts(self) -> Path:
         return self.root / "artefacts"
 
-    def create(self) -> RunPaths:
+    @property
+    def precision(self) -> Path:
+        """Number format, memory layout and batch size, chosen once and used again after a resume."""
+        return self.checkpoints / "precision.json"
+
+    # Pretraining
+
+    @property
+    def summary(self) -> Path:
+        return self.artefacts / "summary.json"
+
+    @property
+    def vae(self) -> Path:
+        """What rebuilds the VAE; its weights are `vae_weights`."""
+        return self.artefacts / "vae.json"
+
+    @property
+    def vae_weights(self) -> Path:
+        return self.artefacts / "vae.safetensors"
+
+    @property
+    def latents(self) -> Path:
+        """KL divergence and spread of each latent dimension on validation images."""
+        return self.artefacts / "latents.json"
+
+    # Study
+
+    @property
+    def study(self) -> Path:
+        return self.artefacts / "study.json"
+
+    @property
+    def labels(self) -> Path:
+        """The task (classes or priorities) that the labels of the study stand for."""
+        return self.artefacts / "labels.json"
+
+    @property
+    def predictions(self) -> Path:
+        """Probabilities of every arm, seed and image of validation and test."""
+        return self.artefacts / "predictions.parquet"
+
+    @property
+    def decisions(self) -> Path:
+        """The class that every arm decides for, by test image."""
+        return self.artefacts / "decisions.parquet"
+
+    @property
+    def label_efficiency_predictions(self) -> Path:
+        return self.artefacts / "extras" / "label_efficiency.npz"
+
+    def answer(self, question: str) -> Path:
+        """The answer to a question that a study asks beyond its main table."""
+        return self.artefacts / "extras" / f"{question}.json"
+
+    def curves(self, arm: str) -> Path:
+        """Learning curves of an arm: one row a seed and reading."""
+        return self.artefacts / "curves" / f"{arm_file(arm)}.csv"
+
+    def heads(self, arm: str) -> Path:
+        """The trained heads of an arm of the regime `frozen`, tensors stacked over seeds."""
+        return self.artefacts / "heads" / f"{arm_file(arm)}.safetensors"
+
+    def model(self, arm: str, seed: int) -> Path:
+        """The fine-tuned classifier of an arm and seed."""
+        return self.artefacts / "models" / f"{arm_file(arm)}-seed{seed}.safetensors"
+
+    # Map
+
+    @property
+    def map_info(self) -> Path:
+        return self.artefacts / "map.json"
+
+    @property
+    def map_points(self) -> Path:
+        return self.artefacts / "map.parquet"
+
+    @property
+    def data_issues(self) -> Path:
+        return self.artefacts / "trouble.parquet"
+
+    @property
+    def factors(self) -> Path:
+        """Which latent dimension follows which known factor of synthetic data."""
+        return self.artefacts / "factors.parquet"
+
+    def create(self) -> RunFiles:
+        """Make the folder with its subfolders, readable by their owner only."""
         with writing(self.root):
             for folder in (self.root, self.checkpoints, self.artefacts):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -143,8 +234,8 @@ class Workspace:
     def models(self) -> Path:
         return self.root / "models"
 
-    def run(self, run_id: str) -> RunPaths:
-        return RunPaths(self.root / "runs" / check_id(run_id, "run id"))
+    def run(self, run_id: str) -> RunFiles:
+        return RunFiles(self.root / "runs" / check_id(run_id, "run id"))
 
     def dataset(self, name: str) -> DatasetPaths:
         return DatasetPaths(self.root / "datasets" / check_id(name, "dataset name"))

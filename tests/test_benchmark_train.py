@@ -13,7 +13,7 @@ from derm_core.errors import RunError
 from derm_core.events import read_events
 from derm_core.training.precision import Precision
 from derm_core.training.recipes import recipe
-from derm_core.workspace import RunPaths
+from derm_core.workspace import RunFiles
 
 SMALL = {"architecture": "resnet18", "stage": 1, "size": 16}
 RECIPE = recipe("masked", batch_size=8, epochs=50, latent_dim=4, decoder_width=16)
@@ -30,7 +30,7 @@ def test_names_on_the_command_line_have_hyphens():
 
 
 def test_the_real_side_is_a_run_with_events_and_checkpoints(images, tmp_path):
-    paths = RunPaths(tmp_path).create()
+    paths = RunFiles(tmp_path).create()
     task = train.new_task(argparse.Namespace(**SMALL), RECIPE)
     before = [value.clone() for value in task.state_dict().values()]
     steps = train.real_steps(task, images, np.arange(20), RECIPE, "cpu", Precision(), paths)

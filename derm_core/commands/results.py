@@ -33,7 +33,7 @@ def answer(workspace: Workspace, run: Run) -> Answer:
 
 def read_study(workspace: Workspace, run_id: str) -> dict[str, Any]:
     """artefacts/study.json of a finished study. Raises NotFound, or RunError where the file is torn."""
-    path = workspace.run(run_id).artefacts / "study.json"
+    path = workspace.run(run_id).study
     try:
         return read_json(path)
     except FileNotFoundError:
@@ -109,7 +109,7 @@ def _pretrain(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
 
 
 def _embed(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
-    path = workspace.run(run.id).artefacts / "map.parquet"
+    path = workspace.run(run.id).map_points
     return {**(run.summary or {}), "map": str(path)}, f"{run.id} is done: {path}"
 
 

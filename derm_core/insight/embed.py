@@ -37,7 +37,7 @@ from ..stats.feature_space import (
     trust,
     vote_outside_group,
 )
-from ..workspace import RunPaths, Workspace
+from ..workspace import RunFiles, Workspace
 from .align import fixed_places, open_other, start_from, turn_onto
 from .data_issues import find_trouble
 from .factors import PREFIX, table
@@ -60,7 +60,7 @@ class Mapped:
     distances: np.ndarray
 
 
-def embed(config: EmbedConfig, workspace: Workspace, run: RunPaths) -> Iterator[Event]:
+def embed(config: EmbedConfig, workspace: Workspace, run: RunFiles) -> Iterator[Event]:
     """Map a dataset under one extractor; artefacts in the run's folder, the summary as the last event.
 
     map.parquet: image_id, row (of the manifest), umap_x, umap_y (NaN until they are there), pca_x,
@@ -93,7 +93,7 @@ def embed(config: EmbedConfig, workspace: Workspace, run: RunPaths) -> Iterator[
         "Data trouble",
         "pairs",
     )
-    write_atomic(run.artefacts / "trouble.parquet", found.table.to_parquet(index=False))
+    write_atomic(run.data_issues, found.table.to_parquet(index=False))
     mapped.about["trouble"] = found.counts
     _save_map(run, mapped)
     yield Event(
@@ -116,7 +116,7 @@ def map_features(
     rows: np.ndarray,
     split: np.ndarray,
     features: np.ndarray,
-    run: RunPaths,
+    run: RunFiles,
 ) -> Generator[Event, None, dict]:
     """Make and save the map of `features` (n, D) of a dataset's `rows` (n,), `split` as in SPLITS; returns its quality."""
     return (yield from _map(config, dataset, rows, split, features, run)).about["quality"]
@@ -128,7 +128,7 @@ def _map(
     rows: np.ndarray,
     split: np.ndarray,
     features: np.ndarray,
-    run: RunPaths,
+    run: RunFiles,
     other: SavedMap | None = None,
 ) -> Generator[Event, None, Mapped]:
     labels, groups = dataset.labels[rows], dataset.groups[rows]
@@ -306,7 +306,7 @@ def _table(dataset: Dataset, rows: np.ndarray, split: np.ndarray, pca: np.ndarra
 
 
 def _save_neighbours(
-    run: RunPaths, rows: np.ndarray, positions: np.ndarray, distances: np.ndarray
+    run: RunFiles, rows: np.ndarray, positions: np.ndarray, distances: np.ndarray
 ) -> None:
     shown = min(SHOWN_NEIGHBOURS, positions.shape[1])
     near = np.full((len(rows), SHOWN_NEIGHBOURS), -1, np.int64)
@@ -336,14 +336,14 @@ def _about(config: EmbedConfig, explained: list[float], quality: dict, images: i
     }
 
 
-def _save_map(run: RunPaths, mapped: Mapped) -> None:
-    write_json(run.artefacts / "map.json", mapped.about)
-    write_atomic(run.artefacts / "map.parquet", mapped.points.to_parquet(index=False))
+def _save_map(run: RunFiles, mapped: Mapped) -> None:
+    write_json(run.map_info, mapped.about)
+    write_atomic(run.map_points, mapped.points.to_parquet(index=False))
 
 
 def _save_factors(
     workspace: Workspace,
-    run: RunPaths,
+    run: RunFiles,
     config: EmbedConfig,
     frame: pd.DataFrame,
     mu_nd: np.ndarray,
@@ -358,4 +358,4 @@ def _save_factors(
         )
         values = {name: frame[name].to_numpy()[held_out] for name in names}
         found = table(mu_nd[held_out], values, travel.kl_d, travel.active_d)
-        write_atomic(run.artefacts / "factors.parquet", found.to_parquet(index=False))
+        write_atomic(run.factors, found.to_parquet(index=False))

@@ -11,8 +11,6 @@ from ..errors import DermError, RunError
 from ..files import read_json, write_json
 from ..workspace import Workspace
 
-LATENTS = "latents.json"
-
 
 def posterior(vae, images_nssc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Posterior means and log variances (n, D) of uint8 images."""
@@ -25,7 +23,7 @@ def posterior(vae, images_nssc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def kept_statistics(workspace: Workspace, run_id: str, vae, card: dict) -> dict:
     """{"kl", "mean", "std"} per dimension from the run's folder, else computed from its validation images and kept."""
-    path = workspace.run(run_id).artefacts / LATENTS
+    path = workspace.run(run_id).latents
     try:
         kept = read_json(path)
         if kept["sha256"] == card["sha256"] and len(kept["kl"]) == vae.latent_dim:

@@ -178,7 +178,7 @@ def open_travel(workspace: Workspace, source: str) -> Travel:
     Statistics of a pretraining are computed from its validation images once and kept beside its weights. Raises
     NotFound for an unknown source, RunError or BundleError for one that is damaged or has no decoder.
     """
-    if (workspace.run(source).artefacts / "vae.json").exists():
+    if (workspace.run(source).vae).exists():
         return _of_run(workspace, source)
     from ..bundles.bundle import find_bundle, kind_of, load_bundle
 
@@ -264,7 +264,7 @@ def _origin(workspace: Workspace, made_by: dict) -> Travel | None:
                 if read_json(folder / CARD)["sha256"] == made_by["sha256"]
                 else None
             )
-        card = read_json(workspace.run(made_by["run"]).artefacts / "vae.json")
+        card = read_json(workspace.run(made_by["run"]).vae)
         return _of_run(workspace, made_by["run"]) if card["sha256"] == made_by["sha256"] else None
     except (DermError, OSError, KeyError, TypeError, ValueError):
         return None  # another machine's run or shelf, or its data are gone

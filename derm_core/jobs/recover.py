@@ -10,7 +10,7 @@ from ..config import KINDS
 from ..events import read_events
 from ..files import read_json
 from ..locks import is_held
-from ..workspace import ID_PATTERN, RunPaths, Workspace
+from ..workspace import ID_PATTERN, RunFiles, Workspace
 
 FINAL = ("done", "failed", "cancelled", "interrupted")
 SAID = "Read from its folder, since the run database was lost; {path} says what happened."
@@ -36,7 +36,7 @@ def rows_of_folders(workspace: Workspace) -> Iterator[dict[str, Any]]:
             continue
 
 
-def _row(workspace: Workspace, paths: RunPaths, config: dict[str, Any]) -> dict[str, Any]:
+def _row(workspace: Workspace, paths: RunFiles, config: dict[str, Any]) -> dict[str, Any]:
     events = list(read_events(paths.events))
     told = [event["value"] for event in events if event.get("kind") == "state"]
     results = [event["value"] for event in events if event.get("kind") == "result"]
@@ -59,7 +59,7 @@ def _row(workspace: Workspace, paths: RunPaths, config: dict[str, Any]) -> dict[
     }
 
 
-def _about(paths: RunPaths) -> dict[str, str]:
+def _about(paths: RunFiles) -> dict[str, str]:
     """What the user said of the run: name, tags (JSON) and note; empty where nothing was kept."""
     try:
         about = read_json(paths.about)

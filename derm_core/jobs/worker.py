@@ -22,7 +22,7 @@ from ..events import Event, EventLog
 from ..files import FULL, REFUSED, keep_private, read_json, remove_unfinished, storage_sentence
 from ..locks import hold
 from ..processes import step_back
-from ..workspace import RunPaths, Workspace
+from ..workspace import RunFiles, Workspace
 from .dependencies import waits_for
 from .store import Run, RunStore
 from .supervisor import reconcile
@@ -123,7 +123,7 @@ def main(run_id: str, workspace: Workspace | None = None) -> int:
         return _finish(store, paths, run_id, outcome)
 
 
-def _sentence(error: Exception, paths: RunPaths) -> str:
+def _sentence(error: Exception, paths: RunFiles) -> str:
     if isinstance(error, OSError) and error.errno in FULL + REFUSED:
         return storage_sentence(error, error.filename or "a file of this run")
     if isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY):
@@ -132,7 +132,7 @@ def _sentence(error: Exception, paths: RunPaths) -> str:
     return f"An unexpected {type(error).__name__} ended the run ({detail}); the details are in {paths.log}."
 
 
-def _finish(store: RunStore, paths: RunPaths, run_id: str, outcome: dict) -> int:
+def _finish(store: RunStore, paths: RunFiles, run_id: str, outcome: dict) -> int:
     state = outcome.pop("state")
     if outcome.get("error"):
         say(outcome["error"])
@@ -286,7 +286,7 @@ def _run_job(workspace: Workspace, store: RunStore, run_id: str, stop: StopSigna
     return summary
 
 
-def _config(paths: RunPaths):
+def _config(paths: RunFiles):
     try:
         return from_dict(read_json(paths.config))
     except FileNotFoundError:

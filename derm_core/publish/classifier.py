@@ -30,7 +30,7 @@ from ..events import jsonable
 from ..files import read_json
 from ..seeds import stream_seed
 from ..stats.calibration import fit_temperature
-from ..workspace import RunPaths, Workspace, check_id
+from ..workspace import RunFiles, Workspace, check_id
 from . import provenance, statistics
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def require_publishable(
     _publishable(workspace.run(run_id), arm, seed)
 
 
-def _publishable(run: RunPaths, arm: str, seed: int) -> tuple[StudyConfig, dict, dict, dict]:
+def _publishable(run: RunFiles, arm: str, seed: int) -> tuple[StudyConfig, dict, dict, dict]:
     """Config and results of a finished study, the arm's entry in them, and the one extractor behind it."""
     config, study = _finished(run)
     entry = _arm_entry(study, arm, config, seed)
@@ -198,7 +198,7 @@ def _material(workspace: Workspace, config: StudyConfig, study: dict) -> Materia
     return material
 
 
-def _finished(run: RunPaths) -> tuple[StudyConfig, dict]:
+def _finished(run: RunFiles) -> tuple[StudyConfig, dict]:
     """Config and results of a study that came to its end."""
     if not run.config.exists():
         raise NotFound(
@@ -213,7 +213,7 @@ def _finished(run: RunPaths) -> tuple[StudyConfig, dict]:
             "of one split."
         )
     try:
-        return config, read_json(run.artefacts / "study.json")
+        return config, read_json(run.study)
     except FileNotFoundError:
         raise RunError(f"The study {run.id} is not finished; wait for it, or resume it.") from None
 
@@ -232,7 +232,7 @@ def _arm_entry(study: dict, arm: str, config: StudyConfig, seed: int) -> dict:
 
 def _classifier(
     workspace: Workspace,
-    run: RunPaths,
+    run: RunFiles,
     config: StudyConfig,
     study: dict,
     arm: str,
@@ -313,13 +313,13 @@ def _vae(workspace: Workspace, extractor: dict):
 
 
 def _predictions(
-    run: RunPaths, arm: str, seed: int, classes: list[str], split: str
+    run: RunFiles, arm: str, seed: int, classes: list[str], split: str
 ) -> dict[str, np.ndarray]:
     """Predictions of one arm and seed on a split: image_ids, groups, labels, probabilities (n, C)."""
     import pandas as pd
 
     table = pd.read_parquet(
-        run.artefacts / "predictions.parquet",
+        run.predictions,
         filters=[("arm", "==", arm), ("split", "==", split), ("seed", "==", seed)],
     )
     if not len(table):
@@ -334,7 +334,7 @@ def _predictions(
     }
 
 
-def _test_tables(run: RunPaths, study: dict, seed: int) -> dict[str, dict[str, np.ndarray]]:
+def _test_tables(run: RunFiles, study: dict, seed: int) -> dict[str, dict[str, np.ndarray]]:
     """Test predictions of every arm that has this seed."""
     found = {}
     for arm in study["arms"]:

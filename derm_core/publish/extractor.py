@@ -18,7 +18,7 @@ from ..errors import BundleError, NotFound, RunError
 from ..events import jsonable
 from ..files import read_json
 from ..seeds import stream_seed
-from ..workspace import RunPaths, Workspace, check_id
+from ..workspace import RunFiles, Workspace, check_id
 from . import provenance
 from .classifier import former_hash, put_whole
 from .memorisation import memorisation
@@ -81,7 +81,7 @@ def publish_extractor(
     return target
 
 
-def _finished(run: RunPaths) -> tuple[PretrainConfig, VAE, dict]:
+def _finished(run: RunFiles) -> tuple[PretrainConfig, VAE, dict]:
     """Config, weights and sidecar of a pretraining that came to its end."""
     from ..nets.vae import load_vae
 
@@ -100,7 +100,7 @@ def _finished(run: RunPaths) -> tuple[PretrainConfig, VAE, dict]:
             f"{run.id} belongs to a comparison in folds, which measures a recipe; publish a pretraining of one "
             "split."
         )
-    if not (run.artefacts / "vae.json").exists():
+    if not (run.vae).exists():
         raise RunError(f"The pretraining {run.id} is not finished; wait for it, or resume it.")
     return config, *load_vae(run.artefacts)
 

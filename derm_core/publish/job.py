@@ -11,11 +11,11 @@ from ..config import PublishConfig
 from ..errors import NotFound
 from ..events import Event, log
 from ..files import disk_bytes
-from ..workspace import RunPaths, Workspace
+from ..workspace import RunFiles, Workspace
 from .classifier import publish
 
 
-def publish_run(config: PublishConfig, workspace: Workspace, run: RunPaths) -> Iterator[Event]:
+def publish_run(config: PublishConfig, workspace: Workspace, run: RunFiles) -> Iterator[Event]:
     """What the worker runs for Publish on the page Models. The last event is a `result` with {name, path, bytes}.
 
     Resumed after its worker was killed: the bundle it had put on the shelf already is its result.

@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 
 from ..arms import arm_file
+from ..workspace import RunFiles
 from .reproduce import reproducible_config
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -32,7 +33,7 @@ def report_files(study: Mapping[str, Any], run_folder: Path | str) -> dict[str, 
     folder = Path(run_folder)
     files = {f"{name}.csv": to_csv(rows) for name, rows in tables(study).items() if rows}
     for arm in study["arms"]:
-        path = folder / "artefacts" / "curves" / f"{arm_file(arm)}.csv"
+        path = RunFiles(folder).curves(arm)
         if path.exists():
             files[f"curves-{arm_file(arm)}.csv"] = path.read_bytes()
     for name in ("predictions", "decisions"):

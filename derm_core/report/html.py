@@ -17,9 +17,8 @@ from typing import Any
 import pandas as pd
 
 from .. import formatting
-from ..arms import arm_file
 from ..files import read_json
-from ..workspace import Workspace
+from ..workspace import RunFiles, Workspace
 from . import html_parts, sections, tables
 from .method import conditions, method
 from .reproduce import commands, reproducible_config
@@ -83,9 +82,7 @@ def _head(study: Mapping[str, Any], about: Mapping[str, Any], title: str) -> str
 
 
 def _curves(study: Mapping[str, Any], folder: Path) -> dict[str, pd.DataFrame]:
-    paths = {
-        arm: folder / "artefacts" / "curves" / f"{arm_file(arm)}.csv" for arm in tables.arms(study)
-    }
+    paths = {arm: RunFiles(folder).curves(arm) for arm in tables.arms(study)}
     return {arm: pd.read_csv(path) for arm, path in paths.items() if path.exists()}
 
 

@@ -15,7 +15,7 @@ from ..data.decode import read_image
 from ..data.manifest import load_dataset
 from ..errors import DermError, NotFound
 from ..seeds import stream_seed
-from ..workspace import Workspace
+from ..workspace import RunFiles, Workspace
 from . import tables
 
 PIXELS = 144
@@ -30,9 +30,7 @@ def test_images(
     """
     dataset = load_dataset(workspace, study["dataset"]["name"])
     try:
-        table = pd.read_parquet(
-            folder / "artefacts" / "predictions.parquet", filters=[("split", "==", "test")]
-        )
+        table = pd.read_parquet(RunFiles(folder).predictions, filters=[("split", "==", "test")])
     except OSError as error:
         raise NotFound(
             f"The predictions of {study['run_id']} are gone, and with them which images were tested; "

@@ -19,12 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from ..arms import arm_file
 from ..errors import NotFound, RunError
 from ..events import read_events
 from ..files import read_json
 from ..jobs.store import Run
-from ..workspace import RunPaths
+from ..workspace import RunFiles
 from .files import flat
 
 EXPERIMENT = "derm"
@@ -47,7 +46,7 @@ class Point:
     time: float
 
 
-def points(paths: RunPaths) -> Iterator[Point]:
+def points(paths: RunFiles) -> Iterator[Point]:
     """Every finite metric of a run in order: SERIES for the mean over seeds, seed-K/SERIES for each."""
     rows = [row for row in read_events(paths.events) if row["kind"] == "metric"]
     study = read_study(paths)
@@ -72,17 +71,17 @@ def points(paths: RunPaths) -> Iterator[Point]:
             )
 
 
-def read_study(paths: RunPaths) -> dict[str, Any] | None:
+def read_study(paths: RunFiles) -> dict[str, Any] | None:
     """study.json of a finished study, None for other runs."""
-    path = paths.artefacts / "study.json"
+    path = paths.study
     return read_json(path) if path.exists() else None
 
 
-def _chosen(paths: RunPaths, arm: str, time: float) -> list[dict[str, Any]]:
+def _chosen(paths: RunFiles, arm: str, time: float) -> list[dict[str, Any]]:
     """The arm's final learning curves as rows of events."""
     import pandas as pd
 
-    path = paths.artefacts / "curves" / f"{arm_file(arm)}.csv"
+    path = paths.curves(arm)
     if not path.exists():
         return []
     table = pd.read_csv(path)
@@ -114,7 +113,7 @@ def _results(study: Mapping[str, Any], time: float) -> list[dict[str, Any]]:
     ]
 
 
-def pictures(paths: RunPaths) -> Iterator[tuple[str, Path, int, float]]:
+def pictures(paths: RunFiles) -> Iterator[tuple[str, Path, int, float]]:
     """(series, file, step, time) of every image event whose file is still there."""
     for row in read_events(paths.events):
         file = paths.artefacts / Path(str(row["value"])).name
@@ -127,7 +126,7 @@ def pictures(paths: RunPaths) -> Iterator[tuple[str, Path, int, float]]:
             )
 
 
-def _config(paths: RunPaths) -> dict[str, Any]:
+def _config(paths: RunFiles) -> dict[str, Any]:
     try:
         return read_json(paths.config)
     except FileNotFoundError:
@@ -146,7 +145,7 @@ def _extra(name: str, what: str) -> ModuleType:
         ) from None
 
 
-def to_tensorboard(paths: RunPaths, folder: Path | str) -> Path:
+def to_tensorboard(paths: RunFiles, folder: Path | str) -> Path:
     """Write one event file below `folder`/RUN; returns that folder. Raises RunError where it holds one already."""
     writers, config = _extra("tensorboardX", "The export to TensorBoard"), _config(paths)
     target = Path(folder) / paths.id
@@ -178,7 +177,7 @@ def to_tensorboard(paths: RunPaths, folder: Path | str) -> Path:
     return target
 
 
-def to_mlflow(paths: RunPaths, uri: str, run: Run) -> str:
+def to_mlflow(paths: RunFiles, uri: str, run: Run) -> str:
     """Log a run to the tracking server or database at `uri`, experiment "derm"; returns its id there.
 
     Raises RunError where mlflow is missing or the server does not answer.
@@ -191,7 +190,7 @@ def to_mlflow(paths: RunPaths, uri: str, run: Run) -> str:
         raise RunError(f"MLflow at {uri} does not take the run ({reason}).") from error
 
 
-def _log(mlflow: ModuleType, paths: RunPaths, uri: str, run: Run, config: Mapping[str, Any]) -> str:
+def _log(mlflow: ModuleType, paths: RunFiles, uri: str, run: Run, config: Mapping[str, Any]) -> str:
     from mlflow.entities import Metric, Param
 
     client = mlflow.MlflowClient(tracking_uri=uri)

@@ -57,9 +57,7 @@ def detail(study) -> Generator[Event, None, dict[str, Any]]:
         arm: decide(np.log(np.maximum(p.mean(0), 1e-300)), study.log_prior)
         for arm, p in probabilities.items()
     }
-    save_decisions(
-        study.run.artefacts / "decisions.parquet", material, test, labels, probabilities, decisions
-    )
+    save_decisions(study.run.decisions, material, test, labels, probabilities, decisions)
     yield TICK
     calibration = yield from calibrations(study, labels, groups, probabilities)
     point = yield from gravest_class(study, labels, groups, probabilities)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..arms import arm_file, in_order
+from ..arms import in_order
 from ..config import StudyConfig, from_dict
 from ..data.manifest import load_dataset
 from ..data.splits import SPLITS, fold_split, split_fingerprint
@@ -26,9 +26,8 @@ from ..errors import RunError
 from ..files import read_json
 from ..heads.grid import CURVES
 from ..stats.metrics import log_prior
-from ..workspace import RunPaths, Workspace
+from ..workspace import RunFiles, Workspace
 from .arms import Arm
-from .label_efficiency import PREDICTIONS
 from .study_data import Material
 from .trained_arm import Outcome
 
@@ -38,16 +37,16 @@ class Fold:
     """A finished study of one fold. split (n,) of the images used; predictions: its table of validation and test."""
 
     number: int
-    run: RunPaths
+    run: RunFiles
     result: dict[str, Any]
     split: np.ndarray
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        return pd.read_parquet(self.run.artefacts / "predictions.parquet")
+        return pd.read_parquet(self.run.predictions)
 
     def curves(self, arm: str) -> pd.DataFrame:
-        return pd.read_csv(self.run.artefacts / "curves" / f"{arm_file(arm)}.csv")
+        return pd.read_csv(self.run.curves(arm))
 
 
 @dataclass(frozen=True)
@@ -105,10 +104,10 @@ def _read(
     ids: np.ndarray,
     split: np.ndarray,
     number: int,
-    run: RunPaths,
+    run: RunFiles,
 ) -> Fold:
     try:
-        result, made = read_json(run.artefacts / "study.json"), from_dict(read_json(run.config))
+        result, made = read_json(run.study), from_dict(read_json(run.config))
     except (OSError, ValueError):
         raise RunError(
             f"Fold {number} ({run.id}) has no results; give the same command again, or `runs resume {run.id}`, "
@@ -262,7 +261,7 @@ def shares_of_labels(
 
 def _kept(fold: Fold) -> Mapping[str, np.ndarray]:
     try:
-        with np.load(fold.run.artefacts / PREDICTIONS, allow_pickle=False) as arrays:
+        with np.load(fold.run.label_efficiency_predictions, allow_pickle=False) as arrays:
             return dict(arrays)
     except (OSError, ValueError):
         raise RunError(

@@ -26,7 +26,7 @@ from ..errors import DermError
 from ..events import TICK, Event, jsonable, log, progress
 from ..files import read_json, write_atomic, write_json
 from ..machine import pick_device
-from ..workspace import RunPaths, Workspace
+from ..workspace import RunFiles, Workspace
 from .external import TestSet, secondary, tables, test_set
 from .predictors import CPU_BATCH, CUDA_BATCH
 from .results import versions
@@ -60,13 +60,13 @@ class Origin:
     fingerprint: str
 
 
-def evaluate_models(config: EvaluateConfig, workspace: Workspace, run: RunPaths) -> Iterator[Event]:
+def evaluate_models(config: EvaluateConfig, workspace: Workspace, run: RunFiles) -> Iterator[Event]:
     """What the worker runs for `models evaluate`. The last event is a `result` with {arms, verdict}.
 
     Raises NotFound, BundleError, ConfigError (no common class) and DataError (no image is left).
     """
     run.create()
-    path = run.artefacts / "study.json"
+    path = run.study
     if not path.exists():
         started = time.monotonic()
         result = yield from _evaluate(config, workspace, run)
@@ -80,7 +80,7 @@ def evaluate_models(config: EvaluateConfig, workspace: Workspace, run: RunPaths)
 
 
 def _evaluate(
-    config: EvaluateConfig, workspace: Workspace, run: RunPaths
+    config: EvaluateConfig, workspace: Workspace, run: RunFiles
 ) -> Generator[Event, None, dict]:
     bundles = {name: load_bundle(find_bundle(workspace, name)) for name in config.models}
     yield TICK
@@ -197,7 +197,7 @@ def _probabilities(
 
 def _record(
     config: EvaluateConfig,
-    run: RunPaths,
+    run: RunFiles,
     dataset: Dataset,
     chosen: TestSet,
     bundles: dict[str, Bundle],
@@ -329,7 +329,7 @@ def verdict(found: dict, dataset: str, labels: dict[str, str]) -> dict:
 
 
 def _save_predictions(
-    run: RunPaths,
+    run: RunFiles,
     dataset: Dataset,
     chosen: TestSet,
     probabilities: dict[str, np.ndarray],
@@ -353,4 +353,4 @@ def _save_predictions(
     ]
     buffer = io.BytesIO()
     pd.concat(parts, ignore_index=True).to_parquet(buffer, index=False)
-    write_atomic(run.artefacts / "predictions.parquet", buffer.getvalue())
+    write_atomic(run.predictions, buffer.getvalue())

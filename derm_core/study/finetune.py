@@ -33,7 +33,7 @@ from ..training.checkpoint import clear_checkpoints
 from ..training.engine import fit
 from ..training.precision import Precision, default_precision, measured_precision
 from ..training.tasks import Batch, ClassifyTask
-from ..workspace import RunPaths
+from ..workspace import RunFiles
 from .arms import Arm
 from .features import CPU_BATCH, CUDA_BATCH
 from .study_data import Material
@@ -45,7 +45,7 @@ MATCH_PIXELS = 512 * 64 * 64  # of training images that give batch norm its stat
 
 def finetune(
     config: StudyConfig,
-    run: RunPaths,
+    run: RunFiles,
     material: Material,
     arms: list[Arm],
     device: str,
@@ -105,7 +105,7 @@ class _Trainer:
     def __init__(
         self,
         config: StudyConfig,
-        run: RunPaths,
+        run: RunFiles,
         material: Material,
         arm: Arm,
         extractor,
@@ -281,10 +281,10 @@ class _Trainer:
 
 
 def run_precision(
-    config: StudyConfig, task: nn.Module, trainer: _Trainer, run: RunPaths
+    config: StudyConfig, task: nn.Module, trainer: _Trainer, run: RunFiles
 ) -> Precision:
     """The precision recorded with the run, else a choice that is recorded now; one for all arms."""
-    path: Path = run.checkpoints / "precision.json"
+    path: Path = run.precision
     if path.exists():
         return Precision(**read_json(path))
     if config.mode == "fast":

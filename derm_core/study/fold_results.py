@@ -24,7 +24,7 @@ from ..stats.arm_pairs import fold_gap_differences, matched_pairs, mcnemar, pair
 from ..stats.intervals import evaluate
 from ..stats.metrics import LOSSES
 from ..stats.paired import Scorer
-from ..workspace import RunPaths, Workspace
+from ..workspace import RunFiles, Workspace
 from .breakdown import NOTES, detail
 from .claims import claims
 from .crossval import Fold, Joined, curves_table, join, shares_of_labels
@@ -46,7 +46,7 @@ MOMENTS = ("final", "best")
 
 
 def combine(
-    config: StudyConfig, workspace: Workspace, run: RunPaths
+    config: StudyConfig, workspace: Workspace, run: RunFiles
 ) -> Generator[Event, None, dict[str, Any]]:
     """study.json of a comparison in folds but for its seconds: `result = yield from combine(...)`.
 
@@ -81,7 +81,7 @@ def combine(
 
 def _record(
     config: StudyConfig,
-    run: RunPaths,
+    run: RunFiles,
     joined: Joined,
     stats: dict,
     pair: tuple[str, str] | None,
@@ -274,21 +274,21 @@ def _fold_row(fold: Fold) -> dict[str, Any]:
     }
 
 
-def _save(run: RunPaths, joined: Joined) -> None:
+def _save(run: RunFiles, joined: Joined) -> None:
     """artefacts/predictions.parquet and curves, with a column that names the fold."""
     buffer = io.BytesIO()
     tables = [fold.predictions.assign(fold=fold.number) for fold in joined.folds]
     pd.concat(tables, ignore_index=True).to_parquet(buffer, index=False)
-    write_atomic(run.artefacts / "predictions.parquet", buffer.getvalue())
+    write_atomic(run.predictions, buffer.getvalue())
     for arm in joined.outcomes:
         write_atomic(
-            run.artefacts / "curves" / f"{arm_file(arm)}.csv",
+            run.curves(arm),
             curves_table(joined.folds, arm).to_csv(index=False),
         )
 
 
 def _closer(
-    config: StudyConfig, workspace: Workspace, run: RunPaths, joined: Joined
+    config: StudyConfig, workspace: Workspace, run: RunFiles, joined: Joined
 ) -> Generator[Event, None, dict]:
     found = yield from detail(
         Study(
@@ -310,7 +310,7 @@ def _closer(
 
 
 def _fewer_labels(
-    config: StudyConfig, run: RunPaths, joined: Joined
+    config: StudyConfig, run: RunFiles, joined: Joined
 ) -> Generator[Event, None, dict]:
     tested, first = joined.material.members("test"), joined.folds[0].result["label_efficiency"]
     scorer = Scorer(

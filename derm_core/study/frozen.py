@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arms import arm_file
 from ..config import StudyConfig
 from ..events import TICK, Event, log, progress
 from ..files import write_atomic
 from ..heads.grid import CURVES, Choice, Heads, Record
-from ..workspace import RunPaths, Workspace
+from ..workspace import RunFiles, Workspace
 from .arms import Arm
 from .features import extract
 from .study_data import Material
@@ -37,7 +36,7 @@ class Frozen:
 def frozen(
     config: StudyConfig,
     workspace: Workspace,
-    run: RunPaths,
+    run: RunFiles,
     material: Material,
     arms: list[Arm],
     device: str,
@@ -168,7 +167,7 @@ def grid_record(heads: Heads, choice: Choice) -> dict:
     }
 
 
-def _save_heads(run: RunPaths, arm: str, heads: Heads, setting: int) -> None:
+def _save_heads(run: RunFiles, arm: str, heads: Heads, setting: int) -> None:
     import torch
     from safetensors.torch import save
 
@@ -178,7 +177,7 @@ def _save_heads(run: RunPaths, arm: str, heads: Heads, setting: int) -> None:
     }
     rate, decay = heads.grid[setting]
     write_atomic(
-        run.artefacts / "heads" / f"{arm_file(arm)}.safetensors",
+        run.heads(arm),
         save(
             stacked,
             metadata={

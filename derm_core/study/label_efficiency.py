@@ -27,7 +27,6 @@ from ..stats.resampling import make_design, replicates
 from .questions import Study
 from .verdict import choose_pair
 
-PREDICTIONS = "extras/label_efficiency.npz"  # of a fold
 METRICS = ("balanced_accuracy", "macro_auroc", "accuracy")
 NOTE = (
     "Every share trains for the same number of updates at the study's one setting, which was chosen on validation with "
@@ -72,7 +71,7 @@ def label_efficiency(study: Study) -> Generator[Event, None, dict]:
             scores[arm, fraction] = score(scorer, p_snc, priors)
             yield TICK
     if study.config.fold:
-        keep_predictions(study.run.artefacts / PREDICTIONS, kept)
+        keep_predictions(study.run.label_efficiency_predictions, kept)
     rate, decay = study.heads.grid[study.setting]
     return {
         "fractions": fractions,

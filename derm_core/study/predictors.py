@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from ..arms import arm_file
 from ..errors import RunError
 from ..events import TICK, Event, progress
 from ..nets.head import Classifier, make_head
@@ -77,9 +76,7 @@ class Predictors:
                 backbone,
                 make_head(backbone.width, config.hidden, len(self.study.material.classes), 0),
             )
-            path = (
-                self.study.run.artefacts / "models" / f"{arm_file(arm.name)}-seed{seed}.safetensors"
-            )
+            path = self.study.run.model(arm.name, seed)
             try:
                 classifier.load_state_dict(load_file(path))
             except (OSError, RuntimeError) as error:

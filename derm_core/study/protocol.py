@@ -12,7 +12,7 @@ from ..events import TICK, Event, log
 from ..files import read_json, write_json
 from ..machine import pick_device
 from ..stats.metrics import log_prior
-from ..workspace import RunPaths, Workspace
+from ..workspace import RunFiles, Workspace
 from .arms import resolve_arms
 from .finetune import finetune
 from .fold_results import combine
@@ -24,7 +24,7 @@ from .study_data import count_look, keep_task, prepare
 from .weight_sources import check_sources
 
 
-def study(config: StudyConfig, workspace: Workspace, run: RunPaths) -> Iterator[Event]:
+def study(config: StudyConfig, workspace: Workspace, run: RunFiles) -> Iterator[Event]:
     """Compare the arms of `config`; results go to the run's artefacts, study.json last.
 
     May be stopped anywhere and called again on the same run: cached features and finished models
@@ -33,13 +33,13 @@ def study(config: StudyConfig, workspace: Workspace, run: RunPaths) -> Iterator[
     ConfigError, BundleError, and WeightsUnavailable where no arm is left.
     """
     run.create()
-    if (run.artefacts / "study.json").exists():
-        yield Event(kind="result", value=summary(read_json(run.artefacts / "study.json")))
+    if (run.study).exists():
+        yield Event(kind="result", value=summary(read_json(run.study)))
         return
     started = time.monotonic()
     if config.all_folds:
         result = yield from combine(config, workspace, run)
-        write_json(run.artefacts / "study.json", {**result, "seconds": time.monotonic() - started})
+        write_json(run.study, {**result, "seconds": time.monotonic() - started})
         yield Event(kind="result", value=summary(result))
         return
     device = pick_device(config.device)
@@ -74,9 +74,7 @@ def study(config: StudyConfig, workspace: Workspace, run: RunPaths) -> Iterator[
     answers = yield from answer(
         Study(config, workspace, run, material, device, outcomes, heads, features, setting, prior)
     )
-    write_json(
-        run.artefacts / "study.json", {**result, **answers, "seconds": time.monotonic() - started}
-    )
+    write_json(run.study, {**result, **answers, "seconds": time.monotonic() - started})
     yield Event(kind="result", value=summary(result))
 
 

@@ -14,7 +14,7 @@ from ..config import StudyConfig
 from ..events import Event, jsonable, log
 from ..files import read_json, write_json
 from ..heads.grid import Heads
-from ..workspace import RunPaths, Workspace
+from ..workspace import RunFiles, Workspace
 from .study_data import Material
 from .trained_arm import Outcome
 
@@ -32,7 +32,7 @@ class Study:
 
     config: StudyConfig
     workspace: Workspace
-    run: RunPaths
+    run: RunFiles
     material: Material
     device: str
     outcomes: dict[str, Outcome]
@@ -61,7 +61,7 @@ def answer(study: Study) -> Generator[Event, None, dict[str, Any]]:
     """
     answers = {}
     for name in asked(study.config):
-        path = study.run.artefacts / "extras" / f"{name}.json"
+        path = study.run.answer(name)
         if not path.exists():
             yield log(f"Working on {name.replace('_', ' ')}.")
             started = time.monotonic()

@@ -20,7 +20,7 @@ from ..stats.arm_pairs import gap_differences, matched_pairs, mcnemar, pairs_of
 from ..stats.gap_intervals import Drawn, draw, gap_interval
 from ..stats.intervals import evaluate
 from ..stats.metrics import METRICS, confusion, decide, log_prior, test_metrics
-from ..workspace import RunPaths
+from ..workspace import RunFiles
 from .claims import claims
 from .paper import paper_table
 from .study_data import Material
@@ -31,7 +31,7 @@ from .weight_sources import transductive
 
 def conclude(
     config: StudyConfig,
-    run: RunPaths,
+    run: RunFiles,
     material: Material,
     outcomes: dict[str, Outcome],
     best: dict[str, Outcome],
@@ -80,7 +80,7 @@ def conclude(
     }
     arms = {}
     for arm, outcome in outcomes.items():
-        save_curves(run.artefacts / "curves" / f"{arm_file(arm)}.csv", outcome.curves, config.seeds)
+        save_curves(run.curves(arm), outcome.curves, config.seeds)
         arms[arm] = {
             "label": outcome.arm.label,
             "kind": outcome.arm.kind,
@@ -245,7 +245,7 @@ def confusion_of(probabilities: np.ndarray, labels: np.ndarray, prior: np.ndarra
 
 
 def save_predictions(
-    run: RunPaths, config: StudyConfig, material: Material, outcomes: dict[str, Outcome]
+    run: RunFiles, config: StudyConfig, material: Material, outcomes: dict[str, Outcome]
 ) -> None:
     """artefacts/predictions.parquet: validation and test probabilities of every arm and seed."""
     names = material.dataset.frame["group"].to_numpy()[material.rows]
@@ -272,7 +272,7 @@ def save_predictions(
                 )
     buffer = io.BytesIO()
     pd.concat(tables, ignore_index=True).to_parquet(buffer, index=False)
-    write_atomic(run.artefacts / "predictions.parquet", buffer.getvalue())
+    write_atomic(run.predictions, buffer.getvalue())
 
 
 def versions() -> dict[str, str]:

@@ -14,7 +14,7 @@ from ..config import StudyConfig
 from ..data.splits import SPLITS
 from ..errors import ConfigError
 from ..events import Event
-from ..workspace import RunPaths
+from ..workspace import RunFiles
 from .arms import NO_BACKBONE, Arm
 from .finetune import finetune
 from .study_data import Material
@@ -62,7 +62,7 @@ def fitting_arms(config: StudyConfig) -> tuple[StudyConfig, list[str]]:
 
 def with_scratch(
     config: StudyConfig,
-    run: RunPaths,
+    run: RunFiles,
     material: Material,
     arms: list[Arm],
     device: str,

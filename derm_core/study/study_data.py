@@ -13,7 +13,7 @@ from ..data.triage import as_priorities
 from ..errors import DataError, RunError
 from ..events import Event
 from ..files import read_json, write_json
-from ..workspace import DatasetPaths, RunPaths, Workspace
+from ..workspace import DatasetPaths, RunFiles, Workspace
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ def prepare(config, workspace: Workspace) -> Generator[Event, None, Material]:
     return material
 
 
-def keep_task(run: RunPaths, material: Material) -> None:
+def keep_task(run: RunFiles, material: Material) -> None:
     """Note with the run what its labels mean. Raises RunError where a resumed run would mix two meanings."""
-    path = run.artefacts / "labels.json"
+    path = run.labels
     if path.exists() and read_json(path) != material.task:
         raise RunError(
             f"The priorities of {material.dataset.name} were changed since this study began: set them back with "

@@ -32,7 +32,7 @@ def check_sources(
             config,
             material,
             f"The VAE of {run_id}",
-            read_json(workspace.run(run_id).artefacts / "vae.json"),
+            read_json(workspace.run(run_id).vae),
         )
     for name in sorted(
         {

@@ -24,7 +24,7 @@ from ..files import read_json, sha256_file, write_json
 from ..machine import pick_device
 from ..nets.vae import VAE_MEAN, VAE_STD, build_vae, decode_colours, latents_like, save_vae
 from ..seeds import stream_seed
-from ..workspace import RunPaths, Workspace
+from ..workspace import RunFiles, Workspace
 from .batches import ImageSource, normaliser, resident_bytes
 from .checkpoint import clear_checkpoints
 from .compilation import with_compilation
@@ -35,7 +35,6 @@ from .precision import Precision, default_precision, measured_precision
 from .tasks import Batch, VAETask
 from .vae_evaluation import VAEEvaluation
 
-SUMMARY, PRECISION = "summary.json", "precision.json"
 MODES = {
     "reproducible": "Reproducible mode.",
     "fast": "Fast mode: seeded only, a repetition is not the same bit for bit.",
@@ -63,7 +62,7 @@ class Material:
         return self.train if self.seen is None else self.seen
 
 
-def pretrain(config: PretrainConfig, workspace: Workspace, run: RunPaths) -> Iterator[Event]:
+def pretrain(config: PretrainConfig, workspace: Workspace, run: RunFiles) -> Iterator[Event]:
     """Pretrain as `config` says; weights, samples and reconstructions go to the run's artefacts.
 
     May be stopped anywhere and called again on the same run folder: it continues from the last
@@ -72,9 +71,9 @@ def pretrain(config: PretrainConfig, workspace: Workspace, run: RunPaths) -> Ite
     Raises NotFound, DataError, RunError (loss not finite, checkpoint damaged or of other settings).
     """
     run.create()
-    if (run.artefacts / SUMMARY).exists():
+    if (run.summary).exists():
         clear_checkpoints(run.checkpoints)
-        yield Event(kind="result", value=read_json(run.artefacts / SUMMARY))
+        yield Event(kind="result", value=read_json(run.summary))
         return
     material = yield from load_material(config, workspace)
     yield from train_vae(config, material, run)
@@ -119,7 +118,7 @@ def load_material(config: PretrainConfig, workspace: Workspace):
     )
 
 
-def train_vae(config: PretrainConfig, material: Material, run: RunPaths) -> Iterator[Event]:
+def train_vae(config: PretrainConfig, material: Material, run: RunFiles) -> Iterator[Event]:
     """Train on `material.pixels`, evaluate on `material.val`, save the artefacts."""
     device, recipe = pick_device(config.device), config.recipe
     vae = build_vae(
@@ -190,7 +189,7 @@ def _finish(
     task: VAETask,
     material: Material,
     evaluation: VAEEvaluation,
-    run: RunPaths,
+    run: RunFiles,
 ) -> Iterator[Event]:
     """Save pictures, weights and summary (last); the checkpoints are then no longer needed."""
     task.eval()
@@ -225,7 +224,7 @@ def _finish(
         "images_per_s": state["images_per_s"],
         "metrics": state["metrics"],
         "metrics_at_start": state.get("start", {}),
-        "vae_sha256": sha256_file(run.artefacts / "vae.safetensors"),
+        "vae_sha256": sha256_file(run.vae_weights),
         "recipe": recipe.name,
         "mode": config.mode,
         "batch_size": precision.batch_size or recipe.batch_size,
@@ -233,7 +232,7 @@ def _finish(
         "device": evaluation.device,
         **material.record,
     }
-    write_json(run.artefacts / SUMMARY, jsonable(summary))
+    write_json(run.summary, jsonable(summary))
     clear_checkpoints(run.checkpoints)
     for name in (*drawn, "reconstructions"):
         yield Event(kind="image", series=name, value=f"{name}.png", epoch=float(recipe.epochs))
@@ -241,10 +240,10 @@ def _finish(
 
 
 def run_precision(
-    config: PretrainConfig, task: VAETask, material: Material, device: str, run: RunPaths
+    config: PretrainConfig, task: VAETask, material: Material, device: str, run: RunFiles
 ) -> Generator[Event, None, Precision]:
     """The precision recorded with the run, else a choice that is recorded now: by rule, or in fast mode by trial."""
-    path = run.checkpoints / PRECISION
+    path = run.precision
     if path.exists():
         return Precision(**read_json(path))
     if config.mode == "fast":

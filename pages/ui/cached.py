@@ -117,7 +117,7 @@ def _json(path: str, changed: int) -> Any:
 
 def study(workspace: Workspace, run_id: str) -> dict[str, Any] | None:
     """What a finished study says (artefacts/study.json), None before it is written."""
-    path = workspace.run(run_id).artefacts / "study.json"
+    path = workspace.run(run_id).study
     changed = stamp(path)
     return _json(str(path), changed) if changed else None
 
@@ -138,7 +138,7 @@ def _csv(path: str, changed: int) -> pd.DataFrame:
 
 def curves(workspace: Workspace, run_id: str, arm: str) -> pd.DataFrame | None:
     """An arm's learning curves, one row an evaluation and seed, None where there are none."""
-    path = workspace.run(run_id).artefacts / "curves" / f"{arm.replace(':', '_')}.csv"
+    path = workspace.run(run_id).curves(arm)
     changed = stamp(path)
     return _csv(str(path), changed) if changed else None
 
@@ -150,7 +150,7 @@ def _parquet(path: str, changed: int) -> pd.DataFrame:
 
 def decisions(workspace: Workspace, run_id: str) -> pd.DataFrame | None:
     """What every arm of a study decided for each test image (artefacts/decisions.parquet), None where not kept."""
-    path = workspace.run(run_id).artefacts / "decisions.parquet"
+    path = workspace.run(run_id).decisions
     return _parquet(str(path), stamp(path)) if stamp(path) else None
 
 
@@ -170,17 +170,17 @@ def saved_map(workspace: Workspace, run_id: str) -> Any:
 
 def map_version(workspace: Workspace, run_id: str) -> tuple[str, str, int]:
     """What a map is told by: workspace, run, and when its files changed last."""
-    artefacts = workspace.run(run_id).artefacts
+    files = workspace.run(run_id)
     return (
         str(workspace.root),
         run_id,
-        stamp(artefacts / "map.parquet") + stamp(artefacts / "map.json"),
+        stamp(files.map_points) + stamp(files.map_info),
     )
 
 
 def map_is_there(workspace: Workspace, run_id: str) -> bool:
     """Whether there is something to see of a map, which is not read for it."""
-    return bool(stamp(workspace.run(run_id).artefacts / "map.parquet"))
+    return bool(stamp(workspace.run(run_id).map_points))
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -195,13 +195,13 @@ def drawn(key: tuple, draw: Callable[[], Any]) -> Any:
 
 def trouble(workspace: Workspace, run_id: str) -> pd.DataFrame | None:
     """Near-duplicates, likely label errors and outliers of a map (trouble.parquet), the worst first; None where not sought."""
-    path = workspace.run(run_id).artefacts / "trouble.parquet"
+    path = workspace.run(run_id).data_issues
     return _parquet(str(path), stamp(path)) if stamp(path) else None
 
 
 def factors(workspace: Workspace, run_id: str) -> pd.DataFrame | None:
     """Which latent of a map follows which known factor (factors.parquet); None where none are known."""
-    path = workspace.run(run_id).artefacts / "factors.parquet"
+    path = workspace.run(run_id).factors
     return _parquet(str(path), stamp(path)) if stamp(path) else None
 
 
@@ -218,7 +218,7 @@ def placer(workspace: Workspace, run_id: str) -> Any:
         workspace,
         str(workspace.root),
         run_id,
-        stamp(workspace.run(run_id).artefacts / "map.parquet"),
+        stamp(workspace.run(run_id).map_points),
     )
 
 

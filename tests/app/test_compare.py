@@ -16,7 +16,7 @@ from tests.report.full_study import complete
 @pytest.fixture
 def study(finished) -> dict:
     run_id = RunStore(finished).list("study")[0].id
-    return read_json(finished.run(run_id).artefacts / "study.json")
+    return read_json(finished.run(run_id).study)
 
 
 def text(app) -> str:
@@ -119,7 +119,7 @@ DRAWN = {
 def full(finished, study) -> dict:
     """The finished study with an answer to every further question."""
     answered = complete(study)
-    write_json(finished.run(study["run_id"]).artefacts / "study.json", answered)
+    write_json(finished.run(study["run_id"]).study, answered)
     return answered
 
 
@@ -148,7 +148,7 @@ def test_a_study_that_was_asked_nothing_more_says_what_to_press(open_page, finis
         for key, value in study.items()
         if key not in ("detail", "claims", "mcnemar", "gap_differences", "matched")
     }
-    write_json(finished.run(study["run_id"]).artefacts / "study.json", bare)
+    write_json(finished.run(study["run_id"]).study, bare)
     for section, app in walk(open_page("compare")):
         assert ("Set up a full study" in [button.label for button in app.button]) == (
             section in ("labels", "robustness", "external")
@@ -221,7 +221,7 @@ def test_the_specificity_moves_the_operating_point(open_page, full):
 
 
 def test_a_cell_of_the_address_opens_its_images(open_page, finished, full):
-    decisions = pd.read_parquet(finished.run(full["run_id"]).artefacts / "decisions.parquet")
+    decisions = pd.read_parquet(finished.run(full["run_id"]).decisions)
     first = decisions.iloc[0]
     i, j = int(first["decision:vae"]), int(first["decision:random"])
     expected = ((decisions["decision:vae"] == i) & (decisions["decision:random"] == j)).sum()
@@ -295,7 +295,7 @@ def test_majority_stands_in_the_test_metrics(study):
 
 
 def test_a_confused_cell_opens_by_keyboard(open_page, finished, full):
-    decisions = pd.read_parquet(finished.run(full["run_id"]).artefacts / "decisions.parquet")
+    decisions = pd.read_parquet(finished.run(full["run_id"]).decisions)
     first = decisions.iloc[0]
     i, j = int(first["label"]), int(first["decision:random"])
     app = open_page("compare", section="classes")
@@ -354,7 +354,7 @@ def test_a_comparison_in_folds_says_so_and_links_its_folds(open_page, finished, 
     }
     bare = {arm: entry | {"setting": {}, "best_setting": {}} for arm, entry in full["arms"].items()}
     write_json(
-        finished.run(full["run_id"]).artefacts / "study.json",
+        finished.run(full["run_id"]).study,
         full | {"folds": rows, "grid": grid, "arms": bare, "split": full["split"] | {"folds": 2}},
     )
     app = open_page("compare", section="method")

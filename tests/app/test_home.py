@@ -32,7 +32,7 @@ def test_the_demo_button_opens_train_with_the_demo_chosen(open_page):
 
 def test_the_latest_comparison_stands_on_home_with_its_chart(open_page, finished):
     run_id = RunStore(finished).list("study")[0].id
-    study = read_json(finished.run(run_id).artefacts / "study.json")
+    study = read_json(finished.run(run_id).study)
     app = open_page("home")
     assert study["verdict"]["headline"] in text(app)
     assert len(app.get("plotly_chart")) == 1

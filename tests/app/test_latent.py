@@ -234,7 +234,7 @@ def test_an_image_that_a_link_names_is_drawn_and_ringed_whatever_else_is(
     labels = load_dataset(workspace, "tiny").frame["label"]
     missing = next(row for row in range(60) if row not in shown and labels[row] == "brown")
     place = (
-        pd.read_parquet(workspace.run(mapped).artefacts / "map.parquet")
+        pd.read_parquet(workspace.run(mapped).map_points)
         .loc[missing, ["umap_x", "umap_y"]]
         .tolist()
     )

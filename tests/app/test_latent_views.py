@@ -129,7 +129,7 @@ def test_known_factors_stand_beside_the_latents_that_follow_them(open_page, fini
             "kl": [2.0, 2.0, 1.0, 1.0],
         }
     )
-    write_atomic(finished.run(vae[1]).artefacts / "factors.parquet", table.to_parquet(index=False))
+    write_atomic(finished.run(vae[1]).factors, table.to_parquet(index=False))
     app = open_page("latent", run=vae[1], view="travel")
     shown = app.dataframe[0].value
     assert list(shown["latent"]) == [3, 1] and list(shown["size"]) == [0.7, 0.0]

@@ -21,7 +21,7 @@ def mapped(furnished) -> str:
 
 
 def test_a_click_on_a_dot_shows_its_image(page, furnished, furnished_app, mapped):
-    points = pd.read_parquet(furnished.run(mapped).artefacts / "map.parquet")
+    points = pd.read_parquet(furnished.run(mapped).map_points)
     visit(page, f"{furnished_app}/latent?run={mapped}", "Latent space")
     page.wait_for_function(LAID_OUT, arg=1)
     shown = page.evaluate(

@@ -22,7 +22,7 @@ def mapped(furnished) -> str:
 
 
 def points_of(workspace, run_id: str) -> pd.DataFrame:
-    return pd.read_parquet(workspace.run(run_id).artefacts / "map.parquet")
+    return pd.read_parquet(workspace.run(run_id).map_points)
 
 
 def test_a_lasso_opens_what_is_inside_it(page, furnished, furnished_app, mapped):

@@ -29,7 +29,7 @@ def test_a_launched_demo_moves_its_curves_and_ends_in_a_verdict(page, app, tmp_p
         "pretrain",
         "done",
     )
-    result = read_json(workspace.run(study.id).artefacts / "study.json")
+    result = read_json(workspace.run(study.id).study)
     page.get_by_text(result["verdict"]["headline"], exact=False).first.wait_for()
     assert study.id in page.url
     no_exception(page)

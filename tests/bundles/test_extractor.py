@@ -105,10 +105,7 @@ def test_its_card_says_what_it_is_and_what_was_measured(home):
         and "synthetic" in card["license"]
     )
     assert card["config"] == json.loads(json.dumps(to_dict(CONFIG))) and "NT-Xent" in card["recipe"]
-    assert (
-        card["record"]["split_fingerprint"]
-        == read_json(home.run(RUN).artefacts / "vae.json")["split_fingerprint"]
-    )
+    assert card["record"]["split_fingerprint"] == read_json(home.run(RUN).vae)["split_fingerprint"]
     assert len(card["latent"]["kl"]) == 4 and card["reconstruction"]["kl"] == pytest.approx(
         sum(card["latent"]["kl"])
     )

@@ -66,15 +66,15 @@ def test_umap_and_pca_of_a_dataset(workspace, run):
     config, first, summary, epochs = EmbedConfig(**CONFIG), None, None, []
     for event in embed(config, workspace, run):
         if event.kind == "log" and "PCA" in event.value:
-            first = pd.read_parquet(run.artefacts / "map.parquet")
-            assert read_json(run.artefacts / "map.json")["quality"]["trustworthiness"] is None
+            first = pd.read_parquet(run.map_points)
+            assert read_json(run.map_info)["quality"]["trustworthiness"] is None
         if event.kind == "progress" and event.series == "UMAP":
             epochs.append((event.value["done"], event.value["total"]))
         summary = event
     assert epochs[-1][0] == epochs[-1][1] > 0, "the layout's epochs are progress"
     assert first["umap_x"].isna().all() and first["pca_x"].notna().all()
     points, dataset = (
-        pd.read_parquet(run.artefacts / "map.parquet"),
+        pd.read_parquet(run.map_points),
         load_dataset(workspace, "little"),
     )
     assert points["image_id"].tolist() == dataset.frame["image_id"].tolist()
@@ -82,7 +82,7 @@ def test_umap_and_pca_of_a_dataset(workspace, run):
     assert points["umap_x"].std() > 0.1 and {"label", "group", "factor_network"} <= set(points)
     expected = split_dataset(dataset.labels, dataset.groups, 0)
     assert points["split"].tolist() == [SPLITS[i] for i in expected]
-    about = read_json(run.artefacts / "map.json")
+    about = read_json(run.map_info)
     assert (
         0.5 < about["quality"]["trustworthiness"] <= 1
         and 0 <= about["quality"]["knn_accuracy"] <= 1
@@ -97,7 +97,7 @@ def test_umap_and_pca_of_a_dataset(workspace, run):
         0 < about["quality"]["neighbourhood_preservation"] <= 1
         and -1 <= about["quality"]["silhouette"] <= 1
     )
-    trouble = pd.read_parquet(run.artefacts / "trouble.parquet")
+    trouble = pd.read_parquet(run.data_issues)
     assert trouble["kind"].value_counts().to_dict() == {
         kind: about["trouble"][kind] for kind in trouble["kind"].unique()
     }
@@ -108,9 +108,7 @@ def test_umap_and_pca_of_a_dataset(workspace, run):
     )
     again = workspace.run("embed-2").create()
     list(embed(config, workspace, again))
-    assert pd.read_parquet(again.artefacts / "map.parquet").equals(points), (
-        "the seed decides the map"
-    )
+    assert pd.read_parquet(again.map_points).equals(points), "the seed decides the map"
 
 
 @pytest.fixture
@@ -122,7 +120,7 @@ def without_umap(monkeypatch):
 
 def test_neighbours_are_rows_of_the_manifest(workspace, run, without_umap):
     list(embed(EmbedConfig(**CONFIG, max_images=30), workspace, run))
-    points = pd.read_parquet(run.artefacts / "map.parquet")
+    points = pd.read_parquet(run.map_points)
     near, far = (np.load(run.artefacts / name) for name in ("neighbours.npy", "distances.npy"))
     assert near.shape == far.shape == (len(points), 10) and len(points) <= 30
     assert set(near.ravel()) <= set(points["row"]) and (np.diff(far, axis=1) >= 0).all()
@@ -137,7 +135,7 @@ def test_a_map_is_turned_onto_another_and_shows_what_a_model_says(workspace, run
         module, "_umap", lambda space, start, *rest: started.append(start) or start[:, ::-1] * 3 + 1
     )
     list(embed(EmbedConfig(**CONFIG), workspace, run))
-    first, other = pd.read_parquet(run.artefacts / "map.parquet"), workspace.run("embed-2").create()
+    first, other = pd.read_parquet(run.map_points), workspace.run("embed-2").create()
     list(
         embed(
             EmbedConfig(**CONFIG, aligned_to="embed-1", opinions=("vae-resnet18-64",)),
@@ -146,8 +144,8 @@ def test_a_map_is_turned_onto_another_and_shows_what_a_model_says(workspace, run
         )
     )
     second, about = (
-        pd.read_parquet(other.artefacts / "map.parquet"),
-        read_json(other.artefacts / "map.json"),
+        pd.read_parquet(other.map_points),
+        read_json(other.map_info),
     )
     places = ["umap_x", "umap_y", "pca_x", "pca_y"]
     assert started[1] == pytest.approx(first[places[:2]].to_numpy()), (
@@ -192,10 +190,10 @@ def vae_arm(request, workspace) -> dict:
 def test_a_map_of_mu_tells_which_latent_follows_which_factor(workspace, run, without_umap, vae_arm):
     list(embed(EmbedConfig(**{**CONFIG, **vae_arm}, space="mu"), workspace, run))
     about, points = (
-        read_json(run.artefacts / "map.json"),
-        pd.read_parquet(run.artefacts / "map.parquet"),
+        read_json(run.map_info),
+        pd.read_parquet(run.map_points),
     )
-    found = pd.read_parquet(run.artefacts / "factors.parquet")
+    found = pd.read_parquet(run.factors)
     travel = open_travel(workspace, vae_arm.get("vae_run", "skin"))
     held_out = (points["split"] != "train").to_numpy()
     dataset = load_dataset(workspace, "little")
@@ -233,7 +231,7 @@ def test_a_dataset_without_labels_can_be_mapped(workspace, run, without_umap):
         workspace, "blank", dataset.frame.assign(label=None), {**dataset.info, "classes": []}
     )
     list(embed(EmbedConfig(**{**CONFIG, "dataset": "blank"}), workspace, run))
-    assert read_json(run.artefacts / "map.json")["quality"]["knn_accuracy"] is None
+    assert read_json(run.map_info)["quality"]["knn_accuracy"] is None
 
 
 def test_epochs_of_umap_are_reported():

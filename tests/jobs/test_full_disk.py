@@ -83,7 +83,7 @@ def tiny_pretraining(here) -> str:
 
 
 def weights_of(run) -> str:
-    return sha256_file(run.artefacts / "vae.safetensors")
+    return sha256_file(run.vae_weights)
 
 
 @pytest.fixture(scope="module")
@@ -115,10 +115,7 @@ def test_a_pretraining_keeps_its_last_checkpoint_when_the_disk_takes_no_more_and
         and "disk is full" in failed.error
         and "Traceback" not in failed.error
     )
-    assert (
-        read_checkpoint(run.checkpoints)["step"] > 0
-        and not (run.artefacts / "vae.safetensors").exists()
-    )
+    assert 0 < read_checkpoint(run.checkpoints)["step"] and not run.vae_weights.exists()
     supervisor.resume(here.workspace, run_id)
     assert here.work(run_id, job=pretraining(lambda: None)).state == "done"
     assert weights_of(run) == undisturbed
@@ -137,7 +134,7 @@ def test_a_pretraining_on_a_disk_that_is_really_full_goes_on_from_its_last_check
     except RunError as error:  # not even the table could be told
         assert "disk" in str(error)
     kept = read_checkpoint(run.checkpoints)["step"]
-    assert kept > 0 and not (run.artefacts / "vae.safetensors").exists()
+    assert kept > 0 and not run.vae_weights.exists()
     filler.unlink()
     supervisor.reconcile(workspace)
     supervisor.resume(workspace, run_id)

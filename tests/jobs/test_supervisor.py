@@ -169,9 +169,7 @@ def test_an_identical_pretraining_is_used_again_and_another_is_not(jobs):
 def test_a_pretraining_on_other_content_of_the_same_name_is_not_used_again(jobs):
     first = jobs.store.get(supervisor.submit(jobs.workspace, study()))
     supervisor.wait(jobs.workspace, first.id)
-    write_json(
-        jobs.workspace.run(first.depends_on).artefacts / "vae.json", {"dataset_fingerprint": "old"}
-    )
+    write_json(jobs.workspace.run(first.depends_on).vae, {"dataset_fingerprint": "old"})
     name = from_dict(read_json(jobs.workspace.run(first.id).config)).pretrain.dataset
     write_json(jobs.workspace.dataset(name).info, {"fingerprint": "old"})
     same = jobs.store.get(supervisor.submit(jobs.workspace, study(epochs=7)))

@@ -38,6 +38,6 @@ def test_a_killed_pretraining_is_resumed_from_its_checkpoint(workspace):
     supervisor.resume(workspace, run_id)
     run = supervisor.wait(workspace, run_id)
     assert run.state == "done", run.error
-    assert run.summary["epochs"] == 5 and (paths.artefacts / "vae.safetensors").exists()
+    assert run.summary["epochs"] == 5 and (paths.vae_weights).exists()
     steps = [row["step"] for row in read_events(paths.events) if row["series"] == "train/loss"]
     assert len(steps) - len(set(steps)) < len(set(steps)) / 2, "it started again from nothing"

@@ -158,16 +158,16 @@ def test_a_shortage_of_memory_says_what_to_lower(tmp_path):
     import torch
 
     from derm_core.jobs.worker import _sentence
-    from derm_core.workspace import RunPaths
+    from derm_core.workspace import RunFiles
 
     with pytest.raises(RuntimeError) as raised:
         torch.empty(2**46)
-    assert "smaller batch size or input size" in _sentence(raised.value, RunPaths(tmp_path))
+    assert "smaller batch size or input size" in _sentence(raised.value, RunFiles(tmp_path))
     for said in (
         "CUDA out of memory. Tried",
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
         "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
     ):
         assert "smaller batch size or input size" in _sentence(
-            RuntimeError(said), RunPaths(tmp_path)
+            RuntimeError(said), RunFiles(tmp_path)
         )

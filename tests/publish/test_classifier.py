@@ -85,7 +85,7 @@ def study(shelf, request, monkeypatch):
         for name in ("balanced_accuracy", "accuracy")
     }
     write_json(
-        run.artefacts / "study.json",
+        run.study,
         {
             "run_id": STUDY,
             "classes": list(CLASSES),
@@ -134,7 +134,7 @@ def write_artefacts(workspace, run, config, dataset, extractor, classifiers):
                 }
             )
         )
-    pd.concat(tables).to_parquet(run.artefacts / "predictions.parquet")
+    pd.concat(tables).to_parquet(run.predictions)
 
 
 def test_the_bundle_predicts_what_the_chosen_seed_predicts(study):
@@ -205,7 +205,7 @@ def test_a_taken_name_and_a_wrong_arm_seed_or_run_are_said(study):
 
 def test_a_model_that_is_not_the_studys_is_not_published(study):
     workspace, _ = study
-    path = workspace.run(STUDY).artefacts / "predictions.parquet"
+    path = workspace.run(STUDY).predictions
     table = pd.read_parquet(path)
     table["p_0"], table["p_1"] = 0.999, 0.001
     table.to_parquet(path)
@@ -307,7 +307,7 @@ def test_the_card_says_which_choices_saw_the_calibration_groups():
 
 def test_another_split_of_the_dataset_is_refused(study):
     workspace, _ = study
-    path = workspace.run(STUDY).artefacts / "study.json"
+    path = workspace.run(STUDY).study
     write_json(path, {**read_json(path), "split": {"fingerprint": "0" * 16}})
     with pytest.raises(BundleError, match="split is another"):
         publish(workspace, STUDY, "vae", "mole-vae")

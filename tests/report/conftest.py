@@ -44,7 +44,7 @@ def reported_home(tmp_path_factory):
     finish(study(config, workspace, run))
     store.transition(run.id, "queued", "done")
     store.annotate(run.id, tags=["<i>tag"], note=f"a note & {HOSTILE}\nsecond line")
-    path = run.artefacts / "study.json"
+    path = run.study
     write_json(path, json.loads(path.read_text().replace('"amber"', json.dumps(HOSTILE))))
     torch.set_num_threads(threads)
     return workspace.root, run.id

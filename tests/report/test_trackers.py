@@ -103,9 +103,7 @@ def test_a_second_export_to_the_same_place_is_refused(run, tmp_path, monkeypatch
 
 
 def test_a_finished_study_exports_the_curves_of_its_chosen_setting_and_its_test_results(run):
-    (run.artefacts / "study.json").write_text(
-        json.dumps({"arms": {"vae": {"test": {"accuracy": {"mean": 0.75}}}}})
-    )
+    (run.study).write_text(json.dumps({"arms": {"vae": {"test": {"accuracy": {"mean": 0.75}}}}}))
     (run.artefacts / "curves").mkdir()
     (run.artefacts / "curves" / "vae.csv").write_text(
         "epoch,step,seed,val_accuracy\n0,0,0,0.2\n0,0,1,0.4\n1,8,0,0.6\n1,8,1,0.8\n"

@@ -13,6 +13,7 @@ from derm_core.stats import metrics
 from derm_core.stats.intervals import evaluate
 from derm_core.study.breakdown import detail, gravest, worst
 from derm_core.study.questions import asked
+from derm_core.workspace import RunFiles
 
 CLASSES, N = ("bkl", "mel", "nv"), 240
 
@@ -57,7 +58,7 @@ def study(tmp_path_factory):
     return SimpleNamespace(
         config=StudyConfig(dataset="x", bootstrap=200),
         material=material,
-        run=SimpleNamespace(artefacts=home),
+        run=RunFiles(home),
         outcomes={"vae": outcome(1.0), "imagenet": outcome(2.0)},
         log_prior=np.log([0.3, 0.2, 0.5]),
     )
@@ -84,7 +85,7 @@ def test_every_study_is_asked_for_it():
 
 
 def test_decisions_are_the_seed_ensemble_s(study, found):
-    table = pd.read_parquet(study.run.artefacts / "decisions.parquet")
+    table = pd.read_parquet(study.run.decisions)
     assert table["row"].tolist() == list(range(N, 2 * N)) and table["image_id"][0] == f"i{N}"
     for arm in study.outcomes:
         p = ensemble(study, arm)
@@ -96,7 +97,7 @@ def test_decisions_are_the_seed_ensemble_s(study, found):
 
 
 def test_disagreement_counts_every_image_once(study, found):
-    table = pd.read_parquet(study.run.artefacts / "decisions.parquet")
+    table = pd.read_parquet(study.run.decisions)
     (row,) = found["disagreement"]
     expected, right = (
         np.zeros((3, 3)),

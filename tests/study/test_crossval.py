@@ -93,11 +93,11 @@ def finished(tmp_path_factory):
     write_dataset(workspace)
     config = run_folds(workspace)
     run = made(workspace, "study-all", config, study)
-    return workspace, config, json.loads((run.artefacts / "study.json").read_text())
+    return workspace, config, json.loads((run.study).read_text())
 
 
 def predictions(workspace, run_id):
-    table = pd.read_parquet(workspace.run(run_id).artefacts / "predictions.parquet")
+    table = pd.read_parquet(workspace.run(run_id).predictions)
     return table[table["split"] == "test"]
 
 
@@ -114,7 +114,7 @@ def test_every_image_has_one_prediction_an_arm_and_seed(finished):
 def test_two_comparisons_of_the_same_folds_are_compared_pairwise(finished, tmp_path):
     """Against itself: the differences that the comparison found, for all labels and for half of them."""
     workspace, _, result = finished
-    path = workspace.run("study-all").artefacts / "study.json"
+    path = workspace.run("study-all").study
     found = against(path, path, "random")
     assert (
         set(found) == {"input_size", "random", "vae_minus_random", "labels_0.5"}
@@ -185,10 +185,7 @@ def test_the_majority_class_ranks_no_image_before_another(finished):
 
 def test_gaps_are_means_of_the_folds_gaps(finished):
     workspace, _, result = finished
-    studies = [
-        json.loads((workspace.run(f"study-{fold}").artefacts / "study.json").read_text())
-        for fold in (1, 2, 3)
-    ]
+    studies = [json.loads((workspace.run(f"study-{fold}").study).read_text()) for fold in (1, 2, 3)]
     for arm, entry in result["arms"].items():
         for kind in ("loss", "accuracy"):
             by_fold = [one["arms"][arm]["gaps"][kind] for one in studies]
@@ -231,7 +228,7 @@ def test_all_labels_are_the_main_result_and_half_of_them_another(finished):
 
 def test_decisions_of_single_images_are_kept_for_the_whole_dataset(finished):
     workspace, _, result = finished
-    table = pd.read_parquet(workspace.run("study-all").artefacts / "decisions.parquet")
+    table = pd.read_parquet(workspace.run("study-all").decisions)
     assert len(table) == 90 and {"decision:vae", "decision:random"} <= set(table)
     assert np.array(result["confusion"]["vae"]).sum() == pytest.approx(90)
 

@@ -88,14 +88,14 @@ def evaluated(workspace, run_id, **changes):
     )
     run = workspace.run(run_id)
     events, _ = finish(evaluate_models(from_dict(to_dict(config)), workspace, run))
-    return read_json(run.artefacts / "study.json"), events, run
+    return read_json(run.study), events, run
 
 
 def test_on_its_own_dataset_a_model_is_tested_on_its_own_test_split(shelf):
     workspace, material = shelf
     found, events, run = evaluated(workspace, "evaluate-1")
     test = material.members("test")
-    table = pd.read_parquet(run.artefacts / "predictions.parquet")
+    table = pd.read_parquet(run.predictions)
     assert set(table["image_id"]) == set(material.image_ids[test]) and set(table["arm"]) == {
         "bundle:one",
         "bundle:two",
@@ -114,7 +114,7 @@ def test_on_its_own_dataset_a_model_is_tested_on_its_own_test_split(shelf):
 def test_metrics_are_those_of_the_saved_predictions_in_the_first_models_class_order(shelf):
     workspace, _ = shelf
     found, _, run = evaluated(workspace, "evaluate-2")
-    table = pd.read_parquet(run.artefacts / "predictions.parquet")
+    table = pd.read_parquet(run.predictions)
     assert found["classes"] == list(CLASSES)
     for arm, rows in table.groupby("arm"):
         p = rows[["p_0", "p_1", "p_2"]].to_numpy()

@@ -56,7 +56,7 @@ def make_config(workspace):
 def run_study(config, workspace, run_id="study-1"):
     run = workspace.run(run_id).create()
     events, _ = finish(study(config, workspace, run))
-    return json.loads((run.artefacts / "study.json").read_text()), events, run
+    return json.loads((run.study).read_text()), events, run
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_gaps_are_the_difference_of_the_last_row_of_the_curves(finished):
 
 def test_predictions_say_what_the_metrics_say(finished):
     result, _, run = finished
-    table = pd.read_parquet(run.artefacts / "predictions.parquet")
+    table = pd.read_parquet(run.predictions)
     p = table[["p_0", "p_1", "p_2"]].to_numpy()
     np.testing.assert_allclose(p.sum(1), 1, atol=1e-5)
     hit = table.assign(hit=p.argmax(1) == table["label"]).query("split == 'test'")
@@ -169,7 +169,7 @@ def test_looks_are_counted_for_each_split(tiny):
 def test_a_vae_that_saw_another_training_split_is_refused(config, workspace):
     with pytest.raises(RunError, match="split_seed 0"):
         run_study(dataclasses.replace(config, split_seed=5), workspace)
-    assert not (workspace.run("study-1").artefacts / "study.json").exists()
+    assert not (workspace.run("study-1").study).exists()
 
 
 def test_fine_tuning_leaves_the_same_kind_of_record(config, workspace):
@@ -179,7 +179,7 @@ def test_fine_tuning_leaves_the_same_kind_of_record(config, workspace):
     )
     assert list(result["arms"]) == ["vae", "random"] and result["grid"]["schedule"]["epochs"] == 1
     assert (run.artefacts / "models" / "vae-seed0.safetensors").exists()
-    table = pd.read_parquet(run.artefacts / "predictions.parquet")
+    table = pd.read_parquet(run.predictions)
     assert set(table["split"]) == {"val", "test"} and set(table["seed"]) == {0}
     assert "VAE (from scratch)" in text_report(result)
 
@@ -200,7 +200,7 @@ def test_the_report_shows_every_arm_beside_the_paper(finished):
 
 
 def test_a_transductive_vae_is_said_to_be_one_in_notes_and_verdict(workspace, config):
-    sidecar = workspace.run("pretrain-1").artefacts / "vae.json"
+    sidecar = workspace.run("pretrain-1").vae
     sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "transductive": True}))
     result, _, _ = run_study(config, workspace)
     for texts in (result["notes"], result["verdict"]["sentences"]):
@@ -222,7 +222,7 @@ def test_a_study_of_priorities_keeps_the_split_and_sees_the_mapped_classes(works
     )  # the VAE's, so it is accepted
     assert any("Priority triage: high: brown" in note for note in result["notes"])
     ours, theirs = (
-        pd.read_parquet(workspace.run(name).artefacts / "predictions.parquet")
+        pd.read_parquet(workspace.run(name).predictions)
         .drop_duplicates("image_id")
         .set_index("image_id")["label"]
         for name in ("study-2", "study-1")

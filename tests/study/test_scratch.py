@@ -128,7 +128,7 @@ def test_a_study_stopped_in_its_second_seed_does_not_train_the_first_again(
 
     monkeypatch.setattr(finetune_module, "fit", noting)
     finish(study(config, workspace, run))
-    assert trained == [1] and (run.artefacts / "study.json").exists()
+    assert trained == [1] and (run.study).exists()
 
 
 def test_each_regime_keeps_the_arms_it_can_train():

@@ -12,7 +12,7 @@ from derm_core.files import read_json
 from derm_core.nets.vae import load_vae
 from derm_core.training.pretrain import Material, load_material, pretrain, train_vae
 from derm_core.training.recipes import RECIPES, recipe
-from derm_core.workspace import RunPaths
+from derm_core.workspace import RunFiles
 from tests.builders import save_images
 
 TRAIN, VAL = np.arange(40), np.arange(40, 54)  # rows 54 to 59 are nobody's
@@ -30,7 +30,7 @@ def dataset(workspace, images, labels):
 
 
 def weights_of(config: PretrainConfig, material: Material, folder) -> str:
-    return list(train_vae(config, material, RunPaths(folder).create()))[-1].value["vae_sha256"]
+    return list(train_vae(config, material, RunFiles(folder).create()))[-1].value["vae_sha256"]
 
 
 @pytest.fixture(params=["masked", "views"])
@@ -94,7 +94,7 @@ def test_transductive_pretraining_sees_every_image_and_still_no_label(
 
 
 def test_the_run_says_and_leaves_what_it_promises(tmp_path, vae_config, material):
-    run = RunPaths(tmp_path / "run").create()
+    run = RunFiles(tmp_path / "run").create()
     events = list(train_vae(vae_config, material, run))
     at = {
         series: [e.epoch for e in events if e.series == series]
@@ -147,7 +147,7 @@ def test_labels_shuffled_in_the_manifest_give_the_same_weights(workspace, datase
 def test_a_run_stopped_again_and_again_ends_with_the_same_weights(tmp_path, any_config, material):
     vae_config = any_config
     straight = weights_of(vae_config, material, tmp_path / "straight")
-    run = RunPaths(tmp_path / "stopped").create()
+    run = RunFiles(tmp_path / "stopped").create()
     for steps in (0, 2, 1):  # at the start, inside an epoch, at its end
         events = train_vae(vae_config, material, run)
         list(itertools.islice((e for e in events if e.kind == "tick"), steps))
@@ -157,18 +157,18 @@ def test_a_run_stopped_again_and_again_ends_with_the_same_weights(tmp_path, any_
 
 
 def test_a_resumed_run_keeps_the_recorded_precision(tmp_path, vae_config, material, monkeypatch):
-    run = RunPaths(tmp_path / "run").create()
+    run = RunFiles(tmp_path / "run").create()
     events = train_vae(vae_config, material, run)
     next(e for e in events if e.kind == "tick")
     events.close()
-    recorded = read_json(run.checkpoints / "precision.json")
+    recorded = read_json(run.precision)
     monkeypatch.setattr("derm_core.training.precision.cpu_flags", lambda: frozenset(["another"]))
     assert list(train_vae(vae_config, material, run))[-1].value["precision"] == recorded
 
 
 def test_fast_mode_measures(tmp_path, vae_config, material):
     config = dataclasses.replace(vae_config, mode="fast")
-    result = list(train_vae(config, material, RunPaths(tmp_path / "run").create()))[-1].value
+    result = list(train_vae(config, material, RunFiles(tmp_path / "run").create()))[-1].value
     assert (
         "fastest measured" in result["precision"]["reason"]
         and "not compiled" in result["precision"]["reason"]
@@ -179,7 +179,7 @@ def test_fast_mode_measures(tmp_path, vae_config, material):
 def test_fast_mode_takes_smaller_batches_where_memory_is_short_and_keeps_them_when_resumed(
     tmp_path, vae_config, material, monkeypatch
 ):
-    config, run = dataclasses.replace(vae_config, mode="fast"), RunPaths(tmp_path / "run").create()
+    config, run = dataclasses.replace(vae_config, mode="fast"), RunFiles(tmp_path / "run").create()
     monkeypatch.setattr("derm_core.training.memory.available_memory", lambda: 0)
     events = train_vae(config, material, run)
     said = [next(e for e in events if e.kind == "metric" and e.series == "train/loss")]
@@ -196,7 +196,7 @@ def test_fast_mode_takes_smaller_batches_where_memory_is_short_and_keeps_them_wh
 def test_the_log_says_which_mode_it_is(tmp_path, vae_config, material):
     for mode, words in (("reproducible", "Reproducible mode"), ("fast", "seeded only")):
         events = train_vae(
-            dataclasses.replace(vae_config, mode=mode), material, RunPaths(tmp_path / mode).create()
+            dataclasses.replace(vae_config, mode=mode), material, RunFiles(tmp_path / mode).create()
         )
         assert any(words in str(event.value) for event in events if event.kind == "log")
 

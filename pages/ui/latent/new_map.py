@@ -151,7 +151,7 @@ def follow(workspace, run_id: str) -> None:
 
 
 def _changed(workspace, run_id: str) -> int:
-    return cached.stamp(workspace.run(run_id).artefacts / "map.parquet")
+    return cached.stamp(workspace.run(run_id).map_points)
 
 
 def _wait_for(workspace, run_id: str, seen: int) -> None:
