@@ -53,20 +53,16 @@ def furnish(home: Path, given: str | None) -> Workspace:
 
 def lesions(workspace: Workspace, count: int = 4) -> list[Image.Image]:
     """Painted lesions of 640 x 480 pixels that the published models do not call unlike their training images."""
-    from derm_core.bundles.predictor import load_predictors, predict_images
+    from derm_core.bundles.predict import predict_images
+    from derm_core.bundles.predictor import load_predictors
 
     predictors, found = load_predictors(workspace), []
     for picture, _, _ in generate(16 * count, 192):
         wide = Image.fromarray(picture).resize(WIDE, Image.Resampling.BICUBIC)
-        row = predict_images(workspace, None, [("painted", photograph([wide], 0))], predictors)[
-            "images"
-        ][0]
-        outlier = row["outlier"] or {}
-        near = all(
-            score["distance"] <= KNOWN * score["threshold"]
-            for score in (outlier.get("scores") or {}).values()
-        )
-        if near and not outlier.get("flagged"):
+        sources = [("painted", photograph([wide], 0))]
+        outlier = predict_images(workspace, None, sources, predictors).images[0].outlier
+        near = all(score.distance <= KNOWN * score.threshold for score in outlier.scores.values())
+        if near and not outlier.flagged:
             found.append(wide)
         if len(found) == count:
             return found

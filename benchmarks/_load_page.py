@@ -2,7 +2,9 @@
 
 import streamlit as st
 
-from derm_core.bundles.predictor import load_predictors, predict_images
+from derm_core.bundles.predict import predict_images
+from derm_core.bundles.predictor import load_predictors
+from derm_core.records import to_json
 from derm_core.workspace import Workspace
 
 
@@ -16,6 +18,6 @@ if files:
     found = predict_images(
         Workspace.open(), None, [(file.name, file.getvalue()) for file in files], predictors()
     )
-    st.json(found)
-    for row in found["errors"]:
-        st.error(row["error"])
+    st.json(to_json(found))
+    for row in found.errors:
+        st.error(row.error)

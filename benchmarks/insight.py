@@ -23,7 +23,9 @@ from PIL import Image
 from benchmarks._insight_saliency import drawn_lesions, inside
 from derm_core.bundles import conformal, outlier
 from derm_core.bundles.bundle import list_bundles
-from derm_core.bundles.prediction import opinions
+from derm_core.bundles.outlier import OutlierScore
+from derm_core.bundles.predict import predict_batch
+from derm_core.bundles.prediction import ArmPrediction
 from derm_core.bundles.predictor import Predictor, load_predictors
 from derm_core.data.decode import decode, prepare
 from derm_core.data.manifest import load_dataset
@@ -34,6 +36,7 @@ from derm_core.publish.non_lesions import nonlesion_images
 from derm_core.seeds import stream_seed
 from derm_core.workspace import Workspace
 
+Result = tuple[ArmPrediction, OutlierScore | None]  # of one model for one image
 REPEATS = 1
 LIMIT, GOAL = 1.0, 0.95
 DRAWN, CROPS = 30, 15  # of each kind, of each photograph
@@ -81,7 +84,7 @@ def run(args: argparse.Namespace) -> dict:
         for size in {p.size for p in predictors.values()}
     }
     labels, groups = dataset.labels[test], dataset.groups[test]
-    found = [opinions(p, images[p.size]) for p in predictors.values()]
+    found = [predict_batch(p, images[p.size]) for p in predictors.values()]
     others = other_things(args.photos)
     rates = rates_by_source(predictors, others)
     flagged = float(np.mean([flag for row in rates.values() for flag in row]))
@@ -111,7 +114,7 @@ def run(args: argparse.Namespace) -> dict:
         "outlier_flagged_by_source": {source: float(np.mean(row)) for source, row in rates.items()},
         "inlier_flagged_rate": float(inliers.mean()),
         "inlier_flagged_by_arm": {
-            name: float(np.mean([row["score"]["flagged"] for row in rows]))
+            name: float(np.mean([score.flagged for _, score in rows]))
             for name, rows in zip(predictors, found)
         },
         "shift_flagged_rate": shifts,
@@ -151,19 +154,21 @@ def test_split(workspace: Workspace, card: dict):
     return dataset, rows[(split == SPLITS.index("test")) & (dataset.labels[rows] >= 0)]
 
 
-def flags(predictors: dict[str, Predictor], found: list[list[dict]]) -> np.ndarray:
+def flags(predictors: dict[str, Predictor], found: list[list[Result]]) -> np.ndarray:
     """Whether each image is flagged by all models together, as predict_images does it: bool (n,)."""
     return np.array(
         [
-            outlier.judge({name: row["score"] for name, row in zip(predictors, rows)})["flagged"]
+            outlier.judge({name: score for name, (_, score) in zip(predictors, rows)}).flagged
             for rows in zip(*found)
         ]
     )
 
 
-def covered(predictor: Predictor, rows: list[dict], labels: np.ndarray, groups: np.ndarray) -> dict:
+def covered(
+    predictor: Predictor, rows: list[Result], labels: np.ndarray, groups: np.ndarray
+) -> dict:
     """Coverage of the shown prediction sets, with its interval and by class, and how it stands among random divisions."""
-    p = np.array([[row["arm"]["probabilities"][c] for c in predictor.classes] for row in rows])
+    p = np.array([[arm.probabilities[c] for c in predictor.classes] for arm, _ in rows])
     key, card = conformal.key(conformal.SHOWN), predictor.card["conformal"]
     found = conformal.coverage_on(
         p, labels, groups, {**card, "coverages": {key: card["coverages"][key]}}, predictor.classes
@@ -201,7 +206,7 @@ def rates_by_source(
 ) -> dict[str, list[bool]]:
     """Which pictures of each source are flagged."""
     found = [
-        opinions(p, np.stack([prepare(picture, p.size) for _, picture in pictures]))
+        predict_batch(p, np.stack([prepare(picture, p.size) for _, picture in pictures]))
         for p in predictors.values()
     ]
     rates: dict[str, list[bool]] = {}
@@ -216,7 +221,7 @@ def shift_rate(workspace: Workspace, predictors: dict[str, Predictor], name: str
         flags(
             predictors,
             [
-                opinions(p, np.asarray(open_store(workspace, dataset, p.size).images))
+                predict_batch(p, np.asarray(open_store(workspace, dataset, p.size).images))
                 for p in predictors.values()
             ],
         ).mean()

@@ -23,7 +23,8 @@ import torch
 from PIL import Image
 
 from derm_core.bundles.bundle import Bundle
-from derm_core.bundles.predictor import THREADS, Predictor, load_predictors, predict_images
+from derm_core.bundles.predict import predict_images
+from derm_core.bundles.predictor import THREADS, Predictor, load_predictors
 from derm_core.workspace import Workspace
 
 LIMIT = 1.2

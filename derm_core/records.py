@@ -92,6 +92,11 @@ def optional() -> Any:
     return dataclasses.field(default=None, metadata={"optional": True})
 
 
+def named(name: str) -> Any:
+    """A field whose name in the JSON is `name`, such as "class", which is a keyword of Python."""
+    return dataclasses.field(metadata={"name": name})
+
+
 def require(
     condition: bool, where: str, value: object, allowed: str, error: type[Exception] = ConfigError
 ) -> None:
@@ -194,7 +199,7 @@ def to_json(value: Any) -> Any:
     """`value` as plain JSON values: records and mappings as objects, arrays as lists, NaN and infinity as null."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
-            field.name: to_json(item)
+            field.metadata.get("name", field.name): to_json(item)
             for field in dataclasses.fields(value)
             if (item := getattr(value, field.name)) is not None
             or not field.metadata.get("optional")
@@ -248,7 +253,11 @@ class _Reader:
 
     def record(self, cls: Any, value: Any, where: str) -> Any:
         self.require(isinstance(value, dict), where or cls.__name__, value, "an object")
-        names = self.renamed.get(cls.__name__, {})
+        names = {
+            field.metadata["name"]: field.name
+            for field in dataclasses.fields(cls)
+            if "name" in field.metadata
+        } | dict(self.renamed.get(cls.__name__, {}))
         body = {names.get(name, name): item for name, item in value.items()}
         fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
         unknown = [name for name in body if name not in fields and name not in HEADER]

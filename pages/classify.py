@@ -120,8 +120,8 @@ def asked(workspace, published: list[dict]) -> None:
                 st.rerun()  # the whole page, which takes the cards anew
             found = answers.classify(workspace, predictors, cards, chosen)
             result = answers.result(found)
-            results_table.refused(result["errors"])
-            if result["images"]:
+            results_table.refused(result.errors)
+            if result.images:
                 shown = results_table.table([answer for answer in found if answer.row], cards)
                 if one_image(workspace, shown, cards):
                     results_table.downloads(result)

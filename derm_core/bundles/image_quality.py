@@ -1,15 +1,17 @@
-"""Whether a photograph is good enough to be asked about: focus, exposure, contrast, size.
+"""Whether a photograph is good enough to classify: focus, exposure, contrast, size.
 
 Measured on the centre square at 128 px, near the scale of what the models see, so that photographs of any
 size are judged alike. Sharpness is the variance of the Laplacian over the variance of the image, both of
 luminance: the plain variance (Pech-Pacheco et al. 2000) says as much of a lesion's contrast as of focus.
 
-The limits are quantiles of HAM10000's 10,015 images, all of which somebody found good enough to publish:
+The limits are quantiles of HAM10000's 10,015 images, all of which somebody judged good enough to publish:
 1 % of them are less sharp; 0.25 % are darker, 0.25 % brighter and 0.25 % poorer in contrast. Of a tenth of
-HAM10000 blurred by a Gaussian of 1 %, 1.3 % and 2 % of the short side (sigma), 75 %, 90 % and 97 % are called out.
+HAM10000 blurred by a Gaussian of 1 %, 1.3 % and 2 % of the short side (sigma), 75 %, 90 % and 97 % are reported as out of focus.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -48,12 +50,36 @@ def square(picture: Image.Image) -> np.ndarray:
     )
 
 
-def check_quality(picture: Image.Image, input_size: int = LEAST_SIDE) -> dict:
-    """{"ok", "problems" [sentence], "sharpness", "brightness", "contrast", "width", "height"} of an RGB picture.
+@dataclass(frozen=True)
+class ImageQuality:
+    """What speaks against a photograph before any model sees it.
 
-    input_size: the largest that a model reads. Of a picture that is small or without contrast nothing is said about focus.
+    Attributes:
+        ok: whether there is no problem.
+        problems: sentences that say what is wrong and what to do.
+        sharpness: variance of the Laplacian over the variance of the image, from 0.
+        brightness, contrast: mean and standard deviation of the luminance, 0 to 1.
+        width, height: of the picture, in pixels.
     """
-    found, least, (width, height) = (
+
+    ok: bool
+    problems: tuple[str, ...]
+    sharpness: float
+    brightness: float
+    contrast: float
+    width: int
+    height: int
+
+
+def check_quality(picture: Image.Image, input_size: int = LEAST_SIDE) -> ImageQuality:
+    """Check focus, exposure, contrast and size of an RGB picture.
+
+    Args:
+        picture: RGB.
+        input_size: the largest that a model reads, in pixels. Focus is not judged in a picture that is smaller, nor
+            in one without contrast.
+    """
+    measured, least, (width, height) = (
         measure(square(picture)),
         max(LEAST_SIDE, input_size),
         picture.size,
@@ -64,24 +90,24 @@ def check_quality(picture: Image.Image, input_size: int = LEAST_SIDE) -> dict:
             f"The image is small: {width} × {height} pixels, fewer than the {least} the models read; "
             "take one of the original size."
         )
-    if found["brightness"] < DARK:
+    if measured["brightness"] < DARK:
         problems.append(
-            f"The image is dark: its mean brightness is {found['brightness']:.0%}, below {DARK:.0%}; "
+            f"The image is dark: its mean brightness is {measured['brightness']:.0%}, below {DARK:.0%}; "
             "take it again with more light."
         )
-    elif found["brightness"] > BRIGHT:
+    elif measured["brightness"] > BRIGHT:
         problems.append(
-            f"The image is overexposed: its mean brightness is {found['brightness']:.0%}, above {BRIGHT:.0%}; "
+            f"The image is overexposed: its mean brightness is {measured['brightness']:.0%}, above {BRIGHT:.0%}; "
             "take it again with less light, without flash."
         )
-    if found["contrast"] < CONTRAST:
+    if measured["contrast"] < CONTRAST:
         problems.append(
-            f"The image has hardly any contrast ({found['contrast']:.3f}, below {CONTRAST}): "
+            f"The image has hardly any contrast ({measured['contrast']:.3f}, below {CONTRAST}): "
             "no lesion stands out from the skin."
         )
-    elif found["sharpness"] < SHARP and min(width, height) >= least:
+    elif measured["sharpness"] < SHARP and min(width, height) >= least:
         problems.append(
-            f"The image is out of focus: its sharpness is {found['sharpness']:.4f}, below {SHARP} (99 % of "
+            f"The image is out of focus: its sharpness is {measured['sharpness']:.4f}, below {SHARP} (99 % of "
             "HAM10000 is sharper); take it again from the distance the camera can focus at."
         )
-    return {"ok": not problems, "problems": problems, **found, "width": width, "height": height}
+    return ImageQuality(not problems, tuple(problems), **measured, width=width, height=height)

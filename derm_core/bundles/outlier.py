@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -103,41 +103,73 @@ def joint_thresholds(
         [np.argsort(np.argsort(values, kind="stable"), kind="stable") for values in kinds], axis=0
     )
     place = np.sort(ranks)[min(math.ceil((n + 1) * (1 - rate) - 1e-9), n) - 1]
-    found = [float(np.sort(values)[place]) for values in kinds]
-    return found[0], found[1] if len(found) > 1 else None
+    thresholds = [float(np.sort(values)[place]) for values in kinds]
+    return thresholds[0], thresholds[1] if len(thresholds) > 1 else None
 
 
-def excess(score: Mapping) -> float:
-    """How far a model's scores stand above their thresholds: 1 at the threshold, the larger of both scores counts."""
-    parts = [score["distance"] / score["threshold"]]
-    if score.get("reconstruction") is not None and score.get("reconstruction_threshold"):
-        parts.append(score["reconstruction"] / score["reconstruction_threshold"])
-    return max(parts)
+@dataclass(frozen=True)
+class OutlierScore:
+    """One model's scores of an image, each with the threshold that 5 % of images like those of training exceed.
+
+    Attributes:
+        distance: Mahalanobis distance of the features, per feature.
+        reconstruction: root mean squared error of the decoder's image, 0 to 1; None without a decoder.
+        flagged: whether a score exceeds its threshold.
+    """
+
+    distance: float
+    threshold: float
+    reconstruction: float | None = None
+    reconstruction_threshold: float | None = None
+    flagged: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "flagged", self.excess > 1)
+
+    @property
+    def excess(self) -> float:
+        """The larger of both scores over their thresholds: 1 at the threshold."""
+        return max(self.distance / self.threshold, self.reconstruction_excess)
+
+    @property
+    def reconstruction_excess(self) -> float:
+        """The reconstruction error over its threshold; 0 where it was not computed."""
+        if self.reconstruction is None or not self.reconstruction_threshold:
+            return 0.0
+        return self.reconstruction / self.reconstruction_threshold
 
 
-def judge(scores: Mapping[str, Mapping]) -> dict:
-    """{"flagged", "reason", "scores"} over the models that have statistics: flagged where their mean excess is above 1.
+@dataclass(frozen=True)
+class Outlier:
+    """Whether an image is unlike the training images, over all models that have statistics.
+
+    Attributes:
+        reason: a sentence where it is flagged.
+        scores: by model name.
+    """
+
+    flagged: bool
+    reason: str | None
+    scores: Mapping[str, OutlierScore]
+
+
+def judge(scores: Mapping[str, OutlierScore]) -> Outlier:
+    """Flag an image where the mean excess over the models is above 1.
 
     The mean keeps about the rate each model was calibrated to, whatever their number; "any of them" would
     flag more of the images like those of training with each model, "all of them" fewer.
     """
-    ratios = {name: excess(score) for name, score in scores.items()}
-    flagged = bool(ratios) and sum(ratios.values()) / len(ratios) > 1
-    return {
-        "flagged": flagged,
-        "reason": _reason(scores, ratios) if flagged else None,
-        "scores": dict(scores),
-    }
+    excesses = [score.excess for score in scores.values()]
+    flagged = bool(excesses) and sum(excesses) / len(excesses) > 1
+    return Outlier(flagged, _reason(scores) if flagged else None, dict(scores))
 
 
-def _reason(scores: Mapping[str, Mapping], ratios: Mapping[str, float]) -> str:
+def _reason(scores: Mapping[str, OutlierScore]) -> str:
     parts = []
     for name, score in scores.items():
-        drawn = ratios[name] > score["distance"] / score["threshold"]
-        parts.append(
-            f"{name}: {'reconstruction error' if drawn else 'feature distance'} "
-            f"{ratios[name]:.1f} times the limit"
-        )
+        by_decoder = score.reconstruction_excess > score.distance / score.threshold
+        kind = "reconstruction error" if by_decoder else "feature distance"
+        parts.append(f"{name}: {kind} {score.excess:.1f} times the limit")
     whose = "this model was" if len(parts) == 1 else "these models were"
     return (
         f"Not like the images {whose} trained on ({'; '.join(parts)}, which {RATE:.0%} of images like those "

@@ -1,72 +1,148 @@
-"""What a bundle says of an image beyond its probabilities, from its card and its reference.
+"""Prediction records: the result of one image, and what follows from a model's probabilities and its card.
 
-A card that carries none of this (bundles of earlier versions) gives null in its place. One forward
-pass serves all of it; only a VAE's decoder runs once more, on the latents its map gives.
+What a card does not have (bundles of earlier versions) is None in its place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from . import conformal, outlier
-from . import neighbours as reference
+from ..data.triage import PRIORITIES, default_map
+from ..records import named, optional
+from . import conformal
+from .image_quality import ImageQuality
+from .outlier import Outlier
 
-SHOWN = conformal.key(conformal.SHOWN)
+
+@dataclass(frozen=True)
+class PredictionSet:
+    """The classes that cannot be ruled out at a coverage (0 to 1), the most probable first."""
+
+    coverage: float
+    classes: tuple[str, ...]
 
 
-def opinions(predictor, images_nssc: np.ndarray) -> list[dict]:
-    """For each image {"arm": what predict_images says of it, "score": outlier score or None, "duplicate": or None}.
+@dataclass(frozen=True)
+class OperatingPoint:
+    """The decision for one class at the threshold that keeps a specificity on validation.
 
-    images: uint8 (n, S, S, 3), S the predictor's size.
+    Attributes:
+        sensitivity: on the test split, None where it was not measured.
+        called: whether the class's probability is above the threshold.
     """
-    features_nd, logits_nc = predictor.features_and_logits(images_nssc)
-    probabilities = predictor.calibrate(logits_nc)
-    arms = [_arm(predictor, row) for row in probabilities]
-    scores = _scores(predictor, features_nd, images_nssc)
-    near = _neighbours(predictor, features_nd)
-    return [
-        {
-            "arm": {**arm, "neighbours": found},
-            "score": score,
-            "duplicate": _duplicate(predictor, found),
-        }
-        for arm, score, found in zip(arms, scores, near, strict=True)
-    ]
+
+    class_name: str = named("class")
+    threshold: float
+    specificity: float
+    sensitivity: float | None
+    called: bool
 
 
-def _arm(predictor, probabilities_c: np.ndarray) -> dict:
-    card, p = predictor.card, dict(zip(predictor.classes, map(float, probabilities_c), strict=True))
-    return {
-        "top": predictor.classes[int(probabilities_c.argmax())],
-        "probabilities": p,
-        "prediction_set": prediction_set(card, p),
-        "priority": priorities(card, p),
-        "operating_point": _operating_point(card, p),
-    }
+@dataclass(frozen=True)
+class Neighbour:
+    """A near training image.
+
+    Attributes:
+        image_id: None where the bundle does not name its training images.
+        distance: between features, in standard deviations of a feature.
+    """
+
+    image_id: str | None
+    label: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """The training image that an image nearly repeats, according to the model `name`.
+
+    Attributes:
+        correlation: of the registered pictures, where they were compared.
+    """
+
+    name: str
+    image_id: str | None
+    distance: float
+    correlation: float | None = optional()
+
+
+@dataclass(frozen=True)
+class ArmPrediction:
+    """One model's result for one image.
+
+    Attributes:
+        top: the most probable class.
+        probabilities: by class, calibrated where the card has a temperature.
+        priority: probability of high, medium and low priority; None where the classes have none.
+        neighbours: the nearest training images, nearest first.
+    """
+
+    top: str
+    probabilities: Mapping[str, float]
+    prediction_set: PredictionSet | None
+    priority: Mapping[str, float] | None
+    operating_point: OperatingPoint | None
+    neighbours: tuple[Neighbour, ...]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The result for one image by all models.
+
+    Attributes:
+        path: the image's name as it was given.
+        agree: whether all models name the same class; None for one model, or where their classes differ.
+        duplicate: the training image it nearly repeats, None where there is none.
+        arms: by model name.
+        crop: the square that was classified, where it was not the middle one: centre_x, centre_y, side as shares.
+    """
+
+    path: str
+    agree: bool | None
+    quality: ImageQuality
+    outlier: Outlier
+    duplicate: Duplicate | None
+    arms: Mapping[str, ArmPrediction]
+    crop: Mapping[str, float] | None = optional()
+
+
+@dataclass(frozen=True)
+class RefusedImage:
+    """An image that could not be read, and why."""
+
+    path: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What `predict --json` prints: the images in their order, and those that were refused."""
+
+    images: tuple[Prediction, ...]
+    errors: tuple[RefusedImage, ...]
 
 
 def prediction_set(
-    card: Mapping, probabilities: Mapping[str, float], coverage: float = conformal.SHOWN
-) -> dict | None:
-    """{"coverage", "classes" most likely first}; None where the card has no threshold for this coverage.
-
-    probabilities: {class: p} as in the card's order, such as a row of predict_images holds.
-    """
+    card: Mapping[str, Any], probabilities: Mapping[str, float], coverage: float = conformal.SHOWN
+) -> PredictionSet | None:
+    """The prediction set of {class: probability}; None where the card has no threshold for this coverage."""
     limits = (card.get("conformal") or {}).get("coverages", {})
     if conformal.key(coverage) not in limits:
         return None
     p = np.array([[probabilities[c] for c in card["classes"]]])
-    chosen = conformal.prediction_sets(p, limits[conformal.key(coverage)])[0]
+    inside = conformal.prediction_sets(p, limits[conformal.key(coverage)])[0]
     order = np.argsort(-p[0], kind="stable")
-    return {"coverage": coverage, "classes": [card["classes"][i] for i in order if chosen[i]]}
+    return PredictionSet(coverage, tuple(card["classes"][i] for i in order if inside[i]))
 
 
-def priorities(card: Mapping, probabilities: Mapping[str, float]) -> dict[str, float] | None:
-    """Triage {"high", "medium", "low": p}, the sums over the classes of each; None where classes have no priority."""
-    from ..data.triage import PRIORITIES, default_map
-
+def priorities(
+    card: Mapping[str, Any], probabilities: Mapping[str, float]
+) -> dict[str, float] | None:
+    """{"high", "medium", "low": probability}, sums over classes; None where the classes have no priority."""
     if (card.get("labels") or {}).get("kind") == "priority":
         mapping = {c: c for c in card["classes"]}
     else:
@@ -79,107 +155,69 @@ def priorities(card: Mapping, probabilities: Mapping[str, float]) -> dict[str, f
     }
 
 
-def _operating_point(card: Mapping, probabilities: Mapping[str, float]) -> dict | None:
+def operating_point(
+    card: Mapping[str, Any], probabilities: Mapping[str, float]
+) -> OperatingPoint | None:
+    """The decision at the card's operating point; None where it has none."""
     point = card.get("operating_point")
     if not point:
         return None
-    return {
-        "class": point["class"],
-        "threshold": point["threshold"],
-        "specificity": point["specificity"],
-        "sensitivity": (point.get("sensitivity") or {}).get("mean"),
-        "called": probabilities[point["class"]] > point["threshold"],
-    }
-
-
-def _scores(predictor, features_nd: np.ndarray, images_nssc: np.ndarray) -> list[dict | None]:
-    """Outlier scores by image, None where the bundle has no statistics."""
-    known, stats = predictor.bundle.reference, predictor.card.get("outlier")
-    if known is None or not stats:
-        return [None] * len(features_nd)
-    far = outlier.distance(known.space, features_nd)
-    limit, second = stats["distance"]["threshold"], stats.get("reconstruction")
-    drawn = (
-        predictor.reconstruction_errors(features_nd, images_nssc) if second else [None] * len(far)
+    return OperatingPoint(
+        class_name=point["class"],
+        threshold=point["threshold"],
+        specificity=point["specificity"],
+        sensitivity=(point.get("sensitivity") or {}).get("mean"),
+        called=probabilities[point["class"]] > point["threshold"],
     )
-    rows = []
-    for d, r in zip(far, drawn, strict=True):
-        row = {
-            "distance": float(d),
-            "threshold": limit,
-            "reconstruction": None if r is None else float(r),
-            "reconstruction_threshold": second["threshold"] if second else None,
-        }
-        rows.append({**row, "flagged": outlier.excess(row) > 1})
-    return rows
 
 
-def _neighbours(predictor, features_nd: np.ndarray) -> list[list[dict]]:
-    """The nearest training images of each image as {"image_id", "label", "distance"}, nearest first."""
-    known = predictor.bundle.reference
-    if known is None or known.points is None:
-        return [[] for _ in features_nd]
-    points = known.points
-    near, distances = reference.nearest(known.space, points, features_nd)
-    return [
-        [
-            {
-                "image_id": points.ids[i] if points.ids else None,
-                "label": predictor.classes[points.labels[i]],
-                "distance": float(d),
-            }
-            for i, d in zip(*pair, strict=True)
-        ]
-        for pair in zip(near, distances, strict=True)
-    ]
+def closest_duplicate(
+    cards: Mapping[str, Mapping[str, Any]], arms: Mapping[str, ArmPrediction]
+) -> Duplicate | None:
+    """Of the nearest training images below their model's threshold, the one furthest below it."""
+    candidates = []
+    for name, arm in arms.items():
+        limit = ((cards[name].get("reference") or {}).get("duplicate") or {}).get("threshold")
+        if arm.neighbours and limit is not None and arm.neighbours[0].distance <= limit:
+            nearest = arm.neighbours[0]
+            ratio = nearest.distance / limit if limit else 0.0
+            candidates.append((ratio, Duplicate(name, nearest.image_id, nearest.distance)))
+    return min(candidates, key=lambda pair: pair[0])[1] if candidates else None
 
 
-def _duplicate(predictor, neighbours: Sequence[Mapping]) -> dict | None:
-    limit = ((predictor.card.get("reference") or {}).get("duplicate") or {}).get("threshold")
-    if not neighbours or limit is None or neighbours[0]["distance"] > limit:
-        return None
-    return {
-        "name": predictor.name,
-        "image_id": neighbours[0]["image_id"],
-        "distance": neighbours[0]["distance"],
-        "threshold": limit,
-    }
+@dataclass(frozen=True)
+class Agreement:
+    """Test images of the study that two models come from, on which they agreed, or disagreed.
+
+    Attributes:
+        images: their number.
+        accuracy: share of them that each model classified correctly, by model name; None without images.
+    """
+
+    images: int
+    accuracy: Mapping[str, float | None]
 
 
-def closest_duplicate(found: Sequence[Mapping | None]) -> dict | None:
-    """Of the models' findings the one furthest below its threshold, as {"name", "image_id", "distance"}."""
-    named = [row for row in found if row]
-    if not named:
-        return None
-    best = min(named, key=lambda row: row["distance"] / row["threshold"])
-    return {key: best[key] for key in ("name", "image_id", "distance")}
+def agreement_of(cards: Sequence[Mapping[str, Any]]) -> tuple[Agreement, Agreement] | None:
+    """(where they agreed, where they disagreed) on the test split of the study both models come from.
 
-
-def agreement_of(cards: Sequence[Mapping]) -> dict | None:
-    """What agreement meant on the test set of the study both models come from; None for other pairs.
-
-    {"with": NAME of the second, "agree": {"images", "accuracy": {NAME: share}}, "disagree": {…}}, as publishing
-    put it on the first card for every other arm of its study.
+    None for models of different studies or seeds, and for any other number of models than two.
     """
     if len(cards) != 2:
         return None
     own, other = cards
-    found = (own.get("agreement") or {}).get(other.get("arm"))
-    same = (
-        own.get("run")
-        and own.get("run") == other.get("run")
-        and own.get("seed") == other.get("seed")
-    )
-    if not found or not same or own["classes"] != other["classes"]:
+    parts = (own.get("agreement") or {}).get(other.get("arm"))
+    same_study = own.get("run") and own.get("run") == other.get("run")
+    if not parts or not same_study or own.get("seed") != other.get("seed"):
+        return None
+    if own["classes"] != other["classes"]:
         return None
     names = {own["arm"]: own["name"], other["arm"]: other["name"]}
-    return {
-        "with": other["name"],
-        **{
-            part: {
-                **found[part],
-                "accuracy": {names[arm]: share for arm, share in found[part]["accuracy"].items()},
-            }
-            for part in ("agree", "disagree")
-        },
-    }
+
+    def part(key: str) -> Agreement:
+        accuracy = parts[key]["accuracy"]
+        return Agreement(
+            parts[key]["images"], {names[arm]: share for arm, share in accuracy.items()}
+        )
+
+    return part("agree"), part("disagree")

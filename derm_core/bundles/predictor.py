@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from PIL import Image
 from threadpoolctl import ThreadpoolController
 
-from ..data.decode import open_picture, prepare
-from ..errors import ImageError, NotFound
+from ..data.decode import prepare
+from ..errors import NotFound
 from ..nets.backbone import normalise
 from ..processes import cores_are_busy
 from ..workspace import Workspace
-from . import image_quality, outlier
 from .bundle import Bundle, find_bundle, list_bundles, load_bundle
 from .card import temperature_of
-from .prediction import closest_duplicate, opinions
-from .training_copies import COMPARED, have_pictures, pictured_copy
 from .turn_queue import REQUESTS, TurnQueue
 
 THREADS = 2
@@ -161,74 +157,3 @@ def load_predictors(
                 "There is no model on the shelf yet: publish one from a finished study, or import one."
             )
     return {name: Predictor(load_bundle(find_bundle(workspace, name))) for name in names}
-
-
-def predict_images(
-    workspace: Workspace,
-    names: Sequence[str] | None,
-    sources: Sequence[tuple[str, bytes | Path | Image.Image]],
-    predictors: Mapping[str, Predictor] | None = None,
-) -> dict:
-    """Classify images by several bundles, with what speaks for and against each answer.
-
-    sources: (name to show, and bytes, path or decoded picture). predictors: already loaded ones, in place of `names`.
-    Returns {"images": [row], "errors": [{path, error}]}: an image that is refused does not stop the others. row:
-    path; agree: whether all models name the same class, None for models that do not share their classes or a single one;
-    quality {ok, problems, sharpness, brightness, contrast, width, height}; outlier {flagged, reason, scores {NAME:
-    {distance, threshold, reconstruction, reconstruction_threshold, flagged}}}; duplicate {name, image_id, distance, and
-    correlation where the pictures themselves were compared} or None; arms {NAME: {top, probabilities {class: p},
-    prediction_set {coverage, classes}, priority {high, medium, low}, operating_point {class, threshold, specificity,
-    sensitivity, called}, neighbours [{image_id, label, distance}]}}. What a card does not carry is None, {} or [].
-    """
-    predictors = predictors or load_predictors(workspace, names)
-    sizes = {predictor.size for predictor in predictors.values()}
-    images, errors = [], []
-    cards = {name: predictor.card for name, predictor in predictors.items()}
-    pictured = have_pictures(workspace, cards)
-    pixels: dict[int, list[np.ndarray]] = {
-        size: [] for size in sizes | ({COMPARED} if pictured else set())
-    }
-    for name, source in sources:
-        try:
-            picture = open_picture(source, name)
-        except ImageError as error:
-            errors.append({"path": name, "error": str(error)})
-            continue
-        images.append(
-            {
-                "path": name,
-                "agree": None,
-                "quality": image_quality.check_quality(picture, max(sizes)),
-            }
-        )
-        for size, squares in pixels.items():
-            squares.append(prepare(picture, size))
-    if images:
-        stacked = {size: np.stack(squares) for size, squares in pixels.items()}
-        with (
-            compute_slot() if len(images) == 1 else nullcontext()
-        ):  # one image is one turn, many are many
-            found = {
-                name: opinions(predictor, stacked[predictor.size])
-                for name, predictor in predictors.items()
-            }
-        for i, row in enumerate(images):
-            row |= _together({name: rows[i] for name, rows in found.items()})
-            if pictured and not row["duplicate"]:
-                row["duplicate"] = pictured_copy(
-                    workspace, cards, row["arms"], stacked[COMPARED][i]
-                )
-    if len(predictors) > 1 and len({predictor.classes for predictor in predictors.values()}) == 1:
-        for row in images:
-            row["agree"] = len({arm["top"] for arm in row["arms"].values()}) == 1
-    return {"images": images, "errors": errors}
-
-
-def _together(found: Mapping[str, dict]) -> dict:
-    """What all models say of one image: outlier, duplicate, arms."""
-    scores = {name: row["score"] for name, row in found.items() if row["score"]}
-    return {
-        "outlier": outlier.judge(scores),
-        "duplicate": closest_duplicate([row["duplicate"] for row in found.values()]),
-        "arms": {name: row["arm"] for name, row in found.items()},
-    }

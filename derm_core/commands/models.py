@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..errors import BundleError
+from ..records import to_json
 from .output import Answer, Screen, size, table
+
+if TYPE_CHECKING:
+    from ..bundles.prediction import Prediction
 
 
 def add_commands(commands) -> None:
@@ -87,33 +92,33 @@ def add_commands(commands) -> None:
 
 def predict(args, screen: Screen) -> Answer:
     """JSON: {images: [{path, agree, quality, outlier, duplicate, arms: {NAME: {top, probabilities, prediction_set, priority,
-    operating_point, neighbours}}}], errors: [{path, error}]}, as serve.predictor.predict_images gives them."""
-    from ..bundles.predictor import predict_images
+    operating_point, neighbours}}}], errors: [{path, error}]}, the records of bundles.prediction."""
+    from ..bundles.predict import predict_images
 
     names = [name.strip() for name in (args.models or "").split(",") if name.strip()]
-    value = predict_images(
+    predictions = predict_images(
         screen.workspace, names or None, [(str(path), path) for path in args.images]
     )
-    refused = "; ".join(row["error"] for row in value["errors"])
-    return Answer(value, _predictions(value["images"]), refused)
+    refused = "; ".join(image.error for image in predictions.errors)
+    return Answer(to_json(predictions), _predictions(predictions.images), refused)
 
 
-def _predictions(images: list[dict[str, Any]]) -> str:
+def _predictions(images: Sequence[Prediction]) -> str:
     rows = [
         (
-            Path(row["path"]).name,
+            Path(image.path).name,
             name,
-            arm["top"],
-            f"{arm['probabilities'][arm['top']]:.1%}",
-            _set(arm["prediction_set"]),
-            "" if row["agree"] is None else "yes" if row["agree"] else "no",
+            arm.top,
+            f"{arm.probabilities[arm.top]:.1%}",
+            ", ".join(arm.prediction_set.classes) if arm.prediction_set else "not on the card",
+            "" if image.agree is None else "yes" if image.agree else "no",
         )
-        for row in images
-        for name, arm in row["arms"].items()
+        for image in images
+        for name, arm in image.arms.items()
     ]
     if not rows:
         return ""
-    remarks = [f"{Path(row['path']).name}: {text}" for row in images for text in _remarks(row)]
+    remarks = [f"{Path(image.path).name}: {text}" for image in images for text in _remarks(image)]
     return "\n".join(
         [
             table(("image", "model", "most likely", "probability", "set (90 %)", "agree"), rows),
@@ -123,17 +128,13 @@ def _predictions(images: list[dict[str, Any]]) -> str:
     )
 
 
-def _set(found: dict[str, Any] | None) -> str:
-    return ", ".join(found["classes"]) if found else "not on the card"
-
-
-def _remarks(row: dict[str, Any]) -> list[str]:
-    """What speaks against an answer, in sentences."""
-    said = [row["outlier"]["reason"]] if row["outlier"]["flagged"] else []
-    if duplicate := row["duplicate"]:
-        which = f" ({duplicate['image_id']})" if duplicate["image_id"] else ""
-        said.append(f"A near-duplicate of an image {duplicate['name']} was trained on{which}.")
-    return said + row["quality"]["problems"]
+def _remarks(image: Prediction) -> list[str]:
+    """What limits a result, in sentences."""
+    remarks = [image.outlier.reason] if image.outlier.reason else []
+    if duplicate := image.duplicate:
+        which = f" ({duplicate.image_id})" if duplicate.image_id else ""
+        remarks.append(f"A near-duplicate of an image {duplicate.name} was trained on{which}.")
+    return [*remarks, *image.quality.problems]
 
 
 def list_models(args, screen: Screen) -> Answer:

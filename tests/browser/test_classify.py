@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from derm_core.bundles.bundle import list_bundles
-from derm_core.bundles.predictor import predict_images
+from derm_core.bundles.predict import predict_images
 from derm_core.bundles.sample_images import sample_images
 from derm_core.cli import main
 from derm_core.data.synth.generator import generate
@@ -128,9 +128,9 @@ def test_one_image_gets_two_opinions_side_by_side(page, furnished, furnished_app
     assert metrics.count() == 2
     left, right = (metrics.nth(place).bounding_box() for place in (0, 1))
     assert left["y"] == right["y"] and left["x"] + left["width"] <= right["x"], "side by side"
-    arms = predict_images(furnished, None, [("lesion.png", data)])["images"][0]["arms"].values()
+    arms = predict_images(furnished, None, [("lesion.png", data)]).images[0].arms.values()
     said = "".join(metrics.all_text_contents())
-    assert all(words.chance(arm["probabilities"][arm["top"]]) in said for arm in arms)
+    assert all(words.chance(arm.probabilities[arm.top]) in said for arm in arms)
     assert page.get_by_text("Not for diagnosis").is_visible()
 
 
@@ -280,10 +280,10 @@ def test_three_models_stand_side_by_side(page, furnished, furnished_app, third):
     assert all(left["x"] + left["width"] <= right["x"] for left, right in zip(boxes, boxes[1:])), (
         "next to each other"
     )
-    arms = predict_images(furnished, third, [(name, data)])["images"][0]["arms"]
+    arms = predict_images(furnished, third, [(name, data)]).images[0].arms
     assert list(arms) == third and page.get_by_text("What the models say all the same").count() == 0
     for place, arm in enumerate(arms.values()):
-        assert words.chance(arm["probabilities"][arm["top"]]) in metrics.nth(place).inner_text()
+        assert words.chance(arm.probabilities[arm.top]) in metrics.nth(place).inner_text()
     assert page.get_by_text("All maps have this one scale").count() == 1
 
 

@@ -23,10 +23,8 @@ def changed(image: Image.Image, work) -> Image.Image:
 
 
 def test_a_good_picture_has_no_problem(good):
-    found = check_quality(good)
-    assert (
-        found["ok"] and found["problems"] == [] and (found["width"], found["height"]) == (300, 300)
-    )
+    quality = check_quality(good)
+    assert quality.ok and quality.problems == () and (quality.width, quality.height) == (300, 300)
 
 
 @pytest.mark.parametrize(
@@ -40,9 +38,9 @@ def test_a_good_picture_has_no_problem(good):
     ],
 )
 def test_each_fault_is_called_by_its_name(good, spoil, words):
-    found = check_quality(spoil(good))
-    assert not found["ok"] and len(found["problems"]) == 1 and words in found["problems"][0]
-    assert found["problems"][0].startswith("The image ")
+    quality = check_quality(spoil(good))
+    assert not quality.ok and len(quality.problems) == 1 and words in quality.problems[0]
+    assert quality.problems[0].startswith("The image ")
 
 
 def test_the_measures_are_those_of_scipy(good):
@@ -50,11 +48,11 @@ def test_the_measures_are_those_of_scipy(good):
 
     pixels = square(good)
     grey = pixels @ np.array([0.299, 0.587, 0.114]) / 255
-    found = measure(pixels)
-    assert found["sharpness"] == pytest.approx(
+    measured = measure(pixels)
+    assert measured["sharpness"] == pytest.approx(
         laplace(grey)[1:-1, 1:-1].var() / grey.var(), rel=1e-4
     )
-    assert found["brightness"] == pytest.approx(grey.mean(), rel=1e-5) and found[
+    assert measured["brightness"] == pytest.approx(grey.mean(), rel=1e-5) and measured[
         "contrast"
     ] == pytest.approx(grey.std(), rel=1e-4)
 
@@ -82,10 +80,10 @@ def test_the_size_of_the_file_matters_little(good):
 def test_few_real_images_are_called_out_and_nearly_all_blurred_ones(shared):
     paths = sorted((shared / "data" / "ham10000" / "images").glob("*.jpg"))[::50]
     images = [Image.open(path).convert("RGB") for path in paths]
-    assert np.mean([not check_quality(image)["ok"] for image in images]) < 0.05
+    assert np.mean([not check_quality(image).ok for image in images]) < 0.05
     assert (
         np.mean(
-            [not check_quality(image.filter(ImageFilter.GaussianBlur(3)))["ok"] for image in images]
+            [not check_quality(image.filter(ImageFilter.GaussianBlur(3))).ok for image in images]
         )
         > 0.9
     )

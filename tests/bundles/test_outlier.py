@@ -75,22 +75,17 @@ def test_thresholds_flag_five_per_cent_of_new_images_whatever_the_scores(second)
 
 def test_a_picture_is_flagged_where_the_models_mean_is_above_the_limit():
     def score(ratio, reconstruction=None):
-        return {
-            "distance": 2 * ratio,
-            "threshold": 2.0,
-            "reconstruction": reconstruction,
-            "reconstruction_threshold": 0.1,
-        }
+        return outlier.OutlierScore(2 * ratio, 2.0, reconstruction, 0.1)
 
-    assert not outlier.judge({})["flagged"] and outlier.judge({})["reason"] is None
-    assert not outlier.judge({"a": score(0.9), "b": score(1.05)})["flagged"]
-    found = outlier.judge({"a": score(0.9), "b": score(1.3)})
+    assert not outlier.judge({}).flagged and outlier.judge({}).reason is None
+    assert not outlier.judge({"a": score(0.9), "b": score(1.05)}).flagged
+    verdict = outlier.judge({"a": score(0.9), "b": score(1.3)})
     assert (
-        found["flagged"]
-        and "b: feature distance 1.3 times" in found["reason"]
-        and set(found["scores"]) == {"a", "b"}
+        verdict.flagged
+        and "b: feature distance 1.3 times" in verdict.reason
+        and set(verdict.scores) == {"a", "b"}
     )
-    assert "reconstruction error 3.0 times" in outlier.judge({"a": score(0.5, 0.3)})["reason"]
+    assert "reconstruction error 3.0 times" in outlier.judge({"a": score(0.5, 0.3)}).reason
 
 
 def test_latents_come_back_from_features_that_hold_them():

@@ -10,12 +10,20 @@ import pytest
 from derm_core.bundles import conformal
 from derm_core.bundles.bundle import complete_bundle, load_bundle, save_bundle
 from derm_core.bundles.neighbours import fit_points
-from derm_core.bundles.outlier import distance, fit_space
-from derm_core.bundles.prediction import agreement_of, closest_duplicate
-from derm_core.bundles.predictor import Predictor, predict_images
+from derm_core.bundles.outlier import Outlier, distance, fit_space
+from derm_core.bundles.predict import predict_images
+from derm_core.bundles.prediction import (
+    Agreement,
+    ArmPrediction,
+    Neighbour,
+    agreement_of,
+    closest_duplicate,
+)
+from derm_core.bundles.predictor import Predictor
 from derm_core.bundles.reference_file import Reference
 from derm_core.cli import main
 from tests.builders import encode
+from derm_core.records import to_json
 
 RNG = np.random.default_rng(0)
 TRAINING = RNG.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
@@ -64,66 +72,47 @@ def shelf_of_two(shelf, classifier, decoder, card):
 
 
 def test_an_old_card_answers_and_says_nothing_more(shelf_of_two):
-    row = predict_images(shelf_of_two, ["old"], [("a.png", encode(TRAINING[0]))])["images"][0]
-    arm = row["arms"]["old"]
+    row = predict_images(shelf_of_two, ["old"], [("a.png", encode(TRAINING[0]))]).images[0]
+    arm = row.arms["old"]
     assert (
-        arm["prediction_set"] is None
-        and arm["operating_point"] is None
-        and arm["neighbours"] == []
-        and arm["priority"] is None
+        arm.prediction_set is None
+        and arm.operating_point is None
+        and arm.neighbours == ()
+        and arm.priority is None
     )
-    assert (
-        row["outlier"] == {"flagged": False, "reason": None, "scores": {}}
-        and row["duplicate"] is None
-    )
-    assert sum(arm["probabilities"].values()) == pytest.approx(1)
+    assert row.outlier == Outlier(False, None, {}) and row.duplicate is None
+    assert sum(arm.probabilities.values()) == pytest.approx(1)
 
 
 def test_a_full_card_says_everything(shelf_of_two):
-    row = predict_images(shelf_of_two, ["full"], [("a.png", encode(TRAINING[7]))])["images"][0]
-    arm, p = row["arms"]["full"], row["arms"]["full"]["probabilities"]
+    row = predict_images(shelf_of_two, ["full"], [("a.png", encode(TRAINING[7]))]).images[0]
+    arm, p = row.arms["full"], row.arms["full"].probabilities
     values = np.array([list(p.values())])
     expected = {c for c, inside in zip(p, conformal.prediction_sets(values, 0.5)[0]) if inside}
-    assert (
-        arm["prediction_set"]["coverage"] == 0.9
-        and set(arm["prediction_set"]["classes"]) == expected
-    )
-    assert arm["prediction_set"]["classes"] == sorted(expected, key=p.get, reverse=True)
-    assert arm["priority"] == {
+    assert arm.prediction_set.coverage == 0.9 and set(arm.prediction_set.classes) == expected
+    assert arm.prediction_set.classes == tuple(sorted(expected, key=p.get, reverse=True))
+    assert arm.priority == {
         "high": p["mel"],
         "medium": 0.0,
         "low": pytest.approx(p["nv"] + p["bkl"]),
     }
+    assert arm.operating_point.called is (p["mel"] > 0.2) and arm.operating_point.sensitivity == 0.8
+    assert arm.neighbours[0] == Neighbour("t7", "nv", pytest.approx(0, abs=0.01))
     assert (
-        arm["operating_point"]["called"] is (p["mel"] > 0.2)
-        and arm["operating_point"]["sensitivity"] == 0.8
+        row.duplicate.image_id == "t7" and row.duplicate.name == "full" and not row.outlier.flagged
     )
-    assert arm["neighbours"][0] == {
-        "image_id": "t7",
-        "label": "nv",
-        "distance": pytest.approx(0, abs=0.01),
-    }
-    assert (
-        row["duplicate"]["image_id"] == "t7"
-        and row["duplicate"]["name"] == "full"
-        and not row["outlier"]["flagged"]
-    )
-    assert row["quality"]["width"] == 32 and "small" in row["quality"]["problems"][0]
+    assert row.quality.width == 32 and "small" in row.quality.problems[0]
 
 
 def test_a_picture_of_another_kind_is_flagged_and_is_no_duplicate(shelf_of_two):
-    row = predict_images(shelf_of_two, ["full"], [("white.png", encode(OTHER))])["images"][0]
-    score = row["outlier"]["scores"]["full"]
+    row = predict_images(shelf_of_two, ["full"], [("white.png", encode(OTHER))]).images[0]
+    score = row.outlier.scores["full"]
     assert (
-        row["outlier"]["flagged"]
-        and "Not like the images" in row["outlier"]["reason"]
-        and row["duplicate"] is None
+        row.outlier.flagged
+        and "Not like the images" in row.outlier.reason
+        and row.duplicate is None
     )
-    assert (
-        score["distance"] > score["threshold"]
-        and score["reconstruction"] > 0
-        and score["flagged"] is True
-    )
+    assert score.distance > score.threshold and score.reconstruction > 0 and score.flagged is True
 
 
 def test_the_reconstruction_error_is_that_of_the_decoders_image(shelf_of_two):
@@ -139,13 +128,13 @@ def test_the_reconstruction_error_is_that_of_the_decoders_image(shelf_of_two):
 
 def test_several_images_get_what_each_gets_alone(shelf_of_two):
     sources = [(f"{i}.png", encode(image)) for i, image in enumerate([*TRAINING[:4], OTHER])]
-    together = predict_images(shelf_of_two, None, sources)["images"]
+    together = predict_images(shelf_of_two, None, sources).images
     for source, row in zip(sources, together, strict=True):
-        alone = predict_images(shelf_of_two, None, [source])["images"][0]
-        assert alone["arms"]["full"]["prediction_set"] == row["arms"]["full"]["prediction_set"]
-        for c, p in row["arms"]["full"]["probabilities"].items():
-            assert alone["arms"]["full"]["probabilities"][c] == pytest.approx(p, abs=1e-5)
-        assert alone["outlier"]["flagged"] == row["outlier"]["flagged"]
+        alone = predict_images(shelf_of_two, None, [source]).images[0]
+        assert alone.arms["full"].prediction_set == row.arms["full"].prediction_set
+        for c, p in row.arms["full"].probabilities.items():
+            assert alone.arms["full"].probabilities[c] == pytest.approx(p, abs=1e-5)
+        assert alone.outlier.flagged == row.outlier.flagged
 
 
 def test_the_command_line_gives_the_same_numbers(shelf_of_two, tmp_path, capsys):
@@ -153,23 +142,25 @@ def test_the_command_line_gives_the_same_numbers(shelf_of_two, tmp_path, capsys)
     path.write_bytes(encode(TRAINING[3]))
     expected = predict_images(shelf_of_two, ["full"], [(str(path), path)])
     assert main(["predict", str(path), "--models", "full", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["images"] == json.loads(
-        json.dumps(expected["images"])
-    )
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(to_json(expected)))
     assert main(["predict", str(path), "--models", "full"]) == 0
     shown = capsys.readouterr().out
     assert "near-duplicate" in shown and "set (90 %)" in shown and "The image is small" in shown
 
 
 def test_the_duplicate_named_is_the_one_furthest_below_its_threshold():
-    rows = [
-        {"name": n, "image_id": i, "distance": d, "threshold": t}
-        for n, i, d, t in (("a", "x", 0.2, 0.3), ("b", "y", 0.4, 2.0))
-    ]
-    assert (
-        closest_duplicate([None, *rows]) == {"name": "b", "image_id": "y", "distance": 0.4}
-        and closest_duplicate([None]) is None
-    )
+    distances = {"a": (0.2, 0.3), "b": (0.4, 2.0), "c": (0.4, 0.3), "none": (0.0, None)}
+    arms = {
+        name: ArmPrediction("nv", {}, None, None, None, (Neighbour(f"t-{name}", "nv", distance),))
+        for name, (distance, _) in distances.items()
+    }
+    cards = {
+        name: {"reference": {"duplicate": {"threshold": limit}}}
+        for name, (_, limit) in distances.items()
+    }
+    duplicate = closest_duplicate(cards, arms)
+    assert (duplicate.name, duplicate.image_id, duplicate.distance) == ("b", "t-b", 0.4)
+    assert closest_duplicate(cards, {"c": arms["c"]}) is None
 
 
 def test_agreement_is_looked_up_for_the_pair_of_one_study():
@@ -183,11 +174,8 @@ def test_agreement_is_looked_up_for_the_pair_of_one_study():
         "agreement": {"imagenet": {"agree": part, "disagree": part}},
     }
     other = {"name": "i", "arm": "imagenet", "run": "r", "seed": 0, "classes": ["a", "b"]}
-    found = agreement_of([own, other])
-    assert found["with"] == "i" and found["agree"] == {
-        "images": 9,
-        "accuracy": {"v": 0.7, "i": 0.8},
-    }
+    agreed, disagreed = agreement_of([own, other])
+    assert agreed == disagreed == Agreement(9, {"v": 0.7, "i": 0.8})
     assert (
         agreement_of([own, {**other, "run": "q"}]) is None
         and agreement_of([own, {**other, "seed": 1}]) is None

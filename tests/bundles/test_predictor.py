@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from derm_core.bundles.bundle import load_bundle, save_bundle
-from derm_core.bundles.predictor import Predictor, predict_images
+from derm_core.bundles.predict import predict_images
+from derm_core.bundles.predictor import Predictor
 from derm_core.errors import NotFound
 from tests.builders import encode
 
@@ -64,19 +65,17 @@ def test_predict_images_gives_every_arm_and_lists_refused_files(two, tmp_path):
         ["small", "warm"],
         [("a.png", encode(pixels(2)[0])), ("text.png", b"no image"), ("b.png", tmp_path / "b.png")],
     )
-    assert [row["path"] for row in result["images"]] == ["a.png", "b.png"]
-    assert [row["path"] for row in result["errors"]] == ["text.png"]
-    for row in result["images"]:
-        assert set(row["arms"]) == {"small", "warm"} and row["agree"] is True
-        for arm in row["arms"].values():
-            assert abs(sum(arm["probabilities"].values()) - 1) < 1e-9
-            assert arm["top"] == max(arm["probabilities"], key=arm["probabilities"].get)
+    assert [row.path for row in result.images] == ["a.png", "b.png"]
+    assert [row.path for row in result.errors] == ["text.png"]
+    for row in result.images:
+        assert set(row.arms) == {"small", "warm"} and row.agree is True
+        for arm in row.arms.values():
+            assert abs(sum(arm.probabilities.values()) - 1) < 1e-9
+            assert arm.top == max(arm.probabilities, key=arm.probabilities.get)
 
 
 def test_all_bundles_are_used_when_none_is_named(two):
-    assert set(
-        predict_images(two, None, [("a.png", encode(pixels(1)[0]))])["images"][0]["arms"]
-    ) == {
+    assert set(predict_images(two, None, [("a.png", encode(pixels(1)[0]))]).images[0].arms) == {
         "small",
         "warm",
     }

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from derm_core.bundles.prediction import ArmPrediction, Neighbour
 from derm_core.bundles.training_copies import COMPARED, have_pictures, pictured_copy
 from derm_core.data.synth.generator import generate
 from tests.builders import save_images
@@ -21,14 +22,9 @@ def moles(workspace):
     return workspace, images
 
 
-def arms(*ids: str | None) -> dict:
-    return {
-        "own": {
-            "neighbours": [
-                {"image_id": name, "label": "nv", "distance": 0.5 + i} for i, name in enumerate(ids)
-            ]
-        }
-    }
+def arms(*ids: str | None) -> dict[str, ArmPrediction]:
+    near = tuple(Neighbour(name, "nv", 0.5 + i) for i, name in enumerate(ids))
+    return {"own": ArmPrediction("nv", {"nv": 1.0}, None, None, None, near)}
 
 
 def seen(image: np.ndarray) -> np.ndarray:
@@ -38,12 +34,12 @@ def seen(image: np.ndarray) -> np.ndarray:
 def test_a_turned_and_darker_copy_is_named_and_another_lesion_is_not(moles):
     workspace, images = moles
     copy = (np.rot90(images[2]) * 0.85).astype(np.uint8)
-    found = pictured_copy(workspace, CARDS, arms("i000", "i002", "i001"), seen(copy))
+    duplicate = pictured_copy(workspace, CARDS, arms("i0", "i2", "i1"), seen(copy))
     assert (
-        found["image_id"] == "i002"
-        and found["name"] == "own"
-        and found["distance"] == 1.5
-        and found["correlation"] > 0.3
+        duplicate.image_id == "i2"
+        and duplicate.name == "own"
+        and duplicate.distance == 1.5
+        and duplicate.correlation > 0.3
     )
     assert pictured_copy(workspace, CARDS, arms("i000", "i001", "i003"), seen(copy)) is None
 

@@ -8,7 +8,8 @@ import torch
 
 from derm_core.bundles.bundle import complete_bundle, load_bundle, save_bundle
 from derm_core.bundles.outlier import distance, fit_space
-from derm_core.bundles.predictor import Predictor, predict_images
+from derm_core.bundles.predict import predict_images
+from derm_core.bundles.predictor import Predictor
 from derm_core.bundles.reference_file import Reference
 from derm_core.insight.reconstruct import can_reconstruct, reconstruct
 from tests.bundles.conftest import card, classifier, decoder, shelf  # noqa: F401
@@ -65,8 +66,8 @@ def test_the_images_are_the_decoders_of_the_mapped_features(predictor):
 def test_the_error_shown_is_the_one_the_outlier_score_holds(predictor, shelf):  # noqa: F811
     from PIL import Image
 
-    row = predict_images(shelf, None, [("a.png", Image.fromarray(IMAGES[5]))])["images"][0]
-    assert row["outlier"]["scores"]["small"]["reconstruction"] == pytest.approx(
+    row = predict_images(shelf, None, [("a.png", Image.fromarray(IMAGES[5]))]).images[0]
+    assert row.outlier.scores["small"].reconstruction == pytest.approx(
         reconstruct(predictor, IMAGES[5:6]).rmse[0], abs=1e-6
     )
 

@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 
 from derm_core.bundles import conformal
 from derm_core.bundles.bundle import load_bundle
-from derm_core.bundles.predictor import Predictor, predict_images
+from derm_core.bundles.predict import predict_images
+from derm_core.bundles.predictor import Predictor
 from derm_core.config import BackboneConfig, PretrainConfig, StudyConfig, to_dict
 from derm_core.data.manifest import load_dataset
 from derm_core.data.splits import SPLITS, split_fingerprint, split_for
@@ -262,17 +263,11 @@ def test_the_card_says_when_to_believe_an_answer(study):
         ]
     )
     assert set(known.points.ids) == training and known.latents[0].shape == (64, 4)
-    answer = predict_images(workspace, ["mole-vae"], [("i.png", Path(dataset.frame["path"][0]))])[
-        "images"
-    ][0]
-    assert (
-        answer["arms"]["mole-vae"]["prediction_set"]["classes"][0]
-        == answer["arms"]["mole-vae"]["top"]
-    )
-    assert (
-        len(answer["arms"]["mole-vae"]["neighbours"]) == 5
-        and answer["outlier"]["scores"]["mole-vae"]["reconstruction"] > 0
-    )
+    sources = [("i.png", Path(dataset.frame["path"][0]))]
+    prediction = predict_images(workspace, ["mole-vae"], sources).images[0]
+    arm = prediction.arms["mole-vae"]
+    assert arm.prediction_set.classes[0] == arm.top
+    assert len(arm.neighbours) == 5 and prediction.outlier.scores["mole-vae"].reconstruction > 0
 
 
 def test_a_published_model_is_written_anew_only_where_its_tensors_stay(study):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from derm_core.bundles.prediction import Prediction, Predictions, RefusedImage
 from derm_core.data.decode import crop_square, decode, prepare
 from derm_core.errors import ImageError
 from pages.ui import images, scheduling
@@ -26,15 +27,15 @@ CENTRE = (0.5, 0.5, 1.0)
 class Answer:
     """One file: what `predict` says of it, or why it was refused, and what the page needs to show it.
 
-    row: of predict_images, None where refused. square: (SHOWN, SHOWN, 3) uint8, what the models see; crop: (centre x,
+    row: the prediction, None where refused. square: (SHOWN, SHOWN, 3) uint8, what the models see; crop: (centre x,
     centre y, side) as shares; reasons: what was asked for since. data: the file, not a copy of it.
     """
 
     name: str
     key: str
     data: bytes
-    row: dict[str, Any] | None = None
-    error: dict[str, str] | None = None
+    row: Prediction | None = None
+    error: RefusedImage | None = None
     square: np.ndarray | None = None
     crop: tuple[float, float, float] = CENTRE
     reasons: dict[Any, Any] = field(default_factory=dict)
@@ -89,22 +90,23 @@ def answer(
     crop: tuple[float, float, float],
 ) -> Answer:
     """Decode a file once, cut the square out of it and ask every model."""
-    from derm_core.bundles.predictor import predict_images
+    from derm_core.bundles.predict import predict_images
 
     found = Answer(name, content, data, crop=crop)
     try:
         picture = decode(data, name)
     except ImageError as error:
-        found.error = {"path": name, "error": str(error)}
+        found.error = RefusedImage(name, str(error))
         return found
     chosen = seen(picture, crop)
     result = predict_images(workspace, None, [(name, chosen)], predictors)
-    if result["errors"]:
-        found.error = result["errors"][0]
+    if result.errors:
+        found.error = result.errors[0]
         return found
-    found.row = result["images"][0]
+    found.row = result.images[0]
     if crop != CENTRE:
-        found.row["crop"] = dict(zip(("centre_x", "centre_y", "side"), crop, strict=True))
+        square = dict(zip(("centre_x", "centre_y", "side"), crop, strict=True))
+        found.row = replace(found.row, crop=square)
     found.square = prepare(chosen, SHOWN)
     return found
 
@@ -136,9 +138,9 @@ def seen(picture: Image.Image, crop: tuple[float, float, float]) -> Image.Image:
     return picture if crop == CENTRE else crop_square(picture, *crop)
 
 
-def result(answers: list[Answer]) -> dict[str, list]:
-    """What `predict --json` prints; a square of one's own choice stands in its row as "crop"."""
-    return {
-        "images": [answer.row for answer in answers if answer.row],
-        "errors": [answer.error for answer in answers if answer.error],
-    }
+def result(answers: list[Answer]) -> Predictions:
+    """What `predict --json` prints; a square of one's own choice stands in its image as "crop"."""
+    return Predictions(
+        tuple(answer.row for answer in answers if answer.row),
+        tuple(answer.error for answer in answers if answer.error),
+    )

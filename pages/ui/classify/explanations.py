@@ -6,7 +6,7 @@ Each part computes when it is opened and keeps what it found with the answer, in
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import pandas as pd
 import streamlit as st
 from PIL import Image
 
+from derm_core.bundles.prediction import Neighbour
 from derm_core.insight.overlay import colours, overlay, scale_strip
 from pages.ui import cached, charts, frame, images, scheduling, words
 from pages.ui.classify.answers import SHOWN, Answer
@@ -56,7 +57,7 @@ def wanted_class(answer: Answer, cards: list[dict], key: str) -> dict[str, int]:
     shared = [
         name for name in cards[0]["classes"] if all(name in card["classes"] for card in cards)
     ]
-    said = {card["name"]: answer.row["arms"][card["name"]]["top"] for card in cards}
+    said = {card["name"]: answer.row.arms[card["name"]].top for card in cards}
     choice = st.selectbox(
         "For the class",
         [OWN, *shared],
@@ -222,7 +223,7 @@ def nearest(workspace, answer: Answer, cards: list[dict]) -> None:
         for card in cards:
             with st.container(border=True, height="stretch", gap="xsmall"):
                 st.markdown(heading(card, cards))
-                found = answer.row["arms"][card["name"]].get("neighbours") or []
+                found = answer.row.arms[card["name"]].neighbours
                 if not found:
                     st.caption("This model's card does not carry its training images' features.")
                     continue
@@ -235,10 +236,10 @@ def nearest(workspace, answer: Answer, cards: list[dict]) -> None:
     )
 
 
-def neighbours(workspace, card: dict, found: list[dict]) -> None:
+def neighbours(workspace, card: dict, found: Sequence[Neighbour]) -> None:
     """Label and distance of each; its picture where the dataset is on this machine."""
-    rows = positions(workspace, card, [one["image_id"] for one in found])
-    captions = [f"{words.plain(one['label'])}  \n{one['distance']:.2f}" for one in found]
+    rows = positions(workspace, card, [one.image_id for one in found])
+    captions = [f"{words.plain(one.label)}  \n{one.distance:.2f}" for one in found]
     if rows and all(row is not None for row in rows):
         images.gallery(
             cached.dataset(workspace, card["training_data"]["dataset"]),
@@ -250,12 +251,12 @@ def neighbours(workspace, card: dict, found: list[dict]) -> None:
     else:
         table = pd.DataFrame(
             {
-                "Label": [told(card, one["label"]) for one in found],
-                "Distance": [f"{one['distance']:.2f}" for one in found],
+                "Label": [told(card, one.label) for one in found],
+                "Distance": [f"{one.distance:.2f}" for one in found],
             }
         )
-        if all(one["image_id"] for one in found):
-            table["Image"] = [one["image_id"] for one in found]
+        if all(one.image_id for one in found):
+            table["Image"] = [one.image_id for one in found]
         st.table(table, border="horizontal", hide_index=True, alt="Nearest training images")
         st.caption("The pictures are shown where the training data is on this machine.")
 

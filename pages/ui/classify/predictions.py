@@ -7,6 +7,7 @@ import itertools
 import streamlit as st
 
 from derm_core.arms import arm_style
+from derm_core.bundles.prediction import ArmPrediction, Prediction, agreement_of, prediction_set
 from pages.ui import charts, frame, words
 from pages.ui.classify import models
 from pages.ui.classify.answers import Answer
@@ -39,10 +40,10 @@ def in_brief(answer: Answer, cards: list[dict], note: str) -> None:
     agreement(answer.row, cards)
     columns = []
     for card in cards:
-        arm = answer.row["arms"][card["name"]]
+        arm = answer.row.arms[card["name"]]
         columns.append(
             {
-                "Says": f"**{told(card, arm['top'])} {words.chance(arm['probabilities'][arm['top']])}**",
+                "Says": f"**{told(card, arm.top)} {words.chance(arm.probabilities[arm.top])}**",
                 **dict(facts(arm, card, USUAL)),
             }
         )
@@ -61,17 +62,17 @@ def each(answer: Answer, cards: list[dict], coverage: str | None) -> None:
     with st.grid(min(len(cards), 3), min_column_width=250):
         for card in cards:
             with st.container(border=True, height="stretch", gap="xsmall"):
-                one(answer.row["arms"][card["name"]], card, order, cards, coverage)
+                one(answer.row.arms[card["name"]], card, order, cards, coverage)
 
 
 # ---- together ----------------------------------------------------------------------------------
 
 
-def agreement(row: dict, cards: list[dict]) -> None:
-    if row["agree"] is None:
+def agreement(row: Prediction, cards: list[dict]) -> None:
+    if row.agree is None:
         return
-    tops = [row["arms"][card["name"]]["top"] for card in cards]
-    if row["agree"]:
+    tops = [row.arms[card["name"]].top for card in cards]
+    if row.agree:
         said = f":material/check: **The models agree: {told(cards[0], tops[0])}.** Agreement is not correctness."
     else:
         each = ", ".join(
@@ -79,15 +80,15 @@ def agreement(row: dict, cards: list[dict]) -> None:
             for card, top in zip(cards, tops, strict=True)
         )
         said = f":material/call_split: **The models disagree:** {each}.{widest(row, cards)}"
-    often = meant(row["agree"], cards)
+    often = meant(row.agree, cards)
     st.markdown(said + (f"  \n{words.aside(often)}" if often else ""))
 
 
-def widest(row: dict, cards: list[dict]) -> str:
+def widest(row: Prediction, cards: list[dict]) -> str:
     """By how much two models differ, in the class where they differ most."""
     if len(cards) != 2:
         return ""
-    first, second = (row["arms"][card["name"]]["probabilities"] for card in cards)
+    first, second = (row.arms[card["name"]].probabilities for card in cards)
     name = max(first, key=lambda key: abs(first[key] - second[key]))
     return (
         f" They are furthest apart on {told(cards[0], name)}: {words.chance(first[name])} against "
@@ -97,18 +98,13 @@ def widest(row: dict, cards: list[dict]) -> str:
 
 def meant(agree: bool, cards: list[dict]) -> str:
     """How often two models of one study were right on the test images where they agreed, or did not."""
-    from derm_core.bundles.prediction import agreement_of
-
-    found = agreement_of(cards)
-    if not found:
+    parts = agreement_of(cards)
+    if not parts:
         return ""
-    part, total = (
-        found["agree" if agree else "disagree"],
-        found["agree"]["images"] + found["disagree"]["images"],
-    )
-    if not part["images"]:
+    part, total = parts[0 if agree else 1], sum(part.images for part in parts)
+    if not part.images:
         return ""
-    right = [part["accuracy"][card["name"]] for card in cards]
+    right = [part.accuracy[card["name"]] for card in cards]
     each = (
         f"there the answer was right for {share(right[0])}"
         if agree
@@ -120,7 +116,7 @@ def meant(agree: bool, cards: list[dict]) -> str:
             ]
         )
     )
-    return f"Of the {total:,} test images, they {'agreed' if agree else 'disagreed'} on {part['images']:,}; {each}."
+    return f"Of the {total:,} test images, they {'agreed' if agree else 'disagreed'} on {part.images:,}; {each}."
 
 
 def share(value) -> str:
@@ -151,7 +147,7 @@ def choose_coverage(cards: list[dict]) -> str | None:
 # ---- one model ---------------------------------------------------------------------------------
 
 
-def facts(answer: dict, card: dict, coverage: str | None) -> list[tuple[str, str]]:
+def facts(answer: ArmPrediction, card: dict, coverage: str | None) -> list[tuple[str, str]]:
     """(name, what it is) of what follows from the probabilities, as markdown: what the card carries of it."""
     return list(
         filter(None, (in_set(answer, card, coverage), triage(answer), called(answer, card)))
@@ -159,12 +155,12 @@ def facts(answer: dict, card: dict, coverage: str | None) -> list[tuple[str, str
 
 
 def one(
-    answer: dict, card: dict, order: list[str], cards: list[dict], coverage: str | None
+    answer: ArmPrediction, card: dict, order: list[str], cards: list[dict], coverage: str | None
 ) -> None:
     """The most probable class, what follows, a bar for every class, and how good the model is."""
-    arm, probabilities = arm_style(card["arm"], card["label"]), answer["probabilities"]
+    arm, probabilities = arm_style(card["arm"], card["label"]), answer.probabilities
     st.markdown(models.heading(card, cards), help=f"{card['name']}: {arm.about or card['label']}")
-    st.metric(told(card, answer["top"]), words.chance(probabilities[answer["top"]]))
+    st.metric(told(card, answer.top), words.chance(probabilities[answer.top]))
     follows = [f"**{name}:** {what}" for name, what in facts(answer, card, coverage)]
     if follows:
         st.markdown("  \n".join(follows))
@@ -190,16 +186,14 @@ def one(
         st.caption(f":material/info: This model's card does not carry {words.listed(lacking)}.")
 
 
-def in_set(answer: dict, card: dict, coverage: str | None) -> tuple[str, str] | None:
+def in_set(answer: ArmPrediction, card: dict, coverage: str | None) -> tuple[str, str] | None:
     """The classes that cannot be ruled out at the chosen coverage."""
-    from derm_core.bundles.prediction import prediction_set
-
-    found = answer.get("prediction_set")
-    if not found or coverage is None or found["coverage"] != float(coverage):
-        found = coverage and prediction_set(card, answer["probabilities"], float(coverage))
-    if not found:
+    chosen = answer.prediction_set
+    if not chosen or coverage is None or chosen.coverage != float(coverage):
+        chosen = prediction_set(card, answer.probabilities, float(coverage)) if coverage else None
+    if not chosen:
         return None
-    names = found["classes"]
+    names = chosen.classes
     what = (
         words.listed([told(card, name) for name in names])
         if len(names) < len(card["classes"])
@@ -208,29 +202,31 @@ def in_set(answer: dict, card: dict, coverage: str | None) -> tuple[str, str] | 
     return f"{float(coverage):.0%} set", what
 
 
-def triage(answer: dict) -> tuple[str, str] | None:
+def triage(answer: ArmPrediction) -> tuple[str, str] | None:
     """High, medium and low priority in that order, the most probable marked."""
-    found = answer.get("priority")
-    if not found:
+    levels = answer.priority
+    if not levels:
         return None
-    top = max(found, key=found.get)
+    top = max(levels, key=lambda name: levels[name])
     parts = {
-        name: f"{name} {words.chance(found[name])}" for name in [*PRIORITY, *found] if name in found
+        name: f"{name} {words.chance(levels[name])}"
+        for name in [*PRIORITY, *levels]
+        if name in levels
     }
     parts[top] = f":{PRIORITY.get(top, 'gray')}-badge[{parts[top]}]"
     return "Priority", ", ".join(parts.values())
 
 
-def called(answer: dict, card: dict) -> tuple[str, str] | None:
+def called(answer: ArmPrediction, card: dict) -> tuple[str, str] | None:
     """Whether the class of the operating point is called, and how often that call finds it."""
-    point = answer.get("operating_point")
+    point = answer.operating_point
     if not point:
         return None
-    name, p = told(card, point["class"]), answer["probabilities"][point["class"]]
+    name, p = told(card, point.class_name), answer.probabilities[point.class_name]
     return (
         f"{name[:1].upper() + name[1:]} called",
-        f"{'yes' if point['called'] else 'no'}, {words.chance(p)} is "
-        f"{'above' if point['called'] else 'not above'} {words.percent(point['threshold'])}  \n"
+        f"{'yes' if point.called else 'no'}, {words.chance(p)} is "
+        f"{'above' if point.called else 'not above'} {words.percent(point.threshold)}  \n"
         f":small[At this threshold: sensitivity {share(card['operating_point']['sensitivity'])}, specificity "
-        f"{words.percent(point['specificity'])}.]",
+        f"{words.percent(point.specificity)}.]",
     )

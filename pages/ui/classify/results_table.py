@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
 from PIL import Image
 
-from derm_core.events import jsonable
+from derm_core.bundles.prediction import Prediction, Predictions, RefusedImage
+from derm_core.records import to_json
 from pages.ui import frame, images, words
 from pages.ui.classify import warnings
 from pages.ui.classify.answers import Answer
 from pages.ui.classify.models import column, key
 
 
-def refused(errors: list[dict]) -> None:
+def refused(errors: Sequence[RefusedImage]) -> None:
     """Files that were refused, each with its reason, in one box."""
-    said = [words.plain(row["error"]) for row in errors]
+    said = [words.plain(row.error) for row in errors]
     if len(said) == 1:
         st.error(said[0], icon=":material/block:")
     elif said:
@@ -30,9 +32,9 @@ def table(answers: list[Answer], cards: list[dict]) -> Answer:
     if len(answers) < 2:
         return answers[0]
     agreed = [
-        answer.row["agree"]
+        answer.row.agree
         for answer in answers
-        if answer.row["agree"] is not None and not warnings.unlike(answer.row)
+        if answer.row.agree is not None and not warnings.unlike(answer.row)
     ]
     st.subheader(
         f"{len(answers)} images" + (f", the models agree on {sum(agreed)}" if agreed else ""),
@@ -74,19 +76,19 @@ def table(answers: list[Answer], cards: list[dict]) -> Answer:
     return answers[picked[0] if picked and picked[0] < len(answers) else 0]
 
 
-def said(row: dict, card: dict) -> str:
+def said(row: Prediction, card: dict) -> str:
     """'mel 64.1%': one model's most probable class; '–' for an image unlike those it knows."""
     if warnings.unlike(row):
         return "–"
-    answer = row["arms"][card["name"]]
-    return f"{answer['top']} {words.chance(answer['probabilities'][answer['top']])}"
+    arm = row.arms[card["name"]]
+    return f"{arm.top} {words.chance(arm.probabilities[arm.top])}"
 
 
-def said_together(row: dict) -> str:
-    return "–" if warnings.unlike(row) else "Yes" if row["agree"] else "No"
+def said_together(row: Prediction) -> str:
+    return "–" if warnings.unlike(row) else "Yes" if row.agree else "No"
 
 
-def downloads(result: dict) -> None:
+def downloads(result: Predictions) -> None:
     """Everything on the page as CSV (a line an image and model) and as the JSON that `predict --json` prints."""
     with st.container(horizontal=True):
         frame.download_table(
@@ -94,7 +96,7 @@ def downloads(result: dict) -> None:
         )
         st.download_button(
             "Download JSON",
-            lambda: json.dumps(jsonable(result), indent=1).encode(),
+            lambda: json.dumps(to_json(result), indent=1).encode(),
             file_name="predictions.json",
             mime="application/json",
             icon=":material/download:",
@@ -103,30 +105,27 @@ def downloads(result: dict) -> None:
         )
 
 
-def lines(result: dict) -> list[dict]:
+def lines(result: Predictions) -> list[dict]:
     """A flat line for every image and model."""
-    found = []
-    for row in result["images"]:
-        for name, answer in row["arms"].items():
-            kept, point = answer.get("prediction_set") or {}, answer.get("operating_point") or {}
-            found.append(
+    rows = []
+    for image in result.images:
+        for name, arm in image.arms.items():
+            chosen, point = arm.prediction_set, arm.operating_point
+            rows.append(
                 {
-                    "path": row["path"],
+                    "path": image.path,
                     "model": name,
-                    "top": answer["top"],
-                    **answer["probabilities"],
-                    "prediction_set": " ".join(kept.get("classes", [])),
-                    "coverage": kept.get("coverage"),
-                    **{
-                        f"priority_{key}": value
-                        for key, value in (answer.get("priority") or {}).items()
-                    },
-                    "called": point.get("class") if point.get("called") else None,
-                    "agree": row["agree"],
-                    "unlike_training": (row.get("outlier") or {}).get("flagged"),
-                    "problems": " ".join((row.get("quality") or {}).get("problems", [])),
-                    "duplicate": (row.get("duplicate") or {}).get("image_id"),
-                    **{f"crop_{part}": value for part, value in row.get("crop", {}).items()},
+                    "top": arm.top,
+                    **arm.probabilities,
+                    "prediction_set": " ".join(chosen.classes) if chosen else "",
+                    "coverage": chosen and chosen.coverage,
+                    **{f"priority_{key}": value for key, value in (arm.priority or {}).items()},
+                    "called": point.class_name if point and point.called else None,
+                    "agree": image.agree,
+                    "unlike_training": image.outlier.flagged,
+                    "problems": " ".join(image.quality.problems),
+                    "duplicate": image.duplicate and image.duplicate.image_id,
+                    **{f"crop_{part}": value for part, value in (image.crop or {}).items()},
                 }
             )
-    return found
+    return rows
