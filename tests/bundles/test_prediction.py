@@ -22,8 +22,8 @@ from derm_core.bundles.prediction import (
 from derm_core.bundles.predictor import Predictor
 from derm_core.bundles.reference_file import Reference
 from derm_core.cli import main
-from tests.builders import encode
 from derm_core.records import to_json
+from tests.builders import encode
 
 RNG = np.random.default_rng(0)
 TRAINING = RNG.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)

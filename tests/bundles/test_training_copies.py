@@ -34,9 +34,9 @@ def seen(image: np.ndarray) -> np.ndarray:
 def test_a_turned_and_darker_copy_is_named_and_another_lesion_is_not(moles):
     workspace, images = moles
     copy = (np.rot90(images[2]) * 0.85).astype(np.uint8)
-    duplicate = pictured_copy(workspace, CARDS, arms("i0", "i2", "i1"), seen(copy))
+    duplicate = pictured_copy(workspace, CARDS, arms("i000", "i002", "i001"), seen(copy))
     assert (
-        duplicate.image_id == "i2"
+        duplicate.image_id == "i002"
         and duplicate.name == "own"
         and duplicate.distance == 1.5
         and duplicate.correlation > 0.3
