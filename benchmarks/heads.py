@@ -31,7 +31,7 @@ from derm_core.seeds import stream_seed
 
 TRAIN, VAL, WIDTH, CLASSES, BATCH, HIDDEN = 7_000, 1_500, 256, 7, 128, 64
 RATES, DECAYS = (3e-4, 1e-3, 3e-3), (1e-4, 1e-2, 1e-1)
-LIMIT, REPEATS = 10.0, 3
+LIMIT, REPEATS = 8.0, 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -233,6 +233,6 @@ def weight_difference(
     largest = 0.0
     for setting, (rate, decay) in enumerate(ours.grid):
         alone, _ = train_one(x, y, 0, rate, decay, epochs)
-        for mine, theirs in zip(ours.teams[0].wide.weights, alone.parameters(), strict=True):
+        for mine, theirs in zip(ours.groups[0].heads.weights, alone.parameters(), strict=True):
             largest = max(largest, (mine[0, setting] - theirs.detach()).abs().max().item())
     return largest

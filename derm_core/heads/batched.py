@@ -1,200 +1,174 @@
-"""Many small heads as one wide network: equal input and batches, their own learning rates and decays.
+"""Many two-layer heads trained as one network, each with its own learning rate and weight decay.
 
-G two-layer heads that see the same batches train together. The weights of their first layers lie
-side by side, (G·H, D), so that one matmul serves them all; the second layers are one batched
-matmul. U units (arms and seeds, each with its own features and batches) may stand beside one
-another as a further batch dimension: a GPU takes all at once, a core of a CPU one at a time. All
-weights are views of one flat vector. The training step stands in step.py; tests compare every
-weight with an ordinary torch training loop.
+The G heads of a unit (an arm and a seed) see the same batches. Their first layers are one matrix,
+(G·H, D), and one matmul; their second layers are one batched matmul. U units stand side by side as
+a further batch dimension. Gradients come from autograd; tests compare every weight with an ordinary
+torch training loop.
 
-Shapes: U units, N images, B of a batch, D features, H hidden, C classes, G heads of a unit.
+Shapes: U units, N images, B of a batch, D features, H hidden, C classes, G heads of a unit. Images
+come last in all activations, which needs no copies.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
-from .train_step import AdamWByElement, AdamWByHead, Layers, Step, forward
+from ..nets.head import classification_loss
 
 ROWS = 512  # images in one evaluation step: the activations stay in the processor's cache
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # as torch.optim.AdamW
 
 
-@dataclass(frozen=True)
-class Loss:
-    """Of logits (…, C, B): `values` (…, B) for labels (…, B), `gradient` (…, C, B) for one-hot rows (…, C, B)."""
+class Layers(NamedTuple):
+    """Weights of all heads, or their gradients, in the shapes that the matmuls need."""
 
-    values: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    gradient: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-
-
-def _true(values: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """(…, 1, B): the entries of each image's own class in (…, C, B)."""
-    return values.gather(-2, labels.unsqueeze(-2).expand(*values.shape[:-2], 1, -1))
+    first: Tensor  # (U, G·H, D)
+    bias1: Tensor  # (U, G·H, 1)
+    second: Tensor  # (U·G, C, H)
+    bias2: Tensor  # (U·G, C, 1)
 
 
-def _highest(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Whether the true class has the highest score, (…, B): what argmax says, but vectorised."""
-    return _true(scores, labels).squeeze(-2) == scores.amax(-2)
+def forward(layers: Layers, x_und: Tensor) -> Tensor:
+    """Logits (U·G, C, N) of features (U, N, D)."""
+    active = F.gelu(torch.baddbmm(layers.bias1, layers.first, x_und.transpose(1, 2)))
+    active = active.view(len(layers.second), -1, active.shape[2])
+    return torch.baddbmm(layers.bias2, layers.second, active)
 
 
-def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """−log p of the true class."""
-    return -_true(logits.log_softmax(-2), labels).squeeze(-2)
+class AdamW:
+    """AdamW (Loshchilov and Hutter 2019) for heads with rates of their own.
+
+    torch.optim.AdamW takes one rate a parameter group, and a group a head costs twice the time.
+
+    Args:
+        layers: the weights to change.
+        units: U.
+        grid: (learning rate, weight decay) of each of the G heads.
+    """
+
+    def __init__(self, layers: Layers, units: int, grid: Sequence[tuple[float, float]]) -> None:
+        self.shape = (units, len(grid), -1)
+        self.weights = [layer.detach().view(self.shape) for layer in layers]
+        self.first = [torch.zeros_like(weight) for weight in self.weights]
+        self.second = [torch.zeros_like(weight) for weight in self.weights]
+        rates = torch.tensor(grid, dtype=layers.first.dtype, device=layers.first.device)
+        self.rate, self.decay = rates[:, :1], rates[:, :1] * rates[:, 1:]
+        self.steps = 0
+
+    @torch.no_grad()
+    def step(self, gradients: Sequence[Tensor], factor: float) -> None:
+        """One step at `factor` times each head's learning rate; overwrites the gradients."""
+        self.steps += 1
+        correct1, correct2 = 1 - BETA1**self.steps, (1 - BETA2**self.steps) ** 0.5
+        shrink, rate = 1 - factor * self.decay, self.rate * (-factor * correct2 / correct1)
+        for weight, gradient, first, second in zip(
+            self.weights, gradients, self.first, self.second, strict=True
+        ):
+            gradient = gradient.reshape(self.shape)
+            first.lerp_(gradient, 1 - BETA1)
+            second.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
+            update = torch.sqrt(second, out=gradient).add_(EPSILON * correct2)
+            torch.div(first, update, out=update)
+            weight.mul_(shrink).addcmul_(update, rate)
 
 
-def cross_entropy_gradient(logits: torch.Tensor, onehot: torch.Tensor) -> torch.Tensor:
-    """p − y."""
-    return logits.softmax(-2).sub_(onehot)
+class BatchedHeads:
+    """The G heads of U units of one width, their optimiser and their data.
 
-
-def focal(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """−(1 − p)² log p of the true class: focal loss with gamma 2 (Lin et al. 2017)."""
-    log_p = _true(logits.log_softmax(-2), labels).squeeze(-2)
-    return -((1 - log_p.exp()) ** 2) * log_p
-
-
-def focal_gradient(logits: torch.Tensor, onehot: torch.Tensor) -> torch.Tensor:
-    """dL/dp · p (y − all p), with dL/dp · p = 2 (1 − p) p log p − (1 − p)²."""
-    log_p = logits.log_softmax(-2)
-    likely = (log_p * onehot).sum(-2, keepdim=True)
-    p = likely.exp()
-    return (2 * (1 - p) * p * likely - (1 - p) ** 2) * (onehot - log_p.exp())
-
-
-def brier(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Σ_c (p_c − y_c)² (Brier 1950) = Σ_c p_c² − 2 p_y + 1."""
-    p = logits.softmax(-2)
-    return p.square().sum(-2) - 2 * _true(p, labels).squeeze(-2) + 1
-
-
-def brier_gradient(logits: torch.Tensor, onehot: torch.Tensor) -> torch.Tensor:
-    """The softmax's Jacobian times 2 (p − y)."""
-    p = logits.softmax(-2)
-    slope = 2 * (p - onehot)
-    return p * (slope - (p * slope).sum(-2, keepdim=True))
-
-
-LOSSES = {
-    "cross_entropy": Loss(cross_entropy, cross_entropy_gradient),
-    "focal": Loss(focal, focal_gradient),
-    "brier": Loss(brier, brier_gradient),
-}
-
-
-def _layers(w1: torch.Tensor, b1: torch.Tensor, w2: torch.Tensor, b2: torch.Tensor) -> Layers:
-    return Layers(
-        w1.flatten(1, 2),
-        b1.flatten(1).unsqueeze(-1),
-        w2.flatten(0, 1),
-        b2.flatten(0, 1).unsqueeze(-1),
-    )
-
-
-class WideHeads:
-    """The G heads of U units of one width, their AdamW state as flat vectors, and their data.
-
-    heads: one Linear, GELU, Linear a unit: where its G heads start. grid: (learning rate, weight
-    decay) of each. blocks: {"train", "val"} → (standardised features (U, N, D), labels (N,)).
+    Args:
+        heads: of each unit the Linear, GELU, Linear from which its G heads start.
+        grid: (learning rate, weight decay) of each of the G heads.
+        blocks: of "train" and "val" standardised features (U, N, D) and labels (N,).
+        loss: "cross_entropy", "focal" or "brier".
     """
 
     def __init__(
         self,
         heads: Sequence[torch.nn.Sequential],
         grid: Sequence[tuple[float, float]],
-        blocks: dict[str, tuple[torch.Tensor, torch.Tensor]],
+        blocks: dict[str, tuple[Tensor, Tensor]],
         loss: str,
     ) -> None:
-        self.blocks, self.grid, self.loss, self.steps = blocks, tuple(grid), LOSSES[loss], 0
-        x_und, labels = blocks["train"]
-        device, dtype = x_und.device, x_und.dtype
-        self.units, self.rows = x_und.shape[:2]
-        start = [
-            torch.stack([value.detach().to(device, dtype) for value in values])
-            for values in zip(
-                *((h[0].weight, h[0].bias, h[2].weight, h[2].bias) for h in heads), strict=True
-            )
-        ]
-        self.shapes = [(self.units, len(grid), *values.shape[1:]) for values in start]
-        self.flat = torch.cat(
-            [
-                values.unsqueeze(1).expand(shape).flatten()
-                for values, shape in zip(start, self.shapes, strict=True)
-            ]
+        self.blocks, self.loss = blocks, classification_loss(loss)
+        self.units, self.rows = blocks["train"][0].shape[:2]
+        first, bias1, second, bias2 = (
+            self._initial(values, len(grid)) for values in zip(*(h.parameters() for h in heads))
         )
-        gradient, first, second = (torch.zeros_like(self.flat) for _ in range(3))
-        self.weights = self.parts(self.flat)
-        self.layers = _layers(*self.weights)
-        onehot = F.one_hot(labels, heads[0][2].out_features).to(dtype)
-        offsets = torch.arange(self.units, device=device)[:, None] * self.rows
-        step = Step(
-            x_und.flatten(0, 1),
-            onehot,
-            offsets,
-            self.layers,
-            _layers(*self.parts(gradient)),
-            self.loss.gradient,
-            self._adamw(self.flat, gradient, first, second),
+        self.weights = (first, bias1, second, bias2)
+        self.layers = Layers(
+            first.flatten(1, 2).requires_grad_(),
+            bias1.flatten(1).unsqueeze(-1).requires_grad_(),
+            second.flatten(0, 1).requires_grad_(),
+            bias2.flatten(0, 1).unsqueeze(-1).requires_grad_(),
         )
-        self.step = torch.jit.script(step) if device.type == "cpu" else step
+        self.optimiser = AdamW(self.layers, self.units, grid)
+        self.inputs = blocks["train"][0].flatten(0, 1)
+        self.offsets = torch.arange(self.units, device=self.device)[:, None] * self.rows
 
-    def parts(self, flat: torch.Tensor) -> list[torch.Tensor]:
-        """Views: first layer (U, G, H, D) and (U, G, H), second layer (U, G, C, H) and (U, G, C)."""
-        return [
-            p.view(s)
-            for p, s in zip(
-                flat.split([math.prod(s) for s in self.shapes]), self.shapes, strict=True
-            )
-        ]
+    def _initial(self, values: Sequence[Tensor], heads: int) -> Tensor:
+        """(U, G, …): of each unit the same values for all its heads."""
+        stacked = torch.stack([value.detach() for value in values])
+        shape = (self.units, heads, *stacked.shape[1:])
+        return stacked.to(self.blocks["train"][0]).unsqueeze(1).expand(shape).contiguous()
 
-    def _adamw(self, *state: torch.Tensor) -> torch.nn.Module:
-        """The optimiser of these flat vectors: weights, gradient, first and second moments."""
-        if self.units == 1:
-            split = [self.parts(flat) for flat in state]
-            heads = [
-                [[part[0, g] for part in parts] for parts in split] for g in range(len(self.grid))
-            ]
-            return AdamWByHead(heads, list(self.grid))
-        rates = torch.tensor(self.grid, dtype=self.flat.dtype, device=self.flat.device)
-        rate, decay = (
-            torch.cat(
-                [
-                    values.repeat_interleave(math.prod(shape[2:])).repeat(self.units)
-                    for shape in self.shapes
-                ]
-            )
-            for values in (rates[:, 0], rates[:, 0] * rates[:, 1])
-        )
-        return AdamWByElement(*state, rate, decay)
+    @property
+    def device(self) -> torch.device:
+        return self.blocks["train"][0].device
 
-    def train_step(self, rows_ub: torch.Tensor, factor: float) -> None:
-        """One AdamW step on each unit's mean loss of its own batch, `factor` times each head's learning rate."""
-        self.steps += 1
-        self.step(rows_ub, self.steps, factor)
+    @property
+    def steps(self) -> int:
+        """How many steps were made."""
+        return self.optimiser.steps
 
-    def evaluate(self, name: str, log_prior: torch.Tensor) -> torch.Tensor:
+    def _spread(self, y_ub: Tensor) -> Tensor:
+        """Labels (U·G, B) of all heads from those of the units (U, B)."""
+        heads = len(self.layers.second) // self.units
+        return y_ub.unsqueeze(1).expand(self.units, heads, -1).flatten(0, 1)
+
+    @torch.enable_grad()
+    def train_step(self, rows_ub: Tensor, factor: float) -> None:
+        """One AdamW step on each unit's mean loss of its own batch.
+
+        Args:
+            rows_ub: training rows of each unit's batch.
+            factor: of each head's learning rate, 0 to 1.
+        """
+        rows = (rows_ub + self.offsets).flatten()
+        x_ubd = self.inputs.index_select(0, rows).view(*rows_ub.shape, -1)
+        y_ub = self.blocks["train"][1].index_select(0, rows_ub.flatten()).view_as(rows_ub)
+        losses = self.loss(forward(self.layers, x_ubd), self._spread(y_ub))
+        loss = losses.sum() / rows_ub.shape[1]
+        self.optimiser.step(torch.autograd.grad(loss, self.layers), factor)
+
+    @torch.no_grad()
+    def evaluate(self, name: str, log_prior: Tensor) -> Tensor:
         """Mean loss, accuracy and balanced accuracy of all heads on the block `name`: (3, U, G)."""
         x_und, labels = self.blocks[name]
-        counts = torch.bincount(labels, minlength=len(log_prior)).double()
+        classes = len(log_prior)
         loss, correct, hits = 0.0, 0.0, 0.0
         for x_unk, y_k in zip(x_und.split(ROWS, 1), labels.split(ROWS), strict=True):
-            logits = forward(self.layers, x_unk)[2]
-            loss = loss + self.loss.values(logits, y_k).sum(-1, dtype=torch.float64)
-            correct = correct + _highest(logits, y_k).sum(-1)
-            hits = (
-                hits
-                + _highest(logits - log_prior[:, None], y_k).double()
-                @ F.one_hot(y_k, len(log_prior)).double()
-            )
-        present = counts > 0
-        recall = hits[..., present] / counts[present]
-        return torch.stack([loss / len(labels), correct / len(labels), recall.mean(-1)])
+            logits, y = forward(self.layers, x_unk), self._spread(y_k.expand(self.units, -1))
+            right = _highest(logits - log_prior[:, None], y).double()
+            loss = loss + self.loss(logits, y).sum(-1, dtype=torch.float64)
+            correct = correct + _highest(logits, y).sum(-1)
+            hits = hits + right @ F.one_hot(y_k, classes).double()
+        counts = torch.bincount(labels, minlength=classes).double()
+        recall = hits[:, counts > 0] / counts[counts > 0]
+        table = torch.stack([loss / len(labels), correct / len(labels), recall.mean(-1)])
+        return table.view(3, self.units, -1)
 
-    def logits(self, x_nd: torch.Tensor, unit: int, head: int) -> torch.Tensor:
+    @torch.no_grad()
+    def logits(self, x_nd: Tensor, unit: int, head: int) -> Tensor:
         """Logits (N, C) of one head for standardised features."""
         w1, b1, w2, b2 = (part[unit, head] for part in self.weights)
         return F.gelu(x_nd @ w1.T + b1) @ w2.T + b2
+
+
+def _highest(scores: Tensor, labels: Tensor) -> Tensor:
+    """Whether the true class has the highest of the scores (K, C, B): (K, B)."""
+    return scores.gather(1, labels.unsqueeze(1)).squeeze(1) == scores.amax(1)

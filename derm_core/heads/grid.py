@@ -1,23 +1,15 @@
 """All heads of a study at once: arms × seeds × learning rates × weight decays, on cached features.
 
     heads = Heads(features, labels, train, val, classes=7, seeds=(0, 1, 2, 3, 4),
-                  learning_rates=(3e-4, 1e-3, 3e-3), weight_decays=(1e-4, 1e-2, 1e-1),
-                  hidden=64, epochs=60, batch_size=128, loss="cross_entropy", device="cpu")
-        features: {arm: (N, D) shared by the seeds, or (S, N, D) one matrix a seed}; labels: (N,)
-    for record in heads.fit():                      one Record at step 0, steps 1, 2, 4, … of the
-        record.epoch, record.step                   first epoch, then at the end of each epoch
-        record.values[arm][curve]                   (S, G), curve one of CURVES
-        record is None                              half a second went by: a moment to stop
-    heads.grid                                      ((learning_rate, weight_decay), …), length G
-    heads.choose() -> Choice                        .setting (index of the grid), .best {arm: index}
-    heads.curves(arm, setting) -> dict              epoch (T,), step (T,), each of CURVES (T, S)
-    heads.logits(arm, setting, features) -> (S, n, C) float32; features (n, D) or (S, n, D), raw
-    heads.probabilities(arm, setting, features) -> (S, n, C), the plain softmax
-    heads.weights(arm, setting) -> [dict] a seed    feature_mean, feature_std, head.0.weight, …
+                  learning_rates=(3e-4, 1e-3, 3e-3), weight_decays=(1e-4, 1e-2, 1e-1))
+    for record in heads.fit():
+        ...                                         # a Record after each epoch, else None
+    choice = heads.choose()
+    heads.probabilities("vae", choice.setting, features["vae"])     # (S, N, C)
 
 Features are standardised with the training rows' statistics. The initial head and the order of
 batches come from the seed alone: equal for every setting and every arm of the same width. AdamW
-with a cosine schedule over all steps. The arithmetic stands in wide.py and step.py, the order of work in teams.py.
+with a cosine schedule over all steps. batched.py has the arithmetic, parallel.py the order of work.
 """
 
 from __future__ import annotations
@@ -25,16 +17,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from ..config import require
 from ..errors import ConfigError, DataError
-from ..nets.head import make_head
+from ..nets.head import LOSSES, make_head
 from ..seeds import stream_seed
 from ..stats.metrics import log_prior
-from .batched import LOSSES, WideHeads
-from .parallel import Team, train_teams
+from .batched import BatchedHeads
+from .parallel import HeadGroup, train_groups
 
 CURVES = (
     "train_loss",
@@ -44,11 +39,12 @@ CURVES = (
     "train_balanced_accuracy",
     "val_balanced_accuracy",
 )
+HEAD_NAMES = ("head.0.weight", "head.0.bias", "head.2.weight", "head.2.bias")
 
 
 @dataclass(frozen=True)
 class Record:
-    """Metrics of all heads at one moment: values[arm][curve] is (S, G)."""
+    """Metrics of all heads at one moment: values[arm][curve] is (S, G), curve one of CURVES."""
 
     epoch: float
     step: int
@@ -59,10 +55,13 @@ class Record:
 class Choice:
     """The settings chosen on validation loss at the final epoch (indices into `Heads.grid`).
 
-    setting: one for all arms, the lowest mean over arms and seeds: the primary comparison.
-    best: each arm's own. edge / best_edge: which of "learning_rate", "weight_decay" lie at the
-    edge of a grid of two or more values, where a wider grid might have served better.
-    mean_loss: (arms, G) validation loss, mean over seeds.
+    Attributes:
+        setting: one for all arms, the lowest mean over arms and seeds: the primary comparison.
+        best: each arm's own.
+        edge: which of "learning_rate", "weight_decay" lie at the edge of a grid of two or more
+            values, where a wider grid might have served better.
+        best_edge: the same of each arm's own setting.
+        mean_loss: (arms, G) validation loss, mean over seeds.
     """
 
     setting: int
@@ -81,12 +80,28 @@ def standardisation(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Heads:
-    """See the module's docstring. Raises ConfigError and DataError before any training.
+    """The heads of all arms, seeds and settings.
 
-    updates: the number of steps, where that is not to follow from the epochs. together: whether all
-    arms and seeds of one width train as one team; by default so on a GPU, which many small kernels
-    would leave idle, and not on a CPU, where a team is a single arm and seed and trains on one core:
-    small matmuls use cores far better that way, and results do not depend on their number.
+    Args:
+        features: of each arm (N, D) shared by the seeds, or (S, N, D) one matrix a seed.
+        labels: class indices (N,).
+        train, val: rows of the two splits.
+        classes: C.
+        seeds: S seeds.
+        learning_rates, weight_decays: the grid; G settings are all pairs of them.
+        hidden: width of the hidden layer.
+        epochs: passes over the training rows.
+        updates: the number of steps, where that is not to follow from the epochs.
+        batch_size: images of a step, at most all training rows.
+        loss: "cross_entropy", "focal" or "brier".
+        device, dtype: where and in what the heads are computed.
+        together: whether all arms and seeds of one width train as one group. By default so on a
+            GPU, which many small kernels would leave idle, and not on a CPU, where a group is a
+            single arm and seed and trains on one core: small matmuls use cores far better that way.
+
+    Raises:
+        ConfigError: for an unknown loss.
+        DataError: for features or labels that do not fit; nothing is trained then.
     """
 
     def __init__(
@@ -109,13 +124,12 @@ class Heads:
         dtype: torch.dtype = torch.float32,
         together: bool | None = None,
     ) -> None:
-        if loss not in LOSSES:
-            raise ConfigError(f"loss is {loss!r}; allowed: {', '.join(LOSSES)}.")
+        require(loss in LOSSES, "loss", loss, ", ".join(LOSSES))
         labels, train, val = np.asarray(labels), np.asarray(train), np.asarray(val)
         _check(features, labels, train, val, classes, len(seeds))
         self.classes, self.seeds, self.loss = classes, tuple(seeds), loss
         self.learning_rates, self.weight_decays = tuple(learning_rates), tuple(weight_decays)
-        self.grid = tuple((lr, wd) for lr in self.learning_rates for wd in self.weight_decays)
+        self.grid = tuple(product(self.learning_rates, self.weight_decays))
         self.batch_size = min(batch_size, len(train))
         self.batches = -(-len(train) // self.batch_size)
         self.steps = updates or epochs * self.batches
@@ -124,38 +138,37 @@ class Heads:
         self.log_prior = log_prior(labels[train], classes)
         self.arms = tuple(features)
         self.records: list[Record] = []
-        together = self.device.type != "cpu" if together is None else together
-        self.teams = self._teams(features, labels, {"train": train, "val": val}, hidden, together)
-        self._place = {
-            key: (team, unit) for team in self.teams for unit, key in enumerate(team.keys)
+        if together is None:
+            together = self.device.type != "cpu"
+        self.groups = self._make_groups(features, labels, train, val, hidden, together)
+        self.place = {
+            key: (group, unit) for group in self.groups for unit, key in enumerate(group.keys)
         }
 
-    def _tensor(self, array: np.ndarray, dtype: torch.dtype | None = None) -> torch.Tensor:
+    def _tensor(self, array: np.ndarray, dtype: torch.dtype | None = None) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(array)).to(self.device, dtype or self.dtype)
 
-    def _teams(
+    def _make_groups(
         self,
         features: Mapping[str, np.ndarray],
         labels: np.ndarray,
-        rows: dict[str, np.ndarray],
+        train: np.ndarray,
+        val: np.ndarray,
         hidden: int,
         together: bool,
-    ) -> list[Team]:
-        """Arms and seeds that train as one, with their standardised features; seeds of an arm share its matrix."""
+    ) -> list[HeadGroup]:
+        """Arms and seeds that train as one, with standardised features; seeds share an arm's matrix."""
         members, scales, blocks = defaultdict(list), {}, {}
         for arm, matrix in features.items():
             for s in range(len(self.seeds)):
                 members[matrix.shape[-1] if together else (arm, s)].append((arm, s))
                 if matrix.ndim == 3 or s == 0:
-                    one = matrix if matrix.ndim == 2 else matrix[s]
-                    mean, std = standardisation(one[rows["train"]])
-                    standardised = {
-                        name: self._tensor((one[chosen] - mean) / std)
-                        for name, chosen in rows.items()
-                    }
-                scales[arm, s], blocks[arm, s] = (mean, std), standardised
-        targets = {name: self._tensor(labels[chosen], torch.int64) for name, chosen in rows.items()}
-        teams = []
+                    raw = matrix if matrix.ndim == 2 else matrix[s]
+                    mean, std = standardisation(raw[train])
+                    block = [self._tensor((raw[rows] - mean) / std) for rows in (train, val)]
+                scales[arm, s], blocks[arm, s] = (mean, std), block
+        targets = [self._tensor(labels[rows], torch.int64) for rows in (train, val)]
+        groups = []
         for keys in members.values():
             seeds = tuple(self.seeds[s] for _, s in keys)
             heads = [
@@ -163,52 +176,50 @@ class Heads:
                 for (arm, _), seed in zip(keys, seeds, strict=True)
             ]
             data = {
-                name: (_side_by_side([blocks[key][name] for key in keys]), targets[name])
-                for name in rows
+                name: (_stacked([blocks[key][split] for key in keys]), targets[split])
+                for split, name in enumerate(("train", "val"))
             }
-            teams.append(
-                Team(
-                    tuple(keys),
-                    seeds,
-                    tuple(scales[key] for key in keys),
-                    WideHeads(heads, self.grid, data, self.loss),
-                    self.batch_size,
-                )
-            )
-        return teams
+            batched = BatchedHeads(heads, self.grid, data, self.loss)
+            scale = tuple(scales[key] for key in keys)
+            groups.append(HeadGroup(tuple(keys), seeds, scale, batched, self.batch_size))
+        return groups
 
     def fit(self, *, curves: bool = True) -> Iterator[Record | None]:
-        """Train from the initial heads, once; yields what it also keeps in `records`.
+        """Train from the initial heads, once; a caller that stops iterating stops the training.
 
-        curves: False measures after the last step alone. Yields None where nothing was measured for
-        half a second; a caller that stops iterating stops the training within a step.
+        Args:
+            curves: measure at step 0, at steps 1, 2, 4, … of the first epoch and after each epoch;
+                otherwise after the last step alone.
+
+        Yields:
+            The records, which also stand in `records`, and None where half a second brought none.
         """
         wanted = {self.steps}
         if curves:
-            within = {
-                2**k
-                for k in range(self.batches.bit_length())
-                if 2**k < min(self.batches, self.steps)
-            }
-            wanted |= {0} | within | set(range(self.batches, self.steps, self.batches))
-        for found in train_teams(self.teams, self.steps, wanted, self._measure):
-            yield found and self._record(*found)
+            first_epoch = min(self.batches, self.steps)
+            wanted |= {2**k for k in range(self.batches.bit_length()) if 2**k < first_epoch}
+            wanted |= set(range(0, self.steps, self.batches))
+        for measured in train_groups(self.groups, self.steps, wanted, self.measure):
+            yield None if measured is None else self._record(*measured)
 
-    def _measure(self, team: Team) -> torch.Tensor:
-        """All curves of one team's heads, (6, U, G) in the order of CURVES."""
+    def measure(self, group: HeadGroup) -> Tensor:
+        """All curves of one group's heads, (6, U, G) in the order of CURVES."""
         prior = self._tensor(self.log_prior)
-        train, val = (team.wide.evaluate(name, prior) for name in ("train", "val"))
+        train, val = (group.heads.evaluate(name, prior) for name in ("train", "val"))
         return torch.stack([train, val], 1).flatten(0, 1)
 
-    def _record(self, step: int, measured: dict[Team, torch.Tensor]) -> Record:
-        tables = {team: table.double().cpu().numpy() for team, table in measured.items()}
+    def _record(self, step: int, measured: dict[HeadGroup, Tensor]) -> Record:
+        tables = {group: table.double().cpu().numpy() for group, table in measured.items()}
         values = {}
         for arm in self.arms:
-            places = [self._place[arm, s] for s in range(len(self.seeds))]
-            table = np.stack([tables[team][:, unit] for team, unit in places], 1)
-            values[arm] = dict(zip(CURVES, table, strict=True))
+            units = [tables[group][:, unit] for group, unit in self._units(arm)]
+            values[arm] = dict(zip(CURVES, np.stack(units, 1), strict=True))
         self.records.append(Record(step / self.batches, step, values))
         return self.records[-1]
+
+    def _units(self, arm: str) -> list[tuple[HeadGroup, int]]:
+        """Where the heads of an arm's seeds are: a group and the unit in it."""
+        return [self.place[arm, s] for s in range(len(self.seeds))]
 
     def choose(self) -> Choice:
         """Settings by validation loss at the last record; a head that diverged counts as infinite."""
@@ -216,20 +227,17 @@ class Heads:
             raise ConfigError("There is nothing to choose from before training: run fit() first.")
         loss = np.stack([self.records[-1].values[arm]["val_loss"] for arm in self.arms])
         mean = np.nan_to_num(loss, nan=np.inf).mean(1)
-        setting, best = (
-            int(mean.mean(0).argmin()),
-            {a: int(mean[i].argmin()) for i, a in enumerate(self.arms)},
-        )
-        return Choice(
-            setting, best, self._edge(setting), {a: self._edge(i) for a, i in best.items()}, mean
-        )
+        setting = int(mean.mean(0).argmin())
+        best = {arm: int(mean[i].argmin()) for i, arm in enumerate(self.arms)}
+        best_edge = {arm: self._edge(i) for arm, i in best.items()}
+        return Choice(setting, best, self._edge(setting), best_edge, mean)
 
     def _edge(self, setting: int) -> tuple[str, ...]:
         axes = (("learning_rate", self.learning_rates), ("weight_decay", self.weight_decays))
         return tuple(
             name
-            for (name, values), chosen in zip(axes, self.grid[setting], strict=True)
-            if len(values) > 1 and chosen in (min(values), max(values))
+            for (name, values), value in zip(axes, self.grid[setting], strict=True)
+            if len(values) > 1 and value in (min(values), max(values))
         )
 
     def curves(self, arm: str, setting: int) -> dict[str, np.ndarray]:
@@ -246,46 +254,34 @@ class Heads:
 
     def logits(self, arm: str, setting: int, features: np.ndarray) -> np.ndarray:
         """Logits (S, n, C) float32 of raw, not standardised features (n, D) or (S, n, D)."""
-        out = []
-        for s in range(len(self.seeds)):
-            team, unit = self._place[arm, s]
-            mean, std = team.scales[unit]
+        logits = []
+        for s, (group, unit) in enumerate(self._units(arm)):
+            mean, std = group.scales[unit]
             x_nd = self._tensor(((features if features.ndim == 2 else features[s]) - mean) / std)
-            out.append(team.wide.logits(x_nd, unit, setting).float().cpu().numpy())
-        return np.stack(out)
+            logits.append(group.heads.logits(x_nd, unit, setting).float().cpu().numpy())
+        return np.stack(logits)
 
     def probabilities(self, arm: str, setting: int, features: np.ndarray) -> np.ndarray:
         """The plain softmax (S, n, C) float32 of `logits`."""
-        return (
-            torch.softmax(torch.from_numpy(self.logits(arm, setting, features)).double(), -1)
-            .float()
-            .numpy()
-        )
+        logits = torch.from_numpy(self.logits(arm, setting, features)).double()
+        return torch.softmax(logits, -1).float().numpy()
 
-    def weights(self, arm: str, setting: int) -> list[dict[str, torch.Tensor]]:
-        """What a published classifier needs beside its backbone, one dict a seed, float32 on the CPU."""
-        names = ("head.0.weight", "head.0.bias", "head.2.weight", "head.2.bias")
+    def weights(self, arm: str, setting: int) -> list[dict[str, Tensor]]:
+        """What a published classifier needs beside its backbone, one dict a seed, float32 on the CPU.
+
+        Keys: feature_mean, feature_std, head.0.weight, head.0.bias, head.2.weight, head.2.bias.
+        """
         published = []
-        for s in range(len(self.seeds)):
-            team, unit = self._place[arm, s]
-            parts = {
-                name: part[unit, setting]
-                for name, part in zip(names, team.wide.weights, strict=True)
-            }
-            scale = dict(
-                zip(
-                    ("feature_mean", "feature_std"),
-                    map(torch.from_numpy, team.scales[unit]),
-                    strict=True,
-                )
-            )
-            published.append(
-                {k: v.detach().to("cpu", torch.float32).clone() for k, v in (scale | parts).items()}
-            )
+        for group, unit in self._units(arm):
+            mean, std = (torch.from_numpy(values).clone() for values in group.scales[unit])
+            tensors = {"feature_mean": mean, "feature_std": std}
+            for name, part in zip(HEAD_NAMES, group.heads.weights, strict=True):
+                tensors[name] = part[unit, setting].to("cpu", torch.float32, copy=True)
+            published.append(tensors)
         return published
 
 
-def _side_by_side(matrices: list[torch.Tensor]) -> torch.Tensor:
+def _stacked(matrices: list[Tensor]) -> Tensor:
     """(U, N, D); a single matrix is not copied."""
     return matrices[0][None] if len(matrices) == 1 else torch.stack(matrices)
 

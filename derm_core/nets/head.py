@@ -1,9 +1,14 @@
-"""The identical two-layer head, and the classifier that joins it to a backbone."""
+"""The identical two-layer head, the classifier that joins it to a backbone, and the losses of both."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..config import require
 
 
 def make_head(d: int, hidden: int, classes: int, seed: int) -> nn.Sequential:
@@ -42,3 +47,34 @@ class Classifier(nn.Module):
     def classify(self, features_nd: Tensor) -> Tensor:
         """Pooled features (N, D) -> logits (N, classes)."""
         return self.head((features_nd - self.feature_mean) / self.feature_std)
+
+
+def classification_loss(name: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """A loss from logits (N, C, …) and labels (N, …) to one value per image (N, …).
+
+    Args:
+        name: "cross_entropy" in nats; "focal" with gamma 2 (Lin et al. 2017, eq. 4); "brier", the
+            squared distance of the softmax from the one-hot label (Brier 1950), 0 to 2.
+
+    Raises:
+        ConfigError: for another name.
+    """
+    require(name in LOSSES, "loss", name, ", ".join(LOSSES))
+    return LOSSES[name]
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(logits, labels, reduction="none")
+
+
+def _focal(logits: Tensor, labels: Tensor) -> Tensor:
+    log_p = -_cross_entropy(logits, labels)
+    return -((1 - log_p.exp()) ** 2) * log_p
+
+
+def _brier(logits: Tensor, labels: Tensor) -> Tensor:
+    target = F.one_hot(labels, logits.shape[1]).to(logits.dtype).movedim(-1, 1)
+    return (logits.softmax(dim=1) - target).square().sum(dim=1)
+
+
+LOSSES = {"cross_entropy": _cross_entropy, "focal": _focal, "brier": _brier}

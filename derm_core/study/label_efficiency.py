@@ -19,7 +19,7 @@ import numpy as np
 from ..events import TICK, Event, log, progress
 from ..files import write_atomic
 from ..heads.grid import Heads
-from ..heads.parallel import train_teams
+from ..heads.parallel import train_groups
 from ..seeds import stream_seed
 from ..stats.metrics import test_metrics
 from ..stats.paired import Estimate, Scorer, combine, with_tests
@@ -158,14 +158,14 @@ def _predict(
         for seed in seeds
     ]
     heads = [_heads(study, index, rows) for index, rows in enumerate(subsets)]
-    teams = [team for one in heads for team in one.teams]
+    groups = [group for one in heads for group in one.groups]
     yield log(
         f"Label efficiency: {len(seeds) * len(study.heads.arms)} heads on {fraction:.3g} of the training groups."
     )
-    started, total = time.monotonic(), study.heads.steps * len(teams)
-    for _ in train_teams(teams, study.heads.steps, {study.heads.steps}, lambda team: None):
+    started, total = time.monotonic(), study.heads.steps * len(groups)
+    for _ in train_groups(groups, study.heads.steps, {study.heads.steps}, lambda group: None):
         yield progress(
-            sum(team.wide.steps for team in teams),
+            sum(group.heads.steps for group in groups),
             total,
             "updates",
             what=f"Heads on {fraction:.3g} of the labels",

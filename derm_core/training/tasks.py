@@ -8,16 +8,15 @@ the run's curves. Losses are computed in float32 whatever the network computes i
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..config import Recipe
+from ..nets.head import classification_loss
 from ..nets.vae import VAE, build_projector, elbo_terms, reparameterise
-from ..records import require
 from ..seeds import Share
 from .distributed import gather_with_gradient
 from .losses import dissimilarity, free_bits_kl, gradient_difference, view_agreement
@@ -199,28 +198,3 @@ class ClassifyTask(Task):
             loss = self.criterion(logits_bc, batch.labels_b).mean()
         accuracy = (logits_bc.detach().argmax(dim=1) == batch.labels_b).float().mean()
         return {"loss": loss, "output": logits_bc, "accuracy": accuracy}
-
-
-def classification_loss(name: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """A loss from logits (…,C) and labels (…) to one value per image (…).
-
-    cross_entropy in nats; focal with gamma 2 (Lin et al. 2017, eq. 4); brier, the squared distance
-    of the softmax from the one-hot label (Brier 1950), 0 to 2.
-    """
-    losses = {"cross_entropy": _cross_entropy, "focal": _focal, "brier": _brier}
-    require(name in losses, "loss", name, ", ".join(losses))
-    return losses[name]
-
-
-def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    return -F.log_softmax(logits, dim=-1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-
-
-def _focal(logits: Tensor, labels: Tensor) -> Tensor:
-    log_p = -_cross_entropy(logits, labels)
-    return -((1 - log_p.exp()) ** 2) * log_p
-
-
-def _brier(logits: Tensor, labels: Tensor) -> Tensor:
-    target = F.one_hot(labels, logits.shape[-1]).to(logits.dtype)
-    return (logits.softmax(dim=-1) - target).square().sum(dim=-1)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from derm_core.errors import ConfigError, DataError
-from derm_core.heads import batched, parallel
+from derm_core.heads import parallel
 from derm_core.heads.grid import CURVES, Heads
 from derm_core.nets.head import make_head
 from derm_core.seeds import stream_seed
@@ -73,7 +73,7 @@ def test_batched_heads_equal_heads_trained_one_by_one(data, loss, together):
     heads = Heads(
         features, labels, TRAIN, VAL, loss=loss, dtype=torch.float64, together=together, **SETTINGS
     )
-    assert len(heads.teams) == (2 if together else 4)
+    assert len(heads.groups) == (2 if together else 4)
     list(heads.fit())
     for arm, matrix in features.items():
         for s, seed in enumerate(SETTINGS["seeds"]):
@@ -84,37 +84,11 @@ def test_batched_heads_equal_heads_trained_one_by_one(data, loss, together):
             ).double()
             for g, (lr, wd) in enumerate(heads.grid):
                 alone = train_alone(x[TRAIN], torch.from_numpy(labels[TRAIN]), seed, lr, wd, loss)
-                team, unit = heads._place[arm, s]
-                for mine, reference in zip(team.wide.weights, alone.parameters(), strict=True):
+                group, unit = heads.place[arm, s]
+                for mine, reference in zip(group.heads.weights, alone.parameters(), strict=True):
                     torch.testing.assert_close(
                         mine[unit, g], reference.detach(), rtol=1e-6, atol=1e-8
                     )
-
-
-@pytest.mark.parametrize("loss", ["cross_entropy", "focal", "brier"])
-def test_loss_gradients_equal_autograd(loss):
-    logits = torch.randn(4, C, 10, dtype=torch.float64, requires_grad=True)
-    labels = torch.randint(0, C, (10,))
-    batched.LOSSES[loss].values(logits, labels).sum().backward()
-    onehot = nn.functional.one_hot(labels, C).T
-    torch.testing.assert_close(batched.LOSSES[loss].gradient(logits.detach(), onehot), logits.grad)
-
-
-@pytest.mark.parametrize("together", [False, True])
-def test_a_step_as_torchscript_equals_the_same_step_in_python_to_the_bit(
-    data, monkeypatch, together
-):
-    features, labels = data
-    scripted = Heads(features, labels, TRAIN, VAL, loss="focal", together=together, **SETTINGS)
-    monkeypatch.setattr(torch.jit, "script", lambda module: module)
-    plain = Heads(features, labels, TRAIN, VAL, loss="focal", together=together, **SETTINGS)
-    for heads, kind in ((scripted, True), (plain, False)):
-        assert all(
-            isinstance(team.wide.step, torch.jit.ScriptModule) is kind for team in heads.teams
-        )
-        list(heads.fit())
-    for one, two in zip(scripted.teams, plain.teams, strict=True):
-        assert torch.equal(one.wide.flat, two.wide.flat)
 
 
 def test_recorded_curves_are_the_metrics_of_the_published_heads(data):
@@ -230,7 +204,7 @@ def test_a_caller_that_stops_iterating_stops_the_training(data):
     running = heads.fit()
     next(running)
     running.close()
-    assert all(team.wide.steps < heads.steps for team in heads.teams)
+    assert all(group.heads.steps < heads.steps for group in heads.groups)
 
 
 def test_silence_is_broken_by_none_and_an_error_reaches_the_caller(data, monkeypatch):
@@ -238,7 +212,7 @@ def test_silence_is_broken_by_none_and_an_error_reaches_the_caller(data, monkeyp
     monkeypatch.setattr(parallel, "PAUSE_SECONDS", 0.0)
     heads = Heads(features, labels, TRAIN, VAL, **SETTINGS)
     held = threading.Event()
-    monkeypatch.setattr(heads, "_measure", lambda team: held.wait() and 1 / 0)
+    monkeypatch.setattr(heads, "measure", lambda group: held.wait() and 1 / 0)
     running = heads.fit()
     assert next(running) is None
     held.set()

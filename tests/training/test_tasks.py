@@ -7,6 +7,7 @@ from sklearn.metrics import log_loss
 from torch.distributions import Normal, kl_divergence
 
 from derm_core.errors import ConfigError
+from derm_core.nets.head import classification_loss
 from derm_core.nets.vae import elbo_terms
 from derm_core.training.losses import (
     dissimilarity,
@@ -14,7 +15,7 @@ from derm_core.training.losses import (
     gradient_difference,
     view_agreement,
 )
-from derm_core.training.tasks import Batch, VAETask, classification_loss
+from derm_core.training.tasks import Batch, VAETask
 
 
 @pytest.fixture
