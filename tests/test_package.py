@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
+import sysconfig
+import venv
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from derm_core import __version__
 
@@ -19,7 +25,9 @@ def wheel(tmp_path_factory) -> Path:
     """The wheel of this checkout."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     (path,) = folder.glob("*.whl")
     return path
@@ -40,3 +48,53 @@ def test_the_wheel_holds_the_engine_the_app_and_the_shipped_models(wheel):
     wanted = {f"derm_core/_app/{path.relative_to(ROOT).as_posix()}" for path in app}
     assert len(wanted) > 40 and wanted <= names
     assert not [name for name in names if name.endswith((".pyc", "secrets.toml"))]
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory) -> Path:
+    """A fresh environment outside the checkout with the wheel; what it needs is this environment's."""
+    folder = tmp_path_factory.mktemp("installed")
+    environment = folder / "venv"
+    venv.create(environment)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "parent.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    python = str(environment / "bin" / "python")
+    command = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", str(wheel)]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    return folder
+
+
+def derm(folder: Path, *words: str) -> dict:
+    """The JSON answer of the installed command, run outside the checkout."""
+    environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [str(folder / "venv" / "bin" / "derm"), *words, "--json"],
+        check=False,
+        cwd=folder,
+        env=environ | {"DERM_HOME": str(folder / "home")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+def test_the_installed_command_finds_the_shipped_models(installed):
+    models = derm(installed, "models", "list")["models"]
+    assert {card["name"] for card in models} == {
+        path.parent.name for path in (ROOT / "models").glob("*/card.json")
+    }
+    assert derm(installed, "doctor")["ok"]
+
+
+@pytest.mark.slow
+def test_the_installed_command_classifies_an_image(installed):
+    picture = installed / "lesion.png"
+    Image.fromarray(np.full((96, 96, 3), (180, 120, 100), np.uint8)).save(picture)
+    answer = derm(installed, "predict", str(picture))
+    (image,) = answer["images"]
+    assert (
+        set(image["arms"]) == {"vae-resnet18-64", "imagenet-resnet18-64"} and not answer["errors"]
+    )
