@@ -14,6 +14,7 @@ import shlex
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import benchmarks
 from derm_core.errors import DermError
@@ -31,20 +32,21 @@ PACKAGES = (
 )
 
 
-def names() -> list[str]:
-    """All benchmarks: the public modules of this package, with hyphens."""
+def names(package: ModuleType = benchmarks) -> list[str]:
+    """All benchmarks: the public modules of the package, with hyphens."""
     return sorted(
         module.name.rstrip("_").replace("_", "-")
-        for module in pkgutil.iter_modules(benchmarks.__path__)
+        for module in pkgutil.iter_modules(package.__path__)
         if not module.name.startswith("_")
     )
 
 
-def load(name: str):
+def load(name: str, package: ModuleType = benchmarks) -> ModuleType:
+    """The module of one benchmark."""
     module = name.replace("-", "_")
-    return importlib.import_module(
-        f"benchmarks.{module}_" if keyword.iskeyword(module) else f"benchmarks.{module}"
-    )
+    if keyword.iskeyword(module):
+        module += "_"
+    return importlib.import_module(f"{package.__name__}.{module}")
 
 
 def machine() -> dict:
@@ -83,20 +85,22 @@ def versions() -> dict:
     return found
 
 
-def spoken(arguments: list[str]) -> str:
+def spoken(arguments: list[str], package: ModuleType = benchmarks) -> str:
     """The command as anyone can repeat it: paths of this machine as PATH."""
     pairs = [word.rpartition("=") for word in arguments]
     words = [
         option + equals + ("PATH" if os.sep in value else value) for option, equals, value in pairs
     ]
-    return shlex.join(["python", "-m", "benchmarks", *words])
+    return shlex.join(["python", "-m", package.__name__, *words])
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+def main(arguments: list[str] | None = None, package: ModuleType = benchmarks) -> int:
+    """Run one benchmark of the package and print its result; returns the exit status."""
+    program = f"python -m {package.__name__}"
+    parser = argparse.ArgumentParser(prog=program, description=__doc__)
     commands = parser.add_subparsers(dest="name", required=True, metavar="NAME")
-    for name in names():
-        module = load(name)
+    for name in names(package):
+        module = load(name, package)
         command = commands.add_parser(name, help=module.__doc__.splitlines()[0])
         command.add_argument(
             "--json", action="store_true", help="one JSON object on standard output"
@@ -112,14 +116,14 @@ def main(arguments: list[str] | None = None) -> int:
             module.add_arguments(command)
     args = parser.parse_args(arguments)
     try:
-        result = load(args.name).run(args)
+        result = load(args.name, package).run(args)
     except DermError as error:
-        print(f"benchmarks {args.name}: {error}", file=sys.stderr)
+        print(f"{package.__name__} {args.name}: {error}", file=sys.stderr)
         return 1
     given = sys.argv[1:] if arguments is None else arguments
     result = {
         "name": args.name,
-        "command": spoken(given),
+        "command": spoken(given, package),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         **result,
         "machine": machine(),

@@ -41,7 +41,7 @@ def test_what_could_run_code_while_reading_is_used_nowhere_but_where_it_is_argue
         REPOSITORY / "app.py",
         *(
             p
-            for folder in ("derm_core", "pages", "benchmarks", "tools")
+            for folder in ("derm_core", "pages", "benchmarks", "experiments", "tools")
             for p in (REPOSITORY / folder).rglob("*.py")
         ),
     ]:

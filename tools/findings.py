@@ -11,7 +11,7 @@ Interval = Mapping[str, float]
 
 
 def learned_part(result: Mapping[str, Any]) -> str:
-    """One line a lesson, of those whose figures are there: what `python -m benchmarks recipe --json` printed."""
+    """One line a lesson, of those whose figures are there: what `python -m experiments recipe --json` printed."""
     said = [
         text
         for lesson in (_same_size, _best_size, _few_labels, _together, _consistency, _elbo, _longer)

@@ -1,4 +1,4 @@
-"""The tables on pretraining recipes, from what `python -m benchmarks recipe --json` printed and was committed."""
+"""The tables on pretraining recipes, from what `python -m experiments recipe --json` printed and was committed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def ablation_part(folder: Path) -> str:
             for path, result in found
             for part in (
                 *_of(result),
-                f"All figures: [{path.name}](../benchmarks/results/{path.name}){_log(path)}.",
+                f"All figures: [{path.name}](../experiments/results/{path.name}){_log(path)}.",
             )
         )
     )
@@ -41,7 +41,7 @@ def _log(path: Path) -> str:
     """A link to what the command said meanwhile, where that is kept."""
     log = path.with_suffix(".log")
     return (
-        f"; each epoch's metrics: [{log.name}](../benchmarks/results/{log.name})"
+        f"; each epoch's metrics: [{log.name}](../experiments/results/{log.name})"
         if log.exists()
         else ""
     )

@@ -21,7 +21,8 @@ README = REPOSITORY / "README.md"
 ORDER = ("vae", "imagenet")
 RESULTS = REPOSITORY / "benchmarks" / "results"
 STUDY = RESULTS / "laptop-ham10000" / "study.json"
-RECIPE = RESULTS / "recipe.json"
+EXPERIMENTS = REPOSITORY / "experiments" / "results"
+RECIPE = EXPERIMENTS / "recipe.json"
 RECIPES = REPOSITORY / "docs" / "recipes.md"
 
 
@@ -194,19 +195,19 @@ def recipes_page() -> str:
         "\n\n".join(
             [
                 "# Pretraining recipes: what was tried and what it gave",
-                "Written by `python -m tools.results` from what was committed of `python -m benchmarks recipe --json`, whose docstring "
+                "Written by `python -m tools.results` from what was committed of `python -m experiments recipe --json`, whose docstring "
                 "says how lines are made and judged. Recipes and their sources: `derm_core/training/recipes.py`.",
-                ablation_part(RESULTS),
+                ablation_part(EXPERIMENTS),
             ]
         )
         + "\n"
     )
 
 
-def benchmarks_part(folder: Path = RESULTS) -> str:
+def benchmarks_part(*folders: Path) -> str:
     """A table of the committed benchmark results for each machine that they come from."""
     machines: dict[str, list[dict]] = {}
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(path for folder in folders for path in folder.glob("*.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(result, dict) and {"name", "ratio"} <= result.keys():
             machines.setdefault(machine_name(result.get("machine")), []).append(result)
@@ -274,7 +275,7 @@ PARTS = {
     "study": study_part,
     "paper": paper_part,
     "models": models_part,
-    "benchmarks": benchmarks_part,
+    "benchmarks": lambda: benchmarks_part(RESULTS, EXPERIMENTS),
 }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from ..config import AugmentConfig, Recipe
 from ..errors import ConfigError
 
-BEST = "views"  # the default: what validation chose (python -m benchmarks recipe)
+BEST = "views"  # the default: what validation chose (python -m experiments recipe)
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe(name="paper"),
     "masked": Recipe(

@@ -5,7 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+import benchmarks
 import benchmarks.__main__ as command
+import experiments
 
 
 @pytest.fixture
@@ -25,8 +27,8 @@ def one(monkeypatch):
             "peer": "nothing",
         },
     )
-    monkeypatch.setattr(command, "names", lambda: ["fake"])
-    monkeypatch.setattr(command, "load", lambda name: fake)
+    monkeypatch.setattr(command, "names", lambda package: ["fake"])
+    monkeypatch.setattr(command, "load", lambda name, package: fake)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,8 @@ def test_the_result_names_command_date_machine_and_versions(one, capsys, given, 
 
 
 def test_every_benchmark_offers_what_the_command_asks_of_it():
-    for name in command.names():
-        module = command.load(name)
-        assert callable(module.run) and module.__doc__, name
+    for package in (benchmarks, experiments):
+        assert command.names(package)
+        for name in command.names(package):
+            module = command.load(name, package)
+            assert callable(module.run) and module.__doc__, name

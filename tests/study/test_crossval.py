@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, roc_auc_score
 
-from benchmarks._recipe_folds import against
 from derm_core.config import (
     BackboneConfig,
     EmbedConfig,
@@ -37,6 +36,7 @@ from derm_core.study.protocol import study
 from derm_core.study.study_data import prepare
 from derm_core.training.pretrain import load_material, pretrain
 from derm_core.workspace import Workspace
+from experiments.recipe.folds import against
 from tests.builders import write_dataset
 from tests.steps import finish
 

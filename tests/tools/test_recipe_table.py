@@ -91,10 +91,10 @@ def test_levers_stand_in_a_table_with_their_difference_and_what_the_pretraining_
         "| 40.0 % (30.0 to 50.0) | 42.0 % | +0.050 | +2.1 | +3.0 (-1.0 to +7.0) | 0.0066 | 97 | 5 |"
     )
     assert lines[4].endswith("| +2.1 | – | – | – | – |"), "ImageNet has no pretraining here"
-    assert lines[-1] == "All figures: [recipe.json](../benchmarks/results/recipe.json)."
+    assert lines[-1] == "All figures: [recipe.json](../experiments/results/recipe.json)."
     (tmp_path / "recipe.log").write_text("views: epoch 1")
     assert part(tmp_path, LEVERS).endswith(
-        "metrics: [recipe.log](../benchmarks/results/recipe.log)."
+        "metrics: [recipe.log](../experiments/results/recipe.log)."
     )
 
 

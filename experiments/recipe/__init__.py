@@ -1,8 +1,8 @@
 """Which recipe of pretraining makes the best features: an ablation on validation, finals on test, against ImageNet.
 
-    python -m benchmarks recipe --workspace DERM_HOME --stage levers --json      every lever, 8 epochs, one seed
-    python -m benchmarks recipe --workspace DERM_HOME --stage finals --json      the winner, its controls, three seeds
-    python -m benchmarks recipe --workspace DERM_HOME --stage table --json       what is finished, nothing is run
+    python -m experiments recipe --workspace DERM_HOME --stage levers --json      every lever, 8 epochs, one seed
+    python -m experiments recipe --workspace DERM_HOME --stage finals --json      the winner, its controls, three seeds
+    python -m experiments recipe --workspace DERM_HOME --stage table --json       what is finished, nothing is run
 
 A line is one pretraining (none for ImageNet and random weights) and heads on its frozen features: the study's
 two-layer head at every point of its grid, with all labels and with a tenth of the training groups, and the vote of the
@@ -33,11 +33,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import _recipe_lines as lines_of
-from benchmarks._recipe_folds import against
-from benchmarks._recipe_lines import Line, Setting, chosen, comparison
-from benchmarks._recipe_measure import Busy, is_done, measure
-from benchmarks._recipe_table import Judged
 from derm_core.config import BackboneConfig
 from derm_core.errors import RunError
 from derm_core.events import jsonable
@@ -45,6 +40,11 @@ from derm_core.files import read_json
 from derm_core.study.features import finish
 from derm_core.study.study_data import prepare
 from derm_core.workspace import Workspace
+from experiments.recipe import lines as lines_of
+from experiments.recipe.folds import against
+from experiments.recipe.line_results import Busy, is_done, measure
+from experiments.recipe.lines import Line, Setting, chosen, comparison
+from experiments.recipe.table import Judged
 
 PATIENCE = 10.0  # seconds between looks at what another process is at
 QUICK = {"batch_size": 16, "latent_dim": 4, "decoder_width": 16}

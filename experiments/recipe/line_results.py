@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._recipe_lines import Line, Setting, comparison, key, pretraining
 from derm_core.config import to_dict
 from derm_core.errors import RunError
 from derm_core.events import Event, jsonable
@@ -26,6 +25,7 @@ from derm_core.study.label_efficiency import draw, of_seed
 from derm_core.study.study_data import Material, count_look, prepare
 from derm_core.training.pretrain import pretrain
 from derm_core.workspace import RunFiles, Workspace
+from experiments.recipe.lines import Line, Setting, comparison, key, pretraining
 
 FEW = 0.1  # the smaller share of labels
 NEIGHBOURS = 10
@@ -93,10 +93,9 @@ def _finish(
 
 def arrays_of(line: Line, setting: Setting, workspace: Workspace) -> dict[str, np.ndarray]:
     """What `measure` kept: probabilities (G, S, n, C) by split and share of labels, curves' ends, priors."""
-    with np.load(
-        folder_of(line, setting, workspace).artefacts / ARRAYS, allow_pickle=False
-    ) as found:
-        return dict(found)
+    path = folder_of(line, setting, workspace).artefacts / ARRAYS
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
 
 
 @contextlib.contextmanager

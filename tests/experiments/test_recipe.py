@@ -7,9 +7,16 @@ import json
 import numpy as np
 import pytest
 
-import benchmarks.__main__ as command
-from benchmarks import _recipe_measure, recipe
-from benchmarks._recipe_lines import (
+import experiments
+from benchmarks.__main__ import main
+from derm_core.config import PretrainConfig, Recipe
+from derm_core.errors import ConfigError
+from derm_core.events import Event
+from derm_core.nets.backbone import build_backbone
+from derm_core.workspace import Workspace
+from experiments import recipe
+from experiments.recipe import line_results
+from experiments.recipe.lines import (
     CURVE,
     Setting,
     chosen,
@@ -19,11 +26,6 @@ from benchmarks._recipe_lines import (
     levers,
     pretraining,
 )
-from derm_core.config import PretrainConfig, Recipe
-from derm_core.errors import ConfigError
-from derm_core.events import Event
-from derm_core.nets.backbone import build_backbone
-from derm_core.workspace import Workspace
 from tools.recipe_table import ablation_part
 
 QUICK = (
@@ -63,18 +65,14 @@ def done(tmp_path_factory):
                     {"mean": (0.5,) * 3, "std": (0.5,) * 3},
                 ),
             )
-            said = []
+            printed = []
             patch.setattr(
                 "builtins.print",
-                lambda *words, file=None, **_: said.append(words[0]) if file is None else None,
+                lambda *words, file=None, **_: printed.append(words[0]) if file is None else None,
             )
-            assert (
-                command.main(
-                    ["recipe", "--json", *QUICK, "--workspace", str(root), "--stage", stage, *more]
-                )
-                == 0
-            )
-            return json.loads(said[-1])
+            words = ["recipe", "--json", *QUICK, "--workspace", str(root), "--stage", stage, *more]
+            assert main(words, experiments) == 0
+            return json.loads(printed[-1])
 
     results = {"levers": run("levers", "--only", LEVERS)}
     looked = (root / "datasets" / "synth-90" / "test_looks.json").exists()
@@ -168,7 +166,7 @@ def test_a_line_that_another_process_is_at_comes_last_and_is_waited_for(monkeypa
         calls.append(line.name)
         refused[line.name] = refused.get(line.name, 0) - 1
         if refused[line.name] >= 0:
-            raise _recipe_measure.Busy("at work")
+            raise line_results.Busy("at work")
 
     monkeypatch.setattr(recipe, "measure", measure)
     monkeypatch.setattr(recipe, "is_done", lambda *_: False)
@@ -215,7 +213,7 @@ def test_what_is_finished_is_read_and_not_made_again(done, monkeypatch, tmp_path
     _, run, results, _ = done
     for name in ("pretrain", "_judge"):
         monkeypatch.setattr(
-            _recipe_measure, name, lambda *_: pytest.fail("a finished line was repeated")
+            line_results, name, lambda *_: pytest.fail("a finished line was repeated")
         )
     (tmp_path / "study.json").write_text('{"folds": 5}')
     again = run("levers", "--only", LEVERS, "--folds", str(tmp_path / "study.json"))
@@ -236,15 +234,15 @@ def test_a_stopped_line_goes_on_from_its_checkpoint(done, monkeypatch):
     root, run, _, _ = done
     lines, setting = recipe.plan(quick(root))[0]
     line = next(line for line in lines if line.name == "no-elbo")
-    folder = _recipe_measure.pretrained_run(line, setting, Workspace.open(root))
-    events = _recipe_measure.pretrain(pretraining(line, setting), Workspace.open(root), folder)
+    folder = line_results.pretrained_run(line, setting, Workspace.open(root))
+    events = line_results.pretrain(pretraining(line, setting), Workspace.open(root), folder)
     next(event for event in events if event.kind == "progress" and event.series == "pretraining")
     events.close()
     said = []
     monkeypatch.setattr(
-        _recipe_measure,
+        line_results,
         "_told",
-        lambda events, what, told=_recipe_measure._told: told(
+        lambda events, what, told=line_results._told: told(
             (said.append(str(event.value)) or event for event in events), what
         ),
     )
@@ -257,7 +255,7 @@ def test_progress_is_told_before_its_rate_is_known(capsys):
         Event(kind="progress", value={"done": 1, "total": 9, "rate": None}),
         Event(kind="result", value={"epochs": 1}),
     ]
-    assert _recipe_measure._told(iter(shown), "views") == {"epochs": 1}
+    assert line_results._told(iter(shown), "views") == {"epochs": 1}
     assert capsys.readouterr().err == "views: 1 of 9 images\n"
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._recipe_lines import Line, Setting
-from benchmarks._recipe_measure import FEW, arrays_of, measure, pretrained_run
 from derm_core.heads.grid import CURVES
 from derm_core.stats.gap_intervals import Drawn, draw, gap_interval, less
 from derm_core.stats.paired import Estimate, Scorer, combine
 from derm_core.study.label_efficiency import METRICS, score
 from derm_core.study.study_data import Material
 from derm_core.workspace import Workspace
+from experiments.recipe.line_results import FEW, arrays_of, measure, pretrained_run
+from experiments.recipe.lines import Line, Setting
 
 SHARES = {"all": 1.0, "few": FEW}
 OF_PRETRAINING = ("seconds", "images_per_s", "epochs")

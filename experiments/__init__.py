@@ -1,0 +1,1 @@
+"""Finished experiments that can be repeated: `python -m experiments NAME`; their results lie in results/."""
