@@ -1,4 +1,4 @@
-"""The command line: `python -m derm_core …`, the same engine without a browser.
+"""The command line: `derm COMMAND` or `python -m derm_core COMMAND`, the same engine without a browser.
 
 With --json exactly one JSON object goes to standard output, progress to standard error. A failure
 is one line on standard error that says what to do, and exit status 1 (2 for wrong usage).
@@ -12,19 +12,34 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NoReturn, TextIO
 
-from .commands import data, doctor, models, runs, training
 from .commands.output import Answer, Screen
 from .errors import DermError
-from .events import jsonable
 from .files import write_atomic
+from .records import to_json
 from .workspace import Workspace
+
+# A command's name is that of its module in derm_core.commands, which is loaded for that command alone.
+COMMANDS = {
+    "doctor": "check the machine, the workspace, weights and models",
+    "data": "import, list, audit, generate and delete datasets",
+    "pretrain": "pretrain a VAE on a dataset's training images, labels unused",
+    "compare": "compare arms under identical conditions; `compare report RUN` shows one again",
+    "embed": "map an arm's features of a dataset (UMAP and PCA)",
+    "predict": "classify images with several models side by side",
+    "models": "the library of published models",
+    "runs": "list, show, name, cancel, resume and delete runs",
+    "app": "open the app in a browser",
+}
 
 
 class Parser(argparse.ArgumentParser):
     """argparse with one line per mistake, and the options that every command takes."""
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, allow_abbrev=False, **kwargs)
         everywhere = self.add_argument_group("options of every command")
         everywhere.add_argument(
@@ -40,40 +55,53 @@ class Parser(argparse.ArgumentParser):
             help="where datasets, runs and models live (default: $DERM_HOME, else ./workspace)",
         )
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
+        """End with status 2 and one line."""
         self.exit(2, f"{self.prog}: {message}; `{self.prog} --help` shows what is allowed\n")
 
 
-def build_parser() -> Parser:
-    """All commands; each sets `handler`, a function (args, screen) -> Answer."""
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments of one command; `handler` is its function (args, screen) -> Answer."""
     parser = Parser(
-        prog="python -m derm_core",
+        prog="derm",
         description="Compare VAE and ImageNet pretraining for skin lesion diagnosis. "
         "Research use only. Not for diagnosis.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for family in (doctor, data, training, models, runs):
-        family.add_commands(commands)
-    return parser
+    command = _command_name(argv)
+    for name, summary in COMMANDS.items():
+        one = commands.add_parser(name, help=summary)
+        if name == command:
+            import_module(f"derm_core.commands.{name}").add_arguments(one)
+    return parser.parse_args(argv)
 
 
-def main(argv: list[str] | None = None) -> int:
+def _command_name(argv: Sequence[str]) -> str | None:
+    """The first word that is neither an option nor the value of --workspace."""
+    words = iter(argv)
+    for word in words:
+        if word == "--workspace":
+            next(words, None)
+        elif not word.startswith("-"):
+            return word
+    return None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    args = build_parser().parse_args(argv)
+    args = parse(sys.argv[1:] if argv is None else argv)
     as_json = getattr(args, "json", False)
     out, workspace, screen = sys.stdout, None, None
     try:
         workspace = Workspace.open(getattr(args, "workspace", None))
         os.environ["DERM_HOME"] = str(workspace.root)
         screen = Screen(workspace)
-        with contextlib.redirect_stdout(
-            sys.stderr
-        ):  # what a library prints is no part of the answer
+        with contextlib.redirect_stdout(sys.stderr):  # libraries print too: keep it off the answer
             answer = args.handler(args, screen)
     except DermError as error:
         answer = Answer({"error": str(error)}, problem=str(error))
     except KeyboardInterrupt as stop:
-        return _say(screen, str(stop) or "Stopped.", 130)
+        return _fail(screen, str(stop) or "Stopped.", 130)
     except Exception as error:
         answer = _unexpected(error, workspace)
     if screen:
@@ -81,21 +109,19 @@ def main(argv: list[str] | None = None) -> int:
     return _deliver(answer, as_json, out)
 
 
-def _deliver(answer: Answer, as_json: bool, out) -> int:
+def _deliver(answer: Answer, as_json: bool, out: TextIO) -> int:
     try:
         if as_json:
-            out.write(
-                json.dumps(jsonable(answer.value), ensure_ascii=False, allow_nan=False) + "\n"
-            )
+            out.write(json.dumps(to_json(answer.value), ensure_ascii=False, allow_nan=False) + "\n")
         elif answer.text:
             out.write(answer.text.rstrip("\n") + "\n")
         out.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
-    return _say(None, answer.problem, 1) if answer.problem else 0
+    return _fail(None, answer.problem, 1) if answer.problem else 0
 
 
-def _say(screen: Screen | None, message: str, status: int) -> int:
+def _fail(screen: Screen | None, message: str, status: int) -> int:
     if screen:
         screen.close()
     print(" ".join(message.split()), file=sys.stderr)

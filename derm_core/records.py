@@ -119,6 +119,14 @@ def _all_marks(hint: Any) -> Iterator[Any]:
         yield from _all_marks(argument)
 
 
+def plain_type(cls: type, field: str) -> Any:
+    """The type of a field without its bounds, and without None where it may be missing."""
+    hint, _ = _without_marks(field_types(cls)[field])
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        hint, _ = _without_marks(_not_none(typing.get_args(hint)))
+    return hint
+
+
 def description(cls: type, field: str) -> str:
     """What the section "Attributes" of a record's docstring says of a field; empty where nothing."""
     return _descriptions(cls).get(field, "")

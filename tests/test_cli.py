@@ -106,7 +106,7 @@ def test_a_failure_is_one_line_on_standard_error_and_status_1(run, argv, says):
 def test_an_unexpected_error_is_one_line_and_leaves_its_traceback_in_a_file(
     run, workspace, monkeypatch
 ):
-    monkeypatch.setattr("derm_core.data.manifest.list_datasets", lambda workspace: 1 / 0)
+    monkeypatch.setattr("derm_core.commands.data.list_datasets", lambda workspace: 1 / 0)
     _, lines = run("data", "list", status=1)
     assert len(lines) == 1 and "ZeroDivisionError" in lines[0] and "last-error.txt" in lines[0]
     assert "Traceback" in (workspace.root / "last-error.txt").read_text()
@@ -130,7 +130,7 @@ def test_the_workspace_option_stands_before_or_after_the_command(tmp_path, capsy
 
 def test_what_a_library_prints_is_no_part_of_the_answer(run, monkeypatch):
     monkeypatch.setattr(
-        "derm_core.data.manifest.list_datasets", lambda workspace: print("chatter") or []
+        "derm_core.commands.data.list_datasets", lambda workspace: print("chatter") or []
     )
     value, lines = run("data", "list", "--json")
     assert value == {"datasets": [], "disk_bytes": 0} and lines == ["chatter"]

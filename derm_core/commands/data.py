@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
+import argparse
 import time
 from pathlib import Path
 
+from ..data.audit import audit
+from ..data.importers import import_dataset
+from ..data.manifest import delete_dataset, list_datasets, load_dataset, read_info
+from ..data.splits import split_dataset
+from ..data.synth.generator import make_synth
+from ..data.triage import default_map, describe_map, priority_map, save_map
 from ..errors import ConfigError, DataError, RunError
+from ..jobs.dependencies import dataset_users
+from ..jobs.supervisor import reconcile
 from .output import Answer, Screen, duration, size, table
 
 SHOWN_SKIPPED = 10
 
 
-def add_commands(commands) -> None:
-    parser = commands.add_parser("data", help="import, list, audit, make and delete datasets")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The actions of `data` and their options."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     one = actions.add_parser(
         "import", help="read a folder, CSV or .npz of images into the workspace"
@@ -34,13 +42,13 @@ def add_commands(commands) -> None:
     one.set_defaults(handler=import_data)
     actions.add_parser("list", help="datasets of the workspace").set_defaults(handler=list_data)
     one = actions.add_parser(
-        "audit", help="class and attribute balance; proof that no group crosses the splits"
+        "audit", help="class and attribute balance; check that no group crosses the splits"
     )
     one.add_argument("name")
     one.add_argument("--split-seed", type=int, default=0)
     one.set_defaults(handler=audit_data)
     one = actions.add_parser(
-        "priority", help="show or set which class has which priority (high, medium, low)"
+        "priority", help="print or set which class has which priority (high, medium, low)"
     )
     one.add_argument("name")
     one.add_argument(
@@ -50,7 +58,7 @@ def add_commands(commands) -> None:
         "--default", action="store_true", help="go back to our mapping of HAM10000's classes"
     )
     one.set_defaults(handler=priority_data)
-    one = actions.add_parser("synth", help="make a synthetic dataset of dermoscopy-like images")
+    one = actions.add_parser("synth", help="generate synthetic dermoscopy-like images")
     one.add_argument("--name", default="synth")
     one.add_argument("--images", type=int, default=2000)
     one.add_argument("--size", type=int, default=128, metavar="PIXELS")
@@ -61,10 +69,8 @@ def add_commands(commands) -> None:
     one.set_defaults(handler=delete_data)
 
 
-def import_data(args, screen: Screen) -> Answer:
-    """JSON: {name, images, classes, groups, skipped: [{path, reason}], seconds}."""
-    from ..data.importers import import_dataset
-
+def import_data(args: argparse.Namespace, screen: Screen) -> Answer:
+    """JSON: {name, images, classes, groups, skipped: [{path, reason}], seconds, …}."""
     if not args.path.exists():
         raise DataError(f"{args.path} does not exist; give a folder, a CSV or an .npz file.")
     result = import_dataset(
@@ -75,7 +81,6 @@ def import_data(args, screen: Screen) -> Answer:
         processes=args.processes,
         progress=screen.counter("importing", "images"),
     )
-    value = dataclasses.asdict(result)
     lines = [
         f"{result.name}: {result.images} images, {result.classes} classes, {result.groups} groups, "
         f"imported in {duration(result.seconds)}.",
@@ -86,41 +91,24 @@ def import_data(args, screen: Screen) -> Answer:
         lines += [f"  {row['path']}: {row['reason']}" for row in result.skipped[:SHOWN_SKIPPED]]
         if len(result.skipped) > SHOWN_SKIPPED:
             lines.append(f"  and {len(result.skipped) - SHOWN_SKIPPED} more; --json lists them all")
-    return Answer(value, "\n".join(lines))
+    return Answer(result, "\n".join(lines))
 
 
-def list_data(args, screen: Screen) -> Answer:
+def list_data(args: argparse.Namespace, screen: Screen) -> Answer:
     """JSON: {datasets: [{name, images, classes, groups, layout, disk_bytes}], disk_bytes}."""
-    from ..data.manifest import list_datasets
-
     rows = list_datasets(screen.workspace)
-    text = table(
-        ("name", "images", "classes", "groups", "layout", "on disk"),
-        [
-            (
-                row["name"],
-                row["images"],
-                row["classes"],
-                row["groups"],
-                row["layout"],
-                size(row["disk_bytes"]),
-            )
-            for row in rows
-        ],
-    )
-    nothing = "No dataset yet: `data synth` makes one, `data import PATH --name NAME` reads yours."
-    return Answer(
-        {"datasets": rows, "disk_bytes": sum(row["disk_bytes"] for row in rows)},
-        text if rows else nothing,
-    )
+    columns = ("name", "images", "classes", "groups", "layout")
+    text = "No dataset yet: `data synth` makes one, `data import PATH --name NAME` reads yours."
+    if rows:
+        text = table(
+            (*columns, "on disk"),
+            [(*(row[name] for name in columns), size(row["disk_bytes"])) for row in rows],
+        )
+    return Answer({"datasets": rows, "disk_bytes": sum(row["disk_bytes"] for row in rows)}, text)
 
 
-def audit_data(args, screen: Screen) -> Answer:
-    """JSON: {groups_across_splits, duplicate_images_across_splits, splits, …}; fails where something crosses."""
-    from ..data.audit import audit
-    from ..data.manifest import load_dataset
-    from ..data.splits import split_dataset
-
+def audit_data(args: argparse.Namespace, screen: Screen) -> Answer:
+    """JSON: {groups_across_splits, duplicate_images_across_splits, splits, …}; fails where one crosses."""
     dataset = load_dataset(screen.workspace, args.name)
     split = split_dataset(dataset.labels, dataset.groups, args.split_seed)
     value = {"name": args.name, "split_seed": args.split_seed, **audit(dataset, split)}
@@ -133,34 +121,29 @@ def audit_data(args, screen: Screen) -> Answer:
         )
         for name, part in value["splits"].items()
     ]
-    text = (
-        table(("split", "images", "groups", *dataset.classes), rows)
-        + f"\nGroups in more than one split: {value['groups_across_splits']}. "
-        f"Equal images in more than one split: {value['duplicate_images_across_splits']}."
-    )
+    groups, images = value["groups_across_splits"], value["duplicate_images_across_splits"]
+    lines = [
+        table(("split", "images", "groups", *dataset.classes), rows),
+        f"Groups in more than one split: {groups}. Equal images in more than one split: {images}.",
+    ]
     for what, names in value["crossing"].items():
-        text += f"\nCrossing {what.replace('_', ' ')}: {', '.join(names)}" if names else ""
-    crossing = value["groups_across_splits"] or value["duplicate_images_across_splits"]
-    return Answer(
-        value,
-        text,
-        f"Dataset {args.name} leaks between splits; import it again." if crossing else "",
-    )
+        if names:
+            lines.append(f"Crossing {what.replace('_', ' ')}: {', '.join(names)}")
+    crosses = groups or images
+    problem = f"Dataset {args.name} leaks between splits; import it again." if crosses else ""
+    return Answer(value, "\n".join(lines), problem)
 
 
-def priority_data(args, screen: Screen) -> Answer:
+def priority_data(args: argparse.Namespace, screen: Screen) -> Answer:
     """JSON: {name, map: {class: priority}, ours}."""
-    from ..data.manifest import read_info
-    from ..data.triage import default_map, describe_map, priority_map, save_map
-
-    paths = screen.workspace.dataset(args.name)
-    info = read_info(paths)
+    files = screen.workspace.dataset(args.name)
+    info = read_info(files)
     changes = dict(_pair(text) for text in args.map)
     if changes or args.default:
         known = default_map(info["classes"]) or {}
         start = known if args.default else info.get("priority") or known
         save_map(screen.workspace, args.name, {**start, **changes} if changes else None)
-        info = read_info(paths)
+        info = read_info(files)
     mapping, ours = priority_map(args.name, info)
     return Answer(
         {"name": args.name, "map": mapping, "ours": ours},
@@ -177,10 +160,8 @@ def _pair(text: str) -> tuple[str, str]:
     return name, priority
 
 
-def synth_data(args, screen: Screen) -> Answer:
+def synth_data(args: argparse.Namespace, screen: Screen) -> Answer:
     """JSON: {name, images, classes, groups, seconds}."""
-    from ..data.synth.generator import make_synth
-
     started = time.monotonic()
     dataset = make_synth(
         screen.workspace,
@@ -188,7 +169,7 @@ def synth_data(args, screen: Screen) -> Answer:
         images=args.images,
         size=args.size,
         seed=args.seed,
-        progress=screen.counter("painting", "images"),
+        progress=screen.counter("generating", "images"),
     )
     value = {
         "name": dataset.name,
@@ -204,12 +185,8 @@ def synth_data(args, screen: Screen) -> Answer:
     )
 
 
-def delete_data(args, screen: Screen) -> Answer:
-    """JSON: {name, freed_bytes}. Refused while a run works on it."""
-    from ..data.manifest import delete_dataset
-    from ..jobs.dependencies import dataset_users
-    from ..jobs.supervisor import reconcile
-
+def delete_data(args: argparse.Namespace, screen: Screen) -> Answer:
+    """JSON: {name, freed_bytes}. Refused while a run uses it."""
     reconcile(screen.workspace)
     if users := dataset_users(screen.workspace, args.name):
         raise RunError(

@@ -2,54 +2,49 @@
 
 from __future__ import annotations
 
+import argparse
 import platform
 import sys
+from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
 from ..config import BackboneConfig
+from ..data.manifest import list_datasets
 from ..errors import DermError
-from ..files import disk_bytes
+from ..files import disk_bytes, write_atomic
+from ..jobs.store import RunStore
+from ..machine import pick_device
 from ..workspace import Workspace, weights_folder
 from .output import Answer, Screen, size
 
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "timm",
-    "numpy",
-    "pandas",
-    "scikit-learn",
-    "Pillow",
-    "streamlit",
-)
+PACKAGES = "torch torchvision timm numpy pandas scikit-learn Pillow streamlit".split()
 BACKBONES = (
     BackboneConfig(architecture="resnet18", stage=3),
     BackboneConfig(architecture="convnext_tiny", stage=3),
 )
 
 
-def add_commands(commands) -> None:
-    doctor = commands.add_parser(
-        "doctor", help="check the machine, the workspace, weights and models"
-    )
-    doctor.set_defaults(handler=run_doctor)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`doctor` has no options of its own."""
+    parser.set_defaults(handler=run_doctor)
 
 
-def run_doctor(args, screen: Screen) -> Answer:
+def run_doctor(args: argparse.Namespace, screen: Screen) -> Answer:
     """JSON: {ok, device, torch, datasets, imagenet_weights, models, python, versions, workspace, problems}."""
-    workspace, problems = screen.workspace, []
+    workspace = screen.workspace
     versions = {name: _version(name) for name in PACKAGES}
-    problems += _check_torch(versions)
+    problems = _check_torch(versions)
+    device = "none" if problems else pick_device("auto")
     problems += _check_workspace(workspace)
-    datasets = _listed(lambda: _datasets(workspace), problems)
-    models = _listed(lambda: _models(workspace), problems)
+    datasets = _listed(lambda: list_datasets(workspace), problems)
+    weights, models = ({}, []) if device == "none" else _weights_and_models(workspace, problems)
     value = {
         "ok": not problems,
-        "device": _device(problems),
+        "device": device,
         "torch": versions["torch"],
         "datasets": datasets,
-        "imagenet_weights": {f"{b.architecture}": _status(b) for b in BACKBONES},
+        "imagenet_weights": weights,
         "models": models,
         "python": platform.python_version(),
         "versions": versions,
@@ -68,7 +63,7 @@ def _version(package: str) -> str | None:
 
 
 def _check_torch(versions: dict[str, str | None]) -> list[str]:
-    """torch and torchvision must come as a matched pair: a wrong pair fails at import, not at install."""
+    """Torch and torchvision must come as a matched pair: a wrong pair fails at import, not at install."""
     try:
         import torch  # noqa: F401
         import torchvision  # noqa: F401
@@ -82,9 +77,6 @@ def _check_torch(versions: dict[str, str | None]) -> list[str]:
 
 
 def _check_workspace(workspace: Workspace) -> list[str]:
-    from ..files import write_atomic
-    from ..jobs.store import RunStore
-
     try:
         probe = workspace.root / ".doctor"
         write_atomic(probe, "written by doctor\n")
@@ -101,7 +93,7 @@ def _check_workspace(workspace: Workspace) -> list[str]:
     return []
 
 
-def _listed(read, problems: list[str]) -> list[Any]:
+def _listed(read: Callable[[], list[Any]], problems: list[str]) -> list[Any]:
     try:
         return read()
     except DermError as error:
@@ -109,33 +101,17 @@ def _listed(read, problems: list[str]) -> list[Any]:
         return []
 
 
-def _datasets(workspace: Workspace) -> list[dict]:
-    from ..data.manifest import list_datasets
-
-    return list_datasets(workspace)
-
-
-def _models(workspace: Workspace) -> list[dict]:
+def _weights_and_models(
+    workspace: Workspace, problems: list[str]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    # Loaded where torch is known to work: doctor must open where it does not, to say so.
     from ..bundles.bundle import list_bundles
-
-    return [
-        {"name": card["name"], "ok": card["ok"], "error": card.get("error")}
-        for card in list_bundles(workspace, None)
-    ]
-
-
-def _status(backbone: BackboneConfig) -> dict:
     from ..nets.weights import imagenet_status
 
-    return imagenet_status(backbone)
-
-
-def _device(problems: list[str]) -> str:
-    if any(problem.startswith("torch") for problem in problems):
-        return "none"
-    from ..machine import pick_device
-
-    return pick_device("auto")
+    weights = {backbone.architecture: imagenet_status(backbone) for backbone in BACKBONES}
+    cards = _listed(lambda: list_bundles(workspace, None), problems)
+    models = [{"name": c["name"], "ok": c["ok"], "error": c.get("error")} for c in cards]
+    return weights, models
 
 
 def _text(value: dict[str, Any]) -> str:
@@ -148,7 +124,7 @@ def _text(value: dict[str, Any]) -> str:
     datasets = [
         f"  {row['name']}: {row['images']} images, {size(row['disk_bytes'])}"
         for row in value["datasets"]
-    ]
+    ] or ["  none yet; `data synth` makes one, `data import PATH --name NAME` reads yours"]
     models = [f"  {row['name']}: {'ok' if row['ok'] else row['error']}" for row in value["models"]]
     lines = [
         "Ready." if value["ok"] else "Not ready.",
@@ -157,11 +133,8 @@ def _text(value: dict[str, Any]) -> str:
         f"ImageNet weights (weights folder: {value['weights_folder']})",
         *weights,
         "Datasets",
-        *(
-            datasets
-            or ["  none yet; `data synth` makes one, `data import PATH --name NAME` reads yours"]
-        ),
+        *datasets,
         "Models",
-        *(models or ["  none on the shelf"]),
+        *(models or ["  none in the library"]),
     ]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What a command says: its answer on standard output, progress and notes on standard error."""
+"""What a command prints: its answer on standard output, progress and notes on standard error."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from .. import formatting
 from ..events import counted
 from ..workspace import Workspace
 
@@ -18,10 +19,15 @@ REDRAW_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command hands back. value: the JSON object; text: the same to be read; problem: one
-    sentence where it failed, which makes the exit status 1."""
+    """The result of a command.
 
-    value: dict[str, Any]
+    Attributes:
+        value: the JSON object, a record or a dict.
+        text: the same as text.
+        problem: one sentence where the command failed; the exit status is then 1.
+    """
+
+    value: Any
     text: str = ""
     problem: str = ""
 
@@ -32,44 +38,44 @@ class Screen:
     def __init__(self, workspace: Workspace, stream: TextIO | None = None):
         self.workspace = workspace
         self.stream = stream or sys.stderr
-        self.terminal = self.stream.isatty()
-        self.shown = float("-inf")
-        self.open_line = False
+        self.is_terminal = self.stream.isatty()
+        self._printed_at = float("-inf")
+        self._line_is_open = False
 
     def progress(self, value: dict[str, Any]) -> None:
-        """Show a progress event's value: {what, done, total, unit, rate, eta_seconds}, as events.Event says."""
+        """Print the value of a progress event, unless one was printed a moment ago."""
         now, complete = time.monotonic(), 0 < value["total"] <= value["done"]
-        if now - self.shown < (REDRAW_SECONDS if self.terminal else LINE_SECONDS) and not (
-            self.terminal and complete
-        ):
+        pause = REDRAW_SECONDS if self.is_terminal else LINE_SECONDS
+        if now - self._printed_at < pause and not (self.is_terminal and complete):
             return
-        self.shown = now
+        self._printed_at = now
         line = progress_line(value)
-        if self.terminal:
+        if self.is_terminal:
             width = shutil.get_terminal_size().columns - 1
-            self.stream.write(f"\r\x1b[K{line[:width]}")
-            self.open_line = True
+            self._write(f"\r\x1b[K{line[:width]}")
+            self._line_is_open = True
         else:
-            self.stream.write(line + "\n")
-        self.stream.flush()
+            self._write(line + "\n")
 
     def counter(self, what: str, unit: str) -> Callable[[int, int], None]:
-        """A callback (done, total) that shows rate and time left since its first call."""
+        """A callback (done, total) that prints rate and time left since its first call."""
         count = counted(what, unit)
         return lambda done, total: self.progress(count(done, total).value)
 
     def note(self, message: str) -> None:
         """One sentence on standard error."""
         self.close()
-        self.stream.write(message + "\n")
-        self.stream.flush()
+        self._write(message + "\n")
 
     def close(self) -> None:
         """End a line that was being updated."""
-        if self.open_line:
-            self.stream.write("\n")
-            self.stream.flush()
-            self.open_line = False
+        if self._line_is_open:
+            self._write("\n")
+            self._line_is_open = False
+
+    def _write(self, text: str) -> None:
+        self.stream.write(text)
+        self.stream.flush()
 
 
 def progress_line(value: dict[str, Any]) -> str:
@@ -86,38 +92,27 @@ def progress_line(value: dict[str, Any]) -> str:
     return "  ".join(parts)
 
 
-def duration(seconds: float) -> str:
-    """Seconds as `48 s`, `3 min 32 s` or `2 h 5 min`."""
-    seconds = round(seconds)
-    if seconds < 60:
-        return f"{seconds} s"
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60} s"
-    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+def duration(seconds: float | None) -> str:
+    """`formatting.duration` with ordinary spaces: `48 s`, `3 min 32 s`, `2 h 5 min`."""
+    return formatting.duration(seconds).replace(formatting.THIN, " ")
 
 
-def size(count: float) -> str:
-    """Bytes as `512 B`, `3.1 MB`, `1.2 GB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
+def size(byte_count: float) -> str:
+    """`formatting.size` with ordinary spaces: `512 B`, `3.1 MB`, `1.2 GB`."""
+    return formatting.size(byte_count).replace(formatting.THIN, " ")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """A table in plain text; columns of numbers are aligned to the right."""
-    cells = [[str(cell) for cell in row] for row in rows]
-    numeric = [
-        bool(rows) and all(isinstance(row[i], (int, float)) for row in rows)
-        for i in range(len(header))
-    ]
-    widths = [max(len(line[i]) for line in [list(header), *cells]) for i in range(len(header))]
-    lines = [
-        [
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(line, widths, numeric)
+    lines = [list(header), *([str(cell) for cell in row] for row in rows)]
+    columns = range(len(header))
+    widths = [max(len(line[i]) for line in lines) for i in columns]
+    numeric = [bool(rows) and all(isinstance(row[i], int | float) for row in rows) for i in columns]
+
+    def aligned(line: list[str]) -> str:
+        cells = [
+            line[i].rjust(widths[i]) if numeric[i] else line[i].ljust(widths[i]) for i in columns
         ]
-        for line in [list(header), *cells]
-    ]
-    return "\n".join("  ".join(line).rstrip() for line in lines)
+        return "  ".join(cells).rstrip()
+
+    return "\n".join(map(aligned, lines))

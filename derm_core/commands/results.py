@@ -1,4 +1,4 @@
-"""A run as an answer: its record as JSON, its findings as text."""
+"""The results of a finished run as an answer: JSON and text."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from ..errors import NotFound, RunError
 from ..events import read_events
 from ..files import read_json
 from ..jobs.store import Run
+from ..report.terminal import text_report
 from ..workspace import Workspace
 from .output import Answer, table
 
+METRICS = ("balanced_accuracy", "macro_auroc", "accuracy", "log_loss", "ece")
+
 
 def answer(workspace: Workspace, run: Run) -> Answer:
-    """What `pretrain`, `compare`, `embed` and `models evaluate` hand back when their run has ended (or stands as it does)."""
+    """The results of a run that has ended; an error sentence where it did not finish."""
     value: dict[str, Any] = {"run_id": run.id, "state": run.state}
     if run.state != "done":
         problem = run.error or f"{run.id} is {run.state}."
         if run.state == "cancelled":
             problem = f"{run.id} was cancelled; `runs resume {run.id}` goes on with it."
         return Answer({**value, "error": problem}, problem=problem)
-    make = {
-        "pretrain": _pretrain,
-        "study": _study,
-        "embed": _embed,
-        "evaluate": _evaluate,
-        "publish": _publish,
-    }[run.kind]
-    found, text = make(workspace, run)
-    return Answer({**value, **found}, text)
+    results, text = READERS[run.kind](workspace, run)
+    return Answer({**value, **results}, text)
 
 
 def read_study(workspace: Workspace, run_id: str) -> dict[str, Any]:
-    """artefacts/study.json of a finished study. Raises NotFound, or RunError where the file is torn."""
-    path = workspace.run(run_id).study
+    """study.json of a finished study.
+
+    Raises:
+        NotFound: the study has no results.
+        RunError: they cannot be read.
+    """
     try:
-        return read_json(path)
+        return read_json(workspace.run(run_id).study)
     except FileNotFoundError:
         raise NotFound(
-            f"{run_id} has no results yet; `runs show {run_id}` says how it stands."
+            f"{run_id} has no results yet; `runs show {run_id}` shows its state."
         ) from None
     except (OSError, ValueError) as error:
         raise RunError(
@@ -47,8 +47,6 @@ def read_study(workspace: Workspace, run_id: str) -> dict[str, Any]:
 
 
 def _study(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
-    from ..report.terminal import text_report
-
     study = read_study(workspace, run.id)
     folder = workspace.run(run.id).root
     arms = {
@@ -62,58 +60,50 @@ def _study(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
 def _evaluate(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
     study = read_study(workspace, run.id)
     rest = {key: value for key, value in study.items() if key != "run_id"}
-
-    def cell(found: dict, digits: int = 3) -> str:
-        mean, low, high = (found[key] for key in ("mean", "low", "high"))
-        return "-" if mean is None else f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
-
-    metrics = ("balanced_accuracy", "macro_auroc", "accuracy", "log_loss", "ece")
-    rows = [
-        (arm["label"], *(cell(arm["test"][name]) for name in metrics))
-        for arm in study["arms"].values()
-    ]
-    rows.append(("Majority class", *(cell(study["majority"][name]) for name in metrics)))
-    sentences = [
+    measured = [(arm["label"], arm["test"]) for arm in study["arms"].values()]
+    measured.append(("Majority class", study["majority"]))
+    rows = [(name, *(_interval(metrics[m]) for m in METRICS)) for name, metrics in measured]
+    lines = [
         study["verdict"]["headline"],
         f"{study['split']['counts']['test']:,} images of {study['dataset']['name']}, "
         f"{study['split']['groups']['test']:,} groups; mean (95 % interval).",
+        table(("model", *(name.replace("_", " ") for name in METRICS)), rows),
+        *(f"Note: {line}" for line in (*study["cautions"], *study["notes"])),
     ]
-    told = [f"Note: {line}" for line in (*study["cautions"], *study["notes"])]
-    return rest, "\n".join(
-        [*sentences, table(("model", *(name.replace("_", " ") for name in metrics)), rows), *told]
-    )
+    return rest, "\n".join(lines)
+
+
+def _interval(metric: dict[str, Any]) -> str:
+    if metric["mean"] is None:
+        return "-"
+    return f"{metric['mean']:.3f} ({metric['low']:.3f} to {metric['high']:.3f})"
 
 
 def _pretrain(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
-    summary = run.summary or {}
-    config = read_json(workspace.run(run.id).config)
-    metrics = summary.get("metrics") or last_metrics(workspace, run.id)
-    found = {
+    files, summary = workspace.run(run.id), run.summary or {}
+    config = read_json(files.config)
+    metrics = summary.get("metrics") or _last_metrics(workspace, run.id)
+    epochs = summary.get("epochs", config["recipe"]["epochs"])
+    results = {
         **summary,
-        "epochs": summary.get("epochs", config["recipe"]["epochs"]),
+        "epochs": epochs,
         "metrics": metrics,
-        "artefacts": str(workspace.run(run.id).artefacts),
+        "artefacts": str(files.artefacts),
     }
     rows = [
         (name, f"{value:.4g}" if isinstance(value, float) else value)
         for name, value in metrics.items()
     ]
-    return found, "\n".join(
-        [
-            f"{run.id} is done after {found['epochs']} epochs.",
-            table(("metric", "value"), rows),
-            f"Weights and pictures: {found['artefacts']}",
-            f"Use it: compare --dataset {config['dataset']} --vae-run {run.id}",
-        ]
-    )
+    lines = [
+        f"{run.id} is done after {epochs} epochs.",
+        table(("metric", "value"), rows),
+        f"Weights and pictures: {files.artefacts}",
+        f"Use it: compare --dataset {config['dataset']} --vae-run {run.id}",
+    ]
+    return results, "\n".join(lines)
 
 
-def _embed(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
-    path = workspace.run(run.id).map_points
-    return {**(run.summary or {}), "map": str(path)}, f"{run.id} is done: {path}"
-
-
-def last_metrics(workspace: Workspace, run_id: str) -> dict[str, Any]:
+def _last_metrics(workspace: Workspace, run_id: str) -> dict[str, Any]:
     """The last value of every metric series of a run."""
     return {
         row["series"]: row["value"]
@@ -122,6 +112,20 @@ def last_metrics(workspace: Workspace, run_id: str) -> dict[str, Any]:
     }
 
 
+def _embed(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
+    path = workspace.run(run.id).map_points
+    return {**(run.summary or {}), "map": str(path)}, f"{run.id} is done: {path}"
+
+
 def _publish(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
-    found = run.summary or {}
-    return found, f"{found.get('name')} is on the shelf: {found.get('path')}"
+    summary = run.summary or {}
+    return summary, f"{summary.get('name')} is in the library: {summary.get('path')}"
+
+
+READERS = {
+    "pretrain": _pretrain,
+    "study": _study,
+    "embed": _embed,
+    "evaluate": _evaluate,
+    "publish": _publish,
+}

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from derm_core.commands.fold_progress import Folds
+from derm_core.commands.fold_progress import FoldProgress
 from derm_core.config import PretrainConfig, StudyConfig, from_dict
 from derm_core.errors import RunError
 from derm_core.jobs import supervisor
@@ -126,17 +126,18 @@ def test_cancelling_stops_all_folds(workspace, started):
 def test_a_fold_is_named_with_the_time_that_all_of_them_take(workspace, started):
     run_id = supervisor.submit(workspace, CONFIG)
     first, second, _ = fold_runs(workspace, run_id)
-    folds = Folds(workspace, run_id)
-    assert folds.standing() == "0 of 3 folds done." and folds.where(second[0]) == "fold 2 of 3: "
+    folds = FoldProgress(workspace, run_id)
+    assert folds.summary() == "0 of 3 folds done." and folds.prefix(second[0]) == "fold 2 of 3: "
     for run in first:
         ended(workspace, run, "done")  # 100 s each
-    folds = Folds(workspace, run_id)
+    folds = FoldProgress(workspace, run_id)
     assert (
         folds.seconds_left() == 400
-        and folds.where(second[1]) == "fold 2 of 3, 6 min 40 s left in all: "
+        and folds.prefix(second[1]) == "fold 2 of 3, 6 min 40 s left in all: "
     )
-    assert folds.standing() == "1 of 3 folds done; the others take about 6 min 40 s at this pace."
-    assert folds.ends(first[1]) and not folds.ends(first[0]) and folds.where(run_id) == ""
+    assert folds.summary() == "1 of 3 folds done; the others take about 6 min 40 s at this pace."
+    assert folds.studies == [fold[1] for fold in fold_runs(workspace, run_id)]
+    assert folds.prefix(run_id) == ""
 
 
 def test_the_studies_of_the_folds_ask_what_the_comparison_asks():

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from derm_core import cli
-from derm_core.commands.training import stored_study
+from derm_core.commands.compare import stored_study
 from derm_core.config import StudyConfig
 from derm_core.errors import ConfigError, NotFound
 from derm_core.report.files import report_files

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from derm_core.commands.study_options import add_questions, questions
+from derm_core.commands.study_questions import add_questions, questions
 from derm_core.config import CORRUPTIONS
 from derm_core.errors import ConfigError
 from derm_core.study.presets import LABEL_FRACTIONS, SHORTCUT

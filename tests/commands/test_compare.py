@@ -3,13 +3,13 @@
 import pytest
 
 from derm_core import cli
-from derm_core.commands.training import study_config
+from derm_core.commands.compare import study_config
 from derm_core.config import BackboneConfig
 from derm_core.errors import ConfigError
 
 
 def parsed(*argv: str):
-    return study_config(cli.build_parser().parse_args(["compare", *argv]))
+    return study_config(cli.parse(["compare", *argv]))
 
 
 def test_compare_starts_from_the_demo_and_from_the_laptop_preset_for_real_data():

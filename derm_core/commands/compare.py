@@ -1,0 +1,142 @@
+"""`compare`: a study of several arms under identical conditions, and `compare report`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from ..config import StudyConfig, from_dict
+from ..errors import ConfigError
+from ..files import read_json
+from ..records import description
+from ..study.presets import PRESETS, preset
+from ..training.recipes import RECIPES
+from .output import Answer, Screen
+from .reports import add_report
+from .start import (
+    add_fields,
+    add_run_options,
+    add_training_options,
+    device_count,
+    given,
+    names,
+    start,
+    with_run_options,
+)
+from .study_questions import add_questions, questions
+
+NOT_OF_THE_STUDY = ("config", "device", "detach", "handler", "json", "workspace")  # with --config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `compare`, and `compare report`."""
+    actions = parser.add_subparsers(metavar="[report RUN]", required=False)
+    add_report(actions)
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="repeat the study of this config.json, as a report gives it",
+    )
+    parser.add_argument(
+        "--preset",
+        choices=tuple(PRESETS),
+        help="default: demo, or laptop where --dataset names another set",
+    )
+    add_fields(parser, StudyConfig, "dataset")
+    parser.add_argument("--arms", metavar="A,B,…", help=description(StudyConfig, "arms"))
+    add_fields(parser, StudyConfig, "regime", "labels", "pooling", "vae_run", "vae", "folds")
+    parser.add_argument("--seeds", type=int, metavar="N", help="number of seeds")
+    parser.add_argument(
+        "--recipe", metavar="NAME", help=f"pretraining recipe: {', '.join(RECIPES)}"
+    )
+    parser.add_argument(
+        "--pretrain-epochs", type=int, metavar="N", help="epochs of the pretraining"
+    )
+    parser.add_argument(
+        "--scale",
+        type=float,
+        metavar="SHARE",
+        help="share of the preset's work, above 0 up to 1, for a first look",
+    )
+    add_questions(parser)
+    add_training_options(parser)
+    add_run_options(parser)
+    parser.set_defaults(handler=compare)
+
+
+def compare(args: argparse.Namespace, screen: Screen) -> Answer:
+    """JSON: {run_id, state, arms, paper_table, verdict, …}, as artefacts/study.json has them."""
+    config = study_config(args) if args.config is None else _repeated(args)
+    return start(config, args, screen)
+
+
+def stored_study(path: Path) -> StudyConfig:
+    """The study that a config.json describes.
+
+    Raises:
+        ConfigError: the file cannot be read, or is the config of another kind of run.
+    """
+    try:
+        config = from_dict(read_json(path))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{path} cannot be read ({error}); give the config.json of a study."
+        ) from error
+    if not isinstance(config, StudyConfig):
+        raise ConfigError(
+            f"{path} is the config of a run of kind {config.kind}; give the config.json of a study."
+        )
+    return config
+
+
+def _repeated(args: argparse.Namespace) -> StudyConfig:
+    """The study of --config; only the device may be another."""
+    others = [
+        f"--{name.replace('_', '-')}"
+        for name, value in vars(args).items()
+        if name not in NOT_OF_THE_STUDY and value not in (None, False)
+    ]
+    if others:
+        raise ConfigError(f"--config says everything but --device; leave out {', '.join(others)}.")
+    config, device = stored_study(args.config), given(args, "device")
+    pretrain = dataclasses.replace(config.pretrain, **device) if config.pretrain else None
+    return dataclasses.replace(config, pretrain=pretrain, **device)
+
+
+def study_config(args: argparse.Namespace) -> StudyConfig:
+    """The preset's study with every option that was given, its pretraining changed alike."""
+    synthetic = args.dataset is None or args.dataset.startswith("synth")
+    config = preset(
+        args.preset or ("demo" if synthetic else "laptop"),
+        dataset=args.dataset,
+        scale=1.0 if args.scale is None else args.scale,
+        recipe=args.recipe,
+        full=args.full,
+    )
+    devices = device_count(args)
+    changes = given(args, "regime", "vae_run", "vae", "labels", "folds", "pooling")
+    changes |= questions(args) | {"devices": devices}
+    if args.arms is not None:
+        changes["arms"] = names(args.arms)
+    if args.seeds is not None:
+        changes["seeds"] = tuple(range(args.seeds))
+    if args.vae_run or args.vae:
+        if args.transductive:
+            raise ConfigError(
+                "--transductive says how to pretrain, --vae-run and --vae that this is done: give one "
+                "of them."
+            )
+        changes["pretrain"] = None
+    elif config.pretrain:
+        recipe = config.pretrain.recipe
+        if args.pretrain_epochs is not None:
+            recipe = dataclasses.replace(recipe, epochs=args.pretrain_epochs)
+        changes["pretrain"] = dataclasses.replace(
+            with_run_options(config.pretrain, args),
+            devices=devices,
+            recipe=recipe,
+            images="all" if args.transductive else "train",
+        )
+    return dataclasses.replace(with_run_options(config, args), **changes)

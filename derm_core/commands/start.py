@@ -1,0 +1,113 @@
+"""What the commands that start a run share: their options, and starting it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import typing
+from typing import Any, Literal, TypeVar
+
+from ..config import BackboneConfig, PretrainConfig, RunConfig, StudyConfig
+from ..jobs.preflight import submit
+from ..jobs.store import RunStore
+from ..jobs.supervisor import reconcile
+from ..records import bounds, description, plain_type, require
+from .follow import follow
+from .output import Answer, Screen
+from .results import answer
+
+Config = TypeVar("Config", bound=RunConfig)
+METAVARS = {"dataset": "NAME", "input_size": "PIXELS", "vae": "NAME", "vae_run": "RUN"}
+
+
+def add_fields(parser: argparse.ArgumentParser, cls: type, *fields: str) -> None:
+    """An option for each field of a config, with the field's type, choices, bounds and description.
+
+    Options that are not given are None.
+    """
+    for field in fields:
+        kind, limits = plain_type(cls, field), bounds(cls, field)
+        choices = typing.get_args(kind) if typing.get_origin(kind) is Literal else None
+        parser.add_argument(
+            f"--{field.replace('_', '-')}",
+            type=kind if kind in (int, float) else str,
+            choices=choices,
+            metavar=METAVARS.get(field, "N" if kind in (int, float) else None),
+            help=description(cls, field) + (f" ({limits})" if limits else ""),
+        )
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Backbone, input, part of the dataset, device and --detach."""
+    add_fields(parser, BackboneConfig, "architecture", "stage")
+    add_fields(parser, StudyConfig, "input_size", "split_seed", "max_images", "device")
+    add_detach(parser)
+
+
+def add_detach(parser: argparse.ArgumentParser) -> None:
+    """--detach."""
+    parser.add_argument(
+        "--detach", action="store_true", help="return at once; `runs show RUN --follow` follows it"
+    )
+
+
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """--transductive and --devices, of the commands that may pretrain."""
+    parser.add_argument(
+        "--transductive",
+        action="store_true",
+        help="pretrain on the pixels, never the labels, of validation and test images too; stated "
+        "with every result",
+    )
+    parser.add_argument(
+        "--devices",
+        type=int,
+        metavar="N",
+        help=f"{description(PretrainConfig, 'devices')}; under torchrun: all of its processes",
+    )
+
+
+def device_count(args: argparse.Namespace) -> int:
+    """--devices, else the number of processes that torchrun started, else 1."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return args.devices or 1
+    started = int(os.environ["WORLD_SIZE"])
+    allowed = f"nothing or {started}, what torchrun started"
+    require(args.devices in (None, started), "--devices", args.devices, allowed)
+    return started
+
+
+def given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Those of the options that are given."""
+    return {name: value for name in names if (value := getattr(args, name)) is not None}
+
+
+def names(text: str | None) -> tuple[str, ...]:
+    """The different entries of a list with commas."""
+    return tuple(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
+
+
+def with_run_options(config: Config, args: argparse.Namespace) -> Config:
+    """`config` with the options of `add_run_options` that are given."""
+    changes = given(args, "input_size", "split_seed", "max_images", "device")
+    if backbone := given(args, "architecture", "stage"):
+        changes["backbone"] = dataclasses.replace(config.backbone, **backbone)
+    return dataclasses.replace(config, **changes)
+
+
+def start(config: RunConfig, args: argparse.Namespace, screen: Screen) -> Answer:
+    """Queue a run and return its results; with --detach its id, at once."""
+    reconcile(screen.workspace)
+    run = RunStore(screen.workspace).get(submit(screen.workspace, config))
+    after = f", after {run.depends_on}" if run.depends_on else ""
+    if isinstance(config, StudyConfig) and config.all_folds:
+        after = f", after the studies of its {config.folds} folds"
+    if not run.final:
+        screen.note(f"{run.id} is {run.state}{after}. It goes on if this command ends.")
+    if args.detach:
+        return Answer(
+            {"run_id": run.id, "state": run.state, "depends_on": run.depends_on},
+            f"{run.id}\nFollow it with `runs show {run.id} --follow`.",
+        )
+    return answer(screen.workspace, follow(run.id, screen))
