@@ -39,8 +39,8 @@ COMMANDS = {
 class Parser(argparse.ArgumentParser):
     """argparse with one line per mistake, and the options that every command takes."""
 
-    def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, allow_abbrev=False, **kwargs)
+    def __init__(self, **kwargs: Any):
+        super().__init__(**{"allow_abbrev": False, **kwargs})
         everywhere = self.add_argument_group("options of every command")
         everywhere.add_argument(
             "--json",

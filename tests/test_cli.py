@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -268,6 +270,43 @@ def test_compare_detached_queues_pretraining_and_study(run, scripted):
 
 
 # ---- a process of its own
+
+
+@pytest.mark.slow
+def test_the_app_answers_at_its_port(workspace, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    app = subprocess.Popen(
+        [sys.executable, "-m", "derm_core", "app", "--port", str(port)],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    try:
+        deadline, answer = time.monotonic() + 60, b""
+        while not answer and app.poll() is None and time.monotonic() < deadline:
+            try:
+                answer = urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health").read()
+            except OSError:
+                time.sleep(0.2)
+        assert answer == b"ok"
+    finally:
+        app.terminate()
+        app.wait(30)
+
+
+def test_help_lists_every_command_and_loads_none():
+    script = (
+        "import sys; from derm_core import cli\n"
+        "try: cli.main(['--help'])\n"
+        "except SystemExit: print(sorted(m for m in sys.modules if m.startswith('derm_core.commands.')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert all(f"    {name} " in done.stdout for name in cli.COMMANDS)
+    assert done.stdout.splitlines()[-1] == "['derm_core.commands.output']"
 
 
 def test_a_fresh_process_anywhere_answers_with_one_object(workspace, tmp_path):

@@ -15,30 +15,22 @@ MODULES = sorted(
     for path in PACKAGE.rglob("*.py")
     if path.name != "__main__.py"
 )
-LIGHT = [
-    name
-    for name in MODULES
-    if name.startswith("derm_core.commands")
-    or name
-    in (
-        "derm_core",
-        "derm_core.cli",
-        "derm_core.config",
-        "derm_core.errors",
-        "derm_core.events",
-        "derm_core.files",
-        "derm_core.seeds",
-        "derm_core.workspace",
-        "derm_core.data.manifest",
-        "derm_core.data.splits",
-        "derm_core.data.decode",
-        "derm_core.training.recipes",
-        "derm_core.study.presets",
-    )
-    or (
-        name.startswith("derm_core.jobs") and name != "derm_core.jobs.preflight"
-    )  # checks models and datasets before a run is queued
+GROUND = """arms background cli config errors events files formatting locks machine processes records
+    seeds workspace""".split()
+COMMANDS = "app follow fold_progress output results runs".split()
+WITH_PANDAS = """commands.doctor data.decode data.manifest data.splits study.presets
+    training.recipes""".split()
+WITHOUT_PANDAS = [
+    "derm_core",
+    *(f"derm_core.{name}" for name in GROUND),
+    *(f"derm_core.commands.{name}" for name in COMMANDS),
+    *(
+        name
+        for name in MODULES
+        if name.startswith("derm_core.jobs") and name != "derm_core.jobs.preflight"
+    ),
 ]
+LIGHT = [*WITHOUT_PANDAS, *(f"derm_core.{name}" for name in WITH_PANDAS)]
 
 
 def loaded(modules: list[str]) -> dict[str, list[str]]:
@@ -80,5 +72,5 @@ def test_light_modules_do_not_load_torch_or_scikit_learn():
 
 
 def test_the_command_line_and_the_jobs_load_no_pandas_either():
-    seen = loaded([name for name in LIGHT if not name.startswith("derm_core.data")])
+    seen = loaded(WITHOUT_PANDAS)
     assert first_to_load(seen, "pandas") is None

@@ -171,17 +171,18 @@ def synth_data(args: argparse.Namespace, screen: Screen) -> Answer:
         seed=args.seed,
         progress=screen.counter("generating", "images"),
     )
+    seconds, groups = time.monotonic() - started, int(dataset.frame["group"].nunique())
     value = {
         "name": dataset.name,
         "images": len(dataset),
         "classes": len(dataset.classes),
-        "groups": int(dataset.frame["group"].nunique()),
-        "seconds": time.monotonic() - started,
+        "groups": groups,
+        "seconds": seconds,
     }
     return Answer(
         value,
         f"{dataset.name}: {len(dataset)} synthetic images, {len(dataset.classes)} classes, "
-        f"{value['groups']} groups, in {duration(value['seconds'])}.",
+        f"{groups} groups, in {duration(seconds)}.",
     )
 
 

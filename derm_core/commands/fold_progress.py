@@ -29,7 +29,8 @@ class FoldProgress:
             for number, study in enumerate(self.studies, start=1)
             for member in (study, *waits_for(workspace, self.store.get(study)))
         }
-        self._read_at, self._left = float("-inf"), None
+        self._read_at = float("-inf")
+        self._left: float | None = None
 
     def prefix(self, run_id: str) -> str:
         """`fold 2 of 5, 3 h 10 min left in all: `, empty for a run of no fold."""
@@ -75,5 +76,6 @@ class FoldProgress:
 
     def _seconds(self, number: int) -> float:
         """Seconds that a fold's runs have taken so far; for a resumed run, since it was resumed."""
-        runs = [run for run in self._runs(number) if run.started]
-        return sum((run.finished or time.time()) - run.started for run in runs)
+        return sum(
+            (run.finished or time.time()) - run.started for run in self._runs(number) if run.started
+        )

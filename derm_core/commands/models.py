@@ -10,8 +10,6 @@ from ..bundles.bundle import find_bundle, list_bundles, verify_bundle
 from ..config import EvaluateConfig
 from ..errors import BundleError
 from ..files import disk_bytes
-from ..publish.classifier import publish
-from ..publish.extractor import publish_extractor
 from ..records import require
 from .output import Answer, Screen, size, table
 from .start import add_detach, add_fields, given, names, start
@@ -132,6 +130,9 @@ def verify_models(args: argparse.Namespace, screen: Screen) -> Answer:
 
 def publish_model(args: argparse.Namespace, screen: Screen) -> Answer:
     """JSON: {name, path, bytes}."""
+    from ..publish.classifier import publish  # these load torch, which the other actions do without
+    from ..publish.extractor import publish_extractor
+
     if args.arm:
         folder = publish(
             screen.workspace,
@@ -174,6 +175,7 @@ def export_model(args: argparse.Namespace, screen: Screen) -> Answer:
     """JSON: {name, path, bytes, training_images: whether features of training images are in it}."""
     card = verify_bundle(find_bundle(screen.workspace, args.name))
     path = export_bundle(screen.workspace, args.name, args.out, private=args.private)
+    assert isinstance(path, Path)
     left_out = holds_private_images(card) and not args.private
     note = (
         " Features, labels and ids of its training images were left out; --private adds them."

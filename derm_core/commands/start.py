@@ -8,7 +8,7 @@ import os
 import typing
 from typing import Any, Literal, TypeVar
 
-from ..config import BackboneConfig, PretrainConfig, RunConfig, StudyConfig
+from ..config import BackboneConfig, EmbedConfig, PretrainConfig, RunConfig, StudyConfig
 from ..jobs.preflight import submit
 from ..jobs.store import RunStore
 from ..jobs.supervisor import reconcile
@@ -17,7 +17,7 @@ from .follow import follow
 from .output import Answer, Screen
 from .results import answer
 
-Config = TypeVar("Config", bound=RunConfig)
+Config = TypeVar("Config", PretrainConfig, StudyConfig, EmbedConfig)
 METAVARS = {"dataset": "NAME", "input_size": "PIXELS", "vae": "NAME", "vae_run": "RUN"}
 
 

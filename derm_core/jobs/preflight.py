@@ -5,21 +5,18 @@ Stands above the packages that it asks; the supervisor, which queues and starts 
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..bundles.bundle import find_bundle, verify_bundle
 from ..bundles.extractor import require_extractor, require_posterior
-from ..config import EmbedConfig, EvaluateConfig, PublishConfig, StudyConfig
+from ..config import EmbedConfig, EvaluateConfig, PublishConfig, RunConfig, StudyConfig
 from ..data.classmaps import class_map
 from ..data.on_demand import is_missing_synth
 from ..errors import ConfigError, NotFound
 from ..files import read_json
-from ..publish.classifier import require_publishable
 from ..workspace import Workspace
 from . import supervisor
 
 
-def submit(workspace: Workspace, config: Any, name: str = "") -> str:
+def submit(workspace: Workspace, config: RunConfig, name: str = "") -> str:
     """Check a config, queue its run and start a worker; returns the run's id.
 
     Raises what `check` and `supervisor.submit` raise.
@@ -28,7 +25,7 @@ def submit(workspace: Workspace, config: Any, name: str = "") -> str:
     return supervisor.submit(workspace, config, name)
 
 
-def check(workspace: Workspace, config: Any) -> None:
+def check(workspace: Workspace, config: RunConfig) -> None:
     """Raise where a dataset, a model or a result that a run needs is missing or does not fit.
 
     Raises:
@@ -39,6 +36,10 @@ def check(workspace: Workspace, config: Any) -> None:
         RunError: what is to be published is not a finished study's arm and seed.
     """
     if isinstance(config, PublishConfig):
+        from ..publish.classifier import (
+            require_publishable,
+        )  # loads torch, which no other check needs
+
         require_publishable(workspace, config.run, config.arm, config.name, config.seed)
         return
     classes = dataset_classes(workspace, config.dataset)

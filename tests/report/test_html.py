@@ -157,7 +157,7 @@ def test_the_command_writes_report_and_tables(reported, tmp_path, capsys):
         == 1
     )
     said = capsys.readouterr().err
-    assert "--out FILE" in said and "cannot be written" in said and "leave out arms" in said
+    assert "--out FILE" in said and "cannot be written" in said and "leave out --arms" in said
 
 
 def test_a_study_of_an_older_version_has_a_report_too(made, reported):
