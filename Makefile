@@ -1,22 +1,30 @@
-# Two commands do everything: `make app` and `make test`.
+# `make app` opens the app, `make test` runs all tests, `make check` what a change must pass first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 PORT ?= 8501
-# yes: every file installed is one of those named, by hash, in requirements.lock; no: the same versions, whatever their files.
+# yes: every installed file is checked against its hash in requirements.lock; no: the same versions,
+# whatever their files.
 LOCK ?= yes
 needs = $(if $(filter yes,$(LOCK)),--require-hashes -r $(1).lock,-r $(1).txt)
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: app test pictures lock audit clean help
+.PHONY: app test check pictures lock audit clean help
 
 app: $(VENV)/.app  ## install what is needed and open the app on http://localhost:8501
 	$(VENV)/bin/streamlit run app.py --server.port $(PORT)
 
-test: $(VENV)/.test  ## run the default test suite
+test: $(VENV)/.test  ## run all tests
 	$(VENV)/bin/python -m pytest -n 2 -m "not browser" $(PYTEST_ARGS)
 	$(VENV)/bin/python -m pytest -m browser $(PYTEST_ARGS)
 
-pictures: $(VENV)/.test  ## take README's pictures of the running app (needs Chromium)
+check: $(VENV)/.test  ## format, lint, types, layers and the fast tests: under two minutes
+	$(VENV)/bin/ruff format --check --quiet .
+	$(VENV)/bin/ruff check --quiet .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/python -m pytest -n 2 -q -m "not slow" $(PYTEST_ARGS)
+
+pictures: $(VENV)/.test  ## take the documentation's pictures of the running app (needs Chromium)
 	$(VENV)/bin/python -m tools.pictures
 
 lock: $(VENV)/.tools  ## write requirements.lock and requirements-dev.lock anew from the .txt files
