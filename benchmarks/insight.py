@@ -1,6 +1,6 @@
-"""What the shelf's models say beside their answers, held against labels: at least 95 % of pictures of other things called out.
+"""What the library's models say beside their answers, held against labels: at least 95 % of pictures of other things called out.
 
-For the models of the shelf that carry the statistics (at most two of one study by default): coverage of the
+For the models of the library that carry the statistics (at most two of one study by default): coverage of the
 90 % prediction sets on their own test split; the rate of pictures flagged as outliers by all models together,
 among the test images, among pictures of other things (drawn ones, and crops of photographs), and in datasets
 named as a shift; and the shares of LayerCAM, Grad-CAM and occlusion that lie inside the lesion, on drawn lesions and where
@@ -45,7 +45,7 @@ SEED = 1  # other pictures than those whose rate is on the card
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--models", help="names from the shelf (default: all that carry the statistics)"
+        "--models", help="names from the library (default: all that carry the statistics)"
     )
     parser.add_argument(
         "--shifts", default="", help="other datasets of the workspace to report the rate of, as A,B"
@@ -124,7 +124,7 @@ def run(args: argparse.Namespace) -> dict:
 
 
 def choose(workspace: Workspace, names: str | None) -> dict[str, Predictor]:
-    """The models asked for, else those on the shelf whose cards carry prediction sets and outlier statistics."""
+    """The models asked for, else those in the library whose cards carry prediction sets and outlier statistics."""
     complete = [
         card["name"]
         for card in list_bundles(workspace)

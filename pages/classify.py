@@ -102,7 +102,7 @@ def nothing_yet(cards: list[dict]) -> None:
 def asked(workspace, published: list[dict]) -> None:
     """Which models, which images, and the answers. A fragment: a new image runs this part alone.
 
-    published: cards of the models on the shelf as the page found them.
+    published: cards of the models in the library as the page found them.
     """
     uploads.release()
     cards = models.choose(published)

@@ -21,7 +21,7 @@ def choose(workspace, found: dict[str, dict]) -> str | None:
     if not found:
         pressed = frame.empty(
             "Your images will be listed here with their classes, groups and splits. Import a folder below, or start "
-            "with 2,000 synthetic lesions that the product paints itself: no download, half a minute.",
+            "with 2,000 synthetic lesions that the product generates itself: no download, half a minute.",
             title="No dataset yet",
             action="Make the synthetic images",
         )
@@ -40,9 +40,9 @@ def choose(workspace, found: dict[str, dict]) -> str | None:
 def make_synthetic(workspace) -> None:
     from derm_core.data.synth.generator import ensure_synth
 
-    bar = st.progress(0.0, "Painting synthetic lesions…")
+    bar = st.progress(0.0, "Generating synthetic images…")
     with frame.errors():
-        ensure_synth(workspace, progress=live_run.counter(bar, "Painting synthetic lesions"))
+        ensure_synth(workspace, progress=live_run.counter(bar, "Generating synthetic images"))
         st.rerun()
 
 

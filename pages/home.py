@@ -1,4 +1,4 @@
-"""Home: what this is, the two things to do first, the latest comparison, the shelf, the machine."""
+"""Home: what this is, the two things to do first, the latest comparison, the library, the machine."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def latest_comparison(workspace) -> None:
 
 
 def shelf(workspace) -> None:
-    st.subheader("Models on the shelf", anchor=False)
+    st.subheader("Models in the library", anchor=False)
     cards = cached.bundles(workspace)
     if not cards:
         frame.empty(
             "Published models stand here and serve the Classify page. Train a study, then publish its arms.",
-            title="The shelf is empty",
+            title="The library is empty",
             icon=":material/deployed_code:",
             action="Train a study",
             page="train",

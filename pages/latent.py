@@ -9,8 +9,8 @@ from pages.ui.latent import data_issues, loaded_map, map_picker, map_view, new_m
 
 VIEWS = {
     "map": ":material/scatter_plot: Map",
-    "travel": ":material/explore: Travel",
-    "trouble": ":material/report: Data trouble",
+    "travel": ":material/explore: Latent traversal",
+    "trouble": ":material/report: Data issues",
 }
 
 workspace = frame.page("latent")

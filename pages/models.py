@@ -1,4 +1,4 @@
-"""Models: the shelf, each model with its card; publish from a finished study, import, export, delete."""
+"""Models: the library, each model with its card; publish from a finished study, import, export, delete."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def shelf(workspace) -> list[dict]:
         frame.empty(
             "Published models will stand here, each with its card: training data, metrics with intervals, terms. "
             "Finish a study, then publish its models.",
-            title="The shelf is empty",
+            title="The library is empty",
             action="Train a study",
             page="train",
         )
@@ -136,7 +136,7 @@ def export(workspace, card: dict) -> None:
 
 def delete(workspace, card: dict) -> None:
     with st.popover("Delete", icon=":material/delete:", key=f"delete-{card['name']}"):
-        st.markdown(f"Delete **{card['name']}** from this workspace's shelf?")
+        st.markdown(f"Delete **{card['name']}** from this workspace's library?")
         if st.button("Delete the model", type="primary", key=f"really-{card['name']}"):
             with frame.errors():
                 workspace.remove(Path(card["folder"]))
@@ -162,7 +162,7 @@ def watch(workspace, moving: tuple[str, ...]) -> None:
     for run in filter(None, (cached.run(workspace, run_id) for run_id in moving)):
         if run.final:
             if run.state == "done":
-                st.session_state["message"] = f"{run.summary['name']} is on the shelf."
+                st.session_state["message"] = f"{run.summary['name']} is in the library."
             st.rerun()
         feed = live_run.follow(workspace, run.id)
         now = feed.progress or run.progress
@@ -212,7 +212,7 @@ def publish_section(workspace) -> None:
     }
     with st.expander("Publish from a finished study", icon=":material/publish:"):
         if not studies:
-            st.markdown("A finished study's classifiers can be put on the shelf here.")
+            st.markdown("A finished study's classifiers can be put in the library here.")
             frame.link("train", "Go to Train", icon=":material/model_training:")
             return
         run_id = st.selectbox(
@@ -269,7 +269,7 @@ def import_section(workspace) -> None:
         if file is not None and st.button("Import", type="primary"):
             with frame.errors():
                 folder = import_bundle(workspace, file.getvalue())
-                st.session_state["message"] = f"{folder.name} is on the shelf."
+                st.session_state["message"] = f"{folder.name} is in the library."
                 st.rerun()
 
 

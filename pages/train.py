@@ -26,13 +26,13 @@ PRETRAIN_CHARTS = (  # title, {line: series}, what to read, share
     (
         "Reconstruction, nats per image",
         {"Training": "train/reconstruction", "Validation": "val/reconstruction"},
-        "How far the pictures are missed.",
+        "Reconstruction error: how far the output is from the input.",
         False,
     ),
     (
         "KL divergence, nats per image",
         {"Training": "train/kl", "Validation": "val/kl"},
-        "What the code carries.",
+        "KL divergence: information in the latent code.",
         False,
     ),
     (
@@ -162,7 +162,7 @@ def actions(workspace, run) -> None:
         if compared and st.button("Compare", type="primary", icon=":material/compare:"):
             frame.go("compare", run=run.id)
         if run.kind == "publish" and run.state == "done":
-            frame.link("models", "The shelf", icon=":material/deployed_code:")
+            frame.link("models", "The library", icon=":material/deployed_code:")
         if not run.final and st.button(
             "Cancel", icon=":material/stop_circle:", disabled=run.cancel_requested
         ):

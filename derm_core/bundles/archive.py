@@ -84,7 +84,7 @@ def _without_images(card: dict, data: bytes) -> dict[str, bytes]:
 
 
 def import_bundle(workspace: Workspace, source: bytes | Path) -> Path:
-    """Put a zipped bundle on the workspace's shelf, after every check; returns its folder.
+    """Put a zipped bundle in the workspace's library, after every check; returns its folder.
 
     Only the files of one bundle are read, under the name on the card: names in the archive never
     become paths. Raises BundleError for anything else in it (links, other files, too large, tampered).
@@ -105,7 +105,7 @@ def import_bundle(workspace: Workspace, source: bytes | Path) -> Path:
         pass
     else:
         raise BundleError(
-            f"A model {name} is already on the shelf; remove it first, or keep that one."
+            f"A model {name} is already in the library; remove it first, or keep that one."
         )
     staging = Path(tempfile.mkdtemp(prefix=".import-", dir=workspace.models))
     try:
@@ -116,7 +116,7 @@ def import_bundle(workspace: Workspace, source: bytes | Path) -> Path:
         os.rename(folder, workspace.models / name)
     except OSError as error:
         raise BundleError(
-            f"The bundle {name} cannot be put on the shelf ({error.strerror})."
+            f"The bundle {name} cannot be put in the library ({error.strerror})."
         ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -61,7 +61,7 @@ def save_tensors(folder: Path, state: Mapping[str, Any], card: dict, parameters:
     folder = Path(folder)
     if (folder / CARD).exists():
         raise BundleError(
-            f"{folder.name} is already on the shelf; choose another name or remove that folder first."
+            f"{folder.name} is already in the library; choose another name or remove that folder first."
         )
     stored = {}
     for key, tensor in state.items():
@@ -244,11 +244,11 @@ def load_bundle(folder: Path) -> Bundle:
 
 
 def list_bundles(workspace: Workspace, kind: str | None = "classifier") -> list[dict]:
-    """Cards of the bundles of a kind (classifier, extractor; None: both) on all shelves, the repository's first, each
+    """Cards of the bundles of a kind (classifier, extractor; None: both) in all libraries, the repository's first, each
     with ok, error, folder and shelf.
 
     Every one is verified; a refused one carries its name, ok False and the reason. Needs no torch.
-    A name is listed once: the repository's shelf comes before the workspace's.
+    A name is listed once: the repository's library comes before the workspace's.
     """
     cards: dict[str, dict] = {}
     for shelf in workspace.shelves():
@@ -284,7 +284,7 @@ def kind_of(folder: Path) -> str:
 
 
 def find_bundle(workspace: Workspace, name: str) -> Path:
-    """The folder of bundle `name` on the first shelf that has it. Raises NotFound, naming those there are."""
+    """The folder of bundle `name` in the first library that has it. Raises NotFound, naming those there are."""
     check_id(name, "model name")
     for shelf in workspace.shelves():
         if (shelf / name / CARD).is_file():
@@ -293,7 +293,7 @@ def find_bundle(workspace: Workspace, name: str) -> Path:
         {path.parent.name for shelf in workspace.shelves() for path in shelf.glob(f"*/{CARD}")}
     )
     raise NotFound(
-        f"There is no model {name!r} on the shelf; "
+        f"There is no model {name!r} in the library; "
         + (
             f"there are: {', '.join(names)}."
             if names

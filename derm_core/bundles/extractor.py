@@ -137,7 +137,7 @@ def save_extractor(folder: Path, vae: VAE, card: dict) -> dict:
 
 
 def load_extractor(name: str | Path, workspace: Workspace | None = None) -> ExtractorBundle:
-    """The extractor of that name on the shelf, or in that folder, verified before anything is built.
+    """The extractor of that name in the library, or in that folder, verified before anything is built.
 
     Raises NotFound, or BundleError where it is damaged or a classifier.
     """

@@ -154,6 +154,6 @@ def load_predictors(
         names = [card["name"] for card in list_bundles(workspace) if card["ok"]]
         if not names:
             raise NotFound(
-                "There is no model on the shelf yet: publish one from a finished study, or import one."
+                "There is no model in the library yet: publish one from a finished study, or import one."
             )
     return {name: Predictor(load_bundle(find_bundle(workspace, name))) for name in names}

@@ -36,7 +36,7 @@ def open_images(
     """
     if is_missing_synth(workspace, name):
         yield log("Making the synthetic dataset.")
-    what = "Painting synthetic images" if is_missing_synth(workspace, name) else f"Reading {name}"
+    what = "Generating synthetic images" if is_missing_synth(workspace, name) else f"Reading {name}"
     dataset = yield from aside(lambda report: open_dataset(workspace, name, report), what)
     store = yield from aside(
         lambda report: open_store(workspace, dataset, size, progress=report),

@@ -42,7 +42,7 @@ def ask(
 ) -> Generator[Event, None, tuple[list[dict], pd.DataFrame, dict[str, np.ndarray]]]:
     """Slots [{"slot", "name", "arm"}], their columns (len(rows)) and each bundle's features (len(rows), D) by name.
 
-    Bundles that the config names, else those on the shelf that know the dataset's classes (at most six).
+    Bundles that the config names, else those in the library that know the dataset's classes (at most six).
     Columns per slot: prediction_S, confidence_S (0 to 1), correct_S (True, False, None without a label or where the
     classes are others), outlier_S (feature distance over its threshold; NaN where the card has none); with two or
     more slots also disagree. Raises NotFound, BundleError and DataError for models that the config names; others are

@@ -20,7 +20,7 @@ STOPPED = ("interrupted", "cancelled", "failed")
 
 
 def needs_vae(config: Any) -> bool:
-    """Whether a config has an arm that uses the encoder of `vae_run`, and not one from the shelf."""
+    """Whether a config has an arm that uses the encoder of `vae_run`, and not one from the library."""
     if isinstance(config, StudyConfig):
         return (
             not config.all_folds
@@ -42,7 +42,7 @@ def matching_pretraining(workspace: Workspace, config: Any) -> str | None:
             + (
                 "or pretrain, how to make one."
                 if config.kind == "study"
-                else "or vae, the name of an extractor on the shelf."
+                else "or vae, the name of an extractor in the library."
             )
         )
     found = matching_run(workspace, pretrain, FOUND)

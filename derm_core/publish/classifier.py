@@ -1,4 +1,4 @@
-"""From a finished study to a bundle on the shelf: one arm, one seed, with all that its card must say."""
+"""From a finished study to a bundle in the library: one arm, one seed, with all that its card must say."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def publish(
     rates: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Put the classifier of `arm` and `seed` of study `run_id` on a shelf as bundle `name`; returns its folder.
+    """Put the classifier of `arm` and `seed` of study `run_id` in a library as bundle `name`; returns its folder.
 
     shelf: folder of bundles, default the workspace's. The temperature is fitted on a quarter of validation's groups;
     the others calibrate prediction sets and outlier scores. The stored bundle must repeat the study's own probabilities
     on validation images. replace: write card and reference of a published model anew; its tensors must be the same.
     rates: names of datasets whose rate of outliers goes on the card. progress: called with (images done, of how many);
-    an exception it raises stops the publication, and nothing is left on the shelf.
+    an exception it raises stops the publication, and nothing is left in the library.
     Raises NotFound, RunError (not a finished study, no such arm or seed), BundleError.
     """
     check_id(name, "model name")
@@ -143,7 +143,7 @@ def _put(
     decoder: dict | None,
     complete: Callable[[Path], None],
 ) -> None:
-    """Write, check and complete a classifier's bundle, then move it to the shelf."""
+    """Write, check and complete a classifier's bundle, then move it to the library."""
 
     def make(folder: Path) -> None:
         save_bundle(folder, classifier, card, decoder)
@@ -153,7 +153,7 @@ def _put(
 
 
 def put_whole(target: Path, make: Callable[[Path], None]) -> None:
-    """Have a bundle's folder made beside the shelf's others, then move it there: a kill leaves none, or a whole one."""
+    """Have a bundle's folder made beside the library's others, then move it there: a kill leaves none, or a whole one."""
     staging = target.parent / f".{target.name}.partial"
     shutil.rmtree(staging, ignore_errors=True)
     try:
@@ -163,7 +163,7 @@ def put_whole(target: Path, make: Callable[[Path], None]) -> None:
         os.rename(staging / target.name, target)
     except OSError as error:
         raise BundleError(
-            f"The model {target.name} cannot be put on the shelf ({error.strerror}); nothing was published. "
+            f"The model {target.name} cannot be put in the library ({error.strerror}); nothing was published. "
             "Check permissions and free disk space."
         ) from error
     finally:
@@ -178,7 +178,7 @@ def former_hash(workspace: Workspace, name: str, target: Path, replace: bool) ->
         return None
     if not replace:
         raise BundleError(
-            f"A model {name} is already on the shelf ({taken.parent.name}/{name}); choose another name, "
+            f"A model {name} is already in the library ({taken.parent.name}/{name}); choose another name, "
             "or delete that one first."
         )
     return verify_bundle(taken)["sha256"]

@@ -1,4 +1,4 @@
-"""From a finished pretraining to an extractor on the shelf: the VAE itself, with what its card must say."""
+"""From a finished pretraining to an extractor in the library: the VAE itself, with what its card must say."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ RECORD = (
 def publish_extractor(
     workspace: Workspace, run_id: str, name: str, *, shelf: str | Path | None = None
 ) -> Path:
-    """Put the VAE of the finished pretraining `run_id` on a shelf as extractor `name`; returns its folder.
+    """Put the VAE of the finished pretraining `run_id` in a library as extractor `name`; returns its folder.
 
     Everything on the card is measured after the rounding to float16, on training and validation images; no test image
     is looked at. Raises NotFound, RunError (not a finished pretraining), BundleError (name taken, dataset changed).

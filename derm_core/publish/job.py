@@ -18,7 +18,7 @@ from .classifier import publish
 def publish_run(config: PublishConfig, workspace: Workspace, run: RunFiles) -> Iterator[Event]:
     """What the worker runs for Publish on the page Models. The last event is a `result` with {name, path, bytes}.
 
-    Resumed after its worker was killed: the bundle it had put on the shelf already is its result.
+    Resumed after its worker was killed: the bundle it had put in the library already is its result.
     Raises what serve.publish.publish raises.
     """
     folder = _made_before(config, workspace)

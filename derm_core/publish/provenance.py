@@ -149,7 +149,7 @@ def commands(
     seed: int,
     rates: Sequence[str] = (),
 ) -> list[str]:
-    """The command lines that repeat this model, from the dataset to the shelf."""
+    """The command lines that repeat this model, from the dataset to the library."""
     program = "python -m derm_core"
     data = (
         f"{program} data synth"

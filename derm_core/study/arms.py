@@ -249,7 +249,7 @@ def _bundle_extractor(arm: str, name: str, config, workspace: Workspace):
 def resolve_arms(config, workspace: Workspace) -> tuple[list[Arm], list[str]]:
     """Build the arms of a study; those whose weights cannot be had are left out, and the notes say so.
 
-    Where ImageNet weights are missing, the preset `demo` takes a shelf bundle's backbone of the same
+    Where ImageNet weights are missing, the preset `demo` takes a library bundle's backbone of the same
     architecture under its own name. `both` needs its two parts. Raises WeightsUnavailable where no
     arm is left, and what `build_extractors` raises for the others.
     """
@@ -293,7 +293,7 @@ def _missing_note(error: Exception, stand_in: str | None, both: bool) -> str:
 
 
 def _stand_in(config, workspace: Workspace) -> str | None:
-    """A shelf bundle with the study's backbone, one of ImageNet origin first; None where there is none."""
+    """A bundle of the library with the study's backbone, one of ImageNet origin first; None where there is none."""
     from ..bundles.bundle import list_bundles
 
     wanted = (config.backbone.architecture, config.backbone.stage)

@@ -17,7 +17,7 @@ A function named after a thing takes the Workspace first (unhashed) and what ide
     trouble, factors(workspace, map)   tables beside a map, or None
     placer(workspace, map)        places images on a map (loads torch)
     travel(workspace, source)     insight.travel.Travel, kept in memory (loads torch)
-    bundles(workspace)            cards on the shelves, each with "ok" or "error"
+    bundles(workspace)            cards in the libraries, each with "ok" or "error"
     predictor(workspace, name)    serve.predictor.Predictor, kept in memory (loads torch)
 """
 
@@ -285,7 +285,7 @@ def audit(workspace: Workspace, name: str, split_seed: int = 0) -> dict[str, Any
     return _audit(found, found.fingerprint, split_seed)
 
 
-# ---- the shelf ---------------------------------------------------------------------------------
+# ---- the library ---------------------------------------------------------------------------------
 
 
 @st.cache_resource(ttl="10m", max_entries=8, show_spinner=False)
@@ -296,7 +296,7 @@ def _bundles(_workspace: Workspace, kind: str, key: str) -> list[dict[str, Any]]
 
 
 def _bundle_files(shelf: Path) -> Iterator[str]:
-    """Every file in a shelf's folders, with the time of its last change. A publication may take one away meanwhile."""
+    """Every file in a library's folders, with the time of its last change. A publication may take one away meanwhile."""
     with contextlib.suppress(FileNotFoundError):
         for folder in [entry.path for entry in os.scandir(shelf) if entry.is_dir()]:
             with contextlib.suppress(FileNotFoundError):
@@ -307,7 +307,7 @@ def _bundle_files(shelf: Path) -> Iterator[str]:
 
 
 def bundles(workspace: Workspace, kind: str = "classifier") -> list[dict[str, Any]]:
-    """Cards of the published models on all shelves; checked again when a file of theirs changes."""
+    """Cards of the published models in all libraries; checked again when a file of theirs changes."""
     files = sorted(entry for shelf in workspace.shelves() for entry in _bundle_files(shelf))
     return (
         _bundles(workspace, kind, " ".join(files)) if files else []
@@ -337,7 +337,7 @@ _at_hand = functools.lru_cache(4)(
 )  # a look-up of Streamlit's takes as long as drawing an element
 
 
-@st.cache_data(max_entries=4, show_spinner="Painting samples…")
+@st.cache_data(max_entries=4, show_spinner="Generating samples…")
 def _samples(
     _workspace: Workspace, n: int, seed: int, models: tuple[str, ...]
 ) -> list[tuple[str, bytes, str]]:

@@ -62,7 +62,7 @@ PAGES = {  # file: (section, title, one sentence)
     "latent": (
         "Study",
         "Latent space",
-        "Where an arm puts its images: near each other means alike, in that arm's eyes.",
+        "Where an arm puts its images: near each other means alike according to this model's features.",
     ),
     "data": (
         "Shelf",

@@ -207,7 +207,7 @@ def _other_sets(workspace: Workspace, dataset: str) -> list[str]:
 
 
 def _pretraining(workspace: Workspace, base: StudyConfig, tag: str) -> tuple[dict, dict]:
-    """Where the VAE comes from, a run or the shelf, in a study's terms; and what a new pretraining would be."""
+    """Where the VAE comes from, a run or the library, in a study's terms; and what a new pretraining would be."""
     finished = {found.id: found for found in cached.runs(workspace, kind="pretrain", state="done")}
     shelf = {
         f"shelf:{card['name']}": card["name"]
@@ -217,7 +217,7 @@ def _pretraining(workspace: Workspace, base: StudyConfig, tag: str) -> tuple[dic
 
     def told(key: str) -> str:
         if key in shelf:
-            return f"{shelf[key]} (extractor on the shelf)"
+            return f"{shelf[key]} (extractor in the library)"
         return (
             frame.run_label(workspace, finished[key])
             if key

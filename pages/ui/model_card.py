@@ -105,7 +105,7 @@ def operating_point(card: dict) -> list[tuple[str, str]]:
     if not point:
         return []
     name = words.plain(card["class_descriptions"].get(point["class"], point["class"]))
-    said = f"called above {words.percent(point['threshold'])}: sensitivity {words.interval(point['sensitivity'])}"
+    said = f"threshold {words.percent(point['threshold'])}: sensitivity {words.interval(point['sensitivity'])}"
     if measured := point.get("test_specificity"):
         said += f", specificity {words.interval(measured)} on the test split"
     return [(f"Operating point, {name}", said)]
@@ -126,7 +126,9 @@ def coverage(card: dict) -> None:
         column = f"{float(level):.0%} sets"
         rows.setdefault("All images", {})[column] = words.interval(found.get("coverage"))
         if dealt := found.get("redivided"):
-            rows.setdefault("All images, groups dealt anew", {})[column] = words.interval(dealt)
+            rows.setdefault("All images, calibration and test groups redrawn", {})[column] = (
+                words.interval(dealt)
+            )
         for name, one in (found.get("per_class") or {}).items():
             label = f"{card['class_descriptions'].get(name, name)} ({one.get('images', 0):,})"
             rows.setdefault(label, {})[column] = words.percent(one.get("coverage"))
@@ -145,10 +147,10 @@ def coverage(card: dict) -> None:
         )
         dealt = (
             (
-                " Groups dealt anew: calibration and test groups divided at random, mean and middle 95"
+                " Groups redrawn: calibration and test groups divided at random, mean and middle 95"
                 f"{words.THIN}%."
             )
-            if "All images, groups dealt anew" in rows
+            if "All images, calibration and test groups redrawn" in rows
             else ""
         )
         st.caption(

@@ -18,7 +18,7 @@ METRIC = {"mean": 0.61, "std": 0.02, "low": 0.55, "high": 0.67}
 def put_bundle(
     workspace, name: str, arm: str, classes=CLASSES, input_size: int = 32, **fields
 ) -> dict:
-    """Save bundle `name` on the workspace's own shelf; returns its card."""
+    """Save bundle `name` in the workspace's own library; returns its card."""
     seed = sum(map(ord, name))
     backbone = build_backbone(BackboneConfig(architecture="resnet18", stage=1), seed)
     with torch.random.fork_rng():
@@ -58,7 +58,7 @@ def put_bundle(
 
 
 def put_extractor(workspace, name: str, **fields) -> dict:
-    """Save an untrained VAE as extractor `name` on the workspace's own shelf; returns its card."""
+    """Save an untrained VAE as extractor `name` in the workspace's own library; returns its card."""
     vae = build_vae(
         BackboneConfig(architecture="resnet18", stage=1), 32, 4, 16, sum(map(ord, name))
     )

@@ -260,10 +260,10 @@ def test_sets_priority_operating_point_and_what_agreement_meant(open_page, evide
     assert (
         said.count("90% set:**") == 2
         and said.count("**Priority:**") == 2
-        and said.count("**Mel called:**") == 2
+        and said.count("**Mel:**") == 2
     )
     for answer in row.arms.values():
-        assert ("called:** yes" in said) or not answer.operating_point.called
+        assert ("Mel:** above" in said) or not answer.operating_point.called
     agreed = row.agree
     assert f"Of the 100 test images, they {'agreed on 80' if agreed else 'disagreed on 20'}" in said
     assert "does not carry" not in said

@@ -39,7 +39,7 @@ def text(app) -> str:
 
 def test_an_empty_shelf_says_what_to_do(open_page):
     app = open_page("models")
-    assert "shelf is empty" in text(app) and "Train a study" in [
+    assert "library is empty" in text(app) and "Train a study" in [
         button.label for button in app.button
     ]
 
@@ -71,7 +71,7 @@ def test_a_tampered_model_is_refused_and_named(open_page, workspace):
 def test_deleting_takes_a_model_from_the_shelf(open_page, workspace):
     put_bundle(workspace, "a-vae", "vae")
     app = press(open_page("models"), key="really-a-vae")
-    assert not (workspace.models / "a-vae").exists() and "shelf is empty" in text(app)
+    assert not (workspace.models / "a-vae").exists() and "library is empty" in text(app)
 
 
 def test_what_was_exported_can_be_imported(open_page, workspace):
@@ -144,7 +144,7 @@ def test_a_publication_can_be_cancelled_and_one_that_failed_says_why(open_page, 
 def test_a_name_that_is_taken_is_refused_before_anything_is_queued(open_page, finished):
     put_bundle(finished, "my-vae", "vae")
     app = ask_for(open_page, "vae", "my-vae")
-    assert "already on the shelf" in app.error[0].value and not RunStore(finished).list(
+    assert "already in the library" in app.error[0].value and not RunStore(finished).list(
         kind="publish"
     )
 

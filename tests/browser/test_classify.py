@@ -116,7 +116,7 @@ def test_one_image_gets_two_opinions_side_by_side(page, furnished, furnished_app
     metrics = answered(page)
     for part, what in (
         ("Reconstruction", "nothing to reconstruct with"),
-        ("What hiding a patch does", "some two hundred"),
+        ("Occlusion", "some two hundred"),
     ):
         page.get_by_role("tab", name=part).click()
         page.get_by_text(what).wait_for()
@@ -260,7 +260,7 @@ def test_a_batch_shows_how_far_it_is(page, furnished_app, lesion):
 
 @pytest.fixture
 def third(furnished):
-    """A third model of the same classes on the shelf, for one test."""
+    """A third model of the same classes in the library, for one test."""
     cards = [card for card in list_bundles(furnished) if card["ok"]]
     put_bundle(furnished, "third", "bundle:third", cards[0]["classes"], label="Third")
     yield [*[card["name"] for card in cards][:2], "third"]

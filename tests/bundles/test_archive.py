@@ -23,7 +23,7 @@ def zipped(*members: tuple[str | zipfile.ZipInfo, bytes]) -> bytes:
 
 @pytest.fixture
 def parts(shelf, classifier, card, tmp_path) -> dict[str, bytes]:
-    """Card and tensors of a bundle that is not on the shelf."""
+    """Card and tensors of a bundle that is not in the library."""
     save_bundle(tmp_path / "small", classifier, card)
     return {
         name: (tmp_path / "small" / name).read_bytes()

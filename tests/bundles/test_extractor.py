@@ -1,4 +1,4 @@
-"""A pretrained VAE on the shelf: published from its run, read as it was written, usable as an arm and from Python."""
+"""A pretrained VAE in the library: published from its run, read as it was written, usable as an arm and from Python."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ CONFIG = PretrainConfig(
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """A workspace with a finished pretraining whose VAE is on the shelf."""
+    """A workspace with a finished pretraining whose VAE is in the library."""
     workspace = Workspace.open(tmp_path_factory.mktemp("home"))
     run = workspace.run(RUN).create()
     write_json(run.config, to_dict(CONFIG))
@@ -148,7 +148,7 @@ def test_it_travels_as_a_file_and_a_changed_one_is_refused(home, tmp_path):
     assert [(card["name"], card["ok"]) for card in list_bundles(other, "extractor")] == [
         (NAME, False)
     ]
-    with pytest.raises(BundleError, match="already on the shelf"):
+    with pytest.raises(BundleError, match="already in the library"):
         import_bundle(other, archive)
 
 
@@ -229,7 +229,7 @@ def test_its_latent_space_can_be_travelled_in_without_its_run(home, tmp_path):
 
 
 def test_what_cannot_be_published_or_used_is_named(home, shelf_of_a_classifier):
-    with pytest.raises(BundleError, match="already on the shelf"):
+    with pytest.raises(BundleError, match="already in the library"):
         publish_extractor(home, RUN, NAME)
     with pytest.raises(NotFound, match="pretrain-9"):
         publish_extractor(home, "pretrain-9", "other")

@@ -27,7 +27,7 @@ def said(events, beginning):
 def test_a_synthetic_dataset_is_painted_and_decoded_with_rate_and_time_left(workspace):
     events, (dataset, store) = run(open_images(workspace, "synth-60", 16))
     assert len(dataset) == len(store) == 60 and store.size == 16
-    for beginning in ("Painting", "Decoding synth-60"):
+    for beginning in ("Generating", "Decoding synth-60"):
         last = said(events, beginning)[-1]
         assert (last["done"], last["total"], last["unit"], last["eta_seconds"]) == (
             60,

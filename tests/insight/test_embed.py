@@ -166,7 +166,7 @@ def test_a_map_is_turned_onto_another_and_shows_what_a_model_says(workspace, run
 
 @pytest.fixture
 def vae_arm(request, workspace) -> dict:
-    """Fields of a map of μ, of a pretraining as it leaves its folder or of an extractor on the shelf."""
+    """Fields of a map of μ, of a pretraining as it leaves its folder or of an extractor in the library."""
     backbone = BackboneConfig(architecture="resnet18", stage=1)
     if request.param == "extractor":
         put_extractor(workspace, "skin")

@@ -38,7 +38,7 @@ def test_the_bundle_is_the_runs_result_and_is_found_again_when_the_run_is_resume
         "file_bytes"
     ]
     monkeypatch.setattr(
-        module, "publish", lambda *_, **__: pytest.fail("it is on the shelf already")
+        module, "publish", lambda *_, **__: pytest.fail("it is in the library already")
     )
     assert list(publish_run(CONFIG, shelf, shelf.run("publish-1")))[-1].value == result
 
@@ -62,7 +62,7 @@ def test_what_cannot_be_published_is_refused_before_it_is_queued(study):  # noqa
         with pytest.raises(error):
             preflight.check(study[0], dataclasses.replace(CONFIG, **change))
     (study[0].models / "my-vae").mkdir()
-    with pytest.raises(BundleError, match="already on the shelf"):
+    with pytest.raises(BundleError, match="already in the library"):
         preflight.check(study[0], CONFIG)
 
 

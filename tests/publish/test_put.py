@@ -1,4 +1,4 @@
-"""A bundle comes to the shelf whole and checked, or not at all, whatever ends its writing."""
+"""A bundle comes to the library whole and checked, or not at all, whatever ends its writing."""
 
 import errno
 import os

@@ -32,8 +32,8 @@ RESIDUAL_TOP = 0.25
 def draw_explanations(workspace, answer: Answer, cards: list[dict]) -> None:
     st.subheader("Reasons", anchor=False)
     parts = {
-        ":material/local_fire_department: Where it looks": looks,
-        ":material/texture: What hiding a patch does": hiding,
+        ":material/local_fire_department: Saliency (LayerCAM)": looks,
+        ":material/texture: Occlusion": hiding,
         ":material/join_inner: Nearest training images": nearest,
         ":material/blur_on: Reconstruction": drawn,
     }

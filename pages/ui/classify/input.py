@@ -106,9 +106,9 @@ def sampled(workspace) -> list[tuple[str, bytes]]:
     st.caption(
         "No patient's image is among these: "
         + (
-            "half are painted by the product's generator, half are drawn from a VAE's decoder."
+            "half come from the product's generator, half from a VAE's decoder."
             if drawn
-            else "all are painted by the product's generator."
+            else "all come from the product's generator."
         )
     )
     wanted = st.query_params.get("sample", "")

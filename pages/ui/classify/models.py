@@ -26,7 +26,7 @@ def choose(published: list[dict]) -> list[dict]:
     missing(wanted, found)
     if not shelf:
         frame.empty(
-            "Two published models will classify your images side by side here. There is none on the shelf: "
+            "Two published models will classify your images side by side here. There is none in the library: "
             "finish a study and publish its models, or import a bundle.",
             title="No model to ask yet",
             icon=":material/deployed_code:",
@@ -61,7 +61,7 @@ def missing(wanted: list[str], found: dict[str, dict]) -> None:
     for name in wanted:
         if name not in found:
             st.error(
-                f"There is no model {words.plain(name)} on this shelf.",
+                f"There is no model {words.plain(name)} in this library.",
                 icon=":material/deployed_code:",
             )
         elif not found[name]["ok"]:

@@ -224,9 +224,9 @@ def called(answer: ArmPrediction, card: dict) -> tuple[str, str] | None:
         return None
     name, p = told(card, point.class_name), answer.probabilities[point.class_name]
     return (
-        f"{name[:1].upper() + name[1:]} called",
-        f"{'yes' if point.called else 'no'}, {words.chance(p)} is "
-        f"{'above' if point.called else 'not above'} {words.percent(point.threshold)}  \n"
+        name[:1].upper() + name[1:],
+        f"{'above' if point.called else 'below'} threshold ({words.chance(p)} "
+        f"{'>' if point.called else '<'} {words.percent(point.threshold)})  \n"
         f":small[At this threshold: sensitivity {share(card['operating_point']['sensitivity'])}, specificity "
         f"{words.percent(point.specificity)}.]",
     )

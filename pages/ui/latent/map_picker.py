@@ -22,7 +22,7 @@ def choose_maps(workspace) -> tuple[str | None, str | None, list[str]]:
         )
     if not found:
         frame.empty(
-            "A dot for every image, near its neighbours in the eyes of one extractor; coloured by class, split, a "
+            "A dot for every image, near its neighbours according to one extractor's features; coloured by class, split, a "
             "model's answer or any attribute. Make the first map below: the PCA stands in seconds, UMAP after about "
             "half a minute.",
             title="No map yet",

@@ -90,7 +90,7 @@ def submit(workspace, fields: dict, place: str) -> None:
 
 
 def extractors(workspace) -> dict[str, dict]:
-    """What a map can be made with: label → fields of EmbedConfig. Own VAEs first, then the shelf, then the references."""
+    """What a map can be made with: label → fields of EmbedConfig. Own VAEs first, then the library, then the references."""
     found: dict[str, dict] = {}
     settings = {("resnet18", 3, 64): {}}
     for run in cached.runs(workspace, state="done"):
