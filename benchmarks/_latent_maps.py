@@ -11,7 +11,7 @@ from PIL import Image
 from derm_core.config import BackboneConfig, EmbedConfig, to_dict
 from derm_core.data.decode import read_image
 from derm_core.data.manifest import save_dataset
-from derm_core.files import read_json, write_atomic, write_json
+from derm_core.files import read_json, write_atomic, write_json, writing
 from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
 
@@ -114,12 +114,9 @@ def keep_features(workspace: Workspace, run_id: str) -> None:
         .normal(own.mean(0), own.std(0), (len(dataset), own.shape[1]))
         .astype(np.float32)
     )
-    buffer = io.BytesIO()
-    np.save(buffer, features, allow_pickle=False)
-    write_atomic(
-        feature_path(workspace, "many", extractor, open_store(workspace, dataset, size), None),
-        buffer.getvalue(),
-    )
+    store = open_store(workspace, dataset, size)
+    with writing(feature_path(workspace, "many", extractor, store, None)) as file:
+        np.save(file, features, allow_pickle=False)
 
 
 def _map(
@@ -144,9 +141,8 @@ def _map(
         ("neighbours.npy", near),
         ("distances.npy", np.sort(rng.random(near.shape), 1).astype(np.float32)),
     ):
-        buffer = io.BytesIO()
-        np.save(buffer, array, allow_pickle=False)
-        write_atomic(folder / name, buffer.getvalue())
+        with writing(folder / name) as file:
+            np.save(file, array, allow_pickle=False)
     write_json(
         folder / "map.json",
         {

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .files import writing
+from .files import storage_errors
 
 KINDS = ("metric", "image", "log", "state", "progress", "result", "tick")
 
@@ -125,7 +125,10 @@ class EventLog:
             "value": jsonable(event.value),
         }
         line = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
-        with writing(self.path), open(self.path, "a", encoding="utf-8", opener=_private) as handle:
+        with (
+            storage_errors(self.path),
+            open(self.path, "a", encoding="utf-8", opener=_private) as handle,
+        ):
             handle.write(line)
         self.seq += 1
 

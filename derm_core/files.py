@@ -10,7 +10,7 @@ import os
 import platform
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,8 +28,8 @@ UNFINISHED = re.compile(
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Around writing at `path`: a full disk or a refusal becomes a StorageError that says what to do."""
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk or a refusal, met while writing at `path`, into a StorageError that says what to do."""
     try:
         yield
     except OSError as error:
@@ -51,27 +51,37 @@ def storage_sentence(error: OSError, path: Path | str) -> str:
     )
 
 
-def write_atomic(path: Path, data: bytes | memoryview | str | Callable[[BinaryIO], None]) -> None:
-    """Write `data` to `path` through a temporary file, fsync and `os.replace` (mode 0600). Raises StorageError.
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """A file that appears at `path` as a whole, or not at all: `with writing(path) as file: …`.
 
-    data: the contents, or what writes them to an open file.
+    A temporary file beside it (mode 0600), fsync and `os.replace`.
+
+    Raises:
+        StorageError: the disk is full, or the folder may not be written to.
     """
     path = Path(path)
-    payload = data.encode() if isinstance(data, str) else data
-    with writing(path):
+    with storage_errors(path):
         private_folder(path.parent)
         descriptor, temporary = tempfile.mkstemp(
             dir=path.parent, prefix=f".{path.name}.{HERE}-{os.getpid()}-"
         )
         try:
-            with os.fdopen(descriptor, "wb") as handle:
-                payload(handle) if callable(payload) else handle.write(payload)
-                handle.flush()
-                os.fsync(handle.fileno())
+            # Not "wb": into such a file NumPy writes by itself, and a full disk has no error number.
+            with os.fdopen(descriptor, "w+b") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(temporary, path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+
+
+def write_atomic(path: Path, data: bytes | memoryview | str) -> None:
+    """Write `data` to `path` as `writing` does. Raises StorageError."""
+    with writing(path) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
 
 
 def remove_unfinished(folder: Path) -> None:

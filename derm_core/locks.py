@@ -1,4 +1,4 @@
-"""`flock` on a file: held by one process at a time, freed by the kernel when that process dies."""
+"""Locks on files (`flock`): held by one process at a time, freed by the kernel when it dies."""
 
 from __future__ import annotations
 
@@ -10,18 +10,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import StorageError
-from .files import writing
+from .files import storage_errors
 
+RETRY_SECONDS = 0.02
 _held: set[int] = set()
 
 
 @contextmanager
 def hold(path: Path, patience: float = 0.0) -> Iterator[bool]:
-    """True while this process holds the lock at `path`, False where another does.
+    """Try to hold the lock at `path`.
 
-    patience: seconds to keep trying. A look from `is_held` takes the lock for an instant, so that a
-    process which means to keep it should allow a second. Forked children give their copy back at
-    once: a lock must not outlive its worker because one of them does.
+    A forked child closes its copy at once: a lock must not outlive the process that took it because
+    a child does.
+
+    Args:
+        path: the lock's file, made where it is missing; its folder must exist.
+        patience: seconds to keep trying, math.inf to wait for as long as it takes. `is_held` takes
+            the lock for an instant, so that a process which needs it should allow a second.
+
+    Yields:
+        Whether this process holds the lock.
     """
     descriptor = _acquire(path, patience)
     if descriptor is None:
@@ -41,7 +49,7 @@ def is_held(path: Path) -> bool:
         return False
     try:
         descriptor = _acquire(path, 0.0)
-    except StorageError:  # someone else's, or a read-only workspace: left as it stands
+    except StorageError:  # of another user, or in a workspace that is read-only: not ours to take
         return True
     if descriptor is None:
         return True
@@ -51,7 +59,7 @@ def is_held(path: Path) -> bool:
 
 def _acquire(path: Path, patience: float) -> int | None:
     deadline = time.monotonic() + patience
-    with writing(path):
+    with storage_errors(path):
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     while True:
         try:
@@ -61,13 +69,13 @@ def _acquire(path: Path, patience: float) -> int | None:
             if time.monotonic() >= deadline:
                 os.close(descriptor)
                 return None
-            time.sleep(0.02)
+            time.sleep(RETRY_SECONDS)
 
 
-def _give_back_in_child() -> None:
+def _close_in_child() -> None:
     for descriptor in _held:
         os.close(descriptor)
     _held.clear()
 
 
-os.register_at_fork(after_in_child=_give_back_in_child)
+os.register_at_fork(after_in_child=_close_in_child)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .arms import arm_file
 from .errors import ConfigError
-from .files import disk_bytes, writing
+from .files import disk_bytes, storage_errors
 
 ID_PATTERN = re.compile(r"^[a-z0-9][a-z0-9-]{0,39}$")
 REPOSITORY = Path(__file__).resolve().parent.parent  # the folder that holds the package derm_core
@@ -162,7 +162,7 @@ class RunFiles:
 
     def create(self) -> RunFiles:
         """Make the folder with its subfolders, readable by their owner only."""
-        with writing(self.root):
+        with storage_errors(self.root):
             for folder in (self.root, self.checkpoints, self.artefacts):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return self

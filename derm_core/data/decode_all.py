@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError, ImageError, StorageError
-from ..files import private_file, private_folder, read_json, write_json, writing
+from ..files import private_file, private_folder, read_json, storage_errors, write_json
 from ..processes import end_with
 from ..workspace import REPOSITORY
 from .decode import PREPROCESSING_VERSION, decode, prepare, read_bytes
@@ -117,7 +117,10 @@ def _stage(
     if progress:
         progress(done, len(paths))
     record_path = folder / "progress.jsonl"
-    with writing(record_path), open(private_file(record_path), "a", encoding="utf-8") as record:
+    with (
+        storage_errors(record_path),
+        open(private_file(record_path), "a", encoding="utf-8") as record,
+    ):
         for start, found in _work(todo, {s: str(p) for s, p in arrays.items()}, processes):
             rows[start : start + len(found)] = found
             record.write(json.dumps({"start": start, "rows": found}) + "\n")
@@ -130,7 +133,7 @@ def _stage(
 
 def _start(folder: Path, arrays: dict[int, Path], key: str, count: int) -> list[None]:
     shutil.rmtree(folder, ignore_errors=True)
-    with writing(folder):
+    with storage_errors(folder):
         private_folder(folder)
     needed = sum(count * size * size * 3 for size in arrays)
     free = shutil.disk_usage(folder).free
@@ -140,7 +143,7 @@ def _start(folder: Path, arrays: dict[int, Path], key: str, count: int) -> list[
             f"only {free / 2**30:.1f} GB are free below {folder.parent}."
         )
     for size, path in arrays.items():
-        with writing(path):
+        with storage_errors(path):
             np.lib.format.open_memmap(
                 private_file(path), mode="w+", dtype=np.uint8, shape=(count, size, size, 3)
             )

@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import DataError, NotFound
+from ..locks import hold
 from ..workspace import DatasetPaths, Workspace
 from . import medmnist
 from .decode_all import Progress, Staged, source_key, stage_images
@@ -22,9 +23,10 @@ from .groups import KINDS, find_groups
 from .known_datasets import describe, terms
 from .layouts import Found, Listing, find_layout, read_listing
 from .manifest import Dataset, load_dataset, save_dataset
-from .store import hold_lock, keep_store, open_store
+from .store import keep_store, open_store
 
 MAX_CLASSES = 1000
+PATIENCE_SECONDS = 3.0  # for the workers of a killed import to end
 ATTRIBUTES = ("age", "sex", "site", "skin_type", "source", "confirmation", "official_split")
 
 
@@ -69,10 +71,9 @@ def import_dataset(
     found = find_layout(Path(path))
     _refuse_other_source(paths, found)
     paths.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with hold_lock(
-        paths.root / "import.lock",
-        f"Dataset {name} is being imported already; wait for that import.",
-    ):
+    with hold(paths.root / "import.lock", patience=PATIENCE_SECONDS) as held:
+        if not held:
+            raise DataError(f"Dataset {name} is being imported already; wait for that import.")
         try:
             dataset = _import(workspace, paths, found, tuple(sizes), processes, progress, resume)
         finally:

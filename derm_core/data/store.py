@@ -5,20 +5,18 @@ Derived and rebuildable. Its fingerprint ties it to the manifest, the size and t
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
+import math
 import os
 import shutil
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataError
-from ..files import private_file, private_folder, read_json, write_json, writing
+from ..files import private_file, private_folder, read_json, storage_errors, write_json
+from ..locks import hold
 from ..workspace import Workspace
 from .decode import PREPROCESSING_VERSION
 from .decode_all import Progress, Staged, source_key, stage_images
@@ -26,7 +24,6 @@ from .manifest import Dataset
 
 IMAGES, CARD = "images.npy", "store.json"
 COPY_ROWS = 1024
-PATIENCE_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -89,9 +86,9 @@ def build_store(
     """
     if not 8 <= size <= 2048:
         raise DataError(f"A store of {size} px cannot be built; allowed are 8 to 2048 pixels.")
-    with writing(dataset.paths.stores):
+    with storage_errors(dataset.paths.stores):
         private_folder(dataset.paths.stores)
-    with hold_lock(dataset.paths.stores / f"{size}.lock"):
+    with hold(dataset.paths.stores / f"{size}.lock", patience=math.inf):
         if store := _current(dataset, size):
             return store
         paths = dataset.frame["path"].tolist()
@@ -154,31 +151,9 @@ def _copy_rows(source: Path, target: Path, rows: np.ndarray) -> None:
     old = np.load(source, mmap_mode="r")
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *old.shape[1:])}
     with (
-        writing(target),
+        storage_errors(target),
         open(private_file(target), "wb") as handle,
     ):  # not through a mapping: on a full disk that is a SIGBUS
         np.lib.format.write_array_header_1_0(handle, header)
         for start in range(0, len(rows), COPY_ROWS):
             handle.write(old[rows[start : start + COPY_ROWS]].data)
-
-
-@contextmanager
-def hold_lock(path: Path, refusal: str | None = None) -> Iterator[None]:
-    """Hold an exclusive lock on the file `path`; the kernel frees it when the process ends.
-
-    Waits for another holder; where a `refusal` is given only PATIENCE_SECONDS, which the workers of
-    a killed holder need to end, and then raises DataError(refusal).
-    """
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    with writing(path):
-        handle = open(private_file(path), "w")
-    with handle:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise DataError(refusal) from None
-                time.sleep(0.1)
-        yield

@@ -7,7 +7,6 @@ space, never on the map.
 
 from __future__ import annotations
 
-import io
 import time
 import warnings
 from collections.abc import Generator, Iterator
@@ -23,7 +22,7 @@ from ..data.on_demand import open_images
 from ..data.splits import SPLITS, split_for
 from ..errors import DataError, RunError
 from ..events import Event, log
-from ..files import read_json, write_atomic, write_json
+from ..files import read_json, write_atomic, write_json, writing
 from ..seeds import stream_seed
 from ..stats.feature_space import (
     SHOWN_NEIGHBOURS,
@@ -313,9 +312,8 @@ def _save_neighbours(
     far = np.full((len(rows), SHOWN_NEIGHBOURS), np.nan, np.float32)
     near[:, :shown], far[:, :shown] = rows[positions[:, :shown]], distances[:, :shown]
     for name, array in (("neighbours.npy", near), ("distances.npy", far)):
-        buffer = io.BytesIO()
-        np.save(buffer, array, allow_pickle=False)
-        write_atomic(run.artefacts / name, buffer.getvalue())
+        with writing(run.artefacts / name) as file:
+            np.save(file, array, allow_pickle=False)
 
 
 def _about(config: EmbedConfig, explained: list[float], quality: dict, images: int) -> dict:

@@ -14,7 +14,7 @@ from typing import Any
 from ..config import to_dict
 from ..errors import NotFound, RunError
 from ..events import read_events_from
-from ..files import disk_bytes, writing
+from ..files import disk_bytes, storage_errors
 from ..locks import hold, is_held
 from ..processes import alive
 from ..workspace import REPOSITORY, Workspace, weights_folder
@@ -105,7 +105,7 @@ def spawn(workspace: Workspace, run_id: str, seen: Run | None = None) -> bool:
         "PYTHONPATH": os.pathsep.join(filter(None, search)),
         "PYTHONUNBUFFERED": "1",
     }
-    with writing(paths.log):
+    with storage_errors(paths.log):
         log = os.open(paths.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     try:
         child = subprocess.Popen(

@@ -13,7 +13,6 @@ how sensitive an arm is to the gravest class, and where two arms disagree.
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Generator, Mapping
 from itertools import combinations
@@ -24,7 +23,7 @@ import pandas as pd
 
 from ..data.audit import MISSING, OTHER, categorise
 from ..events import TICK, Event, progress
-from ..files import write_atomic
+from ..files import writing
 from ..stats.intervals import FEW_GROUPS, evaluate
 from ..stats.metrics import confusion, decide
 from ..stats.operating_point import SPECIFICITY, operating_point
@@ -90,9 +89,8 @@ def save_decisions(
         table[f"decision:{arm}"] = decisions[arm]
         table[f"confidence:{arm}"] = mean[each, decisions[arm]].astype(np.float32)
         table[f"p_true:{arm}"] = mean[each, labels].astype(np.float32)
-    buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False)
-    write_atomic(path, buffer.getvalue())
+    with writing(path) as file:
+        table.to_parquet(file, index=False)
 
 
 def disagreement(

@@ -7,7 +7,6 @@ trained or chosen on are left out for all models, unless the config asks for all
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from ..data.overlap import describe_overlap
 from ..data.splits import SPLITS, split_dataset, split_fingerprint
 from ..errors import DermError
 from ..events import TICK, Event, jsonable, log, progress
-from ..files import read_json, write_atomic, write_json
+from ..files import read_json, write_json, writing
 from ..machine import pick_device
 from ..workspace import RunFiles, Workspace
 from .external import TestSet, secondary, tables, test_set
@@ -351,6 +350,5 @@ def _save_predictions(
         )
         for (arm, p_snc), bundle in zip(probabilities.items(), bundles.values(), strict=True)
     ]
-    buffer = io.BytesIO()
-    pd.concat(parts, ignore_index=True).to_parquet(buffer, index=False)
-    write_atomic(run.predictions, buffer.getvalue())
+    with writing(run.predictions) as file:
+        pd.concat(parts, ignore_index=True).to_parquet(file, index=False)

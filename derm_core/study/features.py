@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..events import TICK, Event, progress
-from ..files import write_atomic
+from ..files import writing
 from ..workspace import Workspace, check_id
 
 CPU_BATCH = 32  # at 64 px: what a layer reads and writes stays in the cores' cache
@@ -70,9 +69,8 @@ def extract(
     features = yield from _compute(
         extractor, store.images, rows, count, device, what or f"Features: {extractor.name}"
     )
-    buffer = io.BytesIO()
-    np.save(buffer, features, allow_pickle=False)
-    write_atomic(path, buffer.getvalue())
+    with writing(path) as file:
+        np.save(file, features, allow_pickle=False)
     return features
 
 

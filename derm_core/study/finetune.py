@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import io
 import json
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 from ..arms import arm_file
 from ..config import StudyConfig
 from ..events import TICK, Event, log
-from ..files import read_json, write_atomic, write_json
+from ..files import read_json, write_atomic, write_json, writing
 from ..heads.grid import CURVES, standardisation
 from ..nets.batchnorm import match_statistics
 from ..nets.head import Classifier, make_head
@@ -270,13 +269,12 @@ class _Trainer:
         state = {
             key: value.detach().cpu().contiguous() for key, value in classifier.state_dict().items()
         }
-        buffer = io.BytesIO()
-        np.savez(buffer, **result)
         write_atomic(
             self.model_path,
             save(state, metadata={"arm": self.arm.name, "seed": json.dumps(self.seed)}),
         )
-        write_atomic(self.result_path, buffer.getvalue())
+        with writing(self.result_path) as file:
+            np.savez(file, **result)
         clear_checkpoints(self.checkpoints)
 
 

@@ -8,7 +8,6 @@ row a fold. There are no heads to publish and no common setting: each fold chose
 
 from __future__ import annotations
 
-import io
 from collections.abc import Generator
 from typing import Any
 
@@ -18,7 +17,7 @@ import pandas as pd
 from ..arms import arm_file
 from ..config import StudyConfig, to_dict
 from ..events import TICK, Event, jsonable, log
-from ..files import write_atomic
+from ..files import write_atomic, writing
 from ..stats import gaps as gap_tools
 from ..stats.arm_pairs import fold_gap_differences, matched_pairs, mcnemar, pairs_of
 from ..stats.intervals import evaluate
@@ -276,10 +275,9 @@ def _fold_row(fold: Fold) -> dict[str, Any]:
 
 def _save(run: RunFiles, joined: Joined) -> None:
     """artefacts/predictions.parquet and curves, with a column that names the fold."""
-    buffer = io.BytesIO()
     tables = [fold.predictions.assign(fold=fold.number) for fold in joined.folds]
-    pd.concat(tables, ignore_index=True).to_parquet(buffer, index=False)
-    write_atomic(run.predictions, buffer.getvalue())
+    with writing(run.predictions) as file:
+        pd.concat(tables, ignore_index=True).to_parquet(file, index=False)
     for arm in joined.outcomes:
         write_atomic(
             run.curves(arm),

@@ -9,7 +9,6 @@ adjusted, with the share's own statistics and class shares. The full share is th
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..events import TICK, Event, log, progress
-from ..files import write_atomic
+from ..files import writing
 from ..heads.grid import Heads
 from ..heads.parallel import train_groups
 from ..seeds import stream_seed
@@ -86,9 +85,8 @@ def label_efficiency(study: Study) -> Generator[Event, None, dict]:
 
 def keep_predictions(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Keep a fold's test probabilities and log priors at every share, to be put together with those of other folds."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    write_atomic(path, buffer.getvalue())
+    with writing(path) as file:
+        np.savez(file, **arrays)
 
 
 def compared(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import platform
 from importlib import metadata
 from typing import Any
@@ -14,7 +13,7 @@ from .. import __version__
 from ..arms import arm_file
 from ..config import StudyConfig, to_dict
 from ..events import jsonable
-from ..files import write_atomic
+from ..files import writing
 from ..stats import gaps as gap_tools
 from ..stats.arm_pairs import gap_differences, matched_pairs, mcnemar, pairs_of
 from ..stats.gap_intervals import Drawn, draw, gap_interval
@@ -270,9 +269,8 @@ def save_predictions(
                         }
                     )
                 )
-    buffer = io.BytesIO()
-    pd.concat(tables, ignore_index=True).to_parquet(buffer, index=False)
-    write_atomic(run.predictions, buffer.getvalue())
+    with writing(run.predictions) as file:
+        pd.concat(tables, ignore_index=True).to_parquet(file, index=False)
 
 
 def versions() -> dict[str, str]:

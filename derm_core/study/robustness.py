@@ -6,7 +6,6 @@ loss is (clean − corrupted) / clean of balanced accuracy, paired over groups a
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Generator
 from contextlib import closing
@@ -17,7 +16,7 @@ import numpy as np
 
 from ..data.corruptions import SEVERITIES, corrupt
 from ..events import TICK, Event, log, progress
-from ..files import write_atomic
+from ..files import writing
 from ..stats.metrics import decide
 from ..stats.paired import Estimate, Scorer, average, combine, with_tests
 from ..training.precision import Precision, default_precision
@@ -97,9 +96,8 @@ def _decide(probabilities: np.ndarray, log_prior: np.ndarray) -> np.ndarray:
 
 
 def _keep(path: Path, decisions: Decisions) -> None:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **decisions)
-    write_atomic(path, buffer.getvalue())
+    with writing(path) as file:
+        np.savez_compressed(file, **decisions)
 
 
 def summarise(study: Study, families: list[str], decided: dict[str, Decisions]) -> dict:

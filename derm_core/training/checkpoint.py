@@ -9,7 +9,6 @@ Until `latest` is replaced the previous checkpoint stands; folders it does not n
 
 from __future__ import annotations
 
-import functools
 import itertools
 import os
 import pickle
@@ -25,7 +24,7 @@ from torch import nn
 
 from ..errors import RunError
 from ..events import jsonable
-from ..files import read_json, write_atomic, write_json
+from ..files import read_json, write_atomic, write_json, writing
 
 POINTER, OPTIMISER, STATE = "latest", "optimiser.pt", "state.json"
 
@@ -127,9 +126,8 @@ def _write(folder: Path, files: dict[str, Any]) -> Path:
             if name == STATE:
                 write_json(partial / name, content)
             elif name == OPTIMISER:
-                write_atomic(
-                    partial / name, functools.partial(torch.save, content)
-                )  # no second copy in memory
+                with writing(partial / name) as file:
+                    torch.save(content, file)  # no second copy in memory
             else:
                 write_atomic(
                     partial / name,

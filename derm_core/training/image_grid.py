@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ..files import write_atomic
+from ..files import writing
 
 GAP = 2  # white pixels between images
 
@@ -36,8 +35,6 @@ def grid_image(rows: Sequence[Tensor], scale: int = 1) -> Image.Image:
 
 def save_grid(path: Path, rows: Sequence[Tensor]) -> None:
     """`grid_image` as a PNG file; small images are shown enlarged to at least 96 pixels."""
-    buffer = io.BytesIO()
-    grid_image(rows, scale=max(1, -(-96 // rows[0].shape[2]))).save(
-        buffer, format="PNG", optimize=True
-    )
-    write_atomic(path, buffer.getvalue())
+    grid = grid_image(rows, scale=max(1, -(-96 // rows[0].shape[2])))
+    with writing(path) as file:
+        grid.save(file, format="PNG", optimize=True)

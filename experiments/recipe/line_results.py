@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 from derm_core.config import to_dict
 from derm_core.errors import RunError
 from derm_core.events import Event, jsonable
-from derm_core.files import read_json, write_atomic, write_json
+from derm_core.files import read_json, write_json, writing
 from derm_core.heads.grid import CURVES, Heads
 from derm_core.locks import hold
 from derm_core.machine import pick_device
@@ -82,9 +81,8 @@ def _finish(
     """Judge the features and write what `measure` and `arrays_of` read."""
     started = time.monotonic()
     found, arrays = _judge(line, setting, workspace, folder, run)
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    write_atomic(folder.artefacts / ARRAYS, buffer.getvalue())
+    with writing(folder.artefacts / ARRAYS) as file:
+        np.savez(file, **arrays)
     write_json(
         folder.artefacts / RESULT,
         jsonable({**found, "pretraining": summary, "judging_seconds": time.monotonic() - started}),

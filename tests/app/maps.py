@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import pandas as pd
 
 from derm_core.config import EmbedConfig, to_dict
 from derm_core.data.manifest import load_dataset
-from derm_core.files import write_atomic, write_json
+from derm_core.files import write_atomic, write_json, writing
 from derm_core.jobs.store import RunStore
 
 OPINIONS = [
@@ -120,6 +118,5 @@ def troubles(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def _save(path, array: np.ndarray) -> None:
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    write_atomic(path, buffer.getvalue())
+    with writing(path) as file:
+        np.save(file, array, allow_pickle=False)

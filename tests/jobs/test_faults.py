@@ -218,8 +218,8 @@ def test_what_a_killed_writer_left_unfinished_goes_when_the_run_goes_on(here):
     run_id = here.new()
     folder = here.workspace.run(run_id).create().artefacts
     code = (
-        "import os, signal, sys; from pathlib import Path; from derm_core.files import write_atomic\n"
-        "write_atomic(Path(sys.argv[1]), lambda handle: os.kill(os.getpid(), signal.SIGKILL))"
+        "import os, signal, sys; from pathlib import Path; from derm_core.files import writing\n"
+        "with writing(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
     )
     killed = subprocess.run(
         [sys.executable, "-c", code, str(folder / "picture.png")],

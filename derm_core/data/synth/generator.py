@@ -9,9 +9,9 @@ others are made or by which process.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +23,7 @@ from threadpoolctl import ThreadpoolController
 
 from ...errors import NotFound
 from ...files import private_file
+from ...locks import hold
 from ...records import require
 from ...seeds import stream_seed
 from ...workspace import Workspace
@@ -217,8 +218,7 @@ def make_synth(
     made_from = {"images": images, "size": size, "seed": seed}
     for folder in (paths.root, paths.images, paths.masks):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with open(private_file(paths.root / "making.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with hold(paths.root / "making.lock", patience=math.inf):
         try:
             dataset = load_dataset(workspace, name)
         except NotFound:
