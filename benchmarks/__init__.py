@@ -12,5 +12,5 @@ the end where the name is a Python keyword). It offers `run(args) -> dict`, may 
 
 `python -m benchmarks` adds name, command (paths as PATH), date (UTC), machine and versions. Results
 that are kept lie in benchmarks/results/*.json, one file a benchmark, setting and machine; the table in
-README.md is made from them by `python -m tools.results`.
+docs/results.md is made from them by `python -m tools.results`.
 """

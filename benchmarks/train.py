@@ -133,7 +133,7 @@ def run(args: argparse.Namespace) -> dict:
 
 
 def options(args: argparse.Namespace) -> str:
-    """What was given on the command line beside the name, as the README's table shows it."""
+    """What was given on the command line beside the name, as the table in docs/results.md shows it."""
     given = (
         ("architecture", "resnet18"),
         ("size", 64),

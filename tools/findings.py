@@ -1,4 +1,4 @@
-"""README's sentences on what the committed ablation and folds teach, each worded by the sign of an interval."""
+"""Sentences on what the committed ablation and folds show, each worded by the sign of an interval."""
 
 from __future__ import annotations
 
@@ -10,14 +10,21 @@ from tools.recipe_table import directed, points
 Interval = Mapping[str, float]
 
 
+def answer_part(result: Mapping[str, Any]) -> str:
+    """The answer in five sentences: the verdict over all folds and the four comparisons behind it."""
+    headline = result["folds"]["verdict"]["headline"]
+    lessons = (_same_size, _best_size, _few_labels, _together)
+    return "\n".join(f"- {text}" for text in (headline, *(lesson(result) for lesson in lessons)))
+
+
 def learned_part(result: Mapping[str, Any]) -> str:
-    """One line a lesson, of those whose figures are there: what `python -m experiments recipe --json` printed."""
-    said = [
-        text
-        for lesson in (_same_size, _best_size, _few_labels, _together, _consistency, _elbo, _longer)
-        if (text := lesson(result))
-    ]
-    return "\n".join(f"- {text}" for text in said)
+    """One line per lesson whose figures are in `result`.
+
+    Args:
+        result: what `python -m experiments recipe --json` printed.
+    """
+    lessons = (_same_size, _best_size, _few_labels, _together, _consistency, _elbo, _longer)
+    return "\n".join(f"- {text}" for lesson in lessons if (text := lesson(result)))
 
 
 def _worded(metric: Interval, above: str, below: str, level: str) -> str:

@@ -1,4 +1,4 @@
-"""README's pictures: the real app on a real demo study of synthetic images, photographed in Chromium.
+"""Pictures of the documentation: the real app on a real demo study of synthetic images, photographed in Chromium.
 
     python -m tools.pictures [--workspace DIR] [--scale S]
 

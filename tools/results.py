@@ -1,6 +1,6 @@
-"""README's figures and docs/recipes.md, written from the shipped cards and the committed results, never by hand.
+"""The figures of README and docs, written from the shipped cards and the committed results, never by hand.
 
-python -m tools.results          rewrite the marked parts of README.md and all of docs/recipes.md
+python -m tools.results          rewrite the marked parts of README.md and docs/results.md, and docs/recipes.md
 python -m tools.results --check  exit 1 where they are not what the cards and results say
 """
 
@@ -13,11 +13,12 @@ import sys
 from pathlib import Path
 
 from derm_core.report import tables
-from tools.findings import learned_part
+from tools.findings import answer_part, learned_part
 from tools.recipe_table import ablation_part, directed, folds_part, points
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = REPOSITORY / "README.md"
+PAGE = REPOSITORY / "docs" / "results.md"
 ORDER = ("vae", "imagenet")
 RESULTS = REPOSITORY / "benchmarks" / "results"
 STUDY = RESULTS / "laptop-ham10000" / "study.json"
@@ -127,7 +128,7 @@ def study_part(path: Path = STUDY) -> str:
             f"balanced accuracy that is gone, mean over {len(study['robustness']['families'])} kinds of corruption at five "
             f"strengths. Made, the VAE's pretraining apart, by "
             f"`python -m derm_core compare --preset {config['preset']}{shelf} --full --external {','.join(config['external'])}`; all "
-            f"tables: [{path.parent.name}](benchmarks/results/{path.parent.name}).",
+            f"tables: [{path.parent.name}](../benchmarks/results/{path.parent.name}).",
         ]
     )
 
@@ -184,7 +185,7 @@ def recipe_part(path: Path = RECIPE) -> str:
             "**What was learned**",
             learned_part(result),
             "Every lever, the finals with their controls and the curve of quality against pretraining time, with the "
-            f"commands: [docs/recipes.md](docs/recipes.md); the file: [{path.name}](benchmarks/results/{path.name}).",
+            f"commands: [recipes.md](recipes.md); the file: [{path.name}](../experiments/results/{path.name}).",
         ]
     )
 
@@ -271,38 +272,46 @@ def machine_name(machine: dict | str | None) -> str:
 
 
 PARTS = {
-    "recipe": recipe_part,
-    "study": study_part,
-    "paper": paper_part,
-    "models": models_part,
-    "benchmarks": lambda: benchmarks_part(RESULTS, EXPERIMENTS),
+    README: {
+        "answer": lambda: answer_part(json.loads(RECIPE.read_text(encoding="utf-8"))),
+    },
+    PAGE: {
+        "recipe": recipe_part,
+        "study": study_part,
+        "paper": paper_part,
+        "models": models_part,
+        "benchmarks": lambda: benchmarks_part(RESULTS, EXPERIMENTS),
+    },
 }
 
 
-def filled(text: str) -> str:
-    """README's text with each part between <!-- NAME --> and <!-- /NAME --> made anew."""
-    for name, part in PARTS.items():
+def filled(path: Path) -> str:
+    """The text of a page with each part between <!-- NAME --> and <!-- /NAME --> made anew."""
+    text = path.read_text(encoding="utf-8")
+    for name, part in PARTS[path].items():
         before, opening, rest = text.partition(f"<!-- {name} -->\n")
         _, closing, after = rest.partition(f"<!-- /{name} -->")
         if not opening or not closing:
-            raise SystemExit(f"README.md lacks the marks <!-- {name} --> and <!-- /{name} -->.")
+            raise SystemExit(f"{path.name} lacks the marks <!-- {name} --> and <!-- /{name} -->.")
         text = f"{before}{opening}{part()}\n{closing}{after}"
     return text
 
 
+def pages() -> dict[Path, str]:
+    """Every page with figures and the text that it must have."""
+    return {README: filled(README), PAGE: filled(PAGE), RECIPES: recipes_page()}
+
+
 def main() -> int:
+    """Write the pages, or check them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
-    text = README.read_text(encoding="utf-8")
-    if options.check:
-        return (
-            0
-            if filled(text) == text and RECIPES.read_text(encoding="utf-8") == recipes_page()
-            else 1
-        )
-    README.write_text(filled(text), encoding="utf-8")
-    RECIPES.write_text(recipes_page(), encoding="utf-8")
+    for path, text in pages().items():
+        if not options.check:
+            path.write_text(text, encoding="utf-8")
+        elif path.read_text(encoding="utf-8") != text:
+            return 1
     return 0
 
 

@@ -128,7 +128,7 @@ def provider() -> Iterator[Provider]:
 
 
 def secrets(folder: Path, metadata: str) -> Path:
-    """A secrets.toml in `folder`, as README describes it."""
+    """A secrets.toml in `folder`, as docs/limits.md describes it."""
     path = folder / "secrets.toml"
     path.write_text(
         f'[auth]\nredirect_uri = "http://127.0.0.1:{{port}}/oauth2callback"\ncookie_secret = "a secret of thirty-two letters!!"\n'

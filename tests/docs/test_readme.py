@@ -1,8 +1,10 @@
-"""README says what the cards and results say, names its commands, and its pictures are small."""
+"""README and docs hold the figures of the cards and results; links lead somewhere; pictures are small."""
 
 import json
 import re
 from pathlib import Path
+
+import pytest
 
 from derm_core.data import decode, strip_metadata
 from derm_core.jobs.store import BUSY_SECONDS
@@ -12,22 +14,32 @@ ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+
+
 def test_figures_are_those_of_the_cards_and_results():
-    assert results.filled(README) == README, "run: python -m tools.results"
-    assert results.RECIPES.read_text(encoding="utf-8") == results.recipes_page(), (
-        "run: python -m tools.results"
-    )
+    for path, text in results.pages().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run python -m tools.results"
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_of_the_documentation_lead_to_files(page):
+    links = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+    inside = [link for link in links if "://" not in link and not link.startswith("mailto:")]
+    assert [link for link in inside if not (page.parent / link).exists()] == []
 
 
 def test_promises_say_what_the_gate_and_the_results_say():
-    promised = " ".join(
-        README.split("## What is promised, and what is not")[1].split("## Development")[0].split()
-    )
+    promised = " ".join((ROOT / "docs" / "limits.md").read_text(encoding="utf-8").split())
     load, fuzz = (
         json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
         for name in ("load", "fuzz")
     )
-    for said in (
+    for statement in (
         f"{load['training_slowdown']:.1f} times as long",
         f"within {load['p95_seconds']:.2f} s on two cores",
         f"changes within {load['visit_p95_seconds']:.2f} s",
@@ -39,7 +51,7 @@ def test_promises_say_what_the_gate_and_the_results_say():
         f"held it for {fuzz['limit_seconds']:.0f} s",
         "locked for ten seconds",
     ):
-        assert said in promised, said
+        assert statement in promised, statement
     assert (
         load["errors"] == fuzz["crashed"] == fuzz["hung"] == 0
         and fuzz["peak_mb"] < fuzz["limit_mb"]
@@ -70,7 +82,7 @@ def test_the_shipped_models_are_small_and_only_they_are_large():
     assert sum(path.stat().st_size for path in weights) <= 20_000_000
 
 
-def kept(folder, file, **result):
+def save(folder, file, **result):
     (folder / f"{file}.json").write_text(json.dumps(result))
 
 
@@ -83,7 +95,7 @@ def test_results_stand_with_their_machine_limit_and_direction(tmp_path):
         "memory_gb": 128.2,
         "gpu": "NVIDIA H100",
     }
-    kept(
+    save(
         tmp_path,
         "train",
         name="train",
@@ -97,7 +109,7 @@ def test_results_stand_with_their_machine_limit_and_direction(tmp_path):
         command="python -m benchmarks train --json",
         machine=small,
     )
-    kept(
+    save(
         tmp_path,
         "train-h100",
         name="train",
@@ -111,7 +123,7 @@ def test_results_stand_with_their_machine_limit_and_direction(tmp_path):
         command="python -m benchmarks train --size 224 --json",
         machine=large,
     )
-    kept(
+    save(
         tmp_path,
         "synth",
         name="synth",
@@ -122,7 +134,7 @@ def test_results_stand_with_their_machine_limit_and_direction(tmp_path):
         limit=1.0,
         machine=small,
     )
-    kept(tmp_path, "study", verdict="not a benchmark")
+    save(tmp_path, "study", verdict="not a benchmark")
     lines = results.benchmarks_part(tmp_path).splitlines()
     assert [line for line in lines if line.startswith("**")] == [
         "**AMD EPYC, 2 cores, 24 GB, Linux**",

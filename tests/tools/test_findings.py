@@ -1,4 +1,4 @@
-"""What README says was learned is worded by the sign of each interval, and says nothing of what was not measured."""
+"""What the documentation says was learned is worded by the sign of each interval, and says nothing of what was not measured."""
 
 from tools.findings import learned_part
 
