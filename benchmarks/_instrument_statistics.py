@@ -32,10 +32,12 @@ from scipy.stats import t as student
 
 from derm_core.data.splits import split_dataset
 from derm_core.heads.grid import Heads
+from derm_core.records import to_json
 from derm_core.seeds import stream_seed
-from derm_core.stats.gap_intervals import draw, gap_interval, less
-from derm_core.stats.intervals import evaluate, sign_flip
+from derm_core.stats.evaluation import evaluate
+from derm_core.stats.gaps import GAPS, final_estimates, gap_interval
 from derm_core.stats.metrics import METRICS, decide, log_prior
+from derm_core.stats.multiple_tests import sign_flip
 from derm_core.stats.resampling import make_design
 
 WIDTH, SHARES = 32, (0.45, 0.25, 0.18, 0.12)
@@ -174,21 +176,21 @@ def ask(
     test = world.split == 2
     labels, groups, prior = world.labels[test], world.groups[test], prior_of(world)
     names = [f"class{c}" for c in range(CLASSES)]
-    found = evaluate(
-        labels,
-        groups,
-        probabilities,
-        prior,
-        names,
-        resamples=settings.resamples,
-        seed=seed,
-        primary=("strong", "weak"),
+    found = to_json(
+        evaluate(
+            labels,
+            groups,
+            probabilities,
+            prior,
+            names,
+            resamples=settings.resamples,
+            seed=seed,
+            primary=("strong", "weak"),
+        )
     )
     design = make_design(labels, groups, CLASSES)
     if "again" in probabilities:
-        right = {
-            arm: (decide(np.log(p), prior) == labels).mean(0) for arm, p in probabilities.items()
-        }
+        right = {arm: (decide(p, prior) == labels).mean(0) for arm, p in probabilities.items()}
         found["flips"] = sign_flip(design, right["strong"] - right["again"], seed=seed)
     return {**found, "strata": design.stratum}
 
@@ -198,18 +200,18 @@ def gap_rows(world: World, heads: Heads, settings: Settings, seed: int) -> dict[
     changes = []
     for index, part in enumerate(("train", "val")):
         rows = world.split == index
-        drawn = draw(
+        drawn = final_estimates(
             world.labels[rows],
             world.groups[rows],
             predict(heads, world, part),
             "cross_entropy",
-            name=part,
+            split=part,
             resamples=settings.resamples,
             seed=seed,
         )
-        changes.append(less(drawn["strong"], drawn["weak"]))
+        changes.append({kind: drawn["strong"][kind] - drawn["weak"][kind] for kind in GAPS})
     found = gap_interval(*changes)
-    return {kind: [row[key] for key in ("mean", "low", "high")] for kind, row in found.items()}
+    return {kind: [row.mean, row.low, row.high] for kind, row in found.items()}
 
 
 def truth(
@@ -222,9 +224,7 @@ def truth(
 
     {"difference", "own": variance of this very number, "test": variance with test_groups (C,) groups}.
     """
-    right = {
-        arm: (decide(np.log(p), prior) == beyond.labels).mean(0) for arm, p in probabilities.items()
-    }
+    right = {arm: (decide(p, prior) == beyond.labels).mean(0) for arm, p in probabilities.items()}
     change, recalls, spread = right["strong"] - right["weak"], [], []
     for c in range(CLASSES):
         here = beyond.labels == c

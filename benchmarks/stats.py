@@ -1,7 +1,7 @@
 """All paired statistics of a study: three arms, five seeds, seven classes, 1,500 test images; at most 5 s.
 
 Every metric and both gaps with intervals for each arm and each pair, 2,000 resamples of groups, the sign flips of
-the primary test, Holm, McNemar: what `conclude` asks of stats.py, gap_stats.py and pairs.py, on 7,000 training,
+the primary test, Holm, McNemar: what `conclude` asks of derm_core.stats, on 7,000 training,
 1,500 validation and 1,500 test images of made-up predictions with HAM10000's class shares and group sizes.
 """
 
@@ -14,9 +14,10 @@ import time
 
 import numpy as np
 
-from derm_core.stats.arm_pairs import gap_differences, matched_pairs, mcnemar, pairs_of
-from derm_core.stats.gap_intervals import draw, gap_interval
-from derm_core.stats.intervals import PRIMARY, evaluate
+from derm_core.stats.evaluation import PRIMARY, evaluate
+from derm_core.stats.gaps import final_estimates, gap_differences, gap_interval, matched_pairs
+from derm_core.stats.multiple_tests import mcnemar
+from derm_core.stats.paired import arm_pairs
 
 ARMS, SEEDS, CLASSES, RESAMPLES = ("vae", "imagenet", "random"), 5, 7, 2000
 SIZES = {"train": 7000, "val": 1500, "test": 1500}
@@ -89,15 +90,15 @@ def statistics_of(sets: dict, curves: dict) -> int:
     """Everything once; how many differences came out."""
     labels, groups, probabilities = sets["test"]
     names = [f"class{c}" for c in range(CLASSES)]
-    found = evaluate(labels, groups, probabilities, np.log(SHARES), names, resamples=RESAMPLES)
+    evaluation = evaluate(labels, groups, probabilities, np.log(SHARES), names, resamples=RESAMPLES)
     drawn = {
-        split: draw(*of, "cross_entropy", name=split, resamples=RESAMPLES)
+        split: final_estimates(*of, "cross_entropy", split=split, resamples=RESAMPLES)
         for split, of in sets.items()
     }
     for arm in ARMS:
         for other in ("val", "test"):
             gap_interval(drawn["train"][arm], drawn[other][arm])
-    pairs = pairs_of(ARMS, PRIMARY)
-    rows = gap_differences(curves, drawn, pairs, matched_pairs(curves, pairs))
+    pairs = arm_pairs(ARMS, PRIMARY)
+    rows = gap_differences(curves, drawn, matched_pairs(curves, pairs))
     mcnemar(labels, groups, probabilities, pairs)
-    return len(found["differences"]) + len(rows)
+    return len(evaluation.differences) + len(rows)

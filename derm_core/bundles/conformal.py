@@ -189,15 +189,16 @@ def _interval(
     hit: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: int, seed: int
 ) -> dict:
     """95 % interval of the groups' mean share covered, groups resampled within class (study.stats)."""
-    from ..stats.intervals import components, interval
-    from ..stats.resampling import bootstrap_weights, jackknife_weights, make_design
+    from ..records import to_json
+    from ..stats.intervals import interval
+    from ..stats.resampling import Resamples, make_design
 
     design = make_design(labels, groups, classes)
-    rng = np.random.default_rng(stream_seed(seed, "conformal coverage"))
-    left_out, strata = jackknife_weights(design, rng)
+    drawn = Resamples.draw(design, 2000, seed, "conformal coverage")
     means = design.sums((hit * _once(groups))[:, None])[:, 0].astype(np.float64)
-    boot, left = ((w @ means) / w.sum(1) for w in (bootstrap_weights(design, 2000, rng), left_out))
-    return interval(np.array([means.mean()]), components(boot, left, strata), len(means), "recall")
+    under = (drawn.weights @ means) / drawn.weights.sum(1)
+    parts = drawn.components(under)
+    return to_json(interval(np.array([means.mean()]), parts, len(means), "recall"))
 
 
 def _expected(coverage: float, calibration: int, test_se: float) -> tuple[float, float]:

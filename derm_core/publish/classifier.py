@@ -28,6 +28,7 @@ from ..data.triage import describe_map, descriptions
 from ..errors import BundleError, NotFound, RunError
 from ..events import jsonable
 from ..files import read_json
+from ..records import to_json
 from ..seeds import stream_seed
 from ..stats.calibration import fit_temperature
 from ..workspace import RunFiles, Workspace, check_id
@@ -77,7 +78,9 @@ def publish(
         "decoder": vae
         and {"latent_dim": vae.latent_dim, "size": vae.size, "width": vae.decoder_width},
         "temperature": {
-            **fit_temperature(validation["probabilities"][fitting], validation["labels"][fitting]),
+            **to_json(
+                fit_temperature(validation["probabilities"][fitting], validation["labels"][fitting])
+            ),
             "fitted_on": "a quarter of validation's groups",
         },
         "agreement": statistics.agreement(_test_tables(run, study, seed), arm),

@@ -255,7 +255,7 @@ def _operating_point(val: Part, test: Part, classes: Sequence[str], seed: int) -
     sides = [part.labels == c for part in (val, test)]
     if not all(side.any() and not side.all() for side in sides):
         return None
-    found = operating_point(
+    point = operating_point(
         (sides[0], val.probabilities[None, :, c]),
         (sides[1], test.groups, test.probabilities[None, :, c]),
         np.array([SPECIFICITY]),
@@ -263,16 +263,16 @@ def _operating_point(val: Part, test: Part, classes: Sequence[str], seed: int) -
     )
     spans = {
         key: {
-            "mean": found[f"given_{key}"][0],
-            "low": found[f"given_{key}_low"][0],
-            "high": found[f"given_{key}_high"][0],
+            "mean": getattr(point, f"given_{key}")[0],
+            "low": getattr(point, f"given_{key}_low")[0],
+            "high": getattr(point, f"given_{key}_high")[0],
         }
         for key in ("sensitivity", "specificity")
     }
     return {
         "class": name,
         "specificity": SPECIFICITY,
-        "threshold": found["threshold"][0],
+        "threshold": point.threshold[0],
         "chosen_on": "validation",
         "sensitivity": spans["sensitivity"],
         "test_specificity": spans["specificity"],

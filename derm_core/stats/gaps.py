@@ -1,51 +1,100 @@
-"""The overfitting gap, named: loss gap = val − train, accuracy gap = train − val; larger is worse in both.
+"""The overfitting gap: loss gap = validation − training, accuracy gap = training − validation; larger is worse in both.
 
-    gaps(curves) -> {"loss": {"final": spread, "best": spread, "area": spread}, "accuracy": {…}}
-    with_test(curves, loss (S,), accuracy (S,)) -> {"loss": spread, "accuracy": spread}   test in place of val
-    matched(curves_a, curves_b, names) -> {"level", "comparable", "reason", "arms": {name: {"epoch", "loss", "accuracy"}}}
-    spread = {"mean", "std", "low", "high", "se", "df", "method": "seeds", "by_seed": [S]}, the interval from the seeds alone
+`Curves` are those of one arm at one setting: epoch (T,), train_loss, val_loss, train_accuracy, val_accuracy (T, S),
+a column a seed (or fold). Gaps are read at the final epoch, at each seed's lowest validation loss, at matched
+training accuracy, and as the area between the curves.
 
-`curves` are those of one arm at one setting: epoch (T,), train_loss, val_loss, train_accuracy,
-val_accuracy (T, S). `gap_stats.gap_interval` adds the images' share of chance to the final gaps.
+Where predictions exist (final epoch; test set in place of validation) an interval resamples the groups of both sets,
+each by itself, and adds the seeds: the two sets are other groups, so their variances add. Elsewhere only the curves
+exist and intervals are over seeds alone, which is too narrow: another validation set would move all seeds together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from scipy.stats import t as student
 
-POINTS_BEFORE = 3
+from ..records import optional
+from .intervals import Difference, Interval, seed_interval
+from .metrics import LOSSES
+from .multiple_tests import with_holm
+from .paired import Estimate, Pair, independent_difference
+from .resampling import Resamples, make_design, means_under
+
+POINTS_BEFORE = 3  # evaluations that a comparable arm has before it reaches the matched accuracy
 Curves = Mapping[str, np.ndarray]
+Kind = Literal["loss", "accuracy"]
+Place = Literal["final", "best", "test", "matched", "area"]
+Over = Literal["seeds", "folds"]
 
 
-def spread(by_seed: np.ndarray) -> dict:
-    """Mean, std and the 95 % t interval over seeds (S,); one seed: no interval (null)."""
-    by_seed = np.asarray(by_seed, np.float64)
-    mean, count = float(by_seed.mean()), len(by_seed)
-    found = {
-        "mean": mean,
-        "std": 0.0,
-        "low": None,
-        "high": None,
-        "se": None,
-        "df": None,
-        "method": "seeds",
-        "by_seed": by_seed.tolist(),
-    }
-    if count < 2:
-        return found
-    std = float(by_seed.std(ddof=1))
-    se = std / np.sqrt(count)
-    reach = float(student.ppf(0.975, count - 1)) * se
-    return found | {
-        "std": std,
-        "low": mean - reach,
-        "high": mean + reach,
-        "se": float(se),
-        "df": count - 1.0,
-    }
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """One gap of one arm: at the final epoch, at the lowest validation loss, as area, and with test for validation."""
+
+    final: Interval
+    best: Interval
+    area: Interval
+    test: Interval | None = optional()
+
+
+@dataclass(frozen=True)
+class MatchedArm:
+    """One arm where it first reaches the matched training accuracy: the epoch, and both gaps there."""
+
+    epoch: float
+    loss: Interval
+    accuracy: Interval
+
+
+@dataclass(frozen=True)
+class MatchedPair:
+    """Two arms' gaps at the same training accuracy.
+
+    Args:
+        a, b: the arms.
+        level: that training accuracy, the lower of the two maxima.
+        comparable: whether both arms were trained for long enough before they reached it.
+        reason: why not; None where they are comparable.
+        arms: {a or b: its gaps}.
+    """
+
+    a: str
+    b: str
+    level: float
+    comparable: bool
+    reason: str | None
+    arms: dict[str, MatchedArm]
+
+    def difference(self, kind: Kind) -> np.ndarray:
+        """a − b of one gap (S,)."""
+        values = [getattr(self.arms[arm], kind).by_seed for arm in (self.a, self.b)]
+        return np.subtract(*values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GapDifference(Difference):
+    """The difference of two arms' gaps, of one kind at one place; never the primary test."""
+
+    kind: Kind
+    at: Place
+    primary: bool = False
+
+
+def loss_gap(curves: Curves) -> np.ndarray:
+    """(T, S) validation − training loss."""
+    return curves["val_loss"] - curves["train_loss"]
+
+
+def accuracy_gap(curves: Curves) -> np.ndarray:
+    """(T, S) training − validation accuracy."""
+    return curves["train_accuracy"] - curves["val_accuracy"]
+
+
+GAPS: dict[Kind, Callable[[Curves], np.ndarray]] = {"loss": loss_gap, "accuracy": accuracy_gap}
 
 
 def first_epoch(epoch: np.ndarray) -> int:
@@ -53,59 +102,53 @@ def first_epoch(epoch: np.ndarray) -> int:
     return int(np.argmax(np.asarray(epoch) >= 1)) if np.max(epoch) >= 1 else len(epoch) - 1
 
 
-def loss_gap(curves: Curves) -> np.ndarray:
-    """(T, S) val − train."""
-    return curves["val_loss"] - curves["train_loss"]
-
-
-def accuracy_gap(curves: Curves) -> np.ndarray:
-    """(T, S) train − val."""
-    return curves["train_accuracy"] - curves["val_accuracy"]
-
-
-def gaps(curves: Curves) -> dict[str, dict]:
-    """Both gaps at the final epoch, seed by seed at the lowest val loss, and as the area between the curves."""
-    best = np.nanargmin(
-        np.where(np.isfinite(curves["val_loss"]).any(0), curves["val_loss"], 0), axis=0
-    )
-    seeds = np.arange(len(best))
-    return {
-        name: {
-            "final": spread(values[-1]),
-            "best": spread(values[best, seeds]),
-            "area": spread(area(curves["epoch"], values)),
-        }
-        for name, values in (("loss", loss_gap(curves)), ("accuracy", accuracy_gap(curves)))
-    }
-
-
 def area(epoch: np.ndarray, gap: np.ndarray) -> np.ndarray:
-    """Area between the train and val curves from step 0 to the end, divided by the epochs: the mean gap (S,).
+    """Area between the training and validation curves from step 0 to the end over the epochs: the mean gap (S,).
 
     epoch (T,), gap (T, S); trapezia between evaluations.
     """
     epoch = np.asarray(epoch, np.float64)
     length = epoch[-1] - epoch[0]
-    return (
-        np.trapezoid(gap, epoch, axis=0) / length if length > 0 else np.asarray(gap[-1], np.float64)
-    )
+    if length > 0:
+        mean_gap: np.ndarray = np.trapezoid(gap, epoch, axis=0) / length
+        return mean_gap
+    return np.asarray(gap[-1], np.float64)
 
 
-def with_test(curves: Curves, loss: np.ndarray, accuracy: np.ndarray) -> dict[str, dict]:
-    """Both final gaps with the test set's loss and accuracy (S,) of the final heads in place of val's."""
+def at_best(curves: Curves, gap: np.ndarray) -> np.ndarray:
+    """`gap` (T, S) at each seed's lowest validation loss, (S,)."""
+    losses = curves["val_loss"]
+    best = np.nanargmin(np.where(np.isfinite(losses).any(0), losses, 0), axis=0)
+    return gap[best, np.arange(len(best))]
+
+
+def gaps(curves: Curves, over: Over = "seeds") -> dict[Kind, Gap]:
+    """Both gaps of one arm from its curves, with intervals over seeds (or folds) alone."""
     return {
-        "loss": spread(np.asarray(loss) - curves["train_loss"][-1]),
-        "accuracy": spread(curves["train_accuracy"][-1] - np.asarray(accuracy)),
+        kind: Gap(
+            final=seed_interval((values := gap_of(curves))[-1], over),
+            best=seed_interval(at_best(curves, values), over),
+            area=seed_interval(area(curves["epoch"], values), over),
+        )
+        for kind, gap_of in GAPS.items()
     }
 
 
-def matched(curves_a: Curves, curves_b: Curves, names: tuple[str, str]) -> dict:
+def with_test(curves: Curves, loss: np.ndarray, accuracy: np.ndarray) -> dict[Kind, np.ndarray]:
+    """Both final gaps (S,) with the test set's loss and accuracy (S,) of the final heads in place of validation's."""
+    return {
+        "loss": np.asarray(loss) - curves["train_loss"][-1],
+        "accuracy": curves["train_accuracy"][-1] - np.asarray(accuracy),
+    }
+
+
+def matched(curves_a: Curves, curves_b: Curves, names: Pair) -> MatchedPair:
     """Both arms' gaps where each first reaches the same training accuracy.
 
-    The level is the lower of the two seed-mean maxima. The first crossing of the seed-mean training
-    accuracy is interpolated between two evaluations, and so are the gaps there. Not comparable where
-    an arm starts at or above the level, or crosses it with fewer than three evaluations before: there
-    the gap would be that of a head that has hardly been trained.
+    The level is the lower of the two seed-mean maxima. The first crossing of the seed-mean training accuracy is
+    interpolated between two evaluations, and so are the gaps there. Not comparable where an arm starts at or above
+    the level, or crosses it with fewer than three evaluations before: there the gap would be that of a head that has
+    hardly been trained.
     """
     pair = dict(zip(names, (curves_a, curves_b), strict=True))
     level = min(float(curves["train_accuracy"].mean(1).max()) for curves in pair.values())
@@ -119,10 +162,10 @@ def matched(curves_a: Curves, curves_b: Curves, names: tuple[str, str]) -> dict:
             reasons.append(f"{name} crosses it after {after} evaluations")
         arms[name] = _at(curves, accuracy, after, level)
     reason = f"Training accuracy {level:.3f}: {', '.join(reasons)}." if reasons else None
-    return {"level": level, "comparable": not reasons, "reason": reason, "arms": arms}
+    return MatchedPair(*names, level, not reasons, reason, arms)
 
 
-def _at(curves: Curves, accuracy: np.ndarray, after: int, level: float) -> dict:
+def _at(curves: Curves, accuracy: np.ndarray, after: int, level: float) -> MatchedArm:
     before = max(after - 1, 0)
     rise = accuracy[after] - accuracy[before]
     share = (level - accuracy[before]) / rise if rise > 0 else 0.0
@@ -130,8 +173,140 @@ def _at(curves: Curves, accuracy: np.ndarray, after: int, level: float) -> dict:
     def here(values: np.ndarray) -> np.ndarray:
         return values[before] + share * (values[after] - values[before])
 
-    return {
-        "epoch": float(here(np.asarray(curves["epoch"], np.float64))),
-        "loss": spread(here(loss_gap(curves))),
-        "accuracy": spread(here(accuracy_gap(curves))),
+    epoch = float(here(np.asarray(curves["epoch"], np.float64)))
+    loss, accuracy_at = (seed_interval(here(gap_of(curves))) for gap_of in GAPS.values())
+    return MatchedArm(epoch, loss, accuracy_at)
+
+
+def matched_pairs(curves: Mapping[str, Curves], pairs: Sequence[Pair]) -> list[MatchedPair]:
+    """`matched` for every pair of arms."""
+    return [matched(curves[a], curves[b], (a, b)) for a, b in pairs]
+
+
+def final_estimates(
+    labels: np.ndarray,
+    groups: np.ndarray,
+    probabilities: Mapping[str, np.ndarray],
+    loss: str,
+    *,
+    split: str,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> dict[str, dict[Kind, Estimate]]:
+    """Mean loss and accuracy of the final models on one split, all arms under the same resamples of its groups.
+
+    Args:
+        labels: (n,).
+        groups: (n,) ids.
+        probabilities: {arm: (S, n, C)}.
+        loss: one of metrics.LOSSES.
+        split: names the stream of random numbers.
+        resamples: of the bootstrap.
+        seed: of the resamples.
+    """
+    design = make_design(labels, groups, next(iter(probabilities.values())).shape[-1])
+    drawn = Resamples.draw(design, resamples, seed, "gaps", split)
+    values = {
+        arm: np.concatenate([LOSSES[loss](design.labels, p), p.argmax(-1) == design.labels])
+        for arm, p in probabilities.items()
     }
+    under = means_under(design, np.concatenate(list(values.values())).T, drawn.weights)
+    estimates: dict[str, dict[Kind, Estimate]] = {}
+    start = 0
+    for arm, rows in values.items():
+        whole = rows.mean(-1).reshape(2, -1)
+        here = under[:, start : start + len(rows)].reshape(len(under), 2, -1)
+        estimates[arm] = {
+            kind: Estimate(whole[k], here[:, k], drawn) for k, kind in enumerate(GAPS)
+        }
+        start += len(rows)
+    return estimates
+
+
+def gap_interval(
+    train: Mapping[Kind, Estimate], other: Mapping[Kind, Estimate]
+) -> dict[Kind, Interval]:
+    """Both gaps between two sets with intervals that resample the groups of both; of one arm, or of a − b."""
+    return {
+        "loss": independent_difference(other["loss"], train["loss"]),
+        "accuracy": independent_difference(train["accuracy"], other["accuracy"]),
+    }
+
+
+def gap_differences(
+    curves: Mapping[str, Curves],
+    estimates: Mapping[str, Mapping[str, Mapping[Kind, Estimate]]],
+    matched_at: Sequence[MatchedPair],
+) -> list[GapDifference]:
+    """Differences of two arms' gaps at every place, Holm-corrected as a family of their own.
+
+    They ask another question than the test metrics do and resample other sets.
+
+    Args:
+        curves: {arm: curves}.
+        estimates: {split: final_estimates} of train, val and test.
+        matched_at: `matched_pairs` of the pairs to compare; without numbers where they are not comparable.
+    """
+
+    def resampled(a: str, b: str) -> dict[Place, dict[Kind, Interval]]:
+        change = {
+            split: {kind: of[a][kind] - of[b][kind] for kind in GAPS}
+            for split, of in estimates.items()
+        }
+        return {
+            "final": gap_interval(change["train"], change["val"]),
+            "test": gap_interval(change["train"], change["test"]),
+        }
+
+    return _differences(curves, matched_at, resampled, "seeds")
+
+
+def fold_gap_differences(
+    curves: Mapping[str, Curves],
+    tested: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    matched_at: Sequence[MatchedPair],
+) -> list[GapDifference]:
+    """`gap_differences` of curves whose columns are folds; every interval is over folds.
+
+    tested: {arm: test loss (K,) and accuracy (K,) of every fold}.
+    """
+
+    def over_folds(a: str, b: str) -> dict[Place, dict[Kind, Interval]]:
+        test_a, test_b = (with_test(curves[arm], *tested[arm]) for arm in (a, b))
+        return {
+            "final": {
+                kind: seed_interval(gap_of(curves[a])[-1] - gap_of(curves[b])[-1], "folds")
+                for kind, gap_of in GAPS.items()
+            },
+            "test": {kind: seed_interval(test_a[kind] - test_b[kind], "folds") for kind in GAPS},
+        }
+
+    return _differences(curves, matched_at, over_folds, "folds")
+
+
+def _differences(
+    curves: Mapping[str, Curves],
+    matched_at: Sequence[MatchedPair],
+    predicted: Callable[[str, str], dict[Place, dict[Kind, Interval]]],
+    over: Over,
+) -> list[GapDifference]:
+    rows = []
+    for level in matched_at:
+        a, b = level.a, level.b
+        ends = predicted(a, b)
+        for kind, gap_of in GAPS.items():
+            best, whole = (
+                [read(curves[arm], gap_of(curves[arm])) for arm in (a, b)]
+                for read in (at_best, lambda of, gap: area(of["epoch"], gap))
+            )
+            places: dict[Place, Interval] = {
+                "final": ends["final"][kind],
+                "best": seed_interval(best[0] - best[1], over),
+                "test": ends["test"][kind],
+                "matched": seed_interval(level.difference(kind), over)
+                if level.comparable
+                else Interval(mean=None),
+                "area": seed_interval(whole[0] - whole[1], over),
+            }
+            rows += [GapDifference.of(a, b, gap, kind=kind, at=at) for at, gap in places.items()]
+    return with_holm(rows)

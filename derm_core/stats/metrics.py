@@ -1,17 +1,8 @@
-"""Test metrics on arrays of class probabilities; every function takes any number of leading axes.
+"""Classification metrics on arrays of class probabilities: balanced accuracy, AUROC, log loss, Brier, ECE, confusion.
 
-    log_prior(labels, classes) -> (C,)                           from the TRAINING labels
-    decide(log_scores (..., N, C), log_prior) -> (..., N)        prior-adjusted decision
-    recall(labels (N,), decisions (..., N), classes) -> (..., C) NaN for a class without images
-    balanced_accuracy(labels, decisions, classes) -> (...)
-    accuracy(labels, decisions) -> (...)
-    macro_auroc(labels, scores (..., N, C)) -> (...)
-    log_loss, focal_loss, brier, ece(labels, probabilities (..., N, C)) -> (...)
-    confusion(labels, decisions, classes) -> (..., C, C)         rows: truth, columns: decision
-    test_metrics(labels, probabilities, log_prior) -> {name: (...)}
-
-Labels are indices into the classes. A class without images in the set at hand stays predictable
-(a decision for it is an error), has recall NaN and AUROC NaN, and is left out of macro averages.
+Every function takes any number of leading axes. Shapes: N images, C classes; labels (N,) are indices into the
+classes, decisions (..., N), probabilities (..., N, C) plain softmax. A class without images in the set at hand
+stays predictable (a decision for it is an error), has recall NaN and AUROC NaN, and is left out of macro averages.
 """
 
 from __future__ import annotations
@@ -25,9 +16,9 @@ TINY = 1e-12
 
 
 def log_prior(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Log class shares (C,) of the training labels; +inf for a class that training never saw.
+    """Log class prior (C,): the log shares of the training labels.
 
-    +inf makes the prior-adjusted score of such a class −inf: it is never decided for.
+    A class that training never saw has +inf, which makes its prior-adjusted score −inf: it is never decided for.
     """
     counts = np.bincount(np.asarray(labels), minlength=classes).astype(np.float64)
     with np.errstate(divide="ignore"):
@@ -35,9 +26,22 @@ def log_prior(labels: np.ndarray, classes: int) -> np.ndarray:
     return np.where(counts > 0, shares, np.inf)
 
 
-def decide(log_scores: np.ndarray, log_prior: np.ndarray) -> np.ndarray:
-    """Prior-adjusted decision argmax(log p − log π): (..., N, C) logits or log p → (..., N) classes."""
-    return (np.asarray(log_scores) - log_prior).argmax(-1)
+def decide(probabilities: np.ndarray, log_prior: np.ndarray) -> np.ndarray:
+    """Prior-adjusted decision argmax_c(log p_c − log π_c), which maximises balanced accuracy.
+
+    Menon et al. 2021, "Long-tail learning via logit adjustment", arXiv 2007.07314.
+
+    Args:
+        probabilities: (..., N, C), 0 to 1; a probability of 0 counts as the smallest positive number of its type.
+        log_prior: (C,) log shares of the training labels, or (N, C), one row an image.
+
+    Returns:
+        Class indices (..., N).
+    """
+    p = np.asarray(probabilities)
+    floor = np.finfo(p.dtype if p.dtype.kind == "f" else np.float64).tiny
+    decisions: np.ndarray = (np.log(np.maximum(p, floor)) - log_prior).argmax(-1)
+    return decisions
 
 
 def recall(labels: np.ndarray, decisions: np.ndarray, classes: int) -> np.ndarray:
@@ -54,12 +58,12 @@ def balanced_accuracy(labels: np.ndarray, decisions: np.ndarray, classes: int) -
 
 
 def accuracy(labels: np.ndarray, decisions: np.ndarray) -> np.ndarray:
-    """Share of correct decisions; of the plain argmax wherever it stands beside the paper's."""
+    """Share of correct decisions; of the plain argmax where it stands beside the paper's."""
     return (np.asarray(decisions) == labels).mean(-1)
 
 
 def macro_auroc(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve, each class against the rest, from mid-ranks; mean over classes.
+    """Macro AUROC: area under the ROC curve, each class against the rest, mean over classes; from mid-ranks.
 
     Mann-Whitney: AUC = (ranks of the positives − n₊(n₊+1)/2) / (n₊n₋), ties count one half.
     """
@@ -113,16 +117,16 @@ def brier(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def confidence_bins(confidence: np.ndarray, bins: int = 15) -> np.ndarray:
-    """Bin (..., N) of each image, equal numbers of images a bin, by rank of the confidence."""
+    """Equal-mass bin (..., N) of each image, by the rank of its confidence (..., N)."""
     n = confidence.shape[-1]
     order = np.argsort(np.argsort(confidence, axis=-1, kind="stable"), axis=-1)
     return order * min(bins, max(n // 2, 1)) // n
 
 
 def debiased_bins(
-    mass: np.ndarray, confidence: np.ndarray, correct: np.ndarray, images: float
+    mass: np.ndarray, confidence: np.ndarray, correct: np.ndarray, images: float | np.ndarray
 ) -> np.ndarray:
-    """Debiased ECE from bins: sums (..., B) of weights, weighted confidence, weighted hits.
+    """Debiased expected calibration error from bins: sums (..., B) of weights, weighted confidence, weighted hits.
 
     Plug-in Σ_b m_b |conf_b − acc_b|, less what noise alone adds: each accuracy is taken as
     Normal(acc, acc(1 − acc)/n_b), whose expected distance from conf_b is that of a folded normal
@@ -156,12 +160,15 @@ def confusion(labels: np.ndarray, decisions: np.ndarray, classes: int) -> np.nda
     return np.einsum("ni,...nj->...ij", onehot[labels], onehot[decisions], optimize=True)
 
 
-def test_metrics(
+def all_metrics(
     labels: np.ndarray, probabilities: np.ndarray, log_prior: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The six metrics of METRICS for plain softmax probabilities (..., N, C): {name: (...)}."""
+    """The six metrics of METRICS for plain softmax probabilities (..., N, C): {name: (...)}.
+
+    Balanced accuracy is that of prior-adjusted decisions, accuracy that of the most probable class.
+    """
     probabilities = np.asarray(probabilities, dtype=np.float64)
-    adjusted = decide(np.log(np.maximum(probabilities, 1e-300)), log_prior)
+    adjusted = decide(probabilities, log_prior)
     return {
         "balanced_accuracy": balanced_accuracy(labels, adjusted, probabilities.shape[-1]),
         "macro_auroc": macro_auroc(labels, probabilities),
@@ -170,6 +177,3 @@ def test_metrics(
         "brier": brier(labels, probabilities),
         "ece": ece(labels, probabilities),
     }
-
-
-test_metrics.__test__ = False  # a name pytest would collect

@@ -1,30 +1,57 @@
-"""Operating points: how sensitive a model is where it keeps a chosen specificity, for one class against the rest.
+"""Operating points: sensitivity at a chosen specificity, for one class (melanoma) against the rest.
 
-    sensitivities(positive (n,), scores (n,), specificity (K,)) -> (K,)     on the set's own ROC curve
-    thresholds(positive, scores, specificity) -> (K,)                       "called" means score > threshold
-    operating_point(val, test, specificity, resamples=…, seed=…) -> dict    for one arm, with intervals
-
-A threshold is the lowest that keeps at least the chosen specificity. The set's own curve says what
-the scores can do; a model in use has a threshold from elsewhere: what one chosen on validation gives
-on the test set, in sensitivity and in specificity, stands beside it.
+"Called" means score > threshold; a threshold is the lowest that keeps at least the chosen specificity. The set's own
+ROC curve says what the scores can do; a model in use has a threshold from elsewhere: what one chosen on validation
+gives on the test set, in sensitivity and in specificity, stands beside it.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from ..seeds import stream_seed
-from .intervals import components, interval
-from .resampling import Design, bootstrap_weights, jackknife_weights, make_design
+from .intervals import interval
+from .resampling import Design, Resamples, make_design
 
 SPECIFICITY = np.linspace(0, 1, 101)
 ROUNDING = 1e-9
+Numbers = tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """One arm's sensitivity at each of K specificities: seed means with 95 % intervals by groups and seeds.
+
+    Args:
+        threshold: (K,) chosen on validation, mean over seeds.
+        sensitivity, low, high: (K,) on the test set's own ROC curve.
+        given_sensitivity, given_specificity: (K,) on the test set at the thresholds of validation, each with its
+            interval's ends `_low` and `_high`.
+    """
+
+    threshold: Numbers
+    sensitivity: Numbers
+    low: Numbers
+    high: Numbers
+    given_sensitivity: Numbers
+    given_sensitivity_low: Numbers
+    given_sensitivity_high: Numbers
+    given_specificity: Numbers
+    given_specificity_low: Numbers
+    given_specificity_high: Numbers
 
 
 def thresholds(positive: np.ndarray, scores: np.ndarray, specificity: np.ndarray) -> np.ndarray:
-    """For each specificity (K,) the lowest threshold that leaves that share of the negatives at or below it.
+    """Thresholds (K,): for each specificity the lowest that leaves that share of the negatives at or below it.
 
-    −inf where every image may be called.
+    Args:
+        positive: (n,) bool, whether an image is of the class.
+        scores: (n,).
+        specificity: (K,), 0 to 1.
+
+    Returns:
+        (K,); −inf where every image may be called.
     """
     negatives = np.sort(scores[~positive])[::-1]
     allowed = np.floor((1 - np.asarray(specificity)) * len(negatives) + ROUNDING).astype(int)
@@ -37,28 +64,31 @@ def sensitivities(
     specificity: np.ndarray,
     weights: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Share of the positives above the threshold that each specificity (K,) allows: (K,).
+    """Sensitivity (K,) at each specificity (K,), on the set's own ROC curve.
 
-    weights (R, n): the same for R weightings of the images, (R, K); NaN where a side weighs nothing.
+    Args:
+        positive: (n,) bool, whether an image is of the class.
+        scores: (n,).
+        specificity: (K,), 0 to 1.
+        weights: (R, n), for the same under R weightings of the images.
+
+    Returns:
+        (K,), or (R, K); NaN where a side weighs nothing.
     """
     order = np.argsort(-scores[~positive], kind="stable")
-    above = np.searchsorted(
-        -scores[~positive][order], -scores[positive], side="right"
-    )  # negatives not below each positive
+    # negatives not below each positive
+    above = np.searchsorted(-scores[~positive][order], -scores[positive], side="right")
     rank = np.argsort(above, kind="stable")
     rows = np.ones((1, len(scores))) if weights is None else weights
     out = np.full((len(rows), len(specificity)), np.nan)
     for r, row in enumerate(rows):
-        negative, found = (
-            np.cumsum(row[~positive][order], dtype=np.float64),
-            np.cumsum(row[positive][rank], dtype=np.float64),
-        )
-        if len(negative) and len(found) and negative[-1] > 0 and found[-1] > 0:
-            allowed = np.searchsorted(
-                negative, ((1 - specificity) + ROUNDING) * negative[-1], side="right"
-            )
+        negatives = np.cumsum(row[~positive][order], dtype=np.float64)
+        positives = np.cumsum(row[positive][rank], dtype=np.float64)
+        if len(negatives) and len(positives) and negatives[-1] > 0 and positives[-1] > 0:
+            limit = ((1 - specificity) + ROUNDING) * negatives[-1]
+            allowed = np.searchsorted(negatives, limit, side="right")
             reached = np.searchsorted(above[rank], allowed, side="right")
-            out[r] = np.append(0.0, found)[reached] / found[-1]
+            out[r] = np.append(0.0, positives)[reached] / positives[-1]
     return out[0] if weights is None else out
 
 
@@ -69,54 +99,51 @@ def operating_point(
     *,
     resamples: int = 2000,
     seed: int = 0,
-) -> dict[str, list]:
-    """One arm's sensitivity at each specificity (K,), seed means with 95 % intervals by groups and seeds.
+) -> OperatingPoint:
+    """Operating points of one arm, thresholds chosen on validation, seed by seed.
 
-    val: (positive (n,), scores (S, n)); test: (positive (n,), groups (n,), scores (S, n)).
-    Returns lists of K: sensitivity, low, high (on the test set's own curve), threshold (on validation,
-    mean over seeds) and what it gives on test: given_sensitivity, given_specificity, each with _low, _high.
+    Args:
+        val: positive (n,) bool and scores (S, n).
+        test: positive (n,) bool, group ids (n,) and scores (S, n).
+        specificity: (K,), 0 to 1.
+        resamples: of the test set's groups.
+        seed: of the resamples.
     """
     positive, groups, scores_sn = test
     design = make_design(positive.astype(np.int64), groups, 2)
-    rng = np.random.default_rng(stream_seed(seed, "operating point"))
-    left_out, strata = jackknife_weights(design, rng)
-    weights = np.concatenate([bootstrap_weights(design, resamples, rng), left_out])
-    of_image = weights[:, design.group]
+    drawn = Resamples.draw(design, resamples, seed, "operating point")
+    of_image = drawn.weights[:, design.group]
     cut_sk = np.stack([thresholds(val[0], one, specificity) for one in val[1]])
     called_snk = scores_sn[:, :, None] > cut_sk[:, None, :]
-    curves = (
+    own_curve = (
         np.stack([sensitivities(positive, one, specificity) for one in scores_sn]),
         np.mean([sensitivities(positive, one, specificity, of_image) for one in scores_sn], 0),
     )
-    found = {
-        "": curves,
-        "given_sensitivity": _shares(design, called_snk, positive, weights),
-        "given_specificity": _shares(design, ~called_snk, ~positive, weights),
-    }
-    result = {"threshold": np.where(np.isfinite(cut_sk), cut_sk, 0.0).mean(0).tolist()}
-    for name, (by_seed, drawn) in found.items():
-        members = len(np.unique(groups[~positive if name == "given_specificity" else positive]))
-        spans = [
-            interval(
-                by_seed[:, k],
-                components(drawn[:resamples, k], drawn[resamples:, k], strata),
-                members,
-                "recall",
-            )
+    spans: dict[str, Numbers] = {}
+    for name, (by_seed, under), members in (
+        ("sensitivity", own_curve, positive),
+        ("given_sensitivity", _shares(drawn, called_snk, positive), positive),
+        ("given_specificity", _shares(drawn, ~called_snk, ~positive), ~positive),
+    ):
+        count = len(np.unique(groups[members]))
+        each = [
+            interval(by_seed[:, k], drawn.components(under[:, k]), count, "recall")
             for k in range(len(specificity))
         ]
-        result[name or "sensitivity"] = [span["mean"] for span in spans]
-        result |= {
-            f"{name}_{end}".lstrip("_"): [span[end] for span in spans] for end in ("low", "high")
-        }
-    return result
+        ends = ("low", "high") if name == "sensitivity" else (f"{name}_low", f"{name}_high")
+        spans[name] = tuple(one.mean for one in each)
+        spans[ends[0]] = tuple(one.low for one in each)
+        spans[ends[1]] = tuple(one.high for one in each)
+    finite = np.where(np.isfinite(cut_sk), cut_sk, 0.0)
+    return OperatingPoint(threshold=tuple(finite.mean(0).tolist()), **spans)
 
 
 def _shares(
-    design: Design, hits_snk: np.ndarray, among: np.ndarray, weights: np.ndarray
+    drawn: Resamples, hits_snk: np.ndarray, among: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Shares of `among` that are hit: by seed (S, K), and the seed mean under each weighting (R, K)."""
+    design: Design = drawn.design
     hits = hits_snk[:, among].mean(1)
-    sums = weights @ design.sums(among[:, None] * hits_snk.mean(0))
-    total = weights @ design.sums(among[:, None].astype(np.float64))
+    sums = drawn.weights @ design.sums(among[:, None] * hits_snk.mean(0))
+    total = drawn.weights @ design.sums(among[:, None].astype(np.float64))
     return hits, np.where(total > 0, sums / np.maximum(total, ROUNDING), np.nan)

@@ -1,4 +1,4 @@
-"""Resampling a test set by groups within class: weights, and every metric under all weights at once.
+"""Bootstrap and jackknife of a test set by groups within class: weights, and every metric under all weights at once.
 
 Nothing is resampled image by image: a resample is a weight for each group, and a metric under R
 weightings is a few matmuls, since every metric here is a ratio of sums over groups (AUROC: of a
@@ -14,6 +14,8 @@ from functools import cached_property
 
 import numpy as np
 
+from ..seeds import stream_seed
+from .intervals import Component, group_components
 from .metrics import brier_losses, confidence_bins, debiased_bins, decide, log_losses
 
 BLOCKS = 60  # jackknife blocks a class at most
@@ -22,7 +24,14 @@ BINS = 15
 
 @dataclass(frozen=True)
 class Design:
-    """A labelled set with its groups: labels (N,), group (N,) codes 0 … M−1, stratum (M,) classes."""
+    """A labelled set with its groups (patients or lesions).
+
+    Args:
+        labels: (N,) class indices.
+        group: (N,) codes 0 … M−1.
+        stratum: (M,) class within which a group is resampled.
+        classes: number of classes.
+    """
 
     labels: np.ndarray
     group: np.ndarray
@@ -50,7 +59,7 @@ class Design:
 
 
 def make_design(labels: np.ndarray, groups: np.ndarray, classes: int) -> Design:
-    """A group's stratum is the rarest class among its images."""
+    """The design of labels (N,) and group ids (N,). A group's stratum is the rarest class among its images."""
     labels = np.asarray(labels)
     _, group = np.unique(groups, return_inverse=True)
     counts = np.bincount(labels, minlength=classes)
@@ -58,6 +67,47 @@ def make_design(labels: np.ndarray, groups: np.ndarray, classes: int) -> Design:
     lowest = np.full(group.max() + 1, classes)
     np.minimum.at(lowest, group, rank[labels])
     return Design(labels, group, np.argsort(rank)[lowest], classes)
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """Resamples of a set's groups: bootstrap weights, and jackknife weights that leave out one block.
+
+    Args:
+        design: the set.
+        weights: (R + J, M) of the groups; the bootstrap's R rows first.
+        strata: (J,) class of each jackknife block.
+    """
+
+    design: Design
+    weights: np.ndarray
+    strata: np.ndarray
+
+    @classmethod
+    def draw(
+        cls, design: Design, count: int, seed: int, *stream: str, jackknife_first: bool = True
+    ) -> Resamples:
+        """`count` bootstrap resamples and the jackknife of a set, from one stream of random numbers.
+
+        Args:
+            design: the set.
+            count: R.
+            seed, stream: name the stream.
+            jackknife_first: which of the two draws first; published intervals rest on the order.
+        """
+        rng = np.random.default_rng(stream_seed(seed, *stream))
+        if jackknife_first:
+            blocks, strata = jackknife_weights(design, rng)
+            boot = bootstrap_weights(design, count, rng)
+        else:
+            boot = bootstrap_weights(design, count, rng)
+            blocks, strata = jackknife_weights(design, rng)
+        return cls(design, np.concatenate([boot, blocks]), strata)
+
+    def components(self, values: np.ndarray) -> list[Component]:
+        """Variance over groups of a value under each weighting, (R + J, S) by seed or (R + J,)."""
+        count = len(self.weights) - len(self.strata)
+        return group_components(values[:count], values[count:], self.strata)
 
 
 def bootstrap_weights(design: Design, resamples: int, rng: np.random.Generator) -> np.ndarray:
@@ -102,13 +152,22 @@ def _strata(design: Design) -> list[np.ndarray]:
 def replicates(
     design: Design, probabilities: np.ndarray, log_prior: np.ndarray, weights: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Every metric of metrics.METRICS under each weighting for each seed, (R, S), and "recall" (R, S, C).
+    """Every metric of metrics.METRICS under each weighting.
 
-    probabilities (S, N, C). ECE keeps the full set's bins; a class whose weights vanish is left out.
+    ECE has the full set's bins throughout; a class whose weights vanish is left out.
+
+    Args:
+        design: the set.
+        probabilities: (S, N, C).
+        log_prior: (C,) or (N, C).
+        weights: (R, M).
+
+    Returns:
+        {metric: (R, S)} and "recall" (R, S, C).
     """
     seeds, labels = len(probabilities), design.labels
     onehot = np.eye(design.classes)[labels]
-    adjusted = decide(np.log(np.maximum(probabilities, 1e-300)), log_prior) == labels
+    adjusted = decide(probabilities, log_prior) == labels
     hits = weights @ design.sums(
         (adjusted.T[:, :, None] * onehot[:, None]).reshape(len(labels), -1)
     )
@@ -140,7 +199,7 @@ def replicates(
 
 
 def means_under(design: Design, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weighted means (R, K) of values (N, K)."""
+    """Means (R, K) of values (N, K) under each weighting (R, M)."""
     sums = weights @ design.sums(np.concatenate([values, np.ones((len(values), 1))], 1))
     return sums[:, :-1] / sums[:, -1:]
 
@@ -162,9 +221,8 @@ def _auroc(
         pairs = counts[:, c].astype(np.float64) * (counts.sum(1) - counts[:, c])
         used[:, 0] += pairs > 0
         for s, one in enumerate(scores[..., c]):
-            kernel = np.sign(
-                one[fewer] - one[more, None], dtype=np.float32
-            )  # (more, fewer): above, level or below
+            # (more, fewer): 1 above, 0 level, −1 below
+            kernel = np.sign(one[fewer] - one[more, None], dtype=np.float32)
             above = np.einsum("rp,rp->r", right @ kernel, left).astype(np.float64) * sign
             total[:, s] += np.where(pairs > 0, above / np.maximum(pairs, 1e-9) / 2 + 0.5, 0)
     return np.where(used > 0, total / np.maximum(used, 1), np.nan)

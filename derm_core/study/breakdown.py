@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Mapping
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -24,10 +23,13 @@ import pandas as pd
 from ..data.audit import MISSING, OTHER, categorise
 from ..events import TICK, Event, progress
 from ..files import writing
-from ..stats.intervals import FEW_GROUPS, evaluate
+from ..records import to_json
+from ..stats.calibration import apply_temperature, fit_shared_temperature, reliability
+from ..stats.evaluation import evaluate
+from ..stats.intervals import FEW_GROUPS
 from ..stats.metrics import confusion, decide
 from ..stats.operating_point import SPECIFICITY, operating_point
-from ..stats.reliability import reliability, shared_temperature, temper
+from ..stats.paired import arm_pairs
 
 SUBGROUP_METRICS = ("balanced_accuracy", "accuracy")
 CALIBRATION = ("ece", "brier", "log_loss")
@@ -52,10 +54,7 @@ def detail(study) -> Generator[Event, None, dict[str, Any]]:
         arm: np.asarray(outcome.probabilities["test"], np.float64)
         for arm, outcome in study.outcomes.items()
     }
-    decisions = {
-        arm: decide(np.log(np.maximum(p.mean(0), 1e-300)), study.log_prior)
-        for arm, p in probabilities.items()
-    }
+    decisions = {arm: decide(p.mean(0), study.log_prior) for arm, p in probabilities.items()}
     save_decisions(study.run.decisions, material, test, labels, probabilities, decisions)
     yield TICK
     calibration = yield from calibrations(study, labels, groups, probabilities)
@@ -98,7 +97,7 @@ def disagreement(
 ) -> list[dict[str, Any]]:
     """For every pair of arms: counts (C, C) of a's decision (row) by b's (column), and who is right."""
     rows = []
-    for a, b in combinations(decisions, 2):
+    for a, b in arm_pairs(list(decisions)):
         right = {arm: decisions[arm] == labels for arm in (a, b)}
         rows.append(
             {
@@ -121,11 +120,11 @@ def calibrations(
     found = {}
     for arm, plain in probabilities.items():
         outcome = study.outcomes[arm]
-        temperature = shared_temperature(
+        temperature = fit_shared_temperature(
             np.asarray(outcome.probabilities["val"], np.float64),
             study.material.labels[outcome.positions["val"]],
         )
-        tempered = temper(plain, temperature)
+        tempered = apply_temperature(plain, temperature)
         measured = evaluate(
             labels,
             groups,
@@ -134,13 +133,13 @@ def calibrations(
             study.material.classes,
             resamples=study.config.bootstrap,
             seed=study.config.split_seed,
-        )["arms"]
+        ).arms
         found[arm] = {
             "temperature": temperature,
-            "bins": reliability(labels, plain),
-            "bins_after": reliability(labels, tempered),
+            "bins": to_json(reliability(labels, plain)),
+            "bins_after": to_json(reliability(labels, tempered)),
             **{
-                when: {metric: measured[when][metric] for metric in CALIBRATION}
+                when: {metric: to_json(measured[when][metric]) for metric in CALIBRATION}
                 for when in ("before", "after")
             },
         }
@@ -171,12 +170,13 @@ def gravest_class(
             outcome.probabilities["val"][..., index],
         )
         if val[0].any() and not val[0].all():
-            arms[arm] = operating_point(
+            point = operating_point(
                 val,
                 (positive, groups, p_snc[..., index]),
                 resamples=study.config.bootstrap,
                 seed=study.config.split_seed,
             )
+            arms[arm] = to_json(point)
         yield TICK
     return (
         {
@@ -247,7 +247,7 @@ def _subgroup(
         "classes": len(np.unique(labels[here])),
         "caution": count < FEW_GROUPS,
         "arms": {
-            arm: {metric: measured["arms"][arm][metric] for metric in SUBGROUP_METRICS}
+            arm: {metric: to_json(measured.arms[arm][metric]) for metric in SUBGROUP_METRICS}
             for arm in probabilities
         },
     }

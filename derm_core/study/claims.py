@@ -29,9 +29,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.stats import spearmanr
 
-from ..stats.gaps import Curves, first_epoch, spread
-from ..stats.intervals import PRIMARY
-from .verdict import gap_sides, points, signed, survives_matched
+from ..stats.evaluation import PRIMARY
+from ..stats.gaps import Curves, first_epoch
+from .verdict import gap_sides, points, signed, spread, survives_matched
 
 STEADY = -0.9
 CLAIMS = {

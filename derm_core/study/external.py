@@ -21,12 +21,14 @@ from ..data.on_demand import open_images
 from ..data.overlap import describe_overlap, overlap
 from ..errors import DataError
 from ..events import Event, log
-from ..stats.intervals import FEW_GROUPS, evaluate, holm, interval
+from ..records import to_json
+from ..stats.evaluation import evaluate
+from ..stats.intervals import Difference
 from ..stats.metrics import METRICS, confusion, decide
-from ..stats.paired import Scorer, combine, with_tests
+from ..stats.multiple_tests import holm, with_holm
+from ..stats.paired import Scorer, arm_pairs, independent_difference
 from .predictors import Predictors
 from .questions import Study
-from .robustness import pairs
 from .verdict import choose_pair
 
 
@@ -127,21 +129,21 @@ def tables(
     """What every evaluation on another set says: {images, groups, left_out, absent, map, leak, arms {arm: {metric:
     interval}}, majority, per_class, differences, confusion, cautions}. probabilities: (S, n, C) of each arm."""
     arms = list(probabilities)
-    stats = evaluate(
-        chosen.labels,
-        chosen.groups,
-        probabilities,
-        log_prior,
-        classes,
-        resamples=resamples,
-        seed=seed,
-        primary=choose_pair(arms) or ("vae", "imagenet"),
-        grouped=chosen.grouped,
+    stats = to_json(
+        evaluate(
+            chosen.labels,
+            chosen.groups,
+            probabilities,
+            log_prior,
+            classes,
+            resamples=resamples,
+            seed=seed,
+            primary=choose_pair(arms) or ("vae", "imagenet"),
+            grouped=chosen.grouped,
+        )
     )
     matrices = {
-        arm: confusion(
-            chosen.labels, decide(np.log(np.maximum(p, 1e-300)), log_prior), len(classes)
-        ).mean(0)
+        arm: confusion(chosen.labels, decide(p, log_prior), len(classes)).mean(0)
         for arm, p in probabilities.items()
     }
     cautions = list(stats["cautions"])
@@ -210,7 +212,7 @@ def _drops(study: Study, chosen: TestSet, probabilities: dict[str, np.ndarray]) 
         return {"drop": {}, "drop_differences": []}
 
     def decided(p: np.ndarray) -> np.ndarray:
-        return decide(np.log(np.maximum(p, 1e-30)), study.log_prior)
+        return decide(p, study.log_prior)
 
     before = {
         arm: own.balanced_accuracy(decided(outcome.probabilities["test"]), among)
@@ -218,16 +220,9 @@ def _drops(study: Study, chosen: TestSet, probabilities: dict[str, np.ndarray]) 
     }
     after = {arm: here.balanced_accuracy(decided(p), among) for arm, p in probabilities.items()}
 
-    def drop(a: str, b: str | None = None) -> dict:
-        by_seed, parts = 0.0, []
-        for sign, scorer, found in ((1, own, before), (-1, here, after)):
-            one = found[a] if b is None else combine(np.subtract, found[a], found[b])
-            by_seed, parts = by_seed + sign * one.by_seed, parts + scorer.parts(one)
-        return interval(by_seed, parts, FEW_GROUPS)
-
-    return {
-        "drop": {arm: drop(arm) for arm in probabilities},
-        "drop_differences": with_tests(
-            [{"a": a, "b": b, **drop(a, b)} for a, b in pairs(list(probabilities))]
-        ),
-    }
+    rows = [
+        Difference.of(a, b, independent_difference(before[a] - before[b], after[a] - after[b]))
+        for a, b in arm_pairs(list(probabilities), choose_pair(list(probabilities)))
+    ]
+    drops = {arm: independent_difference(before[arm], after[arm]) for arm in probabilities}
+    return {"drop": to_json(drops), "drop_differences": to_json(with_holm(rows))}

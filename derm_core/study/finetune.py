@@ -213,7 +213,7 @@ class _Trainer:
         for split in ("train", "val"):
             probabilities = yield from self._probabilities(classifier, split)
             labels = self.material.labels[self.positions[split]]
-            decisions = decide(np.log(np.maximum(probabilities, 1e-300)), self.log_prior)
+            decisions = decide(probabilities, self.log_prior)
             row |= {
                 f"{split}_loss": float(LOSSES[self.config.loss](labels, probabilities).mean()),
                 f"{split}_accuracy": float(accuracy(labels, probabilities.argmax(-1))),

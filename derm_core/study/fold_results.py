@@ -18,11 +18,14 @@ from ..arms import arm_file
 from ..config import StudyConfig, to_dict
 from ..events import TICK, Event, jsonable, log
 from ..files import write_atomic, writing
+from ..records import to_json
 from ..stats import gaps as gap_tools
-from ..stats.arm_pairs import fold_gap_differences, matched_pairs, mcnemar, pairs_of
-from ..stats.intervals import evaluate
+from ..stats.evaluation import evaluate
+from ..stats.gaps import fold_gap_differences, matched_pairs
+from ..stats.intervals import seed_interval
 from ..stats.metrics import LOSSES
-from ..stats.paired import Scorer
+from ..stats.multiple_tests import mcnemar
+from ..stats.paired import Scorer, arm_pairs
 from ..workspace import RunFiles, Workspace
 from .breakdown import NOTES, detail
 from .claims import claims
@@ -58,17 +61,19 @@ def combine(
     probabilities = {arm: outcome.probabilities["test"] for arm, outcome in joined.outcomes.items()}
     pair = choose_pair(list(joined.outcomes))
     yield TICK
-    stats = evaluate(
-        material.labels[tested],
-        material.groups[tested],
-        probabilities,
-        joined.log_prior,
-        material.classes,
-        resamples=config.bootstrap,
-        seed=config.split_seed,
-        primary=pair or ("vae", "imagenet"),
-        grouped=len(np.unique(material.groups)) < len(material.rows),
-        folds=joined.fold,
+    stats = to_json(
+        evaluate(
+            material.labels[tested],
+            material.groups[tested],
+            probabilities,
+            joined.log_prior,
+            material.classes,
+            resamples=config.bootstrap,
+            seed=config.split_seed,
+            primary=pair or ("vae", "imagenet"),
+            grouped=len(np.unique(material.groups)) < len(material.rows),
+            folds=joined.fold,
+        )
     )
     yield log("Looking closer at the test images.")
     result = _record(config, run, joined, stats, pair, looked_before)
@@ -95,9 +100,10 @@ def _record(
         arm: {name: found[name]["final"]["mean"] for name in ("loss", "accuracy")}
         for arm, found in details.items()
     }
-    pairs = pairs_of(list(outcomes), pair)
+    pairs = arm_pairs(list(outcomes), pair)
     matched = matched_pairs(curves, pairs)
-    gap_rows = fold_gap_differences(curves, test, pairs, matched)
+    gap_rows = to_json(fold_gap_differences(curves, test, matched))
+    matched = to_json(matched)
     of_pair = {
         row["kind"]: row
         for row in gap_rows
@@ -153,12 +159,14 @@ def _record(
         "differences": stats["differences"],
         "gap_differences": gap_rows,
         "matched": matched,
-        "mcnemar": mcnemar(
-            labels,
-            material.groups[tested],
-            {arm: outcome.probabilities["test"] for arm, outcome in outcomes.items()},
-            pairs,
-            seed=config.split_seed,
+        "mcnemar": to_json(
+            mcnemar(
+                labels,
+                material.groups[tested],
+                {arm: outcome.probabilities["test"] for arm, outcome in outcomes.items()},
+                pairs,
+                seed=config.split_seed,
+            )
         ),
         "claims": claims(curves, stats, gap_rows, matched, over="folds"),
         "paper_table": paper_table(curves) + _majority_rows(joined),
@@ -188,13 +196,10 @@ def _tested(config: StudyConfig, joined: Joined, arm: str) -> tuple[np.ndarray, 
 
 def _gaps(curves: dict, loss: np.ndarray, accuracy: np.ndarray) -> dict[str, dict]:
     """As conclude.gap_detail, with the spread over folds: columns of the curves are folds."""
-    found, against_test = gap_tools.gaps(curves), gap_tools.with_test(curves, loss, accuracy)
+    test = gap_tools.with_test(curves, loss, accuracy)
     return {
-        name: {
-            at: spread | {"method": "folds"}
-            for at, spread in {**moments, "test": against_test[name]}.items()
-        }
-        for name, moments in found.items()
+        kind: {**to_json(gap), "test": to_json(seed_interval(test[kind], "folds"))}
+        for kind, gap in gap_tools.gaps(curves, "folds").items()
     }
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,12 @@ from ..events import TICK, Event, log, progress
 from ..files import writing
 from ..heads.grid import Heads
 from ..heads.parallel import train_groups
+from ..records import to_json
 from ..seeds import stream_seed
-from ..stats.metrics import test_metrics
-from ..stats.paired import Estimate, Scorer, combine, with_tests
+from ..stats.intervals import Difference
+from ..stats.metrics import all_metrics
+from ..stats.multiple_tests import with_holm
+from ..stats.paired import Estimate, Scorer
 from ..stats.resampling import make_design, replicates
 from .questions import Study
 from .verdict import choose_pair
@@ -31,6 +35,14 @@ NOTE = (
     "Every share trains for the same number of updates at the study's one setting, which was chosen on validation with "
     "all labels; each seed draws its own groups, nested and at least one a class. Intervals hold that draw too."
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FractionDifference(Difference):
+    """The difference of two arms in one metric at one share of the labels."""
+
+    fraction: float
+    metric: str
 
 
 def label_efficiency(study: Study) -> Generator[Event, None, dict]:
@@ -102,27 +114,28 @@ def compared(
             "arm": arm,
             "fraction": fraction,
             **sizes[fraction],
-            **{m: scorer.interval(scores[arm, fraction][m], m) for m in METRICS},
+            **{m: to_json(scores[arm, fraction][m].interval(m)) for m in METRICS},
             "by_seed": scores[arm, fraction]["balanced_accuracy"].by_seed.tolist(),
         }
         for fraction in fractions
         for arm in arms
     ]
     differences = [
-        {
-            "a": a,
-            "b": b,
-            "fraction": fraction,
-            "metric": m,
-            **scorer.interval(combine(np.subtract, scores[a, fraction][m], scores[b, fraction][m])),
-        }
+        FractionDifference.of(
+            a,
+            b,
+            (scores[a, fraction][m] - scores[b, fraction][m]).interval(),
+            fraction=fraction,
+            metric=m,
+        )
         for a, b in _pairs(arms)
         for fraction in fractions
         for m in METRICS
     ]
+    differences = to_json(with_holm(differences))
     return {
         "rows": rows,
-        "differences": with_tests(differences),
+        "differences": differences,
         "crossing": crossing(differences, choose_pair(arms), labels),
     }
 
@@ -229,10 +242,10 @@ def score(scorer: Scorer, p_snc: np.ndarray, priors: Sequence[np.ndarray]) -> di
     """Each of METRICS on the test set, every seed's decisions adjusted by its own log prior, (C,) or (n, C)."""
     whole, drawn = [], []
     for p_nc, prior in zip(np.asarray(p_snc, np.float64), priors, strict=True):
-        whole.append(test_metrics(scorer.design.labels, p_nc[None], prior))
-        drawn.append(replicates(scorer.design, p_nc[None], prior, scorer.weights))
+        whole.append(all_metrics(scorer.design.labels, p_nc[None], prior))
+        drawn.append(replicates(scorer.design, p_nc[None], prior, scorer.resamples.weights))
     return {
-        m: Estimate(
+        m: scorer.estimate(
             np.concatenate([one[m] for one in whole]), np.concatenate([one[m] for one in drawn], 1)
         )
         for m in METRICS

@@ -14,11 +14,14 @@ from ..arms import arm_file
 from ..config import StudyConfig, to_dict
 from ..events import jsonable
 from ..files import writing
+from ..records import to_json
 from ..stats import gaps as gap_tools
-from ..stats.arm_pairs import gap_differences, matched_pairs, mcnemar, pairs_of
-from ..stats.gap_intervals import Drawn, draw, gap_interval
-from ..stats.intervals import evaluate
-from ..stats.metrics import METRICS, confusion, decide, log_prior, test_metrics
+from ..stats.evaluation import evaluate
+from ..stats.gaps import final_estimates, gap_differences, gap_interval, matched_pairs
+from ..stats.intervals import seed_interval
+from ..stats.metrics import METRICS, all_metrics, confusion, decide, log_prior
+from ..stats.multiple_tests import mcnemar
+from ..stats.paired import Estimate, arm_pairs
 from ..workspace import RunFiles
 from .claims import claims
 from .paper import paper_table
@@ -47,16 +50,18 @@ def conclude(
     prior = log_prior(material.labels[material.members("train")], classes)
     pair = choose_pair(list(outcomes))
     tested = {arm: outcome.probabilities["test"] for arm, outcome in outcomes.items()}
-    stats = evaluate(
-        labels,
-        material.groups[test],
-        tested,
-        prior,
-        material.classes,
-        resamples=config.bootstrap,
-        seed=config.split_seed,
-        primary=pair or ("vae", "imagenet"),
-        grouped=len(np.unique(material.groups)) < len(material.rows),
+    stats = to_json(
+        evaluate(
+            labels,
+            material.groups[test],
+            tested,
+            prior,
+            material.classes,
+            resamples=config.bootstrap,
+            seed=config.split_seed,
+            primary=pair or ("vae", "imagenet"),
+            grouped=len(np.unique(material.groups)) < len(material.rows),
+        )
     )
     drawn = {
         split: draw_set(config, material, split, outcomes) for split in ("train", "val", "test")
@@ -167,18 +172,21 @@ def majority_rows(material: Material) -> list[dict[str, Any]]:
     ]
 
 
-def gap_detail(outcome: Outcome, drawn: dict[str, Drawn]) -> dict[str, dict]:
+def gap_detail(outcome: Outcome, drawn: dict[str, dict[str, Estimate]]) -> dict[str, dict]:
     """{"loss" and "accuracy": {"final", "best", "test", "area"}}: val − train and train − val, and test for val.
 
     Final and test intervals resample the groups of both sets as well; best and area have the seeds' alone.
     """
-    detail = gap_tools.gaps(outcome.curves)
-    against_test = gap_tools.with_test(outcome.curves, *drawn["test"].by_seed)
+    detail = to_json(gap_tools.gaps(outcome.curves))
+    tests = {kind: estimate.by_seed for kind, estimate in drawn["test"].items()}
+    against_test = gap_tools.with_test(outcome.curves, tests["loss"], tests["accuracy"])
     final, tested = (gap_interval(drawn["train"], drawn[other]) for other in ("val", "test"))
-    drawn = ("low", "high", "se", "df", "method")
+    ends = ("low", "high", "se", "df", "method")
     for name in ("loss", "accuracy"):
-        detail[name]["final"] |= {key: final[name][key] for key in drawn}
-        detail[name]["test"] = against_test[name] | {key: tested[name][key] for key in drawn}
+        detail[name]["final"] |= {key: getattr(final[name], key) for key in ends}
+        detail[name]["test"] = to_json(seed_interval(against_test[name])) | {
+            key: getattr(tested[name], key) for key in ends
+        }
     return detail
 
 
@@ -186,38 +194,40 @@ def pair_results(
     config: StudyConfig,
     material: Material,
     outcomes: dict[str, Outcome],
-    drawn: dict[str, dict[str, Drawn]],
+    drawn: dict[str, dict[str, dict[str, Estimate]]],
     first: tuple[str, str] | None,
 ) -> dict[str, list[dict]]:
     """{"gap_differences", "matched", "mcnemar"} of every pair of arms, the one named in advance first."""
-    pairs = pairs_of(list(outcomes), first)
+    pairs = arm_pairs(list(outcomes), first)
     curves = {arm: outcome.curves for arm, outcome in outcomes.items()}
     at_level = matched_pairs(curves, pairs)
     test = material.members("test")
     return {
-        "gap_differences": gap_differences(curves, drawn, pairs, at_level),
-        "matched": at_level,
-        "mcnemar": mcnemar(
-            material.labels[test],
-            material.groups[test],
-            {arm: outcome.probabilities["test"] for arm, outcome in outcomes.items()},
-            pairs,
-            seed=config.split_seed,
+        "gap_differences": to_json(gap_differences(curves, drawn, at_level)),
+        "matched": to_json(at_level),
+        "mcnemar": to_json(
+            mcnemar(
+                material.labels[test],
+                material.groups[test],
+                {arm: outcome.probabilities["test"] for arm, outcome in outcomes.items()},
+                pairs,
+                seed=config.split_seed,
+            )
         ),
     }
 
 
 def draw_set(
     config: StudyConfig, material: Material, split: str, outcomes: dict[str, Outcome]
-) -> dict[str, Drawn]:
+) -> dict[str, dict[str, Estimate]]:
     """Loss and accuracy of every arm on one split, under the same resamples of its groups."""
     chosen = next(iter(outcomes.values())).positions[split]
-    return draw(
+    return final_estimates(
         material.labels[chosen],
         material.groups[chosen],
         {arm: outcome.probabilities[split] for arm, outcome in outcomes.items()},
         config.loss,
-        name=split,
+        split=split,
         resamples=config.bootstrap,
         seed=config.split_seed,
     )
@@ -227,7 +237,7 @@ def _seed_means(
     outcome: Outcome, labels: np.ndarray, prior: np.ndarray
 ) -> dict[str, dict[str, float]]:
     """Mean and std over seeds of the test metrics: what an arm's own best setting would give."""
-    values = test_metrics(labels, outcome.probabilities["test"], prior)
+    values = all_metrics(labels, outcome.probabilities["test"], prior)
     return {
         name: {
             "mean": float(values[name].mean()),
@@ -239,7 +249,7 @@ def _seed_means(
 
 def confusion_of(probabilities: np.ndarray, labels: np.ndarray, prior: np.ndarray) -> np.ndarray:
     """Counts (C, C) of probabilities (S, N, C), truth by prior-adjusted decision, averaged over seeds."""
-    decisions = decide(np.log(np.maximum(probabilities, 1e-300)), prior)
+    decisions = decide(probabilities, prior)
     return confusion(labels, decisions, probabilities.shape[-1]).mean(0)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from contextlib import closing
-from itertools import combinations
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,11 @@ import numpy as np
 from ..data.corruptions import SEVERITIES, corrupt
 from ..events import TICK, Event, log, progress
 from ..files import writing
+from ..records import to_json
+from ..stats.intervals import Difference
 from ..stats.metrics import decide
-from ..stats.paired import Estimate, Scorer, average, combine, with_tests
+from ..stats.multiple_tests import with_holm
+from ..stats.paired import Estimate, Scorer, arm_pairs, average, combine
 from ..training.precision import Precision, default_precision
 from .predictors import Predictors
 from .questions import Study
@@ -26,6 +29,13 @@ from .verdict import choose_pair
 
 CLEAN = "clean"
 Decisions = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FamilyDifference(Difference):
+    """The difference of two arms' relative losses under one family of corruptions, or "all"."""
+
+    family: str
 
 
 def robustness(study: Study) -> Generator[Event, None, dict]:
@@ -92,7 +102,7 @@ def _images(study: Study, which: slice, family: str, severity: int) -> np.ndarra
 
 
 def _decide(probabilities: np.ndarray, log_prior: np.ndarray) -> np.ndarray:
-    return decide(np.log(np.maximum(probabilities, 1e-30)), log_prior).astype(np.int16)
+    return decide(probabilities, log_prior).astype(np.int16)
 
 
 def _keep(path: Path, decisions: Decisions) -> None:
@@ -123,8 +133,8 @@ def summarise(study: Study, families: list[str], decided: dict[str, Decisions]) 
                     "arm": arm,
                     "family": family,
                     "severity": severity,
-                    "balanced_accuracy": scorer.interval(score, "balanced_accuracy"),
-                    "relative_loss": scorer.interval(loss),
+                    "balanced_accuracy": to_json(score.interval("balanced_accuracy")),
+                    "relative_loss": to_json(loss.interval()),
                 }
                 for severity, score, loss in zip(SEVERITIES, scores, lost, strict=True)
             ]
@@ -133,31 +143,23 @@ def summarise(study: Study, families: list[str], decided: dict[str, Decisions]) 
     return {
         "families": families,
         "severities": list(SEVERITIES),
-        "clean": {arm: scorer.interval(clean[arm], "balanced_accuracy") for arm in arms},
+        "clean": {arm: to_json(clean[arm].interval("balanced_accuracy")) for arm in arms},
         "rows": rows,
         "families_summary": [
-            {"arm": arm, "family": family, "relative_loss": scorer.interval(losses[arm][family])}
+            {"arm": arm, "family": family, "relative_loss": to_json(losses[arm][family].interval())}
             for arm in arms
             for family in families
         ],
-        "mean": {arm: scorer.interval(losses[arm]["all"]) for arm in arms},
-        "differences": with_tests(
-            [
-                {
-                    "a": a,
-                    "b": b,
-                    "family": family,
-                    **scorer.interval(combine(np.subtract, losses[a][family], losses[b][family])),
-                }
-                for a, b in pairs(arms)
-                for family in ["all", *families]
-            ]
+        "mean": {arm: to_json(losses[arm]["all"].interval()) for arm in arms},
+        "differences": to_json(
+            with_holm(
+                [
+                    FamilyDifference.of(
+                        a, b, (losses[a][family] - losses[b][family]).interval(), family=family
+                    )
+                    for a, b in arm_pairs(arms, choose_pair(arms))
+                    for family in ["all", *families]
+                ]
+            )
         ),
     }
-
-
-def pairs(arms: list[str]) -> list[tuple[str, str]]:
-    """Every pair once, the study's primary one first and in its named direction."""
-    primary = choose_pair(arms)
-    rest = [pair for pair in combinations(arms, 2) if set(pair) != set(primary or ())]
-    return [primary, *rest] if primary else rest

@@ -18,6 +18,7 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,18 +29,27 @@ from ..data.synth.photo import draw_ink
 from ..events import TICK, Event, log, progress
 from ..files import private_file
 from ..heads.grid import Heads
+from ..records import to_json
 from ..seeds import stream_seed
+from ..stats.intervals import Difference
 from ..stats.metrics import decide
-from ..stats.paired import Estimate, Scorer, combine, with_tests
+from ..stats.multiple_tests import with_holm
+from ..stats.paired import Estimate, Scorer, arm_pairs
 from .frozen import arm_features
 from .questions import Study
-from .robustness import pairs
-from .verdict import points
+from .verdict import choose_pair, points
 
 ARTEFACT = "one stroke of a violet or blue skin marker"
 TARGETS = ("mel", "melanoma", "high")
 PAINTED_AT_ONCE = 128
 BASE = 0.5  # share of images with ink where it is tied to nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrengthDifference(Difference):
+    """The difference of two arms' reliance on the artefact at one strength of its tie."""
+
+    strength: float
 
 
 def shortcut(study: Study) -> Generator[Event, None, dict]:
@@ -92,25 +102,26 @@ def shortcut(study: Study) -> Generator[Event, None, dict]:
             "arm": arm,
             "strength": rho,
             **{
-                name: scorer.interval(value, "" if name == "reliance" else "balanced_accuracy")
+                name: to_json(value.interval("" if name == "reliance" else "balanced_accuracy"))
                 for name, value in found[arm, rho].items()
             },
         }
         for rho, arm in trainings
     ]
-    differences = with_tests(
-        [
-            {
-                "a": a,
-                "b": b,
-                "strength": rho,
-                **scorer.interval(
-                    combine(np.subtract, found[a, rho]["reliance"], found[b, rho]["reliance"])
-                ),
-            }
-            for a, b in pairs(list(study.features))
-            for rho in head["strengths"]
-        ]
+    arms = list(study.features)
+    differences = to_json(
+        with_holm(
+            [
+                StrengthDifference.of(
+                    a,
+                    b,
+                    (found[a, rho]["reliance"] - found[b, rho]["reliance"]).interval(),
+                    strength=rho,
+                )
+                for a, b in arm_pairs(arms, choose_pair(arms))
+                for rho in head["strengths"]
+            ]
+        )
     )
     return {
         **head,
@@ -237,10 +248,7 @@ def _measure(
         "inked": with_ink,
     }
     p = {name: heads.probabilities(arm, 0, features) for name, features in probabilities.items()}
-    decided = {
-        name: decide(np.log(np.maximum(p[name], 1e-30)), study.log_prior)
-        for name in ("clean", "aligned", "reversed")
-    }
+    decided = {name: decide(p[name], study.log_prior) for name in ("clean", "aligned", "reversed")}
     return {
         **{name: scorer.balanced_accuracy(one) for name, one in decided.items()},
         "reliance": scorer.mean((p["inked"] - p["clean"])[..., target].astype(np.float64)),

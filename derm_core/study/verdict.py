@@ -23,9 +23,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..stats.gaps import spread
+from ..records import to_json
+from ..stats.intervals import seed_interval
 
 NOT_BACKBONES = ("random", "both", "scratch", "colour", "majority")
+
+
+def spread(by_seed: np.ndarray) -> dict:
+    return to_json(seed_interval(by_seed))
 
 
 def choose_pair(arms: Sequence[str]) -> tuple[str, str] | None:

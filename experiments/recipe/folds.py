@@ -11,8 +11,9 @@ import numpy as np
 from derm_core.config import StudyConfig, from_dict
 from derm_core.errors import RunError
 from derm_core.files import read_json
-from derm_core.stats.intervals import evaluate
-from derm_core.stats.paired import Scorer, combine
+from derm_core.records import to_json
+from derm_core.stats.evaluation import evaluate
+from derm_core.stats.paired import Scorer
 from derm_core.study.crossval import Joined, join, shares_of_labels
 from derm_core.study.label_efficiency import score
 from derm_core.workspace import Workspace
@@ -36,16 +37,18 @@ def against(ours: Path, theirs: Path, arm: str = "imagenet") -> dict[str, Any]:
     labels, groups = first.material.labels[tested], first.material.groups[tested]
     mine = [one for one in OURS if one in first.outcomes]
     probabilities = {one: first.outcomes[one].probabilities["test"] for one in mine}
-    stats = evaluate(
-        labels,
-        groups,
-        probabilities | {arm: second.outcomes[arm].probabilities["test"]},
-        first.log_prior,
-        first.material.classes,
-        resamples=config.bootstrap,
-        seed=config.split_seed,
-        primary=("vae", arm),
-        folds=first.fold,
+    stats = to_json(
+        evaluate(
+            labels,
+            groups,
+            probabilities | {arm: second.outcomes[arm].probabilities["test"]},
+            first.log_prior,
+            first.material.classes,
+            resamples=config.bootstrap,
+            seed=config.split_seed,
+            primary=("vae", arm),
+            folds=first.fold,
+        )
     )
     found = {
         "input_size": other.input_size,
@@ -69,9 +72,7 @@ def against(ours: Path, theirs: Path, arm: str = "imagenet") -> dict[str, Any]:
         }
         found[f"labels_{share:g}"] = {
             f"{one}_minus_{arm}": {
-                metric: scorer.interval(
-                    combine(np.subtract, scores[one][metric], scores[arm][metric])
-                )
+                metric: to_json((scores[one][metric] - scores[arm][metric]).interval())
                 for metric in scores[arm]
             }
             for one in mine

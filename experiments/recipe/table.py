@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from derm_core.heads.grid import CURVES
-from derm_core.stats.gap_intervals import Drawn, draw, gap_interval, less
-from derm_core.stats.paired import Estimate, Scorer, combine
+from derm_core.records import to_json
+from derm_core.stats.gaps import GAPS, final_estimates, gap_interval
+from derm_core.stats.paired import Estimate, Scorer
 from derm_core.study.label_efficiency import METRICS, score
 from derm_core.study.study_data import Material
 from derm_core.workspace import Workspace
@@ -94,25 +95,25 @@ class Judged:
         if len(found) == 1:
             return found[0]
         return {
-            m: Estimate(
+            m: self.scorer.estimate(
                 np.array([one[m].by_seed.mean() for one in found]),
                 np.stack([one[m].drawn.mean(1) for one in found], 1),
             )
             for m in METRICS
         }
 
-    def _gaps(self) -> dict[str, dict[str, Drawn]]:
-        """Loss and accuracy on training and test images by arm, {arm: {"train", "test": Drawn}}, all under one draw."""
+    def _gaps(self) -> dict[str, dict[str, dict[str, Estimate]]]:
+        """Loss and accuracy on training and test images by arm, {arm: {"train", "test": {"loss", "accuracy": Estimate}}}, all under one draw."""
         keys = [(name, index) for name, group in self.arrays.items() for index in range(len(group))]
-        found: dict[str, dict[str, Drawn]] = {name: {} for name in self.lines}
+        found: dict[str, dict[str, dict[str, Estimate]]] = {name: {} for name in self.lines}
         for split in ("train", self.split):
             rows = self.material.members(split)
-            drawn = draw(
+            drawn = final_estimates(
                 self.material.labels[rows],
                 self.material.groups[rows],
                 {key: self.arrays[key[0]][key[1]][f"p_all_{split}"] for key in keys},
                 "cross_entropy",
-                name=split,
+                split=split,
                 resamples=self.setting.resamples,
                 seed=self.setting.split_seed,
             )
@@ -157,7 +158,7 @@ class Judged:
         of = dict(zip(CURVES, ends, strict=True))
         gaps = (
             {
-                f"{kind}_gap": interval
+                f"{kind}_gap": to_json(interval)
                 for kind, interval in gap_interval(*self.gaps[name].values()).items()
             }
             if self.gaps and share == "all"
@@ -167,7 +168,7 @@ class Judged:
             }
         )
         return {
-            **{m: self.scorer.interval(self.scores[name][share][m], m) for m in METRICS},
+            **{m: to_json(self.scores[name][share][m].interval(m)) for m in METRICS},
             **gaps,
             "val_loss": float(of["val_loss"]),
             "train_accuracy": float(of["train_accuracy"]),
@@ -189,41 +190,44 @@ class Judged:
 
         def difference(share: str, metric: str) -> dict[str, Any]:
             one, other = (fitting(name, self.scores[name][share][metric]) for name in (a, b))
-            return self.scorer.interval(combine(np.subtract, one, other))
+            return to_json((one - other).interval())
 
         found: dict[str, Any] = {m: difference("all", m) for m in METRICS}
         if self.gaps:
-            pairs = [
-                less(*(fitting(name, self.gaps[name][split]) for name in (a, b)))
+            changes = [
+                {
+                    kind: fitting(a, self.gaps[a][split][kind])
+                    - fitting(b, self.gaps[b][split][kind])
+                    for kind in GAPS
+                }
                 for split in self.gaps[a]
             ]
-            found |= {f"{kind}_gap": interval for kind, interval in gap_interval(*pairs).items()}
+            gaps = gap_interval(*changes)
+            found |= {f"{kind}_gap": to_json(interval) for kind, interval in gaps.items()}
         return {**found, f"labels_{FEW:g}": {m: difference("few", m) for m in METRICS}}
 
 
-def _repeated(value, count: int):
-    """The mean over seeds of an Estimate or a Drawn, `count` times."""
-    if isinstance(value, Estimate):
-        return Estimate(
-            np.repeat(value.by_seed.mean(), count),
-            np.repeat(value.drawn.mean(1, keepdims=True), count, 1),
-        )
-    parts = [
-        np.repeat(getattr(value, name).mean(-1, keepdims=True), count, -1)
-        for name in ("by_seed", "boot", "left_out")
-    ]
-    return Drawn(*parts, value.strata)
+def _repeated(value: Estimate, count: int) -> Estimate:
+    """The mean over seeds of an estimate, `count` times."""
+    return Estimate(
+        np.repeat(value.by_seed.mean(), count),
+        np.repeat(value.drawn.mean(1, keepdims=True), count, 1),
+        value.resamples,
+    )
 
 
-def _by_pretraining(drawn: Sequence[Drawn]) -> Drawn:
+def _by_pretraining(drawn: Sequence[dict[str, Estimate]]) -> dict[str, Estimate]:
     """Of several pretrainings: one column each, the mean over its head seeds."""
     if len(drawn) == 1:
         return drawn[0]
-    parts = [
-        np.stack([getattr(one, name).mean(-1) for one in drawn], -1)
-        for name in ("by_seed", "boot", "left_out")
-    ]
-    return Drawn(*parts, drawn[0].strata)
+    return {
+        kind: Estimate(
+            np.stack([one[kind].by_seed.mean() for one in drawn]),
+            np.stack([one[kind].drawn.mean(-1) for one in drawn], -1),
+            drawn[0][kind].resamples,
+        )
+        for kind in GAPS
+    }
 
 
 def _pretraining(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def test_recorded_curves_are_the_metrics_of_the_published_heads(data):
     records = list(heads.fit())
     for arm in features:
         probabilities = heads.probabilities(arm, 1, features[arm][..., VAL, :])
-        decisions = decide(heads.logits(arm, 1, features[arm][..., VAL, :]), heads.log_prior)
+        decisions = decide(probabilities, heads.log_prior)
         expected = {
             "val_loss": LOSSES["focal"](labels[VAL], probabilities).mean(-1),
             "val_accuracy": (probabilities.argmax(-1) == labels[VAL]).mean(-1),

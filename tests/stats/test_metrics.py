@@ -25,7 +25,7 @@ def drawn() -> tuple[np.ndarray, np.ndarray]:
 def test_metrics_equal_scikit_learn(drawn):
     labels, probabilities = drawn
     prior = metrics.log_prior(labels, C)
-    ours = metrics.test_metrics(labels, probabilities, prior)
+    ours = metrics.all_metrics(labels, probabilities, prior)
     for s, p in enumerate(probabilities):
         adjusted = (p / np.bincount(labels) * N).argmax(-1)
         expected = {
@@ -59,7 +59,7 @@ def test_absent_class_stays_predictable_and_leaves_the_averages(drawn):
     labels, probabilities = drawn
     keep = labels != 3
     labels, probabilities = labels[keep], probabilities[0, keep]
-    values = metrics.test_metrics(labels, probabilities, np.log(np.full(C, 1 / C)))
+    values = metrics.all_metrics(labels, probabilities, np.log(np.full(C, 1 / C)))
     decisions = probabilities.argmax(-1)
     assert (decisions == 3).any()
     assert values["balanced_accuracy"] == pytest.approx(
@@ -73,7 +73,15 @@ def test_absent_class_stays_predictable_and_leaves_the_averages(drawn):
 
 def test_class_that_training_never_saw_is_never_decided_for():
     prior = metrics.log_prior(np.array([0, 0, 1]), 3)
-    assert metrics.decide(np.log([[0.1, 0.1, 0.8]]), prior)[0] == 1
+    assert metrics.decide(np.array([[0.1, 0.1, 0.8]]), prior)[0] == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_probability_of_0_leaves_the_decision_to_the_classes_that_training_saw(dtype):
+    p = np.array([[0, 0, 1], [0, 1, 0]], dtype)
+    prior = metrics.log_prior(np.array([0, 1, 1]), 3)
+    with np.errstate(all="raise"):
+        assert metrics.decide(p, prior).tolist() == [0, 1]
 
 
 def test_focal_and_brier_losses_by_hand():

@@ -40,9 +40,9 @@ def test_weights_count_as_that_many_copies():
     positive, scores = scored(2, n=120)
     weights = np.random.default_rng(0).integers(0, 4, (6, 120))
     ours = sensitivities(positive, scores, GRID, weights)
-    for row, found in zip(weights, ours, strict=True):
+    for row, curve in zip(weights, ours, strict=True):
         chosen = np.repeat(np.arange(120), row)
-        np.testing.assert_allclose(found, sensitivities(positive[chosen], scores[chosen], GRID))
+        np.testing.assert_allclose(curve, sensitivities(positive[chosen], scores[chosen], GRID))
 
 
 def test_a_side_without_weight_has_no_sensitivity():
@@ -64,7 +64,7 @@ def two_sets(copies: int = 1):
 
 def test_a_threshold_from_validation_gives_on_test_what_a_slow_loop_counts():
     val, test = two_sets()
-    found = operating_point(val, test, GRID, resamples=50)
+    point = operating_point(val, test, GRID, resamples=50)
     positive, _, scores = test
     for k, s in enumerate(GRID):
         cuts = [thresholds(val[0], one, [s])[0] for one in val[1]]
@@ -74,29 +74,29 @@ def test_a_threshold_from_validation_gives_on_test_what_a_slow_loop_counts():
         spared = np.mean(
             [(one[~positive] <= cut).mean() for one, cut in zip(scores, cuts, strict=True)]
         )
-        assert found["given_sensitivity"][k] == pytest.approx(caught)
-        assert found["given_specificity"][k] == pytest.approx(spared)
+        assert point.given_sensitivity[k] == pytest.approx(caught)
+        assert point.given_specificity[k] == pytest.approx(spared)
 
 
 def test_copies_of_an_image_within_its_group_add_no_certainty():
     once, thrice = (operating_point(*two_sets(copies), GRID, resamples=200) for copies in (1, 3))
     for key in ("sensitivity", "low", "high", "given_specificity_low", "given_specificity_high"):
-        np.testing.assert_allclose(once[key], thrice[key], atol=1e-6)
+        np.testing.assert_allclose(getattr(once, key), getattr(thrice, key), atol=1e-6)
 
 
 def test_the_interval_of_a_fixed_threshold_is_about_that_of_a_binomial_share():
     val, (positive, groups, scores) = two_sets()
-    found = operating_point(
+    point = operating_point(
         (val[0], val[1][:1]), (positive, groups, scores[:1]), GRID, resamples=2000
     )
     k = 18
-    share, n = found["given_specificity"][k], (~positive).sum()
-    width = found["given_specificity_high"][k] - found["given_specificity_low"][k]
+    share, n = point.given_specificity[k], (~positive).sum()
+    width = point.given_specificity_high[k] - point.given_specificity_low[k]
     assert width == pytest.approx(2 * 1.96 * np.sqrt(share * (1 - share) / n), rel=0.1)
 
 
 def test_everything_lies_between_its_ends():
-    found = operating_point(*two_sets(), GRID, resamples=100)
+    point = operating_point(*two_sets(), GRID, resamples=100)
     for name, low, high in (
         ("sensitivity", "low", "high"),
         *(
@@ -104,11 +104,11 @@ def test_everything_lies_between_its_ends():
             for name in ("given_sensitivity", "given_specificity")
         ),
     ):
-        middle, low, high = (np.array(found[key]) for key in (name, low, high))
+        middle, low, high = (np.array(getattr(point, key)) for key in (name, low, high))
         assert (
             (low <= middle + 1e-12).all()
             and (middle <= high + 1e-12).all()
             and low.min() >= 0
             and high.max() <= 1
         )
-    assert found["sensitivity"][0] == 1 and all(np.diff(found["threshold"]) >= 0)
+    assert point.sensitivity[0] == 1 and all(np.diff(point.threshold) >= 0)

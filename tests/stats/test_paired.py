@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from scipy import stats as scipy_stats
 from sklearn.metrics import balanced_accuracy_score
 
-from derm_core.stats.intervals import evaluate
+from derm_core.records import to_json
+from derm_core.stats.evaluation import evaluate
 from derm_core.stats.metrics import decide
-from derm_core.stats.paired import Scorer, average, combine, with_tests
+from derm_core.stats.paired import Scorer, arm_pairs, average, independent_difference
 
 
 def test_set(n=400, groups=260, classes=4, seeds=3, seed=0):
@@ -23,6 +23,15 @@ test_set.__test__ = False
 PRIOR = np.log(np.full(4, 0.25))
 
 
+def test_every_pair_once_and_the_one_named_in_advance_first():
+    assert arm_pairs(["imagenet", "vae", "random"], ("vae", "imagenet")) == [
+        ("vae", "imagenet"),
+        ("imagenet", "random"),
+        ("vae", "random"),
+    ]
+    assert arm_pairs(["x"]) == []
+
+
 def test_intervals_are_those_of_the_main_table():
     labels, groups, p = test_set()
     worse = np.roll(p, 1, axis=1) * 0.4 + p * 0.6
@@ -30,14 +39,14 @@ def test_intervals_are_those_of_the_main_table():
         labels, groups, {"vae": p, "imagenet": worse}, PRIOR, "abcd", resamples=500, seed=3
     )
     scorer = Scorer(labels, groups, 4, resamples=500, seed=3)
-    a, b = (scorer.balanced_accuracy(decide(np.log(x), PRIOR)) for x in (p, worse))
-    assert scorer.interval(a, "balanced_accuracy") == pytest.approx(
-        main["arms"]["vae"]["balanced_accuracy"]
+    a, b = (scorer.balanced_accuracy(decide(x, PRIOR)) for x in (p, worse))
+    assert to_json(a.interval("balanced_accuracy")) == pytest.approx(
+        to_json(main.arms["vae"]["balanced_accuracy"])
     )
-    row = next(r for r in main["differences"] if r["metric"] == "balanced_accuracy")
-    found = scorer.interval(combine(np.subtract, a, b))
-    assert {key: found[key] for key in ("mean", "se", "low", "high")} == pytest.approx(
-        {key: row[key] for key in ("mean", "se", "low", "high")}, rel=1e-4
+    row = main.difference(("vae", "imagenet"), "balanced_accuracy")
+    difference = (a - b).interval()
+    assert [getattr(difference, key) for key in ("mean", "se", "low", "high")] == pytest.approx(
+        [getattr(row, key) for key in ("mean", "se", "low", "high")], rel=1e-4
     )
 
 
@@ -55,9 +64,8 @@ def test_a_paired_difference_of_equal_models_is_exactly_zero():
     labels, groups, p = test_set()
     scorer = Scorer(labels, groups, 4, resamples=100, seed=0)
     a = scorer.balanced_accuracy(p.argmax(-1))
-    found = scorer.interval(combine(np.subtract, a, average([a, a])))
-    assert found["low"] == found["mean"] == found["high"] == 0
-    assert with_tests([found])[0]["p"] == 1
+    result = (a - average([a, a])).interval()
+    assert result.low == result.mean == result.high == 0
 
 
 def test_a_mean_over_images_has_the_clustered_standard_error():
@@ -65,26 +73,23 @@ def test_a_mean_over_images_has_the_clustered_standard_error():
     labels = np.zeros_like(labels)  # one stratum: the bootstrap of plain group means
     scorer = Scorer(labels, groups, 4, resamples=4000, seed=0)
     values = p[..., 0]
-    found = scorer.interval(scorer.mean(values))
-    assert found["mean"] == pytest.approx(values.mean())
+    result = scorer.mean(values).interval()
+    assert result.mean == pytest.approx(values.mean())
     codes = np.unique(groups, return_inverse=True)[1]
     sums = np.bincount(codes, weights=values[0] - values.mean())
     m = len(sums)
-    assert found["se"] == pytest.approx(
+    assert result.se == pytest.approx(
         np.sqrt(m / (m - 1) * (sums**2).sum()) / len(labels), rel=0.06
     )
 
 
-def test_p_values_are_students_and_holm_corrects_them():
-    rows = with_tests(
-        [
-            {"mean": 0.3, "se": 0.1, "df": 8.0},
-            {"mean": 0.0, "se": 0.1, "df": 8.0},
-            {"mean": None, "se": None, "df": None},
-        ]
-    )
-    expected = 2 * scipy_stats.t(8).sf(3)
-    assert rows[0]["p"] == pytest.approx(expected) and rows[0]["p_holm"] == pytest.approx(
-        2 * expected
-    )
-    assert rows[1]["p"] == 1 and rows[2]["p"] is rows[2]["p_holm"] is None
+def test_a_difference_between_two_sets_adds_their_variances():
+    scorers, estimates = [], []
+    for seed in (0, 1):
+        labels, groups, p = test_set(seed=seed, seeds=1)
+        scorers.append(Scorer(labels, groups, 4, resamples=200, seed=seed))
+        estimates.append(scorers[-1].balanced_accuracy(p.argmax(-1)))
+    result = independent_difference(*estimates)
+    alone = [estimate.interval().se for estimate in estimates]
+    assert result.se == pytest.approx(np.hypot(*alone))
+    assert result.mean == pytest.approx(estimates[0].by_seed[0] - estimates[1].by_seed[0])

@@ -10,7 +10,7 @@ import pytest
 
 from derm_core.config import StudyConfig
 from derm_core.stats import metrics
-from derm_core.stats.intervals import evaluate
+from derm_core.stats.evaluation import evaluate
 from derm_core.study.breakdown import detail, gravest, worst
 from derm_core.study.questions import asked
 from derm_core.workspace import RunFiles
@@ -136,7 +136,7 @@ def test_a_subgroup_has_the_metrics_of_its_images_alone(study, found):
             ).to_numpy()
             labels = study.material.labels[test][here]
             p = study.outcomes["vae"].probabilities["test"][:, here]
-            known = metrics.test_metrics(labels, p, study.log_prior)
+            known = metrics.all_metrics(labels, p, study.log_prior)
             assert row["arms"]["vae"]["balanced_accuracy"]["mean"] == pytest.approx(
                 known["balanced_accuracy"].mean()
             )
@@ -169,13 +169,11 @@ def test_calibration_before_is_the_study_s_own_and_after_is_no_worse_on_validati
         study.log_prior,
         CLASSES,
         resamples=200,
-    )["arms"]
+    ).arms
     for arm, entry in found["calibration"].items():
         for metric in ("ece", "brier", "log_loss"):
-            assert entry["before"][metric]["mean"] == pytest.approx(own[arm][metric]["mean"])
-            assert entry["before"][metric]["low"] == pytest.approx(
-                own[arm][metric]["low"], abs=1e-6
-            )
+            assert entry["before"][metric]["mean"] == pytest.approx(own[arm][metric].mean)
+            assert entry["before"][metric]["low"] == pytest.approx(own[arm][metric].low, abs=1e-6)
         assert sum(row["n"] for row in entry["bins"]) == pytest.approx(N)
         val = study.outcomes[arm].probabilities["val"]
         powered = val ** (1 / entry["temperature"])

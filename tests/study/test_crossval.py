@@ -29,8 +29,7 @@ from derm_core.report.html import report_html
 from derm_core.report.reproduce import reproducible_config
 from derm_core.report.terminal import text_report
 from derm_core.report.trackers import points
-from derm_core.stats.fold_variance import between
-from derm_core.stats.intervals import evaluate
+from derm_core.stats.evaluation import evaluate
 from derm_core.study.crossval import join
 from derm_core.study.protocol import study
 from derm_core.study.study_data import prepare
@@ -179,8 +178,8 @@ def test_the_majority_class_ranks_no_image_before_another(finished):
     folds = np.repeat([1, 2], 40)
     prior = np.log(np.where(folds[:, None] == 1, [0.5, 0.5], [0.75, 0.25]))  # of the other fold
     p = np.full((1, 80, 2), 0.5)
-    found = evaluate(labels, groups, {"random": p}, prior, ("a", "b"), resamples=50, folds=folds)
-    assert found["majority"]["macro_auroc"]["mean"] == pytest.approx(0.5)
+    own = evaluate(labels, groups, {"random": p}, prior, ("a", "b"), resamples=50, folds=folds)
+    assert own.majority["macro_auroc"].mean == pytest.approx(0.5)
 
 
 def test_gaps_are_means_of_the_folds_gaps(finished):
@@ -255,17 +254,6 @@ def test_folds_that_are_not_of_this_comparison_are_refused(finished):
     ):
         with pytest.raises(RunError, match="was made from other images, labels or settings"):
             join(dataclasses.replace(config, **wrong), workspace)
-
-
-def test_folds_that_differ_more_than_groups_and_seeds_explain_widen_an_interval():
-    values = np.array([[0.5, 0.52], [0.7, 0.72], [0.6, 0.62]])
-    by_seed, parts = np.array([0.6, 0.62]), [(1e-4, 9.0)]
-    ((variance, df),) = between(values, parts, by_seed)
-    assert df == 2.0
-    assert variance == pytest.approx(
-        values.mean(1).var(ddof=1) / 3 - 1e-4 - by_seed.var(ddof=1) / 2
-    )
-    assert between(values, [(1.0, 9.0)], by_seed) == []
 
 
 def test_the_report_and_the_tables_hold_every_fold(finished):

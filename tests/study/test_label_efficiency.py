@@ -10,7 +10,7 @@ import pytest
 from derm_core.config import StudyConfig
 from derm_core.events import jsonable
 from derm_core.heads.grid import Heads
-from derm_core.stats.intervals import evaluate
+from derm_core.stats.evaluation import evaluate
 from derm_core.stats.metrics import balanced_accuracy, decide, log_prior
 from derm_core.stats.paired import Scorer
 from derm_core.study.label_efficiency import METRICS, crossing, draw, label_efficiency, score
@@ -143,16 +143,18 @@ def test_the_full_share_is_the_studys_own_result(study, answer):
     for arm, row in full.items():
         for metric in METRICS:
             for key in ("mean", "std", "low", "high"):
-                assert row[metric][key] == pytest.approx(own["arms"][arm][metric][key], abs=1e-9)
+                assert row[metric][key] == pytest.approx(
+                    getattr(own.arms[arm][metric], key), abs=1e-9
+                )
     assert (
         full["vae"]["images"] == len(study.material.members("train")) == 120
         and full["vae"]["groups"] == 60
     )
-    theirs = {(row["a"], row["b"], row["metric"]): row for row in own["differences"]}
+    theirs = {(row.a, row.b, row.metric): row for row in own.differences}
     for row in answer[1]["differences"]:
         if row["fraction"] == 1.0:
             assert row["low"] == pytest.approx(
-                theirs["vae", "imagenet", row["metric"]]["low"], abs=1e-9
+                theirs["vae", "imagenet", row["metric"]].low, abs=1e-9
             )
 
 
@@ -183,9 +185,7 @@ def test_a_shares_heads_are_heads_trained_alone_on_its_rows_for_as_many_updates(
                 updates=6 * 8,
             )
             list(alone.fit())
-            decided = decide(
-                np.log(alone.probabilities("one", 0, matrix[test])[0]), alone.log_prior
-            )
+            decided = decide(alone.probabilities("one", 0, matrix[test])[0], alone.log_prior)
             by_seed.append(balanced_accuracy(material.labels[test], decided, C))
         row = next(row for row in answer[1]["rows"] if (row["arm"], row["fraction"]) == (arm, 0.1))
         np.testing.assert_allclose(row["by_seed"], by_seed)

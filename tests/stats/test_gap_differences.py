@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from derm_core.stats import arm_pairs, gap_intervals, gaps, intervals, metrics
+from derm_core.stats import gaps, metrics
+from derm_core.stats.multiple_tests import holm
+from derm_core.stats.paired import arm_pairs
+from tests.stats.predictions import draw_predictions
 
 C = 3
 
@@ -50,45 +53,36 @@ def rows():
         {name: made_set(k) for k, name in enumerate(("train", "val", "test"))},
     )
     drawn = {
-        name: gap_intervals.draw(*of, "cross_entropy", name=name, resamples=1000)
+        name: gaps.final_estimates(*of, "cross_entropy", split=name, resamples=1000)
         for name, of in sets.items()
     }
-    chosen = arm_pairs.pairs_of(["a", "b", "c"], ("c", "a"))
-    at_level = arm_pairs.matched_pairs(curves, chosen)
-    found = arm_pairs.gap_differences(curves, drawn, chosen, at_level)
+    chosen = arm_pairs(["a", "b", "c"], ("c", "a"))
+    at_level = gaps.matched_pairs(curves, chosen)
+    result = gaps.gap_differences(curves, drawn, at_level)
     return (
         curves,
         sets,
         at_level,
-        {(row["a"], row["b"], row["kind"], row["at"]): row for row in found},
+        {(row.a, row.b, row.kind, row.at): row for row in result},
     )
 
 
-def test_every_pair_once_and_the_one_named_in_advance_first():
-    assert arm_pairs.pairs_of(["imagenet", "vae", "random"], ("vae", "imagenet")) == [
-        ("vae", "imagenet"),
-        ("imagenet", "random"),
-        ("vae", "random"),
-    ]
-    assert arm_pairs.pairs_of(["x"]) == []
-
-
 def test_every_pair_kind_and_moment_has_its_row(rows):
-    found = rows[3]
-    assert {key[:2] for key in found} == {("c", "a"), ("a", "b"), ("b", "c")} and len(
-        found
+    result = rows[3]
+    assert {key[:2] for key in result} == {("c", "a"), ("a", "b"), ("b", "c")} and len(
+        result
     ) == 3 * 2 * 5
-    assert not any(row["primary"] for row in found.values())
+    assert not any(row.primary for row in result.values())
 
 
 def test_differences_over_seeds_are_scipys_one_sample_t_test(rows):
-    curves, _, at_level, found = rows
+    curves, _, at_level, result = rows
     gap = {arm: curves[arm]["val_loss"] - curves[arm]["train_loss"] for arm in "ab"}
     best = {arm: gap[arm][curves[arm]["val_loss"].argmin(0), np.arange(4)] for arm in "ab"}
-    level = next(row for row in at_level if (row["a"], row["b"]) == ("a", "b"))["arms"]
+    level = next(row for row in at_level if (row.a, row.b) == ("a", "b")).arms
     values = {
         "best": best["a"] - best["b"],
-        "matched": np.subtract(*(level[arm]["loss"]["by_seed"] for arm in "ab")),
+        "matched": np.subtract(*(level[arm].loss.by_seed for arm in "ab")),
         "area": [
             sum(
                 (gap["a"] - gap["b"])[t : t + 2, s].mean() * np.diff(curves["a"]["epoch"])[t]
@@ -99,19 +93,15 @@ def test_differences_over_seeds_are_scipys_one_sample_t_test(rows):
         ],
     }
     for at, by_seed in values.items():
-        row, test = found["a", "b", "loss", at], scipy_stats.ttest_1samp(by_seed, 0)
+        row, test = result["a", "b", "loss", at], scipy_stats.ttest_1samp(by_seed, 0)
         ends = test.confidence_interval(0.95)
-        assert row["mean"] == pytest.approx(np.mean(by_seed)) and row["p"] == pytest.approx(
-            test.pvalue
-        )
-        assert (row["low"], row["high"]) == pytest.approx((ends.low, ends.high)) and row[
-            "method"
-        ] == "seeds"
+        assert row.mean == pytest.approx(np.mean(by_seed)) and row.p == pytest.approx(test.pvalue)
+        assert (row.low, row.high) == pytest.approx((ends.low, ends.high)) and row.method == "seeds"
 
 
 def test_final_and_test_differences_equal_a_loop_that_draws_the_groups(rows):
     """Each set's groups drawn anew within class, image lists put together: the same mean and about the same spread."""
-    _, sets, _, found = rows
+    _, sets, _, result = rows
     rng, drawn = np.random.default_rng(7), []
     change = {}
     for name in ("train", "test"):
@@ -128,8 +118,8 @@ def test_final_and_test_differences_equal_a_loop_that_draws_the_groups(rows):
             images = np.concatenate([np.flatnonzero(groups == g) for g in chosen])
             means[name] = change[name][images].mean()
         drawn.append(means["test"] - means["train"])
-    row = found["a", "b", "loss", "test"]
-    assert row["mean"] == pytest.approx(change["test"].mean() - change["train"].mean())
+    row = result["a", "b", "loss", "test"]
+    assert row.mean == pytest.approx(change["test"].mean() - change["train"].mean())
     seeds = (
         np.var(
             [
@@ -143,14 +133,12 @@ def test_final_and_test_differences_equal_a_loop_that_draws_the_groups(rows):
         )
         / 4
     )
-    assert np.sqrt(max(row["se"] ** 2 - seeds, 0)) == pytest.approx(np.std(drawn), rel=0.15)
+    assert np.sqrt(max(row.se**2 - seeds, 0)) == pytest.approx(np.std(drawn), rel=0.15)
 
 
 def test_holm_runs_over_the_gaps_alone(rows):
-    tested = [row for row in rows[3].values() if row["p"] is not None]
-    assert [row["p_holm"] for row in tested] == pytest.approx(
-        intervals.holm([row["p"] for row in tested])
-    )
+    tested = [row for row in rows[3].values() if row.p is not None]
+    assert [row.p_holm for row in tested] == pytest.approx(holm([row.p for row in tested]))
     assert len(tested) == 30
 
 
@@ -161,16 +149,14 @@ def test_a_pair_that_is_not_comparable_has_a_row_without_numbers():
     )
     curves["b"]["train_accuracy"] = curves["b"]["train_accuracy"] * 0 + 0.2
     drawn = {
-        name: gap_intervals.draw(*of, "brier", name=name, resamples=50) for name, of in sets.items()
+        name: gaps.final_estimates(*of, "brier", split=name, resamples=50)
+        for name, of in sets.items()
     }
     chosen = [("a", "b")]
-    found = arm_pairs.gap_differences(
-        curves, drawn, chosen, arm_pairs.matched_pairs(curves, chosen)
-    )
-    at_level = [row for row in found if row["at"] == "matched"]
+    result = gaps.gap_differences(curves, drawn, gaps.matched_pairs(curves, chosen))
+    at_level = [row for row in result if row.at == "matched"]
     assert len(at_level) == 2 and all(
-        row["mean"] is row["p"] is row["p_holm"] is None and row["method"] == "none"
-        for row in at_level
+        row.mean is row.p is row.p_holm is None and row.method == "none" for row in at_level
     )
 
 
@@ -180,44 +166,48 @@ def test_one_seed_has_differences_without_intervals_where_only_seeds_could_give_
         {name: made_set(k, seeds=1) for k, name in enumerate(("train", "val", "test"))},
     )
     drawn = {
-        name: gap_intervals.draw(*of, "cross_entropy", name=name, resamples=50)
+        name: gaps.final_estimates(*of, "cross_entropy", split=name, resamples=50)
         for name, of in sets.items()
     }
-    found = {
-        (row["kind"], row["at"]): row
-        for row in arm_pairs.gap_differences(
-            curves, drawn, [("a", "b")], arm_pairs.matched_pairs(curves, [("a", "b")])
-        )
+    result = {
+        (row.kind, row.at): row
+        for row in gaps.gap_differences(curves, drawn, gaps.matched_pairs(curves, [("a", "b")]))
     }
     assert (
-        found["loss", "area"]["mean"] is not None
-        and found["loss", "area"]["low"] is found["loss", "area"]["p"] is None
+        result["loss", "area"].mean is not None
+        and result["loss", "area"].low is result["loss", "area"].p is None
     )
-    assert found["loss", "final"]["low"] < found["loss", "final"]["high"]
+    assert result["loss", "final"].low < result["loss", "final"].high
 
 
 def test_gap_intervals_of_all_losses_are_means_of_that_loss():
     labels, groups, p = made_set(3)
     for name, losses in metrics.LOSSES.items():
-        drawn = gap_intervals.draw(labels, groups, p, name, name="x", resamples=20)
-        assert drawn["b"].by_seed[0] == pytest.approx(losses(labels, p["b"]).mean(-1))
-        assert drawn["b"].by_seed[1] == pytest.approx((p["b"].argmax(-1) == labels).mean(-1))
-
-
-def test_mcnemar_is_scipys_binomial_test_on_one_image_a_group():
-    labels, groups, p = made_set(4, groups=150)
-    row = arm_pairs.mcnemar(labels, groups, p, [("a", "b")])[0]
-    assert row["n"] == 150 and row["a_only"] + row["b_only"] <= 150
-    assert row["p"] == pytest.approx(
-        scipy_stats.binomtest(row["a_only"], row["a_only"] + row["b_only"]).pvalue
-    )
-    alone = arm_pairs.mcnemar(labels, np.arange(len(labels)), p, [("a", "b")])[0]
-    right = {arm: p[arm].mean(0).argmax(1) == labels for arm in "ab"}
-    assert alone["a_only"] == sum(x and not y for x, y in zip(right["a"], right["b"], strict=True))
-    assert arm_pairs.mcnemar(labels, groups, {"a": p["a"], "b": p["a"]}, [("a", "b")])[0]["p"] == 1
+        drawn = gaps.final_estimates(labels, groups, p, name, split="x", resamples=20)
+        assert drawn["b"]["loss"].by_seed == pytest.approx(losses(labels, p["b"]).mean(-1))
+        assert drawn["b"]["accuracy"].by_seed == pytest.approx(
+            (p["b"].argmax(-1) == labels).mean(-1)
+        )
 
 
 def test_area_of_a_constant_gap_is_that_gap_and_late_evaluations_count_by_their_time():
     epoch = np.array([0, 0.1, 0.2, 4])
     assert gaps.area(epoch, np.full((4, 2), 0.3)) == pytest.approx([0.3, 0.3])
     assert gaps.area(epoch, np.array([[0], [0], [0], [1.0]])) == pytest.approx(0.5 * 3.8 / 4)
+
+
+def test_gap_interval_adds_the_variances_of_both_sets():
+    train, other = (draw_predictions(np.random.default_rng(k)) for k in (12, 13))
+    sets = {
+        name: gaps.final_estimates(labels, groups, {"a": p, "b": p}, "cross_entropy", split=name)
+        for name, (labels, groups, p) in (("train", train), ("val", other))
+    }
+    result = gaps.gap_interval(sets["train"]["a"], sets["val"]["a"])["loss"]
+    losses = [metrics.log_losses(labels, p) for labels, _, p in (train, other)]
+    by_seed = losses[1].mean(-1) - losses[0].mean(-1)
+    assert result.mean == pytest.approx(by_seed.mean())
+    assert result.se**2 > by_seed.var(ddof=1) / 3
+    same = gaps.gap_interval(
+        *({kind: of["a"][kind] - of["b"][kind] for kind in gaps.GAPS} for of in sets.values())
+    )
+    assert same["loss"].low == same["loss"].high == 0

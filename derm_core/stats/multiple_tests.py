@@ -1,0 +1,106 @@
+"""Holm's correction for many tests, and the tests of paired predictions: sign flips over groups, McNemar."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from scipy.stats import binomtest
+
+from ..seeds import stream_seed
+from .intervals import Difference
+from .resampling import Design
+
+Row = TypeVar("Row", bound=Difference)
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """McNemar's test of arms a and b: n images, those that one arm alone classifies correctly, two-sided p."""
+
+    a: str
+    b: str
+    n: int
+    a_only: int
+    b_only: int
+    p: float
+
+
+def holm(p: Sequence[float]) -> np.ndarray:
+    """Holm's step-down adjusted p values (1979), in the order given."""
+    values = np.asarray(p, np.float64)
+    order = np.argsort(values)
+    steps = len(values) - np.arange(len(values))
+    adjusted = np.maximum.accumulate(np.minimum(values[order] * steps, 1.0))
+    return adjusted[np.argsort(order)]
+
+
+def with_holm(rows: Sequence[Row]) -> list[Row]:
+    """The rows as one family: `p_holm` of every row that has a p, None for the others."""
+    adjusted = iter(holm([row.p for row in rows if row.p is not None]))
+    return [
+        dataclasses.replace(row, p_holm=None if row.p is None else float(next(adjusted)))
+        for row in rows
+    ]
+
+
+def sign_flip(
+    design: Design, difference: np.ndarray, *, flips: int = 10_000, seed: int = 0
+) -> float:
+    """Permutation test by sign flips over groups, of a difference in balanced accuracy.
+
+    Under the null hypothesis the two arms' answers for a group are exchangeable: the signs of the groups'
+    contributions are flipped at random.
+
+    Args:
+        design: the test set.
+        difference: (N,) of correct (0 or 1, seed mean), arm a minus arm b.
+        flips: how many random flips.
+        seed: of the random flips.
+
+    Returns:
+        Two-sided p = (1 + as extreme) / (1 + flips), never 0.
+    """
+    counts = np.bincount(design.labels, minlength=design.classes)
+    share = difference / counts[design.labels] / (counts > 0).sum()
+    by_group = np.bincount(design.group, weights=share)
+    by_group = by_group[by_group != 0]
+    rng = np.random.default_rng(stream_seed(seed, "sign flips"))
+    signs = rng.integers(0, 2, (flips, len(by_group)), dtype=np.int8) * np.float32(2) - 1
+    return float((1 + (np.abs(signs @ by_group) >= abs(by_group.sum()) - 1e-9).sum()) / (1 + flips))
+
+
+def mcnemar(
+    labels: np.ndarray,
+    groups: np.ndarray,
+    probabilities: Mapping[str, np.ndarray],
+    pairs: Sequence[tuple[str, str]],
+    *,
+    seed: int = 0,
+) -> list[McNemar]:
+    """Exact McNemar test (1947) of plain accuracy, for every pair of arms. Descriptive.
+
+    Args:
+        labels: (N,).
+        groups: (N,) ids; one random image a group is used.
+        probabilities: {arm: (S, N, C)}; decisions are those of the seed ensemble (mean probability).
+        pairs: the arms to compare.
+        seed: of the choice of images.
+    """
+    order = np.random.default_rng(stream_seed(seed, "one image a group")).permutation(len(labels))
+    _, first = np.unique(np.asarray(groups)[order], return_index=True)
+    images = order[first]
+    correct = {
+        arm: np.asarray(p).mean(0)[images].argmax(-1) == np.asarray(labels)[images]
+        for arm, p in probabilities.items()
+    }
+    rows = []
+    for a, b in pairs:
+        a_only = int((correct[a] & ~correct[b]).sum())
+        b_only = int((correct[b] & ~correct[a]).sum())
+        p = float(binomtest(a_only, a_only + b_only).pvalue) if a_only + b_only else 1.0
+        rows.append(McNemar(a, b, len(images), a_only, b_only, p))
+    return rows
