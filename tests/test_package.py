@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -15,7 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks._streamlit_client import Session
 from derm_core import __version__
+from tests.browser.support import free_port, wait_until_healthy
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -64,14 +67,19 @@ def installed(wheel, tmp_path_factory) -> Path:
     return folder
 
 
+def environment() -> dict[str, str]:
+    """This process's environment without what would lead back to the checkout."""
+    left_out = ("PYTHONPATH", "DERM_HOME")
+    return {key: value for key, value in os.environ.items() if key not in left_out}
+
+
 def derm(folder: Path, *words: str) -> dict:
     """The JSON answer of the installed command, run outside the checkout."""
-    environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
         [str(folder / "venv" / "bin" / "derm"), *words, "--json"],
         check=False,
         cwd=folder,
-        env=environ | {"DERM_HOME": str(folder / "home")},
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=300,
@@ -98,3 +106,30 @@ def test_the_installed_command_classifies_an_image(installed):
     assert (
         set(image["arms"]) == {"vae-resnet18-64", "imagenet-resnet18-64"} and not answer["errors"]
     )
+
+
+@pytest.mark.slow
+def test_the_installed_command_opens_the_app_with_all_its_pages(installed):
+    port = free_port()
+    command = [str(installed / "venv" / "bin" / "derm"), "app", "--port", str(port)]
+    with open(installed / "app.log", "w+") as log:
+        app = subprocess.Popen(
+            command, cwd=installed, env=environment(), stdout=log, stderr=subprocess.STDOUT
+        )
+        try:
+            wait_until_healthy(app, port, log)
+            pages = asyncio.run(visit_all(f"http://127.0.0.1:{port}"))
+        finally:
+            app.terminate()
+            app.wait(timeout=30)
+    assert pages == {path.stem for path in (ROOT / "pages").glob("*.py")}
+    assert (installed / "workspace" / "runs").is_dir()
+
+
+async def visit_all(address: str) -> set[str]:
+    """Open every page of the app; returns their names. Raises PageError where one shows an error."""
+    async with Session(address) as session:
+        names = set(session.pages)
+        for name in names:
+            await session.open(name)
+    return names

@@ -57,14 +57,14 @@ def serve(home: Path, **environment: str) -> Iterator[str]:
             stderr=subprocess.STDOUT,
         )
         try:
-            _wait_until_healthy(process, port, log)
+            wait_until_healthy(process, port, log)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.kill()  # an orderly end takes two seconds and nothing depends on it
             process.wait(60)
 
 
-def _wait_until_healthy(process: subprocess.Popen, port: int, log) -> None:
+def wait_until_healthy(process: subprocess.Popen, port: int, log) -> None:
     deadline = time.monotonic() + 90
     while True:
         try:
