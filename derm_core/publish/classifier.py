@@ -36,7 +36,7 @@ from . import provenance, statistics
 
 if TYPE_CHECKING:
     from ..nets.head import Classifier
-    from ..study.study_data import Material
+    from ..study.study_data import StudyData
 
 CHECKED_IMAGES = 48
 TOLERANCE = 0.02  # mean absolute difference of probabilities after rounding to float16
@@ -187,7 +187,7 @@ def former_hash(workspace: Workspace, name: str, target: Path, replace: bool) ->
     return verify_bundle(taken)["sha256"]
 
 
-def _material(workspace: Workspace, config: StudyConfig, study: dict) -> Material:
+def _material(workspace: Workspace, config: StudyConfig, study: dict) -> StudyData:
     """The study's images, split as it was. Raises BundleError where the dataset is another one now."""
     from ..study.features import finish
     from ..study.study_data import prepare

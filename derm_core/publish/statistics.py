@@ -26,7 +26,7 @@ from .non_lesions import nonlesion_images
 
 if TYPE_CHECKING:
     from ..bundles.predictor import Predictor
-    from ..study.study_data import Material
+    from ..study.study_data import StudyData
 
 MAX_TRAINING = 20_000  # images the statistics are made from
 COPIED = 200  # training images whose copies say how many near-duplicates are found
@@ -67,7 +67,7 @@ class Count:
 def measure(
     workspace: Workspace,
     predictor: Predictor,
-    material: Material,
+    material: StudyData,
     calibration_ids: Sequence[str],
     vae: Any = None,
     *,
@@ -114,7 +114,7 @@ def measure(
     return fields, known
 
 
-def _part(predictor: Predictor, material: Material, members: np.ndarray, count: Count) -> Part:
+def _part(predictor: Predictor, material: StudyData, members: np.ndarray, count: Count) -> Part:
     images, found = np.asarray(material.store.images[material.rows[members]]), []
     for start in range(0, len(images), REPORTED):
         found.append(predictor.features_and_logits(images[start : start + REPORTED]))

@@ -47,15 +47,15 @@ NOTES = {
 
 def detail(study) -> Generator[Event, None, dict[str, Any]]:
     """See the module's docstring. study: extras.Study."""
-    material = study.material
-    test = material.members("test")
-    labels, groups = material.labels[test], material.groups[test]
+    data = study.data
+    test = data.members("test")
+    labels, groups = data.labels[test], data.groups[test]
     probabilities = {
-        arm: np.asarray(outcome.probabilities["test"], np.float64)
-        for arm, outcome in study.outcomes.items()
+        arm: np.asarray(trained_arm.probabilities["test"], np.float64)
+        for arm, trained_arm in study.trained.items()
     }
     decisions = {arm: decide(p.mean(0), study.log_prior) for arm, p in probabilities.items()}
-    save_decisions(study.run.decisions, material, test, labels, probabilities, decisions)
+    save_decisions(study.run.decisions, data, test, labels, probabilities, decisions)
     yield TICK
     calibration = yield from calibrations(study, labels, groups, probabilities)
     point = yield from gravest_class(study, labels, groups, probabilities)
@@ -64,14 +64,14 @@ def detail(study) -> Generator[Event, None, dict[str, Any]]:
         "subgroups": served,
         "calibration": calibration,
         "operating_point": point,
-        "disagreement": disagreement(labels, decisions, len(material.classes)),
+        "disagreement": disagreement(labels, decisions, len(data.classes)),
         "notes": NOTES,
     }
 
 
 def save_decisions(
     path,
-    material,
+    data,
     test: np.ndarray,
     labels: np.ndarray,
     probabilities: Mapping[str, np.ndarray],
@@ -80,7 +80,7 @@ def save_decisions(
     """One row a test image: image_id, row (in the manifest), label (index), and of each arm's seed ensemble
     "decision:ARM" (index), "confidence:ARM" and "p_true:ARM": plain probability of the decision and of the truth."""
     table = pd.DataFrame(
-        {"image_id": material.image_ids[test], "row": material.rows[test], "label": labels}
+        {"image_id": data.image_ids[test], "row": data.rows[test], "label": labels}
     )
     each = np.arange(len(labels))
     for arm, p_snc in probabilities.items():
@@ -119,10 +119,10 @@ def calibrations(
     """ECE, Brier score and log loss of every arm with intervals, before and after temperature scaling."""
     found = {}
     for arm, plain in probabilities.items():
-        outcome = study.outcomes[arm]
+        trained_arm = study.trained[arm]
         temperature = fit_shared_temperature(
-            np.asarray(outcome.probabilities["val"], np.float64),
-            study.material.labels[outcome.positions["val"]],
+            np.asarray(trained_arm.probabilities["val"], np.float64),
+            study.data.labels[trained_arm.positions["val"]],
         )
         tempered = apply_temperature(plain, temperature)
         measured = evaluate(
@@ -130,7 +130,7 @@ def calibrations(
             groups,
             {"before": plain, "after": tempered},
             study.log_prior,
-            study.material.classes,
+            study.data.classes,
             resamples=study.config.bootstrap,
             seed=study.config.split_seed,
         ).arms
@@ -157,17 +157,17 @@ def gravest_class(
     study, labels: np.ndarray, groups: np.ndarray, probabilities: Mapping[str, np.ndarray]
 ) -> Generator[Event, None, dict[str, Any] | None]:
     """The operating point of `gravest` for every arm; None without such a class on both sides of the test set."""
-    name = gravest(study.material.classes)
-    index = list(study.material.classes).index(name) if name else -1
+    name = gravest(study.data.classes)
+    index = list(study.data.classes).index(name) if name else -1
     positive = labels == index
     if name is None or positive.all() or not positive.any():
         return None
     arms = {}
     for arm, p_snc in probabilities.items():
-        outcome = study.outcomes[arm]
+        trained_arm = study.trained[arm]
         val = (
-            study.material.labels[outcome.positions["val"]] == index,
-            outcome.probabilities["val"][..., index],
+            study.data.labels[trained_arm.positions["val"]] == index,
+            trained_arm.probabilities["val"][..., index],
         )
         if val[0].any() and not val[0].all():
             point = operating_point(
@@ -199,7 +199,7 @@ def subgroups(
     probabilities: Mapping[str, np.ndarray],
 ) -> Generator[Event, None, list[dict]]:
     """Every arm in every subgroup of every attribute; numbers with many values are banded, and the worst is named."""
-    dataset, rows = study.material.dataset, study.material.rows[test]
+    dataset, rows = study.data.dataset, study.data.rows[test]
     entries, started = [], time.monotonic()
     for place, attribute in enumerate(dataset.attributes):
         texts, order = categorise(dataset.frame[attribute])
@@ -235,7 +235,7 @@ def _subgroup(
         groups[here],
         {arm: p[:, here] for arm, p in probabilities.items()},
         prior,
-        study.material.classes,
+        study.data.classes,
         resamples=study.config.bootstrap,
         seed=study.config.split_seed,
     )

@@ -28,8 +28,8 @@ from ..heads.grid import CURVES
 from ..stats.metrics import log_prior
 from ..workspace import RunFiles, Workspace
 from .arms import Arm
-from .study_data import Material
-from .trained_arm import Outcome
+from .study_data import StudyData
+from .trained_arm import TrainedArm
 
 
 @dataclass(frozen=True)
@@ -50,19 +50,19 @@ class Fold:
 
 
 @dataclass(frozen=True)
-class Joined:
+class JoinedFolds:
     """All folds together. material: every image used stands in the test part. outcomes: per arm probabilities "test"
     (S, N, C) of the labelled images in the order of the dataset, and "val" of all folds after one another; curves
     whose columns are folds, means over seeds. fold (N,) and log_prior (N, C) of the labelled images."""
 
     folds: list[Fold]
-    material: Material
-    outcomes: dict[str, Outcome]
+    data: StudyData
+    trained: dict[str, TrainedArm]
     fold: np.ndarray
     log_prior: np.ndarray
 
 
-def join(config: StudyConfig, workspace: Workspace) -> Joined:
+def join(config: StudyConfig, workspace: Workspace) -> JoinedFolds:
     """See the module's docstring. Raises RunError where a fold is not finished or does not fit the others."""
     dataset = load_dataset(workspace, config.dataset)
     rows = dataset.subset(config.max_images, config.split_seed)
@@ -75,24 +75,24 @@ def join(config: StudyConfig, workspace: Workspace) -> Joined:
     if config.labels == "priority":
         dataset = as_priorities(dataset)
     everything = np.full(len(rows), SPLITS.index("test"), np.int8)
-    material = Material(
+    data = StudyData(
         dataset, None, rows, dataset.labels[rows], groups, everything, split_fingerprint(part, ids)
     )
     folds = [
-        _read(config, material, ids, splits[k], k + 1, workspace.run(run_id))
+        _read(config, data, ids, splits[k], k + 1, workspace.run(run_id))
         for k, run_id in enumerate(config.fold_runs)
     ]
-    tested = material.members("test")
+    tested = data.members("test")
     priors = np.stack(
         [
-            log_prior(material.labels[(split == 0) & (material.labels >= 0)], len(material.classes))
+            log_prior(data.labels[(split == 0) & (data.labels >= 0)], len(data.classes))
             for split in splits
         ]
     )
-    return Joined(
+    return JoinedFolds(
         folds,
-        material,
-        {arm: _outcome(config, material, ids, folds, arm) for arm in _arms(folds)},
+        data,
+        {arm: _outcome(config, data, ids, folds, arm) for arm in _arms(folds)},
         part[tested],
         priors[part[tested] - 1],
     )
@@ -100,7 +100,7 @@ def join(config: StudyConfig, workspace: Workspace) -> Joined:
 
 def _read(
     config: StudyConfig,
-    material: Material,
+    data: StudyData,
     ids: np.ndarray,
     split: np.ndarray,
     number: int,
@@ -116,9 +116,9 @@ def _read(
     fits = (made.folds, made.fold, made.seeds) == (config.folds, number, config.seeds)
     if (
         not fits
-        or result["dataset"]["fingerprint"] != material.dataset.fingerprint
+        or result["dataset"]["fingerprint"] != data.dataset.fingerprint
         or result["split"]["fingerprint"] != split_fingerprint(split, ids)
-        or result["labels"] != material.task
+        or result["labels"] != data.task
     ):
         raise RunError(
             f"Fold {number} ({run.id}) was made from other images, labels or settings than {config.dataset} has "
@@ -139,25 +139,25 @@ def _arms(folds: list[Fold]) -> list[str]:
 
 
 def _outcome(
-    config: StudyConfig, material: Material, ids: np.ndarray, folds: list[Fold], arm: str
-) -> Outcome:
+    config: StudyConfig, data: StudyData, ids: np.ndarray, folds: list[Fold], arm: str
+) -> TrainedArm:
     """One arm's predictions in the order of the dataset, and its curves."""
     place = pd.Series(np.arange(len(ids)), ids)
-    tested, val = np.full((len(config.seeds), len(ids), len(material.classes)), np.nan), []
+    tested, val = np.full((len(config.seeds), len(ids), len(data.classes)), np.nan), []
     for fold in folds:
         for name in ("test", "val"):
-            positions, p_snc = _of_fold(config, fold, arm, name, place, len(material.classes))
+            positions, p_snc = _of_fold(config, fold, arm, name, place, len(data.classes))
             if name == "val":
                 val.append((positions, p_snc))
             else:
                 tested[:, positions] = p_snc
-    positions = material.members("test")
+    positions = data.members("test")
     if not np.isfinite(tested[:, positions]).all():
         raise RunError(
             f"Some images of {config.dataset} were tested in no fold; delete the studies of the folds and give "
             "the same command again."
         )
-    return Outcome(
+    return TrainedArm(
         Arm(arm, []),
         folds[0].result["arms"][arm]["features"],
         _curves(folds, arm),
@@ -229,7 +229,7 @@ def curves_table(folds: list[Fold], arm: str) -> pd.DataFrame:
 
 
 def shares_of_labels(
-    joined: Joined, config: StudyConfig
+    joined: JoinedFolds, config: StudyConfig
 ) -> dict[float, tuple[dict[str, np.ndarray], np.ndarray, dict]]:
     """Per share of the labels: {arm: (S, N, C)}, log priors (S, N, C), and {"images", "groups"} as means over folds.
 
@@ -241,11 +241,11 @@ def shares_of_labels(
         {row["fraction"]: row for row in fold.result["label_efficiency"]["rows"]}
         for fold in joined.folds
     ]
-    shape = (len(config.seeds), len(joined.fold), len(joined.material.classes))
+    shape = (len(config.seeds), len(joined.fold), len(joined.data.classes))
     for fraction in joined.folds[0].result["label_efficiency"]["fractions"]:
         priors, probabilities = (
             np.empty(shape),
-            {arm: np.empty(shape) for arm in joined.outcomes if f"{fraction:g} {arm}" in kept[0]},
+            {arm: np.empty(shape) for arm in joined.trained if f"{fraction:g} {arm}" in kept[0]},
         )
         for fold, arrays in zip(joined.folds, kept, strict=True):
             here = joined.fold == fold.number

@@ -29,7 +29,7 @@ from ..workspace import RunFiles, Workspace
 from .external import TestSet, secondary, tables, test_set
 from .predictors import CPU_BATCH, CUDA_BATCH
 from .results import versions
-from .study_data import count_look
+from .study_data import count_test_look
 from .verdict import choose_pair
 
 ON_CARD = (
@@ -211,7 +211,7 @@ def _record(
         if where.dataset == dataset.name and where.rows is not None
     ]
     looked = (
-        count_look(dataset.paths, origins[own[0]].fingerprint, run.id)
+        count_test_look(dataset.paths, origins[own[0]].fingerprint, run.id)
         if own and config.split == "unseen"
         else 0
     )

@@ -28,7 +28,7 @@ from ..stats.metrics import METRICS, confusion, decide
 from ..stats.multiple_tests import holm, with_holm
 from ..stats.paired import Scorer, arm_pairs, independent_difference
 from .predictors import Predictors
-from .questions import Study
+from .questions import TrainedStudy
 from .verdict import choose_pair
 
 
@@ -48,19 +48,17 @@ class TestSet:
     leak: dict[str, int]
 
 
-def external(study: Study) -> Generator[Event, None, list[dict]]:
+def external(study: TrainedStudy) -> Generator[Event, None, list[dict]]:
     """One entry a dataset: {dataset, images, groups, left_out, absent, map, leak, arms, per_class, confusion, drop,
     differences, drop_differences, cautions, note}.
 
     drop: balanced accuracy of the study's own test less that here, over the classes that both have, with
     the groups of both sets resampled and the same seeds.
     """
-    known = study.material.dataset.frame.iloc[
-        study.material.rows[
-            np.concatenate([study.material.members("train"), study.material.members("val")])
-        ]
+    known = study.data.dataset.frame.iloc[
+        study.data.rows[np.concatenate([study.data.members("train"), study.data.members("val")])]
     ]
-    through = study.material.dataset.info.get("labels", {}).get("map")
+    through = study.data.dataset.info.get("labels", {}).get("map")
     entries = []
     with closing(Predictors(study)) as predictors:
         for name in study.config.external:
@@ -68,9 +66,9 @@ def external(study: Study) -> Generator[Event, None, list[dict]]:
             dataset, store = yield from open_images(study.workspace, name, study.config.input_size)
             chosen = test_set(
                 dataset,
-                class_map(dataset.classes, study.material.classes, through=through, name=name),
+                class_map(dataset.classes, study.data.classes, through=through, name=name),
                 known,
-                study.material.classes,
+                study.data.classes,
             )
             probabilities = yield from predictors.over(
                 lambda which: store.images[chosen.rows[which]],
@@ -166,19 +164,19 @@ def tables(
 
 
 def _entry(
-    study: Study, dataset: Dataset, chosen: TestSet, probabilities: dict[str, np.ndarray]
+    study: TrainedStudy, dataset: Dataset, chosen: TestSet, probabilities: dict[str, np.ndarray]
 ) -> dict:
     found = tables(
         chosen,
         probabilities,
         study.log_prior,
-        study.material.classes,
+        study.data.classes,
         study.config.bootstrap,
         study.config.split_seed,
     )
     found["differences"] = secondary(found["differences"])
     leak = describe_overlap(chosen.leak, "this study's training or validation images")
-    shared = [name for name in study.material.classes if name not in found["absent"]]
+    shared = [name for name in study.data.classes if name not in found["absent"]]
     return {
         "dataset": dataset.name,
         **found,
@@ -199,14 +197,14 @@ def secondary(rows: list[dict]) -> list[dict]:
     ]
 
 
-def _drops(study: Study, chosen: TestSet, probabilities: dict[str, np.ndarray]) -> dict:
+def _drops(study: TrainedStudy, chosen: TestSet, probabilities: dict[str, np.ndarray]) -> dict:
     """drop {arm: interval} and drop_differences [{a, b, interval, p, p_holm}]: the two sets' groups vary independently."""
-    test, classes = study.material.members("test"), len(study.material.classes)
+    test, classes = study.data.members("test"), len(study.data.classes)
     options = {"resamples": study.config.bootstrap, "seed": study.config.split_seed}
-    own = Scorer(study.material.labels[test], study.material.groups[test], classes, **options)
+    own = Scorer(study.data.labels[test], study.data.groups[test], classes, **options)
     here = Scorer(chosen.labels, chosen.groups, classes, **options)
     among = np.isin(np.arange(classes), chosen.labels) & np.isin(
-        np.arange(classes), study.material.labels[test]
+        np.arange(classes), study.data.labels[test]
     )
     if not among.any():
         return {"drop": {}, "drop_differences": []}
@@ -215,8 +213,8 @@ def _drops(study: Study, chosen: TestSet, probabilities: dict[str, np.ndarray]) 
         return decide(p, study.log_prior)
 
     before = {
-        arm: own.balanced_accuracy(decided(outcome.probabilities["test"]), among)
-        for arm, outcome in study.outcomes.items()
+        arm: own.balanced_accuracy(decided(trained_arm.probabilities["test"]), among)
+        for arm, trained_arm in study.trained.items()
     }
     after = {arm: here.balanced_accuracy(decided(p), among) for arm, p in probabilities.items()}
 

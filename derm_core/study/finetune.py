@@ -35,8 +35,8 @@ from ..training.tasks import Batch, ClassifyTask
 from ..workspace import RunFiles
 from .arms import Arm
 from .features import CPU_BATCH, CUDA_BATCH
-from .study_data import Material
-from .trained_arm import Outcome
+from .study_data import StudyData
+from .trained_arm import TrainedArm
 
 CURVE_IMAGES = 2000  # training images on which the curves are measured
 MATCH_PIXELS = 512 * 64 * 64  # of training images that give batch norm its statistics, in one batch
@@ -45,11 +45,11 @@ MATCH_PIXELS = 512 * 64 * 64  # of training images that give batch norm its stat
 def finetune(
     config: StudyConfig,
     run: RunFiles,
-    material: Material,
+    data: StudyData,
     arms: list[Arm],
     device: str,
     positions: dict[str, np.ndarray] | None = None,
-) -> Generator[Event, None, dict[str, Outcome]]:
+) -> Generator[Event, None, dict[str, TrainedArm]]:
     """Train all arms and seeds; `outcomes = yield from finetune(...)`, keyed by arm.
 
     positions: of the images on which each split is measured; by default some of training, all of the others.
@@ -58,24 +58,24 @@ def finetune(
     a loss is not finite.
     """
     positions = positions or {
-        "train": _curve_positions(material),
-        **{split: material.members(split) for split in ("val", "test")},
+        "train": _curve_positions(data),
+        **{split: data.members(split) for split in ("val", "test")},
     }
-    outcomes = {}
+    trained = {}
     for arm in arms:
         results: list[dict[str, np.ndarray]] = []
         for index, seed in enumerate(config.seeds):
             extractor = arm.variants[index % len(arm.variants)][0]
-            trainer = _Trainer(config, run, material, arm, extractor, seed, positions, device)
+            trainer = _Trainer(config, run, data, arm, extractor, seed, positions, device)
             if not trainer.finished():
                 yield from trainer.train(results)
             results.append(trainer.load())
-        outcomes[arm.name] = _outcome(arm, extractor.backbone.width, results, positions, config)
-    return outcomes
+        trained[arm.name] = _outcome(arm, extractor.backbone.width, results, positions, config)
+    return trained
 
 
-def _curve_positions(material: Material) -> np.ndarray:
-    train = material.members("train")
+def _curve_positions(data: StudyData) -> np.ndarray:
+    train = data.members("train")
     if len(train) <= CURVE_IMAGES:
         return train
     rng = np.random.default_rng(stream_seed(0, "curve images"))
@@ -84,7 +84,7 @@ def _curve_positions(material: Material) -> np.ndarray:
 
 def _outcome(
     arm: Arm, width: int, results: list[dict], positions: dict, config: StudyConfig
-) -> Outcome:
+) -> TrainedArm:
     curves = {"epoch": results[0]["epoch"], "step": results[0]["step"]}
     curves |= {name: np.stack([result[name] for result in results], 1) for name in CURVES}
     probabilities = {
@@ -95,7 +95,7 @@ def _outcome(
         "learning_rate": config.finetune.learning_rate,
         "weight_decay": config.finetune.weight_decay,
     }
-    return Outcome(arm, width, curves, positions, probabilities, setting)
+    return TrainedArm(arm, width, curves, positions, probabilities, setting)
 
 
 class _Trainer:
@@ -105,22 +105,20 @@ class _Trainer:
         self,
         config: StudyConfig,
         run: RunFiles,
-        material: Material,
+        data: StudyData,
         arm: Arm,
         extractor,
         seed: int,
         positions: dict[str, np.ndarray],
         device: str,
     ):
-        self.config, self.run, self.material, self.arm = config, run, material, arm
+        self.config, self.run, self.data, self.arm = config, run, data, arm
         self.extractor, self.seed, self.positions, self.device = extractor, seed, positions, device
         name = f"{arm_file(arm.name)}-seed{seed}"
         self.model_path = run.artefacts / "models" / f"{name}.safetensors"
         self.result_path = run.checkpoints / f"{name}.npz"
         self.checkpoints = run.checkpoints / name
-        self.log_prior = log_prior(
-            material.labels[material.members("train")], len(material.classes)
-        )
+        self.log_prior = log_prior(data.labels[data.members("train")], len(data.classes))
         self.state: dict = {"rows": []}
 
     def finished(self) -> bool:
@@ -140,9 +138,9 @@ class _Trainer:
         yield log(f"Fine-tuning {what}: {precision.describe()}.")
         events = fit(
             task,
-            self.material.store.images,
-            self.material.rows[self.material.members("train")],
-            self.material.dataset.labels,
+            self.data.store.images,
+            self.data.rows[self.data.members("train")],
+            self.data.dataset.labels,
             epochs=schedule.epochs,
             batch_size=schedule.batch_size,
             lr=schedule.learning_rate,
@@ -179,7 +177,7 @@ class _Trainer:
         head = make_head(
             backbone.width,
             self.config.hidden,
-            len(self.material.classes),
+            len(self.data.classes),
             stream_seed(self.seed, "head"),
         )
         mean, std = standardisation(features_nd)
@@ -190,7 +188,7 @@ class _Trainer:
 
         Pretrained: new statistics, the function unchanged. Random: what train mode computes.
         """
-        train = self.material.rows[self.material.members("train")]
+        train = self.data.rows[self.data.members("train")]
         count = min(len(train), max(64, MATCH_PIXELS // self.config.input_size**2))
         chosen = np.random.default_rng(stream_seed(self.seed, "batch norm")).choice(
             train, count, replace=False
@@ -202,7 +200,7 @@ class _Trainer:
     def normalised(self, rows: np.ndarray, device: str) -> Tensor:
         """Images of store rows as the network reads them (B, 3, S, S)."""
         return self.extractor.normalise(
-            torch.from_numpy(np.array(self.material.store.images[rows])).to(device)
+            torch.from_numpy(np.array(self.data.store.images[rows])).to(device)
         )
 
     def _evaluate(
@@ -212,13 +210,13 @@ class _Trainer:
         row = {"epoch": epoch, "step": step}
         for split in ("train", "val"):
             probabilities = yield from self._probabilities(classifier, split)
-            labels = self.material.labels[self.positions[split]]
+            labels = self.data.labels[self.positions[split]]
             decisions = decide(probabilities, self.log_prior)
             row |= {
                 f"{split}_loss": float(LOSSES[self.config.loss](labels, probabilities).mean()),
                 f"{split}_accuracy": float(accuracy(labels, probabilities.argmax(-1))),
                 f"{split}_balanced_accuracy": float(
-                    balanced_accuracy(labels, decisions, len(self.material.classes))
+                    balanced_accuracy(labels, decisions, len(self.data.classes))
                 ),
             }
         self.state["rows"] = [old for old in self.state["rows"] if old["step"] < step] + [row]
@@ -246,7 +244,7 @@ class _Trainer:
 
     def _over(self, function, module: nn.Module, split: str) -> Generator[Event, None, np.ndarray]:
         """function of one split's normalised images, stacked; float32, `module` in eval mode."""
-        rows, parts = self.material.rows[self.positions[split]], []
+        rows, parts = self.data.rows[self.positions[split]], []
         batch = CPU_BATCH if self.device == "cpu" else CUDA_BATCH
         module.to(self.device).eval()
         for begin in range(0, len(rows), batch):
@@ -286,11 +284,9 @@ def run_precision(
     if path.exists():
         return Precision(**read_json(path))
     if config.mode == "fast":
-        rows = trainer.material.rows[
-            trainer.material.members("train")[: config.finetune.batch_size]
-        ]
+        rows = trainer.data.rows[trainer.data.members("train")[: config.finetune.batch_size]]
         x_bchw = trainer.normalised(rows, trainer.device)
-        labels = torch.from_numpy(trainer.material.dataset.labels[rows]).to(trainer.device)
+        labels = torch.from_numpy(trainer.data.dataset.labels[rows]).to(trainer.device)
         precision = measured_precision(task, Batch(x_bchw, x_bchw, labels), trainer.device)
     else:
         precision = default_precision(config.backbone.architecture, trainer.device)

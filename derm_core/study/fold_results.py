@@ -29,12 +29,12 @@ from ..stats.paired import Scorer, arm_pairs
 from ..workspace import RunFiles, Workspace
 from .breakdown import NOTES, detail
 from .claims import claims
-from .crossval import Fold, Joined, curves_table, join, shares_of_labels
+from .crossval import Fold, JoinedFolds, curves_table, join, shares_of_labels
 from .label_efficiency import compared, score
 from .paper import paper_table
-from .questions import Study
+from .questions import TrainedStudy
 from .results import confusion_of, versions
-from .study_data import count_look
+from .study_data import count_test_look
 from .verdict import choose_pair, verdict
 from .weight_sources import transductive
 
@@ -55,23 +55,25 @@ def combine(
     Raises RunError where a fold is not finished or does not fit the others.
     """
     joined = join(config, workspace)
-    material, tested = joined.material, joined.material.members("test")
+    data, tested = joined.data, joined.data.members("test")
     yield log(f"Putting the predictions of {config.folds} folds together: {len(tested):,} images.")
-    looked_before = count_look(material.dataset.paths, material.fingerprint, run.id)
-    probabilities = {arm: outcome.probabilities["test"] for arm, outcome in joined.outcomes.items()}
-    pair = choose_pair(list(joined.outcomes))
+    looked_before = count_test_look(data.dataset.paths, data.fingerprint, run.id)
+    probabilities = {
+        arm: trained_arm.probabilities["test"] for arm, trained_arm in joined.trained.items()
+    }
+    pair = choose_pair(list(joined.trained))
     yield TICK
     stats = to_json(
         evaluate(
-            material.labels[tested],
-            material.groups[tested],
+            data.labels[tested],
+            data.groups[tested],
             probabilities,
             joined.log_prior,
-            material.classes,
+            data.classes,
             resamples=config.bootstrap,
             seed=config.split_seed,
             primary=pair or ("vae", "imagenet"),
-            grouped=len(np.unique(material.groups)) < len(material.rows),
+            grouped=len(np.unique(data.groups)) < len(data.rows),
             folds=joined.fold,
         )
     )
@@ -86,21 +88,21 @@ def combine(
 def _record(
     config: StudyConfig,
     run: RunFiles,
-    joined: Joined,
+    joined: JoinedFolds,
     stats: dict,
     pair: tuple[str, str] | None,
     looked_before: int,
 ) -> dict[str, Any]:
-    material, outcomes = joined.material, joined.outcomes
-    tested, labels = material.members("test"), material.labels[material.members("test")]
-    curves = {arm: outcome.curves for arm, outcome in outcomes.items()}
-    test = {arm: _tested(config, joined, arm) for arm in outcomes}
-    details = {arm: _gaps(curves[arm], *test[arm]) for arm in outcomes}
+    data, trained = joined.data, joined.trained
+    tested, labels = data.members("test"), data.labels[data.members("test")]
+    curves = {arm: trained_arm.curves for arm, trained_arm in trained.items()}
+    test = {arm: _tested(config, joined, arm) for arm in trained}
+    details = {arm: _gaps(curves[arm], *test[arm]) for arm in trained}
     gaps = {
         arm: {name: found[name]["final"]["mean"] for name in ("loss", "accuracy")}
         for arm, found in details.items()
     }
-    pairs = arm_pairs(list(outcomes), pair)
+    pairs = arm_pairs(list(trained), pair)
     matched = matched_pairs(curves, pairs)
     gap_rows = to_json(fold_gap_differences(curves, test, matched))
     matched = to_json(matched)
@@ -109,22 +111,22 @@ def _record(
         for row in gap_rows
         if (row["a"], row["b"]) == pair and row["at"] == "final"
     }
-    names = {arm: outcome.arm.label for arm, outcome in outcomes.items()}
+    names = {arm: trained_arm.arm.label for arm, trained_arm in trained.items()}
     concluded = verdict(
         stats, gaps, of_pair or None, next(iter(matched), None), names, config.folds
     )
     said = NOTE.format(folds=config.folds)
     concluded["sentences"] = [
         *concluded["sentences"],
-        *transductive([outcome.arm for outcome in outcomes.values()]),
+        *transductive([trained_arm.arm for trained_arm in trained.values()]),
     ]
     _save(run, joined)
     arms = {
         arm: {
             "label": names[arm],
-            "kind": outcome.arm.kind,
+            "kind": trained_arm.arm.kind,
             "regime": joined.folds[0].result["arms"][arm]["regime"],
-            "features": outcome.width,
+            "features": trained_arm.width,
             "test": stats["arms"][arm],
             "per_class": stats["per_class"][arm],
             "curves": f"artefacts/curves/{arm_file(arm)}.csv",
@@ -133,27 +135,27 @@ def _record(
             "setting": {},
             "best_setting": {},
         }
-        for arm, outcome in outcomes.items()
+        for arm, trained_arm in trained.items()
     }
     notes = list(dict.fromkeys(note for fold in joined.folds for note in fold.result["notes"]))
     return {
         "run_id": run.id,
         "config": to_dict(config),
         "dataset": {
-            "name": material.dataset.name,
-            "images": len(material.rows),
-            "classes": len(material.classes),
-            "groups": len(np.unique(material.groups)),
-            "fingerprint": material.dataset.fingerprint,
+            "name": data.dataset.name,
+            "images": len(data.rows),
+            "classes": len(data.classes),
+            "groups": len(np.unique(data.groups)),
+            "fingerprint": data.dataset.fingerprint,
         },
         "split": {
             "folds": config.folds,
-            "fingerprint": material.fingerprint,
+            "fingerprint": data.fingerprint,
             "looked_before": looked_before,
             **{key: _mean_counts(joined, key) for key in ("counts", "groups")},
         },
-        "classes": list(material.classes),
-        "labels": material.task,
+        "classes": list(data.classes),
+        "labels": data.task,
         "arms": arms,
         "majority": stats["majority"],
         "differences": stats["differences"],
@@ -162,8 +164,8 @@ def _record(
         "mcnemar": to_json(
             mcnemar(
                 labels,
-                material.groups[tested],
-                {arm: outcome.probabilities["test"] for arm, outcome in outcomes.items()},
+                data.groups[tested],
+                {arm: trained_arm.probabilities["test"] for arm, trained_arm in trained.items()},
                 pairs,
                 seed=config.split_seed,
             )
@@ -172,8 +174,8 @@ def _record(
         "paper_table": paper_table(curves) + _majority_rows(joined),
         "grid": _settings(config, joined.folds),
         "confusion": {
-            arm: confusion_of(outcome.probabilities["test"], labels, joined.log_prior)
-            for arm, outcome in outcomes.items()
+            arm: confusion_of(trained_arm.probabilities["test"], labels, joined.log_prior)
+            for arm, trained_arm in trained.items()
         },
         "verdict": concluded,
         "folds": [_fold_row(fold) for fold in joined.folds],
@@ -183,10 +185,10 @@ def _record(
     }
 
 
-def _tested(config: StudyConfig, joined: Joined, arm: str) -> tuple[np.ndarray, np.ndarray]:
+def _tested(config: StudyConfig, joined: JoinedFolds, arm: str) -> tuple[np.ndarray, np.ndarray]:
     """Test loss and accuracy of every fold (K,), means over seeds."""
-    labels = joined.material.labels[joined.material.members("test")]
-    p_snc = joined.outcomes[arm].probabilities["test"]
+    labels = joined.data.labels[joined.data.members("test")]
+    p_snc = joined.trained[arm].probabilities["test"]
     losses, right = LOSSES[config.loss](labels, p_snc).mean(0), (p_snc.argmax(-1) == labels).mean(0)
     return tuple(
         np.array([values[joined.fold == fold.number].mean() for fold in joined.folds])
@@ -203,7 +205,7 @@ def _gaps(curves: dict, loss: np.ndarray, accuracy: np.ndarray) -> dict[str, dic
     }
 
 
-def _mean_counts(joined: Joined, key: str) -> dict[str, int]:
+def _mean_counts(joined: JoinedFolds, key: str) -> dict[str, int]:
     """Images or groups of training and validation, means over folds; of the test, all."""
     found = {
         name: round(float(np.mean([fold.result["split"][key][name] for fold in joined.folds])))
@@ -212,7 +214,7 @@ def _mean_counts(joined: Joined, key: str) -> dict[str, int]:
     return found | {"test": sum(fold.result["split"][key]["test"] for fold in joined.folds)}
 
 
-def _majority_rows(joined: Joined) -> list[dict[str, Any]]:
+def _majority_rows(joined: JoinedFolds) -> list[dict[str, Any]]:
     """The majority class in the paper's table, means over folds."""
     rows = [
         row
@@ -278,12 +280,12 @@ def _fold_row(fold: Fold) -> dict[str, Any]:
     }
 
 
-def _save(run: RunFiles, joined: Joined) -> None:
+def _save(run: RunFiles, joined: JoinedFolds) -> None:
     """artefacts/predictions.parquet and curves, with a column that names the fold."""
     tables = [fold.predictions.assign(fold=fold.number) for fold in joined.folds]
     with writing(run.predictions) as file:
         pd.concat(tables, ignore_index=True).to_parquet(file, index=False)
-    for arm in joined.outcomes:
+    for arm in joined.trained:
         write_atomic(
             run.curves(arm),
             curves_table(joined.folds, arm).to_csv(index=False),
@@ -291,16 +293,16 @@ def _save(run: RunFiles, joined: Joined) -> None:
 
 
 def _closer(
-    config: StudyConfig, workspace: Workspace, run: RunFiles, joined: Joined
+    config: StudyConfig, workspace: Workspace, run: RunFiles, joined: JoinedFolds
 ) -> Generator[Event, None, dict]:
     found = yield from detail(
-        Study(
+        TrainedStudy(
             config,
             workspace,
             run,
-            joined.material,
+            joined.data,
             "cpu",
-            joined.outcomes,
+            joined.trained,
             None,
             None,
             None,
@@ -313,13 +315,13 @@ def _closer(
 
 
 def _fewer_labels(
-    config: StudyConfig, run: RunFiles, joined: Joined
+    config: StudyConfig, run: RunFiles, joined: JoinedFolds
 ) -> Generator[Event, None, dict]:
-    tested, first = joined.material.members("test"), joined.folds[0].result["label_efficiency"]
+    tested, first = joined.data.members("test"), joined.folds[0].result["label_efficiency"]
     scorer = Scorer(
-        joined.material.labels[tested],
-        joined.material.groups[tested],
-        len(joined.material.classes),
+        joined.data.labels[tested],
+        joined.data.groups[tested],
+        len(joined.data.classes),
         resamples=config.bootstrap,
         seed=config.split_seed,
     )
@@ -329,7 +331,7 @@ def _fewer_labels(
         for arm, p_snc in probabilities.items():
             scores[arm, fraction], labels[arm] = (
                 score(scorer, p_snc, priors),
-                joined.outcomes[arm].arm.label,
+                joined.trained[arm].arm.label,
             )
             yield TICK
     return {

@@ -16,17 +16,17 @@ from ..heads.grid import CURVES, Choice, Heads, Record
 from ..workspace import RunFiles, Workspace
 from .arms import Arm
 from .features import extract
-from .study_data import Material
-from .trained_arm import Outcome
+from .study_data import StudyData
+from .trained_arm import TrainedArm
 
 
 @dataclass(frozen=True)
-class Frozen:
+class FrozenArms:
     """What the regime leaves: outcomes at the one setting, each arm at its own best, the grid's record,
     and the heads and features {arm: (n, D) or (S, n, D)} behind them."""
 
-    outcomes: dict[str, Outcome]
-    best: dict[str, Outcome]
+    trained: dict[str, TrainedArm]
+    best: dict[str, TrainedArm]
     grid: dict
     heads: Heads
     features: dict[str, np.ndarray]
@@ -37,23 +37,23 @@ def frozen(
     config: StudyConfig,
     workspace: Workspace,
     run: RunFiles,
-    material: Material,
+    data: StudyData,
     arms: list[Arm],
     device: str,
-) -> Generator[Event, None, Frozen]:
+) -> Generator[Event, None, FrozenArms]:
     """Features, heads, choice: `result = yield from frozen(...)`.
 
     Heads of the one setting go to artefacts/heads/ARM.safetensors, tensors stacked over seeds.
     """
     features = {}
     for arm in arms:
-        features[arm.name] = yield from arm_features(arm, workspace, material, device)
+        features[arm.name] = yield from arm_features(arm, workspace, data, device)
     heads = Heads(
         features,
-        material.labels,
-        material.members("train"),
-        material.members("val"),
-        classes=len(material.classes),
+        data.labels,
+        data.members("train"),
+        data.members("val"),
+        classes=len(data.classes),
         seeds=config.seeds,
         learning_rates=config.learning_rates,
         weight_decays=config.weight_decays,
@@ -70,22 +70,22 @@ def frozen(
     yield from _train(heads)
     choice = heads.choose()
     primary = {
-        arm.name: _outcome(arm, heads, choice.setting, features[arm.name], material) for arm in arms
+        arm.name: _outcome(arm, heads, choice.setting, features[arm.name], data) for arm in arms
     }
     best = {
-        arm.name: _outcome(arm, heads, choice.best[arm.name], features[arm.name], material)
+        arm.name: _outcome(arm, heads, choice.best[arm.name], features[arm.name], data)
         for arm in arms
     }
     for arm in arms:
         _save_heads(run, arm.name, heads, choice.setting)
-    return Frozen(primary, best, grid_record(heads, choice), heads, features, choice.setting)
+    return FrozenArms(primary, best, grid_record(heads, choice), heads, features, choice.setting)
 
 
 def arm_features(
-    arm: Arm, workspace: Workspace, material: Material, device: str
+    arm: Arm, workspace: Workspace, data: StudyData, device: str
 ) -> Generator[Event, None, np.ndarray]:
     """Features of a study's images: (n, D), or (S, n, D) where the arm has one extractor per seed."""
-    rows = None if material.all_rows else material.rows
+    rows = None if data.all_rows else data.rows
     variants = []
     for index, parts in enumerate(arm.variants):
         blocks = []
@@ -97,9 +97,9 @@ def arm_features(
                 (
                     yield from extract(
                         part,
-                        material.store,
+                        data.store,
                         workspace,
-                        material.dataset.name,
+                        data.dataset.name,
                         rows,
                         device=device,
                         what=what,
@@ -136,15 +136,15 @@ def _live(record: Record, setting: int) -> Iterator[Event]:
 
 
 def _outcome(
-    arm: Arm, heads: Heads, setting: int, features: np.ndarray, material: Material
-) -> Outcome:
-    positions = {split: material.members(split) for split in ("train", "val", "test")}
+    arm: Arm, heads: Heads, setting: int, features: np.ndarray, data: StudyData
+) -> TrainedArm:
+    positions = {split: data.members(split) for split in ("train", "val", "test")}
     probabilities = {
         split: heads.probabilities(arm.name, setting, features[..., chosen, :])
         for split, chosen in positions.items()
     }
     rate, decay = heads.grid[setting]
-    return Outcome(
+    return TrainedArm(
         arm,
         features.shape[-1],
         heads.curves(arm.name, setting),

@@ -27,7 +27,7 @@ from ..stats.metrics import all_metrics
 from ..stats.multiple_tests import with_holm
 from ..stats.paired import Estimate, Scorer
 from ..stats.resampling import make_design, replicates
-from .questions import Study
+from .questions import TrainedStudy
 from .verdict import choose_pair
 
 METRICS = ("balanced_accuracy", "macro_auroc", "accuracy")
@@ -45,7 +45,7 @@ class FractionDifference(Difference):
     metric: str
 
 
-def label_efficiency(study: Study) -> Generator[Event, None, dict]:
+def label_efficiency(study: TrainedStudy) -> Generator[Event, None, dict]:
     """{fractions, updates, setting, note, rows, differences, crossing}; the last fraction is always 1.
 
     rows: an arm and fraction each, with images and groups (mean over seeds) and an interval of every metric.
@@ -61,10 +61,10 @@ def label_efficiency(study: Study) -> Generator[Event, None, dict]:
             "note": "Label efficiency trains heads on cached features: it needs the regime 'frozen'.",
         }
     fractions = sorted({*study.config.label_fractions, 1.0})
-    test, classes = study.material.members("test"), len(study.material.classes)
+    test, classes = study.data.members("test"), len(study.data.classes)
     scorer = Scorer(
-        study.material.labels[test],
-        study.material.groups[test],
+        study.data.labels[test],
+        study.data.groups[test],
         classes,
         resamples=study.config.bootstrap,
         seed=study.config.split_seed,
@@ -82,7 +82,7 @@ def label_efficiency(study: Study) -> Generator[Event, None, dict]:
             scores[arm, fraction] = score(scorer, p_snc, priors)
             yield TICK
     if study.config.fold:
-        keep_predictions(study.run.label_efficiency_predictions, kept)
+        save_label_predictions(study.run.label_efficiency_predictions, kept)
     rate, decay = study.heads.grid[study.setting]
     return {
         "fractions": fractions,
@@ -90,12 +90,12 @@ def label_efficiency(study: Study) -> Generator[Event, None, dict]:
         "note": NOTE,
         "setting": {"learning_rate": rate, "weight_decay": decay},
         **compared(
-            scorer, scores, sizes, {arm: study.outcomes[arm].arm.label for arm in study.heads.arms}
+            scorer, scores, sizes, {arm: study.trained[arm].arm.label for arm in study.heads.arms}
         ),
     }
 
 
-def keep_predictions(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def save_label_predictions(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Keep a fold's test probabilities and log priors at every share, to be put together with those of other folds."""
     with writing(path) as file:
         np.savez(file, **arrays)
@@ -141,27 +141,27 @@ def compared(
 
 
 def _predict(
-    study: Study, fraction: float
+    study: TrainedStudy, fraction: float
 ) -> Generator[Event, None, tuple[dict, list[np.ndarray], list[np.ndarray]]]:
     """Test probabilities {arm: (S, n, C)}, log priors (C,) a seed and training rows a seed, at one fraction."""
     train, test, seeds = (
-        study.material.members("train"),
-        study.material.members("test"),
+        study.data.members("train"),
+        study.data.members("test"),
         study.config.seeds,
     )
     if fraction == 1:
         return (
-            {arm: study.outcomes[arm].probabilities["test"] for arm in study.heads.arms},
+            {arm: study.trained[arm].probabilities["test"] for arm in study.heads.arms},
             [study.log_prior] * len(seeds),
             [train] * len(seeds),
         )
-    material = study.material
+    data = study.data
     subsets = [
         train[
             draw(
-                material.labels[train],
-                material.groups[train],
-                len(material.classes),
+                data.labels[train],
+                data.groups[train],
+                len(data.classes),
                 fraction,
                 seed,
             )
@@ -200,15 +200,15 @@ def of_seed(features: np.ndarray, index: int) -> np.ndarray:
     return features if features.ndim == 2 else features[index : index + 1]
 
 
-def _heads(study: Study, index: int, rows: np.ndarray) -> Heads:
+def _heads(study: TrainedStudy, index: int, rows: np.ndarray) -> Heads:
     """All arms of one seed on the training `rows`, untrained, at the study's setting."""
     (rate, decay), config = study.heads.grid[study.setting], study.config
     return Heads(
         {arm: of_seed(study.features[arm], index) for arm in study.heads.arms},
-        study.material.labels,
+        study.data.labels,
         rows,
-        study.material.members("val"),
-        classes=len(study.material.classes),
+        study.data.members("val"),
+        classes=len(study.data.classes),
         seeds=config.seeds[index : index + 1],
         learning_rates=(rate,),
         weight_decays=(decay,),
@@ -252,10 +252,10 @@ def score(scorer: Scorer, p_snc: np.ndarray, priors: Sequence[np.ndarray]) -> di
     }
 
 
-def _size(study: Study, subsets: Sequence[np.ndarray]) -> dict[str, float]:
+def _size(study: TrainedStudy, subsets: Sequence[np.ndarray]) -> dict[str, float]:
     return {
         "images": float(np.mean([len(rows) for rows in subsets])),
-        "groups": float(np.mean([len(np.unique(study.material.groups[rows])) for rows in subsets])),
+        "groups": float(np.mean([len(np.unique(study.data.groups[rows])) for rows in subsets])),
     }
 
 

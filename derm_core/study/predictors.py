@@ -23,7 +23,7 @@ from ..events import TICK, Event, progress
 from ..nets.head import Classifier, make_head
 from ..training.precision import Precision
 from .arms import Arm
-from .questions import Study
+from .questions import TrainedStudy
 
 CPU_BATCH, CUDA_BATCH = (
     64,
@@ -38,13 +38,13 @@ class Predictors:
     batch: images that are computed at once. Raises RunError where a saved model is missing.
     """
 
-    def __init__(self, study: Study, precision: Precision = FLOAT32):
+    def __init__(self, study: TrainedStudy, precision: Precision = FLOAT32):
         self.study, self.device, self.precision = study, study.device, precision
         self.batch = CPU_BATCH if torch.device(study.device).type == "cpu" else CUDA_BATCH
-        self.arms = tuple(study.outcomes)
+        self.arms = tuple(study.trained)
         self._frozen = {
-            name: outcome.arm
-            for name, outcome in study.outcomes.items()
+            name: trained_arm.arm
+            for name, trained_arm in study.trained.items()
             if name in (study.features or {})
         }
         self._extractors = {
@@ -54,8 +54,8 @@ class Predictors:
             for part in parts
         }
         self._models = {
-            name: self._load(outcome.arm)
-            for name, outcome in study.outcomes.items()
+            name: self._load(trained_arm.arm)
+            for name, trained_arm in study.trained.items()
             if name not in self._frozen
         }
         for module in self._modules():
@@ -74,7 +74,7 @@ class Predictors:
             backbone = copy.deepcopy(extractor.backbone)
             classifier = Classifier(
                 backbone,
-                make_head(backbone.width, config.hidden, len(self.study.material.classes), 0),
+                make_head(backbone.width, config.hidden, len(self.study.data.classes), 0),
             )
             path = self.study.run.model(arm.name, seed)
             try:

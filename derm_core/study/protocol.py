@@ -17,10 +17,10 @@ from .arms import resolve_arms
 from .finetune import finetune
 from .fold_results import combine
 from .frozen import frozen
-from .questions import Study, answer
-from .results import conclude
+from .questions import TrainedStudy, answer
+from .results import build_result
 from .scratch import fitting_arms, with_scratch
-from .study_data import count_look, keep_task, prepare
+from .study_data import count_test_look, prepare, record_task
 from .weight_sources import check_sources
 
 
@@ -43,18 +43,18 @@ def study(config: StudyConfig, workspace: Workspace, run: RunFiles) -> Iterator[
         yield Event(kind="result", value=summary(result))
         return
     device = pick_device(config.device)
-    material = yield from prepare(config, workspace)
-    keep_task(run, material)
+    data = yield from prepare(config, workspace)
+    record_task(run, data)
     chosen, notes = fitting_arms(config)
     arms, missing = resolve_arms(chosen, workspace)
-    if material.task["kind"] == "priority":
-        notes.append(describe_map(material.task["map"], material.task["ours"]))
-    notes += missing + check_sources(config, workspace, material, arms)
+    if data.task["kind"] == "priority":
+        notes.append(describe_map(data.task["map"], data.task["ours"]))
+    notes += missing + check_sources(config, workspace, data, arms)
     for note in notes:
         yield log(note)
     yield TICK
     if config.regime == "finetune":
-        outcomes = best = yield from finetune(config, run, material, arms, device)
+        trained = best = yield from finetune(config, run, data, arms, device)
         grid, heads, features, setting = (
             {"rule": "one schedule for every arm", "schedule": dataclasses.asdict(config.finetune)},
             None,
@@ -63,16 +63,16 @@ def study(config: StudyConfig, workspace: Workspace, run: RunFiles) -> Iterator[
         )
     else:
         still = [arm for arm in arms if arm.kind != "scratch"]
-        found = yield from frozen(config, workspace, run, material, still, device)
-        outcomes = yield from with_scratch(config, run, material, arms, device, found.outcomes)
-        best, grid = {**outcomes, **found.best}, found.grid
+        found = yield from frozen(config, workspace, run, data, still, device)
+        trained = yield from with_scratch(config, run, data, arms, device, found.trained)
+        best, grid = {**trained, **found.best}, found.grid
         heads, features, setting = found.heads, found.features, found.setting
-    looked_before = count_look(material.dataset.paths, material.fingerprint, run.id)
+    looked_before = count_test_look(data.dataset.paths, data.fingerprint, run.id)
     yield log("Testing once, with intervals.")
-    result = conclude(config, run, material, outcomes, best, grid, notes, looked_before)
-    prior = log_prior(material.labels[material.members("train")], len(material.classes))
+    result = build_result(config, run, data, trained, best, grid, notes, looked_before)
+    prior = log_prior(data.labels[data.members("train")], len(data.classes))
     answers = yield from answer(
-        Study(config, workspace, run, material, device, outcomes, heads, features, setting, prior)
+        TrainedStudy(config, workspace, run, data, device, trained, heads, features, setting, prior)
     )
     write_json(run.study, {**result, **answers, "seconds": time.monotonic() - started})
     yield Event(kind="result", value=summary(result))

@@ -15,14 +15,14 @@ from ..events import Event, jsonable, log
 from ..files import read_json, write_json
 from ..heads.grid import Heads
 from ..workspace import RunFiles, Workspace
-from .study_data import Material
-from .trained_arm import Outcome
+from .study_data import StudyData
+from .trained_arm import TrainedArm
 
 MODULES = {"detail": ".breakdown"}  # where a question's module is not called as the question
 
 
 @dataclass(frozen=True)
-class Study:
+class TrainedStudy:
     """A trained study, as the questions see it.
 
     outcomes: every arm at the one setting. heads, features {arm: (n, D) or (S, n, D)} and setting
@@ -33,9 +33,9 @@ class Study:
     config: StudyConfig
     workspace: Workspace
     run: RunFiles
-    material: Material
+    data: StudyData
     device: str
-    outcomes: dict[str, Outcome]
+    trained: dict[str, TrainedArm]
     heads: Heads | None
     features: dict[str, np.ndarray] | None
     setting: int | None
@@ -54,7 +54,7 @@ def asked(config: StudyConfig) -> list[str]:
     return [name for name, wants in wanted.items() if wants]
 
 
-def answer(study: Study) -> Generator[Event, None, dict[str, Any]]:
+def answer(study: TrainedStudy) -> Generator[Event, None, dict[str, Any]]:
     """Ask everything the config asks: `answers = yield from answer(study)`, keyed by question.
 
     An answer that the run already holds is not worked out again.

@@ -25,18 +25,18 @@ from ..stats.paired import Estimate, arm_pairs
 from ..workspace import RunFiles
 from .claims import claims
 from .paper import paper_table
-from .study_data import Material
-from .trained_arm import Outcome, save_curves
+from .study_data import StudyData
+from .trained_arm import TrainedArm, save_curves
 from .verdict import choose_pair, verdict
 from .weight_sources import transductive
 
 
-def conclude(
+def build_result(
     config: StudyConfig,
     run: RunFiles,
-    material: Material,
-    outcomes: dict[str, Outcome],
-    best: dict[str, Outcome],
+    data: StudyData,
+    trained: dict[str, TrainedArm],
+    best: dict[str, TrainedArm],
     grid: dict,
     notes: list[str],
     looked_before: int,
@@ -45,37 +45,35 @@ def conclude(
 
     outcomes: every arm at the one setting, the primary comparison; best: each at its own, secondary.
     """
-    test = material.members("test")
-    labels, classes = material.labels[test], len(material.classes)
-    prior = log_prior(material.labels[material.members("train")], classes)
-    pair = choose_pair(list(outcomes))
-    tested = {arm: outcome.probabilities["test"] for arm, outcome in outcomes.items()}
+    test = data.members("test")
+    labels, classes = data.labels[test], len(data.classes)
+    prior = log_prior(data.labels[data.members("train")], classes)
+    pair = choose_pair(list(trained))
+    tested = {arm: trained_arm.probabilities["test"] for arm, trained_arm in trained.items()}
     stats = to_json(
         evaluate(
             labels,
-            material.groups[test],
+            data.groups[test],
             tested,
             prior,
-            material.classes,
+            data.classes,
             resamples=config.bootstrap,
             seed=config.split_seed,
             primary=pair or ("vae", "imagenet"),
-            grouped=len(np.unique(material.groups)) < len(material.rows),
+            grouped=len(np.unique(data.groups)) < len(data.rows),
         )
     )
-    drawn = {
-        split: draw_set(config, material, split, outcomes) for split in ("train", "val", "test")
-    }
+    drawn = {split: draw_set(config, data, split, trained) for split in ("train", "val", "test")}
     details = {
-        arm: gap_detail(outcome, {split: of[arm] for split, of in drawn.items()})
-        for arm, outcome in outcomes.items()
+        arm: gap_detail(trained_arm, {split: of[arm] for split, of in drawn.items()})
+        for arm, trained_arm in trained.items()
     }
     gaps = {
         arm: {name: detail[name]["final"]["mean"] for name in ("loss", "accuracy")}
         for arm, detail in details.items()
     }
-    arm_labels = {arm: outcome.arm.label for arm, outcome in outcomes.items()}
-    paired = pair_results(config, material, outcomes, drawn, pair)
+    arm_labels = {arm: trained_arm.arm.label for arm, trained_arm in trained.items()}
+    paired = pair_results(config, data, trained, drawn, pair)
     matched = next(iter(paired["matched"]), None)
     of_pair = {
         row["kind"]: row
@@ -83,62 +81,64 @@ def conclude(
         if (row["a"], row["b"]) == pair and row["at"] == "final"
     }
     arms = {}
-    for arm, outcome in outcomes.items():
-        save_curves(run.curves(arm), outcome.curves, config.seeds)
+    for arm, trained_arm in trained.items():
+        save_curves(run.curves(arm), trained_arm.curves, config.seeds)
         arms[arm] = {
-            "label": outcome.arm.label,
-            "kind": outcome.arm.kind,
+            "label": trained_arm.arm.label,
+            "kind": trained_arm.arm.kind,
             "regime": _regime(config, arm),
-            "features": outcome.width,
+            "features": trained_arm.width,
             "test": stats["arms"][arm],
             "per_class": stats["per_class"][arm],
             "curves": f"artefacts/curves/{arm_file(arm)}.csv",
             "gaps": gaps[arm],
             "gaps_detail": details[arm],
-            "setting": outcome.setting,
-            "extractor": outcome.arm.extractor,
+            "setting": trained_arm.setting,
+            "extractor": trained_arm.arm.extractor,
             "best_setting": {**best[arm].setting, "test": _seed_means(best[arm], labels, prior)},
         }
     concluded = verdict(stats, gaps, of_pair or None, matched, arm_labels)
     concluded["sentences"] = [
         *concluded["sentences"],
-        *transductive([outcome.arm for outcome in outcomes.values()]),
+        *transductive([trained_arm.arm for trained_arm in trained.values()]),
     ]
-    save_predictions(run, config, material, outcomes)
+    save_predictions(run, config, data, trained)
     result = {
         "run_id": run.id,
         "config": to_dict(config),
         "dataset": {
-            "name": material.dataset.name,
-            "images": len(material.rows),
+            "name": data.dataset.name,
+            "images": len(data.rows),
             "classes": classes,
-            "groups": len(np.unique(material.groups)),
-            "fingerprint": material.dataset.fingerprint,
+            "groups": len(np.unique(data.groups)),
+            "fingerprint": data.dataset.fingerprint,
         },
         "split": {
-            "fingerprint": material.fingerprint,
-            "counts": material.counts(),
-            "groups": material.group_counts(),
+            "fingerprint": data.fingerprint,
+            "counts": data.counts(),
+            "groups": data.group_counts(),
             "looked_before": looked_before,
         },
-        "classes": list(material.classes),
-        "labels": material.task,
+        "classes": list(data.classes),
+        "labels": data.task,
         "arms": arms,
         "majority": stats["majority"],
         "differences": stats["differences"],
         **paired,
         "claims": claims(
-            {arm: outcome.curves for arm, outcome in outcomes.items()},
+            {arm: trained_arm.curves for arm, trained_arm in trained.items()},
             stats,
             paired["gap_differences"],
             paired["matched"],
         ),
-        "paper_table": paper_table({arm: outcome.curves for arm, outcome in outcomes.items()})
-        + majority_rows(material),
+        "paper_table": paper_table(
+            {arm: trained_arm.curves for arm, trained_arm in trained.items()}
+        )
+        + majority_rows(data),
         "grid": grid,
         "confusion": {
-            arm: confusion_of(outcome.probabilities["test"], labels, prior)
-            for arm, outcome in outcomes.items()
+            arm: confusion_of(trained_arm.probabilities["test"], labels, prior)
+            for arm, trained_arm in trained.items()
         },
         "verdict": concluded,
         "cautions": stats["cautions"],
@@ -153,9 +153,9 @@ def _regime(config: StudyConfig, arm: str) -> str:
     return "finetune" if arm == "scratch" else config.regime
 
 
-def majority_rows(material: Material) -> list[dict[str, Any]]:
+def majority_rows(data: StudyData) -> list[dict[str, Any]]:
     """The majority class in the paper's table: the share of training's commonest class, which nothing trains."""
-    labels = {split: material.labels[material.members(split)] for split in ("train", "val")}
+    labels = {split: data.labels[data.members(split)] for split in ("train", "val")}
     commonest = np.bincount(labels["train"]).argmax()
     return [
         {
@@ -172,14 +172,14 @@ def majority_rows(material: Material) -> list[dict[str, Any]]:
     ]
 
 
-def gap_detail(outcome: Outcome, drawn: dict[str, dict[str, Estimate]]) -> dict[str, dict]:
+def gap_detail(trained_arm: TrainedArm, drawn: dict[str, dict[str, Estimate]]) -> dict[str, dict]:
     """{"loss" and "accuracy": {"final", "best", "test", "area"}}: val − train and train − val, and test for val.
 
     Final and test intervals resample the groups of both sets as well; best and area have the seeds' alone.
     """
-    detail = to_json(gap_tools.gaps(outcome.curves))
+    detail = to_json(gap_tools.gaps(trained_arm.curves))
     tests = {kind: estimate.by_seed for kind, estimate in drawn["test"].items()}
-    against_test = gap_tools.with_test(outcome.curves, tests["loss"], tests["accuracy"])
+    against_test = gap_tools.with_test(trained_arm.curves, tests["loss"], tests["accuracy"])
     final, tested = (gap_interval(drawn["train"], drawn[other]) for other in ("val", "test"))
     ends = ("low", "high", "se", "df", "method")
     for name in ("loss", "accuracy"):
@@ -192,24 +192,24 @@ def gap_detail(outcome: Outcome, drawn: dict[str, dict[str, Estimate]]) -> dict[
 
 def pair_results(
     config: StudyConfig,
-    material: Material,
-    outcomes: dict[str, Outcome],
+    data: StudyData,
+    trained: dict[str, TrainedArm],
     drawn: dict[str, dict[str, dict[str, Estimate]]],
     first: tuple[str, str] | None,
 ) -> dict[str, list[dict]]:
     """{"gap_differences", "matched", "mcnemar"} of every pair of arms, the one named in advance first."""
-    pairs = arm_pairs(list(outcomes), first)
-    curves = {arm: outcome.curves for arm, outcome in outcomes.items()}
+    pairs = arm_pairs(list(trained), first)
+    curves = {arm: trained_arm.curves for arm, trained_arm in trained.items()}
     at_level = matched_pairs(curves, pairs)
-    test = material.members("test")
+    test = data.members("test")
     return {
         "gap_differences": to_json(gap_differences(curves, drawn, at_level)),
         "matched": to_json(at_level),
         "mcnemar": to_json(
             mcnemar(
-                material.labels[test],
-                material.groups[test],
-                {arm: outcome.probabilities["test"] for arm, outcome in outcomes.items()},
+                data.labels[test],
+                data.groups[test],
+                {arm: trained_arm.probabilities["test"] for arm, trained_arm in trained.items()},
                 pairs,
                 seed=config.split_seed,
             )
@@ -218,14 +218,14 @@ def pair_results(
 
 
 def draw_set(
-    config: StudyConfig, material: Material, split: str, outcomes: dict[str, Outcome]
+    config: StudyConfig, data: StudyData, split: str, trained: dict[str, TrainedArm]
 ) -> dict[str, dict[str, Estimate]]:
     """Loss and accuracy of every arm on one split, under the same resamples of its groups."""
-    chosen = next(iter(outcomes.values())).positions[split]
+    chosen = next(iter(trained.values())).positions[split]
     return final_estimates(
-        material.labels[chosen],
-        material.groups[chosen],
-        {arm: outcome.probabilities[split] for arm, outcome in outcomes.items()},
+        data.labels[chosen],
+        data.groups[chosen],
+        {arm: trained_arm.probabilities[split] for arm, trained_arm in trained.items()},
         config.loss,
         split=split,
         resamples=config.bootstrap,
@@ -234,10 +234,10 @@ def draw_set(
 
 
 def _seed_means(
-    outcome: Outcome, labels: np.ndarray, prior: np.ndarray
+    trained_arm: TrainedArm, labels: np.ndarray, prior: np.ndarray
 ) -> dict[str, dict[str, float]]:
     """Mean and std over seeds of the test metrics: what an arm's own best setting would give."""
-    values = all_metrics(labels, outcome.probabilities["test"], prior)
+    values = all_metrics(labels, trained_arm.probabilities["test"], prior)
     return {
         name: {
             "mean": float(values[name].mean()),
@@ -254,22 +254,22 @@ def confusion_of(probabilities: np.ndarray, labels: np.ndarray, prior: np.ndarra
 
 
 def save_predictions(
-    run: RunFiles, config: StudyConfig, material: Material, outcomes: dict[str, Outcome]
+    run: RunFiles, config: StudyConfig, data: StudyData, trained: dict[str, TrainedArm]
 ) -> None:
     """artefacts/predictions.parquet: validation and test probabilities of every arm and seed."""
-    names = material.dataset.frame["group"].to_numpy()[material.rows]
+    names = data.dataset.frame["group"].to_numpy()[data.rows]
     tables = []
-    for arm, outcome in outcomes.items():
+    for arm, trained_arm in trained.items():
         for split in ("val", "test"):
-            chosen = outcome.positions[split]
-            for seed, p_nc in zip(config.seeds, outcome.probabilities[split], strict=True):
+            chosen = trained_arm.positions[split]
+            for seed, p_nc in zip(config.seeds, trained_arm.probabilities[split], strict=True):
                 tables.append(
                     pd.DataFrame(
                         {
-                            "image_id": material.image_ids[chosen],
+                            "image_id": data.image_ids[chosen],
                             "split": split,
                             "group": names[chosen],
-                            "label": material.labels[chosen],
+                            "label": data.labels[chosen],
                             "arm": arm,
                             "seed": seed,
                             **{

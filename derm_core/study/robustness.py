@@ -24,7 +24,7 @@ from ..stats.multiple_tests import with_holm
 from ..stats.paired import Estimate, Scorer, arm_pairs, average, combine
 from ..training.precision import Precision, default_precision
 from .predictors import Predictors
-from .questions import Study
+from .questions import TrainedStudy
 from .verdict import choose_pair
 
 CLEAN = "clean"
@@ -38,7 +38,7 @@ class FamilyDifference(Difference):
     family: str
 
 
-def robustness(study: Study) -> Generator[Event, None, dict]:
+def robustness(study: TrainedStudy) -> Generator[Event, None, dict]:
     """{families, severities, images, precision, clean, rows, families_summary, mean, differences, note}.
 
     A family that is finished is not computed again when the study is resumed.
@@ -52,7 +52,7 @@ def robustness(study: Study) -> Generator[Event, None, dict]:
     decided = yield from _decide_all(study, families, precision)
     return {
         **summarise(study, families, decided),
-        "images": len(study.material.members("test")),
+        "images": len(study.data.members("test")),
         "precision": precision.describe(),
         "note": "All test images, the same corrupted ones for every arm and seed; nothing was trained or chosen on "
         "them. The clean reference is computed in the same precision as the corrupted images.",
@@ -60,11 +60,11 @@ def robustness(study: Study) -> Generator[Event, None, dict]:
 
 
 def _decide_all(
-    study: Study, families: list[str], precision: Precision
+    study: TrainedStudy, families: list[str], precision: Precision
 ) -> Generator[Event, None, dict[str, Decisions]]:
     """Prior-adjusted decisions {"clean" or family: {arm: (severities, S, n) int16}}, kept family by family."""
     folder, decided = study.run.checkpoints / "robustness", {}
-    per_family = len(study.material.members("test")) * len(SEVERITIES)
+    per_family = len(study.data.members("test")) * len(SEVERITIES)
     todo = [name for name in [CLEAN, *families] if not (folder / f"{name}.npz").exists()]
     total = sum(per_family if name != CLEAN else per_family // len(SEVERITIES) for name in todo)
     done, started = 0, time.monotonic()
@@ -73,7 +73,7 @@ def _decide_all(
             found: dict[str, list] = {arm: [] for arm in predictors.arms}
             for severity in SEVERITIES if name != CLEAN else (0,):
                 parts = []
-                for begin in range(0, len(study.material.members("test")), predictors.batch):
+                for begin in range(0, len(study.data.members("test")), predictors.batch):
                     batch = predictors(
                         _images(study, slice(begin, begin + predictors.batch), name, severity)
                     )
@@ -88,17 +88,15 @@ def _decide_all(
             _keep(folder / f"{name}.npz", {arm: np.stack(each) for arm, each in found.items()})
     for name in [CLEAN, *families]:
         with np.load(folder / f"{name}.npz", allow_pickle=False) as stored:
-            decided[name] = {arm: stored[arm] for arm in study.outcomes}
+            decided[name] = {arm: stored[arm] for arm in study.trained}
     return decided
 
 
-def _images(study: Study, which: slice, family: str, severity: int) -> np.ndarray:
-    material = study.material
-    chosen = material.members("test")[which]
-    images = np.array(material.store.images[material.rows[chosen]])
-    return (
-        images if family == CLEAN else corrupt(images, family, severity, material.image_ids[chosen])
-    )
+def _images(study: TrainedStudy, which: slice, family: str, severity: int) -> np.ndarray:
+    data = study.data
+    chosen = data.members("test")[which]
+    images = np.array(data.store.images[data.rows[chosen]])
+    return images if family == CLEAN else corrupt(images, family, severity, data.image_ids[chosen])
 
 
 def _decide(probabilities: np.ndarray, log_prior: np.ndarray) -> np.ndarray:
@@ -110,17 +108,17 @@ def _keep(path: Path, decisions: Decisions) -> None:
         np.savez_compressed(file, **decisions)
 
 
-def summarise(study: Study, families: list[str], decided: dict[str, Decisions]) -> dict:
+def summarise(study: TrainedStudy, families: list[str], decided: dict[str, Decisions]) -> dict:
     """Tables from decisions: every family and severity, means over severities and families, pairs of arms."""
-    test = study.material.members("test")
+    test = study.data.members("test")
     scorer = Scorer(
-        study.material.labels[test],
-        study.material.groups[test],
-        len(study.material.classes),
+        study.data.labels[test],
+        study.data.groups[test],
+        len(study.data.classes),
         resamples=study.config.bootstrap,
         seed=study.config.split_seed,
     )
-    arms, rows = list(study.outcomes), []
+    arms, rows = list(study.trained), []
     clean = {arm: scorer.balanced_accuracy(decided[CLEAN][arm][0]) for arm in arms}
     losses: dict[str, dict[str, Estimate]] = {}
     for arm in arms:

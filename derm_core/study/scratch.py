@@ -17,8 +17,8 @@ from ..events import Event
 from ..workspace import RunFiles
 from .arms import NO_BACKBONE, Arm
 from .finetune import finetune
-from .study_data import Material
-from .trained_arm import Outcome
+from .study_data import StudyData
+from .trained_arm import TrainedArm
 
 NOTE = (
     "{label} is trained end to end with the labels, by the schedule of fine-tuning without layer-wise decay; the "
@@ -63,26 +63,26 @@ def fitting_arms(config: StudyConfig) -> tuple[StudyConfig, list[str]]:
 def with_scratch(
     config: StudyConfig,
     run: RunFiles,
-    material: Material,
+    data: StudyData,
     arms: list[Arm],
     device: str,
-    outcomes: dict[str, Outcome],
-) -> Generator[Event, None, dict[str, Outcome]]:
-    """`outcomes` of the frozen arms, with that of `scratch` where it is among `arms`, in every table's order.
+    trained: dict[str, TrainedArm],
+) -> Generator[Event, None, dict[str, TrainedArm]]:
+    """The trained arms of the frozen arms, with that of `scratch` where it is among `arms`, in every table's order.
 
     Finished seeds are kept and an unfinished one goes on when the study is resumed.
     """
     chosen = [arm for arm in arms if arm.kind == "scratch"]
     if not chosen:
-        return outcomes
+        return trained
     schedule = dataclasses.replace(
         config.finetune, layer_decay=1.0
     )  # nothing pretrained that would want protection
     positions = {
-        split: material.members(split) for split in SPLITS
+        split: data.members(split) for split in SPLITS
     }  # as the frozen arms: all training images
-    trained = yield from finetune(
-        dataclasses.replace(config, finetune=schedule), run, material, chosen, device, positions
+    finetuned = yield from finetune(
+        dataclasses.replace(config, finetune=schedule), run, data, chosen, device, positions
     )
-    both = {**outcomes, **trained}
-    return {arm: both[arm] for arm in in_order(both)}
+    every = {**trained, **finetuned}
+    return {arm: every[arm] for arm in in_order(every)}

@@ -36,7 +36,7 @@ from ..stats.metrics import decide
 from ..stats.multiple_tests import with_holm
 from ..stats.paired import Estimate, Scorer, arm_pairs
 from .frozen import arm_features
-from .questions import Study
+from .questions import TrainedStudy
 from .verdict import choose_pair, points
 
 ARTEFACT = "one stroke of a violet or blue skin marker"
@@ -52,16 +52,16 @@ class StrengthDifference(Difference):
     strength: float
 
 
-def shortcut(study: Study) -> Generator[Event, None, dict]:
+def shortcut(study: TrainedStudy) -> Generator[Event, None, dict]:
     """{class, share, artefact, base, strengths, reference, rows, differences, text, note}; the frozen arms of a frozen study.
 
     share: of the class among the training images. rows: clean (balanced accuracy without any ink), aligned (ink as
     in training), reversed, reliance.
     reference: the reliance of who knows the class shares and sees nothing but the ink.
     """
-    labels, classes = study.material.labels, study.material.classes
-    target = target_class(classes, labels[study.material.members("train")])
-    share = float((labels[study.material.members("train")] == target).mean())
+    labels, classes = study.data.labels, study.data.classes
+    target = target_class(classes, labels[study.data.members("train")])
+    share = float((labels[study.data.members("train")] == target).mean())
     head = {
         "class": classes[target],
         "share": share,
@@ -79,10 +79,10 @@ def shortcut(study: Study) -> Generator[Event, None, dict]:
         }
     yield log(f"Shortcut: ink on images, tied to {classes[target]}.")
     inked = yield from _inked_features(study)
-    test = study.material.members("test")
+    test = study.data.members("test")
     scorer = Scorer(
         labels[test],
-        study.material.groups[test],
+        study.data.groups[test],
         len(classes),
         resamples=study.config.bootstrap,
         seed=study.config.split_seed,
@@ -189,21 +189,19 @@ def paint_ink(
     return inked
 
 
-def _inked_features(study: Study) -> Generator[Event, None, dict[str, np.ndarray]]:
+def _inked_features(study: TrainedStudy) -> Generator[Event, None, dict[str, np.ndarray]]:
     """Features of every image with ink, as `study.features` without; kept in the workspace's cache."""
-    material, path = study.material, study.run.checkpoints / "inked.npy"
-    fingerprint = hashlib.sha256(f"{material.store.fingerprint} ink 1".encode()).hexdigest()
+    data, path = study.data, study.run.checkpoints / "inked.npy"
+    fingerprint = hashlib.sha256(f"{data.store.fingerprint} ink 1".encode()).hexdigest()
     features = {}
     try:
         inked = yield from paint_ink(
-            material.store.images, material.rows, material.dataset.frame["image_id"].tolist(), path
+            data.store.images, data.rows, data.dataset.frame["image_id"].tolist(), path
         )
-        material = dataclasses.replace(
-            material, store=Store(material.store.size, inked, fingerprint)
-        )
+        data = dataclasses.replace(data, store=Store(data.store.size, inked, fingerprint))
         for arm in study.features:
             features[arm] = yield from arm_features(
-                study.outcomes[arm].arm, study.workspace, material, study.device
+                study.trained[arm].arm, study.workspace, data, study.device
             )
     finally:
         path.unlink(missing_ok=True)
@@ -211,23 +209,23 @@ def _inked_features(study: Study) -> Generator[Event, None, dict[str, np.ndarray
 
 
 def _measure(
-    study: Study, scorer: Scorer, arm: str, inked: np.ndarray, target: int, rho: float
+    study: TrainedStudy, scorer: Scorer, arm: str, inked: np.ndarray, target: int, rho: float
 ) -> Generator[Event, None, dict[str, Estimate]]:
     """One arm's heads trained at one strength, each seed with its own draw of who carries ink, and their test."""
-    material, config, clean = study.material, study.config, study.features[arm]
+    data, config, clean = study.data, study.config, study.features[arm]
     uniform = np.stack(
         [
-            np.random.default_rng(stream_seed(seed, "who carries ink")).random(len(material.rows))
+            np.random.default_rng(stream_seed(seed, "who carries ink")).random(len(data.rows))
             for seed in config.seeds
         ]
     )
     rate, decay = study.heads.grid[study.setting]
     heads = Heads(
-        {arm: _mix(clean, inked, assign(material.labels, target, rho, uniform))},
-        material.labels,
-        material.members("train"),
-        material.members("val"),
-        classes=len(material.classes),
+        {arm: _mix(clean, inked, assign(data.labels, target, rho, uniform))},
+        data.labels,
+        data.members("train"),
+        data.members("val"),
+        classes=len(data.classes),
         seeds=config.seeds,
         learning_rates=(rate,),
         weight_decays=(decay,),
@@ -238,8 +236,8 @@ def _measure(
     )
     for _ in heads.fit():
         yield TICK
-    test = material.members("test")
-    labels, drawn = material.labels[test], uniform[:, test]
+    test = data.members("test")
+    labels, drawn = data.labels[test], uniform[:, test]
     with_ink, without = inked[..., test, :], clean[..., test, :]
     probabilities = {
         "clean": without,
@@ -260,8 +258,8 @@ def _mix(without: np.ndarray, with_ink: np.ndarray, carries: np.ndarray) -> np.n
     return np.where(carries[..., None], with_ink, without)
 
 
-def _note(study: Study) -> str:
-    left = [arm_label(arm) for arm in study.outcomes if arm not in study.features]
+def _note(study: TrainedStudy) -> str:
+    left = [arm_label(arm) for arm in study.trained if arm not in study.features]
     said = (
         "Heads are trained anew at every strength, at the study's one setting, each seed with its own draw of who "
         "carries ink; the test images are the study's."

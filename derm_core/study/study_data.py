@@ -17,7 +17,7 @@ from ..workspace import DatasetPaths, RunFiles, Workspace
 
 
 @dataclass(frozen=True)
-class Material:
+class StudyData:
     """A dataset as one study sees it; arrays have one entry an image used.
 
     rows: (n,) row numbers in manifest and store, ascending; labels: (n,) class index, -1 without a
@@ -63,7 +63,7 @@ class Material:
         return {name: len(np.unique(self.groups[self.members(name)])) for name in SPLITS}
 
 
-def prepare(config, workspace: Workspace) -> Generator[Event, None, Material]:
+def prepare(config, workspace: Workspace) -> Generator[Event, None, StudyData]:
     """Load the dataset of a study or embedding, its store and split; the synthetic one is made on first need.
 
     `material = yield from prepare(config, workspace)`. Raises NotFound for an unknown dataset,
@@ -79,39 +79,39 @@ def prepare(config, workspace: Workspace) -> Generator[Event, None, Material]:
     ids = dataset.frame["image_id"].to_numpy()[rows]
     if getattr(config, "labels", "classes") == "priority":
         dataset = as_priorities(dataset)
-    material = Material(
+    data = StudyData(
         dataset, store, rows, dataset.labels[rows], groups, split, split_fingerprint(split, ids)
     )
-    _check(material)
-    return material
+    _check(data)
+    return data
 
 
-def keep_task(run: RunFiles, material: Material) -> None:
+def record_task(run: RunFiles, data: StudyData) -> None:
     """Note with the run what its labels mean. Raises RunError where a resumed run would mix two meanings."""
     path = run.labels
-    if path.exists() and read_json(path) != material.task:
+    if path.exists() and read_json(path) != data.task:
         raise RunError(
-            f"The priorities of {material.dataset.name} were changed since this study began: set them back with "
+            f"The priorities of {data.dataset.name} were changed since this study began: set them back with "
             "`data priority`, or start a new study."
         )
-    write_json(path, material.task)
+    write_json(path, data.task)
 
 
-def _check(material: Material) -> None:
+def _check(data: StudyData) -> None:
     for name in SPLITS:
-        if not len(material.members(name)):
+        if not len(data.members(name)):
             raise DataError(
-                f"Dataset {material.dataset.name!r} leaves no labelled image for {name}: "
+                f"Dataset {data.dataset.name!r} leaves no labelled image for {name}: "
                 "use more images, or one with more labelled groups."
             )
-    if len(np.unique(material.labels[material.members("train")])) < 2:
+    if len(np.unique(data.labels[data.members("train")])) < 2:
         raise DataError(
-            f"The training split of {material.dataset.name!r} has images of one class only; "
+            f"The training split of {data.dataset.name!r} has images of one class only; "
             "a comparison needs two classes or more."
         )
 
 
-def count_look(paths: DatasetPaths, fingerprint: str, run_id: str) -> int:
+def count_test_look(paths: DatasetPaths, fingerprint: str, run_id: str) -> int:
     """Note that `run_id` looks at a split's test images; returns how many other runs did before it.
 
     Kept beside the dataset in `test_looks.json`. A resumed run is one look.

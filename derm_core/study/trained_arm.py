@@ -14,7 +14,7 @@ from .arms import Arm
 
 
 @dataclass
-class Outcome:
+class TrainedArm:
     """One arm at one setting.
 
     width: D, length of its feature vector. curves: epoch (T,), step (T,) and each of CURVES (T, S).

@@ -8,11 +8,11 @@ from ..errors import RunError
 from ..files import read_json
 from ..workspace import Workspace
 from .arms import Arm
-from .study_data import Material
+from .study_data import StudyData
 
 
 def check_sources(
-    config: StudyConfig, workspace: Workspace, material: Material, arms: list[Arm]
+    config: StudyConfig, workspace: Workspace, data: StudyData, arms: list[Arm]
 ) -> list[str]:
     """Notes on weights made from other data, at another size or on another split.
 
@@ -30,7 +30,7 @@ def check_sources(
     for run_id in sorted(runs):
         notes += _check_vae(
             config,
-            material,
+            data,
             f"The VAE of {run_id}",
             read_json(workspace.run(run_id).vae),
         )
@@ -45,7 +45,7 @@ def check_sources(
     ):
         card = verify_bundle(find_bundle(workspace, name))
         notes += _check_vae(
-            config, material, f"The extractor {name}", {**card["record"], "config": card["config"]}
+            config, data, f"The extractor {name}", {**card["record"], "config": card["config"]}
         )
     notes += transductive(arms)
     bundles = {
@@ -56,7 +56,7 @@ def check_sources(
         if "bundle" in part.info
     }
     for name, info in sorted(bundles.items()):
-        notes += _check_bundle(config, material, name, info)
+        notes += _check_bundle(config, data, name, info)
     return notes
 
 
@@ -74,15 +74,15 @@ def transductive(arms: list[Arm]) -> list[str]:
     ]
 
 
-def _check_vae(config: StudyConfig, material: Material, who: str, card: dict) -> list[str]:
+def _check_vae(config: StudyConfig, data: StudyData, who: str, card: dict) -> list[str]:
     notes, theirs = [], card["config"]
     same = (
         card["dataset"] == config.dataset
-        or card.get("dataset_fingerprint") == material.dataset.fingerprint
+        or card.get("dataset_fingerprint") == data.dataset.fingerprint
     )
     if not same:
         notes.append(f"{who} was pretrained on {card['dataset']}, not on {config.dataset}.")
-    elif card["split_fingerprint"] != material.fingerprint:
+    elif card["split_fingerprint"] != data.fingerprint:
         raise RunError(
             f"{who} was pretrained on another split of {config.dataset} (split_seed "
             f"{theirs['split_seed']}, max_images {theirs['max_images']}), so it may have seen this study's test "
@@ -97,18 +97,18 @@ def _check_vae(config: StudyConfig, material: Material, who: str, card: dict) ->
     return notes
 
 
-def _check_bundle(config: StudyConfig, material: Material, name: str, info: dict) -> list[str]:
+def _check_bundle(config: StudyConfig, data: StudyData, name: str, info: dict) -> list[str]:
     trained_on, fingerprint = info["training_data"].get("dataset"), info["split"].get("fingerprint")
-    if trained_on == config.dataset and fingerprint != material.fingerprint:
+    if trained_on == config.dataset and fingerprint != data.fingerprint:
         return [
             f"The model {name} was trained with labels on another split of {config.dataset}: it may have seen this "
             "study's test images, and its numbers here may be too good."
         ]
-    if fingerprint == material.fingerprint:
+    if fingerprint == data.fingerprint:
         return [
             f"The backbone of {name} was trained with the labels of this training split; that of the VAE was not."
         ]
     note = f"The backbone of {name} was trained with labels on {trained_on or 'other data'}."
-    if material.dataset.info.get("layout") != "synthetic":
+    if data.dataset.info.get("layout") != "synthetic":
         note += f" Where {config.dataset} holds images of it under another name, they may be among this study's test images."
     return [note]

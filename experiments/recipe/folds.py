@@ -14,7 +14,7 @@ from derm_core.files import read_json
 from derm_core.records import to_json
 from derm_core.stats.evaluation import evaluate
 from derm_core.stats.paired import Scorer
-from derm_core.study.crossval import Joined, join, shares_of_labels
+from derm_core.study.crossval import JoinedFolds, join, shares_of_labels
 from derm_core.study.label_efficiency import score
 from derm_core.workspace import Workspace
 
@@ -29,21 +29,21 @@ def against(ours: Path, theirs: Path, arm: str = "imagenet") -> dict[str, Any]:
     "labels_SHARE" with the differences again}. Raises RunError where the two have other images, folds or seeds.
     """
     (config, first), (other, second) = (_joined(path) for path in (ours, theirs))
-    if (first.material.fingerprint, config.seeds) != (second.material.fingerprint, other.seeds):
+    if (first.data.fingerprint, config.seeds) != (second.data.fingerprint, other.seeds):
         raise RunError(
             f"{theirs} has other images, folds or seeds than {ours}: give the same --dataset, --folds, --seeds."
         )
-    tested = first.material.members("test")
-    labels, groups = first.material.labels[tested], first.material.groups[tested]
-    mine = [one for one in OURS if one in first.outcomes]
-    probabilities = {one: first.outcomes[one].probabilities["test"] for one in mine}
+    tested = first.data.members("test")
+    labels, groups = first.data.labels[tested], first.data.groups[tested]
+    mine = [one for one in OURS if one in first.trained]
+    probabilities = {one: first.trained[one].probabilities["test"] for one in mine}
     stats = to_json(
         evaluate(
             labels,
             groups,
-            probabilities | {arm: second.outcomes[arm].probabilities["test"]},
+            probabilities | {arm: second.trained[arm].probabilities["test"]},
             first.log_prior,
-            first.material.classes,
+            first.data.classes,
             resamples=config.bootstrap,
             seed=config.split_seed,
             primary=("vae", arm),
@@ -60,7 +60,7 @@ def against(ours: Path, theirs: Path, arm: str = "imagenet") -> dict[str, Any]:
     scorer = Scorer(
         labels,
         groups,
-        len(first.material.classes),
+        len(first.data.classes),
         resamples=config.bootstrap,
         seed=config.split_seed,
     )
@@ -80,7 +80,7 @@ def against(ours: Path, theirs: Path, arm: str = "imagenet") -> dict[str, Any]:
     return found
 
 
-def _joined(path: Path) -> tuple[StudyConfig, Joined]:
+def _joined(path: Path) -> tuple[StudyConfig, JoinedFolds]:
     run = path.resolve().parents[1]
     workspace = Workspace.open(run.parents[1])
     config = from_dict(read_json(workspace.run(run.name).config))

@@ -21,7 +21,7 @@ from derm_core.study.arms import resolve_arms
 from derm_core.study.features import finish
 from derm_core.study.frozen import arm_features
 from derm_core.study.label_efficiency import draw, of_seed
-from derm_core.study.study_data import Material, count_look, prepare
+from derm_core.study.study_data import StudyData, count_test_look, prepare
 from derm_core.training.pretrain import pretrain
 from derm_core.workspace import RunFiles, Workspace
 from experiments.recipe.lines import Line, Setting, comparison, key, pretraining
@@ -152,7 +152,7 @@ def _judge(
     config, device = comparison(line, setting, run.id if run else None), pick_device(setting.device)
     material = finish(prepare(config, workspace))
     if setting.test:
-        count_look(material.dataset.paths, material.fingerprint, folder.id)
+        count_test_look(material.dataset.paths, material.fingerprint, folder.id)
     arms, _ = resolve_arms(config, workspace)
     features = finish(arm_features(arms[0], workspace, material, device))
     splits = ("train", "val", "test") if setting.test else ("val",)
@@ -189,7 +189,7 @@ def _judge(
     return found, arrays
 
 
-def _few(material: Material, seed: int) -> np.ndarray:
+def _few(material: StudyData, seed: int) -> np.ndarray:
     train = material.members("train")
     return train[
         draw(material.labels[train], material.groups[train], len(material.classes), FEW, seed)
@@ -199,7 +199,7 @@ def _few(material: Material, seed: int) -> np.ndarray:
 def _heads(
     arm: str,
     features: np.ndarray,
-    material: Material,
+    material: StudyData,
     train: np.ndarray,
     setting: Setting,
     device: str,
@@ -229,7 +229,7 @@ def keep(
     share: str,
     trained: list[tuple[Heads, np.ndarray]],
     arm: str,
-    material: Material,
+    material: StudyData,
     splits: Sequence[str],
 ) -> None:
     """Probabilities (G, S, n, C) of every grid point and seed on `splits`, the curves' ends (CURVES, S, G), log priors (S, C).
@@ -258,7 +258,7 @@ def keep(
     )
 
 
-def neighbours(features: np.ndarray, material: Material, split: str) -> dict[str, float]:
+def neighbours(features: np.ndarray, material: StudyData, split: str) -> dict[str, float]:
     """Accuracy and balanced accuracy of the vote of the ten nearest training images, in standardised features.
 
     Means over seeds where each has its own features.

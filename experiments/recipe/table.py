@@ -12,7 +12,7 @@ from derm_core.records import to_json
 from derm_core.stats.gaps import GAPS, final_estimates, gap_interval
 from derm_core.stats.paired import Estimate, Scorer
 from derm_core.study.label_efficiency import METRICS, score
-from derm_core.study.study_data import Material
+from derm_core.study.study_data import StudyData
 from derm_core.workspace import Workspace
 from experiments.recipe.line_results import FEW, arrays_of, measure, pretrained_run
 from experiments.recipe.lines import Line, Setting
@@ -29,7 +29,7 @@ class Judged:
     """
 
     def __init__(
-        self, lines: Sequence[Line], setting: Setting, workspace: Workspace, material: Material
+        self, lines: Sequence[Line], setting: Setting, workspace: Workspace, material: StudyData
     ):
         self.setting, self.material, self.split = (
             setting,

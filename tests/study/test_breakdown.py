@@ -36,7 +36,7 @@ def study(tmp_path_factory):
     rows = np.arange(2 * N)
     positions = {"val": rows[:N], "test": rows[N:]}
 
-    def outcome(skill: float) -> SimpleNamespace:
+    def trained_arm(skill: float) -> SimpleNamespace:
         logits = rng.normal(size=(2, 2 * N, 3)) + skill * np.eye(3)[labels]
         p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
         return SimpleNamespace(
@@ -45,7 +45,7 @@ def study(tmp_path_factory):
         )
 
     dataset = SimpleNamespace(frame=frame, attributes=["age", "sex", "device", "note"])
-    material = SimpleNamespace(
+    data = SimpleNamespace(
         labels=labels,
         groups=np.repeat(np.arange(N), 2),
         rows=rows,
@@ -57,9 +57,9 @@ def study(tmp_path_factory):
     home = tmp_path_factory.mktemp("detail")
     return SimpleNamespace(
         config=StudyConfig(dataset="x", bootstrap=200),
-        material=material,
+        data=data,
         run=RunFiles(home),
-        outcomes={"vae": outcome(1.0), "imagenet": outcome(2.0)},
+        trained={"vae": trained_arm(1.0), "imagenet": trained_arm(2.0)},
         log_prior=np.log([0.3, 0.2, 0.5]),
     )
 
@@ -75,7 +75,7 @@ def found(study) -> dict:
 
 
 def ensemble(study, arm: str) -> np.ndarray:
-    return study.outcomes[arm].probabilities["test"].mean(0)
+    return study.trained[arm].probabilities["test"].mean(0)
 
 
 def test_every_study_is_asked_for_it():
@@ -87,7 +87,7 @@ def test_every_study_is_asked_for_it():
 def test_decisions_are_the_seed_ensemble_s(study, found):
     table = pd.read_parquet(study.run.decisions)
     assert table["row"].tolist() == list(range(N, 2 * N)) and table["image_id"][0] == f"i{N}"
-    for arm in study.outcomes:
+    for arm in study.trained:
         p = ensemble(study, arm)
         for i in range(0, N, 17):
             decided = int(np.argmax(np.log(p[i]) - study.log_prior))
@@ -127,20 +127,20 @@ def test_numbers_are_banded_and_what_does_not_tell_groups_apart_is_left_out(foun
 
 
 def test_a_subgroup_has_the_metrics_of_its_images_alone(study, found):
-    test = study.material.members("test")
+    test = study.data.members("test")
     for entry in found["subgroups"][1:]:
         for row in entry["values"]:
-            values = study.material.dataset.frame["sex"].iloc[test]
+            values = study.data.dataset.frame["sex"].iloc[test]
             here = (
                 values.isna() if row["value"] == "(missing)" else values == row["value"]
             ).to_numpy()
-            labels = study.material.labels[test][here]
-            p = study.outcomes["vae"].probabilities["test"][:, here]
+            labels = study.data.labels[test][here]
+            p = study.trained["vae"].probabilities["test"][:, here]
             known = metrics.all_metrics(labels, p, study.log_prior)
             assert row["arms"]["vae"]["balanced_accuracy"]["mean"] == pytest.approx(
                 known["balanced_accuracy"].mean()
             )
-            assert row["groups"] == len(np.unique(study.material.groups[test][here]))
+            assert row["groups"] == len(np.unique(study.data.groups[test][here]))
             assert row["caution"] == (row["groups"] < 20)
 
 
@@ -160,12 +160,12 @@ def test_the_worst_subgroup_is_known_and_large_enough():
 
 
 def test_calibration_before_is_the_study_s_own_and_after_is_no_worse_on_validation(study, found):
-    test = study.material.members("test")
-    labels, groups = study.material.labels[test], study.material.groups[test]
+    test = study.data.members("test")
+    labels, groups = study.data.labels[test], study.data.groups[test]
     own = evaluate(
         labels,
         groups,
-        {arm: o.probabilities["test"] for arm, o in study.outcomes.items()},
+        {arm: o.probabilities["test"] for arm, o in study.trained.items()},
         study.log_prior,
         CLASSES,
         resamples=200,
@@ -175,10 +175,10 @@ def test_calibration_before_is_the_study_s_own_and_after_is_no_worse_on_validati
             assert entry["before"][metric]["mean"] == pytest.approx(own[arm][metric].mean)
             assert entry["before"][metric]["low"] == pytest.approx(own[arm][metric].low, abs=1e-6)
         assert sum(row["n"] for row in entry["bins"]) == pytest.approx(N)
-        val = study.outcomes[arm].probabilities["val"]
+        val = study.trained[arm].probabilities["val"]
         powered = val ** (1 / entry["temperature"])
         tempered = powered / powered.sum(-1, keepdims=True)
-        chosen = study.material.labels[study.material.members("val")]
+        chosen = study.data.labels[study.data.members("val")]
         assert (
             metrics.log_loss(chosen, tempered).mean() <= metrics.log_loss(chosen, val).mean() + 1e-9
         )
@@ -186,13 +186,13 @@ def test_calibration_before_is_the_study_s_own_and_after_is_no_worse_on_validati
 
 def test_the_operating_point_is_melanoma_s(study, found):
     point = found["operating_point"]
-    positive = study.material.labels[N:] == 1
+    positive = study.data.labels[N:] == 1
     assert (point["class"], point["images"], len(point["specificity"])) == (
         "mel",
         positive.sum(),
         101,
     )
-    assert set(point["arms"]) == set(study.outcomes)
+    assert set(point["arms"]) == set(study.trained)
     assert point["arms"]["imagenet"]["sensitivity"][90] > point["arms"]["vae"]["sensitivity"][90]
 
 

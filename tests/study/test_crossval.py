@@ -136,11 +136,11 @@ def test_two_comparisons_of_the_same_folds_are_compared_pairwise(finished, tmp_p
 def test_no_pretraining_sees_an_image_that_its_fold_chooses_on_or_tests(workspace, tiny):
     for config in fold_studies(CONFIG):
         _, seen = finish(load_material(config.pretrain, workspace))
-        _, material = finish(prepare(config, workspace))
-        held_out = material.rows[material.split != 0]
+        _, data = finish(prepare(config, workspace))
+        held_out = data.rows[data.split != 0]
         assert not set(seen.pixels) & set(held_out) and len(seen.pixels) + len(held_out) == 90
-        groups = set(material.groups[material.split != 0])
-        assert not groups & {material.groups[row] for row in seen.pixels}
+        groups = set(data.groups[data.split != 0])
+        assert not groups & {data.groups[row] for row in seen.pixels}
 
 
 def test_metrics_of_all_folds_are_scikit_learn_s_on_all_predictions(finished):
@@ -148,11 +148,11 @@ def test_metrics_of_all_folds_are_scikit_learn_s_on_all_predictions(finished):
     table = pd.concat(
         [predictions(workspace, f"study-{fold}").assign(fold=fold) for fold in (1, 2, 3)]
     )
-    _, material = finish(prepare(dataclasses.replace(CONFIG, folds=0), workspace))
+    _, data = finish(prepare(dataclasses.replace(CONFIG, folds=0), workspace))
     priors = {}
     for fold in (1, 2, 3):
-        split = fold_split(material.labels, material.groups, 0, 3, fold)
-        priors[fold] = np.bincount(material.labels[split == 0], minlength=3) / (split == 0).sum()
+        split = fold_split(data.labels, data.groups, 0, 3, fold)
+        priors[fold] = np.bincount(data.labels[split == 0], minlength=3) / (split == 0).sum()
     for arm, entry in result["arms"].items():
         found = {name: [] for name in ("balanced_accuracy", "accuracy", "macro_auroc", "log_loss")}
         for seed in (0, 1):

@@ -22,12 +22,12 @@ from tests.study.test_external import write_other
 from tests.study.trained import CONFIG, SMALL, finish
 
 
-def put_on_shelf(workspace, name, material, seed, classes=CLASSES, **changes):
+def put_on_shelf(workspace, name, data, seed, classes=CLASSES, **changes):
     """An untrained model whose card says it was trained on `material`."""
     classifier = Classifier(
         build_backbone(SMALL, seed), make_head(64, 8, len(classes), seed)
     ).eval()
-    counts = np.bincount(material.labels[material.members("test")], minlength=3)
+    counts = np.bincount(data.labels[data.members("test")], minlength=3)
     save_bundle(
         workspace.models / name,
         classifier,
@@ -50,7 +50,7 @@ def put_on_shelf(workspace, name, material, seed, classes=CLASSES, **changes):
             "std": [0.25] * 3,
             "initial_weights": {},
             "training_data": {"dataset": "tiny"},
-            "split": {"seed": 0, "max_images": None, "fingerprint": material.fingerprint},
+            "split": {"seed": 0, "max_images": None, "fingerprint": data.fingerprint},
             "seed": 0,
             "metrics": {},
             "commands": [],
@@ -70,10 +70,10 @@ def shelf(tmp_path_factory):
     workspace = Workspace.open(tmp_path_factory.mktemp("evaluate"))
     write_dataset(workspace)
     write_other(workspace)
-    _, material = finish(prepare(CONFIG, workspace))
-    put_on_shelf(workspace, "one", material, 1)
-    put_on_shelf(workspace, "two", material, 2, classes=CLASSES[::-1])
-    return workspace, material
+    _, data = finish(prepare(CONFIG, workspace))
+    put_on_shelf(workspace, "one", data, 1)
+    put_on_shelf(workspace, "two", data, 2, classes=CLASSES[::-1])
+    return workspace, data
 
 
 def evaluated(workspace, run_id, **changes):
@@ -92,11 +92,11 @@ def evaluated(workspace, run_id, **changes):
 
 
 def test_on_its_own_dataset_a_model_is_tested_on_its_own_test_split(shelf):
-    workspace, material = shelf
+    workspace, data = shelf
     found, events, run = evaluated(workspace, "evaluate-1")
-    test = material.members("test")
+    test = data.members("test")
     table = pd.read_parquet(run.predictions)
-    assert set(table["image_id"]) == set(material.image_ids[test]) and set(table["arm"]) == {
+    assert set(table["image_id"]) == set(data.image_ids[test]) and set(table["arm"]) == {
         "bundle:one",
         "bundle:two",
     }
@@ -125,10 +125,10 @@ def test_metrics_are_those_of_the_saved_predictions_in_the_first_models_class_or
 
 
 def test_decisions_are_adjusted_to_the_training_shares_as_in_the_models_own_study(shelf):
-    workspace, material = shelf
+    workspace, data = shelf
     card = read_json(workspace.models / "one" / "card.json")
-    train = material.labels[material.members("train")]
-    assert origin(workspace, material.dataset, card).shares == pytest.approx(
+    train = data.labels[data.members("train")]
+    assert origin(workspace, data.dataset, card).shares == pytest.approx(
         np.bincount(train) / len(train)
     )
 
@@ -139,9 +139,9 @@ def test_all_keeps_what_was_learnt_from_and_says_so(shelf):
 
 
 def test_another_set_goes_through_a_class_map(shelf):
-    workspace, material = shelf
+    workspace, data = shelf
     found, _, _ = evaluated(workspace, "evaluate-4", dataset="other", class_map=("XXX=violet",))
-    learnt = set(np.concatenate([material.members("train"), material.members("val")]))
+    learnt = set(np.concatenate([data.members("train"), data.members("val")]))
     assert (
         found["map"] == {"AMBER": "amber", "Brown": "brown", "XXX": "violet"}
         and found["absent"] == []
@@ -151,11 +151,11 @@ def test_another_set_goes_through_a_class_map(shelf):
 
 
 def test_where_the_training_data_are_not_at_hand_that_is_said(shelf):
-    workspace, material = shelf
+    workspace, data = shelf
     put_on_shelf(
         workspace,
         "stranger",
-        material,
+        data,
         3,
         training_data={"dataset": "elsewhere"},
         split={"seed": 0, "max_images": None, "fingerprint": "0" * 16},
@@ -199,9 +199,9 @@ def test_where_the_training_data_are_not_at_hand_that_is_said(shelf):
     ],
 )
 def test_what_cannot_be_tested_is_refused_before_it_is_queued(shelf, config, error, message):
-    workspace, material = shelf
+    workspace, data = shelf
     if not (workspace.models / "alien").exists():
-        put_on_shelf(workspace, "alien", material, 4, classes=("x", "y", "z"))
+        put_on_shelf(workspace, "alien", data, 4, classes=("x", "y", "z"))
         cats = load_dataset(workspace, "tiny")
         frame = cats.frame.assign(label="tabby")
         save_dataset(workspace, "cats", frame, {**cats.info, "classes": ["tabby"]})

@@ -45,9 +45,7 @@ def asked(tmp_path_factory):
 def test_images_are_mapped_left_out_and_counted(asked):
     study, entry, _ = asked
     known = {
-        row
-        for split in ("train", "val")
-        for row in study.material.rows[study.material.members(split)]
+        row for split in ("train", "val") for row in study.data.rows[study.data.members(split)]
     }
     copied = len({0, 1, 2, 3} & known)
     assert copied > 0 and entry["leak"] == {"content": copied, "image": 0, "group": 0}
@@ -67,10 +65,10 @@ def test_a_class_that_is_absent_stays_predictable_and_is_an_error(asked):
 
 def test_the_drop_is_over_the_classes_that_both_sets_have(asked):
     study, entry, _ = asked
-    test = study.material.members("test")
-    labels, kept = study.material.labels[test], study.material.labels[test] < 2
-    for arm, outcome in study.outcomes.items():
-        decided = decide(outcome.probabilities["test"], study.log_prior)
+    test = study.data.members("test")
+    labels, kept = study.data.labels[test], study.data.labels[test] < 2
+    for arm, trained_arm in study.trained.items():
+        decided = decide(trained_arm.probabilities["test"], study.log_prior)
         own = np.mean([balanced_accuracy(labels[kept], one[kept], 3) for one in decided])
         assert entry["drop"][arm]["mean"] == pytest.approx(
             own - entry["arms"][arm]["balanced_accuracy"]["mean"]
@@ -93,7 +91,7 @@ def test_no_difference_on_another_set_is_called_primary(asked):
 def test_a_set_of_images_learnt_from_is_refused(asked):
     study = asked[0]
     tiny = load_dataset(study.workspace, "tiny")
-    known = study.material.rows[study.material.members("train")]
+    known = study.data.rows[study.data.members("train")]
     save_dataset(study.workspace, "again", tiny.frame.iloc[known].reset_index(drop=True), tiny.info)
     with pytest.raises(DataError, match="No image of again can be tested"):
         finish(

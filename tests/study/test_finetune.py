@@ -34,33 +34,30 @@ def config(tiny):
 
 def start(config, workspace, run_id):
     """The generator of a fine-tuning, and what it works on."""
-    material = finish(prepare(config, workspace))[1]
+    data = finish(prepare(config, workspace))[1]
     arms, _ = resolve_arms(config, workspace)
     run = workspace.run(run_id).create()
-    return finetune(config, run, material, arms, "cpu"), material, run
+    return finetune(config, run, data, arms, "cpu"), data, run
 
 
 def test_curves_models_and_probabilities_belong_together(workspace, config):
-    steps, material, run = start(config, workspace, "study-1")
-    events, outcomes = finish(steps)
-    outcome = outcomes["random"]
-    assert outcome.curves["epoch"][0] == 0 and outcome.curves["epoch"][-1] == 2
-    assert outcome.curves["val_loss"].shape == (len(outcome.curves["epoch"]), 2)
-    val = material.members("val")
-    hits = outcome.probabilities["val"].argmax(-1) == material.labels[val]
-    np.testing.assert_allclose(outcome.curves["val_accuracy"][-1], hits.mean(-1))
+    steps, data, run = start(config, workspace, "study-1")
+    events, trained = finish(steps)
+    trained_arm = trained["random"]
+    assert trained_arm.curves["epoch"][0] == 0 and trained_arm.curves["epoch"][-1] == 2
+    assert trained_arm.curves["val_loss"].shape == (len(trained_arm.curves["epoch"]), 2)
+    val = data.members("val")
+    hits = trained_arm.probabilities["val"].argmax(-1) == data.labels[val]
+    np.testing.assert_allclose(trained_arm.curves["val_accuracy"][-1], hits.mean(-1))
     state = load_file(run.artefacts / "models" / "random-seed1.safetensors")
     classifier = Classifier(build_backbone(SMALL, 0), make_head(64, 16, 3, 0))
     classifier.load_state_dict(state)
-    images = (
-        torch.from_numpy(material.store.images[material.rows[val]]).permute(0, 3, 1, 2).float()
-        / 255
-    )
+    images = torch.from_numpy(data.store.images[data.rows[val]]).permute(0, 3, 1, 2).float() / 255
     with torch.no_grad():
         expected = torch.softmax(classifier.eval()((images - 0.5) / 0.5), -1).numpy()
-    np.testing.assert_allclose(outcome.probabilities["val"][1], expected, atol=1e-4)
+    np.testing.assert_allclose(trained_arm.probabilities["val"][1], expected, atol=1e-4)
     last = [event for event in events if event.series == "random/val/loss"][-1]
-    np.testing.assert_allclose(last.value, outcome.curves["val_loss"][-1])
+    np.testing.assert_allclose(last.value, trained_arm.curves["val_loss"][-1])
 
 
 def test_a_finished_model_is_not_trained_again(workspace, config, monkeypatch):

@@ -14,9 +14,9 @@ from derm_core.stats.evaluation import evaluate
 from derm_core.stats.metrics import balanced_accuracy, decide, log_prior
 from derm_core.stats.paired import Scorer
 from derm_core.study.label_efficiency import METRICS, crossing, draw, label_efficiency, score
-from derm_core.study.questions import Study
-from derm_core.study.study_data import Material
-from derm_core.study.trained_arm import Outcome
+from derm_core.study.questions import TrainedStudy
+from derm_core.study.study_data import StudyData
+from derm_core.study.trained_arm import TrainedArm
 from tests.steps import finish
 
 C, SEEDS = 3, (5, 6)
@@ -36,7 +36,7 @@ def study():
         for arm, strength in (("vae", 1.0), ("imagenet", 0.5))
     }
     features["random"] = rng.normal(size=(2, 240, 6)).astype(np.float32)
-    material = Material(
+    data = StudyData(
         SimpleNamespace(name="made", classes=CLASSES),
         None,
         np.arange(240),
@@ -60,8 +60,8 @@ def study():
     heads = Heads(
         features,
         labels,
-        material.members("train"),
-        material.members("val"),
+        data.members("train"),
+        data.members("val"),
         classes=C,
         seeds=SEEDS,
         learning_rates=(1e-3, 1e-2),
@@ -71,23 +71,25 @@ def study():
         batch_size=16,
     )
     list(heads.fit())
-    test = material.members("test")
+    test = data.members("test")
     tested = {
         arm: {"test": heads.probabilities(arm, 1, matrix[..., test, :])}
         for arm, matrix in features.items()
     }
-    outcomes = {arm: Outcome(SimpleNamespace(label=arm), 8, {}, {}, p) for arm, p in tested.items()}
-    return Study(
+    trained = {
+        arm: TrainedArm(SimpleNamespace(label=arm), 8, {}, {}, p) for arm, p in tested.items()
+    }
+    return TrainedStudy(
         config,
         None,
         None,
-        material,
+        data,
         "cpu",
-        outcomes,
+        trained,
         heads,
         features,
         1,
-        log_prior(labels[material.members("train")], C),
+        log_prior(labels[data.members("train")], C),
     )
 
 
@@ -129,11 +131,11 @@ def test_a_class_that_only_shares_groups_with_rarer_ones_is_in_every_share():
 
 
 def test_the_full_share_is_the_studys_own_result(study, answer):
-    test = study.material.members("test")
+    test = study.data.members("test")
     own = evaluate(
-        study.material.labels[test],
-        study.material.groups[test],
-        {arm: outcome.probabilities["test"] for arm, outcome in study.outcomes.items()},
+        study.data.labels[test],
+        study.data.groups[test],
+        {arm: trained_arm.probabilities["test"] for arm, trained_arm in study.trained.items()},
         study.log_prior,
         CLASSES,
         resamples=200,
@@ -147,7 +149,7 @@ def test_the_full_share_is_the_studys_own_result(study, answer):
                     getattr(own.arms[arm][metric], key), abs=1e-9
                 )
     assert (
-        full["vae"]["images"] == len(study.material.members("train")) == 120
+        full["vae"]["images"] == len(study.data.members("train")) == 120
         and full["vae"]["groups"] == 60
     )
     theirs = {(row.a, row.b, row.metric): row for row in own.differences}
@@ -159,23 +161,23 @@ def test_the_full_share_is_the_studys_own_result(study, answer):
 
 
 def test_a_shares_heads_are_heads_trained_alone_on_its_rows_for_as_many_updates(study, answer):
-    material, train, test = (
-        study.material,
-        study.material.members("train"),
-        study.material.members("test"),
+    data, train, test = (
+        study.data,
+        study.data.members("train"),
+        study.data.members("test"),
     )
     for arm in study.features:
         by_seed = []
         for s, seed in enumerate(SEEDS):
-            rows = train[draw(material.labels[train], material.groups[train], C, 0.1, seed)]
+            rows = train[draw(data.labels[train], data.groups[train], C, 0.1, seed)]
             matrix = (
                 study.features[arm] if study.features[arm].ndim == 2 else study.features[arm][s]
             )
             alone = Heads(
                 {"one": matrix},
-                material.labels,
+                data.labels,
                 rows,
-                material.members("val"),
+                data.members("val"),
                 classes=C,
                 seeds=(seed,),
                 learning_rates=(1e-2,),
@@ -186,7 +188,7 @@ def test_a_shares_heads_are_heads_trained_alone_on_its_rows_for_as_many_updates(
             )
             list(alone.fit())
             decided = decide(alone.probabilities("one", 0, matrix[test])[0], alone.log_prior)
-            by_seed.append(balanced_accuracy(material.labels[test], decided, C))
+            by_seed.append(balanced_accuracy(data.labels[test], decided, C))
         row = next(row for row in answer[1]["rows"] if (row["arm"], row["fraction"]) == (arm, 0.1))
         np.testing.assert_allclose(row["by_seed"], by_seed)
         assert row["balanced_accuracy"]["mean"] == pytest.approx(np.mean(by_seed))

@@ -14,8 +14,8 @@ from tests.study.trained import SMALL, finish, trained_study
 
 
 def images_of_test(study):
-    chosen = study.material.members("test")
-    return study.material.store.images[study.material.rows[chosen]]
+    chosen = study.data.members("test")
+    return study.data.store.images[study.data.rows[chosen]]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_the_tests_images_give_the_tests_probabilities(workspace, regime, arms):
     assert {event.kind for event in events} == {"progress", "tick"} and set(found) == set(arms)
     for arm, probabilities in found.items():
         assert probabilities.shape == (2, len(images), 3)
-        assert np.abs(probabilities - study.outcomes[arm].probabilities["test"]).max() < 1e-4
+        assert np.abs(probabilities - study.trained[arm].probabilities["test"]).max() < 1e-4
 
 
 def test_an_extractor_of_several_arms_is_computed_once(workspace):
@@ -49,7 +49,7 @@ def test_an_extractor_of_several_arms_is_computed_once(workspace):
     with closing(Predictors(study)) as predictors:
         assert len(predictors._extractors) == 2
         found = predictors(images_of_test(study))
-    assert np.abs(found["both"] - study.outcomes["both"].probabilities["test"]).max() < 1e-4
+    assert np.abs(found["both"] - study.trained["both"].probabilities["test"]).max() < 1e-4
 
 
 def test_a_missing_model_is_named(workspace):

@@ -15,7 +15,7 @@ from derm_core.nets.vae import build_vae, save_vae
 from derm_core.report.terminal import text_report
 from derm_core.study import protocol
 from derm_core.study.protocol import study
-from derm_core.study.study_data import count_look, prepare
+from derm_core.study.study_data import count_test_look, prepare
 from derm_core.workspace import Workspace
 from tests.builders import write_dataset
 from tests.steps import finish
@@ -40,13 +40,13 @@ def make_config(workspace):
         bootstrap=100,
         device="cpu",
     )
-    _, material = finish(prepare(wanted, workspace))
+    _, data = finish(prepare(wanted, workspace))
     save_vae(
         workspace.run("pretrain-1").create().artefacts,
         build_vae(SMALL, 32, 8, 16, seed=3),
         {
             "dataset": "tiny",
-            "split_fingerprint": material.fingerprint,
+            "split_fingerprint": data.fingerprint,
             "config": to_dict(PretrainConfig(dataset="tiny", backbone=SMALL, input_size=32)),
         },
     )
@@ -162,8 +162,13 @@ def test_a_stopped_study_goes_on_and_looks_at_the_test_set_once(config, workspac
 
 
 def test_looks_are_counted_for_each_split(tiny):
-    assert [count_look(tiny.paths, "a", run) for run in ("r1", "r2", "r1", "r3")] == [0, 1, 0, 2]
-    assert count_look(tiny.paths, "b", "r1") == 0
+    assert [count_test_look(tiny.paths, "a", run) for run in ("r1", "r2", "r1", "r3")] == [
+        0,
+        1,
+        0,
+        2,
+    ]
+    assert count_test_look(tiny.paths, "b", "r1") == 0
 
 
 def test_a_vae_that_saw_another_training_split_is_refused(config, workspace):

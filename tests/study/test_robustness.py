@@ -47,14 +47,14 @@ def test_colour_statistics_lose_more_to_wrong_exposure_than_to_a_ruler(asked):
 
 def test_the_tables_follow_from_the_decisions(asked):
     study, _, _ = asked
-    test = study.material.members("test")
-    labels = study.material.labels[test]
+    test = study.data.members("test")
+    labels = study.data.labels[test]
     right = np.broadcast_to(labels, (5, 2, len(test))).astype(np.int16)
     wrong = right.copy()
     wrong[2:] = (labels + 1) % 3  # lost altogether from severity 3 on
     decided = {
         name: {
-            arm: (wrong if (arm, name) == ("random", "ruler") else right) for arm in study.outcomes
+            arm: (wrong if (arm, name) == ("random", "ruler") else right) for arm in study.trained
         }
         for name in ("clean", "brightness", "ruler")
     }

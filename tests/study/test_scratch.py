@@ -84,9 +84,9 @@ def test_a_frozen_study_trains_scratch_beside_its_heads_and_says_that_it_differs
 
 
 def test_the_curves_of_scratch_are_measured_on_the_same_images_as_those_of_the_other_arms(finished):
-    _, result, _, _, outcome = finished
-    assert outcome.probabilities["train"].shape[1] == result["split"]["counts"]["train"] > 10
-    assert np.isfinite(outcome.curves["train_loss"]).all()
+    _, result, _, _, trained_arm = finished
+    assert trained_arm.probabilities["train"].shape[1] == result["split"]["counts"]["train"] > 10
+    assert np.isfinite(trained_arm.curves["train_loss"]).all()
 
 
 def test_scratch_is_published_as_the_end_to_end_model_it_is_and_colours_are_not(finished):

@@ -75,9 +75,7 @@ def test_ink_depends_on_the_image_alone_and_leaves_the_store_as_it_is(tmp_path):
 
 def test_reliance_grows_with_the_strength_of_the_tie(asked):
     study, answer = asked
-    assert (
-        json.dumps(jsonable(answer), allow_nan=False) and answer["class"] in study.material.classes
-    )
+    assert json.dumps(jsonable(answer), allow_nan=False) and answer["class"] in study.data.classes
     for arm in study.features:
         rows = {row["strength"]: row for row in answer["rows"] if row["arm"] == arm}
         assert rows[0.0]["reliance"]["low"] <= 0 <= rows[0.0]["reliance"]["high"]
@@ -93,6 +91,6 @@ def test_reliance_grows_with_the_strength_of_the_tie(asked):
 
 def test_fine_tuned_models_are_not_asked(asked):
     study = asked[0]
-    plain = SimpleNamespace(config=study.config, material=study.material, heads=None, features=None)
+    plain = SimpleNamespace(config=study.config, data=study.data, heads=None, features=None)
     answer = finish(shortcut(plain))[1]
     assert answer["rows"] == [] and "fine-tuned" in answer["text"]

@@ -9,7 +9,7 @@ from derm_core.stats.metrics import log_prior
 from derm_core.study.arms import resolve_arms
 from derm_core.study.finetune import finetune
 from derm_core.study.frozen import frozen
-from derm_core.study.questions import Study
+from derm_core.study.questions import TrainedStudy
 from derm_core.study.study_data import prepare
 from tests.builders import write_dataset
 from tests.steps import finish
@@ -32,7 +32,7 @@ CONFIG = StudyConfig(
 )
 
 
-def trained_study(workspace, run_id="study-1", built=None, **changes) -> Study:
+def trained_study(workspace, run_id="study-1", built=None, **changes) -> TrainedStudy:
     """CONFIG with `changes`, trained on the dataset `tiny`, which is written first where it is missing.
 
     built: arms already built, in place of those the config names.
@@ -40,20 +40,20 @@ def trained_study(workspace, run_id="study-1", built=None, **changes) -> Study:
     if "tiny" not in workspace.dataset_names():
         write_dataset(workspace)
     config, run = dataclasses.replace(CONFIG, **changes), workspace.run(run_id).create()
-    _, material = finish(prepare(config, workspace))
+    _, data = finish(prepare(config, workspace))
     built = built or resolve_arms(config, workspace)[0]
-    prior = log_prior(material.labels[material.members("train")], len(material.classes))
+    prior = log_prior(data.labels[data.members("train")], len(data.classes))
     if config.regime == "finetune":
-        _, outcomes = finish(finetune(config, run, material, built, "cpu"))
-        return Study(config, workspace, run, material, "cpu", outcomes, None, None, None, prior)
-    _, found = finish(frozen(config, workspace, run, material, built, "cpu"))
-    return Study(
+        _, trained = finish(finetune(config, run, data, built, "cpu"))
+        return TrainedStudy(config, workspace, run, data, "cpu", trained, None, None, None, prior)
+    _, found = finish(frozen(config, workspace, run, data, built, "cpu"))
+    return TrainedStudy(
         config,
         workspace,
         run,
-        material,
+        data,
         "cpu",
-        found.outcomes,
+        found.trained,
         found.heads,
         found.features,
         found.setting,
