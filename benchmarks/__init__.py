@@ -7,10 +7,11 @@ the end where the name is a Python keyword). It offers `run(args) -> dict`, may 
     ours, against, unit    medians of alternating runs of this program and of the peer
     peer                   what it is measured against, in words
     ratio                  what the limit is about: ours / against, so that of a rate more is better and
-                           of a time, or of memory, less; `heads` alone is a speed-up, against / ours
+                           of a time, or of memory, less; `heads` alone is a speed-up, against /
+                           ours
     limit, better          the ratio must be at least the limit ("better": "higher") or at most ("lower")
 
 `python -m benchmarks` adds name, command (paths as PATH), date (UTC), machine and versions. Results
-that are kept lie in benchmarks/results/*.json, one file a benchmark, setting and machine; the table in
-docs/results.md is made from them by `python -m tools.results`.
+that are kept lie in benchmarks/results/*.json, one file a benchmark, setting and machine; the table
+in docs/results.md is made from them by `python -m tools.results`.
 """

@@ -2,13 +2,14 @@
 
     python -m benchmarks._chaos_worker
 
-reads one JSON object a line from standard input, {"home": workspace, "run": run id, "point": null or
-{"phase", "call", "count"}}, and starts the real worker in a forked process: torch is imported once,
-before any thread of it exists. It answers with lines {"pid"}, {"mark": phase, "call", "edge": "begin"
-or "end", "time"} as that process goes through its phases (times of the monotonic clock, which all
-processes share) and, when it has ended, {"status"}. With a point it kills itself with SIGKILL at that
-step of the phase: at the count-th event of a generator, the count-th report of what reports how far it
-is, or before the count-th file operation of anything else.
+reads one JSON object a line from standard input, {"home": workspace, "run": run id, "point": null
+or {"phase", "call", "count"}}, and starts the real worker in a forked process: torch is imported
+once, before any thread of it exists. It answers with lines {"pid"}, {"mark": phase, "call", "edge":
+"begin" or "end", "time"} as that process goes through its phases (times of the monotonic clock,
+which all processes share) and, when it has ended, {"status"}. With a point it kills itself with
+SIGKILL at that
+step of the phase: at the count-th event of a generator, the count-th report of what reports how far
+it is, or before the count-th file operation of anything else.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Targets for a coverage-guided fuzzer (atheris, which follows Python and not Pillow's C), one a process:
+"""Targets for a coverage-guided fuzzer (atheris, which follows Python, not Pillow's C), one a process.
 
     python -m benchmarks._fuzz_targets gate -max_total_time=300 [CORPUS_FOLDER]
     python -m benchmarks._fuzz_targets table | listing | npz | card | tensors | archive | config …
 
 Each hands bytes to one reader of foreign files and passes over the one error that this reader may
-raise for what it does not accept; anything else that it raises ends the fuzzer with the bytes it used.
+raise for what it does not accept; anything else that it raises ends the fuzzer with the bytes it
+used.
 """
 
 from __future__ import annotations
@@ -85,9 +86,8 @@ def npz(data: bytes) -> None:
     from derm_core.data.medmnist import unpack
     from derm_core.errors import DataError
 
-    with _file(data, "dermamnist.npz") as path:
-        with contextlib.suppress(DataError):
-            unpack(path, path.parent / "images", None)
+    with _file(data, "dermamnist.npz") as path, contextlib.suppress(DataError):
+        unpack(path, path.parent / "images", None)
 
 
 def card(data: bytes) -> None:

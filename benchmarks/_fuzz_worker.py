@@ -1,7 +1,7 @@
 """One process of `python -m benchmarks fuzz`: reads "seed index" lines, decodes that file, answers in JSON.
 
-Two lines a file: {"kind", "bytes"} when the file is made, then {"outcome", "reason", "seconds" of the
-processor, "peak_mb" of this process while it decoded}.
+Two lines a file: {"kind", "bytes"} when the file is made, then {"outcome", "reason", "seconds" of
+the processor, "peak_mb" of this process while it decoded}.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Image files that mean harm, or are merely broken, made from a seed: `make(seed, index)` → (kind, name, bytes).
 
-The first files are the worked-out ones (`SPECIALS`: bombs, absurd sizes, huge metadata, scans without
-end, other formats under image names, two formats in one file, cuts at every marker); all others are
-sound little files of every mode and depth with damage drawn at random in their header or body.
+The first files are the worked-out ones (`SPECIALS`: bombs, absurd sizes, huge metadata, scans
+without end, other formats under image names, two formats in one file, cuts at every marker); all
+others are sound little files of every mode and depth with damage drawn at random in their header or
+body.
 """
 
 from __future__ import annotations
@@ -149,7 +150,10 @@ def other_rgb() -> bytes:
 
 @lru_cache(maxsize=1)
 def cmyk() -> bytes:
-    """A colour profile for four inks (ICC.1:2001, one table of 8 bits with two points a side): light is what no ink takes."""
+    """A colour profile for four inks (ICC.1:2001, one table of 8 bits with two points a side).
+
+    Light is what no ink takes.
+    """
     inks = np.stack(np.meshgrid(*[[0, 1]] * 4, indexing="ij"), -1).reshape(16, 4)
     lab = np.stack([255 * (1 - inks.mean(1)), np.full(16, 128), np.full(16, 128)], -1).astype(
         np.uint8

@@ -1,14 +1,20 @@
-"""How much of each kind of saliency lies inside the lesion, beside what chance gives: masks of real and of drawn lesions.
+"""How much of each kind of saliency lies inside the lesion, beside what chance gives.
 
-    inside(predictor, images (n, S, S, 3), masks (n, S, S), occluded) -> {area, position, images, layer_cam, grad_cam,
+Masks of real and of drawn lesions.
+
+    inside(predictor, images (n, S, S, 3), masks (n, S, S), occluded) -> {area, position, images,
+    layer_cam, grad_cam,
                                                                           occlusion, untrained}
 
-area: the share of the image that is lesion, what an even map has inside. position: what the mean of all masks has
-inside, the same map for every image: a map that beats the area but not this one may know no more than that lesions lie
-in the middle. untrained: LayerCAM of the same architecture with random weights, what edges and pigment alone attract
-(Adebayo et al. 2018, arXiv 1810.03292). Each kind is {inside, above_area, low, high, peak_inside, images}: the mean share inside,
-its excess over the area of the same images with a 95 % interval over images, and how often the map's largest value is in the
-lesion. Maps are of the class each model itself finds most probable; maps that are 0 everywhere are left out.
+area: the share of the image that is lesion, what an even map has inside. position: what the mean of
+all masks has
+inside, the same map for every image: a map that beats the area but not this one may know no more
+than that lesions lie in the middle. untrained: LayerCAM of the same architecture with random
+weights, what edges and pigment alone attract (Adebayo et al. 2018, arXiv 1810.03292). Each kind is
+{inside, above_area, low, high, peak_inside, images}: the mean share inside, its excess over the
+area of the same images with a 95 % interval over images, and how often the map's largest value is
+in the lesion. Maps are of the class each model itself finds most probable; maps that are 0
+everywhere are left out.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
     leak_named(seed) -> bool                        a group and a copied image moved from train to test
     shortcut_reliance(worlds, seed) -> dict         the shortcut stress test on synthetic images
 
-Both run the product's own code on its own synthetic dataset, in a workspace that is deleted afterwards.
+Both run the product's own code on its own synthetic dataset, in a workspace that is deleted
+afterwards.
 """
 
 from __future__ import annotations
@@ -64,12 +65,15 @@ def shortcut_reliance(
     images: int = 240,
     size: int = 48,
 ) -> dict:
-    """{"reliance": {arm: {strength: mean}}, "zero_within": {arm: limit}, "worlds", "holds"}; each world has fresh images.
+    """{"reliance": {arm: {strength: mean}}, "zero_within": {arm: limit}, "worlds", "holds"}.
 
-    Holds where every arm's mean reliance grows from each strength to the next and is zero at strength zero: within
-    Student's limits of about three standard errors over the worlds. One study's own interval will not do for that: heads
-    of a few hundred images may rely on untied ink a little, one way or the other, by the chance of their training
-    images, which all its seeds share. With one world zero is therefore "below a quarter of what full strength brings".
+    Each world has fresh images.
+
+    Holds where every arm's mean reliance grows from each strength to the next and is zero at
+    strength zero: within Student's limits of about three standard errors over the worlds. One
+    study's own interval will not do for that: heads of a few hundred images may rely on untied ink
+    a little, one way or the other, by the chance of their training images, which all its seeds
+    share. With one world zero is therefore "below a quarter of what full strength brings".
     """
     seeds = [stream_seed(seed, "shortcut", world) % 2**31 for world in range(worlds)]
     found = [_one_world(one, arms, strengths, images, size) for one in seeds]

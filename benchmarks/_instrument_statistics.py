@@ -3,22 +3,26 @@
     repeat(number, settings) -> dict       one fresh world: features, heads, and what stats.py says of them
     summarise(rows, settings) -> dict      rates over repeats, each with its limits of ± 3 binomial standard errors
 
-A world has 2,000 images of width 32 in groups of one to three, four classes of unequal size, split like
-a dataset into training, validation and test; the rarest class has some 24 test groups, so that the tool
-has no caution to give. Groups differ and images of a group are alike. Arms:
+A world has 2,000 images of width 32 in groups of one to three, four classes of unequal size, split
+like a dataset into training, validation and test; the rarest class has some 24 test groups, so that
+the tool has no caution to give. Groups differ and images of a group are alike. Arms:
 
     strong     the features
     again      the same features, its heads from seeds of its own. With the same seeds an arm and its copy
-               predict the same and differ by exactly 0: no test at all. With seeds of their own they are
+               predict the same and differ by exactly 0: no test at all. With seeds of their own
+               they are
                exchangeable, and the true difference is 0: the A/A question.
     weak       the features with noise added, group by group: less accurate, the planted effect
 
-"shuffled": the same features with the labels of whole groups permuted: strong and weak know nothing.
+"shuffled": the same features with the labels of whole groups permuted: strong and weak know
+nothing.
 
-The true effect is the expected difference over worlds, training and its chance included; it is measured
-on a second test set of 2,000 images a world, which no statistic sees. Power in theory comes from there as
-well: textbook variance of a ratio of group sums for the test set's number of groups, plus the variance of
-the true differences over worlds, in a noncentral t. Nothing of it uses the bootstrap that is under test.
+The true effect is the expected difference over worlds, training and its chance included; it is
+measured on a second test set of 2,000 images a world, which no statistic sees. Power in theory
+comes from there as
+well: textbook variance of a ratio of group sums for the test set's number of groups, plus the
+variance of the true differences over worlds, in a noncentral t. Nothing of it uses the bootstrap
+that is under test.
 """
 
 from __future__ import annotations
@@ -222,7 +226,8 @@ def truth(
 ) -> dict:
     """The difference in balanced accuracy on data no statistic sees, and its variance by the textbook.
 
-    {"difference", "own": variance of this very number, "test": variance with test_groups (C,) groups}.
+    {"difference", "own": variance of this very number, "test": variance with test_groups (C,)
+    groups}.
     """
     right = {arm: (decide(p, prior) == beyond.labels).mean(0) for arm, p in probabilities.items()}
     change, recalls, spread = right["strong"] - right["weak"], [], []

@@ -1,4 +1,7 @@
-"""Two finished maps of 10,000 images without the work of making them: what the page reads, not what an extractor saw."""
+"""Two finished maps of 10,000 images without the work of making them.
+
+What the page reads, not what an extractor saw.
+"""
 
 from __future__ import annotations
 
@@ -87,8 +90,9 @@ def noise(rng: np.random.Generator) -> bytes:
 
 
 def keep_features(workspace: Workspace, run_id: str) -> None:
-    """An empty store, and features in the cache as the map's extractor gives them of such pictures: what places an image
-    on this map computes those of that image alone.
+    """An empty store, and features of such pictures in the cache, as the map's extractor gives them.
+
+    What places an image on this map then computes the features of that image alone.
     """
     import torch
 

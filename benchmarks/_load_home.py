@@ -26,7 +26,9 @@ CONTENT = {
     "models": "metric",
 }  # what each page must show in such a workspace
 WIDE, SENT = (640, 480), (600, 450)
-KNOWN = 0.9  # of the distance at which a model calls a picture unlike: photographs of one picture differ a little
+# of the distance at which a model calls a picture unlike: photographs of one picture differ a
+# little
+KNOWN = 0.9
 
 
 def furnish(home: Path, given: str | None) -> Workspace:
@@ -76,7 +78,10 @@ def blur() -> Image.Image:
 
 
 def photograph(pictures: list[Image.Image], number: int) -> bytes:
-    """A JPEG of 600 x 450 pixels that no one has sent before: a part of one of the pictures, a little lighter or darker."""
+    """A JPEG of 600 x 450 pixels that no one has sent before.
+
+    A part of one of the pictures, a little lighter or darker.
+    """
     draw = random.Random(number)
     left, top, light = (
         draw.randrange(WIDE[0] - SENT[0]),

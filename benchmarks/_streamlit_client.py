@@ -113,8 +113,10 @@ class Session:
             raise PageError(refused[0])
 
     def need(self, kind: str, words: str = "") -> Any:
-        """The first element of a kind, "plotly_chart" for one, whose body has these words, in what was last run. Raises
-        PageError where there is none.
+        """The first element of a kind, such as "plotly_chart", whose body has these words.
+
+        Raises:
+            PageError: there is none in what was last run.
         """
         found = [
             element for element in self.elements.get(kind, []) if not words or words in element.body

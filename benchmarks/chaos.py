@@ -1,12 +1,14 @@
-"""Runs killed with SIGKILL at random moments and resumed, against the same runs uninterrupted: all must end bit-identical.
+"""Runs killed with SIGKILL at random moments and resumed, against the same runs uninterrupted.
 
-Reproducible mode on the CPU, small synthetic images. Each phase has its share of the kills: pretraining and
-checkpoint writing (every other one of the recipe `views`, the default, the others of `masked`), feature
-extraction, head training, UMAP, and the writing of a bundle by a run that publishes. A
-moment is drawn, from the seed, over the phase's duration in an uninterrupted run; a kill that comes
-after the phase has ended does not count and is drawn anew. What is compared: every artefact (weights,
-predictions, curves, maps, pictures), cached features, the run's summary and the last value of every
-metric and step, without times and the run's id.
+All must end bit-identical.
+
+Reproducible mode on the CPU, small synthetic images. Each phase has its share of the kills:
+pretraining and checkpoint writing (every other one of the recipe `views`, the default, the others
+of `masked`), feature extraction, head training, UMAP, and the writing of a bundle by a run that
+publishes. A moment is drawn, from the seed, over the phase's duration in an uninterrupted run; a
+kill that comes after the phase has ended does not count and is drawn anew. What is compared: every
+artefact (weights, predictions, curves, maps, pictures), cached features, the run's summary and the
+last value of every metric and step, without times and the run's id.
 """
 
 from __future__ import annotations
@@ -160,8 +162,10 @@ class Server:
         point: dict | None = None,
         kill: tuple[str, int, float] | None = None,
     ) -> tuple[int, list[dict]]:
-        """Exit status (−9: killed) and marks of one worker. kill: phase, call and seconds after its beginning;
-        point: phase, call and count, for a kill that depends on no clock.
+        """Exit status (−9: killed) and marks of one worker.
+
+        kill: phase, call and seconds after its beginning; point: phase, call and count, for a kill
+        that depends on no clock.
         """
         request = {"home": str(workspace.root), "run": run_id, "point": point}
         self.process.stdin.write(json.dumps(request) + "\n")

@@ -1,8 +1,9 @@
 """The first answer on the Classify page with warm models, in a real browser, against one second.
 
-A server of its own with the shipped models, headless Chromium beside it on the same machine. Measured in the page,
-from the moment an upload has been sent to the moment when both models' answers stand on the screen, for a new
-photograph of 600 x 450 each time; the first upload warms the models and is not counted. Needs Chromium and playwright.
+A server of its own with the shipped models, headless Chromium beside it on the same machine.
+Measured in the page, from the moment an upload has been sent to the moment when both models'
+answers stand on the screen, for a new photograph of 600 x 450 each time; the first upload warms the
+models and is not counted. Needs Chromium and playwright.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from PIL import Image
 LIMIT_MS = 1000
 TIMES = 10
 REPEATS = 1
-# Counted in the page itself: from the end of the upload's request to the paint after both answers are in the document.
+# Counted in the page itself: from the end of the upload's request to the paint after both answers
+# are in the document.
 WATCH = """() => {
     window.answers = new Promise(found => {
         const count = () => document.querySelectorAll('[data-testid="stMetricValue"]').length;

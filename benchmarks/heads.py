@@ -1,16 +1,18 @@
 """All heads of a study at once, against the same heads trained one after another.
 
-Timed is training: 3 arms x 5 seeds x 9 settings on 7,000 features of width 256, 60 epochs of batches of
-128, and the validation loss at the end. The peer is the ordinary loop of torch.nn and torch.optim with
-its default settings on all cores, or on the GPU; both sides see the same batches and initial heads.
-`ratio` is how many times faster we are (at least `limit`). `with_curves` is the same with what a study
-records after each epoch, loss and accuracy of training and validation, on both sides.
+Timed is training: 3 arms x 5 seeds x 9 settings on 7,000 features of width 256, 60 epochs of
+batches of 128, and the validation loss at the end. The peer is the ordinary loop of torch.nn and
+torch.optim with its default settings on all cores, or on the GPU; both sides see the same batches
+and initial heads. `ratio` is how many times faster we are (at least `limit`). `with_curves` is the
+same with what a study records after each epoch, loss and accuracy of training and validation, on
+both sides.
 
 Both sides' results are compared as well: float32_val_loss_difference is the largest over all heads,
 float64_max_difference the largest over all weights of the nine heads of one arm and seed.
 
-Three repeats (the default here) take 15 to 25 minutes on two cores. --quick shortens both sides alike
-(1 arm, 2 seeds, 5 epochs). --peer-heads N times the peer on N heads only and multiplies: the result says so.
+Three repeats (the default here) take 15 to 25 minutes on two cores. --quick shortens both sides
+alike (1 arm, 2 seeds, 5 epochs). --peer-heads N times the peer on N heads only and multiplies: the
+result says so.
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
-"""What the library's models say beside their answers, held against labels: at least 95 % of pictures of other things called out.
+"""What the library's models say beside their answers, held against labels.
 
-For the models of the library that carry the statistics (at most two of one study by default): coverage of the
-90 % prediction sets on their own test split; the rate of pictures flagged as outliers by all models together,
-among the test images, among pictures of other things (drawn ones, and crops of photographs), and in datasets
-named as a shift; and the shares of LayerCAM, Grad-CAM and occlusion that lie inside the lesion, on drawn lesions and where
-masks are at hand on the dataset's, beside the share of the area that the lesion takes (`_insight_saliency`). Needs the
+At least 95 % of pictures of other things called out.
+
+For the models of the library that carry the statistics (at most two of one study by default):
+coverage of the 90 % prediction sets on their own test split; the rate of pictures flagged as
+outliers by all models together, among the test images, among pictures of other things (drawn ones,
+and crops of photographs), and in datasets named as a shift; and the shares of LayerCAM, Grad-CAM
+and occlusion that lie inside the lesion, on drawn lesions and where masks are at hand on the
+dataset's, beside the share of the area that the lesion takes (`_insight_saliency`). Needs the
 workspace that holds the models' dataset (DERM_HOME).
 """
 
@@ -133,7 +136,8 @@ def choose(workspace: Workspace, names: str | None) -> dict[str, Predictor]:
     chosen = [name.strip() for name in names.split(",")] if names else complete
     if not chosen or not set(chosen) <= set(complete):
         raise DataError(
-            f"These models carry no outlier statistics: {', '.join(sorted(set(chosen) - set(complete))) or 'all of them'}; "
+            "These models carry no outlier statistics: "
+            f"{', '.join(sorted(set(chosen) - set(complete))) or 'all of them'}; "
             "publish them anew (`models publish … --replace`)."
         )
     return load_predictors(workspace, chosen)

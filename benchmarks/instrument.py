@@ -1,8 +1,9 @@
 """The statistics put to questions whose answers are known: false positives, power, coverage, leaks, shortcuts.
 
-As SCIENCE.md's table says, on synthetic features (study/instrument.py), 2,000 repeats in the long form.
-Every repeat is a line of --rows, so that an interrupted run goes on where it stopped. The ratio is that
-of the A/A false positives and the 5 % they ought to be; each rate's limits are ± 3 binomial standard errors.
+As SCIENCE.md's table says, on synthetic features (study/instrument.py), 2,000 repeats in the long
+form. Every repeat is a line of --rows, so that an interrupted run goes on where it stopped. The
+ratio is that of the A/A false positives and the 5 % they ought to be; each rate's limits are ± 3
+binomial standard errors.
 """
 
 from __future__ import annotations

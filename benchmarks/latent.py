@@ -1,9 +1,11 @@
 """The page Latent space with 10,000 points in a real browser, travelling and placing, UMAP's ratio, duplicates found.
 
     open_s               from the address to a drawn map in a tab that has shown the app, median; open_pair_s: two maps;
-                         new_tab_s: in a new tab, which compiles Streamlit's and plotly's scripts first
+                         new_tab_s: in a new tab, which compiles Streamlit's and plotly's scripts
+                         first
     select_s             from a click on a dot to the name of its image, median; select_box_s, select_lasso_s: from the end
-                         of a box or lasso to what is in it; lasso_images: how many the last lasso chose
+                         of a box or lasso to what is in it; lasso_images: how many the last lasso
+                         chose
     figure_mb            the largest message with a map's figure
     page_heap_mb         JavaScript's memory of a tab with one map, garbage collected
     drawn                points of a map; `said`: what the page says where they are fewer than the images
@@ -295,7 +297,10 @@ def _lonely(tab, number: int) -> tuple[float, float, str]:
 
 
 def place_page_ms(context, address: str, points: int, repeats: int) -> float:
-    """Milliseconds from a file in the uploader to its cross on the map; the first, which loads the extractor, left out."""
+    """Milliseconds from a file in the uploader to its cross on the map.
+
+    The first, which loads the extractor, left out.
+    """
     tab = context.new_page()
     tab.set_default_timeout(120_000)
     tab.goto(address)

@@ -1,19 +1,23 @@
 """Sessions on loopback that upload, switch pages and select points, and what that costs a classification.
 
-Sessions speak Streamlit's own websocket protocol and upload over HTTP, as a browser does, without drawing anything
-(_streamlit_client.py). What they upload are painted lesions that the models do not call unlike their training images, so
-that the page gives an answer: opinions, and to a session alone charts and maps of where each model looks. The workspace holds a
-finished study and a map, so that every page has something to show (_load_home.py). Measured:
+Sessions speak Streamlit's own websocket protocol and upload over HTTP, as a browser does, without
+drawing anything (_streamlit_client.py). What they upload are painted lesions that the models do not
+call unlike their training images, so
+that the page gives an answer: opinions, and to a session alone charts and maps of where each model
+looks. The workspace holds a finished study and a map, so that every page has something to show
+(_load_home.py). Measured:
 
     errors                  every upload without an answer, every page without its content, and every page that says that
                             something went wrong
-    memory_slope_mb_per_min of the server, after a warm-up of a third of the time, with the standard error of a line
+    memory_slope_mb_per_min of the server, after a warm-up of a third of the time, with the standard
+    error of a line
                             through means of ten seconds
     p95_ratio               the p95 of a classification, times cores over the sessions that wait for the server on
                             average, against a single session's median
     throughput_ratio        classifications a second, against a page with an uploader and the same predictor alone, under
-                            this app's setting for the collection of garbage, in turn, the median of ROUNDS; an answer is
-                            brief while other sessions wait (pages/classify.py); _streamlit_gc: under Streamlit's own setting;
+                            this app's setting for the collection of garbage, in turn, the median of
+                            ROUNDS; an answer is brief while other sessions wait
+                            (pages/classify.py); _streamlit_gc: under Streamlit's own setting;
                             _unlike: of pictures that the models call unlike
     training_slowdown       of a single session's classification while a training runs; pages_beside_training_seconds: and
                             the slowest opening of each page
@@ -144,8 +148,9 @@ def run(args: argparse.Namespace) -> dict:
 def in_turn(
     ours: str, peer: str, pictures: list[Image.Image], sessions: int, seconds: float
 ) -> list[tuple[dict, dict]]:
-    """Classifications at this app's address and at the peer's, one after the other, ROUNDS times: the machine's own speed
-    changes from minute to minute.
+    """Classifications at this app's address and at the peer's, one after the other, ROUNDS times.
+
+    The machine's own speed changes from minute to minute.
     """
     return [
         (
@@ -319,11 +324,12 @@ async def classifications(
     answer: tuple[str, ...] = ANSWER,
     visits: tuple[str, ...] = (),
 ) -> dict:
-    """Sessions that only classify, `count` times each or for `seconds`, from when each has its first answer: opening the page
-    and loading the models is not counted.
+    """Sessions that only classify, `count` times each or for `seconds`, once each has an answer.
 
-    answer: what a page with an answer shows, as for `Session.need`; visits: pages to open in turn, one before each
-    classification.
+    Opening the page and loading the models is not counted.
+
+    answer: what a page with an answer shows, as for `Session.need`; visits: pages to open in turn,
+    one before each classification.
     """
     tally, ready = Tally(pictures), asyncio.Barrier(sessions)
     began, ended = [], []
@@ -410,7 +416,10 @@ def percentile_95(values: list[float]) -> float | None:
 def slope_of(
     minutes: np.ndarray, values: np.ndarray, block: int = 10
 ) -> tuple[float | None, float | None]:
-    """Slope of a line through the means of `block` values each, and its standard error; None where there are too few."""
+    """Slope of a line through the means of `block` values each, and its standard error.
+
+    None where there are too few.
+    """
     count = len(values) // block
     if count < 3:
         return None, None

@@ -1,8 +1,8 @@
 """Anonymous memory of an import and of a training on what it imported, beyond the libraries' own, against 3 GB.
 
-Each part runs in a process of its own, which first imports what it will need: that is the libraries'
-footprint. Its private memory, and that of its children, is then sampled while it works. Pages of
-mapped files, which the kernel takes back when it needs them, do not count.
+Each part runs in a process of its own, which first imports what it will need: that is the
+libraries' footprint. Its private memory, and that of its children, is then sampled while it works.
+Pages of mapped files, which the kernel takes back when it needs them, do not count.
 """
 
 from __future__ import annotations
@@ -132,9 +132,6 @@ def _import(folder: str, data: str) -> None:
 
 
 def _train(folder: str, epochs: str, max_images: str) -> None:
-    import timm  # noqa: F401
-    import torch._dynamo  # noqa: F401  (a first optimiser loads it)
-    from sklearn.linear_model import LogisticRegression  # noqa: F401
 
     from derm_core.config import PretrainConfig
     from derm_core.training.pretrain import pretrain

@@ -1,10 +1,11 @@
 """One upload through all shipped models against its decoding and a bare forward pass of each; at most 1.2 times.
 
-The upload is a JPEG in memory, taken the way of the page (bundles.predictor). The bare side is Pillow alone (open, decode, the centre square to the models'
-size, bicubic) and each network once on an input that lies ready. The ratio is the largest of the photograph
-sizes tried, and counts what every answer needs: gate, quality, probabilities. "with_checks" also counts what
-a card may carry beyond that (outlier scores with the VAE's reconstruction, nearest training images), each
-size's own ratio.
+The upload is a JPEG in memory, taken the way of the page (bundles.predictor). The bare side is
+Pillow alone (open, decode, the centre square to the models' size, bicubic) and each network once on
+an input that lies ready. The ratio is the largest of the photograph
+sizes tried, and counts what every answer needs: gate, quality, probabilities. "with_checks" also
+counts what a card may carry beyond that (outlier scores with the VAE's reconstruction, nearest
+training images), each size's own ratio.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """All paired statistics of a study: three arms, five seeds, seven classes, 1,500 test images; at most 5 s.
 
-Every metric and both gaps with intervals for each arm and each pair, 2,000 resamples of groups, the sign flips of
+Every metric and both gaps with intervals for each arm and each pair, 2,000 resamples of groups, the
+sign flips of
 the primary test, Holm, McNemar: what `conclude` asks of derm_core.stats, on 7,000 training,
-1,500 validation and 1,500 test images of made-up predictions with HAM10000's class shares and group sizes.
+1,500 validation and 1,500 test images of made-up predictions with HAM10000's class shares and group
+sizes.
 """
 
 from __future__ import annotations

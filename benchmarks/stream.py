@@ -1,9 +1,9 @@
 """Random batches from a store larger than memory allows: anonymous memory at its peak against 3 GB.
 
 A store of --images copies of 2,000 generated images is written to --folder (30 GB for 200,000 at
-224 px; removed afterwards) and put out of the page cache. Batches then go through the training's own
-path (ImageSource, augmentation). Mapped file pages, which the kernel takes back when it needs them,
-are reported apart.
+224 px; removed afterwards) and put out of the page cache. Batches then go through the training's
+own path (ImageSource, augmentation). Mapped file pages, which the kernel takes back when it needs
+them, are reported apart.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The same VAE, images, batch size and epochs through our engine, pythae's trainer and an ImageFolder loop.
 
 At least 2.5 times pythae's images/s on a CPU with AVX512-BF16 (1.4 without). The ratio is against
-pythae; the ordinary loop over PNG files is reported beside it. No side augments, so that all see the
-same images; ours also writes events and checkpoints. Peers compute as they do by default, in float32.
-Each side runs by itself, alternating; pythae in an environment of its own, made by
+pythae; the ordinary loop over PNG files is reported beside it. No side augments, so that all see
+the same images; ours also writes events and checkpoints. Peers compute as they do by default, in
+float32. Each side runs by itself, alternating; pythae in an environment of its own, made by
 
     python3.11 -m venv PEER && PEER/bin/pip install -r benchmarks/requirements.txt
     python -m benchmarks train-peer --peer-python PEER/bin/python --json

@@ -1,8 +1,8 @@
 """A map of 10,000 features of width 256 as an embedding run makes it, against umap-learn alone; at most 1.1 times.
 
 Ours is everything between the features and the saved map: neighbours, PCA, UMAP, quality, files.
-umap-learn's fit_transform has the same numbers of neighbours, distance, start and seed, and finds the
-neighbours itself. Both have compiled their loops before anything is measured.
+umap-learn's fit_transform has the same numbers of neighbours, distance, start and seed, and finds
+the neighbours itself. Both have compiled their loops before anything is measured.
 """
 
 from __future__ import annotations

@@ -89,7 +89,8 @@ def save_files(
 ) -> Dataset:
     """Save image files, wherever they lie, as dataset `name`; each is its own group by default.
 
-    Classes are the labels in alphabetical order unless given; info: further entries of dataset.json.
+    Classes are the labels in alphabetical order unless given; info: further entries of
+    dataset.json.
     """
     rows = map(manifest_row, paths, labels, groups or [path.stem for path in paths])
     classes = classes or sorted({label for label in labels if label is not None})

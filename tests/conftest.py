@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -66,10 +67,8 @@ def no_worker_outlives_its_test():
     yield
     for pid in set(children()) - before:
         child = children().pop(pid)
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)  # a worker leads a session of its own
-        except ProcessLookupError:
-            pass
         child.wait()
 
 

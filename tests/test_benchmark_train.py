@@ -86,5 +86,5 @@ def test_a_python_without_the_peer_is_said_with_what_to_do(tmp_path):
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\nexit 1\n")
     python.chmod(0o700)
-    with pytest.raises(RunError, match="requirements.txt"):
+    with pytest.raises(RunError, match=r"requirements.txt"):
         train_peer.check_peer(str(python))

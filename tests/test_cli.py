@@ -234,8 +234,10 @@ def test_list_show_cancel_resume_delete(run, scripted):
 def test_ctrl_c_leaves_the_run_going_and_says_how_to_reach_it(scripted):
     program = (
         "import signal, sys; from derm_core.jobs import supervisor; from derm_core import cli;"
-        "signal.signal(signal.SIGINT, signal.default_int_handler);"  # a background shell would have it ignored
-        f"supervisor.worker_command = lambda i: [sys.executable, {str(Path(__file__).parent / 'jobs' / 'scripted_worker.py')!r}, i];"
+        # a background shell would have it ignored
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "supervisor.worker_command = lambda i: [sys.executable, "
+        f"{str(Path(__file__).parent / 'jobs' / 'scripted_worker.py')!r}, i];"
         "sys.exit(cli.main(['pretrain', '--dataset', 'count-3000', '--device', 'cpu']))"
     )
     command = subprocess.Popen(

@@ -95,7 +95,7 @@ def test_features_of_two_stages_need_frozen_networks_of_two_stages():
 
 
 def test_a_required_field_is_named_when_missing():
-    with pytest.raises(ConfigError, match="StudyConfig.dataset"):
+    with pytest.raises(ConfigError, match=r"StudyConfig.dataset"):
         from_dict({"kind": "study"})
 
 

@@ -1,4 +1,7 @@
-"""No pickle, no code and no YAML object is ever read from a file that a user can bring: the tree says so, and files try."""
+"""No pickle, no code and no YAML object is ever read from a file that a user can bring.
+
+The tree says so, and files try.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +91,7 @@ def test_an_array_of_objects_is_refused(member, tmp_path, mark, workspace):
     }
     arrays[member] = np.array([[Bomb(str(mark))], [Bomb(str(mark))]], object)
     np.savez(tmp_path / "dermamnist.npz", **arrays)
-    with pytest.raises(DermError, match="Object arrays|object"):
+    with pytest.raises(DermError, match=r"Object arrays|object"):
         import_dataset(workspace, tmp_path / "dermamnist.npz", "bad")
 
 

@@ -144,7 +144,8 @@ def _elbo(result: Mapping[str, Any]) -> str:
         "**The ELBO is not shown to help or to harm the features**, the recipe minus the same without it",
     ) + (
         f". It keeps the network a VAE: squared reconstruction error {ours['val_pixel_mse']:.4f} (plain VAE "
-        f"{plain['val_pixel_mse']:.4f}), {ours['val_active_units']:.0f} active units (plain VAE {plain['val_active_units']:.0f})."
+        f"{plain['val_pixel_mse']:.4f}), {ours['val_active_units']:.0f} active units (plain VAE "
+        f"{plain['val_active_units']:.0f})."
     )
 
 

@@ -44,22 +44,26 @@ def installed(names: list[str]) -> dict[str, Distribution]:
 
 
 def licence(package: Distribution) -> str:
-    """What a package says of its licence: an SPDX expression, else its classifiers, else the first line of its field."""
+    """What a package says of its licence.
+
+    An SPDX expression, else its classifiers, else the first line of its field.
+    """
     data = package.metadata
-    if data.get("License-Expression"):
+    if data["License-Expression"]:
         return data["License-Expression"]
     named = [
         text.split(" :: ")[-1]
         for text in data.get_all("Classifier") or []
         if text.startswith("License :: ")
     ]
-    first = (data.get("License") or "").strip().splitlines()
+    first = (data["License"] or "").strip().splitlines()
     return "; ".join(dict.fromkeys(named)) or (
         first[0][:80] if first else "not said in its metadata"
     )
 
 
 def listed() -> str:
+    """The text of docs/licences.md."""
     rows = [
         f"| {package.metadata['Name']} | {package.version} | {licence(package)} |".replace(
             "\n", " "
@@ -81,6 +85,7 @@ def listed() -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Write docs/licences.md, or check it."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.licences", description=__doc__.splitlines()[0]
     )

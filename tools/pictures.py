@@ -77,6 +77,7 @@ def shoot(browser, address: str, name: str, path: str, *, settle: float = 5.0) -
 
 
 def main() -> int:
+    """Take every picture; returns 1 where they are too large in all, or Chromium is missing."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workspace", help="default: $DERM_HOME, else ./workspace")
     parser.add_argument(

@@ -63,7 +63,8 @@ def _levers(result: Mapping[str, Any]) -> str:
         f"**One change a line.** {setting['dataset']}, {setting['backbone']['architecture']} to stage "
         f"{setting['backbone']['stage']}, one pretraining seed, validation images alone; two-layer heads on frozen "
         'features, one learning rate and weight decay for all lines. "10 %" is a tenth of the labelled groups, "kNN" '
-        f"the vote of the ten nearest training images{', a shortened run' if result.get('quick') else ''}. {CLOCK[:-1]}."
+        "the vote of the ten nearest training "
+        f"images{', a shortened run' if result.get('quick') else ''}. {CLOCK[:-1]}."
     ]
     if trained:
         best = min(trained, key=lambda row: _metric(row, "val_loss"))
@@ -111,7 +112,8 @@ def _finals(result: Mapping[str, Any]) -> str:
         if 0 < row["pretraining_seeds"] < seeds
     ]
     said = (
-        f"**On the test split**, {seeds} pretraining seed{'s' * (seeds != 1)}{''.join(fewer)}, 95 % intervals over groups "
+        f"**On the test split**, {seeds} pretraining seed{'s' * (seeds != 1)}{''.join(fewer)}, 95 "
+        "% intervals over groups "
         "and seeds:"
     )
     return _with_table(
@@ -207,7 +209,10 @@ def folds_part(result: Mapping[str, Any]) -> str:
 
 
 def _fold_differences(study: Mapping[str, Any], best: Mapping[str, Any] | None) -> str:
-    """The VAE and both minus ImageNet, out of fold: at the same input size and at ImageNet's best, all labels and fewer."""
+    """The VAE and both minus ImageNet, out of fold.
+
+    At the same input size and at ImageNet's best, all labels and fewer.
+    """
     fewer, best = (study.get("label_efficiency") or {}).get("differences", []), best or {}
     rows = [
         {
@@ -303,7 +308,10 @@ def _metric(row: Mapping[str, Any], name: str, share: str = "1") -> Mapping[str,
 
 
 def _points_of(name: str) -> Callable[[Any], str]:
-    """A column of differences in percentage points; `name` is one, or differences of which balanced accuracy is shown."""
+    """A column of differences in percentage points.
+
+    `name` is one, or differences of which balanced accuracy is shown.
+    """
 
     def told(row: Mapping[str, Any]) -> str:
         found = row.get(name) or {}
@@ -325,6 +333,7 @@ def _number(metric: Mapping[str, float]) -> str:
 
 
 def points(metric: Mapping[str, float]) -> str:
+    """`+1.2 (-0.3 to +2.7)`: a difference of shares in percentage points, with its interval."""
     return _signed(
         {name: 100 * value for name, value in metric.items() if name in ("mean", "low", "high")}, 1
     )

@@ -10,6 +10,7 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from derm_core.report import tables
@@ -38,11 +39,13 @@ def cards() -> list[dict]:
     )
 
 
-def share(metric: dict) -> str:
+def share(metric: Mapping[str, float]) -> str:
+    """`60.3 % (58.1 to 62.4)`: a share with its interval."""
     return f"{100 * metric['mean']:.1f} % ({100 * metric['low']:.1f} to {100 * metric['high']:.1f})"
 
 
-def number(metric: dict) -> str:
+def number(metric: Mapping[str, float]) -> str:
+    """`0.929 (0.924 to 0.934)`: a number with its interval."""
     return f"{metric['mean']:.3f} ({metric['low']:.3f} to {metric['high']:.3f})"
 
 
@@ -76,7 +79,8 @@ def models_part() -> str:
     commands = "\n".join(dict.fromkeys(line for card in shelf for line in card["commands"]))
     return "\n".join(
         [
-            f"Fine-tuned end to end on the training split of HAM10000 ({counts['train']:,} images; {counts['test']:,} in the "
+            f"Fine-tuned end to end on the training split of HAM10000 ({counts['train']:,} "
+            f"images; {counts['test']:,} in the "
             "lesion-grouped test split), both with one schedule. Test metrics with 95 % intervals, one training seed:",
             "",
             *rows,
@@ -124,10 +128,13 @@ def study_part(path: Path = STUDY) -> str:
             elsewhere(study),
             "",
             f"{config['dataset']}, {config['backbone']['architecture']} to stage {config['backbone']['stage']}, "
-            f'{config["input_size"]} px, {len(config["seeds"])} seeds of the classifier; 95 % intervals. "Lost" is the share of '
-            f"balanced accuracy that is gone, mean over {len(study['robustness']['families'])} kinds of corruption at five "
+            f"{config['input_size']} px, {len(config['seeds'])} seeds of the classifier; 95 % "
+            'intervals. "Lost" is the share of '
+            f"balanced accuracy that is gone, mean over {len(study['robustness']['families'])} "
+            "kinds of corruption at five "
             f"strengths. Made, the VAE's pretraining apart, by "
-            f"`python -m derm_core compare --preset {config['preset']}{shelf} --full --external {','.join(config['external'])}`; all "
+            f"`python -m derm_core compare --preset {config['preset']}{shelf} --full --external "
+            f"{','.join(config['external'])}`; all "
             f"tables: [{path.parent.name}](../benchmarks/results/{path.parent.name}).",
         ]
     )
@@ -167,8 +174,10 @@ def paper_part(path: Path = STUDY) -> str:
     rows = [list(shown.columns), ["---"] * shown.shape[1], *cells]
     return "\n".join(
         [
-            "From the start to the end of the classifier's training. † computed back from the paper's percentages. The paper's "
-            "loss is on another scale: compare directions and relative changes, not values. In the paper ImageNet has the "
+            "From the start to the end of the classifier's training. † computed back from the "
+            "paper's percentages. The paper's "
+            "loss is on another scale: compare directions and relative changes, not values. In "
+            "the paper ImageNet has the "
             "higher validation accuracy, and the claim is about the gap.",
             "",
             *("| " + " | ".join(row) + " |" for row in rows),
@@ -196,7 +205,8 @@ def recipes_page() -> str:
         "\n\n".join(
             [
                 "# Pretraining recipes: what was tried and what it gave",
-                "Written by `python -m tools.results` from what was committed of `python -m experiments recipe --json`, whose docstring "
+                "Written by `python -m tools.results` from what was committed of `python -m "
+                "experiments recipe --json`, whose docstring "
                 "says how lines are made and judged. Recipes and their sources: `derm_core/training/recipes.py`.",
                 ablation_part(EXPERIMENTS),
             ]
@@ -249,6 +259,7 @@ def benchmark_row(result: dict) -> str:
 
 
 def figure(value: float) -> str:
+    """Four digits, or a whole number with separators from 1,000 on."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 

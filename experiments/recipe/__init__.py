@@ -4,24 +4,28 @@
     python -m experiments recipe --workspace DERM_HOME --stage finals --json      the winner, its controls, three seeds
     python -m experiments recipe --workspace DERM_HOME --stage table --json       what is finished, nothing is run
 
-A line is one pretraining (none for ImageNet and random weights) and heads on its frozen features: the study's
-two-layer head at every point of its grid, with all labels and with a tenth of the training groups, and the vote of the
-ten nearest training images. One grid point for all lines of a stage: the lowest mean validation loss. Levers are judged
-on validation and never see a test image; finals on the test split, intervals over groups, head seeds and pretraining
-seeds. A line that is finished is read, never repeated; one that was stopped goes on from its checkpoint.
+A line is one pretraining (none for ImageNet and random weights) and heads on its frozen features:
+the study's two-layer head at every point of its grid, with all labels and with a tenth of the
+training groups, and the vote of the ten nearest training images. One grid point for all lines of a
+stage: the lowest mean validation loss. Levers are judged on validation and never see a test image;
+finals on the test split, intervals over groups, head seeds and pretraining seeds. A line that is
+finished is read, never repeated; one that was stopped goes on from its checkpoint.
 
-`ratio` is the balanced accuracy of the VAE over that of ImageNet at the same input size. Keys beside those of every
+`ratio` is the balanced accuracy of the VAE over that of ImageNet at the same input size. Keys
+beside those of every
 benchmark: `ablation` (levers, validation; the best of them is the
-line with the lowest validation loss), `curve` (the recipe views after 2, 4, 8, 16 and 24 epochs, validation), `arms`
-(finals, test), `vae_minus_imagenet`, `vae_minus_best_imagenet` (the input size that is best on validation),
-`both_minus_imagenet`, `controls` (winner minus each control), and `folds`, the five-fold out-of-fold comparison, which
-`compare` makes: --folds FILE puts its study.json there, --best-folds FILE its differences from ImageNet at another input
-size as `folds_best`. Beside each VAE stand its reconstruction error and active units, and
-`runs`, in whose folders samples.png, likenesses.png and reconstructions.png lie.
+line with the lowest validation loss), `curve` (the recipe views after 2, 4, 8, 16 and 24 epochs,
+validation), `arms` (finals, test), `vae_minus_imagenet`, `vae_minus_best_imagenet` (the input size
+that is best on validation), `both_minus_imagenet`, `controls` (winner minus each control), and
+`folds`, the five-fold out-of-fold comparison, which `compare` makes: --folds FILE puts its
+study.json there, --best-folds FILE its differences from ImageNet at another input size as
+`folds_best`. Beside each VAE stand its reconstruction error and active units, and `runs`, in whose
+folders samples.png, likenesses.png and reconstructions.png lie.
 
-Nine tenths of a line's time on a CPU are its pretraining, the rest its heads; `seconds` stands with each. The finals are
-12 pretrainings of 16 epochs. Several processes may work on one workspace, each at the next line that no other is at: two
-with OMP_NUM_THREADS=1 keep two cores busy. `--seeds 1` first, then 3, gives a first answer in a third of the time.
+Nine tenths of a line's time on a CPU are its pretraining, the rest its heads; `seconds` stands with
+each. The finals are 12 pretrainings of 16 epochs. Several processes may work on one workspace, each
+at the next line that no other is at: two with OMP_NUM_THREADS=1 keep two cores busy. `--seeds 1`
+first, then 3, gives a first answer in a third of the time.
 """
 
 from __future__ import annotations

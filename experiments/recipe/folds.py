@@ -24,9 +24,10 @@ OURS = ("vae", "both")
 def against(ours: Path, theirs: Path, arm: str = "imagenet") -> dict[str, Any]:
     """The arms vae and both of the comparison whose study.json `ours` is, minus an arm of `theirs`.
 
-    Both files lie in their runs' folders, and the folds' studies beside them. Returns {"input_size", ARM {metric:
-    interval}, "vae_minus_ARM" and "both_minus_ARM" {metric: interval}, and for every share of the labels that both have
-    "labels_SHARE" with the differences again}. Raises RunError where the two have other images, folds or seeds.
+    Both files lie in their runs' folders, and the folds' studies beside them. Returns
+    {"input_size", ARM {metric: interval}, "vae_minus_ARM" and "both_minus_ARM" {metric: interval},
+    and for every share of the labels that both have "labels_SHARE" with the differences again}.
+    Raises RunError where the two have other images, folds or seeds.
     """
     (config, first), (other, second) = (_joined(path) for path in (ours, theirs))
     if (first.data.fingerprint, config.seeds) != (second.data.fingerprint, other.seeds):

@@ -237,7 +237,10 @@ def comparison(line: Line, setting: Setting, vae_run: str | None) -> StudyConfig
 
 
 def key(config: Any) -> str:
-    """Twelve digits that name a config's values: equal for equal work, whatever its recipe is called and its device is."""
+    """Twelve digits that name a config's values.
+
+    Equal for equal work, whatever its recipe is called and its device is.
+    """
     body = changed(config)
     for name in ("device", "devices"):
         body.pop(name, None)

@@ -22,10 +22,12 @@ OF_PRETRAINING = ("seconds", "images_per_s", "epochs")
 
 
 class Judged:
-    """Finished lines of one stage, scored at one grid point for all: the lowest mean validation loss over lines and seeds.
+    """Finished lines of one stage, scored at one grid point for all.
 
-    Lines of one name are pretraining seeds of one arm. Estimates are by pretraining seed where there are several
-    (means over head seeds), else by head seed.
+    The lowest mean validation loss over lines and seeds.
+
+    Lines of one name are pretraining seeds of one arm. Estimates are by pretraining seed where
+    there are several (means over head seeds), else by head seed.
     """
 
     def __init__(

@@ -1,9 +1,11 @@
-"""`python -m tests.app.closed_session`: a server in this process, a visitor with a photograph who leaves, and what is left of both.
+"""`python -m tests.app.closed_session`.
 
-Prints one JSON object: {during, after}, each {files, media, answers, session}: the visitor's uploads in the server's
-memory, pictures that it serves to that session, answers that were kept for it, and whether the session is known. Here
-closed sessions are given up and garbage is collected after a second, not after two minutes and one; `after` is asked while
-others come and go.
+A server in this process, a visitor with a photograph who leaves, and what is left of both.
+
+Prints one JSON object: {during, after}, each {files, media, answers, session}: the visitor's
+uploads in the server's memory, pictures that it serves to that session, answers that were kept for
+it, and whether the session is known. Here closed sessions are given up and garbage is collected
+after a second, not after two minutes and one; `after` is asked while others come and go.
 """
 
 from __future__ import annotations

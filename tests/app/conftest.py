@@ -26,7 +26,10 @@ def no_workers(monkeypatch):
 
 @pytest.fixture
 def open_page(workspace, no_workers, tmp_path, monkeypatch):
-    """open_page("train", run=…): the page as it stands after its first run. It may import from the test's own folder."""
+    """open_page("train", run=…): the page as it stands after its first run.
+
+    It may import from the test's own folder.
+    """
     if "DERM_IMPORT_ROOTS" not in os.environ:
         monkeypatch.setenv("DERM_IMPORT_ROOTS", str(tmp_path))
     st.cache_data.clear()

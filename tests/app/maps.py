@@ -34,7 +34,10 @@ def put_map(
     trouble: bool = True,
     **fields,
 ) -> str:
-    """A done run with a map of `dataset`; model "a" is right everywhere, "b" only about the first class. Returns its id."""
+    """A done run with a map of `dataset`.
+
+    Model "a" is right everywhere, "b" only about the first class. Returns its id.
+    """
     found = load_dataset(workspace, dataset)
     config = to_dict(EmbedConfig(dataset=dataset, **{"arm": "random", "input_size": 32, **fields}))
     store, rng, images = RunStore(workspace), np.random.default_rng(seed), len(found)

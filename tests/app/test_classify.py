@@ -35,9 +35,12 @@ def shelf(workspace, monkeypatch):
 
 
 def publish_evidence(workspace, name: str, other: str, *, limit: float, **fields) -> None:
-    """Give bundle `name` what publishing adds: sets, an operating point, agreement with `other`, and a reference of noise.
+    """Give bundle `name` what publishing adds.
 
-    limit: the outlier threshold. The reference holds the features of 24 noise images, the first that of picture(0).
+    Sets, an operating point, agreement with `other`, and a reference of noise.
+
+    limit: the outlier threshold. The reference holds the features of 24 noise images, the first
+    that of picture(0).
     """
     folder = Path(workspace.models / name)
     predictor = Predictor(load_bundle(folder))
@@ -223,7 +226,7 @@ def test_a_model_that_is_not_there_is_said_to_be_missing(open_page, shelf):
 def test_an_upload_is_not_spooled_to_the_disk():
     from starlette.formparsers import MultiPartParser
 
-    import pages.ui.classify.input  # noqa: F401
+    import pages.ui.classify.input  # noqa: F401  (sets the limit)
 
     assert MultiPartParser.spool_max_size > MAX_BYTES
 

@@ -187,8 +187,8 @@ def test_an_evaluation_without_curves_and_gaps_is_shown_as_well(open_page, finis
         "Classes",
         "Method",
     ]
-    for _, app in walk(app, ("overview", "differences", "classes", "method")):
-        assert len(app.metric) == len(bare["arms"])
+    for _, section in walk(app, ("overview", "differences", "classes", "method")):
+        assert len(section.metric) == len(bare["arms"])
 
 
 def test_a_section_of_the_address_is_opened(open_page, full):
@@ -363,7 +363,7 @@ def test_a_comparison_in_folds_says_so_and_links_its_folds(open_page, finished, 
     assert (
         list(shown["Fold"]) == ["1", "2"] and list(shown["Rate, decay"]) == ["0.001,\u00a00.01"] * 2
     )
-    for _, app in walk(
+    for _, section in walk(
         app, ("overview", "differences", "classes", "labels", "calibration", "subgroups")
     ):
-        assert len(app.metric) == len(arms)
+        assert len(section.metric) == len(arms)

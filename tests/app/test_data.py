@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
@@ -113,7 +114,7 @@ def test_a_dataset_without_labels_is_shown(open_page, workspace):
 def test_an_image_whose_file_is_gone_is_said(open_page, workspace):
     dataset = write_dataset(workspace, images=12)
     gone = dataset.frame["path"].iloc[0]
-    assert hashlib.sha256(open(gone, "rb").read()).hexdigest() == dataset.frame["sha256"].iloc[0]
+    assert hashlib.sha256(Path(gone).read_bytes()).hexdigest() == dataset.frame["sha256"].iloc[0]
     (workspace.dataset("tiny").images / f"{dataset.frame['image_id'].iloc[0]}.png").unlink()
     app = open_page("data")
     assert f"{dataset.frame['image_id'].iloc[0]}: its file is gone" in text(app)

@@ -1,7 +1,8 @@
 """A workspace and a bundle made by the first version work in this one; those of a newer version are refused in words.
 
-The fixture was written by that version's own code: three runs (a pretraining, a study, a pretraining
-stopped at its first checkpoint), a published model and a synthetic dataset, without its images.
+The fixture was written by that version's own code: three runs (a pretraining, a study, a
+pretraining stopped at its first checkpoint), a published model and a synthetic dataset, without its
+images.
 """
 
 import json

@@ -1,4 +1,7 @@
-"""What `benchmarks latent` makes of its figures: limits that are missed, and what the maps of a workspace say of trouble."""
+"""What `benchmarks latent` makes of its figures.
+
+Limits that are missed, and what the maps of a workspace say of trouble.
+"""
 
 import os
 

@@ -16,7 +16,7 @@ from tests.app.maps import put_map
 
 
 @pytest.fixture(scope="module")
-def app(finished_home):  # noqa: F811
+def app(finished_home):
     """(address, process, workspace) of the app where every page has something to show."""
     workspace = Workspace.open(finished_home)
     put_map(workspace)

@@ -1,4 +1,7 @@
-"""A stand-in for an OpenID Connect provider, on this machine: one user, who agrees to everything; for the login's tests."""
+"""A stand-in for an OpenID Connect provider, on this machine: one user, who agrees to everything.
+
+For the login's tests.
+"""
 
 from __future__ import annotations
 
@@ -131,7 +134,8 @@ def secrets(folder: Path, metadata: str) -> Path:
     """A secrets.toml in `folder`, as docs/limits.md describes it."""
     path = folder / "secrets.toml"
     path.write_text(
-        f'[auth]\nredirect_uri = "http://127.0.0.1:{{port}}/oauth2callback"\ncookie_secret = "a secret of thirty-two letters!!"\n'
+        f'[auth]\nredirect_uri = "http://127.0.0.1:{{port}}/oauth2callback"\ncookie_secret = "a '
+        'secret of thirty-two letters!!"\n'
         f'client_id = "{CLIENT}"\nclient_secret = "{PASSWORD}"\nserver_metadata_url = "{metadata}"\n'
     )
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import struct
@@ -224,7 +225,10 @@ def test_ten_images_of_every_kind_are_answered_and_three_refused_with_their_reas
 
 
 def test_a_batch_shows_how_far_it_is(page, furnished_app, lesion):
-    """What the server sends after the first word of progress waits until the browser shows it: no race with the answers."""
+    """What the server sends after the first word of progress waits until the browser shows it.
+
+    No race with the answers.
+    """
     waiting, go_on = [], []
 
     def between(socket) -> None:
@@ -277,9 +281,9 @@ def test_three_models_stand_side_by_side(page, furnished, furnished_app, third):
     boxes = [metrics.nth(place).bounding_box() for place in range(3)]
     assert metrics.count() == 3 and not sideways(page)
     assert len({box["y"] for box in boxes}) == 1, "in one row"
-    assert all(left["x"] + left["width"] <= right["x"] for left, right in zip(boxes, boxes[1:])), (
-        "next to each other"
-    )
+    assert all(
+        left["x"] + left["width"] <= right["x"] for left, right in itertools.pairwise(boxes)
+    ), "next to each other"
     arms = predict_images(furnished, third, [(name, data)]).images[0].arms
     assert list(arms) == third and page.get_by_text("What the models say all the same").count() == 0
     for place, arm in enumerate(arms.values()):

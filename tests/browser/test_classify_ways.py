@@ -1,4 +1,7 @@
-"""Classify without a mouse and a file dialogue: camera, clipboard, finger, keyboard; a large phone photo, a HEIC photo."""
+"""Classify without a mouse and a file dialogue: camera, clipboard, finger, keyboard.
+
+A large phone photo, a HEIC photo.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +84,7 @@ def test_several_files_of_the_clipboard_are_answered_and_can_be_taken_away(
     page.get_by_text("No image yet").wait_for()
 
 
-def test_a_finger_draws_the_square(finger, furnished_app, lesion):  # noqa: F811
+def test_a_finger_draws_the_square(finger, furnished_app, lesion):
     visit(finger, f"{furnished_app}/classify", "Classify")
     upload(finger, {"lesion.png": encode(lesion, "PNG")})
     answered(finger)
@@ -110,7 +113,7 @@ def test_a_finger_draws_the_square(finger, furnished_app, lesion):  # noqa: F811
     finger.get_by_text("the square you chose").wait_for()
 
 
-def test_the_keyboard_leads_from_the_upload_to_the_reasons(page, furnished_app, lesion):  # noqa: F811
+def test_the_keyboard_leads_from_the_upload_to_the_reasons(page, furnished_app, lesion):
     visit(page, f"{furnished_app}/classify", "Classify")
 
     def tab_to(wanted) -> None:
@@ -148,7 +151,7 @@ def test_the_keyboard_leads_from_the_upload_to_the_reasons(page, furnished_app, 
     assert without == 0, "every picture has an alternative text"
 
 
-def test_a_phone_photo_of_48_megapixels_is_answered(page, furnished_app, lesion):  # noqa: F811
+def test_a_phone_photo_of_48_megapixels_is_answered(page, furnished_app, lesion):
     turned = Image.Exif()
     turned[0x0112] = 6
     photo = lesion.resize((8064, 6048)).rotate(90, expand=True)

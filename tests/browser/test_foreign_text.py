@@ -29,8 +29,10 @@ PLANTED = """() => [window.ran, ...[...document.querySelectorAll('[src*=planted]
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
-    """A workspace of hostile names: classes, image ids, groups, a run's name and note, a model's card, errors of failed
-    runs; and the id of its map.
+    """A workspace of hostile names.
+
+    Classes, image ids, groups, a run's name and note, a model's card, errors of failed runs; and
+    the id of its map.
     """
     workspace = Workspace.open(tmp_path_factory.mktemp("hostile") / "home")
     with pytest.MonkeyPatch.context() as patch:

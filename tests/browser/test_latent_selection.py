@@ -1,4 +1,7 @@
-"""Images of the latent map are chosen with a lasso, and without a mouse: by the number of a line of the sorted table."""
+"""Images of the latent map are chosen with a lasso, and without a mouse.
+
+By the number of a line of the sorted table.
+"""
 
 from __future__ import annotations
 
@@ -117,7 +120,10 @@ def test_any_image_is_reached_by_keyboard_alone(page, furnished, furnished_app, 
 
 
 def sorted_by(page, name: str, line) -> bool:
-    """Choose an order from the list that has the focus, once. Whether it came: each order has a field `line` of its own."""
+    """Choose an order from the list that has the focus, once.
+
+    Whether it came: each order has a field `line` of its own.
+    """
     page.keyboard.press("Escape")
     page.keyboard.type(name)
     page.get_by_role("option", name=re.compile(f"^{name}")).first.wait_for()

@@ -1,6 +1,7 @@
 """The login of a shared server, with a real browser and a stand-in for the provider.
 
-Not marked `browser`: those tests must never be skipped where the gate runs, and Authlib is no part of what it installs.
+Not marked `browser`: those tests must never be skipped where the gate runs, and Authlib is no part
+of what it installs.
 """
 
 from __future__ import annotations

@@ -57,7 +57,10 @@ def test_an_upload_without_the_token_is_refused(furnished_app):
 
 
 def test_an_upload_above_the_limit_is_refused_by_the_server_itself(page, furnished_app, tmp_path):
-    """Sent to a session's own address with its token, past the page's uploader; also where its length is not told before."""
+    """Sent to a session's own address with its token, past the page's uploader.
+
+    Also where its length is not told before.
+    """
     visit(page, f"{furnished_app}/models", PAGES["models"])
     page.get_by_text("Import a model", exact=True).click()
     (tmp_path / "no-model.zip").write_bytes(b"no zip")

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def report(reported_home, tmp_path):  # noqa: F811
+def report(reported_home, tmp_path):
     root, run_id = reported_home
     folder = root / "runs" / run_id
     path = tmp_path / "report.html"

@@ -140,7 +140,7 @@ def test_a_published_name_is_not_overwritten(folder, classifier, card):
 
 def test_a_weight_too_large_for_float16_is_not_published(tmp_path, classifier, card):
     classifier.head[0].weight.data[0, 0] = 1e6
-    with pytest.raises(BundleError, match="head.0.weight"):
+    with pytest.raises(BundleError, match=r"head.0.weight"):
         save_bundle(tmp_path / "small", classifier, card)
 
 

@@ -1,4 +1,7 @@
-"""The reference beside a model: read as it was written, refused when tampered with, and stripped of single images for export."""
+"""The reference beside a model.
+
+Read as it was written, refused when tampered with, and stripped of single images for export.
+"""
 
 from __future__ import annotations
 

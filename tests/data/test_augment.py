@@ -165,7 +165,10 @@ def test_brightness_scales_within_its_range():
 def test_contrast_keeps_the_mean_and_scales_the_deviation():
     image = 0.4 + 0.1 * batch(64, 8)
     view, target = augment(image, off(contrast=0.25), generator())
-    grey = lambda x: (x * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1)
+
+    def grey(x):
+        return (x * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1)
+
     assert torch.allclose(grey(view).mean((1, 2)), grey(target).mean((1, 2)), atol=1e-4)
     factor = grey(view).std((1, 2)) / grey(target).std((1, 2))
     assert factor.min() >= 0.75 - 1e-3 and factor.max() <= 1.25 + 1e-3 and factor.std() > 0.1

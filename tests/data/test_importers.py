@@ -358,7 +358,7 @@ def test_pixels_as_a_table_beside_the_metadata_do_no_harm(ham):
 def test_what_is_no_data_set_says_what_is_expected(tmp_path, name):
     (tmp_path / "archive.zip").write_bytes(b"PK")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="give the folder|Expected is"):
+    with pytest.raises(DataError, match=r"give the folder|Expected is"):
         recognise(tmp_path / name)
 
 

@@ -93,7 +93,7 @@ def test_a_manifest_of_another_import_is_noticed(workspace):
 
 
 def test_a_missing_dataset_says_how_to_make_one(workspace):
-    with pytest.raises(NotFound, match="data import PATH --name none.*data synth"):
+    with pytest.raises(NotFound, match=r"data import PATH --name none.*data synth"):
         load_dataset(workspace, "none")
 
 

@@ -94,7 +94,7 @@ def test_large_pictures_that_would_be_whole_in_memory_are_refused_before_decodin
         raise AssertionError("the image was decoded")
 
     monkeypatch.setattr(JpegImagePlugin.JpegImageFile, "load", decoding)
-    with pytest.raises(ImageError, match="million pixels.*baseline"):
+    with pytest.raises(ImageError, match=r"million pixels.*baseline"):
         decode(data)
 
 
@@ -114,7 +114,7 @@ def test_ordinary_pictures_are_never_read_at_half_their_size(lesion, monkeypatch
 
 def test_a_heic_photo_without_the_extra_says_what_to_do(monkeypatch):
     monkeypatch.setattr(gate, "heic_ready", lambda: False)
-    with pytest.raises(ImageError, match="lesion.heic: a HEIC photo.*pillow-heif"):
+    with pytest.raises(ImageError, match=r"lesion.heic: a HEIC photo.*pillow-heif"):
         decode(HEIC, "lesion.heic")
 
 

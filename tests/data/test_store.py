@@ -75,7 +75,7 @@ def test_a_store_of_an_older_manifest_is_rebuilt(workspace, dataset):
 
 def test_an_image_changed_since_the_import_is_noticed(workspace, dataset):
     write_images(Path(dataset.frame["path"][3]).parent, 1, side=20)
-    with pytest.raises(DataError, match="0000.png is no longer what was imported"):
+    with pytest.raises(DataError, match=r"0000.png is no longer what was imported"):
         build_store(workspace, dataset, 16, processes=1)
 
 
@@ -184,5 +184,5 @@ def test_unreadable_files_carry_their_reason(tmp_path):
 def test_too_little_room_is_said_before_work_begins(tmp_path, monkeypatch):
     paths = write_images(tmp_path / "images", 2)
     monkeypatch.setattr(decode_all.shutil, "disk_usage", lambda _: type("", (), {"free": 100})())
-    with pytest.raises(DataError, match="need .* GB; only 0.0 GB are free"):
+    with pytest.raises(DataError, match=r"need .* GB; only 0.0 GB are free"):
         stage_images(tmp_path / "work", paths, [64], key="k", processes=1)

@@ -73,7 +73,7 @@ def test_a_disk_that_fills_while_pixels_are_stored_leaves_no_store_and_says_what
         opened.append(how)
         return Full(handle) if how == mode and opened.count(mode) >= fails_at else handle
 
-    with monkeypatch.context() as patch, pytest.raises(DermError, match="[Mm]ake room"):
+    with monkeypatch.context() as patch, pytest.raises(DermError, match=r"[Mm]ake room"):
         patch.setattr(decode_all, "open", limited, raising=False)
         build_store(workspace, dataset, 16, processes=1)
     assert opened.count(mode) == fails_at and not dataset.paths.store(16).exists()
@@ -100,7 +100,7 @@ def test_on_a_disk_that_is_really_full_a_store_is_given_up_and_finished_when_the
         if not filler.exists():
             fill_up(filler)
 
-    with pytest.raises(DermError, match="[Mm]ake room"):
+    with pytest.raises(DermError, match=r"[Mm]ake room"):
         build_store(workspace, known, 32, processes=processes, progress=fill)
     assert not known.paths.store(32).exists()
     filler.unlink()

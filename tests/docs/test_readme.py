@@ -143,7 +143,8 @@ def test_results_stand_with_their_machine_limit_and_direction(tmp_path):
     assert [line for line in lines if line.startswith("| `")] == [
         "| `python -m benchmarks synth --json` | 0.4 | ≤ 1 | 13.07 s | 30 s |  |",
         "| `python -m benchmarks train --json` | 0.953 | ≥ 0.92 | 1,234 images/s | 1,295 images/s | the bare step |",
-        "| `python -m benchmarks train --size 224 --json` | 0.91 | ≥ 0.95, missed | 50,000 images/s | 55,000 images/s | the bare step |",
+        "| `python -m benchmarks train --size 224 --json` | 0.91 | ≥ 0.95, missed | 50,000 "
+        "images/s | 55,000 images/s | the bare step |",
     ]
 
 

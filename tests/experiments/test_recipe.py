@@ -184,7 +184,10 @@ def test_a_line_that_another_process_is_at_comes_last_and_is_waited_for(monkeypa
 
 
 def test_keys_of_lines_stay_what_they_were():
-    """A key names work that took minutes or hours: a change here makes every result of a workspace one of another line."""
+    """A key names work that took minutes or hours.
+
+    A change here makes every result of a workspace one of another line.
+    """
     lines, setting = {line.name: line for line in levers()}, Setting()
     assert {name: key(pretraining(lines[name], setting)) for name in KEYS} == KEYS
     assert key(comparison(lines["imagenet"], setting, None)) == "b7ef60371e96"

@@ -13,8 +13,10 @@ from derm_core.stats.feature_space import nearest
 
 @pytest.fixture
 def planted(tmp_path):
-    """120 textured images of two classes: 3 copies 4 in another split, 10 copies 11 of its group, 20 is mislabelled,
-    30 is far from all others; 50 and 51 are a copied pair that the source lists.
+    """120 textured images of two classes.
+
+    3 copies 4 in another split, 10 copies 11 of its group, 20 is mislabelled, 30 is far from all
+    others; 50 and 51 are a copied pair that the source lists.
     """
     rng = np.random.default_rng(0)
     images = np.repeat(

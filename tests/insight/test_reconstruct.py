@@ -18,7 +18,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uin
 
 
 @pytest.fixture
-def predictor(shelf, classifier, decoder, card) -> Predictor:  # noqa: F811
+def predictor(shelf, classifier, decoder, card) -> Predictor:
     """A bundle with a decoder and a latent map of some size, whose thresholds no image passes."""
     with torch.no_grad():
         decoder.stem.weight.mul_(3)  # enough contrast that its images differ
@@ -63,7 +63,7 @@ def test_the_images_are_the_decoders_of_the_mapped_features(predictor):
     assert found.rmse == pytest.approx(np.sqrt((residual**2).mean((1, 2))), rel=1e-5)
 
 
-def test_the_error_shown_is_the_one_the_outlier_score_holds(predictor, shelf):  # noqa: F811
+def test_the_error_shown_is_the_one_the_outlier_score_holds(predictor, shelf):
     from PIL import Image
 
     row = predict_images(shelf, None, [("a.png", Image.fromarray(IMAGES[5]))]).images[0]
@@ -80,7 +80,7 @@ def test_a_decoder_of_another_size_is_compared_at_its_own(predictor):
 
 
 def test_what_cannot_be_reconstructed_is_said(predictor):
-    card = predictor.card  # noqa: F811
+    card = predictor.card
     assert (
         can_reconstruct(card)
         and not can_reconstruct({"decoder": None})

@@ -1,7 +1,8 @@
 """The real worker with a scripted job in place of training: `python scripted_worker.py RUN_ID`.
 
 The config's dataset name is the script: "count-N" counts N steps of 20 ms with a checkpoint of its
-own and, once resumed, without a pause (so that N may be too large to be reached before a test has acted), "refuse" raises an expected error, "crash" an unexpected one, "deaf" never reaches a tick.
+own and, once resumed, without a pause (so that N may be too large to be reached before a test has
+acted), "refuse" raises an expected error, "crash" an unexpected one, "deaf" never reaches a tick.
 """
 
 import sys

@@ -1,6 +1,7 @@
 """What goes wrong around a run: disks, clocks, folders, tables, several apps. A clear state, nothing lost, resumable.
 
-The worker is the real one, called in this process with a scripted job, unless a test is about processes.
+The worker is the real one, called in this process with a scripted job, unless a test is about
+processes.
 """
 
 import errno
@@ -349,7 +350,8 @@ def test_an_app_that_looked_before_another_started_the_worker_starts_none(worksp
 def test_a_run_goes_on_when_the_app_that_started_it_is_killed(jobs):
     """The app submits, leaves the counting to its worker and dies with all of its process group."""
     script = (
-        "import sys; sys.path[:0] = [sys.argv[1], '.']; import scripted_worker, time; from derm_core.config import PretrainConfig\n"
+        "import sys; sys.path[:0] = [sys.argv[1], '.']; import scripted_worker, time; from "
+        "derm_core.config import PretrainConfig\n"
         "from derm_core.jobs.supervisor import submit; from derm_core.workspace import Workspace\n"
         "print(submit(Workspace.open(), PretrainConfig(dataset='count-40', device='cpu')), flush=True); time.sleep(600)"
     )

@@ -115,7 +115,7 @@ def test_a_pretraining_keeps_its_last_checkpoint_when_the_disk_takes_no_more_and
         and "disk is full" in failed.error
         and "Traceback" not in failed.error
     )
-    assert 0 < read_checkpoint(run.checkpoints)["step"] and not run.vae_weights.exists()
+    assert read_checkpoint(run.checkpoints)["step"] > 0 and not run.vae_weights.exists()
     supervisor.resume(here.workspace, run_id)
     assert here.work(run_id, job=pretraining(lambda: None)).state == "done"
     assert weights_of(run) == undisturbed

@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.chaos import Server, Trial, prepare, run_of
 
-# Run: (phase, call of it, count), each in what the one before left. The count-th event of a generator, the count-th
-# report of UMAP, or before the count-th file operation.
+# Run: (phase, call of it, count), each in what the one before left. The count-th event of a
+# generator, the count-th report of UMAP, or before the count-th file operation.
 KILLS = {
     "views": [("pretraining", 0, 9), ("checkpoint", 1, 5)],
     "study": [("features", 1, 2), ("heads", 0, 30)],

@@ -236,7 +236,8 @@ def test_a_database_of_the_first_version_is_brought_up_to_date_with_its_runs(wor
         connection.execute(OLD_SCHEMA)
         connection.execute("PRAGMA user_version=1")
         connection.execute(
-            "INSERT INTO runs (id, kind, name, state, device, created) VALUES ('study-1','study','old','done','cpu',1.0)"
+            "INSERT INTO runs (id, kind, name, state, device, created) VALUES "
+            "('study-1','study','old','done','cpu',1.0)"
         )
     connection.close()
     store = RunStore(workspace)

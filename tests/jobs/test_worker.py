@@ -1,5 +1,6 @@
 """A worker takes its turn, does its job once, stops when asked, and leaves a final state and a log."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -54,7 +55,7 @@ def test_runs_of_one_device_follow_one_another_in_the_order_of_submission(jobs):
     ids = [jobs.submit("count-10", seed=seed) for seed in range(3)]
     runs = [supervisor.wait(jobs.workspace, run_id) for run_id in ids]
     assert [run.state for run in runs] == ["done"] * 3
-    for earlier, later in zip(runs, runs[1:]):
+    for earlier, later in itertools.pairwise(runs):
         assert earlier.finished <= later.started
 
 

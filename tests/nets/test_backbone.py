@@ -82,7 +82,7 @@ def test_a_missing_tensor_is_refused():
     backbone = build_backbone(BackboneConfig(architecture="resnet18", stage=1), 0)
     state = dict(backbone.body.state_dict())
     del state["layer1.0.conv1.weight"]
-    with pytest.raises(ValueError, match="layer1.0.conv1.weight"):
+    with pytest.raises(ValueError, match=r"layer1.0.conv1.weight"):
         load_timm_state(backbone, state)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import pytest
 import torch
@@ -49,7 +50,7 @@ def hub(alone, monkeypatch):
     payload = resnet_bytes()
 
     class Handler(BaseHTTPRequestHandler):
-        requests: list[str] = []
+        requests: ClassVar[list[str]] = []
 
         def _answer(self, body: bool) -> None:
             Handler.requests.append(f"{self.command} {self.path}")

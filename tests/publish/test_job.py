@@ -43,7 +43,7 @@ def test_the_bundle_is_the_runs_result_and_is_found_again_when_the_run_is_resume
     assert list(publish_run(CONFIG, shelf, shelf.run("publish-1")))[-1].value == result
 
 
-def test_a_run_that_is_stopped_leaves_nothing_on_the_shelf(study):  # noqa: F811
+def test_a_run_that_is_stopped_leaves_nothing_on_the_shelf(study):
     shelf, _ = study
     events = publish_run(CONFIG, shelf, shelf.run("publish-1"))
     next(events), next(events)
@@ -51,7 +51,7 @@ def test_a_run_that_is_stopped_leaves_nothing_on_the_shelf(study):  # noqa: F811
     assert not list(shelf.models.glob("*/card.json"))
 
 
-def test_what_cannot_be_published_is_refused_before_it_is_queued(study):  # noqa: F811
+def test_what_cannot_be_published_is_refused_before_it_is_queued(study):
     preflight.check(study[0], CONFIG)
     for change, error in (
         ({"name": "../outside"}, ConfigError),
@@ -66,7 +66,7 @@ def test_what_cannot_be_published_is_refused_before_it_is_queued(study):  # noqa
         preflight.check(study[0], CONFIG)
 
 
-def test_its_config_survives_the_file_and_keeps_its_dataset_in_use(study):  # noqa: F811
+def test_its_config_survives_the_file_and_keeps_its_dataset_in_use(study):
     assert from_dict(to_dict(CONFIG)) == CONFIG
     run_id = RunStore(study[0]).create(CONFIG.kind, to_dict(CONFIG))
     assert dataset_users(study[0], "moles") == [run_id]

@@ -4,6 +4,7 @@ import json
 import sys
 import types
 from contextlib import contextmanager
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def run(workspace):
 class Writer:
     """tensorboardX's SummaryWriter, as far as it is used."""
 
-    written: list = []
+    written: ClassVar[list] = []
 
     def __init__(self, folder):
         self.written.clear()
@@ -195,7 +196,7 @@ def test_a_server_that_does_not_answer_is_said_in_a_line(run, workspace, monkeyp
     with (
         stand_in_mlflow(monkeypatch, fail="no route to\nhost " * 200),
         pytest.raises(
-            RunError, match="http://nowhere does not take the run .no route to host"
+            RunError, match=r"http://nowhere does not take the run .no route to host"
         ) as said,
     ):
         trackers.to_mlflow(run, "http://nowhere", RunStore(workspace).get(run.id))

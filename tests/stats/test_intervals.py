@@ -62,8 +62,9 @@ def test_what_the_seeds_share_is_the_covariance_of_their_group_means():
 def test_no_part_of_the_noise_is_counted_twice(seed_spread, shared, own):
     """Truth 0; seeds, groups and each seed's own errors on the groups vary: 5 % of 1,000 intervals leave 0 out.
 
-    In the first two the arms are equal on every group but for their seeds (A/A). Limits ± 3 binomial standard
-    errors; where what is shared is 0, cutting its estimate off at 0 may make intervals a little too wide.
+    In the first two the arms are equal on every group but for their seeds (A/A). Limits ± 3
+    binomial standard errors; where what is shared is 0, cutting its estimate off at 0 may make
+    intervals a little too wide.
     """
     rng, repeats, seeds, groups = np.random.default_rng(21), 1000, 5, 60
     design = make_design(np.zeros(groups, int), np.arange(groups), 1)

@@ -66,7 +66,10 @@ def put_on_shelf(workspace, name, data, seed, classes=CLASSES, **changes):
 
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory):
-    """A workspace with the sets tiny and other and the models one and two, both trained on tiny: (workspace, material)."""
+    """A workspace with the sets tiny and other and the models one and two, both trained on tiny.
+
+    (workspace, material).
+    """
     workspace = Workspace.open(tmp_path_factory.mktemp("evaluate"))
     write_dataset(workspace)
     write_other(workspace)

@@ -25,7 +25,10 @@ CLASSES = ("x", "y", "z")
 
 @pytest.fixture(scope="module")
 def study():
-    """Three arms on 240 images in groups of two; the VAE's features see the classes best; `random` has a matrix a seed."""
+    """Three arms on 240 images in groups of two.
+
+    The VAE's features see the classes best; `random` has a matrix a seed.
+    """
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(120), 2)
     labels = np.repeat(rng.choice(C, 120, p=[0.6, 0.3, 0.1]), 2)

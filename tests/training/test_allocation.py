@@ -13,7 +13,8 @@ from derm_core.training.allocation import kept_memory
 CPU, BYTES = torch.device("cpu"), 64 << 20
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-# In a process of its own, as a worker is: where and how freed memory is kept depends on all that a process did before.
+# In a process of its own, as a worker is: where and how freed memory is kept depends on all that a
+# process did before.
 STEPS = f"""
 import json, resource, psutil, torch
 from derm_core.training.allocation import kept_memory

@@ -87,6 +87,6 @@ def test_no_module_is_imported_for_a_name_in_the_bytes(tmp_path, monkeypatch):
     buffer = io.BytesIO()
     torch.save({"task": planted.Net()}, buffer)
     del sys.modules["planted"]
-    with pytest.raises(RunError, match="planted.Net"):
+    with pytest.raises(RunError, match=r"planted.Net"):
         unpacked(buffer.getvalue())
     assert "planted" not in sys.modules

@@ -26,7 +26,9 @@ def test_a_batch_that_fits_stays_and_one_that_does_not_is_halved_until_it_does(
         (fixed + 20 * each, 16),
         (0, 2),
     ):
-        monkeypatch.setattr(memory, "available_memory", lambda: 1.01 * free / memory.SHARE)
+        monkeypatch.setattr(
+            memory, "available_memory", lambda free=free: 1.01 * free / memory.SHARE
+        )
         assert fitting_batch_size(task, some, 64, "cpu", Precision())[0] == wanted
     monkeypatch.setattr(memory, "available_memory", lambda: (fixed + 65 * each) / memory.SHARE)
     assert (

@@ -1,4 +1,7 @@
-"""What a stopped training tells: after it was resumed, every reading of the uninterrupted one, bit for bit; on a full disk, too."""
+"""What a stopped training tells.
+
+After it was resumed, every reading of the uninterrupted one, bit for bit; on a full disk, too.
+"""
 
 import errno
 import os

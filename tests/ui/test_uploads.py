@@ -13,7 +13,10 @@ from pages.ui import uploads
 
 @pytest.fixture
 def session(monkeypatch):
-    """A session whose widgets' values the test sets; `session.files()`: ids of the files that the server keeps for it."""
+    """A session whose widgets' values the test sets.
+
+    `session.files()`: ids of the files that the server keeps for it.
+    """
     manager, state = MemoryUploadedFileManager("/upload"), {}
     context = SimpleNamespace(session_id="mine", uploaded_file_mgr=manager)
     monkeypatch.setattr(uploads, "get_script_run_ctx", lambda: context)
