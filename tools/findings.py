@@ -81,7 +81,7 @@ def _few_labels(result: Mapping[str, Any]) -> str:
     metric, best = _fold_difference(result, "vae", 0.1), result.get("folds_best") or {}
     if not metric:
         return ""
-    said = _worded(
+    sentence = _worded(
         metric,
         "**With a tenth of the labels the VAE is above ImageNet**",
         "**With a tenth of the labels the VAE is below ImageNet**",
@@ -91,9 +91,9 @@ def _few_labels(result: Mapping[str, Any]) -> str:
         "balanced_accuracy"
     )
     if other:
-        said += f", and {points(other)} against ImageNet at {best['input_size']} pixels"
+        sentence += f", and {points(other)} against ImageNet at {best['input_size']} pixels"
     holm = metric.get("p_holm")
-    return said + (
+    return sentence + (
         f" (intervals of one comparison each; p = {holm:.2g} after Holm's correction over the study's "
         "secondary tests)."
         if holm is not None

@@ -22,25 +22,25 @@ NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*")
 def required() -> list[str]:
     """Names in requirements.txt."""
     lines = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    return [found[0] for line in lines if (found := NAME.match(line))]
+    return [match[0] for line in lines if (match := NAME.match(line))]
 
 
 def installed(names: list[str]) -> dict[str, Distribution]:
     """These packages and all that they need here, by lower-case name."""
-    found: dict[str, Distribution] = {}
+    packages: dict[str, Distribution] = {}
     waiting = list(names)
     while waiting:
         name = waiting.pop()
         key = re.sub(r"[-_.]+", "-", name).lower()
-        if key in found:
+        if key in packages:
             continue
         try:
-            found[key] = distribution(name)
+            packages[key] = distribution(name)
         except PackageNotFoundError:
             continue  # for another system, or an extra that is not asked for
-        needed = [text for text in found[key].requires or [] if "extra ==" not in text]
+        needed = [text for text in packages[key].requires or [] if "extra ==" not in text]
         waiting += [match[0] for text in needed if (match := NAME.match(text))]
-    return dict(sorted(found.items()))
+    return dict(sorted(packages.items()))
 
 
 def licence(package: Distribution) -> str:

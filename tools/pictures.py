@@ -17,7 +17,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from derm_core.config import EmbedConfig
+from derm_core.config import EmbedConfig, StudyConfig, from_dict
+from derm_core.errors import ConfigError
+from derm_core.files import read_json
 from derm_core.jobs import supervisor
 from derm_core.jobs.store import RunStore
 from derm_core.study.presets import preset
@@ -41,12 +43,11 @@ def demo_study(workspace: Workspace, scale: float) -> str:
 
 def demo_map(workspace: Workspace, study_id: str) -> str:
     """A finished map of the study's VAE, made where there is none."""
-    from derm_core.config import from_dict
-    from derm_core.files import read_json
-
     for run in RunStore(workspace).list(kind="embed", state="done"):
         return run.id
     study = from_dict(read_json(workspace.run(study_id).config))
+    if not isinstance(study, StudyConfig):
+        raise ConfigError(f"{study_id} is no study.")
     run_id = supervisor.submit(
         workspace,
         EmbedConfig(

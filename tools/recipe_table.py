@@ -21,14 +21,14 @@ def ablation_part(folder: Path) -> str:
 
     Links are those of a page in docs/.
     """
-    found = [
+    results = [
         (path, json.loads(path.read_text(encoding="utf-8")))
         for path in sorted(folder.glob("recipe*.json"))
     ]
     return "\n\n".join(
         dict.fromkeys(
             part
-            for path, result in found
+            for path, result in results
             for part in (
                 *_of(result),
                 f"All figures: [{path.name}](../experiments/results/{path.name}){_log(path)}.",
@@ -59,7 +59,7 @@ def _levers(result: Mapping[str, Any]) -> str:
         return ""
     setting = result["config"]["levers"]
     trained = [row for row in rows if row.get("pretraining") and row["line"] != "both"]
-    said = [
+    sentences = [
         f"**One change a line.** {setting['dataset']}, {setting['backbone']['architecture']} to stage "
         f"{setting['backbone']['stage']}, one pretraining seed, validation images alone; two-layer heads on frozen "
         'features, one learning rate and weight decay for all lines. "10 %" is a tenth of the labelled groups, "kNN" '
@@ -67,14 +67,14 @@ def _levers(result: Mapping[str, Any]) -> str:
         f"images{', a shortened run' if result.get('quick') else ''}. {CLOCK[:-1]}."
     ]
     if trained:
-        best = min(trained, key=lambda row: _metric(row, "val_loss"))
-        said.append(f"Lowest validation loss of a VAE: {best['line']} ({best['says']}).")
+        best = min(trained, key=_val_loss)
+        sentences.append(f"Lowest validation loss of a VAE: {best['line']} ({best['says']}).")
     return _with_table(
-        " ".join(said),
+        " ".join(sentences),
         rows,
         {
             "line": lambda row: f"{row['line']}: {row['says']}",
-            "loss, validation": lambda row: f"{_metric(row, 'val_loss'):.3f}",
+            "loss, validation": lambda row: f"{_val_loss(row):.3f}",
             **_judged(),
             "− views-256, points": _points_of("minus_base"),
             **_pretrained(),
@@ -111,13 +111,13 @@ def _finals(result: Mapping[str, Any]) -> str:
         for row in arms.values()
         if 0 < row["pretraining_seeds"] < seeds
     ]
-    said = (
+    sentence = (
         f"**On the test split**, {seeds} pretraining seed{'s' * (seeds != 1)}{''.join(fewer)}, 95 "
         "% intervals over groups "
         "and seeds:"
     )
     return _with_table(
-        said,
+        sentence,
         list(arms.values()),
         {"arm": lambda row: f"{row['line']}: {row['says']}", **_judged(), **_pretrained()},
     )
@@ -126,21 +126,21 @@ def _finals(result: Mapping[str, Any]) -> str:
 def _differences(result: Mapping[str, Any]) -> str:
     """Paired differences with their intervals, and in a sentence whether the VAE is above ImageNet."""
     rows = [
-        {"pair": f"{found['arms'][0]} − {found['arms'][1]} ({what})", **found}
+        {"pair": f"{row['arms'][0]} − {row['arms'][1]} ({what})", **row}
         for key, what in DIFFERENCES.items()
-        if (found := result.get(key))
+        if (row := result.get(key))
     ]
     rows += [
-        {"pair": f"vae − {name}", **found} for name, found in (result.get("controls") or {}).items()
+        {"pair": f"vae − {name}", **row} for name, row in (result.get("controls") or {}).items()
     ]
     if not rows:
         return ""
-    said = (
+    sentence = (
         f"**Paired differences** on the same test images. {_verdict(result.get('vae_minus_imagenet'))} "
         f"{_controls(result.get('controls') or {})}"
     ).strip()
     return _with_table(
-        said,
+        sentence,
         rows,
         {
             "pair": lambda row: row["pair"],
@@ -155,35 +155,35 @@ def _differences(result: Mapping[str, Any]) -> str:
     )
 
 
-def _verdict(found: Mapping[str, Any] | None) -> str:
-    if not found:
+def _verdict(differences: Mapping[str, Any] | None) -> str:
+    if not differences:
         return ""
-    metric = found["balanced_accuracy"]
-    said = (
+    metric = differences["balanced_accuracy"]
+    comparison = (
         ("above" if metric["low"] > 0 else "below")
         if metric["low"] > 0 or metric["high"] < 0
         else None
     )
     where = (
-        f"The VAE's balanced accuracy is {said} ImageNet's"
-        if said
+        f"The VAE's balanced accuracy is {comparison} ImageNet's"
+        if comparison
         else "No difference of VAE and ImageNet is shown"
     )
     return f"{where}: {points(metric)} points."
 
 
-def _controls(found: Mapping[str, Any]) -> str:
+def _controls(controls: Mapping[str, Any]) -> str:
     """Which controls the winning recipe is above, below, or not shown to differ from, by balanced accuracy."""
-    metrics = {name: row["balanced_accuracy"] for name, row in found.items()}
+    metrics = {name: row["balanced_accuracy"] for name, row in controls.items()}
     above = [name for name, metric in metrics.items() if metric["low"] > 0]
     below = [name for name, metric in metrics.items() if metric["high"] < 0]
     level = [name for name in metrics if name not in (*above, *below)]
-    said = [
+    sentences = [
         f"{how} {', '.join(names)}"
         for how, names in (("above", above), ("below", below), ("not shown to differ from", level))
         if names
     ]
-    return f"Of the controls, the winning recipe is {'; '.join(said)}." if said else ""
+    return f"Of the controls, the winning recipe is {'; '.join(sentences)}." if sentences else ""
 
 
 def folds_part(result: Mapping[str, Any]) -> str:
@@ -192,12 +192,12 @@ def folds_part(result: Mapping[str, Any]) -> str:
     if not study:
         return ""
     folds, verdict = study["config"]["folds"], study["verdict"]
-    said = [
+    sentences = [
         f"**Out-of-fold, {folds} folds, pretraining repeated in each.** {verdict['headline']}",
         *verdict["sentences"],
     ]
     arms = _with_table(
-        " ".join(said),
+        " ".join(sentences),
         list(study["arms"].values()),
         {
             "arm": lambda arm: arm["label"],
@@ -213,23 +213,29 @@ def _fold_differences(study: Mapping[str, Any], best: Mapping[str, Any] | None) 
 
     At the same input size and at ImageNet's best, all labels and fewer.
     """
-    fewer, best = (study.get("label_efficiency") or {}).get("differences", []), best or {}
+    fewer = (study.get("label_efficiency") or {}).get("differences", [])
+    best = best or {}
     rows = [
         {
             "pair": f"{one} − imagenet",
             "size": study["config"]["input_size"],
             "labels": labels,
-            "found": found,
+            "difference": difference,
         }
         for one in ("vae", "both")
         for labels, share, of in (("all", 1.0, study["differences"]), ("10 %", 0.1, fewer))
-        if (found := directed(of, one, share))
+        if (difference := directed(of, one, share))
     ]
     rows += [
-        {"pair": f"{one} − imagenet", "size": best["input_size"], "labels": labels, "found": found}
+        {
+            "pair": f"{one} − imagenet",
+            "size": best["input_size"],
+            "labels": labels,
+            "difference": other,
+        }
         for one in ("vae", "both")
         for labels, of in (("all", best), ("10 %", best.get("labels_0.1", {})))
-        if (found := of.get(f"{one}_minus_imagenet"))
+        if (other := of.get(f"{one}_minus_imagenet"))
     ]
     return _with_table(
         "Paired differences out of fold, each with a 95 % interval over groups, seeds and folds:",
@@ -238,28 +244,28 @@ def _fold_differences(study: Mapping[str, Any], best: Mapping[str, Any] | None) 
             "pair": lambda row: row["pair"],
             "ImageNet's pixels": lambda row: str(row["size"]),
             "labels": lambda row: row["labels"],
-            "balanced accuracy, points": lambda row: points(row["found"]["balanced_accuracy"]),
-            "macro-AUROC": lambda row: _signed(row["found"]["macro_auroc"]),
+            "balanced accuracy, points": lambda row: points(row["difference"]["balanced_accuracy"]),
+            "macro-AUROC": lambda row: _signed(row["difference"]["macro_auroc"]),
         },
     )
 
 
 def directed(
     rows: Sequence[Mapping[str, Any]], one: str, share: float = 1.0
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, Any]]:
     """{metric: interval of an arm minus imagenet} of rows that may hold the opposite."""
-    found = {}
+    intervals: dict[str, dict[str, Any]] = {}
     for row in rows:
         if {row["a"], row["b"]} == {one, "imagenet"} and row.get("fraction", share) == share:
             sign = 1 if row["a"] == one else -1
             low, high = sorted((sign * row["low"], sign * row["high"]))
-            found[row["metric"]] = {
+            intervals[row["metric"]] = {
                 "mean": sign * row["mean"],
                 "low": low,
                 "high": high,
                 "p_holm": row.get("p_holm"),
             }
-    return found
+    return intervals
 
 
 def _judged() -> dict[str, Callable[[Any], str]]:
@@ -275,11 +281,11 @@ def _judged() -> dict[str, Callable[[Any], str]]:
 
 def _pretrained() -> dict[str, Callable[[Any], str]]:
     def of(name: str, as_text: Callable[[float], str]) -> Callable[[Any], str]:
-        def told(row: Mapping[str, Any]) -> str:
+        def cell(row: Mapping[str, Any]) -> str:
             value = (row.get("pretraining") or {}).get(name)
             return "–" if value is None else as_text(value)
 
-        return told
+        return cell
 
     return {
         "reconstruction error": of("val_pixel_mse", "{:.4f}".format),
@@ -303,6 +309,10 @@ def _with_table(text: str, rows: Sequence[Any], columns: Mapping[str, Callable[[
     )
 
 
+def _val_loss(row: Mapping[str, Any], share: str = "1") -> float:
+    return row["labels"][share]["val_loss"]
+
+
 def _metric(row: Mapping[str, Any], name: str, share: str = "1") -> Mapping[str, float]:
     return row["labels"][share][name]
 
@@ -313,11 +323,11 @@ def _points_of(name: str) -> Callable[[Any], str]:
     `name` is one, or differences of which balanced accuracy is shown.
     """
 
-    def told(row: Mapping[str, Any]) -> str:
-        found = row.get(name) or {}
-        return points(found.get("balanced_accuracy", found))
+    def cell(row: Mapping[str, Any]) -> str:
+        differences = row.get(name) or {}
+        return points(differences.get("balanced_accuracy", differences))
 
-    return told
+    return cell
 
 
 def _share(metric: Mapping[str, float]) -> str:

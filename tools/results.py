@@ -30,11 +30,11 @@ RECIPES = REPOSITORY / "docs" / "recipes.md"
 
 def cards() -> list[dict]:
     """Cards of the shipped classifiers, the VAE's first."""
-    found = [
+    every_card = [
         json.loads(path.read_text()) for path in sorted((REPOSITORY / "models").glob("*/card.json"))
     ]
     return sorted(
-        (card for card in found if "arm" in card),  # an extractor has none
+        (card for card in every_card if "arm" in card),  # an extractor has none
         key=lambda card: (ORDER.index(card["arm"]) if card["arm"] in ORDER else 9, card["name"]),
     )
 
@@ -117,11 +117,11 @@ def study_part(path: Path = STUDY) -> str:
                 share(study["robustness"]["mean"][arm]),
             ]
         )
-    config, said = study["config"], study["verdict"]
+    config, verdict = study["config"], study["verdict"]
     shelf = f" --vae {config['vae']}" if config.get("vae") else ""
     return "\n".join(
         [
-            f"**{said['headline']}** {' '.join(said['sentences'])}",
+            f"**{verdict['headline']}** {' '.join(verdict['sentences'])}",
             "",
             *("| " + " | ".join(row) + " |" for row in rows),
             "",
@@ -144,9 +144,9 @@ def elsewhere(study: dict) -> str:
     """The VAE's and both's paired differences from ImageNet on other data and under corruptions."""
     labels = {arm: study["arms"][arm]["label"] for arm in ("vae", "both")}
     asked = [(f"on {row['dataset']}", row["differences"]) for row in study.get("external", [])]
-    said = []
+    sentences = []
     for arm, label in labels.items():
-        found = [
+        parts = [
             f"{points(metric)} points of balanced accuracy {where}"
             for where, rows in asked
             if (metric := directed(rows, arm).get("balanced_accuracy"))
@@ -156,12 +156,12 @@ def elsewhere(study: dict) -> str:
             for row in study["robustness"]["differences"]
             if row["family"] == "all"
         ]
-        found += [
+        parts += [
             f"{points(metric)} points in the share lost under corruptions"
             for metric in directed(lost, arm).values()
         ]
-        said.append(f"{label} − {study['arms']['imagenet']['label']}: {'; '.join(found)}.")
-    return "Paired differences with 95 % intervals. " + " ".join(said)
+        sentences.append(f"{label} − {study['arms']['imagenet']['label']}: {'; '.join(parts)}.")
+    return "Paired differences with 95 % intervals. " + " ".join(sentences)
 
 
 def paper_part(path: Path = STUDY) -> str:
@@ -224,7 +224,7 @@ def benchmarks_part(*folders: Path) -> str:
             machines.setdefault(machine_name(result.get("machine")), []).append(result)
     if not machines:
         return "No result is committed yet."
-    parts = []
+    parts: list[str | None] = []
     for machine in sorted(machines, key=lambda name: ("NVIDIA" in name, name)):
         rows = [
             benchmark_row(result)
