@@ -72,6 +72,13 @@ def no_worker_outlives_its_test():
         child.wait()
 
 
+def pytest_collection_modifyitems(items):
+    """Every browser test is a slow one."""
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     """Where $DERM_TEST_REQUIRE names a marker, a skipped test with that marker has failed."""

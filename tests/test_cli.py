@@ -76,6 +76,7 @@ def test_wrong_usage_is_one_line_and_status_2(argv, capsys):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
@@ -231,6 +232,7 @@ def test_list_show_cancel_resume_delete(run, scripted):
     assert run("runs", "list", "--json")[0]["runs"] == []
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_the_run_going_and_says_how_to_reach_it(scripted):
     program = (
         "import signal, sys; from derm_core.jobs import supervisor; from derm_core import cli;"
@@ -311,6 +313,7 @@ def test_help_lists_every_command_and_loads_none():
     assert done.stdout.splitlines()[-1] == "['derm_core.commands.output']"
 
 
+@pytest.mark.slow
 def test_a_fresh_process_anywhere_answers_with_one_object(workspace, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "derm_core", "doctor", "--json"],

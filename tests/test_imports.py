@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import derm_core
 
 PACKAGE = Path(derm_core.__file__).parent
@@ -58,6 +60,7 @@ def first_to_load(seen: dict[str, list[str]], package: str) -> str | None:
     return next((name for name, packages in seen.items() if package in packages), None)
 
 
+@pytest.mark.slow
 def test_no_module_of_the_engine_loads_streamlit_plotly_or_umap():
     seen = loaded(MODULES)
     assert set(seen) == set(MODULES) and len(MODULES) > 20

@@ -27,6 +27,7 @@ def test_a_device_that_is_not_there_is_named(monkeypatch, device):
         machine.pick_device(device)
 
 
+@pytest.mark.slow
 def test_the_machine_is_described_without_loading_torch_where_no_driver_is():
     if machine._driver_present():
         pytest.skip("a GPU driver is present: its GPUs are asked through torch")

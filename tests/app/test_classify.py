@@ -118,6 +118,7 @@ def text(app) -> str:
     )
 
 
+@pytest.mark.slow
 def test_both_models_answer_as_the_predictor_does(open_page, shelf):
     app = upload(open_page("classify"), ("one.png", picture(0)))
     row = predict_images(shelf, ["a-vae", "b-imagenet"], [("one.png", picture(0))]).images[0]
@@ -128,11 +129,13 @@ def test_both_models_answer_as_the_predictor_does(open_page, shelf):
     assert ("models agree" in text(app)) == row.agree
 
 
+@pytest.mark.slow
 def test_the_notice_stands_on_the_page_once(open_page, shelf):
     app = upload(open_page("classify"), ("one.png", picture(0)))
     assert text(app).count("Not for diagnosis") == 1
 
 
+@pytest.mark.slow
 def test_refused_files_are_named_and_do_not_stop_the_others(open_page, shelf):
     good = picture(1)
     app = upload(
@@ -145,6 +148,7 @@ def test_refused_files_are_named_and_do_not_stop_the_others(open_page, shelf):
     assert "half.png" in app.error[0].value and "words.jpg" in app.error[0].value
 
 
+@pytest.mark.slow
 def test_several_images_stand_in_one_table(open_page, shelf):
     app = upload(open_page("classify"), *((f"{i}.png", picture(i)) for i in range(3)))
     table = app.dataframe[0].value
@@ -152,6 +156,7 @@ def test_several_images_stand_in_one_table(open_page, shelf):
     assert {arm_style("vae").name, arm_style("imagenet").name, "Agree"} <= set(table)
 
 
+@pytest.mark.slow
 def test_an_image_that_is_taken_away_is_forgotten(open_page, shelf):
     app = upload(open_page("classify"), ("one.png", picture(0)), ("two.png", picture(1)))
     assert len(app.session_state["predictions"]) == 2
@@ -159,6 +164,7 @@ def test_an_image_that_is_taken_away_is_forgotten(open_page, shelf):
     assert [key[0] for key in app.session_state["predictions"]] == ["two.png"]
 
 
+@pytest.mark.slow
 def test_pictures_of_an_upload_are_in_the_page_and_no_files_that_the_server_keeps(open_page, shelf):
     app = upload(open_page("classify"), ("one.png", picture(0)))
     shown = [
@@ -171,6 +177,7 @@ def test_pictures_of_an_upload_are_in_the_page_and_no_files_that_the_server_keep
     )  # the square, and a map a model
 
 
+@pytest.mark.slow
 def test_a_model_published_anew_while_the_page_stands_is_noticed(shelf):
     def outdated(cards: list[dict]) -> bool:
         return models.outdated(
@@ -184,6 +191,7 @@ def test_a_model_published_anew_while_the_page_stands_is_noticed(shelf):
     assert outdated(cards) and not outdated(list_bundles(shelf))
 
 
+@pytest.mark.slow
 def test_models_that_cannot_be_compared_are_called_so(open_page, shelf):
     put_bundle(shelf, "c-other", "bundle:c", classes=("a", "b"), input_size=48, label="Other")
     app = upload(open_page("classify", models="a-vae,c-other"), ("one.png", picture(0)))
@@ -192,11 +200,13 @@ def test_models_that_cannot_be_compared_are_called_so(open_page, shelf):
     assert "models agree" not in text(app) and "disagree" not in text(app)
 
 
+@pytest.mark.slow
 def test_one_model_of_each_arm_is_asked_first(open_page, shelf):
     put_bundle(shelf, "a-second-vae", "vae")
     assert open_page("classify").multiselect[0].value == ["a-second-vae", "b-imagenet"]
 
 
+@pytest.mark.slow
 def test_three_models_stand_side_by_side(open_page, shelf):
     put_bundle(shelf, "c-third", "bundle:c", label="Third")
     app = upload(open_page("classify", models="a-vae,b-imagenet,c-third"), ("one.png", picture(0)))
@@ -204,6 +214,7 @@ def test_three_models_stand_side_by_side(open_page, shelf):
     assert list(row.arms) == ["a-vae", "b-imagenet", "c-third"] and len(app.metric) == 3
 
 
+@pytest.mark.slow
 def test_a_tampered_model_that_was_chosen_is_refused_with_its_reason(open_page, shelf):
     put_bundle(shelf, "c-third", "bundle:c", label="Third")
     app = upload(open_page("classify", models="a-vae,b-imagenet,c-third"), ("one.png", picture(0)))
@@ -218,6 +229,7 @@ def test_a_tampered_model_that_was_chosen_is_refused_with_its_reason(open_page, 
     ]
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_there_is_said_to_be_missing(open_page, shelf):
     app = open_page("classify", models="a-vae,nowhere")
     assert "nowhere" in app.error[0].value
@@ -231,6 +243,7 @@ def test_an_upload_is_not_spooled_to_the_disk():
     assert MultiPartParser.spool_max_size > MAX_BYTES
 
 
+@pytest.mark.slow
 def test_a_sample_is_classified_by_its_link(open_page, shelf):
     app = open_page("classify", **{"from": "samples", "sample": "2"})
     assert len(app.metric) == 2 and "generated" in text(app)
@@ -243,6 +256,7 @@ def test_an_empty_shelf_says_what_to_do(open_page, workspace, monkeypatch):
     assert [button.label for button in app.button] == ["Go to the models"]
 
 
+@pytest.mark.slow
 def test_the_download_is_what_the_command_line_prints(open_page, shelf):
     app = upload(open_page("classify"), ("one.png", picture(0)))
     assert {"Download CSV", "Download JSON"} <= {button.label for button in app.download_button}
@@ -250,11 +264,13 @@ def test_the_download_is_what_the_command_line_prints(open_page, shelf):
     assert result(list(app.session_state["predictions"].values())) == expected
 
 
+@pytest.mark.slow
 def test_a_card_that_lacks_something_says_what(open_page, shelf):
     app = upload(open_page("classify"), ("one.png", picture(0)))
     assert text(app).count("does not carry prediction sets") == 2 and "set:**" not in text(app)
 
 
+@pytest.mark.slow
 def test_sets_priority_operating_point_and_what_agreement_meant(open_page, evidence):
     evidence()
     app = upload(open_page("classify"), ("one.png", picture(1)))
@@ -272,12 +288,14 @@ def test_sets_priority_operating_point_and_what_agreement_meant(open_page, evide
     assert "does not carry" not in said
 
 
+@pytest.mark.slow
 def test_another_coverage_gives_larger_sets(open_page, evidence):
     evidence()
     app = upload(open_page("classify", coverage="0.95"), ("one.png", picture(1)))
     assert "95% set:** any of its classes" in text(app)
 
 
+@pytest.mark.slow
 def test_an_image_unlike_the_training_images_gets_its_warning_before_the_answer(
     open_page, evidence
 ):
@@ -297,6 +315,7 @@ def test_an_image_unlike_the_training_images_gets_its_warning_before_the_answer(
     )
 
 
+@pytest.mark.slow
 def test_a_training_image_is_called_one(open_page, evidence):
     evidence()
     app = upload(open_page("classify"), ("one.png", picture(0)))
@@ -304,11 +323,13 @@ def test_a_training_image_is_called_one(open_page, evidence):
     assert not any("mole" in info.value for info in upload(app, ("two.png", picture(31))).info)
 
 
+@pytest.mark.slow
 def test_problems_of_the_picture_stand_before_the_answer(open_page, shelf):
     app = upload(open_page("classify"), ("one.png", picture(0, (20, 20))))
     assert "small" in app.warning[0].value and len(app.metric) == 2
 
 
+@pytest.mark.slow
 def test_an_answer_is_brief_while_other_sessions_wait_and_whole_once_asked_for(
     open_page, shelf, monkeypatch
 ):
@@ -334,6 +355,7 @@ def test_an_answer_is_brief_while_other_sessions_wait_and_whole_once_asked_for(
     assert whole(app.run()), "what was whole stays so"
 
 
+@pytest.mark.slow
 def test_every_model_shows_where_it_looks_on_one_scale(open_page, shelf):
     app = upload(open_page("classify"), ("one.png", picture(0)))
     assert "All maps have this one scale" in text(app)
@@ -341,6 +363,7 @@ def test_every_model_shows_where_it_looks_on_one_scale(open_page, shelf):
     assert {key[:2] for key in answer.reasons} == {("cam", "a-vae"), ("cam", "b-imagenet")}
 
 
+@pytest.mark.slow
 def test_a_square_of_ones_choice_is_what_the_models_are_asked_about(open_page, shelf):
     data = picture(0)
     app = upload(open_page("classify"), ("one.png", data))
@@ -355,6 +378,7 @@ def test_a_square_of_ones_choice_is_what_the_models_are_asked_about(open_page, s
     assert "the square you chose" in text(app)
 
 
+@pytest.mark.slow
 def test_leaving_the_samples_forgets_the_image(open_page, shelf):
     app = open_page("classify", **{"from": "samples", "sample": "2"})
     assert app.session_state["predictions"]
@@ -363,6 +387,7 @@ def test_leaving_the_samples_forgets_the_image(open_page, shelf):
     assert "predictions" not in app.session_state
 
 
+@pytest.mark.slow
 def test_leaving_the_page_gives_the_image_up(open_page, shelf):
     """Its answer holds the uploaded file, which Streamlit's uploader has let go of by then."""
     app = open_page("classify", **{"from": "samples", "sample": "2"})
@@ -372,6 +397,7 @@ def test_leaving_the_page_gives_the_image_up(open_page, shelf):
     assert not app.exception and "predictions" not in app.session_state
 
 
+@pytest.mark.slow
 def test_the_table_of_answers_has_a_line_an_image_and_model(open_page, evidence):
     evidence()
     app = upload(open_page("classify"), ("one.png", picture(1)), ("two.png", picture(2)))
@@ -385,6 +411,7 @@ def test_the_table_of_answers_has_a_line_an_image_and_model(open_page, evidence)
     )
 
 
+@pytest.mark.slow
 def test_answers_step_back_in_the_table_too(open_page, evidence):
     evidence(limit=1e-3)
     app = upload(open_page("classify"), ("one.png", picture(1)), ("two.png", picture(2)))

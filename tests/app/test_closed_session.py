@@ -7,10 +7,13 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.app.bundles import put_bundle
 from tests.app.closed_session import REPOSITORY
 
 
+@pytest.mark.slow
 def test_a_closed_sessions_photograph_and_answers_leave_the_servers_memory(workspace):
     put_bundle(workspace, "a-vae", "vae")
     put_bundle(workspace, "b-imagenet", "imagenet")

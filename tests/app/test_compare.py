@@ -34,6 +34,7 @@ def test_no_study_yet_offers_the_demo(open_page):
     assert app.segmented_control(key="preset-choice").value == "demo"
 
 
+@pytest.mark.slow
 def test_the_verdict_comes_first(open_page, finished, study):
     app = open_page("compare")
     assert app.header[0].value == study["verdict"]["headline"]
@@ -131,6 +132,7 @@ def walk(app, sections=SECTIONS):
         yield section, app
 
 
+@pytest.mark.slow
 def test_every_section_shows_its_charts_each_with_alternative_text_below_the_verdict(
     open_page, full
 ):
@@ -142,6 +144,7 @@ def test_every_section_shows_its_charts_each_with_alternative_text_below_the_ver
         assert app.header[0].value == full["verdict"]["headline"]
 
 
+@pytest.mark.slow
 def test_a_study_that_was_asked_nothing_more_says_what_to_press(open_page, finished, study):
     bare = {
         key: value
@@ -234,6 +237,7 @@ def pictures(app) -> list[str]:
     return [caption.value for caption in app.caption if caption.value.startswith("**")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["vae~9~9", "nobody~0~0", "vae~x~1"])
 def test_an_address_with_a_wrong_cell_opens_none(open_page, full, cell):
     assert not pictures(open_page("compare", section="classes", cell=cell))
@@ -336,6 +340,7 @@ def test_the_planted_artefact_is_explained_before_its_numbers(open_page, full):
     )
 
 
+@pytest.mark.slow
 def test_a_comparison_in_folds_says_so_and_links_its_folds(open_page, finished, full):
     arms = {arm: {"balanced_accuracy": 0.5, "accuracy_gap_final": 0.1} for arm in full["arms"]}
     rows = [

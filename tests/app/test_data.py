@@ -68,6 +68,7 @@ def test_skipped_files_are_listed_with_their_reason(open_page, workspace, folder
     assert table["path"].str.contains("broken.jpg").all() and table["reason"].str.len().gt(0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "name", "said"),
     [
@@ -81,6 +82,7 @@ def test_a_wrong_path_or_name_is_explained(open_page, tmp_path, path, name, said
     assert len(app.error) == 1 and said in app.error[0].value
 
 
+@pytest.mark.slow
 def test_the_audit_counts_what_crosses(open_page, workspace, monkeypatch):
     write_dataset(workspace)
     assert "No group and no equal image" in text(open_page("data"))
@@ -126,6 +128,7 @@ def test_deleting_removes_the_dataset(open_page, workspace):
     assert workspace.dataset_names() == [] and "No dataset yet" in text(app)
 
 
+@pytest.mark.slow
 def test_priorities_are_chosen_and_kept(open_page, workspace):
     write_dataset(workspace)
     app = open_page("data", dataset="tiny")

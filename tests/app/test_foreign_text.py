@@ -124,6 +124,7 @@ def hostile_map(workspace, name: str) -> str:
     return run_id
 
 
+@pytest.mark.slow
 def test_latent(open_page, workspace, own_shelf, monkeypatch):
     monkeypatch.setattr(embed, "_umap", lambda space, pca, *_: pca[:, ::-1].astype(np.float32))
     hostile_dataset(workspace)
@@ -132,6 +133,7 @@ def test_latent(open_page, workspace, own_shelf, monkeypatch):
         assert raw(open_page("latent", run=run_id, **query)) == [], query
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "section", ["overview", "differences", "classes", "calibration", "subgroups", "method"]
 )
@@ -185,6 +187,7 @@ def failed(workspace, kind: str, text: str = f"{FETCHED} {HOSTILE[2]}") -> str:
     return run_id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", list(FAILED))
 def test_what_a_failed_run_says(open_page, workspace, kind):
     run_id = failed(workspace, kind)
@@ -200,6 +203,7 @@ def test_what_a_failed_run_says(open_page, workspace, kind):
         assert ("planted" in said(app)) == shown and raw(app) == [], page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", list(FAILED))
 def test_what_a_run_at_work_says(open_page, workspace, working, kind):
     store = RunStore(workspace)
@@ -220,6 +224,7 @@ def test_the_name_of_a_study_stands_on_home(open_page, finished):
     assert any("planted" in element.value for element in app.caption) and raw(app) == []
 
 
+@pytest.mark.slow
 def test_a_refused_model(open_page, workspace, own_shelf):
     folder = workspace.models / FETCHED.replace("/", "\N{FRACTION SLASH}")
     folder.mkdir(parents=True)
@@ -235,6 +240,7 @@ def test_a_refused_model(open_page, workspace, own_shelf):
         ), page
 
 
+@pytest.mark.slow
 def test_models_and_classify(open_page, workspace, own_shelf):
     for name, arm in (("a-vae", "vae"), ("b-imagenet", "imagenet")):
         put_bundle(

@@ -16,6 +16,7 @@ from pages.ui.words import NOTICE, plain
 from tests.app.conftest import REPOSITORY
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(PAGES))
 def test_every_page_stands_in_an_empty_workspace_with_the_notice_once(open_page, name):
     app = open_page(name)
@@ -43,6 +44,7 @@ def test_a_workspace_that_cannot_be_made_is_said_in_one_sentence(open_page, monk
     assert plain("DERM_HOME") in app.error[0].value
 
 
+@pytest.mark.slow
 def test_pages_that_show_no_tensor_do_not_load_torch(workspace):
     script = """
 import json, sys

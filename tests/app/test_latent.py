@@ -222,6 +222,7 @@ def test_a_filter_comes_before_the_sample_of_what_is_drawn(
     assert "20 of 60 points are drawn, each class in proportion." in text(app)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["", "label:amber"])
 def test_an_image_that_a_link_names_is_drawn_and_ringed_whatever_else_is(
     open_page, workspace, mapped, monkeypatch, rule
@@ -275,6 +276,7 @@ def test_two_maps_stand_side_by_side_and_share_what_is_chosen(open_page, workspa
     assert beside in app.query_params["beside"]
 
 
+@pytest.mark.slow
 def test_one_image_has_its_neighbours_in_both_spaces_and_both_answers(
     open_page, workspace, mapped, beside
 ):
@@ -286,6 +288,7 @@ def test_one_image_has_its_neighbours_in_both_spaces_and_both_answers(
     assert "**brown**" in text(app) or "**amber**" in text(app) or "**violet**" in text(app)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ours", "theirs", "names"),
     [

@@ -33,6 +33,7 @@ def vae(finished) -> tuple[str, str]:
     return run_id, put_map(finished, arm="vae", vae_run=run_id)
 
 
+@pytest.mark.slow
 def test_travel_decodes_what_the_sliders_say(open_page, finished, vae):
     app = open_page("latent", run=vae[1], view="travel")
     before = app.image[0].proto.imgs[0].url
@@ -82,6 +83,7 @@ def test_the_mean_of_a_large_selection_takes_every_class_in_proportion(
     assert "Of the 120 images of the selection 30 are taken, each class in proportion" in text(app)
 
 
+@pytest.mark.slow
 def test_a_path_towards_a_class_is_found_when_asked_for_and_kept(open_page, finished, vae):
     put_bundle(finished, "a-judge", "imagenet")
     app = open_way(open_page, finished, vae, ":material/moving: Towards a class")
@@ -96,6 +98,7 @@ def test_a_path_towards_a_class_is_found_when_asked_for_and_kept(open_page, fini
     assert len(app.image) == 10
 
 
+@pytest.mark.slow
 def test_a_path_towards_a_class_starts_at_the_reader_s_own_image(open_page, finished, vae):
     put_bundle(finished, "a-judge", "imagenet")
     app = open_page("latent", run=vae[1], view="travel")
@@ -135,6 +138,7 @@ def test_known_factors_stand_beside_the_latents_that_follow_them(open_page, fini
     assert list(shown["latent"]) == [3, 1] and list(shown["size"]) == [0.7, 0.0]
 
 
+@pytest.mark.slow
 def test_a_map_of_pooled_features_says_which_map_has_the_factors(open_page, finished, vae):
     dataset = load_dataset(finished, "tiny")
     assert "A map of μ has the table" not in text(open_page("latent", run=vae[1], view="travel"))
@@ -205,6 +209,7 @@ def test_an_image_of_one_s_own_lands_on_the_map_with_its_neighbours(
     assert len(app.image) == 3 and "approximate" in text(app)
 
 
+@pytest.mark.slow
 def test_an_image_of_one_s_own_is_shown_to_the_models_of_the_map(open_page, workspace, monkeypatch):
     write_dataset(workspace)
     put_bundle(workspace, "a-vae", "vae")

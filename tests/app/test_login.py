@@ -69,6 +69,7 @@ def test_streamlits_own_download_of_a_table_which_keeps_formulas_is_off_and_ever
                 assert "download_table" in called, f"{path.name}: {function.name}"
 
 
+@pytest.mark.slow
 def test_no_uploader_offers_more_than_the_server_takes(open_page, workspace, monkeypatch):
     """Nor less: what it refuses is said on the page, not by the server's bare 413."""
     limit = tomllib.loads((REPOSITORY / ".streamlit" / "config.toml").read_text())["server"][
@@ -225,6 +226,7 @@ def test_what_is_stored_is_its_owners_alone_and_holds_no_metadata_of_a_photo(tmp
     )
 
 
+@pytest.mark.slow
 def test_pixels_of_every_origin_are_their_owners_alone_while_they_are_made_and_after(
     tmp_path, usual_mask
 ):
@@ -272,6 +274,7 @@ def test_pixels_of_every_origin_are_their_owners_alone_while_they_are_made_and_a
     } <= seen
 
 
+@pytest.mark.slow
 def test_a_run_leaves_nothing_that_others_may_read(workspace, usual_mask):
     """As its worker leaves it, a process of its own."""
     make_synth(workspace, "painted", images=80, size=32, processes=1)

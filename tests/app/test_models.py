@@ -98,6 +98,7 @@ def ask_for(open_page, arm: str, name: str):
     return press(app, "Publish")
 
 
+@pytest.mark.slow
 def test_publishing_is_a_run_that_the_page_shows_and_ends_on_the_shelf(open_page, finished):
     study = RunStore(finished).list(kind="study")[0]
     app = ask_for(open_page, "vae", "my-vae")
@@ -128,6 +129,7 @@ def test_publishing_is_a_run_that_the_page_shows_and_ends_on_the_shelf(open_page
     assert (card["run"], card["arm"], card["seed"]) == (study.id, "vae", 0)
 
 
+@pytest.mark.slow
 def test_a_publication_can_be_cancelled_and_one_that_failed_says_why(open_page, finished):
     app = ask_for(open_page, "vae", "my-vae")
     first = RunStore(finished).list(kind="publish")[0].id

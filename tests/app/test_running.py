@@ -28,6 +28,7 @@ def first_page(address: str) -> Session:
     return asyncio.run(visit())
 
 
+@pytest.mark.slow
 def test_a_page_with_a_bug_shows_no_trace_and_no_path(finished):
     path = next(finished.root.glob("runs/study-*/artefacts/study.json"))
     write_json(
@@ -46,6 +47,7 @@ def test_a_page_with_a_bug_shows_no_trace_and_no_path(finished):
     assert "KeyError: 'headline'" in log  # the details are where the app was started
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not hasattr(psutil.Process, "rlimit"),
     reason="file sizes are limited for another process on Linux only",

@@ -57,6 +57,7 @@ def with_a_run(workspace, monkeypatch):
     return run_id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", list(PAGES))
 @pytest.mark.parametrize("fault", list(FAULTS), ids=lambda fault: fault.__name__)
 def test_every_page_says_what_is_wrong_and_what_to_do(
@@ -70,6 +71,7 @@ def test_every_page_says_what_is_wrong_and_what_to_do(
             assert app.get("file_uploader") or app.text_input
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", list(PAGES))
 def test_a_read_only_workspace_is_shown(disk, workspace, open_page, with_a_run, monkeypatch, page):
     room = disk("size=8m")
@@ -87,6 +89,7 @@ def test_a_read_only_workspace_is_shown(disk, workspace, open_page, with_a_run, 
         assert not app.exception and "permission" in app.error[0].value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["train", "latent", "models"])
 def test_a_table_that_breaks_while_a_page_follows_a_run(
     open_page, workspace, with_a_run, working, monkeypatch, page

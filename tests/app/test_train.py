@@ -84,6 +84,7 @@ def test_settings_that_cannot_be_are_refused_in_one_sentence(open_page):
     assert next(button for button in app.button if button.label == "Launch").disabled
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "query", [{"scale": "many"}, {"preset": "unknown"}, {"data": "unknown"}, {"run": "study-1"}]
 )

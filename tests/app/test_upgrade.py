@@ -56,6 +56,7 @@ def test_its_runs_are_listed_and_can_be_annotated(first):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "run", "shown"),
     [
@@ -84,6 +85,7 @@ def test_its_model_answers(first):
     assert probabilities.shape == (2, 5) and np.allclose(probabilities.sum(1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_its_stopped_pretraining_goes_on_from_its_checkpoint(first, no_workers, monkeypatch):
     dataset = load_dataset(first, "tiny")
     shutil.rmtree(dataset.paths.stores, ignore_errors=True)

@@ -60,6 +60,7 @@ def test_a_process_that_dies_or_falls_silent_is_a_finding_and_the_next_file_gets
     assert fuzz.summary(rows, 1.0)["crashed"] == 2 and len(fuzz.summary(rows, 1.0)["findings"]) == 2
 
 
+@pytest.mark.slow
 def test_the_largest_photo_that_is_read_at_half_its_size_stays_within_time_and_memory():
     number = list(specials()).index(
         "bomb-jpeg-halved-cmyk-profile"

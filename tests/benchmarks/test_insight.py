@@ -3,6 +3,7 @@
 import zipfile
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from benchmarks.insight import other_things, read_masks
@@ -22,6 +23,7 @@ def test_masks_are_cut_as_images_are_and_missing_ones_are_empty(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_there_are_hundreds_of_pictures_by_named_sources():
     pictures = other_things(None)
     sources = {source for source, _ in pictures}

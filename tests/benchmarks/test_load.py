@@ -24,6 +24,7 @@ def app(finished_home):
         yield address, process, workspace
 
 
+@pytest.mark.slow
 def test_two_sessions_upload_switch_pages_and_select_without_an_error(app):
     address, process, workspace = app
     found = asyncio.run(mixed_load(address, lesions(workspace, 2), 2, 10.0, process))
@@ -90,6 +91,7 @@ def test_the_slope_is_found_and_its_standard_error_is_that_of_repetitions():
     assert 0.85 < errors.mean() / slopes.std() < 1.15
 
 
+@pytest.mark.slow
 def test_a_straight_line_has_no_error_and_two_blocks_no_slope():
     slope, error = slope_of(np.arange(60.0), 2 * np.arange(60.0))
     assert np.isclose(slope, 2) and error < 1e-9

@@ -50,6 +50,7 @@ def link(name: str) -> zipfile.ZipInfo:
     return info
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "build",
     [

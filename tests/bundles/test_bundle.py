@@ -79,6 +79,7 @@ def test_a_truncated_file_is_refused(folder):
         load_bundle(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -98,6 +98,7 @@ def test_a_group_counts_once_in_the_coverage():
     }
 
 
+@pytest.mark.slow
 def test_a_set_that_covers_too_little_is_called_so():
     rng = np.random.default_rng(5)
     p, labels = draws(rng, 3000)

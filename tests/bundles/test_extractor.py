@@ -67,6 +67,7 @@ def pictures(count: int = 70) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
 
 
+@pytest.mark.slow
 def test_the_two_lines_give_the_features_of_the_pretraining(home):
     images = pictures()
     features = load_extractor("skin-vae").features(images)
@@ -177,6 +178,7 @@ def test_a_card_that_none_of_ours_would_be_is_refused(home, tmp_path, change, wh
         load_extractor(folder)
 
 
+@pytest.mark.slow
 def test_it_is_the_vae_of_a_comparison_like_the_run_it_came_from(home):
     config = StudyConfig(
         dataset=CONFIG.dataset, backbone=BACKBONE, input_size=32, arms=("vae", "random"), vae=NAME
@@ -215,6 +217,7 @@ def test_its_split_is_held_against_that_of_the_comparison(home):
         notes(split_seed=1)
 
 
+@pytest.mark.slow
 def test_its_latent_space_can_be_travelled_in_without_its_run(home, tmp_path):
     other = Workspace.open(tmp_path / "other")
     import_bundle(other, export_bundle(home, NAME))

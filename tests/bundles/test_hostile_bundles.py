@@ -31,6 +31,7 @@ def nested(depth: int):
     return value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -86,6 +87,7 @@ def test_weights_that_are_not_finite_are_refused_though_every_hash_is_right(fold
         load_bundle(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["missing", "extra", "shape", "dtype"])
 def test_tensors_other_than_the_architecture_has_are_refused_though_every_hash_is_right(
     folder, change
@@ -166,6 +168,7 @@ def zipped(folder, change: str) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", ["many", "duplicate", "symlink", "encrypted", "damaged", "absolute"]
 )

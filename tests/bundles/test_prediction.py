@@ -126,6 +126,7 @@ def test_the_reconstruction_error_is_that_of_the_decoders_image(shelf_of_two):
     assert np.allclose(predictor.reconstruction_errors(features, TRAINING[:3]), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_several_images_get_what_each_gets_alone(shelf_of_two):
     sources = [(f"{i}.png", encode(image)) for i, image in enumerate([*TRAINING[:4], OTHER])]
     together = predict_images(shelf_of_two, None, sources).images
@@ -137,6 +138,7 @@ def test_several_images_get_what_each_gets_alone(shelf_of_two):
         assert alone.outlier.flagged == row.outlier.flagged
 
 
+@pytest.mark.slow
 def test_the_command_line_gives_the_same_numbers(shelf_of_two, tmp_path, capsys):
     path = tmp_path / "a.png"
     path.write_bytes(encode(TRAINING[3]))

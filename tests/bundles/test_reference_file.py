@@ -98,6 +98,7 @@ def set_array(key, value):
     return lambda arrays: arrays.update({key: value(arrays[key])})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -127,6 +128,7 @@ def test_types_that_no_reference_has_are_refused(folder):
         rewrite(folder, set_array("space.mean", lambda v: v.astype(np.float64)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
@@ -170,6 +172,7 @@ def test_private_training_images_stay_at_home_unless_confirmed(
     assert bundle.card["outlier"]["distance"]["threshold"] == 1.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("public", [False, True])
 def test_confirmed_or_public_training_images_go_with_the_bundle(
     shelf, folder, tmp_path, monkeypatch, public

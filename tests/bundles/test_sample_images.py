@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from derm_core.bundles import outlier
@@ -23,6 +24,7 @@ def test_samples_are_labelled_generated_and_follow_the_seed(shelf):
     )
 
 
+@pytest.mark.slow
 def test_half_of_the_samples_are_drawn_from_a_shipped_decoder(shelf, classifier, decoder, card):
     extra = {f"decoder.{key}": value for key, value in decoder.state_dict().items()}
     save_bundle(

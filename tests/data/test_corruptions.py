@@ -42,6 +42,7 @@ def change(images, family, severity):
     return np.abs(corrupt(images, family, severity, IDS).astype(float) - images).mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", CORRUPTIONS)
 def test_each_severity_changes_the_image_more_than_the_one_before(family):
     images = photographs()
@@ -49,6 +50,7 @@ def test_each_severity_changes_the_image_more_than_the_one_before(family):
     assert changes[0] > 0.1 and all(a < b for a, b in itertools.pairwise(changes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", CORRUPTIONS)
 def test_an_image_is_corrupted_alike_wherever_it_stands(family):
     images = photographs()
@@ -61,6 +63,7 @@ def test_an_image_is_corrupted_alike_wherever_it_stands(family):
     assert len(drawn) == 1 if family in ("defocus", "jpeg", "pixelation") else len(drawn) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", CORRUPTIONS)
 def test_a_severity_means_the_same_at_64_and_at_192_pixels(family):
     """The corrupted larger image, reduced to 64 px, is changed as much as the corrupted small one."""

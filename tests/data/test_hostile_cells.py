@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import resource, sys
 from pathlib import Path
@@ -16,6 +18,7 @@ except DataError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_cell_of_100_mb_is_refused(tmp_path):
     with open(tmp_path / "t.csv", "wb") as handle:
         handle.write(b"path,label\na.jpg," + b"x" * 10**8 + b"\n")

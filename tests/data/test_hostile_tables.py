@@ -38,6 +38,7 @@ def test_a_broken_table_is_refused(data, why, tmp_path):
         tables.read_table(tmp_path / "t.csv")
 
 
+@pytest.mark.slow
 def test_a_million_columns_are_known_by_name_and_not_read(tmp_path):
     (tmp_path / "t.csv").write_text(",".join(f"c{i}" for i in range(10**6)) + "\n" + "0," * 10**6)
     table = tables.read_table(tmp_path / "t.csv")

@@ -428,6 +428,7 @@ def test_a_set_without_any_readable_image_leaves_nothing_behind(workspace, tmp_p
     assert not workspace.dataset("set").root.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_ham10000_itself(workspace, shared):
     result = import_dataset(workspace, shared / "data" / "ham10000", "ham", sizes=(16,))
@@ -437,6 +438,7 @@ def test_ham10000_itself(workspace, shared):
     assert np.bincount(dataset.labels).tolist() == [327, 514, 1099, 115, 1113, 6705, 142]
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize(
     ("name", "images", "classes", "groups"),

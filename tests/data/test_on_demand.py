@@ -24,6 +24,7 @@ def said(events, beginning):
     ]
 
 
+@pytest.mark.slow
 def test_a_synthetic_dataset_is_painted_and_decoded_with_rate_and_time_left(workspace):
     events, (dataset, store) = run(open_images(workspace, "synth-60", 16))
     assert len(dataset) == len(store) == 60 and store.size == 16

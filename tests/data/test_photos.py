@@ -79,6 +79,7 @@ def several_scans(data: bytes) -> bytes:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["progressive", "several scans", "png", "too large"])
 def test_large_pictures_that_would_be_whole_in_memory_are_refused_before_decoding(
     lesion, small_limits, monkeypatch, kind

@@ -126,6 +126,7 @@ def test_pixels_lost_with_the_machine_are_read_again(tmp_path):
     assert np.array_equal(np.load(again.arrays[8])[70], read_image(Path(paths[70]), 8))
 
 
+@pytest.mark.slow
 def test_a_killed_import_leaves_no_process_and_keeps_its_work(tmp_path):
     first = Path(write_images(tmp_path / "images", 1, side=300)[0])
     paths = [str(first)] * 320  # one file read often: slow enough to be killed on the way

@@ -66,6 +66,7 @@ def train_alone(
     return head
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", [False, True])
 @pytest.mark.parametrize("loss", ["cross_entropy", "focal", "brier"])
 def test_batched_heads_equal_heads_trained_one_by_one(data, loss, together):

@@ -61,6 +61,7 @@ def test_a_map_of_both_needs_an_encoder_once():
         EmbedConfig(**CONFIG | {"arm": "both", "vae": "skin", "space": "mu"})
 
 
+@pytest.mark.slow
 def test_umap_and_pca_of_a_dataset(workspace, run):
     """The one test that pays for importing UMAP: PCA stands first, then the whole map."""
     config, first, summary, epochs = EmbedConfig(**CONFIG), None, None, []
@@ -118,6 +119,7 @@ def without_umap(monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_neighbours_are_rows_of_the_manifest(workspace, run, without_umap):
     list(embed(EmbedConfig(**CONFIG, max_images=30), workspace, run))
     points = pd.read_parquet(run.map_points)
@@ -129,6 +131,7 @@ def test_neighbours_are_rows_of_the_manifest(workspace, run, without_umap):
     assert points["image_id"].tolist() == frame["image_id"].iloc[points["row"]].tolist()
 
 
+@pytest.mark.slow
 def test_a_map_is_turned_onto_another_and_shows_what_a_model_says(workspace, run, monkeypatch):
     started = []
     monkeypatch.setattr(
@@ -186,6 +189,7 @@ def vae_arm(request, workspace) -> dict:
     return {"arm": "vae", "vae_run": "pretrain-1", "backbone": backbone}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vae_arm", ["pretraining", "extractor"], indirect=True)
 def test_a_map_of_mu_tells_which_latent_follows_which_factor(workspace, run, without_umap, vae_arm):
     list(embed(EmbedConfig(**{**CONFIG, **vae_arm}, space="mu"), workspace, run))
@@ -223,6 +227,7 @@ def test_a_classifier_has_no_posterior_means_to_map(workspace, run):
         )
 
 
+@pytest.mark.slow
 def test_a_dataset_without_labels_can_be_mapped(workspace, run, without_umap):
     from derm_core.data.manifest import save_dataset
 

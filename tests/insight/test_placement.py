@@ -60,6 +60,7 @@ def test_a_training_image_falls_on_its_own_point(predictor):
     assert place(predictor, images[0]) is None
 
 
+@pytest.mark.slow
 def test_images_of_a_map_fall_on_their_own_places_and_others_between_their_neighbours(workspace):
     make_synth(workspace, "little", images=60, size=32)
     config = EmbedConfig(

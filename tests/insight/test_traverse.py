@@ -47,6 +47,7 @@ def pretraining(workspace):
     return vae, np.asarray(open_store(workspace, dataset, 16).images[split == SPLITS.index("val")])
 
 
+@pytest.mark.slow
 def test_kl_and_spread_are_those_of_the_validation_images_and_are_kept(
     workspace, pretraining, monkeypatch
 ):
@@ -70,6 +71,7 @@ def test_kl_and_spread_are_those_of_the_validation_images_and_are_kept(
     )
 
 
+@pytest.mark.slow
 def test_decoded_images_are_the_decoder_s_means(workspace, pretraining):
     vae, images = pretraining
     travel = open_travel(workspace, "pretrain-1")
@@ -90,6 +92,7 @@ def test_decoded_images_are_the_decoder_s_means(workspace, pretraining):
         travel.encode(np.zeros((1, 8, 8, 3), np.uint8))
 
 
+@pytest.mark.slow
 def test_unknown_sources_and_lost_data_are_said(workspace, pretraining):
     with pytest.raises(NotFound):
         open_travel(workspace, "nobody")
@@ -120,6 +123,7 @@ def test_a_model_made_from_an_extractor_of_the_shelf_has_its_encoder_and_statist
     assert travel.encode(images) == pytest.approx(origin.latents(images), abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "there", ["nothing", "another extractor of that name", "a classifier of that name"]
 )

@@ -101,6 +101,7 @@ def undisturbed(tmp_path_factory):
         return weights_of(here.workspace.run(run_id))
 
 
+@pytest.mark.slow
 def test_a_pretraining_keeps_its_last_checkpoint_when_the_disk_takes_no_more_and_ends_as_if_undisturbed(
     here, undisturbed
 ):
@@ -121,6 +122,7 @@ def test_a_pretraining_keeps_its_last_checkpoint_when_the_disk_takes_no_more_and
     assert weights_of(run) == undisturbed
 
 
+@pytest.mark.slow
 def test_a_pretraining_on_a_disk_that_is_really_full_goes_on_from_its_last_checkpoint_when_there_is_room(
     disk, here, undisturbed
 ):

@@ -27,6 +27,7 @@ def uninterrupted(tmp_path_factory):
             yield folder, server, prepare(folder, server, images=60, epochs=3, names=tuple(KILLS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KILLS)
 def test_a_killed_run_ends_bit_identical_to_the_uninterrupted_one(uninterrupted, name):
     trial = Trial(*uninterrupted, name)
@@ -38,6 +39,7 @@ def test_a_killed_run_ends_bit_identical_to_the_uninterrupted_one(uninterrupted,
     assert trial.differences() == []
 
 
+@pytest.mark.slow
 def test_half_of_the_pretrainings_that_are_killed_are_of_the_default_recipe():
     for phase in ("pretraining", "checkpoint"):
         assert (

@@ -22,6 +22,7 @@ def study(script="count-3", **fields):
 # ---- killed and repaired
 
 
+@pytest.mark.slow
 def test_kill_dash_nine_is_found_out_and_resume_goes_on_from_the_checkpoint(jobs):
     run_id = jobs.submit("count-3000")
     run = jobs.until(run_id, "running")
@@ -139,6 +140,7 @@ def test_what_has_ended_cannot_be_cancelled(jobs):
 # ---- a study and its pretraining
 
 
+@pytest.mark.slow
 def test_a_study_queues_its_pretraining_first_and_uses_it(jobs):
     run_id = supervisor.submit(jobs.workspace, study(), name="one click")
     run = jobs.store.get(run_id)
@@ -153,6 +155,7 @@ def test_a_study_queues_its_pretraining_first_and_uses_it(jobs):
     assert (pretraining.id, "result") in seen and seen[-1] == (run_id, "state")
 
 
+@pytest.mark.slow
 def test_an_identical_pretraining_is_used_again_and_another_is_not(jobs):
     first = jobs.store.get(supervisor.submit(jobs.workspace, study()))
     supervisor.wait(jobs.workspace, first.id)
@@ -191,6 +194,7 @@ def test_a_failed_pretraining_fails_the_study_and_says_so(jobs):
     assert run.state == "failed" and run.depends_on in run.error and "no labels" in run.error
 
 
+@pytest.mark.slow
 def test_resuming_a_study_resumes_its_pretraining(jobs):
     run_id = supervisor.submit(
         jobs.workspace, study(pretrain=PretrainConfig(dataset="count-3000", device="cpu"))

@@ -3,6 +3,8 @@
 import os
 import signal
 
+import pytest
+
 from derm_core.config import BackboneConfig, PretrainConfig
 from derm_core.data.synth.generator import make_synth
 from derm_core.events import read_events
@@ -13,6 +15,7 @@ from derm_core.training.recipes import recipe
 from .conftest import eventually
 
 
+@pytest.mark.slow
 def test_a_killed_pretraining_is_resumed_from_its_checkpoint(workspace):
     make_synth(workspace, "tiny", images=60, size=32, processes=1)
     run_id = supervisor.submit(

@@ -112,6 +112,7 @@ def test_a_killed_worker_in_the_queue_does_not_block_those_behind_it(jobs):
     assert jobs.until(behind, "done") and jobs.state(blocker) == "interrupted"
 
 
+@pytest.mark.slow
 def test_sigterm_without_a_request_to_cancel_is_an_interruption_that_can_be_resumed(jobs):
     run_id = jobs.submit("count-3000")
     run = jobs.until(run_id, "running")

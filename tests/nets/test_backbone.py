@@ -21,6 +21,7 @@ FAMILIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("architecture", "stage"), FAMILIES.items())
 def test_map_has_the_stages_width_and_reduction(architecture, stage):
     backbone = build_backbone(BackboneConfig(architecture=architecture, stage=stage), 0).eval()
@@ -39,6 +40,7 @@ def test_layers_behind_the_stage_are_not_kept():
     assert all(p.grad is not None for p in backbone.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["resnet18", "convnext_atto", "vit_tiny_patch16_224"])
 def test_initialisation_follows_the_seed_and_leaves_the_global_generator_alone(architecture):
     config = BackboneConfig(architecture=architecture, stage=1)
@@ -58,6 +60,7 @@ def test_wrong_architecture_and_stage_are_named():
         build_backbone(BackboneConfig(architecture="resnet18", stage=8), 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "stage"),
     [("resnet18", 2), ("mobilenetv2_100", 2), ("convnext_atto", 1), ("vit_tiny_patch16_224", 1)],

@@ -9,6 +9,7 @@ from derm_core.nets.backbone import build_backbone, load_timm_state
 from derm_core.nets.multi_stage import MultiStage
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["resnet18", "convnext_atto", "mobilenetv2_050"])
 def test_both_stages_are_those_of_backbones_to_each(architecture):
     last = build_backbone(BackboneConfig(architecture=architecture, stage=2), 0).eval()

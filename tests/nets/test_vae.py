@@ -97,6 +97,7 @@ def test_shapes_and_gradients_for_every_family(architecture, stage):
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in vae.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [16, 28, 64, 100, 224])
 def test_the_decoder_meets_any_size(size):
     vae = build_vae(SMALL, size, 8, 16, seed=0)

@@ -101,6 +101,7 @@ def test_offline_mode_asks_nobody(hub, monkeypatch):
     assert hub.requests == [] and imagenet_status(RESNET)["source"] == "none"
 
 
+@pytest.mark.slow
 def test_the_hub_is_asked_once_and_then_the_cache_serves(hub, monkeypatch):
     assert imagenet_status(RESNET)["source"] == "hub" and hub.requests == []
     backbone, info = load_imagenet(RESNET)
@@ -206,6 +207,7 @@ def train_eval_correlation(backbone, info, images) -> float:
 REAL = {"resnet18": (3, 256, 128), "mobilenetv2_100": (4, 320, 224)}
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("architecture", REAL)
 def test_real_weights_load_and_train_mode_agrees_with_eval_mode(shared, monkeypatch, architecture):
@@ -223,6 +225,7 @@ def test_real_weights_load_and_train_mode_agrees_with_eval_mode(shared, monkeypa
     assert train_eval_correlation(backbone, info, real_images(shared, size)) > 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.parametrize("architecture", REAL)
 def test_matched_statistics_agree_at_64_px_and_keep_eval_mode(shared, monkeypatch, architecture):

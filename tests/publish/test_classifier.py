@@ -138,6 +138,7 @@ def write_artefacts(workspace, run, config, dataset, extractor, classifiers):
     pd.concat(tables).to_parquet(run.predictions)
 
 
+@pytest.mark.slow
 def test_the_bundle_predicts_what_the_chosen_seed_predicts(study):
     workspace, classifiers = study
     seen = []
@@ -159,6 +160,7 @@ def test_the_bundle_predicts_what_the_chosen_seed_predicts(study):
     assert bundle.decoder is not None and Predictor(bundle).calibrated
 
 
+@pytest.mark.slow
 def test_the_card_names_data_terms_weights_metrics_and_commands(study):
     workspace, _ = study
     card = load_bundle(publish(workspace, STUDY, "vae", "mole-vae")).card
@@ -189,6 +191,7 @@ def test_terms_of_the_pretraining_data_stay_with_weights_trained_on_synthetic_im
     assert weights_license(real, {"data": real}).count("CC BY-NC 4.0") == 1
 
 
+@pytest.mark.slow
 def test_a_taken_name_and_a_wrong_arm_seed_or_run_are_said(study):
     workspace, _ = study
     publish(workspace, STUDY, "vae", "mole-vae")
@@ -204,6 +207,7 @@ def test_a_taken_name_and_a_wrong_arm_seed_or_run_are_said(study):
         publish(workspace, VAE_RUN, "vae", "other")
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_the_studys_is_not_published(study):
     workspace, _ = study
     path = workspace.run(STUDY).predictions
@@ -215,6 +219,7 @@ def test_a_model_that_is_not_the_studys_is_not_published(study):
     assert not (workspace.models / "mole-vae").exists()
 
 
+@pytest.mark.slow
 def test_a_dataset_whose_rate_is_on_the_card_is_in_its_command(study):
     workspace, _ = study
     name = load_bundle(publish(workspace, STUDY, "vae", "mole-vae")).card["training_data"][
@@ -226,6 +231,7 @@ def test_a_dataset_whose_rate_is_on_the_card_is_in_its_command(study):
     )
 
 
+@pytest.mark.slow
 def test_the_card_says_when_to_believe_an_answer(study):
     workspace, _ = study
     folder = publish(workspace, STUDY, "vae", "mole-vae")
@@ -270,6 +276,7 @@ def test_the_card_says_when_to_believe_an_answer(study):
     assert len(arm.neighbours) == 5 and prediction.outlier.scores["mole-vae"].reconstruction > 0
 
 
+@pytest.mark.slow
 def test_a_published_model_is_written_anew_only_where_its_tensors_stay(study):
     workspace, _ = study
     folder = publish(workspace, STUDY, "vae", "mole-vae")
@@ -282,6 +289,7 @@ def test_a_published_model_is_written_anew_only_where_its_tensors_stay(study):
     assert [path.name for path in workspace.models.iterdir()] == ["mole-vae"]
 
 
+@pytest.mark.slow
 def test_a_publication_that_is_stopped_leaves_nothing(study):
     workspace, _ = study
 
@@ -300,6 +308,7 @@ def test_the_card_says_which_choices_saw_the_calibration_groups():
     assert "among 9" in statistics.calibrated_on("frozen", 9)
 
 
+@pytest.mark.slow
 def test_another_split_of_the_dataset_is_refused(study):
     workspace, _ = study
     path = workspace.run(STUDY).study

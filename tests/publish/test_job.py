@@ -20,6 +20,7 @@ CONFIG = PublishConfig(dataset="moles", run=STUDY, arm="vae", name="my-vae", see
 pytestmark = pytest.mark.parametrize("study", ["frozen"], indirect=True)
 
 
+@pytest.mark.slow
 def test_the_bundle_is_the_runs_result_and_is_found_again_when_the_run_is_resumed(
     study, monkeypatch
 ):
@@ -43,6 +44,7 @@ def test_the_bundle_is_the_runs_result_and_is_found_again_when_the_run_is_resume
     assert list(publish_run(CONFIG, shelf, shelf.run("publish-1")))[-1].value == result
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_leaves_nothing_on_the_shelf(study):
     shelf, _ = study
     events = publish_run(CONFIG, shelf, shelf.run("publish-1"))

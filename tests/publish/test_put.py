@@ -11,6 +11,7 @@ from derm_core.errors import DermError
 from derm_core.publish.classifier import _put
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "said"), [(errno.ENOSPC, "disk is full"), (errno.EACCES, "may not be written")]
 )

@@ -52,6 +52,7 @@ def made(reported_home):
     return study, text, Page(text)
 
 
+@pytest.mark.slow
 def test_every_section_is_there_with_its_tables(made):
     study, _, page = made
     for heading in (
@@ -101,6 +102,7 @@ def test_nothing_is_loaded_from_anywhere(made):
     assert not re.search(r"@import|url\(", text.split("<style>")[1].split("</style>")[0])
 
 
+@pytest.mark.slow
 def test_images_are_shown_only_where_they_are_asked_for(made, reported):
     folder, study = reported
     page = Page(report_html(study, folder, images=3))
@@ -126,6 +128,7 @@ def test_the_printed_config_makes_the_study_again(made, tmp_path):
         stored_study(tmp_path / "config.json")
 
 
+@pytest.mark.slow
 def test_the_command_writes_report_and_tables(reported, tmp_path, capsys):
     folder, _ = reported
     assert (
@@ -191,6 +194,7 @@ def test_every_text_of_a_study_is_escaped_for_figures():
     }
 
 
+@pytest.mark.slow
 def test_an_evaluation_of_published_models_has_a_report_with_what_it_has(workspace):
     write_dataset(workspace)
     material = drain(prepare(CONFIG, workspace))[1]

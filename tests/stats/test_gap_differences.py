@@ -99,6 +99,7 @@ def test_differences_over_seeds_are_scipys_one_sample_t_test(rows):
         assert (row.low, row.high) == pytest.approx((ends.low, ends.high)) and row.method == "seeds"
 
 
+@pytest.mark.slow
 def test_final_and_test_differences_equal_a_loop_that_draws_the_groups(rows):
     """Each set's groups drawn anew within class, image lists put together: the same mean and about the same spread."""
     _, sets, _, result = rows

@@ -55,6 +55,7 @@ def test_what_the_seeds_share_is_the_covariance_of_their_group_means():
     assert alone == pytest.approx(values[:, 0].var(ddof=1) / 60, rel=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seed_spread", "shared", "own"),
     [(0.0, 0.0, 1.0), (0.1, 0.0, 1.0), (0.05, 0.5, 1.0), (0.02, 1.0, 0.3)],
@@ -108,6 +109,7 @@ def test_wilson_equals_scipy():
     assert intervals.wilson(7 / 12, 12) == pytest.approx((expected.low, expected.high))
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth_about_as_often_as_they_say():
     """300 sets of 60 groups with answers alike within a group; binomial limits ± 3 standard errors."""
     rng = np.random.default_rng(14)

@@ -46,6 +46,7 @@ def steps() -> dict[str, int]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_what_a_step_frees_the_next_one_gets_without_page_faults(steps):
     assert steps["faults"] < BYTES // steps["page"], (
         "four times as many where every step's memory is new"

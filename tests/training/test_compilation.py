@@ -77,11 +77,13 @@ def test_a_short_training_and_a_machine_without_compiler_are_not_tried(
     assert not choice.compiled and "not compiled: no C compiler" in choice.reason
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_is_said_and_does_no_harm(compiler):
     choice = choose(Failing())
     assert not choice.compiled and "RuntimeError: the compiler gave up" in choice.reason
 
 
+@pytest.mark.slow
 def test_a_trial_is_ended_when_its_time_is_up(compiler):
     choice = choose(Hanging(), budget=1.0)
     assert not choice.compiled and "longer than 1 s" in choice.reason

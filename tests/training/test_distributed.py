@@ -86,6 +86,7 @@ def take_steps(events, steps: int) -> None:
     events.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TASKS)
 def test_two_processes_give_one_process_curve(kind, two, images, labels):
     given = labels if kind == "classify" else None
@@ -102,6 +103,7 @@ def test_two_processes_give_one_process_curve(kind, two, images, labels):
         np.testing.assert_allclose(both[series], one[series], rtol=1e-4, atol=1e-6, err_msg=series)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", ["two", "one"])
 def test_a_shared_training_resumes_with_two_or_one(after, two, images, tmp_path):
     straight = alone(vae(), images, range(60), **SETTINGS)
@@ -151,6 +153,7 @@ def test_rows_of_another_number_than_the_share_are_not_gathered(two):
         gather_with_gradient(torch.ones(19, 2))
 
 
+@pytest.mark.slow
 def test_batch_norm_on_cpus_is_said_to_be_each_process_own(make_classifier):
     assert "statistics of each process's share" in Team(size=2).describe(make_classifier())
     assert "Batch norm" not in Team(size=2).describe(classifier())

@@ -73,6 +73,7 @@ def test_within_the_task_holds_the_average_and_afterwards_its_own_weights(networ
     assert torch.equal(network[2].bias, average.module[2].bias)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [2, 3])
 def test_a_resumed_training_keeps_the_same_average_bit_for_bit(
     stop, images, tmp_path, make_vae_task

@@ -36,6 +36,7 @@ def take_steps(events, steps: int) -> None:
     events.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS, ids=lambda p: p.compute)
 @pytest.mark.parametrize("kind", ["vae", "views", "classify"])
 @pytest.mark.parametrize("stop", [2, 3])

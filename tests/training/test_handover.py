@@ -26,6 +26,7 @@ ARCHITECTURES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_network_and_its_optimiser_arrive_as_they_were(architecture):
     network = build_backbone(BackboneConfig(architecture=architecture, stage=0), 0).eval()

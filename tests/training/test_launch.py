@@ -19,6 +19,7 @@ from .contrastive import ContrastiveTask, FailingTask
 SETTINGS = {"epochs": 2, "batch_size": 20, "lr": 1e-2, "wd": 0.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("how", "words"),
     [

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from pages.ui import scheduling
 
 SETTLED = """
@@ -70,10 +72,12 @@ def run(script: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_what_is_alive_is_set_aside_once_many_modules_are_new():
     run(SETTLED)
 
 
+@pytest.mark.slow
 def test_garbage_goes_within_seconds_and_within_a_minute_where_it_was_set_aside():
     run(FREED)
 
@@ -86,5 +90,6 @@ def test_memory_that_cannot_be_returned_is_left_alone(monkeypatch):
     scheduling._return_memory()
 
 
+@pytest.mark.slow
 def test_every_page_sets_aside_what_its_imports_left():
     run(EVERY_PAGE)

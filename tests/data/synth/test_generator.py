@@ -126,6 +126,7 @@ def test_classes_are_mildly_imbalanced_and_follow_their_profile():
         assert max(CLASSES, key=lambda c: mean[c][name]) == label
 
 
+@pytest.mark.slow
 def test_classes_overlap_but_can_be_told_from_the_factors():
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.metrics import balanced_accuracy_score
@@ -262,12 +263,14 @@ def test_the_dataset_holds_images_masks_and_factors(workspace):
     assert loaded.frame.groupby("group").size().between(1, 3).all()
 
 
+@pytest.mark.slow
 def test_processes_paint_what_one_process_paints(workspace):
     alone = make_synth(workspace, "alone", images=60, size=32, processes=1)
     shared_work = make_synth(workspace, "together", images=60, size=32, processes=2)
     assert alone.fingerprint == shared_work.fingerprint
 
 
+@pytest.mark.slow
 def test_stopping_leaves_no_painter_behind(workspace, monkeypatch):
     """A caller that breaks off, as a cancelled run does, ends its painters and registers nothing."""
     started, real = [], workers.subprocess.Popen
@@ -290,6 +293,7 @@ def test_a_painter_that_dies_is_reported(workspace, monkeypatch):
         make_synth(workspace, "broken", images=60, size=32, processes=2)
 
 
+@pytest.mark.slow
 def test_it_is_made_on_first_need_only(workspace):
     dataset = ensure_synth(workspace, scale=0.04)
     assert dataset.name == "synth-80" and len(dataset) == 80
