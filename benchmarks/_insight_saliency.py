@@ -77,7 +77,7 @@ def summary(maps: np.ndarray, masks: np.ndarray) -> dict | None:
 
 
 def hiding(predictor: Predictor, images: np.ndarray) -> np.ndarray:
-    """(n, S, S) by how much hiding a patch lowers the probability of each image's most probable class, 0 where it does not."""
+    """By how much hiding a patch lowers the probability of the most probable class (n, S, S), or 0."""
     tops = predictor.predict(images).argmax(1)
     return np.stack(
         [

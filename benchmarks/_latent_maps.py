@@ -25,7 +25,7 @@ MODEL = "vae-resnet18-64"
 
 
 def furnish(workspace: Workspace, images: int) -> list[str]:
-    """A dataset "many" whose images share PICTURES files, and two maps of it with two models' answers: their run ids."""
+    """A dataset "many" whose images share PICTURES files, and two maps of it: their run ids."""
     rng = np.random.default_rng(0)
     labels = rng.choice(len(CLASSES), images, p=SHARES)
     names = np.array(CLASSES, object)[labels]

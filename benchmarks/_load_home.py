@@ -32,7 +32,7 @@ KNOWN = 0.9
 
 
 def furnish(home: Path, given: str | None) -> Workspace:
-    """A copy of `given` with a synthetic dataset "loaded" and, where they are missing, a map of it and a small demo study."""
+    """A copy of `given` with a synthetic dataset "loaded", a map of it and a small demo study."""
     if given:
         shutil.copytree(given, home, symlinks=True)
     workspace = Workspace.open(home)

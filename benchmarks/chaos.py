@@ -305,7 +305,7 @@ def killed_and_resumed(
     name: str,
     chosen: Iterator[tuple[int, float]],
 ) -> dict:
-    """One kill in `phase` of the run `name` at the first of the `chosen` moments that hits it, and the way to the end from there."""
+    """Kill the run `name` once in `phase`, at the first of the `chosen` moments that hits it, and resume it."""
     for draw in range(DRAWS):
         call, seconds = next(chosen)
         trial = Trial(folder, server, baseline, name)

@@ -122,7 +122,7 @@ def seconds(work) -> float:
 
 
 def make_features(arms: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Gaussian features (N, D) an arm, their mean shifted by class so far that a tenth is confused; HAM10000-like shares."""
+    """Gaussian features (N, D) per arm; means shifted by class so that a tenth is confused; HAM10000-like shares."""
     rng = np.random.default_rng(0)
     labels = rng.choice(CLASSES, TRAIN + VAL, p=[0.67, 0.11, 0.11, 0.05, 0.03, 0.02, 0.01])
     centres = rng.normal(size=(CLASSES, WIDTH)) * 0.12

@@ -171,7 +171,7 @@ def flags(predictors: dict[str, Predictor], found: list[list[Result]]) -> np.nda
 def covered(
     predictor: Predictor, rows: list[Result], labels: np.ndarray, groups: np.ndarray
 ) -> dict:
-    """Coverage of the shown prediction sets, with its interval and by class, and how it stands among random divisions."""
+    """Coverage of the prediction sets, with its interval and by class, and its rank among random divisions."""
     p = np.array([[arm.probabilities[c] for c in predictor.classes] for arm, _ in rows])
     key, card = conformal.key(conformal.SHOWN), predictor.card["conformal"]
     found = conformal.coverage_on(
@@ -263,7 +263,7 @@ def saliency_inside(
 
 
 def default_inside(saliency: dict, dataset: str) -> dict[str, float]:
-    """By model the share of the map that Classify shows first, on the dataset's lesions, or drawn ones without masks."""
+    """By model, the share of Classify's first map that lies on the lesion: the dataset's, or generated ones."""
     return {
         name: found.get(dataset, found["synthetic"])["layer_cam"]["inside"]
         for name, found in saliency.items()

@@ -3,8 +3,8 @@
     open_s               from the address to a drawn map in a tab that has shown the app, median; open_pair_s: two maps;
                          new_tab_s: in a new tab, which compiles Streamlit's and plotly's scripts
                          first
-    select_s             from a click on a dot to the name of its image, median; select_box_s, select_lasso_s: from the end
-                         of a box or lasso to what is in it; lasso_images: how many the last lasso
+    select_s             from a click on a dot to the name of its image, median; select_box_s, select_lasso_s: from
+                         the end of a box or lasso to what is in it; lasso_images: how many the last lasso
                          chose
     figure_mb            the largest message with a map's figure
     page_heap_mb         JavaScript's memory of a tab with one map, garbage collected
@@ -14,9 +14,11 @@
     place_ms             one image placed among 10,000 by the shipped encoder, warm, median
     place_page_ms        from the choice of a file to its cross on the map, the extractor warm, median
     umap_ratio           `python -m benchmarks umap`
-    duplicate_recall     known pairs found in the map of --home that finds most, that of duplicate_recall_arm; null without
+    duplicate_recall     known pairs found in the map of --home that finds most, that of duplicate_recall_arm; null
+                         without
     recalls              and in the newest map of each arm
-    trouble              in the newest map of each arm: near-duplicates, those across splits, likely label errors, outliers
+    trouble              in the newest map of each arm: near-duplicates, those across splits, likely label errors,
+                         outliers
     missed               which of these miss their limit
 
 For 100,000 images: python -m benchmarks latent --images 100000 --repeats 5 --umap-repeats 0 --json
@@ -203,7 +205,7 @@ def _until_drawn(tab, points: int) -> None:
 
 
 def selections(context, address: str, points: int, repeats: int) -> dict:
-    """Seconds from a click to the image's name, and from the end of a box or lasso to what is in it; memory of the tab."""
+    """Seconds from a click to the image's name and from a box or lasso to its images; memory of the tab."""
     tab = context.new_page()
     tab.set_default_timeout(120_000)
     tab.goto(address)
@@ -287,7 +289,8 @@ def _lonely(tab, number: int) -> tuple[float, float, str]:
         const away = ([x, y, row]) => Math.min(...dots.map(([u, v, other]) =>
             other === row ? 1e9 : (u - x) ** 2 + (v - y) ** 2));
         const edge = inside.sort((a, b) => Math.hypot(b[0] - xaxis._length / 2, b[1] - yaxis._length / 2)
-                                         - Math.hypot(a[0] - xaxis._length / 2, a[1] - yaxis._length / 2)).slice(0, 200);
+                                         - Math.hypot(a[0] - xaxis._length / 2, a[1] - yaxis._length / 2))
+            .slice(0, 200);
         const [x, y, row] = edge.map(dot => [...dot, away(dot)]).sort((a, b) => b[3] - a[3])[number];
         return [box.left + xaxis._offset + x, box.top + yaxis._offset + y, row];
     }""",
@@ -399,7 +402,7 @@ def umap_ratio(images: int, repeats: int) -> float | None:
 
 
 def found_trouble(home: str | None) -> dict:
-    """duplicate_recall, duplicate_recall_arm, recalls and trouble, of the newest map of each arm that was looked through."""
+    """duplicate_recall, duplicate_recall_arm, recalls and trouble of the newest map of each arm."""
     maps = sorted(
         Path(home).glob("runs/embed-*/artefacts/map.json") if home else (),
         key=lambda path: path.stat().st_mtime,

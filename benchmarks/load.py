@@ -7,20 +7,20 @@ that the page gives an answer: opinions, and to a session alone charts and maps 
 looks. The workspace holds a finished study and a map, so that every page has something to show
 (_load_home.py). Measured:
 
-    errors                  every upload without an answer, every page without its content, and every page that says that
-                            something went wrong
+    errors                  every upload without an answer, every page without its content, and every page that
+                            says that something went wrong
     memory_slope_mb_per_min of the server, after a warm-up of a third of the time, with the standard
     error of a line
                             through means of ten seconds
     p95_ratio               the p95 of a classification, times cores over the sessions that wait for the server on
                             average, against a single session's median
-    throughput_ratio        classifications a second, against a page with an uploader and the same predictor alone, under
-                            this app's setting for the collection of garbage, in turn, the median of
+    throughput_ratio        classifications a second, against a page with an uploader and the same predictor alone,
+                            under this app's setting for the collection of garbage, in turn, the median of
                             ROUNDS; an answer is brief while other sessions wait
                             (pages/classify.py); _streamlit_gc: under Streamlit's own setting;
                             _unlike: of pictures that the models call unlike
-    training_slowdown       of a single session's classification while a training runs; pages_beside_training_seconds: and
-                            the slowest opening of each page
+    training_slowdown       of a single session's classification while a training runs; pages_beside_training_seconds:
+                            and the slowest opening of each page
     missed                  the limits that were not held
 """
 
@@ -208,7 +208,7 @@ def served(script: str, home: Path, *settings: str) -> Iterator[tuple[str, psuti
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    log = open(home.parent / f"server-{port}.log", "wb")
+    log = open(home.parent / f"server-{port}.log", "wb")  # noqa: SIM115
     process = subprocess.Popen(
         [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port), *settings],
         cwd=REPOSITORY,
@@ -254,7 +254,7 @@ class Tally:
         shows: tuple[str, ...],
         into: list[float] | None = None,
     ) -> bool:
-        """Whether the session's page has what it `shows` (as for `Session.need`) after `work`, and no error; else that is noted.
+        """Whether the page has what it `shows` (as for `Session.need`) after `work`; errors are noted.
 
         The seconds of what succeeded go to `into`, where it began after the warm-up.
         """

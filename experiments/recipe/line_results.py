@@ -232,7 +232,7 @@ def keep(
     material: StudyData,
     splits: Sequence[str],
 ) -> None:
-    """Probabilities (G, S, n, C) of every grid point and seed on `splits`, the curves' ends (CURVES, S, G), log priors (S, C).
+    """Save probabilities (G, S, n, C) on `splits`, the curves' ends (CURVES, S, G), log priors (S, C).
 
     trained: heads of all seeds, or of one seed each, with their features (n, D) or (seeds, n, D).
     """

@@ -250,7 +250,7 @@ def key(config: Any) -> str:
 
 
 def changed(config: Any) -> dict[str, Any]:
-    """Fields that differ from the class's defaults, so that a field added later does not rename what was done before."""
+    """Fields that differ from the class's defaults: a field added later does not rename finished work."""
     found = {}
     for spec in dataclasses.fields(config):
         value = getattr(config, spec.name)

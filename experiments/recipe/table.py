@@ -105,7 +105,7 @@ class Judged:
         }
 
     def _gaps(self) -> dict[str, dict[str, dict[str, Estimate]]]:
-        """Loss and accuracy on training and test images by arm, {arm: {"train", "test": {"loss", "accuracy": Estimate}}}, all under one draw."""
+        """Loss and accuracy by arm, {arm: {"train", "test": {"loss", "accuracy": Estimate}}}, under one draw."""
         keys = [(name, index) for name, group in self.arrays.items() for index in range(len(group))]
         found: dict[str, dict[str, dict[str, Estimate]]] = {name: {} for name in self.lines}
         for split in ("train", self.split):

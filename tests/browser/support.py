@@ -121,8 +121,9 @@ def sideways(tab) -> bool:
 
 def drawn_points(tab) -> int:
     """How many points all charts of the page show together."""
-    return tab.evaluate("""() => [...document.querySelectorAll('.js-plotly-plot')].flatMap(chart => chart._fullData || [])
-        .filter(trace => trace.hoverinfo !== 'skip').reduce((sum, trace) => sum + (trace.x ? trace.x.length : 0), 0)""")
+    return tab.evaluate("""() => [...document.querySelectorAll('.js-plotly-plot')]
+        .flatMap(chart => chart._fullData || []).filter(trace => trace.hoverinfo !== 'skip')
+        .reduce((sum, trace) => sum + (trace.x ? trace.x.length : 0), 0)""")
 
 
 def pixel_of_point(tab, trace: int, point: int) -> tuple[float, float]:
@@ -132,7 +133,8 @@ def pixel_of_point(tab, trace: int, point: int) -> tuple[float, float]:
         """([trace, point]) => {
         const chart = document.querySelector('.js-plotly-plot'), box = chart.getBoundingClientRect();
         const {xaxis, yaxis} = chart._fullLayout, data = chart._fullData[trace];
-        return [box.left + xaxis._offset + xaxis.l2p(data.x[point]), box.top + yaxis._offset + yaxis.l2p(data.y[point])];
+        return [box.left + xaxis._offset + xaxis.l2p(data.x[point]),
+                box.top + yaxis._offset + yaxis.l2p(data.y[point])];
     }""",
         [trace, point],
     )

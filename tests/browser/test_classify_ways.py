@@ -27,7 +27,10 @@ PASTE = """async (box, files) => {
     box.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true, cancelable: true}));
 }"""
 
-FILMING = "() => { const film = document.querySelector('video'); return film && film.readyState >= 2 && film.videoWidth > 0; }"
+FILMING = """() => {
+    const film = document.querySelector('video');
+    return film && film.readyState >= 2 && film.videoWidth > 0;
+}"""
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ HOSTILE = (
     "<a href=https://planted.example>in</a><script>window.ran=2</script>",
     "![x](https://planted.example/p.png) [y](javascript:window.ran=3) :red[z] $q$",
 )
-PLANTED = """() => [window.ran, ...[...document.querySelectorAll('[src*=planted], [href*=planted], [*|href*=planted], [href^="javascript:"], .katex')]
+PLANTED = """() => [window.ran, ...[...document.querySelectorAll(
+        '[src*=planted], [href*=planted], [*|href*=planted], [href^="javascript:"], .katex')]
     .map(part => part.outerHTML.slice(0, 200))].filter(Boolean)"""
 
 

@@ -50,7 +50,8 @@ def test_a_box_in_one_map_lights_the_same_images_in_the_other(
     draw_until_chosen(page)
     page.wait_for_function("""() => {
         const lit = [...document.querySelectorAll('.js-plotly-plot')].map(chart => chart._fullData.flatMap(
-            trace => trace.customdata ? (trace.selectedpoints || []).map(i => trace.customdata[i]) : []).sort((a, b) => a - b));
+            trace => trace.customdata ? (trace.selectedpoints || []).map(i => trace.customdata[i]) : []
+        ).sort((a, b) => a - b));
         return lit.length === 2 && lit[0].length > 1 && lit[0].join() === lit[1].join();
     }""")
     calm(page)

@@ -36,7 +36,8 @@ def test_a_lasso_opens_what_is_inside_it(page, furnished, furnished_app, mapped)
     calm(page)
     no_exception(page)
     rows = page.evaluate("""() => document.querySelector('.js-plotly-plot')._fullData.flatMap(
-        trace => trace.customdata ? (trace.selectedpoints || []).map(i => trace.customdata[i]) : []).sort((a, b) => a - b)""")
+        trace => trace.customdata ? (trace.selectedpoints || []).map(i => trace.customdata[i]) : []
+        ).sort((a, b) => a - b)""")
     points = points_of(furnished, mapped).set_index("row")
     inside = points.loc[rows]
     assert 1 < len(rows) < len(points), "some and not all"
@@ -134,7 +135,8 @@ def sorted_by(page, name: str, line) -> bool:
 def tab_to(page, tag: str, label: str) -> None:
     """Press Tab until the element with this tag and name has the focus."""
     asked = """([tag, label]) => { const found = document.activeElement; return found && found.tagName === tag &&
-        ((found.getAttribute('aria-label') || '') + (found.labels ? [...found.labels].map(x => x.innerText).join(' ') : '')
+        ((found.getAttribute('aria-label') || '')
+         + (found.labels ? [...found.labels].map(x => x.innerText).join(' ') : '')
          + (tag === 'SUMMARY' ? found.innerText : '')).includes(label); }"""
     for _ in range(150):
         if page.evaluate(asked, [tag, label]):

@@ -1,4 +1,4 @@
-"""Photos of a phone: large JPEGs at half their size with the same pixels for a model, HEIC, and a square of one's choice."""
+"""Photos of a phone: large JPEGs at half their size with the same pixels for a model, HEIC, a chosen square."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lock files name every package that is installed, in the version that requirements.txt asks for, by hashes alone."""
+"""The lock files name every installed package by its hashes, in the versions of requirements.txt."""
 
 from __future__ import annotations
 

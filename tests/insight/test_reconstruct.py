@@ -1,4 +1,4 @@
-"""Reconstruction: the decoder's image of the latents that the features hold, and the error the outlier score is made of."""
+"""Reconstruction: the decoder's image of an image's latents, and the error behind the outlier score."""
 
 from __future__ import annotations
 

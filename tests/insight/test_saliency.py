@@ -1,4 +1,4 @@
-"""Saliency: Grad-CAM and LayerCAM are their papers', lie on the lesion where only the lesion counts, and occlusion finds it too."""
+"""Grad-CAM and LayerCAM agree with their papers; they and occlusion find a lesion that alone counts."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_patch_is_worth_what_the_network_says_without_it(dark):
 
 
 def test_the_cells_sum_to_the_derivative_along_the_features(resnet, noise):
-    """Completeness: the signed contributions of a map's cells are d logit(t f) / dt at t = 1, here by central differences."""
+    """Completeness: the contributions of a map's cells sum to d logit(t f) / dt at t = 1 (central differences)."""
     cam = grad_cam(resnet, noise, [0, 3, 4])
     classifier = resnet.bundle.classifier.double()
     features = classifier.backbone.body(
@@ -208,7 +208,7 @@ def test_layer_cam_is_the_papers_at_the_four_places_of_the_image_on_the_next_gri
 
 
 def test_cells_that_a_strided_shortcut_does_not_read_have_evidence_too(noise):
-    """Where layer3 sees the map through its 1 x 1 shortcut of stride 2 alone, the paper's map is 0 on three cells of four."""
+    """Where layer3 sees the map through its 1 x 1 shortcut of stride 2 alone, three cells of four are 0."""
     predictor = resnet_to_stage_3()
     block = predictor.bundle.classifier.backbone.body.layer3[0]
     block.bn2.weight.data.zero_()

@@ -227,8 +227,8 @@ def test_texts_that_are_too_long_change_nothing(workspace, change):
 
 OLD_SCHEMA = """CREATE TABLE runs (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
     name TEXT NOT NULL, state TEXT NOT NULL, device TEXT NOT NULL, created REAL NOT NULL, started REAL, finished REAL,
-    pid INTEGER, spawned REAL, spawns INTEGER NOT NULL DEFAULT 0, depends_on TEXT, error TEXT, progress TEXT, summary TEXT,
-    cancel_time REAL)"""
+    pid INTEGER, spawned REAL, spawns INTEGER NOT NULL DEFAULT 0, depends_on TEXT, error TEXT, progress TEXT,
+    summary TEXT, cancel_time REAL)"""
 
 
 def test_a_database_of_the_first_version_is_brought_up_to_date_with_its_runs(workspace):

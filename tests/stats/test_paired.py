@@ -10,7 +10,7 @@ from derm_core.stats.metrics import decide
 from derm_core.stats.paired import Scorer, arm_pairs, average, independent_difference
 
 
-def test_set(n=400, groups=260, classes=4, seeds=3, seed=0):
+def random_test_set(n=400, groups=260, classes=4, seeds=3, seed=0):
     rng = np.random.default_rng(seed)
     group = rng.integers(0, groups, n)
     labels = rng.choice(classes, groups, p=[0.5, 0.25, 0.15, 0.1])[group]
@@ -19,7 +19,6 @@ def test_set(n=400, groups=260, classes=4, seeds=3, seed=0):
     return labels, group, p
 
 
-test_set.__test__ = False
 PRIOR = np.log(np.full(4, 0.25))
 
 
@@ -33,7 +32,7 @@ def test_every_pair_once_and_the_one_named_in_advance_first():
 
 
 def test_intervals_are_those_of_the_main_table():
-    labels, groups, p = test_set()
+    labels, groups, p = random_test_set()
     worse = np.roll(p, 1, axis=1) * 0.4 + p * 0.6
     main = evaluate(
         labels, groups, {"vae": p, "imagenet": worse}, PRIOR, "abcd", resamples=500, seed=3
@@ -51,7 +50,7 @@ def test_intervals_are_those_of_the_main_table():
 
 
 def test_balanced_accuracy_is_scikit_learns_and_can_be_among_some_classes():
-    labels, groups, p = test_set()
+    labels, groups, p = random_test_set()
     decisions, scorer = p.argmax(-1), Scorer(labels, groups, 4, resamples=50, seed=0)
     expected = [balanced_accuracy_score(labels, one) for one in decisions]
     assert scorer.balanced_accuracy(decisions).by_seed == pytest.approx(expected)
@@ -61,7 +60,7 @@ def test_balanced_accuracy_is_scikit_learns_and_can_be_among_some_classes():
 
 
 def test_a_paired_difference_of_equal_models_is_exactly_zero():
-    labels, groups, p = test_set()
+    labels, groups, p = random_test_set()
     scorer = Scorer(labels, groups, 4, resamples=100, seed=0)
     a = scorer.balanced_accuracy(p.argmax(-1))
     result = (a - average([a, a])).interval()
@@ -69,7 +68,7 @@ def test_a_paired_difference_of_equal_models_is_exactly_zero():
 
 
 def test_a_mean_over_images_has_the_clustered_standard_error():
-    labels, groups, p = test_set(n=1200, groups=800, classes=4, seeds=1)
+    labels, groups, p = random_test_set(n=1200, groups=800, classes=4, seeds=1)
     labels = np.zeros_like(labels)  # one stratum: the bootstrap of plain group means
     scorer = Scorer(labels, groups, 4, resamples=4000, seed=0)
     values = p[..., 0]
@@ -86,7 +85,7 @@ def test_a_mean_over_images_has_the_clustered_standard_error():
 def test_a_difference_between_two_sets_adds_their_variances():
     scorers, estimates = [], []
     for seed in (0, 1):
-        labels, groups, p = test_set(seed=seed, seeds=1)
+        labels, groups, p = random_test_set(seed=seed, seeds=1)
         scorers.append(Scorer(labels, groups, 4, resamples=200, seed=seed))
         estimates.append(scorers[-1].balanced_accuracy(p.argmax(-1)))
     result = independent_difference(*estimates)

@@ -1,4 +1,4 @@
-"""What the documentation says was learned is worded by the sign of each interval, and says nothing of what was not measured."""
+"""Each lesson is worded by the sign of its interval; what was not measured is left out."""
 
 from tools.findings import learned_part
 

@@ -40,7 +40,7 @@ def test_a_helper_that_fails_ends_the_training_and_says_why(how, words, images):
     ids=["ends", "fails"],
 )
 def test_what_averages_gradients_ends_with_its_training(task, error, images, monkeypatch):
-    """As the last that holds a group, torch's reducer would wait with Python's lock for threads that wait for the lock."""
+    """The last holder of a group, torch's reducer, would wait with Python's lock for threads that wait for it."""
     made, make = [], distributed.DistributedDataParallel
     monkeypatch.setattr(
         distributed,

@@ -1,4 +1,4 @@
-"""A batch that fits: the estimate grows with the images, covers what a step takes, and halves the batch when it must."""
+"""A batch that fits: the estimate grows with the images, covers a step, and halves the batch if needed."""
 
 import pytest
 import torch
