@@ -54,6 +54,7 @@ def test_names_and_order_are_those_of_every_table():
     assert arm_file("bundle:mole-net") == "bundle_mole-net"
 
 
+@pytest.mark.slow
 def test_the_control_has_one_initialisation_a_seed(workspace, config):
     built = build_extractors("random", config, workspace)
     again = build_extractors("random", config, workspace)
@@ -77,6 +78,7 @@ def test_mu_pooling_gives_the_posterior_mean(workspace, config):
     torch.testing.assert_close(extractor.features(images()), expected)
 
 
+@pytest.mark.slow
 def test_two_stages_are_read_from_every_network_alike(workspace, config):
     for arm, variants in (("vae", 1), ("random", 2)):
         multi = build_extractors(arm, dataclasses.replace(config, pooling="multi"), workspace)
@@ -113,6 +115,7 @@ def test_where_no_arm_is_left_the_study_ends_with_that_message(workspace, config
         resolve_arms(dataclasses.replace(config, arms=("imagenet",)), workspace)
 
 
+@pytest.mark.slow
 def test_both_is_the_two_extractors_side_by_side(workspace, config, monkeypatch):
     fake = build_extractors("random", config, workspace)[0]
     monkeypatch.setattr(arms_module, "_imagenet_extractor", lambda config: fake)
@@ -121,6 +124,7 @@ def test_both_is_the_two_extractors_side_by_side(workspace, config, monkeypatch)
     assert [part.name for part in arms[0].variants[0]] == ["vae", "random"]
 
 
+@pytest.mark.slow
 def test_the_demo_takes_a_shelf_models_backbone_in_imagenets_place(
     workspace, config, no_imagenet, monkeypatch
 ):
@@ -130,6 +134,7 @@ def test_the_demo_takes_a_shelf_models_backbone_in_imagenets_place(
     assert arms[1].label == "mole-net" and "mole-net" in notes[0]
 
 
+@pytest.mark.slow
 def test_other_presets_and_other_backbones_get_no_stand_in(
     workspace, config, no_imagenet, monkeypatch
 ):

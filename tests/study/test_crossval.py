@@ -100,6 +100,7 @@ def predictions(workspace, run_id):
     return table[table["split"] == "test"]
 
 
+@pytest.mark.slow
 def test_every_image_has_one_prediction_an_arm_and_seed(finished):
     workspace, _, result = finished
     table = predictions(workspace, "study-all")

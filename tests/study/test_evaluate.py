@@ -94,6 +94,7 @@ def evaluated(workspace, run_id, **changes):
     return read_json(run.study), events, run
 
 
+@pytest.mark.slow
 def test_on_its_own_dataset_a_model_is_tested_on_its_own_test_split(shelf):
     workspace, data = shelf
     found, events, run = evaluated(workspace, "evaluate-1")

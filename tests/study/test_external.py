@@ -42,6 +42,7 @@ def asked(tmp_path_factory):
     return study, entries[0], events
 
 
+@pytest.mark.slow
 def test_images_are_mapped_left_out_and_counted(asked):
     study, entry, _ = asked
     known = {

@@ -59,6 +59,7 @@ def test_features_of_a_runs_weights_carry_its_id(workspace, store):
     assert feature_path(workspace, "tiny", made, store, None).name.endswith("--pretrain-1.npy")
 
 
+@pytest.mark.slow
 def test_other_weights_normalisation_pixels_or_rows_have_their_own_file(workspace, store, tiny):
     other_size = open_store(workspace, tiny, 16, processes=1)
     paths = {

@@ -40,6 +40,7 @@ def start(config, workspace, run_id):
     return finetune(config, run, data, arms, "cpu"), data, run
 
 
+@pytest.mark.slow
 def test_curves_models_and_probabilities_belong_together(workspace, config):
     steps, data, run = start(config, workspace, "study-1")
     events, trained = finish(steps)
@@ -60,6 +61,7 @@ def test_curves_models_and_probabilities_belong_together(workspace, config):
     np.testing.assert_allclose(last.value, trained_arm.curves["val_loss"][-1])
 
 
+@pytest.mark.slow
 def test_a_finished_model_is_not_trained_again(workspace, config, monkeypatch):
     _, first = finish(start(config, workspace, "study-1")[0])
     monkeypatch.setattr(module, "fit", None)
@@ -73,6 +75,7 @@ def test_a_finished_model_is_not_trained_again(workspace, config, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_to_the_same_models(workspace, config):
     _, whole = finish(start(config, workspace, "study-1")[0])
     steps, _, run = start(config, workspace, "study-2")

@@ -23,6 +23,7 @@ def workspace(tmp_path_factory):
     return Workspace.open(tmp_path_factory.mktemp("predictors"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("regime", "arms"), [("frozen", ("colour", "random")), ("finetune", ("random",))]
 )
@@ -52,6 +53,7 @@ def test_an_extractor_of_several_arms_is_computed_once(workspace):
     assert np.abs(found["both"] - study.trained["both"].probabilities["test"]).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_a_missing_model_is_named(workspace):
     study = trained_study(workspace, "broken", regime="finetune", arms=("random",), seeds=(0,))
     next((study.run.artefacts / "models").glob("*.safetensors")).unlink()

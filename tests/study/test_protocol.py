@@ -72,6 +72,7 @@ def finished(tmp_path_factory):
     return run_study(make_config(workspace), workspace)
 
 
+@pytest.mark.slow
 def test_every_part_of_the_record_is_there(finished):
     result, events, run = finished
     assert list(result["arms"]) == ["vae", "random"]
@@ -139,6 +140,7 @@ def test_live_curves_carry_a_number_for_every_seed(finished):
     assert any(event.kind == "progress" for event in events)
 
 
+@pytest.mark.slow
 def test_a_second_run_gives_the_same_numbers_and_counts_as_a_look(config, workspace):
     first, _, _ = run_study(config, workspace)
     second, _, _ = run_study(config, workspace, "study-2")
@@ -146,6 +148,7 @@ def test_a_second_run_gives_the_same_numbers_and_counts_as_a_look(config, worksp
     assert first["arms"] == second["arms"]
 
 
+@pytest.mark.slow
 def test_a_stopped_study_goes_on_and_looks_at_the_test_set_once(config, workspace, monkeypatch):
     whole, _, _ = run_study(config, workspace)
     steps = study(config, workspace, workspace.run("study-2").create())
@@ -171,12 +174,14 @@ def test_looks_are_counted_for_each_split(tiny):
     assert count_test_look(tiny.paths, "b", "r1") == 0
 
 
+@pytest.mark.slow
 def test_a_vae_that_saw_another_training_split_is_refused(config, workspace):
     with pytest.raises(RunError, match="split_seed 0"):
         run_study(dataclasses.replace(config, split_seed=5), workspace)
     assert not (workspace.run("study-1").study).exists()
 
 
+@pytest.mark.slow
 def test_fine_tuning_leaves_the_same_kind_of_record(config, workspace):
     schedule = FinetuneSchedule(epochs=1, batch_size=16)
     result, _, run = run_study(
@@ -204,6 +209,7 @@ def test_the_report_shows_every_arm_beside_the_paper(finished):
         assert words in text
 
 
+@pytest.mark.slow
 def test_a_transductive_vae_is_said_to_be_one_in_notes_and_verdict(workspace, config):
     sidecar = workspace.run("pretrain-1").vae
     sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "transductive": True}))
@@ -213,6 +219,7 @@ def test_a_transductive_vae_is_said_to_be_one_in_notes_and_verdict(workspace, co
     assert "transductive" in text_report(result)
 
 
+@pytest.mark.slow
 def test_a_study_of_priorities_keeps_the_split_and_sees_the_mapped_classes(workspace, config):
     mapping = {"amber": "low", "brown": "high", "violet": "medium"}
     save_map(workspace, "tiny", mapping)
@@ -236,6 +243,7 @@ def test_a_study_of_priorities_keeps_the_split_and_sees_the_mapped_classes(works
         assert result["classes"][level] == mapping[plain["classes"][theirs[image]]]
 
 
+@pytest.mark.slow
 def test_a_study_does_not_go_on_with_other_priorities_than_it_began_with(workspace, config):
     save_map(workspace, "tiny", {"amber": "low", "brown": "high", "violet": "medium"})
     config = dataclasses.replace(config, labels="priority")

@@ -22,6 +22,7 @@ def asked(tmp_path_factory):
     return study, answer, events
 
 
+@pytest.mark.slow
 def test_every_arm_family_and_severity_has_its_row(asked):
     _study, answer, _ = asked
     assert json.dumps(jsonable(answer), allow_nan=False)

@@ -57,6 +57,7 @@ def finished(tmp_path_factory):
     return workspace, result, events, run, kept["outcome"]
 
 
+@pytest.mark.slow
 def test_a_frozen_study_trains_scratch_beside_its_heads_and_says_that_it_differs(finished):
     _, result, events, run, _ = finished
     assert list(result["arms"]) == ["scratch", "colour", "random"]
@@ -89,6 +90,7 @@ def test_the_curves_of_scratch_are_measured_on_the_same_images_as_those_of_the_o
     assert np.isfinite(trained_arm.curves["train_loss"]).all()
 
 
+@pytest.mark.slow
 def test_scratch_is_published_as_the_end_to_end_model_it_is_and_colours_are_not(finished):
     workspace, _, _, run, _ = finished
     card = load_bundle(
@@ -106,6 +108,7 @@ def test_scratch_is_published_as_the_end_to_end_model_it_is_and_colours_are_not(
         publish(workspace, run.id, "colour", "colours")
 
 
+@pytest.mark.slow
 def test_a_study_stopped_in_its_second_seed_does_not_train_the_first_again(
     workspace, tiny, monkeypatch
 ):

@@ -73,6 +73,7 @@ def test_ink_depends_on_the_image_alone_and_leaves_the_store_as_it_is(tmp_path):
     assert (whole != 200).any((1, 2, 3)).all() and (images == 200).all() and some[0].max() == 0
 
 
+@pytest.mark.slow
 def test_reliance_grows_with_the_strength_of_the_tie(asked):
     study, answer = asked
     assert json.dumps(jsonable(answer), allow_nan=False) and answer["class"] in study.data.classes

@@ -34,6 +34,7 @@ def test_a_helper_that_fails_ends_the_training_and_says_why(how, words, images):
     assert child.returncode != 0 and not dist.is_initialized() and current().size == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "error"),
     [(ContrastiveTask(), None), (FailingTask("kill"), RunError)],
@@ -54,6 +55,7 @@ def test_what_averages_gradients_ends_with_its_training(task, error, images, mon
             assert dist.is_initialized() and not {"reducer", "logger"} & set(vars(made[0]))
 
 
+@pytest.mark.slow
 def test_a_helper_that_stands_still_is_not_waited_for_longer_than_a_step(monkeypatch):
     monkeypatch.setattr(launch, "STEP_SECONDS", 10.0)
     with (

@@ -38,6 +38,7 @@ def any_config(request, vae_config, views_config) -> PretrainConfig:
     return {"masked": vae_config, "views": views_config}[request.param]
 
 
+@pytest.mark.slow
 def test_labels_change_the_probe_and_no_weight(tmp_path, any_config, material, labels):
     vae_config = any_config
     shuffled = dataclasses.replace(material, labels=np.random.default_rng(9).permutation(labels))
@@ -48,6 +49,7 @@ def test_labels_change_the_probe_and_no_weight(tmp_path, any_config, material, l
     assert a.pop("probe/balanced_accuracy") != b.pop("probe/balanced_accuracy") and a == b
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_no_recipe_reads_a_label(tmp_path, vae_config, material, labels, name):
     config = dataclasses.replace(
@@ -63,6 +65,7 @@ def test_no_recipe_reads_a_label(tmp_path, vae_config, material, labels, name):
     )
 
 
+@pytest.mark.slow
 def test_images_outside_the_training_split_change_no_weight(tmp_path, vae_config, material, images):
     others = images.copy()
     others[40:] = 255 - others[40:]
@@ -72,6 +75,7 @@ def test_images_outside_the_training_split_change_no_weight(tmp_path, vae_config
     )
 
 
+@pytest.mark.slow
 def test_transductive_pretraining_sees_every_image_and_still_no_label(
     tmp_path, workspace, dataset, vae_config, images, labels
 ):
@@ -93,6 +97,7 @@ def test_transductive_pretraining_sees_every_image_and_still_no_label(
     assert not drain(load_material(vae_config, workspace)).record["transductive"]
 
 
+@pytest.mark.slow
 def test_the_run_says_and_leaves_what_it_promises(tmp_path, vae_config, material):
     run = RunFiles(tmp_path / "run").create()
     events = list(train_vae(vae_config, material, run))
@@ -129,6 +134,7 @@ def test_the_run_says_and_leaves_what_it_promises(tmp_path, vae_config, material
     assert meta["dataset"] == "tiny" and meta["config"]["recipe"]["name"] == "masked"
 
 
+@pytest.mark.slow
 def test_labels_shuffled_in_the_manifest_give_the_same_weights(workspace, dataset, views_config):
     recipe = dataclasses.replace(views_config.recipe, epochs=1)
     config = dataclasses.replace(
@@ -144,6 +150,7 @@ def test_labels_shuffled_in_the_manifest_give_the_same_weights(workspace, datase
     assert again["vae_sha256"] == first["vae_sha256"]
 
 
+@pytest.mark.slow
 def test_a_run_stopped_again_and_again_ends_with_the_same_weights(tmp_path, any_config, material):
     vae_config = any_config
     straight = weights_of(vae_config, material, tmp_path / "straight")
@@ -156,6 +163,7 @@ def test_a_run_stopped_again_and_again_ends_with_the_same_weights(tmp_path, any_
     assert sum(e.kind == "tick" for e in rest) == 3 and rest[-1].value["vae_sha256"] == straight
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_the_recorded_precision(tmp_path, vae_config, material, monkeypatch):
     run = RunFiles(tmp_path / "run").create()
     events = train_vae(vae_config, material, run)
@@ -166,6 +174,7 @@ def test_a_resumed_run_keeps_the_recorded_precision(tmp_path, vae_config, materi
     assert list(train_vae(vae_config, material, run))[-1].value["precision"] == recorded
 
 
+@pytest.mark.slow
 def test_fast_mode_measures(tmp_path, vae_config, material):
     config = dataclasses.replace(vae_config, mode="fast")
     result = list(train_vae(config, material, RunFiles(tmp_path / "run").create()))[-1].value
@@ -176,6 +185,7 @@ def test_fast_mode_measures(tmp_path, vae_config, material):
     assert result["mode"] == "fast" and result["batch_size"] == 12
 
 
+@pytest.mark.slow
 def test_fast_mode_takes_smaller_batches_where_memory_is_short_and_keeps_them_when_resumed(
     tmp_path, vae_config, material, monkeypatch
 ):
@@ -201,6 +211,7 @@ def test_the_log_says_which_mode_it_is(tmp_path, vae_config, material):
         assert any(words in str(event.value) for event in events if event.kind == "log")
 
 
+@pytest.mark.slow
 def test_from_dataset_to_result_and_again(workspace, dataset, vae_config):
     run = workspace.run("pretrain-1")
     result = list(pretrain(vae_config, workspace, run))[-1]
