@@ -11,9 +11,9 @@ import streamlit as st
 
 from derm_core.arms import arm_style
 from derm_core.report import figures as drawn
+from derm_core.report.figure_text import with_letters
 from derm_core.report.files import safe_table
 from pages.ui import words
-from pages.ui.figure_text import with_letters
 
 CHART_CONFIG = {
     "displaylogo": False,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from derm_core.report.figure_text import letters, with_letters
 from pages.ui import charts
-from pages.ui.figure_text import letters, with_letters
 
 
 @pytest.mark.parametrize(
