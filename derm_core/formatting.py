@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 THIN = "\u202f"  # narrow no-break space, between a number and its unit
 NBSP = "\u00a0"
+Estimate = Any  # has mean, low and high, as attributes or as keys; or None
 NOTICE = "Research use only. Not for diagnosis."
 
 
@@ -57,57 +60,57 @@ def quantity(value: float | None, name: str) -> str:
     return percent(value) if name in SHARES else number(value)
 
 
-def interval(metric: dict | None, name: str = "accuracy") -> str:
-    """A mean with its 95 % interval: '71.2 % (68.0–74.1)'."""
-    if not metric or missing(metric.get("mean")):
-        return "–"
-    low, high = metric.get("low"), metric.get("high")
-    if missing(low) or missing(high):
-        return quantity(metric["mean"], name)
+def interval(value: Estimate, name: str = "accuracy") -> str:
+    """A mean with its 95 % interval: '71.2 % (68.0–74.1)'.
+
+    Args:
+        value: what has a mean and, where they are known, the ends low and high.
+        name: the metric, which decides between percentages and plain numbers.
+    """
+    mean, low, high = _numbers(value)
+    if missing(mean) or missing(low) or missing(high):
+        return quantity(mean, name)
     scale, digits = (100, 1) if name in SHARES else (1, 3)
-    return f"{quantity(metric['mean'], name)}{NBSP}({_between(number(scale * low, digits), number(scale * high, digits))})"
+    ends = _between(number(scale * low, digits), number(scale * high, digits))
+    return f"{quantity(mean, name)}{NBSP}({ends})"
+
+
+def span(value: Estimate, name: str = "accuracy") -> str:
+    """The 95 % interval alone: '68.0–74.1 %'; '–' where there is none."""
+    _, low, high = _numbers(value)
+    if missing(low) or missing(high):
+        return "–"
+    if name in SHARES:
+        return _between(number(100 * low, 1), percent(high))
+    return _between(number(low), number(high))
+
+
+def points(difference: Estimate) -> str:
+    """A difference of shares in percentage points with its interval: '−16.0 (−20.8 to −11.2)'."""
+    return _signed([None if missing(x) else 100 * x for x in _numbers(difference)], 1)
+
+
+def signed_interval(difference: Estimate) -> str:
+    """A difference that is no share, with its interval: '−0.160 (−0.208 to −0.112)'."""
+    return _signed(_numbers(difference), 3)
+
+
+def _signed(numbers: Sequence[float | None], digits: int) -> str:
+    mean, low, high = (number(x, digits, sign=True) for x in numbers)
+    if missing(numbers[1]) or missing(numbers[2]):
+        return mean
+    return f"{mean}{NBSP}({low}{NBSP}to{NBSP}{high})"
+
+
+def _numbers(value: Estimate) -> tuple[float | None, float | None, float | None]:
+    """mean, low, high of a record or of its JSON."""
+    if isinstance(value, Mapping):
+        return value.get("mean"), value.get("low"), value.get("high")
+    return getattr(value, "mean", None), getattr(value, "low", None), getattr(value, "high", None)
 
 
 def _between(low: str, high: str) -> str:
     return f"{low}{NBSP}to{NBSP}{high}" if "−" in low + high else f"{low}–{high}"
-
-
-def span(metric: dict | None, name: str = "accuracy") -> str:
-    """The 95 % interval alone: '68.0–74.1 %'; '–' where there is none."""
-    low, high = (metric or {}).get("low"), (metric or {}).get("high")
-    if missing(low) or missing(high):
-        return "–"
-    return (
-        _between(number(100 * low, 1), percent(high))
-        if name in SHARES
-        else _between(number(low), number(high))
-    )
-
-
-def points(difference: dict) -> str:
-    """A difference of shares in percentage points with its interval: '−16.0 (−20.8 to −11.2)'."""
-    low, high = difference.get("low"), difference.get("high")
-    mean = number(
-        None if missing(difference.get("mean")) else 100 * difference["mean"], 1, sign=True
-    )
-    return (
-        mean
-        if missing(low) or missing(high)
-        else (
-            f"{mean}{NBSP}({number(100 * low, 1, sign=True)}{NBSP}to{NBSP}{number(100 * high, 1, sign=True)})"
-        )
-    )
-
-
-def signed_interval(found: dict) -> str:
-    """A difference that is no share, with its interval: '−0.160 (−0.208 to −0.112)'."""
-    low, high = found.get("low"), found.get("high")
-    mean = number(found.get("mean"), sign=True)
-    return (
-        mean
-        if missing(low) or missing(high)
-        else (f"{mean}{NBSP}({number(low, sign=True)}{NBSP}to{NBSP}{number(high, sign=True)})")
-    )
 
 
 def p_value(p: float | None) -> str:

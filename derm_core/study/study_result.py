@@ -70,9 +70,9 @@ class Difference(Interval):
     p: float | None = None
     p_holm: float | None = None
     detectable: float | None = optional()
-    equivalent: bool = False
-    primary: bool = False
-    stand_in: bool = False
+    equivalent: bool | None = optional()
+    primary: bool | None = optional()
+    stand_in: bool | None = optional()
 
 
 Metrics = dict[str, Interval]
