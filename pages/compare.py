@@ -4,54 +4,43 @@ from __future__ import annotations
 
 import streamlit as st
 
-from derm_core.arms import arm_style
-from derm_core.report import tables
+from derm_core.jobs.store import Run
+from derm_core.report.sections import conditions, verdict
+from derm_core.report.sections.parts import styles
+from derm_core.study.study_result import StudyResult
+from derm_core.workspace import Workspace
 from pages.ui import cached, frame, words
-from pages.ui.study import (
-    about,
-    calibration,
-    classes,
-    differences,
-    overview,
-    parts,
-    questions,
-    study_comparison,
-)
+from pages.ui.section import draw, unbroken
+from pages.ui.study import about, classes, side_by_side, tabs
 
-SECTIONS = {
-    "overview": ("Overview", overview.show),
-    "differences": ("Differences", differences.show),
-    "classes": ("Classes", classes.show),
-    "labels": ("Fewer labels", questions.labels),
-    "robustness": ("Robustness", questions.robustness),
-    "external": ("Other sets", questions.external),
-    "calibration": ("Calibration", calibration.calibration),
-    "subgroups": ("Subgroups", calibration.subgroups),
-    "method": ("Method", about.making),
+TABS = {
+    "overview": ("Overview", tabs.overview_tab),
+    "differences": ("Differences", tabs.differences_tab),
+    "classes": ("Classes", classes.classes_tab),
+    "labels": ("Fewer labels", tabs.labels_tab),
+    "robustness": ("Robustness", tabs.robustness_tab),
+    "external": ("Other sets", tabs.external_tab),
+    "calibration": ("Calibration", tabs.calibration_tab),
+    "subgroups": ("Subgroups", tabs.subgroups_tab),
+    "method": ("Method", about.method_tab),
 }
-TRAINED = (
-    "labels",
-    "robustness",
-    "external",
-    "calibration",
-    "subgroups",
-)  # not asked of published models
+OF_PUBLISHED_MODELS = ("overview", "differences", "classes", "method")  # an evaluation has no more
 
 
-def finished(workspace) -> dict:
-    """{run id: Run} of everything that left a study.json, newest first; leaves with an empty state where there is none."""
-    found = {
+def finished_runs(workspace: Workspace) -> dict[str, Run]:
+    """{run id: Run} of all that have a study.json, newest first; stops the page where there is none."""
+    runs = {
         run.id: run
         for run in cached.runs(workspace, state="done")
         if run.kind not in ("pretrain", "embed") and cached.study(workspace, run.id)
     }
-    if found:
-        return found
+    if runs:
+        return runs
     active = [run for run in cached.active_runs(workspace) if run.kind == "study"]
     if active:
         frame.empty(
-            "The verdict, the learning curves and the paper’s table will stand here as soon as the study that is "
-            "under way has finished.",
+            "The verdict, the learning curves and the paper’s table will stand here as soon as the "
+            "study that is under way has finished.",
             title="A study is under way",
             icon=":material/hourglass_top:",
             action="Watch it",
@@ -60,9 +49,9 @@ def finished(workspace) -> dict:
         )
     else:
         frame.empty(
-            "A comparison of extractors under identical conditions will stand here: verdict, gap against accuracy, "
-            "learning curves, the paper’s table. The demo makes one in about three minutes, from "
-            "nothing.",
+            "A comparison of extractors under identical conditions will stand here: verdict, gap "
+            "against accuracy, learning curves, the paper’s table. The demo makes one in about "
+            "three minutes, from nothing.",
             title="No finished study yet",
             action="Run the demo",
             page="train",
@@ -71,80 +60,17 @@ def finished(workspace) -> dict:
     st.stop()
 
 
-def conditions(study: dict) -> None:
-    """One line: under which conditions the arms were compared, and how often the test set was looked at."""
-    config, data, split = study["config"], study["dataset"], study["split"]
-    counts, looked = split["counts"], split.get("looked_before", 0)
-    regime = {
-        "frozen": "frozen extractors, identical two-layer head",
-        "finetune": "fine-tuned end to end",
-    }
-    folds = split.get("folds")
-    parts = (
-        f"{folds} folds, every image tested once by models that never saw its group"
-        if folds
-        else ", ".join(
-            f"{label} {counts[name]:,}"
-            for name, label in (("train", "train"), ("val", "validation"), ("test", "test"))
-            if counts.get(name)
-        )
-    )
-    tested = "these folds" if folds else "test split"
-    st.caption(
-        " · ".join(
-            filter(
-                None,
-                [
-                    f"{data['name']}: {data['images']:,} images, {data['groups']:,} groups, {data['classes']} classes",
-                    parts,
-                    f"{config['backbone']['architecture']} to stage {config['backbone']['stage']} at {config['input_size']} px"
-                    if "backbone" in config
-                    else "",
-                    regime.get(config.get("regime"), ""),
-                    words.count(len(config["seeds"]), "seed") if config.get("seeds") else "",
-                    f"{tested} not looked at before"
-                    if not looked
-                    else f"{tested} looked at {words.count(looked, 'time')} before",
-                ],
-            )
-        )
-    )
-
-
-def notes(study: dict) -> None:
-    """What changes how the result reads: arms left out or replaced, weights of other origin."""
-    if study.get("notes"):
-        st.info("  \n".join(words.plain(note) for note in study["notes"]), icon=":material/info:")
-
-
-def verdict(study: dict) -> None:
-    """What the headline rests on, and the paper's claims."""
-    said = study["verdict"].get("sentences", [])
-    cautions = [caution for caution in study.get("cautions") or [] if caution not in said]
-    st.markdown("\n".join(f"- {words.plain(sentence)}" for sentence in [*said, *cautions]))
-    claims = tables.claims(study)
-    if len(claims):
-        st.markdown("**The paper’s four claims, asked of this dataset**")
-        st.markdown(
-            "\n".join(
-                f"- {row['Here']} **{row['The paper’s claim']}.** {row['Why']}"
-                for _, row in claims.iterrows()
-            )
-        )
-
-
-def arm_cards(study: dict) -> None:
+def draw_arm_cards(result: StudyResult) -> None:
     """Every arm: balanced accuracy and the accuracy gap, always together."""
-    found = tables.arms(study)
-    with st.grid(len(found), min_column_width=150):
-        for key in found:
-            result, arm = study["arms"][key], arm_style(key, tables.name(study, key))
-            accuracy, gaps = result["test"]["balanced_accuracy"], result.get("gaps") or {}
+    arms = styles(result)
+    with st.grid(len(arms), min_column_width=150):
+        for key, arm in arms.items():
+            accuracy, gaps = result.arms[key].test["balanced_accuracy"], result.arms[key].gaps
             with st.container(border=True, height="stretch", gap="xsmall"):
                 st.markdown(arm.badge, help=arm.about or None)
-                st.metric("Balanced accuracy, test", words.percent(accuracy["mean"]))
+                st.metric("Balanced accuracy, test", words.percent(accuracy.mean))
                 st.caption(
-                    f"95 % interval {parts.whole(words.span(accuracy, 'accuracy'))}"
+                    f"95 % interval {unbroken(words.span(accuracy, 'accuracy'))}"
                     + (
                         f"  \nGap: accuracy {words.percent(gaps.get('accuracy'), sign=True)}, loss "
                         f"{words.number(gaps.get('loss'), sign=True)}"
@@ -155,7 +81,7 @@ def arm_cards(study: dict) -> None:
 
 
 workspace = frame.page("compare")
-runs = finished(workspace)
+runs = finished_runs(workspace)
 labels = {key: frame.run_label(workspace, run) for key, run in runs.items()}
 first, second = st.columns(2, gap="small")
 with first:
@@ -163,32 +89,30 @@ with first:
         "Study", list(runs), "run", format_func=labels.get, label_visibility="collapsed"
     )
 with second:
-    beside = study_comparison.choose(labels, run_id) if len(runs) > 1 else []
-study = cached.study(workspace, run_id)
-if beside:
-    chosen = [run_id, *beside]
-    study_comparison.show(
+    others = side_by_side.choose_others(labels, run_id) if len(runs) > 1 else []
+result = cached.study(workspace, run_id)
+if others:
+    chosen = [run_id, *others]
+    side_by_side.draw_side_by_side(
         {key: cached.study(workspace, key) for key in chosen},
-        {key: words.plain(labels[key]) for key in chosen},
+        {key: labels[key] for key in chosen},
     )
     st.subheader(words.plain(labels[run_id]), anchor=False)
-conditions(study)
-about.bar(workspace, runs[run_id], study)
-about.said(runs[run_id])
-notes(study)
-st.header(words.plain(study["verdict"]["headline"]), anchor=False)
-arm_cards(study)
-offered = [name for name in SECTIONS if study.get("kind") != "evaluate" or name not in TRAINED]
-section = frame.linked(
+st.caption(words.plain(conditions(result)))
+about.draw_actions(workspace, runs[run_id], result)
+about.draw_tags_and_note(runs[run_id])
+draw(verdict.notes(result))
+st.header(words.plain(result.verdict.headline), anchor=False)
+draw_arm_cards(result)
+offered = [name for name in TABS if result.kind != "evaluate" or name in OF_PUBLISHED_MODELS]
+tab = frame.linked(
     "Section",
     offered,
     "section",
     widget=st.segmented_control,
     always=False,
     required=True,
-    format_func=lambda key: SECTIONS[key][0],
+    format_func=lambda key: TABS[key][0],
     label_visibility="collapsed",
 )
-if section == "overview":
-    verdict(study)
-SECTIONS[section][1](workspace, run_id, study)
+TABS[tab][1](workspace, result)

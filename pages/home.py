@@ -5,8 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from derm_core.arms import arm_style, in_order
-from derm_core.report import figures, tables
+from derm_core.report.sections.gaps import gap_against_accuracy
 from pages.ui import cached, frame, words
+from pages.ui.section import draw
 
 
 def latest_comparison(workspace) -> None:
@@ -29,22 +30,10 @@ def latest_comparison(workspace) -> None:
             primary=False,
         )
         return
-    run, study = done[0], cached.study(workspace, done[0].id)
-    rows = tables.gap_rows(study)
+    run, result = done[0], cached.study(workspace, done[0].id)
     with st.container(border=True):
-        st.markdown(f"**{words.plain(study['verdict']['headline'])}**")
-        figure = figures.gap_against_accuracy(rows, height=290)
-        frame.show_chart(
-            figure,
-            tables.gap_rows_table(rows),
-            key="home-gap",
-            caption="Right is more accurate, low is less overfitted; far left and low is underfitting.",
-            alt="Accuracy gap by balanced accuracy. "
-            + " ".join(
-                f"{row['name']}: accuracy {words.percent(row['x'])}, gap {words.percent(row['y'])}."
-                for row in rows
-            ),
-        )
+        st.markdown(f"**{words.plain(result.verdict.headline)}**")
+        draw(gap_against_accuracy(result, "accuracy"))
         with st.container(
             horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
         ):

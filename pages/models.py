@@ -225,7 +225,7 @@ def publish_section(workspace) -> None:
         with st.form("publish", border=False):
             arm = st.selectbox(
                 "Arm",
-                in_order(arm for arm in study["arms"] if arm not in NO_NETWORK),
+                in_order(arm for arm in study.arms if arm not in NO_NETWORK),
                 key="publish-arm",
                 format_func=lambda key: arm_style(key).name,
             )

@@ -7,7 +7,9 @@ import streamlit as st
 
 from derm_core.arms import arm_style
 from derm_core.jobs import supervisor
+from derm_core.report.sections.curves import learning_curves
 from pages.ui import cached, charts, frame, launch_form, live_run, words
+from pages.ui.section import draw
 
 PICTURES = {  # image event: what its rows are
     "reconstruction": "Validation images and what the VAE makes of them; with a masking recipe then the clean view, what the "
@@ -243,10 +245,10 @@ def progress_bar(run, feed: live_run.Feed) -> None:
 
 def study(workspace, run_id: str, feed: live_run.Feed) -> None:
     """While it runs, the curves of its events; once it is done, those of the setting that was chosen."""
-    result = cached.study(workspace, run_id) or {"arms": {}}
+    result = cached.study(workspace, run_id)
     final = {
         arm: table
-        for arm in result["arms"]
+        for arm in (result.arms if result else ())
         if (table := cached.curves(workspace, run_id, arm)) is not None
     }
     curves = final or feed.curves()
@@ -266,12 +268,7 @@ def study(workspace, run_id: str, feed: live_run.Feed) -> None:
         key=f"live-{run_id}",
         format_func=words.QUANTITIES.get,
     )
-    frame.show_curves(
-        curves,
-        quantity,
-        {arm: arm_style(arm).name for arm in curves},
-        key=f"live-curves-{quantity}",
-    )
+    draw(learning_curves(curves, quantity, {arm: arm_style(arm) for arm in curves}))
     if not final:
         st.caption(
             "Until the study is done: the middle setting of its grid. The comparison uses the one chosen on validation."

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from derm_core.report import tables
+from derm_core.report.sections.paper import paper_table
+from derm_core.study.study_result import read_study
 from tools.findings import answer_part, learned_part
 from tools.recipe_table import ablation_part, directed, folds_part, points
 
@@ -166,12 +166,8 @@ def elsewhere(study: dict) -> str:
 
 def paper_part(path: Path = STUDY) -> str:
     """The paper's table for the arms of the committed study, beside the paper's own numbers."""
-    _, shown = tables.paper_table(json.loads(path.read_text(encoding="utf-8")))
-    cells = [
-        [re.sub(r":[a-z]+-badge\[(.*)\]", r"\1", str(cell)) for cell in row]
-        for row in shown.itertuples(index=False)
-    ]
-    rows = [list(shown.columns), ["---"] * shown.shape[1], *cells]
+    section = paper_table(read_study(path))[0]
+    rows = [section.columns, ["---"] * len(section.columns), *section.cells()]
     return "\n".join(
         [
             "From the start to the end of the classifier's training. † computed back from the "

@@ -10,6 +10,7 @@ from ..files import write_atomic
 from ..jobs.store import RunStore
 from ..report.files import report_files
 from ..report.html import report_html
+from ..study.study_result import study_result
 from .output import Answer, Screen, size
 from .results import answer, read_study
 
@@ -56,12 +57,13 @@ def run_report(args: argparse.Namespace, screen: Screen) -> Answer:
         raise ConfigError("--images are shown in the HTML report: give --out FILE as well.")
     if not (args.out or args.csv):
         return answer(screen.workspace, run)
-    study, folder = read_study(screen.workspace, run.id), screen.workspace.run(run.id).root
+    result = study_result(read_study(screen.workspace, run.id))
+    folder = screen.workspace.run(run.id).root
     written = []
     if args.out:
-        written.append(_write(args.out, report_html(study, folder, images=args.images).encode()))
+        written.append(_write(args.out, report_html(result, folder, images=args.images).encode()))
     if args.csv:
-        for name, data in report_files(study, folder).items():
+        for name, data in report_files(result, folder).items():
             written.append(_write(args.csv / name, data))
     return Answer(
         {"run_id": run.id, "files": [str(path) for path in written]},

@@ -8,11 +8,9 @@ from ..errors import NotFound, RunError
 from ..events import read_events
 from ..files import read_json
 from ..jobs.store import Run
-from ..report.terminal import text_report
+from ..study.study_result import study_result
 from ..workspace import Workspace
 from .output import Answer, table
-
-METRICS = ("balanced_accuracy", "macro_auroc", "accuracy", "log_loss", "ece")
 
 
 def answer(workspace: Workspace, run: Run) -> Answer:
@@ -54,29 +52,19 @@ def _study(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
         for name, arm in study["arms"].items()
     }
     rest = {key: value for key, value in study.items() if key not in ("run_id", "arms")}
-    return {"arms": arms, **rest}, text_report(study)
+    return {"arms": arms, **rest}, _text(study)
 
 
 def _evaluate(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
     study = read_study(workspace, run.id)
     rest = {key: value for key, value in study.items() if key != "run_id"}
-    measured = [(arm["label"], arm["test"]) for arm in study["arms"].values()]
-    measured.append(("Majority class", study["majority"]))
-    rows = [(name, *(_interval(metrics[m]) for m in METRICS)) for name, metrics in measured]
-    lines = [
-        study["verdict"]["headline"],
-        f"{study['split']['counts']['test']:,} images of {study['dataset']['name']}, "
-        f"{study['split']['groups']['test']:,} groups; mean (95 % interval).",
-        table(("model", *(name.replace("_", " ") for name in METRICS)), rows),
-        *(f"Note: {line}" for line in (*study["cautions"], *study["notes"])),
-    ]
-    return rest, "\n".join(lines)
+    return rest, _text(study)
 
 
-def _interval(metric: dict[str, Any]) -> str:
-    if metric["mean"] is None:
-        return "-"
-    return f"{metric['mean']:.3f} ({metric['low']:.3f} to {metric['high']:.3f})"
+def _text(study: dict[str, Any]) -> str:
+    from ..report.terminal import text_report  # loads pandas, which starting a run does without
+
+    return text_report(study_result(study))
 
 
 def _pretrain(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:

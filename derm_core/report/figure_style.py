@@ -7,10 +7,12 @@ loaded by `blank`, when the first figure is drawn, and nowhere else in this pack
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .. import formatting
+from ..arms import ArmStyle
+from ..formatting import missing
+from ..study.study_result import Interval
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -70,24 +72,45 @@ def again(figure: dict) -> Figure:
     return Figure(figure["data"], figure["layout"], _validate=False)
 
 
+def plotly_script() -> str:
+    """plotly.js, 4.5 MB."""
+    from plotly.offline import get_plotlyjs
+
+    return get_plotlyjs()
+
+
 def alpha(colour: str, opacity: float) -> str:
     """'#0072B2' at an opacity, as plotly writes it."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity:g})"
 
 
-def error_bar(row: Mapping[str, Any], axis: str, colour: str) -> dict | None:
-    """The ends row[axis_low], row[axis_high] as plotly's error bar; None where there are none."""
-    low, high = row.get(f"{axis}_low"), row.get(f"{axis}_high")
-    if formatting.missing(low) or formatting.missing(high):
+def marker(arm: ArmStyle, size: int, **settings: Any) -> dict:
+    """An arm's mark."""
+    line = {"width": 1, "color": arm.colour}
+    return {"color": arm.colour, "symbol": arm.symbol, "size": size, "line": line, **settings}
+
+
+def ends(values: Iterable[Interval]) -> tuple[list[float], list[float]]:
+    """Lower and upper ends; the mean where there is none."""
+    values = list(values)
+    return (
+        [value.mean if missing(value.low) else value.low for value in values],
+        [value.mean if missing(value.high) else value.high for value in values],
+    )
+
+
+def error_bar(value: Interval, colour: str) -> dict | None:
+    """The interval as plotly's error bar; None where there is none."""
+    if missing(value.low) or missing(value.high):
         return None
     return {
         "type": "data",
         "symmetric": False,
-        "array": [max(0.0, high - row[axis])],
+        "array": [max(0.0, value.high - value.mean)],
         "thickness": 1.3,
         "width": 4,
-        "arrayminus": [max(0.0, row[axis] - low)],
+        "arrayminus": [max(0.0, value.mean - value.low)],
         "color": alpha(colour, 0.65),
     }
 

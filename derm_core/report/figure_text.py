@@ -9,28 +9,28 @@ from typing import Any
 FOREIGN_TAG = re.compile(r"<(?!/?(?:b|i|sub|sup|extra)>|br>|br/>)")
 
 
-def with_letters(figure: Any) -> Any:
+def with_plain_texts(figure: Any) -> Any:
     """The figure with every tag in its texts, but those of emphasis and line breaks, shown letter by letter."""
     for part in (*figure.data, figure.layout):
         given = part.to_plotly_json()
         part.update(
-            {key: value for key, old in given.items() if (value := letters(old)) is not old},
+            {key: value for key, old in given.items() if (value := plain_texts(old)) is not old},
             overwrite=True,
         )
     return figure
 
 
-def letters(value: Any) -> Any:
-    """`value` with its texts as `with_letters` has them; itself where there is nothing to change, numbers unread."""
+def plain_texts(value: Any) -> Any:
+    """`value` with its texts as `with_plain_texts` has them; itself where there is nothing to change, numbers unread."""
     if isinstance(value, str):
         return FOREIGN_TAG.sub("&lt;", value) if "<" in value else value
     if isinstance(value, Mapping):
-        changed = {key: letters(item) for key, item in value.items()}
+        changed = {key: plain_texts(item) for key, item in value.items()}
         return changed if any(changed[key] is not item for key, item in value.items()) else value
     if isinstance(value, (list, tuple)) or getattr(getattr(value, "dtype", None), "kind", "") in (
         "O",
         "U",
     ):
-        changed = [letters(item) for item in value]
+        changed = [plain_texts(item) for item in value]
         return changed if any(new is not item for new, item in zip(changed, value)) else value
     return value

@@ -1,138 +1,126 @@
-"""A study as one HTML file that needs nothing else: verdict, tables, figures, method, and how to make it again.
+"""A study as one HTML file that loads nothing: verdict, tables, figures, method, and how to repeat it.
 
-    text = report_html(study, run_folder)               no image of the dataset
-    text = report_html(study, run_folder, images=24)    and so many test images, drawn at random
+    text = report_html(result, run_folder)               no image of the dataset
+    text = report_html(result, run_folder, images=24)    and 24 test images, drawn at random
 
-The page loads nothing from anywhere and its policy forbids it to. What a user wrote (name, tags and
-note in the run's about.json, class names, attributes) is escaped.
+Its policy forbids the browser to load anything. jinja2 escapes what users wrote (name, tags and note in
+the run's about.json, class names, attributes); `figure_text` does so in the figures.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pandas as pd
 
-from .. import formatting
 from ..files import read_json
+from ..formatting import NOTICE
+from ..study.study_result import StudyResult
 from ..workspace import RunFiles, Workspace
-from . import html_parts, sections, tables
-from .method import conditions, method
+from . import sections
+from .figure_style import plotly_script
+from .figure_text import with_plain_texts
+from .images import report_images
 from .reproduce import commands, reproducible_config
+from .section import Section
+
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
 
 
-def report_html(study: Mapping[str, Any], run_folder: Path | str, *, images: int = 0) -> str:
-    """The report of study.json `study`, whose run lies in `run_folder` (curves, about.json).
+@dataclass(frozen=True)
+class Plot:
+    """A figure's place in the page."""
 
-    images: so many test images are shown as well, if their dataset is still in the workspace; then the
-    file holds data that its licence may keep from being passed on, and says so. About 5 MB of HTML.
+    id: str
+    heading: str
+    alt: str
+    height: int
+    spec: dict[str, Any]
+
+
+def report_html(result: StudyResult, run_folder: Path | str, *, images: int = 0) -> str:
+    """The report of a finished study or evaluation, about 5 MB of HTML.
+
+    Args:
+        result: study.json.
+        run_folder: the run's folder, with its curves and about.json.
+        images: number of test images to show. The file then holds data whose licence may forbid
+            passing it on, and says so.
+
+    Raises:
+        NotFound: images were wanted, and the dataset or the predictions are gone.
     """
-    folder, safe = Path(run_folder), html_parts.escaped(study)
+    folder = Path(run_folder)
     about = _about(folder)
-    title = about["name"] or f"{study['dataset']['name']}, {study['run_id']}"
-    return html_parts.document(
-        title,
-        "".join(
-            (
-                _head(study, about, title),
-                sections.verdict(study),
-                sections.metrics(study),
-                sections.claims(study),
-                sections.gaps(study, safe),
-                sections.curves(study, _curves(study, folder)),
-                sections.paper(study),
-                sections.differences(study, safe),
-                sections.classes(study, safe),
-                sections.questions(study, safe),
-                sections.detail(study, safe),
-                _pictures(study, folder, images),
-                _method(study),
-                _again(study, folder),
-            )
-        ),
+    parts = _with_plots(sections.all_sections(result, read_curves(result, folder)))
+    method = _with_plots(sections.method_sections(result))
+    shown, terms = (
+        report_images(result, Workspace(folder.resolve().parents[1]), folder, images)
+        if images > 0
+        else ([], "")
     )
+    evaluation = result.kind == "evaluate"
+    return TEMPLATES.get_template("report.html").render(
+        title=about["name"] or f"{result.dataset.name}, {result.run_id}",
+        tags=about["tags"],
+        note=about["note"],
+        notice=NOTICE,
+        conditions=f"Run {result.run_id} · {sections.conditions(result)}",
+        sections=parts,
+        method=method,
+        images=shown,
+        image_terms=terms,
+        instruction="The configuration below holds every value."
+        if evaluation
+        else "Save the configuration below as config.json, then:",
+        commands=commands(result),
+        config=json.dumps(reproducible_config(result, folder), indent=1, ensure_ascii=False),
+        plotly=plotly_script(),
+        figures={plot.id: plot.spec for _, plots in (*parts, *method) for plot in plots},
+    )
+
+
+def read_curves(result: StudyResult, run_folder: Path) -> dict[str, pd.DataFrame]:
+    """{arm: its learning curves}, of the arms that have some."""
+    paths = {arm: RunFiles(run_folder).curves(arm) for arm in result.arms}
+    return {arm: pd.read_csv(path) for arm, path in paths.items() if path.exists()}
 
 
 def _about(folder: Path) -> dict[str, Any]:
     try:
-        found = read_json(folder / "about.json")
+        about = read_json(RunFiles(folder).about)
     except (OSError, ValueError):
-        found = {}
-    return {
-        "name": found.get("name", ""),
-        "tags": found.get("tags", []),
-        "note": found.get("note", ""),
-    }
+        about = {}
+    return {"name": "", "tags": [], "note": ""} | about
 
 
-def _head(study: Mapping[str, Any], about: Mapping[str, Any], title: str) -> str:
-    tags = f"Tags: {' · '.join(about['tags'])}" if about["tags"] else ""
-    return "".join(
-        (
-            html_parts.paragraph(formatting.NOTICE, "notice"),
-            f"<h1>{html_parts.text(title)}</h1>",
-            html_parts.paragraph(conditions(study), "soft"),
-            html_parts.paragraph(tags, "soft"),
-            html_parts.paragraph(about["note"], "note"),
+def _with_plots(parts: Iterable[Section]) -> list[tuple[Section, list[Plot]]]:
+    return [(section, _plots(section)) for section in parts]
+
+
+def _plots(section: Section) -> list[Plot]:
+    panels, plots = section.panels(), []
+    for number, (arm, figure) in enumerate(panels):
+        with_plain_texts(figure)
+        title = arm.name if arm else (figure.layout.title.text or "")
+        figure.update_layout(title=None)
+        plots.append(
+            Plot(
+                id=f"{section.key}-{number}",
+                heading=title,
+                alt=f"{arm.name}. {section.alt}" if arm else section.alt,
+                height=figure.layout.height,
+                spec=json.loads(figure.to_json()),
+            )
         )
-    )
-
-
-def _curves(study: Mapping[str, Any], folder: Path) -> dict[str, pd.DataFrame]:
-    paths = {arm: RunFiles(folder).curves(arm) for arm in tables.arms(study)}
-    return {arm: pd.read_csv(path) for arm, path in paths.items() if path.exists()}
-
-
-def _pictures(study: Mapping[str, Any], folder: Path, count: int) -> str:
-    if count <= 0:
-        return ""
-    from .pictures import test_images
-
-    shown, terms = test_images(study, Workspace(folder.resolve().parents[1]), folder, count)
-    tiles = "".join(
-        f'<figure><img src="{source}" alt="{told}"><figcaption>{told}</figcaption></figure>'
-        for source, told in ((source, html_parts.text(told)) for source, told in shown)
-    )
-    return html_parts.section(
-        "Test images, drawn at random",
-        html_parts.paragraph(f"Terms of these images: {terms}", "note"),
-        html_parts.paragraph("Each arm with its most probable class, mean over seeds.", "soft"),
-        f'<div class="pictures">{tiles}</div>',
-    )
-
-
-def _method(study: Mapping[str, Any]) -> str:
-    settings = (
-        tables.settings(study)
-        if study["config"].get("regime") == "frozen" and "folds" not in study
-        else []
-    )
-    return html_parts.section(
-        "Method",
-        html_parts.bullets(method(study)),
-        html_parts.table(
-            settings,
-            f"Settings of every arm: learning rate, weight decay. {tables.EDGE} at the edge of the grid.",
-        ),
-        html_parts.table(
-            tables.folds(study)[1],
-            "Every fold: balanced accuracy of each arm, and its accuracy gap at the final epoch",
-        ),
-    )
-
-
-def _again(study: Mapping[str, Any], folder: Path) -> str:
-    config = json.dumps(reproducible_config(study, folder), indent=1, ensure_ascii=False)
-    return html_parts.section(
-        "To make it again",
-        html_parts.paragraph(
-            "The configuration below holds every value."
-            if study.get("kind") == "evaluate"
-            else "Save the configuration below as config.json, then:"
-        ),
-        f"<pre>{html_parts.text(chr(10).join(commands(study)))}</pre>",
-        f"<details><summary>config.json</summary><pre>{html_parts.text(config)}</pre></details>",
-    )
+    return plots

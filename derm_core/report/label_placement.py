@@ -2,73 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from .. import formatting
+from ..arms import ArmStyle
+from ..study.study_result import Interval
+from .figure_style import ends
 
-LETTER, CUT = (
-    0.03,
-    4,
-)  # a letter on a phone, the narrowest chart; to be cut off is worse than to lie over lines
+LETTER = 0.03  # width of a letter on a phone, the narrowest chart; the chart is 1 wide
+CUT_OFF = 4  # a label that is cut off is worse than one that lies over lines
 
-
-def _ends(row: Mapping[str, Any], axis: str) -> tuple[float, float]:
-    low, high = row.get(f"{axis}_low"), row.get(f"{axis}_high")
-    return (row[axis] if formatting.missing(low) else low), (
-        row[axis] if formatting.missing(high) else high
-    )
+Box = tuple[float, float, float, float]  # left, bottom, right, top
 
 
-def edges(rows: Sequence[Mapping[str, Any]], axis: str) -> tuple[float, float]:
-    """Lowest and highest end of all intervals along an axis; (0, 1) without rows."""
-    ends = [end for row in rows for end in _ends(row, axis)]
-    return (min(ends), max(ends)) if ends else (0.0, 1.0)
+@dataclass(frozen=True)
+class Point:
+    """An arm in a plane, with an interval along each axis."""
+
+    arm: ArmStyle
+    x: Interval
+    y: Interval
 
 
-def label_spots(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
-    """Where each point's label covers the fewest points, intervals and earlier labels."""
-    reach = {axis: edges(rows, axis) for axis in "xy"}
+def edges(values: Sequence[Interval]) -> tuple[float, float]:
+    """Lowest and highest end of all intervals; (0, 1) without any."""
+    low, high = ends(values)
+    return (min(low), max(high)) if values else (0.0, 1.0)
 
-    def unit(value: float, axis: str) -> float:
-        low, high = reach[axis]
-        return (value - low) / max(high - low, 1e-12)
 
-    crosses = []  # per point: two thin boxes (x0, y0, x1, y1), its intervals
-    for row in rows:
-        (x0, x1), (y0, y1) = ([unit(end, axis) for end in _ends(row, axis)] for axis in "xy")
-        x, y = unit(row["x"], "x"), unit(row["y"], "y")
+def label_spots(points: Sequence[Point]) -> list[str]:
+    """For each point "top right", …: where its label covers the fewest points, intervals, labels."""
+    x_edges, y_edges = edges([point.x for point in points]), edges([point.y for point in points])
+    centres, crosses = [], []
+    for point in points:
+        (x0,), (x1,) = ends([point.x])
+        (y0,), (y1,) = ends([point.y])
+        x0, x, x1 = (_share(value, x_edges) for value in (x0, point.x.mean, x1))
+        y0, y, y1 = (_share(value, y_edges) for value in (y0, point.y.mean, y1))
+        centres.append((x, y))
         crosses.append(
             [
                 (x0 - 0.01, y - 0.025, x1 + 0.01, y + 0.025),
                 (x - 0.012, y0 - 0.02, x + 0.012, y1 + 0.02),
             ]
         )
-    spots, taken = [], []
-    for index, (row, name) in enumerate(zip(rows, names)):
-        x, y, wide = unit(row["x"], "x"), unit(row["y"], "y"), LETTER * len(name)
-        boxes = {
-            f"{up} {side}": (
-                x + (0.015 if side == "right" else -0.015 - wide),
-                y + (0.03 if up == "top" else -0.11),
-                x + (0.015 + wide if side == "right" else -0.015),
-                y + (0.11 if up == "top" else -0.03),
-            )
-            for up in ("top", "bottom")
-            for side in ("right", "left")
-        }
-        others = [
-            box for place, pair in enumerate(crosses) if place != index for box in pair
-        ] + 3 * taken
+    spots: list[str] = []
+    taken: list[Box] = []
+    for index, (point, centre) in enumerate(zip(points, centres, strict=True)):
+        boxes = _boxes(*centre, LETTER * len(point.arm.name))
+        others = [box for place, cross in enumerate(crosses) if place != index for box in cross]
         cost = {
-            spot: sum(_overlap(box, other) for other in others)
-            + CUT * ((box[0] < -0.16) + (box[2] > 1.16))
+            spot: sum(_overlap(box, other) for other in others + 3 * taken)
+            + CUT_OFF * ((box[0] < -0.16) + (box[2] > 1.16))
             for spot, box in boxes.items()
         }
-        spots.append(min(cost, key=cost.get))
+        spots.append(min(cost, key=cost.__getitem__))
         taken.append(boxes[spots[-1]])
     return spots
 
 
-def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+def _share(value: float, reach: tuple[float, float]) -> float:
+    low, high = reach
+    return (value - low) / max(high - low, 1e-12)
+
+
+def _boxes(x: float, y: float, width: float) -> dict[str, Box]:
+    """Where the label of a point at (x, y) may stand."""
+    return {
+        f"{vertical} {side}": (
+            x + (0.015 if side == "right" else -0.015 - width),
+            y + (0.03 if vertical == "top" else -0.11),
+            x + (0.015 + width if side == "right" else -0.015),
+            y + (0.11 if vertical == "top" else -0.03),
+        )
+        for vertical in ("top", "bottom")
+        for side in ("right", "left")
+    }
+
+
+def _overlap(a: Box, b: Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

@@ -1,4 +1,4 @@
-"""How a study is made again: its config with its pretraining in it, and the commands."""
+"""How a study is repeated: its config with its pretraining in it, and the commands."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from ..files import read_json
+from ..study.study_result import StudyResult
 
 PROGRAM = "python -m derm_core"
 
 
-def reproducible_config(study: Mapping[str, Any], run_folder: Path | str) -> dict[str, Any]:
+def reproducible_config(result: StudyResult, run_folder: Path | str) -> dict[str, Any]:
     """The study's config with the settings of its VAE's pretraining in place of that run's id.
 
-    Where those are not known any more (the run is gone), the id stays.
+    Where those are gone with the run, the id stays.
     """
-    config = dict(study["config"])
+    config = dict(result.config)
     if config.get("fold_runs"):
         config["fold_runs"] = []
     if run_id := config.get("vae_run"):
@@ -30,26 +31,20 @@ def reproducible_config(study: Mapping[str, Any], run_folder: Path | str) -> dic
     return config
 
 
-def commands(study: Mapping[str, Any]) -> list[str]:
-    """Command lines from the data to this study; config.json is what `reproducible_config` gives.
-
-    study: study.json of a study, or of an evaluation of published models.
-    """
-    name, task = study["dataset"]["name"], study.get("labels") or {}
-    needed = [name, *(entry["dataset"] for entry in _external(study))]
+def commands(result: StudyResult) -> list[str]:
+    """Command lines from the data to this study; config.json is what `reproducible_config` returns."""
+    name = result.dataset.name
     lines = [
         f"{PROGRAM} data synth --name {one}"
         if one.startswith("synth")
         else f"{PROGRAM} data import PATH --name {one}"
-        for one in needed
+        for one in (name, *(external.dataset for external in result.external))
     ]
-    if task.get("kind") == "priority":
-        lines.append(
-            f"{PROGRAM} data priority {name} "
-            + " ".join(shlex.quote(f"{c}={level}") for c, level in task["map"].items())
-        )
-    if study.get("kind") == "evaluate":
-        return [*lines, _evaluate(study["config"])]
+    if result.labels.get("kind") == "priority":
+        levels = " ".join(shlex.quote(f"{c}={level}") for c, level in result.labels["map"].items())
+        lines.append(f"{PROGRAM} data priority {name} {levels}")
+    if result.kind == "evaluate":
+        return [*lines, _evaluate(result.config)]
     return [*lines, f"{PROGRAM} compare --config config.json"]
 
 
@@ -58,8 +53,3 @@ def _evaluate(config: Mapping[str, Any]) -> str:
     parts += ["--all"] if config.get("split") == "all" else []
     pairs = ",".join(config.get("class_map") or [])
     return " ".join([*parts, *(["--map", shlex.quote(pairs)] if pairs else [])])
-
-
-def _external(study: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    found = study.get("external") or []
-    return found.get("sets", []) if isinstance(found, Mapping) else found

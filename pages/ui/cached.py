@@ -36,6 +36,7 @@ import streamlit as st
 from derm_core.errors import NotFound
 from derm_core.files import disk_bytes, read_json
 from derm_core.jobs.store import Run, RunStore
+from derm_core.study.study_result import StudyResult, read_study
 from derm_core.workspace import Workspace
 
 from . import hardware
@@ -115,11 +116,16 @@ def _json(path: str, changed: int) -> Any:
     return read_json(Path(path))
 
 
-def study(workspace: Workspace, run_id: str) -> dict[str, Any] | None:
-    """What a finished study says (artefacts/study.json), None before it is written."""
+@st.cache_resource(max_entries=KEPT, show_spinner=False)
+def _study(path: str, changed: int) -> StudyResult:
+    return read_study(path)
+
+
+def study(workspace: Workspace, run_id: str) -> StudyResult | None:
+    """The result of a finished study (artefacts/study.json), None before it is written."""
     path = workspace.run(run_id).study
     changed = stamp(path)
-    return _json(str(path), changed) if changed else None
+    return _study(str(path), changed) if changed else None
 
 
 def config(workspace: Workspace, run_id: str) -> dict[str, Any]:

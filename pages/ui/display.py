@@ -9,10 +9,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from derm_core.arms import arm_style
-from derm_core.report import figures as drawn
-from derm_core.report.figure_text import with_letters
-from derm_core.report.files import safe_table
+from derm_core.report.csv_tables import safe_table
+from derm_core.report.figure_text import with_plain_texts
 from pages.ui import words
 
 CHART_CONFIG = {
@@ -35,7 +33,7 @@ SELECT_CONFIG = {
 
 def show_chart(
     figures: Any,
-    table: pd.DataFrame | None,
+    table: pd.DataFrame | Callable[[], pd.DataFrame] | None,
     *,
     caption: str,
     alt: str,
@@ -51,7 +49,7 @@ def show_chart(
     figures: one figure, or several that share axes: side by side where there is room, stacked on a
     phone, each under its label (markdown, with `title` for all of them). A title is the figure's own,
     set as text so that it wraps and can be selected.
-    table: what the chart shows; formats: column_config for it. alt: what a reader who cannot see
+    table: what the chart shows, or what makes it when it is opened; formats: column_config for it. alt: what a reader who cannot see
     the chart should know. Returns the selection of a single figure (see st.plotly_chart).
     """
     group = [
@@ -62,7 +60,7 @@ def show_chart(
     title = title or titles[0]
     with st.container(gap="xsmall"):
         if title:
-            st.markdown(f"**{title}**")
+            st.markdown(f"**{words.plain(title)}**")
         config = (
             CHART_CONFIG if on_select == "ignore" or selection_mode == "points" else SELECT_CONFIG
         )
@@ -101,36 +99,12 @@ def show_chart(
 def readable(figure: Any) -> Any:
     """The figure with foreign text as text, and all of it in the page's own colour: Streamlit's light theme writes it too
     pale to read when small, and on the dark page plotly takes pale cells for bright ones."""
-    with_letters(figure)
+    with_plain_texts(figure)
     mode = st.context.theme.type
     ink = st.get_option(f"theme.{mode or 'light'}.textColor")
     if mode == "dark":
         figure.update_traces(textfont_color=ink, selector={"type": "heatmap"})
     return figure.update_layout(font={"color": ink}) if mode and ink else figure
-
-
-def show_curves(
-    curves: Mapping[str, pd.DataFrame], quantity: str, names: Mapping[str, str], *, key: str
-) -> None:
-    """Learning curves: one panel an arm, side by side, same axes, with their table."""
-    panels = drawn.learning_curves(curves, quantity, names)
-    table = pd.concat(
-        [part.assign(arm=names.get(arm, arm)) for arm, part in curves.items()], ignore_index=True
-    )
-    columns = ["arm", "fold", "epoch", "seed", f"train_{quantity}", f"val_{quantity}"]
-    title = f"{words.QUANTITIES.get(quantity, quantity)} by epoch"
-    show_chart(
-        list(panels.values()),
-        table[[column for column in columns if column in table]],
-        key=key,
-        title=title,
-        labels=[arm_style(arm, names.get(arm)).badge for arm in panels],
-        caption="Solid: validation. Dotted: training. The space between them is the gap. Bands: ±1 standard deviation "
-        f"over {'folds and seeds' if 'fold' in table else 'seeds'}. All panels share their axes.",
-        alt=f"{title} for training and validation, a panel an arm: "
-        + ", ".join(names.get(arm, arm) for arm in panels)
-        + ".",
-    )
 
 
 def download_table(
@@ -159,13 +133,19 @@ def _take_title(figure: Any) -> str:
     return re.sub(r"<[^>]+>", "", title)
 
 
-def _table(table: pd.DataFrame, key: str, title: str, formats: Mapping[str, Any] | None) -> None:
+def _table(
+    table: pd.DataFrame | Callable[[], pd.DataFrame],
+    key: str,
+    title: str,
+    formats: Mapping[str, Any] | None,
+) -> None:
     popover = st.popover(
         "Table", icon=":material/table:", type="tertiary", key=f"{key}-table", on_change="rerun"
     )
     if popover.open:
         with popover:
-            show_table(table, title=title, key=key, formats=formats)
+            rows = table() if callable(table) else table
+            show_table(rows, title=title, key=key, formats=formats)
 
 
 def show_table(

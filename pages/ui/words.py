@@ -86,7 +86,7 @@ def plain(text: object) -> str:
     """
     escaped = re.sub(r"([\\\\!\[\]<>`*_$~#|&])", r"\\\1", str(text))
     escaped = re.sub(
-        r"(?m)^\s*([-+=]|\d+(?=[.)]))",
+        r"(?m)^\s*([-+=]|\d+(?=[.)](?:\s|$)))",
         lambda found: (
             ("" if found[1].isdigit() else "\\") + found[1] + (JOINER if found[1].isdigit() else "")
         ),

@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 
 from derm_core import formatting
-from derm_core.arms import arm_style
+from derm_core.arms import in_order
 from derm_core.files import read_json, write_json
 from derm_core.jobs.store import RunStore
-from derm_core.report import tables
+from derm_core.report.sections import gaps, metrics, paper
+from derm_core.study.study_result import study_result
 from tests.report.full_study import complete
 
 
@@ -47,7 +48,7 @@ def test_every_arm_shows_its_accuracy_with_its_gap(open_page, finished, study):
     shown = [metric.value for metric in app.metric]
     assert shown == [
         formatting.percent(study["arms"][arm]["test"]["balanced_accuracy"]["mean"])
-        for arm in tables.arms(study)
+        for arm in in_order(study["arms"])
     ]
     for arm in study["arms"].values():
         assert formatting.percent(arm["gaps"]["accuracy"], sign=True) in text(app)
@@ -70,28 +71,25 @@ def test_whoever_sees_the_paper_s_numbers_reads_what_they_claim(open_page, finis
 
 
 def test_the_paper_s_table_is_the_study_s(finished, study):
-    numbers, shown = tables.paper_table(study)
+    section = paper.paper_table(study_result(study))[0]
+    numbers, shown = section.numbers(), section.table
     assert len(numbers) == len(study["paper_table"]) == len(shown)
     row = next(
         row for row in study["paper_table"] if (row["arm"], row["quantity"]) == ("vae", "val_loss")
     )
-    found = numbers[
-        (numbers["arm"] == arm_style("vae").name) & (numbers["quantity"] == "val_loss")
-    ].iloc[0]
-    assert (found["final"], found["paper_final"]) == (row["final"], 0.110)
-    assert "0.165†" in " ".join(shown["The paper"]), "what was computed back is marked"
+    mine = numbers[(numbers["arm"] == "vae") & (numbers["quantity"] == "val_loss")].iloc[0]
+    assert (mine["final"], mine["paper_final"]) == (row["final"], 0.110)
+    assert any("0.165†" in row["The paper"] for row in shown), "what was computed back is marked"
 
 
 def test_gaps_are_drawn_against_accuracy_for_every_arm(study):
-    rows = tables.gap_rows(study, "loss")
-    assert [row["arm"] for row in rows] == ["vae", "random"]
-    for row in rows:
-        result = study["arms"][row["arm"]]
-        assert (row["x"], row["y"]) == (
-            result["test"]["balanced_accuracy"]["mean"],
-            result["gaps"]["loss"],
-        )
-        assert row["y_low"] == result["gaps_detail"]["loss"]["final"]["low"]
+    points = gaps.gap_points(study_result(study), "loss")
+    assert [point.arm.key for point in points] == ["vae", "random"]
+    for point in points:
+        arm = study["arms"][point.arm.key]
+        assert point.x.mean == arm["test"]["balanced_accuracy"]["mean"]
+        assert point.y.mean == arm["gaps"]["loss"]
+        assert point.y.low == arm["gaps_detail"]["loss"]["final"]["low"]
 
 
 SECTIONS = (
@@ -176,7 +174,7 @@ def test_an_evaluation_without_curves_and_gaps_is_shown_as_well(open_page, finis
     }
     bare["kind"] = "evaluate"
     bare["arms"] = {
-        arm: {key: entry[key] for key in ("label", "kind", "test", "per_class")}
+        arm: {key: entry[key] for key in ("label", "kind", "features", "test", "per_class")}
         for arm, entry in study["arms"].items()
     }
     path = finished.run(study["run_id"]).artefacts
@@ -293,9 +291,9 @@ def test_curves_are_those_of_the_study(open_page, finished, study):
 
 
 def test_majority_stands_in_the_test_metrics(study):
-    numbers, shown = tables.test_metrics(study)
-    assert arm_style("majority").name in set(numbers["arm"])
-    assert len(shown) == len(study["arms"]) + 1
+    section = metrics.arm_metrics(study_result(study))
+    assert "majority" in set(section.numbers()["arm"])
+    assert len(section.table) == len(study["arms"]) + 1
 
 
 def test_a_confused_cell_opens_by_keyboard(open_page, finished, full):

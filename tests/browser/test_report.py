@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from derm_core.report.html import report_html
+from derm_core.study.study_result import read_study
 from tests.report.conftest import reported_home  # noqa: F401  (a fixture)
 
 pytestmark = pytest.mark.browser
@@ -17,9 +16,7 @@ def report(reported_home, tmp_path):
     root, run_id = reported_home
     folder = root / "runs" / run_id
     path = tmp_path / "report.html"
-    path.write_text(
-        report_html(json.loads((folder / "artefacts" / "study.json").read_text()), folder, images=2)
-    )
+    path.write_text(report_html(read_study(folder / "artefacts" / "study.json"), folder, images=2))
     return path.as_uri()
 
 

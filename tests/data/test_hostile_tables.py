@@ -13,7 +13,7 @@ from derm_core.config import from_dict
 from derm_core.data import medmnist, tables
 from derm_core.errors import ConfigError, DataError
 from derm_core.files import parse_json
-from derm_core.report.files import safe_table
+from derm_core.report.csv_tables import safe_table
 
 HEAD = b"path,label\n"
 

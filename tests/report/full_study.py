@@ -1,10 +1,14 @@
-"""A study with an answer to every further question: a real study.json, completed with invented numbers."""
+"""study.json with an answer to every question, of invented numbers: `example`, or a real one completed."""
 
 from __future__ import annotations
 
 import copy
 from itertools import combinations
 
+from derm_core.arms import arm_style
+
+ARMS = ("vae", "imagenet", "random")
+SIDES = ("sensitivity", "specificity")
 FAMILIES, STRENGTHS, FRACTIONS = ("defocus", "jpeg", "hair"), (0.0, 0.5, 1.0), (0.1, 0.5, 1.0)
 
 
@@ -20,19 +24,167 @@ def interval(mean: float, reach: float = 0.05) -> dict:
     }
 
 
+def example(classes: tuple[str, ...] = ("mel", "nv"), arms: tuple[str, ...] = ARMS) -> dict:
+    """study.json of three arms."""
+    counts = {"train": 70, "val": 15, "test": 30}
+    gap = {"final": interval(0.1), "best": interval(0.08), "area": interval(0.05)}
+    results = {
+        arm: {
+            "label": arm_style(arm).name,
+            "kind": arm,
+            "regime": "frozen",
+            "features": 64,
+            "test": {
+                **{name: interval(0.5 + 0.1 * k) for name in ("balanced_accuracy", "accuracy")},
+                "macro_auroc": interval(0.8),
+                **{name: interval(0.3) for name in ("log_loss", "brier", "ece")},
+            },
+            "per_class": [
+                {"class": name, "n": 9, "groups": 8, "recall": interval(0.5)} for name in classes
+            ],
+            "gaps": {"loss": 0.1, "accuracy": 0.02 * (k + 1)},
+            "gaps_detail": {"loss": gap, "accuracy": gap},
+            "setting": {"learning_rate": 1e-3, "weight_decay": 0.01},
+            "best_setting": {
+                "learning_rate": 3e-4,
+                "weight_decay": 0.01,
+                "test": {"balanced_accuracy": {"mean": 0.6}},
+            },
+        }
+        for k, arm in enumerate(arms)
+    }
+    difference = {"p": 0.02, "p_holm": 0.04, "detectable": 0.05, "equivalent": False}
+    study = {
+        "run_id": "study-1",
+        "arms": results,
+        "classes": list(classes),
+        "config": {
+            "regime": "frozen",
+            "input_size": 64,
+            "seeds": [0, 1],
+            "backbone": {"architecture": "resnet18", "stage": 3},
+            "split_seed": 0,
+            "pooling": "pooled",
+            "hidden": 64,
+            "batch_size": 128,
+            "epochs": 60,
+            "loss": "cross_entropy",
+            "bootstrap": 2000,
+            "dataset": "tiny",
+            "vae_run": "pretrain-1",
+            "pretrain": None,
+        },
+        "dataset": {
+            "name": "tiny",
+            "images": 115,
+            "groups": 90,
+            "classes": len(classes),
+            "fingerprint": "def",
+        },
+        "split": {"fingerprint": "abc", "counts": counts, "groups": counts, "looked_before": 2},
+        "verdict": {"headline": "No difference shown.", "sentences": ["The gaps are alike."]},
+        "majority": {"balanced_accuracy": {"mean": 0.5}, "accuracy": {"mean": 0.7}},
+        "confusion": {arm: [[8, 2], [1, 3]] for arm in arms},
+        "differences": [
+            {"a": a, "b": b, "metric": metric, "primary": (a, b) == arms[:2], **difference}
+            | interval(-0.1)
+            for metric in ("balanced_accuracy", "brier")
+            for a, b in combinations(arms, 2)
+        ],
+        "gap_differences": [
+            {"a": a, "b": b, "kind": kind, "at": "final", "p": 0.1, "p_holm": 0.2, **interval(0.1)}
+            for kind in ("loss", "accuracy")
+            for a, b in combinations(arms, 2)
+        ],
+        "matched": [
+            {
+                "a": arms[0],
+                "b": arms[1],
+                "level": 0.6,
+                "comparable": True,
+                "reason": "",
+                "arms": {
+                    arm: {"epoch": 2.5, "loss": interval(0.1), "accuracy": interval(0.02)}
+                    for arm in arms[:2]
+                },
+            }
+        ],
+        "versions": {"torch": "2"},
+        "seconds": 100.0,
+    }
+    return complete(study) | {"detail": _detail(classes, arms)}
+
+
+def _detail(classes: tuple[str, ...], arms: tuple[str, ...]) -> dict:
+    sides = [f"given_{side}{end}" for side in SIDES for end in ("", "_low", "_high")]
+    curve = {
+        "threshold": [0.1, 0.2, 0.9],
+        "sensitivity": [0.7, 0.6, 0.1],
+        "low": [0.6, 0.5, 0.0],
+        "high": [0.8, 0.7, 0.3],
+        **{side: [0.5, 0.4, 0.3] for side in sides},
+    }
+    bins = [
+        {"low": low, "high": low + 0.5, "n": 3.0, "confidence": low + 0.4, "accuracy": low + 0.3}
+        for low in (0.0, 0.5)
+    ]
+    errors = {name: interval(0.1) for name in ("ece", "brier", "log_loss")}
+    calibration = {"bins": bins, "bins_after": bins, "before": errors, "after": errors}
+    return {
+        "notes": {"calibration": "One temperature an arm."},
+        "calibration": {arm: {"temperature": 1.1, **calibration} for arm in arms},
+        "operating_point": {
+            "class": classes[0],
+            "images": 9,
+            "groups": 8,
+            "specificity": [0.8, 0.9, 1.0],
+            "arms": {arm: curve for arm in arms},
+        },
+        "subgroups": [
+            {
+                "attribute": "sex",
+                "worst": {arm: "f" if k == 0 else None for k, arm in enumerate(arms)},
+                "values": [
+                    {
+                        "value": value,
+                        "images": images,
+                        "groups": images - 1,
+                        "classes": 2,
+                        "caution": images < 20,
+                        "arms": {arm: {"balanced_accuracy": interval(0.3)} for arm in arms},
+                    }
+                    for value, images in (("f", 30), ("m", 9))
+                ],
+            }
+        ],
+        "disagreement": [
+            {
+                "a": a,
+                "b": b,
+                "matrix": [[8, 2], [1, 3]],
+                "both_right": 6,
+                "a_only": 3,
+                "b_only": 2,
+                "both_wrong": 3,
+            }
+            for a, b in combinations(arms, 2)
+        ],
+    }
+
+
 def complete(study: dict) -> dict:
-    """A copy of study.json `study` in which nothing is left unasked."""
+    """A copy of study.json `study` with an answer to every question."""
     full, arms = copy.deepcopy(study), list(study["arms"])
     pairs = list(combinations(arms, 2))
     full["claims"] = [
         {
             "id": name,
             "claim": f"Claim {name}",
-            "answer": said,
+            "answer": answer,
             "text": f"Numbers of {name}.",
             "numbers": {},
         }
-        for name, said in (
+        for name, answer in (
             ("one", "seen"),
             ("two", "not seen"),
             ("three", "opposite"),
@@ -105,6 +257,7 @@ def complete(study: dict) -> dict:
                 "arm": arm,
                 "strength": rho,
                 "clean": interval(0.5),
+                "aligned": interval(0.5),
                 "reversed": interval(0.5 - rho / 4),
                 "reliance": interval(rho / 2),
             }

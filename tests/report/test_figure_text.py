@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from derm_core.report.figure_text import letters, with_letters
+from derm_core.report.figure_text import plain_texts, with_plain_texts
 from pages.ui import charts
 
 
@@ -22,13 +22,13 @@ from pages.ui import charts
     ],
 )
 def test_only_tags_of_emphasis_are_left(text, shown):
-    assert letters({"name": [text]}) == {"name": [shown]}
+    assert plain_texts({"name": [text]}) == {"name": [shown]}
 
 
 def test_labels_follow_their_bars_and_numbers_are_unchanged():
     name = "<a href=x>in</a>"
     plain = charts.probability_bars({"one": 0.4, name: 0.6}, colour="#0072B2", order=("one", name))
-    safe = with_letters(plain)
+    safe = with_plain_texts(plain)
     rows = list(safe.data[1].y)
     assert rows == ["one", "&lt;a href=x>in&lt;/a>"] and {
         note.y for note in safe.layout.annotations

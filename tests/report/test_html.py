@@ -7,13 +7,15 @@ from html.parser import HTMLParser
 import pytest
 
 from derm_core import cli
+from derm_core.arms import arm_style
 from derm_core.commands.compare import stored_study
 from derm_core.config import StudyConfig
 from derm_core.errors import ConfigError, NotFound
 from derm_core.report.files import report_files
 from derm_core.report.html import report_html
-from derm_core.report.html_parts import escaped, table
+from derm_core.report.section import cell_text
 from derm_core.study.study_data import prepare
+from derm_core.study.study_result import study_result
 from tests.builders import write_dataset
 from tests.report.conftest import HOSTILE, SCRIPT
 from tests.study.test_evaluate import evaluated, put_on_shelf
@@ -48,7 +50,7 @@ def made(reported_home):
     root, run_id = reported_home
     folder = root / "runs" / run_id
     study = json.loads((folder / "artefacts" / "study.json").read_text())
-    text = report_html(study, folder)
+    text = report_html(study_result(study), folder)
     return study, text, Page(text)
 
 
@@ -105,7 +107,7 @@ def test_nothing_is_loaded_from_anywhere(made):
 @pytest.mark.slow
 def test_images_are_shown_only_where_they_are_asked_for(made, reported):
     folder, study = reported
-    page = Page(report_html(study, folder, images=3))
+    page = Page(report_html(study_result(study), folder, images=3))
     sources = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
     assert len(sources) == 3 and all(
         source.startswith("data:image/webp;base64,") for source in sources
@@ -113,7 +115,7 @@ def test_images_are_shown_only_where_they_are_asked_for(made, reported):
     assert "ask its owner" in page.text
     (folder / "artefacts" / "predictions.parquet").unlink()
     with pytest.raises(NotFound, match="without images"):
-        report_html(study, folder, images=3)
+        report_html(study_result(study), folder, images=3)
 
 
 def test_the_printed_config_makes_the_study_again(made, tmp_path):
@@ -178,20 +180,12 @@ def test_a_study_of_an_older_version_has_a_report_too(made, reported):
     ):
         study.pop(key, None)
     study["gap_differences"] = study["matched"] = None
-    assert "Test metrics" in Page(report_html(study, folder)).text
+    assert "Test metrics" in Page(report_html(study_result(study), folder)).text
 
 
-def test_badges_keep_their_words_and_numbers_their_sign():
-    made = table(
-        [{"Arm": ":orange-badge[ImageNet]", "x": -0.25, "y": None, "z": float("nan")}], "t"
-    )
-    assert "<td>ImageNet</td><td>−0.25</td><td>–</td><td>–</td>" in made and table([], "t") == ""
-
-
-def test_every_text_of_a_study_is_escaped_for_figures():
-    assert escaped({"a<": ["<b>", 1, None, {"c": "&"}]}) == {
-        "a<": ["&lt;b&gt;", 1, None, {"c": "&amp;"}]
-    }
+def test_cells_of_a_table_are_arms_by_name_and_numbers_with_a_true_sign():
+    cells = (arm_style("imagenet"), -0.25, None, float("nan"), "a")
+    assert [cell_text(cell) for cell in cells] == ["ImageNet", "−0.25", "–", "–", "a"]
 
 
 @pytest.mark.slow
@@ -201,7 +195,7 @@ def test_an_evaluation_of_published_models_has_a_report_with_what_it_has(workspa
     put_on_shelf(workspace, "one", material, 1)
     put_on_shelf(workspace, "two", material, 2)
     study, _, run = evaluated(workspace, "evaluate-1")
-    page = Page(report_html(study, run.root))
+    page = Page(report_html(study_result(study), run.root))
     for text in (
         "Test metrics",
         "Differences between arms",
@@ -212,5 +206,5 @@ def test_an_evaluation_of_published_models_has_a_report_with_what_it_has(workspa
         assert text in page.text, text
     assert "The paper’s table" not in page.text and "Learning curves" not in page.text
     assert {"test-metrics.csv", "predictions.csv", "confusion.csv"} <= set(
-        report_files(study, run.root)
+        report_files(study_result(study), run.root)
     )

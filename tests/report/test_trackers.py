@@ -15,6 +15,7 @@ from derm_core.errors import RunError
 from derm_core.events import Event, EventLog
 from derm_core.jobs.store import RunStore
 from derm_core.report import trackers
+from tests.report.full_study import example
 
 
 @pytest.fixture
@@ -104,24 +105,26 @@ def test_a_second_export_to_the_same_place_is_refused(run, tmp_path, monkeypatch
 
 
 def test_a_finished_study_exports_the_curves_of_its_chosen_setting_and_its_test_results(run):
-    (run.study).write_text(json.dumps({"arms": {"vae": {"test": {"accuracy": {"mean": 0.75}}}}}))
+    study = example(arms=("vae", "random"))
+    study["arms"]["vae"]["test"]["accuracy"]["mean"] = 0.75
+    run.study.write_text(json.dumps(study))
     (run.artefacts / "curves").mkdir()
     (run.artefacts / "curves" / "vae.csv").write_text(
         "epoch,step,seed,val_accuracy\n0,0,0,0.2\n0,0,1,0.4\n1,8,0,0.6\n1,8,1,0.8\n"
     )
-    found = {
+    values = {
         (point.series, point.step): point.value
         for point in trackers.points(run)
         if "/" in point.series
     }
     assert (
-        found["vae/val/accuracy", 8] == pytest.approx(0.7)
-        and found["seed-1/vae/val/accuracy", 0] == 0.4
+        values["vae/val/accuracy", 8] == pytest.approx(0.7)
+        and values["seed-1/vae/val/accuracy", 0] == 0.4
     )
     assert (
-        ("vae/val/accuracy", 3) not in found
-        and found["vae/test/accuracy", 0] == 0.75
-        and found["val/loss", 20] == 2.0
+        ("vae/val/accuracy", 3) not in values
+        and values["vae/test/accuracy", 0] == 0.75
+        and values["val/loss", 20] == 2.0
     )
 
 

@@ -33,6 +33,7 @@ from derm_core.stats.evaluation import evaluate
 from derm_core.study.crossval import join
 from derm_core.study.protocol import study
 from derm_core.study.study_data import prepare
+from derm_core.study.study_result import study_result
 from derm_core.training.pretrain import load_material, pretrain
 from derm_core.workspace import Workspace
 from experiments.recipe.folds import against
@@ -234,7 +235,7 @@ def test_decisions_of_single_images_are_kept_for_the_whole_dataset(finished):
 
 
 def test_the_text_says_that_every_image_was_tested(finished):
-    text = text_report(finished[2])
+    text = " ".join(text_report(study_result(finished[2])).split())
     assert "3 folds, every image tested once" in text and "Random initialisation" in text
 
 
@@ -260,9 +261,9 @@ def test_folds_that_are_not_of_this_comparison_are_refused(finished):
 def test_the_report_and_the_tables_hold_every_fold(finished):
     workspace, _, result = finished
     folder = workspace.run("study-all").root
-    made = report_html(result, folder)
+    made = report_html(study_result(result), folder)
     assert "3 folds, every image tested once" in made and "pretrained anew in every fold" in made
-    files = report_files(result, folder)
+    files = report_files(study_result(result), folder)
     table = pd.read_csv(io.BytesIO(files["folds.csv"]))
     assert sorted(zip(table["fold"], table["arm"])) == [
         (fold, arm) for fold in (1, 2, 3) for arm in ("random", "vae")
@@ -279,7 +280,7 @@ def test_the_report_and_the_tables_hold_every_fold(finished):
 
 def test_the_config_of_the_report_makes_the_folds_again(finished):
     workspace, config, result = finished
-    again = from_dict(reproducible_config(result, workspace.run("study-all").root))
+    again = from_dict(reproducible_config(study_result(result), workspace.run("study-all").root))
     assert again == dataclasses.replace(config, fold_runs=())
 
 

@@ -2,59 +2,60 @@
 
 from __future__ import annotations
 
-import json
-
 import streamlit as st
 
-from derm_core.jobs.store import RunStore
-from derm_core.report import tables
+from derm_core.jobs.store import Run, RunStore
+from derm_core.report.files import archive, report_files
+from derm_core.report.html import report_html
+from derm_core.report.sections import method
+from derm_core.study.study_result import StudyResult
+from derm_core.workspace import Workspace
+from pages.ui import frame, words
+from pages.ui.section import draw
 
-from .. import frame, words
-from . import parts
+
+def download(label: str, make, *, name: str, key: str, icon: str = "download", **settings) -> None:
+    """A button for a file that is made when it is pressed."""
+    st.download_button(
+        label,
+        make,
+        file_name=name,
+        icon=f":material/{icon}:",
+        on_click="ignore",
+        key=key,
+        **settings,
+    )
 
 
-def bar(workspace, run, study: dict) -> None:
-    """Name, tags and note; the report and the tables, made when they are asked for."""
+def draw_actions(workspace: Workspace, run: Run, result: StudyResult) -> None:
+    """Name, tags and note; the report and the tables, made when they are wanted."""
+    folder = workspace.run(run.id).root
     with st.container(horizontal=True, gap="small"):
-        edit(workspace, run)
-        folder = workspace.run(run.id).root
-        st.download_button(
+        edit_name_and_note(workspace, run)
+        download(
             "Report (HTML)",
-            lambda: report(study, folder),
-            file_name=f"{run.id}.html",
-            mime="text/html",
-            icon=":material/description:",
-            on_click="ignore",
+            lambda: report_html(result, folder).encode(),
+            name=f"{run.id}.html",
             key="report-html",
+            icon="description",
+            mime="text/html",
             type="tertiary",
-            help="One file with verdict, tables, figures, method and versions; no images, nothing fetched.",
+            help="One file with verdict, tables, figures, method and versions; no images, nothing "
+            "fetched.",
         )
-        st.download_button(
+        download(
             "All tables (CSV)",
-            lambda: archive(study, folder),
-            file_name=f"{run.id}.zip",
-            mime="application/zip",
-            icon=":material/folder_zip:",
-            on_click="ignore",
+            lambda: archive(report_files(result, folder)),
+            name=f"{run.id}.zip",
             key="report-zip",
+            icon="folder_zip",
+            mime="application/zip",
             type="tertiary",
             help="Every table and the predictions for single images, as a ZIP.",
         )
 
 
-def report(study: dict, folder) -> bytes:
-    from derm_core.report.html import report_html
-
-    return report_html(study, folder).encode()
-
-
-def archive(study: dict, folder) -> bytes:
-    from derm_core.report import files
-
-    return files.archive(files.report_files(study, folder))
-
-
-def edit(workspace, run) -> None:
+def edit_name_and_note(workspace: Workspace, run: Run) -> None:
     """A popover with the run's name, tags and note."""
     popover = st.popover(
         "Name and note",
@@ -77,7 +78,7 @@ def edit(workspace, run) -> None:
                 st.rerun()
 
 
-def said(run) -> None:
+def draw_tags_and_note(run: Run) -> None:
     """The run's tags and note, where it has any."""
     if run.tags:
         st.markdown(" ".join(f":gray-badge[{words.plain(tag)}]" for tag in run.tags))
@@ -85,70 +86,39 @@ def said(run) -> None:
         st.info(words.plain(run.note), icon=":material/sticky_note_2:")
 
 
-def making(workspace, run_id: str, study: dict) -> None:
+def method_tab(workspace: Workspace, result: StudyResult) -> None:
     """How the study was made: settings, configuration, versions, files."""
     st.subheader("How this study was made", anchor=False)
-    st.markdown(
-        f"Took {words.duration(study.get('seconds'))} with "
-        + ", ".join(f"{key} {value}" for key, value in study.get("versions", {}).items())
-        + "."
-    )
-    if any(study["arms"][arm].get("setting") for arm in study["arms"]):
-        st.markdown("**Settings**")
-        st.table(
-            tables.settings(study),
-            border="horizontal",
-            hide_index=True,
-            alt="Common and own best setting of every arm",
-        )
-        st.caption(
-            "Learning rate and weight decay. One setting for all arms is the primary comparison, each arm at its own "
-            f"best the secondary; both chosen on validation loss. {tables.EDGE} at the edge of the grid."
-        )
-    if study.get("folds"):
-        st.markdown("**Folds**")
-        parts.table(
-            study,
-            *tables.folds(study),
-            file="folds",
-            alt="Balanced accuracy and accuracy gap of arms by fold",
-            caption="Balanced accuracy of each arm on the fold’s own images and, in brackets, its accuracy gap at the "
-            "final epoch; means over seeds. The CSV has both gaps at the final and the best epoch.",
-        )
+    versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
+    st.markdown(f"Took {words.duration(result.seconds)} with {words.plain(versions)}.")
+    draw(method.settings(result), method.folds(result), file=result.run_id)
+    if result.folds:
         with st.container(horizontal=True, gap="small"):
-            for row in study["folds"]:
+            for fold in result.folds:
                 frame.link(
-                    "compare", f"Fold {row['fold']}", icon=":material/open_in_new:", run=row["run"]
+                    "compare", f"Fold {fold.fold}", icon=":material/open_in_new:", run=fold.run
                 )
     left, right = st.columns(2)
     with left:
         st.markdown("**Grid**")
-        st.json(study.get("grid", {}), expanded=False)
+        st.json(result.grid, expanded=False)
     with right:
         st.markdown("**Configuration**")
-        st.json(study["config"], expanded=False)
+        st.json(result.config, expanded=False)
+    draw_files(workspace, result.run_id)
+
+
+def draw_files(workspace: Workspace, run_id: str) -> None:
+    """study.json and the predictions for single images, as the run wrote them."""
+    run = workspace.run(run_id)
+    files = {
+        "study-json": ("study.json", run.study),
+        "predictions-parquet": ("Predictions (Parquet)", run.predictions),
+        "decisions-parquet": ("Decisions (Parquet)", run.decisions),
+    }
     with st.container(horizontal=True):
-        st.download_button(
-            "study.json",
-            lambda: json.dumps(study, indent=1).encode(),
-            file_name=f"{run_id}.json",
-            mime="application/json",
-            icon=":material/download:",
-            on_click="ignore",
-            key="study-json",
-        )
-        for file, label in (
-            ("predictions", "Predictions (Parquet)"),
-            ("decisions", "Decisions (Parquet)"),
-        ):
-            path = workspace.run(run_id).artefacts / f"{file}.parquet"
+        for key, (label, path) in files.items():
             if path.exists():
-                st.download_button(
-                    label,
-                    path.read_bytes,
-                    file_name=f"{run_id}-{file}.parquet",
-                    icon=":material/download:",
-                    on_click="ignore",
-                    key=f"{file}-parquet",
-                )
+                name = f"{run_id}{'' if path.suffix == '.json' else f'-{path.stem}'}{path.suffix}"
+                download(label, path.read_bytes, name=name, key=key)
         frame.link("train", "The run and its log", icon=":material/model_training:", run=run_id)

@@ -1,169 +1,125 @@
-"""Classes: recall, confusion, where two arms disagree; a chosen cell opens its images.
+"""The tab of classes: recall, confusion, where two arms disagree; a chosen cell opens its images.
 
 A cell is part of the address: ?cell=ARM~TRUTH~DECISION or ?cell=A~B~DECISION OF A~DECISION OF B.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import pandas as pd
 import streamlit as st
 
-from derm_core.arms import arm_style, in_order
+from derm_core.arms import in_order
+from derm_core.data.manifest import Dataset
 from derm_core.errors import DermError
-from derm_core.report import figures, tables
+from derm_core.report.csv_tables import csv_table
+from derm_core.report.section import Section
+from derm_core.report.sections import classes
+from derm_core.report.sections.parts import pair_name, style
+from derm_core.study.study_result import StudyResult
+from derm_core.workspace import Workspace
+from pages.ui import cached, frame, images, words
+from pages.ui.section import draw, draw_figure, draw_table
 
-from .. import cached, frame, images, words
-
-SHOWN = 48
-
-
-def show(workspace, run_id: str, study: dict) -> None:
-    recalls(study)
-    confusions(study)
-    disagreements(study)
-    opened(workspace, run_id, study)
+MOST_IMAGES = 48
 
 
-def recalls(study: dict) -> None:
-    rows = tables.class_rows(study)
-    if rows:
-        table = pd.DataFrame(rows)[["class", "n", "name", "mean", "low", "high"]]
-        frame.show_chart(
-            figures.per_class(rows),
-            table,
-            key="classes",
-            alt="Recall of each class for each arm, with 95 % intervals.",
-            caption="Share of each class that is recognised, with 95 % intervals; after each class, its test images. Wide "
-            "bars mean few lesions: do not rank arms by them.",
-        )
+def classes_tab(workspace: Workspace, result: StudyResult) -> None:
+    """Recall, confusion, disagreement, and the images of the cell that the address names."""
+    draw(classes.recall(result))
+    draw_confusions(result)
+    draw_disagreement(result)
+    open_cell(workspace, result)
 
 
-def confusions(study: dict) -> None:
-    matrices = study.get("confusion") or {}
-    if not matrices:
+def draw_confusions(result: StudyResult) -> None:
+    """A matrix for each arm; a cell is chosen by a press or from lists."""
+    section = classes.confusion(result)
+    if section is None:
         return
-    st.subheader("Confusion", anchor=False)
-    classes = study["classes"]
+    st.subheader(section.title, anchor=False)
     with st.grid(2, min_column_width=340):
-        for arm in in_order(matrices):
+        for arm, figure in section.panels():
+            numbers = partial(csv_table, result, "confusion", arm=arm.key)
             with st.container():
-                clickable(
-                    figures.confusion(matrices[arm], classes, arm, tables.name(study, arm)),
-                    arm,
-                    pd.DataFrame(
-                        matrices[arm], index=pd.Index(classes, name="is"), columns=classes
-                    ).reset_index(),
-                    alt=f"Confusion matrix of {tables.name(study, arm)}, {len(classes)} classes.",
-                )
+                draw_cells(replace(section, figure=lambda f=figure: f, numbers=numbers), arm.key)
     st.caption(
-        "Per cent of the images of a class (row) that are called each class (column), mean over seeds. Press a cell "
-        "to see its images, as the seed ensemble decides them; or choose it here."
+        f"{section.caption} Press a cell to see its images, as the seed ensemble decides them; or "
+        "choose it here."
     )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         arm = st.selectbox(
             "Arm",
-            in_order(matrices),
+            in_order(result.confusion),
             key="confused-arm",
             width=220,
-            format_func=lambda arm: tables.name(study, arm),
+            format_func=lambda arm: style(result, arm).name,
         )
-        chosen_cell("confused", arm, ("Is", "Called"), matrices[arm], classes)
+        choose_cell("confused", arm, ("Is", "Called"), result.confusion[arm], result.classes)
 
 
-def disagreements(study: dict) -> None:
-    entries = (study.get("detail") or {}).get("disagreement") or []
-    if not entries:
+def draw_disagreement(result: StudyResult) -> None:
+    """What the two arms of one pair decide."""
+    if not (pairs := {f"{pair.a}~{pair.b}": pair for pair in result.detail.disagreement}):
         return
     st.subheader("Where two arms disagree", anchor=False)
-    known = {f"{entry['a']}~{entry['b']}": entry for entry in entries}
     chosen = frame.linked(
         "Pair",
-        list(known),
+        list(pairs),
         "pair",
         always=False,
-        format_func=lambda key: tables.pair(study, known[key]).replace("−", "and"),
+        format_func=lambda key: pair_name(result, pairs[key].a, pairs[key].b).replace("−", "and"),
     )
-    entry, names = known[chosen], {arm: tables.name(study, arm) for arm in study["arms"]}
-    a, b = (names[entry[side]] for side in "ab")
+    pair = pairs[chosen]
+    section = classes.disagreement(result, pair)
     left, right = st.columns([3, 2], gap="large")
     with left:
-        clickable(
-            figures.disagreement(entry, study["classes"], names),
-            chosen,
-            pd.DataFrame(
-                entry["matrix"], index=pd.Index(study["classes"], name=a), columns=study["classes"]
-            ).reset_index(),
-            alt=f"How often {a} decides for each class where {b} decides for another.",
-        )
+        draw_cells(section, chosen)
     with right:
-        total = max(sum(entry[key] for key in ("both_right", "a_only", "b_only", "both_wrong")), 1)
-        said = {
-            "Both right": "both_right",
-            f"Only {a} right": "a_only",
-            f"Only {b} right": "b_only",
-            "Both wrong": "both_wrong",
-        }
-        st.table(
-            pd.DataFrame(
-                [
-                    {
-                        "Test images": name,
-                        "Number": f"{entry[key]:,}",
-                        "Share": words.percent(entry[key] / total),
-                    }
-                    for name, key in said.items()
-                ]
-            ),
-            border="horizontal",
-            hide_index=True,
-            alt="Who is right where",
-        )
-        st.caption(
-            "Decisions of the seed ensemble. Shaded cells: the arms disagree. Press one to see its images, or choose "
-            "it here."
-        )
+        draw_table(replace(section, numbers=None))
+        st.caption(f"{section.caption} Press one to see its images, or choose it here.")
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-            labels = tuple(
-                f"{arm_style(entry[side], names[entry[side]]).brief} says" for side in "ab"
-            )
-            chosen_cell("disagreed", chosen, labels, entry["matrix"], study["classes"])
+            labels = [f"{style(result, arm).brief} says" for arm in (pair.a, pair.b)]
+            choose_cell("disagreed", chosen, labels, pair.matrix, result.classes)
 
 
 # ---- the images of a cell ----------------------------------------------------------------------
 
 
-def clickable(figure, prefix: str, table: pd.DataFrame, *, alt: str) -> None:
-    """A matrix whose cells open; `chosen_cell` is the same by keyboard."""
+def draw_cells(section: Section, prefix: str) -> None:
+    """A matrix whose cells open; `choose_cell` is the same by keyboard."""
     key = f"cells-{prefix}-{st.session_state.setdefault('cells-closed', 0)}"
-    frame.show_chart(
-        figure,
-        table,
-        key=key,
-        caption="",
-        alt=alt,
-        on_select=partial(pressed, key, prefix),
+    draw_figure(
+        replace(section, title="", caption=""),
+        key,
+        on_select=partial(cell_pressed, key, prefix),
         selection_mode="points",
     )
 
 
-def chosen_cell(
-    key: str, prefix: str, labels: tuple[str, str], matrix: list[list[float]], classes: list[str]
+def choose_cell(
+    key: str,
+    prefix: str,
+    labels: Sequence[str],
+    matrix: Sequence[Sequence[float]],
+    names: Sequence[str],
 ) -> None:
-    """Row and column from two lists, at first those of the most frequent disagreement, and a button that opens the cell."""
+    """Row and column from two lists, at first the most frequent error, and a button that opens the cell."""
     most = max(
-        ((i, j) for i in range(len(classes)) for j in range(len(classes)) if i != j),
+        ((i, j) for i in range(len(names)) for j in range(len(names)) if i != j),
         key=lambda place: matrix[place[0]][place[1]],
     )
     places = [
         st.selectbox(
             label,
-            range(len(classes)),
+            range(len(names)),
             most[side],
             key=f"{key}-{side}",
             width=150,
-            format_func=classes.__getitem__,
+            format_func=names.__getitem__,
         )
         for side, label in enumerate(labels)
     ]
@@ -171,7 +127,7 @@ def chosen_cell(
         st.query_params["cell"] = f"{prefix}~{places[0]}~{places[1]}"
 
 
-def pressed(key: str, prefix: str) -> None:
+def cell_pressed(key: str, prefix: str) -> None:
     """A cell was pressed: it becomes part of the address."""
     points = (st.session_state.get(key) or {}).get("selection", {}).get("points") or []
     if points:
@@ -179,86 +135,75 @@ def pressed(key: str, prefix: str) -> None:
         st.query_params["cell"] = f"{prefix}~{int(row)}~{int(column)}"
 
 
-def closed() -> None:
+def close_cell() -> None:
     """The images are put away; the matrices start anew, so that the same cell can be pressed again."""
     st.query_params.pop("cell", None)
     st.session_state["cells-closed"] = st.session_state.get("cells-closed", 0) + 1
 
 
-def opened(workspace, run_id: str, study: dict) -> None:
-    """The images of the cell that the address names."""
-    parts = st.query_params.get("cell", "").split("~")
-    arms, places, classes = parts[:-2], parts[-2:], study["classes"]
+def open_cell(workspace: Workspace, result: StudyResult) -> None:
+    """The images of the cell that the address names; none where it names no cell of this study."""
+    *arms, row, column = ["", *st.query_params.get("cell", "~").split("~")][1:]
+    names = result.classes
     if (
-        not arms
-        or len(arms) > 2
-        or not all(arm in study["arms"] for arm in arms)
-        or not all(place.isdigit() and int(place) < len(classes) for place in places)
+        len(arms) not in (1, 2)
+        or not all(arm in result.arms for arm in arms)
+        or not all(place.isdigit() and int(place) < len(names) for place in (row, column))
     ):
         return
-    names, (i, j) = [tables.name(study, arm) for arm in arms], map(int, places)
+    labels, i, j = [style(result, arm).name for arm in arms], int(row), int(column)
     title = (
-        f"{classes[i]}, called {classes[j]} by {names[0]}"
+        f"{names[i]}, called {names[j]} by {labels[0]}"
         if len(arms) == 1
-        else f"{names[0]}: {classes[i]}. {names[1]}: {classes[j]}"
+        else f"{labels[0]}: {names[i]}. {labels[1]}: {names[j]}"
     )
-    st.dialog(title, width="large", on_dismiss=closed)(cell)(workspace, run_id, study, arms, i, j)
+    dialog = st.dialog(title, width="large", on_dismiss=close_cell)
+    dialog(draw_images)(workspace, result, arms, i, j)
 
 
-def cell(workspace, run_id: str, study: dict, arms: list[str], i: int, j: int) -> None:
-    decisions = cached.decisions(workspace, run_id)
+def draw_images(
+    workspace: Workspace, result: StudyResult, arms: Sequence[str], i: int, j: int
+) -> None:
+    """The images of class i that an arm calls j, or those that one arm calls i and the other j."""
+    decisions = cached.decisions(workspace, result.run_id)
     if decisions is None:
         st.markdown("This study kept no decisions of single images; a new one does.")
         return
-    conditions = (
-        [("label", i), (f"decision:{arms[0]}", j)]
-        if len(arms) == 1
-        else [(f"decision:{arms[0]}", i), (f"decision:{arms[1]}", j)]
-    )
-    found = decisions
-    for column, value in conditions:
-        found = found[found[column] == value]
-    found = found.sort_values(f"confidence:{arms[-1]}", ascending=False)
-    dataset = dataset_here(workspace, study)
-    if not len(found):
+    first, second = ("label", *(f"decision:{arm}" for arm in arms))[-2:]
+    rows = decisions[(decisions[first] == i) & (decisions[second] == j)]
+    rows = rows.sort_values(f"confidence:{arms[-1]}", ascending=False)
+    dataset = study_dataset(workspace, result)
+    if not len(rows):
         st.markdown("The seed ensemble decides for no image this way; single seeds do.")
     elif dataset is None:
         st.markdown(
-            f"{words.count(len(found), 'image')}. Dataset {words.plain(study['dataset']['name'])}, as this study "
-            f"used it, is not on this machine: its images cannot be shown."
+            f"{words.count(len(rows), 'image')}. Dataset {words.plain(result.dataset.name)}, as "
+            "this study used it, is not on this machine: its images cannot be shown."
         )
     else:
         st.caption(
-            f"{words.count(len(found), 'test image')}, those that {tables.name(study, arms[-1])} is surest of first"
-            + (f"; {SHOWN} shown." if len(found) > SHOWN else ".")
-            + " Below each: what it is, and how probable each "
-            "arm holds "
-            "what it decided."
+            f"{words.count(len(rows), 'test image')}, those that {style(result, arms[-1]).name} is "
+            "surest of first"
+            + (f"; {MOST_IMAGES} shown." if len(rows) > MOST_IMAGES else ".")
+            + " Below each: what it is, and how probable each arm holds what it decided."
         )
-        shown, briefs = (
-            found.head(SHOWN),
-            {arm: arm_style(arm, tables.name(study, arm)).brief for arm in arms},
-        )
-        images.gallery(
-            dataset,
-            shown["row"],
-            columns=6,
-            min_width=110,
-            captions=[
-                f"**{words.plain(study['classes'][row['label']])}** "
-                + " · ".join(
-                    f"{briefs[arm]} {100 * row[f'confidence:{arm}']:.0f}{words.THIN}%"
-                    for arm in arms
-                )
-                for _, row in shown.iterrows()
-            ],
-        )
+        gallery = rows.head(MOST_IMAGES)
+        captions = [image_caption(result, arms, row) for _, row in gallery.iterrows()]
+        images.gallery(dataset, gallery["row"], columns=6, min_width=110, captions=captions)
 
 
-def dataset_here(workspace, study: dict):
+def image_caption(result: StudyResult, arms: Sequence[str], row: pd.Series) -> str:
+    """What an image is, and each arm's probability of what it decided."""
+    return f"**{words.plain(result.classes[row['label']])}** " + " · ".join(
+        f"{style(result, arm).brief} {100 * row[f'confidence:{arm}']:.0f}{words.THIN}%"
+        for arm in arms
+    )
+
+
+def study_dataset(workspace: Workspace, result: StudyResult) -> Dataset | None:
     """The study's dataset, where it is on this machine and has not changed since."""
     try:
-        dataset = cached.dataset(workspace, study["dataset"]["name"])
+        dataset = cached.dataset(workspace, result.dataset.name)
     except DermError:
         return None
-    return dataset if dataset.fingerprint == study["dataset"]["fingerprint"] else None
+    return dataset if dataset.fingerprint == result.dataset.fingerprint else None

@@ -11,7 +11,13 @@ import pandas as pd
 import pytest
 
 from derm_core.arms import ARM_STYLES, arm_style
-from derm_core.report import figure_style, figures
+from derm_core.report import figure_style
+from derm_core.report.charts import Dot, ForestRow, dots, forest
+from derm_core.report.label_placement import Point
+from derm_core.report.sections.classes import confusion_matrix, disagreement_matrix
+from derm_core.report.sections.curves import learning_curves, seed_band
+from derm_core.report.sections.gaps import scatter
+from derm_core.study.study_result import Interval
 
 CONFIG = tomllib.loads(
     (Path(__file__).resolve().parents[2] / ".streamlit" / "config.toml").read_text()
@@ -101,7 +107,7 @@ def test_symbols_tell_arms_apart_without_colour():
 
 def test_seed_band_is_mean_and_sample_deviation_over_seeds():
     table = curves()
-    band = figures.seed_band(table, "val_loss")
+    band = seed_band(table, "val_loss")
     expected = table.pivot(index="epoch", columns="seed", values="val_loss").to_numpy()
     np.testing.assert_allclose(band["mean"], expected.mean(axis=1))
     np.testing.assert_allclose(
@@ -110,114 +116,123 @@ def test_seed_band_is_mean_and_sample_deviation_over_seeds():
 
 
 def test_one_seed_has_a_band_of_no_width():
-    assert (figures.seed_band(curves(seeds=1), "val_loss")["std"] == 0).all()
+    assert (seed_band(curves(seeds=1), "val_loss")["std"] == 0).all()
+
+
+def panels(metric: str, **tables) -> dict:
+    """The panel of each arm, by its key."""
+    styles = {arm: arm_style(arm) for arm in tables}
+    return {arm.key: panel for arm, panel in learning_curves(tables, metric, styles).panels()}
 
 
 def test_learning_curves_share_axes_and_hold_every_value():
-    panels = figures.learning_curves({"imagenet": curves(1.0), "vae": curves()}, "loss")
-    assert list(panels) == ["vae", "imagenet"]
-    assert len({tuple(figure.layout.yaxis.range) for figure in panels.values()}) == 1
-    assert len({tuple(figure.layout.xaxis.range) for figure in panels.values()}) == 1
-    low, high = panels["vae"].layout.yaxis.range
-    drawn = [y for figure in panels.values() for trace in figure.data for y in trace.y]
-    assert low <= min(drawn) and max(drawn) <= high
+    drawn = panels("loss", imagenet=curves(1.0), vae=curves())
+    assert list(drawn) == ["vae", "imagenet"]
+    assert len({tuple(figure.layout.yaxis.range) for figure in drawn.values()}) == 1
+    assert len({tuple(figure.layout.xaxis.range) for figure in drawn.values()}) == 1
+    low, high = drawn["vae"].layout.yaxis.range
+    values = [y for figure in drawn.values() for trace in figure.data for y in trace.y]
+    assert low <= min(values) and max(values) <= high
 
 
 def test_learning_curves_draw_training_dotted_and_validation_solid_in_the_arm_s_colour():
-    lines = {
-        trace.name: trace.line
-        for trace in figures.learning_curves({"vae": curves()}, "loss")["vae"].data
-        if trace.name
-    }
+    data = panels("loss", vae=curves())["vae"].data
+    lines = {trace.name: trace.line for trace in data if trace.name}
     assert lines["Training"].dash == "dot" and lines["Validation"].dash == "solid"
     assert {line.color for line in lines.values()} == {arm_style("vae").colour}
 
 
+def point(arm: str, x: float, y: float, reach: float | None = None) -> Point:
+    return Point(arm_style(arm), estimate(x, reach), estimate(y, reach and reach / 2))
+
+
+def estimate(mean: float, reach: float | None = 0.05) -> Interval:
+    if reach is None:
+        return Interval(mean=mean)
+    return Interval(mean=mean, low=mean - reach, high=mean + reach)
+
+
 def test_gap_chart_draws_the_control_in_grey_and_every_interval():
-    rows = [
-        {
-            "arm": "vae",
-            "x": 0.5,
-            "x_low": 0.45,
-            "x_high": 0.56,
-            "y": 0.02,
-            "y_low": 0.0,
-            "y_high": 0.05,
-        },
-        {"arm": "random", "x": 0.3, "y": 0.01},
-    ]
-    first, control = figures.gap_against_accuracy(rows).data
-    assert first.error_x.array[0] == pytest.approx(0.06) and first.error_x.arrayminus[
-        0
-    ] == pytest.approx(0.05)
-    assert first.error_y.array[0] == pytest.approx(0.03) and first.error_y.arrayminus[
-        0
-    ] == pytest.approx(0.02)
+    first, control = scatter(
+        [point("vae", 0.5, 0.02, 0.06), point("random", 0.3, 0.01)], "accuracy"
+    ).data
+    assert first.error_x.array[0] == pytest.approx(0.06)
+    assert first.error_x.arrayminus[0] == pytest.approx(0.06)
+    assert first.error_y.array[0] == pytest.approx(0.03)
     assert control.marker.color == arm_style("random").colour and control.error_x.array is None
     assert control.text[0] == arm_style("random").name
 
 
 def test_labels_of_near_points_go_to_different_sides():
-    rows = [
-        {"arm": "imagenet", "x": 0.62, "y": 0.08},
-        {"arm": "both", "x": 0.63, "y": 0.081},
-        {"arm": "random", "x": 0.3, "y": 0.01},
-    ]
-    spots = [trace.textposition for trace in figures.gap_against_accuracy(rows).data]
+    rows = [point("imagenet", 0.62, 0.08), point("both", 0.63, 0.081), point("random", 0.3, 0.01)]
+    spots = [trace.textposition for trace in scatter(rows, "loss").data]
     assert spots[0] != spots[1]
 
 
 def test_a_label_that_a_phone_would_cut_off_stands_on_the_other_side():
     """As on Home at 400 px: fourteen letters, a quarter of the chart from its right edge."""
     rows = [
-        {
-            "arm": arm,
-            "x": x,
-            "x_low": x - 0.06,
-            "x_high": x + 0.06,
-            "y": y,
-            "y_low": y - 0.023,
-            "y_high": y + 0.023,
-        }
+        point(arm, x, y, 0.06)
         for arm, x, y in (
             ("imagenet", 0.615, 0.095),
             ("both", 0.637, 0.114),
             ("random", 0.461, 0.035),
         )
     ]
-    assert figures.gap_against_accuracy(rows).data[1].textposition.endswith("left")
+    assert scatter(rows, "loss").data[1].textposition.endswith("left")
 
 
-def test_per_class_dots_stay_in_their_class_s_row():
+def test_dots_stay_in_their_group_s_row_and_faint_ones_are_pale():
     rows = [
-        {"arm": arm, "class": name, "n": 9, "mean": 0.5, "low": 0.4, "high": 0.7}
+        Dot(arm_style(arm), name, estimate(0.5), 9, faint=name == "nv")
         for arm in ("vae", "imagenet", "both", "random")
         for name in ("mel", "nv")
     ]
-    figure = figures.per_class(rows)
+    figure = dots(rows, title="T", x="X")
     assert list(figure.layout.yaxis.tickvals) == [0, 1]
     for trace in figure.data:
-        for y, name in zip(trace.y, trace.customdata):
+        assert list(trace.marker.opacity) == [1, 0.35]
+        for y, name in zip(trace.y, trace.customdata, strict=True):
             assert abs(y - ["mel", "nv"].index(name)) < 0.5
 
 
+def test_the_primary_difference_is_marked_in_the_forest():
+    rows = [
+        ForestRow("VAE − ImageNet", "", estimate(-0.1), primary=True),
+        ForestRow("B", "", estimate(0.1, 0.07)),
+    ]
+    data = forest(rows, "accuracy").data
+    marks = [trace for trace in data if trace.mode == "markers"]
+    assert [trace.marker.symbol for trace in marks] == ["diamond", "circle"]
+    assert marks[0].marker.color == figure_style.ACCENT
+    assert [trace.x[0] for trace in marks] == [-0.1, 0.1]
+    lines = [trace for trace in data if trace.mode == "lines"]
+    assert lines[1].x == pytest.approx((0.03, 0.17))
+
+
 def test_confusion_rows_are_shares_of_their_class():
-    shown = figures.confusion([[8, 2], [1, 3]], ["a", "b"], "vae").data[0]
-    np.testing.assert_allclose(shown.z, [[0.8, 0.2], [0.25, 0.75]])
+    cells = confusion_matrix([[8, 2], [1, 3]], ["a", "b"], arm_style("vae")).data[0]
+    np.testing.assert_allclose(cells.z, [[0.8, 0.2], [0.25, 0.75]])
 
 
 def test_a_class_without_images_leaves_an_empty_confusion_row():
-    np.testing.assert_allclose(
-        figures.confusion([[0, 0], [1, 3]], ["a", "b"], "vae").data[0].z[0], [0, 0]
-    )
+    cells = confusion_matrix([[0, 0], [1, 3]], ["a", "b"], arm_style("vae")).data[0]
+    np.testing.assert_allclose(cells.z[0], [0, 0])
 
 
-def test_every_figure_has_a_title_and_a_clear_background():
-    drawn = [
-        figures.gap_against_accuracy([{"arm": "vae", "x": 0.5, "y": 0.1}]),
-        figures.confusion([[1]], ["a"], "vae"),
-        *figures.learning_curves({"vae": curves()}, "loss").values(),
-    ]
-    for figure in drawn:
-        assert figure.layout.title.text
-        assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == figure_style.CLEAR
+def test_agreement_is_not_shaded():
+    figure = disagreement_matrix([[8, 2], [1, 3]], ["a", "b"], "A", "B")
+    shade = np.array(figure.data[0].z)
+    assert (np.diag(shade) == 0).all() and shade[0, 1] > shade[1, 0] > 0
+
+
+def test_every_cell_of_a_matrix_can_be_pressed():
+    for figure in (
+        confusion_matrix([[8, 2], [1, 3]], ["a", "b"], arm_style("vae")),
+        disagreement_matrix([[8, 2], [1, 3]], ["a", "b"], "A", "B"),
+    ):
+        cells, marks = figure.data
+        assert [tuple(place) for place in marks.customdata] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+        for (i, j), x, y in zip(marks.customdata, marks.x, marks.y, strict=True):
+            assert (cells.y[i], cells.x[j]) == (y, x)
+        assert marks.marker.opacity == 0 and figure.layout.clickmode == "event+select"

@@ -1,0 +1,249 @@
+"""The kinds of figures that several sections draw: dots, forest, curves with bands, square of cells.
+
+Each has a title that says what it shows. Colour and symbol of an arm are those of its ArmStyle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..arms import ArmStyle, in_order
+from ..formatting import missing
+from ..study.study_result import Interval
+from .figure_style import (
+    ACCENT,
+    CLEAR,
+    GRID,
+    INK,
+    ZERO,
+    alpha,
+    band,
+    blank,
+    ends,
+    label_above,
+    marker,
+)
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+Curve = tuple[Sequence[float], Sequence[Interval]]  # x, and an interval at each x
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One estimate of an arm within a group; n stands behind the group's name, faint ones are pale."""
+
+    arm: ArmStyle
+    group: str
+    value: Interval
+    n: float | None = None
+    faint: bool = False
+
+
+@dataclass(frozen=True)
+class ForestRow:
+    """A difference, its name and its numbers as text; primary: the one that was named in advance."""
+
+    name: str
+    text: str
+    value: Interval
+    primary: bool = False
+
+
+def dots(rows: Sequence[Dot], *, title: str, x: str) -> Figure:
+    """Shares of the arms beneath each other in each group, with 95 % intervals."""
+    groups = list(dict.fromkeys(row.group for row in rows))
+    counts = {row.group: row.n for row in rows}
+    arms = {row.arm.key: row.arm for row in rows}
+    figure = blank(title, 90 + max(34, 15 * len(arms) + 8) * len(groups), x=x, legend=True)
+    for place, key in enumerate(in_order(arms)):
+        arm, mine = arms[key], [row for row in rows if row.arm.key == key]
+        offset = (place - (len(arms) - 1) / 2) * (0.72 / len(arms))
+        values = np.array([row.value.mean for row in mine], dtype=float)
+        low, high = np.array(ends(row.value for row in mine), dtype=float)
+        figure.add_trace(
+            dict(
+                type="scatter",
+                x=values,
+                y=[groups.index(row.group) + offset for row in mine],
+                mode="markers",
+                name=arm.name,
+                marker=marker(arm, 9, opacity=[0.35 if row.faint else 1 for row in mine]),
+                error_x={
+                    "type": "data",
+                    "symmetric": False,
+                    "array": high - values,
+                    "arrayminus": values - low,
+                    "color": alpha(arm.colour, 0.6),
+                    "thickness": 1.4,
+                    "width": 0,
+                },
+                customdata=[row.group for row in mine],
+                hovertemplate=f"{arm.name}, %{{customdata}}: %{{x:.1%}}<extra></extra>",
+            )
+        )
+    labels = [f"{name} ({counts[name]:,})" if counts.get(name) else name for name in groups]
+    figure.update_yaxes(
+        tickvals=list(range(len(groups))),
+        ticktext=labels,
+        range=[len(groups) - 0.5, -0.5],
+        gridcolor=CLEAR,
+    )
+    figure.update_xaxes(tickformat=".0%", nticks=8)
+    for edge in range(1, len(groups)):
+        figure.add_hline(y=edge - 0.5, line={"color": GRID, "width": 1})
+    return figure
+
+
+def forest(rows: Sequence[ForestRow], quantity: str, *, share: bool = True) -> Figure:
+    """A line for each difference. One that does not meet 0 shows a difference."""
+    figure = blank(f"Differences in {quantity}", 44 * len(rows) + 70, x=f"Difference in {quantity}")
+    figure.add_vline(x=0, line={"color": ZERO, "width": 1.2, "dash": "dash"})
+    for place, row in enumerate(rows):
+        if missing(row.value.mean):
+            continue
+        colour, size, symbol = (ACCENT, 12, "diamond") if row.primary else (INK, 9, "circle")
+        line = {"color": colour, "width": 3 if row.primary else 2}
+        figure.add_trace(
+            dict(
+                type="scatter",
+                x=[end[0] for end in ends([row.value])],
+                y=[place, place],
+                mode="lines",
+                hoverinfo="skip",
+                showlegend=False,
+                line=line,
+            )
+        )
+        figure.add_trace(
+            dict(
+                type="scatter",
+                x=[row.value.mean],
+                y=[place],
+                mode="markers",
+                showlegend=False,
+                marker={"color": colour, "symbol": symbol, "size": size},
+                hovertemplate=f"{row.name}: {row.text}<extra></extra>",
+            )
+        )
+    names = [f"<b>{row.name}</b>" if row.primary else row.name for row in rows]
+    label_above(figure, range(len(rows)), names, [row.text for row in rows])
+    figure.update_yaxes(visible=False, range=[len(rows) - 0.55, -0.85])
+    return figure.update_xaxes(tickformat=".0%" if share else ".3~f", nticks=8)
+
+
+def curves(
+    of_arms: Mapping[ArmStyle, Curve],
+    *,
+    title: str,
+    x: str,
+    y: str = "",
+    at: str,
+    share: bool = True,
+    height: int = 320,
+) -> Figure:
+    """A line for each arm with its band of 95 % intervals.
+
+    Args:
+        of_arms: x and the interval at each x, for each arm.
+        at: what a point is at, in plotly's template: "severity %{x}".
+        share: whether the values are shares.
+    """
+    figure = blank(title, height, x=x, y=y, legend=True)
+    for arm, (xs, values) in of_arms.items():
+        if any(not missing(value.low) for value in values):
+            figure.add_trace(band(xs, *ends(values), arm.colour))
+        figure.add_trace(
+            dict(
+                type="scatter",
+                x=list(xs),
+                y=[value.mean for value in values],
+                mode="lines+markers",
+                name=arm.name,
+                line={"color": arm.colour, "width": 2},
+                marker=marker(arm, 8),
+                hovertemplate=f"{arm.name}: %{{y:{'.1%' if share else '.3f'}}} at {at}"
+                "<extra></extra>",
+            )
+        )
+    return figure.update_yaxes(tickformat=".0%" if share else ".2f")
+
+
+def heat_cells(
+    rows: Sequence[str],
+    columns: Sequence[str],
+    shade: np.ndarray,
+    text: Sequence[Sequence[str]],
+    colour: str,
+    **settings: Any,
+) -> dict:
+    """A trace of shaded cells with text: the stronger the colour, the larger the number."""
+    return dict(
+        type="heatmap",
+        z=shade,
+        x=list(columns),
+        y=list(rows),
+        zmin=0,
+        xgap=2,
+        ygap=2,
+        colorscale=[[0, alpha(colour, 0.05)], [1, alpha(colour, 0.8)]],
+        showscale=False,
+        text=text,
+        texttemplate="%{text}",
+        **settings,
+    )
+
+
+def matrix(
+    title: str,
+    shade: np.ndarray,
+    text: Sequence[Sequence[str]],
+    hover: Sequence[Sequence[str]],
+    classes: Sequence[str],
+    colour: str,
+) -> Figure:
+    """A square of cells that can be pressed, a row and a column for each class.
+
+    Args:
+        shade: how strong the colour of each cell is, (n, n).
+        text: what stands in each cell.
+        hover: what each cell says under the pointer.
+    """
+    figure = blank(title, 110 + 34 * len(classes))
+    strongest = max(float(shade.max(initial=0.0)), 1e-9)
+    figure.add_trace(
+        heat_cells(classes, classes, shade, text, colour, zmax=strongest, hoverinfo="skip")
+    )
+    # A heatmap does not report clicks: on each cell lies an invisible mark that does.
+    places = [(i, j) for i in range(len(classes)) for j in range(len(classes))]
+    figure.add_trace(
+        dict(
+            type="scatter",
+            x=[classes[j] for _, j in places],
+            y=[classes[i] for i, _ in places],
+            customdata=places,
+            mode="markers",
+            text=[hover[i][j] for i, j in places],
+            hovertemplate="%{text}<extra></extra>",
+            marker={
+                "symbol": "square-open",
+                "size": 30,
+                "color": INK,
+                "opacity": 0,
+                "line": {"width": 3},
+            },
+            selected={"marker": {"opacity": 1}},
+            unselected={"marker": {"opacity": 0}},
+        )
+    )
+    figure.update_layout(
+        dragmode=False, clickmode="event+select", hovermode="closest", hoverdistance=-1
+    )
+    figure.update_yaxes(autorange="reversed", gridcolor=CLEAR)
+    slanted = max(map(len, classes), default=0) > 6
+    return figure.update_xaxes(gridcolor=CLEAR, tickangle=-40 if slanted else 0)

@@ -1,0 +1,125 @@
+"""The sections of a result. Each module makes those of one question; all of them in order stand here.
+
+A function that takes a StudyResult returns a Section, or None where the study has nothing for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+from ...study.study_result import StudyResult
+from ..section import Section
+from . import (
+    calibration,
+    classes,
+    curves,
+    external,
+    gaps,
+    labels,
+    method,
+    metrics,
+    paper,
+    robustness,
+    shortcut,
+    subgroups,
+    verdict,
+)
+from .method import conditions
+from .parts import styles
+
+__all__ = ["all_sections", "conditions", "method_sections", "terminal_sections"]
+
+
+def all_sections(result: StudyResult, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
+    """Every section but those of the method, for one document.
+
+    Args:
+        tables: the learning curves of each arm.
+    """
+    differences = metrics.differences(result)
+    return _there(
+        [
+            verdict.headline(result),
+            *verdict.sentences(result),
+            verdict.notes(result),
+            metrics.arm_metrics(result),
+            *_titled("Gap against accuracy", _gap_sections(result)),
+            *_titled("Learning curves", _curve_sections(result, tables)),
+            *paper.paper_table(result),
+            *_titled("Differences between arms", [differences, metrics.mcnemar(result)]),
+            *_titled("Classes", [classes.recall(result), classes.confusion(result)]),
+            labels.label_efficiency(result),
+            robustness.corruptions(result),
+            robustness.loss_differences(result),
+            robustness.all_losses(result),
+            *shortcut.shortcut(result),
+            external.external(result),
+            *(external.one_external(result, one) for one in result.external),
+            calibration.calibration(result),
+            calibration.operating_point(result),
+            *_titled("Subgroups", _subgroup_sections(result)),
+            classes.disagreements(result),
+        ]
+    )
+
+
+def method_sections(result: StudyResult) -> list[Section]:
+    """How the study was made."""
+    return _there([method.method(result), method.settings(result), method.folds(result)])
+
+
+def terminal_sections(result: StudyResult) -> list[Section]:
+    """What stands in a terminal: the answer, its main numbers, the paper's table, settings."""
+    gap = Section(
+        key="accuracy-with-gap",
+        title="Accuracy and overfitting gap, test, mean (95 % interval)",
+        table=metrics.accuracy_with_gap(result),
+    )
+    return _there(
+        [
+            verdict.headline(result),
+            *verdict.sentences(result),
+            verdict.notes(result),
+            gap,
+            metrics.arm_metrics(result),
+            *paper.paper_table(result)[:1],
+            method.settings(result),
+            method.folds(result),
+        ]
+    )
+
+
+def _gap_sections(result: StudyResult) -> list[Section | None]:
+    return [
+        *(
+            of_kind(result, kind)
+            for kind in gaps.KINDS
+            for of_kind in (gaps.gap_against_accuracy, gaps.gap_differences)
+        ),
+        gaps.matched_gaps(result),
+        gaps.gaps_at_all_moments(result),
+    ]
+
+
+def _curve_sections(
+    result: StudyResult, tables: Mapping[str, pd.DataFrame]
+) -> list[Section | None]:
+    quantities = ("loss", "accuracy", "balanced_accuracy") if tables else ()
+    return [curves.learning_curves(tables, quantity, styles(result)) for quantity in quantities]
+
+
+def _subgroup_sections(result: StudyResult) -> list[Section | None]:
+    groups = result.detail.subgroups
+    return [*(subgroups.by_attribute(result, group) for group in groups), subgroups.worst(result)]
+
+
+def _titled(title: str, sections: Iterable[Section | None]) -> list[Section]:
+    """The sections below one heading; nothing where there is none."""
+    there = _there(sections)
+    return [Section(key=f"heading-{title}", title=title), *there] if there else []
+
+
+def _there(sections: Iterable[Section | None]) -> list[Section]:
+    return [section for section in sections if section is not None]

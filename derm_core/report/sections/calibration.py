@@ -1,0 +1,169 @@
+"""How often a model is right where it is how sure, and the threshold that a class is called at."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ...arms import in_order
+from ...formatting import QUANTITIES, count, interval, number, percent
+from ...study.study_result import Calibration, Interval, OperatingCurve, OperatingPoint, StudyResult
+from ..csv_tables import csv_table
+from ..figure_style import ACCENT, ZERO, band, blank, marker
+from ..section import Section
+from .parts import style
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+METRICS = ("ece", "brier", "log_loss")
+MOMENTS = ("before", "after")
+
+
+def calibration(result: StudyResult, when: str = "before") -> Section | None:
+    """Reliability of every arm, "before" or "after" temperature scaling, and the errors of both."""
+    entries = {arm: result.detail.calibration[arm] for arm in in_order(result.detail.calibration)}
+    if not entries:
+        return None
+    lines = [
+        {
+            "Arm": style(result, arm) if moment == "before" else "",
+            "Probabilities": "as trained"
+            if moment == "before"
+            else f"temperature {number(entry.temperature, 2)}",
+            **{
+                QUANTITIES[metric]: interval(getattr(entry, moment)[metric], metric)
+                for metric in METRICS
+            },
+        }
+        for arm, entry in entries.items()
+        for moment in MOMENTS
+    ]
+    errors = " ".join(
+        f"{style(result, arm).name}: calibration error {percent(getattr(entry, when)['ece'].mean)}."
+        for arm, entry in entries.items()
+    )
+    note = result.detail.notes.get("calibration", "")
+    return Section(
+        key=f"reliability-{when}",
+        title="Calibration",
+        figure=lambda: reliability(result, entries, when),
+        caption="On the dashed line a model is right as often as it says; below it is too sure of "
+        "itself. A dot is a fifteenth of the test predictions.",
+        alt=f"Reliability diagram. {errors}",
+        table=lines,
+        table_title="Calibration before and after temperature scaling",
+        table_caption=f"{note} Calibration error is debiased; 95 % intervals.".strip(),
+        numbers=partial(csv_table, result, "reliability", when=when),
+    )
+
+
+def reliability(result: StudyResult, entries: dict[str, Calibration], when: str) -> Figure:
+    """How often the top class is right, by its probability."""
+    figure = blank(
+        "Reliability", 380, x="Probability of the top class", y="How often it is right", legend=True
+    )
+    line = {"color": ZERO, "width": 1.2, "dash": "dash"}
+    figure.add_trace(
+        dict(
+            type="scatter",
+            x=[0, 1],
+            y=[0, 1],
+            mode="lines",
+            hoverinfo="skip",
+            showlegend=False,
+            line=line,
+        )
+    )
+    lowest = 1.0
+    for key, entry in entries.items():
+        arm, bins = style(result, key), entry.bins if when == "before" else entry.bins_after
+        lowest = min(lowest, *(one.confidence for one in bins))
+        figure.add_trace(
+            dict(
+                type="scatter",
+                x=[one.confidence for one in bins],
+                y=[one.accuracy for one in bins],
+                mode="lines+markers",
+                name=arm.name,
+                line={"color": arm.colour, "width": 1.6},
+                customdata=[one.n for one in bins],
+                marker=marker(arm, 8),
+                hovertemplate=f"{arm.name}: says %{{x:.0%}}, right %{{y:.0%}} "
+                "(%{customdata:.0f} images)<extra></extra>",
+            )
+        )
+    figure.update_xaxes(range=[max(0.0, lowest - 0.05), 1.02], tickformat=".0%", nticks=8)
+    return figure.update_yaxes(range=[0, 1.03], tickformat=".0%")
+
+
+def operating_point(result: StudyResult, specificity: float = 0.9) -> Section | None:
+    """Sensitivity for one class by specificity, and the numbers at the marked specificity."""
+    point = result.detail.operating_point
+    if point is None:
+        return None
+    wanted = f"{100 * specificity:g} %"
+    nearest = min(
+        range(len(point.specificity)), key=lambda i: abs(point.specificity[i] - specificity)
+    )
+    note = result.detail.notes.get("operating_point", "")
+    arms = {arm: point.arms[arm] for arm in in_order(point.arms)}
+    return Section(
+        key="operating-point",
+        title=f"Operating point: {point.class_name}",
+        figure=lambda: operating_curves(result, point, specificity),
+        caption=f"Share of the {point.images:,} images ({count(point.groups, 'group')}) of "
+        f"{point.class_name} that is detected at each specificity. Marked: {wanted}. Bands: 95 % "
+        "intervals.",
+        alt=f"Sensitivity for {point.class_name} by specificity for every arm.",
+        table=[{"Arm": style(result, arm), **_at(curve, nearest)} for arm, curve in arms.items()],
+        table_title=f"Sensitivity at a specificity of {wanted}",
+        table_caption=f"Sensitivity: on the test set’s own curve at {wanted} specificity. A model "
+        "in use has its threshold from elsewhere: beside it what the threshold that gave "
+        f"{wanted} on validation gives on test. {note}".strip(),
+        numbers=partial(csv_table, result, "operating-point"),
+    )
+
+
+def _at(curve: OperatingCurve, i: int) -> dict[str, str]:
+    def write(mean: list[float], low: list[float], high: list[float]) -> str:
+        return interval(Interval(mean=mean[i], low=low[i], high=high[i]))
+
+    return {
+        "Sensitivity": write(curve.sensitivity, curve.low, curve.high),
+        "Threshold from validation": percent(curve.threshold[i]),
+        "gives sensitivity": write(
+            curve.given_sensitivity, curve.given_sensitivity_low, curve.given_sensitivity_high
+        ),
+        "and specificity": write(
+            curve.given_specificity, curve.given_specificity_low, curve.given_specificity_high
+        ),
+    }
+
+
+def operating_curves(result: StudyResult, point: OperatingPoint, marked: float) -> Figure:
+    """Sensitivity by specificity with one specificity marked."""
+    figure = blank(
+        f"Sensitivity for {point.class_name} by specificity",
+        360,
+        x="Specificity",
+        y="Sensitivity",
+        legend=True,
+    )
+    for key in in_order(point.arms):
+        arm, curve = style(result, key), point.arms[key]
+        figure.add_trace(band(point.specificity, curve.low, curve.high, arm.colour, 0.09))
+        figure.add_trace(
+            dict(
+                type="scatter",
+                x=point.specificity,
+                y=curve.sensitivity,
+                mode="lines",
+                name=arm.name,
+                line={"color": arm.colour, "width": 2},
+                hovertemplate=f"{arm.name}: %{{y:.1%}} at specificity %{{x:.0%}}<extra></extra>",
+            )
+        )
+    figure.add_vline(x=marked, line={"color": ACCENT, "width": 1.5, "dash": "dash"})
+    figure.update_xaxes(range=[0.5, 1.005], tickformat=".0%")
+    return figure.update_yaxes(range=[0, 1.03], tickformat=".0%")

@@ -1,0 +1,143 @@
+"""Learning curves: training and validation by epoch, a panel for each arm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ...arms import ArmStyle, in_order
+from ...formatting import QUANTITIES, quantity
+from ..figure_style import SPLIT_NAMES, band, blank
+from ..section import Row, Section
+from .parts import is_share
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+EPOCHS_SHOWN = 11
+HEIGHT = 250
+SPLITS = ("train", "val")
+
+
+def learning_curves(
+    curves: Mapping[str, pd.DataFrame], metric: str, arms: Mapping[str, ArmStyle]
+) -> Section:
+    """One quantity of every arm by epoch.
+
+    Args:
+        curves: for each arm a table with the columns epoch, seed, train_<metric>, val_<metric>
+            and, where the study has folds, fold.
+        metric: "loss", "accuracy" or "balanced_accuracy".
+        arms: name and colour of each arm.
+    """
+    shown = [arm for arm in in_order(curves) if f"val_{metric}" in curves[arm]]
+    rows = [curves[arm].assign(arm=arms[arm].name) for arm in shown]
+    numbers = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
+    wanted = ("arm", "fold", "epoch", "seed", *(f"{split}_{metric}" for split in SPLITS))
+    title = f"{QUANTITIES.get(metric, metric)} by epoch"
+    names = ", ".join(arms[arm].name for arm in shown)
+    return Section(
+        key=f"curves-{metric}",
+        title=title,
+        level=3,
+        figure=lambda: _panels({arms[arm]: curves[arm] for arm in shown}, metric),
+        caption="Solid: validation. Dotted: training. The space between them is the gap. Bands: ±1 "
+        f"standard deviation over {'folds and seeds' if 'fold' in numbers else 'seeds'}. All "
+        "panels share their axes.",
+        alt=f"{title} for training and validation, a panel for each arm: {names}.",
+        table=_at_some_epochs({arms[arm]: curves[arm] for arm in shown}, metric),
+        table_title=f"{title}: means over seeds at some epochs",
+        numbers=lambda: numbers[[column for column in wanted if column in numbers]],
+        folded=True,
+    )
+
+
+def seed_band(curves: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Mean and standard deviation (over seeds, n − 1) of `column` at each epoch: epoch, mean, std."""
+    values = curves.dropna(subset=[column]).groupby("epoch", sort=True)[column]
+    std = values.std(ddof=1).fillna(0.0)
+    return pd.DataFrame({"mean": values.mean(), "std": std}).reset_index()
+
+
+def _panels(curves: Mapping[ArmStyle, pd.DataFrame], metric: str) -> dict[ArmStyle, Figure]:
+    bands = {
+        arm: {
+            split: seed_band(table, f"{split}_{metric}")
+            for split in SPLITS
+            if f"{split}_{metric}" in table
+        }
+        for arm, table in curves.items()
+    }
+    y_range, x_range = _shared_ranges([band for pair in bands.values() for band in pair.values()])
+    panels = {}
+    for arm, of_arm in bands.items():
+        figure = blank(f"{QUANTITIES.get(metric, metric)} by epoch, {arm.name}", HEIGHT, x="Epoch")
+        for split, values in of_arm.items():
+            _add_band(figure, values, arm.colour, split, is_share(metric))
+        figure.update_xaxes(range=x_range)
+        figure.update_yaxes(
+            range=y_range, tickformat=".1~%" if is_share(metric) else None, nticks=6
+        )
+        panels[arm] = figure
+    return panels
+
+
+def _shared_ranges(bands: Sequence[pd.DataFrame]) -> tuple[list[float] | None, list[float] | None]:
+    bands = [band for band in bands if len(band)]
+    if not bands:
+        return None, None
+    low = min(float((band["mean"] - band["std"]).min()) for band in bands)
+    high = max(float((band["mean"] + band["std"]).max()) for band in bands)
+    last = max(float(band["epoch"].max()) for band in bands)
+    room = 0.05 * max(high - low, 1e-6)
+    return [low - room, high + room], [-0.02 * max(last, 1), 1.02 * max(last, 1)]
+
+
+def _add_band(figure: Figure, values: pd.DataFrame, colour: str, split: str, share: bool) -> None:
+    validation, mean, std = split == "val", values["mean"], values["std"]
+    opacity = 0.20 if validation else 0.10
+    figure.add_trace(band(list(values["epoch"]), [*(mean - std)], [*(mean + std)], colour, opacity))
+    value = "%{y:.1%}" if share else "%{y:.3f}"
+    figure.add_trace(
+        dict(
+            type="scatter",
+            x=values["epoch"],
+            y=mean,
+            mode="lines" if len(values) > 1 else "markers",
+            name=SPLIT_NAMES[split],
+            line={
+                "color": colour,
+                "width": 2.2 if validation else 1.8,
+                "dash": "solid" if validation else "dot",
+            },
+            marker={"color": colour, "symbol": "circle" if validation else "circle-open"},
+            hovertemplate=f"{SPLIT_NAMES[split]}: {value} at epoch %{{x:.4g}}<extra></extra>",
+        )
+    )
+
+
+def _at_some_epochs(curves: Mapping[ArmStyle, pd.DataFrame], metric: str) -> list[Row]:
+    lines = []
+    for arm, table in curves.items():
+        means = table.groupby("epoch").mean(numeric_only=True)
+        whole = [epoch for epoch in means.index if float(epoch).is_integer()]
+        last = len(whole) - 1
+        places = {round(i * last / (EPOCHS_SHOWN - 1)) for i in range(EPOCHS_SHOWN)}
+        lines += [
+            {
+                "Arm": arm,
+                "Epoch": f"{whole[place]:g}",
+                **{
+                    SPLIT_NAMES[split]: quantity(
+                        means.loc[whole[place], f"{split}_{metric}"], metric
+                    )
+                    for split in SPLITS
+                    if f"{split}_{metric}" in means
+                },
+            }
+            for place in sorted(places)
+            if whole
+        ]
+    return lines

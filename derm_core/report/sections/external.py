@@ -1,0 +1,84 @@
+"""How the arms do on test sets of other cameras and clinics."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ...arms import in_order
+from ...formatting import count, interval, points
+from ...study.study_result import ExternalSet, StudyResult
+from ..charts import Dot, dots, forest
+from ..csv_tables import csv_table
+from ..section import Section
+from .parts import forest_rows, forest_text, of_metric, style, styles
+
+
+def external(result: StudyResult) -> Section | None:
+    """Balanced accuracy on the study's own test set and on every other."""
+    if not result.external:
+        return None
+    return Section(
+        key="external",
+        title="Other test sets",
+        figure=lambda: dots(
+            external_dots(result),
+            title="Balanced accuracy on every test set",
+            x="Balanced accuracy",
+        ),
+        caption="The same trained models on every set; in brackets its images. Bars: 95 % "
+        "intervals. Sets differ in classes and difficulty: read the distance between arms, not "
+        "between sets alone.",
+        alt="Balanced accuracy of every arm on every test set.",
+        table=[
+            {
+                "Set": one.dataset,
+                "Arm": style(result, arm),
+                "Balanced accuracy": interval(one.arms[arm].get("balanced_accuracy")),
+                "Macro-AUROC": interval(one.arms[arm].get("macro_auroc"), "macro_auroc"),
+                "Drop, points": points(one.drop.get(arm)),
+            }
+            for one in result.external
+            for arm in in_order(one.arms)
+        ],
+        table_title="Every arm on every other test set",
+        table_caption="Drop: the study’s own test set less this one, in percentage points.",
+        numbers=partial(csv_table, result, "external"),
+    )
+
+
+def external_dots(result: StudyResult) -> list[Dot]:
+    """Balanced accuracy of every arm on the study's own test set, then on every other."""
+    own = f"{result.dataset.name}, test"
+    images = result.split.counts.get("test")
+    return [
+        Dot(style, own, result.arms[arm].test["balanced_accuracy"], images)
+        for arm, style in styles(result).items()
+    ] + [
+        Dot(style(result, arm), one.dataset, one.arms[arm]["balanced_accuracy"], one.images)
+        for one in result.external
+        for arm in in_order(one.arms)
+    ]
+
+
+def one_external(result: StudyResult, one: ExternalSet) -> Section:
+    """How one set's classes were read, what is missing there, and the paired differences on it."""
+    lines = [", ".join(f"{theirs} → {ours}" for theirs, ours in one.map.items())]
+    lines = [f"Classes: {line}." for line in lines if line]
+    if one.left_out:
+        left_out = ", ".join(f"{name} ({images:,})" for name, images in one.left_out.items())
+        lines.append(f"Left out: {left_out}.")
+    if one.absent:
+        absent = ", ".join(one.absent)
+        lines.append(f"Without images there: {absent}; a decision for one of them is an error.")
+    lines += [line for line in (one.note, *one.cautions) if line]
+    rows = forest_rows(result, of_metric(one.differences, "balanced_accuracy"))
+    return Section(
+        key=f"external-forest-{one.dataset}",
+        title=f"{one.dataset}: {count(one.images, 'image')}, {count(one.groups, 'group')}",
+        level=3,
+        text=tuple(lines),
+        figure=(lambda: forest(rows, "balanced accuracy")) if rows else None,
+        caption="Right of the dashed line the first arm is better there.",
+        alt=f"Paired differences. {forest_text(rows)}",
+        numbers=partial(csv_table, result, "external-differences", dataset=one.dataset),
+    )

@@ -1,0 +1,183 @@
+"""The overfitting gap: against accuracy, between arms, at matched training accuracy, at other moments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ...formatting import missing, number, percent, points, signed_interval
+from ...study.study_result import Interval, StudyResult
+from ..charts import forest
+from ..csv_tables import csv_table
+from ..figure_style import ZERO, blank, error_bar, marker
+from ..label_placement import Point, edges, label_spots
+from ..section import Section
+from .parts import columns, forest_rows, forest_text, styles
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+KINDS = ("accuracy", "loss")
+GAP_AXIS = {"accuracy": "Training − validation accuracy", "loss": "Validation − training loss"}
+MOMENTS = {
+    "final": "Final epoch",
+    "best": "Best validation loss",
+    "test": "Test in place of validation",
+    "matched": "Same training accuracy",
+    "area": "Area between the curves",
+}
+
+
+def gap_points(result: StudyResult, kind: str) -> list[Point]:
+    """Test balanced accuracy and the gap at the final epoch of each arm that has one."""
+    rows = []
+    for arm, style in styles(result).items():
+        entry = result.arms[arm]
+        gap = entry.gaps.get(kind)
+        final = entry.gaps_detail.get(kind, {}).get("final") or Interval(mean=gap)
+        accuracy = entry.test["balanced_accuracy"]
+        if not missing(gap) and not missing(accuracy.mean):
+            rows.append(Point(style, accuracy, Interval(mean=gap, low=final.low, high=final.high)))
+    return rows
+
+
+def gap_against_accuracy(result: StudyResult, kind: str) -> Section | None:
+    """Each arm's gap above its accuracy; kind: "accuracy" or "loss"."""
+    rows = gap_points(result, kind)
+    if not rows:
+        return None
+    said = " ".join(
+        f"{row.arm.name}: accuracy {percent(row.x.mean)}, gap {number(row.y.mean)}." for row in rows
+    )
+    return Section(
+        key=f"gap-{kind}",
+        figure=lambda: scatter(rows, kind),
+        caption="Right is more accurate, low is less overfitted. A small gap far to the left is "
+        "underfitting: random weights show how small a gap can be without any learning. Bars: 95 % "
+        "intervals.",
+        alt=f"Scatter of the {kind} gap by balanced accuracy. {said}",
+        numbers=lambda: pd.DataFrame(
+            [
+                {
+                    "arm": row.arm.name,
+                    **columns(row.x, "balanced_accuracy_"),
+                    **columns(row.y, "gap_"),
+                }
+                for row in rows
+            ]
+        ),
+    )
+
+
+def scatter(rows: Sequence[Point], kind: str) -> Figure:
+    """Gap against accuracy with 95 % intervals; the arm's name beside each mark."""
+    title = f"{kind.capitalize()} gap at the final epoch against test accuracy"
+    figure = blank(title, 360, x="Balanced accuracy, test", y=GAP_AXIS[kind])
+    figure.add_hline(y=0, line={"color": ZERO, "width": 1, "dash": "dash"})
+    form = ".1%" if kind == "accuracy" else ".3f"
+    for row, spot in zip(rows, label_spots(rows), strict=True):
+        arm = row.arm
+        figure.add_trace(
+            dict(
+                type="scatter",
+                x=[row.x.mean],
+                y=[row.y.mean],
+                mode="markers+text",
+                name=arm.name,
+                text=[arm.name],
+                textposition=spot,
+                marker=marker(arm, 12),
+                error_x=error_bar(row.x, arm.colour),
+                error_y=error_bar(row.y, arm.colour),
+                cliponaxis=False,
+                hovertemplate=f"{arm.name}<br>accuracy %{{x:.1%}}<br>gap %{{y:{form}}}"
+                "<extra></extra>",
+            )
+        )
+    left, right = edges([row.x for row in rows])
+    room = 0.16 * max(right - left, 1e-3)
+    figure.update_xaxes(tickformat=".0%", range=[left - room, right + room], nticks=7)
+    return figure.update_yaxes(tickformat=".1~%" if kind == "accuracy" else ".3~f")
+
+
+def gap_differences(result: StudyResult, kind: str) -> Section | None:
+    """The first arm's gap less the second's, at the final epoch."""
+    final = [row for row in result.gap_differences if row.at == "final" and row.kind == kind]
+    if not final:
+        return None
+    rows = forest_rows(result, final, share=kind == "accuracy")
+    return Section(
+        key=f"gap-forest-{kind}",
+        figure=lambda: forest(rows, f"{kind} gap", share=kind == "accuracy"),
+        caption="Left of the dashed line the first arm overfits less. All at the final epoch, with "
+        "95 % intervals; p values, corrected for their number, are in the table.",
+        alt=f"Differences in the {kind} gap. {forest_text(rows)}",
+        numbers=partial(csv_table, result, "gap-differences"),
+    )
+
+
+def matched_gaps(result: StudyResult) -> Section | None:
+    """Both gaps where the compared arms first reach the same training accuracy."""
+    if not result.matched:
+        return None
+    pair = result.matched[0]
+    lines = [
+        {
+            "Arm": styles(result)[arm],
+            "Epoch": number(at.epoch, 1),
+            "Loss gap": number(at.loss.mean, sign=True),
+            "Accuracy gap": percent(at.accuracy.mean, sign=True),
+        }
+        for arm, at in pair.arms.items()
+    ]
+    return Section(
+        key="matched",
+        title="Gaps at matched training accuracy",
+        level=3,
+        finding="" if pair.comparable else f"Not comparable: {pair.reason}",
+        text=(
+            "An arm that has learned less has had less chance to overfit. Here both arms stand "
+            f"where they first reach the same training accuracy, {percent(pair.level)}.",
+        ),
+        table=lines,
+        table_title="Gaps of both arms at matched training accuracy",
+    )
+
+
+def gaps_at_all_moments(result: StudyResult) -> Section | None:
+    """Both gaps of every arm, at each moment at which they are taken."""
+    lines = []
+    for arm, style in styles(result).items():
+        of_arm = result.arms[arm].gaps_detail
+        for moment, label in MOMENTS.items():
+            loss, accuracy = (of_arm.get(kind, {}).get(moment) for kind in ("loss", "accuracy"))
+            if loss is None and accuracy is None:
+                continue
+            lines.append(
+                {
+                    "Arm": style,
+                    "At": label,
+                    "Loss gap": signed_interval(loss),
+                    "Accuracy gap, points": points(accuracy),
+                }
+            )
+    if not lines:
+        return None
+    return Section(
+        key="gaps",
+        title="Gaps at other moments",
+        level=3,
+        table=lines,
+        table_title="Both gaps of every arm at several moments, with 95 % intervals",
+        table_caption="Larger is more overfitted. "
+        + (
+            "Intervals are over folds, which share most of their training images."
+            if result.folds
+            else "Intervals resample images and seeds where both are known, else seeds alone."
+        ),
+        numbers=partial(csv_table, result, "gaps"),
+        folded=True,
+    )

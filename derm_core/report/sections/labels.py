@@ -1,0 +1,90 @@
+"""How the arms do when only some of the training groups have labels."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...arms import in_order
+from ...formatting import QUANTITIES, THIN, count, interval
+from ...study.study_result import LabelEfficiency, StudyResult
+from ..charts import curves
+from ..csv_tables import csv_table
+from ..figure_style import ACCENT
+from ..section import Section
+from .parts import is_share, one_column_an_arm, style
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+METRICS = ("balanced_accuracy", "macro_auroc", "accuracy")
+
+
+def label_efficiency(result: StudyResult, metric: str = "balanced_accuracy") -> Section | None:
+    """One metric by the share of training groups that have labels."""
+    answer = result.label_efficiency
+    if answer is None:
+        return None
+    if not answer.rows:
+        return Section(key="labels", title="Fewer labels", text=(answer.note,))
+    rows = sorted(answer.rows, key=lambda row: row.fraction)
+    crossing = answer.crossing.text if answer.crossing else ""
+    updates = f" ({answer.updates:,})" if answer.updates else ""
+    cells = [
+        (
+            f"{100 * row.fraction:g}{THIN}% ({count(row.images or 0, 'image')})",
+            row.arm,
+            interval(getattr(row, metric), metric),
+        )
+        for row in rows
+    ]
+    return Section(
+        key=f"labels-{metric}",
+        title="Fewer labels",
+        finding=crossing,
+        figure=lambda: _figure(result, answer, metric),
+        caption="Heads trained with a share of the training groups, for the same number of updates"
+        f"{updates}. Bands: 95 % intervals. The axis is logarithmic.",
+        alt=f"{QUANTITIES[metric]} by share of labels for every arm. {crossing}".strip(),
+        table=one_column_an_arm(result, "Labels", cells),
+        table_title=f"{QUANTITIES[metric]} by share of labels",
+        numbers=partial(csv_table, result, "label-efficiency"),
+    )
+
+
+def _figure(result: StudyResult, answer: LabelEfficiency, metric: str) -> Figure:
+    of_arms = {}
+    for arm in in_order({row.arm for row in answer.rows}):
+        rows = sorted((row for row in answer.rows if row.arm == arm), key=lambda row: row.fraction)
+        of_arms[style(result, arm)] = (
+            [row.fraction for row in rows],
+            [getattr(row, metric) for row in rows],
+        )
+    figure = curves(
+        of_arms,
+        title=f"{QUANTITIES[metric]} by share of labels",
+        x="Share of the training groups with labels",
+        y=QUANTITIES[metric],
+        at="%{x:.0%} of the labels",
+        share=is_share(metric),
+        height=360,
+    )
+    if answer.crossing and answer.crossing.fraction:
+        crossing = answer.crossing.fraction
+        figure.add_vline(x=crossing, line={"color": ACCENT, "width": 1.5, "dash": "dash"})
+        figure.add_annotation(
+            x=np.log10(crossing),
+            y=1,
+            yref="paper",
+            text="cross here",
+            showarrow=False,
+            xanchor="left",
+            yanchor="top",
+            xshift=4,
+            font={"color": ACCENT},
+        )
+    fractions = sorted({row.fraction for row in answer.rows})
+    ticks = [f"{100 * fraction:g} %" for fraction in fractions]
+    return figure.update_xaxes(type="log", tickvals=fractions, ticktext=ticks)

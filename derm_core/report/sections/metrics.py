@@ -1,0 +1,139 @@
+"""Test metrics of every arm, and how certain the differences between arms are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from ...arms import ArmStyle, arm_style
+from ...formatting import QUANTITIES, interval, missing, number, p_value, percent
+from ...study.study_result import Difference, Interval, StudyResult
+from ..charts import forest
+from ..csv_tables import csv_table
+from ..section import Row, Section
+from .parts import (
+    forest_rows,
+    forest_text,
+    is_share,
+    of_metric,
+    pair_name,
+    quantity_name,
+    styles,
+)
+
+TEST_METRICS = ("balanced_accuracy", "macro_auroc", "accuracy", "log_loss", "brier", "ece")
+LOWER_IS_BETTER = ("log_loss", "brier", "ece")
+
+
+def arm_metrics(result: StudyResult) -> Section:
+    """Every metric of every arm and of the majority class, with 95 % intervals."""
+    tested: list[tuple[ArmStyle, Mapping[str, Interval]]] = [
+        (style, result.arms[arm].test) for arm, style in styles(result).items()
+    ]
+    if result.majority:
+        tested.append((arm_style("majority"), result.majority))
+    return Section(
+        key="test-metrics",
+        title="Test metrics",
+        table=[
+            {
+                "Arm": style,
+                **{
+                    QUANTITIES[metric]: interval(metrics.get(metric), metric)
+                    for metric in TEST_METRICS
+                },
+            }
+            for style, metrics in tested
+        ],
+        table_title="Test metrics of every arm with 95 % intervals",
+        table_caption="Mean over seeds with 95 % intervals that resample whole groups and include "
+        "the seeds’ spread. Balanced accuracy uses the prior-adjusted decision; probabilities come "
+        "from the plain softmax.",
+        numbers=partial(csv_table, result, "test-metrics"),
+    )
+
+
+def accuracy_with_gap(result: StudyResult) -> list[Row]:
+    """A line for each arm: its two main metrics, always with its gaps."""
+    return [
+        {
+            "Arm": style,
+            **{
+                QUANTITIES[metric]: interval(entry.test.get(metric), metric)
+                for metric in TEST_METRICS[:2]
+            },
+            "Accuracy gap": percent(entry.gaps.get("accuracy"), sign=True),
+            "Loss gap": number(entry.gaps.get("loss"), sign=True),
+        }
+        for style, entry in ((style, result.arms[arm]) for arm, style in styles(result).items())
+    ]
+
+
+def compared_metrics(result: StudyResult) -> list[str]:
+    """The metrics in which arms are compared."""
+    return list(dict.fromkeys(row.metric for row in result.differences))
+
+
+def differences(result: StudyResult, metric: str = "balanced_accuracy") -> Section | None:
+    """Paired differences in one metric, on the same test groups."""
+    mine, share = of_metric(result.differences, metric), is_share(metric)
+    if not mine:
+        return None
+    rows, quantity = forest_rows(result, mine, share), quantity_name(metric)
+    side, unit = "Left" if metric in LOWER_IS_BETTER else "Right", " points" if share else ""
+    lines = [
+        {
+            "Difference": row.name,
+            f"{QUANTITIES[metric]} (95 % interval)": f"{row.text}{unit}",
+            "p": p_value(difference.p if difference.primary else difference.p_holm),
+            "Test": "primary" if difference.primary else "secondary, Holm-corrected",
+            "Could have shown": _detectable(difference, share),
+        }
+        for row, difference in zip(rows, mine, strict=True)
+    ]
+    return Section(
+        key=f"forest-{metric}",
+        figure=lambda: forest(rows, quantity, share=share),
+        caption=f"{side} of the dashed line the first arm is better. A line that does not meet it "
+        "shows a difference; one that does shows none, not that there is none."
+        + (" Diamond: the one test named in advance." if rows[0].primary else ""),
+        alt=f"Paired differences in {quantity}. {forest_text(rows)}",
+        table=lines,
+        table_title=f"Paired differences in test {quantity} between arms",
+        table_caption="Paired on the same test groups. One test was named in advance; all others "
+        "are corrected for their number. Last column: the smallest difference this test set shows "
+        "with 80 % power. The CSV holds every metric.",
+        numbers=partial(csv_table, result, "differences"),
+    )
+
+
+def _detectable(row: Difference, share: bool) -> str:
+    if missing(row.detectable):
+        return "–"
+    return f"{100 * abs(row.detectable):.1f} points" if share else number(abs(row.detectable))
+
+
+def mcnemar(result: StudyResult) -> Section | None:
+    """Images that one arm alone gets right: descriptive."""
+    if not result.mcnemar:
+        return None
+    lines = [
+        {
+            "Difference": pair_name(result, row.a, row.b),
+            "Images": f"{row.n:,}",
+            "Only the first right": f"{row.a_only:,}",
+            "Only the second right": f"{row.b_only:,}",
+            "p": p_value(row.p),
+        }
+        for row in result.mcnemar
+    ]
+    return Section(
+        key="mcnemar",
+        title="One image a group: McNemar’s test",
+        level=3,
+        table=lines,
+        table_title="McNemar’s test for every pair",
+        table_caption="Descriptive: decisions of the seed ensemble on one image of each group.",
+        numbers=partial(csv_table, result, "mcnemar"),
+        folded=True,
+    )

@@ -1,0 +1,90 @@
+"""The table of the paper that the study repeats, with our arms beside its own."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ...arms import in_order
+from ...formatting import NBSP, missing, number, percent
+from ...study.paper import CITATION, NOTES
+from ...study.study_result import PaperRow, PaperValues, StudyResult
+from ..csv_tables import csv_table
+from ..section import Bullet, Section
+from .parts import style
+
+QUANTITIES = {
+    "val_loss": "Validation loss",
+    "train_accuracy": "Training accuracy",
+    "val_accuracy": "Validation accuracy",
+    "loss_gap": "Loss gap, validation − training",
+    "accuracy_gap": "Accuracy gap, training − validation",
+}
+DERIVED = "†"  # marks what is computed back from the paper's percentages
+
+
+def paper_table(result: StudyResult) -> list[Section]:
+    """Start, final value and relative change of each quantity and arm, and how to read them."""
+    if not result.paper_table:
+        return []
+    rows = _in_order(result.paper_table)
+    lines, previous = [], ""
+    for row in rows:
+        share, paper = "accuracy" in row.quantity, row.paper
+        lines.append(
+            {
+                "Quantity": QUANTITIES[row.quantity] if row.quantity != previous else "",
+                "Arm": style(result, row.arm),
+                "This study": _course(row, share),
+                "Change": percent(row.relative_change, sign=True),
+                "The paper": _course(paper, share) if paper else "–",
+                "Paper’s change": percent(paper.relative_change if paper else None, sign=True),
+            }
+        )
+        previous = row.quantity
+    table = Section(
+        key="paper-table",
+        title="The paper’s table",
+        finding="In the paper ImageNet wins on validation accuracy and on validation loss; its "
+        "claim is about the gap.",
+        text=(
+            f"The quantities of {CITATION}, for our arms and beside its own. Its loss is not plain "
+            "cross-entropy and its images are not public: compare signs and relative changes, not "
+            "the size of losses.",
+        ),
+        table=lines,
+        table_title="Start, final value and relative change of each arm beside the paper",
+        table_caption="Ours: mean over seeds, from the end of the first epoch to the last. "
+        f"{DERIVED} computed back from the paper’s percentages.",
+        numbers=partial(csv_table, result, "paper-table"),
+    )
+    reading = Section(
+        key="paper-notes",
+        title="How to read the paper’s numbers",
+        level=3,
+        bullets=tuple(map(Bullet, NOTES)),
+        folded=True,
+    )
+    return [table, reading]
+
+
+def _in_order(rows: list[PaperRow]) -> list[PaperRow]:
+    quantities, arms = list(QUANTITIES), in_order({row.arm for row in rows})
+    return sorted(rows, key=lambda row: (quantities.index(row.quantity), arms.index(row.arm)))
+
+
+def _course(row: PaperRow | PaperValues, share: bool) -> str:
+    """'45.0 % → 65.0 %', or the final value alone where no start is known."""
+    if text := getattr(row, "text", ""):
+        return text
+    derived = getattr(row, "derived", ())
+
+    def write(key: str) -> str:
+        value = getattr(row, key)
+        text = percent(value) if share else number(value)
+        return text + (DERIVED if key in derived else "")
+
+    if missing(row.final):
+        return "–"
+    return (
+        write("final") if missing(row.start) else f"{write('start')}{NBSP}→{NBSP}{write('final')}"
+    )

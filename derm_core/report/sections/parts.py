@@ -1,0 +1,82 @@
+"""What several sections share: the arms in their order, differences as rows, intervals as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ...arms import ArmStyle, arm_style, in_order
+from ...formatting import QUANTITIES, SHARES, points, signed_interval
+from ...study.study_result import Difference, Interval, StudyResult
+from ..charts import ForestRow
+from ..section import Row
+
+
+def style(result: StudyResult, arm: str) -> ArmStyle:
+    """Name and colour of an arm of the study."""
+    return arm_style(arm, result.arms[arm].label if arm in result.arms else None)
+
+
+def styles(result: StudyResult) -> dict[str, ArmStyle]:
+    """Every arm of the study, in the order in which arms always stand."""
+    return {arm: style(result, arm) for arm in in_order(result.arms)}
+
+
+def columns(interval: Interval | None, prefix: str = "") -> dict[str, float | None]:
+    """mean, std, low and high of an interval as columns of a table."""
+    return {
+        f"{prefix}{end}": getattr(interval, end, None) for end in ("mean", "std", "low", "high")
+    }
+
+
+def one_column_an_arm(
+    result: StudyResult, index: str, cells: Iterable[tuple[str, str, str]]
+) -> list[Row]:
+    """(line, arm, text) as a table with a line for each `line` and a column for each arm."""
+    lines: dict[str, dict[str, str]] = {}
+    for line, arm, text in cells:
+        lines.setdefault(line, {})[arm] = text
+    arms = in_order({arm for line in lines.values() for arm in line})
+    return [
+        {index: line, **{style(result, arm).name: texts.get(arm, "–") for arm in arms}}
+        for line, texts in lines.items()
+    ]
+
+
+def pair_name(result: StudyResult, a: str, b: str) -> str:
+    """'VAE − ImageNet'."""
+    return f"{style(result, a).brief} − {style(result, b).brief}"
+
+
+def forest_rows(
+    result: StudyResult, differences: Sequence[Any], share: bool = True
+) -> list[ForestRow]:
+    """Rows with a, b and an interval as rows of a forest, the primary one first."""
+    write = points if share else signed_interval
+    rows = [
+        ForestRow(pair_name(result, row.a, row.b), write(row), row, getattr(row, "primary", False))
+        for row in differences
+    ]
+    return sorted(rows, key=lambda row: not row.primary)
+
+
+def forest_text(rows: Sequence[ForestRow]) -> str:
+    """The rows of a forest in words."""
+    return " ".join(f"{row.name}: {row.text}." for row in rows)
+
+
+def of_metric(differences: Sequence[Difference], metric: str) -> list[Difference]:
+    """The differences in one metric, the primary one first."""
+    rows = [row for row in differences if row.metric == metric]
+    return sorted(rows, key=lambda row: not row.primary)
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric is written as a percentage."""
+    return metric in SHARES
+
+
+def quantity_name(metric: str) -> str:
+    """What a metric is called within a sentence: 'balanced accuracy', 'macro-AUROC'."""
+    name = QUANTITIES.get(metric, metric)
+    return name[:1].lower() + name[1:]

@@ -1,0 +1,138 @@
+"""How much accuracy the arms lose on corrupted images."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...arms import in_order
+from ...formatting import family as family_name
+from ...formatting import interval, missing, number
+from ...study.study_result import Robustness, StudyResult
+from ..charts import curves, forest, heat_cells
+from ..csv_tables import csv_table
+from ..figure_style import ACCENT, CLEAR, blank
+from ..section import Section
+from .parts import forest_rows, forest_text, one_column_an_arm, style
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+
+def corruptions(result: StudyResult) -> Section | None:
+    """Loss of balanced accuracy of every arm under every corruption."""
+    if not (answer := result.robustness):
+        return None
+    mean = " ".join(
+        f"{style(result, arm).name}: {interval(value)} on average."
+        for arm, value in answer.mean.items()
+    )
+    return Section(
+        key="robustness-map",
+        title="Corrupted images",
+        figure=lambda: corruption_map(result, answer),
+        caption="Per cent of the clean balanced accuracy that is lost, mean over five severities. "
+        "The stronger the colour, the worse. An arm with little accuracy has little to lose.",
+        alt=f"Relative loss of balanced accuracy by corruption and arm. {mean}",
+        numbers=partial(csv_table, result, "robustness"),
+    )
+
+
+def corruption_map(result: StudyResult, answer: Robustness) -> Figure:
+    """The share of balanced accuracy that each corruption takes, a column for each arm."""
+    rows = answer.families_summary
+    arms = in_order({row.arm for row in rows})
+    lost = {(row.family, row.arm): row.relative_loss.mean for row in rows}
+    values = np.array(
+        [
+            [np.nan if missing(lost.get((family, arm))) else lost[family, arm] for arm in arms]
+            for family in answer.families
+        ]
+    )
+    figure = blank("Balanced accuracy lost under each corruption", 90 + 30 * len(answer.families))
+    text = [["" if np.isnan(value) else number(100 * value, 0) for value in row] for row in values]
+    figure.add_trace(
+        heat_cells(
+            [family_name(family) for family in answer.families],
+            [style(result, arm).brief for arm in arms],
+            values,
+            text,
+            ACCENT,
+            zmax=max(float(np.nanmax(values, initial=0.0)), 0.05),
+            hovertemplate="%{x}, %{y}: %{z:.1%} lost<extra></extra>",
+        )
+    )
+    figure.update_yaxes(autorange="reversed", gridcolor=CLEAR)
+    return figure.update_xaxes(side="top", gridcolor=CLEAR, tickangle=0)
+
+
+def severities(result: StudyResult, family: str) -> Section | None:
+    """Balanced accuracy under one corruption by its severity; 0 is the clean test set."""
+    if not (answer := result.robustness):
+        return None
+    of_arms = {}
+    for arm in in_order(answer.clean):
+        rows = [row for row in answer.rows if (row.arm, row.family) == (arm, family)]
+        rows.sort(key=lambda row: row.severity)
+        of_arms[style(result, arm)] = (
+            [0, *(row.severity for row in rows)],
+            [answer.clean[arm], *(row.balanced_accuracy for row in rows)],
+        )
+
+    def figure() -> Figure:
+        drawn = curves(
+            of_arms,
+            title=f"{family_name(family)}: balanced accuracy by severity",
+            x="Severity (0: clean)",
+            at="severity %{x}",
+            height=300,
+        )
+        return drawn.update_xaxes(dtick=1)
+
+    return Section(
+        key=f"severity-{family}",
+        figure=figure,
+        caption="Balanced accuracy itself, so that a small loss from a low start shows. Bands: "
+        "95 % intervals.",
+        alt=f"Balanced accuracy by severity of {family} for every arm.",
+        numbers=partial(csv_table, result, "robustness", family=family),
+    )
+
+
+def loss_differences(result: StudyResult) -> Section | None:
+    """The first arm's loss less the second's, over all corruptions."""
+    answer = result.robustness
+    over_all = [row for row in answer.differences if row.family == "all"] if answer else []
+    if not over_all:
+        return None
+    rows = forest_rows(result, over_all)
+    return Section(
+        key="robustness-forest",
+        figure=lambda: forest(rows, "relative loss, all families"),
+        caption="Left of the dashed line the first arm loses less.",
+        alt=f"Differences in relative loss. {forest_text(rows)}",
+        numbers=partial(csv_table, result, "robustness-differences"),
+    )
+
+
+def all_losses(result: StudyResult) -> Section | None:
+    """Relative loss under every corruption with intervals, and the mean over all."""
+    if not (answer := result.robustness):
+        return None
+    cells = [
+        (family_name(row.family), row.arm, interval(row.relative_loss))
+        for row in answer.families_summary
+    ]
+    cells += [("Mean over all", arm, interval(value)) for arm, value in answer.mean.items()]
+    return Section(
+        key="robustness",
+        title="All corruptions with intervals",
+        level=3,
+        table=one_column_an_arm(result, "Corruption", cells),
+        table_title="Relative loss by corruption and arm with intervals",
+        table_caption="Relative loss of balanced accuracy with 95 % intervals.",
+        numbers=partial(csv_table, result, "robustness"),
+        folded=True,
+    )

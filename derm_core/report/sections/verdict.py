@@ -1,0 +1,37 @@
+"""The verdict, what it rests on, and the paper's claims."""
+
+from __future__ import annotations
+
+from ...study.study_result import StudyResult
+from ..section import Bullet, Section
+
+ANSWER_COLOURS = {"seen": "green", "opposite": "orange"}
+
+
+def headline(result: StudyResult) -> Section:
+    """The verdict in one sentence."""
+    return Section(key="verdict", title="Verdict", finding=result.verdict.headline)
+
+
+def notes(result: StudyResult) -> Section:
+    """What changes how the result reads: arms left out or replaced, weights of other origin."""
+    return Section(key="notes", notes=tuple(result.notes))
+
+
+def sentences(result: StudyResult) -> list[Section]:
+    """What the verdict rests on, and which of the paper's claims this dataset shows."""
+    lines = [*result.verdict.sentences, *result.cautions]
+    sections = [Section(key="sentences", bullets=tuple(map(Bullet, dict.fromkeys(lines))))]
+    if result.claims:
+        bullets = tuple(
+            Bullet(
+                claim.text,
+                stressed=f"{claim.claim}.",
+                badge=claim.answer.capitalize(),
+                badge_colour=ANSWER_COLOURS.get(claim.answer, "gray"),
+            )
+            for claim in result.claims
+        )
+        title = "The paper’s four claims, on this dataset"
+        sections.append(Section(key="claims", title=title, level=3, bullets=bullets))
+    return sections

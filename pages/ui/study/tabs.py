@@ -1,0 +1,219 @@
+"""The tabs of Compare: each chooses the sections it draws and offers the choices between them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from derm_core.formatting import QUANTITIES, family
+from derm_core.report.sections import (
+    calibration,
+    curves,
+    external,
+    gaps,
+    labels,
+    metrics,
+    paper,
+    robustness,
+    shortcut,
+    subgroups,
+    verdict,
+)
+from derm_core.report.sections.parts import styles
+from derm_core.study.study_result import StudyResult
+from derm_core.workspace import Workspace
+from pages.ui import cached, frame, words
+from pages.ui.section import draw
+
+SIDE_BY_SIDE = 8  # attributes; more stand in a list
+OLDER = "This study was made before its kind looked closer at the test set; a new one has it."
+
+
+def overview_tab(workspace: Workspace, result: StudyResult) -> None:
+    """What the verdict rests on, the paper's table, learning curves, gaps."""
+    draw(*verdict.sentences(result), *paper.paper_table(result), file=result.run_id)
+    tables = {
+        arm: table
+        for arm in result.arms
+        if (table := cached.curves(workspace, result.run_id, arm)) is not None
+    }
+    if tables:
+        st.subheader("Learning curves", anchor=False)
+        quantity = _choice("Curves of", ("loss", "accuracy", "balanced_accuracy"), "curve")
+        draw(curves.learning_curves(tables, quantity, styles(result)))
+    if gaps.gap_points(result, "loss"):
+        st.subheader("Gap against accuracy", anchor=False)
+        kind = _choice("Gap in", gaps.KINDS, "gap")
+        draw(
+            gaps.gap_against_accuracy(result, kind),
+            gaps.gap_differences(result, kind),
+            gaps.matched_gaps(result),
+            gaps.gaps_at_all_moments(result),
+            file=result.run_id,
+        )
+
+
+def differences_tab(workspace: Workspace, result: StudyResult) -> None:
+    """Test metrics of every arm, and the differences in one of them."""
+    draw(metrics.arm_metrics(result), file=result.run_id)
+    if offered := metrics.compared_metrics(result):
+        st.subheader("Differences between arms", anchor=False)
+        metric = frame.linked(
+            "Metric",
+            offered,
+            "metric",
+            widget=st.segmented_control,
+            always=False,
+            required=True,
+            default="balanced_accuracy",
+            format_func=QUANTITIES.get,
+        )
+        draw(metrics.differences(result, metric), metrics.mcnemar(result), file=result.run_id)
+
+
+def labels_tab(workspace: Workspace, result: StudyResult) -> None:
+    """One metric by the share of labels."""
+    answer = result.label_efficiency
+    if answer is None:
+        st.subheader("Fewer labels", anchor=False)
+        _not_asked(
+            result,
+            "How the arms do when only some of the training groups have labels will stand here.",
+            "Fewer labels",
+        )
+        return
+    metric = _choice("Metric", labels.METRICS, "labels-metric") if answer.rows else ""
+    draw(labels.label_efficiency(result, metric), file=result.run_id)
+
+
+def robustness_tab(workspace: Workspace, result: StudyResult) -> None:
+    """Corrupted images, and the planted shortcut."""
+    if result.robustness is None:
+        st.subheader("Corrupted images", anchor=False)
+        _not_asked(
+            result,
+            "How much accuracy the arms lose on blurred, noisy, badly lit or hairy images will "
+            "stand here.",
+            "Corruptions",
+        )
+    else:
+        left, right = st.columns([5, 6], gap="large")
+        with left:
+            draw(robustness.corruptions(result))
+        with right:
+            families = result.robustness.families
+            chosen = frame.linked(
+                "Corruption", families, "family", always=False, format_func=family
+            )
+            draw(robustness.severities(result, chosen), robustness.loss_differences(result))
+        draw(robustness.all_losses(result), file=result.run_id)
+    if result.shortcut is None:
+        st.subheader("A planted shortcut", anchor=False)
+        _not_asked(
+            result,
+            "How far each arm relies on an artefact that is tied to one class in training will "
+            "stand here.",
+            "Planted shortcut",
+        )
+    draw(*shortcut.shortcut(result), file=result.run_id)
+
+
+def external_tab(workspace: Workspace, result: StudyResult) -> None:
+    """Other test sets."""
+    if not result.external:
+        st.subheader("Other test sets", anchor=False)
+        _not_asked(
+            result,
+            "How the arms do on images of another camera and another clinic will stand here.",
+            "Other test sets",
+        )
+    draw(external.external(result), file=result.run_id)
+    for one in result.external:
+        section = external.one_external(result, one)
+        with st.expander(words.plain(section.title), icon=":material/photo_library:"):
+            draw(replace(section, title=""))
+
+
+def calibration_tab(workspace: Workspace, result: StudyResult) -> None:
+    """Reliability and the operating point."""
+    if not result.detail.calibration:
+        st.caption(OLDER)
+        return
+    names = {"before": "As trained", "after": "After temperature scaling"}
+    when = _choice("Probabilities", names, "tempered", names)
+    draw(calibration.calibration(result, when), file=result.run_id)
+    if result.detail.operating_point is None:
+        st.caption(
+            "No operating point: none of this dataset’s classes is melanoma or a high priority."
+        )
+        return
+    percent = st.slider(
+        "Specificity",
+        50,
+        100,
+        90,
+        1,
+        format="%d %%",
+        key="specificity",
+        bind="query-params",
+        help="The share of all other images that is to be left alone.",
+    )
+    draw(calibration.operating_point(result, percent / 100), file=result.run_id)
+
+
+def subgroups_tab(workspace: Workspace, result: StudyResult) -> None:
+    """One attribute's subgroups, and the worst of each."""
+    st.subheader("Subgroups", anchor=False)
+    groups = {group.attribute: group for group in result.detail.subgroups}
+    if not groups:
+        st.caption(
+            "The manifest of this dataset has no attributes: age, sex, site, skin type or source "
+            "would be compared here."
+            if result.detail.notes
+            else OLDER
+        )
+        return
+    few = len(groups) <= SIDE_BY_SIDE
+    widget = {"widget": st.segmented_control, "required": True} if few else {"width": 320}
+    attribute = frame.linked(
+        "Attribute",
+        list(groups),
+        "attribute",
+        always=False,
+        format_func=subgroups.attribute_name,
+        **widget,
+    )
+    draw(
+        subgroups.by_attribute(result, groups[attribute]),
+        subgroups.worst(result),
+        file=result.run_id,
+    )
+
+
+def _choice(label: str, options, key: str, names=QUANTITIES) -> str:
+    """One of a few options beside each other; the first until another is chosen."""
+    return st.segmented_control(
+        label,
+        list(options),
+        default=next(iter(options)),
+        required=True,
+        key=key,
+        format_func=names.get,
+    )
+
+
+def _not_asked(result: StudyResult, what: str, switch: str) -> None:
+    """One sentence and the way to the answer, where a study has none."""
+    frame.empty(
+        f"{what} To have it, launch the study again with **{switch}** (under All settings) or as a "
+        "full study.",
+        title="Not asked in this study",
+        icon=":material/help:",
+        action="Set up a full study",
+        page="train",
+        primary=False,
+        key=f"ask-{switch}",
+        data=result.dataset.name,
+        full="true",
+    )

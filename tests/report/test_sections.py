@@ -1,0 +1,213 @@
+"""Each section holds what study.json says, and is left out where it says nothing."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from derm_core import formatting
+from derm_core.arms import arm_style
+from derm_core.report import sections
+from derm_core.report.figure_style import CLEAR
+from derm_core.report.sections import (
+    calibration,
+    classes,
+    external,
+    gaps,
+    labels,
+    metrics,
+    robustness,
+    shortcut,
+    side_by_side,
+    subgroups,
+    verdict,
+)
+from derm_core.report.terminal import text_report
+from derm_core.study.shortcut import ink_alone
+from derm_core.study.study_result import StudyResult, study_result
+from tests.report.full_study import ARMS, FAMILIES, FRACTIONS, example
+
+UNASKED = ("claims", "label_efficiency", "robustness", "shortcut", "external", "detail")
+
+
+@pytest.fixture
+def result() -> StudyResult:
+    return study_result(example())
+
+
+def test_every_section_has_its_own_key_and_every_figure_what_a_reader_needs(result):
+    every = [*sections.all_sections(result, {}), *sections.method_sections(result)]
+    assert len({section.key for section in every}) == len(every) > 25
+    for section in every:
+        assert bool(section.figure) == bool(section.alt) or not section.figure
+        if section.figure:
+            assert section.caption and section.numbers is not None
+        for _, figure in section.panels():
+            assert figure.layout.title.text or section.level == 3
+            assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == CLEAR
+        for row in section.table:
+            assert list(row) == section.columns
+        if section.numbers:
+            assert len(section.numbers())
+
+
+def test_what_a_study_was_not_asked_is_left_out():
+    bare = study_result({key: value for key, value in example().items() if key not in UNASKED})
+    every = sections.all_sections(bare, {})
+    full = sections.all_sections(study_result(example()), {})
+    assert {section.key for section in every} < {section.key for section in full}
+    assert labels.label_efficiency(bare) is robustness.corruptions(bare) is None
+    assert external.external(bare) is calibration.calibration(bare) is None
+    assert shortcut.shortcut(bare) == []
+
+
+def test_label_efficiency_has_a_line_a_share_and_a_column_an_arm(result):
+    section = labels.label_efficiency(result)
+    assert len(section.table) == len(FRACTIONS)
+    assert section.columns[1:] == [arm_style(arm).name for arm in ARMS]
+    figure = section.figure()
+    assert figure.layout.xaxis.type == "log"
+    line = next(trace for trace in figure.data if trace.name == arm_style("vae").name)
+    assert list(line.x) == list(FRACTIONS)
+    assert any(shape.x0 == 0.3 for shape in figure.layout.shapes), "where the arms cross"
+
+
+def test_the_clean_test_set_is_severity_zero(result):
+    lines = [trace for trace in robustness.severities(result, "hair").figure().data if trace.name]
+    assert len(lines) == 3 and all(list(trace.x) == [0, 1, 2, 3, 4, 5] for trace in lines)
+    assert lines[0].y[0] == 0.5
+
+
+def test_the_corruption_map_keeps_families_and_arms_apart(result):
+    cells = robustness.corruptions(result).figure().data[0]
+    assert list(cells.x) == [arm_style(arm).brief for arm in ARMS]
+    assert len(cells.y) == len(FAMILIES)
+    np.testing.assert_allclose(cells.z[1], [0.2, 0.25, 0.3])
+
+
+def test_robustness_ends_with_the_mean_over_all_families(result):
+    lines = [row["Corruption"] for row in robustness.all_losses(result).table]
+    assert lines == ["Defocus", "JPEG", "Hair", "Mean over all"]
+
+
+def test_other_sets_stand_beside_the_study_s_own(result):
+    groups = [dot.group for dot in external.external_dots(result)]
+    assert groups == ["tiny, test"] * 3 + ["elsewhere"] * 3
+    numbers = external.external(result).numbers()
+    assert set(numbers["metric"]) == {"balanced_accuracy", "macro_auroc", "drop"}
+
+
+@pytest.mark.parametrize(("at", "sensitivity"), [(0.9, 0.6), (0.93, 0.6), (0.99, 0.1)])
+def test_the_operating_point_is_the_nearest_specificity(result, at, sensitivity):
+    section = calibration.operating_point(result, at)
+    assert section.table[0]["Sensitivity"].startswith(formatting.percent(sensitivity))
+
+
+def test_curves_of_calibration_and_operating_point_have_their_arm_s_colour(result):
+    for section in (calibration.calibration(result), calibration.operating_point(result)):
+        lines = {trace.name: trace.line.color for trace in section.figure().data if trace.name}
+        assert lines == {arm_style(arm).name: arm_style(arm).colour for arm in ARMS}
+
+
+def test_small_subgroups_are_faint_and_never_hidden(result):
+    [group] = result.detail.subgroups
+    figure = subgroups.by_attribute(result, group).figure()
+    assert all(list(trace.marker.opacity) == [1, 0.35] for trace in figure.data)
+    assert list(subgroups.worst(result).table[0].values()) == ["Sex", "f", "–", "–"]
+
+
+def test_the_primary_difference_stands_first(result):
+    section = metrics.differences(result, "balanced_accuracy")
+    assert section.table[0]["Difference"] == "VAE − ImageNet"
+    assert [row["Test"] for row in section.table].count("primary") == 1
+    assert section.table[0]["p"] == formatting.p_value(0.02)
+    assert section.table[1]["p"] == formatting.p_value(0.04)
+
+
+def test_claims_have_their_answer(result):
+    claims = verdict.sentences(result)[1]
+    answers = [bullet.badge for bullet in claims.bullets]
+    assert answers == ["Seen", "Not seen", "Opposite", "Not asked"]
+
+
+def test_a_gap_without_intervals_is_drawn_as_a_point():
+    study = example()
+    del study["arms"]["vae"]["gaps_detail"]
+    [first, *_] = gaps.gap_points(study_result(study), "accuracy")
+    assert (first.y.mean, first.y.low) == (0.02, None)
+
+
+def test_matched_gaps_that_cannot_be_compared_say_so_first():
+    study = example()
+    study["matched"][0] |= {"comparable": False, "reason": "Too few epochs."}
+    section = gaps.matched_gaps(study_result(study))
+    assert "Too few epochs." in section.finding and len(section.table) == 2
+
+
+def test_recall_and_confusion_have_every_class(result):
+    assert {row["Class"] for row in classes.recall(result).table} == set(result.classes)
+    assert len(classes.confusion(result).table) == len(ARMS) * len(result.classes)
+
+
+def test_studies_that_share_all_conditions_can_be_compared_and_others_say_what_differs(result):
+    other = example()
+    other["config"] |= {"input_size": 224, "finetune": {"epochs": 3}}
+    other["split"]["fingerprint"] = "xyz"
+    results = {"a": result, "b": study_result(other)}
+    labels_ = {"a": "First", "b": "Second"}
+    assert side_by_side.not_comparable({"a": result, "b": result}) == []
+    assert side_by_side.not_comparable(results) == ["split", "input size"]
+    rows = side_by_side.differing_settings(results, labels_)
+    different = {row["Setting"]: row for row in rows}
+    assert set(different) == {"test split", "input size", "finetune, epochs"}
+    assert different["input size"]["Second"] == "224"
+    assert different["finetune, epochs"]["First"] == "–"
+    [several, _] = side_by_side.side_by_side(results, labels_)
+    assert len(several.table) == 6 and len(several.numbers())
+
+
+class TestShortcut:
+    """The planted artefact in words: what 0 means, and the levels beside which a reliance is read."""
+
+    @pytest.fixture
+    def study(self) -> dict:
+        study = example(classes=("mel", "nv", "bkl", "df"))
+        strengths = study["shortcut"]["strengths"]
+        study["shortcut"] |= {
+            "share": 0.1,
+            "reference": [ink_alone(0.1, strength) for strength in strengths],
+        }
+        return study
+
+    def test_chance_the_class_share_and_the_ink_alone_stand_in_the_words(self, study):
+        text = " ".join(shortcut.shortcut(study_result(study))[1].text)
+        assert formatting.percent(0.25) in text and formatting.percent(0.1) in text
+        assert formatting.percent(ink_alone(0.1, 0.5)) in text
+
+    def test_the_ink_alone_stands_beside_every_arm(self, study):
+        table = shortcut.shortcut(study_result(study))[2].table
+        alone = [formatting.percent(ink_alone(0.1, strength)) for strength in (0, 0.5, 1)]
+        assert [row["The ink alone"] for row in table] == alone
+
+    def test_nothing_is_explained_without_results(self, study):
+        study["shortcut"]["rows"] = []
+        assert len(shortcut.shortcut(study_result(study))) == 1
+
+
+class TestTerminal:
+    def test_it_has_every_metric_of_every_arm_within_the_width(self, result):
+        text = text_report(result)
+        assert max(map(len, text.splitlines())) <= 120
+        for metric in metrics.TEST_METRICS:
+            assert formatting.QUANTITIES[metric] in text
+        values = re.findall(r"40\.0 % \(|50\.0 % \(|60\.0 % \(", text)
+        assert len(values) >= 2 and result.verdict.headline in text
+
+    def test_an_evaluation_has_no_settings(self):
+        study = example() | {"kind": "evaluate"}
+        for arm in study["arms"].values():
+            del arm["setting"], arm["gaps"], arm["gaps_detail"]
+        text = text_report(study_result(study))
+        assert "Settings" not in text and "published models" in text
