@@ -212,6 +212,7 @@ def test_a_run_that_fails_fails_the_command_with_its_sentence(run, scripted):
     assert lines[-1] == "The dataset has no labels; import it with a label column."
 
 
+@pytest.mark.slow
 def test_list_show_cancel_resume_delete(run, scripted):
     started, _ = run("pretrain", "--dataset", "count-3000", "--device", "cpu", "--detach", "--json")
     run_id = started["run_id"]

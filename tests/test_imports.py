@@ -68,6 +68,7 @@ def test_no_module_of_the_engine_loads_streamlit_plotly_or_umap():
         assert first_to_load(seen, package) is None
 
 
+@pytest.mark.slow
 def test_light_modules_do_not_load_torch_or_scikit_learn():
     seen = loaded(LIGHT)
     for package in ("torch", "sklearn"):

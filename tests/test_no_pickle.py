@@ -38,6 +38,7 @@ ALLOWED = {  # file: (what, why)
 }
 
 
+@pytest.mark.slow
 def test_what_could_run_code_while_reading_is_used_nowhere_but_where_it_is_argued_for():
     found = {}
     for path in [

@@ -279,6 +279,7 @@ def test_a_note_and_tags_are_kept_with_the_run(open_page, finished, study):
     ]
 
 
+@pytest.mark.slow
 def test_curves_are_those_of_the_study(open_page, finished, study):
     path = finished.run(study["run_id"]).artefacts / "curves" / "vae.csv"
     assert {"epoch", "seed", "train_loss", "val_loss", "train_accuracy", "val_accuracy"} <= set(
@@ -296,6 +297,7 @@ def test_majority_stands_in_the_test_metrics(study):
     assert len(section.table) == len(study["arms"]) + 1
 
 
+@pytest.mark.slow
 def test_a_confused_cell_opens_by_keyboard(open_page, finished, full):
     decisions = pd.read_parquet(finished.run(full["run_id"]).decisions)
     first = decisions.iloc[0]
@@ -312,6 +314,7 @@ def test_a_confused_cell_opens_by_keyboard(open_page, finished, full):
     )
 
 
+@pytest.mark.slow
 def test_a_disagreement_opens_by_keyboard_and_begins_with_the_most_frequent_one(
     open_page, finished, full
 ):

@@ -54,6 +54,7 @@ def test_without_data_the_synthetic_images_are_offered(open_page):
     assert "Make the synthetic images" in [button.label for button in app.button]
 
 
+@pytest.mark.slow
 def test_a_folder_is_imported_through_the_form(open_page, workspace, folders):
     app = import_through_form(open_page("data"), folders, "mine")
     assert app.query_params["dataset"] in ("mine", ["mine"])
@@ -61,6 +62,7 @@ def test_a_folder_is_imported_through_the_form(open_page, workspace, folders):
     assert load_dataset(workspace, "mine").classes == ("naevus", "wart")
 
 
+@pytest.mark.slow
 def test_skipped_files_are_listed_with_their_reason(open_page, workspace, folders):
     app = import_through_form(open_page("data"), folders, "mine")
     assert "1 file skipped" in "".join(box.label for box in app.expander)
@@ -92,6 +94,7 @@ def test_the_audit_counts_what_crosses(open_page, workspace, monkeypatch):
     assert "3 groups" in app.error[0].value and not app.success
 
 
+@pytest.mark.slow
 def test_the_gallery_shows_the_chosen_classes(open_page, workspace):
     write_dataset(workspace)
     app = open_page("data", dataset="tiny")
@@ -122,6 +125,7 @@ def test_an_image_whose_file_is_gone_is_said(open_page, workspace):
     assert f"{dataset.frame['image_id'].iloc[0]}: its file is gone" in text(app)
 
 
+@pytest.mark.slow
 def test_deleting_removes_the_dataset(open_page, workspace):
     write_dataset(workspace)
     app = press(open_page("data", dataset="tiny"), "Delete")
@@ -142,6 +146,7 @@ def test_priorities_are_chosen_and_kept(open_page, workspace):
     assert "chosen for this dataset" in text(app)
 
 
+@pytest.mark.slow
 def test_a_class_without_a_priority_is_named(open_page, workspace):
     write_dataset(workspace)
     app = press(open_page("data", dataset="tiny"), "Save priorities")

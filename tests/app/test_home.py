@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from derm_core.files import read_json
 from derm_core.jobs.store import RunStore
 
@@ -14,6 +16,7 @@ def text(app) -> str:
     )
 
 
+@pytest.mark.slow
 def test_an_empty_workspace_offers_both_first_steps(open_page):
     app = open_page("home")
     assert {"Classify an image", "Run the demo"} <= {button.label for button in app.button}

@@ -94,6 +94,7 @@ def test_models_of_the_shelf_can_be_mapped_at_their_own_size(open_page, workspac
     assert (config.arm, config.input_size, config.backbone.stage) == ("bundle:a-vae", 48, 1)
 
 
+@pytest.mark.slow
 def test_posterior_means_are_mapped_of_an_extractor_and_refused_of_a_classifier(
     open_page, workspace
 ):
@@ -123,6 +124,7 @@ def test_the_whole_map_offers_both_methods_and_every_attribute(open_page, worksp
     assert "Click a dot" in text(app)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "measures"),
     [
@@ -181,6 +183,7 @@ def test_selected_dots_show_their_images_and_classes(open_page, workspace, mappe
     assert list(mix.index) == ["amber", "brown", "violet"] and set(mix["Share"]) == {"33.3\u202f%"}
 
 
+@pytest.mark.slow
 def test_the_gallery_of_many_images_holds_every_class_in_proportion(open_page, workspace, mapped):
     app = open_page("latent", run=mapped)
     classes = load_dataset(workspace, "tiny").frame["label"]
@@ -202,6 +205,7 @@ def drawn_rows(trace: dict) -> list[int]:
     ).tolist()
 
 
+@pytest.mark.slow
 def test_a_filter_comes_before_the_sample_of_what_is_drawn(
     open_page, workspace, mapped, monkeypatch
 ):
@@ -250,6 +254,7 @@ def test_an_image_that_a_link_names_is_drawn_and_ringed_whatever_else_is(
         assert ring == pytest.approx([value]) and low < value < high
 
 
+@pytest.mark.slow
 def test_a_selection_among_a_sample_says_so(open_page, workspace, mapped, monkeypatch):
     monkeypatch.setattr(charts, "MAP_LIMIT", 20)
     first = loaded_map.load_map(workspace, mapped)
@@ -266,6 +271,7 @@ def test_a_selection_among_a_sample_says_so(open_page, workspace, mapped, monkey
     assert "Counted among" not in text(app)
 
 
+@pytest.mark.slow
 def test_two_maps_stand_side_by_side_and_share_what_is_chosen(open_page, workspace, mapped, beside):
     app = open_page("latent", run=mapped, beside=beside)
     assert len(app.get("plotly_chart")) == 2 and "laid out independently" in text(app)
@@ -324,6 +330,7 @@ def test_two_layouts_of_one_space_have_its_neighbours_once(open_page, workspace,
     assert len(app.image) == 1 + 8 and "are the same in both spaces" not in text(app)
 
 
+@pytest.mark.slow
 def test_a_map_that_was_not_aligned_can_be(open_page, workspace, mapped, beside):
     app = open_page("latent", run=mapped, beside=beside)
     app.button(key="align").click().run()
@@ -360,6 +367,7 @@ def aged(workspace) -> str:
     return put_map(workspace)
 
 
+@pytest.mark.slow
 def test_an_attribute_colours_the_map_and_filters_it(open_page, workspace, aged):
     app = open_page("latent", run=aged, colour="age", filter="age:30..49")
     assert "Age" in choices(app, "Colour by") and "The filter leaves 20 of 60 images." in text(app)
@@ -376,6 +384,7 @@ def test_an_attribute_colours_the_map_and_filters_it(open_page, workspace, aged)
     ]
 
 
+@pytest.mark.slow
 def test_a_range_of_an_attribute_is_set_in_the_filter(open_page, workspace, aged):
     app = open_page("latent", run=aged, filter="age:20..78")
     app.session_state["filter"] = True

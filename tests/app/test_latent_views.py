@@ -50,11 +50,13 @@ def open_way(open_page, finished, vae, way: str):
     return app
 
 
+@pytest.mark.slow
 def test_the_way_between_two_images_has_both_at_its_ends(open_page, finished, vae):
     app = open_way(open_page, finished, vae, ":material/compare_arrows: Between two images")
     assert len(app.image) == 11 and "original, amber" in text(app)
 
 
+@pytest.mark.slow
 def test_mean_images_of_each_class_and_of_the_selection(open_page, finished, vae):
     app = open_way(open_page, finished, vae, ":material/blur_on: Mean images")
     assert len(app.image) == 3
@@ -62,6 +64,7 @@ def test_mean_images_of_each_class_and_of_the_selection(open_page, finished, vae
     assert len(app.image) == 4 and "the selection (4)" in text(app)
 
 
+@pytest.mark.slow
 def test_the_mean_of_a_large_selection_takes_every_class_in_proportion(
     open_page, finished, vae, monkeypatch
 ):
@@ -123,6 +126,7 @@ def test_a_path_towards_a_class_starts_at_the_reader_s_own_image(open_page, fini
     )
 
 
+@pytest.mark.slow
 def test_known_factors_stand_beside_the_latents_that_follow_them(open_page, finished, vae):
     table = pd.DataFrame(
         {
@@ -168,6 +172,7 @@ def test_trouble_is_ranked_with_its_reasons_and_the_known_pairs(open_page, works
     assert len(app.image) == 2 and "Alike in two splits" in text(app)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [("label_error", "the features say brown"), ("outlier", "Far from all others")],

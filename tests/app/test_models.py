@@ -37,6 +37,7 @@ def text(app) -> str:
     return "\n".join(element.value for kind in (app.markdown, app.caption) for element in kind)
 
 
+@pytest.mark.slow
 def test_an_empty_shelf_says_what_to_do(open_page):
     app = open_page("models")
     assert "library is empty" in text(app) and "Train a study" in [
@@ -74,6 +75,7 @@ def test_deleting_takes_a_model_from_the_shelf(open_page, workspace):
     assert not (workspace.models / "a-vae").exists() and "library is empty" in text(app)
 
 
+@pytest.mark.slow
 def test_what_was_exported_can_be_imported(open_page, workspace):
     card = put_bundle(workspace, "a-vae", "vae")
     archive = export_bundle(workspace, "a-vae")
@@ -174,6 +176,7 @@ def test_the_card_says_how_often_sets_held_the_truth_in_every_class(open_page, w
     assert rows["mel (40)"].startswith("69.0") and rows["All images"].startswith("61.0")
 
 
+@pytest.mark.slow
 def test_images_of_private_data_leave_only_where_that_is_confirmed(open_page, workspace):
     put_bundle(workspace, "a-vae", "vae")
     publish_evidence(workspace, "a-vae", "imagenet", limit=1.0, reference={"public": False})

@@ -61,6 +61,7 @@ def test_settings_reach_the_run(open_page, workspace):
     assert (launched.pretrain.recipe.epochs, launched.pretrain.input_size) == (5, 48)
 
 
+@pytest.mark.slow
 def test_an_extractor_of_the_shelf_takes_the_place_of_a_pretraining(open_page, workspace):
     put_extractor(workspace, "skin-vae")
     app = open_page("train", preset="demo", scale="0.1")
@@ -143,6 +144,7 @@ def test_events_become_progress_and_one_panel_an_arm(open_page, workspace, worki
     assert any("ImageNet" in element.value for element in app.markdown)
 
 
+@pytest.mark.slow
 def test_long_work_shows_its_rate_and_the_time_left_or_how_long_it_has_taken(
     open_page, workspace, working
 ):
@@ -213,6 +215,7 @@ def test_an_interrupted_run_can_be_resumed(open_page, workspace):
     assert store.get(run_id).state == "queued"
 
 
+@pytest.mark.slow
 def test_a_study_that_waits_shows_its_pretraining(open_page, workspace, working):
     app = press(open_page("train", preset="demo", scale="0.1"), "Launch")
     study = RunStore(workspace).list("study")[0]

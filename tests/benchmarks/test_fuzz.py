@@ -12,6 +12,7 @@ HEAVY = ("bomb", "padded", "too-large", "meta")  # seconds and hundreds of MB ea
 LIGHT = [index for index, kind in enumerate(specials()) if not kind.startswith(HEAVY)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(3))
 def test_broken_and_hostile_files_are_decoded_or_refused_with_a_reason(part):
     indices = [

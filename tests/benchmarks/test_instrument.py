@@ -120,6 +120,7 @@ def test_the_textbook_variance_is_that_of_balanced_accuracy_over_fresh_test_sets
     assert found["own"] == found["test"] == pytest.approx(np.var(drawn), rel=0.1)
 
 
+@pytest.mark.slow
 def test_a_leak_is_named():
     assert leak_named()
 

@@ -32,6 +32,7 @@ def test_two_sessions_upload_switch_pages_and_select_without_an_error(app):
     assert len(found["times"]) >= 2 and found["visits"] >= 2 and found["selections"] >= 2
 
 
+@pytest.mark.slow
 def test_every_page_shows_its_content_beside_classifications(app):
     address, _, workspace = app
     found = asyncio.run(

@@ -144,6 +144,7 @@ def test_random_divisions_cover_what_is_promised_and_harder_test_groups_stand_ou
     assert conformal.redivided(*harder, 0.9, coverage_of(harder, 0.9))["as_low"] < 0.01
 
 
+@pytest.mark.slow
 def test_the_share_of_divisions_as_low_is_even_where_both_sides_are_alike(monkeypatch):
     monkeypatch.setattr(conformal, "DIVISIONS", 99)
     rng, shares = np.random.default_rng(3), []

@@ -61,6 +61,7 @@ def test_a_card_that_none_of_ours_would_be_is_refused(folder, change, why):
     assert len(str(said.value)) < 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", ['{"schema": NaN}', "[" * 100_000, '{"name": "\\ud800"}', "\ufeff{}", ""]
 )
@@ -70,6 +71,7 @@ def test_a_card_that_is_no_json_is_refused(folder, text):
         verify_bundle(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_refused_though_every_hash_is_right(folder, value):
     tensors = load((folder / "model.safetensors").read_bytes())

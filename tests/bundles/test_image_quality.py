@@ -76,6 +76,7 @@ def test_the_size_of_the_file_matters_little(good):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_few_real_images_are_called_out_and_nearly_all_blurred_ones(shared):
     paths = sorted((shared / "data" / "ham10000" / "images").glob("*.jpg"))[::50]

@@ -54,6 +54,7 @@ def test_half_the_size_gives_what_the_whole_gives_within_two_levels(lesion, monk
         assert difference.max() <= 2 and difference.mean() < 0.3, size
 
 
+@pytest.mark.slow
 def test_a_photo_of_48_million_pixels_is_read_and_turned(lesion):
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -33,6 +33,7 @@ def run(workspace):
     return workspace.run("embed-1").create()
 
 
+@pytest.mark.slow
 def test_both_are_the_two_extractors_features_side_by_side(workspace, run, monkeypatch):
     other = build_extractors("random", EmbedConfig(**CONFIG), workspace)[0]
     parts = {

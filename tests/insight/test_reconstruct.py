@@ -46,6 +46,7 @@ def predictor(shelf, classifier, decoder, card) -> Predictor:
     return Predictor(load_bundle(folder))
 
 
+@pytest.mark.slow
 def test_the_images_are_the_decoders_of_the_mapped_features(predictor):
     found, known = reconstruct(predictor, IMAGES[:3]), predictor.bundle.reference
     features = predictor.features_and_logits(IMAGES[:3])[0]
@@ -63,6 +64,7 @@ def test_the_images_are_the_decoders_of_the_mapped_features(predictor):
     assert found.rmse == pytest.approx(np.sqrt((residual**2).mean((1, 2))), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_error_shown_is_the_one_the_outlier_score_holds(predictor, shelf):
     from PIL import Image
 

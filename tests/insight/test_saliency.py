@@ -220,6 +220,7 @@ def test_cells_that_a_strided_shortcut_does_not_read_have_evidence_too(noise):
             assert 0.15 < cells[:, down::2, right::2].sum() / cells.sum() < 0.4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "stage", "cells"),
     [("resnet18", 3, 8), ("convnext_atto", 2, 8), ("mobilenetv2_100", 3, 8)],

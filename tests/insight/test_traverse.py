@@ -109,6 +109,7 @@ def shelf(workspace, monkeypatch):
     return workspace.models
 
 
+@pytest.mark.slow
 def test_a_model_made_from_an_extractor_of_the_shelf_has_its_encoder_and_statistics(
     workspace, shelf
 ):

@@ -169,6 +169,7 @@ def test_an_identical_pretraining_is_used_again_and_another_is_not(jobs):
     assert supervisor.wait(jobs.workspace, second.id).state == "done"
 
 
+@pytest.mark.slow
 def test_a_pretraining_on_other_content_of_the_same_name_is_not_used_again(jobs):
     first = jobs.store.get(supervisor.submit(jobs.workspace, study()))
     supervisor.wait(jobs.workspace, first.id)

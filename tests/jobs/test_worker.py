@@ -51,6 +51,7 @@ def test_an_unexpected_error_is_one_sentence_with_the_traceback_in_the_log(jobs)
     assert "Traceback" in jobs.workspace.run(run_id).log.read_text()
 
 
+@pytest.mark.slow
 def test_runs_of_one_device_follow_one_another_in_the_order_of_submission(jobs):
     ids = [jobs.submit("count-10", seed=seed) for seed in range(3)]
     runs = [supervisor.wait(jobs.workspace, run_id) for run_id in ids]
@@ -102,6 +103,7 @@ def test_a_second_worker_of_the_same_run_does_nothing(jobs):
     assert jobs.store.get(run_id).pid == run.pid and jobs.state(run_id) == "running"
 
 
+@pytest.mark.slow
 def test_a_killed_worker_in_the_queue_does_not_block_those_behind_it(jobs):
     blocker = jobs.submit("count-3000")
     running = jobs.until(blocker, "running")

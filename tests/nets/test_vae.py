@@ -85,6 +85,7 @@ def test_reparameterised_draws_have_the_posteriors_moments():
     assert torch.allclose(z.std(0), (0.5 * logvar[0]).exp(), rtol=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("architecture", "stage"), FAMILIES.items())
 def test_shapes_and_gradients_for_every_family(architecture, stage):
     vae = build_vae(BackboneConfig(architecture=architecture, stage=stage), 64, 16, 32, seed=0)
@@ -178,6 +179,7 @@ def test_active_units_counts_dimensions_that_move():
     assert active_units(mu) == 1
 
 
+@pytest.mark.slow
 def test_saved_and_loaded_alike_and_refused_when_changed(tmp_path):
     vae = build_vae(SMALL, 16, 8, 16, seed=4).eval()
     save_vae(tmp_path, vae, {"run_id": "pretrain-1"})

@@ -143,6 +143,7 @@ def write_weights(folder, **changes) -> None:
     (folder / "mine.json").write_text(json.dumps(card))
 
 
+@pytest.mark.slow
 def test_the_folder_comes_first_and_says_where_it_ends(hub, alone):
     write_weights(alone / "weights")
     backbone, info = load_imagenet(BackboneConfig(architecture="resnet18", stage=2))

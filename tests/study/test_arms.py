@@ -62,6 +62,7 @@ def test_the_control_has_one_initialisation_a_seed(workspace, config):
     assert [one.identity for one in built] == [one.identity for one in again]
 
 
+@pytest.mark.slow
 def test_the_vae_arm_is_the_encoder_of_its_run(workspace, config):
     [extractor] = build_extractors("vae", config, workspace)
     vae = build_vae(SMALL, 32, 8, 16, seed=3).eval()
@@ -102,6 +103,7 @@ def test_a_vae_arm_without_a_run_says_what_is_missing(workspace, config):
         build_extractors("vae", dataclasses.replace(config, vae_run=None), workspace)
 
 
+@pytest.mark.slow
 def test_without_imagenet_weights_the_other_arms_go_on_and_a_note_says_so(
     workspace, config, no_imagenet
 ):

@@ -84,6 +84,7 @@ def test_every_study_is_asked_for_it():
     )
 
 
+@pytest.mark.slow
 def test_decisions_are_the_seed_ensemble_s(study, found):
     table = pd.read_parquet(study.run.decisions)
     assert table["row"].tolist() == list(range(N, 2 * N)) and table["image_id"][0] == f"i{N}"

@@ -135,6 +135,7 @@ def test_two_comparisons_of_the_same_folds_are_compared_pairwise(finished, tmp_p
             )
 
 
+@pytest.mark.slow
 def test_no_pretraining_sees_an_image_that_its_fold_chooses_on_or_tests(workspace, tiny):
     for config in fold_studies(CONFIG):
         _, seen = finish(load_material(config.pretrain, workspace))

@@ -115,6 +115,7 @@ def test_on_its_own_dataset_a_model_is_tested_on_its_own_test_split(shelf):
     assert json.dumps(found, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_metrics_are_those_of_the_saved_predictions_in_the_first_models_class_order(shelf):
     workspace, _ = shelf
     found, _, run = evaluated(workspace, "evaluate-2")
@@ -137,11 +138,13 @@ def test_decisions_are_adjusted_to_the_training_shares_as_in_the_models_own_stud
     )
 
 
+@pytest.mark.slow
 def test_all_keeps_what_was_learnt_from_and_says_so(shelf):
     found, _, _ = evaluated(shelf[0], "evaluate-3", split="all")
     assert found["split"]["counts"]["test"] == 90 and "too good" in found["cautions"][0]
 
 
+@pytest.mark.slow
 def test_another_set_goes_through_a_class_map(shelf):
     workspace, data = shelf
     found, _, _ = evaluated(workspace, "evaluate-4", dataset="other", class_map=("XXX=violet",))

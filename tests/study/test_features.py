@@ -24,6 +24,7 @@ def extractor(seed=0, mean=HALF):
     )
 
 
+@pytest.mark.slow
 def test_features_are_the_pooled_maps_of_the_store(workspace, store):
     got = finish(extract(extractor(), store, workspace, "tiny"))
     backbone = build_backbone(BackboneConfig(architecture="resnet18", stage=1), 0).eval()
@@ -47,6 +48,7 @@ def test_second_time_nothing_is_computed(workspace, store, monkeypatch):
     assert np.array_equal(finish(extract(extractor(), store, workspace, "tiny")), first)
 
 
+@pytest.mark.slow
 def test_two_computations_agree_bit_for_bit(workspace, store):
     first = finish(extract(extractor(), store, workspace, "tiny"))
     feature_path(workspace, "tiny", extractor(), store, None).unlink()
@@ -81,6 +83,7 @@ def test_another_way_of_computing_has_its_own_file(workspace, store, monkeypatch
     assert feature_path(workspace, "tiny", extractor(), store, None) != before
 
 
+@pytest.mark.slow
 def test_the_batch_of_a_forward_pass_changes_rounding_only(workspace, store, monkeypatch):
     first = finish(extract(extractor(), store, workspace, "tiny"))
     feature_path(workspace, "tiny", extractor(), store, None).unlink()
@@ -96,6 +99,7 @@ def test_settings_of_the_process_are_put_back(workspace, store):
     assert torch.backends.cudnn.allow_tf32 and not torch.is_inference_mode_enabled()
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_file_is_made_anew(workspace, store):
     first = finish(extract(extractor(), store, workspace, "tiny"))
     feature_path(workspace, "tiny", extractor(), store, None).write_bytes(b"\x93NUMPY torn")

@@ -41,6 +41,7 @@ def test_the_tests_images_give_the_tests_probabilities(workspace, regime, arms):
         assert np.abs(probabilities - study.trained[arm].probabilities["test"]).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_an_extractor_of_several_arms_is_computed_once(workspace):
     a, b = (
         make_extractor(f"e{seed}", build_backbone(SMALL, seed), (0.5,) * 3, (0.5,) * 3)

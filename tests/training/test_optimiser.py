@@ -40,6 +40,7 @@ def make_task(architecture="resnet18", stage=3):
     return ClassifyTask(Classifier(backbone, make_head(backbone.width, 8, 3, 0)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", LAYERS, ids=lambda network: network[0])
 def test_each_layer_below_the_head_learns_slower_by_the_factor(network):
     task = make_task(*network)

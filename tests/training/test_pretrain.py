@@ -203,6 +203,7 @@ def test_fast_mode_takes_smaller_batches_where_memory_is_short_and_keeps_them_wh
     assert rest[-1].value["batch_size"] == 2 and sum(e.kind == "tick" for e in rest) == 2 * 20 - 10
 
 
+@pytest.mark.slow
 def test_the_log_says_which_mode_it_is(tmp_path, vae_config, material):
     for mode, words in (("reproducible", "Reproducible mode"), ("fast", "seeded only")):
         events = train_vae(
