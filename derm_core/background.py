@@ -1,85 +1,92 @@
-"""Long work that does not yield, done on a thread while its generator of events goes on."""
+"""Long work that yields no events, done on a thread while its caller goes on yielding them."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Generator
-from typing import TypeVar
+from typing import Generic, TypeVar
 
-from .events import TICK, Event, counted
+from .events import TICK, Event, Progress, counted
 
 POLL_SECONDS = 0.2
-SAY_SECONDS = 1.0
+PROGRESS_SECONDS = 1.0
 PATIENCE_SECONDS = 5.0
 
 Value = TypeVar("Value")
-Report = Callable[
-    [int, int], None
-]  # (done, total); raises Left once nobody waits for the work any more
+Report = Callable[[int, int], None]  # (done, total); raises Cancelled once the run is stopped
 
 
-class Left(Exception):
-    """Raised in the work, by its report, when the generator was closed: the run is cancelled."""
+class Cancelled(Exception):
+    """Raised in the work, by its report, after its generator was closed: the run is cancelled."""
 
 
-def aside(
+def in_background(
     work: Callable[[Report], Value], what: str, unit: str = "images"
 ) -> Generator[Event, None, Value]:
-    """`value = yield from aside(lambda report: build(progress=report), "Decoding images")`.
+    """`value = yield from in_background(lambda report: build(progress=report), "Decoding images")`.
 
-    Yields a TICK every moment, where the run may be stopped, and each second progress with rate and
-    time left, once the work has reported any; before that the seconds it has taken. When the generator is
-    closed the work ends at its next report, for which PATIENCE_SECONDS are waited. Raises what the work raises.
+    When the generator is closed the work ends at its next report, for which PATIENCE_SECONDS are
+    waited. Raises what the work raises.
+
+    Args:
+        work: called on a thread, with a function to report its progress to.
+        what: the work, for its progress.
+        unit: what its progress counts.
+
+    Yields:
+        A TICK every POLL_SECONDS, where the run may be stopped, and every second progress: the last
+        that the work reported, or how long it has taken before it reported any.
+
+    Returns:
+        What the work returns.
     """
     thread = _Thread(work, counted(what, unit))
-    started = said = time.monotonic()
+    started = reported = time.monotonic()
     thread.start()
     try:
         while thread.is_alive():
             thread.join(POLL_SECONDS)
-            if time.monotonic() - said >= SAY_SECONDS:
-                said = time.monotonic()
-                yield thread.last or Event(
-                    kind="progress",
-                    series=what,
-                    value={
-                        "what": what,
-                        "done": 0,
-                        "total": 0,
-                        "unit": unit,
-                        "rate": None,
-                        "eta_seconds": None,
-                        "elapsed_seconds": said - started,
-                    },
-                )
+            now = time.monotonic()
+            if now - reported >= PROGRESS_SECONDS:
+                reported = now
+                yield thread.last or _elapsed(what, unit, now - started)
             yield TICK
     finally:
-        thread.left = True
+        thread.cancelled = True
         thread.join(PATIENCE_SECONDS)
-    if thread.error is not None:
-        raise thread.error
-    if thread.last is not None:
+    if thread.last is not None and thread.error is None:
         yield thread.last
-    return thread.value
+    return thread.result()
 
 
-class _Thread(threading.Thread):
-    """The work, its last report as an event, and what came of it."""
+def _elapsed(what: str, unit: str, seconds: float) -> Event:
+    value = Progress(what=what, done=0, total=0, unit=unit, elapsed_seconds=seconds)
+    return Event(kind="progress", series=what, value=value)
+
+
+class _Thread(threading.Thread, Generic[Value]):
+    """The work, its last report as an event, and its value or error."""
 
     def __init__(self, work: Callable[[Report], Value], count: Callable[[int, int], Event]):
         super().__init__(daemon=True)
-        self.work, self.count, self.left = work, count, False
+        self.work, self.count, self.cancelled = work, count, False
         self.last: Event | None = None
-        self.value, self.error = None, None
+        self.values: list[Value] = []
+        self.error: BaseException | None = None
 
     def run(self) -> None:
         try:
-            self.value = self.work(self.report)
+            self.values.append(self.work(self.report))
         except BaseException as error:
             self.error = error
 
     def report(self, done: int, total: int) -> None:
-        if self.left:
-            raise Left
+        if self.cancelled:
+            raise Cancelled
         self.last = self.count(done, total)
+
+    def result(self) -> Value:
+        if self.error is not None:
+            raise self.error
+        return self.values[0]

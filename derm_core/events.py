@@ -1,4 +1,4 @@
-"""What a run says while it works: events, one JSON object a line, appended by the worker alone.
+"""Events of a run while it works: one JSON object a line, appended by the worker alone.
 
 A job is a generator of events. `tick` events mark a step and are never written: they are where
 the worker may stop. The last event of a finished job is a `result` with its summary.
@@ -6,28 +6,70 @@ the worker may stop. The last event of a finished job is a `result` with its sum
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .files import storage_errors
+from .records import optional, to_json
 
 KINDS = ("metric", "image", "log", "state", "progress", "result", "tick")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a piece of work is.
+
+    Attributes:
+        what: the work.
+        done, total: in units; total is 0 where it is not known.
+        unit: what is counted.
+        rate: units per second; None where it is not known yet.
+        eta_seconds: time left; None where it is not known.
+        elapsed_seconds: time taken so far, where total is not known.
+    """
+
+    what: str = ""
+    done: float = 0
+    total: float = 0
+    unit: str = ""
+    rate: float | None = None
+    eta_seconds: float | None = None
+    elapsed_seconds: float | None = optional()
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Progress:
+        """The progress that a line of events.jsonl or the run database holds."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: value[name] for name in names if name in value})
+
+    @property
+    def share(self) -> float:
+        """How much is done, 0 to 1; 0 where the total is not known."""
+        return min(1.0, max(0.0, self.done / self.total)) if self.total else 0.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether the total is known and reached."""
+        return 0 < self.total <= self.done
 
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
     """One thing that happened.
 
-    series: for metrics "ARM/SPLIT/NAME" or "SPLIT/NAME"; value: a number, or a list with one
-    number a seed. For progress: {"done", "total", "unit", "rate", "eta_seconds", "what"}; total is 0
-    where nobody knows it, and "elapsed_seconds" then says how long it has taken.
-    For image: a file name below the run's artefacts. For result: the run's summary.
+    Attributes:
+        kind: one of KINDS.
+        series: of a metric: "ARM/SPLIT/NAME" or "SPLIT/NAME".
+        value: of a metric a number, or a list with one number for each seed; of progress a
+            `Progress`; of an image a file name below the run's artefacts; of a result the run's
+            summary.
+        step, epoch: when, where it is known.
     """
 
     kind: str
@@ -41,37 +83,41 @@ TICK = Event(kind="tick")
 
 
 def log(message: str) -> Event:
-    """An event that carries one sentence for the run's log."""
+    """One sentence for the run's log."""
     return Event(kind="log", value=message)
 
 
 def progress(
     done: float, total: float, unit: str, *, what: str, started: float, before: float = 0
 ) -> Event:
-    """Progress of `what`, with rate (unit/s) and time left (s) since `started` (time.monotonic()).
+    """Progress with rate and time left.
 
-    before: what was done already when it started, in an earlier session.
+    Args:
+        done, total, unit, what: as in `Progress`.
+        started: when this session started the work (time.monotonic()).
+        before: what an earlier session had done.
     """
     elapsed = max(time.monotonic() - started, 1e-9)
     rate = (done - before) / elapsed
-    eta = (total - done) / rate if rate > 0 else None
     return Event(
         kind="progress",
         series=what,
-        value={
-            "what": what,
-            "done": done,
-            "total": total,
-            "unit": unit,
-            "rate": rate,
-            "eta_seconds": eta,
-        },
+        value=Progress(
+            what=what,
+            done=done,
+            total=total,
+            unit=unit,
+            rate=rate,
+            eta_seconds=(total - done) / rate if rate > 0 else None,
+        ),
     )
 
 
 def counted(what: str, unit: str = "images") -> Callable[[int, int], Event]:
-    """A function (done, total) -> progress of `what`; its rate is that since its first call, which a resumed
-    piece of work makes with what an earlier session did."""
+    """A function (done, total) -> progress of `what`.
+
+    Its rate counts from its first call, which a resumed piece of work makes with what was done before.
+    """
     started: float | None = None
     before = 0
 
@@ -85,16 +131,8 @@ def counted(what: str, unit: str = "images") -> Callable[[int, int], Event]:
 
 
 def jsonable(value: Any) -> Any:
-    """`value` with NumPy scalars and arrays as Python numbers and lists, and NaN/infinity as null."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): jsonable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [jsonable(item) for item in value]
-    return value
+    """`records.to_json`."""
+    return to_json(value)
 
 
 class EventLog:
@@ -104,9 +142,9 @@ class EventLog:
         self.path = Path(path)
         previous = list(read_events(self.path))
         self.seq = previous[-1]["seq"] + 1 if previous else 0
-        self._trim_torn_line()
+        self._remove_torn_line()
 
-    def _trim_torn_line(self) -> None:
+    def _remove_torn_line(self) -> None:
         if self.path.exists():
             data = self.path.read_bytes()
             if data and not data.endswith(b"\n"):
@@ -114,7 +152,7 @@ class EventLog:
                     handle.truncate(data.rfind(b"\n") + 1)
 
     def append(self, event: Event) -> None:
-        """Write one event; order is that of `seq`, whatever the clock does. Raises StorageError."""
+        """Write one event; the order is that of `seq`, whatever the clock does. Raises StorageError."""
         row = {
             "seq": self.seq,
             "time": time.time(),
@@ -122,14 +160,14 @@ class EventLog:
             "series": event.series,
             "step": event.step,
             "epoch": event.epoch,
-            "value": jsonable(event.value),
+            "value": to_json(event.value),
         }
         line = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
         with (
             storage_errors(self.path),
-            open(self.path, "a", encoding="utf-8", opener=_private) as handle,
+            open(self.path, "a", encoding="utf-8", opener=_private) as file,
         ):
-            handle.write(line)
+            file.write(line)
         self.seq += 1
 
 
@@ -137,13 +175,13 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def read_events(path: Path, offset: int = 0) -> Iterator[dict]:
+def read_events(path: Path, offset: int = 0) -> Iterator[dict[str, Any]]:
     """Whole lines of an event file from byte `offset`; a torn last line is left for the next read."""
     yield from read_events_from(path, offset)[0]
 
 
-def read_events_from(path: Path, offset: int = 0) -> tuple[list[dict], int]:
-    """Events from byte `offset` on and the offset to continue at: what a live page polls."""
+def read_events_from(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+    """Events from byte `offset` on, and the offset to continue at, for pages that poll."""
     try:
         with open(path, "rb") as handle:
             handle.seek(offset)

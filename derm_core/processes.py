@@ -1,4 +1,4 @@
-"""Processes: whether one lives, children that do not outlive their parent, and how they share the cores."""
+"""Processes: whether one lives, children that end with their parent, and how they share the cores."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def alive(pid: int | None) -> bool:
     return pid is not None
 
 
-def step_back(by: int) -> None:
-    """Leave the cores to processes that people wait for: this process's nice value rises by `by`, and that of its session.
+def lower_priority(by: int) -> None:
+    """Leave the cores to processes that people wait for: raise this process's nice value, and its session's.
 
-    Where Linux groups processes by session (sched_autogroup), it weighs the groups against each other first, by a value of
-    theirs: the nice value of a process that leads a session of its own would change nothing.
+    Where Linux groups processes by session (sched_autogroup) it weighs the groups against each other
+    first, by a nice value of theirs; that of a process in a session of its own would change nothing.
     """
     value = os.nice(by)
     with contextlib.suppress(OSError):
@@ -34,7 +34,7 @@ def step_back(by: int) -> None:
 
 
 def cores_are_busy() -> bool:
-    """Whether more threads than the caller's want to run on this machine just now; False where that cannot be read."""
+    """Whether threads other than the caller's are running on this machine; False where that cannot be read."""
     try:
         return int(LOAD.read_text().split()[3].partition("/")[0]) > 1
     except (OSError, ValueError, IndexError):
@@ -42,7 +42,7 @@ def cores_are_busy() -> bool:
 
 
 def end_with(parent: int) -> None:
-    """End this process within a second of the death of `parent`, its parent, whatever ended that."""
+    """End this process within a second of the death of its parent, however that died."""
 
     def watch() -> None:
         while os.getppid() == parent:

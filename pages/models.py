@@ -9,6 +9,7 @@ import streamlit as st
 
 from derm_core.arms import arm_style, in_order
 from derm_core.config import PublishConfig
+from derm_core.events import Progress
 from derm_core.jobs import supervisor
 from pages.ui import cached, frame, launch_form, live_run, words
 from pages.ui.model_card import draw_classifier_card, draw_extractor_card
@@ -187,10 +188,10 @@ def watch(workspace, moving: tuple[str, ...]) -> None:
                         st.rerun()
 
 
-def how_far(run, now: dict | None, name: str) -> str:
+def how_far(run, now: Progress | None, name: str) -> str:
     """What stands on a publication's bar; its last part, after all images, does not say how far it is."""
-    if now and 0 < now["total"] <= now["done"]:
-        return f"{name}: all {now['total']:,} images are measured; the figures of its card are being worked out…"
+    if now and now.complete:
+        return f"{name}: all {now.total:,} images are measured; the figures of its card are being worked out…"
     return (
         live_run.progress_text(now)
         if now

@@ -5,32 +5,32 @@ import threading
 import pytest
 
 from derm_core import background as module
-from derm_core.background import Left, aside
+from derm_core.background import Cancelled, in_background
 from tests.steps import finish as run
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(module, "POLL_SECONDS", 0.005)
-    monkeypatch.setattr(module, "SAY_SECONDS", 0.01)
+    monkeypatch.setattr(module, "PROGRESS_SECONDS", 0.01)
 
 
 def test_value_and_error_are_the_works():
-    events, value = run(aside(lambda report: 42, "counting"))
+    events, value = run(in_background(lambda report: 42, "counting"))
     assert value == 42 and {event.kind for event in events} <= {"tick", "progress"}
     with pytest.raises(ZeroDivisionError):
-        run(aside(lambda report: 1 / 0, "dividing"))
+        run(in_background(lambda report: 1 / 0, "dividing"))
 
 
 def test_the_caller_is_asked_while_the_work_goes_on():
     go = threading.Event()
-    steps = aside(lambda report: go.wait(60), "waiting")
+    steps = in_background(lambda report: go.wait(60), "waiting")
     seen = []
     while [event.kind for event in seen].count("tick") < 5 or seen[-1].kind != "tick":
         seen.append(next(steps))
     waiting = [event.value for event in seen if event.kind == "progress"]
     assert all(
-        value["total"] == 0 and value["elapsed_seconds"] > 0 and value["what"] == "waiting"
+        value.total == 0 and value.elapsed_seconds > 0 and value.what == "waiting"
         for value in waiting
     )
     go.set()
@@ -46,12 +46,10 @@ def test_progress_counts_only_what_was_done_now(monkeypatch):
         clock[0] += 10
         report(800, 1000)
 
-    last = run(aside(work, "decoding"))[0][-1]
+    last = run(in_background(work, "decoding"))[0][-1]
     assert last.kind == "progress" and last.series == "decoding"
-    assert (last.value["done"], last.value["total"], last.value["unit"]) == (800, 1000, "images")
-    assert last.value["rate"] == pytest.approx(20) and last.value["eta_seconds"] == pytest.approx(
-        10
-    )
+    assert (last.value.done, last.value.total, last.value.unit) == (800, 1000, "images")
+    assert last.value.rate == pytest.approx(20) and last.value.eta_seconds == pytest.approx(10)
 
 
 def test_closed_it_stops_the_work_at_its_next_report():
@@ -64,11 +62,11 @@ def test_closed_it_stops_the_work_at_its_next_report():
                 reports.append(1)
                 begun.set()
                 threading.Event().wait(0.005)
-        except Left:
+        except Cancelled:
             ended.set()
             raise
 
-    steps = aside(work, "painting")
+    steps = in_background(work, "painting")
     next(steps)
     begun.wait(60)
     steps.close()

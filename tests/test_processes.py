@@ -59,7 +59,7 @@ def test_a_process_with_a_session_of_its_own_steps_back_behind_other_sessions():
     if not processes.AUTOGROUP.exists():
         pytest.skip("this system does not group processes by session")
     script = (
-        "from derm_core import processes; processes.step_back(5); import os; "
+        "from derm_core import processes; processes.lower_priority(5); import os; "
         "print(os.nice(0), processes.AUTOGROUP.read_text().split()[-1])"
     )
     done = subprocess.run(

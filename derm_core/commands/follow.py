@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from ..events import Progress
 from ..jobs.store import Run
 from ..jobs.supervisor import wait
 from .fold_progress import FoldProgress
@@ -23,7 +25,8 @@ def follow(run_id: str, screen: Screen) -> Run:
     def show_event(row: dict[str, Any]) -> None:
         value = row["value"]
         if row["kind"] == "progress":
-            screen.progress(value | {"what": folds.prefix(row["run"]) + value["what"]})
+            progress = Progress.from_json(value)
+            screen.progress(replace(progress, what=folds.prefix(row["run"]) + progress.what))
         elif row["kind"] == "log":
             screen.note(f"{row['run']}: {value}")
         elif row["kind"] == "state" and value == "done" and row["run"] in folds.studies:

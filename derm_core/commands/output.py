@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from .. import formatting
-from ..events import counted
+from ..events import Progress, counted
 from ..workspace import Workspace
 
 LINE_SECONDS = 5.0
@@ -42,11 +42,11 @@ class Screen:
         self._printed_at = float("-inf")
         self._line_is_open = False
 
-    def progress(self, value: dict[str, Any]) -> None:
-        """Print the value of a progress event, unless one was printed a moment ago."""
-        now, complete = time.monotonic(), 0 < value["total"] <= value["done"]
+    def progress(self, value: Progress) -> None:
+        """Print how far a piece of work is, unless this was printed a moment ago."""
+        now = time.monotonic()
         pause = REDRAW_SECONDS if self.is_terminal else LINE_SECONDS
-        if now - self._printed_at < pause and not (self.is_terminal and complete):
+        if now - self._printed_at < pause and not (self.is_terminal and value.complete):
             return
         self._printed_at = now
         line = progress_line(value)
@@ -78,17 +78,16 @@ class Screen:
         self.stream.flush()
 
 
-def progress_line(value: dict[str, Any]) -> str:
+def progress_line(value: Progress) -> str:
     """`pretraining  120/800 steps  15%  3.2 steps/s  3 min 32 s left`."""
-    done, total = value["done"], value["total"]
-    if not total:
-        return f"{value['what']}  {duration(value.get('elapsed_seconds', 0))} so far"
-    share = f"{done / total:.0%}"
-    parts = [value["what"], f"{done:g}/{total:g} {value['unit']}", share]
-    if value.get("rate"):
-        parts.append(f"{value['rate']:.3g} {value['unit']}/s")
-    if value.get("eta_seconds") is not None and done < total:
-        parts.append(f"{duration(value['eta_seconds'])} left")
+    if not value.total:
+        return f"{value.what}  {duration(value.elapsed_seconds or 0)} so far"
+    parts = [value.what, f"{value.done:g}/{value.total:g} {value.unit}"]
+    parts.append(f"{value.done / value.total:.0%}")
+    if value.rate:
+        parts.append(f"{value.rate:.3g} {value.unit}/s")
+    if value.eta_seconds is not None and value.done < value.total:
+        parts.append(f"{duration(value.eta_seconds)} left")
     return "  ".join(parts)
 
 

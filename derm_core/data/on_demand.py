@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator
 
-from ..background import Report, aside
+from ..background import Report, in_background
 from ..events import Event, log
 from ..workspace import Workspace
 from .manifest import Dataset, load_dataset
@@ -37,8 +37,8 @@ def open_images(
     if is_missing_synth(workspace, name):
         yield log("Making the synthetic dataset.")
     what = "Generating synthetic images" if is_missing_synth(workspace, name) else f"Reading {name}"
-    dataset = yield from aside(lambda report: open_dataset(workspace, name, report), what)
-    store = yield from aside(
+    dataset = yield from in_background(lambda report: open_dataset(workspace, name, report), what)
+    store = yield from in_background(
         lambda report: open_store(workspace, dataset, size, progress=report),
         f"Decoding {name} at {size} pixels",
     )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..background import Report, aside
+from ..background import Report, in_background
 from ..config import EmbedConfig, PretrainConfig, from_dict, to_dict
 from ..data.manifest import CORE, Dataset
 from ..data.on_demand import open_images
@@ -85,7 +85,7 @@ def embed(config: EmbedConfig, workspace: Workspace, run: RunFiles) -> Iterator[
             yield log(f"There is no table of factors: {error}")
     also = [standardise(theirs, split == SPLITS.index("train")) for theirs in spaces.values()]
     _, store = yield from open_images(workspace, config.dataset, config.input_size)
-    found = yield from aside(
+    found = yield from in_background(
         lambda report: find_trouble(
             dataset, rows, split, store.images, mapped, also, config.seed, report
         ),
@@ -133,7 +133,7 @@ def _map(
     labels, groups = dataset.labels[rows], dataset.groups[rows]
     space = standardise(features, split == SPLITS.index("train"))
     wanted = max(config.neighbours, SHOWN_NEIGHBOURS)
-    positions, distances = yield from aside(
+    positions, distances = yield from in_background(
         lambda report: nearest(space, search_depth(groups, wanted)), "Neighbours"
     )
     _save_neighbours(run, rows, positions, distances)
@@ -160,7 +160,7 @@ def _map(
     yield log(
         "The PCA is ready; UMAP follows. Its first run on a machine takes about half a minute."
     )
-    umap = yield from aside(
+    umap = yield from in_background(
         lambda report: _umap(space, start, positions, distances, config, report), "UMAP", "epochs"
     )
     if other is not None:

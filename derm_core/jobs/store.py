@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import NotFound, RunError, StorageError
-from ..events import jsonable
+from ..events import Progress
 from ..files import write_json
+from ..records import to_json
 from ..workspace import Workspace, check_id, new_run_id
 from .annotations import checked_about
 from .recover import rows_of_folders
@@ -52,7 +53,7 @@ class Run:
     spawns: int
     depends_on: str | None
     error: str | None
-    progress: dict[str, Any] | None
+    progress: Progress | None
     summary: dict[str, Any] | None
     cancel_time: float | None
     tags: tuple[str, ...] = ()
@@ -247,7 +248,7 @@ class RunStore:
         states = (from_states,) if isinstance(from_states, str) else tuple(from_states)
         return self._update(run_id, {"state": to_state, **_columns(fields)}, states)
 
-    def set_progress(self, run_id: str, progress: dict[str, Any]) -> None:
+    def set_progress(self, run_id: str, progress: Progress) -> None:
         self._update(run_id, _columns({"progress": progress}), ("running",))
 
     def claim(self, run_id: str, pid: int) -> None:
@@ -299,7 +300,7 @@ def _columns(fields: dict[str, Any]) -> dict[str, Any]:
     if unknown:
         raise ValueError(f"not a settable column: {sorted(unknown)}")
     return {
-        name: json.dumps(jsonable(value)) if isinstance(value, dict) else value
+        name: json.dumps(to_json(value)) if isinstance(value, dict | Progress) else value
         for name, value in fields.items()
     }
 
@@ -308,4 +309,6 @@ def _run(row: sqlite3.Row) -> Run:
     values = {name: row[name] for name in FIELDS}
     for name in ("progress", "summary"):
         values[name] = json.loads(values[name]) if values[name] else None
+    if values["progress"]:
+        values["progress"] = Progress.from_json(values["progress"])
     return Run(**{**values, "tags": tuple(json.loads(values["tags"]))})

@@ -21,7 +21,7 @@ from ..errors import DermError, NotFound, RunError
 from ..events import Event, EventLog
 from ..files import FULL, REFUSED, keep_private, read_json, remove_unfinished, storage_sentence
 from ..locks import hold
-from ..processes import step_back
+from ..processes import lower_priority
 from ..workspace import RunFiles, Workspace
 from .dependencies import waits_for
 from .store import Run, RunStore
@@ -265,7 +265,7 @@ def _team(config) -> AbstractContextManager:
 def _run_job(workspace: Workspace, store: RunStore, run_id: str, stop: StopSignal) -> dict | None:
     paths = workspace.run(run_id)
     run, config = store.get(run_id), _config(paths)
-    step_back(NICE)  # pages stay usable while it trains
+    lower_priority(NICE)  # pages stay usable while it trains
     say(f"{run_id} starts in process {os.getpid()}.")
     journal = EventLog(paths.events)
     journal.append(Event(kind="state", value="running"))

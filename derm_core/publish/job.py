@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..background import Report, aside
+from ..background import Report, in_background
 from ..bundles.bundle import find_bundle, verify_bundle
 from ..config import PublishConfig
 from ..errors import NotFound
@@ -30,7 +30,7 @@ def publish_run(config: PublishConfig, workspace: Workspace, run: RunFiles) -> I
                 workspace, config.run, config.arm, config.name, seed=config.seed, progress=report
             )
 
-        folder = yield from aside(work, f"Measuring {config.name}")
+        folder = yield from in_background(work, f"Measuring {config.name}")
     yield Event(
         kind="result", value={"name": config.name, "path": str(folder), "bytes": disk_bytes(folder)}
     )

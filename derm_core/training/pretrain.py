@@ -180,7 +180,7 @@ def _timed(training: Iterator[Event], state: dict[str, Any]) -> Iterator[Event]:
             state["seconds"] += now - before
             before = now
             if event.kind == "progress":
-                state["images_per_s"] = event.value["rate"]
+                state["images_per_s"] = event.value.rate
             yield event
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .. import events
 from ..errors import RunError
 from ..events import Event
 from .checkpoint import CheckpointWriter, load_checkpoint
@@ -173,12 +174,12 @@ class Clock:
             kind="progress",
             series=self.what,
             step=step,
-            value={
-                "what": self.what,
-                "done": step * self.batch,
-                "total": self.total * self.batch,
-                "unit": "images",
-                "rate": steps * self.batch / max(elapsed - self.evaluating, 1e-9),
-                "eta_seconds": (self.total - step) * elapsed / steps,
-            },
+            value=events.Progress(
+                what=self.what,
+                done=step * self.batch,
+                total=self.total * self.batch,
+                unit="images",
+                rate=steps * self.batch / max(elapsed - self.evaluating, 1e-9),
+                eta_seconds=(self.total - step) * elapsed / steps,
+            ),
         )

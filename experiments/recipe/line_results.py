@@ -136,9 +136,9 @@ def _told(events: Iterator[Event], what: str) -> Any:
             )
         elif event.kind == "progress" and (said is None or time.monotonic() - said > 30):
             said, value = time.monotonic(), event.value
-            rate = "" if value["rate"] is None else f", {value['rate']:.0f}/s"  # not known at first
+            rate = "" if value.rate is None else f", {value.rate:.0f}/s"  # not known at first
             print(
-                f"{what}: {value['done']} of {value['total']} images{rate}",
+                f"{what}: {value.done} of {value.total} images{rate}",
                 file=sys.stderr,
                 flush=True,
             )

@@ -1,7 +1,7 @@
 """What a run has said so far, kept in the session and grown by its new events only.
 
 feed = live.follow(workspace, run_id)     in a fragment with run_every=1
-feed.progress                             the latest {"what", "done", "total", "rate", "eta_seconds"}
+feed.progress                             the latest events.Progress
 live.progress_text(feed.progress)         what stands on its bar
 feed.curves()                             {arm: table} for figures.learning_curves
 feed.series("val/loss")                   (epochs, values)
@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from derm_core.events import counted, read_events_from
+from derm_core.events import Progress, counted, read_events_from
 from derm_core.workspace import Workspace
 from pages.ui import words
 
@@ -31,7 +31,7 @@ class Feed:
     points: dict[str, list[tuple[float, int | None, Any]]] = field(default_factory=dict)
     images: dict[str, tuple[str, float | None]] = field(default_factory=dict)
     log: list[tuple[float, str]] = field(default_factory=list)
-    progress: dict[str, Any] | None = None
+    progress: Progress | None = None
 
     def add(self, rows: list[dict[str, Any]]) -> None:
         for row in rows:
@@ -41,7 +41,7 @@ class Feed:
             elif row["kind"] == "image":
                 self.images[row["series"] or "image"] = (row["value"], row["epoch"])
             elif row["kind"] == "progress":
-                self.progress = row["value"]
+                self.progress = Progress.from_json(row["value"])
             elif row["kind"] == "log":
                 self.log.append((row["time"], str(row["value"])))
         del self.log[:-LOG_LINES]
@@ -87,26 +87,23 @@ def follow(workspace: Workspace, run_id: str) -> Feed:
     return feed
 
 
-def share(value: dict[str, Any] | None) -> float:
-    """How much of a progress event's work is done, 0 to 1; 0 where nobody knows."""
-    if not value or not value.get("total"):
-        return 0.0
-    return min(1.0, max(0.0, value["done"] / value["total"]))
+def share(value: Progress | None) -> float:
+    """How much of a piece of work is done, 0 to 1; 0 where nobody knows."""
+    return value.share if value else 0.0
 
 
-def progress_text(value: dict[str, Any]) -> str:
+def progress_text(value: Progress) -> str:
     """`Decoding mine at 64 pixels · 1,200 of 10,015 images · 850 images/s · about 10 s left`."""
-    rate, left, unit = value.get("rate"), value.get("eta_seconds"), value.get("unit", "")
-    what = str(value.get("what", ""))
-    parts = [words.plain(what[:1].upper() + what[1:])]
-    if value.get("total"):
+    rate, left = value.rate, value.eta_seconds
+    parts = [words.plain(value.what[:1].upper() + value.what[1:])]
+    if value.total:
         parts += [
-            f"{value['done']:,.0f} of {value['total']:,.0f} {unit}",
-            f"{words.number(rate, 1 if rate < 100 else 0)} {unit}/s" if rate else "",
+            f"{value.done:,.0f} of {value.total:,.0f} {value.unit}",
+            f"{words.number(rate, 1 if rate < 100 else 0)} {value.unit}/s" if rate else "",
             f"about {words.duration(left)} left" if left is not None else "",
         ]
-    elif value.get("elapsed_seconds"):
-        parts.append(f"{words.duration(value['elapsed_seconds'])} so far")
+    elif value.elapsed_seconds:
+        parts.append(f"{words.duration(value.elapsed_seconds)} so far")
     return " · ".join(filter(None, parts))
 
 

@@ -11,6 +11,7 @@ from google.protobuf.json_format import MessageToDict
 
 from derm_core.config import EmbedConfig, PretrainConfig, PublishConfig, StudyConfig, to_dict
 from derm_core.data.manifest import load_dataset, save_dataset
+from derm_core.events import Progress
 from derm_core.insight import embed
 from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
@@ -211,7 +212,7 @@ def test_what_a_run_at_work_says(open_page, workspace, working, kind):
     working(run_id)
     store.set_progress(
         run_id,
-        {"what": f"decoding {FETCHED}", "done": 1, "total": 4, "rate": 1.0, "unit": "images"},
+        Progress(what=f"decoding {FETCHED}", done=1, total=4, rate=1.0, unit="images"),
     )
     for page in ("train", "latent", "models"):
         assert raw(open_page(page, **({"run": run_id} if page == "train" else {}))) == [], page

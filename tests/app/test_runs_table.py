@@ -11,6 +11,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from derm_core.config import PretrainConfig, to_dict
+from derm_core.events import Progress
 from derm_core.jobs import store
 from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
@@ -99,7 +100,7 @@ def test_a_table_that_breaks_while_a_page_follows_a_run(
     run_id = RunStore(workspace).create(kind, CONFIG)
     working(run_id)
     RunStore(workspace).set_progress(
-        run_id, {"what": "counting", "done": 1, "total": 4, "rate": 1.0, "unit": "images"}
+        run_id, Progress(what="counting", done=1, total=4, rate=1.0, unit="images")
     )
     followed, fragment = [], st.fragment
 

@@ -13,7 +13,7 @@ from tests.steps import finish as run
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(background, "POLL_SECONDS", 0.005)
-    monkeypatch.setattr(background, "SAY_SECONDS", 0.0)
+    monkeypatch.setattr(background, "PROGRESS_SECONDS", 0.0)
 
 
 def said(events, beginning):
@@ -30,15 +30,15 @@ def test_a_synthetic_dataset_is_painted_and_decoded_with_rate_and_time_left(work
     assert len(dataset) == len(store) == 60 and store.size == 16
     for beginning in ("Generating", "Decoding synth-60"):
         last = said(events, beginning)[-1]
-        assert (last["done"], last["total"], last["unit"], last["eta_seconds"]) == (
+        assert (last.done, last.total, last.unit, last.eta_seconds) == (
             60,
             60,
             "images",
             0,
         )
-        assert last["rate"] is not None
+        assert last.rate is not None
     again, _ = run(open_images(workspace, "synth-60", 16))
-    assert not any(value["total"] for value in said(again, "")), "nothing is made twice"
+    assert not any(value.total for value in said(again, "")), "nothing is made twice"
 
 
 def test_stopped_in_the_middle_it_goes_on_from_there(workspace, monkeypatch):
@@ -50,7 +50,7 @@ def test_stopped_in_the_middle_it_goes_on_from_there(workspace, monkeypatch):
         if (
             event.kind == "progress"
             and event.series.startswith("Decoding")
-            and event.value["done"] >= 4
+            and event.value.done >= 4
         ):
             break
     steps.close()

@@ -71,7 +71,7 @@ def test_umap_and_pca_of_a_dataset(workspace, run):
             first = pd.read_parquet(run.map_points)
             assert read_json(run.map_info)["quality"]["trustworthiness"] is None
         if event.kind == "progress" and event.series == "UMAP":
-            epochs.append((event.value["done"], event.value["total"]))
+            epochs.append((event.value.done, event.value.total))
         summary = event
     assert epochs[-1][0] == epochs[-1][1] > 0, "the layout's epochs are progress"
     assert first["umap_x"].isna().all() and first["pca_x"].notna().all()

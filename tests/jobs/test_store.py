@@ -1,5 +1,6 @@
 """The table of runs: states move by compare-and-set, and a database that cannot be used says why."""
 
+import dataclasses
 import multiprocessing
 import sqlite3
 import stat
@@ -7,6 +8,7 @@ import stat
 import pytest
 
 from derm_core.errors import ConfigError, NotFound, RunError
+from derm_core.events import Progress
 from derm_core.files import read_json
 from derm_core.jobs import store as store_module
 from derm_core.jobs.store import RunStore, device_slot
@@ -76,11 +78,12 @@ def test_the_first_request_to_cancel_keeps_its_time_and_ended_runs_take_none(wor
 def test_progress_is_kept_only_while_running(workspace):
     store = RunStore(workspace)
     run_id = store.create("pretrain", CONFIG)
-    store.set_progress(run_id, {"done": 1})
+    store.set_progress(run_id, Progress(what="w", done=1, total=2, unit="images"))
     assert store.get(run_id).progress is None
     store.transition(run_id, "queued", "running")
-    store.set_progress(run_id, {"done": 2, "rate": float("nan")})
-    assert store.get(run_id).progress == {"done": 2, "rate": None}
+    halfway = Progress(what="w", done=1, total=2, unit="images", rate=float("nan"))
+    store.set_progress(run_id, halfway)
+    assert store.get(run_id).progress == dataclasses.replace(halfway, rate=None)
 
 
 def _win(root, run_id, barrier, wins):

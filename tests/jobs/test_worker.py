@@ -23,7 +23,7 @@ def test_a_finished_job_leaves_its_summary_events_progress_and_log(jobs):
     run = supervisor.wait(jobs.workspace, run_id)
     assert run.state == "done" and run.summary == {"counted": 60, "from": 0} and run.error is None
     assert run.created <= run.started <= run.finished
-    assert run.progress["unit"] == "steps"
+    assert run.progress.unit == "steps"
     paths = jobs.workspace.run(run_id)
     rows = list(read_events(paths.events))
     assert [row["seq"] for row in rows] == list(range(len(rows)))
@@ -129,7 +129,7 @@ def test_sigterm_without_a_request_to_cancel_is_an_interruption_that_can_be_resu
 def test_progress_reaches_the_table_while_the_job_works(jobs):
     run_id = jobs.submit("count-3000")
     progress = eventually(lambda: jobs.store.get(run_id).progress)
-    assert progress["total"] == 3000 and progress["what"] == "counting"
+    assert progress.total == 3000 and progress.what == "counting"
 
 
 def test_a_run_whose_row_was_deleted_stops(jobs):

@@ -27,7 +27,7 @@ def test_the_bundle_is_the_runs_result_and_is_found_again_when_the_run_is_resume
     shelf, _ = study
     events = list(publish_run(CONFIG, shelf, shelf.run("publish-1")))
     measured = [event.value for event in events if event.kind == "progress"]
-    assert measured[-1]["done"] == measured[-1]["total"] == 40 and measured[-1]["unit"] == "images"
+    assert measured[-1].done == measured[-1].total == 40 and measured[-1].unit == "images"
     result = events[-1].value
     card = verify_bundle(shelf.models / "my-vae")
     assert (events[-1].kind, result["name"], result["path"]) == (

@@ -142,7 +142,7 @@ def test_every_step_ticks_and_metrics_come_once_an_interval(images, labels, make
         f"train/{name}" for name in ("loss", "accuracy", "gradient_norm", "learning_rate")
     }
     last = [e for e in events if e.kind == "progress"][-1].value
-    assert last["done"] == last["total"] == 6 * 18 and last["eta_seconds"] == 0 and last["rate"] > 0
+    assert last.done == last.total == 6 * 18 and last.eta_seconds == 0 and last.rate > 0
 
 
 def test_evaluation_comes_in_eval_mode_at_the_announced_steps(images, labels, make_classifier):
