@@ -61,7 +61,6 @@ def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
                 yield name, node
 
 
-@moving
 def test_imports_run_down_the_layers():
     program = Path(sys.executable).with_name("lint-imports")
     command = [str(program), "--no-cache", "--config", "pyproject.toml"]
