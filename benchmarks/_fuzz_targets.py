@@ -29,19 +29,21 @@ def gate(data: bytes) -> None:
 
 def table(data: bytes) -> None:
     """A table of images, as every importer reads it: its layout, columns and values."""
-    from derm_core.data import tables
+    from derm_core.data.columns import attribute_columns, attributes, class_name
+    from derm_core.data.layouts import table_layout
+    from derm_core.data.tables import read_table
     from derm_core.errors import DataError
 
     with _file(data, "table.csv") as path:
         try:
-            found = tables.read_table(path)
+            table = read_table(path)
         except DataError:
             return
-    tables.table_layout(found)
-    columns = tables.known_columns(found.columns)
-    for row in found.rows:
-        tables.normalised(row, columns)
-        [tables.clean_label(text) for text in row.values()]
+    table_layout(table)
+    columns = attribute_columns(table.columns)
+    for row in table.rows:
+        attributes(row, columns)
+        [class_name(text) for text in row.values()]
 
 
 HEADS = (
@@ -58,6 +60,7 @@ def listing(data: bytes) -> None:
     """A folder in each of the layouts with a foreign table and a companion, up to its list of images."""
     from derm_core.data.layouts import find_layout, read_listing
     from derm_core.errors import DataError
+    from derm_core.records import to_json
 
     if not data:
         return
@@ -72,12 +75,12 @@ def listing(data: bytes) -> None:
         )
         (root / "known_duplicates.csv").write_bytes(second)
         try:
-            found = read_listing(find_layout(root))
+            listing = read_listing(find_layout(root))
         except DataError:
             return
-        json.dumps([found.rows, found.pairs, found.skipped], sort_keys=True).encode()
+        json.dumps(to_json(listing), sort_keys=True).encode()
         assert all(
-            Path(row["path"]).resolve().is_relative_to(root.resolve()) for row in found.rows
+            Path(image.path).resolve().is_relative_to(root.resolve()) for image in listing.images
         ), "a path outside"
 
 

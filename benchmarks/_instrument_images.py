@@ -20,7 +20,7 @@ from derm_core.config import BackboneConfig, StudyConfig
 from derm_core.data.audit import audit
 from derm_core.data.manifest import Dataset
 from derm_core.data.splits import SPLITS, split_dataset
-from derm_core.data.synth.generator import make_synth
+from derm_core.data.synth.dataset import make_synth
 from derm_core.seeds import stream_seed
 from derm_core.study.protocol import study
 from derm_core.workspace import Workspace

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from derm_core.config import BackboneConfig, EmbedConfig
-from derm_core.data.synth.generator import generate, make_synth
+from derm_core.data.synth.dataset import make_synth
+from derm_core.data.synth.generator import generate
 from derm_core.jobs import supervisor
 from derm_core.jobs.store import RunStore
 from derm_core.study.presets import preset

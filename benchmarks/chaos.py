@@ -247,7 +247,7 @@ def prepare(
     if record.exists():
         return json.loads(record.read_text())
     from derm_core.data.store import open_store
-    from derm_core.data.synth.generator import make_synth
+    from derm_core.data.synth.dataset import make_synth
 
     data = Workspace.open(folder / "data")
     open_store(data, make_synth(data, "tiny", images=images, size=32, processes=1), 32, processes=1)

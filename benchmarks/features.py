@@ -18,7 +18,7 @@ import torch
 
 from derm_core.config import BackboneConfig
 from derm_core.data.store import Store, open_store
-from derm_core.data.synth.generator import make_synth
+from derm_core.data.synth.dataset import make_synth
 from derm_core.machine import pick_device
 from derm_core.nets.backbone import build_backbone, make_extractor
 from derm_core.study.features import batch_size, exact_convolutions, extract, finish

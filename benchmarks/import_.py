@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from derm_core.data.decode_all import default_processes
 from derm_core.data.importers import import_dataset
 from derm_core.data.layouts import find_layout, read_listing
+from derm_core.machine import cpu_cores
 from derm_core.workspace import Workspace
 
 SIZE = 64
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", required=True, help="a data set to import, such as the folder of HAM10000"
     )
     parser.add_argument(
-        "--processes", type=int, default=default_processes(), help="for both sides (default: cores)"
+        "--processes", type=int, default=cpu_cores(), help="for both sides (default: cores)"
     )
 
 
@@ -59,7 +59,7 @@ def time_import(data: str, processes: int) -> float:
 
 
 def run(args: argparse.Namespace) -> dict:
-    paths = [row["path"] for row in read_listing(find_layout(Path(args.data))).rows]
+    paths = [image.path for image in read_listing(find_layout(Path(args.data))).images]
     ours, against = [], []
     time_bare(paths, args.processes)  # files in the page cache for both sides
     time_import(args.data, args.processes)

@@ -240,7 +240,7 @@ def saliency_inside(
     args: SimpleNamespace,
 ) -> dict:
     """By model, on drawn lesions and where masks are at hand on the dataset's: `_insight_saliency.inside`."""
-    path = args.masks or Path(dataset.info.get("source", "")) / "segmentations.zip"
+    path = args.masks or Path(dataset.info.source) / "segmentations.zip"
     if not path.is_file():
         print("No lesion masks: the saliency is measured on drawn lesions alone.", file=sys.stderr)
     chosen = np.random.default_rng(stream_seed(SEED, "masked")).permutation(len(test))[

@@ -8,7 +8,8 @@ import sys
 import tempfile
 import time
 
-from derm_core.data.synth.generator import IMAGES, SIZE, make_synth
+from derm_core.data.synth.dataset import IMAGES, make_synth
+from derm_core.data.synth.generator import SIZE
 from derm_core.workspace import Workspace
 
 LIMIT_SECONDS = 30.0

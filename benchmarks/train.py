@@ -25,7 +25,7 @@ import torch
 
 from derm_core.config import BackboneConfig, PretrainConfig, Recipe
 from derm_core.data.store import open_store
-from derm_core.data.synth.generator import make_synth
+from derm_core.data.synth.dataset import make_synth
 from derm_core.events import EventLog
 from derm_core.machine import pick_device
 from derm_core.nets.vae import VAE_MEAN, VAE_STD, build_vae

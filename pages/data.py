@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from derm_core.data.import_roots import check_root
+from derm_core.data.manifest import DatasetSummary, PriorityMap
 from derm_core.data.splits import SPLITS
 from derm_core.data.triage import PRIORITIES, default_map, describe_map, save_map
 from derm_core.errors import RunError
@@ -16,7 +17,7 @@ from pages.ui import cached, charts, frame, images, live_run, words
 GALLERY = 24
 
 
-def choose(workspace, found: dict[str, dict]) -> str | None:
+def choose(workspace, found: dict[str, DatasetSummary]) -> str | None:
     """The dataset that the address or the reader names; None where there is none yet. found: the table's rows by name."""
     if not found:
         pressed = frame.empty(
@@ -33,12 +34,12 @@ def choose(workspace, found: dict[str, dict]) -> str | None:
         list(found),
         "dataset",
         widget=st.segmented_control if len(found) <= 6 else st.selectbox,
-        format_func=lambda name: f"{name} · {found[name]['images']:,}",
+        format_func=lambda name: f"{name} · {found[name].images:,}",
     )
 
 
 def make_synthetic(workspace) -> None:
-    from derm_core.data.synth.generator import ensure_synth
+    from derm_core.data.synth.dataset import ensure_synth
 
     bar = st.progress(0.0, "Generating synthetic images…")
     with frame.errors():
@@ -46,36 +47,34 @@ def make_synthetic(workspace) -> None:
         st.rerun()
 
 
-def facts(dataset, row: dict) -> None:
+def facts(dataset, row: DatasetSummary) -> None:
     info = dataset.info
     with st.grid(4, min_column_width=150):
         st.metric("Images", f"{len(dataset):,}", border=True)
         st.metric("Classes", len(dataset.classes), border=True)
         st.metric(
             "Groups",
-            f"{row['groups']:,}",
+            f"{row.groups:,}",
             border=True,
             help="A patient where known, else a lesion, else an image; known duplicates and equal files share one.",
         )
         st.metric(
             "Disk use",
-            words.size(row["disk_bytes"]),
+            words.size(row.disk_bytes),
             border=True,
             help="Manifest and decoded copies below the workspace. Your own files are not moved.",
         )
-    terms = [f"Layout: {info.get('layout', 'unknown')}"]
-    terms += [str(info[key]) for key in ("license", "citation") if info.get(key)]
+    terms = filter(None, [f"Layout: {info.layout}", info.license, info.citation])
     st.caption(" · ".join(map(words.plain, terms)))
-    for note in info.get("notes") or []:
+    for note in info.notes:
         st.caption(words.plain(note))
-    skipped = info.get("skipped") or []
-    if skipped:
+    if skipped := info.skipped:
         with st.expander(
             f"{words.count(len(skipped), 'file')} skipped, each with its reason",
             icon=":material/warning:",
         ):
             frame.show_table(
-                pd.DataFrame(skipped), title=f"Skipped files of {dataset.name}", key="skipped"
+                pd.DataFrame(list(skipped)), title=f"Skipped files of {dataset.name}", key="skipped"
             )
 
 
@@ -110,7 +109,7 @@ def audit_section(workspace, dataset) -> None:
     )
     total = counts.sum(axis=1)
     frame.show_chart(
-        charts.balance_bars(counts, names=dataset.info.get("class_descriptions")),
+        charts.balance_bars(counts, names=dataset.info.class_descriptions),
         counts.rename_axis("class").reset_index(),
         key="balance",
         caption="70 / 15 / 15 by group, stratified by each group's rarest class. The commonest class holds "
@@ -160,14 +159,14 @@ def priority_section(workspace, dataset) -> None:
     if len(dataset.classes) < 2:
         return
     default = default_map(dataset.classes)
-    known = dataset.info.get("priority") or default or {}
+    known = dataset.info.priority or default or {}
     with st.expander("Priority triage", icon=":material/format_list_numbered:"):
         st.markdown(
             "The paper sorts lesions by priority. A study with these labels sees three classes instead of "
             f"{len(dataset.classes)}; its split stays the same."
         )
         if known:
-            st.caption(words.plain(describe_map(known, known == default)))
+            st.caption(words.plain(describe_map(PriorityMap(known, known == default))))
         with st.form("priority", border=False):
             with st.grid(3, min_column_width=200):
                 chosen = {
@@ -292,7 +291,7 @@ def delete_section(workspace, dataset) -> None:
 workspace = frame.page("data")
 if message := st.session_state.pop("imported", None):
     st.toast(message, icon=":material/check_circle:")
-rows = {row["name"]: row for row in cached.datasets(workspace, disk=True)}
+rows = {row.name: row for row in cached.datasets(workspace, disk=True)}
 name = choose(workspace, rows)
 if name is not None:
     with frame.errors():

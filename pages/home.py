@@ -88,7 +88,7 @@ def machine(workspace) -> None:
         "Software": f"Python {here['python']}, PyTorch {here['torch'] or 'not installed'}",
         "ImageNet weights": imagenet(),
         "Datasets": ", ".join(
-            f"{found['name']} ({found['images']:,} images)" for found in cached.datasets(workspace)
+            f"{found.name} ({found.images:,} images)" for found in cached.datasets(workspace)
         )
         or "none yet; synthetic images are made on first need",
         "Workspace": f"{words.plain(workspace.root.name)}/, {words.size(cached.folder_bytes(str(workspace.root)))}",

@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from derm_core.data.manifest import Dataset, save_dataset
+from derm_core.data.manifest import Dataset, DatasetInfo, save_dataset
+from derm_core.data.synth.photo import take_view
+from derm_core.data.synth.render import render_scene
 from derm_core.workspace import Workspace
 
 CLASSES = ("amber", "brown", "violet")
@@ -64,20 +66,6 @@ def manifest_row(path: Path, label: str | None, group: str) -> dict:
     }
 
 
-def dataset_info(classes: Sequence[str], **more) -> dict:
-    """What dataset.json says of an imported dataset."""
-    return {
-        "layout": "folders",
-        "source": "test",
-        "classes": list(classes),
-        "created": "2026-01-01T00:00:00",
-        "skipped": [],
-        "seconds": 0.0,
-        "notes": [],
-        **more,
-    }
-
-
 def save_files(
     workspace: Workspace,
     name: str,
@@ -94,7 +82,10 @@ def save_files(
     """
     rows = map(manifest_row, paths, labels, groups or [path.stem for path in paths])
     classes = classes or sorted({label for label in labels if label is not None})
-    return save_dataset(workspace, name, pd.DataFrame(rows), dataset_info(classes, **info))
+    described = DatasetInfo(
+        **{"layout": "folders", "source": "test", "classes": tuple(classes), **info}
+    )
+    return save_dataset(workspace, name, pd.DataFrame(rows), described)
 
 
 def save_images(
@@ -131,3 +122,46 @@ def write_dataset(
         classes,
         layout="synthetic",
     )
+
+
+PLAIN_VIEW = {
+    "rotation": 0.0,
+    "zoom": 1.0,
+    "shift_x": 0.0,
+    "shift_y": 0.0,
+    "light": 1.0,
+    "warmth": 0.0,
+    "blur": 0.0,
+    "noise": 0.0,
+    "hair": 0,
+    "ruler": False,
+    "ink": False,
+    "bubbles": 0,
+    "vignette": 0.0,
+    "tube": False,
+}
+PLAIN_LESION = {
+    "skin_melanin": 0.1,
+    "skin_redness": 0.4,
+    "size": 0.55,
+    "elongation": 1.2,
+    "softness": 0.3,
+    "asymmetry": 0.5,
+    "pigment": 0.9,
+    "redness": 0.2,
+    "colours": 1,
+    "network_spacing": 0.11,
+    "irregularity": 0.2,
+    "network": 0.0,
+    "globules": 0.0,
+    "streaks": 0.0,
+}
+
+
+def render_lesion(pixels: int = 96, seed: int = 0, **factors) -> tuple[np.ndarray, np.ndarray]:
+    """An image in [0, 1] and its mask, with everything but `factors` plain and clean."""
+    lesion = {**PLAIN_LESION, **{k: v for k, v in factors.items() if k in PLAIN_LESION}}
+    view = {**PLAIN_VIEW, **{k: v for k, v in factors.items() if k in PLAIN_VIEW}}
+    scene = render_scene(lesion, pixels, np.random.default_rng(seed))
+    image, mask = take_view(scene, view, pixels, np.random.default_rng(seed))
+    return image / 255, mask

@@ -104,3 +104,29 @@ def test_a_required_field_is_named_when_missing():
 )
 def test_every_field_has_a_description(cls):
     assert all(description(cls, field.name) for field in dataclasses.fields(cls))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": ["study"]},
+        {"kind": {}},
+        {"schema": True},
+        {"schema": 10**30},
+        {"epochs": 10**30},
+        {"bootstrap": 1e999},
+        {"bootstrap": float("nan")},
+        {"learning_rates": [float("inf")]},
+        {"weight_decays": [10**400]},
+        {"x" * 10**6: 1},
+        {"dataset": ["x" * 10**6]},
+        {"dataset": {"a": [[[[[[1]]]]]]}},
+        {"regime": ["frozen"]},
+        {"backbone": "resnet18"},
+        {"backbone": {"architecture": 3}},
+    ],
+)
+def test_a_config_that_lies_is_refused_with_the_field_and_a_short_message(change):
+    with pytest.raises(ConfigError, match="allowed") as refusal:
+        from_dict({"schema": 1, "kind": "study", "dataset": "d", **change})
+    assert len(str(refusal.value)) < 3000

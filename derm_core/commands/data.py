@@ -10,11 +10,12 @@ from ..data.audit import audit
 from ..data.importers import import_dataset
 from ..data.manifest import delete_dataset, list_datasets, load_dataset, read_info
 from ..data.splits import split_dataset
-from ..data.synth.generator import make_synth
+from ..data.synth.dataset import make_synth
 from ..data.triage import default_map, describe_map, priority_map, save_map
 from ..errors import ConfigError, DataError, RunError
 from ..jobs.dependencies import dataset_users
 from ..jobs.supervisor import reconcile
+from ..records import to_json
 from .output import Answer, Screen, duration, size, table
 
 SHOWN_SKIPPED = 10
@@ -88,7 +89,7 @@ def import_data(args: argparse.Namespace, screen: Screen) -> Answer:
     ]
     if result.skipped:
         lines.append(f"{len(result.skipped)} skipped:")
-        lines += [f"  {row['path']}: {row['reason']}" for row in result.skipped[:SHOWN_SKIPPED]]
+        lines += [f"  {one.path}: {one.reason}" for one in result.skipped[:SHOWN_SKIPPED]]
         if len(result.skipped) > SHOWN_SKIPPED:
             lines.append(f"  and {len(result.skipped) - SHOWN_SKIPPED} more; --json lists them all")
     return Answer(result, "\n".join(lines))
@@ -96,15 +97,25 @@ def import_data(args: argparse.Namespace, screen: Screen) -> Answer:
 
 def list_data(args: argparse.Namespace, screen: Screen) -> Answer:
     """JSON: {datasets: [{name, images, classes, groups, layout, disk_bytes}], disk_bytes}."""
-    rows = list_datasets(screen.workspace)
-    columns = ("name", "images", "classes", "groups", "layout")
+    datasets = list_datasets(screen.workspace)
     text = "No dataset yet: `data synth` makes one, `data import PATH --name NAME` reads yours."
-    if rows:
+    if datasets:
         text = table(
-            (*columns, "on disk"),
-            [(*(row[name] for name in columns), size(row["disk_bytes"])) for row in rows],
+            ("name", "images", "classes", "groups", "layout", "on disk"),
+            [
+                (
+                    one.name,
+                    one.images,
+                    one.classes,
+                    one.groups,
+                    one.layout,
+                    size(one.disk_bytes or 0),
+                )
+                for one in datasets
+            ],
         )
-    return Answer({"datasets": rows, "disk_bytes": sum(row["disk_bytes"] for row in rows)}, text)
+    total = sum(one.disk_bytes or 0 for one in datasets)
+    return Answer({"datasets": to_json(datasets), "disk_bytes": total}, text)
 
 
 def audit_data(args: argparse.Namespace, screen: Screen) -> Answer:
@@ -140,14 +151,16 @@ def priority_data(args: argparse.Namespace, screen: Screen) -> Answer:
     info = read_info(files)
     changes = dict(_pair(text) for text in args.map)
     if changes or args.default:
-        known = default_map(info["classes"]) or {}
-        start = known if args.default else info.get("priority") or known
+        known = default_map(info.classes) or {}
+        start = known if args.default else info.priority or known
         save_map(screen.workspace, args.name, {**start, **changes} if changes else None)
         info = read_info(files)
-    mapping, ours = priority_map(args.name, info)
+    priorities = priority_map(args.name, info)
     return Answer(
-        {"name": args.name, "map": mapping, "ours": ours},
-        table(("class", "priority"), list(mapping.items())) + "\n" + describe_map(mapping, ours),
+        {"name": args.name, **to_json(priorities)},
+        table(("class", "priority"), list(priorities.map.items()))
+        + "\n"
+        + describe_map(priorities),
     )
 
 

@@ -15,6 +15,7 @@ from ..errors import DermError
 from ..files import disk_bytes, write_atomic
 from ..jobs.store import RunStore
 from ..machine import pick_device
+from ..records import to_json
 from ..workspace import Workspace, weights_folder
 from .output import Answer, Screen, size
 
@@ -37,7 +38,7 @@ def run_doctor(args: argparse.Namespace, screen: Screen) -> Answer:
     problems = _check_torch(versions)
     device = "none" if problems else pick_device("auto")
     problems += _check_workspace(workspace)
-    datasets = _listed(lambda: list_datasets(workspace), problems)
+    datasets = _listed(lambda: to_json(list_datasets(workspace)), problems)
     weights, models = ({}, []) if device == "none" else _weights_and_models(workspace, problems)
     value = {
         "ok": not problems,

@@ -73,12 +73,14 @@ def corrupt(
     return (images.clip(0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def _per_image(paint: Callable[[np.ndarray, int, np.random.Generator], np.ndarray]) -> Corruption:
+def _per_image(
+    corrupt_one: Callable[[np.ndarray, int, np.random.Generator], np.ndarray],
+) -> Corruption:
     """A corruption of one image, for all of them."""
 
     def apply(images: np.ndarray, level: int, draws: Draws) -> np.ndarray:
         return np.stack(
-            [paint(image, level, rng) for image, rng in zip(images, draws, strict=True)]
+            [corrupt_one(image, level, rng) for image, rng in zip(images, draws, strict=True)]
         )
 
     return apply

@@ -1,13 +1,12 @@
-"""The one gate for image files, trusted or not: bytes in, a plain sRGB picture out, or a reason.
+"""The one place where image files are checked and decoded: bytes in, a plain sRGB picture out.
 
-Import, upload and command line all pass through here, so that a model sees the same pixels
+Import, upload and command line all read images here, so that a model sees the same pixels
 whichever way an image came. Uses Pillow only; HEIC photos need the extra pillow-heif.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,17 +14,19 @@ import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from ..errors import ImageError
-from .strip_metadata import exif_orientation, lean, xmp_orientation
+from .strip_metadata import exif_orientation, strip_metadata, xmp_orientation
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 MAX_BYTES = 15 * 2**20
 MAX_PIXELS = 40_000_000
-MAX_PHOTO_PIXELS = (
-    4 * MAX_PIXELS
-)  # of a JPEG that can be read at half its size, without ever being whole in memory
+# Of a JPEG that can be read at half its size, without ever being whole in memory.
+MAX_PHOTO_PIXELS = 4 * MAX_PIXELS
 PREPROCESSING_VERSION = 1
 
-TURNS = {
+Source = bytes | bytearray | memoryview | Path | str | Image.Image
+
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+TRANSPOSE = {  # EXIF orientation → what makes the image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -58,44 +59,42 @@ def _check_bytes(data: bytes, name: str) -> bytes:
     return data
 
 
-def decode(source: bytes | Path | str | Image.Image, name: str = "image") -> Image.Image:
+def decode(source: Source, name: str = "image") -> Image.Image:
     """An image file as a plain 8-bit sRGB picture of its own, without metadata.
 
-    source: the file's bytes, its path, or what `decode` gave before. Number of pixels and bytes are
-    checked before decoding; EXIF orientation and a colour profile are applied, 16-bit grey is scaled,
-    transparency is laid over white, of several frames the first is taken. A baseline JPEG above
-    MAX_PIXELS is read at half its size. Truncated files are refused. Raises ImageError.
+    Number of pixels and bytes are checked before decoding. EXIF orientation and a colour profile
+    are applied, 16-bit grey is scaled, transparency is laid over white, of several frames the first
+    is taken. A baseline JPEG above MAX_PIXELS is read at half its size.
+
+    Args:
+        source: the file's bytes, its path, or a picture that `decode` returned before.
+        name: what the file is called in the message of an error.
+
+    Raises:
+        ImageError: the file is too large, damaged, truncated or of another format.
     """
-    image = _decode(source, name)
-    if type(image) is not Image.Image:  # still the file's object, which keeps what was in the file
+    image = open_picture(source, name)
+    if type(image) is not Image.Image:  # still the file's object, which holds its metadata
         image = image.copy()
         image.info = {}
     return image
 
 
-def open_picture(source: bytes | Path | str | Image.Image, name: str = "image") -> Image.Image:
-    """`decode` without the copy, for pixels that are read at once and not kept."""
-    return _decode(source, name)
-
-
-def _decode(source: bytes | Path | str | Image.Image, name: str) -> Image.Image:
-    """`decode` without the copy: the pixels may still belong to the file's object, with its metadata."""
+def open_picture(source: Source, name: str = "image") -> Image.Image:
+    """`decode` without the copy, for pixels that are read at once: the result may hold metadata."""
     if isinstance(source, Image.Image):
         return source
-    data = (
-        _check_bytes(bytes(source), name)
-        if isinstance(source, (bytes, bytearray, memoryview))
-        else read_bytes(source, name)
-    )
+    if isinstance(source, bytes | bytearray | memoryview):
+        data = _check_bytes(bytes(source), name)
+    else:
+        data = read_bytes(source, name)
     try:
-        data, orientation = lean(data)
+        data, orientation = strip_metadata(data)
     except ValueError as error:
         raise ImageError(f"{name}: the file has {error}.") from error
+    formats = (*FORMATS, "HEIF") if _is_heic(data) and heic_ready() else FORMATS
     try:
-        image = Image.open(
-            io.BytesIO(data),
-            formats=FORMATS + (("HEIF",) if _is_heic(data) and heic_ready() else ()),
-        )
+        image = Image.open(io.BytesIO(data), formats=formats)
     except UnidentifiedImageError as error:
         raise ImageError(_unknown(data, name)) from error
     except Image.DecompressionBombError as error:
@@ -105,23 +104,23 @@ def _decode(source: bytes | Path | str | Image.Image, name: str) -> Image.Image:
             f"{name}: the file is damaged: {_reason(error)}. Copy or save it again."
         ) from error
     with image:
-        _fit(image, data, name)
+        _limit_pixels(image, data, name)
         try:
             image.load()
-            turn = TURNS.get(_orientation(image) if orientation is None else orientation)
+            transpose = TRANSPOSE.get(orientation or _orientation(image))
             plain = _to_srgb(image)
         except Exception as error:
             raise ImageError(
                 f"{name}: the file is damaged or incomplete: {_reason(error)}. Copy or save it again."
             ) from error
-    return plain.transpose(turn) if turn is not None else plain
+    return plain.transpose(transpose) if transpose is not None else plain
 
 
-def _fit(image: Image.Image, data: bytes, name: str) -> None:
-    """Refuse an opened image of too many pixels; let a large photo that allows it be read at half its size.
+def _limit_pixels(image: Image.Image, data: bytes, name: str) -> None:
+    """Refuse an opened image of too many pixels; read a large JPEG at half its size where it allows that.
 
     libjpeg halves a JPEG in its cosine transform, row by row. It holds a whole image of several scans
-    (progressive ones are) in memory first, whatever the size asked for: those keep the limit of all others.
+    (progressive ones are) in memory first, at whatever size: those have the limit of all others.
     """
     width, height = image.size
     if width * height <= MAX_PIXELS:
@@ -132,7 +131,7 @@ def _fit(image: Image.Image, data: bytes, name: str) -> None:
 
 
 def _one_scan(jpeg: bytes) -> bool:
-    """Whether the first scan of a sequential JPEG holds all its colours, so that it can be decoded row by row."""
+    """Whether the first scan of a sequential JPEG holds all its colours: it can be decoded row by row."""
     place, colours = 2, 0
     while place + 10 <= len(jpeg):
         if jpeg[place] != 0xFF:
@@ -165,35 +164,30 @@ def heic_ready() -> bool:
 
 def _is_heic(data: bytes) -> bool:
     """Whether the file says that it is a HEIF container with HEVC images (ISO 23008-12, brands of annex B)."""
-    return data[4:8] == b"ftyp" and data[8:12] in (
-        b"heic",
-        b"heix",
-        b"heim",
-        b"heis",
-        b"hevc",
-        b"hevx",
-        b"mif1",
-        b"msf1",
-    )
+    return data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS
 
 
 def _unknown(data: bytes, name: str) -> str:
-    if _is_heic(data):
+    if not _is_heic(data):
+        return f"{name}: not a JPEG, PNG, WebP or BMP image."
+    if heic_ready():
         return (
             f"{name}: the HEIC photo is damaged or of a kind that cannot be read; save it as JPEG."
-            if heic_ready()
-            else (
-                f"{name}: a HEIC photo, which needs the extra pillow-heif (pip install pillow-heif, see "
-                "requirements-extras.txt); install it, or save the photo as JPEG."
-            )
         )
-    return f"{name}: not a JPEG, PNG, WebP or BMP image."
+    return (
+        f"{name}: a HEIC photo, which needs the extra pillow-heif (pip install pillow-heif, see "
+        "requirements-extras.txt); install it, or save the photo as JPEG."
+    )
 
 
 def crop_square(image: Image.Image, centre_x: float, centre_y: float, side: float) -> Image.Image:
-    """A square part of a picture. centre: shares of width and height; side: share of the shorter side, at most 1.
+    """A square part of a picture; it is moved inside the picture where it would leave it.
 
-    The square is moved inside the picture where it would leave it. (0.5, 0.5, 1) is what `prepare` takes.
+    (0.5, 0.5, 1) is the square that `prepare` takes.
+
+    Args:
+        centre_x, centre_y: shares of width and height, 0 to 1.
+        side: share of the shorter side, at most 1.
     """
     pixels = max(1, round(min(image.size) * min(side, 1.0)))
     left, top = (
@@ -204,9 +198,9 @@ def crop_square(image: Image.Image, centre_x: float, centre_y: float, side: floa
 
 
 def _too_many_pixels(name: str, size: tuple[int, int] | None = None) -> str:
-    shown = f" ({size[0]} × {size[1]})" if size else ""
+    actual = f" ({size[0]} × {size[1]})" if size else ""
     return (
-        f"{name}: more than {MAX_PIXELS // 10**6} million pixels{shown}; save it smaller. Only JPEG photos of the "
+        f"{name}: more than {MAX_PIXELS // 10**6} million pixels{actual}; save it smaller. Only JPEG photos of the "
         f"ordinary (baseline) kind may have up to {MAX_PHOTO_PIXELS // 10**6} million."
     )
 
@@ -216,10 +210,14 @@ def _reason(error: Exception) -> str:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The orientation that an image's EXIF block gives, else its XMP packet; read by `containers`, not by Pillow,
-    which would take every entry of a hostile block at its word."""
+    """The orientation in an image's EXIF block, else in its XMP packet.
+
+    Read by `strip_metadata`, not by Pillow, which would read every entry of a hostile block.
+    """
     exif, xmp = image.info.get("exif"), image.info.get("xmp")
-    return exif_orientation(exif) if exif else xmp_orientation(xmp) if isinstance(xmp, bytes) else 1
+    if exif:
+        return exif_orientation(exif)
+    return xmp_orientation(xmp) if isinstance(xmp, bytes) else 1
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
@@ -248,9 +246,8 @@ def _scale_16_bit(image: Image.Image) -> Image.Image:
     """16-bit grey as 8-bit grey: 65535 becomes 255, not a clipped white image."""
     values = np.asarray(image)
     scaled = np.empty(values.shape, np.uint8)
-    step = max(
-        1, 2**20 // image.width
-    )  # a few rows at a time: 40 million doubles would fill 300 MB, thrice
+    # A few rows at a time: 40 million doubles would fill 300 MB, three times.
+    step = max(1, 2**20 // image.width)
     for top in range(0, len(values), step):
         rows = np.clip(values[top : top + step].astype(np.float64), 0, 65535)
         scaled[top : top + step] = np.round(rows / 257)
@@ -290,16 +287,6 @@ def prepare(image: Image.Image, size: int) -> np.ndarray:
     return np.asarray(square)
 
 
-def read_image(
-    source: bytes | Path | str | Image.Image, size: int, name: str = "image"
-) -> np.ndarray:
+def read_image(source: Source, size: int, name: str = "image") -> np.ndarray:
     """(size, size, 3) uint8 sRGB of an image file: `decode`, then `prepare`. Raises ImageError."""
-    return read_sizes(source, [size], name)[size]
-
-
-def read_sizes(
-    source: bytes | Path | str | Image.Image, sizes: Iterable[int], name: str = "image"
-) -> dict[int, np.ndarray]:
-    """`read_image` at several sizes, decoded once."""
-    image = _decode(source, name)
-    return {size: prepare(image, size) for size in sizes}
+    return prepare(open_picture(source, name), size)

@@ -1,7 +1,7 @@
 """One pass over image files: read, hash, decode, resize; in several processes, and resumable.
 
-Rows of pixels are written straight into one array file per size; after each chunk of files one
-line is appended to `progress.jsonl`. A repeated call with the same files skips the lines it finds.
+Pixels are written straight into one array file per size; after each chunk of files one line is
+appended to `progress.jsonl`. A repeated call with the same files skips the chunks recorded there.
 """
 
 from __future__ import annotations
@@ -15,46 +15,77 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataError, ImageError, StorageError
 from ..files import private_file, private_folder, read_json, storage_errors, write_json
+from ..machine import cpu_cores
 from ..processes import end_with
+from ..records import optional, to_json
 from ..workspace import REPOSITORY
 from .decode import PREPROCESSING_VERSION, decode, prepare, read_bytes
 
 CHUNK = 64
 Progress = Callable[[int, int], None]
+Chunk = tuple[int, Sequence[str]]  # number of its first file, paths
 
 
 @dataclass(frozen=True)
-class Staged:
-    """What a pass found: per file {sha256, width, height} or {reason}, and an array file per size."""
+class DecodedFile:
+    """What is known of a file after its pass: hash and size in pixels, or why it cannot be read."""
+
+    sha256: str | None = optional()
+    width: int | None = optional()
+    height: int | None = optional()
+    reason: str | None = optional()
+
+
+@dataclass(frozen=True)
+class DecodedImages:
+    """The images of a pass; arrays: side S in pixels → file of an array (N, S, S, 3) uint8."""
 
     folder: Path
-    rows: list[dict]
+    files: list[DecodedFile]
     arrays: dict[int, Path]
 
     @property
-    def good(self) -> np.ndarray:
+    def readable(self) -> np.ndarray:
         """(N,) bool: which files could be read."""
-        return np.array(["sha256" in row for row in self.rows], bool)
+        return np.array([file.sha256 is not None for file in self.files], bool)
 
     def discard(self) -> None:
+        """Delete the folder with its arrays."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def default_processes() -> int:
-    """As many processes as this process may use cores."""
-    return max(
-        1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+@dataclass(frozen=True)
+class _Pass:
+    """Which files are decoded, and to where; also what a fresh interpreter is given, as JSON."""
+
+    folder: Path
+    paths: tuple[str, ...]
+    sizes: tuple[int, ...]
+    key: str
+    processes: int
+
+    @property
+    def arrays(self) -> dict[int, Path]:
+        return {size: self.folder / f"images-{size}.npy" for size in self.sizes}
+
+    @property
+    def record(self) -> Path:
+        return self.folder / "progress.jsonl"
+
+    @property
+    def job(self) -> Path:
+        return self.folder / "job.json"
 
 
 def source_key(paths: Sequence[str], sizes: Sequence[int]) -> str:
@@ -63,17 +94,14 @@ def source_key(paths: Sequence[str], sizes: Sequence[int]) -> str:
     for path in paths:
         try:
             status = os.stat(path)
-            digest.update(
-                f"\n{path}\x1f{status.st_size}\x1f{status.st_mtime_ns}".encode(
-                    errors="surrogateescape"
-                )
-            )
+            state = f"{status.st_size}\x1f{status.st_mtime_ns}"
         except OSError:
-            digest.update(f"\n{path}\x1fmissing".encode(errors="surrogateescape"))
+            state = "missing"
+        digest.update(f"\n{path}\x1f{state}".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
-def stage_images(
+def decode_images(
     folder: Path,
     paths: Sequence[str],
     sizes: Sequence[int],
@@ -81,136 +109,123 @@ def stage_images(
     key: str,
     processes: int | None = None,
     progress: Progress | None = None,
-) -> Staged:
-    """Read every file of `paths` once into `folder`: arrays (N, S, S, 3) uint8, one per size.
+) -> DecodedImages:
+    """Read every file of `paths` once; the pixels are written below `folder`.
 
-    key: from `source_key`; another key starts anew. processes: default one per core. Unreadable
-    files are reported in their row, with black pixels. Raises DataError or StorageError where the disk
-    is full or a worker process is killed; what was done by then is kept.
+    Unreadable files have black pixels and a reason. Interrupted, a repeated call goes on.
+
+    Args:
+        sizes: sides of the square images in pixels; one array of (N, S, S, 3) uint8 each.
+        key: from `source_key`; with another key the work begins anew.
+        processes: by default one per core.
+        progress: called with (done, total) files.
+
+    Raises:
+        DataError, StorageError: the disk is full, or a worker process was killed; what was done
+            until then is there for the next call.
     """
-    folder, sizes, count = Path(folder), tuple(sizes), processes or default_processes()
-    if count > 1 and len(paths) > CHUNK and threading.active_count() > 1:
-        # Forking is safe only without other threads: an app's share of the work is done by an
-        # interpreter of its own, and what it left is picked up here.
-        _stage_apart(folder, paths, sizes, key, count, progress)
-    return _stage(folder, paths, sizes, key, count, progress)
+    work = _Pass(Path(folder), tuple(paths), tuple(sizes), key, processes or cpu_cores())
+    if work.processes > 1 and len(paths) > CHUNK and threading.active_count() > 1:
+        # Forking is safe only without other threads: in an app another interpreter does the work,
+        # and the pass below only reads its record.
+        _decode_in_new_interpreter(work, progress)
+    return _decode(work, progress)
 
 
-def _stage(
-    folder: Path,
-    paths: Sequence[str],
-    sizes: Sequence[int],
-    key: str,
-    processes: int,
-    progress: Progress | None,
-) -> Staged:
-    arrays = {size: folder / f"images-{size}.npy" for size in sizes}
-    rows = _resume(folder, arrays, key, len(paths))
-    if rows is None:
-        rows = _start(folder, arrays, key, len(paths))
-    todo = [
-        (start, list(paths[start : start + CHUNK]))
-        for start in range(0, len(paths), CHUNK)
-        if rows[start] is None
+def _decode(work: _Pass, progress: Progress | None) -> DecodedImages:
+    files = _resume(work)
+    if files is None:
+        _prepare_folder(work)
+        files = [None] * len(work.paths)
+    chunks = [
+        (start, work.paths[start : start + CHUNK])
+        for start in range(0, len(files), CHUNK)
+        if files[start] is None
     ]
-    done = sum(row is not None for row in rows)
+    done = sum(file is not None for file in files)
     if progress:
-        progress(done, len(paths))
-    record_path = folder / "progress.jsonl"
+        progress(done, len(files))
     with (
-        storage_errors(record_path),
-        open(private_file(record_path), "a", encoding="utf-8") as record,
+        storage_errors(work.record),
+        open(private_file(work.record), "a", encoding="utf-8") as record,
     ):
-        for start, found in _work(todo, {s: str(p) for s, p in arrays.items()}, processes):
-            rows[start : start + len(found)] = found
-            record.write(json.dumps({"start": start, "rows": found}) + "\n")
+        for start, decoded in _decode_chunks(chunks, work.arrays, work.processes):
+            files[start : start + len(decoded)] = decoded
+            record.write(json.dumps({"start": start, "rows": to_json(decoded)}) + "\n")
             record.flush()
-            done += len(found)
+            done += len(decoded)
             if progress:
-                progress(done, len(paths))
-    return Staged(folder, rows, arrays)
+                progress(done, len(files))
+    return DecodedImages(work.folder, [file for file in files if file], work.arrays)
 
 
-def _start(folder: Path, arrays: dict[int, Path], key: str, count: int) -> list[None]:
-    shutil.rmtree(folder, ignore_errors=True)
-    with storage_errors(folder):
-        private_folder(folder)
-    needed = sum(count * size * size * 3 for size in arrays)
-    free = shutil.disk_usage(folder).free
+def _prepare_folder(work: _Pass) -> None:
+    """Empty array files, one per size. Raises DataError where the disk has no room for them."""
+    shutil.rmtree(work.folder, ignore_errors=True)
+    with storage_errors(work.folder):
+        private_folder(work.folder)
+    count = len(work.paths)
+    needed = sum(count * size * size * 3 for size in work.sizes)
+    free = shutil.disk_usage(work.folder).free
     if needed > free:
         raise DataError(
-            f"{count} images at {', '.join(map(str, arrays))} px need {needed / 2**30:.1f} GB; "
-            f"only {free / 2**30:.1f} GB are free below {folder.parent}."
+            f"{count} images at {', '.join(map(str, work.sizes))} px need {needed / 2**30:.1f} GB; "
+            f"only {free / 2**30:.1f} GB are free below {work.folder.parent}."
         )
-    for size, path in arrays.items():
+    for size, path in work.arrays.items():
         with storage_errors(path):
             np.lib.format.open_memmap(
                 private_file(path), mode="w+", dtype=np.uint8, shape=(count, size, size, 3)
             )
-    write_json(folder / "job.json", {"key": key})
-    return [None] * count
+    write_json(work.job, {"key": work.key})
 
 
-def _resume(
-    folder: Path, arrays: dict[int, Path], key: str, count: int
-) -> list[dict | None] | None:
-    """Rows found so far, None for those to do; None altogether where there is nothing to go on from."""
+def _resume(work: _Pass) -> list[DecodedFile | None] | None:
+    """The files that an earlier call decoded, None for the others; None if there is nothing to go on from."""
     try:
-        if read_json(folder / "job.json")["key"] != key:
+        if read_json(work.job)["key"] != work.key:
             return None
-        stored = {size: np.load(path, mmap_mode="r") for size, path in arrays.items()}
-        lines = (folder / "progress.jsonl").read_text(encoding="utf-8").splitlines()
+        stored = {size: np.load(path, mmap_mode="r") for size, path in work.arrays.items()}
+        lines = work.record.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError, KeyError):
         return None
+    count = len(work.paths)
     if any(array.shape != (count, size, size, 3) for size, array in stored.items()):
         return None
-    rows: list[dict | None] = [None] * count
+    files: list[DecodedFile | None] = [None] * count
     for line in lines:
         try:
             chunk = json.loads(line)
         except ValueError:
             continue  # the line that was being written when the import was interrupted
-        start, found = chunk["start"], chunk["rows"]
-        good = [start + i for i, row in enumerate(found) if "sha256" in row]
+        start, decoded = chunk["start"], [DecodedFile(**row) for row in chunk["rows"]]
+        rows = [start + i for i, file in enumerate(decoded) if file.sha256]
         # Pixels lost with the machine read as zeros: those chunks are done again.
-        if all(array[good].any(axis=(1, 2, 3)).all() for array in stored.values()):
-            rows[start : start + len(found)] = found
-    return rows
+        if all(array[rows].any(axis=(1, 2, 3)).all() for array in stored.values()):
+            files[start : start + len(decoded)] = decoded
+    return files
 
 
-def _stage_apart(
-    folder: Path,
-    paths: Sequence[str],
-    sizes: Sequence[int],
-    key: str,
-    processes: int,
-    progress: Progress | None,
-) -> None:
-    """`_stage` in a fresh interpreter, which says "done total" line by line."""
-    task = {
-        "folder": str(folder),
-        "paths": list(paths),
-        "sizes": list(sizes),
-        "key": key,
-        "processes": processes,
-        "parent": os.getpid(),
-    }
+def _decode_in_new_interpreter(work: _Pass, progress: Progress | None) -> None:
+    """`_decode` in a fresh interpreter, which prints "DONE TOTAL" line by line."""
     path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
     with subprocess.Popen(
-        [sys.executable, "-m", "derm_core.data.decode_all"],
+        [sys.executable, "-m", "derm_core.data.decode_all", str(os.getpid())],
         stdin=subprocess.PIPE,
         text=True,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": path},
     ) as child:
+        assert child.stdin is not None and child.stdout is not None
         try:
             with child.stdin as pipe:
-                json.dump(task, pipe)
+                json.dump(to_json(work), pipe)
             for line in child.stdout:
                 if line.startswith("error "):
                     raise DataError(line.removeprefix("error ").strip())
                 if progress:
-                    progress(*map(int, line.split()))
+                    done, total = line.split()
+                    progress(int(done), int(total))
         except BaseException:
             child.terminate()
             raise
@@ -221,26 +236,22 @@ def _stage_apart(
 
 
 def _main() -> None:
-    task = json.load(sys.stdin)
-    end_with(task["parent"])
+    end_with(int(sys.argv[1]))
+    given = json.load(sys.stdin)
+    work = _Pass(**{**given, "folder": Path(given["folder"])})
     try:
-        _stage(
-            Path(task["folder"]),
-            task["paths"],
-            task["sizes"],
-            task["key"],
-            task["processes"],
-            lambda done, total: print(done, total, flush=True),
-        )
+        _decode(work, lambda done, total: print(done, total, flush=True))
     except (DataError, StorageError) as error:
         print("error", error, flush=True)
 
 
-def _work(todo: list, arrays: dict[int, str], processes: int) -> Iterator[tuple[int, list[dict]]]:
+def _decode_chunks(
+    chunks: list[Chunk], arrays: dict[int, Path], processes: int
+) -> Iterator[tuple[int, list[DecodedFile]]]:
     """Results of all chunks as they finish, with a bounded number of chunks in flight."""
-    processes = min(processes, len(todo))
+    processes = min(processes, len(chunks))
     if processes <= 1:
-        for start, paths in todo:
+        for start, paths in chunks:
             yield read_chunk(start, paths, arrays)
         return
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
@@ -251,13 +262,14 @@ def _work(todo: list, arrays: dict[int, str], processes: int) -> Iterator[tuple[
         initargs=(os.getpid(),),
     )
     try:
-        waiting, queue = set(), iter(todo)
-        while True:
-            while len(waiting) < 4 * processes and (item := next(queue, None)) is not None:
-                waiting.add(pool.submit(read_chunk, *item, arrays))
-            if not waiting:
-                break
-            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        remaining = iter(chunks)
+        pending = {
+            pool.submit(read_chunk, *chunk, arrays) for chunk in islice(remaining, 4 * processes)
+        }
+        while pending:
+            finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for chunk in islice(remaining, len(finished)):
+                pending.add(pool.submit(read_chunk, *chunk, arrays))
             for future in finished:
                 yield future.result()
     except BrokenProcessPool as error:
@@ -275,9 +287,11 @@ def _begin_worker(parent: int) -> None:
     end_with(parent)  # a pool alone would not notice its parent's death
 
 
-def read_chunk(start: int, paths: list[str], arrays: dict[int, str]) -> tuple[int, list[dict]]:
-    """Read files, store their pixels from row `start` on; returns `start` and a row for each file."""
-    rows = []
+def read_chunk(
+    start: int, paths: Sequence[str], arrays: Mapping[int, Path]
+) -> tuple[int, list[DecodedFile]]:
+    """Decode some files and store their pixels from row `start` on; returns `start` and the files."""
+    files = []
     pixels = {size: np.zeros((len(paths), size, size, 3), np.uint8) for size in arrays}
     for i, path in enumerate(paths):
         name = os.path.basename(path)
@@ -285,31 +299,25 @@ def read_chunk(start: int, paths: list[str], arrays: dict[int, str]) -> tuple[in
             data = read_bytes(path, name)
             image = decode(data, name)
         except ImageError as error:
-            rows.append({"reason": str(error).removeprefix(f"{name}: ")})
+            files.append(DecodedFile(reason=str(error).removeprefix(f"{name}: ")))
             continue
         for size in arrays:
             pixels[size][i] = prepare(image, size)
-        rows.append(
-            {
-                "sha256": hashlib.sha256(data).hexdigest(),
-                "width": image.width,
-                "height": image.height,
-            }
-        )
+        files.append(DecodedFile(hashlib.sha256(data).hexdigest(), image.width, image.height))
     try:
-        for size, path in arrays.items():
-            with open(path, "r+b") as handle:
-                handle.seek(-_bytes_from(path, start, size), os.SEEK_END)
+        for size, array in arrays.items():
+            with open(array, "r+b") as handle:
+                handle.seek(-_bytes_from(array, start, size), os.SEEK_END)
                 handle.write(pixels[size].data)
     except OSError as error:
         raise DataError(
             f"Pixels could not be stored ({error.strerror or error}); make room and repeat "
             "the command to go on from here."
         ) from error
-    return start, rows
+    return start, files
 
 
-def _bytes_from(path: str, start: int, size: int) -> int:
+def _bytes_from(path: Path, start: int, size: int) -> int:
     """Bytes between row `start` and the end of an array file, whose header has any length."""
     with open(path, "rb") as handle:
         np.lib.format.read_magic(handle)

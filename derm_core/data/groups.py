@@ -4,43 +4,63 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-KINDS = ("patient", "lesion", "image")
+from .columns import GROUPS
+
+KINDS = (*GROUPS, "image")
+Key = tuple[str, str]  # kind and id
+
+
+@dataclass(frozen=True)
+class GroupedImage:
+    """What an image's group depends on; patient, lesion: ids, None where unknown."""
+
+    image_id: str
+    sha256: str
+    patient: str | None = None
+    lesion: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """The kind and id that the image is grouped by before groups are joined."""
+        if self.patient:
+            return "patient", self.patient
+        return ("lesion", self.lesion) if self.lesion else ("image", self.image_id)
 
 
 def find_groups(
-    rows: Sequence[dict], pairs: Iterable[tuple[str, str]]
-) -> tuple[list[str], list[str]]:
-    """A readable group name for each row, and the kind of id each row was grouped by.
+    images: Sequence[GroupedImage], same_lesion: Iterable[tuple[str, str]]
+) -> list[str]:
+    """A readable group name for each image.
 
-    rows: each with image_id, sha256 and, where known, patient and lesion. pairs: image ids known
-    to show the same lesion. Rows of equal content and rows of a pair join their groups; a joined
-    group carries the first of its names in sorting order.
+    Images of equal content and images of a pair join their groups (union-find); a joined group
+    has the first of its names in sorting order.
+
+    Args:
+        images: what groups depend on, one an image.
+        same_lesion: pairs of image ids known to show the same lesion.
     """
-    kinds = [next((kind for kind in KINDS[:2] if row.get(kind)), "image") for row in rows]
-    keys = [
-        (kind, row["image_id"] if kind == "image" else row[kind])
-        for kind, row in zip(kinds, rows, strict=True)
-    ]
+    keys = [image.key for image in images]
     parent = {key: key for key in keys}
 
-    def root(key: tuple[str, str]) -> tuple[str, str]:
+    def root(key: Key) -> Key:
         while parent[key] != key:
             parent[key] = parent[parent[key]]
             key = parent[key]
         return key
 
-    def join(a: tuple[str, str], b: tuple[str, str]) -> None:
+    def join(a: Key, b: Key) -> None:
         first, second = sorted((root(a), root(b)), key=lambda key: (KINDS.index(key[0]), key[1]))
         parent[second] = first
 
-    key_of = {row["image_id"]: key for row, key in zip(rows, keys, strict=True)}
-    for a, b in pairs:
+    key_of = {image.image_id: key for image, key in zip(images, keys, strict=True)}
+    for a, b in same_lesion:
         if a in key_of and b in key_of:
             join(key_of[a], key_of[b])
-    seen: dict[str, tuple[str, str]] = {}
-    for row, key in zip(rows, keys, strict=True):
-        join(seen.setdefault(row["sha256"], key), key)
+    first_of: dict[str, Key] = {}
+    for image, key in zip(images, keys, strict=True):
+        join(first_of.setdefault(image.sha256, key), key)
     roots = [root(key) for key in keys]
     uses = Counter(name for _, name in set(roots))
-    return [name if uses[name] == 1 else f"{kind} {name}" for kind, name in roots], kinds
+    return [name if uses[name] == 1 else f"{kind} {name}" for kind, name in roots]

@@ -1,4 +1,4 @@
-"""The image files and tables below a folder, and how a table's words name them; nothing outside it."""
+"""The image files and tables below a folder, and which file a table's cell names; nothing outside it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,13 @@ JUNK = ("thumbs.db", "desktop.ini")
 
 @dataclass
 class FolderFiles:
-    """What lies below `root`: relative paths of files, links that stay inside included, by stem as well.
+    """The files below `root` by relative path; links to files are followed where they stay inside it.
 
-    refused: relative path → why a file is not used.
+    Attributes:
+        files: relative paths of all files but tables and arrays.
+        refused: relative path → why a file is not used.
+        tables, arrays: absolute paths of CSV and .npz files.
+        by_stem: a file's name without image suffix → relative paths.
     """
 
     root: Path
@@ -37,28 +41,28 @@ class FolderFiles:
     def find(self, text: str, base: str = "") -> tuple[str | None, str]:
         """(absolute path, "") of the image that `text` names, or (None, reason).
 
-        text: a path relative to the folder `base` of the table or to `root`, an absolute path
-        below `root`, or a file name or id, with or without its suffix.
+        Args:
+            text: a path relative to the folder `base` of the table or to `root`, an absolute path
+                below `root`, or a file name or id, with or without its suffix.
+            base: relative path of the table's folder.
         """
-        words = text.replace("\\", "/")
-        alone = self.by_stem.get(stem(words), ())
-        if len(alone) == 1:
-            return self.absolute(alone[0]), ""
-        if posixpath.isabs(words):
-            words = os.path.relpath(words, self.root)
+        path = text.replace("\\", "/")
+        same_stem = self.by_stem.get(stem(path), ())
+        if len(same_stem) == 1:
+            return self.absolute(same_stem[0]), ""
+        if posixpath.isabs(path):
+            path = os.path.relpath(path, self.root)
             base = ""
-        tried = [
-            posixpath.normpath(posixpath.join(folder, words))
-            for folder in dict.fromkeys((base, ""))
-        ]
-        for relative in tried:
+        relative = ""
+        for folder in dict.fromkeys((base, "")):
+            relative = posixpath.normpath(posixpath.join(folder, path))
             if relative in self.refused:
                 return None, self.refused[relative]
             if relative in self.files:
                 return self.absolute(relative), ""
-        if tried[-1].startswith("../") or tried[-1] == "..":
+        if relative.startswith("../") or relative == "..":
             return None, "the path leads outside the imported folder"
-        return (None, "the image file was not found") if "/" in words else self._by_name(words)
+        return (None, "the image file was not found") if "/" in path else self._by_name(path)
 
     def _by_name(self, name: str) -> tuple[str | None, str]:
         candidates = self.by_stem.get(stem(name), [])
@@ -84,50 +88,48 @@ def looks_like_mask(relative: str) -> bool:
 
 def scan(root: Path) -> FolderFiles:
     """List images, tables and arrays below `root`. Links to folders are not followed. Raises DataError."""
-    found = FolderFiles(Path(os.path.realpath(root)))
+    files = FolderFiles(Path(os.path.realpath(root)))
     try:
-        _walk(found, "", 0)
+        _walk(files, "", 0)
     except OSError as error:
         raise DataError(
             f"{error.filename} cannot be read ({error.strerror}); check its permissions."
         ) from error
-    for relative in sorted(found.files):
-        found.by_stem[stem(posixpath.basename(relative))].append(relative)
-    return found
+    for relative in sorted(files.files):
+        files.by_stem[stem(posixpath.basename(relative))].append(relative)
+    return files
 
 
-def _walk(found: FolderFiles, relative: str, depth: int) -> None:
-    with os.scandir(os.path.join(found.root, relative)) as entries:
+def _walk(files: FolderFiles, relative: str, depth: int) -> None:
+    with os.scandir(os.path.join(files.root, relative)) as entries:
         listed = sorted(entries, key=lambda entry: entry.name)
     for entry in listed:
         name = entry.name
         if name.startswith(".") or name.lower() in JUNK or name == "__MACOSX":
             continue
         path = posixpath.join(relative, name)
-        if (
-            not path.isprintable()
-        ):  # bytes that are no text, or control characters: not fit for a manifest
-            found.refused[ascii(path)] = (
+        if not path.isprintable():  # undecodable bytes or control characters
+            files.refused[ascii(path)] = (
                 "the name of the file or its folder is not readable text; rename it"
             )
             continue
         if entry.is_dir(follow_symlinks=False):
-            _walk(found, path, depth + 1)
-        elif entry.is_symlink() and not _inside(entry.path, found.root):
-            found.refused[path] = "the file is a link that leads outside the imported folder"
+            _walk(files, path, depth + 1)
+        elif entry.is_symlink() and not _inside(entry.path, files.root):
+            files.refused[path] = "the file is a link that leads outside the imported folder"
         elif entry.is_file():
-            _note_file(found, path, entry, depth)
+            _add_file(files, path, entry, depth)
 
 
-def _note_file(found: FolderFiles, path: str, entry: os.DirEntry, depth: int) -> None:
+def _add_file(files: FolderFiles, path: str, entry: os.DirEntry[str], depth: int) -> None:
     suffix = os.path.splitext(entry.name)[1].lower()
     if suffix in TABLE_SUFFIXES or (not suffix and "metadata" in entry.name.lower()):
         if depth <= TABLE_DEPTH:
-            found.tables.append(Path(entry.path))
+            files.tables.append(Path(entry.path))
     elif suffix == ".npz":
-        found.arrays.append(Path(entry.path))
+        files.arrays.append(Path(entry.path))
     else:
-        found.files.add(path)
+        files.files.add(path)
 
 
 def _inside(path: str, root: Path) -> bool:

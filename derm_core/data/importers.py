@@ -1,4 +1,4 @@
-"""Import: a folder or file in a known layout becomes a manifest and a store, resumably."""
+"""Import: a folder or file in a known layout becomes a manifest and a store; it can be resumed."""
 
 from __future__ import annotations
 
@@ -16,38 +16,34 @@ import pandas as pd
 
 from ..errors import DataError, NotFound
 from ..locks import hold
+from ..records import to_json
 from ..workspace import DatasetPaths, Workspace
 from . import medmnist
-from .decode_all import Progress, Staged, source_key, stage_images
-from .groups import KINDS, find_groups
-from .known_datasets import describe, terms
-from .layouts import Found, Listing, find_layout, read_listing
-from .manifest import Dataset, load_dataset, save_dataset
-from .store import keep_store, open_store
+from .columns import ATTRIBUTES
+from .decode_all import DecodedImages, Progress, decode_images, source_key
+from .groups import GroupedImage, find_groups
+from .known_datasets import describe_classes, terms_of_use
+from .layouts import Layout, ListedImage, Listing, find_layout, read_listing
+from .manifest import CORE, Dataset, DatasetInfo, Skipped, load_dataset, read_info, save_dataset
+from .store import open_store, write_store
 
 MAX_CLASSES = 1000
-PATIENCE_SECONDS = 3.0  # for the workers of a killed import to end
-ATTRIBUTES = ("age", "sex", "site", "skin_type", "source", "confirmation", "official_split")
+PATIENCE_SECONDS = 3.0  # which the workers of an import that was killed need to end
 
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What an import made. classes: their number; skipped: [{path, reason}]; seconds: of this call."""
+    """The outcome of an import. classes: their number; seconds: of this call."""
 
     name: str
     images: int
     classes: int
     groups: int
-    skipped: list[dict]
+    skipped: tuple[Skipped, ...]
     seconds: float
     class_names: tuple[str, ...] = ()
     layout: str = ""
     notes: tuple[str, ...] = ()
-
-
-def recognise(path: str | Path) -> str:
-    """The layout of `path`: isic, isic-one-hot, pad-ufes-20, csv, folders or medmnist. Raises DataError."""
-    return find_layout(Path(path)).layout
 
 
 def import_dataset(
@@ -60,22 +56,30 @@ def import_dataset(
     progress: Progress | None = None,
     resume: bool = True,
 ) -> ImportResult:
-    """Import `path` as dataset `name`, with a store for each of `sizes` (pixels).
+    """Import the data set at `path` as dataset `name`, with a store for each of `sizes`.
 
-    Files are read once. Interrupted, a repeated call goes on where it stopped (`resume=False`
-    starts anew); repeated on unchanged files it only reports. progress: called with (done, total).
-    Raises DataError: unknown layout, no readable image, or `name` stands for another source.
+    Files are read once. Interrupted, a repeated call goes on where it stopped; repeated on
+    unchanged files it only reports.
+
+    Args:
+        sizes: sides of the stores' square images in pixels.
+        processes: by default one per core.
+        progress: called with (done, total) images.
+        resume: False begins anew.
+
+    Raises:
+        DataError: unknown layout, no readable image, or `name` stands for another source.
     """
     started = time.monotonic()
     paths = workspace.dataset(name)
-    found = find_layout(Path(path))
-    _refuse_other_source(paths, found)
+    layout = find_layout(Path(path))
+    _refuse_other_source(paths, layout)
     paths.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with hold(paths.root / "import.lock", patience=PATIENCE_SECONDS) as held:
-        if not held:
+    with hold(paths.root / "import.lock", PATIENCE_SECONDS) as alone:
+        if not alone:
             raise DataError(f"Dataset {name} is being imported already; wait for that import.")
         try:
-            dataset = _import(workspace, paths, found, tuple(sizes), processes, progress, resume)
+            dataset = _import(workspace, paths, layout, tuple(sizes), processes, progress, resume)
         finally:
             if os.listdir(paths.root) == ["import.lock"]:  # nothing to go on from
                 shutil.rmtree(paths.root)
@@ -83,23 +87,21 @@ def import_dataset(
         name,
         len(dataset),
         len(dataset.classes),
-        dataset.info["groups"],
-        dataset.info["skipped"],
+        dataset.info.groups,
+        dataset.info.skipped,
         time.monotonic() - started,
         dataset.classes,
-        found.layout,
-        tuple(dataset.info["notes"]),
+        layout.name,
+        dataset.info.notes,
     )
 
 
-def _refuse_other_source(paths: DatasetPaths, found: Found) -> None:
-    if not paths.info.exists():
-        return
+def _refuse_other_source(paths: DatasetPaths, layout: Layout) -> None:
     try:
-        source = json.loads(paths.info.read_text(encoding="utf-8")).get("source")
-    except (OSError, ValueError, AttributeError):
+        source = read_info(paths).source
+    except (DataError, NotFound):
         return  # damaged: importing again repairs it
-    if source != str(found.source):
+    if source != str(layout.source):
         raise DataError(
             f"Dataset {paths.name} exists already and comes from {source}; choose another name, "
             "or delete it first."
@@ -109,7 +111,7 @@ def _refuse_other_source(paths: DatasetPaths, found: Found) -> None:
 def _import(
     workspace: Workspace,
     paths: DatasetPaths,
-    found: Found,
+    layout: Layout,
     sizes: tuple[int, ...],
     processes: int | None,
     progress: Progress | None,
@@ -118,19 +120,19 @@ def _import(
     started, staging = time.monotonic(), paths.root / "import-staging"
     if not resume:
         shutil.rmtree(staging, ignore_errors=True)
-    if found.layout == "medmnist":
-        listing, progress = medmnist.unpack(found.array, paths.images, progress)
+    if layout.array is not None:
+        listing, progress = medmnist.unpack(layout.array, paths.images, progress)
     else:
-        listing = read_listing(found)
-    _check_listing(found, listing)
-    files = [row["path"] for row in listing.rows]
+        listing = read_listing(layout)
+    _check_listing(layout, listing)
+    files = [image.path for image in listing.images]
     key = _listing_key(listing, source_key(files, ()))
     existing = _unchanged(workspace, paths, key)
     if existing is not None:
         for size in sizes:
             open_store(workspace, existing, size, processes=processes, progress=progress)
         return existing
-    staged = stage_images(
+    decoded = decode_images(
         staging,
         files,
         sizes,
@@ -138,81 +140,102 @@ def _import(
         processes=processes,
         progress=progress,
     )
-    frame, skipped, notes = _manifest(found, listing, staged)
-    info = {
-        "layout": found.layout,
-        "source": str(found.source),
-        "classes": listing.classes,
-        "skipped": skipped,
-        "notes": notes,
-        "created": time.time(),
-        "source_key": key,
-        "seconds": time.monotonic() - started,
-        **_counts(listing, frame),
-        **terms(found, listing),
-        "class_descriptions": describe(listing.classes),
-    }
-    present = set(frame["label"].dropna())
-    info["classes"] = [label for label in listing.classes if label in present]
+    frame, info = _manifest(layout, listing, decoded, key, started)
     dataset = save_dataset(workspace, paths.name, frame, info)
     for size in sizes:
-        keep_store(dataset, size, staged)
-    staged.discard()
+        write_store(dataset, size, decoded)
+    decoded.discard()
     return dataset
 
 
-def _check_listing(found: Found, listing: Listing) -> None:
-    if not listing.rows:
-        first = listing.skipped[0] if listing.skipped else {"path": "", "reason": "it lists none"}
+def _check_listing(layout: Layout, listing: Listing) -> None:
+    if not listing.images:
+        first = listing.skipped[0] if listing.skipped else Skipped("", "it lists none")
         raise DataError(
-            f"No image of {found.source.name} was found (first: {first['path']} — {first['reason']}). "
+            f"No image of {layout.source.name} was found (first: {first.path} — {first.reason}). "
             "Images must lie below the folder of the table; linked folders are not followed."
         )
     if len(listing.classes) > MAX_CLASSES:
         raise DataError(
-            f"{found.source.name} has {len(listing.classes)} different labels; at most {MAX_CLASSES} "
+            f"{layout.source.name} has {len(listing.classes)} different labels; at most {MAX_CLASSES} "
             "classes are allowed. Is the label column the right one?"
         )
 
 
 def _listing_key(listing: Listing, files_key: str) -> str:
     text = json.dumps(
-        [listing.rows, listing.pairs, listing.skipped], ensure_ascii=True, sort_keys=True
+        [
+            [image.row() for image in listing.images],
+            listing.same_lesion,
+            to_json(listing.skipped),
+        ],
+        ensure_ascii=True,
+        sort_keys=True,
     )
     return hashlib.sha256((files_key + text).encode()).hexdigest()
 
 
 def _unchanged(workspace: Workspace, paths: DatasetPaths, key: str) -> Dataset | None:
-    """The dataset as it stands, where it was made from these very files and words."""
+    """The dataset as it stands, if it was made from these very files and words."""
     try:
         dataset = load_dataset(workspace, paths.name)
     except (DataError, NotFound):
         return None
-    return dataset if dataset.info.get("source_key") == key else None
+    return dataset if dataset.info.source_key == key else None
 
 
 def _manifest(
-    found: Found, listing: Listing, staged: Staged
-) -> tuple[pd.DataFrame, list[dict], list[str]]:
-    """The manifest's rows for the readable images; all that was skipped; notes for the user."""
-    skipped, rows = list(listing.skipped), []
-    for row, seen in zip(listing.rows, staged.rows, strict=True):
-        if "sha256" in seen:
-            rows.append({**row, **seen})
+    layout: Layout, listing: Listing, decoded: DecodedImages, source_key: str, started: float
+) -> tuple[pd.DataFrame, DatasetInfo]:
+    """The manifest of the readable images, and the description of the dataset."""
+    skipped = list(listing.skipped)
+    images: list[ListedImage] = []
+    rows = []
+    for image, file in zip(listing.images, decoded.files, strict=True):
+        if file.sha256 is None:
+            skipped.append(Skipped(image.path, file.reason or ""))
         else:
-            skipped.append({"path": row["path"], "reason": seen["reason"]})
+            images.append(image)
+            size = {"sha256": file.sha256, "width": file.width, "height": file.height}
+            rows.append({**image.row(), **size})
     if not rows:
-        staged.discard()
+        decoded.discard()
         raise DataError(
-            f"None of the {len(skipped)} images of {found.source.name} can be read; the first: "
-            f"{skipped[0]['path']}: {skipped[0]['reason']}"
+            f"None of the {len(skipped)} images of {layout.source.name} can be read; the first: "
+            f"{skipped[0].path}: {skipped[0].reason}"
         )
-    groups, kinds = find_groups(rows, listing.pairs)
-    for row, group, kind in zip(rows, groups, kinds, strict=True):
-        row |= {"group": group, "group_kind": kind}
     frame = pd.DataFrame(rows)
-    known = [name for name in ATTRIBUTES if name in frame and frame[name].notna().any()]
-    notes = list(listing.notes)
+    grouped = [
+        GroupedImage(image.image_id, sha256, image.known("patient"), image.known("lesion"))
+        for image, sha256 in zip(images, frame["sha256"], strict=True)
+    ]
+    frame["group"] = find_groups(grouped, listing.same_lesion)
+    kinds = Counter(image.key[0] for image in grouped)
+    attributes = [name for name in ATTRIBUTES if name in frame and frame[name].notna().any()]
+    present = set(frame["label"].dropna())
+    terms = terms_of_use(layout, listing)
+    info = DatasetInfo(
+        layout=layout.name,
+        source=str(layout.source),
+        classes=tuple(label for label in listing.classes if label in present),
+        skipped=tuple(skipped),
+        notes=(*listing.notes, *_notes(frame, kinds)),
+        created=time.time(),
+        source_key=source_key,
+        seconds=time.monotonic() - started,
+        lesions=len({image.lesion for image in grouped if image.lesion}),
+        patients=len({image.patient for image in grouped if image.patient}),
+        group_kinds=dict(kinds),
+        known_pairs=len(listing.same_lesion),
+        license=terms.license if terms else None,
+        citation=terms.citation if terms else None,
+        class_descriptions=describe_classes(listing.classes),
+    )
+    return frame[[*CORE, *attributes]], info
+
+
+def _notes(frame: pd.DataFrame, kinds: Counter[str]) -> list[str]:
+    notes = []
     copies = len(frame) - frame["sha256"].nunique()
     if copies:
         notes.append(
@@ -223,14 +246,4 @@ def _manifest(
             "Neither patients nor lesions are known: each image is its own group, and intervals "
             "computed from this dataset are optimistic."
         )
-    core = ["image_id", "path", "label", "group", "sha256", "width", "height"]
-    return frame[core + known], skipped, notes
-
-
-def _counts(listing: Listing, frame: pd.DataFrame) -> dict:
-    """Numbers of distinct lesions and patients among the images that were kept, and what groups stand for."""
-    kept = set(frame["image_id"])
-    rows = [row for row in listing.rows if row["image_id"] in kept]
-    kinds = Counter(next((kind for kind in KINDS[:2] if row.get(kind)), "image") for row in rows)
-    counts = {f"{kind}s": len({row[kind] for row in rows if row.get(kind)}) for kind in KINDS[:2]}
-    return {**counts, "group_kinds": dict(kinds), "known_pairs": len(listing.pairs)}
+    return notes

@@ -1,24 +1,31 @@
-"""What is known about public data sets: licence, citation and the meaning of their class codes."""
+"""Public data sets that are recognised: their licence, citation, and what their class codes mean."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from .layouts import Found, Listing
+from .layouts import Layout, Listing
 
-HAM10000 = {
-    "license": "CC BY-NC 4.0",
-    "citation": "Tschandl, Rosendahl, Kittler: The HAM10000 dataset (2018), doi:10.7910/DVN/DBW86T",
-}
-PAD_UFES_20 = {
-    "license": "CC BY 4.0",
-    "citation": "Pacheco et al.: PAD-UFES-20 (2020), doi:10.17632/zr7vgbcyr2.1",
-}
-ISIC_2018 = {
-    "license": "CC BY-NC 4.0",
-    "citation": "Codella et al.: ISIC 2018 (2019), arXiv:1902.03368; Tschandl et al. (2018), "
+
+@dataclass(frozen=True)
+class Terms:
+    """The terms of use of a public data set."""
+
+    license: str
+    citation: str
+
+
+HAM10000 = Terms(
+    "CC BY-NC 4.0",
+    "Tschandl, Rosendahl, Kittler: The HAM10000 dataset (2018), doi:10.7910/DVN/DBW86T",
+)
+PAD_UFES_20 = Terms("CC BY 4.0", "Pacheco et al.: PAD-UFES-20 (2020), doi:10.17632/zr7vgbcyr2.1")
+ISIC_2018 = Terms(
+    "CC BY-NC 4.0",
+    "Codella et al.: ISIC 2018 (2019), arXiv:1902.03368; Tschandl et al. (2018), "
     "doi:10.7910/DVN/DBW86T",
-}
+)
 
 CLASS_DESCRIPTIONS = {
     "akiec": "actinic keratosis or intraepithelial carcinoma",
@@ -36,24 +43,21 @@ CLASS_DESCRIPTIONS = {
 }
 
 
-def terms(found: Found, listing: Listing) -> dict:
-    """{license, citation} of a data set that is known by its ids or file name, else empty."""
-    first = listing.rows[0]
-    if str(first.get("lesion") or "").startswith("HAM_"):
+def terms_of_use(layout: Layout, listing: Listing) -> Terms | None:
+    """The terms of a data set that is known by its ids or file name, else None."""
+    first = listing.images[0]
+    if str(first.attributes.get("lesion") or "").startswith("HAM_"):
         return HAM10000
-    if found.layout == "medmnist" and found.array.name.lower().startswith("dermamnist"):
+    if layout.array is not None and layout.array.name.lower().startswith("dermamnist"):
         return HAM10000
-    if found.layout == "isic-one-hot" and "isic2018" in found.table.path.name.lower():
-        return ISIC_2018
-    if found.layout == "pad-ufes-20" and str(first["image_id"]).startswith("PAT_"):
+    if layout.table is not None and layout.name == "isic-one-hot":
+        return ISIC_2018 if "isic2018" in layout.table.path.name.lower() else None
+    if layout.name == "pad-ufes-20" and first.image_id.startswith("PAT_"):
         return PAD_UFES_20
-    return {}
+    return None
 
 
-def describe(classes: Sequence[str]) -> dict[str, str]:
-    """Plain words for the class codes that are known."""
-    return {
-        name: CLASS_DESCRIPTIONS[name.lower()]
-        for name in classes
-        if name.lower() in CLASS_DESCRIPTIONS
-    }
+def describe_classes(classes: Sequence[str]) -> dict[str, str]:
+    """The meaning of those class codes that are known."""
+    known = {name: CLASS_DESCRIPTIONS.get(name.lower()) for name in classes}
+    return {name: meaning for name, meaning in known.items() if meaning}

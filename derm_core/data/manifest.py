@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +16,7 @@ import pandas as pd
 
 from ..errors import DataError, NotFound
 from ..files import disk_bytes, read_json, write_atomic, write_json
+from ..records import from_json, optional, require, to_json
 from ..seeds import stream_seed
 from ..workspace import DatasetPaths, Workspace
 
@@ -25,18 +26,87 @@ HASHED = ("image_id", "label", "group", "sha256")
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """A file that an import left out, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class MadeFrom:
+    """What a synthetic dataset is a function of; size in pixels."""
+
+    images: int
+    size: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class PriorityMap:
+    """The priority (high, medium or low) of each class; ours: whether the map is our default."""
+
+    map: dict[str, str]
+    ours: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetInfo:
+    """The description of a dataset, as dataset.json holds it.
+
+    Attributes:
+        layout: its name in data.layouts, "medmnist" or "synthetic".
+        source: the folder or file that was imported.
+        classes: in the order of their numbers.
+        created: seconds since 1970. seconds: how long the import took.
+        source_key: hash of the files and words it was made from.
+        lesions, patients: how many are known; group_kinds: what groups stand for → images.
+        known_pairs: how many pairs of images the source lists as showing the same lesion.
+        priority: the dataset's own map of class to priority; None where the default holds.
+        images, groups, fingerprint: set by `save_dataset`.
+    """
+
+    layout: str = "unknown"
+    source: str = ""
+    classes: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+    created: float = 0.0
+    source_key: str | None = optional()
+    seconds: float = 0.0
+    lesions: int | None = optional()
+    patients: int | None = optional()
+    group_kinds: dict[str, int] | None = optional()
+    known_pairs: int | None = optional()
+    license: str | None = optional()
+    citation: str | None = optional()
+    class_descriptions: dict[str, str] | None = optional()
+    made_from: MadeFrom | None = optional()
+    images: int = 0
+    groups: int = 0
+    fingerprint: str = ""
+    priority: dict[str, str] | None = optional()
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Images with labels, groups and attributes.
 
-    frame: one row per image, columns CORE (label: class name or None; path: absolute) and then
-    attributes; classes: class names, whose position is the label's number; info: dataset.json.
+    Attributes:
+        frame: one row per image, columns CORE (label: class name or None; path: absolute) and then
+            attributes.
+        classes: class names, whose position is the label's number.
+        priorities: the map from the dataset's own classes where `classes` are priorities.
+        content_fingerprint: of the dataset that this one is a view of.
     """
 
     name: str
     frame: pd.DataFrame
     classes: tuple[str, ...]
-    info: dict
+    info: DatasetInfo
     paths: DatasetPaths
+    priorities: PriorityMap | None = None
+    content_fingerprint: str | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -53,12 +123,13 @@ class Dataset:
 
     @property
     def attributes(self) -> list[str]:
+        """Names of the columns beyond CORE."""
         return [column for column in self.frame.columns if column not in CORE]
 
     @cached_property
     def fingerprint(self) -> str:
         """Hash of what results depend on: ids, labels, groups and content, in the rows' order."""
-        return manifest_hash(self.frame, self.classes)
+        return self.content_fingerprint or manifest_hash(self.frame, self.classes)
 
     def subset(self, max_images: int | None, seed: int) -> np.ndarray:
         """Sorted rows of at most `max_images` images: whole groups, classes in proportion.
@@ -71,27 +142,28 @@ class Dataset:
 
 
 def _draw_groups(labels: np.ndarray, groups: np.ndarray, max_images: int, seed: int) -> np.ndarray:
+    """Rows of groups drawn class by class, the rarest class first."""
     generator = np.random.default_rng(stream_seed(seed, "subset"))
     values, counts = np.unique(labels, return_counts=True)
-    rank = {
-        value: position for position, value in enumerate(values[np.argsort(counts, kind="stable")])
-    }
-    ranks = np.array([rank[label] for label in labels])
+    rarity = np.empty(len(values), int)
+    rarity[np.argsort(counts, kind="stable")] = np.arange(len(values))
     rarest = np.full(groups.max() + 1, len(values))
-    np.minimum.at(rarest, groups, ranks)
+    np.minimum.at(rarest, groups, rarity[np.searchsorted(values, labels)])
     sizes = np.bincount(groups)
-    kept, taken = np.zeros(len(sizes), bool), 0
+    is_drawn, drawn_images = np.zeros(len(sizes), bool), 0
     for position in range(len(values)):
         members = np.flatnonzero(rarest == position)
         share = sizes[members].sum() / len(labels)
         quota = max(round(max_images * share), min(3, max_images // len(values)))
-        room = max_images - taken if position == len(values) - 1 else min(quota, max_images - taken)
+        room = max_images - drawn_images
+        if position < len(values) - 1:
+            room = min(quota, room)
         for group in generator.permutation(members):
             if sizes[group] <= room:
-                kept[group] = True
+                is_drawn[group] = True
                 room -= sizes[group]
-                taken += sizes[group]
-    return np.flatnonzero(kept[groups])
+                drawn_images += sizes[group]
+    return np.flatnonzero(is_drawn[groups])
 
 
 def manifest_hash(frame: pd.DataFrame, classes: tuple[str, ...]) -> str:
@@ -104,30 +176,35 @@ def manifest_hash(frame: pd.DataFrame, classes: tuple[str, ...]) -> str:
     return digest.hexdigest()
 
 
-def save_dataset(workspace: Workspace, name: str, frame: pd.DataFrame, info: dict) -> Dataset:
+def save_dataset(
+    workspace: Workspace, name: str, frame: pd.DataFrame, info: DatasetInfo
+) -> Dataset:
     """Write manifest and description of dataset `name`; returns it as `load_dataset` would.
 
-    frame: columns CORE and attributes; paths below the dataset's own folder are stored relative
-    to it, so that the workspace can be moved. info: {layout, source, classes, skipped, …}.
-    Raises DataError where the manifest contradicts itself.
+    Paths below the dataset's own folder are stored relative to it, so that the workspace can be
+    moved.
+
+    Args:
+        frame: columns CORE and attributes, one row an image.
+        info: its images, groups and fingerprint are those of `frame`.
+
+    Raises:
+        DataError: the manifest contradicts itself.
     """
     paths = workspace.dataset(name)
-    classes = tuple(info["classes"])
-    frame = _checked(frame, classes, name)
+    frame = _checked(frame, info.classes, name)
     own = str(paths.root) + "/"
     stored = frame.assign(path=[p.removeprefix(own) for p in frame["path"]])
-    summary = {
-        "schema": SCHEMA,
-        **info,
-        "classes": list(classes),
-        "images": len(frame),
-        "groups": int(frame["group"].nunique()),
-        "fingerprint": manifest_hash(frame, classes),
-    }
+    info = replace(
+        info,
+        images=len(frame),
+        groups=int(frame["group"].nunique()),
+        fingerprint=manifest_hash(frame, info.classes),
+    )
     paths.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_atomic(paths.manifest, stored.to_parquet(index=False))
-    write_json(paths.info, summary)
-    return Dataset(name, frame, classes, summary, paths)
+    write_json(paths.info, {"schema": SCHEMA, **to_json(info)})
+    return Dataset(name, frame, info.classes, info, paths)
 
 
 def _checked(frame: pd.DataFrame, classes: tuple[str, ...], name: str) -> pd.DataFrame:
@@ -157,8 +234,8 @@ def _checked(frame: pd.DataFrame, classes: tuple[str, ...], name: str) -> pd.Dat
 
 def _text_or_none(values: pd.Series) -> pd.Series:
     texts = [
-        None if value is None or value != value or value is pd.NA else str(value)
-        for value in values.tolist()
+        None if missing else str(value)
+        for value, missing in zip(values.tolist(), values.isna(), strict=True)
     ]
     return pd.Series(texts, index=values.index, dtype=object)
 
@@ -169,7 +246,6 @@ def load_dataset(workspace: Workspace, name: str) -> Dataset:
     info = read_info(paths)
     try:
         frame = pd.read_parquet(paths.manifest)
-        classes = tuple(info["classes"])
         for column in ("image_id", "path", "group", "sha256"):
             frame[column] = frame[column].astype(object)
         # An absolute path stays as it is; one below the dataset's own folder is relative to it.
@@ -177,8 +253,8 @@ def load_dataset(workspace: Workspace, name: str) -> Dataset:
             [os.path.join(paths.root, path) for path in frame["path"]], dtype=object
         )
         frame["label"] = _text_or_none(frame["label"])
-        dataset = Dataset(name, frame, classes, info, paths)
-        whole = dataset.fingerprint == info["fingerprint"]
+        dataset = Dataset(name, frame, info.classes, info, paths)
+        whole = dataset.fingerprint == info.fingerprint
     except (OSError, KeyError, ValueError) as error:
         raise DataError(
             f"The manifest of dataset {name} cannot be read ({error}); import it again."
@@ -190,10 +266,10 @@ def load_dataset(workspace: Workspace, name: str) -> Dataset:
     return dataset
 
 
-def read_info(paths: DatasetPaths) -> dict:
+def read_info(paths: DatasetPaths) -> DatasetInfo:
     """dataset.json. Raises NotFound, or DataError where it cannot be read."""
     try:
-        info = read_json(paths.info)
+        value = read_json(paths.info)
     except FileNotFoundError:
         unfinished = " Its import was interrupted: repeat it." if paths.root.exists() else ""
         raise NotFound(
@@ -205,37 +281,49 @@ def read_info(paths: DatasetPaths) -> dict:
         raise DataError(
             f"{paths.info} cannot be read ({error}); import dataset {paths.name} again."
         ) from error
-    if (
-        isinstance(info, dict) and info.get("schema", SCHEMA) != SCHEMA
-    ):  # the first datasets carried none
+    where = f"dataset.json of {paths.name}"
+    require(isinstance(value, dict), where, value, "an object", DataError)
+    schema = value.get("schema", SCHEMA)  # the first datasets have none
+    if schema != SCHEMA:
         raise DataError(
-            f"Dataset {paths.name} was written by a newer version of this program (schema {info['schema']}, "
+            f"Dataset {paths.name} was written by a newer version of this program (schema {schema}, "
             f"this one knows {SCHEMA}); update the program."
         )
-    return info
+    for name in ("images", "classes", "groups"):
+        require(name in value, f"{where}: {name}", None, "a value; import it again", DataError)
+    return from_json(DatasetInfo, value, where, unknown="ignore", error=DataError)
 
 
-def list_datasets(workspace: Workspace, disk: bool = True) -> list[dict]:
-    """One {name, images, classes, groups, layout, disk_bytes} per dataset; reads no manifest.
+@dataclass(frozen=True)
+class DatasetSummary:
+    """A dataset in a list; classes: their number; error: why a damaged one cannot be read."""
 
-    classes is their number; disk: whether to add up disk_bytes, which walks every file. A damaged dataset carries its `error` and can still be deleted.
+    name: str
+    images: int = 0
+    classes: int = 0
+    groups: int = 0
+    layout: str = "unknown"
+    error: str | None = optional()
+    disk_bytes: int | None = optional()
+
+
+def list_datasets(workspace: Workspace, disk: bool = True) -> list[DatasetSummary]:
+    """All datasets of a workspace, without reading their manifests.
+
+    Args:
+        disk: whether to add up `disk_bytes`, which walks every file.
     """
-    rows = []
+    summaries = []
     for name in workspace.dataset_names():
         paths = workspace.dataset(name)
-        row = {"name": name, "images": 0, "classes": 0, "groups": 0, "layout": "unknown"}
+        size = disk_bytes(paths.root) if disk else None
         try:
             info = read_info(paths)
-            row |= {
-                "images": info["images"],
-                "classes": len(info["classes"]),
-                "groups": info["groups"],
-                "layout": info.get("layout", "unknown"),
-            }
-        except (DataError, NotFound, KeyError, TypeError) as error:
-            row["error"] = str(error)
-        rows.append(row | ({"disk_bytes": disk_bytes(paths.root)} if disk else {}))
-    return rows
+            counts = (info.images, len(info.classes), info.groups, info.layout)
+            summaries.append(DatasetSummary(name, *counts, disk_bytes=size))
+        except (DataError, NotFound) as error:
+            summaries.append(DatasetSummary(name, error=str(error), disk_bytes=size))
+    return summaries
 
 
 def delete_dataset(workspace: Workspace, name: str) -> int:

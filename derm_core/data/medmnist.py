@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import zipfile
@@ -12,34 +11,39 @@ import numpy as np
 from PIL import Image
 
 from ..errors import DataError
-from ..files import private_file, write_json
+from ..files import private_file, read_json, write_json
 from .decode_all import Progress
-from .layouts import Listing
+from .layouts import ListedImage, Listing
 
 SPLITS = ("train", "val", "test")
 MAX_ARRAY_BYTES = 16 * 2**30
-FREE_BYTES, MAX_RATIO = (
-    2**28,
-    200,
-)  # a larger array that shrinks to less than 1/200 holds no photographs
+# A larger array that shrinks to less than 1/200 holds no photographs.
+FREE_BYTES, MAX_RATIO = 2**28, 200
 DERMAMNIST = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 REPORT_EVERY = 200
 
 
 def unpack(array: Path, folder: Path, progress: Progress | None) -> tuple[Listing, Progress | None]:
-    """Write the images of an .npz file into `folder`; returns the listing and the progress of what follows.
+    """Write the images of an .npz file into `folder` as PNG files.
 
-    Images that an interrupted import has already written are kept. The file's own split becomes the
-    attribute `official_split`. Nothing pickled is ever loaded. Raises DataError.
+    Images that an interrupted import has already written stay. The file's own split becomes the
+    attribute `official_split`. Nothing pickled is ever loaded.
+
+    Returns:
+        The listing, and the progress of the decoding that follows, which is the second half of the
+        work.
+
+    Raises:
+        DataError: the file is damaged, or no MedMNIST file.
     """
     labels = _labels(array)
     classes = _class_names(array, labels)
     total = sum(map(len, labels.values()))
-    mark = {"bytes": array.stat().st_size, "changed": array.stat().st_mtime_ns}
-    if not _same_mark(folder, mark):
+    version = {"bytes": array.stat().st_size, "changed": array.stat().st_mtime_ns}
+    if not _is_version(folder, version):
         shutil.rmtree(folder, ignore_errors=True)
-        write_json(folder / "source.json", mark)
-    rows: list[dict] = []
+        write_json(folder / "source.json", version)
+    listed: list[ListedImage] = []
     for split, values in labels.items():
         images = None
         for i, label in enumerate(values):
@@ -47,26 +51,22 @@ def unpack(array: Path, folder: Path, progress: Progress | None) -> tuple[Listin
             if not path.exists():
                 images = _images(array, split, len(values)) if images is None else images
                 _write_png(path, images[i])
-            rows.append(
-                {
-                    "image_id": path.stem,
-                    "path": str(path),
-                    "label": classes[label],
-                    "official_split": split,
-                }
+            listed.append(
+                ListedImage(path.stem, str(path), classes[label], {"official_split": split})
             )
-            if progress and len(rows) % REPORT_EVERY == 0:
-                progress(len(rows), 2 * total)
-    present = {row["label"] for row in rows}
-    listing = Listing(rows, [name for name in classes if name in present])
-    return listing, (
-        lambda done, count: progress(total + done, total + count)
-    ) if progress else None
+            if progress and len(listed) % REPORT_EVERY == 0:
+                progress(len(listed), 2 * total)
+    present = {image.label for image in listed}
+    listing = Listing(listed, [name for name in classes if name in present])
+    if progress is None:
+        return listing, None
+    return listing, lambda done, count: progress(total + done, total + count)
 
 
-def _same_mark(folder: Path, mark: dict) -> bool:
+def _is_version(folder: Path, version: dict[str, int]) -> bool:
+    """Whether `folder` holds the images of this version of the file."""
     try:
-        return json.loads((folder / "source.json").read_text(encoding="utf-8")) == mark
+        return bool(read_json(folder / "source.json") == version)
     except (OSError, ValueError):
         return False
 
@@ -90,12 +90,10 @@ def _open_array(array: Path, name: str) -> np.ndarray:
                     f"{array.name}: {name} unpacks to more than {MAX_RATIO} times its size; these are no images."
                 )
         with np.load(array, allow_pickle=False) as arrays:
-            found = arrays[name]
-        if not isinstance(
-            found, np.ndarray
-        ):  # numpy hands over what has no header of its own as bytes
+            values = arrays[name]
+        if not isinstance(values, np.ndarray):  # numpy returns bytes where there is no header
             raise ValueError("it is no array")
-        return found
+        return values
     except DataError:
         raise
     except Exception as error:  # numpy, zipfile and zlib raise almost anything over a damaged file

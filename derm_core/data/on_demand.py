@@ -1,4 +1,4 @@
-"""Datasets by name, with the synthetic ones made on first need, and their pixels, decoded on first need."""
+"""Datasets by name and their decoded images; what is missing is generated or decoded first."""
 
 from __future__ import annotations
 
@@ -10,16 +10,21 @@ from ..events import Event, log
 from ..workspace import Workspace
 from .manifest import Dataset, load_dataset
 from .store import Store, open_store
-from .synth.generator import IMAGES, ensure_synth
+from .synth.dataset import IMAGES, ensure_synth
 
 SYNTHETIC = re.compile(r"^synth(?:-([1-9]\d{1,3}))?$")
 
 
 def open_dataset(workspace: Workspace, name: str, progress: Report | None = None) -> Dataset:
-    """`load_dataset`, but "synth" (2,000 images) and "synth-N" are painted first where they are missing.
+    """`load_dataset`, but "synth" (2,000 images) and "synth-N" are generated where they are missing.
 
-    Painting takes about 20 seconds for 2,000 images on two cores. progress: called with (done, total).
-    Raises NotFound and DataError.
+    That takes about 20 seconds for 2,000 images on two cores.
+
+    Args:
+        progress: called with (done, total) images.
+
+    Raises:
+        NotFound, DataError: as `load_dataset` does.
     """
     if is_missing_synth(workspace, name):
         return ensure_synth(workspace, scale=synth_images(name) / IMAGES, progress=progress)
@@ -29,14 +34,21 @@ def open_dataset(workspace: Workspace, name: str, progress: Report | None = None
 def open_images(
     workspace: Workspace, name: str, size: int
 ) -> Generator[Event, None, tuple[Dataset, Store]]:
-    """A dataset and its store at `size` pixels, for a run: `dataset, store = yield from open_images(…)`.
+    """A dataset and its store, for a run: `dataset, store = yield from open_images(…)`.
 
-    What is missing is made first, with progress; the run can be stopped meanwhile, and what was decoded
-    by then is kept. Raises NotFound and DataError.
+    What is missing is made first, with progress. The run can be stopped meanwhile; images that
+    were decoded until then are not decoded again.
+
+    Args:
+        size: side of the images in pixels.
+
+    Raises:
+        NotFound, DataError: as `load_dataset` does.
     """
-    if is_missing_synth(workspace, name):
+    missing = is_missing_synth(workspace, name)
+    if missing:
         yield log("Making the synthetic dataset.")
-    what = "Generating synthetic images" if is_missing_synth(workspace, name) else f"Reading {name}"
+    what = "Generating synthetic images" if missing else f"Reading {name}"
     dataset = yield from in_background(lambda report: open_dataset(workspace, name, report), what)
     store = yield from in_background(
         lambda report: open_store(workspace, dataset, size, progress=report),
@@ -46,11 +58,11 @@ def open_images(
 
 
 def is_missing_synth(workspace: Workspace, name: str) -> bool:
-    """Whether `open_dataset` would have to paint: for a caller that says so first."""
+    """Whether `open_dataset` would have to generate the dataset first."""
     return name not in workspace.dataset_names() and 60 <= synth_images(name) <= IMAGES
 
 
 def synth_images(name: str) -> int:
     """How many images the synthetic dataset of that name holds; 0 for any other name."""
-    found = SYNTHETIC.fullmatch(name)
-    return 0 if found is None else int(found[1] or IMAGES)
+    match = SYNTHETIC.fullmatch(name)
+    return 0 if match is None else int(match[1] or IMAGES)

@@ -19,7 +19,7 @@ from ..files import private_file, private_folder, read_json, storage_errors, wri
 from ..locks import hold
 from ..workspace import Workspace
 from .decode import PREPROCESSING_VERSION
-from .decode_all import Progress, Staged, source_key, stage_images
+from .decode_all import DecodedImages, Progress, decode_images, source_key
 from .manifest import Dataset
 
 IMAGES, CARD = "images.npy", "store.json"
@@ -39,10 +39,9 @@ class Store:
 
 
 def store_fingerprint(dataset: Dataset, size: int) -> str:
-    """What a store of `dataset` at `size` must carry to be used."""
-    return hashlib.sha256(
-        f"{dataset.fingerprint} {int(size)} {PREPROCESSING_VERSION}".encode()
-    ).hexdigest()
+    """The fingerprint that a store of `dataset` at `size` must have to be used."""
+    key = f"{dataset.fingerprint} {int(size)} {PREPROCESSING_VERSION}"
+    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def open_store(
@@ -81,31 +80,35 @@ def build_store(
 ) -> Store:
     """Decode the dataset's images at `size` pixels; interrupted, a repeated call goes on from there.
 
-    processes: default one per core; progress: called with (done, total). Raises DataError where
-    an image was moved or changed since the import.
+    Args:
+        size: side of the square images in pixels, 8 to 2048.
+        processes: by default one per core.
+        progress: called with (done, total) images.
+
+    Raises:
+        DataError: an image was moved or changed since the import.
     """
     if not 8 <= size <= 2048:
         raise DataError(f"A store of {size} px cannot be built; allowed are 8 to 2048 pixels.")
-    with storage_errors(dataset.paths.stores):
-        private_folder(dataset.paths.stores)
-    with hold(dataset.paths.stores / f"{size}.lock", patience=math.inf):
+    stores = dataset.paths.stores
+    with storage_errors(stores):
+        private_folder(stores)
+    with hold(stores / f"{size}.lock", patience=math.inf):
         if store := _current(dataset, size):
             return store
         paths = dataset.frame["path"].tolist()
-        key = hashlib.sha256(
-            (store_fingerprint(dataset, size) + source_key(paths, [size])).encode()
-        ).hexdigest()
-        staged = stage_images(
-            dataset.paths.stores / f"{size}-staging",
+        key = store_fingerprint(dataset, size) + source_key(paths, [size])
+        decoded = decode_images(
+            stores / f"{size}-staging",
             paths,
             [size],
-            key=key,
+            key=hashlib.sha256(key.encode()).hexdigest(),
             processes=processes,
             progress=progress,
         )
-        _check_unchanged(dataset, staged)
-        keep_store(dataset, size, staged)
-        staged.discard()
+        _check_unchanged(dataset, decoded)
+        write_store(dataset, size, decoded)
+        decoded.discard()
     store = _current(dataset, size)
     if store is None:
         raise DataError(
@@ -114,28 +117,27 @@ def build_store(
     return store
 
 
-def _check_unchanged(dataset: Dataset, staged: Staged) -> None:
-    for path, expected, row in zip(
-        dataset.frame["path"], dataset.frame["sha256"], staged.rows, strict=True
+def _check_unchanged(dataset: Dataset, decoded: DecodedImages) -> None:
+    for path, expected, file in zip(
+        dataset.frame["path"], dataset.frame["sha256"], decoded.files, strict=True
     ):
-        if row.get("sha256") != expected:
-            staged.discard()
-            why = row.get("reason", "its content changed")
+        if file.sha256 != expected:
+            decoded.discard()
             raise DataError(
-                f"Dataset {dataset.name}: {path} is no longer what was imported ({why}) "
-                "Import the dataset again."
+                f"Dataset {dataset.name}: {path} is no longer what was imported "
+                f"({file.reason or 'its content changed'}) Import the dataset again."
             )
 
 
-def keep_store(dataset: Dataset, size: int, staged: Staged) -> None:
-    """Turn a staged array into the dataset's store; rows of unreadable files are left out."""
+def write_store(dataset: Dataset, size: int, decoded: DecodedImages) -> None:
+    """Turn a decoded array into the dataset's store; rows of unreadable files are left out."""
     folder = dataset.paths.store(size)
     shutil.rmtree(folder, ignore_errors=True)
     private_folder(folder)
-    if staged.good.all():
-        os.replace(staged.arrays[size], folder / IMAGES)
+    if decoded.readable.all():
+        os.replace(decoded.arrays[size], folder / IMAGES)
     else:
-        _copy_rows(staged.arrays[size], folder / IMAGES, np.flatnonzero(staged.good))
+        _copy_rows(decoded.arrays[size], folder / IMAGES, np.flatnonzero(decoded.readable))
     write_json(
         folder / CARD,
         {
@@ -148,12 +150,10 @@ def keep_store(dataset: Dataset, size: int, staged: Staged) -> None:
 
 
 def _copy_rows(source: Path, target: Path, rows: np.ndarray) -> None:
+    """Write some rows of an array file; not through a memory map, since on a full disk that is a SIGBUS."""
     old = np.load(source, mmap_mode="r")
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *old.shape[1:])}
-    with (
-        storage_errors(target),
-        open(private_file(target), "wb") as handle,
-    ):  # not through a mapping: on a full disk that is a SIGBUS
+    with storage_errors(target), open(private_file(target), "wb") as handle:
         np.lib.format.write_array_header_1_0(handle, header)
         for start in range(0, len(rows), COPY_ROWS):
             handle.write(old[rows[start : start + COPY_ROWS]].data)

@@ -1,7 +1,7 @@
 """Priority triage, the paper's task: a dataset's classes as high, medium and low priority.
 
 The paper does not say which class has which priority. The default is ours and is called so wherever
-it is shown; a dataset's own map stands in its dataset.json under "priority". Splits stay those of
+it is shown; a dataset's own map stands in its dataset.json under "priority". Splits are those of
 the classes, so that a VAE pretrained on a split serves both tasks.
 """
 
@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from ..errors import ConfigError
-from ..files import write_json
+from ..files import read_json, write_json
 from ..workspace import Workspace
-from .manifest import Dataset, read_info
+from .manifest import Dataset, DatasetInfo, PriorityMap, read_info
 
 PRIORITIES = ("high", "medium", "low")
 OURS = {
@@ -35,9 +35,11 @@ def default_map(classes: Sequence[str]) -> dict[str, str] | None:
 
 
 def check_map(classes: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str]:
-    """`mapping` in the order of `classes`, if it gives each of them, and no other, a priority.
+    """`mapping` in the order of `classes`.
 
-    Raises ConfigError naming what is missing, unknown or not allowed, or where one priority takes all.
+    Raises:
+        ConfigError: a class has no priority, a name is unknown, a priority is not allowed, or all
+            classes have the same one.
     """
     for name, priority in mapping.items():
         if name not in classes:
@@ -60,84 +62,86 @@ def check_map(classes: Sequence[str], mapping: Mapping[str, str]) -> dict[str, s
     return {name: mapping[name] for name in classes}
 
 
-def priority_map(name: str, info: Mapping) -> tuple[dict[str, str], bool]:
-    """(class to priority, whether that is our default) of dataset `name`, by its dataset.json.
+def priority_map(name: str, info: DatasetInfo) -> PriorityMap:
+    """The priorities of dataset `name`: its own, else our default.
 
-    Raises ConfigError where it has no map and its class names have no default.
+    Raises:
+        ConfigError: it has no map, and its class names have no default.
     """
-    classes = list(info["classes"])
-    default = default_map(classes)
-    if mapping := info.get("priority") or default:
-        return check_map(classes, mapping), mapping == default
+    default = default_map(info.classes)
+    if mapping := info.priority or default:
+        return PriorityMap(check_map(info.classes, mapping), mapping == default)
     raise ConfigError(
         f"Dataset {name} has no priorities: `data priority {name} CLASS=high …` gives its classes "
-        f"({', '.join(classes) or 'none'}) one each."
+        f"({', '.join(info.classes) or 'none'}) one each."
     )
 
 
-def save_map(
-    workspace: Workspace, name: str, mapping: Mapping[str, str] | None
-) -> dict[str, str] | None:
-    """Keep `mapping` with dataset `name`, None to go back to the default; returns the map that then holds.
+def save_map(workspace: Workspace, name: str, mapping: Mapping[str, str] | None) -> None:
+    """Write `mapping` to dataset.json of dataset `name`; None goes back to the default.
 
-    Raises NotFound, and ConfigError as `check_map` does.
+    Raises:
+        NotFound: there is no such dataset.
+        ConfigError: as `check_map` does.
     """
     paths = workspace.dataset(name)
     info = read_info(paths)
-    info.pop("priority", None)
+    description = read_json(paths.info)
+    description.pop("priority", None)
     if mapping is not None:
-        info["priority"] = check_map(info["classes"], mapping)
-    write_json(paths.info, info)
-    return info.get("priority") or default_map(info["classes"])
+        description["priority"] = check_map(info.classes, mapping)
+    write_json(paths.info, description)
 
 
 def as_priorities(dataset: Dataset) -> Dataset:
     """The dataset with priorities for classes: high, medium, low, those that occur in its map.
 
-    Images, groups and fingerprint are the dataset's own; info["labels"] says {kind, map, ours}.
+    Images, groups and fingerprint are the dataset's own.
     """
-    mapping, ours = priority_map(dataset.name, dataset.info)
-    classes = tuple(level for level in PRIORITIES if level in mapping.values())
+    priorities = priority_map(dataset.name, dataset.info)
+    classes = tuple(level for level in PRIORITIES if level in priorities.map.values())
     labels = pd.Series(
-        [mapping.get(label) for label in dataset.frame["label"]],
+        [priorities.map.get(label) for label in dataset.frame["label"]],
         index=dataset.frame.index,
         dtype=object,
     )
-    info = {
-        **dataset.info,
-        "classes": list(classes),
-        "class_descriptions": descriptions(mapping, ours),
-        "labels": {"kind": "priority", "map": mapping, "ours": ours},
-    }
-    view = dataclasses.replace(
-        dataset, frame=dataset.frame.assign(label=labels), classes=classes, info=info
+    return dataclasses.replace(
+        dataset,
+        frame=dataset.frame.assign(label=labels),
+        classes=classes,
+        info=dataclasses.replace(
+            dataset.info, classes=classes, class_descriptions=descriptions(priorities)
+        ),
+        priorities=priorities,
+        content_fingerprint=dataset.fingerprint,
     )
-    view.__dict__["fingerprint"] = dataset.fingerprint  # of the content, which is the same
-    return view
 
 
-def descriptions(mapping: Mapping[str, str], ours: bool) -> dict[str, str]:
-    """What each priority holds, for cards and tables.
+def descriptions(priorities: PriorityMap) -> dict[str, str]:
+    """The classes of each priority, for cards and tables.
 
-    >>> descriptions({"mel": "high", "nv": "low"}, True)
+    >>> descriptions(PriorityMap({"mel": "high", "nv": "low"}, True))
     {'high': 'mel; our mapping', 'low': 'nv; our mapping'}
     """
-    held = {
-        level: [name for name, given in mapping.items() if given == level] for level in PRIORITIES
-    }
-    return {
-        level: ", ".join(names) + ("; our mapping" if ours else "")
-        for level, names in held.items()
-        if names
-    }
+    note = "; our mapping" if priorities.ours else ""
+    return {level: names + note for level, names in _classes_of(priorities).items()}
 
 
-def describe_map(mapping: Mapping[str, str], ours: bool) -> str:
-    """One sentence that says which class has which priority, and whose choice that is."""
-    held = "; ".join(f"{level}: {text}" for level, text in descriptions(mapping, False).items())
-    whose = (
+def describe_map(priorities: PriorityMap) -> str:
+    """One sentence that says which class has which priority, and who chose that."""
+    levels = "; ".join(f"{level}: {names}" for level, names in _classes_of(priorities).items())
+    choice = (
         "This mapping is ours, not the paper's, which is not published"
-        if ours
+        if priorities.ours
         else "This mapping was chosen for this dataset"
     )
-    return f"Priority triage: {held}. {whose}; it is no clinical guideline."
+    return f"Priority triage: {levels}. {choice}; it is no clinical guideline."
+
+
+def _classes_of(priorities: PriorityMap) -> dict[str, str]:
+    """The names of the classes of each priority that occurs, separated by commas."""
+    return {
+        level: ", ".join(name for name, given in priorities.map.items() if given == level)
+        for level in PRIORITIES
+        if level in priorities.map.values()
+    }

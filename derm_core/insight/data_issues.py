@@ -87,7 +87,7 @@ def find_trouble(
 
 def known_pairs(dataset: Dataset, rows: np.ndarray) -> set[tuple[int, int]]:
     """Pairs of positions in `rows` that the dataset's source lists as showing the same lesion; empty where it lists none."""
-    path = Path(str(dataset.info.get("source", ""))) / KNOWN
+    path = Path(dataset.info.source) / KNOWN
     try:
         with open(path, newline="", encoding="utf-8") as handle:
             listed = [

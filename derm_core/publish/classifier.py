@@ -23,7 +23,7 @@ from ..bundles.card_fields import SCHEMA
 from ..bundles.conformal import split_validation
 from ..bundles.predictor import Predictor
 from ..config import StudyConfig, from_dict, to_dict
-from ..data.manifest import load_dataset
+from ..data.manifest import PriorityMap, load_dataset
 from ..data.triage import describe_map, descriptions
 from ..errors import BundleError, NotFound, RunError
 from ..events import jsonable
@@ -369,9 +369,9 @@ def _card(
     triage = task["kind"] == "priority"
     seeds = f"mean over {len(config.seeds)} seeds" if len(config.seeds) > 1 else "one seed"
     described = (
-        descriptions(task["map"], task["ours"])
+        descriptions(PriorityMap(task["map"], task["ours"]))
         if triage
-        else dataset.get("class_descriptions") or {}
+        else dataset.class_descriptions or {}
     )
     return {
         "schema": SCHEMA,
@@ -408,7 +408,7 @@ def _card(
         "versions": provenance.versions(),
         "intended_use": provenance.INTENDED_USE,
         "limits": provenance.limits(data, config.input_size)
-        + ([describe_map(task["map"], task["ours"])] if triage else []),
+        + ([describe_map(PriorityMap(task["map"], task["ours"]))] if triage else []),
         "license": provenance.weights_license(data, initial),
     }
 

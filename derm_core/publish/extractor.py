@@ -13,7 +13,7 @@ import numpy as np
 from ..bundles.card_fields import SCHEMA
 from ..bundles.extractor import ExtractorBundle, load_extractor, save_extractor
 from ..config import PretrainConfig, from_dict, to_dict
-from ..data.manifest import load_dataset
+from ..data.manifest import DatasetInfo, load_dataset
 from ..errors import BundleError, NotFound, RunError
 from ..events import jsonable
 from ..files import read_json
@@ -260,7 +260,7 @@ def _samples(vae: VAE, features_nd: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _card(
-    config: PretrainConfig, meta: dict, info: dict, run_id: str, name: str, vae: VAE
+    config: PretrainConfig, meta: dict, info: DatasetInfo, run_id: str, name: str, vae: VAE
 ) -> dict[str, Any]:
     data, recipe = provenance.training_data(info, config.dataset), config.recipe
     return {
@@ -302,14 +302,14 @@ def _described(recipe: str) -> str:
     )
 
 
-def _commands(config: PretrainConfig, info: dict, run_id: str, name: str) -> list[str]:
+def _commands(config: PretrainConfig, info: DatasetInfo, run_id: str, name: str) -> list[str]:
     """The command lines that repeat this extractor where its recipe is a named one; the config holds every value."""
     from ..training.recipes import RECIPES
 
     program = "python -m derm_core"
     data = (
         f"{program} data synth --name {config.dataset}"
-        if info.get("layout") == "synthetic"
+        if info.layout == "synthetic"
         else (f"{program} data import PATH --name {config.dataset}")
     )
     recipe = config.recipe.name if config.recipe.name in RECIPES else "RECIPE"

@@ -10,7 +10,8 @@ from importlib import metadata
 from ..bundles.bundle import CARD, find_bundle
 from ..config import PretrainConfig, StudyConfig, from_dict
 from ..data.decode import PREPROCESSING_VERSION
-from ..errors import DermError
+from ..data.manifest import DatasetInfo, read_info
+from ..errors import DataError, DermError, NotFound
 from ..files import read_json
 from ..workspace import Workspace
 
@@ -25,16 +26,16 @@ PREPROCESSING = {
 }
 
 
-def training_data(info: dict, name: str) -> dict:
+def training_data(info: DatasetInfo, name: str) -> dict:
     """{dataset, images, groups, layout, license, attribution} of a dataset, from its dataset.json."""
     return {
         "dataset": name,
-        "images": info.get("images"),
-        "groups": info.get("groups"),
-        "layout": info.get("layout"),
-        "license": info.get("license") or "not stated by the dataset; ask its owner",
-        "attribution": info.get("citation")
-        or ("" if info.get("layout") == "synthetic" else "not stated by the dataset"),
+        "images": info.images,
+        "groups": info.groups,
+        "layout": info.layout,
+        "license": info.license or "not stated by the dataset; ask its owner",
+        "attribution": info.citation
+        or ("" if info.layout == "synthetic" else "not stated by the dataset"),
     }
 
 
@@ -106,10 +107,8 @@ def initial_weights(workspace: Workspace, extractor: dict) -> dict:
 def _pretraining(workspace: Workspace, run_id: str) -> dict:
     config = read_json(workspace.run(run_id).config)
     try:
-        data = training_data(
-            read_json(workspace.dataset(config["dataset"]).info), config["dataset"]
-        )
-    except OSError:
+        data = training_data(read_info(workspace.dataset(config["dataset"])), config["dataset"])
+    except (NotFound, DataError):
         data = {"dataset": config["dataset"], "license": "not known: the dataset was deleted"}
     recipe = config["recipe"]
     return {

@@ -18,7 +18,10 @@ from PIL import Image
 from ..bundles import conformal, neighbours, outlier
 from ..bundles.reference_file import Reference
 from ..data.decode import prepare
+from ..data.manifest import DatasetInfo
+from ..data.triage import priority_map
 from ..errors import ConfigError
+from ..records import to_json
 from ..seeds import stream_seed
 from ..workspace import Workspace
 from .memorisation import memorisation
@@ -313,15 +316,12 @@ def _memorisation(
     return memorisation(predictor.draw(latents), train.images, calibration.images)
 
 
-def triage(name: str, info: dict) -> dict | None:
+def triage(name: str, info: DatasetInfo) -> dict | None:
     """{"map", "ours"} of a dataset's priorities for a card of its classes; None where it has none."""
-    from ..data.triage import priority_map
-
     try:
-        mapping, ours = priority_map(name, info)
+        return to_json(priority_map(name, info))
     except ConfigError:
         return None
-    return {"map": mapping, "ours": ours}
 
 
 def agreement(tables: dict[str, dict], arm: str) -> dict[str, dict]:

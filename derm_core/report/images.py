@@ -62,9 +62,7 @@ def report_images(
         decided = "; ".join(f"{arm}: {classes[image]}" for arm, classes in decisions.items())
         caption = f"{image} is {result.classes[labels[image]]}. {decided}"
         images.append(ReportImage(_data_address(pixels), caption))
-    terms = " · ".join(
-        str(dataset.info[key]) for key in ("license", "citation") if dataset.info.get(key)
-    )
+    terms = " · ".join(filter(None, (dataset.info.license, dataset.info.citation)))
     return images, terms or NO_TERMS
 
 

@@ -58,7 +58,8 @@ def external(study: TrainedStudy) -> Generator[Event, None, list[dict]]:
     known = study.data.dataset.frame.iloc[
         study.data.rows[np.concatenate([study.data.members("train"), study.data.members("val")])]
     ]
-    through = study.data.dataset.info.get("labels", {}).get("map")
+    priorities = study.data.dataset.priorities
+    through = priorities.map if priorities else None
     entries = []
     with closing(Predictors(study)) as predictors:
         for name in study.config.external:
@@ -108,7 +109,7 @@ def test_set(
             f"No image of {dataset.name} can be tested: {int((labels >= 0).sum())} have a class that the models "
             f"know, and {sum(leak.values())} of these were learnt from."
         )
-    kinds = dataset.info.get("group_kinds") or {}
+    kinds = dataset.info.group_kinds or {}
     grouped = bool(set(kinds) - {"image"}) or len(np.unique(dataset.groups)) < len(dataset)
     return TestSet(rows, labels[rows], dataset.groups[rows], grouped, mapped, dict(left_out), leak)
 

@@ -47,8 +47,8 @@ def study(config: StudyConfig, workspace: Workspace, run: RunFiles) -> Iterator[
     record_task(run, data)
     chosen, notes = fitting_arms(config)
     arms, missing = resolve_arms(chosen, workspace)
-    if data.task["kind"] == "priority":
-        notes.append(describe_map(data.task["map"], data.task["ours"]))
+    if data.dataset.priorities:
+        notes.append(describe_map(data.dataset.priorities))
     notes += missing + check_sources(config, workspace, data, arms)
     for note in notes:
         yield log(note)

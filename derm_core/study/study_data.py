@@ -13,6 +13,7 @@ from ..data.triage import as_priorities
 from ..errors import DataError, RunError
 from ..events import Event
 from ..files import read_json, write_json
+from ..records import to_json
 from ..workspace import DatasetPaths, RunFiles, Workspace
 
 
@@ -39,7 +40,8 @@ class StudyData:
     @property
     def task(self) -> dict:
         """What study.json says of the labels: {"kind": "classes"}, or {"kind": "priority", "map", "ours"}."""
-        return self.dataset.info.get("labels", {"kind": "classes"})
+        priorities = self.dataset.priorities
+        return {"kind": "priority", **to_json(priorities)} if priorities else {"kind": "classes"}
 
     @property
     def image_ids(self) -> np.ndarray:

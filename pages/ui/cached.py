@@ -244,8 +244,8 @@ def travel(workspace: Workspace, source: str) -> Any:
 # ---- data --------------------------------------------------------------------------------------
 
 
-def datasets(workspace: Workspace, disk: bool = False) -> list[dict[str, Any]]:
-    """Datasets of the workspace, as data.manifest.list_datasets tells them; with disk_bytes where asked for."""
+def datasets(workspace: Workspace, disk: bool = False) -> list[Any]:
+    """The workspace's datasets (data.manifest.DatasetSummary); with disk_bytes where asked for."""
     from derm_core.data.manifest import list_datasets
 
     return list_datasets(workspace, disk)

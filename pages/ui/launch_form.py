@@ -75,7 +75,7 @@ def form(workspace: Workspace) -> StudyConfig | None:
 
 def _dataset(workspace: Workspace, wanted: str) -> str:
     here = {
-        found["name"]: f"{found['name']} · {found['images']:,} images"
+        found.name: f"{found.name} · {found.images:,} images"
         for found in cached.datasets(workspace)
     }
     offered = {
@@ -190,9 +190,7 @@ def _questions(workspace: Workspace, base: StudyConfig, regime: str, full: bool,
 def _other_sets(workspace: Workspace, dataset: str) -> list[str]:
     """Datasets of the workspace with at least one class that this one has too."""
     known = {
-        found["name"]
-        for found in cached.datasets(workspace)
-        if not found.get("error") and found["classes"]
+        found.name for found in cached.datasets(workspace) if not found.error and found.classes
     }
     if dataset not in known:
         return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,7 @@ def test_a_dataset_without_labels_is_shown(open_page, workspace):
     from derm_core.data.manifest import save_dataset
 
     save_dataset(
-        workspace, "bare", dataset.frame.assign(label=None), {**dataset.info, "classes": []}
+        workspace, "bare", dataset.frame.assign(label=None), replace(dataset.info, classes=())
     )
     app = open_page("data", dataset="bare")
     assert metrics(app)["Classes"] == "0" and "no labels" in text(app)
@@ -140,7 +141,7 @@ def test_priorities_are_chosen_and_kept(open_page, workspace):
     for name, level in zip(CLASSES, ("high", "low", "low"), strict=True):
         controls[name].set_value(level)
     app = press(app, "Save priorities")
-    assert load_dataset(workspace, "tiny").info["priority"] == dict(
+    assert load_dataset(workspace, "tiny").info.priority == dict(
         zip(CLASSES, ("high", "low", "low"))
     )
     assert "chosen for this dataset" in text(app)
@@ -152,5 +153,5 @@ def test_a_class_without_a_priority_is_named(open_page, workspace):
     app = press(open_page("data", dataset="tiny"), "Save priorities")
     assert (
         ", ".join(CLASSES) in app.error[0].value
-        and "priority" not in load_dataset(workspace, "tiny").info
+        and load_dataset(workspace, "tiny").info.priority is None
     )

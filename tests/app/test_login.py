@@ -24,7 +24,7 @@ from derm_core.data.import_roots import check_root, import_roots
 from derm_core.data.importers import import_dataset
 from derm_core.data.manifest import load_dataset
 from derm_core.data.store import open_store
-from derm_core.data.synth.generator import make_synth
+from derm_core.data.synth.dataset import make_synth
 from derm_core.errors import ConfigError
 from derm_core.files import write_json
 from derm_core.jobs.store import RunStore

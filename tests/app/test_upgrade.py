@@ -16,8 +16,9 @@ import pytest
 from derm_core.bundles.bundle import find_bundle, load_bundle, verify_bundle
 from derm_core.bundles.predictor import Predictor
 from derm_core.config import from_dict
+from derm_core.data.decode_all import DecodedFile, DecodedImages
 from derm_core.data.manifest import load_dataset
-from derm_core.data.store import IMAGES, keep_store
+from derm_core.data.store import IMAGES, write_store
 from derm_core.errors import DermError
 from derm_core.files import read_json, write_json
 from derm_core.jobs import worker
@@ -90,9 +91,10 @@ def test_its_stopped_pretraining_goes_on_from_its_checkpoint(first, no_workers, 
     dataset = load_dataset(first, "tiny")
     shutil.rmtree(dataset.paths.stores, ignore_errors=True)
     pixels = np.random.default_rng(0).integers(0, 256, (len(dataset), 32, 32, 3), dtype=np.uint8)
-    staged = dataset.paths.root / "pixels.npy"
-    np.save(staged, pixels)
-    keep_store(dataset, 32, _Staged({32: staged}, np.ones(len(dataset), bool)))
+    array = dataset.paths.root / "pixels.npy"
+    np.save(array, pixels)
+    files = [DecodedFile(sha256) for sha256 in dataset.frame["sha256"]]
+    write_store(dataset, 32, DecodedImages(dataset.paths.root, files, {32: array}))
     assert (dataset.paths.store(32) / IMAGES).exists() and newest_checkpoint(
         first.run(STOPPED).checkpoints
     )
@@ -101,13 +103,6 @@ def test_its_stopped_pretraining_goes_on_from_its_checkpoint(first, no_workers, 
     resume(first, STOPPED)
     assert worker.main(STOPPED, first) == 0, RunStore(first).get(STOPPED).error
     assert "continues at step 0" in first.run(STOPPED).events.read_text()
-
-
-class _Staged:
-    """Pixels as an import leaves them (data.staging.Staged)."""
-
-    def __init__(self, arrays, good):
-        self.arrays, self.good = arrays, good
 
 
 def test_what_a_newer_version_wrote_is_refused_in_words(first):

@@ -68,7 +68,7 @@ def app(tmp_path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def furnished(tmp_path_factory) -> Workspace:
     """A workspace with synthetic images and two models on its shelf (where none ship)."""
-    from derm_core.data.synth.generator import make_synth
+    from derm_core.data.synth.dataset import make_synth
     from tests.app.bundles import put_bundle
 
     workspace = Workspace.open(tmp_path_factory.mktemp("browser") / "home")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from derm_core.data.decode import MAX_BYTES, MAX_PIXELS, decode, prepare, read_image, read_sizes
+from derm_core.data.decode import MAX_BYTES, MAX_PIXELS, decode, prepare, read_image
 from derm_core.errors import ImageError
 from tests.builders import encode, noise
 
@@ -211,15 +211,6 @@ def test_prepare_equals_resize_then_centre_crop(width, height):
     left, top = (whole.width - size) // 2, (whole.height - size) // 2
     expected = np.asarray(whole.crop((left, top, left + size, top + size))).astype(int)
     assert np.abs(prepare(image, size).astype(int) - expected).max() <= 1
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_one_decoding_gives_every_size_the_same_pixels_as_by_itself(kind):
-    data = encode(noise(40, 50), kind)
-    found = read_sizes(data, {16, 24})
-    assert found.keys() == {16, 24}
-    for size, pixels in found.items():
-        assert np.array_equal(pixels, prepare(decode(data), size))
 
 
 def test_a_decoded_picture_is_no_files_object_any_more():

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from derm_core.data.decode import read_image
-from derm_core.data.importers import import_dataset, recognise
+from derm_core.data.importers import import_dataset
+from derm_core.data.layouts import find_layout
 from derm_core.data.manifest import load_dataset
 from derm_core.data.store import open_store
 from derm_core.errors import DataError
@@ -56,11 +57,11 @@ def groups_of(dataset) -> dict[str, str]:
 
 
 def test_ham10000_layout(workspace, ham):
-    assert recognise(ham) == recognise(ham / "HAM10000_metadata.csv") == "isic"
+    assert find_layout(ham).name == find_layout(ham / "HAM10000_metadata.csv").name == "isic"
     result, dataset = run(workspace, ham)
-    assert (result.images, result.classes, result.groups, result.skipped) == (6, 3, 5, [])
-    assert dataset.classes == ("bcc", "mel", "nv") and dataset.info["lesions"] == 5
-    assert dataset.info["license"] == "CC BY-NC 4.0"
+    assert (result.images, result.classes, result.groups, result.skipped) == (6, 3, 5, ())
+    assert dataset.classes == ("bcc", "mel", "nv") and dataset.info.lesions == 5
+    assert dataset.info.license == "CC BY-NC 4.0"
     row = dataset.frame.set_index("image_id").loc["ISIC_2"]
     assert (
         row["label"] == "mel"
@@ -107,7 +108,7 @@ def test_unreadable_and_missing_images_are_skipped_with_reasons(workspace, ham):
     (ham / "HAM10000_images_part_2" / "ISIC_1.jpg").write_bytes(whole[: len(whole) // 2])
     (ham / "HAM10000_images_part_1" / "ISIC_2.jpg").unlink()
     result, dataset = run(workspace, ham)
-    reasons = {Path(item["path"]).stem: item["reason"] for item in result.skipped}
+    reasons = {Path(item.path).stem: item.reason for item in result.skipped}
     assert set(reasons) == {"ISIC_0", "ISIC_1", "ISIC_2"}
     assert (
         "not a JPEG" in reasons["ISIC_0"]
@@ -141,7 +142,7 @@ def test_one_hot_ground_truth_with_its_lesion_table_beside(workspace, tmp_path):
         "ISIC_1,L1,histo",
         "ISIC_2,L1,histo",
     )
-    assert recognise(root) == "isic-one-hot"
+    assert find_layout(root).name == "isic-one-hot"
     result, dataset = run(workspace, root)
     assert dataset.classes == ("mel", "nv") and dataset.labels.tolist() == [0, 1, 1, -1]
     assert groups_of(dataset) == {
@@ -165,7 +166,7 @@ def test_pad_ufes_20_groups_by_patient(workspace, tmp_path):
         f"PAT_1,11,50,FEMALE,2.0,ARM,ACK,{names[1]}",
         f"PAT_2,12,9,,,CHEST,NEV,{names[2]}",
     )
-    assert recognise(root) == "pad-ufes-20"
+    assert find_layout(root).name == "pad-ufes-20"
     result, dataset = run(workspace, root)
     assert result.groups == 2 and dataset.classes == ("ACK", "BCC", "NEV")
     row = dataset.frame.iloc[0]
@@ -244,14 +245,14 @@ def test_one_folder_per_class(workspace, tmp_path):
     for i, name in enumerate(["benign/a.png", "benign/b.png", "malignant/deep/c.png", "stray.png"]):
         picture(root / name, i)
     (root / "benign" / "notes.txt").write_text("not an image")
-    assert recognise(root) == "folders"
+    assert find_layout(root).name == "folders"
     result, dataset = run(workspace, root)
     assert dict(zip(dataset.frame["image_id"], dataset.frame["label"], strict=True)) == {
         "a": "benign",
         "b": "benign",
         "c": "malignant",
     }
-    assert sorted(Path(item["path"]).name for item in result.skipped) == ["notes.txt", "stray.png"]
+    assert sorted(Path(item.path).name for item in result.skipped) == ["notes.txt", "stray.png"]
 
 
 def test_class_folders_below_official_splits(workspace, tmp_path):
@@ -269,7 +270,7 @@ def test_several_folders_of_one_set_are_not_classes(tmp_path):
     for part in (1, 2):
         picture(tmp_path / "set" / f"HAM10000_images_part_{part}" / "a.png", part)
     with pytest.raises(DataError, match="nothing that names their classes"):
-        recognise(tmp_path / "set")
+        find_layout(tmp_path / "set")
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -284,9 +285,9 @@ def test_a_table_with_path_and_label(workspace, tmp_path, separator):
         separator.join([r"two\1.png", "spot", "p"]),
         separator.join([str(root / "3.png"), "mole", "q"]),
     )
-    assert recognise(root) == "csv"
+    assert find_layout(root).name == "csv"
     result, dataset = run(workspace, file)
-    assert result.skipped == [] and dataset.classes == ("mole", "spot") and result.groups == 2
+    assert result.skipped == () and dataset.classes == ("mole", "spot") and result.groups == 2
     paths = [Path(path).relative_to(root).as_posix() for path in dataset.frame["path"]]
     assert paths == ["one/1.png", "two/1.png", "3.png"]
 
@@ -313,7 +314,7 @@ def test_no_path_leads_outside_the_imported_folder(workspace, tmp_path):
     result, dataset = run(workspace, root)
     assert sorted(dataset.frame["image_id"]) == ["1", "own"]
     assert len(result.skipped) == 5
-    assert sum("outside the imported folder" in item["reason"] for item in result.skipped) == 4
+    assert sum("outside the imported folder" in item.reason for item in result.skipped) == 4
 
 
 @pytest.mark.parametrize(
@@ -338,7 +339,7 @@ def test_tables_that_cannot_be_used_say_why(workspace, tmp_path, text, why):
 def test_text_of_another_encoding_is_named(workspace, tmp_path):
     (tmp_path / "list.csv").write_bytes("path,label\nä.png,a\n".encode("latin-1"))
     with pytest.raises(DataError, match="UTF-8"):
-        recognise(tmp_path / "list.csv")
+        find_layout(tmp_path / "list.csv")
 
 
 def test_a_label_column_of_free_text_is_refused(workspace, tmp_path):
@@ -351,7 +352,7 @@ def test_a_label_column_of_free_text_is_refused(workspace, tmp_path):
 def test_pixels_as_a_table_beside_the_metadata_do_no_harm(ham):
     header = ",".join([*(f"pixel{i}" for i in range(2352)), "label"])
     table(ham / "hmnist_28_28_RGB.csv", header, ",".join(["0"] * 2353))
-    assert recognise(ham) == "isic"
+    assert find_layout(ham).name == "isic"
 
 
 @pytest.mark.parametrize("name", ["nowhere", "archive.zip", "empty"])
@@ -359,7 +360,7 @@ def test_what_is_no_data_set_says_what_is_expected(tmp_path, name):
     (tmp_path / "archive.zip").write_bytes(b"PK")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"give the folder|Expected is"):
-        recognise(tmp_path / name)
+        find_layout(tmp_path / name)
 
 
 def test_a_repeated_import_only_reports(workspace, ham):
@@ -416,7 +417,7 @@ def test_names_that_are_no_text_are_listed_not_fatal(workspace, tmp_path):
     with open(os.fsencode(tmp_path / "set" / "a") + b"/\xff.png", "wb") as handle:
         handle.write((tmp_path / "set" / "a" / "1.png").read_bytes())
     result, _ = run(workspace, tmp_path / "set")
-    assert result.images == 2 and "rename it" in result.skipped[0]["reason"]
+    assert result.images == 2 and "rename it" in result.skipped[0].reason
 
 
 def test_a_set_without_any_readable_image_leaves_nothing_behind(workspace, tmp_path):
@@ -433,8 +434,8 @@ def test_a_set_without_any_readable_image_leaves_nothing_behind(workspace, tmp_p
 def test_ham10000_itself(workspace, shared):
     result = import_dataset(workspace, shared / "data" / "ham10000", "ham", sizes=(16,))
     dataset = load_dataset(workspace, "ham")
-    assert (result.images, result.classes, result.skipped) == (10015, 7, [])
-    assert dataset.info["lesions"] == 7470 and result.groups == 7470 - 18
+    assert (result.images, result.classes, result.skipped) == (10015, 7, ())
+    assert dataset.info.lesions == 7470 and result.groups == 7470 - 18
     assert np.bincount(dataset.labels).tolist() == [327, 514, 1099, 115, 1113, 6705, 142]
 
 
@@ -450,5 +451,5 @@ def test_the_other_shared_sets(workspace, shared, name, images, classes, groups)
         images,
         classes,
         groups,
-        [],
+        (),
     )

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from derm_core.data.manifest import delete_dataset, list_datasets, load_dataset, save_dataset
+from derm_core.data.manifest import (
+    DatasetInfo,
+    DatasetSummary,
+    delete_dataset,
+    list_datasets,
+    load_dataset,
+    save_dataset,
+)
 from derm_core.errors import DataError, NotFound
 from derm_core.workspace import Workspace
 
@@ -30,13 +39,7 @@ def frame_of(count: int = 60, classes=("a", "b", "c"), views: int = 2) -> pd.Dat
     )
 
 
-INFO = {
-    "layout": "csv",
-    "source": "somewhere",
-    "classes": ["a", "b", "c"],
-    "skipped": [],
-    "notes": [],
-}
+INFO = DatasetInfo(layout="csv", source="somewhere", classes=("a", "b", "c"))
 
 
 def test_a_dataset_reads_back_as_it_was_saved(workspace):
@@ -45,7 +48,7 @@ def test_a_dataset_reads_back_as_it_was_saved(workspace):
     saved, loaded = save_dataset(workspace, "set", frame, INFO), load_dataset(workspace, "set")
     pd.testing.assert_frame_equal(saved.frame, loaded.frame)
     assert loaded.classes == ("a", "b", "c") and loaded.attributes == ["age", "sex"]
-    assert loaded.info == saved.info and loaded.info["groups"] == 30
+    assert loaded.info == saved.info and loaded.info.groups == 30
     assert loaded.labels[3] == -1 and loaded.labels[2] == 1 and loaded.labels.dtype == np.int64
     assert loaded.groups.tolist() == [i // 2 for i in range(60)]
 
@@ -121,12 +124,10 @@ def test_a_list_names_damaged_datasets_without_failing(workspace):
     save_dataset(workspace, "good", frame_of(), INFO)
     save_dataset(workspace, "torn", frame_of(), INFO).paths.info.write_text("{")
     good, torn = list_datasets(workspace)
-    assert (good["images"], good["classes"], good["groups"], good["layout"]) == (60, 3, 30, "csv")
-    assert good["disk_bytes"] > 0 and "error" not in good
-    assert torn["name"] == "torn" and torn["error"]
-    assert list_datasets(workspace, disk=False)[0] == {
-        key: value for key, value in good.items() if key != "disk_bytes"
-    }
+    assert good == DatasetSummary("good", 60, 3, 30, "csv", disk_bytes=good.disk_bytes)
+    assert good.disk_bytes > 0
+    assert torn.name == "torn" and torn.error and torn.images == 0
+    assert list_datasets(workspace, disk=False)[0] == dataclasses.replace(good, disk_bytes=None)
 
 
 def test_deleting_removes_what_was_derived_and_nothing_else(workspace, tmp_path):

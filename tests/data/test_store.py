@@ -15,7 +15,7 @@ import pytest
 
 from derm_core.data import decode_all
 from derm_core.data.decode import read_image
-from derm_core.data.decode_all import source_key, stage_images
+from derm_core.data.decode_all import DecodedFile, decode_images, source_key
 from derm_core.data.manifest import load_dataset, save_dataset
 from derm_core.data.store import build_store, open_store
 from derm_core.errors import DataError
@@ -88,25 +88,25 @@ def test_an_interrupted_pass_goes_on_where_it_stopped(tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        stage_images(tmp_path / "work", paths, [8], key=key, processes=1, progress=stop)
+        decode_images(tmp_path / "work", paths, [8], key=key, processes=1, progress=stop)
     with open(tmp_path / "work" / "progress.jsonl", "a") as record:
         record.write('{"start": 128, "ro')  # torn by the interruption
     starts, real = [], decode_all.read_chunk
     monkeypatch.setattr(
         decode_all, "read_chunk", lambda start, *rest: starts.append(start) or real(start, *rest)
     )
-    staged = stage_images(tmp_path / "work", paths, [8], key=key, processes=1)
-    assert starts == [128, 192] and staged.good.all()
-    images = np.load(staged.arrays[8])
+    decoded = decode_images(tmp_path / "work", paths, [8], key=key, processes=1)
+    assert starts == [128, 192] and decoded.readable.all()
+    images = np.load(decoded.arrays[8])
     assert all(np.array_equal(images[i], read_image(Path(paths[i]), 8)) for i in range(200))
 
 
 def test_other_files_start_anew(tmp_path):
     paths = write_images(tmp_path / "images", 70)
-    stage_images(tmp_path / "work", paths, [8], key=source_key(paths, [8]), processes=1)
+    decode_images(tmp_path / "work", paths, [8], key=source_key(paths, [8]), processes=1)
     os.utime(paths[0], (1, 1))
     calls = []
-    stage_images(
+    decode_images(
         tmp_path / "work",
         paths,
         [8],
@@ -120,9 +120,9 @@ def test_other_files_start_anew(tmp_path):
 def test_pixels_lost_with_the_machine_are_read_again(tmp_path):
     paths = write_images(tmp_path / "images", 130)
     key = source_key(paths, [8])
-    staged = stage_images(tmp_path / "work", paths, [8], key=key, processes=1)
-    np.load(staged.arrays[8], mmap_mode="r+")[70] = 0
-    again = stage_images(tmp_path / "work", paths, [8], key=key, processes=1)
+    decoded = decode_images(tmp_path / "work", paths, [8], key=key, processes=1)
+    np.load(decoded.arrays[8], mmap_mode="r+")[70] = 0
+    again = decode_images(tmp_path / "work", paths, [8], key=key, processes=1)
     assert np.array_equal(np.load(again.arrays[8])[70], read_image(Path(paths[70]), 8))
 
 
@@ -132,8 +132,8 @@ def test_a_killed_import_leaves_no_process_and_keeps_its_work(tmp_path):
     paths = [str(first)] * 320  # one file read often: slow enough to be killed on the way
     key = source_key(paths, [8])
     code = (
-        "import sys; from pathlib import Path; from derm_core.data.decode_all import stage_images\n"
-        "stage_images(Path(sys.argv[1]), sys.argv[3:], [8], key=sys.argv[2], processes=2)"
+        "import sys; from pathlib import Path; from derm_core.data.decode_all import decode_images\n"
+        "decode_images(Path(sys.argv[1]), sys.argv[3:], [8], key=sys.argv[2], processes=2)"
     )
     child = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "work"), key, *paths],
@@ -150,7 +150,7 @@ def test_a_killed_import_leaves_no_process_and_keeps_its_work(tmp_path):
     child.send_signal(signal.SIGKILL)
     child.wait()
     calls = []
-    staged = stage_images(
+    decoded = decode_images(
         tmp_path / "work",
         paths,
         [8],
@@ -158,7 +158,7 @@ def test_a_killed_import_leaves_no_process_and_keeps_its_work(tmp_path):
         processes=1,
         progress=lambda *call: calls.append(call),
     )
-    assert calls[0][0] >= 64 and staged.good.all()
+    assert calls[0][0] >= 64 and decoded.readable.all()
     deadline = time.monotonic() + 60
     while _group_alive(child.pid) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -176,14 +176,14 @@ def _group_alive(group: int) -> bool:
 def test_unreadable_files_carry_their_reason(tmp_path):
     paths = write_images(tmp_path / "images", 3)
     Path(paths[1]).write_text("no picture")
-    staged = stage_images(tmp_path / "work", paths, [8, 12], key="k", processes=1)
-    assert staged.good.tolist() == [True, False, True]
-    assert staged.rows[1] == {"reason": "not a JPEG, PNG, WebP or BMP image."}
-    assert np.load(staged.arrays[12]).shape == (3, 12, 12, 3)
+    decoded = decode_images(tmp_path / "work", paths, [8, 12], key="k", processes=1)
+    assert decoded.readable.tolist() == [True, False, True]
+    assert decoded.files[1] == DecodedFile(reason="not a JPEG, PNG, WebP or BMP image.")
+    assert np.load(decoded.arrays[12]).shape == (3, 12, 12, 3)
 
 
 def test_too_little_room_is_said_before_work_begins(tmp_path, monkeypatch):
     paths = write_images(tmp_path / "images", 2)
     monkeypatch.setattr(decode_all.shutil, "disk_usage", lambda _: type("", (), {"free": 100})())
     with pytest.raises(DataError, match=r"need .* GB; only 0.0 GB are free"):
-        stage_images(tmp_path / "work", paths, [64], key="k", processes=1)
+        decode_images(tmp_path / "work", paths, [64], key="k", processes=1)

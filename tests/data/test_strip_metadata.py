@@ -20,9 +20,9 @@ from benchmarks._hostile_images import (
     segment,
     webp_with,
 )
-from derm_core.data import strip_metadata
+from derm_core.data import strip_metadata as module
 from derm_core.data.decode import decode
-from derm_core.data.strip_metadata import exif_orientation, lean
+from derm_core.data.strip_metadata import exif_orientation, strip_metadata
 from derm_core.errors import ImageError
 from tests.builders import encode
 
@@ -30,17 +30,20 @@ from tests.builders import encode
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP"])
 def test_sound_files_keep_their_pixels(kind):
     for data in [
-        data for found, data in bases() if found == kind and data[:2] + data[30:31] != b"BM\1"
+        data for name, data in bases() if name == kind and data[:2] + data[30:31] != b"BM\1"
     ]:
         check_same(kind, data)
 
 
 def check_same(kind, data):
-    with Image.open(io.BytesIO(data)) as whole, Image.open(io.BytesIO(lean(data)[0])) as kept:
-        assert whole.mode == kept.mode and whole.info.get("icc_profile") == kept.info.get(
+    with (
+        Image.open(io.BytesIO(data)) as whole,
+        Image.open(io.BytesIO(strip_metadata(data)[0])) as stripped,
+    ):
+        assert whole.mode == stripped.mode and whole.info.get("icc_profile") == stripped.info.get(
             "icc_profile"
         )
-        np.testing.assert_array_equal(np.asarray(whole), np.asarray(kept), err_msg=kind)
+        np.testing.assert_array_equal(np.asarray(whole), np.asarray(stripped), err_msg=kind)
 
 
 @pytest.mark.parametrize(("order", "mark"), [("<", b"II*\0"), (">", b"MM\0*")])
@@ -120,18 +123,18 @@ def test_files_without_proportion_are_refused_before_decoding(data, why, monkeyp
 
 
 def test_fill_bytes_and_rubbish_between_the_parts_of_a_jpeg_cost_nothing():
-    data = lean(jpeg_with(b"\xff" * 100_000 + bytes(100_000)))[0]
+    data = strip_metadata(jpeg_with(b"\xff" * 100_000 + bytes(100_000)))[0]
     assert len(data) < 5000 and decode(data).size == (37, 29)
 
 
 def test_scans_are_counted_exactly_where_other_bytes_look_like_them(monkeypatch):
     data = encoded("JPEG", progressive=True)
     scans = sum(data[i : i + 2] == b"\xff\xda" for i in range(len(data)))
-    monkeypatch.setattr(strip_metadata, "MAX_SCANS", scans)
+    monkeypatch.setattr(module, "MAX_SCANS", scans)
     assert decode(data + b"\xff\xda" * 1000).size == (37, 29), (
         "what follows the end of the image is no scan"
     )
-    monkeypatch.setattr(strip_metadata, "MAX_SCANS", scans - 1)
+    monkeypatch.setattr(module, "MAX_SCANS", scans - 1)
     with pytest.raises(ImageError, match="scans"):
         decode(data)
 

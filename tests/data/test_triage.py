@@ -1,12 +1,13 @@
 """Priorities: every class has one, ours are said to be ours, and neither content nor split changes."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from derm_core import cli
-from derm_core.data.manifest import load_dataset, save_dataset
+from derm_core.data.manifest import DatasetInfo, PriorityMap, load_dataset, save_dataset
 from derm_core.data.triage import (
     OURS,
     as_priorities,
@@ -66,7 +67,7 @@ def test_the_view_has_the_mapped_labels_and_is_otherwise_the_same(workspace):
     for label, level in zip(dataset.labels, view.labels, strict=True):
         assert (level == -1) if label == -1 else view.classes[level] == MAP[dataset.classes[label]]
     assert (view.labels == -1).sum() == 1 and np.array_equal(view.groups, dataset.groups)
-    assert view.info["labels"] == {"kind": "priority", "map": MAP, "ours": False}
+    assert view.priorities == PriorityMap(MAP, False)
 
 
 def test_two_priorities_alone_are_two_classes_in_order(workspace):
@@ -76,12 +77,13 @@ def test_two_priorities_alone_are_two_classes_in_order(workspace):
 
 
 def test_whose_mapping_it_is_is_said():
-    assert "ours" in describe_map(OURS, True) and "not published" in describe_map(OURS, True)
-    assert "ours" not in describe_map(MAP, False)
-    info = {"classes": list(OURS)}
-    assert priority_map("x", info) == (OURS, True)
+    assert "ours" in describe_map(PriorityMap(OURS, True))
+    assert "ours" not in describe_map(PriorityMap(MAP, False))
+    info = DatasetInfo(classes=tuple(OURS))
+    assert priority_map("x", info) == PriorityMap(OURS, True)
     changed = {**OURS, "nv": "medium"}
-    assert priority_map("x", {**info, "priority": changed}) == (changed, False)
+    own = dataclasses.replace(info, priority=changed)
+    assert priority_map("x", own) == PriorityMap(changed, False)
 
 
 def test_the_command_changes_single_classes_and_goes_back(workspace, capsys):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from derm_core.data.manifest import DatasetInfo
 from derm_core.insight.data_issues import find_trouble
 from derm_core.insight.saved_map import TROUBLE
 from derm_core.stats.feature_space import nearest
@@ -42,7 +43,7 @@ def planted(tmp_path):
         groups=groups,
         classes=("a", "b"),
         frame=frame,
-        info={"source": str(tmp_path)},
+        info=DatasetInfo(source=str(tmp_path)),
     )
     positions, distances = nearest(space, 10)
     return (
@@ -91,7 +92,7 @@ def test_what_was_planted_is_found(planted):
 
 
 def test_without_labels_and_lists_the_rest_stands(planted):
-    planted[0].labels[:], planted[0].info["source"] = -1, "nowhere"
+    planted[0].labels[:], planted[0].info = -1, DatasetInfo(source="nowhere")
     found = find(planted)
     assert (
         found.counts["label_error"] == 0

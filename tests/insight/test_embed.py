@@ -12,7 +12,7 @@ from derm_core.config import BackboneConfig, EmbedConfig, PretrainConfig, Recipe
 from derm_core.data.manifest import load_dataset
 from derm_core.data.splits import SPLITS, split_dataset
 from derm_core.data.store import open_store
-from derm_core.data.synth.generator import make_synth
+from derm_core.data.synth.dataset import make_synth
 from derm_core.errors import BundleError, ConfigError
 from derm_core.files import read_json, write_json
 from derm_core.insight import embed as module
@@ -234,7 +234,10 @@ def test_a_dataset_without_labels_can_be_mapped(workspace, run, without_umap):
 
     dataset = load_dataset(workspace, "little")
     save_dataset(
-        workspace, "blank", dataset.frame.assign(label=None), {**dataset.info, "classes": []}
+        workspace,
+        "blank",
+        dataset.frame.assign(label=None),
+        dataclasses.replace(dataset.info, classes=()),
     )
     list(embed(EmbedConfig(**{**CONFIG, "dataset": "blank"}), workspace, run))
     assert read_json(run.map_info)["quality"]["knn_accuracy"] is None

@@ -17,7 +17,7 @@ from derm_core.config import BackboneConfig, EmbedConfig
 from derm_core.data.manifest import load_dataset
 from derm_core.data.splits import SPLITS, split_dataset
 from derm_core.data.store import open_store
-from derm_core.data.synth.generator import make_synth
+from derm_core.data.synth.dataset import make_synth
 from derm_core.insight.embed import map_features
 from derm_core.insight.placement import open_placer, place, place_on_map
 from derm_core.nets.backbone import build_backbone

@@ -15,7 +15,7 @@ from derm_core.config import BackboneConfig
 from derm_core.insight.saliency import grad_cam, inside_share, layer_cam, occlusion
 from derm_core.nets.backbone import build_backbone, normalise
 from derm_core.nets.head import Classifier, make_head
-from tests.data.synth.test_generator import paint
+from tests.builders import render_lesion
 
 SIZE = 64
 
@@ -82,7 +82,7 @@ def noise() -> np.ndarray:
 def lesions() -> tuple[np.ndarray, np.ndarray]:
     """(n, S, S, 3) clean synthetic lesions on light skin, away from the middle, and (n, S, S) their masks."""
     found = [
-        paint(SIZE, seed, pigment=1.8, size=0.4, shift_x=shift, shift_y=-shift)
+        render_lesion(SIZE, seed, pigment=1.8, size=0.4, shift_x=shift, shift_y=-shift)
         for seed, shift in enumerate((0.0, 0.2, -0.2))
     ]
     images, masks = zip(*found, strict=True)

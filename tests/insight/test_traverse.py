@@ -14,7 +14,7 @@ from derm_core.config import BackboneConfig, PretrainConfig, Recipe, to_dict
 from derm_core.data.manifest import load_dataset
 from derm_core.data.splits import SPLITS, split_for
 from derm_core.data.store import open_store
-from derm_core.data.synth.generator import make_synth
+from derm_core.data.synth.dataset import make_synth
 from derm_core.errors import BundleError, NotFound, RunError
 from derm_core.insight import latents
 from derm_core.insight.traverse import Travel, open_travel

@@ -8,7 +8,7 @@ import zipfile
 import pandas as pd
 import pytest
 
-from derm_core.report.csv_tables import csv_table, flat, safe_cell, to_csv
+from derm_core.report.csv_tables import csv_table, flat, safe_cell, safe_table, to_csv
 from derm_core.report.files import archive, report_files
 from derm_core.report.reproduce import commands, reproducible_config
 from derm_core.study.study_result import study_result
@@ -138,3 +138,10 @@ def test_the_commands_lead_from_the_data_to_the_study(study):
         ["compare", "--config"],
     ]
     assert "'=cmd" in lines[2]
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", " =1"])
+def test_a_table_that_is_downloaded_holds_no_formula_and_keeps_its_numbers(text):
+    table = safe_table(pd.DataFrame({text: [text, "nv"], "number": [-1.5, 2.0]}))
+    assert list(table.columns) == ["'" + text, "number"] and table.iloc[0, 0] == "'" + text
+    assert table["number"].tolist() == [-1.5, 2.0] and table.iloc[1, 0] == "nv"

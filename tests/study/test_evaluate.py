@@ -1,5 +1,6 @@
 """Published models on a dataset, without a study: what they learnt from is left out, the rest is a study's tables."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -211,6 +212,6 @@ def test_what_cannot_be_tested_is_refused_before_it_is_queued(shelf, config, err
         put_on_shelf(workspace, "alien", data, 4, classes=("x", "y", "z"))
         cats = load_dataset(workspace, "tiny")
         frame = cats.frame.assign(label="tabby")
-        save_dataset(workspace, "cats", frame, {**cats.info, "classes": ["tabby"]})
+        save_dataset(workspace, "cats", frame, dataclasses.replace(cats.info, classes=("tabby",)))
     with pytest.raises(error, match=message):
         preflight.check(workspace, config)

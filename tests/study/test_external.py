@@ -29,7 +29,7 @@ def write_other(workspace, name="other", copies=4):
     frame.loc[: copies - 1, ["path", "sha256"]] = tiny.loc[
         : copies - 1, ["path", "sha256"]
     ].to_numpy()
-    info = {**dataset.info, "classes": ["AMBER", "Brown", "XXX"]}
+    info = dataclasses.replace(dataset.info, classes=("AMBER", "Brown", "XXX"))
     return save_dataset(workspace, name, frame, info)
 
 

@@ -5,16 +5,18 @@ Lengths are shares of the image's side. Each nuisance draws from a stream of its
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from .render import EXTENT, Scene, clouds, sigmoid, window
+from .render import EXTENT, Factors, Scene, clouds, sigmoid, window
 
 FINE = 3  # lines are drawn this much larger, then reduced
 
 
 def take_view(
-    scene: Scene, factors: dict, size: int, rng: np.random.Generator
+    scene: Scene, factors: Factors, size: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """One photograph of a scene: image (size, size, 3) uint8 and lesion mask (size, size) bool."""
     side = len(scene.mask)
@@ -37,7 +39,7 @@ def take_view(
     return (image.clip(0, 1) * 255 + 0.5).astype(np.uint8), np.asarray(mask) > 127
 
 
-def add_nuisances(image: np.ndarray, factors: dict, rng: np.random.Generator) -> np.ndarray:
+def add_nuisances(image: np.ndarray, factors: Factors, rng: np.random.Generator) -> np.ndarray:
     """What lies on the skin: ink, a ruler, hair, and bubbles in the contact gel."""
     ink, ruler, hair, bubbles = rng.spawn(4)
     if factors["ink"]:
@@ -51,10 +53,10 @@ def add_nuisances(image: np.ndarray, factors: dict, rng: np.random.Generator) ->
     return image
 
 
-def _draw(size: int, paint) -> np.ndarray:
-    """(size, size) cover in [0, 1] of lines that `paint` draws on a finer canvas of its own units."""
+def _draw(size: int, draw_lines: Callable[[ImageDraw.ImageDraw, int], None]) -> np.ndarray:
+    """(size, size) cover in [0, 1] of lines, drawn on a finer canvas whose side is the second argument."""
     canvas = Image.new("L", (FINE * size, FINE * size))
-    paint(ImageDraw.Draw(canvas), FINE * size)
+    draw_lines(ImageDraw.Draw(canvas), FINE * size)
     return np.asarray(canvas.reduce(FINE), dtype=np.float32) / 255
 
 
@@ -64,7 +66,7 @@ def draw_hair(image: np.ndarray, count: int, rng: np.random.Generator) -> np.nda
     colour = np.array([0.80, 0.66, 0.52] if light else [0.13, 0.09, 0.08], np.float32)
     sweep, t = rng.uniform(0, np.pi), np.linspace(0, 1, 20)[:, None]
 
-    def paint(draw: ImageDraw.ImageDraw, side: int) -> None:
+    def draw_lines(draw: ImageDraw.ImageDraw, side: int) -> None:
         for _ in range(count):
             middle, angle = rng.uniform(0, 1, 2), sweep + rng.normal(0, 0.7)
             reach = rng.uniform(0.25, 0.75) * np.array([np.cos(angle), np.sin(angle)])
@@ -82,7 +84,7 @@ def draw_hair(image: np.ndarray, count: int, rng: np.random.Generator) -> np.nda
                 joint="curve",
             )
 
-    cover = _draw(len(image), paint)[..., None]
+    cover = _draw(len(image), draw_lines)[..., None]
     return image * (1 - cover) + colour * cover
 
 
@@ -90,7 +92,7 @@ def draw_ruler(size: int, rng: np.random.Generator, border: int | None = None) -
     """(size, size) cover in [0, 1] of the tick marks of a ruler along one border (0 to 3; None: any)."""
     gap, offset, tilt = rng.uniform(0.035, 0.06), rng.uniform(0.0, 0.06), rng.normal(0, 0.03)
 
-    def paint(draw: ImageDraw.ImageDraw, side: int) -> None:
+    def draw_lines(draw: ImageDraw.ImageDraw, side: int) -> None:
         for i in range(int(1.1 / gap)):
             x, y = i * gap, offset + tilt * i * gap
             length = 0.085 if i % 10 == 0 else 0.06 if i % 5 == 0 else 0.035
@@ -100,7 +102,7 @@ def draw_ruler(size: int, rng: np.random.Generator, border: int | None = None) -
                 width=max(1, round(0.007 * side)),
             )
 
-    return np.rot90(_draw(size, paint), rng.integers(4) if border is None else border)
+    return np.rot90(_draw(size, draw_lines), rng.integers(4) if border is None else border)
 
 
 def draw_ink(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -109,7 +111,7 @@ def draw_ink(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     angle, bend, start = rng.uniform(0, 2 * np.pi), rng.uniform(0.4, 0.9), rng.uniform(0.42, 0.56)
     width = rng.uniform(0.035, 0.08)
 
-    def paint(draw: ImageDraw.ImageDraw, side: int) -> None:
+    def draw_lines(draw: ImageDraw.ImageDraw, side: int) -> None:
         turns = angle + np.linspace(-bend, bend, 16)
         points = 0.5 + start * np.stack([np.cos(turns), np.sin(turns)], 1) * rng.uniform(
             0.97, 1.03, (16, 1)
@@ -118,7 +120,7 @@ def draw_ink(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
             [tuple(p) for p in points * side], fill=255, width=round(width * side), joint="curve"
         )
 
-    stroke = Image.fromarray((255 * _draw(size, paint)).astype(np.uint8)).filter(
+    stroke = Image.fromarray((255 * _draw(size, draw_lines)).astype(np.uint8)).filter(
         ImageFilter.GaussianBlur(size / 110)
     )
     worn = sigmoid(2.5 * clouds(rng, size, 9) + 1.2) * rng.uniform(0.55, 0.95)
@@ -128,7 +130,7 @@ def draw_ink(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def draw_bubble(image: np.ndarray, rng: np.random.Generator) -> None:
-    """One bubble with its rim and highlight, painted into an image (S, S, 3) in [0, 1]."""
+    """One bubble with its rim and highlight, drawn into an image (S, S, 3) in [0, 1]."""
     axis = (np.arange(len(image), dtype=np.float32) + 0.5) / len(image) * 2 - 1
     (x, y), r = rng.uniform(-1, 1, 2), rng.uniform(0.03, 0.11)
     rows, columns = window(axis, y, 1.4 * r), window(axis, x, 1.4 * r)
@@ -140,7 +142,7 @@ def draw_bubble(image: np.ndarray, rng: np.random.Generator) -> None:
     image[rows, columns] = patch + (1 - patch) * (0.65 * shine.clip(0, 1))[..., None]
 
 
-def _photograph(image: np.ndarray, factors: dict, rng: np.random.Generator) -> np.ndarray:
+def _photograph(image: np.ndarray, factors: Factors, rng: np.random.Generator) -> np.ndarray:
     """Focus, light and its colour, the dark rim of the dermatoscope, and the sensor's noise."""
     size = len(image)
     axis = (np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1

@@ -1,6 +1,6 @@
-"""How a synthetic lesion is painted: pigment and blood as optical densities, then light on skin.
+"""How a synthetic lesion is rendered: pigment and blood as optical densities, then light on skin.
 
-A lesion is painted once, as a scene larger than any view (synth_photo takes the views). Colour
+A lesion is rendered once, as a scene larger than any view (synth.photo takes the views). Colour
 follows from Beer-Lambert absorption by melanin and haemoglobin, so that light skin, dark skin, tan,
 brown, black and red come from two densities. Lengths are in half image sides: an image spans -1
 to 1. Shapes: e = side of the scene in pixels.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ MELANIN = np.array([0.40, 0.64, 0.92], np.float32)  # absorption of red, green a
 BLOOD = np.array([0.06, 0.50, 0.42], np.float32)
 VEIL = np.array([0.36, 0.40, 0.50], np.float32)  # melanin seen through deep tissue looks blue-grey
 SCAR = np.array([0.90, 0.80, 0.80], np.float32)
+Factors = dict[str, Any]  # names and values, see synth.generator
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-np.clip(x, -30, 30)))
 
 
-def paint_scene(factors: dict, size: int, rng: np.random.Generator) -> Scene:
-    """Skin and lesion of one group, as its factors say; `rng` decides where everything lies.
+def render_scene(factors: Factors, size: int, rng: np.random.Generator) -> Scene:
+    """Skin and lesion of one group; its factors say what there is, `rng` decides where it lies.
 
     Every layer draws from a stream of its own: one factor changed leaves the rest of the picture as
     it was. Planes stay float32 (a float64 scalar would widen them); colours are made plane by plane.
@@ -86,7 +88,7 @@ def paint_scene(factors: dict, size: int, rng: np.random.Generator) -> Scene:
 
 
 def _outline(
-    factors: dict, u: np.ndarray, v: np.ndarray, rng: np.random.Generator
+    factors: Factors, u: np.ndarray, v: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, float]:
     """(e, e) cover of the lesion in [0, 1] and its mean radius: an ellipse whose edge noise displaces."""
     side, radius = len(u), factors["size"]
@@ -102,7 +104,7 @@ def _outline(
 
 
 def _colours(
-    factors: dict,
+    factors: Factors,
     alpha: np.ndarray,
     u: np.ndarray,
     v: np.ndarray,
@@ -143,7 +145,7 @@ def _colours(
 
 
 def _network(
-    factors: dict, alpha: np.ndarray, u: np.ndarray, v: np.ndarray, rng: np.random.Generator
+    factors: Factors, alpha: np.ndarray, u: np.ndarray, v: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """(e, e) pigment of a net: the valleys of three plane waves form a honeycomb, which noise bends."""
     side, spacing = len(u), factors["network_spacing"]
@@ -159,7 +161,7 @@ def _network(
 
 
 def _globules(
-    factors: dict, alpha: np.ndarray, radius: float, axis: np.ndarray, rng: np.random.Generator
+    factors: Factors, alpha: np.ndarray, radius: float, axis: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """(e, e) pigment of round clods scattered over the lesion."""
     field = np.zeros_like(alpha)
@@ -182,7 +184,7 @@ def _globules(
 
 
 def _streaks(
-    factors: dict, radius: float, alpha: np.ndarray, axis: np.ndarray, rng: np.random.Generator
+    factors: Factors, radius: float, alpha: np.ndarray, axis: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """(e, e) pigment of radial lines that cross the border, some with a bulb at their end."""
     field = np.zeros_like(alpha)

@@ -1,4 +1,4 @@
-"""Painting in several processes: fresh interpreters that take chunks of views and answer line by line.
+"""Generating in several processes: fresh interpreters that take chunks of views and answer line by line.
 
 Not multiprocessing: a spawned pool imports the caller's main module again, which under Streamlit is
 a page. A worker whose caller has died ends when it next writes.
@@ -12,30 +12,42 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from ...errors import DataError
 from ...workspace import REPOSITORY
+from .generator import View, write_views
+
+Chunk = tuple[list[View], int, int, str, str]  # arguments of `write_views`
+Written = tuple[int, list[dict[str, Any]]]  # number of the chunk, its rows of the manifest
 
 
-def paint_chunks(chunks: list[tuple], workers: int) -> Iterator[tuple[int, list[dict]]]:
-    """(number of the chunk, its rows of the manifest) as chunks finish, dealt out in turn.
+def write_chunks(chunks: Sequence[Chunk], workers: int) -> Iterator[Written]:
+    """Write chunks of views with several processes, or here where `workers` is 1.
 
-    chunks: arguments of `synth.write_chunk`. Raises DataError where a worker ends early; the others
-    are ended then, as when the caller stops iterating.
+    Yields:
+        (number of the chunk, its rows of the manifest) as chunks finish.
+
+    Raises:
+        DataError: a worker ended early. The others are ended then, as when the caller stops
+            iterating.
     """
-    answers: queue.Queue = queue.Queue()
+    if workers == 1:
+        yield from ((number, write_views(*chunk)) for number, chunk in enumerate(chunks))
+        return
+    numbered = list(enumerate(chunks))
+    answers: queue.Queue[Written | None] = queue.Queue()
     children = [
-        _start([(i, chunks[i]) for i in range(w, len(chunks), workers)], answers)
-        for w in range(min(workers, len(chunks)))
+        _start(numbered[worker::workers], answers) for worker in range(min(workers, len(chunks)))
     ]
     try:
         for _ in chunks:
             answer = answers.get()
             if answer is None:
                 raise DataError(
-                    "A process that paints synthetic images ended early, perhaps for want of memory or "
-                    "disk space; repeat the command."
+                    "A process that generates synthetic images ended early, perhaps for want of "
+                    "memory or disk space; repeat the command."
                 )
             yield answer
     finally:
@@ -44,7 +56,9 @@ def paint_chunks(chunks: list[tuple], workers: int) -> Iterator[tuple[int, list[
             child.wait()
 
 
-def _start(task: list[tuple[int, tuple]], answers: queue.Queue) -> subprocess.Popen:
+def _start(
+    task: list[tuple[int, Chunk]], answers: queue.Queue[Written | None]
+) -> subprocess.Popen[str]:
     path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
     child = subprocess.Popen(
         [sys.executable, "-m", "derm_core.data.synth.workers"],
@@ -57,23 +71,26 @@ def _start(task: list[tuple[int, tuple]], answers: queue.Queue) -> subprocess.Po
     return child
 
 
-def _listen(child: subprocess.Popen, task: list[tuple[int, tuple]], answers: queue.Queue) -> None:
-    """Hand a child its task and its lines to the caller; None where it fails."""
+def _listen(
+    child: subprocess.Popen[str],
+    task: list[tuple[int, Chunk]],
+    answers: queue.Queue[Written | None],
+) -> None:
+    """Send a child its task, and its answers to the caller; None where it fails."""
+    assert child.stdin is not None and child.stdout is not None
     try:
         with child.stdin as pipe:
             json.dump(task, pipe)
         for _ in task:
-            number, records = json.loads(child.stdout.readline())
-            answers.put((number, records))
+            number, rows = json.loads(child.stdout.readline())
+            answers.put((number, rows))
     except (OSError, ValueError):
         answers.put(None)
 
 
 def _main() -> None:
-    from .generator import write_chunk
-
     for number, chunk in json.load(sys.stdin):
-        print(json.dumps([number, write_chunk(*chunk)]), flush=True)
+        print(json.dumps([number, write_views(*chunk)]), flush=True)
 
 
 if __name__ == "__main__":

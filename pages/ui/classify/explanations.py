@@ -264,7 +264,7 @@ def neighbours(workspace, card: dict, found: Sequence[Neighbour]) -> None:
 def positions(workspace, card: dict, ids: list[str | None]) -> list[int | None]:
     """Rows of training images in the dataset of that name, where it is on this machine."""
     name = (card.get("training_data") or {}).get("dataset")
-    if name not in {found["name"] for found in cached.datasets(workspace)}:
+    if name not in {found.name for found in cached.datasets(workspace)}:
         return []
     known = {
         image_id: row

@@ -13,10 +13,7 @@ from pages.ui import cached, frame, launch_form, live_run
 def draw_form(workspace, expanded: bool, others: list[str]) -> None:
     """The form. others: finished maps that a new one can be aligned to."""
     offers = extractors(workspace)
-    here = {
-        row["name"]: f"{row['name']} · {row['images']:,} images"
-        for row in cached.datasets(workspace)
-    }
+    here = {row.name: f"{row.name} · {row.images:,} images" for row in cached.datasets(workspace)}
     here.setdefault("synth", "synth · synthetic images, made when first needed")
     with (
         st.expander("New map", icon=":material/add_chart:", expanded=expanded),

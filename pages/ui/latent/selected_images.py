@@ -140,7 +140,7 @@ def answers(first: LoadedMap, point: pd.Series) -> None:
 
 
 def describe(dataset, label: str | None) -> str:
-    told = dataset.info.get("class_descriptions") or {}
+    told = dataset.info.class_descriptions or {}
     return "no label" if label is None or pd.isna(label) else told.get(label, label)
 
 

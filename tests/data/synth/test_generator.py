@@ -1,60 +1,13 @@
-"""Synthetic lesions: the same seed paints the same bytes, and the factors are really in the picture."""
-
-import hashlib
-from pathlib import Path
+"""Synthetic lesions: the same seed gives the same bytes, and the factors are really in the picture."""
 
 import numpy as np
 import pytest
-from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from derm_core.data.manifest import load_dataset
-from derm_core.data.synth import generator, workers
-from derm_core.data.synth.generator import (
-    CLASSES,
-    ensure_synth,
-    generate,
-    lesion_factors,
-    make_synth,
-    plan,
-    view_factors,
-)
-from derm_core.data.synth.photo import take_view
-from derm_core.data.synth.render import noise, paint_scene
-from derm_core.errors import ConfigError, DataError
-
-CLEAN = {
-    "rotation": 0.0,
-    "zoom": 1.0,
-    "shift_x": 0.0,
-    "shift_y": 0.0,
-    "light": 1.0,
-    "warmth": 0.0,
-    "blur": 0.0,
-    "noise": 0.0,
-    "hair": 0,
-    "ruler": False,
-    "ink": False,
-    "bubbles": 0,
-    "vignette": 0.0,
-    "tube": False,
-}
-PLAIN = {
-    "skin_melanin": 0.1,
-    "skin_redness": 0.4,
-    "size": 0.55,
-    "elongation": 1.2,
-    "softness": 0.3,
-    "asymmetry": 0.5,
-    "pigment": 0.9,
-    "redness": 0.2,
-    "colours": 1,
-    "network_spacing": 0.11,
-    "irregularity": 0.2,
-    "network": 0.0,
-    "globules": 0.0,
-    "streaks": 0.0,
-}
+from derm_core.data.synth import generator
+from derm_core.data.synth.generator import CLASSES, generate, lesion_factors, plan, view_factors
+from derm_core.data.synth.render import noise
+from tests.builders import render_lesion
 
 
 @pytest.fixture(autouse=True)
@@ -63,16 +16,7 @@ def one_thread():
         yield
 
 
-def paint(pixels: int = 96, seed: int = 0, **factors) -> tuple[np.ndarray, np.ndarray]:
-    """An image in [0, 1] and its mask, with everything but `factors` plain and clean."""
-    lesion = {**PLAIN, **{k: v for k, v in factors.items() if k in PLAIN}}
-    view = {**CLEAN, **{k: v for k, v in factors.items() if k in CLEAN}}
-    scene = paint_scene(lesion, pixels, np.random.default_rng(seed))
-    image, mask = take_view(scene, view, pixels, np.random.default_rng(seed))
-    return image / 255, mask
-
-
-def test_the_same_seed_paints_the_same_bytes():
+def test_the_same_seed_gives_the_same_bytes():
     first, second, other = (list(generate(5, 48, seed)) for seed in (0, 0, 1))
     for (image, mask, factors), (again, mask_again, factors_again) in zip(first, second):
         assert (
@@ -164,14 +108,14 @@ def test_nuisances_know_nothing_of_the_class():
 def test_masks_cover_the_lesion():
     """Inside the mask the picture is darker than outside: the mask lies where the lesion is."""
     for seed in range(5):
-        image, mask = paint(seed=seed, rotation=70.0, zoom=1.1, shift_x=0.1, shift_y=-0.1)
+        image, mask = render_lesion(seed=seed, rotation=70.0, zoom=1.1, shift_x=0.1, shift_y=-0.1)
         assert 0.05 < mask.mean() < 0.7
         assert image[mask].mean() < image[~mask].mean() - 0.1
 
 
 def test_size_and_zoom_set_the_area_of_the_mask():
     small, large, near = (
-        np.mean([paint(seed=s, irregularity=0, **factors)[1].mean() for s in range(3)])
+        np.mean([render_lesion(seed=s, irregularity=0, **factors)[1].mean() for s in range(3)])
         for factors in ({"size": 0.4}, {"size": 0.6}, {"size": 0.4, "zoom": 1.2})
     )
     assert large / small == pytest.approx(2.25, rel=0.15)
@@ -183,8 +127,8 @@ def test_structures_appear_in_and_around_the_lesion(structure):
     """The same lesion with more of a structure changes inside or at its border, not far from it."""
     from scipy.ndimage import binary_dilation
 
-    none, mask = paint(**{structure: 0.0})
-    much, _ = paint(**{structure: 0.9})
+    none, mask = render_lesion(**{structure: 0.0})
+    much, _ = render_lesion(**{structure: 0.9})
     near = binary_dilation(mask, iterations=20)
     difference = np.abs(much - none).mean(2)
     assert difference[near].mean() > 0.01
@@ -192,9 +136,9 @@ def test_structures_appear_in_and_around_the_lesion(structure):
 
 
 def test_more_pigment_is_darker_and_darker_skin_too():
-    pale, dark = paint(pigment=0.4), paint(pigment=1.6)
+    pale, dark = render_lesion(pigment=0.4), render_lesion(pigment=1.6)
     assert dark[0][dark[1]].mean() < pale[0][pale[1]].mean() - 0.1
-    light_skin, dark_skin = paint(skin_melanin=0.05), paint(skin_melanin=1.0)
+    light_skin, dark_skin = render_lesion(skin_melanin=0.05), render_lesion(skin_melanin=1.0)
     assert dark_skin[0][~dark_skin[1]].mean() < light_skin[0][~light_skin[1]].mean() - 0.15
 
 
@@ -202,7 +146,7 @@ def test_skin_looks_like_skin():
     """Red above green and blue on every skin tone, as in dermoscopy under white light."""
     for melanin in (0.0, 0.4, 1.2):
         for redness in (0.1, 0.9):
-            image, mask = paint(skin_melanin=melanin, skin_redness=redness)
+            image, mask = render_lesion(skin_melanin=melanin, skin_redness=redness)
             red, green, blue = image[~mask].mean(0)
             assert red > green + 0.03 and red > blue + 0.03
 
@@ -224,8 +168,8 @@ def test_skin_looks_like_skin():
     ids=lambda value: next(iter(value)),
 )
 def test_nuisances_change_the_picture_and_not_the_mask(nuisance):
-    clean, mask = paint()
-    image, same_mask = paint(**nuisance)
+    clean, mask = render_lesion()
+    image, same_mask = render_lesion(**nuisance)
     assert np.array_equal(mask, same_mask)
     assert np.abs(image - clean).max() > 0.02
 
@@ -236,86 +180,3 @@ def test_noise_has_unit_variance_at_any_resolution():
         assert np.var(values) == pytest.approx(1, rel=0.15)
     coarse, fine = (noise(np.random.default_rng(0), side, 6) for side in (50, 100))
     assert np.abs(fine.reshape(50, 2, 50, 2).mean((1, 3)) - coarse).max() < 0.2
-
-
-def test_the_dataset_holds_images_masks_and_factors(workspace):
-    seen = []
-    dataset = make_synth(
-        workspace, "little", images=30, size=48, progress=lambda *now: seen.append(now)
-    )
-    loaded = load_dataset(workspace, "little")
-    assert len(loaded) == 30 and loaded.fingerprint == dataset.fingerprint
-    assert set(loaded.classes) <= set(CLASSES) and seen[-1] == (30, 30)
-    assert (
-        all(name.startswith("factor_") for name in loaded.attributes)
-        and "factor_network" in loaded.attributes
-    )
-    for row, (image, mask, factors) in zip(loaded.frame.itertuples(), generate(30, 48, 0)):
-        data = Path(row.path).read_bytes()
-        assert hashlib.sha256(data).hexdigest() == row.sha256
-        assert np.array_equal(np.asarray(Image.open(row.path)), image)
-        assert np.array_equal(
-            np.asarray(Image.open(loaded.paths.masks / f"{row.image_id}.png")), mask
-        )
-        assert row.label == factors["label"] and row.factor_streaks == pytest.approx(
-            factors["streaks"], abs=1e-4
-        )
-    assert loaded.frame.groupby("group").size().between(1, 3).all()
-
-
-@pytest.mark.slow
-def test_processes_paint_what_one_process_paints(workspace):
-    alone = make_synth(workspace, "alone", images=60, size=32, processes=1)
-    shared_work = make_synth(workspace, "together", images=60, size=32, processes=2)
-    assert alone.fingerprint == shared_work.fingerprint
-
-
-@pytest.mark.slow
-def test_stopping_leaves_no_painter_behind(workspace, monkeypatch):
-    """A caller that breaks off, as a cancelled run does, ends its painters and registers nothing."""
-    started, real = [], workers.subprocess.Popen
-    monkeypatch.setattr(
-        workers.subprocess, "Popen", lambda *a, **k: started.append(real(*a, **k)) or started[-1]
-    )
-
-    def stop(done, total):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        make_synth(workspace, "stopped", images=200, size=32, processes=2, progress=stop)
-    assert len(started) == 2 and all(child.poll() is not None for child in started)
-    assert "stopped" not in workspace.dataset_names()
-
-
-def test_a_painter_that_dies_is_reported(workspace, monkeypatch):
-    monkeypatch.setattr(workers.sys, "executable", "/bin/false")
-    with pytest.raises(DataError, match="ended early"):
-        make_synth(workspace, "broken", images=60, size=32, processes=2)
-
-
-@pytest.mark.slow
-def test_it_is_made_on_first_need_only(workspace):
-    dataset = ensure_synth(workspace, scale=0.04)
-    assert dataset.name == "synth-80" and len(dataset) == 80
-    before = dataset.paths.manifest.stat().st_mtime_ns
-    again = ensure_synth(
-        workspace, scale=0.04, progress=lambda done, total: pytest.fail("painted twice")
-    )
-    assert (
-        again.fingerprint == dataset.fingerprint
-        and again.paths.manifest.stat().st_mtime_ns == before
-    )
-
-
-def test_an_interrupted_one_is_made_again(workspace):
-    dataset = make_synth(workspace, "half", images=20, size=32)
-    dataset.paths.info.unlink()
-    next(dataset.paths.images.iterdir()).unlink()
-    assert make_synth(workspace, "half", images=20, size=32).fingerprint == dataset.fingerprint
-    assert len(list(dataset.paths.images.iterdir())) == 20
-
-
-def test_another_dataset_is_never_overwritten(workspace):
-    make_synth(workspace, "taken", images=20, size=32)
-    with pytest.raises(ConfigError, match=r"taken.*delete"):
-        make_synth(workspace, "taken", images=20, size=32, seed=1)
