@@ -81,8 +81,8 @@ def facts(dataset, row: DatasetSummary) -> None:
 def audit_section(workspace, dataset) -> None:
     """Whether the splits can be trusted, and what each of them holds."""
     st.subheader("Splits", anchor=False)
-    found = cached.audit(workspace, dataset.name)
-    crossing, twice = found["groups_across_splits"], found["duplicate_images_across_splits"]
+    audit = cached.audit(workspace, dataset.name)
+    crossing, twice = audit.groups_across_splits, audit.duplicate_images_across_splits
     if crossing or twice:
         st.error(
             f"{words.count(crossing, 'group')} and {words.count(twice, 'equal image')} stand in more than one split: "
@@ -102,7 +102,7 @@ def audit_section(workspace, dataset) -> None:
         return
     counts = pd.DataFrame(
         {
-            split: [found["splits"][split]["classes"].get(name, 0) for name in dataset.classes]
+            split: [audit.splits[split].classes.get(name, 0) for name in dataset.classes]
             for split in SPLITS
         },
         index=list(dataset.classes),
@@ -116,9 +116,8 @@ def audit_section(workspace, dataset) -> None:
         f"{words.percent(total.max() / max(total.sum(), 1))} of the labelled images: accuracy alone says little.",
         alt=f"Bars of {len(dataset.classes)} classes, stacked by split. Largest: {total.idxmax()}, {total.max():,} images.",
     )
-    attributes = found.get("attributes") or {}
-    if attributes:
-        attribute_balance(attributes)
+    if audit.attributes:
+        attribute_balance(audit.attributes)
 
 
 def attribute_balance(attributes: dict) -> None:
@@ -132,7 +131,7 @@ def attribute_balance(attributes: dict) -> None:
         )
         share = st.column_config.NumberColumn(format="percent")
         frame.show_table(
-            pd.DataFrame(attributes[name]),
+            pd.DataFrame(list(attributes[name])),
             title=f"{name} by split",
             key=f"attribute-{name}",
             formats={

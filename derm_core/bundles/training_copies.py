@@ -23,7 +23,7 @@ import numpy as np
 
 from ..data.decode import read_image
 from ..data.manifest import load_dataset
-from ..data.near_duplicates import near_duplicates
+from ..data.near_duplicates import CandidatePairs, near_duplicates
 from ..errors import DermError
 from ..workspace import Workspace
 from .prediction import ArmPrediction, Duplicate
@@ -73,8 +73,9 @@ def pictured_copy(
         return None
     stacked, rows = np.stack(images), np.arange(len(images))
     pairs = np.stack([np.zeros(len(candidates), int), rows[1:]], 1)
+    every = CandidatePairs(pairs, np.ones(len(pairs), bool))
     alike = near_duplicates(
-        stacked, lambda wanted: stacked[wanted], rows, pairs, lambda done, total: None
+        stacked, lambda wanted: stacked[wanted], rows, every, lambda done, total: None
     )
     if not len(alike.scores):
         return None

@@ -122,26 +122,22 @@ def audit_data(args: argparse.Namespace, screen: Screen) -> Answer:
     """JSON: {groups_across_splits, duplicate_images_across_splits, splits, …}; fails where one crosses."""
     dataset = load_dataset(screen.workspace, args.name)
     split = split_dataset(dataset.labels, dataset.groups, args.split_seed)
-    value = {"name": args.name, "split_seed": args.split_seed, **audit(dataset, split)}
+    result = audit(dataset, split)
     rows = [
-        (
-            name,
-            part["images"],
-            part["groups"],
-            *(part["classes"].get(c, 0) for c in dataset.classes),
-        )
-        for name, part in value["splits"].items()
+        (name, part.images, part.groups, *(part.classes.get(c, 0) for c in dataset.classes))
+        for name, part in result.splits.items()
     ]
-    groups, images = value["groups_across_splits"], value["duplicate_images_across_splits"]
+    groups, images = result.groups_across_splits, result.duplicate_images_across_splits
     lines = [
         table(("split", "images", "groups", *dataset.classes), rows),
         f"Groups in more than one split: {groups}. Equal images in more than one split: {images}.",
     ]
-    for what, names in value["crossing"].items():
+    for what, names in to_json(result.crossing).items():
         if names:
             lines.append(f"Crossing {what.replace('_', ' ')}: {', '.join(names)}")
     crosses = groups or images
     problem = f"Dataset {args.name} leaks between splits; import it again." if crosses else ""
+    value = {"name": args.name, "split_seed": args.split_seed, **to_json(result)}
     return Answer(value, "\n".join(lines), problem)
 
 

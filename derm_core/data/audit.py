@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -15,16 +17,77 @@ OTHER = "(other)"
 NAMED = 20  # leaks that are named; all are counted
 
 
-def audit(dataset: Dataset, split: np.ndarray) -> dict:
-    """Everything a reader asks of a dataset before trusting a study on it, as plain JSON values.
+@dataclass(frozen=True)
+class SplitContents:
+    """Counts of one split; classes, class_groups: images and groups by class name."""
 
-    split: (N,) indices into SPLITS. Keys: images, groups, classes, unlabelled; splits {train, val,
-    test: {images, groups, classes {name: images}, class_groups {name: groups}}};
-    groups_across_splits and duplicate_images_across_splits (0 in a sound split: both are counted
-    anew from the manifest, not taken from how the split was made); crossing {groups, image_ids}: the
-    names of the first NAMED groups that cross and of images with equal contents; duplicate_images;
-    groups_with_several_classes; group_sizes {size: groups}; images_per_group {mean, largest};
-    missing {column: images}; attributes {name: [{value, images, share, train, val, test}]}.
+    images: int
+    groups: int
+    classes: dict[str, int]
+    class_groups: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """The names of the first NAMED groups in more than one split, and of images of equal content."""
+
+    groups: tuple[str, ...]
+    image_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class GroupSize:
+    """Images in a group."""
+
+    mean: float
+    largest: int
+
+
+@dataclass(frozen=True)
+class AttributeValue:
+    """How many images have a value of an attribute, and their share of all and of each split."""
+
+    value: str
+    images: int
+    share: float
+    train: float
+    val: float
+    test: float
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Everything to know of a dataset and its split before trusting a study on them.
+
+    Attributes:
+        classes, missing: images by name of the class, and without a value by name of the column.
+        groups_across_splits, duplicate_images_across_splits: 0 in a sound split. Both are counted
+            from the manifest, not taken from how the split was made.
+        group_sizes: groups by their number of images.
+    """
+
+    name: str
+    images: int
+    groups: int
+    classes: dict[str, int]
+    unlabelled: int
+    splits: dict[str, SplitContents]
+    groups_across_splits: int
+    duplicate_images_across_splits: int
+    crossing: Crossing
+    duplicate_images: int
+    groups_with_several_classes: int
+    group_sizes: dict[str, int]
+    images_per_group: GroupSize
+    missing: dict[str, int]
+    attributes: dict[str, tuple[AttributeValue, ...]]
+
+
+def audit(dataset: Dataset, split: np.ndarray) -> Audit:
+    """Count what a dataset and its split hold.
+
+    Args:
+        split: (N,) indices into SPLITS.
     """
     split = np.asarray(split)
     if split.shape != (len(dataset),) or not np.isin(split, range(len(SPLITS))).all():
@@ -34,89 +97,67 @@ def audit(dataset: Dataset, split: np.ndarray) -> dict:
     frame = dataset.frame
     labels = frame["label"].where(frame["label"].notna(), None)
     sizes = frame["group"].value_counts()
-    return {
-        "name": dataset.name,
-        "images": len(frame),
-        "groups": len(sizes),
-        "classes": _counts(labels, dataset.classes),
-        "unlabelled": int(labels.isna().sum()),
-        "splits": {
+    groups, contents = (_crossing(frame[column], split) for column in ("group", "sha256"))
+    twice = frame["image_id"][frame["sha256"].isin(contents)]
+    return Audit(
+        name=dataset.name,
+        images=len(frame),
+        groups=len(sizes),
+        classes=_counts(labels, dataset.classes),
+        unlabelled=int(labels.isna().sum()),
+        splits={
             name: _describe(frame[split == i], dataset.classes) for i, name in enumerate(SPLITS)
         },
-        "groups_across_splits": _crossing(frame["group"], split),
-        "duplicate_images_across_splits": _crossing(frame["sha256"], split),
-        "crossing": _named(frame, split),
-        "duplicate_images": int(frame["sha256"].duplicated().sum()),
-        "groups_with_several_classes": int((labels.groupby(frame["group"]).nunique() > 1).sum()),
-        "group_sizes": {
-            str(size): int(count) for size, count in sizes.value_counts().sort_index().items()
-        },
-        "images_per_group": {"mean": float(sizes.mean()), "largest": int(sizes.max())},
-        "missing": {
+        groups_across_splits=len(groups),
+        duplicate_images_across_splits=len(contents),
+        crossing=Crossing(tuple(map(str, groups[:NAMED])), tuple(map(str, twice[:NAMED]))),
+        duplicate_images=int(frame["sha256"].duplicated().sum()),
+        groups_with_several_classes=int((labels.groupby(frame["group"]).nunique() > 1).sum()),
+        group_sizes={str(k): int(n) for k, n in sizes.value_counts().sort_index().items()},
+        images_per_group=GroupSize(float(sizes.mean()), int(sizes.max())),
+        missing={
             name: int(_is_missing(frame[name]).sum()) for name in ["label", *dataset.attributes]
         },
-        "attributes": {name: attribute_table(frame[name], split) for name in dataset.attributes},
-    }
+        attributes={name: _attribute_values(frame[name], split) for name in dataset.attributes},
+    )
 
 
-def _crossing(keys: pd.Series, split: np.ndarray) -> int:
-    """How many distinct keys (groups, or contents) are found in more than one split."""
-    return len(_across(keys, split))
-
-
-def _across(keys: pd.Series, split: np.ndarray) -> pd.Index:
+def _crossing(keys: pd.Series, split: np.ndarray) -> pd.Index:
+    """The distinct keys (groups, or contents) in more than one split."""
     splits = pd.Series(split, index=keys.index).groupby(keys).nunique()
     return splits.index[splits > 1]
 
 
-def _named(frame: pd.DataFrame, split: np.ndarray) -> dict[str, list[str]]:
-    twice = frame["sha256"].isin(_across(frame["sha256"], split))
-    return {
-        "groups": [str(name) for name in _across(frame["group"], split)[:NAMED]],
-        "image_ids": [str(name) for name in frame["image_id"][twice][:NAMED]],
-    }
-
-
-def _describe(rows: pd.DataFrame, classes: tuple[str, ...]) -> dict:
+def _describe(rows: pd.DataFrame, classes: tuple[str, ...]) -> SplitContents:
     groups = rows.drop_duplicates(["group", "label"])
-    return {
-        "images": len(rows),
-        "groups": int(rows["group"].nunique()),
-        "classes": _counts(rows["label"], classes),
-        "class_groups": _counts(groups["label"], classes),
-    }
+    return SplitContents(
+        len(rows),
+        int(rows["group"].nunique()),
+        _counts(rows["label"], classes),
+        _counts(groups["label"], classes),
+    )
 
 
 def _counts(labels: pd.Series, classes: tuple[str, ...]) -> dict[str, int]:
-    found = labels.value_counts()
-    return {name: int(found.get(name, 0)) for name in classes}
+    counts = labels.value_counts()
+    return {name: int(counts.get(name, 0)) for name in classes}
 
 
-def attribute_table(values: pd.Series, split: np.ndarray) -> list[dict]:
-    """Rows {value, images, share, train, val, test} of one attribute; the split columns are shares
-    of that split's images. Numbers with many values are binned; missing values have a row of their own.
-    """
+def _attribute_values(values: pd.Series, split: np.ndarray) -> tuple[AttributeValue, ...]:
+    """The values of one attribute; numbers with many values are binned, missing ones have a row."""
     categories, order = categorise(values)
     codes = pd.Categorical(categories, categories=order).codes
-    totals = [max(int((split == i).sum()), 1) for i in range(len(SPLITS))]
+    members = [split == i for i in range(len(SPLITS))]
     rows = []
     for code, value in enumerate(order):
-        here = codes == code
-        rows.append(
-            {
-                "value": value,
-                "images": int(here.sum()),
-                "share": float(here.mean()),
-                **{
-                    name: float(here[split == i].sum() / totals[i]) for i, name in enumerate(SPLITS)
-                },
-            }
-        )
-    return rows
+        has_value = codes == code
+        shares = [float(has_value[member].sum() / max(int(member.sum()), 1)) for member in members]
+        rows.append(AttributeValue(value, int(has_value.sum()), float(has_value.mean()), *shares))
+    return tuple(rows)
 
 
 def categorise(values: pd.Series) -> tuple[pd.Series, list[str]]:
-    """An attribute as texts, and the texts in the order to show them (missing last)."""
+    """An attribute as texts, and the texts in the order to list them in (missing last)."""
     missing = _is_missing(values)
     numbers = pd.to_numeric(values[~missing], errors="coerce")
     is_number = (
@@ -125,10 +166,8 @@ def categorise(values: pd.Series) -> tuple[pd.Series, list[str]]:
     if is_number and numbers.nunique() > BINS:
         texts, order = _binned(numbers)
     elif is_number:
-        texts, order = (
-            numbers.map("{:.10g}".format),
-            [f"{value:.10g}" for value in sorted(numbers.unique())],
-        )
+        texts = numbers.map("{:.10g}".format)
+        order = [f"{value:.10g}" for value in sorted(numbers.unique())]
     else:
         texts, order = _common(values[~missing].astype(str))
     result = pd.Series(MISSING, index=values.index, dtype=object)
@@ -142,8 +181,8 @@ def _common(texts: pd.Series) -> tuple[pd.Series, list[str]]:
     ranked = counts.sort_values(["images", "value"], ascending=[False, True])["value"].tolist()
     if len(ranked) <= MAX_CATEGORIES:
         return texts, ranked
-    kept = ranked[:MAX_CATEGORIES]
-    return texts.where(texts.isin(kept), OTHER), kept + [OTHER]
+    common = ranked[:MAX_CATEGORIES]
+    return texts.where(texts.isin(common), OTHER), [*common, OTHER]
 
 
 def _binned(numbers: pd.Series) -> tuple[pd.Series, list[str]]:

@@ -26,9 +26,11 @@ def augment(
     """(view, target) of a batch of square float images in [0, 1].
 
     The target is the image after flip, rotation and crop; the view is the target after changes of
-    colour, with patches hidden. Parameters come from `generator` alone (drawn on its device, used
-    on the images'). What a config switches off returns its input unchanged. share: which of a
-    global batch these images are; they then get what they would get in it.
+    colour, with patches hidden. What a config switches off returns its input unchanged.
+
+    Args:
+        generator: the only source of parameters, drawn on its device and used on the images'.
+        share: which of a global batch these images are; they are augmented as they would be in it.
     """
     target = geometric(images_bchw, config, generator, share)
     view = hide_patches(colour(target, config, generator, share), config, generator, share)
@@ -45,11 +47,9 @@ def geometric(
     if not config.flip and config.rotate_degrees == 0 and config.scale_min == 1:
         return images_bchw
     theta = _affine(images_bchw, config, generator, share)
-    grid = torch.baddbmm(
-        theta[:, :, 2:],
-        theta[:, :, :2],
-        _centres(images_bchw.shape[-1], theta.device).expand(len(theta), -1, -1),
-    )  # affine_grid's result in a fraction of its time
+    centres = _centres(images_bchw.shape[-1], theta.device).expand(len(theta), -1, -1)
+    # affine_grid's result in a fraction of its time
+    grid = torch.baddbmm(theta[:, :, 2:], theta[:, :, :2], centres)
     grid_bhw2 = grid.view(-1, 2, *images_bchw.shape[2:]).permute(0, 2, 3, 1).to(images_bchw.dtype)
     return functional.grid_sample(
         images_bchw, grid_bhw2, mode="bilinear", padding_mode="reflection", align_corners=False
@@ -108,19 +108,16 @@ def hide_patches(
     if hidden == 0:
         return images_bchw
     rank = _uniform(images_bchw, generator, side * side, share).argsort(1).argsort(1)
-    mask = (
-        (rank < hidden)
-        .view(-1, 1, side, 1, side, 1)
-        .expand(-1, -1, -1, config.mask_patch, -1, config.mask_patch)
-    )
-    mask = mask.reshape(-1, 1, side * config.mask_patch, side * config.mask_patch)
+    mask = (rank < hidden).view(-1, 1, side, side)
+    for dimension in (2, 3):
+        mask = mask.repeat_interleave(config.mask_patch, dimension)
     mask = mask[:, :, : images_bchw.shape[2], : images_bchw.shape[3]]
     return torch.where(mask, images_bchw.mean((2, 3), keepdim=True), images_bchw)
 
 
 @functools.lru_cache(maxsize=8)
 def _centres(size: int, device: torch.device) -> torch.Tensor:
-    """(2, size²) pixel centres (x, y) in [-1, 1]; kept, since making a tensor on a GPU waits for it."""
+    """(2, size²) pixel centres (x, y) in [-1, 1]; cached, since making a tensor on a GPU waits for it."""
     axis = (torch.arange(size) * 2 + 1) / size - 1
     return torch.stack([axis.repeat(size), axis.repeat_interleave(size)]).to(device)
 

@@ -1,10 +1,10 @@
-"""What goes wrong with dermoscopic photographs, in five severities, as functions of uint8 images.
+"""Corruptions of dermoscopic photographs, in five severities, as functions of uint8 images.
 
 Thirteen families: focus, motion, sensor noise, JPEG, pixels, exposure, contrast, colour, and what lies
 on the skin or before the lens. Lengths are shares of the image's side, so that a severity means the
-same at 64 and at 224 pixels. What an image draws (directions, places) comes from its own id and the
-family, not from the severity: higher severities are more of the same, and whoever corrupts the
-image gets the same pixels. After the benchmark of Hendrycks and Dietterich (2019, arXiv 1903.12261),
+same at 64 and at 224 pixels. The random numbers of an image (directions, places) come from its id and
+the family, not from the severity: higher severities are more of the same, and every caller gets the
+same pixels. After the benchmark of Hendrycks and Dietterich (2019, arXiv 1903.12261),
 with the nuisances that dermoscopy knows.
 
 Shapes: n images, s = s pixels, c = 3 channels; inside, float32 colours in [0, 1].
@@ -19,7 +19,6 @@ import numpy as np
 from PIL import Image
 from scipy import fft, special
 
-from ..config import CORRUPTIONS
 from ..records import require
 from ..seeds import stream_seed
 from .augment import LUMA
@@ -30,14 +29,9 @@ Draws = list[np.random.Generator]
 Corruption = Callable[[np.ndarray, int, Draws], np.ndarray]
 
 # What the severities 1 to 5 mean, family by family.
-DEFOCUS = (
-    0.006,
-    0.011,
-    0.018,
-    0.028,
-    0.042,
-)  # radius of the circle of confusion, share of the side
-MOTION = (0.015, 0.03, 0.05, 0.08, 0.12)  # length of the way, share of the side
+# Radius of the circle of confusion, and length of the way, as shares of the side.
+DEFOCUS = (0.006, 0.011, 0.018, 0.028, 0.042)
+MOTION = (0.015, 0.03, 0.05, 0.08, 0.12)
 NOISE = (0.02, 0.04, 0.06, 0.08, 0.11)  # standard deviation a pixel of a 64 px image
 JPEG = (40, 25, 15, 9, 5)  # quality, at about 256 pixels a side
 PIXELS = (40, 30, 21, 15, 10)  # cells along a side
@@ -61,10 +55,15 @@ LARGEST_NOISE_SIDE = 256  # above it more pixels no longer mean more noise in ea
 def corrupt(
     images_nssc: np.ndarray, family: str, severity: int, ids: Sequence[str], seed: int = 0
 ) -> np.ndarray:
-    """uint8 (n, s, s, 3) -> the same images under `family` at `severity` 1 to 5, uint8.
+    """Images under a corruption: uint8 (n, s, s, 3) to uint8 (n, s, s, 3).
 
-    ids: one a image; with `seed` and the family they decide what an image draws, wherever it stands.
-    Raises ConfigError for an unknown family or severity.
+    Args:
+        family: a name in FAMILIES.
+        severity: 1 to 5.
+        ids: one an image; with `seed` and the family they decide its random numbers.
+
+    Raises:
+        ConfigError: unknown family or severity.
     """
     require(family in FAMILIES, "corruption", family, ", ".join(FAMILIES))
     require(severity in SEVERITIES, "severity", severity, "1 to 5")
@@ -215,24 +214,18 @@ def _vignette(images: np.ndarray, level: int, draws: Draws) -> np.ndarray:
     return images * light[..., None]
 
 
-FAMILIES: dict[str, Corruption] = dict(
-    zip(
-        CORRUPTIONS,
-        (
-            _defocus,
-            _motion,
-            _noise,
-            _per_image(_jpeg),
-            _pixelation,
-            _brightness,
-            _contrast,
-            _saturation,
-            _per_image(_hair),
-            _per_image(_ruler),
-            _per_image(_ink),
-            _per_image(_bubbles),
-            _vignette,
-        ),
-        strict=True,
-    )
-)
+FAMILIES: dict[str, Corruption] = {  # the names are those of config.CORRUPTIONS
+    "defocus": _defocus,
+    "motion": _motion,
+    "noise": _noise,
+    "jpeg": _per_image(_jpeg),
+    "pixelation": _pixelation,
+    "brightness": _brightness,
+    "contrast": _contrast,
+    "saturation": _saturation,
+    "hair": _per_image(_hair),
+    "ruler": _per_image(_ruler),
+    "ink": _per_image(_ink),
+    "bubbles": _per_image(_bubbles),
+    "vignette": _vignette,
+}

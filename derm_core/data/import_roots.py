@@ -1,4 +1,4 @@
-"""Which folders the app may import from: $DERM_IMPORT_ROOTS, else the home folder and the working folder.
+"""The folders that the app may import from: $DERM_IMPORT_ROOTS, else home and working folder.
 
 The command line is not limited: who can run it can read the files anyway.
 """
@@ -14,7 +14,7 @@ VARIABLE = "DERM_IMPORT_ROOTS"
 
 
 def import_roots() -> list[Path]:
-    """The folders of $DERM_IMPORT_ROOTS (separated as in $PATH), else home and working folder; links resolved."""
+    """The allowed folders, links resolved; $DERM_IMPORT_ROOTS is separated as $PATH is."""
     given = [part for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part.strip()]
     return [
         Path(os.path.realpath(os.path.expanduser(part)))
@@ -23,9 +23,11 @@ def import_roots() -> list[Path]:
 
 
 def check_root(text: str) -> Path:
-    """The folder or file that a user of the app typed, links resolved, where it lies in one of `import_roots`.
+    """The folder or file that a user of the app typed, links resolved.
 
-    Raises ConfigError naming the folders that are allowed; whether a file outside them exists is not said.
+    Raises:
+        ConfigError: it does not lie in one of `import_roots`, which the message names. Whether
+            there is a file outside them remains unknown.
     """
     if not text.strip() or not text.isprintable():
         raise ConfigError(

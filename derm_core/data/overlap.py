@@ -1,4 +1,4 @@
-"""Whether images of one dataset are, under whatever name, images of another that a model has learnt from."""
+"""Images of one dataset that are, under whatever name, images of another that a model was trained on."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ ARCHIVE = re.compile(r"^(ISIC|HAM|PAT)_\d+")
 
 
 def overlap(frame: pd.DataFrame, known: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Which rows of `frame` show what `known` (both manifests) shows: {reason: (n,) bool}, each row in one reason at most.
+    """Which rows of one manifest show what another shows, by the reason to think so.
 
-    content: equal SHA-256; image: the same archive number; group: the same archive's lesion or patient.
+    Returns:
+        {reason: (n,) bool}; a row has one reason at most: content (equal SHA-256), image (the same
+        archive number) or group (the same archive's lesion or patient).
     """
-    found = {"content": frame["sha256"].isin(set(known["sha256"])).to_numpy()}
+    rows = {"content": frame["sha256"].isin(set(known["sha256"])).to_numpy()}
     for reason, column in (("image", "image_id"), ("group", "group")):
-        archived = frame[column].map(lambda name: bool(ARCHIVE.match(str(name)))).to_numpy()
-        found[reason] = archived & frame[column].isin(set(known[column])).to_numpy()
-    seen = np.zeros(len(frame), bool)
-    for reason, rows in found.items():
-        found[reason] = rows & ~seen
-        seen |= rows
-    return found
+        archived = frame[column].astype(str).str.match(ARCHIVE.pattern).to_numpy(bool)
+        rows[reason] = archived & frame[column].isin(set(known[column])).to_numpy()
+    rows["image"] &= ~rows["content"]
+    rows["group"] &= ~rows["content"] & ~rows["image"]
+    return rows
 
 
 def describe_overlap(counts: dict[str, int], of: str) -> str:

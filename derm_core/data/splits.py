@@ -1,18 +1,20 @@
 """Train, validation and test: stratified by class, grouped, and a function of the seed alone.
 
-Groups are dealt class by class, rarest class first; a group belongs to the stratum of its rarest
-class. Within a stratum the large groups are dealt first, each to the split that is furthest behind
-its share, so that groups of every size are spread 70/15/15 and single images even out the rest.
+Groups are assigned class by class, rarest class first; a group belongs to the stratum of its rarest
+class. Within a stratum the large groups come first, each to the split that is furthest behind its
+share, so that groups of every size are spread 70/15/15 and single images even out the rest.
 
-Folds are dealt in the same way, in equal shares: each is the test part once.
+Folds are assigned in the same way, in equal shares: each is the test part once.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 import numpy as np
 
+from ..config import EmbedConfig, PretrainConfig, StudyConfig
 from ..errors import ConfigError, DataError
 from ..seeds import stream_seed
 
@@ -29,10 +31,18 @@ def split_dataset(
 ) -> np.ndarray:
     """Assign every image to a split: int8 (N,), an index into SPLITS.
 
-    labels: (N,) class indices, -1 without a label; groups: (N,) group codes. A group never crosses
-    splits, and the order of the rows does not matter. A class that occurs in three or more groups
-    is placed in every split, unless groups of several classes make that impossible. Raises
-    DataError for empty or unequal arrays, ConfigError for fractions that do not sum to 1.
+    A group never crosses splits, and the order of the rows does not matter. A class that occurs in
+    three or more groups is placed in every split, unless groups of several classes make that
+    impossible.
+
+    Args:
+        labels: (N,) class indices, -1 without a label.
+        groups: (N,) group codes.
+        fractions: shares of train, val and test, 0 to 1.
+
+    Raises:
+        DataError: arrays are empty or of unequal length.
+        ConfigError: fractions do not sum to 1.
     """
     labels, groups = np.asarray(labels), np.asarray(groups)
     if labels.shape != groups.shape or labels.ndim != 1 or len(labels) == 0:
@@ -54,8 +64,11 @@ def fold_split(
 ) -> np.ndarray:
     """The split of one fold of `folds`, numbered from 1: int8 (N,), an index into SPLITS.
 
-    The fold is the test part, so that every image is tested in one fold; of the rest FOLD_VALIDATION is
-    validation. Groups never cross, as in `split_dataset`. Raises DataError where there are fewer groups than folds.
+    The fold is the test part, so that every image is tested in one fold; of the rest FOLD_VALIDATION
+    is validation. Groups never cross, as in `split_dataset`.
+
+    Raises:
+        DataError: there are fewer groups than folds.
     """
     labels, groups = np.asarray(labels), np.asarray(groups)
     if len(np.unique(groups)) < folds:
@@ -74,9 +87,11 @@ def fold_split(
     return split
 
 
-def split_for(config, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
+def split_for(
+    config: EmbedConfig | PretrainConfig | StudyConfig, labels: np.ndarray, groups: np.ndarray
+) -> np.ndarray:
     """The split that a config names: that of its fold where it has one, else of its split seed."""
-    if getattr(config, "fold", None):
+    if not isinstance(config, EmbedConfig) and config.fold and config.folds:
         return fold_split(labels, groups, config.split_seed, config.folds, config.fold)
     return split_dataset(labels, groups, config.split_seed)
 
@@ -84,12 +99,12 @@ def split_for(config, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
 def _assign(labels: np.ndarray, groups: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarray:
     """The part of every image, int8 (N,), an index into `shares`."""
     counts = _count_classes(labels, groups)
-    assigned = _deal(counts, shares, np.random.default_rng(seed))
+    assigned = _distribute(counts, shares, np.random.default_rng(seed))
     _cover(counts, assigned, shares)
     return assigned[np.unique(groups, return_inverse=True)[1]].astype(np.int8)
 
 
-def split_fingerprint(split: np.ndarray, image_ids) -> str:
+def split_fingerprint(split: np.ndarray, image_ids: Iterable[str]) -> str:
     """16 hex digits that name a split: which image is where, whatever the order of the rows."""
     rows = sorted(f"{image}\t{int(part)}" for image, part in zip(image_ids, split, strict=True))
     return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:16]
@@ -104,39 +119,47 @@ def _count_classes(labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return counts
 
 
-def _deal(counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _distribute(counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Split of every group (G,), by class from rare to frequent and by size from large to small."""
     totals = counts.sum(0)
     sizes = counts.sum(1)
     rarity = np.argsort(totals, kind="stable")
     stratum = rarity[(counts[:, rarity] > 0).argmax(1)]
-    held = np.zeros((len(shares), counts.shape[1]))
+    assigned_images = np.zeros((len(shares), counts.shape[1]))
     assigned = np.full(len(counts), -1)
     for c in rarity:
         members = rng.permutation(np.flatnonzero(stratum == c))
         members = members[np.argsort(-sizes[members], kind="stable")]
         ties = rng.random(len(members))
-        for g, tie in zip(members.tolist(), ties.tolist()):
+        for g, tie in zip(members.tolist(), ties.tolist(), strict=True):
             s = _choose(
-                held[:, c].tolist(), int(counts[g, c]), int(totals[c]), shares.tolist(), tie
+                assigned_images[:, c].tolist(),
+                int(counts[g, c]),
+                int(totals[c]),
+                shares.tolist(),
+                tie,
             )
-            held[s] += counts[g]
+            assigned_images[s] += counts[g]
             assigned[g] = s
     return assigned
 
 
-def _choose(held: list[float], size: int, total: int, shares: list[float], tie: float) -> int:
-    """The split furthest behind its share of what was dealt so far, where the group still fits.
+def _choose(images: list[float], size: int, total: int, shares: list[float], tie: float) -> int:
+    """The split furthest behind its share of what was assigned so far, where the group still fits.
 
     The group's own size is left out of "behind": otherwise large groups would all go to train.
-    tie: from 0 to 1, decides between equals in proportion to their shares.
+
+    Args:
+        images: of the stratum's class in each split so far; total: of that class altogether.
+        size: images of that class in the group.
+        tie: from 0 to 1, decides between equals in proportion to their shares.
     """
-    dealt = sum(held)
-    open_splits = [s for s in range(len(shares)) if shares[s] * total - held[s] >= size]
+    so_far = sum(images)
+    open_splits = [s for s in range(len(shares)) if shares[s] * total - images[s] >= size]
     if open_splits:
-        behind = {s: shares[s] * dealt - held[s] for s in open_splits}
+        behind = {s: shares[s] * so_far - images[s] for s in open_splits}
     else:
-        behind = {s: shares[s] * total - held[s] for s in range(len(shares)) if shares[s] > 0}
+        behind = {s: shares[s] * total - images[s] for s in range(len(shares)) if shares[s] > 0}
     most = max(behind.values()) - 1e-9
     best = [s for s, value in behind.items() if value >= most]
     mark = tie * sum(shares[s] for s in best)
@@ -159,12 +182,12 @@ def _cover(counts: np.ndarray, assigned: np.ndarray, shares: np.ndarray) -> None
         for target in wanted:
             if present[assigned == target, c].any():
                 continue
-            held = np.stack([present[assigned == s].sum(0) for s in range(len(shares))])
+            members = np.stack([present[assigned == s].sum(0) for s in range(len(shares))])
             donors = [
                 g
                 for g in np.flatnonzero(present[:, c])
-                if not (held[assigned[g], present[g] & enough] < 2).any()
+                if not (members[assigned[g], present[g] & enough] < 2).any()
             ]
             if donors:
-                g = min(donors, key=lambda g: (-held[assigned[g], c], counts[g].sum(), g))
-                assigned[g] = target
+                rank = {g: (-members[assigned[g], c], counts[g].sum(), g) for g in donors}
+                assigned[min(donors, key=rank.__getitem__)] = target

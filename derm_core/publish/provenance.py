@@ -152,7 +152,7 @@ def commands(
     program = "python -m derm_core"
     data = (
         f"{program} data synth"
-        if info.get("layout") == "synthetic"
+        if info.layout == "synthetic"
         else (f"{program} data import PATH --name {config.dataset}")
     )
     pretrain = config.pretrain

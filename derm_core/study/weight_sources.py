@@ -109,6 +109,6 @@ def _check_bundle(config: StudyConfig, data: StudyData, name: str, info: dict) -
             f"The backbone of {name} was trained with the labels of this training split; that of the VAE was not."
         ]
     note = f"The backbone of {name} was trained with labels on {trained_on or 'other data'}."
-    if data.dataset.info.get("layout") != "synthetic":
+    if data.dataset.info.layout != "synthetic":
         note += f" Where {config.dataset} holds images of it under another name, they may be among this study's test images."
     return [note]

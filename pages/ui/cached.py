@@ -278,15 +278,15 @@ def store(workspace: Workspace, name: str, size: int = 64) -> Any:
 
 
 @st.cache_data(max_entries=8, show_spinner="Auditing the splits…")
-def _audit(_dataset: Any, fingerprint: str, split_seed: int) -> dict[str, Any]:
+def _audit(_dataset: Any, fingerprint: str, split_seed: int) -> Any:
     from derm_core.data.audit import audit
     from derm_core.data.splits import split_dataset
 
     return audit(_dataset, split_dataset(_dataset.labels, _dataset.groups, split_seed))
 
 
-def audit(workspace: Workspace, name: str, split_seed: int = 0) -> dict[str, Any]:
-    """Class, group and attribute balance of a dataset's splits."""
+def audit(workspace: Workspace, name: str, split_seed: int = 0) -> Any:
+    """data.audit.Audit: class, group and attribute balance of a dataset's splits."""
     found = dataset(workspace, name)
     return _audit(found, found.fingerprint, split_seed)
 

@@ -45,7 +45,7 @@ def halves(dataset: Dataset) -> np.ndarray:
 def test_a_sound_split_has_nothing_that_crosses():
     dataset = lesions()
     result = audit(dataset, halves(dataset))
-    assert result["groups_across_splits"] == 0 and result["duplicate_images_across_splits"] == 0
+    assert result.groups_across_splits == 0 and result.duplicate_images_across_splits == 0
 
 
 def test_a_leaked_group_is_counted_and_named():
@@ -56,8 +56,8 @@ def test_a_leaked_group_is_counted_and_named():
         first = dataset.frame.index[dataset.frame["group"] == name][0]
         split[first] = (split[first] + 1) % 3
         found = audit(dataset, split)
-        assert found["groups_across_splits"] == leaked and name in found["crossing"]["groups"]
-        assert len(found["crossing"]["groups"]) == leaked
+        assert found.groups_across_splits == leaked and name in found.crossing.groups
+        assert len(found.crossing.groups) == leaked
 
 
 def test_equal_contents_in_two_splits_are_counted():
@@ -69,46 +69,44 @@ def test_equal_contents_in_two_splits_are_counted():
         np.flatnonzero(split == 0)[5], "sha256"
     ]
     result = audit(dataset, split)
-    assert result["duplicate_images_across_splits"] == 1 and result["duplicate_images"] == 2
-    assert sorted(result["crossing"]["image_ids"]) == sorted(
-        dataset.frame["image_id"][[train[0], test]]
-    )
+    assert result.duplicate_images_across_splits == 1 and result.duplicate_images == 2
+    assert sorted(result.crossing.image_ids) == sorted(dataset.frame["image_id"][[train[0], test]])
 
 
 def test_counts_add_up():
     dataset = lesions()
     result = audit(dataset, halves(dataset))
-    parts = result["splits"].values()
-    assert sum(p["images"] for p in parts) == result["images"] == len(dataset)
-    assert sum(p["groups"] for p in parts) == result["groups"] == dataset.frame["group"].nunique()
+    parts = result.splits.values()
+    assert sum(p.images for p in parts) == result.images == len(dataset)
+    assert sum(p.groups for p in parts) == result.groups == dataset.frame["group"].nunique()
     class_of_group = dataset.frame.groupby("group")["label"].first()
     for name in CLASSES:
         images = (dataset.frame["label"] == name).sum()
-        assert sum(p["classes"][name] for p in parts) == result["classes"][name] == images
-        assert sum(p["class_groups"][name] for p in parts) == (class_of_group == name).sum()
-    assert sum(int(size) * count for size, count in result["group_sizes"].items()) == len(dataset)
-    assert result["images_per_group"]["mean"] == pytest.approx(len(dataset) / result["groups"])
+        assert sum(p.classes[name] for p in parts) == result.classes[name] == images
+        assert sum(p.class_groups[name] for p in parts) == (class_of_group == name).sum()
+    assert sum(int(size) * count for size, count in result.group_sizes.items()) == len(dataset)
+    assert result.images_per_group.mean == pytest.approx(len(dataset) / result.groups)
 
 
 def test_attribute_tables_add_up():
     dataset = lesions()
     split = halves(dataset)
-    for name, table in audit(dataset, split)["attributes"].items():
-        assert sum(row["images"] for row in table) == len(dataset), name
+    for name, table in audit(dataset, split).attributes.items():
+        assert sum(row.images for row in table) == len(dataset), name
         for column in ("share", "train", "val", "test"):
             assert sum(row[column] for row in table) == pytest.approx(1), (name, column)
-    sex = {row["value"]: row for row in audit(dataset, split)["attributes"]["sex"]}
+    sex = {row.value: row for row in audit(dataset, split).attributes["sex"]}
     assert sex["male"]["test"] == pytest.approx((dataset.frame["sex"][split == 2] == "male").mean())
 
 
 def test_ages_are_binned_and_gaps_have_a_row():
     dataset = lesions()
-    table = audit(dataset, halves(dataset))["attributes"]["age"]
-    assert [row["value"] for row in table][-1] == MISSING and table[-1]["images"] == 7
+    table = audit(dataset, halves(dataset)).attributes["age"]
+    assert [row.value for row in table][-1] == MISSING and table[-1].images == 7
     age = dataset.frame["age"]
-    assert [row["value"] for row in table[:-1]] == ["20 to 40", "40 to 60", "60 to 80", "80 to 100"]
-    assert table[1]["images"] == ((age >= 40) & (age < 60)).sum()
-    assert audit(dataset, halves(dataset))["missing"]["age"] == 7
+    assert [row.value for row in table[:-1]] == ["20 to 40", "40 to 60", "60 to 80", "80 to 100"]
+    assert table[1].images == ((age >= 40) & (age < 60)).sum()
+    assert audit(dataset, halves(dataset)).missing["age"] == 7
 
 
 def test_rare_texts_are_summed_up():
@@ -141,8 +139,8 @@ def test_images_without_a_label_are_counted_apart():
     dataset = lesions()
     dataset.frame.loc[:9, "label"] = None
     result = audit(dataset, halves(dataset))
-    assert result["unlabelled"] == result["missing"]["label"] == 10
-    assert sum(result["classes"].values()) == len(dataset) - 10
+    assert result.unlabelled == result.missing["label"] == 10
+    assert sum(result.classes.values()) == len(dataset) - 10
 
 
 def test_groups_of_several_classes_are_counted():
@@ -150,7 +148,7 @@ def test_groups_of_several_classes_are_counted():
     mixed = dataset.frame.groupby("group").size().idxmax()
     rows = dataset.frame.index[dataset.frame["group"] == mixed]
     dataset.frame.loc[rows, "label"] = ["mel", "nv", "nv"][: len(rows)]
-    assert audit(dataset, halves(dataset))["groups_with_several_classes"] == 1
+    assert audit(dataset, halves(dataset)).groups_with_several_classes == 1
 
 
 def test_the_audit_is_json():

@@ -42,7 +42,10 @@ def change(images, family, severity):
     return np.abs(corrupt(images, family, severity, IDS).astype(float) - images).mean()
 
 
-@pytest.mark.slow
+def test_every_family_that_a_config_may_name_is_there():
+    assert tuple(FAMILIES) == CORRUPTIONS
+
+
 @pytest.mark.parametrize("family", CORRUPTIONS)
 def test_each_severity_changes_the_image_more_than_the_one_before(family):
     images = photographs()
