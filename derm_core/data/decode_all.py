@@ -246,7 +246,7 @@ def _main() -> None:
 
 
 def _decode_chunks(
-    chunks: list[Chunk], arrays: dict[int, Path], processes: int
+    chunks: Sequence[Chunk], arrays: dict[int, Path], processes: int
 ) -> Iterator[tuple[int, list[DecodedFile]]]:
     """Results of all chunks as they finish, with a bounded number of chunks in flight."""
     processes = min(processes, len(chunks))

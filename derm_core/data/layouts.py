@@ -281,8 +281,9 @@ def _companion_rows(tables: Sequence[Table]) -> dict[str, dict[str, str]]:
     rows: dict[str, dict[str, str]] = {}
     for table in tables:
         column = table.column(IMAGE_IDS)
-        for row in table.rows if column else ():
-            rows.setdefault(stem(row[column]), {}).update(row)
+        if column:
+            for row in table.rows:
+                rows.setdefault(stem(row[column]), {}).update(row)
     return rows
 
 
@@ -336,13 +337,12 @@ def _class_folders(files: FolderFiles) -> dict[str, tuple[str, str | None]]:
     images = [name for name in files.files if name.lower().endswith(IMAGE_SUFFIXES)]
     top = {name.split("/")[0] for name in images if "/" in name}
     top = {name for name in top if not looks_like_mask(name) and not PART.search(name)}
+    folders: dict[str, tuple[str, str | None]] = {name: (name, None) for name in top}
     if top and all(name.lower() in SPLIT_NAMES for name in top):
-        nested = {"/".join(name.split("/")[:2]) for name in files.files if name.count("/") >= 2}
+        nested = {tuple(name.split("/")[:2]) for name in files.files if name.count("/") >= 2}
         folders = {
-            name: (name.split("/")[1], SPLIT_NAMES[name.split("/")[0].lower()]) for name in nested
+            f"{split}/{label}": (label, SPLIT_NAMES[split.lower()]) for split, label in nested
         }
-    else:
-        folders = {name: (name, None) for name in top}
     return folders if len({label for label, _ in folders.values()}) >= 2 else {}
 
 

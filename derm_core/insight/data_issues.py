@@ -19,9 +19,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ..data import near_duplicates
 from ..data.decode import open_picture, prepare
 from ..data.manifest import Dataset
+from ..data.near_duplicates import DuplicatePairs, candidates, near_duplicates
+from ..data.registration import FINE
 from ..errors import ImageError
 from ..stats.feature_space import SHOWN_NEIGHBOURS
 from . import label_errors
@@ -60,9 +61,8 @@ def find_trouble(
     """
     labels, groups = dataset.labels[rows], dataset.groups[rows]
     known = known_pairs(dataset, rows)
-    pairs, first = near_duplicates.candidates(mapped.positions, spaces)
-    found = near_duplicates.near_duplicates(
-        images, _reader(dataset, images), rows, pairs, report, first
+    found = near_duplicates(
+        images, _reader(dataset, images), rows, candidates(mapped.positions, spaces), report
     )
     copies, found_known = _duplicate_rows(found, rows, split, groups, known)
     doubted, of_labels = _label_rows(mapped.space, rows, labels, groups, dataset.classes, seed)
@@ -104,7 +104,7 @@ def known_pairs(dataset: Dataset, rows: np.ndarray) -> set[tuple[int, int]]:
 
 def _reader(dataset: Dataset, images: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Reads rows at 128 px: from a store of that size, else from the dataset's own files, else the store's enlarged."""
-    side = near_duplicates.FINE
+    side = FINE
 
     def one(row: int) -> np.ndarray:
         if images.shape[1] < side:
@@ -125,7 +125,7 @@ def _reader(dataset: Dataset, images: np.ndarray) -> Callable[[np.ndarray], np.n
 
 
 def _duplicate_rows(
-    found: near_duplicates.Found,
+    found: DuplicatePairs,
     rows: np.ndarray,
     split: np.ndarray,
     groups: np.ndarray,

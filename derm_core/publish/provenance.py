@@ -141,7 +141,7 @@ def limits(data: dict, input_size: int) -> list[str]:
 def commands(
     workspace: Workspace,
     config: StudyConfig,
-    info: dict,
+    info: DatasetInfo,
     study: dict,
     arm: str,
     name: str,

@@ -96,10 +96,12 @@ def view_factors(seed: int, group: int, view: int) -> Factors:
         "warmth": float(device.normal(0, 0.8) + rng.normal(0, 0.3)),
         "blur": float(rng.choice([0.0, rng.uniform(0.3, 0.7)])),
         "noise": float(rng.uniform(0.004, 0.014)),
-        "hair": int(rng.choice([0, rng.integers(1, 6), rng.integers(6, 18)], p=[0.5, 0.35, 0.15])),
+        "hair": int(
+            rng.choice([0, int(rng.integers(1, 6)), int(rng.integers(6, 18))], p=[0.5, 0.35, 0.15])
+        ),
         "ruler": bool(rng.random() < 0.12),
         "ink": bool(rng.random() < 0.10),
-        "bubbles": int(rng.choice([0, rng.integers(1, 6)], p=[0.75, 0.25])),
+        "bubbles": int(rng.choice([0, int(rng.integers(1, 6))], p=[0.75, 0.25])),
         "vignette": float(rng.beta(1.2, 2.0)),
         "tube": bool(rng.random() < 0.10),
     }

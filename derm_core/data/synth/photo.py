@@ -102,7 +102,7 @@ def draw_ruler(size: int, rng: np.random.Generator, border: int | None = None) -
                 width=max(1, round(0.007 * side)),
             )
 
-    return np.rot90(_draw(size, draw_lines), rng.integers(4) if border is None else border)
+    return np.rot90(_draw(size, draw_lines), int(rng.integers(4)) if border is None else border)
 
 
 def draw_ink(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -49,7 +49,8 @@ def _spline(side: int, cells: int) -> np.ndarray:
 
 def clouds(rng: np.random.Generator, side: int, cells: int, octaves: int = 3) -> np.ndarray:
     """(side, side) noise of about unit variance over several scales (fractal)."""
-    return sum(0.55**k * noise(rng, side, cells * 2**k) for k in range(octaves)) / 1.2
+    layers = [0.55**k * noise(rng, side, cells * 2**k) for k in range(octaves)]
+    return np.divide(sum(layers), 1.2)
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
