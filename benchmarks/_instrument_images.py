@@ -17,7 +17,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from derm_core.config import BackboneConfig, StudyConfig
-from derm_core.data.audit import audit
+from derm_core.data.audit import Crossing, audit
 from derm_core.data.manifest import Dataset
 from derm_core.data.splits import SPLITS, split_dataset
 from derm_core.data.synth.dataset import make_synth
@@ -42,17 +42,17 @@ def leak_named(seed: int = 0) -> bool:
     group = dataset.frame["group"].iloc[leaked]
     elsewhere = dataset.frame["group"].to_numpy() != group
     copied = [np.flatnonzero((split == part) & elsewhere)[0] for part in (train, test)]
-    sound = audit(dataset, split)["crossing"]
+    sound = audit(dataset, split).crossing
     split[leaked] = test
     frame = dataset.frame.copy()
     frame.loc[frame.index[copied[1]], "sha256"] = frame["sha256"].iloc[copied[0]]
     found = audit(
         Dataset(dataset.name, frame, dataset.classes, dataset.info, dataset.paths), split
-    )["crossing"]
+    ).crossing
     return (
-        sound == {"groups": [], "image_ids": []}
-        and found["groups"] == [group]
-        and set(found["image_ids"]) == set(frame["image_id"].iloc[copied])
+        sound == Crossing((), ())
+        and found.groups == (str(group),)
+        and set(found.image_ids) == set(frame["image_id"].iloc[copied])
     )
 
 

@@ -89,7 +89,7 @@ def test_a_wrong_path_or_name_is_explained(open_page, tmp_path, path, name, said
 def test_the_audit_counts_what_crosses(open_page, workspace, monkeypatch):
     write_dataset(workspace)
     assert "No group and no equal image" in text(open_page("data"))
-    leaky = cached.audit(workspace, "tiny") | {"groups_across_splits": 3}
+    leaky = replace(cached.audit(workspace, "tiny"), groups_across_splits=3)
     monkeypatch.setattr(cached, "audit", lambda *_: leaky)
     app = open_page("data")
     assert "3 groups" in app.error[0].value and not app.success
