@@ -46,7 +46,7 @@ def storage_sentence(error: OSError, path: Path | str) -> str:
             "whole."
         )
     return (
-        f"{path} may not be written ({os.strerror(error.errno)}); check its permissions, or set DERM_HOME to a folder "
+        f"{path} may not be written ({error.strerror}); check its permissions, or set DERM_HOME to a folder "
         "you may write to."
     )
 
@@ -88,8 +88,8 @@ def remove_unfinished(folder: Path) -> None:
     """Delete below `folder` what writers of this machine had not finished when they were killed; that of living processes
     stays, and that of other machines."""
     for path in folder.rglob(".*"):
-        found = UNFINISHED.fullmatch(path.name)
-        if found and not alive(int(found[1])):
+        match = UNFINISHED.fullmatch(path.name)
+        if match and not alive(int(match[1])):
             with contextlib.suppress(OSError):
                 path.unlink()
 

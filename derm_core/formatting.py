@@ -10,7 +10,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 THIN = "\u202f"  # narrow no-break space, between a number and its unit
 NBSP = "\u00a0"
@@ -40,7 +43,8 @@ def short(text: str, letters: int) -> str:
     return text if len(text) <= letters else text[: letters - 1].rstrip() + "…"
 
 
-def missing(value: object) -> bool:
+def missing(value: float | None) -> TypeIs[None]:
+    """Whether there is nothing to write: None, NaN or infinity."""
     return value is None or (isinstance(value, float) and not math.isfinite(value))
 
 

@@ -25,17 +25,17 @@ def gpus() -> tuple[dict, ...]:
 
     if not torch.cuda.is_available():
         return ()
-    found = []
+    cards = []
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
-        found.append(
+        cards.append(
             {
                 "name": properties.name,
                 "memory_bytes": properties.total_memory,
                 "bfloat16": properties.major >= 8,
             }
         )
-    return tuple(found)
+    return tuple(cards)
 
 
 def pick_device(device: str = "auto") -> str:

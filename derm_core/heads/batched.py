@@ -150,7 +150,8 @@ class BatchedHeads:
         """Mean loss, accuracy and balanced accuracy of all heads on the block `name`: (3, U, G)."""
         x_und, labels = self.blocks[name]
         classes = len(log_prior)
-        loss, correct, hits = 0.0, 0.0, 0.0
+        loss = hits = torch.zeros((), dtype=torch.float64, device=labels.device)
+        correct = torch.zeros((), device=labels.device)
         for x_unk, y_k in zip(x_und.split(ROWS, 1), labels.split(ROWS), strict=True):
             logits, y = forward(self.layers, x_unk), self._spread(y_k.expand(self.units, -1))
             right = _highest(logits - log_prior[:, None], y).double()

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import require
+from ..records import require
 from ..errors import ConfigError, DataError
 from ..nets.head import LOSSES, make_head
 from ..seeds import stream_seed

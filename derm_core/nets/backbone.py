@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import timm
 import torch
@@ -20,14 +21,30 @@ from ..files import sha256_file
 from .weights import find_weights
 
 # Families whose default is one fixed image size, and the argument that frees them of it.
-ANY_SIZE = {
+ANY_SIZE: dict[str, dict[str, Any]] = {
     "vision_transformer": {"dynamic_img_size": True},
     "deit": {"dynamic_img_size": True},
     "swin_transformer": {"strict_img_size": False},
 }
 
 
-class Backbone(nn.Module):
+class FeatureNetwork(nn.Module):
+    """What an extractor computes features with: a backbone, or what stands in its place.
+
+    width: how many features an image has. model_args: timm arguments beside the default.
+    """
+
+    architecture: str
+    stage: int
+    width: int
+    model_args: dict[str, Any]
+
+    def pooled(self, x_bchw: Tensor) -> Tensor:
+        """Features (B, width), float32, of images (B, 3, H, W)."""
+        raise NotImplementedError
+
+
+class Backbone(FeatureNetwork):
     """A timm architecture up to one stage: images (B, 3, H, W) -> map (B, D, h, w).
 
     width: D. reduction: H / h. model_args: timm arguments beside the default (kept, so that a stored
@@ -35,7 +52,7 @@ class Backbone(nn.Module):
     architecture that timm does not know, or whose feature_info does not list the stage.
     """
 
-    def __init__(self, config: BackboneConfig, model_args: Mapping | None = None):
+    def __init__(self, config: BackboneConfig, model_args: Mapping[str, Any] | None = None):
         super().__init__()
         self.architecture, self.stage = config.architecture, config.stage
         self.model_args = dict(model_args or {})
@@ -46,14 +63,7 @@ class Backbone(nn.Module):
                 + (f", such as {near}." if near else ".")
             )
         try:
-            self.body = timm.create_model(
-                config.architecture,
-                pretrained=False,
-                features_only=True,
-                out_indices=(config.stage,),
-                **ANY_SIZE.get(family_of(config.architecture), {}),
-                **self.model_args,
-            )
+            self.body = feature_list(config.architecture, (config.stage,), self.model_args)
         except (IndexError, AssertionError) as error:
             raise ConfigError(
                 f"stage is {config.stage}; {config.architecture} does not have that many: "
@@ -76,23 +86,27 @@ class Backbone(nn.Module):
 
     @property
     def config(self) -> BackboneConfig:
+        """The architecture and stage, as a run's settings name them."""
         return BackboneConfig(architecture=self.architecture, stage=self.stage)
 
     def layers(self) -> dict[str, int]:
         """Layer of each parameter, from 0 (the stem) upwards: stages or blocks, as timm groups the architecture."""
         with torch.device("meta"):
-            full = timm.create_model(self.architecture, pretrained=False, **self.model_args)
+            full = cast(
+                Any, timm.create_model(self.architecture, pretrained=False, **self.model_args)
+            )
         known = {
             _canonical(name): layer
             for name, layer in group_parameters(
                 full, full.group_matcher(coarse=True), reverse=True
             ).items()
         }
-        found = {
+        layers = {
             name: known[_canonical(name.removeprefix("body."))]
             for name, _ in self.named_parameters()
         }
-        return {name: sorted(set(found.values())).index(layer) for name, layer in found.items()}
+        order = sorted(set(layers.values()))
+        return {name: order.index(layer) for name, layer in layers.items()}
 
     def forward(self, x_bchw: Tensor) -> Tensor:
         map_bdhw = self.body(x_bchw)[-1]
@@ -103,13 +117,25 @@ class Backbone(nn.Module):
         return self(x_bchw).float().mean(dim=(2, 3))
 
 
+def feature_list(architecture: str, stages: tuple[int, ...], model_args: Mapping[str, Any]) -> Any:
+    """timm's network of an architecture that gives the maps of some stages, for any image size."""
+    return timm.create_model(
+        architecture,
+        pretrained=False,
+        features_only=True,
+        out_indices=stages,
+        **ANY_SIZE.get(family_of(architecture), {}),
+        **model_args,
+    )
+
+
 def family_of(architecture: str) -> str:
     """timm's module that defines an architecture."""
     return model_entrypoint(architecture).__module__.rsplit(".", 1)[-1]
 
 
 def build_backbone(
-    config: BackboneConfig, seed: int, model_args: Mapping | None = None
+    config: BackboneConfig, seed: int, model_args: Mapping[str, Any] | None = None
 ) -> Backbone:
     """A randomly initialised backbone (timm's own initialisation), the same for the same seed."""
     with torch.random.fork_rng(devices=[]):
@@ -117,34 +143,34 @@ def build_backbone(
         return Backbone(config, model_args)
 
 
-def load_imagenet(config: BackboneConfig) -> tuple[Backbone, dict]:
+def load_imagenet(config: BackboneConfig) -> tuple[Backbone, dict[str, Any]]:
     """A backbone with ImageNet weights, and where they come from.
 
     info: mean, std, source (folder, cache or hub), file, license, sha256, pretrained_on, input_size,
     model_args, note. Raises WeightsUnavailable with what to do.
     """
     build_backbone(config, 0)  # a wrong architecture or stage is said before anything is fetched
-    found = find_weights(config)
-    backbone = build_backbone(config, 0, found.model_args)
+    weights = find_weights(config)
+    backbone = build_backbone(config, 0, weights.model_args)
     try:
-        load_timm_state(backbone, load_file(found.path))
+        load_timm_state(backbone, load_file(weights.path))
     except Exception as error:
         raise WeightsUnavailable(
-            f"The ImageNet weights in {found.path.name} ({found.source}) cannot be used for {config.architecture} "
+            f"The ImageNet weights in {weights.path.name} ({weights.source}) cannot be used for {config.architecture} "
             f"to stage {config.stage}: {error}. Replace or remove that file, or choose another arm."
         ) from error
-    name = found.path.name if found.source == "folder" else found.note
+    name = weights.path.name if weights.source == "folder" else weights.note
     return backbone.eval(), {
-        "mean": list(found.mean),
-        "std": list(found.std),
-        "source": found.source,
+        "mean": list(weights.mean),
+        "std": list(weights.std),
+        "source": weights.source,
         "file": name,
-        "license": found.license,
-        "sha256": sha256_file(found.path),
-        "pretrained_on": found.pretrained_on,
-        "input_size": list(found.input_size),
-        "model_args": found.model_args,
-        "note": found.note,
+        "license": weights.license,
+        "sha256": sha256_file(weights.path),
+        "pretrained_on": weights.pretrained_on,
+        "input_size": list(weights.input_size),
+        "model_args": weights.model_args,
+        "note": weights.note,
     }
 
 
@@ -197,11 +223,11 @@ class Extractor:
     """
 
     name: str
-    backbone: nn.Module
+    backbone: FeatureNetwork
     mean: tuple[float, ...]
     std: tuple[float, ...]
     identity: str
-    info: dict
+    info: dict[str, Any]
 
     def normalise(self, images_bhwc: Tensor) -> Tensor:
         """uint8 (B, S, S, 3) -> float32 (B, 3, S, S), (x / 255 - mean) / std."""
@@ -224,10 +250,10 @@ def normalise(images_bhwc: Tensor, mean: Sequence[float], std: Sequence[float]) 
 
 def make_extractor(
     name: str,
-    backbone: nn.Module,
+    backbone: FeatureNetwork,
     mean: Sequence[float],
     std: Sequence[float],
-    info: Mapping | None = None,
+    info: Mapping[str, Any] | None = None,
 ) -> Extractor:
     """An extractor in eval mode with its identity computed from what it holds."""
     digest = hashlib.sha256(

@@ -15,12 +15,10 @@ def match_statistics(network: nn.Module, images_bchw: Tensor) -> nn.Module:
     new statistics, so eval mode stays as it was (up to rounding) and train mode agrees with it.
     images_bchw: normalised images of the training split, a few hundred. Works in place.
     """
-    layers = [
-        m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and m.running_mean is not None
-    ]
-    seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+    layers = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    seen: dict[nn.BatchNorm2d, tuple[Tensor, Tensor]] = {}
 
-    def record(layer: nn.Module, inputs: tuple[Tensor]) -> None:
+    def record(layer: nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
         variance, mean = torch.var_mean(inputs[0].double(), dim=(0, 2, 3), correction=0)
         seen[layer] = mean, variance
 
@@ -31,6 +29,8 @@ def match_statistics(network: nn.Module, images_bchw: Tensor) -> nn.Module:
     for hook in hooks:
         hook.remove()
     for layer, (mean, variance) in seen.items():
+        if layer.running_mean is None or layer.running_var is None:
+            continue  # it uses each batch's own statistics
         old = torch.rsqrt(layer.running_var.double() + layer.eps)
         slope = layer.weight.double() * old
         layer.bias.copy_(layer.bias.double() + slope * (mean - layer.running_mean.double()))

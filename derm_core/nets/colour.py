@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from .backbone import FeatureNetwork
 
 BINS = 8  # per channel of RGB
 
 
-class ColourHistogram(nn.Module):
+class ColourHistogram(FeatureNetwork):
     """Images (B, 3, H, W) in 0..1 -> (B, 521): where an extractor has a backbone, but nothing is learnt.
 
     512: square roots of the shares of pixels in 8 x 8 x 8 equal cells of RGB (distances between them are

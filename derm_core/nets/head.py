@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..config import require
+from ..records import require
+from .backbone import FeatureNetwork
 
 
 def make_head(d: int, hidden: int, classes: int, seed: int) -> nn.Sequential:
@@ -24,9 +25,12 @@ class Classifier(nn.Module):
     feature_mean, feature_std: (D,) statistics of the training split's features (0 and 1: as they are).
     """
 
+    feature_mean: Tensor
+    feature_std: Tensor
+
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: FeatureNetwork,
         head: nn.Sequential,
         feature_mean: Tensor | None = None,
         feature_std: Tensor | None = None,
@@ -46,7 +50,8 @@ class Classifier(nn.Module):
 
     def classify(self, features_nd: Tensor) -> Tensor:
         """Pooled features (N, D) -> logits (N, classes)."""
-        return self.head((features_nd - self.feature_mean) / self.feature_std)
+        logits: Tensor = self.head((features_nd - self.feature_mean) / self.feature_std)
+        return logits
 
 
 def classification_loss(name: str) -> Callable[[Tensor, Tensor], Tensor]:

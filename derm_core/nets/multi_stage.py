@@ -6,15 +6,14 @@ An earlier map holds finer texture than the last one, which a probe on frozen fe
 
 from __future__ import annotations
 
-import timm
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import ConfigError
-from .backbone import ANY_SIZE, Backbone, family_of
+from .backbone import Backbone, FeatureNetwork, feature_list
 
 
-class MultiStage(nn.Module):
+class MultiStage(FeatureNetwork):
     """The stage of `backbone` and the one below it, with its weights: images (B, 3, H, W) -> features (B, D1 + D2).
 
     Raises ConfigError for stage 0, which has none below it.
@@ -22,28 +21,17 @@ class MultiStage(nn.Module):
 
     def __init__(self, backbone: Backbone):
         super().__init__()
-        self.architecture, self.stage, self.model_args = (
-            backbone.architecture,
-            backbone.stage,
-            backbone.model_args,
-        )
+        self.architecture, self.stage = backbone.architecture, backbone.stage
+        self.model_args = backbone.model_args
         if self.stage == 0:
             raise ConfigError("stage is 0; allowed: 1 or more for the features of two stages.")
-        self.body = timm.create_model(
-            self.architecture,
-            pretrained=False,
-            features_only=True,
-            out_indices=(self.stage - 1, self.stage),
-            **ANY_SIZE.get(family_of(self.architecture), {}),
-            **self.model_args,
-        )
+        stages = (self.stage - 1, self.stage)
+        self.body = feature_list(self.architecture, stages, self.model_args)
         if hasattr(self.body, "_stage_out_idx"):  # as Backbone drops the blocks behind its stage
             self.body.blocks = self.body.blocks[: len(backbone.body.blocks)]
         self.body.load_state_dict(backbone.body.state_dict(), strict=True)
-        self.channels_last, self.width = (
-            backbone.channels_last,
-            sum(self.body.feature_info.channels()),
-        )
+        self.channels_last = backbone.channels_last
+        self.width = sum(self.body.feature_info.channels())
 
     def pooled(self, x_bchw: Tensor) -> Tensor:
         """Global averages of both maps in float32, the earlier stage's first: (B, D1 + D2)."""

@@ -84,6 +84,7 @@ class UpsampledConv(nn.Conv2d):
             x_bchw = x_bchw.contiguous(
                 memory_format=torch.channels_last
             )  # the layout comes from the input alone
+        assert self.bias is not None  # as it is made
         y_bchw = F.conv_transpose2d(
             x_bchw, self.joined_weight(), self.bias.detach(), stride=2, padding=1
         )

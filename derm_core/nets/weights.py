@@ -11,8 +11,10 @@ import json
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..config import BackboneConfig
 from ..errors import WeightsUnavailable
@@ -34,20 +36,20 @@ class WeightFile:
     input_size: tuple[int, ...] = (3, 224, 224)
     license: str = "not stated"
     pretrained_on: str = "ImageNet-1k (ILSVRC 2012)"
-    model_args: dict = field(default_factory=dict)
+    model_args: dict[str, Any] = field(default_factory=dict)
     note: str = ""
 
 
-def imagenet_status(config: BackboneConfig) -> dict:
+def imagenet_status(config: BackboneConfig) -> dict[str, Any]:
     """Whether ImageNet weights are at hand: {available, source: folder|cache|hub|none, detail}.
 
     Looks at the disk only. "hub" means: not here, a first use would try to fetch them;
     "none" means that this process may not go online either (HF_HUB_OFFLINE).
     """
     try:
-        found, reason = find_in_folder(config)
-        if found:
-            return {"available": True, "source": "folder", "detail": found.path.name}
+        file, reason = find_in_folder(config)
+        if file:
+            return {"available": True, "source": "folder", "detail": file.path.name}
         repositories = cached_repositories(config)
         if repositories:
             return {"available": True, "source": "cache", "detail": repositories[0]}
@@ -65,13 +67,14 @@ def imagenet_status(config: BackboneConfig) -> dict:
 
 def find_weights(config: BackboneConfig) -> WeightFile:
     """The first source that has the weights. Raises WeightsUnavailable, which says what to do."""
-    found, folder_reason = find_in_folder(config)
-    if found:
-        return found
-    repository, hub_reason = None, ""
-    for repository in cached_repositories(config, default=_default_repository(config)):
-        return _described(config, _newest_snapshot(repository), "cache", repository)
+    file, folder_reason = find_in_folder(config)
+    if file:
+        return file
+    hub_reason = ""
     repository = _default_repository(config)
+    for cached in cached_repositories(config, default=repository):
+        if path := _newest_snapshot(cached):
+            return _described(config, path, "cache", cached)
     if repository is None:
         hub_reason = "timm knows no weights of this name on the hub"
     else:
@@ -121,7 +124,7 @@ def find_in_folder(config: BackboneConfig) -> tuple[WeightFile | None, str]:
     return None, reason
 
 
-def _three(values: object) -> tuple[float, ...]:
+def _three(values: Iterable[Any]) -> tuple[float, ...]:
     numbers = tuple(float(v) for v in values)
     if len(numbers) != 3:
         raise ValueError(f"three numbers expected, got {len(numbers)}")
@@ -138,9 +141,8 @@ def hub_cache() -> Path:
     if explicit:
         return Path(explicit).expanduser()
     home = os.environ.get("HF_HOME")
-    if not home:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
-    return Path(home).expanduser() / "hub"
+    default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    return (Path(home) if home else default).expanduser() / "hub"
 
 
 def cached_repositories(config: BackboneConfig, default: str | None = None) -> list[str]:
@@ -177,6 +179,8 @@ def _described(config: BackboneConfig, path: Path, source: str, repository: str)
 
     cfg = timm.get_pretrained_cfg(repository.split("/", 1)[1], allow_unregistered=True)
     cfg = cfg or timm.get_pretrained_cfg(config.architecture)
+    if cfg is None:
+        raise WeightsUnavailable(f"timm does not know {config.architecture}; choose another arm.")
     return WeightFile(
         path=path,
         source=source,

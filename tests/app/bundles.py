@@ -24,7 +24,7 @@ def put_bundle(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         head = make_head(64, 8, len(classes), seed)
-        torch.nn.init.normal_(head[-1].weight)
+        torch.nn.init.normal_(head.get_parameter("2.weight"))
     card = {
         "schema": 1,
         "name": name,
