@@ -43,6 +43,7 @@ def test_the_verdict_comes_first(open_page, finished, study):
         assert sentence in text(app)
 
 
+@pytest.mark.slow
 def test_every_arm_shows_its_accuracy_with_its_gap(open_page, finished, study):
     app = open_page("compare")
     shown = [metric.value for metric in app.metric]

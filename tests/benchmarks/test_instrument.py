@@ -9,6 +9,8 @@ from scipy import stats as scipy_stats
 from benchmarks import _instrument_statistics
 from benchmarks._instrument_images import leak_named, shortcut_reliance
 
+pytestmark = pytest.mark.slow
+
 REPEATS = 8
 T20 = scipy_stats.t.ppf(0.975, 20)
 SHORT = _instrument_statistics.Settings(images=800, seeds=3, epochs=2, hidden=16, resamples=200)
@@ -19,7 +21,6 @@ def rows() -> list[dict]:
     return [_instrument_statistics.repeat(number, SHORT) for number in range(REPEATS)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "plant",
     ["aa_false_positive_rate", "shuffle_balanced_accuracy", "effect_power", "interval_coverage"],
@@ -55,7 +56,6 @@ def made(number: int, rng: np.random.Generator, width: float = 1.0) -> dict:
     }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("width", "holds"), [(1.0, True), (0.8, False), (1.3, False)])
 def test_in_the_long_form_intervals_that_are_a_fifth_off_do_not_pass(width, holds):
     rng = np.random.default_rng(0)
@@ -120,12 +120,10 @@ def test_the_textbook_variance_is_that_of_balanced_accuracy_over_fresh_test_sets
     assert found["own"] == found["test"] == pytest.approx(np.var(drawn), rel=0.1)
 
 
-@pytest.mark.slow
 def test_a_leak_is_named():
     assert leak_named()
 
 
-@pytest.mark.slow
 def test_reliance_on_planted_ink_grows_with_its_tie_from_zero():
     found = shortcut_reliance(1, arms=("colour",), strengths=(0.0, 0.5, 1.0), images=160, size=32)
     assert found["holds"], found

@@ -46,6 +46,7 @@ def test_every_page_shows_its_content_beside_classifications(app):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sent", "said"), [("no picture", "not a JPEG"), ("an unlike one", "shows no markdown")]
 )
@@ -82,6 +83,7 @@ def test_limits_are_missed_from_their_side_and_by_what_was_not_measured():
     ]
 
 
+@pytest.mark.slow
 def test_the_slope_is_found_and_its_standard_error_is_that_of_repetitions():
     generator, minutes = np.random.default_rng(0), 7 + np.arange(200) / 60
     found = np.array(

@@ -63,6 +63,7 @@ def test_a_token_that_another_key_has_signed_opens_nothing(page, identity, tmp_p
         closed(page, f"{address}/data")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("authlib") is not None, reason="Authlib is installed")
 def test_without_what_a_login_needs_the_page_says_what_to_install_and_stays_closed(page, tmp_path):
     files = secrets(tmp_path, "http://127.0.0.1:9/none")

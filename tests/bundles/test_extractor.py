@@ -98,6 +98,7 @@ def test_the_shipped_one_reconstructs_drawn_lesions_from_features_of_its_own():
     )
 
 
+@pytest.mark.slow
 def test_its_card_says_what_it_is_and_what_was_measured(home):
     card = verify_bundle(home.models / NAME)
     assert (

@@ -28,6 +28,8 @@ from experiments.recipe.lines import (
 )
 from tools.recipe_table import ablation_part
 
+pytestmark = pytest.mark.slow
+
 QUICK = (
     "--quick",
     "--dataset",
@@ -80,7 +82,6 @@ def done(tmp_path_factory):
     return root, run, results, looked
 
 
-@pytest.mark.slow
 def test_levers_are_judged_on_validation_alone(done):
     root, _, _results, looked_after_levers = done
     assert not looked_after_levers and (root / "datasets" / "synth-90" / "test_looks.json").exists()
@@ -234,7 +235,6 @@ def quick(root) -> argparse.Namespace:
     return parser.parse_args([*QUICK, "--workspace", str(root)])
 
 
-@pytest.mark.slow
 def test_a_stopped_line_goes_on_from_its_checkpoint(done, monkeypatch):
     root, run, _, _ = done
     lines, setting = recipe.plan(quick(root))[0]

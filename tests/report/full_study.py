@@ -138,7 +138,7 @@ def _detail(classes: tuple[str, ...], arms: tuple[str, ...]) -> dict:
             "images": 9,
             "groups": 8,
             "specificity": [0.8, 0.9, 1.0],
-            "arms": {arm: curve for arm in arms},
+            "arms": dict.fromkeys(arms, curve),
         },
         "subgroups": [
             {

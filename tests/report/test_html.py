@@ -82,6 +82,7 @@ def test_every_section_is_there_with_its_tables(made):
     assert len(figures) > 15 and all(attributes["aria-label"] for attributes in figures)
 
 
+@pytest.mark.slow
 def test_users_words_are_words(made):
     _study, text, page = made
     assert "a note & " + HOSTILE in page.text and SCRIPT in page.text and "<i>tag" in page.text

@@ -112,6 +112,7 @@ def test_every_image_has_one_prediction_an_arm_and_seed(finished):
     )
 
 
+@pytest.mark.slow
 def test_two_comparisons_of_the_same_folds_are_compared_pairwise(finished, tmp_path):
     """Against itself: the differences that the comparison found, for all labels and for half of them."""
     workspace, _, result = finished

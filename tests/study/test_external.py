@@ -55,6 +55,7 @@ def test_images_are_mapped_left_out_and_counted(asked):
     assert entry["cautions"][0].startswith("Leak:") and json.dumps(jsonable(entry), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_a_class_that_is_absent_stays_predictable_and_is_an_error(asked):
     _study, entry, _ = asked
     for arm, matrix in entry["confusion"].items():

@@ -94,6 +94,7 @@ def test_every_part_of_the_record_is_there(finished):
     }
 
 
+@pytest.mark.slow
 def test_gaps_are_the_difference_of_the_last_row_of_the_curves(finished):
     result, _, run = finished
     for entry in result["arms"].values():

@@ -37,6 +37,7 @@ def test_every_arm_family_and_severity_has_its_row(asked):
     }
 
 
+@pytest.mark.slow
 def test_colour_statistics_lose_more_to_wrong_exposure_than_to_a_ruler(asked):
     loss = {
         row["family"]: row["relative_loss"]["mean"]

@@ -84,6 +84,7 @@ def test_a_frozen_study_trains_scratch_beside_its_heads_and_says_that_it_differs
     )  # the classes are colours
 
 
+@pytest.mark.slow
 def test_the_curves_of_scratch_are_measured_on_the_same_images_as_those_of_the_other_arms(finished):
     _, result, _, _, trained_arm = finished
     assert trained_arm.probabilities["train"].shape[1] == result["split"]["counts"]["train"] > 10

@@ -90,6 +90,7 @@ def test_reliance_grows_with_the_strength_of_the_tie(asked):
     assert "tied to" in answer["text"] and not list(study.run.checkpoints.glob("inked*"))
 
 
+@pytest.mark.slow
 def test_fine_tuned_models_are_not_asked(asked):
     study = asked[0]
     plain = SimpleNamespace(config=study.config, data=study.data, heads=None, features=None)

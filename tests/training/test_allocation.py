@@ -53,6 +53,7 @@ def test_what_a_step_frees_the_next_one_gets_without_page_faults(steps):
     )
 
 
+@pytest.mark.slow
 def test_memory_goes_back_to_the_system_in_the_end(steps):
     assert steps["left"] < steps["held"] - BYTES // 2
 

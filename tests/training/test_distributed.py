@@ -147,6 +147,7 @@ def test_a_share_of_a_batch_is_augmented_as_in_the_whole(images):
         torch.testing.assert_close(a[7:12], b)
 
 
+@pytest.mark.slow
 def test_rows_of_another_number_than_the_share_are_not_gathered(two):
     two.batch = 19
     with pytest.raises(ValueError, match="gather each view by itself"):

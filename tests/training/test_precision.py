@@ -69,7 +69,11 @@ def test_a_hopeless_choice_is_tried_for_one_step_only(make_classifier):
 
 def test_compiling_in_place_keeps_the_names_of_the_weights(make_vae_task, monkeypatch):
     compiled = []
-    monkeypatch.setattr(torch.nn.Module, "compile", compiled.append)
+
+    def compile(module):
+        compiled.append(module)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile)
     monkeypatch.setattr(precision, "compiler_missing", lambda device: None)
     task = make_vae_task()
     names = list(task.state_dict())

@@ -49,6 +49,7 @@ def test_a_probability_is_never_called_certain(probability, shown):
     assert words.chance(probability) == f"{shown}{words.THIN}%"
 
 
+@pytest.mark.slow
 def test_a_cell_of_a_table_keeps_its_thin_spaces_and_stays_in_its_line():
     cell = f"37{words.THIN}%  \n| of\r\nall"
     assert (

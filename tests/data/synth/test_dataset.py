@@ -1,6 +1,7 @@
 """The synthetic dataset: complete, generated once, and by several processes as by one."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def test_the_dataset_holds_images_masks_and_factors(workspace):
         and "factor_network" in loaded.attributes
     )
     for row, (image, mask, factors) in zip(loaded.frame.itertuples(), generate(30, 48, 0)):
-        data = open(row.path, "rb").read()
+        data = Path(row.path).read_bytes()
         assert hashlib.sha256(data).hexdigest() == row.sha256
         assert np.array_equal(np.asarray(Image.open(row.path)), image)
         assert np.array_equal(
@@ -92,5 +93,5 @@ def test_an_interrupted_one_is_made_again(workspace):
 
 def test_another_dataset_is_never_overwritten(workspace):
     make_synth(workspace, "taken", images=20, size=32)
-    with pytest.raises(ConfigError, match="taken.*delete"):
+    with pytest.raises(ConfigError, match=r"taken.*delete"):
         make_synth(workspace, "taken", images=20, size=32, seed=1)
