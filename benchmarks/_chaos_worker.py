@@ -33,7 +33,7 @@ PHASES = {
     "features": "derm_core.study.frozen:arm_features",
     "heads": "derm_core.study.frozen:_train",
     "umap": "derm_core.insight.embed:_umap",
-    "bundle": "derm_core.publish.classifier:_put",
+    "bundle": "derm_core.publish.classifier:place",
 }
 FILE_OPERATIONS = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir")
 STUDY_ARM, BUNDLE = "vae", "killed"

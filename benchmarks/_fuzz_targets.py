@@ -95,7 +95,7 @@ def npz(data: bytes) -> None:
 
 def card(data: bytes) -> None:
     """A bundle's card."""
-    from derm_core.bundles.card import check_card
+    from derm_core.bundles.card import read_card
     from derm_core.errors import BundleError
 
     try:
@@ -103,7 +103,7 @@ def card(data: bytes) -> None:
     except (ValueError, RecursionError):
         return
     with contextlib.suppress(BundleError):
-        check_card(value)
+        read_card(value)
 
 
 def tensors(data: bytes) -> None:
@@ -117,11 +117,11 @@ def tensors(data: bytes) -> None:
 
 def archive(data: bytes) -> None:
     """A zipped bundle."""
-    from derm_core.bundles.archive import _read
+    from derm_core.bundles.archive import read_parts
     from derm_core.errors import BundleError
 
     with contextlib.suppress(BundleError):
-        _read(data)
+        read_parts(data)
 
 
 def config(data: bytes) -> None:

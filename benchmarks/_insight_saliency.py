@@ -91,12 +91,12 @@ def untrained(predictor: Predictor, seed: int = 0) -> Predictor:
     """The same architecture, preprocessing and classes, with weights as they are before any training."""
     card = predictor.card
     backbone = build_backbone(
-        BackboneConfig(architecture=card["architecture"], stage=card["stage"]),
+        BackboneConfig(architecture=card.architecture, stage=card.stage),
         seed,
-        card["model_args"],
+        card.model_args,
     )
     classifier = Classifier(
-        backbone, make_head(backbone.width, card["hidden"], len(card["classes"]), seed)
+        backbone, make_head(backbone.width, card.hidden, len(card.classes), seed)
     )
     return Predictor(
         dataclasses.replace(

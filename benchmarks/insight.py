@@ -17,6 +17,7 @@ import argparse
 import io
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,7 +26,8 @@ from PIL import Image
 
 from benchmarks._insight_saliency import drawn_lesions, inside
 from derm_core.bundles import conformal, outlier
-from derm_core.bundles.bundle import list_bundles
+from derm_core.bundles.card import Card
+from derm_core.bundles.library import list_cards
 from derm_core.bundles.outlier import OutlierScore
 from derm_core.bundles.predict import predict_batch
 from derm_core.bundles.prediction import ArmPrediction
@@ -36,6 +38,7 @@ from derm_core.data.splits import SPLITS, split_dataset, split_fingerprint
 from derm_core.data.store import open_store
 from derm_core.errors import DataError
 from derm_core.publish.non_lesions import nonlesion_images
+from derm_core.records import to_json
 from derm_core.seeds import stream_seed
 from derm_core.workspace import Workspace
 
@@ -128,11 +131,7 @@ def run(args: argparse.Namespace) -> dict:
 
 def choose(workspace: Workspace, names: str | None) -> dict[str, Predictor]:
     """The models asked for, else those in the library whose cards carry prediction sets and outlier statistics."""
-    complete = [
-        card["name"]
-        for card in list_bundles(workspace)
-        if card["ok"] and card.get("conformal") and card.get("outlier")
-    ]
+    complete = [card.name for card in list_cards(workspace) if card.conformal and card.outlier]
     chosen = [name.strip() for name in names.split(",")] if names else complete
     if not chosen or not set(chosen) <= set(complete):
         raise DataError(
@@ -143,17 +142,17 @@ def choose(workspace: Workspace, names: str | None) -> dict[str, Predictor]:
     return load_predictors(workspace, chosen)
 
 
-def test_split(workspace: Workspace, card: dict):
+def test_split(workspace: Workspace, card: Card):
     """The dataset on a card and the rows of its labelled test images. Raises DataError where the split is another."""
-    dataset = load_dataset(workspace, card["training_data"]["dataset"])
-    rows = dataset.subset(card["split"]["max_images"], card["split"]["seed"])
-    split = split_dataset(dataset.labels[rows], dataset.groups[rows], card["split"]["seed"])
+    dataset = load_dataset(workspace, card.training_data.dataset)
+    rows = dataset.subset(card.split.max_images, card.split.seed)
+    split = split_dataset(dataset.labels[rows], dataset.groups[rows], card.split.seed)
     if (
         split_fingerprint(split, dataset.frame["image_id"].to_numpy()[rows])
-        != card["split"]["fingerprint"]
+        != card.split.fingerprint
     ):
         raise DataError(
-            f"The dataset {dataset.name} of this workspace is not the one {card['name']} was trained on."
+            f"The dataset {dataset.name} of this workspace is not the one {card.name} was trained on."
         )
     return dataset, rows[(split == SPLITS.index("test")) & (dataset.labels[rows] >= 0)]
 
@@ -173,11 +172,11 @@ def covered(
 ) -> dict:
     """Coverage of the prediction sets, with its interval and by class, and its rank among random divisions."""
     p = np.array([[arm.probabilities[c] for c in predictor.classes] for arm, _ in rows])
-    key, card = conformal.key(conformal.SHOWN), predictor.card["conformal"]
-    found = conformal.coverage_on(
-        p, labels, groups, {**card, "coverages": {key: card["coverages"][key]}}, predictor.classes
-    )[key]
-    return found | {"redivided": card.get("test", {}).get(key, {}).get("redivided")}
+    key, card = conformal.key(conformal.SHOWN), predictor.card.conformal
+    thresholds = replace(card, coverages={key: card.coverages[key]})
+    coverage = conformal.coverage_on(p, labels, groups, thresholds, predictor.classes)[key]
+    redivided = (card.test or {}).get(key, {}).get("redivided")
+    return to_json(coverage) | {"redivided": redivided}
 
 
 def other_things(folder: Path | None) -> list[tuple[str, Image.Image]]:

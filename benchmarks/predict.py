@@ -75,8 +75,7 @@ def run(args: argparse.Namespace) -> dict:
 
 def without_checks(bundle: Bundle) -> Bundle:
     """The bundle with a card that carries neither outlier statistics nor training images."""
-    card = {key: value for key, value in bundle.card.items() if key not in ("outlier", "reference")}
-    return replace(bundle, card=card, reference=None)
+    return replace(bundle, card=replace(bundle.card, outlier=None, reference=None), reference=None)
 
 
 def compare(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import streamlit as st
 from PIL import Image
 
+from derm_core.bundles.card import Card
+from derm_core.bundles.library import ListedBundle
 from pages.ui import cached, frame, images, scheduling, uploads, words
 from pages.ui.classify import (
     answers,
@@ -21,9 +23,9 @@ from pages.ui.classify.answers import CENTRE, SHOWN, Answer
 BESIDE = 2  # models whose answers fit beside the picture
 
 
-def picture(answer: Answer, cards: list[dict]) -> None:
+def picture(answer: Answer, cards: list[Card]) -> None:
     """What the models see of the image."""
-    sizes = words.listed([str(size) for size in sorted({card["input_size"] for card in cards})])
+    sizes = words.listed([str(size) for size in sorted({card.input_size for card in cards})])
     part = "the centre square" if answer.crop == CENTRE else "the square you chose"
     st.image(
         images.drawn(Image.fromarray(answer.square)),
@@ -33,7 +35,7 @@ def picture(answer: Answer, cards: list[dict]) -> None:
     )
 
 
-def one_image(workspace, answer: Answer, cards: list[dict]) -> bool:
+def one_image(workspace, answer: Answer, cards: list[Card]) -> bool:
     """One image: what the models see, its limits, what they say and why, and another square of it; whether it is whole.
 
     Answers and reasons wait behind a fold where the image is unlike those the models know. More than two models
@@ -63,7 +65,7 @@ def one_image(workspace, answer: Answer, cards: list[dict]) -> bool:
             predictions.each(answer, cards, coverage)
     if not behind and len(cards) > BESIDE:
         predictions.each(answer, cards, coverage)
-    crop.draw_crop_tool(answer, sorted({card["input_size"] for card in cards}))
+    crop.draw_crop_tool(answer, sorted({card.input_size for card in cards}))
     if not behind:
         explanations.draw_explanations(workspace, answer, cards)
         return True
@@ -80,7 +82,7 @@ def one_image(workspace, answer: Answer, cards: list[dict]) -> bool:
     return True
 
 
-def nothing_yet(cards: list[dict]) -> None:
+def nothing_yet(cards: list[Card]) -> None:
     """What will be here, and a sample to begin with."""
     names = words.listed([models.column(card, cards) for card in cards])
     if st.query_params.get("from") == "samples":
@@ -99,7 +101,7 @@ def nothing_yet(cards: list[dict]) -> None:
 
 @st.fragment
 @scheduling.in_turn
-def asked(workspace, published: list[dict]) -> None:
+def asked(workspace, published: list[ListedBundle]) -> None:
     """Which models, which images, and the answers. A fragment: a new image runs this part alone.
 
     published: cards of the models in the library as the page found them.
@@ -115,7 +117,7 @@ def asked(workspace, published: list[dict]) -> None:
     else:
         models.say_what_differs(cards)
         with frame.errors():
-            predictors = {card["name"]: cached.predictor(workspace, card["name"]) for card in cards}
+            predictors = {card.name: cached.predictor(workspace, card.name) for card in cards}
             if models.outdated(predictors, cards):
                 st.rerun()  # the whole page, which takes the cards anew
             found = answers.classify(workspace, predictors, cards, chosen)
@@ -130,7 +132,7 @@ def asked(workspace, published: list[dict]) -> None:
             frame.errors()
         ):  # after the page stands: the first answer should not wait for the models
             for card in cards:
-                cached.predictor(workspace, card["name"])
+                cached.predictor(workspace, card.name)
 
 
 workspace = frame.page("classify")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from derm_core.arms import arm_style, in_order
+from derm_core.bundles.library import ListedBundle
 from derm_core.report.sections.gaps import gap_against_accuracy
 from pages.ui import cached, frame, words
 from pages.ui.section import draw
@@ -45,8 +46,8 @@ def latest_comparison(workspace) -> None:
 
 def shelf(workspace) -> None:
     st.subheader("Models in the library", anchor=False)
-    cards = cached.bundles(workspace)
-    if not cards:
+    bundles = cached.bundles(workspace)
+    if not bundles:
         frame.empty(
             "Published models stand here and serve the Classify page. Train a study, then publish its arms.",
             title="The library is empty",
@@ -58,22 +59,24 @@ def shelf(workspace) -> None:
         )
         return
     with st.container(border=True, gap="small"):
-        order = in_order({card["arm"] for card in cards if card["ok"]})
-        for card in sorted(
-            cards, key=lambda card: order.index(card["arm"]) if card["ok"] else len(order)
+        order = in_order({bundle.card.arm for bundle in bundles if bundle.card})
+        for bundle in sorted(
+            bundles,
+            key=lambda bundle: order.index(bundle.card.arm) if bundle.card else len(order),
         ):
-            model(card)
+            model(bundle)
         frame.link("models", "All cards", icon=":material/arrow_forward:")
 
 
-def model(card: dict) -> None:
+def model(bundle: ListedBundle) -> None:
     """One line a model: name, arm, balanced accuracy with its interval; or why it cannot be used."""
-    if not card["ok"]:
-        st.markdown(f"**{words.plain(card['name'])}** :red-badge[:material/error: Refused]")
-        st.caption(words.plain(card["error"]))
+    card = bundle.card
+    if card is None:
+        st.markdown(f"**{words.plain(bundle.name)}** :red-badge[:material/error: Refused]")
+        st.caption(words.plain(bundle.error))
         return
-    accuracy = (card.get("metrics") or {}).get("balanced_accuracy")
-    st.markdown(f"**{card['name']}** {arm_style(card['arm']).badge}")
+    accuracy = card.metrics.get("balanced_accuracy")
+    st.markdown(f"**{card.name}** {arm_style(card.arm).badge}")
     if isinstance(accuracy, dict):
         st.caption(f"Balanced accuracy {words.interval(accuracy)} on its test split")
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import streamlit as st
 
 from derm_core.arms import arm_style, in_order
+from derm_core.bundles.card import Card
+from derm_core.bundles.library import ListedBundle
 from derm_core.config import PublishConfig
 from derm_core.events import Progress
 from derm_core.jobs import supervisor
@@ -17,9 +18,9 @@ from pages.ui.model_card import draw_classifier_card, draw_extractor_card
 NO_NETWORK = ("both", "colour")  # two networks, and none: not one model to publish
 
 
-def shelf(workspace) -> list[dict]:
-    cards = cached.bundles(workspace)
-    if not cards:
+def shelf(workspace) -> list[ListedBundle]:
+    bundles = cached.bundles(workspace)
+    if not bundles:
         frame.empty(
             "Published models will stand here, each with its card: training data, metrics with intervals, terms. "
             "Finish a study, then publish its models.",
@@ -27,21 +28,22 @@ def shelf(workspace) -> list[dict]:
             action="Train a study",
             page="train",
         )
-    good = [card for card in cards if card["ok"]]
-    arms = in_order({card["arm"] for card in good})
+    good = [bundle for bundle in bundles if bundle.card]
+    arms = in_order({bundle.card.arm for bundle in good})
     if good:
         with st.grid(2, min_column_width=340):
-            for card in sorted(good, key=lambda card: arms.index(card["arm"])):
+            for bundle in sorted(good, key=lambda bundle: arms.index(bundle.card.arm)):
                 with st.container(border=True, height="stretch"):
-                    summary(workspace, card)
-    refusals(cards)
+                    summary(workspace, bundle)
+    refusals(bundles)
     return good
 
 
-def summary(workspace, card: dict) -> None:
+def summary(workspace, bundle: ListedBundle) -> None:
     """One model: who it is, how well it does, what it may be used for, and what can be done with it."""
-    arm, metrics = arm_style(card["arm"], card["label"]), card["metrics"]
-    st.markdown(f"**{card['name']}** {arm.badge}")
+    card = bundle.card
+    arm, metrics = arm_style(card.arm, card.label), card.metrics
+    st.markdown(f"**{card.name}** {arm.badge}")
     with st.grid(2, min_column_width=130):
         for name in ("balanced_accuracy", "macro_auroc"):
             value = metrics.get(name) or {}
@@ -53,17 +55,17 @@ def summary(workspace, card: dict) -> None:
                 delta_arrow="off",
             )
     st.markdown(
-        f"{card['architecture']} to stage {card['stage']}, {card['input_size']}{words.THIN}px, "
-        f"{'fine-tuned end to end' if card['regime'] == 'finetune' else 'frozen, with a two-layer head'}, "
-        f"{card['parameters'] / 1e6:.1f} M parameters, {words.size(card['file_bytes'])}"
+        f"{card.architecture} to stage {card.stage}, {card.input_size}{words.THIN}px, "
+        f"{'fine-tuned end to end' if card.regime == 'finetune' else 'frozen, with a two-layer head'}, "
+        f"{card.parameters / 1e6:.1f} M parameters, {words.size(card.file_bytes)}"
     )
     trained_on(card)
-    actions(workspace, card, draw_classifier_card)
+    actions(workspace, bundle, draw_classifier_card)
 
 
-def trained_on(card: dict) -> None:
-    dataset = card["training_data"].get("dataset", "data its card does not name")
-    st.caption(f"Trained on {words.plain(dataset)}. {words.plain(card['license'])}.")
+def trained_on(card: Card) -> None:
+    dataset = card.training_data.dataset or "data its card does not name"
+    st.caption(f"Trained on {words.plain(dataset)}. {words.plain(card.license)}.")
 
 
 def extractors(workspace) -> None:
@@ -76,43 +78,45 @@ def extractors(workspace) -> None:
         "Pretrained VAEs without a classifier: weights for an arm of a comparison, or for Python by `load_extractor`."
     )
     with st.grid(2, min_column_width=340):
-        for card in (card for card in found if card["ok"]):
+        for bundle in (bundle for bundle in found if bundle.card):
             with st.container(border=True, height="stretch"):
-                st.markdown(f"**{card['name']}**")
+                card = bundle.card
+                st.markdown(f"**{card.name}**")
                 st.markdown(
-                    f"{card['architecture']} to stage {card['stage']}, {card['input_size']}{words.THIN}px, "
-                    f"{card['decoder']['latent_dim']} latent dimensions, "
-                    f"{card['parameters'] / 1e6:.1f} M parameters, {words.size(card['file_bytes'])}"
+                    f"{card.architecture} to stage {card.stage}, {card.input_size}{words.THIN}px, "
+                    f"{card.decoder.latent_dim} latent dimensions, "
+                    f"{card.parameters / 1e6:.1f} M parameters, {words.size(card.file_bytes)}"
                 )
                 trained_on(card)
-                actions(workspace, card, draw_extractor_card)
+                actions(workspace, bundle, draw_extractor_card)
     refusals(found)
 
 
-def refusals(cards: list[dict]) -> None:
-    for card in cards:
-        if not card["ok"]:
+def refusals(bundles: list[ListedBundle]) -> None:
+    for bundle in bundles:
+        if bundle.error:
             st.error(
-                f"**{words.plain(card['name'])}** is refused: {words.plain(card['error'])}",
+                f"**{words.plain(bundle.name)}** is refused: {words.plain(bundle.error)}",
                 icon=":material/gpp_bad:",
             )
 
 
-def actions(workspace, card: dict, view: Callable[[dict], None]) -> None:
+def actions(workspace, bundle: ListedBundle, view: Callable[[Card], None]) -> None:
+    card = bundle.card
     with st.container(horizontal=True):
-        if st.button("Card", icon=":material/badge:", key=f"card-{card['name']}"):
-            st.dialog(card["name"], width="large", icon=":material/badge:")(view)(card)
+        if st.button("Card", icon=":material/badge:", key=f"card-{card.name}"):
+            st.dialog(card.name, width="large", icon=":material/badge:")(view)(card)
         export(workspace, card)
-        if card["shelf"] == "workspace":
-            delete(workspace, card)
+        if bundle.shelf == "workspace":
+            delete(workspace, bundle)
 
 
-def export(workspace, card: dict) -> None:
+def export(workspace, card: Card) -> None:
     """One file to hand on; what it says of single images of private data goes with it only where that is confirmed."""
-    from derm_core.bundles.archive import export_bundle, holds_private_images
+    from derm_core.bundles.archive import export_bundle
 
-    name, private = card["name"], False
-    confirm = holds_private_images(card)
+    name, private = card.name, False
+    confirm = card.holds_private_images
     with (
         st.popover("Export", icon=":material/download:", key=f"private-{name}")
         if confirm
@@ -135,12 +139,12 @@ def export(workspace, card: dict) -> None:
         )
 
 
-def delete(workspace, card: dict) -> None:
-    with st.popover("Delete", icon=":material/delete:", key=f"delete-{card['name']}"):
-        st.markdown(f"Delete **{card['name']}** from this workspace's library?")
-        if st.button("Delete the model", type="primary", key=f"really-{card['name']}"):
+def delete(workspace, bundle: ListedBundle) -> None:
+    with st.popover("Delete", icon=":material/delete:", key=f"delete-{bundle.name}"):
+        st.markdown(f"Delete **{bundle.name}** from this workspace's library?")
+        if st.button("Delete the model", type="primary", key=f"really-{bundle.name}"):
             with frame.errors():
-                workspace.remove(Path(card["folder"]))
+                workspace.remove(bundle.folder)
                 st.rerun()
 
 

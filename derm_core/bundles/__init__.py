@@ -1,5 +1,1 @@
-"""Published bundles and the predictor that serves them."""
-
-from .extractor import load_extractor
-
-__all__ = ["load_extractor"]
+"""Published models: their cards, files and library, and predictions from them."""

@@ -9,44 +9,39 @@ import shutil
 import stat
 import tempfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import BundleError, NotFound
 from ..files import parse_json, write_atomic
 from ..workspace import Workspace
-from .bundle import (
-    CARD,
-    MAX_CARD_BYTES,
-    MAX_TENSOR_BYTES,
-    TENSORS,
-    find_bundle,
-    load_bundle,
-    verify_bundle,
-)
-from .card import check_card
-from .extractor import is_extractor, load_extractor
-from .reference_file import MAX_REFERENCE_BYTES, REFERENCE, pack, unpack, without_points
+from .bundle import load_bundle
+from .card import Card, card_json, read_card
+from .library import CARD, LIMITS, find_bundle, read_bundle
+from .reference_file import pack, unpack, without_points
+from .tensors import MODEL, REFERENCE
 
-LIMITS = {CARD: MAX_CARD_BYTES, TENSORS: MAX_TENSOR_BYTES, REFERENCE: MAX_REFERENCE_BYTES}
-KINDS = f"{CARD}, {TENSORS} and, where the card lists it, {REFERENCE}"
+PARTS = f"{CARD}, {MODEL} and, where the card lists it, {REFERENCE}"
 FIXED_TIME = (2020, 1, 1, 0, 0, 0)  # the same bundle gives the same bytes
 
 
 def export_bundle(
     workspace: Workspace, name: str, target: Path | None = None, *, private: bool = False
 ) -> bytes | Path:
-    """The verified bundle `name` as zip: written to `target` (its path returned), else as bytes.
+    """The verified bundle `name` as a zip file.
 
-    A bundle from private data goes without the features, labels and ids of its training images (its statistics
-    stay), unless `private` confirms that they may go with it.
+    Args:
+        target: where it is written; None: its bytes are returned.
+        private: whether features, labels and ids of training images that are not public may go with it; otherwise they
+            are left out, and the statistics stay.
     """
     folder = find_bundle(workspace, name)
-    card = verify_bundle(folder)
-    parts = {CARD: (folder / CARD).read_bytes(), TENSORS: (folder / TENSORS).read_bytes()}
-    if card.get("reference"):
-        parts[REFERENCE] = (folder / REFERENCE).read_bytes()
-        if holds_private_images(card) and not private:
-            parts |= _without_images(card, parts[REFERENCE])
+    files = read_bundle(folder)
+    parts = {CARD: (folder / CARD).read_bytes(), MODEL: files.model}
+    if files.reference is not None:
+        parts[REFERENCE] = files.reference
+        if files.card.holds_private_images and not private:
+            parts |= _without_images(files.card, files.reference)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for part, data in parts.items():
@@ -57,28 +52,13 @@ def export_bundle(
     return Path(target)
 
 
-def holds_private_images(card: dict) -> bool:
-    """Whether a bundle carries single training images' features, of data whose licence does not open them to all."""
-    reference = card.get("reference") or {}
-    return bool(reference.get("images")) and not reference.get("public", False)
-
-
-def _without_images(card: dict, data: bytes) -> dict[str, bytes]:
+def _without_images(card: Card, data: bytes) -> dict[str, bytes]:
     """Card and reference with the statistics of training alone."""
-    stripped, listed = pack(without_points(unpack(data, card)))
-    kept = {key: value for key, value in card["reference"].items() if key != "duplicate"}
-    card = check_card(
-        {
-            **card,
-            "reference": {
-                **kept,
-                **listed,
-                "left_out": "features, labels and ids of training images",
-            },
-        }
-    )
+    stripped, listing = pack(without_points(unpack(data, card)), card.reference)
+    left_out = "features, labels and ids of training images"
+    value = card_json(replace(card, reference=replace(listing, duplicate=None, left_out=left_out)))
     return {
-        CARD: (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode(),
+        CARD: (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode(),
         REFERENCE: stripped,
     }
 
@@ -89,13 +69,13 @@ def import_bundle(workspace: Workspace, source: bytes | Path) -> Path:
     Only the files of one bundle are read, under the name on the card: names in the archive never
     become paths. Raises BundleError for anything else in it (links, other files, too large, tampered).
     """
-    parts = _read(source)
+    parts = read_parts(source)
     try:
-        card = check_card(parse_json(parts[CARD]))
+        card = read_card(parse_json(parts[CARD]))
     except ValueError as error:
         raise BundleError(f"The archive's card.json cannot be read ({error}).") from error
-    name = card["name"]
-    if (REFERENCE in parts) != bool(card.get("reference")):
+    name = card.name
+    if (REFERENCE in parts) != bool(card.reference):
         raise BundleError(
             f"The archive's card and {REFERENCE} do not belong together; get the bundle again."
         )
@@ -107,24 +87,24 @@ def import_bundle(workspace: Workspace, source: bytes | Path) -> Path:
         raise BundleError(
             f"A model {name} is already in the library; remove it first, or keep that one."
         )
-    staging = Path(tempfile.mkdtemp(prefix=".import-", dir=workspace.models))
+    partial = Path(tempfile.mkdtemp(prefix=".import-", dir=workspace.models))
     try:
-        folder = staging / name
+        folder = partial / name
         for part, data in parts.items():
             write_atomic(folder / part, data)
-        (load_extractor if is_extractor(card) else load_bundle)(folder)
+        load_bundle(folder)
         os.rename(folder, workspace.models / name)
     except OSError as error:
         raise BundleError(
             f"The bundle {name} cannot be put in the library ({error.strerror})."
         ) from error
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
     return workspace.models / name
 
 
-def _read(source: bytes | Path) -> dict[str, bytes]:
-    """The bytes of a bundle's files in an archive that holds these and no others."""
+def read_parts(source: bytes | Path) -> dict[str, bytes]:
+    """The bytes of a bundle's files by name, of an archive that holds these and no others. Raises BundleError."""
     parts: dict[str, bytes] = {}
     try:
         size = len(source) if isinstance(source, bytes) else os.path.getsize(source)
@@ -135,19 +115,19 @@ def _read(source: bytes | Path) -> dict[str, bytes]:
             members = [m for m in archive.infolist() if not m.is_dir()]
             if len(members) not in (2, 3):
                 raise BundleError(
-                    f"The archive holds {len(members)} files; a bundle is {KINDS} alone."
+                    f"The archive holds {len(members)} files; a bundle is {PARTS} alone."
                 )
             for member in members:
                 name = member.filename.rsplit("/", 1)[-1]
                 if name not in LIMITS or name in parts or stat.S_ISLNK(member.external_attr >> 16):
                     raise BundleError(
-                        f"The archive holds {member.filename[:80]!r}; a bundle is {KINDS} alone."
+                        f"The archive holds {member.filename[:80]!r}; a bundle is {PARTS} alone."
                     )
                 parts[name] = _read_member(archive, member, LIMITS[name])
             if len({m.filename.rpartition("/")[0] for m in members}) != 1:
                 raise BundleError("The files must lie in one folder of the archive.")
-            if CARD not in parts or TENSORS not in parts:
-                raise BundleError(f"The archive lacks {CARD} or {TENSORS}; a bundle is {KINDS}.")
+            if CARD not in parts or MODEL not in parts:
+                raise BundleError(f"The archive lacks {CARD} or {MODEL}; a bundle is {PARTS}.")
     except BundleError:
         raise
     except (

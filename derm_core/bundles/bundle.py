@@ -1,302 +1,293 @@
-"""Bundles: a published classifier as card.json + model.safetensors (+ reference.safetensors), checked before it is loaded."""
+"""Published models: a classifier, or a pretrained VAE as an extractor, saved to a folder and loaded from it.
+
+    from derm_core.bundles.bundle import load_extractor
+    features = load_extractor("NAME").features(images)      # uint8 (n, S, S, 3) -> float32 (n, D)
+
+A folder holds card.json, model.safetensors and, for a classifier, perhaps reference.safetensors. All of it is checked
+(library.read_bundle) before a tensor is made, and nothing is unpickled.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from ..errors import BundleError, ConfigError, NotFound
-from ..files import read_json, write_atomic, write_json
-from ..workspace import Workspace, check_id, models_folder
-from .card import check_card
-from .reference_file import MAX_REFERENCE_BYTES, REFERENCE, Reference, check, pack, unpack
-from .tensors import read_header
+import numpy as np
+import torch
+from safetensors.torch import load, save
+from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from ..nets.head import Classifier
-    from ..nets.vae import Decoder
-
-CARD, TENSORS = "card.json", "model.safetensors"
-MAX_CARD_BYTES = 8 * 2**20
-MAX_TENSOR_BYTES = 1024 * 2**20
+from ..config import BackboneConfig
+from ..errors import BundleError, ConfigError
+from ..files import write_atomic, write_json
+from ..nets.backbone import Backbone, build_backbone, normalise
+from ..nets.head import Classifier, make_head
+from ..nets.vae import VAE, Decoder, decode, in_batches
+from ..workspace import Workspace
+from .card import Card, card_json, read_card
+from .library import CARD, find_bundle, read_bundle, require_extractor
+from .reference_file import Reference, pack, unpack
+from .tensors import MODEL, REFERENCE, read_header
 
 
 @dataclass
 class Bundle:
-    """A loaded bundle: the classifier in eval mode and float32, a VAE's decoder and the reference where they are shipped."""
+    """A loaded classifier, in eval mode and float32 on the CPU.
+
+    Attributes:
+        decoder: of the VAE its backbone comes from, where it is published with it.
+        reference: statistics of its training images, where they are published with it.
+    """
 
     name: str
     folder: Path
-    card: dict
+    card: Card
     classifier: Classifier
-    decoder: Decoder | None
+    decoder: Decoder | None = None
     reference: Reference | None = None
 
 
+@dataclass
+class ExtractorBundle:
+    """A loaded extractor.
+
+    Attributes:
+        vae: in eval mode and float32 on the CPU; it may be moved and trained. vae.backbone: images (B, 3, H, W),
+            normalised with card.mean and card.std -> map (B, D, h, w), `pooled` -> (B, D); vae.to_mu, vae.to_logvar:
+            pooled features -> the posterior; vae.decoder: latents (B, Z) -> images in [-1, 1].
+    """
+
+    name: str
+    folder: Path
+    card: Card
+    vae: VAE
+
+    def features(self, images_nssc: np.ndarray) -> np.ndarray:
+        """uint8 (n, S, S, 3), sRGB -> pooled features, float32 (n, D).
+
+        S is best card.input_size, the size of pretraining; other sizes are computed too.
+
+        Raises:
+            ValueError: another shape or type.
+        """
+        return self._encode(images_nssc, self.vae.backbone.pooled, self.card.features)
+
+    def latents(self, images_nssc: np.ndarray) -> np.ndarray:
+        """uint8 (n, S, S, 3) -> means of the posterior, float32 (n, Z)."""
+        return self._encode(images_nssc, lambda x: self.vae.encode(x)[0], self.vae.latent_dim)
+
+    def decode(self, latents_nz: np.ndarray) -> np.ndarray:
+        """float (n, Z) -> the decoder's images, uint8 (n, S, S, 3), S = card.decoder.size."""
+        return decode(self.vae.decoder, np.asarray(latents_nz))
+
+    def _encode(
+        self, images_nssc: np.ndarray, encode: Callable[[Tensor], Tensor], width: int
+    ) -> np.ndarray:
+        images_nssc = np.asarray(images_nssc)
+        if images_nssc.dtype != np.uint8 or images_nssc.ndim != 4 or images_nssc.shape[3] != 3:
+            raise ValueError(
+                f"images must be uint8 (n, S, S, 3), got {images_nssc.dtype} {images_nssc.shape}"
+            )
+        mean, std = self.card.mean, self.card.std
+        with torch.inference_mode():
+            return in_batches(
+                lambda batch: encode(normalise(batch, mean, std)).float(),
+                images_nssc,
+                (width,),
+                self.vae.log_sigma.device,
+            )
+
+
+# ---- saving ------------------------------------------------------------------------------------
+
+
 def save_bundle(
-    folder: Path, classifier: Classifier, card: dict, extra_tensors: Mapping[str, Any] | None = None
-) -> dict:
-    """Write a new bundle folder; returns the card with tensors, sha256, file_bytes and parameters filled in.
+    folder: Path, network: Classifier | VAE, card: Card, decoder: Decoder | None = None
+) -> Card:
+    """Write a new bundle.
 
     Matrices and kernels are stored as float16, vectors (biases, normalisation) as float32.
-    extra_tensors: further tensors by full name, such as `decoder.*`.
-    Raises BundleError where a weight is not finite in its stored type, or the folder holds a bundle.
+
+    Args:
+        folder: the new bundle's; its name is the card's.
+        network: a classifier, or an extractor's VAE.
+        card: complete but for tensors, sha256, file_bytes and parameters.
+        decoder: of the VAE a classifier's backbone comes from.
+
+    Returns:
+        The card as it was written.
+
+    Raises:
+        BundleError: the folder holds a bundle, the card is not valid, or a weight is not finite in its stored type.
     """
-    return save_tensors(
-        folder,
-        {**classifier.state_dict(), **(extra_tensors or {})},
-        card,
-        sum(p.numel() for p in classifier.parameters()),
-    )
-
-
-def save_tensors(folder: Path, state: Mapping[str, Any], card: dict, parameters: int) -> dict:
-    """Write tensors and card of a new bundle of either kind; returns the card, completed. Raises as `save_bundle`."""
-    import torch
-    from safetensors.torch import save
-
     folder = Path(folder)
     if (folder / CARD).exists():
         raise BundleError(
             f"{folder.name} is already in the library; choose another name or remove that folder first."
         )
-    stored = {}
-    for key, tensor in state.items():
-        if key.endswith("num_batches_tracked"):
-            continue
-        value = (
-            tensor.detach()
-            .cpu()
-            .to(torch.float16 if tensor.ndim > 1 else torch.float32)
-            .contiguous()
-        )
-        if not torch.isfinite(value).all():
-            raise BundleError(
-                f"{key} is not finite, or too large for float16; this model cannot be published."
-            )
-        stored[key] = value
-    data = save(stored)
-    card = check_card(
-        {
-            **card,
-            "tensors": read_header(data),
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "file_bytes": len(data),
-            "parameters": parameters,
-        }
+    state = network.state_dict()
+    if decoder is not None:
+        state |= {f"decoder.{key}": value for key, value in decoder.state_dict().items()}
+    data = save({key: _stored(key, value) for key, value in state.items() if not _is_counter(key)})
+    card = replace(
+        card,
+        tensors=read_header(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        file_bytes=len(data),
+        parameters=sum(p.numel() for p in network.parameters()),
     )
-    write_atomic(folder / TENSORS, data)
-    write_json(folder / CARD, card)
-    for path in (folder, folder / TENSORS, folder / CARD):
-        path.chmod(0o755 if path.is_dir() else 0o644)  # a bundle is made to be shared
+    read_card(card_json(card))
+    write_atomic(folder / MODEL, data)
+    _write_card(folder, card)
+    folder.chmod(0o755)  # a bundle is made to be shared
+    (folder / MODEL).chmod(0o644)
     return card
 
 
-def complete_bundle(
-    folder: Path, fields: Mapping[str, Any], reference: Reference | None = None
-) -> dict:
-    """Add `fields` to the card of a saved bundle, and the reference beside its model; returns the card.
+def complete_bundle(folder: Path, card: Card, reference: Reference | None = None) -> Card:
+    """Write the card of a saved bundle anew, and the reference beside its model, which stays as it is.
 
-    The model itself stays as it is. Raises BundleError where the card would not be valid.
+    Returns:
+        The card as it was written, with the reference listed.
+
+    Raises:
+        BundleError: the card is not valid.
     """
-    folder = Path(folder)
-    card = {**read_json(folder / CARD), **fields}
     if reference is not None:
-        data, listed = pack(reference)
-        card["reference"] = {**card.get("reference", {}), **listed}
+        data, listing = pack(reference, card.reference)
+        card = replace(card, reference=listing)
+        read_card(card_json(card))
         write_atomic(folder / REFERENCE, data)
         (folder / REFERENCE).chmod(0o644)
-    write_json(folder / CARD, check_card(card))
-    (folder / CARD).chmod(0o644)
+    _write_card(folder, card)
     return card
 
 
-def verify_bundle(folder: Path) -> dict:
-    """The card of a bundle whose files have the size, hash, names, types and shapes the card says.
+def _write_card(folder: Path, card: Card) -> None:
+    value = card_json(card)
+    read_card(value)
+    write_json(folder / CARD, value)
+    (folder / CARD).chmod(0o644)
 
-    Needs no torch and makes no tensor. Raises BundleError with what differs.
+
+def _is_counter(key: str) -> bool:
+    """Whether a tensor counts batches: of no use to a network in eval mode."""
+    return key.endswith("num_batches_tracked")
+
+
+def _stored(key: str, tensor: Tensor) -> Tensor:
+    dtype = torch.float16 if tensor.ndim > 1 else torch.float32
+    stored = tensor.detach().cpu().to(dtype).contiguous()
+    if not torch.isfinite(stored).all():
+        raise BundleError(
+            f"{key} is not finite, or too large for float16; this model cannot be published."
+        )
+    return stored
+
+
+# ---- loading -----------------------------------------------------------------------------------
+
+
+def load_bundle(name: str | Path, workspace: Workspace | None = None) -> Bundle | ExtractorBundle:
+    """Verify a bundle and build its network.
+
+    Args:
+        name: its name in the library, or its folder.
+        workspace: where the library is looked up; default: the one of this environment.
+
+    Raises:
+        NotFound: there is none of that name.
+        BundleError: it is damaged, or its tensors do not fit its architecture.
     """
-    return verified(Path(folder))[0]
-
-
-def verified(folder: Path) -> tuple[dict, bytes, bytes | None]:
-    """Card, tensors, and the reference's bytes where the card lists one, all checked. Raises BundleError."""
+    folder = Path(name)
+    if not (folder / CARD).is_file():
+        folder = find_bundle(workspace or Workspace.open(), str(name))
+    files = read_bundle(folder)
+    card = files.card
     try:
-        _check_size(folder, CARD, MAX_CARD_BYTES)
-        _check_size(folder, TENSORS, MAX_TENSOR_BYTES)
-        card = check_card(read_json(folder / CARD))
-        reference = None
-        if card.get("reference"):
-            _check_size(folder, REFERENCE, MAX_REFERENCE_BYTES)
-            reference = (folder / REFERENCE).read_bytes()
-        if (folder / TENSORS).stat().st_size != card["file_bytes"]:
-            raise BundleError(
-                f"{folder.name}/{TENSORS} is not {card['file_bytes']} bytes as its card says: it is "
-                "truncated or another file; get the bundle again."
-            )
-        data = (folder / TENSORS).read_bytes()
-    except FileNotFoundError as error:
-        raise BundleError(
-            f"Bundle {folder.name} has no {Path(error.filename).name}; get the bundle again."
-        ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(
-            f"Bundle {folder.name} cannot be read ({error}); get the bundle again."
-        ) from error
-    if card["name"] != folder.name:
-        raise BundleError(
-            f"The card in folder {folder.name} is that of {card['name']}; the folder must be named so."
-        )
-    header = read_header(data)
-    if header.keys() != card["tensors"].keys():
-        raise BundleError(
-            f"{folder.name}/{TENSORS} does not hold the tensors its card names; get the bundle again."
-        )
-    for key, spec in header.items():
-        if spec != card["tensors"][key]:
-            raise BundleError(
-                f"{folder.name}: tensor {key} is {spec}, its card says {card['tensors'][key]}."
-            )
-    if hashlib.sha256(data).hexdigest() != card["sha256"]:
-        raise BundleError(
-            f"{folder.name}/{TENSORS} does not match the SHA-256 on its card: it was changed or "
-            "damaged; get the bundle again."
-        )
-    if reference is not None:
-        check(reference, card)
-    return card, data, reference
-
-
-def _check_size(folder: Path, name: str, limit: int) -> None:
-    size = (folder / name).stat().st_size
-    if size > limit:
-        raise BundleError(f"{folder.name}/{name} has {size} bytes; at most {limit} are allowed.")
-
-
-def load_bundle(folder: Path) -> Bundle:
-    """Verify a bundle and build its classifier (and decoder) in float32, eval mode, on the CPU."""
-    folder = Path(folder)
-    card, data, reference = verified(folder)
-    if "kind" in card:
-        raise BundleError(
-            f"{card['name']} is an extractor, it has no classifier; it serves as the weights of an arm, "
-            "or to Python by load_extractor."
-        )
-
-    from safetensors.torch import load
-
-    from ..config import BackboneConfig
-    from ..nets.backbone import build_backbone
-    from ..nets.head import Classifier, make_head
-    from ..nets.vae import Decoder
-
-    try:
-        backbone = build_backbone(
-            BackboneConfig(architecture=card["architecture"], stage=card["stage"]),
-            0,
-            card["model_args"],
-        )
-        if backbone.width != card["features"]:
-            raise ValueError(
-                f"{card['architecture']} to stage {card['stage']} has {backbone.width} features, "
-                f"the card says {card['features']}"
-            )
-        if card["features"] * card["hidden"] > len(data):
-            raise ValueError(f"a head of {card['hidden']} hidden units is larger than the file")
-        classifier = Classifier(
-            backbone, make_head(backbone.width, card["hidden"], len(card["classes"]), 0)
-        )
-        state = {key: value.float() for key, value in load(data).items()}
-        if broken := [key for key, value in state.items() if not value.isfinite().all()]:
-            raise ValueError(f"tensor {broken[0]} holds values that are not finite")
-        decoder_state = {
-            key.removeprefix("decoder."): state.pop(key)
-            for key in list(state)
-            if key.startswith("decoder.")
-        }
-        fresh = {
-            key: value
-            for key, value in classifier.state_dict().items()
-            if key.endswith("num_batches_tracked")
-        }
-        classifier.load_state_dict({**fresh, **state}, strict=True)
-        decoder, sizes = None, card.get("decoder")
-        if sizes:
-            if sizes["latent_dim"] * sizes["width"] > len(data):
-                raise ValueError(f"a decoder of width {sizes['width']} is larger than the file")
-            decoder = Decoder(sizes["latent_dim"], sizes["size"], sizes["width"])
-            decoder.load_state_dict(decoder_state, strict=True)
+        _check_sizes(card, len(files.model))
+        state = {key: value.float() for key, value in load(files.model).items()}
+        for key, value in state.items():
+            if not value.isfinite().all():
+                raise ValueError(f"tensor {key} holds values that are not finite")
+        if card.kind == "extractor":
+            return ExtractorBundle(card.name, folder, card, _build_vae(card, state))
+        classifier, decoder = _build_classifier(card, state)
     except (ConfigError, ValueError, TypeError, RuntimeError) as error:
         raise BundleError(
             f"Bundle {folder.name} does not fit its architecture: {str(error).splitlines()[0]}"
         ) from error
-    return Bundle(
-        card["name"],
-        folder,
-        card,
-        classifier.eval().requires_grad_(False),
-        decoder and decoder.eval().requires_grad_(False),
-        None if reference is None else unpack(reference, card),
-    )
+    reference = None if files.reference is None else unpack(files.reference, card)
+    return Bundle(card.name, folder, card, classifier, decoder, reference)
 
 
-def list_bundles(workspace: Workspace, kind: str | None = "classifier") -> list[dict]:
-    """Cards of the bundles of a kind (classifier, extractor; None: both) in all libraries, the repository's first, each
-    with ok, error, folder and shelf.
-
-    Every one is verified; a refused one carries its name, ok False and the reason. Needs no torch.
-    A name is listed once: the repository's library comes before the workspace's.
-    """
-    cards: dict[str, dict] = {}
-    for shelf in workspace.shelves():
-        for path in sorted(shelf.glob(f"*/{CARD}")):
-            folder = path.parent
-            if folder.name in cards or folder.name.startswith("."):
-                continue
-            if kind not in (None, kind_of(folder)):
-                continue
-            where = {
-                "folder": str(folder),
-                "shelf": "repository" if shelf == models_folder() else "workspace",
-            }
-            try:
-                cards[folder.name] = {**verify_bundle(folder), "ok": True, "error": None, **where}
-            except BundleError as error:
-                cards[folder.name] = {
-                    "name": folder.name,
-                    "ok": False,
-                    "error": str(error),
-                    **where,
-                }
-    return list(cards.values())
-
-
-def kind_of(folder: Path) -> str:
-    """What a bundle says it is, before it is verified; one whose card cannot be read counts as a classifier."""
-    try:
-        _check_size(folder, CARD, MAX_CARD_BYTES)
-        return str(read_json(folder / CARD).get("kind", "classifier"))
-    except (BundleError, OSError, ValueError, AttributeError, RecursionError):
-        return "classifier"
-
-
-def find_bundle(workspace: Workspace, name: str) -> Path:
-    """The folder of bundle `name` in the first library that has it. Raises NotFound, naming those there are."""
-    check_id(name, "model name")
-    for shelf in workspace.shelves():
-        if (shelf / name / CARD).is_file():
-            return shelf / name
-    names = sorted(
-        {path.parent.name for shelf in workspace.shelves() for path in shelf.glob(f"*/{CARD}")}
-    )
-    raise NotFound(
-        f"There is no model {name!r} in the library; "
-        + (
-            f"there are: {', '.join(names)}."
-            if names
-            else "publish one from a finished study first."
+def load_classifier(name: str | Path, workspace: Workspace | None = None) -> Bundle:
+    """`load_bundle` for a classifier. Raises BundleError for an extractor, too."""
+    bundle = load_bundle(name, workspace)
+    if not isinstance(bundle, Bundle):
+        raise BundleError(
+            f"{bundle.name} is an extractor, it has no classifier; it serves as the weights of an arm, or to Python "
+            "by load_extractor."
         )
-    )
+    return bundle
+
+
+def load_extractor(name: str | Path, workspace: Workspace | None = None) -> ExtractorBundle:
+    """`load_bundle` for an extractor. Raises BundleError for a classifier, too."""
+    bundle = load_bundle(name, workspace)
+    require_extractor(bundle.card)
+    assert isinstance(bundle, ExtractorBundle)
+    return bundle
+
+
+def _check_sizes(card: Card, file_bytes: int) -> None:
+    """Raise ValueError where the card's sizes would make a network larger than its file could fill."""
+    largest = card.features * card.hidden
+    if card.decoder:
+        latent_dim = card.decoder.latent_dim
+        largest = max(largest, latent_dim * card.decoder.width)
+        if card.kind == "extractor":
+            largest = max(largest, latent_dim * card.features)
+    if largest > file_bytes:
+        raise ValueError("a layer of the size its card says is larger than the file")
+
+
+def _check_width(card: Card, backbone: Backbone) -> None:
+    if backbone.width != card.features:
+        raise ValueError(
+            f"{card.architecture} to stage {card.stage} has {backbone.width} features, the card says {card.features}"
+        )
+
+
+def _build_classifier(card: Card, state: Mapping[str, Tensor]) -> tuple[Classifier, Decoder | None]:
+    config = BackboneConfig(architecture=card.architecture, stage=card.stage)
+    backbone = build_backbone(config, 0, card.model_args)
+    _check_width(card, backbone)
+    head = make_head(backbone.width, card.hidden, len(card.classes), 0)
+    classifier, decoder = Classifier(backbone, head), None
+    own = {key: value for key, value in state.items() if not key.startswith("decoder.")}
+    _fill(classifier, own)
+    if card.decoder:
+        decoder = Decoder(card.decoder.latent_dim, card.decoder.size, card.decoder.width)
+        prefix = len("decoder.")
+        _fill(decoder, {key[prefix:]: state[key] for key in state if key not in own})
+        decoder.eval().requires_grad_(False)
+    return classifier.eval().requires_grad_(False), decoder
+
+
+def _build_vae(card: Card, state: Mapping[str, Tensor]) -> VAE:
+    config, size = BackboneConfig(architecture=card.architecture, stage=card.stage), card.decoder
+    assert size  # read_card requires it of an extractor
+    backbone = Backbone(config, card.model_args)
+    _check_width(card, backbone)
+    vae = VAE(backbone, size.size, size.latent_dim, size.width)
+    _fill(vae, state)
+    return vae.eval()
+
+
+def _fill(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load exactly these tensors; counters of batches, which are not stored, stay as they are."""
+    counters = {key: value for key, value in network.state_dict().items() if _is_counter(key)}
+    network.load_state_dict({**counters, **state}, strict=True)

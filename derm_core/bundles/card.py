@@ -1,171 +1,268 @@
-"""A bundle's card: what a model is, where it comes from and what it may be used for; checked field by field."""
+"""A bundle's card: what a model is, where it comes from and what it may be used for.
+
+One record for classifiers and extractors; `read_card` checks it field by field. Cards come from elsewhere, too: the number,
+depth and length of their values are bounded, and their texts can be shown.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from .card_fields import check_common, check_decoder, need, number
-from .card_values import check_values
-from .extractor_card import KIND, check_extractor
+from ..errors import BundleError
+from ..records import Range, from_json, optional, require, to_json
+from ..workspace import ID_PATTERN
+from .card_parts import (
+    CardOperatingPoint,
+    ConformalThresholds,
+    Count,
+    DecoderSize,
+    Json,
+    LatentStatistics,
+    Memorisation,
+    NearestNeighbours,
+    OutlierThresholds,
+    Positive,
+    Priority,
+    Reconstruction,
+    ReferenceListing,
+    Split,
+    Temperature,
+    TensorSpec,
+    TrainingData,
+)
 
+SCHEMA = 1
+# timm arguments a card may have: plain settings, none of which names a file, a folder or an address
+SAFE_ARGUMENTS = (
+    "pad_type",
+    "bn_eps",
+    "bn_momentum",
+    "act_layer",
+    "norm_layer",
+    "stem_type",
+    "patch_size",
+)
+LABEL = re.compile(r"(?!.*:.*:)[\w .,:()+\u2013-]{1,120}")  # is shown in badges
+ARM = re.compile(r"[a-z0-9][a-z0-9:-]{0,79}")  # is shown in badges
 COVERAGE = re.compile(r"0\.\d\d")
-PRIORITIES = ("high", "medium", "low")  # as in data.priority, which reads tables
-ARM = re.compile(r"[a-z0-9][a-z0-9:-]{0,79}")  # stands in badges
-REQUIRED = {
-    "schema": int,
-    "name": str,
-    "arm": str,
-    "label": str,
-    "regime": str,
-    "architecture": str,
-    "stage": int,
-    "model_args": dict,
-    "features": int,
-    "hidden": int,
-    "classes": list,
-    "class_descriptions": dict,
-    "input_size": int,
-    "preprocessing": dict,
-    "mean": list,
-    "std": list,
-    "initial_weights": dict,
-    "training_data": dict,
-    "split": dict,
-    "seed": int,
-    "metrics": dict,
-    "commands": list,
-    "versions": dict,
-    "intended_use": str,
-    "limits": list,
-    "license": str,
-    "parameters": int,
-    "file_bytes": int,
-    "sha256": str,
-    "tensors": dict,
-}
+PRIORITIES = ("high", "medium", "low")  # as in data.triage, which needs pandas
+MAX_DEPTH, MAX_VALUES = 24, 500_000
+MAX_TEXT, MAX_NAME = 20_000, 200
+FORBIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def check_card(card: Any) -> dict:
-    """`card` if every field a loader relies on is there and sensible. Raises BundleError naming the field."""
-    need(isinstance(card, dict), "card.json", "a JSON object")
-    check_values(card)
-    if "kind" in card:  # a classifier's has none
-        need(card["kind"] == KIND, "kind", f"{KIND!r}, or absent")
-        return check_extractor(card)
-    check_common(card, REQUIRED, ("features", "hidden"))
-    need(bool(ARM.fullmatch(card["arm"])), "arm", "lower-case letters, digits, hyphens and colons")
-    classes = card["classes"]
-    need(
-        2 <= len(classes) <= 1000
-        and all(isinstance(c, str) and c for c in classes)
-        and len(set(classes)) == len(classes),
-        "classes",
-        "2 to 1000 different names",
-    )
-    for name, metric in card["metrics"].items():
-        need(
-            isinstance(metric, dict)
-            and all(
-                metric.get(key) is None or number(metric[key])
-                for key in ("mean", "std", "low", "high")
-            ),
-            f"metrics.{name}",
-            "an object of finite numbers",
-        )
-    texts = [*card["limits"], *card["commands"], *card["class_descriptions"].values()]
-    need(
-        all(isinstance(text, str) for text in texts),
-        "limits, commands and class_descriptions",
-        "texts",
-    )
-    temperature = card.get("temperature")
-    if temperature is not None:
-        need(
-            isinstance(temperature, dict)
-            and number(temperature.get("value"))
-            and temperature["value"] > 0,
-            "temperature",
-            "an object with a value above 0",
-        )
-    if card.get("decoder") is not None:
-        check_decoder(card)
-    _check_evidence(card)
+def _of(kind: str, default: Any = None, *, required: bool = False, null: bool = False) -> Any:
+    """A field of one kind of card alone. null: None is written as null, else the field is left out."""
+    metadata = {"kind": kind, "required": required, "optional": not null}
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=dict, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """The card of a bundle. Fields of the other kind have their default.
+
+    Attributes:
+        kind: a classifier, or an extractor: a pretrained VAE without one.
+        arm, regime: the arm of the study the classifier comes from, and how it was trained.
+        architecture, stage, model_args: the timm backbone and its arguments.
+        features, hidden: width of the pooled features and of the head.
+        input_size: pixels a side of the images it reads.
+        mean, std: of the colours, that images are normalised with.
+        metrics: of a classifier, {name: interval} on the test split; of an extractor, {name: value}.
+        agreement: by other arm of the study, how right both were where they agreed and where not.
+        tensors, sha256, file_bytes, parameters: of model.safetensors; saving fills them in.
+    """
+
+    schema: int
+    kind: Literal["classifier", "extractor"] = "classifier"
+    name: str
+    arm: str = _of("classifier", "", required=True)
+    label: str
+    regime: str = _of("classifier", "", required=True)
+    created: str | None = optional()
+    run: str | None = optional()
+    seed: int = _of("classifier", 0, required=True)
+    architecture: str
+    stage: Annotated[int, Range(0, 9)]
+    model_args: Json
+    features: Count
+    hidden: Count = _of("classifier", 0, required=True)
+    classes: tuple[str, ...] = _of("classifier", (), required=True)
+    class_descriptions: Mapping[str, str] = _of("classifier", {}, required=True)
+    labels: Json | None = _of("classifier")
+    priority: Priority | None = _of("classifier", null=True)
+    decoder: DecoderSize | None = None
+    input_size: Annotated[int, Range(1, 1024)]
+    preprocessing: Json
+    mean: tuple[float, float, float]
+    std: tuple[Positive, Positive, Positive]
+    initial_weights: Json = _of("classifier", {}, required=True)
+    training_data: TrainingData
+    labels_used: bool | None = _of("extractor")
+    split: Split = _of("classifier", Split(), required=True)
+    metrics: Json = dataclasses.field(default_factory=dict)
+    per_class: tuple[Json, ...] | None = _of("classifier", null=True)
+    gaps: Json | None = _of("classifier", null=True)
+    metrics_note: str | None = _of("classifier")
+    commands: tuple[str, ...]
+    config: Json | None = optional()
+    record: Json = _of("extractor", {}, required=True)
+    recipe: str | None = _of("extractor")
+    versions: Json
+    intended_use: str
+    limits: tuple[str, ...]
+    license: str
+    temperature: Temperature | None = _of("classifier")
+    agreement: Json | None = _of("classifier")
+    conformal: ConformalThresholds | None = _of("classifier")
+    outlier: OutlierThresholds | None = _of("classifier")
+    operating_point: CardOperatingPoint | None = _of("classifier", null=True)
+    reference: ReferenceListing | None = _of("classifier")
+    reconstruction: Reconstruction | None = _of("extractor", required=True)
+    latent: LatentStatistics | None = _of("extractor", required=True)
+    knn: NearestNeighbours | None = _of("extractor", null=True)
+    memorisation: Memorisation | None = optional()
+    tensors: Mapping[str, TensorSpec] = dataclasses.field(default_factory=dict)
+    sha256: str = ""
+    file_bytes: int = 0
+    parameters: int = 0
+
+    @property
+    def holds_private_images(self) -> bool:
+        """Whether the bundle has features of single training images that their licence does not open to everybody."""
+        return bool(self.reference and self.reference.images and not self.reference.public)
+
+
+def card_json(card: Card) -> dict[str, Any]:
+    """A card as it is written: without the fields of the other kind."""
+    value = to_json(card)
+    for field in dataclasses.fields(card):
+        if field.metadata.get("kind", card.kind) != card.kind:
+            value.pop(field.name, None)
+    if card.kind == "classifier":
+        del value["kind"]
+    return value
+
+
+def read_card(value: Any) -> Card:
+    """A card from its JSON value; fields it does not know are left out.
+
+    Raises:
+        BundleError: naming the field, what it is and what is allowed.
+    """
+    try:
+        check_values(value)
+        card = from_json(Card, value, unknown="ignore", error=ValueError)
+        check_card(card, value)
+    except ValueError as error:
+        raise BundleError(
+            f"The bundle's card is not valid: {error} Get the bundle again."
+        ) from error
     return card
 
 
-def _check_evidence(card: dict) -> None:
-    """What publishing adds for a single answer: each part may be missing, none may be half there."""
-
-    def part(field: str) -> dict:
-        value = card.get(field)
-        need(value is None or isinstance(value, dict), field, "an object")
-        return value or {}
-
-    if conformal := part("conformal"):
-        limits = conformal.get("coverages")
-        need(
-            isinstance(limits, dict)
-            and bool(limits)
-            and all(
-                COVERAGE.fullmatch(key) and number(q) and 0 <= q <= 1 for key, q in limits.items()
-            ),
-            "conformal.coverages",
-            "an object of thresholds from 0 to 1 by coverage, such as 0.90",
-        )
-    if outlier := part("outlier"):
-        for field in ("distance", "reconstruction"):
-            score = outlier.get(field)
-            need(
-                (score is None and field == "reconstruction")
-                or (
-                    isinstance(score, dict)
-                    and number(score.get("threshold"))
-                    and score["threshold"] > 0
-                ),
-                f"outlier.{field}",
-                "an object with a threshold above 0",
-            )
-        need(bool(card.get("reference")), "reference", "there where outlier statistics are")
-    if point := part("operating_point"):
-        need(
-            point.get("class") in card["classes"]
-            and all(number(point.get(key)) for key in ("threshold", "specificity")),
-            "operating_point",
-            "an object with a class of the model, threshold and specificity",
-        )
-    if reference := part("reference"):
-        need(
-            type(reference.get("file_bytes")) is int
-            and isinstance(reference.get("sha256"), str)
-            and isinstance(reference.get("tensors"), dict),
-            "reference",
-            "an object with file_bytes, sha256 and tensors",
-        )
-        duplicate = reference.get("duplicate")
-        need(
-            duplicate is None
-            or (isinstance(duplicate, dict) and number(duplicate.get("threshold"))),
-            "reference.duplicate",
-            "an object with a threshold",
-        )
-    if priority := part("priority"):
-        mapping = priority.get("map")
-        need(
-            isinstance(mapping, dict)
-            and set(mapping) == set(card["classes"])
-            and set(mapping.values()) <= set(PRIORITIES),
-            "priority",
-            "an object whose map gives each class one of " + ", ".join(PRIORITIES),
-        )
+def check_card(card: Card, value: Json) -> None:
+    """Check what fields alone do not say: patterns, and parts that belong together. Raises ValueError."""
+    for field in dataclasses.fields(Card):
+        if field.metadata.get("required") and field.metadata["kind"] == card.kind:
+            _need(value.get(field.name) is not None, field.name, None, "a value")
+    newer = f"{SCHEMA}; a newer bundle needs a newer version of this program"
+    _need(card.schema == SCHEMA, "schema", card.schema, newer)
+    letters = "lower-case letters, digits and hyphens"
+    _need(ID_PATTERN.fullmatch(card.name), "name", card.name, f"1 to 40 {letters}")
+    _need(
+        LABEL.fullmatch(card.label), "label", card.label, "1 to 120 letters, digits and . , ( ) + -"
+    )
+    for name, argument in card.model_args.items():
+        plain = name in SAFE_ARGUMENTS and isinstance(argument, str | int | float | None)
+        _need(plain, "model_args", name, "plain values of " + ", ".join(SAFE_ARGUMENTS))
+    if card.kind == "extractor":
+        _check_extractor(card)
+    else:
+        _check_classifier(card)
 
 
-def temperature_of(card: dict) -> float:
-    """The temperature that divides the logits: 1 where none was fitted."""
-    return float((card.get("temperature") or {}).get("value", 1.0))
+def _check_extractor(card: Card) -> None:
+    _need(card.reference is None, "reference", "an object", "none: an extractor has no such file")
+    for part in ("decoder", "config", "memorisation"):
+        _need(getattr(card, part) is not None, part, None, "an object")
+    assert card.decoder and card.latent
+    for name in ("kl", "mean", "std"):
+        values = getattr(card.latent, name)
+        whole = len(values) == card.decoder.latent_dim
+        _need(whole, f"latent.{name}", len(values), "a number for each latent dimension")
 
 
-def describe_class(card: dict, name: str) -> str:
-    """A class's readable name: its code and, where the data set says it, what it means."""
-    words = card["class_descriptions"].get(name)
-    return f"{name} ({words})" if words else name
+def _check_classifier(card: Card) -> None:
+    names, numbers = set(card.classes), ("mean", "std", "low", "high")
+    distinct = 2 <= len(card.classes) <= 1000 and len(names) == len(card.classes) and all(names)
+    _need(distinct, "classes", card.classes, "2 to 1000 different names")
+    _need(
+        ARM.fullmatch(card.arm), "arm", card.arm, "lower-case letters, digits, hyphens and colons"
+    )
+    for name, metric in card.metrics.items():
+        holds = isinstance(metric, dict) and all(_number(metric.get(key)) for key in numbers)
+        _need(holds, f"metrics.{name}", metric, "an object of finite numbers")
+    if card.conformal:
+        limits = card.conformal.coverages
+        holds = limits and all(COVERAGE.fullmatch(key) for key in limits)
+        _need(holds, "conformal.coverages", list(limits), "thresholds by coverage, such as 0.90")
+    if card.outlier:
+        _need(card.reference, "reference", None, "an object where outlier thresholds are")
+    if card.operating_point:
+        name = card.operating_point.class_name
+        _need(name in names, "operating_point.class", name, "a class of the model")
+    if card.priority:
+        mapping = card.priority.map
+        holds = set(mapping) == names and set(mapping.values()) <= set(PRIORITIES)
+        _need(holds, "priority.map", mapping, "high, medium or low for each class")
+
+
+def _number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _need(holds: Any, where: str, value: Any, allowed: str) -> None:
+    require(bool(holds), where, value, allowed, ValueError)
+
+
+def check_values(value: Any) -> None:
+    """Check that a JSON value is not nested, long or spelled as no card is. Raises ValueError, naming the field."""
+    waiting, count = [("card", value, 0)], 0
+    while waiting:
+        where, item, depth = waiting.pop()
+        count += 1
+        _bounded(depth <= MAX_DEPTH, where, f"nested deeper than {MAX_DEPTH}")
+        _bounded(count <= MAX_VALUES, where, f"part of more than {MAX_VALUES:,} values")
+        if isinstance(item, dict):
+            for key, part in item.items():
+                _check_text(where, key, MAX_NAME)
+                waiting.append((f"{where}.{key}" if depth < 3 else where, part, depth + 1))
+        elif isinstance(item, list | tuple):
+            waiting += [(where, part, depth + 1) for part in item]
+        elif isinstance(item, str):
+            _check_text(where, item, MAX_NAME if where == "card.classes" else MAX_TEXT)
+        elif isinstance(item, float):
+            _bounded(abs(item) < float("inf"), where, "not a finite number")
+        elif isinstance(item, int):
+            _bounded(abs(item) <= 2**63, where, "too large a number")
+
+
+def _check_text(where: str, text: Any, limit: int) -> None:
+    short = isinstance(text, str) and len(text) <= limit
+    _bounded(short, where, f"a text of more than {limit:,} characters")
+    shown = not FORBIDDEN.search(text)
+    _bounded(
+        shown, where, "a text with control characters, or marks that turn the writing direction"
+    )
+
+
+def _bounded(holds: bool, where: str, what: str) -> None:
+    if not holds:
+        raise ValueError(f"{where.removeprefix('card.')[:80]} is {what}.")

@@ -1,24 +1,17 @@
 """Prediction sets that hold the true class at a chosen rate: split-conformal prediction.
 
-    scores(probabilities (n, C)) -> (n, C)             probability mass above each class; 0 for the top class
-    threshold(scores_of_truth (n,), coverage) -> q     the ceil((n + 1) coverage)-th smallest
-    prediction_sets(probabilities (n, C), q) -> bool (n, C)
-    split_validation(groups (n,), seed) -> (fitting, calibration)      positions; no group in both
-    fit(...) -> card["conformal"];  coverage_on(...) -> what it gives on a labelled set
-    redivided(...) -> how a coverage stands among those of random divisions of the same groups
-
 Angelopoulos & Bates 2021 (arXiv 2107.07511). The score is that of adaptive prediction sets (APS; Romano,
 Sesia & Candès 2020, arXiv 2006.02544) without their random term: the mass of the classes more likely
 than the one in question. A set is then "the classes from the top until their mass passes q": it is
-never empty, it says the same each time it is asked, and it grows where the model is unsure. The plain
+never empty, it is the same for the same image, and it grows where the model is unsure. The plain
 score 1 − p (LAC) gave sets of the same mean size on HAM10000, empty ones where the model is most
 unsure, and smaller coverage of rare classes; APS with its random term gave sets a third larger, some
 of them empty. The price: no coverage below the top class's own accuracy can be chosen.
 
-What is promised: for one image of a new group (lesion, patient) drawn as the calibration groups were,
+What is guaranteed: for one image of a new group (lesion, patient) drawn as the calibration groups were,
 on average over such draws, at least the chosen coverage. It is marginal: a rare class may be covered
 far less, which is why coverage by class is reported. Calibration takes one image a group, or images of
-one lesion would count as so many proofs; therefore a group counts once in the coverage on a test set,
+one lesion would count several times; therefore a group counts once in the coverage on a test set,
 too. Images of lesions photographed often are harder in HAM10000 and are covered a little less.
 
 The groups lie in validation, whose loss picks the one setting of frozen heads among those of the grid. Measured on 23 new
@@ -31,11 +24,17 @@ Beta and the test's own error say. The choice costs nothing that could be seen. 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import beta
 
+from ..records import optional
 from ..seeds import stream_seed
+from ..stats.intervals import Interval, interval
+from ..stats.resampling import Resamples, make_design
+from .card_parts import ConformalThresholds
 
 COVERAGES = (0.80, 0.90, 0.95)
 SHOWN = 0.90
@@ -90,48 +89,102 @@ def split_validation(groups_n: np.ndarray, seed: int) -> tuple[np.ndarray, np.nd
     return np.flatnonzero(fitting[group]), np.sort(first[~fitting[group[first]]])
 
 
-def fit(probabilities_nc: np.ndarray, labels_n: np.ndarray) -> dict:
-    """Thresholds for COVERAGES from calibrated probabilities of one image a calibration group."""
+@dataclass(frozen=True)
+class ClassCoverage:
+    """Share of a class's groups covered, a group counts once; None without images."""
+
+    coverage: float | None
+    images: int
+    groups: int
+
+
+@dataclass(frozen=True)
+class Redivided:
+    """An observed coverage among those of random divisions into calibration and test groups.
+
+    Attributes:
+        mean, low, high: over the divisions, and their middle 95 %.
+        as_low, as_high: share of the divisions with at most, with at least the observed coverage.
+    """
+
+    mean: float
+    low: float
+    high: float
+    divisions: int
+    as_low: float
+    as_high: float
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What prediction sets of one coverage give on a labelled set.
+
+    Attributes:
+        coverage: interval over groups; a group counts once.
+        images: the plain share of images covered.
+        mean_size: classes in a set. single: share of sets of one class.
+        expected_low, expected_high: where the coverage lies in 95 % of calibration draws of this size and test sets of
+            these groups when the promise holds.
+        as_promised: whether it is at least expected_low.
+    """
+
+    coverage: Interval
+    images: float
+    mean_size: float
+    single: float
+    expected_low: float
+    expected_high: float
+    as_promised: bool
+    per_class: Mapping[str, ClassCoverage]
+    redivided: Redivided | None = optional()
+
+
+def fit(probabilities_nc: np.ndarray, labels_n: np.ndarray) -> ConformalThresholds:
+    """Thresholds for COVERAGES from calibrated probabilities of one image per calibration group."""
     truth = scores(probabilities_nc)[np.arange(len(labels_n)), labels_n]
-    return {
-        "method": "split conformal",
-        "score": "adaptive (APS), mass above the class, no random term",
-        "coverages": {key(c): threshold(truth, c) for c in COVERAGES},
-        "calibration_groups": len(labels_n),
-    }
+    return ConformalThresholds(
+        method="split conformal",
+        score="adaptive (APS), mass above the class, no random term",
+        coverages={key(c): threshold(truth, c) for c in COVERAGES},
+        calibration_groups=len(labels_n),
+    )
 
 
 def coverage_on(
     probabilities_nc: np.ndarray,
     labels_n: np.ndarray,
     groups_n: np.ndarray,
-    conformal: dict,
+    thresholds: ConformalThresholds,
     classes: Sequence[str],
     seed: int = 0,
-) -> dict[str, dict]:
-    """By coverage: "coverage" (interval over groups; a group counts once), "per_class", "mean_size", and more.
+) -> dict[str, Coverage]:
+    """What prediction sets give on a labelled set, by coverage ("0.90").
 
-    per_class {class: {"coverage" or None, "images", "groups"}}; images: the plain share of images covered;
-    expected_low, expected_high: where the coverage lies in 95 % of calibration draws of this size and test
-    sets of these groups when the promise holds; as_promised: whether it does.
+    Args:
+        probabilities_nc: calibrated, rows sum to 1.
+        labels_n: class indices.
+        groups_n: lesion or patient of each image.
+        thresholds: a card's.
+        classes: names, C of them.
+        seed: of the bootstrap.
     """
-    found = {}
-    for name, q in conformal["coverages"].items():
+    measured = {}
+    for name, q in thresholds.coverages.items():
         sets = prediction_sets(probabilities_nc, q)
         hit = sets[np.arange(len(labels_n)), labels_n]
         span = _interval(hit, labels_n, groups_n, len(classes), seed)
-        low, high = _expected(float(name), conformal["calibration_groups"], span["se"])
-        found[name] = {
-            "coverage": span,
-            "images": float(hit.mean()),
-            "mean_size": float(sets.sum(1).mean()),
-            "single": float((sets.sum(1) == 1).mean()),
-            "expected_low": low,
-            "expected_high": high,
-            "as_promised": span["mean"] >= low,
-            "per_class": {c: _class(hit, groups_n, labels_n == i) for i, c in enumerate(classes)},
-        }
-    return found
+        low, high = _expected(float(name), thresholds.calibration_groups or 0, span.se or 0.0)
+        measured[name] = Coverage(
+            coverage=span,
+            images=float(hit.mean()),
+            mean_size=float(sets.sum(1).mean()),
+            single=float((sets.sum(1) == 1).mean()),
+            expected_low=low,
+            expected_high=high,
+            as_promised=span.mean is not None and span.mean >= low,
+            per_class={c: _class(hit, groups_n, labels_n == i) for i, c in enumerate(classes)},
+        )
+    return measured
 
 
 def redivided(
@@ -140,12 +193,16 @@ def redivided(
     coverage: float,
     observed: float,
     seed: int = 0,
-) -> dict:
-    """How an observed coverage of a test set stands among random divisions of calibration and test groups together.
+) -> Redivided:
+    """Compare an observed coverage with those of random divisions of calibration and test groups together.
 
-    Each side: (score of the true class (n,), group (n,)), all images of its groups. A division deals the groups anew in
-    the same numbers, calibrates on one random image a group and covers the other side. Returns {"mean" over divisions,
-    "low", "high": their middle 95 %, "as_low", "as_high": the share of them at most, at least `observed`, "divisions"}.
+    A division deals the groups anew in the same numbers, calibrates on one random image per group and measures the
+    coverage on the other side.
+
+    Args:
+        calibration, test: (score of the true class (n,), group (n,)) of all images of their groups.
+        coverage: asked for, 0 to 1.
+        observed: on the test side.
     """
     scores_n = np.concatenate([calibration[0], test[0]])
     sides = [groups.astype(str) for _, groups in (calibration, test)]
@@ -161,22 +218,22 @@ def redivided(
         share = np.bincount(group, scores_n <= q + ROUNDING) / sizes
         return float(share[~calibrating].mean())
 
-    found = np.array([covered(rng.permutation(own)) for _ in range(DIVISIONS)])
-    low, high = np.quantile(found, (0.025, 0.975))
-    return {
-        "mean": float(found.mean()),
-        "low": float(low),
-        "high": float(high),
-        "divisions": DIVISIONS,
-        "as_low": float((found <= observed + ROUNDING).mean()),
-        "as_high": float((found >= observed - ROUNDING).mean()),
-    }
+    drawn = np.array([covered(rng.permutation(own)) for _ in range(DIVISIONS)])
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return Redivided(
+        mean=float(drawn.mean()),
+        low=float(low),
+        high=float(high),
+        divisions=DIVISIONS,
+        as_low=float((drawn <= observed + ROUNDING).mean()),
+        as_high=float((drawn >= observed - ROUNDING).mean()),
+    )
 
 
-def _class(hit: np.ndarray, groups: np.ndarray, chosen: np.ndarray) -> dict:
-    count = int(chosen.sum())
-    share = float(np.average(hit[chosen], weights=_once(groups[chosen]))) if count else None
-    return {"coverage": share, "images": count, "groups": len(np.unique(groups[chosen]))}
+def _class(hit: np.ndarray, groups: np.ndarray, members: np.ndarray) -> ClassCoverage:
+    count = int(members.sum())
+    share = float(np.average(hit[members], weights=_once(groups[members]))) if count else None
+    return ClassCoverage(share, count, len(np.unique(groups[members])))
 
 
 def _once(groups_n: np.ndarray) -> np.ndarray:
@@ -187,25 +244,18 @@ def _once(groups_n: np.ndarray) -> np.ndarray:
 
 def _interval(
     hit: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: int, seed: int
-) -> dict:
-    """95 % interval of the groups' mean share covered, groups resampled within class (study.stats)."""
-    from ..records import to_json
-    from ..stats.intervals import interval
-    from ..stats.resampling import Resamples, make_design
-
+) -> Interval:
+    """95 % interval of the groups' mean share covered, groups resampled within class (stats.intervals)."""
     design = make_design(labels, groups, classes)
     drawn = Resamples.draw(design, 2000, seed, "conformal coverage")
     means = design.sums((hit * _once(groups))[:, None])[:, 0].astype(np.float64)
-    under = (drawn.weights @ means) / drawn.weights.sum(1)
-    parts = drawn.components(under)
-    return to_json(interval(np.array([means.mean()]), parts, len(means), "recall"))
+    parts = drawn.components((drawn.weights @ means) / drawn.weights.sum(1))
+    return interval(np.array([means.mean()]), parts, len(means), "recall")
 
 
 def _expected(coverage: float, calibration: int, test_se: float) -> tuple[float, float]:
     """Where 95 % of coverages lie: Beta over calibration draws (Vovk 2012), and the test set's own error, as normals."""
-    from scipy.stats import beta
-
     rank = min(math.ceil((calibration + 1) * coverage - ROUNDING), calibration)
     spread = beta(rank, calibration + 1 - rank)
-    reach = 1.96 * math.hypot(float(spread.std()), test_se or 0.0)
+    reach = 1.96 * math.hypot(float(spread.std()), test_se)
     return max(0.0, float(spread.mean()) - reach), min(1.0, float(spread.mean()) + reach)

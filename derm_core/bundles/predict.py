@@ -142,16 +142,16 @@ def outlier_scores(
     predictor: Predictor, features_nd: np.ndarray, images_nssc: np.ndarray
 ) -> list[OutlierScore | None]:
     """The outlier score of each image, None where the bundle has no statistics."""
-    reference, statistics = predictor.bundle.reference, predictor.card.get("outlier")
-    if reference is None or not statistics:
+    reference, thresholds = predictor.bundle.reference, predictor.card.outlier
+    if reference is None or not thresholds:
         return [None] * len(features_nd)
-    threshold = statistics["distance"]["threshold"]
+    threshold = thresholds.distance.threshold
     distances = outlier.distance(reference.space, features_nd)
-    if not (second := statistics.get("reconstruction")):
+    if not (second := thresholds.reconstruction):
         return [OutlierScore(float(distance), threshold) for distance in distances]
     errors = predictor.reconstruction_errors(features_nd, images_nssc)
     return [
-        OutlierScore(float(distance), threshold, float(error), second["threshold"])
+        OutlierScore(float(distance), threshold, float(error), second.threshold)
         for distance, error in zip(distances, errors, strict=True)
     ]
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from ..data.triage import PRIORITIES, default_map
+from ..data.triage import default_map
 from ..records import named, optional
 from . import conformal
+from .card import PRIORITIES, Card
 from .image_quality import ImageQuality
 from .outlier import Outlier
 
@@ -127,57 +127,54 @@ class Predictions:
 
 
 def prediction_set(
-    card: Mapping[str, Any], probabilities: Mapping[str, float], coverage: float = conformal.SHOWN
+    card: Card, probabilities: Mapping[str, float], coverage: float = conformal.SHOWN
 ) -> PredictionSet | None:
     """The prediction set of {class: probability}; None where the card has no threshold for this coverage."""
-    limits = (card.get("conformal") or {}).get("coverages", {})
+    limits = card.conformal.coverages if card.conformal else {}
     if conformal.key(coverage) not in limits:
         return None
-    p = np.array([[probabilities[c] for c in card["classes"]]])
+    p = np.array([[probabilities[c] for c in card.classes]])
     inside = conformal.prediction_sets(p, limits[conformal.key(coverage)])[0]
     order = np.argsort(-p[0], kind="stable")
-    return PredictionSet(coverage, tuple(card["classes"][i] for i in order if inside[i]))
+    return PredictionSet(coverage, tuple(card.classes[i] for i in order if inside[i]))
 
 
-def priorities(
-    card: Mapping[str, Any], probabilities: Mapping[str, float]
-) -> dict[str, float] | None:
+def priorities(card: Card, probabilities: Mapping[str, float]) -> dict[str, float] | None:
     """{"high", "medium", "low": probability}, sums over classes; None where the classes have no priority."""
-    if (card.get("labels") or {}).get("kind") == "priority":
-        mapping = {c: c for c in card["classes"]}
+    if (card.labels or {}).get("kind") == "priority":
+        mapping = {c: c for c in card.classes}
     else:
-        mapping = (card.get("priority") or {}).get("map") or default_map(card["classes"])
+        mapping = (card.priority and card.priority.map) or default_map(card.classes)
     if not mapping:
         return None
     return {
-        level: float(sum(probabilities[c] for c in card["classes"] if mapping[c] == level))
+        level: float(sum(probabilities[c] for c in card.classes if mapping[c] == level))
         for level in PRIORITIES
     }
 
 
-def operating_point(
-    card: Mapping[str, Any], probabilities: Mapping[str, float]
-) -> OperatingPoint | None:
+def operating_point(card: Card, probabilities: Mapping[str, float]) -> OperatingPoint | None:
     """The decision at the card's operating point; None where it has none."""
-    point = card.get("operating_point")
+    point = card.operating_point
     if not point:
         return None
     return OperatingPoint(
-        class_name=point["class"],
-        threshold=point["threshold"],
-        specificity=point["specificity"],
-        sensitivity=(point.get("sensitivity") or {}).get("mean"),
-        called=probabilities[point["class"]] > point["threshold"],
+        class_name=point.class_name,
+        threshold=point.threshold,
+        specificity=point.specificity,
+        sensitivity=(point.sensitivity or {}).get("mean"),
+        called=probabilities[point.class_name] > point.threshold,
     )
 
 
 def closest_duplicate(
-    cards: Mapping[str, Mapping[str, Any]], arms: Mapping[str, ArmPrediction]
+    cards: Mapping[str, Card], arms: Mapping[str, ArmPrediction]
 ) -> Duplicate | None:
     """Of the nearest training images below their model's threshold, the one furthest below it."""
     candidates = []
     for name, arm in arms.items():
-        limit = ((cards[name].get("reference") or {}).get("duplicate") or {}).get("threshold")
+        reference = cards[name].reference
+        limit = reference.duplicate.threshold if reference and reference.duplicate else None
         if arm.neighbours and limit is not None and arm.neighbours[0].distance <= limit:
             nearest = arm.neighbours[0]
             ratio = nearest.distance / limit if limit else 0.0
@@ -198,7 +195,7 @@ class Agreement:
     accuracy: Mapping[str, float | None]
 
 
-def agreement_of(cards: Sequence[Mapping[str, Any]]) -> tuple[Agreement, Agreement] | None:
+def agreement_of(cards: Sequence[Card]) -> tuple[Agreement, Agreement] | None:
     """(where they agreed, where they disagreed) on the test split of the study both models come from.
 
     None for models of different studies or seeds, and for any other number of models than two.
@@ -206,13 +203,13 @@ def agreement_of(cards: Sequence[Mapping[str, Any]]) -> tuple[Agreement, Agreeme
     if len(cards) != 2:
         return None
     own, other = cards
-    parts = (own.get("agreement") or {}).get(other.get("arm"))
-    same_study = own.get("run") and own.get("run") == other.get("run")
-    if not parts or not same_study or own.get("seed") != other.get("seed"):
+    parts = (own.agreement or {}).get(other.arm)
+    same_study = own.run and own.run == other.run
+    if not parts or not same_study or own.seed != other.seed:
         return None
-    if own["classes"] != other["classes"]:
+    if own.classes != other.classes:
         return None
-    names = {own["arm"]: own["name"], other["arm"]: other["name"]}
+    names = {own.arm: own.name, other.arm: other.name}
 
     def part(key: str) -> Agreement:
         accuracy = parts[key]["accuracy"]

@@ -16,8 +16,8 @@ from ..errors import NotFound
 from ..nets.backbone import normalise
 from ..processes import cores_are_busy
 from ..workspace import Workspace
-from .bundle import Bundle, find_bundle, list_bundles, load_bundle
-from .card import temperature_of
+from .bundle import Bundle, load_classifier
+from .library import list_cards
 from .turn_queue import REQUESTS, TurnQueue
 
 THREADS = 2
@@ -57,9 +57,9 @@ class Predictor:
 
     def __init__(self, bundle: Bundle):
         self.bundle, self.card, self.name = bundle, bundle.card, bundle.name
-        self.classes, self.size = tuple(bundle.card["classes"]), bundle.card["input_size"]
-        self.temperature = temperature_of(bundle.card)
-        self.calibrated = bundle.card.get("temperature") is not None
+        self.classes, self.size = bundle.card.classes, bundle.card.input_size
+        self.temperature = bundle.card.temperature.value if bundle.card.temperature else 1.0
+        self.calibrated = bundle.card.temperature is not None
         for network in (bundle.classifier, bundle.decoder):
             if network is not None:
                 network.to(memory_format=torch.channels_last)  # a fifth faster for one image
@@ -73,13 +73,13 @@ class Predictor:
                 f"{images_nssc.shape}"
             )
         classifier = self.bundle.classifier
-        features = [np.empty((0, self.card["features"]), np.float32)]
+        features = [np.empty((0, self.card.features), np.float32)]
         logits = [np.empty((0, len(self.classes)), np.float32)]
         for start in range(0, len(images_nssc), BATCH):
             batch_bssc = torch.from_numpy(np.array(images_nssc[start : start + BATCH]))
             with compute_slot(), torch.inference_mode():  # others compute between batches
                 features_bd = classifier.backbone.pooled(
-                    normalise(batch_bssc, self.card["mean"], self.card["std"])
+                    normalise(batch_bssc, self.card.mean, self.card.std)
                 )
                 features.append(features_bd.float().numpy())
                 logits.append(classifier.classify(features_bd).float().numpy())
@@ -100,7 +100,7 @@ class Predictor:
 
     def draw(self, latents_nz: np.ndarray) -> np.ndarray:
         """Latents (N, Z) -> what the bundle's decoder draws, float32 (N, S, S, 3) from 0 to 1, S the decoder's size."""
-        decoder, size = self.bundle.decoder, self.card["decoder"]["size"]
+        decoder, size = self.bundle.decoder, self.card.decoder.size
         drawn = [np.empty((0, size, size, 3), np.float32)]
         for start in range(0, len(latents_nz), BATCH):
             with compute_slot(), torch.inference_mode():
@@ -151,9 +151,9 @@ def load_predictors(
 ) -> dict[str, Predictor]:
     """Predictors by name; all intact bundles where no name is given. Raises NotFound and BundleError."""
     if not names:
-        names = [card["name"] for card in list_bundles(workspace) if card["ok"]]
+        names = [card.name for card in list_cards(workspace)]
         if not names:
             raise NotFound(
                 "There is no model in the library yet: publish one from a finished study, or import one."
             )
-    return {name: Predictor(load_bundle(find_bundle(workspace, name))) for name in names}
+    return {name: Predictor(load_classifier(name, workspace)) for name in names}

@@ -10,7 +10,8 @@ from PIL import Image
 from ..data.synth.generator import generate
 from ..seeds import stream_seed
 from ..workspace import Workspace
-from .bundle import find_bundle, list_bundles, load_bundle
+from .bundle import load_classifier
+from .library import list_cards
 from .predictor import Predictor
 
 SYNTH_SIZE = 192
@@ -22,10 +23,7 @@ def sample_images(workspace: Workspace, n: int, seed: int) -> list[tuple[str, by
     Half come from the procedural generator, half are drawn from the decoder of a VAE that ships in a
     bundle (all from the generator where no bundle has one). The label says which.
     """
-    source = next(
-        (card["name"] for card in list_bundles(workspace) if card["ok"] and card.get("decoder")),
-        None,
-    )
+    source = next((card.name for card in list_cards(workspace) if card.decoder), None)
     drawn = n // 2 if source else 0
     return _synthetic(n - drawn, seed) + (_drawn(workspace, source, drawn, seed) if drawn else [])
 
@@ -47,7 +45,7 @@ def _synthetic(n: int, seed: int) -> list[tuple[str, bytes, str]]:
 
 def _drawn(workspace: Workspace, name: str, n: int, seed: int) -> list[tuple[str, bytes, str]]:
     """n images of a bundle's decoder, from latents as its training images have them; from the prior where it keeps none."""
-    predictor = Predictor(load_bundle(find_bundle(workspace, name)))
+    predictor = Predictor(load_classifier(name, workspace))
     known, rng = (
         predictor.bundle.reference,
         np.random.default_rng(stream_seed(seed, "samples", "decoder")),
@@ -55,9 +53,7 @@ def _drawn(workspace: Workspace, name: str, n: int, seed: int) -> list[tuple[str
     if known is not None and known.latents is not None:
         latents = known.draw_latents(n, rng)
     else:
-        latents = rng.standard_normal(
-            (n, predictor.card["decoder"]["latent_dim"]), dtype=np.float32
-        )
+        latents = rng.standard_normal((n, predictor.card.decoder.latent_dim), dtype=np.float32)
     return [
         (
             f"generated-vae-{number}.png",

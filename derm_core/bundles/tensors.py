@@ -1,69 +1,83 @@
-"""A safetensors file's header, read by hand and checked before any tensor is made.
-
-Format: 8 bytes little-endian length, a JSON header {name: {dtype, shape, data_offsets}}, then the bytes
-of the tensors without gaps (https://huggingface.co/docs/safetensors).
-"""
+"""Tensor files of a bundle, checked before any tensor is made (https://huggingface.co/docs/safetensors)."""
 
 from __future__ import annotations
 
-import math
-import struct
+import hashlib
+from collections.abc import Mapping
+from typing import Protocol
+
+import safetensors
 
 from ..errors import BundleError
-from ..files import parse_json
+from .card_parts import TensorSpec
 
-MODEL = "model.safetensors"
-ITEM_BYTES = {"F16": 2, "F32": 4, "I32": 4, "U8": 1}
-WEIGHTS = ("F16", "F32")
+MODEL, REFERENCE = "model.safetensors", "reference.safetensors"
+DTYPES = {MODEL: ("F16", "F32"), REFERENCE: ("F16", "F32", "I32", "U8")}
 MAX_HEADER_BYTES = 4 * 2**20
 MAX_TENSORS = 10_000
 
 
-def read_header(
-    data: bytes, file: str = MODEL, dtypes: tuple[str, ...] = WEIGHTS
-) -> dict[str, dict]:
-    """{name: {"dtype", "shape"}} of safetensors bytes. Raises BundleError unless every byte is accounted for.
+class Listing(Protocol):
+    """What a card says of a tensor file."""
 
-    file: its name, for the message. dtypes: those that are allowed in it.
+    @property
+    def file_bytes(self) -> int: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def tensors(self) -> Mapping[str, TensorSpec]: ...
+
+
+def read_header(data: bytes, file: str = MODEL) -> dict[str, TensorSpec]:
+    """Types and shapes of the tensors in the bytes of MODEL or REFERENCE.
+
+    Raises:
+        BundleError: the header is large or broken, a type is not allowed in that file, or bytes are left over.
     """
-    if len(data) < 8:
-        raise BundleError(f"{file} is too short to be a tensor file; get the bundle again.")
-    length = struct.unpack("<Q", data[:8])[0]
+    length = int.from_bytes(data[:8], "little")
     if not 2 <= length <= min(MAX_HEADER_BYTES, len(data) - 8):
         raise BundleError(f"{file} has a header that does not fit the file; get the bundle again.")
     try:
-        header = parse_json(data[8 : 8 + length])
-        header.pop("__metadata__", None)
-        tensors = {str(name): _entry(entry, dtypes) for name, entry in header.items()}
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        header = safetensors.deserialize(data)
+    except Exception as error:  # SafetensorError, or what its conversion to Python raises
         raise BundleError(f"{file} has a broken header ({error}); get the bundle again.") from error
-    if not 1 <= len(tensors) <= MAX_TENSORS:
-        raise BundleError(f"{file} holds {len(tensors)} tensors; 1 to {MAX_TENSORS} are allowed.")
-    end = 0
-    for start, stop, size in sorted(span for _, span in tensors.values()):
-        if start != end or stop - start != size:
+    if not 1 <= len(header) <= MAX_TENSORS:
+        raise BundleError(f"{file} holds {len(header)} tensors; 1 to {MAX_TENSORS} are allowed.")
+    for name, tensor in header:
+        if tensor["dtype"] not in DTYPES[file]:
             raise BundleError(
-                f"{file} has tensors that overlap, leave gaps or do not fit their shape."
+                f"{file}: tensor {name[:80]} has the type {tensor['dtype']}; allowed: {', '.join(DTYPES[file])}."
             )
-        end = stop
-    if end != len(data) - 8 - length:
+    return {
+        name: TensorSpec(dtype=tensor["dtype"], shape=tuple(tensor["shape"]))
+        for name, tensor in header
+    }
+
+
+def check_tensors(data: bytes, listing: Listing, folder: str, file: str = MODEL) -> None:
+    """Check a tensor file against its card: size, names, types, shapes and hash.
+
+    Raises:
+        BundleError: naming what differs.
+    """
+    where = f"{folder}/{file}"
+    if len(data) != listing.file_bytes:
         raise BundleError(
-            f"{file} is truncated or has bytes after its tensors; get the bundle again."
+            f"{where} is not {listing.file_bytes} bytes as its card says: it is truncated or another file; "
+            "get the bundle again."
         )
-    return {name: spec for name, (spec, _) in tensors.items()}
-
-
-def _entry(entry: dict, dtypes: tuple[str, ...]) -> tuple[dict, tuple[int, int, int]]:
-    dtype, shape = entry["dtype"], entry["shape"]
-    if dtype not in dtypes:
-        raise ValueError(f"tensors of type {dtype!r} are not allowed, only {', '.join(dtypes)}")
-    if (
-        not isinstance(shape, list)
-        or len(shape) > 8
-        or not all(type(n) is int and n >= 0 for n in shape)
-    ):
-        raise ValueError("a shape is not a list of numbers")
-    start, stop = entry["data_offsets"]
-    if not (type(start) is int and type(stop) is int and 0 <= start <= stop):
-        raise ValueError("data_offsets are not a range")
-    return {"dtype": dtype, "shape": shape}, (start, stop, math.prod(shape) * ITEM_BYTES[dtype])
+    header = read_header(data, file)
+    if header.keys() != listing.tensors.keys():
+        raise BundleError(
+            f"{where} does not hold the tensors its card lists; get the bundle again."
+        )
+    for name, spec in header.items():
+        if spec != listing.tensors[name]:
+            raise BundleError(
+                f"{where}: tensor {name[:80]} is {spec.dtype} {spec.shape}, its card says "
+                f"{listing.tensors[name].dtype} {listing.tensors[name].shape}; get the bundle again."
+            )
+    if hashlib.sha256(data).hexdigest() != listing.sha256:
+        raise BundleError(
+            f"{where} does not match the SHA-256 on its card: it was changed or damaged; get the bundle again."
+        )

@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -26,19 +25,22 @@ from ..data.manifest import load_dataset
 from ..data.near_duplicates import CandidatePairs, near_duplicates
 from ..errors import DermError
 from ..workspace import Workspace
+from .card import Card
 from .prediction import ArmPrediction, Duplicate
 
 COMPARED = 128  # pixels a side; what registration compares at its finest
 
 
-def have_pictures(workspace: Workspace, cards: Mapping[str, Mapping[str, Any]]) -> bool:
+def have_pictures(workspace: Workspace, cards: Mapping[str, Card]) -> bool:
     """Whether the dataset of any of these models, which names its training images, is on this machine."""
 
-    def here(card: Mapping[str, Any]) -> bool:
+    def here(card: Card) -> bool:
+        name = card.training_data.dataset
+        if not name or not card.reference or not card.reference.ids:
+            return False
         try:
-            dataset = workspace.dataset(card["training_data"]["dataset"])
-            return bool((card.get("reference") or {}).get("ids")) and dataset.manifest.exists()
-        except (KeyError, TypeError, DermError):
+            return workspace.dataset(name).manifest.exists()
+        except DermError:
             return False
 
     return any(here(card) for card in cards.values())
@@ -46,7 +48,7 @@ def have_pictures(workspace: Workspace, cards: Mapping[str, Mapping[str, Any]]) 
 
 def pictured_copy(
     workspace: Workspace,
-    cards: Mapping[str, Mapping[str, Any]],
+    cards: Mapping[str, Card],
     arms: Mapping[str, ArmPrediction],
     image_ss3: np.ndarray,
 ) -> Duplicate | None:
@@ -84,11 +86,9 @@ def pictured_copy(
     return replace(duplicate, correlation=float(alike.scores[best]))
 
 
-def _training_image(
-    workspace: Workspace, card: Mapping[str, Any], image_id: str | None
-) -> np.ndarray | None:
+def _training_image(workspace: Workspace, card: Card, image_id: str | None) -> np.ndarray | None:
     """The picture at COMPARED pixels; None where dataset, image or its file is not on this machine."""
-    name = (card.get("training_data") or {}).get("dataset")
+    name = card.training_data.dataset
     if not name or not image_id:
         return None
     try:

@@ -106,12 +106,12 @@ def _weights_and_models(
     workspace: Workspace, problems: list[str]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     # Loaded where torch is known to work: doctor must open where it does not, to say so.
-    from ..bundles.bundle import list_bundles
+    from ..bundles.library import list_bundles
     from ..nets.weights import imagenet_status
 
     weights = {backbone.architecture: imagenet_status(backbone) for backbone in BACKBONES}
-    cards = _listed(lambda: list_bundles(workspace, None), problems)
-    models = [{"name": c["name"], "ok": c["ok"], "error": c.get("error")} for c in cards]
+    bundles = _listed(lambda: list_bundles(workspace, None), problems)
+    models = [{"name": b.name, "ok": b.card is not None, "error": b.error} for b in bundles]
     return weights, models
 
 

@@ -94,7 +94,7 @@ def _add_evaluate(actions: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def list_models(args: argparse.Namespace, screen: Screen) -> Answer:
     """JSON: {models: [cards, each with ok and error]}."""
-    cards = list_bundles(screen.workspace, None)
+    bundles = [bundle.json() for bundle in list_bundles(screen.workspace, None)]
     rows = [
         (
             card["name"],
@@ -103,18 +103,18 @@ def list_models(args: argparse.Namespace, screen: Screen) -> Answer:
             ", ".join(card.get("classes", ())) or f"none: an {card.get('kind', '')}",
             "ok" if card["ok"] else card.get("error", "damaged"),
         )
-        for card in cards
+        for card in bundles
     ]
     text = f"{EMPTY}; `models publish RUN --arm ARM --name NAME` adds a model."
     if rows:
         text = table(("name", "architecture", "pixels", "classes", "state"), rows)
-    return Answer({"models": cards}, text)
+    return Answer({"models": bundles}, text)
 
 
 def verify_models(args: argparse.Namespace, screen: Screen) -> Answer:
     """JSON: {ok, models: [{name, ok, error}]}; fails where one does not match its card."""
     errors: dict[str, str | None] = {}
-    for name in args.name or [card["name"] for card in list_bundles(screen.workspace, None)]:
+    for name in args.name or [bundle.name for bundle in list_bundles(screen.workspace, None)]:
         folder = find_bundle(screen.workspace, name)
         try:
             verify_bundle(folder)
@@ -176,7 +176,7 @@ def export_model(args: argparse.Namespace, screen: Screen) -> Answer:
     card = verify_bundle(find_bundle(screen.workspace, args.name))
     path = export_bundle(screen.workspace, args.name, args.out, private=args.private)
     assert isinstance(path, Path)
-    left_out = holds_private_images(card) and not args.private
+    left_out = card.holds_private_images and not args.private
     note = (
         " Features, labels and ids of its training images were left out; --private adds them."
         if left_out
@@ -186,7 +186,7 @@ def export_model(args: argparse.Namespace, screen: Screen) -> Answer:
         "name": args.name,
         "path": str(path),
         "bytes": path.stat().st_size,
-        "training_images": bool((card.get("reference") or {}).get("images")) and not left_out,
+        "training_images": bool(card.reference and card.reference.images) and not left_out,
     }
     return Answer(value, f"{args.name} written to {path} ({size(path.stat().st_size)}).{note}")
 

@@ -196,7 +196,7 @@ def _quality(
 
 def _features(config: EmbedConfig, workspace: Workspace) -> Generator[Event, None, tuple]:
     """The dataset, the rows used, their split and features."""
-    from ..bundles.extractor import require_posterior
+    from ..bundles.library import require_posterior
     from ..machine import pick_device
     from ..study.arms import build_extractors
     from ..study.features import extract

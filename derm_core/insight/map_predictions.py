@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..bundles import outlier
+from ..bundles.library import list_cards
 from ..config import EmbedConfig
 from ..data.manifest import Dataset
 from ..errors import DermError
@@ -23,18 +24,13 @@ if TYPE_CHECKING:
 def fitting_bundles(workspace: Workspace, classes: Sequence[str]) -> list[str]:
     """Names of the intact bundles that know exactly these classes, in the order of the arms."""
     from ..arms import in_order
-    from ..bundles.bundle import list_bundles
 
     cards = [
-        card
-        for card in list_bundles(workspace)
-        if card["ok"] and classes and set(card["classes"]) == set(classes)
+        card for card in list_cards(workspace) if classes and set(card.classes) == set(classes)
     ]
-    arms = in_order({card["arm"] for card in cards})
-    return [
-        card["name"]
-        for card in sorted(cards, key=lambda card: (arms.index(card["arm"]), card["name"]))
-    ]
+    arms = in_order({card.arm for card in cards})
+    cards.sort(key=lambda card: (arms.index(card.arm), card.name))
+    return [card.name for card in cards]
 
 
 def ask(
@@ -59,7 +55,7 @@ def ask(
             yield log(f"The model {name} is not asked about these images: {error}")
             continue
         slot = ascii_lowercase[len(slots)]
-        slots.append({"slot": slot, "name": name, "arm": predictor.card["arm"]})
+        slots.append({"slot": slot, "name": name, "arm": predictor.card.arm})
         found = judge(
             predictor,
             features[name],
@@ -110,7 +106,8 @@ def judge(
     answers = np.array(predictor.classes, dtype=object)[probabilities.argmax(1)]
     comparable = set(predictor.classes) == set(classes)
     known = [comparable and label is not None for label in labels]
-    limit = ((predictor.card.get("outlier") or {}).get("distance") or {}).get("threshold")
+    thresholds = predictor.card.outlier
+    limit = thresholds.distance.threshold if thresholds else None
     space = predictor.bundle.reference.space if predictor.bundle.reference else None
     far = (
         outlier.distance(space, features_nd) / limit

@@ -9,11 +9,11 @@ reads the same ones: the error shown beside a reconstruction is the one that is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..bundles.card import Card
 from ..bundles.predictor import Predictor, root_mean_square
 
 
@@ -28,11 +28,10 @@ class Reconstruction:
     latents_nz: np.ndarray
 
 
-def can_reconstruct(card: Mapping) -> bool:
+def can_reconstruct(card: Card) -> bool:
     """Whether a bundle carries a decoder and the map from its features to the decoder's latents."""
-    return bool(card.get("decoder")) and "latents.weight" in (
-        (card.get("reference") or {}).get("tensors") or {}
-    )
+    listed = card.reference.tensors if card.reference else {}
+    return bool(card.decoder) and "latents.weight" in listed
 
 
 def reconstruct(predictor: Predictor, images_nssc: np.ndarray) -> Reconstruction:

@@ -111,7 +111,7 @@ def _contributions(predictor: Predictor, images_bssc: Tensor, targets_b: Tensor)
 
     classifier, card = predictor.bundle.classifier, predictor.card
     with torch.no_grad():
-        map_bdhw = classifier.backbone(normalise(images_bssc, card["mean"], card["std"])).float()
+        map_bdhw = classifier.backbone(normalise(images_bssc, card.mean, card.std)).float()
     with torch.enable_grad():
         map_bdhw = map_bdhw.detach().requires_grad_()
         scores_b = classifier.classify(map_bdhw.mean(dim=(2, 3))).gather(1, targets_b[:, None])
@@ -168,7 +168,7 @@ def _evidence_at(
     hook = stage.register_forward_hook(begin)
     try:
         with torch.enable_grad():
-            logits_bc = classifier(normalise(images_bssc, card["mean"], card["std"]))
+            logits_bc = classifier(normalise(images_bssc, card.mean, card.std))
             (gradient,) = torch.autograd.grad(
                 logits_bc.gather(1, targets_b[:, None]).sum(), kept[-1]
             )

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from ..workspace import Workspace
 from .latents import kept_statistics, posterior
 
 if TYPE_CHECKING:
-    from ..bundles.bundle import Bundle
+    from ..bundles.bundle import Bundle, ExtractorBundle
     from ..bundles.predictor import Predictor
 
 ACTIVE_KL = 0.01  # nats; a dimension with less says nothing of an image
@@ -165,7 +164,9 @@ def _log_probabilities(drawn_bchw, predictor: Predictor):
         drawn_bchw = F.interpolate(
             drawn_bchw, size=(predictor.size,) * 2, mode="bilinear", antialias=True
         )
-    mean, std = (torch.tensor(predictor.card[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
+    mean, std = (
+        torch.tensor(getattr(predictor.card, name)).view(1, 3, 1, 1) for name in ("mean", "std")
+    )
     features = predictor.bundle.classifier.backbone.pooled(((drawn_bchw + 1) / 2 - mean) / std)
     return F.log_softmax(
         predictor.bundle.classifier.classify(features).float() / predictor.temperature, dim=1
@@ -180,12 +181,11 @@ def open_travel(workspace: Workspace, source: str) -> Travel:
     """
     if (workspace.run(source).vae).exists():
         return _of_run(workspace, source)
-    from ..bundles.bundle import find_bundle, kind_of, load_bundle
+    from ..bundles.bundle import ExtractorBundle, load_bundle
 
-    folder = find_bundle(workspace, source)
-    if kind_of(folder) == "extractor":
-        return _of_extractor(folder)
-    bundle = load_bundle(folder)
+    bundle = load_bundle(source, workspace)
+    if isinstance(bundle, ExtractorBundle):
+        return _of_extractor(bundle)
     if bundle.decoder is None:
         raise BundleError(f"{source} carries no decoder; choose a model that was made from a VAE.")
     return _of_bundle(workspace, bundle)
@@ -209,21 +209,16 @@ def _of_run(workspace: Workspace, run_id: str) -> Travel:
     )
 
 
-def _of_extractor(folder: Path) -> Travel:
-    """A published VAE, whose card carries the statistics of its latents."""
-    from ..bundles.extractor import load_extractor
-
-    found = load_extractor(folder)
-    statistics = (
-        np.array(found.card["latent"][name], np.float32) for name in ("kl", "mean", "std")
-    )
+def _of_extractor(bundle: ExtractorBundle) -> Travel:
+    """A published VAE, whose card has the statistics of its latents."""
+    latent = bundle.card.latent
     return Travel(
-        found.name,
-        found.vae.size,
-        *statistics,
+        bundle.name,
+        bundle.vae.size,
+        *(np.array(values, np.float32) for values in (latent.kl, latent.mean, latent.std)),
         False,
-        found.vae.decoder,
-        lambda images: posterior(found.vae, images)[0],
+        bundle.vae.decoder,
+        lambda images: posterior(bundle.vae, images)[0],
     )
 
 
@@ -233,7 +228,7 @@ def _of_bundle(workspace: Workspace, bundle: Bundle) -> Travel:
 
     bundle.decoder.to(memory_format=torch.channels_last)
     size = bundle.decoder.size
-    made = _origin(workspace, bundle.card.get("initial_weights") or {})
+    made = _origin(workspace, bundle.card.initial_weights)
     if made is not None:
         return Travel(
             bundle.name,
@@ -247,23 +242,19 @@ def _of_bundle(workspace: Workspace, bundle: Bundle) -> Travel:
         )
     latents = bundle.reference.latents if bundle.reference else None
     if latents is None:
-        zero = np.zeros(bundle.card["decoder"]["latent_dim"], np.float32)
+        zero = np.zeros(bundle.card.decoder.latent_dim, np.float32)
         return Travel(bundle.name, size, zero + 1, zero, zero + 1, True, bundle.decoder, None)
     return _from_reference(bundle, *latents)
 
 
 def _origin(workspace: Workspace, made_by: dict) -> Travel | None:
     """The VAE that a card's initial weights name, a run or an extractor of the same sha256; None where it is not here."""
-    from ..bundles.bundle import CARD, find_bundle
+    from ..bundles.bundle import load_extractor
 
     try:
         if made_by.get("extractor"):
-            folder = find_bundle(workspace, made_by["extractor"])
-            return (
-                _of_extractor(folder)
-                if read_json(folder / CARD)["sha256"] == made_by["sha256"]
-                else None
-            )
+            bundle = load_extractor(made_by["extractor"], workspace)
+            return _of_extractor(bundle) if bundle.card.sha256 == made_by["sha256"] else None
         card = read_json(workspace.run(made_by["run"]).vae)
         return _of_run(workspace, made_by["run"]) if card["sha256"] == made_by["sha256"] else None
     except (DermError, OSError, KeyError, TypeError, ValueError):
@@ -285,7 +276,7 @@ def _from_reference(bundle: Bundle, weight_fz: np.ndarray, bias_z: np.ndarray) -
         z_nf = points.known[0] @ space.axes[:, : points.known[0].shape[1]].T
         mean, variance = (z_nf @ weight_fz + bias_z).mean(0), (z_nf @ weight_fz).var(0)
     kl = -0.5 * np.log1p(-np.clip(variance, 0, 1 - 1e-4)) + 0.5 * mean**2
-    same = bundle.card["input_size"] == bundle.decoder.size
+    same = bundle.card.input_size == bundle.decoder.size
     statistics = (np.asarray(values, np.float32) for values in (kl, mean, np.sqrt(variance)))
     return Travel(
         bundle.name,

@@ -5,8 +5,7 @@ Stands above the packages that it asks; the supervisor, which queues and starts 
 
 from __future__ import annotations
 
-from ..bundles.bundle import find_bundle, verify_bundle
-from ..bundles.extractor import require_extractor, require_posterior
+from ..bundles.library import find_bundle, require_extractor, require_posterior, verify_bundle
 from ..config import EmbedConfig, EvaluateConfig, PublishConfig, RunConfig, StudyConfig
 from ..data.classmaps import class_map
 from ..data.on_demand import is_missing_synth
@@ -70,15 +69,15 @@ def _check_models(workspace: Workspace, config: EvaluateConfig, classes: list[st
     """The models of an evaluation share their classes, and the dataset has at least one of them."""
     cards = {name: verify_bundle(find_bundle(workspace, name)) for name in config.models}
     first, *others = cards
-    ours = cards[first]["classes"]
+    ours = cards[first].classes
     for name in others:
-        if set(cards[name]["classes"]) != set(ours):
+        if set(cards[name].classes) != set(ours):
             raise ConfigError(
-                f"{name} knows {', '.join(cards[name]['classes'])}, {first} {', '.join(ours)}: "
+                f"{name} knows {', '.join(cards[name].classes)}, {first} {', '.join(ours)}: "
                 "models are evaluated side by side where they share their classes."
             )
     if classes:
-        priorities = (cards[first].get("labels") or {}).get("map")
+        priorities = (cards[first].labels or {}).get("map")
         class_map(classes, ours, config.class_map, priorities, config.dataset)
 
 

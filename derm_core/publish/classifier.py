@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import time
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
-from ..bundles.bundle import (
-    CARD,
-    complete_bundle,
-    find_bundle,
-    load_bundle,
-    save_bundle,
-    verify_bundle,
-)
-from ..bundles.card_fields import SCHEMA
+from ..bundles.bundle import complete_bundle, load_classifier, load_extractor, save_bundle
+from ..bundles.card_parts import DecoderSize
 from ..bundles.conformal import split_validation
-from ..bundles.predictor import Predictor
-from ..config import StudyConfig, from_dict, to_dict
-from ..data.manifest import PriorityMap, load_dataset
-from ..data.triage import describe_map, descriptions
-from ..errors import BundleError, NotFound, RunError
-from ..events import jsonable
-from ..files import read_json
-from ..records import to_json
+from ..bundles.library import find_bundle, verify_bundle
+from ..bundles.predictor import Predictor, softmax
+from ..config import BackboneConfig, StudyConfig
+from ..data.manifest import load_dataset
+from ..data.store import open_store
+from ..errors import BundleError, RunError
+from ..nets.backbone import Backbone, build_backbone
+from ..nets.head import Classifier, make_head
+from ..nets.vae import VAE, load_vae
 from ..seeds import stream_seed
-from ..stats.calibration import fit_temperature
-from ..workspace import RunFiles, Workspace, check_id
-from . import provenance, statistics
-
-if TYPE_CHECKING:
-    from ..nets.head import Classifier
-    from ..study.study_data import StudyData
+from ..study.arms import build_extractors
+from ..study.features import finish
+from ..study.study_data import StudyData, prepare
+from ..workspace import Workspace, check_id
+from .classifier_card import build_card, calibrated_on
+from .placement import place, published_hash
+from .provenance import is_public
+from .statistics import measure
+from .study_arm import Predictions, StudyArm, open_study_arm
 
 CHECKED_IMAGES = 48
 TOLERANCE = 0.02  # mean absolute difference of probabilities after rounding to float16
@@ -54,382 +50,159 @@ def publish(
     rates: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Put the classifier of `arm` and `seed` of study `run_id` in a library as bundle `name`; returns its folder.
+    """Publish the classifier of an arm and seed of a study as bundle `name`.
 
-    shelf: folder of bundles, default the workspace's. The temperature is fitted on a quarter of validation's groups;
-    the others calibrate prediction sets and outlier scores. The stored bundle must repeat the study's own probabilities
-    on validation images. replace: write card and reference of a published model anew; its tensors must be the same.
-    rates: names of datasets whose rate of outliers goes on the card. progress: called with (images done, of how many);
-    an exception it raises stops the publication, and nothing is left in the library.
-    Raises NotFound, RunError (not a finished study, no such arm or seed), BundleError.
+    The temperature is fitted on a quarter of validation's groups; the others calibrate prediction sets and outlier
+    scores. The stored bundle must repeat the study's own probabilities on validation images.
+
+    Args:
+        shelf: folder of bundles; default: the workspace's.
+        replace: write card and reference of a published model anew; its tensors must be the same.
+        rates: datasets whose rate of outliers goes on the card.
+        progress: called with (images done, of how many); an exception it raises stops the publication, and nothing
+            is left in the library.
+
+    Returns:
+        The bundle's folder.
+
+    Raises:
+        NotFound: there is no such run.
+        RunError: it is not a finished study, or has no such arm or seed.
+        BundleError: the name is taken, or the model is not the study's.
     """
     check_id(name, "model name")
     target = Path(shelf or workspace.models) / name
-    former = former_hash(workspace, name, target, replace)
-    run = workspace.run(run_id)
-    config, study, entry, extractor = _publishable(run, arm, seed)
-    material = _material(workspace, config, study)
-    classifier = _classifier(workspace, run, config, study, arm, seed, extractor)
-    vae = _vae(workspace, extractor)
-    validation = _predictions(run, arm, seed, study["classes"], "val")
-    fitting, calibration = split_validation(validation["groups"], config.split_seed)
-    card = _card(workspace, config, study, entry, arm, name, seed, extractor, classifier, rates)
-    card |= {
-        "decoder": vae
-        and {"latent_dim": vae.latent_dim, "size": vae.size, "width": vae.decoder_width},
-        "temperature": {
-            **to_json(
-                fit_temperature(validation["probabilities"][fitting], validation["labels"][fitting])
-            ),
-            "fitted_on": "a quarter of validation's groups",
-        },
-        "agreement": statistics.agreement(_test_tables(run, study, seed), arm),
-    }
+    former = published_hash(workspace, name, target, replace)
+    source = open_study_arm(workspace.run(run_id), arm, seed)
+    data = _study_data(workspace, source)
+    classifier, vae = _classifier(workspace, source), _vae(workspace, source.extractor)
+    validation = source.predictions("val")
+    fitting, calibration = split_validation(validation.groups, source.config.split_seed)
+    card = build_card(workspace, source, name, classifier, validation, fitting, rates)
+    if vae is not None:
+        size = DecoderSize(latent_dim=vae.latent_dim, size=vae.size, width=vae.decoder_width)
+        card = dataclasses.replace(card, decoder=size)
 
-    def complete(folder: Path) -> None:
-        _check_same(workspace, config, folder, validation)
-        if former and read_json(folder / CARD)["sha256"] != former:
+    def make(folder: Path) -> None:
+        saved = save_bundle(folder, classifier, card, vae and vae.decoder)
+        if former and saved.sha256 != former:
             raise BundleError(
                 f"The tensors of this model are not those published as {name}; choose another name."
             )
-        fields, reference = statistics.measure(
+        predictor = Predictor(load_classifier(folder))
+        _check_same(workspace, source.config, predictor, validation)
+        measured = measure(
             workspace,
-            Predictor(load_bundle(folder)),
-            material,
-            validation["image_ids"][calibration],
+            predictor,
+            data,
+            validation.image_ids[calibration],
             vae,
-            public=provenance.is_public(card["training_data"]),
-            seed=config.split_seed,
+            public=is_public(card.training_data),
+            seed=source.config.split_seed,
             rates=rates,
             report=progress,
         )
-        settings = (study.get("grid") or {}).get("points") or [None]
-        fields["conformal"]["calibrated_on"] = statistics.calibrated_on(
-            card["regime"], len(settings)
+        settings = len(source.study.grid.get("points") or [None])
+        thresholds = dataclasses.replace(
+            measured.conformal, calibrated_on=calibrated_on(card.regime, settings)
         )
-        complete_bundle(folder, jsonable(fields), reference)
+        complete_bundle(
+            folder,
+            dataclasses.replace(
+                saved,
+                conformal=thresholds,
+                outlier=measured.outlier,
+                operating_point=measured.operating_point,
+                reference=measured.listing,
+                memorisation=measured.memorisation,
+            ),
+            measured.reference,
+        )
         verify_bundle(folder)
 
-    decoder = vae and {f"decoder.{key}": value for key, value in vae.decoder.state_dict().items()}
-    _put(target, classifier, jsonable(card), decoder, complete)
+    place(target, make)
     return target
 
 
-def require_publishable(
-    workspace: Workspace, run_id: str, arm: str, name: str, seed: int = 0
-) -> None:
-    """Raise what `publish` would raise at once: ConfigError, NotFound, RunError or BundleError, before anything is computed."""
-    check_id(name, "model name")
-    former_hash(workspace, name, workspace.models / name, False)
-    _publishable(workspace.run(run_id), arm, seed)
-
-
-def _publishable(run: RunFiles, arm: str, seed: int) -> tuple[StudyConfig, dict, dict, dict]:
-    """Config and results of a finished study, the arm's entry in them, and the one extractor behind it."""
-    config, study = _finished(run)
-    entry = _arm_entry(study, arm, config, seed)
-    if arm == "colour":
-        raise BundleError("The colour histogram has no network to publish; publish another arm.")
-    variants = entry["extractor"]["variants"]
-    extractor = variants[config.seeds.index(seed) % len(variants)]
-    if len(extractor) != 1:
+def _study_data(workspace: Workspace, source: StudyArm) -> StudyData:
+    """The study's images, split as they were. Raises BundleError where the dataset is another one now."""
+    data: StudyData = finish(prepare(source.config, workspace))
+    if data.fingerprint != source.study.split.fingerprint:
         raise BundleError(
-            f"The arm {arm} joins {len(extractor)} backbones; publish its parts, vae or imagenet, instead."
-        )
-    return config, study, entry, extractor[0]
-
-
-def _put(
-    target: Path,
-    classifier: Classifier,
-    card: dict,
-    decoder: dict | None,
-    complete: Callable[[Path], None],
-) -> None:
-    """Write, check and complete a classifier's bundle, then move it to the library."""
-
-    def make(folder: Path) -> None:
-        save_bundle(folder, classifier, card, decoder)
-        complete(folder)
-
-    put_whole(target, make)
-
-
-def put_whole(target: Path, make: Callable[[Path], None]) -> None:
-    """Have a bundle's folder made beside the library's others, then move it there: a kill leaves none, or a whole one."""
-    staging = target.parent / f".{target.name}.partial"
-    shutil.rmtree(staging, ignore_errors=True)
-    try:
-        make(staging / target.name)
-        if target.exists():
-            os.rename(target, staging / "former")
-        os.rename(staging / target.name, target)
-    except OSError as error:
-        raise BundleError(
-            f"The model {target.name} cannot be put in the library ({error.strerror}); nothing was published. "
-            "Check permissions and free disk space."
-        ) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def former_hash(workspace: Workspace, name: str, target: Path, replace: bool) -> str | None:
-    """SHA-256 of the tensors published under this name, None where the name is free. Raises BundleError where it is taken."""
-    try:
-        taken = target if target.exists() else find_bundle(workspace, name)
-    except NotFound:
-        return None
-    if not replace:
-        raise BundleError(
-            f"A model {name} is already in the library ({taken.parent.name}/{name}); choose another name, "
-            "or delete that one first."
-        )
-    return verify_bundle(taken)["sha256"]
-
-
-def _material(workspace: Workspace, config: StudyConfig, study: dict) -> StudyData:
-    """The study's images, split as it was. Raises BundleError where the dataset is another one now."""
-    from ..study.features import finish
-    from ..study.study_data import prepare
-
-    material = finish(prepare(config, workspace))
-    if material.fingerprint != study["split"]["fingerprint"]:
-        raise BundleError(
-            f"The dataset {config.dataset} is not the one this study used: its split is another. "
+            f"The dataset {source.config.dataset} is not the one this study used: its split is another. "
             "Put the old images back, or repeat the study."
         )
-    return material
+    return data
 
 
-def _finished(run: RunFiles) -> tuple[StudyConfig, dict]:
-    """Config and results of a study that came to its end."""
-    if not run.config.exists():
-        raise NotFound(
-            f"There is no run {run.id} in this workspace; `runs list` shows those there are."
-        )
-    config = from_dict(read_json(run.config))
-    if not isinstance(config, StudyConfig):
-        raise RunError(f"{run.id} is a {config.kind}; models are published from a study.")
-    if config.folds:
-        raise RunError(
-            f"{run.id} belongs to a comparison in folds, which measures a recipe; models are published from a study "
-            "of one split."
-        )
-    try:
-        return config, read_json(run.study)
-    except FileNotFoundError:
-        raise RunError(f"The study {run.id} is not finished; wait for it, or resume it.") from None
-
-
-def _arm_entry(study: dict, arm: str, config: StudyConfig, seed: int) -> dict:
-    if arm not in study["arms"]:
-        raise RunError(f"The study has no arm {arm!r}; it has {', '.join(study['arms'])}.")
-    if seed not in config.seeds:
-        raise RunError(f"The study has no seed {seed}; it has {', '.join(map(str, config.seeds))}.")
-    if config.pooling != "pooled":
-        raise BundleError(
-            f"This study used other features ({config.pooling}); only pooled ones can be published."
-        )
-    return study["arms"][arm]
-
-
-def _classifier(
-    workspace: Workspace,
-    run: RunFiles,
-    config: StudyConfig,
-    study: dict,
-    arm: str,
-    seed: int,
-    extractor: dict,
-) -> Classifier:
+def _classifier(workspace: Workspace, source: StudyArm) -> Classifier:
     """The trained classifier of either regime, in eval mode."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    from ..arms import arm_file
-    from ..config import BackboneConfig
-    from ..nets.backbone import build_backbone
-    from ..nets.head import Classifier, make_head
-
-    stem = arm_file(arm)
+    config, extractor, run = source.config, source.extractor, source.run
     try:
-        if study["arms"][arm].get("regime", config.regime) == "finetune":
-            state = load_file(run.artefacts / "models" / f"{stem}-seed{seed}.safetensors")
+        if source.regime == "finetune":
+            state = load_file(run.model(source.arm, source.seed))
             backbone = build_backbone(
                 BackboneConfig(architecture=extractor["architecture"], stage=extractor["stage"]),
                 0,
                 _model_args(workspace, extractor),
             )
         else:
-            index = config.seeds.index(seed)
-            heads = load_file(run.artefacts / "heads" / f"{stem}.safetensors")
-            backbone = _frozen_backbone(workspace, config, arm, index, extractor)
+            index = config.seeds.index(source.seed)
+            heads = load_file(run.heads(source.arm))
+            backbone = _frozen_backbone(workspace, source, index)
             state = {key: value[index] for key, value in heads.items()}
             state |= {f"backbone.{key}": value for key, value in backbone.state_dict().items()}
-        classifier = Classifier(
-            backbone, make_head(backbone.width, config.hidden, len(study["classes"]), 0)
-        )
+        head = make_head(backbone.width, config.hidden, len(source.study.classes), 0)
+        classifier = Classifier(backbone, head)
         classifier.load_state_dict(state, strict=True)
     except (OSError, SafetensorError, IndexError, RuntimeError) as error:
         raise RunError(
-            f"The trained model of arm {arm}, seed {seed} cannot be read from {run.id} "
+            f"The trained model of arm {source.arm}, seed {source.seed} cannot be read from {run.id} "
             f"({str(error).splitlines()[0]}); repeat the study."
         ) from error
     return classifier.eval()
 
 
-def _model_args(workspace: Workspace, extractor: Mapping[str, Any]) -> dict:
+def _model_args(workspace: Workspace, extractor: Mapping[str, Any]) -> Mapping[str, Any]:
     info = extractor.get("info") or {}
     if info.get("bundle"):
-        return read_json(find_bundle(workspace, info["bundle"]) / "card.json")["model_args"]
-    return dict(info.get("model_args") or {})
+        return verify_bundle(find_bundle(workspace, info["bundle"])).model_args
+    return info.get("model_args") or {}
 
 
-def _frozen_backbone(
-    workspace: Workspace, config: StudyConfig, arm: str, index: int, extractor: dict
-):
+def _frozen_backbone(workspace: Workspace, source: StudyArm, index: int) -> Backbone:
     """The backbone the heads were trained on, rebuilt and compared by identity."""
-    from ..study.arms import build_extractors
-
-    built = build_extractors(arm, config, workspace)
+    built = build_extractors(source.arm, source.config, workspace)
     part = built[index % len(built)]
-    if part.identity != extractor["identity"]:
+    if part.identity != source.extractor["identity"]:
         raise BundleError(
-            f"The weights of arm {arm} are not those the study used; put the old ones back or repeat it."
+            f"The weights of arm {source.arm} are not those the study used; put the old ones back or repeat it."
         )
     return part.backbone
 
 
-def _vae(workspace: Workspace, extractor: dict):
+def _vae(workspace: Workspace, extractor: Mapping[str, Any]) -> VAE | None:
     """The VAE whose encoder this is, so that its decoder can be published; None for other extractors."""
     info = extractor.get("info") or {}
-    if name := info.get("extractor"):
-        from ..bundles.extractor import load_extractor
-
-        return load_extractor(name, workspace).vae
-    run_id = info.get("run")
-    if not run_id:
-        return None
-    from ..nets.vae import load_vae
-
-    return load_vae(workspace.run(run_id).artefacts)[0]
-
-
-def _predictions(
-    run: RunFiles, arm: str, seed: int, classes: list[str], split: str
-) -> dict[str, np.ndarray]:
-    """Predictions of one arm and seed on a split: image_ids, groups, labels, probabilities (n, C)."""
-    import pandas as pd
-
-    table = pd.read_parquet(
-        run.predictions,
-        filters=[("arm", "==", arm), ("split", "==", split), ("seed", "==", seed)],
-    )
-    if not len(table):
-        raise RunError(
-            f"{run.id} keeps no {split} predictions of arm {arm}, seed {seed}; repeat the study."
-        )
-    return {
-        "image_ids": table["image_id"].to_numpy(),
-        "groups": table["group"].to_numpy(),
-        "labels": table["label"].to_numpy(),
-        "probabilities": table[[f"p_{i}" for i in range(len(classes))]].to_numpy(np.float64),
-    }
-
-
-def _test_tables(run: RunFiles, study: dict, seed: int) -> dict[str, dict[str, np.ndarray]]:
-    """Test predictions of every arm that has this seed."""
-    found = {}
-    for arm in study["arms"]:
-        try:
-            found[arm] = _predictions(run, arm, seed, study["classes"], "test")
-        except RunError:
-            continue
-    return found
-
-
-def _card(
-    workspace: Workspace,
-    config: StudyConfig,
-    study: dict,
-    entry: dict,
-    arm: str,
-    name: str,
-    seed: int,
-    extractor: dict,
-    classifier: Classifier,
-    rates: Sequence[str],
-) -> dict:
-    dataset = load_dataset(workspace, config.dataset).info
-    data, task = (
-        provenance.training_data(dataset, config.dataset),
-        study.get("labels") or {"kind": "classes"},
-    )
-    initial = provenance.initial_weights(workspace, extractor)
-    triage = task["kind"] == "priority"
-    seeds = f"mean over {len(config.seeds)} seeds" if len(config.seeds) > 1 else "one seed"
-    described = (
-        descriptions(PriorityMap(task["map"], task["ours"]))
-        if triage
-        else dataset.class_descriptions or {}
-    )
-    return {
-        "schema": SCHEMA,
-        "name": name,
-        "arm": arm,
-        "label": entry["label"],
-        "regime": entry.get("regime", config.regime),
-        "created": time.strftime("%Y-%m-%d", time.gmtime()),
-        "run": study.get("run_id"),
-        "seed": seed,
-        "architecture": extractor["architecture"],
-        "stage": extractor["stage"],
-        "model_args": dict(classifier.backbone.model_args),
-        "features": classifier.backbone.width,
-        "hidden": config.hidden,
-        "classes": list(study["classes"]),
-        "class_descriptions": {c: described[c] for c in study["classes"] if c in described},
-        "labels": task,
-        "priority": None if triage else statistics.triage(config.dataset, dataset),
-        "input_size": config.input_size,
-        "preprocessing": provenance.PREPROCESSING,
-        "mean": list(extractor["mean"]),
-        "std": list(extractor["std"]),
-        "initial_weights": initial,
-        "training_data": data,
-        "split": {"seed": config.split_seed, "max_images": config.max_images, **study["split"]},
-        "metrics": entry["test"],
-        "per_class": entry.get("per_class"),
-        "gaps": entry.get("gaps"),
-        "metrics_note": f"Test split; {seeds} with 95 % intervals that resample groups, "
-        "before the temperature. Balanced accuracy uses the prior-adjusted decision.",
-        "commands": provenance.commands(workspace, config, dataset, study, arm, name, seed, rates),
-        "config": to_dict(config),
-        "versions": provenance.versions(),
-        "intended_use": provenance.INTENDED_USE,
-        "limits": provenance.limits(data, config.input_size)
-        + ([describe_map(PriorityMap(task["map"], task["ours"]))] if triage else []),
-        "license": provenance.weights_license(data, initial),
-    }
+    if info.get("extractor"):
+        return load_extractor(info["extractor"], workspace).vae
+    if info.get("run"):
+        return load_vae(workspace.run(info["run"]).artefacts)[0]
+    return None
 
 
 def _check_same(
-    workspace: Workspace, config: StudyConfig, folder: Path, validation: dict[str, np.ndarray]
+    workspace: Workspace, config: StudyConfig, predictor: Predictor, validation: Predictions
 ) -> None:
-    """The bundle on disk gives the study's probabilities for some validation images, up to float16."""
-    from ..data.store import open_store
-
+    """Raise BundleError unless the stored bundle gives the study's probabilities for some images, up to float16."""
     dataset = load_dataset(workspace, config.dataset)
     store = open_store(workspace, dataset, config.input_size)
-    ids = validation["image_ids"]
-    chosen = np.random.default_rng(stream_seed(0, "publish", "check")).permutation(len(ids))[
-        :CHECKED_IMAGES
-    ]
+    rng = np.random.default_rng(stream_seed(0, "publish", "check"))
+    chosen = rng.permutation(len(validation.image_ids))[:CHECKED_IMAGES]
     row_of = {image_id: row for row, image_id in enumerate(dataset.frame["image_id"])}
-    images = np.stack([store.images[row_of[ids[i]]] for i in chosen])
-    own = Predictor(load_bundle(folder))
-    own.temperature = 1.0
-    difference = float(np.abs(own.predict(images) - validation["probabilities"][chosen]).mean())
+    images = np.stack([store.images[row_of[validation.image_ids[i]]] for i in chosen])
+    probabilities = softmax(predictor.logits(images).astype(np.float64))
+    difference = float(np.abs(probabilities - validation.probabilities[chosen]).mean())
     if not difference <= TOLERANCE:
         raise BundleError(
             f"The published model differs from the study's own predictions (by {difference:.3f} on "

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..background import Report, in_background
-from ..bundles.bundle import find_bundle, verify_bundle
+from ..bundles.library import find_bundle, verify_bundle
 from ..config import PublishConfig
 from ..errors import NotFound
 from ..events import Event, log
@@ -19,7 +19,7 @@ def publish_run(config: PublishConfig, workspace: Workspace, run: RunFiles) -> I
     """What the worker runs for Publish on the page Models. The last event is a `result` with {name, path, bytes}.
 
     Resumed after its worker was killed: the bundle it had put in the library already is its result.
-    Raises what serve.publish.publish raises.
+    Raises what `publish` raises.
     """
     folder = _made_before(config, workspace)
     if folder is None:
@@ -43,7 +43,5 @@ def _made_before(config: PublishConfig, workspace: Workspace) -> Path | None:
         return None
     card = verify_bundle(folder)
     return (
-        folder
-        if all(card.get(key) == getattr(config, key) for key in ("run", "arm", "seed"))
-        else None
+        folder if (card.run, card.arm, card.seed) == (config.run, config.arm, config.seed) else None
     )

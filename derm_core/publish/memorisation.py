@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..bundles.card_parts import Memorisation
+
 NEAR = 50
 COPY_RATIO = 0.5
 SIDE = 32
@@ -17,30 +19,33 @@ LIKE_TRAINING = "latents spread as those of training images"  # what every calle
 
 def memorisation(
     samples_nssc: np.ndarray, training_nssc: np.ndarray, held_out_nssc: np.ndarray
-) -> dict:
-    """{"samples", "drawn_from", "training_images", "copies", "nearest_rmse", "ratio", "held_out_nearest_rmse",
-    "held_out_ratio", "held_out_images", "held_out_copies"}.
+) -> Memorisation:
+    """Count samples that are copies of training images: those nearer than COPY_RATIO of the mean over the 50 nearest.
 
-    Images in [0, 1] or uint8, of one size, compared at 32 px. nearest_rmse: root mean squared error to the nearest
-    training image; ratio: of that to the mean over the 50 nearest; each {"median", "least"}. copies: samples with
-    a ratio below 0.5.
+    Args:
+        samples_nssc, training_nssc, held_out_nssc: images in [0, 1] or uint8, of one size; compared at 32 px.
+
+    Returns:
+        For samples and held-out images, medians and minima of the root mean squared error to the nearest training image
+        and of its ratio to the mean over the 50 nearest, and the number of copies.
     """
     training = _small(training_nssc)
-    found = {
-        "samples": len(samples_nssc),
-        "drawn_from": LIKE_TRAINING,
-        "training_images": len(training),
-        "held_out_images": len(held_out_nssc),
-        "copy_ratio": COPY_RATIO,
-    }
-    for prefix, images in (("", samples_nssc), ("held_out_", held_out_nssc)):
-        nearest, ratio = _nearest(_small(images), training)
-        found |= {
-            f"{prefix}nearest_rmse": _summary(nearest),
-            f"{prefix}ratio": _summary(ratio),
-            f"{prefix}copies": int((ratio < COPY_RATIO).sum()),
-        }
-    return found
+    (nearest, ratio), (held_out_nearest, held_out_ratio) = (
+        _nearest(_small(images), training) for images in (samples_nssc, held_out_nssc)
+    )
+    return Memorisation(
+        samples=len(samples_nssc),
+        drawn_from=LIKE_TRAINING,
+        training_images=len(training),
+        held_out_images=len(held_out_nssc),
+        copy_ratio=COPY_RATIO,
+        nearest_rmse=_summary(nearest),
+        ratio=_summary(ratio),
+        copies=int((ratio < COPY_RATIO).sum()),
+        held_out_nearest_rmse=_summary(held_out_nearest),
+        held_out_ratio=_summary(held_out_ratio),
+        held_out_copies=int((held_out_ratio < COPY_RATIO).sum()),
+    )
 
 
 def _small(images_nssc: np.ndarray) -> np.ndarray:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..arms import arm_kind, arm_label, in_order
+from ..bundles.library import list_cards
 from ..config import BackboneConfig
 from ..errors import ConfigError, RunError, WeightsUnavailable
+from ..records import to_json
 from ..seeds import stream_seed
 from ..workspace import Workspace
 
@@ -197,50 +199,48 @@ def _require_backbone(arm: str, backbone, config, who: str, field: str, named: s
 
 def _shelf_extractor(arm: str, name: str, config, workspace: Workspace):
     """The encoder of an extractor bundle, up to the pooled features or to mu, like that of a run."""
-    from ..bundles.extractor import load_extractor
+    from ..bundles.bundle import load_extractor
     from ..nets.backbone import make_extractor
     from ..nets.vae import encoder_of
 
-    found = load_extractor(name, workspace)
-    backbone, card = encoder_of(found.vae, config.pooling), found.card
+    bundle = load_extractor(name, workspace)
+    backbone, card = encoder_of(bundle.vae, config.pooling), bundle.card
     _require_backbone(arm, backbone, config, f"The extractor {name}", "vae", f"bundle:{name}")
     return make_extractor(
         arm,
         backbone,
-        card["mean"],
-        card["std"],
+        card.mean,
+        card.std,
         {
             "weights": f"extractor {name}",
             "extractor": name,
             "pooling": config.pooling,
-            "sha256": card["sha256"],
-            "transductive": bool(card["record"].get("transductive")),
+            "sha256": card.sha256,
+            "transductive": bool(card.record.get("transductive")),
         },
     )
 
 
 def _bundle_extractor(arm: str, name: str, config, workspace: Workspace):
-    from ..bundles.bundle import find_bundle, kind_of, load_bundle
-    from ..bundles.extractor import KIND
+    from ..bundles.bundle import ExtractorBundle, load_bundle
     from ..nets.backbone import make_extractor
 
-    folder = find_bundle(workspace, name)
-    if kind_of(folder) == KIND:
+    bundle = load_bundle(name, workspace)
+    if isinstance(bundle, ExtractorBundle):
         return _shelf_extractor(arm, name, config, workspace)
-    bundle = load_bundle(folder)
     card = bundle.card
-    pretrained = card.get("initial_weights", {}).get("config") or {}
+    pretrained = card.initial_weights.get("config") or {}
     return make_extractor(
         arm,
         bundle.classifier.backbone,
-        card["mean"],
-        card["std"],
+        card.mean,
+        card.std,
         {
             "weights": f"bundle {name}",
             "bundle": name,
-            "sha256": card["sha256"],
-            "training_data": card["training_data"],
-            "split": card["split"],
+            "sha256": card.sha256,
+            "training_data": to_json(card.training_data),
+            "split": to_json(card.split),
             "transductive": pretrained.get("images") == "all",
         },
     )
@@ -294,13 +294,7 @@ def _missing_note(error: Exception, stand_in: str | None, both: bool) -> str:
 
 def _stand_in(config, workspace: Workspace) -> str | None:
     """A bundle of the library with the study's backbone, one of ImageNet origin first; None where there is none."""
-    from ..bundles.bundle import list_bundles
-
     wanted = (config.backbone.architecture, config.backbone.stage)
-    cards = [
-        card
-        for card in list_bundles(workspace)
-        if card["ok"] and (card["architecture"], card["stage"]) == wanted
-    ]
-    cards.sort(key=lambda card: card["arm"] != "imagenet")
-    return f"bundle:{cards[0]['name']}" if cards else None
+    cards = [card for card in list_cards(workspace) if (card.architecture, card.stage) == wanted]
+    cards.sort(key=lambda card: card.arm != "imagenet")
+    return f"bundle:{cards[0].name}" if cards else None

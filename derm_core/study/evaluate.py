@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..bundles.bundle import Bundle, find_bundle, load_bundle
+from ..bundles.bundle import Bundle, load_classifier
+from ..bundles.card import Card, card_json
 from ..config import EvaluateConfig, to_dict
 from ..data.classmaps import class_map
 from ..data.manifest import Dataset, load_dataset
@@ -81,10 +82,10 @@ def evaluate_models(config: EvaluateConfig, workspace: Workspace, run: RunFiles)
 def _evaluate(
     config: EvaluateConfig, workspace: Workspace, run: RunFiles
 ) -> Generator[Event, None, dict]:
-    bundles = {name: load_bundle(find_bundle(workspace, name)) for name in config.models}
+    bundles = {name: load_classifier(name, workspace) for name in config.models}
     yield TICK
     first = next(iter(bundles.values())).card
-    classes, through = tuple(first["classes"]), (first.get("labels") or {}).get("map")
+    classes, through = first.classes, (first.labels or {}).get("map")
     dataset = open_dataset(workspace, config.dataset)
     origins = {name: origin(workspace, dataset, bundle.card) for name, bundle in bundles.items()}
     known = [found.rows for found in origins.values() if found.rows is not None]
@@ -100,7 +101,7 @@ def _evaluate(
     device, probabilities = pick_device(config.device), {}
     for name, bundle in bundles.items():
         p_nc = yield from _probabilities(workspace, dataset.name, bundle, chosen.rows, device)
-        order = [bundle.card["classes"].index(label) for label in classes]
+        order = [bundle.card.classes.index(label) for label in classes]
         probabilities[f"bundle:{name}"] = p_nc[None, :, order]
     prior, said = _prior(origins, len(classes))
     found = tables(chosen, probabilities, prior, classes, config.bootstrap, config.seed)
@@ -109,19 +110,11 @@ def _evaluate(
     return _record(config, run, dataset, chosen, bundles, origins, found, said)
 
 
-def origin(workspace: Workspace, dataset: Dataset, card: dict) -> Origin:
+def origin(workspace: Workspace, dataset: Dataset, card: Card) -> Origin:
     """What this workspace knows of the data behind a card, whose split is looked for in `dataset` and in the one it names."""
-    split, trained_on = card["split"], str(card["training_data"].get("dataset"))
-    seed, most, fingerprint = (
-        split.get("seed", 0),
-        split.get("max_images"),
-        str(split.get("fingerprint")),
-    )
-    for name in (
-        dict.fromkeys((dataset.name, trained_on))
-        if type(seed) is int and type(most) in (int, type(None))
-        else ()
-    ):
+    trained_on, fingerprint = str(card.training_data.dataset), str(card.split.fingerprint)
+    seed, most = card.split.seed or 0, card.split.max_images
+    for name in dict.fromkeys((dataset.name, trained_on)):
         try:
             source = dataset if name == dataset.name else load_dataset(workspace, name)
         except DermError:
@@ -133,7 +126,7 @@ def origin(workspace: Workspace, dataset: Dataset, card: dict) -> Origin:
             counts = np.bincount(labels[labels >= 0], minlength=len(source.classes))
             shares = (
                 counts / counts.sum()
-                if list(source.classes) == list(card["classes"])
+                if list(source.classes) == list(card.classes)
                 else _shares(card)
             )
             return Origin(
@@ -142,10 +135,10 @@ def origin(workspace: Workspace, dataset: Dataset, card: dict) -> Origin:
     return Origin(None, trained_on, _shares(card), fingerprint)
 
 
-def _shares(card: dict) -> np.ndarray | None:
+def _shares(card: Card) -> np.ndarray | None:
     """Class shares (C,) of a model's own test split, which was drawn in the shares of its training."""
-    counts = {row["class"]: row["n"] for row in card.get("per_class") or []}
-    n = np.array([counts.get(name, 0) for name in card["classes"]], float)
+    counts = {row["class"]: row["n"] for row in card.per_class or []}
+    n = np.array([counts.get(name, 0) for name in card.classes], float)
     return n / n.sum() if n.all() else None
 
 
@@ -174,13 +167,13 @@ def _probabilities(
     from ..nets.backbone import normalise
 
     card = bundle.card
-    _, store = yield from open_images(workspace, name, card["input_size"])
+    _, store = yield from open_images(workspace, name, card.input_size)
     network = bundle.classifier.to(device=device, memory_format=torch.channels_last)
     batch, parts, started = CPU_BATCH if device == "cpu" else CUDA_BATCH, [], time.monotonic()
     for begin in range(0, len(rows), batch):
         images = torch.from_numpy(np.array(store.images[rows[begin : begin + batch]])).to(device)
         with torch.inference_mode():
-            logits = network(normalise(images, card["mean"], card["std"]))
+            logits = network(normalise(images, card.mean, card.std))
             parts.append(torch.softmax(logits.double(), -1).float().cpu().numpy())
         yield progress(
             min(begin + batch, len(rows)),
@@ -204,7 +197,7 @@ def _record(
     found: dict,
     said: list[str],
 ) -> dict:
-    classes = next(iter(bundles.values())).card["classes"]
+    classes = next(iter(bundles.values())).card.classes
     own = [
         name
         for name, where in origins.items()
@@ -217,15 +210,15 @@ def _record(
     )
     arms = {}
     for name, bundle in bundles.items():
-        arm, card = f"bundle:{name}", bundle.card
+        arm, card, on_card = f"bundle:{name}", bundle.card, card_json(bundle.card)
         arms[arm] = {
             "label": name,
             "kind": "bundle",
-            "regime": card["regime"],
-            "features": card["features"],
+            "regime": card.regime,
+            "features": card.features,
             "test": found["arms"][arm],
             "per_class": found["per_class"][arm],
-            "card": {key: card.get(key) for key in ON_CARD},
+            "card": {key: on_card.get(key) for key in ON_CARD},
         }
     return {
         "run_id": run.id,
@@ -344,7 +337,7 @@ def _save_predictions(
                 "group": frame["group"].to_numpy(),
                 "label": chosen.labels,
                 "arm": arm,
-                "seed": bundle.card["seed"],
+                "seed": bundle.card.seed,
                 **{f"p_{c}": p_snc[0, :, c] for c in range(p_snc.shape[-1])},
             }
         )

@@ -553,6 +553,8 @@ def _of_older_versions(study: Mapping[str, Any]) -> dict[str, Any]:
         ]
     if isinstance(matched, dict):
         body["matched"] = [{"a": pair[0], "b": pair[1], **matched}]
+    if regime := (body.get("config") or {}).get("regime"):
+        body["arms"] = {arm: {"regime": regime, **entry} for arm, entry in body["arms"].items()}
     majority = body.get("majority") or {}
     body["majority"] = majority.get("test", majority)
     return body

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..bundles.bundle import find_bundle, verify_bundle
+from ..bundles.library import find_bundle, verify_bundle
 from ..config import StudyConfig
 from ..errors import RunError
 from ..files import read_json
@@ -45,7 +45,7 @@ def check_sources(
     ):
         card = verify_bundle(find_bundle(workspace, name))
         notes += _check_vae(
-            config, data, f"The extractor {name}", {**card["record"], "config": card["config"]}
+            config, data, f"The extractor {name}", {**card.record, "config": card.config}
         )
     notes += transductive(arms)
     bundles = {

@@ -17,8 +17,8 @@ A function named after a thing takes the Workspace first (unhashed) and what ide
     trouble, factors(workspace, map)   tables beside a map, or None
     placer(workspace, map)        places images on a map (loads torch)
     travel(workspace, source)     insight.travel.Travel, kept in memory (loads torch)
-    bundles(workspace)            cards in the libraries, each with "ok" or "error"
-    predictor(workspace, name)    serve.predictor.Predictor, kept in memory (loads torch)
+    bundles(workspace)            the models in the libraries, each with its card or error
+    predictor(workspace, name)    bundles.predictor.Predictor, kept in memory (loads torch)
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from derm_core.bundles.card import Card
+from derm_core.bundles.library import ListedBundle
 from derm_core.errors import NotFound
 from derm_core.files import disk_bytes, read_json
 from derm_core.jobs.store import Run, RunStore
@@ -295,8 +297,8 @@ def audit(workspace: Workspace, name: str, split_seed: int = 0) -> Any:
 
 
 @st.cache_resource(ttl="10m", max_entries=8, show_spinner=False)
-def _bundles(_workspace: Workspace, kind: str, key: str) -> list[dict[str, Any]]:
-    from derm_core.bundles.bundle import list_bundles
+def _bundles(_workspace: Workspace, kind: str, key: str) -> list[ListedBundle]:
+    from derm_core.bundles.library import list_bundles
 
     return list_bundles(_workspace, kind)
 
@@ -312,25 +314,30 @@ def _bundle_files(shelf: Path) -> Iterator[str]:
                             yield f"{entry.path} {entry.stat().st_mtime_ns}"
 
 
-def bundles(workspace: Workspace, kind: str = "classifier") -> list[dict[str, Any]]:
-    """Cards of the published models in all libraries; checked again when a file of theirs changes."""
+def bundles(workspace: Workspace, kind: str = "classifier") -> list[ListedBundle]:
+    """The published models in all libraries; checked again when a file of theirs changes."""
     files = sorted(entry for shelf in workspace.shelves() for entry in _bundle_files(shelf))
     return (
         _bundles(workspace, kind, " ".join(files)) if files else []
     )  # as a key, a text has many times a tuple's speed
 
 
+def cards(workspace: Workspace, kind: str = "classifier") -> list[Card]:
+    """The cards of the intact ones."""
+    return [bundle.card for bundle in bundles(workspace, kind) if bundle.card]
+
+
 @st.cache_resource(max_entries=4, show_spinner="Loading the model…")
 def _predictor(_workspace: Workspace, folder: str, changed: int) -> Any:
-    from derm_core.bundles.bundle import load_bundle
+    from derm_core.bundles.bundle import load_classifier
     from derm_core.bundles.predictor import Predictor
 
-    return Predictor(load_bundle(Path(folder)))
+    return Predictor(load_classifier(Path(folder)))
 
 
 def predictor(workspace: Workspace, name: str) -> Any:
     """The predictor of a bundle, loaded once. Raises BundleError or NotFound."""
-    from derm_core.bundles.bundle import find_bundle
+    from derm_core.bundles.library import find_bundle
 
     folder = Path(find_bundle(workspace, name))
     return _at_hand(
@@ -354,6 +361,4 @@ def _samples(
 
 def samples(workspace: Workspace, n: int, seed: int) -> list[tuple[str, bytes, str]]:
     """Generated images to try a classifier on: (file name, PNG bytes, what it is)."""
-    return _samples(
-        workspace, n, seed, tuple(card.get("sha256", "") for card in bundles(workspace))
-    )
+    return _samples(workspace, n, seed, tuple(card.sha256 for card in cards(workspace)))

@@ -207,11 +207,7 @@ def _other_sets(workspace: Workspace, dataset: str) -> list[str]:
 def _pretraining(workspace: Workspace, base: StudyConfig, tag: str) -> tuple[dict, dict]:
     """Where the VAE comes from, a run or the library, in a study's terms; and what a new pretraining would be."""
     finished = {found.id: found for found in cached.runs(workspace, kind="pretrain", state="done")}
-    shelf = {
-        f"shelf:{card['name']}": card["name"]
-        for card in cached.bundles(workspace, "extractor")
-        if card["ok"]
-    }
+    shelf = {f"shelf:{card.name}": card.name for card in cached.cards(workspace, "extractor")}
 
     def told(key: str) -> str:
         if key in shelf:
@@ -256,7 +252,7 @@ def _pretraining(workspace: Workspace, base: StudyConfig, tag: str) -> tuple[dic
 
 
 def _comparison(workspace: Workspace, base: StudyConfig, tag: str) -> dict:
-    bundles = [f"bundle:{card['name']}" for card in cached.bundles(workspace) if card.get("ok")]
+    bundles = [f"bundle:{card.name}" for card in cached.cards(workspace)]
     offered = [*ARMS, *bundles]
     arms = st.multiselect(
         "Arms",

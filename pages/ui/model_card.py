@@ -8,32 +8,31 @@ import pandas as pd
 import streamlit as st
 
 from derm_core.arms import arm_style
+from derm_core.bundles.card import Card, card_json
 from pages.ui import words
 
-NOT_SHOWN = ("tensors", "ok", "error", "folder", "shelf", "latent")
+NOT_SHOWN = ("tensors", "latent")
 
 
-def draw_classifier_card(card: dict) -> None:
+def draw_classifier_card(card: Card) -> None:
     """Use and limits, test metrics, what stands beside an answer, where it comes from; the whole card folded below."""
-    st.markdown(
-        f"{arm_style(card['arm'], card['label']).badge} {words.plain(card['intended_use'])}"
-    )
-    st.markdown("\n".join(f"- {words.plain(limit)}" for limit in card["limits"]))
+    st.markdown(f"{arm_style(card.arm, card.label).badge} {words.plain(card.intended_use)}")
+    st.markdown("\n".join(f"- {words.plain(limit)}" for limit in card.limits))
     shown = {
         words.QUANTITIES.get(name, name): words.interval(value, name)
-        for name, value in card["metrics"].items()
+        for name, value in card.metrics.items()
         if isinstance(value, dict) and "mean" in value
     }
     if shown:
         st.markdown(f"**Test split, 95{words.THIN}% intervals**")
         st.table(shown, border="horizontal", alt="Test metrics")
-        st.caption(words.plain(card.get("metrics_note") or ""))
+        st.caption(words.plain(card.metrics_note or ""))
     beside(card)
     st.markdown("**Classes**")
     st.table(
         {
-            words.plain(name): words.plain(card["class_descriptions"].get(name, ""))
-            for name in card["classes"]
+            words.plain(name): words.plain(card.class_descriptions.get(name, ""))
+            for name in card.classes
         },
         border="horizontal",
         alt="Classes",
@@ -41,45 +40,47 @@ def draw_classifier_card(card: dict) -> None:
     origin(card, ("training_data", "initial_weights", "split"))
 
 
-def draw_extractor_card(card: dict) -> None:
+def draw_extractor_card(card: Card) -> None:
     """The card of a pretrained VAE without a classifier."""
-    st.markdown(words.plain(card["intended_use"]))
-    st.markdown("\n".join(f"- {words.plain(limit)}" for limit in card["limits"]))
-    found, knn = card["reconstruction"], card.get("knn") or {}
+    st.markdown(words.plain(card.intended_use))
+    st.markdown("\n".join(f"- {words.plain(limit)}" for limit in card.limits))
+    measured = card.reconstruction
     facts = {
-        "Mean squared error of the reconstruction": words.number(found["pixel_mse"], 4),
-        "Active latent dimensions": f"{found['active_units']:.0f} of {card['decoder']['latent_dim']}",
+        "Mean squared error of the reconstruction": words.number(measured.pixel_mse, 4),
+        "Active latent dimensions": f"{measured.active_units:.0f} of {card.decoder.latent_dim}",
     }
-    if knn:
-        facts["Balanced accuracy of nearest neighbours"] = words.percent(knn["balanced_accuracy"])
+    if card.knn:
+        accuracy = words.percent(card.knn.balanced_accuracy)
+        facts["Balanced accuracy of nearest neighbours"] = accuracy
     st.table(facts, border="horizontal", alt="Quality of the extractor")
-    st.caption(f"On {found['images']:,.0f} images that were not trained on. {copies(card)}")
+    st.caption(f"On {measured.images:,.0f} images that were not trained on. {copies(card)}")
     origin(card, ("training_data",))
 
 
-def origin(card: dict, parts: tuple[str, ...]) -> None:
+def origin(card: Card, parts: tuple[str, ...]) -> None:
     """Where data and weights come from, terms, commands, and the whole card."""
+    whole = card_json(card)
     for key in parts:
         facts = {
             name.replace("_", " ").capitalize(): words.plain(tell(value))
-            for name, value in card[key].items()
+            for name, value in whole[key].items()
             if value not in (None, "", []) and name not in ("config", "data")
         }
         if facts:
             st.markdown(f"**{key.replace('_', ' ').capitalize()}**")
             st.table(facts, border="horizontal", alt=key.replace("_", " "))
-    st.markdown(f"**Terms.** {words.plain(card['license'])}")
+    st.markdown(f"**Terms.** {words.plain(card.license)}")
     st.markdown("**Made by**")
-    st.code("\n".join(card["commands"]), language="bash", wrap_lines=True)
-    st.caption(f"SHA-256 {card['sha256']}")
+    st.code("\n".join(card.commands), language="bash", wrap_lines=True)
+    st.caption(f"SHA-256 {card.sha256}")
     with st.expander("The whole card", icon=":material/data_object:"):
-        st.json({key: value for key, value in card.items() if key not in NOT_SHOWN}, expanded=1)
+        st.json({key: value for key, value in whole.items() if key not in NOT_SHOWN}, expanded=1)
 
 
 # ---- what stands beside an answer --------------------------------------------------------------
 
 
-def beside(card: dict) -> None:
+def beside(card: Card) -> None:
     """Calibration, prediction sets, operating point, outliers and copies, each as measured."""
     facts = dict(filter(None, (calibration(card), *operating_point(card), *outliers(card))))
     if facts:
@@ -90,37 +91,37 @@ def beside(card: dict) -> None:
         st.caption(said)
 
 
-def calibration(card: dict) -> tuple[str, str] | None:
-    fitted = card.get("temperature")
+def calibration(card: Card) -> tuple[str, str] | None:
+    fitted = card.temperature
     if not fitted:
         return "Calibration", "none: probabilities are as the network gives them"
     return (
         "Calibration",
-        f"temperature {words.number(fitted.get('value'), 2)}, fitted on {fitted.get('images', 0):,} images",
+        f"temperature {words.number(fitted.value, 2)}, fitted on {fitted.images or 0:,} images",
     )
 
 
-def operating_point(card: dict) -> list[tuple[str, str]]:
-    point = card.get("operating_point")
+def operating_point(card: Card) -> list[tuple[str, str]]:
+    point = card.operating_point
     if not point:
         return []
-    name = words.plain(card["class_descriptions"].get(point["class"], point["class"]))
-    said = f"threshold {words.percent(point['threshold'])}: sensitivity {words.interval(point['sensitivity'])}"
-    if measured := point.get("test_specificity"):
+    name = words.plain(card.class_descriptions.get(point.class_name, point.class_name))
+    said = f"threshold {words.percent(point.threshold)}: sensitivity {words.interval(point.sensitivity)}"
+    if measured := point.test_specificity:
         said += f", specificity {words.interval(measured)} on the test split"
     return [(f"Operating point, {name}", said)]
 
 
-def outliers(card: dict) -> list[tuple[str, str]]:
+def outliers(card: Card) -> list[tuple[str, str]]:
     """Share flagged as unlike the training images, by where the images are from."""
-    rates = (card.get("outlier") or {}).get("rates") or {}
+    rates = (card.outlier and card.outlier.rates) or {}
     said = ", ".join(f"{words.plain(name)} {words.percent(rate)}" for name, rate in rates.items())
     return [("Flagged as unlike training", said)] if said else []
 
 
-def coverage(card: dict) -> None:
+def coverage(card: Card) -> None:
     """How often prediction sets held the truth on the test split, overall and by class, at every offered coverage."""
-    measured = (card.get("conformal") or {}).get("test") or {}
+    measured = (card.conformal and card.conformal.test) or {}
     rows: dict[str, dict[str, Any]] = {}
     for level, found in measured.items():
         column = f"{float(level):.0%} sets"
@@ -130,7 +131,7 @@ def coverage(card: dict) -> None:
                 words.interval(dealt)
             )
         for name, one in (found.get("per_class") or {}).items():
-            label = f"{card['class_descriptions'].get(name, name)} ({one.get('images', 0):,})"
+            label = f"{card.class_descriptions.get(name, name)} ({one.get('images', 0):,})"
             rows.setdefault(label, {})[column] = words.percent(one.get("coverage"))
         rows.setdefault("Classes in a set, mean", {})[column] = words.number(
             found.get("mean_size"), 1
@@ -155,26 +156,24 @@ def coverage(card: dict) -> None:
         )
         st.caption(
             "Split-conformal sets promise their coverage over all images, not within a class: a rare class can be "
-            f"covered less often.{dealt} {words.plain(card['conformal'].get('calibrated_on', ''))}"
+            f"covered less often.{dealt} {words.plain(card.conformal.calibrated_on or '')}"
         )
 
 
-def copies(card: dict) -> str:
+def copies(card: Card) -> str:
     """Whether samples of a published decoder are copies of training images."""
-    found = card.get("memorisation")
+    found = card.memorisation
     if not found:
         return ""
-    drawn = words.plain(
-        found.get("drawn_from", "the prior")
-    )  # from which older cards' images were drawn
+    drawn = words.plain(found.drawn_from or "the prior")  # which older cards do not say
     beside = (
-        f" Of {found['held_out_images']:,} photographs that it never saw, {found['held_out_copies']:,} would be called so."
-        if "held_out_copies" in found
+        f" Of {found.held_out_images:,} photographs that it never saw, {found.held_out_copies:,} would be called so."
+        if found.held_out_copies is not None
         else ""
     )
     return (
-        f"Memorisation check: of {found['samples']:,} images drawn by the decoder from {drawn}, {found['copies']:,} "
-        f"{'is a copy' if found['copies'] == 1 else 'are copies'} of a training image.{beside}"
+        f"Memorisation check: of {found.samples:,} images drawn by the decoder from {drawn}, {found.copies:,} "
+        f"{'is a copy' if found.copies == 1 else 'are copies'} of a training image.{beside}"
     )
 
 

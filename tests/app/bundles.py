@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from derm_core.bundles.bundle import save_bundle
-from derm_core.bundles.extractor import save_extractor
+from derm_core.bundles.card import Card
 from derm_core.config import BackboneConfig
 from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head
 from derm_core.nets.vae import build_vae
+from tests.bundles.cards import save_bundle
 
 CLASSES = ("bkl", "mel", "nv")
 METRIC = {"mean": 0.61, "std": 0.02, "low": 0.55, "high": 0.67}
@@ -17,7 +17,7 @@ METRIC = {"mean": 0.61, "std": 0.02, "low": 0.55, "high": 0.67}
 
 def put_bundle(
     workspace, name: str, arm: str, classes=CLASSES, input_size: int = 32, **fields
-) -> dict:
+) -> Card:
     """Save bundle `name` in the workspace's own library; returns its card."""
     seed = sum(map(ord, name))
     backbone = build_backbone(BackboneConfig(architecture="resnet18", stage=1), seed)
@@ -57,7 +57,7 @@ def put_bundle(
     return save_bundle(workspace.models / name, Classifier(backbone, head).eval(), card)
 
 
-def put_extractor(workspace, name: str, **fields) -> dict:
+def put_extractor(workspace, name: str, **fields) -> Card:
     """Save an untrained VAE as extractor `name` in the workspace's own library; returns its card."""
     vae = build_vae(
         BackboneConfig(architecture="resnet18", stage=1), 32, 4, 16, sum(map(ord, name))
@@ -96,4 +96,4 @@ def put_extractor(workspace, name: str, **fields) -> dict:
         "license": "CC0; research only",
         **fields,
     }
-    return save_extractor(workspace.models / name, vae, card)
+    return save_bundle(workspace.models / name, vae, {**card, "kind": "extractor"})

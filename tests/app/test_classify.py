@@ -10,7 +10,9 @@ import pytest
 
 from derm_core.arms import arm_style
 from derm_core.bundles import neighbours
-from derm_core.bundles.bundle import complete_bundle, list_bundles, load_bundle
+from derm_core.bundles.bundle import load_bundle
+from derm_core.bundles.card import Card
+from derm_core.bundles.library import list_cards
 from derm_core.bundles.outlier import fit_space
 from derm_core.bundles.predict import predict_images
 from derm_core.bundles.predictor import Predictor
@@ -23,6 +25,7 @@ from pages.ui.classify.answers import result
 from pages.ui.classify.results_table import lines
 from tests.app.bundles import METRIC, put_bundle
 from tests.builders import encode, noise
+from tests.bundles.cards import complete_bundle
 
 
 @pytest.fixture
@@ -179,16 +182,16 @@ def test_pictures_of_an_upload_are_in_the_page_and_no_files_that_the_server_keep
 
 @pytest.mark.slow
 def test_a_model_published_anew_while_the_page_stands_is_noticed(shelf):
-    def outdated(cards: list[dict]) -> bool:
+    def outdated(cards: list[Card]) -> bool:
         return models.outdated(
-            {card["name"]: cached.predictor(shelf, card["name"]) for card in cards}, cards
+            {card.name: cached.predictor(shelf, card.name) for card in cards}, cards
         )
 
-    cards = list_bundles(shelf)
+    cards = list_cards(shelf)
     assert not outdated(cards)
     shutil.rmtree(shelf.models / "b-imagenet")
     put_bundle(shelf, "b-imagenet", "imagenet", label="Another one")
-    assert outdated(cards) and not outdated(list_bundles(shelf))
+    assert outdated(cards) and not outdated(list_cards(shelf))
 
 
 @pytest.mark.slow

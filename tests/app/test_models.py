@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from derm_core.bundles.archive import export_bundle
-from derm_core.bundles.bundle import verify_bundle
+from derm_core.bundles.library import verify_bundle
 from derm_core.config import from_dict
 from derm_core.files import read_json
 from derm_core.jobs import worker
@@ -55,7 +55,7 @@ def test_a_model_stands_with_its_metrics_interval_data_and_terms(open_page, work
 def test_the_card_opens_with_its_limits_and_commands(open_page, workspace):
     card = put_bundle(workspace, "a-vae", "vae")
     app = press(open_page("models"), key="card-a-vae")
-    assert "Not for diagnosis." in text(app) and card["sha256"] in text(app)
+    assert "Not for diagnosis." in text(app) and card.sha256 in text(app)
     assert app.code[0].value == "python -m derm_core compare"
 
 
@@ -82,7 +82,7 @@ def test_what_was_exported_can_be_imported(open_page, workspace):
     app = press(open_page("models"), key="really-a-vae")
     app.file_uploader[0].set_value(("a-vae.zip", archive, "application/zip"))
     press(app.run(), "Import")
-    assert verify_bundle(workspace.models / "a-vae")["sha256"] == card["sha256"]
+    assert verify_bundle(workspace.models / "a-vae").sha256 == card.sha256
 
 
 def test_an_archive_that_is_no_bundle_is_refused(open_page, workspace):
@@ -128,7 +128,7 @@ def test_publishing_is_a_run_that_the_page_shows_and_ends_on_the_shelf(open_page
         and not [one for one in app.button if one.key == f"cancel-{run.id}"]
     )
     card = verify_bundle(finished.models / "my-vae")
-    assert (card["run"], card["arm"], card["seed"]) == (study.id, "vae", 0)
+    assert (card.run, card.arm, card.seed) == (study.id, "vae", 0)
 
 
 @pytest.mark.slow

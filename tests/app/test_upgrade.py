@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from derm_core.bundles.bundle import find_bundle, load_bundle, verify_bundle
+from derm_core.bundles.bundle import load_bundle
+from derm_core.bundles.library import find_bundle, verify_bundle
 from derm_core.bundles.predictor import Predictor
 from derm_core.config import from_dict
 from derm_core.data.decode_all import DecodedFile, DecodedImages
@@ -81,7 +82,7 @@ def test_its_results_are_shown(first, open_page, page, run, shown):
 
 def test_its_model_answers(first):
     folder = find_bundle(first, "first-vae")
-    assert verify_bundle(folder)["schema"] == 1
+    assert verify_bundle(folder).schema == 1
     probabilities = Predictor(load_bundle(folder)).predict(np.zeros((2, 32, 32, 3), np.uint8))
     assert probabilities.shape == (2, 5) and np.allclose(probabilities.sum(1), 1, atol=1e-5)
 

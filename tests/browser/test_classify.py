@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from derm_core.bundles.bundle import list_bundles
+from derm_core.bundles.library import list_cards
 from derm_core.bundles.predict import predict_images
 from derm_core.bundles.sample_images import sample_images
 from derm_core.cli import main
@@ -265,7 +265,7 @@ def test_a_batch_shows_how_far_it_is(page, furnished_app, lesion):
 @pytest.fixture
 def third(furnished):
     """A third model of the same classes in the library, for one test."""
-    cards = [card for card in list_bundles(furnished) if card["ok"]]
+    cards = list_cards(furnished)
     put_bundle(furnished, "third", "bundle:third", cards[0]["classes"], label="Third")
     yield [*[card["name"] for card in cards][:2], "third"]
     furnished.remove(furnished.models / "third")

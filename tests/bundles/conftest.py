@@ -10,6 +10,7 @@ from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head
 from derm_core.nets.vae import Decoder
 from derm_core.workspace import Workspace
+from tests.bundles.cards import FIELDS
 
 
 @pytest.fixture
@@ -36,31 +37,4 @@ def decoder() -> Decoder:
 @pytest.fixture
 def card() -> dict:
     """Everything of a card but what save_bundle fills in."""
-    return {
-        "schema": 1,
-        "name": "small",
-        "arm": "vae",
-        "label": "VAE (from scratch)",
-        "regime": "frozen",
-        "architecture": "resnet18",
-        "stage": 1,
-        "model_args": {},
-        "features": 64,
-        "hidden": 8,
-        "classes": ["a", "b", "c"],
-        "class_descriptions": {"a": "first"},
-        "input_size": 32,
-        "preprocessing": {"version": 1},
-        "mean": [0.5, 0.5, 0.5],
-        "std": [0.25, 0.25, 0.25],
-        "initial_weights": {},
-        "training_data": {"dataset": "synth"},
-        "split": {},
-        "seed": 0,
-        "metrics": {},
-        "commands": [],
-        "versions": {},
-        "intended_use": "tests",
-        "limits": [],
-        "license": "none",
-    }
+    return dict(FIELDS)

@@ -9,8 +9,9 @@ import zipfile
 import pytest
 
 from derm_core.bundles import archive
-from derm_core.bundles.bundle import save_bundle, verify_bundle
+from derm_core.bundles.library import verify_bundle
 from derm_core.errors import BundleError
+from tests.bundles.cards import save_bundle
 
 
 def zipped(*members: tuple[str | zipfile.ZipInfo, bytes]) -> bytes:
@@ -33,7 +34,7 @@ def parts(shelf, classifier, card, tmp_path) -> dict[str, bytes]:
 
 def test_export_and_import_give_the_same_files(shelf, parts):
     folder = archive.import_bundle(shelf, zipped(*((f"small/{k}", v) for k, v in parts.items())))
-    assert folder == shelf.models / "small" and verify_bundle(folder)["name"] == "small"
+    assert folder == shelf.models / "small" and verify_bundle(folder).name == "small"
     data = archive.export_bundle(shelf, "small")
     with zipfile.ZipFile(io.BytesIO(data)) as exported:
         assert {name: exported.read(name) for name in exported.namelist()} == {

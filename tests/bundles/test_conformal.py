@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import binom
 
 from derm_core.bundles import conformal
+from derm_core.bundles.card_parts import ConformalThresholds
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
@@ -51,7 +54,7 @@ def test_the_threshold_is_the_ceil_n_plus_1_th_smallest(n, coverage, rank):
 
 def test_too_few_calibration_groups_give_every_class():
     p, labels = draws(np.random.default_rng(1), 8)
-    assert conformal.fit(p, labels)["coverages"] == {
+    assert conformal.fit(p, labels).coverages == {
         "0.80": pytest.approx(conformal.threshold(conformal.scores(p)[np.arange(8), labels], 0.8)),
         "0.90": 1.0,
         "0.95": 1.0,
@@ -65,7 +68,7 @@ def test_coverage_over_many_draws_is_within_binomial_limits():
     hits = dict.fromkeys(conformal.COVERAGES, 0)
     for _ in range(repeats):
         p, labels = draws(rng, n + 1)
-        found = conformal.fit(p[:n], labels[:n])["coverages"]
+        found = conformal.fit(p[:n], labels[:n]).coverages
         for c in hits:
             hits[c] += bool(conformal.prediction_sets(p[n:], found[conformal.key(c)])[0, labels[n]])
     for c, count in hits.items():
@@ -87,14 +90,16 @@ def test_a_group_counts_once_in_the_coverage():
     p = np.tile([0.6, 0.4], (6, 1))
     labels, groups = np.array([1, 1, 1, 0, 0, 1]), np.array(["a", "a", "a", "b", "c", "d"])
     found = conformal.coverage_on(
-        p, labels, groups, {"coverages": {"0.90": 0.5}, "calibration_groups": 50}, ("x", "y")
+        p,
+        labels,
+        groups,
+        ConformalThresholds(coverages={"0.90": 0.5}, calibration_groups=50),
+        ("x", "y"),
     )
-    assert found["0.90"]["coverage"]["mean"] == 0.5 and found["0.90"]["images"] == pytest.approx(
-        2 / 6
-    )
-    assert found["0.90"]["per_class"] == {
-        "x": {"coverage": 1.0, "images": 2, "groups": 2},
-        "y": {"coverage": 0.0, "images": 4, "groups": 2},
+    assert found["0.90"].coverage.mean == 0.5 and found["0.90"].images == pytest.approx(2 / 6)
+    assert found["0.90"].per_class == {
+        "x": conformal.ClassCoverage(1.0, 2, 2),
+        "y": conformal.ClassCoverage(0.0, 4, 2),
     }
 
 
@@ -103,19 +108,13 @@ def test_a_set_that_covers_too_little_is_called_so():
     rng = np.random.default_rng(5)
     p, labels = draws(rng, 3000)
     good = conformal.fit(p[:1000], labels[:1000])
-    bad = {
-        **good,
-        "coverages": {
-            "0.90": conformal.threshold(conformal.scores(p)[np.arange(3000), labels], 0.8)
-        },
-    }
+    low = conformal.threshold(conformal.scores(p)[np.arange(3000), labels], 0.8)
+    bad = replace(good, coverages={"0.90": low})
     groups = np.arange(2000)
-    assert conformal.coverage_on(p[1000:], labels[1000:], groups, good, "abcde")["0.90"][
-        "as_promised"
-    ]
-    assert not conformal.coverage_on(p[1000:], labels[1000:], groups, bad, "abcde")["0.90"][
-        "as_promised"
-    ]
+    assert conformal.coverage_on(p[1000:], labels[1000:], groups, good, "abcde")["0.90"].as_promised
+    assert not conformal.coverage_on(p[1000:], labels[1000:], groups, bad, "abcde")[
+        "0.90"
+    ].as_promised
 
 
 def sides(
@@ -139,9 +138,9 @@ def test_random_divisions_cover_what_is_promised_and_harder_test_groups_stand_ou
     monkeypatch.setattr(conformal, "DIVISIONS", 200)
     alike, harder = (sides(np.random.default_rng(2), 300, power) for power in (1.0, 0.5))
     found = conformal.redivided(*alike, 0.9, coverage_of(alike, 0.9))
-    assert found["low"] < 0.9 < found["high"] and found["mean"] == pytest.approx(0.9, abs=0.01)
-    assert min(found["as_low"], found["as_high"]) > 0.02
-    assert conformal.redivided(*harder, 0.9, coverage_of(harder, 0.9))["as_low"] < 0.01
+    assert found.low < 0.9 < found.high and found.mean == pytest.approx(0.9, abs=0.01)
+    assert min(found.as_low, found.as_high) > 0.02
+    assert conformal.redivided(*harder, 0.9, coverage_of(harder, 0.9)).as_low < 0.01
 
 
 @pytest.mark.slow
@@ -150,7 +149,7 @@ def test_the_share_of_divisions_as_low_is_even_where_both_sides_are_alike(monkey
     rng, shares = np.random.default_rng(3), []
     for seed in range(100):
         parts = [(rng.random(80), np.arange(80) + at) for at in (0, 80)]
-        shares.append(conformal.redivided(*parts, 0.8, coverage_of(parts, 0.8), seed)["as_low"])
+        shares.append(conformal.redivided(*parts, 0.8, coverage_of(parts, 0.8), seed).as_low)
     assert (
         binom.ppf(0.001, 100, 0.1)
         <= sum(share <= 0.1 for share in shares)

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from derm_core import cli
-from derm_core.bundles import load_extractor
 from derm_core.bundles.archive import export_bundle, import_bundle
-from derm_core.bundles.bundle import list_bundles, load_bundle, verify_bundle
+from derm_core.bundles.bundle import load_classifier, load_extractor
+from derm_core.bundles.library import list_bundles, verify_bundle
 from derm_core.config import BackboneConfig, PretrainConfig, StudyConfig, to_dict
 from derm_core.data.synth.generator import generate
 from derm_core.errors import BundleError, ConfigError, NotFound, RunError
@@ -101,37 +101,27 @@ def test_the_shipped_one_reconstructs_drawn_lesions_from_features_of_its_own():
 @pytest.mark.slow
 def test_its_card_says_what_it_is_and_what_was_measured(home):
     card = verify_bundle(home.models / NAME)
+    assert card.kind == "extractor" and card.labels_used is False and "synthetic" in card.license
+    assert card.config == json.loads(json.dumps(to_dict(CONFIG))) and "NT-Xent" in card.recipe
+    assert card.record["split_fingerprint"] == read_json(home.run(RUN).vae)["split_fingerprint"]
+    assert len(card.latent.kl) == 4 and card.reconstruction.kl == pytest.approx(sum(card.latent.kl))
+    assert 0 < card.reconstruction.pixel_mse < 1 and 0 <= card.knn.balanced_accuracy <= 1
+    assert card.memorisation.samples == 64
+    assert card.memorisation.training_images == card.record["images"]["train"]
+    assert {spec.dtype for spec in card.tensors.values() if len(spec.shape) > 1} == {"F16"}
     assert (
-        card["kind"] == "extractor"
-        and card["labels_used"] is False
-        and "synthetic" in card["license"]
-    )
-    assert card["config"] == json.loads(json.dumps(to_dict(CONFIG))) and "NT-Xent" in card["recipe"]
-    assert card["record"]["split_fingerprint"] == read_json(home.run(RUN).vae)["split_fingerprint"]
-    assert len(card["latent"]["kl"]) == 4 and card["reconstruction"]["kl"] == pytest.approx(
-        sum(card["latent"]["kl"])
-    )
-    assert (
-        0 < card["reconstruction"]["pixel_mse"] < 1 and 0 <= card["knn"]["balanced_accuracy"] <= 1
-    )
-    assert card["memorisation"]["samples"] == 64
-    assert card["memorisation"]["training_images"] == card["record"]["images"]["train"]
-    assert {spec["dtype"] for name, spec in card["tensors"].items() if len(spec["shape"]) > 1} == {
-        "F16"
-    }
-    assert (
-        any("--recipe views --epochs 1" in line for line in card["commands"])
-        and "Not for diagnosis" in card["limits"][0]
+        any("--recipe views --epochs 1" in line for line in card.commands)
+        and "Not for diagnosis" in card.limits[0]
     )
     assert str(home.root) not in (home.models / NAME / "card.json").read_text()
 
 
 def test_it_stands_on_the_shelf_apart_from_classifiers(home, capsys):
     assert list_bundles(home) == [] and [
-        card["name"] for card in list_bundles(home, "extractor")
+        bundle.name for bundle in list_bundles(home, "extractor")
     ] == [NAME]
     with pytest.raises(BundleError, match="no classifier"):
-        load_bundle(home.models / NAME)
+        load_classifier(home.models / NAME)
     for command in (["models", "list"], ["models", "verify"]):
         assert cli.main([*command, "--workspace", str(home.root)]) == 0
         assert NAME in capsys.readouterr().out
@@ -225,7 +215,7 @@ def test_its_latent_space_can_be_travelled_in_without_its_run(home, tmp_path):
     travel, card = open_travel(other, NAME), verify_bundle(home.models / NAME)
     images = pictures(3)
     assert travel.can_encode and not travel.estimated and travel.size == 32
-    np.testing.assert_allclose(travel.kl_d, card["latent"]["kl"], rtol=1e-6)
+    np.testing.assert_allclose(travel.kl_d, card.latent.kl, rtol=1e-6)
     np.testing.assert_allclose(
         travel.encode(images), load_extractor(home.models / NAME).latents(images), atol=1e-5
     )
@@ -250,7 +240,7 @@ def shelf_of_a_classifier(home, classifier, card):
     """The name of a classifier on the same shelf."""
     import shutil
 
-    from derm_core.bundles.bundle import save_bundle
+    from tests.bundles.cards import save_bundle
 
     save_bundle(home.models / card["name"], classifier, card)
     yield card["name"]

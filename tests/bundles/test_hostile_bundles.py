@@ -13,9 +13,12 @@ import torch
 from safetensors.torch import load, save
 
 from derm_core.bundles.archive import import_bundle
-from derm_core.bundles.bundle import load_bundle, save_bundle, verify_bundle
+from derm_core.bundles.bundle import load_bundle
+from derm_core.bundles.library import verify_bundle
 from derm_core.bundles.tensors import read_header
 from derm_core.errors import BundleError
+from derm_core.records import to_json
+from tests.bundles.cards import save_bundle
 
 
 @pytest.fixture
@@ -79,7 +82,7 @@ def test_weights_that_are_not_finite_are_refused_though_every_hash_is_right(fold
     data, card = save(tensors), json.loads((folder / "card.json").read_text())
     (folder / "model.safetensors").write_bytes(data)
     card |= {
-        "tensors": read_header(data),
+        "tensors": to_json(read_header(data)),
         "sha256": hashlib.sha256(data).hexdigest(),
         "file_bytes": len(data),
     }
@@ -137,7 +140,7 @@ def test_tensors_other_than_the_architecture_has_are_refused_though_every_hash_i
     ],
 )
 def test_a_bloated_or_broken_header_is_refused(header):
-    with pytest.raises(BundleError, match=r"header|shape|fit"):
+    with pytest.raises(BundleError, match=r"header"):
         read_header(struct.pack("<Q", len(header)) + header + bytes(8))
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from derm_core.bundles import conformal
-from derm_core.bundles.bundle import complete_bundle, load_bundle, save_bundle
+from derm_core.bundles.bundle import load_bundle
 from derm_core.bundles.neighbours import fit_points
 from derm_core.bundles.outlier import Outlier, distance, fit_space
 from derm_core.bundles.predict import predict_images
@@ -24,6 +25,7 @@ from derm_core.bundles.reference_file import Reference
 from derm_core.cli import main
 from derm_core.records import to_json
 from tests.builders import encode
+from tests.bundles.cards import complete_bundle, make_card, save_bundle
 
 RNG = np.random.default_rng(0)
 TRAINING = RNG.integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
@@ -34,7 +36,6 @@ OTHER = np.full((32, 32, 3), 255, np.uint8)
 def shelf_of_two(shelf, classifier, decoder, card):
     """`old` carries nothing beside its probabilities; `full` everything, made from TRAINING."""
     save_bundle(shelf.models / "old", classifier, {**card, "name": "old"})
-    tensors = {f"decoder.{key}": value for key, value in decoder.state_dict().items()}
     card = {
         **card,
         "name": "full",
@@ -42,7 +43,7 @@ def shelf_of_two(shelf, classifier, decoder, card):
         "class_descriptions": {},
         "decoder": {"latent_dim": 4, "size": 32, "width": 16},
     }
-    save_bundle(shelf.models / "full", classifier, card, tensors)
+    save_bundle(shelf.models / "full", classifier, card, decoder)
     features = Predictor(load_bundle(shelf.models / "full")).features_and_logits(TRAINING)[0]
     space = fit_space(features)
     reference = Reference(
@@ -157,7 +158,7 @@ def test_the_duplicate_named_is_the_one_furthest_below_its_threshold():
         for name, (distance, _) in distances.items()
     }
     cards = {
-        name: {"reference": {"duplicate": {"threshold": limit}}}
+        name: make_card(reference={"duplicate": limit and {"threshold": limit}})
         for name, (_, limit) in distances.items()
     }
     duplicate = closest_duplicate(cards, arms)
@@ -167,19 +168,15 @@ def test_the_duplicate_named_is_the_one_furthest_below_its_threshold():
 
 def test_agreement_is_looked_up_for_the_pair_of_one_study():
     part = {"images": 9, "accuracy": {"vae": 0.7, "imagenet": 0.8}}
-    own = {
-        "name": "v",
-        "arm": "vae",
-        "run": "r",
-        "seed": 0,
-        "classes": ["a", "b"],
-        "agreement": {"imagenet": {"agree": part, "disagree": part}},
-    }
-    other = {"name": "i", "arm": "imagenet", "run": "r", "seed": 0, "classes": ["a", "b"]}
+    parts = {"imagenet": {"agree": part, "disagree": part}}
+    own = make_card(name="v", arm="vae", run="r", agreement=parts)
+    other = make_card(name="i", arm="imagenet", run="r")
     agreed, disagreed = agreement_of([own, other])
     assert agreed == disagreed == Agreement(9, {"v": 0.7, "i": 0.8})
     assert (
-        agreement_of([own, {**other, "run": "q"}]) is None
-        and agreement_of([own, {**other, "seed": 1}]) is None
+        agreement_of([own, replace(other, run="q")]) is None
+        and agreement_of([own, replace(other, seed=1)]) is None
     )
-    assert agreement_of([own]) is None and agreement_of([{**own, "agreement": None}, other]) is None
+    assert (
+        agreement_of([own]) is None and agreement_of([replace(own, agreement=None), other]) is None
+    )

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from derm_core.bundles.bundle import load_bundle, save_bundle
+from derm_core.bundles.bundle import load_bundle
 from derm_core.bundles.predict import predict_images
 from derm_core.bundles.predictor import Predictor
 from derm_core.errors import NotFound
 from tests.builders import encode
+from tests.bundles.cards import save_bundle
 
 
 def pixels(n: int, size: int = 32) -> np.ndarray:

@@ -14,11 +14,15 @@ import pytest
 from safetensors.numpy import load, save
 
 from derm_core.bundles import archive
-from derm_core.bundles.bundle import complete_bundle, load_bundle, save_bundle, verify_bundle
+from derm_core.bundles.bundle import load_bundle
+from derm_core.bundles.library import verify_bundle
 from derm_core.bundles.neighbours import fit_points
 from derm_core.bundles.outlier import fit_space
-from derm_core.bundles.reference_file import REFERENCE, Reference
+from derm_core.bundles.reference_file import Reference
+from derm_core.bundles.tensors import REFERENCE, read_header
 from derm_core.errors import BundleError
+from derm_core.records import to_json
+from tests.bundles.cards import complete_bundle, save_bundle
 
 RNG = np.random.default_rng(0)
 
@@ -48,9 +52,6 @@ def rewrite(folder, change) -> None:
     """Change the reference's arrays and make the card agree, as somebody who tampers with both would."""
     import hashlib
 
-    from derm_core.bundles.reference_file import DTYPES
-    from derm_core.bundles.tensors import read_header
-
     arrays = load((folder / REFERENCE).read_bytes())
     change(arrays)
     data = save(arrays)
@@ -58,7 +59,7 @@ def rewrite(folder, change) -> None:
     card["reference"] |= {
         "file_bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
-        "tensors": read_header(data, REFERENCE, DTYPES),
+        "tensors": to_json(read_header(data, REFERENCE)),
     }
     (folder / REFERENCE).write_bytes(data)
     (folder / "card.json").write_text(json.dumps(card))
@@ -160,16 +161,16 @@ def test_private_training_images_stay_at_home_unless_confirmed(
     shelf, folder, tmp_path, monkeypatch
 ):
     bundle, data = exported(shelf, tmp_path, monkeypatch)
-    known, card = bundle.reference, bundle.card["reference"]
+    known, card = bundle.reference, bundle.card.reference
     assert (
         known.points is None
         and known.space.mean.shape == (64,)
-        and "duplicate" not in card
-        and "left_out" in card
+        and card.duplicate is None
+        and card.left_out
     )
     with zipfile.ZipFile(io.BytesIO(data)) as opened:
         assert b"image-3" not in b"".join(opened.read(name) for name in opened.namelist())
-    assert bundle.card["outlier"]["distance"]["threshold"] == 1.5
+    assert bundle.card.outlier.distance.threshold == 1.5
 
 
 @pytest.mark.slow
@@ -183,7 +184,7 @@ def test_confirmed_or_public_training_images_go_with_the_bundle(
     bundle, _ = exported(shelf, tmp_path, monkeypatch, private=not public)
     assert (
         bundle.reference.points.ids[0] == "image-0-ä"
-        and bundle.card["reference"]["duplicate"]["threshold"] == 0.1
+        and bundle.card.reference.duplicate.threshold == 0.1
     )
 
 

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from derm_core.bundles import outlier
-from derm_core.bundles.bundle import save_bundle
 from derm_core.bundles.predictor import load_predictors
 from derm_core.bundles.sample_images import sample_images
 from derm_core.workspace import Workspace
+from tests.bundles.cards import save_bundle
 
 
 def test_samples_are_labelled_generated_and_follow_the_seed(shelf):
@@ -26,12 +26,11 @@ def test_samples_are_labelled_generated_and_follow_the_seed(shelf):
 
 @pytest.mark.slow
 def test_half_of_the_samples_are_drawn_from_a_shipped_decoder(shelf, classifier, decoder, card):
-    extra = {f"decoder.{key}": value for key, value in decoder.state_dict().items()}
     save_bundle(
         shelf.models / "small",
         classifier,
         {**card, "decoder": {"latent_dim": 4, "size": 32, "width": 16}},
-        extra,
+        decoder,
     )
     samples = sample_images(shelf, 4, seed=1)
     drawn = [row for row in samples if "small" in row[2]]
@@ -57,7 +56,7 @@ def test_the_shipped_decoder_draws_what_is_less_unlike_its_training_images_than_
         )
         for z in (
             known.draw_latents(32, rng),
-            rng.standard_normal((32, predictor.card["decoder"]["latent_dim"]), np.float32),
+            rng.standard_normal((32, predictor.card.decoder.latent_dim), np.float32),
         )
     ]
     assert far[0] < 0.8 * far[1]

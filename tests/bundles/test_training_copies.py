@@ -10,8 +10,11 @@ from derm_core.bundles.prediction import ArmPrediction, Neighbour
 from derm_core.bundles.training_copies import COMPARED, have_pictures, pictured_copy
 from derm_core.data.synth.generator import generate
 from tests.builders import save_images
+from tests.bundles.cards import make_card
 
-CARDS = {"own": {"training_data": {"dataset": "moles"}}}
+CARDS = {"own": make_card(training_data={"dataset": "moles"})}
+NAMED = make_card(training_data={"dataset": "moles"}, reference={"ids": True})
+ELSEWHERE = make_card(training_data={"dataset": "elsewhere"}, reference={"ids": True})
 
 
 @pytest.fixture
@@ -46,24 +49,21 @@ def test_a_turned_and_darker_copy_is_named_and_another_lesion_is_not(moles):
 
 def test_without_the_pictures_nothing_is_said(moles):
     workspace, images = moles
-    named = {"reference": {"ids": True}}
-    assert have_pictures(workspace, {"own": {**CARDS["own"], **named}}) and not have_pictures(
-        workspace, CARDS
-    )
-    assert not have_pictures(
-        workspace, {"own": {**named, "training_data": {"dataset": "elsewhere"}}, "old": {}}
-    )
+    assert have_pictures(workspace, {"own": NAMED}) and not have_pictures(workspace, CARDS)
+    assert not have_pictures(workspace, {"own": ELSEWHERE, "old": make_card()})
     assert (
         pictured_copy(
             workspace,
-            {"own": {"training_data": {"dataset": "elsewhere"}}},
+            {"own": ELSEWHERE},
             arms("i002"),
             seen(images[2]),
         )
         is None
     )
     assert (
-        pictured_copy(workspace, {"own": {"training_data": {}}}, arms("i002"), seen(images[2]))
+        pictured_copy(
+            workspace, {"own": make_card(training_data={})}, arms("i002"), seen(images[2])
+        )
         is None
     )
     assert pictured_copy(workspace, CARDS, arms(None, "gone"), seen(images[2])) is None

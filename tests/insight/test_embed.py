@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
-from derm_core.bundles.bundle import find_bundle, load_bundle
+from derm_core.bundles.bundle import load_bundle
+from derm_core.bundles.library import find_bundle
 from derm_core.config import BackboneConfig, EmbedConfig, PretrainConfig, Recipe, to_dict
 from derm_core.data.manifest import load_dataset
 from derm_core.data.splits import SPLITS, split_dataset
@@ -164,7 +165,7 @@ def test_a_map_is_turned_onto_another_and_shows_what_a_model_says(workspace, run
         and "disagree" not in second
     )
     assert second["confidence_a"].between(0, 1).all() and set(second["prediction_a"]) <= set(
-        load_bundle(find_bundle(workspace, "vae-resnet18-64")).card["classes"]
+        load_bundle(find_bundle(workspace, "vae-resnet18-64")).card.classes
     )
 
 

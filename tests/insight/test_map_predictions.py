@@ -1,5 +1,7 @@
 """What models say of the images of a map: the predictor's own answers, image by image."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,24 +11,27 @@ from derm_core.bundles.bundle import Bundle
 from derm_core.bundles.predictor import Predictor
 from derm_core.bundles.reference_file import Reference
 from derm_core.config import BackboneConfig
+from derm_core.insight import map_predictions
 from derm_core.insight.map_predictions import fitting_bundles, judge
 from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head
+from tests.bundles.cards import make_card
 
 
 @pytest.fixture
 def predictor() -> Predictor:
     torch.manual_seed(0)
     backbone = build_backbone(BackboneConfig(architecture="resnet18", stage=0), 1)
-    card = {
-        "classes": ["a", "b", "c"],
-        "input_size": 32,
-        "features": 64,
-        "mean": [0.5] * 3,
-        "std": [0.25] * 3,
-        "temperature": {"value": 2.0},
-        "outlier": {"distance": {"threshold": 0.8}},
-    }
+    card = make_card(
+        classes=["a", "b", "c"],
+        input_size=32,
+        features=64,
+        mean=[0.5] * 3,
+        std=[0.25] * 3,
+        temperature={"value": 2.0},
+        outlier={"distance": {"threshold": 0.8}},
+        reference={},
+    )
     return Predictor(
         Bundle("own", None, card, Classifier(backbone, make_head(64, 8, 3, 1)).eval(), None)
     )
@@ -51,7 +56,7 @@ def test_answers_are_those_of_the_predictor(predictor):
 
 
 def test_what_a_card_cannot_say_is_missing(predictor):
-    predictor.card["outlier"] = None
+    predictor.card = replace(predictor.card, outlier=None)
     found = judge(
         predictor, np.zeros((3, 64), np.float32), np.array(["a", "b", "z"], object), ("a", "b", "z")
     )
@@ -60,11 +65,10 @@ def test_what_a_card_cannot_say_is_missing(predictor):
 
 def test_only_models_of_exactly_these_classes_are_asked_unbidden(workspace, monkeypatch):
     cards = [
-        {"name": "second", "arm": "imagenet", "classes": ["b", "a"], "ok": True},
-        {"name": "broken", "arm": "vae", "ok": False},
-        {"name": "first", "arm": "vae", "classes": ["a", "b"], "ok": True},
-        {"name": "other", "arm": "vae", "classes": ["a", "b", "c"], "ok": True},
+        make_card(name="second", arm="imagenet", classes=["b", "a"]),
+        make_card(name="first", arm="vae", classes=["a", "b"]),
+        make_card(name="other", arm="vae", classes=["a", "b", "c"]),
     ]
-    monkeypatch.setattr("derm_core.bundles.bundle.list_bundles", lambda workspace: cards)
+    monkeypatch.setattr(map_predictions, "list_cards", lambda workspace: cards)
     assert fitting_bundles(workspace, ("a", "b")) == ["first", "second"]
     assert fitting_bundles(workspace, ()) == []

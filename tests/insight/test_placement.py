@@ -24,18 +24,13 @@ from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head
 from derm_core.study.arms import build_extractors
 from derm_core.study.features import extract, finish
+from tests.bundles.cards import make_card
 
 
 @pytest.fixture
 def predictor() -> Predictor:
     backbone = build_backbone(BackboneConfig(architecture="resnet18", stage=1), 1)
-    card = {
-        "classes": ["a", "b"],
-        "input_size": 32,
-        "features": 64,
-        "mean": [0.5] * 3,
-        "std": [0.25] * 3,
-    }
+    card = make_card(classes=["a", "b"], input_size=32, features=64, mean=[0.5] * 3, std=[0.25] * 3)
     return Predictor(
         Bundle("own", Path("own"), card, Classifier(backbone, make_head(64, 8, 2, 1)).eval(), None)
     )

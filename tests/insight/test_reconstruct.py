@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from derm_core.bundles.bundle import complete_bundle, load_bundle, save_bundle
+from derm_core.bundles.bundle import load_bundle
 from derm_core.bundles.outlier import distance, fit_space
 from derm_core.bundles.predict import predict_images
 from derm_core.bundles.predictor import Predictor
 from derm_core.bundles.reference_file import Reference
 from derm_core.insight.reconstruct import can_reconstruct, reconstruct
+from tests.bundles.cards import complete_bundle, save_bundle
 from tests.bundles.conftest import card, classifier, decoder, shelf  # noqa: F401
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
@@ -27,7 +30,7 @@ def predictor(shelf, classifier, decoder, card) -> Predictor:
         folder,
         classifier,
         {**card, "decoder": {"latent_dim": 4, "size": 32, "width": 16}},
-        {f"decoder.{key}": value for key, value in decoder.state_dict().items()},
+        decoder,
     )
     features = Predictor(load_bundle(folder)).features_and_logits(IMAGES)[0]
     rng, space = np.random.default_rng(1), fit_space(features)
@@ -85,9 +88,9 @@ def test_what_cannot_be_reconstructed_is_said(predictor):
     card = predictor.card
     assert (
         can_reconstruct(card)
-        and not can_reconstruct({"decoder": None})
-        and not can_reconstruct({**card, "reference": None})
+        and not can_reconstruct(replace(card, decoder=None))
+        and not can_reconstruct(replace(card, reference=None))
     )
-    predictor.card = {**card, "reference": None}
+    predictor.card = replace(card, reference=None)
     with pytest.raises(ValueError, match="no map"):
         reconstruct(predictor, IMAGES[:1])

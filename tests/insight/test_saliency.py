@@ -16,6 +16,7 @@ from derm_core.insight.saliency import grad_cam, inside_share, layer_cam, occlus
 from derm_core.nets.backbone import build_backbone, normalise
 from derm_core.nets.head import Classifier, make_head
 from tests.builders import render_lesion
+from tests.bundles.cards import make_card
 
 SIZE = 64
 
@@ -36,13 +37,13 @@ class DarkSpots(nn.Module):
 def predictor_of(
     backbone: nn.Module, head: nn.Module, classes: int, mean: float = 0.5
 ) -> Predictor:
-    card = {
-        "classes": [str(i) for i in range(classes)],
-        "input_size": SIZE,
-        "features": backbone.width,
-        "mean": [mean] * 3,
-        "std": [0.25] * 3,
-    }
+    card = make_card(
+        classes=[str(i) for i in range(classes)],
+        input_size=SIZE,
+        features=backbone.width,
+        mean=[mean] * 3,
+        std=[0.25] * 3,
+    )
     return Predictor(
         Bundle(
             "own", Path("own"), card, Classifier(backbone, head).eval().requires_grad_(False), None

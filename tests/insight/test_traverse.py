@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from derm_core.bundles.bundle import Bundle
-from derm_core.bundles.extractor import load_extractor
+from derm_core.bundles.bundle import Bundle, load_extractor
 from derm_core.bundles.predictor import Predictor
 from derm_core.config import BackboneConfig, PretrainConfig, Recipe, to_dict
 from derm_core.data.manifest import load_dataset
@@ -23,6 +22,7 @@ from derm_core.nets.head import Classifier, make_head
 from derm_core.nets.vae import VAE_MEAN, VAE_STD, Decoder, build_vae, save_vae
 from derm_core.workspace import REPOSITORY, Workspace
 from tests.app.bundles import put_bundle, put_extractor
+from tests.bundles.cards import make_card
 
 SMALL = BackboneConfig(architecture="resnet18", stage=0)
 
@@ -120,7 +120,7 @@ def test_a_model_made_from_an_extractor_of_the_shelf_has_its_encoder_and_statist
     )
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
     assert not travel.estimated and travel.source == "vae-resnet18-64"
-    assert travel.kl_d == pytest.approx(np.array(origin.card["latent"]["kl"], np.float32))
+    assert travel.kl_d == pytest.approx(np.array(origin.card.latent.kl, np.float32))
     assert travel.encode(images) == pytest.approx(origin.latents(images), abs=1e-4)
 
 
@@ -139,14 +139,14 @@ def test_without_that_very_extractor_the_way_is_estimated(workspace, shelf, ther
 def predictor(size: int) -> Predictor:
     backbone = build_backbone(BackboneConfig(architecture="resnet18", stage=0), 1)
     torch.manual_seed(3)
-    card = {
-        "classes": ["a", "b", "c"],
-        "input_size": size,
-        "features": 64,
-        "mean": [0.5] * 3,
-        "std": [0.25] * 3,
-        "temperature": {"value": 1.5},
-    }
+    card = make_card(
+        classes=["a", "b", "c"],
+        input_size=size,
+        features=64,
+        mean=[0.5] * 3,
+        std=[0.25] * 3,
+        temperature={"value": 1.5},
+    )
     return Predictor(
         Bundle("own", None, card, Classifier(backbone, make_head(64, 8, 3, 1)).eval(), None)
     )

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from derm_core.bundles import conformal
 from derm_core.bundles.bundle import load_bundle
+from derm_core.bundles.card_parts import Priority, TrainingData
 from derm_core.bundles.predict import predict_images
 from derm_core.bundles.predictor import Predictor
 from derm_core.config import BackboneConfig, PretrainConfig, StudyConfig, to_dict
@@ -22,9 +23,11 @@ from derm_core.errors import BundleError, NotFound, RunError
 from derm_core.files import read_json, write_json
 from derm_core.nets.head import Classifier, make_head
 from derm_core.nets.vae import build_vae, save_vae
-from derm_core.publish import statistics
 from derm_core.publish.classifier import publish
+from derm_core.publish.classifier_card import agreement, calibrated_on
 from derm_core.publish.provenance import is_public, weights_license
+from derm_core.publish.study_arm import Predictions
+from derm_core.records import to_json
 from derm_core.study.arms import Arm, build_extractors
 from tests.builders import save_files, write_noise
 
@@ -89,9 +92,26 @@ def study(shelf, request, monkeypatch):
         run.study,
         {
             "run_id": STUDY,
+            "config": {"regime": config.regime},
+            "dataset": {
+                "name": "moles",
+                "images": 40,
+                "classes": 2,
+                "groups": 40,
+                "fingerprint": "",
+            },
+            "verdict": {"headline": ""},
             "classes": list(CLASSES),
             "split": {"fingerprint": split_fingerprint(split, dataset.frame["image_id"])},
-            "arms": {"vae": {"label": arm.label, "extractor": arm.extractor, "test": test}},
+            "arms": {
+                "vae": {
+                    "label": arm.label,
+                    "kind": "vae",
+                    "features": 64,
+                    "extractor": arm.extractor,
+                    "test": test,
+                }
+            },
         },
     )
     return shelf, classifiers
@@ -165,30 +185,27 @@ def test_the_card_names_data_terms_weights_metrics_and_commands(study):
     workspace, _ = study
     card = load_bundle(publish(workspace, STUDY, "vae", "mole-vae")).card
     assert (
-        card["training_data"]["license"] == "CC BY-NC 4.0"
-        and "10.7910/DVN/DBW86T" in card["training_data"]["attribution"]
+        card.training_data.license == "CC BY-NC 4.0"
+        and "10.7910/DVN/DBW86T" in card.training_data.attribution
     )
-    assert "CC BY-NC 4.0" in card["license"] and "research only" in card["license"]
-    assert card["initial_weights"]["kind"] == "vae" and card["initial_weights"]["run"] == VAE_RUN
-    assert (
-        card["metrics"]["balanced_accuracy"]["low"] == 0.6
-        and len(card["split"]["fingerprint"]) == 16
-    )
-    assert card["class_descriptions"]["mel"] == "melanoma"
-    assert [line.split()[3] for line in card["commands"]] == ["data", "compare", "models"]
-    assert f"--regime {card['regime']}" in card["commands"][1] or card["regime"] == "frozen"
-    assert "Not for diagnosis" in card["limits"][0] and card["temperature"]["images"] == 2
+    assert "CC BY-NC 4.0" in card.license and "research only" in card.license
+    assert card.initial_weights["kind"] == "vae" and card.initial_weights["run"] == VAE_RUN
+    assert card.metrics["balanced_accuracy"]["low"] == 0.6 and len(card.split.fingerprint) == 16
+    assert card.class_descriptions["mel"] == "melanoma"
+    assert [line.split()[3] for line in card.commands] == ["data", "compare", "models"]
+    assert f"--regime {card.regime}" in card.commands[1] or card.regime == "frozen"
+    assert "Not for diagnosis" in card.limits[0] and card.temperature.images == 2
     assert str(workspace.root) not in (workspace.models / "mole-vae" / "card.json").read_text()
 
 
 def test_terms_of_the_pretraining_data_stay_with_weights_trained_on_synthetic_images():
     synthetic, real = (
-        {"layout": "synthetic", "license": "free"},
-        {"layout": "ham10000", "license": "CC BY-NC 4.0"},
+        TrainingData(layout="synthetic", license="free"),
+        TrainingData(layout="ham10000", license="CC BY-NC 4.0"),
     )
-    assert weights_license(synthetic, {}).startswith("Apache-2.0")
-    assert weights_license(synthetic, {"data": real}).startswith("CC BY-NC 4.0")
-    assert weights_license(real, {"data": real}).count("CC BY-NC 4.0") == 1
+    assert weights_license(synthetic).startswith("Apache-2.0")
+    assert weights_license(synthetic, to_json(real)).startswith("CC BY-NC 4.0")
+    assert weights_license(real, to_json(real)).count("CC BY-NC 4.0") == 1
 
 
 @pytest.mark.slow
@@ -222,11 +239,9 @@ def test_a_model_that_is_not_the_studys_is_not_published(study):
 @pytest.mark.slow
 def test_a_dataset_whose_rate_is_on_the_card_is_in_its_command(study):
     workspace, _ = study
-    name = load_bundle(publish(workspace, STUDY, "vae", "mole-vae")).card["training_data"][
-        "dataset"
-    ]
+    name = load_bundle(publish(workspace, STUDY, "vae", "mole-vae")).card.training_data.dataset
     card = load_bundle(publish(workspace, STUDY, "vae", "mole-rates", rates=[name])).card
-    assert name in card["outlier"]["rates"] and card["commands"][-1].endswith(
+    assert name in card.outlier.rates and card.commands[-1].endswith(
         f"--name mole-rates --rates {name}"
     )
 
@@ -237,31 +252,29 @@ def test_the_card_says_when_to_believe_an_answer(study):
     folder = publish(workspace, STUDY, "vae", "mole-vae")
     bundle = load_bundle(folder)
     card, known = bundle.card, bundle.reference
-    assert card["conformal"]["calibration_groups"] == 4 and set(card["conformal"]["coverages"]) == {
+    assert card.conformal.calibration_groups == 4 and set(card.conformal.coverages) == {
         "0.80",
         "0.90",
         "0.95",
     }
-    coverage = card["conformal"]["test"]["0.90"]
+    coverage = card.conformal.test["0.90"]
     assert (
         coverage["redivided"]["low"]
         <= coverage["redivided"]["mean"]
         <= coverage["redivided"]["high"]
     )
-    assert "Nothing of this model was chosen" in card["conformal"]["calibrated_on"]
+    assert "Nothing of this model was chosen" in card.conformal.calibrated_on
     assert (
         coverage["coverage"]["low"] <= coverage["coverage"]["mean"] <= coverage["coverage"]["high"]
     )
     assert sum(row["images"] for row in coverage["per_class"].values()) == 6
-    assert card["outlier"]["reconstruction"]["threshold"] > 0 and set(card["outlier"]["rates"]) == {
+    assert card.outlier.reconstruction.threshold > 0 and set(card.outlier.rates) == {
         "test",
         "drawn pictures of other things",
     }
-    assert (
-        card["operating_point"]["class"] == "mel" and card["operating_point"]["specificity"] == 0.9
-    )
-    assert card["priority"] == {"map": {"mel": "high", "nv": "low"}, "ours": True}
-    assert card["memorisation"]["samples"] == 64 and card["reference"]["public"] is True
+    assert card.operating_point.class_name == "mel" and card.operating_point.specificity == 0.9
+    assert card.priority == Priority(map={"mel": "high", "nv": "low"}, ours=True)
+    assert card.memorisation.samples == 64 and card.reference.public is True
     dataset = load_dataset(workspace, "moles")
     training = set(
         dataset.frame["image_id"][
@@ -302,10 +315,8 @@ def test_a_publication_that_is_stopped_leaves_nothing(study):
 
 
 def test_the_card_says_which_choices_saw_the_calibration_groups():
-    assert "Nothing" in statistics.calibrated_on(
-        "finetune", 9
-    ) and "Nothing" in statistics.calibrated_on("frozen", 1)
-    assert "among 9" in statistics.calibrated_on("frozen", 9)
+    assert "Nothing" in calibrated_on("finetune", 9) and "Nothing" in calibrated_on("frozen", 1)
+    assert "among 9" in calibrated_on("frozen", 9)
 
 
 @pytest.mark.slow
@@ -320,29 +331,25 @@ def test_another_split_of_the_dataset_is_refused(study):
 def test_agreement_is_what_a_loop_counts():
     rng = np.random.default_rng(0)
     tables = {
-        arm: {
-            "image_ids": np.arange(60),
-            "labels": np.arange(60) % 3,
-            "probabilities": rng.dirichlet([1, 1, 1], 60),
-        }
+        arm: Predictions(
+            np.arange(60), np.arange(60), np.arange(60) % 3, rng.dirichlet([1, 1, 1], 60)
+        )
         for arm in ("vae", "imagenet")
     }
-    found = statistics.agreement(tables, "vae")["imagenet"]
+    found = agreement(tables, "vae")["imagenet"]
     for part, wanted in (("agree", True), ("disagree", False)):
         rows = [
             i
             for i in range(60)
             if (
-                tables["vae"]["probabilities"][i].argmax()
-                == tables["imagenet"]["probabilities"][i].argmax()
+                tables["vae"].probabilities[i].argmax()
+                == tables["imagenet"].probabilities[i].argmax()
             )
             == wanted
         ]
         assert found[part]["images"] == len(rows)
         for arm, share in found[part]["accuracy"].items():
-            assert share == np.mean(
-                [tables[arm]["probabilities"][i].argmax() == i % 3 for i in rows]
-            )
+            assert share == np.mean([tables[arm].probabilities[i].argmax() == i % 3 for i in rows])
 
 
 @pytest.mark.parametrize(
@@ -357,4 +364,4 @@ def test_agreement_is_what_a_loop_counts():
     ],
 )
 def test_only_an_open_licence_makes_training_images_public(data, public):
-    assert is_public(data) is public
+    assert is_public(TrainingData(**data)) is public

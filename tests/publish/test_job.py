@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from derm_core.bundles.bundle import verify_bundle
+from derm_core.bundles.library import verify_bundle
 from derm_core.config import PublishConfig, from_dict, to_dict
 from derm_core.errors import BundleError, ConfigError, NotFound, RunError
 from derm_core.jobs import preflight
@@ -35,9 +35,9 @@ def test_the_bundle_is_the_runs_result_and_is_found_again_when_the_run_is_resume
         "my-vae",
         str(shelf.models / "my-vae"),
     )
-    assert (card["run"], card["arm"], card["seed"]) == (STUDY, "vae", 7) and result["bytes"] > card[
-        "file_bytes"
-    ]
+    assert (card.run, card.arm, card.seed) == (STUDY, "vae", 7) and result[
+        "bytes"
+    ] > card.file_bytes
     monkeypatch.setattr(
         module, "publish", lambda *_, **__: pytest.fail("it is in the library already")
     )

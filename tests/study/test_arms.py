@@ -152,26 +152,20 @@ def _shelve(monkeypatch, backbone: BackboneConfig) -> None:
     """A shelf with one model, as far as arms look at it."""
     from derm_core.bundles.bundle import Bundle
     from derm_core.nets.backbone import build_backbone
+    from tests.bundles.cards import make_card
 
     network = build_backbone(backbone, 0)
     classifier = Classifier(network, make_head(network.width, 8, 3, 0))
-    card = {
-        "name": "mole-net",
-        "ok": True,
-        "arm": "imagenet",
-        "architecture": backbone.architecture,
-        "stage": backbone.stage,
-        "mean": [0.5] * 3,
-        "std": [0.5] * 3,
-        "sha256": "0",
-        "training_data": {},
-        "split": {},
-    }
-    monkeypatch.setattr("derm_core.bundles.bundle.list_bundles", lambda workspace: [card])
-    monkeypatch.setattr(
-        "derm_core.bundles.bundle.find_bundle", lambda workspace, name: workspace.models / name
+    card = make_card(
+        name="mole-net",
+        arm="imagenet",
+        architecture=backbone.architecture,
+        stage=backbone.stage,
+        std=[0.5] * 3,
+        sha256="0",
     )
+    monkeypatch.setattr("derm_core.study.arms.list_cards", lambda workspace: [card])
     monkeypatch.setattr(
         "derm_core.bundles.bundle.load_bundle",
-        lambda folder: Bundle("mole-net", folder, card, classifier, None),
+        lambda name, workspace: Bundle(name, workspace.models / name, card, classifier, None),
     )

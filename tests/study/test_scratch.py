@@ -97,14 +97,11 @@ def test_scratch_is_published_as_the_end_to_end_model_it_is_and_colours_are_not(
     card = load_bundle(
         publish(workspace, run.id, "scratch", "from-scratch", seed=1)
     ).card  # repeats the study's numbers
-    assert (card["regime"], card["initial_weights"]["kind"]) == ("finetune", "random")
-    assert (
-        card["classes"] == ["high", "medium", "low"]
-        and card["class_descriptions"]["high"] == "brown"
-    )
-    assert any("data priority tiny amber=low" in line for line in card["commands"])
-    assert any("--labels priority" in line for line in card["commands"])
-    assert any("no clinical guideline" in line for line in card["limits"])
+    assert (card.regime, card.initial_weights["kind"]) == ("finetune", "random")
+    assert card.classes == ("high", "medium", "low") and card.class_descriptions["high"] == "brown"
+    assert any("data priority tiny amber=low" in line for line in card.commands)
+    assert any("--labels priority" in line for line in card.commands)
+    assert any("no clinical guideline" in line for line in card.limits)
     with pytest.raises(BundleError, match="no network"):
         publish(workspace, run.id, "colour", "colours")
 

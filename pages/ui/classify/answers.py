@@ -11,6 +11,7 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from derm_core.bundles.card import Card
 from derm_core.bundles.prediction import Prediction, Predictions, RefusedImage
 from derm_core.data.decode import crop_square, decode, prepare
 from derm_core.errors import ImageError
@@ -56,11 +57,11 @@ class Answer:
 
 
 def classify(
-    workspace, predictors: dict, cards: list[dict], chosen: list[tuple[str, bytes]]
+    workspace, predictors: dict, cards: list[Card], chosen: list[tuple[str, bytes]]
 ) -> list[Answer]:
     """An Answer for every file, in their order, by the predictors of `cards`. Those of files that are gone, and their
     squares, are forgotten."""
-    models = tuple(card["sha256"] for card in cards)
+    models = tuple(card.sha256 for card in cards)
     before, known = st.session_state.get("predictions", {}), {}
     crops = st.session_state.setdefault("crops", {})
     bar = st.progress(0.0, "Classifying…") if len(chosen) > 4 else None

@@ -14,6 +14,7 @@ import pandas as pd
 import streamlit as st
 from PIL import Image
 
+from derm_core.bundles.card import Card
 from derm_core.bundles.prediction import Neighbour
 from derm_core.insight.overlay import colours, overlay, scale_strip
 from pages.ui import cached, charts, frame, images, scheduling, words
@@ -29,7 +30,7 @@ METHODS = {
 RESIDUAL_TOP = 0.25
 
 
-def draw_explanations(workspace, answer: Answer, cards: list[dict]) -> None:
+def draw_explanations(workspace, answer: Answer, cards: list[Card]) -> None:
     st.subheader("Reasons", anchor=False)
     parts = {
         ":material/local_fire_department: Saliency (LayerCAM)": looks,
@@ -52,12 +53,10 @@ def kept(answer: Answer, key: tuple, compute: Callable[[], Any]) -> Any:
     return answer.reasons[key]
 
 
-def wanted_class(answer: Answer, cards: list[dict], key: str) -> dict[str, int]:
+def wanted_class(answer: Answer, cards: list[Card], key: str) -> dict[str, int]:
     """{model: class index} to explain: its own answer, or one class for all."""
-    shared = [
-        name for name in cards[0]["classes"] if all(name in card["classes"] for card in cards)
-    ]
-    said = {card["name"]: answer.row.arms[card["name"]].top for card in cards}
+    shared = [name for name in cards[0].classes if all(name in card.classes for card in cards)]
+    said = {card.name: answer.row.arms[card.name].top for card in cards}
     choice = st.selectbox(
         "For the class",
         [OWN, *shared],
@@ -66,7 +65,7 @@ def wanted_class(answer: Answer, cards: list[dict], key: str) -> dict[str, int]:
         format_func=lambda name: name if name == OWN else describe(cards[0], name),
     )
     return {
-        card["name"]: card["classes"].index(said[card["name"]] if choice == OWN else choice)
+        card.name: card.classes.index(said[card.name] if choice == OWN else choice)
         for card in cards
     }
 
@@ -80,7 +79,7 @@ def opacity_of(key: str) -> float:
 
 @st.fragment
 @scheduling.in_turn
-def looks(workspace, answer: Answer, cards: list[dict]) -> None:
+def looks(workspace, answer: Answer, cards: list[Card]) -> None:
     """LayerCAM or Grad-CAM of every model on one scale."""
     from derm_core.insight.saliency import grad_cam, layer_cam
 
@@ -91,13 +90,13 @@ def looks(workspace, answer: Answer, cards: list[dict]) -> None:
         )
     cam_of = layer_cam if detail == FINE else grad_cam
     cams = {
-        card["name"]: kept(
+        card.name: kept(
             answer,
-            ("cam", card["name"], detail, targets[card["name"]]),
+            ("cam", card.name, detail, targets[card.name]),
             lambda card=card: cam_of(
-                cached.predictor(workspace, card["name"]),
-                answer.pixels(card["input_size"])[None],
-                [targets[card["name"]]],
+                cached.predictor(workspace, card.name),
+                answer.pixels(card.input_size)[None],
+                [targets[card.name]],
             ),
         )
         for card in cards
@@ -126,13 +125,13 @@ def looks(workspace, answer: Answer, cards: list[dict]) -> None:
 
 @st.fragment
 @scheduling.in_turn
-def hiding(workspace, answer: Answer, cards: list[dict]) -> None:
+def hiding(workspace, answer: Answer, cards: list[Card]) -> None:
     """Occlusion of every model, once asked for."""
     from derm_core.insight.saliency import occlusion
 
     with st.container(horizontal=True, vertical_alignment="bottom"):
         targets, opacity = wanted_class(answer, cards, "hide-class"), opacity_of("hide-opacity")
-    keys = {card["name"]: ("hide", card["name"], targets[card["name"]]) for card in cards}
+    keys = {card.name: ("hide", card.name, targets[card.name]) for card in cards}
     if any(key not in answer.reasons for key in keys.values()):
         st.caption(
             "A patch of a quarter of the side, in the image's mean colour, moves over the image; every model is "
@@ -144,11 +143,11 @@ def hiding(workspace, answer: Answer, cards: list[dict]) -> None:
         for number, card in enumerate(cards):
             kept(
                 answer,
-                keys[card["name"]],
+                keys[card.name],
                 lambda card=card, number=number: occlusion(
-                    cached.predictor(workspace, card["name"]),
-                    answer.pixels(card["input_size"]),
-                    targets[card["name"]],
+                    cached.predictor(workspace, card.name),
+                    answer.pixels(card.input_size),
+                    targets[card.name],
                     lambda done, total: bar.progress(
                         (number + done / total) / len(cards),
                         f"{column(card, cards)}: {done} of {total}",
@@ -181,7 +180,7 @@ def hiding(workspace, answer: Answer, cards: list[dict]) -> None:
 
 def maps(
     answer: Answer,
-    cards: list[dict],
+    cards: list[Card],
     found: dict[str, np.ndarray],
     top: float,
     opacity: float,
@@ -191,8 +190,8 @@ def maps(
     """A map over the image for each model, side by side."""
     with st.container(horizontal=True):
         for card in cards:
-            name = card["name"]
-            said = describe(card, card["classes"][targets[name]])
+            name = card.name
+            said = describe(card, card.classes[targets[name]])
             with st.container(gap="xsmall", width=SHOWN + 16):
                 st.markdown(heading(card, cards))
                 st.image(
@@ -217,13 +216,13 @@ def strip(low: str, high: str, caption: str) -> None:
 # ---- among the training images -----------------------------------------------------------------
 
 
-def nearest(workspace, answer: Answer, cards: list[dict]) -> None:
+def nearest(workspace, answer: Answer, cards: list[Card]) -> None:
     """The nearest training images in each model's feature space, and where the image falls among all of them."""
     with st.grid(min(len(cards), 3), min_column_width=300):
         for card in cards:
             with st.container(border=True, height="stretch", gap="xsmall"):
                 st.markdown(heading(card, cards))
-                found = answer.row.arms[card["name"]].neighbours
+                found = answer.row.arms[card.name].neighbours
                 if not found:
                     st.caption("This model's card does not carry its training images' features.")
                     continue
@@ -236,13 +235,13 @@ def nearest(workspace, answer: Answer, cards: list[dict]) -> None:
     )
 
 
-def neighbours(workspace, card: dict, found: Sequence[Neighbour]) -> None:
+def neighbours(workspace, card: Card, found: Sequence[Neighbour]) -> None:
     """Label and distance of each; its picture where the dataset is on this machine."""
     rows = positions(workspace, card, [one.image_id for one in found])
     captions = [f"{words.plain(one.label)}  \n{one.distance:.2f}" for one in found]
     if rows and all(row is not None for row in rows):
         images.gallery(
-            cached.dataset(workspace, card["training_data"]["dataset"]),
+            cached.dataset(workspace, card.training_data.dataset),
             rows,
             columns=5,
             min_width=72,
@@ -261,9 +260,9 @@ def neighbours(workspace, card: dict, found: Sequence[Neighbour]) -> None:
         st.caption("The pictures are shown where the training data is on this machine.")
 
 
-def positions(workspace, card: dict, ids: list[str | None]) -> list[int | None]:
+def positions(workspace, card: Card, ids: list[str | None]) -> list[int | None]:
     """Rows of training images in the dataset of that name, where it is on this machine."""
-    name = (card.get("training_data") or {}).get("dataset")
+    name = card.training_data.dataset
     if name not in {found.name for found in cached.datasets(workspace)}:
         return []
     known = {
@@ -273,14 +272,14 @@ def positions(workspace, card: dict, ids: list[str | None]) -> list[int | None]:
     return [known.get(image_id) for image_id in ids]
 
 
-def on_the_map(workspace, answer: Answer, card: dict) -> None:
+def on_the_map(workspace, answer: Answer, card: Card) -> None:
     """The image as a cross among the training images, on the first two principal axes of the features."""
     from derm_core.insight.placement import place
 
     found = kept(
         answer,
-        ("place", card["name"]),
-        lambda: place(cached.predictor(workspace, card["name"]), answer.pixels(card["input_size"])),
+        ("place", card.name),
+        lambda: place(cached.predictor(workspace, card.name), answer.pixels(card.input_size)),
     )
     if found is None:
         return
@@ -289,14 +288,14 @@ def on_the_map(workspace, answer: Answer, card: dict) -> None:
             "x": found.training_n2[:, 0],
             "y": found.training_n2[:, 1],
             "row": range(len(found.labels_n)),
-            "label": [card["classes"][label] for label in found.labels_n],
+            "label": [card.classes[label] for label in found.labels_n],
         }
     )
     figure = charts.map_scatter(points, x="x", y="y", title="", height=300)
     charts.mark(figure, found.image_2, "this image")
     st.plotly_chart(
         frame.readable(figure),
-        key=f"place-{card['name']}",
+        key=f"place-{card.name}",
         config={"displayModeBar": False},
         alt="The image among the training images on two principal axes of the features",
     )
@@ -305,20 +304,20 @@ def on_the_map(workspace, answer: Answer, card: dict) -> None:
 # ---- the decoder's view ------------------------------------------------------------------------
 
 
-def drawn(workspace, answer: Answer, cards: list[dict]) -> None:
+def drawn(workspace, answer: Answer, cards: list[Card]) -> None:
     """For models that carry a decoder and the map to its latents: the image as it draws it, and what is left over."""
     from derm_core.insight.reconstruct import can_reconstruct, reconstruct
 
     able = [card for card in cards if can_reconstruct(card)]
     for card in able:
-        size = card["decoder"]["size"]
+        size = card.decoder.size
         with st.spinner("Reconstructing…"):
             found = kept(
                 answer,
-                ("drawn", card["name"]),
+                ("drawn", card.name),
                 lambda card=card: reconstruct(
-                    cached.predictor(workspace, card["name"]),
-                    answer.pixels(card["input_size"])[None],
+                    cached.predictor(workspace, card.name),
+                    answer.pixels(card.input_size)[None],
                 ),
             )
         st.markdown(heading(card, cards))

@@ -5,23 +5,21 @@ from __future__ import annotations
 import streamlit as st
 
 from derm_core.arms import arm_style, in_order
+from derm_core.bundles.card import Card
+from derm_core.bundles.library import ListedBundle
 
 from .. import frame, words
 
 
-def outdated(predictors: dict, cards: list[dict]) -> bool:
+def outdated(predictors: dict, cards: list[Card]) -> bool:
     """Whether one of these models was published anew since the page took its card."""
-    return any(
-        card.get(key) != value
-        for card in cards
-        for key, value in predictors[card["name"]].card.items()
-    )
+    return any(predictors[card.name].card != card for card in cards)
 
 
-def choose(published: list[dict]) -> list[dict]:
+def choose(published: list[ListedBundle]) -> list[Card]:
     """Cards of the models to ask: one of each arm, those that ship first, unless the reader or ?models= says otherwise."""
-    found = {card["name"]: card for card in published}
-    shelf = {name: card for name, card in found.items() if card["ok"]}
+    found = {bundle.name: bundle for bundle in published}
+    shelf = {name: bundle.card for name, bundle in found.items() if bundle.card}
     wanted = [name for name in st.query_params.get("models", "").split(",") if name]
     missing(wanted, found)
     if not shelf:
@@ -36,7 +34,7 @@ def choose(published: list[dict]) -> list[dict]:
         st.stop()
     one_each: dict[str, str] = {}
     for name, card in shelf.items():
-        one_each.setdefault(card["arm"], name)
+        one_each.setdefault(card.arm, name)
     default = [one_each[arm] for arm in in_order(one_each)][:2]
     asked = [name for name in wanted if name in shelf]
     if len(shelf) == len(default):
@@ -56,7 +54,7 @@ def choose(published: list[dict]) -> list[dict]:
     return [shelf[name] for name in chosen]
 
 
-def missing(wanted: list[str], found: dict[str, dict]) -> None:
+def missing(wanted: list[str], found: dict[str, ListedBundle]) -> None:
     """Say which of the models that the address asks for cannot answer, and why."""
     for name in wanted:
         if name not in found:
@@ -64,21 +62,21 @@ def missing(wanted: list[str], found: dict[str, dict]) -> None:
                 f"There is no model {words.plain(name)} in this library.",
                 icon=":material/deployed_code:",
             )
-        elif not found[name]["ok"]:
+        elif found[name].error:
             st.error(
-                f"**{words.plain(name)}** is refused: {words.plain(found[name]['error'])}",
+                f"**{words.plain(name)}** is refused: {words.plain(found[name].error)}",
                 icon=":material/gpp_bad:",
             )
 
 
-def say_what_differs(cards: list[dict]) -> None:
+def say_what_differs(cards: list[Card]) -> None:
     """Models stand side by side as a comparison only where regime, split, classes and size are the same."""
     fields = {
-        "regime": lambda c: c["regime"],
-        "training split": lambda c: c["split"].get("fingerprint"),
-        "classes": lambda c: tuple(c["classes"]),
-        "input size": lambda c: c["input_size"],
-        "architecture": lambda c: (c["architecture"], c["stage"]),
+        "regime": lambda c: c.regime,
+        "training split": lambda c: c.split.fingerprint,
+        "classes": lambda c: c.classes,
+        "input size": lambda c: c.input_size,
+        "architecture": lambda c: (c.architecture, c.stage),
     }
     differ = [name for name, of in fields.items() if len({of(card) for card in cards}) > 1]
     if differ:
@@ -88,35 +86,35 @@ def say_what_differs(cards: list[dict]) -> None:
         )
 
 
-def label(card: dict) -> str:
-    return arm_style(card["arm"], card["label"]).name
+def label(card: Card) -> str:
+    return arm_style(card.arm, card.label).name
 
 
-def column(card: dict, cards: list[dict]) -> str:
+def column(card: Card, cards: list[Card]) -> str:
     """A model's heading: its arm, and its name where two of them share the arm."""
     same = sum(label(other) == label(card) for other in cards) > 1
-    return f"{label(card)} · {card['name']}" if same else label(card)
+    return f"{label(card)} · {card.name}" if same else label(card)
 
 
-def heading(card: dict, cards: list[dict]) -> str:
+def heading(card: Card, cards: list[Card]) -> str:
     """`column` with the arm's colour, as markdown."""
-    arm = arm_style(card["arm"], card["label"])
-    return arm.badge + (f" {card['name']}" if column(card, cards) != arm.name else "")
+    arm = arm_style(card.arm, card.label)
+    return arm.badge + (f" {card.name}" if column(card, cards) != arm.name else "")
 
 
-def describe(card: dict, name: str) -> str:
+def describe(card: Card, name: str) -> str:
     """A class in words where the card has them."""
-    return card["class_descriptions"].get(name, name).rstrip(".")
+    return card.class_descriptions.get(name, name).rstrip(".")
 
 
-def told(card: dict, name: str) -> str:
+def told(card: Card, name: str) -> str:
     """`describe` for markdown: a card's words are foreign text."""
     return words.plain(describe(card, name))
 
 
-def key(cards: list[dict]) -> str:
+def key(cards: list[Card]) -> str:
     """'nv: melanocytic nevus, …', the short names of all classes in words."""
-    known = {name: told(card, name) for card in cards for name in card["classes"]}
+    known = {name: told(card, name) for card in cards for name in card.classes}
     listing = ", ".join(
         f"{words.plain(name)}: {text}" for name, text in known.items() if text != words.plain(name)
     )

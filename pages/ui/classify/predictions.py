@@ -7,6 +7,7 @@ import itertools
 import streamlit as st
 
 from derm_core.arms import arm_style
+from derm_core.bundles.card import Card
 from derm_core.bundles.prediction import ArmPrediction, Prediction, agreement_of, prediction_set
 from pages.ui import charts, frame, words
 from pages.ui.classify import models
@@ -24,23 +25,23 @@ CARRIED = {
 PRIORITY = {"high": "red", "medium": "orange", "low": "gray"}
 
 
-def draw_predictions(answer: Answer, cards: list[dict]) -> None:
+def draw_predictions(answer: Answer, cards: list[Card]) -> None:
     """How the models agree, then each of them."""
     each(answer, cards, together(answer, cards))
 
 
-def together(answer: Answer, cards: list[dict]) -> str | None:
+def together(answer: Answer, cards: list[Card]) -> str | None:
     """How the models agree, and the coverage that is asked for: None where no card carries thresholds."""
     agreement(answer.row, cards)
     return choose_coverage(cards)
 
 
-def in_brief(answer: Answer, cards: list[dict], note: str) -> None:
+def in_brief(answer: Answer, cards: list[Card], note: str) -> None:
     """How the models agree and what each of them says, in as few elements as tell it: each takes the server a while."""
     agreement(answer.row, cards)
     columns = []
     for card in cards:
-        arm = answer.row.arms[card["name"]]
+        arm = answer.row.arms[card.name]
         columns.append(
             {
                 "Says": f"**{told(card, arm.top)} {words.chance(arm.probabilities[arm.top])}**",
@@ -56,22 +57,22 @@ def in_brief(answer: Answer, cards: list[dict], note: str) -> None:
     )
 
 
-def each(answer: Answer, cards: list[dict], coverage: str | None) -> None:
+def each(answer: Answer, cards: list[Card], coverage: str | None) -> None:
     """Every model's answer, side by side."""
-    order = list(dict.fromkeys(name for card in cards for name in card["classes"]))
+    order = list(dict.fromkeys(name for card in cards for name in card.classes))
     with st.grid(min(len(cards), 3), min_column_width=250):
         for card in cards:
             with st.container(border=True, height="stretch", gap="xsmall"):
-                one(answer.row.arms[card["name"]], card, order, cards, coverage)
+                one(answer.row.arms[card.name], card, order, cards, coverage)
 
 
 # ---- together ----------------------------------------------------------------------------------
 
 
-def agreement(row: Prediction, cards: list[dict]) -> None:
+def agreement(row: Prediction, cards: list[Card]) -> None:
     if row.agree is None:
         return
-    tops = [row.arms[card["name"]].top for card in cards]
+    tops = [row.arms[card.name].top for card in cards]
     if row.agree:
         said = f":material/check: **The models agree: {told(cards[0], tops[0])}.** Agreement is not correctness."
     else:
@@ -84,11 +85,11 @@ def agreement(row: Prediction, cards: list[dict]) -> None:
     st.markdown(said + (f"  \n{words.aside(often)}" if often else ""))
 
 
-def widest(row: Prediction, cards: list[dict]) -> str:
+def widest(row: Prediction, cards: list[Card]) -> str:
     """By how much two models differ, in the class where they differ most."""
     if len(cards) != 2:
         return ""
-    first, second = (row.arms[card["name"]].probabilities for card in cards)
+    first, second = (row.arms[card.name].probabilities for card in cards)
     name = max(first, key=lambda key: abs(first[key] - second[key]))
     return (
         f" They are furthest apart on {told(cards[0], name)}: {words.chance(first[name])} against "
@@ -96,7 +97,7 @@ def widest(row: Prediction, cards: list[dict]) -> str:
     )
 
 
-def meant(agree: bool, cards: list[dict]) -> str:
+def meant(agree: bool, cards: list[Card]) -> str:
     """How often two models of one study were right on the test images where they agreed, or did not."""
     parts = agreement_of(cards)
     if not parts:
@@ -104,7 +105,7 @@ def meant(agree: bool, cards: list[dict]) -> str:
     part, total = parts[0 if agree else 1], sum(part.images for part in parts)
     if not part.images:
         return ""
-    right = [part.accuracy[card["name"]] for card in cards]
+    right = [part.accuracy[card.name] for card in cards]
     each = (
         f"there the answer was right for {share(right[0])}"
         if agree
@@ -124,9 +125,9 @@ def share(value) -> str:
     return words.interval(value, "accuracy") if isinstance(value, dict) else words.percent(value)
 
 
-def choose_coverage(cards: list[dict]) -> str | None:
+def choose_coverage(cards: list[Card]) -> str | None:
     """The coverage of the prediction sets, one for all models; None where no card carries thresholds."""
-    offered = [set((card.get("conformal") or {}).get("coverages") or {}) for card in cards]
+    offered = [set(card.conformal.coverages if card.conformal else ()) for card in cards]
     known = sorted(set.intersection(*(part for part in offered if part))) if any(offered) else []
     if not known:
         return None
@@ -147,7 +148,7 @@ def choose_coverage(cards: list[dict]) -> str | None:
 # ---- one model ---------------------------------------------------------------------------------
 
 
-def facts(answer: ArmPrediction, card: dict, coverage: str | None) -> list[tuple[str, str]]:
+def facts(answer: ArmPrediction, card: Card, coverage: str | None) -> list[tuple[str, str]]:
     """(name, what it is) of what follows from the probabilities, as markdown: what the card carries of it."""
     return list(
         filter(None, (in_set(answer, card, coverage), triage(answer), called(answer, card)))
@@ -155,11 +156,11 @@ def facts(answer: ArmPrediction, card: dict, coverage: str | None) -> list[tuple
 
 
 def one(
-    answer: ArmPrediction, card: dict, order: list[str], cards: list[dict], coverage: str | None
+    answer: ArmPrediction, card: Card, order: list[str], cards: list[Card], coverage: str | None
 ) -> None:
     """The most probable class, what follows, a bar for every class, and how good the model is."""
-    arm, probabilities = arm_style(card["arm"], card["label"]), answer.probabilities
-    st.markdown(models.heading(card, cards), help=f"{card['name']}: {arm.about or card['label']}")
+    arm, probabilities = arm_style(card.arm, card.label), answer.probabilities
+    st.markdown(models.heading(card, cards), help=f"{card.name}: {arm.about or card.label}")
     st.metric(told(card, answer.top), words.chance(probabilities[answer.top]))
     follows = [f"**{name}:** {what}" for name, what in facts(answer, card, coverage)]
     if follows:
@@ -170,23 +171,23 @@ def one(
         frame.readable(
             charts.probability_bars(probabilities, colour=arm.colour, order=shown, names=names)
         ),
-        key=f"bars-{card['name']}",
+        key=f"bars-{card.name}",
         config=BARE,
         alt=f"{arm.name}: "
         + ", ".join(f"{names[name]} {words.chance(probabilities[name])}" for name in shown),
     )
-    metrics = card["metrics"]
+    metrics = card.metrics
     st.caption(
-        f"{'Calibrated' if card.get('temperature') else 'Uncalibrated'} probabilities. On the test split: accuracy "
+        f"{'Calibrated' if card.temperature else 'Uncalibrated'} probabilities. On the test split: accuracy "
         f"{words.interval(metrics.get('accuracy'), 'accuracy')}, balanced accuracy (decisions adjusted for class "
         f"frequency) {words.interval(metrics.get('balanced_accuracy'), 'balanced_accuracy')}."
     )
-    lacking = [what for key, what in CARRIED.items() if not card.get(key)]
+    lacking = [what for key, what in CARRIED.items() if not getattr(card, key)]
     if lacking:
         st.caption(f":material/info: This model's card does not carry {words.listed(lacking)}.")
 
 
-def in_set(answer: ArmPrediction, card: dict, coverage: str | None) -> tuple[str, str] | None:
+def in_set(answer: ArmPrediction, card: Card, coverage: str | None) -> tuple[str, str] | None:
     """The classes that cannot be ruled out at the chosen coverage."""
     chosen = answer.prediction_set
     if not chosen or coverage is None or chosen.coverage != float(coverage):
@@ -196,7 +197,7 @@ def in_set(answer: ArmPrediction, card: dict, coverage: str | None) -> tuple[str
     names = chosen.classes
     what = (
         words.listed([told(card, name) for name in names])
-        if len(names) < len(card["classes"])
+        if len(names) < len(card.classes)
         else "any of its classes"
     )
     return f"{float(coverage):.0%} set", what
@@ -217,7 +218,7 @@ def triage(answer: ArmPrediction) -> tuple[str, str] | None:
     return "Priority", ", ".join(parts.values())
 
 
-def called(answer: ArmPrediction, card: dict) -> tuple[str, str] | None:
+def called(answer: ArmPrediction, card: Card) -> tuple[str, str] | None:
     """Whether the class of the operating point is called, and how often that call finds it."""
     point = answer.operating_point
     if not point:
@@ -227,6 +228,6 @@ def called(answer: ArmPrediction, card: dict) -> tuple[str, str] | None:
         name[:1].upper() + name[1:],
         f"{'above' if point.called else 'below'} threshold ({words.chance(p)} "
         f"{'>' if point.called else '<'} {words.percent(point.threshold)})  \n"
-        f":small[At this threshold: sensitivity {share(card['operating_point']['sensitivity'])}, specificity "
+        f":small[At this threshold: sensitivity {share(card.operating_point.sensitivity)}, specificity "
         f"{words.percent(point.specificity)}.]",
     )

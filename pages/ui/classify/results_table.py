@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 from PIL import Image
 
+from derm_core.bundles.card import Card
 from derm_core.bundles.prediction import Prediction, Predictions, RefusedImage
 from derm_core.records import to_json
 from pages.ui import frame, images, words
@@ -27,7 +28,7 @@ def refused(errors: Sequence[RefusedImage]) -> None:
         st.error("\n".join(listing), icon=":material/block:")
 
 
-def table(answers: list[Answer], cards: list[dict]) -> Answer:
+def table(answers: list[Answer], cards: list[Card]) -> Answer:
     """All images in one table; a click on a row opens it below. Returns the one to show."""
     if len(answers) < 2:
         return answers[0]
@@ -76,11 +77,11 @@ def table(answers: list[Answer], cards: list[dict]) -> Answer:
     return answers[picked[0] if picked and picked[0] < len(answers) else 0]
 
 
-def said(row: Prediction, card: dict) -> str:
+def said(row: Prediction, card: Card) -> str:
     """'mel 64.1%': one model's most probable class; '–' for an image unlike those it knows."""
     if warnings.unlike(row):
         return "–"
-    arm = row.arms[card["name"]]
+    arm = row.arms[card.name]
     return f"{arm.top} {words.chance(arm.probabilities[arm.top])}"
 
 

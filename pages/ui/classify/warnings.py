@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import streamlit as st
 
+from derm_core.bundles.card import Card
 from derm_core.bundles.outlier import OutlierScore
 from derm_core.bundles.prediction import Prediction
 from pages.ui import words
@@ -17,7 +18,7 @@ def unlike(row: Prediction) -> bool:
     return row.outlier.flagged
 
 
-def draw_warnings(row: Prediction, cards: list[dict]) -> bool:
+def draw_warnings(row: Prediction, cards: list[Card]) -> bool:
     """Say what is wrong with the image as a question to these models. Returns whether the answers must step back."""
     if unlike(row):
         who, say = (
@@ -43,11 +44,11 @@ def draw_warnings(row: Prediction, cards: list[dict]) -> bool:
     return unlike(row)
 
 
-def scores(by_model: Mapping[str, OutlierScore], cards: list[dict]) -> str:
+def scores(by_model: Mapping[str, OutlierScore], cards: list[Card]) -> str:
     """How far beyond its limit each model puts the image."""
     parts = []
     for card in cards:
-        score = by_model.get(card["name"])
+        score = by_model.get(card.name)
         if not score:
             continue
         excesses = [f"feature distance {score.distance / score.threshold:.1f} times its limit"]

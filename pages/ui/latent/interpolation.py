@@ -211,9 +211,9 @@ def towards(workspace, travel: Any, first: LoadedMap | None, own: Upload | None)
     if without_encoder(travel):
         return
     offers = starts(travel, first, own)
-    shelf = [card for card in cached.bundles(workspace) if card["ok"]]
-    arms = in_order({card["arm"] for card in shelf})
-    cards = {card["name"]: card for card in sorted(shelf, key=lambda card: arms.index(card["arm"]))}
+    shelf = cached.cards(workspace)
+    arms = in_order({card.arm for card in shelf})
+    cards = {card.name: card for card in sorted(shelf, key=lambda card: arms.index(card.arm))}
     if not offers or not cards:
         st.caption(
             "It needs an image (Your image, above, or one chosen on the map) and a published model to ask."
@@ -223,16 +223,16 @@ def towards(workspace, travel: Any, first: LoadedMap | None, own: Upload | None)
     start = columns[0].selectbox("From image", list(offers), key="towards-start")
     model = columns[1].selectbox("Asked of", list(cards), key="towards-model")
     card = cards[model]
-    told = card.get("class_descriptions") or {}
-    melanoma = card["classes"].index("mel") if "mel" in card["classes"] else 0
+    told = card.class_descriptions
+    melanoma = card.classes.index("mel") if "mel" in card.classes else 0
     target = columns[2].selectbox(
         "Towards",
-        card["classes"],
+        card.classes,
         index=melanoma,
         key=f"towards-class-{model}",
         format_func=lambda name: told.get(name, name),
     )
-    key = ("path", travel.source, offers[start].tobytes(), model, card["sha256"], target)
+    key = ("path", travel.source, offers[start].tobytes(), model, card.sha256, target)
     if kept(key, None) is None:
         ask = st.empty()
         with ask.container():
@@ -256,7 +256,7 @@ def towards(workspace, travel: Any, first: LoadedMap | None, own: Upload | None)
                 ),
             )
     path, probabilities, of_photograph = kept(key, None)
-    aim = card["classes"].index(target)
+    aim = card.classes.index(target)
     film(
         np.concatenate([offers[start][None], travel.decode(path)]),
         [
@@ -270,7 +270,7 @@ def towards(workspace, travel: Any, first: LoadedMap | None, own: Upload | None)
     steps = list(range(len(path)))
     figure = charts.lines(
         {
-            card["classes"][index]: (steps, probabilities[:, index].astype(np.float32))
+            card.classes[index]: (steps, probabilities[:, index].astype(np.float32))
             for index in shown
         },
         f"What {model} says along the way",
@@ -280,13 +280,13 @@ def towards(workspace, travel: Any, first: LoadedMap | None, own: Upload | None)
     figure.update_yaxes(range=[0, 1])
     frame.show_chart(
         figure,
-        pd.DataFrame(probabilities, columns=card["classes"]).assign(step=steps),
+        pd.DataFrame(probabilities, columns=card.classes).assign(step=steps),
         key="towards",
         alt=f"Probability of {target} from {words.chance(probabilities[0, aim])} to "
         f"{words.chance(probabilities[-1, aim])} along the way",
         caption="From step 0 on the model is asked about decoded images, which are smoother than photographs: its "
-        f"answer at step 0 ({card['classes'][begun]} {words.chance(probabilities[0, begun])}) may differ "
+        f"answer at step 0 ({card.classes[begun]} {words.chance(probabilities[0, begun])}) may differ "
         "from that for the photograph "
-        f"({card['classes'][int(of_photograph.argmax())]} {words.chance(of_photograph.max())}). It is "
+        f"({card.classes[int(of_photograph.argmax())]} {words.chance(of_photograph.max())}). It is "
         "what the model looks for, not a forecast of how a lesion changes.",
     )

@@ -105,19 +105,19 @@ def extractors(workspace) -> dict[str, dict]:
                 f"VAE · {frame.run_label(workspace, run)}",
                 {**fields, "arm": "vae", "vae_run": run.id, "dataset": config["dataset"]},
             )
-    shelf = [card for card in cached.bundles(workspace) if card["ok"]]
-    arms = in_order({card["arm"] for card in shelf})
-    pretrained = [card for card in cached.bundles(workspace, "extractor") if card["ok"]]
-    for card in [*pretrained, *sorted(shelf, key=lambda card: arms.index(card["arm"]))]:
+    shelf = cached.cards(workspace)
+    arms = in_order({card.arm for card in shelf})
+    pretrained = cached.cards(workspace, "extractor")
+    for card in [*pretrained, *sorted(shelf, key=lambda card: arms.index(card.arm))]:
         fields = {
-            "arm": f"bundle:{card['name']}",
-            "input_size": card["input_size"],
-            "backbone": {"architecture": card["architecture"], "stage": card["stage"]},
+            "arm": f"bundle:{card.name}",
+            "input_size": card.input_size,
+            "backbone": {"architecture": card.architecture, "stage": card.stage},
         }
-        if card in pretrained:
-            _with_both(found, f"Extractor · {card['name']}", fields, vae=card["name"])
+        if card.kind == "extractor":
+            _with_both(found, f"Extractor · {card.name}", fields, vae=card.name)
         else:
-            found[f"Model · {card['name']}"] = fields
+            found[f"Model · {card.name}"] = fields
     for (architecture, stage, size), fields in settings.items():
         for arm in ("imagenet", "random"):
             if arm == "random" or cached.imagenet_status(architecture, stage)["available"]:

@@ -59,10 +59,10 @@ def sources(workspace) -> dict[str, str]:
         for run in cached.runs(workspace, kind="pretrain", state="done")
     }
     return {
-        card["name"]: f"{kind} · {card['name']}"
+        card.name: f"{kind} · {card.name}"
         for kind in ("Model", "Extractor")
-        for card in cached.bundles(workspace, "extractor" if kind == "Extractor" else "classifier")
-        if card["ok"] and card.get("decoder")
+        for card in cached.cards(workspace, "extractor" if kind == "Extractor" else "classifier")
+        if card.decoder
     } | runs
 
 

@@ -6,9 +6,10 @@ import os
 import pytest
 
 from derm_core import files
-from derm_core.bundles.bundle import verify_bundle
+from derm_core.bundles.library import verify_bundle
 from derm_core.errors import DermError
-from derm_core.publish.classifier import _put
+from derm_core.publish.placement import place
+from tests.bundles.cards import save_bundle
 
 
 @pytest.mark.slow
@@ -29,12 +30,12 @@ def test_a_failed_write_leaves_the_shelf_as_it_was_and_publishing_can_be_repeate
 
     with monkeypatch.context() as patch, pytest.raises(DermError, match=said):
         patch.setattr(files.os, "fsync", full)
-        _put(target, classifier, card, None, lambda folder: None)
+        place(target, lambda folder: save_bundle(folder, classifier, card))
     assert list(tmp_path.iterdir()) == []
     (tmp_path / f".{card['name']}.partial" / card["name"]).mkdir(
         parents=True
     )  # as a kill leaves it
-    _put(target, classifier, card, None, verify_bundle)
-    assert verify_bundle(target)["name"] == card["name"] and [
+    place(target, lambda folder: save_bundle(folder, classifier, card))
+    assert verify_bundle(target).name == card["name"] and [
         path.name for path in tmp_path.iterdir()
     ] == [card["name"]]
