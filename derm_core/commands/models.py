@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..bundles.archive import export_bundle, holds_private_images, import_bundle
-from ..bundles.bundle import find_bundle, list_bundles, verify_bundle
+from ..bundles.library import find_bundle, list_bundles, verify_bundle
 from ..config import EvaluateConfig
 from ..errors import BundleError
 from ..files import disk_bytes
@@ -173,6 +172,8 @@ def evaluate_models(args: argparse.Namespace, screen: Screen) -> Answer:
 
 def export_model(args: argparse.Namespace, screen: Screen) -> Answer:
     """JSON: {name, path, bytes, training_images: whether features of training images are in it}."""
+    from ..bundles.archive import export_bundle  # loads torch
+
     card = verify_bundle(find_bundle(screen.workspace, args.name))
     path = export_bundle(screen.workspace, args.name, args.out, private=args.private)
     assert isinstance(path, Path)
@@ -193,6 +194,8 @@ def export_model(args: argparse.Namespace, screen: Screen) -> Answer:
 
 def import_model(args: argparse.Namespace, screen: Screen) -> Answer:
     """JSON: {name, path}."""
+    from ..bundles.archive import import_bundle  # loads torch
+
     folder = import_bundle(screen.workspace, args.file)
     return Answer(
         {"name": folder.name, "path": str(folder)}, f"{folder.name} is in the library: {folder}."

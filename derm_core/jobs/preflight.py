@@ -11,6 +11,7 @@ from ..data.classmaps import class_map
 from ..data.on_demand import is_missing_synth
 from ..errors import ConfigError, NotFound
 from ..files import read_json
+from ..publish.study_arm import require_publishable
 from ..workspace import Workspace
 from . import supervisor
 
@@ -35,10 +36,6 @@ def check(workspace: Workspace, config: RunConfig) -> None:
         RunError: what is to be published is not a finished study's arm and seed.
     """
     if isinstance(config, PublishConfig):
-        from ..publish.classifier import (
-            require_publishable,
-        )  # loads torch, which no other check needs
-
         require_publishable(workspace, config.run, config.arm, config.name, config.seed)
         return
     classes = dataset_classes(workspace, config.dataset)

@@ -266,8 +266,8 @@ def test_a_batch_shows_how_far_it_is(page, furnished_app, lesion):
 def third(furnished):
     """A third model of the same classes in the library, for one test."""
     cards = list_cards(furnished)
-    put_bundle(furnished, "third", "bundle:third", cards[0]["classes"], label="Third")
-    yield [*[card["name"] for card in cards][:2], "third"]
+    put_bundle(furnished, "third", "bundle:third", cards[0].classes, label="Third")
+    yield [*[card.name for card in cards][:2], "third"]
     furnished.remove(furnished.models / "third")
 
 
