@@ -1,73 +1,74 @@
-"""Which run needs which: a study or a map uses the encoder that a pretraining made, a comparison in folds their studies."""
+"""Which run needs which, from configs and records alone.
+
+A study or a map uses the encoder that a pretraining made; a comparison in folds the studies of its folds.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, TypeGuard
 
-from ..config import EmbedConfig, StudyConfig, from_dict, to_dict
+from ..config import EmbedConfig, PretrainConfig, RunConfig, StudyConfig, from_dict, to_dict
 from ..errors import ConfigError, RunError
 from ..files import read_json
 from ..workspace import Workspace
 from .store import Run, RunStore
 
-FOUND = (
-    "done",
-    "running",
-    "queued",
-)  # states in which a run of the same config is used, best first
-STOPPED = ("interrupted", "cancelled", "failed")
+# States in which a run of the same config is used, best first.
+USABLE = ("done", "running", "queued")
+RESUMABLE = ("interrupted", "cancelled", "failed")
 
 
-def needs_vae(config: Any) -> bool:
-    """Whether a config has an arm that uses the encoder of `vae_run`, and not one from the library."""
+def needs_vae(config: RunConfig) -> TypeGuard[StudyConfig | EmbedConfig]:
+    """Whether a config has an arm that uses the encoder of a pretraining run."""
     if isinstance(config, StudyConfig):
-        return (
-            not config.all_folds
-            and not config.vae
-            and ("vae" in config.arms or "both" in config.arms)
-        )
+        uses_vae = "vae" in config.arms or "both" in config.arms
+        return uses_vae and not config.all_folds and not config.vae
     return isinstance(config, EmbedConfig) and config.arm in ("vae", "both") and not config.vae
 
 
-def matching_pretraining(workspace: Workspace, config: Any) -> str | None:
-    """The run of an identical pretraining: a finished one, else one under way or queued, else None.
-
-    Raises ConfigError where the config does not say how its pretraining is to be made.
-    """
-    pretrain = getattr(config, "pretrain", None)
+def required_pretraining(config: StudyConfig | EmbedConfig) -> PretrainConfig:
+    """The pretraining that a config without `vae_run` describes. Raises ConfigError where it describes none."""
+    pretrain = config.pretrain if isinstance(config, StudyConfig) else None
     if pretrain is None:
         raise ConfigError(
             f"The arm vae of this {config.kind} has no weights: give vae_run, the id of a pretraining, "
             + (
                 "or pretrain, how to make one."
                 if config.kind == "study"
-                else "or vae, the name of an extractor in the library."
+                else "or vae, the name of an extractor of the library."
             )
         )
-    found = matching_run(workspace, pretrain, FOUND)
-    return found.id if found else None
+    return pretrain
 
 
 def matching_run(
-    workspace: Workspace, config: Any, states: tuple[str, ...] = (*FOUND, *STOPPED)
+    workspace: Workspace, config: RunConfig, states: tuple[str, ...] = (*USABLE, *RESUMABLE)
 ) -> Run | None:
-    """The run of the same config in one of `states`, those first that stand first there; the `vae_run` of a study that
-    says how its pretraining is made does not count. Runs about to be cancelled, or of a dataset's former content, are none."""
+    """The run of the same config.
+
+    The `vae_run` of a study that describes its pretraining does not count. A run that is about to be
+    cancelled, or was made of former content of its dataset, does not match.
+
+    Args:
+        workspace: whose runs are searched.
+        config: of the run that is needed.
+        states: those in which a run matches, the preferred first.
+    """
     wanted = _identity(to_dict(config))
-    found = [
+    matches = [
         run
         for run in RunStore(workspace).list(config.kind)
         if run.state in states
         and (run.final or not run.cancel_requested)
         and _identity(stored_config(workspace, run.id) or {}) == wanted
-        and not _outdated(workspace, run.id, config.dataset)
+        and not _is_outdated(workspace, run.id, config.dataset)
     ]
-    return min(found, key=lambda run: states.index(run.state), default=None)
+    return min(matches, key=lambda run: states.index(run.state), default=None)
 
 
 def _identity(config: dict[str, Any]) -> dict[str, Any]:
-    """A config with values that older programs did not write filled in, and without what the supervisor fills in."""
+    """A config with the fields that earlier versions did not write, and without what the supervisor fills in."""
     try:
         config = to_dict(from_dict(config))
     except ConfigError:
@@ -75,15 +76,15 @@ def _identity(config: dict[str, Any]) -> dict[str, Any]:
     return config | ({"vae_run": None} if config.get("pretrain") else {})
 
 
-def _outdated(workspace: Workspace, run_id: str, dataset: str) -> bool:
-    """Whether a finished run saw other content than the dataset of that name holds now."""
-    folder = workspace.run(run_id).artefacts
+def _is_outdated(workspace: Workspace, run_id: str, dataset: str) -> bool:
+    """Whether a finished run was made of other content than the dataset of that name holds now."""
+    files = workspace.run(run_id)
     try:
-        if (folder / "vae.json").exists():
-            made_from = read_json(folder / "vae.json")["dataset_fingerprint"]
+        if files.vae.exists():
+            fingerprint = read_json(files.vae)["dataset_fingerprint"]
         else:
-            made_from = read_json(folder / "study.json")["dataset"]["fingerprint"]
-        return made_from != read_json(workspace.dataset(dataset).info)["fingerprint"]
+            fingerprint = read_json(files.study)["dataset"]["fingerprint"]
+        return bool(fingerprint != read_json(workspace.dataset(dataset).info)["fingerprint"])
     except (OSError, ValueError, KeyError):
         return False
 
@@ -91,13 +92,13 @@ def _outdated(workspace: Workspace, run_id: str, dataset: str) -> bool:
 def fold_studies(config: StudyConfig) -> list[StudyConfig]:
     """The studies of the folds of a comparison in folds, each with a pretraining of its own."""
 
-    def of(fold: int) -> StudyConfig:
-        made = config.pretrain and dataclasses.replace(
+    def study(fold: int) -> StudyConfig:
+        pretrain = config.pretrain and dataclasses.replace(
             config.pretrain, folds=config.folds, fold=fold
         )
-        return dataclasses.replace(config, fold=fold, fold_runs=(), pretrain=made)
+        return dataclasses.replace(config, fold=fold, fold_runs=(), pretrain=pretrain)
 
-    return [of(fold) for fold in range(1, config.folds + 1)]
+    return [study(fold) for fold in range(1, config.folds + 1)]
 
 
 def waits_for(workspace: Workspace, run: Run) -> list[str]:
@@ -107,19 +108,19 @@ def waits_for(workspace: Workspace, run: Run) -> list[str]:
 
 
 def dataset_users(workspace: Workspace, name: str) -> list[str]:
-    """Ids of the queued and running runs that work on a dataset."""
+    """Ids of the queued and running runs that use a dataset."""
+
+    def uses_it(config: dict[str, Any]) -> bool:
+        return name in (config.get("dataset"), *config.get("external", ()))
+
     return [
         run.id
         for run in RunStore(workspace).list()
-        if not run.final and name in _datasets(stored_config(workspace, run.id) or {})
+        if not run.final and uses_it(stored_config(workspace, run.id) or {})
     ]
 
 
-def _datasets(config: dict[str, Any]) -> list[str]:
-    return [config.get("dataset"), *config.get("external", ())]
-
-
-def references(config: Any) -> set[str]:
+def references(config: RunConfig) -> set[str]:
     """Ids of the runs whose weights a config uses."""
     arms = [*getattr(config, "arms", ()), getattr(config, "arm", "")]
     named = {arm.removeprefix("run:") for arm in arms if arm.startswith("run:")}
@@ -128,7 +129,13 @@ def references(config: Any) -> set[str]:
 
 
 def require_pretraining(store: RunStore, run_id: str, finished: bool) -> None:
-    """Raise unless `run_id` is a pretraining that is finished (or, where `finished` is False, may yet finish)."""
+    """Raise unless a run is a pretraining whose weights can be used.
+
+    Args:
+        store: the table of runs.
+        run_id: of the run.
+        finished: whether it must be done already, or may yet be queued or running.
+    """
     run = store.get(run_id)
     if run.kind != "pretrain":
         raise ConfigError(
@@ -146,35 +153,32 @@ def require_pretraining(store: RunStore, run_id: str, finished: bool) -> None:
 
 
 def stored_config(workspace: Workspace, run_id: str) -> dict[str, Any] | None:
-    """The config of a run as plain JSON values, or None where the file is gone or torn."""
+    """The config of a run as plain JSON values, or None where its file is missing or cannot be read."""
     try:
-        return read_json(workspace.run(run_id).config)
+        config: dict[str, Any] = read_json(workspace.run(run_id).config)
+        return config
     except (OSError, ValueError):
         return None
 
 
 def dependents(workspace: Workspace, run_id: str) -> list[str]:
     """Ids of the runs that wait for this one, use its weights or are about to publish it, newest first."""
-    return [
-        run.id
-        for run in RunStore(workspace).list()
-        if run.id != run_id
-        and (
+
+    def depends_on_it(run: Run) -> bool:
+        config = stored_config(workspace, run.id) or {}
+        publishes_it = config.get("kind") == "publish" and config.get("run") == run_id
+        return (
             run_id in waits_for(workspace, run)
-            or run_id in _stored_references(workspace, run.id)
-            or (not run.final and _publishes(workspace, run.id) == run_id)
+            or run_id in _stored_references(config)
+            or (publishes_it and not run.final)
         )
-    ]
+
+    runs = RunStore(workspace).list()
+    return [run.id for run in runs if run.id != run_id and depends_on_it(run)]
 
 
-def _publishes(workspace: Workspace, run_id: str) -> str | None:
-    """The run that a publication reads."""
-    config = stored_config(workspace, run_id) or {}
-    return config.get("run") if config.get("kind") == "publish" else None
-
-
-def _stored_references(workspace: Workspace, run_id: str) -> set[str]:
+def _stored_references(config: dict[str, Any]) -> set[str]:
     try:
-        return references(from_dict(stored_config(workspace, run_id)))
+        return references(from_dict(config))
     except ConfigError:
         return set()

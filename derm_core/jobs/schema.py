@@ -1,4 +1,4 @@
-"""The run database's table, its versions, and the way from an older one."""
+"""The table of the run database, its versions, and how an older one is brought up to date."""
 
 from __future__ import annotations
 
@@ -43,7 +43,10 @@ def upgrade(
 ) -> None:
     """Make the table, or bring an older one up to date; of several processes one does it.
 
-    patience: seconds to wait for others that use the database; refill: fills a new table with what is known.
+    Args:
+        connection: to the database.
+        patience: seconds to wait for other processes that use the database.
+        refill: called with the connection to fill a new table.
     """
     _switch_to_wal(connection, patience)
     connection.execute("BEGIN IMMEDIATE")
@@ -59,7 +62,7 @@ def upgrade(
 
 
 def _switch_to_wal(connection: sqlite3.Connection, patience: float) -> None:
-    """Write-ahead logging; SQLite's own busy timeout does not wait here while another process looks in."""
+    """Write-ahead logging; SQLite's own busy timeout does not apply to this statement."""
     deadline = time.monotonic() + patience
     while True:
         try:

@@ -22,7 +22,7 @@ from ..events import Progress
 from ..files import write_json
 from ..records import to_json
 from ..workspace import Workspace, check_id, new_run_id
-from .annotations import checked_about
+from .annotations import checked_annotations
 from .recover import rows_of_folders
 from .schema import SCHEMA_VERSION, upgrade
 
@@ -34,9 +34,22 @@ SHORT_SLOT = "cpu-short"
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One row. Times are seconds since the epoch; `device` is the name of the queue it stands in.
+    """One row of the table.
 
-    name, tags and note are the user's own words, to be escaped wherever they are shown.
+    Attributes:
+        seq: order of submission.
+        id, kind, name: name is the user's text, as are tags and note: escape it wherever it is shown.
+        state: one of STATES.
+        device: name of the queue the run waits in.
+        created, started, finished: seconds since 1970.
+        pid: the worker's process.
+        spawned, spawns: when a worker was last started, and how often without success.
+        depends_on: id of the run that must be done before this one starts.
+        error: one sentence, of a run that did not finish.
+        progress: of a running run.
+        summary: of a finished run, as its job returned it.
+        cancel_time: when its end was requested.
+        tags, note: of the user.
     """
 
     seq: int
@@ -61,10 +74,12 @@ class Run:
 
     @property
     def cancel_requested(self) -> bool:
+        """Whether the end of this run was requested."""
         return self.cancel_time is not None
 
     @property
     def final(self) -> bool:
+        """Whether the run has ended."""
         return self.state in FINAL
 
 
@@ -83,9 +98,9 @@ SETTABLE = (
 
 
 def device_slot(kind: str, device: str) -> str:
-    """The queue a run stands in: short jobs have their own, "auto" is the first GPU where there is one.
+    """The queue a run waits in: short jobs have their own, "auto" is the first GPU where there is one.
 
-    No torch here: an NVIDIA device file is taken as the sign of a GPU.
+    Without torch: the device file of an NVIDIA driver is taken as the sign of a GPU.
     """
     if kind in ("embed", "evaluate", "publish"):
         return SHORT_SLOT
@@ -121,7 +136,7 @@ class RunStore:
             raise RunError(self._explain(error)) from error
 
     def _address(self) -> str:
-        """The database as SQLite's URI; in a workspace that may only be read, so that it makes no files beside it."""
+        """The database as SQLite's URI; in a read-only workspace such that SQLite makes no files beside it."""
         settings = ""
         if not os.access(self.workspace.root, os.W_OK):
             unfinished = self.path.with_name(f"{self.path.name}-wal").exists()
@@ -140,7 +155,7 @@ class RunStore:
         upgrade(connection, BUSY_SECONDS, self._refill)
 
     def _refill(self, connection: sqlite3.Connection) -> None:
-        """Into a new table: the runs whose folders are there."""
+        """Fill a new table from the run folders."""
         for row in rows_of_folders(self.workspace):
             row["device"] = device_slot(row["kind"], row["device"])
             connection.execute(
@@ -156,28 +171,27 @@ class RunStore:
             return f"The run database {self.path} cannot be used ({text}); check permissions and free disk space."
         return (
             f"The run database {self.path} is damaged ({text}); move the file away and start again: "
-            "the table is then made anew from the folders under runs/, which keep their results."
+            "the table is then rebuilt from the folders under runs/, which hold the results."
         )
 
     def create(
         self, kind: str, config: dict[str, Any], name: str = "", depends_on: str | None = None
     ) -> str:
         """Make a queued run with its folder and config.json; returns its id."""
-        run_id, name = new_run_id(kind), checked_about(name, (), "")["name"]
-        paths = self.workspace.run(run_id)
-        with (
-            self._connect() as connection
-        ):  # before the folder is there: a new table is filled from folders
+        run_id, about = new_run_id(kind), checked_annotations(name)
+        files = self.workspace.run(run_id)
+        # Connected before the folder is there: a new table is filled from folders.
+        with self._connect() as connection:
             try:
-                write_json(paths.create().config, config)
-                if name:
-                    write_json(paths.about, {"name": name, "tags": [], "note": ""})
+                write_json(files.create().config, config)
+                if about.name:
+                    write_json(files.about, to_json(about))
                 connection.execute(
                     "INSERT INTO runs (id, kind, name, state, device, created, depends_on) VALUES (?,?,?,?,?,?,?)",
                     (
                         run_id,
                         kind,
-                        name,
+                        about.name,
                         "queued",
                         device_slot(kind, config.get("device", "auto")),
                         time.time(),
@@ -185,7 +199,7 @@ class RunStore:
                     ),
                 )
             except BaseException:
-                shutil.rmtree(paths.root, ignore_errors=True)
+                shutil.rmtree(files.root, ignore_errors=True)
                 raise
         return run_id
 
@@ -219,13 +233,19 @@ class RunStore:
         tags: Iterable[str] | None = None,
         note: str | None = None,
     ) -> Run:
-        """Change what a user says of a run, in any state; None leaves as it is, empty takes away. Returns the run.
+        """Change name, tags or note of a run, in any state; None leaves one as it is.
 
-        The run's folder keeps a copy (about.json), so that a report of a moved folder still carries it.
-        Raises NotFound, and ConfigError for a text that is too long.
+        The run's folder has a copy (about.json), so that the report of a moved folder has them too.
+
+        Returns:
+            The changed run.
+
+        Raises:
+            NotFound: no such run.
+            ConfigError: a text is too long.
         """
         run = self.get(run_id)
-        about = checked_about(
+        about = checked_annotations(
             run.name if name is None else name,
             run.tags if tags is None else tags,
             run.note if note is None else note,
@@ -233,10 +253,10 @@ class RunStore:
         with self._connect() as connection:
             connection.execute(
                 "UPDATE runs SET name=?, tags=?, note=? WHERE id=?",
-                (about["name"], json.dumps(about["tags"]), about["note"], run_id),
+                (about.name, json.dumps(about.tags), about.note, run_id),
             )
         if self.workspace.run(run_id).root.exists():
-            write_json(self.workspace.run(run_id).about, about)
+            write_json(self.workspace.run(run_id).about, to_json(about))
         return self.get(run_id)
 
     def transition(
@@ -249,14 +269,15 @@ class RunStore:
         return self._update(run_id, {"state": to_state, **_columns(fields)}, states)
 
     def set_progress(self, run_id: str, progress: Progress) -> None:
+        """Note how far a running run is."""
         self._update(run_id, _columns({"progress": progress}), ("running",))
 
     def claim(self, run_id: str, pid: int) -> None:
-        """Note the worker that holds this run's lock: it has started, so that its tries count from 0."""
+        """Note the worker that holds this run's lock; the number of failed starts goes back to 0."""
         self._update(run_id, {"pid": pid, "spawns": 0}, ("queued",))
 
     def claim_spawn(self, run: Run) -> bool:
-        """True for the one caller who may start a worker for `run`, as it was read."""
+        """Whether the caller may start a worker: one caller may for a row as it was read."""
         with self._connect() as connection:
             cursor = connection.execute(
                 "UPDATE runs SET spawned=?, spawns=spawns+1, pid=NULL WHERE id=? AND state='queued' AND spawned IS ?",
@@ -265,14 +286,14 @@ class RunStore:
         return cursor.rowcount == 1
 
     def note_spawned(self, run_id: str, pid: int) -> None:
-        """Keep the process id of a worker that was started and has not claimed its run yet."""
+        """Note the process of a worker that was started and has not claimed its run yet."""
         with self._connect() as connection:
             connection.execute(
                 "UPDATE runs SET pid=? WHERE id=? AND state='queued' AND spawns>0", (pid, run_id)
             )
 
     def request_cancel(self, run_id: str) -> bool:
-        """Raise the flag of a queued or running run; the first request's time stays. False if it is neither."""
+        """Request the end of a queued or running run; the first request's time stays. False if it has ended."""
         with self._connect() as connection:
             cursor = connection.execute(
                 "UPDATE runs SET cancel_time=COALESCE(cancel_time, ?) WHERE id=? AND state IN ('queued','running')",
@@ -281,6 +302,7 @@ class RunStore:
         return cursor.rowcount == 1
 
     def delete(self, run_id: str) -> None:
+        """Remove the row of a run."""
         with self._connect() as connection:
             connection.execute("DELETE FROM runs WHERE id=?", (run_id,))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ..config import to_dict
+from ..config import PretrainConfig, RunConfig, StudyConfig, to_dict
 from ..errors import NotFound, RunError
 from ..events import read_events_from
 from ..files import disk_bytes, storage_errors
@@ -19,13 +20,15 @@ from ..locks import hold, is_held
 from ..processes import alive
 from ..workspace import REPOSITORY, Workspace, weights_folder
 from .dependencies import (
+    RESUMABLE,
+    USABLE,
     dependents,
     fold_studies,
-    matching_pretraining,
     matching_run,
     needs_vae,
     references,
     require_pretraining,
+    required_pretraining,
     waits_for,
 )
 from .store import Run, RunStore
@@ -35,32 +38,32 @@ START_SECONDS = 600.0  # a worker that lives may take this long to reach its loc
 MAX_SPAWNS = 3
 TERM_AFTER_SECONDS = 5.0
 KILL_AFTER_SECONDS = 8.0
-_children: dict[int, subprocess.Popen] = {}
-_terminated: dict[
-    str, tuple[int, float]
-] = {}  # run: process that got SIGTERM from here, and when (monotonic)
+RECONCILE_SECONDS = 2.0
+_children: dict[int, subprocess.Popen[bytes]] = {}
+# run: process that got SIGTERM from here, and when (monotonic)
+_terminated: dict[str, tuple[int, float]] = {}
 
 
-def submit(workspace: Workspace, config: Any, name: str = "") -> str:
-    """Queue a run and start its worker; returns its id.
+def submit(workspace: Workspace, config: RunConfig, name: str = "") -> str:
+    """Queue a run, and first the runs that it needs, and start a worker; returns its id.
 
-    A study whose VAE is to be made first (`pretrain` set, `vae_run` not, an arm that needs it) takes
-    an identical pretraining that is finished, under way or queued, else queues one before itself. A
-    comparison in folds queues the studies of its folds before itself; those found again go on where they stopped.
+    A study whose VAE is to be pretrained takes an identical pretraining that is finished, under way or
+    queued, else queues one before itself. A comparison in folds queues the studies of its folds
+    before itself; those that exist already go on where they stopped. What the run reads is checked
+    by `preflight.submit`.
+
+    Raises:
+        ConfigError, NotFound, RunError: a pretraining that is named cannot be used.
     """
     store = RunStore(workspace)
     depends_on = None
-    if getattr(config, "all_folds", False):
-        studies = tuple(go_on(workspace, one) for one in fold_studies(config))
+    if isinstance(config, StudyConfig) and config.all_folds:
+        studies = tuple(go_on(workspace, study) for study in fold_studies(config))
         config, depends_on = dataclasses.replace(config, fold_runs=studies), studies[-1]
-        if found := matching_run(workspace, config):
-            return _awake(workspace, found)
+        if run := matching_run(workspace, config):
+            return _resumed(workspace, run)
     elif needs_vae(config):
-        depends_on = (
-            config.vae_run
-            or matching_pretraining(workspace, config)
-            or (go_on if config.pretrain.folds else submit)(workspace, config.pretrain)
-        )
+        depends_on = config.vae_run or _pretraining(workspace, required_pretraining(config))
         require_pretraining(store, depends_on, finished=False)
         config = dataclasses.replace(config, vae_run=depends_on)
     for reference in references(config) - {depends_on}:
@@ -70,13 +73,24 @@ def submit(workspace: Workspace, config: Any, name: str = "") -> str:
     return run_id
 
 
-def go_on(workspace: Workspace, config: Any) -> str:
-    """The id of the run of this config: a finished one, one under way, one that is resumed now, else a new one."""
-    found = matching_run(workspace, config)
-    return _awake(workspace, found) if found else submit(workspace, config)
+def _pretraining(workspace: Workspace, config: PretrainConfig) -> str:
+    """The id of a pretraining of this config: an identical one, else a new one.
+
+    That of a fold is resumed where it stopped, as the studies of the folds are.
+    """
+    if config.folds:
+        return go_on(workspace, config)
+    run = matching_run(workspace, config, USABLE)
+    return run.id if run else submit(workspace, config)
 
 
-def _awake(workspace: Workspace, run: Run) -> str:
+def go_on(workspace: Workspace, config: RunConfig) -> str:
+    """The id of the run of this config: one that is done or under way, one that is resumed now, else a new one."""
+    run = matching_run(workspace, config)
+    return _resumed(workspace, run) if run else submit(workspace, config)
+
+
+def _resumed(workspace: Workspace, run: Run) -> str:
     if run.final and run.state != "done":
         resume(workspace, run.id)
     return run.id
@@ -143,93 +157,92 @@ def wait_for_workers() -> None:
 
 
 def reconcile(workspace: Workspace) -> None:
-    """Make the table true: dead workers' runs become interrupted, queued runs get a worker, cancels escalate."""
+    """Bring the table up to date.
+
+    Runs whose worker has died become interrupted, queued runs get a worker, and workers that ignore a
+    request to stop are killed.
+    """
     _reap()
     store = RunStore(workspace)
     for run in store.list():
         if run.final:
             continue
-        held = is_held(workspace.run(run.id).lock)
-        if run.state == "running":
-            _stop_harder(run) if held else _settle(store, run)
+        has_worker = is_held(workspace.run(run.id).lock)
+        if run.state == "running" and has_worker:
+            _force_stop(run)
+        elif run.state == "running":
+            _mark_interrupted(store, run)
         elif run.cancel_requested:
             store.transition(run.id, "queued", "cancelled", finished=time.time())
-        elif not held:
-            _revive(workspace, store, run)
+        elif not has_worker:
+            _respawn(workspace, store, run)
 
 
-def _settle(store: RunStore, run: Run) -> None:
+def _mark_interrupted(store: RunStore, run: Run) -> None:
     # Read again: the worker may have finished between the listing and the look at its lock.
     now = store.get(run.id)
     if now.state != "running" or now.pid != run.pid:
         return
-    if run.cancel_requested:
-        store.transition(run.id, "running", "cancelled", finished=time.time(), pid=None)
-    else:
-        store.transition(
-            run.id,
-            "running",
-            "interrupted",
-            finished=time.time(),
-            pid=None,
-            error=f"The worker ended without a word; `runs resume {run.id}` goes on from its last checkpoint.",
-        )
+    state, error = "cancelled", None
+    if not run.cancel_requested:
+        state = "interrupted"
+        error = f"The worker exited unexpectedly; `runs resume {run.id}` goes on from its last checkpoint."
+    store.transition(run.id, "running", state, finished=time.time(), pid=None, error=error)
 
 
-def _revive(workspace: Workspace, store: RunStore, run: Run) -> None:
-    if run.spawned is not None and run.spawns > 0:  # started, and not yet in possession of its lock
+def _respawn(workspace: Workspace, store: RunStore, run: Run) -> None:
+    if run.spawned is not None and run.spawns > 0:  # started, and does not hold its lock yet
         patience = START_SECONDS if alive(run.pid) else 0.0 if run.pid else SPAWN_GRACE_SECONDS
         waited = time.time() - run.spawned
         if waited < patience and (waited >= 0 or alive(run.pid)):  # below 0: the clock was set back
             return
-    if run.spawns >= MAX_SPAWNS:
-        store.transition(
-            run.id,
-            "queued",
-            "failed",
-            finished=time.time(),
-            error=(
-                f"Its worker did not start in {run.spawns} tries; see {workspace.run(run.id).log}, "
-                f"then `runs resume {run.id}`."
-            ),
-        )
+    if run.spawns < MAX_SPAWNS:
+        spawn(workspace, run.id, run)
         return
-    spawn(workspace, run.id, run)
+    error = (
+        f"Its worker did not start in {run.spawns} tries; see {workspace.run(run.id).log}, "
+        f"then `runs resume {run.id}`."
+    )
+    store.transition(run.id, "queued", "failed", finished=time.time(), error=error)
 
 
-def _stop_harder(run: Run) -> None:
-    """SIGTERM, later SIGKILL, to the process group of a worker that was asked to stop and has not."""
+def _force_stop(run: Run) -> None:
+    """SIGTERM, later SIGKILL, to the process group of a worker that ignores a request to stop."""
     if run.cancel_time is None or run.pid is None:
         return
-    if (
-        abs(time.time() - run.cancel_time) < TERM_AFTER_SECONDS
-    ):  # a clock that was set back must not keep it alive
+    if abs(time.time() - run.cancel_time) < TERM_AFTER_SECONDS:  # abs: the clock may be set back
         return
-    pid, told = _terminated.get(run.id, (None, 0.0))
-    if pid != run.pid:  # whatever the clock says, it first gets the time to save its work
+    pid, signalled = _terminated.get(run.id, (None, 0.0))
+    if pid != run.pid:  # SIGTERM always comes first: it lets the worker save its work
         number = signal.SIGTERM
         _terminated[run.id] = (run.pid, time.monotonic())
-    elif time.monotonic() - told < KILL_AFTER_SECONDS - TERM_AFTER_SECONDS:
+    elif time.monotonic() - signalled < KILL_AFTER_SECONDS - TERM_AFTER_SECONDS:
         return
     else:
         number = signal.SIGKILL
     try:
         os.killpg(run.pid, number)
     except ProcessLookupError:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(run.pid, number)
-        except ProcessLookupError:
-            pass
 
 
 def cancel(workspace: Workspace, run_id: str, wait: float = 0.0) -> Run:
-    """Ask a run to stop and wait up to `wait` seconds for it, harder each time; returns the run as it stands.
+    """Request the end of a run, and of the runs that it alone waits for; queued ones end at once.
 
-    A queued run is cancelled at once, and with it what it waits for, unless another run waits for that
-    too. Raises RunError for a run that has already ended.
+    Args:
+        workspace: that of the run.
+        run_id: of the run.
+        wait: seconds to wait until it has ended; a worker that does not stop is killed meanwhile.
+
+    Returns:
+        The run as it then is.
+
+    Raises:
+        RunError: the run has ended already.
     """
     store = RunStore(workspace)
-    if not _ask_to_stop(workspace, store, run_id):
+    if not _request_stop(workspace, store, run_id):
         raise RunError(f"{run_id} is {store.get(run_id).state}; there is nothing to cancel.")
     deadline = time.monotonic() + wait
     while not (run := store.get(run_id)).final and time.monotonic() < deadline:
@@ -238,15 +251,15 @@ def cancel(workspace: Workspace, run_id: str, wait: float = 0.0) -> Run:
     return run
 
 
-def _ask_to_stop(workspace: Workspace, store: RunStore, run_id: str) -> bool:
-    """Raise the flag of a run and of the runs that it alone waits for; queued ones end here. False if it has ended."""
+def _request_stop(workspace: Workspace, store: RunStore, run_id: str) -> bool:
+    """Request the end of a run and of the runs that it alone waits for. False if it has ended."""
     if not store.request_cancel(run_id):
         return False
     store.transition(run_id, "queued", "cancelled", finished=time.time())
     others = [other for other in store.list() if not other.final and other.id != run_id]
-    for before in waits_for(workspace, store.get(run_id)):
-        if not any(before in waits_for(workspace, other) for other in others):
-            _ask_to_stop(workspace, store, before)
+    for needed in waits_for(workspace, store.get(run_id)):
+        if not any(needed in waits_for(workspace, other) for other in others):
+            _request_stop(workspace, store, needed)
     return True
 
 
@@ -267,25 +280,24 @@ def resume(workspace: Workspace, run_id: str) -> None:
             ) from error
         if before.final and before.state != "done":
             resume(workspace, before.id)
-    if store.transition(
-        run_id,
-        ("failed", "cancelled", "interrupted"),
-        "queued",
-        error=None,
-        finished=None,
-        cancel_time=None,
-        pid=None,
-        progress=None,
-        spawned=None,
-        spawns=0,
-    ):
+    cleared = dict.fromkeys(("error", "finished", "cancel_time", "pid", "progress", "spawned"))
+    if store.transition(run_id, RESUMABLE, "queued", spawns=0, **cleared):
         spawn(workspace, run_id)
 
 
 def delete_run(workspace: Workspace, run_id: str, force: bool = False) -> int:
-    """Delete a run's row and folder; returns the bytes freed.
+    """Delete a run's row, its folder and the features computed with its weights.
 
-    Raises RunError while it is queued or running, and where other runs use it unless `force`.
+    Args:
+        workspace: that of the run.
+        run_id: of the run.
+        force: also where other runs use it.
+
+    Returns:
+        The bytes freed.
+
+    Raises:
+        RunError: the run is queued or running, or other runs use it.
     """
     store = RunStore(workspace)
     run = store.get(run_id)
@@ -296,20 +308,15 @@ def delete_run(workspace: Workspace, run_id: str, force: bool = False) -> int:
         raise RunError(
             f"{run_id} is used by {', '.join(users)}; delete those first, or delete it with force."
         )
-    paths = workspace.run(run_id)
-    if not paths.root.exists():
+    files = workspace.run(run_id)
+    if not files.root.exists():
         store.delete(run_id)
         return 0
-    with hold(paths.lock, patience=5.0) as held:
+    with hold(files.lock, patience=5.0) as held:
         if not held:
             raise RunError(f"The worker of {run_id} is still ending; try again in a moment.")
         store.delete(run_id)
-        return workspace.remove(paths.root) + _delete_features(workspace, run_id)
-
-
-def _delete_features(workspace: Workspace, run_id: str) -> int:
-    """Delete what was computed with a run's weights and kept in the cache; returns the bytes freed."""
-    freed = 0
+        freed = workspace.remove(files.root)
     for path in (workspace.cache / "features").glob(f"*--{run_id}.npy"):
         freed += path.stat().st_size
         path.unlink()
@@ -324,38 +331,41 @@ def run_bytes(workspace: Workspace, run_id: str) -> int:
 def wait(
     workspace: Workspace,
     run_id: str,
-    on_event: Callable[[dict], None] = lambda row: None,
+    on_event: Callable[[dict[str, Any]], None] = lambda row: None,
     poll: float = 0.3,
 ) -> Run:
-    """Follow a run, and first the runs it waits for, until it has ended; returns it.
+    """Follow a run, and first the runs it waits for, until it has ended.
 
-    on_event: called with every row of the event files, each with the id of its run as "run".
+    Args:
+        workspace: that of the run.
+        run_id: of the run.
+        on_event: called with every row of the event files, each with the id of its run as "run".
+        poll: seconds between two reads.
+
+    Returns:
+        The run that has ended.
     """
     store, repaired = RunStore(workspace), time.monotonic()
-    offsets = dict.fromkeys([*unfinished_before(workspace, run_id), run_id], 0)
+    offsets = dict.fromkeys([*_unfinished_before(workspace, run_id), run_id], 0)
     while True:
-        run = store.get(
-            run_id
-        )  # before the events: whatever precedes a final state is then delivered
+        run = store.get(run_id)  # before the events: those before a final state are then delivered
         for source in offsets:
             rows, offsets[source] = read_events_from(workspace.run(source).events, offsets[source])
             for row in rows:
                 on_event({**row, "run": source})
         if run.final:
             return run
-        if time.monotonic() - repaired > 2.0:
+        if time.monotonic() - repaired > RECONCILE_SECONDS:
             reconcile(workspace)
             repaired = time.monotonic()
         time.sleep(poll)
 
 
-def unfinished_before(workspace: Workspace, run_id: str) -> list[str]:
-    """Ids of the unfinished runs that a run waits for, and of those that these wait for, in the order of their work."""
-    store, found = RunStore(workspace), []
+def _unfinished_before(workspace: Workspace, run_id: str) -> list[str]:
+    """Ids of the unfinished runs that a run waits for, directly or not, in the order in which they are done."""
+    store, unfinished = RunStore(workspace), []
     for needed in waits_for(workspace, store.get(run_id)):
-        try:
-            unfinished = store.get(needed).state != "done"
-        except NotFound:
-            continue
-        found += [*unfinished_before(workspace, needed), needed] if unfinished else []
-    return found
+        with contextlib.suppress(NotFound):
+            if store.get(needed).state != "done":
+                unfinished += [*_unfinished_before(workspace, needed), needed]
+    return unfinished

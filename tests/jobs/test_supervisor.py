@@ -142,7 +142,8 @@ def test_what_has_ended_cannot_be_cancelled(jobs):
 
 @pytest.mark.slow
 def test_a_study_queues_its_pretraining_first_and_uses_it(jobs):
-    run_id = supervisor.submit(jobs.workspace, study(), name="one click")
+    pretrain = PretrainConfig(dataset="count-100", device="cpu")
+    run_id = supervisor.submit(jobs.workspace, study(pretrain=pretrain), name="one click")
     run = jobs.store.get(run_id)
     pretraining = jobs.store.get(run.depends_on)
     assert pretraining.kind == "pretrain" and pretraining.seq < run.seq
