@@ -5,6 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -92,6 +95,50 @@ def machine() -> dict:
         "torchvision": _version("torchvision"),
         "timm": _version("timm"),
     }
+
+
+@dataclass(frozen=True)
+class MachineFacts:
+    """What the machine is, as the pages show it.
+
+    Attributes:
+        gpu: name of the first GPU that this process may use, None without one.
+        cpu: the processor as the system calls it.
+        cores: CPU cores this process may use.
+        memory_bytes: None where the system does not say.
+        python, torch: versions; None where torch is missing.
+    """
+
+    gpu: str | None
+    cpu: str
+    cores: int
+    memory_bytes: int | None
+    python: str
+    torch: str | None
+
+
+def machine_facts() -> MachineFacts:
+    """The facts without loading torch: the GPU's name comes from its driver."""
+    return MachineFacts(
+        gpu=_gpu_name(),
+        cpu=_cpu_name(),
+        cores=cpu_cores(),
+        memory_bytes=_memory_bytes(),
+        python=platform.python_version(),
+        torch=_version("torch"),
+    )
+
+
+def _gpu_name() -> str | None:
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1")
+    if hidden or shutil.which("nvidia-smi") is None:
+        return None
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return next(iter(done.stdout.strip().splitlines()), None)
 
 
 def _cpu_name() -> str:

@@ -84,11 +84,12 @@ def model(bundle: ListedBundle) -> None:
 def machine(workspace) -> None:
     st.subheader("This machine", anchor=False)
     here = cached.machine()
-    memory = f", {here['memory_gb']:.0f}{words.THIN}GB memory" if here["memory_gb"] else ""
+    size = here.memory_bytes
+    memory = f", {size / 1e9:.0f}{words.THIN}GB memory" if size else ""
     rows = {
-        "Device": here["gpu"] or f"CPU only, {words.count(here['threads'], 'thread')}",
-        "Processor": f"{here['cpu']}{memory}",
-        "Software": f"Python {here['python']}, PyTorch {here['torch'] or 'not installed'}",
+        "Device": here.gpu or f"CPU only, {words.count(here.cores, 'thread')}",
+        "Processor": f"{here.cpu}{memory}",
+        "Software": f"Python {here.python}, PyTorch {here.torch or 'not installed'}",
         "ImageNet weights": imagenet(),
         "Datasets": ", ".join(
             f"{found.name} ({found.images:,} images)" for found in cached.datasets(workspace)

@@ -13,8 +13,8 @@ A function named after a thing takes the Workspace first (unhashed) and what ide
     dataset(workspace, name)      data.manifest.Dataset
     store(workspace, name, size)  data.store.Store: uint8 images, rows as in the manifest
     saved_map(workspace, id)      insight.atlas.SavedMap, or None
-    drawn(key, draw)              a map's figure
-    trouble, factors(workspace, map)   tables beside a map, or None
+    built_once(key, build)              a map's figure
+    data_issues, factors(workspace, map)   tables beside a map, or None
     placer(workspace, map)        places images on a map (loads torch)
     travel(workspace, source)     insight.travel.Travel, kept in memory (loads torch)
     bundles(workspace)            the models in the libraries, each with its card or error
@@ -38,10 +38,11 @@ from derm_core.bundles.library import ListedBundle
 from derm_core.errors import NotFound
 from derm_core.files import disk_bytes, read_json
 from derm_core.jobs.store import Run, RunStore
+from derm_core.machine import MachineFacts, machine_facts
 from derm_core.study.study_result import StudyResult, read_study
 from derm_core.workspace import Workspace
 
-from . import hardware
+from . import words
 
 KEPT = 32
 
@@ -58,15 +59,13 @@ def stamp(path: Path) -> int:
 
 
 @st.cache_data(ttl="5m", show_spinner=False)
-def machine() -> dict[str, Any]:
-    """{gpu: name or None, cpu: name, threads, memory_gb, python, torch, versions} without loading torch."""
-    return hardware.describe()
+def machine() -> MachineFacts:
+    return machine_facts()
 
 
 def device_name() -> str:
     """'NVIDIA H100' or 'CPU, 8 threads'."""
-    here = machine()
-    return here["gpu"] or f"CPU, {here['threads']} thread{'s' if here['threads'] != 1 else ''}"
+    return machine().gpu or f"CPU, {words.count(machine().cores, 'thread')}"
 
 
 @st.cache_data(ttl="30s", show_spinner=False)
@@ -192,16 +191,16 @@ def map_is_there(workspace: Workspace, run_id: str) -> bool:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _drawn(key: tuple, _draw: Callable[[], Any]) -> Any:
-    return _draw()
+def _built_once(key: tuple, _build: Callable[[], Any]) -> Any:
+    return _build()
 
 
-def drawn(key: tuple, draw: Callable[[], Any]) -> Any:
-    """What `draw()` returned when it was called for this key, for all sessions. Do not change what is returned."""
-    return _drawn(key, draw)
+def built_once(key: tuple, build: Callable[[], Any]) -> Any:
+    """What `build()` returned when it was called for this key, for all sessions. Do not change what is returned."""
+    return _built_once(key, build)
 
 
-def trouble(workspace: Workspace, run_id: str) -> pd.DataFrame | None:
+def data_issues(workspace: Workspace, run_id: str) -> pd.DataFrame | None:
     """Near-duplicates, likely label errors and outliers of a map (trouble.parquet), the worst first; None where not sought."""
     path = workspace.run(run_id).data_issues
     return _parquet(str(path), stamp(path)) if stamp(path) else None
