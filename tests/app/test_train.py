@@ -189,14 +189,14 @@ def test_long_work_shows_its_rate_and_the_time_left_or_how_long_it_has_taken(
 def test_only_new_events_are_read(open_page, workspace, working):
     run_id, events = running_study(workspace, working)
     app = open_page("train", run=run_id)
-    feed = app.session_state["feeds"][run_id]
-    before = feed.offset
+    events_read = app.session_state["run-events"][run_id]
+    before = events_read.offset
     assert before == workspace.run(run_id).events.stat().st_size
     events.append(Event(kind="metric", series="random/val/loss", value=[0.5, 0.5], epoch=2.0))
     app.run()
-    feed = app.session_state["feeds"][run_id]
-    assert feed.offset == workspace.run(run_id).events.stat().st_size > before
-    assert len(feed.points["random/val/loss"]) == 4
+    events_read = app.session_state["run-events"][run_id]
+    assert events_read.offset == workspace.run(run_id).events.stat().st_size > before
+    assert len(events_read.points["random/val/loss"]) == 4
 
 
 def test_cancel_asks_the_run_to_stop(open_page, workspace, working):
