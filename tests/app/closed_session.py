@@ -76,7 +76,7 @@ def drive(port: int) -> None:
 
 
 if __name__ == "__main__":
-    scheduling.COLLECT_SECONDS = scheduling.ASIDE_SECONDS = 1.0
+    scheduling.COLLECT_SECONDS = scheduling.FREEZE_SECONDS = 1.0
     number = free_port()
     threading.Thread(target=drive, args=(number,), daemon=True).start()
     flags = {"server.port": number, "server.headless": True, "server.disconnectedSessionTTL": 1}

@@ -1,4 +1,4 @@
-"""What imports leave behind is not looked through after every run of a page."""
+"""Objects that imports leave behind are frozen, so that not every run of a page pays for their collection."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ import sys
 
 import pytest
 
-from pages.ui import scheduling
-
 SETTLED = """
 import gc, sys, types
 from pages.ui import scheduling
 
 scheduling.settle()
-held = [["kept"]]
+held = [["alive"]]
 scheduling.settle()
-assert any(found is held for found in gc.get_objects()), "nothing was imported since: no need"
-for number in range(scheduling.STEP):
+assert any(known is held for known in gc.get_objects()), "nothing was imported since: no need"
+for number in range(scheduling.NEW_MODULES):
     sys.modules[f"new_{number}"] = types.ModuleType(f"new_{number}")
 scheduling.settle()
-assert not any(found is held for found in gc.get_objects()), "what is alive is set aside"
+assert not any(known is held for known in gc.get_objects()), "what is alive is frozen"
 """
 
 FREED = """
@@ -39,21 +37,21 @@ def leave_behind():
 
 gc.disable()
 scheduling.settle()
-kept = Image()
-kept.itself = kept
-now += scheduling.ASIDE_SECONDS + 1
-scheduling.settle()                          # kept is set aside while it is in use
-seen, before = weakref.ref(kept), leave_behind()
-del kept
+alive = Image()
+alive.itself = alive
+now += scheduling.FREEZE_SECONDS + 1
+scheduling.settle()                          # frozen while it is in use
+seen, before = weakref.ref(alive), leave_behind()
+del alive
 now += scheduling.COLLECT_SECONDS - 1
 scheduling.settle()
 assert before() is not None, "a few seconds have not passed"
 now += 2
 scheduling.settle()
 assert before() is None and seen() is not None
-now += scheduling.ASIDE_SECONDS + 1
+now += scheduling.FREEZE_SECONDS + 1
 scheduling.settle()
-assert seen() is None, "what was set aside goes, too, once it is garbage"
+assert seen() is None, "what was frozen is collected, too, once it is garbage"
 """
 
 EVERY_PAGE = """
@@ -73,23 +71,15 @@ def run(script: str) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_alive_is_set_aside_once_many_modules_are_new():
+def test_living_objects_are_frozen_once_many_modules_are_new():
     run(SETTLED)
 
 
 @pytest.mark.slow
-def test_garbage_goes_within_seconds_and_within_a_minute_where_it_was_set_aside():
+def test_garbage_is_collected_within_seconds_and_within_a_minute_where_it_was_frozen():
     run(FREED)
 
 
-def test_memory_that_cannot_be_returned_is_left_alone(monkeypatch):
-    def refused(_):
-        raise TypeError("what Windows says to a library without a name")
-
-    monkeypatch.setattr(scheduling.ctypes, "CDLL", refused)
-    scheduling._return_memory()
-
-
 @pytest.mark.slow
-def test_every_page_sets_aside_what_its_imports_left():
+def test_every_page_freezes_what_its_imports_left():
     run(EVERY_PAGE)
