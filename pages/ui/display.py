@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import streamlit as st
@@ -13,6 +13,10 @@ from derm_core.report.csv_tables import safe_table
 from derm_core.report.figure_text import with_plain_texts
 from pages.ui import words
 
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+Table = pd.DataFrame | Callable[[], pd.DataFrame]
 CHART_CONFIG = {
     "displaylogo": False,
     "modeBarButtonsToRemove": [
@@ -32,8 +36,8 @@ SELECT_CONFIG = {
 
 
 def show_chart(
-    figures: Any,
-    table: pd.DataFrame | Callable[[], pd.DataFrame] | None,
+    figures: Figure | Sequence[Figure],
+    table: Table | None,
     *,
     caption: str,
     alt: str,
@@ -46,24 +50,31 @@ def show_chart(
 ) -> Any:
     """A chart with its title above, how to read it below, and its table (CSV) one click away.
 
-    figures: one figure, or several that share axes: side by side where there is room, stacked on a
-    phone, each under its label (markdown, with `title` for all of them). A title is the figure's own,
-    set as text so that it wraps and can be selected.
-    table: what the chart shows, or what makes it when it is opened; formats: column_config for it. alt: what a reader who cannot see
-    the chart should know. Returns the selection of a single figure (see st.plotly_chart).
+    Args:
+        figures: one figure, or several that share axes: side by side where there is room, stacked on a phone.
+        table: what the chart shows, or a function that makes it when it is opened.
+        caption: how to read the chart.
+        alt: what a reader who cannot see it should know.
+        key: of the chart, and the first part of the table's keys.
+        labels: markdown above each of several figures.
+        formats: column_config of the table.
+        on_select, selection_mode: see st.plotly_chart; for a single figure.
+        title: of several figures. A single one has its own, written as text so that it wraps and can be selected.
+
+    Returns:
+        The selection of a single figure.
     """
     group = [
-        readable(figure)
-        for figure in (figures if isinstance(figures, (list, tuple)) else [figures])
+        readable(figure) for figure in (figures if isinstance(figures, Sequence) else [figures])
     ]
     titles = [_take_title(figure) for figure in group]
     title = title or titles[0]
+    selectable = on_select != "ignore" and selection_mode != "points"
+    config = SELECT_CONFIG if selectable else CHART_CONFIG
     with st.container(gap="xsmall"):
         if title:
             st.markdown(f"**{words.plain(title)}**")
-        config = (
-            CHART_CONFIG if on_select == "ignore" or selection_mode == "points" else SELECT_CONFIG
-        )
+        event = None
         if len(group) == 1:
             event = st.plotly_chart(
                 group[0],
@@ -74,15 +85,7 @@ def show_chart(
                 selection_mode=selection_mode,
             )
         else:
-            event = None
-            with st.grid(len(group), min_column_width=210, gap="small"):
-                for index, figure in enumerate(group):
-                    with st.container(gap="xsmall"):
-                        if labels:
-                            st.markdown(labels[index])
-                        st.plotly_chart(
-                            figure, key=f"{key}-{index}", alt=titles[index] or alt, config=config
-                        )
+            _draw_side_by_side(group, labels, [each or alt for each in titles], key)
         with st.container(
             horizontal=True,
             horizontal_alignment="distribute",
@@ -92,13 +95,27 @@ def show_chart(
         ):
             st.caption(caption, width="stretch")
             if table is not None:
-                _table(table, key, title or key, formats)
+                _draw_table_button(table, key, title or key, formats)
     return event
 
 
-def readable(figure: Any) -> Any:
-    """The figure with foreign text as text, and all of it in the page's own colour: Streamlit's light theme writes it too
-    pale to read when small, and on the dark page plotly takes pale cells for bright ones."""
+def _draw_side_by_side(
+    figures: Sequence[Figure], labels: Sequence[str], alts: Sequence[str], key: str
+) -> None:
+    with st.grid(len(figures), min_column_width=210, gap="small"):
+        for index, figure in enumerate(figures):
+            with st.container(gap="xsmall"):
+                if labels:
+                    st.markdown(labels[index])
+                st.plotly_chart(figure, key=f"{key}-{index}", alt=alts[index], config=CHART_CONFIG)
+
+
+def readable(figure: Figure) -> Figure:
+    """The figure with foreign text as text, and all text in the page's own colour.
+
+    Streamlit's light theme writes small text too pale to read, and on the dark page plotly takes pale cells for bright
+    ones.
+    """
     with_plain_texts(figure)
     mode = st.context.theme.type
     ink = st.get_option(f"theme.{mode or 'light'}.textColor")
@@ -107,17 +124,24 @@ def readable(figure: Any) -> Any:
     return figure.update_layout(font={"color": ink}) if mode and ink else figure
 
 
-def download_table(
-    table: pd.DataFrame | Callable[[], pd.DataFrame], label: str, *, name: str
+def show_table(
+    table: pd.DataFrame, *, title: str, key: str, formats: Mapping[str, Any] | None = None
 ) -> None:
-    """A table's numbers as CSV, written when it is asked for."""
+    """A table with its CSV below it. title: what the table holds, read aloud and used as file name."""
+    st.dataframe(table, hide_index=True, column_config=dict(formats or {}), alt=title)
+    name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or key
+    download_table(table, "Download CSV", name=name)
 
-    def written() -> bytes:
+
+def download_table(table: Table, label: str, *, name: str) -> None:
+    """A table's numbers as CSV, written when the button is pressed."""
+
+    def csv() -> bytes:
         return safe_table(table() if callable(table) else table).to_csv(index=False).encode()
 
     st.download_button(
         label,
-        written,
+        csv,
         file_name=f"{name}.csv",
         mime="text/csv",
         icon=":material/download:",
@@ -127,32 +151,18 @@ def download_table(
     )
 
 
-def _take_title(figure: Any) -> str:
+def _take_title(figure: Figure) -> str:
     title = figure.layout.title.text or ""
     figure.update_layout(title=None)
     return re.sub(r"<[^>]+>", "", title)
 
 
-def _table(
-    table: pd.DataFrame | Callable[[], pd.DataFrame],
-    key: str,
-    title: str,
-    formats: Mapping[str, Any] | None,
+def _draw_table_button(
+    table: Table, key: str, title: str, formats: Mapping[str, Any] | None
 ) -> None:
     popover = st.popover(
         "Table", icon=":material/table:", type="tertiary", key=f"{key}-table", on_change="rerun"
     )
     if popover.open:
         with popover:
-            rows = table() if callable(table) else table
-            show_table(rows, title=title, key=key, formats=formats)
-
-
-def show_table(
-    table: pd.DataFrame, *, title: str, key: str, formats: Mapping[str, Any] | None = None
-) -> None:
-    """A table with its CSV below it. title: what the table holds, read aloud and used as file name."""
-    st.dataframe(table, hide_index=True, column_config=dict(formats or {}), alt=title)
-    download_table(
-        table, "Download CSV", name=re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or key
-    )
+            show_table(table() if callable(table) else table, title=title, key=key, formats=formats)
