@@ -40,7 +40,7 @@ import numpy as np
 from derm_core.errors import NotFound
 from derm_core.files import read_json
 from derm_core.workspace import Workspace
-from pages.ui.charts import MAP_LIMIT
+from pages.ui.map_scatter import MAP_LIMIT
 
 from ._latent_maps import MODEL, furnish, keep_features, noise
 

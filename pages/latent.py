@@ -1,4 +1,4 @@
-"""Latent space: maps of what extractors have learned, ways through a VAE's latent space, trouble found in the data."""
+"""Latent space: maps of the features of extractors, traversals of a VAE's latent space, issues in the data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import streamlit as st
 from pages.ui import frame
 from pages.ui.latent import data_issues, loaded_map, map_picker, map_view, new_map, traverse, upload
 
-VIEWS = {
+VIEWS = {  # the names stand in addresses
     "map": ":material/scatter_plot: Map",
     "travel": ":material/explore: Latent traversal",
     "trouble": ":material/report: Data issues",
@@ -17,16 +17,7 @@ workspace = frame.page("latent")
 first_id, second_id, done = map_picker.choose_maps(workspace)
 if first_id is not None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        view = frame.linked(
-            "View",
-            list(VIEWS),
-            "view",
-            widget=st.segmented_control,
-            required=True,
-            always=False,
-            format_func=VIEWS.get,
-            label_visibility="collapsed",
-        )
+        view = frame.segments("View", VIEWS, "view", label_visibility="collapsed")
         own = upload.choose_upload()
     for run_id in filter(None, (first_id, second_id)):
         new_map.follow(workspace, run_id)
@@ -34,9 +25,9 @@ if first_id is not None:
         first = loaded_map.load_map(workspace, first_id)
         second = loaded_map.load_map(workspace, second_id) if second_id else None
         if first is not None and second is not None:
-            first, second = loaded_map.tell_apart(first, second)
+            first, second = loaded_map.with_distinct_names(first, second)
         if view == "map" and first is not None:
-            if second is not None:
+            if second is not None and second_id is not None:
                 map_picker.offer_alignment(workspace, first_id, second_id)
             map_view.draw_maps(workspace, first, second, own)
         elif view == "travel":

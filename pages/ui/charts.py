@@ -2,7 +2,6 @@
 
 probability_bars({class: p}, colour=…)      what one model thinks of one image
 balance_bars(counts)                        classes (rows) in splits (columns)
-map_scatter(points, x, y, colour_by)        a latent map; customdata carries the row
 lines({name: (x, y)}, title)                a run's series, say train and val loss
 """
 
@@ -15,9 +14,7 @@ import numpy as np
 import pandas as pd
 
 from derm_core.arms import arm_style
-from derm_core.insight.selection import categories, is_scale
 from derm_core.report.figure_style import (
-    INK,
     SPLIT_COLOURS,
     SPLIT_NAMES,
     again,
@@ -33,15 +30,9 @@ from . import words
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-MAP_LIMIT, RINGS, FEW = (
-    50_000,
-    30,
-    300,
-)  # points of a map; chosen ones that get a ring; that are drawn larger
-ROW, BAR = (
-    38,
-    0.24,
-)  # bars with their names above: pixels a row, and the share of it that the bar takes
+ROW = 38  # pixels of a bar with its name above it
+BAR = 0.24  # share of them that the bar takes
+LABEL = 34  # letters that fit beside a percentage in a card of 280 px
 TRACK = "rgba(127,135,137,0.16)"
 # For classes and attributes: Okabe–Ito and Tol's muted colours, at 3:1 or close to it on both pages.
 PALETTE = (
@@ -58,7 +49,6 @@ PALETTE = (
     "#2A9DA8",
     "#A0694B",
 )
-SEQUENTIAL = "Viridis"
 
 
 def lines(
@@ -95,9 +85,6 @@ def lines(
     return figure
 
 
-LABEL = 34  # letters that fit beside a percentage in a card of 280 px
-
-
 def probability_bars(
     probabilities: Mapping[str, float],
     *,
@@ -111,7 +98,7 @@ def probability_bars(
     The most probable class is drawn full, the others paler, each on a track from 0 to 100 %. Made in one piece, since every
     answer has one: property after property plotly takes longer for it than the model for the image.
     """
-    classes = list(order) or sorted(probabilities, key=probabilities.get, reverse=True)
+    classes = list(order) or sorted(probabilities, key=lambda name: -probabilities[name])
     values = [probabilities.get(name, 0.0) for name in classes]
     top = int(np.argmax(values)) if values else 0
     track = dict(
@@ -203,239 +190,4 @@ def balance_bars(
     )
     return figure.update_layout(
         legend={"traceorder": "normal"}, **_above(rows, max(totals.max(), 1))
-    )
-
-
-def map_scatter(
-    points: pd.DataFrame,
-    *,
-    x: str = "umap_x",
-    y: str = "umap_y",
-    colour_by: str = "label",
-    row: str = "row",
-    title: str = "Latent map",
-    chosen: Sequence[int] = (),
-    height: int = 620,
-    equal: bool = True,
-    levels: Sequence[str] = (),
-    name: str = "",
-    behind: pd.DataFrame | None = None,
-) -> Figure:
-    """A latent map with scattergl. Text columns get one colour and legend entry a value, numbers a scale.
-
-    points: columns x, y, `row` (carried as customdata, what a click or lasso returns) and `colour_by`; everything is
-    sent as 4-byte numbers, one text a trace. levels: values in a fixed order, so that two maps share their colours.
-    name: of the scale. behind: points without colour or answer, what a filter left out. chosen: rows that were chosen
-    elsewhere; the others are paler, and few have a ring, until there is a selection in the chart itself. equal: one scale
-    for both axes.
-    Distances between far groups mean little in UMAP: no axis labels.
-    """
-    figure = blank(title, height, legend=True, dragmode="pan", clickmode="event+select")
-    size = float(np.clip(9 - 1.3 * np.log10(max(len(points), 1)), 3.0, 8.0))
-    values, traces = (
-        points[colour_by] if colour_by in points else pd.Series("", index=points.index),
-        [],
-    )
-    if behind is not None and len(behind):
-        traces.append(
-            _plain(behind, x, y, "Left out by the filter", {"size": size, "color": alpha(INK, 0.1)})
-        )
-    if is_scale(values):
-        ends, known = [float(end) for end in np.nanquantile(values, [0.01, 0.99])], values.notna()
-        if not known.all():
-            traces.append(
-                _lit(
-                    _cloud(points[~known], x, y, row, "unknown", size, {"color": INK}, "unknown"),
-                    chosen,
-                )
-            )
-        traces.append(
-            _lit(
-                _cloud(
-                    points[known],
-                    x,
-                    y,
-                    row,
-                    name or colour_by,
-                    size,
-                    {
-                        "color": values[known].to_numpy(np.float32),
-                        "colorscale": SEQUENTIAL,
-                        "cmin": ends[0],
-                        "cmax": ends[1],
-                        "colorbar": {
-                            "orientation": "h",
-                            "x": 0,
-                            "xanchor": "left",
-                            "y": 1,
-                            "yanchor": "bottom",
-                            "thickness": 8,
-                            "len": 0.6,
-                            "ypad": 2,
-                            "outlinewidth": 0,
-                            "nticks": 5,
-                        },
-                    },
-                    f"{name or colour_by} %{{marker.color:.3~g}}",
-                ),
-                chosen,
-            )
-        )
-    else:
-        for rank, value, colour, part in _levels(points, categories(values), levels):
-            traces.append(
-                _lit(_cloud(part, x, y, row, value, size, {"color": colour}, "%{text}"), chosen)
-                | {"text": value, "legendrank": 1000 + rank}
-            )
-    figure.add_traces(
-        traces
-        + _rings(points if behind is None else pd.concat([points, behind]), x, y, row, chosen, size)
-    )
-    axes = {
-        axis: {
-            "showticklabels": False,
-            "showgrid": False,
-            "fixedrange": False,
-            "range": core_range(
-                points[column] if behind is None else pd.concat([points[column], behind[column]])
-            ),
-        }
-        for axis, column in (("xaxis", x), ("yaxis", y))
-    }
-    if equal:
-        axes["yaxis"]["scaleanchor"] = "x"
-    return figure.update_layout(
-        margin={"l": 0, "r": 30},
-        legend={"itemsizing": "constant"},
-        showlegend=not is_scale(values),
-        modebar={"orientation": "v"},
-        **axes,
-    )
-
-
-def _levels(
-    points: pd.DataFrame, text: pd.Series, levels: Sequence[str]
-) -> list[tuple[int, str, str, pd.DataFrame]]:
-    """(place in the legend, value, colour, points), the largest first: small classes are drawn over large ones."""
-    counts = text.value_counts()
-    shown = list(levels)[: len(PALETTE)] or sorted(counts.index[: len(PALETTE)])
-    shown = [value for value in shown if value != "unknown"][: len(PALETTE)]
-    found = [
-        (rank, value, PALETTE[rank], points[text == value])
-        for rank, value in enumerate(shown)
-        if value in counts
-    ]
-    rest = text[~text.isin(shown)]
-    for value, part in (("unknown", rest == "unknown"), ("other values", rest != "unknown")):
-        if part.any():
-            found.append((len(PALETTE), value, INK, points.loc[rest.index[part]]))
-    return sorted(found, key=lambda level: -len(level[3]))
-
-
-def _rings(
-    points: pd.DataFrame, x: str, y: str, row: str, chosen: Sequence[int], size: float
-) -> list[dict]:
-    """A ring around each of a few chosen points, gone where the chart has a selection of its own elsewhere."""
-    ring = points[points[row].isin(list(chosen))] if 0 < len(chosen) <= RINGS else []
-    if not len(ring):
-        return []
-    return [
-        _plain(
-            ring,
-            x,
-            y,
-            "Chosen",
-            {"symbol": "circle-open", "size": size + 10, "color": colour, "line": {"width": width}},
-        )
-        | {"unselected": {"marker": {"opacity": 0}}, "showlegend": False}
-        for colour, width in (("#FFFFFF", 5), ("#111111", 2.5))
-    ]
-
-
-def _lit(trace: dict, chosen: Sequence[int]) -> dict:
-    """The trace as it looks when these rows were selected in it: all others paler."""
-    if len(chosen) < 2:
-        return trace
-    larger = {
-        "marker": {"size": trace["marker"]["size"] + (4 if len(chosen) <= FEW else 1), "opacity": 1}
-    }
-    return trace | {
-        "selectedpoints": np.flatnonzero(np.isin(trace["customdata"], list(chosen))).tolist(),
-        "selected": larger,
-    }
-
-
-def _plain(points: pd.DataFrame, x: str, y: str, name: str, marker: dict) -> dict:
-    return dict(
-        type="scattergl",
-        x=points[x].to_numpy(np.float32),
-        y=points[y].to_numpy(np.float32),
-        mode="markers",
-        hoverinfo="skip",
-        name=name,
-        marker=marker,
-    )
-
-
-def mark(figure: Figure, point: Sequence[float], name: str) -> None:
-    """A cross at (x, y) on a map, inside its axes, whatever is selected."""
-    always = {"marker": {"opacity": 1}}
-    figure.add_trace(
-        dict(
-            type="scattergl",
-            x=[float(point[0])],
-            y=[float(point[1])],
-            mode="markers",
-            name=name,
-            unselected=always,
-            marker={
-                "symbol": "x",
-                "size": 13,
-                "color": "#000000",
-                "line": {"width": 2, "color": "#FFFFFF"},
-            },
-            hovertemplate=f"{name}<extra></extra>",
-            legendrank=2001,
-        )
-    )
-    hold(figure, point)
-
-
-def hold(figure: Figure, point: Sequence[float]) -> None:
-    """Widen a map's axes where they leave out `point` (x, y)."""
-    for axis, value in (
-        (figure.layout.xaxis, float(point[0])),
-        (figure.layout.yaxis, float(point[1])),
-    ):
-        low, high = axis.range
-        room = 0.05 * (high - low)
-        if not low <= value <= high:
-            axis.range = [min(low, value - room), max(high, value + room)]
-
-
-def core_range(values: pd.Series) -> list[float]:
-    """Ends of an axis that shows the bulk: far outliers may lie outside, where they would press the rest together."""
-    low, high = np.nanquantile(values, [0.005, 0.995])
-    room = 0.25 * max(high - low, 1e-6)
-    return [
-        max(float(low - room), float(values.min() - room / 4)),
-        min(float(high + room), float(values.max() + room / 4)),
-    ]
-
-
-def _cloud(
-    points: pd.DataFrame, x: str, y: str, row: str, name: str, size: float, marker: dict, said: str
-) -> dict:
-    """Points that answer to a click with their row. said: the hover text's template."""
-    return dict(
-        type="scattergl",
-        x=points[x].to_numpy(np.float32),
-        y=points[y].to_numpy(np.float32),
-        mode="markers",
-        name=name,
-        customdata=points[row].to_numpy(np.int32),
-        hovertemplate=f"{said}<extra></extra>",
-        marker={"size": size, "opacity": 0.8} | marker,
-        selected={"marker": {"size": size + 1}},
-        unselected={"marker": {"opacity": 0.25}},
     )

@@ -21,7 +21,7 @@ Pages are named by their file: "home", "classify", "train", "compare", "latent",
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -202,7 +202,7 @@ def errors() -> Iterator[None]:
 
 def linked(
     label: str,
-    options: Sequence[Any],
+    options: Sequence[Any] | Mapping[Any, str],
     param: str,
     *,
     widget: Callable = st.selectbox,
@@ -213,10 +213,19 @@ def linked(
 ) -> Any:
     """A choice kept in the address as ?param=value, so that the page can be sent to a colleague.
 
-    widget: st.selectbox, st.segmented_control, st.radio or st.pills. An address that names none of
-    `options` falls back to `default`, else to the first. Options are written with `str`; the first
-    choice is left out of the address with always=False.
+    An address that names none of `options` falls back to `default`, else to the first.
+
+    Args:
+        options: values, written into the address with `str`; a mapping also says what each is called.
+        param: name in the address.
+        widget: st.selectbox, st.segmented_control, st.radio or st.pills.
+        default: the value without an address.
+        key: of the widget.
+        always: whether the default, too, is written into the address.
+        settings: of the widget.
     """
+    if isinstance(options, Mapping):
+        settings.setdefault("format_func", dict(options).__getitem__)
     options = list(options)
     default = default if default in options else (options[0] if options else None)
     key, wanted = key or f"{param}-choice", st.query_params.get(param)
@@ -237,6 +246,22 @@ def linked(
         del st.query_params[param]
     st.session_state[f"{param}-seen"] = str(choice)
     return choice
+
+
+def segments(
+    label: str, options: Mapping[str, str], param: str, *, key: str | None = None, **settings: Any
+) -> Any:
+    """`linked` as a segmented control that always has a value."""
+    return linked(
+        label,
+        options,
+        param,
+        widget=st.segmented_control,
+        key=key,
+        required=True,
+        always=False,
+        **settings,
+    )
 
 
 def run_name(workspace: Workspace, run: Any) -> str:

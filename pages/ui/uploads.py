@@ -14,7 +14,7 @@ UPLOADERS = (
     "files",
     "pasted",
     "camera",
-    "atlas-file",
+    "map-file",
     "bundle",
 )  # keys of the widgets that take files, on all pages
 HELD = "uploads-held"

@@ -14,8 +14,9 @@ from derm_core.data.manifest import load_dataset, save_dataset
 from derm_core.files import read_json
 from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
-from pages.ui import charts, words
-from pages.ui.latent import loaded_map, map_chart
+from pages.ui import map_scatter, words
+from pages.ui.latent import loaded_map, map_chart, selection
+from pages.ui.latent.filters import MapSettings
 from tests.app.bundles import put_bundle, put_extractor
 from tests.app.maps import put_map
 from tests.builders import write_dataset
@@ -163,14 +164,9 @@ def test_a_link_to_an_image_that_is_not_on_the_map_is_harmless(open_page, worksp
 
 def choose(app, rows, among=None) -> None:
     """What a lasso does: choose these rows. among: points drawn, of how many, where not all are."""
-    app.session_state["atlas-chosen"] = {
-        "dataset": "tiny",
-        "rows": rows,
-        "source": "a lasso",
-        "image": None,
-        "turn": 1,
-        "among": among,
-    }
+    app.session_state[selection.KEY] = selection.Selection(
+        "tiny", tuple(rows), "a lasso", drawn=among, table_version=1
+    )
     app.run()
     assert not app.exception, app.exception
 
@@ -209,7 +205,7 @@ def drawn_rows(trace: dict) -> list[int]:
 def test_a_filter_comes_before_the_sample_of_what_is_drawn(
     open_page, workspace, mapped, monkeypatch
 ):
-    monkeypatch.setattr(charts, "MAP_LIMIT", 20)
+    monkeypatch.setattr(map_scatter, "MAP_LIMIT", 20)
     app = open_page("latent", run=mapped, filter="label:amber")
     behind, amber = traces_of(app)
     labels = load_dataset(workspace, "tiny").frame["label"]
@@ -231,7 +227,7 @@ def test_a_filter_comes_before_the_sample_of_what_is_drawn(
 def test_an_image_that_a_link_names_is_drawn_and_ringed_whatever_else_is(
     open_page, workspace, mapped, monkeypatch, rule
 ):
-    monkeypatch.setattr(charts, "MAP_LIMIT", 6)
+    monkeypatch.setattr(map_scatter, "MAP_LIMIT", 6)
     before = open_page("latent", run=mapped, filter=rule)
     shown = {
         row for trace in traces_of(before) if "customdata" in trace for row in drawn_rows(trace)
@@ -256,14 +252,10 @@ def test_an_image_that_a_link_names_is_drawn_and_ringed_whatever_else_is(
 
 @pytest.mark.slow
 def test_a_selection_among_a_sample_says_so(open_page, workspace, mapped, monkeypatch):
-    monkeypatch.setattr(charts, "MAP_LIMIT", 20)
+    monkeypatch.setattr(map_scatter, "MAP_LIMIT", 20)
     first = loaded_map.load_map(workspace, mapped)
-    assert map_chart.chart_of(
-        first, first, "umap", "label", np.ones(60, bool), [], 560
-    ).counted == (
-        20,
-        60,
-    )
+    settings = MapSettings("umap", "label", np.ones(60, bool))
+    assert map_chart.build_chart(first, first, settings, [], 560).drawn == (20, 60)
     app = open_page("latent", run=mapped)
     choose(app, [1, 2, 3], among=(20, 60))
     assert "Counted among the 20 points that are drawn, of 60" in text(app)

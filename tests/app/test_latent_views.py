@@ -105,7 +105,7 @@ def test_a_path_towards_a_class_is_found_when_asked_for_and_kept(open_page, fini
 def test_a_path_towards_a_class_starts_at_the_reader_s_own_image(open_page, finished, vae):
     put_bundle(finished, "a-judge", "imagenet")
     app = open_page("latent", run=vae[1], view="travel")
-    app.file_uploader(key="atlas-file").upload("mole.png", encode(noise(60, 80)))
+    app.file_uploader(key="map-file").upload("mole.png", encode(noise(60, 80)))
     app.session_state["travel-way"] = ":material/moving: Towards a class"
     app.run()
     assert app.selectbox(key="towards-start").value == "your image" and not app.image
@@ -207,7 +207,7 @@ def test_an_image_of_one_s_own_lands_on_the_map_with_its_neighbours(
     write_dataset(workspace)
     monkeypatch.setattr(place, "open_placer", lambda *_: Placer())
     app = open_page("latent", run=put_map(workspace))
-    app.file_uploader(key="atlas-file").upload("mole.png", encode(noise(60, 80)))
+    app.file_uploader(key="map-file").upload("mole.png", encode(noise(60, 80)))
     app.run()
     assert not app.exception, app.exception
     assert "your image, approximately" in app.get("plotly_chart")[0].proto.spec
@@ -220,7 +220,7 @@ def test_an_image_of_one_s_own_is_shown_to_the_models_of_the_map(open_page, work
     put_bundle(workspace, "a-vae", "vae")
     monkeypatch.setattr(place, "open_placer", lambda *_: Placer())
     app = open_page("latent", run=put_map(workspace))  # its other model is on no shelf here
-    app.file_uploader(key="atlas-file").upload("mole.png", encode(noise(60, 80)))
+    app.file_uploader(key="map-file").upload("mole.png", encode(noise(60, 80)))
     app.run()
     assert not app.exception, app.exception
     predictor = load_predictors(workspace, ["a-vae"])["a-vae"]
@@ -234,6 +234,6 @@ def test_an_image_of_one_s_own_is_shown_to_the_models_of_the_map(open_page, work
 def test_a_damaged_image_is_refused_in_a_sentence(open_page, workspace):
     write_dataset(workspace)
     app = open_page("latent", run=put_map(workspace))
-    app.file_uploader(key="atlas-file").upload("mole.png", b"not an image")
+    app.file_uploader(key="map-file").upload("mole.png", b"not an image")
     app.run()
     assert "mole.png" in app.error[0].value and not app.exception

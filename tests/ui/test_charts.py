@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from derm_core.report.figure_style import CLEAR, again
-from pages.ui import charts
+from pages.ui import charts, map_scatter
 
 CONFIG = tomllib.loads(
     (Path(__file__).resolve().parents[2] / ".streamlit" / "config.toml").read_text()
@@ -76,7 +76,7 @@ def test_map_points_carry_their_rows_and_use_webgl():
             "label": ["nv", "mel", None],
         }
     )
-    figure = charts.map_scatter(points)
+    figure = map_scatter.map_scatter(points)
     assert {trace.type for trace in figure.data} == {"scattergl"}
     assert sorted(row for trace in figure.data for row in trace.customdata) == [2, 5, 9]
     assert {trace.name for trace in figure.data} == {"nv", "mel", "unknown"}
@@ -91,7 +91,7 @@ def test_map_of_many_values_keeps_every_point():
             "label": [f"c{i % 40}" for i in range(200)],
         }
     )
-    assert sum(len(trace.x) for trace in charts.map_scatter(points).data) == 200
+    assert sum(len(trace.x) for trace in map_scatter.map_scatter(points).data) == 200
 
 
 def test_balance_bars_stack_to_the_class_totals():
@@ -126,11 +126,11 @@ def test_a_figure_made_again_is_the_same_and_a_change_in_it_stays_its_own():
     points = pd.DataFrame(
         {"umap_x": [0.0, 1, 2], "umap_y": [0.0, 2, 1], "label": ["a", "b", "a"], "row": [0, 1, 2]}
     )
-    first = charts.map_scatter(points, chosen=[1])
+    first = map_scatter.map_scatter(points, selected=[1])
     kept = first.to_dict()
     other = again(kept)
     assert json.loads(other.to_json()) == json.loads(first.to_json())
-    charts.mark(other, (9.0, -9.0), "your image")
+    map_scatter.mark(other, (9.0, -9.0), "your image")
     other.update_layout(title=None, font={"color": "#123456"}).update_traces(
         name="changed", marker={"color": "#000000"}
     )

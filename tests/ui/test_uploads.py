@@ -37,7 +37,7 @@ def test_files_stay_while_their_uploader_holds_them_and_go_with_it(session):
             "files": [session.send("a"), session.send("b")],
             "camera": session.send("c"),
             "pasted": SimpleNamespace(files=[session.send("d")]),
-            "atlas-file": None,
+            "map-file": None,
         }
     )
     session.send("e", to="another")

@@ -17,9 +17,10 @@ from PIL import Image
 from derm_core.bundles.card import Card
 from derm_core.bundles.prediction import Neighbour
 from derm_core.insight.overlay import colours, overlay, scale_strip
-from pages.ui import cached, charts, frame, images, scheduling, words
+from pages.ui import cached, frame, images, scheduling, words
 from pages.ui.classify.answers import SHOWN, Answer
 from pages.ui.classify.models import column, describe, heading, key, told
+from pages.ui.map_scatter import map_scatter, mark
 
 OWN = "What each model says"
 FINE, COARSE = "Fine", "Coarse"
@@ -291,8 +292,8 @@ def on_the_map(workspace, answer: Answer, card: Card) -> None:
             "label": [card.classes[label] for label in found.labels_n],
         }
     )
-    figure = charts.map_scatter(points, x="x", y="y", title="", height=300)
-    charts.mark(figure, found.image_2, "this image")
+    figure = map_scatter(points, x="x", y="y", title="", height=300)
+    mark(figure, found.image_2, "this image")
     st.plotly_chart(
         frame.readable(figure),
         key=f"place-{card.name}",

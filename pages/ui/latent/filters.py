@@ -1,6 +1,9 @@
-"""Above the maps: method, colour, filter and search, all of them kept in the address."""
+"""Above the maps: method, colour, filter and search, all of them part of the address."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -14,42 +17,48 @@ from derm_core.insight.selection import (
     read_filters,
     write_filters,
 )
+from pages.ui import frame, words
 from pages.ui.latent import selection
 from pages.ui.latent.loaded_map import METHODS, LoadedMap
 
-from .. import frame, words
+MISSED = "search-missed"
 
 
-def draw_filters(first: LoadedMap, second: LoadedMap | None) -> tuple[str, str, np.ndarray]:
-    """(method, column to colour by, which points the filter leaves (n,) bool)."""
+@dataclass(frozen=True)
+class MapSettings:
+    """What is set above the maps.
+
+    Attributes:
+        method: "umap" or "pca".
+        colour: the column to colour by.
+        mask: (n,) bool, points of the first map that pass the filter.
+    """
+
+    method: str
+    colour: str
+    mask: np.ndarray
+
+
+def draw_filters(first: LoadedMap, second: LoadedMap | None) -> MapSettings:
     methods = [method for method in first.methods if second is None or method in second.methods]
     columns = first.columns
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        method = frame.linked(
+        method = frame.segments(
             "Method",
-            methods,
+            {name: METHODS[name] for name in methods},
             "method",
-            widget=st.segmented_control,
-            required=True,
-            always=False,
             key=f"method-{len(methods)}",
-            format_func=METHODS.get,
         )
-        colour = frame.linked(
-            "Colour by", list(columns), "colour", width=210, always=False, format_func=columns.get
-        )
-        kept = filtered(first, columns)
-        search(first)
-    return method, colour, kept
+        colour = frame.linked("Colour by", columns, "colour", width=210, always=False)
+        mask = _draw_filter(first, columns)
+        _draw_search(first)
+    return MapSettings(method, colour, mask)
 
 
-def filtered(first: LoadedMap, columns: dict[str, str]) -> np.ndarray:
-    """The filter's popover; returns which points it leaves. The address holds what is set."""
-    filters = {
-        column: wanted
-        for column, wanted in read_filters(st.query_params.get("filter", "")).items()
-        if column in columns
-    }
+def _draw_filter(first: LoadedMap, columns: dict[str, str]) -> np.ndarray:
+    """The filter's popover; returns which points pass. The address holds what is set."""
+    linked = read_filters(st.query_params.get("filter", ""))
+    filters = {column: rule for column, rule in linked.items() if column in columns}
     label = f"Filter · {words.count(len(filters), 'rule')}" if filters else "Filter"
     with st.popover(label, icon=":material/filter_alt:", key="filter", on_change="rerun") as box:
         if box.open:
@@ -57,15 +66,17 @@ def filtered(first: LoadedMap, columns: dict[str, str]) -> np.ndarray:
                 "Show only images with",
                 list(columns),
                 default=list(filters),
-                format_func=columns.get,
+                format_func=lambda column: columns[column],
                 key=f"filter-columns-{first.run_id}",
                 placeholder="Choose what to filter by",
             )
-            filters = {
-                column: _wanted(first.points[column], column, columns[column], filters.get(column))
+            rules = {
+                column: _draw_rule(
+                    first.points[column], column, columns[column], filters.get(column)
+                )
                 for column in used
             }
-            filters = {column: wanted for column, wanted in filters.items() if wanted}
+            filters = {column: rule for column, rule in rules.items() if rule}
     if filters:
         st.query_params["filter"] = write_filters(filters)
     else:
@@ -73,52 +84,45 @@ def filtered(first: LoadedMap, columns: dict[str, str]) -> np.ndarray:
     return narrow(first.points, filters)
 
 
-def _wanted(values: pd.Series, column: str, name: str, before) -> tuple[float, float] | list[str]:
+def _draw_rule(
+    values: pd.Series, column: str, name: str, before: tuple[float, float] | Sequence[str] | None
+) -> tuple[float, float] | list[str]:
     """One column's rule: a range for a measure, values for a category."""
+    key = f"filter-{column}"
     if is_scale(values):
         low, high = float(values.min()), float(values.max())
-        start = (
-            tuple(float(np.clip(end, low, high)) for end in before)
-            if isinstance(before, tuple)
-            else (low, high)
-        )
-        return tuple(st.slider(words.plain(name), low, high, start, key=f"filter-{column}"))
-    text = categories(values).value_counts()
-    known = (
-        [value for value in before or [] if value in text.index]
-        if not isinstance(before, tuple)
-        else []
-    )
+        start, end = before if isinstance(before, tuple) else (low, high)
+        ends = float(np.clip(start, low, high)), float(np.clip(end, low, high))
+        return st.slider(words.plain(name), low, high, ends, key=key)
+    counts = categories(values).value_counts()
+    chosen = () if before is None or isinstance(before, tuple) else before
     return st.multiselect(
         words.plain(name),
-        sorted(text.index),
-        default=known,
-        key=f"filter-{column}",
+        sorted(counts.index),
+        default=[value for value in chosen if value in counts.index],
+        key=key,
         placeholder="Any",
-        format_func=lambda value: f"{value} ({text[value]:,})",
+        format_func=lambda value: f"{value} ({counts[value]:,})",
     )
 
 
-def search(first: LoadedMap) -> None:
-    """Find images by their id, or a part of it."""
+def _draw_search(first: LoadedMap) -> None:
+    """Select images by their id, or a part of it."""
 
-    def found() -> None:
-        rows = find(first.points, st.session_state["search"])
-        st.session_state["search-missed"] = (
-            "" if rows or not st.session_state["search"] else st.session_state["search"]
-        )
+    def search() -> None:
+        text = st.session_state["search"]
+        rows = find(first.points, text)
+        st.session_state[MISSED] = "" if rows else text
         if rows:
-            selection.take(first, rows, "search")
+            selection.select(first, rows, "search")
 
     st.text_input(
         "Search by image id",
         key="search",
         type="search",
-        on_change=found,
+        on_change=search,
         width=190,
         placeholder="or a part of it",
     )
-    if st.session_state.get("search-missed"):
-        st.caption(
-            f"No image id on this map holds “{words.plain(st.session_state['search-missed'])}”."
-        )
+    if missed := st.session_state.get(MISSED):
+        st.caption(f"No image id on this map holds “{words.plain(missed)}”.")

@@ -38,19 +38,9 @@ def starts(travel: Any, first: LoadedMap | None, own: Upload | None) -> dict[str
         return {}
     found = {MINE: own.square(travel.size)} if own is not None else {}
     if first is not None:
-        for row in _recent(first)[:4]:
+        for row in selection.recent_rows(first)[:4]:
             found[str(first.dataset.frame["image_id"].iloc[row])] = pixels(first, row, travel.size)
     return found
-
-
-def _recent(first: LoadedMap) -> list[int]:
-    """Rows chosen now, else looked at last, else one image of each class; at least two where the map has two."""
-    known = set(first.points["row"])
-    state = st.session_state.get(selection.KEY) or {}
-    now = state.get("rows", []) if state.get("dataset") == first.dataset.name else []
-    examples = first.points.drop_duplicates("label")["row"].tolist()
-    visited = reversed(st.session_state.get("atlas-visited", []))
-    return [row for row in dict.fromkeys([*now[:2], *visited, *examples]) if row in known]
 
 
 def latent(travel: Any, image_ssc: np.ndarray) -> np.ndarray:
@@ -109,7 +99,7 @@ def between(workspace, travel: Any, first: LoadedMap | None, own: Upload | None)
     if without_encoder(travel) or first is None:
         return
     ids = first.dataset.frame["image_id"]
-    defaults = [str(ids.iloc[row]) for row in _recent(first)[:2]]
+    defaults = [str(ids.iloc[row]) for row in selection.recent_rows(first)[:2]]
     ends = []
     for column, label, default in zip(
         st.columns(2), ("From image", "To image"), [*defaults, *defaults][:2], strict=True
@@ -163,9 +153,7 @@ def means(workspace, travel: Any, first: LoadedMap | None, own: Upload | None) -
         for label, part in named.items()
         if len(part)
     }
-    selected = points[
-        points["row"].isin((st.session_state.get(selection.KEY) or {}).get("rows", []))
-    ]
+    selected = points[points["row"].isin(selection.current().rows)]
     if len(selected) > 1:
         parts = {"the selection": sample(selected, OF_A_CLASS)["row"].tolist(), **parts}
     found = _means(workspace, travel, first, parts)

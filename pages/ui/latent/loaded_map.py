@@ -1,25 +1,29 @@
-"""A map as the page shows it: its points, the models whose answers stand beside them, and what its columns are called."""
+"""A map as the page shows it: its points, the models whose predictions belong to it, and the names of its columns."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from derm_core.arms import arm_style
-from derm_core.data.manifest import CORE
+from derm_core.data.manifest import CORE, Dataset
+from derm_core.insight.saved_map import SavedMap
 from derm_core.insight.selection import COORDINATES
+from derm_core.workspace import Workspace
 from pages.ui import cached, words
 
 METHODS = {"umap": "UMAP", "pca": "PCA"}
-OF_MODELS = {
+MODEL_COLUMNS = {
     "prediction": "Prediction",
     "correct": "Correct",
     "confidence": "Confidence",
     "outlier": "Outlier score",
 }
-OF_FEATURES = (
+# Parameters of a map that decide its features and so its neighbours; the others decide its layout alone.
+FEATURE_PARAMETERS = (
     "dataset",
     "arm",
     "vae_run",
@@ -33,119 +37,131 @@ OF_FEATURES = (
 
 
 @dataclass(frozen=True)
+class MapModel:
+    """A model whose predictions are saved with a map, in the columns that end in `slot` ("a", "b", …)."""
+
+    slot: str
+    name: str
+    arm: str
+    short_name: str
+
+
+@dataclass(frozen=True)
 class LoadedMap:
-    """run_id; saved: insight.atlas.SavedMap; dataset: data.manifest.Dataset; version: another one for every other content;
-    apart: what tells it from the other map on show where both have one name, "" where nothing need be told."""
+    """A saved map with its dataset.
+
+    Attributes:
+        version: differs for every other content; part of a cache's key.
+        suffix: what distinguishes it from the other map on the page where both have one name.
+    """
 
     run_id: str
-    saved: Any
-    dataset: Any
-    version: tuple
-    apart: str = ""
+    saved: SavedMap
+    dataset: Dataset
+    version: tuple[Any, ...]
+    suffix: str = ""
 
     @property
     def points(self) -> pd.DataFrame:
         return self.saved.points
 
     @property
-    def about(self) -> dict:
+    def about(self) -> Mapping[str, Any]:
         return self.saved.about
 
     @property
-    def quality(self) -> dict:
+    def params(self) -> Mapping[str, Any]:
+        return self.about.get("params") or {}
+
+    @property
+    def quality(self) -> Mapping[str, float]:
         return self.about.get("quality") or {}
 
     @property
     def methods(self) -> list[str]:
-        """UMAP where it is there, and PCA."""
+        """UMAP where it is computed, and PCA."""
         return ["umap", "pca"] if "umap_x" in self.saved.known else ["pca"]
 
     @property
     def name(self) -> str:
-        """The arm's name, that it is mu where it is, and what tells it from the other map on show."""
+        """The arm, "μ" for a map of posterior means, and the suffix."""
         arm = arm_style(self.about["arm"], self.about.get("label")).name
-        return ", ".join(filter(None, (arm, "μ" if self.saved.space == "mu" else "", self.apart)))
+        return ", ".join(filter(None, (arm, "μ" if self.saved.space == "mu" else "", self.suffix)))
 
     @property
     def features(self) -> dict[str, Any]:
-        """What decides a map's features, and so its neighbours: maps that agree in it differ in their layout alone."""
-        return {name: self.params.get(name) for name in OF_FEATURES} | {"space": self.saved.space}
+        """What decides the features: maps that agree in it differ in their layout alone."""
+        known = {name: self.params.get(name) for name in FEATURE_PARAMETERS}
+        return known | {"space": self.saved.space}
 
     @property
-    def params(self) -> dict:
-        return self.about.get("params") or {}
-
-    @property
-    def opinions(self) -> list[dict]:
-        """map.json's opinions, each with "shown", what its model is called in short."""
-        arms = [opinion["arm"] for opinion in self.saved.opinions]
+    def models(self) -> list[MapModel]:
+        """The models whose predictions are saved with the map."""
+        arms = [model["arm"] for model in self.saved.opinions]
         return [
-            {
-                **opinion,
-                "shown": arm_style(opinion["arm"]).brief
-                if arms.count(opinion["arm"]) == 1
-                else opinion["name"],
-            }
-            for opinion in self.saved.opinions
+            MapModel(
+                model["slot"],
+                model["name"],
+                model["arm"],
+                arm_style(model["arm"]).brief if arms.count(model["arm"]) == 1 else model["name"],
+            )
+            for model in self.saved.opinions
         ]
 
     @property
     def columns(self) -> dict[str, str]:
-        """Columns to colour and filter by, and what they are called: class, split, models' answers, attributes."""
-        found = {"label": "Class", "split": "Split"}
-        for opinion in self.opinions:
-            found |= {
-                f"{kind}_{opinion['slot']}": f"{name}, {opinion['shown']}"
-                for kind, name in OF_MODELS.items()
+        """Columns to colour and filter by, and their names: class, split, predictions of models, attributes."""
+        names = {"label": "Class", "split": "Split"}
+        for model in self.models:
+            names |= {
+                f"{kind}_{model.slot}": f"{name}, {model.short_name}"
+                for kind, name in MODEL_COLUMNS.items()
             }
-        found["disagree"] = "Models disagree"
-        rest = sorted(set(self.points.columns) - set(found) - {*CORE, *COORDINATES, "row"})
-        found |= {
-            name: name.removeprefix("factor_").replace("_", " ").capitalize() for name in rest
-        }
-        return {column: name for column, name in found.items() if column in self.saved.known}
+        names["disagree"] = "Models disagree"
+        rest = sorted(set(self.points.columns) - set(names) - {*CORE, *COORDINATES, "row"})
+        names |= {name: attribute_name(name) for name in rest}
+        return {column: name for column, name in names.items() if column in self.saved.known}
 
     def levels(self, column: str) -> list[str]:
-        """The classes, in one order, for columns that hold classes: both maps colour them alike."""
-        return (
-            sorted(self.dataset.classes)
-            if column == "label" or column.startswith("prediction_")
-            else []
-        )
+        """The classes in one order, for columns of classes: both maps colour them alike."""
+        holds_classes = column == "label" or column.startswith("prediction_")
+        return sorted(self.dataset.classes) if holds_classes else []
 
 
-def load_map(workspace, run_id: str) -> LoadedMap | None:
-    """The map of a run; None while there is nothing to see of it."""
+def attribute_name(column: str) -> str:
+    """'Hair density' for "factor_hair_density"."""
+    return column.removeprefix("factor_").replace("_", " ").capitalize()
+
+
+def load_map(workspace: Workspace, run_id: str) -> LoadedMap | None:
+    """The map of a run; None before its PCA is computed."""
     saved = cached.saved_map(workspace, run_id)
     if saved is None:
         return None
     dataset = cached.dataset(workspace, saved.about["dataset"])
-    return LoadedMap(
-        run_id, saved, dataset, (cached.map_version(workspace, run_id), dataset.fingerprint)
-    )
+    version = (cached.map_version(workspace, run_id), dataset.fingerprint)
+    return LoadedMap(run_id, saved, dataset, version)
 
 
-def tell_apart(first: LoadedMap, second: LoadedMap) -> tuple[LoadedMap, LoadedMap]:
-    """The two maps, whose names also differ where their features do: by pixels or network, else by the run's last letters."""
+def with_distinct_names(first: LoadedMap, second: LoadedMap) -> tuple[LoadedMap, LoadedMap]:
+    """The two maps, with suffixes where one name stands for different features: pixels, network, or end of the run's id."""
     if first.name != second.name or first.features == second.features:
         return first, second
-    sides = (first, second)
-    for told in (
-        _pixels,
-        _network,
-        lambda map_: (map_.params.get("vae_run") or map_.params.get("vae") or "")[-4:],
-        lambda map_: map_.run_id[-4:],
-    ):
-        names = [told(map_) for map_ in sides]
-        if all(names) and names[0] != names[1]:
+    for suffix in (_pixels, _network, _pretraining, lambda loaded: loaded.run_id[-4:]):
+        one, other = suffix(first), suffix(second)
+        if one and other and one != other:
             break
-    return tuple(replace(map_, apart=name) for map_, name in zip(sides, names, strict=True))
+    return replace(first, suffix=one), replace(second, suffix=other)
 
 
-def _pixels(map_: LoadedMap) -> str:
-    return f"{map_.params['input_size']}{words.THIN}px" if "input_size" in map_.params else ""
+def _pixels(loaded: LoadedMap) -> str:
+    return f"{loaded.params['input_size']}{words.THIN}px" if "input_size" in loaded.params else ""
 
 
-def _network(map_: LoadedMap) -> str:
-    backbone = map_.params.get("backbone") or {}
+def _network(loaded: LoadedMap) -> str:
+    backbone = loaded.params.get("backbone") or {}
     return f"{backbone['architecture']} to stage {backbone['stage']}" if backbone else ""
+
+
+def _pretraining(loaded: LoadedMap) -> str:
+    return (loaded.params.get("vae_run") or loaded.params.get("vae") or "")[-4:]

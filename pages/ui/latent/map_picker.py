@@ -1,26 +1,28 @@
-"""The maps that the address or the reader names: one, and one beside it of the same images."""
+"""The maps that the address names: one, and beside it another of the same images."""
 
 from __future__ import annotations
 
 import streamlit as st
 
+from derm_core.jobs.store import Run
+from derm_core.workspace import Workspace
 from pages.ui import cached, frame, words
 from pages.ui.latent import new_map
 
-ALONE = "none"
+NONE = "none"
 
 
-def choose_maps(workspace) -> tuple[str | None, str | None, list[str]]:
-    """(first, second or None, all that are done): run ids, from two choices that are kept in the address."""
+def choose_maps(workspace: Workspace) -> tuple[str | None, str | None, list[str]]:
+    """(first, second or None, all that are done): run ids, from two choices that are part of the address."""
     runs = cached.runs(workspace, kind="embed")
-    found = {run.id: run for run in runs if not run.final or cached.map_is_there(workspace, run.id)}
-    done = [run_id for run_id, run in found.items() if run.final]
-    if runs and runs[0].id not in found:
+    maps = {run.id: run for run in runs if not run.final or cached.map_is_there(workspace, run.id)}
+    done = [run_id for run_id, run in maps.items() if run.final]
+    if runs and runs[0].id not in maps:
         state = words.STATES[runs[0].state][0].lower()
         frame.show_error(
             runs[0].error or f"The last map was {state} before there was anything to see."
         )
-    if not found:
+    if not maps:
         frame.empty(
             "A dot for every image, near its neighbours according to one extractor's features; coloured by class, split, a "
             "model's answer or any attribute. Make the first map below: the PCA stands in seconds, UMAP after about "
@@ -29,31 +31,30 @@ def choose_maps(workspace) -> tuple[str | None, str | None, list[str]]:
             icon=":material/scatter_plot:",
         )
         return None, None, done
-    label = {key: frame.run_label(workspace, run) for key, run in found.items()}.get
+    return *_choose_two(workspace, maps), done
+
+
+def _choose_two(workspace: Workspace, maps: dict[str, Run]) -> tuple[str, str | None]:
+    labels = {run_id: frame.run_label(workspace, run) for run_id, run in maps.items()}
+    datasets = {run_id: cached.config(workspace, run_id).get("dataset") for run_id in maps}
     left, right = st.columns(2)
     with left:
-        first = frame.linked("Map", list(found), "run", format_func=label)
-    dataset = cached.config(workspace, first).get("dataset")
-    others = [
-        key
-        for key in found
-        if key != first and cached.config(workspace, key).get("dataset") == dataset
-    ]
+        first = frame.linked("Map", labels, "run")
+    others = [key for key in maps if key != first and datasets[key] == datasets[first]]
+    labels[NONE] = "No second map" if others else "No other map of these images yet"
     with right:
-        nothing = "No second map" if others else "No other map of these images yet"
         second = frame.linked(
             "Beside it",
-            [ALONE, *others],
+            {key: labels[key] for key in (NONE, *others)},
             "beside",
             always=False,
             key=f"beside-{first}",
-            format_func=lambda key: nothing if key == ALONE else label(key),
         )
-    return first, None if second == ALONE else second, done
+    return first, None if second == NONE else second
 
 
-def offer_alignment(workspace, first: str, second: str) -> None:
-    """A second map that was not aligned to the first can be made again so that it is."""
+def offer_alignment(workspace: Workspace, first: str, second: str) -> None:
+    """A button that makes the second map again, aligned to the first, where the two are not aligned."""
     configs = [cached.config(workspace, run_id) for run_id in (first, second)]
     if configs[0].get("aligned_to") == second or configs[1].get("aligned_to") == first:
         return

@@ -1,43 +1,42 @@
-"""The maps, one or two side by side, with what is chosen in them. A fragment: a selection runs this part alone."""
+"""The maps, one or two side by side, with the selected images. A fragment: a selection runs this part alone."""
 
 from __future__ import annotations
 
 import streamlit as st
 
+from derm_core.workspace import Workspace
 from pages.ui import frame, scheduling
-from pages.ui.latent import filters, map_chart, selected_images, selection, upload
+from pages.ui.latent import filters, map_chart, map_table, selected_images, selection, upload
 from pages.ui.latent.loaded_map import LoadedMap
+from pages.ui.latent.upload import Upload
 
-ALONE, PAIRED = 560, 460  # pixels high
+HEIGHT_ALONE, HEIGHT_OF_TWO = 560, 460  # pixels
 
 
 @st.fragment
 @scheduling.in_turn
 def draw_maps(
-    workspace, first: LoadedMap, second: LoadedMap | None, own: upload.Upload | None
+    workspace: Workspace, first: LoadedMap, second: LoadedMap | None, own: Upload | None
 ) -> None:
+    """own: the user's own image, where one is uploaded."""
     with frame.errors():
-        method, colour, kept = filters.draw_filters(first, second)
+        settings = filters.draw_filters(first, second)
         rows = selection.selected_rows(first)
-        places = [upload.place_upload(workspace, own, map_, method) for map_ in (first, second)]
-        if second is None:
-            left, right = st.columns([5, 3], gap="medium")
-            with left:
-                map_chart.draw_map(first, first, method, colour, kept, rows, "a", ALONE, places[0])
-                map_chart.draw_table(first, kept)
-        else:
-            sides = zip(st.columns(2, gap="medium"), (first, second), "ab", places, strict=True)
-            for column, map_, place, where in sides:
+        height = HEIGHT_ALONE if second is None else HEIGHT_OF_TWO
+        columns = st.columns([5, 3] if second is None else 2, gap="medium")
+        for column, loaded, side in zip(columns, (first, second), "ab", strict=True):
+            if loaded is not None:
+                place = upload.place_upload(workspace, own, loaded, settings.method)
                 with column:
-                    map_chart.draw_map(
-                        first, map_, method, colour, kept, rows, place, PAIRED, where
-                    )
-            right = st.container()
-        with right:
+                    map_chart.draw_map(first, loaded, settings, rows, side, height, place)
+        if second is None:
+            with columns[0]:
+                map_table.draw_table(first, settings.mask)
+        with columns[1] if second is None else st.container():
             if own is not None:
                 upload.draw_upload(workspace, own, first, second)
             if rows or own is None:
                 selected_images.draw_selection(first, second, rows, wide=second is not None)
         if second is not None:
-            map_chart.draw_table(first, kept)
+            map_table.draw_table(first, settings.mask)
         st.caption(map_chart.MEASURES)

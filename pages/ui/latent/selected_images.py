@@ -1,4 +1,4 @@
-"""What was chosen: one image with what is known of it and its neighbours, or many with what mixture they are."""
+"""The selected images: one with its metadata, predictions and neighbours, or many with their classes and accuracy."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import pandas as pd
 import streamlit as st
 
 from derm_core.arms import arm_style
+from derm_core.data.manifest import Dataset
 from derm_core.insight.saved_map import neighbours_in
 from derm_core.insight.selection import accuracies, categories, class_mix, sample
 from pages.ui import frame, images, words
 from pages.ui.latent import selection
 from pages.ui.latent.loaded_map import LoadedMap
 
-SHOWN, NEAREST = 36, 8
+MAX_SHOWN, NEAREST = 36, 8
 
 
 def draw_selection(first: LoadedMap, second: LoadedMap | None, rows: list[int], wide: bool) -> None:
-    """wide: whether the whole width of the page is there, or a column beside the map."""
+    """wide: whether the selection has the whole width of the page, or a column beside the map."""
     if not rows:
         st.markdown(
             ":material/touch_app: **Click a dot** to see its image and those nearest to it. To see all images of "
@@ -31,29 +32,27 @@ def draw_selection(first: LoadedMap, second: LoadedMap | None, rows: list[int], 
             icon=":material/close:",
             type="tertiary",
             key="clear",
-            on_click=selection.take,
+            on_click=selection.select,
             args=(first, [], selection.CLEARED),
         )
         if len(rows) > 1:
-            frame.download_table(
-                first.points[first.points["row"].isin(rows)], "Download CSV", name="selection"
-            )
-    if len(rows) > 1 and (counted := selection.among()):
+            table = first.points[first.points["row"].isin(rows)]
+            frame.download_table(table, "Download CSV", name="selection")
+    if len(rows) == 1:
+        _draw_image(first, second, rows[0], wide)
+        return
+    if drawn := selection.current().drawn:
         st.caption(
-            f"Counted among the {counted[0]:,} points that are drawn, of {counted[1]:,}: a box or lasso chooses no "
+            f"Counted among the {drawn[0]:,} points that are drawn, of {drawn[1]:,}: a box or lasso chooses no "
             "others."
         )
-    if len(rows) == 1:
-        one_image(first, second, rows[0], wide)
-    else:
-        many_images(first, rows, wide)
+    _draw_images(first, rows, wide)
 
 
 # ---- one image ---------------------------------------------------------------------------------
 
 
-def one_image(first: LoadedMap, second: LoadedMap | None, row: int, wide: bool) -> None:
-    """The image, its row, the models' answers, and its neighbours in feature space, in both spaces where there are two."""
+def _draw_image(first: LoadedMap, second: LoadedMap | None, row: int, wide: bool) -> None:
     point = first.points[first.points["row"] == row].iloc[0]
     left, right = st.columns([2, 5], gap="medium") if wide else (st.container(), st.container())
     with left:
@@ -62,149 +61,126 @@ def one_image(first: LoadedMap, second: LoadedMap | None, row: int, wide: bool) 
             st.image(images.data_url(picture), width=256, alt=f"Image {point['image_id']}")
         else:
             st.caption(":material/broken_image: Its file is gone or has changed.")
-        st.markdown(
-            f"**{words.plain(point['image_id'])}** · {words.plain(describe(first.dataset, point['label']))}"
-        )
-        st.caption(" · ".join(facts(first, point)))
-        answers(first, point)
+        label = words.plain(_class_name(first.dataset, point["label"]))
+        st.markdown(f"**{words.plain(point['image_id'])}** · {label}")
+        st.caption(" · ".join(_metadata(first, point)))
+        _draw_predictions(first, point)
     with right:
-        spaces = [first] if second is None or second.features == first.features else [first, second]
-        near = [
-            list(neighbours_in(map_.saved, point["image_id"], NEAREST)["row"]) for map_ in spaces
-        ]
-        for map_, found in zip(spaces, near, strict=True):
-            st.markdown(
-                f"**Nearest in feature space** · {words.plain(map_.name)}"
-                if second
-                else "**Nearest in feature space**"
-            )
-            images.gallery(first.dataset, found, columns=8 if wide else 4, min_width=72)
-        if len(near) == 2:
-            both = len(set(near[0]) & set(near[1]))
-            st.caption(
-                f"{both} of these {NEAREST} are the same in both spaces. Neighbours are looked up among the "
-                "features, not on the map."
-            )
+        _draw_neighbours(first, second, str(point["image_id"]), wide)
 
 
-def facts(first: LoadedMap, point: pd.Series) -> list[str]:
-    """What the dataset says of the image, in words: "Split test", "Age 45"."""
-    names = {
-        "split": "Split",
-        "group": "Group",
-        **{
-            name: name.replace("_", " ").capitalize()
-            for name in first.dataset.attributes
-            if not name.startswith("factor_")
-        },
-    }
-    known = {
-        name: point[column]
-        for column, name in names.items()
-        if column in point and pd.notna(point[column])
-    }
+def _draw_neighbours(first: LoadedMap, second: LoadedMap | None, image_id: str, wide: bool) -> None:
+    """The nearest images in feature space; in both spaces where the two maps have different features."""
+    spaces = [first] if second is None or second.features == first.features else [first, second]
+    nearest = []
+    for loaded in spaces:
+        name = f" · {words.plain(loaded.name)}" if second else ""
+        st.markdown(f"**Nearest in feature space**{name}")
+        rows = list(neighbours_in(loaded.saved, image_id, NEAREST)["row"])
+        images.gallery(first.dataset, rows, columns=8 if wide else 4, min_width=72)
+        nearest.append(set(rows))
+    if len(nearest) == 2:
+        st.caption(
+            f"{len(nearest[0] & nearest[1])} of these {NEAREST} are the same in both spaces. Neighbours are looked up "
+            "among the features, not on the map."
+        )
+
+
+def _metadata(first: LoadedMap, point: pd.Series) -> list[str]:
+    """What the dataset has about the image, in words: "Split test", "Age 45"."""
+    attributes = [name for name in first.dataset.attributes if not name.startswith("factor_")]
     return [
-        f"{words.plain(name)} {words.plain(f'{value:.3g}' if isinstance(value, float) else value)}"
-        for name, value in known.items()
+        f"{words.plain(column.replace('_', ' ').capitalize())} "
+        f"{words.plain(f'{value:.3g}' if isinstance(value, float) else value)}"
+        for column in ("split", "group", *attributes)
+        if column in point and pd.notna(value := point[column])
     ]
 
 
-def answers(first: LoadedMap, point: pd.Series) -> None:
-    """What each model says of the image, whether that is right, and how far the image lies from its training images."""
-    for opinion in first.opinions:
-        slot = opinion["slot"]
-        said, sure, right, away = (
-            point.get(f"{name}_{slot}")
-            for name in ("prediction", "confidence", "correct", "outlier")
+def _draw_predictions(first: LoadedMap, point: pd.Series) -> None:
+    """Each model's prediction, whether it is right, and whether the image is unlike the model's training images."""
+    for model in first.models:
+        label, confidence, correct, distance = (
+            point.get(f"{column}_{model.slot}")
+            for column in ("prediction", "confidence", "correct", "outlier")
         )
-        if pd.isna(said):
+        if pd.isna(label):
             continue
-        verdict = (
-            ""
-            if pd.isna(right)
-            else " :material/check: right"
-            if right
-            else " :material/close: wrong"
-        )
-        unlike = (
-            ""
-            if pd.isna(away) or away <= 1
-            else (f" · unlike its training images ({words.number(away, 2)} times the limit)")
-        )
+        verdict = unlike = ""
+        if pd.notna(correct):
+            verdict = " :material/check: right" if correct else " :material/close: wrong"
+        if pd.notna(distance) and distance > 1:
+            unlike = f" · unlike its training images ({words.number(distance, 2)} times the limit)"
         st.markdown(
-            f"{arm_style(opinion['arm'], opinion['name']).badge} **{words.plain(said)}** "
-            f"{words.chance(sure)}{verdict}{unlike}"
+            f"{arm_style(model.arm, model.name).badge} **{words.plain(label)}** "
+            f"{words.chance(confidence)}{verdict}{unlike}"
         )
-    if first.opinions and point["split"] == "train":
+    if first.models and point["split"] == "train":
         st.caption("The models may have been trained on this image.")
 
 
-def describe(dataset, label: str | None) -> str:
-    told = dataset.info.class_descriptions or {}
-    return "no label" if label is None or pd.isna(label) else told.get(label, label)
+def _class_name(dataset: Dataset, label: str | None) -> str:
+    names = dataset.info.class_descriptions or {}
+    return "no label" if label is None or pd.isna(label) else names.get(label, label)
 
 
 # ---- many images -------------------------------------------------------------------------------
 
 
-def many_images(first: LoadedMap, rows: list[int], wide: bool) -> None:
-    """A gallery, the class mix, and how right both models are inside."""
-    points = first.points
-    found = points[points["row"].isin(rows)]
+def _draw_images(first: LoadedMap, rows: list[int], wide: bool) -> None:
+    """A gallery, the classes, and the accuracy of the models inside the selection."""
     left, right = st.columns([2, 5], gap="medium") if wide else (st.container(), st.container())
     with left:
-        mixture(points, rows)
-        inside(first, rows)
+        _draw_classes(first.points, rows)
+        _draw_accuracy(first, rows)
     with right:
+        part = first.points[first.points["row"].isin(rows)]
         order = {row: place for place, row in enumerate(rows)}
-        shown = sorted(
-            sample(found, SHOWN)["row"], key=order.get
-        )  # a lasso's images come class by class
+        shown = sorted(sample(part, MAX_SHOWN)["row"], key=lambda row: order[row])
         images.gallery(first.dataset, shown, columns=9 if wide else 6, min_width=64)
-        if len(found) > SHOWN:
+        if len(part) > MAX_SHOWN:
             st.caption(
-                f"{SHOWN} of {len(found):,} are shown, each class in proportion; all of them stand in the CSV."
+                f"{MAX_SHOWN} of {len(part):,} are shown, each class in proportion; all of them stand in the CSV."
             )
 
 
-def mixture(points: pd.DataFrame, rows: list[int]) -> None:
+def _draw_classes(points: pd.DataFrame, rows: list[int]) -> None:
     """Classes inside the selection beside their share of the whole map."""
     mix = class_mix(points, rows)
+    table = pd.DataFrame(
+        {
+            "Class": mix["label"].map(words.plain),
+            "Inside": mix["images"].map("{:,}".format),
+            "Share": mix["share"].map(words.percent),
+            "Of the map": mix["share_of_map"].map(words.percent),
+        }
+    )
     st.table(
-        pd.DataFrame(
-            {
-                "Class": [words.plain(label) for label in mix["label"]],
-                "Inside": [f"{count:,}" for count in mix["images"]],
-                "Share": mix["share"].map(words.percent),
-                "Of the map": mix["share_of_map"].map(words.percent),
-            }
-        ),
+        table,
         border="horizontal",
         hide_index=True,
         alt="Classes inside the selection and on the whole map",
     )
     splits = categories(points.loc[points["row"].isin(rows), "split"]).value_counts()
-    st.caption(
-        "Splits inside: "
-        + " · ".join(f"{words.plain(name)} {number:,}" for name, number in splits.items())
-    )
+    counts = [f"{words.plain(name)} {number:,}" for name, number in splits.items()]
+    st.caption("Splits inside: " + " · ".join(counts))
 
 
-def inside(first: LoadedMap, rows: list[int]) -> None:
-    """Accuracy of each model inside the selection and on the whole map, images it may have been trained on apart."""
-    found = accuracies(first.points, rows, first.opinions)
-    if not found:
+def _draw_accuracy(first: LoadedMap, rows: list[int]) -> None:
+    """Accuracy of each model inside the selection and on the whole map, without images it may have been trained on."""
+    measured = accuracies(first.points, rows, first.saved.opinions)
+    if not measured:
         return
-    shown = {opinion["name"]: opinion["shown"] for opinion in first.opinions}
+    names = {model.name: model.short_name for model in first.models}
     table = pd.DataFrame(
         [
             {
-                "Model": shown[one["name"]],
-                "Validation and test": written(one["unseen"]),
-                "Whole map": words.percent(one["unseen"]["overall"]),
-                "Training": written(one["train"]),
+                "Model": names[model["name"]],
+                "Validation and test": _accuracy_text(model["unseen"]),
+                "Whole map": words.percent(model["unseen"]["overall"]),
+                "Training": _accuracy_text(model["train"]),
             }
-            for one in found
+            for model in measured
         ]
     )
     st.markdown("**Accuracy inside the selection**")
@@ -220,10 +196,8 @@ def inside(first: LoadedMap, rows: list[int]) -> None:
     )
 
 
-def written(part: dict) -> str:
+def _accuracy_text(part: dict) -> str:
     """'71.2 % of 40' or '–'."""
-    return (
-        "–"
-        if part["accuracy"] is None
-        else f"{words.percent(part['accuracy'])} of {part['images']:,}"
-    )
+    if part["accuracy"] is None:
+        return "–"
+    return f"{words.percent(part['accuracy'])} of {part['images']:,}"
