@@ -108,7 +108,7 @@ def asked(workspace, published: list[ListedBundle]) -> None:
     """
     uploads.release()
     cards = models.choose(published)
-    chosen = input.choose(workspace)
+    chosen = input.choose_images(workspace)
     if not cards:
         st.info("Choose at least one model.", icon=":material/deployed_code:")
     elif not chosen:

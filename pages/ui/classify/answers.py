@@ -21,7 +21,10 @@ SHOWN, WHOLE = (
     256,
     900,
 )  # pixels of the square beside the answer, and at most of the picture one chooses it in
-CENTRE = (0.5, 0.5, 1.0)
+Crop = tuple[
+    float, float, float
+]  # centre x, centre y and side of a square, as shares of the picture
+CENTRE: Crop = (0.5, 0.5, 1.0)
 
 
 @dataclass
@@ -38,7 +41,7 @@ class Answer:
     row: Prediction | None = None
     error: RefusedImage | None = None
     square: np.ndarray | None = None
-    crop: tuple[float, float, float] = CENTRE
+    crop: Crop = CENTRE
     reasons: dict[Any, Any] = field(default_factory=dict)
     _pixels: dict[int, np.ndarray] = field(default_factory=dict)
 
@@ -88,7 +91,7 @@ def answer(
     name: str,
     data: bytes,
     content: str,
-    crop: tuple[float, float, float],
+    crop: Crop,
 ) -> Answer:
     """Decode a file once, cut the square out of it and ask every model."""
     from derm_core.bundles.predict import predict_images
@@ -134,7 +137,7 @@ def show_whole(answer: Answer) -> None:
     st.session_state["shown-whole"] = answer.key
 
 
-def seen(picture: Image.Image, crop: tuple[float, float, float]) -> Image.Image:
+def seen(picture: Image.Image, crop: Crop) -> Image.Image:
     """The part of a picture whose middle square the models see."""
     return picture if crop == CENTRE else crop_square(picture, *crop)
 
