@@ -92,9 +92,9 @@ def optional() -> Any:
     return dataclasses.field(default=None, metadata={"optional": True})
 
 
-def named(name: str) -> Any:
-    """A field whose name in the JSON is `name`, such as "class", which is a keyword of Python."""
-    return dataclasses.field(metadata={"name": name})
+def named(name: str) -> dict[str, str]:
+    """Metadata of a field whose name in the JSON is `name`, such as "class", a keyword of Python."""
+    return {"name": name}
 
 
 def require(

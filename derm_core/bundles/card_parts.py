@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from ..records import Range, named, optional
@@ -129,7 +129,7 @@ class OutlierThresholds:
 class CardOperatingPoint:
     """The threshold for one class that keeps `specificity` on validation, and what it gives on test."""
 
-    class_name: str = named("class")
+    class_name: str = field(metadata=named("class"))
     specificity: float
     threshold: float
     chosen_on: str | None = optional()

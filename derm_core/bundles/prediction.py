@@ -6,7 +6,7 @@ What a card does not have (bundles of earlier versions) is None in its place.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class OperatingPoint:
         called: whether the class's probability is above the threshold.
     """
 
-    class_name: str = named("class")
+    class_name: str = field(metadata=named("class"))
     threshold: float
     specificity: float
     sensitivity: float | None

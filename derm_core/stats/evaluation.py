@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,7 @@ class MetricDifference(Difference):
 class ClassRecall:
     """Recall of one class (per-class sensitivity): test images n, groups, and the interval."""
 
-    class_name: str = named("class")
+    class_name: str = field(metadata=named("class"))
     n: int
     groups: int
     recall: Interval

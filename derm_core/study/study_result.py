@@ -90,7 +90,7 @@ class Setting:
 class ClassRecall:
     """Recall of one class: its test images n, their groups, and the interval."""
 
-    class_name: str = named("class")
+    class_name: str = field(metadata=named("class"))
     n: int
     groups: int
     recall: Interval
@@ -313,7 +313,7 @@ class OperatingCurve:
 class OperatingPoint:
     """Sensitivity for one class against the rest at each specificity."""
 
-    class_name: str = named("class")
+    class_name: str = field(metadata=named("class"))
     images: int
     groups: int
     specificity: tuple[float, ...]
