@@ -1,4 +1,4 @@
-"""One error class per kind a caller can act on; every message says what was wrong and what to do."""
+"""One class for each kind of error that a caller can act on; messages say what was wrong and what to do."""
 
 
 class DermError(Exception):
@@ -30,7 +30,7 @@ class RunError(DermError):
 
 
 class StorageError(DermError, OSError):
-    """A file cannot be written: the disk is full, or it may not be. Carries `errno` as any OSError."""
+    """A file cannot be written: the disk is full, or permission is missing. Has `errno` as any OSError."""
 
     def __str__(self) -> str:
         return str(self.strerror)

@@ -1,4 +1,4 @@
-"""The one writer: whole files appear at once or not at all, readable by their owner only."""
+"""Files: written as a whole or not at all, readable by their owner only; JSON; errors of storage."""
 
 from __future__ import annotations
 
@@ -19,12 +19,10 @@ from .processes import alive
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
-HERE = hashlib.sha256(platform.node().encode()).hexdigest()[
-    :8
-]  # this machine: a workspace may be shared by several
-UNFINISHED = re.compile(
-    rf"\..+\.{HERE}-(\d+)-[a-z0-9_]{{8}}"
-)  # a file being written, and the process that writes it
+# This machine, in the names of files being written: several machines may share a workspace.
+HERE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+# A file being written, and the process that writes it.
+UNFINISHED = re.compile(rf"\..+\.{HERE}-(\d+)-[a-z0-9_]{{8}}")
 
 
 @contextlib.contextmanager
@@ -85,8 +83,10 @@ def write_atomic(path: Path, data: bytes | memoryview | str) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Delete below `folder` what writers of this machine had not finished when they were killed; that of living processes
-    stays, and that of other machines."""
+    """Delete the unfinished files of killed writers below `folder`.
+
+    Those of living processes and of other machines stay.
+    """
     for path in folder.rglob(".*"):
         match = UNFINISHED.fullmatch(path.name)
         if match and not alive(int(match[1])):
@@ -96,21 +96,20 @@ def remove_unfinished(folder: Path) -> None:
 
 def private_folder(folder: Path) -> None:
     """Make a folder, and those above it that are missing, for their owner alone (0700)."""
-    for path in reversed(
-        [folder, *folder.parents]
-    ):  # mkdir's own `parents` takes the usual mode for those above
+    # One by one: with `parents=True` mkdir gives those above the usual mode.
+    for path in reversed([folder, *folder.parents]):
         if not path.exists():
             path.mkdir(mode=0o700, exist_ok=True)
 
 
 def private_file(path: Path) -> Path:
-    """`path`, made for its owner alone (0600) where it is missing: for writers that would take the usual mode."""
+    """Make an empty file for its owner alone (0600) where it is missing; returns `path`."""
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
     return path
 
 
 def keep_private() -> None:
-    """What this process makes from now on is its owner's alone, also where a library writes it. For entry points."""
+    """Make every file that this process creates its owner's alone, also where a library writes it."""
     os.umask(0o077)
 
 
@@ -120,22 +119,25 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises FileNotFoundError as it comes, and ValueError as `parse_json` does."""
+    """Read a JSON file. Raises FileNotFoundError, and ValueError as `parse_json` does."""
     return parse_json(Path(path).read_bytes())
 
 
 def parse_json(data: bytes | str) -> Any:
-    """JSON from anywhere as Python values. Raises ValueError (json.JSONDecodeError and others) for what is not JSON,
-    for NaN and infinity, for nesting beyond Python's stack, and for text that no file can hold."""
+    """JSON as Python values.
+
+    Raises:
+        ValueError: it is not JSON, has NaN or infinity, is nested beyond Python's stack, or holds text
+            that no file can hold.
+    """
     text = data.decode("utf-8") if isinstance(data, bytes) else data
     try:
         value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if "\\u" in text:
-        json.dumps(value, ensure_ascii=False).encode(
-            "utf-8"
-        )  # half a character, which only an escape can spell
+        # Raises for half a character, which only an escape can spell.
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Named random streams: every draw comes from one seed per run and the name of what is drawn."""
+"""Named random streams: every draw comes from a run's seed and the name of what is drawn."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 
 def stream_seed(seed: int, *names: str | int) -> int:
-    """A 63-bit seed for the stream `names` of a run's `seed`.
+    """A 63-bit seed for one stream of a run's draws.
 
-    Streams are independent of one another and of the order in which they are asked for, and a
-    stream may carry a step or epoch number: a resumed run re-derives its draws, nothing is stored.
+    Streams are independent of one another and of the order in which they are used. With a step or
+    epoch number among its names, a resumed run derives its draws again; nothing is stored.
+
+    Args:
+        seed: of the run.
+        names: of the stream.
 
     >>> stream_seed(0, "split") == stream_seed(0, "split"), stream_seed(0, "split") == stream_seed(1, "split")
     (True, False)

@@ -21,7 +21,7 @@ from derm_core import events as events_module
 from derm_core import files
 from derm_core.config import PretrainConfig, to_dict
 from derm_core.errors import DermError, StorageError
-from derm_core.events import TICK, Event, EventLog, log, read_events
+from derm_core.events import TICK, Event, EventLog, Progress, log, read_events
 from derm_core.files import read_json, write_json
 from derm_core.jobs import supervisor, worker
 from derm_core.jobs.store import RunStore
@@ -85,13 +85,13 @@ def fails(number):
 
 
 @pytest.mark.parametrize(
-    ("number", "said"), [(errno.ENOSPC, "disk is full"), (errno.EACCES, "may not be written")]
+    ("number", "problem"), [(errno.ENOSPC, "disk is full"), (errno.EACCES, "may not be written")]
 )
 @pytest.mark.parametrize(
     "target", [(events_module, "open"), (files.os, "fsync")], ids=["events", "checkpoint"]
 )
 def test_a_disk_that_takes_no_more_fails_the_run_in_a_sentence_and_it_goes_on_later(
-    here, number, said, target
+    here, number, problem, target
 ):
     run_id = here.new()
     with pytest.MonkeyPatch.context() as patch:
@@ -101,7 +101,7 @@ def test_a_disk_that_takes_no_more_fails_the_run_in_a_sentence_and_it_goes_on_la
                 patch.setattr(*target, fails(number), raising=False) if step == 3 else None
             ),
         )
-    assert run.state == "failed" and said in run.error and "Traceback" not in run.error
+    assert run.state == "failed" and problem in run.error and "Traceback" not in run.error
     assert read_json(here.workspace.run(run_id).checkpoints / "counter.json") in (3, 4)
     run = here.resumed(run_id)
     assert run.state == "done" and run.summary["from"] >= 3 and run.error is None
@@ -189,13 +189,13 @@ def test_a_table_that_stays_busy_does_not_stop_training(here, monkeypatch):
             if step == 2:
                 other.execute("BEGIN EXCLUSIVE")
             elif step == 4:
-                assert here.store.get(run_id).progress["done"] == 1
+                assert here.store.get(run_id).progress.done == 1
                 other.execute("COMMIT")
-            yield Event(kind="progress", value={"done": step})
+            yield Event(kind="progress", value=Progress(done=step))
 
     assert here.work(run_id, job=telling).state == "done"
     other.close()
-    assert here.store.get(run_id).progress["done"] == STEPS - 1
+    assert here.store.get(run_id).progress.done == STEPS - 1
 
 
 # ---- folders
@@ -343,7 +343,7 @@ def test_an_app_that_looked_before_another_started_the_worker_starts_none(worksp
     )
     seen = store.get(store.create("pretrain", CONFIG))
     assert store.claim_spawn(seen)  # the other app, meanwhile
-    supervisor._revive(workspace, store, seen)
+    assert not supervisor.spawn(workspace, seen.id, seen)
     assert started == [] and store.get(seen.id).spawns == 1
 
 

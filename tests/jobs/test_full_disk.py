@@ -36,7 +36,7 @@ def test_on_a_disk_that_is_really_full_a_run_ends_and_is_resumed_when_there_is_r
 
     try:
         here.work(run_id, fill)
-    except RunError as error:  # not even the table could be told
+    except RunError as error:  # not even the table could be written
         assert "disk" in str(error)
     filler.unlink()
     assert here.resumed(run_id).state == "done"
@@ -46,14 +46,14 @@ def test_on_a_disk_that_is_really_full_a_run_ends_and_is_resumed_when_there_is_r
 
 
 def pretraining(between_epochs):
-    """The real job, told when the checkpoint of its first epoch is in force."""
+    """The real job; `between_epochs` is called once, after the checkpoint of its first epoch."""
 
     def job(config, workspace, run, between):
-        told = False
+        called = False
         with closing(pretrain(config, workspace, run)) as events:
             for event in events:
-                if not told and read_checkpoint(run.checkpoints):
-                    told = True
+                if not called and read_checkpoint(run.checkpoints):
+                    called = True
                     between_epochs()
                 yield event
 
@@ -133,10 +133,9 @@ def test_a_pretraining_on_a_disk_that_is_really_full_goes_on_from_its_last_check
     run = workspace.run(run_id)
     try:
         assert here.work(run_id, job=pretraining(lambda: fill_up(filler))).state == "failed"
-    except RunError as error:  # not even the table could be told
+    except RunError as error:  # not even the table could be written
         assert "disk" in str(error)
-    kept = read_checkpoint(run.checkpoints)["step"]
-    assert kept > 0 and not run.vae_weights.exists()
+    assert read_checkpoint(run.checkpoints)["step"] > 0 and not run.vae_weights.exists()
     filler.unlink()
     supervisor.reconcile(workspace)
     supervisor.resume(workspace, run_id)
