@@ -24,7 +24,9 @@ class Cancelled(Exception):
 def in_background(
     work: Callable[[Report], Value], what: str, unit: str = "images"
 ) -> Generator[Event, None, Value]:
-    """`value = yield from in_background(lambda report: build(progress=report), "Decoding images")`.
+    """Do long work on a thread; for generators of events that long work would hold up.
+
+        images = yield from in_background(lambda report: decode(progress=report), "Decoding images")
 
     When the generator is closed the work ends at its next report, for which PATIENCE_SECONDS are
     waited. Raises what the work raises.

@@ -93,7 +93,10 @@ def progress(
     """Progress with rate and time left.
 
     Args:
-        done, total, unit, what: as in `Progress`.
+        done: in units.
+        total: in units.
+        unit: what is counted.
+        what: the work.
         started: when this session started the work (time.monotonic()).
         before: what an earlier session had done.
     """

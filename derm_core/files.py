@@ -51,7 +51,10 @@ def storage_sentence(error: OSError, path: Path | str) -> str:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
-    """A file that appears at `path` as a whole, or not at all: `with writing(path) as file: …`.
+    """A binary file to write to, which appears at `path` as a whole or not at all.
+
+        with writing(path) as file:
+            np.save(file, array)
 
     A temporary file beside it (mode 0600), fsync and `os.replace`.
 

@@ -1,4 +1,4 @@
-"""Where things live on disk. Paths are made from checked ids here, and nowhere else."""
+"""Paths in a workspace; made from checked ids here, and nowhere else."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent  # the folder that holds the
 
 
 def check_id(text: str, what: str = "name") -> str:
-    """`text` if it may be part of a path, else ConfigError: user text never becomes a path."""
+    """`text` if it may be part of a path: user text never becomes one. Raises ConfigError."""
     if not isinstance(text, str) or not ID_PATTERN.fullmatch(text):
         raise ConfigError(
             f"{what} {text!r} is not allowed: use 1 to 40 lower-case letters, digits and hyphens, "
@@ -44,14 +44,17 @@ class RunFiles:
 
     @property
     def id(self) -> str:
+        """The run's id, which is the name of its folder."""
         return self.root.name
 
     @property
     def config(self) -> Path:
+        """Its settings, every value resolved."""
         return self.root / "config.json"
 
     @property
     def events(self) -> Path:
+        """Its events, one JSON object a line."""
         return self.root / "events.jsonl"
 
     @property
@@ -61,18 +64,22 @@ class RunFiles:
 
     @property
     def log(self) -> Path:
+        """What its worker prints."""
         return self.root / "log.txt"
 
     @property
     def lock(self) -> Path:
+        """Held by its worker."""
         return self.root / "lock"
 
     @property
     def checkpoints(self) -> Path:
+        """Folder of what a resumed run goes on from."""
         return self.root / "checkpoints"
 
     @property
     def artefacts(self) -> Path:
+        """Folder of its results."""
         return self.root / "artefacts"
 
     @property
@@ -84,6 +91,7 @@ class RunFiles:
 
     @property
     def summary(self) -> Path:
+        """Metrics and settings of a finished pretraining."""
         return self.artefacts / "summary.json"
 
     @property
@@ -93,6 +101,7 @@ class RunFiles:
 
     @property
     def vae_weights(self) -> Path:
+        """Tensors of the VAE."""
         return self.artefacts / "vae.safetensors"
 
     @property
@@ -104,6 +113,7 @@ class RunFiles:
 
     @property
     def study(self) -> Path:
+        """Every result of a study."""
         return self.artefacts / "study.json"
 
     @property
@@ -123,6 +133,7 @@ class RunFiles:
 
     @property
     def label_efficiency_predictions(self) -> Path:
+        """Test probabilities of a fold at each share of the labels."""
         return self.artefacts / "extras" / "label_efficiency.npz"
 
     def answer(self, question: str) -> Path:
@@ -145,14 +156,17 @@ class RunFiles:
 
     @property
     def map_info(self) -> Path:
+        """Settings and quality of a map."""
         return self.artefacts / "map.json"
 
     @property
     def map_points(self) -> Path:
+        """The points of a map, one row an image."""
         return self.artefacts / "map.parquet"
 
     @property
     def data_issues(self) -> Path:
+        """Images whose label, split or look should be checked."""
         return self.artefacts / "trouble.parquet"
 
     @property
@@ -176,41 +190,52 @@ class DatasetPaths:
 
     @property
     def name(self) -> str:
+        """The dataset's name, which is the name of its folder."""
         return self.root.name
 
     @property
     def manifest(self) -> Path:
+        """One row an image."""
         return self.root / "manifest.parquet"
 
     @property
     def info(self) -> Path:
+        """Classes, counts, source and fingerprint."""
         return self.root / "dataset.json"
 
     @property
     def stores(self) -> Path:
+        """Folder of the decoded images, by size."""
         return self.root / "stores"
 
     @property
     def images(self) -> Path:
+        """Folder of the images of a dataset that brings no files of its own."""
         return self.root / "images"
 
     @property
     def masks(self) -> Path:
+        """Folder of the lesion masks of a synthetic dataset."""
         return self.root / "masks"
 
     def store(self, size: int) -> Path:
+        """Folder of the images decoded at `size` pixels."""
         return self.stores / f"{int(size)}"
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """DERM_HOME (default ./workspace): runs, datasets, caches and the bundles a user publishes."""
+    """The folder of a user's runs, datasets, caches and bundles: $DERM_HOME, by default ./workspace."""
 
     root: Path
 
     @classmethod
     def open(cls, root: str | Path | None = None) -> Workspace:
-        """The workspace at `root`, else at $DERM_HOME, else ./workspace; made on first need (0700)."""
+        """The workspace at `root`, else at $DERM_HOME, else ./workspace; made where it is missing (0700).
+
+        Raises:
+            ConfigError: it cannot be made.
+        """
         path = Path(root or os.environ.get("DERM_HOME") or "workspace").expanduser().resolve()
         try:
             for folder in (path, path / "runs", path / "datasets", path / "cache", path / "models"):
@@ -224,20 +249,25 @@ class Workspace:
 
     @property
     def database(self) -> Path:
+        """The table of runs."""
         return self.root / "runs.db"
 
     @property
     def cache(self) -> Path:
+        """Folder of what can be computed again."""
         return self.root / "cache"
 
     @property
     def models(self) -> Path:
+        """Folder of the bundles that a user publishes or imports."""
         return self.root / "models"
 
     def run(self, run_id: str) -> RunFiles:
+        """The files of a run. Raises ConfigError for what is not an id."""
         return RunFiles(self.root / "runs" / check_id(run_id, "run id"))
 
     def dataset(self, name: str) -> DatasetPaths:
+        """The files of a dataset. Raises ConfigError for what is not a name."""
         return DatasetPaths(self.root / "datasets" / check_id(name, "dataset name"))
 
     def dataset_names(self) -> list[str]:
@@ -253,10 +283,11 @@ class Workspace:
         return [models_folder(), self.models]
 
     def device_lock(self, device: str) -> Path:
+        """The lock held by the run that uses a device."""
         return self.root / f"device-{check_id(device.replace(':', '-'), 'device')}.lock"
 
     def remove(self, folder: Path) -> int:
-        """Delete a folder of this workspace; returns the bytes freed. Refuses anything outside it."""
+        """Delete a folder of this workspace; returns the bytes freed. Raises ConfigError for one outside it."""
         folder = Path(folder)
         if self.root not in folder.resolve().parents:
             raise ConfigError(
@@ -273,8 +304,10 @@ def weights_folder() -> Path:
 
 
 def app_folder() -> Path:
-    """The folder of app.py, pages/, models/ and studies/: `derm_core/_app` in an installed package,
-    the top of the tree in a checkout."""
+    """The folder of app.py, pages/, models/ and studies/.
+
+    `derm_core/_app` in an installed package, the top of the tree in a checkout.
+    """
     installed = Path(__file__).resolve().parent / "_app"
     return installed if installed.is_dir() else REPOSITORY
 

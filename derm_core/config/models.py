@@ -91,7 +91,8 @@ class EmbedConfig(Checked):
             self.space == "pooled" or self.arm == "vae" or self.arm.startswith(("run:", "bundle:")),
             "space",
             self.space,
-            f"'pooled' for the arm {self.arm}: only a VAE (vae, run:ID, an extractor's bundle:NAME) has posterior means",
+            f"'pooled' for the arm {self.arm}: only a VAE (vae, run:ID, an extractor's bundle:NAME) has "
+            "posterior means",
         )
 
 
