@@ -137,7 +137,7 @@ def test_it_travels_as_a_file_and_a_changed_one_is_refused(home, tmp_path):
     (folder / "model.safetensors").write_bytes(bytes(data))
     with pytest.raises(BundleError, match="SHA-256"):
         verify_bundle(folder)
-    assert [(card["name"], card["ok"]) for card in list_bundles(other, "extractor")] == [
+    assert [(entry.name, entry.card) for entry in list_bundles(other, "extractor")] == [
         (NAME, False)
     ]
     with pytest.raises(BundleError, match="already in the library"):
