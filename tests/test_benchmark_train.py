@@ -61,7 +61,7 @@ def test_the_ordinary_loop_trains_the_same_network(images, tmp_path):
         path = tmp_path / f"class{number % 2}" / f"{number}.png"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(image).save(path)
-    found = _imagefolder_peer.main(
+    measured = _imagefolder_peer.main(
         {
             "folder": str(tmp_path),
             "device": "cpu",
@@ -77,7 +77,10 @@ def test_the_ordinary_loop_trains_the_same_network(images, tmp_path):
         }
     )
     ours = train.new_task(argparse.Namespace(**SMALL), RECIPE)
-    assert found["parameters"] == sum(p.numel() for p in ours.parameters()) and found["seconds"] > 0
+    assert (
+        measured["parameters"] == sum(p.numel() for p in ours.parameters())
+        and measured["seconds"] > 0
+    )
 
 
 def test_a_python_without_the_peer_is_said_with_what_to_do(tmp_path):

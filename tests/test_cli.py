@@ -27,10 +27,11 @@ def run(workspace, capsys):
     """Run a command in this process: (status, JSON or text, lines of standard error)."""
 
     def call(*argv: str, status: int = 0):
-        found = cli.main(list(argv))
-        said = capsys.readouterr()
-        assert found == status, said.err
-        return (json.loads(said.out) if "--json" in argv else said.out), said.err.splitlines()
+        exit_status = cli.main(list(argv))
+        output = capsys.readouterr()
+        assert exit_status == status, output.err
+        answer = json.loads(output.out) if "--json" in argv else output.out
+        return answer, output.err.splitlines()
 
     return call
 
@@ -67,12 +68,12 @@ def scripted(workspace, monkeypatch):
 def test_wrong_usage_is_one_line_and_status_2(argv, capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(argv)
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     assert (
         stop.value.code == 2
-        and said.out == ""
-        and len(said.err.splitlines()) == 1
-        and "--help" in said.err
+        and output.out == ""
+        and len(output.err.splitlines()) == 1
+        and "--help" in output.err
     )
 
 

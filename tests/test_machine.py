@@ -32,15 +32,15 @@ def test_the_machine_is_described_without_loading_torch_where_no_driver_is():
     if machine._driver_present():
         pytest.skip("a GPU driver is present: its GPUs are asked through torch")
     code = (
-        "import json, sys; from derm_core.machine import machine; found = machine();"
-        "assert 'torch' not in sys.modules; print(json.dumps(found))"
+        "import json, sys; from derm_core.machine import machine; facts = machine();"
+        "assert 'torch' not in sys.modules; print(json.dumps(facts))"
     )
-    found = json.loads(
+    facts = json.loads(
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         ).stdout
     )
     import torch
 
-    assert torch.__version__.startswith(found["torch"])
-    assert found["cores"] >= 1 and found["memory_bytes"] > 2**28
+    assert torch.__version__.startswith(facts["torch"])
+    assert facts["cores"] >= 1 and facts["memory_bytes"] > 2**28

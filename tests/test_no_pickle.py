@@ -40,7 +40,7 @@ ALLOWED = {  # file: (what, why)
 
 @pytest.mark.slow
 def test_what_could_run_code_while_reading_is_used_nowhere_but_where_it_is_argued_for():
-    found = {}
+    uses = {}
     for path in [
         REPOSITORY / "app.py",
         *(
@@ -51,9 +51,9 @@ def test_what_could_run_code_while_reading_is_used_nowhere_but_where_it_is_argue
     ]:
         for line in path.read_text(encoding="utf-8").splitlines():
             if READERS.search(line.split("  # ")[0]) and not SAFE.search(line):
-                found.setdefault(str(path.relative_to(REPOSITORY)), []).append(line.strip())
-    assert found.keys() <= ALLOWED.keys(), found
-    for name, lines in found.items():
+                uses.setdefault(str(path.relative_to(REPOSITORY)), []).append(line.strip())
+    assert uses.keys() <= ALLOWED.keys(), uses
+    for name, lines in uses.items():
         assert len(lines) == 1 and ALLOWED[name][0] in lines[0], (name, lines)
 
 

@@ -18,20 +18,8 @@ from .results import answer
 
 CANCEL_SECONDS = 10.0
 LOG_LINES = 15
-RECORD = (
-    "kind",
-    "name",
-    "tags",
-    "note",
-    "state",
-    "device",
-    "created",
-    "started",
-    "finished",
-    "depends_on",
-    "error",
-    "progress",
-)
+RECORD = """kind name tags note state device created started finished depends_on error
+    progress""".split()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

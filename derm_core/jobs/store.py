@@ -84,17 +84,7 @@ class Run:
 
 
 FIELDS = tuple(Run.__dataclass_fields__)
-SETTABLE = (
-    "started",
-    "finished",
-    "pid",
-    "spawned",
-    "spawns",
-    "error",
-    "progress",
-    "summary",
-    "cancel_time",
-)
+SETTABLE = "started finished pid spawned spawns error progress summary cancel_time".split()
 
 
 def device_slot(kind: str, device: str) -> str:

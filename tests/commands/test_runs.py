@@ -27,8 +27,8 @@ def finished_run(workspace):
 
 def test_edit_changes_what_is_given_and_leaves_the_rest(call, finished_run):
     call("runs", "edit", finished_run, "--name", "Main study", "--tags", "paper, five seeds")
-    found = call("runs", "edit", finished_run, "--note", "Ink on some images.")
-    assert found == {
+    edited = call("runs", "edit", finished_run, "--note", "Ink on some images.")
+    assert edited == {
         "run_id": finished_run,
         "name": "Main study",
         "tags": ["paper", "five seeds"],

@@ -17,11 +17,11 @@ CONFIG = StudyConfig(dataset="synth", folds=3, pretrain=PretrainConfig(dataset="
 @pytest.fixture
 def started(monkeypatch):
     """Ids of the runs for which a worker would have been started; none is."""
-    found = []
+    run_ids = []
     monkeypatch.setattr(
-        supervisor, "spawn", lambda workspace, run_id, seen=None: found.append(run_id) or True
+        supervisor, "spawn", lambda workspace, run_id, seen=None: run_ids.append(run_id) or True
     )
-    return found
+    return run_ids
 
 
 def ended(workspace, run_id, state):

@@ -222,10 +222,10 @@ def test_runs_are_listed_by_tag(workspace):
 )
 def test_texts_that_are_too_long_change_nothing(workspace, change):
     store = RunStore(workspace)
-    run_id = store.create("study", CONFIG, name="kept")
+    run_id = store.create("study", CONFIG, name="first")
     with pytest.raises(ConfigError, match="at most"):
         store.annotate(run_id, **change)
-    assert store.get(run_id).name == "kept" and store.get(run_id).tags == ()
+    assert store.get(run_id).name == "first" and store.get(run_id).tags == ()
 
 
 OLD_SCHEMA = """CREATE TABLE runs (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
