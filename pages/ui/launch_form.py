@@ -15,6 +15,7 @@ from derm_core.config import ARMS, CORRUPTIONS, BackboneConfig, StudyConfig
 from derm_core.data.classmaps import class_map
 from derm_core.data.on_demand import is_missing_synth
 from derm_core.errors import DermError
+from derm_core.records import bounds
 from derm_core.study.presets import LABEL_FRACTIONS, PRESETS, SHORTCUT, preset
 from derm_core.training.recipes import RECIPES, describe, recipe
 from derm_core.workspace import Workspace
@@ -300,6 +301,12 @@ def _comparison(workspace: Workspace, base: StudyConfig, tag: str) -> dict:
     }
 
 
+def _limits(cls: type, field: str) -> tuple[int, int]:
+    """The least and the largest whole number that a field of a config allows."""
+    limits = bounds(cls, field)
+    return int(limits.low), int(limits.high)
+
+
 def _extractor(base: StudyConfig, tag: str) -> dict:
     known = list(dict.fromkeys([base.backbone.architecture, *ARCHITECTURES]))
     architecture = st.selectbox(
@@ -309,8 +316,16 @@ def _extractor(base: StudyConfig, tag: str) -> dict:
         accept_new_options=True,
         help="Any timm backbone with feature stages; type its name.",
     )
-    stage = st.number_input("Up to stage", 0, 9, base.backbone.stage, key=f"stage-{tag}")
-    size = st.number_input("Input size, pixels", 16, 1024, base.input_size, 16, key=f"size-{tag}")
+    stage = st.number_input(
+        "Up to stage", *_limits(BackboneConfig, "stage"), base.backbone.stage, key=f"stage-{tag}"
+    )
+    size = st.number_input(
+        "Input size, pixels",
+        *_limits(StudyConfig, "input_size"),
+        base.input_size,
+        16,
+        key=f"size-{tag}",
+    )
     device = st.selectbox(
         "Device",
         ["auto", "cpu", "cuda"],
