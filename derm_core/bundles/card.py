@@ -211,7 +211,7 @@ def _check_classifier(card: Card) -> None:
         _need(holds, f"metrics.{name}", metric, "an object of finite numbers")
     if card.conformal:
         limits = card.conformal.coverages
-        holds = limits and all(COVERAGE.fullmatch(key) for key in limits)
+        holds = bool(limits) and all(COVERAGE.fullmatch(key) for key in limits)
         _need(holds, "conformal.coverages", list(limits), "thresholds by coverage, such as 0.90")
     if card.outlier:
         _need(card.reference, "reference", None, "an object where outlier thresholds are")

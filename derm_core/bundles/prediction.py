@@ -142,7 +142,7 @@ def prediction_set(
 def priorities(card: Card, probabilities: Mapping[str, float]) -> dict[str, float] | None:
     """{"high", "medium", "low": probability}, sums over classes; None where the classes have no priority."""
     if (card.labels or {}).get("kind") == "priority":
-        mapping = {c: c for c in card.classes}
+        mapping: Mapping[str, str] | None = {c: c for c in card.classes}
     else:
         mapping = (card.priority and card.priority.map) or default_map(card.classes)
     if not mapping:

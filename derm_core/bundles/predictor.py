@@ -62,7 +62,7 @@ class Predictor:
         self.calibrated = bundle.card.temperature is not None
         for network in (bundle.classifier, bundle.decoder):
             if network is not None:
-                network.to(memory_format=torch.channels_last)  # a fifth faster for one image
+                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a fifth faster for one image
 
     def features_and_logits(self, images_nssc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """uint8 (N, S, S, 3), S the card's input size -> float32 features (N, D) and logits (N, C), from one pass."""
@@ -95,12 +95,18 @@ class Predictor:
 
     def latents(self, features_nd: np.ndarray) -> np.ndarray:
         """Features (N, D) -> latents of the bundle's decoder (N, Z), by the linear map it carries."""
-        weight, bias = self.bundle.reference.latents
-        return self.bundle.reference.space.standardise(features_nd) @ weight + bias
+        reference = self.bundle.reference
+        if reference is None or reference.latents is None:
+            raise ValueError(f"{self.card.name} has no map from features to latents")
+        weight, bias = reference.latents
+        return reference.space.standardise(features_nd) @ weight + bias
 
     def draw(self, latents_nz: np.ndarray) -> np.ndarray:
         """Latents (N, Z) -> what the bundle's decoder draws, float32 (N, S, S, 3) from 0 to 1, S the decoder's size."""
-        decoder, size = self.bundle.decoder, self.card.decoder.size
+        decoder = self.bundle.decoder
+        if decoder is None or self.card.decoder is None:
+            raise ValueError(f"{self.card.name} has no decoder")
+        size = self.card.decoder.size
         drawn = [np.empty((0, size, size, 3), np.float32)]
         for start in range(0, len(latents_nz), BATCH):
             with compute_slot(), torch.inference_mode():

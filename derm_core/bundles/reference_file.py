@@ -95,7 +95,8 @@ def _misfit(card: Card) -> str | None:
     shapes = {key: (spec.dtype, *spec.shape) for key, spec in card.reference.tensors.items()}
 
     def last(name: str) -> int:
-        return int(shapes.get(name, (0,))[-1])
+        spec = card.reference.tensors.get(name) if card.reference else None
+        return spec.shape[-1] if spec and spec.shape else 0
 
     rank, n, k = last("space.axes"), last("points.labels"), last("points.positions")
     expected: dict[str, tuple[str | int | None, ...]] = {

@@ -24,8 +24,9 @@ def sample_images(workspace: Workspace, n: int, seed: int) -> list[tuple[str, by
     bundle (all from the generator where no bundle has one). The label says which.
     """
     source = next((card.name for card in list_cards(workspace) if card.decoder), None)
-    drawn = n // 2 if source else 0
-    return _synthetic(n - drawn, seed) + (_drawn(workspace, source, drawn, seed) if drawn else [])
+    if source is None or n < 2:
+        return _synthetic(n, seed)
+    return _synthetic(n - n // 2, seed) + _drawn(workspace, source, n // 2, seed)
 
 
 def _synthetic(n: int, seed: int) -> list[tuple[str, bytes, str]]:
@@ -46,13 +47,12 @@ def _synthetic(n: int, seed: int) -> list[tuple[str, bytes, str]]:
 def _drawn(workspace: Workspace, name: str, n: int, seed: int) -> list[tuple[str, bytes, str]]:
     """n images of a bundle's decoder, from latents as its training images have them; from the prior where it keeps none."""
     predictor = Predictor(load_classifier(name, workspace))
-    known, rng = (
-        predictor.bundle.reference,
-        np.random.default_rng(stream_seed(seed, "samples", "decoder")),
-    )
+    known = predictor.bundle.reference
+    rng = np.random.default_rng(stream_seed(seed, "samples", "decoder"))
     if known is not None and known.latents is not None:
         latents = known.draw_latents(n, rng)
     else:
+        assert predictor.card.decoder  # as it was chosen
         latents = rng.standard_normal((n, predictor.card.decoder.latent_dim), dtype=np.float32)
     return [
         (

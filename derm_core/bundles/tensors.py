@@ -38,7 +38,7 @@ def read_header(data: bytes, file: str = MODEL) -> dict[str, TensorSpec]:
     if not 2 <= length <= min(MAX_HEADER_BYTES, len(data) - 8):
         raise BundleError(f"{file} has a header that does not fit the file; get the bundle again.")
     try:
-        header = safetensors.deserialize(data)
+        header = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
     except Exception as error:  # SafetensorError, or what its conversion to Python raises
         raise BundleError(f"{file} has a broken header ({error}); get the bundle again.") from error
     if not 1 <= len(header) <= MAX_TENSORS:

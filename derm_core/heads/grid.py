@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..records import require
 from ..errors import ConfigError, DataError
 from ..nets.head import LOSSES, make_head
+from ..records import require
 from ..seeds import stream_seed
 from ..stats.metrics import log_prior
 from .batched import BatchedHeads

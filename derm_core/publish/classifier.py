@@ -84,7 +84,7 @@ def publish(
         card = dataclasses.replace(card, decoder=size)
 
     def make(folder: Path) -> None:
-        saved = save_bundle(folder, classifier, card, vae and vae.decoder)
+        saved = save_bundle(folder, classifier, card, vae.decoder if vae else None)
         if former and saved.sha256 != former:
             raise BundleError(
                 f"The tensors of this model are not those published as {name}; choose another name."
@@ -126,7 +126,7 @@ def publish(
 
 def _study_data(workspace: Workspace, source: StudyArm) -> StudyData:
     """The study's images, split as they were. Raises BundleError where the dataset is another one now."""
-    data: StudyData = finish(prepare(source.config, workspace))
+    data = finish(prepare(source.config, workspace))
     if data.fingerprint != source.study.split.fingerprint:
         raise BundleError(
             f"The dataset {source.config.dataset} is not the one this study used: its split is another. "

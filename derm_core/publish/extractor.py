@@ -110,7 +110,7 @@ def _material(
     workspace: Workspace, config: PretrainConfig, meta: Mapping[str, Any], run_id: str
 ) -> Material:
     """The pretraining's images, split as they were. Raises BundleError where the dataset is another one now."""
-    material: Material = finish(load_material(config, workspace))
+    material = finish(load_material(config, workspace))
     same = ("dataset_fingerprint", "split_fingerprint")
     if any(material.record[key] != meta.get(key) for key in same):
         raise BundleError(

@@ -9,7 +9,7 @@ gives the same pictures. Photographs are added by whoever measures: none is ship
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
@@ -46,12 +46,13 @@ def noise(rng: np.random.Generator, size: int) -> np.ndarray:
 def blank(rng: np.random.Generator, size: int) -> np.ndarray:
     """One colour (white, black, grey or any), with the faint grain of a scanner."""
     colour = rng.choice(["white", "black", "grey", "any"])
-    base = {
+    colours: dict[str, int | np.ndarray] = {
         "white": 250,
         "black": 4,
-        "grey": rng.integers(40, 215),
+        "grey": int(rng.integers(40, 215)),
         "any": rng.integers(0, 256, 3),
-    }[str(colour)]
+    }
+    base = colours[str(colour)]
     return _pixels(
         np.broadcast_to(base, (size, size, 3)) + rng.normal(0, rng.uniform(0, 2), (size, size, 1))
     )
@@ -77,7 +78,9 @@ def document(rng: np.random.Generator, size: int) -> np.ndarray:
     draw, step = ImageDraw.Draw(image), int(rng.integers(14, 34))
     font = ImageFont.load_default(step * 0.75)
     for row, top in enumerate(range(step, size * 2 - step, step)):
-        words = rng.choice(WORDS, 16) if row % int(rng.integers(4, 9)) else []
+        words: Sequence[str] = (
+            rng.choice(WORDS, 16).tolist() if row % int(rng.integers(4, 9)) else []
+        )
         draw.text((step, top), " ".join(words), fill=(ink, ink, ink), font=font)
     turned = image.rotate(
         float(rng.normal(0, 3)), Image.Resampling.BICUBIC, fillcolor=(paper, paper, paper)

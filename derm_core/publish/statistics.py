@@ -177,17 +177,19 @@ def _conformal(
         test.probabilities, test.labels, test.groups, thresholds, classes, seed
     )
     calibrating = val.at(np.flatnonzero(np.isin(val.groups, calibration.groups)))
-    truth = [
+    first, second = (
         (
             conformal.scores(part.probabilities)[np.arange(len(part.labels)), part.labels],
             part.groups,
         )
         for part in (calibrating, test)
-    ]
+    )
     measured = {
         name: replace(
             row,
-            redivided=conformal.redivided(*truth, float(name), row.coverage.mean or 0.0, seed),
+            redivided=conformal.redivided(
+                first, second, float(name), row.coverage.mean or 0.0, seed
+            ),
         )
         for name, row in covered.items()
     }
@@ -269,6 +271,10 @@ def _operating_point(
         seed=seed,
     )
 
+    threshold = point.threshold[0]
+    if threshold is None:
+        return None
+
     def span(key: str) -> dict[str, float | None]:
         ends = {"mean": "", "low": "_low", "high": "_high"}
         return {name: getattr(point, f"given_{key}{end}")[0] for name, end in ends.items()}
@@ -276,7 +282,7 @@ def _operating_point(
     return CardOperatingPoint(
         class_name=name,
         specificity=SPECIFICITY,
-        threshold=point.threshold[0],
+        threshold=threshold,
         chosen_on="validation",
         sensitivity=span("sensitivity"),
         test_specificity=span("specificity"),

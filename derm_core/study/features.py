@@ -11,6 +11,7 @@ import hashlib
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from ..events import TICK, Event, progress
 from ..files import writing
 from ..workspace import Workspace, check_id
 
+Result = TypeVar("Result")
 CPU_BATCH = 32  # at 64 px: what a layer reads and writes stays in the cores' cache
 LEAST_CPU_BATCH = 16
 CUDA_BATCH = 256
@@ -74,13 +76,14 @@ def extract(
     return features
 
 
-def finish(steps: Generator[Event, None, np.ndarray]) -> np.ndarray:
-    """Run a generator of `extract` to its end and return its array, for callers that show no progress."""
+def finish(steps: Generator[Event, None, Result]) -> Result:
+    """Run a generator to its end and return its result, for callers that show no progress."""
     while True:
         try:
             next(steps)
         except StopIteration as stop:
-            return stop.value
+            result: Result = stop.value
+            return result
 
 
 def _read(path: Path, count: int) -> np.ndarray | None:

@@ -138,7 +138,7 @@ def test_it_travels_as_a_file_and_a_changed_one_is_refused(home, tmp_path):
     with pytest.raises(BundleError, match="SHA-256"):
         verify_bundle(folder)
     assert [(entry.name, entry.card) for entry in list_bundles(other, "extractor")] == [
-        (NAME, False)
+        (NAME, None)
     ]
     with pytest.raises(BundleError, match="already in the library"):
         import_bundle(other, archive)
