@@ -31,7 +31,7 @@ PHASES = {
     "pretraining": "derm_core.training.pretrain:fit",
     "checkpoint": "derm_core.training.checkpoint:_write",
     "features": "derm_core.study.frozen:arm_features",
-    "heads": "derm_core.study.frozen:_train",
+    "heads": "derm_core.study.frozen:train_heads",
     "umap": "derm_core.insight.embed:_umap",
     "bundle": "derm_core.publish.classifier:place",
 }

@@ -87,9 +87,9 @@ class Rule:
         return self.text
 
 
-def optional() -> Any:
-    """A field that is None unless given, and then left out of the JSON."""
-    return dataclasses.field(default=None, metadata={"optional": True})
+def optional(default: Any = None) -> Any:
+    """A field that is left out of the JSON where it is None or has its default value, None unless given."""
+    return dataclasses.field(default=default, metadata={"optional": True})
 
 
 def named(name: str) -> dict[str, str]:
@@ -209,8 +209,7 @@ def to_json(value: Any) -> Any:
         return {
             field.metadata.get("name", field.name): to_json(item)
             for field in dataclasses.fields(value)
-            if (item := getattr(value, field.name)) is not None
-            or not field.metadata.get("optional")
+            if not _left_out(field, item := getattr(value, field.name))
         }
     if hasattr(value, "tolist"):
         value = value.tolist()
@@ -221,6 +220,10 @@ def to_json(value: Any) -> Any:
     if isinstance(value, list | tuple | frozenset | set):
         return [to_json(item) for item in value]
     return str(value) if isinstance(value, Path) else value
+
+
+def _left_out(field: dataclasses.Field[Any], item: Any) -> bool:
+    return bool(field.metadata.get("optional") and (item is None or item == field.default))
 
 
 def from_json(

@@ -35,27 +35,9 @@ from .paired import Estimate, Pair, arm_pairs
 from .resampling import Resamples, make_design, replicates
 
 POWER, MARGIN = 0.80, 0.02
+Metrics = dict[str, Interval]
 PRIMARY: Pair = ("vae", "imagenet")
 Values = dict[str, np.ndarray]  # {metric: (..., S)} and "recall" (..., S, C)
-
-
-@dataclass(frozen=True, kw_only=True)
-class MetricDifference(Difference):
-    """The difference of two arms in one metric.
-
-    Args:
-        metric: one of metrics.METRICS.
-        detectable: the smallest difference that is shown with 80 % power at 5 %.
-        equivalent: whether the interval lies within ±0.02.
-        primary: whether this is the test named in advance.
-        stand_in: whether it takes that test's place.
-    """
-
-    metric: str
-    detectable: float | None = None
-    equivalent: bool = False
-    primary: bool = False
-    stand_in: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,14 +63,14 @@ class Evaluation:
         cautions: sentences on what limits these numbers.
     """
 
-    arms: dict[str, dict[str, Interval]]
-    majority: dict[str, Interval]
+    arms: dict[str, Metrics]
+    majority: Metrics
     per_class: dict[str, tuple[ClassRecall, ...]]
-    differences: tuple[MetricDifference, ...]
+    differences: tuple[Difference, ...]
     groups: int
     cautions: tuple[str, ...]
 
-    def difference(self, pair: Pair, metric: str) -> MetricDifference:
+    def difference(self, pair: Pair, metric: str) -> Difference:
         """The row of one pair, in its direction, and one metric."""
         return next(
             row for row in self.differences if (row.a, row.b) == pair and row.metric == metric
@@ -190,7 +172,7 @@ class _ScoredArm:
             parts = [_values(test.labels[i], p_snc[:, i], test.log_prior[i]) for i in each]
             self.by_fold = {m: np.stack([part[m] for part in parts]) for m in self.by_seed}
 
-    def intervals(self) -> dict[str, Interval]:
+    def intervals(self) -> Metrics:
         return {m: self._interval(m, self.test.groups, ...) for m in METRICS}
 
     def per_class(self, class_names: Sequence[str]) -> tuple[ClassRecall, ...]:
@@ -221,7 +203,7 @@ def _values(labels: np.ndarray, p_snc: np.ndarray, log_prior: np.ndarray) -> Val
     return {**all_metrics(labels, p_snc, log_prior), "recall": recalls}
 
 
-def _difference(a: str, b: str, metric: str, scored: Mapping[str, _ScoredArm]) -> MetricDifference:
+def _difference(a: str, b: str, metric: str, scored: Mapping[str, _ScoredArm]) -> Difference:
     """a − b on the same groups and, where both have as many, the same seeds; p from Student's t."""
     one, other = scored[a], scored[b]
     change = one.estimate(metric) - other.estimate(metric)
@@ -234,7 +216,7 @@ def _difference(a: str, b: str, metric: str, scored: Mapping[str, _ScoredArm]) -
         by_fold = one.by_fold[metric] - other.by_fold[metric]
         parts = parts + fold_component(by_fold, parts, change.by_seed)
     gap = interval(change.by_seed, parts, FEW_GROUPS)
-    row = MetricDifference.of(a, b, gap, metric=metric)
+    row = Difference.of(a, b, gap, metric=metric, equivalent=False, primary=False, stand_in=False)
     if gap.se is None or gap.low is None or gap.high is None:
         return row
     reach = student.ppf((1 + LEVEL) / 2, gap.df) + student.ppf(POWER, gap.df)
@@ -245,12 +227,12 @@ def _difference(a: str, b: str, metric: str, scored: Mapping[str, _ScoredArm]) -
 
 
 def _tested(
-    rows: Sequence[MetricDifference],
+    rows: Sequence[Difference],
     test: _TestSet,
     probabilities: Mapping[str, np.ndarray],
     primary: Pair,
     seed: int,
-) -> list[MetricDifference]:
+) -> list[Difference]:
     """p by sign flips for the primary test or its stand-in; Holm's correction over all but the primary."""
     named = next(iter(rows), None)
     if named is None or (named.a, named.b) != primary or named.metric != "balanced_accuracy":

@@ -13,11 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from ..records import optional
 from .intervals import Difference, Interval, seed_interval
 from .metrics import LOSSES
 from .multiple_tests import with_holm
@@ -26,26 +24,13 @@ from .resampling import Resamples, make_design, means_under
 
 POINTS_BEFORE = 3  # evaluations that a comparable arm has before it reaches the matched accuracy
 Curves = Mapping[str, np.ndarray]
-Kind = Literal["loss", "accuracy"]
-Place = Literal["final", "best", "test", "matched", "area"]
-Over = Literal["seeds", "folds"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gap:
-    """One gap of one arm: at the final epoch, at the lowest validation loss, as area, and with test for validation."""
-
-    final: Interval
-    best: Interval
-    area: Interval
-    test: Interval | None = optional()
 
 
 @dataclass(frozen=True)
 class MatchedArm:
     """One arm where it first reaches the matched training accuracy: the epoch, and both gaps there."""
 
-    epoch: float
+    epoch: float | None
     loss: Interval
     accuracy: Interval
 
@@ -64,24 +49,15 @@ class MatchedPair:
 
     a: str
     b: str
-    level: float
+    level: float | None
     comparable: bool
     reason: str | None
     arms: dict[str, MatchedArm]
 
-    def difference(self, kind: Kind) -> np.ndarray:
+    def difference(self, kind: str) -> np.ndarray:
         """a − b of one gap (S,)."""
         values = [getattr(self.arms[arm], kind).by_seed for arm in (self.a, self.b)]
         return np.subtract(*values)
-
-
-@dataclass(frozen=True, kw_only=True)
-class GapDifference(Difference):
-    """The difference of two arms' gaps, of one kind at one place; never the primary test."""
-
-    kind: Kind
-    at: Place
-    primary: bool = False
 
 
 def loss_gap(curves: Curves) -> np.ndarray:
@@ -94,7 +70,7 @@ def accuracy_gap(curves: Curves) -> np.ndarray:
     return curves["train_accuracy"] - curves["val_accuracy"]
 
 
-GAPS: dict[Kind, Callable[[Curves], np.ndarray]] = {"loss": loss_gap, "accuracy": accuracy_gap}
+GAPS: dict[str, Callable[[Curves], np.ndarray]] = {"loss": loss_gap, "accuracy": accuracy_gap}
 
 
 def first_epoch(epoch: np.ndarray) -> int:
@@ -122,19 +98,19 @@ def at_best(curves: Curves, gap: np.ndarray) -> np.ndarray:
     return gap[best, np.arange(len(best))]
 
 
-def gaps(curves: Curves, over: Over = "seeds") -> dict[Kind, Gap]:
-    """Both gaps of one arm from its curves, with intervals over seeds (or folds) alone."""
+def gaps(curves: Curves, over: str = "seeds") -> dict[str, dict[str, Interval]]:
+    """Both gaps of one arm from its curves: {kind: {"final", "best", "area"}}, intervals over seeds (or folds) alone."""
     return {
-        kind: Gap(
-            final=seed_interval((values := gap_of(curves))[-1], over),
-            best=seed_interval(at_best(curves, values), over),
-            area=seed_interval(area(curves["epoch"], values), over),
-        )
+        kind: {
+            "final": seed_interval((values := gap_of(curves))[-1], over),
+            "best": seed_interval(at_best(curves, values), over),
+            "area": seed_interval(area(curves["epoch"], values), over),
+        }
         for kind, gap_of in GAPS.items()
     }
 
 
-def with_test(curves: Curves, loss: np.ndarray, accuracy: np.ndarray) -> dict[Kind, np.ndarray]:
+def with_test(curves: Curves, loss: np.ndarray, accuracy: np.ndarray) -> dict[str, np.ndarray]:
     """Both final gaps (S,) with the test set's loss and accuracy (S,) of the final heads in place of validation's."""
     return {
         "loss": np.asarray(loss) - curves["train_loss"][-1],
@@ -192,7 +168,7 @@ def final_estimates(
     split: str,
     resamples: int = 2000,
     seed: int = 0,
-) -> dict[str, dict[Kind, Estimate]]:
+) -> dict[str, dict[str, Estimate]]:
     """Mean loss and accuracy of the final models on one split, all arms under the same resamples of its groups.
 
     Args:
@@ -211,7 +187,7 @@ def final_estimates(
         for arm, p in probabilities.items()
     }
     under = means_under(design, np.concatenate(list(values.values())).T, drawn.weights)
-    estimates: dict[str, dict[Kind, Estimate]] = {}
+    estimates: dict[str, dict[str, Estimate]] = {}
     start = 0
     for arm, rows in values.items():
         whole = rows.mean(-1).reshape(2, -1)
@@ -224,8 +200,8 @@ def final_estimates(
 
 
 def gap_interval(
-    train: Mapping[Kind, Estimate], other: Mapping[Kind, Estimate]
-) -> dict[Kind, Interval]:
+    train: Mapping[str, Estimate], other: Mapping[str, Estimate]
+) -> dict[str, Interval]:
     """Both gaps between two sets with intervals that resample the groups of both; of one arm, or of a − b."""
     return {
         "loss": independent_difference(other["loss"], train["loss"]),
@@ -235,9 +211,9 @@ def gap_interval(
 
 def gap_differences(
     curves: Mapping[str, Curves],
-    estimates: Mapping[str, Mapping[str, Mapping[Kind, Estimate]]],
+    estimates: Mapping[str, Mapping[str, Mapping[str, Estimate]]],
     matched_at: Sequence[MatchedPair],
-) -> list[GapDifference]:
+) -> list[Difference]:
     """Differences of two arms' gaps at every place, Holm-corrected as a family of their own.
 
     They ask another question than the test metrics do and resample other sets.
@@ -248,7 +224,7 @@ def gap_differences(
         matched_at: `matched_pairs` of the pairs to compare; without numbers where they are not comparable.
     """
 
-    def resampled(a: str, b: str) -> dict[Place, dict[Kind, Interval]]:
+    def resampled(a: str, b: str) -> dict[str, dict[str, Interval]]:
         change = {
             split: {kind: of[a][kind] - of[b][kind] for kind in GAPS}
             for split, of in estimates.items()
@@ -265,13 +241,13 @@ def fold_gap_differences(
     curves: Mapping[str, Curves],
     tested: Mapping[str, tuple[np.ndarray, np.ndarray]],
     matched_at: Sequence[MatchedPair],
-) -> list[GapDifference]:
+) -> list[Difference]:
     """`gap_differences` of curves whose columns are folds; every interval is over folds.
 
     tested: {arm: test loss (K,) and accuracy (K,) of every fold}.
     """
 
-    def over_folds(a: str, b: str) -> dict[Place, dict[Kind, Interval]]:
+    def over_folds(a: str, b: str) -> dict[str, dict[str, Interval]]:
         test_a, test_b = (with_test(curves[arm], *tested[arm]) for arm in (a, b))
         return {
             "final": {
@@ -287,9 +263,9 @@ def fold_gap_differences(
 def _differences(
     curves: Mapping[str, Curves],
     matched_at: Sequence[MatchedPair],
-    predicted: Callable[[str, str], dict[Place, dict[Kind, Interval]]],
-    over: Over,
-) -> list[GapDifference]:
+    predicted: Callable[[str, str], dict[str, dict[str, Interval]]],
+    over: str,
+) -> list[Difference]:
     rows = []
     for level in matched_at:
         a, b = level.a, level.b
@@ -299,7 +275,7 @@ def _differences(
                 [read(curves[arm], gap_of(curves[arm])) for arm in (a, b)]
                 for read in (at_best, lambda of, gap: area(of["epoch"], gap))
             )
-            places: dict[Place, Interval] = {
+            places: dict[str, Interval] = {
                 "final": ends["final"][kind],
                 "best": seed_interval(best[0] - best[1], over),
                 "test": ends["test"][kind],
@@ -308,5 +284,8 @@ def _differences(
                 else Interval(mean=None),
                 "area": seed_interval(whole[0] - whole[1], over),
             }
-            rows += [GapDifference.of(a, b, gap, kind=kind, at=at) for at, gap in places.items()]
+            rows += [
+                Difference.of(a, b, gap, kind=kind, at=at, primary=False)
+                for at, gap in places.items()
+            ]
     return with_holm(rows)

@@ -16,7 +16,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from scipy.stats import norm
@@ -27,7 +27,6 @@ from ..records import optional
 LEVEL, FEW_GROUPS = 0.95, 20
 SHARES = ("balanced_accuracy", "accuracy", "recall")
 BOUNDED = (*SHARES, "macro_auroc", "ece")
-Method = Literal["bootstrap", "wilson", "seeds", "folds", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +39,8 @@ class Interval:
         low, high: ends of the 95 % interval.
         se: standard error.
         df: Satterthwaite's degrees of freedom.
-        method: how the ends were computed; "seeds" and "folds" alone say nothing of another set of images.
+        method: how the ends were computed: "bootstrap", "wilson", "none", or "seeds" or "folds", which alone say
+            nothing of another set of images.
         by_seed: the seeds' (or folds') own values, where they are reported.
     """
 
@@ -50,13 +50,8 @@ class Interval:
     high: float | None = None
     se: float | None = None
     df: float | None = None
-    method: Method = "none"
-    by_seed: tuple[float, ...] | None = optional()
-
-    def numbers(self) -> dict[str, Any]:
-        """The fields but `by_seed`: what a record that extends Interval takes over."""
-        names = (field.name for field in dataclasses.fields(Interval))
-        return {name: getattr(self, name) for name in names if name != "by_seed"}
+    method: str = "none"
+    by_seed: tuple[float | None, ...] | None = optional()
 
     @property
     def sign(self) -> int:
@@ -71,19 +66,40 @@ class Difference(Interval):
     """The difference a − b of two arms with its interval and tests.
 
     Args:
+        metric: the metric that is compared.
+        kind, at: of a gap, "loss" or "accuracy", and "final", "best", "test", "matched" or "area".
+        fraction: share of the labels.
+        family: of corruptions.
+        strength: of a planted artefact's tie.
         p: two-sided p of the difference against 0.
         p_holm: p after Holm's correction over the family; None where it is not part of one.
+        detectable: the smallest difference that is shown with 80 % power at 5 %.
+        equivalent: whether the interval lies within ±0.02.
+        primary: whether this is the test named in advance.
+        stand_in: whether it takes that test's place.
     """
 
     a: str
     b: str
+    metric: str | None = optional()
+    kind: str | None = optional()
+    at: str | None = optional()
+    fraction: float | None = optional()
+    family: str | None = optional()
+    strength: float | None = optional()
     p: float | None = None
     p_holm: float | None = None
+    detectable: float | None = optional()
+    equivalent: bool | None = optional()
+    primary: bool | None = optional()
+    stand_in: bool | None = optional()
 
     @classmethod
     def of(cls, a: str, b: str, change: Interval, **fields: Any) -> Self:
-        """The row of an interval of a − b, its p that of Student's t; fields: those that a subclass adds."""
-        return cls(a=a, b=b, p=t_test_p(change), **change.numbers(), **fields)
+        """The row of an interval of a − b with the p of Student's t; fields: what is compared."""
+        names = [field.name for field in dataclasses.fields(Interval) if field.name != "by_seed"]
+        numbers = {name: getattr(change, name) for name in names}
+        return cls(a=a, b=b, p=t_test_p(change), **numbers, **fields)
 
 
 def t_test_p(estimate: Interval) -> float | None:
@@ -125,7 +141,7 @@ def interval(
     below = sum(v**2 / df for v, df in parts if v > 0)
     df = variance**2 / below if below > 0 else 1.0
     se = math.sqrt(variance)
-    method: Method = "bootstrap"
+    method = "bootstrap"
     if metric in SHARES and (groups < FEW_GROUPS or (variance == 0 and mean in (0.0, 1.0))):
         (low, high), method = wilson(mean, groups), "wilson"
     else:
@@ -136,8 +152,8 @@ def interval(
     return Interval(mean=mean, std=std, low=low, high=high, se=se, df=df, method=method)
 
 
-def seed_interval(by_seed: np.ndarray, over: Literal["seeds", "folds"] = "seeds") -> Interval:
-    """Mean, standard deviation and the 95 % t interval over seeds or folds (S,) alone; of one value no interval."""
+def seed_interval(by_seed: np.ndarray, over: str = "seeds") -> Interval:
+    """Mean and 95 % t interval over the values (S,) of seeds or folds (`over`) alone; one value has no interval."""
     values = np.asarray(by_seed, np.float64)
     mean, count, each = float(values.mean()), len(values), tuple(values.tolist())
     if count < 2:

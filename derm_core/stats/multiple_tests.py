@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from scipy.stats import binomtest
@@ -13,8 +12,6 @@ from scipy.stats import binomtest
 from ..seeds import stream_seed
 from .intervals import Difference
 from .resampling import Design
-
-Row = TypeVar("Row", bound=Difference)
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ def holm(p: Sequence[float]) -> np.ndarray:
     return adjusted[np.argsort(order)]
 
 
-def with_holm(rows: Sequence[Row]) -> list[Row]:
+def with_holm(rows: Sequence[Difference]) -> list[Difference]:
     """The rows as one family: `p_holm` of every row that has a p, None for the others."""
     adjusted = iter(holm([row.p for row in rows if row.p is not None]))
     return [

@@ -19,8 +19,8 @@ ROUNDING = 1e-9
 Numbers = tuple[float | None, ...]
 
 
-@dataclass(frozen=True)
-class OperatingPoint:
+@dataclass(frozen=True, kw_only=True)
+class OperatingCurve:
     """One arm's sensitivity at each of K specificities: seed means with 95 % intervals by groups and seeds.
 
     Args:
@@ -99,7 +99,7 @@ def operating_point(
     *,
     resamples: int = 2000,
     seed: int = 0,
-) -> OperatingPoint:
+) -> OperatingCurve:
     """Operating points of one arm, thresholds chosen on validation, seed by seed.
 
     Args:
@@ -135,7 +135,7 @@ def operating_point(
         spans[ends[0]] = tuple(one.low for one in each)
         spans[ends[1]] = tuple(one.high for one in each)
     finite = np.where(np.isfinite(cut_sk), cut_sk, 0.0)
-    return OperatingPoint(threshold=tuple(finite.mean(0).tolist()), **spans)
+    return OperatingCurve(threshold=tuple(finite.mean(0).tolist()), **spans)
 
 
 def _shares(

@@ -1,10 +1,8 @@
-"""The studies of all folds as one: out-of-fold predictions, an image of the dataset each once an arm and seed.
+"""Cross-validation: the finished studies of all folds as one, with out-of-fold predictions of every image.
 
-    joined = join(config, workspace)        reads the finished studies of config.fold_runs
-
-Nothing is trained here. What a fold's study kept is checked against the fold's split, so that every image is tested
-by models that saw neither it nor its group, and put in the order of the dataset. Class priors are those of the
-training images of the fold that tests an image.
+Nothing is trained here. The predictions of each fold's study are checked against the fold's split, so that every image
+is tested by models that saw neither it nor its group, and put in the order of the dataset. Class priors are those of
+the training images of the fold that tests an image.
 """
 
 from __future__ import annotations
@@ -12,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,16 +26,17 @@ from ..stats.metrics import log_prior
 from ..workspace import RunFiles, Workspace
 from .arms import Arm
 from .study_data import StudyData
+from .study_result import LabelEfficiency, StudyResult, read_study
 from .trained_arm import TrainedArm
 
 
 @dataclass(frozen=True)
 class Fold:
-    """A finished study of one fold. split (n,) of the images used; predictions: its table of validation and test."""
+    """A finished study of one fold: its number from 1, its run and result, and its split (n,) of the images used."""
 
     number: int
     run: RunFiles
-    result: dict[str, Any]
+    result: StudyResult
     split: np.ndarray
 
     @cached_property
@@ -51,9 +49,15 @@ class Fold:
 
 @dataclass(frozen=True)
 class JoinedFolds:
-    """All folds together. material: every image used stands in the test part. outcomes: per arm probabilities "test"
-    (S, N, C) of the labelled images in the order of the dataset, and "val" of all folds after one another; curves
-    whose columns are folds, means over seeds. fold (N,) and log_prior (N, C) of the labelled images."""
+    """All folds together.
+
+    Args:
+        data: every image used stands in the test part.
+        trained: per arm probabilities "test" (S, N, C) of the labelled images in the order of the dataset, and "val"
+            of all folds after one another; curves whose columns are folds, means over seeds.
+        fold: (N,) the number of the fold that tests each labelled image.
+        log_prior: (N, C) of that fold's training labels.
+    """
 
     folds: list[Fold]
     data: StudyData
@@ -62,8 +66,21 @@ class JoinedFolds:
     log_prior: np.ndarray
 
 
-def join(config: StudyConfig, workspace: Workspace) -> JoinedFolds:
-    """See the module's docstring. Raises RunError where a fold is not finished or does not fit the others."""
+@dataclass(frozen=True)
+class LabelShare:
+    """Heads trained on one share of the labels: {arm: (S, N, C)}, log priors (S, N, C), mean images and groups."""
+
+    probabilities: dict[str, np.ndarray]
+    log_priors: np.ndarray
+    sizes: dict[str, float]
+
+
+def join_folds(config: StudyConfig, workspace: Workspace) -> JoinedFolds:
+    """The studies of `config.fold_runs` as one.
+
+    Raises:
+        RunError: where a fold is not finished or does not fit the others.
+    """
     dataset = load_dataset(workspace, config.dataset)
     rows = dataset.subset(config.max_images, config.split_seed)
     groups, ids = dataset.groups[rows], dataset.frame["image_id"].to_numpy()[rows]
@@ -92,7 +109,7 @@ def join(config: StudyConfig, workspace: Workspace) -> JoinedFolds:
     return JoinedFolds(
         folds,
         data,
-        {arm: _outcome(config, data, ids, folds, arm) for arm in _arms(folds)},
+        {arm: _trained_arm(config, data, ids, folds, arm) for arm in _arms(folds)},
         part[tested],
         priors[part[tested] - 1],
     )
@@ -107,8 +124,8 @@ def _read(
     run: RunFiles,
 ) -> Fold:
     try:
-        result, made = read_json(run.study), from_dict(read_json(run.config))
-    except (OSError, ValueError):
+        result, made = read_study(run.study), from_dict(read_json(run.config))
+    except (OSError, ValueError, RunError):
         raise RunError(
             f"Fold {number} ({run.id}) has no results; give the same command again, or `runs resume {run.id}`, "
             "to go on with it."
@@ -116,9 +133,9 @@ def _read(
     fits = (made.folds, made.fold, made.seeds) == (config.folds, number, config.seeds)
     if (
         not fits
-        or result["dataset"]["fingerprint"] != data.dataset.fingerprint
-        or result["split"]["fingerprint"] != split_fingerprint(split, ids)
-        or result["labels"] != data.task
+        or result.dataset.fingerprint != data.dataset.fingerprint
+        or result.split.fingerprint != split_fingerprint(split, ids)
+        or result.labels != data.task
     ):
         raise RunError(
             f"Fold {number} ({run.id}) was made from other images, labels or settings than {config.dataset} has "
@@ -128,17 +145,17 @@ def _read(
 
 
 def _arms(folds: list[Fold]) -> list[str]:
-    arms = list(folds[0].result["arms"])
+    arms = list(folds[0].result.arms)
     for fold in folds:
-        if set(fold.result["arms"]) != set(arms):
+        if set(fold.result.arms) != set(arms):
             raise RunError(
-                f"Fold {fold.number} ({fold.run.id}) compared {', '.join(fold.result['arms'])}, fold 1 "
+                f"Fold {fold.number} ({fold.run.id}) compared {', '.join(fold.result.arms)}, fold 1 "
                 f"{', '.join(arms)}: delete the study that lacks an arm and give the same command again."
             )
     return in_order(arms)
 
 
-def _outcome(
+def _trained_arm(
     config: StudyConfig, data: StudyData, ids: np.ndarray, folds: list[Fold], arm: str
 ) -> TrainedArm:
     """One arm's predictions in the order of the dataset, and its curves."""
@@ -159,7 +176,7 @@ def _outcome(
         )
     return TrainedArm(
         Arm(arm, []),
-        folds[0].result["arms"][arm]["features"],
+        folds[0].result.arms[arm].features,
         _curves(folds, arm),
         {"test": positions, "val": np.concatenate([at for at, _ in val])},
         {"test": tested[:, positions], "val": np.concatenate([p for _, p in val], 1)},
@@ -193,16 +210,13 @@ def _of_fold(
 
 def _curves(folds: list[Fold], arm: str) -> dict[str, np.ndarray]:
     """Means over seeds, a column a fold (T, K), at the evaluations of the first: others differ by a few images an epoch."""
-    found = [fold.curves(arm).groupby("step", sort=True).mean() for fold in folds]
-    epoch = found[0]["epoch"].to_numpy()
-    return {
-        "epoch": epoch,
-        "step": found[0].index.to_numpy(),
-        **{
-            name: np.stack([np.interp(epoch, one["epoch"], one[name]) for one in found], 1)
-            for name in CURVES
-        },
+    tables = [fold.curves(arm).groupby("step", sort=True).mean() for fold in folds]
+    epoch = tables[0]["epoch"].to_numpy()
+    curves = {
+        name: np.stack([np.interp(epoch, one["epoch"], one[name]) for one in tables], 1)
+        for name in CURVES
     }
+    return {"epoch": epoch, "step": tables[0].index.to_numpy(), **curves}
 
 
 def curves_table(folds: list[Fold], arm: str) -> pd.DataFrame:
@@ -211,55 +225,46 @@ def curves_table(folds: list[Fold], arm: str) -> pd.DataFrame:
     for fold in folds:
         for seed, one in fold.curves(arm).groupby("seed"):
             grid = first[first["seed"] == seed]
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "fold": fold.number,
-                        "epoch": grid["epoch"],
-                        "step": grid["step"],
-                        "seed": seed,
-                        **{
-                            name: np.interp(grid["epoch"], one["epoch"], one[name])
-                            for name in CURVES
-                        },
-                    }
-                )
-            )
+            columns = {
+                "fold": fold.number,
+                "epoch": grid["epoch"],
+                "step": grid["step"],
+                "seed": seed,
+                **{name: np.interp(grid["epoch"], one["epoch"], one[name]) for name in CURVES},
+            }
+            parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True)
 
 
-def shares_of_labels(
-    joined: JoinedFolds, config: StudyConfig
-) -> dict[float, tuple[dict[str, np.ndarray], np.ndarray, dict]]:
-    """Per share of the labels: {arm: (S, N, C)}, log priors (S, N, C), and {"images", "groups"} as means over folds.
+def label_shares(joined: JoinedFolds, config: StudyConfig) -> dict[float, LabelShare]:
+    """Out-of-fold predictions of heads trained on each share of the labels.
 
-    Raises RunError where a fold kept no such predictions.
+    Raises:
+        RunError: where a fold has no such predictions.
     """
-    found: dict[float, tuple[dict[str, np.ndarray], np.ndarray, dict]] = {}
-    kept = [_kept(fold) for fold in joined.folds]
-    rows = [
-        {row["fraction"]: row for row in fold.result["label_efficiency"]["rows"]}
-        for fold in joined.folds
-    ]
+    shares = {}
+    arrays = [_label_predictions(fold) for fold in joined.folds]
+    answers = [fold.result.label_efficiency or LabelEfficiency() for fold in joined.folds]
+    rows = [{row.fraction: row for row in answer.rows} for answer in answers]
     shape = (len(config.seeds), len(joined.fold), len(joined.data.classes))
-    for fraction in joined.folds[0].result["label_efficiency"]["fractions"]:
-        priors, probabilities = (
-            np.empty(shape),
-            {arm: np.empty(shape) for arm in joined.trained if f"{fraction:g} {arm}" in kept[0]},
-        )
-        for fold, arrays in zip(joined.folds, kept, strict=True):
+    for fraction in answers[0].fractions:
+        log_priors = np.empty(shape)
+        names = [arm for arm in joined.trained if f"{fraction:g} {arm}" in arrays[0]]
+        probabilities = {arm: np.empty(shape) for arm in names}
+        for fold, of_fold in zip(joined.folds, arrays, strict=True):
             here = joined.fold == fold.number
-            priors[:, here] = arrays[f"{fraction:g} prior"][:, None]
-            for arm in probabilities:
-                probabilities[arm][:, here] = arrays[f"{fraction:g} {arm}"]
+            log_priors[:, here] = of_fold[f"{fraction:g} prior"][:, None]
+            for arm in names:
+                probabilities[arm][:, here] = of_fold[f"{fraction:g} {arm}"]
         sizes = {
-            key: float(np.mean([of[fraction][key] for of in rows])) for key in ("images", "groups")
+            "images": float(np.mean([of[fraction].images for of in rows])),
+            "groups": float(np.mean([of[fraction].groups for of in rows])),
         }
-        found[fraction] = probabilities, priors, sizes
-    return found
+        shares[fraction] = LabelShare(probabilities, log_priors, sizes)
+    return shares
 
 
-def _kept(fold: Fold) -> Mapping[str, np.ndarray]:
+def _label_predictions(fold: Fold) -> Mapping[str, np.ndarray]:
     try:
         with np.load(fold.run.label_efficiency_predictions, allow_pickle=False) as arrays:
             return dict(arrays)

@@ -1,4 +1,4 @@
-"""Evaluate what exists: published models on a labelled dataset, without training anything.
+"""Evaluation of published models on a labelled dataset, without training anything.
 
 Writes artefacts/study.json in the shape of a study's, without what only training has (curves, gaps,
 grid, the paper's table), and artefacts/predictions.parquet. Images that a model is known to have been
@@ -7,6 +7,7 @@ trained or chosen on are left out for all models, unless the config asks for all
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -23,15 +24,23 @@ from ..data.on_demand import open_dataset, open_images
 from ..data.overlap import describe_overlap
 from ..data.splits import SPLITS, split_dataset, split_fingerprint
 from ..errors import DermError
-from ..events import TICK, Event, jsonable, log, progress
+from ..events import TICK, Event, log, progress
 from ..files import read_json, write_json, writing
 from ..machine import pick_device
 from ..workspace import RunFiles, Workspace
-from .external import TestSet, secondary, tables, test_set
+from .external import ExternalImages, evaluate_on, external_images
 from .predictors import CPU_BATCH, CUDA_BATCH
-from .results import versions
+from .results import dataset_summary, prediction_table, versions
 from .study_data import count_test_look
-from .verdict import choose_pair
+from .study_result import (
+    ArmResult,
+    ExternalSet,
+    SplitSummary,
+    StudyResult,
+    Verdict,
+    study_json,
+)
+from .verdict import choose_pair, larger
 
 ON_CARD = (
     "arm",
@@ -46,13 +55,20 @@ ON_CARD = (
     "metrics",
     "license",
 )
+NOTE = "Plain softmax, before any temperature; each model at its own input size. Nothing was trained or chosen here."
 NO_PRIOR = "{name}: the class shares of its training are not known, so its decisions are not adjusted to them."
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What is known of a model's training. rows: of the manifest, those it was trained or chosen on, None where that dataset
-    is not in this workspace; dataset: its name; shares (C,) of the classes, or None; fingerprint of the split."""
+    """What is known of a model's training.
+
+    Args:
+        rows: of the manifest, those it was trained or chosen on; None where that dataset is not in this workspace.
+        dataset: its name.
+        shares: (C,) of the classes; None where they are not known.
+        fingerprint: of the split.
+    """
 
     rows: pd.DataFrame | None
     dataset: str
@@ -61,53 +77,60 @@ class Origin:
 
 
 def evaluate_models(config: EvaluateConfig, workspace: Workspace, run: RunFiles) -> Iterator[Event]:
-    """What the worker runs for `models evaluate`. The last event is a `result` with {arms, verdict}.
+    """What the worker runs for `models evaluate`.
 
-    Raises NotFound, BundleError, ConfigError (no common class) and DataError (no image is left).
+    Yields:
+        Events; the last is a `result` with {arms, verdict}.
+
+    Raises:
+        NotFound, BundleError: for an unknown or broken dataset or model.
+        ConfigError: where there is no common class.
+        DataError: where no image is left.
     """
     run.create()
-    path = run.study
-    if not path.exists():
+    if not run.study.exists():
         started = time.monotonic()
         result = yield from _evaluate(config, workspace, run)
-        write_json(path, jsonable({**result, "seconds": time.monotonic() - started}))
-    result = read_json(path)
+        seconds = time.monotonic() - started
+        write_json(run.study, study_json(dataclasses.replace(result, seconds=seconds)))
+    body = read_json(run.study)
     arms = {
-        arm: {"label": entry["label"], "test": entry["test"]}
-        for arm, entry in result["arms"].items()
+        arm: {"label": entry["label"], "test": entry["test"]} for arm, entry in body["arms"].items()
     }
-    yield Event(kind="result", value={"arms": arms, "verdict": result["verdict"]})
+    yield Event(kind="result", value={"arms": arms, "verdict": body["verdict"]})
 
 
 def _evaluate(
     config: EvaluateConfig, workspace: Workspace, run: RunFiles
-) -> Generator[Event, None, dict]:
+) -> Generator[Event, None, StudyResult]:
     bundles = {name: load_classifier(name, workspace) for name in config.models}
     yield TICK
     first = next(iter(bundles.values())).card
     classes, through = first.classes, (first.labels or {}).get("map")
     dataset = open_dataset(workspace, config.dataset)
     origins = {name: origin(workspace, dataset, bundle.card) for name, bundle in bundles.items()}
-    known = [found.rows for found in origins.values() if found.rows is not None]
+    known = [source.rows for source in origins.values() if source.rows is not None]
     mapped = class_map(dataset.classes, classes, config.class_map, through, dataset.name)
-    chosen = test_set(
+    images = external_images(
         dataset,
         mapped,
         pd.concat(known) if known else None,
         classes,
         keep_known=config.split == "all",
     )
-    yield log(f"Testing {', '.join(bundles)} on {len(chosen.rows):,} images of {dataset.name}.")
+    yield log(f"Testing {', '.join(bundles)} on {len(images.rows):,} images of {dataset.name}.")
     device, probabilities = pick_device(config.device), {}
     for name, bundle in bundles.items():
-        p_nc = yield from _probabilities(workspace, dataset.name, bundle, chosen.rows, device)
+        p_nc = yield from _probabilities(workspace, dataset.name, bundle, images.rows, device)
         order = [bundle.card.classes.index(label) for label in classes]
         probabilities[f"bundle:{name}"] = p_nc[None, :, order]
-    prior, said = _prior(origins, len(classes))
-    found = tables(chosen, probabilities, prior, classes, config.bootstrap, config.seed)
-    found["differences"] = secondary(found["differences"])
-    _save_predictions(run, dataset, chosen, probabilities, bundles)
-    return _record(config, run, dataset, chosen, bundles, origins, found, said)
+    prior, cautions = _prior(origins, len(classes))
+    measured = evaluate_on(images, probabilities, prior, classes, config.bootstrap, config.seed)
+    _save_predictions(run, dataset, images, probabilities, bundles)
+    leaks = _leaks(config, measured.leak, origins, dataset.name)
+    measured = dataclasses.replace(measured, cautions=(*leaks, *measured.cautions, *cautions))
+    looked = _looks(config, run, dataset, origins)
+    return _result(config, run, dataset, bundles, classes, measured, looked)
 
 
 def origin(workspace: Workspace, dataset: Dataset, card: Card) -> Origin:
@@ -143,19 +166,18 @@ def _shares(card: Card) -> np.ndarray | None:
 
 
 def _prior(origins: dict[str, Origin], classes: int) -> tuple[np.ndarray, list[str]]:
-    """Log class shares (C,) for the decisions of all models, and what must be said of them."""
-    said = [NO_PRIOR.format(name=name) for name, found in origins.items() if found.shares is None]
+    """Log class shares (C,) for the decisions of all models, and cautions."""
+    cautions = [NO_PRIOR.format(name=name) for name, of in origins.items() if of.shares is None]
     shares = [
-        np.full(classes, 1 / classes) if found.shares is None else found.shares
-        for found in origins.values()
+        np.full(classes, 1 / classes) if of.shares is None else of.shares for of in origins.values()
     ]
     if np.ptp(shares, axis=0).max() > 0.01:
-        said.append(
+        cautions.append(
             "The models were trained on different class shares; decisions are adjusted to their mean."
         )
     mean = np.mean(shares, axis=0)
     with np.errstate(divide="ignore"):
-        return np.where(mean > 0, np.log(mean), np.inf), said
+        return np.where(mean > 0, np.log(mean), np.inf), cautions
 
 
 def _probabilities(
@@ -187,72 +209,66 @@ def _probabilities(
     return np.concatenate(parts)
 
 
-def _record(
+def _looks(
+    config: EvaluateConfig, run: RunFiles, dataset: Dataset, origins: dict[str, Origin]
+) -> int:
+    """How many runs have looked at these test images before; 0 where they are not the test part of a known split."""
+    own = [
+        source
+        for source in origins.values()
+        if source.dataset == dataset.name and source.rows is not None
+    ]
+    if not own or config.split != "unseen":
+        return 0
+    return count_test_look(dataset.paths, own[0].fingerprint, run.id)
+
+
+def _result(
     config: EvaluateConfig,
     run: RunFiles,
     dataset: Dataset,
-    chosen: TestSet,
     bundles: dict[str, Bundle],
-    origins: dict[str, Origin],
-    found: dict,
-    said: list[str],
-) -> dict:
-    classes = next(iter(bundles.values())).card.classes
-    own = [
-        name
-        for name, where in origins.items()
-        if where.dataset == dataset.name and where.rows is not None
-    ]
-    looked = (
-        count_test_look(dataset.paths, origins[own[0]].fingerprint, run.id)
-        if own and config.split == "unseen"
-        else 0
-    )
+    classes: tuple[str, ...],
+    measured: ExternalSet,
+    looked_before: int,
+) -> StudyResult:
     arms = {}
     for name, bundle in bundles.items():
         arm, card, on_card = f"bundle:{name}", bundle.card, card_json(bundle.card)
-        arms[arm] = {
-            "label": name,
-            "kind": "bundle",
-            "regime": card.regime,
-            "features": card.features,
-            "test": found["arms"][arm],
-            "per_class": found["per_class"][arm],
-            "card": {key: on_card.get(key) for key in ON_CARD},
-        }
-    return {
-        "run_id": run.id,
-        "kind": "evaluate",
-        "config": to_dict(config),
-        "dataset": {
-            "name": dataset.name,
-            "images": len(dataset),
-            "classes": len(dataset.classes),
-            "groups": len(np.unique(dataset.groups)),
-            "fingerprint": dataset.fingerprint,
-        },
-        "split": {
-            "name": config.split,
-            "counts": {"test": found["images"]},
-            "groups": {"test": found["groups"]},
-            "looked_before": looked,
-        },
-        "classes": list(classes),
-        "arms": arms,
-        **{
-            key: found[key]
-            for key in ("majority", "differences", "confusion", "map", "left_out", "absent", "leak")
-        },
-        "verdict": verdict(
-            found, dataset.name, {arm: entry["label"] for arm, entry in arms.items()}
+        arms[arm] = ArmResult(
+            label=name,
+            kind="bundle",
+            regime=card.regime,
+            features=card.features,
+            test=measured.arms[arm],
+            per_class=measured.per_class[arm],
+            card={key: on_card.get(key) for key in ON_CARD},
+        )
+    return StudyResult(
+        run_id=run.id,
+        kind="evaluate",
+        config=to_dict(config),
+        dataset=dataset_summary(dataset),
+        split=SplitSummary(
+            name=config.split,
+            counts={"test": measured.images},
+            groups={"test": measured.groups},
+            looked_before=looked_before,
         ),
-        "cautions": _leaks(config, found["leak"], origins, dataset.name) + found["cautions"] + said,
-        "notes": [
-            "Plain softmax, before any temperature; each model at its own input size. Nothing was trained or chosen "
-            "here."
-        ],
-        "versions": versions(),
-    }
+        classes=classes,
+        arms=arms,
+        majority=measured.majority,
+        differences=measured.differences,
+        confusion=measured.confusion,
+        map=measured.map,
+        left_out=measured.left_out,
+        absent=measured.absent,
+        leak=measured.leak,
+        verdict=evaluation_verdict(measured, {arm: one.label for arm, one in arms.items()}),
+        cautions=measured.cautions,
+        notes=(NOTE,),
+        versions=versions(),
+    )
 
 
 def _leaks(
@@ -267,81 +283,69 @@ def _leaks(
             + " These numbers are too good."
         )
     unknown = [
-        f"The images that {name} was trained on ({found.dataset}) are not in this workspace: whether some of them "
+        f"The images that {name} was trained on ({source.dataset}) are not in this workspace: whether some of them "
         f"are among those of {dataset} is not known."
-        for name, found in origins.items()
-        if found.rows is None
+        for name, source in origins.items()
+        if source.rows is None
     ]
     return ([sentence] if sentence else []) + unknown
 
 
-def verdict(found: dict, dataset: str, labels: dict[str, str]) -> dict:
-    """{headline, sentences, pair, more_accurate, equivalent, detectable}: which model has the better balanced accuracy."""
-    pair = choose_pair(list(labels))
-    levels = {arm: found["arms"][arm]["balanced_accuracy"] for arm in labels}
+def evaluation_verdict(measured: ExternalSet, labels: dict[str, str]) -> Verdict:
+    """Which published model has the better balanced accuracy. labels: {arm: its name}."""
+    pair, dataset = choose_pair(list(labels)), measured.dataset
+    levels = {arm: measured.arms[arm]["balanced_accuracy"] for arm in labels}
     sentences = [
-        f"Balanced accuracy of {labels[arm]} on {dataset}: {one['mean']:.1%} (95 % interval {one['low']:.1%} to "
-        f"{one['high']:.1%})."
+        f"Balanced accuracy of {labels[arm]} on {dataset}: {one.mean:.1%} (95 % interval {one.low:.1%} to "
+        f"{one.high:.1%})."
         for arm, one in levels.items()
     ]
-    said = {
-        "pair": pair,
-        "more_accurate": None,
-        "equivalent": False,
-        "detectable": None,
-        "sentences": sentences,
-    }
     if pair is None:
-        return {**said, "headline": sentences[0]}
+        return Verdict(headline=sentences[0], sentences=tuple(sentences))
     row = next(
-        r
-        for r in found["differences"]
-        if (r["a"], r["b"]) == pair and r["metric"] == "balanced_accuracy"
+        row
+        for row in measured.differences
+        if (row.a, row.b) == pair and row.metric == "balanced_accuracy"
     )
     a, b = (labels[arm] for arm in pair)
-    mean, low, high = (100 * row[key] for key in ("mean", "low", "high"))
+    mean, low, high = (100 * (value or 0.0) for value in (row.mean, row.low, row.high))
     sentences.append(f"{a} − {b}: {mean:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}).")
-    if row["low"] > 0 or row["high"] < 0:
-        better = pair[row["high"] < 0]
-        return {
-            **said,
-            "more_accurate": better,
-            "detectable": row["detectable"],
-            "headline": f"{labels[better]} is more accurate than {b if better == pair[0] else a} on {dataset}.",
-        }
-    same = f"{a} and {b} are equally accurate on {dataset} within 2 points."
-    return {
-        **said,
-        "equivalent": row["equivalent"],
-        "detectable": row["detectable"],
-        "headline": same
-        if row["equivalent"]
-        else f"No difference in accuracy shown between {a} and {b} on {dataset}.",
-    }
+    better = larger(row, pair)
+    if better:
+        worse = b if better == pair[0] else a
+        headline = f"{labels[better]} is more accurate than {worse} on {dataset}."
+    elif row.equivalent:
+        headline = f"{a} and {b} are equally accurate on {dataset} within 2 points."
+    else:
+        headline = f"No difference in accuracy shown between {a} and {b} on {dataset}."
+    return Verdict(
+        headline=headline,
+        sentences=tuple(sentences),
+        pair=pair,
+        more_accurate=better,
+        equivalent=bool(row.equivalent) and better is None,
+        detectable=row.detectable,
+    )
 
 
 def _save_predictions(
     run: RunFiles,
     dataset: Dataset,
-    chosen: TestSet,
+    images: ExternalImages,
     probabilities: dict[str, np.ndarray],
     bundles: dict[str, Bundle],
 ) -> None:
-    """artefacts/predictions.parquet, with the columns of a study's."""
-    frame = dataset.frame.iloc[chosen.rows]
-    parts = [
-        pd.DataFrame(
-            {
-                "image_id": frame["image_id"].to_numpy(),
-                "split": "test",
-                "group": frame["group"].to_numpy(),
-                "label": chosen.labels,
-                "arm": arm,
-                "seed": bundle.card.seed,
-                **{f"p_{c}": p_snc[0, :, c] for c in range(p_snc.shape[-1])},
-            }
-        )
+    """predictions.parquet, with the columns of a study's."""
+    frame = dataset.frame.iloc[images.rows]
+    columns = {
+        "image_id": frame["image_id"].to_numpy(),
+        "split": "test",
+        "group": frame["group"].to_numpy(),
+        "label": images.labels,
+    }
+    tables = [
+        prediction_table(columns, arm, bundle.card.seed, p_snc[0])
         for (arm, p_snc), bundle in zip(probabilities.items(), bundles.values(), strict=True)
     ]
     with writing(run.predictions) as file:
-        pd.concat(parts, ignore_index=True).to_parquet(file, index=False)
+        pd.concat(tables, ignore_index=True).to_parquet(file, index=False)

@@ -70,7 +70,7 @@ def finetune(
             if not trainer.finished():
                 yield from trainer.train(results)
             results.append(trainer.load())
-        trained[arm.name] = _outcome(arm, extractor.backbone.width, results, positions, config)
+        trained[arm.name] = _trained_arm(arm, extractor.backbone.width, results, positions, config)
     return trained
 
 
@@ -82,7 +82,7 @@ def _curve_positions(data: StudyData) -> np.ndarray:
     return np.sort(rng.choice(train, CURVE_IMAGES, replace=False))
 
 
-def _outcome(
+def _trained_arm(
     arm: Arm, width: int, results: list[dict], positions: dict, config: StudyConfig
 ) -> TrainedArm:
     curves = {"epoch": results[0]["epoch"], "step": results[0]["step"]}

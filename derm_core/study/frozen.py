@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
+from safetensors.torch import save
 
 from ..config import StudyConfig
 from ..events import TICK, Event, log, progress
@@ -17,23 +20,27 @@ from ..workspace import RunFiles, Workspace
 from .arms import Arm
 from .features import extract
 from .study_data import StudyData
-from .trained_arm import TrainedArm
+from .trained_arm import FrozenHeads, TrainedArm
 
 
 @dataclass(frozen=True)
 class FrozenArms:
-    """What the regime leaves: outcomes at the one setting, each arm at its own best, the grid's record,
-    and the heads and features {arm: (n, D) or (S, n, D)} behind them."""
+    """What the regime leaves.
+
+    Args:
+        trained: every arm at the one setting.
+        best: each arm at its own best setting.
+        grid: what study.json says of the settings.
+        heads: the heads and features behind them.
+    """
 
     trained: dict[str, TrainedArm]
     best: dict[str, TrainedArm]
-    grid: dict
-    heads: Heads
-    features: dict[str, np.ndarray]
-    setting: int
+    grid: dict[str, Any]
+    heads: FrozenHeads
 
 
-def frozen(
+def train_frozen(
     config: StudyConfig,
     workspace: Workspace,
     run: RunFiles,
@@ -41,44 +48,66 @@ def frozen(
     arms: list[Arm],
     device: str,
 ) -> Generator[Event, None, FrozenArms]:
-    """Features, heads, choice: `result = yield from frozen(...)`.
+    """Features, heads and the choice of a setting: `result = yield from train_frozen(...)`.
 
     Heads of the one setting go to artefacts/heads/ARM.safetensors, tensors stacked over seeds.
     """
     features = {}
     for arm in arms:
         features[arm.name] = yield from arm_features(arm, workspace, data, device)
-    heads = Heads(
-        features,
-        data.labels,
-        data.members("train"),
-        data.members("val"),
-        classes=len(data.classes),
-        seeds=config.seeds,
-        learning_rates=config.learning_rates,
-        weight_decays=config.weight_decays,
-        hidden=config.hidden,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        loss=config.loss,
-        device="cuda" if device.startswith("cuda") else "cpu",
+    heads = make_heads(
+        config, data, features, device="cuda" if device.startswith("cuda") else "cpu"
     )
     yield log(
         f"Training {len(heads.grid) * len(config.seeds) * len(arms)} heads: {len(arms)} arms, "
         f"{len(config.seeds)} seeds, {len(heads.grid)} settings."
     )
-    yield from _train(heads)
+    yield from train_heads(heads)
     choice = heads.choose()
-    primary = {
-        arm.name: _outcome(arm, heads, choice.setting, features[arm.name], data) for arm in arms
-    }
-    best = {
-        arm.name: _outcome(arm, heads, choice.best[arm.name], features[arm.name], data)
-        for arm in arms
-    }
+
+    def at(setting_of: Mapping[str, int]) -> dict[str, TrainedArm]:
+        return {
+            arm.name: _trained_arm(arm, heads, setting_of[arm.name], features[arm.name], data)
+            for arm in arms
+        }
+
     for arm in arms:
         _save_heads(run, arm.name, heads, choice.setting)
-    return FrozenArms(primary, best, grid_record(heads, choice), heads, features, choice.setting)
+    return FrozenArms(
+        trained=at(dict.fromkeys(heads.arms, choice.setting)),
+        best=at(choice.best),
+        grid=_grid(heads, choice),
+        heads=FrozenHeads(heads, features, choice.setting),
+    )
+
+
+def make_heads(
+    config: StudyConfig,
+    data: StudyData,
+    features: Mapping[str, np.ndarray],
+    train: np.ndarray | None = None,
+    **changes: Any,
+) -> Heads:
+    """Untrained heads of a study's arms.
+
+    Args:
+        features: {arm: (n, D) or (S, n, D)} of the study's images.
+        train: positions of the training images, by default those of the split.
+        changes: arguments of Heads other than the config's.
+    """
+    options = {
+        "seeds": config.seeds,
+        "learning_rates": config.learning_rates,
+        "weight_decays": config.weight_decays,
+        "hidden": config.hidden,
+        "epochs": config.epochs,
+        "batch_size": config.batch_size,
+        "loss": config.loss,
+        **changes,
+    }
+    train = data.members("train") if train is None else train
+    classes = len(data.classes)
+    return Heads(features, data.labels, train, data.members("val"), classes=classes, **options)
 
 
 def arm_features(
@@ -88,30 +117,20 @@ def arm_features(
     rows = None if data.all_rows else data.rows
     variants = []
     for index, parts in enumerate(arm.variants):
+        number = f" {index + 1} of {len(arm.variants)}" if len(arm.variants) > 1 else ""
+        what = f"Features: {arm.label}{number}"
         blocks = []
         for part in parts:
-            what = f"Features: {arm.label}" + (
-                f" {index + 1} of {len(arm.variants)}" if len(arm.variants) > 1 else ""
+            steps = extract(
+                part, data.store, workspace, data.dataset.name, rows, device=device, what=what
             )
-            blocks.append(
-                (
-                    yield from extract(
-                        part,
-                        data.store,
-                        workspace,
-                        data.dataset.name,
-                        rows,
-                        device=device,
-                        what=what,
-                    )
-                )
-            )
+            blocks.append((yield from steps))
         variants.append(np.concatenate(blocks, 1))
     return variants[0] if len(variants) == 1 else np.stack(variants)
 
 
-def _train(heads: Heads) -> Iterator[Event]:
-    """Live curves are those of the grid's middle setting: which one is chosen is known at the end only."""
+def train_heads(heads: Heads) -> Iterator[Event]:
+    """Train all heads. Live curves are those of the grid's middle setting: which one is chosen is known at the end only."""
     middle, started = len(heads.grid) // 2, time.monotonic()
     for record in heads.fit():
         if record is not None:
@@ -135,13 +154,13 @@ def _live(record: Record, setting: int) -> Iterator[Event]:
             )
 
 
-def _outcome(
+def _trained_arm(
     arm: Arm, heads: Heads, setting: int, features: np.ndarray, data: StudyData
 ) -> TrainedArm:
     positions = {split: data.members(split) for split in ("train", "val", "test")}
     probabilities = {
-        split: heads.probabilities(arm.name, setting, features[..., chosen, :])
-        for split, chosen in positions.items()
+        split: heads.probabilities(arm.name, setting, features[..., rows, :])
+        for split, rows in positions.items()
     }
     rate, decay = heads.grid[setting]
     return TrainedArm(
@@ -154,7 +173,7 @@ def _outcome(
     )
 
 
-def grid_record(heads: Heads, choice: Choice) -> dict:
+def _grid(heads: Heads, choice: Choice) -> dict[str, Any]:
     """What study.json says of the settings: the grid, validation losses, choices, and those at its edge."""
     return {
         "points": [{"learning_rate": rate, "weight_decay": decay} for rate, decay in heads.grid],
@@ -168,23 +187,15 @@ def grid_record(heads: Heads, choice: Choice) -> dict:
 
 
 def _save_heads(run: RunFiles, arm: str, heads: Heads, setting: int) -> None:
-    import torch
-    from safetensors.torch import save
-
     seeds = heads.weights(arm, setting)
     stacked = {
         name: torch.stack([weights[name] for weights in seeds]).contiguous() for name in seeds[0]
     }
     rate, decay = heads.grid[setting]
-    write_atomic(
-        run.heads(arm),
-        save(
-            stacked,
-            metadata={
-                "arm": arm,
-                "seeds": json.dumps(list(heads.seeds)),
-                "learning_rate": str(rate),
-                "weight_decay": str(decay),
-            },
-        ),
-    )
+    about = {
+        "arm": arm,
+        "seeds": json.dumps(list(heads.seeds)),
+        "learning_rate": str(rate),
+        "weight_decay": str(decay),
+    }
+    write_atomic(run.heads(arm), save(stacked, metadata=about))

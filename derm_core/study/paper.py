@@ -3,19 +3,15 @@
 Matas et al., "Mitigating Overfitting in Medical Imaging: Self-Supervised Pretraining vs. ImageNet
 Transfer Learning for Dermatological Diagnosis", arXiv 2505.16773, 2025.
 
-    paper_table(curves {arm: curves}) -> [{"arm", "quantity", "start", "final", "relative_change",
-                                           "paper": {"start", "final", "relative_change", "derived", "text"} | None}]
-    quantity: "val_loss", "train_accuracy", "val_accuracy", "loss_gap", "accuracy_gap" (QUANTITIES names
-    them); shares and relative changes are fractions; values are means over seeds.
+Shares and relative changes are fractions; values are means over seeds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
-from ..stats.gaps import accuracy_gap, first_epoch, loss_gap
+from ..stats.gaps import GAPS, Curves, first_epoch
+from .study_result import PaperRow, PaperValues
 
 CITATION = "Matas et al. 2025, arXiv 2505.16773"
 QUANTITIES = {
@@ -38,64 +34,57 @@ NOTES = (
 )
 
 
-def _reported(
-    start: float | None,
-    final: float,
-    change: float | None,
-    derived: tuple[str, ...] = (),
-    text: str = "",
-) -> dict:
-    """text: the paper's own words where it gives no number."""
-    return {
-        "start": start,
-        "final": final,
-        "relative_change": change,
-        "derived": list(derived),
-        "text": text,
-    }
-
-
 # derived: what is not printed in the paper but follows from what is.
-PAPER: dict[str, dict[str, dict]] = {
+PAPER: dict[str, dict[str, PaperValues]] = {
     "vae": {
-        "val_loss": _reported(0.165, 0.110, -0.3333, ("start",)),
-        "train_accuracy": _reported(None, 0.65, None),
-        "val_accuracy": _reported(0.45, 0.65, 0.4444, ("start",)),
-        "loss_gap": _reported(None, 0.0, None, text="near 0"),
-        "accuracy_gap": _reported(None, 0.0, None, ("final",)),
+        "val_loss": PaperValues(
+            start=0.165, final=0.110, relative_change=-0.3333, derived=("start",)
+        ),
+        "train_accuracy": PaperValues(final=0.65),
+        "val_accuracy": PaperValues(
+            start=0.45, final=0.65, relative_change=0.4444, derived=("start",)
+        ),
+        "loss_gap": PaperValues(final=0.0, text="near 0"),
+        "accuracy_gap": PaperValues(final=0.0, derived=("final",)),
     },
     "imagenet": {
-        "val_loss": _reported(0.120, 0.100, -0.1667, ("start",)),
-        "train_accuracy": _reported(0.58, 0.87, 0.5000, ("start",)),
-        "val_accuracy": _reported(0.63, 0.75, 0.1905, ("start",)),
-        "loss_gap": _reported(None, 0.060, None),
-        "accuracy_gap": _reported(None, 0.12, None, ("final",)),
+        "val_loss": PaperValues(
+            start=0.120, final=0.100, relative_change=-0.1667, derived=("start",)
+        ),
+        "train_accuracy": PaperValues(
+            start=0.58, final=0.87, relative_change=0.5000, derived=("start",)
+        ),
+        "val_accuracy": PaperValues(
+            start=0.63, final=0.75, relative_change=0.1905, derived=("start",)
+        ),
+        "loss_gap": PaperValues(final=0.060),
+        "accuracy_gap": PaperValues(final=0.12, derived=("final",)),
     },
 }
 
 
-def paper_table(curves: Mapping[str, Mapping[str, np.ndarray]]) -> list[dict]:
-    """The table of the module's docstring for every arm; gaps have no relative change (they pass 0)."""
+def paper_table(curves: Mapping[str, Curves]) -> list[PaperRow]:
+    """Start, final value and relative change of every quantity and arm, beside the paper's; gaps pass 0: no change."""
     rows = []
     for quantity in QUANTITIES:
         for arm, curve in curves.items():
-            values = _values(curve, quantity).mean(1)
+            kind = quantity.removesuffix("_gap")
+            values = (GAPS[kind](curve) if kind in GAPS else curve[quantity]).mean(1)
             start, final = float(values[first_epoch(curve["epoch"])]), float(values[-1])
-            change = None if quantity.endswith("gap") or start == 0 else (final - start) / start
-            rows.append(
-                {
-                    "arm": arm,
-                    "quantity": quantity,
-                    "start": start,
-                    "final": final,
-                    "relative_change": change,
-                    "paper": PAPER.get(arm, {}).get(quantity),
-                }
+            row = PaperRow(
+                arm=arm,
+                quantity=quantity,
+                start=start,
+                final=final,
+                relative_change=None if kind in GAPS or start == 0 else (final - start) / start,
+                paper=PAPER.get(arm, {}).get(quantity),
             )
+            rows.append(row)
     return rows
 
 
-def _values(curves: Mapping[str, np.ndarray], quantity: str) -> np.ndarray:
-    if quantity == "loss_gap":
-        return loss_gap(curves)
-    return accuracy_gap(curves) if quantity == "accuracy_gap" else curves[quantity]
+def majority_row(quantity: str, share: float) -> PaperRow:
+    """The row of the majority class, which nothing trains: its share from start to end."""
+    return PaperRow(
+        arm="majority", quantity=quantity, start=share, final=share, relative_change=None
+    )

@@ -23,12 +23,9 @@ from ..events import TICK, Event, progress
 from ..nets.head import Classifier, make_head
 from ..training.precision import Precision
 from .arms import Arm
-from .questions import TrainedStudy
+from .trained_arm import TrainedStudy
 
-CPU_BATCH, CUDA_BATCH = (
-    64,
-    256,
-)  # fastest of 32 to 256 in bfloat16 on a CPU core, ResNet-18 at 64 px
+CPU_BATCH, CUDA_BATCH = 64, 256  # fastest in bfloat16 on a CPU core, ResNet-18 at 64 px
 FLOAT32 = Precision(channels_last=True, reason="as the study's own test")
 
 
@@ -42,11 +39,9 @@ class Predictors:
         self.study, self.device, self.precision = study, study.device, precision
         self.batch = CPU_BATCH if torch.device(study.device).type == "cpu" else CUDA_BATCH
         self.arms = tuple(study.trained)
-        self._frozen = {
-            name: trained_arm.arm
-            for name, trained_arm in study.trained.items()
-            if name in (study.features or {})
-        }
+        features = study.frozen.features if study.frozen else {}
+        arms = {name: one.arm for name, one in study.trained.items()}
+        self._frozen = {name: arm for name, arm in arms.items() if name in features}
         self._extractors = {
             part.identity: part
             for arm in self._frozen.values()
@@ -54,9 +49,7 @@ class Predictors:
             for part in parts
         }
         self._models = {
-            name: self._load(trained_arm.arm)
-            for name, trained_arm in study.trained.items()
-            if name not in self._frozen
+            name: self._load(arm) for name, arm in arms.items() if name not in self._frozen
         }
         for module in self._modules():
             module.eval().to(device=self.device, memory_format=precision.memory_format)
@@ -68,7 +61,7 @@ class Predictors:
 
     def _load(self, arm: Arm) -> list[tuple]:
         """(extractor, classifier) of every seed of an arm that was trained end to end."""
-        config, found = self.study.config, []
+        config, models = self.study.config, []
         for index, seed in enumerate(config.seeds):
             extractor = arm.variants[index % len(arm.variants)][0]
             backbone = copy.deepcopy(extractor.backbone)
@@ -84,8 +77,8 @@ class Predictors:
                     f"The model of {arm.label}, seed {seed}, cannot be read from {path.name} "
                     f"({str(error).splitlines()[0]}): run the comparison again."
                 ) from error
-            found.append((extractor, classifier.requires_grad_(False)))
-        return found
+            models.append((extractor, classifier.requires_grad_(False)))
+        return models
 
     def __call__(self, images_nssc: np.ndarray) -> dict[str, np.ndarray]:
         """Plain softmax {arm: (S, n, C)} float32 of uint8 images (n, S, S, 3), all at once."""
@@ -95,7 +88,7 @@ class Predictors:
                 key: part.features(images).float().cpu().numpy()
                 for key, part in self._extractors.items()
             }
-            found = {
+            p_snc = {
                 name: np.stack(
                     [_softmax(classifier(part.normalise(images))) for part, classifier in models]
                 )
@@ -107,8 +100,9 @@ class Predictors:
                 for parts in arm.variants
             ]
             features = variants[0] if len(variants) == 1 else np.stack(variants)
-            found[name] = self.study.heads.probabilities(name, self.study.setting, features)
-        return {name: found[name] for name in self.arms}
+            frozen = self.study.frozen
+            p_snc[name] = frozen.heads.probabilities(name, frozen.setting, features)
+        return {name: p_snc[name] for name in self.arms}
 
     def over(
         self, take: Callable[[slice], np.ndarray], count: int, *, what: str

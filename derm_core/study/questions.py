@@ -1,74 +1,55 @@
-"""What a study can ask beyond its main table: each question once, its answer kept with the run."""
+"""The questions of a study beyond its main table: each is answered once, and the answer stays with the run."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
-from dataclasses import dataclass
-from importlib import import_module
+from collections.abc import Callable, Generator
 from typing import Any
 
-import numpy as np
-
 from ..config import StudyConfig
-from ..events import Event, jsonable, log
+from ..events import Event, log
 from ..files import read_json, write_json
-from ..heads.grid import Heads
-from ..workspace import RunFiles, Workspace
-from .study_data import StudyData
-from .trained_arm import TrainedArm
+from ..records import to_json
+from .breakdown import breakdown
+from .external import external
+from .label_efficiency import label_efficiency
+from .robustness import robustness
+from .shortcut import shortcut
+from .trained_arm import TrainedStudy
 
-MODULES = {"detail": ".breakdown"}  # where a question's module is not called as the question
+Question = Callable[[TrainedStudy], Generator[Event, None, Any]]
 
-
-@dataclass(frozen=True)
-class TrainedStudy:
-    """A trained study, as the questions see it.
-
-    outcomes: every arm at the one setting. heads, features {arm: (n, D) or (S, n, D)} and setting
-    (index of the grid): the regime `frozen` alone. log_prior: (C,) of the training split, or (N, C) of
-    out-of-fold predictions, an image of the test part each.
-    """
-
-    config: StudyConfig
-    workspace: Workspace
-    run: RunFiles
-    data: StudyData
-    device: str
-    trained: dict[str, TrainedArm]
-    heads: Heads | None
-    features: dict[str, np.ndarray] | None
-    setting: int | None
-    log_prior: np.ndarray
+# (its key in study.json, whether a config asks it, its function), in the order of their work
+QUESTIONS: tuple[tuple[str, Callable[[StudyConfig], bool], Question], ...] = (
+    ("detail", lambda config: True, breakdown),
+    ("label_efficiency", lambda config: bool(config.label_fractions), label_efficiency),
+    ("external", lambda config: bool(config.external), external),
+    ("robustness", lambda config: bool(config.corruptions), robustness),
+    ("shortcut", lambda config: bool(config.shortcut), shortcut),
+)
 
 
-def asked(config: StudyConfig) -> list[str]:
-    """The questions of a config in the order of their work; each is a module and its function."""
-    wanted = {
-        "detail": True,
-        "label_efficiency": bool(config.label_fractions),
-        "external": bool(config.external),
-        "robustness": bool(config.corruptions),
-        "shortcut": bool(config.shortcut),
-    }
-    return [name for name, wants in wanted.items() if wants]
-
-
-def answer(study: TrainedStudy) -> Generator[Event, None, dict[str, Any]]:
-    """Ask everything the config asks: `answers = yield from answer(study)`, keyed by question.
+def answer_questions(
+    study: TrainedStudy, questions: tuple[tuple[str, Any, Question], ...] = QUESTIONS
+) -> Generator[Event, None, dict[str, Any]]:
+    """Answer every question of the config: `answers = yield from answer_questions(study)`.
 
     An answer that the run already holds is not worked out again.
+
+    Returns:
+        {key in study.json: JSON of the answer}.
     """
     answers = {}
-    for name in asked(study.config):
+    for name, asks, question in questions:
+        if not asks(study.config):
+            continue
         path = study.run.answer(name)
         if not path.exists():
             yield log(f"Working on {name.replace('_', ' ')}.")
             started = time.monotonic()
-            question = getattr(import_module(MODULES.get(name, f".{name}"), __package__), name)
-            found = yield from question(study)
-            if isinstance(found, dict):
-                found["seconds"] = time.monotonic() - started
-            write_json(path, jsonable(found))
+            answer = to_json((yield from question(study)))
+            if isinstance(answer, dict):
+                answer["seconds"] = time.monotonic() - started
+            write_json(path, answer)
         answers[name] = read_json(path)
     return answers

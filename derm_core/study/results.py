@@ -1,8 +1,11 @@
-"""From outcomes to results: predictions, metrics with intervals, gaps, the paper's table, the verdict."""
+"""The result of a comparison: test metrics with intervals, gaps, claims and verdict of trained arms, for study.json."""
 
 from __future__ import annotations
 
+import dataclasses
 import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
@@ -12,23 +15,133 @@ import pandas as pd
 from .. import __version__
 from ..arms import arm_file
 from ..config import StudyConfig, to_dict
-from ..events import jsonable
+from ..data.manifest import Dataset
+from ..data.splits import SPLITS
 from ..files import writing
-from ..records import to_json
-from ..stats import gaps as gap_tools
-from ..stats.evaluation import evaluate
-from ..stats.gaps import final_estimates, gap_differences, gap_interval, matched_pairs
-from ..stats.intervals import seed_interval
+from ..stats.evaluation import PRIMARY, Evaluation, Metrics, evaluate
+from ..stats.gaps import (
+    Curves,
+    MatchedPair,
+    final_estimates,
+    gap_differences,
+    gap_interval,
+    gaps,
+    matched_pairs,
+    with_test,
+)
+from ..stats.intervals import Difference, seed_interval
 from ..stats.metrics import METRICS, all_metrics, confusion, decide, log_prior
 from ..stats.multiple_tests import mcnemar
-from ..stats.paired import Estimate, arm_pairs
+from ..stats.paired import Estimate, Pair, arm_pairs
 from ..workspace import RunFiles
 from .claims import claims
-from .paper import paper_table
+from .paper import majority_row, paper_table
 from .study_data import StudyData
+from .study_result import (
+    ArmResult,
+    DatasetSummary,
+    FoldRow,
+    PaperRow,
+    SplitSummary,
+    StudyResult,
+)
 from .trained_arm import TrainedArm, save_curves
 from .verdict import choose_pair, verdict
 from .weight_sources import transductive
+
+ENDS = ("low", "high", "se", "df", "method")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is measured of trained arms, on one split or out of fold.
+
+    Args:
+        log_prior: (C,) of the training labels, or (N, C), one row a test image.
+        evaluation: of the test images.
+        gaps: {arm: {"loss" or "accuracy": {"final", "best", "test", "area": interval}}}.
+        gap_differences, matched: of every pair of arms.
+    """
+
+    config: StudyConfig
+    run: RunFiles
+    data: StudyData
+    trained: dict[str, TrainedArm]
+    log_prior: np.ndarray
+    evaluation: Evaluation
+    gaps: dict[str, dict[str, Metrics]]
+    gap_differences: list[Difference]
+    matched: list[MatchedPair]
+
+    def arm(
+        self,
+        arm: str,
+        regime: str,
+        setting: dict[str, float],
+        best_setting: dict[str, Any],
+        extractor: dict[str, Any] | None = None,
+    ) -> ArmResult:
+        """What one arm reached."""
+        one = self.trained[arm]
+        return ArmResult(
+            label=one.arm.label,
+            kind=one.arm.kind,
+            regime=regime,
+            features=one.width,
+            test=self.evaluation.arms[arm],
+            per_class=self.evaluation.per_class[arm],
+            curves=f"artefacts/curves/{arm_file(arm)}.csv",
+            gaps={kind: of["final"].mean for kind, of in self.gaps[arm].items()},
+            gaps_detail=self.gaps[arm],
+            setting=setting,
+            best_setting=best_setting,
+            extractor=extractor,
+        )
+
+    def result(
+        self,
+        *,
+        arms: dict[str, ArmResult],
+        split: SplitSummary,
+        grid: dict[str, Any],
+        majority_rows: Sequence[PaperRow],
+        notes: Sequence[str],
+        folds: Sequence[FoldRow] = (),
+    ) -> StudyResult:
+        """The whole result."""
+        test, evaluation = self.data.members("test"), self.evaluation
+        labels = self.data.labels[test]
+        probabilities = {arm: one.probabilities["test"] for arm, one in self.trained.items()}
+        curves = curves_of(self.trained)
+        pairs = [(row.a, row.b) for row in self.matched]
+        seed, over = self.config.split_seed, "folds" if folds else "seeds"
+        in_words = verdict(evaluation, self.gap_differences, self.matched, arms, len(folds))
+        caveats = transductive([one.arm for one in self.trained.values()])
+        return StudyResult(
+            run_id=self.run.id,
+            config=to_dict(self.config),
+            dataset=dataset_summary(self.data.dataset, self.data),
+            split=split,
+            classes=tuple(self.data.classes),
+            labels=self.data.task,
+            arms=arms,
+            majority=evaluation.majority,
+            differences=evaluation.differences,
+            gap_differences=tuple(self.gap_differences),
+            matched=tuple(self.matched),
+            mcnemar=tuple(mcnemar(labels, self.data.groups[test], probabilities, pairs, seed=seed)),
+            claims=tuple(claims(curves, evaluation, self.gap_differences, self.matched, over)),
+            paper_table=(*paper_table(curves), *majority_rows),
+            grid=grid,
+            confusion={
+                arm: mean_confusion(labels, p, self.log_prior) for arm, p in probabilities.items()
+            },
+            verdict=dataclasses.replace(in_words, sentences=(*in_words.sentences, *caveats)),
+            folds=tuple(folds),
+            cautions=evaluation.cautions,
+            notes=tuple(notes),
+            versions=versions(),
+        )
 
 
 def build_result(
@@ -37,200 +150,136 @@ def build_result(
     data: StudyData,
     trained: dict[str, TrainedArm],
     best: dict[str, TrainedArm],
-    grid: dict,
+    grid: dict[str, Any],
     notes: list[str],
     looked_before: int,
-) -> dict[str, Any]:
-    """study.json but for its seconds; writes the curves and predictions it names.
+) -> StudyResult:
+    """The result of a study on one split; writes the curves and predictions that it names.
 
-    outcomes: every arm at the one setting, the primary comparison; best: each at its own, secondary.
+    Args:
+        trained: every arm at the one setting, the primary comparison.
+        best: each arm at its own best setting, secondary.
+        grid: what the result says of the settings.
+        notes: sentences on what is left out or differs.
+        looked_before: how many runs have looked at these test images before.
     """
-    test = data.members("test")
-    labels, classes = data.labels[test], len(data.classes)
-    prior = log_prior(data.labels[data.members("train")], classes)
-    pair = choose_pair(list(trained))
-    tested = {arm: trained_arm.probabilities["test"] for arm, trained_arm in trained.items()}
-    stats = to_json(
-        evaluate(
-            labels,
-            data.groups[test],
-            tested,
-            prior,
-            data.classes,
-            resamples=config.bootstrap,
-            seed=config.split_seed,
-            primary=pair or ("vae", "imagenet"),
-            grouped=len(np.unique(data.groups)) < len(data.rows),
-        )
+    prior = log_prior(data.labels[data.members("train")], len(data.classes))
+    curves = curves_of(trained)
+    matched = matched_pairs(curves, arm_pairs(list(trained), choose_pair(list(trained))))
+    estimates = {split: split_estimates(config, data, split, trained) for split in SPLITS}
+    comparison = Comparison(
+        config=config,
+        run=run,
+        data=data,
+        trained=trained,
+        log_prior=prior,
+        evaluation=evaluate_test(config, data, trained, prior),
+        gaps={
+            arm: _gaps(curves[arm], {k: of[arm] for k, of in estimates.items()}) for arm in trained
+        },
+        gap_differences=gap_differences(curves, estimates, matched),
+        matched=matched,
     )
-    drawn = {split: draw_set(config, data, split, trained) for split in ("train", "val", "test")}
-    details = {
-        arm: gap_detail(trained_arm, {split: of[arm] for split, of in drawn.items()})
-        for arm, trained_arm in trained.items()
-    }
-    gaps = {
-        arm: {name: detail[name]["final"]["mean"] for name in ("loss", "accuracy")}
-        for arm, detail in details.items()
-    }
-    arm_labels = {arm: trained_arm.arm.label for arm, trained_arm in trained.items()}
-    paired = pair_results(config, data, trained, drawn, pair)
-    matched = next(iter(paired["matched"]), None)
-    of_pair = {
-        row["kind"]: row
-        for row in paired["gap_differences"]
-        if (row["a"], row["b"]) == pair and row["at"] == "final"
-    }
-    arms = {}
-    for arm, trained_arm in trained.items():
-        save_curves(run.curves(arm), trained_arm.curves, config.seeds)
-        arms[arm] = {
-            "label": trained_arm.arm.label,
-            "kind": trained_arm.arm.kind,
-            "regime": _regime(config, arm),
-            "features": trained_arm.width,
-            "test": stats["arms"][arm],
-            "per_class": stats["per_class"][arm],
-            "curves": f"artefacts/curves/{arm_file(arm)}.csv",
-            "gaps": gaps[arm],
-            "gaps_detail": details[arm],
-            "setting": trained_arm.setting,
-            "extractor": trained_arm.arm.extractor,
-            "best_setting": {**best[arm].setting, "test": _seed_means(best[arm], labels, prior)},
-        }
-    concluded = verdict(stats, gaps, of_pair or None, matched, arm_labels)
-    concluded["sentences"] = [
-        *concluded["sentences"],
-        *transductive([trained_arm.arm for trained_arm in trained.values()]),
-    ]
+    labels, arms = data.labels[data.members("test")], {}
+    for arm, one in trained.items():
+        save_curves(run.curves(arm), one.curves, config.seeds)
+        regime = "finetune" if arm == "scratch" else config.regime
+        best_setting = {**best[arm].setting, "test": _seed_means(best[arm], labels, prior)}
+        arms[arm] = comparison.arm(arm, regime, one.setting, best_setting, one.arm.extractor)
     save_predictions(run, config, data, trained)
-    result = {
-        "run_id": run.id,
-        "config": to_dict(config),
-        "dataset": {
-            "name": data.dataset.name,
-            "images": len(data.rows),
-            "classes": classes,
-            "groups": len(np.unique(data.groups)),
-            "fingerprint": data.dataset.fingerprint,
-        },
-        "split": {
-            "fingerprint": data.fingerprint,
-            "counts": data.counts(),
-            "groups": data.group_counts(),
-            "looked_before": looked_before,
-        },
-        "classes": list(data.classes),
-        "labels": data.task,
-        "arms": arms,
-        "majority": stats["majority"],
-        "differences": stats["differences"],
-        **paired,
-        "claims": claims(
-            {arm: trained_arm.curves for arm, trained_arm in trained.items()},
-            stats,
-            paired["gap_differences"],
-            paired["matched"],
-        ),
-        "paper_table": paper_table(
-            {arm: trained_arm.curves for arm, trained_arm in trained.items()}
-        )
-        + majority_rows(data),
-        "grid": grid,
-        "confusion": {
-            arm: confusion_of(trained_arm.probabilities["test"], labels, prior)
-            for arm, trained_arm in trained.items()
-        },
-        "verdict": concluded,
-        "cautions": stats["cautions"],
-        "notes": notes,
-        "versions": versions(),
-    }
-    return jsonable(result)
+    split = SplitSummary(
+        fingerprint=data.fingerprint,
+        counts=data.counts(),
+        groups=data.group_counts(),
+        looked_before=looked_before,
+    )
+    rows = _majority_rows(data)
+    return comparison.result(arms=arms, split=split, grid=grid, majority_rows=rows, notes=notes)
 
 
-def _regime(config: StudyConfig, arm: str) -> str:
-    """How an arm was trained; `scratch` end to end in a frozen study too."""
-    return "finetune" if arm == "scratch" else config.regime
+def curves_of(trained: dict[str, TrainedArm]) -> dict[str, Curves]:
+    """{arm: its learning curves}."""
+    return {arm: one.curves for arm, one in trained.items()}
 
 
-def majority_rows(data: StudyData) -> list[dict[str, Any]]:
-    """The majority class in the paper's table: the share of training's commonest class, which nothing trains."""
-    labels = {split: data.labels[data.members(split)] for split in ("train", "val")}
-    commonest = np.bincount(labels["train"]).argmax()
-    return [
-        {
-            "arm": "majority",
-            "quantity": f"{split}_accuracy",
-            "start": share,
-            "final": share,
-            "relative_change": None,
-            "paper": None,
-        }
-        for split, share in (
-            (split, float((of == commonest).mean())) for split, of in labels.items()
-        )
-    ]
-
-
-def gap_detail(trained_arm: TrainedArm, drawn: dict[str, dict[str, Estimate]]) -> dict[str, dict]:
-    """{"loss" and "accuracy": {"final", "best", "test", "area"}}: val − train and train − val, and test for val.
-
-    Final and test intervals resample the groups of both sets as well; best and area have the seeds' alone.
-    """
-    detail = to_json(gap_tools.gaps(trained_arm.curves))
-    tests = {kind: estimate.by_seed for kind, estimate in drawn["test"].items()}
-    against_test = gap_tools.with_test(trained_arm.curves, tests["loss"], tests["accuracy"])
-    final, tested = (gap_interval(drawn["train"], drawn[other]) for other in ("val", "test"))
-    ends = ("low", "high", "se", "df", "method")
-    for name in ("loss", "accuracy"):
-        detail[name]["final"] |= {key: getattr(final[name], key) for key in ends}
-        detail[name]["test"] = to_json(seed_interval(against_test[name])) | {
-            key: getattr(tested[name], key) for key in ends
-        }
-    return detail
-
-
-def pair_results(
+def evaluate_test(
     config: StudyConfig,
     data: StudyData,
     trained: dict[str, TrainedArm],
-    drawn: dict[str, dict[str, dict[str, Estimate]]],
-    first: tuple[str, str] | None,
-) -> dict[str, list[dict]]:
-    """{"gap_differences", "matched", "mcnemar"} of every pair of arms, the one named in advance first."""
-    pairs = arm_pairs(list(trained), first)
-    curves = {arm: trained_arm.curves for arm, trained_arm in trained.items()}
-    at_level = matched_pairs(curves, pairs)
+    log_prior: np.ndarray,
+    folds: np.ndarray | None = None,
+) -> Evaluation:
+    """All statistics of the test images; folds: (N,) of out-of-fold predictions."""
     test = data.members("test")
-    return {
-        "gap_differences": to_json(gap_differences(curves, drawn, at_level)),
-        "matched": to_json(at_level),
-        "mcnemar": to_json(
-            mcnemar(
-                data.labels[test],
-                data.groups[test],
-                {arm: trained_arm.probabilities["test"] for arm, trained_arm in trained.items()},
-                pairs,
-                seed=config.split_seed,
-            )
-        ),
-    }
+    pair: Pair | None = choose_pair(list(trained))
+    return evaluate(
+        data.labels[test],
+        data.groups[test],
+        {arm: one.probabilities["test"] for arm, one in trained.items()},
+        log_prior,
+        data.classes,
+        resamples=config.bootstrap,
+        seed=config.split_seed,
+        primary=pair or PRIMARY,
+        grouped=len(np.unique(data.groups)) < len(data.rows),
+        folds=folds,
+    )
 
 
-def draw_set(
+def split_estimates(
     config: StudyConfig, data: StudyData, split: str, trained: dict[str, TrainedArm]
 ) -> dict[str, dict[str, Estimate]]:
     """Loss and accuracy of every arm on one split, under the same resamples of its groups."""
-    chosen = next(iter(trained.values())).positions[split]
+    images = next(iter(trained.values())).positions[split]
     return final_estimates(
-        data.labels[chosen],
-        data.groups[chosen],
-        {arm: trained_arm.probabilities[split] for arm, trained_arm in trained.items()},
+        data.labels[images],
+        data.groups[images],
+        {arm: one.probabilities[split] for arm, one in trained.items()},
         config.loss,
         split=split,
         resamples=config.bootstrap,
         seed=config.split_seed,
     )
+
+
+def _gaps(curves: Curves, estimates: dict[str, dict[str, Estimate]]) -> dict[str, Metrics]:
+    """Both gaps of an arm; the intervals of "final" and "test" resample the groups of both sets as well."""
+    tested = {kind: estimate.by_seed for kind, estimate in estimates["test"].items()}
+    by_seed = with_test(curves, tested["loss"], tested["accuracy"])
+    resampled = {
+        place: gap_interval(estimates["train"], estimates[other])
+        for place, other in (("final", "val"), ("test", "test"))
+    }
+    detail = {}
+    for kind, places in gaps(curves).items():
+        every = {**places, "test": seed_interval(by_seed[kind])}
+        for place, of in resampled.items():
+            ends = {name: getattr(of[kind], name) for name in ENDS}
+            every[place] = dataclasses.replace(every[place], **ends)
+        detail[kind] = every
+    return detail
+
+
+def dataset_summary(dataset: Dataset, data: StudyData | None = None) -> DatasetSummary:
+    """Name and size of a dataset, or of its part that a study uses."""
+    groups = dataset.groups if data is None else data.groups
+    return DatasetSummary(
+        name=dataset.name,
+        images=len(groups),
+        classes=len(dataset.classes),
+        groups=len(np.unique(groups)),
+        fingerprint=dataset.fingerprint,
+    )
+
+
+def _majority_rows(data: StudyData) -> list[PaperRow]:
+    """The majority class in the paper's table: the share of training's commonest class, which nothing trains."""
+    labels = {split: data.labels[data.members(split)] for split in ("train", "val")}
+    commonest = np.bincount(labels["train"]).argmax()
+    return [
+        majority_row(f"{split}_accuracy", float((of == commonest).mean()))
+        for split, of in labels.items()
+    ]
 
 
 def _seed_means(
@@ -247,45 +296,52 @@ def _seed_means(
     }
 
 
-def confusion_of(probabilities: np.ndarray, labels: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    """Counts (C, C) of probabilities (S, N, C), truth by prior-adjusted decision, averaged over seeds."""
-    decisions = decide(probabilities, prior)
-    return confusion(labels, decisions, probabilities.shape[-1]).mean(0)
+def mean_confusion(
+    labels: np.ndarray, probabilities: np.ndarray, log_prior: np.ndarray
+) -> tuple[tuple[float, ...], ...]:
+    """Confusion matrix of prior-adjusted decisions: counts (C, C), truth by row, mean over seeds.
+
+    Args:
+        labels: (N,).
+        probabilities: (S, N, C).
+        log_prior: (C,) or (N, C).
+    """
+    decisions = decide(probabilities, log_prior)
+    counts = confusion(labels, decisions, probabilities.shape[-1]).mean(0)
+    return tuple(tuple(row) for row in counts.tolist())
 
 
 def save_predictions(
     run: RunFiles, config: StudyConfig, data: StudyData, trained: dict[str, TrainedArm]
 ) -> None:
-    """artefacts/predictions.parquet: validation and test probabilities of every arm and seed."""
+    """predictions.parquet: validation and test probabilities of every arm and seed."""
     names = data.dataset.frame["group"].to_numpy()[data.rows]
     tables = []
-    for arm, trained_arm in trained.items():
+    for arm, one in trained.items():
         for split in ("val", "test"):
-            chosen = trained_arm.positions[split]
-            for seed, p_nc in zip(config.seeds, trained_arm.probabilities[split], strict=True):
-                tables.append(
-                    pd.DataFrame(
-                        {
-                            "image_id": data.image_ids[chosen],
-                            "split": split,
-                            "group": names[chosen],
-                            "label": data.labels[chosen],
-                            "arm": arm,
-                            "seed": seed,
-                            **{
-                                f"p_{c}": p_nc[:, c].astype(np.float32)
-                                for c in range(p_nc.shape[1])
-                            },
-                        }
-                    )
-                )
+            images = one.positions[split]
+            for seed, p_nc in zip(config.seeds, one.probabilities[split], strict=True):
+                columns = {
+                    "image_id": data.image_ids[images],
+                    "split": split,
+                    "group": names[images],
+                    "label": data.labels[images],
+                }
+                tables.append(prediction_table(columns, arm, seed, p_nc))
     with writing(run.predictions) as file:
         pd.concat(tables, ignore_index=True).to_parquet(file, index=False)
 
 
+def prediction_table(
+    columns: dict[str, Any], arm: str, seed: int, p_nc: np.ndarray
+) -> pd.DataFrame:
+    """A table of predictions: columns of the images, the arm and seed, and a column p_CLASS for each class."""
+    probabilities = {f"p_{c}": p_nc[:, c].astype(np.float32) for c in range(p_nc.shape[1])}
+    return pd.DataFrame({**columns, "arm": arm, "seed": seed, **probabilities})
+
+
 def versions() -> dict[str, str]:
     """Versions of what the numbers depend on."""
-    packages = {
-        name: metadata.version(name) for name in ("torch", "timm", "numpy", "scipy", "pillow")
-    }
+    names = ("torch", "timm", "numpy", "scipy", "pillow")
+    packages = {name: metadata.version(name) for name in names}
     return {"derm_core": __version__, "python": platform.python_version(), **packages}

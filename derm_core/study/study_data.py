@@ -1,4 +1,4 @@
-"""What every arm of a study shares: the dataset's rows, its split, its pixels, and how often its test was seen."""
+"""What every arm of a study shares: the dataset's rows, its split by patients, its pixels, its count of test looks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..data.manifest import Dataset
+from ..data.on_demand import open_images
 from ..data.splits import SPLITS, split_fingerprint, split_for
 from ..data.triage import as_priorities
 from ..errors import DataError, RunError
@@ -19,13 +21,18 @@ from ..workspace import DatasetPaths, RunFiles, Workspace
 
 @dataclass(frozen=True)
 class StudyData:
-    """A dataset as one study sees it; arrays have one entry an image used.
+    """A dataset as one study uses it, with its split by patients (or lesions); one entry an image used.
 
-    rows: (n,) row numbers in manifest and store, ascending; labels: (n,) class index, -1 without a
-    label; groups: (n,) codes; split: (n,) index into SPLITS; fingerprint: names the split.
+    Args:
+        store: the pixels; None where none are needed.
+        rows: (n,) row numbers in manifest and store, ascending.
+        labels: (n,) class index, -1 without a label.
+        groups: (n,) codes of patients or lesions, which a split never parts.
+        split: (n,) index into SPLITS.
+        fingerprint: names the split.
     """
 
-    dataset: Any
+    dataset: Dataset
     store: Any
     rows: np.ndarray
     labels: np.ndarray
@@ -38,7 +45,7 @@ class StudyData:
         return self.dataset.classes
 
     @property
-    def task(self) -> dict:
+    def task(self) -> dict[str, Any]:
         """What study.json says of the labels: {"kind": "classes"}, or {"kind": "priority", "map", "ours"}."""
         priorities = self.dataset.priorities
         return {"kind": "priority", **to_json(priorities)} if priorities else {"kind": "classes"}
@@ -56,24 +63,33 @@ class StudyData:
         """Positions (into `rows`) of the labelled images of split `name`."""
         return np.flatnonzero((self.split == SPLITS.index(name)) & (self.labels >= 0))
 
+    def labels_of(self, name: str) -> np.ndarray:
+        """Class indices of the labelled images of a split."""
+        return self.labels[self.members(name)]
+
+    def groups_of(self, name: str) -> np.ndarray:
+        """Group codes of the labelled images of a split."""
+        return self.groups[self.members(name)]
+
     def counts(self) -> dict[str, int]:
         """Labelled images of each split."""
         return {name: len(self.members(name)) for name in SPLITS}
 
     def group_counts(self) -> dict[str, int]:
         """Groups with a labelled image in each split."""
-        return {name: len(np.unique(self.groups[self.members(name)])) for name in SPLITS}
+        return {name: len(np.unique(self.groups_of(name))) for name in SPLITS}
 
 
 def prepare(config, workspace: Workspace) -> Generator[Event, None, StudyData]:
-    """Load the dataset of a study or embedding, its store and split; the synthetic one is made on first need.
+    """The dataset of a study or embedding, its store and its split by patients: `data = yield from prepare(...)`.
 
-    `material = yield from prepare(config, workspace)`. Raises NotFound for an unknown dataset,
-    DataError where a split has no labelled image or training fewer than two classes, and ConfigError
-    where priorities are asked for and the dataset has none. The split is that of the classes either way.
+    The synthetic dataset is made on first need. The split is that of the classes, also where labels are priorities.
+
+    Raises:
+        NotFound: for an unknown dataset.
+        DataError: where a split has no labelled image or training fewer than two classes.
+        ConfigError: where the labels are to be priorities and the dataset has none.
     """
-    from ..data.on_demand import open_images
-
     dataset, store = yield from open_images(workspace, config.dataset, config.input_size)
     rows = dataset.subset(config.max_images, config.split_seed)
     groups = dataset.groups[rows]
@@ -106,7 +122,7 @@ def _check(data: StudyData) -> None:
                 f"Dataset {data.dataset.name!r} leaves no labelled image for {name}: "
                 "use more images, or one with more labelled groups."
             )
-    if len(np.unique(data.labels[data.members("train")])) < 2:
+    if len(np.unique(data.labels_of("train"))) < 2:
         raise DataError(
             f"The training split of {data.dataset.name!r} has images of one class only; "
             "a comparison needs two classes or more."

@@ -15,67 +15,15 @@ from typing import Any
 
 from ..errors import RunError
 from ..files import read_json
-from ..records import from_json, named, optional
+from ..records import from_json, named, optional, to_json
+from ..stats.calibration import ReliabilityBin
+from ..stats.evaluation import ClassRecall, Metrics
+from ..stats.gaps import MatchedPair
+from ..stats.intervals import Difference, Interval
+from ..stats.multiple_tests import McNemar
+from ..stats.operating_point import OperatingCurve
 
 Numbers = tuple[float | None, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A mean with its 95 % confidence interval; None where it is not known.
-
-    Args:
-        mean: the estimate, a mean over seeds.
-        std: standard deviation over seeds.
-        low, high: ends of the 95 % interval.
-        se: standard error.
-        df: Satterthwaite's degrees of freedom.
-        method: how the ends were computed: "bootstrap", "wilson", "seeds", "folds" or "none".
-        by_seed: the seeds' (or folds') own values, where they are reported.
-    """
-
-    mean: float | None
-    std: float | None = None
-    low: float | None = None
-    high: float | None = None
-    se: float | None = None
-    df: float | None = None
-    method: str = "none"
-    by_seed: Numbers | None = optional()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Difference(Interval):
-    """The difference a − b of two arms with its interval and tests.
-
-    Args:
-        metric: the metric that is compared; of a gap its `kind` ("loss" or "accuracy") and `at`
-            ("final", "best", "test", "matched", "area"); of an answer to a question its own key.
-        p: two-sided p of the difference against 0.
-        p_holm: p after Holm's correction over the family; None where it is not part of one.
-        detectable: the smallest difference that is shown with 80 % power at 5 %.
-        equivalent: whether the interval lies within ±0.02.
-        primary: whether this is the test named in advance.
-        stand_in: whether it takes that test's place.
-    """
-
-    a: str
-    b: str
-    metric: str | None = optional()
-    kind: str | None = optional()
-    at: str | None = optional()
-    fraction: float | None = optional()
-    family: str | None = optional()
-    strength: float | None = optional()
-    p: float | None = None
-    p_holm: float | None = None
-    detectable: float | None = optional()
-    equivalent: bool | None = optional()
-    primary: bool | None = optional()
-    stand_in: bool | None = optional()
-
-
-Metrics = dict[str, Interval]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,16 +32,6 @@ class Setting:
 
     learning_rate: float
     weight_decay: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassRecall:
-    """Recall of one class: its test images n, their groups, and the interval."""
-
-    class_name: str = field(metadata=named("class"))
-    n: int
-    groups: int
-    recall: Interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,45 +86,12 @@ class SplitSummary:
         name: of an evaluation, "unseen" or "all".
     """
 
-    fingerprint: str = ""
+    fingerprint: str = optional("")
     counts: dict[str, int] = field(default_factory=dict)
     groups: dict[str, int] = field(default_factory=dict)
     looked_before: int = 0
-    folds: int = 0
+    folds: int = optional(0)
     name: str | None = optional()
-
-
-@dataclass(frozen=True, kw_only=True)
-class MatchedArm:
-    """One arm where it first reaches the matched training accuracy: the epoch, and both gaps there."""
-
-    epoch: float | None
-    loss: Interval
-    accuracy: Interval
-
-
-@dataclass(frozen=True, kw_only=True)
-class MatchedPair:
-    """Two arms' gaps at the same training accuracy; `reason` says why they are not comparable."""
-
-    a: str = ""
-    b: str = ""
-    level: float | None = None
-    comparable: bool = False
-    reason: str | None = None
-    arms: dict[str, MatchedArm] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class McNemar:
-    """McNemar's test: n images, those that one arm alone classifies correctly, two-sided p."""
-
-    a: str
-    b: str
-    n: int
-    a_only: int
-    b_only: int
-    p: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,17 +177,6 @@ class Subgroups:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReliabilityBin:
-    """One bin of a reliability diagram: range of the confidence, images, mean confidence, accuracy."""
-
-    low: float
-    high: float
-    n: float
-    confidence: float
-    accuracy: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class Calibration:
     """Reliability of one arm before and after temperature scaling."""
 
@@ -291,22 +185,6 @@ class Calibration:
     bins_after: tuple[ReliabilityBin, ...]
     before: Metrics
     after: Metrics
-
-
-@dataclass(frozen=True, kw_only=True)
-class OperatingCurve:
-    """One arm at each specificity: sensitivity on the test set's own curve, and with validation's threshold."""
-
-    threshold: Numbers
-    sensitivity: Numbers
-    low: Numbers
-    high: Numbers
-    given_sensitivity: Numbers
-    given_sensitivity_low: Numbers
-    given_sensitivity_high: Numbers
-    given_specificity: Numbers
-    given_specificity_low: Numbers
-    given_specificity_high: Numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -342,7 +220,7 @@ class Breakdown:
     operating_point: OperatingPoint | None = None
     disagreement: tuple[Disagreement, ...] = ()
     notes: dict[str, str] = field(default_factory=dict)
-    seconds: float | None = None
+    seconds: float | None = optional()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -376,11 +254,11 @@ class LabelEfficiency:
     fractions: tuple[float, ...] = ()
     updates: int | None = None
     note: str = ""
-    setting: dict[str, float] | None = None
+    setting: dict[str, float] | None = optional()
     rows: tuple[LabelRow, ...] = ()
     differences: tuple[Difference, ...] = ()
     crossing: Crossing | None = None
-    seconds: float | None = None
+    seconds: float | None = optional()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -408,7 +286,7 @@ class Robustness:
     images: int | None = None
     precision: str | None = None
     note: str = ""
-    seconds: float | None = None
+    seconds: float | None = optional()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -441,8 +319,8 @@ class Shortcut:
     differences: tuple[Difference, ...] = ()
     reference: Numbers = ()
     text: str = ""
-    note: str = ""
-    seconds: float | None = None
+    note: str = optional("")
+    seconds: float | None = optional()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -494,7 +372,7 @@ class StudyResult:
     classes: tuple[str, ...]
     arms: dict[str, ArmResult]
     verdict: Verdict
-    kind: str = "study"
+    kind: str = optional("study")
     labels: dict[str, Any] = field(default_factory=dict)
     majority: Metrics = field(default_factory=dict)
     differences: tuple[Difference, ...] = ()
@@ -505,20 +383,49 @@ class StudyResult:
     paper_table: tuple[PaperRow, ...] = ()
     grid: dict[str, Any] = field(default_factory=dict)
     confusion: dict[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
-    folds: tuple[FoldRow, ...] = ()
+    folds: tuple[FoldRow, ...] = optional(())
     cautions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     detail: Breakdown = field(default_factory=Breakdown)
-    label_efficiency: LabelEfficiency | None = None
-    external: tuple[ExternalSet, ...] = ()
-    robustness: Robustness | None = None
-    shortcut: Shortcut | None = None
+    label_efficiency: LabelEfficiency | None = optional()
+    external: tuple[ExternalSet, ...] = optional(())
+    robustness: Robustness | None = optional()
+    shortcut: Shortcut | None = optional()
     map: dict[str, Any] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
     leak: dict[str, int] = field(default_factory=dict)
-    seconds: float | None = None
+    seconds: float | None = optional()
+
+
+OF_STUDIES = (
+    "labels",
+    "gap_differences",
+    "matched",
+    "mcnemar",
+    "claims",
+    "paper_table",
+    "grid",
+    "detail",
+)
+OF_TRAINING = ("gaps", "gaps_detail", "setting", "best_setting", "smaller_gap", "survives_matched")
+OF_EVALUATIONS = ("map", "left_out", "absent", "leak")
+
+
+def study_json(result: StudyResult) -> dict[str, Any]:
+    """study.json of a result; an evaluation of published models has no fields of training, and the other way round."""
+    body: dict[str, Any] = to_json(result)
+    evaluated = result.kind == "evaluate"
+    absent = OF_STUDIES if evaluated else OF_EVALUATIONS
+    body = {key: value for key, value in body.items() if key not in absent}
+    if evaluated:
+        for entry in (*body["arms"].values(), body["verdict"]):
+            for key in OF_TRAINING:
+                entry.pop(key, None)
+    elif result.detail == Breakdown():
+        del body["detail"]
+    return body
 
 
 def read_study(path: Path | str) -> StudyResult:

@@ -1,331 +1,304 @@
-"""The verdict in words, from rules.
+"""The verdict of a comparison in words, from rules.
 
-    choose_pair(arms) -> (a, b) | None       the comparison named in advance: VAE against ImageNet; where one of
-                                             them is missing another backbone, else the random control, takes its place
-    verdict(evaluation, gaps, gap_differences, matched, labels) -> {
-        "headline": str, "sentences": [str], "pair": (a, b) | None, "more_accurate": arm | None,
-        "equivalent": bool, "smaller_gap": arm | None, "survives_matched": bool | None, "detectable": float | None}
-
-evaluation: stats.evaluate(..., primary=pair). gaps: {arm: {"loss", "accuracy"}} at the final epoch.
-gap_differences: {"loss", "accuracy": interval of a − b} for the pair at the final epoch, or None.
-matched: gaps.matched for the pair, or None. labels: {arm: name on screen}.
-
-Rules. More accurate: the paired 95 % interval of balanced accuracy excludes 0. Smaller gap: the
-interval of the loss or the accuracy gap's difference excludes 0, and the other's does not contradict.
-It survives where at matched training accuracy the same gaps differ the same way, beyond the seeds'
-95 % interval; else it is consistent with underfitting; where the arms are not comparable there,
-underfitting is not ruled out. A gap is never named without the accuracy and the random control.
+More accurate: the paired 95 % interval of balanced accuracy excludes 0. Smaller gap: the interval of the loss or the
+accuracy gap's difference excludes 0, and the other's does not contradict. It survives where at matched training
+accuracy the same gaps differ the same way, beyond the seeds' 95 % interval; else it is consistent with underfitting;
+where the arms are not comparable there, underfitting is not ruled out. A gap is never named without the accuracy and
+the random control.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from ..records import to_json
-from ..stats.intervals import seed_interval
+from ..formatting import number
+from ..stats.evaluation import PRIMARY, Evaluation
+from ..stats.gaps import GAPS, MatchedPair
+from ..stats.intervals import Difference, Interval, seed_interval
+from ..stats.paired import Pair
+from .study_result import ArmResult, Verdict
 
 NOT_BACKBONES = ("random", "both", "scratch", "colour", "majority")
 
 
-def spread(by_seed: np.ndarray) -> dict:
-    return to_json(seed_interval(by_seed))
+def choose_pair(arms: Sequence[str]) -> Pair | None:
+    """The pair (a, b) of the primary comparison a − b: VAE against ImageNet, or what stands in for one of them.
 
-
-def choose_pair(arms: Sequence[str]) -> tuple[str, str] | None:
-    """(a, b) of the primary comparison a − b; None with fewer than two arms to compare."""
-    named = [arm for arm in ("vae", "imagenet") if arm in arms]
+    Another backbone takes the place of a missing one, else the random control; None with fewer than two arms to
+    compare.
+    """
+    named = [arm for arm in PRIMARY if arm in arms]
     others = [arm for arm in arms if arm not in (*named, *NOT_BACKBONES)]
-    control = [arm for arm in ("random", "both", "colour", "scratch") if arm in arms]
+    controls = [arm for arm in ("random", "both", "colour", "scratch") if arm in arms]
     if named == ["imagenet"] and others:
         return others[0], "imagenet"
-    found = (named + others + control)[:2]
-    return (found[0], found[1]) if len(found) == 2 else None
+    pair = (named + others + controls)[:2]
+    return (pair[0], pair[1]) if len(pair) == 2 else None
 
 
-def verdict(
-    evaluation: dict,
-    gaps: Mapping[str, Mapping[str, float]],
-    gap_differences: dict | None,
-    matched: dict | None,
-    labels: Mapping[str, str],
-    folds: int = 0,
-) -> dict:
-    """See the module's docstring. folds: how many pretrainings stand behind the VAE, one a fold; 0 for one."""
-    pair = choose_pair(list(evaluation["arms"]))
-    if pair is None:
-        arm = next(iter(evaluation["arms"]))
-        said = f"One arm alone, {labels[arm]}: nothing is compared."
-        return {
-            "headline": said,
-            "sentences": [_level(arm, evaluation, labels), *evaluation["cautions"]],
-            "pair": None,
-            "more_accurate": None,
-            "equivalent": False,
-            "smaller_gap": None,
-            "survives_matched": None,
-            "detectable": None,
-        }
-    row = _row(evaluation, pair, "balanced_accuracy")
-    more = _side(row, pair, larger=True)
-    by_gap = gap_sides(gap_differences or {}, pair)
-    holders = {arm for arm in by_gap.values() if arm}
-    smaller = holders.pop() if len(holders) == 1 else None
-    survives = survives_matched(smaller, by_gap, matched, pair)
-    sentences = [
-        _accuracy(
-            row, pair, more, evaluation, labels, "out of fold" if folds else "on the test set"
-        ),
-        _gap(pair, by_gap, smaller, gaps, labels),
-        *_matched(smaller, survives, matched, labels),
-        *_control(pair, gaps, evaluation, labels),
-        *_both(evaluation, labels),
-    ]
-    if pair != ("vae", "imagenet"):
-        sentences.insert(
-            0,
-            "The comparison named in advance, VAE − ImageNet, was not made here: "
-            f"{labels[pair[0]]} − {labels[pair[1]]} takes its place."
-            + "".join(
-                f" The backbone of {labels[arm]} was trained with labels."
-                for arm in pair
-                if arm.startswith("bundle:")
-            ),
-        )
-    if "vae" in pair:
-        sentences.append(
-            f"The VAE was pretrained anew in each of {folds} folds: this speaks of the recipe, not of one set of "
-            "weights."
-            if folds
-            else "One pretraining stands behind the VAE: this speaks of these weights, not of the recipe."
-        )
-    return {
-        "headline": _headline(pair, more, row["equivalent"], smaller, survives, labels),
-        "sentences": sentences + evaluation["cautions"],
-        "pair": pair,
-        "more_accurate": more,
-        "equivalent": row["equivalent"] and more is None,
-        "smaller_gap": smaller,
-        "survives_matched": survives,
-        "detectable": row["detectable"],
-    }
+def larger(interval: Interval, pair: Pair) -> str | None:
+    """The arm that the interval of a − b shows to be larger; None where it includes 0."""
+    return {1: pair[0], -1: pair[1], 0: None}[interval.sign]
 
 
-def _row(evaluation: dict, pair: tuple[str, str], metric: str) -> dict:
-    return next(
-        row
-        for row in evaluation["differences"]
-        if (row["a"], row["b"]) == pair and row["metric"] == metric
-    )
+def smaller(interval: Interval, pair: Pair) -> str | None:
+    """The arm that the interval of a − b shows to be smaller; None where it includes 0."""
+    return larger(interval, (pair[1], pair[0]))
 
 
-def _side(found: dict, pair: tuple[str, str], larger: bool) -> str | None:
-    """The arm that the interval of a − b shows to be larger (or smaller); None where it includes 0."""
-    if found["low"] is None or found["low"] <= 0 <= found["high"]:
-        return None
-    return pair[0] if (found["low"] > 0) == larger else pair[1]
-
-
-def gap_sides(
-    gap_differences: Mapping[str, Mapping], pair: tuple[str, str]
-) -> dict[str, str | None]:
-    """{kind: the arm whose gap the interval of a − b shows to be smaller, or None}."""
-    return {kind: _side(found, pair, larger=False) for kind, found in gap_differences.items()}
+def final_gaps(rows: Sequence[Difference], pair: Pair) -> dict[str, Difference]:
+    """{"loss" or "accuracy": the difference of a pair's gaps at the final epoch}."""
+    return {str(row.kind): row for row in rows if (row.a, row.b) == pair and row.at == "final"}
 
 
 def survives_matched(
-    smaller: str | None,
-    by_gap: Mapping[str, str | None],
-    matched: Mapping | None,
-    pair: tuple[str, str],
+    arm: str | None, by_gap: Mapping[str, str | None], matched: MatchedPair | None
 ) -> bool | None:
-    """Whether the arm with the smaller gap keeps it at matched training accuracy; None where that is not known."""
-    if smaller is None or matched is None or not matched["comparable"]:
+    """Whether the arm with the smaller gap keeps it at matched training accuracy; None where that is not known.
+
+    by_gap: {kind of gap: the arm that has the smaller one}.
+    """
+    if arm is None or matched is None or not matched.comparable:
         return None
-    for kind in (kind for kind, arm in by_gap.items() if arm == smaller):
-        a, b = (np.array(matched["arms"][arm][kind]["by_seed"]) for arm in pair)
-        if len(a) < 2:
+    for kind in (kind for kind, holder in by_gap.items() if holder == arm):
+        change = seed_interval(matched.difference(kind))
+        if change.se is None:
             return None
-        if _side(spread(a - b), pair, larger=False) != smaller:
+        if smaller(change, (matched.a, matched.b)) != arm:
             return False
     return True
 
 
-def _headline(
-    pair: tuple[str, str],
-    more: str | None,
-    equivalent: bool,
-    smaller: str | None,
-    survives: bool | None,
-    labels: Mapping[str, str],
-) -> str:
-    a, b = (labels[arm] for arm in pair)
-    if more:
-        first = f"{labels[more]} is more accurate than {b if more == pair[0] else a}"
-    else:
-        first = (
-            f"{a} and {b} are equally accurate within 2 points"
-            if equivalent
-            else f"No difference in accuracy shown between {a} and {b}"
+def verdict(
+    evaluation: Evaluation,
+    gap_differences: Sequence[Difference],
+    matched: Sequence[MatchedPair],
+    arms: Mapping[str, ArmResult],
+    folds: int = 0,
+) -> Verdict:
+    """The verdict of a comparison.
+
+    Args:
+        evaluation: of the test images, its primary test that of `choose_pair`.
+        gap_differences, matched: of every pair of arms, the chosen one first.
+        arms: with their names and final gaps.
+        folds: how many pretrainings stand behind the VAE, one a fold; 0 for one.
+    """
+    pair = choose_pair(list(evaluation.arms))
+    if pair is None:
+        arm = next(iter(evaluation.arms))
+        name, accuracy = arms[arm].label, evaluation.arms[arm]["balanced_accuracy"]
+        level = (
+            f"Balanced accuracy of {name} on the test set: {_percent(accuracy.mean)} "
+            f"(95 % interval {_percent(accuracy.low)} to {_percent(accuracy.high)})."
         )
-    if smaller is None:
-        return f"{first}; no difference in the gap shown."
-    end = {
-        True: "also at matched training accuracy",
-        False: "consistent with underfitting",
-        None: "underfitting is not ruled out",
-    }[survives]
-    if more == smaller:
-        return f"{first} and has the smaller gap, {end}."
-    return f"{first}; {labels[smaller]} has the smaller gap, {end}."
-
-
-def _accuracy(
-    row: dict,
-    pair: tuple[str, str],
-    more: str | None,
-    evaluation: dict,
-    labels: Mapping[str, str],
-    where: str,
-) -> str:
-    levels = " and ".join(
-        f"{labels[arm]} {_percent(evaluation['arms'][arm]['balanced_accuracy']['mean'])}"
-        for arm in pair
-    )
-    found = (
-        f"{labels[pair[0]]} − {labels[pair[1]]} is {points(row['mean'])} points "
-        f"(95 % interval {points(row['low'])} to {points(row['high'])}{_p(row)})"
-    )
-    text = f"Balanced accuracy {where}: {levels}; {found}."
-    if (row["primary"] or row["stand_in"]) and (row["p"] < 0.05) != bool(more):
-        text += (
-            " The interval and the permutation test disagree near their limit; the verdict goes by the interval, which "
-            "also carries the spread over seeds."
+        return Verdict(
+            headline=f"One arm alone, {name}: nothing is compared.",
+            sentences=(level, *evaluation.cautions),
         )
-    if more:
-        return text
-    least = f"the smallest difference this test set could have shown is about {abs(row['detectable']) * 100:.1f} points"
-    if row["equivalent"]:
-        return f"{text} The whole interval lies within ±2 points: equivalent within that margin."
-    return f"{text} No difference shown; {least} (80 % power)."
-
-
-def _gap(
-    pair: tuple[str, str],
-    by_gap: Mapping[str, str | None],
-    smaller: str | None,
-    gaps: Mapping[str, Mapping[str, float]],
-    labels: Mapping[str, str],
-) -> str:
-    levels = "; ".join(
-        f"{labels[arm]}: loss gap {signed(gaps[arm]['loss'])}, "
-        f"accuracy gap {points(gaps[arm]['accuracy'])} points"
-        for arm in pair
+    rules = _Rules(pair, evaluation, gap_differences, matched, arms)
+    return Verdict(
+        headline=rules.headline(),
+        sentences=(*rules.sentences(folds), *evaluation.cautions),
+        pair=pair,
+        more_accurate=rules.more_accurate,
+        equivalent=bool(rules.row.equivalent) and rules.more_accurate is None,
+        smaller_gap=rules.smaller_gap,
+        survives_matched=rules.survives,
+        detectable=rules.row.detectable,
     )
-    if smaller:
-        kinds = " and ".join(f"{kind} gap" for kind, arm in by_gap.items() if arm == smaller)
-        found = f"{labels[smaller]} has the smaller {kinds}."
-    elif all(by_gap.values()) and by_gap:
-        found = "The loss gap and the accuracy gap point opposite ways: neither arm has the smaller gap."
-    else:
-        found = "No difference in the gap shown."
-    return f"At the final epoch, {levels}. {found}"
 
 
-def _matched(
-    smaller: str | None, survives: bool | None, matched: dict | None, labels: Mapping[str, str]
-) -> list[str]:
-    if smaller is None:
-        return []
-    if survives is None:
-        why = "the arms are not comparable at matched training accuracy"
-        if matched is not None and matched["comparable"]:
-            why = "one seed cannot show whether that holds at matched training accuracy"
+class _Rules:
+    """The rules' outcomes for one pair, and the sentences that state them."""
+
+    def __init__(
+        self,
+        pair: Pair,
+        evaluation: Evaluation,
+        gap_differences: Sequence[Difference],
+        matched: Sequence[MatchedPair],
+        arms: Mapping[str, ArmResult],
+    ):
+        self.pair, self.evaluation, self.arms = pair, evaluation, arms
+        self.matched = next(iter(matched), None)
+        self.row = evaluation.difference(pair, "balanced_accuracy")
+        self.more_accurate = larger(self.row, pair)
+        rows = final_gaps(gap_differences, pair)
+        self.by_gap = {kind: smaller(rows[kind], pair) for kind in GAPS if kind in rows}
+        holders = {arm for arm in self.by_gap.values() if arm}
+        self.smaller_gap = holders.pop() if len(holders) == 1 else None
+        self.survives = survives_matched(self.smaller_gap, self.by_gap, self.matched)
+
+    def name(self, arm: str) -> str:
+        return self.arms[arm].label
+
+    def headline(self) -> str:
+        a, b = (self.name(arm) for arm in self.pair)
+        if self.more_accurate:
+            other = b if self.more_accurate == self.pair[0] else a
+            first = f"{self.name(self.more_accurate)} is more accurate than {other}"
+        elif self.row.equivalent:
+            first = f"{a} and {b} are equally accurate within 2 points"
+        else:
+            first = f"No difference in accuracy shown between {a} and {b}"
+        if self.smaller_gap is None:
+            return f"{first}; no difference in the gap shown."
+        end = {
+            True: "also at matched training accuracy",
+            False: "consistent with underfitting",
+            None: "underfitting is not ruled out",
+        }[self.survives]
+        if self.more_accurate == self.smaller_gap:
+            return f"{first} and has the smaller gap, {end}."
+        return f"{first}; {self.name(self.smaller_gap)} has the smaller gap, {end}."
+
+    def sentences(self, folds: int) -> list[str]:
         return [
-            f"Whether {labels[smaller]} generalises better or has merely learned less is open: {why}."
+            *self._stand_in(),
+            self._accuracy("out of fold" if folds else "on the test set"),
+            self._gap(),
+            *self._at_matched(),
+            *self._control(),
+            *self._both(),
+            *self._pretrainings(folds),
         ]
-    level = _percent(matched["level"])
-    if survives:
-        return [f"That survives at matched training accuracy ({level}): not underfitting alone."]
-    return [
-        f"That does not survive at matched training accuracy ({level}): consistent with underfitting."
-    ]
 
-
-def _control(
-    pair: tuple[str, str],
-    gaps: Mapping[str, Mapping[str, float]],
-    evaluation: dict,
-    labels: Mapping[str, str],
-) -> list[str]:
-    if "random" in pair:
-        return []
-    if "random" not in gaps:
+    def _stand_in(self) -> list[str]:
+        if self.pair == PRIMARY:
+            return []
+        a, b = (self.name(arm) for arm in self.pair)
         return [
-            "This study has no random control: how small a gap is without any learning of features is not known."
+            "The comparison named in advance, VAE − ImageNet, was not made here: "
+            f"{a} − {b} takes its place."
+            + "".join(
+                f" The backbone of {self.name(arm)} was trained with labels."
+                for arm in self.pair
+                if arm.startswith("bundle:")
+            )
         ]
-    accuracy = evaluation["arms"]["random"]["balanced_accuracy"]["mean"]
-    text = (
-        f"Control, {labels['random']}: loss gap {signed(gaps['random']['loss'])}, accuracy gap "
-        f"{points(gaps['random']['accuracy'])} points at a balanced accuracy of {_percent(accuracy)}."
-    )
-    if all(gaps["random"]["loss"] < gaps[arm]["loss"] for arm in pair):
-        text += " Its loss gap is the smallest of all: a small gap by itself is no merit."
-    return [text]
+
+    def _accuracy(self, where: str) -> str:
+        row, names = self.row, [self.name(arm) for arm in self.pair]
+        means = [self.evaluation.arms[arm]["balanced_accuracy"].mean for arm in self.pair]
+        levels = " and ".join(
+            f"{name} {_percent(mean)}" for name, mean in zip(names, means, strict=True)
+        )
+        text = (
+            f"Balanced accuracy {where}: {levels}; {names[0]} − {names[1]} is {points(row.mean)} points "
+            f"(95 % interval {points(row.low)} to {points(row.high)}{_sign_flip_p(row)})."
+        )
+        by_test = row.p is not None and row.p < 0.05
+        if (row.primary or row.stand_in) and by_test != bool(self.more_accurate):
+            text += (
+                " The interval and the permutation test disagree near their limit; the verdict goes by the interval, "
+                "which also carries the spread over seeds."
+            )
+        if self.more_accurate:
+            return text
+        if row.equivalent:
+            return (
+                f"{text} The whole interval lies within ±2 points: equivalent within that margin."
+            )
+        least = abs(row.detectable or 0) * 100
+        return (
+            f"{text} No difference shown; the smallest difference this test set could have shown is about "
+            f"{least:.1f} points (80 % power)."
+        )
+
+    def _gap(self) -> str:
+        levels = "; ".join(f"{self.name(arm)}: {self._gaps_of(arm)}" for arm in self.pair)
+        if self.smaller_gap:
+            kinds = [f"{kind} gap" for kind, arm in self.by_gap.items() if arm == self.smaller_gap]
+            outcome = f"{self.name(self.smaller_gap)} has the smaller {' and '.join(kinds)}."
+        elif all(self.by_gap.values()) and self.by_gap:
+            outcome = "The loss gap and the accuracy gap point opposite ways: neither arm has the smaller gap."
+        else:
+            outcome = "No difference in the gap shown."
+        return f"At the final epoch, {levels}. {outcome}"
+
+    def _gaps_of(self, arm: str) -> str:
+        gaps = self.arms[arm].gaps
+        return f"loss gap {number(gaps['loss'], sign=True)}, accuracy gap {points(gaps['accuracy'])} points"
+
+    def _at_matched(self) -> list[str]:
+        if self.smaller_gap is None:
+            return []
+        if self.survives is None or self.matched is None:
+            why = "the arms are not comparable at matched training accuracy"
+            if self.matched is not None and self.matched.comparable:
+                why = "one seed cannot show whether that holds at matched training accuracy"
+            name = self.name(self.smaller_gap)
+            return [f"Whether {name} generalises better or has merely learned less is open: {why}."]
+        level = f"matched training accuracy ({_percent(self.matched.level)})"
+        if self.survives:
+            return [f"That survives at {level}: not underfitting alone."]
+        return [f"That does not survive at {level}: consistent with underfitting."]
+
+    def _control(self) -> list[str]:
+        if "random" in self.pair:
+            return []
+        if "random" not in self.arms:
+            return [
+                "This study has no random control: how small a gap is without any learning of features is not known."
+            ]
+        accuracy = self.evaluation.arms["random"]["balanced_accuracy"].mean
+        text = (
+            f"Control, {self.name('random')}: {self._gaps_of('random')} at a balanced accuracy of "
+            f"{_percent(accuracy)}."
+        )
+        control, *losses = (self.arms[arm].gaps["loss"] for arm in ("random", *self.pair))
+        if all(control is not None and loss is not None and control < loss for loss in losses):
+            text += " Its loss gap is the smallest of all: a small gap by itself is no merit."
+        return [text]
+
+    def _both(self) -> list[str]:
+        """Does the VAE add to ImageNet? Secondary: Holm-corrected."""
+        row = next(
+            (
+                row
+                for row in self.evaluation.differences
+                if {row.a, row.b} == {"both", "imagenet"} and row.metric == "balanced_accuracy"
+            ),
+            None,
+        )
+        if row is None or row.mean is None or row.p_holm is None or row.stand_in:
+            return []
+        gain = row.mean if row.a == "both" else -row.mean
+        verb = "improve" if row.p_holm < 0.05 and gain > 0 else "are not shown to improve"
+        p = "below 0.001" if row.p_holm < 0.001 else f"= {row.p_holm:.3f}"
+        return [
+            f"{self.name('both')} {verb} on {self.name('imagenet')} alone ({points(gain)} points, Holm-corrected p {p})."
+        ]
+
+    def _pretrainings(self, folds: int) -> list[str]:
+        if "vae" not in self.pair:
+            return []
+        if folds:
+            return [
+                f"The VAE was pretrained anew in each of {folds} folds: this speaks of the recipe, not of one set of "
+                "weights."
+            ]
+        return [
+            "One pretraining stands behind the VAE: this speaks of these weights, not of the recipe."
+        ]
 
 
-def _both(evaluation: dict, labels: Mapping[str, str]) -> list[str]:
-    """Does the VAE add to ImageNet? Secondary: Holm-corrected."""
-    rows = [
-        row
-        for row in evaluation["differences"]
-        if {row["a"], row["b"]} == {"both", "imagenet"}
-        and row["metric"] == "balanced_accuracy"
-        and row["mean"] is not None
-    ]
-    if not rows or rows[0]["primary"] or rows[0]["stand_in"]:
-        return []
-    row, sign = rows[0], 1 if rows[0]["a"] == "both" else -1
-    shown = row["p_holm"] < 0.05 and row["mean"] * sign > 0
-    p = "below 0.001" if row["p_holm"] < 0.001 else f"= {row['p_holm']:.3f}"
-    gain = f"{points(row['mean'] * sign)} points, Holm-corrected p {p}"
-    return [
-        f"{labels['both']} {'improve' if shown else 'are not shown to improve'} on {labels['imagenet']} alone ({gain})."
-    ]
-
-
-def _level(arm: str, evaluation: dict, labels: Mapping[str, str]) -> str:
-    found = evaluation["arms"][arm]["balanced_accuracy"]
-    return (
-        f"Balanced accuracy of {labels[arm]} on the test set: {_percent(found['mean'])} "
-        f"(95 % interval {_percent(found['low'])} to {_percent(found['high'])})."
-    )
-
-
-def _p(row: dict) -> str:
-    if not (row["primary"] or row["stand_in"]):
+def _sign_flip_p(row: Difference) -> str:
+    if not (row.primary or row.stand_in):
         return ""
-    corrected = (
-        ""
-        if row["primary"]
-        else (
-            f", {row['p_holm']:.4f} Holm-corrected, since this test was not the one "
-            "named in advance"
-        )
+    text = f", p = {row.p:.4f} by sign flips over groups"
+    if row.primary:
+        return text
+    return (
+        f"{text}, {row.p_holm:.4f} Holm-corrected, since this test was not the one named in advance"
     )
-    return f", p = {row['p']:.4f} by sign flips over groups{corrected}"
 
 
-def _percent(share: float) -> str:
-    return f"{share * 100:.1f} %"
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share * 100:.1f} %"
 
 
-def points(share: float) -> str:
+def points(share: float | None) -> str:
     """A share as percentage points with its sign."""
-    return f"{share * 100:+.1f}".replace("-", "−")
-
-
-def signed(value: float, digits: int = 3) -> str:
-    """A number with its sign."""
-    return f"{value:+.{digits}f}".replace("-", "−")
+    return number(None if share is None else share * 100, 1, sign=True)

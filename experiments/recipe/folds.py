@@ -14,7 +14,7 @@ from derm_core.files import read_json
 from derm_core.records import to_json
 from derm_core.stats.evaluation import evaluate
 from derm_core.stats.paired import Scorer
-from derm_core.study.crossval import JoinedFolds, join, shares_of_labels
+from derm_core.study.crossval import JoinedFolds, join_folds, label_shares
 from derm_core.study.label_efficiency import score
 from derm_core.workspace import Workspace
 
@@ -65,12 +65,11 @@ def against(ours: Path, theirs: Path, arm: str = "imagenet") -> dict[str, Any]:
         resamples=config.bootstrap,
         seed=config.split_seed,
     )
-    with_fewer, theirs_with_fewer = shares_of_labels(first, config), shares_of_labels(second, other)
+    with_fewer, theirs_with_fewer = label_shares(first, config), label_shares(second, other)
     for share in sorted(set(with_fewer) & set(theirs_with_fewer) - {1.0}):
-        (drawn, priors, _), (opposite, opposing, _) = with_fewer[share], theirs_with_fewer[share]
-        scores = {one: score(scorer, drawn[one], priors) for one in mine} | {
-            arm: score(scorer, opposite[arm], opposing)
-        }
+        here, there = with_fewer[share], theirs_with_fewer[share]
+        scores = {one: score(scorer, here.probabilities[one], here.log_priors) for one in mine}
+        scores[arm] = score(scorer, there.probabilities[arm], there.log_priors)
         found[f"labels_{share:g}"] = {
             f"{one}_minus_{arm}": {
                 metric: to_json((scores[one][metric] - scores[arm][metric]).interval())
@@ -85,7 +84,7 @@ def _joined(path: Path) -> tuple[StudyConfig, JoinedFolds]:
     run = path.resolve().parents[1]
     workspace = Workspace.open(run.parents[1])
     config = from_dict(read_json(workspace.run(run.name).config))
-    return config, join(config, workspace)
+    return config, join_folds(config, workspace)
 
 
 def _pairs(rows: Iterable[Mapping[str, Any]], arm: str) -> dict[str, dict[str, dict[str, float]]]:

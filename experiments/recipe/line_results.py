@@ -20,7 +20,7 @@ from derm_core.machine import pick_device
 from derm_core.study.arms import resolve_arms
 from derm_core.study.features import finish
 from derm_core.study.frozen import arm_features
-from derm_core.study.label_efficiency import draw, of_seed
+from derm_core.study.label_efficiency import draw_label_share, of_seed
 from derm_core.study.study_data import StudyData, count_test_look, prepare
 from derm_core.training.pretrain import pretrain
 from derm_core.workspace import RunFiles, Workspace
@@ -192,7 +192,9 @@ def _judge(
 def _few(material: StudyData, seed: int) -> np.ndarray:
     train = material.members("train")
     return train[
-        draw(material.labels[train], material.groups[train], len(material.classes), FEW, seed)
+        draw_label_share(
+            material.labels[train], material.groups[train], len(material.classes), FEW, seed
+        )
     ]
 
 

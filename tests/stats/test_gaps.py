@@ -26,15 +26,15 @@ def made(
 def test_gaps_by_hand_at_the_final_epoch_and_at_the_best_validation_loss():
     curves = made([0.5, 0.7, 0.9], [0.5, 0.65, 0.6])
     result = gaps.gaps(curves)
-    assert result["accuracy"].final.mean == pytest.approx(0.3)
-    assert result["loss"].final.mean == pytest.approx(0.3)
-    assert result["accuracy"].best.mean == pytest.approx(0.05)
+    assert result["accuracy"]["final"].mean == pytest.approx(0.3)
+    assert result["loss"]["final"].mean == pytest.approx(0.3)
+    assert result["accuracy"]["best"].mean == pytest.approx(0.05)
 
 
 def test_best_epoch_is_each_seeds_own():
     curves = made([0.5, 0.7, 0.9], [0.5, 0.65, 0.6])
     curves["val_loss"][:, 0] = [0.1, 0.2, 0.3]
-    assert gaps.gaps(curves)["accuracy"].best.by_seed == pytest.approx([0.0, 0.05])
+    assert gaps.gaps(curves)["accuracy"]["best"].by_seed == pytest.approx([0.0, 0.05])
 
 
 def test_gap_with_the_test_set_in_place_of_validation():

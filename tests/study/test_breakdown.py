@@ -9,11 +9,14 @@ import pandas as pd
 import pytest
 
 from derm_core.config import StudyConfig
+from derm_core.records import to_json
 from derm_core.stats import metrics
 from derm_core.stats.evaluation import evaluate
-from derm_core.study.breakdown import detail, gravest, worst
-from derm_core.study.questions import asked
+from derm_core.stats.intervals import Interval
+from derm_core.study.breakdown import breakdown, melanoma_class, worst_subgroup
+from derm_core.study.study_result import Subgroup
 from derm_core.workspace import RunFiles
+from tests.steps import finish
 
 CLASSES, N = ("bkl", "mel", "nv"), 240
 
@@ -53,6 +56,8 @@ def study(tmp_path_factory):
         dataset=dataset,
         image_ids=frame["image_id"].to_numpy(),
         members=lambda name: positions[name],
+        labels_of=lambda name: labels[positions[name]],
+        groups_of=lambda name: np.repeat(np.arange(N), 2)[positions[name]],
     )
     home = tmp_path_factory.mktemp("detail")
     return SimpleNamespace(
@@ -65,27 +70,17 @@ def study(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def found(study) -> dict:
-    steps = detail(study)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value
+def answer(study) -> dict:
+    """The breakdown as it stands in study.json."""
+    return to_json(finish(breakdown(study))[1])
 
 
 def ensemble(study, arm: str) -> np.ndarray:
     return study.trained[arm].probabilities["test"].mean(0)
 
 
-def test_every_study_is_asked_for_it():
-    assert "detail" in asked(StudyConfig(dataset="x")) and "detail" in asked(
-        StudyConfig(dataset="x", regime="finetune")
-    )
-
-
 @pytest.mark.slow
-def test_decisions_are_the_seed_ensemble_s(study, found):
+def test_decisions_are_the_seed_ensemble_s(study, answer):
     table = pd.read_parquet(study.run.decisions)
     assert table["row"].tolist() == list(range(N, 2 * N)) and table["image_id"][0] == f"i{N}"
     for arm in study.trained:
@@ -97,9 +92,9 @@ def test_decisions_are_the_seed_ensemble_s(study, found):
             assert table[f"p_true:{arm}"][i] == pytest.approx(p[i, table["label"][i]])
 
 
-def test_disagreement_counts_every_image_once(study, found):
+def test_disagreement_counts_every_image_once(study, answer):
     table = pd.read_parquet(study.run.decisions)
-    (row,) = found["disagreement"]
+    (row,) = answer["disagreement"]
     expected, right = (
         np.zeros((3, 3)),
         dict.fromkeys(("both_right", "a_only", "b_only", "both_wrong"), 0),
@@ -120,16 +115,16 @@ def test_disagreement_counts_every_image_once(study, found):
     assert {key: row[key] for key in right} == right and sum(right.values()) == N
 
 
-def test_numbers_are_banded_and_what_does_not_tell_groups_apart_is_left_out(found):
-    assert [entry["attribute"] for entry in found["subgroups"]] == ["age", "sex"]
-    assert next(row["value"] for row in found["subgroups"][0]["values"]) == "20 to 30"
-    for entry in found["subgroups"]:
+def test_numbers_are_banded_and_what_does_not_tell_groups_apart_is_left_out(answer):
+    assert [entry["attribute"] for entry in answer["subgroups"]] == ["age", "sex"]
+    assert next(row["value"] for row in answer["subgroups"][0]["values"]) == "20 to 30"
+    for entry in answer["subgroups"]:
         assert sum(row["images"] for row in entry["values"]) == N
 
 
-def test_a_subgroup_has_the_metrics_of_its_images_alone(study, found):
+def test_a_subgroup_has_the_metrics_of_its_images_alone(study, answer):
     test = study.data.members("test")
-    for entry in found["subgroups"][1:]:
+    for entry in answer["subgroups"][1:]:
         for row in entry["values"]:
             values = study.data.dataset.frame["sex"].iloc[test]
             here = (
@@ -146,21 +141,16 @@ def test_a_subgroup_has_the_metrics_of_its_images_alone(study, found):
 
 
 def test_the_worst_subgroup_is_known_and_large_enough():
-    def row(value: str, mean: float, caution: bool = False) -> dict:
-        return {
-            "value": value,
-            "caution": caution,
-            "arms": {"vae": {"balanced_accuracy": {"mean": mean}}},
-        }
+    def row(value: str, mean: float, caution: bool = False) -> Subgroup:
+        arms = {"vae": {"balanced_accuracy": Interval(mean=mean)}}
+        return Subgroup(value=value, images=1, groups=1, classes=3, caution=caution, arms=arms)
 
-    assert (
-        worst([row("a", 0.5), row("b", 0.4), row("c", 0.1, True), row("(missing)", 0.2)], "vae")
-        == "b"
-    )
-    assert worst([row("a", 0.5), row("b", 0.4, True)], "vae") is None
+    rows = [row("a", 0.5), row("b", 0.4), row("c", 0.1, True), row("(missing)", 0.2)]
+    assert worst_subgroup(rows, "vae") == "b"
+    assert worst_subgroup([row("a", 0.5), row("b", 0.4, True)], "vae") is None
 
 
-def test_calibration_before_is_the_study_s_own_and_after_is_no_worse_on_validation(study, found):
+def test_calibration_before_is_the_study_s_own_and_after_is_no_worse_on_validation(study, answer):
     test = study.data.members("test")
     labels, groups = study.data.labels[test], study.data.groups[test]
     own = evaluate(
@@ -171,7 +161,7 @@ def test_calibration_before_is_the_study_s_own_and_after_is_no_worse_on_validati
         CLASSES,
         resamples=200,
     ).arms
-    for arm, entry in found["calibration"].items():
+    for arm, entry in answer["calibration"].items():
         for metric in ("ece", "brier", "log_loss"):
             assert entry["before"][metric]["mean"] == pytest.approx(own[arm][metric].mean)
             assert entry["before"][metric]["low"] == pytest.approx(own[arm][metric].low, abs=1e-6)
@@ -185,8 +175,8 @@ def test_calibration_before_is_the_study_s_own_and_after_is_no_worse_on_validati
         )
 
 
-def test_the_operating_point_is_melanoma_s(study, found):
-    point = found["operating_point"]
+def test_the_operating_point_is_melanoma_s(study, answer):
+    point = answer["operating_point"]
     positive = study.data.labels[N:] == 1
     assert (point["class"], point["images"], len(point["specificity"])) == (
         "mel",
@@ -206,5 +196,5 @@ def test_the_operating_point_is_melanoma_s(study, found):
         (("cat", "dog"), None),
     ],
 )
-def test_the_gravest_class_is_melanoma_else_the_high_priority(classes, name):
-    assert gravest(classes) == name
+def test_the_class_of_the_operating_point_is_melanoma_else_the_high_priority(classes, name):
+    assert melanoma_class(classes) == name

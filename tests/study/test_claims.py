@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
+from derm_core.stats.evaluation import Evaluation
+from derm_core.stats.gaps import MatchedArm, MatchedPair
+from derm_core.stats.intervals import Difference, Interval
 from derm_core.study.claims import CLAIMS, answer, claims, steadiness
 
 EPOCHS = np.array([0, 0.5, 1, 2, 3, 4, 5.0])
@@ -34,35 +37,26 @@ def curve(
     }
 
 
-def evaluation(low: float, high: float) -> dict:
+def evaluation(low: float, high: float) -> Evaluation:
     """VAE − ImageNet in balanced accuracy and accuracy."""
-    row = {"a": "vae", "b": "imagenet", "mean": (low + high) / 2, "low": low, "high": high}
-    return {
-        "differences": [{**row, "metric": metric} for metric in ("balanced_accuracy", "accuracy")]
-    }
+    rows = tuple(row(low, high, metric=metric) for metric in ("balanced_accuracy", "accuracy"))
+    return Evaluation(arms={}, majority={}, per_class={}, differences=rows, groups=100, cautions=())
 
 
-def gap_rows(loss: tuple[float, float], accuracy: tuple[float, float]) -> list[dict]:
-    return [
-        {
-            "a": "vae",
-            "b": "imagenet",
-            "kind": kind,
-            "at": "final",
-            "low": low,
-            "high": high,
-            "mean": (low + high) / 2,
-        }
-        for kind, (low, high) in (("loss", loss), ("accuracy", accuracy))
-    ]
+def row(low: float, high: float, **fields) -> Difference:
+    return Difference(a="vae", b="imagenet", mean=(low + high) / 2, low=low, high=high, **fields)
 
 
-def level(vae: list[float], imagenet: list[float], comparable: bool = True) -> list[dict]:
+def gap_rows(loss: tuple[float, float], accuracy: tuple[float, float]) -> list[Difference]:
+    return [row(*loss, kind="loss", at="final"), row(*accuracy, kind="accuracy", at="final")]
+
+
+def level(vae: list[float], imagenet: list[float], comparable: bool = True) -> list[MatchedPair]:
     arms = {
-        arm: {kind: {"by_seed": values} for kind in ("loss", "accuracy")}
+        arm: MatchedArm(1.0, *(Interval(mean=0.0, by_seed=tuple(values)) for _ in range(2)))
         for arm, values in (("vae", vae), ("imagenet", imagenet))
     }
-    return [{"a": "vae", "b": "imagenet", "comparable": comparable, "arms": arms}]
+    return [MatchedPair("vae", "imagenet", 0.7, comparable, None, arms)]
 
 
 PAPERS = {"vae": curve((1.65, 1.10), (0.45, 0.65)), "imagenet": curve((1.20, 1.00), (0.63, 0.75))}
@@ -77,22 +71,26 @@ def ask(
     at_level=HOLDS,
 ) -> dict:
     return {
-        row["id"]: row
-        for row in claims(curves, evaluation(*accuracy), gap_rows(gap_loss, gap_accuracy), at_level)
+        claim.id: claim
+        for claim in claims(
+            curves, evaluation(*accuracy), gap_rows(gap_loss, gap_accuracy), at_level
+        )
     }
 
 
 def test_the_papers_own_pattern_is_seen_in_all_four():
-    found = ask()
-    assert list(found) == list(CLAIMS) and {row["answer"] for row in found.values()} == {"seen"}
+    results = ask()
+    assert list(results) == list(CLAIMS) and {claim.answer for claim in results.values()} == {
+        "seen"
+    }
 
 
 def test_a_pattern_turned_round_is_opposite_in_all_four():
     turned = {"vae": PAPERS["imagenet"], "imagenet": PAPERS["vae"]}
-    found = ask(
+    results = ask(
         turned, (0.08, 0.12), (0.2, 0.3), (0.1, 0.2), level([0.1, 0.11, 0.12], [0.01, 0.02, 0.015])
     )
-    assert {row["answer"] for row in found.values()} == {"opposite"}
+    assert {claim.answer for claim in results.values()} == {"opposite"}
 
 
 def test_where_intervals_hold_zero_nothing_is_seen():
@@ -102,16 +100,14 @@ def test_where_intervals_hold_zero_nothing_is_seen():
         for name, values in same.items()
     }
     other = {name: values[:, ::-1] if name != "epoch" else values for name, values in wide.items()}
-    found = ask({"vae": wide, "imagenet": other}, (-0.1, 0.1), (-0.1, 0.1), (-0.1, 0.1))
-    assert {row["answer"] for row in found.values()} == {"not seen"}
+    results = ask({"vae": wide, "imagenet": other}, (-0.1, 0.1), (-0.1, 0.1), (-0.1, 0.1))
+    assert {claim.answer for claim in results.values()} == {"not seen"}
 
 
 def test_without_one_of_the_two_arms_no_claim_is_asked():
-    found = claims(
-        {"vae": PAPERS["vae"], "random": PAPERS["imagenet"]}, {"differences": []}, [], []
-    )
-    assert [row["answer"] for row in found] == ["not asked"] * 4 and all(
-        "imagenet" in row["text"] for row in found
+    results = claims({"vae": PAPERS["vae"], "random": PAPERS["imagenet"]}, evaluation(0, 0), [], [])
+    assert [claim.answer for claim in results] == ["not asked"] * 4 and all(
+        "imagenet" in claim.text for claim in results
     )
 
 
@@ -131,12 +127,12 @@ def test_two_comparisons_must_not_contradict_each_other(signs, expected):
 
 
 def test_the_start_is_the_end_of_the_first_epoch_and_its_interval_the_paired_t():
-    numbers = ask()["faster_start"]["numbers"]
+    numbers = ask()["faster_start"].numbers
     by_seed = PAPERS["imagenet"]["val_loss"][2] - PAPERS["vae"]["val_loss"][2]
     expected = scipy_stats.ttest_1samp(by_seed, 0).confidence_interval(0.95)
-    found = numbers["val_loss_difference"]
+    interval = numbers["val_loss_difference"]
     assert numbers["epoch"] == {"vae": 1, "imagenet": 1}
-    assert (found["low"], found["high"]) == pytest.approx((expected.low, expected.high))
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
 
 
 @pytest.mark.parametrize(
@@ -148,8 +144,8 @@ def test_the_start_is_the_end_of_the_first_epoch_and_its_interval_the_paired_t()
     ],
 )
 def test_a_smaller_gap_comes_with_what_matched_training_accuracy_says(at_level, words):
-    row = ask(at_level=at_level)["smaller_gap"]
-    assert row["answer"] == "seen" and words in row["text"]
+    claim = ask(at_level=at_level)["smaller_gap"]
+    assert claim.answer == "seen" and words in claim.text
 
 
 def test_larger_but_unsteady_improvement_is_not_seen():
@@ -157,21 +153,19 @@ def test_larger_but_unsteady_improvement_is_not_seen():
         "vae": curve((1.65, 1.10), (0.45, 0.65), bend=(0, 0.6, -0.2, 0.7, 0)),
         "imagenet": PAPERS["imagenet"],
     }
-    row = ask(jumps)["steady_improvement"]
-    assert row["numbers"]["val_loss_improvement_difference"]["low"] > 0
+    claim = ask(jumps)["steady_improvement"]
+    assert claim.numbers["val_loss_improvement_difference"].low > 0
     assert (
-        row["answer"] == "not seen"
-        and not row["numbers"]["steady"]
-        and "does not fall steadily" in row["text"]
+        claim.answer == "not seen"
+        and not claim.numbers["steady"]
+        and "does not fall steadily" in claim.text
     )
 
 
 def test_relative_improvement_by_hand():
-    numbers = ask()["steady_improvement"]["numbers"]
-    assert numbers["vae"]["val_loss"]["mean"] == pytest.approx((1.65 - 1.10) / 1.65, abs=0.005)
-    assert numbers["imagenet"]["val_accuracy"]["mean"] == pytest.approx(
-        (0.75 - 0.63) / 0.63, abs=0.01
-    )
+    numbers = ask()["steady_improvement"].numbers
+    assert numbers["vae"]["val_loss"].mean == pytest.approx((1.65 - 1.10) / 1.65, abs=0.005)
+    assert numbers["imagenet"]["val_accuracy"].mean == pytest.approx((0.75 - 0.63) / 0.63, abs=0.01)
 
 
 def test_steadiness_is_scipys_rank_correlation_and_counts_the_rises():
@@ -188,8 +182,7 @@ def test_one_seed_shows_nothing_about_the_start():
         arm: {name: values if name == "epoch" else values[:, :1] for name, values in curves.items()}
         for arm, curves in PAPERS.items()
     }
-    found = ask(one)
+    results = ask(one)
     assert (
-        found["faster_start"]["answer"] == "not seen"
-        and "one seed" in found["faster_start"]["text"]
+        results["faster_start"].answer == "not seen" and "one seed" in results["faster_start"].text
     )

@@ -30,7 +30,7 @@ from derm_core.report.reproduce import reproducible_config
 from derm_core.report.terminal import text_report
 from derm_core.report.trackers import points
 from derm_core.stats.evaluation import evaluate
-from derm_core.study.crossval import join
+from derm_core.study.crossval import join_folds
 from derm_core.study.protocol import study
 from derm_core.study.study_data import prepare
 from derm_core.study.study_result import study_result
@@ -246,7 +246,9 @@ def test_a_fold_without_results_is_named(finished):
     with pytest.raises(
         RunError, match=r"Fold 2 \(study-gone\) has no results; give the same command again"
     ):
-        join(dataclasses.replace(config, fold_runs=("study-1", "study-gone", "study-3")), workspace)
+        join_folds(
+            dataclasses.replace(config, fold_runs=("study-1", "study-gone", "study-3")), workspace
+        )
 
 
 def test_folds_that_are_not_of_this_comparison_are_refused(finished):
@@ -257,7 +259,7 @@ def test_folds_that_are_not_of_this_comparison_are_refused(finished):
         {"seeds": (0, 2)},
     ):
         with pytest.raises(RunError, match="was made from other images, labels or settings"):
-            join(dataclasses.replace(config, **wrong), workspace)
+            join_folds(dataclasses.replace(config, **wrong), workspace)
 
 
 def test_the_report_and_the_tables_hold_every_fold(finished):

@@ -8,15 +8,21 @@ import numpy as np
 import pytest
 
 from derm_core.config import StudyConfig
-from derm_core.events import jsonable
 from derm_core.heads.grid import Heads
+from derm_core.records import to_json
 from derm_core.stats.evaluation import evaluate
+from derm_core.stats.intervals import Difference
 from derm_core.stats.metrics import balanced_accuracy, decide, log_prior
 from derm_core.stats.paired import Scorer
-from derm_core.study.label_efficiency import METRICS, crossing, draw, label_efficiency, score
-from derm_core.study.questions import TrainedStudy
+from derm_core.study.label_efficiency import (
+    METRICS,
+    crossing,
+    draw_label_share,
+    label_efficiency,
+    score,
+)
 from derm_core.study.study_data import StudyData
-from derm_core.study.trained_arm import TrainedArm
+from derm_core.study.trained_arm import FrozenHeads, TrainedArm, TrainedStudy
 from tests.steps import finish
 
 C, SEEDS = 3, (5, 6)
@@ -89,16 +95,15 @@ def study():
         data,
         "cpu",
         trained,
-        heads,
-        features,
-        1,
         log_prior(labels[data.members("train")], C),
+        FrozenHeads(heads, features, 1),
     )
 
 
 @pytest.fixture(scope="module")
 def answer(study):
-    return finish(label_efficiency(study))
+    events, result = finish(label_efficiency(study))
+    return events, to_json(result)
 
 
 def test_a_share_holds_whole_groups_of_every_class_and_the_smaller_shares():
@@ -107,7 +112,7 @@ def test_a_share_holds_whole_groups_of_every_class_and_the_smaller_shares():
     labels = rng.choice(C, 300, p=[0.7, 0.28, 0.02])[groups]
     before = np.array([], int)
     for fraction in (0.01, 0.05, 0.1, 0.5, 1.0):
-        rows = draw(labels, groups, C, fraction, seed=3)
+        rows = draw_label_share(labels, groups, C, fraction, seed=3)
         assert set(before) <= set(rows) and set(labels[rows]) == set(range(C))
         assert np.isin(groups, groups[rows]).sum() == len(rows)
         for c in range(C):
@@ -118,9 +123,12 @@ def test_a_share_holds_whole_groups_of_every_class_and_the_smaller_shares():
             assert len(kept) == max(1, round(fraction * len(all_groups)))
         before = rows
     assert len(before) == 700
-    assert set(draw(labels, groups, C, 0.1, seed=3)) != set(draw(labels, groups, C, 0.1, seed=4))
+    assert set(draw_label_share(labels, groups, C, 0.1, seed=3)) != set(
+        draw_label_share(labels, groups, C, 0.1, seed=4)
+    )
     np.testing.assert_array_equal(
-        draw(labels, groups, C, 0.1, seed=3), draw(labels, groups, C, 0.1, seed=3)
+        draw_label_share(labels, groups, C, 0.1, seed=3),
+        draw_label_share(labels, groups, C, 0.1, seed=3),
     )
 
 
@@ -130,7 +138,7 @@ def test_a_class_that_only_shares_groups_with_rarer_ones_is_in_every_share():
     )  # all of class 0 shares group 0 with one image of the rarer class 1
     groups = np.array([0] * 7 + [0, 1, 2, 3] + list(range(10, 40)))
     for seed in range(5):
-        assert set(labels[draw(labels, groups, C, 0.01, seed)]) == {0, 1, 2}
+        assert set(labels[draw_label_share(labels, groups, C, 0.01, seed)]) == {0, 1, 2}
 
 
 def test_the_full_share_is_the_studys_own_result(study, answer):
@@ -169,12 +177,14 @@ def test_a_shares_heads_are_heads_trained_alone_on_its_rows_for_as_many_updates(
         study.data.members("train"),
         study.data.members("test"),
     )
-    for arm in study.features:
+    for arm in study.frozen.features:
         by_seed = []
         for s, seed in enumerate(SEEDS):
-            rows = train[draw(data.labels[train], data.groups[train], C, 0.1, seed)]
+            rows = train[draw_label_share(data.labels[train], data.groups[train], C, 0.1, seed)]
             matrix = (
-                study.features[arm] if study.features[arm].ndim == 2 else study.features[arm][s]
+                study.frozen.features[arm]
+                if study.frozen.features[arm].ndim == 2
+                else study.frozen.features[arm][s]
             )
             alone = Heads(
                 {"one": matrix},
@@ -202,7 +212,7 @@ def test_the_answer_is_complete_and_progress_may_be_stopped(answer):
     assert found["fractions"] == [0.1, 0.5, 1.0] and found["updates"] == 48
     assert len(found["rows"]) == 9 and len(found["differences"]) == 3 * len(METRICS)
     assert found["setting"] == {"learning_rate": 1e-2, "weight_decay": 1e-2}
-    assert found["crossing"]["pair"] == ["vae", "imagenet"] and jsonable(found)
+    assert found["crossing"]["pair"] == ["vae", "imagenet"]
     assert {"log", "progress", "tick"} <= {event.kind for event in events}
 
 
@@ -220,39 +230,39 @@ def test_every_seed_is_decided_with_its_own_class_shares():
 
 def differences(means, reach=0.01):
     return [
-        {
-            "a": "vae",
-            "b": "imagenet",
-            "metric": "balanced_accuracy",
-            "fraction": fraction,
-            "mean": mean,
-            "low": mean - reach,
-            "high": mean + reach,
-        }
+        Difference(
+            a="vae",
+            b="imagenet",
+            metric="balanced_accuracy",
+            fraction=fraction,
+            mean=mean,
+            low=mean - reach,
+            high=mean + reach,
+        )
         for fraction, mean in zip((0.01, 0.1, 1.0), means, strict=True)
     ]
 
 
 def test_curves_cross_where_the_difference_is_zero_on_a_logarithmic_scale():
     names = {"vae": "VAE", "imagenet": "ImageNet"}
-    found = crossing(differences((0.03, 0.02, -0.02)), ("vae", "imagenet"), names)
-    assert found["fraction"] == pytest.approx(10**-0.5) and found["shown"]
-    assert found["text"] == "VAE is ahead with fewer labels, ImageNet from about 31.6 % of them on."
-    assert not crossing(differences((0.03, 0.02, -0.005)), ("vae", "imagenet"), names)["shown"]
+    result = crossing(differences((0.03, 0.02, -0.02)), ("vae", "imagenet"), names)
+    assert result.fraction == pytest.approx(10**-0.5) and result.shown
+    assert result.text == "VAE is ahead with fewer labels, ImageNet from about 31.6 % of them on."
+    assert not crossing(differences((0.03, 0.02, -0.005)), ("vae", "imagenet"), names).shown
     last = crossing(differences((-0.02, 0.02, -0.06)), ("vae", "imagenet"), names)
-    assert last["fraction"] == pytest.approx(10**-0.75) and "2 times" in last["text"]
+    assert last.fraction == pytest.approx(10**-0.75) and "2 times" in last.text
     never = crossing(differences((-0.03, -0.02, -0.02)), ("vae", "imagenet"), names)
     assert (
-        never["fraction"] is None
-        and "ImageNet is ahead of VAE" in never["text"]
-        and "at 3 of 3" in never["text"]
+        never.fraction is None
+        and "ImageNet is ahead of VAE" in never.text
+        and "at 3 of 3" in never.text
     )
     level = crossing(differences((-0.02, 0.0, 0.02)), ("vae", "imagenet"), names)
-    assert level["fraction"] == pytest.approx(0.1) and level["shown"]
-    assert "the same" in crossing(differences((0.0, 0.0, 0.0)), ("vae", "imagenet"), names)["text"]
+    assert level.fraction == pytest.approx(0.1) and level.shown
+    assert "the same" in crossing(differences((0.0, 0.0, 0.0)), ("vae", "imagenet"), names).text
     assert crossing([], None, names) is None
 
 
 def test_a_study_without_heads_says_why_there_is_nothing():
-    events, found = finish(label_efficiency(SimpleNamespace(heads=None)))
-    assert found["rows"] == [] and "frozen" in found["note"] and not events
+    events, result = finish(label_efficiency(SimpleNamespace(frozen=None, config=None)))
+    assert result.rows == () and "frozen" in result.note and not events

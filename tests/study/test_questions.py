@@ -1,42 +1,50 @@
-"""What a study can ask beyond its main table."""
+"""The questions of a study: which of them a config asks, and that each is answered once."""
 
-import sys
-import types
 from types import SimpleNamespace
+
+import pytest
 
 from derm_core.config import StudyConfig
 from derm_core.events import TICK
 from derm_core.files import read_json
-from derm_core.study.questions import answer, asked
+from derm_core.study.questions import QUESTIONS, answer_questions
+from derm_core.study.study_result import Robustness
+from tests.steps import finish
 
 
-def test_only_what_the_config_asks_is_asked():
-    assert "robustness" not in asked(StudyConfig(dataset="x"))
-    assert "robustness" in asked(StudyConfig(dataset="x", corruptions=("noise",)))
-    assert "label_efficiency" in asked(StudyConfig(dataset="x", label_fractions=(0.1, 1.0)))
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("robustness", {"corruptions": ("noise",)}),
+        ("label_efficiency", {"label_fractions": (0.1, 1.0)}),
+        ("shortcut", {"shortcut": (0.0, 1.0)}),
+        ("external", {"external": ("other",)}),
+    ],
+)
+def test_a_question_is_asked_where_the_config_asks_it(name, setting):
+    asks = {key: asked for key, asked, _ in QUESTIONS}
+    assert not asks[name](StudyConfig(dataset="x")) and asks["detail"](StudyConfig(dataset="x"))
+    assert asks[name](StudyConfig(dataset="x", **setting))
 
 
-def test_an_answer_is_worked_out_once_and_kept(workspace, monkeypatch):
+def test_an_answer_is_worked_out_once_and_stays_with_the_run(workspace):
     calls = []
 
     def robustness(study):
         calls.append(study.config.dataset)
         yield TICK
-        return {"families": list(study.config.corruptions)}
+        return Robustness(families=study.config.corruptions)
 
-    module = types.ModuleType("derm_core.study.robustness")
-    module.robustness = robustness
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr("derm_core.study.questions.asked", lambda config: ["robustness"])
+    questions = (
+        ("robustness", lambda config: True, robustness),
+        ("shortcut", lambda config: False, None),
+    )
     run = workspace.run("study-1").create()
     study = SimpleNamespace(config=StudyConfig(dataset="x", corruptions=("noise",)), run=run)
     for _ in range(2):
-        steps = answer(study)
-        try:
-            while True:
-                next(steps)
-        except StopIteration as stop:
-            found = stop.value
-        assert found["robustness"]["families"] == ["noise"] and found["robustness"]["seconds"] >= 0
+        _, answers = finish(answer_questions(study, questions))
+        assert list(answers) == ["robustness"]
+        assert answers["robustness"]["families"] == ["noise"]
+        assert answers["robustness"]["seconds"] >= 0
     assert calls == ["x"]
-    assert read_json(run.artefacts / "extras" / "robustness.json")["families"] == ["noise"]
+    assert read_json(run.answer("robustness"))["families"] == ["noise"]

@@ -46,11 +46,13 @@ def finished(tmp_path_factory):
     workspace = Workspace.open(tmp_path_factory.mktemp("scratch"))
     write_dataset(workspace)
     save_map(workspace, "tiny", {"amber": "low", "brown": "high", "violet": "medium"})
-    kept, original = {}, finetune_module._outcome
+    kept, original = {}, finetune_module._trained_arm
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finetune_module, "CURVE_IMAGES", 10)
         patch.setattr(
-            finetune_module, "_outcome", lambda *args: kept.setdefault("outcome", original(*args))
+            finetune_module,
+            "_trained_arm",
+            lambda *args: kept.setdefault("outcome", original(*args)),
         )
         result, events, run = run_study(CONFIG, workspace)
     write_json(run.config, to_dict(CONFIG))

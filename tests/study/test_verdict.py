@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
+from derm_core.stats.evaluation import Evaluation
+from derm_core.stats.gaps import MatchedArm, MatchedPair
+from derm_core.stats.intervals import Difference, Interval
+from derm_core.study.study_result import ArmResult, Verdict
 from derm_core.study.verdict import choose_pair, verdict
 
 LABELS = {
@@ -14,65 +20,72 @@ LABELS = {
 }
 
 
-def interval(low: float, high: float, **more) -> dict:
-    return {"mean": (low + high) / 2, "low": low, "high": high, **more}
+def interval(low: float, high: float) -> Interval:
+    return Interval(mean=(low + high) / 2, low=low, high=high)
 
 
-def difference(a: str, b: str, low: float, high: float, **more) -> dict:
+def difference(a: str, b: str, low: float, high: float, **more) -> Difference:
     row = {
-        "a": a,
-        "b": b,
         "metric": "balanced_accuracy",
         "p": 0.01,
-        "p_holm": None,
         "detectable": 0.061,
         "primary": True,
         "stand_in": False,
         "equivalent": low > -0.02 and high < 0.02,
     }
-    return interval(low, high, **(row | more))
+    return Difference(a=a, b=b, mean=(low + high) / 2, low=low, high=high, **(row | more))
 
 
 def evaluation(
     low: float, high: float, arms: tuple[str, ...] = ("vae", "imagenet", "random"), **more
-) -> dict:
-    found = {arm: {"balanced_accuracy": interval(0.5, 0.6)} for arm in arms}
+) -> Evaluation:
     pair = choose_pair(arms)
-    return {
-        "arms": found,
-        "cautions": [],
-        "differences": [difference(*pair, low, high, **more)] if pair else [],
-    }
+    return Evaluation(
+        arms={arm: {"balanced_accuracy": interval(0.5, 0.6)} for arm in arms},
+        majority={},
+        per_class={},
+        differences=(difference(*pair, low, high, **more),) if pair else (),
+        groups=100,
+        cautions=(),
+    )
 
 
-def matched(gap_a: list[float], gap_b: list[float], comparable: bool = True) -> dict:
+def matched(gap_a: list[float], gap_b: list[float], comparable: bool = True) -> list[MatchedPair]:
     arms = {
-        name: {kind: {"by_seed": values} for kind in ("loss", "accuracy")}
+        name: MatchedArm(1.0, *(Interval(mean=0.0, by_seed=tuple(values)) for _ in range(2)))
         for name, values in (("vae", gap_a), ("imagenet", gap_b))
     }
-    return {
-        "level": 0.7,
-        "comparable": comparable,
-        "reason": None if comparable else "too early",
-        "arms": arms,
-    }
+    reason = None if comparable else "too early"
+    return [MatchedPair("vae", "imagenet", 0.7, comparable, reason, arms)]
 
 
-GAPS = {
-    "vae": {"loss": 0.05, "accuracy": 0.02},
-    "imagenet": {"loss": 0.3, "accuracy": 0.15},
-    "random": {"loss": 0.01, "accuracy": 0.0},
+def gap_rows(loss: tuple[float, float], accuracy: tuple[float, float], pair=("vae", "imagenet")):
+    """Differences of a pair's gaps at the final epoch, from the ends of their intervals."""
+    return [
+        Difference(a=pair[0], b=pair[1], kind=kind, at="final", mean=0.0, low=low, high=high)
+        for kind, (low, high) in (("loss", loss), ("accuracy", accuracy))
+    ]
+
+
+def arm(name: str, loss: float, accuracy: float) -> ArmResult:
+    gaps = {"loss": loss, "accuracy": accuracy}
+    return ArmResult(label=LABELS[name], kind=name, features=8, test={}, gaps=gaps)
+
+
+ARMS = {
+    "vae": arm("vae", 0.05, 0.02),
+    "imagenet": arm("imagenet", 0.3, 0.15),
+    "random": arm("random", 0.01, 0.0),
+    "both": arm("both", 0.1, 0.1),
 }
-NONE = {"loss": interval(-0.1, 0.1), "accuracy": interval(-0.1, 0.1)}
-VAE_SMALLER = {"loss": interval(-0.3, -0.2), "accuracy": interval(-0.2, 0.01)}
-HOLDS, FALLS = (
-    matched([0.01, 0.02, 0.015], [0.1, 0.11, 0.12]),
-    matched([0.1, 0.02, 0.3], [0.1, 0.11, 0.12]),
-)
+NONE = gap_rows((-0.1, 0.1), (-0.1, 0.1))
+VAE_SMALLER = gap_rows((-0.3, -0.2), (-0.2, 0.01))
+HOLDS = matched([0.01, 0.02, 0.015], [0.1, 0.11, 0.12])
+FALLS = matched([0.1, 0.02, 0.3], [0.1, 0.11, 0.12])
 
 
-def text(found: dict) -> str:
-    return " ".join([found["headline"], *found["sentences"]])
+def text(result: Verdict) -> str:
+    return " ".join([result.headline, *result.sentences])
 
 
 @pytest.mark.parametrize(
@@ -80,62 +93,59 @@ def text(found: dict) -> str:
     [(0.01, 0.09, "vae"), (-0.09, -0.01, "imagenet"), (-0.05, 0.01, None)],
 )
 def test_an_arm_is_more_accurate_only_where_the_interval_excludes_zero(low, high, winner):
-    found = verdict(evaluation(low, high), GAPS, NONE, None, LABELS)
-    assert found["more_accurate"] == winner
+    result = verdict(evaluation(low, high), NONE, [], ARMS)
+    assert result.more_accurate == winner
     if winner:
-        assert f"{LABELS[winner]} is more accurate" in found["headline"]
+        assert f"{LABELS[winner]} is more accurate" in result.headline
     else:
-        assert "No difference in accuracy shown" in found["headline"]
+        assert "No difference in accuracy shown" in result.headline
 
 
 def test_no_difference_comes_with_the_smallest_that_could_have_been_shown():
-    assert "about 6.1 points" in text(verdict(evaluation(-0.05, 0.01), GAPS, NONE, None, LABELS))
+    assert "about 6.1 points" in text(verdict(evaluation(-0.05, 0.01), NONE, [], ARMS))
 
 
 @pytest.mark.parametrize(
-    ("low", "p", "said"),
+    ("low", "p", "disagree"),
     [(0.01, 0.01, False), (-0.01, 0.4, False), (-0.01, 0.04, True), (0.01, 0.06, True)],
 )
-def test_a_disagreement_of_interval_and_permutation_test_is_said(low, p, said):
-    found = text(verdict(evaluation(low, 0.1, p=p), GAPS, NONE, None, LABELS))
-    assert ("permutation test disagree" in found) == said
+def test_a_disagreement_of_interval_and_permutation_test_is_stated(low, p, disagree):
+    result = text(verdict(evaluation(low, 0.1, p=p), NONE, [], ARMS))
+    assert ("permutation test disagree" in result) == disagree
 
 
 def test_a_stand_in_for_imagenet_is_said_to_be_one():
-    arms = ("vae", "bundle:a", "random")
-    labels = LABELS | {"bundle:a": "a"}
-    gaps = GAPS | {"bundle:a": GAPS["imagenet"]}
-    found = verdict(evaluation(-0.1, -0.05, arms), gaps, NONE, None, labels)
+    pair = ("vae", "bundle:a")
+    arms = ARMS | {"bundle:a": dataclasses.replace(ARMS["imagenet"], label="a")}
+    result = verdict(evaluation(-0.1, -0.05, (*pair, "random")), NONE, [], arms)
     assert (
-        "VAE − ImageNet, was not made here" in found["sentences"][0]
-        and "with labels" in found["sentences"][0]
+        "VAE − ImageNet, was not made here" in result.sentences[0]
+        and "with labels" in result.sentences[0]
     )
-    assert "was not made" not in text(verdict(evaluation(-0.1, -0.05), GAPS, NONE, None, LABELS))
+    assert "was not made" not in text(verdict(evaluation(-0.1, -0.05), NONE, [], ARMS))
 
 
 def test_a_stand_in_pairs_p_comes_with_its_correction():
-    found = evaluation(
+    result = evaluation(
         -0.1, -0.05, ("vae", "random"), primary=False, stand_in=True, p=0.004, p_holm=0.024
     )
-    said = text(verdict(found, GAPS, NONE, None, LABELS))
+    words = text(verdict(result, NONE, [], ARMS))
     assert (
-        "p = 0.0040 by sign flips over groups, 0.0240 Holm-corrected" in said
-        and "not the one named in advance" in said
+        "p = 0.0040 by sign flips over groups, 0.0240 Holm-corrected" in words
+        and "not the one named in advance" in words
     )
-    assert "Holm-corrected, since" not in text(
-        verdict(evaluation(-0.1, -0.05), GAPS, NONE, None, LABELS)
-    )
+    assert "Holm-corrected, since" not in text(verdict(evaluation(-0.1, -0.05), NONE, [], ARMS))
 
 
 def test_equivalence_only_within_the_margin():
-    assert verdict(evaluation(-0.01, 0.015), GAPS, NONE, None, LABELS)["equivalent"]
-    found = verdict(evaluation(-0.01, 0.03), GAPS, NONE, None, LABELS)
-    assert not found["equivalent"] and "quivalent" not in text(found)
+    assert verdict(evaluation(-0.01, 0.015), NONE, [], ARMS).equivalent
+    result = verdict(evaluation(-0.01, 0.03), NONE, [], ARMS)
+    assert not result.equivalent and "quivalent" not in text(result)
 
 
 def test_a_real_difference_within_the_margin_is_not_called_equivalent():
-    found = verdict(evaluation(0.001, 0.01), GAPS, NONE, None, LABELS)
-    assert found["more_accurate"] == "vae" and not found["equivalent"]
+    result = verdict(evaluation(0.001, 0.01), NONE, [], ARMS)
+    assert result.more_accurate == "vae" and not result.equivalent
 
 
 @pytest.mark.parametrize(
@@ -144,40 +154,40 @@ def test_a_real_difference_within_the_margin_is_not_called_equivalent():
         (HOLDS, True, "survives at matched training accuracy"),
         (FALLS, False, "consistent with underfitting"),
         (matched([0.01, 0.02], [0.1, 0.11], comparable=False), None, "not comparable"),
-        (None, None, "not comparable"),
+        ([], None, "not comparable"),
         (matched([0.01], [0.1]), None, "one seed"),
     ],
 )
 def test_smaller_gap_is_held_against_matched_training_accuracy(at_matched, survives, words):
-    found = verdict(evaluation(-0.09, -0.01), GAPS, VAE_SMALLER, at_matched, LABELS)
+    result = verdict(evaluation(-0.09, -0.01), VAE_SMALLER, at_matched, ARMS)
     assert (
-        found["smaller_gap"] == "vae"
-        and found["survives_matched"] is survives
-        and words in text(found)
+        result.smaller_gap == "vae"
+        and result.survives_matched is survives
+        and words in text(result)
     )
 
 
 def test_no_gap_difference_no_word_on_underfitting():
-    found = verdict(evaluation(-0.09, -0.01), GAPS, NONE, HOLDS, LABELS)
+    result = verdict(evaluation(-0.09, -0.01), NONE, HOLDS, ARMS)
     assert (
-        found["smaller_gap"] is None
-        and found["survives_matched"] is None
-        and "underfitting" not in text(found)
+        result.smaller_gap is None
+        and result.survives_matched is None
+        and "underfitting" not in text(result)
     )
 
 
 def test_gaps_that_contradict_each_other_give_neither_arm_the_smaller_one():
-    opposite = {"loss": interval(-0.3, -0.2), "accuracy": interval(0.1, 0.2)}
-    found = verdict(evaluation(-0.09, -0.01), GAPS, opposite, HOLDS, LABELS)
-    assert found["smaller_gap"] is None and "opposite ways" in text(found)
+    opposite = gap_rows((-0.3, -0.2), (0.1, 0.2))
+    result = verdict(evaluation(-0.09, -0.01), opposite, HOLDS, ARMS)
+    assert result.smaller_gap is None and "opposite ways" in text(result)
 
 
 def test_the_random_control_always_stands_beside_the_gaps():
-    said = text(verdict(evaluation(-0.09, -0.01), GAPS, VAE_SMALLER, HOLDS, LABELS))
-    assert "Control, Random weights: loss gap +0.010" in said and "smallest of all" in said
-    without = {arm: gap for arm, gap in GAPS.items() if arm != "random"}
+    words = text(verdict(evaluation(-0.09, -0.01), VAE_SMALLER, HOLDS, ARMS))
+    assert "Control, Random weights: loss gap +0.010" in words and "smallest of all" in words
+    without = {name: ARMS[name] for name in ("vae", "imagenet")}
     assert "no random control" in text(
-        verdict(evaluation(-0.09, -0.01, ("vae", "imagenet")), without, NONE, None, LABELS)
+        verdict(evaluation(-0.09, -0.01, ("vae", "imagenet")), NONE, [], without)
     )
 
 
@@ -199,14 +209,14 @@ def test_pair_is_named_in_advance_also_where_an_arm_is_missing(arms, pair):
 
 @pytest.mark.parametrize("arms", [("vae", "random"), ("imagenet", "random")])
 def test_against_the_control_alone_the_control_is_in_the_sentence(arms):
-    found = verdict(evaluation(0.1, 0.2, arms), GAPS, NONE, None, LABELS)
-    assert found["headline"].startswith(f"{LABELS[arms[0]]} is more accurate than Random weights")
-    assert "Random weights: loss gap +0.010" in text(found)
+    result = verdict(evaluation(0.1, 0.2, arms), NONE, [], ARMS)
+    assert result.headline.startswith(f"{LABELS[arms[0]]} is more accurate than Random weights")
+    assert "Random weights: loss gap +0.010" in text(result)
 
 
 def test_one_arm_alone_compares_nothing():
-    found = verdict(evaluation(0, 0, ("vae",)), GAPS, None, None, LABELS)
-    assert found["pair"] is None and "nothing is compared" in found["headline"]
+    result = verdict(evaluation(0, 0, ("vae",)), [], [], ARMS)
+    assert result.pair is None and "nothing is compared" in result.headline
 
 
 @pytest.mark.parametrize(
@@ -218,8 +228,7 @@ def test_one_arm_alone_compares_nothing():
     ],
 )
 def test_both_adds_only_where_holms_correction_leaves_it(p_holm, words):
-    found = evaluation(-0.09, -0.01, ("vae", "imagenet", "random", "both"))
-    found["differences"].append(
-        difference("imagenet", "both", -0.05, -0.01, primary=False, p_holm=p_holm)
-    )
-    assert words in text(verdict(found, GAPS, NONE, None, LABELS))
+    primary = evaluation(-0.09, -0.01, ("vae", "imagenet", "random", "both"))
+    both = difference("imagenet", "both", -0.05, -0.01, primary=False, p_holm=p_holm)
+    result = dataclasses.replace(primary, differences=(*primary.differences, both))
+    assert words in text(verdict(result, NONE, [], ARMS))

@@ -8,9 +8,9 @@ from derm_core.config import BackboneConfig, FinetuneSchedule, StudyConfig
 from derm_core.stats.metrics import log_prior
 from derm_core.study.arms import resolve_arms
 from derm_core.study.finetune import finetune
-from derm_core.study.frozen import frozen
-from derm_core.study.questions import TrainedStudy
+from derm_core.study.frozen import train_frozen
 from derm_core.study.study_data import prepare
+from derm_core.study.trained_arm import TrainedStudy
 from tests.builders import write_dataset
 from tests.steps import finish
 
@@ -43,19 +43,9 @@ def trained_study(workspace, run_id="study-1", built=None, **changes) -> Trained
     _, data = finish(prepare(config, workspace))
     built = built or resolve_arms(config, workspace)[0]
     prior = log_prior(data.labels[data.members("train")], len(data.classes))
+    study = TrainedStudy(config, workspace, run, data, "cpu", {}, prior)
     if config.regime == "finetune":
         _, trained = finish(finetune(config, run, data, built, "cpu"))
-        return TrainedStudy(config, workspace, run, data, "cpu", trained, None, None, None, prior)
-    _, found = finish(frozen(config, workspace, run, data, built, "cpu"))
-    return TrainedStudy(
-        config,
-        workspace,
-        run,
-        data,
-        "cpu",
-        found.trained,
-        found.heads,
-        found.features,
-        found.setting,
-        prior,
-    )
+        return dataclasses.replace(study, trained=trained)
+    _, arms = finish(train_frozen(config, workspace, run, data, built, "cpu"))
+    return dataclasses.replace(study, trained=arms.trained, frozen=arms.heads)
