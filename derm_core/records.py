@@ -89,7 +89,7 @@ class Rule:
 
 def optional(default: Any = None) -> Any:
     """A field that is left out of the JSON where it is None or has its default value, None unless given."""
-    return dataclasses.field(default=default, metadata={"optional": True})
+    return dataclasses.field(default=default, metadata={"optional": True, "omitted": default})
 
 
 def named(name: str) -> dict[str, str]:
@@ -223,7 +223,9 @@ def to_json(value: Any) -> Any:
 
 
 def _left_out(field: dataclasses.Field[Any], item: Any) -> bool:
-    return bool(field.metadata.get("optional") and (item is None or item == field.default))
+    return bool(field.metadata.get("optional")) and (
+        item is None or item == field.metadata.get("omitted")
+    )
 
 
 def from_json(

@@ -133,7 +133,7 @@ def test_metrics_are_those_of_the_saved_predictions_in_the_first_models_class_or
 
 def test_decisions_are_adjusted_to_the_training_shares_as_in_the_models_own_study(shelf):
     workspace, data = shelf
-    card = read_json(workspace.models / "one" / "card.json")
+    card = verify_bundle(workspace.models / "one")
     train = data.labels[data.members("train")]
     assert origin(workspace, data.dataset, card).shares == pytest.approx(
         np.bincount(train) / len(train)
