@@ -177,7 +177,7 @@ def test_data_import_list_audit_delete(run, workspace, folder):
     assert audited["groups_across_splits"] == audited["duplicate_images_across_splits"] == 0
     assert sum(part["images"] for part in audited["splits"].values()) == 12
     text, _ = run("data", "audit", "mine")
-    assert "Groups in more than one split: 0." in text and "benign" in text
+    assert "benign" in text
     deleted, _ = run("data", "delete", "mine", "--json")
     assert deleted["freed_bytes"] > 0 and not workspace.dataset("mine").root.exists()
     assert (folder / "benign" / "0.png").exists()

@@ -72,7 +72,7 @@ def test_errors_name_field_value_and_what_is_allowed(change, words):
     ("change", "words"),
     [
         ({"consistency": -1.0}, ["consistency", "-1.0", "0 or more"]),
-        ({"elbo_weight": 0.0}, ["elbo_weight", "nothing would be learnt"]),
+        ({"elbo_weight": 0.0}, ["elbo_weight", "above 0"]),
         ({"temperature": 0.0}, ["temperature", "0.01 to 10"]),
         ({"target": "other"}, ["target", "'other'", "clean"]),
         ({"target": "view", "augment": {"mask_ratio": 0.5}}, ["target", "hidden patches"]),
