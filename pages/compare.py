@@ -90,13 +90,12 @@ with first:
     )
 with second:
     others = side_by_side.choose_others(labels, run_id) if len(runs) > 1 else []
-result = cached.study(workspace, run_id)
+results = {
+    key: study for key in (run_id, *others) if (study := cached.study(workspace, key)) is not None
+}
+result = results[run_id]
 if others:
-    chosen = [run_id, *others]
-    side_by_side.draw_side_by_side(
-        {key: cached.study(workspace, key) for key in chosen},
-        {key: labels[key] for key in chosen},
-    )
+    side_by_side.draw_side_by_side(results, {key: labels[key] for key in results})
     st.subheader(words.plain(labels[run_id]), anchor=False)
 st.caption(words.plain(conditions(result)))
 about.draw_actions(workspace, runs[run_id], result)

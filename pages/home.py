@@ -13,12 +13,13 @@ from pages.ui.section import draw
 
 def latest_comparison(workspace) -> None:
     st.subheader("Latest comparison", anchor=False)
-    done = [
-        run
+    done = (
+        (run, result)
         for run in cached.runs(workspace, kind="study", state="done")
-        if cached.study(workspace, run.id)
-    ]
-    if not done:
+        if (result := cached.study(workspace, run.id))
+    )
+    run, result = next(done, (None, None))
+    if run is None or result is None:
         frame.empty(
             "The verdict of your latest study will stand here. The demo makes its own synthetic images, pretrains "
             "a VAE on them and compares it with ImageNet and with random weights: about three minutes on two cores.",
@@ -31,7 +32,6 @@ def latest_comparison(workspace) -> None:
             primary=False,
         )
         return
-    run, result = done[0], cached.study(workspace, done[0].id)
     with st.container(border=True):
         st.markdown(f"**{words.plain(result.verdict.headline)}**")
         draw(gap_against_accuracy(result, "accuracy"))

@@ -25,6 +25,7 @@ from .figure_style import (
     blank,
     ends,
     label_above,
+    line_trace,
     marker,
 )
 
@@ -67,14 +68,14 @@ def dots(rows: Sequence[Dot], *, title: str, x: str) -> Figure:
         values = np.array([row.value.mean for row in mine], dtype=float)
         low, high = np.array(ends(row.value for row in mine), dtype=float)
         figure.add_trace(
-            dict(
-                type="scatter",
-                x=values,
-                y=[groups.index(row.group) + offset for row in mine],
-                mode="markers",
-                name=arm.name,
-                marker=marker(arm, 9, opacity=[0.35 if row.faint else 1 for row in mine]),
-                error_x={
+            {
+                "type": "scatter",
+                "x": values,
+                "y": [groups.index(row.group) + offset for row in mine],
+                "mode": "markers",
+                "name": arm.name,
+                "marker": marker(arm, 9, opacity=[0.35 if row.faint else 1 for row in mine]),
+                "error_x": {
                     "type": "data",
                     "symmetric": False,
                     "array": high - values,
@@ -83,9 +84,9 @@ def dots(rows: Sequence[Dot], *, title: str, x: str) -> Figure:
                     "thickness": 1.4,
                     "width": 0,
                 },
-                customdata=[row.group for row in mine],
-                hovertemplate=f"{arm.name}, %{{customdata}}: %{{x:.1%}}<extra></extra>",
-            )
+                "customdata": [row.group for row in mine],
+                "hovertemplate": f"{arm.name}, %{{customdata}}: %{{x:.1%}}<extra></extra>",
+            }
         )
     labels = [f"{name} ({counts[name]:,})" if counts.get(name) else name for name in groups]
     figure.update_yaxes(
@@ -110,26 +111,26 @@ def forest(rows: Sequence[ForestRow], quantity: str, *, share: bool = True) -> F
         colour, size, symbol = (ACCENT, 12, "diamond") if row.primary else (INK, 9, "circle")
         line = {"color": colour, "width": 3 if row.primary else 2}
         figure.add_trace(
-            dict(
-                type="scatter",
-                x=[end[0] for end in ends([row.value])],
-                y=[place, place],
-                mode="lines",
-                hoverinfo="skip",
-                showlegend=False,
-                line=line,
-            )
+            {
+                "type": "scatter",
+                "x": [end[0] for end in ends([row.value])],
+                "y": [place, place],
+                "mode": "lines",
+                "hoverinfo": "skip",
+                "showlegend": False,
+                "line": line,
+            }
         )
         figure.add_trace(
-            dict(
-                type="scatter",
-                x=[row.value.mean],
-                y=[place],
-                mode="markers",
-                showlegend=False,
-                marker={"color": colour, "symbol": symbol, "size": size},
-                hovertemplate=f"{row.name}: {row.text}<extra></extra>",
-            )
+            {
+                "type": "scatter",
+                "x": [row.value.mean],
+                "y": [place],
+                "mode": "markers",
+                "showlegend": False,
+                "marker": {"color": colour, "symbol": symbol, "size": size},
+                "hovertemplate": f"{row.name}: {row.text}<extra></extra>",
+            }
         )
     names = [f"<b>{row.name}</b>" if row.primary else row.name for row in rows]
     label_above(figure, range(len(rows)), names, [row.text for row in rows])
@@ -154,23 +155,12 @@ def curves(
         at: what a point is at, in plotly's template: "severity %{x}".
         share: whether the values are shares.
     """
-    figure = blank(title, height, x=x, y=y, legend=True)
+    figure, form = blank(title, height, x=x, y=y, legend=True), ".1%" if share else ".3f"
     for arm, (xs, values) in of_arms.items():
         if any(not missing(value.low) for value in values):
             figure.add_trace(band(xs, *ends(values), arm.colour))
-        figure.add_trace(
-            dict(
-                type="scatter",
-                x=list(xs),
-                y=[value.mean for value in values],
-                mode="lines+markers",
-                name=arm.name,
-                line={"color": arm.colour, "width": 2},
-                marker=marker(arm, 8),
-                hovertemplate=f"{arm.name}: %{{y:{'.1%' if share else '.3f'}}} at {at}"
-                "<extra></extra>",
-            )
-        )
+        means = [value.mean for value in values]
+        figure.add_trace(line_trace(arm, xs, means, f"%{{y:{form}}} at {at}"))
     return figure.update_yaxes(tickformat=".0%" if share else ".2f")
 
 
@@ -222,24 +212,24 @@ def matrix(
     # A heatmap does not report clicks: on each cell lies an invisible mark that does.
     places = [(i, j) for i in range(len(classes)) for j in range(len(classes))]
     figure.add_trace(
-        dict(
-            type="scatter",
-            x=[classes[j] for _, j in places],
-            y=[classes[i] for i, _ in places],
-            customdata=places,
-            mode="markers",
-            text=[hover[i][j] for i, j in places],
-            hovertemplate="%{text}<extra></extra>",
-            marker={
+        {
+            "type": "scatter",
+            "x": [classes[j] for _, j in places],
+            "y": [classes[i] for i, _ in places],
+            "customdata": places,
+            "mode": "markers",
+            "text": [hover[i][j] for i, j in places],
+            "hovertemplate": "%{text}<extra></extra>",
+            "marker": {
                 "symbol": "square-open",
                 "size": 30,
                 "color": INK,
                 "opacity": 0,
                 "line": {"width": 3},
             },
-            selected={"marker": {"opacity": 1}},
-            unselected={"marker": {"opacity": 0}},
-        )
+            "selected": {"marker": {"opacity": 1}},
+            "unselected": {"marker": {"opacity": 0}},
+        }
     )
     figure.update_layout(
         dragmode=False, clickmode="event+select", hovermode="closest", hoverdistance=-1

@@ -7,6 +7,7 @@ loaded by `blank`, when the first figure is drawn, and nowhere else in this pack
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -92,17 +93,36 @@ def marker(arm: ArmStyle, size: int, **settings: Any) -> dict:
 
 
 def ends(values: Iterable[Interval]) -> tuple[list[float], list[float]]:
-    """Lower and upper ends; the mean where there is none."""
+    """Lower and upper ends; the mean where there is none, NaN where nothing is known."""
     values = list(values)
-    return (
-        [value.mean if missing(value.low) else value.low for value in values],
-        [value.mean if missing(value.high) else value.high for value in values],
-    )
+    low = [_first_known(value.low, value.mean) for value in values]
+    return low, [_first_known(value.high, value.mean) for value in values]
+
+
+def _first_known(*values: float | None) -> float:
+    return next((value for value in values if not missing(value)), math.nan)
+
+
+def line_trace(
+    arm: ArmStyle, x: Sequence[float], y: Sequence[float | None], hover: str, **settings: Any
+) -> dict:
+    """An arm's line; hover: what a point says after the arm's name, in plotly's template."""
+    return {
+        "type": "scatter",
+        "x": list(x),
+        "y": list(y),
+        "mode": "lines+markers",
+        "name": arm.name,
+        "line": {"color": arm.colour, "width": 2},
+        "marker": marker(arm, 8),
+        "hovertemplate": f"{arm.name}: {hover}<extra></extra>",
+        **settings,
+    }
 
 
 def error_bar(value: Interval, colour: str) -> dict | None:
     """The interval as plotly's error bar; None where there is none."""
-    if missing(value.low) or missing(value.high):
+    if missing(value.mean) or missing(value.low) or missing(value.high):
         return None
     return {
         "type": "data",
@@ -117,8 +137,8 @@ def error_bar(value: Interval, colour: str) -> dict | None:
 
 def band(
     x: Sequence[float],
-    low: Sequence[float],
-    high: Sequence[float],
+    low: Sequence[float | None],
+    high: Sequence[float | None],
     colour: str,
     opacity: float = 0.14,
 ) -> dict:

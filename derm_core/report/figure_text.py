@@ -31,6 +31,6 @@ def plain_texts(value: Any) -> Any:
         "O",
         "U",
     ):
-        changed = [plain_texts(item) for item in value]
-        return changed if any(new is not item for new, item in zip(changed, value)) else value
+        items = [plain_texts(item) for item in value]
+        return items if any(new is not old for new, old in zip(items, value)) else value
     return value

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 
 from ..files import read_json
@@ -28,13 +27,7 @@ from .figure_text import with_plain_texts
 from .images import report_images
 from .reproduce import commands, reproducible_config
 from .section import Section
-
-TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+from .templating import rendered
 
 
 @dataclass(frozen=True)
@@ -70,7 +63,8 @@ def report_html(result: StudyResult, run_folder: Path | str, *, images: int = 0)
         else ([], "")
     )
     evaluation = result.kind == "evaluate"
-    return TEMPLATES.get_template("report.html").render(
+    return rendered(
+        "report.html",
         title=about["name"] or f"{result.dataset.name}, {result.run_id}",
         tags=about["tags"],
         note=about["note"],

@@ -61,9 +61,9 @@ def label_spots(points: Sequence[Point]) -> list[str]:
     return spots
 
 
-def _share(value: float, reach: tuple[float, float]) -> float:
+def _share(value: float | None, reach: tuple[float, float]) -> float:
     low, high = reach
-    return (value - low) / max(high - low, 1e-12)
+    return ((value or 0.0) - low) / max(high - low, 1e-12)
 
 
 def _boxes(x: float, y: float, width: float) -> dict[str, Box]:

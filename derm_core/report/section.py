@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 
-Row = Mapping[str, Any]  # of a table for readers: cells are text, numbers or ArmStyle
+Row = dict[str, Any]  # of a table for readers: cells are text, numbers or ArmStyle
 
 
 @dataclass(frozen=True)

@@ -173,13 +173,13 @@ def to_tensorboard(run: RunFiles, folder: Path | str) -> Path:
                 walltime=point.time,
                 display_name=point.series,
             )
-        for point in images(run):
-            with Image.open(point.file) as image:
+        for picture in images(run):
+            with Image.open(picture.file) as image:
                 writer.add_image(
-                    point.series,
+                    picture.series,
                     np.asarray(image.convert("RGB")),
-                    point.step,
-                    walltime=point.time,
+                    picture.step,
+                    walltime=picture.time,
                     dataformats="HWC",
                 )
         if result := read_result(run):
@@ -238,8 +238,8 @@ def _log_to_mlflow(
         client.log_batch(created, params=parameters[begin : begin + PARAMETERS_IN_A_REQUEST])
     for begin in range(0, len(metrics), METRICS_IN_A_REQUEST):
         client.log_batch(created, metrics=metrics[begin : begin + METRICS_IN_A_REQUEST])
-    for point in images(run_files):
-        client.log_artifact(created, str(point.file), "images")
+    for picture in images(run_files):
+        client.log_artifact(created, str(picture.file), "images")
     for path in (run_files.study, run_files.summary):
         if path.exists():
             client.log_artifact(created, str(path))

@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING
 
 from ...arms import in_order
 from ...formatting import QUANTITIES, count, interval, number, percent
-from ...study.study_result import Calibration, Interval, OperatingCurve, OperatingPoint, StudyResult
+from ...study.study_result import (
+    Calibration,
+    Interval,
+    Numbers,
+    OperatingCurve,
+    OperatingPoint,
+    StudyResult,
+)
 from ..csv_tables import csv_table
-from ..figure_style import ACCENT, ZERO, band, blank, marker
+from ..figure_style import ACCENT, ZERO, band, blank, line_trace
 from ..section import Section
 from .parts import style
 
@@ -64,33 +71,18 @@ def reliability(result: StudyResult, entries: dict[str, Calibration], when: str)
         "Reliability", 380, x="Probability of the top class", y="How often it is right", legend=True
     )
     line = {"color": ZERO, "width": 1.2, "dash": "dash"}
-    figure.add_trace(
-        dict(
-            type="scatter",
-            x=[0, 1],
-            y=[0, 1],
-            mode="lines",
-            hoverinfo="skip",
-            showlegend=False,
-            line=line,
-        )
-    )
+    figure.add_shape(type="line", x0=0, y0=0, x1=1, y1=1, line=line, layer="below")
     lowest = 1.0
     for key, entry in entries.items():
         arm, bins = style(result, key), entry.bins if when == "before" else entry.bins_after
         lowest = min(lowest, *(one.confidence for one in bins))
         figure.add_trace(
-            dict(
-                type="scatter",
-                x=[one.confidence for one in bins],
-                y=[one.accuracy for one in bins],
-                mode="lines+markers",
-                name=arm.name,
-                line={"color": arm.colour, "width": 1.6},
+            line_trace(
+                arm,
+                [one.confidence for one in bins],
+                [one.accuracy for one in bins],
+                "says %{x:.0%}, right %{y:.0%} (%{customdata:.0f} images)",
                 customdata=[one.n for one in bins],
-                marker=marker(arm, 8),
-                hovertemplate=f"{arm.name}: says %{{x:.0%}}, right %{{y:.0%}} "
-                "(%{customdata:.0f} images)<extra></extra>",
             )
         )
     figure.update_xaxes(range=[max(0.0, lowest - 0.05), 1.02], tickformat=".0%", nticks=8)
@@ -126,7 +118,7 @@ def operating_point(result: StudyResult, specificity: float = 0.9) -> Section | 
 
 
 def _at(curve: OperatingCurve, i: int) -> dict[str, str]:
-    def write(mean: list[float], low: list[float], high: list[float]) -> str:
+    def write(mean: Numbers, low: Numbers, high: Numbers) -> str:
         return interval(Interval(mean=mean[i], low=low[i], high=high[i]))
 
     return {
@@ -153,17 +145,8 @@ def operating_curves(result: StudyResult, point: OperatingPoint, marked: float) 
     for key in in_order(point.arms):
         arm, curve = style(result, key), point.arms[key]
         figure.add_trace(band(point.specificity, curve.low, curve.high, arm.colour, 0.09))
-        figure.add_trace(
-            dict(
-                type="scatter",
-                x=point.specificity,
-                y=curve.sensitivity,
-                mode="lines",
-                name=arm.name,
-                line={"color": arm.colour, "width": 2},
-                hovertemplate=f"{arm.name}: %{{y:.1%}} at specificity %{{x:.0%}}<extra></extra>",
-            )
-        )
+        hover = "%{y:.1%} at specificity %{x:.0%}"
+        figure.add_trace(line_trace(arm, point.specificity, curve.sensitivity, hover, mode="lines"))
     figure.add_vline(x=marked, line={"color": ACCENT, "width": 1.5, "dash": "dash"})
     figure.update_xaxes(range=[0.5, 1.005], tickformat=".0%")
     return figure.update_yaxes(range=[0, 1.03], tickformat=".0%")

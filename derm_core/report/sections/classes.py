@@ -15,11 +15,14 @@ from ..charts import Dot, dots, matrix
 from ..csv_tables import csv_table
 from ..figure_style import INK
 from ..section import Section
-from .parts import style, styles
+from .parts import arm_results, style
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+CONFUSION_CAPTION = (
+    "Per cent of the images of a class (row) that are called each class (column), mean over seeds."
+)
 Matrix = Sequence[Sequence[float]]  # counts, (C, C)
 
 COUNTS = {
@@ -32,9 +35,7 @@ COUNTS = {
 
 def recall(result: StudyResult) -> Section | None:
     """Share of each class that each arm recognises."""
-    rows = [
-        (style, row) for arm, style in styles(result).items() for row in result.arms[arm].per_class
-    ]
+    rows = [(style, row) for style, entry in arm_results(result) for row in entry.per_class]
     if not rows:
         return None
 
@@ -76,8 +77,7 @@ def confusion(result: StudyResult) -> Section | None:
         figure=lambda: {
             arm: confusion_matrix(counts, result.classes, arm) for arm, counts in arms.items()
         },
-        caption="Per cent of the images of a class (row) that are called each class (column), mean "
-        "over seeds.",
+        caption=CONFUSION_CAPTION,
         alt=f"Confusion matrix, {len(result.classes)} classes.",
         table=[
             {"Arm": arm, "Is": truth, **dict(zip(result.classes, row, strict=True))}
@@ -87,6 +87,18 @@ def confusion(result: StudyResult) -> Section | None:
         table_title="Counts, means over seeds",
         numbers=partial(csv_table, result, "confusion"),
         folded=True,
+    )
+
+
+def confusion_of(result: StudyResult, arm: str) -> Section:
+    """The matrix of one arm."""
+    counts, arm_style = result.confusion[arm], style(result, arm)
+    return Section(
+        key=f"confusion-{arm}",
+        figure=lambda: confusion_matrix(counts, result.classes, arm_style),
+        caption=CONFUSION_CAPTION,
+        alt=f"Confusion matrix of {arm_style.name}, {len(result.classes)} classes.",
+        numbers=partial(csv_table, result, "confusion", arm=arm),
     )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from ...arms import ArmStyle, in_order
 from ...formatting import QUANTITIES, quantity
-from ..figure_style import SPLIT_NAMES, band, blank
+from ..figure_style import SPLIT_NAMES, band, blank, line_trace
 from ..section import Row, Section
 from .parts import is_share
 
@@ -75,7 +76,7 @@ def _panels(curves: Mapping[ArmStyle, pd.DataFrame], metric: str) -> dict[ArmSty
     for arm, of_arm in bands.items():
         figure = blank(f"{QUANTITIES.get(metric, metric)} by epoch, {arm.name}", HEIGHT, x="Epoch")
         for split, values in of_arm.items():
-            _add_band(figure, values, arm.colour, split, is_share(metric))
+            _add_band(figure, values, arm, split, is_share(metric))
         figure.update_xaxes(range=x_range)
         figure.update_yaxes(
             range=y_range, tickformat=".1~%" if is_share(metric) else None, nticks=6
@@ -95,49 +96,38 @@ def _shared_ranges(bands: Sequence[pd.DataFrame]) -> tuple[list[float] | None, l
     return [low - room, high + room], [-0.02 * max(last, 1), 1.02 * max(last, 1)]
 
 
-def _add_band(figure: Figure, values: pd.DataFrame, colour: str, split: str, share: bool) -> None:
-    validation, mean, std = split == "val", values["mean"], values["std"]
-    opacity = 0.20 if validation else 0.10
-    figure.add_trace(band(list(values["epoch"]), [*(mean - std)], [*(mean + std)], colour, opacity))
-    value = "%{y:.1%}" if share else "%{y:.3f}"
+def _add_band(figure: Figure, values: pd.DataFrame, arm: ArmStyle, split: str, share: bool) -> None:
+    """One part's mean over seeds with ±1 standard deviation."""
+    solid, epochs = split == "val", list(values["epoch"])
+    low, high = values["mean"] - values["std"], values["mean"] + values["std"]
+    figure.add_trace(band(epochs, [*low], [*high], arm.colour, 0.20 if solid else 0.10))
+    width, dash = (2.2, "solid") if solid else (1.8, "dot")
     figure.add_trace(
-        dict(
-            type="scatter",
-            x=values["epoch"],
-            y=mean,
-            mode="lines" if len(values) > 1 else "markers",
+        line_trace(
+            arm,
+            epochs,
+            [*values["mean"]],
+            f"%{{y:{'.1%' if share else '.3f'}}} at epoch %{{x:.4g}}",
             name=SPLIT_NAMES[split],
-            line={
-                "color": colour,
-                "width": 2.2 if validation else 1.8,
-                "dash": "solid" if validation else "dot",
-            },
-            marker={"color": colour, "symbol": "circle" if validation else "circle-open"},
-            hovertemplate=f"{SPLIT_NAMES[split]}: {value} at epoch %{{x:.4g}}<extra></extra>",
+            mode="lines" if len(values) > 1 else "markers",
+            line={"color": arm.colour, "width": width, "dash": dash},
+            marker={"color": arm.colour, "symbol": "circle" if solid else "circle-open"},
         )
     )
 
 
 def _at_some_epochs(curves: Mapping[ArmStyle, pd.DataFrame], metric: str) -> list[Row]:
-    lines = []
+    lines: list[Row] = []
     for arm, table in curves.items():
         means = table.groupby("epoch").mean(numeric_only=True)
-        whole = [epoch for epoch in means.index if float(epoch).is_integer()]
-        last = len(whole) - 1
-        places = {round(i * last / (EPOCHS_SHOWN - 1)) for i in range(EPOCHS_SHOWN)}
+        means = means[[float(epoch).is_integer() for epoch in means.index]]
+        places = np.linspace(0, max(len(means) - 1, 0), EPOCHS_SHOWN).round().astype(int)
         lines += [
-            {
-                "Arm": arm,
-                "Epoch": f"{whole[place]:g}",
-                **{
-                    SPLIT_NAMES[split]: quantity(
-                        means.loc[whole[place], f"{split}_{metric}"], metric
-                    )
-                    for split in SPLITS
-                    if f"{split}_{metric}" in means
-                },
+            {"Arm": arm, "Epoch": f"{epoch:g}"}
+            | {
+                SPLIT_NAMES[split]: quantity(row.get(f"{split}_{metric}"), metric)
+                for split in SPLITS
             }
-            for place in sorted(places)
-            if whole
+            for epoch, row in means.iloc[np.unique(places)[: len(means)]].iterrows()
         ]
     return lines

@@ -10,7 +10,7 @@ from ...study.study_result import ExternalSet, StudyResult
 from ..charts import Dot, dots, forest
 from ..csv_tables import csv_table
 from ..section import Section
-from .parts import forest_rows, forest_text, of_metric, style, styles
+from .parts import arm_results, forest_rows, forest_text, of_metric, style
 
 
 def external(result: StudyResult) -> Section | None:
@@ -51,8 +51,8 @@ def external_dots(result: StudyResult) -> list[Dot]:
     own = f"{result.dataset.name}, test"
     images = result.split.counts.get("test")
     return [
-        Dot(style, own, result.arms[arm].test["balanced_accuracy"], images)
-        for arm, style in styles(result).items()
+        Dot(style, own, entry.test["balanced_accuracy"], images)
+        for style, entry in arm_results(result)
     ] + [
         Dot(style(result, arm), one.dataset, one.arms[arm]["balanced_accuracy"], one.images)
         for one in result.external

@@ -15,7 +15,7 @@ from ..csv_tables import csv_table
 from ..figure_style import ZERO, blank, error_bar, marker
 from ..label_placement import Point, edges, label_spots
 from ..section import Section
-from .parts import columns, forest_rows, forest_text, styles
+from .parts import arm_results, columns, forest_rows, forest_text, styles
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -34,8 +34,7 @@ MOMENTS = {
 def gap_points(result: StudyResult, kind: str) -> list[Point]:
     """Test balanced accuracy and the gap at the final epoch of each arm that has one."""
     rows = []
-    for arm, style in styles(result).items():
-        entry = result.arms[arm]
+    for style, entry in arm_results(result):
         gap = entry.gaps.get(kind)
         final = entry.gaps_detail.get(kind, {}).get("final") or Interval(mean=gap)
         accuracy = entry.test["balanced_accuracy"]
@@ -81,21 +80,21 @@ def scatter(rows: Sequence[Point], kind: str) -> Figure:
     for row, spot in zip(rows, label_spots(rows), strict=True):
         arm = row.arm
         figure.add_trace(
-            dict(
-                type="scatter",
-                x=[row.x.mean],
-                y=[row.y.mean],
-                mode="markers+text",
-                name=arm.name,
-                text=[arm.name],
-                textposition=spot,
-                marker=marker(arm, 12),
-                error_x=error_bar(row.x, arm.colour),
-                error_y=error_bar(row.y, arm.colour),
-                cliponaxis=False,
-                hovertemplate=f"{arm.name}<br>accuracy %{{x:.1%}}<br>gap %{{y:{form}}}"
+            {
+                "type": "scatter",
+                "x": [row.x.mean],
+                "y": [row.y.mean],
+                "mode": "markers+text",
+                "name": arm.name,
+                "text": [arm.name],
+                "textposition": spot,
+                "marker": marker(arm, 12),
+                "error_x": error_bar(row.x, arm.colour),
+                "error_y": error_bar(row.y, arm.colour),
+                "cliponaxis": False,
+                "hovertemplate": f"{arm.name}<br>accuracy %{{x:.1%}}<br>gap %{{y:{form}}}"
                 "<extra></extra>",
-            )
+            }
         )
     left, right = edges([row.x for row in rows])
     room = 0.16 * max(right - left, 1e-3)
@@ -150,10 +149,11 @@ def matched_gaps(result: StudyResult) -> Section | None:
 def gaps_at_all_moments(result: StudyResult) -> Section | None:
     """Both gaps of every arm, at each moment at which they are taken."""
     lines = []
-    for arm, style in styles(result).items():
-        of_arm = result.arms[arm].gaps_detail
+    for style, entry in arm_results(result):
         for moment, label in MOMENTS.items():
-            loss, accuracy = (of_arm.get(kind, {}).get(moment) for kind in ("loss", "accuracy"))
+            loss, accuracy = (
+                entry.gaps_detail.get(kind, {}).get(moment) for kind in ("loss", "accuracy")
+            )
             if loss is None and accuracy is None:
                 continue
             lines.append(

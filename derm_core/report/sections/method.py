@@ -11,6 +11,7 @@ from ...formatting import NBSP, count, duration, percent
 from ...study.study_result import StudyResult
 from ..csv_tables import csv_table
 from ..section import Bullet, Section
+from ..templating import rendered_lines
 from .parts import styles
 
 EDGE = "‡"  # marks a setting at the edge of the grid
@@ -67,89 +68,22 @@ def _looks(result: StudyResult) -> str:
 
 def method(result: StudyResult) -> Section:
     """A sentence or two each: split, looks at the test set, training, choice, intervals, versions."""
-    versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
-    took = f"Took {duration(result.seconds)} with {versions}."
-    lines = _evaluation(result) if result.kind == "evaluate" else _study(result)
-    return Section(key="method", title="Method", bullets=tuple(map(Bullet, (*lines, took))))
-
-
-def _study(result: StudyResult) -> list[str]:
-    config = result.config
     answers = (result.label_efficiency, result.robustness, result.shortcut)
-    return [
-        *(_folds(result) if result.split.folds else _split(result)),
-        f"{_looks(result).capitalize()}.",
-        *(_frozen(config) if config["regime"] == "frozen" else _finetune(config)),
-        f"Intervals: 95 %, {config['bootstrap']:,} resamples of groups within class, widened by "
-        "the spread over seeds. Differences are paired on the same test groups; the primary one is "
-        "tested by sign flips over groups, all others are Holm-corrected.",
-        *result.detail.notes.values(),
-        *(answer.note for answer in answers if answer and answer.note),
-    ]
-
-
-def _split(result: StudyResult) -> list[str]:
-    split = result.split
-    groups = split.groups
-    return [
-        "Groups (a patient, else a lesion, else an image; duplicates join) never cross splits: "
-        f"70 / 15 / 15, stratified by class, from split seed {result.config['split_seed']}. Split "
-        f"fingerprint {split.fingerprint}; dataset fingerprint {result.dataset.fingerprint}. "
-        f"Groups: training {groups['train']:,}, validation {groups['val']:,}, test "
-        f"{groups['test']:,}."
-    ]
-
-
-def _folds(result: StudyResult) -> list[str]:
-    split = result.split
-    counts = split.counts
-    return [
-        "Groups (a patient, else a lesion, else an image; duplicates join) were divided into "
-        f"{split.folds} folds, stratified by class, from split seed "
-        f"{result.config['split_seed']}. Each fold is the test part once; of the other images 15 % "
-        "of the groups are validation, on which settings are chosen, and the rest is training: in "
-        f"a fold {counts['train']:,} and {counts['val']:,} images. The VAE is pretrained anew in "
-        f"every fold, on its training images. Fingerprint of the folds {split.fingerprint}; "
-        f"dataset fingerprint {result.dataset.fingerprint}.",
-        "Every image thus has one out-of-fold prediction for each arm and seed; all statistics run "
-        "on these at once. Intervals also hold what differs between folds beyond groups and seeds; "
-        "those of gaps and curves are over folds.",
-    ]
-
-
-def _frozen(config: Mapping[str, Any]) -> list[str]:
-    return [
-        f"Backbones stay as they are; features are pooled ({config['pooling']}), standardised with "
-        "training statistics and cached. The same head trains on each: Linear(d, "
-        f"{config['hidden']}), GELU, Linear; AdamW, cosine schedule, batches of "
-        f"{config['batch_size']}, {config['epochs']} epochs, loss "
-        f"{config['loss'].replace('_', ' ')}; same initial head and order of batches per seed.",
-        "One setting for all arms: the point of the grid with the lowest mean validation loss over "
-        "arms and seeds; each arm's own best beside it. Nothing was chosen on test.",
-    ]
-
-
-def _finetune(config: Mapping[str, Any]) -> list[str]:
-    schedule = json.dumps(config["finetune"])
-    return [f"Every arm is trained end to end by one schedule, its last weights kept: {schedule}."]
-
-
-def _evaluation(result: StudyResult) -> list[str]:
-    """Published models on a dataset: nothing was trained."""
-    data = result.dataset
-    images = (
-        "All images with a class of the models."
-        if result.split.name == "all"
-        else "Only images that no model is known to have been trained or chosen on."
+    lines = rendered_lines(
+        "method.txt",
+        result=result,
+        config=result.config,
+        looks=_looks(result),
+        schedule=json.dumps(result.config.get("finetune")),
+        class_map=json.dumps(result.map, ensure_ascii=False),
+        notes=[
+            *result.detail.notes.values(),
+            *(answer.note for answer in answers if answer and answer.note),
+        ],
+        duration=duration(result.seconds),
+        versions=", ".join(f"{name} {version}" for name, version in result.versions.items()),
     )
-    return [
-        f"Published models tested on {data.name} (dataset fingerprint {data.fingerprint}); nothing "
-        f"was trained or chosen. {images}",
-        f"Classes, theirs as ours: {json.dumps(result.map, ensure_ascii=False)}; images left out "
-        f"for their class: {sum(result.left_out.values()):,}.",
-        f"Intervals: 95 %, {result.config['bootstrap']:,} resamples of groups within class; all "
-        "differences are secondary and Holm-corrected.",
-    ]
+    return Section(key="method", title="Method", bullets=tuple(map(Bullet, lines)))
 
 
 def settings(result: StudyResult) -> Section | None:

@@ -12,13 +12,13 @@ from ..charts import forest
 from ..csv_tables import csv_table
 from ..section import Row, Section
 from .parts import (
+    arm_results,
     forest_rows,
     forest_text,
     is_share,
     of_metric,
     pair_name,
     quantity_name,
-    styles,
 )
 
 TEST_METRICS = ("balanced_accuracy", "macro_auroc", "accuracy", "log_loss", "brier", "ece")
@@ -28,7 +28,7 @@ LOWER_IS_BETTER = ("log_loss", "brier", "ece")
 def arm_metrics(result: StudyResult) -> Section:
     """Every metric of every arm and of the majority class, with 95 % intervals."""
     tested: list[tuple[ArmStyle, Mapping[str, Interval]]] = [
-        (style, result.arms[arm].test) for arm, style in styles(result).items()
+        (style, entry.test) for style, entry in arm_results(result)
     ]
     if result.majority:
         tested.append((arm_style("majority"), result.majority))
@@ -65,13 +65,13 @@ def accuracy_with_gap(result: StudyResult) -> list[Row]:
             "Accuracy gap": percent(entry.gaps.get("accuracy"), sign=True),
             "Loss gap": number(entry.gaps.get("loss"), sign=True),
         }
-        for style, entry in ((style, result.arms[arm]) for arm, style in styles(result).items())
+        for style, entry in arm_results(result)
     ]
 
 
 def compared_metrics(result: StudyResult) -> list[str]:
     """The metrics in which arms are compared."""
-    return list(dict.fromkeys(row.metric for row in result.differences))
+    return list(dict.fromkeys(row.metric for row in result.differences if row.metric))
 
 
 def differences(result: StudyResult, metric: str = "balanced_accuracy") -> Section | None:

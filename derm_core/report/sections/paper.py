@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from ...arms import in_order
@@ -67,7 +68,7 @@ def paper_table(result: StudyResult) -> list[Section]:
     return [table, reading]
 
 
-def _in_order(rows: list[PaperRow]) -> list[PaperRow]:
+def _in_order(rows: Sequence[PaperRow]) -> list[PaperRow]:
     quantities, arms = list(QUANTITIES), in_order({row.arm for row in rows})
     return sorted(rows, key=lambda row: (quantities.index(row.quantity), arms.index(row.arm)))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...arms import ArmStyle, arm_style, in_order
 from ...formatting import QUANTITIES, SHARES, points, signed_interval
-from ...study.study_result import Difference, Interval, StudyResult
+from ...study.study_result import ArmResult, Difference, Interval, StudyResult
 from ..charts import ForestRow
 from ..section import Row
 
@@ -20,6 +20,11 @@ def style(result: StudyResult, arm: str) -> ArmStyle:
 def styles(result: StudyResult) -> dict[str, ArmStyle]:
     """Every arm of the study, in the order in which arms always stand."""
     return {arm: style(result, arm) for arm in in_order(result.arms)}
+
+
+def arm_results(result: StudyResult) -> list[tuple[ArmStyle, ArmResult]]:
+    """Every arm with its results, in the order in which arms always stand."""
+    return [(style, result.arms[arm]) for arm, style in styles(result).items()]
 
 
 def columns(interval: Interval | None, prefix: str = "") -> dict[str, float | None]:

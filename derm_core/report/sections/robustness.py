@@ -44,7 +44,7 @@ def corruption_map(result: StudyResult, answer: Robustness) -> Figure:
     """The share of balanced accuracy that each corruption takes, a column for each arm."""
     rows = answer.families_summary
     arms = in_order({row.arm for row in rows})
-    lost = {(row.family, row.arm): row.relative_loss.mean for row in rows}
+    lost = {(row.family, row.arm): getattr(row.relative_loss, "mean", None) for row in rows}
     values = np.array(
         [
             [np.nan if missing(lost.get((family, arm))) else lost[family, arm] for arm in arms]
@@ -74,12 +74,13 @@ def severities(result: StudyResult, family: str) -> Section | None:
         return None
     of_arms = {}
     for arm in in_order(answer.clean):
-        rows = [row for row in answer.rows if (row.arm, row.family) == (arm, family)]
-        rows.sort(key=lambda row: row.severity)
-        of_arms[style(result, arm)] = (
-            [0, *(row.severity for row in rows)],
-            [answer.clean[arm], *(row.balanced_accuracy for row in rows)],
-        )
+        at = {
+            row.severity: row.balanced_accuracy
+            for row in answer.rows
+            if (row.arm, row.family) == (arm, family) and row.severity and row.balanced_accuracy
+        }
+        at[0] = answer.clean[arm]
+        of_arms[style(result, arm)] = (sorted(at), [at[severity] for severity in sorted(at)])
 
     def figure() -> Figure:
         drawn = curves(

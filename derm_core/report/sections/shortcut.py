@@ -6,12 +6,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ...arms import in_order
-from ...formatting import interval, listed, percent
+from ...formatting import interval, listed, missing, percent
 from ...study.study_result import Shortcut, StudyResult
 from ..charts import curves
 from ..csv_tables import csv_table
 from ..figure_style import ZERO
 from ..section import Row, Section
+from ..templating import rendered_lines
 from .parts import one_column_an_arm, style
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def shortcut(result: StudyResult) -> list[Section]:
         key="shortcut-explanation",
         title="How to read this",
         level=3,
-        text=tuple(explained(answer, len(result.classes))),
+        text=explained(answer, len(result.classes)),
         folded=True,
     )
     reliance = Section(
@@ -49,39 +50,18 @@ def shortcut(result: StudyResult) -> list[Section]:
     return [heading, explanation, reliance]
 
 
-def explained(answer: Shortcut, classes: int) -> list[str]:
-    """How the artefact was planted, and what 0 and 1 mean, for someone who has not read the method."""
-    target, ink = answer.class_name, answer.artefact
-    share = "" if answer.share is None else f" ({percent(answer.share)} of the training images)"
-    return [
-        f"Could an arm take a mark on the skin for a sign of {target}? To find out, {ink} was "
-        "painted on copies of the images. At strength 0 half of the images of every class carry "
-        f"it, so that it says nothing. At strength 1 all training images of {target}{share} carry "
-        "it and no others do; in between, the tie grows with the strength. For the test the tie is "
-        "reversed: now the others carry it.",
-        f"Reliance is what the ink alone does to the answer: how much the probability of {target} "
-        "changes, on average, when the same test image is shown with the ink and without. 0: "
-        "nothing, the answer comes from the rest of the image. 100 %: the ink alone decides. Below "
-        "0: the ink speaks against the class. A small value at strength 0 is chance: among a "
-        "limited number of training images the ink is never spread quite evenly.",
-        "Two levels to hold a result against. Guessing has a balanced accuracy of "
-        f"{percent(1 / classes)} with {classes} classes; an arm that falls below this with the tie "
-        f"reversed is misled by the ink.{_ink_alone(answer)}",
-    ]
-
-
-def _ink_alone(answer: Shortcut) -> str:
-    """The reliance of who sees the ink and nothing else, at strengths between 0 and 1."""
-    levels = [
-        f"{percent(value)} at strength {strength:g}"
-        for strength, value in zip(answer.strengths, answer.reference, strict=False)
-        if 0 < strength < 1
-    ]
-    if not levels:
-        return ""
-    return (
-        " Whoever saw nothing but the ink, and knew how frequent the class and the ink are in "
-        f"training, would have a reliance of {listed(levels)}, and of {percent(1)} at strength 1."
+def explained(answer: Shortcut, classes: int) -> tuple[str, ...]:
+    """How the artefact was planted, and what 0 and 1 mean; classes: their number."""
+    levels = zip(answer.strengths, answer.reference, strict=False)
+    return rendered_lines(
+        "shortcut.txt",
+        target=answer.class_name,
+        artefact=answer.artefact,
+        share="" if missing(answer.share) else percent(answer.share),
+        guessing=percent(1 / classes),
+        classes=classes,
+        ink_alone=listed([f"{percent(x)} at strength {s:g}" for s, x in levels if 0 < s < 1]),
+        certain=percent(1),
     )
 
 

@@ -13,7 +13,7 @@ from ..charts import Dot, dots
 from ..csv_tables import csv_table
 from ..section import Row, Section
 from .metrics import accuracy_with_gap
-from .parts import styles
+from .parts import arm_results
 
 CONDITIONS = {
     "split": lambda result: result.split.fingerprint,
@@ -61,9 +61,9 @@ def side_by_side(results: Mapping[str, StudyResult], labels: Mapping[str, str]) 
             key="several",
             figure=lambda: dots(
                 [
-                    Dot(style, labels[key], result.arms[arm].test["balanced_accuracy"])
+                    Dot(style, labels[key], entry.test["balanced_accuracy"])
                     for key, result in results.items()
-                    for arm, style in styles(result).items()
+                    for style, entry in arm_results(result)
                 ],
                 title="Balanced accuracy by study",
                 x="Balanced accuracy",

@@ -15,7 +15,6 @@ import streamlit as st
 from derm_core.arms import in_order
 from derm_core.data.manifest import Dataset
 from derm_core.errors import DermError
-from derm_core.report.csv_tables import csv_table
 from derm_core.report.section import Section
 from derm_core.report.sections import classes
 from derm_core.report.sections.parts import pair_name, style
@@ -37,23 +36,22 @@ def classes_tab(workspace: Workspace, result: StudyResult) -> None:
 
 def draw_confusions(result: StudyResult) -> None:
     """A matrix for each arm; a cell is chosen by a press or from lists."""
-    section = classes.confusion(result)
-    if section is None:
+    arms = in_order(result.confusion)
+    if not arms:
         return
-    st.subheader(section.title, anchor=False)
+    st.subheader("Confusion", anchor=False)
     with st.grid(2, min_column_width=340):
-        for arm, figure in section.panels():
-            numbers = partial(csv_table, result, "confusion", arm=arm.key)
+        for arm in arms:
             with st.container():
-                draw_cells(replace(section, figure=lambda f=figure: f, numbers=numbers), arm.key)
+                draw_cells(classes.confusion_of(result, arm), arm)
     st.caption(
-        f"{section.caption} Press a cell to see its images, as the seed ensemble decides them; or "
+        f"{classes.CONFUSION_CAPTION} Press a cell to see its images, as the seed ensemble decides them; or "
         "choose it here."
     )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         arm = st.selectbox(
             "Arm",
-            in_order(result.confusion),
+            arms,
             key="confused-arm",
             width=220,
             format_func=lambda arm: style(result, arm).name,

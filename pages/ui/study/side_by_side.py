@@ -31,7 +31,7 @@ def choose_others(options: Mapping[str, str], chosen: str) -> list[str]:
         "Beside it",
         others,
         key="with-choice",
-        format_func=options.get,
+        format_func=options.__getitem__,
         placeholder="Compare with other studies",
         label_visibility="collapsed",
         wrap=True,
