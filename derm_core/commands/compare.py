@@ -13,7 +13,7 @@ from ..records import description
 from ..study.presets import PRESETS, preset
 from ..training.recipes import RECIPES
 from .output import Answer, Screen
-from .reports import add_report
+from .reports import add_report_arguments
 from .start import (
     add_fields,
     add_run_options,
@@ -32,7 +32,8 @@ NOT_OF_THE_STUDY = ("config", "device", "detach", "handler", "json", "workspace"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `compare`, and `compare report`."""
     actions = parser.add_subparsers(metavar="[report RUN]", required=False)
-    add_report(actions)
+    report = "a finished comparison as text, as one HTML file, as CSV"
+    add_report_arguments(actions.add_parser("report", help=report))
     parser.add_argument(
         "--config",
         type=Path,

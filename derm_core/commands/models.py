@@ -23,8 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one = actions.add_parser("verify", help="check every file of a model against its card")
     one.add_argument("name", nargs="*", help="default: all")
     one.set_defaults(handler=verify_models)
-    _add_publish(actions)
-    _add_evaluate(actions)
+    one = actions.add_parser(
+        "publish",
+        help="add an arm of a finished comparison, or a finished pretraining, to the library",
+    )
+    _add_publish_arguments(one)
+    one = actions.add_parser("evaluate", help="test models on a labelled dataset, without a study")
+    _add_evaluate_arguments(one)
     one = actions.add_parser("export", help="write a model as one .zip file")
     one.add_argument("name")
     one.add_argument("--out", type=Path, required=True, metavar="FILE")
@@ -44,51 +49,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one.set_defaults(handler=delete_model)
 
 
-def _add_publish(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    one = actions.add_parser(
-        "publish",
-        help="add an arm of a finished comparison, or a finished pretraining, to the library",
-    )
-    one.add_argument(
+def _add_publish_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "run",
         help="a study, or a pretraining: its encoder and decoder become an extractor to start from",
     )
-    one.add_argument("--arm", help="of a study")
-    one.add_argument("--name", required=True)
-    one.add_argument("--seed", type=int, default=0, help="which seed's classifier (default 0)")
-    one.add_argument(
+    parser.add_argument("--arm", help="of a study")
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--seed", type=int, default=0, help="which seed's classifier (default 0)")
+    parser.add_argument(
         "--shelf", type=Path, metavar="DIR", help="default: the workspace's models folder"
     )
-    one.add_argument(
+    parser.add_argument(
         "--replace",
         action="store_true",
         help="write the card and reference of a published model again; its tensors must be the same",
     )
-    one.add_argument(
+    parser.add_argument(
         "--rates",
         metavar="A,B",
         help="datasets whose rate of images flagged as outliers is written on the card",
     )
-    one.set_defaults(handler=publish_model)
+    parser.set_defaults(handler=publish_model)
 
 
-def _add_evaluate(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    one = actions.add_parser("evaluate", help="test models on a labelled dataset, without a study")
-    one.add_argument("name", nargs="+")
-    one.add_argument("--dataset", required=True, metavar="NAME")
-    one.add_argument(
+def _add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="+")
+    parser.add_argument("--dataset", required=True, metavar="NAME")
+    parser.add_argument(
         "--all",
         action="store_true",
         help="also images that a model is known to have been trained or chosen on",
     )
-    one.add_argument(
+    parser.add_argument(
         "--map",
         metavar="THEIRS=OURS,…",
         help="which class is which, where names do not say; THEIRS= leaves one out",
     )
-    add_fields(one, EvaluateConfig, "device")
-    add_detach(one)
-    one.set_defaults(handler=evaluate_models)
+    add_fields(parser, EvaluateConfig, "device")
+    add_detach(parser)
+    parser.set_defaults(handler=evaluate_models)
 
 
 def list_models(args: argparse.Namespace, screen: Screen) -> Answer:

@@ -15,32 +15,29 @@ from .output import Answer, Screen, size
 from .results import answer, read_study
 
 
-def add_report(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """The action `report` of `compare`."""
-    one = actions.add_parser(
-        "report", help="a finished comparison as text, as one HTML file, as CSV"
-    )
-    one.add_argument("run")
-    one.add_argument(
+def add_report_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `compare report`."""
+    parser.add_argument("run")
+    parser.add_argument(
         "--out",
         type=Path,
         metavar="FILE",
         help="write the report as one HTML file that loads nothing",
     )
-    one.add_argument(
+    parser.add_argument(
         "--images",
         type=int,
         default=0,
         metavar="N",
         help="test images that the HTML file shows (default 0)",
     )
-    one.add_argument(
+    parser.add_argument(
         "--csv",
         type=Path,
         metavar="FOLDER",
         help="write every table and the predictions by image as CSV",
     )
-    one.set_defaults(handler=run_report)
+    parser.set_defaults(handler=run_report)
 
 
 def run_report(args: argparse.Namespace, screen: Screen) -> Answer:

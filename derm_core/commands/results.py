@@ -72,12 +72,7 @@ def _pretrain(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
     config = read_json(files.config)
     metrics = summary.get("metrics") or _last_metrics(workspace, run.id)
     epochs = summary.get("epochs", config["recipe"]["epochs"])
-    results = {
-        **summary,
-        "epochs": epochs,
-        "metrics": metrics,
-        "artefacts": str(files.artefacts),
-    }
+    results = {"epochs": epochs, "metrics": metrics, "artefacts": str(files.artefacts)}
     rows = [
         (name, f"{value:.4g}" if isinstance(value, float) else value)
         for name, value in metrics.items()
@@ -88,7 +83,7 @@ def _pretrain(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
         f"Weights and pictures: {files.artefacts}",
         f"Use it: compare --dataset {config['dataset']} --vae-run {run.id}",
     ]
-    return results, "\n".join(lines)
+    return {**summary, **results}, "\n".join(lines)
 
 
 def _last_metrics(workspace: Workspace, run_id: str) -> dict[str, Any]:
