@@ -365,11 +365,12 @@ def median_ms(work: Callable[[], object], times: int = 30) -> float:
 
 
 def traverse_ms(workspace: Workspace) -> float:
-    from derm_core.insight.traverse import open_travel
+    from derm_core.insight.traversal_sources import open_traversal
 
-    travel = open_travel(workspace, MODEL)
-    z = np.random.default_rng(0).normal(size=(1, len(travel.mean_d))).astype(np.float32)
-    return median_ms(lambda: travel.decode(z))
+    traversal = open_traversal(workspace, MODEL)
+    dimensions = len(traversal.statistics.mean_d)
+    z = np.random.default_rng(0).normal(size=(1, dimensions)).astype(np.float32)
+    return median_ms(lambda: traversal.decode(z))
 
 
 def place_ms(workspace: Workspace, run_id: str) -> float:

@@ -20,7 +20,7 @@ import pandas as pd
 from derm_core.config import EmbedConfig
 from derm_core.data.manifest import Dataset, save_dataset
 from derm_core.data.splits import split_dataset
-from derm_core.insight.embed import map_features
+from derm_core.insight.embed import MapData, draw_map
 from derm_core.seeds import stream_seed
 from derm_core.stats.feature_space import principal_axes
 from derm_core.workspace import Workspace
@@ -64,9 +64,8 @@ def both(workspace: Workspace, name: str, images: int) -> tuple[float, float]:
     config = EmbedConfig(dataset=name)
     split = split_dataset(dataset.labels, dataset.groups, config.split_seed)
     started = time.perf_counter()
-    for _ in map_features(
-        config, dataset, np.arange(images), split, features, workspace.run(name).create()
-    ):
+    data = MapData(dataset, np.arange(images), split, features)
+    for _ in draw_map(config, data, workspace.run(name).create()):
         pass
     ours = time.perf_counter() - started
     return ours, umap_alone(config, features)

@@ -165,6 +165,16 @@ class RunFiles:
         return self.artefacts / "map.parquet"
 
     @property
+    def neighbours(self) -> Path:
+        """Manifest rows of each image's nearest images."""
+        return self.artefacts / "neighbours.npy"
+
+    @property
+    def distances(self) -> Path:
+        """Distances to them in the feature space."""
+        return self.artefacts / "distances.npy"
+
+    @property
     def data_issues(self) -> Path:
         """Images whose label, split or look should be checked."""
         return self.artefacts / "trouble.parquet"

@@ -1,19 +1,11 @@
-"""Data trouble that a feature space shows: near-duplicates, likely label errors, outliers; each ranked, with its reason.
-
-    find_trouble(dataset, rows, split, images, mapped, other spaces, seed) -> Trouble(table, counts)
-
-The table has one row a finding: kind ("near_duplicate", "label_error", "outlier"), row and other (manifest rows, other
--1 where there is none), score (higher: worse, comparable within a kind), suggestion (a class or None), reason (a sentence)
-and across_splits (whether a pair lies in two splits).
-"""
+"""Data issues that a feature space shows: near-duplicates, likely label errors and outliers, with reasons."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,178 +13,217 @@ from PIL import Image
 
 from ..data.decode import open_picture, prepare
 from ..data.manifest import Dataset
-from ..data.near_duplicates import DuplicatePairs, candidates, near_duplicates
+from ..data.near_duplicates import DuplicatePairs, Read, candidates, near_duplicates
 from ..data.registration import FINE
 from ..errors import ImageError
 from ..stats.feature_space import SHOWN_NEIGHBOURS
-from . import label_errors
-from .saved_map import TROUBLE
+from .label_errors import label_errors, out_of_fold
+from .saved_map import IssueCounts
 
 KNOWN = "known_duplicates.csv"  # pairs that HAM10000's authors list, beside its images
-UNFOUND = "The dataset lists this pair, and both are one group; the pictures themselves do not agree enough to be found."
+NOT_FOUND = (
+    "The dataset lists this pair, and both are one group; the pictures themselves do not agree "
+    "enough to be found."
+)
 FENCE = 3.0  # outliers lie this many interquartile ranges above the upper quartile, in log distance
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """table: columns as above, each kind together, the worst first. counts: {"near_duplicate", "label_error", "outlier",
-    "across_splits", "confused_labels" and "random_labels" (see mislabelled.LabelErrors; None without labels), "known_pairs",
-    "found"}, the last two None where the dataset lists no pairs."""
+class FeatureSpace:
+    """Features of n images, and the nearest neighbours in them.
+
+    Attributes:
+        features: (n, D) standardised.
+        positions, distances: (n, k) of the nearest, nearest first.
+    """
+
+    features: np.ndarray
+    positions: np.ndarray
+    distances: np.ndarray
+
+
+@dataclass(frozen=True)
+class DataIssue:
+    """One issue: a row of trouble.parquet.
+
+    Attributes:
+        kind: "near_duplicate", "label_error" or "outlier".
+        row, other: manifest rows; other is -1 where there is none.
+        score: higher is worse; comparable within a kind.
+        suggestion: a class name, of label errors.
+        reason: a sentence.
+        across_splits: whether a pair lies in two splits.
+    """
+
+    kind: str
+    row: int
+    other: int
+    score: float
+    suggestion: str | None
+    reason: str
+    across_splits: bool = False
+
+
+@dataclass(frozen=True)
+class DataIssues:
+    """All issues of a map; table: one row a DataIssue, each kind together, the worst first."""
 
     table: pd.DataFrame
-    counts: dict[str, int | None]
+    counts: IssueCounts
 
 
-def find_trouble(
+def find_issues(
     dataset: Dataset,
     rows: np.ndarray,
     split: np.ndarray,
     images: np.ndarray,
-    mapped: Any,
-    spaces: Sequence[np.ndarray],
+    space: FeatureSpace,
+    other_spaces: Sequence[np.ndarray],
     seed: int,
     report: Callable[[int, int], None],
-) -> Trouble:
-    """Look for trouble among a dataset's `rows` (n,), `split` (n,) as in SPLITS.
+) -> DataIssues:
+    """Look for issues among images of a dataset.
 
-    images: the store's, uint8 (N, S, S, 3); mapped: space (n, D), positions and distances (n, k) of its neighbours;
-    spaces: further standardised features (n, D'), which propose near-duplicates as well; report: called with (pairs
-    compared, of how many).
+    Args:
+        dataset: all images.
+        rows: (n,) manifest rows to look among.
+        split: (n,) indices into SPLITS.
+        images: the store's, uint8 (N, S, S, 3).
+        space: of the n images.
+        other_spaces: further standardised features (n, D'), which propose near-duplicates as well.
+        seed: of the folds that labels are checked in.
+        report: called with (pairs compared, of how many).
     """
     labels, groups = dataset.labels[rows], dataset.groups[rows]
     known = known_pairs(dataset, rows)
-    found = near_duplicates(
-        images, _reader(dataset, images), rows, candidates(mapped.positions, spaces), report
+    alike = near_duplicates(
+        images,
+        _reader(dataset, images),
+        rows,
+        candidates(space.positions, other_spaces),
+        report,
     )
-    copies, found_known = _duplicate_rows(found, rows, split, groups, known)
-    doubted, of_labels = _label_rows(mapped.space, rows, labels, groups, dataset.classes, seed)
-    table = pd.DataFrame(
-        [*copies, *doubted, *_outlier_rows(mapped.distances, rows)], columns=list(TROUBLE)
+    duplicates, known_found = _duplicates(alike, rows, split, groups, known)
+    doubted, confused, random = _label_errors(
+        space.features, rows, labels, groups, dataset.classes, seed
     )
-    counts = {
-        kind: int((table["kind"] == kind).sum())
-        for kind in ("near_duplicate", "label_error", "outlier")
-    }
-    return Trouble(
-        table.astype({"row": np.int64, "other": np.int64, "score": float, "across_splits": bool}),
-        {
-            **counts,
-            "across_splits": int(table["across_splits"].sum()),
-            **of_labels,
-            "known_pairs": len(known) or None,
-            "found": found_known if known else None,
-        },
+    outliers = _outliers(space.distances, rows)
+    issues = [*duplicates, *doubted, *outliers]
+    table = pd.DataFrame(issues, columns=[field.name for field in fields(DataIssue)])
+    counts = IssueCounts(
+        near_duplicate=len(duplicates),
+        label_error=len(doubted),
+        outlier=len(outliers),
+        across_splits=sum(issue.across_splits for issue in issues),
+        confused_labels=confused,
+        random_labels=random,
+        known_pairs=len(known) or None,
+        found=known_found if known else None,
     )
+    types = {"row": np.int64, "other": np.int64, "score": float, "across_splits": bool}
+    return DataIssues(table.astype(types), counts)
 
 
 def known_pairs(dataset: Dataset, rows: np.ndarray) -> set[tuple[int, int]]:
-    """Pairs of positions in `rows` that the dataset's source lists as showing the same lesion; empty where it lists none."""
-    path = Path(dataset.info.source) / KNOWN
+    """Pairs of positions in `rows` that the dataset's source lists as the same lesion, if it does."""
     try:
-        with open(path, newline="", encoding="utf-8") as handle:
+        with open(Path(dataset.info.source) / KNOWN, newline="", encoding="utf-8") as handle:
             listed = [
                 (Path(line["from_img"]).stem, Path(line["to_img"]).stem)
                 for line in csv.DictReader(handle)
             ]
     except (OSError, KeyError, TypeError, ValueError, csv.Error):
         return set()
-    at = {
-        name: position for position, name in enumerate(dataset.frame["image_id"].to_numpy()[rows])
-    }
-    return {tuple(sorted((at[a], at[b]))) for a, b in listed if a in at and b in at}
+    ids = dataset.frame["image_id"].to_numpy()[rows]
+    at = {name: position for position, name in enumerate(ids)}
+    pairs = ((at[a], at[b]) for a, b in listed if a in at and b in at)
+    return {(min(pair), max(pair)) for pair in pairs}
 
 
-def _reader(dataset: Dataset, images: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def _reader(dataset: Dataset, images: np.ndarray) -> Read:
     """Reads rows at 128 px: from a store of that size, else from the dataset's own files, else the store's enlarged."""
-    side = FINE
 
-    def one(row: int) -> np.ndarray:
-        if images.shape[1] < side:
+    def read(row: int) -> np.ndarray:
+        if images.shape[1] < FINE:
             try:
                 path = Path(dataset.frame["path"].iloc[row])
-                return prepare(open_picture(path, path.name), side)
+                return prepare(open_picture(path, path.name), FINE)
             except (ImageError, OSError):
                 pass  # moved or damaged since the import: what the store has must do
-        return np.asarray(
-            Image.fromarray(images[row]).resize((side, side), Image.Resampling.BICUBIC)
-        )
+        picture = Image.fromarray(images[row]).resize((FINE, FINE), Image.Resampling.BICUBIC)
+        return np.asarray(picture)
 
-    return lambda rows: (
-        np.stack([one(row) for row in rows])
-        if len(rows)
-        else np.zeros((0, side, side, 3), np.uint8)
-    )
+    return lambda rows: np.array([read(row) for row in rows], np.uint8).reshape(-1, FINE, FINE, 3)
 
 
-def _duplicate_rows(
-    found: DuplicatePairs,
+def _duplicates(
+    alike: DuplicatePairs,
     rows: np.ndarray,
     split: np.ndarray,
     groups: np.ndarray,
     known: set[tuple[int, int]],
-) -> tuple[list[tuple], int]:
-    """Pairs of different groups, and all that the source lists, the unfound last; views of a group are no trouble. Also how
-    many of the listed were found."""
-    kept, found_known = [], set()
+) -> tuple[list[DataIssue], int]:
+    """Pairs of different groups, and all that the source lists; and how many of the listed were found.
+
+    Pairs of one group are views of one lesion, no issue. Listed pairs that were not found stand last.
+    """
+    issues, listed_found = [], set()
     for (a, b), score, angle, stretch in zip(
-        found.pairs.tolist(),
-        found.scores.tolist(),
-        found.angles.tolist(),
-        found.stretches.tolist(),
-        strict=True,
+        alike.pairs.tolist(), alike.scores, alike.angles, alike.stretches, strict=True
     ):
-        listed = (a, b) in known
-        if listed:
-            found_known.add((a, b))
-        if groups[a] == groups[b] and not listed:
+        is_listed = (a, b) in known
+        if is_listed:
+            listed_found.add((a, b))
+        elif groups[a] == groups[b]:
             continue
-        longer = max(stretch, 1 / stretch) - 1
-        moved = [f"turning by {angle:.0f}°"] * bool(round(angle)) + [
-            f"stretching by {longer:.0%}"
-        ] * (longer > 0)
-        after = f" after {' and '.join(moved)}" if moved else ""
-        reason = f"The pictures agree{after} (correlation {score:.2f})"
         across = bool(split[a] != split[b])
-        reason += (
-            "; the dataset lists this pair, and both are one group."
-            if listed
-            else (
+        if is_listed:
+            remark = "; the dataset lists this pair, and both are one group."
+        else:
+            remark = (
                 ", but are two groups, in different splits." if across else ", but are two groups."
             )
+        reason = f"The pictures agree{_moves(angle, stretch)} (correlation {score:.2f}){remark}"
+        issues.append(
+            DataIssue("near_duplicate", rows[a], rows[b], float(score), None, reason, across)
         )
-        kept.append(("near_duplicate", rows[a], rows[b], score, None, reason, across))
-    kept.sort(key=lambda row: -row[3])
-    kept += [
-        ("near_duplicate", rows[a], rows[b], 0.0, None, UNFOUND, bool(split[a] != split[b]))
-        for a, b in sorted(known - found_known)
-    ]
-    return kept, len(found_known)
+    issues.sort(key=lambda issue: -issue.score)
+    for a, b in sorted(known - listed_found):
+        across = bool(split[a] != split[b])
+        issues.append(DataIssue("near_duplicate", rows[a], rows[b], 0.0, None, NOT_FOUND, across))
+    return issues, len(listed_found)
 
 
-def _label_rows(
-    space: np.ndarray,
+def _moves(angle: float, stretch: float) -> str:
+    longer = max(stretch, 1 / stretch) - 1
+    moves = [f"turning by {angle:.0f}°"] if round(angle) else []
+    if longer > 0:
+        moves.append(f"stretching by {longer:.0%}")
+    return f" after {' and '.join(moves)}" if moves else ""
+
+
+def _label_errors(
+    features_nd: np.ndarray,
     rows: np.ndarray,
     labels: np.ndarray,
     groups: np.ndarray,
     classes: Sequence[str],
     seed: int,
-) -> tuple[list[tuple], dict[str, int | None]]:
-    judged = label_errors.out_of_fold(space, labels, groups, len(classes), seed)
+) -> tuple[list[DataIssue], int | None, int | None]:
+    """Likely label errors, and the counts of confused and random labels; None without labels."""
+    judged = out_of_fold(features_nd, labels, groups, len(classes), seed)
     if judged is None:
-        return [], {"confused_labels": None, "random_labels": None}
-    errors = label_errors.label_errors(judged, labels)
-
-    def reason(i: int, guess: int, score: float) -> str:
-        own = judged.probabilities[i, labels[i]]
-        return (
-            f"Labelled {classes[labels[i]]}; by the features {classes[guess]} is {_times(np.exp(score))} times as "
-            f"probable ({judged.probabilities[i, guess]:.0%} against {_small(own)})."
+        return [], None, None
+    errors = label_errors(judged, labels)
+    issues = []
+    for i, guess, score in zip(errors.positions, errors.suggestion, errors.score, strict=True):
+        own, other = judged.probabilities[i, [labels[i], guess]]
+        reason = (
+            f"Labelled {classes[labels[i]]}; by the features {classes[guess]} is "
+            f"{_times(np.exp(score))} times as probable ({other:.0%} against {_small(own)})."
         )
-
-    return [
-        ("label_error", rows[i], -1, float(score), classes[guess], reason(i, guess, score), False)
-        for i, guess, score in zip(errors.positions, errors.suggestion, errors.score, strict=True)
-    ], {"confused_labels": errors.confused, "random_labels": errors.estimated}
+        issues.append(DataIssue("label_error", rows[i], -1, float(score), classes[guess], reason))
+    return issues, errors.confused, errors.estimated
 
 
 def _times(ratio: float) -> str:
@@ -204,24 +235,15 @@ def _small(share: float) -> str:
     return f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
 
 
-def _outlier_rows(distances: np.ndarray, rows: np.ndarray) -> list[tuple]:
+def _outliers(distances: np.ndarray, rows: np.ndarray) -> list[DataIssue]:
     """Images whose 10th neighbour is unusually far (Tukey's fence on the logarithm), as multiples of the median."""
     k = min(SHOWN_NEIGHBOURS, distances.shape[1])
     far = distances[:, k - 1].astype(np.float64)
     low, middle, high = np.quantile(np.log(np.maximum(far, 1e-12)), [0.25, 0.5, 0.75])
-    limit = np.exp(high + FENCE * (high - low))
-    order = np.flatnonzero(far > limit)
+    outside = np.flatnonzero(far > np.exp(high + FENCE * (high - low)))
     ratio = far / np.exp(middle)
-    order = order[np.argsort(-far[order], kind="stable")]
+    reason = "Its {}th nearest image is {:.1f} times as far away as is usual here."
     return [
-        (
-            "outlier",
-            rows[i],
-            -1,
-            float(ratio[i]),
-            None,
-            f"Its {k}th nearest image is {ratio[i]:.1f} times as far away as is usual here.",
-            False,
-        )
-        for i in order
+        DataIssue("outlier", rows[i], -1, float(ratio[i]), None, reason.format(k, ratio[i]))
+        for i in outside[np.argsort(-far[outside], kind="stable")]
     ]

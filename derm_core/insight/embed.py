@@ -8,22 +8,24 @@ space, never on the map.
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from ..background import Report, in_background
+from ..arms import arm_label
+from ..background import in_background
+from ..bundles.library import require_posterior
 from ..config import EmbedConfig, PretrainConfig, from_dict, to_dict
 from ..data.manifest import CORE, Dataset
 from ..data.on_demand import open_images
 from ..data.splits import SPLITS, split_for
 from ..errors import DataError, RunError
 from ..events import Event, log
-from ..files import read_json, write_atomic, write_json, writing
-from ..seeds import stream_seed
+from ..files import read_json, write_atomic
+from ..machine import pick_device
+from ..records import to_json
 from ..stats.feature_space import (
     SHOWN_NEIGHBOURS,
     nearest,
@@ -36,171 +38,112 @@ from ..stats.feature_space import (
     trust,
     vote_outside_group,
 )
+from ..study.arms import build_extractors
+from ..study.features import extract
 from ..workspace import RunFiles, Workspace
-from .align import fixed_places, open_other, start_from, turn_onto
-from .data_issues import find_trouble
-from .factors import PREFIX, table
-from .map_predictions import ask
-from .saved_map import SavedMap
-from .traverse import open_travel
+from .align import fixed_places, open_fixed_map, start_from, turn_onto
+from .data_issues import FeatureSpace, find_issues
+from .factors import PREFIX, factor_table
+from .map_predictions import predict_map
+from .saved_map import MapInfo, SavedMap, save_map, save_neighbours
+from .traversal_sources import open_traversal
+from .umap_layout import umap_layout
 
 LEAST_IMAGES = 10
 
 
-@dataclass
-class Mapped:
-    """What a map is made of: about (map.json), points (map.parquet), space (n, D) standardised features, and the nearest
-    in it, positions and distances (n, k)."""
+@dataclass(frozen=True)
+class MapData:
+    """The images of a map.
 
-    about: dict
+    Attributes:
+        dataset: all images.
+        rows: (n,) manifest rows of those on the map.
+        split: (n,) indices into SPLITS.
+        features: (n, D) of one extractor.
+    """
+
+    dataset: Dataset
+    rows: np.ndarray
+    split: np.ndarray
+    features: np.ndarray
+
+    @property
+    def is_training(self) -> np.ndarray:
+        """(n,) bool: images of the training split."""
+        return self.split == SPLITS.index("train")
+
+
+@dataclass(frozen=True)
+class DrawnMap:
+    """A map as it was computed; points: one row an image, as in map.parquet."""
+
+    info: MapInfo
     points: pd.DataFrame
-    space: np.ndarray
-    positions: np.ndarray
-    distances: np.ndarray
+    space: FeatureSpace
 
 
 def embed(config: EmbedConfig, workspace: Workspace, run: RunFiles) -> Iterator[Event]:
-    """Map a dataset under one extractor; artefacts in the run's folder, the summary as the last event.
+    """Map a dataset under one extractor; the summary is the last event.
 
-    map.parquet: image_id, row (of the manifest), umap_x, umap_y (NaN until they are there), pca_x,
-    pca_y, split, label, group and the attributes, then the columns of insight.opinions; neighbours.npy (n, 10): rows of
-    the nearest images in feature space, -1 where there are fewer; distances.npy (n, 10); map.json: parameters, arm,
-    label, space, aligned_to, quality, opinions, trouble; trouble.parquet: see insight.trouble; factors.parquet: see
-    insight.factors, for posterior means of data with known factors.
+    Files in the run's folder:
+        map.json: a MapInfo.
+        map.parquet: image_id, row (of the manifest), umap_x, umap_y (NaN until they are there), pca_x,
+            pca_y, split, label, group and the attributes, then the columns of map_predictions.
+        neighbours.npy, distances.npy: see SavedMap.
+        trouble.parquet: see data_issues.
+        factors.parquet: see factors, for posterior means of data with known factors.
+
     Raises what building an extractor, opening the dataset or the map to align to raises.
     """
     started = time.monotonic()
-    other = open_other(workspace, config.aligned_to) if config.aligned_to else None
-    dataset, rows, split, features = yield from _features(config, workspace)
-    mapped = yield from _map(config, dataset, rows, split, features, run, other)
-    mapped.about["opinions"], columns, spaces = yield from ask(config, workspace, dataset, rows)
-    mapped.points = pd.concat(
-        [mapped.points.drop(columns=columns.columns, errors="ignore"), columns], axis=1
-    )
-    _save_map(run, mapped)
+    fixed = open_fixed_map(workspace, config.aligned_to) if config.aligned_to else None
+    data = yield from map_data(config, workspace)
+    drawn = yield from draw_map(config, data, run, fixed)
+    predictions = yield from predict_map(config, workspace, data.dataset, data.rows)
+    without = drawn.points.drop(columns=predictions.columns.columns, errors="ignore")
+    points = pd.concat([without, predictions.columns], axis=1)
+    info = replace(drawn.info, opinions=predictions.slots)
+    save_map(run, info, points)
     if config.space == "mu":
         try:
-            _save_factors(workspace, run, config, dataset.frame.iloc[rows], features, split)
+            _save_factors(workspace, run, config, data)
         except RunError as error:
             yield log(f"There is no table of factors: {error}")
-    also = [standardise(theirs, split == SPLITS.index("train")) for theirs in spaces.values()]
+    spaces = [standardise(other, data.is_training) for other in predictions.features.values()]
     _, store = yield from open_images(workspace, config.dataset, config.input_size)
-    found = yield from in_background(
-        lambda report: find_trouble(
-            dataset, rows, split, store.images, mapped, also, config.seed, report
+    issues = yield from in_background(
+        lambda report: find_issues(
+            data.dataset,
+            data.rows,
+            data.split,
+            store.images,
+            drawn.space,
+            spaces,
+            config.seed,
+            report,
         ),
-        "Data trouble",
+        "Data issues",
         "pairs",
     )
-    write_atomic(run.data_issues, found.table.to_parquet(index=False))
-    mapped.about["trouble"] = found.counts
-    _save_map(run, mapped)
+    write_atomic(run.data_issues, issues.table.to_parquet(index=False))
+    save_map(run, replace(info, trouble=issues.counts), points)
     yield Event(
         kind="result",
         value={
-            "dataset": dataset.name,
+            "dataset": data.dataset.name,
             "arm": config.arm,
-            "images": len(rows),
+            "images": len(data.rows),
             "space": config.space,
-            "quality": mapped.about["quality"],
-            "trouble": found.counts,
+            "quality": info.quality,
+            "trouble": to_json(issues.counts),
             "seconds": round(time.monotonic() - started, 2),
         },
     )
 
 
-def map_features(
-    config: EmbedConfig,
-    dataset: Dataset,
-    rows: np.ndarray,
-    split: np.ndarray,
-    features: np.ndarray,
-    run: RunFiles,
-) -> Generator[Event, None, dict]:
-    """Make and save the map of `features` (n, D) of a dataset's `rows` (n,), `split` as in SPLITS; returns its quality."""
-    return (yield from _map(config, dataset, rows, split, features, run)).about["quality"]
-
-
-def _map(
-    config: EmbedConfig,
-    dataset: Dataset,
-    rows: np.ndarray,
-    split: np.ndarray,
-    features: np.ndarray,
-    run: RunFiles,
-    other: SavedMap | None = None,
-) -> Generator[Event, None, Mapped]:
-    labels, groups = dataset.labels[rows], dataset.groups[rows]
-    space = standardise(features, split == SPLITS.index("train"))
-    wanted = max(config.neighbours, SHOWN_NEIGHBOURS)
-    positions, distances = yield from in_background(
-        lambda report: nearest(space, search_depth(groups, wanted)), "Neighbours"
-    )
-    _save_neighbours(run, rows, positions, distances)
-    pca, explained = principal_axes(space)
-    start = pca
-    if other is not None:
-        ids = dataset.frame["image_id"].to_numpy()[rows]
-        fixed, shared = fixed_places(other, ids, "umap")
-        start, pca = (
-            start_from(pca, fixed, shared),
-            turn_onto(pca, *fixed_places(other, ids, "pca")),
-        )
-    near = positions[:, :SHOWN_NEIGHBOURS]
-    quality = _quality(space, labels, groups, split, positions, len(dataset.classes), config.seed)
-    quality |= {
-        "trustworthiness": None,
-        "trustworthiness_pca": trust(space, pca, config.seed),
-        "neighbourhood_preservation": None,
-        "neighbourhood_preservation_pca": neighbourhood_preservation(near, pca),
-    }
-    about, points = _about(config, explained, quality, len(rows)), _table(dataset, rows, split, pca)
-    mapped = Mapped(about, points, space, positions, distances)
-    _save_map(run, mapped)
-    yield log(
-        "The PCA is ready; UMAP follows. Its first run on a machine takes about half a minute."
-    )
-    umap = yield from in_background(
-        lambda report: _umap(space, start, positions, distances, config, report), "UMAP", "epochs"
-    )
-    if other is not None:
-        umap = turn_onto(umap, fixed, shared)
-    mapped.points["umap_x"], mapped.points["umap_y"] = umap.T
-    quality |= {
-        "trustworthiness": trust(space, umap, config.seed),
-        "neighbourhood_preservation": neighbourhood_preservation(near, umap),
-    }
-    _save_map(run, mapped)
-    return mapped
-
-
-def _quality(
-    space: np.ndarray,
-    labels: np.ndarray,
-    groups: np.ndarray,
-    split: np.ndarray,
-    positions: np.ndarray,
-    classes: int,
-    seed: int,
-) -> dict[str, float | None]:
-    """Measures of the space itself."""
-    voters = np.where(
-        split == SPLITS.index("train"), labels, -1
-    )  # test labels are for the test alone
-    asked = np.where(split == SPLITS.index("val"), labels, -1)
-    return {
-        **neighbour_accuracy(vote_outside_group(positions, voters, groups, classes), asked),
-        "silhouette": silhouette(space, labels, seed),
-    }
-
-
-def _features(config: EmbedConfig, workspace: Workspace) -> Generator[Event, None, tuple]:
-    """The dataset, the rows used, their split and features."""
-    from ..bundles.library import require_posterior
-    from ..machine import pick_device
-    from ..study.arms import build_extractors
-    from ..study.features import extract
-
+def map_data(config: EmbedConfig, workspace: Workspace) -> Generator[Event, None, MapData]:
+    """The images of a map with their features, computed where they are not cached."""
     require_posterior(config, workspace)
     dataset, store = yield from open_images(workspace, config.dataset, config.input_size)
     rows = dataset.subset(config.max_images, config.split_seed)
@@ -208,152 +151,132 @@ def _features(config: EmbedConfig, workspace: Workspace) -> Generator[Event, Non
         raise DataError(
             f"Dataset {dataset.name} has {len(rows)} images; a map needs {LEAST_IMAGES} or more."
         )
-    split = split_for(
-        _of_fold(config, workspace) or config, dataset.labels[rows], dataset.groups[rows]
-    )
+    split_config = _fold_config(config, workspace) or config
+    split = split_for(split_config, dataset.labels[rows], dataset.groups[rows])
     extractor = build_extractors(config.arm, config, workspace)[0]
     chosen = None if len(rows) == len(dataset) else rows
     features = yield from extract(
         extractor, store, workspace, dataset.name, chosen, device=pick_device(config.device)
     )
-    return dataset, rows, split, features
+    return MapData(dataset, rows, split, features)
 
 
-def _of_fold(config: EmbedConfig, workspace: Workspace) -> PretrainConfig | None:
-    """The config of the map's pretraining where it was one of a fold of this dataset: its split is the map's."""
+def _fold_config(config: EmbedConfig, workspace: Workspace) -> PretrainConfig | None:
+    """The config of the map's pretraining if it was of a fold of this dataset: its split is the map's."""
     if not config.vae_run:
         return None
-    made = from_dict(read_json(workspace.run(config.vae_run).config), PretrainConfig)
-    same = (made.dataset, made.split_seed, made.max_images) == (
-        config.dataset,
-        config.split_seed,
-        config.max_images,
-    )
-    return made if made.fold and same else None
+    pretraining = from_dict(read_json(workspace.run(config.vae_run).config), PretrainConfig)
+    fields = ("dataset", "split_seed", "max_images")
+    same = all(getattr(pretraining, field) == getattr(config, field) for field in fields)
+    return pretraining if pretraining.fold and same else None
 
 
-def _umap(
-    space: np.ndarray,
-    start: np.ndarray,
-    positions: np.ndarray,
-    distances: np.ndarray,
-    config: EmbedConfig,
-    report: Report,
-) -> np.ndarray:
-    """(n, 2) UMAP (McInnes 2018) from the neighbours at hand, started from PCA (Kobak and Linderman 2021) or another map.
+def draw_map(
+    config: EmbedConfig, data: MapData, run: RunFiles, fixed: SavedMap | None = None
+) -> Generator[Event, None, DrawnMap]:
+    """Compute and save neighbours, PCA and UMAP.
 
-    report: called with (epochs done, of how many).
+    Args:
+        config: of the map.
+        data: its images.
+        run: where it is saved.
+        fixed: another map that this one is turned onto.
     """
-    import umap
-
-    count = min(config.neighbours, len(space) - 1)
-    itself = np.arange(len(space))[:, None]
-    known = (
-        np.hstack([itself, positions])[:, :count],
-        np.hstack([np.zeros_like(itself), distances])[:, :count],
-        None,
+    dataset, rows = data.dataset, data.rows
+    groups = dataset.groups[rows]
+    features = standardise(data.features, data.is_training)
+    wanted = max(config.neighbours, SHOWN_NEIGHBOURS)
+    positions, distances = yield from in_background(
+        lambda report: nearest(features, search_depth(groups, wanted)), "Neighbours"
     )
-    reducer = umap.UMAP(
-        n_neighbors=count,
-        min_dist=config.min_dist,
-        init=start / start.std(),
-        precomputed_knn=known,
-        force_approximation_algorithm=True,
-        n_jobs=1,
-        random_state=stream_seed(config.seed, "umap") % 2**32,
-        tqdm_kwds={"disable": False, "file": _Bar(report), "bar_format": "{n_fmt} {total_fmt}"},
+    space = FeatureSpace(features, positions, distances)
+    save_neighbours(run, rows, positions, distances)
+    pca, explained = principal_axes(features)
+    start = pca
+    if fixed is not None:
+        ids = dataset.frame["image_id"].to_numpy()[rows]
+        places, shared = fixed_places(fixed, ids, "umap")
+        start = start_from(pca, places, shared)
+        pca = turn_onto(pca, *fixed_places(fixed, ids, "pca"))
+    shown = positions[:, :SHOWN_NEIGHBOURS]
+    quality = {
+        **_space_quality(data, space, config.seed),
+        "trustworthiness": None,
+        "trustworthiness_pca": trust(features, pca, config.seed),
+        "neighbourhood_preservation": None,
+        "neighbourhood_preservation_pca": neighbourhood_preservation(shown, pca),
+    }
+    info = MapInfo(
+        params=to_dict(config),
+        arm=config.arm,
+        label=arm_label(config.arm),
+        dataset=config.dataset,
+        space=config.space,
+        aligned_to=config.aligned_to,
+        images=len(rows),
+        pca_explained=tuple(explained),
+        quality=quality,
     )
-    with (
-        warnings.catch_warnings()
-    ):  # new images are not placed on the map, so it needs no search index
-        warnings.filterwarnings("ignore", message=".*knn_search_index.*")
-        return reducer.fit_transform(space).astype(np.float32)
+    points = _points(data, pca)
+    save_map(run, info, points)
+    yield log(
+        "The PCA is ready; UMAP follows. Its first run on a machine takes about half a minute."
+    )
+    umap = yield from in_background(
+        lambda report: umap_layout(space, start, config, report), "UMAP", "epochs"
+    )
+    if fixed is not None:
+        umap = turn_onto(umap, places, shared)
+    points["umap_x"], points["umap_y"] = umap.T
+    quality |= {
+        "trustworthiness": trust(features, umap, config.seed),
+        "neighbourhood_preservation": neighbourhood_preservation(shown, umap),
+    }
+    info = replace(info, quality=quality)
+    save_map(run, info, points)
+    return DrawnMap(info, points, space)
 
 
-class _Bar:
-    """The file that umap-learn's progress bar (tqdm) is written to: "\\r12 500" becomes report(12, 500)."""
-
-    def __init__(self, report: Report):
-        self.report = report
-
-    def write(self, text: str) -> None:
-        numbers = text.split()
-        if len(numbers) == 2 and all(number.isdigit() for number in numbers):
-            self.report(*map(int, numbers))
-
-    def flush(self) -> None:
-        """What a file has; nothing is kept back here."""
+def _space_quality(data: MapData, space: FeatureSpace, seed: int) -> dict[str, float | None]:
+    """Measures of the space itself: training labels vote on validation labels, test labels are not used."""
+    labels, groups = data.dataset.labels[data.rows], data.dataset.groups[data.rows]
+    voters = np.where(data.is_training, labels, -1)
+    validation = np.where(data.split == SPLITS.index("val"), labels, -1)
+    votes = vote_outside_group(space.positions, voters, groups, len(data.dataset.classes))
+    return {
+        **neighbour_accuracy(votes, validation),
+        "silhouette": silhouette(space.features, labels, seed),
+    }
 
 
-def _table(dataset: Dataset, rows: np.ndarray, split: np.ndarray, pca: np.ndarray) -> pd.DataFrame:
-    frame = dataset.frame.iloc[rows].reset_index(drop=True)
+def _points(data: MapData, pca_n2: np.ndarray) -> pd.DataFrame:
+    frame = data.dataset.frame.iloc[data.rows].reset_index(drop=True)
     points = pd.DataFrame(
         {
             "image_id": frame["image_id"],
-            "row": rows,
+            "row": data.rows,
             "umap_x": np.float32(np.nan),
             "umap_y": np.float32(np.nan),
-            "pca_x": pca[:, 0],
-            "pca_y": pca[:, 1],
-            "split": np.array(SPLITS, dtype=object)[split],
+            "pca_x": pca_n2[:, 0],
+            "pca_y": pca_n2[:, 1],
+            "split": np.array(SPLITS, dtype=object)[data.split],
             "label": frame["label"],
             "group": frame["group"],
         }
     )
-    extra = [name for name in dataset.attributes if name not in points and name not in CORE]
+    extra = [name for name in data.dataset.attributes if name not in points and name not in CORE]
     return pd.concat([points, frame[extra]], axis=1)
 
 
-def _save_neighbours(
-    run: RunFiles, rows: np.ndarray, positions: np.ndarray, distances: np.ndarray
-) -> None:
-    shown = min(SHOWN_NEIGHBOURS, positions.shape[1])
-    near = np.full((len(rows), SHOWN_NEIGHBOURS), -1, np.int64)
-    far = np.full((len(rows), SHOWN_NEIGHBOURS), np.nan, np.float32)
-    near[:, :shown], far[:, :shown] = rows[positions[:, :shown]], distances[:, :shown]
-    for name, array in (("neighbours.npy", near), ("distances.npy", far)):
-        with writing(run.artefacts / name) as file:
-            np.save(file, array, allow_pickle=False)
-
-
-def _about(config: EmbedConfig, explained: list[float], quality: dict, images: int) -> dict:
-    from ..arms import arm_label
-
-    return {
-        "params": to_dict(config),
-        "arm": config.arm,
-        "label": arm_label(config.arm),
-        "dataset": config.dataset,
-        "space": config.space,
-        "aligned_to": config.aligned_to,
-        "images": images,
-        "pca_explained": explained,
-        "quality": quality,
-        "opinions": [],
-        "trouble": None,
-    }
-
-
-def _save_map(run: RunFiles, mapped: Mapped) -> None:
-    write_json(run.map_info, mapped.about)
-    write_atomic(run.map_points, mapped.points.to_parquet(index=False))
-
-
-def _save_factors(
-    workspace: Workspace,
-    run: RunFiles,
-    config: EmbedConfig,
-    frame: pd.DataFrame,
-    mu_nd: np.ndarray,
-    split: np.ndarray,
-) -> None:
-    """factors.parquet over the images outside the training split, where the data's factors are known."""
+def _save_factors(workspace: Workspace, run: RunFiles, config: EmbedConfig, data: MapData) -> None:
+    """factors.parquet over the images outside the training split, if the data's factors are known."""
+    held_out = ~data.is_training
+    frame = data.dataset.frame.iloc[data.rows[held_out]]
     names = [name for name in frame.columns if name.startswith(PREFIX)]
-    held_out = split != SPLITS.index("train")
     if names and held_out.any():
-        travel = open_travel(
-            workspace, config.vae_run or config.vae or config.arm.partition(":")[2]
-        )
-        values = {name: frame[name].to_numpy()[held_out] for name in names}
-        found = table(mu_nd[held_out], values, travel.kl_d, travel.active_d)
-        write_atomic(run.factors, found.to_parquet(index=False))
+        source = config.vae_run or config.vae or config.arm.partition(":")[2]
+        statistics = open_traversal(workspace, source).statistics
+        factors = {name: frame[name].to_numpy() for name in names}
+        latents = data.features[held_out]
+        table = factor_table(latents, factors, statistics.kl_d, statistics.active_d)
+        write_atomic(run.factors, table.to_parquet(index=False))

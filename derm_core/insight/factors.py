@@ -1,7 +1,4 @@
-"""Which latent dimension follows which known factor of synthetic data: mutual information, binned and normalised.
-
-table(latents (n, D), {factor: values (n,)}, kl (D,)) -> latent, factor, information, kl
-"""
+"""Which latent dimension follows which known factor of synthetic data: mutual information, binned and normalised."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ PREFIX = "factor_"
 
 
 def bins_of(values: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """(n,) codes: of about equally many numbers each, or one per distinct value where there are no more than `bins`.
+    """(n,) codes: bins of about equally many numbers, or one per distinct value where there are few.
 
     Text, booleans and missing values are categories of their own.
     """
@@ -33,10 +30,10 @@ def bins_of(values: np.ndarray, bins: int = BINS) -> np.ndarray:
 
 
 def information(a: np.ndarray, b: np.ndarray) -> float:
-    """Mutual information of two codes (n,) over the entropy of `b`: 0 for independent ones, 1 where a says all of b.
+    """Mutual information of two codes (n,) over the entropy of `b`: 0 if independent, 1 if a determines b.
 
-    As in the mutual information gap (Chen et al. 2018, arXiv 1802.04942), less what independent codes of these counts
-    give on average to first order (Miller and Madow); 0 where b does not vary.
+    As in the mutual information gap (Chen et al. 2018, arXiv 1802.04942), less what independent codes
+    of these counts give on average to first order (Miller and Madow); 0 where b does not vary.
     """
     joint = np.zeros((a.max() + 1, b.max() + 1))
     np.add.at(joint, (a, b), 1)
@@ -53,21 +50,30 @@ def _entropy(counts: np.ndarray) -> float:
     return float(-(share * np.log(share)).sum())
 
 
-def table(
+def factor_table(
     latents_nd: np.ndarray,
     factors: Mapping[str, np.ndarray],
     kl_d: np.ndarray,
     active_d: np.ndarray,
 ) -> pd.DataFrame:
-    """One row per active latent and factor that varies: latent (index), factor, information (0 to 1), kl (nats)."""
-    codes = {
-        name.removeprefix(PREFIX): bins_of(np.asarray(values)) for name, values in factors.items()
-    }
-    rows = [
-        (int(latent), name, information(own, code), float(kl_d[latent]))
-        for latent in active_d
-        for own in [bins_of(latents_nd[:, latent])]
-        for name, code in codes.items()
-        if code.max() > 0
-    ]
+    """One row per active latent and factor that varies.
+
+    Args:
+        latents_nd: latents of images.
+        factors: (n,) values of the same images by name.
+        kl_d: (D,) KL divergence of each dimension, nats.
+        active_d: indices of the dimensions to look at.
+
+    Returns:
+        Columns latent (index), factor, information (0 to 1) and kl (nats).
+    """
+    codes = {name.removeprefix(PREFIX): bins_of(values) for name, values in factors.items()}
+    rows = []
+    for latent in active_d:
+        own = bins_of(latents_nd[:, latent])
+        rows += [
+            (int(latent), name, information(own, code), float(kl_d[latent]))
+            for name, code in codes.items()
+            if code.max() > 0
+        ]
     return pd.DataFrame(rows, columns=["latent", "factor", "information", "kl"])

@@ -1,110 +1,179 @@
-"""Saved maps as they are read again: points, neighbours, and the same image in two spaces.
+"""Saved maps: written by an embedding run, read by the pages.
 
-A map's folder holds map.json, map.parquet, neighbours.npy, distances.npy and, where they were asked for,
-trouble.parquet and factors.parquet. Maps made before those existed are read alike: what they lack is None or empty.
+A map's folder holds map.json, map.parquet, neighbours.npy, distances.npy and, where they were computed,
+trouble.parquet and factors.parquet. Maps of versions before those existed are read alike: what they
+lack is None or empty.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..errors import NotFound, RunError
-from ..files import read_json
-from ..workspace import Workspace
+from ..files import read_json, write_atomic, write_json, writing
+from ..records import from_json, to_json
+from ..stats.feature_space import SHOWN_NEIGHBOURS
+from ..workspace import RunFiles, Workspace
 
-TROUBLE = ("kind", "row", "other", "score", "suggestion", "reason", "across_splits")
-FACTORS = ("latent", "factor", "information", "kl")
+
+@dataclass(frozen=True)
+class PredictionSlot:
+    """A published model whose predictions stand in a map's columns that end in its slot's letter."""
+
+    slot: str
+    name: str
+    arm: str
+
+
+@dataclass(frozen=True)
+class IssueCounts:
+    """How many data issues of each kind there are.
+
+    Attributes:
+        across_splits: near-duplicates in two splits.
+        confused_labels, random_labels: see label_errors.LabelErrors; None without labels.
+        known_pairs, found: pairs that the dataset lists, and how many of them were found by their
+            pictures; None where it lists none.
+    """
+
+    near_duplicate: int = 0
+    label_error: int = 0
+    outlier: int = 0
+    across_splits: int = 0
+    confused_labels: int | None = None
+    random_labels: int | None = None
+    known_pairs: int | None = None
+    found: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapInfo:
+    """The description of a map, as map.json holds it.
+
+    Attributes:
+        params: the run's EmbedConfig.
+        space: "pooled" features or "mu", posterior means.
+        pca_explained: share of the variance on each of the two axes.
+        quality: measures of space and map by name; None where there is none yet.
+        opinions: models whose predictions stand in the map's table.
+        trouble: counts of data issues; None before they were looked for.
+    """
+
+    params: dict[str, Any]
+    arm: str
+    label: str | None = None
+    dataset: str = ""
+    space: str | None = None
+    aligned_to: str | None = None
+    images: int = 0
+    pca_explained: tuple[float, ...] = ()
+    quality: dict[str, float | None]
+    opinions: tuple[PredictionSlot, ...] = ()
+    trouble: IssueCounts | None = None
 
 
 @dataclass(frozen=True)
 class SavedMap:
-    """about: map.json; points: map.parquet; neighbours (n, 10): manifest rows, -1 for none; distances (n, 10)."""
+    """A map as it is read again.
+
+    Attributes:
+        points: map.parquet, one row an image.
+        neighbours: (n, 10) manifest rows of the nearest images, -1 for none.
+        distances: (n, 10) to them in the standardised feature space.
+    """
 
     run_id: str
-    about: dict
+    info: MapInfo
     points: pd.DataFrame
     neighbours: np.ndarray
     distances: np.ndarray
 
     @property
     def space(self) -> str:
-        """ "pooled" or "mu"; maps of older versions say it in their parameters or not at all."""
-        params = self.about.get("params", {})
-        return self.about.get("space") or params.get("space") or params.get("pooling") or "pooled"
-
-    @property
-    def opinions(self) -> list[dict]:
-        """[{"slot", "name", "arm"}] of the models whose columns stand in `points`; empty for older maps."""
-        return self.about.get("opinions") or []
+        """Either "pooled" or "mu"; maps of older versions have it in their parameters or not at all."""
+        params = self.info.params
+        return self.info.space or params.get("space") or params.get("pooling") or "pooled"
 
     @cached_property
     def known(self) -> frozenset[str]:
-        """Columns of `points` in which anything stands."""
+        """Columns of `points` that have a value anywhere."""
         return frozenset(column for column in self.points if self.points[column].notna().any())
 
 
+def save_map(run: RunFiles, info: MapInfo, points: pd.DataFrame) -> None:
+    """Write map.json and map.parquet."""
+    write_json(run.map_info, to_json(info))
+    write_atomic(run.map_points, points.to_parquet(index=False))
+
+
+def save_neighbours(
+    run: RunFiles, rows: np.ndarray, positions: np.ndarray, distances: np.ndarray
+) -> None:
+    """Write neighbours.npy and distances.npy.
+
+    Args:
+        run: the map's.
+        rows: (n,) manifest rows of the images.
+        positions: (n, k) of the nearest, nearest first.
+        distances: (n, k) to them.
+    """
+    count = min(SHOWN_NEIGHBOURS, positions.shape[1])
+    nearest_rows = np.full((len(rows), SHOWN_NEIGHBOURS), -1, np.int64)
+    shown_distances = np.full((len(rows), SHOWN_NEIGHBOURS), np.nan, np.float32)
+    nearest_rows[:, :count] = rows[positions[:, :count]]
+    shown_distances[:, :count] = distances[:, :count]
+    for path, array in ((run.neighbours, nearest_rows), (run.distances, shown_distances)):
+        with writing(path) as handle:
+            np.save(handle, array, allow_pickle=False)
+
+
 def read_map(workspace: Workspace, run_id: str) -> SavedMap:
-    """A finished (or PCA-only) map. Raises NotFound where there is none yet, RunError where it is damaged."""
-    folder = workspace.run(run_id).artefacts
+    """A finished map, or one that has only PCA yet.
+
+    Raises:
+        NotFound: there is no map yet.
+        RunError: it is damaged.
+    """
+    run = workspace.run(run_id)
     try:
-        arrays = [
-            np.load(folder / name, allow_pickle=False)
-            for name in ("neighbours.npy", "distances.npy")
-        ]
-        found = SavedMap(
-            run_id, read_json(folder / "map.json"), pd.read_parquet(folder / "map.parquet"), *arrays
+        neighbours, distances = (
+            np.load(path, allow_pickle=False) for path in (run.neighbours, run.distances)
         )
+        description = {"params": {}, "quality": {}, **_without_none(read_json(run.map_info))}
+        info = from_json(MapInfo, description, unknown="ignore", error=RunError)
+        points = pd.read_parquet(run.map_points)
     except FileNotFoundError:
         raise NotFound(
             f"Run {run_id} has no map; wait until it is done, or make one with `embed`."
         ) from None
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RunError) as error:
         raise RunError(
             f"The map of run {run_id} cannot be read ({error}); make it again."
         ) from error
-    if (
-        len(found.points) != len(found.neighbours)
-        or found.neighbours.shape != found.distances.shape
-    ):
+    if len(points) != len(neighbours) or neighbours.shape != distances.shape:
         raise RunError(f"The map of run {run_id} does not belong to its neighbours; make it again.")
-    return found
+    return SavedMap(run_id, info, points, neighbours, distances)
 
 
-def read_trouble(workspace: Workspace, run_id: str) -> pd.DataFrame:
-    """trouble.parquet of a map, columns TROUBLE, the worst of each kind first; empty for older maps."""
-    return _table(workspace, run_id, "trouble.parquet", TROUBLE)
-
-
-def read_factors(workspace: Workspace, run_id: str) -> pd.DataFrame:
-    """factors.parquet of a map, columns FACTORS; empty where the data has no known factors."""
-    return _table(workspace, run_id, "factors.parquet", FACTORS)
-
-
-def _table(workspace: Workspace, run_id: str, name: str, columns: tuple[str, ...]) -> pd.DataFrame:
-    path = workspace.run(run_id).artefacts / name
-    try:
-        return pd.read_parquet(path)
-    except FileNotFoundError:
-        return pd.DataFrame({column: [] for column in columns})
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"{name} of run {run_id} cannot be read ({error}); make the map again."
-        ) from error
+def _without_none(description: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in description.items() if value is not None}
 
 
 def neighbours_in(saved: SavedMap, image_id: str, count: int = 10) -> pd.DataFrame:
-    """The nearest images of `image_id` in a map's feature space: columns image_id, row, distance, nearest first.
+    """The nearest images of `image_id` in a map's feature space, nearest first.
 
-    Empty where the map does not show the image. For "nearest in both spaces" ask both maps for the same image_id.
+    Returns:
+        Columns image_id, row and distance; empty where the map does not show the image.
     """
     position = np.flatnonzero((saved.points["image_id"] == image_id).to_numpy())
     if not len(position):
         return pd.DataFrame({"image_id": [], "row": [], "distance": []})
     rows, distances = (array[position[0], :count] for array in (saved.neighbours, saved.distances))
-    kept = rows >= 0
-    names = saved.points.set_index("row")["image_id"].reindex(rows[kept]).to_numpy()
-    return pd.DataFrame({"image_id": names, "row": rows[kept], "distance": distances[kept]})
+    rows, distances = rows[rows >= 0], distances[rows >= 0]
+    names = saved.points.set_index("row")["image_id"].reindex(rows).to_numpy()
+    return pd.DataFrame({"image_id": names, "row": rows, "distance": distances})

@@ -12,11 +12,11 @@ A function named after a thing takes the Workspace first (unhashed) and what ide
     datasets(workspace)           [{name, images, classes, groups, layout}], on request with disk_bytes
     dataset(workspace, name)      data.manifest.Dataset
     store(workspace, name, size)  data.store.Store: uint8 images, rows as in the manifest
-    saved_map(workspace, id)      insight.atlas.SavedMap, or None
+    saved_map(workspace, id)      insight.saved_map.SavedMap, or None
     built_once(key, build)              a map's figure
     data_issues, factors(workspace, map)   tables beside a map, or None
     placer(workspace, map)        places images on a map (loads torch)
-    travel(workspace, source)     insight.travel.Travel, kept in memory (loads torch)
+    travel(workspace, source)     insight.traverse.Traversal, kept in memory (loads torch)
     bundles(workspace)            the models in the libraries, each with its card or error
     predictor(workspace, name)    bundles.predictor.Predictor, kept in memory (loads torch)
 """
@@ -169,7 +169,7 @@ def _saved_map(_workspace: Workspace, root: str, run_id: str, changed: int) -> A
 
 
 def saved_map(workspace: Workspace, run_id: str) -> Any:
-    """insight.atlas.SavedMap; UMAP's columns are NaN until they are computed. None before PCA is. Raises RunError."""
+    """insight.saved_map.SavedMap; UMAP's columns are NaN until they are computed. None before PCA is. Raises RunError."""
     if not map_is_there(workspace, run_id):
         return None
     return _saved_map(workspace, *map_version(workspace, run_id))
@@ -231,13 +231,13 @@ def placer(workspace: Workspace, run_id: str) -> Any:
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the VAE…")
 def _travel(_workspace: Workspace, root: str, source: str, changed: int) -> Any:
-    from derm_core.insight.traverse import open_travel
+    from derm_core.insight.traversal_sources import open_traversal
 
-    return open_travel(_workspace, source)
+    return open_traversal(_workspace, source)
 
 
 def travel(workspace: Workspace, source: str) -> Any:
-    """insight.travel.Travel of a pretraining or a bundle with a decoder, kept warm (loads torch)."""
+    """insight.traverse.Traversal of a pretraining or a bundle with a decoder, kept warm (loads torch)."""
     shelf = [stamp(shelf / source / "card.json") for shelf in workspace.shelves()]
     return _travel(workspace, str(workspace.root), source, sum(shelf))
 

@@ -127,7 +127,9 @@ def hostile_map(workspace, name: str) -> str:
 
 @pytest.mark.slow
 def test_latent(open_page, workspace, own_shelf, monkeypatch):
-    monkeypatch.setattr(embed, "_umap", lambda space, pca, *_: pca[:, ::-1].astype(np.float32))
+    monkeypatch.setattr(
+        embed, "umap_layout", lambda space, start, *_: start[:, ::-1].astype(np.float32)
+    )
     hostile_dataset(workspace)
     run_id = hostile_map(workspace, HOSTILE[0])
     for query in ({"image": f"{HOSTILE[0]}0"}, {"view": "travel"}, {"view": "trouble"}):

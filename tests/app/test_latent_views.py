@@ -74,7 +74,7 @@ def test_the_mean_of_a_large_selection_takes_every_class_in_proportion(
         interpolation,
         "_means",
         lambda workspace, travel, first, parts: (
-            meant.append(parts) or dict.fromkeys(parts, travel.mean_d)
+            meant.append(parts) or dict.fromkeys(parts, travel.statistics.mean_d)
         ),
     )
     app = open_page("latent", run=vae[1], view="travel")

@@ -37,7 +37,9 @@ def hostile(tmp_path_factory):
     """
     workspace = Workspace.open(tmp_path_factory.mktemp("hostile") / "home")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embed, "_umap", lambda space, pca, *_: pca[:, ::-1].astype(np.float32))
+        patch.setattr(
+            embed, "umap_layout", lambda space, start, *_: start[:, ::-1].astype(np.float32)
+        )
         dataset = hostile_dataset(workspace, HOSTILE)
         run_id = hostile_map(workspace, HOSTILE[0])
         RunStore(workspace).annotate(run_id, note=HOSTILE[2], tags=[HOSTILE[1][:30]])

@@ -17,7 +17,7 @@ from derm_core.config import BackboneConfig, PretrainConfig, StudyConfig, to_dic
 from derm_core.data.synth.generator import generate
 from derm_core.errors import BundleError, ConfigError, NotFound, RunError
 from derm_core.files import read_json, write_json
-from derm_core.insight.traverse import open_travel
+from derm_core.insight.traversal_sources import open_traversal
 from derm_core.jobs import preflight
 from derm_core.jobs.dependencies import needs_vae
 from derm_core.nets.backbone import normalise
@@ -212,14 +212,14 @@ def test_its_split_is_held_against_that_of_the_comparison(home):
 def test_its_latent_space_can_be_travelled_in_without_its_run(home, tmp_path):
     other = Workspace.open(tmp_path / "other")
     import_bundle(other, export_bundle(home, NAME))
-    travel, card = open_travel(other, NAME), verify_bundle(home.models / NAME)
+    traversal, card = open_traversal(other, NAME), verify_bundle(home.models / NAME)
     images = pictures(3)
-    assert travel.can_encode and not travel.estimated and travel.size == 32
-    np.testing.assert_allclose(travel.kl_d, card.latent.kl, rtol=1e-6)
+    assert traversal.can_encode and not traversal.estimated and traversal.size == 32
+    np.testing.assert_allclose(traversal.statistics.kl_d, card.latent.kl, rtol=1e-6)
     np.testing.assert_allclose(
-        travel.encode(images), load_extractor(home.models / NAME).latents(images), atol=1e-5
+        traversal.encode(images), load_extractor(home.models / NAME).latents(images), atol=1e-5
     )
-    assert travel.decode(travel.encode(images)).shape == images.shape
+    assert traversal.decode(traversal.encode(images)).shape == images.shape
 
 
 def test_what_cannot_be_published_or_used_is_named(home, shelf_of_a_classifier):

@@ -1,5 +1,6 @@
-"""Data trouble: what is planted in a small dataset is found, ranked and said."""
+"""Data issues: what is planted in a small dataset is found, ranked and said."""
 
+from dataclasses import fields
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,8 +8,7 @@ import pandas as pd
 import pytest
 
 from derm_core.data.manifest import DatasetInfo
-from derm_core.insight.data_issues import find_trouble
-from derm_core.insight.saved_map import TROUBLE
+from derm_core.insight.data_issues import DataIssue, FeatureSpace, find_issues
 from derm_core.stats.feature_space import nearest
 
 
@@ -50,24 +50,24 @@ def planted(tmp_path):
         dataset,
         split,
         images,
-        SimpleNamespace(space=space, positions=positions, distances=distances),
+        FeatureSpace(space, positions, distances),
     )
 
 
 def find(planted, rows=None):
     dataset, split, images, mapped = planted
-    return find_trouble(
+    return find_issues(
         dataset, np.arange(120), split, images, mapped, [], 0, lambda done, total: None
     )
 
 
 def test_what_was_planted_is_found(planted):
-    found = find(planted)
+    issues = find(planted)
     assert (
-        tuple(found.table.columns) == TROUBLE
-        and (found.table.groupby("kind")["score"].apply(lambda s: s.is_monotonic_decreasing)).all()
+        list(issues.table.columns) == [field.name for field in fields(DataIssue)]
+        and (issues.table.groupby("kind")["score"].apply(lambda s: s.is_monotonic_decreasing)).all()
     )
-    pairs = found.table[found.table["kind"] == "near_duplicate"].set_index("row")
+    pairs = issues.table[issues.table["kind"] == "near_duplicate"].set_index("row")
     assert pairs["other"].to_dict() == {3: 4, 50: 51, 60: 61}, (
         "views of one group are no trouble unless the source lists them"
     )
@@ -76,51 +76,51 @@ def test_what_was_planted_is_found(planted):
     assert pairs.index[-1] == 60 and "do not agree enough" in pairs["reason"][60], (
         "listed by the source, not found: last"
     )
-    doubted = found.table[found.table["kind"] == "label_error"]
+    doubted = issues.table[issues.table["kind"] == "label_error"]
     assert (
         doubted["row"].iloc[0] == 20
         and doubted["suggestion"].iloc[0] == "a"
         and "Labelled b" in doubted["reason"].iloc[0]
     )
-    assert found.table[found.table["kind"] == "outlier"]["row"].tolist() == [30]
+    assert issues.table[issues.table["kind"] == "outlier"]["row"].tolist() == [30]
     assert (
-        found.counts["known_pairs"] == 2
-        and found.counts["found"] == 1
-        and found.counts["across_splits"] == 1
+        issues.counts.known_pairs == 2
+        and issues.counts.found == 1
+        and issues.counts.across_splits == 1
     )
-    assert found.counts["near_duplicate"] == 3 and found.counts["outlier"] == 1
+    assert issues.counts.near_duplicate == 3 and issues.counts.outlier == 1
 
 
 def test_without_labels_and_lists_the_rest_stands(planted):
     planted[0].labels[:], planted[0].info = -1, DatasetInfo(source="nowhere")
-    found = find(planted)
+    issues = find(planted)
     assert (
-        found.counts["label_error"] == 0
-        and found.counts["random_labels"] is None is found.counts["confused_labels"]
+        issues.counts.label_error == 0
+        and issues.counts.random_labels is None is issues.counts.confused_labels
     )
     assert (
-        found.counts["known_pairs"] is None is found.counts["found"]
-        and found.counts["near_duplicate"] == 1
+        issues.counts.known_pairs is None is issues.counts.found
+        and issues.counts.near_duplicate == 1
     )
 
 
 def test_rows_are_those_of_the_manifest(planted):
     """Of a dataset's second half alone, mapped as positions 0 to 59."""
     dataset, split, images, _ = planted
-    space = planted[3].space[60:].copy()
+    space = planted[3].features[60:].copy()
     space[5] = 70
     positions, distances = nearest(space, 10)
-    found = find_trouble(
+    issues = find_issues(
         dataset,
         np.arange(60, 120),
         split[60:],
         images,
-        SimpleNamespace(space=space, positions=positions, distances=distances),
+        FeatureSpace(space, positions, distances),
         [],
         0,
         lambda *done: None,
     )
     assert (
-        65 in found.table[found.table["kind"] == "outlier"]["row"].tolist()
-        and found.counts["known_pairs"] == 1
+        65 in issues.table[issues.table["kind"] == "outlier"]["row"].tolist()
+        and issues.counts.known_pairs == 1
     )

@@ -18,8 +18,9 @@ from derm_core.errors import BundleError, ConfigError
 from derm_core.files import read_json, write_json
 from derm_core.insight import embed as module
 from derm_core.insight.embed import embed
-from derm_core.insight.factors import table
-from derm_core.insight.traverse import open_travel
+from derm_core.insight.factors import factor_table
+from derm_core.insight.traversal_sources import open_traversal
+from derm_core.insight.umap_layout import EpochFile
 from derm_core.nets.vae import build_vae, save_vae
 from derm_core.study import arms
 from derm_core.study.arms import build_extractors
@@ -116,9 +117,7 @@ def test_umap_and_pca_of_a_dataset(workspace, run):
 
 @pytest.fixture
 def without_umap(monkeypatch):
-    monkeypatch.setattr(
-        module, "_umap", lambda space, pca, positions, distances, config, report: pca
-    )
+    monkeypatch.setattr(module, "umap_layout", lambda space, start, config, report: start)
 
 
 @pytest.mark.slow
@@ -137,7 +136,9 @@ def test_neighbours_are_rows_of_the_manifest(workspace, run, without_umap):
 def test_a_map_is_turned_onto_another_and_shows_what_a_model_says(workspace, run, monkeypatch):
     started = []
     monkeypatch.setattr(
-        module, "_umap", lambda space, start, *rest: started.append(start) or start[:, ::-1] * 3 + 1
+        module,
+        "umap_layout",
+        lambda space, start, *rest: started.append(start) or start[:, ::-1] * 3 + 1,
     )
     list(embed(EmbedConfig(**CONFIG), workspace, run))
     first, other = pd.read_parquet(run.map_points), workspace.run("embed-2").create()
@@ -200,16 +201,16 @@ def test_a_map_of_mu_tells_which_latent_follows_which_factor(workspace, run, wit
         pd.read_parquet(run.map_points),
     )
     found = pd.read_parquet(run.factors)
-    travel = open_travel(workspace, vae_arm.get("vae_run", "skin"))
+    traversal = open_traversal(workspace, vae_arm.get("vae_run", "skin"))
     held_out = (points["split"] != "train").to_numpy()
     dataset = load_dataset(workspace, "little")
-    mu = travel.encode(np.asarray(open_store(workspace, dataset, 32).images))
+    mu = traversal.encode(np.asarray(open_store(workspace, dataset, 32).images))
     names = [name for name in dataset.frame if name.startswith("factor_")]
-    expected = table(
+    expected = factor_table(
         mu[held_out],
         {name: dataset.frame.loc[held_out, name] for name in names},
-        travel.kl_d,
-        travel.active_d,
+        traversal.statistics.kl_d,
+        traversal.statistics.active_d,
     )
     assert about["space"] == "mu" and len(found) and set(found["latent"]) <= set(range(4))
     assert set(found["factor"]) <= {name.removeprefix("factor_") for name in names}
@@ -245,12 +246,12 @@ def test_a_dataset_without_labels_can_be_mapped(workspace, run, without_umap):
 
 
 def test_epochs_of_umap_are_reported():
-    told = []
-    bar = module._Bar(lambda done, total: told.append((done, total)))
+    calls = []
+    bar = EpochFile(lambda done, total: calls.append((done, total)))
     from tqdm import tqdm
 
     for _ in tqdm(
         range(3), disable=False, file=bar, bar_format="{n_fmt} {total_fmt}", mininterval=0
     ):
         bar.flush()
-    assert told[0] == (0, 3) and told[-1] == (3, 3) and set(told) <= {(n, 3) for n in range(4)}
+    assert calls[0] == (0, 3) and calls[-1] == (3, 3) and set(calls) <= {(n, 3) for n in range(4)}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import mutual_info_score
 
-from derm_core.insight.factors import bins_of, information, table
+from derm_core.insight.factors import bins_of, factor_table, information
 
 
 def test_information_is_scikit_learn_s_less_the_bias_over_the_entropy():
@@ -38,7 +38,7 @@ def test_the_latent_that_follows_a_factor_stands_out():
     rng = np.random.default_rng(2)
     size, colour = rng.normal(size=1000), rng.integers(0, 3, 1000)
     latents = np.stack([rng.normal(size=1000), size**3, colour + rng.normal(0, 0.2, 1000)], 1)
-    found = table(
+    found = factor_table(
         latents,
         {"factor_size": size, "factor_colour": colour, "factor_same": np.ones(1000)},
         np.array([0.1, 2.0, 1.0]),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cleanlab.count import compute_confident_joint
 
 from derm_core.insight.label_errors import ODDS, Judged, label_errors, out_of_fold
 
@@ -38,6 +39,19 @@ def test_listed_images_are_those_of_the_definition():
     assert found.confused == len(confused) and (np.diff(found.score) <= 0).all()
     wrong = [i for i in range(300) if labels[i] >= 0 and labels[i] != p[i].argmax()]
     assert found.estimated == pytest.approx(random[wrong].sum(), abs=0.51)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_confused_labels_are_cleanlabs_off_diagonals(seed):
+    rng = np.random.default_rng(seed)
+    p = rng.dirichlet([0.4] * 4, 300)
+    labels = np.where(rng.random(300) < 0.8, p.argmax(1), rng.integers(0, 4, 300))
+    _, off_diagonal = compute_confident_joint(
+        labels, p, calibrate=False, return_indices_of_off_diagonals=True
+    )
+    errors = label_errors(Judged(p, np.zeros(300)), labels)
+    assert errors.confused == len(off_diagonal) > 20
+    assert len(errors.positions) > 0 and set(errors.positions) <= set(off_diagonal)
 
 
 def clouds(apart: float, seed: int = 1, images: int = 1500):

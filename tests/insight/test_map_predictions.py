@@ -12,7 +12,7 @@ from derm_core.bundles.predictor import Predictor
 from derm_core.bundles.reference_file import Reference
 from derm_core.config import BackboneConfig
 from derm_core.insight import map_predictions
-from derm_core.insight.map_predictions import fitting_bundles, judge
+from derm_core.insight.map_predictions import fitting_bundles, predict_images
 from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head
 from tests.bundles.cards import make_card
@@ -43,24 +43,26 @@ def test_answers_are_those_of_the_predictor(predictor):
     predictor.bundle.reference = Reference(outlier.fit_space(features), None, None)
     probabilities = predictor.predict(images)
     labels = np.array(["a", "b", None] * 4, object)
-    found = judge(predictor, features, labels, ("b", "a", "c"))
-    assert found["prediction"].tolist() == [predictor.classes[i] for i in probabilities.argmax(1)]
-    assert found["confidence"] == pytest.approx(probabilities.max(1), abs=1e-6)
-    assert found["correct"].tolist() == [
-        None if label is None else bool(p == label)
-        for p, label in zip(found["prediction"], labels, strict=True)
+    predictions = predict_images(predictor, features, labels, ("b", "a", "c"))
+    assert predictions["prediction"].tolist() == [
+        predictor.classes[i] for i in probabilities.argmax(1)
     ]
-    assert found["outlier"] == pytest.approx(
+    assert predictions["confidence"] == pytest.approx(probabilities.max(1), abs=1e-6)
+    assert predictions["correct"].tolist() == [
+        None if label is None else bool(p == label)
+        for p, label in zip(predictions["prediction"], labels, strict=True)
+    ]
+    assert predictions["outlier"] == pytest.approx(
         outlier.distance(predictor.bundle.reference.space, features) / 0.8, rel=1e-5
     )
 
 
 def test_what_a_card_cannot_say_is_missing(predictor):
     predictor.card = replace(predictor.card, outlier=None)
-    found = judge(
+    predictions = predict_images(
         predictor, np.zeros((3, 64), np.float32), np.array(["a", "b", "z"], object), ("a", "b", "z")
     )
-    assert np.isnan(found["outlier"]).all() and found["correct"].tolist() == [None] * 3
+    assert np.isnan(predictions["outlier"]).all() and predictions["correct"].tolist() == [None] * 3
 
 
 def test_only_models_of_exactly_these_classes_are_asked_unbidden(workspace, monkeypatch):

@@ -18,8 +18,8 @@ from derm_core.data.manifest import load_dataset
 from derm_core.data.splits import SPLITS, split_dataset
 from derm_core.data.store import open_store
 from derm_core.data.synth.dataset import make_synth
-from derm_core.insight.embed import map_features
-from derm_core.insight.placement import open_placer, place, place_on_map
+from derm_core.insight.embed import MapData, draw_map
+from derm_core.insight.placement import open_placer, place_in_training
 from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head
 from derm_core.study.arms import build_extractors
@@ -38,7 +38,7 @@ def predictor() -> Predictor:
 
 def test_a_training_image_falls_on_its_own_point(predictor):
     images = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
-    assert place(predictor, images[0]) is None
+    assert place_in_training(predictor, images[0]) is None
     features, _ = predictor.features_and_logits(images)
     space = fit_space(features)
     known = Reference(
@@ -46,13 +46,13 @@ def test_a_training_image_falls_on_its_own_point(predictor):
     )
     predictor.bundle.reference = known
     for row in (0, 7):
-        found = place(predictor, images[row])
+        places = place_in_training(predictor, images[row])
         assert (
-            found.image_2 == pytest.approx(found.training_n2[row], abs=0.02)
-            and found.labels_n[row] == row % 2
+            places.image_2 == pytest.approx(places.training_n2[row], abs=0.02)
+            and places.labels_n[row] == row % 2
         )
     predictor.bundle.reference = without_points(known)
-    assert place(predictor, images[0]) is None
+    assert place_in_training(predictor, images[0]) is None
 
 
 @pytest.mark.slow
@@ -77,32 +77,32 @@ def test_images_of_a_map_fall_on_their_own_places_and_others_between_their_neigh
         )
     )
     split = split_dataset(dataset.labels, dataset.groups, 0)
-    maps = map_features(config, dataset, np.arange(60), split, features, run)
+    maps = draw_map(config, MapData(dataset, np.arange(60), split, features), run)
     while next(maps).kind != "log":  # the map with its PCA stands; UMAP is left out
         pass
     maps.close()
     placer = open_placer(workspace, "embed-1")
-    found = place_on_map(workspace, "embed-1", images[[4, 30]], placer)
-    assert found.rows[:, 0].tolist() == [4, 30] and found.distances[:, 0] == pytest.approx(
+    places = placer.place(images[[4, 30]])
+    assert places.rows[:, 0].tolist() == [4, 30] and places.distances[:, 0] == pytest.approx(
         [0, 0], abs=1e-3
     )
-    assert found.pca_n2 == pytest.approx(
+    assert places.pca_n2 == pytest.approx(
         placer.saved.points[["pca_x", "pca_y"]].to_numpy()[[4, 30]], abs=1e-3
     )
-    assert np.isnan(found.umap_n2).all()
+    assert np.isnan(places.umap_n2).all()
     mixed = images[[7]] // 2 + images[[8]] // 2
-    found = placer.place(mixed)
+    places = placer.place(mixed)
     with torch.no_grad():
-        asked = placer.extractor.features(torch.from_numpy(mixed)).numpy()
+        query = placer.extractor.features(torch.from_numpy(mixed)).numpy()
     train = split == SPLITS.index("train")
     scale = features[train].std(0)
-    far = np.linalg.norm(((features - asked) / np.where(scale > 1e-6, scale, np.inf)), axis=1)
-    assert found.rows[0].tolist() == np.argsort(far)[:10].tolist() and found.distances[
+    far = np.linalg.norm(((features - query) / np.where(scale > 1e-6, scale, np.inf)), axis=1)
+    assert places.rows[0].tolist() == np.argsort(far)[:10].tolist() and places.distances[
         0
     ] == pytest.approx(np.sort(far)[:10], rel=1e-4)
     weights = 1 / np.sort(far)[:10] ** 2
     own = placer.saved.points[["pca_x", "pca_y"]].to_numpy()[np.argsort(far)[:10]]
-    assert found.pca_n2[0] == pytest.approx(
+    assert places.pca_n2[0] == pytest.approx(
         (own * weights[:, None]).sum(0) / weights.sum(), rel=1e-3, abs=1e-4
     )
     with pytest.raises(ValueError, match="32, 32, 3"):

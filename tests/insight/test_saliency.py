@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from captum.attr import LayerGradCam, LayerGradientXActivation, Occlusion
 from torch import nn
 
+from benchmarks._insight_saliency import inside_share
 from derm_core.bundles.bundle import Bundle
 from derm_core.bundles.predictor import Predictor
 from derm_core.config import BackboneConfig
-from derm_core.insight.saliency import grad_cam, inside_share, layer_cam, occlusion
+from derm_core.insight.saliency import grad_cam, layer_cam, occlusion
 from derm_core.nets.backbone import build_backbone, normalise
 from derm_core.nets.head import Classifier, make_head
 from tests.builders import render_lesion
@@ -35,11 +37,11 @@ class DarkSpots(nn.Module):
 
 
 def predictor_of(
-    backbone: nn.Module, head: nn.Module, classes: int, mean: float = 0.5
+    backbone: nn.Module, head: nn.Module, classes: int, mean: float = 0.5, size: int = SIZE
 ) -> Predictor:
     card = make_card(
         classes=[str(i) for i in range(classes)],
-        input_size=SIZE,
+        input_size=size,
         features=backbone.width,
         mean=[mean] * 3,
         std=[0.25] * 3,
@@ -119,6 +121,31 @@ def test_a_patch_is_worth_what_the_network_says_without_it(dark):
     assert abs(drops[40:, 40:]).max() < 0.1 * expected
 
 
+def test_occlusion_is_captums():
+    """At 16 pixels the patches of 4 move by 1 from 2 pixels outside; captum sees the image with that border."""
+    size, patch, border = 16, 4, 2
+    image = np.random.default_rng(1).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    backbone = build_backbone(BackboneConfig(architecture="resnet18", stage=1), 1)
+    predictor = predictor_of(backbone, make_head(64, 8, 3, 2), 3, size=size)
+    inner = slice(border, border + size)
+
+    def probability(x_bchw: torch.Tensor) -> torch.Tensor:
+        images = x_bchw[:, :, inner, inner].permute(0, 2, 3, 1).to(torch.uint8).numpy()
+        return torch.from_numpy(predictor.predict(images)[:, 2])
+
+    wide = np.pad(image, ((border, 1), (border, 1), (0, 0)))
+    x_bchw = torch.from_numpy(wide).permute(2, 0, 1)[None].double()
+    grey = torch.from_numpy(image.reshape(-1, 3).mean(axis=0).round()).view(1, 3, 1, 1)
+    drops = Occlusion(probability).attribute(
+        x_bchw,
+        sliding_window_shapes=(3, patch, patch),
+        strides=(3, 1, 1),
+        baselines=grey.expand_as(x_bchw),
+    )
+    expected = drops[0, 0, inner, inner].numpy()
+    assert occlusion(predictor, image, 2) == pytest.approx(expected, rel=1e-4, abs=1e-7)
+
+
 def test_the_cells_sum_to_the_derivative_along_the_features(resnet, noise):
     """Completeness: the contributions of a map's cells sum to d logit(t f) / dt at t = 1 (central differences)."""
     cam = grad_cam(resnet, noise, [0, 3, 4])
@@ -155,6 +182,16 @@ def test_grad_cam_is_the_papers(resnet, noise):
         weight * plane for weight, plane in zip(alpha, kept["map"][0].detach(), strict=True)
     ).numpy()
     assert grad_cam(resnet, noise[:1], [2]).cells_nhw[0] == pytest.approx(
+        expected, rel=1e-4, abs=1e-7
+    )
+
+
+def test_grad_cam_is_captums(resnet, noise):
+    classifier = resnet.bundle.classifier
+    x_bchw = normalise(torch.from_numpy(noise), [0.5] * 3, [0.25] * 3)
+    cam = LayerGradCam(classifier, classifier.backbone)
+    expected = cam.attribute(x_bchw, target=torch.tensor([0, 3, 4]))[:, 0].detach().numpy()
+    assert grad_cam(resnet, noise, [0, 3, 4]).cells_nhw == pytest.approx(
         expected, rel=1e-4, abs=1e-7
     )
 
@@ -202,6 +239,24 @@ def test_layer_cam_is_the_papers_at_the_four_places_of_the_image_on_the_next_gri
         for right in (0, 1):
             wide = np.pad(noise[0], ((8 * down, 0), (8 * right, 0), (0, 0)), mode="edge")
             cells = paper_cells(predictor, wide[:SIZE, :SIZE], 2)
+            expected += np.pad(cells[down:, right:], ((0, down), (0, right)), mode="edge") / 4
+    assert layer_cam(predictor, noise[:1], [2]).cells_nhw[0] == pytest.approx(
+        expected, rel=1e-4, abs=1e-7
+    )
+
+
+def test_layer_cam_is_captums_rectified_gradient_times_activation(noise):
+    """layer2 ends in a ReLU: where its map is not negative, both are the same."""
+    predictor = resnet_to_stage_3()
+    classifier = predictor.bundle.classifier
+    method = LayerGradientXActivation(classifier, classifier.backbone.body.layer2)
+    expected = np.zeros((8, 8))
+    for down in (0, 1):
+        for right in (0, 1):
+            wide = np.pad(noise[0], ((8 * down, 0), (8 * right, 0), (0, 0)), mode="edge")
+            moved = torch.from_numpy(wide[None, :SIZE, :SIZE])
+            x_bchw = normalise(moved, [0.5] * 3, [0.25] * 3)
+            cells = method.attribute(x_bchw, target=2).clamp_min(0).sum(1)[0].detach().numpy()
             expected += np.pad(cells[down:, right:], ((0, down), (0, right)), mode="edge") / 4
     assert layer_cam(predictor, noise[:1], [2]).cells_nhw[0] == pytest.approx(
         expected, rel=1e-4, abs=1e-7

@@ -8,12 +8,8 @@ from derm_core.config import EmbedConfig, from_dict
 from derm_core.errors import ConfigError, NotFound, RunError
 from derm_core.files import write_json
 from derm_core.insight.saved_map import (
-    FACTORS,
-    TROUBLE,
     neighbours_in,
-    read_factors,
     read_map,
-    read_trouble,
 )
 
 
@@ -58,12 +54,9 @@ def old(workspace):
 
 def test_a_map_of_the_first_version_opens(old):
     saved = read_map(old, "embed-1")
-    assert saved.space == "pooled" and saved.opinions == [] and len(saved.points) == 3
-    assert from_dict(saved.about["params"], EmbedConfig).space == "pooled"
-    assert tuple(read_trouble(old, "embed-1").columns) == TROUBLE and not len(
-        read_trouble(old, "embed-1")
-    )
-    assert tuple(read_factors(old, "embed-1").columns) == FACTORS
+    assert saved.space == "pooled" and saved.info.opinions == () and len(saved.points) == 3
+    assert from_dict(saved.info.params, EmbedConfig).space == "pooled"
+    assert saved.info.quality == {"trustworthiness": 0.9} and saved.info.trouble is None
 
 
 def test_settings_of_the_first_version_keep_their_meaning():
@@ -82,11 +75,11 @@ def test_settings_of_the_first_version_keep_their_meaning():
 
 def test_neighbours_of_an_image_by_name(old):
     saved = read_map(old, "embed-1")
-    found = neighbours_in(saved, "c")
+    near = neighbours_in(saved, "c")
     assert (
-        found["image_id"].tolist() == ["b", "a"]
-        and found["row"].tolist() == [5, 0]
-        and found["distance"].tolist() == [3, 4]
+        near["image_id"].tolist() == ["b", "a"]
+        and near["row"].tolist() == [5, 0]
+        and near["distance"].tolist() == [3, 4]
     )
     assert neighbours_in(saved, "c", 1)["image_id"].tolist() == ["b"] and not len(
         neighbours_in(saved, "nobody")

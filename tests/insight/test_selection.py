@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from derm_core.insight import selection
+from derm_core.insight.saved_map import PredictionSlot
 
 POINTS = pd.DataFrame(
     {
@@ -18,14 +19,14 @@ POINTS = pd.DataFrame(
         "correct_a": [True, False, True, True, None, True],
     }
 )
-OPINIONS = [{"slot": "a", "name": "one", "arm": "vae"}]
+MODELS = [PredictionSlot("a", "one", "vae")]
 
 
 def test_filters_hold_together_and_a_range_holds_its_ends_and_nothing_missing():
-    kept = selection.narrow(
+    inside = selection.narrow(
         POINTS, {"label": ["nv", "mel"], "age": (40, 60), "of another map": ["x"]}
     )
-    assert list(POINTS["row"][kept]) == [2, 7]
+    assert list(POINTS["row"][inside]) == [2, 7]
 
 
 def test_what_is_missing_can_be_asked_for():
@@ -93,7 +94,7 @@ def test_the_class_mix_says_how_much_commoner_a_class_is_than_on_the_map():
 
 
 def test_accuracy_keeps_images_that_a_model_was_trained_on_apart():
-    (found,) = selection.accuracies(POINTS, [4, 2, 7, 11], OPINIONS)
-    assert found["unseen"] == {"images": 2, "accuracy": 0.5, "overall": pytest.approx(2 / 3)}
-    assert found["train"] == {"images": 1, "accuracy": 1.0, "overall": 1.0}
-    assert selection.accuracies(POINTS, [11], OPINIONS)[0]["unseen"]["accuracy"] is None
+    (model,) = selection.accuracies(POINTS, [4, 2, 7, 11], MODELS)
+    assert model.unseen == selection.PartAccuracy(2, 0.5, pytest.approx(2 / 3))
+    assert model.train == selection.PartAccuracy(1, 1.0, 1.0)
+    assert selection.accuracies(POINTS, [11], MODELS)[0].unseen.accuracy is None

@@ -1,4 +1,4 @@
-"""Travel in a latent space: statistics against torch's KL, paths, and the encoder of a run."""
+"""Traversal of a latent space: statistics against torch's KL, paths, and the encoder of a run."""
 
 import shutil
 
@@ -16,7 +16,9 @@ from derm_core.data.store import open_store
 from derm_core.data.synth.dataset import make_synth
 from derm_core.errors import BundleError, NotFound, RunError
 from derm_core.insight import latents
-from derm_core.insight.traverse import Travel, open_travel
+from derm_core.insight.latents import LatentStatistics
+from derm_core.insight.traversal_sources import open_traversal
+from derm_core.insight.traverse import Traversal
 from derm_core.nets.backbone import build_backbone, normalise
 from derm_core.nets.head import Classifier, make_head
 from derm_core.nets.vae import VAE_MEAN, VAE_STD, Decoder, build_vae, save_vae
@@ -59,46 +61,51 @@ def test_kl_and_spread_are_those_of_the_validation_images_and_are_kept(
         .mean(0)
         .numpy()
     )
-    travel = open_travel(workspace, "pretrain-1")
-    assert travel.kl_d == pytest.approx(expected, rel=1e-3, abs=1e-6) and not travel.estimated
-    assert travel.mean_d == pytest.approx(mu.numpy().mean(0), abs=1e-5)
-    assert travel.active_d.tolist() == [i for i in np.argsort(-expected) if expected[i] > 0.01]
-    assert not {4, 5} & set(travel.active_d)
-    assert travel.encode(images[:3]) == pytest.approx(mu[:3].numpy(), abs=1e-5)
-    monkeypatch.setattr(latents, "_validation_images", None)
-    assert (open_travel(workspace, "pretrain-1").kl_d == travel.kl_d).all(), (
-        "read again, not computed again"
+    traversal = open_traversal(workspace, "pretrain-1")
+    assert (
+        traversal.statistics.kl_d == pytest.approx(expected, rel=1e-3, abs=1e-6)
+        and not traversal.estimated
     )
+    assert traversal.statistics.mean_d == pytest.approx(mu.numpy().mean(0), abs=1e-5)
+    assert traversal.statistics.active_d.tolist() == [
+        i for i in np.argsort(-expected) if expected[i] > 0.01
+    ]
+    assert not {4, 5} & set(traversal.statistics.active_d)
+    assert traversal.encode(images[:3]) == pytest.approx(mu[:3].numpy(), abs=1e-5)
+    monkeypatch.setattr(latents, "validation_images", None)
+    assert (
+        open_traversal(workspace, "pretrain-1").statistics.kl_d == traversal.statistics.kl_d
+    ).all(), "read again, not computed again"
 
 
 @pytest.mark.slow
 def test_decoded_images_are_the_decoder_s_means(workspace, pretraining):
     vae, images = pretraining
-    travel = open_travel(workspace, "pretrain-1")
-    z = travel.encode(images[:2])
+    traversal = open_traversal(workspace, "pretrain-1")
+    z = traversal.encode(images[:2])
     with torch.no_grad():
         drawn = (vae.decode(torch.from_numpy(z)).clamp(-1, 1) + 1) / 2 * 255
-    pictures = travel.decode(z)
+    pictures = traversal.decode(z)
     assert pictures.shape == (2, 16, 16, 3) and pictures.dtype == np.uint8
     assert np.abs(pictures - drawn.permute(0, 2, 3, 1).numpy()).max() <= 0.51
-    assert travel.decode(z[:0]).shape == (0, 16, 16, 3)
-    path = travel.between(*z, steps=5)
+    assert traversal.decode(z[:0]).shape == (0, 16, 16, 3)
+    path = traversal.between(*z, steps=5)
     assert (
         path[0] == pytest.approx(z[0])
         and path[-1] == pytest.approx(z[1])
-        and path[2] == pytest.approx(travel.mean_of(z))
+        and path[2] == pytest.approx(traversal.mean_of(z))
     )
     with pytest.raises(ValueError, match="16, 16, 3"):
-        travel.encode(np.zeros((1, 8, 8, 3), np.uint8))
+        traversal.encode(np.zeros((1, 8, 8, 3), np.uint8))
 
 
 @pytest.mark.slow
 def test_unknown_sources_and_lost_data_are_said(workspace, pretraining):
     with pytest.raises(NotFound):
-        open_travel(workspace, "nobody")
+        open_traversal(workspace, "nobody")
     workspace.dataset("little").info.unlink()
     with pytest.raises(RunError, match="little"):
-        open_travel(workspace, "pretrain-1")
+        open_traversal(workspace, "pretrain-1")
 
 
 @pytest.fixture
@@ -114,14 +121,14 @@ def test_a_model_made_from_an_extractor_of_the_shelf_has_its_encoder_and_statist
     workspace, shelf
 ):
     shutil.copytree(REPOSITORY / "models" / "skin-vae-resnet18-64", shelf / "skin-vae-resnet18-64")
-    travel, origin = (
-        open_travel(workspace, "vae-resnet18-64"),
+    traversal, origin = (
+        open_traversal(workspace, "vae-resnet18-64"),
         load_extractor("skin-vae-resnet18-64", workspace),
     )
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
-    assert not travel.estimated and travel.source == "vae-resnet18-64"
-    assert travel.kl_d == pytest.approx(np.array(origin.card.latent.kl, np.float32))
-    assert travel.encode(images) == pytest.approx(origin.latents(images), abs=1e-4)
+    assert not traversal.estimated and traversal.source == "vae-resnet18-64"
+    assert traversal.statistics.kl_d == pytest.approx(np.array(origin.card.latent.kl, np.float32))
+    assert traversal.encode(images) == pytest.approx(origin.latents(images), abs=1e-4)
 
 
 @pytest.mark.slow
@@ -133,7 +140,7 @@ def test_without_that_very_extractor_the_way_is_estimated(workspace, shelf, ther
         put_extractor(workspace, "skin-vae-resnet18-64")
     elif there.startswith("a classifier"):
         put_bundle(workspace, "skin-vae-resnet18-64", "vae")
-    assert open_travel(workspace, "vae-resnet18-64").estimated
+    assert open_traversal(workspace, "vae-resnet18-64").estimated
 
 
 def predictor(size: int) -> Predictor:
@@ -156,18 +163,16 @@ def predictor(size: int) -> Predictor:
 def test_a_path_towards_a_class_raises_its_probability_step_by_step(size):
     torch.manual_seed(0)
     decoder = Decoder(4, 16, 16).eval().requires_grad_(False)
-    travel = Travel(
+    traversal = Traversal(
         "own",
         16,
-        np.ones(4, np.float32),
-        np.zeros(4, np.float32),
-        np.ones(4, np.float32),
+        LatentStatistics.of(np.ones(4), np.zeros(4), np.ones(4)),
         False,
         decoder,
         None,
     )
     start, judge = np.array([0.1, -0.2, 0.3, 0], np.float32), predictor(size)
-    latents, probabilities = travel.towards(start, "b", judge, steps=4)
+    latents, probabilities = traversal.towards(start, "b", judge, steps=4)
     assert (
         latents.shape == (4, 4)
         and (latents[0] == start).all()
@@ -175,10 +180,10 @@ def test_a_path_towards_a_class_raises_its_probability_step_by_step(size):
     )
     assert (np.diff(probabilities[:, 1]) >= 0).all() and probabilities[-1, 1] > probabilities[0, 1]
     if size == 16:
-        assert judge.predict(travel.decode(latents)) == pytest.approx(probabilities, abs=0.02), (
+        assert judge.predict(traversal.decode(latents)) == pytest.approx(probabilities, abs=0.02), (
             "what the predictor itself says"
         )
     with pytest.raises(ValueError, match="a, b, c, not d"):
-        travel.towards(start, "d", judge)
+        traversal.towards(start, "d", judge)
     with pytest.raises(BundleError, match="no way from an image"):
-        travel.encode(np.zeros((1, 16, 16, 3), np.uint8))
+        traversal.encode(np.zeros((1, 16, 16, 3), np.uint8))

@@ -21,7 +21,7 @@ from derm_core.config import (
 from derm_core.data.splits import fold_split
 from derm_core.errors import RunError
 from derm_core.files import write_json
-from derm_core.insight.embed import _features
+from derm_core.insight.embed import map_data
 from derm_core.jobs.dependencies import fold_studies
 from derm_core.publish.classifier import publish
 from derm_core.report.files import report_files
@@ -299,8 +299,9 @@ def test_a_map_of_a_fold_s_vae_shows_that_fold_s_split(finished):
     config = EmbedConfig(
         dataset="tiny", vae_run="pretrain-2", backbone=SMALL, input_size=32, device="cpu"
     )
-    _, (dataset, _, split, _) = finish(_features(config, workspace))
-    assert (split == fold_split(dataset.labels, dataset.groups, 0, 3, 2)).all()
+    _, data = finish(map_data(config, workspace))
+    expected = fold_split(data.dataset.labels, data.dataset.groups, 0, 3, 2)
+    assert (data.split == expected).all()
 
 
 def test_trackers_get_a_line_a_seed_from_means_over_folds(finished):

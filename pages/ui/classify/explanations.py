@@ -275,12 +275,14 @@ def positions(workspace, card: Card, ids: list[str | None]) -> list[int | None]:
 
 def on_the_map(workspace, answer: Answer, card: Card) -> None:
     """The image as a cross among the training images, on the first two principal axes of the features."""
-    from derm_core.insight.placement import place
+    from derm_core.insight.placement import place_in_training
 
     found = kept(
         answer,
         ("place", card.name),
-        lambda: place(cached.predictor(workspace, card.name), answer.pixels(card.input_size)),
+        lambda: place_in_training(
+            cached.predictor(workspace, card.name), answer.pixels(card.input_size)
+        ),
     )
     if found is None:
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from derm_core.insight.saved_map import IssueCounts
 from derm_core.workspace import Workspace
 from pages.ui import cached, frame, images, scheduling, words
 from pages.ui.latent.loaded_map import LoadedMap
@@ -55,23 +56,23 @@ def draw_data_issues(workspace: Workspace, first: LoadedMap) -> None:
 
 def _recall(first: LoadedMap, kind: str) -> str:
     """How many of the known duplicate pairs are listed; how many labels no overlap of classes can explain."""
-    counts = first.about.get("trouble") or {}
-    if kind == "near_duplicate" and counts.get("known_pairs"):
-        missed = counts["known_pairs"] - counts["found"]
+    counts = first.info.trouble or IssueCounts()
+    if kind == "near_duplicate" and counts.known_pairs:
+        missed = counts.known_pairs - (counts.found or 0)
         others = "the other stands" if missed == 1 else "the others stand"
         last = f" ({others} last)" if missed else ""
         return (
-            f" {counts['found']} of {counts['known_pairs']} known duplicate pairs were found{last}; what counts as agreement "
+            f" {counts.found} of {counts.known_pairs} known duplicate pairs were found{last}; what counts as agreement "
             "was set on these, so of others a smaller share may be found."
         )
-    if kind == "label_error" and counts.get("confused_labels") is not None:
+    if kind == "label_error" and counts.confused_labels is not None:
         errors = (
-            f"At least {words.count(counts['random_labels'], 'label')} cannot be explained by classes that overlap"
-            if counts["random_labels"]
+            f"At least {words.count(counts.random_labels or 0, 'label')} cannot be explained by classes that overlap"
+            if counts.random_labels
             else "Overlap of the classes could explain all of them"
         )
         return (
-            f" {errors}. Confident learning without the second condition would count {counts['confused_labels']:,}: "
+            f" {errors}. Confident learning without the second condition would count {counts.confused_labels:,}: "
             "all that these features cannot tell apart."
         )
     return ""

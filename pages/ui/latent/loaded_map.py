@@ -10,7 +10,7 @@ import pandas as pd
 
 from derm_core.arms import arm_style
 from derm_core.data.manifest import CORE, Dataset
-from derm_core.insight.saved_map import SavedMap
+from derm_core.insight.saved_map import MapInfo, SavedMap
 from derm_core.insight.selection import COORDINATES
 from derm_core.workspace import Workspace
 from pages.ui import cached, words
@@ -66,16 +66,16 @@ class LoadedMap:
         return self.saved.points
 
     @property
-    def about(self) -> Mapping[str, Any]:
-        return self.saved.about
+    def info(self) -> MapInfo:
+        return self.saved.info
 
     @property
     def params(self) -> Mapping[str, Any]:
-        return self.about.get("params") or {}
+        return self.info.params
 
     @property
-    def quality(self) -> Mapping[str, float]:
-        return self.about.get("quality") or {}
+    def quality(self) -> Mapping[str, float | None]:
+        return self.info.quality
 
     @property
     def methods(self) -> list[str]:
@@ -85,7 +85,7 @@ class LoadedMap:
     @property
     def name(self) -> str:
         """The arm, "μ" for a map of posterior means, and the suffix."""
-        arm = arm_style(self.about["arm"], self.about.get("label")).name
+        arm = arm_style(self.info.arm, self.info.label).name
         return ", ".join(filter(None, (arm, "μ" if self.saved.space == "mu" else "", self.suffix)))
 
     @property
@@ -97,15 +97,15 @@ class LoadedMap:
     @property
     def models(self) -> list[MapModel]:
         """The models whose predictions are saved with the map."""
-        arms = [model["arm"] for model in self.saved.opinions]
+        arms = [model.arm for model in self.info.opinions]
         return [
             MapModel(
-                model["slot"],
-                model["name"],
-                model["arm"],
-                arm_style(model["arm"]).brief if arms.count(model["arm"]) == 1 else model["name"],
+                model.slot,
+                model.name,
+                model.arm,
+                arm_style(model.arm).brief if arms.count(model.arm) == 1 else model.name,
             )
-            for model in self.saved.opinions
+            for model in self.info.opinions
         ]
 
     @property
@@ -138,7 +138,7 @@ def load_map(workspace: Workspace, run_id: str) -> LoadedMap | None:
     saved = cached.saved_map(workspace, run_id)
     if saved is None:
         return None
-    dataset = cached.dataset(workspace, saved.about["dataset"])
+    dataset = cached.dataset(workspace, saved.info.dataset)
     version = (cached.map_version(workspace, run_id), dataset.fingerprint)
     return LoadedMap(run_id, saved, dataset, version)
 

@@ -159,8 +159,8 @@ def _caption(
         )
     if len(filtered_out) < (~passing).sum():
         lines.append(f"Of what the filter leaves out, {len(filtered_out):,} points are drawn.")
-    if method == "pca" and loaded.about.get("pca_explained"):
-        variance = words.percent(sum(loaded.about["pca_explained"]))
+    if method == "pca" and loaded.info.pca_explained:
+        variance = words.percent(sum(loaded.info.pca_explained))
         lines.append(f"These two axes hold {variance} of the variance.")
     drawn = pd.concat([visible, filtered_out])
     inside = pd.concat(

@@ -8,7 +8,7 @@ import streamlit as st
 from derm_core.arms import arm_style
 from derm_core.data.manifest import Dataset
 from derm_core.insight.saved_map import neighbours_in
-from derm_core.insight.selection import accuracies, categories, class_mix, sample
+from derm_core.insight.selection import PartAccuracy, accuracies, categories, class_mix, sample
 from pages.ui import frame, images, words
 from pages.ui.latent import selection
 from pages.ui.latent.loaded_map import LoadedMap
@@ -168,17 +168,17 @@ def _draw_classes(points: pd.DataFrame, rows: list[int]) -> None:
 
 def _draw_accuracy(first: LoadedMap, rows: list[int]) -> None:
     """Accuracy of each model inside the selection and on the whole map, without images it may have been trained on."""
-    measured = accuracies(first.points, rows, first.saved.opinions)
+    measured = accuracies(first.points, rows, first.info.opinions)
     if not measured:
         return
     names = {model.name: model.short_name for model in first.models}
     table = pd.DataFrame(
         [
             {
-                "Model": names[model["name"]],
-                "Validation and test": _accuracy_text(model["unseen"]),
-                "Whole map": words.percent(model["unseen"]["overall"]),
-                "Training": _accuracy_text(model["train"]),
+                "Model": names[model.name],
+                "Validation and test": _accuracy_text(model.unseen),
+                "Whole map": words.percent(model.unseen.overall),
+                "Training": _accuracy_text(model.train),
             }
             for model in measured
         ]
@@ -196,8 +196,8 @@ def _draw_accuracy(first: LoadedMap, rows: list[int]) -> None:
     )
 
 
-def _accuracy_text(part: dict) -> str:
+def _accuracy_text(part: PartAccuracy) -> str:
     """'71.2 % of 40' or '–'."""
-    if part["accuracy"] is None:
+    if part.accuracy is None:
         return "–"
-    return f"{words.percent(part['accuracy'])} of {part['images']:,}"
+    return f"{words.percent(part.accuracy)} of {part.images:,}"

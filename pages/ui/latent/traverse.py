@@ -73,7 +73,7 @@ def likely(first: LoadedMap | None, offers: dict[str, str]) -> str | None:
     named = (
         first.params.get("vae_run"),
         first.params.get("vae"),
-        first.about["arm"].partition(":")[2],
+        first.info.arm.partition(":")[2],
     )
     return next((name for name in named if name in offers), None)
 
@@ -100,17 +100,24 @@ def sliders(workspace, travel: Any, first: LoadedMap | None, own: Upload | None)
             "Start from", ["the mean of all images", *starts], key=f"travel-start-{travel.source}"
         )
         origin = (
-            travel.mean_d if start not in starts else interpolation.latent(travel, starts[start])
+            travel.statistics.mean_d
+            if start not in starts
+            else interpolation.latent(travel, starts[start])
         )
-        names = [int(index) for index in travel.active_d[:SLIDERS]]
+        names = [int(index) for index in travel.statistics.active_d[:SLIDERS]]
         keys = {index: f"z-{travel.source}-{start}-{index}" for index in names}
         z = np.array(origin, np.float32)
         with st.grid(2, min_column_width=220, gap="small"):
             for index in names:
-                at = float((origin[index] - travel.mean_d[index]) / max(travel.std_d[index], 1e-6))
+                at = float(
+                    (origin[index] - travel.statistics.mean_d[index])
+                    / max(travel.statistics.std_d[index], 1e-6)
+                )
                 st.session_state.setdefault(keys[index], round(min(max(at, -REACH), REACH), 1))
-                z[index] = travel.mean_d[index] + travel.std_d[index] * st.slider(
-                    f"Dimension {index} · {travel.kl_d[index]:.2f} nats",
+                z[index] = travel.statistics.mean_d[index] + travel.statistics.std_d[
+                    index
+                ] * st.slider(
+                    f"Dimension {index} · {travel.statistics.kl_d[index]:.2f} nats",
                     -REACH,
                     REACH,
                     step=0.1,
@@ -134,8 +141,8 @@ def sliders(workspace, travel: Any, first: LoadedMap | None, own: Upload | None)
 
 def kl_chart(travel: Any) -> None:
     """KL of each dimension, the most active first, and how many are active."""
-    order = np.argsort(-travel.kl_d)
-    active = len(travel.active_d)
+    order = np.argsort(-travel.statistics.kl_d)
+    active = len(travel.statistics.active_d)
     figure = blank(
         "KL divergence by latent dimension", 240, x="Dimension, the most active first", y="nats"
     )
@@ -143,7 +150,7 @@ def kl_chart(travel: Any) -> None:
         dict(
             type="bar",
             x=list(range(1, len(order) + 1)),
-            y=np.maximum(travel.kl_d[order], 1e-5).astype(np.float32),
+            y=np.maximum(travel.statistics.kl_d[order], 1e-5).astype(np.float32),
             marker={"color": arm_style("vae").colour, "line": {"width": 0}},
             customdata=order.astype(np.int32),
             hovertemplate="Dimension %{customdata}: %{y:.3f} nats<extra></extra>",
@@ -153,12 +160,16 @@ def kl_chart(travel: Any) -> None:
     frame.show_chart(
         figure,
         pd.DataFrame(
-            {"dimension": order, "kl_nats": travel.kl_d[order], "std_of_mu": travel.std_d[order]}
+            {
+                "dimension": order,
+                "kl_nats": travel.statistics.kl_d[order],
+                "std_of_mu": travel.statistics.std_d[order],
+            }
         ),
         key=f"kl-{travel.source}",
         alt=f"{active} of {len(order)} latent dimensions are active",
         caption=f"{active} of {len(order)} dimensions are active (mean KL above 0.01 nats on validation images), together "
-        f"{words.number(float(travel.kl_d.sum()), 1)} nats. What an inactive dimension is set to, the decoder "
+        f"{words.number(float(travel.statistics.kl_d.sum()), 1)} nats. What an inactive dimension is set to, the decoder "
         "ignores."
         + (
             " Estimated from the spread of the training images' latents."
