@@ -33,6 +33,15 @@ def test_links_of_the_documentation_lead_to_files(page):
     assert [link for link in inside if not (page.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_files_that_the_documentation_names_exist(page):
+    names = re.findall(
+        r"`((?:derm_core|pages|tests|tools|benchmarks|experiments)/[\w./-]*)`",
+        page.read_text(encoding="utf-8"),
+    )
+    assert [name for name in names if not (ROOT / name).exists()] == []
+
+
 def test_promises_say_what_the_gate_and_the_results_say():
     promised = " ".join((ROOT / "docs" / "limits.md").read_text(encoding="utf-8").split())
     load, fuzz = (
