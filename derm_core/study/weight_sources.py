@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..bundles.library import find_bundle, verify_bundle
 from ..config import StudyConfig
 from ..errors import RunError
@@ -16,45 +19,21 @@ def check_sources(
 ) -> list[str]:
     """Notes on weights made from other data, at another size or on another split.
 
-    Raises RunError where a VAE was pretrained on another split of the same dataset: its training
-    images may be this study's test images.
+    Raises:
+        RunError: where a VAE was pretrained on another split of the same dataset: its training images may be this
+            study's test images.
     """
     notes = []
-    runs = {
-        part.info["run"]
-        for arm in arms
-        for parts in arm.variants
-        for part in parts
-        if "run" in part.info
-    }
-    for run_id in sorted(runs):
-        notes += _check_vae(
-            config,
-            data,
-            f"The VAE of {run_id}",
-            read_json(workspace.run(run_id).vae),
-        )
-    for name in sorted(
-        {
-            part.info["extractor"]
-            for arm in arms
-            for parts in arm.variants
-            for part in parts
-            if "extractor" in part.info
-        }
-    ):
-        card = verify_bundle(find_bundle(workspace, name))
-        notes += _check_vae(
-            config, data, f"The extractor {name}", {**card.record, "config": card.config}
-        )
+    infos = [part.info for arm in arms for part in arm.parts]
+    for run_id in sorted({info["run"] for info in infos if "run" in info}):
+        card = read_json(workspace.run(run_id).vae)
+        notes += _check_vae(config, data, f"The VAE of {run_id}", card)
+    for name in sorted({info["extractor"] for info in infos if "extractor" in info}):
+        bundle = verify_bundle(find_bundle(workspace, name))
+        card = {**bundle.record, "config": bundle.config}
+        notes += _check_vae(config, data, f"The extractor {name}", card)
     notes += transductive(arms)
-    bundles = {
-        part.info["bundle"]: part.info
-        for arm in arms
-        for parts in arm.variants
-        for part in parts
-        if "bundle" in part.info
-    }
+    bundles = {info["bundle"]: info for info in infos if "bundle" in info}
     for name, info in sorted(bundles.items()):
         notes += _check_bundle(config, data, name, info)
     return notes
@@ -62,19 +41,17 @@ def check_sources(
 
 def transductive(arms: list[Arm]) -> list[str]:
     """A sentence for every arm whose VAE was pretrained on validation and test images as well."""
-    found = [
-        arm
-        for arm in arms
-        if any(part.info.get("transductive") for parts in arm.variants for part in parts)
-    ]
     return [
         f"{arm.label} is transductive: its VAE saw the pixels, not the labels, of validation and test images. "
         "It cannot speak of images that are yet to come."
-        for arm in found
+        for arm in arms
+        if any(part.info.get("transductive") for part in arm.parts)
     ]
 
 
-def _check_vae(config: StudyConfig, data: StudyData, who: str, card: dict) -> list[str]:
+def _check_vae(
+    config: StudyConfig, data: StudyData, who: str, card: Mapping[str, Any]
+) -> list[str]:
     notes, theirs = [], card["config"]
     same = (
         card["dataset"] == config.dataset
@@ -97,7 +74,9 @@ def _check_vae(config: StudyConfig, data: StudyData, who: str, card: dict) -> li
     return notes
 
 
-def _check_bundle(config: StudyConfig, data: StudyData, name: str, info: dict) -> list[str]:
+def _check_bundle(
+    config: StudyConfig, data: StudyData, name: str, info: Mapping[str, Any]
+) -> list[str]:
     trained_on, fingerprint = info["training_data"].get("dataset"), info["split"].get("fingerprint")
     if trained_on == config.dataset and fingerprint != data.fingerprint:
         return [

@@ -61,7 +61,7 @@ def done(tmp_path_factory):
     def run(stage: str, *more: str) -> dict:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
-                "derm_core.nets.backbone.load_imagenet",
+                "derm_core.study.arms.load_imagenet",
                 lambda config: (
                     build_backbone(config, 7).eval(),
                     {"mean": (0.5,) * 3, "std": (0.5,) * 3},

@@ -11,7 +11,6 @@ from derm_core.config import BackboneConfig, StudyConfig
 from derm_core.errors import ConfigError, RunError, WeightsUnavailable
 from derm_core.nets.head import Classifier, make_head
 from derm_core.nets.vae import build_vae, save_vae
-from derm_core.study import arms as arms_module
 from derm_core.study.arms import build_extractors, resolve_arms
 
 SMALL = BackboneConfig(architecture="resnet18", stage=1)
@@ -31,7 +30,7 @@ def no_imagenet(monkeypatch):
     def load(config):
         raise WeightsUnavailable("Put the file into the weights folder.")
 
-    monkeypatch.setattr("derm_core.nets.backbone.load_imagenet", load)
+    monkeypatch.setattr("derm_core.study.arms.load_imagenet", load)
 
 
 def images(count=4):
@@ -119,11 +118,12 @@ def test_where_no_arm_is_left_the_study_ends_with_that_message(workspace, config
 
 @pytest.mark.slow
 def test_both_is_the_two_extractors_side_by_side(workspace, config, monkeypatch):
-    fake = build_extractors("random", config, workspace)[0]
-    monkeypatch.setattr(arms_module, "_imagenet_extractor", lambda config: fake)
+    fake = build_extractors("random", config, workspace)[0].backbone
+    info = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+    monkeypatch.setattr("derm_core.study.arms.load_imagenet", lambda config: (fake, info))
     arms, notes = resolve_arms(dataclasses.replace(config, arms=("both",)), workspace)
     assert [arm.name for arm in arms] == ["both"] and not notes
-    assert [part.name for part in arms[0].variants[0]] == ["vae", "random"]
+    assert [part.name for part in arms[0].variants[0]] == ["vae", "imagenet"]
 
 
 @pytest.mark.slow
@@ -166,6 +166,6 @@ def _shelve(monkeypatch, backbone: BackboneConfig) -> None:
     )
     monkeypatch.setattr("derm_core.study.arms.list_cards", lambda workspace: [card])
     monkeypatch.setattr(
-        "derm_core.bundles.bundle.load_bundle",
+        "derm_core.study.arms.load_bundle",
         lambda name, workspace: Bundle(name, workspace.models / name, card, classifier, None),
     )
