@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, NoReturn, TextIO
 
@@ -34,6 +34,9 @@ COMMANDS = {
     "runs": "list, show, name, cancel, resume and delete runs",
     "app": "open the app in a browser",
 }
+
+
+Handler = Callable[[argparse.Namespace, Screen], Answer]
 
 
 class Parser(argparse.ArgumentParser):
@@ -61,7 +64,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The arguments of one command; `handler` is its function (args, screen) -> Answer."""
+    """The arguments of one command; `handler` is its function or "MODULE:FUNCTION"."""
     parser = Parser(
         prog="derm",
         description="Compare VAE and ImageNet pretraining for skin lesion diagnosis. "
@@ -97,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ["DERM_HOME"] = str(workspace.root)
         screen = Screen(workspace)
         with contextlib.redirect_stdout(sys.stderr):  # libraries print too: keep it off the answer
-            answer = args.handler(args, screen)
+            answer = _handler(args.handler)(args, screen)
     except DermError as error:
         answer = Answer({"error": str(error)}, problem=str(error))
     except KeyboardInterrupt as stop:
@@ -107,6 +110,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if screen:
         screen.close()
     return _deliver(answer, as_json, out)
+
+
+def _handler(handler: Handler | str) -> Handler:
+    """A command's function; "MODULE:FUNCTION" is one whose module is loaded only where it is needed."""
+    if not isinstance(handler, str):
+        return handler
+    module, function = handler.split(":")
+    loaded: Handler = getattr(import_module(f"derm_core.commands.{module}"), function)
+    return loaded
 
 
 def _deliver(answer: Answer, as_json: bool, out: TextIO) -> int:

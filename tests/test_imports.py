@@ -19,7 +19,7 @@ MODULES = sorted(
 )
 GROUND = """arms background cli config errors events files formatting locks machine processes records
     seeds workspace""".split()
-COMMANDS = "app follow fold_progress output results runs".split()
+COMMANDS = "app follow fold_progress output runs".split()
 WITH_PANDAS = """commands.doctor data.decode data.manifest data.splits study.presets
     training.recipes""".split()
 WITHOUT_PANDAS = [

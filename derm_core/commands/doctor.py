@@ -9,21 +9,20 @@ from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
+from ..bundles.library import list_bundles
 from ..config import BackboneConfig
 from ..data.manifest import list_datasets
 from ..errors import DermError
 from ..files import disk_bytes, write_atomic
 from ..jobs.store import RunStore
 from ..machine import pick_device
+from ..nets.weights import imagenet_status
 from ..records import to_json
 from ..workspace import Workspace, weights_folder
 from .output import Answer, Screen, size
 
 PACKAGES = "torch torchvision timm numpy pandas scikit-learn Pillow streamlit".split()
-BACKBONES = (
-    BackboneConfig(architecture="resnet18", stage=3),
-    BackboneConfig(architecture="convnext_tiny", stage=3),
-)
+ARCHITECTURES = ("resnet18", "convnext_tiny")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -105,11 +104,9 @@ def _listed(read: Callable[[], list[Any]], problems: list[str]) -> list[Any]:
 def _weights_and_models(
     workspace: Workspace, problems: list[str]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    # Loaded where torch is known to work: doctor must open where it does not, to say so.
-    from ..bundles.library import list_bundles
-    from ..nets.weights import imagenet_status
-
-    weights = {backbone.architecture: imagenet_status(backbone) for backbone in BACKBONES}
+    weights = {
+        name: imagenet_status(BackboneConfig(architecture=name, stage=3)) for name in ARCHITECTURES
+    }
     bundles = _listed(lambda: list_bundles(workspace, None), problems)
     models = [{"name": b.name, "ok": b.card is not None, "error": b.error} for b in bundles]
     return weights, models

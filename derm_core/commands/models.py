@@ -8,8 +8,6 @@ from pathlib import Path
 from ..bundles.library import find_bundle, list_bundles, verify_bundle
 from ..config import EvaluateConfig
 from ..errors import BundleError
-from ..files import disk_bytes
-from ..records import require
 from .output import Answer, Screen, size, table
 from .start import add_detach, add_fields, given, names, start
 
@@ -38,12 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also features, labels and ids of training images that no licence opens to everybody",
     )
-    one.set_defaults(handler=export_model)
+    one.set_defaults(handler="bundles:export_model")
     one = actions.add_parser(
         "import", help="add an exported model to the workspace's library, checked against its card"
     )
     one.add_argument("file", type=Path)
-    one.set_defaults(handler=import_model)
+    one.set_defaults(handler="bundles:import_model")
     one = actions.add_parser("delete", help="delete a model of the workspace's library")
     one.add_argument("name")
     one.set_defaults(handler=delete_model)
@@ -70,7 +68,7 @@ def _add_publish_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="A,B",
         help="datasets whose rate of images flagged as outliers is written on the card",
     )
-    parser.set_defaults(handler=publish_model)
+    parser.set_defaults(handler="bundles:publish_model")
 
 
 def _add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -127,37 +125,6 @@ def verify_models(args: argparse.Namespace, screen: Screen) -> Answer:
     return Answer({"ok": not problem, "models": models}, text, problem)
 
 
-def publish_model(args: argparse.Namespace, screen: Screen) -> Answer:
-    """JSON: {name, path, bytes}."""
-    from ..publish.classifier import publish  # these load torch, which the other actions do without
-    from ..publish.extractor import publish_extractor
-
-    if args.arm:
-        folder = publish(
-            screen.workspace,
-            args.run,
-            args.arm,
-            args.name,
-            shelf=args.shelf,
-            seed=args.seed,
-            replace=args.replace,
-            rates=list(names(args.rates)),
-            progress=screen.counter(f"Measuring {args.name}", "images"),
-        )
-    else:
-        require(
-            not args.replace and not args.rates,
-            "--arm",
-            None,
-            "an arm of a study, for --replace and --rates",
-        )
-        folder = publish_extractor(screen.workspace, args.run, args.name, shelf=args.shelf)
-    return Answer(
-        {"name": args.name, "path": str(folder), "bytes": disk_bytes(folder)},
-        f"{args.name} is in the library: {folder} ({size(disk_bytes(folder))}).",
-    )
-
-
 def evaluate_models(args: argparse.Namespace, screen: Screen) -> Answer:
     """JSON: {run_id, state, arms, differences, verdict, …}, as artefacts/study.json has them."""
     config = EvaluateConfig(
@@ -168,38 +135,6 @@ def evaluate_models(args: argparse.Namespace, screen: Screen) -> Answer:
         **given(args, "device"),
     )
     return start(config, args, screen)
-
-
-def export_model(args: argparse.Namespace, screen: Screen) -> Answer:
-    """JSON: {name, path, bytes, training_images: whether features of training images are in it}."""
-    from ..bundles.archive import export_bundle  # loads torch
-
-    card = verify_bundle(find_bundle(screen.workspace, args.name))
-    path = export_bundle(screen.workspace, args.name, args.out, private=args.private)
-    assert isinstance(path, Path)
-    left_out = card.holds_private_images and not args.private
-    note = (
-        " Features, labels and ids of its training images were left out; --private adds them."
-        if left_out
-        else ""
-    )
-    value = {
-        "name": args.name,
-        "path": str(path),
-        "bytes": path.stat().st_size,
-        "training_images": bool(card.reference and card.reference.images) and not left_out,
-    }
-    return Answer(value, f"{args.name} written to {path} ({size(path.stat().st_size)}).{note}")
-
-
-def import_model(args: argparse.Namespace, screen: Screen) -> Answer:
-    """JSON: {name, path}."""
-    from ..bundles.archive import import_bundle  # loads torch
-
-    folder = import_bundle(screen.workspace, args.file)
-    return Answer(
-        {"name": folder.name, "path": str(folder)}, f"{folder.name} is in the library: {folder}."
-    )
 
 
 def delete_model(args: argparse.Namespace, screen: Screen) -> Answer:

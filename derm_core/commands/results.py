@@ -8,6 +8,7 @@ from ..errors import NotFound, RunError
 from ..events import read_events
 from ..files import read_json
 from ..jobs.store import Run
+from ..report.terminal import text_report
 from ..study.study_result import study_result
 from ..workspace import Workspace
 from .output import Answer, table
@@ -52,19 +53,13 @@ def _study(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
         for name, arm in study["arms"].items()
     }
     rest = {key: value for key, value in study.items() if key not in ("run_id", "arms")}
-    return {"arms": arms, **rest}, _text(study)
+    return {"arms": arms, **rest}, text_report(study_result(study))
 
 
 def _evaluate(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:
     study = read_study(workspace, run.id)
     rest = {key: value for key, value in study.items() if key != "run_id"}
-    return rest, _text(study)
-
-
-def _text(study: dict[str, Any]) -> str:
-    from ..report.terminal import text_report  # loads pandas, which starting a run does without
-
-    return text_report(study_result(study))
+    return rest, text_report(study_result(study))
 
 
 def _pretrain(workspace: Workspace, run: Run) -> tuple[dict[str, Any], str]:

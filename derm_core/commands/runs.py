@@ -14,7 +14,6 @@ from ..jobs.dependencies import stored_config
 from ..jobs.store import STATES, Run, RunStore
 from .follow import follow
 from .output import Answer, Screen, duration, progress_line, size, table
-from .results import answer
 
 CANCEL_SECONDS = 10.0
 LOG_LINES = 15
@@ -43,7 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--name")
     one.add_argument("--tags", metavar="A,B,…", help="in place of those it has")
     one.add_argument("--note", metavar="TEXT", help="shown on its page and in its report")
-    one = add_action("export", export_run, "a run's metrics and pictures for TensorBoard or MLflow")
+    one = add_action(
+        "export", "run_results:export_run", "a run's metrics and pictures for TensorBoard or MLflow"
+    )
     one.add_argument(
         "--tensorboard", type=Path, metavar="DIR", help="write event files below DIR/RUN"
     )
@@ -55,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one = add_action("show", show_run, "one run: state, progress, settings, end of its log")
     one.add_argument("--follow", action="store_true", help="follow it until it ends")
     add_action("cancel", cancel_run, "stop a run; what it saved stays and can be resumed")
-    one = add_action("resume", resume_run, "go on with a failed, cancelled or interrupted run")
+    one = add_action(
+        "resume", "run_results:resume_run", "go on with a failed, cancelled or interrupted run"
+    )
     one.add_argument("--follow", action="store_true", help="follow it until it ends")
     one = add_action("delete", delete_run, "delete a run's folder and all it made")
     one.add_argument("--force", action="store_true", help="even where other runs use it")
@@ -126,24 +129,6 @@ def _time_taken(run: Run) -> str:
     return duration((run.finished or time.time()) - run.started)
 
 
-def export_run(args: argparse.Namespace, screen: Screen) -> Answer:
-    """JSON: {run_id, tensorboard: folder or null, mlflow: run id there or null}."""
-    from ..report import trackers  # loads pandas, which `runs list` does without
-
-    if not (args.tensorboard or args.mlflow):
-        raise ConfigError("Where to? Give --tensorboard DIR or --mlflow URI.")
-    run, files = RunStore(screen.workspace).get(args.run), screen.workspace.run(args.run)
-    value: dict[str, Any] = {"run_id": run.id, "tensorboard": None, "mlflow": None}
-    lines = []
-    if args.tensorboard:
-        value["tensorboard"] = str(trackers.to_tensorboard(files, args.tensorboard))
-        lines.append(f"TensorBoard: `tensorboard --logdir {args.tensorboard}`")
-    if args.mlflow:
-        value["mlflow"] = trackers.to_mlflow(files, args.mlflow, run)
-        lines.append(f"MLflow: run {value['mlflow']} at {args.mlflow}")
-    return Answer(value, "\n".join(lines))
-
-
 def show_run(args: argparse.Namespace, screen: Screen) -> Answer:
     """JSON: the run's record with {config, summary, log: last lines, folder}."""
     store = RunStore(screen.workspace)
@@ -189,19 +174,6 @@ def cancel_run(args: argparse.Namespace, screen: Screen) -> Answer:
     return Answer(
         value,
         problem=f"{run.id} has not stopped yet; run the same command again in a moment.",
-    )
-
-
-def resume_run(args: argparse.Namespace, screen: Screen) -> Answer:
-    """JSON: {run_id, state}, or with --follow the results of the finished run."""
-    supervisor.reconcile(screen.workspace)
-    supervisor.resume(screen.workspace, args.run)
-    if args.follow:
-        return answer(screen.workspace, follow(args.run, screen))
-    run = RunStore(screen.workspace).get(args.run)
-    return Answer(
-        {"run_id": run.id, "state": run.state},
-        f"{run.id} is {run.state} again; `runs show {run.id} --follow` follows it.",
     )
 
 
