@@ -76,13 +76,13 @@ def _processor() -> str:
 
 def versions() -> dict:
     """Python and the installed packages that matter here."""
-    found = {"python": platform.python_version()}
+    packages = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            packages[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return packages
 
 
 def spoken(arguments: list[str], package: ModuleType = benchmarks) -> str:

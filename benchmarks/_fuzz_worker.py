@@ -52,12 +52,12 @@ def judge(data: bytes, name: str) -> tuple[str, str]:
             else ("crashed", f"{image.mode} {image.size} {image.info} is no bounded picture")
         )
     except ImageError as error:
-        said = str(error)
-        sound = said.startswith(f"{name}: ") and len(said) < len(name) + 250
+        message = str(error)
+        sound = message.startswith(f"{name}: ") and len(message) < len(name) + 250
         return (
-            ("refused", said.removeprefix(f"{name}: "))
+            ("refused", message.removeprefix(f"{name}: "))
             if sound
-            else ("crashed", f"not a reason: {said[:200]}")
+            else ("crashed", f"not a reason: {message[:200]}")
         )
     except BaseException:
         return "crashed", traceback.format_exc().strip()[-600:]

@@ -106,12 +106,12 @@ def bases() -> list[tuple[str, bytes]]:
         ],
         "BMP": [(mode, {}) for mode in ("1", "L", "P", "RGB", "RGBA")],
     }
-    found = [
+    files = [
         (kind, encoded(kind, mode, **more))
         for kind, variants in options.items()
         for mode, more in variants
     ]
-    found += [
+    files += [
         ("PNG", raw_png(9, 7, depth, colour, interlace))
         for interlace in (0, 1)
         for depth, colour in (
@@ -129,7 +129,7 @@ def bases() -> list[tuple[str, bytes]]:
         )
     ]
     return [
-        *found,
+        *files,
         ("BMP", rle_bmp(16, 4, b"\x10\x05\x00\x00" * 4 + b"\x00\x01")),
         ("BMP", os2_bmp()),
     ]
@@ -338,14 +338,14 @@ SIZES = (
 
 
 def _bombs() -> dict[str, Callable[[], bytes]]:
-    found = {
+    files = {
         f"bomb-png-{depth}-{colour}-{interlace}": lambda d=depth, c=colour, i=interlace: raw_png(
             6300, 6300, d, c, i
         )
         for depth, colour in ((8, 2), (16, 0), (16, 2), (8, 6), (16, 6), (8, 4), (1, 0))
         for interlace in (0, 1)
     }
-    found |= {
+    files |= {
         "bomb-png-over": lambda: raw_png(20000, 20000),
         "bomb-png-idat": lambda: raw_png(10, 10, pixels=zeros(2**31)),
         "bomb-png-row": lambda: raw_png(39_000_000, 1),
@@ -389,8 +389,8 @@ def _bombs() -> dict[str, Callable[[], bytes]]:
         "bomb-bmp-rle-nothing": lambda: rle_bmp(10, 6300, b"\x01\x07" * 7_400_000),
     }
     for scans in (200_000, 2_000_000, MAX_BYTES - 100):
-        found[f"bomb-jpeg-scans-{scans}"] = lambda n=scans: scan_bomb(6320, 6320, n)
-    return found
+        files[f"bomb-jpeg-scans-{scans}"] = lambda n=scans: scan_bomb(6320, 6320, n)
+    return files
 
 
 def _metadata() -> dict[str, Callable[[], bytes]]:
@@ -503,12 +503,12 @@ def _pieces(data: bytes, size: int) -> list[bytes]:
 def _others() -> dict[str, Callable[[], bytes]]:
     script = b"<html><script>alert(1)</script></html>"
     empty_zip = b"PK\x05\x06" + bytes(18)
-    found = {
+    files = {
         f"other-{kind.lower()}": lambda k=kind: encoded(k, "P" if k == "GIF" else "RGB")
         for kind in ("GIF", "TIFF", "PPM", "ICO", "TGA", "PCX", "EPS", "PDF", "JPEG2000", "AVIF")
         if kind in _savers()
     }
-    found |= {
+    files |= {
         f"other-text-{i}": lambda t=text: t
         for i, text in enumerate(
             (
@@ -537,7 +537,7 @@ def _others() -> dict[str, Callable[[], bytes]]:
         )
     }
     for kind in ("JPEG", "PNG", "WEBP", "BMP"):
-        found |= {
+        files |= {
             f"polyglot-{kind}-zip": lambda k=kind: encoded(k) + empty_zip,
             f"polyglot-{kind}-html": lambda k=kind: encoded(k) + script,
             f"polyglot-{kind}-before": lambda k=kind: script + encoded(k),
@@ -546,12 +546,12 @@ def _others() -> dict[str, Callable[[], bytes]]:
             f"too-large-{kind}": lambda k=kind: encoded(k) + bytes(MAX_BYTES),
             f"padded-{kind}": lambda k=kind: encoded(k) + bytes(MAX_BYTES - 100_000),
         }
-        found |= {
+        files |= {
             f"size-{kind}-{w}x{h}": lambda k=kind, w=w, h=h: patched(k, w, h) for w, h in SIZES
         }
-    found["polyglot-PNG-JPEG"] = lambda: raw_png(9, 7, before=chunk(b"teSt", encoded("JPEG")))
-    found["polyglot-JPEG-PNG"] = lambda: jpeg_with(segment(0xFE, encoded("PNG")))
-    return found
+    files["polyglot-PNG-JPEG"] = lambda: raw_png(9, 7, before=chunk(b"teSt", encoded("JPEG")))
+    files["polyglot-JPEG-PNG"] = lambda: jpeg_with(segment(0xFE, encoded("PNG")))
+    return files
 
 
 def _savers() -> set[str]:
@@ -561,7 +561,7 @@ def _savers() -> set[str]:
 
 def _cuts() -> dict[str, Callable[[], bytes]]:
     """Every base file, cut at (and just behind) each of its markers or chunks."""
-    found = {}
+    files = {}
     for number, (kind, data) in enumerate(bases()):
         marker = {
             "JPEG": rb"\xff[\x01-\xfe]",
@@ -578,8 +578,8 @@ def _cuts() -> dict[str, Callable[[], bytes]]:
             }
         )
         for at in places[:40]:
-            found[f"cut-{kind}-{number}-{at}"] = lambda d=data, n=at: d[:n]
-    return found
+            files[f"cut-{kind}-{number}-{at}"] = lambda d=data, n=at: d[:n]
+    return files
 
 
 @lru_cache(maxsize=1)

@@ -49,7 +49,7 @@ def inside(predictor: Predictor, images: np.ndarray, masks: np.ndarray, occluded
     """See the module's docstring. occluded: how many of the images are asked about patch by patch."""
     hidden = min(occluded, len(images))
     position = np.broadcast_to(masks.mean(0), masks.shape)
-    found = {
+    shares = {
         "area": float(masks.mean()),
         "position": float(inside_share(position, masks).mean()),
         "images": len(images),
@@ -60,7 +60,7 @@ def inside(predictor: Predictor, images: np.ndarray, masks: np.ndarray, occluded
         "occlusion": lambda: hiding(predictor, images[:hidden]),
         "untrained": lambda: layer_cam(untrained(predictor), images).density_nss,
     }
-    return found | {
+    return shares | {
         kind: summary(maps, masks[: len(maps)])
         for kind, maps in ((kind, make()) for kind, make in kinds.items())
     }
@@ -119,8 +119,8 @@ def untrained(predictor: Predictor, seed: int = 0) -> Predictor:
 
 def drawn_lesions(count: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Synthetic images (n, S, S, 3) uint8 and their masks (n, S, S) bool, those without a lesion pixel left out."""
-    found = [
+    lesions = [
         (image, mask) for image, mask, _ in islice(generate(count, size, seed), count) if mask.any()
     ]
-    images, masks = zip(*found, strict=True)
+    images, masks = zip(*lesions, strict=True)
     return np.stack(images), np.stack(masks).astype(bool)

@@ -46,13 +46,13 @@ def leak_named(seed: int = 0) -> bool:
     split[leaked] = test
     frame = dataset.frame.copy()
     frame.loc[frame.index[copied[1]], "sha256"] = frame["sha256"].iloc[copied[0]]
-    found = audit(
+    report = audit(
         Dataset(dataset.name, frame, dataset.classes, dataset.info, dataset.paths), split
     ).crossing
     return (
         sound == Crossing((), ())
-        and found.groups == (str(group),)
-        and set(found.image_ids) == set(frame["image_id"].iloc[copied])
+        and report.groups == (str(group),)
+        and set(report.image_ids) == set(frame["image_id"].iloc[copied])
     )
 
 
@@ -76,9 +76,9 @@ def shortcut_reliance(
     share. With one world zero is therefore "below a quarter of what full strength brings".
     """
     seeds = [stream_seed(seed, "shortcut", world) % 2**31 for world in range(worlds)]
-    found = [_one_world(one, arms, strengths, images, size) for one in seeds]
+    measured = [_one_world(one, arms, strengths, images, size) for one in seeds]
     means = {
-        arm: np.array([[row["reliance"]["mean"] for row in world[arm]] for world in found])
+        arm: np.array([[row["reliance"]["mean"] for row in world[arm]] for world in measured])
         for arm in arms
     }
     reach = {arm: _reach(values) for arm, values in means.items()}

@@ -110,7 +110,7 @@ def repeat(number: int, settings: Settings) -> dict:
     ]  # the same in every world would be one draw
     heads = train(world, settings, fresh[: settings.seeds])
     again = train(world, settings, fresh[settings.seeds :], ("strong",))
-    said = ask(
+    answer = ask(
         world,
         {**predict(heads, world, "test"), "again": predict(again, world, "test")["strong"]},
         settings,
@@ -121,19 +121,19 @@ def repeat(number: int, settings: Settings) -> dict:
     blind = ask(
         lost, predict(train(lost, settings, fresh[: settings.seeds]), lost, "test"), settings, seed
     )
-    rows = {(row["b"], row["metric"]): row for row in said["differences"] if row["a"] == "strong"}
+    rows = {(row["b"], row["metric"]): row for row in answer["differences"] if row["a"] == "strong"}
     keys = ("mean", "low", "high", "se", "df")
     return {
         "repeat": number,
         "aa": {m: [rows["again", m][key] for key in keys] for m in METRICS}
-        | {"flips": said["flips"]},
+        | {"flips": answer["flips"]},
         "effect": {m: [rows["weak", m][key] for key in keys] for m in METRICS},
         "truth": truth(
-            beyond, unseen, prior_of(world), np.bincount(said["strata"], minlength=CLASSES)
+            beyond, unseen, prior_of(world), np.bincount(answer["strata"], minlength=CLASSES)
         ),
         "shuffled": {
-            arm: [found["balanced_accuracy"][key] for key in keys]
-            for arm, found in blind["arms"].items()
+            arm: [entry["balanced_accuracy"][key] for key in keys]
+            for arm, entry in blind["arms"].items()
         },
         "gaps": gap_rows(world, heads, settings, seed),
     }
@@ -180,7 +180,7 @@ def ask(
     test = world.split == 2
     labels, groups, prior = world.labels[test], world.groups[test], prior_of(world)
     names = [f"class{c}" for c in range(CLASSES)]
-    found = to_json(
+    evaluation = to_json(
         evaluate(
             labels,
             groups,
@@ -195,8 +195,8 @@ def ask(
     design = make_design(labels, groups, CLASSES)
     if "again" in probabilities:
         right = {arm: (decide(p, prior) == labels).mean(0) for arm, p in probabilities.items()}
-        found["flips"] = sign_flip(design, right["strong"] - right["again"], seed=seed)
-    return {**found, "strata": design.stratum}
+        evaluation["flips"] = sign_flip(design, right["strong"] - right["again"], seed=seed)
+    return {**evaluation, "strata": design.stratum}
 
 
 def gap_rows(world: World, heads: Heads, settings: Settings, seed: int) -> dict[str, list[float]]:
@@ -214,8 +214,8 @@ def gap_rows(world: World, heads: Heads, settings: Settings, seed: int) -> dict[
             seed=seed,
         )
         changes.append({kind: drawn["strong"][kind] - drawn["weak"][kind] for kind in GAPS})
-    found = gap_interval(*changes)
-    return {kind: [row.mean, row.low, row.high] for kind, row in found.items()}
+    interval = gap_interval(*changes)
+    return {kind: [row.mean, row.low, row.high] for kind, row in interval.items()}
 
 
 def truth(
@@ -254,13 +254,13 @@ def summarise(rows: Sequence[Mapping]) -> dict:
     effect = {m: np.array([row["effect"][m] for row in rows], float) for m in METRICS}
     flips = np.array([row["aa"]["flips"] for row in rows])
     expected = np.mean([row["truth"]["difference"] for row in rows])
-    found = {
+    summary = {
         "aa_false_positive_rate": rate(excludes(aa["balanced_accuracy"], 0.0), ALPHA),
         "shuffle_balanced_accuracy": chance(rows),
         "effect_power": rate(excludes(effect["balanced_accuracy"], 0.0), predicted_power(rows)),
         "interval_coverage": rate(~excludes(effect["balanced_accuracy"], expected), 1 - ALPHA),
     }
-    found["effect_power"]["effect"] = float(expected)
+    summary["effect_power"]["effect"] = float(expected)
     more = {
         "aa_false_positive_rate_by_metric": {
             m: rate(excludes(v, 0.0), ALPHA)["value"] for m, v in aa.items()
@@ -274,7 +274,7 @@ def summarise(rows: Sequence[Mapping]) -> dict:
             for kind in ("loss", "accuracy")
         },
     }
-    return {**found, "repeats": count, "also": more}
+    return {**summary, "repeats": count, "also": more}
 
 
 def _covers_own_mean(values: Sequence[Sequence[float]]) -> float:
@@ -308,9 +308,9 @@ def chance(rows: Sequence[Mapping]) -> dict:
     )  # (n, arms, mean low high se df)
     mean, se, df = values[..., 0], values[..., 3], values[..., 4]
     outside = np.abs(mean - 1 / CLASSES) > student.ppf(1 - ALPHA / 2 / len(arms), df) * se
-    found = rate(outside.any(1), ALPHA)
-    return found | {
-        "holds": found["value"] <= found["high"],
+    share = rate(outside.any(1), ALPHA)
+    return share | {
+        "holds": share["value"] <= share["high"],
         "balanced_accuracy": float(mean.mean()),
         "chance": 1 / CLASSES,
     }

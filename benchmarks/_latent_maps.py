@@ -63,10 +63,10 @@ def furnish(workspace: Workspace, images: int) -> list[str]:
     )
     for slot in "ab":
         right = rng.random(images) < 0.75
-        said = np.where(right, names, rng.choice(np.array(CLASSES, object), images))
+        answers = np.where(right, names, rng.choice(np.array(CLASSES, object), images))
         points[f"prediction_{slot}"], points[f"correct_{slot}"] = (
-            said,
-            (said == names).astype(object),
+            answers,
+            (answers == names).astype(object),
         )
         points[f"confidence_{slot}"] = rng.beta(5, 2, images).astype(np.float32)
         points[f"outlier_{slot}"] = rng.gamma(9, 0.06, images).astype(np.float32)

@@ -118,12 +118,12 @@ class Session:
         Raises:
             PageError: there is none in what was last run.
         """
-        found = [
+        matching = [
             element for element in self.elements.get(kind, []) if not words or words in element.body
         ]
-        if not found:
+        if not matching:
             raise PageError(f"the page shows no {kind}" + f" with “{words}”" * bool(words))
-        return found[0]
+        return matching[0]
 
     async def upload(self, name: str, data: bytes) -> None:
         """Put one file into the page's uploader, in place of those before."""

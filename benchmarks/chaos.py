@@ -251,18 +251,18 @@ def prepare(
 
     data = Workspace.open(folder / "data")
     open_store(data, make_synth(data, "tiny", images=images, size=32, processes=1), 32, processes=1)
-    found: dict = {"outcomes": {}, "durations": {}, "runs": {}, "epochs": epochs}
+    prepared: dict = {"outcomes": {}, "durations": {}, "runs": {}, "epochs": epochs}
     for name in names:
         base, target = FOLDERS[name]
         workspace = copied(folder / base, folder / target)
-        run_id = queued(workspace, name, found)
+        run_id = queued(workspace, name, prepared)
         status, marks = server.work(workspace, run_id)
         if status:
             raise RuntimeError(
                 f"the uninterrupted {name} failed: see {workspace.root / 'chaos.log'}"
             )
-        found["runs"][name] = run_id
-        found["outcomes"][name], found["durations"][name] = outcome(workspace, run_id), {}
+        prepared["runs"][name] = run_id
+        prepared["outcomes"][name], prepared["durations"][name] = outcome(workspace, run_id), {}
         for phase in {mark["mark"] for mark in marks} & {
             phase for phase, runs in RUNS.items() if name in runs
         }:
@@ -274,11 +274,11 @@ def prepare(
                 ]
                 for edge in ("begin", "end")
             }
-            found["durations"][name][phase] = [
+            prepared["durations"][name][phase] = [
                 end - begin for begin, end in zip(times["begin"], times["end"], strict=True)
             ]
-    record.write_text(json.dumps(found))
-    return found
+    record.write_text(json.dumps(prepared))
+    return prepared
 
 
 def copied(source: Path, target: Path) -> Workspace:
@@ -287,13 +287,13 @@ def copied(source: Path, target: Path) -> Workspace:
     return Workspace.open(target)
 
 
-def queued(workspace: Workspace, name: str, found: dict) -> str:
+def queued(workspace: Workspace, name: str, prepared: dict) -> str:
     """A run in the table, without the worker that the supervisor would start."""
-    config = to_dict(configs(found["epochs"])[name])
+    config = to_dict(configs(prepared["epochs"])[name])
     if name in ("study", "embed"):
-        config["vae_run"] = found["runs"]["views"]
+        config["vae_run"] = prepared["runs"]["views"]
     elif name == "publish":
-        config["run"] = found["runs"]["study"]
+        config["run"] = prepared["runs"]["study"]
     return RunStore(workspace).create(config["kind"], config)
 
 

@@ -62,34 +62,34 @@ class Decoder:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
             )
-        found = {"index": index, "kind": "?", "seconds": 0.0, "peak_mb": 0.0}
+        verdict = {"index": index, "kind": "?", "seconds": 0.0, "peak_mb": 0.0}
         self.process.stdin.write(f"{seed} {index}\n")
         self.process.stdin.flush()
         for patience in (MAKING, SILENCE):
             line = self._line(patience)
             if line is None:
                 self.close()
-                return {**found, "outcome": "hung", "reason": f"no answer for {patience:.0f} s"}
+                return {**verdict, "outcome": "hung", "reason": f"no answer for {patience:.0f} s"}
             if not line:
-                said = self.process.stderr.read().strip()[-600:]
+                message = self.process.stderr.read().strip()[-600:]
                 code = self.process.wait()
                 return {
-                    **found,
+                    **verdict,
                     "outcome": "crashed",
-                    "reason": f"the process ended with {code}: {said}",
+                    "reason": f"the process ended with {code}: {message}",
                 }
-            found |= json.loads(line)
-        if found["seconds"] > SECONDS:
-            found |= {
+            verdict |= json.loads(line)
+        if verdict["seconds"] > SECONDS:
+            verdict |= {
                 "outcome": "hung",
-                "reason": f"{found['outcome']} after {found['seconds']:.1f} s. {found['reason']}",
+                "reason": f"{verdict['outcome']} after {verdict['seconds']:.1f} s. {verdict['reason']}",
             }
-        elif found["peak_mb"] > MEMORY_MB:
-            found |= {
+        elif verdict["peak_mb"] > MEMORY_MB:
+            verdict |= {
                 "outcome": "crashed",
-                "reason": f"{found['outcome']} with {found['peak_mb']:.0f} MB. {found['reason']}",
+                "reason": f"{verdict['outcome']} with {verdict['peak_mb']:.0f} MB. {verdict['reason']}",
             }
-        return found
+        return verdict
 
     def _line(self, patience: float) -> str | None:
         """The process's next line, "" at its end, None where none comes for `patience` seconds."""
@@ -126,13 +126,13 @@ def fuzz(
             return next(indices, None) if time.monotonic() < until else None
 
     def work() -> list[dict]:
-        decoder, found = Decoder(), []
+        decoder, verdict = Decoder(), []
         try:
             while (index := following()) is not None:
-                found.append(decoder(seed, index))
+                verdict.append(decoder(seed, index))
         finally:
             decoder.close()
-        return found
+        return verdict
 
     with ThreadPoolExecutor(processes) as pool:
         parts = [pool.submit(work) for _ in range(processes)]

@@ -90,14 +90,15 @@ def run(args: argparse.Namespace) -> dict:
         for size in {p.size for p in predictors.values()}
     }
     labels, groups = dataset.labels[test], dataset.groups[test]
-    found = [predict_batch(p, images[p.size]) for p in predictors.values()]
+    results = [predict_batch(p, images[p.size]) for p in predictors.values()]
     others = other_things(args.photos)
     rates = rates_by_source(predictors, others)
     flagged = float(np.mean([flag for row in rates.values() for flag in row]))
-    inliers = flags(predictors, found)
+    inliers = flags(predictors, results)
     saliency = saliency_inside(predictors, dataset, test, images, args)
     coverage = {
-        name: covered(p, rows, labels, groups) for (name, p), rows in zip(predictors.items(), found)
+        name: covered(p, rows, labels, groups)
+        for (name, p), rows in zip(predictors.items(), results)
     }
     shifts = {
         name: shift_rate(workspace, predictors, name)
@@ -121,7 +122,7 @@ def run(args: argparse.Namespace) -> dict:
         "inlier_flagged_rate": float(inliers.mean()),
         "inlier_flagged_by_arm": {
             name: float(np.mean([score.flagged for _, score in rows]))
-            for name, rows in zip(predictors, found)
+            for name, rows in zip(predictors, results)
         },
         "shift_flagged_rate": shifts,
         "saliency_inside_lesion": default_inside(saliency, dataset.name),
@@ -157,12 +158,12 @@ def test_split(workspace: Workspace, card: Card):
     return dataset, rows[(split == SPLITS.index("test")) & (dataset.labels[rows] >= 0)]
 
 
-def flags(predictors: dict[str, Predictor], found: list[list[Result]]) -> np.ndarray:
+def flags(predictors: dict[str, Predictor], results: list[list[Result]]) -> np.ndarray:
     """Whether each image is flagged by all models together, as predict_images does it: bool (n,)."""
     return np.array(
         [
             outlier.judge({name: score for name, (_, score) in zip(predictors, rows)}).flagged
-            for rows in zip(*found)
+            for rows in zip(*results)
         ]
     )
 
@@ -208,12 +209,12 @@ def rates_by_source(
     predictors: dict[str, Predictor], pictures: list[tuple[str, Image.Image]]
 ) -> dict[str, list[bool]]:
     """Which pictures of each source are flagged."""
-    found = [
+    results = [
         predict_batch(p, np.stack([prepare(picture, p.size) for _, picture in pictures]))
         for p in predictors.values()
     ]
     rates: dict[str, list[bool]] = {}
-    for (source, _), flag in zip(pictures, flags(predictors, found), strict=True):
+    for (source, _), flag in zip(pictures, flags(predictors, results), strict=True):
         rates.setdefault(source, []).append(bool(flag))
     return rates
 
@@ -264,8 +265,8 @@ def saliency_inside(
 def default_inside(saliency: dict, dataset: str) -> dict[str, float]:
     """By model, the share of Classify's first map that lies on the lesion: the dataset's, or generated ones."""
     return {
-        name: found.get(dataset, found["synthetic"])["layer_cam"]["inside"]
-        for name, found in saliency.items()
+        name: shares.get(dataset, shares["synthetic"])["layer_cam"]["inside"]
+        for name, shares in saliency.items()
     }
 
 

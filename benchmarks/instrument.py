@@ -49,14 +49,17 @@ def run(args: argparse.Namespace) -> dict:
         if args.rows:
             with args.rows.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"settings": dataclasses.asdict(settings)} | row) + "\n")
-    found = summarise([rows[number] for number in range(wanted)])
+    summary = summarise([rows[number] for number in range(wanted)])
     rates = {
         key: value["holds"]
-        for key, value in found.items()
+        for key, value in summary.items()
         if isinstance(value, dict) and "holds" in value
     }
     named, reliance = leak_named(), shortcut_reliance(QUICK_WORLDS if args.quick else WORLDS)
-    false_positives, shuffled = found["aa_false_positive_rate"], found["shuffle_balanced_accuracy"]
+    false_positives, shuffled = (
+        summary["aa_false_positive_rate"],
+        summary["shuffle_balanced_accuracy"],
+    )
     return {
         "ratio": false_positives["value"] / ALPHA,
         "limit": false_positives["high"] / ALPHA,
@@ -68,10 +71,10 @@ def run(args: argparse.Namespace) -> dict:
         "shuffle_balanced_accuracy": shuffled["balanced_accuracy"],
         "leak_named": named,
         "shortcut_reliance": reliance["reliance"],
-        "effect_power": found["effect_power"]["value"],
-        "interval_coverage": found["interval_coverage"]["value"],
+        "effect_power": summary["effect_power"]["value"],
+        "interval_coverage": summary["interval_coverage"]["value"],
         "holds": {"leak_named": named, "shortcut_reliance": reliance["holds"], **rates},
-        "details": {**found, "shortcut_reliance": reliance},
+        "details": {**summary, "shortcut_reliance": reliance},
         "repeats": wanted,
         "quick": args.quick,
         "settings": dataclasses.asdict(settings),

@@ -157,8 +157,8 @@ def on_the_page(workspace: Workspace, maps: list[str], images: int, repeats: int
             opened(tab, alone, drawn, messages)
             single = [opened(tab, alone, drawn, messages) for _ in range(repeats)]
             both = [opened(tab, pair, 2 * drawn, messages) for _ in range(repeats)]
-            found = selections(context, alone, drawn, repeats)
-            found |= {
+            measured = selections(context, alone, drawn, repeats)
+            measured |= {
                 "place_page_ms": place_page_ms(context, alone, drawn, repeats),
                 "traverse_page_ms": traverse_page_ms(
                     context, f"{alone}&view=travel&vae={MODEL}", repeats
@@ -171,7 +171,7 @@ def on_the_page(workspace: Workspace, maps: list[str], images: int, repeats: int
         "first_open_s": first,
         "new_tab_s": statistics.median(fresh),
         "open_pair_s": statistics.median(both),
-        **found,
+        **measured,
         "figure_mb": max(messages) / 1e6,
         "drawn": drawn,
     }
@@ -213,7 +213,7 @@ def selections(context, address: str, points: int, repeats: int) -> dict:
     session = context.new_cdp_session(tab)
     session.send("HeapProfiler.collectGarbage")
     heap = tab.evaluate("performance.memory.usedJSHeapSize") / 1e6
-    said = tab.get_by_text(" points are drawn")
+    caption = tab.get_by_text(" points are drawn")
     clicks, boxes, lassos = [], [], []
     for number in range(repeats + 1):
         x, y, name = _lonely(tab, number)
@@ -233,9 +233,9 @@ def selections(context, address: str, points: int, repeats: int) -> dict:
             )
             seconds.append(_drawn_round(tab, left, top, corners))
     chosen = _chosen(tab)
-    told = {
+    result = {
         "page_heap_mb": heap,
-        "said": said.first.inner_text() if said.count() else None,
+        "said": caption.first.inner_text() if caption.count() else None,
         "lasso_images": int(chosen.split()[0].replace(",", "")),
     }
     tab.close()
@@ -243,7 +243,7 @@ def selections(context, address: str, points: int, repeats: int) -> dict:
         "select_s": statistics.median(clicks[1:]),
         "select_box_s": statistics.median(boxes[1:]),
         "select_lasso_s": statistics.median(lassos[1:]),
-        **told,
+        **result,
     }
 
 
@@ -408,18 +408,20 @@ def found_trouble(home: str | None) -> dict:
         Path(home).glob("runs/embed-*/artefacts/map.json") if home else (),
         key=lambda path: path.stat().st_mtime,
     )
-    told = {
+    result = {
         known["arm"]: known["trouble"] for known in map(read_json, maps) if known.get("trouble")
     }
     recalls = {
-        arm: found["found"] / found["known_pairs"]
-        for arm, found in told.items()
-        if found.get("known_pairs")
+        arm: counts["found"] / counts["known_pairs"]
+        for arm, counts in result.items()
+        if counts.get("known_pairs")
     }
     best = max(recalls, key=recalls.get, default=None)
     return {
         "duplicate_recall": recalls.get(best),
         "duplicate_recall_arm": best,
         "recalls": recalls,
-        "trouble": {arm: {kind: found.get(kind) for kind in KINDS} for arm, found in told.items()},
+        "trouble": {
+            arm: {kind: counts.get(kind) for kind in KINDS} for arm, counts in result.items()
+        },
     }

@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> dict:
     waiting = max(1.0, mixed["waiting"] / len(os.sched_getaffinity(0)))
     errors = [error for part in (*others, alone, unlike, mixed, beside) for error in part["errors"]]
     slowest = {page: max(times) for page, times in beside["visits"].items()}
-    found = {
+    result = {
         "sessions": args.sessions,
         "seconds": args.seconds,
         "errors": len(errors),
@@ -126,9 +126,9 @@ def run(args: argparse.Namespace) -> dict:
         ),
     }
     return {
-        **found,
+        **result,
         "limits": LIMITS,
-        "missed": missed(found),
+        "missed": missed(result),
         "single_seconds": share(single, 1),
         "p95_seconds": percentile_95(mixed["times"]),
         "waiting": mixed["waiting"],
@@ -179,12 +179,13 @@ def share(value: float | None, of: float) -> float | None:
     return None if value is None or not of or np.isnan(value / of) else float(value / of)
 
 
-def missed(found: dict) -> list[str]:
+def missed(result: dict) -> list[str]:
     """Names of the limits that a result does not hold; what could not be measured is held by none."""
     return [
         name
         for name, limit in LIMITS.items()
-        if found[name] is None or (found[name] < limit if name in FLOORS else found[name] > limit)
+        if result[name] is None
+        or (result[name] < limit if name in FLOORS else result[name] > limit)
     ]
 
 

@@ -71,18 +71,17 @@ def run(args: argparse.Namespace) -> dict:
         images = store_images(folder, min(1000, args.images), args.size)
         given = peers_settings(args, chosen, images, folder, device)
         for number in range(args.repeats):
-            found = {
+            results = {
                 "ours": train_ours(given, images, chosen, args, device, folder / f"run{number}"),
                 "pythae": peer(args.peer_python, "_pythae_peer", given),
                 "imagefolder": peer(sys.executable, "_imagefolder_peer", given),
             }
-            if (
-                found["pythae"]["parameters"] != found["ours"]["parameters"] - 1
-            ):  # the learned noise scale
+            # ours has one parameter more: the learned noise scale
+            if results["pythae"]["parameters"] != results["ours"]["parameters"] - 1:
                 raise RunError(
                     "pythae's model and ours do not have the same parameters; the comparison is void."
                 )
-            for side, result in found.items():
+            for side, result in results.items():
                 rates[side].append(args.images * args.epochs / result["seconds"])
             print(
                 ", ".join(f"{side} {values[-1]:.1f}" for side, values in rates.items()),
@@ -99,7 +98,7 @@ def run(args: argparse.Namespace) -> dict:
         "against": middle["pythae"],
         "unit": "images/s",
         "peer": "pythae's BaseTrainer around the same encoder and decoder",
-        "peer_versions": found["pythae"]["versions"],
+        "peer_versions": results["pythae"]["versions"],
         "imagefolder": middle["imagefolder"],
         "ratio_imagefolder": middle["ours"] / middle["imagefolder"],
         "architecture": args.architecture,
@@ -108,7 +107,7 @@ def run(args: argparse.Namespace) -> dict:
         "batch_size": args.batch_size,
         "images": args.images,
         "epochs": args.epochs,
-        "precision": found["ours"]["precision"],
+        "precision": results["ours"]["precision"],
         "device": device,
         "threads": torch.get_num_threads(),
         "repeats": args.repeats,

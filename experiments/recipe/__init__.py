@@ -249,7 +249,7 @@ def curve(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def tables(ablation: Judged | None, final: Judged | None) -> dict[str, Any]:
     """The ablation with each line's difference from BASE, the finals' arms and their paired differences."""
-    found: dict[str, Any] = dict.fromkeys(
+    result: dict[str, Any] = dict.fromkeys(
         (
             "ablation",
             "curve",
@@ -263,7 +263,7 @@ def tables(ablation: Judged | None, final: Judged | None) -> dict[str, Any]:
     )
     if ablation:
         base = lines_of.BASE
-        found["ablation"] = [
+        result["ablation"] = [
             {
                 **ablation.row(name),
                 **(
@@ -274,9 +274,9 @@ def tables(ablation: Judged | None, final: Judged | None) -> dict[str, Any]:
             }
             for name in ablation.lines
         ]
-        found["curve"] = curve(found["ablation"])
+        result["curve"] = curve(result["ablation"])
     if final:
-        found["arms"] = {name: final.row(name) for name in final.lines}
+        result["arms"] = {name: final.row(name) for name in final.lines}
         of_imagenet = [name for name in final.lines if name.startswith("imagenet")]
         best = min(of_imagenet, key=final.val_loss, default=None)
         wanted = {
@@ -284,12 +284,12 @@ def tables(ablation: Judged | None, final: Judged | None) -> dict[str, Any]:
             "vae_minus_best_imagenet": ("vae", best),
             "both_minus_imagenet": ("both", "imagenet"),
         }
-        found |= {
+        result |= {
             key: {"arms": pair, **final.minus(*pair)}
             for key, pair in wanted.items()
             if set(pair) <= set(final.lines)
         }
-        found["controls"] = {
+        result["controls"] = {
             name: final.minus("vae", name)
             for name in ("no-elbo", "no-consistency", "paper", "random")
             if {name, "vae"} <= set(final.lines)
@@ -299,7 +299,7 @@ def tables(ablation: Judged | None, final: Judged | None) -> dict[str, Any]:
         for name, stage in (("levers", ablation), ("finals", final))
         if stage
     }
-    found["grid"] = {
+    result["grid"] = {
         name: dict(zip(("learning_rate", "weight_decay"), point)) for name, point in points.items()
     }
-    return found
+    return result

@@ -51,13 +51,13 @@ def against(ours: Path, theirs: Path, arm: str = "imagenet") -> dict[str, Any]:
             folds=first.fold,
         )
     )
-    found = {
+    result = {
         "input_size": other.input_size,
         arm: stats["arms"][arm],
         **_pairs(stats["differences"], arm),
     }
     if not (config.label_fractions and other.label_fractions):
-        return found
+        return result
     scorer = Scorer(
         labels,
         groups,
@@ -70,14 +70,14 @@ def against(ours: Path, theirs: Path, arm: str = "imagenet") -> dict[str, Any]:
         here, there = with_fewer[share], theirs_with_fewer[share]
         scores = {one: score(scorer, here.probabilities[one], here.log_priors) for one in mine}
         scores[arm] = score(scorer, there.probabilities[arm], there.log_priors)
-        found[f"labels_{share:g}"] = {
+        result[f"labels_{share:g}"] = {
             f"{one}_minus_{arm}": {
                 metric: to_json((scores[one][metric] - scores[arm][metric]).interval())
                 for metric in scores[arm]
             }
             for one in mine
         }
-    return found
+    return result
 
 
 def _joined(path: Path) -> tuple[StudyConfig, JoinedFolds]:
@@ -89,15 +89,15 @@ def _joined(path: Path) -> tuple[StudyConfig, JoinedFolds]:
 
 def _pairs(rows: Iterable[Mapping[str, Any]], arm: str) -> dict[str, dict[str, dict[str, float]]]:
     """{"ONE_minus_ARM": {metric: {mean, low, high}}} of OURS, whatever the direction of the rows is."""
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    differences: dict[str, dict[str, dict[str, float]]] = {}
     for row in rows:
         one = row["a"] if row["b"] == arm else row["b"]
         if one in OURS and arm in (row["a"], row["b"]):
             ends = np.array([row["mean"], row["low"], row["high"]], float)
             mean, low, high = ends if row["a"] == one else -ends[[0, 2, 1]]
-            found.setdefault(f"{one}_minus_{arm}", {})[row["metric"]] = {
+            differences.setdefault(f"{one}_minus_{arm}", {})[row["metric"]] = {
                 "mean": mean,
                 "low": low,
                 "high": high,
             }
-    return found
+    return differences

@@ -80,12 +80,12 @@ def _finish(
 ) -> None:
     """Judge the features and write what `measure` and `arrays_of` read."""
     started = time.monotonic()
-    found, arrays = _judge(line, setting, workspace, folder, run)
+    result, arrays = _judge(line, setting, workspace, folder, run)
     with writing(folder.artefacts / ARRAYS) as file:
         np.savez(file, **arrays)
     write_json(
         folder.artefacts / RESULT,
-        jsonable({**found, "pretraining": summary, "judging_seconds": time.monotonic() - started}),
+        jsonable({**result, "pretraining": summary, "judging_seconds": time.monotonic() - started}),
     )
 
 
@@ -113,12 +113,12 @@ def _pretrained(
     config = pretraining(line, setting)
     with _alone(run.create()):
         write_json(run.config, to_dict(config))
-        return _told(pretrain(config, workspace, run), line.name)
+        return follow(pretrain(config, workspace, run), line.name)
 
 
-def _told(events: Iterator[Event], what: str) -> Any:
+def follow(events: Iterator[Event], what: str) -> Any:
     """The result of a run; its log, metrics of each epoch and, every half minute, its rate go to standard error."""
-    said = result = None
+    last_line = result = None
     for event in events:
         if event.kind == "result":
             result = event.value
@@ -134,8 +134,8 @@ def _told(events: Iterator[Event], what: str) -> Any:
                 file=sys.stderr,
                 flush=True,
             )
-        elif event.kind == "progress" and (said is None or time.monotonic() - said > 30):
-            said, value = time.monotonic(), event.value
+        elif event.kind == "progress" and (last_line is None or time.monotonic() - last_line > 30):
+            last_line, value = time.monotonic(), event.value
             rate = "" if value.rate is None else f", {value.rate:.0f}/s"  # not known at first
             print(
                 f"{what}: {value.done} of {value.total} images{rate}",
@@ -178,7 +178,7 @@ def _judge(
         for index, seed in enumerate(setting.head_seeds)
     ]
     keep(arrays, "few", few, line.arm, material, [name for name in splits if name != "train"])
-    found = {
+    result = {
         "line": line.name,
         "width": features.shape[-1],
         "grid": everything.grid,
@@ -186,7 +186,7 @@ def _judge(
             split: neighbours(features, material, split) for split in splits if split != "train"
         },
     }
-    return found, arrays
+    return result, arrays
 
 
 def _few(material: StudyData, seed: int) -> np.ndarray:
@@ -268,7 +268,7 @@ def neighbours(features: np.ndarray, material: StudyData, split: str) -> dict[st
     from sklearn.metrics import balanced_accuracy_score
     from sklearn.neighbors import KNeighborsClassifier
 
-    train, rows, found = material.members("train"), material.members(split), []
+    train, rows, votes = material.members("train"), material.members(split), []
     for matrix in features[None] if features.ndim == 2 else features:
         mean, std = matrix[train].mean(0), matrix[train].std(0)
         space = np.where(std > 1e-6, (matrix - mean) / np.maximum(std, 1e-6), 0)
@@ -276,10 +276,10 @@ def neighbours(features: np.ndarray, material: StudyData, split: str) -> dict[st
             space[train], material.labels[train]
         )
         voted = model.predict(space[rows])
-        found.append(
+        votes.append(
             (
                 np.mean(voted == material.labels[rows]),
                 balanced_accuracy_score(material.labels[rows], voted),
             )
         )
-    return dict(zip(("accuracy", "balanced_accuracy"), np.mean(found, 0).tolist()))
+    return dict(zip(("accuracy", "balanced_accuracy"), np.mean(votes, 0).tolist()))

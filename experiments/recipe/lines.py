@@ -251,7 +251,7 @@ def key(config: Any) -> str:
 
 def changed(config: Any) -> dict[str, Any]:
     """Fields that differ from the class's defaults: a field added later does not rename finished work."""
-    found = {}
+    fields = {}
     for spec in dataclasses.fields(config):
         value = getattr(config, spec.name)
         default = (
@@ -260,10 +260,10 @@ def changed(config: Any) -> dict[str, Any]:
             else spec.default
         )
         if dataclasses.is_dataclass(value):
-            found[spec.name] = changed(value)
+            fields[spec.name] = changed(value)
         elif value != default:
-            found[spec.name] = value
-    return found
+            fields[spec.name] = value
+    return fields
 
 
 def chosen(lines: list[Line], only: str | None) -> list[Line]:

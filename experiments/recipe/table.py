@@ -90,16 +90,16 @@ class Judged:
         }
 
     def _score(self, name: str, share: str) -> dict[str, Estimate]:
-        found = [
+        scores = [
             score(self.scorer, one[f"p_{share}_{self.split}"], one[f"prior_{share}"])
             for one in self.arrays[name]
         ]
-        if len(found) == 1:
-            return found[0]
+        if len(scores) == 1:
+            return scores[0]
         return {
             m: self.scorer.estimate(
-                np.array([one[m].by_seed.mean() for one in found]),
-                np.stack([one[m].drawn.mean(1) for one in found], 1),
+                np.array([one[m].by_seed.mean() for one in scores]),
+                np.stack([one[m].drawn.mean(1) for one in scores], 1),
             )
             for m in METRICS
         }
@@ -107,7 +107,7 @@ class Judged:
     def _gaps(self) -> dict[str, dict[str, dict[str, Estimate]]]:
         """Loss and accuracy by arm, {arm: {"train", "test": {"loss", "accuracy": Estimate}}}, under one draw."""
         keys = [(name, index) for name, group in self.arrays.items() for index in range(len(group))]
-        found: dict[str, dict[str, dict[str, Estimate]]] = {name: {} for name in self.lines}
+        gaps: dict[str, dict[str, dict[str, Estimate]]] = {name: {} for name in self.lines}
         for split in ("train", self.split):
             rows = self.material.members(split)
             drawn = final_estimates(
@@ -120,10 +120,10 @@ class Judged:
                 seed=self.setting.split_seed,
             )
             for name, group in self.arrays.items():
-                found[name][split] = _by_pretraining(
+                gaps[name][split] = _by_pretraining(
                     [drawn[name, index] for index in range(len(group))]
                 )
-        return found
+        return gaps
 
     def val_loss(self, name: str) -> float:
         """Validation loss of an arm's heads at the common grid point."""
@@ -133,21 +133,21 @@ class Judged:
 
     def row(self, name: str) -> dict[str, Any]:
         """One line of a table."""
-        first, found = self.lines[name][0], self.found[name]
-        pretrained = [one["pretraining"] for one in found if one["pretraining"]]
+        first, scores = self.lines[name][0], self.found[name]
+        pretrained = [one["pretraining"] for one in scores if one["pretraining"]]
         return {
             "line": name,
             "says": first.says,
             "input_size": first.input_size,
             "pooling": first.pooling,
-            "features": found[0]["width"],
+            "features": scores[0]["width"],
             "pretraining_seeds": len(pretrained) if first.recipe else 0,
             "labels": {f"{share:g}": self._at_share(name, key) for key, share in SHARES.items()},
             "knn": {
-                metric: float(np.mean([one["knn"][self.split][metric] for one in found]))
+                metric: float(np.mean([one["knn"][self.split][metric] for one in scores]))
                 for metric in ("accuracy", "balanced_accuracy")
             },
-            "judging_seconds": float(np.mean([one["judging_seconds"] for one in found])),
+            "judging_seconds": float(np.mean([one["judging_seconds"] for one in scores])),
             **(
                 {"pretraining": {**_pretraining(pretrained), "runs": self.runs[name]}}
                 if pretrained
@@ -194,7 +194,7 @@ class Judged:
             one, other = (fitting(name, self.scores[name][share][metric]) for name in (a, b))
             return to_json((one - other).interval())
 
-        found: dict[str, Any] = {m: difference("all", m) for m in METRICS}
+        differences: dict[str, Any] = {m: difference("all", m) for m in METRICS}
         if self.gaps:
             changes = [
                 {
@@ -205,8 +205,8 @@ class Judged:
                 for split in self.gaps[a]
             ]
             gaps = gap_interval(*changes)
-            found |= {f"{kind}_gap": to_json(interval) for kind, interval in gaps.items()}
-        return {**found, f"labels_{FEW:g}": {m: difference("few", m) for m in METRICS}}
+            differences |= {f"{kind}_gap": to_json(interval) for kind, interval in gaps.items()}
+        return {**differences, f"labels_{FEW:g}": {m: difference("few", m) for m in METRICS}}
 
 
 def _repeated(value: Estimate, count: int) -> Estimate:
@@ -234,7 +234,7 @@ def _by_pretraining(drawn: Sequence[dict[str, Estimate]]) -> dict[str, Estimate]
 
 def _pretraining(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Means over pretraining seeds of time, rate, reconstruction error and active units."""
-    found = {name: float(np.mean([one[name] for one in summaries])) for name in OF_PRETRAINING}
+    means = {name: float(np.mean([one[name] for one in summaries])) for name in OF_PRETRAINING}
     for name in (
         "val/reconstruction",
         "val/pixel_mse",
@@ -244,5 +244,5 @@ def _pretraining(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     ):
         values = [one["metrics"][name] for one in summaries if name in one["metrics"]]
         if values:
-            found[name.replace("/", "_")] = float(np.mean(values))
-    return found
+            means[name.replace("/", "_")] = float(np.mean(values))
+    return means

@@ -11,7 +11,7 @@ import experiments
 from benchmarks.__main__ import main
 from derm_core.config import PretrainConfig, Recipe
 from derm_core.errors import ConfigError
-from derm_core.events import Event
+from derm_core.events import Event, Progress
 from derm_core.nets.backbone import build_backbone
 from derm_core.workspace import Workspace
 from experiments import recipe
@@ -246,8 +246,8 @@ def test_a_stopped_line_goes_on_from_its_checkpoint(done, monkeypatch):
     said = []
     monkeypatch.setattr(
         line_results,
-        "_told",
-        lambda events, what, told=line_results._told: told(
+        "follow",
+        lambda events, what, follow=line_results.follow: follow(
             (said.append(str(event.value)) or event for event in events), what
         ),
     )
@@ -257,10 +257,10 @@ def test_a_stopped_line_goes_on_from_its_checkpoint(done, monkeypatch):
 
 def test_progress_is_told_before_its_rate_is_known(capsys):
     shown = [
-        Event(kind="progress", value={"done": 1, "total": 9, "rate": None}),
+        Event(kind="progress", value=Progress(done=1, total=9)),
         Event(kind="result", value={"epochs": 1}),
     ]
-    assert line_results._told(iter(shown), "views") == {"epochs": 1}
+    assert line_results.follow(iter(shown), "views") == {"epochs": 1}
     assert capsys.readouterr().err == "views: 1 of 9 images\n"
 
 
