@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 
+Network = TypeVar("Network", bound=nn.Module)
+
 
 @torch.no_grad()
-def match_statistics(network: nn.Module, images_bchw: Tensor) -> nn.Module:
+def match_statistics(network: Network, images_bchw: Tensor) -> Network:
     """Give every batch norm the statistics of `images_bchw` without changing what eval mode computes.
 
     Statistics depend on image size: a network whose statistics were taken at 224 px computes something
@@ -38,3 +42,17 @@ def match_statistics(network: nn.Module, images_bchw: Tensor) -> nn.Module:
         layer.running_mean.copy_(mean)
         layer.running_var.copy_(variance)
     return network
+
+
+@torch.no_grad()
+def measure_statistics(network: Network, images_bchw: Tensor) -> Network:
+    """Give every batch norm the statistics that train mode finds on `images_bchw`; in place."""
+    layers = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # a plain average, here of one batch
+    network.train()(images_bchw)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    return network.eval()

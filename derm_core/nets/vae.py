@@ -22,7 +22,7 @@ from ..config import BackboneConfig
 from ..errors import RunError
 from ..files import read_json, write_atomic, write_json
 from ..seeds import Share, stream_seed
-from .backbone import Backbone, build_backbone, normalise
+from .backbone import Backbone, FeatureNetwork, build_backbone, normalise
 
 VAE_MEAN = VAE_STD = (0.5, 0.5, 0.5)
 MIN_LOG_SIGMA = (
@@ -295,7 +295,7 @@ def active_units(mu_nz: Tensor) -> int:
     return int((mu_nz.float().var(dim=0) > ACTIVE_VARIANCE).sum())
 
 
-class MuEncoder(nn.Module):
+class MuEncoder(FeatureNetwork):
     """A VAE's encoder with mu as its feature: the option `pooling="mu"`, in the place of a Backbone."""
 
     def __init__(self, vae: VAE):
@@ -350,12 +350,13 @@ def load_vae(folder: Path) -> tuple[VAE, dict]:
     return vae.eval(), card
 
 
-def load_encoder(folder: Path, pooling: str = "pooled") -> tuple[nn.Module, dict]:
+def load_encoder(folder: Path, pooling: str = "pooled") -> tuple[FeatureNetwork, dict]:
     """The encoder of a run's VAE: its Backbone, or a MuEncoder for pooling="mu"."""
     vae, card = load_vae(folder)
     return encoder_of(vae, pooling), card
 
 
-def encoder_of(vae: VAE, pooling: str = "pooled") -> nn.Module:
+def encoder_of(vae: VAE, pooling: str = "pooled") -> FeatureNetwork:
     """The part of a VAE that gives its features, in eval mode: its Backbone, or a MuEncoder for pooling="mu"."""
-    return (vae.backbone if pooling == "pooled" else MuEncoder(vae)).eval()
+    encoder: FeatureNetwork = vae.backbone if pooling == "pooled" else MuEncoder(vae)
+    return encoder.eval()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.metrics.pairwise import euclidean_distances
+from sklearn.neighbors import NearestNeighbors
 
 from ..seeds import stream_seed
 
@@ -17,35 +20,30 @@ def standardise(features_nd: np.ndarray, reference: np.ndarray) -> np.ndarray:
     Features that do not vary there become 0.
     """
     mean, std = features_nd[reference].mean(0), features_nd[reference].std(0)
-    return np.where(std > LEAST_STD, (features_nd - mean) / np.maximum(std, LEAST_STD), 0).astype(
-        np.float32
-    )
+    scaled = (features_nd - mean) / np.maximum(std, LEAST_STD)
+    return np.where(std > LEAST_STD, scaled, 0).astype(np.float32)
 
 
 def principal_axes(space_nd: np.ndarray) -> tuple[np.ndarray, list[float]]:
     """(n, 2) coordinates on the first two principal axes and the share of variance on each."""
-    from sklearn.decomposition import PCA
-
-    pca = PCA(2, svd_solver="full" if min(space_nd.shape) < 500 else "covariance_eigh")
-    return pca.fit_transform(space_nd).astype(np.float32), [
-        float(share) for share in pca.explained_variance_ratio_
-    ]
+    solver = "full" if min(space_nd.shape) < 500 else "covariance_eigh"
+    pca = PCA(2, svd_solver=solver)
+    points = pca.fit_transform(space_nd).astype(np.float32)
+    return points, [float(share) for share in pca.explained_variance_ratio_]
 
 
 def nearest(space_nd: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Positions (n, count) of the nearest others, nearest first, and their Euclidean distances."""
-    from sklearn.neighbors import NearestNeighbors
 
-    distances, positions = (
-        NearestNeighbors(n_neighbors=count, algorithm="brute").fit(space_nd).kneighbors()
-    )
+    neighbours = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(space_nd)
+    distances, positions = neighbours.kneighbors()
     return positions, distances.astype(np.float32)
 
 
-def search_depth(groups: np.ndarray, wanted: int) -> int:
-    """How many neighbours to look up so that `wanted` lie outside an image's own group, mostly."""
+def search_depth(groups: np.ndarray, count: int) -> int:
+    """How many neighbours to look up so that `count` lie outside an image's own group, mostly."""
     largest = int(np.unique(groups, return_counts=True)[1].max())
-    return min(len(groups) - 1, wanted + min(largest - 1, 20))
+    return min(len(groups) - 1, count + min(largest - 1, 20))
 
 
 def vote_outside_group(
@@ -81,32 +79,24 @@ def neighbour_accuracy(voted: np.ndarray, labels: np.ndarray) -> dict[str, float
 def trust(space_nd: np.ndarray, map_n2: np.ndarray, seed: int) -> float:
     """Trustworthiness (Venna and Kaski 2001; 1: neighbours on the map are neighbours in the space), from a sample.
 
-    As scikit-learn's, which sorts all distances where only the ranks of the map's neighbours are asked for.
+    As scikit-learn's, which sorts all distances where only the ranks of the map's neighbours are needed.
     """
-    from sklearn.metrics.pairwise import euclidean_distances
-    from sklearn.neighbors import NearestNeighbors
-
     rng = np.random.default_rng(stream_seed(seed, "trust"))
     rows = np.sort(rng.permutation(len(space_nd))[:TRUST_SAMPLE])
     n, k = len(rows), min(10, (len(rows) - 1) // 2)
     near_nk = NearestNeighbors(n_neighbors=k).fit(map_n2[rows]).kneighbors(return_distance=False)
     far_nn = euclidean_distances(space_nd[rows], squared=True)
     np.fill_diagonal(far_nn, np.inf)
-    chosen_nk = np.take_along_axis(far_nn, near_nk, 1)
-    rank_nk = np.stack([(far_nn < chosen_nk[:, [j]]).sum(1) for j in range(k)], 1) + 1
+    neighbour_nk = np.take_along_axis(far_nn, near_nk, 1)
+    rank_nk = np.stack([(far_nn < neighbour_nk[:, [j]]).sum(1) for j in range(k)], 1) + 1
     return float(1 - 2 * np.maximum(rank_nk - k, 0).sum() / (n * k * (2 * n - 3 * k - 1)))
 
 
 def neighbourhood_preservation(positions_nk: np.ndarray, map_n2: np.ndarray) -> float:
     """Mean share (0 to 1) of an image's nearest k = positions.shape[1] in feature space among its nearest k on the map."""
-    from sklearn.neighbors import NearestNeighbors
-
     n, k = positions_nk.shape
-    drawn = (
-        NearestNeighbors(n_neighbors=k, algorithm="kd_tree")
-        .fit(map_n2)
-        .kneighbors(return_distance=False)
-    )
+    tree = NearestNeighbors(n_neighbors=k, algorithm="kd_tree").fit(map_n2)
+    drawn = tree.kneighbors(return_distance=False)
     offset = np.arange(n)[:, None] * n  # an image and its neighbour as one number
     return float(np.isin(positions_nk + offset, drawn + offset).mean())
 
@@ -114,21 +104,18 @@ def neighbourhood_preservation(positions_nk: np.ndarray, map_n2: np.ndarray) -> 
 def silhouette(space_nd: np.ndarray, labels: np.ndarray, seed: int) -> float | None:
     """Mean silhouette (Rousseeuw 1987) of the classes over labelled images, -1 to 1; None with fewer than two classes.
 
-    A random 2,000 images are asked, each against all labelled ones: without bias, and at 100,000 images still seconds.
+    From a random 2,000 images, each against all labelled ones: without bias, and at 100,000 images still seconds.
     """
-    from sklearn.metrics.pairwise import euclidean_distances
-
     known = np.flatnonzero(labels >= 0)
     classes, codes = np.unique(labels[known], return_inverse=True)
     if len(classes) < 2:
         return None
     rng = np.random.default_rng(stream_seed(seed, "silhouette"))
-    asked = np.sort(rng.permutation(len(known))[:TRUST_SAMPLE])
+    sample = np.sort(rng.permutation(len(known))[:TRUST_SAMPLE])
     sizes, member = np.bincount(codes), np.eye(len(classes), dtype=np.float32)[codes]
-    found = []
-    for rows in np.array_split(
-        asked, max(1, len(asked) * len(known) // 2**22)
-    ):  # 16 MB of distances at a time
+    scores = []
+    chunks = max(1, len(sample) * len(known) // 2**22)  # of 16 MB of distances
+    for rows in np.array_split(sample, chunks):
         own = np.arange(len(rows)), codes[rows]
         sums = (euclidean_distances(space_nd[known[rows]], space_nd[known]) @ member).astype(
             np.float64
@@ -138,5 +125,5 @@ def silhouette(space_nd: np.ndarray, labels: np.ndarray, seed: int) -> float | N
         means[own] = np.inf
         other = means.min(1)
         score = (other - within) / np.maximum(np.maximum(other, within), 1e-12)
-        found.append(np.where(sizes[codes[rows]] > 1, score, 0))
-    return float(np.concatenate(found).mean())
+        scores.append(np.where(sizes[codes[rows]] > 1, score, 0))
+    return float(np.concatenate(scores).mean())

@@ -11,7 +11,7 @@ from ..bundles.bundle import ExtractorBundle, load_bundle, load_extractor
 from ..bundles.library import list_cards
 from ..config import BackboneConfig, EmbedConfig, StudyConfig
 from ..errors import ConfigError, RunError, WeightsUnavailable
-from ..nets.backbone import Extractor, build_backbone, load_imagenet, make_extractor
+from ..nets.backbone import Backbone, Extractor, build_backbone, load_imagenet, make_extractor
 from ..nets.colour import ColourHistogram
 from ..nets.multi_stage import MultiStage
 from ..nets.side_by_side import SideBySide
@@ -112,6 +112,7 @@ def build_extractors(arm: str, config: FeatureConfig, workspace: Workspace) -> l
 
 
 def _two_stages(extractor: Extractor) -> Extractor:
+    assert isinstance(extractor.backbone, Backbone)  # the others have no stages
     network, about = MultiStage(extractor.backbone), {**extractor.info, "pooling": "multi"}
     return make_extractor(extractor.name, network, extractor.mean, extractor.std, about)
 

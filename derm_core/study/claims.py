@@ -78,7 +78,7 @@ def _claim(name: str, answer: str, text: str, numbers: dict[str, Any]) -> Claim:
 def answer(*signs: int) -> str:
     """From what comparisons say of a claim (1 for, −1 against, 0 nothing): seen, opposite or not seen."""
     sides = {sign for sign in signs if sign}
-    return {(1,): "seen", (-1,): "opposite"}.get(tuple(sides), "not seen")
+    return "seen" if sides == {1} else "opposite" if sides == {-1} else "not seen"
 
 
 def _faster_start(curves: Mapping[str, Curves], over: str) -> Claim:

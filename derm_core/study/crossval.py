@@ -124,13 +124,17 @@ def _read(
     run: RunFiles,
 ) -> Fold:
     try:
-        result, made = read_study(run.study), from_dict(read_json(run.config))
+        result, own = read_study(run.study), from_dict(read_json(run.config))
     except (OSError, ValueError, RunError):
         raise RunError(
             f"Fold {number} ({run.id}) has no results; give the same command again, or `runs resume {run.id}`, "
             "to go on with it."
         ) from None
-    fits = (made.folds, made.fold, made.seeds) == (config.folds, number, config.seeds)
+    fits = isinstance(own, StudyConfig) and (own.folds, own.fold, own.seeds) == (
+        config.folds,
+        number,
+        config.seeds,
+    )
     if (
         not fits
         or result.dataset.fingerprint != data.dataset.fingerprint
@@ -189,23 +193,21 @@ def _of_fold(
     """Positions (n,) of a fold's labelled images of one split and their probabilities (S, n, C)."""
     table = fold.predictions
     table = table[(table["arm"] == arm) & (table["split"] == name)]
-    columns, positions, parts = [f"p_{c}" for c in range(classes)], None, []
-    for seed in config.seeds:
-        one = table[table["seed"] == seed]
-        at = place[one["image_id"]].to_numpy()
-        if positions is not None and not np.array_equal(at, positions):
-            raise RunError(
-                f"The predictions of fold {fold.number} ({fold.run.id}) are damaged; delete it and give the same "
-                "command again."
-            )
-        positions = at
-        parts.append(one[columns].to_numpy(np.float64))
+    columns = [f"p_{c}" for c in range(classes)]
+    tables = [table[table["seed"] == seed] for seed in config.seeds]
+    positions_by_seed = [place[one["image_id"]].to_numpy() for one in tables]
+    positions = positions_by_seed[0]
+    if not all(np.array_equal(positions, other) for other in positions_by_seed):
+        raise RunError(
+            f"The predictions of fold {fold.number} ({fold.run.id}) are damaged; delete it and give the same "
+            "command again."
+        )
     if (fold.split[positions] != SPLITS.index(name)).any():
         raise RunError(
             f"Fold {fold.number} ({fold.run.id}) tested images that are not its own; delete it and give the same "
             "command again."
         )
-    return positions, np.stack(parts)
+    return positions, np.stack([one[columns].to_numpy(np.float64) for one in tables])
 
 
 def _curves(folds: list[Fold], arm: str) -> dict[str, np.ndarray]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import torch
 
 from ..bundles.bundle import Bundle, load_classifier
 from ..bundles.card import Card, card_json
@@ -27,6 +28,7 @@ from ..errors import DermError
 from ..events import TICK, Event, log, progress
 from ..files import read_json, write_json, writing
 from ..machine import pick_device
+from ..nets.backbone import normalise
 from ..workspace import RunFiles, Workspace
 from .external import ExternalImages, evaluate_on, external_images
 from .predictors import CPU_BATCH, CUDA_BATCH
@@ -184,13 +186,10 @@ def _probabilities(
     workspace: Workspace, name: str, bundle: Bundle, rows: np.ndarray, device: str
 ) -> Generator[Event, None, np.ndarray]:
     """Plain softmax (n, C) of a dataset's `rows` at the model's own input size, before its temperature."""
-    import torch
-
-    from ..nets.backbone import normalise
-
     card = bundle.card
     _, store = yield from open_images(workspace, name, card.input_size)
-    network = bundle.classifier.to(device=device, memory_format=torch.channels_last)
+    network = bundle.classifier
+    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     batch, parts, started = CPU_BATCH if device == "cpu" else CUDA_BATCH, [], time.monotonic()
     for begin in range(0, len(rows), batch):
         images = torch.from_numpy(np.array(store.images[rows[begin : begin + batch]])).to(device)

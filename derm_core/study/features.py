@@ -1,6 +1,6 @@
-"""Pooled features of a dataset under one extractor, computed once and kept in the workspace's cache.
+"""Pooled features of a dataset under one extractor, computed once and then read from the workspace's cache.
 
-float32 and a fixed batch size: the same extractor and store give the same features, whoever asks.
+float32 and a fixed batch size: the same extractor and store always give the same features.
 bfloat16 would be faster on some machines, but features are computed once and compared often.
 """
 
@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import torch
 
+from ..data.store import Store
 from ..events import TICK, Event, progress
 from ..files import writing
+from ..nets.backbone import Extractor
+from ..training.batches import ImageSource, normaliser
 from ..workspace import Workspace, check_id
 
 Result = TypeVar("Result")
@@ -32,9 +36,9 @@ def batch_size(device: str, size: int) -> int:
 
 
 def feature_path(
-    workspace: Workspace, dataset: str, extractor, store, rows: np.ndarray | None
+    workspace: Workspace, dataset: str, extractor: Extractor, store: Store, rows: np.ndarray | None
 ) -> Path:
-    """Where the features of `rows` (None: all) of a store under an extractor are kept.
+    """The cache file of the features of `rows` (None: all) of a store under an extractor.
 
     Named DATASET--HASH.npy, and DATASET--HASH--RUN.npy where a run made the extractor's weights, so
     that they can be deleted with the dataset and with the run.
@@ -49,8 +53,8 @@ def feature_path(
 
 
 def extract(
-    extractor,
-    store,
+    extractor: Extractor,
+    store: Store,
     workspace: Workspace,
     dataset: str,
     rows: np.ndarray | None = None,
@@ -99,16 +103,18 @@ def _read(path: Path, count: int) -> np.ndarray | None:
 
 
 def _compute(
-    extractor, images, rows, count: int, device: str, what: str
+    extractor: Extractor,
+    images: np.ndarray,
+    rows: np.ndarray | None,
+    count: int,
+    device: str,
+    what: str,
 ) -> Generator[Event, None, np.ndarray]:
-    import torch
-
-    from ..training.batches import ImageSource, normaliser
-
-    chosen = np.arange(count) if rows is None else rows
-    backbone = extractor.backbone.to(device=device, memory_format=torch.channels_last).eval()
+    positions = np.arange(count) if rows is None else rows
+    backbone = extractor.backbone.eval()
+    backbone.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     normalise = normaliser(extractor.mean, extractor.std, device)
-    source = ImageSource(images, chosen, device, torch.channels_last)
+    source = ImageSource(images, positions.tolist(), device, torch.channels_last)
     features = torch.empty(
         (count, backbone.width), device=device
     )  # a GPU is waited for once a second, not each batch
@@ -132,8 +138,6 @@ def _compute(
 @contextlib.contextmanager
 def exact_convolutions() -> Iterator[None]:
     """Within, a GPU's convolutions are float32 as a CPU's; their default rounds factors to ten bits (TF32)."""
-    import torch
-
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:

@@ -2,7 +2,7 @@
 
 One model per arm and seed, evaluated at the start and after every epoch on validation and on up to
 2,000 training images, without augmentation. Lower layers learn at smaller rates, and the moving
-average of the weights is what is evaluated; the last one is kept: nothing is picked. A finished
+average of the weights is what is evaluated; the last one is the model: nothing is picked. A finished
 model is not trained again when the study is resumed, an unfinished one goes on.
 """
 
@@ -11,8 +11,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,9 +23,10 @@ from torch import Tensor, nn
 from ..arms import arm_file
 from ..config import StudyConfig
 from ..events import TICK, Event, log
-from ..files import read_json, write_atomic, write_json, writing
+from ..files import read_json, write_atomic, write_json
 from ..heads.grid import CURVES, standardisation
-from ..nets.batchnorm import match_statistics
+from ..nets.backbone import Extractor, FeatureNetwork
+from ..nets.batchnorm import match_statistics, measure_statistics
 from ..nets.head import Classifier, make_head
 from ..seeds import stream_seed
 from ..stats.metrics import LOSSES, accuracy, balanced_accuracy, decide, log_prior
@@ -36,8 +38,9 @@ from ..workspace import RunFiles
 from .arms import Arm
 from .features import CPU_BATCH, CUDA_BATCH
 from .study_data import StudyData
-from .trained_arm import TrainedArm
+from .trained_arm import TrainedArm, save_arrays
 
+Arrays = dict[str, np.ndarray]
 CURVE_IMAGES = 2000  # training images on which the curves are measured
 MATCH_PIXELS = 512 * 64 * 64  # of training images that give batch norm its statistics, in one batch
 
@@ -50,12 +53,15 @@ def finetune(
     device: str,
     positions: dict[str, np.ndarray] | None = None,
 ) -> Generator[Event, None, dict[str, TrainedArm]]:
-    """Train all arms and seeds; `outcomes = yield from finetune(...)`, keyed by arm.
+    """Train all arms and seeds: `trained = yield from finetune(...)`, keyed by arm.
 
-    positions: of the images on which each split is measured; by default some of training, all of the others.
+    Models go to artefacts/models/ARM-seedK.safetensors, curves live as events.
 
-    Models go to artefacts/models/ARM-seedK.safetensors, curves live as events. Raises RunError where
-    a loss is not finite.
+    Args:
+        positions: of the images on which each split is measured; by default some of training, all of the others.
+
+    Raises:
+        RunError: where a loss is not finite.
     """
     positions = positions or {
         "train": _curve_positions(data),
@@ -63,7 +69,7 @@ def finetune(
     }
     trained = {}
     for arm in arms:
-        results: list[dict[str, np.ndarray]] = []
+        results: list[Arrays] = []
         for index, seed in enumerate(config.seeds):
             extractor = arm.variants[index % len(arm.variants)][0]
             trainer = _Trainer(config, run, data, arm, extractor, seed, positions, device)
@@ -83,7 +89,11 @@ def _curve_positions(data: StudyData) -> np.ndarray:
 
 
 def _trained_arm(
-    arm: Arm, width: int, results: list[dict], positions: dict, config: StudyConfig
+    arm: Arm,
+    width: int,
+    results: list[Arrays],
+    positions: dict[str, np.ndarray],
+    config: StudyConfig,
 ) -> TrainedArm:
     curves = {"epoch": results[0]["epoch"], "step": results[0]["step"]}
     curves |= {name: np.stack([result[name] for result in results], 1) for name in CURVES}
@@ -107,7 +117,7 @@ class _Trainer:
         run: RunFiles,
         data: StudyData,
         arm: Arm,
-        extractor,
+        extractor: Extractor,
         seed: int,
         positions: dict[str, np.ndarray],
         device: str,
@@ -115,24 +125,25 @@ class _Trainer:
         self.config, self.run, self.data, self.arm = config, run, data, arm
         self.extractor, self.seed, self.positions, self.device = extractor, seed, positions, device
         name = f"{arm_file(arm.name)}-seed{seed}"
-        self.model_path = run.artefacts / "models" / f"{name}.safetensors"
+        self.model_path = run.model(arm.name, seed)
         self.result_path = run.checkpoints / f"{name}.npz"
         self.checkpoints = run.checkpoints / name
-        self.log_prior = log_prior(data.labels[data.members("train")], len(data.classes))
-        self.state: dict = {"rows": []}
+        self.log_prior = log_prior(data.labels_of("train"), len(data.classes))
+        self.state: dict[str, Any] = {"rows": []}
 
     def finished(self) -> bool:
         return self.model_path.exists() and self.result_path.exists()
 
-    def load(self) -> dict[str, np.ndarray]:
+    def load(self) -> Arrays:
         """Curves (T,) and probabilities (n, C) of the finished model."""
         with np.load(self.result_path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
 
-    def train(self, before: list[dict[str, np.ndarray]]) -> Iterator[Event]:
+    def train(self, before: list[Arrays]) -> Iterator[Event]:
         """Train and save. before: results of earlier seeds, which the live curves show as well."""
         config, schedule = self.config, self.config.finetune
-        task = ClassifyTask((yield from self._classifier()), config.loss)
+        classifier = yield from self._classifier()
+        task = ClassifyTask(classifier, config.loss)
         precision = run_precision(config, task, self, self.run)
         what = f"{self.arm.label}, seed {self.seed}"
         yield log(f"Fine-tuning {what}: {precision.describe()}.")
@@ -155,18 +166,18 @@ class _Trainer:
             checkpoint_dir=self.checkpoints,
             mean=self.extractor.mean,
             std=self.extractor.std,
-            evaluate=lambda step, epoch: self._evaluate(task.classifier, step, epoch, before),
+            evaluate=lambda step, epoch: self._evaluate(classifier, step, epoch, before),
             early_evaluations=3,
             state=self.state,
             what=what,
         )
-        with contextlib.closing(events):
+        with contextlib.closing(events):  # type: ignore[type-var]  # a generator
             yield from (
                 event
                 for event in events
                 if event.kind != "metric" or event.series.startswith(self.arm.name + "/")
             )
-        yield from self._save(task.classifier)
+        yield from self._save(classifier)
 
     def _classifier(self) -> Generator[Event, None, Classifier]:
         """The initial model, its features standardised as they are at the start."""
@@ -183,7 +194,7 @@ class _Trainer:
         mean, std = standardisation(features_nd)
         return Classifier(backbone, head, torch.from_numpy(mean), torch.from_numpy(std))
 
-    def _fit_batchnorm(self, backbone: nn.Module) -> nn.Module:
+    def _fit_batchnorm(self, backbone: FeatureNetwork) -> FeatureNetwork:
         """Batch norm at this input size computes the same in train and eval mode from the first step.
 
         Pretrained: new statistics, the function unchanged. Random: what train mode computes.
@@ -204,7 +215,7 @@ class _Trainer:
         )
 
     def _evaluate(
-        self, classifier: Classifier, step: int, epoch: float, before: list[dict]
+        self, classifier: Classifier, step: int, epoch: float, before: list[Arrays]
     ) -> Iterator[Event]:
         """One row of the curves; the events carry every seed trained so far, null for those to come."""
         row = {"epoch": epoch, "step": step}
@@ -242,7 +253,9 @@ class _Trainer:
             )
         )
 
-    def _over(self, function, module: nn.Module, split: str) -> Generator[Event, None, np.ndarray]:
+    def _over(
+        self, function: Callable[[Tensor], Tensor], module: nn.Module, split: str
+    ) -> Generator[Event, None, np.ndarray]:
         """function of one split's normalised images, stacked; float32, `module` in eval mode."""
         rows, parts = self.data.rows[self.positions[split]], []
         batch = CPU_BATCH if self.device == "cpu" else CUDA_BATCH
@@ -271,8 +284,7 @@ class _Trainer:
             self.model_path,
             save(state, metadata={"arm": self.arm.name, "seed": json.dumps(self.seed)}),
         )
-        with writing(self.result_path) as file:
-            np.savez(file, **result)
+        save_arrays(self.result_path, result)
         clear_checkpoints(self.checkpoints)
 
 
@@ -292,17 +304,3 @@ def run_precision(
         precision = default_precision(config.backbone.architecture, trainer.device)
     write_json(path, precision.to_dict())
     return precision
-
-
-@torch.no_grad()
-def measure_statistics(network: nn.Module, images_bchw: Tensor) -> nn.Module:
-    """Give every batch norm the statistics that train mode finds on `images_bchw`; in place."""
-    layers = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None  # a plain average, here of one batch
-    network.train()(images_bchw)
-    for layer, momentum in zip(layers, momenta):
-        layer.momentum = momentum
-    return network.eval()

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from ..events import TICK, Event, log, progress
-from ..files import writing
 from ..heads.grid import Heads
 from ..heads.parallel import train_groups
 from ..seeds import stream_seed
@@ -28,7 +27,7 @@ from ..stats.resampling import make_design, replicates
 from .frozen import make_heads
 from .study_data import StudyData
 from .study_result import Crossing, LabelEfficiency, LabelRow
-from .trained_arm import FrozenHeads, TrainedStudy, test_scorer
+from .trained_arm import FrozenHeads, TrainedStudy, save_arrays, test_scorer
 from .verdict import choose_pair
 
 Scores = dict[tuple[str, float], dict[str, Estimate]]  # {(arm, fraction): {metric: estimate}}
@@ -63,8 +62,7 @@ def label_efficiency(study: TrainedStudy) -> Generator[Event, None, LabelEfficie
             scores[arm, fraction] = score(scorer, p_snc, priors)
             yield TICK
     if config.fold:
-        with writing(study.run.label_efficiency_predictions) as file:
-            np.savez(file, **arrays)
+        save_arrays(study.run.label_efficiency_predictions, arrays)
     return LabelEfficiency(
         fractions=tuple(fractions),
         updates=frozen.heads.steps,
@@ -89,12 +87,16 @@ def compare_scores(
         LabelRow(
             arm=arm,
             fraction=fraction,
-            **sizes[fraction],
-            **{m: scores[arm, fraction][m].interval(m) for m in METRICS},
-            by_seed=tuple(scores[arm, fraction]["balanced_accuracy"].by_seed.tolist()),
+            images=sizes[fraction]["images"],
+            groups=sizes[fraction]["groups"],
+            balanced_accuracy=of["balanced_accuracy"].interval("balanced_accuracy"),
+            macro_auroc=of["macro_auroc"].interval("macro_auroc"),
+            accuracy=of["accuracy"].interval("accuracy"),
+            by_seed=tuple(of["balanced_accuracy"].by_seed.tolist()),
         )
         for fraction in fractions
         for arm in arms
+        for of in [scores[arm, fraction]]
     ]
     differences = with_holm(
         [
@@ -199,7 +201,9 @@ def draw_label_share(
     return np.flatnonzero(included[design.group])
 
 
-def score(scorer: Scorer, p_snc: np.ndarray, priors: Sequence[np.ndarray]) -> dict[str, Estimate]:
+def score(
+    scorer: Scorer, p_snc: np.ndarray, priors: Sequence[np.ndarray] | np.ndarray
+) -> dict[str, Estimate]:
     """Each of METRICS on the test set, every seed's decisions adjusted by its own log prior, (C,) or (n, C)."""
     whole, drawn = [], []
     for p_nc, prior in zip(np.asarray(p_snc, np.float64), priors, strict=True):

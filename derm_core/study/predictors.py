@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 
 from ..errors import RunError
 from ..events import TICK, Event, progress
+from ..nets.backbone import Extractor
 from ..nets.head import Classifier, make_head
 from ..training.precision import Precision
 from .arms import Arm
@@ -30,9 +31,14 @@ FLOAT32 = Precision(channels_last=True, reason="as the study's own test")
 
 
 class Predictors:
-    """See the module's docstring. precision: how backbones compute; heads are always float32.
+    """The trained models of a study, ready to predict; `batch` images are computed at once.
 
-    batch: images that are computed at once. Raises RunError where a saved model is missing.
+    Args:
+        study: the trained study.
+        precision: how backbones compute; heads are always float32.
+
+    Raises:
+        RunError: where a saved model is missing.
     """
 
     def __init__(self, study: TrainedStudy, precision: Precision = FLOAT32):
@@ -43,23 +49,21 @@ class Predictors:
         arms = {name: one.arm for name, one in study.trained.items()}
         self._frozen = {name: arm for name, arm in arms.items() if name in features}
         self._extractors = {
-            part.identity: part
-            for arm in self._frozen.values()
-            for parts in arm.variants
-            for part in parts
+            part.identity: part for arm in self._frozen.values() for part in arm.parts
         }
         self._models = {
             name: self._load(arm) for name, arm in arms.items() if name not in self._frozen
         }
         for module in self._modules():
-            module.eval().to(device=self.device, memory_format=precision.memory_format)
+            layout = precision.memory_format
+            module.eval().to(device=self.device, memory_format=layout)  # type: ignore[call-overload]
 
     def _modules(self) -> list[torch.nn.Module]:
         return [part.backbone for part in self._extractors.values()] + [
             classifier for models in self._models.values() for _, classifier in models
         ]
 
-    def _load(self, arm: Arm) -> list[tuple]:
+    def _load(self, arm: Arm) -> list[tuple[Extractor, Classifier]]:
         """(extractor, classifier) of every seed of an arm that was trained end to end."""
         config, models = self.study.config, []
         for index, seed in enumerate(config.seeds):
@@ -100,8 +104,9 @@ class Predictors:
                 for parts in arm.variants
             ]
             features = variants[0] if len(variants) == 1 else np.stack(variants)
-            frozen = self.study.frozen
-            p_snc[name] = frozen.heads.probabilities(name, frozen.setting, features)
+            assert self.study.frozen is not None  # as it has frozen arms
+            heads, setting = self.study.frozen.heads, self.study.frozen.setting
+            p_snc[name] = heads.probabilities(name, setting, features)
         return {name: p_snc[name] for name in self.arms}
 
     def over(

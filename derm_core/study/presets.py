@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Literal
 
 from ..config import (
     CORRUPTIONS,
@@ -18,8 +19,8 @@ from ..config import (
     FinetuneSchedule,
     PretrainConfig,
     StudyConfig,
-    require,
 )
+from ..records import require
 from ..training.recipes import BEST
 from ..training.recipes import recipe as make_recipe
 
@@ -29,7 +30,11 @@ SHORTCUT = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """What a preset fixes. images: how many the default dataset holds (what `scale` is a share of)."""
+    """What a preset fixes.
+
+    Args:
+        images: how many the default dataset holds (what `scale` is a share of).
+    """
 
     description: str
     dataset: str
@@ -39,7 +44,7 @@ class Preset:
     arms: tuple[str, ...] = ("vae", "imagenet", "random", "both")
     backbone: BackboneConfig = BackboneConfig(architecture="resnet18", stage=3)
     input_size: int = 64
-    regime: str = "frozen"
+    regime: Literal["frozen", "finetune"] = "frozen"
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     finetune: FinetuneSchedule = FinetuneSchedule()
 
@@ -99,33 +104,35 @@ def preset(
     recipe: str | None = None,
     full: bool = False,
 ) -> StudyConfig:
-    """The study called `name`, on `dataset` instead of its own where given, shrunk by `scale`.
+    """The study called `name`.
 
-    scale: above 0, at most 1; the share of images, epochs, seeds (at least two) and grid points
-    that is kept. A scaled study shows that everything works; its numbers say little.
-    recipe: name of a pretraining recipe instead of the preset's own. full: also asks about fewer labels,
-    all corruptions and the planted artefact (not fine-tuned models, whose training would be repeated for these).
-    Raises ConfigError for an unknown name, scale or recipe.
+    Args:
+        dataset: instead of its own.
+        scale: above 0, at most 1; the share of images, epochs, seeds (at least two) and grid points. A scaled study
+            shows that everything works; its numbers say little.
+        recipe: name of a pretraining recipe instead of the preset's own.
+        full: also asks about fewer labels, all corruptions and the planted artefact (not of fine-tuned models, whose
+            training would be repeated for these).
+
+    Raises:
+        ConfigError: for an unknown name, scale or recipe.
     """
     require(name in PRESETS, "preset", name, ", ".join(PRESETS))
     require(0 < scale <= 1, "scale", scale, "above 0, at most 1")
     base = PRESETS[name]
-    images = None if scale == 1 else max(200, round(base.images * scale))
-    chosen, max_images = dataset or base.dataset, images
-    if chosen == "synth" and images is not None:
-        chosen, max_images = (
-            f"synth-{images}",
-            None,
-        )  # a smaller one of its own is painted much sooner
+    max_images = None if scale == 1 else max(200, round(base.images * scale))
+    dataset = dataset or base.dataset
+    if dataset == "synth" and max_images is not None:  # a smaller one is generated much sooner
+        dataset, max_images = f"synth-{max_images}", None
     pretrain = PretrainConfig(
-        dataset=chosen,
+        dataset=dataset,
         backbone=base.backbone,
         input_size=base.input_size,
         max_images=max_images,
         recipe=make_recipe(recipe or base.recipe, epochs=_scaled(base.pretrain_epochs, scale, 2)),
     )
     config = StudyConfig(
-        dataset=chosen,
+        dataset=dataset,
         arms=base.arms,
         backbone=base.backbone,
         input_size=base.input_size,
@@ -137,30 +144,23 @@ def preset(
         preset=name,
     )
     if full:
-        config = dataclasses.replace(
-            config,
-            corruptions=CORRUPTIONS,
-            **(
-                {"label_fractions": LABEL_FRACTIONS, "shortcut": SHORTCUT}
-                if base.regime == "frozen"
-                else {}
-            ),
-        )
+        config = dataclasses.replace(config, corruptions=CORRUPTIONS)
+        if base.regime == "frozen":
+            config = dataclasses.replace(config, label_fractions=LABEL_FRACTIONS, shortcut=SHORTCUT)
     return config if scale == 1 else _shrink(config, scale)
 
 
 def _shrink(config: StudyConfig, scale: float) -> StudyConfig:
     seeds = config.seeds[: _scaled(len(config.seeds), scale, min(2, len(config.seeds)))]
-    grid = {} if scale >= 0.5 else {"weight_decays": (1e-2,)}
     return dataclasses.replace(
         config,
         seeds=seeds,
+        weight_decays=config.weight_decays if scale >= 0.5 else (1e-2,),
         epochs=_scaled(config.epochs, scale, 12),
         bootstrap=_scaled(config.bootstrap, scale, 200),
         finetune=dataclasses.replace(
             config.finetune, epochs=_scaled(config.finetune.epochs, scale, 2)
         ),
-        **grid,
     )
 
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from ..data.corruptions import SEVERITIES, corrupt
 from ..events import TICK, Event, log, progress
-from ..files import writing
 from ..stats.intervals import Difference
 from ..stats.metrics import decide
 from ..stats.multiple_tests import with_holm
@@ -22,7 +21,7 @@ from ..stats.paired import Estimate, arm_pairs, average, combine
 from ..training.precision import Precision, default_precision
 from .predictors import Predictors
 from .study_result import Robustness, RobustnessRow
-from .trained_arm import TrainedStudy, test_scorer
+from .trained_arm import TrainedStudy, save_arrays, test_scorer
 from .verdict import choose_pair
 
 CLEAN = "clean"
@@ -38,7 +37,7 @@ def robustness(study: TrainedStudy) -> Generator[Event, None, Robustness]:
 
     A family that is finished is not computed again when the study is resumed.
     """
-    families = list(study.config.corruptions)
+    families: list[str] = list(study.config.corruptions)
     precision = default_precision(study.config.backbone.architecture, study.device)
     yield log(
         f"Robustness: {len(families)} families of corruptions at five severities; "
@@ -72,8 +71,8 @@ def _decide_all(
                     yield TICK
                 for arm, each in by_arm.items():
                     each.append(np.concatenate([part[arm] for part in parts], 1, dtype=np.int16))
-            with writing(folder / f"{name}.npz") as file:
-                np.savez_compressed(file, **{arm: np.stack(each) for arm, each in by_arm.items()})
+            arrays = {arm: np.stack(each) for arm, each in by_arm.items()}
+            save_arrays(folder / f"{name}.npz", arrays)
     for name in [CLEAN, *families]:
         with np.load(folder / f"{name}.npz", allow_pickle=False) as stored:
             decisions[name] = {arm: stored[arm] for arm in study.trained}

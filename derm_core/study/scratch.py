@@ -1,7 +1,7 @@
 """The arm `scratch` of a frozen study: the same architecture, trained end to end with labels, as a reference.
 
-Another regime than the arms beside it, and said to be so wherever it is shown: its backbone has
-seen labels, theirs is frozen. Same split, classes, input size and seeds.
+Its regime differs from that of the arms beside it, and a note states so: its backbone has seen labels, theirs is
+frozen. Same split, classes, input size and seeds.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ NOTE = (
 def fitting_arms(config: StudyConfig) -> tuple[StudyConfig, list[str]]:
     """The config with the arms that its regime can train, and notes on what is left out or differs.
 
-    Fine-tuned, `both` and `colour` have no one backbone, and `scratch` is what `random` is. Raises
-    ConfigError where no arm is left.
+    Fine-tuned, `both` and `colour` have no one backbone, and `scratch` is what `random` is. Raises ConfigError where no
+    arm is left.
     """
     label = arm_label("scratch")
     if config.regime == "frozen":
@@ -40,16 +40,14 @@ def fitting_arms(config: StudyConfig) -> tuple[StudyConfig, list[str]]:
             )
         return config, [NOTE.format(label=label)] if "scratch" in config.arms else []
     left = tuple(arm for arm in config.arms if arm not in NO_BACKBONE)
-    notes = {
+    why = {
         "both": "two backbones side by side are not fine-tuned as one",
         "colour": "it has nothing to fine-tune",
     }
-    said = [
-        f"{arm_label(arm)} is left out: {notes[arm]}." for arm in NO_BACKBONE if arm in config.arms
-    ]
+    notes = [f"{arm_label(arm)} is left out: {why[arm]}." for arm in why if arm in config.arms]
     if {"scratch", "random"} <= set(left):
         left = tuple(arm for arm in left if arm != "scratch")
-        said.append(
+        notes.append(
             f"{label} is left out: in this regime {arm_label('random')} is trained end to end as well."
         )
     if not left:
@@ -57,7 +55,7 @@ def fitting_arms(config: StudyConfig) -> tuple[StudyConfig, list[str]]:
             f"arms is {config.arms!r}; allowed with regime 'finetune': vae, imagenet, random, scratch, "
             "bundle:NAME or run:ID."
         )
-    return dataclasses.replace(config, arms=left), said
+    return dataclasses.replace(config, arms=left), notes
 
 
 def with_scratch(
@@ -70,17 +68,17 @@ def with_scratch(
 ) -> Generator[Event, None, dict[str, TrainedArm]]:
     """The trained arms of the frozen arms, with that of `scratch` where it is among `arms`, in every table's order.
 
-    Finished seeds are kept and an unfinished one goes on when the study is resumed.
+    When the study is resumed, finished seeds are not trained again and an unfinished one goes on.
     """
     chosen = [arm for arm in arms if arm.kind == "scratch"]
     if not chosen:
         return trained
     schedule = dataclasses.replace(
         config.finetune, layer_decay=1.0
-    )  # nothing pretrained that would want protection
+    )  # no pretrained layers to protect
     positions = {
         split: data.members(split) for split in SPLITS
-    }  # as the frozen arms: all training images
+    }  # all training images, as frozen arms
     finetuned = yield from finetune(
         dataclasses.replace(config, finetune=schedule), run, data, chosen, device, positions
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..config import StudyConfig
-from ..files import write_atomic
+from ..files import write_atomic, writing
 from ..heads.grid import CURVES, Heads
 from ..stats.paired import Scorer
 from ..workspace import RunFiles, Workspace
@@ -89,6 +89,12 @@ def test_scorer(config: StudyConfig, data: StudyData) -> Scorer:
         resamples=config.bootstrap,
         seed=config.split_seed,
     )
+
+
+def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays as one .npz file."""
+    with writing(path) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # none is called as a parameter is
 
 
 def curves_table(curves: dict[str, np.ndarray], seeds: tuple[int, ...]) -> pd.DataFrame:

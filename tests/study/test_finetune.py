@@ -7,10 +7,11 @@ from safetensors.torch import load_file
 
 from derm_core.config import BackboneConfig, FinetuneSchedule, StudyConfig
 from derm_core.nets.backbone import build_backbone
+from derm_core.nets.batchnorm import measure_statistics
 from derm_core.nets.head import Classifier, make_head
 from derm_core.study import finetune as module
 from derm_core.study.arms import resolve_arms
-from derm_core.study.finetune import finetune, measure_statistics
+from derm_core.study.finetune import finetune
 from derm_core.study.study_data import prepare
 from tests.steps import finish
 
