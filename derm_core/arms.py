@@ -48,8 +48,9 @@ class ArmStyle:
         return f":{self.colour_name}-badge[{self.name}]"
 
 
-# Okabe and Ito's (lightened) blue, vermilion and (darkened) reddish purple: distinguishable under protanopia,
-# deuteranopia and tritanopia, with a contrast of at least 3:1 on the light and on the dark page.
+# Okabe and Ito's (lightened) blue, vermilion and (darkened) reddish purple: distinguishable under
+# protanopia, deuteranopia and tritanopia, with a contrast of at least 3:1 on the light and on the
+# dark page.
 # fmt: off
 ARM_STYLES = {style.key: style for style in (
     ArmStyle("vae", "VAE (from scratch)", "#1A7FC1", "blue", "circle", "VAE",

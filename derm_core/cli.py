@@ -22,7 +22,8 @@ from .files import write_atomic
 from .records import to_json
 from .workspace import Workspace
 
-# A command's name is that of its module in derm_core.commands, which is loaded for that command alone.
+# A command's name is that of its module in derm_core.commands, which is loaded for that command
+# alone.
 COMMANDS = {
     "doctor": "check the machine, the workspace, weights and models",
     "data": "import, list, audit, generate and delete datasets",

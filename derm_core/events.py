@@ -119,7 +119,8 @@ def progress(
 def counted(what: str, unit: str = "images") -> Callable[[int, int], Event]:
     """A function (done, total) -> progress of `what`.
 
-    Its rate counts from its first call, which a resumed piece of work makes with what was done before.
+    Its rate counts from its first call, which a resumed piece of work makes with what was done
+    before.
     """
     started: float | None = None
     before = 0

@@ -68,7 +68,8 @@ def writing(path: Path) -> Iterator[BinaryIO]:
             dir=path.parent, prefix=f".{path.name}.{HERE}-{os.getpid()}-"
         )
         try:
-            # Not "wb": into such a file NumPy writes by itself, and a full disk has no error number.
+            # Not "wb": into such a file NumPy writes by itself, and a full disk has no error
+            # number.
             with os.fdopen(descriptor, "w+b") as file:
                 yield file
                 file.flush()
@@ -130,8 +131,8 @@ def parse_json(data: bytes | str) -> Any:
     """JSON as Python values.
 
     Raises:
-        ValueError: it is not JSON, has NaN or infinity, is nested beyond Python's stack, or holds text
-            that no file can hold.
+        ValueError: it is not JSON, has NaN or infinity, is nested beyond Python's stack, or holds
+            text that no file can hold.
     """
     text = data.decode("utf-8") if isinstance(data, bytes) else data
     try:

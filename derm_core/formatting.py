@@ -61,6 +61,7 @@ def percent(value: float | None, sign: bool = False) -> str:
 
 
 def quantity(value: float | None, name: str) -> str:
+    """A metric's value: a percentage where the metric `name` is a share, else a number."""
     return percent(value) if name in SHARES else number(value)
 
 

@@ -25,8 +25,9 @@ def alive(pid: int | None) -> bool:
 def lower_priority(by: int) -> None:
     """Leave the cores to processes that people wait for: raise this process's nice value, and its session's.
 
-    Where Linux groups processes by session (sched_autogroup) it weighs the groups against each other
-    first, by a nice value of theirs; that of a process in a session of its own would change nothing.
+    Where Linux groups processes by session (sched_autogroup) it weighs the groups against each
+    other first, by a nice value of theirs; that of a process in a session of its own would change
+    nothing.
     """
     value = os.nice(by)
     with contextlib.suppress(OSError):

@@ -27,7 +27,8 @@ def stream_seed(seed: int, *names: str | int) -> int:
 class Share:
     """Images `begin` to before `end` of a batch of `total`: what one of several processes computes.
 
-    Draws are made for the whole batch and cut to the share, so that they do not depend on who computes.
+    Draws are made for the whole batch and cut to the share, so that they do not depend on who
+    computes.
     """
 
     begin: int

@@ -42,7 +42,8 @@ class Recipe(Checked):
         decoder_width: channels of the decoder's first layer.
         beta: weight of the KL divergence (Higgins et al. 2017).
         kl_warmup_fraction: share of the steps in which the weight of the KL divergence rises.
-        free_bits: nats of KL divergence that each latent dimension has for free (Kingma et al. 2016).
+        free_bits: nats of KL divergence that each latent dimension has for free (Kingma et al.
+            2016).
         elbo_weight: weight of reconstruction and KL divergence together.
         target: what is reconstructed: the "clean" image of the same geometric view, or the "view"
             itself, with its colours changed.

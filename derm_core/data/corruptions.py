@@ -1,8 +1,9 @@
 """Corruptions of dermoscopic photographs, in five severities, as functions of uint8 images.
 
-Thirteen families: focus, motion, sensor noise, JPEG, pixels, exposure, contrast, colour, and what lies
-on the skin or before the lens. Lengths are shares of the image's side, so that a severity means the
-same at 64 and at 224 pixels. The random numbers of an image (directions, places) come from its id and
+Thirteen families: focus, motion, sensor noise, JPEG, pixels, exposure, contrast, colour, and what
+lies on the skin or before the lens. Lengths are shares of the image's side, so that a severity
+means the same at 64 and at 224 pixels. The random numbers of an image (directions, places) come
+from its id and
 the family, not from the severity: higher severities are more of the same, and every caller gets the
 same pixels. After the benchmark of Hendrycks and Dietterich (2019, arXiv 1903.12261),
 with the nuisances that dermoscopy knows.

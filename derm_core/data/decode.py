@@ -119,8 +119,9 @@ def open_picture(source: Source, name: str = "image") -> Image.Image:
 def _limit_pixels(image: Image.Image, data: bytes, name: str) -> None:
     """Refuse an opened image of too many pixels; read a large JPEG at half its size where it allows that.
 
-    libjpeg halves a JPEG in its cosine transform, row by row. It holds a whole image of several scans
-    (progressive ones are) in memory first, at whatever size: those have the limit of all others.
+    libjpeg halves a JPEG in its cosine transform, row by row. It holds a whole image of several
+    scans (progressive ones are) in memory first, at whatever size: those have the limit of all
+    others.
     """
     width, height = image.size
     if width * height <= MAX_PIXELS:

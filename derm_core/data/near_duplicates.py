@@ -3,16 +3,17 @@
     pairs = candidates(positions (n, k), other spaces)         proposed by neighbours in feature spaces
     near_duplicates(images, read, rows, pairs, report)         decided by registration of the pictures
 
-The two nearest images of each are proposed, if they have it among their own nearest ten. Registration
-turns at 32 px, then refines all at 64 px and at 128 px; pairs that cannot reach the limit are left out
-on the way. Where pictures agree a little, stretches are tried as well, as skin gives way.
+The two nearest images of each are proposed, if they have it among their own nearest ten.
+Registration turns at 32 px, then refines all at 64 px and at 128 px; pairs that cannot reach the
+limit are left out on the way. Where pictures agree a little, stretches are tried as well, as skin
+gives way.
 
-HAM10000 with ImageNet features (ResNet-18, 64 px) and those of the two shipped models: 27,649 pairs are
-compared and all 18 known ones, photographs of one lesion taken twice, are found; without stretches 17.
-The limits were set on these pairs. Of the 25 further pairs of different lesion ids that the second
-nearest propose above 0.125, one shows one lesion to the eye (0.31; the others are below 0.165): hence
-their higher limit. Stretches bring five more pairs of different lesion ids; four show one lesion to the
-eye, all above 0.2, and one does not (0.18).
+HAM10000 with ImageNet features (ResNet-18, 64 px) and those of the two shipped models: 27,649 pairs
+are compared and all 18 known ones, photographs of one lesion taken twice, are found; without
+stretches 17. The limits were set on these pairs. Of the 25 further pairs of different lesion ids
+that the second nearest propose above 0.125, one shows one lesion to the eye (0.31; the others are
+below 0.165): hence their higher limit. Stretches bring five more pairs of different lesion ids;
+four show one lesion to the eye, all above 0.2, and one does not (0.18).
 """
 
 from __future__ import annotations

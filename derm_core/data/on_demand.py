@@ -34,7 +34,9 @@ def open_dataset(workspace: Workspace, name: str, progress: Report | None = None
 def open_images(
     workspace: Workspace, name: str, size: int
 ) -> Generator[Event, None, tuple[Dataset, Store]]:
-    """A dataset and its store, for a run: `dataset, store = yield from open_images(…)`.
+    """A dataset and its store, for a run.
+
+        dataset, store = yield from open_images(workspace, name, size)
 
     What is missing is made first, with progress. The run can be stopped meanwhile; images that
     were decoded until then are not decoded again.

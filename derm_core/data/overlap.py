@@ -7,7 +7,8 @@ import re
 import numpy as np
 import pandas as pd
 
-# Numbers that a public archive gives once; names such as "12" or "image_3" say nothing across datasets.
+# Numbers that a public archive gives once; names such as "12" or "image_3" say nothing across
+# datasets.
 ARCHIVE = re.compile(r"^(ISIC|HAM|PAT)_\d+")
 
 

@@ -64,8 +64,8 @@ def fold_split(
 ) -> np.ndarray:
     """The split of one fold of `folds`, numbered from 1: int8 (N,), an index into SPLITS.
 
-    The fold is the test part, so that every image is tested in one fold; of the rest FOLD_VALIDATION
-    is validation. Groups never cross, as in `split_dataset`.
+    The fold is the test part, so that every image is tested in one fold; of the rest
+    FOLD_VALIDATION is validation. Groups never cross, as in `split_dataset`.
 
     Raises:
         DataError: there are fewer groups than folds.

@@ -1,9 +1,10 @@
 """Image files without their metadata, before Pillow opens them; costly files are refused.
 
-Pillow reads every metadata block of a file, some at a cost that grows with the square of their number
-or with what a directory claims, and follows a JPEG's scans and a BMP's runs as long as they go on: a few
-megabytes can cost minutes or gigabytes. Here JPEG segments and PNG chunks without pixels or colour are
-dropped, and files whose decoding would cost out of proportion to their size are refused.
+Pillow reads every metadata block of a file, some at a cost that grows with the square of their
+number or with what a directory claims, and follows a JPEG's scans and a BMP's runs as long as they
+go on: a few megabytes can cost minutes or gigabytes. Here JPEG segments and PNG chunks without
+pixels or colour are dropped, and files whose decoding would cost out of proportion to their size
+are refused.
 """
 
 from __future__ import annotations

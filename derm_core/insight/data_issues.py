@@ -165,7 +165,8 @@ def _duplicates(
 ) -> tuple[list[DataIssue], int]:
     """Pairs of different groups, and all that the source lists; and how many of the listed were found.
 
-    Pairs of one group are views of one lesion, no issue. Listed pairs that were not found stand last.
+    Pairs of one group are views of one lesion, no issue. Listed pairs that were not found stand
+    last.
     """
     issues, listed_found = [], set()
     for (a, b), score, angle, stretch in zip(

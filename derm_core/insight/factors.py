@@ -32,8 +32,9 @@ def bins_of(values: np.ndarray, bins: int = BINS) -> np.ndarray:
 def information(a: np.ndarray, b: np.ndarray) -> float:
     """Mutual information of two codes (n,) over the entropy of `b`: 0 if independent, 1 if a determines b.
 
-    As in the mutual information gap (Chen et al. 2018, arXiv 1802.04942), less what independent codes
-    of these counts give on average to first order (Miller and Madow); 0 where b does not vary.
+    As in the mutual information gap (Chen et al. 2018, arXiv 1802.04942), less what independent
+    codes of these counts give on average to first order (Miller and Madow); 0 where b does not
+    vary.
     """
     joint = np.zeros((a.max() + 1, b.max() + 1))
     np.add.at(joint, (a, b), 1)

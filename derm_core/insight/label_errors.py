@@ -4,21 +4,21 @@
     errors = label_errors(judged, labels)
 
 Confident learning (Northcutt, Jiang and Chuang 2021, arXiv 1911.00068) doubts a label where another
-class is at least as probable as it is, on average, for that class's own images. That holds where the
-features tell the classes apart. Where they overlap it counts the overlap: on HAM10000 1,500 to 2,000
-images, which no one would call mislabelled. So an image is listed only where that other class is the
-likeliest of all and 30 times as probable as the label.
+class is at least as probable as it is, on average, for that class's own images. That holds where
+the features tell the classes apart. Where they overlap it counts the overlap: on HAM10000 1,500 to
+2,000 images, which no one would call mislabelled. So an image is listed only where that other class
+is the likeliest of all and 30 times as probable as the label.
 
-Wrong labels would teach the classifier to expect them. It is therefore the clean part of a mixture: a
-label is what the features say, or with a small probability drawn at random from all classes (as the
-noise layer of Sukhbaatar et al. 2015, arXiv 1406.2080, fitted by EM). That share, the smallest that
-explains the most improbable labels, estimates how many are wrong in a way that no overlap of classes
-explains. Errors between classes that look alike stay unseen.
+Wrong labels would teach the classifier to expect them. It is therefore the clean part of a mixture:
+a label is what the features say, or with a small probability drawn at random from all classes (as
+the noise layer of Sukhbaatar et al. 2015, arXiv 1406.2080, fitted by EM). That share, the smallest
+that explains the most improbable labels, estimates how many are wrong in a way that no overlap of
+classes explains. Errors between classes that look alike stay unseen.
 
-HAM10000 at 64 px (ResNet-18; VAE, ImageNet): 100 and 141 listed, none estimated. With 2 % of its labels
-changed to another class 176 and 226 are listed, of which 51 and 44 % had been changed: 45 and 50 % of
-all changed. With 5 %: 269 and 368, of which 80 and 70 %: 43 and 52 % of all. Labels changed to a
-look-alike class (5 %) are listed to 20 and 25 %.
+HAM10000 at 64 px (ResNet-18; VAE, ImageNet): 100 and 141 listed, none estimated. With 2 % of its
+labels changed to another class 176 and 226 are listed, of which 51 and 44 % had been changed: 45
+and 50 % of all changed. With 5 %: 269 and 368, of which 80 and 70 %: 43 and 52 % of all. Labels
+changed to a look-alike class (5 %) are listed to 20 and 25 %.
 """
 
 from __future__ import annotations
@@ -140,8 +140,8 @@ def label_errors(judged: Judged, labels: np.ndarray) -> LabelErrors:
 
     An image of label i lies at j of the confident joint (section 3.1 of the paper) where p(j) is at
     least the mean p(j) over images labelled j, the most probable such j; cleanlab counts the same
-    joint. It is listed where j is not i, the likeliest of all classes, and p(j) is at least 30 times
-    p(i). The lists of cleanlab are longer, since it does not allow for classes that overlap.
+    joint. It is listed where j is not i, the likeliest of all classes, and p(j) is at least 30
+    times p(i). The lists of cleanlab are longer, since it does not allow for classes that overlap.
     """
     known = np.flatnonzero((labels >= 0) & np.isfinite(judged.random))
     p, given, classes = judged.probabilities[known], labels[known], judged.probabilities.shape[1]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-# Eight stops of matplotlib's "inferno" (CC0): even steps of lightness, so that it also reads in grey.
+# Eight stops of matplotlib's "inferno" (CC0): even steps of lightness, so that it also reads in
+# grey.
 STOPS = np.array(
     [
         (0, 0, 4),

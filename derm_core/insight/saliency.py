@@ -1,21 +1,22 @@
 """Saliency of a classifier: Grad-CAM on its last feature map, LayerCAM on a finer one, and occlusion.
 
 Grad-CAM: Selvaraju et al. 2017 (arXiv 1610.02391). LayerCAM: Jiang et al. 2021 (IEEE TIP 30, 5875).
-Occlusion: Zeiler & Fergus 2014 (arXiv 1311.2901). The shape suffixes: n images, S pixels a side, hw the
-cells of a feature map.
+Occlusion: Zeiler & Fergus 2014 (arXiv 1311.2901). The shape suffixes: n images, S pixels a side, hw
+the cells of a feature map.
 
-A last map of 4 × 4 cells cannot say where a lesion is: on 300 of HAM10000's test images, 35 % of whose
-area is lesion, Grad-CAM of the shipped ImageNet model has 35 % of its evidence inside, LayerCAM one
-stage below (8 × 8) 47 %; of the shipped VAE model 42 and 54 %. Grad-CAM++ did not differ from chance on
-the finer maps.
+A last map of 4 × 4 cells cannot say where a lesion is: on 300 of HAM10000's test images, 35 % of
+whose area is lesion, Grad-CAM of the shipped ImageNet model has 35 % of its evidence inside,
+LayerCAM one stage below (8 × 8) 47 %; of the shipped VAE model 42 and 54 %. Grad-CAM++ did not
+differ from chance on the finer maps.
 
-Below a stage that strides, gradients lie on a grid: a ResNet's 1 × 1 shortcut of stride 2 reads one cell
-in four and no gradient passes it to the others, whatever is there to see (of the VAE model's evidence
-76 % lay on those cells; the known checkerboard of strided convolutions, Odena et al. 2016,
-doi:10.23915/distill.00003). LayerCAM is therefore the mean over the four places of the image on that
+Below a stage that strides, gradients lie on a grid: a ResNet's 1 × 1 shortcut of stride 2 reads one
+cell in four and no gradient passes it to the others, whatever is there to see (of the VAE model's
+evidence 76 % lay on those cells; the known checkerboard of strided convolutions, Odena et al. 2016,
+doi:10.23915/distill.00003). LayerCAM is therefore the mean over the four places of the image on
+that
 grid: moved by 0 or 1 cell down and right, the map moved back. Evidence on those cells fell to 29 %,
-inside the lesion it rose from 49 to 54 % (ImageNet model 47 and 47 %). A binomial filter over the map
-(1 2 1) takes the grid away as well but blurs over the lesion's edge: 47 % and 44 %.
+inside the lesion it rose from 49 to 54 % (ImageNet model 47 and 47 %). A binomial filter over the
+map (1 2 1) takes the grid away as well but blurs over the lesion's edge: 47 % and 44 %.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ class SaliencyMap:
 
     Attributes:
         density_nss: (n, S, S) float32, how densely the evidence for the class lies at a pixel: its
-            share of all positive evidence over its share of the image's area. 1 everywhere is an even
-            spread, 4 is four times as much; the mean over an image is 1 (0 where nothing speaks for
-            the class). It has no unit of the model, so maps of different models may have one colour
-            scale.
+            share of all positive evidence over its share of the image's area. 1 everywhere is an
+            even spread, 4 is four times as much; the mean over an image is 1 (0 where nothing
+            speaks for the class). It has no unit of the model, so maps of different models may have
+            one colour scale.
         cells_nhw: (n, h, w) float32. Of Grad-CAM: signed contributions to the class's logit before
             the ReLU, which sum to the logit's derivative along the pooled features: the first-order
             part of the logit that the features explain. Of LayerCAM: what remains after the ReLU.
@@ -81,10 +82,10 @@ def layer_cam(
 ) -> SaliencyMap:
     """LayerCAM: Grad-CAM with a weight for every cell, on the deepest stage of FINE_CELLS a side or more.
 
-    The mean over the places of the image on the grid of the next stage's stride. Where no stage is so
-    fine (or the architecture does not name its stages) the model's own last map is read. captum has no
-    LayerCAM; for one place, on a map that is not negative, its rectified LayerGradientXActivation,
-    summed over channels, is the same. Arguments as in `grad_cam`.
+    The mean over the places of the image on the grid of the next stage's stride. Where no stage is
+    so fine (or the architecture does not name its stages) the model's own last map is read. captum
+    has no LayerCAM; for one place, on a map that is not negative, its rectified
+    LayerGradientXActivation, summed over channels, is the same. Arguments as in `grad_cam`.
     """
     return _maps(_layer_evidence, predictor, images_nssc, targets)
 
@@ -206,8 +207,8 @@ def occlusion(
     """float32 (S, S): how much the class's probability falls when a patch around a pixel is hidden.
 
     A square of a quarter of the side, in the image's mean colour, moves over the image and over its
-    edges; a pixel gets the mean over the patches that hid it. captum's Occlusion is the same where its
-    windows are, which start at the image's edge and move by whole strides.
+    edges; a pixel gets the mean over the patches that hid it. captum's Occlusion is the same where
+    its windows are, which start at the image's edge and move by whole strides.
 
     Args:
         predictor: the model.

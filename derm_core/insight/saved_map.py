@@ -1,8 +1,8 @@
 """Saved maps: written by an embedding run, read by the pages.
 
-A map's folder holds map.json, map.parquet, neighbours.npy, distances.npy and, where they were computed,
-trouble.parquet and factors.parquet. Maps of versions before those existed are read alike: what they
-lack is None or empty.
+A map's folder holds map.json, map.parquet, neighbours.npy, distances.npy and, where they were
+computed, trouble.parquet and factors.parquet. Maps of versions before those existed are read alike:
+what they lack is None or empty.
 """
 
 from __future__ import annotations

@@ -41,7 +41,8 @@ def categories(values: pd.Series) -> pd.Series:
 def narrow(points: pd.DataFrame, filters: Filters) -> np.ndarray:
     """bool (n,): the images inside all filters. A range (low, high) holds both ends and no missing values.
 
-    Columns that the map does not have are passed over, so that a link made for one map opens another.
+    Columns that the map does not have are passed over, so that a link made for one map opens
+    another.
     """
     inside = np.ones(len(points), bool)
     for column, allowed in filters.items():

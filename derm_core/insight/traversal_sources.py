@@ -1,9 +1,9 @@
 """Opening a latent space to traverse: of a pretraining, an extractor, or a model with a decoder.
 
-A pretraining and an extractor have encoder and decoder. A classifier's bundle has the decoder alone.
-Where the pretraining or extractor that its card names is at hand and intact, its encoder is used; else
-the linear map from the bundle's own features to latents that stands in its reference (see
-bundles.outlier), and KL is estimated from the spread of those latents.
+A pretraining and an extractor have encoder and decoder. A classifier's bundle has the decoder
+alone. Where the pretraining or extractor that its card names is at hand and intact, its encoder is
+used; else the linear map from the bundle's own features to latents that stands in its reference
+(see bundles.outlier), and KL is estimated from the spread of those latents.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ from .traverse import Traversal
 def open_traversal(workspace: Workspace, source: str) -> Traversal:
     """The latent space of a VAE.
 
-    The statistics of a pretraining are computed from its validation images once and saved beside its
-    weights.
+    The statistics of a pretraining are computed from its validation images once and saved beside
+    its weights.
 
     Args:
         workspace: with runs and bundles.
-        source: a finished pretraining's run id, or the name of an extractor or of a model with a decoder.
+        source: a finished pretraining's run id, or the name of an extractor or of a model with a
+            decoder.
 
     Raises:
         NotFound: unknown source.
@@ -110,8 +111,8 @@ def _from_reference(
 ) -> Traversal:
     """The latent space by the linear map from features.
 
-    KL_d is about -log(1 - variance of the means) / 2 where the latents of all images together are the
-    prior's.
+    KL_d is about -log(1 - variance of the means) / 2 where the latents of all images together are
+    the prior's.
     """
     predictor, space, points = Predictor(bundle), reference.space, reference.points
 

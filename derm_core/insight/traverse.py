@@ -80,11 +80,12 @@ class Traversal:
     ) -> tuple[np.ndarray, np.ndarray]:
         """A path from z towards a class: what the classifier looks for, not how a lesion would change.
 
-        The first point is z itself. Each next one follows the gradient of the class's log-probability
-        through decoder and classifier, with momentum, by a length in standard deviations that is
-        halved where it would lower the probability. The path stays as near to the mean as latents of
-        images lie (the root of their dimension, in standard deviations) or as z does: farther out the
-        decoder draws what no image looks like, and a classifier is easily convinced by it.
+        The first point is z itself. Each next one follows the gradient of the class's
+        log-probability through decoder and classifier, with momentum, by a length in standard
+        deviations that is halved where it would lower the probability. The path stays as near to
+        the mean as latents of images lie (the root of their dimension, in standard deviations) or
+        as z does: farther out the decoder draws what no image looks like, and a classifier is
+        easily convinced by it.
 
         Args:
             z_d: where the path starts.
@@ -93,8 +94,8 @@ class Traversal:
             steps: points of the path.
 
         Returns:
-            Latents (steps, D), and the predictor's calibrated probabilities (steps, C) of the decoded
-            images before their rounding to bytes.
+            Latents (steps, D), and the predictor's calibrated probabilities (steps, C) of the
+            decoded images before their rounding to bytes.
 
         Raises:
             ValueError: the predictor does not know the class.

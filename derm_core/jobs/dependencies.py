@@ -1,6 +1,7 @@
 """Which run needs which, from configs and records alone.
 
-A study or a map uses the encoder that a pretraining made; a comparison in folds the studies of its folds.
+A study or a map uses the encoder that a pretraining made; a comparison in folds the studies of its
+folds.
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ def matching_run(
 ) -> Run | None:
     """The run of the same config.
 
-    The `vae_run` of a study that describes its pretraining does not count. A run that is about to be
-    cancelled, or was made of former content of its dataset, does not match.
+    The `vae_run` of a study that describes its pretraining does not count. A run that is about to
+    be cancelled, or was made of former content of its dataset, does not match.
 
     Args:
         workspace: whose runs are searched.

@@ -1,6 +1,7 @@
 """Checks before a run is queued: are the datasets and models that it needs there, and do they fit?
 
-Stands above the packages that it asks; the supervisor, which queues and starts runs, knows none of them.
+Stands above the packages that it asks; the supervisor, which queues and starts runs, knows none of
+them.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ ERROR = "Read from its folder, since the run database was lost; {path} says what
 def rows_of_folders(workspace: Workspace) -> Iterator[dict[str, Any]]:
     """One row for each run folder with a readable config.json, oldest first.
 
-    The state is the last one of its events; running where its lock is held, else interrupted, so that
-    the run can be resumed. The summary is that of its result.
+    The state is the last one of its events; running where its lock is held, else interrupted, so
+    that the run can be resumed. The summary is that of its result.
 
     Yields:
         The row's columns by name; `device` as in the config.

@@ -32,7 +32,8 @@ CREATE TABLE runs (
 """
 MIGRATIONS = {
     1: (
-        "ALTER TABLE runs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]'",  # from this version to the next
+        # from this version to the next
+        "ALTER TABLE runs ADD COLUMN tags TEXT NOT NULL DEFAULT '[]'",
         "ALTER TABLE runs ADD COLUMN note TEXT NOT NULL DEFAULT ''",
     )
 }

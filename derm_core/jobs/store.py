@@ -1,7 +1,8 @@
 """The table of runs: one SQLite file in WAL mode, states changed by compare-and-set only.
 
 Every call opens its own short connection, so that pages, commands and workers share the file
-without sharing an object. The run's folder holds the portable record; here stand state and summaries.
+without sharing an object. The run's folder holds the portable record; here stand state and
+summaries.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class Run:
 
     Attributes:
         seq: order of submission.
-        id, kind, name: name is the user's text, as are tags and note: escape it wherever it is shown.
+        id, kind, name: name is the user's text, as are tags and note: escape it wherever it is
+            shown.
         state: one of STATES.
         device: name of the queue the run waits in.
         created, started, finished: seconds since 1970.

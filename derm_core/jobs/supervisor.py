@@ -47,8 +47,8 @@ _terminated: dict[str, tuple[int, float]] = {}
 def submit(workspace: Workspace, config: RunConfig, name: str = "") -> str:
     """Queue a run, and first the runs that it needs, and start a worker; returns its id.
 
-    A study whose VAE is to be pretrained takes an identical pretraining that is finished, under way or
-    queued, else queues one before itself. A comparison in folds queues the studies of its folds
+    A study whose VAE is to be pretrained takes an identical pretraining that is finished, under way
+    or queued, else queues one before itself. A comparison in folds queues the studies of its folds
     before itself; those that exist already go on where they stopped. What the run reads is checked
     by `preflight.submit`.
 
@@ -104,7 +104,8 @@ def worker_command(run_id: str) -> list[str]:
 def spawn(workspace: Workspace, run_id: str, seen: Run | None = None) -> bool:
     """Start a detached worker for a queued run; False where another caller has just done so.
 
-    seen: the run as it was read when a worker was found to be missing; who has started one since is not outdone.
+    seen: the run as it was read when a worker was found to be missing; who has started one since is
+    not outdone.
     """
     _reap()
     store = RunStore(workspace)
@@ -159,8 +160,8 @@ def wait_for_workers() -> None:
 def reconcile(workspace: Workspace) -> None:
     """Bring the table up to date.
 
-    Runs whose worker has died become interrupted, queued runs get a worker, and workers that ignore a
-    request to stop are killed.
+    Runs whose worker has died become interrupted, queued runs get a worker, and workers that ignore
+    a request to stop are killed.
     """
     _reap()
     store = RunStore(workspace)

@@ -47,9 +47,9 @@ class FeatureNetwork(nn.Module):
 class Backbone(FeatureNetwork):
     """A timm architecture up to one stage: images (B, 3, H, W) -> map (B, D, h, w).
 
-    width: D. reduction: H / h. model_args: timm arguments beside the default (kept, so that a stored
-    backbone is rebuilt alike). Layers behind the stage are not kept. Raises ConfigError for an
-    architecture that timm does not know, or whose feature_info does not list the stage.
+    width: D. reduction: H / h. model_args: timm arguments beside the default (kept, so that a
+    stored backbone is rebuilt alike). Layers behind the stage are not kept. Raises ConfigError for
+    an architecture that timm does not know, or whose feature_info does not list the stage.
     """
 
     def __init__(self, config: BackboneConfig, model_args: Mapping[str, Any] | None = None):
@@ -146,8 +146,8 @@ def build_backbone(
 def load_imagenet(config: BackboneConfig) -> tuple[Backbone, dict[str, Any]]:
     """A backbone with ImageNet weights, and where they come from.
 
-    info: mean, std, source (folder, cache or hub), file, license, sha256, pretrained_on, input_size,
-    model_args, note. Raises WeightsUnavailable with what to do.
+    info: mean, std, source (folder, cache or hub), file, license, sha256, pretrained_on,
+    input_size, model_args, note. Raises WeightsUnavailable with what to do.
     """
     build_backbone(config, 0)  # a wrong architecture or stage is said before anything is fetched
     weights = find_weights(config)
@@ -177,9 +177,10 @@ def load_imagenet(config: BackboneConfig) -> tuple[Backbone, dict[str, Any]]:
 def load_timm_state(backbone: Backbone, state: Mapping[str, Tensor]) -> None:
     """Load a timm classifier's or feature network's state dict into `backbone`, as float32.
 
-    timm's feature networks rename modules ("stages.0" -> "stages_0", "model." in front), so keys are
-    matched up to that; older layouts go through the family's own checkpoint filter. Every tensor of the
-    backbone must be found with its shape (ValueError otherwise); what lies behind the stage is ignored.
+    timm's feature networks rename modules ("stages.0" -> "stages_0", "model." in front), so keys
+    are matched up to that; older layouts go through the family's own checkpoint filter. Every
+    tensor of the backbone must be found with its shape (ValueError otherwise); what lies behind the
+    stage is ignored.
     """
     wanted = backbone.body.state_dict()
     missing = _missing(wanted, state)

@@ -14,9 +14,10 @@ Network = TypeVar("Network", bound=nn.Module)
 def match_statistics(network: Network, images_bchw: Tensor) -> Network:
     """Give every batch norm the statistics of `images_bchw` without changing what eval mode computes.
 
-    Statistics depend on image size: a network whose statistics were taken at 224 px computes something
-    else in train mode at 64 px, and fine-tuning would start there. Scale and shift are adapted to the
-    new statistics, so eval mode stays as it was (up to rounding) and train mode agrees with it.
+    Statistics depend on image size: a network whose statistics were taken at 224 px computes
+    something else in train mode at 64 px, and fine-tuning would start there. Scale and shift are
+    adapted to the new statistics, so eval mode stays as it was (up to rounding) and train mode
+    agrees with it.
     images_bchw: normalised images of the training split, a few hundred. Works in place.
     """
     layers = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]

@@ -13,8 +13,9 @@ BINS = 8  # per channel of RGB
 class ColourHistogram(FeatureNetwork):
     """Images (B, 3, H, W) in 0..1 -> (B, 521): where an extractor has a backbone, but nothing is learnt.
 
-    512: square roots of the shares of pixels in 8 x 8 x 8 equal cells of RGB (distances between them are
-    Hellinger's); 9: mean, standard deviation and cube root of the third central moment of each channel.
+    512: square roots of the shares of pixels in 8 x 8 x 8 equal cells of RGB (distances between
+    them are Hellinger's); 9: mean, standard deviation and cube root of the third central moment of
+    each channel.
     """
 
     architecture, stage, width = "colour-histogram", 0, BINS**3 + 9

@@ -22,7 +22,8 @@ def make_head(d: int, hidden: int, classes: int, seed: int) -> nn.Sequential:
 class Classifier(nn.Module):
     """Normalised images (B, 3, S, S) -> logits (B, classes): pooled features, standardised, head.
 
-    feature_mean, feature_std: (D,) statistics of the training split's features (0 and 1: as they are).
+    feature_mean, feature_std: (D,) statistics of the training split's features (0 and 1: as they
+    are).
     """
 
     feature_mean: Tensor

@@ -1,7 +1,7 @@
 """Features of a backbone's last two stages side by side: the option `pooling="multi"`, in the place of a Backbone.
 
-An earlier map holds finer texture than the last one, which a probe on frozen features can use (Caron et al.
-2021, DINO, arXiv 2104.14294, join the last blocks of a transformer in the same way).
+An earlier map holds finer texture than the last one, which a probe on frozen features can use
+(Caron et al. 2021, DINO, arXiv 2104.14294, join the last blocks of a transformer in the same way).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The variational autoencoder: any backbone as encoder, a small decoder, one learned noise scale.
 
-ELBO: Kingma & Welling 2014 (arXiv 1312.6114). The Gaussian likelihood's scale is one learned scalar:
-sigma-VAE, Rybkin, Daniilidis & Levine 2021 (arXiv 2006.13202), which balances reconstruction and KL
-without a hand-set weight. Images are in normalised space, (x - 0.5) / 0.5 in [-1, 1].
+ELBO: Kingma & Welling 2014 (arXiv 1312.6114). The Gaussian likelihood's scale is one learned
+scalar: sigma-VAE, Rybkin, Daniilidis & Levine 2021 (arXiv 2006.13202), which balances
+reconstruction and KL without a hand-set weight. Images are in normalised space, (x - 0.5) / 0.5 in
+[-1, 1].
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ BATCH = 64  # images or latents at a time outside training
 class PlaneNorm(nn.GroupNorm):
     """GroupNorm computed on contiguous planes, whatever the layout around it; the output has the input's layout.
 
-    On a CPU, torch's kernels for few channels a group in channels_last take three to four times as long as
-    its kernels for planes and both copies together.
+    On a CPU, torch's kernels for few channels a group in channels_last take three to four times as
+    long as its kernels for planes and both copies together.
     """
 
     def forward(self, x_bchw: Tensor) -> Tensor:
@@ -64,9 +65,9 @@ class _WithBias(torch.autograd.Function):
 class UpsampledConv(nn.Conv2d):
     """Nearest upsampling to `side`, then a 3 x 3 convolution.
 
-    joined: where that doubles the side, both as one transposed convolution of the small map with a 4 x 4
-    kernel, each of its taps a sum of those of the 3 x 3 one that meet the same small pixel. The same
-    function up to rounding, in 4/9 of the multiplications; see `Precision.joined`.
+    joined: where that doubles the side, both as one transposed convolution of the small map with a
+    4 x 4 kernel, each of its taps a sum of those of the 3 x 3 one that meet the same small pixel.
+    The same function up to rounding, in 4/9 of the multiplications; see `Precision.joined`.
     """
 
     joined = False
@@ -91,8 +92,11 @@ class UpsampledConv(nn.Conv2d):
         return _WithBias.apply(y_bchw, self.bias)
 
     def joined_weight(self) -> Tensor:
-        """(in, out, 4, 4), float32. An axis's taps 0, 1, 2 fall on the small pixels before, at and behind it:
-        from an even pixel before, at, at; from an odd one at, at, behind."""
+        """The weight of doubling and 3 × 3 convolution in one: (in, out, 4, 4), float32.
+
+        An axis's taps 0, 1, 2 fall on the small pixels before, at and behind it: from an even pixel
+        before, at, at; from an odd one at, at, behind.
+        """
         w = self.weight.permute(1, 0, 2, 3)
         w = torch.stack(
             [w[:, :, 2], w[:, :, 1] + w[:, :, 2], w[:, :, 0] + w[:, :, 1], w[:, :, 0]], 2
@@ -103,8 +107,8 @@ class UpsampledConv(nn.Conv2d):
 class Decoder(nn.Module):
     """Latent (B, Z) -> image (B, 3, size, size): a linear map to a small grid, then doublings.
 
-    Each block: nearest upsampling to the next side, 3 x 3 convolution, GroupNorm, SiLU; the width halves
-    (not below 16). Sides double from size / 2^n in 4 to 7 up to `size`; any size works.
+    Each block: nearest upsampling to the next side, 3 x 3 convolution, GroupNorm, SiLU; the width
+    halves (not below 16). Sides double from size / 2^n in 4 to 7 up to `size`; any size works.
     """
 
     def __init__(self, latent_dim: int, size: int, width: int):
@@ -250,8 +254,11 @@ def build_vae(
 
 
 def build_projector(width: int, dimensions: int, seed: int) -> nn.Sequential:
-    """Pooled features (B, width) -> the space (B, dimensions) in which two views are compared: two layers, as in
-    Chen et al. 2020 (arXiv 2002.05709). Needed in training alone; features are taken before it."""
+    """Pooled features (B, width) -> the space (B, dimensions) in which two views are compared.
+
+    Two layers, as in Chen et al. 2020 (arXiv 2002.05709). Needed in training alone; features are
+    taken before it.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "init", "projector"))
         return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, dimensions))
@@ -273,7 +280,8 @@ def elbo_terms(
 
     Returns the Gaussian negative log likelihood (B,), summed over channels and pixels, and
     KL(N(mu, exp(logvar)) || N(0, 1)) per latent dimension (B, Z), by its closed form.
-    log_sigma has a soft floor at MIN_LOG_SIGMA (Rybkin et al. 2021, their code), smooth so that its gradient stays.
+    log_sigma has a soft floor at MIN_LOG_SIGMA (Rybkin et al. 2021, their code), smooth so that its
+    gradient stays.
     """
     log_sigma = floored(log_sigma.float())
     squared = (recon.float() - target.float()).square().sum((1, 2, 3))

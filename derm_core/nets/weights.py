@@ -131,7 +131,8 @@ def _three(values: Iterable[Any]) -> tuple[float, ...]:
     return numbers
 
 
-# Plain ImageNet-1k weights where timm's own default was first trained on more (ImageNet-12k) or by another recipe.
+# Plain ImageNet-1k weights where timm's own default was first trained on more (ImageNet-12k) or by
+# another recipe.
 PINNED = {"convnext_tiny": "timm/convnext_tiny.fb_in1k", "resnet18": "timm/resnet18.tv_in1k"}
 
 
@@ -222,7 +223,8 @@ def _unreachable(endpoint: str, repository: str) -> str:
 def _fetch(repository: str) -> tuple[Path | None, str]:
     """Download model.safetensors into the local cache through huggingface_hub; path, or None and why.
 
-    The hub is asked once with a short timeout first, since huggingface_hub itself retries for minutes.
+    The hub is asked once with a short timeout first, since huggingface_hub itself retries for
+    minutes.
     """
     if _offline():
         return None, "HF_HUB_OFFLINE is set"

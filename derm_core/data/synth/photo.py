@@ -61,7 +61,10 @@ def _draw(size: int, draw_lines: Callable[[ImageDraw.ImageDraw, int], None]) -> 
 
 
 def draw_hair(image: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """`count` bent hairs of one colour over an image (S, S, 3) in [0, 1]; the first ones are those of a smaller count."""
+    """`count` bent hairs of one colour over an image (S, S, 3) in [0, 1].
+
+    The first ones are those of a smaller count.
+    """
     light = rng.random() < 0.2
     colour = np.array([0.80, 0.66, 0.52] if light else [0.13, 0.09, 0.08], np.float32)
     sweep, t = rng.uniform(0, np.pi), np.linspace(0, 1, 20)[:, None]

@@ -54,6 +54,7 @@ def clouds(rng: np.random.Generator, side: int, cells: int, octaves: int = 3) ->
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x))."""
     return 1 / (1 + np.exp(-np.clip(x, -30, 30)))
 
 
@@ -61,7 +62,8 @@ def render_scene(factors: Factors, size: int, rng: np.random.Generator) -> Scene
     """Skin and lesion of one group; its factors say what there is, `rng` decides where it lies.
 
     Every layer draws from a stream of its own: one factor changed leaves the rest of the picture as
-    it was. Planes stay float32 (a float64 scalar would widen them); colours are made plane by plane.
+    it was. Planes stay float32 (a float64 scalar would widen them); colours are made plane by
+    plane.
     """
     shape, skin, patches, net, clods, lines = rng.spawn(6)
     side = round(EXTENT * size)
