@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -40,6 +42,18 @@ def cores_are_busy() -> bool:
         return int(LOAD.read_text().split()[3].partition("/")[0]) > 1
     except (OSError, ValueError, IndexError):
         return False
+
+
+def start_module(module: str, *arguments: str) -> subprocess.Popen[str]:
+    """A fresh interpreter that runs a module of this package, with pipes of text to and from it."""
+    search = filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")])
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(search)},
+    )
 
 
 def end_with(parent: int) -> None:

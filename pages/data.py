@@ -39,11 +39,11 @@ def choose(workspace, found: dict[str, DatasetSummary]) -> str | None:
 
 
 def make_synthetic(workspace) -> None:
-    from derm_core.data.synth.dataset import ensure_synth
+    from derm_core.data.synth.dataset import make_synth
 
     bar = st.progress(0.0, "Generating synthetic images…")
     with frame.errors():
-        ensure_synth(workspace, progress=live_run.counter(bar, "Generating synthetic images"))
+        make_synth(workspace, progress=live_run.counter(bar, "Generating synthetic images"))
         st.rerun()
 
 

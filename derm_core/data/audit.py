@@ -130,12 +130,8 @@ def _crossing(keys: pd.Series, split: np.ndarray) -> pd.Index:
 
 def _describe(rows: pd.DataFrame, classes: tuple[str, ...]) -> SplitContents:
     groups = rows.drop_duplicates(["group", "label"])
-    return SplitContents(
-        len(rows),
-        int(rows["group"].nunique()),
-        _counts(rows["label"], classes),
-        _counts(groups["label"], classes),
-    )
+    images_of, groups_of = (_counts(part["label"], classes) for part in (rows, groups))
+    return SplitContents(len(rows), int(rows["group"].nunique()), images_of, groups_of)
 
 
 def _counts(labels: pd.Series, classes: tuple[str, ...]) -> dict[str, int]:

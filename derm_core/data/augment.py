@@ -7,6 +7,7 @@ channels, h = w pixels; values are colours in [0, 1].
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import torch
 from torch.nn import functional
@@ -14,6 +15,7 @@ from torch.nn import functional
 from ..config import AugmentConfig
 from ..seeds import Share
 
+Uniform = Callable[[int], torch.Tensor]  # count → (b, count) uniform numbers in [0, 1)
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in torchvision's rgb_to_grayscale
 
 
@@ -32,21 +34,22 @@ def augment(
         generator: the only source of parameters, drawn on its device and used on the images'.
         share: which of a global batch these images are; they are augmented as they would be in it.
     """
-    target = geometric(images_bchw, config, generator, share)
-    view = hide_patches(colour(target, config, generator, share), config, generator, share)
-    return view, target
+
+    def uniform(count: int) -> torch.Tensor:
+        """(b, count) uniform numbers in [0, 1) on the images' device."""
+        total = len(images_bchw) if share is None else share.total
+        draw = torch.rand(total, count, generator=generator, device=generator.device)
+        return (draw if share is None else draw[share.of_batch]).to(images_bchw.device)
+
+    target = geometric(images_bchw, config, uniform)
+    return hide_patches(colour(target, config, uniform), config, uniform), target
 
 
-def geometric(
-    images_bchw: torch.Tensor,
-    config: AugmentConfig,
-    generator: torch.Generator,
-    share: Share | None = None,
-) -> torch.Tensor:
+def geometric(images_bchw: torch.Tensor, config: AugmentConfig, uniform: Uniform) -> torch.Tensor:
     """Flip, rotation and square crop as one affine resampling, reflected at the borders."""
     if not config.flip and config.rotate_degrees == 0 and config.scale_min == 1:
         return images_bchw
-    theta = _affine(images_bchw, config, generator, share)
+    theta = _affine(config, uniform)
     centres = _centres(images_bchw.shape[-1], theta.device).expand(len(theta), -1, -1)
     # affine_grid's result in a fraction of its time
     grid = torch.baddbmm(theta[:, :, 2:], theta[:, :, :2], centres)
@@ -56,14 +59,9 @@ def geometric(
     )
 
 
-def _affine(
-    images_bchw: torch.Tensor,
-    config: AugmentConfig,
-    generator: torch.Generator,
-    share: Share | None,
-) -> torch.Tensor:
+def _affine(config: AugmentConfig, uniform: Uniform) -> torch.Tensor:
     """(b, 2, 3) maps from the view's coordinates to the image's, both in [-1, 1]."""
-    draw = _uniform(images_bchw, generator, 6, share)
+    draw = uniform(6)
     signs = 1 - 2 * (draw[:, :2] < 0.5).float() if config.flip else torch.ones_like(draw[:, :2])
     angle = (2 * draw[:, 2] - 1) * config.rotate_degrees * (torch.pi / 180)
     scale = config.scale_min + (1 - config.scale_min) * draw[:, 3]
@@ -73,19 +71,14 @@ def _affine(
     return torch.cat([rotation * signs[:, None, :], shift[:, :, None]], 2)
 
 
-def colour(
-    images_bchw: torch.Tensor,
-    config: AugmentConfig,
-    generator: torch.Generator,
-    share: Share | None = None,
-) -> torch.Tensor:
+def colour(images_bchw: torch.Tensor, config: AugmentConfig, uniform: Uniform) -> torch.Tensor:
     """Cast, brightness, contrast about the image's mean grey and saturation, then clamped to [0, 1].
 
     All four are linear in the pixel's colour: one 3 x 3 matrix and one shift an image.
     """
     if not (config.brightness or config.contrast or config.saturation or config.cast):
         return images_bchw
-    draw = 2 * _uniform(images_bchw, generator, 6, share).to(images_bchw.dtype) - 1
+    draw = 2 * uniform(6).to(images_bchw.dtype) - 1
     gain = 1 + config.cast * draw[:, 3:6]
     gain = gain / gain.mean(1, keepdim=True) * (1 + config.brightness * draw[:, 0:1])
     contrast, saturation = 1 + config.contrast * draw[:, 1:2], 1 + config.saturation * draw[:, 2:3]
@@ -97,17 +90,14 @@ def colour(
 
 
 def hide_patches(
-    images_bchw: torch.Tensor,
-    config: AugmentConfig,
-    generator: torch.Generator,
-    share: Share | None = None,
+    images_bchw: torch.Tensor, config: AugmentConfig, uniform: Uniform
 ) -> torch.Tensor:
     """Fill `mask_ratio` of the square patches, other ones in every image, with the image's mean colour."""
     side = -(-images_bchw.shape[-1] // config.mask_patch)
     hidden = round(config.mask_ratio * side * side)
     if hidden == 0:
         return images_bchw
-    rank = _uniform(images_bchw, generator, side * side, share).argsort(1).argsort(1)
+    rank = uniform(side * side).argsort(1).argsort(1)
     mask = (rank < hidden).view(-1, 1, side, side)
     for dimension in (2, 3):
         mask = mask.repeat_interleave(config.mask_patch, dimension)
@@ -128,12 +118,3 @@ def _colour_constants(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Luma weights (3,) and the identity (3, 3)."""
     return torch.tensor(LUMA, dtype=dtype, device=device), torch.eye(3, dtype=dtype, device=device)
-
-
-def _uniform(
-    images_bchw: torch.Tensor, generator: torch.Generator, count: int, share: Share | None
-) -> torch.Tensor:
-    """(b, count) uniform numbers in [0, 1) on the images' device."""
-    total = len(images_bchw) if share is None else share.total
-    draw = torch.rand(total, count, generator=generator, device=generator.device)
-    return (draw if share is None else draw[share.of_batch]).to(images_bchw.device)

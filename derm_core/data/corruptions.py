@@ -43,13 +43,8 @@ HAIRS = (4, 9, 16, 26, 40)
 RULERS = ((1, 0.45), (1, 0.85), (2, 0.85), (3, 0.85), (4, 0.9))  # sides with one, and its darkness
 INK = (1, 2, 3, 4, 5)  # strokes
 BUBBLES = (3, 7, 13, 22, 34)
-APERTURE = (
-    1.25,
-    1.10,
-    0.97,
-    0.85,
-    0.73,
-)  # radius of the dermatoscope's field, share of half a side
+# Radius of the dermatoscope's field, share of half a side.
+APERTURE = (1.25, 1.10, 0.97, 0.85, 0.73)
 LARGEST_NOISE_SIDE = 256  # above it more pixels no longer mean more noise in each
 
 

@@ -12,7 +12,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,9 +26,8 @@ import numpy as np
 from ..errors import DataError, ImageError, StorageError
 from ..files import private_file, private_folder, read_json, storage_errors, write_json
 from ..machine import cpu_cores
-from ..processes import end_with
+from ..processes import end_with, start_module
 from ..records import optional, to_json
-from ..workspace import REPOSITORY
 from .decode import PREPROCESSING_VERSION, decode, prepare, read_bytes
 
 CHUNK = 64
@@ -208,14 +206,7 @@ def _resume(work: _Pass) -> list[DecodedFile | None] | None:
 
 def _decode_in_new_interpreter(work: _Pass, progress: Progress | None) -> None:
     """`_decode` in a fresh interpreter, which prints "DONE TOTAL" line by line."""
-    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
-    with subprocess.Popen(
-        [sys.executable, "-m", "derm_core.data.decode_all", str(os.getpid())],
-        stdin=subprocess.PIPE,
-        text=True,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": path},
-    ) as child:
+    with start_module("derm_core.data.decode_all", str(os.getpid())) as child:
         assert child.stdin is not None and child.stdout is not None
         try:
             with child.stdin as pipe:

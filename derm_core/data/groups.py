@@ -4,33 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from .columns import GROUPS
+from .layouts import ListedImage
 
 KINDS = (*GROUPS, "image")
 Key = tuple[str, str]  # kind and id
 
 
-@dataclass(frozen=True)
-class GroupedImage:
-    """What an image's group depends on; patient, lesion: ids, None where unknown."""
-
-    image_id: str
-    sha256: str
-    patient: str | None = None
-    lesion: str | None = None
-
-    @property
-    def key(self) -> Key:
-        """The kind and id that the image is grouped by before groups are joined."""
-        if self.patient:
-            return "patient", self.patient
-        return ("lesion", self.lesion) if self.lesion else ("image", self.image_id)
+def group_key(image: ListedImage) -> Key:
+    """The kind and id that an image is grouped by before groups are joined."""
+    known = ((kind, image.known(kind)) for kind in GROUPS)
+    return next(((kind, name) for kind, name in known if name), ("image", image.image_id))
 
 
 def find_groups(
-    images: Sequence[GroupedImage], same_lesion: Iterable[tuple[str, str]]
+    images: Sequence[ListedImage], contents: Sequence[str], same_lesion: Iterable[tuple[str, str]]
 ) -> list[str]:
     """A readable group name for each image.
 
@@ -38,10 +27,11 @@ def find_groups(
     has the first of its names in sorting order.
 
     Args:
-        images: what groups depend on, one an image.
+        images: with the patients and lesions that are known.
+        contents: hashes of the files.
         same_lesion: pairs of image ids known to show the same lesion.
     """
-    keys = [image.key for image in images]
+    keys = [group_key(image) for image in images]
     parent = {key: key for key in keys}
 
     def root(key: Key) -> Key:
@@ -59,8 +49,8 @@ def find_groups(
         if a in key_of and b in key_of:
             join(key_of[a], key_of[b])
     first_of: dict[str, Key] = {}
-    for image, key in zip(images, keys, strict=True):
-        join(first_of.setdefault(image.sha256, key), key)
+    for content, key in zip(contents, keys, strict=True):
+        join(first_of.setdefault(content, key), key)
     roots = [root(key) for key in keys]
     uses = Counter(name for _, name in set(roots))
     return [name if uses[name] == 1 else f"{kind} {name}" for kind, name in roots]

@@ -21,7 +21,7 @@ from ..workspace import DatasetPaths, Workspace
 from . import medmnist
 from .columns import ATTRIBUTES
 from .decode_all import DecodedImages, Progress, decode_images, source_key
-from .groups import GroupedImage, find_groups
+from .groups import find_groups, group_key
 from .known_datasets import describe_classes, terms_of_use
 from .layouts import Layout, ListedImage, Listing, find_layout, read_listing
 from .manifest import CORE, Dataset, DatasetInfo, Skipped, load_dataset, read_info, save_dataset
@@ -54,7 +54,6 @@ def import_dataset(
     sizes: Sequence[int] = (64,),
     processes: int | None = None,
     progress: Progress | None = None,
-    resume: bool = True,
 ) -> ImportResult:
     """Import the data set at `path` as dataset `name`, with a store for each of `sizes`.
 
@@ -65,7 +64,6 @@ def import_dataset(
         sizes: sides of the stores' square images in pixels.
         processes: by default one per core.
         progress: called with (done, total) images.
-        resume: False begins anew.
 
     Raises:
         DataError: unknown layout, no readable image, or `name` stands for another source.
@@ -79,7 +77,7 @@ def import_dataset(
         if not alone:
             raise DataError(f"Dataset {name} is being imported already; wait for that import.")
         try:
-            dataset = _import(workspace, paths, layout, tuple(sizes), processes, progress, resume)
+            dataset = _import(workspace, paths, layout, tuple(sizes), processes, progress)
         finally:
             if os.listdir(paths.root) == ["import.lock"]:  # nothing to go on from
                 shutil.rmtree(paths.root)
@@ -115,11 +113,8 @@ def _import(
     sizes: tuple[int, ...],
     processes: int | None,
     progress: Progress | None,
-    resume: bool,
 ) -> Dataset:
-    started, staging = time.monotonic(), paths.root / "import-staging"
-    if not resume:
-        shutil.rmtree(staging, ignore_errors=True)
+    started = time.monotonic()
     if layout.array is not None:
         listing, progress = medmnist.unpack(layout.array, paths.images, progress)
     else:
@@ -133,7 +128,7 @@ def _import(
             open_store(workspace, existing, size, processes=processes, progress=progress)
         return existing
     decoded = decode_images(
-        staging,
+        paths.root / "import-staging",
         files,
         sizes,
         key=key + "/" + ",".join(map(str, sorted(sizes))),
@@ -163,15 +158,8 @@ def _check_listing(layout: Layout, listing: Listing) -> None:
 
 
 def _listing_key(listing: Listing, files_key: str) -> str:
-    text = json.dumps(
-        [
-            [image.row() for image in listing.images],
-            listing.same_lesion,
-            to_json(listing.skipped),
-        ],
-        ensure_ascii=True,
-        sort_keys=True,
-    )
+    rows = [image.row() for image in listing.images]
+    text = json.dumps([rows, listing.same_lesion, to_json(listing.skipped)], sort_keys=True)
     return hashlib.sha256((files_key + text).encode()).hexdigest()
 
 
@@ -205,12 +193,9 @@ def _manifest(
             f"{skipped[0].path}: {skipped[0].reason}"
         )
     frame = pd.DataFrame(rows)
-    grouped = [
-        GroupedImage(image.image_id, sha256, image.known("patient"), image.known("lesion"))
-        for image, sha256 in zip(images, frame["sha256"], strict=True)
-    ]
-    frame["group"] = find_groups(grouped, listing.same_lesion)
-    kinds = Counter(image.key[0] for image in grouped)
+    frame["group"] = find_groups(images, frame["sha256"].tolist(), listing.same_lesion)
+    kinds = Counter(group_key(image)[0] for image in images)
+    lesions, patients = ({image.known(kind) for image in images} for kind in ("lesion", "patient"))
     attributes = [name for name in ATTRIBUTES if name in frame and frame[name].notna().any()]
     present = set(frame["label"].dropna())
     terms = terms_of_use(layout, listing)
@@ -223,8 +208,8 @@ def _manifest(
         created=time.time(),
         source_key=source_key,
         seconds=time.monotonic() - started,
-        lesions=len({image.lesion for image in grouped if image.lesion}),
-        patients=len({image.patient for image in grouped if image.patient}),
+        lesions=len(lesions - {None}),
+        patients=len(patients - {None}),
         group_kinds=dict(kinds),
         known_pairs=len(listing.same_lesion),
         license=terms.license if terms else None,

@@ -32,15 +32,8 @@ from .image_files import IMAGE_SUFFIXES, TABLE_SUFFIXES, FolderFiles, looks_like
 from .manifest import Skipped
 from .tables import Table, read_table
 
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
+SPLIT_NAMES = {"train": "train", "training": "train", "test": "test", "testing": "test"}
+SPLIT_NAMES |= dict.fromkeys(("val", "valid", "validation"), "val")
 PART = re.compile(r"part[_-]?\d+$", re.IGNORECASE)  # one set in several folders, not classes
 EXPECTED = (
     "a HAM10000 or ISIC table (image_id, dx, …), ISIC one-hot ground truth (image, MEL, NV, …), "
@@ -353,15 +346,8 @@ def _read_folders(files: FolderFiles) -> Listing:
     for relative in sorted(files.files):
         folder = folders.get("/".join(relative.split("/")[:depth]))
         if folder is not None and relative.count("/") >= depth:
-            label, split = folder
-            images.append(
-                ListedImage(
-                    relative,
-                    files.absolute(relative),
-                    class_name(label),
-                    {"official_split": split},
-                )
-            )
+            path, label, split = files.absolute(relative), class_name(folder[0]), folder[1]
+            images.append(ListedImage(relative, path, label, {"official_split": split}))
         elif relative.lower().endswith(IMAGE_SUFFIXES):
             skipped.append(Skipped(relative, "the file lies in no class folder"))
     without_suffix = [replace(image, image_id=stem(image.image_id)) for image in images]

@@ -97,7 +97,6 @@ class Dataset:
             attributes.
         classes: class names, whose position is the label's number.
         priorities: the map from the dataset's own classes where `classes` are priorities.
-        content_fingerprint: of the dataset that this one is a view of.
     """
 
     name: str
@@ -106,7 +105,6 @@ class Dataset:
     info: DatasetInfo
     paths: DatasetPaths
     priorities: PriorityMap | None = None
-    content_fingerprint: str | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -126,10 +124,10 @@ class Dataset:
         """Names of the columns beyond CORE."""
         return [column for column in self.frame.columns if column not in CORE]
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """Hash of what results depend on: ids, labels, groups and content, in the rows' order."""
-        return self.content_fingerprint or manifest_hash(self.frame, self.classes)
+        return self.info.fingerprint
 
     def subset(self, max_images: int | None, seed: int) -> np.ndarray:
         """Sorted rows of at most `max_images` images: whole groups, classes in proportion.
@@ -253,17 +251,16 @@ def load_dataset(workspace: Workspace, name: str) -> Dataset:
             [os.path.join(paths.root, path) for path in frame["path"]], dtype=object
         )
         frame["label"] = _text_or_none(frame["label"])
-        dataset = Dataset(name, frame, info.classes, info, paths)
-        whole = dataset.fingerprint == info.fingerprint
+        fingerprint = manifest_hash(frame, info.classes)
     except (OSError, KeyError, ValueError) as error:
         raise DataError(
             f"The manifest of dataset {name} cannot be read ({error}); import it again."
         ) from error
-    if not whole:
+    if fingerprint != info.fingerprint:
         raise DataError(
             f"The manifest of dataset {name} does not belong to its dataset.json; import it again."
         )
-    return dataset
+    return Dataset(name, frame, info.classes, info, paths)
 
 
 def read_info(paths: DatasetPaths) -> DatasetInfo:

@@ -10,7 +10,7 @@ from ..events import Event, log
 from ..workspace import Workspace
 from .manifest import Dataset, load_dataset
 from .store import Store, open_store
-from .synth.dataset import IMAGES, ensure_synth
+from .synth.dataset import IMAGES, make_synth
 
 SYNTHETIC = re.compile(r"^synth(?:-([1-9]\d{1,3}))?$")
 
@@ -27,7 +27,7 @@ def open_dataset(workspace: Workspace, name: str, progress: Report | None = None
         NotFound, DataError: as `load_dataset` does.
     """
     if is_missing_synth(workspace, name):
-        return ensure_synth(workspace, scale=synth_images(name) / IMAGES, progress=progress)
+        return make_synth(workspace, name, synth_images(name), progress=progress)
     return load_dataset(workspace, name)
 
 

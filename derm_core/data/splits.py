@@ -132,13 +132,8 @@ def _distribute(counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator
         members = members[np.argsort(-sizes[members], kind="stable")]
         ties = rng.random(len(members))
         for g, tie in zip(members.tolist(), ties.tolist(), strict=True):
-            s = _choose(
-                assigned_images[:, c].tolist(),
-                int(counts[g, c]),
-                int(totals[c]),
-                shares.tolist(),
-                tie,
-            )
+            images, size, total = assigned_images[:, c].tolist(), counts[g, c], totals[c]
+            s = _choose(images, int(size), int(total), shares.tolist(), tie)
             assigned_images[s] += counts[g]
             assigned[g] = s
     return assigned

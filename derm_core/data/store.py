@@ -44,20 +44,6 @@ def store_fingerprint(dataset: Dataset, size: int) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def open_store(
-    workspace: Workspace,
-    dataset: Dataset,
-    size: int,
-    *,
-    processes: int | None = None,
-    progress: Progress | None = None,
-) -> Store:
-    """The store of `dataset` at `size` pixels, built first where it is missing or outdated."""
-    return _current(dataset, size) or build_store(
-        workspace, dataset, size, processes=processes, progress=progress
-    )
-
-
 def _current(dataset: Dataset, size: int) -> Store | None:
     folder, fingerprint = dataset.paths.store(size), store_fingerprint(dataset, size)
     try:
@@ -70,7 +56,7 @@ def _current(dataset: Dataset, size: int) -> Store | None:
     return Store(size, images, fingerprint) if whole else None
 
 
-def build_store(
+def open_store(
     workspace: Workspace,
     dataset: Dataset,
     size: int,
@@ -78,7 +64,9 @@ def build_store(
     processes: int | None = None,
     progress: Progress | None = None,
 ) -> Store:
-    """Decode the dataset's images at `size` pixels; interrupted, a repeated call goes on from there.
+    """The store of `dataset` at `size` pixels, built first where it is missing or outdated.
+
+    Interrupted, a repeated call goes on from there.
 
     Args:
         size: side of the square images in pixels, 8 to 2048.
@@ -88,6 +76,8 @@ def build_store(
     Raises:
         DataError: an image was moved or changed since the import.
     """
+    if store := _current(dataset, size):
+        return store
     if not 8 <= size <= 2048:
         raise DataError(f"A store of {size} px cannot be built; allowed are 8 to 2048 pixels.")
     stores = dataset.paths.stores
@@ -138,15 +128,8 @@ def write_store(dataset: Dataset, size: int, decoded: DecodedImages) -> None:
         os.replace(decoded.arrays[size], folder / IMAGES)
     else:
         _copy_rows(decoded.arrays[size], folder / IMAGES, np.flatnonzero(decoded.readable))
-    write_json(
-        folder / CARD,
-        {
-            "fingerprint": store_fingerprint(dataset, size),
-            "size": size,
-            "images": len(dataset),
-            "preprocessing": PREPROCESSING_VERSION,
-        },
-    )
+    card = {"fingerprint": store_fingerprint(dataset, size), "size": size, "images": len(dataset)}
+    write_json(folder / CARD, {**card, "preprocessing": PREPROCESSING_VERSION})
 
 
 def _copy_rows(source: Path, target: Path, rows: np.ndarray) -> None:

@@ -7,8 +7,8 @@ the classes, so that a VAE pretrained on a split serves both tasks.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -105,16 +105,9 @@ def as_priorities(dataset: Dataset) -> Dataset:
         index=dataset.frame.index,
         dtype=object,
     )
-    return dataclasses.replace(
-        dataset,
-        frame=dataset.frame.assign(label=labels),
-        classes=classes,
-        info=dataclasses.replace(
-            dataset.info, classes=classes, class_descriptions=descriptions(priorities)
-        ),
-        priorities=priorities,
-        content_fingerprint=dataset.fingerprint,
-    )
+    frame = dataset.frame.assign(label=labels)
+    info = replace(dataset.info, classes=classes, class_descriptions=descriptions(priorities))
+    return replace(dataset, frame=frame, classes=classes, info=info, priorities=priorities)
 
 
 def descriptions(priorities: PriorityMap) -> dict[str, str]:

@@ -96,13 +96,8 @@ def find_issues(
     """
     labels, groups = dataset.labels[rows], dataset.groups[rows]
     known = known_pairs(dataset, rows)
-    alike = near_duplicates(
-        images,
-        _reader(dataset, images),
-        rows,
-        candidates(space.positions, other_spaces),
-        report,
-    )
+    proposed = candidates(space.positions, other_spaces)
+    alike = near_duplicates(images, _reader(dataset, images), rows, proposed, report)
     duplicates, known_found = _duplicates(alike, rows, split, groups, known)
     doubted, confused, random = _label_errors(
         space.features, rows, labels, groups, dataset.classes, seed

@@ -112,17 +112,9 @@ def embed(config: EmbedConfig, workspace: Workspace, run: RunFiles) -> Iterator[
             yield log(f"There is no table of factors: {error}")
     spaces = [standardise(other, data.is_training) for other in predictions.features.values()]
     _, store = yield from open_images(workspace, config.dataset, config.input_size)
+    images = (data.dataset, data.rows, data.split, store.images)
     issues = yield from in_background(
-        lambda report: find_issues(
-            data.dataset,
-            data.rows,
-            data.split,
-            store.images,
-            drawn.space,
-            spaces,
-            config.seed,
-            report,
-        ),
+        lambda report: find_issues(*images, drawn.space, spaces, config.seed, report),
         "Data issues",
         "pairs",
     )

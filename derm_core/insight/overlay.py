@@ -1,29 +1,17 @@
-"""Maps over images as pictures: a value a pixel, on a scale that several maps can share."""
+"""Saliency maps drawn over images: a value for each pixel, on a scale that several maps can share."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image
 
-# Eight stops of matplotlib's "inferno" (CC0): even steps of lightness, so that it also reads in
-# grey.
-STOPS = np.array(
-    [
-        (0, 0, 4),
-        (40, 11, 84),
-        (101, 21, 110),
-        (159, 42, 99),
-        (212, 72, 66),
-        (245, 125, 21),
-        (250, 193, 39),
-        (252, 255, 164),
-    ],
-    np.float32,
-)
+# Eight stops of matplotlib's "inferno" (CC0): even steps of lightness, so that it also reads in grey.
+INFERNO = "000004 280b54 65156e 9f2a63 d44842 f57d15 fac127 fcffa4"
+STOPS = np.array([list(bytes.fromhex(stop)) for stop in INFERNO.split()], np.float32)
 
 
 def colours(values: np.ndarray) -> np.ndarray:
-    """Values in [0, 1] of any shape -> uint8 (…, 3); what lies outside takes the colour of its end."""
+    """Values in [0, 1] of any shape -> uint8 (…, 3); values outside have the colour of that end."""
     place = np.clip(np.nan_to_num(values), 0, 1) * (len(STOPS) - 1)
     left = np.minimum(place.astype(int), len(STOPS) - 2)
     share = (place - left)[..., None]
@@ -31,18 +19,24 @@ def colours(values: np.ndarray) -> np.ndarray:
 
 
 def overlay(image_ssc: np.ndarray, values_ss: np.ndarray, top: float, opacity: float) -> np.ndarray:
-    """uint8 (S, S, 3): `values_ss` on the scale 0 to `top` over an image of any size, its grey kept below.
+    """A map over the grey of an image.
 
-    values_ss: (s, s), enlarged to the image. opacity: 0 the image in its colours, 1 the map alone.
+    Args:
+        image_ssc: uint8 (S, S, 3).
+        values_ss: (s, s), enlarged to the image.
+        top: the value at the end of the scale, which starts at 0.
+        opacity: 0 shows the image in its colours, 1 the map alone.
+
+    Returns:
+        uint8 (S, S, 3).
     """
     size = image_ssc.shape[1], image_ssc.shape[0]
     values = np.asarray(
         Image.fromarray(np.asarray(values_ss, np.float32)).resize(size, Image.Resampling.BILINEAR)
     )
     grey = image_ssc @ np.array([0.299, 0.587, 0.114], np.float32)
-    base = (1 - opacity) * image_ssc + opacity * grey[
-        ..., None
-    ]  # colours of the skin would mix with those of the scale
+    # The colours of the skin would mix with those of the scale.
+    base = (1 - opacity) * image_ssc + opacity * grey[..., None]
     mixed = (1 - opacity) * base + opacity * colours(values / max(top, 1e-12))
     return mixed.clip(0, 255).round().astype(np.uint8)
 

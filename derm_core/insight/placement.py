@@ -115,17 +115,13 @@ class Placer:
         points, count = self.saved.points, positions.shape[1]
         weights = 1 / np.maximum(np.square(distances.astype(np.float64)), 1e-9)
         weights /= weights.sum(1, keepdims=True)
-        umap, pca = (
-            np.einsum(
-                "nk,nka->na", weights, points[[f"{axes}_x", f"{axes}_y"]].to_numpy(float)[positions]
-            )
-            for axes in ("umap", "pca")
-        )
+        places_n4 = points[["umap_x", "umap_y", "pca_x", "pca_y"]].to_numpy(np.float64)
+        umap_pca = np.einsum("nk,nka->na", weights, places_n4[positions]).astype(np.float32)
         rows = np.full((len(positions), SHOWN_NEIGHBOURS), -1, np.int64)
         shown_distances = np.full(rows.shape, np.nan, np.float32)
         rows[:, :count] = points["row"].to_numpy()[positions]
         shown_distances[:, :count] = distances
-        return MapPlaces(umap.astype(np.float32), pca.astype(np.float32), rows, shown_distances)
+        return MapPlaces(umap_pca[:, :2], umap_pca[:, 2:], rows, shown_distances)
 
 
 def _nearest(

@@ -20,7 +20,7 @@ from ..bundles.predictor import Predictor
 from ..bundles.reference_file import Reference
 from ..errors import BundleError, DermError
 from ..files import read_json
-from ..nets.vae import Decoder, load_vae
+from ..nets.vae import VAE, Decoder, load_vae
 from ..workspace import Workspace
 from .latents import LatentStatistics, posterior, run_statistics
 from .traverse import Traversal
@@ -56,10 +56,7 @@ def _of_run(workspace: Workspace, run_id: str) -> Traversal:
     vae, card = load_vae(workspace.run(run_id).artefacts)
     # Faster for one image, as in Predictor; torch's annotations lack this form of `to`.
     vae.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    statistics = run_statistics(workspace, run_id, vae, card)
-    return Traversal(
-        run_id, vae.size, statistics, False, vae.decoder, lambda images: posterior(vae, images)[0]
-    )
+    return _of_vae(run_id, vae, run_statistics(workspace, run_id, vae, card))
 
 
 def _of_extractor(bundle: ExtractorBundle) -> Traversal:
@@ -68,13 +65,12 @@ def _of_extractor(bundle: ExtractorBundle) -> Traversal:
     if latent is None:
         raise BundleError(f"The card of {bundle.name} has no statistics of its latents.")
     statistics = LatentStatistics.of(latent.kl, latent.mean, latent.std)
+    return _of_vae(bundle.name, vae, statistics)
+
+
+def _of_vae(source: str, vae: VAE, statistics: LatentStatistics) -> Traversal:
     return Traversal(
-        bundle.name,
-        vae.size,
-        statistics,
-        False,
-        vae.decoder,
-        lambda images: posterior(vae, images)[0],
+        source, vae.size, statistics, False, vae.decoder, lambda images: posterior(vae, images)[0]
     )
 
 

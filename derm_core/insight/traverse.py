@@ -133,12 +133,8 @@ class Traversal:
                 moved = moved * min(1.0, farthest / max(float(moved.norm()), 1e-12))
                 new_log_p, new_slope = evaluate(moved)
                 if new_log_p[target] >= log_p[target]:
-                    u, log_p, slope, length = (
-                        moved,
-                        new_log_p,
-                        new_slope,
-                        min(1.5 * length, longest),
-                    )
+                    u, log_p, slope = moved, new_log_p, new_slope
+                    length = min(1.5 * length, longest)
                     break
                 velocity, length = slope, length / 2
             if step % INNER_STEPS == 0:

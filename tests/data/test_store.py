@@ -17,7 +17,7 @@ from derm_core.data import decode_all
 from derm_core.data.decode import read_image
 from derm_core.data.decode_all import DecodedFile, decode_images, source_key
 from derm_core.data.manifest import load_dataset, save_dataset
-from derm_core.data.store import build_store, open_store
+from derm_core.data.store import open_store
 from derm_core.errors import DataError
 from derm_core.workspace import REPOSITORY
 from tests.builders import write_noise
@@ -29,7 +29,7 @@ def write_images(folder: Path, count: int, side: int = 24) -> list[str]:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_rows_are_the_prepared_images_in_the_manifests_order(workspace, dataset, processes):
-    store = build_store(workspace, dataset, 16, processes=processes)
+    store = open_store(workspace, dataset, 16, processes=processes)
     assert store.images.shape == (150, 16, 16, 3) and store.images.dtype == np.uint8
     for row in (0, 63, 64, 149):
         assert np.array_equal(store.images[row], read_image(Path(dataset.frame["path"][row]), 16))
@@ -42,7 +42,7 @@ def test_a_process_with_other_threads_gets_the_same_store(workspace, dataset):
     thread.start()
     calls = []
     try:
-        store = build_store(
+        store = open_store(
             workspace, dataset, 16, processes=2, progress=lambda *call: calls.append(call)
         )
     finally:
@@ -76,7 +76,7 @@ def test_a_store_of_an_older_manifest_is_rebuilt(workspace, dataset):
 def test_an_image_changed_since_the_import_is_noticed(workspace, dataset):
     write_images(Path(dataset.frame["path"][3]).parent, 1, side=20)
     with pytest.raises(DataError, match=r"0000.png is no longer what was imported"):
-        build_store(workspace, dataset, 16, processes=1)
+        open_store(workspace, dataset, 16, processes=1)
 
 
 def test_an_interrupted_pass_goes_on_where_it_stopped(tmp_path, monkeypatch):

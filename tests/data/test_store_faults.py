@@ -10,7 +10,7 @@ import pytest
 from derm_core import files
 from derm_core.data import decode_all
 from derm_core.data.decode import read_image
-from derm_core.data.store import _copy_rows, build_store
+from derm_core.data.store import _copy_rows, open_store
 from derm_core.errors import DataError, DermError, StorageError
 from derm_core.workspace import Workspace
 from tests.builders import save_files, write_noise
@@ -21,7 +21,7 @@ def test_an_image_that_vanished_since_the_import_is_named(workspace, dataset):
     gone = Path(dataset.frame["path"][70])
     gone.unlink()
     with pytest.raises(DataError, match=f"{gone.name} is no longer what was imported"):
-        build_store(workspace, dataset, 16, processes=1)
+        open_store(workspace, dataset, 16, processes=1)
 
 
 @pytest.mark.parametrize(
@@ -35,8 +35,8 @@ def test_a_store_that_could_not_be_written_is_finished_when_it_can(
 
     with monkeypatch.context() as patch, pytest.raises(StorageError, match=said):
         patch.setattr(files.os, "fsync", full)
-        build_store(workspace, dataset, 16, processes=1)
-    assert build_store(workspace, dataset, 16, processes=1).images.shape == (150, 16, 16, 3)
+        open_store(workspace, dataset, 16, processes=1)
+    assert open_store(workspace, dataset, 16, processes=1).images.shape == (150, 16, 16, 3)
 
 
 class Full:
@@ -75,9 +75,9 @@ def test_a_disk_that_fills_while_pixels_are_stored_leaves_no_store_and_says_what
 
     with monkeypatch.context() as patch, pytest.raises(DermError, match=r"[Mm]ake room"):
         patch.setattr(decode_all, "open", limited, raising=False)
-        build_store(workspace, dataset, 16, processes=1)
+        open_store(workspace, dataset, 16, processes=1)
     assert opened.count(mode) == fails_at and not dataset.paths.store(16).exists()
-    store = build_store(
+    store = open_store(
         workspace, dataset, 16, processes=1, progress=lambda *call: calls.append(call)
     )
     assert calls[0] == (found, 150)  # what was whole before it is not read again
@@ -101,10 +101,10 @@ def test_on_a_disk_that_is_really_full_a_store_is_given_up_and_finished_when_the
             fill_up(filler)
 
     with pytest.raises(DermError, match=r"[Mm]ake room"):
-        build_store(workspace, known, 32, processes=processes, progress=fill)
+        open_store(workspace, known, 32, processes=processes, progress=fill)
     assert not known.paths.store(32).exists()
     filler.unlink()
-    store = build_store(workspace, known, 32, processes=processes)
+    store = open_store(workspace, known, 32, processes=processes)
     assert all(np.array_equal(store.images[row], read_image(paths[row], 32)) for row in range(150))
 
 

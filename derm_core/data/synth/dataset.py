@@ -28,21 +28,6 @@ DESCRIPTIONS = {
 Progress = Callable[[int, int], None]
 
 
-def ensure_synth(
-    workspace: Workspace, scale: float = 1.0, progress: Progress | None = None
-) -> Dataset:
-    """The synthetic dataset, generated on first need: "synth" with 2,000 images, or a share of it.
-
-    Args:
-        scale: above 0, at most 1; below 1 the dataset is called synth-IMAGES.
-        progress: called with (done, total) images.
-    """
-    require(0 < scale <= 1, "scale", scale, "above 0, at most 1")
-    images = max(60, round(IMAGES * scale))
-    name = "synth" if images == IMAGES else f"synth-{images}"
-    return make_synth(workspace, name, images, progress=progress)
-
-
 def make_synth(
     workspace: Workspace,
     name: str = "synth",

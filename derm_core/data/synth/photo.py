@@ -24,16 +24,14 @@ def take_view(
     turn, scale = np.deg2rad(factors["rotation"]), 1 / factors["zoom"]
     matrix = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     pixel = matrix * to_pixels * 2 / size
-    origin = (
-        EXTENT + np.array([factors["shift_x"], factors["shift_y"]]) - matrix @ [1, 1]
-    ) * to_pixels
+    shift = np.array([factors["shift_x"], factors["shift_y"]])
+    origin = (EXTENT + shift - matrix @ [1, 1]) * to_pixels
     affine = (*pixel[0], origin[0], *pixel[1], origin[1])
     part = ((size, size), Image.Transform.AFFINE, affine)
     rgb = Image.fromarray((scene.rgb.clip(0, 1) * 255 + 0.5).astype(np.uint8))
     image = np.asarray(rgb.transform(*part, Image.Resampling.BICUBIC), dtype=np.float32) / 255
-    mask = Image.fromarray(scene.mask.astype(np.uint8) * 255).transform(
-        *part, Image.Resampling.BILINEAR
-    )
+    mask = Image.fromarray(scene.mask.astype(np.uint8) * 255)
+    mask = mask.transform(*part, Image.Resampling.BILINEAR)
     on_skin, camera = rng.spawn(2)
     image = _photograph(add_nuisances(image, factors, on_skin), factors, camera)
     return (image.clip(0, 1) * 255 + 0.5).astype(np.uint8), np.asarray(mask) > 127
@@ -74,18 +72,11 @@ def draw_hair(image: np.ndarray, count: int, rng: np.random.Generator) -> np.nda
             middle, angle = rng.uniform(0, 1, 2), sweep + rng.normal(0, 0.7)
             reach = rng.uniform(0.25, 0.75) * np.array([np.cos(angle), np.sin(angle)])
             control = middle + rng.normal(0, 0.16, 2)
-            points = (
-                (1 - t) ** 2 * (middle - reach)
-                + 2 * t * (1 - t) * control
-                + t**2 * (middle + reach)
-            )
+            points = (1 - t) ** 2 * (middle - reach) + 2 * t * (1 - t) * control
+            points = points + t**2 * (middle + reach)
             width = max(1, round(side * rng.uniform(0.005, 0.012)))
-            draw.line(
-                [tuple(p) for p in points * side],
-                fill=int(rng.uniform(130, 250)),
-                width=width,
-                joint="curve",
-            )
+            places = [tuple(point) for point in points * side]
+            draw.line(places, fill=int(rng.uniform(130, 250)), width=width, joint="curve")
 
     cover = _draw(len(image), draw_lines)[..., None]
     return image * (1 - cover) + colour * cover
@@ -99,11 +90,8 @@ def draw_ruler(size: int, rng: np.random.Generator, border: int | None = None) -
         for i in range(int(1.1 / gap)):
             x, y = i * gap, offset + tilt * i * gap
             length = 0.085 if i % 10 == 0 else 0.06 if i % 5 == 0 else 0.035
-            draw.line(
-                [(x * side, y * side), ((x - tilt * length) * side, (y + length) * side)],
-                fill=255,
-                width=max(1, round(0.007 * side)),
-            )
+            end = (x - tilt * length) * side, (y + length) * side
+            draw.line([(x * side, y * side), end], fill=255, width=max(1, round(0.007 * side)))
 
     return np.rot90(_draw(size, draw_lines), int(rng.integers(4)) if border is None else border)
 
@@ -116,16 +104,12 @@ def draw_ink(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
     def draw_lines(draw: ImageDraw.ImageDraw, side: int) -> None:
         turns = angle + np.linspace(-bend, bend, 16)
-        points = 0.5 + start * np.stack([np.cos(turns), np.sin(turns)], 1) * rng.uniform(
-            0.97, 1.03, (16, 1)
-        )
-        draw.line(
-            [tuple(p) for p in points * side], fill=255, width=round(width * side), joint="curve"
-        )
+        circle = np.stack([np.cos(turns), np.sin(turns)], 1)
+        places = (0.5 + start * circle * rng.uniform(0.97, 1.03, (16, 1))) * side
+        draw.line(list(map(tuple, places)), fill=255, width=round(width * side), joint="curve")
 
-    stroke = Image.fromarray((255 * _draw(size, draw_lines)).astype(np.uint8)).filter(
-        ImageFilter.GaussianBlur(size / 110)
-    )
+    drawn = Image.fromarray((255 * _draw(size, draw_lines)).astype(np.uint8))
+    stroke = drawn.filter(ImageFilter.GaussianBlur(size / 110))
     worn = sigmoid(2.5 * clouds(rng, size, 9) + 1.2) * rng.uniform(0.55, 0.95)
     cover = np.asarray(stroke, dtype=np.float32) / 255 * worn
     colour = np.array([[0.36, 0.20, 0.62], [0.22, 0.26, 0.60]][rng.integers(2)], np.float32)
@@ -151,14 +135,9 @@ def _photograph(image: np.ndarray, factors: Factors, rng: np.random.Generator) -
     axis = (np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1
     x, y = axis, axis[:, None]
     if factors["blur"] > 0:
-        soft = Image.fromarray((image.clip(0, 1) * 255).astype(np.uint8))
-        image = (
-            np.asarray(
-                soft.filter(ImageFilter.GaussianBlur(factors["blur"] * size / 128)),
-                dtype=np.float32,
-            )
-            / 255
-        )
+        sharp = Image.fromarray((image.clip(0, 1) * 255).astype(np.uint8))
+        blurred = sharp.filter(ImageFilter.GaussianBlur(factors["blur"] * size / 128))
+        image = np.asarray(blurred, dtype=np.float32) / 255
     slope = rng.normal(0, 0.045, 2).tolist()
     light = factors["light"] * (1 + slope[0] * x + slope[1] * y)
     radius = np.hypot(x - rng.normal(0, 0.04), y - rng.normal(0, 0.04))

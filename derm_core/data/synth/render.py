@@ -99,9 +99,8 @@ def _outline(
     x = (u * math.cos(turn) + v * math.sin(turn)) / stretch
     y = (v * math.cos(turn) - u * math.sin(turn)) * stretch
     wobble = 0.34 * noise(rng, side, 5) + 0.20 * noise(rng, side, 10) + 0.10 * noise(rng, side, 22)
-    distance = (
-        np.hypot(x, y) / radius - 1 + 0.05 * noise(rng, side, 5) + factors["irregularity"] * wobble
-    )
+    distance = np.hypot(x, y) / radius - 1 + 0.05 * noise(rng, side, 5)
+    distance = distance + factors["irregularity"] * wobble
     softness = (0.025 + 0.13 * factors["softness"]) * np.exp(0.4 * noise(rng, side, 4))
     return sigmoid(-distance / softness), radius
 
@@ -124,9 +123,8 @@ def _colours(
     veil, scar = np.zeros_like(alpha), np.zeros_like(alpha)
     for kind in rng.permutation(["dark", "tan", "blue", "red", "white"])[: factors["colours"] - 1]:
         angle, away = rng.uniform(0, 2 * math.pi), radius * rng.uniform(0.15, 0.65)
-        distance = np.hypot(u - away * math.cos(angle), v - away * math.sin(angle)) / (
-            radius * rng.uniform(0.35, 0.6)
-        )
+        distance = np.hypot(u - away * math.cos(angle), v - away * math.sin(angle))
+        distance = distance / (radius * rng.uniform(0.35, 0.6))
         patch = alpha * sigmoid((1 - distance + 0.45 * clouds(rng, side, 9)) / 0.14)
         strength = rng.uniform(0.6, 1.0)
         if kind == "dark":
@@ -135,9 +133,8 @@ def _colours(
             pigment *= 1 - 0.55 * strength * patch
         elif kind == "blue":
             pigment += 0.3 * patch
-            veil = np.maximum(
-                veil, strength * patch * (0.55 + 0.14 * clouds(rng, side, 12)).clip(0, 0.8)
-            )
+            cover = (0.55 + 0.14 * clouds(rng, side, 12)).clip(0, 0.8)
+            veil = np.maximum(veil, strength * patch * cover)
         elif kind == "red":
             pigment *= 1 - 0.5 * strength * patch
             redness += 0.9 * strength * patch
@@ -168,10 +165,8 @@ def _globules(
 ) -> np.ndarray:
     """(e, e) pigment of round clods scattered over the lesion."""
     field = np.zeros_like(alpha)
-    side, count = (
-        len(axis),
-        round((8 + 150 * radius**2 * factors["globules"]) * (factors["globules"] > 0.12)),
-    )
+    side, globules = len(axis), factors["globules"]
+    count = round((8 + 150 * radius**2 * globules) * (globules > 0.12))
     places = rng.uniform(-1.2 * radius, 1.2 * radius, (count, 2))
     radii, strengths = rng.uniform(0.026, 0.056, count), rng.uniform(0.7, 1.3, count)
     for (x, y), r, dark in zip(places.tolist(), radii.tolist(), strengths.tolist()):
@@ -180,10 +175,9 @@ def _globules(
             continue
         rows, columns = window(axis, y, 1.6 * r), window(axis, x, 1.6 * r)
         distance = np.hypot(axis[columns] - x, (axis[rows] - y)[:, None]) / r
-        np.maximum(
-            field[rows, columns], dark * sigmoid((1 - distance) / 0.13), out=field[rows, columns]
-        )
-    return (0.2 + 1.15 * factors["globules"]) * field
+        part = field[rows, columns]
+        np.maximum(part, dark * sigmoid((1 - distance) / 0.13), out=part)
+    return (0.2 + 1.15 * globules) * field
 
 
 def _streaks(
@@ -203,20 +197,15 @@ def _streaks(
         columns, rows = (slice(*np.searchsorted(axis, [low[i], high[i]])) for i in (0, 1))
         x, y = axis[columns] - start[0], (axis[rows] - start[1])[:, None]
         along = np.clip((x * lean[0] + y * lean[1]) / (length * lean @ lean), 0, 1)
-        width = rng.uniform(0.016, 0.026) * (1.2 - 0.7 * along) + (rng.random() < 0.25) * 0.014 * (
-            along > 0.9
-        )
+        width = rng.uniform(0.016, 0.026) * (1.2 - 0.7 * along)
+        width = width + (rng.random() < 0.25) * 0.014 * (along > 0.9)
         bow = rng.normal(0, 0.25) * length * along * (1 - along)
+        from_line = along * length
         distance = np.hypot(
-            x - along * length * lean[0] + bow * lean[1],
-            y - along * length * lean[1] - bow * lean[0],
+            x - from_line * lean[0] + bow * lean[1], y - from_line * lean[1] - bow * lean[0]
         )
-        line = (
-            sigmoid((width - distance) / 0.010)
-            * np.minimum(1, 0.3 + 2.2 * along)
-            * (1 - 0.35 * along)
-        )
-        line *= rng.uniform(0.6, 1.2)
+        line = sigmoid((width - distance) / 0.010) * np.minimum(1, 0.3 + 2.2 * along)
+        line = line * (1 - 0.35 * along) * rng.uniform(0.6, 1.2)
         np.maximum(field[rows, columns], line, out=field[rows, columns])
     return (0.15 + 1.4 * factors["streaks"]) * field
 
@@ -229,10 +218,7 @@ def window(axis: np.ndarray, centre: float, reach: float) -> slice:
 def _edge(alpha: np.ndarray, direction: np.ndarray, radius: float) -> float:
     """Distance from the middle at which the lesion ends in a direction."""
     steps = np.linspace(0.3, 1.9, 48) * radius
-    places = (
-        ((steps[:, None] * direction + EXTENT) / (2 * EXTENT) * len(alpha))
-        .astype(int)
-        .clip(0, len(alpha) - 1)
-    )
+    pixels = (steps[:, None] * direction + EXTENT) / (2 * EXTENT) * len(alpha)
+    places = pixels.astype(int).clip(0, len(alpha) - 1)
     inside = np.flatnonzero(alpha[places[:, 1], places[:, 0]] > 0.5)
     return float(steps[inside[-1]] if len(inside) else radius)

@@ -7,7 +7,6 @@ a page. A worker whose caller has died ends when it next writes.
 from __future__ import annotations
 
 import json
-import os
 import queue
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...errors import DataError
-from ...workspace import REPOSITORY
+from ...processes import start_module
 from .generator import View, write_views
 
 Chunk = tuple[list[View], int, int, str, str]  # arguments of `write_views`
@@ -59,14 +58,7 @@ def write_chunks(chunks: Sequence[Chunk], workers: int) -> Iterator[Written]:
 def _start(
     task: list[tuple[int, Chunk]], answers: queue.Queue[Written | None]
 ) -> subprocess.Popen[str]:
-    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
-    child = subprocess.Popen(
-        [sys.executable, "-m", "derm_core.data.synth.workers"],
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": path},
-    )
+    child = start_module("derm_core.data.synth.workers")
     threading.Thread(target=_listen, args=(child, task, answers), daemon=True).start()
     return child
 

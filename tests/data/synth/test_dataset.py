@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from derm_core import processes
 from derm_core.data.manifest import load_dataset
-from derm_core.data.synth import workers
-from derm_core.data.synth.dataset import ensure_synth, make_synth
+from derm_core.data.on_demand import open_dataset
+from derm_core.data.synth.dataset import make_synth
 from derm_core.data.synth.generator import CLASSES, generate
 from derm_core.errors import ConfigError, DataError
 
@@ -49,9 +50,9 @@ def test_processes_generate_what_one_process_generates(workspace):
 @pytest.mark.slow
 def test_stopping_leaves_no_worker_behind(workspace, monkeypatch):
     """A caller that breaks off, as a cancelled run does, ends its workers and saves nothing."""
-    started, real = [], workers.subprocess.Popen
+    started, real = [], processes.subprocess.Popen
     monkeypatch.setattr(
-        workers.subprocess, "Popen", lambda *a, **k: started.append(real(*a, **k)) or started[-1]
+        processes.subprocess, "Popen", lambda *a, **k: started.append(real(*a, **k)) or started[-1]
     )
 
     def stop(done, total):
@@ -64,19 +65,17 @@ def test_stopping_leaves_no_worker_behind(workspace, monkeypatch):
 
 
 def test_a_worker_that_dies_is_reported(workspace, monkeypatch):
-    monkeypatch.setattr(workers.sys, "executable", "/bin/false")
+    monkeypatch.setattr(processes.sys, "executable", "/bin/false")
     with pytest.raises(DataError, match="ended early"):
         make_synth(workspace, "broken", images=60, size=32, processes=2)
 
 
 @pytest.mark.slow
 def test_it_is_made_on_first_need_only(workspace):
-    dataset = ensure_synth(workspace, scale=0.04)
+    dataset = open_dataset(workspace, "synth-80")
     assert dataset.name == "synth-80" and len(dataset) == 80
     before = dataset.paths.manifest.stat().st_mtime_ns
-    again = ensure_synth(
-        workspace, scale=0.04, progress=lambda done, total: pytest.fail("generated twice")
-    )
+    again = open_dataset(workspace, "synth-80", lambda done, total: pytest.fail("generated twice"))
     assert (
         again.fingerprint == dataset.fingerprint
         and again.paths.manifest.stat().st_mtime_ns == before
