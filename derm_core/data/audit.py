@@ -87,6 +87,7 @@ def audit(dataset: Dataset, split: np.ndarray) -> Audit:
     """Count what a dataset and its split hold.
 
     Args:
+        dataset: N images.
         split: (N,) indices into SPLITS.
     """
     split = np.asarray(split)

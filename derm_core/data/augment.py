@@ -31,6 +31,8 @@ def augment(
     colour, with patches hidden. What a config switches off returns its input unchanged.
 
     Args:
+        images_bchw: the batch.
+        config: which changes are made, and how strong they are.
         generator: the only source of parameters, drawn on its device and used on the images'.
         share: which of a global batch these images are; they are augmented as they would be in it.
     """
@@ -49,7 +51,7 @@ def geometric(images_bchw: torch.Tensor, config: AugmentConfig, uniform: Uniform
     """Flip, rotation and square crop as one affine resampling, reflected at the borders."""
     if not config.flip and config.rotate_degrees == 0 and config.scale_min == 1:
         return images_bchw
-    theta = _affine(config, uniform)
+    theta = affine_maps(config, uniform)
     centres = _centres(images_bchw.shape[-1], theta.device).expand(len(theta), -1, -1)
     # affine_grid's result in a fraction of its time
     grid = torch.baddbmm(theta[:, :, 2:], theta[:, :, :2], centres)
@@ -59,7 +61,7 @@ def geometric(images_bchw: torch.Tensor, config: AugmentConfig, uniform: Uniform
     )
 
 
-def _affine(config: AugmentConfig, uniform: Uniform) -> torch.Tensor:
+def affine_maps(config: AugmentConfig, uniform: Uniform) -> torch.Tensor:
     """(b, 2, 3) maps from the view's coordinates to the image's, both in [-1, 1]."""
     draw = uniform(6)
     signs = 1 - 2 * (draw[:, :2] < 0.5).float() if config.flip else torch.ones_like(draw[:, :2])

@@ -39,6 +39,8 @@ def class_map(
     """The map of class names; equal names are equal whatever their case.
 
     Args:
+        theirs: class names of the other dataset.
+        ours: class names, or priorities, of this one.
         given: "THEIRS=OURS", or "THEIRS=" to leave a class out; these come before the rules.
         through: where `ours` are priorities, the classes they stand for and the priority of each.
         name: of the dataset that has `theirs`, for the message of an error.

@@ -54,9 +54,11 @@ def corrupt(
     """Images under a corruption: uint8 (n, s, s, 3) to uint8 (n, s, s, 3).
 
     Args:
+        images_nssc: uint8 images.
         family: a name in FAMILIES.
         severity: 1 to 5.
-        ids: one an image; with `seed` and the family they decide its random numbers.
+        ids: one an image; with seed and family they decide its random numbers.
+        seed: see ids.
 
     Raises:
         ConfigError: unknown family or severity.

@@ -187,7 +187,9 @@ def crop_square(image: Image.Image, centre_x: float, centre_y: float, side: floa
     (0.5, 0.5, 1) is the square that `prepare` takes.
 
     Args:
-        centre_x, centre_y: shares of width and height, 0 to 1.
+        image: the picture.
+        centre_x: share of the width, 0 to 1.
+        centre_y: share of the height, 0 to 1.
         side: share of the shorter side, at most 1.
     """
     pixels = max(1, round(min(image.size) * min(side, 1.0)))

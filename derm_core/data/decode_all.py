@@ -113,6 +113,8 @@ def decode_images(
     Unreadable files have black pixels and a reason. Interrupted, a repeated call goes on.
 
     Args:
+        folder: where arrays and the record of the pass are written.
+        paths: the N files.
         sizes: sides of the square images in pixels; one array of (N, S, S, 3) uint8 each.
         key: from `source_key`; with another key the work begins anew.
         processes: by default one per core.

@@ -36,6 +36,7 @@ class FolderFiles:
     by_stem: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def absolute(self, relative: str) -> str:
+        """The absolute path of a file below `root`."""
         return f"{self.root}/{relative}"
 
     def find(self, text: str, base: str = "") -> tuple[str | None, str]:

@@ -61,6 +61,9 @@ def import_dataset(
     unchanged files it only reports.
 
     Args:
+        workspace: where the dataset is written.
+        path: folder or file of the data set.
+        name: of the dataset.
         sizes: sides of the stores' square images in pixels.
         processes: by default one per core.
         progress: called with (done, total) images.

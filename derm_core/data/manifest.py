@@ -58,9 +58,11 @@ class DatasetInfo:
         layout: its name in data.layouts, "medmnist" or "synthetic".
         source: the folder or file that was imported.
         classes: in the order of their numbers.
-        created: seconds since 1970. seconds: how long the import took.
+        created: seconds since 1970.
+        seconds: how long the import took.
         source_key: hash of the files and words it was made from.
-        lesions, patients: how many are known; group_kinds: what groups stand for → images.
+        lesions, patients: how many are known.
+        group_kinds: patient, lesion or image → how many images are grouped by it.
         known_pairs: how many pairs of images the source lists as showing the same lesion.
         priority: the dataset's own map of class to priority; None where the default holds.
         images, groups, fingerprint: set by `save_dataset`.
@@ -183,6 +185,8 @@ def save_dataset(
     moved.
 
     Args:
+        workspace: where the dataset is written.
+        name: of the dataset.
         frame: columns CORE and attributes, one row an image.
         info: its images, groups and fingerprint are those of `frame`.
 
@@ -308,6 +312,7 @@ def list_datasets(workspace: Workspace, disk: bool = True) -> list[DatasetSummar
     """All datasets of a workspace, without reading their manifests.
 
     Args:
+        workspace: with the datasets.
         disk: whether to add up `disk_bytes`, which walks every file.
     """
     summaries = []

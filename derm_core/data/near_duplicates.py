@@ -111,6 +111,7 @@ def near_duplicates(
         images: uint8 (N, S, S, 3), the store's.
         read: the same at 128 px.
         rows: (n,) rows of the images that positions stand for.
+        candidates: the pairs to compare.
         report: called with (pairs done, of how many).
     """
     pairs = candidates.pairs

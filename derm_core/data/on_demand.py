@@ -21,6 +21,8 @@ def open_dataset(workspace: Workspace, name: str, progress: Report | None = None
     That takes about 20 seconds for 2,000 images on two cores.
 
     Args:
+        workspace: with the datasets.
+        name: of the dataset.
         progress: called with (done, total) images.
 
     Raises:
@@ -42,6 +44,8 @@ def open_images(
     were decoded until then are not decoded again.
 
     Args:
+        workspace: with the datasets.
+        name: of the dataset.
         size: side of the images in pixels.
 
     Raises:

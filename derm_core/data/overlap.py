@@ -31,8 +31,8 @@ def overlap(frame: pd.DataFrame, known: pd.DataFrame) -> dict[str, np.ndarray]:
 def describe_overlap(counts: dict[str, int], of: str) -> str:
     """One sentence for `counts` of `overlap`; empty where nothing overlaps.
 
-    >>> describe_overlap({"content": 2, "image": 0, "group": 1}, "this study's training or validation images")
-    "Leak: 3 images were left out because they show this study's training or validation images (2 by content, 1 by group)."
+    >>> describe_overlap({"content": 2, "image": 0, "group": 1}, "training images")
+    'Leak: 3 images were left out because they show training images (2 by content, 1 by group).'
     """
     total = sum(counts.values())
     if not total:

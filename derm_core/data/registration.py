@@ -33,6 +33,7 @@ def log_luminance(read: Callable[[np.ndarray], np.ndarray], rows_m: np.ndarray) 
     Args:
         read: rows → uint8 (n, s, s, 3); called once, with every row once and in ascending order,
             as suits a memory map.
+        rows_m: the rows, in any order.
     """
     rows, place = np.unique(rows_m, return_inverse=True)
     return np.log(read(rows) @ LUMINANCE + 8)[place]
@@ -56,7 +57,11 @@ def warp(
     """Where the pixels of a picture come from that is stretched, then turned and enlarged.
 
     Args:
+        side: of the picture in pixels.
+        turn: degrees.
+        scale: above 1 enlarges.
         stretch: what lies along `direction` becomes longer by its root, what lies across shorter.
+        direction: degrees from the vertical.
 
     Returns:
         Indices (side²) into the picture's pixels, and (side²) 1 where there is one, else 0.
@@ -82,7 +87,8 @@ def peak_correlation(
 
     Args:
         first_mss: pictures.
-        spectrum_mss, norm_m: real Fourier transform, and root of the sum of squares, of the others.
+        spectrum_mss: real Fourier transform of the others.
+        norm_m: root of their sum of squares.
     """
     own_norm = np.sqrt(np.square(first_mss).sum((1, 2)))
     both = fft.irfft2(np.conj(fft.rfft2(first_mss)) * spectrum_mss, s=first_mss.shape[1:])
@@ -111,6 +117,9 @@ def refine(
     """Best correlation (m,) of textures over poses near the given ones, and those poses (m, 4).
 
     Args:
+        first_mss: pictures.
+        second_mss: the others.
+        pose_m4: of the first, where the search starts.
         steps: each adds to the angles of a pose and multiplies its scale and stretch.
     """
     side = first_mss.shape[1]

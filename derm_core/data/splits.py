@@ -38,6 +38,7 @@ def split_dataset(
     Args:
         labels: (N,) class indices, -1 without a label.
         groups: (N,) group codes.
+        seed: of the split.
         fractions: shares of train, val and test, 0 to 1.
 
     Raises:
@@ -145,8 +146,10 @@ def _choose(images: list[float], size: int, total: int, shares: list[float], tie
     The group's own size is left out of "behind": otherwise large groups would all go to train.
 
     Args:
-        images: of the stratum's class in each split so far; total: of that class altogether.
+        images: of the stratum's class in each split so far.
         size: images of that class in the group.
+        total: images of that class altogether.
+        shares: of the splits.
         tie: from 0 to 1, decides between equals in proportion to their shares.
     """
     so_far = sum(images)

@@ -69,6 +69,8 @@ def open_store(
     Interrupted, a repeated call goes on from there.
 
     Args:
+        workspace: with the dataset.
+        dataset: the images.
         size: side of the square images in pixels, 8 to 2048.
         processes: by default one per core.
         progress: called with (done, total) images.

@@ -56,9 +56,9 @@ def test_a_leaked_group_is_counted_and_named():
     for leaked, name in enumerate(several[several > 1].index[:3], start=1):
         first = dataset.frame.index[dataset.frame["group"] == name][0]
         split[first] = (split[first] + 1) % 3
-        found = audit(dataset, split)
-        assert found.groups_across_splits == leaked and name in found.crossing.groups
-        assert len(found.crossing.groups) == leaked
+        leaky = audit(dataset, split)
+        assert leaky.groups_across_splits == leaked and name in leaky.crossing.groups
+        assert len(leaky.crossing.groups) == leaked
 
 
 def test_equal_contents_in_two_splits_are_counted():

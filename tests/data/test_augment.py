@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from derm_core.config import AugmentConfig
-from derm_core.data import augment as augmentation
-from derm_core.data.augment import augment
+from derm_core.data.augment import affine_maps, augment
 
 OFF = AugmentConfig(flip=False, rotate_degrees=0, scale_min=1)
 
@@ -105,9 +104,9 @@ def test_flips_match_torch_flip():
     images = batch(32)
     _, target = augment(images, off(flip=True), generator())
     choices = [images, images.flip(2), images.flip(3), images.flip(2, 3)]
-    found = [[torch.allclose(t, c[i], atol=1e-5) for c in choices] for i, t in enumerate(target)]
-    assert all(sum(row) == 1 for row in found)
-    assert all(3 <= count <= 16 for count in np.sum(found, 0))
+    matches = [[torch.allclose(t, c[i], atol=1e-5) for c in choices] for i, t in enumerate(target)]
+    assert all(sum(row) == 1 for row in matches)
+    assert all(3 <= count <= 16 for count in np.sum(matches, 0))
 
 
 def test_rotation_matches_scipy():
@@ -213,7 +212,8 @@ def test_values_stay_colours_and_gradients_are_not_needed():
 
 def test_geometry_is_that_of_affine_grid():
     images, config = batch(4, 20), off(flip=True, rotate_degrees=180, scale_min=0.6)
-    theta = augmentation._affine(images, config, generator(2), None)
+    numbers = generator(2)
+    theta = affine_maps(config, lambda count: torch.rand(4, count, generator=numbers))
     grid = torch.nn.functional.affine_grid(theta, list(images.shape), align_corners=False)
     expected = torch.nn.functional.grid_sample(
         images, grid, padding_mode="reflection", align_corners=False
@@ -229,9 +229,9 @@ def test_colour_against_a_slow_loop():
         [0.299, 0.587, 0.114],
     )
     draws = 2 * torch.rand(6, 6, generator=generator(5)).double().numpy() - 1
-    found = augment(images, config, generator(5))[0].numpy()
+    views = augment(images, config, generator(5))[0].numpy()
     for image, (bright, contrast, saturation, *cast), view in zip(
-        images.double().numpy(), draws, found
+        images.double().numpy(), draws, views
     ):
         gain = 1 + 0.2 * np.array(cast)
         image = image * (gain / gain.mean())[:, None, None] * (1 + 0.3 * bright)

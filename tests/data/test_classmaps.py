@@ -12,21 +12,21 @@ PAD = ("ACK", "BCC", "MEL", "NEV", "SCC", "SEK")
 
 
 def test_pad_ufes_20_maps_to_ham10000_as_the_protocol_says():
-    found = class_map(PAD, HAM)
-    assert found.map == {"ACK": "akiec", "BCC": "bcc", "MEL": "mel", "NEV": "nv", "SEK": "bkl"}
-    assert found.left_out == ("SCC",) and found.absent == ("df", "vasc")
+    mapped = class_map(PAD, HAM)
+    assert mapped.map == {"ACK": "akiec", "BCC": "bcc", "MEL": "mel", "NEV": "nv", "SEK": "bkl"}
+    assert mapped.left_out == ("SCC",) and mapped.absent == ("df", "vasc")
 
 
 def test_a_class_can_be_given_or_left_out_by_hand():
-    found = class_map(PAD, HAM, ("SCC=akiec", "MEL="))
-    assert found.map["SCC"] == "akiec" and found.left_out == ("MEL",)
+    mapped = class_map(PAD, HAM, ("SCC=akiec", "MEL="))
+    assert mapped.map["SCC"] == "akiec" and mapped.left_out == ("MEL",)
 
 
 def test_priorities_are_reached_through_the_classes_they_stand_for():
     through = {"mel": "high", "akiec": "medium", "nv": "low", "bkl": "low"}
-    found = class_map(("MEL", "NEV", "SEK", "BCC"), ("high", "medium", "low"), through=through)
-    assert found.map == {"MEL": "high", "NEV": "low", "SEK": "low"}
-    assert found.left_out == ("BCC",) and found.absent == ("medium",)
+    mapped = class_map(("MEL", "NEV", "SEK", "BCC"), ("high", "medium", "low"), through=through)
+    assert mapped.map == {"MEL": "high", "NEV": "low", "SEK": "low"}
+    assert mapped.left_out == ("BCC",) and mapped.absent == ("medium",)
 
 
 @pytest.mark.parametrize("given", ["SCC", "XYZ=mel", "SCC=xyz"])
@@ -53,10 +53,10 @@ def test_overlap_is_content_or_an_archives_number_never_a_common_name():
         ("1", "g1", "ff"),
         ("7", "PAT_7", "cc"),
     )
-    found = overlap(other, known)
-    assert found["content"].tolist() == [True, False, False, False, True]
-    assert found["image"].tolist() == [False, True, False, False, False]
-    assert found["group"].tolist() == [False, False, True, False, False]
+    rows = overlap(other, known)
+    assert rows["content"].tolist() == [True, False, False, False, True]
+    assert rows["image"].tolist() == [False, True, False, False, False]
+    assert rows["group"].tolist() == [False, False, True, False, False]
 
 
 def test_a_leak_is_said_in_one_sentence():

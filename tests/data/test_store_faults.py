@@ -1,4 +1,4 @@
-"""A store whose images are gone, or whose disk is full: said by name, and nothing half made is taken for a store."""
+"""A store whose images are gone, or whose disk is full: the error names it, and no half store is left."""
 
 import errno
 import os
@@ -10,7 +10,8 @@ import pytest
 from derm_core import files
 from derm_core.data import decode_all
 from derm_core.data.decode import read_image
-from derm_core.data.store import _copy_rows, open_store
+from derm_core.data.decode_all import DecodedFile, DecodedImages
+from derm_core.data.store import open_store, write_store
 from derm_core.errors import DataError, DermError, StorageError
 from derm_core.workspace import Workspace
 from tests.builders import save_files, write_noise
@@ -25,15 +26,15 @@ def test_an_image_that_vanished_since_the_import_is_named(workspace, dataset):
 
 
 @pytest.mark.parametrize(
-    ("number", "said"), [(errno.ENOSPC, "disk is full"), (errno.EACCES, "may not be written")]
+    ("number", "message"), [(errno.ENOSPC, "disk is full"), (errno.EACCES, "may not be written")]
 )
 def test_a_store_that_could_not_be_written_is_finished_when_it_can(
-    workspace, dataset, monkeypatch, number, said
+    workspace, dataset, monkeypatch, number, message
 ):
     def full(descriptor):
         raise OSError(number, os.strerror(number))
 
-    with monkeypatch.context() as patch, pytest.raises(StorageError, match=said):
+    with monkeypatch.context() as patch, pytest.raises(StorageError, match=message):
         patch.setattr(files.os, "fsync", full)
         open_store(workspace, dataset, 16, processes=1)
     assert open_store(workspace, dataset, 16, processes=1).images.shape == (150, 16, 16, 3)
@@ -59,12 +60,12 @@ class Full:
 
 
 @pytest.mark.parametrize(
-    ("mode", "fails_at", "found"),
+    ("mode", "fails_at", "done"),
     [("r+b", 2, 64), ("a", 1, 0)],
     ids=["pixels of the second chunk", "its record"],
 )
 def test_a_disk_that_fills_while_pixels_are_stored_leaves_no_store_and_says_what_to_do(
-    workspace, dataset, monkeypatch, mode, fails_at, found
+    workspace, dataset, monkeypatch, mode, fails_at, done
 ):
     opened, calls = [], []
 
@@ -80,7 +81,7 @@ def test_a_disk_that_fills_while_pixels_are_stored_leaves_no_store_and_says_what
     store = open_store(
         workspace, dataset, 16, processes=1, progress=lambda *call: calls.append(call)
     )
-    assert calls[0] == (found, 150)  # what was whole before it is not read again
+    assert calls[0] == (done, 150)  # what was whole before it is not read again
     assert all(
         np.array_equal(store.images[row], read_image(Path(dataset.frame["path"][row]), 16))
         for row in range(150)
@@ -108,8 +109,11 @@ def test_on_a_disk_that_is_really_full_a_store_is_given_up_and_finished_when_the
     assert all(np.array_equal(store.images[row], read_image(paths[row], 32)) for row in range(150))
 
 
-def test_chosen_rows_are_copied_in_their_order(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (9, 4, 4, 3), dtype=np.uint8)
-    np.save(tmp_path / "old.npy", pixels)
-    _copy_rows(tmp_path / "old.npy", tmp_path / "new.npy", np.array([1, 4, 8]))
-    assert np.array_equal(np.load(tmp_path / "new.npy", mmap_mode="r"), pixels[[1, 4, 8]])
+def test_rows_of_unreadable_files_are_left_out(workspace, tmp_path):
+    paths = write_noise(tmp_path / "images", 3)
+    dataset = save_files(workspace, "set", paths, ["a"] * 3)
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 16, 16, 3), dtype=np.uint8)
+    np.save(tmp_path / "pixels.npy", pixels)
+    files = [DecodedFile("hash" if i in (1, 4, 8) else None) for i in range(9)]
+    write_store(dataset, 16, DecodedImages(tmp_path, files, {16: tmp_path / "pixels.npy"}))
+    assert np.array_equal(open_store(workspace, dataset, 16).images, pixels[[1, 4, 8]])

@@ -1,4 +1,4 @@
-"""Priorities: every class has one, ours are said to be ours, and neither content nor split changes."""
+"""Priorities: every class has one, the default is called ours, and neither content nor split changes."""
 
 import dataclasses
 import json

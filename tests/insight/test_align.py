@@ -31,8 +31,8 @@ def test_what_is_left_over_is_that_of_scipy():
     rng = np.random.default_rng(1)
     fixed, moving = rng.normal(size=(40, 2)), rng.normal(size=(40, 2))
     _, _, disparity = procrustes(fixed, moving)
-    found = turn_onto(moving, fixed, np.ones(40, bool))
-    left = np.square(found - fixed).sum() / np.square(fixed - fixed.mean(0)).sum()
+    turned = turn_onto(moving, fixed, np.ones(40, bool))
+    left = np.square(turned - fixed).sum() / np.square(fixed - fixed.mean(0)).sum()
     assert left == pytest.approx(disparity, rel=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""Data issues: what is planted in a small dataset is found, ranked and said."""
+"""Data issues: what is planted in a small dataset is found, ranked and explained."""
 
 from dataclasses import fields
 from types import SimpleNamespace

@@ -200,7 +200,7 @@ def test_a_map_of_mu_tells_which_latent_follows_which_factor(workspace, run, wit
         read_json(run.map_info),
         pd.read_parquet(run.map_points),
     )
-    found = pd.read_parquet(run.factors)
+    factors = pd.read_parquet(run.factors)
     traversal = open_traversal(workspace, vae_arm.get("vae_run", "skin"))
     held_out = (points["split"] != "train").to_numpy()
     dataset = load_dataset(workspace, "little")
@@ -212,9 +212,9 @@ def test_a_map_of_mu_tells_which_latent_follows_which_factor(workspace, run, wit
         traversal.statistics.kl_d,
         traversal.statistics.active_d,
     )
-    assert about["space"] == "mu" and len(found) and set(found["latent"]) <= set(range(4))
-    assert set(found["factor"]) <= {name.removeprefix("factor_") for name in names}
-    assert found["information"].to_numpy() == pytest.approx(
+    assert about["space"] == "mu" and len(factors) and set(factors["latent"]) <= set(range(4))
+    assert set(factors["factor"]) <= {name.removeprefix("factor_") for name in names}
+    assert factors["information"].to_numpy() == pytest.approx(
         expected["information"].to_numpy(), abs=0.05
     )
 

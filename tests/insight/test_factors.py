@@ -17,8 +17,8 @@ def test_information_is_scikit_learn_s_less_the_bias_over_the_entropy():
 
 def test_independent_codes_share_nothing_and_a_copy_everything():
     rng = np.random.default_rng(1)
-    found = [information(rng.integers(0, 20, 1000), rng.integers(0, 20, 1000)) for _ in range(20)]
-    assert np.mean(found) < 0.02, "without the correction twenty by twenty bins would share 6 %"
+    shared = [information(rng.integers(0, 20, 1000), rng.integers(0, 20, 1000)) for _ in range(20)]
+    assert np.mean(shared) < 0.02, "without the correction twenty by twenty bins would share 6 %"
     own = rng.integers(0, 20, 1000)
     assert information(own, own) > 0.9 and information(own, np.zeros(1000, int)) == 0
 
@@ -38,12 +38,12 @@ def test_the_latent_that_follows_a_factor_stands_out():
     rng = np.random.default_rng(2)
     size, colour = rng.normal(size=1000), rng.integers(0, 3, 1000)
     latents = np.stack([rng.normal(size=1000), size**3, colour + rng.normal(0, 0.2, 1000)], 1)
-    found = factor_table(
+    table = factor_table(
         latents,
         {"factor_size": size, "factor_colour": colour, "factor_same": np.ones(1000)},
         np.array([0.1, 2.0, 1.0]),
         np.array([1, 2, 0]),
     )
-    best = found.loc[found.groupby("factor")["information"].idxmax()].set_index("factor")["latent"]
-    assert best.to_dict() == {"size": 1, "colour": 2} and set(found["latent"]) == {0, 1, 2}
-    assert found["information"].between(0, 1).all() and found["kl"].iloc[0] == 2.0
+    best = table.loc[table.groupby("factor")["information"].idxmax()].set_index("factor")["latent"]
+    assert best.to_dict() == {"size": 1, "colour": 2} and set(table["latent"]) == {0, 1, 2}
+    assert table["information"].between(0, 1).all() and table["kl"].iloc[0] == 2.0

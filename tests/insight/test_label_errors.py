@@ -32,13 +32,13 @@ def test_listed_images_are_those_of_the_definition():
         for i, guess in confused.items()
         if guess == p[i].argmax() and p[i, guess] >= ODDS * p[i, labels[i]]
     }
-    found = label_errors(Judged(p, random), labels)
+    errors = label_errors(Judged(p, random), labels)
     assert dict(
-        zip(found.positions.tolist(), found.suggestion.tolist(), strict=True)
+        zip(errors.positions.tolist(), errors.suggestion.tolist(), strict=True)
     ) == listed and 5 < len(listed) < len(confused)
-    assert found.confused == len(confused) and (np.diff(found.score) <= 0).all()
+    assert errors.confused == len(confused) and (np.diff(errors.score) <= 0).all()
     wrong = [i for i in range(300) if labels[i] >= 0 and labels[i] != p[i].argmax()]
-    assert found.estimated == pytest.approx(random[wrong].sum(), abs=0.51)
+    assert errors.estimated == pytest.approx(random[wrong].sum(), abs=0.51)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -78,26 +78,26 @@ def find(space: np.ndarray, labels: np.ndarray):
 def test_turned_labels_of_classes_apart_are_found_and_counted(share):
     space, truth = clouds(5)
     labels, at = turned(truth, share)
-    found = find(space, labels)
-    hits = np.isin(found.positions, at)
+    errors = find(space, labels)
+    hits = np.isin(errors.positions, at)
     assert hits.mean() > 0.95 and hits.sum() > 0.6 * len(at)
-    assert (found.suggestion[hits] == truth[found.positions[hits]]).mean() > 0.95
-    assert 0.4 * len(at) < found.estimated < 1.1 * len(at), "a lower bound"
+    assert (errors.suggestion[hits] == truth[errors.positions[hits]]).mean() > 0.95
+    assert 0.4 * len(at) < errors.estimated < 1.1 * len(at), "a lower bound"
 
 
 def test_overlap_of_classes_is_not_listed_as_label_errors():
     """All labels are right, and many images lie nearer to another class."""
-    found = find(*clouds(1.3))
-    assert found.confused > 100, "what confident learning alone would list"
-    assert len(found.positions) < 0.25 * found.confused and found.estimated < 20
+    errors = find(*clouds(1.3))
+    assert errors.confused > 100, "what confident learning alone would list"
+    assert len(errors.positions) < 0.25 * errors.confused and errors.estimated < 20
 
 
 @pytest.mark.parametrize("share", [0.02, 0.05])
 def test_turned_labels_come_first_where_classes_overlap(share):
     space, truth = clouds(2.5)
     labels, at = turned(truth, share)
-    found = find(space, labels)
-    first = found.positions[: len(at) // 2]
+    errors = find(space, labels)
+    first = errors.positions[: len(at) // 2]
     assert len(first) == len(at) // 2 and np.isin(first, at).mean() > 0.6
 
 

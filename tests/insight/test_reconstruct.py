@@ -51,7 +51,7 @@ def predictor(shelf, classifier, decoder, card) -> Predictor:
 
 @pytest.mark.slow
 def test_the_images_are_the_decoders_of_the_mapped_features(predictor):
-    found, known = reconstruct(predictor, IMAGES[:3]), predictor.bundle.reference
+    result, known = reconstruct(predictor, IMAGES[:3]), predictor.bundle.reference
     features = predictor.features_and_logits(IMAGES[:3])[0]
     z = ((features - known.space.mean) / known.space.std) @ known.latents[0] + known.latents[1]
     with torch.no_grad():
@@ -60,11 +60,11 @@ def test_the_images_are_the_decoders_of_the_mapped_features(predictor):
             / 2
             + 0.5
         )
-    assert found.latents_nz == pytest.approx(z, abs=1e-5)
-    assert np.abs(found.images_nssc / 255 - expected).max() < 0.003 and np.ptp(expected) > 0.05
+    assert result.latents_nz == pytest.approx(z, abs=1e-5)
+    assert np.abs(result.images_nssc / 255 - expected).max() < 0.003 and np.ptp(expected) > 0.05
     residual = np.sqrt(((expected - IMAGES[:3] / 255) ** 2).mean(3))
-    assert found.residual_nss == pytest.approx(residual, abs=1e-5)
-    assert found.rmse == pytest.approx(np.sqrt((residual**2).mean((1, 2))), rel=1e-5)
+    assert result.residual_nss == pytest.approx(residual, abs=1e-5)
+    assert result.rmse == pytest.approx(np.sqrt((residual**2).mean((1, 2))), rel=1e-5)
 
 
 @pytest.mark.slow

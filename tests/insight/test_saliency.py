@@ -84,11 +84,11 @@ def noise() -> np.ndarray:
 @pytest.fixture(scope="module")
 def lesions() -> tuple[np.ndarray, np.ndarray]:
     """(n, S, S, 3) clean synthetic lesions on light skin, away from the middle, and (n, S, S) their masks."""
-    found = [
+    rendered = [
         render_lesion(SIZE, seed, pigment=1.8, size=0.4, shift_x=shift, shift_y=-shift)
         for seed, shift in enumerate((0.0, 0.2, -0.2))
     ]
-    images, masks = zip(*found, strict=True)
+    images, masks = zip(*rendered, strict=True)
     return (np.stack(images) * 255).round().astype(np.uint8), np.stack(masks)
 
 
@@ -164,22 +164,22 @@ def test_the_cells_sum_to_the_derivative_along_the_features(resnet, noise):
 
 def test_grad_cam_is_the_papers(resnet, noise):
     """Equations 1 and 2, cell by cell, with gradients taken through a hook on the whole network."""
-    classifier, kept = resnet.bundle.classifier, {}
+    classifier, hooked = resnet.bundle.classifier, {}
 
-    def keep(_, __, output):
-        kept["map"] = output.requires_grad_()
+    def hook_map(_, __, output):
+        hooked["map"] = output.requires_grad_()
         output.retain_grad()
 
-    hook = classifier.backbone.register_forward_hook(keep)
+    hook = classifier.backbone.register_forward_hook(hook_map)
     with torch.enable_grad():
         map_bdhw = classifier.backbone(
             normalise(torch.from_numpy(noise[:1]), [0.5] * 3, [0.25] * 3)
         )
         classifier.classify(map_bdhw.mean(dim=(2, 3)))[0, 2].backward()
     hook.remove()
-    alpha = kept["map"].grad[0].mean(dim=(1, 2))
+    alpha = hooked["map"].grad[0].mean(dim=(1, 2))
     expected = sum(
-        weight * plane for weight, plane in zip(alpha, kept["map"][0].detach(), strict=True)
+        weight * plane for weight, plane in zip(alpha, hooked["map"][0].detach(), strict=True)
     ).numpy()
     assert grad_cam(resnet, noise[:1], [2]).cells_nhw[0] == pytest.approx(
         expected, rel=1e-4, abs=1e-7

@@ -43,7 +43,11 @@ def make_synth(
     Processes that call this at the same time wait for one another.
 
     Args:
+        workspace: where the dataset is written.
+        name: of the dataset.
+        images: their number, up to 200,000.
         size: side of the images in pixels, 32 to 1024.
+        seed: of all random numbers.
         progress: called with (done, total) images.
         processes: by default one per core, at most 8, for 200 images or more; 1: this one.
 

@@ -126,6 +126,7 @@ def generate(
     Args:
         images: their number.
         size: side in pixels.
+        seed: of all random numbers.
 
     Yields:
         Image (size, size, 3) uint8, lesion mask (size, size) bool, and the factors it was made

@@ -54,7 +54,7 @@ def clouds(rng: np.random.Generator, side: int, cells: int, octaves: int = 3) ->
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-x))."""
+    """The logistic function, without overflow."""
     return 1 / (1 + np.exp(-np.clip(x, -30, 30)))
 
 
