@@ -58,7 +58,8 @@ HEADS = (
 
 def listing(data: bytes) -> None:
     """A folder in each of the layouts with a foreign table and a companion, up to its list of images."""
-    from derm_core.data.layouts import find_layout, read_listing
+    from derm_core.data.layouts import find_layout
+    from derm_core.data.listing import read_listing
     from derm_core.errors import DataError
     from derm_core.records import to_json
 

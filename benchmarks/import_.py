@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from derm_core.data.importers import import_dataset
-from derm_core.data.layouts import find_layout, read_listing
+from derm_core.data.layouts import find_layout
+from derm_core.data.listing import read_listing
 from derm_core.machine import cpu_cores
 from derm_core.workspace import Workspace
 

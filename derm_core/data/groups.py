@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from .columns import GROUPS
-from .layouts import ListedImage
+from .listing import ListedImage
 
 KINDS = (*GROUPS, "image")
 Key = tuple[str, str]  # kind and id

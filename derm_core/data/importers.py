@@ -23,7 +23,8 @@ from .columns import ATTRIBUTES
 from .decode_all import DecodedImages, Progress, decode_images, source_key
 from .groups import find_groups, group_key
 from .known_datasets import describe_classes, terms_of_use
-from .layouts import Layout, ListedImage, Listing, find_layout, read_listing
+from .layouts import Layout, find_layout
+from .listing import ListedImage, Listing, read_listing
 from .manifest import CORE, Dataset, DatasetInfo, Skipped, load_dataset, read_info, save_dataset
 from .store import open_store, write_store
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .layouts import Layout, Listing
+from .layouts import Layout
+from .listing import Listing
 
 
 @dataclass(frozen=True)

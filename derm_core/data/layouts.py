@@ -1,4 +1,4 @@
-"""Which layout a data set has, and how each layout is read: to a list of images with their classes.
+"""Which layout a data set has; data.listing reads the images of each.
 
 To add a layout of a CSV table:
 
@@ -6,30 +6,20 @@ To add a layout of a CSV table:
    one column that names image files and one that names classes is read as layout "csv".
 2. Otherwise write a function here that takes a `Table` and returns the `ImageColumns` of a table of
    that layout, None for any other table, and add it to TABLE_LAYOUTS under the layout's name.
-3. Add a test to tests/data/test_importers.py; licence and citation go into known_datasets.py.
+3. Add a row to the table in tests/data/test_layouts.py; licence and citation go into known_datasets.py.
 """
 
 from __future__ import annotations
 
 import os
-import posixpath
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError
-from .columns import (
-    DIAGNOSES,
-    IMAGE_IDS,
-    IMAGE_PATHS,
-    LABELS,
-    attribute_columns,
-    attributes,
-    class_name,
-)
-from .image_files import IMAGE_SUFFIXES, TABLE_SUFFIXES, FolderFiles, looks_like_mask, scan, stem
-from .manifest import Skipped
+from .columns import DIAGNOSES, IMAGE_IDS, IMAGE_PATHS, LABELS, class_name
+from .image_files import IMAGE_SUFFIXES, TABLE_SUFFIXES, FolderFiles, looks_like_mask, scan
 from .tables import Table, read_table
 
 SPLIT_NAMES = {"train": "train", "training": "train", "test": "test", "testing": "test"}
@@ -76,41 +66,6 @@ class Layout:
     columns: ImageColumns | None = None
     companions: tuple[Table, ...] = ()
     array: Path | None = None
-
-
-@dataclass(frozen=True)
-class ListedImage:
-    """An image as its source lists it; attributes: values under the names in `columns.COLUMNS`."""
-
-    image_id: str
-    path: str
-    label: str | None
-    attributes: dict[str, str | float | None] = field(default_factory=dict)
-
-    def known(self, name: str) -> str | None:
-        """The text of an attribute; None where it is missing or unknown."""
-        value = self.attributes.get(name)
-        return None if value is None else str(value)
-
-    def row(self) -> dict[str, str | float | None]:
-        """All values by name, as the manifest holds them."""
-        return {
-            "image_id": self.image_id,
-            "path": self.path,
-            "label": self.label,
-            **self.attributes,
-        }
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The images of a data set; same_lesion: ids of images that are known to show the same lesion."""
-
-    images: list[ListedImage]
-    classes: list[str]
-    same_lesion: list[tuple[str, str]] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 def isic(table: Table) -> ImageColumns | None:
@@ -222,7 +177,7 @@ def _layout_of_folder(root: Path) -> Layout:
             return Layout(name, root, files, *fitting[0], companions)
     if failure:
         raise failure
-    if _class_folders(files):
+    if class_folders(files):
         return Layout("folders", root, files)
     if len(files.arrays) == 1:
         return Layout("medmnist", root, array=files.arrays[0])
@@ -232,100 +187,7 @@ def _layout_of_folder(root: Path) -> Layout:
     )
 
 
-def read_listing(layout: Layout) -> Listing:
-    """The images of a recognised folder or table (MedMNIST: `medmnist.unpack`)."""
-    if layout.files is None:
-        raise ValueError(f"layout {layout.name} has no listing of files")
-    if layout.table is None or layout.columns is None:
-        return _read_folders(layout.files)
-    return _read_images_of_table(layout.files, layout.table, layout.columns, layout.companions)
-
-
-def _read_images_of_table(
-    files: FolderFiles, table: Table, columns: ImageColumns, companions: Sequence[Table]
-) -> Listing:
-    base = os.path.relpath(table.path.parent, files.root).replace(os.sep, "/")
-    extra = _companion_rows(companions)
-    known = attribute_columns({name for row in extra.values() for name in row})
-    known |= attribute_columns(table.columns)
-    images: dict[str, ListedImage] = {}
-    skipped, used = [], set()
-    for row in table.rows:
-        text = row[columns.image]
-        path, reason = files.find(text, base) if text else (None, "the table names no image here")
-        if path is None:
-            skipped.append(Skipped(text, reason))
-            continue
-        used.add(path)
-        image_id = stem(text.replace("\\", "/").removeprefix("./"))
-        if image_id in images:
-            reason = "the table names this image twice; the first line counts"
-            skipped.append(Skipped(text, reason))
-            continue
-        values = attributes({**extra.get(image_id, {}), **row}, known)
-        images[image_id] = ListedImage(image_id, path, columns.class_of(row), values)
-    listed = _with_short_ids(list(images.values()))
-    notes = _notes_on_table(listed, files, used)
-    return Listing(listed, _classes(listed), _listed_duplicates(companions), skipped, notes)
-
-
-def _companion_rows(tables: Sequence[Table]) -> dict[str, dict[str, str]]:
-    """What other tables beside the labels (lesion groups, metadata) say, by image id."""
-    rows: dict[str, dict[str, str]] = {}
-    for table in tables:
-        column = table.column(IMAGE_IDS)
-        if column:
-            for row in table.rows:
-                rows.setdefault(stem(row[column]), {}).update(row)
-    return rows
-
-
-def _listed_duplicates(tables: Sequence[Table]) -> list[tuple[str, str]]:
-    """Pairs of image ids in known_duplicates.csv."""
-    return [
-        (stem(row["from_img"]), stem(row["to_img"]))
-        for table in tables
-        if table.path.name.lower() == "known_duplicates.csv"
-        and {"from_img", "to_img"} <= set(table.columns)
-        for row in table.rows
-    ]
-
-
-def _with_short_ids(images: list[ListedImage]) -> list[ListedImage]:
-    """Images whose ids are bare file names in place of paths, where these are unique."""
-    short = [posixpath.basename(image.image_id) for image in images]
-    if len(set(short)) < len(short):
-        return images
-    return [replace(image, image_id=name) for image, name in zip(images, short, strict=True)]
-
-
-def _classes(images: Sequence[ListedImage]) -> list[str]:
-    """Class names in natural order: class-2 before class-10."""
-    names = {image.label for image in images if image.label is not None}
-    return sorted(
-        names, key=lambda name: (0, float(name), name) if name.isdecimal() else (1, 0.0, name)
-    )
-
-
-def _notes_on_table(images: list[ListedImage], files: FolderFiles, used: set[str]) -> list[str]:
-    notes = []
-    unlabelled = sum(image.label is None for image in images)
-    if unlabelled:
-        notes.append(
-            f"{unlabelled} images carry no class, or several; they serve pretraining only."
-        )
-    unused = sum(
-        files.absolute(name) not in used
-        and name.lower().endswith(IMAGE_SUFFIXES)
-        and not looks_like_mask(name)
-        for name in files.files
-    )
-    if unused:
-        notes.append(f"{unused} image files are not named in the table and were left out.")
-    return notes
-
-
-def _class_folders(files: FolderFiles) -> dict[str, tuple[str, str | None]]:
+def class_folders(files: FolderFiles) -> dict[str, tuple[str, str | None]]:
     """Folder → (class, official split) where images lie in one folder per class, else empty."""
     images = [name for name in files.files if name.lower().endswith(IMAGE_SUFFIXES)]
     top = {name.split("/")[0] for name in images if "/" in name}
@@ -337,22 +199,3 @@ def _class_folders(files: FolderFiles) -> dict[str, tuple[str, str | None]]:
             f"{split}/{label}": (label, SPLIT_NAMES[split.lower()]) for split, label in nested
         }
     return folders if len({label for label, _ in folders.values()}) >= 2 else {}
-
-
-def _read_folders(files: FolderFiles) -> Listing:
-    folders = _class_folders(files)
-    depth = 1 + max(name.count("/") for name in folders)
-    images, skipped = [], []
-    for relative in sorted(files.files):
-        folder = folders.get("/".join(relative.split("/")[:depth]))
-        if folder is not None and relative.count("/") >= depth:
-            path, label, split = files.absolute(relative), class_name(folder[0]), folder[1]
-            images.append(ListedImage(relative, path, label, {"official_split": split}))
-        elif relative.lower().endswith(IMAGE_SUFFIXES):
-            skipped.append(Skipped(relative, "the file lies in no class folder"))
-    without_suffix = [replace(image, image_id=stem(image.image_id)) for image in images]
-    if len({image.image_id for image in without_suffix}) == len(images):
-        images = without_suffix
-    images = _with_short_ids(images)
-    skipped += [Skipped(path, reason) for path, reason in sorted(files.refused.items())]
-    return Listing(images, _classes(images), skipped=skipped)

@@ -13,7 +13,7 @@ from PIL import Image
 from ..errors import DataError
 from ..files import private_file, read_json, write_json
 from .decode_all import Progress
-from .layouts import ListedImage, Listing
+from .listing import ListedImage, Listing
 
 SPLITS = ("train", "val", "test")
 MAX_ARRAY_BYTES = 16 * 2**30

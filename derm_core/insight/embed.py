@@ -190,14 +190,10 @@ def draw_map(
         places, shared = fixed_places(fixed, ids, "umap")
         start = start_from(pca, places, shared)
         pca = turn_onto(pca, *fixed_places(fixed, ids, "pca"))
-    shown = positions[:, :SHOWN_NEIGHBOURS]
-    quality = {
-        **_space_quality(data, space, config.seed),
-        "trustworthiness": None,
-        "trustworthiness_pca": trust(features, pca, config.seed),
-        "neighbourhood_preservation": None,
-        "neighbourhood_preservation_pca": neighbourhood_preservation(shown, pca),
-    }
+    pca_quality = _layout_quality(space, pca, config.seed)
+    quality = _space_quality(data, space, config.seed)
+    for name, value in pca_quality.items():
+        quality |= {name: None, f"{name}_pca": value}
     info = MapInfo(
         params=to_dict(config),
         arm=config.arm,
@@ -220,11 +216,7 @@ def draw_map(
     if fixed is not None:
         umap = turn_onto(umap, places, shared)
     points["umap_x"], points["umap_y"] = umap.T
-    quality |= {
-        "trustworthiness": trust(features, umap, config.seed),
-        "neighbourhood_preservation": neighbourhood_preservation(shown, umap),
-    }
-    info = replace(info, quality=quality)
+    info = replace(info, quality=quality | _layout_quality(space, umap, config.seed))
     save_map(run, info, points)
     return DrawnMap(info, points, space)
 
@@ -238,6 +230,15 @@ def _space_quality(data: MapData, space: FeatureSpace, seed: int) -> dict[str, f
     return {
         **neighbour_accuracy(votes, validation),
         "silhouette": silhouette(space.features, labels, seed),
+    }
+
+
+def _layout_quality(space: FeatureSpace, map_n2: np.ndarray, seed: int) -> dict[str, float | None]:
+    """Measures of how well a map keeps the neighbours of the space."""
+    shown = space.positions[:, :SHOWN_NEIGHBOURS]
+    return {
+        "trustworthiness": trust(space.features, map_n2, seed),
+        "neighbourhood_preservation": neighbourhood_preservation(shown, map_n2),
     }
 
 
