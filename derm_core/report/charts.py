@@ -13,7 +13,7 @@ import numpy as np
 
 from ..arms import ArmStyle, in_order
 from ..formatting import missing
-from ..study.study_result import Interval
+from ..stats.intervals import Interval
 from .figure_style import (
     ACCENT,
     CLEAR,

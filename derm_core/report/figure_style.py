@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..arms import ArmStyle
 from ..formatting import missing
-from ..study.study_result import Interval
+from ..stats.intervals import Interval
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

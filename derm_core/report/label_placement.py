@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..arms import ArmStyle
-from ..study.study_result import Interval
+from ..stats.intervals import Interval
 from .figure_style import ends
 
 LETTER = 0.03  # width of a letter on a phone, the narrowest chart; the chart is 1 wide

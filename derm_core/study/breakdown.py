@@ -23,15 +23,8 @@ from ..stats.intervals import FEW_GROUPS
 from ..stats.metrics import confusion, decide
 from ..stats.operating_point import SPECIFICITY, OperatingCurve, operating_point
 from ..stats.paired import arm_pairs
+from .answers import Breakdown, Calibration, Disagreement, OperatingPoint, Subgroup, Subgroups
 from .study_data import StudyData
-from .study_result import (
-    Breakdown,
-    Calibration,
-    Disagreement,
-    OperatingPoint,
-    Subgroup,
-    Subgroups,
-)
 from .trained_arm import TrainedStudy
 
 SUBGROUP_METRICS = ("balanced_accuracy", "accuracy")

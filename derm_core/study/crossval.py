@@ -24,9 +24,10 @@ from ..files import read_json
 from ..heads.grid import CURVES
 from ..stats.metrics import log_prior
 from ..workspace import RunFiles, Workspace
+from .answers import LabelEfficiency
 from .arms import Arm
 from .study_data import StudyData
-from .study_result import LabelEfficiency, StudyResult, read_study
+from .study_result import StudyResult, read_study
 from .trained_arm import TrainedArm
 
 

@@ -30,18 +30,12 @@ from ..files import read_json, write_json, writing
 from ..machine import pick_device
 from ..nets.backbone import normalise
 from ..workspace import RunFiles, Workspace
+from .answers import ExternalSet
 from .external import ExternalImages, evaluate_on, external_images
 from .predictors import CPU_BATCH, CUDA_BATCH
 from .results import dataset_summary, prediction_table, versions
 from .study_data import count_test_look
-from .study_result import (
-    ArmResult,
-    ExternalSet,
-    SplitSummary,
-    StudyResult,
-    Verdict,
-    study_json,
-)
+from .study_result import ArmResult, SplitSummary, StudyResult, Verdict, study_json
 from .verdict import choose_pair, larger
 
 ON_CARD = (

@@ -26,9 +26,9 @@ from ..stats.intervals import Difference, Interval
 from ..stats.metrics import decide
 from ..stats.multiple_tests import with_holm
 from ..stats.paired import Scorer, arm_pairs, independent_difference
+from .answers import ExternalSet
 from .predictors import Predictors
 from .results import mean_confusion
-from .study_result import ExternalSet
 from .trained_arm import TrainedStudy, test_scorer
 from .verdict import choose_pair
 

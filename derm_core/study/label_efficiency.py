@@ -24,9 +24,9 @@ from ..stats.metrics import all_metrics
 from ..stats.multiple_tests import with_holm
 from ..stats.paired import Estimate, Pair, Scorer
 from ..stats.resampling import make_design, replicates
+from .answers import Crossing, LabelEfficiency, LabelRow
 from .frozen import make_heads
 from .study_data import StudyData
-from .study_result import Crossing, LabelEfficiency, LabelRow
 from .trained_arm import FrozenHeads, TrainedStudy, save_arrays, test_scorer
 from .verdict import choose_pair
 

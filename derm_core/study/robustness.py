@@ -19,8 +19,8 @@ from ..stats.metrics import decide
 from ..stats.multiple_tests import with_holm
 from ..stats.paired import Estimate, arm_pairs, average, combine
 from ..training.precision import Precision, default_precision
+from .answers import Robustness, RobustnessRow
 from .predictors import Predictors
-from .study_result import Robustness, RobustnessRow
 from .trained_arm import TrainedStudy, save_arrays, test_scorer
 from .verdict import choose_pair
 

@@ -29,8 +29,8 @@ from ..stats.intervals import Difference
 from ..stats.metrics import decide
 from ..stats.multiple_tests import with_holm
 from ..stats.paired import Estimate, Scorer, arm_pairs
+from .answers import Shortcut, ShortcutRow
 from .frozen import arm_features, make_heads
-from .study_result import Shortcut, ShortcutRow
 from .trained_arm import FrozenHeads, TrainedStudy, test_scorer
 from .verdict import choose_pair, points
 

@@ -17,7 +17,7 @@ from derm_core.report.label_placement import Point
 from derm_core.report.sections.classes import confusion_matrix, disagreement_matrix
 from derm_core.report.sections.curves import learning_curves, seed_band
 from derm_core.report.sections.gaps import scatter
-from derm_core.study.study_result import Interval
+from derm_core.stats.intervals import Interval
 
 CONFIG = tomllib.loads(
     (Path(__file__).resolve().parents[2] / ".streamlit" / "config.toml").read_text()

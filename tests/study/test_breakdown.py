@@ -13,8 +13,8 @@ from derm_core.records import to_json
 from derm_core.stats import metrics
 from derm_core.stats.evaluation import evaluate
 from derm_core.stats.intervals import Interval
+from derm_core.study.answers import Subgroup
 from derm_core.study.breakdown import breakdown, melanoma_class, worst_subgroup
-from derm_core.study.study_result import Subgroup
 from derm_core.workspace import RunFiles
 from tests.steps import finish
 

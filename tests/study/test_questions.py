@@ -7,8 +7,8 @@ import pytest
 from derm_core.config import StudyConfig
 from derm_core.events import TICK
 from derm_core.files import read_json
+from derm_core.study.answers import Robustness
 from derm_core.study.questions import QUESTIONS, answer_questions
-from derm_core.study.study_result import Robustness
 from tests.steps import finish
 
 

@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING
 
 from ...arms import in_order
 from ...formatting import QUANTITIES, count, interval, number, percent
-from ...study.study_result import (
-    Calibration,
-    Interval,
-    Numbers,
-    OperatingCurve,
-    OperatingPoint,
-    StudyResult,
-)
+from ...stats.intervals import Interval
+from ...stats.operating_point import OperatingCurve
+from ...study.answers import Calibration, Numbers, OperatingPoint
+from ...study.study_result import StudyResult
 from ..csv_tables import csv_table
 from ..figure_style import ACCENT, ZERO, band, blank, line_trace
 from ..section import Section

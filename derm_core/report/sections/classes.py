@@ -10,7 +10,8 @@ import numpy as np
 
 from ...arms import ArmStyle, in_order
 from ...formatting import interval, percent
-from ...study.study_result import Disagreement, StudyResult
+from ...study.answers import Disagreement
+from ...study.study_result import StudyResult
 from ..charts import Dot, dots, matrix
 from ..csv_tables import csv_table
 from ..figure_style import INK

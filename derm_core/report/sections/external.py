@@ -6,7 +6,8 @@ from functools import partial
 
 from ...arms import in_order
 from ...formatting import count, interval, points
-from ...study.study_result import ExternalSet, StudyResult
+from ...study.answers import ExternalSet
+from ...study.study_result import StudyResult
 from ..charts import Dot, dots, forest
 from ..csv_tables import csv_table
 from ..section import Section

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ...formatting import missing, number, percent, points, signed_interval
-from ...study.study_result import Interval, StudyResult
+from ...stats.intervals import Interval
+from ...study.study_result import StudyResult
 from ..charts import forest
 from ..csv_tables import csv_table
 from ..figure_style import ZERO, blank, error_bar, marker

@@ -9,7 +9,8 @@ import numpy as np
 
 from ...arms import in_order
 from ...formatting import QUANTITIES, THIN, count, interval
-from ...study.study_result import LabelEfficiency, StudyResult
+from ...study.answers import LabelEfficiency
+from ...study.study_result import StudyResult
 from ..charts import curves
 from ..csv_tables import csv_table
 from ..figure_style import ACCENT

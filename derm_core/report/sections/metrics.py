@@ -7,7 +7,8 @@ from functools import partial
 
 from ...arms import ArmStyle, arm_style
 from ...formatting import QUANTITIES, interval, missing, number, p_value, percent
-from ...study.study_result import Difference, Interval, StudyResult
+from ...stats.intervals import Difference, Interval
+from ...study.study_result import StudyResult
 from ..charts import forest
 from ..csv_tables import csv_table
 from ..section import Row, Section

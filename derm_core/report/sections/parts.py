@@ -7,7 +7,8 @@ from typing import Any
 
 from ...arms import ArmStyle, arm_style, in_order
 from ...formatting import QUANTITIES, SHARES, points, signed_interval
-from ...study.study_result import ArmResult, Difference, Interval, StudyResult
+from ...stats.intervals import Difference, Interval
+from ...study.study_result import ArmResult, StudyResult
 from ..charts import ForestRow
 from ..section import Row
 

@@ -10,7 +10,8 @@ import numpy as np
 from ...arms import in_order
 from ...formatting import family as family_name
 from ...formatting import interval, missing, number
-from ...study.study_result import Robustness, StudyResult
+from ...study.answers import Robustness
+from ...study.study_result import StudyResult
 from ..charts import curves, forest, heat_cells
 from ..csv_tables import csv_table
 from ..figure_style import ACCENT, CLEAR, blank

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from ...arms import in_order
 from ...formatting import interval, listed, missing, percent
-from ...study.study_result import Shortcut, StudyResult
+from ...study.answers import Shortcut
+from ...study.study_result import StudyResult
 from ..charts import curves
 from ..csv_tables import csv_table
 from ..figure_style import ZERO

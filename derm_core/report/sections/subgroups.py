@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from ...arms import in_order
 from ...formatting import interval
-from ...study.study_result import StudyResult, Subgroups
+from ...study.answers import Subgroups
+from ...study.study_result import StudyResult
 from ..charts import Dot, dots
 from ..csv_tables import csv_table
 from ..section import Section

@@ -1,0 +1,211 @@
+"""The answers to a study's questions as records: breakdown, fewer labels, corruptions, shortcut, external test sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..records import named, optional
+from ..stats.calibration import ReliabilityBin
+from ..stats.evaluation import ClassRecall, Metrics
+from ..stats.intervals import Difference, Interval
+from ..stats.operating_point import OperatingCurve
+
+Numbers = tuple[float | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subgroup:
+    """One value of an attribute; `caution` where it has fewer than 20 groups."""
+
+    value: str
+    images: int
+    groups: int
+    classes: int
+    caution: bool
+    arms: dict[str, Metrics]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subgroups:
+    """One attribute: its values, and per arm the value with the lowest balanced accuracy."""
+
+    attribute: str
+    values: tuple[Subgroup, ...]
+    worst: dict[str, str | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Reliability of one arm before and after temperature scaling."""
+
+    temperature: float
+    bins: tuple[ReliabilityBin, ...]
+    bins_after: tuple[ReliabilityBin, ...]
+    before: Metrics
+    after: Metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatingPoint:
+    """Sensitivity for one class against the rest at each specificity."""
+
+    class_name: str = field(metadata=named("class"))
+    images: int
+    groups: int
+    specificity: tuple[float, ...]
+    arms: dict[str, OperatingCurve]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disagreement:
+    """Decisions of two arms: counts (C, C), a's class by row and b's by column, and who is right."""
+
+    a: str
+    b: str
+    matrix: tuple[tuple[float, ...], ...]
+    both_right: int
+    a_only: int
+    b_only: int
+    both_wrong: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Breakdown:
+    """The test set looked at more closely: subgroups, calibration, operating point, disagreement."""
+
+    subgroups: tuple[Subgroups, ...] = ()
+    calibration: dict[str, Calibration] = field(default_factory=dict)
+    operating_point: OperatingPoint | None = None
+    disagreement: tuple[Disagreement, ...] = ()
+    notes: dict[str, str] = field(default_factory=dict)
+    seconds: float | None = optional()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelRow:
+    """One arm trained with a share of the labels."""
+
+    arm: str
+    fraction: float
+    images: float | None
+    groups: float | None
+    balanced_accuracy: Interval
+    macro_auroc: Interval
+    accuracy: Interval
+    by_seed: Numbers = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crossing:
+    """The share of labels at which one arm overtakes the other."""
+
+    pair: tuple[str, ...] = ()
+    fraction: float | None = None
+    shown: bool = False
+    text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelEfficiency:
+    """Heads trained on shares of the training groups, with the number of updates fixed."""
+
+    fractions: tuple[float, ...] = ()
+    updates: int | None = None
+    note: str = ""
+    setting: dict[str, float] | None = optional()
+    rows: tuple[LabelRow, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    crossing: Crossing | None = None
+    seconds: float | None = optional()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustnessRow:
+    """One arm under one corruption at one severity; without severity, the mean over severities."""
+
+    arm: str
+    family: str
+    severity: int | None = optional()
+    balanced_accuracy: Interval | None = optional()
+    relative_loss: Interval | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Robustness:
+    """The test repeated under image corruptions; relative_loss is the share of the clean balanced accuracy lost."""
+
+    families: tuple[str, ...] = ()
+    severities: tuple[int, ...] = ()
+    clean: Metrics = field(default_factory=dict)
+    rows: tuple[RobustnessRow, ...] = ()
+    families_summary: tuple[RobustnessRow, ...] = ()
+    mean: Metrics = field(default_factory=dict)
+    differences: tuple[Difference, ...] = ()
+    images: int | None = None
+    precision: str | None = None
+    note: str = ""
+    seconds: float | None = optional()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortcutRow:
+    """One arm at one strength of the artefact's tie: balanced accuracy on three test sets, and the reliance."""
+
+    arm: str
+    strength: float
+    clean: Interval
+    aligned: Interval
+    reversed: Interval
+    reliance: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shortcut:
+    """An artefact tied to one class in training, and the other way round in test.
+
+    Args:
+        share: of the training images, those of the class.
+        reference: reliance, at each strength, of a predictor that sees the artefact alone.
+    """
+
+    class_name: str = field(default="", metadata={"name": "class"})
+    share: float | None = None
+    artefact: str = ""
+    base: float | None = None
+    strengths: tuple[float, ...] = ()
+    rows: tuple[ShortcutRow, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    reference: Numbers = ()
+    text: str = ""
+    note: str = optional("")
+    seconds: float | None = optional()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExternalSet:
+    """The same trained models on another labelled dataset.
+
+    Args:
+        left_out: {their class: its images} that have no class here.
+        absent: classes that the set does not have.
+        map: {their class: ours}.
+        leak: images that are also in the training data, by how they were recognised.
+        drop: {arm: the study's own test set less this one}.
+    """
+
+    dataset: str
+    images: int
+    groups: int
+    arms: dict[str, Metrics]
+    left_out: dict[str, int] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
+    map: dict[str, str] = field(default_factory=dict)
+    leak: dict[str, int] = field(default_factory=dict)
+    majority: Metrics = field(default_factory=dict)
+    per_class: dict[str, tuple[ClassRecall, ...]] = field(default_factory=dict)
+    differences: tuple[Difference, ...] = ()
+    confusion: dict[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
+    cautions: tuple[str, ...] = ()
+    drop: Metrics = field(default_factory=dict)
+    drop_differences: tuple[Difference, ...] = ()
+    note: str = ""
