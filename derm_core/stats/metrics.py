@@ -106,11 +106,6 @@ def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return log_losses(labels, probabilities).mean(-1)
 
 
-def focal_loss(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Mean focal loss, gamma 2."""
-    return focal_losses(labels, probabilities).mean(-1)
-
-
 def brier(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Mean Brier score, summed over classes."""
     return brier_losses(labels, probabilities).mean(-1)

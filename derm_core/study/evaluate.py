@@ -10,33 +10,31 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
 
 from ..bundles.bundle import Bundle, load_classifier
-from ..bundles.card import Card, card_json
+from ..bundles.card import card_json
 from ..config import EvaluateConfig, to_dict
 from ..data.classmaps import class_map
-from ..data.manifest import Dataset, load_dataset
+from ..data.manifest import Dataset
 from ..data.on_demand import open_dataset, open_images
 from ..data.overlap import describe_overlap
-from ..data.splits import SPLITS, split_dataset, split_fingerprint
-from ..errors import DermError
 from ..events import TICK, Event, log, progress
 from ..files import read_json, write_json, writing
 from ..machine import pick_device
 from ..nets.backbone import normalise
 from ..workspace import RunFiles, Workspace
 from .answers import ExternalSet
+from .comparison import dataset_summary, prediction_table, versions
 from .external import ExternalImages, evaluate_on, external_images
 from .predictors import CPU_BATCH, CUDA_BATCH
-from .results import dataset_summary, prediction_table, versions
 from .study_data import count_test_look
 from .study_result import ArmResult, SplitSummary, StudyResult, Verdict, study_json
 from .verdict import choose_pair, larger
+from .weight_sources import Origin, origin
 
 ON_CARD = (
     "arm",
@@ -53,23 +51,6 @@ ON_CARD = (
 )
 NOTE = "Plain softmax, before any temperature; each model at its own input size. Nothing was trained or chosen here."
 NO_PRIOR = "{name}: the class shares of its training are not known, so its decisions are not adjusted to them."
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What is known of a model's training.
-
-    Args:
-        rows: of the manifest, those it was trained or chosen on; None where that dataset is not in this workspace.
-        dataset: its name.
-        shares: (C,) of the classes; None where they are not known.
-        fingerprint: of the split.
-    """
-
-    rows: pd.DataFrame | None
-    dataset: str
-    shares: np.ndarray | None
-    fingerprint: str
 
 
 def evaluate_models(config: EvaluateConfig, workspace: Workspace, run: RunFiles) -> Iterator[Event]:
@@ -127,38 +108,6 @@ def _evaluate(
     measured = dataclasses.replace(measured, cautions=(*leaks, *measured.cautions, *cautions))
     looked = _looks(config, run, dataset, origins)
     return _result(config, run, dataset, bundles, classes, measured, looked)
-
-
-def origin(workspace: Workspace, dataset: Dataset, card: Card) -> Origin:
-    """What this workspace knows of the data behind a card, whose split is looked for in `dataset` and in the one it names."""
-    trained_on, fingerprint = str(card.training_data.dataset), str(card.split.fingerprint)
-    seed, most = card.split.seed or 0, card.split.max_images
-    for name in dict.fromkeys((dataset.name, trained_on)):
-        try:
-            source = dataset if name == dataset.name else load_dataset(workspace, name)
-        except DermError:
-            continue
-        rows = source.subset(most, seed)
-        parts = split_dataset(source.labels[rows], source.groups[rows], seed)
-        if split_fingerprint(parts, source.frame["image_id"].to_numpy()[rows]) == fingerprint:
-            labels = source.labels[rows[parts == SPLITS.index("train")]]
-            counts = np.bincount(labels[labels >= 0], minlength=len(source.classes))
-            shares = (
-                counts / counts.sum()
-                if list(source.classes) == list(card.classes)
-                else _shares(card)
-            )
-            return Origin(
-                source.frame.iloc[rows[parts != SPLITS.index("test")]], name, shares, fingerprint
-            )
-    return Origin(None, trained_on, _shares(card), fingerprint)
-
-
-def _shares(card: Card) -> np.ndarray | None:
-    """Class shares (C,) of a model's own test split, which was drawn in the shares of its training."""
-    counts = {row["class"]: row["n"] for row in card.per_class or []}
-    n = np.array([counts.get(name, 0) for name in card.classes], float)
-    return n / n.sum() if n.all() else None
 
 
 def _prior(origins: dict[str, Origin], classes: int) -> tuple[np.ndarray, list[str]]:

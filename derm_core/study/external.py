@@ -27,8 +27,8 @@ from ..stats.metrics import decide
 from ..stats.multiple_tests import with_holm
 from ..stats.paired import Scorer, arm_pairs, independent_difference
 from .answers import ExternalSet
+from .comparison import mean_confusion
 from .predictors import Predictors
-from .results import mean_confusion
 from .trained_arm import TrainedStudy, test_scorer
 from .verdict import choose_pair
 

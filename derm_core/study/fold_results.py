@@ -26,10 +26,10 @@ from ..stats.paired import arm_pairs
 from ..workspace import RunFiles, Workspace
 from .answers import Breakdown, LabelEfficiency
 from .breakdown import NOTES, breakdown
+from .comparison import Comparison, curves_of, evaluate_test
 from .crossval import Fold, JoinedFolds, curves_table, join_folds, label_shares
 from .label_efficiency import Scores, compare_scores, score
 from .paper import majority_row
-from .results import Comparison, curves_of, evaluate_test
 from .study_data import count_test_look
 from .study_result import FoldRow, PaperRow, SplitSummary, StudyResult
 from .trained_arm import TrainedStudy, test_scorer

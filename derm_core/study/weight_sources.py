@@ -1,13 +1,20 @@
-"""Where the weights of an arm come from, held against the split they are now to be tested on."""
+"""Where weights come from: checks of the sources of a study's arms against its split, and how published models were trained."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from ..bundles.card import Card
 from ..bundles.library import find_bundle, verify_bundle
 from ..config import StudyConfig
-from ..errors import RunError
+from ..data.manifest import Dataset, load_dataset
+from ..data.splits import SPLITS, split_dataset, split_fingerprint
+from ..errors import DermError, RunError
 from ..files import read_json
 from ..workspace import Workspace
 from .arms import Arm
@@ -91,3 +98,52 @@ def _check_bundle(
     if data.dataset.info.layout != "synthetic":
         note += f" Where {config.dataset} holds images of it under another name, they may be among this study's test images."
     return [note]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What is known of a model's training.
+
+    Args:
+        rows: of the manifest, those it was trained or chosen on; None where that dataset is not in this workspace.
+        dataset: its name.
+        shares: (C,) of the classes; None where they are not known.
+        fingerprint: of the split.
+    """
+
+    rows: pd.DataFrame | None
+    dataset: str
+    shares: np.ndarray | None
+    fingerprint: str
+
+
+def origin(workspace: Workspace, dataset: Dataset, card: Card) -> Origin:
+    """What this workspace knows of the data behind a card, whose split is looked for in `dataset` and in the one it names."""
+    trained_on, fingerprint = str(card.training_data.dataset), str(card.split.fingerprint)
+    seed, most = card.split.seed or 0, card.split.max_images
+    for name in dict.fromkeys((dataset.name, trained_on)):
+        try:
+            source = dataset if name == dataset.name else load_dataset(workspace, name)
+        except DermError:
+            continue
+        rows = source.subset(most, seed)
+        parts = split_dataset(source.labels[rows], source.groups[rows], seed)
+        if split_fingerprint(parts, source.frame["image_id"].to_numpy()[rows]) == fingerprint:
+            labels = source.labels[rows[parts == SPLITS.index("train")]]
+            counts = np.bincount(labels[labels >= 0], minlength=len(source.classes))
+            shares = (
+                counts / counts.sum()
+                if list(source.classes) == list(card.classes)
+                else _shares(card)
+            )
+            return Origin(
+                source.frame.iloc[rows[parts != SPLITS.index("test")]], name, shares, fingerprint
+            )
+    return Origin(None, trained_on, _shares(card), fingerprint)
+
+
+def _shares(card: Card) -> np.ndarray | None:
+    """Class shares (C,) of a model's own test split, which was drawn in the shares of its training."""
+    counts = {row["class"]: row["n"] for row in card.per_class or []}
+    n = np.array([counts.get(name, 0) for name in card.classes], float)
+    return n / n.sum() if n.all() else None

@@ -86,7 +86,7 @@ def test_a_probability_of_0_leaves_the_decision_to_the_classes_that_training_saw
 
 def test_focal_and_brier_losses_by_hand():
     p = np.array([[0.5, 0.25, 0.25]])
-    assert metrics.focal_loss(np.array([1]), p) == pytest.approx(-(0.75**2) * np.log(0.25))
+    assert metrics.focal_losses(np.array([1]), p) == pytest.approx(-(0.75**2) * np.log(0.25))
     assert metrics.brier(np.array([1]), p) == pytest.approx(0.5**2 + 0.75**2 + 0.25**2)
 
 

@@ -15,8 +15,9 @@ from derm_core.files import read_json
 from derm_core.jobs import preflight
 from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head
-from derm_core.study.evaluate import evaluate_models, origin
+from derm_core.study.evaluate import evaluate_models
 from derm_core.study.study_data import prepare
+from derm_core.study.weight_sources import origin
 from derm_core.workspace import Workspace
 from tests.builders import CLASSES, write_dataset
 from tests.bundles.cards import save_bundle
