@@ -62,14 +62,14 @@ def lesions(workspace: Workspace, count: int = 4) -> list[Image.Image]:
     predictors, images = load_predictors(workspace), []
     for picture, _, _ in generate(16 * count, 192):
         wide = Image.fromarray(picture).resize(WIDE, Image.Resampling.BICUBIC)
-        sources = [("painted", photograph([wide], 0))]
+        sources = [("generated", photograph([wide], 0))]
         outlier = predict_images(workspace, None, sources, predictors).images[0].outlier
         near = all(score.distance <= KNOWN * score.threshold for score in outlier.scores.values())
         if near and not outlier.flagged:
             images.append(wide)
         if len(images) == count:
             return images
-    raise RuntimeError("the published models know too few of the painted lesions")
+    raise RuntimeError("the published models know too few of the synthetic lesions")
 
 
 def blur() -> Image.Image:

@@ -50,7 +50,7 @@ DRAWS = 30  # for one kill, at most
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kills", type=int, default=40, help="in all phases together (default 40)")
     parser.add_argument(
-        "--images", type=int, default=240, help="synthetic images painted (default 240)"
+        "--images", type=int, default=240, help="synthetic images generated (default 240)"
     )
     parser.add_argument("--epochs", type=int, default=6, help="of the pretraining (default 6)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments (default 0)")

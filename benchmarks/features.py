@@ -25,7 +25,7 @@ from derm_core.study.features import batch_size, exact_convolutions, extract, fi
 from derm_core.workspace import Workspace
 
 LIMIT = 0.92
-PAINTED = 200  # images; the store repeats them
+GENERATED = 200  # images; the store repeats them
 BATCHES = {"cpu": (16, 32, 64, 128, 256), "cuda": (128, 256, 512, 1024)}
 
 
@@ -78,14 +78,14 @@ def run(args: argparse.Namespace) -> dict:
 
 def tiled_store(workspace: Workspace, path: Path, images: int, size: int) -> Store:
     """A memory-mapped store of `images` rows that repeats a few synthetic images."""
-    painted = open_store(
-        workspace, make_synth(workspace, "painted", images=PAINTED, size=max(32, size)), size
+    generated = open_store(
+        workspace, make_synth(workspace, "generated", images=GENERATED, size=max(32, size)), size
     ).images
     tiled = np.lib.format.open_memmap(
-        path, mode="w+", dtype=np.uint8, shape=(images, *painted.shape[1:])
+        path, mode="w+", dtype=np.uint8, shape=(images, *generated.shape[1:])
     )
-    for begin in range(0, images, PAINTED):
-        tiled[begin : begin + PAINTED] = painted[: images - begin]
+    for begin in range(0, images, GENERATED):
+        tiled[begin : begin + GENERATED] = generated[: images - begin]
     tiled.flush()
     return Store(size, np.load(path, mmap_mode="r"), f"tiled {images} {size}")
 

@@ -1,7 +1,7 @@
 """Sessions on loopback that upload, switch pages and select points, and what that costs a classification.
 
 Sessions speak Streamlit's own websocket protocol and upload over HTTP, as a browser does, without
-drawing anything (_streamlit_client.py). What they upload are painted lesions that the models do not
+drawing anything (_streamlit_client.py). What they upload are synthetic lesions that the models do not
 call unlike their training images, so
 that the page gives an answer: opinions, and to a session alone charts and maps of where each model
 looks. The workspace holds a finished study and a map, so that every page has something to show

@@ -1,4 +1,4 @@
-"""Painting the synthetic dataset, 2,000 images at 128 px; at most 30 s on two cores."""
+"""Generating the synthetic dataset, 2,000 images at 128 px; at most 30 s on two cores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ LIMIT_SECONDS = 30.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--processes", type=int, default=2, help="painting processes (default 2)")
+    parser.add_argument(
+        "--processes", type=int, default=2, help="processes that generate (default 2)"
+    )
 
 
 def run(args: argparse.Namespace) -> dict:
@@ -28,7 +30,7 @@ def run(args: argparse.Namespace) -> dict:
             started = time.perf_counter()
             make_synth(workspace, processes=args.processes)
             seconds.append(time.perf_counter() - started)
-        print(f"painted in {seconds[-1]:.1f} s", file=sys.stderr)
+        print(f"generated in {seconds[-1]:.1f} s", file=sys.stderr)
     middle = statistics.median(seconds)
     return {
         "ratio": middle / LIMIT_SECONDS,

@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mode", choices=("reproducible", "fast"), default="reproducible")
     parser.add_argument("--device", default="auto")
     parser.add_argument(
-        "--images", type=int, default=1000, help="synthetic images painted (default 1000)"
+        "--images", type=int, default=1000, help="synthetic images generated (default 1000)"
     )
     parser.add_argument(
         "--seconds",
@@ -149,7 +149,7 @@ def options(args: argparse.Namespace) -> str:
 
 
 def store_images(folder: Path, count: int, size: int) -> np.ndarray:
-    """The memory-mapped store (N,S,S,3) of freshly painted synthetic images."""
+    """The memory-mapped store (N,S,S,3) of freshly generated synthetic images."""
     workspace = Workspace.open(folder / "home")
     return open_store(workspace, make_synth(workspace, "measured", images=count), size).images
 

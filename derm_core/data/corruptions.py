@@ -76,9 +76,8 @@ def _per_image(
     """A corruption of one image, for all of them."""
 
     def apply(images: np.ndarray, level: int, draws: Draws) -> np.ndarray:
-        return np.stack(
-            [corrupt_one(image, level, rng) for image, rng in zip(images, draws, strict=True)]
-        )
+        pairs = zip(images, draws, strict=True)
+        return np.stack([corrupt_one(image, level, rng) for image, rng in pairs])
 
     return apply
 

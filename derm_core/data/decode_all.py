@@ -248,17 +248,12 @@ def _decode_chunks(
             yield read_chunk(start, paths, arrays)
         return
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
-    pool = ProcessPoolExecutor(
-        processes,
-        multiprocessing.get_context(method),
-        initializer=_begin_worker,
-        initargs=(os.getpid(),),
-    )
+    context, parent = multiprocessing.get_context(method), os.getpid()
+    pool = ProcessPoolExecutor(processes, context, _begin_worker, (parent,))
     try:
         remaining = iter(chunks)
-        pending = {
-            pool.submit(read_chunk, *chunk, arrays) for chunk in islice(remaining, 4 * processes)
-        }
+        first = islice(remaining, 4 * processes)
+        pending = {pool.submit(read_chunk, *chunk, arrays) for chunk in first}
         while pending:
             finished, pending = wait(pending, return_when=FIRST_COMPLETED)
             for chunk in islice(remaining, len(finished)):

@@ -85,16 +85,10 @@ def import_dataset(
         finally:
             if os.listdir(paths.root) == ["import.lock"]:  # nothing to go on from
                 shutil.rmtree(paths.root)
+    info, seconds = dataset.info, time.monotonic() - started
+    counts = (len(dataset), len(dataset.classes), info.groups)
     return ImportResult(
-        name,
-        len(dataset),
-        len(dataset.classes),
-        dataset.info.groups,
-        dataset.info.skipped,
-        time.monotonic() - started,
-        dataset.classes,
-        layout.name,
-        dataset.info.notes,
+        name, *counts, info.skipped, seconds, dataset.classes, layout.name, info.notes
     )
 
 

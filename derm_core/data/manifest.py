@@ -22,6 +22,7 @@ from ..workspace import DatasetPaths, Workspace
 
 SCHEMA = 1  # of dataset.json and manifest.parquet
 CORE = ("image_id", "path", "label", "group", "sha256", "width", "height")
+TEXTS = ("image_id", "path", "group", "sha256")
 HASHED = ("image_id", "label", "group", "sha256")
 
 
@@ -197,12 +198,8 @@ def save_dataset(
     frame = _checked(frame, info.classes, name)
     own = str(paths.root) + "/"
     stored = frame.assign(path=[p.removeprefix(own) for p in frame["path"]])
-    info = replace(
-        info,
-        images=len(frame),
-        groups=int(frame["group"].nunique()),
-        fingerprint=manifest_hash(frame, info.classes),
-    )
+    groups, fingerprint = int(frame["group"].nunique()), manifest_hash(frame, info.classes)
+    info = replace(info, images=len(frame), groups=groups, fingerprint=fingerprint)
     paths.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_atomic(paths.manifest, stored.to_parquet(index=False))
     write_json(paths.info, {"schema": SCHEMA, **to_json(info)})
@@ -227,10 +224,7 @@ def _checked(frame: pd.DataFrame, classes: tuple[str, ...], name: str) -> pd.Dat
             f"Dataset {name}: labels {', '.join(unknown[:5])} are not among the classes."
         )
     order = [*CORE, *(column for column in frame.columns if column not in CORE)]
-    text = {
-        column: frame[column].astype(str).astype(object)
-        for column in ("image_id", "path", "group", "sha256")
-    }
+    text = {column: frame[column].astype(str).astype(object) for column in TEXTS}
     return frame.assign(**text, label=labels)[order].reset_index(drop=True)
 
 
@@ -248,7 +242,7 @@ def load_dataset(workspace: Workspace, name: str) -> Dataset:
     info = read_info(paths)
     try:
         frame = pd.read_parquet(paths.manifest)
-        for column in ("image_id", "path", "group", "sha256"):
+        for column in TEXTS:
             frame[column] = frame[column].astype(object)
         # An absolute path stays as it is; one below the dataset's own folder is relative to it.
         frame["path"] = pd.Series(

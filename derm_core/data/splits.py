@@ -79,12 +79,9 @@ def fold_split(
     part = _assign(labels, groups, np.full(folds, 1 / folds), stream_seed(seed, "folds", folds))
     split = np.full(len(labels), SPLITS.index("test"), np.int8)
     rest = part != fold - 1
-    split[rest] = _assign(
-        labels[rest],
-        groups[rest],
-        np.array([1 - FOLD_VALIDATION, FOLD_VALIDATION]),
-        stream_seed(seed, "fold", folds, fold),
-    )
+    shares = np.array([1 - FOLD_VALIDATION, FOLD_VALIDATION])
+    fold_seed = stream_seed(seed, "fold", folds, fold)
+    split[rest] = _assign(labels[rest], groups[rest], shares, fold_seed)
     return split
 
 
@@ -181,11 +178,10 @@ def _cover(counts: np.ndarray, assigned: np.ndarray, shares: np.ndarray) -> None
             if present[assigned == target, c].any():
                 continue
             members = np.stack([present[assigned == s].sum(0) for s in range(len(shares))])
-            donors = [
-                g
+            rank = {
+                g: (-members[assigned[g], c], counts[g].sum(), g)
                 for g in np.flatnonzero(present[:, c])
-                if not (members[assigned[g], present[g] & enough] < 2).any()
-            ]
-            if donors:
-                rank = {g: (-members[assigned[g], c], counts[g].sum(), g) for g in donors}
-                assigned[min(donors, key=rank.__getitem__)] = target
+                if (members[assigned[g], present[g] & enough] >= 2).all()
+            }
+            if rank:
+                assigned[min(rank, key=rank.__getitem__)] = target

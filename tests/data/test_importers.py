@@ -269,7 +269,7 @@ def test_class_folders_below_official_splits(workspace, tmp_path):
 def test_several_folders_of_one_set_are_not_classes(tmp_path):
     for part in (1, 2):
         picture(tmp_path / "set" / f"HAM10000_images_part_{part}" / "a.png", part)
-    with pytest.raises(DataError, match="nothing that names their classes"):
+    with pytest.raises(DataError, match="holds 2 images"):
         find_layout(tmp_path / "set")
 
 
@@ -314,7 +314,7 @@ def test_no_path_leads_outside_the_imported_folder(workspace, tmp_path):
     result, dataset = run(workspace, root)
     assert sorted(dataset.frame["image_id"]) == ["1", "own"]
     assert len(result.skipped) == 5
-    assert sum("outside the imported folder" in item.reason for item in result.skipped) == 4
+    assert sum("outside" in item.reason for item in result.skipped) == 4
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_other_fractions_and_an_unused_split():
 
 
 def test_refusals_say_what_is_wrong():
-    with pytest.raises(DataError, match="one label and one group"):
+    with pytest.raises(DataError, match="shape"):
         split_dataset(np.zeros(3), np.zeros(4), 0)
     with pytest.raises(ConfigError, match="fractions"):
         split_dataset(np.zeros(3), np.arange(3), 0, (0.5, 0.2, 0.2))

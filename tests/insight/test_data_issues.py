@@ -73,7 +73,7 @@ def test_what_was_planted_is_found(planted):
     )
     assert pairs["across_splits"].to_dict() == {3: True, 50: False, 60: False}
     assert "different splits" in pairs["reason"][3] and "lists this pair" in pairs["reason"][50]
-    assert pairs.index[-1] == 60 and "do not agree enough" in pairs["reason"][60], (
+    assert pairs.index[-1] == 60 and pairs["score"][60] == 0, (
         "listed by the source, not found: last"
     )
     doubted = issues.table[issues.table["kind"] == "label_error"]
