@@ -33,9 +33,9 @@ from derm_core.training import engine
 from derm_core.training.batches import ImageSource, normaliser
 from derm_core.training.optimiser import make_optimiser
 from derm_core.training.precision import Precision, default_precision
-from derm_core.training.pretrain import Material, fast_precision
 from derm_core.training.recipes import recipe
 from derm_core.training.tasks import Batch, VAETask
+from derm_core.training.trials import fast_precision
 from derm_core.workspace import RunFiles, Workspace
 
 EPOCH_IMAGES = 7_000  # HAM10000's training split: how often an epoch ends
@@ -174,9 +174,7 @@ def choose(
         recipe=chosen,
         mode="fast",
     )
-    choosing = fast_precision(
-        config, new_task(args, chosen), Material(images, rows, rows, np.zeros(len(rows))), device
-    )
+    choosing = fast_precision(config, images, len(rows), device)
     while True:
         try:
             next(choosing)
@@ -207,12 +205,13 @@ def real_steps(
         task,
         images,
         rows,
-        epochs=chosen.epochs,
-        batch_size=chosen.batch_size,
-        lr=chosen.learning_rate,
-        wd=chosen.weight_decay,
+        schedule=engine.Schedule(
+            epochs=chosen.epochs,
+            batch_size=chosen.batch_size,
+            lr=chosen.learning_rate,
+            wd=chosen.weight_decay,
+        ),
         augment=chosen.augment,
-        seed=0,
         device=device,
         precision=precision,
         checkpoint_dir=paths.checkpoints,
@@ -243,7 +242,7 @@ def bare_steps(
     optimiser = make_optimiser(task, chosen.learning_rate, chosen.weight_decay)
     batch = resident_batch(images, rows[: chosen.batch_size], device, precision)
     while True:
-        engine._step(task, batch, optimiser, 1e-6, precision, torch.device(device), task.loss_scale)
+        engine.update(task, batch, optimiser, precision, task.loss_scale)
         yield
 
 

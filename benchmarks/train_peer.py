@@ -30,7 +30,7 @@ from derm_core.errors import RunError
 from derm_core.events import EventLog
 from derm_core.machine import cpu_flags, pick_device
 from derm_core.nets.vae import VAE_MEAN, VAE_STD, build_vae
-from derm_core.training.engine import fit
+from derm_core.training.engine import Schedule, fit
 from derm_core.training.precision import default_precision
 from derm_core.training.recipes import recipe
 from derm_core.training.tasks import VAETask
@@ -159,10 +159,12 @@ def train_ours(
         task,
         images,
         np.resize(np.arange(len(images)), args.images),
-        epochs=args.epochs,
-        batch_size=args.batch_size,
-        lr=chosen.learning_rate,
-        wd=chosen.weight_decay,
+        schedule=Schedule(
+            epochs=args.epochs,
+            batch_size=args.batch_size,
+            lr=chosen.learning_rate,
+            wd=chosen.weight_decay,
+        ),
         device=device,
         precision=precision,
         checkpoint_dir=paths.checkpoints,

@@ -1,13 +1,15 @@
 """`python -m derm_core` and the command `derm`, also under torchrun.
 
-Under torchrun the first process runs the command; the others help its workers.
+Under torchrun rank 0 runs the command, and all ranks the runs that it starts.
 """
 
 import os
 import sys
+from importlib import import_module
 
 from .cli import main
 from .files import keep_private
+from .jobs.supervisor import wait_for_workers
 
 
 def run() -> int:
@@ -18,18 +20,14 @@ def run() -> int:
 
 
 def under_torchrun() -> int:
-    """Run the command in the process of rank 0 and help its workers in the others."""
-    from .jobs.supervisor import wait_for_workers
-    from .training.launch import end_torchrun, serve_torchrun
-
+    """Run the command in rank 0, and in the others the runs that it starts."""
     if int(os.environ["RANK"]) > 0:
-        serve_torchrun()
-        return 0
+        return import_module("derm_core.jobs.worker").follow_runs()
     try:
         return main()
     finally:
         wait_for_workers()  # they train with the other processes, followed or not
-        end_torchrun()
+        import_module("derm_core.training.process_group").announce_end()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import argparse
 import platform
 import sys
 from collections.abc import Callable
-from importlib import metadata
 from typing import Any
 
 from ..bundles.library import list_bundles
@@ -15,7 +14,7 @@ from ..data.manifest import list_datasets
 from ..errors import DermError
 from ..files import disk_bytes, write_atomic
 from ..jobs.store import RunStore
-from ..machine import pick_device
+from ..machine import pick_device, version
 from ..nets.weights import imagenet_status
 from ..records import to_json
 from ..workspace import Workspace, weights_folder
@@ -33,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run_doctor(args: argparse.Namespace, screen: Screen) -> Answer:
     """JSON: {ok, device, torch, datasets, imagenet_weights, models, python, versions, workspace, problems}."""
     workspace = screen.workspace
-    versions = {name: _version(name) for name in PACKAGES}
+    versions = {name: version(name) for name in PACKAGES}
     problems = _check_torch(versions)
     device = "none" if problems else pick_device("auto")
     problems += _check_workspace(workspace)
@@ -53,13 +52,6 @@ def run_doctor(args: argparse.Namespace, screen: Screen) -> Answer:
         "problems": problems,
     }
     return Answer(value, _text(value), " ".join(problems))
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _check_torch(versions: dict[str, str | None]) -> list[str]:

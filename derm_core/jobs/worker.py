@@ -21,11 +21,11 @@ from ..errors import DermError, NotFound, RunError
 from ..events import Event, EventLog
 from ..files import FULL, REFUSED, keep_private, read_json, remove_unfinished, storage_sentence
 from ..locks import hold
-from ..processes import lower_priority
+from ..processes import end_with, lower_priority
 from ..workspace import RunFiles, Workspace
 from .dependencies import waits_for
 from .store import Run, RunStore
-from .supervisor import reconcile
+from .supervisor import OWN_RANKS, processes, reconcile
 
 JOBS = {
     "pretrain": "derm_core.training.pretrain:pretrain",
@@ -214,7 +214,8 @@ def _run_on_device(
     """Wait for this run's turn, run the job, return its summary."""
     me, said = store.get(run_id), False
     locks = [
-        workspace.device_lock(name) for name in _devices(me.device, _config(workspace.run(run_id)))
+        workspace.device_lock(name)
+        for name in device_names(me.device, _config(workspace.run(run_id)))
     ]
     for _ in _pauses(workspace, stop):
         ahead = _ahead(store, me)
@@ -234,32 +235,45 @@ def _run_on_device(
     raise AssertionError("unreachable: the pauses do not end")
 
 
-def _processes(config) -> int:
-    """How many processes share a run's training: those that torchrun started, else what its config says."""
-    if not hasattr(config, "devices") or getattr(config, "regime", "") == "frozen":
-        return 1
-    return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else config.devices
-
-
-def _devices(first: str, config) -> list[str]:
+def device_names(first: str, config) -> list[str]:
     """Names of this machine's devices that a run uses, from its `first` on."""
     kind, _, number = first.partition("-")
     if kind != "cuda" or not number.isdigit():
         return [first]
-    here = min(_processes(config), int(os.environ.get("LOCAL_WORLD_SIZE", 64)))
+    here = min(processes(config), int(os.environ.get("LOCAL_WORLD_SIZE", 64)))
     return [f"cuda-{int(number) + i}" for i in range(here)]
 
 
-def _team(config) -> AbstractContextManager:
-    """This process as the first of those that share the training; torch is loaded where there are several."""
-    size = _processes(config)
+def _world(run_id: str, config) -> AbstractContextManager:
+    """This process as rank 0 of those that share the training; torch is loaded where there are several."""
+    size = processes(config)
     if size == 1:
         return nullcontext()
     os.environ.setdefault(
         "TORCH_CPP_LOG_LEVEL", "ERROR"
-    )  # a lost connection is told once, in a sentence
+    )  # our sentence on a lost connection is enough
     say(f"{size} processes will share the training; waiting for the others to start.")
-    return import_module("derm_core.training.launch").team(size, config.device)
+    group = import_module("derm_core.training.process_group")
+    return group.join(group.announce(run_id), config.device)
+
+
+def follow_runs(workspace: Workspace | None = None) -> int:
+    """In the ranks of torchrun other than 0: run what rank 0's worker announces, and write nothing."""
+    end_with(os.getppid())
+    lower_priority(NICE)
+    workspace = workspace or Workspace.open()
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    group = import_module("derm_core.training.process_group")
+    for number, run_id in group.announced_runs():
+        for signal_number in (signal.SIGINT, signal.SIGTERM):  # rank 0 decides
+            signal.signal(signal_number, signal.SIG_IGN)
+        paths = workspace.run(run_id)
+        config = _config(paths)
+        job = _job(config.kind)(config, workspace, paths)
+        with group.join(number, config.device), closing(job) as events:
+            for _ in events:
+                pass
+    return 0
 
 
 def _run_job(workspace: Workspace, store: RunStore, run_id: str, stop: StopSignal) -> dict | None:
@@ -270,7 +284,7 @@ def _run_job(workspace: Workspace, store: RunStore, run_id: str, stop: StopSigna
     journal = EventLog(paths.events)
     journal.append(Event(kind="state", value="running"))
     summary, shown = None, 0.0
-    with _team(config), closing(_job(run.kind)(config, workspace, paths)) as events:
+    with _world(run_id, config), closing(_job(run.kind)(config, workspace, paths)) as events:
         for event in events:
             if event.kind == "tick":
                 stop.check()
@@ -309,11 +323,22 @@ def _job(kind: str) -> Callable[..., Iterator[Event]]:
     return getattr(import_module(module), function)
 
 
+def run_rank(run_id: str) -> int:
+    """One of the processes that `spawn` started for a run whose training is shared."""
+    if int(os.environ["RANK"]) > 0:
+        return follow_runs()
+    end_with(os.getppid())
+    try:
+        return main(run_id)
+    finally:
+        import_module("derm_core.training.process_group").announce_end()
+
+
 if __name__ == "__main__":
     keep_private()
     if len(sys.argv) != 2:
         sys.exit("usage: python -m derm_core.jobs.worker RUN_ID")
     try:
-        sys.exit(main(sys.argv[1]))
+        sys.exit(run_rank(sys.argv[1]) if OWN_RANKS in os.environ else main(sys.argv[1]))
     except DermError as problem:
         sys.exit(str(problem))

@@ -21,7 +21,7 @@ from ..errors import BundleError, NotFound, RunError
 from ..files import read_json
 from ..nets.vae import VAE, load_vae
 from ..study.features import finish
-from ..training.pretrain import Material, load_material
+from ..training.pretrain import PretrainingData, load_data
 from ..training.recipes import RECIPES, describe
 from ..workspace import RunFiles, Workspace, check_id
 from . import provenance
@@ -108,9 +108,9 @@ def _finished(run: RunFiles) -> tuple[PretrainConfig, VAE, dict[str, Any]]:
 
 def _material(
     workspace: Workspace, config: PretrainConfig, meta: Mapping[str, Any], run_id: str
-) -> Material:
+) -> PretrainingData:
     """The pretraining's images, split as they were. Raises BundleError where the dataset is another one now."""
-    material = finish(load_material(config, workspace))
+    material = finish(load_data(config, workspace))
     same = ("dataset_fingerprint", "split_fingerprint")
     if any(material.record[key] != meta.get(key) for key in same):
         raise BundleError(

@@ -21,7 +21,7 @@ from ..errors import BundleError
 from ..heads.grid import standardisation
 from ..nets.vae import VAE, active_units, decode_colours, encode, latents_like
 from ..seeds import stream_seed
-from ..training.pretrain import Material
+from ..training.pretrain import PretrainingData
 from .memorisation import memorisation
 
 MOST_TRAINING = 20_000  # images that the neighbours and the memorisation check look at
@@ -41,7 +41,7 @@ class Measured:
     memorisation: Memorisation
 
 
-def measure(bundle: ExtractorBundle, exact: VAE, material: Material, seed: int) -> Measured:
+def measure(bundle: ExtractorBundle, exact: VAE, material: PretrainingData, seed: int) -> Measured:
     """Measure an extractor.
 
     Args:

@@ -31,9 +31,11 @@ from ..nets.head import Classifier, make_head
 from ..seeds import stream_seed
 from ..stats.metrics import LOSSES, accuracy, balanced_accuracy, decide, log_prior
 from ..training.checkpoint import clear_checkpoints
-from ..training.engine import fit
-from ..training.precision import Precision, default_precision, measured_precision
+from ..training.distributed import current
+from ..training.engine import Schedule, fit
+from ..training.precision import Precision, default_precision
 from ..training.tasks import Batch, ClassifyTask
+from ..training.trials import measured_precision
 from ..workspace import RunFiles
 from .arms import Arm
 from .features import CPU_BATCH, CUDA_BATCH
@@ -73,10 +75,14 @@ def finetune(
         for index, seed in enumerate(config.seeds):
             extractor = arm.variants[index % len(arm.variants)][0]
             trainer = _Trainer(config, run, data, arm, extractor, seed, positions, device)
-            if not trainer.finished():
+            if not current().from_main(trainer.finished()):
                 yield from trainer.train(results)
-            results.append(trainer.load())
-        trained[arm.name] = _trained_arm(arm, extractor.backbone.width, results, positions, config)
+            if current().is_main:
+                results.append(trainer.load())
+        if current().is_main:
+            trained[arm.name] = _trained_arm(
+                arm, extractor.backbone.width, results, positions, config
+            )
     return trained
 
 
@@ -144,7 +150,8 @@ class _Trainer:
         config, schedule = self.config, self.config.finetune
         classifier = yield from self._classifier()
         task = ClassifyTask(classifier, config.loss)
-        precision = run_precision(config, task, self, self.run)
+        with current().main_first():
+            precision = run_precision(config, task, self, self.run)
         what = f"{self.arm.label}, seed {self.seed}"
         yield log(f"Fine-tuning {what}: {precision.describe()}.")
         events = fit(
@@ -152,15 +159,17 @@ class _Trainer:
             self.data.store.images,
             self.data.rows[self.data.members("train")],
             self.data.dataset.labels,
-            epochs=schedule.epochs,
-            batch_size=schedule.batch_size,
-            lr=schedule.learning_rate,
-            wd=schedule.weight_decay,
-            warmup_fraction=schedule.warmup_fraction,
-            layer_decay=schedule.layer_decay,
-            ema_decay=schedule.ema_decay,
+            schedule=Schedule(
+                epochs=schedule.epochs,
+                batch_size=schedule.batch_size,
+                lr=schedule.learning_rate,
+                wd=schedule.weight_decay,
+                warmup_fraction=schedule.warmup_fraction,
+                layer_decay=schedule.layer_decay,
+                ema_decay=schedule.ema_decay,
+                seed=self.seed,
+            ),
             augment=schedule.augment,
-            seed=self.seed,
             device=self.device,
             precision=precision,
             checkpoint_dir=self.checkpoints,
@@ -177,7 +186,8 @@ class _Trainer:
                 for event in events
                 if event.kind != "metric" or event.series.startswith(self.arm.name + "/")
             )
-        yield from self._save(classifier)
+        if current().is_main:
+            yield from self._save(classifier)
 
     def _classifier(self) -> Generator[Event, None, Classifier]:
         """The initial model, its features standardised as they are at the start."""

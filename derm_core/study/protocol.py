@@ -11,8 +11,8 @@ from ..config import StudyConfig
 from ..data.triage import describe_map
 from ..events import TICK, Event, log
 from ..files import read_json, write_json
-from ..machine import pick_device
 from ..stats.metrics import log_prior
+from ..training.distributed import current, training_device
 from ..workspace import RunFiles, Workspace
 from .arms import Arm, resolve_arms
 from .finetune import finetune
@@ -47,18 +47,21 @@ def study(config: StudyConfig, workspace: Workspace, run: RunFiles) -> Iterator[
             body = study_json((yield from combine_folds(config, workspace, run)))
         else:
             body = yield from _one_split(config, workspace, run)
+            if body is None:
+                return
         write_json(run.study, {**body, "seconds": time.monotonic() - started})
     yield Event(kind="result", value=summary(read_json(run.study)))
 
 
 def _one_split(
     config: StudyConfig, workspace: Workspace, run: RunFiles
-) -> Generator[Event, None, dict[str, Any]]:
-    """study.json of a study on one split, but for its seconds."""
-    device = pick_device(config.device)
-    data = yield from prepare(config, workspace)
-    record_task(run, data)
-    arms, notes = _arms(config, workspace, data)
+) -> Generator[Event, None, dict[str, Any] | None]:
+    """study.json of a study on one split, but for its seconds; None in ranks that only help to train."""
+    device = training_device(config.device)
+    with current().main_first():
+        data = yield from prepare(config, workspace)
+        record_task(run, data)
+        arms, notes = _arms(config, workspace, data)
     for note in notes:
         yield log(note)
     yield TICK
@@ -66,6 +69,8 @@ def _one_split(
     study = TrainedStudy(config, workspace, run, data, device, {}, prior)
     if config.regime == "finetune":
         trained = best = yield from finetune(config, run, data, arms, device)
+        if not current().is_main:
+            return None
         schedule = dataclasses.asdict(config.finetune)
         grid: dict[str, Any] = {"rule": "one schedule for every arm", "schedule": schedule}
         study = dataclasses.replace(study, trained=trained)

@@ -8,26 +8,20 @@ family in reproducible mode, and a measurement in fast mode.
 from __future__ import annotations
 
 import contextlib
-import copy
 import dataclasses
 import os
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from ..machine import cpu_flags, gpus
+from ..machine import compiler_missing, cpu_flags, gpus
 from ..nets.vae import UpsampledConv
 from ..records import require
-from .compilation import compiler_missing
 
 # Measured to gain from bfloat16 with channels_last on a CPU with AVX512-BF16.
 BFLOAT16_FAMILIES = ("resnet", "wide_resnet", "vgg", "convnext")
-TRIAL_STEPS = 3
-HOPELESS = 1.5  # a choice whose first step takes this many times the best one's is tried no further
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +120,7 @@ def default_precision(architecture: str, device: str) -> Precision:
     threads = torch.get_num_threads()
     if device.startswith("cuda"):
         index = int(device.partition(":")[2] or 0)
-        if gpus()[index]["bfloat16"]:
+        if gpus()[index].bfloat16:
             return Precision(
                 compute="bfloat16",
                 channels_last=True,
@@ -153,60 +147,3 @@ def default_precision(architecture: str, device: str) -> Precision:
         if gains
         else "a family that is not known to gain from bfloat16 on a CPU",
     )
-
-
-def measured_precision(
-    task: nn.Module, batch: Any, device: str, clock: Callable[[], float] = time.perf_counter
-) -> Precision:
-    """The fastest of four choices on a CPU, by TRIAL_STEPS steps of a copy of `task` on `batch`.
-
-    `task` itself stays as it is. On a GPU: `default_precision`'s choice, with any algorithm.
-    """
-    if device.startswith("cuda"):
-        return dataclasses.replace(default_precision("", device), deterministic=False)
-    seconds: dict[Precision, float] = {}
-    for compute in ("float32", "bfloat16"):
-        for channels_last in (False, True):
-            choice = Precision(
-                compute=compute,
-                channels_last=channels_last,
-                threads=torch.get_num_threads(),
-                joined=True,
-                reason="",
-            )
-            best = min(seconds.values(), default=float("inf"))
-            seconds[choice] = trial(
-                copy.deepcopy(task), batch, device, choice, clock, HOPELESS * best
-            )
-    best = min(seconds, key=seconds.__getitem__)
-    table = ", ".join(
-        f"{c.compute}/{'channels_last' if c.channels_last else 'contiguous'} {1000 * s:.0f} ms"
-        for c, s in seconds.items()
-    )
-    return dataclasses.replace(best, reason=f"fastest measured with {len(batch)} images: {table}")
-
-
-def trial(
-    task: nn.Module,
-    batch: Any,
-    device: str,
-    choice: Precision,
-    clock: Callable[[], float] = time.perf_counter,
-    enough: float = float("inf"),
-) -> float:
-    """Seconds of the fastest of TRIAL_STEPS forward and backward passes, after one to warm up.
-
-    The first one's where that took longer than `enough`."""
-    choice.prepare(task, device).train()
-    batch, seconds = batch.to(memory_format=choice.memory_format), []
-    for _ in range(TRIAL_STEPS + 1):
-        start = clock()
-        with choice.autocast(device):
-            loss = task(batch)["loss"]
-        (loss / task.loss_scale).backward()
-        if device.startswith("cuda"):
-            torch.cuda.synchronize(device)
-        seconds.append(clock() - start)
-        if seconds[0] > enough:
-            return seconds[0]
-    return min(seconds[1:])

@@ -6,7 +6,6 @@ Labels stratify the split and score the online probe; no loss ever reads them.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
@@ -19,47 +18,45 @@ from ..config import PretrainConfig, to_dict
 from ..data.on_demand import open_images
 from ..data.splits import split_fingerprint, split_for
 from ..errors import DataError
-from ..events import TICK, Event, jsonable, log
+from ..events import Event, jsonable, log
 from ..files import read_json, sha256_file, write_json
-from ..machine import pick_device
-from ..nets.vae import VAE_MEAN, VAE_STD, build_vae, decode_colours, latents_like, save_vae
+from ..nets.vae import VAE_MEAN, VAE_STD, decode_colours, latents_like, save_vae
 from ..seeds import stream_seed
 from ..workspace import RunFiles, Workspace
-from .batches import ImageSource, normaliser, resident_bytes
 from .checkpoint import clear_checkpoints
-from .compilation import with_compilation
-from .engine import fit
+from .distributed import current, training_device
+from .engine import Schedule, fit
 from .image_grid import save_grid
-from .memory import fitting_batch_size
-from .precision import Precision, default_precision, measured_precision
-from .tasks import Batch, VAETask
+from .precision import Precision, default_precision
+from .tasks import VAETask, vae_task
+from .trials import fast_precision
 from .vae_evaluation import VAEEvaluation
 
 MODES = {
     "reproducible": "Reproducible mode.",
     "fast": "Fast mode: seeded only, a repetition is not the same bit for bit.",
 }
-TRIAL_PIXELS = 128 * 64 * 64  # in a trial batch on a CPU: larger ones take minutes
 SAMPLES = (4, 8)  # rows and columns of samples.png (from the prior) and likenesses.png
 
 
 @dataclass(frozen=True)
-class Material:
-    """What a pretraining works on. images: uint8 (N,S,S,3); train, val: rows of the split; labels:
-    (N,), for the probe only; record: what the weights' sidecar says of dataset and split; seen: rows
-    that are trained on, by default `train`."""
+class PretrainingData:
+    """What a pretraining works on.
+
+    Attributes:
+        images: uint8 (N, S, S, 3).
+        pixels: rows whose images, never their labels, the VAE is trained on.
+        train, val: rows of the split.
+        labels: (N,), for the probe only.
+        record: what the weights' JSON says of dataset and split.
+    """
 
     images: np.ndarray
+    pixels: np.ndarray
     train: np.ndarray
     val: np.ndarray
     labels: np.ndarray
     record: dict[str, Any] = field(default_factory=dict)
-    seen: np.ndarray | None = None
-
-    @property
-    def pixels(self) -> np.ndarray:
-        """Rows whose images, never their labels, the VAE is trained on."""
-        return self.train if self.seen is None else self.seen
 
 
 def pretrain(config: PretrainConfig, workspace: Workspace, run: RunFiles) -> Iterator[Event]:
@@ -75,12 +72,13 @@ def pretrain(config: PretrainConfig, workspace: Workspace, run: RunFiles) -> Ite
         clear_checkpoints(run.checkpoints)
         yield Event(kind="result", value=read_json(run.summary))
         return
-    material = yield from load_material(config, workspace)
-    yield from train_vae(config, material, run)
+    with current().main_first():
+        data = yield from load_data(config, workspace)
+    yield from train_vae(config, data, run)
 
 
-def load_material(config: PretrainConfig, workspace: Workspace):
-    """`material = yield from …`: dataset, split and store; the synthetic dataset is made on first need."""
+def load_data(config: PretrainConfig, workspace: Workspace):
+    """`data = yield from load_data(…)`: dataset, split and store; the synthetic dataset is made on first need."""
     dataset, store = yield from open_images(workspace, config.dataset, config.input_size)
     rows = dataset.subset(config.max_images, config.split_seed)
     split = split_for(config, dataset.labels[rows], dataset.groups[rows])
@@ -96,8 +94,9 @@ def load_material(config: PretrainConfig, workspace: Workspace):
         yield log(
             "Transductive: the VAE also sees the pixels, never the labels, of validation and test images."
         )
-    return Material(
+    return PretrainingData(
         store.images,
+        seen,
         train,
         val,
         dataset.labels,
@@ -114,30 +113,27 @@ def load_material(config: PretrainConfig, workspace: Workspace):
             "transductive": transductive,
             "pretrained_on": len(seen),
         },
-        seen,
     )
 
 
-def train_vae(config: PretrainConfig, material: Material, run: RunFiles) -> Iterator[Event]:
-    """Train on `material.pixels`, evaluate on `material.val`, save the artefacts."""
-    device, recipe = pick_device(config.device), config.recipe
-    vae = build_vae(
-        config.backbone, config.input_size, recipe.latent_dim, recipe.decoder_width, config.seed
-    )
-    task = VAETask(vae, recipe, config.seed)
-    precision = yield from run_precision(config, task, material, device, run)
+def train_vae(config: PretrainConfig, data: PretrainingData, run: RunFiles) -> Iterator[Event]:
+    """Train on `data.pixels`, evaluate on `data.val`, save the artefacts."""
+    device, recipe = training_device(config.device), config.recipe
+    task = vae_task(config)
+    with current().main_first():
+        precision = yield from run_precision(config, data, device, run)
     yield log(
         f"VAE {config.backbone.architecture} to stage {config.backbone.stage}, recipe {recipe.name}, "
-        f"{len(material.pixels)} training images at {config.input_size} pixels on {device}: {precision.describe()}. "
+        f"{len(data.pixels)} training images at {config.input_size} pixels on {device}: {precision.describe()}. "
         f"{MODES[config.mode]}"
     )
     state: dict[str, Any] = {"seconds": 0.0, "images_per_s": 0.0, "metrics": {}}
     evaluation = VAEEvaluation(
         task,
-        material.images,
-        material.train,
-        material.val,
-        material.labels,
+        data.images,
+        data.train,
+        data.val,
+        data.labels,
         recipe,
         config.seed,
         device,
@@ -147,17 +143,19 @@ def train_vae(config: PretrainConfig, material: Material, run: RunFiles) -> Iter
     )
     training = fit(
         task,
-        material.images,
-        material.pixels,
-        epochs=recipe.epochs,
-        batch_size=precision.batch_size or recipe.batch_size,
-        lr=recipe.learning_rate,
-        wd=recipe.weight_decay,
-        warmup_fraction=recipe.warmup_fraction,
-        ema_decay=recipe.ema_decay,
+        data.images,
+        data.pixels,
+        schedule=Schedule(
+            epochs=recipe.epochs,
+            batch_size=precision.batch_size or recipe.batch_size,
+            lr=recipe.learning_rate,
+            wd=recipe.weight_decay,
+            warmup_fraction=recipe.warmup_fraction,
+            ema_decay=recipe.ema_decay,
+            seed=config.seed,
+        ),
         augment=recipe.augment,
         views=2 if recipe.consistency else 1,
-        seed=config.seed,
         device=device,
         precision=precision,
         checkpoint_dir=run.checkpoints,
@@ -168,7 +166,8 @@ def train_vae(config: PretrainConfig, material: Material, run: RunFiles) -> Iter
         what="pretraining",
     )
     yield from _timed(training, state)
-    yield from _finish(config, task, material, evaluation, run)
+    if current().is_main:
+        yield from _finish(config, task, data, evaluation, run)
 
 
 def _timed(training: Iterator[Event], state: dict[str, Any]) -> Iterator[Event]:
@@ -187,7 +186,7 @@ def _timed(training: Iterator[Event], state: dict[str, Any]) -> Iterator[Event]:
 def _finish(
     config: PretrainConfig,
     task: VAETask,
-    material: Material,
+    data: PretrainingData,
     evaluation: VAEEvaluation,
     run: RunFiles,
 ) -> Iterator[Event]:
@@ -215,7 +214,7 @@ def _finish(
             "config": to_dict(config),
             "precision": precision.to_dict(),
             "metrics": jsonable(state["metrics"]),
-            **material.record,
+            **data.record,
         },
     )
     summary = {
@@ -230,7 +229,7 @@ def _finish(
         "batch_size": precision.batch_size or recipe.batch_size,
         "precision": precision.to_dict(),
         "device": evaluation.device,
-        **material.record,
+        **data.record,
     }
     write_json(run.summary, jsonable(summary))
     clear_checkpoints(run.checkpoints)
@@ -240,7 +239,7 @@ def _finish(
 
 
 def run_precision(
-    config: PretrainConfig, task: VAETask, material: Material, device: str, run: RunFiles
+    config: PretrainConfig, data: PretrainingData, device: str, run: RunFiles
 ) -> Generator[Event, None, Precision]:
     """The precision recorded with the run, else a choice that is recorded now: by rule, or in fast mode by trial."""
     path = run.precision
@@ -248,47 +247,8 @@ def run_precision(
         return Precision(**read_json(path))
     if config.mode == "fast":
         yield log("Fast mode: trying number formats, layouts and compilation for a few steps each.")
-        precision = yield from fast_precision(config, task, material, device)
+        precision = yield from fast_precision(config, data.images, len(data.pixels), device)
     else:
         precision = default_precision(config.backbone.architecture, device)
     write_json(path, precision.to_dict())
     return precision
-
-
-def fast_precision(
-    config: PretrainConfig, task: VAETask, material: Material, device: str
-) -> Generator[Event, None, Precision]:
-    """What a few trial steps of a copy of `task` show to be fastest, with a batch that fits the memory."""
-    wanted, seen = min(config.recipe.batch_size, len(material.pixels)), len(material.pixels)
-
-    def some(count: int) -> Batch:
-        source = ImageSource(material.images, material.pixels[:count], device)
-        x_bchw = normaliser(VAE_MEAN, VAE_STD, device)(next(source.in_order(count)))
-        return Batch(
-            x_bchw,
-            x_bchw,
-            progress=0.5,
-            second=(x_bchw, x_bchw) if config.recipe.consistency else None,
-        )
-
-    few = min(wanted, max(2, TRIAL_PIXELS // config.input_size**2))
-    precision = measured_precision(task, some(few), device)
-    yield TICK
-    fits, numbers = fitting_batch_size(
-        task, some, wanted, device, precision, resident_bytes(material.images, seen, device)
-    )
-    if fits < wanted:
-        precision = dataclasses.replace(
-            precision,
-            batch_size=fits,
-            reason=f"{precision.reason}; batches of {fits} in place of {wanted}: {numbers}",
-        )
-    yield TICK
-    if config.devices > 1:
-        return precision
-    images = config.recipe.epochs * seen
-    return (
-        yield from with_compilation(
-            task, some(min(fits, few) if device == "cpu" else fits), device, precision, images
-        )
-    )

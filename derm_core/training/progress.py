@@ -16,7 +16,7 @@ from .. import events
 from ..errors import RunError
 from ..events import Event
 from .checkpoint import CheckpointWriter, load_checkpoint
-from .distributed import Team, current
+from .distributed import World, current
 from .ema import Average
 from .tasks import Task
 
@@ -49,7 +49,7 @@ class Progress:
         )
         self.average = average
         self.step, self.evaluated, self.saved, self.saved_at = 0, -1, -1, time.monotonic()
-        self.writer = CheckpointWriter(folder) if folder else None
+        self.writer = CheckpointWriter(folder) if folder and current().is_main else None
         self.names: list[str] = []
         self.sums: Tensor | None = None  # of the values called `names`, over `count` steps
         self.count = 0
@@ -108,10 +108,10 @@ class Progress:
                 "last good checkpoint is kept. Try a smaller learning rate."
             )
 
-    def read(self, team: Team) -> dict[str, float]:
-        """Means since the last reading, over the images of all processes."""
+    def read(self, world: World) -> dict[str, float]:
+        """Means since the last reading, over the images of all ranks."""
         self.check()
-        means = team.mean(self.sums / self.count).tolist()
+        means = world.mean(self.sums / self.count).tolist()
         self.sums, self.count = None, 0
         return dict(zip(self.names, means))
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..config import Recipe
+from ..config import PretrainConfig, Recipe
 from ..nets.head import classification_loss
-from ..nets.vae import VAE, build_projector, elbo_terms, reparameterise
+from ..nets.vae import VAE, build_projector, build_vae, elbo_terms, reparameterise
 from ..seeds import Share
 from .distributed import gather_with_gradient
 from .losses import dissimilarity, free_bits_kl, gradient_difference, view_agreement
@@ -166,6 +166,15 @@ class VAETask(Task):
             )
             loss = loss + recipe.consistency * more["consistency"]
         return loss, more
+
+
+def vae_task(config: PretrainConfig) -> VAETask:
+    """The task of a pretraining, with its initial weights."""
+    recipe = config.recipe
+    vae = build_vae(
+        config.backbone, config.input_size, recipe.latent_dim, recipe.decoder_width, config.seed
+    )
+    return VAETask(vae, recipe, config.seed)
 
 
 def concatenated(parts: Sequence[Tensor]) -> Tensor:

@@ -38,7 +38,7 @@ from derm_core.bundles.library import ListedBundle
 from derm_core.errors import NotFound
 from derm_core.files import disk_bytes, read_json
 from derm_core.jobs.store import Run, RunStore
-from derm_core.machine import MachineFacts, machine_facts
+from derm_core.machine import Machine, describe
 from derm_core.study.study_result import StudyResult, read_study
 from derm_core.workspace import Workspace
 
@@ -59,8 +59,8 @@ def stamp(path: Path) -> int:
 
 
 @st.cache_data(ttl="5m", show_spinner=False)
-def machine() -> MachineFacts:
-    return machine_facts()
+def machine() -> Machine:
+    return describe()
 
 
 def device_name() -> str:

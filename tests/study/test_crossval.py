@@ -34,7 +34,7 @@ from derm_core.study.crossval import join_folds
 from derm_core.study.protocol import study
 from derm_core.study.study_data import prepare
 from derm_core.study.study_result import study_result
-from derm_core.training.pretrain import load_material, pretrain
+from derm_core.training.pretrain import load_data, pretrain
 from derm_core.workspace import Workspace
 from experiments.recipe.folds import against
 from tests.builders import write_dataset
@@ -139,7 +139,7 @@ def test_two_comparisons_of_the_same_folds_are_compared_pairwise(finished, tmp_p
 @pytest.mark.slow
 def test_no_pretraining_sees_an_image_that_its_fold_chooses_on_or_tests(workspace, tiny):
     for config in fold_studies(CONFIG):
-        _, seen = finish(load_material(config.pretrain, workspace))
+        _, seen = finish(load_data(config.pretrain, workspace))
         _, data = finish(prepare(config, workspace))
         held_out = data.rows[data.split != 0]
         assert not set(seen.pixels) & set(held_out) and len(seen.pixels) + len(held_out) == 90

@@ -26,16 +26,24 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+def make_labels() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, CLASSES, COUNT)
+
+
+def make_images(labels: np.ndarray) -> np.ndarray:
+    """(60, 16, 16, 3) uint8; brightness tells the class."""
+    noise = np.random.default_rng(2).normal(0, 15, (COUNT, SIZE, SIZE, 3))
+    return np.clip(60 + 60 * labels[:, None, None, None] + noise, 0, 255).astype(np.uint8)
+
+
 @pytest.fixture
 def labels() -> np.ndarray:
-    return np.random.default_rng(1).integers(0, CLASSES, COUNT)
+    return make_labels()
 
 
 @pytest.fixture
 def images(labels) -> np.ndarray:
-    """(60, 16, 16, 3) uint8; brightness tells the class."""
-    noise = np.random.default_rng(2).normal(0, 15, (COUNT, SIZE, SIZE, 3))
-    return np.clip(60 + 60 * labels[:, None, None, None] + noise, 0, 255).astype(np.uint8)
+    return make_images(labels)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A task that compares images across the whole batch, importable by the helpers of a team."""
+"""A task that compares images across the whole batch, for the ranks of a training."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ContrastiveTask(Task):
 
 
 class FailingTask(ContrastiveTask):
-    """Fails in the helpers, in the second step: raises, or is killed."""
+    """Fails in the ranks other than 0, in the second step: raises, or is killed."""
 
     def __init__(self, how: str):
         super().__init__()
@@ -46,5 +46,5 @@ class FailingTask(ContrastiveTask):
         if self.calls == 2 and not current().is_main:
             if self.how == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
-            raise MemoryError("no memory left on the helper")
+            raise MemoryError("no memory left on the rank")
         return super().forward(batch)

@@ -9,7 +9,8 @@ from torch import nn
 from derm_core.config import AugmentConfig
 from derm_core.events import Event
 from derm_core.training.ema import Average
-from derm_core.training.engine import fit
+
+from .fitting import fit
 
 SETTINGS = {
     "epochs": 2,

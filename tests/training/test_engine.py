@@ -8,9 +8,11 @@ from derm_core.config import AugmentConfig
 from derm_core.errors import DataError, RunError
 from derm_core.events import Event
 from derm_core.training.checkpoint import load_checkpoint
-from derm_core.training.engine import evaluation_steps, fit, learning_rate, make_optimiser
+from derm_core.training.engine import evaluation_steps, learning_rate, make_optimiser
 from derm_core.training.precision import Precision
 from derm_core.training.tasks import Task
+
+from .fitting import fit
 
 SETTINGS = {
     "epochs": 2,

@@ -6,9 +6,11 @@ import torch
 from derm_core.config import BackboneConfig
 from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head
-from derm_core.training.engine import fit, learning_rate
+from derm_core.training.engine import learning_rate
 from derm_core.training.optimiser import layer_scales, make_optimiser, set_rate
 from derm_core.training.tasks import ClassifyTask
+
+from .fitting import fit
 
 LAYERS = {  # architecture, stage: a parameter of each layer, the stem's first
     ("resnet18", 3): [

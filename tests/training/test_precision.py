@@ -1,15 +1,11 @@
-import copy
-import itertools
-
 import pytest
 import torch
 
 from derm_core.nets.vae import UpsampledConv
 from derm_core.training import precision
-from derm_core.training.precision import Precision, default_precision, measured_precision
-from derm_core.training.tasks import Batch
+from derm_core.training.precision import Precision, default_precision
 
-SMALL = Batch(torch.rand(4, 3, 16, 16), torch.rand(4, 3, 16, 16), torch.tensor([0, 1, 2, 0]))
+from .fitting import fit
 
 
 @pytest.mark.parametrize(
@@ -28,43 +24,6 @@ def test_the_reproducible_choice_follows_family_and_cpu_flag(
     choice = default_precision(architecture, "cpu")
     assert choice.compute == compute and choice.channels_last == (compute == "bfloat16")
     assert choice.threads == torch.get_num_threads()
-
-
-@pytest.mark.parametrize("fastest", range(4))
-def test_the_fastest_of_four_is_taken_and_the_task_stays_as_it_was(
-    monkeypatch, make_classifier, fastest
-):
-    order = itertools.count()
-    monkeypatch.setattr(precision, "trial", lambda *_: 1.0 if next(order) == fastest else 2.0)
-    choice = measured_precision(make_classifier(), SMALL, "cpu")
-    assert (choice.compute, choice.channels_last) == list(
-        itertools.product(("float32", "bfloat16"), (False, True))
-    )[fastest]
-
-
-def test_trials_leave_the_task_as_it_was(make_classifier):
-    task = make_classifier()
-    before = copy.deepcopy(task.state_dict())
-    choice = measured_precision(task, SMALL, "cpu")
-    assert "float32/contiguous" in choice.reason
-    assert all(torch.equal(before[key], value) for key, value in task.state_dict().items())
-
-
-def test_a_hopeless_choice_is_tried_for_one_step_only(make_classifier):
-    times = iter([0.0, 5.0, 5.0, 6.0])
-    assert (
-        precision.trial(
-            make_classifier(), SMALL, "cpu", Precision(), lambda: next(times), enough=4.0
-        )
-        == 5.0
-    )
-    times = iter([0.0, 3.0, 3.0, 5.0, 5.0, 6.0, 6.0, 9.0])
-    assert (
-        precision.trial(
-            make_classifier(), SMALL, "cpu", Precision(), lambda: next(times), enough=4.0
-        )
-        == 1.0
-    )
 
 
 def test_compiling_in_place_keeps_the_names_of_the_weights(make_vae_task, monkeypatch):
@@ -98,7 +57,6 @@ def test_on_a_gpu_reproducible_mode_repeats_bit_for_bit(images, make_vae_task):
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     from derm_core.config import AugmentConfig
-    from derm_core.training.engine import fit
 
     choice = default_precision("resnet18", "cuda:0")
     assert choice.deterministic

@@ -10,7 +10,7 @@ from derm_core.data.manifest import save_dataset
 from derm_core.errors import DataError, NotFound
 from derm_core.files import read_json
 from derm_core.nets.vae import load_vae
-from derm_core.training.pretrain import Material, load_material, pretrain, train_vae
+from derm_core.training.pretrain import PretrainingData, load_data, pretrain, train_vae
 from derm_core.training.recipes import RECIPES, recipe
 from derm_core.workspace import RunFiles
 from tests.builders import save_images
@@ -19,8 +19,8 @@ TRAIN, VAL = np.arange(40), np.arange(40, 54)  # rows 54 to 59 are nobody's
 
 
 @pytest.fixture
-def material(images, labels) -> Material:
-    return Material(images, TRAIN, VAL, labels, {"dataset": "tiny"})
+def data(images, labels) -> PretrainingData:
+    return PretrainingData(images, TRAIN, TRAIN, VAL, labels, {"dataset": "tiny"})
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def dataset(workspace, images, labels):
     return save_images(workspace, "tiny", images, [f"class {label}" for label in labels])
 
 
-def weights_of(config: PretrainConfig, material: Material, folder) -> str:
-    return list(train_vae(config, material, RunFiles(folder).create()))[-1].value["vae_sha256"]
+def weights_of(config: PretrainConfig, data: PretrainingData, folder) -> str:
+    return list(train_vae(config, data, RunFiles(folder).create()))[-1].value["vae_sha256"]
 
 
 @pytest.fixture(params=["masked", "views"])
@@ -39,10 +39,10 @@ def any_config(request, vae_config, views_config) -> PretrainConfig:
 
 
 @pytest.mark.slow
-def test_labels_change_the_probe_and_no_weight(tmp_path, any_config, material, labels):
+def test_labels_change_the_probe_and_no_weight(tmp_path, any_config, data, labels):
     vae_config = any_config
-    shuffled = dataclasses.replace(material, labels=np.random.default_rng(9).permutation(labels))
-    assert weights_of(vae_config, material, tmp_path / "a") == weights_of(
+    shuffled = dataclasses.replace(data, labels=np.random.default_rng(9).permutation(labels))
+    assert weights_of(vae_config, data, tmp_path / "a") == weights_of(
         vae_config, shuffled, tmp_path / "b"
     )
     a, b = (read_json(tmp_path / run / "artefacts" / "summary.json")["metrics"] for run in "ab")
@@ -51,7 +51,7 @@ def test_labels_change_the_probe_and_no_weight(tmp_path, any_config, material, l
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
-def test_no_recipe_reads_a_label(tmp_path, vae_config, material, labels, name):
+def test_no_recipe_reads_a_label(tmp_path, vae_config, data, labels, name):
     config = dataclasses.replace(
         vae_config, recipe=recipe(name, epochs=1, batch_size=12, latent_dim=4, decoder_width=16)
     )
@@ -59,18 +59,16 @@ def test_no_recipe_reads_a_label(tmp_path, vae_config, material, labels, name):
         np.arange(len(labels)) % 2, np.random.default_rng(9).permutation(labels), -1
     )  # or none at all
     assert (others != labels).any()
-    shuffled = dataclasses.replace(material, labels=others)
-    assert weights_of(config, material, tmp_path / "a") == weights_of(
-        config, shuffled, tmp_path / "b"
-    )
+    shuffled = dataclasses.replace(data, labels=others)
+    assert weights_of(config, data, tmp_path / "a") == weights_of(config, shuffled, tmp_path / "b")
 
 
 @pytest.mark.slow
-def test_images_outside_the_training_split_change_no_weight(tmp_path, vae_config, material, images):
+def test_images_outside_the_training_split_change_no_weight(tmp_path, vae_config, data, images):
     others = images.copy()
     others[40:] = 255 - others[40:]
-    changed = dataclasses.replace(material, images=others)
-    assert weights_of(vae_config, material, tmp_path / "a") == weights_of(
+    changed = dataclasses.replace(data, images=others)
+    assert weights_of(vae_config, data, tmp_path / "a") == weights_of(
         vae_config, changed, tmp_path / "b"
     )
 
@@ -80,27 +78,25 @@ def test_transductive_pretraining_sees_every_image_and_still_no_label(
     tmp_path, workspace, dataset, vae_config, images, labels
 ):
     config = dataclasses.replace(vae_config, images="all")
-    material = drain(load_material(config, workspace))
-    assert material.record["transductive"] and len(material.pixels) == material.record[
-        "pretrained_on"
-    ] == len(images)
-    assert set(material.train) < set(material.pixels)  # the probe keeps to the training split
-    weights = weights_of(config, material, tmp_path / "a")
-    shuffled = dataclasses.replace(material, labels=np.random.default_rng(9).permutation(labels))
-    assert weights_of(config, shuffled, tmp_path / "b") == weights
-    others = np.array(material.images)
-    unseen = np.setdiff1d(np.arange(len(images)), np.concatenate([material.train, material.val]))
-    others[unseen] = 255 - others[unseen]
-    assert (
-        weights_of(config, dataclasses.replace(material, images=others), tmp_path / "c") != weights
+    data = drain(load_data(config, workspace))
+    assert data.record["transductive"] and len(data.pixels) == data.record["pretrained_on"] == len(
+        images
     )
-    assert not drain(load_material(vae_config, workspace)).record["transductive"]
+    assert set(data.train) < set(data.pixels)  # the probe keeps to the training split
+    weights = weights_of(config, data, tmp_path / "a")
+    shuffled = dataclasses.replace(data, labels=np.random.default_rng(9).permutation(labels))
+    assert weights_of(config, shuffled, tmp_path / "b") == weights
+    others = np.array(data.images)
+    unseen = np.setdiff1d(np.arange(len(images)), np.concatenate([data.train, data.val]))
+    others[unseen] = 255 - others[unseen]
+    assert weights_of(config, dataclasses.replace(data, images=others), tmp_path / "c") != weights
+    assert not drain(load_data(vae_config, workspace)).record["transductive"]
 
 
 @pytest.mark.slow
-def test_the_run_says_and_leaves_what_it_promises(tmp_path, vae_config, material):
+def test_the_run_says_and_leaves_what_it_promises(tmp_path, vae_config, data):
     run = RunFiles(tmp_path / "run").create()
-    events = list(train_vae(vae_config, material, run))
+    events = list(train_vae(vae_config, data, run))
     at = {
         series: [e.epoch for e in events if e.series == series]
         for series in (
@@ -151,33 +147,33 @@ def test_labels_shuffled_in_the_manifest_give_the_same_weights(workspace, datase
 
 
 @pytest.mark.slow
-def test_a_run_stopped_again_and_again_ends_with_the_same_weights(tmp_path, any_config, material):
+def test_a_run_stopped_again_and_again_ends_with_the_same_weights(tmp_path, any_config, data):
     vae_config = any_config
-    straight = weights_of(vae_config, material, tmp_path / "straight")
+    straight = weights_of(vae_config, data, tmp_path / "straight")
     run = RunFiles(tmp_path / "stopped").create()
     for steps in (0, 2, 1):  # at the start, inside an epoch, at its end
-        events = train_vae(vae_config, material, run)
+        events = train_vae(vae_config, data, run)
         list(itertools.islice((e for e in events if e.kind == "tick"), steps))
         events.close()
-    rest = list(train_vae(vae_config, material, run))
+    rest = list(train_vae(vae_config, data, run))
     assert sum(e.kind == "tick" for e in rest) == 3 and rest[-1].value["vae_sha256"] == straight
 
 
 @pytest.mark.slow
-def test_a_resumed_run_keeps_the_recorded_precision(tmp_path, vae_config, material, monkeypatch):
+def test_a_resumed_run_keeps_the_recorded_precision(tmp_path, vae_config, data, monkeypatch):
     run = RunFiles(tmp_path / "run").create()
-    events = train_vae(vae_config, material, run)
+    events = train_vae(vae_config, data, run)
     next(e for e in events if e.kind == "tick")
     events.close()
     recorded = read_json(run.precision)
     monkeypatch.setattr("derm_core.training.precision.cpu_flags", lambda: frozenset(["another"]))
-    assert list(train_vae(vae_config, material, run))[-1].value["precision"] == recorded
+    assert list(train_vae(vae_config, data, run))[-1].value["precision"] == recorded
 
 
 @pytest.mark.slow
-def test_fast_mode_measures(tmp_path, vae_config, material):
+def test_fast_mode_measures(tmp_path, vae_config, data):
     config = dataclasses.replace(vae_config, mode="fast")
-    result = list(train_vae(config, material, RunFiles(tmp_path / "run").create()))[-1].value
+    result = list(train_vae(config, data, RunFiles(tmp_path / "run").create()))[-1].value
     assert (
         "fastest measured" in result["precision"]["reason"]
         and "not compiled" in result["precision"]["reason"]
@@ -187,15 +183,15 @@ def test_fast_mode_measures(tmp_path, vae_config, material):
 
 @pytest.mark.slow
 def test_fast_mode_takes_smaller_batches_where_memory_is_short_and_keeps_them_when_resumed(
-    tmp_path, vae_config, material, monkeypatch
+    tmp_path, vae_config, data, monkeypatch
 ):
     config, run = dataclasses.replace(vae_config, mode="fast"), RunFiles(tmp_path / "run").create()
     monkeypatch.setattr("derm_core.training.memory.available_memory", lambda: 0)
-    events = train_vae(config, material, run)
+    events = train_vae(config, data, run)
     said = [next(e for e in events if e.kind == "metric" and e.series == "train/loss")]
     events.close()
     monkeypatch.undo()
-    rest = list(train_vae(config, material, run))
+    rest = list(train_vae(config, data, run))
     assert (
         said[0].step == 10
         and "batches of 2 in place of 12" in rest[-1].value["precision"]["reason"]
@@ -204,10 +200,10 @@ def test_fast_mode_takes_smaller_batches_where_memory_is_short_and_keeps_them_wh
 
 
 @pytest.mark.slow
-def test_the_log_says_which_mode_it_is(tmp_path, vae_config, material):
+def test_the_log_says_which_mode_it_is(tmp_path, vae_config, data):
     for mode, words in (("reproducible", "Reproducible mode"), ("fast", "seeded only")):
         events = train_vae(
-            dataclasses.replace(vae_config, mode=mode), material, RunFiles(tmp_path / mode).create()
+            dataclasses.replace(vae_config, mode=mode), data, RunFiles(tmp_path / mode).create()
         )
         assert any(words in str(event.value) for event in events if event.kind == "log")
 
@@ -223,17 +219,17 @@ def test_from_dataset_to_result_and_again(workspace, dataset, vae_config):
 
 def test_max_images_is_kept(workspace, dataset, vae_config):
     config = dataclasses.replace(vae_config, max_images=30)
-    material = drain(load_material(config, workspace))
-    assert 0 < len(material.train) + len(material.val) < 30
+    data = drain(load_data(config, workspace))
+    assert 0 < len(data.train) + len(data.val) < 30
 
 
 def test_unknown_and_too_small_datasets_are_named(workspace, dataset, vae_config):
     with pytest.raises(NotFound, match="nowhere"):
-        drain(load_material(dataclasses.replace(vae_config, dataset="nowhere"), workspace))
+        drain(load_data(dataclasses.replace(vae_config, dataset="nowhere"), workspace))
     few = dataset.frame.assign(group="one")
     save_dataset(workspace, "few", few, dataset.info)
     with pytest.raises(DataError, match="validation"):
-        drain(load_material(dataclasses.replace(vae_config, dataset="few"), workspace))
+        drain(load_data(dataclasses.replace(vae_config, dataset="few"), workspace))
 
 
 def drain(generator):

@@ -10,8 +10,9 @@ import pytest
 
 from derm_core.errors import StorageError
 from derm_core.files import os as files_os
-from derm_core.training.engine import fit
 from tests.training.test_engine import same_weights, take_steps
+
+from .fitting import fit
 
 SETTINGS = {
     "epochs": 4,
