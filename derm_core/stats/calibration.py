@@ -49,7 +49,8 @@ def fit_temperature(probabilities_nc: np.ndarray, labels_n: np.ndarray) -> Tempe
     """Temperature scaling: the temperature with the lowest mean log loss on held-out predictions.
 
     Args:
-        probabilities_nc: plain softmax (n, C); dividing their logarithm by T equals dividing the logits.
+        probabilities_nc: plain softmax (n, C); dividing their logarithm by T equals dividing the
+            logits.
         labels_n: (n,) class indices.
     """
     log_p = np.log(np.maximum(np.asarray(probabilities_nc, np.float64), FLOOR))

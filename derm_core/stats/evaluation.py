@@ -1,11 +1,14 @@
-"""All statistics of a study's test set: every metric of every arm with intervals, and every pair's differences with tests.
+"""All statistics of a study's test set.
 
-Intervals are those of intervals.py. The one primary test is VAE − ImageNet in balanced accuracy, by sign flips over
-groups: it asks of these trained heads, the interval also of their seeds. Where another pair stands in for it, that row
-has the p of the sign flips too but is one of the secondary tests. Those are corrected together by Holm (1979).
+Every metric of every arm with intervals, and every pair's differences with tests.
 
-Out-of-fold predictions have each image's own class prior, and what differs between folds beyond groups and seeds is a
-further component of the variance.
+Intervals are those of intervals.py. The one primary test is VAE − ImageNet in balanced accuracy, by
+sign flips over groups: it asks of these trained heads, the interval also of their seeds. Where
+another pair stands in for it, that row has the p of the sign flips too but is one of the secondary
+tests. Those are corrected together by Holm (1979).
+
+Out-of-fold predictions have each image's own class prior, and what differs between folds beyond
+groups and seeds is a further component of the variance.
 """
 
 from __future__ import annotations
@@ -252,8 +255,8 @@ def _cautions(test: _TestSet, class_names: Sequence[str], grouped: bool, seeds: 
     few = [f"{name} ({n})" for name, n in by_class if 0 < n < FEW_GROUPS]
     absent = [name for name, n in by_class if n == 0]
     cautions = {
-        f"The test set has {test.groups} groups: intervals of shares are Wilson's, and nothing here is firm.": test.groups
-        < FEW_GROUPS,
+        f"The test set has {test.groups} groups: intervals of shares are Wilson's, and nothing "
+        "here is firm.": test.groups < FEW_GROUPS,
         f"Fewer than {FEW_GROUPS} test groups in {', '.join(few)}: recall there has Wilson's interval, and balanced "
         "accuracy rests on few lesions.": few,
         f"No test images of {', '.join(absent)}: left out of balanced accuracy and AUROC.": absent,

@@ -34,7 +34,6 @@ def principal_axes(space_nd: np.ndarray) -> tuple[np.ndarray, list[float]]:
 
 def nearest(space_nd: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Positions (n, count) of the nearest others, nearest first, and their Euclidean distances."""
-
     neighbours = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(space_nd)
     distances, positions = neighbours.kneighbors()
     return positions, distances.astype(np.float32)
@@ -55,7 +54,8 @@ def vote_outside_group(
 ) -> np.ndarray:
     """(n,) class voted for by the nearest `count` labelled images of other groups, -1 where there is none.
 
-    Views of the same lesion are no evidence of a class, so they have no vote; the nearer wins a tie.
+    Views of the same lesion are no evidence of a class, so they have no vote; the nearer wins a
+    tie.
     """
     eligible = (groups[positions] != groups[:, None]) & (labels[positions] >= 0)
     rank = eligible.cumsum(1) - 1
@@ -79,7 +79,8 @@ def neighbour_accuracy(voted: np.ndarray, labels: np.ndarray) -> dict[str, float
 def trust(space_nd: np.ndarray, map_n2: np.ndarray, seed: int) -> float:
     """Trustworthiness (Venna and Kaski 2001; 1: neighbours on the map are neighbours in the space), from a sample.
 
-    As scikit-learn's, which sorts all distances where only the ranks of the map's neighbours are needed.
+    As scikit-learn's, which sorts all distances where only the ranks of the map's neighbours are
+    needed.
     """
     rng = np.random.default_rng(stream_seed(seed, "trust"))
     rows = np.sort(rng.permutation(len(space_nd))[:TRUST_SAMPLE])
@@ -93,7 +94,7 @@ def trust(space_nd: np.ndarray, map_n2: np.ndarray, seed: int) -> float:
 
 
 def neighbourhood_preservation(positions_nk: np.ndarray, map_n2: np.ndarray) -> float:
-    """Mean share (0 to 1) of an image's nearest k = positions.shape[1] in feature space among its nearest k on the map."""
+    """Mean share (0 to 1) of an image's k nearest in feature space among its k nearest on the map."""
     n, k = positions_nk.shape
     tree = NearestNeighbors(n_neighbors=k, algorithm="kd_tree").fit(map_n2)
     drawn = tree.kneighbors(return_distance=False)
@@ -104,7 +105,8 @@ def neighbourhood_preservation(positions_nk: np.ndarray, map_n2: np.ndarray) -> 
 def silhouette(space_nd: np.ndarray, labels: np.ndarray, seed: int) -> float | None:
     """Mean silhouette (Rousseeuw 1987) of the classes over labelled images, -1 to 1; None with fewer than two classes.
 
-    From a random 2,000 images, each against all labelled ones: without bias, and at 100,000 images still seconds.
+    From a random 2,000 images, each against all labelled ones: without bias, and at 100,000 images
+    still seconds.
     """
     known = np.flatnonzero(labels >= 0)
     classes, codes = np.unique(labels[known], return_inverse=True)

@@ -1,12 +1,13 @@
 """The overfitting gap: loss gap = validation − training, accuracy gap = training − validation; larger is worse in both.
 
-`Curves` are those of one arm at one setting: epoch (T,), train_loss, val_loss, train_accuracy, val_accuracy (T, S),
-a column a seed (or fold). Gaps are read at the final epoch, at each seed's lowest validation loss, at matched
-training accuracy, and as the area between the curves.
+`Curves` are those of one arm at one setting: epoch (T,), train_loss, val_loss, train_accuracy,
+val_accuracy (T, S), a column a seed (or fold). Gaps are read at the final epoch, at each seed's
+lowest validation loss, at matched training accuracy, and as the area between the curves.
 
-Where predictions exist (final epoch; test set in place of validation) an interval resamples the groups of both sets,
-each by itself, and adds the seeds: the two sets are other groups, so their variances add. Elsewhere only the curves
-exist and intervals are over seeds alone, which is too narrow: another validation set would move all seeds together.
+Where predictions exist (final epoch; test set in place of validation) an interval resamples the
+groups of both sets, each by itself, and adds the seeds: the two sets are other groups, so their
+variances add. Elsewhere only the curves exist and intervals are over seeds alone, which is too
+narrow: another validation set would move all seeds together.
 """
 
 from __future__ import annotations
@@ -99,7 +100,10 @@ def at_best(curves: Curves, gap: np.ndarray) -> np.ndarray:
 
 
 def gaps(curves: Curves, over: str = "seeds") -> dict[str, dict[str, Interval]]:
-    """Both gaps of one arm from its curves: {kind: {"final", "best", "area"}}, intervals over seeds (or folds) alone."""
+    """Both gaps of one arm from its curves.
+
+    {kind: {"final", "best", "area"}}, intervals over seeds (or folds) alone.
+    """
     return {
         kind: {
             "final": seed_interval((values := gap_of(curves))[-1], over),
@@ -121,10 +125,10 @@ def with_test(curves: Curves, loss: np.ndarray, accuracy: np.ndarray) -> dict[st
 def matched(curves_a: Curves, curves_b: Curves, names: Pair) -> MatchedPair:
     """Both arms' gaps where each first reaches the same training accuracy.
 
-    The level is the lower of the two seed-mean maxima. The first crossing of the seed-mean training accuracy is
-    interpolated between two evaluations, and so are the gaps there. Not comparable where an arm starts at or above
-    the level, or crosses it with fewer than three evaluations before: there the gap would be that of a head that has
-    hardly been trained.
+    The level is the lower of the two seed-mean maxima. The first crossing of the seed-mean training
+    accuracy is interpolated between two evaluations, and so are the gaps there. Not comparable
+    where an arm starts at or above the level, or crosses it with fewer than three evaluations
+    before: there the gap would be that of a head that has hardly been trained.
     """
     pair = dict(zip(names, (curves_a, curves_b), strict=True))
     level = min(float(curves["train_accuracy"].mean(1).max()) for curves in pair.values())
@@ -221,7 +225,8 @@ def gap_differences(
     Args:
         curves: {arm: curves}.
         estimates: {split: final_estimates} of train, val and test.
-        matched_at: `matched_pairs` of the pairs to compare; without numbers where they are not comparable.
+        matched_at: `matched_pairs` of the pairs to compare; without numbers where they are not
+            comparable.
     """
 
     def resampled(a: str, b: str) -> dict[str, dict[str, Interval]]:

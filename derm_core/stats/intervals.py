@@ -1,13 +1,15 @@
 """95 % confidence intervals of a mean over seeds: variance over resampled groups, over seeds and over folds.
 
-An interval is estimate ± t · √(V_groups + s²_seed/S). s²_seed is the variance of the seeds' values on the full
-set, and so already holds what each seed's own errors on these groups add. V_groups is the rest: the covariance
-between seeds over resamples of groups within class, what the seeds share (Obuchowski and Rockette 1995, seeds in
-place of readers; not below 0). The variance of the seed mean in its place would count the seeds' own errors twice.
+An interval is estimate ± t · √(V_groups + s²_seed/S). s²_seed is the variance of the seeds' values
+on the full set, and so already holds what each seed's own errors on these groups add. V_groups is
+the rest: the covariance between seeds over resamples of groups within class, what the seeds share
+(Obuchowski and Rockette 1995, seeds in place of readers; not below 0). The variance of the seed
+mean in its place would count the seeds' own errors twice.
 
-Satterthwaite's degrees of freedom (1946) take the classes' shares of V_groups from a jackknife (a class of m groups
-has m − 1) and S − 1 for the seeds (Hillis 2007): a result that rests on ten melanomas gets the t of ten melanomas.
-With fewer than 20 groups, or at exactly 0 or 1 where nothing varies, shares get Wilson's interval (1927).
+Satterthwaite's degrees of freedom (1946) take the classes' shares of V_groups from a jackknife (a
+class of m groups has m − 1) and S − 1 for the seeds (Hillis 2007): a result that rests on ten
+melanomas gets the t of ten melanomas. With fewer than 20 groups, or at exactly 0 or 1 where nothing
+varies, shares get Wilson's interval (1927).
 """
 
 from __future__ import annotations
@@ -39,8 +41,8 @@ class Interval:
         low, high: ends of the 95 % interval.
         se: standard error.
         df: Satterthwaite's degrees of freedom.
-        method: how the ends were computed: "bootstrap", "wilson", "none", or "seeds" or "folds", which alone say
-            nothing of another set of images.
+        method: how the ends were computed: "bootstrap", "wilson", "none", or "seeds" or "folds",
+            which alone say nothing of another set of images.
         by_seed: the seeds' (or folds') own values, where they are reported.
     """
 
@@ -188,7 +190,8 @@ def group_components(
     """Variance over groups: its size from the bootstrap, split over classes in the proportions of the jackknife.
 
     Args:
-        boot: (R, S) the seeds' values under R resamples, whose covariance between seeds is the size; (R,) of one seed.
+        boot: (R, S) the seeds' values under R resamples, whose covariance between seeds is the
+            size; (R,) of one seed.
         jackknife: (J, S) or (J,) the same under J leave-out blocks.
         strata: (J,) the class of each block.
     """
@@ -222,9 +225,10 @@ def fold_component(
 ) -> list[Component]:
     """What differs between cross-validation folds beyond groups and seeds, as one component; [] where nothing does.
 
-    In every fold the VAE is pretrained anew and heads see another training set. The variance between folds divided
-    by their number estimates the whole variance of the mean. Folds share most of their training images, so that this
-    is somewhat small (Bengio and Grandvalet 2004: no unbiased estimate exists).
+    In every fold the VAE is pretrained anew and heads see another training set. The variance
+    between folds divided by their number estimates the whole variance of the mean. Folds share most
+    of their training images, so that this is somewhat small (Bengio and Grandvalet 2004: no
+    unbiased estimate exists).
 
     Args:
         by_fold: (K, S) the value in each fold.

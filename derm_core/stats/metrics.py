@@ -1,8 +1,9 @@
 """Classification metrics on arrays of class probabilities: balanced accuracy, AUROC, log loss, Brier, ECE, confusion.
 
-Every function takes any number of leading axes. Shapes: N images, C classes; labels (N,) are indices into the
-classes, decisions (..., N), probabilities (..., N, C) plain softmax. A class without images in the set at hand
-stays predictable (a decision for it is an error), has recall NaN and AUROC NaN, and is left out of macro averages.
+Every function takes any number of leading axes. Shapes: N images, C classes; labels (N,) are
+indices into the classes, decisions (..., N), probabilities (..., N, C) plain softmax. A class
+without images in the set at hand stays predictable (a decision for it is an error), has recall NaN
+and AUROC NaN, and is left out of macro averages.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ TINY = 1e-12
 def log_prior(labels: np.ndarray, classes: int) -> np.ndarray:
     """Log class prior (C,): the log shares of the training labels.
 
-    A class that training never saw has +inf, which makes its prior-adjusted score −inf: it is never decided for.
+    A class that training never saw has +inf, which makes its prior-adjusted score −inf: it is never
+    decided for.
     """
     counts = np.bincount(np.asarray(labels), minlength=classes).astype(np.float64)
     with np.errstate(divide="ignore"):
@@ -32,7 +34,8 @@ def decide(probabilities: np.ndarray, log_prior: np.ndarray) -> np.ndarray:
     Menon et al. 2021, "Long-tail learning via logit adjustment", arXiv 2007.07314.
 
     Args:
-        probabilities: (..., N, C), 0 to 1; a probability of 0 counts as the smallest positive number of its type.
+        probabilities: (..., N, C), 0 to 1; a probability of 0 counts as the smallest positive
+            number of its type.
         log_prior: (C,) log shares of the training labels, or (N, C), one row an image.
 
     Returns:

@@ -49,8 +49,8 @@ def sign_flip(
 ) -> float:
     """Permutation test by sign flips over groups, of a difference in balanced accuracy.
 
-    Under the null hypothesis the two arms' answers for a group are exchangeable: the signs of the groups'
-    contributions are flipped at random.
+    Under the null hypothesis the two arms' answers for a group are exchangeable: the signs of the
+    groups' contributions are flipped at random.
 
     Args:
         design: the test set.
@@ -83,7 +83,8 @@ def mcnemar(
     Args:
         labels: (N,).
         groups: (N,) ids; one random image a group is used.
-        probabilities: {arm: (S, N, C)}; decisions are those of the seed ensemble (mean probability).
+        probabilities: {arm: (S, N, C)}; decisions are those of the seed ensemble (mean
+            probability).
         pairs: the arms to compare.
         seed: of the choice of images.
     """

@@ -1,8 +1,9 @@
 """Operating points: sensitivity at a chosen specificity, for one class (melanoma) against the rest.
 
-"Called" means score > threshold; a threshold is the lowest that keeps at least the chosen specificity. The set's own
-ROC curve says what the scores can do; a model in use has a threshold from elsewhere: what one chosen on validation
-gives on the test set, in sensitivity and in specificity, stands beside it.
+"Called" means score > threshold; a threshold is the lowest that keeps at least the chosen
+specificity. The set's own ROC curve says what the scores can do; a model in use has a threshold
+from elsewhere: what one chosen on validation gives on the test set, in sensitivity and in
+specificity, stands beside it.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ class OperatingCurve:
     Args:
         threshold: (K,) chosen on validation, mean over seeds.
         sensitivity, low, high: (K,) on the test set's own ROC curve.
-        given_sensitivity, given_specificity: (K,) on the test set at the thresholds of validation, each with its
-            interval's ends `_low` and `_high`.
+        given_sensitivity, given_specificity: (K,) on the test set at the thresholds of validation,
+            each with its interval's ends `_low` and `_high`.
     """
 
     threshold: Numbers

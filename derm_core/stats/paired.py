@@ -4,7 +4,8 @@
     clean, hard = scorer.balanced_accuracy(decisions), scorer.balanced_accuracy(others)      (S, n) classes
     combine(lambda a, b: 1 - b / a, clean, hard).interval()
 
-What is computed from estimates of one scorer is paired over groups, and over seeds where both have as many.
+What is computed from estimates of one scorer is paired over groups, and over seeds where both have
+as many.
 """
 
 from __future__ import annotations

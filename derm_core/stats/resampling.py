@@ -113,8 +113,8 @@ class Resamples:
 def bootstrap_weights(design: Design, resamples: int, rng: np.random.Generator) -> np.ndarray:
     """(R, M) float32: within each class, m − 1 of its m groups drawn with replacement, times m/(m − 1).
 
-    The rescaled bootstrap (Rao and Wu 1988): variances of linear statistics come out unbiased, where
-    drawing m would make them (m − 1)/m too small. A class with a single group keeps weight 1.
+    The rescaled bootstrap (Rao and Wu 1988): variances of linear statistics come out unbiased,
+    where drawing m would make them (m − 1)/m too small. A class with a single group keeps weight 1.
     """
     weights = np.ones((resamples, len(design.stratum)), np.float32)
     for members in _strata(design):

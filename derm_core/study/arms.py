@@ -35,8 +35,8 @@ class Arm:
 
     Args:
         name: vae, imagenet, both, random, scratch, colour, bundle:NAME or run:ID.
-        variants: one list of extractors (their features side by side), or one such list per seed for the arms
-            `random` and `scratch`, whose initialisation is part of what a seed draws.
+        variants: one list of extractors (their features side by side), or one such list per seed
+            for the arms `random` and `scratch`, whose initialisation is part of what a seed draws.
     """
 
     name: str
@@ -118,7 +118,10 @@ def _two_stages(extractor: Extractor) -> Extractor:
 
 
 def _both_extractor(config: FeatureConfig, workspace: Workspace) -> Extractor:
-    """The features of the arms vae and imagenet as those of one extractor. (A study has both arms' features already.)"""
+    """The features of the arms vae and imagenet as those of one extractor.
+
+    (A study has both arms' features already.).
+    """
     parts = [build_extractors(arm, config, workspace)[0] for arm in ("vae", "imagenet")]
     about = {**parts[0].info, "weights": " and ".join(part.info["weights"] for part in parts)}
     return make_extractor("both", SideBySide(parts), *AS_THEY_ARE, about)
@@ -207,8 +210,8 @@ def _bundle_extractor(
 def resolve_arms(config: StudyConfig, workspace: Workspace) -> tuple[list[Arm], list[str]]:
     """Build the arms of a study; those whose weights cannot be had are left out, and the notes say so.
 
-    Where ImageNet weights are missing, the preset `demo` takes a library bundle's backbone of the same architecture
-    under its own name. `both` needs its two parts.
+    Where ImageNet weights are missing, the preset `demo` takes a library bundle's backbone of the
+    same architecture under its own name. `both` needs its two parts.
 
     Raises:
         WeightsUnavailable: where no arm is left; and what `build_extractors` raises for the others.

@@ -1,7 +1,7 @@
 """A breakdown of the test set, without training: subgroups, calibration, operating points, disagreement of arms.
 
-Sensitivity is that for melanoma (or the high priority); its thresholds are chosen on validation. Decisions of the
-seed ensemble go to artefacts/decisions.parquet.
+Sensitivity is that for melanoma (or the high priority); its thresholds are chosen on validation.
+Decisions of the seed ensemble go to artefacts/decisions.parquet.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ SUBGROUP_METRICS = ("balanced_accuracy", "accuracy")
 CALIBRATION = ("ece", "brier", "log_loss")
 MELANOMA = ("mel", "melanoma", "high")
 NOTES = {
-    "subgroups": "Balanced accuracy is the mean recall over the classes that a subgroup has: subgroups with other classes "
+    "subgroups": "Balanced accuracy is the mean recall over the classes that a subgroup has: "
+    "subgroups with other classes "
     f"are not alike in difficulty. Below {FEW_GROUPS} groups a number stands with a caution and is never the "
     f"worst.",
-    "calibration": "Means over seeds on the test set; one temperature an arm, fitted on the validation predictions of all "
+    "calibration": "Means over seeds on the test set; one temperature an arm, fitted on the "
+    "validation predictions of all "
     "seeds.",
     "operating_point": "Means over seeds of the plain probability. Thresholds are chosen on validation, seed by seed.",
     "disagreement": "Decisions of the seed ensemble: the mean probability over seeds, prior-adjusted.",
@@ -99,8 +101,11 @@ def save_decisions(
     probabilities: Mapping[str, np.ndarray],
     decisions: Mapping[str, np.ndarray],
 ) -> None:
-    """One row a test image: image_id, row (in the manifest), label (index), and of each arm's seed ensemble
-    "decision:ARM" (index), "confidence:ARM" and "p_true:ARM": plain probability of the decision and of the truth."""
+    """One row for each test image, with the decision of each arm's seed ensemble.
+
+    Columns: image_id, row (in the manifest), label (index), and for each arm "decision:ARM" (index),
+    "confidence:ARM" and "p_true:ARM", the plain probabilities of the decision and of the truth.
+    """
     test, labels = data.members("test"), data.labels_of("test")
     columns = {"image_id": data.image_ids[test], "row": data.rows[test], "label": labels}
     each = np.arange(len(labels))

@@ -1,20 +1,21 @@
 """The paper's four claims, each answered for this dataset: seen, not seen, opposite, or not asked.
 
-All of them set `vae` against `imagenet`; where one of the two was not in the study a claim is "not asked". A
-comparison speaks for the side that its 95 % interval shows. Two that belong together (loss and accuracy) must not
-contradict each other: one of the intervals must exclude 0, the other must not contradict it; else nothing is seen.
+All of them set `vae` against `imagenet`; where one of the two was not in the study a claim is "not
+asked". A comparison speaks for the side that its 95 % interval shows. Two that belong together
+(loss and accuracy) must not contradict each other: one of the intervals must exclude 0, the other
+must not contradict it; else nothing is seen.
 
     faster_start         In the paper ImageNet starts at a validation loss of 0.120 (VAE 0.165) and an accuracy of 63 %
-                         (45 %). Here: validation loss and accuracy after the first epoch (at step 0 a head knows nothing
-                         whatever its features), paired over seeds.
+                         (45 %). Here: validation loss and accuracy after the first epoch (at step 0 a head knows
+                         nothing whatever its features), paired over seeds.
     higher_accuracy      Paper: validation accuracy 75 % against 65 %. Here: balanced accuracy on the test set, the
                          primary comparison; plain accuracy stands beside it.
     smaller_gap          Paper: gap near 0 against +0.060. Here: loss and accuracy gap at the final epoch; the text
                          says whether it survives at matched training accuracy or is consistent with underfitting.
-    steady_improvement   Paper: from start to final the VAE's validation loss falls by 33 % (ImageNet 17 %) and its accuracy
-                         rises by 44 % (19 %). Here: the same relative changes from the first epoch to the last, paired
-                         over seeds, must be larger for the VAE; and steadily so: Spearman's rank correlation of its
-                         seed-mean validation loss with the epoch is −0.9 or below. Opposite: ImageNet's are larger.
+    steady_improvement   Paper: from start to final the VAE's validation loss falls by 33 % (ImageNet 17 %) and its
+                         accuracy rises by 44 % (19 %). Here: the same relative changes from the first epoch
+                         to the last, paired over seeds, must be larger for the VAE; and steadily so:
+                         Spearman's rank correlation of its seed-mean validation loss with the epoch is −0.9 or below. Opposite: ImageNet's are larger.
 
 Intervals over seeds alone leave out what another validation set would change.
 """
@@ -187,8 +188,8 @@ def steadiness(curve: Curves) -> tuple[float | None, int, int]:
     """How steadily the seed-mean validation loss falls from the first epoch on.
 
     Returns:
-        Spearman's rank correlation with the epoch (None for fewer than three epochs or a loss that never changes),
-        how often the loss rose, and in how many steps.
+        Spearman's rank correlation with the epoch (None for fewer than three epochs or a loss that
+        never changes), how often the loss rose, and in how many steps.
     """
     losses = curve["val_loss"][first_epoch(curve["epoch"]) :].mean(1)
     rises = int((np.diff(losses) > 0).sum())

@@ -1,8 +1,8 @@
 """Cross-validation: the finished studies of all folds as one, with out-of-fold predictions of every image.
 
-Nothing is trained here. The predictions of each fold's study are checked against the fold's split, so that every image
-is tested by models that saw neither it nor its group, and put in the order of the dataset. Class priors are those of
-the training images of the fold that tests an image.
+Nothing is trained here. The predictions of each fold's study are checked against the fold's split,
+so that every image is tested by models that saw neither it nor its group, and put in the order of
+the dataset. Class priors are those of the training images of the fold that tests an image.
 """
 
 from __future__ import annotations
@@ -54,8 +54,9 @@ class JoinedFolds:
 
     Args:
         data: every image used stands in the test part.
-        trained: per arm probabilities "test" (S, N, C) of the labelled images in the order of the dataset, and "val"
-            of all folds after one another; curves whose columns are folds, means over seeds.
+        trained: per arm probabilities "test" (S, N, C) of the labelled images in the order of the
+            dataset, and "val" of all folds after one another; curves whose columns are folds, means
+            over seeds.
         fold: (N,) the number of the fold that tests each labelled image.
         log_prior: (N, C) of that fold's training labels.
     """
@@ -212,7 +213,10 @@ def _of_fold(
 
 
 def _curves(folds: list[Fold], arm: str) -> dict[str, np.ndarray]:
-    """Means over seeds, a column a fold (T, K), at the evaluations of the first: others differ by a few images an epoch."""
+    """Means over seeds, a column a fold (T, K), at the evaluations of the first.
+
+    Others differ by a few images an epoch.
+    """
     tables = [fold.curves(arm).groupby("step", sort=True).mean() for fold in folds]
     epoch = tables[0]["epoch"].to_numpy()
     curves = {

@@ -72,7 +72,7 @@ def external(study: TrainedStudy) -> Generator[Event, None, list[ExternalSet]]:
             mapped = class_map(dataset.classes, data.classes, through=through, name=name)
             tested = external_images(dataset, mapped, known, data.classes)
             probabilities = yield from predictors.over(
-                lambda which: store.images[tested.rows[which]],
+                lambda which: store.images[tested.rows[which]],  # noqa: B023  (called at once)
                 len(tested.rows),
                 what=f"External test: {name}",
             )

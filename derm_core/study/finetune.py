@@ -2,8 +2,8 @@
 
 One model per arm and seed, evaluated at the start and after every epoch on validation and on up to
 2,000 training images, without augmentation. Lower layers learn at smaller rates, and the moving
-average of the weights is what is evaluated; the last one is the model: nothing is picked. A finished
-model is not trained again when the study is resumed, an unfinished one goes on.
+average of the weights is what is evaluated; the last one is the model: nothing is picked. A
+finished model is not trained again when the study is resumed, an unfinished one goes on.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def finetune(
     Models go to artefacts/models/ARM-seedK.safetensors, curves live as events.
 
     Args:
-        positions: of the images on which each split is measured; by default some of training, all of the others.
+        positions: of the images on which each split is measured; by default some of training, all
+            of the others.
 
     Raises:
         RunError: where a loss is not finite.

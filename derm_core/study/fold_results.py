@@ -1,9 +1,10 @@
 """The result of a comparison in folds, from the finished studies of its folds.
 
-study.json has the shape of a study's, over out-of-fold predictions of the whole dataset: test metrics, paired
-differences, the primary test and the verdict are those of all images at once. Gaps and curves exist per fold and are
-combined over folds (intervals over folds, which share most of their training images: descriptive). "folds" holds a row
-a fold. There are no heads to publish and no common setting: each fold chose its own on its validation images.
+study.json has the shape of a study's, over out-of-fold predictions of the whole dataset: test
+metrics, paired differences, the primary test and the verdict are those of all images at once. Gaps
+and curves exist per fold and are combined over folds (intervals over folds, which share most of
+their training images: descriptive). "folds" holds a row a fold. There are no heads to publish and
+no common setting: each fold chose its own on its validation images.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ NOTE = (
     "by models that saw neither it nor another image of its group. AUROC, calibration and operating points pool the "
     "probabilities of {folds} models an arm and seed."
 )
-POOLED = " Fitted or chosen on the validation predictions of all folds together, whose images are tested in other folds."
+POOLED = (
+    " Fitted or chosen on the validation predictions of all folds together, whose images are tested in "
+    "other folds."
+)
 
 
 def combine_folds(

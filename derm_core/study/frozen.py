@@ -130,7 +130,10 @@ def arm_features(
 
 
 def train_heads(heads: Heads) -> Iterator[Event]:
-    """Train all heads. Live curves are those of the grid's middle setting: which one is chosen is known at the end only."""
+    """Train all heads. Live curves are those of the grid's middle setting.
+
+    Which one is chosen is known at the end only.
+    """
     middle, started = len(heads.grid) // 2, time.monotonic()
     for record in heads.fit():
         if record is not None:

@@ -1,10 +1,13 @@
-"""Label efficiency: accuracy of the arms with fewer labels. The study's heads, trained again on nested shares of the training groups.
+"""Label efficiency: accuracy of the arms with fewer labels.
 
-What is fixed: the number of updates (not of epochs), the study's one setting, and the test set. The setting was
-chosen on the validation loss of heads with all labels and is not chosen anew for a share: a validation set that
-dwarfs the training labels would be labels in disguise. Each seed draws its own groups, within strata of class, at
-least one group of every class; a larger share contains the smaller ones. Features are standardised, and decisions
-adjusted, with the share's own statistics and class shares. The full share is the study's own result.
+The study's heads, trained again on nested shares of the training groups.
+
+What is fixed: the number of updates (not of epochs), the study's one setting, and the test set. The
+setting was chosen on the validation loss of heads with all labels and is not chosen anew for a
+share: a validation set that dwarfs the training labels would be labels in disguise. Each seed draws
+its own groups, within strata of class, at least one group of every class; a larger share contains
+the smaller ones. Features are standardised, and decisions adjusted, with the share's own statistics
+and class shares. The full share is the study's own result.
 """
 
 from __future__ import annotations
@@ -176,8 +179,8 @@ def draw_label_share(
 ) -> np.ndarray:
     """A nested random share of the training groups, within strata of class.
 
-    Of each stratum (a group's rarest class) the first round(share · m) groups of the seed's random order, one at
-    least, and one group more for a class that has images yet no stratum of its own.
+    Of each stratum (a group's rarest class) the first round(share · m) groups of the seed's random
+    order, one at least, and one group more for a class that has images yet no stratum of its own.
 
     Args:
         labels: (n,) of the training images.
@@ -235,8 +238,8 @@ def crossing(
 ) -> Crossing | None:
     """The share of labels at which the pair's balanced accuracies are equal, by interpolation over log fraction.
 
-    Of several crossings the one with the most labels. It is `shown` where intervals exclude zero, with opposite
-    signs, somewhere below and above it; otherwise it is one of means only.
+    Of several crossings the one with the most labels. It is `shown` where intervals exclude zero,
+    with opposite signs, somewhere below and above it; otherwise it is one of means only.
     """
     if pair is None:
         return None

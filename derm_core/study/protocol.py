@@ -30,14 +30,16 @@ from .weight_sources import check_sources
 def study(config: StudyConfig, workspace: Workspace, run: RunFiles) -> Iterator[Event]:
     """Compare the arms of `config`; results go to the run's artefacts, study.json last.
 
-    May be stopped anywhere and called again on the same run: cached features and finished models stay, a finished
-    study only repeats its result.
+    May be stopped anywhere and called again on the same run: cached features and finished models
+    stay, a finished study only repeats its result.
 
     Yields:
-        Events; the last is a `result` with {arms: {NAME: {label, test, gaps, curves}}, paper_table, verdict}.
+        Events; the last is a `result` with {arms: {NAME: {label, test, gaps, curves}}, paper_table,
+        verdict}.
 
     Raises:
-        NotFound, DataError, RunError, ConfigError, BundleError: what is wrong with the config or its sources.
+        NotFound, DataError, RunError, ConfigError, BundleError: what is wrong with the config or
+            its sources.
         WeightsUnavailable: where no arm is left.
     """
     run.create()

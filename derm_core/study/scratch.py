@@ -1,7 +1,7 @@
 """The arm `scratch` of a frozen study: the same architecture, trained end to end with labels, as a reference.
 
-Its regime differs from that of the arms beside it, and a note states so: its backbone has seen labels, theirs is
-frozen. Same split, classes, input size and seeds.
+Its regime differs from that of the arms beside it, and a note states so: its backbone has seen
+labels, theirs is frozen. Same split, classes, input size and seeds.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ NOTE = (
 def fitting_arms(config: StudyConfig) -> tuple[StudyConfig, list[str]]:
     """The config with the arms that its regime can train, and notes on what is left out or differs.
 
-    Fine-tuned, `both` and `colour` have no one backbone, and `scratch` is what `random` is. Raises ConfigError where no
-    arm is left.
+    Fine-tuned, `both` and `colour` have no one backbone, and `scratch` is what `random` is. Raises
+    ConfigError where no arm is left.
     """
     label = arm_label("scratch")
     if config.regime == "frozen":

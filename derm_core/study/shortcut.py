@@ -41,10 +41,10 @@ BASE = 0.5  # share of images with ink where it is tied to nothing
 
 
 def shortcut(study: TrainedStudy) -> Generator[Event, None, Shortcut]:
-    """Reliance of every frozen arm on the artefact, and balanced accuracy without it, with its tie and with it reversed.
+    """Reliance of every frozen arm on the artefact, and its accuracy without it, tied and reversed.
 
-    Reliance is the mean change of p(target) when the same image gets the ink: from −1 to 1, 0 where the ink says
-    nothing, 1 where it alone decides.
+    Reliance is the mean change of p(target) when the same image gets the ink: from −1 to 1, 0 where
+    the ink says nothing, 1 where it alone decides.
     """
     data, frozen, strengths = study.data, study.frozen, study.config.shortcut
     train = data.labels_of("train")
@@ -103,7 +103,8 @@ def assign(
 ) -> np.ndarray:
     """Which images carry the artefact: bool, as `uniform` (..., n) in [0, 1) falls below their probability.
 
-    BASE + strength · (1 − BASE) for the target class, BASE − strength · BASE for the others; `reverse` exchanges them.
+    BASE + strength · (1 − BASE) for the target class, BASE − strength · BASE for the others;
+    `reverse` exchanges them.
     """
     likely, unlikely = BASE + strength * (1 - BASE), BASE - strength * BASE
     return uniform < np.where((np.asarray(labels) == target) != reverse, likely, unlikely)
@@ -128,7 +129,9 @@ def target_class(classes: Sequence[str], labels: np.ndarray) -> int:
 def paint_ink(
     images: np.ndarray, rows: np.ndarray, names: Sequence[str], path: Path
 ) -> Generator[Event, None, np.ndarray]:
-    """A copy of uint8 `images` (N, S, S, 3) in a file at `path`, with ink on `rows`: `inked = yield from paint_ink(...)`.
+    """A copy of uint8 `images` (N, S, S, 3) in a file at `path`, with ink on `rows`.
+
+    `inked = yield from paint_ink(...)`.
 
     names: one a image; what is painted depends on it alone. Other rows are left black.
     """

@@ -83,7 +83,8 @@ class StudyData:
 def prepare(config, workspace: Workspace) -> Generator[Event, None, StudyData]:
     """The dataset of a study or embedding, its store and its split by patients: `data = yield from prepare(...)`.
 
-    The synthetic dataset is made on first need. The split is that of the classes, also where labels are priorities.
+    The synthetic dataset is made on first need. The split is that of the classes, also where labels
+    are priorities.
 
     Raises:
         NotFound: for an unknown dataset.

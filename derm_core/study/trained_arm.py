@@ -66,7 +66,8 @@ class TrainedStudy:
 
     Args:
         trained: every arm at the one setting.
-        log_prior: (C,) of the training split, or (N, C) of out-of-fold predictions, one row a test image.
+        log_prior: (C,) of the training split, or (N, C) of out-of-fold predictions, one row a test
+            image.
         frozen: of the regime `frozen` alone.
     """
 

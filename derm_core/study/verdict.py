@@ -1,10 +1,10 @@
 """The verdict of a comparison in words, from rules.
 
-More accurate: the paired 95 % interval of balanced accuracy excludes 0. Smaller gap: the interval of the loss or the
-accuracy gap's difference excludes 0, and the other's does not contradict. It survives where at matched training
-accuracy the same gaps differ the same way, beyond the seeds' 95 % interval; else it is consistent with underfitting;
-where the arms are not comparable there, underfitting is not ruled out. A gap is never named without the accuracy and
-the random control.
+More accurate: the paired 95 % interval of balanced accuracy excludes 0. Smaller gap: the interval
+of the loss or the accuracy gap's difference excludes 0, and the other's does not contradict. It
+survives where at matched training accuracy the same gaps differ the same way, beyond the seeds' 95
+% interval; else it is consistent with underfitting; where the arms are not comparable there,
+underfitting is not ruled out. A gap is never named without the accuracy and the random control.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ NOT_BACKBONES = ("random", "both", "scratch", "colour", "majority")
 def choose_pair(arms: Sequence[str]) -> Pair | None:
     """The pair (a, b) of the primary comparison a − b: VAE against ImageNet, or what stands in for one of them.
 
-    Another backbone takes the place of a missing one, else the random control; None with fewer than two arms to
-    compare.
+    Another backbone takes the place of a missing one, else the random control; None with fewer than
+    two arms to compare.
     """
     named = [arm for arm in PRIMARY if arm in arms]
     others = [arm for arm in arms if arm not in (*named, *NOT_BACKBONES)]
@@ -268,7 +268,8 @@ class _Rules:
         verb = "improve" if row.p_holm < 0.05 and gain > 0 else "are not shown to improve"
         p = "below 0.001" if row.p_holm < 0.001 else f"= {row.p_holm:.3f}"
         return [
-            f"{self.name('both')} {verb} on {self.name('imagenet')} alone ({points(gain)} points, Holm-corrected p {p})."
+            f"{self.name('both')} {verb} on {self.name('imagenet')} alone ({points(gain)} points, "
+            f"Holm-corrected p {p})."
         ]
 
     def _pretrainings(self, folds: int) -> list[str]:

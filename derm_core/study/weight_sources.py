@@ -27,8 +27,8 @@ def check_sources(
     """Notes on weights made from other data, at another size or on another split.
 
     Raises:
-        RunError: where a VAE was pretrained on another split of the same dataset: its training images may be this
-            study's test images.
+        RunError: where a VAE was pretrained on another split of the same dataset: its training
+            images may be this study's test images.
     """
     notes = []
     infos = [part.info for arm in arms for part in arm.parts]
@@ -96,7 +96,10 @@ def _check_bundle(
         ]
     note = f"The backbone of {name} was trained with labels on {trained_on or 'other data'}."
     if data.dataset.info.layout != "synthetic":
-        note += f" Where {config.dataset} holds images of it under another name, they may be among this study's test images."
+        note += (
+            f" Where {config.dataset} holds images of it under another name, they may be among this "
+            "study's test images."
+        )
     return [note]
 
 
