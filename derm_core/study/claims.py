@@ -15,7 +15,8 @@ must not contradict it; else nothing is seen.
     steady_improvement   Paper: from start to final the VAE's validation loss falls by 33 % (ImageNet 17 %) and its
                          accuracy rises by 44 % (19 %). Here: the same relative changes from the first epoch
                          to the last, paired over seeds, must be larger for the VAE; and steadily so:
-                         Spearman's rank correlation of its seed-mean validation loss with the epoch is −0.9 or below. Opposite: ImageNet's are larger.
+                         Spearman's rank correlation of its seed-mean validation loss with the epoch is
+                         −0.9 or below. Opposite: ImageNet's are larger.
 
 Intervals over seeds alone leave out what another validation set would change.
 """

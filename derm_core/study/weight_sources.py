@@ -1,4 +1,4 @@
-"""Where weights come from: checks of the sources of a study's arms against its split, and how published models were trained."""
+"""Where weights come from: the sources of a study's arms against its split, and of published models."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class Origin:
 
 
 def origin(workspace: Workspace, dataset: Dataset, card: Card) -> Origin:
-    """What this workspace knows of the data behind a card, whose split is looked for in `dataset` and in the one it names."""
+    """What this workspace knows of a card's data: its split in `dataset` or in the dataset it names."""
     trained_on, fingerprint = str(card.training_data.dataset), str(card.split.fingerprint)
     seed, most = card.split.seed or 0, card.split.max_images
     for name in dict.fromkeys((dataset.name, trained_on)):
