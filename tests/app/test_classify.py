@@ -241,7 +241,7 @@ def test_a_model_that_is_not_there_is_said_to_be_missing(open_page, shelf):
 def test_an_upload_is_not_spooled_to_the_disk():
     from starlette.formparsers import MultiPartParser
 
-    import pages.ui.classify.input
+    import pages.ui.classify.input  # noqa: F401  (sets the limit)
 
     assert MultiPartParser.spool_max_size > MAX_BYTES
 

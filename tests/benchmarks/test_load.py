@@ -11,7 +11,7 @@ from benchmarks import load
 from benchmarks._load_home import CONTENT, blur, lesions
 from benchmarks.load import LIMITS, classifications, missed, mixed_load, served, slope_of
 from derm_core.workspace import Workspace
-from tests.app.conftest import finished_home
+from tests.app.conftest import finished_home  # noqa: F401  (a fixture)
 from tests.app.maps import put_map
 
 

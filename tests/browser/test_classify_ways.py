@@ -14,7 +14,7 @@ from PIL import Image
 from derm_core.data.decode import heic_ready
 from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.browser.support import becomes, calm, no_exception, until, visit
-from tests.browser.test_classify import answered, lesion, upload
+from tests.browser.test_classify import answered, lesion, upload  # noqa: F401  (lesion: a fixture)
 from tests.builders import encode
 
 pytestmark = pytest.mark.browser

@@ -6,7 +6,7 @@ import pytest
 
 from derm_core.report.html import report_html
 from derm_core.study.study_result import read_study
-from tests.report.conftest import reported_home
+from tests.report.conftest import reported_home  # noqa: F401  (a fixture)
 
 pytestmark = pytest.mark.browser
 

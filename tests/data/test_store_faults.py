@@ -70,7 +70,7 @@ def test_a_disk_that_fills_while_pixels_are_stored_leaves_no_store_and_says_what
     opened, calls = [], []
 
     def limited(path, how="r", *given, **named):
-        handle = open(path, how, *given, **named)
+        handle = open(path, how, *given, **named)  # noqa: SIM115
         opened.append(how)
         return Full(handle) if how == mode and opened.count(mode) >= fails_at else handle
 

@@ -15,7 +15,7 @@ from derm_core.bundles.predictor import Predictor
 from derm_core.bundles.reference_file import Reference
 from derm_core.insight.reconstruct import can_reconstruct, reconstruct
 from tests.bundles.cards import complete_bundle, save_bundle
-from tests.bundles.conftest import card, classifier, decoder, shelf
+from tests.bundles.conftest import card, classifier, decoder, shelf  # noqa: F401
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
 

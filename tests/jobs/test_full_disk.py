@@ -18,7 +18,7 @@ from derm_core.training.pretrain import pretrain
 from derm_core.training.recipes import recipe
 from derm_core.workspace import Workspace
 from tests.builders import write_dataset
-from tests.jobs.test_faults import Here, fails, here
+from tests.jobs.test_faults import Here, fails, here  # noqa: F401  (a fixture)
 from tests.steps import fill_up
 
 

@@ -14,7 +14,7 @@ from derm_core.jobs.dependencies import dataset_users
 from derm_core.jobs.store import RunStore
 from derm_core.publish import job as module
 from derm_core.publish.job import publish_run
-from tests.publish.test_classifier import STUDY, study
+from tests.publish.test_classifier import STUDY, study  # noqa: F401  (study: a fixture)
 
 CONFIG = PublishConfig(dataset="moles", run=STUDY, arm="vae", name="my-vae", seed=7)
 pytestmark = pytest.mark.parametrize("study", ["frozen"], indirect=True)

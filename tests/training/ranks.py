@@ -1,4 +1,7 @@
-"""What the ranks of a test do: python -m torch.distributed.run … -m tests.training.ranks CASE FOLDER"""
+"""What the ranks of a test do.
+
+python -m torch.distributed.run … -m tests.training.ranks CASE FOLDER
+"""
 
 from __future__ import annotations
 
