@@ -9,7 +9,7 @@ from importlib import import_module
 
 from .cli import main
 from .files import keep_private
-from .jobs.supervisor import wait_for_workers
+from .jobs.spawning import wait_for_workers
 
 
 def run() -> int:

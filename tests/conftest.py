@@ -60,8 +60,8 @@ def no_worker_outlives_its_test():
     """Ends every worker, with its own children, that a test started and left; not those of wider fixtures."""
 
     def children() -> dict:
-        supervisor = sys.modules.get("derm_core.jobs.supervisor")
-        return supervisor._children if supervisor else {}
+        spawning = sys.modules.get("derm_core.jobs.spawning")
+        return spawning.workers if spawning else {}
 
     before = set(children())
     yield

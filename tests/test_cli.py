@@ -14,7 +14,7 @@ import pytest
 
 from derm_core import cli
 from derm_core.files import read_json, write_json
-from derm_core.jobs import supervisor
+from derm_core.jobs import spawning, supervisor
 from derm_core.jobs.store import RunStore
 from derm_core.locks import hold
 from tests.builders import noise, write_image
@@ -41,7 +41,7 @@ def scripted(workspace, monkeypatch):
     """Runs do what their dataset's name says, in real detached workers (tests/jobs/scripted_worker.py)."""
     script = Path(__file__).parent / "jobs" / "scripted_worker.py"
     monkeypatch.setattr(
-        supervisor, "worker_command", lambda run_id: [sys.executable, str(script), run_id]
+        spawning, "worker_command", lambda run_id: [sys.executable, str(script), run_id]
     )
     for name in ("count-3", "count-3000", "refuse"):
         write_json(workspace.dataset(name).info, {"images": 0, "classes": [], "groups": 0})
@@ -237,10 +237,10 @@ def test_list_show_cancel_resume_delete(run, scripted):
 @pytest.mark.slow
 def test_ctrl_c_leaves_the_run_going_and_says_how_to_reach_it(scripted):
     program = (
-        "import signal, sys; from derm_core.jobs import supervisor; from derm_core import cli;"
+        "import signal, sys; from derm_core.jobs import spawning; from derm_core import cli;"
         # a background shell would have it ignored
         "signal.signal(signal.SIGINT, signal.default_int_handler);"
-        "supervisor.worker_command = lambda i: [sys.executable, "
+        "spawning.worker_command = lambda i: [sys.executable, "
         f"{str(Path(__file__).parent / 'jobs' / 'scripted_worker.py')!r}, i];"
         "sys.exit(cli.main(['pretrain', '--dataset', 'count-3000', '--device', 'cpu']))"
     )

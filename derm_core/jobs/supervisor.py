@@ -6,20 +6,17 @@ import contextlib
 import dataclasses
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
-from ..config import PretrainConfig, RunConfig, StudyConfig, from_dict, to_dict
-from ..errors import DermError, NotFound, RunError
+from ..config import PretrainConfig, RunConfig, StudyConfig, to_dict
+from ..errors import NotFound, RunError
 from ..events import read_events_from
-from ..files import disk_bytes, read_json, storage_errors
+from ..files import disk_bytes
 from ..locks import hold, is_held
-from ..machine import cpu_cores
 from ..processes import alive
-from ..workspace import REPOSITORY, RunFiles, Workspace, weights_folder
+from ..workspace import Workspace
 from .dependencies import (
     RESUMABLE,
     USABLE,
@@ -32,29 +29,15 @@ from .dependencies import (
     required_pretraining,
     waits_for,
 )
+from .spawning import reap, spawn
 from .store import Run, RunStore
 
 SPAWN_GRACE_SECONDS = 20.0  # between a claim to start a worker and its process id
 START_SECONDS = 600.0  # a worker that lives may take this long to reach its lock on a busy machine
 MAX_SPAWNS = 3
-UNDER_TORCHRUN = "TORCHELASTIC_RUN_ID"
-OWN_RANKS = "DERM_OWN_RANKS"  # set where `spawn` has started torchrun for one run
-TORCHRUN_VARIABLES = (
-    OWN_RANKS,
-    "TORCHELASTIC_",
-    "MASTER_",
-    "RANK",
-    "LOCAL_RANK",
-    "LOCAL_WORLD_SIZE",
-    "WORLD_SIZE",
-    "GROUP_",
-    "ROLE_",
-    "OMP_NUM_THREADS",
-)
 TERM_AFTER_SECONDS = 5.0
 KILL_AFTER_SECONDS = 8.0
 RECONCILE_SECONDS = 2.0
-_children: dict[int, subprocess.Popen[bytes]] = {}
 # run: process that got SIGTERM from here, and when (monotonic)
 _terminated: dict[str, tuple[int, float]] = {}
 
@@ -62,8 +45,8 @@ _terminated: dict[str, tuple[int, float]] = {}
 def submit(workspace: Workspace, config: RunConfig, name: str = "") -> str:
     """Queue a run, and first the runs that it needs, and start a worker; returns its id.
 
-    A study whose VAE is to be pretrained takes an identical pretraining that is finished, under way
-    or queued, else queues one before itself. A comparison in folds queues the studies of its folds
+    A study whose VAE is to be pretrained takes an identical pretraining that is finished, under way or
+    queued, else queues one before itself. A comparison in folds queues the studies of its folds
     before itself; those that exist already go on where they stopped. What the run reads is checked
     by `preflight.submit`.
 
@@ -111,106 +94,13 @@ def _resumed(workspace: Workspace, run: Run) -> str:
     return run.id
 
 
-def worker_command(run_id: str, ranks: int = 1) -> list[str]:
-    """How a worker is started, by torchrun where several ranks share a training; its only argument is the id."""
-    worker = ["-m", "derm_core.jobs.worker", run_id]
-    if ranks == 1:
-        return [sys.executable, *worker]
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
-    return [sys.executable, *torchrun, *worker]
-
-
-def processes(config: Any) -> int:
-    """How many processes share a run's training: those that torchrun started, else what its config says."""
-    trains = hasattr(config, "devices") and getattr(config, "regime", "") != "frozen"
-    if not trains or getattr(config, "all_folds", False):
-        return 1
-    return int(os.environ["WORLD_SIZE"]) if UNDER_TORCHRUN in os.environ else int(config.devices)
-
-
-def _ranks(paths: RunFiles, environment: dict[str, str]) -> int:
-    """How many ranks a worker is started with; 1 where those of a torchrun around this process stand by."""
-    if UNDER_TORCHRUN in environment:
-        return 1
-    try:
-        config = from_dict(read_json(paths.config))
-    except (OSError, ValueError, DermError):  # the worker says what is wrong
-        return 1
-    return int(config.devices) if processes(config) > 1 else 1
-
-
-def _environment(workspace: Workspace) -> dict[str, str]:
-    """Variables of a worker. A rank that `spawn` has started does not hand on those of its own torchrun."""
-    own = OWN_RANKS in os.environ
-    search = [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]
-    return {
-        **{k: v for k, v in os.environ.items() if not (own and k.startswith(TORCHRUN_VARIABLES))},
-        "DERM_HOME": str(workspace.root),
-        "DERM_WEIGHTS": str(weights_folder().resolve()),
-        "PYTHONPATH": os.pathsep.join(filter(None, search)),
-        "PYTHONUNBUFFERED": "1",
-    }
-
-
-def spawn(workspace: Workspace, run_id: str, seen: Run | None = None) -> bool:
-    """Start a detached worker for a queued run; False where another caller has just done so.
-
-    seen: the run as it was read when a worker was found to be missing; who has started one since is
-    not outdone.
-    """
-    _reap()
-    store = RunStore(workspace)
-    if not store.claim_spawn(seen or store.get(run_id)):
-        return False
-    paths = workspace.run(run_id).create()
-    environment = _environment(workspace)
-    ranks = _ranks(paths, environment)
-    if ranks > 1:
-        environment |= {OWN_RANKS: "1", "OMP_NUM_THREADS": str(max(1, cpu_cores() // ranks))}
-    with storage_errors(paths.log):
-        log = os.open(paths.log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
-    try:
-        child = subprocess.Popen(
-            worker_command(run_id, ranks) if ranks > 1 else worker_command(run_id),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=environment,
-            cwd=REPOSITORY,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise RunError(
-            f"The worker of {run_id} could not be started ({error.strerror}); "
-            f"free some memory, then `runs resume {run_id}`."
-        ) from error
-    finally:
-        os.close(log)
-    _children[child.pid] = child
-    store.note_spawned(run_id, child.pid)
-    return True
-
-
-def _reap() -> None:
-    """Collect workers of this process that have ended, so that none stays as a zombie."""
-    for pid, child in list(_children.items()):
-        if child.poll() is not None:
-            _children.pop(pid, None)
-
-
-def wait_for_workers() -> None:
-    """Wait until every worker that this process started has ended."""
-    for child in list(_children.values()):
-        child.wait()
-
-
 def reconcile(workspace: Workspace) -> None:
     """Bring the table up to date.
 
-    Runs whose worker has died become interrupted, queued runs get a worker, and workers that ignore
-    a request to stop are killed.
+    Runs whose worker has died become interrupted, queued runs get a worker, and workers that ignore a
+    request to stop are killed.
     """
-    _reap()
+    reap()
     store = RunStore(workspace)
     for run in store.list():
         if run.final:

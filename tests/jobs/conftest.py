@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from derm_core.config import PretrainConfig
-from derm_core.jobs import supervisor
+from derm_core.jobs import spawning, supervisor
 from derm_core.jobs.store import RunStore
 
 
@@ -53,7 +53,7 @@ class Jobs:
 def jobs(workspace, monkeypatch):
     script = Path(__file__).with_name("scripted_worker.py")
     monkeypatch.setattr(
-        supervisor, "worker_command", lambda run_id: [sys.executable, str(script), run_id]
+        spawning, "worker_command", lambda run_id: [sys.executable, str(script), run_id]
     )
     yield Jobs(workspace)
     for run in RunStore(workspace).list():

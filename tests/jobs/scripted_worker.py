@@ -11,7 +11,7 @@ from pathlib import Path
 
 from derm_core.errors import DataError
 from derm_core.events import TICK, Event, log, progress
-from derm_core.jobs import supervisor, worker
+from derm_core.jobs import spawning, worker
 
 
 def job(config, workspace, run):
@@ -40,8 +40,8 @@ def command(run_id: str) -> list[str]:
     return [sys.executable, str(Path(__file__).resolve()), run_id]
 
 
-supervisor.worker_command = command
-worker._job = lambda kind: job
+spawning.worker_command = command
+worker.load_job = lambda kind: job
 
 if __name__ == "__main__":
     sys.exit(worker.main(sys.argv[1]))

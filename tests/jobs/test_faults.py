@@ -23,7 +23,7 @@ from derm_core.config import PretrainConfig, to_dict
 from derm_core.errors import DermError, StorageError
 from derm_core.events import TICK, Event, EventLog, Progress, log, read_events
 from derm_core.files import read_json, write_json
-from derm_core.jobs import supervisor, worker
+from derm_core.jobs import spawning, supervisor, worker
 from derm_core.jobs.store import RunStore
 from derm_core.locks import hold, is_held
 from derm_core.workspace import Workspace
@@ -54,7 +54,9 @@ class Here:
         return self.store.create("pretrain", CONFIG, **about)
 
     def work(self, run_id: str, between=lambda step: None, job=counting):
-        self.monkeypatch.setattr(worker, "_job", lambda kind: lambda *given: job(*given, between))
+        self.monkeypatch.setattr(
+            worker, "load_job", lambda kind: lambda *given: job(*given, between)
+        )
         worker.main(run_id, self.workspace)
         return self.store.get(run_id)
 
@@ -307,7 +309,7 @@ def test_a_lock_file_without_a_living_holder_holds_nothing(tmp_path):
 
 
 def _reconcile(root, barrier, started):
-    supervisor.subprocess.Popen = lambda command, **options: started.put(command[-1]) or _Started()
+    spawning.subprocess.Popen = lambda command, **options: started.put(command[-1]) or _Started()
     barrier.wait()
     supervisor.reconcile(Workspace.open(root))
 
@@ -339,11 +341,11 @@ def test_two_apps_on_one_workspace_start_one_worker_for_a_run(workspace):
 def test_an_app_that_looked_before_another_started_the_worker_starts_none(workspace, monkeypatch):
     started, store = [], RunStore(workspace)
     monkeypatch.setattr(
-        supervisor.subprocess, "Popen", lambda command, **options: started.append(command)
+        spawning.subprocess, "Popen", lambda command, **options: started.append(command)
     )
     seen = store.get(store.create("pretrain", CONFIG))
     assert store.claim_spawn(seen)  # the other app, meanwhile
-    assert not supervisor.spawn(workspace, seen.id, seen)
+    assert not spawning.spawn(workspace, seen.id, seen)
     assert started == [] and store.get(seen.id).spawns == 1
 
 

@@ -16,9 +16,9 @@ import pytest
 from derm_core.config import BackboneConfig, EmbedConfig, PretrainConfig, StudyConfig
 from derm_core.data.synth.dataset import make_synth
 from derm_core.events import read_events
-from derm_core.jobs import supervisor
+from derm_core.jobs import spawning, supervisor
+from derm_core.jobs.spawning import processes
 from derm_core.jobs.store import RunStore
-from derm_core.jobs.supervisor import processes
 from derm_core.jobs.worker import device_names
 from derm_core.training.recipes import recipe
 from derm_core.workspace import REPOSITORY
@@ -61,10 +61,10 @@ def test_a_shared_run_holds_all_its_gpus_on_this_machine(monkeypatch):
 
 
 def test_a_rank_starts_other_runs_workers_without_the_variables_of_its_torchrun(jobs, monkeypatch):
-    for name in ("TORCHELASTIC_RUN_ID", "RANK", "WORLD_SIZE", "MASTER_PORT", supervisor.OWN_RANKS):
+    for name in ("TORCHELASTIC_RUN_ID", "RANK", "WORLD_SIZE", "MASTER_PORT", spawning.OWN_RANKS):
         monkeypatch.setenv(name, "7")
     code = "import os; print([k for k in os.environ if k in ('RANK', 'MASTER_PORT')])"
-    monkeypatch.setattr(supervisor, "worker_command", lambda _: [sys.executable, "-c", code])
+    monkeypatch.setattr(spawning, "worker_command", lambda _: [sys.executable, "-c", code])
     run_id = jobs.submit("1")
     log = jobs.workspace.run(run_id).log
     assert eventually(log.read_text).strip() == "[]"

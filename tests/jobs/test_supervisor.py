@@ -8,7 +8,7 @@ import pytest
 from derm_core.config import EmbedConfig, PretrainConfig, StudyConfig, from_dict
 from derm_core.errors import ConfigError, NotFound, RunError
 from derm_core.files import read_json, write_json
-from derm_core.jobs import supervisor
+from derm_core.jobs import spawning, supervisor
 from derm_core.jobs.store import RunStore
 
 from .conftest import eventually
@@ -49,7 +49,7 @@ def test_a_queued_run_whose_worker_died_gets_a_new_one(jobs):
     queued = jobs.submit("count-2", seed=1)
     pid = eventually(lambda: jobs.store.get(queued).pid)
     os.kill(pid, signal.SIGKILL)
-    supervisor._children[pid].wait(60)
+    spawning.workers[pid].wait(60)
     supervisor.reconcile(jobs.workspace)
     assert eventually(lambda: jobs.store.get(queued).pid) != pid
     supervisor.cancel(jobs.workspace, blocker)
@@ -58,9 +58,9 @@ def test_a_queued_run_whose_worker_died_gets_a_new_one(jobs):
 
 def test_page_loads_together_start_one_worker(workspace, monkeypatch):
     started = []
-    monkeypatch.setattr(supervisor, "_children", {})
+    monkeypatch.setattr(spawning, "workers", {})
     monkeypatch.setattr(
-        supervisor.subprocess,
+        spawning.subprocess,
         "Popen",
         lambda command, **options: started.append(command) or _Child(),
     )
@@ -81,18 +81,18 @@ class _Child:
 
 
 def test_a_worker_that_is_slow_to_start_is_waited_for(workspace, monkeypatch):
-    monkeypatch.setattr(supervisor, "worker_command", lambda run_id: ["sleep", "30"])
+    monkeypatch.setattr(spawning, "worker_command", lambda run_id: ["sleep", "30"])
     monkeypatch.setattr(supervisor, "SPAWN_GRACE_SECONDS", 0.0)
     run_id = RunStore(workspace).create("pretrain", {"device": "cpu"})
     for _ in range(5):
         supervisor.reconcile(workspace)
     pid = RunStore(workspace).get(run_id).pid
-    assert RunStore(workspace).get(run_id).spawns == 1 and list(supervisor._children) == [pid]
-    supervisor._children.pop(pid).kill()
+    assert RunStore(workspace).get(run_id).spawns == 1 and list(spawning.workers) == [pid]
+    spawning.workers.pop(pid).kill()
 
 
 def test_a_worker_that_never_starts_fails_its_run_after_three_tries(workspace, monkeypatch):
-    monkeypatch.setattr(supervisor, "worker_command", lambda run_id: ["false"])
+    monkeypatch.setattr(spawning, "worker_command", lambda run_id: ["false"])
     run_id = RunStore(workspace).create("pretrain", {"device": "cpu"})
     run = eventually(
         lambda: (
@@ -127,7 +127,7 @@ def test_a_run_that_does_not_listen_is_killed(jobs, monkeypatch):
     run_id = jobs.submit("deaf")
     run = jobs.until(run_id, "running")
     assert supervisor.cancel(jobs.workspace, run_id, wait=60).state == "cancelled"
-    eventually(lambda: supervisor._reap() or run.pid not in supervisor._children)
+    eventually(lambda: supervisor.reconcile(jobs.workspace) or run.pid not in spawning.workers)
 
 
 def test_what_has_ended_cannot_be_cancelled(jobs):

@@ -11,7 +11,7 @@ import pytest
 
 from derm_core.config import PretrainConfig, to_dict
 from derm_core.events import read_events
-from derm_core.jobs import supervisor
+from derm_core.jobs import spawning, supervisor
 from derm_core.jobs.store import RunStore
 from derm_core.locks import is_held
 
@@ -97,7 +97,7 @@ def test_a_second_worker_of_the_same_run_does_nothing(jobs):
     run_id = jobs.submit("count-3000")
     run = jobs.until(run_id, "running")
     second = subprocess.run(
-        supervisor.worker_command(run_id), timeout=90, env={**os.environ, "PYTHONPATH": os.getcwd()}
+        spawning.worker_command(run_id), timeout=90, env={**os.environ, "PYTHONPATH": os.getcwd()}
     )
     assert second.returncode == 0
     assert jobs.store.get(run_id).pid == run.pid and jobs.state(run_id) == "running"
@@ -135,7 +135,7 @@ def test_progress_reaches_the_table_while_the_job_works(jobs):
 def test_a_run_whose_row_was_deleted_stops(jobs):
     run_id = jobs.submit("count-2000")
     jobs.until(run_id, "running")
-    child = next(iter(supervisor._children.values()))
+    child = next(iter(spawning.workers.values()))
     jobs.store.delete(run_id)
     assert child.wait(60) == 1
 
@@ -146,7 +146,7 @@ def test_a_queued_run_by_hand_runs_in_the_foreground(jobs, workspace):
     )
     started = time.monotonic()
     finished = subprocess.run(
-        supervisor.worker_command(run_id),
+        spawning.worker_command(run_id),
         capture_output=True,
         text=True,
         timeout=90,
@@ -161,17 +161,17 @@ def test_a_queued_run_by_hand_runs_in_the_foreground(jobs, workspace):
 def test_a_shortage_of_memory_says_what_to_lower(tmp_path):
     import torch
 
-    from derm_core.jobs.worker import _sentence
+    from derm_core.jobs.worker import failure_sentence
     from derm_core.workspace import RunFiles
 
     with pytest.raises(RuntimeError) as raised:
         torch.empty(2**46)
-    assert "smaller batch size or input size" in _sentence(raised.value, RunFiles(tmp_path))
+    assert "smaller batch size or input size" in failure_sentence(raised.value, RunFiles(tmp_path))
     for said in (
         "CUDA out of memory. Tried",
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
         "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
     ):
-        assert "smaller batch size or input size" in _sentence(
+        assert "smaller batch size or input size" in failure_sentence(
             RuntimeError(said), RunFiles(tmp_path)
         )
