@@ -57,7 +57,7 @@ def finished_runs(workspace: Workspace) -> dict[str, Run]:
             page="train",
             preset="demo",
         )
-    st.stop()
+    return st.stop()
 
 
 def draw_arm_cards(result: StudyResult) -> None:

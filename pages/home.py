@@ -7,11 +7,13 @@ import streamlit as st
 from derm_core.arms import arm_style, in_order
 from derm_core.bundles.library import ListedBundle
 from derm_core.report.sections.gaps import gap_against_accuracy
+from derm_core.workspace import Workspace
 from pages.ui import cached, frame, words
 from pages.ui.section import draw
 
 
-def latest_comparison(workspace) -> None:
+def draw_latest_comparison(workspace: Workspace) -> None:
+    """The verdict of the newest study and its gap against accuracy."""
     st.subheader("Latest comparison", anchor=False)
     done = (
         (run, result)
@@ -130,7 +132,7 @@ with st.container(horizontal=True):
         frame.go("train", preset="demo")
 left, right = st.columns([3, 2], gap="large")
 with left:
-    latest_comparison(workspace)
+    draw_latest_comparison(workspace)
 with right:
     shelf(workspace)
     machine(workspace)

@@ -152,8 +152,12 @@ def curves(
 
     Args:
         of_arms: x and the interval at each x, for each arm.
+        title: what the figure shows.
+        x: title of the horizontal axis.
+        y: title of the vertical axis.
         at: what a point is at, in plotly's template: "severity %{x}".
         share: whether the values are shares.
+        height: in pixels.
     """
     figure, form = blank(title, height, x=x, y=y, legend=True), ".1%" if share else ".3f"
     for arm, (xs, values) in of_arms.items():
@@ -200,9 +204,12 @@ def matrix(
     """A square of cells that can be pressed, a row and a column for each class.
 
     Args:
+        title: what the figure shows.
         shade: how strong the colour of each cell is, (n, n).
         text: what stands in each cell.
         hover: what each cell says under the pointer.
+        classes: names of the rows, which are those of the columns.
+        colour: hexadecimal.
     """
     figure = blank(title, 110 + 34 * len(classes))
     strongest = max(float(shade.max(initial=0.0)), 1e-9)

@@ -1,8 +1,8 @@
-"""The look that all figures share: `blank` makes an empty one; colours without a meaning of their own.
+"""The style that all figures share: empty figures, lines, marks, bands, error bars, colours.
 
 Backgrounds are transparent and fonts are left to the theme, so that a figure suits light and dark;
-only colours that carry meaning (an arm, a class) are set. Traces are plain dicts: plotly itself is
-loaded by `blank`, when the first figure is drawn, and nowhere else in this package.
+only colours with a meaning (an arm, a class) are set. Traces are plain dicts. Plotly is imported in
+this module alone, inside functions, so that the package opens without it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SPLIT_COLOURS = {"train": "#0F6B66", "val": "#4FA39B", "test": "#A5915C"}
 def blank(
     title: str, height: int, *, x: str = "", y: str = "", legend: bool = False, **layout: Any
 ) -> Figure:
-    """An empty figure in the house's look: thin grid, no frame, legend above and left."""
+    """An empty figure: thin grid, no frame, legend above and left."""
     from plotly.graph_objects import Figure
 
     return Figure(layout=look(title, height, x=x, y=y, legend=legend, **layout))
@@ -41,7 +41,7 @@ def blank(
 def look(
     title: str, height: int, *, x: str = "", y: str = "", legend: bool = False, **layout: Any
 ) -> dict:
-    """The layout of `blank`, in one piece: plotly takes ten times as long for one property after the other."""
+    """The layout of `blank` as one dict: plotly takes ten times as long to set its properties one by one."""
     axis = {"gridcolor": GRID, "zeroline": False, "automargin": True, "fixedrange": True}
     return {
         "title": {"text": title},
@@ -67,7 +67,7 @@ def look(
 
 
 def again(figure: dict) -> Figure:
-    """A figure made of what is known to be right, as `to_dict` returns it of another: nothing in it is checked."""
+    """A figure rebuilt from another one's `to_dict`, without validation."""
     from plotly.graph_objects import Figure
 
     return Figure(figure["data"], figure["layout"], _validate=False)
@@ -164,7 +164,7 @@ def label_above(
 
 
 def labels_above(rows: Sequence[Any], left: Sequence[str], right: Sequence[str]) -> list[dict]:
-    """The annotations of `label_above`. All in one piece: plotly's `add_annotation` checks those before it once more."""
+    """The annotations of `label_above`, all at once: `add_annotation` would check the earlier ones again."""
     shared = {
         "xref": "paper",
         "yanchor": "middle",

@@ -1,4 +1,4 @@
-"""Foreign text in figures: plotly reads every text as a little HTML, links among it."""
+"""What users wrote, safe in figures: plotly interprets some HTML in every text, links among it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FOREIGN_TAG = re.compile(r"<(?!/?(?:b|i|sub|sup|extra)>|br>|br/>)")
 
 
 def with_plain_texts(figure: Any) -> Any:
-    """The figure with every tag in its texts, but those of emphasis and line breaks, shown letter by letter."""
+    """The figure, changed in place: tags in its texts but those of emphasis and line breaks are escaped."""
     for part in (*figure.data, figure.layout):
         given = part.to_plotly_json()
         part.update(
@@ -21,7 +21,7 @@ def with_plain_texts(figure: Any) -> Any:
 
 
 def plain_texts(value: Any) -> Any:
-    """`value` with its texts as `with_plain_texts` has them; itself where there is nothing to change, numbers unread."""
+    """`value` with its texts as in `with_plain_texts`; the same object where nothing changes."""
     if isinstance(value, str):
         return FOREIGN_TAG.sub("&lt;", value) if "<" in value else value
     if isinstance(value, Mapping):

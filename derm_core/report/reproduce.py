@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,10 +23,8 @@ def reproducible_config(result: StudyResult, run_folder: Path | str) -> dict[str
     if config.get("fold_runs"):
         config["fold_runs"] = []
     if run_id := config.get("vae_run"):
-        try:
+        with contextlib.suppress(OSError, ValueError):
             config["pretrain"] = read_json(Path(run_folder).parent / run_id / "config.json")
-        except (OSError, ValueError):
-            pass
         if config.get("pretrain"):
             config["vae_run"] = None
     return config

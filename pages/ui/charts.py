@@ -1,4 +1,4 @@
-"""The pages' own figures; those of a study stand in derm_core.report.figures. Show them with `frame.show_chart`.
+"""The pages' own figures; those of a study stand in derm_core.report.sections. Show them with `frame.show_chart`.
 
 probability_bars({class: p}, colour=…)      what one model thinks of one image
 balance_bars(counts)                        classes (rows) in splits (columns)

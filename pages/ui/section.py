@@ -78,6 +78,7 @@ def draw_figure(section: Section, key: str | None = None, **selection: Any) -> N
     A heading of level 3 stands in place of the figure's own title.
 
     Args:
+        section: has a figure.
         key: of the chart in place of the section's own.
         selection: on_select and selection_mode of st.plotly_chart.
     """

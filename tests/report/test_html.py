@@ -162,8 +162,8 @@ def test_the_command_writes_report_and_tables(reported, tmp_path, capsys):
         cli.main(["compare", "--config", str(tmp_path / "csv" / "config.json"), "--arms", "random"])
         == 1
     )
-    said = capsys.readouterr().err
-    assert "--out FILE" in said and "cannot be written" in said and "leave out --arms" in said
+    errors = capsys.readouterr().err
+    assert "--out FILE" in errors and "cannot be written" in errors and "leave out --arms" in errors
 
 
 def test_a_study_of_an_older_version_has_a_report_too(made, reported):

@@ -200,10 +200,10 @@ def test_a_server_that_does_not_answer_is_said_in_a_line(run, workspace, monkeyp
         stand_in_mlflow(monkeypatch, fail="no route to\nhost " * 200),
         pytest.raises(
             RunError, match=r"http://nowhere does not take the run .no route to host"
-        ) as said,
+        ) as raised,
     ):
         trackers.to_mlflow(run, "http://nowhere", RunStore(workspace).get(run.id))
-    assert len(str(said.value)) < 320
+    assert len(str(raised.value)) < 320
 
 
 @pytest.mark.parametrize(
@@ -214,8 +214,10 @@ def test_a_missing_package_is_named_with_what_to_install(
 ):
     monkeypatch.setitem(sys.modules, package, None)
     assert cli.main(["runs", "export", run.id, option, str(tmp_path / "x")]) == 1
-    said = capsys.readouterr().err
-    assert package in said and "requirements-extras.txt" in said and not (tmp_path / "x").exists()
+    errors = capsys.readouterr().err
+    assert (
+        package in errors and "requirements-extras.txt" in errors and not (tmp_path / "x").exists()
+    )
     assert cli.main(["runs", "export", run.id]) == 1 and "--mlflow" in capsys.readouterr().err
 
 

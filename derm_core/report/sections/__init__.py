@@ -36,6 +36,7 @@ def all_sections(result: StudyResult, tables: Mapping[str, pd.DataFrame]) -> lis
     """Every section but those of the method, for one document.
 
     Args:
+        result: study.json.
         tables: the learning curves of each arm.
     """
     differences = metrics.differences(result)

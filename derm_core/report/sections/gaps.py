@@ -49,7 +49,7 @@ def gap_against_accuracy(result: StudyResult, kind: str) -> Section | None:
     rows = gap_points(result, kind)
     if not rows:
         return None
-    said = " ".join(
+    points_text = " ".join(
         f"{row.arm.name}: accuracy {percent(row.x.mean)}, gap {number(row.y.mean)}." for row in rows
     )
     return Section(
@@ -58,7 +58,7 @@ def gap_against_accuracy(result: StudyResult, kind: str) -> Section | None:
         caption="Right is more accurate, low is less overfitted. A small gap far to the left is "
         "underfitting: random weights show how small a gap can be without any learning. Bars: 95 % "
         "intervals.",
-        alt=f"Scatter of the {kind} gap by balanced accuracy. {said}",
+        alt=f"Scatter of the {kind} gap by balanced accuracy. {points_text}",
         numbers=lambda: pd.DataFrame(
             [
                 {

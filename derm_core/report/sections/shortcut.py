@@ -25,7 +25,11 @@ def shortcut(result: StudyResult) -> list[Section]:
     answer = result.shortcut
     if answer is None:
         return []
-    heading = Section(key="shortcut-answer", title="A planted artefact", finding=answer.text)
+    heading = Section(
+        key="shortcut-answer",
+        title="A planted shortcut",
+        text=(answer.text,) if answer.text else (),
+    )
     if not answer.rows:
         return [heading]
     explanation = Section(
