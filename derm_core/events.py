@@ -134,11 +134,6 @@ def counted(what: str, unit: str = "images") -> Callable[[int, int], Event]:
     return count
 
 
-def jsonable(value: Any) -> Any:
-    """`records.to_json`."""
-    return to_json(value)
-
-
 class EventLog:
     """Appends events to `events.jsonl` with a sequence number and the time; one writer only."""
 

@@ -23,8 +23,8 @@ from safetensors.torch import load, save
 from torch import nn
 
 from ..errors import RunError
-from ..events import jsonable
 from ..files import read_json, write_atomic, write_json, writing
+from ..records import to_json
 
 POINTER, OPTIMISER, STATE = "latest", "optimiser.pt", "state.json"
 
@@ -107,7 +107,7 @@ def _copied(
         for index, row in held["state"].items()
     }
     groups = [dict(group) for group in held["param_groups"]]
-    return {**files, OPTIMISER: {"state": moments, "param_groups": groups}, STATE: jsonable(state)}
+    return {**files, OPTIMISER: {"state": moments, "param_groups": groups}, STATE: to_json(state)}
 
 
 def _cpu_copy(tensor: torch.Tensor) -> torch.Tensor:

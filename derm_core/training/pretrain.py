@@ -18,9 +18,10 @@ from ..config import PretrainConfig, to_dict
 from ..data.on_demand import open_images
 from ..data.splits import split_fingerprint, split_for
 from ..errors import DataError
-from ..events import Event, jsonable, log
+from ..events import Event, log
 from ..files import read_json, sha256_file, write_json
 from ..nets.vae import VAE_MEAN, VAE_STD, decode_colours, latents_like, save_vae
+from ..records import to_json
 from ..seeds import stream_seed
 from ..workspace import RunFiles, Workspace
 from .checkpoint import clear_checkpoints
@@ -213,7 +214,7 @@ def _finish(
             "run_id": run.id,
             "config": to_dict(config),
             "precision": precision.to_dict(),
-            "metrics": jsonable(state["metrics"]),
+            "metrics": to_json(state["metrics"]),
             **data.record,
         },
     )
@@ -231,11 +232,11 @@ def _finish(
         "device": evaluation.device,
         **data.record,
     }
-    write_json(run.summary, jsonable(summary))
+    write_json(run.summary, to_json(summary))
     clear_checkpoints(run.checkpoints)
     for name in (*drawn, "reconstructions"):
         yield Event(kind="image", series=name, value=f"{name}.png", epoch=float(recipe.epochs))
-    yield Event(kind="result", value=jsonable(summary))
+    yield Event(kind="result", value=to_json(summary))
 
 
 def run_precision(

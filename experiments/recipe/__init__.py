@@ -39,8 +39,8 @@ from typing import Any
 
 from derm_core.config import BackboneConfig
 from derm_core.errors import RunError
-from derm_core.events import jsonable
 from derm_core.files import read_json
+from derm_core.records import to_json
 from derm_core.study.features import finish
 from derm_core.study.study_data import prepare
 from derm_core.workspace import Workspace
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> dict:
         raise RunError(
             "No line is finished in this workspace: run --stage levers or --stage finals first."
         )
-    return jsonable(
+    return to_json(
         {
             **headline(ablation, final),
             **tables(ablation, final),

@@ -12,11 +12,12 @@ import numpy as np
 
 from derm_core.config import to_dict
 from derm_core.errors import RunError
-from derm_core.events import Event, jsonable
+from derm_core.events import Event
 from derm_core.files import read_json, write_json, writing
 from derm_core.heads.grid import CURVES, Heads
 from derm_core.locks import hold
 from derm_core.machine import pick_device
+from derm_core.records import to_json
 from derm_core.study.arms import resolve_arms
 from derm_core.study.features import finish
 from derm_core.study.frozen import arm_features
@@ -85,7 +86,7 @@ def _finish(
         np.savez(file, **arrays)
     write_json(
         folder.artefacts / RESULT,
-        jsonable({**result, "pretraining": summary, "judging_seconds": time.monotonic() - started}),
+        to_json({**result, "pretraining": summary, "judging_seconds": time.monotonic() - started}),
     )
 
 

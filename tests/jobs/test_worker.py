@@ -167,11 +167,11 @@ def test_a_shortage_of_memory_says_what_to_lower(tmp_path):
     with pytest.raises(RuntimeError) as raised:
         torch.empty(2**46)
     assert "smaller batch size or input size" in failure_sentence(raised.value, RunFiles(tmp_path))
-    for said in (
+    for message in (
         "CUDA out of memory. Tried",
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
         "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
     ):
         assert "smaller batch size or input size" in failure_sentence(
-            RuntimeError(said), RunFiles(tmp_path)
+            RuntimeError(message), RunFiles(tmp_path)
         )
