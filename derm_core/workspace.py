@@ -33,108 +33,67 @@ def new_run_id(kind: str) -> str:
     return check_id(f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}", "run id")
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class RunFiles:
     """Every path in the folder of one run: the portable record of what it did.
 
     The worker writes; readers find the same names whatever version wrote them.
+
+    Attributes:
+        root: the folder.
+        id: the run's id, which is the name of its folder.
+        config: its settings, every value resolved.
+        events: its events, one JSON object a line.
+        about: name, tags and note that a user gave the run.
+        log: what its worker prints.
+        lock: held by its worker.
+        checkpoints: folder of what a resumed run goes on from.
+        artefacts: folder of its results.
+        precision: number format, memory layout and batch size, chosen once and used again after a resume.
+        summary: metrics and settings of a finished pretraining.
+        vae: what rebuilds the VAE; its weights are `vae_weights`.
+        vae_weights: tensors of the VAE.
+        latents: KL divergence and spread of each latent dimension on validation images.
+        study: every result of a study.
+        labels: the task (classes or priorities) that the labels of the study stand for.
+        predictions: probabilities of every arm, seed and image of validation and test.
+        decisions: the class that every arm decides for, by test image.
+        label_efficiency_predictions: test probabilities of a fold at each share of the labels.
+        map_info: settings and quality of a map.
+        map_points: the points of a map, one row an image.
+        neighbours: manifest rows of each image's nearest images.
+        distances: distances to them in the feature space.
+        data_issues: images whose label, split or look should be checked.
+        factors: which latent dimension follows which known factor of synthetic data.
     """
 
     root: Path
 
-    @property
-    def id(self) -> str:
-        """The run's id, which is the name of its folder."""
-        return self.root.name
-
-    @property
-    def config(self) -> Path:
-        """Its settings, every value resolved."""
-        return self.root / "config.json"
-
-    @property
-    def events(self) -> Path:
-        """Its events, one JSON object a line."""
-        return self.root / "events.jsonl"
-
-    @property
-    def about(self) -> Path:
-        """Name, tags and note that a user gave the run."""
-        return self.root / "about.json"
-
-    @property
-    def log(self) -> Path:
-        """What its worker prints."""
-        return self.root / "log.txt"
-
-    @property
-    def lock(self) -> Path:
-        """Held by its worker."""
-        return self.root / "lock"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of what a resumed run goes on from."""
-        return self.root / "checkpoints"
-
-    @property
-    def artefacts(self) -> Path:
-        """Folder of its results."""
-        return self.root / "artefacts"
-
-    @property
-    def precision(self) -> Path:
-        """Number format, memory layout and batch size, chosen once and used again after a resume."""
-        return self.checkpoints / "precision.json"
-
-    # Pretraining
-
-    @property
-    def summary(self) -> Path:
-        """Metrics and settings of a finished pretraining."""
-        return self.artefacts / "summary.json"
-
-    @property
-    def vae(self) -> Path:
-        """What rebuilds the VAE; its weights are `vae_weights`."""
-        return self.artefacts / "vae.json"
-
-    @property
-    def vae_weights(self) -> Path:
-        """Tensors of the VAE."""
-        return self.artefacts / "vae.safetensors"
-
-    @property
-    def latents(self) -> Path:
-        """KL divergence and spread of each latent dimension on validation images."""
-        return self.artefacts / "latents.json"
-
-    # Study
-
-    @property
-    def study(self) -> Path:
-        """Every result of a study."""
-        return self.artefacts / "study.json"
-
-    @property
-    def labels(self) -> Path:
-        """The task (classes or priorities) that the labels of the study stand for."""
-        return self.artefacts / "labels.json"
-
-    @property
-    def predictions(self) -> Path:
-        """Probabilities of every arm, seed and image of validation and test."""
-        return self.artefacts / "predictions.parquet"
-
-    @property
-    def decisions(self) -> Path:
-        """The class that every arm decides for, by test image."""
-        return self.artefacts / "decisions.parquet"
-
-    @property
-    def label_efficiency_predictions(self) -> Path:
-        """Test probabilities of a fold at each share of the labels."""
-        return self.artefacts / "extras" / "label_efficiency.npz"
+    def __post_init__(self) -> None:
+        self.id = self.root.name
+        self.config = self.root / "config.json"
+        self.events = self.root / "events.jsonl"
+        self.about = self.root / "about.json"
+        self.log = self.root / "log.txt"
+        self.lock = self.root / "lock"
+        self.checkpoints = self.root / "checkpoints"
+        self.artefacts = self.root / "artefacts"
+        self.precision = self.checkpoints / "precision.json"
+        self.summary = self.artefacts / "summary.json"
+        self.vae = self.artefacts / "vae.json"
+        self.vae_weights = self.artefacts / "vae.safetensors"
+        self.latents = self.artefacts / "latents.json"
+        self.study = self.artefacts / "study.json"
+        self.labels = self.artefacts / "labels.json"
+        self.predictions = self.artefacts / "predictions.parquet"
+        self.decisions = self.artefacts / "decisions.parquet"
+        self.label_efficiency_predictions = self.artefacts / "extras" / "label_efficiency.npz"
+        self.map_info = self.artefacts / "map.json"
+        self.map_points = self.artefacts / "map.parquet"
+        self.neighbours = self.artefacts / "neighbours.npy"
+        self.distances = self.artefacts / "distances.npy"
+        self.data_issues = self.artefacts / "trouble.parquet"
+        self.factors = self.artefacts / "factors.parquet"
 
     def answer(self, question: str) -> Path:
         """The answer to a question that a study asks beyond its main table."""
@@ -152,38 +111,6 @@ class RunFiles:
         """The fine-tuned classifier of an arm and seed."""
         return self.artefacts / "models" / f"{arm_file(arm)}-seed{seed}.safetensors"
 
-    # Map
-
-    @property
-    def map_info(self) -> Path:
-        """Settings and quality of a map."""
-        return self.artefacts / "map.json"
-
-    @property
-    def map_points(self) -> Path:
-        """The points of a map, one row an image."""
-        return self.artefacts / "map.parquet"
-
-    @property
-    def neighbours(self) -> Path:
-        """Manifest rows of each image's nearest images."""
-        return self.artefacts / "neighbours.npy"
-
-    @property
-    def distances(self) -> Path:
-        """Distances to them in the feature space."""
-        return self.artefacts / "distances.npy"
-
-    @property
-    def data_issues(self) -> Path:
-        """Images whose label, split or look should be checked."""
-        return self.artefacts / "trouble.parquet"
-
-    @property
-    def factors(self) -> Path:
-        """Which latent dimension follows which known factor of synthetic data."""
-        return self.artefacts / "factors.parquet"
-
     def create(self) -> RunFiles:
         """Make the folder with its subfolders, readable by their owner only."""
         with storage_errors(self.root):
@@ -192,41 +119,29 @@ class RunFiles:
         return self
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class DatasetPaths:
-    """The folder of one imported dataset; its images may lie elsewhere."""
+    """The folder of one imported dataset; its images may lie elsewhere.
+
+    Attributes:
+        root: the folder.
+        name: the dataset's name, which is the name of its folder.
+        manifest: one row an image.
+        info: classes, counts, source and fingerprint.
+        stores: folder of the decoded images, by size.
+        images: folder of the images of a dataset that brings no files of its own.
+        masks: folder of the lesion masks of a synthetic dataset.
+    """
 
     root: Path
 
-    @property
-    def name(self) -> str:
-        """The dataset's name, which is the name of its folder."""
-        return self.root.name
-
-    @property
-    def manifest(self) -> Path:
-        """One row an image."""
-        return self.root / "manifest.parquet"
-
-    @property
-    def info(self) -> Path:
-        """Classes, counts, source and fingerprint."""
-        return self.root / "dataset.json"
-
-    @property
-    def stores(self) -> Path:
-        """Folder of the decoded images, by size."""
-        return self.root / "stores"
-
-    @property
-    def images(self) -> Path:
-        """Folder of the images of a dataset that brings no files of its own."""
-        return self.root / "images"
-
-    @property
-    def masks(self) -> Path:
-        """Folder of the lesion masks of a synthetic dataset."""
-        return self.root / "masks"
+    def __post_init__(self) -> None:
+        self.name = self.root.name
+        self.manifest = self.root / "manifest.parquet"
+        self.info = self.root / "dataset.json"
+        self.stores = self.root / "stores"
+        self.images = self.root / "images"
+        self.masks = self.root / "masks"
 
     def store(self, size: int) -> Path:
         """Folder of the images decoded at `size` pixels."""
