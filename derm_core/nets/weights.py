@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import json
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from huggingface_hub import (
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
+    try_to_load_from_cache,
+)
+from huggingface_hub.errors import HfHubHTTPError
 
 from ..config import BackboneConfig
 from ..errors import WeightsUnavailable
@@ -27,7 +33,14 @@ FILE_NAME = "model.safetensors"
 
 @dataclass(frozen=True)
 class WeightFile:
-    """One safetensors file that serves a backbone, and what its sidecar or timm says of it."""
+    """One safetensors file that serves a backbone, and what the JSON beside it or timm says of it.
+
+    Attributes:
+        source: "folder", "cache" or "hub".
+        mean, std: three numbers each, for colours in 0 to 1.
+        input_size: channels, height, width of the training.
+        model_args: timm's arguments beside the default.
+    """
 
     path: Path
     source: str
@@ -73,7 +86,7 @@ def find_weights(config: BackboneConfig) -> WeightFile:
     hub_reason = ""
     repository = _default_repository(config)
     for cached in cached_repositories(config, default=repository):
-        if path := _newest_snapshot(cached):
+        if path := _cached_file(cached):
             return _described(config, path, "cache", cached)
     if repository is None:
         hub_reason = "timm knows no weights of this name on the hub"
@@ -153,16 +166,13 @@ def cached_repositories(config: BackboneConfig, default: str | None = None) -> l
         folder.name.removeprefix("models--").replace("--", "/", 1)
         for folder in hub_cache().glob(f"models--timm--{config.architecture}{tag}")
     ]
-    names = [
-        name for name in sorted(names) if _newest_snapshot(name) and not name.endswith("_ft_in1k")
-    ]
+    names = [name for name in sorted(names) if _cached_file(name) and not name.endswith("_ft_in1k")]
     return sorted(names, key=lambda name: name != default)
 
 
-def _newest_snapshot(repository: str) -> Path | None:
-    snapshots = hub_cache() / f"models--{repository.replace('/', '--')}" / "snapshots"
-    files = [path for path in snapshots.glob(f"*/{FILE_NAME}") if path.is_file()]
-    return max(files, key=lambda path: path.stat().st_mtime) if files else None
+def _cached_file(repository: str) -> Path | None:
+    path = try_to_load_from_cache(repository, FILE_NAME, cache_dir=hub_cache())
+    return Path(path) if isinstance(path, str) else None
 
 
 def _default_repository(config: BackboneConfig) -> str | None:
@@ -199,53 +209,29 @@ def _offline() -> bool:
     return value.upper() in ("1", "ON", "YES", "TRUE")
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *args, **kwargs):
-        return None
-
-
-def _unreachable(endpoint: str, repository: str) -> str:
-    """Why the hub does not answer for this file within CONNECT_SECONDS; empty when it does."""
-    request = urllib.request.Request(
-        f"{endpoint}/{repository}/resolve/main/{FILE_NAME}", method="HEAD"
-    )
-    try:
-        urllib.request.build_opener(_NoRedirect).open(request, timeout=CONNECT_SECONDS).close()
-    except urllib.error.HTTPError as error:
-        return (
-            "" if error.code < 400 else f"the hub answers {error.code} for {repository}/{FILE_NAME}"
-        )
-    except (OSError, ValueError) as error:
-        return f"the hub {endpoint} does not answer ({getattr(error, 'reason', error)})"
-    return ""
-
-
 def _fetch(repository: str) -> tuple[Path | None, str]:
-    """Download model.safetensors into the local cache through huggingface_hub; path, or None and why.
+    """Download model.safetensors into the local cache; its path, or None and why.
 
-    The hub is asked once with a short timeout first, since huggingface_hub itself retries for
-    minutes.
+    The file's metadata is asked for first, with a short timeout and once: a download retries for
+    minutes where the hub is out of reach.
     """
     if _offline():
         return None, "HF_HUB_OFFLINE is set"
     endpoint = (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
-    reason = _unreachable(endpoint, repository)
-    if reason:
-        return None, reason
-    from huggingface_hub import hf_hub_download
-
     try:
-        return Path(
-            hf_hub_download(
-                repository,
-                FILE_NAME,
-                endpoint=endpoint,
-                cache_dir=hub_cache(),
-                etag_timeout=CONNECT_SECONDS,
-            )
-        ), ""
-    except Exception as error:  # huggingface_hub raises many kinds; each means: not to be had now
-        return (
-            None,
-            f"fetching {repository} failed ({type(error).__name__}: {str(error).splitlines()[0]})",
+        url = hf_hub_url(repository, FILE_NAME, endpoint=endpoint)
+        get_hf_file_metadata(url, timeout=CONNECT_SECONDS, endpoint=endpoint)
+        path = hf_hub_download(
+            repository,
+            FILE_NAME,
+            endpoint=endpoint,
+            cache_dir=hub_cache(),
+            etag_timeout=CONNECT_SECONDS,
         )
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        return None, f"the hub {endpoint} answers {status} for {repository}/{FILE_NAME}"
+    except Exception as error:  # of the many kinds each means: not to be had now
+        detail = next(iter(str(error).splitlines()), "no message")
+        return None, f"the hub {endpoint} does not answer ({type(error).__name__}: {detail})"
+    return Path(path), ""
