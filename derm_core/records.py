@@ -111,6 +111,11 @@ def bounds(cls: type, field: str) -> Range | None:
     return next((mark for mark in marks if isinstance(mark, Range)), None)
 
 
+def allowed(cls: type, field: str) -> str:
+    """What a record's field allows beyond its type, in words; empty where there is no condition."""
+    return "; ".join(str(mark) for mark in _all_marks(field_types(cls)[field]))
+
+
 def _all_marks(hint: Any) -> Iterator[Any]:
     """What `Annotated` adds to a type, and to the types of which it is made."""
     hint, marks = _without_marks(hint)

@@ -12,7 +12,7 @@ from ..config import BackboneConfig, EmbedConfig, PretrainConfig, RunConfig, Stu
 from ..jobs.preflight import submit
 from ..jobs.store import RunStore
 from ..jobs.supervisor import reconcile
-from ..records import bounds, description, plain_type, require
+from ..records import allowed, description, plain_type, require
 from .follow import follow
 from .output import Answer, Screen
 from .results import answer
@@ -27,14 +27,14 @@ def add_fields(parser: argparse.ArgumentParser, cls: type, *fields: str) -> None
     Options that are not given are None.
     """
     for field in fields:
-        kind, limits = plain_type(cls, field), bounds(cls, field)
+        kind, limits = plain_type(cls, field), allowed(cls, field)
         choices = typing.get_args(kind) if typing.get_origin(kind) is Literal else None
         parser.add_argument(
             f"--{field.replace('_', '-')}",
             type=kind if kind in (int, float) else str,
             choices=choices,
             metavar=METAVARS.get(field, "N" if kind in (int, float) else None),
-            help=description(cls, field) + (f" ({limits})" if limits else ""),
+            help=description(cls, field) + (f" ({limits})" if limits and not choices else ""),
         )
 
 

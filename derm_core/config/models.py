@@ -46,12 +46,12 @@ class EmbedConfig(Checked):
         aligned_to: finished map of the same images, whose orientation this one takes.
         opinions: bundles whose predictions are saved for each image; none: those of the library
             that know the dataset's classes.
-        split_seed: of the split into training, validation and test images.
-        seed: of UMAP.
-        neighbours: of UMAP: few for local detail, many for the broad layout.
-        min_dist: of UMAP: smallest distance between points of the map.
+        split_seed: seed of the split into training, validation and test images.
+        seed: seed of UMAP.
+        neighbours: neighbours of a point in UMAP: few for local detail, many for the broad layout.
+        min_dist: smallest distance between points of the map (UMAP).
         mode: "reproducible", or "fast", which may choose its precision and layout by trial steps.
-        device: auto, cpu, cuda or cuda:N.
+        device: where the run computes.
         max_images: use only so many images of the dataset, whole groups of them.
     """
 
@@ -108,8 +108,8 @@ class EvaluateConfig(Checked):
         class_map: "THEIRS=OURS" where names do not say which class is which, "THEIRS=" to leave a
             class out.
         bootstrap: number of bootstrap resamples.
-        seed: of the bootstrap.
-        device: auto, cpu, cuda or cuda:N.
+        seed: seed of the bootstrap.
+        device: where the run computes.
     """
 
     dataset: str
@@ -128,11 +128,11 @@ class PublishConfig(Checked):
     """One arm and seed of a finished study as a bundle in the workspace's library.
 
     Attributes:
-        dataset: that of the study.
+        dataset: dataset of the study.
         run: id of the study.
-        arm: of the study.
-        name: of the bundle.
-        seed: of the study.
+        arm: arm of the study.
+        name: name of the bundle.
+        seed: seed of the study.
     """
 
     dataset: str

@@ -32,11 +32,11 @@ class Recipe(Checked):
     The loss is elbo_weight · (reconstruction + beta · KL) + consistency · NT-Xent of two views.
 
     Attributes:
-        name: of the recipe.
+        name: name of the recipe.
         epochs: passes over the training images.
         batch_size: images in each step.
         learning_rate: highest learning rate, reached after the warm-up.
-        weight_decay: of AdamW.
+        weight_decay: weight decay of AdamW.
         warmup_fraction: share of the steps in which the learning rate rises.
         latent_dim: dimensions of the latent code.
         decoder_width: channels of the decoder's first layer.
@@ -51,7 +51,7 @@ class Recipe(Checked):
             likelihood, per pixel value.
         consistency: weight of the normalised temperature-scaled cross-entropy (Chen et al. 2020)
             between two views of each image; 0: one view.
-        temperature: of that loss.
+        temperature: temperature of that loss.
         projection_dim: dimensions in which that loss compares the views.
         ema_decay: decay of the moving average of the weights that is evaluated and saved; 0: none.
         augment: how views differ.
@@ -103,16 +103,16 @@ class PretrainConfig(Checked):
         backbone: the encoder.
         input_size: side of the input, in pixels.
         recipe: how the VAE is trained.
-        split_seed: of the split into training, validation and test images.
-        seed: of every draw of the run.
+        split_seed: seed of the split into training, validation and test images.
+        seed: seed of every draw of the run.
         images: "train", those of the training split; or "all", the transductive variant: also the
             pixels, never the labels, of validation and test images, stated with every result.
         mode: "reproducible", or "fast", which may choose its precision and layout by trial steps.
-        device: auto, cpu, cuda or cuda:N.
+        device: where the run computes.
         devices: number of GPUs, or of processes on the CPU, that share the training.
         max_images: use only so many images of the dataset, whole groups of them.
         folds: number of folds; 0: the one split.
-        fold: whose training images are used, counted from 1.
+        fold: fold whose training images are used, counted from 1.
     """
 
     dataset: str

@@ -46,7 +46,7 @@ class BackboneConfig(Checked):
     """A timm architecture up to a stage.
 
     Attributes:
-        architecture: name of a timm backbone.
+        architecture: the network.
         stage: last stage that is used, an index into timm's feature_info.
     """
 

@@ -62,7 +62,7 @@ class FinetuneSchedule(Checked):
         epochs: passes over the training images.
         batch_size: images in each step.
         learning_rate: highest learning rate, reached after the warm-up.
-        weight_decay: of AdamW.
+        weight_decay: weight decay of AdamW.
         warmup_fraction: share of the steps in which the learning rate rises.
         layer_decay: factor on the learning rate from each layer to the one below it; 1: none.
         ema_decay: decay of the moving average of the weights that is evaluated and saved; 0: none.
@@ -99,12 +99,12 @@ class StudyConfig(Checked):
         pooling: feature of every arm: "pooled", the mean of the last stage over its positions;
             "multi", the means of the last two stages side by side; or "mu", the posterior mean, for
             VAEs (others stay pooled).
-        split_seed: of the split into training, validation and test images.
+        split_seed: seed of the split into training, validation and test images.
         seeds: seeds of training, one classifier each.
         hidden: units of the classifier's hidden layer.
         epochs: passes over the training features.
         batch_size: features in each step.
-        loss: of the classifiers.
+        loss: loss of the classifiers.
         learning_rates, weight_decays: grid from which validation selects.
         finetune: schedule of the regime "finetune".
         bootstrap: number of bootstrap resamples.
@@ -114,12 +114,12 @@ class StudyConfig(Checked):
         shortcut: strengths with which a planted artefact is tied to one class.
         external: datasets that are tested as well.
         mode: "reproducible", or "fast", which may choose its precision and layout by trial steps.
-        device: auto, cpu, cuda or cuda:N.
+        device: where the run computes.
         devices: number of GPUs, or of processes on the CPU, that share each training of the regime
             "finetune".
         max_images: use only so many images of the dataset, whole groups of them.
-        preset: from which the study was made.
-        folds: number of folds of whole groups, pretraining repeated in each; 0: the one split.
+        preset: preset from which the study was made.
+        folds: number of folds of whole groups, pretraining repeated in each.
         fold: fold that is the test part, counted from 1; none: all of them, their predictions
             put together.
         fold_runs: ids of the studies of the folds; the supervisor fills them in.

@@ -15,17 +15,8 @@ from .store import Run, RunStore
 
 UNDER_TORCHRUN = "TORCHELASTIC_RUN_ID"
 OWN_RANKS = "DERM_OWN_RANKS"  # set where `spawn` has started torchrun for one run
-TORCHRUN_VARIABLES = (
-    OWN_RANKS,
-    "TORCHELASTIC_",
-    "MASTER_",
-    "RANK",
-    "LOCAL_RANK",
-    "LOCAL_WORLD_SIZE",
-    "WORLD_SIZE",
-    "GROUP_",
-    "ROLE_",
-    "OMP_NUM_THREADS",
+TORCHRUN_VARIABLES = tuple(  # beginnings of their names
+    f"{OWN_RANKS} TORCHELASTIC_ MASTER_ RANK LOCAL_ WORLD_SIZE GROUP_ ROLE_ OMP_NUM_THREADS".split()
 )
 workers: dict[int, subprocess.Popen[bytes]] = {}  # those that this process started, by process id
 
