@@ -1,6 +1,6 @@
 """Known answers for the statistics: questions planted in synthetic features, put to the tool itself.
 
-    repeat(number, settings) -> dict       one fresh world: features, heads, and what stats.py says of them
+    repeat(number, settings) -> dict       one fresh world: features, heads, and what derm_core.stats says of them
     summarise(rows, settings) -> dict      rates over repeats, each with its limits of ± 3 binomial standard errors
 
 A world has 2,000 images of width 32 in groups of one to three, four classes of unequal size, split

@@ -1,11 +1,9 @@
-"""All statistics of a study's test set.
-
-Every metric of every arm with intervals, and every pair's differences with tests.
+"""The evaluation of a test set: every metric of every arm with intervals, every pair's differences with tests.
 
 Intervals are those of intervals.py. The one primary test is VAE − ImageNet in balanced accuracy, by
-sign flips over groups: it asks of these trained heads, the interval also of their seeds. Where
-another pair stands in for it, that row has the p of the sign flips too but is one of the secondary
-tests. Those are corrected together by Holm (1979).
+sign flips over groups: it tests these trained heads, the interval also their seeds. Where another
+pair stands in for it, that row has the p of the sign flips too but is one of the secondary tests.
+Those are corrected together by Holm (1979).
 
 Out-of-fold predictions have each image's own class prior, and what differs between folds beyond
 groups and seeds is a further component of the variance.
@@ -254,13 +252,22 @@ def _cautions(test: _TestSet, class_names: Sequence[str], grouped: bool, seeds: 
     by_class = [(name, test.groups_of(c)) for c, name in enumerate(class_names)]
     few = [f"{name} ({n})" for name, n in by_class if 0 < n < FEW_GROUPS]
     absent = [name for name, n in by_class if n == 0]
-    cautions = {
-        f"The test set has {test.groups} groups: intervals of shares are Wilson's, and nothing "
-        "here is firm.": test.groups < FEW_GROUPS,
-        f"Fewer than {FEW_GROUPS} test groups in {', '.join(few)}: recall there has Wilson's interval, and balanced "
-        "accuracy rests on few lesions.": few,
-        f"No test images of {', '.join(absent)}: left out of balanced accuracy and AUROC.": absent,
-        "This test set has no group ids: its intervals are optimistic.": not grouped,
-        "One seed: its share of chance is not in the intervals.": seeds < 2,
-    }
-    return [sentence for sentence, holds in cautions.items() if holds]
+    cautions = []
+    if test.groups < FEW_GROUPS:
+        cautions.append(
+            f"The test set has {test.groups} groups: intervals of shares are Wilson's, and nothing here is firm."
+        )
+    if few:
+        cautions.append(
+            f"Fewer than {FEW_GROUPS} test groups in {', '.join(few)}: recall there has Wilson's interval, and "
+            "balanced accuracy rests on few lesions."
+        )
+    if absent:
+        cautions.append(
+            f"No test images of {', '.join(absent)}: left out of balanced accuracy and AUROC."
+        )
+    if not grouped:
+        cautions.append("This test set has no group ids: its intervals are optimistic.")
+    if seeds < 2:
+        cautions.append("One seed: its share of chance is not in the intervals.")
+    return cautions

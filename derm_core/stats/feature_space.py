@@ -94,7 +94,7 @@ def trust(space_nd: np.ndarray, map_n2: np.ndarray, seed: int) -> float:
 
 
 def neighbourhood_preservation(positions_nk: np.ndarray, map_n2: np.ndarray) -> float:
-    """Mean share (0 to 1) of an image's k nearest in feature space among its k nearest on the map."""
+    """Mean share (0 to 1) of an image's nearest k in feature space (n, k) that are among its nearest k on the map."""
     n, k = positions_nk.shape
     tree = NearestNeighbors(n_neighbors=k, algorithm="kd_tree").fit(map_n2)
     drawn = tree.kneighbors(return_distance=False)

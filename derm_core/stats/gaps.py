@@ -100,10 +100,7 @@ def at_best(curves: Curves, gap: np.ndarray) -> np.ndarray:
 
 
 def gaps(curves: Curves, over: str = "seeds") -> dict[str, dict[str, Interval]]:
-    """Both gaps of one arm from its curves.
-
-    {kind: {"final", "best", "area"}}, intervals over seeds (or folds) alone.
-    """
+    """Both gaps of one arm from its curves, {kind: {"final", "best", "area"}}, with intervals over seeds or folds."""
     return {
         kind: {
             "final": seed_interval((values := gap_of(curves))[-1], over),

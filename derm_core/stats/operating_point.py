@@ -1,9 +1,9 @@
-"""Operating points: sensitivity at a chosen specificity, for one class (melanoma) against the rest.
+"""Operating points: the melanoma threshold, and sensitivity at a given specificity, for one class against the rest.
 
-"Called" means score > threshold; a threshold is the lowest that keeps at least the chosen
-specificity. The set's own ROC curve says what the scores can do; a model in use has a threshold
-from elsewhere: what one chosen on validation gives on the test set, in sensitivity and in
-specificity, stands beside it.
+An image is positive where its score is above the threshold; a threshold is the lowest that reaches
+at least the given specificity. The test set's own ROC curve shows what is possible at best. A model
+in use has its threshold from other images: sensitivity and specificity on the test set at the
+threshold of the validation set are reported beside it.
 """
 
 from __future__ import annotations

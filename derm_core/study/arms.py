@@ -54,7 +54,7 @@ class Arm:
 
     @property
     def extractor(self) -> dict[str, Any]:
-        """What study.json says of the extractors: enough to build them again, and their identity to check them."""
+        """The extractors as study.json describes them: what builds them again, and their identity to check them."""
         return {
             "per_seed": len(self.variants) > 1,
             "variants": [
@@ -118,10 +118,7 @@ def _two_stages(extractor: Extractor) -> Extractor:
 
 
 def _both_extractor(config: FeatureConfig, workspace: Workspace) -> Extractor:
-    """The features of the arms vae and imagenet as those of one extractor.
-
-    (A study has both arms' features already.).
-    """
+    """The features of the arms vae and imagenet as those of one extractor; a study has both already."""
     parts = [build_extractors(arm, config, workspace)[0] for arm in ("vae", "imagenet")]
     about = {**parts[0].info, "weights": " and ".join(part.info["weights"] for part in parts)}
     return make_extractor("both", SideBySide(parts), *AS_THEY_ARE, about)

@@ -31,13 +31,11 @@ SUBGROUP_METRICS = ("balanced_accuracy", "accuracy")
 CALIBRATION = ("ece", "brier", "log_loss")
 MELANOMA = ("mel", "melanoma", "high")
 NOTES = {
-    "subgroups": "Balanced accuracy is the mean recall over the classes that a subgroup has: "
-    "subgroups with other classes "
-    f"are not alike in difficulty. Below {FEW_GROUPS} groups a number stands with a caution and is never the "
-    f"worst.",
-    "calibration": "Means over seeds on the test set; one temperature an arm, fitted on the "
-    "validation predictions of all "
-    "seeds.",
+    "subgroups": "Balanced accuracy is the mean recall over the classes that a subgroup has: subgroups with other "
+    f"classes are not alike in difficulty. Below {FEW_GROUPS} groups a number stands with a caution and is never the "
+    "worst.",
+    "calibration": "Means over seeds on the test set; one temperature an arm, fitted on the validation predictions of "
+    "all seeds.",
     "operating_point": "Means over seeds of the plain probability. Thresholds are chosen on validation, seed by seed.",
     "disagreement": "Decisions of the seed ensemble: the mean probability over seeds, prior-adjusted.",
 }
@@ -101,10 +99,10 @@ def save_decisions(
     probabilities: Mapping[str, np.ndarray],
     decisions: Mapping[str, np.ndarray],
 ) -> None:
-    """One row for each test image, with the decision of each arm's seed ensemble.
+    """Write the decisions as a table with one row a test image.
 
-    Columns: image_id, row (in the manifest), label (index), and for each arm "decision:ARM" (index),
-    "confidence:ARM" and "p_true:ARM", the plain probabilities of the decision and of the truth.
+    Columns: image_id, row (in the manifest), label (index), and of each arm's seed ensemble "decision:ARM" (index),
+    "confidence:ARM" and "p_true:ARM", the plain probability of the decision and of the truth.
     """
     test, labels = data.members("test"), data.labels_of("test")
     columns = {"image_id": data.image_ids[test], "row": data.rows[test], "label": labels}

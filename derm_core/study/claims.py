@@ -1,9 +1,8 @@
 """The paper's four claims, each answered for this dataset: seen, not seen, opposite, or not asked.
 
-All of them set `vae` against `imagenet`; where one of the two was not in the study a claim is "not
-asked". A comparison speaks for the side that its 95 % interval shows. Two that belong together
-(loss and accuracy) must not contradict each other: one of the intervals must exclude 0, the other
-must not contradict it; else nothing is seen.
+All of them set `vae` against `imagenet`; where one of the two was not in the study a claim is "not asked". A
+comparison supports the side that its 95 % interval shows. Two that belong together (loss and accuracy) must not
+contradict each other: one of the intervals must exclude 0, the other must not contradict it; else nothing is seen.
 
     faster_start         In the paper ImageNet starts at a validation loss of 0.120 (VAE 0.165) and an accuracy of 63 %
                          (45 %). Here: validation loss and accuracy after the first epoch (at step 0 a head knows
@@ -13,10 +12,10 @@ must not contradict it; else nothing is seen.
     smaller_gap          Paper: gap near 0 against +0.060. Here: loss and accuracy gap at the final epoch; the text
                          says whether it survives at matched training accuracy or is consistent with underfitting.
     steady_improvement   Paper: from start to final the VAE's validation loss falls by 33 % (ImageNet 17 %) and its
-                         accuracy rises by 44 % (19 %). Here: the same relative changes from the first epoch
-                         to the last, paired over seeds, must be larger for the VAE; and steadily so:
-                         Spearman's rank correlation of its seed-mean validation loss with the epoch is
-                         −0.9 or below. Opposite: ImageNet's are larger.
+                         accuracy rises by 44 % (19 %). Here: the same relative changes from the first epoch to the
+                         last, paired over seeds, must be larger for the VAE; and steadily so: Spearman's rank
+                         correlation of its seed-mean validation loss with the epoch is −0.9 or below. Opposite:
+                         ImageNet's are larger.
 
 Intervals over seeds alone leave out what another validation set would change.
 """

@@ -213,10 +213,7 @@ def _of_fold(
 
 
 def _curves(folds: list[Fold], arm: str) -> dict[str, np.ndarray]:
-    """Means over seeds, a column a fold (T, K), at the evaluations of the first.
-
-    Others differ by a few images an epoch.
-    """
+    """Means over seeds, a column a fold (T, K), at the evaluations of the first; epochs of others differ a little."""
     tables = [fold.curves(arm).groupby("step", sort=True).mean() for fold in folds]
     epoch = tables[0]["epoch"].to_numpy()
     curves = {

@@ -1,7 +1,8 @@
 """External test: a study's finished models on further labelled datasets, through a class map.
 
-Nothing is trained or chosen on them. Images that show what the study learnt from are left out and
-counted. A class that a set lacks stays predictable: deciding for it is an error.
+Nothing is trained or chosen on them. Images that are also among the study's training or validation
+images are left out and counted. A class that a set lacks stays predictable: deciding for it is an
+error.
 """
 
 from __future__ import annotations
@@ -71,11 +72,8 @@ def external(study: TrainedStudy) -> Generator[Event, None, list[ExternalSet]]:
             dataset, store = yield from open_images(study.workspace, name, study.config.input_size)
             mapped = class_map(dataset.classes, data.classes, through=through, name=name)
             tested = external_images(dataset, mapped, known, data.classes)
-            probabilities = yield from predictors.over(
-                lambda which: store.images[tested.rows[which]],  # noqa: B023  (called at once)
-                len(tested.rows),
-                what=f"External test: {name}",
-            )
+            images, what = store.images, f"External test: {name}"
+            probabilities = yield from predictors.over(images, tested.rows, what=what)
             entries.append(_entry(study, tested, probabilities))
     return entries
 

@@ -55,9 +55,10 @@ def finetune(
     device: str,
     positions: dict[str, np.ndarray] | None = None,
 ) -> Generator[Event, None, dict[str, TrainedArm]]:
-    """Train all arms and seeds: `trained = yield from finetune(...)`, keyed by arm.
+    """Train all arms and seeds end to end.
 
-    Models go to artefacts/models/ARM-seedK.safetensors, curves live as events.
+    `trained = yield from finetune(...)`, keyed by arm. Models go to artefacts/models/ARM-seedK.safetensors, curves live
+    as events.
 
     Args:
         positions: of the images on which each split is measured; by default some of training, all
@@ -212,10 +213,10 @@ class _Trainer:
         """
         train = self.data.rows[self.data.members("train")]
         count = min(len(train), max(64, MATCH_PIXELS // self.config.input_size**2))
-        chosen = np.random.default_rng(stream_seed(self.seed, "batch norm")).choice(
+        rows = np.random.default_rng(stream_seed(self.seed, "batch norm")).choice(
             train, count, replace=False
         )
-        x_bchw = self.normalised(np.sort(chosen), "cpu")
+        x_bchw = self.normalised(np.sort(rows), "cpu")
         fresh = self.arm.kind in ("random", "scratch")
         return measure_statistics(backbone, x_bchw) if fresh else match_statistics(backbone, x_bchw)
 
@@ -228,7 +229,7 @@ class _Trainer:
     def _evaluate(
         self, classifier: Classifier, step: int, epoch: float, before: list[Arrays]
     ) -> Iterator[Event]:
-        """One row of the curves; the events carry every seed trained so far, null for those to come."""
+        """One row of the curves; the events hold every seed trained so far, null for those to come."""
         row = {"epoch": epoch, "step": step}
         for split in ("train", "val"):
             probabilities = yield from self._probabilities(classifier, split)

@@ -42,15 +42,15 @@ NOTE = (
     "probabilities of {folds} models an arm and seed."
 )
 POOLED = (
-    " Fitted or chosen on the validation predictions of all folds together, whose images are tested in "
-    "other folds."
+    " Fitted or chosen on the validation predictions of all folds together, whose images are tested in other "
+    "folds."
 )
 
 
 def combine_folds(
     config: StudyConfig, workspace: Workspace, run: RunFiles
 ) -> Generator[Event, None, StudyResult]:
-    """The result of a comparison in folds: `result = yield from combine_folds(...)`.
+    """The result of a comparison in folds.
 
     Raises:
         RunError: where a fold is not finished or does not fit the others.

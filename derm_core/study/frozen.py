@@ -1,4 +1,4 @@
-"""The regime `frozen`, the paper's: backbones as they are, one identical head is all that trains."""
+"""The regime `frozen`, the paper's: backbones stay as they are, and identical heads are trained on their features."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FrozenArms:
     Args:
         trained: every arm at the one setting.
         best: each arm at its own best setting.
-        grid: what study.json says of the settings.
+        grid: the settings in study.json.
         heads: the heads and features behind them.
     """
 
@@ -48,7 +48,7 @@ def train_frozen(
     arms: list[Arm],
     device: str,
 ) -> Generator[Event, None, FrozenArms]:
-    """Features, heads and the choice of a setting: `result = yield from train_frozen(...)`.
+    """Extract features, train heads and choose the setting.
 
     Heads of the one setting go to artefacts/heads/ARM.safetensors, tensors stacked over seeds.
     """
@@ -130,10 +130,7 @@ def arm_features(
 
 
 def train_heads(heads: Heads) -> Iterator[Event]:
-    """Train all heads. Live curves are those of the grid's middle setting.
-
-    Which one is chosen is known at the end only.
-    """
+    """Train all heads. Live curves are those of the grid's middle setting, since the choice is made at the end."""
     middle, started = len(heads.grid) // 2, time.monotonic()
     for record in heads.fit():
         if record is not None:
@@ -177,7 +174,7 @@ def _trained_arm(
 
 
 def _grid(heads: Heads, choice: Choice) -> dict[str, Any]:
-    """What study.json says of the settings: the grid, validation losses, choices, and those at its edge."""
+    """The settings in study.json: the grid, validation losses, choices, and those at its edge."""
     return {
         "points": [{"learning_rate": rate, "weight_decay": decay} for rate, decay in heads.grid],
         "val_loss": {arm: choice.mean_loss[i] for i, arm in enumerate(heads.arms)},

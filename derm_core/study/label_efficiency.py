@@ -1,13 +1,11 @@
-"""Label efficiency: accuracy of the arms with fewer labels.
-
-The study's heads, trained again on nested shares of the training groups.
+"""Label efficiency: the study's heads trained again on nested shares of the training groups.
 
 What is fixed: the number of updates (not of epochs), the study's one setting, and the test set. The
 setting was chosen on the validation loss of heads with all labels and is not chosen anew for a
-share: a validation set that dwarfs the training labels would be labels in disguise. Each seed draws
-its own groups, within strata of class, at least one group of every class; a larger share contains
-the smaller ones. Features are standardised, and decisions adjusted, with the share's own statistics
-and class shares. The full share is the study's own result.
+share: a validation set that dwarfs the training labels would in effect be further labels. Each seed
+draws its own groups, within strata of class, at least one group of every class; a larger share
+contains the smaller ones. Features are standardised, and decisions adjusted, with the share's own
+statistics and class shares. The full share is the study's own result.
 """
 
 from __future__ import annotations

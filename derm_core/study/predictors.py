@@ -2,7 +2,7 @@
 
     with closing(Predictors(study)) as predictors:
         probabilities = predictors(images_nssc)                      {arm: (S, n, C)} of one batch
-        probabilities = yield from predictors.over(take, count, what="…")   of many, take(slice) -> images
+        probabilities = yield from predictors.over(images, rows, what="…")   of many
 
 Frozen arms: features, then the heads of the study's one setting; an extractor that several arms use
 (`both`) is computed once. Arms that were trained end to end: their saved models.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 
 import numpy as np
 import torch
@@ -110,15 +110,14 @@ class Predictors:
         return {name: p_snc[name] for name in self.arms}
 
     def over(
-        self, take: Callable[[slice], np.ndarray], count: int, *, what: str
+        self, images: np.ndarray, rows: np.ndarray, *, what: str
     ) -> Generator[Event, None, dict[str, np.ndarray]]:
-        """`self` batch by batch over images 0 … count − 1, with progress, and a TICK where it may be stopped."""
+        """`self` batch by batch over rows of a uint8 array, with progress, and a TICK where it may be stopped."""
         parts, started = [], time.monotonic()
-        for begin in range(0, count, self.batch):
-            parts.append(self(take(slice(begin, min(begin + self.batch, count)))))
-            yield progress(
-                min(begin + self.batch, count), count, "images", what=what, started=started
-            )
+        for begin in range(0, len(rows), self.batch):
+            here = rows[begin : begin + self.batch]
+            parts.append(self(images[here]))
+            yield progress(begin + len(here), len(rows), "images", what=what, started=started)
             yield TICK
         return {name: np.concatenate([part[name] for part in parts], 1) for name in self.arms}
 

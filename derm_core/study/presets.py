@@ -1,4 +1,4 @@
-"""Named studies with every value chosen: what `compare --preset NAME` and the Train page start from.
+"""Presets: named studies with a value for every setting, for `compare --preset NAME` and the Train page.
 
 demo     synthetic images, nothing to download, minutes from an empty workspace
 laptop   HAM10000, ResNet-18 to stage 3 at 64 px, on two CPU cores
@@ -111,8 +111,8 @@ def preset(
         scale: above 0, at most 1; the share of images, epochs, seeds (at least two) and grid
             points. A scaled study shows that everything works; its numbers say little.
         recipe: name of a pretraining recipe instead of the preset's own.
-        full: also asks about fewer labels, all corruptions and the planted artefact (not of
-            fine-tuned models, whose training would be repeated for these).
+        full: also with fewer labels, all corruptions and the planted artefact (not for fine-tuned models, whose
+            training would be repeated for these).
 
     Raises:
         ConfigError: for an unknown name, scale or recipe.

@@ -19,7 +19,7 @@ from .trained_arm import TrainedStudy
 
 Question = Callable[[TrainedStudy], Generator[Event, None, Any]]
 
-# (its key in study.json, whether a config asks it, its function), in the order of their work
+# (key in study.json, whether a config needs the answer, function), in the order of their work
 QUESTIONS: tuple[tuple[str, Callable[[StudyConfig], bool], Question], ...] = (
     ("detail", lambda config: True, breakdown),
     ("label_efficiency", lambda config: bool(config.label_fractions), label_efficiency),
@@ -32,9 +32,9 @@ QUESTIONS: tuple[tuple[str, Callable[[StudyConfig], bool], Question], ...] = (
 def answer_questions(
     study: TrainedStudy, questions: tuple[tuple[str, Any, Question], ...] = QUESTIONS
 ) -> Generator[Event, None, dict[str, Any]]:
-    """Answer every question of the config: `answers = yield from answer_questions(study)`.
+    """Answer every question of the config.
 
-    An answer that the run already holds is not worked out again.
+    An answer that the run already has is not computed again.
 
     Returns:
         {key in study.json: JSON of the answer}.

@@ -54,7 +54,7 @@ def build_result(
     Args:
         trained: every arm at the one setting, the primary comparison.
         best: each arm at its own best setting, secondary.
-        grid: what the result says of the settings.
+        grid: the settings in study.json.
         notes: sentences on what is left out or differs.
         looked_before: how many runs have looked at these test images before.
     """

@@ -70,8 +70,8 @@ def with_scratch(
 
     When the study is resumed, finished seeds are not trained again and an unfinished one goes on.
     """
-    chosen = [arm for arm in arms if arm.kind == "scratch"]
-    if not chosen:
+    from_scratch = [arm for arm in arms if arm.kind == "scratch"]
+    if not from_scratch:
         return trained
     schedule = dataclasses.replace(
         config.finetune, layer_decay=1.0
@@ -80,7 +80,7 @@ def with_scratch(
         split: data.members(split) for split in SPLITS
     }  # all training images, as frozen arms
     finetuned = yield from finetune(
-        dataclasses.replace(config, finetune=schedule), run, data, chosen, device, positions
+        dataclasses.replace(config, finetune=schedule), run, data, from_scratch, device, positions
     )
     every = {**trained, **finetuned}
     return {arm: every[arm] for arm in in_order(every)}

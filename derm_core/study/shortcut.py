@@ -30,18 +30,18 @@ from ..stats.metrics import decide
 from ..stats.multiple_tests import with_holm
 from ..stats.paired import Estimate, Scorer, arm_pairs
 from .answers import Shortcut, ShortcutRow
+from .breakdown import melanoma_class
 from .frozen import arm_features, make_heads
 from .trained_arm import FrozenHeads, TrainedStudy, test_scorer
 from .verdict import choose_pair, points
 
 ARTEFACT = "one stroke of a violet or blue skin marker"
-TARGETS = ("mel", "melanoma", "high")
 PAINTED_AT_ONCE = 128
 BASE = 0.5  # share of images with ink where it is tied to nothing
 
 
 def shortcut(study: TrainedStudy) -> Generator[Event, None, Shortcut]:
-    """Reliance of every frozen arm on the artefact, and its accuracy without it, tied and reversed.
+    """Reliance of every frozen arm on the artefact, and balanced accuracy without it and with its tie both ways.
 
     Reliance is the mean change of p(target) when the same image gets the ink: from −1 to 1, 0 where
     the ink says nothing, 1 where it alone decides.
@@ -101,7 +101,7 @@ def _row(arm: str, strength: float, estimates: Mapping[str, Estimate]) -> Shortc
 def assign(
     labels: np.ndarray, target: int, strength: float, uniform: np.ndarray, reverse: bool = False
 ) -> np.ndarray:
-    """Which images carry the artefact: bool, as `uniform` (..., n) in [0, 1) falls below their probability.
+    """Which images get the artefact: bool, as `uniform` (..., n) in [0, 1) falls below their probability.
 
     BASE + strength · (1 − BASE) for the target class, BASE − strength · BASE for the others;
     `reverse` exchanges them.
@@ -120,20 +120,18 @@ def ink_alone(share: float, strength: float) -> float:
 
 def target_class(classes: Sequence[str], labels: np.ndarray) -> int:
     """Melanoma, or the priority that holds it; without one, the most frequent class but one of `labels`."""
-    for name in TARGETS:
-        if name in (lower := [c.lower() for c in classes]):
-            return lower.index(name)
+    melanoma = melanoma_class(classes)
+    if melanoma is not None:
+        return list(classes).index(melanoma)
     return int(np.argsort(-np.bincount(labels, minlength=len(classes)), kind="stable")[1])
 
 
 def paint_ink(
     images: np.ndarray, rows: np.ndarray, names: Sequence[str], path: Path
 ) -> Generator[Event, None, np.ndarray]:
-    """A copy of uint8 `images` (N, S, S, 3) in a file at `path`, with ink on `rows`.
+    """A copy of uint8 `images` (N, S, S, 3) in a file at `path`, with ink on `rows`; other rows are black.
 
-    `inked = yield from paint_ink(...)`.
-
-    names: one a image; what is painted depends on it alone. Other rows are left black.
+    names: one an image, on which alone the ink depends.
     """
     inked = np.lib.format.open_memmap(
         private_file(path), mode="w+", dtype=np.uint8, shape=images.shape

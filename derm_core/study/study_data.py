@@ -46,7 +46,7 @@ class StudyData:
 
     @property
     def task(self) -> dict[str, Any]:
-        """What study.json says of the labels: {"kind": "classes"}, or {"kind": "priority", "map", "ours"}."""
+        """The labels in study.json: {"kind": "classes"}, or {"kind": "priority", "map", "ours"}."""
         priorities = self.dataset.priorities
         return {"kind": "priority", **to_json(priorities)} if priorities else {"kind": "classes"}
 
@@ -81,7 +81,7 @@ class StudyData:
 
 
 def prepare(config, workspace: Workspace) -> Generator[Event, None, StudyData]:
-    """The dataset of a study or embedding, its store and its split by patients: `data = yield from prepare(...)`.
+    """The dataset of a study or embedding, its store and its split by patients.
 
     The synthetic dataset is made on first need. The split is that of the classes, also where labels
     are priorities.

@@ -1,4 +1,4 @@
-"""Where weights come from: the sources of a study's arms against its split, and of published models."""
+"""Where weights come from: the sources of a study's arms against its split, and the training of published models."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ def _check_bundle(
     note = f"The backbone of {name} was trained with labels on {trained_on or 'other data'}."
     if data.dataset.info.layout != "synthetic":
         note += (
-            f" Where {config.dataset} holds images of it under another name, they may be among this "
-            "study's test images."
+            f" Where {config.dataset} holds images of it under another name, they may be among this study's test "
+            "images."
         )
     return [note]
 
@@ -121,7 +121,7 @@ class Origin:
 
 
 def origin(workspace: Workspace, dataset: Dataset, card: Card) -> Origin:
-    """What this workspace knows of a card's data: its split in `dataset` or in the dataset it names."""
+    """What this workspace knows of the data behind a card; its split is sought in `dataset` and the one it names."""
     trained_on, fingerprint = str(card.training_data.dataset), str(card.split.fingerprint)
     seed, most = card.split.seed or 0, card.split.max_images
     for name in dict.fromkeys((dataset.name, trained_on)):

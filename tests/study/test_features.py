@@ -9,6 +9,7 @@ from derm_core.data.store import open_store
 from derm_core.nets.backbone import build_backbone, make_extractor
 from derm_core.study import features
 from derm_core.study.features import extract, feature_path, finish
+from tests import steps
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -42,10 +43,10 @@ def test_chosen_rows_are_those_rows_of_the_whole(workspace, store):
     np.testing.assert_allclose(some, whole[rows], rtol=1e-4, atol=1e-5)
 
 
-def test_second_time_nothing_is_computed(workspace, store, monkeypatch):
+def test_second_time_nothing_is_computed(workspace, store):
     first = finish(extract(extractor(), store, workspace, "tiny"))
-    monkeypatch.setattr(features, "_compute", None)
-    assert np.array_equal(finish(extract(extractor(), store, workspace, "tiny")), first)
+    events, second = steps.finish(extract(extractor(), store, workspace, "tiny"))
+    assert events == [] and np.array_equal(second, first)
 
 
 @pytest.mark.slow
@@ -108,8 +109,8 @@ def test_a_damaged_cache_file_is_made_anew(workspace, store):
 
 def test_stopping_in_the_middle_leaves_no_file(workspace, store, monkeypatch):
     monkeypatch.setattr(features, "CPU_BATCH", 16)
-    steps = extract(extractor(), store, workspace, "tiny")
-    kinds = [next(steps).kind for _ in range(4)]
-    steps.close()
+    computing = extract(extractor(), store, workspace, "tiny")
+    kinds = [next(computing).kind for _ in range(4)]
+    computing.close()
     assert "tick" in kinds
     assert not list((workspace.cache / "features").glob("*.npy"))

@@ -32,9 +32,7 @@ def test_the_tests_images_give_the_tests_probabilities(workspace, regime, arms):
     images = images_of_test(study)
     with closing(Predictors(study)) as predictors:
         predictors.batch = 5  # several batches, the last one smaller
-        events, found = finish(
-            predictors.over(lambda which: images[which], len(images), what="Testing")
-        )
+        events, found = finish(predictors.over(images, np.arange(len(images)), what="Testing"))
     assert {event.kind for event in events} == {"progress", "tick"} and set(found) == set(arms)
     for arm, probabilities in found.items():
         assert probabilities.shape == (2, len(images), 3)

@@ -158,8 +158,9 @@ def test_a_stopped_study_goes_on_and_looks_at_the_test_set_once(config, workspac
         if event.kind == "metric" and event.epoch > 2:
             break
     steps.close()
-    monkeypatch.setattr("derm_core.study.features._compute", None)
-    resumed, _, _ = run_study(config, workspace, "study-2")
+    resumed, events, _ = run_study(config, workspace, "study-2")
+    progress = [event.series for event in events if event.kind == "progress"]
+    assert progress and not any(series.startswith("Features") for series in progress)
     assert resumed["arms"] == whole["arms"] and resumed["split"]["looked_before"] == 1
     monkeypatch.setattr(protocol, "prepare", None)
     _, events, _ = run_study(config, workspace, "study-2")
