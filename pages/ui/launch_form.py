@@ -304,6 +304,7 @@ def _comparison(workspace: Workspace, base: StudyConfig, tag: str) -> dict:
 def _limits(cls: type, field: str) -> tuple[int, int]:
     """The least and the largest whole number that a field of a config allows."""
     limits = bounds(cls, field)
+    assert limits is not None and limits.low is not None and limits.high is not None
     return int(limits.low), int(limits.high)
 
 
