@@ -20,7 +20,7 @@ from ..config import BackboneConfig, StudyConfig
 from ..data.manifest import load_dataset
 from ..data.store import open_store
 from ..errors import BundleError, RunError
-from ..nets.backbone import Backbone, build_backbone
+from ..nets.backbone import FeatureNetwork, build_backbone
 from ..nets.head import Classifier, make_head
 from ..nets.vae import VAE, load_vae
 from ..seeds import stream_seed
@@ -141,7 +141,7 @@ def _classifier(workspace: Workspace, source: StudyArm) -> Classifier:
     try:
         if source.regime == "finetune":
             state = load_file(run.model(source.arm, source.seed))
-            backbone = build_backbone(
+            backbone: FeatureNetwork = build_backbone(
                 BackboneConfig(architecture=extractor["architecture"], stage=extractor["stage"]),
                 0,
                 _model_args(workspace, extractor),
@@ -170,7 +170,7 @@ def _model_args(workspace: Workspace, extractor: Mapping[str, Any]) -> Mapping[s
     return info.get("model_args") or {}
 
 
-def _frozen_backbone(workspace: Workspace, source: StudyArm, index: int) -> Backbone:
+def _frozen_backbone(workspace: Workspace, source: StudyArm, index: int) -> FeatureNetwork:
     """The backbone the heads were trained on, rebuilt and compared by identity."""
     built = build_extractors(source.arm, source.config, workspace)
     part = built[index % len(built)]

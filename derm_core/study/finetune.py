@@ -34,7 +34,7 @@ from ..training.checkpoint import clear_checkpoints
 from ..training.distributed import current
 from ..training.engine import Schedule, fit
 from ..training.precision import Precision, default_precision
-from ..training.tasks import Batch, ClassifyTask
+from ..training.tasks import Batch, ClassifyTask, Task
 from ..training.trials import measured_precision
 from ..workspace import RunFiles
 from .arms import Arm
@@ -182,7 +182,7 @@ class _Trainer:
             state=self.state,
             what=what,
         )
-        with contextlib.closing(events):  # type: ignore[type-var]  # a generator
+        with contextlib.closing(events):
             yield from (
                 event
                 for event in events
@@ -300,9 +300,7 @@ class _Trainer:
         clear_checkpoints(self.checkpoints)
 
 
-def run_precision(
-    config: StudyConfig, task: nn.Module, trainer: _Trainer, run: RunFiles
-) -> Precision:
+def run_precision(config: StudyConfig, task: Task, trainer: _Trainer, run: RunFiles) -> Precision:
     """The precision recorded with the run, else a choice that is recorded now; one for all arms."""
     path: Path = run.precision
     if path.exists():

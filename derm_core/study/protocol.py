@@ -48,9 +48,10 @@ def study(config: StudyConfig, workspace: Workspace, run: RunFiles) -> Iterator[
         if config.all_folds:
             body = study_json((yield from combine_folds(config, workspace, run)))
         else:
-            body = yield from _one_split(config, workspace, run)
-            if body is None:
+            split = yield from _one_split(config, workspace, run)
+            if split is None:
                 return
+            body = split
         write_json(run.study, {**body, "seconds": time.monotonic() - started})
     yield Event(kind="result", value=summary(read_json(run.study)))
 

@@ -29,7 +29,7 @@ class ImageSource:
     def __init__(
         self,
         images: np.ndarray | Tensor,
-        rows: Sequence[int],
+        rows: Sequence[int] | np.ndarray,
         device: str | torch.device,
         layout: torch.memory_format = torch.contiguous_format,
     ):
@@ -62,7 +62,7 @@ class ImageSource:
         return chosen.pin_memory() if self.device.type == "cuda" else chosen
 
     def _announce(self, rows: np.ndarray) -> None:
-        if self.file is None:
+        if self.file is None or isinstance(self.images, Tensor):
             return
         in_memory = np.frombuffer(self.file, np.uint8).__array_interface__["data"][0]
         begins = (

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ class Schedule:
 def fit(
     task: Task,
     images: np.ndarray | Tensor,
-    indices: Sequence[int],
+    indices: Sequence[int] | np.ndarray,
     labels: np.ndarray | None = None,
     *,
     schedule: Schedule,
@@ -86,7 +86,7 @@ def fit(
     std: Sequence[float] = (0.5, 0.5, 0.5),
     state: dict[str, Any] | None = None,
     what: str = "training",
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Train `task` in place; where several processes share the training, each its share of a batch.
 
     Args:

@@ -45,7 +45,7 @@ def layer_scales(task: nn.Module, layer_decay: float) -> dict[str, float]:
     """
     if layer_decay == 1.0:
         return {}
-    scales = {}
+    scales: dict[str, float] = {}
     for prefix, module in task.named_modules():
         if isinstance(module, Backbone):
             layers = module.layers()

@@ -74,10 +74,10 @@ class Precision:
         for layer in module.modules():
             if isinstance(layer, UpsampledConv):
                 layer.joined = self.joined
-        if self.compiled and compiler_missing(device) is None:
-            for network in module.networks():
+        if self.compiled and compiler_missing(str(device)) is None:
+            for network in module.networks():  # type: ignore[operator]  # of a task
                 network.compile()
-        return module.to(device=device, memory_format=self.memory_format)
+        return module.to(device=device, memory_format=self.memory_format)  # type: ignore[call-overload]
 
     def _set_algorithms(self) -> None:
         """For this process. Operations that cannot repeat exactly only warn: max pooling, by some versions."""
@@ -85,9 +85,8 @@ class Precision:
             os.environ.setdefault(
                 "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
             )  # read when cuBLAS is first used
-            torch.utils.deterministic.fill_uninitialized_memory = (
-                False  # no step reads memory it has not written
-            )
+            # No step reads memory that it has not written.
+            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.use_deterministic_algorithms(self.deterministic, warn_only=True)
         torch.backends.cudnn.benchmark = not self.deterministic
 

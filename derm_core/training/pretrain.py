@@ -171,7 +171,7 @@ def train_vae(config: PretrainConfig, data: PretrainingData, run: RunFiles) -> I
         yield from _finish(config, task, data, evaluation, run)
 
 
-def _timed(training: Iterator[Event], state: dict[str, Any]) -> Iterator[Event]:
+def _timed(training: Generator[Event, None, None], state: dict[str, Any]) -> Iterator[Event]:
     """Pass events on; keep wall-clock seconds (over all sessions) and the rate in `state`."""
     before = time.monotonic()
     with contextlib.closing(training):
@@ -197,7 +197,7 @@ def _finish(
     with precision.eager():
         save_grid(run.artefacts / "reconstructions.png", evaluation.reconstructions(2 * SAMPLES[1]))
         seen = evaluation.posterior()
-    vae = task.vae.to("cpu", memory_format=torch.contiguous_format)
+    vae = task.vae.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     generator = torch.Generator().manual_seed(stream_seed(config.seed, "samples"))
     with torch.no_grad(), precision.eager():
         count = SAMPLES[0] * SAMPLES[1]

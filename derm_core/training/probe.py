@@ -23,7 +23,7 @@ EVALUATION_BATCH = 256
 def pooled_features(
     backbone: Backbone,
     images: np.ndarray | Tensor,
-    rows: Sequence[int],
+    rows: Sequence[int] | np.ndarray,
     device: str,
     precision: Precision,
     mean: Sequence[float],

@@ -93,7 +93,9 @@ def join(number: int, device: str) -> Iterator[World]:
         if world.sound or device == "cpu":
             dist.destroy_process_group()
         else:  # an orderly end would wait for ranks that are gone
-            dist.group.WORLD.abort()
+            group = dist.group.WORLD
+            assert group is not None
+            group.abort()
 
 
 def rank_device(device: str, local_rank: int, local_size: int) -> str:

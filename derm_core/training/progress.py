@@ -111,6 +111,7 @@ class Progress:
     def read(self, world: World) -> dict[str, float]:
         """Means since the last reading, over the images of all ranks."""
         self.check()
+        assert self.sums is not None  # read after a step
         means = world.mean(self.sums / self.count).tolist()
         self.sums, self.count = None, 0
         return dict(zip(self.names, means))
@@ -126,6 +127,7 @@ class Progress:
         self._save()
 
     def _save(self) -> None:
+        assert self.writer is not None
         self.writer.save(
             self.task,
             self.optimiser,
@@ -134,8 +136,9 @@ class Progress:
                 "evaluated": self.evaluated,
                 "identity": self.identity,
                 "state": self.state,
-                "reading": self.count
-                and {"names": self.names, "sums": self.sums.tolist(), "count": self.count},
+                "reading": 0
+                if self.sums is None
+                else {"names": self.names, "sums": self.sums.tolist(), "count": self.count},
             },
             self._averaged(),
         )

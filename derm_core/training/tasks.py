@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,9 +43,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.view_bchw)
 
-    def to(self, **arguments) -> Batch:
+    def to(self, **arguments: Any) -> Batch:
         """The batch with `Tensor.to` applied to its images (e.g. memory_format=…)."""
-        second = self.second and tuple(images.to(**arguments) for images in self.second)
+        second = self.second
+        if second is not None:
+            second = second[0].to(**arguments), second[1].to(**arguments)
         return dataclasses.replace(
             self,
             view_bchw=self.view_bchw.to(**arguments),
@@ -99,9 +102,10 @@ class VAETask(Task):
         """{"loss", "output" reconstruction (B,3,S,S) in normalised space, "mu" (B,Z), "reconstruction" and "kl" in nats
         per image, and in training each of the recipe's further terms, unweighted}. With two views: B of both, one
         after the other."""
-        views, targets = (batch.view_bchw,), (batch.target_bchw,)
+        views, targets = [batch.view_bchw], [batch.target_bchw]
         if batch.second is not None:
-            views, targets = zip((batch.view_bchw, batch.target_bchw), batch.second)
+            views.append(batch.second[0])
+            targets.append(batch.second[1])
         features_bd = self.vae.backbone.pooled(concatenated(views))
         mu_bz, logvar_bz = self.vae.posterior(features_bd)
         z_bz = torch.cat(
@@ -179,7 +183,7 @@ def vae_task(config: PretrainConfig) -> VAETask:
 
 def concatenated(parts: Sequence[Tensor]) -> Tensor:
     """`torch.cat` without a copy where there is one part."""
-    return torch.cat(parts) if len(parts) > 1 else parts[0]
+    return torch.cat(list(parts)) if len(parts) > 1 else parts[0]
 
 
 def whole(rows_nd: Tensor, batch: Batch) -> Tensor:
@@ -202,6 +206,8 @@ class ClassifyTask(Task):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """{"loss" mean over the batch, "output" logits (B,C) float32, "accuracy"}."""
+        if batch.labels_b is None:
+            raise ValueError("a batch for classification has labels")
         logits_bc = self.classifier(batch.view_bchw).float()
         with torch.autocast(logits_bc.device.type, enabled=False):
             loss = self.criterion(logits_bc, batch.labels_b).mean()

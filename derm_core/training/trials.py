@@ -64,7 +64,7 @@ def measured_precision(
     for compute in ("float32", "bfloat16"):
         for channels_last in (False, True):
             choice = Precision(
-                compute=compute,  # type: ignore[arg-type]
+                compute=compute,
                 channels_last=channels_last,
                 threads=torch.get_num_threads(),
                 joined=True,

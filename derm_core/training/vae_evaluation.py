@@ -77,7 +77,9 @@ class VAEEvaluation:
             self.device,
             self.precision.memory_format,
         )
-        normalise, sums, mu = normaliser(VAE_MEAN, VAE_STD, self.device), {}, []
+        normalise = normaliser(VAE_MEAN, VAE_STD, self.device)
+        sums: dict[str, Any] = {}
+        mu = []
         torch.manual_seed(stream_seed(self.seed, "val-noise"))
         for images_bchw in source.in_order(EVALUATION_BATCH):
             x_bchw = normalise(images_bchw)
