@@ -14,6 +14,8 @@ from derm_core.workspace import Workspace
 from tests.app.conftest import finished_home  # noqa: F401  (a fixture)
 from tests.app.maps import put_map
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def app(finished_home):
@@ -24,7 +26,6 @@ def app(finished_home):
         yield address, process, workspace
 
 
-@pytest.mark.slow
 def test_two_sessions_upload_switch_pages_and_select_without_an_error(app):
     address, process, workspace = app
     found = asyncio.run(mixed_load(address, lesions(workspace, 2), 2, 10.0, process))
@@ -32,7 +33,6 @@ def test_two_sessions_upload_switch_pages_and_select_without_an_error(app):
     assert len(found["times"]) >= 2 and found["visits"] >= 2 and found["selections"] >= 2
 
 
-@pytest.mark.slow
 def test_every_page_shows_its_content_beside_classifications(app):
     address, _, workspace = app
     found = asyncio.run(
@@ -46,7 +46,6 @@ def test_every_page_shows_its_content_beside_classifications(app):
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sent", "said"), [("no picture", "not a JPEG"), ("an unlike one", "shows no markdown")]
 )
@@ -83,7 +82,6 @@ def test_limits_are_missed_from_their_side_and_by_what_was_not_measured():
     ]
 
 
-@pytest.mark.slow
 def test_the_slope_is_found_and_its_standard_error_is_that_of_repetitions():
     generator, minutes = np.random.default_rng(0), 7 + np.arange(200) / 60
     found = np.array(
@@ -94,7 +92,6 @@ def test_the_slope_is_found_and_its_standard_error_is_that_of_repetitions():
     assert 0.85 < errors.mean() / slopes.std() < 1.15
 
 
-@pytest.mark.slow
 def test_a_straight_line_has_no_error_and_two_blocks_no_slope():
     slope, error = slope_of(np.arange(60.0), 2 * np.arange(60.0))
     assert np.isclose(slope, 2) and error < 1e-9

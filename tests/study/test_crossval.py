@@ -40,6 +40,8 @@ from experiments.recipe.folds import against
 from tests.builders import write_dataset
 from tests.steps import finish
 
+pytestmark = pytest.mark.slow
+
 SMALL = BackboneConfig(architecture="resnet18", stage=1)
 CONFIG = StudyConfig(
     dataset="tiny",
@@ -101,7 +103,6 @@ def predictions(workspace, run_id):
     return table[table["split"] == "test"]
 
 
-@pytest.mark.slow
 def test_every_image_has_one_prediction_an_arm_and_seed(finished):
     workspace, _, result = finished
     table = predictions(workspace, "study-all")
@@ -112,7 +113,6 @@ def test_every_image_has_one_prediction_an_arm_and_seed(finished):
     )
 
 
-@pytest.mark.slow
 def test_two_comparisons_of_the_same_folds_are_compared_pairwise(finished, tmp_path):
     """Against itself: the differences that the comparison found, for all labels and for half of them."""
     workspace, _, result = finished
@@ -136,7 +136,6 @@ def test_two_comparisons_of_the_same_folds_are_compared_pairwise(finished, tmp_p
             )
 
 
-@pytest.mark.slow
 def test_no_pretraining_sees_an_image_that_its_fold_chooses_on_or_tests(workspace, tiny):
     for config in fold_studies(CONFIG):
         _, seen = finish(load_data(config.pretrain, workspace))
