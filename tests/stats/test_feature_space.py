@@ -94,9 +94,11 @@ def test_balanced_accuracy_matches_scikit_learn():
 
     rng = np.random.default_rng(0)
     labels, voted = rng.choice(3, 200, p=[0.7, 0.2, 0.1]), rng.integers(0, 3, 200)
-    found = neighbour_accuracy(np.r_[voted, 0], np.r_[labels, -1])
-    assert found["knn_accuracy"] == pytest.approx(accuracy_score(labels, voted))
-    assert found["knn_balanced_accuracy"] == pytest.approx(balanced_accuracy_score(labels, voted))
+    positions = neighbour_accuracy(np.r_[voted, 0], np.r_[labels, -1])
+    assert positions["knn_accuracy"] == pytest.approx(accuracy_score(labels, voted))
+    assert positions["knn_balanced_accuracy"] == pytest.approx(
+        balanced_accuracy_score(labels, voted)
+    )
     assert neighbour_accuracy(np.zeros(3), np.full(3, -1))["knn_accuracy"] is None
 
 

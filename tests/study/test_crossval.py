@@ -117,20 +117,20 @@ def test_two_comparisons_of_the_same_folds_are_compared_pairwise(finished, tmp_p
     """Against itself: the differences that the comparison found, for all labels and for half of them."""
     workspace, _, result = finished
     path = workspace.run("study-all").study
-    found = against(path, path, "random")
+    rows = against(path, path, "random")
     assert (
-        set(found) == {"input_size", "random", "vae_minus_random", "labels_0.5"}
-        and found["input_size"] == 32
+        set(rows) == {"input_size", "random", "vae_minus_random", "labels_0.5"}
+        and rows["input_size"] == 32
     )
     for row in result["differences"]:
         assert (row["a"], row["b"]) == ("vae", "random")
-        assert found["vae_minus_random"][row["metric"]] == pytest.approx(
+        assert rows["vae_minus_random"][row["metric"]] == pytest.approx(
             {key: row[key] for key in ("mean", "low", "high")}
         )
-    assert found["random"] == result["arms"]["random"]["test"]
+    assert rows["random"] == result["arms"]["random"]["test"]
     for row in result["label_efficiency"]["differences"]:
         if row["fraction"] == 0.5:
-            half = found["labels_0.5"]["vae_minus_random"][row["metric"]]
+            half = rows["labels_0.5"]["vae_minus_random"][row["metric"]]
             assert half["mean"] == pytest.approx(row["mean"]) and half["low"] == pytest.approx(
                 row["low"]
             )
@@ -157,18 +157,18 @@ def test_metrics_of_all_folds_are_scikit_learn_s_on_all_predictions(finished):
         split = fold_split(data.labels, data.groups, 0, 3, fold)
         priors[fold] = np.bincount(data.labels[split == 0], minlength=3) / (split == 0).sum()
     for arm, entry in result["arms"].items():
-        found = {name: [] for name in ("balanced_accuracy", "accuracy", "macro_auroc", "log_loss")}
+        rows = {name: [] for name in ("balanced_accuracy", "accuracy", "macro_auroc", "log_loss")}
         for seed in (0, 1):
             one = table[(table["arm"] == arm) & (table["seed"] == seed)]
             p, truth = one[["p_0", "p_1", "p_2"]].to_numpy(np.float64), one["label"]
             adjusted = (p / np.stack([priors[fold] for fold in one["fold"]])).argmax(1)
-            found["balanced_accuracy"].append(balanced_accuracy_score(truth, adjusted))
-            found["accuracy"].append(accuracy_score(truth, p.argmax(1)))
-            found["macro_auroc"].append(
+            rows["balanced_accuracy"].append(balanced_accuracy_score(truth, adjusted))
+            rows["accuracy"].append(accuracy_score(truth, p.argmax(1)))
+            rows["macro_auroc"].append(
                 roc_auc_score(truth, p / p.sum(1, keepdims=True), multi_class="ovr")
             )
-            found["log_loss"].append(log_loss(truth, p / p.sum(1, keepdims=True)))
-        for name, values in found.items():
+            rows["log_loss"].append(log_loss(truth, p / p.sum(1, keepdims=True)))
+        for name, values in rows.items():
             assert entry["test"][name]["mean"] == pytest.approx(np.mean(values), abs=1e-6), (
                 arm,
                 name,
@@ -209,11 +209,13 @@ def test_the_one_primary_test_and_the_verdict_run_on_all_images(finished):
     assert (
         row["mean"] == pytest.approx(means[0] - means[1]) and row["stand_in"] and 0 < row["p"] <= 1
     )
-    told = " ".join(result["verdict"]["sentences"])
-    assert "pretrained anew in each of 3 folds" in told and "not of the recipe" not in told
+    sentences = " ".join(result["verdict"]["sentences"])
     assert (
-        told.startswith("The comparison named in advance")
-        and "Balanced accuracy out of fold: " in told
+        "pretrained anew in each of 3 folds" in sentences and "not of the recipe" not in sentences
+    )
+    assert (
+        sentences.startswith("The comparison named in advance")
+        and "Balanced accuracy out of fold: " in sentences
     )
     assert "looked" not in result["notes"][0] and "Out-of-fold" in result["notes"][0]
 

@@ -100,34 +100,34 @@ def evaluated(workspace, run_id, **changes):
 @pytest.mark.slow
 def test_on_its_own_dataset_a_model_is_tested_on_its_own_test_split(shelf):
     workspace, data = shelf
-    found, events, run = evaluated(workspace, "evaluate-1")
+    body, events, run = evaluated(workspace, "evaluate-1")
     test = data.members("test")
     table = pd.read_parquet(run.predictions)
     assert set(table["image_id"]) == set(data.image_ids[test]) and set(table["arm"]) == {
         "bundle:one",
         "bundle:two",
     }
-    assert found["split"]["counts"]["test"] == len(test) and found["leak"]["content"] == 90 - len(
+    assert body["split"]["counts"]["test"] == len(test) and body["leak"]["content"] == 90 - len(
         test
     )
-    assert found["split"]["looked_before"] == 0 and found["cautions"][0].startswith("Leak:")
+    assert body["split"]["looked_before"] == 0 and body["cautions"][0].startswith("Leak:")
     assert (
         events[-1].kind == "result"
-        and events[-1].value["verdict"]["headline"] == found["verdict"]["headline"]
+        and events[-1].value["verdict"]["headline"] == body["verdict"]["headline"]
     )
-    assert json.dumps(found, allow_nan=False)
+    assert json.dumps(body, allow_nan=False)
 
 
 @pytest.mark.slow
 def test_metrics_are_those_of_the_saved_predictions_in_the_first_models_class_order(shelf):
     workspace, _ = shelf
-    found, _, run = evaluated(workspace, "evaluate-2")
+    body, _, run = evaluated(workspace, "evaluate-2")
     table = pd.read_parquet(run.predictions)
-    assert found["classes"] == list(CLASSES)
+    assert body["classes"] == list(CLASSES)
     for arm, rows in table.groupby("arm"):
         p = rows[["p_0", "p_1", "p_2"]].to_numpy()
         assert np.allclose(p.sum(1), 1, atol=1e-5)
-        assert found["arms"][arm]["test"]["accuracy"]["mean"] == pytest.approx(
+        assert body["arms"][arm]["test"]["accuracy"]["mean"] == pytest.approx(
             (p.argmax(1) == rows["label"]).mean()
         )
 
@@ -143,21 +143,21 @@ def test_decisions_are_adjusted_to_the_training_shares_as_in_the_models_own_stud
 
 @pytest.mark.slow
 def test_all_keeps_what_was_learnt_from_and_says_so(shelf):
-    found, _, _ = evaluated(shelf[0], "evaluate-3", split="all")
-    assert found["split"]["counts"]["test"] == 90 and "too good" in found["cautions"][0]
+    body, _, _ = evaluated(shelf[0], "evaluate-3", split="all")
+    assert body["split"]["counts"]["test"] == 90 and "too good" in body["cautions"][0]
 
 
 @pytest.mark.slow
 def test_another_set_goes_through_a_class_map(shelf):
     workspace, data = shelf
-    found, _, _ = evaluated(workspace, "evaluate-4", dataset="other", class_map=("XXX=violet",))
+    body, _, _ = evaluated(workspace, "evaluate-4", dataset="other", class_map=("XXX=violet",))
     learnt = set(np.concatenate([data.members("train"), data.members("val")]))
     assert (
-        found["map"] == {"AMBER": "amber", "Brown": "brown", "XXX": "violet"}
-        and found["absent"] == []
+        body["map"] == {"AMBER": "amber", "Brown": "brown", "XXX": "violet"}
+        and body["absent"] == []
     )
-    assert found["leak"]["content"] == len(learnt & {0, 1, 2, 3})
-    assert found["split"]["counts"]["test"] == 60 - found["leak"]["content"]
+    assert body["leak"]["content"] == len(learnt & {0, 1, 2, 3})
+    assert body["split"]["counts"]["test"] == 60 - body["leak"]["content"]
 
 
 def test_where_the_training_data_are_not_at_hand_that_is_said(shelf):
@@ -170,10 +170,10 @@ def test_where_the_training_data_are_not_at_hand_that_is_said(shelf):
         training_data={"dataset": "elsewhere"},
         split={"seed": 0, "max_images": None, "fingerprint": "0" * 16},
     )
-    found, _, _ = evaluated(workspace, "evaluate-5", dataset="other", models=("stranger",))
+    body, _, _ = evaluated(workspace, "evaluate-5", dataset="other", models=("stranger",))
     assert (
-        any("is not known" in caution for caution in found["cautions"])
-        and found["verdict"]["pair"] is None
+        any("is not known" in caution for caution in body["cautions"])
+        and body["verdict"]["pair"] is None
     )
     dataset = load_dataset(workspace, "other")
     card = verify_bundle(workspace.models / "stranger")

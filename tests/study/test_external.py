@@ -68,10 +68,10 @@ def test_a_class_that_is_absent_stays_predictable_and_is_an_error(asked):
 def test_the_drop_is_over_the_classes_that_both_sets_have(asked):
     study, entry, _ = asked
     test = study.data.members("test")
-    labels, kept = study.data.labels[test], study.data.labels[test] < 2
+    labels, shared = study.data.labels[test], study.data.labels[test] < 2
     for arm, trained_arm in study.trained.items():
         decided = decide(trained_arm.probabilities["test"], study.log_prior)
-        own = np.mean([balanced_accuracy(labels[kept], one[kept], 3) for one in decided])
+        own = np.mean([balanced_accuracy(labels[shared], one[shared], 3) for one in decided])
         assert entry["drop"][arm]["mean"] == pytest.approx(
             own - entry["arms"][arm]["balanced_accuracy"]["mean"]
         )

@@ -116,11 +116,11 @@ def test_a_share_holds_whole_groups_of_every_class_and_the_smaller_shares():
         assert set(before) <= set(rows) and set(labels[rows]) == set(range(C))
         assert np.isin(groups, groups[rows]).sum() == len(rows)
         for c in range(C):
-            all_groups, kept = (
+            all_groups, included = (
                 np.unique(groups[labels == c]),
                 np.unique(groups[rows][labels[rows] == c]),
             )
-            assert len(kept) == max(1, round(fraction * len(all_groups)))
+            assert len(included) == max(1, round(fraction * len(all_groups)))
         before = rows
     assert len(before) == 700
     assert set(draw_label_share(labels, groups, C, 0.1, seed=3)) != set(
@@ -208,11 +208,11 @@ def test_a_shares_heads_are_heads_trained_alone_on_its_rows_for_as_many_updates(
 
 
 def test_the_answer_is_complete_and_progress_may_be_stopped(answer):
-    events, found = answer
-    assert found["fractions"] == [0.1, 0.5, 1.0] and found["updates"] == 48
-    assert len(found["rows"]) == 9 and len(found["differences"]) == 3 * len(METRICS)
-    assert found["setting"] == {"learning_rate": 1e-2, "weight_decay": 1e-2}
-    assert found["crossing"]["pair"] == ["vae", "imagenet"]
+    events, body = answer
+    assert body["fractions"] == [0.1, 0.5, 1.0] and body["updates"] == 48
+    assert len(body["rows"]) == 9 and len(body["differences"]) == 3 * len(METRICS)
+    assert body["setting"] == {"learning_rate": 1e-2, "weight_decay": 1e-2}
+    assert body["crossing"]["pair"] == ["vae", "imagenet"]
     assert {"log", "progress", "tick"} <= {event.kind for event in events}
 
 

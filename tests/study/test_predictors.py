@@ -32,9 +32,9 @@ def test_the_tests_images_give_the_tests_probabilities(workspace, regime, arms):
     images = images_of_test(study)
     with closing(Predictors(study)) as predictors:
         predictors.batch = 5  # several batches, the last one smaller
-        events, found = finish(predictors.over(images, np.arange(len(images)), what="Testing"))
-    assert {event.kind for event in events} == {"progress", "tick"} and set(found) == set(arms)
-    for arm, probabilities in found.items():
+        events, results = finish(predictors.over(images, np.arange(len(images)), what="Testing"))
+    assert {event.kind for event in events} == {"progress", "tick"} and set(results) == set(arms)
+    for arm, probabilities in results.items():
         assert probabilities.shape == (2, len(images), 3)
         assert np.abs(probabilities - study.trained[arm].probabilities["test"]).max() < 1e-4
 
@@ -48,8 +48,8 @@ def test_an_extractor_of_several_arms_is_computed_once(workspace):
     study = trained_study(workspace, "shared", built=[Arm("vae", [[a]]), Arm("both", [[a, b]])])
     with closing(Predictors(study)) as predictors:
         assert len(predictors._extractors) == 2
-        found = predictors(images_of_test(study))
-    assert np.abs(found["both"] - study.trained["both"].probabilities["test"]).max() < 1e-4
+        results = predictors(images_of_test(study))
+    assert np.abs(results["both"] - study.trained["both"].probabilities["test"]).max() < 1e-4
 
 
 @pytest.mark.slow

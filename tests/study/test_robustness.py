@@ -60,10 +60,10 @@ def test_the_tables_follow_from_the_decisions(asked):
         }
         for name in ("clean", "brightness", "ruler")
     }
-    found = to_json(summarise(study, ["brightness", "ruler"], decided, "float32"))
+    body = to_json(summarise(study, ["brightness", "ruler"], decided, "float32"))
     means = {
         (row["arm"], row["family"]): row["relative_loss"]["mean"]
-        for row in found["families_summary"]
+        for row in body["families_summary"]
     }
     assert means == pytest.approx(
         {
@@ -73,7 +73,7 @@ def test_the_tables_follow_from_the_decisions(asked):
             ("random", "ruler"): 0.6,
         }
     )
-    assert found["mean"]["random"]["mean"] == pytest.approx(0.3)
+    assert body["mean"]["random"]["mean"] == pytest.approx(0.3)
 
 
 def test_a_resumed_study_computes_only_what_is_missing(asked, monkeypatch):

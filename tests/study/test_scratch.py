@@ -122,7 +122,7 @@ def test_a_study_stopped_in_its_second_seed_does_not_train_the_first_again(
     trained, fit = [], finetune_module.fit
 
     def noting(*args, **kwargs):
-        trained.append(kwargs["seed"])
+        trained.append(kwargs["schedule"].seed)
         return fit(*args, **kwargs)
 
     monkeypatch.setattr(finetune_module, "fit", noting)
@@ -132,16 +132,16 @@ def test_a_study_stopped_in_its_second_seed_does_not_train_the_first_again(
 
 def test_each_regime_keeps_the_arms_it_can_train():
     config = CONFIG
-    kept, notes = fitting_arms(
+    fitting, notes = fitting_arms(
         dataclasses.replace(
             config, regime="finetune", arms=("vae", "both", "scratch", "random", "colour")
         )
     )
-    assert kept.arms == ("vae", "random") and len(notes) == 3
-    kept, notes = fitting_arms(
+    assert fitting.arms == ("vae", "random") and len(notes) == 3
+    fitting, notes = fitting_arms(
         dataclasses.replace(config, regime="finetune", arms=("vae", "scratch"))
     )
-    assert kept.arms == ("vae", "scratch") and notes == []
+    assert fitting.arms == ("vae", "scratch") and notes == []
     assert fitting_arms(dataclasses.replace(config, arms=("vae", "random"))) == (
         dataclasses.replace(config, arms=("vae", "random")),
         [],
