@@ -68,7 +68,6 @@ def test_imports_run_down_the_layers():
     assert done.returncode == 0, done.stdout
 
 
-@moving
 def test_no_two_modules_import_each_other():
     graph = {}
     for name, tree in sources().items():

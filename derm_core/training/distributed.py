@@ -13,7 +13,6 @@ import contextlib
 import time
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
@@ -23,9 +22,6 @@ from torch.nn.parallel import DistributedDataParallel
 from ..errors import RunError
 from ..machine import cpu_cores, pick_device
 from ..seeds import Share
-
-if TYPE_CHECKING:
-    from .progress import Progress
 
 GO, STOP = 0, 1
 FAILED = "failed"  # key of the store: why a rank failed
@@ -104,7 +100,7 @@ class World:
         return weighted
 
     @contextlib.contextmanager
-    def training(self, task: nn.Module, batch: int, run: Progress) -> Iterator[nn.Module]:
+    def training(self, task: nn.Module, batch: int, step: int) -> Iterator[nn.Module]:
         """A training that all ranks make together; gives the module to call in place of `task`.
 
         Where rank 0 leaves it before its end, on a cancel or an error, the others leave it too.
@@ -112,7 +108,7 @@ class World:
         Args:
             task: on this rank's device; rank 0's weights and buffers are copied to all.
             batch: images of a global batch.
-            run: where this rank stands; all must stand at the same step.
+            step: where this rank stands; all must stand at the same step.
 
         Raises:
             RunError: for a batch smaller than the number of ranks, or for different checkpoints.
@@ -120,7 +116,7 @@ class World:
         if self.size == 1:
             yield task
             return
-        self._check(batch, run.step)
+        self._check(batch, step)
         self.batch = batch
         if self.device == "cpu":
             torch.set_num_threads(max(1, cpu_cores() // self.local))

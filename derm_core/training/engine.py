@@ -171,7 +171,7 @@ class _Trainer:
             yield log(world.describe(self.task))
         with (
             kept_memory(self.source.device),
-            world.training(self.task, self.batch, run) as model,
+            world.training(self.task, self.batch, run.step) as model,
             run.saved_when_closed(),
         ):
             yield from self._evaluate_if_due()
