@@ -6,7 +6,8 @@ To add a layout of a CSV table:
    one column that names image files and one that names classes is read as layout "csv".
 2. Otherwise write a function here that takes a `Table` and returns the `ImageColumns` of a table of
    that layout, None for any other table, and add it to TABLE_LAYOUTS under the layout's name.
-3. Add a row to the table in tests/data/test_layouts.py; licence and citation go into known_datasets.py.
+3. Add a row to the table in tests/data/test_layouts.py; licence and citation go into
+known_datasets.py.
 """
 
 from __future__ import annotations

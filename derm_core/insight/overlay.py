@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-# Eight stops of matplotlib's "inferno" (CC0): even steps of lightness, so that it also reads in grey.
+# Eight stops of matplotlib's "inferno" (CC0): even steps of lightness, so that it also reads in
+# grey.
 INFERNO = "000004 280b54 65156e 9f2a63 d44842 f57d15 fac127 fcffa4"
 STOPS = np.array([list(bytes.fromhex(stop)) for stop in INFERNO.split()], np.float32)
 

@@ -45,8 +45,8 @@ _terminated: dict[str, tuple[int, float]] = {}
 def submit(workspace: Workspace, config: RunConfig, name: str = "") -> str:
     """Queue a run, and first the runs that it needs, and start a worker; returns its id.
 
-    A study whose VAE is to be pretrained takes an identical pretraining that is finished, under way or
-    queued, else queues one before itself. A comparison in folds queues the studies of its folds
+    A study whose VAE is to be pretrained takes an identical pretraining that is finished, under way
+    or queued, else queues one before itself. A comparison in folds queues the studies of its folds
     before itself; those that exist already go on where they stopped. What the run reads is checked
     by `preflight.submit`.
 
@@ -97,8 +97,8 @@ def _resumed(workspace: Workspace, run: Run) -> str:
 def reconcile(workspace: Workspace) -> None:
     """Bring the table up to date.
 
-    Runs whose worker has died become interrupted, queued runs get a worker, and workers that ignore a
-    request to stop are killed.
+    Runs whose worker has died become interrupted, queued runs get a worker, and workers that ignore
+    a request to stop are killed.
     """
     reap()
     store = RunStore(workspace)

@@ -1,7 +1,7 @@
 """One run in one process: `python -m derm_core.jobs.worker RUN_ID` (workspace from DERM_HOME).
 
-Takes the run's lock, waits for the runs that it needs and for its turn on the device, runs the job's
-generator of events, and sets a final state. torch is loaded by the job, not while waiting.
+Takes the run's lock, waits for the runs that it needs and for its turn on the device, runs the
+job's generator of events, and sets a final state. torch is loaded by the job, not while waiting.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A study's tables as rows of plain values, for CSV files and downloads.
 
-Numbers are those of study.json, unrounded. A nested interval becomes columns NAME_mean, NAME_low, ….
-Cells of text that a spreadsheet would run as a formula get an apostrophe (OWASP, CSV injection).
+Numbers are those of study.json, unrounded. A nested interval becomes columns NAME_mean, NAME_low,
+…. Cells of text that a spreadsheet would run as a formula get an apostrophe (OWASP, CSV injection).
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     text = report_html(result, run_folder)               no image of the dataset
     text = report_html(result, run_folder, images=24)    and 24 test images, drawn at random
 
-Its policy forbids the browser to load anything. jinja2 escapes what users wrote (name, tags and note in
-the run's about.json, class names, attributes); `figure_text` does so in the figures.
+Its policy forbids the browser to load anything. jinja2 escapes what users wrote (name, tags and
+note in the run's about.json, class names, attributes); `figure_text` does so in the figures.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class RunEvents:
         return [epoch for epoch, _ in numbers], [value for _, value in numbers]
 
     def curves(self) -> dict[str, pd.DataFrame]:
-        """The series "ARM/SPLIT/QUANTITY" with one number per seed, by arm, as tables like the saved learning curves."""
+        """The learning curves of each arm, as tables, of the series "ARM/SPLIT/QUANTITY" of all seeds."""
         cells: dict[str, dict[tuple[float, int], dict[str, Any]]] = {}
         for name, points in self.points.items():
             arm, _, rest = name.partition("/")

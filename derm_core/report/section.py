@@ -50,7 +50,8 @@ class Section:
         table_title: what the table holds.
         table_caption: how to read the table.
         numbers: what the figure and the table show, for the CSV; computed when it is wanted.
-        folded: what is not a figure is one click away: the table, or a whole section without figure.
+        folded: what is not a figure is one click away: the table, or a whole section without
+            figure.
     """
 
     key: str

@@ -1,8 +1,8 @@
 """A run for other trackers: TensorBoard event files, MLflow. Both need requirements-extras.txt.
 
-What is exported: every metric of events.jsonl (the mean over seeds, and each seed beside it), images,
-config and results. A finished study exports the learning curves of the setting that was chosen on
-validation, as in its report; its live events are of the middle of the grid.
+What is exported: every metric of events.jsonl (the mean over seeds, and each seed beside it),
+images, config and results. A finished study exports the learning curves of the setting that was
+chosen on validation, as in its report; its live events are of the middle of the grid.
 """
 
 from __future__ import annotations

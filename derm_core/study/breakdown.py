@@ -101,8 +101,9 @@ def save_decisions(
 ) -> None:
     """Write the decisions as a table with one row a test image.
 
-    Columns: image_id, row (in the manifest), label (index), and of each arm's seed ensemble "decision:ARM" (index),
-    "confidence:ARM" and "p_true:ARM", the plain probability of the decision and of the truth.
+    Columns: image_id, row (in the manifest), label (index), and of each arm's seed ensemble
+    "decision:ARM" (index), "confidence:ARM" and "p_true:ARM", the plain probability of the decision
+    and of the truth.
     """
     test, labels = data.members("test"), data.labels_of("test")
     columns = {"image_id": data.image_ids[test], "row": data.rows[test], "label": labels}

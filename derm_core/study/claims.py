@@ -1,8 +1,9 @@
 """The paper's four claims, each answered for this dataset: seen, not seen, opposite, or not asked.
 
-All of them set `vae` against `imagenet`; where one of the two was not in the study a claim is "not asked". A
-comparison supports the side that its 95 % interval shows. Two that belong together (loss and accuracy) must not
-contradict each other: one of the intervals must exclude 0, the other must not contradict it; else nothing is seen.
+All of them set `vae` against `imagenet`; where one of the two was not in the study a claim is "not
+asked". A comparison supports the side that its 95 % interval shows. Two that belong together (loss
+and accuracy) must not contradict each other: one of the intervals must exclude 0, the other must
+not contradict it; else nothing is seen.
 
     faster_start         In the paper ImageNet starts at a validation loss of 0.120 (VAE 0.165) and an accuracy of 63 %
                          (45 %). Here: validation loss and accuracy after the first epoch (at step 0 a head knows

@@ -1,8 +1,9 @@
 """Evaluation of published models on a labelled dataset, without training anything.
 
 Writes artefacts/study.json in the shape of a study's, without what only training has (curves, gaps,
-grid, the paper's table), and artefacts/predictions.parquet. Images that a model is known to have been
-trained or chosen on are left out for all models, unless the config asks for all; either way they are counted.
+grid, the paper's table), and artefacts/predictions.parquet. Images that a model is known to have
+been trained or chosen on are left out for all models, unless the config asks for all; either way
+they are counted.
 """
 
 from __future__ import annotations

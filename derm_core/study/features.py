@@ -64,8 +64,9 @@ def extract(
 ) -> Generator[Event, None, np.ndarray]:
     """Features (N, D) float32 of a store's `rows` (None: all).
 
-    `features_nd = yield from extract(...)` yields a TICK a batch, where the caller may stop, and progress about once a
-    second. A cached array is returned without yielding; an unreadable one is computed again.
+    `features_nd = yield from extract(...)` yields a TICK a batch, where the caller may stop, and
+    progress about once a second. A cached array is returned without yielding; an unreadable one is
+    computed again.
     """
     path = feature_path(workspace, dataset, extractor, store, rows)
     count = len(store.images) if rows is None else len(rows)

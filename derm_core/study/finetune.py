@@ -57,8 +57,8 @@ def finetune(
 ) -> Generator[Event, None, dict[str, TrainedArm]]:
     """Train all arms and seeds end to end.
 
-    `trained = yield from finetune(...)`, keyed by arm. Models go to artefacts/models/ARM-seedK.safetensors, curves live
-    as events.
+    `trained = yield from finetune(...)`, keyed by arm. Models go to
+    artefacts/models/ARM-seedK.safetensors, curves live as events.
 
     Args:
         positions: of the images on which each split is measured; by default some of training, all

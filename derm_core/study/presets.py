@@ -111,8 +111,8 @@ def preset(
         scale: above 0, at most 1; the share of images, epochs, seeds (at least two) and grid
             points. A scaled study shows that everything works; its numbers say little.
         recipe: name of a pretraining recipe instead of the preset's own.
-        full: also with fewer labels, all corruptions and the planted artefact (not for fine-tuned models, whose
-            training would be repeated for these).
+        full: also with fewer labels, all corruptions and the planted artefact (not for fine-tuned
+            models, whose training would be repeated for these).
 
     Raises:
         ConfigError: for an unknown name, scale or recipe.

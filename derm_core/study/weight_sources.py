@@ -108,7 +108,8 @@ class Origin:
     """What is known of a model's training.
 
     Args:
-        rows: of the manifest, those it was trained or chosen on; None where that dataset is not in this workspace.
+        rows: of the manifest, those it was trained or chosen on; None where that dataset is not in
+            this workspace.
         dataset: its name.
         shares: (C,) of the classes; None where they are not known.
         fingerprint: of the split.
