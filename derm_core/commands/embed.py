@@ -15,9 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `embed`."""
     parser.add_argument("--dataset", required=True, metavar="NAME")
     parser.add_argument(
-        "--arm",
-        default="imagenet",
-        help=f"{description(EmbedConfig, 'arm')} (default imagenet)",
+        "--arm", default="imagenet", help=f"{description(EmbedConfig, 'arm')} (default imagenet)"
     )
     add_fields(parser, EmbedConfig, "vae_run", "vae", "space", "neighbours", "min_dist", "seed")
     parser.add_argument("--align-to", metavar="RUN", help=description(EmbedConfig, "aligned_to"))

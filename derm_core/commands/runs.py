@@ -172,8 +172,7 @@ def cancel_run(args: argparse.Namespace, screen: Screen) -> Answer:
     if run.final:
         return Answer(value, f"{run.id} is {run.state}.")
     return Answer(
-        value,
-        problem=f"{run.id} has not stopped yet; run the same command again in a moment.",
+        value, problem=f"{run.id} has not stopped yet; run the same command again in a moment."
     )
 
 

@@ -91,10 +91,7 @@ def side_by_side(results: Mapping[str, StudyResult], labels: Mapping[str, str]) 
 def differing_settings(results: Mapping[str, StudyResult], labels: Mapping[str, str]) -> list[Row]:
     """Every setting (and the test split) that is not the same in all studies, one column a study."""
     flat = {
-        key: {
-            "test split": (result.split.fingerprint or "–")[:8],
-            **_flattened(result.config),
-        }
+        key: {"test split": (result.split.fingerprint or "–")[:8], **_flattened(result.config)}
         for key, result in results.items()
     }
     settings = dict.fromkeys(setting for one in flat.values() for setting in one)
