@@ -5,9 +5,9 @@ Each has a title that says what it shows. Colour and symbol of an arm are those 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from .figure_style import (
     GRID,
     INK,
     ZERO,
+    Figure,
     alpha,
     band,
     blank,
@@ -28,9 +29,6 @@ from .figure_style import (
     line_trace,
     marker,
 )
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 Curve = tuple[Sequence[float], Sequence[Interval]]  # x, and an interval at each x
 
@@ -197,7 +195,7 @@ def matrix(
     title: str,
     shade: np.ndarray,
     text: Sequence[Sequence[str]],
-    hover: Sequence[Sequence[str]],
+    hover: Callable[[int, int], str],
     classes: Sequence[str],
     colour: str,
 ) -> Figure:
@@ -207,7 +205,7 @@ def matrix(
         title: what the figure shows.
         shade: how strong the colour of each cell is, (n, n).
         text: what stands in each cell.
-        hover: what each cell says under the pointer.
+        hover: what the cell of a row and a column says under the pointer.
         classes: names of the rows, which are those of the columns.
         colour: hexadecimal.
     """
@@ -225,7 +223,7 @@ def matrix(
             "y": [classes[i] for i, _ in places],
             "customdata": places,
             "mode": "markers",
-            "text": [hover[i][j] for i, j in places],
+            "text": [hover(i, j) for i, j in places],
             "hovertemplate": "%{text}<extra></extra>",
             "marker": {
                 "symbol": "square-open",

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..arms import ArmStyle
 from ..formatting import missing
 from ..stats.intervals import Interval
 
 if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+    import plotly.graph_objects
 
+Figure: TypeAlias = "plotly.graph_objects.Figure"
 CLEAR = "rgba(0,0,0,0)"
 GRID = "rgba(127,135,137,0.22)"
 ZERO = "rgba(127,135,137,0.65)"
@@ -33,9 +34,9 @@ def blank(
     title: str, height: int, *, x: str = "", y: str = "", legend: bool = False, **layout: Any
 ) -> Figure:
     """An empty figure: thin grid, no frame, legend above and left."""
-    from plotly.graph_objects import Figure
+    from plotly import graph_objects
 
-    return Figure(layout=look(title, height, x=x, y=y, legend=legend, **layout))
+    return graph_objects.Figure(layout=look(title, height, x=x, y=y, legend=legend, **layout))
 
 
 def look(
@@ -68,9 +69,9 @@ def look(
 
 def again(figure: dict) -> Figure:
     """A figure rebuilt from another one's `to_dict`, without validation."""
-    from plotly.graph_objects import Figure
+    from plotly import graph_objects
 
-    return Figure(figure["data"], figure["layout"], _validate=False)
+    return graph_objects.Figure(figure["data"], figure["layout"], _validate=False)
 
 
 def plotly_script() -> str:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from ..arms import ArmStyle
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from plotly.graph_objects import Figure
-
+from .figure_style import Figure
 
 Row = dict[str, Any]  # of a table for readers: cells are text, numbers or ArmStyle
 

@@ -1,19 +1,22 @@
-"""The templates of the HTML report and of its longer texts (derm_core/report/templates)."""
+"""The templates of the HTML report, and the words of the sections (derm_core/report/templates)."""
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
+FOLDER = Path(__file__).with_name("templates")
 TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+    loader=jinja2.FileSystemLoader(FOLDER),
     autoescape=jinja2.select_autoescape(["html"]),
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
+WORDS = tomllib.loads((FOLDER / "sections.toml").read_text(encoding="utf-8"))
 
 
 def rendered(name: str, **values: Any) -> str:
@@ -24,3 +27,19 @@ def rendered(name: str, **values: Any) -> str:
 def rendered_lines(name: str, **values: Any) -> tuple[str, ...]:
     """The lines of a template of plain text, empty ones left out."""
     return tuple(line for line in rendered(name, **values).splitlines() if line.strip())
+
+
+def words(section: str, /, **values: Any) -> dict[str, Any]:
+    """The fields of a Section that sections.toml holds: key, title, caption and others.
+
+    Args:
+        section: its name there.
+        values: what stands in place of {…} in its texts.
+    """
+    fields = {"key": section} | {
+        field: text.format(**values).strip() if isinstance(text, str) else text
+        for field, text in WORDS[section].items()
+    }
+    if "text" in fields:
+        fields["text"] = (fields["text"],) if fields["text"] else ()
+    return fields

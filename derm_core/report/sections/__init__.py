@@ -11,6 +11,7 @@ import pandas as pd
 
 from ...study.study_result import StudyResult
 from ..section import Section
+from ..templating import words
 from . import (
     calibration,
     classes,
@@ -74,8 +75,7 @@ def method_sections(result: StudyResult) -> list[Section]:
 def terminal_sections(result: StudyResult) -> list[Section]:
     """What stands in a terminal: the answer, its main numbers, the paper's table, settings."""
     gap = Section(
-        key="accuracy-with-gap",
-        title="Accuracy and overfitting gap, test, mean (95 % interval)",
+        **words("accuracy-with-gap"),
         table=metrics.accuracy_with_gap(result),
     )
     return _there(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from ...arms import in_order
 from ...formatting import QUANTITIES, count, interval, number, percent
@@ -12,12 +11,10 @@ from ...stats.operating_point import OperatingCurve
 from ...study.answers import Calibration, Numbers, OperatingPoint
 from ...study.study_result import StudyResult
 from ..csv_tables import csv_table
-from ..figure_style import ACCENT, ZERO, band, blank, line_trace
+from ..figure_style import ACCENT, ZERO, Figure, band, blank, line_trace
 from ..section import Section
+from ..templating import words
 from .parts import style
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 METRICS = ("ece", "brier", "log_loss")
 MOMENTS = ("before", "after")
@@ -48,15 +45,9 @@ def calibration(result: StudyResult, when: str = "before") -> Section | None:
     )
     note = result.detail.notes.get("calibration", "")
     return Section(
-        key=f"reliability-{when}",
-        title="Calibration",
+        **words("reliability", when=when, errors=errors, note=note),
         figure=lambda: reliability(result, entries, when),
-        caption="On the dashed line a model is right as often as it says; below it is too sure of "
-        "itself. A dot is a fifteenth of the test predictions.",
-        alt=f"Reliability diagram. {errors}",
         table=lines,
-        table_title="Calibration before and after temperature scaling",
-        table_caption=f"{note} Calibration error is debiased; 95 % intervals.".strip(),
         numbers=partial(csv_table, result, "reliability", when=when),
     )
 
@@ -90,25 +81,16 @@ def operating_point(result: StudyResult, specificity: float = 0.9) -> Section | 
     point = result.detail.operating_point
     if point is None:
         return None
-    wanted = f"{100 * specificity:g} %"
+    wanted, groups = f"{100 * specificity:g} %", count(point.groups, "group")
     nearest = min(
         range(len(point.specificity)), key=lambda i: abs(point.specificity[i] - specificity)
     )
     note = result.detail.notes.get("operating_point", "")
     arms = {arm: point.arms[arm] for arm in in_order(point.arms)}
     return Section(
-        key="operating-point",
-        title=f"Operating point: {point.class_name}",
+        **words("operating-point", point=point, groups=groups, wanted=wanted, note=note),
         figure=lambda: operating_curves(result, point, specificity),
-        caption=f"Share of the {point.images:,} images ({count(point.groups, 'group')}) of "
-        f"{point.class_name} that is detected at each specificity. Marked: {wanted}. Bands: 95 % "
-        "intervals.",
-        alt=f"Sensitivity for {point.class_name} by specificity for every arm.",
         table=[{"Arm": style(result, arm), **_at(curve, nearest)} for arm, curve in arms.items()],
-        table_title=f"Sensitivity at a specificity of {wanted}",
-        table_caption=f"Sensitivity: on the test set’s own curve at {wanted} specificity. A model "
-        "in use has its threshold from elsewhere: beside it what the threshold that gave "
-        f"{wanted} on validation gives on test. {note}".strip(),
         numbers=partial(csv_table, result, "operating-point"),
     )
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from ...arms import ArmStyle, in_order
-from ...formatting import QUANTITIES, quantity
-from ..figure_style import SPLIT_NAMES, band, blank, line_trace
+from ...formatting import QUANTITIES
+from ...formatting import quantity as quantity_text
+from ..figure_style import SPLIT_NAMES, Figure, band, blank, line_trace
 from ..section import Row, Section
+from ..templating import words
 from .parts import is_share
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 EPOCHS_SHOWN = 11
 HEIGHT = 250
@@ -37,21 +35,15 @@ def learning_curves(
     rows = [curves[arm].assign(arm=arms[arm].name) for arm in shown]
     numbers = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
     wanted = ("arm", "fold", "epoch", "seed", *(f"{split}_{metric}" for split in SPLITS))
-    title = f"{QUANTITIES.get(metric, metric)} by epoch"
+    spread = "folds and seeds" if "fold" in numbers else "seeds"
+    quantity = QUANTITIES.get(metric, metric)
+    of_arms = {arms[arm]: curves[arm] for arm in shown}
     names = ", ".join(arms[arm].name for arm in shown)
     return Section(
-        key=f"curves-{metric}",
-        title=title,
-        level=3,
-        figure=lambda: _panels({arms[arm]: curves[arm] for arm in shown}, metric),
-        caption="Solid: validation. Dotted: training. The space between them is the gap. Bands: ±1 "
-        f"standard deviation over {'folds and seeds' if 'fold' in numbers else 'seeds'}. All "
-        "panels share their axes.",
-        alt=f"{title} for training and validation, a panel for each arm: {names}.",
-        table=_at_some_epochs({arms[arm]: curves[arm] for arm in shown}, metric),
-        table_title=f"{title}: means over seeds at some epochs",
+        **words("curves", metric=metric, quantity=quantity, spread=spread, names=names),
+        figure=lambda: _panels(of_arms, metric),
+        table=_at_some_epochs(of_arms, metric),
         numbers=lambda: numbers[[column for column in wanted if column in numbers]],
-        folded=True,
     )
 
 
@@ -125,7 +117,7 @@ def _at_some_epochs(curves: Mapping[ArmStyle, pd.DataFrame], metric: str) -> lis
         lines += [
             {"Arm": arm, "Epoch": f"{epoch:g}"}
             | {
-                SPLIT_NAMES[split]: quantity(row.get(f"{split}_{metric}"), metric)
+                SPLIT_NAMES[split]: quantity_text(row.get(f"{split}_{metric}"), metric)
                 for split in SPLITS
             }
             for epoch, row in means.iloc[np.unique(places)[: len(means)]].iterrows()

@@ -11,6 +11,7 @@ from ...study.study_result import StudyResult
 from ..charts import Dot, dots, forest
 from ..csv_tables import csv_table
 from ..section import Section
+from ..templating import words
 from .parts import arm_results, forest_rows, forest_text, of_metric, style
 
 
@@ -19,17 +20,12 @@ def external(result: StudyResult) -> Section | None:
     if not result.external:
         return None
     return Section(
-        key="external",
-        title="Other test sets",
+        **words("external"),
         figure=lambda: dots(
             external_dots(result),
             title="Balanced accuracy on every test set",
             x="Balanced accuracy",
         ),
-        caption="The same trained models on every set; in brackets its images. Bars: 95 % "
-        "intervals. Sets differ in classes and difficulty: read the distance between arms, not "
-        "between sets alone.",
-        alt="Balanced accuracy of every arm on every test set.",
         table=[
             {
                 "Set": one.dataset,
@@ -41,8 +37,6 @@ def external(result: StudyResult) -> Section | None:
             for one in result.external
             for arm in in_order(one.arms)
         ],
-        table_title="Every arm on every other test set",
-        table_caption="Drop: the study’s own test set less this one, in percentage points.",
         numbers=partial(csv_table, result, "external"),
     )
 
@@ -72,14 +66,11 @@ def one_external(result: StudyResult, one: ExternalSet) -> Section:
         absent = ", ".join(one.absent)
         lines.append(f"Without images there: {absent}; a decision for one of them is an error.")
     lines += [line for line in (one.note, *one.cautions) if line]
+    size = f"{count(one.images, 'image')}, {count(one.groups, 'group')}"
     rows = forest_rows(result, of_metric(one.differences, "balanced_accuracy"))
     return Section(
-        key=f"external-forest-{one.dataset}",
-        title=f"{one.dataset}: {count(one.images, 'image')}, {count(one.groups, 'group')}",
-        level=3,
+        **words("external-forest", one=one, size=size, rows=forest_text(rows)),
         text=tuple(lines),
         figure=(lambda: forest(rows, "balanced accuracy")) if rows else None,
-        caption="Right of the dashed line the first arm is better there.",
-        alt=f"Paired differences. {forest_text(rows)}",
         numbers=partial(csv_table, result, "external-differences", dataset=one.dataset),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -13,13 +12,11 @@ from ...stats.intervals import Interval
 from ...study.study_result import StudyResult
 from ..charts import forest
 from ..csv_tables import csv_table
-from ..figure_style import ZERO, blank, error_bar, marker
+from ..figure_style import ZERO, Figure, blank, error_bar, marker
 from ..label_placement import Point, edges, label_spots
 from ..section import Section
+from ..templating import words
 from .parts import arm_results, columns, forest_rows, forest_text, styles
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 KINDS = ("accuracy", "loss")
 GAP_AXIS = {"accuracy": "Training − validation accuracy", "loss": "Validation − training loss"}
@@ -30,6 +27,8 @@ MOMENTS = {
     "matched": "Same training accuracy",
     "area": "Area between the curves",
 }
+OVER_FOLDS = "are over folds, which share most of their training images"
+RESAMPLED = "resample images and seeds where both are known, else seeds alone"
 
 
 def gap_points(result: StudyResult, kind: str) -> list[Point]:
@@ -53,21 +52,11 @@ def gap_against_accuracy(result: StudyResult, kind: str) -> Section | None:
         f"{row.arm.name}: accuracy {percent(row.x.mean)}, gap {number(row.y.mean)}." for row in rows
     )
     return Section(
-        key=f"gap-{kind}",
+        **words("gap", kind=kind, points_text=points_text),
         figure=lambda: scatter(rows, kind),
-        caption="Right is more accurate, low is less overfitted. A small gap far to the left is "
-        "underfitting: random weights show how small a gap can be without any learning. Bars: 95 % "
-        "intervals.",
-        alt=f"Scatter of the {kind} gap by balanced accuracy. {points_text}",
         numbers=lambda: pd.DataFrame(
-            [
-                {
-                    "arm": row.arm.name,
-                    **columns(row.x, "balanced_accuracy_"),
-                    **columns(row.y, "gap_"),
-                }
-                for row in rows
-            ]
+            {"arm": row.arm.name} | columns(row.x, "balanced_accuracy_") | columns(row.y, "gap_")
+            for row in rows
         ),
     )
 
@@ -110,11 +99,8 @@ def gap_differences(result: StudyResult, kind: str) -> Section | None:
         return None
     rows = forest_rows(result, final, share=kind == "accuracy")
     return Section(
-        key=f"gap-forest-{kind}",
+        **words("gap-forest", kind=kind, rows=forest_text(rows)),
         figure=lambda: forest(rows, f"{kind} gap", share=kind == "accuracy"),
-        caption="Left of the dashed line the first arm overfits less. All at the final epoch, with "
-        "95 % intervals; p values, corrected for their number, are in the table.",
-        alt=f"Differences in the {kind} gap. {forest_text(rows)}",
         numbers=partial(csv_table, result, "gap-differences"),
     )
 
@@ -134,51 +120,30 @@ def matched_gaps(result: StudyResult) -> Section | None:
         for arm, at in pair.arms.items()
     ]
     return Section(
-        key="matched",
-        title="Gaps at matched training accuracy",
-        level=3,
+        **words("matched", level=percent(pair.level)),
         finding="" if pair.comparable else f"Not comparable: {pair.reason}",
-        text=(
-            "An arm that has learned less has had less chance to overfit. Here both arms stand "
-            f"where they first reach the same training accuracy, {percent(pair.level)}.",
-        ),
         table=lines,
-        table_title="Gaps of both arms at matched training accuracy",
     )
 
 
 def gaps_at_all_moments(result: StudyResult) -> Section | None:
     """Both gaps of every arm, at each moment at which they are taken."""
-    lines = []
-    for style, entry in arm_results(result):
-        for moment, label in MOMENTS.items():
-            loss, accuracy = (
-                entry.gaps_detail.get(kind, {}).get(moment) for kind in ("loss", "accuracy")
-            )
-            if loss is None and accuracy is None:
-                continue
-            lines.append(
-                {
-                    "Arm": style,
-                    "At": label,
-                    "Loss gap": signed_interval(loss),
-                    "Accuracy gap, points": points(accuracy),
-                }
-            )
+    lines = [
+        {
+            "Arm": style,
+            "At": label,
+            "Loss gap": signed_interval(gaps.get("loss", {}).get(moment)),
+            "Accuracy gap, points": points(gaps.get("accuracy", {}).get(moment)),
+        }
+        for style, entry in arm_results(result)
+        for gaps in [entry.gaps_detail]
+        for moment, label in MOMENTS.items()
+        if any(gap.get(moment) for gap in gaps.values())
+    ]
     if not lines:
         return None
     return Section(
-        key="gaps",
-        title="Gaps at other moments",
-        level=3,
+        **words("gaps", intervals=OVER_FOLDS if result.folds else RESAMPLED),
         table=lines,
-        table_title="Both gaps of every arm at several moments, with 95 % intervals",
-        table_caption="Larger is more overfitted. "
-        + (
-            "Intervals are over folds, which share most of their training images."
-            if result.folds
-            else "Intervals resample images and seeds where both are known, else seeds alone."
-        ),
         numbers=partial(csv_table, result, "gaps"),
-        folded=True,
     )

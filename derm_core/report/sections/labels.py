@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,12 +12,10 @@ from ...study.answers import LabelEfficiency
 from ...study.study_result import StudyResult
 from ..charts import curves
 from ..csv_tables import csv_table
-from ..figure_style import ACCENT
+from ..figure_style import ACCENT, Figure
 from ..section import Section
+from ..templating import words
 from .parts import is_share, one_column_an_arm, style
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 METRICS = ("balanced_accuracy", "macro_auroc", "accuracy")
 
@@ -31,7 +28,7 @@ def label_efficiency(result: StudyResult, metric: str = "balanced_accuracy") -> 
     if not answer.rows:
         return Section(key="labels", title="Fewer labels", text=(answer.note,))
     rows = sorted(answer.rows, key=lambda row: row.fraction)
-    crossing = answer.crossing.text if answer.crossing else ""
+    crossing, name = answer.crossing.text if answer.crossing else "", QUANTITIES[metric]
     updates = f" ({answer.updates:,})" if answer.updates else ""
     cells = [
         (
@@ -42,15 +39,9 @@ def label_efficiency(result: StudyResult, metric: str = "balanced_accuracy") -> 
         for row in rows
     ]
     return Section(
-        key=f"labels-{metric}",
-        title="Fewer labels",
-        finding=crossing,
+        **words("labels", metric=metric, quantity=name, crossing=crossing, updates=updates),
         figure=lambda: _figure(result, answer, metric),
-        caption="Heads trained with a share of the training groups, for the same number of updates"
-        f"{updates}. Bands: 95 % intervals. The axis is logarithmic.",
-        alt=f"{QUANTITIES[metric]} by share of labels for every arm. {crossing}".strip(),
         table=one_column_an_arm(result, "Labels", cells),
-        table_title=f"{QUANTITIES[metric]} by share of labels",
         numbers=partial(csv_table, result, "label-efficiency"),
     )
 

@@ -11,8 +11,8 @@ from ...formatting import NBSP, count, duration, percent
 from ...study.study_result import StudyResult
 from ..csv_tables import csv_table
 from ..section import Bullet, Section
-from ..templating import rendered_lines
-from .parts import styles
+from ..templating import rendered_lines, words
+from .parts import arm_results, styles
 
 EDGE = "‡"  # marks a setting at the edge of the grid
 REGIMES = {
@@ -26,23 +26,15 @@ def conditions(result: StudyResult) -> str:
     config, data, split = result.config, result.dataset, result.split
     counts = split.counts
     if result.kind == "evaluate":
-        groups = split.groups.get("test", 0)
-        return " · ".join(
-            (
-                f"published models on {data.name}",
-                f"{counts['test']:,} images",
-                f"{groups:,} groups",
-                f"{len(result.classes)} classes",
-            )
+        groups, classes = split.groups.get("test", 0), len(result.classes)
+        size = f"{counts['test']:,} images · {groups:,} groups · {classes} classes"
+        return f"published models on {data.name} · {size}"
+    if split.folds:
+        parts = f"{split.folds} folds, every image tested once by models that never saw its group"
+    else:
+        parts = (
+            f"training {counts['train']:,}, validation {counts['val']:,}, test {counts['test']:,}"
         )
-    parts = (
-        f"{split.folds} folds, every image tested once by models that never saw its group"
-        if split.folds
-        else ", ".join(
-            f"{name} {counts[key]:,}"
-            for key, name in (("train", "training"), ("val", "validation"), ("test", "test"))
-        )
-    )
     backbone = config["backbone"]
     return " · ".join(
         (
@@ -59,11 +51,8 @@ def conditions(result: StudyResult) -> str:
 def _looks(result: StudyResult) -> str:
     what = "these folds" if result.split.folds else "test split"
     looks = result.split.looked_before
-    return (
-        f"{what} looked at {count(looks, 'time')} before"
-        if looks
-        else f"{what} not looked at before"
-    )
+    seen = f"looked at {count(looks, 'time')}" if looks else "not looked at"
+    return f"{what} {seen} before"
 
 
 def method(result: StudyResult) -> Section:
@@ -83,7 +72,7 @@ def method(result: StudyResult) -> Section:
         duration=duration(result.seconds),
         versions=", ".join(f"{name} {version}" for name, version in result.versions.items()),
     )
-    return Section(key="method", title="Method", bullets=tuple(map(Bullet, lines)))
+    return Section(**words("method"), bullets=tuple(map(Bullet, lines)))
 
 
 def settings(result: StudyResult) -> Section | None:
@@ -91,32 +80,24 @@ def settings(result: StudyResult) -> Section | None:
     if not any(entry.setting for entry in result.arms.values()):
         return None
     edges = result.grid.get("best_edge") or {}
-    lines = []
-    for arm, style in styles(result).items():
-        entry = result.arms[arm]
-        best = entry.best_setting
-        lines.append(
-            {
-                "Arm": style,
-                "Rate, decay": _setting(entry.setting),
-                "Balanced accuracy": percent(entry.test["balanced_accuracy"].mean),
-                "Own best": _setting(best) + (EDGE if edges.get(arm) else ""),
-                "Balanced accuracy there": percent(
-                    best["test"]["balanced_accuracy"]["mean"] if best.get("test") else None
-                ),
-            }
-        )
+    lines = [
+        {
+            "Arm": style,
+            "Rate, decay": _setting(entry.setting),
+            "Balanced accuracy": percent(entry.test["balanced_accuracy"].mean),
+            "Own best": _setting(best) + (EDGE if edges.get(style.key) else ""),
+            "Balanced accuracy there": percent(
+                best["test"]["balanced_accuracy"]["mean"] if best.get("test") else None
+            ),
+        }
+        for style, entry in arm_results(result)
+        for best in [entry.best_setting]
+    ]
     common = " and ".join(name.replace("_", " ") for name in result.grid.get("edge") or [])
+    common = f" The {common} of the common setting is at the edge of the grid." if common else ""
     return Section(
-        key="settings",
-        title="Settings",
-        level=3,
+        **words("settings", edge=EDGE, common=common),
         table=lines,
-        table_title="Common and own best setting of every arm",
-        table_caption="Learning rate and weight decay. One setting for all arms is the primary "
-        "comparison, each arm at its own best the secondary; both chosen on validation loss. "
-        f"{EDGE} at the edge of the grid."
-        + (f" The {common} of the common setting is at the edge of the grid." if common else ""),
     )
 
 
@@ -140,14 +121,8 @@ def folds(result: StudyResult) -> Section | None:
         for row in result.folds
     ]
     return Section(
-        key="folds",
-        title="Folds",
-        level=3,
+        **words("folds"),
         table=lines,
-        table_title="Balanced accuracy and accuracy gap of arms by fold",
-        table_caption="Balanced accuracy of each arm on the fold’s own images and, in brackets, "
-        "its accuracy gap at the final epoch; means over seeds. The CSV has both gaps at the final "
-        "and the best epoch.",
         numbers=partial(csv_table, result, "folds"),
     )
 

@@ -12,6 +12,7 @@ from ...study.study_result import StudyResult
 from ..charts import forest
 from ..csv_tables import csv_table
 from ..section import Row, Section
+from ..templating import words
 from .parts import (
     arm_results,
     forest_rows,
@@ -34,8 +35,7 @@ def arm_metrics(result: StudyResult) -> Section:
     if result.majority:
         tested.append((arm_style("majority"), result.majority))
     return Section(
-        key="test-metrics",
-        title="Test metrics",
+        **words("test-metrics"),
         table=[
             {
                 "Arm": style,
@@ -46,10 +46,6 @@ def arm_metrics(result: StudyResult) -> Section:
             }
             for style, metrics in tested
         ],
-        table_title="Test metrics of every arm with 95 % intervals",
-        table_caption="Mean over seeds with 95 % intervals that resample whole groups and include "
-        "the seeds’ spread. Balanced accuracy uses the prior-adjusted decision; probabilities come "
-        "from the plain softmax.",
         numbers=partial(csv_table, result, "test-metrics"),
     )
 
@@ -82,6 +78,7 @@ def differences(result: StudyResult, metric: str = "balanced_accuracy") -> Secti
         return None
     rows, quantity = forest_rows(result, mine, share), quantity_name(metric)
     side, unit = "Left" if metric in LOWER_IS_BETTER else "Right", " points" if share else ""
+    diamond = " Diamond: the one test named in advance." if rows[0].primary else ""
     lines = [
         {
             "Difference": row.name,
@@ -93,17 +90,16 @@ def differences(result: StudyResult, metric: str = "balanced_accuracy") -> Secti
         for row, difference in zip(rows, mine, strict=True)
     ]
     return Section(
-        key=f"forest-{metric}",
+        **words(
+            "forest",
+            metric=metric,
+            quantity=quantity,
+            side=side,
+            rows=forest_text(rows),
+            diamond=diamond,
+        ),
         figure=lambda: forest(rows, quantity, share=share),
-        caption=f"{side} of the dashed line the first arm is better. A line that does not meet it "
-        "shows a difference; one that does shows none, not that there is none."
-        + (" Diamond: the one test named in advance." if rows[0].primary else ""),
-        alt=f"Paired differences in {quantity}. {forest_text(rows)}",
         table=lines,
-        table_title=f"Paired differences in test {quantity} between arms",
-        table_caption="Paired on the same test groups. One test was named in advance; all others "
-        "are corrected for their number. Last column: the smallest difference this test set shows "
-        "with 80 % power. The CSV holds every metric.",
         numbers=partial(csv_table, result, "differences"),
     )
 
@@ -129,12 +125,7 @@ def mcnemar(result: StudyResult) -> Section | None:
         for row in result.mcnemar
     ]
     return Section(
-        key="mcnemar",
-        title="One image a group: McNemar’s test",
-        level=3,
+        **words("mcnemar"),
         table=lines,
-        table_title="McNemar’s test for every pair",
-        table_caption="Descriptive: decisions of the seed ensemble on one image of each group.",
         numbers=partial(csv_table, result, "mcnemar"),
-        folded=True,
     )

@@ -11,6 +11,7 @@ from ...study.paper import CITATION, NOTES
 from ...study.study_result import PaperRow, PaperValues, StudyResult
 from ..csv_tables import csv_table
 from ..section import Bullet, Section
+from ..templating import words
 from .parts import style
 
 QUANTITIES = {
@@ -43,27 +44,13 @@ def paper_table(result: StudyResult) -> list[Section]:
         )
         previous = row.quantity
     table = Section(
-        key="paper-table",
-        title="The paper’s table",
-        finding="In the paper ImageNet wins on validation accuracy and on validation loss; its "
-        "claim is about the gap.",
-        text=(
-            f"The quantities of {CITATION}, for our arms and beside its own. Its loss is not plain "
-            "cross-entropy and its images are not public: compare signs and relative changes, not "
-            "the size of losses.",
-        ),
+        **words("paper-table", citation=CITATION, derived=DERIVED),
         table=lines,
-        table_title="Start, final value and relative change of each arm beside the paper",
-        table_caption="Ours: mean over seeds, from the end of the first epoch to the last. "
-        f"{DERIVED} computed back from the paper’s percentages.",
         numbers=partial(csv_table, result, "paper-table"),
     )
     reading = Section(
-        key="paper-notes",
-        title="How to read the paper’s numbers",
-        level=3,
+        **words("paper-notes"),
         bullets=tuple(map(Bullet, NOTES)),
-        folded=True,
     )
     return [table, reading]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,12 +13,10 @@ from ...study.answers import Robustness
 from ...study.study_result import StudyResult
 from ..charts import curves, forest, heat_cells
 from ..csv_tables import csv_table
-from ..figure_style import ACCENT, CLEAR, blank
+from ..figure_style import ACCENT, CLEAR, Figure, blank
 from ..section import Section
+from ..templating import words
 from .parts import forest_rows, forest_text, one_column_an_arm, style
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 
 def corruptions(result: StudyResult) -> Section | None:
@@ -31,12 +28,8 @@ def corruptions(result: StudyResult) -> Section | None:
         for arm, value in answer.mean.items()
     )
     return Section(
-        key="robustness-map",
-        title="Corrupted images",
+        **words("robustness-map", mean=mean),
         figure=lambda: corruption_map(result, answer),
-        caption="Per cent of the clean balanced accuracy that is lost, mean over five severities. "
-        "The stronger the colour, the worse. An arm with little accuracy has little to lose.",
-        alt=f"Relative loss of balanced accuracy by corruption and arm. {mean}",
         numbers=partial(csv_table, result, "robustness"),
     )
 
@@ -94,11 +87,8 @@ def severities(result: StudyResult, family: str) -> Section | None:
         return drawn.update_xaxes(dtick=1)
 
     return Section(
-        key=f"severity-{family}",
+        **words("severity", family=family),
         figure=figure,
-        caption="Balanced accuracy itself, so that a small loss from a low start shows. Bands: "
-        "95 % intervals.",
-        alt=f"Balanced accuracy by severity of {family} for every arm.",
         numbers=partial(csv_table, result, "robustness", family=family),
     )
 
@@ -111,10 +101,8 @@ def loss_differences(result: StudyResult) -> Section | None:
         return None
     rows = forest_rows(result, over_all)
     return Section(
-        key="robustness-forest",
+        **words("robustness-forest", rows=forest_text(rows)),
         figure=lambda: forest(rows, "relative loss, all families"),
-        caption="Left of the dashed line the first arm loses less.",
-        alt=f"Differences in relative loss. {forest_text(rows)}",
         numbers=partial(csv_table, result, "robustness-differences"),
     )
 
@@ -129,12 +117,7 @@ def all_losses(result: StudyResult) -> Section | None:
     ]
     cells += [("Mean over all", arm, interval(value)) for arm, value in answer.mean.items()]
     return Section(
-        key="robustness",
-        title="All corruptions with intervals",
-        level=3,
+        **words("robustness"),
         table=one_column_an_arm(result, "Corruption", cells),
-        table_title="Relative loss by corruption and arm with intervals",
-        table_caption="Relative loss of balanced accuracy with 95 % intervals.",
         numbers=partial(csv_table, result, "robustness"),
-        folded=True,
     )

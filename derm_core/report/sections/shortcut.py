@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from ...arms import in_order
 from ...formatting import interval, listed, missing, percent
@@ -11,13 +10,10 @@ from ...study.answers import Shortcut
 from ...study.study_result import StudyResult
 from ..charts import curves
 from ..csv_tables import csv_table
-from ..figure_style import ZERO
+from ..figure_style import ZERO, Figure
 from ..section import Row, Section
-from ..templating import rendered_lines
+from ..templating import rendered_lines, words
 from .parts import one_column_an_arm, style
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
 
 
 def shortcut(result: StudyResult) -> list[Section]:
@@ -26,30 +22,18 @@ def shortcut(result: StudyResult) -> list[Section]:
     if answer is None:
         return []
     heading = Section(
-        key="shortcut-answer",
-        title="A planted shortcut",
-        text=(answer.text,) if answer.text else (),
+        **words("shortcut-answer", answer=answer),
     )
     if not answer.rows:
         return [heading]
     explanation = Section(
-        key="shortcut-explanation",
-        title="How to read this",
-        level=3,
+        **words("shortcut-explanation"),
         text=explained(answer, len(result.classes)),
-        folded=True,
     )
     reliance = Section(
-        key="shortcut",
+        **words("shortcut", answer=answer),
         figure=lambda: reliance_by_strength(result, answer),
-        caption="Reliance: how much the ink alone changes the probability of "
-        f"{answer.class_name}, on the same test images. 0: nothing. At strength 0 there is nothing "
-        "to rely on. Bands: 95 % intervals.",
-        alt="Reliance on the planted artefact by the strength of its tie, for every arm.",
         table=_table(result, answer),
-        table_title="Reliance by strength and arm",
-        table_caption="The ink alone: the reliance of whoever sees nothing else and knows the "
-        "shares of class and ink.",
         numbers=partial(csv_table, result, "shortcut"),
     )
     return [heading, explanation, reliance]

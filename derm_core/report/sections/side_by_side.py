@@ -12,6 +12,7 @@ from ...study.study_result import StudyResult
 from ..charts import Dot, dots
 from ..csv_tables import csv_table
 from ..section import Row, Section
+from ..templating import words
 from .metrics import accuracy_with_gap
 from .parts import arm_results
 
@@ -58,7 +59,7 @@ def side_by_side(results: Mapping[str, StudyResult], labels: Mapping[str, str]) 
     different = differing_settings(results, labels)
     return [
         Section(
-            key="several",
+            **words("several"),
             figure=lambda: dots(
                 [
                     Dot(style, labels[key], entry.test["balanced_accuracy"])
@@ -68,21 +69,15 @@ def side_by_side(results: Mapping[str, StudyResult], labels: Mapping[str, str]) 
                 title="Balanced accuracy by study",
                 x="Balanced accuracy",
             ),
-            caption="Test balanced accuracy with 95 % intervals, each on its own test set.",
-            alt="Balanced accuracy of every arm of every chosen study.",
             table=rows,
-            table_title="Arms of every study with intervals and gaps",
             numbers=lambda: pd.concat(
                 csv_table(result, "test-metrics").assign(run=key, study=labels[key])
                 for key, result in results.items()
             ),
         ),
         Section(
-            key="differing-settings",
-            title="What differs between their configurations",
-            level=3,
+            **words("differing-settings"),
             table=different,
-            table_title="Settings that are not the same in all chosen studies",
             text=() if different else ("Their configurations are the same.",),
         ),
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from ...arms import in_order
 from ...formatting import interval
@@ -12,12 +11,10 @@ from ...study.study_result import StudyResult
 from ..charts import Dot, dots
 from ..csv_tables import csv_table
 from ..section import Section
+from ..templating import words
 from .parts import one_column_an_arm, style
 
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
-
-METRIC = "balanced_accuracy"
+ALL_LARGE = "Every subgroup has at least 20 groups."
 
 
 def attribute_name(attribute: str) -> str:
@@ -27,36 +24,26 @@ def attribute_name(attribute: str) -> str:
 
 def by_attribute(result: StudyResult, group: Subgroups) -> Section:
     """Balanced accuracy of every arm by the values of one attribute; values of few groups are pale."""
-    title = f"Balanced accuracy by {group.attribute.replace('_', ' ')}"
+    name = group.attribute.replace("_", " ")
     few = ", ".join(f"{row.value}: {row.groups}" for row in group.values if row.caution)
-
-    def figure() -> Figure:
-        rows = [
-            Dot(style(result, arm), row.value, metrics[METRIC], row.images, row.caution)
-            for row in group.values
-            for arm, metrics in row.arms.items()
-        ]
-        return dots(rows, title=title, x="Balanced accuracy")
-
-    cells = [
-        (f"{row.value} ({row.images:,})", arm, interval(metrics[METRIC]))
+    pale = f"Pale: fewer than 20 groups ({few}); do not read much into those."
+    by_arm = [
+        (row, arm, metrics["balanced_accuracy"])
         for row in group.values
         for arm, metrics in row.arms.items()
     ]
+    marks = [
+        Dot(style(result, arm), row.value, value, row.images, row.caution)
+        for row, arm, value in by_arm
+    ]
+    cells = [(f"{row.value} ({row.images:,})", arm, interval(value)) for row, arm, value in by_arm]
     return Section(
-        key=f"subgroups-{group.attribute}",
-        figure=figure,
-        caption="In brackets the test images. "
-        + (
-            f"Pale: fewer than 20 groups ({few}); do not read much into those."
-            if few
-            else "Every subgroup has at least 20 groups."
+        **words(
+            "subgroups-of", attribute=group.attribute, name=name, pale=pale if few else ALL_LARGE
         ),
-        alt=f"{title}, for every arm.",
+        figure=lambda: dots(marks, title=f"Balanced accuracy by {name}", x="Balanced accuracy"),
         table=one_column_an_arm(result, attribute_name(group.attribute), cells),
-        table_title=title,
         numbers=partial(csv_table, result, "subgroups", attribute=group.attribute),
-        folded=True,
     )
 
 
@@ -70,11 +57,7 @@ def worst(result: StudyResult) -> Section | None:
         for arm in in_order(group.worst)
     ]
     return Section(
-        key="subgroups",
-        title="Worst subgroup of each attribute",
-        level=3,
+        **words("subgroups", note=result.detail.notes.get("subgroups", "")),
         table=one_column_an_arm(result, "Attribute", cells),
-        table_title="The subgroup with the lowest balanced accuracy, by attribute and arm",
-        table_caption=result.detail.notes.get("subgroups", ""),
         numbers=partial(csv_table, result, "subgroups"),
     )

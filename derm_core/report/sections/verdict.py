@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from ...study.study_result import StudyResult
 from ..section import Bullet, Section
+from ..templating import words
 
 ANSWER_COLOURS = {"seen": "green", "opposite": "orange"}
 
 
 def headline(result: StudyResult) -> Section:
     """The verdict in one sentence."""
-    return Section(key="verdict", title="Verdict", finding=result.verdict.headline)
+    return Section(**words("verdict", headline=result.verdict.headline))
 
 
 def notes(result: StudyResult) -> Section:
@@ -32,6 +33,5 @@ def sentences(result: StudyResult) -> list[Section]:
             )
             for claim in result.claims
         )
-        title = "The paper’s four claims, on this dataset"
-        sections.append(Section(key="claims", title=title, level=3, bullets=bullets))
+        sections.append(Section(**words("claims"), bullets=bullets))
     return sections

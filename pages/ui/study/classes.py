@@ -40,13 +40,14 @@ def draw_confusions(result: StudyResult) -> None:
     if not arms:
         return
     st.subheader("Confusion", anchor=False)
+    sections = {arm: classes.confusion_of(result, arm) for arm in arms}
     with st.grid(2, min_column_width=340):
-        for arm in arms:
+        for arm, section in sections.items():
             with st.container():
-                draw_cells(classes.confusion_of(result, arm), arm)
+                draw_cells(section, arm)
     st.caption(
-        f"{classes.CONFUSION_CAPTION} Press a cell to see its images, as the seed ensemble decides them; or "
-        "choose it here."
+        f"{sections[arms[0]].caption} Press a cell to see its images, as the seed ensemble decides "
+        "them; or choose it here."
     )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         arm = st.selectbox(
