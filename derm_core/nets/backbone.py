@@ -13,6 +13,8 @@ import torch
 from safetensors.torch import load_file
 from timm.layers import Format
 from timm.models import group_parameters, is_model, model_entrypoint
+from timm.models.efficientnet import EfficientNetFeatures
+from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import Tensor, nn
 
 from ..config import BackboneConfig
@@ -42,6 +44,10 @@ class FeatureNetwork(nn.Module):
     def pooled(self, x_bchw: Tensor) -> Tensor:
         """Features (B, width), float32, of images (B, 3, H, W)."""
         raise NotImplementedError
+
+
+# Feature networks that hold the blocks behind their last stage as well.
+KEEPS_ALL_BLOCKS = (EfficientNetFeatures, MobileNetV3Features)
 
 
 class Backbone(FeatureNetwork):
@@ -81,8 +87,9 @@ class Backbone(FeatureNetwork):
 
     def _trim(self, last: str) -> None:
         """EfficientNet-like families keep every block; those behind the stage are dropped here."""
-        if hasattr(self.body, "_stage_out_idx") and last.startswith("blocks."):
-            self.body.blocks = self.body.blocks[: int(last.split(".")[1]) + 1]
+        if last.startswith("blocks.") and isinstance(self.body, KEEPS_ALL_BLOCKS):
+            blocks = list(self.body.blocks)[: int(last.split(".")[1]) + 1]
+            self.body.blocks = nn.Sequential(*blocks)
 
     @property
     def config(self) -> BackboneConfig:

@@ -7,10 +7,10 @@ An earlier map holds finer texture than the last one, which a probe on frozen fe
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import ConfigError
-from .backbone import Backbone, FeatureNetwork, feature_list
+from .backbone import KEEPS_ALL_BLOCKS, Backbone, FeatureNetwork, feature_list
 
 
 class MultiStage(FeatureNetwork):
@@ -27,8 +27,9 @@ class MultiStage(FeatureNetwork):
             raise ConfigError("stage is 0; allowed: 1 or more for the features of two stages.")
         stages = (self.stage - 1, self.stage)
         self.body = feature_list(self.architecture, stages, self.model_args)
-        if hasattr(self.body, "_stage_out_idx"):  # as Backbone drops the blocks behind its stage
-            self.body.blocks = self.body.blocks[: len(backbone.body.blocks)]
+        if isinstance(self.body, KEEPS_ALL_BLOCKS):  # as Backbone drops the blocks behind its stage
+            blocks = list(self.body.blocks)[: len(backbone.body.blocks)]
+            self.body.blocks = nn.Sequential(*blocks)
         self.body.load_state_dict(backbone.body.state_dict(), strict=True)
         self.channels_last = backbone.channels_last
         self.width = sum(self.body.feature_info.channels())

@@ -23,12 +23,12 @@ LARGEST_MMAP = 1 << 30
 
 
 @contextlib.contextmanager
-def kept_memory(device: torch.device) -> Iterator[None]:
+def retained_memory(device: torch.device) -> Iterator[None]:
     """While entered, freed memory is kept for reuse; at the end, what is free goes back to the system.
 
     Does nothing on a GPU, and where the C library is not glibc.
     """
-    library = _glibc() if device.type == "cpu" else None
+    library = glibc() if device.type == "cpu" else None
     if library is None:
         yield
         return
@@ -43,7 +43,7 @@ def kept_memory(device: torch.device) -> Iterator[None]:
         library.malloc_trim(0)
 
 
-def _glibc() -> ctypes.CDLL | None:
+def glibc() -> ctypes.CDLL | None:
     try:
         library = ctypes.CDLL(None)
         return library if library.mallopt and library.malloc_trim else None

@@ -51,10 +51,10 @@ class ImageSource:
         )
         for begin in range(0, len(self.rows), RESIDENT_CHUNK):
             chunk = self.rows[begin : begin + RESIDENT_CHUNK]
-            resident[begin : begin + len(chunk)].copy_(self._gather(chunk))
+            resident[begin : begin + len(chunk)].copy_(self.gather(chunk))
         return resident
 
-    def _gather(self, rows: np.ndarray) -> Tensor:
+    def gather(self, rows: np.ndarray) -> Tensor:
         if isinstance(self.images, Tensor):
             return self.images[torch.from_numpy(rows)]
         self._announce(rows)
@@ -88,11 +88,11 @@ class ImageSource:
                 yield chosen, self._float(self.resident[chosen])
             return
         with ThreadPoolExecutor(max_workers=1) as reader:
-            ahead = reader.submit(self._gather, self.rows[positions[0]])
+            ahead = reader.submit(self.gather, self.rows[positions[0]])
             for current, following in itertools.zip_longest(positions, positions[1:]):
                 images = ahead.result()
                 if following is not None:
-                    ahead = reader.submit(self._gather, self.rows[following])
+                    ahead = reader.submit(self.gather, self.rows[following])
                 yield torch.from_numpy(current).to(self.device), self._float(images)
 
     def in_order(self, batch_size: int) -> Iterator[Tensor]:

@@ -24,7 +24,7 @@ from ..data.augment import augment as augment_batch
 from ..errors import DataError
 from ..events import TICK, Event, log
 from ..seeds import stream_seed
-from .allocation import kept_memory
+from .allocation import retained_memory
 from .batches import ImageSource, epoch_order, normaliser, steps_per_epoch
 from .distributed import current
 from .ema import Average
@@ -170,7 +170,7 @@ class _Trainer:
         if world.size > 1:
             yield log(world.describe(self.task))
         with (
-            kept_memory(self.source.device),
+            retained_memory(self.source.device),
             world.training(self.task, self.batch, run.step) as model,
             run.saved_when_closed(),
         ):

@@ -35,7 +35,7 @@ def fitting_batch_size(
     take besides. `task` stays as it is. At least SMALLEST, whatever the memory.
     """
     on_gpu = device.startswith("cuda")
-    fixed, each = (_measure if on_gpu else _estimate)(task, make_batch, wanted, device, precision)
+    fixed, each = (measure if on_gpu else estimate)(task, make_batch, wanted, device, precision)
     free = (free_gpu_memory(device) if on_gpu else available_memory()) - reserved
     count = wanted
     while count > SMALLEST and fixed + each * count > SHARE * free:
@@ -46,19 +46,19 @@ def fitting_batch_size(
     )
 
 
-def _measure(
+def measure(
     task: Task, make_batch: Callable[[int], Batch], wanted: int, device: str, precision: Precision
 ) -> tuple[float, float]:
     """Bytes of a step whatever the batch, and bytes an image, from the allocator's peaks with two small batches."""
     small, large = max(1, min(SMALL, wanted) // 2), max(2, min(SMALL, wanted))
-    peaks = [_peak(task, make_batch(count), device, precision) for count in (small, small, large)][
-        1:
-    ]  # first: warm up
+    peaks = [
+        peak_bytes(task, make_batch(count), device, precision) for count in (small, small, large)
+    ][1:]  # first: warm up
     each = max(0.0, (peaks[1] - peaks[0]) / (large - small))
     return peaks[0] - each * small + 2 * _weights(task), each  # the optimiser's two moments
 
 
-def _peak(task: Task, batch: Batch, device: str, precision: Precision) -> int:
+def peak_bytes(task: Task, batch: Batch, device: str, precision: Precision) -> int:
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
     network = precision.prepare(copy.deepcopy(task), device).train()
@@ -68,18 +68,18 @@ def _peak(task: Task, batch: Batch, device: str, precision: Precision) -> int:
     return torch.cuda.max_memory_allocated(device) - before
 
 
-def _estimate(
+def estimate(
     task: Task, make_batch: Callable[[int], Batch], wanted: int, device: str, precision: Precision
 ) -> tuple[float, float]:
     """The same for a CPU: what a forward pass keeps for the backward pass, counted once a storage, times CPU_FACTOR."""
     network, count = precision.prepare(copy.deepcopy(task), device).train(), min(CPU_TRIAL, wanted)
     own = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
-    kept: dict[int, int] = {}
+    saved_bytes: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
+            saved_bytes[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     with (
@@ -87,7 +87,7 @@ def _estimate(
         precision.autocast(device),
     ):
         output = network(make_batch(count).to(memory_format=precision.memory_format))
-    each = CPU_FACTOR * sum(kept.values()) / count
+    each = CPU_FACTOR * sum(saved_bytes.values()) / count
     del output
     return 4.0 * _weights(task), each  # weights, gradients, two moments
 

@@ -57,23 +57,23 @@ class Progress:
         task.train()
 
     def resume(self) -> bool:
-        found = (
+        saved = (
             load_checkpoint(self.folder, self.task, self.optimiser, self._averaged())
             if self.folder
             else None
         )
-        if found is None:
+        if saved is None:
             return False
-        made_with = {**ADDED, **found["identity"]}
+        made_with = {**ADDED, **saved["identity"]}
         if changed := [k for k, v in self.identity.items() if made_with.get(k) != v]:
             raise RunError(
-                f"The checkpoint at step {found['step']} was made with other settings "
+                f"The checkpoint at step {saved['step']} was made with other settings "
                 f"({', '.join(changed)}); start a new run, or delete its checkpoints folder."
             )
-        self.step = self.saved = found["step"]
-        self.evaluated = found["evaluated"]
-        self.state.update(found["state"])
-        reading = found.get("reading")
+        self.step = self.saved = saved["step"]
+        self.evaluated = saved["evaluated"]
+        self.state.update(saved["state"])
+        reading = saved.get("reading")
         if reading and None not in reading["sums"] and current().size == 1:
             self.names, self.count = reading["names"], reading["count"]
             self.sums = torch.tensor(reading["sums"], device=next(self.task.parameters()).device)
@@ -165,13 +165,13 @@ class Clock:
     def __init__(self, what: str, total: int, batch: int, step: int):
         self.what, self.total, self.batch, self.first = what, total, batch, step
         self.started = time.monotonic()
-        self.evaluating, self.said = 0.0, -math.inf
+        self.evaluating, self.reported = 0.0, -math.inf
 
     def progress(self, step: int) -> Iterator[Event]:
         now = time.monotonic()
-        if now - self.said < PROGRESS_SECONDS and step < self.total:
+        if now - self.reported < PROGRESS_SECONDS and step < self.total:
             return
-        self.said = now
+        self.reported = now
         elapsed, steps = now - self.started, step - self.first
         yield Event(
             kind="progress",

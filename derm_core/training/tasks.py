@@ -8,7 +8,6 @@ the run's curves. Losses are computed in float32 whatever the network computes i
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -181,7 +180,7 @@ def vae_task(config: PretrainConfig) -> VAETask:
     return VAETask(vae, recipe, config.seed)
 
 
-def concatenated(parts: Sequence[Tensor]) -> Tensor:
+def concatenated(parts: list[Tensor]) -> Tensor:
     """`torch.cat` without a copy where there is one part."""
     return torch.cat(list(parts)) if len(parts) > 1 else parts[0]
 

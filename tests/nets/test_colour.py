@@ -15,16 +15,16 @@ def features(images: np.ndarray) -> np.ndarray:
 def test_cells_and_moments_are_those_of_numpy_and_scipy():
     images = np.random.default_rng(0).integers(0, 256, (3, 9, 7, 3), dtype=np.uint8)
     images[0, :4] = 255  # the last cell's upper edge
-    for image, found in zip(images, features(images)):
+    for image, feature in zip(images, features(images)):
         pixels = image.reshape(-1, 3)
         counted, _ = np.histogramdd(pixels, bins=[np.arange(0, 257, 256 // BINS)] * 3)
         np.testing.assert_allclose(
-            found[: BINS**3] ** 2, counted.reshape(-1) / len(pixels), atol=1e-6
+            feature[: BINS**3] ** 2, counted.reshape(-1) / len(pixels), atol=1e-6
         )
         scaled = pixels / 255
         third = np.cbrt(moment(scaled, 3, axis=0))
         np.testing.assert_allclose(
-            found[BINS**3 :], [*scaled.mean(0), *scaled.std(0), *third], atol=1e-5
+            feature[BINS**3 :], [*scaled.mean(0), *scaled.std(0), *third], atol=1e-5
         )
 
 

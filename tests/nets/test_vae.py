@@ -110,10 +110,10 @@ def test_the_decoder_meets_any_size(size):
 def test_latents_like_those_of_images_have_their_mean_and_covariance():
     mixing = draw(5, 5, seed=4)
     mu, logvar = draw(400, 5, seed=5) @ mixing + 2, torch.full((400, 5), -2.0)
-    found = latents_like(mu, logvar, 20_000, torch.Generator().manual_seed(0))
-    assert torch.allclose(found.mean(0), mu.mean(0), atol=0.1)
+    results = latents_like(mu, logvar, 20_000, torch.Generator().manual_seed(0))
+    assert torch.allclose(results.mean(0), mu.mean(0), atol=0.1)
     assert torch.allclose(
-        torch.cov(found.T), torch.cov(mu.T) + torch.eye(5) * math.exp(-2), atol=0.2
+        torch.cov(results.T), torch.cov(mu.T) + torch.eye(5) * math.exp(-2), atol=0.2
     )
     few = latents_like(
         mu[:2], logvar[:2] - 20, 3, torch.Generator().manual_seed(0)
@@ -124,22 +124,22 @@ def test_latents_like_those_of_images_have_their_mean_and_covariance():
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_the_decoders_norm_is_torchs_group_norm_in_every_layout(layout):
     ours, torchs = PlaneNorm(4, 8), torch.nn.GroupNorm(4, 8)
-    found = []
+    results = []
     for norm in (ours, torchs):
         norm.load_state_dict({"weight": draw(8, seed=1), "bias": draw(8, seed=2)})
         x = (3 * draw(3, 8, 5, 5) + 1).contiguous(memory_format=layout).requires_grad_()
         y = norm(x)
         y.mul(draw(3, 8, 5, 5, seed=3)).sum().backward()
         assert y.is_contiguous(memory_format=layout)
-        found.append((y, x.grad, norm.weight.grad, norm.bias.grad))
-    for a, b in zip(*found, strict=True):
+        results.append((y, x.grad, norm.weight.grad, norm.bias.grad))
+    for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_doublings_joined_with_their_convolutions_are_the_same_function(layout):
     x, wanted = draw(3, 6, 5, 5), draw(3, 4, 10, 10, seed=1)
-    found = []
+    results = []
     for joined in (False, True):
         layer = UpsampledConv(6, 4, 10).double()
         layer.load_state_dict({"weight": draw(4, 6, 3, 3, seed=2), "bias": draw(4, seed=3)})
@@ -148,8 +148,8 @@ def test_doublings_joined_with_their_convolutions_are_the_same_function(layout):
         y = layer(given)
         (y * wanted).sum().backward()
         assert y.is_contiguous(memory_format=layout)
-        found.append((y, given.grad, layer.weight.grad, layer.bias.grad))
-    for a, b in zip(*found, strict=True):
+        results.append((y, given.grad, layer.weight.grad, layer.bias.grad))
+    for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
 
 

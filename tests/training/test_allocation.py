@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from derm_core.training import allocation
-from derm_core.training.allocation import kept_memory
+from derm_core.training.allocation import retained_memory
 
 CPU, BYTES = torch.device("cpu"), 64 << 20
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -17,22 +17,22 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 # process did before.
 STEPS = f"""
 import json, resource, psutil, torch
-from derm_core.training.allocation import kept_memory
+from derm_core.training.allocation import retained_memory
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 resident = lambda: psutil.Process().memory_info().rss
-with kept_memory(torch.device("cpu")):
+with retained_memory(torch.device("cpu")):
     torch.ones({BYTES}, dtype=torch.uint8)
     before = faults()
     for step in range(1, 5):                                # a little less each time: malloc's own crumbs take no part
         torch.ones({BYTES} - (step << 20), dtype=torch.uint8)
-    found = {{"faults": faults() - before, "held": resident()}}
-print(json.dumps(found | {{"left": resident(), "page": resource.getpagesize()}}))
+    measured = {{"faults": faults() - before, "held": resident()}}
+print(json.dumps(measured | {{"left": resident(), "page": resource.getpagesize()}}))
 """
 
 
 @pytest.fixture(scope="module")
 def steps() -> dict[str, int]:
-    if allocation._glibc() is None:
+    if allocation.glibc() is None:
         pytest.skip("needs glibc")
     done = subprocess.run(
         [sys.executable, "-c", STEPS],
@@ -59,9 +59,9 @@ def test_memory_goes_back_to_the_system_in_the_end(steps):
 
 
 def test_nothing_happens_on_a_gpu_or_without_glibc(monkeypatch):
-    monkeypatch.setattr(allocation, "_glibc", lambda: None)
-    with kept_memory(CPU):
+    monkeypatch.setattr(allocation, "glibc", lambda: None)
+    with retained_memory(CPU):
         pass
-    monkeypatch.setattr(allocation, "_glibc", lambda: pytest.fail("asked for"))
-    with kept_memory(torch.device("cuda", 0)):
+    monkeypatch.setattr(allocation, "glibc", lambda: pytest.fail("asked for"))
+    with retained_memory(torch.device("cuda", 0)):
         pass

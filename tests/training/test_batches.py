@@ -15,8 +15,8 @@ def mapped(tmp_path, images) -> np.ndarray:
 def test_batches_are_the_chosen_rows_as_colours(mapped, images):
     rows = np.array([7, 3, 50, 11])
     positions = [np.array([2, 0]), np.array([3]), np.array([1])]
-    found = list(ImageSource(mapped, rows, "cpu").batches(positions))
-    for wanted, (given, batch_bchw) in zip(positions, found, strict=True):
+    batches = list(ImageSource(mapped, rows, "cpu").batches(positions))
+    for wanted, (given, batch_bchw) in zip(positions, batches, strict=True):
         assert given.tolist() == wanted.tolist()
         expected = images[rows[wanted]].transpose(0, 3, 1, 2).astype(np.float32) / 255
         np.testing.assert_array_equal(batch_bchw.numpy(), expected)
@@ -58,7 +58,7 @@ def test_normaliser_against_torchvision(images):
 
 def resident(source: ImageSource) -> ImageSource:
     """`source` as on a GPU that its images fit into."""
-    source.resident = source._gather(source.rows)
+    source.resident = source.gather(source.rows)
     return source
 
 
@@ -86,9 +86,9 @@ def test_streamed_images_are_the_resident_ones_on_a_gpu(mapped, monkeypatch):
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     order = epoch_order(60, 12, seed=0, epoch=0)
-    kept = ImageSource(mapped, range(60), "cuda:0")
+    resident = ImageSource(mapped, range(60), "cuda:0")
     monkeypatch.setattr("derm_core.training.batches.RESIDENT_SHARE", 0.0)
     streamed = ImageSource(mapped, range(60), "cuda:0")
-    assert kept.resident is not None and streamed.resident is None
-    for (a, x), (b, y) in zip(kept.batches(order), streamed.batches(order), strict=True):
+    assert resident.resident is not None and streamed.resident is None
+    for (a, x), (b, y) in zip(resident.batches(order), streamed.batches(order), strict=True):
         assert x.device.type == "cuda" and torch.equal(a, b) and torch.equal(x, y)

@@ -53,10 +53,10 @@ def test_it_is_the_recursion_over_weights_and_statistics_with_a_faster_start(net
             expected[name] = (
                 value if "num_batches" in name else decay * expected[name] + (1 - decay) * value
             )
-    found = average.module.state_dict()
-    assert "1.running_var" in found and found["1.num_batches_tracked"] == 12
+    averages = average.module.state_dict()
+    assert "1.running_var" in averages and averages["1.num_batches_tracked"] == 12
     for name, value in expected.items():
-        torch.testing.assert_close(found[name].double(), value, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(averages[name].double(), value, rtol=1e-4, atol=1e-6)
 
 
 def test_within_the_task_holds_the_average_and_afterwards_its_own_weights(network):

@@ -132,8 +132,8 @@ def test_it_learns(images, labels, make_classifier):
     task = make_classifier()
     list(fit(task, images, range(60), labels, epochs=20, batch_size=20, lr=3e-2, wd=0.0))
     x = (torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - 0.5) / 0.5
-    found = task.eval().classifier(x).argmax(dim=1).numpy()
-    assert (found == labels).mean() > 0.95
+    predicted = task.eval().classifier(x).argmax(dim=1).numpy()
+    assert (predicted == labels).mean() > 0.95
 
 
 def test_every_step_ticks_and_metrics_come_once_an_interval(images, labels, make_classifier):
@@ -211,9 +211,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     task.criterion = lambda *a: criterion(*a) * (float("nan") if next(calls) == 5 else 1.0)
     with pytest.raises(RunError, match="at step 5"):
         list(fit(task, images, range(60), labels, checkpoint_dir=tmp_path, **SETTINGS))
-    kept = make_classifier()
-    assert load_checkpoint(tmp_path, kept, make_optimiser(kept, 0.1, 0.1))["step"] == 3
-    assert all(value.isfinite().all() for value in kept.state_dict().values())
+    loaded = make_classifier()
+    assert load_checkpoint(tmp_path, loaded, make_optimiser(loaded, 0.1, 0.1))["step"] == 3
+    assert all(value.isfinite().all() for value in loaded.state_dict().values())
 
 
 def test_a_cancelled_run_with_bad_weights_saves_nothing(images, labels, tmp_path, make_classifier):

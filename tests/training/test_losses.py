@@ -73,8 +73,8 @@ def test_the_edge_term_compares_differences_of_neighbours():
         for i in range(5)
         for j in range(4)
     ]
-    found = gradient_difference(torch.tensor(a), torch.tensor(b)).item()
-    assert found == pytest.approx(np.mean(rows) + np.mean(columns), rel=1e-5)
+    loss = gradient_difference(torch.tensor(a), torch.tensor(b)).item()
+    assert loss == pytest.approx(np.mean(rows) + np.mean(columns), rel=1e-5)
     assert gradient_difference(torch.tensor(a), torch.tensor(a) + 3).item() == pytest.approx(
         0, abs=1e-6
     ), "level is free"

@@ -19,7 +19,7 @@ def test_a_batch_that_fits_stays_and_one_that_does_not_is_halved_until_it_does(
     monkeypatch, make_vae_task
 ):
     task = make_vae_task()
-    fixed, each = memory._estimate(task, some, 64, "cpu", Precision())
+    fixed, each = memory.estimate(task, some, 64, "cpu", Precision())
     for free, wanted in (
         (fixed + 64 * each, 64),
         (fixed + 40 * each, 32),
@@ -53,7 +53,7 @@ def test_the_estimate_covers_what_the_step_keeps(make_vae_task):
     task, count = make_vae_task(), Count()
     with count:
         task(some(4))
-    _, each = memory._estimate(task, some, 64, "cpu", Precision())
+    _, each = memory.estimate(task, some, 64, "cpu", Precision())
     assert 0.5 * count.returned / 4 < each < 3 * count.returned / 4
 
 
@@ -82,9 +82,9 @@ def test_on_a_gpu_the_peak_of_a_step_is_foreseen(make_vae_task):
     def on_gpu(count: int) -> Batch:
         return some(count).to(device="cuda:0")
 
-    fixed, each = memory._measure(task, on_gpu, 1024, "cuda:0", precision)
+    fixed, each = memory.measure(task, on_gpu, 1024, "cuda:0", precision)
     assert fixed + 1024 * each == pytest.approx(
-        memory._peak(task, on_gpu(1024), "cuda:0", precision), rel=0.3
+        memory.peak_bytes(task, on_gpu(1024), "cuda:0", precision), rel=0.3
     )
     count, numbers = fitting_batch_size(task, on_gpu, 2**30, "cuda:0", precision)
     assert 2 <= count < 2**30 and "GB free" in numbers

@@ -48,9 +48,9 @@ def test_each_layer_below_the_head_learns_slower_by_the_factor(network):
     task = make_task(*network)
     scales = layer_scales(task, 0.5)
     assert scales.keys() == {name for name, _ in task.named_parameters() if ".backbone." in name}
-    found = [scales[f"classifier.backbone.body.{name}"] for name in LAYERS[network]]
-    assert found == [0.5 ** (len(found) - i) for i in range(len(found))]
-    assert set(scales.values()) == set(found)
+    factors = [scales[f"classifier.backbone.body.{name}"] for name in LAYERS[network]]
+    assert factors == [0.5 ** (len(factors) - i) for i in range(len(factors))]
+    assert set(scales.values()) == set(factors)
 
 
 def test_groups_hold_every_parameter_once_with_its_rate_and_decay():

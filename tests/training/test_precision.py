@@ -60,7 +60,7 @@ def test_on_a_gpu_reproducible_mode_repeats_bit_for_bit(images, make_vae_task):
 
     choice = default_precision("resnet18", "cuda:0")
     assert choice.deterministic
-    found = []
+    states = []
     try:
         for _ in range(2):
             task = make_vae_task()
@@ -78,11 +78,11 @@ def test_on_a_gpu_reproducible_mode_repeats_bit_for_bit(images, make_vae_task):
                     precision=choice,
                 )
             )
-            found.append({name: value.cpu() for name, value in task.state_dict().items()})
+            states.append({name: value.cpu() for name, value in task.state_dict().items()})
         assert torch.are_deterministic_algorithms_enabled()
     finally:
         torch.use_deterministic_algorithms(False)
-    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
 def test_a_recorded_choice_is_read_back():

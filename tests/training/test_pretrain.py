@@ -188,12 +188,12 @@ def test_fast_mode_takes_smaller_batches_where_memory_is_short_and_keeps_them_wh
     config, run = dataclasses.replace(vae_config, mode="fast"), RunFiles(tmp_path / "run").create()
     monkeypatch.setattr("derm_core.training.memory.available_memory", lambda: 0)
     events = train_vae(config, data, run)
-    said = [next(e for e in events if e.kind == "metric" and e.series == "train/loss")]
+    metrics = [next(e for e in events if e.kind == "metric" and e.series == "train/loss")]
     events.close()
     monkeypatch.undo()
     rest = list(train_vae(config, data, run))
     assert (
-        said[0].step == 10
+        metrics[0].step == 10
         and "batches of 2 in place of 12" in rest[-1].value["precision"]["reason"]
     )
     assert rest[-1].value["batch_size"] == 2 and sum(e.kind == "tick" for e in rest) == 2 * 20 - 10

@@ -33,12 +33,12 @@ def test_views_has_two_views_and_the_recipes_of_shipped_results_have_one():
 def test_the_command_line_lists_every_recipe(command, capsys):
     with pytest.raises(SystemExit):
         main([command, "--help"])
-    said = " ".join(capsys.readouterr().out.split())
-    assert all(name in said.partition("--recipe NAME ")[2][:120] for name in RECIPES)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert all(name in printed.partition("--recipe NAME ")[2][:120] for name in RECIPES)
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "printed"),
     [
         (lambda: recipe("magic"), "paper, masked"),
         (lambda: describe("magic"), "paper, masked"),
@@ -47,6 +47,6 @@ def test_the_command_line_lists_every_recipe(command, capsys):
         (lambda: recipe("paper", epochs=0), "1 or more"),
     ],
 )
-def test_what_is_unknown_or_not_allowed_is_named(call, said):
-    with pytest.raises(ConfigError, match=said):
+def test_what_is_unknown_or_not_allowed_is_named(call, printed):
+    with pytest.raises(ConfigError, match=printed):
         call()

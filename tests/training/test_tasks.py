@@ -124,8 +124,8 @@ def test_a_batch_moves_with_its_second_view(two_views):
 def test_classification_losses_against_a_slow_loop(name):
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(0, 2, (7, 4)), rng.integers(0, 4, 7)
-    found = classification_loss(name)(torch.tensor(logits), torch.tensor(labels)).numpy()
-    for row, label, value in zip(logits, labels, found):
+    losses = classification_loss(name)(torch.tensor(logits), torch.tensor(labels)).numpy()
+    for row, label, value in zip(logits, labels, losses):
         p = np.exp(row) / np.exp(row).sum()
         expected = {
             "cross_entropy": -np.log(p[label]),
@@ -135,7 +135,7 @@ def test_classification_losses_against_a_slow_loop(name):
         assert value == pytest.approx(expected, rel=1e-9)
     if name == "cross_entropy":
         p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        assert found.mean() == pytest.approx(log_loss(labels, p, labels=range(4)))
+        assert losses.mean() == pytest.approx(log_loss(labels, p, labels=range(4)))
 
 
 def test_unknown_loss_is_named():
