@@ -25,9 +25,11 @@ from .figure_style import (
     band,
     blank,
     ends,
+    error_bars,
     label_above,
     line_trace,
     marker,
+    scatter,
 )
 
 Curve = tuple[Sequence[float], Sequence[Interval]]  # x, and an interval at each x
@@ -65,26 +67,18 @@ def dots(rows: Sequence[Dot], *, title: str, x: str) -> Figure:
         offset = (place - (len(arms) - 1) / 2) * (0.72 / len(arms))
         values = np.array([row.value.mean for row in mine], dtype=float)
         low, high = np.array(ends(row.value for row in mine), dtype=float)
+        colour = alpha(arm.colour, 0.6)
         figure.add_trace(
-            {
-                "type": "scatter",
-                "x": values,
-                "y": [groups.index(row.group) + offset for row in mine],
-                "mode": "markers",
-                "name": arm.name,
-                "marker": marker(arm, 9, opacity=[0.35 if row.faint else 1 for row in mine]),
-                "error_x": {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": high - values,
-                    "arrayminus": values - low,
-                    "color": alpha(arm.colour, 0.6),
-                    "thickness": 1.4,
-                    "width": 0,
-                },
-                "customdata": [row.group for row in mine],
-                "hovertemplate": f"{arm.name}, %{{customdata}}: %{{x:.1%}}<extra></extra>",
-            }
+            scatter(
+                values,
+                [groups.index(row.group) + offset for row in mine],
+                "markers",
+                name=arm.name,
+                marker=marker(arm, 9, opacity=[0.35 if row.faint else 1 for row in mine]),
+                error_x=error_bars(high - values, values - low, colour, thickness=1.4, width=0),
+                customdata=[row.group for row in mine],
+                hovertemplate=f"{arm.name}, %{{customdata}}: %{{x:.1%}}<extra></extra>",
+            )
         )
     labels = [f"{name} ({counts[name]:,})" if counts.get(name) else name for name in groups]
     figure.update_yaxes(
@@ -108,28 +102,12 @@ def forest(rows: Sequence[ForestRow], quantity: str, *, share: bool = True) -> F
             continue
         colour, size, symbol = (ACCENT, 12, "diamond") if row.primary else (INK, 9, "circle")
         line = {"color": colour, "width": 3 if row.primary else 2}
-        figure.add_trace(
-            {
-                "type": "scatter",
-                "x": [end[0] for end in ends([row.value])],
-                "y": [place, place],
-                "mode": "lines",
-                "hoverinfo": "skip",
-                "showlegend": False,
-                "line": line,
-            }
-        )
-        figure.add_trace(
-            {
-                "type": "scatter",
-                "x": [row.value.mean],
-                "y": [place],
-                "mode": "markers",
-                "showlegend": False,
-                "marker": {"color": colour, "symbol": symbol, "size": size},
-                "hovertemplate": f"{row.name}: {row.text}<extra></extra>",
-            }
-        )
+        mark = {"color": colour, "symbol": symbol, "size": size}
+        (low,), (high,) = ends([row.value])
+        hover = {"hovertemplate": f"{row.name}: {row.text}<extra></extra>"}
+        span = scatter([low, high], [place, place], "lines", line=line, hoverinfo="skip")
+        middle = scatter([row.value.mean], [place], "markers", marker=mark, **hover)
+        figure.add_traces([trace | {"showlegend": False} for trace in (span, middle)])
     names = [f"<b>{row.name}</b>" if row.primary else row.name for row in rows]
     label_above(figure, range(len(rows)), names, [row.text for row in rows])
     figure.update_yaxes(visible=False, range=[len(rows) - 0.55, -0.85])
@@ -217,24 +195,23 @@ def matrix(
     # A heatmap does not report clicks: on each cell lies an invisible mark that does.
     places = [(i, j) for i in range(len(classes)) for j in range(len(classes))]
     figure.add_trace(
-        {
-            "type": "scatter",
-            "x": [classes[j] for _, j in places],
-            "y": [classes[i] for i, _ in places],
-            "customdata": places,
-            "mode": "markers",
-            "text": [hover(i, j) for i, j in places],
-            "hovertemplate": "%{text}<extra></extra>",
-            "marker": {
+        scatter(
+            [classes[j] for _, j in places],
+            [classes[i] for i, _ in places],
+            "markers",
+            customdata=places,
+            text=[hover(i, j) for i, j in places],
+            hovertemplate="%{text}<extra></extra>",
+            marker={
                 "symbol": "square-open",
                 "size": 30,
                 "color": INK,
                 "opacity": 0,
                 "line": {"width": 3},
             },
-            "selected": {"marker": {"opacity": 1}},
-            "unselected": {"marker": {"opacity": 0}},
-        }
+            selected={"marker": {"opacity": 1}},
+            unselected={"marker": {"opacity": 0}},
+        )
     )
     figure.update_layout(
         dragmode=False, clickmode="event+select", hovermode="closest", hoverdistance=-1

@@ -59,15 +59,13 @@ def _arm_tables(study: Study) -> dict[str, list[Row]]:
         "arms": [
             {"arm": name, **flat({key: arm.get(key) for key in ARM})} for name, arm in arms.items()
         ],
-        "test-metrics": [
-            {**keys, **_interval(value)} for keys, value in _spread(tested, "arm", "metric")
-        ],
+        "test-metrics": list(_spread(tested, "arm", "metric")),
         "per-class": [
             {"arm": name, **flat(row)}
             for name, arm in arms.items()
             for row in arm.get("per_class") or []
         ],
-        "gaps": [{**keys, **_interval(value)} for keys, value in _spread(gaps, "arm", "gap", "at")],
+        "gaps": list(_spread(gaps, "arm", "gap", "at")),
         "confusion": [
             {"arm": name, "is": truth, **dict(zip((f"called {c}" for c in classes), row))}
             for name, matrix in (study.get("confusion") or {}).items()
@@ -112,10 +110,10 @@ def _external_tables(study: Study) -> dict[str, list[Row]]:
     sets = study.get("external") or []
     return {
         "external": [
-            {"dataset": one["dataset"], "arm": arm, "metric": metric, **_interval(value)}
+            {"dataset": one["dataset"], "arm": arm, **row}
             for one in sets
             for arm, metrics in one["arms"].items()
-            for metric, value in [*metrics.items(), ("drop", (one.get("drop") or {}).get(arm))]
+            for row in _spread(metrics | {"drop": (one.get("drop") or {}).get(arm)}, "metric")
         ],
         "external-differences": [
             {"dataset": one["dataset"], **flat(row)}
@@ -167,19 +165,15 @@ def _breakdown_tables(detail: Study, classes: list[str]) -> dict[str, list[Row]]
     }
 
 
-def _spread(nested: Mapping[str, Any], column: str, *columns: str) -> Iterator[tuple[Row, Any]]:
-    """Nested mappings as rows: a column for the keys of each level, and the value."""
+def _spread(nested: Mapping[str, Any], column: str, *columns: str) -> Iterator[Row]:
+    """Nested mappings of intervals or numbers as rows: a column for the keys of each level."""
     for key, value in nested.items():
-        if not columns:
-            yield {column: key}, value
-            continue
-        yield from (({column: key} | keys, leaf) for keys, leaf in _spread(value, *columns))
-
-
-def _interval(value: Any) -> Row:
-    if isinstance(value, Mapping):
-        return {key: value.get(key) for key in INTERVAL}
-    return {"mean": value}
+        if columns:
+            yield from ({column: key} | row for row in _spread(value, *columns))
+        elif isinstance(value, Mapping):
+            yield {column: key, **{end: value.get(end) for end in INTERVAL}}
+        else:
+            yield {column: key, "mean": value}
 
 
 def flat(row: Mapping[str, Any], prefix: str = "") -> Row:

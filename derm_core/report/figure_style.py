@@ -25,6 +25,7 @@ ZERO = "rgba(127,135,137,0.65)"
 MODEBAR = {"bgcolor": CLEAR, "color": ZERO, "activecolor": "#1A857E"}
 INK = "#7F8587"  # what belongs to no arm; 3:1 on light and dark
 ACCENT = "#1A857E"  # what is named in advance
+LEGEND = dict(orientation="h", x=0, y=1.02, xanchor="left", yanchor="bottom", title=None)
 MARGIN = {"l": 8, "r": 12, "t": 10, "b": 8}
 SPLIT_NAMES = {"train": "Training", "val": "Validation", "test": "Test"}
 SPLIT_COLOURS = {"train": "#0F6B66", "val": "#4FA39B", "test": "#A5915C"}
@@ -51,14 +52,7 @@ def look(
         "paper_bgcolor": CLEAR,
         "plot_bgcolor": CLEAR,
         "showlegend": legend,
-        "legend": {
-            "orientation": "h",
-            "x": 0,
-            "y": 1.02,
-            "xanchor": "left",
-            "yanchor": "bottom",
-            "title": None,
-        },
+        "legend": LEGEND,
         "hoverlabel": {"namelength": -1},
         "modebar": MODEBAR,
         **layout,
@@ -104,36 +98,37 @@ def _first_known(*values: float | None) -> float:
     return next((value for value in values if not missing(value)), math.nan)
 
 
+def scatter(x: Iterable[Any], y: Iterable[Any], mode: str, **settings: Any) -> dict:
+    """A trace of points or lines; mode: "markers", "lines" or both, as plotly writes it."""
+    return {"type": "scatter", "x": x, "y": y, "mode": mode, **settings}
+
+
 def line_trace(
     arm: ArmStyle, x: Sequence[float], y: Sequence[float | None], hover: str, **settings: Any
 ) -> dict:
     """An arm's line; hover: what a point says after the arm's name, in plotly's template."""
-    return {
-        "type": "scatter",
-        "x": list(x),
-        "y": list(y),
+    look = {
         "mode": "lines+markers",
         "name": arm.name,
         "line": {"color": arm.colour, "width": 2},
         "marker": marker(arm, 8),
-        "hovertemplate": f"{arm.name}: {hover}<extra></extra>",
-        **settings,
     }
+    text = f"{arm.name}: {hover}<extra></extra>"
+    return scatter(list(x), list(y), **(look | settings), hovertemplate=text)
 
 
 def error_bar(value: Interval, colour: str) -> dict | None:
     """The interval as plotly's error bar; None where there is none."""
     if missing(value.mean) or missing(value.low) or missing(value.high):
         return None
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [max(0.0, value.high - value.mean)],
-        "thickness": 1.3,
-        "width": 4,
-        "arrayminus": [max(0.0, value.mean - value.low)],
-        "color": alpha(colour, 0.65),
-    }
+    up, down = max(0.0, value.high - value.mean), max(0.0, value.mean - value.low)
+    return error_bars([up], [down], alpha(colour, 0.65), thickness=1.3, width=4)
+
+
+def error_bars(up: Iterable[float], down: Iterable[float], colour: str, **look: Any) -> dict:
+    """plotly's error bars from the distances of the upper and lower ends; look: thickness, width."""
+    bars = {"array": up, "arrayminus": down, "color": colour}
+    return {"type": "data", "symmetric": False, **bars, **look}
 
 
 def band(
@@ -144,17 +139,9 @@ def band(
     opacity: float = 0.14,
 ) -> dict:
     """The area between two lines, without a place in the legend."""
-    return {
-        "type": "scatter",
-        "x": [*x, *reversed(x)],
-        "y": [*high, *reversed(low)],
-        "fill": "toself",
-        "hoverinfo": "skip",
-        "fillcolor": alpha(colour, opacity),
-        "line": {"width": 0},
-        "mode": "lines",
-        "showlegend": False,
-    }
+    fill = {"fill": "toself", "fillcolor": alpha(colour, opacity), "line": {"width": 0}}
+    hidden = {"hoverinfo": "skip", "showlegend": False}
+    return scatter([*x, *reversed(x)], [*high, *reversed(low)], "lines", **fill, **hidden)
 
 
 def label_above(
@@ -166,14 +153,8 @@ def label_above(
 
 def labels_above(rows: Sequence[Any], left: Sequence[str], right: Sequence[str]) -> list[dict]:
     """The annotations of `label_above`, all at once: `add_annotation` would check the earlier ones again."""
-    shared = {
-        "xref": "paper",
-        "yanchor": "middle",
-        "showarrow": False,
-        "yshift": 13,
-        "borderpad": 0,
-        "font": {"size": 13},
-    }
+    place = {"xref": "paper", "yanchor": "middle", "yshift": 13}
+    shared = {**place, "showarrow": False, "borderpad": 0, "font": {"size": 13}}
     return [
         {**shared, "text": text, "x": x, "y": row, "xanchor": anchor}
         for row, name, value in zip(rows, left, right, strict=True)

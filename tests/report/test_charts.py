@@ -16,7 +16,7 @@ from derm_core.report.charts import Dot, ForestRow, dots, forest
 from derm_core.report.label_placement import Point
 from derm_core.report.sections.classes import confusion_matrix, disagreement_matrix
 from derm_core.report.sections.curves import learning_curves, seed_band
-from derm_core.report.sections.gaps import scatter
+from derm_core.report.sections.gaps import gap_figure
 from derm_core.stats.intervals import Interval
 
 CONFIG = tomllib.loads(
@@ -153,7 +153,7 @@ def estimate(mean: float, reach: float | None = 0.05) -> Interval:
 
 
 def test_gap_chart_draws_the_control_in_grey_and_every_interval():
-    first, control = scatter(
+    first, control = gap_figure(
         [point("vae", 0.5, 0.02, 0.06), point("random", 0.3, 0.01)], "accuracy"
     ).data
     assert first.error_x.array[0] == pytest.approx(0.06)
@@ -165,7 +165,7 @@ def test_gap_chart_draws_the_control_in_grey_and_every_interval():
 
 def test_labels_of_near_points_go_to_different_sides():
     rows = [point("imagenet", 0.62, 0.08), point("both", 0.63, 0.081), point("random", 0.3, 0.01)]
-    spots = [trace.textposition for trace in scatter(rows, "loss").data]
+    spots = [trace.textposition for trace in gap_figure(rows, "loss").data]
     assert spots[0] != spots[1]
 
 
@@ -179,7 +179,7 @@ def test_a_label_that_a_phone_would_cut_off_stands_on_the_other_side():
             ("random", 0.461, 0.035),
         )
     ]
-    assert scatter(rows, "loss").data[1].textposition.endswith("left")
+    assert gap_figure(rows, "loss").data[1].textposition.endswith("left")
 
 
 def test_dots_stay_in_their_group_s_row_and_faint_ones_are_pale():

@@ -12,7 +12,7 @@ from ...stats.intervals import Interval
 from ...study.study_result import StudyResult
 from ..charts import forest
 from ..csv_tables import csv_table
-from ..figure_style import ZERO, Figure, blank, error_bar, marker
+from ..figure_style import ZERO, Figure, blank, error_bar, marker, scatter
 from ..label_placement import Point, edges, label_spots
 from ..section import Section
 from ..templating import words
@@ -53,7 +53,7 @@ def gap_against_accuracy(result: StudyResult, kind: str) -> Section | None:
     )
     return Section(
         **words("gap", kind=kind, points_text=points_text),
-        figure=lambda: scatter(rows, kind),
+        figure=lambda: gap_figure(rows, kind),
         numbers=lambda: pd.DataFrame(
             {"arm": row.arm.name} | columns(row.x, "balanced_accuracy_") | columns(row.y, "gap_")
             for row in rows
@@ -61,7 +61,7 @@ def gap_against_accuracy(result: StudyResult, kind: str) -> Section | None:
     )
 
 
-def scatter(rows: Sequence[Point], kind: str) -> Figure:
+def gap_figure(rows: Sequence[Point], kind: str) -> Figure:
     """Gap against accuracy with 95 % intervals; the arm's name beside each mark."""
     title = f"{kind.capitalize()} gap at the final epoch against test accuracy"
     figure = blank(title, 360, x="Balanced accuracy, test", y=GAP_AXIS[kind])
@@ -70,21 +70,20 @@ def scatter(rows: Sequence[Point], kind: str) -> Figure:
     for row, spot in zip(rows, label_spots(rows), strict=True):
         arm = row.arm
         figure.add_trace(
-            {
-                "type": "scatter",
-                "x": [row.x.mean],
-                "y": [row.y.mean],
-                "mode": "markers+text",
-                "name": arm.name,
-                "text": [arm.name],
-                "textposition": spot,
-                "marker": marker(arm, 12),
-                "error_x": error_bar(row.x, arm.colour),
-                "error_y": error_bar(row.y, arm.colour),
-                "cliponaxis": False,
-                "hovertemplate": f"{arm.name}<br>accuracy %{{x:.1%}}<br>gap %{{y:{form}}}"
+            scatter(
+                [row.x.mean],
+                [row.y.mean],
+                "markers+text",
+                name=arm.name,
+                text=[arm.name],
+                textposition=spot,
+                marker=marker(arm, 12),
+                error_x=error_bar(row.x, arm.colour),
+                error_y=error_bar(row.y, arm.colour),
+                cliponaxis=False,
+                hovertemplate=f"{arm.name}<br>accuracy %{{x:.1%}}<br>gap %{{y:{form}}}"
                 "<extra></extra>",
-            }
+            )
         )
     left, right = edges([row.x for row in rows])
     room = 0.16 * max(right - left, 1e-3)

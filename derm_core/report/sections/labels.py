@@ -6,7 +6,6 @@ from functools import partial
 
 import numpy as np
 
-from ...arms import in_order
 from ...formatting import QUANTITIES, THIN, count, interval
 from ...study.answers import LabelEfficiency
 from ...study.study_result import StudyResult
@@ -15,7 +14,7 @@ from ..csv_tables import csv_table
 from ..figure_style import ACCENT, Figure
 from ..section import Section
 from ..templating import words
-from .parts import is_share, one_column_an_arm, style
+from .parts import curves_by_arm, is_share, one_column_an_arm
 
 METRICS = ("balanced_accuracy", "macro_auroc", "accuracy")
 
@@ -47,15 +46,8 @@ def label_efficiency(result: StudyResult, metric: str = "balanced_accuracy") -> 
 
 
 def _figure(result: StudyResult, answer: LabelEfficiency, metric: str) -> Figure:
-    of_arms = {}
-    for arm in in_order({row.arm for row in answer.rows}):
-        rows = sorted((row for row in answer.rows if row.arm == arm), key=lambda row: row.fraction)
-        of_arms[style(result, arm)] = (
-            [row.fraction for row in rows],
-            [getattr(row, metric) for row in rows],
-        )
     figure = curves(
-        of_arms,
+        curves_by_arm(result, answer.rows, "fraction", metric),
         title=f"{QUANTITIES[metric]} by share of labels",
         x="Share of the training groups with labels",
         y=QUANTITIES[metric],
@@ -66,17 +58,9 @@ def _figure(result: StudyResult, answer: LabelEfficiency, metric: str) -> Figure
     if answer.crossing and answer.crossing.fraction:
         crossing = answer.crossing.fraction
         figure.add_vline(x=crossing, line={"color": ACCENT, "width": 1.5, "dash": "dash"})
-        figure.add_annotation(
-            x=np.log10(crossing),
-            y=1,
-            yref="paper",
-            text="cross here",
-            showarrow=False,
-            xanchor="left",
-            yanchor="top",
-            xshift=4,
-            font={"color": ACCENT},
-        )
+        beside = {"xanchor": "left", "xshift": 4, "yanchor": "top", "yref": "paper"}
+        look = {"text": "cross here", "font": {"color": ACCENT}, "showarrow": False}
+        figure.add_annotation(x=np.log10(crossing), y=1, **beside, **look)
     fractions = sorted({row.fraction for row in answer.rows})
     ticks = [f"{100 * fraction:g} %" for fraction in fractions]
     return figure.update_xaxes(type="log", tickvals=fractions, ticktext=ticks)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
 from ...arms import ArmStyle, arm_style, in_order
 from ...formatting import QUANTITIES, SHARES, points, signed_interval
 from ...stats.intervals import Difference, Interval
 from ...study.study_result import ArmResult, StudyResult
-from ..charts import ForestRow
+from ..charts import Curve, ForestRow
 from ..section import Row
 
 
@@ -47,6 +48,18 @@ def one_column_an_arm(
         {index: line, **{style(result, arm).name: texts.get(arm, "–") for arm in arms}}
         for line, texts in lines.items()
     ]
+
+
+def curves_by_arm(
+    result: StudyResult, rows: Iterable[Any], x: str, y: str
+) -> dict[ArmStyle, Curve]:
+    """A curve of each arm: the attributes x, ascending, and y of the rows with that arm."""
+    of_arms: dict[str, tuple[list[float], list[Interval]]] = {}
+    for row in sorted(rows, key=attrgetter(x)):
+        xs, values = of_arms.setdefault(row.arm, ([], []))
+        xs.append(getattr(row, x))
+        values.append(getattr(row, y))
+    return {style(result, arm): of_arms[arm] for arm in in_order(of_arms)}
 
 
 def pair_name(result: StudyResult, a: str, b: str) -> str:

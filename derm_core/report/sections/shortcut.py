@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from ...arms import in_order
 from ...formatting import interval, listed, missing, percent
 from ...study.answers import Shortcut
 from ...study.study_result import StudyResult
@@ -13,7 +12,7 @@ from ..csv_tables import csv_table
 from ..figure_style import ZERO, Figure
 from ..section import Row, Section
 from ..templating import rendered_lines, words
-from .parts import one_column_an_arm, style
+from .parts import curves_by_arm, one_column_an_arm
 
 
 def shortcut(result: StudyResult) -> list[Section]:
@@ -56,15 +55,8 @@ def explained(answer: Shortcut, classes: int) -> tuple[str, ...]:
 
 def reliance_by_strength(result: StudyResult, answer: Shortcut) -> Figure:
     """A line for each arm."""
-    of_arms = {}
-    for arm in in_order({row.arm for row in answer.rows}):
-        rows = sorted((row for row in answer.rows if row.arm == arm), key=lambda row: row.strength)
-        of_arms[style(result, arm)] = (
-            [row.strength for row in rows],
-            [row.reliance for row in rows],
-        )
     figure = curves(
-        of_arms,
+        curves_by_arm(result, answer.rows, "strength", "reliance"),
         title="Reliance on a planted artefact",
         x="Strength of the tie in training",
         y="Reliance",
