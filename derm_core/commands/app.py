@@ -8,14 +8,12 @@ import sys
 from typing import NoReturn
 
 from ..workspace import app_folder, weights_folder
-from .output import Screen
+from .output import HELP, Screen
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `app`."""
-    parser.add_argument(
-        "--port", type=int, default=8501, metavar="N", help="port of the address (default 8501)"
-    )
+    parser.add_argument("--port", type=int, default=8501, metavar="N", help=HELP["app --port"])
     parser.set_defaults(handler=run_app)
 
 

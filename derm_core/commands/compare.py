@@ -12,7 +12,7 @@ from ..files import read_json
 from ..records import description
 from ..study.presets import PRESETS, preset
 from ..training.recipes import RECIPES
-from .output import Answer, Screen
+from .output import HELP, Answer, Screen
 from .reports import add_report_arguments
 from .start import (
     add_fields,
@@ -34,33 +34,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(metavar="[report RUN]", required=False)
     report = "a finished comparison as text, as one HTML file, as CSV"
     add_report_arguments(actions.add_parser("report", help=report))
-    parser.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help="repeat the study of this config.json, as a report gives it",
-    )
-    parser.add_argument(
-        "--preset",
-        choices=tuple(PRESETS),
-        help="default: demo, or laptop where --dataset names another set",
-    )
+    parser.add_argument("--config", type=Path, metavar="FILE", help=HELP["compare --config"])
+    parser.add_argument("--preset", choices=tuple(PRESETS), help=HELP["compare --preset"])
     add_fields(parser, StudyConfig, "dataset")
     parser.add_argument("--arms", metavar="A,B,…", help=description(StudyConfig, "arms"))
     add_fields(parser, StudyConfig, "regime", "labels", "pooling", "vae_run", "vae", "folds")
-    parser.add_argument("--seeds", type=int, metavar="N", help="number of seeds")
+    parser.add_argument("--seeds", type=int, metavar="N", help=HELP["compare --seeds"])
     parser.add_argument(
         "--recipe", metavar="NAME", help=f"pretraining recipe: {', '.join(RECIPES)}"
     )
     parser.add_argument(
-        "--pretrain-epochs", type=int, metavar="N", help="epochs of the pretraining"
+        "--pretrain-epochs", type=int, metavar="N", help=HELP["compare --pretrain-epochs"]
     )
-    parser.add_argument(
-        "--scale",
-        type=float,
-        metavar="SHARE",
-        help="share of the preset's work, above 0 up to 1, for a first look",
-    )
+    parser.add_argument("--scale", type=float, metavar="SHARE", help=HELP["compare --scale"])
     add_questions(parser)
     add_training_options(parser)
     add_run_options(parser)

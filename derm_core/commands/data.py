@@ -16,7 +16,7 @@ from ..errors import ConfigError, DataError, RunError
 from ..jobs.dependencies import dataset_users
 from ..jobs.supervisor import reconcile
 from ..records import to_json
-from .output import Answer, Screen, duration, size, table
+from .output import HELP, Answer, Screen, add_action, duration, size, table
 
 SHOWN_SKIPPED = 10
 
@@ -24,50 +24,30 @@ SHOWN_SKIPPED = 10
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The actions of `data` and their options."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    one = actions.add_parser(
-        "import", help="read a folder, CSV or .npz of images into the workspace"
-    )
+    one = add_action(actions, "data import", import_data)
     one.add_argument("path", type=Path)
-    one.add_argument(
-        "--name", required=True, help="what to call it: lower-case letters, digits, hyphens"
-    )
+    one.add_argument("--name", required=True, help=HELP["data import --name"])
     one.add_argument(
         "--size",
         type=int,
         nargs="+",
         default=[64],
         metavar="PIXELS",
-        help="image store(s) to build (default 64)",
+        help=HELP["data import --size"],
     )
-    one.add_argument("--processes", type=int, help="processes that decode (default: one per core)")
-    one.set_defaults(handler=import_data)
-    actions.add_parser("list", help="datasets of the workspace").set_defaults(handler=list_data)
-    one = actions.add_parser(
-        "audit", help="class and attribute balance; check that no group crosses the splits"
-    )
-    one.add_argument("name")
+    one.add_argument("--processes", type=int, help=HELP["data import --processes"])
+    add_action(actions, "data list", list_data)
+    one = add_action(actions, "data audit", audit_data, "name")
     one.add_argument("--split-seed", type=int, default=0)
-    one.set_defaults(handler=audit_data)
-    one = actions.add_parser(
-        "priority", help="print or set which class has which priority (high, medium, low)"
-    )
-    one.add_argument("name")
-    one.add_argument(
-        "map", nargs="*", metavar="CLASS=PRIORITY", help="the classes to change, such as mel=high"
-    )
-    one.add_argument(
-        "--default", action="store_true", help="go back to our mapping of HAM10000's classes"
-    )
-    one.set_defaults(handler=priority_data)
-    one = actions.add_parser("synth", help="generate synthetic dermoscopy-like images")
+    one = add_action(actions, "data priority", priority_data, "name")
+    one.add_argument("map", nargs="*", metavar="CLASS=PRIORITY", help=HELP["data priority map"])
+    one.add_argument("--default", action="store_true", help=HELP["data priority --default"])
+    one = add_action(actions, "data synth", synth_data)
     one.add_argument("--name", default="synth")
     one.add_argument("--images", type=int, default=2000)
     one.add_argument("--size", type=int, default=128, metavar="PIXELS")
     one.add_argument("--seed", type=int, default=0)
-    one.set_defaults(handler=synth_data)
-    one = actions.add_parser("delete", help="delete a dataset and all that was derived from it")
-    one.add_argument("name")
-    one.set_defaults(handler=delete_data)
+    add_action(actions, "data delete", delete_data, "name")
 
 
 def import_data(args: argparse.Namespace, screen: Screen) -> Answer:

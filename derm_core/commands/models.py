@@ -8,7 +8,7 @@ from pathlib import Path
 from ..bundles.library import find_bundle, list_bundles, verify_bundle
 from ..config import EvaluateConfig
 from ..errors import BundleError
-from .output import Answer, Screen, size, table
+from .output import HELP, Answer, Screen, add_action, size, table
 from .start import add_detach, add_fields, given, names, start
 
 EMPTY = "The library is empty"
@@ -17,76 +17,36 @@ EMPTY = "The library is empty"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The actions of `models` and their options."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    actions.add_parser("list", help="models of the library").set_defaults(handler=list_models)
-    one = actions.add_parser("verify", help="check every file of a model against its card")
-    one.add_argument("name", nargs="*", help="default: all")
-    one.set_defaults(handler=verify_models)
-    one = actions.add_parser(
-        "publish",
-        help="add an arm of a finished comparison, or a finished pretraining, to the library",
-    )
-    _add_publish_arguments(one)
-    one = actions.add_parser("evaluate", help="test models on a labelled dataset, without a study")
-    _add_evaluate_arguments(one)
-    one = actions.add_parser("export", help="write a model as one .zip file")
-    one.add_argument("name")
+    add_action(actions, "models list", list_models)
+    one = add_action(actions, "models verify", verify_models)
+    one.add_argument("name", nargs="*", help=HELP["models verify name"])
+    _add_publish_arguments(add_action(actions, "models publish", "bundles:publish_model"))
+    _add_evaluate_arguments(add_action(actions, "models evaluate", evaluate_models))
+    one = add_action(actions, "models export", "bundles:export_model", "name")
     one.add_argument("--out", type=Path, required=True, metavar="FILE")
-    one.add_argument(
-        "--private",
-        action="store_true",
-        help="also features, labels and ids of training images that no licence opens to everybody",
-    )
-    one.set_defaults(handler="bundles:export_model")
-    one = actions.add_parser(
-        "import", help="add an exported model to the workspace's library, checked against its card"
-    )
+    one.add_argument("--private", action="store_true", help=HELP["models export --private"])
+    one = add_action(actions, "models import", "bundles:import_model")
     one.add_argument("file", type=Path)
-    one.set_defaults(handler="bundles:import_model")
-    one = actions.add_parser("delete", help="delete a model of the workspace's library")
-    one.add_argument("name")
-    one.set_defaults(handler=delete_model)
+    add_action(actions, "models delete", delete_model, "name")
 
 
 def _add_publish_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "run",
-        help="a study, or a pretraining: its encoder and decoder become an extractor to start from",
-    )
-    parser.add_argument("--arm", help="of a study")
+    parser.add_argument("run", help=HELP["models publish run"])
+    parser.add_argument("--arm", help=HELP["models publish --arm"])
     parser.add_argument("--name", required=True)
-    parser.add_argument("--seed", type=int, default=0, help="which seed's classifier (default 0)")
-    parser.add_argument(
-        "--shelf", type=Path, metavar="DIR", help="default: the workspace's models folder"
-    )
-    parser.add_argument(
-        "--replace",
-        action="store_true",
-        help="write the card and reference of a published model again; its tensors must be the same",
-    )
-    parser.add_argument(
-        "--rates",
-        metavar="A,B",
-        help="datasets whose rate of images flagged as outliers is written on the card",
-    )
-    parser.set_defaults(handler="bundles:publish_model")
+    parser.add_argument("--seed", type=int, default=0, help=HELP["models publish --seed"])
+    parser.add_argument("--shelf", type=Path, metavar="DIR", help=HELP["models publish --shelf"])
+    parser.add_argument("--replace", action="store_true", help=HELP["models publish --replace"])
+    parser.add_argument("--rates", metavar="A,B", help=HELP["models publish --rates"])
 
 
 def _add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="+")
     parser.add_argument("--dataset", required=True, metavar="NAME")
-    parser.add_argument(
-        "--all",
-        action="store_true",
-        help="also images that a model is known to have been trained or chosen on",
-    )
-    parser.add_argument(
-        "--map",
-        metavar="THEIRS=OURS,…",
-        help="which class is which, where names do not say; THEIRS= leaves one out",
-    )
+    parser.add_argument("--all", action="store_true", help=HELP["models evaluate --all"])
+    parser.add_argument("--map", metavar="THEIRS=OURS,…", help=HELP["models evaluate --map"])
     add_fields(parser, EvaluateConfig, "device")
     add_detach(parser)
-    parser.set_defaults(handler=evaluate_models)
 
 
 def list_models(args: argparse.Namespace, screen: Screen) -> Answer:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TextIO
 
 from .. import formatting
 from ..events import Progress, counted
 from ..workspace import Workspace
 
+HELP: dict[str, str] = tomllib.loads(Path(__file__).with_name("help.toml").read_text("utf-8"))
 LINE_SECONDS = 5.0
 REDRAW_SECONDS = 0.1
 
@@ -30,6 +34,22 @@ class Answer:
     value: Any
     text: str = ""
     problem: str = ""
+
+
+def add_action(actions: Any, name: str, handler: Any, *positional: str) -> argparse.ArgumentParser:
+    """The parser of an action of a command.
+
+    Args:
+        actions: what `add_subparsers` returns.
+        name: command and action, such as "data list"; its help is in help.toml.
+        handler: its function or "MODULE:FUNCTION", as `cli.parse` has it.
+        positional: names of arguments that stand without an option.
+    """
+    action: argparse.ArgumentParser = actions.add_parser(name.split()[-1], help=HELP[name])
+    for argument in positional:
+        action.add_argument(argument)
+    action.set_defaults(handler=handler)
+    return action
 
 
 class Screen:

@@ -9,16 +9,14 @@ from pathlib import Path
 from ..bundles.predict import predict_images
 from ..bundles.prediction import Prediction
 from ..formatting import NOTICE
-from .output import Answer, Screen, table
+from .output import HELP, Answer, Screen, table
 from .start import names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `predict`."""
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
-    parser.add_argument(
-        "--models", metavar="A,B", help="names from `models list` (default: those of the library)"
-    )
+    parser.add_argument("--models", metavar="A,B", help=HELP["predict --models"])
     parser.set_defaults(handler=predict)
 
 

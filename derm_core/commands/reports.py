@@ -11,32 +11,18 @@ from ..jobs.store import RunStore
 from ..report.files import report_files
 from ..report.html import report_html
 from ..study.study_result import study_result
-from .output import Answer, Screen, size
+from .output import HELP, Answer, Screen, size
 from .results import answer, read_study
 
 
 def add_report_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `compare report`."""
     parser.add_argument("run")
+    parser.add_argument("--out", type=Path, metavar="FILE", help=HELP["compare report --out"])
     parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="FILE",
-        help="write the report as one HTML file that loads nothing",
+        "--images", type=int, default=0, metavar="N", help=HELP["compare report --images"]
     )
-    parser.add_argument(
-        "--images",
-        type=int,
-        default=0,
-        metavar="N",
-        help="test images that the HTML file shows (default 0)",
-    )
-    parser.add_argument(
-        "--csv",
-        type=Path,
-        metavar="FOLDER",
-        help="write every table and the predictions by image as CSV",
-    )
+    parser.add_argument("--csv", type=Path, metavar="FOLDER", help=HELP["compare report --csv"])
     parser.set_defaults(handler=run_report)
 
 

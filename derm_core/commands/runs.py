@@ -13,7 +13,7 @@ from ..jobs import supervisor
 from ..jobs.dependencies import stored_config
 from ..jobs.store import STATES, Run, RunStore
 from .follow import follow
-from .output import Answer, Screen, duration, progress_line, size, table
+from .output import HELP, Answer, Screen, add_action, duration, progress_line, size, table
 
 CANCEL_SECONDS = 10.0
 LOG_LINES = 15
@@ -24,44 +24,26 @@ RECORD = """kind name tags note state device created started finished depends_on
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The actions of `runs` and their options."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    one = actions.add_parser("list", help="runs of the workspace, newest first")
+    one = add_action(actions, "runs list", list_runs)
     one.add_argument("--kind", choices=tuple(KINDS))
     one.add_argument("--state", choices=STATES)
-    one.add_argument("--tag", help="those with this tag")
-    one.set_defaults(handler=list_runs)
-
-    def add_action(name: str, handler: Any, summary: str) -> argparse.ArgumentParser:
-        action: argparse.ArgumentParser = actions.add_parser(name, help=summary)
-        action.add_argument("run")
-        action.set_defaults(handler=handler)
-        return action
-
-    one = add_action(
-        "edit", edit_run, "give a run a name, tags and a note; an empty text takes one away"
-    )
+    one.add_argument("--tag", help=HELP["runs list --tag"])
+    one = add_action(actions, "runs edit", edit_run, "run")
     one.add_argument("--name")
-    one.add_argument("--tags", metavar="A,B,…", help="in place of those it has")
-    one.add_argument("--note", metavar="TEXT", help="shown on its page and in its report")
-    one = add_action(
-        "export", "run_results:export_run", "a run's metrics and pictures for TensorBoard or MLflow"
-    )
+    one.add_argument("--tags", metavar="A,B,…", help=HELP["runs edit --tags"])
+    one.add_argument("--note", metavar="TEXT", help=HELP["runs edit --note"])
+    one = add_action(actions, "runs export", "run_results:export_run", "run")
     one.add_argument(
-        "--tensorboard", type=Path, metavar="DIR", help="write event files below DIR/RUN"
+        "--tensorboard", type=Path, metavar="DIR", help=HELP["runs export --tensorboard"]
     )
-    one.add_argument(
-        "--mlflow",
-        metavar="URI",
-        help="log it to a tracking server or database, such as sqlite:///mlflow.db",
-    )
-    one = add_action("show", show_run, "one run: state, progress, settings, end of its log")
-    one.add_argument("--follow", action="store_true", help="follow it until it ends")
-    add_action("cancel", cancel_run, "stop a run; what it saved stays and can be resumed")
-    one = add_action(
-        "resume", "run_results:resume_run", "go on with a failed, cancelled or interrupted run"
-    )
-    one.add_argument("--follow", action="store_true", help="follow it until it ends")
-    one = add_action("delete", delete_run, "delete a run's folder and all it made")
-    one.add_argument("--force", action="store_true", help="even where other runs use it")
+    one.add_argument("--mlflow", metavar="URI", help=HELP["runs export --mlflow"])
+    one = add_action(actions, "runs show", show_run, "run")
+    one.add_argument("--follow", action="store_true", help=HELP["runs show --follow"])
+    add_action(actions, "runs cancel", cancel_run, "run")
+    one = add_action(actions, "runs resume", "run_results:resume_run", "run")
+    one.add_argument("--follow", action="store_true", help=HELP["runs resume --follow"])
+    one = add_action(actions, "runs delete", delete_run, "run")
+    one.add_argument("--force", action="store_true", help=HELP["runs delete --force"])
 
 
 def _record(screen: Screen, run: Run) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from ..jobs.store import RunStore
 from ..jobs.supervisor import reconcile
 from ..records import allowed, description, plain_type, require
 from .follow import follow
-from .output import Answer, Screen
+from .output import HELP, Answer, Screen
 from .results import answer
 
 Config = TypeVar("Config", PretrainConfig, StudyConfig, EmbedConfig)
@@ -47,19 +47,12 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def add_detach(parser: argparse.ArgumentParser) -> None:
     """--detach."""
-    parser.add_argument(
-        "--detach", action="store_true", help="return at once; `runs show RUN --follow` follows it"
-    )
+    parser.add_argument("--detach", action="store_true", help=HELP["--detach"])
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:
     """--transductive and --devices, of the commands that may pretrain."""
-    parser.add_argument(
-        "--transductive",
-        action="store_true",
-        help="pretrain on the pixels, never the labels, of validation and test images too; stated "
-        "with every result",
-    )
+    parser.add_argument("--transductive", action="store_true", help=HELP["--transductive"])
     parser.add_argument(
         "--devices",
         type=int,

@@ -8,6 +8,7 @@ from typing import Any
 from ..config import CORRUPTIONS
 from ..errors import ConfigError
 from ..study.presets import LABEL_FRACTIONS, SHORTCUT
+from .output import HELP
 from .start import names
 
 # option: (field of StudyConfig, its value where the option has none, help)
@@ -35,14 +36,8 @@ def add_questions(parser: argparse.ArgumentParser) -> None:
     for option, (_, _, text) in QUESTIONS.items():
         flag = f"--{option.replace('_', '-')}"
         parser.add_argument(flag, nargs="?", const="", metavar="A,B,…", help=text)
-    parser.add_argument(
-        "--external", metavar="A,B,…", help="also test on these datasets, through a class map"
-    )
-    parser.add_argument(
-        "--full",
-        action="store_true",
-        help="all of these at their defaults; --external names its datasets",
-    )
+    parser.add_argument("--external", metavar="A,B,…", help=HELP["compare --external"])
+    parser.add_argument("--full", action="store_true", help=HELP["compare --full"])
 
 
 def questions(args: argparse.Namespace) -> dict[str, Any]:
