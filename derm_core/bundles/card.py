@@ -141,7 +141,7 @@ class Card:
 
 def card_json(card: Card) -> dict[str, Any]:
     """A card as it is written: without the fields of the other kind."""
-    value = to_json(card)
+    value: dict[str, Any] = to_json(card)
     for field in dataclasses.fields(card):
         if field.metadata.get("kind", card.kind) != card.kind:
             value.pop(field.name, None)

@@ -46,7 +46,7 @@ class Points:
 
 def project(space: Space, features_nd: np.ndarray, axes: int) -> np.ndarray:
     """Features along the first `axes` principal axes (n, axes), float32."""
-    return space.standardise(features_nd) @ space.axes[:, :axes]
+    return np.asarray(space.standardise(features_nd) @ space.axes[:, :axes])
 
 
 def fit_points(

@@ -42,14 +42,14 @@ class Space:
 
     def standardise(self, features_nd: np.ndarray) -> np.ndarray:
         """Features less the mean, over the standard deviation; float32."""
-        return ((features_nd - self.mean) / self.std).astype(np.float32)
+        return np.asarray((features_nd - self.mean) / self.std, np.float32)
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """(count, D) standardised features from the Gaussian of the training images', float32."""
         noise = rng.standard_normal((count, len(self.mean)), dtype=np.float32)
-        along = noise @ self.axes
-        spread = np.sqrt(self.variances)
-        return (along * spread[:-1]) @ self.axes.T + (noise - along @ self.axes.T) * spread[-1]
+        along, spread = noise @ self.axes, np.sqrt(self.variances)
+        rest: np.ndarray = (noise - along @ self.axes.T) * spread[-1]
+        return (along * spread[:-1]) @ self.axes.T + rest
 
 
 def fit_space(features_nd: np.ndarray) -> Space:
@@ -77,7 +77,7 @@ def distance(space: Space, features_nd: np.ndarray) -> np.ndarray:
     squared = (along**2 / space.variances[:-1]).sum(1)
     if space.axes.shape[1] < z.shape[1]:
         squared = squared + np.maximum((z**2).sum(1) - (along**2).sum(1), 0) / space.variances[-1]
-    return np.sqrt(squared / z.shape[1])
+    return np.sqrt(np.asarray(squared) / z.shape[1])
 
 
 def fit_latents(

@@ -26,7 +26,7 @@ class PredictionSet:
     classes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OperatingPoint:
     """The decision for one class at the threshold that keeps a specificity on validation.
 

@@ -47,7 +47,8 @@ class Reference:
         """
         assert self.latents, "a bundle with a decoder has a latent map"
         weight, bias = self.latents
-        return self.space.draw(count, rng) @ weight + bias
+        latents_nz: np.ndarray = self.space.draw(count, rng) @ weight + bias
+        return latents_nz
 
 
 def without_points(reference: Reference) -> Reference:
@@ -92,10 +93,11 @@ def _misfit(card: Card) -> str | None:
     """Which listed tensor cannot belong to the model on the card, by its name, type and shape."""
     assert card.reference
     d, z = card.features, card.decoder.latent_dim if card.decoder else None
-    shapes = {key: (spec.dtype, *spec.shape) for key, spec in card.reference.tensors.items()}
+    specs = card.reference.tensors
+    shapes = {key: (spec.dtype, *spec.shape) for key, spec in specs.items()}
 
     def last(name: str) -> int:
-        spec = card.reference.tensors.get(name) if card.reference else None
+        spec = specs.get(name)
         return spec.shape[-1] if spec and spec.shape else 0
 
     rank, n, k = last("space.axes"), last("points.labels"), last("points.positions")

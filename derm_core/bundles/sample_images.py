@@ -11,6 +11,7 @@ from ..data.synth.generator import generate
 from ..seeds import stream_seed
 from ..workspace import Workspace
 from .bundle import load_classifier
+from .card import Card
 from .library import list_cards
 from .predictor import Predictor
 
@@ -20,47 +21,40 @@ SYNTH_SIZE = 192
 def sample_images(workspace: Workspace, n: int, seed: int) -> list[tuple[str, bytes, str]]:
     """n generated images as (file name, PNG bytes, label text), the same for the same seed.
 
-    Half come from the procedural generator, half are drawn from the decoder of a VAE that ships in a
-    bundle (all from the generator where no bundle has one). The label says which.
+    Half come from the procedural generator, half from the decoder of a published VAE (all from the generator where there
+    is none). The label says which.
     """
-    source = next((card.name for card in list_cards(workspace) if card.decoder), None)
-    if source is None or n < 2:
-        return _synthetic(n, seed)
-    return _synthetic(n - n // 2, seed) + _drawn(workspace, source, n // 2, seed)
-
-
-def _synthetic(n: int, seed: int) -> list[tuple[str, bytes, str]]:
-    samples = []
-    for number, (image, _, factors) in enumerate(
-        generate(n, SYNTH_SIZE, stream_seed(seed, "samples", "synth")), 1
-    ):
-        samples.append(
-            (
-                f"generated-synthetic-{number}.png",
-                _png(image),
-                f"Generated: procedural drawing ({factors['label']})",
-            )
+    source = next((card for card in list_cards(workspace) if card.decoder), None)
+    decoded = n // 2 if source else 0
+    drawings = generate(n - decoded, SYNTH_SIZE, stream_seed(seed, "samples", "synth"))
+    samples = [
+        (
+            f"generated-synthetic-{number}.png",
+            _png(image),
+            f"Generated: procedural drawing ({factors['label']})",
         )
-    return samples
+        for number, (image, _, factors) in enumerate(drawings, 1)
+    ]
+    return samples + (_decoded(workspace, source, decoded, seed) if source and decoded else [])
 
 
-def _drawn(workspace: Workspace, name: str, n: int, seed: int) -> list[tuple[str, bytes, str]]:
-    """n images of a bundle's decoder, from latents as its training images have them; from the prior where it keeps none."""
-    predictor = Predictor(load_classifier(name, workspace))
-    known = predictor.bundle.reference
+def _decoded(workspace: Workspace, card: Card, n: int, seed: int) -> list[tuple[str, bytes, str]]:
+    """n images of a model's decoder, from latents like those of its training images, or else from the prior."""
+    predictor = Predictor(load_classifier(card.name, workspace))
     rng = np.random.default_rng(stream_seed(seed, "samples", "decoder"))
-    if known is not None and known.latents is not None:
-        latents = known.draw_latents(n, rng)
+    reference = predictor.bundle.reference
+    if reference is not None and reference.latents is not None:
+        latents_nz = reference.draw_latents(n, rng)
     else:
-        assert predictor.card.decoder  # as it was chosen
-        latents = rng.standard_normal((n, predictor.card.decoder.latent_dim), dtype=np.float32)
+        assert card.decoder
+        latents_nz = rng.standard_normal((n, card.decoder.latent_dim), dtype=np.float32)
     return [
         (
             f"generated-vae-{number}.png",
             _png((image * 255).round().astype(np.uint8)),
-            f"Generated: drawn from the VAE decoder of {name}",
+            f"Generated: drawn from the VAE decoder of {card.name}",
         )
-        for number, image in enumerate(predictor.draw(latents), 1)
+        for number, image in enumerate(predictor.draw(latents_nz), 1)
     ]
 
 

@@ -174,7 +174,7 @@ def _frozen_backbone(workspace: Workspace, source: StudyArm, index: int) -> Feat
     """The backbone the heads were trained on, rebuilt and compared by identity."""
     built = build_extractors(source.arm, source.config, workspace)
     part = built[index % len(built)]
-    if part.identity != source.extractor["identity"]:
+    if part.identity != source.extractor["identity"] or not isinstance(part.backbone, Backbone):
         raise BundleError(
             f"The weights of arm {source.arm} are not those the study used; put the old ones back or repeat it."
         )
