@@ -1,4 +1,4 @@
-"""Bundles as one zip file, to hand to a colleague: NAME/card.json, model.safetensors, reference.safetensors, nothing else."""
+"""Bundles as one zip file to hand on: NAME/card.json, model.safetensors, reference.safetensors, nothing else."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ def export_bundle(
     """The verified bundle `name` as a zip file.
 
     Args:
+        workspace: where it is looked up.
+        name: of the bundle.
         target: where it is written; None: its bytes are returned.
         private: whether features, labels and ids of training images that are not public may go with it; otherwise they
             are left out, and the statistics stay.
@@ -110,8 +112,8 @@ def read_parts(source: bytes | Path) -> dict[str, bytes]:
         size = len(source) if isinstance(source, bytes) else os.path.getsize(source)
         if size > 2 * sum(LIMITS.values()):
             raise BundleError(f"The archive has {size} bytes; no bundle is that large.")
-        handle = io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")
-        with handle, zipfile.ZipFile(handle) as archive:
+        readable = io.BytesIO(source) if isinstance(source, bytes) else source
+        with zipfile.ZipFile(readable) as archive:
             members = [m for m in archive.infolist() if not m.is_dir()]
             if len(members) not in (2, 3):
                 raise BundleError(

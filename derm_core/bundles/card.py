@@ -1,7 +1,7 @@
 """A bundle's card: what a model is, where it comes from and what it may be used for.
 
-One record for classifiers and extractors; `read_card` checks it field by field. Cards come from elsewhere, too: the number,
-depth and length of their values are bounded, and their texts can be shown.
+One record for classifiers and extractors; `read_card` checks it field by field. Cards come from elsewhere, too: the
+number, depth and length of their values are bounded, and their texts can be shown.
 """
 
 from __future__ import annotations

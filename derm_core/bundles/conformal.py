@@ -14,9 +14,9 @@ far less, which is why coverage by class is reported. Calibration takes one imag
 one lesion would count several times; therefore a group counts once in the coverage on a test set,
 too. Images of lesions photographed often are harder in HAM10000 and are covered a little less.
 
-The groups lie in validation, whose loss picks the one setting of frozen heads among those of the grid. Measured on 23 new
-splits of HAM10000 with heads trained anew in each (ResNet-18 at 64 px, 90 % sets, standard error 0.3 points): 89.9 %
-of test groups covered with ImageNet features and 90.0 % with the VAE's where the setting was picked so, 89.9 and 90.0 %
+The groups lie in validation, whose loss picks the one setting of frozen heads among those of the grid. Measured on 23
+new splits of HAM10000 with heads trained anew in each (ResNet-18 at 64 px, 90 % sets, standard error 0.3 points):
+89.9 % of test groups covered with ImageNet features and 90.0 % with the VAE's where the setting was picked so, 89.9 and 90.0 %
 where it was picked on the fitting groups alone; the coverages spread by 1.3 and 1.1 points from split to split, as
 Beta and the test's own error say. The choice costs nothing that could be seen. Fine-tuned models choose nothing.
 """
@@ -200,9 +200,11 @@ def redivided(
     coverage on the other side.
 
     Args:
-        calibration, test: (score of the true class (n,), group (n,)) of all images of their groups.
+        calibration: (score of the true class (n,), group (n,)) of all images of its groups.
+        test: the same.
         coverage: asked for, 0 to 1.
         observed: on the test side.
+        seed: of the divisions.
     """
     scores_n = np.concatenate([calibration[0], test[0]])
     sides = [groups.astype(str) for _, groups in (calibration, test)]
@@ -254,7 +256,7 @@ def _interval(
 
 
 def _expected(coverage: float, calibration: int, test_se: float) -> tuple[float, float]:
-    """Where 95 % of coverages lie: Beta over calibration draws (Vovk 2012), and the test set's own error, as normals."""
+    """Where 95 % of coverages lie: Beta over calibration draws (Vovk 2012) and the test set's error, as normals."""
     rank = min(math.ceil((calibration + 1) * coverage - ROUNDING), calibration)
     spread = beta(rank, calibration + 1 - rank)
     reach = 1.96 * math.hypot(float(spread.std()), test_se)

@@ -6,7 +6,8 @@ luminance: the plain variance (Pech-Pacheco et al. 2000) says as much of a lesio
 
 The limits are quantiles of HAM10000's 10,015 images, all of which somebody judged good enough to publish:
 1 % of them are less sharp; 0.25 % are darker, 0.25 % brighter and 0.25 % poorer in contrast. Of a tenth of
-HAM10000 blurred by a Gaussian of 1 %, 1.3 % and 2 % of the short side (sigma), 75 %, 90 % and 97 % are reported as out of focus.
+HAM10000 blurred by a Gaussian of 1 %, 1.3 % and 2 % of the short side (sigma), 75 %, 90 % and 97 % are reported as
+out of focus.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def measure(square_ss3: np.ndarray) -> dict[str, float]:
-    """sharpness (from 0), brightness (mean luminance, 0 to 1) and contrast (its standard deviation) of uint8 (S, S, 3)."""
+    """Sharpness (from 0), brightness (mean luminance, 0 to 1), contrast (its standard deviation) of uint8 (S, S, 3)."""
     grey = square_ss3 @ (LUMINANCE / 255)
     laplacian = (
         grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]

@@ -1,10 +1,5 @@
 """Training images as points in a model's feature space: nearest lesions, and near-duplicates.
 
-    fit_points(space, features (n, D), labels, ids, seed) -> Points        what a bundle keeps
-    nearest(space, points, features (n, D), count) -> (positions, distances), each (n, count)
-    duplicate_threshold(distance of images that are no copies (n,)) -> float
-    copies(image (S, S, 3)) -> {name: image}                               what a near-duplicate may look like
-
 Points are standardised features along their first 96 principal axes, float16. Of the ten nearest training
 images of HAM10000's validation images, that keeps 98 % (VAE) and 95 % (ImageNet) at 1.3 MB for 7,011 images;
 a random 3,900 of them in all 256 dimensions, 2.0 MB, keeps 55 %. More images than fit are thinned by class.
@@ -39,7 +34,7 @@ class Points:
 
     @cached_property
     def known(self) -> tuple[np.ndarray, np.ndarray]:
-        """Positions and their squared lengths as float32, made once: neighbours are asked for image by image."""
+        """Positions and their squared lengths as float32, made once: images come one at a time."""
         positions = self.positions.astype(np.float32)
         return positions, (positions**2).sum(1)
 
@@ -54,12 +49,12 @@ def fit_points(
 ) -> Points:
     """The training images a bundle keeps: all of them, or as many of each class's share as fit."""
     axes = min(AXES, space.axes.shape[1])
-    kept = thin(labels_n, MAX_POINT_BYTES // (2 * axes), seed)
-    positions = np.clip(project(space, features_nd[kept], axes), -6e4, 6e4).astype(np.float16)
+    rows = thin(labels_n, MAX_POINT_BYTES // (2 * axes), seed)
+    positions = np.clip(project(space, features_nd[rows], axes), -6e4, 6e4).astype(np.float16)
     return Points(
         positions,
-        labels_n[kept].astype(np.int32),
-        [ids[i] for i in kept] if ids is not None else None,
+        labels_n[rows].astype(np.int32),
+        [ids[i] for i in rows] if ids is not None else None,
     )
 
 

@@ -1,11 +1,5 @@
 """Whether an image is like those a model was trained on: feature distance, and what its VAE can draw of it.
 
-    fit_space(features (n, D)) -> Space            mean, std, principal axes and shrunk variances
-    distance(space, features (n, D)) -> (n,)       Mahalanobis, per feature: about 1 for images like those of training
-    fit_latents(space, features, mu (n, Z)) -> (weight (D, Z), bias (Z,))
-    joint_thresholds(distance (n,), reconstruction (n,) | None, rate) -> (threshold, threshold | None)
-    judge(scores by arm) -> {"flagged", "reason", "scores"}
-
 Mahalanobis distance (Lee et al. 2018, arXiv 1807.03888, here for all classes together) with Ledoit and Wolf's
 shrinkage (2004). Of the two scores tried on the shipped models' own features it separated better than the
 distance to the fifth training neighbour: 99 to 100 % against 94 to 99 % of photographs of other things, and
@@ -32,8 +26,13 @@ RIDGE = 0.004  # per training image
 
 @dataclass(frozen=True)
 class Space:
-    """mean, std (D,): of training features. axes (D, r): orthonormal, of falling variance, in standardised features.
-    variances (r + 1,): shrunk, along each axis, and last the mean of those left out (1 where none is). All float32."""
+    """The Gaussian of training features, float32.
+
+    Attributes:
+        mean, std: (D,).
+        axes: (D, r) orthonormal, of falling variance, in standardised features.
+        variances: (r + 1,) shrunk, along each axis, and last the mean of those left out (1 where none is).
+    """
 
     mean: np.ndarray
     std: np.ndarray

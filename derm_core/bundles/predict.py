@@ -17,7 +17,7 @@ from ..data.decode import open_picture, prepare
 from ..errors import ImageError
 from ..workspace import Workspace
 from . import neighbours, outlier
-from .image_quality import check_quality
+from .image_quality import ImageQuality, check_quality
 from .outlier import OutlierScore
 from .prediction import (
     ArmPrediction,
@@ -59,22 +59,10 @@ def predict_images(
     sizes = {predictor.size for predictor in predictors.values()}
     cards = {name: predictor.card for name, predictor in predictors.items()}
     compare_pictures = have_pictures(workspace, cards)
-    pixels: dict[int, list[np.ndarray]] = {
-        size: [] for size in sizes | ({COMPARED} if compare_pictures else set())
-    }
-    errors, readable = [], []
-    for name, source in sources:
-        try:
-            picture = open_picture(source, name)
-        except ImageError as error:
-            errors.append(RefusedImage(name, str(error)))
-            continue
-        readable.append((name, check_quality(picture, max(sizes))))
-        for size, squares in pixels.items():
-            squares.append(prepare(picture, size))
+    needed = sizes | ({COMPARED} if compare_pictures else set())
+    readable, batches, errors = _read_images(sources, max(sizes), needed)
     if not readable:
-        return Predictions((), tuple(errors))
-    batches = {size: np.stack(squares) for size, squares in pixels.items()}
+        return Predictions((), errors)
     with compute_slot() if len(readable) == 1 else nullcontext():  # many: others compute between
         results = {
             name: predict_batch(predictor, batches[predictor.size])
@@ -99,7 +87,26 @@ def predict_images(
                 arms=arms,
             )
         )
-    return Predictions(tuple(images), tuple(errors))
+    return Predictions(tuple(images), errors)
+
+
+def _read_images(
+    sources: Sequence[tuple[str, bytes | Path | Image.Image]], input_size: int, sizes: set[int]
+) -> tuple[list[tuple[str, ImageQuality]], dict[int, np.ndarray], tuple[RefusedImage, ...]]:
+    """(name, quality) of each readable image, their squares (n, S, S, 3) by size S, and those that were refused."""
+    readable, errors = [], []
+    pixels: dict[int, list[np.ndarray]] = {size: [] for size in sizes}
+    for name, source in sources:
+        try:
+            picture = open_picture(source, name)
+        except ImageError as error:
+            errors.append(RefusedImage(name, str(error)))
+            continue
+        readable.append((name, check_quality(picture, input_size)))
+        for size, squares in pixels.items():
+            squares.append(prepare(picture, size))
+    batches = {size: np.stack(squares) for size, squares in pixels.items() if squares}
+    return readable, batches, tuple(errors)
 
 
 def predict_batch(

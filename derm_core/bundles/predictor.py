@@ -38,9 +38,9 @@ def blas_libraries() -> ThreadpoolController:
 def compute_slot() -> Iterator[None]:
     """One computation at a time: other callers wait in order of arrival.
 
-    It runs on THREADS threads, or on one where other requests or other processes keep the machine busy: two threads that
-    synchronise at every operation are then slower than one. NumPy has one thread in any case: its matrices here are too
-    small for a second one (python -m benchmarks load). The thread counts are restored afterwards.
+    It runs on THREADS threads, or on one where other requests or processes keep the machine busy: two threads that
+    synchronise at every operation are then slower than one. NumPy has one thread in any case: its matrices here are
+    too small for a second one (python -m benchmarks load). The thread counts are restored afterwards.
     """
     with COMPUTATIONS.take() as waited:
         if waited is None:

@@ -21,8 +21,8 @@ SYNTH_SIZE = 192
 def sample_images(workspace: Workspace, n: int, seed: int) -> list[tuple[str, bytes, str]]:
     """n generated images as (file name, PNG bytes, label text), the same for the same seed.
 
-    Half come from the procedural generator, half from the decoder of a published VAE (all from the generator where there
-    is none). The label says which.
+    Half come from the procedural generator, half from the decoder of a published VAE (all from the generator where
+    there is none). The label says which.
     """
     source = next((card for card in list_cards(workspace) if card.decoder), None)
     decoded = n // 2 if source else 0

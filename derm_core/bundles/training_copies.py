@@ -1,13 +1,13 @@
 """Near-duplicates of training images, compared as pictures where the dataset is on this machine.
 
-A bundle carries positions of its training images in its feature space, no pictures. A distance alone recognises a copy
-that was saved again, resized or cut, but not one that was turned or photographed a second time. The nearest training images
-are therefore candidates, and registration of the pictures decides (`data.near_duplicates`).
+A bundle has positions of its training images in its feature space, no pictures. A distance alone recognises a copy
+that was saved again, resized or cut, but not one that was turned or photographed a second time. The nearest training
+images are therefore candidates, and registration of the pictures decides (`data.near_duplicates`).
 
-Of the pairs that HAM10000's authors list as two photographs of one lesion, 12 have a partner in the shipped models' training
-split. For both pictures of each (24, the picture itself left out of the training images), the distance alone
-recognises 6, registration 18; of the others 5 are not among the five nearest of either model. Of 80 test images registration
-finds 3 copies, the distance 1; an image takes about 55 ms of one core.
+Of the pairs that HAM10000's authors list as two photographs of one lesion, 12 have a partner in the shipped models'
+training split. For both pictures of each (24, the picture itself left out of the training images), the distance alone
+recognises 6, registration 18; of the others 5 are not among the five nearest of either model. Of 80 test images
+registration finds 3 copies, the distance 1; an image takes about 55 ms of one core.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def pictured_copy(
 
     Args:
         workspace: where the datasets are.
-        cards, arms: by model, its card and its result for the image.
+        cards: by model.
+        arms: by model, its result for the image.
         image_ss3: uint8, COMPARED pixels a side.
 
     Training images that are not on this machine are not compared.

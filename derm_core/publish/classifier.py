@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from ..bundles.bundle import complete_bundle, load_classifier, load_extractor, save_bundle
-from ..bundles.card_parts import DecoderSize
 from ..bundles.conformal import split_validation
 from ..bundles.library import find_bundle, verify_bundle
 from ..bundles.predictor import Predictor, softmax
@@ -28,9 +26,8 @@ from ..study.arms import build_extractors
 from ..study.features import finish
 from ..study.study_data import StudyData, prepare
 from ..workspace import Workspace, check_id
-from .classifier_card import build_card, calibrated_on
+from .classifier_card import build_card, complete_card
 from .placement import place, published_hash
-from .provenance import is_public
 from .statistics import measure
 from .study_arm import Predictions, StudyArm, open_study_arm
 
@@ -50,20 +47,22 @@ def publish(
     rates: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Publish the classifier of an arm and seed of a study as bundle `name`.
+    """Publish the classifier of an arm and seed of a study as bundle `name`; returns its folder.
 
     The temperature is fitted on a quarter of validation's groups; the others calibrate prediction sets and outlier
     scores. The stored bundle must repeat the study's own probabilities on validation images.
 
     Args:
+        workspace: the study's.
+        run_id: of the study.
+        arm: of the study.
+        name: of the bundle.
         shelf: folder of bundles; default: the workspace's.
+        seed: which of the arm's classifiers.
         replace: write card and reference of a published model anew; its tensors must be the same.
         rates: datasets whose rate of outliers goes on the card.
         progress: called with (images done, of how many); an exception it raises stops the publication, and nothing
             is left in the library.
-
-    Returns:
-        The bundle's folder.
 
     Raises:
         NotFound: there is no such run.
@@ -78,10 +77,7 @@ def publish(
     classifier, vae = _classifier(workspace, source), _vae(workspace, source.extractor)
     validation = source.predictions("val")
     fitting, calibration = split_validation(validation.groups, source.config.split_seed)
-    card = build_card(workspace, source, name, classifier, validation, fitting, rates)
-    if vae is not None:
-        size = DecoderSize(latent_dim=vae.latent_dim, size=vae.size, width=vae.decoder_width)
-        card = dataclasses.replace(card, decoder=size)
+    card = build_card(workspace, source, name, classifier, vae, validation, fitting, rates)
 
     def make(folder: Path) -> None:
         saved = save_bundle(folder, classifier, card, vae.decoder if vae else None)
@@ -91,33 +87,9 @@ def publish(
             )
         predictor = Predictor(load_classifier(folder))
         _check_same(workspace, source.config, predictor, validation)
-        measured = measure(
-            workspace,
-            predictor,
-            data,
-            validation.image_ids[calibration],
-            vae,
-            public=is_public(card.training_data),
-            seed=source.config.split_seed,
-            rates=rates,
-            report=progress,
-        )
-        settings = len(source.study.grid.get("points") or [None])
-        thresholds = dataclasses.replace(
-            measured.conformal, calibrated_on=calibrated_on(card.regime, settings)
-        )
-        complete_bundle(
-            folder,
-            dataclasses.replace(
-                saved,
-                conformal=thresholds,
-                outlier=measured.outlier,
-                operating_point=measured.operating_point,
-                reference=measured.listing,
-                memorisation=measured.memorisation,
-            ),
-            measured.reference,
-        )
+        image_ids = validation.image_ids[calibration]
+        measured = measure(workspace, predictor, data, image_ids, vae, rates, progress)
+        complete_bundle(folder, complete_card(saved, measured, source), measured.reference)
         verify_bundle(folder)
 
     place(target, make)
@@ -174,7 +146,7 @@ def _frozen_backbone(workspace: Workspace, source: StudyArm, index: int) -> Feat
     """The backbone the heads were trained on, rebuilt and compared by identity."""
     built = build_extractors(source.arm, source.config, workspace)
     part = built[index % len(built)]
-    if part.identity != source.extractor["identity"] or not isinstance(part.backbone, Backbone):
+    if part.identity != source.extractor["identity"]:
         raise BundleError(
             f"The weights of arm {source.arm} are not those the study used; put the old ones back or repeat it."
         )

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..bundles.card import SCHEMA, Card
-from ..bundles.card_parts import Priority, Split, Temperature
+from ..bundles.card_parts import DecoderSize, Priority, Split, Temperature
 from ..config import to_dict
 from ..data.manifest import DatasetInfo, PriorityMap, load_dataset
 from ..data.triage import describe_map, descriptions, priority_map
 from ..errors import ConfigError
 from ..nets.head import Classifier
+from ..nets.vae import VAE
 from ..records import to_json
 from ..stats.calibration import fit_temperature
 from ..workspace import Workspace
 from . import provenance
+from .statistics import Measured
 from .study_arm import Predictions, StudyArm
 
 
@@ -27,29 +30,16 @@ def build_card(
     source: StudyArm,
     name: str,
     classifier: Classifier,
+    vae: VAE | None,
     validation: Predictions,
     fitting: np.ndarray,
     rates: Sequence[str],
 ) -> Card:
-    """The card of a study's arm and seed.
-
-    Args:
-        name: of the bundle.
-        validation: the arm's predictions; those at the positions `fitting` fit the temperature.
-        rates: datasets whose rate of outliers will be measured, for the command line.
-    """
+    """The card of a study's arm and seed; `validation` at the positions `fitting` fits the temperature."""
     config, study, extractor = source.config, source.study, source.extractor
     info = load_dataset(workspace, config.dataset).info
-    data, task = provenance.training_data(info, config.dataset), source.labels
+    data = provenance.training_data(info, config.dataset)
     initial = provenance.initial_weights(workspace, extractor)
-    triage = task["kind"] == "priority"
-    described = (
-        descriptions(PriorityMap(task["map"], task["ours"]))
-        if triage
-        else info.class_descriptions or {}
-    )
-    seeds = f"mean over {len(config.seeds)} seeds" if len(config.seeds) > 1 else "one seed"
-    split = study.split
     return Card(
         schema=SCHEMA,
         name=name,
@@ -65,39 +55,68 @@ def build_card(
         features=classifier.backbone.width,
         hidden=config.hidden,
         classes=tuple(study.classes),
-        class_descriptions={c: described[c] for c in study.classes if c in described},
-        labels=task,
-        priority=None if triage else _priority(config.dataset, info),
+        class_descriptions=_descriptions(source, info),
+        labels=source.labels,
+        priority=_priority(source, info),
+        decoder=vae_size(vae) if vae else None,
         input_size=config.input_size,
         preprocessing=provenance.PREPROCESSING,
         mean=tuple(extractor["mean"]),
         std=tuple(extractor["std"]),
         initial_weights=initial,
         training_data=data,
-        split=Split(
-            seed=config.split_seed,
-            max_images=config.max_images,
-            fingerprint=split.fingerprint,
-            counts=split.counts,
-            groups=split.groups,
-            looked_before=split.looked_before,
-        ),
+        split=_split(source),
         metrics=to_json(source.result.test),
         per_class=tuple(to_json(source.result.per_class)) or None,
         gaps=source.result.gaps or None,
-        metrics_note=f"Test split; {seeds} with 95 % intervals that resample groups, before the temperature. "
-        "Balanced accuracy uses the prior-adjusted decision.",
+        metrics_note=_metrics_note(len(config.seeds)),
         commands=tuple(provenance.commands(workspace, source, info, name, rates)),
         config=to_dict(config),
         versions=provenance.versions(),
         intended_use=provenance.INTENDED_USE,
-        limits=(
-            *provenance.limits(data, config.input_size),
-            *([describe_map(PriorityMap(task["map"], task["ours"]))] if triage else []),
-        ),
+        limits=(*provenance.limits(data, config.input_size), *_mapping_note(source)),
         license=provenance.weights_license(data, initial.get("data")),
         temperature=_temperature(validation, fitting),
         agreement=agreement(source.test_predictions(), source.arm),
+    )
+
+
+def vae_size(vae: VAE) -> DecoderSize:
+    """The sizes of a VAE's decoder, for a card."""
+    return DecoderSize(latent_dim=vae.latent_dim, size=vae.size, width=vae.decoder_width)
+
+
+def complete_card(card: Card, measured: Measured, source: StudyArm) -> Card:
+    """The card with what was measured with the stored model."""
+    settings = len(source.study.grid.get("points") or [None])
+    thresholds = replace(measured.conformal, calibrated_on=calibrated_on(card.regime, settings))
+    return replace(
+        card,
+        conformal=thresholds,
+        outlier=measured.outlier,
+        operating_point=measured.operating_point,
+        reference=measured.listing,
+        memorisation=measured.memorisation,
+    )
+
+
+def _split(source: StudyArm) -> Split:
+    split, config = source.study.split, source.config
+    return Split(
+        seed=config.split_seed,
+        max_images=config.max_images,
+        fingerprint=split.fingerprint,
+        counts=split.counts,
+        groups=split.groups,
+        looked_before=split.looked_before,
+    )
+
+
+def _metrics_note(seeds: int) -> str:
+    over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
+    return (
+        f"Test split; {over} with 95 % intervals that resample groups, before the temperature. Balanced accuracy "
+        "uses the prior-adjusted decision."
     )
 
 
@@ -106,13 +125,30 @@ def _temperature(validation: Predictions, fitting: np.ndarray) -> Temperature:
     return Temperature(**to_json(fitted), fitted_on="a quarter of validation's groups")
 
 
-def _priority(name: str, info: DatasetInfo) -> Priority | None:
-    """The triage priorities of a dataset's classes; None where it has none."""
+def _chosen_map(source: StudyArm) -> PriorityMap | None:
+    """The map from classes to the priorities that the study classifies; None where it classifies the classes."""
+    task = source.labels
+    return PriorityMap(task["map"], task["ours"]) if task["kind"] == "priority" else None
+
+
+def _descriptions(source: StudyArm, info: DatasetInfo) -> dict[str, str]:
+    priorities = _chosen_map(source)
+    texts = descriptions(priorities) if priorities else info.class_descriptions or {}
+    return {c: texts[c] for c in source.study.classes if c in texts}
+
+
+def _mapping_note(source: StudyArm) -> list[str]:
+    priorities = _chosen_map(source)
+    return [describe_map(priorities)] if priorities else []
+
+
+def _priority(source: StudyArm, info: DatasetInfo) -> Priority | None:
+    """The triage priorities of the model's classes; None where it classifies priorities, or they have none."""
     try:
-        priorities = priority_map(name, info)
+        priorities = None if _chosen_map(source) else priority_map(source.config.dataset, info)
     except ConfigError:
         return None
-    return Priority(map=priorities.map, ours=priorities.ours)
+    return priorities and Priority(map=priorities.map, ours=priorities.ours)
 
 
 def agreement(tables: Mapping[str, Predictions], arm: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import torch
 
 from ..bundles.bundle import ExtractorBundle, load_extractor, save_bundle
 from ..bundles.card import SCHEMA, Card
-from ..bundles.card_parts import DecoderSize, TrainingData
+from ..bundles.card_parts import TrainingData
 from ..config import PretrainConfig, from_dict, to_dict
 from ..data.manifest import DatasetInfo, load_dataset
 from ..errors import BundleError, NotFound, RunError
@@ -25,6 +25,7 @@ from ..training.pretrain import PretrainingData, load_data
 from ..training.recipes import RECIPES, describe
 from ..workspace import RunFiles, Workspace, check_id
 from . import provenance
+from .classifier_card import vae_size
 from .extractor_statistics import measure
 from .placement import place, published_hash
 
@@ -48,6 +49,9 @@ def publish_extractor(
     not used.
 
     Args:
+        workspace: the run's.
+        run_id: of the pretraining.
+        name: of the bundle.
         shelf: folder of bundles; default: the workspace's.
 
     Returns:
@@ -71,8 +75,8 @@ def publish_extractor(
     card = replace(card, **vars(measured))
     if measured.memorisation.copies:
         warning = (
-            f"{measured.memorisation.copies} of {measured.memorisation.samples} images drawn from it are near-copies of "
-            "training images: whoever has it may see them."
+            f"{measured.memorisation.copies} of {measured.memorisation.samples} images drawn from it are near-copies "
+            "of training images: whoever has it may see them."
         )
         card = replace(card, limits=(*card.limits, warning))
 
@@ -156,7 +160,7 @@ def _card(
         stage=meta["stage"],
         model_args=dict(meta["model_args"]),
         features=vae.backbone.width,
-        decoder=DecoderSize(latent_dim=vae.latent_dim, size=vae.size, width=vae.decoder_width),
+        decoder=vae_size(vae),
         input_size=config.input_size,
         preprocessing=provenance.PREPROCESSING,
         mean=tuple(meta["mean"]),
@@ -208,8 +212,8 @@ def _limits(data: TrainingData, config: PretrainConfig) -> tuple[str, ...]:
     return (
         "Research use only. Not for diagnosis.",
         "Gives features, not classes: whatever is trained on them needs a validation of its own.",
-        f"Has seen {seen}, at {config.input_size} px; other cameras, skin types and sites may be served worse, and this "
-        "was not measured.",
+        f"Has seen {seen}, at {config.input_size} px; other cameras, skin types and sites may be served worse, and "
+        "this was not measured.",
         f"Its figures are of the validation split of {data.dataset} and of one pretraining; another dataset's are "
         "others.",
     )

@@ -113,7 +113,7 @@ def _latent(
 def _knn(
     train_nd: np.ndarray, train_labels: np.ndarray, val_nd: np.ndarray, val_labels: np.ndarray
 ) -> NearestNeighbours | None:
-    """What the ten nearest training images predict for validation images, by standardised features; None without labels."""
+    """The vote of the ten nearest training images for validation images, features standardised; None without labels."""
     train, val = train_labels >= 0, val_labels >= 0
     if len(np.unique(train_labels[train])) < 2 or not val.any():
         return None

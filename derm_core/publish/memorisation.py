@@ -23,7 +23,9 @@ def memorisation(
     """Count samples that are copies of training images: those nearer than COPY_RATIO of the mean over the 50 nearest.
 
     Args:
-        samples_nssc, training_nssc, held_out_nssc: images in [0, 1] or uint8, of one size; compared at 32 px.
+        samples_nssc: images in [0, 1] or uint8, all of one size; compared at 32 px.
+        training_nssc: what they may repeat.
+        held_out_nssc: photographs that were not trained on.
 
     Returns:
         For samples and held-out images, medians and minima of the root mean squared error to the nearest training image

@@ -151,6 +151,8 @@ def commands(
     """The command lines that repeat a study's model, from the dataset to the library.
 
     Args:
+        workspace: the study's.
+        source: its arm and seed.
         info: the dataset's dataset.json.
         name: of the bundle.
         rates: datasets whose rate of outliers is on its card.

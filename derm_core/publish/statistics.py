@@ -35,6 +35,7 @@ from ..study.study_data import StudyData
 from ..workspace import Workspace
 from .memorisation import memorisation
 from .non_lesions import nonlesion_images
+from .provenance import is_public
 
 MAX_TRAINING = 20_000  # images the statistics are made from
 COPIED = 200  # training images whose copies say how many near-duplicates are found
@@ -94,9 +95,6 @@ def measure(
     data: StudyData,
     calibration_ids: Sequence[str],
     vae: VAE | None = None,
-    *,
-    public: bool,
-    seed: int,
     rates: Sequence[str] = (),
     report: Callable[[int, int], None] | None = None,
 ) -> Measured:
@@ -105,14 +103,15 @@ def measure(
     Args:
         workspace: where the datasets of `rates` are.
         predictor: of the stored model; its bundle gets the reference, as if it had been loaded with it.
-        data: of the study.
+        data: the study's.
         calibration_ids: one image of each calibration group.
         vae: the VAE whose decoder the bundle has.
-        public: whether ids of training images may be shown to anybody.
         rates: other datasets whose rate of flagged images goes on the card.
         report: called with (images done, of how many) of the training, validation and test images, which take most of
             the time.
     """
+    card = predictor.card
+    seed = card.split.seed or 0
     members = {name: data.members(name) for name in ("train", "val", "test")}
     members["train"] = _at_most(members["train"], MAX_TRAINING, seed)
     count = Count(report, sum(map(len, members.values())))
@@ -137,7 +136,7 @@ def measure(
         outlier=_outlier(workspace, predictor, calibration, test, rates),
         operating_point=_operating_point(val, test, predictor.classes, seed),
         listing=ReferenceListing(
-            public=public,
+            public=is_public(card.training_data),
             of=len(train.labels),
             axes=points.positions.shape[1],
             duplicate=_duplicate(predictor, train, calibration, seed),
@@ -256,7 +255,7 @@ def _scores(
 def _operating_point(
     val: Part, test: Part, classes: Sequence[str], seed: int
 ) -> CardOperatingPoint | None:
-    """The threshold that keeps 90 % specificity on validation for melanoma (or high priority), and what it gives on test."""
+    """The threshold of 90 % specificity on validation for melanoma or high priority, and what it gives on test."""
     name = next((c for c in MELANOMA if c in classes), None)
     if name is None:
         return None
