@@ -148,7 +148,7 @@ def _priority(source: StudyArm, info: DatasetInfo) -> Priority | None:
         priorities = None if _chosen_map(source) else priority_map(source.config.dataset, info)
     except ConfigError:
         return None
-    return priorities and Priority(map=priorities.map, ours=priorities.ours)
+    return Priority(map=priorities.map, ours=priorities.ours) if priorities else None
 
 
 def agreement(tables: Mapping[str, Predictions], arm: str) -> dict[str, Any]:
