@@ -21,15 +21,7 @@ from scipy.stats import t as student
 
 from ..errors import DataError
 from ..records import named
-from .intervals import (
-    FEW_GROUPS,
-    LEVEL,
-    Component,
-    Difference,
-    Interval,
-    fold_component,
-    interval,
-)
+from .intervals import FEW_GROUPS, LEVEL, Component, Difference, Interval, fold_component, interval
 from .metrics import METRICS, all_metrics, decide, recall
 from .multiple_tests import sign_flip, with_holm
 from .paired import Estimate, Pair, arm_pairs

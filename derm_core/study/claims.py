@@ -114,10 +114,7 @@ def _higher_accuracy(evaluation: Evaluation) -> Claim:
         f"On the test set ImageNet − VAE is {_span(balanced, points)} points of balanced accuracy and "
         f"{_span(plain, points)} points of accuracy (the paper: validation accuracy, +10 points)."
     )
-    numbers = {
-        "balanced_accuracy_difference": _ends(balanced),
-        "accuracy_difference": _ends(plain),
-    }
+    numbers = {"balanced_accuracy_difference": _ends(balanced), "accuracy_difference": _ends(plain)}
     return _claim("higher_accuracy", answer(balanced.sign), text, numbers)
 
 

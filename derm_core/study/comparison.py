@@ -17,10 +17,7 @@ from ..arms import arm_file
 from ..config import StudyConfig, to_dict
 from ..data.manifest import Dataset
 from ..stats.evaluation import PRIMARY, Evaluation, Metrics, evaluate
-from ..stats.gaps import (
-    Curves,
-    MatchedPair,
-)
+from ..stats.gaps import Curves, MatchedPair
 from ..stats.intervals import Difference
 from ..stats.metrics import confusion, decide
 from ..stats.multiple_tests import mcnemar
@@ -29,14 +26,7 @@ from ..workspace import RunFiles
 from .claims import claims
 from .paper import paper_table
 from .study_data import StudyData
-from .study_result import (
-    ArmResult,
-    DatasetSummary,
-    FoldRow,
-    PaperRow,
-    SplitSummary,
-    StudyResult,
-)
+from .study_result import ArmResult, DatasetSummary, FoldRow, PaperRow, SplitSummary, StudyResult
 from .trained_arm import TrainedArm
 from .verdict import choose_pair, verdict
 from .weight_sources import transductive

@@ -70,8 +70,7 @@ class Predictors:
             extractor = arm.variants[index % len(arm.variants)][0]
             backbone = copy.deepcopy(extractor.backbone)
             classifier = Classifier(
-                backbone,
-                make_head(backbone.width, config.hidden, len(self.study.data.classes), 0),
+                backbone, make_head(backbone.width, config.hidden, len(self.study.data.classes), 0)
             )
             path = self.study.run.model(arm.name, seed)
             try:

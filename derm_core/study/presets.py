@@ -13,13 +13,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
-from ..config import (
-    CORRUPTIONS,
-    BackboneConfig,
-    FinetuneSchedule,
-    PretrainConfig,
-    StudyConfig,
-)
+from ..config import CORRUPTIONS, BackboneConfig, FinetuneSchedule, PretrainConfig, StudyConfig
 from ..records import require
 from ..training.recipes import BEST
 from ..training.recipes import recipe as make_recipe

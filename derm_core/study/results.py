@@ -28,11 +28,7 @@ from ..workspace import RunFiles
 from .comparison import Comparison, curves_of, evaluate_test, prediction_table
 from .paper import majority_row
 from .study_data import StudyData
-from .study_result import (
-    PaperRow,
-    SplitSummary,
-    StudyResult,
-)
+from .study_result import PaperRow, SplitSummary, StudyResult
 from .trained_arm import TrainedArm, save_curves
 from .verdict import choose_pair
 
