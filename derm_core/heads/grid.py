@@ -39,6 +39,7 @@ CURVES = (
     "train_balanced_accuracy",
     "val_balanced_accuracy",
 )
+AXES = ("learning_rate", "weight_decay")
 HEAD_NAMES = ("head.0.weight", "head.0.bias", "head.2.weight", "head.2.bias")
 
 
@@ -128,8 +129,7 @@ class Heads:
         labels, train, val = np.asarray(labels), np.asarray(train), np.asarray(val)
         _check(features, labels, train, val, classes, len(seeds))
         self.classes, self.seeds, self.loss = classes, tuple(seeds), loss
-        self.learning_rates, self.weight_decays = tuple(learning_rates), tuple(weight_decays)
-        self.grid = tuple(product(self.learning_rates, self.weight_decays))
+        self.grid = tuple(product(learning_rates, weight_decays))
         self.batch_size = min(batch_size, len(train))
         self.batches = -(-len(train) // self.batch_size)
         self.steps = updates or epochs * self.batches
@@ -233,12 +233,16 @@ class Heads:
         return Choice(setting, best, self._edge(setting), best_edge, mean)
 
     def _edge(self, setting: int) -> tuple[str, ...]:
-        axes = (("learning_rate", self.learning_rates), ("weight_decay", self.weight_decays))
+        axes = zip(self.point(setting).items(), zip(*self.grid, strict=True), strict=True)
         return tuple(
             name
-            for (name, values), value in zip(axes, self.grid[setting], strict=True)
-            if len(values) > 1 and value in (min(values), max(values))
+            for (name, value), values in axes
+            if len(set(values)) > 1 and value in (min(values), max(values))
         )
+
+    def point(self, setting: int) -> dict[str, float]:
+        """{"learning_rate", "weight_decay"} of a setting."""
+        return dict(zip(AXES, self.grid[setting], strict=True))
 
     def curves(self, arm: str, setting: int) -> dict[str, np.ndarray]:
         """Curves of one arm at one setting: epoch and step (T,), each of CURVES (T, S)."""

@@ -65,9 +65,7 @@ class Evaluation:
 
     def difference(self, pair: Pair, metric: str) -> Difference:
         """The row of one pair, in its direction, and one metric."""
-        return next(
-            row for row in self.differences if (row.a, row.b) == pair and row.metric == metric
-        )
+        return next(row for row in self.differences if row.of_pair(pair, metric))
 
 
 def evaluate(
@@ -228,7 +226,7 @@ def _tested(
 ) -> list[Difference]:
     """p by sign flips for the primary test or its stand-in; Holm's correction over all but the primary."""
     named = next(iter(rows), None)
-    if named is None or (named.a, named.b) != primary or named.metric != "balanced_accuracy":
+    if named is None or not named.of_pair(primary, "balanced_accuracy"):
         return with_holm(rows)
     design, others = test.resamples.design, rows[1:]
     correct = [

@@ -96,6 +96,10 @@ class Difference(Interval):
     primary: bool | None = optional()
     stand_in: bool | None = optional()
 
+    def of_pair(self, pair: tuple[str, str], metric: str) -> bool:
+        """Whether it is the row of a pair, in its direction, and a metric."""
+        return (self.a, self.b) == pair and self.metric == metric
+
     @classmethod
     def of(cls, a: str, b: str, change: Interval, **fields: Any) -> Self:
         """The row of an interval of a − b with the p of Student's t; fields: what is compared."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -14,20 +14,20 @@ import pandas as pd
 
 from .. import __version__
 from ..arms import arm_file
-from ..config import StudyConfig, to_dict
+from ..config import to_dict
 from ..data.manifest import Dataset
+from ..files import write_atomic
 from ..stats.evaluation import PRIMARY, Evaluation, Metrics, evaluate
-from ..stats.gaps import Curves, MatchedPair
+from ..stats.gaps import MatchedPair
 from ..stats.intervals import Difference
 from ..stats.metrics import confusion, decide
 from ..stats.multiple_tests import mcnemar
-from ..stats.paired import Pair
 from ..workspace import RunFiles
 from .claims import claims
 from .paper import paper_table
 from .study_data import StudyData
 from .study_result import ArmResult, DatasetSummary, FoldRow, PaperRow, SplitSummary, StudyResult
-from .trained_arm import TrainedArm
+from .trained_arm import TrainedStudy
 from .verdict import choose_pair, verdict
 from .weight_sources import transductive
 
@@ -37,45 +37,30 @@ class Comparison:
     """What is measured of trained arms, on one split or out of fold.
 
     Args:
-        log_prior: (C,) of the training labels, or (N, C), one row a test image.
         evaluation: of the test images.
         gaps: {arm: {"loss" or "accuracy": {"final", "best", "test", "area": interval}}}.
         gap_differences, matched: of every pair of arms.
     """
 
-    config: StudyConfig
-    run: RunFiles
-    data: StudyData
-    trained: dict[str, TrainedArm]
-    log_prior: np.ndarray
+    study: TrainedStudy
     evaluation: Evaluation
     gaps: dict[str, dict[str, Metrics]]
     gap_differences: list[Difference]
     matched: list[MatchedPair]
 
-    def arm(
-        self,
-        arm: str,
-        regime: str,
-        setting: dict[str, float],
-        best_setting: dict[str, Any],
-        extractor: dict[str, Any] | None = None,
-    ) -> ArmResult:
-        """What one arm reached."""
-        one = self.trained[arm]
+    def arm(self, arm: str, **about: Any) -> ArmResult:
+        """What one arm reached; about: further fields."""
+        one = self.study.trained[arm]
         return ArmResult(
             label=one.arm.label,
             kind=one.arm.kind,
-            regime=regime,
             features=one.width,
             test=self.evaluation.arms[arm],
             per_class=self.evaluation.per_class[arm],
             curves=f"artefacts/curves/{arm_file(arm)}.csv",
             gaps={kind: of["final"].mean for kind, of in self.gaps[arm].items()},
             gaps_detail=self.gaps[arm],
-            setting=setting,
-            best_setting=best_setting,
-            extractor=extractor,
+            **about,
         )
 
     def result(
@@ -89,33 +74,30 @@ class Comparison:
         folds: Sequence[FoldRow] = (),
     ) -> StudyResult:
         """The whole result."""
-        test, evaluation = self.data.members("test"), self.evaluation
-        labels = self.data.labels[test]
-        probabilities = {arm: one.probabilities["test"] for arm, one in self.trained.items()}
-        curves = curves_of(self.trained)
+        study, evaluation, data = self.study, self.evaluation, self.study.data
+        labels, groups = data.labels_of("test"), data.groups_of("test")
+        probabilities, curves = study.probabilities("test"), study.curves
         pairs = [(row.a, row.b) for row in self.matched]
-        seed, over = self.config.split_seed, "folds" if folds else "seeds"
+        seed, over = study.config.split_seed, "folds" if folds else "seeds"
         in_words = verdict(evaluation, self.gap_differences, self.matched, arms, len(folds))
-        caveats = transductive([one.arm for one in self.trained.values()])
+        caveats = transductive([one.arm for one in study.trained.values()])
         return StudyResult(
-            run_id=self.run.id,
-            config=to_dict(self.config),
-            dataset=dataset_summary(self.data.dataset, self.data),
+            run_id=study.run.id,
+            config=to_dict(study.config),
+            dataset=dataset_summary(data.dataset, data),
             split=split,
-            classes=tuple(self.data.classes),
-            labels=self.data.task,
+            classes=tuple(data.classes),
+            labels=data.task,
             arms=arms,
             majority=evaluation.majority,
             differences=evaluation.differences,
             gap_differences=tuple(self.gap_differences),
             matched=tuple(self.matched),
-            mcnemar=tuple(mcnemar(labels, self.data.groups[test], probabilities, pairs, seed=seed)),
+            mcnemar=tuple(mcnemar(labels, groups, probabilities, pairs, seed=seed)),
             claims=tuple(claims(curves, evaluation, self.gap_differences, self.matched, over)),
             paper_table=(*paper_table(curves), *majority_rows),
             grid=grid,
-            confusion={
-                arm: mean_confusion(labels, p, self.log_prior) for arm, p in probabilities.items()
-            },
+            confusion=mean_confusions(labels, probabilities, study.log_prior),
             verdict=dataclasses.replace(in_words, sentences=(*in_words.sentences, *caveats)),
             folds=tuple(folds),
             cautions=evaluation.cautions,
@@ -124,30 +106,18 @@ class Comparison:
         )
 
 
-def curves_of(trained: dict[str, TrainedArm]) -> dict[str, Curves]:
-    """{arm: its learning curves}."""
-    return {arm: one.curves for arm, one in trained.items()}
-
-
-def evaluate_test(
-    config: StudyConfig,
-    data: StudyData,
-    trained: dict[str, TrainedArm],
-    log_prior: np.ndarray,
-    folds: np.ndarray | None = None,
-) -> Evaluation:
+def evaluate_test(study: TrainedStudy, folds: np.ndarray | None = None) -> Evaluation:
     """All statistics of the test images; folds: (N,) of out-of-fold predictions."""
-    test = data.members("test")
-    pair: Pair | None = choose_pair(list(trained))
+    data = study.data
     return evaluate(
-        data.labels[test],
-        data.groups[test],
-        {arm: one.probabilities["test"] for arm, one in trained.items()},
-        log_prior,
+        data.labels_of("test"),
+        data.groups_of("test"),
+        study.probabilities("test"),
+        study.log_prior,
         data.classes,
-        resamples=config.bootstrap,
-        seed=config.split_seed,
-        primary=pair or PRIMARY,
+        resamples=study.config.bootstrap,
+        seed=study.config.split_seed,
+        primary=choose_pair(list(study.trained)) or PRIMARY,
         grouped=len(np.unique(data.groups)) < len(data.rows),
         folds=folds,
     )
@@ -165,19 +135,21 @@ def dataset_summary(dataset: Dataset, data: StudyData | None = None) -> DatasetS
     )
 
 
-def mean_confusion(
-    labels: np.ndarray, probabilities: np.ndarray, log_prior: np.ndarray
-) -> tuple[tuple[float, ...], ...]:
-    """Confusion matrix of prior-adjusted decisions: counts (C, C), truth by row, mean over seeds.
+def mean_confusions(
+    labels: np.ndarray, probabilities: Mapping[str, np.ndarray], log_prior: np.ndarray
+) -> dict[str, tuple[tuple[float, ...], ...]]:
+    """Confusion matrices of prior-adjusted decisions: {arm: counts (C, C)}, truth by row, mean over seeds.
 
     Args:
         labels: (N,).
-        probabilities: (S, N, C).
+        probabilities: {arm: (S, N, C)}.
         log_prior: (C,) or (N, C).
     """
-    decisions = decide(probabilities, log_prior)
-    counts = confusion(labels, decisions, probabilities.shape[-1]).mean(0)
-    return tuple(tuple(row) for row in counts.tolist())
+    counts = {
+        arm: confusion(labels, decide(p, log_prior), p.shape[-1]).mean(0).tolist()
+        for arm, p in probabilities.items()
+    }
+    return {arm: tuple(tuple(row) for row in rows) for arm, rows in counts.items()}
 
 
 def prediction_table(
@@ -193,3 +165,8 @@ def versions() -> dict[str, str]:
     names = ("torch", "timm", "numpy", "scipy", "pillow")
     packages = {name: metadata.version(name) for name in names}
     return {"derm_core": __version__, "python": platform.python_version(), **packages}
+
+
+def save_predictions(run: RunFiles, tables: Sequence[pd.DataFrame]) -> None:
+    """Write the tables of all arms and seeds as predictions.parquet."""
+    write_atomic(run.predictions, pd.concat(tables, ignore_index=True).to_parquet(index=False))

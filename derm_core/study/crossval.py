@@ -7,7 +7,6 @@ the dataset. Class priors are those of the training images of the fold that test
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -28,7 +27,7 @@ from .answers import LabelEfficiency
 from .arms import Arm
 from .study_data import StudyData
 from .study_result import StudyResult, read_study
-from .trained_arm import TrainedArm
+from .trained_arm import TrainedArm, load_arrays
 
 
 @dataclass(frozen=True)
@@ -94,36 +93,24 @@ def join_folds(config: StudyConfig, workspace: Workspace) -> JoinedFolds:
     if config.labels == "priority":
         dataset = as_priorities(dataset)
     everything = np.full(len(rows), SPLITS.index("test"), np.int8)
-    data = StudyData(
-        dataset, None, rows, dataset.labels[rows], groups, everything, split_fingerprint(part, ids)
-    )
+    labels, fingerprint = dataset.labels[rows], split_fingerprint(part, ids)
+    data = StudyData(dataset, None, rows, labels, groups, everything, fingerprint)
+    runs = [workspace.run(run_id) for run_id in config.fold_runs]
     folds = [
-        _read(config, data, ids, splits[k], k + 1, workspace.run(run_id))
-        for k, run_id in enumerate(config.fold_runs)
+        _read(config, data, split, number, run)
+        for number, (split, run) in enumerate(zip(splits, runs, strict=False), start=1)
     ]
-    tested = data.members("test")
-    priors = np.stack(
-        [
-            log_prior(data.labels[(split == 0) & (data.labels >= 0)], len(data.classes))
-            for split in splits
-        ]
-    )
-    return JoinedFolds(
-        folds,
-        data,
-        {arm: _trained_arm(config, data, ids, folds, arm) for arm in _arms(folds)},
-        part[tested],
-        priors[part[tested] - 1],
-    )
+    trained = {arm: _trained_arm(config, data, folds, arm) for arm in _arms(folds)}
+    fold_of = part[data.members("test")]
+    priors = [
+        log_prior(labels[(split == SPLITS.index("train")) & (labels >= 0)], len(data.classes))
+        for split in splits
+    ]
+    return JoinedFolds(folds, data, trained, fold_of, np.stack(priors)[fold_of - 1])
 
 
 def _read(
-    config: StudyConfig,
-    data: StudyData,
-    ids: np.ndarray,
-    split: np.ndarray,
-    number: int,
-    run: RunFiles,
+    config: StudyConfig, data: StudyData, split: np.ndarray, number: int, run: RunFiles
 ) -> Fold:
     try:
         result, own = read_study(run.study), from_dict(read_json(run.config))
@@ -132,15 +119,12 @@ def _read(
             f"Fold {number} ({run.id}) has no results; give the same command again, or `runs resume {run.id}`, "
             "to go on with it."
         ) from None
-    fits = isinstance(own, StudyConfig) and (own.folds, own.fold, own.seeds) == (
-        config.folds,
-        number,
-        config.seeds,
-    )
+    wanted = (config.folds, number, config.seeds)
     if (
-        not fits
+        not isinstance(own, StudyConfig)
+        or (own.folds, own.fold, own.seeds) != wanted
         or result.dataset.fingerprint != data.dataset.fingerprint
-        or result.split.fingerprint != split_fingerprint(split, ids)
+        or result.split.fingerprint != split_fingerprint(split, data.image_ids)
         or result.labels != data.task
     ):
         raise RunError(
@@ -161,19 +145,13 @@ def _arms(folds: list[Fold]) -> list[str]:
     return in_order(arms)
 
 
-def _trained_arm(
-    config: StudyConfig, data: StudyData, ids: np.ndarray, folds: list[Fold], arm: str
-) -> TrainedArm:
+def _trained_arm(config: StudyConfig, data: StudyData, folds: list[Fold], arm: str) -> TrainedArm:
     """One arm's predictions in the order of the dataset, and its curves."""
-    place = pd.Series(np.arange(len(ids)), ids)
-    tested, val = np.full((len(config.seeds), len(ids), len(data.classes)), np.nan), []
+    tested, val = np.full((len(config.seeds), len(data.rows), len(data.classes)), np.nan), []
     for fold in folds:
-        for name in ("test", "val"):
-            positions, p_snc = _of_fold(config, fold, arm, name, place, len(data.classes))
-            if name == "val":
-                val.append((positions, p_snc))
-            else:
-                tested[:, positions] = p_snc
+        at, p_snc = _of_fold(config, data, fold, arm, "test")
+        tested[:, at] = p_snc
+        val.append(_of_fold(config, data, fold, arm, "val"))
     positions = data.members("test")
     if not np.isfinite(tested[:, positions]).all():
         raise RunError(
@@ -190,25 +168,21 @@ def _trained_arm(
 
 
 def _of_fold(
-    config: StudyConfig, fold: Fold, arm: str, name: str, place: pd.Series, classes: int
+    config: StudyConfig, data: StudyData, fold: Fold, arm: str, name: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Positions (n,) of a fold's labelled images of one split and their probabilities (S, n, C)."""
-    table = fold.predictions
+    table, place = fold.predictions, pd.Series(np.arange(len(data.rows)), data.image_ids)
     table = table[(table["arm"] == arm) & (table["split"] == name)]
-    columns = [f"p_{c}" for c in range(classes)]
+    columns = [f"p_{c}" for c in range(len(data.classes))]
     tables = [table[table["seed"] == seed] for seed in config.seeds]
-    positions_by_seed = [place[one["image_id"]].to_numpy() for one in tables]
-    positions = positions_by_seed[0]
-    if not all(np.array_equal(positions, other) for other in positions_by_seed):
-        raise RunError(
-            f"The predictions of fold {fold.number} ({fold.run.id}) are damaged; delete it and give the same "
-            "command again."
-        )
-    if (fold.split[positions] != SPLITS.index(name)).any():
-        raise RunError(
-            f"Fold {fold.number} ({fold.run.id}) tested images that are not its own; delete it and give the same "
-            "command again."
-        )
+    positions, *others = (place[one["image_id"]].to_numpy() for one in tables)
+    problem = ""
+    if not all(np.array_equal(positions, other) for other in others):
+        problem = f"The predictions of fold {fold.number} ({fold.run.id}) are damaged"
+    elif (fold.split[positions] != SPLITS.index(name)).any():
+        problem = f"Fold {fold.number} ({fold.run.id}) tested images that are not its own"
+    if problem:
+        raise RunError(f"{problem}; delete it and give the same command again.")
     return positions, np.stack([one[columns].to_numpy(np.float64) for one in tables])
 
 
@@ -249,7 +223,6 @@ def label_shares(joined: JoinedFolds, config: StudyConfig) -> dict[float, LabelS
     shares = {}
     arrays = [_label_predictions(fold) for fold in joined.folds]
     answers = [fold.result.label_efficiency or LabelEfficiency() for fold in joined.folds]
-    rows = [{row.fraction: row for row in answer.rows} for answer in answers]
     shape = (len(config.seeds), len(joined.fold), len(joined.data.classes))
     for fraction in answers[0].fractions:
         log_priors = np.empty(shape)
@@ -260,18 +233,18 @@ def label_shares(joined: JoinedFolds, config: StudyConfig) -> dict[float, LabelS
             log_priors[:, here] = of_fold[f"{fraction:g} prior"][:, None]
             for arm in names:
                 probabilities[arm][:, here] = of_fold[f"{fraction:g} {arm}"]
+        rows = [next(row for row in answer.rows if row.fraction == fraction) for answer in answers]
         sizes = {
-            "images": float(np.mean([of[fraction].images for of in rows])),
-            "groups": float(np.mean([of[fraction].groups for of in rows])),
+            name: float(np.mean([getattr(row, name) for row in rows]))
+            for name in ("images", "groups")
         }
         shares[fraction] = LabelShare(probabilities, log_priors, sizes)
     return shares
 
 
-def _label_predictions(fold: Fold) -> Mapping[str, np.ndarray]:
+def _label_predictions(fold: Fold) -> dict[str, np.ndarray]:
     try:
-        with np.load(fold.run.label_efficiency_predictions, allow_pickle=False) as arrays:
-            return dict(arrays)
+        return load_arrays(fold.run.label_efficiency_predictions)
     except (OSError, ValueError):
         raise RunError(
             f"Fold {fold.number} ({fold.run.id}) kept no predictions with fewer labels; delete it and give the "

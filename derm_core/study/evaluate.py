@@ -23,18 +23,18 @@ from ..data.classmaps import class_map
 from ..data.manifest import Dataset
 from ..data.on_demand import open_dataset, open_images
 from ..data.overlap import describe_overlap
-from ..events import TICK, Event, log, progress
-from ..files import read_json, write_json, writing
+from ..events import TICK, Event, log
+from ..files import read_json, write_json
 from ..machine import pick_device
 from ..nets.backbone import normalise
 from ..workspace import RunFiles, Workspace
 from .answers import ExternalSet
-from .comparison import dataset_summary, prediction_table, versions
+from .comparison import dataset_summary, prediction_table, save_predictions, versions
 from .external import ExternalImages, evaluate_on, external_images
-from .predictors import CPU_BATCH, CUDA_BATCH
+from .predictors import CPU_BATCH, CUDA_BATCH, in_batches, softmax
 from .study_data import count_test_look
 from .study_result import ArmResult, SplitSummary, StudyResult, Verdict, study_json
-from .verdict import choose_pair, larger
+from .verdict import accuracy_outcome, choose_pair, larger
 from .weight_sources import Origin, origin
 
 ON_CARD = (
@@ -87,15 +87,10 @@ def _evaluate(
     classes, through = first.classes, (first.labels or {}).get("map")
     dataset = open_dataset(workspace, config.dataset)
     origins = {name: origin(workspace, dataset, bundle.card) for name, bundle in bundles.items()}
-    known = [source.rows for source in origins.values() if source.rows is not None]
+    rows = [source.rows for source in origins.values() if source.rows is not None]
+    known = pd.concat(rows) if rows else None
     mapped = class_map(dataset.classes, classes, config.class_map, through, dataset.name)
-    images = external_images(
-        dataset,
-        mapped,
-        pd.concat(known) if known else None,
-        classes,
-        keep_known=config.split == "all",
-    )
+    images = external_images(dataset, mapped, known, classes, keep_known=config.split == "all")
     yield log(f"Testing {', '.join(bundles)} on {len(images.rows):,} images of {dataset.name}.")
     device, probabilities = pick_device(config.device), {}
     for name, bundle in bundles.items():
@@ -130,24 +125,17 @@ def _probabilities(
     workspace: Workspace, name: str, bundle: Bundle, rows: np.ndarray, device: str
 ) -> Generator[Event, None, np.ndarray]:
     """Plain softmax (n, C) of a dataset's `rows` at the model's own input size, before its temperature."""
-    card = bundle.card
+    card, network = bundle.card, bundle.classifier
     _, store = yield from open_images(workspace, name, card.input_size)
-    network = bundle.classifier
     network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    batch, parts, started = CPU_BATCH if device == "cpu" else CUDA_BATCH, [], time.monotonic()
-    for begin in range(0, len(rows), batch):
-        images = torch.from_numpy(np.array(store.images[rows[begin : begin + batch]])).to(device)
+
+    def predict(images_nssc: np.ndarray) -> np.ndarray:
+        images = torch.from_numpy(np.array(images_nssc)).to(device)
         with torch.inference_mode():
-            logits = network(normalise(images, card.mean, card.std))
-            parts.append(torch.softmax(logits.double(), -1).float().cpu().numpy())
-        yield progress(
-            min(begin + batch, len(rows)),
-            len(rows),
-            "images",
-            what=f"Testing {bundle.name}",
-            started=started,
-        )
-        yield TICK
+            return softmax(network(normalise(images, card.mean, card.std)))
+
+    batch, what = CPU_BATCH if device == "cpu" else CUDA_BATCH, f"Testing {bundle.name}"
+    parts = yield from in_batches(predict, store.images, rows, batch, what)
     network.to("cpu")
     return np.concatenate(parts)
 
@@ -156,14 +144,10 @@ def _looks(
     config: EvaluateConfig, run: RunFiles, dataset: Dataset, origins: dict[str, Origin]
 ) -> int:
     """How many runs have looked at these test images before; 0 where they are not the test part of a known split."""
-    own = [
-        source
-        for source in origins.values()
-        if source.dataset == dataset.name and source.rows is not None
-    ]
-    if not own or config.split != "unseen":
-        return 0
-    return count_test_look(dataset.paths, own[0].fingerprint, run.id)
+    for source in origins.values():
+        if config.split == "unseen" and source.dataset == dataset.name and source.rows is not None:
+            return count_test_look(dataset.paths, source.fingerprint, run.id)
+    return 0
 
 
 def _result(
@@ -219,12 +203,9 @@ def _leaks(
 ) -> list[str]:
     sentence = describe_overlap(leak, "training or validation images of a model")
     if sentence and config.split == "all":
-        sentence = (
-            sentence.replace("left out because they show", "kept although they show").replace(
-                "left out because it shows", "kept although it shows"
-            )
-            + " These numbers are too good."
-        )
+        for verb in ("they show", "it shows"):
+            sentence = sentence.replace(f"left out because {verb}", f"kept although {verb}")
+        sentence += " These numbers are too good."
     unknown = [
         f"The images that {name} was trained on ({source.dataset}) are not in this workspace: whether some of them "
         f"are among those of {dataset} is not known."
@@ -245,24 +226,13 @@ def evaluation_verdict(measured: ExternalSet, labels: dict[str, str]) -> Verdict
     ]
     if pair is None:
         return Verdict(headline=sentences[0], sentences=tuple(sentences))
-    row = next(
-        row
-        for row in measured.differences
-        if (row.a, row.b) == pair and row.metric == "balanced_accuracy"
-    )
-    a, b = (labels[arm] for arm in pair)
+    row = next(row for row in measured.differences if row.of_pair(pair, "balanced_accuracy"))
     mean, low, high = (100 * (value or 0.0) for value in (row.mean, row.low, row.high))
-    sentences.append(f"{a} − {b}: {mean:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}).")
+    names = f"{labels[pair[0]]} − {labels[pair[1]]}"
+    sentences.append(f"{names}: {mean:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}).")
     better = larger(row, pair)
-    if better:
-        worse = b if better == pair[0] else a
-        headline = f"{labels[better]} is more accurate than {worse} on {dataset}."
-    elif row.equivalent:
-        headline = f"{a} and {b} are equally accurate on {dataset} within 2 points."
-    else:
-        headline = f"No difference in accuracy shown between {a} and {b} on {dataset}."
     return Verdict(
-        headline=headline,
+        headline=f"{accuracy_outcome(row, labels, f' on {dataset}')}.",
         sentences=tuple(sentences),
         pair=pair,
         more_accurate=better,
@@ -286,9 +256,11 @@ def _save_predictions(
         "group": frame["group"].to_numpy(),
         "label": images.labels,
     }
-    tables = [
-        prediction_table(columns, arm, bundle.card.seed, p_snc[0])
-        for (arm, p_snc), bundle in zip(probabilities.items(), bundles.values(), strict=True)
-    ]
-    with writing(run.predictions) as file:
-        pd.concat(tables, ignore_index=True).to_parquet(file, index=False)
+    seeds = [bundle.card.seed for bundle in bundles.values()]
+    save_predictions(
+        run,
+        [
+            prediction_table(columns, arm, seed, p_snc[0])
+            for (arm, p_snc), seed in zip(probabilities.items(), seeds, strict=True)
+        ],
+    )

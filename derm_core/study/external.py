@@ -26,12 +26,12 @@ from ..stats.evaluation import PRIMARY, evaluate
 from ..stats.intervals import Difference, Interval
 from ..stats.metrics import decide
 from ..stats.multiple_tests import with_holm
-from ..stats.paired import Scorer, arm_pairs, independent_difference
+from ..stats.paired import Scorer, independent_difference
 from .answers import ExternalSet
-from .comparison import mean_confusion
+from .comparison import mean_confusions
 from .predictors import Predictors
-from .trained_arm import TrainedStudy, test_scorer
-from .verdict import choose_pair
+from .trained_arm import TrainedStudy
+from .verdict import choose_pair, chosen_pairs
 
 
 @dataclass(frozen=True)
@@ -115,15 +115,9 @@ def external_images(
         )
     kinds = dataset.info.group_kinds or {}
     grouped = bool(set(kinds) - {"image"}) or len(np.unique(dataset.groups)) < len(dataset)
+    groups = dataset.groups[rows]
     return ExternalImages(
-        dataset.name,
-        rows,
-        labels[rows],
-        dataset.groups[rows],
-        grouped,
-        mapped,
-        dict(left_out),
-        leak,
+        dataset.name, rows, labels[rows], groups, grouped, mapped, dict(left_out), leak
     )
 
 
@@ -167,9 +161,7 @@ def evaluate_on(
         majority=evaluation.majority,
         per_class=evaluation.per_class,
         differences=tuple(with_holm(secondary)),
-        confusion={
-            arm: mean_confusion(tested.labels, p, log_prior) for arm, p in probabilities.items()
-        },
+        confusion=mean_confusions(tested.labels, probabilities, log_prior),
         cautions=tuple(cautions),
     )
 
@@ -201,24 +193,20 @@ def _drops(
 
     The groups of both sets are resampled, independently; the seeds are the same.
     """
-    config, classes = study.config, np.arange(len(study.data.classes))
-    among = np.isin(classes, tested.labels) & np.isin(classes, study.data.labels_of("test"))
+    config, count = study.config, len(study.data.classes)
+    own_labels, classes = study.data.labels_of("test"), np.arange(count)
+    among = np.isin(classes, tested.labels) & np.isin(classes, own_labels)
     if not among.any():
         return {}, []
-    own = test_scorer(config, study.data)
     options = {"resamples": config.bootstrap, "seed": config.split_seed}
-    here = Scorer(tested.labels, tested.groups, len(classes), **options)
-    before = {
-        arm: own.balanced_accuracy(decide(one.probabilities["test"], study.log_prior), among)
-        for arm, one in study.trained.items()
-    }
-    after = {
-        arm: here.balanced_accuracy(decide(p, study.log_prior), among)
-        for arm, p in probabilities.items()
-    }
+    here = Scorer(tested.labels, tested.groups, count, **options)
+    before, after = (
+        {arm: scorer.balanced_accuracy(decide(p, study.log_prior), among) for arm, p in of.items()}
+        for scorer, of in ((study.scorer, study.probabilities("test")), (here, probabilities))
+    )
     differences = [
         Difference.of(a, b, independent_difference(before[a] - before[b], after[a] - after[b]))
-        for a, b in arm_pairs(list(probabilities), choose_pair(list(probabilities)))
+        for a, b in chosen_pairs(list(probabilities))
     ]
     drops = {arm: independent_difference(before[arm], after[arm]) for arm in probabilities}
     return drops, with_holm(differences)

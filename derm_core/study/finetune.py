@@ -12,7 +12,7 @@ import contextlib
 import copy
 import json
 from collections.abc import Callable, Generator, Iterator
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,6 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..arms import arm_file
-from ..config import StudyConfig
 from ..events import TICK, Event, log
 from ..files import read_json, write_atomic, write_json
 from ..heads.grid import CURVES, standardisation
@@ -29,18 +28,17 @@ from ..nets.backbone import Extractor, FeatureNetwork
 from ..nets.batchnorm import match_statistics, measure_statistics
 from ..nets.head import Classifier, make_head
 from ..seeds import stream_seed
-from ..stats.metrics import LOSSES, accuracy, balanced_accuracy, decide, log_prior
+from ..stats.metrics import LOSSES, accuracy, balanced_accuracy, decide
 from ..training.checkpoint import clear_checkpoints
 from ..training.distributed import current
 from ..training.engine import Schedule, fit
 from ..training.precision import Precision, default_precision
 from ..training.tasks import Batch, ClassifyTask, Task
 from ..training.trials import measured_precision
-from ..workspace import RunFiles
 from .arms import Arm
 from .features import CPU_BATCH, CUDA_BATCH
 from .study_data import StudyData
-from .trained_arm import TrainedArm, save_arrays
+from .trained_arm import TrainedArm, TrainedStudy, curve_events, load_arrays, save_arrays
 
 Arrays = dict[str, np.ndarray]
 CURVE_IMAGES = 2000  # training images on which the curves are measured
@@ -48,12 +46,7 @@ MATCH_PIXELS = 512 * 64 * 64  # of training images that give batch norm its stat
 
 
 def finetune(
-    config: StudyConfig,
-    run: RunFiles,
-    data: StudyData,
-    arms: list[Arm],
-    device: str,
-    positions: dict[str, np.ndarray] | None = None,
+    study: TrainedStudy, arms: list[Arm], positions: dict[str, np.ndarray] | None = None
 ) -> Generator[Event, None, dict[str, TrainedArm]]:
     """Train all arms and seeds end to end.
 
@@ -67,24 +60,22 @@ def finetune(
     Raises:
         RunError: where a loss is not finite.
     """
+    data, trained = study.data, {}
     positions = positions or {
         "train": _curve_positions(data),
         **{split: data.members(split) for split in ("val", "test")},
     }
-    trained = {}
     for arm in arms:
         results: list[Arrays] = []
-        for index, seed in enumerate(config.seeds):
+        for index, seed in enumerate(study.config.seeds):
             extractor = arm.variants[index % len(arm.variants)][0]
-            trainer = _Trainer(config, run, data, arm, extractor, seed, positions, device)
+            trainer = _Trainer(study, arm, extractor, seed, positions)
             if not current().from_main(trainer.finished()):
                 yield from trainer.train(results)
             if current().is_main:
-                results.append(trainer.load())
+                results.append(load_arrays(trainer.result_path))
         if current().is_main:
-            trained[arm.name] = _trained_arm(
-                arm, extractor.backbone.width, results, positions, config
-            )
+            trained[arm.name] = _trained_arm(study, arm, results, positions)
     return trained
 
 
@@ -97,11 +88,7 @@ def _curve_positions(data: StudyData) -> np.ndarray:
 
 
 def _trained_arm(
-    arm: Arm,
-    width: int,
-    results: list[Arrays],
-    positions: dict[str, np.ndarray],
-    config: StudyConfig,
+    study: TrainedStudy, arm: Arm, results: list[Arrays], positions: dict[str, np.ndarray]
 ) -> TrainedArm:
     curves = {"epoch": results[0]["epoch"], "step": results[0]["step"]}
     curves |= {name: np.stack([result[name] for result in results], 1) for name in CURVES}
@@ -109,51 +96,39 @@ def _trained_arm(
         split: np.stack([result[f"probabilities_{split}"] for result in results])
         for split in positions
     }
-    setting = {
-        "learning_rate": config.finetune.learning_rate,
-        "weight_decay": config.finetune.weight_decay,
-    }
-    return TrainedArm(arm, width, curves, positions, probabilities, setting)
+    schedule = study.config.finetune
+    setting = {"learning_rate": schedule.learning_rate, "weight_decay": schedule.weight_decay}
+    return TrainedArm(arm, arm.parts[0].backbone.width, curves, positions, probabilities, setting)
 
 
+@dataclass
 class _Trainer:
-    """One arm and one seed: from initial weights to a saved model, its curves and its probabilities."""
+    """One arm and one seed: from initial weights to a saved model, its curves (T,) and probabilities (n, C)."""
 
-    def __init__(
-        self,
-        config: StudyConfig,
-        run: RunFiles,
-        data: StudyData,
-        arm: Arm,
-        extractor: Extractor,
-        seed: int,
-        positions: dict[str, np.ndarray],
-        device: str,
-    ):
-        self.config, self.run, self.data, self.arm = config, run, data, arm
-        self.extractor, self.seed, self.positions, self.device = extractor, seed, positions, device
-        name = f"{arm_file(arm.name)}-seed{seed}"
-        self.model_path = run.model(arm.name, seed)
+    study: TrainedStudy
+    arm: Arm
+    extractor: Extractor
+    seed: int
+    positions: dict[str, np.ndarray]
+    state: dict[str, Any] = field(default_factory=lambda: {"rows": []})
+
+    def __post_init__(self) -> None:
+        run, name = self.study.run, f"{arm_file(self.arm.name)}-seed{self.seed}"
+        self.data, self.device = self.study.data, self.study.device
+        self.model_path = run.model(self.arm.name, self.seed)
         self.result_path = run.checkpoints / f"{name}.npz"
         self.checkpoints = run.checkpoints / name
-        self.log_prior = log_prior(data.labels_of("train"), len(data.classes))
-        self.state: dict[str, Any] = {"rows": []}
 
     def finished(self) -> bool:
         return self.model_path.exists() and self.result_path.exists()
 
-    def load(self) -> Arrays:
-        """Curves (T,) and probabilities (n, C) of the finished model."""
-        with np.load(self.result_path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-
     def train(self, before: list[Arrays]) -> Iterator[Event]:
         """Train and save. before: results of earlier seeds, which the live curves show as well."""
-        config, schedule = self.config, self.config.finetune
+        config, schedule = self.study.config, self.study.config.finetune
         classifier = yield from self._classifier()
         task = ClassifyTask(classifier, config.loss)
         with current().main_first():
-            precision = run_precision(config, task, self, self.run)
+            precision = self._precision(task)
         what = f"{self.arm.label}, seed {self.seed}"
         yield log(f"Fine-tuning {what}: {precision.describe()}.")
         events = fit(
@@ -183,13 +158,26 @@ class _Trainer:
             what=what,
         )
         with contextlib.closing(events):
-            yield from (
-                event
-                for event in events
-                if event.kind != "metric" or event.series.startswith(self.arm.name + "/")
-            )
+            for event in events:
+                if event.kind != "metric" or event.series.startswith(self.arm.name + "/"):
+                    yield event
         if current().is_main:
             yield from self._save(classifier)
+
+    def _precision(self, task: Task) -> Precision:
+        """The precision recorded with the run, else a choice that is recorded now; one for all arms."""
+        config, path = self.study.config, self.study.run.precision
+        if path.exists():
+            return Precision(**read_json(path))
+        if config.mode == "fast":
+            rows = self.data.rows[self.data.members("train")[: config.finetune.batch_size]]
+            x_bchw = self._images(rows, self.device)
+            labels = torch.from_numpy(self.data.dataset.labels[rows]).to(self.device)
+            precision = measured_precision(task, Batch(x_bchw, x_bchw, labels), self.device)
+        else:
+            precision = default_precision(config.backbone.architecture, self.device)
+        write_json(path, precision.to_dict())
+        return precision
 
     def _classifier(self) -> Generator[Event, None, Classifier]:
         """The initial model, its features standardised as they are at the start."""
@@ -197,12 +185,8 @@ class _Trainer:
         features_nd = yield from self._over(
             lambda x_bchw: backbone.pooled(x_bchw).float(), backbone, "train"
         )
-        head = make_head(
-            backbone.width,
-            self.config.hidden,
-            len(self.data.classes),
-            stream_seed(self.seed, "head"),
-        )
+        hidden, classes = self.study.config.hidden, len(self.data.classes)
+        head = make_head(backbone.width, hidden, classes, stream_seed(self.seed, "head"))
         mean, std = standardisation(features_nd)
         return Classifier(backbone, head, torch.from_numpy(mean), torch.from_numpy(std))
 
@@ -212,58 +196,46 @@ class _Trainer:
         Pretrained: new statistics, the function unchanged. Random: what train mode computes.
         """
         train = self.data.rows[self.data.members("train")]
-        count = min(len(train), max(64, MATCH_PIXELS // self.config.input_size**2))
-        rows = np.random.default_rng(stream_seed(self.seed, "batch norm")).choice(
-            train, count, replace=False
-        )
-        x_bchw = self.normalised(np.sort(rows), "cpu")
+        count = min(len(train), max(64, MATCH_PIXELS // self.study.config.input_size**2))
+        rng = np.random.default_rng(stream_seed(self.seed, "batch norm"))
+        x_bchw = self._images(np.sort(rng.choice(train, count, replace=False)), "cpu")
         fresh = self.arm.kind in ("random", "scratch")
         return measure_statistics(backbone, x_bchw) if fresh else match_statistics(backbone, x_bchw)
 
-    def normalised(self, rows: np.ndarray, device: str) -> Tensor:
+    def _images(self, rows: np.ndarray, device: str) -> Tensor:
         """Images of store rows as the network reads them (B, 3, S, S)."""
-        return self.extractor.normalise(
-            torch.from_numpy(np.array(self.data.store.images[rows])).to(device)
-        )
+        images = torch.from_numpy(np.array(self.data.store.images[rows]))
+        return self.extractor.normalise(images.to(device))
 
     def _evaluate(
         self, classifier: Classifier, step: int, epoch: float, before: list[Arrays]
     ) -> Iterator[Event]:
         """One row of the curves; the events hold every seed trained so far, null for those to come."""
-        row = {"epoch": epoch, "step": step}
+        config, classes = self.study.config, len(self.data.classes)
+        row: dict[str, float] = {"epoch": epoch, "step": step}
         for split in ("train", "val"):
-            probabilities = yield from self._probabilities(classifier, split)
+            p_nc = yield from self._probabilities(classifier, split)
             labels = self.data.labels[self.positions[split]]
-            decisions = decide(probabilities, self.log_prior)
+            decisions = decide(p_nc, self.study.log_prior)
             row |= {
-                f"{split}_loss": float(LOSSES[self.config.loss](labels, probabilities).mean()),
-                f"{split}_accuracy": float(accuracy(labels, probabilities.argmax(-1))),
-                f"{split}_balanced_accuracy": float(
-                    balanced_accuracy(labels, decisions, len(self.data.classes))
-                ),
+                f"{split}_loss": float(LOSSES[config.loss](labels, p_nc).mean()),
+                f"{split}_accuracy": float(accuracy(labels, p_nc.argmax(-1))),
+                f"{split}_balanced_accuracy": float(balanced_accuracy(labels, decisions, classes)),
             }
-        self.state["rows"] = [old for old in self.state["rows"] if old["step"] < step] + [row]
-        index = len(self.state["rows"]) - 1
-        for name in CURVES:
-            split, quantity = name.split("_", 1)
-            values = [float(result[name][index]) for result in before] + [row[name]]
-            yield Event(
-                kind="metric",
-                series=f"{self.arm.name}/{split}/{quantity}",
-                step=step,
-                epoch=epoch,
-                value=values + [None] * (len(self.config.seeds) - len(values)),
-            )
+        rows = [old for old in self.state["rows"] if old["step"] < step]
+        self.state["rows"] = [*rows, row]
+        to_come = [None] * (len(config.seeds) - len(before) - 1)
+        values = {
+            name: [*(float(result[name][len(rows)]) for result in before), row[name], *to_come]
+            for name in CURVES
+        }
+        yield from curve_events(self.arm.name, values, step, epoch)
 
     def _probabilities(
         self, classifier: Classifier, split: str
     ) -> Generator[Event, None, np.ndarray]:
         """Plain softmax (n, C) of one split's images."""
-        return (
-            yield from self._over(
-                lambda x_bchw: torch.softmax(classifier(x_bchw).double(), -1), classifier, split
-            )
-        )
+        return self._over(lambda x: torch.softmax(classifier(x).double(), -1), classifier, split)
 
     def _over(
         self, function: Callable[[Tensor], Tensor], module: nn.Module, split: str
@@ -273,44 +245,21 @@ class _Trainer:
         batch = CPU_BATCH if self.device == "cpu" else CUDA_BATCH
         module.to(self.device).eval()
         for begin in range(0, len(rows), batch):
+            x_bchw = self._images(rows[begin : begin + batch], self.device)
             with torch.no_grad():
-                parts.append(
-                    function(self.normalised(rows[begin : begin + batch], self.device))
-                    .cpu()
-                    .numpy()
-                )
+                parts.append(function(x_bchw).cpu().numpy())
             yield TICK
         return np.concatenate(parts)
 
     def _save(self, classifier: Classifier) -> Iterator[Event]:
+        rows = self.state["rows"]
         result = {
-            name: np.array([row[name] for row in self.state["rows"]])
-            for name in ("epoch", "step", *CURVES)
+            name: np.array([row[name] for row in rows]) for name in ("epoch", "step", *CURVES)
         }
         for split in self.positions:
             result[f"probabilities_{split}"] = yield from self._probabilities(classifier, split)
-        state = {
-            key: value.detach().cpu().contiguous() for key, value in classifier.state_dict().items()
-        }
-        write_atomic(
-            self.model_path,
-            save(state, metadata={"arm": self.arm.name, "seed": json.dumps(self.seed)}),
-        )
+        state = {name: t.detach().cpu().contiguous() for name, t in classifier.state_dict().items()}
+        about = {"arm": self.arm.name, "seed": json.dumps(self.seed)}
+        write_atomic(self.model_path, save(state, metadata=about))
         save_arrays(self.result_path, result)
         clear_checkpoints(self.checkpoints)
-
-
-def run_precision(config: StudyConfig, task: Task, trainer: _Trainer, run: RunFiles) -> Precision:
-    """The precision recorded with the run, else a choice that is recorded now; one for all arms."""
-    path: Path = run.precision
-    if path.exists():
-        return Precision(**read_json(path))
-    if config.mode == "fast":
-        rows = trainer.data.rows[trainer.data.members("train")[: config.finetune.batch_size]]
-        x_bchw = trainer.normalised(rows, trainer.device)
-        labels = torch.from_numpy(trainer.data.dataset.labels[rows]).to(trainer.device)
-        precision = measured_precision(task, Batch(x_bchw, x_bchw, labels), trainer.device)
-    else:
-        precision = default_precision(config.backbone.architecture, trainer.device)
-    write_json(path, precision.to_dict())
-    return precision

@@ -14,27 +14,25 @@ from collections.abc import Generator
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ..config import StudyConfig
 from ..events import TICK, Event, log
-from ..files import write_atomic, writing
+from ..files import write_atomic
 from ..stats.evaluation import Metrics
-from ..stats.gaps import Curves, fold_gap_differences, gaps, matched_pairs, with_test
+from ..stats.gaps import GAPS, Curves, fold_gap_differences, gaps, matched_pairs, with_test
 from ..stats.intervals import seed_interval
 from ..stats.metrics import LOSSES
-from ..stats.paired import arm_pairs
 from ..workspace import RunFiles, Workspace
-from .answers import Breakdown, LabelEfficiency
+from .answers import LabelEfficiency
 from .breakdown import NOTES, breakdown
-from .comparison import Comparison, curves_of, evaluate_test
+from .comparison import Comparison, evaluate_test, save_predictions
 from .crossval import Fold, JoinedFolds, curves_table, join_folds, label_shares
 from .label_efficiency import Scores, compare_scores, score
 from .paper import majority_row
 from .study_data import count_test_look
 from .study_result import FoldRow, PaperRow, SplitSummary, StudyResult
-from .trained_arm import TrainedStudy, test_scorer
-from .verdict import choose_pair
+from .trained_arm import TrainedStudy
+from .verdict import chosen_pairs
 
 NOTE = (
     "Out-of-fold predictions: {folds} folds of whole groups, pretraining repeated in each. Every image is tested once, "
@@ -57,42 +55,35 @@ def combine_folds(
     """
     joined = join_folds(config, workspace)
     data = joined.data
+    study = TrainedStudy(config, workspace, run, data, "cpu", joined.trained, joined.log_prior)
     count = len(data.members("test"))
     yield log(f"Putting the predictions of {config.folds} folds together: {count:,} images.")
     looked_before = count_test_look(data.dataset.paths, data.fingerprint, run.id)
     yield TICK
-    result = _result(config, run, joined, looked_before)
+    result = _result(study, joined, looked_before)
     yield log("Looking closer at the test images.")
-    detail = yield from _breakdown(config, workspace, run, joined)
-    result = dataclasses.replace(result, detail=detail)
-    if config.label_fractions:
-        with_fewer = yield from _label_efficiency(config, joined)
-        result = dataclasses.replace(result, label_efficiency=with_fewer)
-    return result
+    detail = yield from breakdown(study)
+    pooled = {name: NOTES[name] + POOLED for name in ("calibration", "operating_point")}
+    detail = dataclasses.replace(detail, notes={**NOTES, **pooled})
+    with_fewer = (yield from _label_efficiency(study, joined)) if config.label_fractions else None
+    return dataclasses.replace(result, detail=detail, label_efficiency=with_fewer)
 
 
-def _result(
-    config: StudyConfig, run: RunFiles, joined: JoinedFolds, looked_before: int
-) -> StudyResult:
-    data, trained, folds = joined.data, joined.trained, joined.folds
-    curves = curves_of(trained)
-    tested = {arm: _tested(config, joined, arm) for arm in trained}
-    matched = matched_pairs(curves, arm_pairs(list(trained), choose_pair(list(trained))))
+def _result(study: TrainedStudy, joined: JoinedFolds, looked_before: int) -> StudyResult:
+    config, curves, folds = study.config, study.curves, joined.folds
+    tested = {arm: _tested(study, joined, arm) for arm in curves}
+    matched = matched_pairs(curves, chosen_pairs(list(curves)))
     comparison = Comparison(
-        config=config,
-        run=run,
-        data=data,
-        trained=trained,
-        log_prior=joined.log_prior,
-        evaluation=evaluate_test(config, data, trained, joined.log_prior, joined.fold),
-        gaps={arm: _gaps(curves[arm], *tested[arm]) for arm in trained},
-        gap_differences=fold_gap_differences(curves, tested, matched),
-        matched=matched,
+        study,
+        evaluate_test(study, joined.fold),
+        {arm: _gaps(curves[arm], *tested[arm]) for arm in curves},
+        fold_gap_differences(curves, tested, matched),
+        matched,
     )
-    _save(run, joined)
+    _save(study.run, joined)
     split = SplitSummary(
         folds=config.folds,
-        fingerprint=data.fingerprint,
+        fingerprint=study.data.fingerprint,
         counts=_mean_counts([fold.result.split.counts for fold in folds]),
         groups=_mean_counts([fold.result.split.groups for fold in folds]),
         looked_before=looked_before,
@@ -100,7 +91,7 @@ def _result(
     first = folds[0].result
     notes = dict.fromkeys(note for fold in folds for note in fold.result.notes)
     return comparison.result(
-        arms={arm: comparison.arm(arm, first.arms[arm].regime, {}, {}) for arm in trained},
+        arms={arm: comparison.arm(arm, regime=first.arms[arm].regime) for arm in curves},
         split=split,
         grid=_settings(config, folds),
         majority_rows=_majority_rows(folds),
@@ -109,16 +100,14 @@ def _result(
     )
 
 
-def _tested(config: StudyConfig, joined: JoinedFolds, arm: str) -> tuple[np.ndarray, np.ndarray]:
+def _tested(study: TrainedStudy, joined: JoinedFolds, arm: str) -> tuple[np.ndarray, np.ndarray]:
     """Test loss and accuracy of every fold (K,), means over seeds."""
-    labels, p_snc = joined.data.labels_of("test"), joined.trained[arm].probabilities["test"]
-    losses = LOSSES[config.loss](labels, p_snc).mean(0)
+    labels, p_snc = study.data.labels_of("test"), joined.trained[arm].probabilities["test"]
+    losses = LOSSES[study.config.loss](labels, p_snc).mean(0)
     correct = (p_snc.argmax(-1) == labels).mean(0)
     images = [joined.fold == fold.number for fold in joined.folds]
-    return (
-        np.array([losses[here].mean() for here in images]),
-        np.array([correct[here].mean() for here in images]),
-    )
+    loss, accuracy = (np.array([of[here].mean() for here in images]) for of in (losses, correct))
+    return loss, accuracy
 
 
 def _gaps(curves: Curves, loss: np.ndarray, accuracy: np.ndarray) -> dict[str, Metrics]:
@@ -162,18 +151,12 @@ def _settings(config: StudyConfig, folds: list[Fold]) -> dict[str, Any]:
 
 def _fold_row(fold: Fold) -> FoldRow:
     """One fold: its runs, sizes, and per arm balanced accuracy and both gaps, means over seeds."""
-    result = fold.result
-    arms = {
-        arm: {
-            "balanced_accuracy": entry.test["balanced_accuracy"].mean,
-            **{
-                f"{kind}_gap_{at}": entry.gaps_detail[kind][at].mean
-                for kind in ("loss", "accuracy")
-                for at in ("final", "best")
-            },
-        }
-        for arm, entry in result.arms.items()
-    }
+    result, arms = fold.result, {}
+    for arm, entry in result.arms.items():
+        arms[arm] = {"balanced_accuracy": entry.test["balanced_accuracy"].mean}
+        for kind in GAPS:
+            for at in ("final", "best"):
+                arms[arm][f"{kind}_gap_{at}"] = entry.gaps_detail[kind][at].mean
     return FoldRow(
         fold=fold.number,
         run=fold.run.id,
@@ -187,41 +170,24 @@ def _fold_row(fold: Fold) -> FoldRow:
 
 def _save(run: RunFiles, joined: JoinedFolds) -> None:
     """predictions.parquet and curves, with a column that names the fold."""
-    tables = [fold.predictions.assign(fold=fold.number) for fold in joined.folds]
-    with writing(run.predictions) as file:
-        pd.concat(tables, ignore_index=True).to_parquet(file, index=False)
+    save_predictions(run, [fold.predictions.assign(fold=fold.number) for fold in joined.folds])
     for arm in joined.trained:
         write_atomic(run.curves(arm), curves_table(joined.folds, arm).to_csv(index=False))
 
 
-def _breakdown(
-    config: StudyConfig, workspace: Workspace, run: RunFiles, joined: JoinedFolds
-) -> Generator[Event, None, Breakdown]:
-    study = TrainedStudy(
-        config, workspace, run, joined.data, "cpu", joined.trained, joined.log_prior
-    )
-    detail = yield from breakdown(study)
-    pooled = {name: NOTES[name] + POOLED for name in ("calibration", "operating_point")}
-    return dataclasses.replace(detail, notes={**NOTES, **pooled})
-
-
 def _label_efficiency(
-    config: StudyConfig, joined: JoinedFolds
+    study: TrainedStudy, joined: JoinedFolds
 ) -> Generator[Event, None, LabelEfficiency]:
-    scorer, labels = test_scorer(config, joined.data), {}
     scores: Scores = {}
-    sizes = {}
-    for fraction, share in label_shares(joined, config).items():
+    sizes, labels = {}, {}
+    for fraction, share in label_shares(joined, study.config).items():
         sizes[fraction] = share.sizes
         for arm, p_snc in share.probabilities.items():
-            scores[arm, fraction] = score(scorer, p_snc, share.log_priors)
-            labels[arm] = joined.trained[arm].arm.label
+            scores[arm, fraction] = score(study.scorer, p_snc, share.log_priors)
+            labels[arm] = study.trained[arm].arm.label
             yield TICK
     first = joined.folds[0].result.label_efficiency or LabelEfficiency()
+    fields = compare_scores(scores, sizes, labels) if labels else {}
     return LabelEfficiency(
-        fractions=first.fractions,
-        updates=first.updates,
-        setting={},
-        note=first.note,
-        **(compare_scores(scores, sizes, labels) if labels else {}),
+        fractions=first.fractions, updates=first.updates, setting={}, note=first.note, **fields
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
-from collections.abc import Generator, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,51 +14,33 @@ import torch
 from safetensors.torch import save
 
 from ..config import StudyConfig
+from ..data.splits import SPLITS
 from ..events import TICK, Event, log, progress
 from ..files import write_atomic
-from ..heads.grid import CURVES, Choice, Heads, Record
-from ..workspace import RunFiles, Workspace
+from ..heads.grid import Choice, Heads
+from ..workspace import Workspace
 from .arms import Arm
 from .features import extract
 from .study_data import StudyData
-from .trained_arm import FrozenHeads, TrainedArm
-
-
-@dataclass(frozen=True)
-class FrozenArms:
-    """What the regime leaves.
-
-    Args:
-        trained: every arm at the one setting.
-        best: each arm at its own best setting.
-        grid: the settings in study.json.
-        heads: the heads and features behind them.
-    """
-
-    trained: dict[str, TrainedArm]
-    best: dict[str, TrainedArm]
-    grid: dict[str, Any]
-    heads: FrozenHeads
+from .trained_arm import FrozenHeads, TrainedArm, TrainedStudy, curve_events
 
 
 def train_frozen(
-    config: StudyConfig,
-    workspace: Workspace,
-    run: RunFiles,
-    data: StudyData,
-    arms: list[Arm],
-    device: str,
-) -> Generator[Event, None, FrozenArms]:
+    study: TrainedStudy, arms: list[Arm]
+) -> Generator[Event, None, tuple[TrainedStudy, dict[str, TrainedArm], dict[str, Any]]]:
     """Extract features, train heads and choose the setting.
 
     Heads of the one setting go to artefacts/heads/ARM.safetensors, tensors stacked over seeds.
+
+    Returns:
+        The study with every arm at the one setting, each arm at its own best setting, and the
+        settings in study.json.
     """
-    features = {}
+    config, data, features = study.config, study.data, {}
     for arm in arms:
-        features[arm.name] = yield from arm_features(arm, workspace, data, device)
-    heads = make_heads(
-        config, data, features, device="cuda" if device.startswith("cuda") else "cpu"
-    )
+        features[arm.name] = yield from arm_features(arm, study.workspace, data, study.device)
+    device = "cuda" if study.device.startswith("cuda") else "cpu"
+    heads = make_heads(config, data, features, device=device)
     yield log(
         f"Training {len(heads.grid) * len(config.seeds) * len(arms)} heads: {len(arms)} arms, "
         f"{len(config.seeds)} seeds, {len(heads.grid)} settings."
@@ -65,20 +48,20 @@ def train_frozen(
     yield from train_heads(heads)
     choice = heads.choose()
 
-    def at(setting_of: Mapping[str, int]) -> dict[str, TrainedArm]:
+    def arms_at(settings: Mapping[str, int]) -> dict[str, TrainedArm]:
         return {
-            arm.name: _trained_arm(arm, heads, setting_of[arm.name], features[arm.name], data)
+            arm.name: _trained_arm(arm, heads, settings[arm.name], features[arm.name], data)
             for arm in arms
         }
 
     for arm in arms:
-        _save_heads(run, arm.name, heads, choice.setting)
-    return FrozenArms(
-        trained=at(dict.fromkeys(heads.arms, choice.setting)),
-        best=at(choice.best),
-        grid=_grid(heads, choice),
-        heads=FrozenHeads(heads, features, choice.setting),
+        _save_heads(study.run.heads(arm.name), arm.name, heads, choice.setting)
+    trained = dataclasses.replace(
+        study,
+        trained=arms_at(dict.fromkeys(heads.arms, choice.setting)),
+        frozen=FrozenHeads(heads, features, choice.setting),
     )
+    return trained, arms_at(choice.best), _grid(heads, choice)
 
 
 def make_heads(
@@ -125,58 +108,45 @@ def arm_features(
                 part, data.store, workspace, data.dataset.name, rows, device=device, what=what
             )
             blocks.append((yield from steps))
-        variants.append(np.concatenate(blocks, 1))
-    return variants[0] if len(variants) == 1 else np.stack(variants)
+        variants.append(blocks)
+    return side_by_side(variants)
+
+
+def side_by_side(variants: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+    """Features (n, D) of one variant's extractors side by side; (S, n, D) of one variant a seed."""
+    matrices = [np.concatenate(blocks, 1) for blocks in variants]
+    return matrices[0] if len(matrices) == 1 else np.stack(matrices)
 
 
 def train_heads(heads: Heads) -> Iterator[Event]:
     """Train all heads. Live curves are those of the grid's middle setting, since the choice is made at the end."""
-    middle, started = len(heads.grid) // 2, time.monotonic()
+    middle, what, started = len(heads.grid) // 2, "Training heads", time.monotonic()
     for record in heads.fit():
         if record is not None:
-            yield from _live(record, middle)
-            yield progress(
-                record.epoch, heads.epochs, "epochs", what="Training heads", started=started
-            )
+            for arm, values in record.values.items():
+                live = {name: value[:, middle] for name, value in values.items()}
+                yield from curve_events(arm, live, record.step, record.epoch)
+            yield progress(record.epoch, heads.epochs, "epochs", what=what, started=started)
         yield TICK
-
-
-def _live(record: Record, setting: int) -> Iterator[Event]:
-    for arm, values in record.values.items():
-        for name in CURVES:
-            split, quantity = name.split("_", 1)
-            yield Event(
-                kind="metric",
-                series=f"{arm}/{split}/{quantity}",
-                value=values[name][:, setting],
-                step=record.step,
-                epoch=record.epoch,
-            )
 
 
 def _trained_arm(
     arm: Arm, heads: Heads, setting: int, features: np.ndarray, data: StudyData
 ) -> TrainedArm:
-    positions = {split: data.members(split) for split in ("train", "val", "test")}
+    positions = {split: data.members(split) for split in SPLITS}
     probabilities = {
         split: heads.probabilities(arm.name, setting, features[..., rows, :])
         for split, rows in positions.items()
     }
-    rate, decay = heads.grid[setting]
-    return TrainedArm(
-        arm,
-        features.shape[-1],
-        heads.curves(arm.name, setting),
-        positions,
-        probabilities,
-        {"learning_rate": rate, "weight_decay": decay},
-    )
+    curves = heads.curves(arm.name, setting)
+    point = heads.point(setting)
+    return TrainedArm(arm, features.shape[-1], curves, positions, probabilities, point)
 
 
 def _grid(heads: Heads, choice: Choice) -> dict[str, Any]:
     """The settings in study.json: the grid, validation losses, choices, and those at its edge."""
     return {
-        "points": [{"learning_rate": rate, "weight_decay": decay} for rate, decay in heads.grid],
+        "points": [heads.point(setting) for setting in range(len(heads.grid))],
         "val_loss": {arm: choice.mean_loss[i] for i, arm in enumerate(heads.arms)},
         "chosen": choice.setting,
         "best": dict(choice.best),
@@ -186,16 +156,11 @@ def _grid(heads: Heads, choice: Choice) -> dict[str, Any]:
     }
 
 
-def _save_heads(run: RunFiles, arm: str, heads: Heads, setting: int) -> None:
+def _save_heads(path: Path, arm: str, heads: Heads, setting: int) -> None:
     seeds = heads.weights(arm, setting)
     stacked = {
         name: torch.stack([weights[name] for weights in seeds]).contiguous() for name in seeds[0]
     }
-    rate, decay = heads.grid[setting]
-    about = {
-        "arm": arm,
-        "seeds": json.dumps(list(heads.seeds)),
-        "learning_rate": str(rate),
-        "weight_decay": str(decay),
-    }
-    write_atomic(run.heads(arm), save(stacked, metadata=about))
+    point = {name: str(value) for name, value in heads.point(setting).items()}
+    about = {"arm": arm, "seeds": json.dumps(list(heads.seeds)), **point}
+    write_atomic(path, save(stacked, metadata=about))

@@ -28,7 +28,7 @@ from ..stats.resampling import make_design, replicates
 from .answers import Crossing, LabelEfficiency, LabelRow
 from .frozen import make_heads
 from .study_data import StudyData
-from .trained_arm import FrozenHeads, TrainedStudy, save_arrays, test_scorer
+from .trained_arm import FrozenHeads, TrainedStudy, save_arrays
 from .verdict import choose_pair
 
 Scores = dict[tuple[str, float], dict[str, Estimate]]  # {(arm, fraction): {metric: estimate}}
@@ -51,7 +51,6 @@ def label_efficiency(study: TrainedStudy) -> Generator[Event, None, LabelEfficie
             note="Label efficiency trains heads on cached features: it needs the regime 'frozen'.",
         )
     fractions = sorted({*config.label_fractions, 1.0})
-    scorer, names = test_scorer(config, study.data), list(frozen.heads.arms)
     scores: Scores = {}
     sizes, arrays = {}, {}
     for fraction in fractions:
@@ -60,21 +59,22 @@ def label_efficiency(study: TrainedStudy) -> Generator[Event, None, LabelEfficie
         arrays[f"{fraction:g} prior"] = np.stack(priors)
         for arm, p_snc in probabilities.items():
             arrays[f"{fraction:g} {arm}"] = np.asarray(p_snc, np.float32)
-            scores[arm, fraction] = score(scorer, p_snc, priors)
+            scores[arm, fraction] = score(study.scorer, p_snc, priors)
             yield TICK
+    labels = {arm: study.trained[arm].arm.label for arm in frozen.heads.arms}
     if config.fold:
         save_arrays(study.run.label_efficiency_predictions, arrays)
     return LabelEfficiency(
         fractions=tuple(fractions),
         updates=frozen.heads.steps,
         note=NOTE,
-        setting={"learning_rate": frozen.learning_rate, "weight_decay": frozen.weight_decay},
-        **compare_scores(scores, sizes, {arm: study.trained[arm].arm.label for arm in names}),
+        setting=frozen.heads.point(frozen.setting),
+        **compare_scores(scores, sizes, labels),
     )
 
 
 def compare_scores(
-    scores: Scores, sizes: Mapping[float, dict[str, float]], labels: Mapping[str, str]
+    scores: Scores, sizes: Mapping[float, dict[str, Any]], labels: Mapping[str, str]
 ) -> dict[str, Any]:
     """The fields rows, differences and crossing of LabelEfficiency.
 
@@ -84,21 +84,13 @@ def compare_scores(
         labels: {arm: its name}.
     """
     arms, fractions = list(labels), list(sizes)
-    rows = [
-        LabelRow(
-            arm=arm,
-            fraction=fraction,
-            images=sizes[fraction]["images"],
-            groups=sizes[fraction]["groups"],
-            balanced_accuracy=of["balanced_accuracy"].interval("balanced_accuracy"),
-            macro_auroc=of["macro_auroc"].interval("macro_auroc"),
-            accuracy=of["accuracy"].interval("accuracy"),
-            by_seed=tuple(of["balanced_accuracy"].by_seed.tolist()),
-        )
-        for fraction in fractions
-        for arm in arms
-        for of in [scores[arm, fraction]]
-    ]
+    rows = []
+    for fraction, size in sizes.items():
+        for arm in arms:
+            of = scores[arm, fraction]
+            numbers: dict[str, Any] = {m: of[m].interval(m) for m in METRICS}
+            numbers["by_seed"] = tuple(of["balanced_accuracy"].by_seed.tolist())
+            rows.append(LabelRow(arm=arm, fraction=fraction, **size, **numbers))
     differences = with_holm(
         [
             Difference.of(a, b, change.interval(), fraction=fraction, metric=m)
@@ -133,15 +125,11 @@ def _predict(
     yield log(
         f"Label efficiency: {len(seeds) * len(arms)} heads on {fraction:.3g} of the training groups."
     )
-    updates, started = frozen.heads.steps, time.monotonic()
+    what, started = f"Heads on {fraction:.3g} of the labels", time.monotonic()
+    updates = frozen.heads.steps
     for _ in train_groups(head_groups, updates, {updates}, lambda group: None):
-        yield progress(
-            sum(group.heads.steps for group in head_groups),
-            updates * len(head_groups),
-            "updates",
-            what=f"Heads on {fraction:.3g} of the labels",
-            started=started,
-        )
+        done = sum(group.heads.steps for group in head_groups)
+        yield progress(done, updates * len(head_groups), "updates", what=what, started=started)
         yield TICK
     probabilities = {}
     for arm in arms:
@@ -164,8 +152,7 @@ def _heads(study: TrainedStudy, frozen: FrozenHeads, index: int, rows: np.ndarra
         {arm: of_seed(frozen.features[arm], index) for arm in frozen.heads.arms},
         rows,
         seeds=study.config.seeds[index : index + 1],
-        learning_rates=(frozen.learning_rate,),
-        weight_decays=(frozen.weight_decay,),
+        **frozen.grid,
         updates=frozen.heads.steps,
         device=frozen.heads.device,
         together=True,  # single heads are so small that calls cost more than arithmetic
@@ -241,12 +228,8 @@ def crossing(
     """
     if pair is None:
         return None
-    rows = [
-        row
-        for row in differences
-        if (row.a, row.b) == pair and row.metric == "balanced_accuracy" and row.fraction
-    ]
-    rows.sort(key=lambda row: row.fraction or 0)
+    of_pair = [row for row in differences if row.of_pair(pair, "balanced_accuracy")]
+    rows = sorted((row for row in of_pair if row.fraction), key=lambda row: row.fraction or 0)
     a, b = labels[pair[0]], labels[pair[1]]
     apart = [row for row in rows if row.mean]
     if not apart:

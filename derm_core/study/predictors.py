@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -24,8 +25,10 @@ from ..nets.backbone import Extractor
 from ..nets.head import Classifier, make_head
 from ..training.precision import Precision
 from .arms import Arm
+from .frozen import side_by_side
 from .trained_arm import TrainedStudy
 
+T = TypeVar("T")
 CPU_BATCH, CUDA_BATCH = 64, 256  # fastest in bfloat16 on a CPU core, ResNet-18 at 64 px
 FLOAT32 = Precision(channels_last=True, reason="as the study's own test")
 
@@ -93,16 +96,14 @@ class Predictors:
             }
             p_snc = {
                 name: np.stack(
-                    [_softmax(classifier(part.normalise(images))) for part, classifier in models]
+                    [softmax(classifier(part.normalise(images))) for part, classifier in models]
                 )
                 for name, models in self._models.items()
             }
         for name, arm in self._frozen.items():
-            variants = [
-                np.concatenate([pooled[part.identity] for part in parts], 1)
-                for parts in arm.variants
-            ]
-            features = variants[0] if len(variants) == 1 else np.stack(variants)
+            features = side_by_side(
+                [[pooled[part.identity] for part in parts] for parts in arm.variants]
+            )
             assert self.study.frozen is not None  # as it has frozen arms
             heads, setting = self.study.frozen.heads, self.study.frozen.setting
             p_snc[name] = heads.probabilities(name, setting, features)
@@ -112,12 +113,7 @@ class Predictors:
         self, images: np.ndarray, rows: np.ndarray, *, what: str
     ) -> Generator[Event, None, dict[str, np.ndarray]]:
         """`self` batch by batch over rows of a uint8 array, with progress, and a TICK where it may be stopped."""
-        parts, started = [], time.monotonic()
-        for begin in range(0, len(rows), self.batch):
-            here = rows[begin : begin + self.batch]
-            parts.append(self(images[here]))
-            yield progress(begin + len(here), len(rows), "images", what=what, started=started)
-            yield TICK
+        parts = yield from in_batches(self, images, rows, self.batch, what)
         return {name: np.concatenate([part[name] for part in parts], 1) for name in self.arms}
 
     def close(self) -> None:
@@ -126,5 +122,19 @@ class Predictors:
             module.to("cpu")
 
 
-def _softmax(logits_nc: torch.Tensor) -> np.ndarray:
+def in_batches(
+    predict: Callable[[np.ndarray], T], images: np.ndarray, rows: np.ndarray, batch: int, what: str
+) -> Generator[Event, None, list[T]]:
+    """`predict` of each batch of the rows of a uint8 array, with progress, and a TICK where it may be stopped."""
+    parts, started = [], time.monotonic()
+    for begin in range(0, len(rows), batch):
+        here = rows[begin : begin + batch]
+        parts.append(predict(images[here]))
+        yield progress(begin + len(here), len(rows), "images", what=what, started=started)
+        yield TICK
+    return parts
+
+
+def softmax(logits_nc: torch.Tensor) -> np.ndarray:
+    """Probabilities (n, C) float32, computed in float64."""
     return torch.softmax(logits_nc.double(), -1).float().cpu().numpy()

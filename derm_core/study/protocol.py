@@ -68,24 +68,23 @@ def _one_split(
     for note in notes:
         yield log(note)
     yield TICK
-    prior = log_prior(data.labels[data.members("train")], len(data.classes))
+    prior = log_prior(data.labels_of("train"), len(data.classes))
     study = TrainedStudy(config, workspace, run, data, device, {}, prior)
     if config.regime == "finetune":
-        trained = best = yield from finetune(config, run, data, arms, device)
+        trained = best = yield from finetune(study, arms)
         if not current().is_main:
             return None
         schedule = dataclasses.asdict(config.finetune)
         grid: dict[str, Any] = {"rule": "one schedule for every arm", "schedule": schedule}
-        study = dataclasses.replace(study, trained=trained)
     else:
         fixed = [arm for arm in arms if arm.kind != "scratch"]
-        frozen = yield from train_frozen(config, workspace, run, data, fixed, device)
-        trained = yield from with_scratch(config, run, data, arms, device, frozen.trained)
-        best, grid = {**trained, **frozen.best}, frozen.grid
-        study = dataclasses.replace(study, trained=trained, frozen=frozen.heads)
+        study, best, grid = yield from train_frozen(study, fixed)
+        trained = yield from with_scratch(study, arms)
+        best = {**trained, **best}
+    study = dataclasses.replace(study, trained=trained)
     looked_before = count_test_look(data.dataset.paths, data.fingerprint, run.id)
     yield log("Testing once, with intervals.")
-    result = build_result(config, run, data, trained, best, grid, notes, looked_before)
+    result = build_result(study, best, grid, notes, looked_before)
     answers = yield from answer_questions(study)
     return {**study_json(result), **answers}
 

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..config import StudyConfig
 from ..data.splits import SPLITS
-from ..files import writing
 from ..stats.evaluation import Metrics
 from ..stats.gaps import (
     Curves,
@@ -22,24 +20,20 @@ from ..stats.gaps import (
     with_test,
 )
 from ..stats.intervals import seed_interval
-from ..stats.metrics import METRICS, all_metrics, log_prior
-from ..stats.paired import Estimate, arm_pairs
-from ..workspace import RunFiles
-from .comparison import Comparison, curves_of, evaluate_test, prediction_table
+from ..stats.metrics import all_metrics
+from ..stats.paired import Estimate
+from .comparison import Comparison, evaluate_test, prediction_table, save_predictions
 from .paper import majority_row
 from .study_data import StudyData
 from .study_result import PaperRow, SplitSummary, StudyResult
-from .trained_arm import TrainedArm, save_curves
-from .verdict import choose_pair
+from .trained_arm import TrainedArm, TrainedStudy, save_curves
+from .verdict import chosen_pairs
 
 ENDS = ("low", "high", "se", "df", "method")
 
 
 def build_result(
-    config: StudyConfig,
-    run: RunFiles,
-    data: StudyData,
-    trained: dict[str, TrainedArm],
+    study: TrainedStudy,
     best: dict[str, TrainedArm],
     grid: dict[str, Any],
     notes: list[str],
@@ -48,36 +42,29 @@ def build_result(
     """The result of a study on one split; writes the curves and predictions that it names.
 
     Args:
-        trained: every arm at the one setting, the primary comparison.
+        study: every arm at the one setting, the primary comparison.
         best: each arm at its own best setting, secondary.
         grid: the settings in study.json.
         notes: sentences on what is left out or differs.
         looked_before: how many runs have looked at these test images before.
     """
-    prior = log_prior(data.labels[data.members("train")], len(data.classes))
-    curves = curves_of(trained)
-    matched = matched_pairs(curves, arm_pairs(list(trained), choose_pair(list(trained))))
-    estimates = {split: split_estimates(config, data, split, trained) for split in SPLITS}
-    comparison = Comparison(
-        config=config,
-        run=run,
-        data=data,
-        trained=trained,
-        log_prior=prior,
-        evaluation=evaluate_test(config, data, trained, prior),
-        gaps={
-            arm: _gaps(curves[arm], {k: of[arm] for k, of in estimates.items()}) for arm in trained
-        },
-        gap_differences=gap_differences(curves, estimates, matched),
-        matched=matched,
-    )
-    labels, arms = data.labels[data.members("test")], {}
-    for arm, one in trained.items():
-        save_curves(run.curves(arm), one.curves, config.seeds)
-        regime = "finetune" if arm == "scratch" else config.regime
-        best_setting = {**best[arm].setting, "test": _seed_means(best[arm], labels, prior)}
-        arms[arm] = comparison.arm(arm, regime, one.setting, best_setting, one.arm.extractor)
-    save_predictions(run, config, data, trained)
+    data, run, curves = study.data, study.run, study.curves
+    matched = matched_pairs(curves, chosen_pairs(list(curves)))
+    estimates = {split: split_estimates(study, split) for split in SPLITS}
+    by_arm = {a: _gaps(curves[a], {k: of[a] for k, of in estimates.items()}) for a in curves}
+    differences = gap_differences(curves, estimates, matched)
+    comparison = Comparison(study, evaluate_test(study), by_arm, differences, matched)
+    arms = {}
+    for arm, one in study.trained.items():
+        save_curves(run.curves(arm), one.curves, study.config.seeds)
+        arms[arm] = comparison.arm(
+            arm,
+            regime="finetune" if arm == "scratch" else study.config.regime,
+            setting=one.setting,
+            best_setting={**best[arm].setting, "test": _seed_means(study, best[arm])},
+            extractor=one.arm.extractor,
+        )
+    save_predictions(run, _prediction_tables(study))
     split = SplitSummary(
         fingerprint=data.fingerprint,
         counts=data.counts(),
@@ -88,19 +75,17 @@ def build_result(
     return comparison.result(arms=arms, split=split, grid=grid, majority_rows=rows, notes=notes)
 
 
-def split_estimates(
-    config: StudyConfig, data: StudyData, split: str, trained: dict[str, TrainedArm]
-) -> dict[str, dict[str, Estimate]]:
+def split_estimates(study: TrainedStudy, split: str) -> dict[str, dict[str, Estimate]]:
     """Loss and accuracy of every arm on one split, under the same resamples of its groups."""
-    images = next(iter(trained.values())).positions[split]
+    images = next(iter(study.trained.values())).positions[split]
     return final_estimates(
-        data.labels[images],
-        data.groups[images],
-        {arm: one.probabilities[split] for arm, one in trained.items()},
-        config.loss,
+        study.data.labels[images],
+        study.data.groups[images],
+        study.probabilities(split),
+        study.config.loss,
         split=split,
-        resamples=config.bootstrap,
-        seed=config.split_seed,
+        resamples=study.config.bootstrap,
+        seed=study.config.split_seed,
     )
 
 
@@ -124,44 +109,35 @@ def _gaps(curves: Curves, estimates: dict[str, dict[str, Estimate]]) -> dict[str
 
 def _majority_rows(data: StudyData) -> list[PaperRow]:
     """The majority class in the paper's table: the share of training's commonest class, which nothing trains."""
-    labels = {split: data.labels[data.members(split)] for split in ("train", "val")}
-    commonest = np.bincount(labels["train"]).argmax()
+    commonest = np.bincount(data.labels_of("train")).argmax()
     return [
-        majority_row(f"{split}_accuracy", float((of == commonest).mean()))
-        for split, of in labels.items()
+        majority_row(f"{split}_accuracy", float((data.labels_of(split) == commonest).mean()))
+        for split in ("train", "val")
     ]
 
 
-def _seed_means(
-    trained_arm: TrainedArm, labels: np.ndarray, prior: np.ndarray
-) -> dict[str, dict[str, float]]:
+def _seed_means(study: TrainedStudy, arm: TrainedArm) -> dict[str, dict[str, float]]:
     """Mean and std over seeds of the test metrics: what an arm's own best setting would give."""
-    values = all_metrics(labels, trained_arm.probabilities["test"], prior)
+    values = all_metrics(study.data.labels_of("test"), arm.probabilities["test"], study.log_prior)
     return {
-        name: {
-            "mean": float(values[name].mean()),
-            "std": float(values[name].std(ddof=min(1, len(values[name]) - 1))),
-        }
-        for name in METRICS
+        name: {"mean": float(of.mean()), "std": float(of.std(ddof=min(1, len(of) - 1)))}
+        for name, of in values.items()
     }
 
 
-def save_predictions(
-    run: RunFiles, config: StudyConfig, data: StudyData, trained: dict[str, TrainedArm]
-) -> None:
-    """predictions.parquet: validation and test probabilities of every arm and seed."""
+def _prediction_tables(study: TrainedStudy) -> list[pd.DataFrame]:
+    """Validation and test probabilities of every arm and seed."""
+    data, tables = study.data, []
     names = data.dataset.frame["group"].to_numpy()[data.rows]
-    tables = []
-    for arm, one in trained.items():
+    for arm, one in study.trained.items():
         for split in ("val", "test"):
             images = one.positions[split]
-            for seed, p_nc in zip(config.seeds, one.probabilities[split], strict=True):
-                columns = {
-                    "image_id": data.image_ids[images],
-                    "split": split,
-                    "group": names[images],
-                    "label": data.labels[images],
-                }
+            columns = {
+                "image_id": data.image_ids[images],
+                "split": split,
+                "group": names[images],
+                "label": data.labels[images],
+            }
+            for seed, p_nc in zip(study.config.seeds, one.probabilities[split], strict=True):
                 tables.append(prediction_table(columns, arm, seed, p_nc))
-    with writing(run.predictions) as file:
-        pd.concat(tables, ignore_index=True).to_parquet(file, index=False)
+    return tables

@@ -17,12 +17,12 @@ from ..events import TICK, Event, log, progress
 from ..stats.intervals import Difference
 from ..stats.metrics import decide
 from ..stats.multiple_tests import with_holm
-from ..stats.paired import Estimate, arm_pairs, average, combine
+from ..stats.paired import Estimate, average, combine
 from ..training.precision import Precision, default_precision
 from .answers import Robustness, RobustnessRow
 from .predictors import Predictors
-from .trained_arm import TrainedStudy, save_arrays, test_scorer
-from .verdict import choose_pair
+from .trained_arm import TrainedStudy, load_arrays, save_arrays
+from .verdict import chosen_pairs
 
 CLEAN = "clean"
 NOTE = (
@@ -51,7 +51,7 @@ def _decide_all(
     study: TrainedStudy, families: list[str], precision: Precision
 ) -> Generator[Event, None, dict[str, Decisions]]:
     """Prior-adjusted decisions {"clean" or family: {arm: (severities, S, n) int16}}, written family by family."""
-    folder, decisions = study.run.checkpoints / "robustness", {}
+    folder = study.run.checkpoints / "robustness"
     images = len(study.data.members("test"))
     todo = [name for name in [CLEAN, *families] if not (folder / f"{name}.npz").exists()]
     total = images * sum(len(SEVERITIES) if name != CLEAN else 1 for name in todo)
@@ -71,28 +71,23 @@ def _decide_all(
                     yield TICK
                 for arm, each in by_arm.items():
                     each.append(np.concatenate([part[arm] for part in parts], 1, dtype=np.int16))
-            arrays = {arm: np.stack(each) for arm, each in by_arm.items()}
-            save_arrays(folder / f"{name}.npz", arrays)
-    for name in [CLEAN, *families]:
-        with np.load(folder / f"{name}.npz", allow_pickle=False) as stored:
-            decisions[name] = {arm: stored[arm] for arm in study.trained}
-    return decisions
+            save_arrays(folder / f"{name}.npz", {arm: np.stack(of) for arm, of in by_arm.items()})
+    return {name: load_arrays(folder / f"{name}.npz") for name in [CLEAN, *families]}
 
 
 def _images(study: TrainedStudy, which: slice, family: str, severity: int) -> np.ndarray:
-    data = study.data
-    positions = data.members("test")[which]
+    data, positions = study.data, study.data.members("test")[which]
     images = np.array(data.store.images[data.rows[positions]])
-    if family == CLEAN:
-        return images
-    return corrupt(images, family, severity, data.image_ids[positions])
+    return (
+        images if family == CLEAN else corrupt(images, family, severity, data.image_ids[positions])
+    )
 
 
 def summarise(
     study: TrainedStudy, families: list[str], decisions: dict[str, Decisions], precision: str
 ) -> Robustness:
     """Tables from decisions: every family and severity, means over severities and families, pairs of arms."""
-    scorer, arms = test_scorer(study.config, study.data), list(study.trained)
+    scorer, arms = study.scorer, list(study.trained)
     clean = {arm: scorer.balanced_accuracy(decisions[CLEAN][arm][0]) for arm in arms}
     rows, losses = [], {}
     for arm in arms:
@@ -114,7 +109,7 @@ def summarise(
         losses[arm] = {**by_family, "all": average(list(by_family.values()))}
     differences = [
         Difference.of(a, b, (losses[a][family] - losses[b][family]).interval(), family=family)
-        for a, b in arm_pairs(arms, choose_pair(arms))
+        for a, b in chosen_pairs(arms)
         for family in ["all", *families]
     ]
     return Robustness(

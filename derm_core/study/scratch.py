@@ -14,11 +14,9 @@ from ..config import StudyConfig
 from ..data.splits import SPLITS
 from ..errors import ConfigError
 from ..events import Event
-from ..workspace import RunFiles
 from .arms import NO_BACKBONE, Arm
 from .finetune import finetune
-from .study_data import StudyData
-from .trained_arm import TrainedArm
+from .trained_arm import TrainedArm, TrainedStudy
 
 NOTE = (
     "{label} is trained end to end with the labels, by the schedule of fine-tuning without layer-wise decay; the "
@@ -59,28 +57,20 @@ def fitting_arms(config: StudyConfig) -> tuple[StudyConfig, list[str]]:
 
 
 def with_scratch(
-    config: StudyConfig,
-    run: RunFiles,
-    data: StudyData,
-    arms: list[Arm],
-    device: str,
-    trained: dict[str, TrainedArm],
+    study: TrainedStudy, arms: list[Arm]
 ) -> Generator[Event, None, dict[str, TrainedArm]]:
-    """The trained arms of the frozen arms, with that of `scratch` where it is among `arms`, in every table's order.
+    """The trained arms of a study, with that of `scratch` where it is among `arms`, in every table's order.
 
     When the study is resumed, finished seeds are not trained again and an unfinished one goes on.
     """
     from_scratch = [arm for arm in arms if arm.kind == "scratch"]
     if not from_scratch:
-        return trained
-    schedule = dataclasses.replace(
-        config.finetune, layer_decay=1.0
-    )  # no pretrained layers to protect
-    positions = {
-        split: data.members(split) for split in SPLITS
-    }  # all training images, as frozen arms
-    finetuned = yield from finetune(
-        dataclasses.replace(config, finetune=schedule), run, data, from_scratch, device, positions
-    )
-    every = {**trained, **finetuned}
+        return study.trained
+    # There are no pretrained layers to protect.
+    schedule = dataclasses.replace(study.config.finetune, layer_decay=1.0)
+    config = dataclasses.replace(study.config, finetune=schedule)
+    # All training images, as frozen arms.
+    positions = {split: study.data.members(split) for split in SPLITS}
+    unprotected = dataclasses.replace(study, config=config)
+    every = study.trained | (yield from finetune(unprotected, from_scratch, positions))
     return {arm: every[arm] for arm in in_order(every)}

@@ -28,14 +28,15 @@ from ..seeds import stream_seed
 from ..stats.intervals import Difference
 from ..stats.metrics import decide
 from ..stats.multiple_tests import with_holm
-from ..stats.paired import Estimate, Scorer, arm_pairs
+from ..stats.paired import Estimate
 from .answers import Shortcut, ShortcutRow
 from .breakdown import melanoma_class
 from .frozen import arm_features, make_heads
-from .trained_arm import FrozenHeads, TrainedStudy, test_scorer
-from .verdict import choose_pair, points
+from .trained_arm import FrozenHeads, TrainedStudy
+from .verdict import chosen_pairs, points
 
 ARTEFACT = "one stroke of a violet or blue skin marker"
+NOT_ASKED = "Not asked of fine-tuned models: every strength would mean training all of them anew."
 PAINTED_AT_ONCE = 128
 BASE = 0.5  # share of images with ink where it is tied to nothing
 
@@ -58,25 +59,19 @@ def shortcut(study: TrainedStudy) -> Generator[Event, None, Shortcut]:
         strengths=tuple(strengths),
     )
     if frozen is None or not frozen.features:
-        text = (
-            "Not asked of fine-tuned models: every strength would mean training all of them anew."
-        )
-        return dataclasses.replace(answer, text=text)
+        return dataclasses.replace(answer, text=NOT_ASKED)
     yield log(f"Shortcut: ink on images, tied to {answer.class_name}.")
     inked = yield from _inked_features(study, frozen)
-    scorer, arms = test_scorer(study.config, data), list(frozen.features)
     estimates: dict[tuple[str, float], dict[str, Estimate]] = {}
-    trainings, started = [(rho, arm) for rho in strengths for arm in arms], time.monotonic()
+    arms, what, started = list(frozen.features), "Heads on inked images", time.monotonic()
+    trainings = [(rho, arm) for rho in strengths for arm in arms]
     for done, (rho, arm) in enumerate(trainings, start=1):
-        estimates[arm, rho] = yield from _measure(
-            study, frozen, scorer, arm, inked[arm], target, rho
-        )
-        what = "Heads on inked images"
+        estimates[arm, rho] = yield from _measure(study, frozen, arm, inked[arm], target, rho)
         yield progress(done, len(trainings), "trainings", what=what, started=started)
     rows = [_row(arm, rho, estimates[arm, rho]) for rho, arm in trainings]
     differences = [
         Difference.of(a, b, change.interval(), strength=rho)
-        for a, b in arm_pairs(arms, choose_pair(arms))
+        for a, b in chosen_pairs(arms)
         for rho in strengths
         for change in [estimates[a, rho]["reliance"] - estimates[b, rho]["reliance"]]
     ]
@@ -167,29 +162,14 @@ def _inked_features(
 
 
 def _measure(
-    study: TrainedStudy,
-    frozen: FrozenHeads,
-    scorer: Scorer,
-    arm: str,
-    inked: np.ndarray,
-    target: int,
-    rho: float,
+    study: TrainedStudy, frozen: FrozenHeads, arm: str, inked: np.ndarray, target: int, rho: float
 ) -> Generator[Event, None, dict[str, Estimate]]:
     """One arm's heads trained at one strength, each seed with its own draw of the inked images, and their test."""
-    data, clean = study.data, frozen.features[arm]
-    uniform = np.stack(
-        [
-            np.random.default_rng(stream_seed(seed, "who carries ink")).random(len(data.rows))
-            for seed in study.config.seeds
-        ]
-    )
-    heads = make_heads(
-        study.config,
-        data,
-        {arm: _mix(clean, inked, assign(data.labels, target, rho, uniform))},
-        learning_rates=(frozen.learning_rate,),
-        weight_decays=(frozen.weight_decay,),
-    )
+    data, clean, scorer = study.data, frozen.features[arm], study.scorer
+    streams = [stream_seed(seed, "who carries ink") for seed in study.config.seeds]
+    uniform = np.stack([np.random.default_rng(one).random(len(data.rows)) for one in streams])
+    mixed = _mix(clean, inked, assign(data.labels, target, rho, uniform))
+    heads = make_heads(study.config, data, {arm: mixed}, **frozen.grid)
     for _ in heads.fit():
         yield TICK
     test = data.members("test")

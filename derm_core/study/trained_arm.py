@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..config import StudyConfig
+from ..events import Event
 from ..files import write_atomic, writing
 from ..heads.grid import CURVES, Heads
+from ..stats.gaps import Curves
 from ..stats.paired import Scorer
 from ..workspace import RunFiles, Workspace
 from .arms import Arm
@@ -52,20 +57,18 @@ class FrozenHeads:
     setting: int
 
     @property
-    def learning_rate(self) -> float:
-        return self.heads.grid[self.setting][0]
-
-    @property
-    def weight_decay(self) -> float:
-        return self.heads.grid[self.setting][1]
+    def grid(self) -> dict[str, Any]:
+        """The one setting as a grid of its own, for `Heads`."""
+        rate, decay = self.heads.grid[self.setting]
+        return {"learning_rates": (rate,), "weight_decays": (decay,)}
 
 
 @dataclass(frozen=True)
 class TrainedStudy:
-    """A trained study, as its questions take it.
+    """A study with what its arms are trained and tested with.
 
     Args:
-        trained: every arm at the one setting.
+        trained: every arm at the one setting; empty before training.
         log_prior: (C,) of the training split, or (N, C) of out-of-fold predictions, one row a test
             image.
         frozen: of the regime `frozen` alone.
@@ -80,16 +83,25 @@ class TrainedStudy:
     log_prior: np.ndarray
     frozen: FrozenHeads | None = None
 
+    @property
+    def curves(self) -> dict[str, Curves]:
+        """{arm: its learning curves}."""
+        return {arm: one.curves for arm, one in self.trained.items()}
 
-def test_scorer(config: StudyConfig, data: StudyData) -> Scorer:
-    """The study's own test set with the resamples that all its paired comparisons share."""
-    return Scorer(
-        data.labels_of("test"),
-        data.groups_of("test"),
-        len(data.classes),
-        resamples=config.bootstrap,
-        seed=config.split_seed,
-    )
+    def probabilities(self, split: str) -> dict[str, np.ndarray]:
+        """{arm: plain softmax (S, n, C) of the images of a split}."""
+        return {arm: one.probabilities[split] for arm, one in self.trained.items()}
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """The study's own test set with the resamples that all its paired comparisons share."""
+        return Scorer(
+            self.data.labels_of("test"),
+            self.data.groups_of("test"),
+            len(self.data.classes),
+            resamples=self.config.bootstrap,
+            seed=self.config.split_seed,
+        )
 
 
 def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -98,19 +110,27 @@ def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]  # none is called as a parameter is
 
 
-def curves_table(curves: dict[str, np.ndarray], seeds: tuple[int, ...]) -> pd.DataFrame:
-    """Curves as a table with one row an evaluation and seed: epoch, step, seed, then CURVES."""
-    times, count = len(curves["epoch"]), len(seeds)
-    return pd.DataFrame(
-        {
-            "epoch": np.repeat(curves["epoch"], count),
-            "step": np.repeat(curves["step"], count),
-            "seed": np.tile(seeds, times),
-            **{name: np.asarray(curves[name]).reshape(-1) for name in CURVES},
-        }
-    )
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file. Raises OSError or ValueError where it cannot be read."""
+    with np.load(path, allow_pickle=False) as stored:
+        return dict(stored)
+
+
+def curve_events(
+    arm: str, values: Mapping[str, Sequence[float | None] | np.ndarray], step: int, epoch: float
+) -> Iterator[Event]:
+    """The live curves of an arm at one evaluation. values: of each of CURVES one number a seed."""
+    for name in CURVES:
+        series = f"{arm}/{name.replace('_', '/', 1)}"
+        yield Event(kind="metric", series=series, value=values[name], step=step, epoch=epoch)
 
 
 def save_curves(path: Path, curves: dict[str, np.ndarray], seeds: tuple[int, ...]) -> None:
-    """Write `curves_table` as CSV."""
-    write_atomic(path, curves_table(curves, seeds).to_csv(index=False))
+    """Write curves as CSV with one row an evaluation and seed: epoch, step, seed, then CURVES."""
+    columns = {
+        "epoch": np.repeat(curves["epoch"], len(seeds)),
+        "step": np.repeat(curves["step"], len(seeds)),
+        "seed": np.tile(seeds, len(curves["epoch"])),
+        **{name: np.asarray(curves[name]).reshape(-1) for name in CURVES},
+    }
+    write_atomic(path, pd.DataFrame(columns).to_csv(index=False))

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 
 from ..formatting import number
 from ..stats.evaluation import PRIMARY, Evaluation
-from ..stats.gaps import GAPS, MatchedPair
+from ..stats.gaps import MatchedPair
 from ..stats.intervals import Difference, Interval, seed_interval
-from ..stats.paired import Pair
+from ..stats.paired import Pair, arm_pairs
 from .study_result import ArmResult, Verdict
 
 NOT_BACKBONES = ("random", "both", "scratch", "colour", "majority")
@@ -36,9 +36,25 @@ def choose_pair(arms: Sequence[str]) -> Pair | None:
     return (pair[0], pair[1]) if len(pair) == 2 else None
 
 
+def chosen_pairs(arms: Sequence[str]) -> list[Pair]:
+    """Every pair of arms once, that of the primary comparison first."""
+    return arm_pairs(arms, choose_pair(arms))
+
+
 def larger(interval: Interval, pair: Pair) -> str | None:
     """The arm that the interval of a − b shows to be larger; None where it includes 0."""
     return {1: pair[0], -1: pair[1], 0: None}[interval.sign]
+
+
+def accuracy_outcome(row: Difference, names: Mapping[str, str], where: str = "") -> str:
+    """Which of two arms is more accurate, in words. names: {arm: its name}."""
+    a, b = names[row.a], names[row.b]
+    if row.sign:
+        better, worse = (a, b) if row.sign > 0 else (b, a)
+        return f"{better} is more accurate than {worse}{where}"
+    if row.equivalent:
+        return f"{a} and {b} are equally accurate{where} within 2 points"
+    return f"No difference in accuracy shown between {a} and {b}{where}"
 
 
 def smaller(interval: Interval, pair: Pair) -> str | None:
@@ -125,7 +141,7 @@ class _Rules:
         self.row = evaluation.difference(pair, "balanced_accuracy")
         self.more_accurate = larger(self.row, pair)
         rows = final_gaps(gap_differences, pair)
-        self.by_gap = {kind: smaller(rows[kind], pair) for kind in GAPS if kind in rows}
+        self.by_gap = {kind: smaller(row, pair) for kind, row in rows.items()}
         holders = {arm for arm in self.by_gap.values() if arm}
         self.smaller_gap = holders.pop() if len(holders) == 1 else None
         self.survives = survives_matched(self.smaller_gap, self.by_gap, self.matched)
@@ -134,14 +150,7 @@ class _Rules:
         return self.arms[arm].label
 
     def headline(self) -> str:
-        a, b = (self.name(arm) for arm in self.pair)
-        if self.more_accurate:
-            other = b if self.more_accurate == self.pair[0] else a
-            first = f"{self.name(self.more_accurate)} is more accurate than {other}"
-        elif self.row.equivalent:
-            first = f"{a} and {b} are equally accurate within 2 points"
-        else:
-            first = f"No difference in accuracy shown between {a} and {b}"
+        first = accuracy_outcome(self.row, {arm: self.name(arm) for arm in self.pair})
         if self.smaller_gap is None:
             return f"{first}; no difference in the gap shown."
         end = {
@@ -254,14 +263,8 @@ class _Rules:
 
     def _both(self) -> list[str]:
         """Does the VAE add to ImageNet? Secondary: Holm-corrected."""
-        row = next(
-            (
-                row
-                for row in self.evaluation.differences
-                if {row.a, row.b} == {"both", "imagenet"} and row.metric == "balanced_accuracy"
-            ),
-            None,
-        )
+        rows = (row for row in self.evaluation.differences if row.metric == "balanced_accuracy")
+        row = next((row for row in rows if {row.a, row.b} == {"both", "imagenet"}), None)
         if row is None or row.mean is None or row.p_holm is None or row.stand_in:
             return []
         gain = row.mean if row.a == "both" else -row.mean

@@ -9,10 +9,12 @@ from derm_core.config import BackboneConfig, FinetuneSchedule, StudyConfig
 from derm_core.nets.backbone import build_backbone
 from derm_core.nets.batchnorm import measure_statistics
 from derm_core.nets.head import Classifier, make_head
+from derm_core.stats.metrics import log_prior
 from derm_core.study import finetune as module
 from derm_core.study.arms import resolve_arms
 from derm_core.study.finetune import finetune
 from derm_core.study.study_data import prepare
+from derm_core.study.trained_arm import TrainedStudy
 from tests.steps import finish
 
 SMALL = BackboneConfig(architecture="resnet18", stage=1)
@@ -38,7 +40,9 @@ def start(config, workspace, run_id):
     data = finish(prepare(config, workspace))[1]
     arms, _ = resolve_arms(config, workspace)
     run = workspace.run(run_id).create()
-    return finetune(config, run, data, arms, "cpu"), data, run
+    prior = log_prior(data.labels_of("train"), len(data.classes))
+    study = TrainedStudy(config, workspace, run, data, "cpu", {}, prior)
+    return finetune(study, arms), data, run
 
 
 @pytest.mark.slow

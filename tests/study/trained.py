@@ -45,7 +45,7 @@ def trained_study(workspace, run_id="study-1", built=None, **changes) -> Trained
     prior = log_prior(data.labels[data.members("train")], len(data.classes))
     study = TrainedStudy(config, workspace, run, data, "cpu", {}, prior)
     if config.regime == "finetune":
-        _, trained = finish(finetune(config, run, data, built, "cpu"))
+        _, trained = finish(finetune(study, built))
         return dataclasses.replace(study, trained=trained)
-    _, arms = finish(train_frozen(config, workspace, run, data, built, "cpu"))
-    return dataclasses.replace(study, trained=arms.trained, frozen=arms.heads)
+    _, (trained_study, _, _) = finish(train_frozen(study, built))
+    return trained_study
