@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def pretrain(args: argparse.Namespace, screen: Screen) -> Answer:
     """JSON: {run_id, state, epochs, metrics}."""
-    base = PRESETS["paper" if args.recipe == "paper" else "laptop"]
+    base = PRESETS["paper" if args.recipe == "paper" else "laptop"].study
     config = PretrainConfig(
         dataset=args.dataset,
         backbone=base.backbone,

@@ -14,18 +14,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from scipy.stats import t as student
 
 from ..errors import DataError
 from ..records import named
-from .intervals import FEW_GROUPS, LEVEL, Component, Difference, Interval, fold_component, interval
+from .intervals import FEW_GROUPS, LEVEL, Component, Difference, Interval, interval
 from .metrics import METRICS, all_metrics, decide, recall
 from .multiple_tests import sign_flip, with_holm
-from .paired import Estimate, Pair, arm_pairs
-from .resampling import Resamples, make_design, replicates
+from .paired import Estimate, Pair, arm_pairs, combine
+from .resampling import Design, Resamples, make_design, replicates
 
 POWER, MARGIN = 0.80, 0.02
 Metrics = dict[str, Interval]
@@ -103,9 +102,9 @@ def evaluate(
         raise DataError("The test set is empty or has images without a label: leave those out.")
     design = make_design(labels, groups, classes)
     drawn = Resamples.draw(design, resamples, seed, "bootstrap", jackknife_first=False)
-    test = _TestSet(log_prior, folds, drawn)
-    scored = {arm: _ScoredArm(test, np.asarray(p, np.float64)) for arm, p in probabilities.items()}
-    majority = _ScoredArm(test, test.majority(), in_folds=False)
+    p_snc = {arm: np.asarray(p, np.float64) for arm, p in probabilities.items()}
+    scored = {arm: _estimates(drawn, p, log_prior, folds) for arm, p in p_snc.items()}
+    majority = _estimates(drawn, _majority(log_prior, len(labels)), log_prior, None)
     differences = [
         _difference(a, b, metric, scored)
         for a, b in arm_pairs(list(probabilities), primary)
@@ -113,79 +112,52 @@ def evaluate(
     ]
     seeds = min(len(p) for p in probabilities.values())
     return Evaluation(
-        arms={arm: one.intervals() for arm, one in scored.items()},
-        majority=majority.intervals(),
-        per_class={arm: one.per_class(class_names) for arm, one in scored.items()},
-        differences=tuple(_tested(differences, test, probabilities, primary, seed)),
-        groups=test.groups,
-        cautions=tuple(_cautions(test, class_names, grouped, seeds)),
+        arms={arm: _intervals(one) for arm, one in scored.items()},
+        majority=_intervals(majority),
+        per_class={arm: _per_class(one["recall"], class_names) for arm, one in scored.items()},
+        differences=tuple(_tested(differences, design, log_prior, probabilities, primary, seed)),
+        groups=len(design.stratum),
+        cautions=tuple(_cautions(design, class_names, grouped, seeds)),
     )
 
 
-@dataclass(frozen=True)
-class _TestSet:
-    """A labelled test set with its resamples, as `evaluate` takes it."""
-
-    log_prior: np.ndarray
-    folds: np.ndarray | None
-    resamples: Resamples
-
-    @property
-    def labels(self) -> np.ndarray:
-        return self.resamples.design.labels
-
-    @property
-    def groups(self) -> int:
-        return len(self.resamples.design.stratum)
-
-    def groups_of(self, c: int) -> int:
-        """Groups with an image of class c."""
-        return len(np.unique(self.resamples.design.group[self.labels == c]))
-
-    def majority(self) -> np.ndarray:
-        """Probabilities (1, N, C) that are the training shares; their mean, since folds' own would rank images."""
-        shares = np.exp(np.where(np.isfinite(self.log_prior), self.log_prior, -np.inf))
-        shares = shares if shares.ndim == 1 else shares.mean(0)
-        return np.broadcast_to(shares, (1, len(self.labels), len(shares)))
+def _majority(log_prior: np.ndarray, images: int) -> np.ndarray:
+    """Probabilities (1, N, C) that are the training shares; their mean, since folds' own would rank images."""
+    shares = np.exp(np.where(np.isfinite(log_prior), log_prior, -np.inf))
+    shares = shares if shares.ndim == 1 else shares.mean(0)
+    return np.broadcast_to(shares, (1, images, len(shares)))
 
 
-class _ScoredArm:
-    """Every metric of one arm, and "recall": by seed, under every resample and, with `in_folds`, in each fold."""
+def _estimates(
+    drawn: Resamples, p_snc: np.ndarray, log_prior: np.ndarray, folds: np.ndarray | None
+) -> dict[str, Estimate]:
+    """Every metric of one arm, and "recall" with a further axis of classes."""
+    design = drawn.design
+    by_seed = _values(design.labels, p_snc, log_prior)
+    under = replicates(design, p_snc, log_prior, drawn.weights)
+    if folds is None:
+        return {m: Estimate(by_seed[m], under[m], drawn) for m in by_seed}
+    each = [folds == fold for fold in np.unique(folds)]
+    parts = [_values(design.labels[i], p_snc[:, i], log_prior[i]) for i in each]
+    by_fold = {m: np.stack([part[m] for part in parts]) for m in by_seed}
+    return {m: Estimate(by_seed[m], under[m], drawn, by_fold[m]) for m in by_seed}
 
-    def __init__(self, test: _TestSet, p_snc: np.ndarray, in_folds: bool = True):
-        self.test = test
-        self.by_seed = _values(test.labels, p_snc, test.log_prior)
-        design, weights = test.resamples.design, test.resamples.weights
-        self.drawn = replicates(design, p_snc, test.log_prior, weights)
-        self.by_fold: Values = {}
-        if test.folds is not None and in_folds:
-            each = [test.folds == fold for fold in np.unique(test.folds)]
-            parts = [_values(test.labels[i], p_snc[:, i], test.log_prior[i]) for i in each]
-            self.by_fold = {m: np.stack([part[m] for part in parts]) for m in self.by_seed}
 
-    def intervals(self) -> Metrics:
-        return {m: self._interval(m, self.test.groups, ...) for m in METRICS}
+def _intervals(estimates: Mapping[str, Estimate]) -> Metrics:
+    return {metric: estimates[metric].interval(metric) for metric in METRICS}
 
-    def per_class(self, class_names: Sequence[str]) -> tuple[ClassRecall, ...]:
-        return tuple(
-            ClassRecall(
-                class_name=name,
-                n=int((self.test.labels == c).sum()),
-                groups=self.test.groups_of(c),
-                recall=self._interval("recall", self.test.groups_of(c), (..., c)),
-            )
-            for c, name in enumerate(class_names)
-        )
 
-    def _interval(self, metric: str, groups: int, at: Any) -> Interval:
-        by_seed = self.by_seed[metric][at]
-        parts = self.test.resamples.components(self.drawn[metric][at])
-        if self.by_fold:
-            parts = parts + fold_component(self.by_fold[metric][at], parts, by_seed)
-        return interval(by_seed, parts, groups, metric)
+def _per_class(recalls: Estimate, class_names: Sequence[str]) -> tuple[ClassRecall, ...]:
+    design, rows = recalls.resamples.design, []
+    for c, name in enumerate(class_names):
+        groups, images = design.groups_of(c), int((design.labels == c).sum())
+        own = _of_class(recalls, c).interval("recall", groups)
+        rows.append(ClassRecall(class_name=name, n=images, groups=groups, recall=own))
+    return tuple(rows)
 
-    def estimate(self, metric: str) -> Estimate:
-        return Estimate(self.by_seed[metric], self.drawn[metric], self.test.resamples)
+
+def _of_class(recalls: Estimate, c: int) -> Estimate:
+    return combine(lambda values: values[..., c], recalls)
 
 
 def _values(labels: np.ndarray, p_snc: np.ndarray, log_prior: np.ndarray) -> Values:
@@ -194,18 +166,16 @@ def _values(labels: np.ndarray, p_snc: np.ndarray, log_prior: np.ndarray) -> Val
     return {**all_metrics(labels, p_snc, log_prior), "recall": recalls}
 
 
-def _difference(a: str, b: str, metric: str, scored: Mapping[str, _ScoredArm]) -> Difference:
+def _difference(
+    a: str, b: str, metric: str, scored: Mapping[str, Mapping[str, Estimate]]
+) -> Difference:
     """a − b on the same groups and, where both have as many, the same seeds; p from Student's t."""
-    one, other = scored[a], scored[b]
-    change = one.estimate(metric) - other.estimate(metric)
-    parts = change.components()
-    values = (one.by_seed[metric], other.by_seed[metric])
+    one, other = scored[a][metric], scored[b][metric]
+    change = one - other
+    parts, values = change.components(), (one.by_seed, other.by_seed)
     if len(values[0]) != len(values[1]):
         counts = [(v, len(v)) for v in values if len(v) > 1]
         parts += [Component(float(v.var(ddof=1)) / n, n - 1.0) for v, n in counts]
-    if one.by_fold:
-        by_fold = one.by_fold[metric] - other.by_fold[metric]
-        parts = parts + fold_component(by_fold, parts, change.by_seed)
     gap = interval(change.by_seed, parts, FEW_GROUPS)
     row = Difference.of(a, b, gap, metric=metric, equivalent=False, primary=False, stand_in=False)
     if gap.se is None or gap.low is None or gap.high is None:
@@ -219,33 +189,32 @@ def _difference(a: str, b: str, metric: str, scored: Mapping[str, _ScoredArm]) -
 
 def _tested(
     rows: Sequence[Difference],
-    test: _TestSet,
+    design: Design,
+    log_prior: np.ndarray,
     probabilities: Mapping[str, np.ndarray],
     primary: Pair,
     seed: int,
 ) -> list[Difference]:
     """p by sign flips for the primary test or its stand-in; Holm's correction over all but the primary."""
-    named = next(iter(rows), None)
-    if named is None or not named.of_pair(primary, "balanced_accuracy"):
+    if not rows or not rows[0].of_pair(primary, "balanced_accuracy"):
         return with_holm(rows)
-    design, others = test.resamples.design, rows[1:]
-    correct = [
-        (decide(probabilities[arm], test.log_prior) == design.labels).mean(0) for arm in primary
-    ]
+    first, *others = rows
+    correct = [(decide(probabilities[arm], log_prior) == design.labels).mean(0) for arm in primary]
     p = sign_flip(design, correct[0] - correct[1], seed=seed)
     if primary == PRIMARY:
-        return [dataclasses.replace(named, p=p, primary=True), *with_holm(others)]
-    return with_holm([dataclasses.replace(named, p=p, stand_in=True), *others])
+        return [dataclasses.replace(first, p=p, primary=True), *with_holm(others)]
+    return with_holm([dataclasses.replace(first, p=p, stand_in=True), *others])
 
 
-def _cautions(test: _TestSet, class_names: Sequence[str], grouped: bool, seeds: int) -> list[str]:
-    by_class = [(name, test.groups_of(c)) for c, name in enumerate(class_names)]
+def _cautions(design: Design, class_names: Sequence[str], grouped: bool, seeds: int) -> list[str]:
+    groups = len(design.stratum)
+    by_class = [(name, design.groups_of(c)) for c, name in enumerate(class_names)]
     few = [f"{name} ({n})" for name, n in by_class if 0 < n < FEW_GROUPS]
     absent = [name for name, n in by_class if n == 0]
     cautions = []
-    if test.groups < FEW_GROUPS:
+    if groups < FEW_GROUPS:
         cautions.append(
-            f"The test set has {test.groups} groups: intervals of shares are Wilson's, and nothing here is firm."
+            f"The test set has {groups} groups: intervals of shares are Wilson's, and nothing here is firm."
         )
     if few:
         cautions.append(

@@ -24,6 +24,7 @@ from .paired import Estimate, Pair, independent_difference
 from .resampling import Resamples, make_design, means_under
 
 POINTS_BEFORE = 3  # evaluations that a comparable arm has before it reaches the matched accuracy
+UNKNOWN = Interval(mean=None)
 Curves = Mapping[str, np.ndarray]
 
 
@@ -273,18 +274,16 @@ def _differences(
         a, b = level.a, level.b
         ends = predicted(a, b)
         for kind, gap_of in GAPS.items():
-            best, whole = (
-                [read(curves[arm], gap_of(curves[arm])) for arm in (a, b)]
-                for read in (at_best, lambda of, gap: area(of["epoch"], gap))
-            )
-            places: dict[str, Interval] = {
+            gap_a, gap_b = (gap_of(curves[arm]) for arm in (a, b))
+            best = at_best(curves[a], gap_a) - at_best(curves[b], gap_b)
+            whole = area(curves[a]["epoch"], gap_a) - area(curves[b]["epoch"], gap_b)
+            at_level = seed_interval(level.difference(kind), over) if level.comparable else UNKNOWN
+            places = {
                 "final": ends["final"][kind],
-                "best": seed_interval(best[0] - best[1], over),
+                "best": seed_interval(best, over),
                 "test": ends["test"][kind],
-                "matched": seed_interval(level.difference(kind), over)
-                if level.comparable
-                else Interval(mean=None),
-                "area": seed_interval(whole[0] - whole[1], over),
+                "matched": at_level,
+                "area": seed_interval(whole, over),
             }
             rows += [
                 Difference.of(a, b, gap, kind=kind, at=at, primary=False)

@@ -16,7 +16,7 @@ from itertools import combinations
 
 import numpy as np
 
-from .intervals import FEW_GROUPS, Component, Interval, interval
+from .intervals import FEW_GROUPS, Component, Interval, fold_component, interval
 from .resampling import Resamples, make_design, means_under
 
 Pair = tuple[str, str]
@@ -38,22 +38,33 @@ class Estimate:
         by_seed: (S,) on the full set.
         drawn: (R + J, S) under each weighting.
         resamples: the weightings.
+        by_fold: (K, S) in each fold of out-of-fold predictions.
     """
 
     by_seed: np.ndarray
     drawn: np.ndarray
     resamples: Resamples
+    by_fold: np.ndarray | None = None
 
     def __sub__(self, other: Estimate) -> Estimate:
         return combine(np.subtract, self, other)
 
     def components(self) -> list[Component]:
-        """Variance over groups, split over classes."""
-        return self.resamples.components(self.drawn)
+        """Variance over groups, split over classes, and what differs between folds beyond it."""
+        parts = self.resamples.components(self.drawn)
+        if self.by_fold is None:
+            return parts
+        return parts + fold_component(self.by_fold, parts, self.by_seed)
 
-    def interval(self, metric: str = "") -> Interval:
-        """Its 95 % interval; metric: as of `intervals.interval`, "" for a difference."""
-        groups = len(self.resamples.design.stratum) if metric else FEW_GROUPS
+    def interval(self, metric: str = "", groups: int | None = None) -> Interval:
+        """Its 95 % interval.
+
+        Args:
+            metric: as of `intervals.interval`, "" for a difference.
+            groups: number of groups behind the value, by default all of the set.
+        """
+        if groups is None:
+            groups = len(self.resamples.design.stratum) if metric else FEW_GROUPS
         return interval(self.by_seed, self.components(), groups, metric)
 
 
@@ -61,13 +72,14 @@ def combine(function: Callable[..., np.ndarray], *estimates: Estimate) -> Estima
     """`function` of estimates on the same groups: seed by seed where all have as many seeds, else of their means."""
     by_seed = [estimate.by_seed for estimate in estimates]
     drawn = [estimate.drawn for estimate in estimates]
+    by_fold = [estimate.by_fold for estimate in estimates if estimate.by_fold is not None]
     if len({len(values) for values in by_seed}) > 1:
         by_seed = [values.mean(keepdims=True) for values in by_seed]
         drawn = [values.mean(1, keepdims=True) for values in drawn]
     with np.errstate(divide="ignore", invalid="ignore"):
-        return Estimate(
-            np.asarray(function(*by_seed)), np.asarray(function(*drawn)), estimates[0].resamples
-        )
+        whole, under = (np.asarray(function(*values)) for values in (by_seed, drawn))
+        each = function(*by_fold) if by_fold else None
+    return Estimate(whole, under, estimates[0].resamples, each)
 
 
 def average(estimates: Sequence[Estimate]) -> Estimate:

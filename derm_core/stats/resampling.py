@@ -43,6 +43,10 @@ class Design:
         """(C,) groups of each stratum."""
         return np.bincount(self.stratum, minlength=self.classes)
 
+    def groups_of(self, c: int) -> int:
+        """How many groups have an image of class c."""
+        return len(np.unique(self.group[self.labels == c]))
+
     def sums(self, values: np.ndarray) -> np.ndarray:
         """Sums (M, K) over each group's images of values (N, K), float32."""
         return np.add.reduceat(

@@ -21,10 +21,8 @@ from ..seeds import stream_seed
 from ..workspace import Workspace
 
 RANDOM_MEAN = RANDOM_STD = (0.5, 0.5, 0.5)
-AS_THEY_ARE = (
-    (0.0, 0.0, 0.0),
-    (1.0, 1.0, 1.0),
-)  # mean and std of a network that does its own normalisation
+# Mean and standard deviation of a network that does its own normalisation.
+AS_THEY_ARE = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 NO_BACKBONE = ("both", "colour")  # two backbones, or none: neither fine-tuned nor published
 FeatureConfig = StudyConfig | EmbedConfig
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from ..data.audit import MISSING, OTHER, categorise
 from ..events import TICK, Event, progress
-from ..files import writing
+from ..files import write_atomic
 from ..stats.calibration import apply_temperature, fit_shared_temperature, reliability
 from ..stats.evaluation import Evaluation, evaluate
 from ..stats.intervals import FEW_GROUPS
@@ -69,15 +69,8 @@ class _Predictions:
 def breakdown(study: TrainedStudy) -> Generator[Event, None, Breakdown]:
     """The breakdown of a study's test set; also writes artefacts/decisions.parquet."""
     data = study.data
-    test = _Predictions(
-        study,
-        data.labels_of("test"),
-        data.groups_of("test"),
-        {
-            arm: np.asarray(one.probabilities["test"], np.float64)
-            for arm, one in study.trained.items()
-        },
-    )
+    plain = {arm: np.asarray(p, np.float64) for arm, p in study.probabilities("test").items()}
+    test = _Predictions(study, data.labels_of("test"), data.groups_of("test"), plain)
     decisions = {arm: decide(p.mean(0), study.log_prior) for arm, p in test.probabilities.items()}
     save_decisions(study.run.decisions, data, test.probabilities, decisions)
     yield TICK
@@ -113,8 +106,7 @@ def save_decisions(
         columns[f"decision:{arm}"] = decisions[arm]
         columns[f"confidence:{arm}"] = mean[each, decisions[arm]].astype(np.float32)
         columns[f"p_true:{arm}"] = mean[each, labels].astype(np.float32)
-    with writing(path) as file:
-        pd.DataFrame(columns).to_parquet(file, index=False)
+    write_atomic(path, pd.DataFrame(columns).to_parquet(index=False))
 
 
 def disagreement(

@@ -116,9 +116,8 @@ def _compute(
     backbone.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     normalise = normaliser(extractor.mean, extractor.std, device)
     source = ImageSource(images, positions.tolist(), device, torch.channels_last)
-    features = torch.empty(
-        (count, backbone.width), device=device
-    )  # a GPU is waited for once a second, not each batch
+    # Kept on the device: a GPU is waited for once a second, not each batch.
+    features = torch.empty((count, backbone.width), device=device)
     done, started, shown = 0, time.monotonic(), time.monotonic()
     try:
         for images_bchw in source.in_order(batch_size(device, images.shape[1])):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Literal
 
 from ..config import CORRUPTIONS, BackboneConfig, FinetuneSchedule, PretrainConfig, StudyConfig
 from ..records import require
@@ -22,72 +21,64 @@ LABEL_FRACTIONS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
 SHORTCUT = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Preset:
     """What a preset fixes.
 
     Args:
-        images: how many the default dataset holds (what `scale` is a share of).
+        description: what it is for.
+        study: its settings, those of the pretraining among them.
+        pretrain_epochs: epochs of the pretraining.
+        recipe: of the pretraining.
+        images: how many the dataset holds (what `scale` is a share of).
     """
 
     description: str
-    dataset: str
-    images: int
-    recipe: str
+    study: StudyConfig
     pretrain_epochs: int
-    arms: tuple[str, ...] = ("vae", "imagenet", "random", "both")
-    backbone: BackboneConfig = BackboneConfig(architecture="resnet18", stage=3)
-    input_size: int = 64
-    regime: Literal["frozen", "finetune"] = "frozen"
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    finetune: FinetuneSchedule = FinetuneSchedule()
+    recipe: str = BEST
+    images: int = 10_015
 
 
+HAM10000 = StudyConfig(dataset="ham10000")
 PRESETS: dict[str, Preset] = {
     "demo": Preset(
-        description="Synthetic images made on the spot; a few minutes on two cores from nothing.",
-        dataset="synth",
-        images=2000,
-        recipe=BEST,
+        "Synthetic images made on the spot; a few minutes on two cores from nothing.",
+        dataclasses.replace(HAM10000, dataset="synth"),
         pretrain_epochs=6,
+        images=2000,
     ),
     "laptop": Preset(
-        description="HAM10000, ResNet-18 to stage 3 at 64 px; at most 40 minutes on two cores.",
-        dataset="ham10000",
-        images=10_015,
-        recipe=BEST,
+        "HAM10000, ResNet-18 to stage 3 at 64 px; at most 40 minutes on two cores.",
+        HAM10000,
         pretrain_epochs=16,
     ),
     "long": Preset(
-        description="HAM10000, ResNet-18 to stage 3 at 96 px, where ImageNet's features are best, and 200 epochs of "
+        "HAM10000, ResNet-18 to stage 3 at 96 px, where ImageNet's features are best, and 200 epochs of "
         "pretraining; made for a GPU.",
-        dataset="ham10000",
-        images=10_015,
-        recipe=BEST,
+        dataclasses.replace(HAM10000, input_size=96),
         pretrain_epochs=200,
-        input_size=96,
     ),
     "paper": Preset(
-        description="The paper's backbone, ConvNeXt-Tiny at 224 px; made for a GPU. Its ImageNet arm needs "
+        "The paper's backbone, ConvNeXt-Tiny at 224 px; made for a GPU. Its ImageNet arm needs "
         "weights that only an online machine can fetch.",
-        dataset="ham10000",
-        images=10_015,
-        recipe="paper",
+        dataclasses.replace(
+            HAM10000, input_size=224, backbone=BackboneConfig(architecture="convnext_tiny", stage=3)
+        ),
         pretrain_epochs=100,
-        input_size=224,
-        backbone=BackboneConfig(architecture="convnext_tiny", stage=3),
+        recipe="paper",
     ),
     "bundles": Preset(
-        description="VAE-pretrained and ImageNet weights fine-tuned end to end with one schedule: the shipped models.",
-        dataset="ham10000",
-        images=10_015,
-        recipe=BEST,
+        "VAE-pretrained and ImageNet weights fine-tuned end to end with one schedule: the shipped models.",
+        dataclasses.replace(
+            HAM10000,
+            arms=("vae", "imagenet"),
+            regime="finetune",
+            seeds=(0,),
+            finetune=FinetuneSchedule(epochs=12, layer_decay=1.0, ema_decay=0.0),
+        ),  # as those in models/ were made
         pretrain_epochs=16,
-        arms=("vae", "imagenet"),
-        regime="finetune",
-        seeds=(0,),
-        finetune=FinetuneSchedule(epochs=12, layer_decay=1.0, ema_decay=0.0),
-    ),  # as those in models/ were made
+    ),
 }
 
 
@@ -115,46 +106,36 @@ def preset(
     require(0 < scale <= 1, "scale", scale, "above 0, at most 1")
     base = PRESETS[name]
     max_images = None if scale == 1 else max(200, round(base.images * scale))
-    dataset = dataset or base.dataset
+    dataset = dataset or base.study.dataset
     if dataset == "synth" and max_images is not None:  # a smaller one is generated much sooner
         dataset, max_images = f"synth-{max_images}", None
     pretrain = PretrainConfig(
         dataset=dataset,
-        backbone=base.backbone,
-        input_size=base.input_size,
+        backbone=base.study.backbone,
+        input_size=base.study.input_size,
         max_images=max_images,
         recipe=make_recipe(recipe or base.recipe, epochs=_scaled(base.pretrain_epochs, scale, 2)),
     )
-    config = StudyConfig(
-        dataset=dataset,
-        arms=base.arms,
-        backbone=base.backbone,
-        input_size=base.input_size,
-        regime=base.regime,
-        seeds=base.seeds,
-        finetune=base.finetune,
-        pretrain=pretrain,
-        max_images=max_images,
-        preset=name,
+    config = dataclasses.replace(
+        base.study, dataset=dataset, pretrain=pretrain, max_images=max_images, preset=name
     )
     if full:
         config = dataclasses.replace(config, corruptions=CORRUPTIONS)
-        if base.regime == "frozen":
+        if config.regime == "frozen":
             config = dataclasses.replace(config, label_fractions=LABEL_FRACTIONS, shortcut=SHORTCUT)
     return config if scale == 1 else _shrink(config, scale)
 
 
 def _shrink(config: StudyConfig, scale: float) -> StudyConfig:
-    seeds = config.seeds[: _scaled(len(config.seeds), scale, min(2, len(config.seeds)))]
+    seeds = _scaled(len(config.seeds), scale, min(2, len(config.seeds)))
+    schedule = config.finetune
     return dataclasses.replace(
         config,
-        seeds=seeds,
+        seeds=config.seeds[:seeds],
         weight_decays=config.weight_decays if scale >= 0.5 else (1e-2,),
         epochs=_scaled(config.epochs, scale, 12),
         bootstrap=_scaled(config.bootstrap, scale, 200),
-        finetune=dataclasses.replace(
-            config.finetune, epochs=_scaled(config.finetune.epochs, scale, 2)
-        ),
+        finetune=dataclasses.replace(schedule, epochs=_scaled(schedule.epochs, scale, 2)),
     )
 
 

@@ -56,7 +56,7 @@ def form(workspace: Workspace) -> StudyConfig | None:
         )
         st.caption(PRESETS[name].description)
     with right:
-        dataset = _dataset(workspace, PRESETS[name].dataset)
+        dataset = _dataset(workspace, PRESETS[name].study.dataset)
     full = st.toggle(
         "Full study",
         key="full",

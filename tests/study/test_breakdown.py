@@ -15,6 +15,7 @@ from derm_core.stats.evaluation import evaluate
 from derm_core.stats.intervals import Interval
 from derm_core.study.answers import Subgroup
 from derm_core.study.breakdown import breakdown, melanoma_class, worst_subgroup
+from derm_core.study.trained_arm import TrainedStudy
 from derm_core.workspace import RunFiles
 from tests.steps import finish
 
@@ -60,13 +61,9 @@ def study(tmp_path_factory):
         groups_of=lambda name: np.repeat(np.arange(N), 2)[positions[name]],
     )
     home = tmp_path_factory.mktemp("detail")
-    return SimpleNamespace(
-        config=StudyConfig(dataset="x", bootstrap=200),
-        data=data,
-        run=RunFiles(home),
-        trained={"vae": trained_arm(1.0), "imagenet": trained_arm(2.0)},
-        log_prior=np.log([0.3, 0.2, 0.5]),
-    )
+    trained = {"vae": trained_arm(1.0), "imagenet": trained_arm(2.0)}
+    config, prior = StudyConfig(dataset="x", bootstrap=200), np.log([0.3, 0.2, 0.5])
+    return TrainedStudy(config, None, RunFiles(home), data, "cpu", trained, prior)
 
 
 @pytest.fixture(scope="module")
