@@ -66,17 +66,17 @@ class Event:
     Attributes:
         kind: one of KINDS.
         series: of a metric: "ARM/SPLIT/NAME" or "SPLIT/NAME".
+        step, epoch: when, where it is known.
         value: of a metric a number, or a list with one number for each seed; of progress a
             `Progress`; of an image a file name below the run's artefacts; of a result the run's
             summary.
-        step, epoch: when, where it is known.
     """
 
     kind: str
     series: str = ""
-    value: Any = None
     step: int | None = None
     epoch: float | None = None
+    value: Any = None
 
 
 TICK = Event(kind="tick")
@@ -102,18 +102,9 @@ def progress(
     """
     elapsed = max(time.monotonic() - started, 1e-9)
     rate = (done - before) / elapsed
-    return Event(
-        kind="progress",
-        series=what,
-        value=Progress(
-            what=what,
-            done=done,
-            total=total,
-            unit=unit,
-            rate=rate,
-            eta_seconds=(total - done) / rate if rate > 0 else None,
-        ),
-    )
+    left = (total - done) / rate if rate > 0 else None
+    value = Progress(what=what, done=done, total=total, unit=unit, rate=rate, eta_seconds=left)
+    return Event(kind="progress", series=what, value=value)
 
 
 def counted(what: str, unit: str = "images") -> Callable[[int, int], Event]:
@@ -152,21 +143,10 @@ class EventLog:
 
     def append(self, event: Event) -> None:
         """Write one event; the order is that of `seq`, whatever the clock does. Raises StorageError."""
-        row = {
-            "seq": self.seq,
-            "time": time.time(),
-            "kind": event.kind,
-            "series": event.series,
-            "step": event.step,
-            "epoch": event.epoch,
-            "value": to_json(event.value),
-        }
+        row = {"seq": self.seq, "time": time.time(), **to_json(event)}
         line = json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
-        with (
-            storage_errors(self.path),
-            open(self.path, "a", encoding="utf-8", opener=_private) as file,
-        ):
-            file.write(line)
+        with storage_errors(self.path), open(self.path, "ab", opener=_private) as file:
+            file.write(line.encode())
         self.seq += 1
 
 

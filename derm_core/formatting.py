@@ -132,9 +132,7 @@ def duration(seconds: float | None) -> str:
     if hours:
         return f"{hours}{THIN}h {minutes}{THIN}min"
     if minutes:
-        return (
-            f"{minutes}{THIN}min {seconds % 60}{THIN}s" if minutes < 10 else f"{minutes}{THIN}min"
-        )
+        return f"{minutes}{THIN}min" + (f" {seconds % 60}{THIN}s" if minutes < 10 else "")
     return f"{seconds}{THIN}s"
 
 
@@ -143,20 +141,14 @@ def ago(moment: float | None, now: float | None = None) -> str:
     if missing(moment):
         return "–"
     elapsed = max(0.0, (time.time() if now is None else now) - moment)
-    for limit, unit, word in (
-        (60, 1, ""),
-        (3600, 60, "min"),
-        (86400, 3600, "h"),
-        (math.inf, 86400, "days"),
-    ):
-        if elapsed < limit:
-            count = int(elapsed // unit)
-            return (
-                "just now"
-                if not word
-                else f"{count}{THIN}{'day' if word == 'days' and count == 1 else word} ago"
-            )
-    return "–"
+    if elapsed < 60:
+        return "just now"
+    if elapsed < 3600:
+        return f"{elapsed // 60:.0f}{THIN}min ago"
+    if elapsed < 86400:
+        return f"{elapsed // 3600:.0f}{THIN}h ago"
+    days = int(elapsed // 86400)
+    return f"{days}{THIN}{'day' if days == 1 else 'days'} ago"
 
 
 def count(value: float, one: str, many: str | None = None) -> str:
@@ -171,10 +163,10 @@ def listed(parts: list[str]) -> str:
 
 def size(byte_count: float) -> str:
     """'512 B', '3.4 MB'."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if byte_count < 1000 or unit == "GB":
-            return (
-                f"{byte_count:.0f}{THIN}{unit}" if unit == "B" else f"{byte_count:.1f}{THIN}{unit}"
-            )
+    if byte_count < 1000:
+        return f"{byte_count:.0f}{THIN}B"
+    for unit in ("kB", "MB", "GB"):
         byte_count /= 1000
-    return ""
+        if byte_count < 1000:
+            break
+    return f"{byte_count:.1f}{THIN}{unit}"

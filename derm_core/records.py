@@ -283,13 +283,10 @@ class _Reader:
             name = unknown[0]
             self.require(False, _join(where, str(name)), body[name], "one of " + ", ".join(fields))
         for name, field in fields.items():
-            has_default = (
-                field.default is not dataclasses.MISSING
-                or field.default_factory is not dataclasses.MISSING
-            )
-            self.require(
-                has_default or name in body, _join(where, name), None, "a value; it is required"
-            )
+            default = (field.default, field.default_factory)
+            required = all(value is dataclasses.MISSING for value in default)
+            present = name in body or not required
+            self.require(present, _join(where, name), None, "a value; it is required")
         hints = field_types(cls)
         return cls(
             **{

@@ -150,10 +150,7 @@ class RunStore:
         """Fill a new table from the run folders."""
         for row in rows_of_folders(self.workspace):
             row["device"] = device_slot(row["kind"], row["device"])
-            connection.execute(
-                f"INSERT INTO runs ({', '.join(row)}) VALUES ({','.join('?' * len(row))})",
-                tuple(row.values()),
-            )
+            _insert(connection, row)
 
     def _explain(self, error: Exception) -> str:
         text = str(error)
@@ -178,18 +175,16 @@ class RunStore:
                 write_json(files.create().config, config)
                 if about.name:
                     write_json(files.about, to_json(about))
-                connection.execute(
-                    "INSERT INTO runs (id, kind, name, state, device, created, depends_on) VALUES (?,?,?,?,?,?,?)",
-                    (
-                        run_id,
-                        kind,
-                        about.name,
-                        "queued",
-                        device_slot(kind, config.get("device", "auto")),
-                        time.time(),
-                        depends_on,
-                    ),
-                )
+                row = {
+                    "id": run_id,
+                    "kind": kind,
+                    "name": about.name,
+                    "state": "queued",
+                    "device": device_slot(kind, config.get("device", "auto")),
+                    "created": time.time(),
+                    "depends_on": depends_on,
+                }
+                _insert(connection, row)
             except BaseException:
                 shutil.rmtree(files.root, ignore_errors=True)
                 raise
@@ -242,11 +237,8 @@ class RunStore:
             run.tags if tags is None else tags,
             run.note if note is None else note,
         )
-        with self._connect() as connection:
-            connection.execute(
-                "UPDATE runs SET name=?, tags=?, note=? WHERE id=?",
-                (about.name, json.dumps(about.tags), about.note, run_id),
-            )
+        texts = (about.name, json.dumps(about.tags), about.note)
+        self._change("name=?, tags=?, note=? WHERE id=?", *texts, run_id)
         if self.workspace.run(run_id).root.exists():
             write_json(self.workspace.run(run_id).about, to_json(about))
         return self.get(run_id)
@@ -257,7 +249,7 @@ class RunStore:
         """Compare-and-set: move to `to_state` if the run is in one of `from_states`; False if it was not."""
         if to_state not in STATES:
             raise ValueError(f"unknown state {to_state!r}")
-        states = (from_states,) if isinstance(from_states, str) else tuple(from_states)
+        states = (from_states,) if isinstance(from_states, str) else from_states
         return self._update(run_id, {"state": to_state, **_columns(fields)}, states)
 
     def set_progress(self, run_id: str, progress: Progress) -> None:
@@ -270,28 +262,19 @@ class RunStore:
 
     def claim_spawn(self, run: Run) -> bool:
         """Whether the caller may start a worker: one caller may for a row as it was read."""
-        with self._connect() as connection:
-            cursor = connection.execute(
-                "UPDATE runs SET spawned=?, spawns=spawns+1, pid=NULL WHERE id=? AND state='queued' AND spawned IS ?",
-                (time.time(), run.id, run.spawned),
-            )
-        return cursor.rowcount == 1
+        where = "id=? AND state='queued' AND spawned IS ?"
+        changes = "spawned=?, spawns=spawns+1, pid=NULL"
+        return self._change(f"{changes} WHERE {where}", time.time(), run.id, run.spawned)
 
     def note_spawned(self, run_id: str, pid: int) -> None:
         """Note the process of a worker that was started and has not claimed its run yet."""
-        with self._connect() as connection:
-            connection.execute(
-                "UPDATE runs SET pid=? WHERE id=? AND state='queued' AND spawns>0", (pid, run_id)
-            )
+        self._change("pid=? WHERE id=? AND state='queued' AND spawns>0", pid, run_id)
 
     def request_cancel(self, run_id: str) -> bool:
         """Request the end of a queued or running run; the first request's time stays. False if it has ended."""
-        with self._connect() as connection:
-            cursor = connection.execute(
-                "UPDATE runs SET cancel_time=COALESCE(cancel_time, ?) WHERE id=? AND state IN ('queued','running')",
-                (time.time(), run_id),
-            )
-        return cursor.rowcount == 1
+        first = "cancel_time=COALESCE(cancel_time, ?)"
+        where = "id=? AND state IN ('queued','running')"
+        return self._change(f"{first} WHERE {where}", time.time(), run_id)
 
     def delete(self, run_id: str) -> None:
         """Remove the row of a run."""
@@ -300,13 +283,19 @@ class RunStore:
 
     def _update(self, run_id: str, columns: dict[str, Any], states: tuple[str, ...]) -> bool:
         assignments = ", ".join(f"{name}=?" for name in columns)
-        marks = ",".join("?" * len(states))
+        where = f"id=? AND state IN ({','.join('?' * len(states))})"
+        return self._change(f"{assignments} WHERE {where}", *columns.values(), run_id, *states)
+
+    def _change(self, change: str, *values: Any) -> bool:
+        """UPDATE the table; whether one row was changed."""
         with self._connect() as connection:
-            cursor = connection.execute(
-                f"UPDATE runs SET {assignments} WHERE id=? AND state IN ({marks})",
-                (*columns.values(), run_id, *states),
-            )
-        return cursor.rowcount == 1
+            return connection.execute(f"UPDATE runs SET {change}", values).rowcount == 1
+
+
+def _insert(connection: sqlite3.Connection, row: dict[str, Any]) -> None:
+    marks = ",".join("?" * len(row))
+    columns = ", ".join(row)
+    connection.execute(f"INSERT INTO runs ({columns}) VALUES ({marks})", tuple(row.values()))
 
 
 def _columns(fields: dict[str, Any]) -> dict[str, Any]:
@@ -321,8 +310,7 @@ def _columns(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _run(row: sqlite3.Row) -> Run:
     values = {name: row[name] for name in FIELDS}
-    for name in ("progress", "summary"):
+    for name in ("progress", "summary", "tags"):
         values[name] = json.loads(values[name]) if values[name] else None
-    if values["progress"]:
-        values["progress"] = Progress.from_json(values["progress"])
-    return Run(**{**values, "tags": tuple(json.loads(values["tags"]))})
+    progress = values["progress"] and Progress.from_json(values["progress"])
+    return Run(**values | {"progress": progress, "tags": tuple(values["tags"])})

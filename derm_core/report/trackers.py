@@ -108,24 +108,17 @@ def _final_curves(run: RunFiles, arm: str, time: float) -> list[dict[str, Any]]:
         {
             "series": f"{arm}/{name.replace('_', '/', 1)}",
             "step": int(step),
-            "epoch": float(epoch),
             "time": time,
             "value": [None if np.isnan(value) else float(value) for value in group[name]],
         }
-        for (step, epoch), group in table.groupby(["step", "epoch"])
+        for (step, _), group in table.groupby(["step", "epoch"])
         for name in names
     ]
 
 
 def _test_metrics(result: StudyResult, time: float) -> list[dict[str, Any]]:
     return [
-        {
-            "series": f"{arm}/test/{metric}",
-            "step": 0,
-            "epoch": 0.0,
-            "time": time,
-            "value": value.mean,
-        }
+        {"series": f"{arm}/test/{metric}", "step": 0, "time": time, "value": value.mean}
         for arm, entry in result.arms.items()
         for metric, value in entry.test.items()
     ]
@@ -209,11 +202,9 @@ def _log_to_mlflow(
 ) -> str:
     entities, client = mlflow.entities, mlflow.MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
-    experiment_id = (
-        experiment.experiment_id
-        if experiment
-        else client.create_experiment(EXPERIMENT, _artefact_folder(uri))
-    )
+    experiment_id = experiment and experiment.experiment_id
+    if experiment_id is None:
+        experiment_id = client.create_experiment(EXPERIMENT, _artefact_folder(uri))
     tags = {
         "mlflow.runName": run.name or run.id,
         "derm.run": run.id,

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from derm_core.arms import ArmStyle
-from derm_core.report.section import Section, cell_text
+from derm_core.report.section import Bullet, Section, cell_text
 from pages.ui import frame, words
 
 
@@ -53,23 +53,13 @@ def draw_words(section: Section) -> None:
     if section.text:
         st.markdown("\n\n".join(map(words.plain, section.text)))
     if section.bullets:
-        st.markdown(
-            "\n".join(
-                " ".join(
-                    filter(
-                        None,
-                        (
-                            "-",
-                            bullet.badge
-                            and f":{bullet.badge_colour}-badge[{words.plain(bullet.badge)}]",
-                            bullet.stressed and f"**{words.plain(bullet.stressed)}**",
-                            words.plain(bullet.text),
-                        ),
-                    )
-                )
-                for bullet in section.bullets
-            )
-        )
+        st.markdown("\n".join(map(_bullet_text, section.bullets)))
+
+
+def _bullet_text(bullet: Bullet) -> str:
+    badge = bullet.badge and f":{bullet.badge_colour}-badge[{words.plain(bullet.badge)}]"
+    stressed = bullet.stressed and f"**{words.plain(bullet.stressed)}**"
+    return " ".join(filter(None, ("-", badge, stressed, words.plain(bullet.text))))
 
 
 def draw_figure(section: Section, key: str | None = None, **selection: Any) -> None:

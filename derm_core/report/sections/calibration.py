@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from ...arms import in_order
-from ...formatting import QUANTITIES, count, interval, number, percent
+from ...formatting import count, interval, number, percent
 from ...stats.intervals import Interval
 from ...stats.operating_point import OperatingCurve
 from ...study.answers import Calibration, Numbers, OperatingPoint
@@ -14,9 +14,8 @@ from ..csv_tables import csv_table
 from ..figure_style import ACCENT, ZERO, Figure, band, blank, line_trace
 from ..section import Section
 from ..templating import words
-from .parts import style
+from .parts import metric_cells, style
 
-METRICS = ("ece", "brier", "log_loss")
 MOMENTS = ("before", "after")
 
 
@@ -31,10 +30,7 @@ def calibration(result: StudyResult, when: str = "before") -> Section | None:
             "Probabilities": "as trained"
             if moment == "before"
             else f"temperature {number(entry.temperature, 2)}",
-            **{
-                QUANTITIES[metric]: interval(getattr(entry, moment)[metric], metric)
-                for metric in METRICS
-            },
+            **metric_cells(getattr(entry, moment), ("ece", "brier", "log_loss")),
         }
         for arm, entry in entries.items()
         for moment in MOMENTS

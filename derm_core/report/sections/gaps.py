@@ -55,7 +55,11 @@ def gap_against_accuracy(result: StudyResult, kind: str) -> Section | None:
         **words("gap", kind=kind, points_text=points_text),
         figure=lambda: gap_figure(rows, kind),
         numbers=lambda: pd.DataFrame(
-            {"arm": row.arm.name} | columns(row.x, "balanced_accuracy_") | columns(row.y, "gap_")
+            {
+                "arm": row.arm.name,
+                **columns(row.x, "balanced_accuracy_"),
+                **columns(row.y, "gap_"),
+            }
             for row in rows
         ),
     )

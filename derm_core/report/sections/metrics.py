@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from ...arms import ArmStyle, arm_style
-from ...formatting import QUANTITIES, interval, missing, number, p_value, percent
+from ...formatting import QUANTITIES, missing, number, p_value, percent
 from ...stats.intervals import Difference, Interval
 from ...study.study_result import StudyResult
 from ..charts import forest
@@ -14,16 +14,17 @@ from ..csv_tables import csv_table
 from ..section import Row, Section
 from ..templating import words
 from .parts import (
+    TEST_METRICS,
     arm_results,
     forest_rows,
     forest_text,
     is_share,
+    metric_cells,
     of_metric,
     pair_name,
     quantity_name,
 )
 
-TEST_METRICS = ("balanced_accuracy", "macro_auroc", "accuracy", "log_loss", "brier", "ece")
 LOWER_IS_BETTER = ("log_loss", "brier", "ece")
 
 
@@ -36,16 +37,7 @@ def arm_metrics(result: StudyResult) -> Section:
         tested.append((arm_style("majority"), result.majority))
     return Section(
         **words("test-metrics"),
-        table=[
-            {
-                "Arm": style,
-                **{
-                    QUANTITIES[metric]: interval(metrics.get(metric), metric)
-                    for metric in TEST_METRICS
-                },
-            }
-            for style, metrics in tested
-        ],
+        table=[{"Arm": style, **metric_cells(metrics)} for style, metrics in tested],
         numbers=partial(csv_table, result, "test-metrics"),
     )
 
@@ -55,10 +47,7 @@ def accuracy_with_gap(result: StudyResult) -> list[Row]:
     return [
         {
             "Arm": style,
-            **{
-                QUANTITIES[metric]: interval(entry.test.get(metric), metric)
-                for metric in TEST_METRICS[:2]
-            },
+            **metric_cells(entry.test, TEST_METRICS[:2]),
             "Accuracy gap": percent(entry.gaps.get("accuracy"), sign=True),
             "Loss gap": number(entry.gaps.get("loss"), sign=True),
         }

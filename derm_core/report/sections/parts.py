@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
 from ...arms import ArmStyle, arm_style, in_order
-from ...formatting import QUANTITIES, SHARES, points, signed_interval
+from ...formatting import QUANTITIES, SHARES, interval, points, signed_interval
 from ...stats.intervals import Difference, Interval
 from ...study.study_result import ArmResult, StudyResult
 from ..charts import Curve, ForestRow
 from ..section import Row
+
+TEST_METRICS = ("balanced_accuracy", "macro_auroc", "accuracy", "log_loss", "brier", "ece")
 
 
 def style(result: StudyResult, arm: str) -> ArmStyle:
@@ -29,11 +31,9 @@ def arm_results(result: StudyResult) -> list[tuple[ArmStyle, ArmResult]]:
     return [(style, result.arms[arm]) for arm, style in styles(result).items()]
 
 
-def columns(interval: Interval | None, prefix: str = "") -> dict[str, float | None]:
+def columns(value: Interval, prefix: str) -> dict[str, float | None]:
     """mean, std, low and high of an interval as columns of a table."""
-    return {
-        f"{prefix}{end}": getattr(interval, end, None) for end in ("mean", "std", "low", "high")
-    }
+    return {f"{prefix}{end}": getattr(value, end) for end in ("mean", "std", "low", "high")}
 
 
 def one_column_an_arm(
@@ -48,6 +48,13 @@ def one_column_an_arm(
         {index: line, **{style(result, arm).name: texts.get(arm, "–") for arm in arms}}
         for line, texts in lines.items()
     ]
+
+
+def metric_cells(
+    metrics: Mapping[str, Interval], names: Sequence[str] = TEST_METRICS
+) -> dict[str, str]:
+    """Cells of a table with a column for each metric, with 95 % intervals."""
+    return {QUANTITIES[name]: interval(metrics.get(name), name) for name in names}
 
 
 def curves_by_arm(

@@ -78,12 +78,8 @@ def labels_tab(workspace: Workspace, result: StudyResult) -> None:
     """One metric by the share of labels."""
     answer = result.label_efficiency
     if answer is None:
-        st.subheader("Fewer labels", anchor=False)
-        _not_asked(
-            result,
-            "How the arms do when only some of the training groups have labels will stand here.",
-            "Fewer labels",
-        )
+        what = "How the arms do when only some of the training groups have labels"
+        _not_asked(result, "Fewer labels", what, "Fewer labels")
         return
     metric = _choice("Metric", labels.METRICS, "labels-metric") if answer.rows else ""
     draw(labels.label_efficiency(result, metric), file=result.run_id)
@@ -92,13 +88,8 @@ def labels_tab(workspace: Workspace, result: StudyResult) -> None:
 def robustness_tab(workspace: Workspace, result: StudyResult) -> None:
     """Corrupted images, and the planted shortcut."""
     if result.robustness is None:
-        st.subheader("Corrupted images", anchor=False)
-        _not_asked(
-            result,
-            "How much accuracy the arms lose on blurred, noisy, badly lit or hairy images will "
-            "stand here.",
-            "Corruptions",
-        )
+        what = "How much accuracy the arms lose on blurred, noisy, badly lit or hairy images"
+        _not_asked(result, "Corrupted images", what, "Corruptions")
     else:
         left, right = st.columns([5, 6], gap="large")
         with left:
@@ -111,25 +102,16 @@ def robustness_tab(workspace: Workspace, result: StudyResult) -> None:
             draw(robustness.severities(result, chosen), robustness.loss_differences(result))
         draw(robustness.all_losses(result), file=result.run_id)
     if result.shortcut is None:
-        st.subheader("A planted shortcut", anchor=False)
-        _not_asked(
-            result,
-            "How far each arm relies on an artefact that is tied to one class in training will "
-            "stand here.",
-            "Planted shortcut",
-        )
+        what = "How far each arm relies on an artefact that is tied to one class in training"
+        _not_asked(result, "A planted shortcut", what, "Planted shortcut")
     draw(*shortcut.shortcut(result), file=result.run_id)
 
 
 def external_tab(workspace: Workspace, result: StudyResult) -> None:
     """Other test sets."""
     if not result.external:
-        st.subheader("Other test sets", anchor=False)
-        _not_asked(
-            result,
-            "How the arms do on images of another camera and another clinic will stand here.",
-            "Other test sets",
-        )
+        what = "How the arms do on images of another camera and another clinic"
+        _not_asked(result, "Other test sets", what, "Other test sets")
     draw(external.external(result), file=result.run_id)
     for one in result.external:
         section = external.one_external(result, one)
@@ -205,10 +187,11 @@ def _choice(label: str, options, key: str, names=QUANTITIES) -> str:
     )
 
 
-def _not_asked(result: StudyResult, what: str, switch: str) -> None:
+def _not_asked(result: StudyResult, heading: str, what: str, switch: str) -> None:
     """One sentence and the way to the answer, where a study has none."""
+    st.subheader(heading, anchor=False)
     frame.empty(
-        f"{what} To have it, launch the study again with **{switch}** (under All settings) or as a "
+        f"{what} will stand here. To have it, launch the study again with **{switch}** (under All settings) or as a "
         "full study.",
         title="Not asked in this study",
         icon=":material/help:",
