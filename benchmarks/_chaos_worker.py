@@ -32,7 +32,7 @@ PHASES = {
     "checkpoint": "derm_core.training.checkpoint:_write",
     "features": "derm_core.study.frozen:arm_features",
     "heads": "derm_core.study.frozen:train_heads",
-    "umap": "derm_core.insight.embed:_umap",
+    "umap": "derm_core.insight.embed:umap_layout",
     "bundle": "derm_core.publish.classifier:place",
 }
 FILE_OPERATIONS = ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir")

@@ -6,11 +6,12 @@ the worker may stop. The last event of a finished job is a `result` with its sum
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,7 @@ class EventLog:
 
     def __init__(self, path: Path):
         self.path = Path(path)
-        previous = list(read_events(self.path))
+        previous = read_events(self.path)
         self.seq = previous[-1]["seq"] + 1 if previous else 0
         self._remove_torn_line()
 
@@ -154,9 +155,9 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def read_events(path: Path, offset: int = 0) -> Iterator[dict[str, Any]]:
-    """Whole lines of an event file from byte `offset`; a torn last line is left for the next read."""
-    yield from read_events_from(path, offset)[0]
+def read_events(path: Path) -> list[dict[str, Any]]:
+    """The events of a run's file; a torn last line is left out."""
+    return read_events_from(path)[0]
 
 
 def read_events_from(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
@@ -170,8 +171,6 @@ def read_events_from(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]],
     end = data.rfind(b"\n") + 1
     rows = []
     for line in data[:end].splitlines():
-        try:
+        with contextlib.suppress(ValueError):
             rows.append(json.loads(line))
-        except ValueError:
-            continue
     return rows, offset + end

@@ -151,9 +151,9 @@ def ago(moment: float | None, now: float | None = None) -> str:
     return f"{days}{THIN}{'day' if days == 1 else 'days'} ago"
 
 
-def count(value: float, one: str, many: str | None = None) -> str:
+def count(value: float, one: str) -> str:
     """'1 lesion', '7,470 lesions'."""
-    return f"{value:,.0f} {one if value == 1 else many or one + 's'}"
+    return f"{value:,.0f} {one if value == 1 else one + 's'}"
 
 
 def listed(parts: list[str]) -> str:

@@ -154,37 +154,30 @@ def field_types(cls: Any) -> dict[str, Any]:
     return typing.get_type_hints(cls, include_extras=True)
 
 
-def check_fields(record: Any, error: type[Exception] = ConfigError) -> None:
-    """For `__post_init__`: hold every field against its bounds and its allowed values.
+class Checked:
+    """Base of records whose fields are held against their bounds when they are made.
 
     Raises:
-        ConfigError (or `error`): naming the field, its value and what is allowed.
+        ConfigError: naming the field, its value and what is allowed.
     """
-    cls: Any = type(record)
-    hints = field_types(cls)
-    for field in dataclasses.fields(record):
-        _check_value(hints[field.name], getattr(record, field.name), field.name, error)
-
-
-class Checked:
-    """Base of records whose fields are held against their bounds when they are made."""
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        for name, hint in field_types(type(self)).items():
+            _check_value(hint, getattr(self, name), name)
 
 
-def _check_value(hint: Any, value: Any, where: str, error: type[Exception]) -> None:
+def _check_value(hint: Any, value: Any, where: str) -> None:
     hint, marks = _without_marks(hint)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         if value is not None:
-            _check_value(_not_none(arguments), value, where, error)
+            _check_value(_not_none(arguments), value, where)
     elif origin is Literal:
-        require(value in arguments, where, value, _alternatives(arguments), error)
+        require(value in arguments, where, value, _alternatives(arguments))
     elif origin is tuple:
         for item in value:
-            _check_value(arguments[0], item, where, error)
-    _check_marks(marks, value, where, error)
+            _check_value(arguments[0], item, where)
+    _check_marks(marks, value, where, ConfigError)
 
 
 def _check_marks(marks: Sequence[Any], value: Any, where: str, error: type[Exception]) -> None:

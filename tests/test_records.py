@@ -16,7 +16,6 @@ from derm_core.records import (
     Range,
     Rule,
     bounds,
-    check_fields,
     description,
     from_json,
     optional,
@@ -31,16 +30,13 @@ class Inner:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outer:
+class Outer(Checked):
     name: str
     kind: Literal["a", "b"] = "a"
     pair: tuple[int, int] = (1, 2)
     many: tuple[Inner, ...] = ()
     by_name: Mapping[str, Inner] = field(default_factory=dict)
     one: Inner | None = None
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 def test_a_record_survives_its_json():

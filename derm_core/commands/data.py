@@ -80,20 +80,12 @@ def list_data(args: argparse.Namespace, screen: Screen) -> Answer:
     datasets = list_datasets(screen.workspace)
     text = "No dataset yet: `data synth` makes one, `data import PATH --name NAME` reads yours."
     if datasets:
-        text = table(
-            ("name", "images", "classes", "groups", "layout", "on disk"),
-            [
-                (
-                    one.name,
-                    one.images,
-                    one.classes,
-                    one.groups,
-                    one.layout,
-                    size(one.disk_bytes or 0),
-                )
-                for one in datasets
-            ],
-        )
+        header = ("name", "images", "classes", "groups", "layout", "on disk")
+        rows = [
+            (one.name, one.images, one.classes, one.groups, one.layout, size(one.disk_bytes or 0))
+            for one in datasets
+        ]
+        text = table(header, rows)
     total = sum(one.disk_bytes or 0 for one in datasets)
     return Answer({"datasets": to_json(datasets), "disk_bytes": total}, text)
 
@@ -132,12 +124,9 @@ def priority_data(args: argparse.Namespace, screen: Screen) -> Answer:
         save_map(screen.workspace, args.name, {**start, **changes} if changes else None)
         info = read_info(files)
     priorities = priority_map(args.name, info)
-    return Answer(
-        {"name": args.name, **to_json(priorities)},
-        table(("class", "priority"), list(priorities.map.items()))
-        + "\n"
-        + describe_map(priorities),
-    )
+    rows = table(("class", "priority"), list(priorities.map.items()))
+    value = {"name": args.name, **to_json(priorities)}
+    return Answer(value, f"{rows}\n{describe_map(priorities)}")
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -161,15 +150,9 @@ def synth_data(args: argparse.Namespace, screen: Screen) -> Answer:
         progress=screen.counter("generating", "images"),
     )
     seconds, groups = time.monotonic() - started, int(dataset.frame["group"].nunique())
-    value = {
-        "name": dataset.name,
-        "images": len(dataset),
-        "classes": len(dataset.classes),
-        "groups": groups,
-        "seconds": seconds,
-    }
+    counts = {"images": len(dataset), "classes": len(dataset.classes), "groups": groups}
     return Answer(
-        value,
+        {"name": dataset.name, **counts, "seconds": seconds},
         f"{dataset.name}: {len(dataset)} synthetic images, {len(dataset.classes)} classes, "
         f"{groups} groups, in {duration(seconds)}.",
     )

@@ -11,30 +11,19 @@ from ..study.presets import LABEL_FRACTIONS, SHORTCUT
 from .output import HELP
 from .start import names
 
-# option: (field of StudyConfig, its value where the option has none, help)
+# option: (field of StudyConfig, its value where the option has none)
 QUESTIONS = {
-    "label_fractions": (
-        "label_fractions",
-        LABEL_FRACTIONS,
-        "also train on these shares of the labels (default 0.01 to 1)",
-    ),
-    "robustness": (
-        "corruptions",
-        CORRUPTIONS,
-        f"also test under corruptions (default all: {', '.join(CORRUPTIONS)})",
-    ),
-    "shortcut": (
-        "shortcut",
-        SHORTCUT,
-        "also plant ink tied to one class at these strengths (default 0 to 1)",
-    ),
+    "label_fractions": ("label_fractions", LABEL_FRACTIONS),
+    "robustness": ("corruptions", CORRUPTIONS),
+    "shortcut": ("shortcut", SHORTCUT),
 }
 
 
 def add_questions(parser: argparse.ArgumentParser) -> None:
     """--label-fractions, --robustness, --shortcut (each alone: its defaults), --external and --full."""
-    for option, (_, _, text) in QUESTIONS.items():
+    for option in QUESTIONS:
         flag = f"--{option.replace('_', '-')}"
+        text = HELP[f"compare {flag}"].format(corruptions=", ".join(CORRUPTIONS))
         parser.add_argument(flag, nargs="?", const="", metavar="A,B,…", help=text)
     parser.add_argument("--external", metavar="A,B,…", help=HELP["compare --external"])
     parser.add_argument("--full", action="store_true", help=HELP["compare --full"])
@@ -47,7 +36,7 @@ def questions(args: argparse.Namespace) -> dict[str, Any]:
         ConfigError: what should be a number is none.
     """
     fields: dict[str, Any] = {}
-    for option, (field, default, _) in QUESTIONS.items():
+    for option, (field, default) in QUESTIONS.items():
         text = getattr(args, option)
         if text is not None:
             values = names(text)

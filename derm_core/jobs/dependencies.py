@@ -32,13 +32,12 @@ def required_pretraining(config: StudyConfig | EmbedConfig) -> PretrainConfig:
     """The pretraining that a config without `vae_run` describes. Raises ConfigError where it describes none."""
     pretrain = config.pretrain if isinstance(config, StudyConfig) else None
     if pretrain is None:
+        other = "vae, the name of an extractor of the library"
+        if config.kind == "study":
+            other = "pretrain, how to make one"
         raise ConfigError(
-            f"The arm vae of this {config.kind} has no weights: give vae_run, the id of a pretraining, "
-            + (
-                "or pretrain, how to make one."
-                if config.kind == "study"
-                else "or vae, the name of an extractor of the library."
-            )
+            f"The arm vae of this {config.kind} has no weights: give vae_run, the id of a "
+            f"pretraining, or {other}."
         )
     return pretrain
 
@@ -110,14 +109,12 @@ def waits_for(workspace: Workspace, run: Run) -> list[str]:
 
 def dataset_users(workspace: Workspace, name: str) -> list[str]:
     """Ids of the queued and running runs that use a dataset."""
-
-    def uses_it(config: dict[str, Any]) -> bool:
-        return name in (config.get("dataset"), *config.get("external", ()))
-
+    unfinished = [run.id for run in RunStore(workspace).list() if not run.final]
+    configs = {run_id: stored_config(workspace, run_id) or {} for run_id in unfinished}
     return [
-        run.id
-        for run in RunStore(workspace).list()
-        if not run.final and uses_it(stored_config(workspace, run.id) or {})
+        run_id
+        for run_id, config in configs.items()
+        if name in (config.get("dataset"), *config.get("external", ()))
     ]
 
 
@@ -143,13 +140,9 @@ def require_pretraining(store: RunStore, run_id: str, finished: bool) -> None:
             f"{run_id} is a {run.kind}; the weights of an arm come from a run of kind pretrain."
         )
     if run.state != "done" and (finished or run.final):
+        advice = f"`runs resume {run_id}` goes on with it" if run.final else "wait until it is done"
         raise RunError(
-            f"The pretraining {run_id} is {run.state}, its weights cannot be used; "
-            + (
-                f"`runs resume {run_id}` goes on with it."
-                if run.final
-                else "wait until it is done."
-            )
+            f"The pretraining {run_id} is {run.state}, its weights cannot be used; {advice}."
         )
 
 

@@ -40,7 +40,7 @@ def rows_of_folders(workspace: Workspace) -> Iterator[dict[str, Any]]:
 
 
 def _row(workspace: Workspace, files: RunFiles, config: dict[str, Any]) -> dict[str, Any]:
-    events = list(read_events(files.events))
+    events = read_events(files.events)
     states = [event["value"] for event in events if event.get("kind") == "state"]
     results = [event["value"] for event in events if event.get("kind") == "result"]
     state = states[-1] if states and states[-1] in FINAL else "interrupted"

@@ -38,6 +38,7 @@ MAX_SPAWNS = 3
 TERM_AFTER_SECONDS = 5.0
 KILL_AFTER_SECONDS = 8.0
 RECONCILE_SECONDS = 2.0
+POLL_SECONDS = 0.3  # between two reads of a run's events
 # run: process that got SIGTERM from here, and when (monotonic)
 _terminated: dict[str, tuple[int, float]] = {}
 
@@ -270,7 +271,6 @@ def wait(
     workspace: Workspace,
     run_id: str,
     on_event: Callable[[dict[str, Any]], None] = lambda row: None,
-    poll: float = 0.3,
 ) -> Run:
     """Follow a run, and first the runs it waits for, until it has ended.
 
@@ -278,7 +278,6 @@ def wait(
         workspace: that of the run.
         run_id: of the run.
         on_event: called with every row of the event files, each with the id of its run as "run".
-        poll: seconds between two reads.
 
     Returns:
         The run that has ended.
@@ -296,7 +295,7 @@ def wait(
         if time.monotonic() - repaired > RECONCILE_SECONDS:
             reconcile(workspace)
             repaired = time.monotonic()
-        time.sleep(poll)
+        time.sleep(POLL_SECONDS)
 
 
 def _unfinished_before(workspace: Workspace, run_id: str) -> list[str]:

@@ -152,11 +152,11 @@ def _world(run_id: str, config: RunConfig) -> AbstractContextManager[Any]:
     return world
 
 
-def follow_runs(workspace: Workspace | None = None) -> int:
+def follow_runs() -> int:
     """In the ranks of torchrun other than 0: run what rank 0's worker announces, and write nothing."""
     end_with(os.getppid())
     lower_priority(NICE)
-    workspace = workspace or Workspace.open()
+    workspace = Workspace.open()
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     group = import_module("derm_core.training.process_group")
     for number, run_id in group.announced_runs():

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...arms import in_order
 from ...formatting import family as family_name
-from ...formatting import interval, missing, number
+from ...formatting import interval, number
 from ...study.answers import Robustness
 from ...study.study_result import StudyResult
 from ..charts import curves, forest, heat_cells
@@ -39,12 +39,8 @@ def corruption_map(result: StudyResult, answer: Robustness) -> Figure:
     rows = answer.families_summary
     arms = in_order({row.arm for row in rows})
     lost = {(row.family, row.arm): getattr(row.relative_loss, "mean", None) for row in rows}
-    values = np.array(
-        [
-            [np.nan if missing(lost.get((family, arm))) else lost[family, arm] for arm in arms]
-            for family in answer.families
-        ]
-    )
+    cells = [[lost.get((family, arm)) for arm in arms] for family in answer.families]
+    values = np.array(cells, dtype=float)  # NaN where nothing is known
     figure = blank("Balanced accuracy lost under each corruption", 90 + 30 * len(answer.families))
     text = [["" if np.isnan(value) else number(100 * value, 0) for value in row] for row in values]
     figure.add_trace(

@@ -93,18 +93,15 @@ def method_tab(workspace: Workspace, result: StudyResult) -> None:
     st.markdown(f"Took {words.duration(result.seconds)} with {words.plain(versions)}.")
     draw(method.settings(result), method.folds(result), file=result.run_id)
     if result.folds:
+        icon = ":material/open_in_new:"
         with st.container(horizontal=True, gap="small"):
             for fold in result.folds:
-                frame.link(
-                    "compare", f"Fold {fold.fold}", icon=":material/open_in_new:", run=fold.run
-                )
-    left, right = st.columns(2)
-    with left:
-        st.markdown("**Grid**")
-        st.json(result.grid, expanded=False)
-    with right:
-        st.markdown("**Configuration**")
-        st.json(result.config, expanded=False)
+                frame.link("compare", f"Fold {fold.fold}", icon=icon, run=fold.run)
+    parts = {"Grid": result.grid, "Configuration": result.config}
+    for column, (name, value) in zip(st.columns(2), parts.items(), strict=True):
+        with column:
+            st.markdown(f"**{name}**")
+            st.json(value, expanded=False)
     draw_files(workspace, result.run_id)
 
 
