@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from ..errors import NotFound
@@ -65,10 +66,8 @@ class FoldProgress:
     def _runs(self, number: int) -> list[Run]:
         runs = []
         for member in (member for member, fold in self.fold_of.items() if fold == number):
-            try:
+            with contextlib.suppress(NotFound):
                 runs.append(self.store.get(member))
-            except NotFound:
-                continue
         return runs
 
     def _is_done(self, number: int) -> bool:

@@ -26,7 +26,7 @@ from .figure_style import (
     blank,
     ends,
     error_bars,
-    label_above,
+    labels_above,
     line_trace,
     marker,
     scatter,
@@ -109,7 +109,8 @@ def forest(rows: Sequence[ForestRow], quantity: str, *, share: bool = True) -> F
         middle = scatter([row.value.mean], [place], "markers", marker=mark, **hover)
         figure.add_traces([trace | {"showlegend": False} for trace in (span, middle)])
     names = [f"<b>{row.name}</b>" if row.primary else row.name for row in rows]
-    label_above(figure, range(len(rows)), names, [row.text for row in rows])
+    labels = labels_above(range(len(rows)), names, [row.text for row in rows])
+    figure.update_layout(annotations=labels)
     figure.update_yaxes(visible=False, range=[len(rows) - 0.55, -0.85])
     return figure.update_xaxes(tickformat=".0%" if share else ".3~f", nticks=8)
 

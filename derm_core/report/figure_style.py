@@ -144,15 +144,11 @@ def band(
     return scatter([*x, *reversed(x)], [*high, *reversed(low)], "lines", **fill, **hidden)
 
 
-def label_above(
-    figure: Figure, rows: Sequence[Any], left: Sequence[str], right: Sequence[str]
-) -> None:
-    """Name and value of each row of a chart above its mark: long names fit, on a phone too."""
-    figure.update_layout(annotations=labels_above(rows, left, right))
-
-
 def labels_above(rows: Sequence[Any], left: Sequence[str], right: Sequence[str]) -> list[dict]:
-    """The annotations of `label_above`, all at once: `add_annotation` would check the earlier ones again."""
+    """Name and value of each row of a chart above its mark: long names fit, on a phone too.
+
+    All annotations at once: `add_annotation` would check the earlier ones again.
+    """
     place = {"xref": "paper", "yanchor": "middle", "yshift": 13}
     shared = {**place, "showarrow": False, "borderpad": 0, "font": {"size": 13}}
     return [

@@ -57,12 +57,8 @@ def report_html(result: StudyResult, run_folder: Path | str, *, images: int = 0)
     about = _about(folder)
     parts = _with_plots(sections.all_sections(result, read_curves(result, folder)))
     method = _with_plots(sections.method_sections(result))
-    shown, terms = (
-        report_images(result, Workspace(folder.resolve().parents[1]), folder, images)
-        if images > 0
-        else ([], "")
-    )
-    evaluation = result.kind == "evaluate"
+    workspace = Workspace(folder.resolve().parents[1])
+    shown, terms = report_images(result, workspace, folder, images) if images > 0 else ([], "")
     return rendered(
         "report.html",
         title=about["name"] or f"{result.dataset.name}, {result.run_id}",
@@ -74,9 +70,7 @@ def report_html(result: StudyResult, run_folder: Path | str, *, images: int = 0)
         method=method,
         images=shown,
         image_terms=terms,
-        instruction="The configuration below holds every value."
-        if evaluation
-        else "Save the configuration below as config.json, then:",
+        is_study=result.kind == "study",
         commands=commands(result),
         config=json.dumps(reproducible_config(result, folder), indent=1, ensure_ascii=False),
         plotly=plotly_script(),

@@ -30,7 +30,7 @@ def section_text(section: Section) -> str:
     if section.table:
         lines.append(_table([section.columns, *section.cells()]))
         lines += [_wrapped(section.table_caption)] if section.table_caption else []
-    return _plain_spaces("\n".join(lines))
+    return "\n".join(lines).replace(NBSP, " ").replace(THIN, " ")
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
@@ -51,7 +51,3 @@ def _aligned(rows: Sequence[Sequence[str]], widths: Sequence[int], columns: Sequ
 
 def _wrapped(text: str, indent: str = "") -> str:
     return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
-
-
-def _plain_spaces(text: str) -> str:
-    return text.replace(NBSP, " ").replace(THIN, " ")

@@ -20,7 +20,6 @@ from derm_core.report.figure_style import (
     again,
     alpha,
     blank,
-    label_above,
     labels_above,
     look,
 )
@@ -182,12 +181,12 @@ def balance_bars(
     told = {
         row: words.short((names or {}).get(row, ""), max(LABEL - len(row), 8)) for row in rows
     }  # must not meet the number
-    label_above(
-        figure,
+    labels = labels_above(
         rows,
         [f"<b>{row}</b> {told[row]}" for row in rows],
         [f"{total:,} · {words.percent(total / max(totals.sum(), 1))}" for total in totals],
     )
+    figure.update_layout(annotations=labels)
     return figure.update_layout(
         legend={"traceorder": "normal"}, **_above(rows, max(totals.max(), 1))
     )

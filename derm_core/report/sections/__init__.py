@@ -40,7 +40,10 @@ def all_sections(result: StudyResult, tables: Mapping[str, pd.DataFrame]) -> lis
         result: study.json.
         tables: the learning curves of each arm.
     """
-    differences = metrics.differences(result)
+    quantities = ("loss", "accuracy", "balanced_accuracy") if tables else ()
+    learning = [curves.learning_curves(tables, quantity, styles(result)) for quantity in quantities]
+    groups = [subgroups.by_attribute(result, group) for group in result.detail.subgroups]
+    differences = [metrics.differences(result), metrics.mcnemar(result)]
     return _there(
         [
             verdict.headline(result),
@@ -48,9 +51,9 @@ def all_sections(result: StudyResult, tables: Mapping[str, pd.DataFrame]) -> lis
             verdict.notes(result),
             metrics.arm_metrics(result),
             *_titled("Gap against accuracy", _gap_sections(result)),
-            *_titled("Learning curves", _curve_sections(result, tables)),
+            *_titled("Learning curves", learning),
             *paper.paper_table(result),
-            *_titled("Differences between arms", [differences, metrics.mcnemar(result)]),
+            *_titled("Differences between arms", differences),
             *_titled("Classes", [classes.recall(result), classes.confusion(result)]),
             labels.label_efficiency(result),
             robustness.corruptions(result),
@@ -61,7 +64,7 @@ def all_sections(result: StudyResult, tables: Mapping[str, pd.DataFrame]) -> lis
             *(external.one_external(result, one) for one in result.external),
             calibration.calibration(result),
             calibration.operating_point(result),
-            *_titled("Subgroups", _subgroup_sections(result)),
+            *_titled("Subgroups", [*groups, subgroups.worst(result)]),
             classes.disagreements(result),
         ]
     )
@@ -102,18 +105,6 @@ def _gap_sections(result: StudyResult) -> list[Section | None]:
         gaps.matched_gaps(result),
         gaps.gaps_at_all_moments(result),
     ]
-
-
-def _curve_sections(
-    result: StudyResult, tables: Mapping[str, pd.DataFrame]
-) -> list[Section | None]:
-    quantities = ("loss", "accuracy", "balanced_accuracy") if tables else ()
-    return [curves.learning_curves(tables, quantity, styles(result)) for quantity in quantities]
-
-
-def _subgroup_sections(result: StudyResult) -> list[Section | None]:
-    groups = result.detail.subgroups
-    return [*(subgroups.by_attribute(result, group) for group in groups), subgroups.worst(result)]
 
 
 def _titled(title: str, sections: Iterable[Section | None]) -> list[Section]:

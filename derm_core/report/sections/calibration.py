@@ -8,7 +8,7 @@ from ...arms import in_order
 from ...formatting import count, interval, number, percent
 from ...stats.intervals import Interval
 from ...stats.operating_point import OperatingCurve
-from ...study.answers import Calibration, Numbers, OperatingPoint
+from ...study.answers import Calibration, OperatingPoint
 from ...study.study_result import StudyResult
 from ..csv_tables import csv_table
 from ..figure_style import ACCENT, ZERO, Figure, band, blank, line_trace
@@ -92,18 +92,15 @@ def operating_point(result: StudyResult, specificity: float = 0.9) -> Section | 
 
 
 def _at(curve: OperatingCurve, i: int) -> dict[str, str]:
-    def write(mean: Numbers, low: Numbers, high: Numbers) -> str:
-        return interval(Interval(mean=mean[i], low=low[i], high=high[i]))
+    def write(name: str, ends: str) -> str:
+        mean, low, high = (getattr(curve, f)[i] for f in (name, f"{ends}low", f"{ends}high"))
+        return interval(Interval(mean=mean, low=low, high=high))
 
     return {
-        "Sensitivity": write(curve.sensitivity, curve.low, curve.high),
+        "Sensitivity": write("sensitivity", ""),
         "Threshold from validation": percent(curve.threshold[i]),
-        "gives sensitivity": write(
-            curve.given_sensitivity, curve.given_sensitivity_low, curve.given_sensitivity_high
-        ),
-        "and specificity": write(
-            curve.given_specificity, curve.given_specificity_low, curve.given_specificity_high
-        ),
+        "gives sensitivity": write("given_sensitivity", "given_sensitivity_"),
+        "and specificity": write("given_specificity", "given_specificity_"),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 from ...arms import in_order
@@ -28,9 +27,11 @@ def paper_table(result: StudyResult) -> list[Section]:
     """Start, final value and relative change of each quantity and arm, and how to read them."""
     if not result.paper_table:
         return []
-    rows = _in_order(result.paper_table)
+    quantities, arms = list(QUANTITIES), in_order({row.arm for row in result.paper_table})
     lines, previous = [], ""
-    for row in rows:
+    for row in sorted(
+        result.paper_table, key=lambda row: (quantities.index(row.quantity), arms.index(row.arm))
+    ):
         share, paper = "accuracy" in row.quantity, row.paper
         lines.append(
             {
@@ -53,11 +54,6 @@ def paper_table(result: StudyResult) -> list[Section]:
         bullets=tuple(map(Bullet, NOTES)),
     )
     return [table, reading]
-
-
-def _in_order(rows: Sequence[PaperRow]) -> list[PaperRow]:
-    quantities, arms = list(QUANTITIES), in_order({row.arm for row in rows})
-    return sorted(rows, key=lambda row: (quantities.index(row.quantity), arms.index(row.arm)))
 
 
 def _course(row: PaperRow | PaperValues, share: bool) -> str:
