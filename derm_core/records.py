@@ -162,7 +162,8 @@ class Checked:
     """
 
     def __post_init__(self) -> None:
-        for name, hint in field_types(type(self)).items():
+        cls: Any = type(self)
+        for name, hint in field_types(cls).items():
             _check_value(hint, getattr(self, name), name)
 
 
