@@ -17,8 +17,8 @@ too. Images of lesions photographed often are harder in HAM10000 and are covered
 The groups lie in validation, whose loss picks the one setting of frozen heads among those of the grid. Measured on 23
 new splits of HAM10000 with heads trained anew in each (ResNet-18 at 64 px, 90 % sets, standard error 0.3 points):
 89.9 % of test groups covered with ImageNet features and 90.0 % with the VAE's where the setting was picked so, 89.9
-and 90.0 % where it was picked on the fitting groups alone; the coverages spread by 1.3 and 1.1 points from split to split, as
-Beta and the test's own error say. The choice costs nothing that could be seen. Fine-tuned models choose nothing.
+and 90.0 % where it was picked on the fitting groups alone; the coverages spread by 1.3 and 1.1 points from split to
+split, as Beta and the test's own error say. The choice costs nothing that could be seen. Fine-tuned models choose nothing.
 """
 
 from __future__ import annotations
@@ -38,9 +38,8 @@ from .card_parts import ConformalThresholds
 
 COVERAGES = (0.80, 0.90, 0.95)
 SHOWN = 0.90
-FITTING_SHARE = (
-    0.25  # of validation's groups: one temperature needs few, a quantile in the tail needs many
-)
+# Share of validation's groups for the temperature, which needs few; a quantile in the tail needs many.
+FITTING_SHARE = 0.25
 ROUNDING = 1e-9
 DIVISIONS = 2000
 

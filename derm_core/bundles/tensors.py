@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from typing import Protocol
 
 import safetensors
 
 from ..errors import BundleError
-from .card_parts import TensorSpec
+from .card import Card
+from .card_parts import ReferenceListing, TensorSpec
 
 MODEL, REFERENCE = "model.safetensors", "reference.safetensors"
 DTYPES = {MODEL: ("F16", "F32"), REFERENCE: ("F16", "F32", "I32", "U8")}
 MAX_HEADER_BYTES = 4 * 2**20
 MAX_TENSORS = 10_000
-
-
-class Listing(Protocol):
-    """What a card says of a tensor file."""
-
-    @property
-    def file_bytes(self) -> int: ...
-    @property
-    def sha256(self) -> str: ...
-    @property
-    def tensors(self) -> Mapping[str, TensorSpec]: ...
 
 
 def read_header(data: bytes, file: str = MODEL) -> dict[str, TensorSpec]:
@@ -54,7 +42,9 @@ def read_header(data: bytes, file: str = MODEL) -> dict[str, TensorSpec]:
     }
 
 
-def check_tensors(data: bytes, listing: Listing, folder: str, file: str = MODEL) -> None:
+def check_tensors(
+    data: bytes, listing: Card | ReferenceListing, folder: str, file: str = MODEL
+) -> None:
     """Check a tensor file against its card: size, names, types, shapes and hash.
 
     Raises:

@@ -10,12 +10,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from ..bundles.bundle import ExtractorBundle
-from ..bundles.card_parts import (
-    LatentStatistics,
-    Memorisation,
-    NearestNeighbours,
-    Reconstruction,
-)
+from ..bundles.card_parts import LatentStatistics, Memorisation, NearestNeighbours, Reconstruction
 from ..bundles.predictor import compute_slot
 from ..errors import BundleError
 from ..heads.grid import standardisation

@@ -142,11 +142,7 @@ def limits(data: TrainingData, input_size: int) -> list[str]:
 
 
 def commands(
-    workspace: Workspace,
-    source: StudyArm,
-    info: DatasetInfo,
-    name: str,
-    rates: Sequence[str] = (),
+    workspace: Workspace, source: StudyArm, info: DatasetInfo, name: str, rates: Sequence[str] = ()
 ) -> list[str]:
     """The command lines that repeat a study's model, from the dataset to the library.
 

@@ -196,11 +196,7 @@ def _conformal(
 
 
 def _outlier(
-    workspace: Workspace,
-    predictor: Predictor,
-    calibration: Part,
-    test: Part,
-    rates: Sequence[str],
+    workspace: Workspace, predictor: Predictor, calibration: Part, test: Part, rates: Sequence[str]
 ) -> OutlierThresholds:
     """Thresholds from calibration groups, and the rates of flagged images."""
     distances, errors = _scores(predictor, calibration.features, calibration.images)
@@ -235,10 +231,7 @@ def _outlier(
         kind = "root mean squared error of the decoder's image"
         error = OutlierThreshold(kind=kind, threshold=limits[1])
     return OutlierThresholds(
-        distance=distance,
-        reconstruction=error,
-        calibration_groups=len(distances),
-        rates=shares,
+        distance=distance, reconstruction=error, calibration_groups=len(distances), rates=shares
     )
 
 
@@ -309,8 +302,5 @@ def _duplicate(
         nearest = neighbours.nearest(space, points, features, 1)[1][:, 0]
         recall[kind] = float((nearest <= threshold).mean())
     return DuplicateThreshold(
-        threshold=threshold,
-        false_alarms=neighbours.FALSE_ALARMS,
-        copies=len(copies),
-        found=recall,
+        threshold=threshold, false_alarms=neighbours.FALSE_ALARMS, copies=len(copies), found=recall
     )
