@@ -14,11 +14,12 @@ far less, which is why coverage by class is reported. Calibration takes one imag
 one lesion would count several times; therefore a group counts once in the coverage on a test set,
 too. Images of lesions photographed often are harder in HAM10000 and are covered a little less.
 
-The groups lie in validation, whose loss picks the one setting of frozen heads among those of the grid. Measured on 23
-new splits of HAM10000 with heads trained anew in each (ResNet-18 at 64 px, 90 % sets, standard error 0.3 points):
-89.9 % of test groups covered with ImageNet features and 90.0 % with the VAE's where the setting was picked so, 89.9
-and 90.0 % where it was picked on the fitting groups alone; the coverages spread by 1.3 and 1.1 points from split to
-split, as Beta and the test's own error say. The choice costs nothing that could be seen. Fine-tuned models choose nothing.
+The groups lie in validation, whose loss picks the one setting of frozen heads among those of the grid.
+Measured on 23 new splits of HAM10000 with heads trained anew in each (ResNet-18 at 64 px, 90 % sets,
+standard error 0.3 points): 89.9 % of test groups covered with ImageNet features and 90.0 % with the VAE's
+where the setting was picked so, 89.9 and 90.0 % where it was picked on the fitting groups alone; the
+coverages spread by 1.3 and 1.1 points from split to split, as Beta and the test's own error say. The choice
+costs nothing that could be seen. Fine-tuned models choose nothing.
 """
 
 from __future__ import annotations

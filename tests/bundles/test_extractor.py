@@ -247,15 +247,13 @@ def shelf_of_a_classifier(home, classifier, card):
     shutil.rmtree(home.models / card["name"])
 
 
-def test_a_dataset_that_changed_since_is_refused(home, monkeypatch):
-    from derm_core.publish import extractor as module
-
-    found = load_vae(home.run(RUN).artefacts)
-    monkeypatch.setattr(
-        module,
-        "_finished",
-        lambda run: (CONFIG, found[0], {**found[1], "dataset_fingerprint": "another"}),
-    )
-    with pytest.raises(BundleError, match="not the one pretrain-1 saw"):
-        publish_extractor(home, RUN, "other")
+def test_a_dataset_that_changed_since_is_refused(home):
+    sidecar = home.run(RUN).vae
+    before = read_json(sidecar)
+    write_json(sidecar, {**before, "dataset_fingerprint": "another"})
+    try:
+        with pytest.raises(BundleError, match="not the one pretrain-1 saw"):
+            publish_extractor(home, RUN, "other")
+    finally:
+        write_json(sidecar, before)
     assert not (home.models / "other").exists()
