@@ -228,14 +228,11 @@ def gap_differences(
     """
 
     def resampled(a: str, b: str) -> dict[str, dict[str, Interval]]:
-        change = {
-            split: {kind: of[a][kind] - of[b][kind] for kind in GAPS}
-            for split, of in estimates.items()
-        }
-        return {
-            "final": gap_interval(change["train"], change["val"]),
-            "test": gap_interval(change["train"], change["test"]),
-        }
+        train, val, test = (
+            {kind: estimates[split][a][kind] - estimates[split][b][kind] for kind in GAPS}
+            for split in ("train", "val", "test")
+        )
+        return {"final": gap_interval(train, val), "test": gap_interval(train, test)}
 
     return _differences(curves, matched_at, resampled, "seeds")
 
@@ -251,12 +248,10 @@ def fold_gap_differences(
     """
 
     def over_folds(a: str, b: str) -> dict[str, dict[str, Interval]]:
+        final_a, final_b = ({k: of(curves[arm])[-1] for k, of in GAPS.items()} for arm in (a, b))
         test_a, test_b = (with_test(curves[arm], *tested[arm]) for arm in (a, b))
         return {
-            "final": {
-                kind: seed_interval(gap_of(curves[a])[-1] - gap_of(curves[b])[-1], "folds")
-                for kind, gap_of in GAPS.items()
-            },
+            "final": {kind: seed_interval(final_a[kind] - final_b[kind], "folds") for kind in GAPS},
             "test": {kind: seed_interval(test_a[kind] - test_b[kind], "folds") for kind in GAPS},
         }
 

@@ -131,10 +131,10 @@ def operating_point(
             interval(by_seed[:, k], drawn.components(under[:, k]), count, "recall")
             for k in range(len(specificity))
         ]
-        ends = ("low", "high") if name == "sensitivity" else (f"{name}_low", f"{name}_high")
+        prefix = "" if name == "sensitivity" else f"{name}_"
         spans[name] = tuple(one.mean for one in each)
-        spans[ends[0]] = tuple(one.low for one in each)
-        spans[ends[1]] = tuple(one.high for one in each)
+        spans[f"{prefix}low"] = tuple(one.low for one in each)
+        spans[f"{prefix}high"] = tuple(one.high for one in each)
     finite = np.where(np.isfinite(cut_sk), cut_sk, 0.0)
     return OperatingCurve(threshold=tuple(finite.mean(0).tolist()), **spans)
 

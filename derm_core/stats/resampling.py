@@ -179,17 +179,9 @@ def replicates(
     share = hits.reshape(len(weights), seeds, -1) / np.maximum(counts, 1e-9)[:, None]
     recall = np.where(counts[:, None] > 0, share, np.nan)
     images = counts.sum(1)
-    means = means_under(
-        design,
-        np.concatenate(
-            [
-                probabilities.argmax(-1) == labels,
-                log_losses(labels, probabilities),
-                brier_losses(labels, probabilities),
-            ]
-        ).T,
-        weights,
-    )
+    losses = [of(labels, probabilities) for of in (log_losses, brier_losses)]
+    values = np.concatenate([probabilities.argmax(-1) == labels, *losses])
+    means = means_under(design, values.T, weights)
     accuracy, log_loss, brier = means.reshape(len(weights), 3, seeds).swapaxes(0, 1)
     return {
         "balanced_accuracy": np.nanmean(recall, 2),
@@ -239,9 +231,8 @@ def _ece(
     for one in probabilities:
         confidence, correct = one.max(-1), one.argmax(-1) == design.labels
         onehot = np.eye(BINS)[confidence_bins(confidence, BINS)]
-        sums = design.sums(
-            np.concatenate([onehot, onehot * confidence[:, None], onehot * correct[:, None]], 1)
-        )
+        parts = (onehot, onehot * confidence[:, None], onehot * correct[:, None])
+        sums = design.sums(np.concatenate(parts, 1))
         mass, sure, right = np.split(weights @ sums, 3, axis=1)
         values.append(debiased_bins(mass, sure, right, images[:, None]))
     return np.stack(values, 1)

@@ -8,9 +8,7 @@ from ..records import named, optional
 from ..stats.calibration import ReliabilityBin
 from ..stats.evaluation import ClassRecall, Metrics
 from ..stats.intervals import Difference, Interval
-from ..stats.operating_point import OperatingCurve
-
-Numbers = tuple[float | None, ...]
+from ..stats.operating_point import Numbers, OperatingCurve
 
 
 @dataclass(frozen=True, kw_only=True)

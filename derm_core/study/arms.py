@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..arms import arm_kind, arm_label, in_order
-from ..bundles.bundle import ExtractorBundle, load_bundle, load_extractor
+from ..bundles.bundle import Bundle, ExtractorBundle, load_bundle, load_extractor
 from ..bundles.library import list_cards
 from ..config import BackboneConfig, EmbedConfig, StudyConfig
 from ..errors import ConfigError, RunError, WeightsUnavailable
@@ -87,11 +87,15 @@ def build_extractors(arm: str, config: FeatureConfig, workspace: Workspace) -> l
         return [_two_stages(extractor) for extractor in build_extractors(arm, pooled, workspace)]
     kind, _, name = arm.partition(":")
     if kind == "vae" and config.vae:
-        return [_extractor_of_bundle(arm, config.vae, config, workspace)]
+        extractor = load_extractor(config.vae, workspace)
+        return [_extractor_of_bundle(arm, config.vae, extractor, config)]
     if kind in ("vae", "run"):
         return [_extractor_of_run(arm, name or config.vae_run, config, workspace)]
     if kind == "bundle":
-        return [_bundle_extractor(arm, name, config, workspace)]
+        bundle = load_bundle(name, workspace)
+        if isinstance(bundle, ExtractorBundle):
+            return [_extractor_of_bundle(arm, name, bundle, config)]
+        return [_extractor_of_classifier(arm, name, bundle)]
     if kind == "imagenet":
         backbone, info = load_imagenet(config.backbone)
         about = {"weights": "ImageNet", **info}
@@ -150,10 +154,9 @@ def _extractor_of_run(
 
 
 def _extractor_of_bundle(
-    arm: str, name: str, config: FeatureConfig, workspace: Workspace
+    arm: str, name: str, bundle: ExtractorBundle, config: FeatureConfig
 ) -> Extractor:
     """The encoder of an extractor bundle, up to the pooled features or to mu, like that of a run."""
-    bundle = load_extractor(name, workspace)
     card = bundle.card
     about = {
         "weights": f"extractor {name}",
@@ -172,9 +175,8 @@ def _require_backbone(
     extractor: Extractor, config: FeatureConfig, who: str, field: str, named: str
 ) -> None:
     """Raises RunError where the arm vae would have another network than the study's."""
-    theirs = BackboneConfig(
-        architecture=extractor.backbone.architecture, stage=extractor.backbone.stage
-    )
+    backbone = extractor.backbone
+    theirs = BackboneConfig(architecture=backbone.architecture, stage=backbone.stage)
     if extractor.name == "vae" and theirs != config.backbone:
         raise RunError(
             f"{who} pretrained {theirs.architecture} to stage {theirs.stage}, but this study compares "
@@ -183,12 +185,7 @@ def _require_backbone(
         )
 
 
-def _bundle_extractor(
-    arm: str, name: str, config: FeatureConfig, workspace: Workspace
-) -> Extractor:
-    bundle = load_bundle(name, workspace)
-    if isinstance(bundle, ExtractorBundle):
-        return _extractor_of_bundle(arm, name, config, workspace)
+def _extractor_of_classifier(arm: str, name: str, bundle: Bundle) -> Extractor:
     card = bundle.card
     pretrained = card.initial_weights.get("config") or {}
     about = {

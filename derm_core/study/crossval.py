@@ -202,15 +202,11 @@ def curves_table(folds: list[Fold], arm: str) -> pd.DataFrame:
     first, parts = folds[0].curves(arm), []
     for fold in folds:
         for seed, one in fold.curves(arm).groupby("seed"):
-            grid = first[first["seed"] == seed]
-            columns = {
-                "fold": fold.number,
-                "epoch": grid["epoch"],
-                "step": grid["step"],
-                "seed": seed,
-                **{name: np.interp(grid["epoch"], one["epoch"], one[name]) for name in CURVES},
-            }
-            parts.append(pd.DataFrame(columns))
+            grid = first.loc[first["seed"] == seed, ["epoch", "step", "seed"]]
+            curves = {name: np.interp(grid["epoch"], one["epoch"], one[name]) for name in CURVES}
+            table = grid.assign(**curves)
+            table.insert(0, "fold", fold.number)
+            parts.append(table)
     return pd.concat(parts, ignore_index=True)
 
 

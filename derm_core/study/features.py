@@ -69,15 +69,13 @@ def extract(
     computed again.
     """
     path = feature_path(workspace, dataset, extractor, store, rows)
-    count = len(store.images) if rows is None else len(rows)
-    cached = _read(path, count)
-    if cached is not None:
-        return cached
-    features = yield from _compute(
-        extractor, store.images, rows, count, device, what or f"Features: {extractor.name}"
-    )
-    with writing(path) as file:
-        np.save(file, features, allow_pickle=False)
+    positions = np.arange(len(store.images)) if rows is None else rows
+    features = _read(path, len(positions))
+    if features is None:
+        what = what or f"Features: {extractor.name}"
+        features = yield from _compute(extractor, store.images, positions, device, what)
+        with writing(path) as file:
+            np.save(file, features, allow_pickle=False)
     return features
 
 
@@ -96,23 +94,14 @@ def _read(path: Path, count: int) -> np.ndarray | None:
         features = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    return (
-        features
-        if features.ndim == 2 and len(features) == count and features.dtype == np.float32
-        else None
-    )
+    fits = features.ndim == 2 and len(features) == count and features.dtype == np.float32
+    return features if fits else None
 
 
 def _compute(
-    extractor: Extractor,
-    images: np.ndarray,
-    rows: np.ndarray | None,
-    count: int,
-    device: str,
-    what: str,
+    extractor: Extractor, images: np.ndarray, positions: np.ndarray, device: str, what: str
 ) -> Generator[Event, None, np.ndarray]:
-    positions = np.arange(count) if rows is None else rows
-    backbone = extractor.backbone.eval()
+    count, backbone = len(positions), extractor.backbone.eval()
     backbone.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     normalise = normaliser(extractor.mean, extractor.std, device)
     source = ImageSource(images, positions.tolist(), device, torch.channels_last)

@@ -193,16 +193,15 @@ def score(
     scorer: Scorer, p_snc: np.ndarray, priors: Sequence[np.ndarray] | np.ndarray
 ) -> dict[str, Estimate]:
     """Each of METRICS on the test set, every seed's decisions adjusted by its own log prior, (C,) or (n, C)."""
-    whole, drawn = [], []
-    for p_nc, prior in zip(np.asarray(p_snc, np.float64), priors, strict=True):
-        whole.append(all_metrics(scorer.design.labels, p_nc[None], prior))
-        drawn.append(replicates(scorer.design, p_nc[None], prior, scorer.resamples.weights))
-    return {
-        m: scorer.estimate(
-            np.concatenate([one[m] for one in whole]), np.concatenate([one[m] for one in drawn], 1)
-        )
-        for m in METRICS
-    }
+    design, weights = scorer.design, scorer.resamples.weights
+    by_seed = list(zip(np.asarray(p_snc, np.float64), priors, strict=True))
+    whole = [all_metrics(design.labels, p_nc[None], prior) for p_nc, prior in by_seed]
+    drawn = [replicates(design, p_nc[None], prior, weights) for p_nc, prior in by_seed]
+    return {m: scorer.estimate(_joined(whole, m, 0), _joined(drawn, m, 1)) for m in METRICS}
+
+
+def _joined(values: Sequence[Mapping[str, np.ndarray]], metric: str, axis: int) -> np.ndarray:
+    return np.concatenate([one[metric] for one in values], axis)
 
 
 def _size(data: StudyData, subsets: Sequence[np.ndarray]) -> dict[str, float]:

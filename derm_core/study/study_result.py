@@ -22,8 +22,6 @@ from ..stats.intervals import Difference
 from ..stats.multiple_tests import McNemar
 from .answers import Breakdown, ExternalSet, LabelEfficiency, Robustness, Shortcut
 
-Numbers = tuple[float | None, ...]
-
 
 @dataclass(frozen=True, kw_only=True)
 class ArmResult:

@@ -190,9 +190,7 @@ class _Rules:
     def _accuracy(self, where: str) -> str:
         row, names = self.row, [self.name(arm) for arm in self.pair]
         means = [self.evaluation.arms[arm]["balanced_accuracy"].mean for arm in self.pair]
-        levels = " and ".join(
-            f"{name} {_percent(mean)}" for name, mean in zip(names, means, strict=True)
-        )
+        levels = f"{names[0]} {_percent(means[0])} and {names[1]} {_percent(means[1])}"
         text = (
             f"Balanced accuracy {where}: {levels}; {names[0]} − {names[1]} is {points(row.mean)} points "
             f"(95 % interval {points(row.low)} to {points(row.high)}{_sign_flip_p(row)})."

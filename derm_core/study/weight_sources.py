@@ -59,12 +59,8 @@ def transductive(arms: list[Arm]) -> list[str]:
 def _check_vae(
     config: StudyConfig, data: StudyData, who: str, card: Mapping[str, Any]
 ) -> list[str]:
-    notes, theirs = [], card["config"]
-    same = (
-        card["dataset"] == config.dataset
-        or card.get("dataset_fingerprint") == data.dataset.fingerprint
-    )
-    if not same:
+    notes, theirs, fingerprint = [], card["config"], card.get("dataset_fingerprint")
+    if card["dataset"] != config.dataset and fingerprint != data.dataset.fingerprint:
         notes.append(f"{who} was pretrained on {card['dataset']}, not on {config.dataset}.")
     elif card["split_fingerprint"] != data.fingerprint:
         raise RunError(
@@ -135,14 +131,10 @@ def origin(workspace: Workspace, dataset: Dataset, card: Card) -> Origin:
         if split_fingerprint(parts, source.frame["image_id"].to_numpy()[rows]) == fingerprint:
             labels = source.labels[rows[parts == SPLITS.index("train")]]
             counts = np.bincount(labels[labels >= 0], minlength=len(source.classes))
-            shares = (
-                counts / counts.sum()
-                if list(source.classes) == list(card.classes)
-                else _shares(card)
-            )
-            return Origin(
-                source.frame.iloc[rows[parts != SPLITS.index("test")]], name, shares, fingerprint
-            )
+            same = list(source.classes) == list(card.classes)
+            shares = counts / counts.sum() if same else _shares(card)
+            learnt = source.frame.iloc[rows[parts != SPLITS.index("test")]]
+            return Origin(learnt, name, shares, fingerprint)
     return Origin(None, trained_on, _shares(card), fingerprint)
 
 
