@@ -75,6 +75,7 @@ PAGES = {  # file: (section, title, one sentence)
         "Published models with what they were trained on, how well they do, and their terms.",
     ),
 }
+MESSAGE = "message"
 WITHOUT_RUNS = (
     "classify",
     "data",
@@ -117,6 +118,8 @@ def page(name: str, intro: str | None = None, title: str | None = None) -> Works
         navigation()
         st.rerun()
     offer_logout()
+    if message := st.session_state.pop(MESSAGE, None):
+        st.toast(message, icon=":material/check_circle:")
     st.title(title or own_title, anchor=False)
     st.markdown(intro or about)
     try:
@@ -184,6 +187,11 @@ def empty(
     if pressed and page is not None:
         go(page, **query)
     return pressed and page is None
+
+
+def announce(message: str) -> None:
+    """Show a message when a page starts the next time, say after the st.rerun that follows."""
+    st.session_state[MESSAGE] = message
 
 
 def show_error(sentence: object) -> None:

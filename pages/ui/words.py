@@ -56,6 +56,11 @@ def chance(probability: float) -> str:
     )
 
 
+def attribute(column: str) -> str:
+    """'Hair density' for a dataset's column "factor_hair_density"."""
+    return column.removeprefix("factor_").replace("_", " ").capitalize()
+
+
 def state_badge(state: str) -> str:
     word, icon, colour = STATES.get(state, (state, "", "gray"))
     return f":{colour}-badge[{icon} {word}]"

@@ -119,18 +119,13 @@ class LoadedMap:
             }
         names["disagree"] = "Models disagree"
         rest = sorted(set(self.points.columns) - set(names) - {*CORE, *COORDINATES, "row"})
-        names |= {name: attribute_name(name) for name in rest}
+        names |= {name: words.attribute(name) for name in rest}
         return {column: name for column, name in names.items() if column in self.saved.known}
 
     def levels(self, column: str) -> list[str]:
         """The classes in one order, for columns of classes: both maps colour them alike."""
         holds_classes = column == "label" or column.startswith("prediction_")
         return sorted(self.dataset.classes) if holds_classes else []
-
-
-def attribute_name(column: str) -> str:
-    """'Hair density' for "factor_hair_density"."""
-    return column.removeprefix("factor_").replace("_", " ").capitalize()
 
 
 def load_map(workspace: Workspace, run_id: str) -> LoadedMap | None:

@@ -1,0 +1,182 @@
+"""One dataset: its facts, its splits, the priorities of its classes, its images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from derm_core.data.audit import AttributeValue, Audit
+from derm_core.data.manifest import Dataset, DatasetSummary, PriorityMap
+from derm_core.data.splits import SPLITS
+from derm_core.data.triage import PRIORITIES, default_map, describe_map, save_map
+from derm_core.workspace import Workspace
+from pages.ui import cached, charts, frame, images, words
+
+GALLERY = 24  # images on one page
+
+
+def draw_facts(dataset: Dataset, row: DatasetSummary) -> None:
+    """Size, layout and terms of a dataset, and the files that its import skipped."""
+    info = dataset.info
+    with st.grid(4, min_column_width=150):
+        st.metric("Images", f"{len(dataset):,}", border=True)
+        st.metric("Classes", len(dataset.classes), border=True)
+        st.metric(
+            "Groups",
+            f"{row.groups:,}",
+            border=True,
+            help="A patient where known, else a lesion, else an image; known duplicates and equal files share one.",
+        )
+        st.metric(
+            "Disk use",
+            words.size(row.disk_bytes),
+            border=True,
+            help="Manifest and decoded copies below the workspace. Your own files are not moved.",
+        )
+    terms = filter(None, [f"Layout: {info.layout}", info.license, info.citation])
+    st.caption(" · ".join(map(words.plain, terms)))
+    for note in info.notes:
+        st.caption(words.plain(note))
+    if skipped := info.skipped:
+        with st.expander(
+            f"{words.count(len(skipped), 'file')} skipped, each with its reason",
+            icon=":material/warning:",
+        ):
+            frame.show_table(
+                pd.DataFrame(list(skipped)), title=f"Skipped files of {dataset.name}", key="skipped"
+            )
+
+
+def draw_splits(workspace: Workspace, dataset: Dataset) -> None:
+    """Whether groups or equal images cross splits, and the classes in each split."""
+    st.subheader("Splits", anchor=False)
+    audit = cached.audit(workspace, dataset.name)
+    crossing, twice = audit.groups_across_splits, audit.duplicate_images_across_splits
+    if crossing or twice:
+        st.error(
+            f"{words.count(crossing, 'group')} and {words.count(twice, 'equal image')} stand in more than one split: "
+            "results on this dataset would be too good. Import it again.",
+            icon=":material/error:",
+        )
+    else:
+        st.success(
+            "No group and no equal image stands in two splits, counted over all "
+            f"{len(dataset):,} images.",
+            icon=":material/verified:",
+        )
+    if not dataset.classes:
+        st.caption(
+            "This dataset has no labels: it can be pretrained on, and mapped, but not compared."
+        )
+        return
+    _draw_classes(dataset, audit)
+    if audit.attributes:
+        _draw_attributes(audit.attributes)
+
+
+def _draw_classes(dataset: Dataset, audit: Audit) -> None:
+    counts = pd.DataFrame(
+        {
+            split: [audit.splits[split].classes.get(name, 0) for name in dataset.classes]
+            for split in SPLITS
+        },
+        index=list(dataset.classes),
+    )
+    total = counts.sum(axis=1)
+    frame.show_chart(
+        charts.balance_bars(counts, names=dataset.info.class_descriptions),
+        counts.rename_axis("class").reset_index(),
+        key="balance",
+        caption="70 / 15 / 15 by group, stratified by each group's rarest class. The commonest class holds "
+        f"{words.percent(total.max() / max(total.sum(), 1))} of the labelled images: accuracy alone says little.",
+        alt=f"Bars of {len(dataset.classes)} classes, stacked by split. Largest: {total.idxmax()}, {total.max():,} images.",
+    )
+
+
+def _draw_attributes(attributes: Mapping[str, Sequence[AttributeValue]]) -> None:
+    """One attribute's values as shares of each split: a difference here can explain one in results."""
+    with st.expander("Balance of attributes", icon=":material/balance:"):
+        name = st.selectbox(
+            "Attribute",
+            list(attributes),
+            key="attribute",
+            format_func=words.attribute,
+        )
+        splits = {"share": "All", "train": "Training", "val": "Validation", "test": "Test"}
+        formats = {
+            split: st.column_config.NumberColumn(label, format="percent")
+            for split, label in splits.items()
+        }
+        frame.show_table(
+            pd.DataFrame(list(attributes[name])),
+            title=f"{name} by split",
+            key=f"attribute-{name}",
+            formats={
+                "value": "Value",
+                "images": st.column_config.NumberColumn("Images", format="localized"),
+                **formats,
+            },
+        )
+        st.caption(
+            "Share of each split's images; groups stay together, so small differences are chance."
+        )
+
+
+def draw_priorities(workspace: Workspace, dataset: Dataset) -> None:
+    """A form for the priority of each class, as studies of the paper's task use it."""
+    if len(dataset.classes) < 2:
+        return
+    default = default_map(dataset.classes)
+    known = dataset.info.priority or default or {}
+    with st.expander("Priority triage", icon=":material/format_list_numbered:"):
+        st.markdown(
+            "The paper sorts lesions by priority. A study with these labels sees three classes instead of "
+            f"{len(dataset.classes)}; its split stays the same."
+        )
+        if known:
+            st.caption(words.plain(describe_map(PriorityMap(known, known == default))))
+        with st.form("priority", border=False):
+            with st.grid(3, min_column_width=200):
+                chosen = {
+                    name: st.segmented_control(
+                        words.plain(name),
+                        PRIORITIES,
+                        default=known.get(name),
+                        format_func=str.capitalize,
+                        key=f"priority-{dataset.name}-{name}",
+                    )
+                    for name in dataset.classes
+                }
+            pressed = st.form_submit_button("Save priorities")
+        if pressed:
+            with frame.errors():
+                save_map(workspace, dataset.name, {k: v for k, v in chosen.items() if v})
+                frame.announce(f"Priorities of {dataset.name} saved.")
+                st.rerun()
+
+
+def draw_gallery(dataset: Dataset) -> None:
+    """Images in random order, of all classes or of the chosen ones."""
+    st.subheader("Gallery", anchor=False)
+    chosen: list[str] = []
+    if dataset.classes:
+        chosen = st.pills(
+            "Classes",
+            dataset.classes,
+            selection_mode="multi",
+            format_func=words.plain,
+            key=f"classes-{dataset.name}",
+            label_visibility="collapsed",
+        )
+    rows = np.random.default_rng(0).permutation(len(dataset))
+    if chosen:
+        rows = rows[np.isin(dataset.labels[rows], [dataset.classes.index(name) for name in chosen])]
+    pages = max(1, -(-len(rows) // GALLERY))
+    place, page = st.container(), 1
+    if pages > 1:
+        page = st.pagination(pages, key=f"page-{dataset.name}-{'-'.join(chosen)}")
+    with place:
+        images.gallery(dataset, rows[(page - 1) * GALLERY : page * GALLERY])
