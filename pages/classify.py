@@ -1,4 +1,4 @@
-"""Classify: two opinions on one lesion, each with its reasons and its limits."""
+"""Classify: the predictions of two models for one lesion, each with its explanations and its limits."""
 
 from __future__ import annotations
 
@@ -7,82 +7,91 @@ from PIL import Image
 
 from derm_core.bundles.card import Card
 from derm_core.bundles.library import ListedBundle
-from pages.ui import cached, frame, images, scheduling, uploads, words
-from pages.ui.classify import (
-    answers,
-    crop,
-    explanations,
-    input,
-    models,
-    predictions,
-    results_table,
-    warnings,
-)
-from pages.ui.classify.answers import CENTRE, SHOWN, Answer
+from derm_core.workspace import Workspace
+from pages.ui import cached, cached_models, frame, images, scheduling, uploads, words
+from pages.ui.classify import answers, crop, input, models, predictions, results_table, warnings
+from pages.ui.classify.answers import CENTRE, SQUARE, Answer
 
-BESIDE = 2  # models whose answers fit beside the picture
+BESIDE = 2  # models whose predictions fit beside the picture
 
 
-def picture(answer: Answer, cards: list[Card]) -> None:
+def draw_square(answer: Answer, cards: list[Card]) -> None:
     """What the models see of the image."""
     sizes = words.listed([str(size) for size in sorted({card.input_size for card in cards})])
     part = "the centre square" if answer.crop == CENTRE else "the square you chose"
     st.image(
-        images.drawn(Image.fromarray(answer.square)),
-        width=SHOWN,
+        images.jpeg_url(Image.fromarray(answer.square)),
+        width=SQUARE,
         alt=f"{answer.name}, the square that the models see",
         caption=f"{words.plain(answer.name)}: {part}, all that the models see, at {sizes}{words.THIN}px.",
     )
 
 
-def one_image(workspace, answer: Answer, cards: list[Card]) -> bool:
-    """One image: what the models see, its limits, what they say and why, and another square of it; whether it is whole.
+def draw_image(workspace: Workspace, answer: Answer, cards: list[Card]) -> bool:
+    """One image: what the models see, warnings, predictions, the crop tool, explanations.
 
-    Answers and reasons wait behind a fold where the image is unlike those the models know. More than two models
-    stand below the picture, where there is room for them. Where other sessions wait, charts and reasons are drawn once
-    asked for: they take longer than the answer.
+    Predictions and explanations are folded where the image is unlike the training images. More than two models stand
+    below the picture, where there is room for them. While other sessions wait, only a summary is drawn, and the rest on
+    request: charts and explanations take longer than the predictions.
+
+    Returns:
+        Whether the image was drawn in full.
     """
     left, right = st.columns([1, 3], gap="medium")
     with left:
-        picture(answer, cards)
+        draw_square(answer, cards)
     with right:
-        behind = warnings.draw_warnings(answer.row, cards)
-        if not behind and answers.in_brief(answer):
-            predictions.in_brief(
-                answer,
-                cards,
-                words.aside("Other sessions wait for their answers, so this one is brief."),
-            )
-            st.button(
-                "Show charts and reasons",
-                icon=":material/expand_more:",
-                on_click=answers.show_whole,
-                args=(answer,),
-            )
+        unlike = warnings.draw_warnings(answer.prediction, cards)
+        if not unlike and answers.is_brief(answer):
+            draw_brief(answer, cards)
             return False
-        coverage = None if behind else predictions.together(answer, cards)
-        if not behind and len(cards) <= BESIDE:
-            predictions.each(answer, cards, coverage)
-    if not behind and len(cards) > BESIDE:
-        predictions.each(answer, cards, coverage)
+        if not unlike:
+            predictions.draw_agreement(answer.prediction, cards)
+            coverage = predictions.choose_coverage(cards)
+            if len(cards) <= BESIDE:
+                predictions.draw_models(answer.prediction, cards, coverage)
+    if not unlike and len(cards) > BESIDE:
+        predictions.draw_models(answer.prediction, cards, coverage)
     crop.draw_crop_tool(answer, sorted({card.input_size for card in cards}))
-    if not behind:
-        explanations.draw_explanations(workspace, answer, cards)
-        return True
+    if unlike:
+        draw_folded(workspace, answer, cards)
+    else:
+        draw_explanations(workspace, answer, cards)
+    return True
+
+
+def draw_brief(answer: Answer, cards: list[Card]) -> None:
+    note = "Other sessions wait for their answers, so this one is brief."
+    predictions.draw_brief(answer.prediction, cards, note)
+    st.button(
+        "Show charts and reasons",
+        icon=":material/expand_more:",
+        on_click=answers.show_in_full,
+        args=(answer,),
+    )
+
+
+def draw_folded(workspace: Workspace, answer: Answer, cards: list[Card]) -> None:
+    """Predictions and explanations of an image unlike the training images."""
     fold = st.expander(
         "What the models say all the same",
         icon=":material/visibility_off:",
         on_change="rerun",
-        key=answers.closed_at_first("behind", answer),
+        key=answers.closed_at_first("unlike", answer),
     )
     if fold.open:
         with fold:
-            predictions.draw_predictions(answer, cards)
-            explanations.draw_explanations(workspace, answer, cards)
-    return True
+            predictions.draw_predictions(answer.prediction, cards)
+            draw_explanations(workspace, answer, cards)
 
 
-def nothing_yet(cards: list[Card]) -> None:
+def draw_explanations(workspace: Workspace, answer: Answer, cards: list[Card]) -> None:
+    from pages.ui.classify import explanations  # loads torch, as the models have by now
+
+    explanations.draw_explanations(workspace, answer, cards)
+
+
+def draw_empty(cards: list[Card]) -> None:
     """What will be here, and a sample to begin with."""
     names = words.listed([models.column(card, cards) for card in cards])
     if st.query_params.get("from") == "samples":
@@ -101,39 +110,40 @@ def nothing_yet(cards: list[Card]) -> None:
 
 @st.fragment
 @scheduling.in_turn
-def asked(workspace, published: list[ListedBundle]) -> None:
-    """Which models, which images, and the answers. A fragment: a new image runs this part alone.
+def draw_classification(workspace: Workspace, published: list[ListedBundle]) -> None:
+    """Models, images and predictions. A fragment: a new image runs this part alone.
 
-    published: cards of the models in the library as the page found them.
+    published: the models in the library when the page was drawn.
     """
     uploads.release()
-    cards = models.choose(published)
+    cards = models.choose_models(published)
     chosen = input.choose_images(workspace)
     if not cards:
         st.info("Choose at least one model.", icon=":material/deployed_code:")
-    elif not chosen:
-        st.session_state.pop("predictions", None)
-        nothing_yet(cards)
-    else:
-        models.say_what_differs(cards)
+    elif chosen:
+        models.warn_of_differences(cards)
         with frame.errors():
-            predictors = {card.name: cached.predictor(workspace, card.name) for card in cards}
+            predictors = {
+                card.name: cached_models.predictor(workspace, card.name) for card in cards
+            }
             if models.outdated(predictors, cards):
-                st.rerun()  # the whole page, which takes the cards anew
-            found = answers.classify(workspace, predictors, cards, chosen)
-            result = answers.result(found)
-            results_table.refused(result.errors)
-            if result.images:
-                shown = results_table.table([answer for answer in found if answer.row], cards)
-                if one_image(workspace, shown, cards):
-                    results_table.downloads(result)
-    if not chosen:
-        with (
-            frame.errors()
-        ):  # after the page stands: the first answer should not wait for the models
+                st.rerun()  # the whole page, which reads the cards again
+            everything = answers.classify(workspace, predictors, cards, chosen)
+            result = answers.predictions_of(everything)
+            results_table.draw_refused(result.errors)
+            readable = [answer for answer in everything if answer.prediction]
+            if readable and draw_image(
+                workspace, results_table.choose_answer(readable, cards), cards
+            ):
+                results_table.draw_downloads(result)
+    else:
+        st.session_state.pop("predictions", None)
+        draw_empty(cards)
+    if not chosen:  # the page is drawn: load the models before the first image comes
+        with frame.errors():
             for card in cards:
-                cached.predictor(workspace, card.name)
+                cached_models.predictor(workspace, card.name)
 
 
 workspace = frame.page("classify")
-asked(workspace, cached.bundles(workspace))
+draw_classification(workspace, cached.bundles(workspace))

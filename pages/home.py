@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import streamlit as st
 
-from derm_core.arms import arm_style, in_order
-from derm_core.bundles.library import ListedBundle
+from derm_core.arms import arm_style
 from derm_core.report.sections.gaps import gap_against_accuracy
 from derm_core.workspace import Workspace
-from pages.ui import cached, frame, words
+from pages.ui import cached, cached_models, frame, words
 from pages.ui.section import draw
+
+WEIGHT_SOURCES = {"folder": "from the weights folder", "cache": "from the Hugging Face cache"}
 
 
 def draw_latest_comparison(workspace: Workspace) -> None:
-    """The verdict of the newest study and its gap against accuracy."""
     st.subheader("Latest comparison", anchor=False)
-    done = (
-        (run, result)
-        for run in cached.runs(workspace, kind="study", state="done")
-        if (result := cached.study(workspace, run.id))
-    )
-    run, result = next(done, (None, None))
-    if run is None or result is None:
+    for run in cached.runs(workspace, kind="study", state="done"):
+        if result := cached.study(workspace, run.id):
+            break
+    else:
         frame.empty(
             "The verdict of your latest study will stand here. The demo makes its own synthetic images, pretrains "
             "a VAE on them and compares it with ImageNet and with random weights: about three minutes on two cores.",
@@ -46,7 +43,8 @@ def draw_latest_comparison(workspace: Workspace) -> None:
             )
 
 
-def shelf(workspace) -> None:
+def draw_library(workspace: Workspace) -> None:
+    """A line for each model: name, arm, balanced accuracy with its interval; or why it cannot be used."""
     st.subheader("Models in the library", anchor=False)
     bundles = cached.bundles(workspace)
     if not bundles:
@@ -56,60 +54,49 @@ def shelf(workspace) -> None:
             icon=":material/deployed_code:",
             action="Train a study",
             page="train",
-            key="empty-shelf",
+            key="empty-library",
             primary=False,
         )
         return
     with st.container(border=True, gap="small"):
-        order = in_order({bundle.card.arm for bundle in bundles if bundle.card})
-        for bundle in sorted(
-            bundles,
-            key=lambda bundle: order.index(bundle.card.arm) if bundle.card else len(order),
-        ):
-            model(bundle)
+        for card in cached.cards(workspace):
+            st.markdown(f"**{card.name}** {arm_style(card.arm).badge}")
+            accuracy = card.metrics.get("balanced_accuracy")
+            if isinstance(accuracy, dict):
+                st.caption(f"Balanced accuracy {words.interval(accuracy)} on its test split")
+        for bundle in bundles:
+            if bundle.error:
+                refused = ":red-badge[:material/error: Refused]"
+                st.markdown(f"**{words.plain(bundle.name)}** {refused}")
+                st.caption(words.plain(bundle.error))
         frame.link("models", "All cards", icon=":material/arrow_forward:")
 
 
-def model(bundle: ListedBundle) -> None:
-    """One line a model: name, arm, balanced accuracy with its interval; or why it cannot be used."""
-    card = bundle.card
-    if card is None:
-        st.markdown(f"**{words.plain(bundle.name)}** :red-badge[:material/error: Refused]")
-        st.caption(words.plain(bundle.error))
-        return
-    accuracy = card.metrics.get("balanced_accuracy")
-    st.markdown(f"**{card.name}** {arm_style(card.arm).badge}")
-    if isinstance(accuracy, dict):
-        st.caption(f"Balanced accuracy {words.interval(accuracy)} on its test split")
-
-
-def machine(workspace) -> None:
+def draw_machine(workspace: Workspace) -> None:
     st.subheader("This machine", anchor=False)
-    here = cached.machine()
-    size = here.memory_bytes
-    memory = f", {size / 1e9:.0f}{words.THIN}GB memory" if size else ""
+    machine, memory = cached.machine(), ""
+    if machine.memory_bytes:
+        memory = f", {machine.memory_bytes / 1e9:.0f}{words.THIN}GB memory"
+    datasets = ", ".join(
+        f"{row.name} ({row.images:,} images)" for row in cached.datasets(workspace)
+    )
+    used = words.size(cached.folder_bytes(str(workspace.root)))
     rows = {
-        "Device": here.gpu or f"CPU only, {words.count(here.cores, 'thread')}",
-        "Processor": f"{here.cpu}{memory}",
-        "Software": f"Python {here.python}, PyTorch {here.torch or 'not installed'}",
-        "ImageNet weights": imagenet(),
-        "Datasets": ", ".join(
-            f"{found.name} ({found.images:,} images)" for found in cached.datasets(workspace)
-        )
-        or "none yet; synthetic images are made on first need",
-        "Workspace": f"{words.plain(workspace.root.name)}/, {words.size(cached.folder_bytes(str(workspace.root)))}",
+        "Device": machine.gpu or f"CPU only, {words.count(machine.cores, 'thread')}",
+        "Processor": f"{machine.cpu}{memory}",
+        "Software": f"Python {machine.python}, PyTorch {machine.torch or 'not installed'}",
+        "ImageNet weights": imagenet_text(),
+        "Datasets": datasets or "none yet; synthetic images are made on first need",
+        "Workspace": f"{words.plain(workspace.root.name)}/, {used}",
     }
     st.table(rows, border="horizontal", alt="The machine, its software and its data")
 
 
-SOURCES = {"folder": "from the weights folder", "cache": "from the Hugging Face cache"}
-
-
-def imagenet() -> str:
+def imagenet_text() -> str:
     """Where the ImageNet weights of the default backbone come from, or what to do."""
-    status = cached.imagenet_status("resnet18", 3)
+    status = cached_models.imagenet_status("resnet18", 3)
     if status["available"]:
-        return f"ResNet-18, {SOURCES.get(status['source'], status['source'])}"
+        return f"ResNet-18, {WEIGHT_SOURCES.get(status['source'], status['source'])}"
     if status["source"] == "hub":
         return "not here yet; fetched when first used, if online"
     return "not here, and offline: put them into weights/"
@@ -134,5 +121,5 @@ left, right = st.columns([3, 2], gap="large")
 with left:
     draw_latest_comparison(workspace)
 with right:
-    shelf(workspace)
-    machine(workspace)
+    draw_library(workspace)
+    draw_machine(workspace)

@@ -10,15 +10,21 @@ from derm_core.arms import arm_style, in_order
 from derm_core.bundles.card import Card
 from derm_core.bundles.library import ListedBundle
 from derm_core.config import PublishConfig
-from derm_core.events import Progress
 from derm_core.jobs import supervisor
-from pages.ui import cached, frame, launch_form, live_run, words
+from derm_core.jobs.preflight import submit
+from derm_core.jobs.store import Run
+from derm_core.workspace import Workspace
+from pages.ui import cached, frame, live_run, words
 from pages.ui.model_card import draw_classifier_card, draw_extractor_card
 
-NO_NETWORK = ("both", "colour")  # two networks, and none: not one model to publish
+NOT_ONE_NETWORK = ("both", "colour")  # arms that cannot be published
 
 
-def shelf(workspace) -> list[ListedBundle]:
+# ---- the library -------------------------------------------------------------------------------
+
+
+def draw_library(workspace: Workspace) -> bool:
+    """The published classifiers, or what will be here. Returns whether there is an intact one."""
     bundles = cached.bundles(workspace)
     if not bundles:
         frame.empty(
@@ -28,25 +34,46 @@ def shelf(workspace) -> list[ListedBundle]:
             action="Train a study",
             page="train",
         )
-    good = [bundle for bundle in bundles if bundle.card]
-    arms = in_order({bundle.card.arm for bundle in good})
-    if good:
+    return draw_bundles(workspace, "classifier", draw_classifier)
+
+
+def draw_extractors(workspace: Workspace) -> None:
+    """Published VAEs without a classifier."""
+    if cached.bundles(workspace, "extractor"):
+        st.subheader("Extractors", anchor=False)
+        st.caption(
+            "Pretrained VAEs without a classifier: weights for an arm of a comparison, or for Python by `load_extractor`."
+        )
+        draw_bundles(workspace, "extractor", draw_extractor)
+
+
+def draw_bundles(workspace: Workspace, kind: str, draw: Callable[[Card], None]) -> bool:
+    """A box for each intact model, an error for each refused one. Returns whether there is an intact one."""
+    bundles = {bundle.name: bundle for bundle in cached.bundles(workspace, kind)}
+    cards = cached.cards(workspace, kind)
+    view = draw_classifier_card if kind == "classifier" else draw_extractor_card
+    if cards:
         with st.grid(2, min_column_width=340):
-            for bundle in sorted(good, key=lambda bundle: arms.index(bundle.card.arm)):
+            for card in cards:
                 with st.container(border=True, height="stretch"):
-                    summary(workspace, bundle)
-    refusals(bundles)
-    return good
+                    draw(card)
+                    dataset = card.training_data.dataset or "data its card does not name"
+                    st.caption(f"Trained on {words.plain(dataset)}. {words.plain(card.license)}.")
+                    draw_actions(workspace, bundles[card.name], card, view)
+    for bundle in bundles.values():
+        if bundle.error:
+            st.error(
+                f"**{words.plain(bundle.name)}** is refused: {words.plain(bundle.error)}",
+                icon=":material/gpp_bad:",
+            )
+    return bool(cards)
 
 
-def summary(workspace, bundle: ListedBundle) -> None:
-    """One model: who it is, how well it does, what it may be used for, and what can be done with it."""
-    card = bundle.card
-    arm, metrics = arm_style(card.arm, card.label), card.metrics
-    st.markdown(f"**{card.name}** {arm.badge}")
+def draw_classifier(card: Card) -> None:
+    st.markdown(f"**{card.name}** {arm_style(card.arm, card.label).badge}")
     with st.grid(2, min_column_width=130):
         for name in ("balanced_accuracy", "macro_auroc"):
-            value = metrics.get(name) or {}
+            value = card.metrics.get(name) or {}
             st.metric(
                 f"{words.QUANTITIES[name]}, test",
                 words.quantity(value.get("mean"), name),
@@ -54,69 +81,39 @@ def summary(workspace, bundle: ListedBundle) -> None:
                 delta_color="off",
                 delta_arrow="off",
             )
+    end_to_end = card.regime == "finetune"
+    draw_network(card, "fine-tuned end to end" if end_to_end else "frozen, with a two-layer head")
+
+
+def draw_extractor(card: Card) -> None:
+    st.markdown(f"**{card.name}**")
+    if card.decoder:
+        draw_network(card, f"{card.decoder.latent_dim} latent dimensions")
+
+
+def draw_network(card: Card, detail: str) -> None:
     st.markdown(
-        f"{card.architecture} to stage {card.stage}, {card.input_size}{words.THIN}px, "
-        f"{'fine-tuned end to end' if card.regime == 'finetune' else 'frozen, with a two-layer head'}, "
+        f"{card.architecture} to stage {card.stage}, {card.input_size}{words.THIN}px, {detail}, "
         f"{card.parameters / 1e6:.1f} M parameters, {words.size(card.file_bytes)}"
     )
-    trained_on(card)
-    actions(workspace, bundle, draw_classifier_card)
 
 
-def trained_on(card: Card) -> None:
-    dataset = card.training_data.dataset or "data its card does not name"
-    st.caption(f"Trained on {words.plain(dataset)}. {words.plain(card.license)}.")
-
-
-def extractors(workspace) -> None:
-    """Published VAEs without a classifier: the weights of an arm, or for Python."""
-    found = cached.bundles(workspace, "extractor")
-    if not found:
-        return
-    st.subheader("Extractors", anchor=False)
-    st.caption(
-        "Pretrained VAEs without a classifier: weights for an arm of a comparison, or for Python by `load_extractor`."
-    )
-    with st.grid(2, min_column_width=340):
-        for bundle in (bundle for bundle in found if bundle.card):
-            with st.container(border=True, height="stretch"):
-                card = bundle.card
-                st.markdown(f"**{card.name}**")
-                st.markdown(
-                    f"{card.architecture} to stage {card.stage}, {card.input_size}{words.THIN}px, "
-                    f"{card.decoder.latent_dim} latent dimensions, "
-                    f"{card.parameters / 1e6:.1f} M parameters, {words.size(card.file_bytes)}"
-                )
-                trained_on(card)
-                actions(workspace, bundle, draw_extractor_card)
-    refusals(found)
-
-
-def refusals(bundles: list[ListedBundle]) -> None:
-    for bundle in bundles:
-        if bundle.error:
-            st.error(
-                f"**{words.plain(bundle.name)}** is refused: {words.plain(bundle.error)}",
-                icon=":material/gpp_bad:",
-            )
-
-
-def actions(workspace, bundle: ListedBundle, view: Callable[[Card], None]) -> None:
-    card = bundle.card
+def draw_actions(
+    workspace: Workspace, bundle: ListedBundle, card: Card, view: Callable[[Card], None]
+) -> None:
     with st.container(horizontal=True):
         if st.button("Card", icon=":material/badge:", key=f"card-{card.name}"):
             st.dialog(card.name, width="large", icon=":material/badge:")(view)(card)
-        export(workspace, card)
+        draw_export(workspace, card)
         if bundle.shelf == "workspace":
-            delete(workspace, bundle)
+            draw_delete(workspace, bundle)
 
 
-def export(workspace, card: Card) -> None:
-    """One file to hand on; what it says of single images of private data goes with it only where that is confirmed."""
-    from derm_core.bundles.archive import export_bundle
+def draw_export(workspace: Workspace, card: Card) -> None:
+    """The model as one file; what it holds of single private images is part of it only after confirmation."""
+    from derm_core.bundles.archive import export_bundle  # loads torch
 
-    name, private = card.name, False
-    confirm = card.holds_private_images
+    name, private, confirm = card.name, False, card.holds_private_images
     with (
         st.popover("Export", icon=":material/download:", key=f"private-{name}")
         if confirm
@@ -139,7 +136,7 @@ def export(workspace, card: Card) -> None:
         )
 
 
-def delete(workspace, bundle: ListedBundle) -> None:
+def draw_delete(workspace: Workspace, bundle: ListedBundle) -> None:
     with st.popover("Delete", icon=":material/delete:", key=f"delete-{bundle.name}"):
         st.markdown(f"Delete **{bundle.name}** from this workspace's library?")
         if st.button("Delete the model", type="primary", key=f"really-{bundle.name}"):
@@ -148,89 +145,82 @@ def delete(workspace, bundle: ListedBundle) -> None:
                 st.rerun()
 
 
-def publications(workspace) -> None:
-    """Publications at work, each with its progress; and the last one where it came to nothing."""
-    found = cached.runs(workspace, kind="publish")
-    if found and found[0].state in ("failed", "interrupted"):
-        frame.show_error(
-            f"{frame.run_name(workspace, found[0])}: {found[0].error or found[0].state}"
-        )
-        frame.link("train", "Its run", icon=":material/arrow_forward:", run=found[0].id)
-    moving = tuple(run.id for run in found if not run.final)
-    if moving:
-        st.fragment(frame.errors()(watch), run_every=1.0)(workspace, moving)
+# ---- publication and import --------------------------------------------------------------------
 
 
-def watch(workspace, moving: tuple[str, ...]) -> None:
-    """The moving part; when one of them ends, the whole page follows."""
-    cached.active_runs(workspace)  # repairs what died
-    for run in filter(None, (cached.run(workspace, run_id) for run_id in moving)):
+def draw_publications(workspace: Workspace) -> None:
+    """Publications at work, each with its progress; and the last one where it failed."""
+    runs = cached.runs(workspace, kind="publish")
+    if runs and runs[0].state in ("failed", "interrupted"):
+        last = runs[0]
+        frame.show_error(f"{frame.run_name(workspace, last)}: {last.error or last.state}")
+        frame.link("train", "Its run", icon=":material/arrow_forward:", run=last.id)
+    active = tuple(run.id for run in runs if not run.final)
+    if active:
+        st.fragment(frame.errors()(watch), run_every=1.0)(workspace, active)
+
+
+def watch(workspace: Workspace, active: tuple[str, ...]) -> None:
+    """Runs every second; when a publication ends, the whole page runs again."""
+    cached.active_runs(workspace)  # marks runs whose worker died
+    for run in filter(None, (cached.run(workspace, run_id) for run_id in active)):
         if run.final:
             if run.state == "done":
-                st.session_state["message"] = f"{run.summary['name']} is in the library."
+                frame.announce(f"{run.summary['name']} is in the library.")
             st.rerun()
-        feed = live_run.follow(workspace, run.id)
-        now = feed.progress or run.progress
-        with st.container(border=True):
-            st.progress(
-                live_run.share(now), how_far(run, now, words.plain(frame.run_name(workspace, run)))
+        else:
+            draw_publication(workspace, run)
+
+
+def draw_publication(workspace: Workspace, run: Run) -> None:
+    progress = live_run.follow(workspace, run.id).progress or run.progress
+    name = words.plain(frame.run_name(workspace, run))
+    text = f"{name}: {'reading the study' if run.state == 'running' else 'queued'}…"
+    if (
+        progress and progress.complete
+    ):  # the last part, after all images, has no progress of its own
+        text = f"{name}: all {progress.total:,} images are measured; the figures of its card are being worked out…"
+    elif progress:
+        text = live_run.progress_text(progress)
+    with st.container(border=True):
+        st.progress(live_run.share(progress), text)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(
+                "Goes on when this window is closed; the model then stands here.", width="content"
             )
-            with st.container(horizontal=True, vertical_alignment="center"):
-                st.caption(
-                    "Goes on when this window is closed; the model then stands here.",
-                    width="content",
-                )
-                frame.link("train", "Its run", icon=":material/arrow_forward:", run=run.id)
-                if st.button(
-                    "Cancel",
-                    key=f"cancel-{run.id}",
-                    icon=":material/stop_circle:",
-                    disabled=run.cancel_requested,
-                ):
-                    with frame.errors():
-                        supervisor.cancel(workspace, run.id)
-                        st.rerun()
+            frame.link("train", "Its run", icon=":material/arrow_forward:", run=run.id)
+            if st.button(
+                "Cancel",
+                key=f"cancel-{run.id}",
+                icon=":material/stop_circle:",
+                disabled=run.cancel_requested,
+            ):
+                with frame.errors():
+                    supervisor.cancel(workspace, run.id)
+                    st.rerun()
 
 
-def how_far(run, now: Progress | None, name: str) -> str:
-    """What stands on a publication's bar; its last part, after all images, does not say how far it is."""
-    if now and now.complete:
-        return f"{name}: all {now.total:,} images are measured; the figures of its card are being worked out…"
-    return (
-        live_run.progress_text(now)
-        if now
-        else f"{name}: {'reading the study' if run.state == 'running' else 'queued'}…"
-    )
-
-
-def study_label(workspace, run) -> str:
-    """A study without its age: a choice is lost when its label changes under it ("9 min ago")."""
-    dataset = cached.config(workspace, run.id).get("dataset", "")
-    return f"{frame.run_name(workspace, run)} · {dataset} · {run.id[-4:]}"
-
-
-def publish_section(workspace) -> None:
-    studies = {
-        run.id: run
-        for run in cached.runs(workspace, kind="study", state="done")
-        if cached.study(workspace, run.id) and not cached.config(workspace, run.id).get("folds")
-    }
+def draw_publish(workspace: Workspace) -> None:
+    labels = {}
+    for run in cached.runs(workspace, kind="study", state="done"):
+        config = cached.config(workspace, run.id)
+        if cached.study(workspace, run.id) and not config.get("folds"):
+            # Without its age: a choice is lost when its label changes ("9 min ago").
+            name, dataset = frame.run_name(workspace, run), config.get("dataset", "")
+            labels[run.id] = f"{name} · {dataset} · {run.id[-4:]}"
     with st.expander("Publish from a finished study", icon=":material/publish:"):
-        if not studies:
+        if not labels:
             st.markdown("A finished study's classifiers can be put in the library here.")
             frame.link("train", "Go to Train", icon=":material/model_training:")
             return
         run_id = st.selectbox(
-            "Study",
-            list(studies),
-            key="publish-study",
-            format_func=lambda key: study_label(workspace, studies[key]),
+            "Study", list(labels), key="publish-study", format_func=lambda key: labels[key]
         )
         study = cached.study(workspace, run_id)
         with st.form("publish", border=False):
             arm = st.selectbox(
                 "Arm",
-                in_order(arm for arm in study.arms if arm not in NO_NETWORK),
+                in_order(arm for arm in study.arms if arm not in NOT_ONE_NETWORK),
                 key="publish-arm",
                 format_func=lambda key: arm_style(key).name,
             )
@@ -247,22 +237,18 @@ def publish_section(workspace) -> None:
             pressed = st.form_submit_button("Publish", type="primary")
         if pressed:
             with frame.errors():
-                config = cached.config(workspace, run_id)
-                launch_form.submit(
-                    workspace,
-                    PublishConfig(
-                        dataset=config["dataset"],
-                        run=run_id,
-                        arm=arm,
-                        name=name.strip(),
-                        seed=config["seeds"][0],
-                    ),
-                )
-                st.rerun()
+                publish(workspace, run_id, arm, name.strip())
 
 
-def import_section(workspace) -> None:
-    from derm_core.bundles.archive import import_bundle
+def publish(workspace: Workspace, run_id: str, arm: str, name: str) -> None:
+    config = cached.config(workspace, run_id)
+    dataset, seed = config["dataset"], config["seeds"][0]
+    submit(workspace, PublishConfig(dataset=dataset, run=run_id, arm=arm, name=name, seed=seed))
+    st.rerun()
+
+
+def draw_import(workspace: Workspace) -> None:
+    from derm_core.bundles.archive import import_bundle  # loads torch
 
     with st.expander("Import a model", icon=":material/upload_file:"):
         st.markdown(
@@ -274,16 +260,14 @@ def import_section(workspace) -> None:
         if file is not None and st.button("Import", type="primary"):
             with frame.errors():
                 folder = import_bundle(workspace, file.getvalue())
-                st.session_state["message"] = f"{folder.name} is in the library."
+                frame.announce(f"{folder.name} is in the library.")
                 st.rerun()
 
 
 workspace = frame.page("models")
-if message := st.session_state.pop("message", None):
-    st.toast(message, icon=":material/check_circle:")
-publications(workspace)
-if shelf(workspace):
+draw_publications(workspace)
+if draw_library(workspace):
     frame.link("classify", "Classify an image with them", icon=":material/image_search:")
-extractors(workspace)
-publish_section(workspace)
-import_section(workspace)
+draw_extractors(workspace)
+draw_publish(workspace)
+draw_import(workspace)

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from derm_core.jobs import supervisor
+from derm_core.jobs.preflight import submit
 from derm_core.jobs.store import Run
 from derm_core.workspace import Workspace
 from pages.ui import cached, frame, launch_form, live_run, run_progress, words
@@ -16,7 +17,7 @@ from pages.ui import cached, frame, launch_form, live_run, run_progress, words
 def draw_new_study(workspace: Workspace) -> None:
     st.subheader("New study", anchor=False)
     with st.container(border=True):
-        config = launch_form.form(workspace)
+        config = launch_form.choose_study(workspace)
         with st.container(horizontal=True, vertical_alignment="center"):
             pressed = st.button(
                 "Launch", type="primary", icon=":material/play_arrow:", disabled=config is None
@@ -27,7 +28,7 @@ def draw_new_study(workspace: Workspace) -> None:
             )
     if pressed and config is not None:
         with frame.errors():
-            open_run(launch_form.submit(workspace, config))
+            open_run(submit(workspace, config))
             st.rerun()
 
 

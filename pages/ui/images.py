@@ -7,72 +7,75 @@ import functools
 import io
 from collections.abc import Sequence
 
+import numpy as np
 import streamlit as st
 from PIL import Image
 
 from derm_core.data.decode import read_image
+from derm_core.data.manifest import Dataset
 from derm_core.errors import ImageError
+from pages.ui import words
 
-from . import words
-
-THUMBNAIL = 144
-MOST_BYTES = 4_400  # of a thumbnail: in base64, as it is sent, below 6 KB
+THUMBNAIL = 144  # pixels
+THUMBNAIL_BYTES = 4_400  # below 6 KB in base64, as it is sent
 QUALITIES = (72, 50, 30, 15, 5, 0)
 
 
 def webp(image: Image.Image, quality: int = QUALITIES[0]) -> bytes:
-    """An image as WEBP; one of skin has 1 to 4 KB at 144 px."""
+    """An image as WEBP; one of skin has 1 to 4 KB at 144 px. Method 0 takes a fifth of the time for a fifth more bytes."""
     buffer = io.BytesIO()
-    image.save(
-        buffer, "WEBP", quality=quality, method=0
-    )  # a fifth of the time for a fifth more bytes
+    image.save(buffer, "WEBP", quality=quality, method=0)
     return buffer.getvalue()
 
 
-def small(image: Image.Image) -> bytes:
-    """An image as WEBP of at most MOST_BYTES, at the best quality that fits; of half the pixels where none does."""
+def small_webp(image: Image.Image) -> bytes:
+    """An image as WEBP of at most THUMBNAIL_BYTES, at the best quality that fits; at half the side where none does."""
     for quality in QUALITIES:
         data = webp(image, quality)
-        if len(data) <= MOST_BYTES:
+        if len(data) <= THUMBNAIL_BYTES:
             return data
-    return small(image.reduce(2))
+    return small_webp(image.reduce(2))
 
 
-def drawn(image: Image.Image) -> str:
-    """What is made once and shown once, as `data_url`: a JPEG, several times as fast as `webp`."""
+def data_url(data: bytes, kind: str = "webp") -> str:
+    """An image file's bytes as an address for st.image and a table's image column.
+
+    From bytes, st.image would encode a JPEG at every run of the page. From bytes and pixels it makes a file that the
+    server holds until the whole page runs again: too long for a user's image, which a fragment may remove.
+    """
+    return f"data:image/{kind};base64," + base64.b64encode(data).decode()
+
+
+def jpeg_url(image: Image.Image) -> str:
+    """`data_url` of an image that is encoded once and shown once: as a JPEG, several times as fast as `webp`."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=90)
     return data_url(buffer.getvalue(), "jpeg")
 
 
-def data_url(data: bytes, kind: str = "webp") -> str:
-    """An image file's bytes as an address that st.image and a table's image column show as it is.
-
-    Of bytes, st.image would make a JPEG anew at every run of the page. Of bytes and pixels it makes a file that the server
-    keeps until the whole page runs again: too long for what shows a user's image, which a fragment may take away.
-    """
-    return f"data:image/{kind};base64," + base64.b64encode(data).decode()
+def resized(pixels: np.ndarray, side: int) -> Image.Image:
+    """uint8 (S, S, 3) as an image of `side` pixels, bicubic."""
+    return Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)
 
 
-@functools.lru_cache(
-    4000
-)  # not st.cache_data, which takes longer to look a small thing up than to send it
+@functools.lru_cache(4000)  # st.cache_data takes longer to look up a thumbnail than to send it
 def _thumbnail(path: str, sha256: str, size: int) -> bytes | None:
     try:
-        return (small if size <= THUMBNAIL else webp)(Image.fromarray(read_image(path, size)))
+        image = Image.fromarray(read_image(path, size))
     except (ImageError, OSError):
         return None
+    return small_webp(image) if size <= THUMBNAIL else webp(image)
 
 
-def thumbnail(dataset, row: int, size: int = THUMBNAIL) -> bytes | None:
+def thumbnail(dataset: Dataset, row: int, size: int = THUMBNAIL) -> bytes | None:
     """The centre square of a manifest row's image, `size` pixels, as WEBP; None where its file is gone."""
     path, content = (dataset.frame[column].iloc[int(row)] for column in ("path", "sha256"))
     return _thumbnail(path, content, size)
 
 
 def gallery(
-    dataset,
-    rows: Sequence[int],
+    dataset: Dataset,
+    rows: Sequence[int] | np.ndarray,
     *,
     columns: int = 8,
     min_width: int = 96,

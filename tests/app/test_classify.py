@@ -19,10 +19,10 @@ from derm_core.bundles.predictor import Predictor
 from derm_core.bundles.reference_file import Reference
 from derm_core.data.decode import MAX_BYTES, crop_square, decode, read_image
 from derm_core.workspace import Workspace
-from pages.ui import cached, scheduling
+from pages.ui import cached_models, scheduling
 from pages.ui.classify import models
-from pages.ui.classify.answers import result
-from pages.ui.classify.results_table import lines
+from pages.ui.classify.answers import predictions_of
+from pages.ui.classify.results_table import flat_rows
 from tests.app.bundles import METRIC, put_bundle
 from tests.builders import encode, noise
 from tests.bundles.cards import complete_bundle
@@ -184,7 +184,7 @@ def test_pictures_of_an_upload_are_in_the_page_and_no_files_that_the_server_keep
 def test_a_model_published_anew_while_the_page_stands_is_noticed(shelf):
     def outdated(cards: list[Card]) -> bool:
         return models.outdated(
-            {card.name: cached.predictor(shelf, card.name) for card in cards}, cards
+            {card.name: cached_models.predictor(shelf, card.name) for card in cards}, cards
         )
 
     cards = list_cards(shelf)
@@ -213,7 +213,7 @@ def test_one_model_of_each_arm_is_asked_first(open_page, shelf):
 def test_three_models_stand_side_by_side(open_page, shelf):
     put_bundle(shelf, "c-third", "bundle:c", label="Third")
     app = upload(open_page("classify", models="a-vae,b-imagenet,c-third"), ("one.png", picture(0)))
-    row = next(iter(app.session_state["predictions"].values())).row
+    row = next(iter(app.session_state["predictions"].values())).prediction
     assert list(row.arms) == ["a-vae", "b-imagenet", "c-third"] and len(app.metric) == 3
 
 
@@ -226,7 +226,7 @@ def test_a_tampered_model_that_was_chosen_is_refused_with_its_reason(open_page, 
     app.run()
     assert not app.exception, app.exception
     assert "c-third" in app.error[0].value and "SHA-256" in app.error[0].value
-    assert list(next(iter(app.session_state["predictions"].values())).row.arms) == [
+    assert list(next(iter(app.session_state["predictions"].values())).prediction.arms) == [
         "a-vae",
         "b-imagenet",
     ]
@@ -264,7 +264,7 @@ def test_the_download_is_what_the_command_line_prints(open_page, shelf):
     app = upload(open_page("classify"), ("one.png", picture(0)))
     assert {"Download CSV", "Download JSON"} <= {button.label for button in app.download_button}
     expected = predict_images(shelf, ["a-vae", "b-imagenet"], [("one.png", picture(0))])
-    assert result(list(app.session_state["predictions"].values())) == expected
+    assert predictions_of(list(app.session_state["predictions"].values())) == expected
 
 
 @pytest.mark.slow
@@ -277,7 +277,7 @@ def test_a_card_that_lacks_something_says_what(open_page, shelf):
 def test_sets_priority_operating_point_and_what_agreement_meant(open_page, evidence):
     evidence()
     app = upload(open_page("classify"), ("one.png", picture(1)))
-    row = next(iter(app.session_state["predictions"].values())).row
+    row = next(iter(app.session_state["predictions"].values())).prediction
     said = text(app)
     assert (
         said.count("90% set:**") == 2
@@ -309,7 +309,7 @@ def test_an_image_unlike_the_training_images_gets_its_warning_before_the_answer(
         part.label for part in app.expander if part.label.startswith("What the models")
     ] and not app.metric
     assert "this one scale" not in text(app), "reasons name the answer too"
-    app.session_state["behind"] = True
+    app.session_state["unlike"] = True
     app.run()
     assert not app.exception and len(app.metric) == 2 and "this one scale" in text(app)
     upload(app, ("two.png", picture(31)))
@@ -345,9 +345,9 @@ def test_an_answer_is_brief_while_other_sessions_wait_and_whole_once_asked_for(
     waiting.append(1)
     upload(app, ("a.png", picture(0)))
     (answer,) = app.session_state["predictions"].values()
-    for arm in answer.row.arms.values():
+    for arm in answer.prediction.arms.values():
         assert f"{100 * arm.probabilities[arm.top]:.1f}" in text(app), "the answer itself stands"
-    assert not whole(app) and not answer.reasons
+    assert not whole(app) and not answer.explanations
     next(one for one in app.button if one.label == "Show charts and reasons").click().run()
     assert whole(app) and whole(app.run()), "and it stays"
     upload(app, ("b.png", picture(1)))
@@ -363,7 +363,7 @@ def test_every_model_shows_where_it_looks_on_one_scale(open_page, shelf):
     app = upload(open_page("classify"), ("one.png", picture(0)))
     assert "All maps have this one scale" in text(app)
     answer = next(iter(app.session_state["predictions"].values()))
-    assert {key[:2] for key in answer.reasons} == {("cam", "a-vae"), ("cam", "b-imagenet")}
+    assert {key[:2] for key in answer.explanations} == {("cam", "a-vae"), ("cam", "b-imagenet")}
 
 
 @pytest.mark.slow
@@ -377,7 +377,7 @@ def test_a_square_of_ones_choice_is_what_the_models_are_asked_about(open_page, s
     answer = next(iter(app.session_state["predictions"].values()))
     square = crop_square(decode(data), 0.2, 0.5, 0.5)
     expected = predict_images(shelf, ["a-vae", "b-imagenet"], [("one.png", square)]).images[0]
-    assert answer.row.arms == expected.arms and answer.row.crop["side"] == 0.5
+    assert answer.prediction.arms == expected.arms and answer.prediction.crop["side"] == 0.5
     assert "the square you chose" in text(app)
 
 
@@ -404,7 +404,7 @@ def test_leaving_the_page_gives_the_image_up(open_page, shelf):
 def test_the_table_of_answers_has_a_line_an_image_and_model(open_page, evidence):
     evidence()
     app = upload(open_page("classify"), ("one.png", picture(1)), ("two.png", picture(2)))
-    found = lines(result(list(app.session_state["predictions"].values())))
+    found = flat_rows(predictions_of(list(app.session_state["predictions"].values())))
     assert [(row["path"], row["model"]) for row in found] == [
         (name, model) for name in ("one.png", "two.png") for model in ("a-vae", "b-imagenet")
     ]

@@ -44,7 +44,7 @@ def test_travel_decodes_what_the_sliders_say(open_page, finished, vae):
 
 def open_way(open_page, finished, vae, way: str):
     app = open_page("latent", run=vae[1], view="travel")
-    app.session_state["travel-way"] = way
+    app.session_state["traversal"] = way
     app.run()
     assert not app.exception, app.exception
     return app
@@ -68,17 +68,17 @@ def test_mean_images_of_each_class_and_of_the_selection(open_page, finished, vae
 def test_the_mean_of_a_large_selection_takes_every_class_in_proportion(
     open_page, finished, vae, monkeypatch
 ):
-    monkeypatch.setattr(interpolation, "OF_A_CLASS", 30)
+    monkeypatch.setattr(interpolation, "IMAGES_PER_MEAN", 30)
     meant = []
     monkeypatch.setattr(
         interpolation,
-        "_means",
+        "mean_latents",
         lambda workspace, travel, first, parts: (
             meant.append(parts) or dict.fromkeys(parts, travel.statistics.mean_d)
         ),
     )
     app = open_page("latent", run=vae[1], view="travel")
-    app.session_state["travel-way"] = ":material/blur_on: Mean images"
+    app.session_state["traversal"] = ":material/blur_on: Mean images"
     classes = load_dataset(finished, "tiny").frame["label"]
     choose(app, classes.sort_values(kind="stable").index.tolist())
     taken = classes[meant[-1]["the selection"]].value_counts().to_dict()
@@ -106,7 +106,7 @@ def test_a_path_towards_a_class_starts_at_the_reader_s_own_image(open_page, fini
     put_bundle(finished, "a-judge", "imagenet")
     app = open_page("latent", run=vae[1], view="travel")
     app.file_uploader(key="map-file").upload("mole.png", encode(noise(60, 80)))
-    app.session_state["travel-way"] = ":material/moving: Towards a class"
+    app.session_state["traversal"] = ":material/moving: Towards a class"
     app.run()
     assert app.selectbox(key="towards-start").value == "your image" and not app.image
     app.button(key="towards-go").click().run()
@@ -116,7 +116,7 @@ def test_a_path_towards_a_class_starts_at_the_reader_s_own_image(open_page, fini
         load_predictors(finished, ["a-judge"])["a-judge"],
     )
     said = judge.predict(square[None])[0][judge.classes.index("mel")]
-    assert app.image[0].proto.imgs[0].url == interpolation.enlarged(square, 128)
+    assert app.image[0].proto.imgs[0].url == interpolation.webp_url(square, 128)
     assert f"photograph, {words.chance(said)}" in [one.value for one in app.caption]
     assert len({picture.proto.imgs[0].url for picture in app.image}) == 10
     told = [picture.proto.imgs[0].alt for picture in app.image]

@@ -38,4 +38,4 @@ def test_a_thumbnail_is_sent_in_six_kilobytes_at_most(tmp_path, name):
 
 def test_an_easy_picture_keeps_its_quality():
     plain = Image.fromarray(np.full((SIDE, SIDE, 3), 200, np.uint8))
-    assert images.small(plain) == images.webp(plain)
+    assert images.small_webp(plain) == images.webp(plain)

@@ -1,11 +1,12 @@
-"""What the models say of each image, computed once and kept in the session until the image is taken away."""
+"""The predictions of the session's images, computed once and held until the image is removed."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
@@ -15,136 +16,143 @@ from derm_core.bundles.card import Card
 from derm_core.bundles.prediction import Prediction, Predictions, RefusedImage
 from derm_core.data.decode import crop_square, decode, prepare
 from derm_core.errors import ImageError
+from derm_core.workspace import Workspace
 from pages.ui import images, scheduling
+from pages.ui.classify.input import NamedImage
 
-SHOWN, WHOLE = (
-    256,
-    900,
-)  # pixels of the square beside the answer, and at most of the picture one chooses it in
-Crop = tuple[
-    float, float, float
-]  # centre x, centre y and side of a square, as shares of the picture
+if TYPE_CHECKING:
+    from derm_core.bundles.predictor import Predictor
+
+SQUARE, WHOLE = 256, 900  # pixels of the square beside the predictions, and at most of the picture
+Crop = tuple[float, float, float]  # centre x, centre y and side of a square, as shares
 CENTRE: Crop = (0.5, 0.5, 1.0)
 
 
 @dataclass
 class Answer:
-    """One file: what `predict` says of it, or why it was refused, and what the page needs to show it.
+    """One file, with its prediction or the reason why it was refused, and what the page shows of it.
 
-    row: the prediction, None where refused. square: (SHOWN, SHOWN, 3) uint8, what the models see; crop: (centre x,
-    centre y, side) as shares; reasons: what was asked for since. data: the file, not a copy of it.
+    Attributes:
+        key: hash of the content.
+        data: the file itself, not a copy.
+        prediction: None where the file was refused.
+        square: (SQUARE, SQUARE, 3) uint8, what the models see.
+        explanations: computed on request, by what they explain.
     """
 
     name: str
     key: str
     data: bytes
-    row: Prediction | None = None
+    crop: Crop
+    prediction: Prediction | None = None
     error: RefusedImage | None = None
     square: np.ndarray | None = None
-    crop: Crop = CENTRE
-    reasons: dict[Any, Any] = field(default_factory=dict)
+    explanations: dict[tuple[Any, ...], Any] = field(default_factory=dict)
     _pixels: dict[int, np.ndarray] = field(default_factory=dict)
 
     def pixels(self, size: int) -> np.ndarray:
         """(size, size, 3) uint8, what a model of that input size sees."""
         if size not in self._pixels:
-            self._pixels[size] = prepare(seen(decode(self.data, self.name), self.crop), size)
+            self._pixels[size] = prepare(cropped(decode(self.data, self.name), self.crop), size)
         return self._pixels[size]
 
     @cached_property
     def whole(self) -> bytes:
-        """WEBP of the whole picture, at most WHOLE pixels."""
+        """The whole picture as WEBP, at most WHOLE pixels."""
         picture = decode(self.data, self.name)
         picture.thumbnail((WHOLE, WHOLE), Image.Resampling.BICUBIC)
         return images.webp(picture)
 
+    def explained(self, key: tuple[Any, ...], compute: Callable[[], Any]) -> Any:
+        """The explanation `key`: computed before, else `compute()`."""
+        if key not in self.explanations:
+            self.explanations[key] = compute()
+        return self.explanations[key]
+
 
 def classify(
-    workspace, predictors: dict, cards: list[Card], chosen: list[tuple[str, bytes]]
+    workspace: Workspace,
+    predictors: Mapping[str, Predictor],
+    cards: list[Card],
+    chosen: list[NamedImage],
 ) -> list[Answer]:
-    """An Answer for every file, in their order, by the predictors of `cards`. Those of files that are gone, and their
-    squares, are forgotten."""
+    """An answer for every file, in their order. Answers and crops of files that are gone are forgotten."""
     models = tuple(card.sha256 for card in cards)
-    before, known = st.session_state.get("predictions", {}), {}
-    crops = st.session_state.setdefault("crops", {})
+    before, answers = st.session_state.get("predictions", {}), {}
+    crops: dict[str, Crop] = st.session_state.setdefault("crops", {})
     bar = st.progress(0.0, "Classifying…") if len(chosen) > 4 else None
     for number, (name, data) in enumerate(chosen, 1):
         content = hashlib.sha256(data).hexdigest()
-        key = (name, content, crops.get(content, CENTRE), models)
-        known[key] = before.get(key) or answer(
-            workspace, predictors, name, data, content, crops.get(content, CENTRE)
+        crop = crops.get(content, CENTRE)
+        key = (name, content, crop, models)
+        answers[key] = before.get(key) or _classify_one(
+            workspace, predictors, Answer(name, content, data, crop)
         )
         if bar:
             bar.progress(number / len(chosen), f"Classifying: {number} of {len(chosen)}")
     if bar:
         bar.empty()
-    st.session_state["predictions"] = known
-    st.session_state["crops"] = {
-        content: crops[content] for _, content, *_ in known if content in crops
-    }
-    return list(known.values())
+    st.session_state["predictions"] = answers
+    contents = {content for _, content, *_ in answers}
+    st.session_state["crops"] = {key: crop for key, crop in crops.items() if key in contents}
+    return list(answers.values())
 
 
-def answer(
-    workspace,
-    predictors: dict,
-    name: str,
-    data: bytes,
-    content: str,
-    crop: Crop,
+def _classify_one(
+    workspace: Workspace, predictors: Mapping[str, Predictor], answer: Answer
 ) -> Answer:
-    """Decode a file once, cut the square out of it and ask every model."""
-    from derm_core.bundles.predict import predict_images
+    """The answer with its prediction: the file is decoded once and its square classified by every model."""
+    from derm_core.bundles import predict
 
-    found = Answer(name, content, data, crop=crop)
     try:
-        picture = decode(data, name)
+        square = cropped(decode(answer.data, answer.name), answer.crop)
     except ImageError as error:
-        found.error = RefusedImage(name, str(error))
-        return found
-    chosen = seen(picture, crop)
-    result = predict_images(workspace, None, [(name, chosen)], predictors)
+        answer.error = RefusedImage(answer.name, str(error))
+        return answer
+    result = predict.predict_images(workspace, None, [(answer.name, square)], predictors)
     if result.errors:
-        found.error = result.errors[0]
-        return found
-    found.row = result.images[0]
-    if crop != CENTRE:
-        square = dict(zip(("centre_x", "centre_y", "side"), crop, strict=True))
-        found.row = replace(found.row, crop=square)
-    found.square = prepare(chosen, SHOWN)
-    return found
+        answer.error = result.errors[0]
+        return answer
+    answer.prediction, answer.square = result.images[0], prepare(square, SQUARE)
+    if answer.crop != CENTRE:
+        crop = dict(zip(("centre_x", "centre_y", "side"), answer.crop, strict=True))
+        answer.prediction = replace(answer.prediction, crop=crop)
+    return answer
+
+
+def cropped(picture: Image.Image, crop: Crop) -> Image.Image:
+    """The part of a picture whose centre square the models see."""
+    return picture if crop == CENTRE else crop_square(picture, *crop)
+
+
+def predictions_of(answers: list[Answer]) -> Predictions:
+    """What `predict --json` prints; a square other than the centre is in its image's "crop"."""
+    return Predictions(
+        tuple(answer.prediction for answer in answers if answer.prediction),
+        tuple(answer.error for answer in answers if answer.error),
+    )
+
+
+# ---- what the page shows of an answer ----------------------------------------------------------
 
 
 def closed_at_first(key: str, answer: Answer) -> str:
-    """Key of a fold that closes when another image is shown.
+    """Key of an expander that closes when another image is shown.
 
-    One key for all images: what Streamlit notes of a key it keeps as long as the session.
+    One key for all images: Streamlit holds what it knows of a key as long as the session.
     """
     if st.session_state.get(f"{key}-of") != answer.key:
         st.session_state[f"{key}-of"], st.session_state[key] = answer.key, False
     return key
 
 
-def in_brief(answer: Answer) -> bool:
-    """Whether an image's answer is to be brief: others wait, and it has not been shown whole before."""
+def is_brief(answer: Answer) -> bool:
+    """Whether only a summary is drawn: other sessions wait, and this image was not shown in full before."""
     if not scheduling.others_wait():
-        show_whole(answer)
-    return st.session_state.get("shown-whole") != answer.key
+        show_in_full(answer)
+    return st.session_state.get("shown-in-full") != answer.key
 
 
-def show_whole(answer: Answer) -> None:
+def show_in_full(answer: Answer) -> None:
     """From now on, until another image is shown."""
-    st.session_state["shown-whole"] = answer.key
-
-
-def seen(picture: Image.Image, crop: Crop) -> Image.Image:
-    """The part of a picture whose middle square the models see."""
-    return picture if crop == CENTRE else crop_square(picture, *crop)
-
-
-def result(answers: list[Answer]) -> Predictions:
-    """What `predict --json` prints; a square of one's own choice stands in its image as "crop"."""
-    return Predictions(
-        tuple(answer.row for answer in answers if answer.row),
-        tuple(answer.error for answer in answers if answer.error),
-    )
+    st.session_state["shown-in-full"] = answer.key

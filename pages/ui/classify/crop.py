@@ -67,7 +67,7 @@ def _draw_tool(answer: Answer, sizes: list[int]) -> None:
             st.slider(label, 10 if part == "side" else 0, 100, key=keys[part], format="%d %%")
         square = crop_square(picture, *crop)
         st.image(
-            images.drawn(enlarged(prepare(square, min(sizes)))),
+            images.jpeg_url(_enlarged(prepare(square, min(sizes)))),
             width=PREVIEW,
             alt="What the models would see",
         )
@@ -173,6 +173,6 @@ def _crop_shapes(size: tuple[int, int], crop: Crop) -> list[dict[str, Any]]:
     ]
 
 
-def enlarged(pixels: np.ndarray) -> Image.Image:
+def _enlarged(pixels: np.ndarray) -> Image.Image:
     """Pixels as squares: the picture in all the detail that a model gets."""
     return Image.fromarray(pixels).resize((PREVIEW, PREVIEW), Image.Resampling.NEAREST)

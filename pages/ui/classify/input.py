@@ -10,7 +10,7 @@ from starlette.formparsers import MultiPartParser
 
 from derm_core.data.decode import MAX_BYTES, heic_ready
 from derm_core.workspace import Workspace
-from pages.ui import cached, frame
+from pages.ui import cached_models, frame
 
 NamedImage = tuple[str, bytes]  # file name and content
 SAMPLES = 8
@@ -93,7 +93,7 @@ def _photographed() -> list[NamedImage]:
 
 def _samples(workspace: Workspace) -> list[NamedImage]:
     """Generated images with a button each; ?sample= names the one to classify."""
-    samples = cached.samples(workspace, SAMPLES, 0)
+    samples = cached_models.samples(workspace, SAMPLES, 0)
     decoded = any("decoder" in about for _, _, about in samples)
     st.caption(
         "No patient's image is among these: "

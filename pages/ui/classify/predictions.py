@@ -1,8 +1,10 @@
-"""What each model says of one image, side by side: probabilities, prediction set, priority, operating point."""
+"""The prediction of each model for one image, side by side: probabilities, prediction set, priority, threshold."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
+from typing import Any
 
 import streamlit as st
 
@@ -10,94 +12,83 @@ from derm_core.arms import arm_style
 from derm_core.bundles.card import Card
 from derm_core.bundles.prediction import ArmPrediction, Prediction, agreement_of, prediction_set
 from pages.ui import charts, frame, words
-from pages.ui.classify import models
-from pages.ui.classify.answers import Answer
-from pages.ui.classify.models import column, describe, told
+from pages.ui.classify.models import class_name, column, heading, plain_class_name
 
-BARE = {"displayModeBar": False}
-USUAL = "0.90"  # the coverage that is chosen first
-CARRIED = {
+DEFAULT_COVERAGE = "0.90"
+CARD_PARTS = {
     "conformal": "prediction sets",
     "outlier": "what its training images are like",
     "operating_point": "an operating point",
     "reference": "training images to compare with",
 }
-PRIORITY = {"high": "red", "medium": "orange", "low": "gray"}
+PRIORITY_COLOURS = {"high": "red", "medium": "orange", "low": "gray"}
 
 
-def draw_predictions(answer: Answer, cards: list[Card]) -> None:
-    """How the models agree, then each of them."""
-    each(answer, cards, together(answer, cards))
+def draw_predictions(prediction: Prediction, cards: list[Card]) -> None:
+    """Agreement of the models, then each of them."""
+    draw_agreement(prediction, cards)
+    draw_models(prediction, cards, choose_coverage(cards))
 
 
-def together(answer: Answer, cards: list[Card]) -> str | None:
-    """How the models agree, and the coverage that is asked for: None where no card carries thresholds."""
-    agreement(answer.row, cards)
-    return choose_coverage(cards)
-
-
-def in_brief(answer: Answer, cards: list[Card], note: str) -> None:
-    """How the models agree and what each of them says, in as few elements as tell it: each takes the server a while."""
-    agreement(answer.row, cards)
+def draw_brief(prediction: Prediction, cards: list[Card], note: str) -> None:
+    """Agreement and predictions in as few elements as possible: the server takes a while for each element."""
+    draw_agreement(prediction, cards)
     columns = []
     for card in cards:
-        arm = answer.row.arms[card.name]
-        columns.append(
-            {
-                "Says": f"**{told(card, arm.top)} {words.chance(arm.probabilities[arm.top])}**",
-                **dict(facts(arm, card, USUAL)),
-            }
-        )
+        arm = prediction.arms[card.name]
+        top = f"**{plain_class_name(card, arm.top)} {words.chance(arm.probabilities[arm.top])}**"
+        columns.append({"Says": top, **_facts(arm, card, DEFAULT_COVERAGE)})
     rows = [
         [f"**{name}**", *(column.get(name, "–") for column in columns)]
         for name in dict.fromkeys(itertools.chain(*columns))
     ]
-    st.markdown(
-        words.table(["", *(models.heading(card, cards) for card in cards)], rows) + "\n" + note
-    )
+    table = words.table(["", *(heading(card, cards) for card in cards)], rows)
+    st.markdown(f"{table}\n{words.aside(note)}")
 
 
-def each(answer: Answer, cards: list[Card], coverage: str | None) -> None:
-    """Every model's answer, side by side."""
+def draw_models(prediction: Prediction, cards: list[Card], coverage: str | None) -> None:
+    """Every model's prediction, side by side."""
     order = list(dict.fromkeys(name for card in cards for name in card.classes))
     with st.grid(min(len(cards), 3), min_column_width=250):
         for card in cards:
             with st.container(border=True, height="stretch", gap="xsmall"):
-                one(answer.row.arms[card.name], card, order, cards, coverage)
+                _draw_model(prediction.arms[card.name], card, order, cards, coverage)
 
 
-# ---- together ----------------------------------------------------------------------------------
+# ---- all models together -----------------------------------------------------------------------
 
 
-def agreement(row: Prediction, cards: list[Card]) -> None:
-    if row.agree is None:
+def draw_agreement(prediction: Prediction, cards: list[Card]) -> None:
+    """Whether the models agree, and how often they were right on test images where they did so."""
+    if prediction.agree is None:
         return
-    tops = [row.arms[card.name].top for card in cards]
-    if row.agree:
-        said = f":material/check: **The models agree: {told(cards[0], tops[0])}.** Agreement is not correctness."
+    tops = {card.name: prediction.arms[card.name].top for card in cards}
+    if prediction.agree:
+        name = plain_class_name(cards[0], tops[cards[0].name])
+        text = f":material/check: **The models agree: {name}.** Agreement is not correctness."
     else:
-        each = ", ".join(
-            f"{column(card, cards)} says {told(card, top)}"
-            for card, top in zip(cards, tops, strict=True)
-        )
-        said = f":material/call_split: **The models disagree:** {each}.{widest(row, cards)}"
-    often = meant(row.agree, cards)
-    st.markdown(said + (f"  \n{words.aside(often)}" if often else ""))
+        parts = [
+            f"{column(card, cards)} says {plain_class_name(card, tops[card.name])}"
+            for card in cards
+        ]
+        text = f":material/call_split: **The models disagree:** {', '.join(parts)}.{_widest_difference(prediction, cards)}"
+    accuracy = _accuracy_given_agreement(prediction.agree, cards)
+    st.markdown(text + (f"  \n{words.aside(accuracy)}" if accuracy else ""))
 
 
-def widest(row: Prediction, cards: list[Card]) -> str:
-    """By how much two models differ, in the class where they differ most."""
+def _widest_difference(prediction: Prediction, cards: list[Card]) -> str:
+    """The class for which the probabilities of two models differ most."""
     if len(cards) != 2:
         return ""
-    first, second = (row.arms[card.name].probabilities for card in cards)
+    first, second = (prediction.arms[card.name].probabilities for card in cards)
     name = max(first, key=lambda key: abs(first[key] - second[key]))
     return (
-        f" They are furthest apart on {told(cards[0], name)}: {words.chance(first[name])} against "
+        f" They are furthest apart on {plain_class_name(cards[0], name)}: {words.chance(first[name])} against "
         f"{words.chance(second[name])}."
     )
 
 
-def meant(agree: bool, cards: list[Card]) -> str:
+def _accuracy_given_agreement(agree: bool, cards: list[Card]) -> str:
     """How often two models of one study were right on the test images where they agreed, or did not."""
     parts = agreement_of(cards)
     if not parts:
@@ -105,41 +96,35 @@ def meant(agree: bool, cards: list[Card]) -> str:
     part, total = parts[0 if agree else 1], sum(part.images for part in parts)
     if not part.images:
         return ""
-    right = [part.accuracy[card.name] for card in cards]
-    each = (
-        f"there the answer was right for {share(right[0])}"
-        if agree
-        else "there "
-        + words.listed(
+    if agree:
+        right = f"the answer was right for {_share(part.accuracy[cards[0].name])}"
+    else:
+        right = words.listed(
             [
-                f"{column(card, cards)} was right for {share(value)}"
-                for card, value in zip(cards, right, strict=True)
+                f"{column(card, cards)} was right for {_share(part.accuracy[card.name])}"
+                for card in cards
             ]
         )
-    )
-    return f"Of the {total:,} test images, they {'agreed' if agree else 'disagreed'} on {part.images:,}; {each}."
+    verb = "agreed" if agree else "disagreed"
+    return f"Of the {total:,} test images, they {verb} on {part.images:,}; there {right}."
 
 
-def share(value) -> str:
+def _share(value: Mapping[str, Any] | float | None) -> str:
     """A share, with its interval where it has one."""
-    return words.interval(value, "accuracy") if isinstance(value, dict) else words.percent(value)
+    return words.interval(value, "accuracy") if isinstance(value, Mapping) else words.percent(value)
 
 
 def choose_coverage(cards: list[Card]) -> str | None:
-    """The coverage of the prediction sets, one for all models; None where no card carries thresholds."""
-    offered = [set(card.conformal.coverages if card.conformal else ()) for card in cards]
-    known = sorted(set.intersection(*(part for part in offered if part))) if any(offered) else []
-    if not known:
+    """The coverage of the prediction sets, one for all models; None where no card has thresholds."""
+    offered = [set(card.conformal.coverages) for card in cards if card.conformal]
+    common = sorted(set.intersection(*filter(None, offered))) if any(offered) else []
+    if not common:
         return None
-    return frame.linked(
+    return frame.segments(
         "Prediction sets that hold the truth",
-        known,
+        {key: f"{float(key):.0%} of the time" for key in common},
         "coverage",
-        widget=st.segmented_control,
-        required=True,
-        default=USUAL if USUAL in known else known[0],
-        always=False,
-        format_func=lambda key: f"{float(key):.0%} of the time",
+        default=DEFAULT_COVERAGE if DEFAULT_COVERAGE in common else common[0],
         help="On average over images like those they were calibrated on, sets of this kind contain the true "
         "class this often. Rare classes can be covered less often: the model's card says how often.",
     )
@@ -148,86 +133,88 @@ def choose_coverage(cards: list[Card]) -> str | None:
 # ---- one model ---------------------------------------------------------------------------------
 
 
-def facts(answer: ArmPrediction, card: Card, coverage: str | None) -> list[tuple[str, str]]:
-    """(name, what it is) of what follows from the probabilities, as markdown: what the card carries of it."""
-    return list(
-        filter(None, (in_set(answer, card, coverage), triage(answer), called(answer, card)))
-    )
-
-
-def one(
-    answer: ArmPrediction, card: Card, order: list[str], cards: list[Card], coverage: str | None
+def _draw_model(
+    arm: ArmPrediction, card: Card, order: list[str], cards: list[Card], coverage: str | None
 ) -> None:
-    """The most probable class, what follows, a bar for every class, and how good the model is."""
-    arm, probabilities = arm_style(card.arm, card.label), answer.probabilities
-    st.markdown(models.heading(card, cards), help=f"{card.name}: {arm.about or card.label}")
-    st.metric(told(card, answer.top), words.chance(probabilities[answer.top]))
-    follows = [f"**{name}:** {what}" for name, what in facts(answer, card, coverage)]
-    if follows:
-        st.markdown("  \n".join(follows))
-    shown = [name for name in order if name in probabilities]
-    names = {name: describe(card, name) for name in shown}
+    """The most probable class, what follows from it, a bar for every class, and the model's accuracy."""
+    style, probabilities = arm_style(card.arm, card.label), arm.probabilities
+    st.markdown(heading(card, cards), help=f"{card.name}: {style.about or card.label}")
+    st.metric(plain_class_name(card, arm.top), words.chance(probabilities[arm.top]))
+    facts = [f"**{name}:** {text}" for name, text in _facts(arm, card, coverage).items()]
+    if facts:
+        st.markdown("  \n".join(facts))
+    names = {key: class_name(card, key) for key in order if key in probabilities}
+    values = [f"{name} {words.chance(probabilities[key])}" for key, name in names.items()]
     st.plotly_chart(
         frame.readable(
-            charts.probability_bars(probabilities, colour=arm.colour, order=shown, names=names)
+            charts.probability_bars(
+                probabilities, colour=style.colour, order=list(names), names=names
+            )
         ),
         key=f"bars-{card.name}",
-        config=BARE,
-        alt=f"{arm.name}: "
-        + ", ".join(f"{names[name]} {words.chance(probabilities[name])}" for name in shown),
+        config={"displayModeBar": False},
+        alt=f"{style.name}: {', '.join(values)}",
     )
-    metrics = card.metrics
+    accuracy, balanced = (
+        words.interval(card.metrics.get(name), name) for name in ("accuracy", "balanced_accuracy")
+    )
     st.caption(
         f"{'Calibrated' if card.temperature else 'Uncalibrated'} probabilities. On the test split: accuracy "
-        f"{words.interval(metrics.get('accuracy'), 'accuracy')}, balanced accuracy (decisions adjusted for class "
-        f"frequency) {words.interval(metrics.get('balanced_accuracy'), 'balanced_accuracy')}."
+        f"{accuracy}, balanced accuracy (decisions adjusted for class frequency) {balanced}."
     )
-    lacking = [what for key, what in CARRIED.items() if not getattr(card, key)]
-    if lacking:
-        st.caption(f":material/info: This model's card does not carry {words.listed(lacking)}.")
+    missing = [text for part, text in CARD_PARTS.items() if not getattr(card, part)]
+    if missing:
+        st.caption(f":material/info: This model's card does not carry {words.listed(missing)}.")
 
 
-def in_set(answer: ArmPrediction, card: Card, coverage: str | None) -> tuple[str, str] | None:
-    """The classes that cannot be ruled out at the chosen coverage."""
-    chosen = answer.prediction_set
-    if not chosen or coverage is None or chosen.coverage != float(coverage):
-        chosen = prediction_set(card, answer.probabilities, float(coverage)) if coverage else None
-    if not chosen:
-        return None
-    names = chosen.classes
-    what = (
-        words.listed([told(card, name) for name in names])
-        if len(names) < len(card.classes)
-        else "any of its classes"
-    )
-    return f"{float(coverage):.0%} set", what
-
-
-def triage(answer: ArmPrediction) -> tuple[str, str] | None:
-    """High, medium and low priority in that order, the most probable marked."""
-    levels = answer.priority
-    if not levels:
-        return None
-    top = max(levels, key=lambda name: levels[name])
-    parts = {
-        name: f"{name} {words.chance(levels[name])}"
-        for name in [*PRIORITY, *levels]
-        if name in levels
+def _facts(arm: ArmPrediction, card: Card, coverage: str | None) -> dict[str, str]:
+    """{name: markdown} of what follows from the probabilities, where the card allows it."""
+    return {
+        **_prediction_set(arm, card, coverage),
+        **_priority(arm),
+        **_operating_point(arm, card),
     }
-    parts[top] = f":{PRIORITY.get(top, 'gray')}-badge[{parts[top]}]"
-    return "Priority", ", ".join(parts.values())
 
 
-def called(answer: ArmPrediction, card: Card) -> tuple[str, str] | None:
-    """Whether the class of the operating point is called, and how often that call finds it."""
-    point = answer.operating_point
-    if not point:
-        return None
-    name, p = told(card, point.class_name), answer.probabilities[point.class_name]
-    return (
-        name[:1].upper() + name[1:],
-        f"{'above' if point.called else 'below'} threshold ({words.chance(p)} "
-        f"{'>' if point.called else '<'} {words.percent(point.threshold)})  \n"
-        f":small[At this threshold: sensitivity {share(card.operating_point.sensitivity)}, specificity "
-        f"{words.percent(point.specificity)}.]",
-    )
+def _prediction_set(arm: ArmPrediction, card: Card, coverage: str | None) -> dict[str, str]:
+    """The classes that cannot be ruled out at the chosen coverage."""
+    if coverage is None:
+        return {}
+    chosen = arm.prediction_set
+    if not chosen or chosen.coverage != float(coverage):
+        chosen = prediction_set(card, arm.probabilities, float(coverage))
+    if not chosen:
+        return {}
+    names = [plain_class_name(card, key) for key in chosen.classes]
+    everything = len(names) == len(card.classes)
+    text = "any of its classes" if everything else words.listed(names)
+    return {f"{float(coverage):.0%} set": text}
+
+
+def _priority(arm: ArmPrediction) -> dict[str, str]:
+    """High, medium and low priority in that order, the most probable marked."""
+    levels = arm.priority
+    if not levels:
+        return {}
+    top = max(levels, key=lambda level: levels[level])
+    order = [level for level in dict.fromkeys([*PRIORITY_COLOURS, *levels]) if level in levels]
+    parts = {level: f"{level} {words.chance(levels[level])}" for level in order}
+    parts[top] = f":{PRIORITY_COLOURS.get(top, 'gray')}-badge[{parts[top]}]"
+    return {"Priority": ", ".join(parts.values())}
+
+
+def _operating_point(arm: ArmPrediction, card: Card) -> dict[str, str]:
+    """Whether the probability of the operating point's class is above the threshold, and what that threshold gives."""
+    point = arm.operating_point
+    if not point or not card.operating_point:
+        return {}
+    name = plain_class_name(card, point.class_name)
+    side, sign = ("above", ">") if point.called else ("below", "<")
+    probability = words.chance(arm.probabilities[point.class_name])
+    return {
+        name[:1].upper() + name[1:]: (
+            f"{side} threshold ({probability} {sign} {words.percent(point.threshold)})  \n"
+            f":small[At this threshold: sensitivity {_share(card.operating_point.sensitivity)}, specificity "
+            f"{words.percent(point.specificity)}.]"
+        )
+    }

@@ -1,9 +1,10 @@
-"""Several images in one table, what was refused, and everything as a file."""
+"""Several images in one table, refused files, and the predictions as files."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -13,52 +14,36 @@ from derm_core.bundles.card import Card
 from derm_core.bundles.prediction import Prediction, Predictions, RefusedImage
 from derm_core.records import to_json
 from pages.ui import frame, images, words
-from pages.ui.classify import warnings
 from pages.ui.classify.answers import Answer
-from pages.ui.classify.models import column, key
+from pages.ui.classify.models import class_key, column
+from pages.ui.classify.warnings import short_warning
 
 
-def refused(errors: Sequence[RefusedImage]) -> None:
-    """Files that were refused, each with its reason, in one box."""
-    said = [words.plain(row.error) for row in errors]
-    if len(said) == 1:
-        st.error(said[0], icon=":material/block:")
-    elif said:
-        listing = [f"{len(said)} files were refused.", *(f"- {sentence}" for sentence in said)]
-        st.error("\n".join(listing), icon=":material/block:")
+def draw_refused(errors: Sequence[RefusedImage]) -> None:
+    """Refused files, each with its reason, in one box."""
+    reasons = [words.plain(refused.error) for refused in errors]
+    if len(reasons) > 1:
+        reasons = [f"{len(reasons)} files were refused.", *(f"- {reason}" for reason in reasons)]
+    if reasons:
+        st.error("\n".join(reasons), icon=":material/block:")
 
 
-def table(answers: list[Answer], cards: list[Card]) -> Answer:
-    """All images in one table; a click on a row opens it below. Returns the one to show."""
+def choose_answer(answers: list[Answer], cards: list[Card]) -> Answer:
+    """The image to show: of several, that of the selected row of a table."""
     if len(answers) < 2:
         return answers[0]
-    agreed = [
-        answer.row.agree
-        for answer in answers
-        if answer.row.agree is not None and not warnings.unlike(answer.row)
+    agreements = [
+        prediction.agree
+        for prediction in (answer.prediction for answer in answers)
+        if prediction.agree is not None and not prediction.outlier.flagged
     ]
-    st.subheader(
-        f"{len(answers)} images" + (f", the models agree on {sum(agreed)}" if agreed else ""),
-        anchor=False,
-    )
-    found = pd.DataFrame(
-        [
-            {
-                "Image": images.data_url(
-                    images.webp(Image.fromarray(answer.square).resize((88, 88)))
-                ),
-                **{column(card, cards): said(answer.row, card) for card in cards},
-                **({"Agree": said_together(answer.row)} if agreed else {}),
-                "Caution": warnings.caution(answer.row),
-                "File": answer.name,
-            }
-            for answer in answers
-        ]
-    )
-    if not found["Caution"].any():
-        found = found.drop(columns="Caution")
+    agreed = f", the models agree on {sum(agreements)}" if agreements else ""
+    st.subheader(f"{len(answers)} images{agreed}", anchor=False)
+    table = pd.DataFrame([_overview(answer, cards, bool(agreements)) for answer in answers])
+    if not table["Caution"].any():
+        table = table.drop(columns="Caution")
     event = st.dataframe(
-        found,
+        table,
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
@@ -66,38 +51,47 @@ def table(answers: list[Answer], cards: list[Card]) -> Answer:
         row_height=44,
         selection_default={"selection": {"rows": [0]}},
         alt="Predictions of every image",
-        height="content" if len(found) <= 12 else 400,
+        height="content" if len(table) <= 12 else 400,
         column_config={
             "Image": st.column_config.ImageColumn(width=56),
             "Agree": st.column_config.TextColumn(width=64),
         },
     )
-    st.caption(f"Choose a row to see that image below. {key(cards)}")
-    picked = event.selection.rows
-    return answers[picked[0] if picked and picked[0] < len(answers) else 0]
+    st.caption(f"Choose a row to see that image below. {class_key(cards)}")
+    rows = event.selection.rows
+    return answers[rows[0] if rows and rows[0] < len(answers) else 0]
 
 
-def said(row: Prediction, card: Card) -> str:
-    """'mel 64.1%': one model's most probable class; '–' for an image unlike those it knows."""
-    if warnings.unlike(row):
-        return "–"
-    arm = row.arms[card.name]
+def _overview(answer: Answer, cards: list[Card], with_agreement: bool) -> dict[str, str]:
+    """One image's row. Predictions of an image unlike the training images are left out."""
+    prediction, agree = answer.prediction, {}
+    unlike = prediction.outlier.flagged
+    if with_agreement:
+        agree["Agree"] = "–" if unlike else "Yes" if prediction.agree else "No"
+    return {
+        "Image": images.data_url(images.webp(Image.fromarray(answer.square).resize((88, 88)))),
+        **{column(card, cards): "–" if unlike else _top(prediction, card) for card in cards},
+        **agree,
+        "Caution": short_warning(prediction),
+        "File": answer.name,
+    }
+
+
+def _top(prediction: Prediction, card: Card) -> str:
+    """'mel 64.1 %': one model's most probable class."""
+    arm = prediction.arms[card.name]
     return f"{arm.top} {words.chance(arm.probabilities[arm.top])}"
 
 
-def said_together(row: Prediction) -> str:
-    return "–" if warnings.unlike(row) else "Yes" if row.agree else "No"
-
-
-def downloads(result: Predictions) -> None:
-    """Everything on the page as CSV (a line an image and model) and as the JSON that `predict --json` prints."""
+def draw_downloads(predictions: Predictions) -> None:
+    """Everything on the page as CSV (a line for each image and model) and as the JSON of `predict --json`."""
     with st.container(horizontal=True):
         frame.download_table(
-            lambda: pd.DataFrame(lines(result)), "Download CSV", name="predictions"
+            lambda: pd.DataFrame(flat_rows(predictions)), "Download CSV", name="predictions"
         )
         st.download_button(
             "Download JSON",
-            lambda: json.dumps(to_json(result), indent=1).encode(),
+            lambda: json.dumps(to_json(predictions), indent=1).encode(),
             file_name="predictions.json",
             mime="application/json",
             icon=":material/download:",
@@ -106,10 +100,10 @@ def downloads(result: Predictions) -> None:
         )
 
 
-def lines(result: Predictions) -> list[dict]:
-    """A flat line for every image and model."""
+def flat_rows(predictions: Predictions) -> list[dict[str, Any]]:
+    """A flat row for each image and model."""
     rows = []
-    for image in result.images:
+    for image in predictions.images:
         for name, arm in image.arms.items():
             chosen, point = arm.prediction_set, arm.operating_point
             rows.append(

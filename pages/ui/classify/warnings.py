@@ -1,4 +1,4 @@
-"""What speaks against believing an answer, said before it: quality, unlike the training images, a training image itself."""
+"""What limits a prediction, drawn before it: image quality, unlike the training images, itself a training image."""
 
 from __future__ import annotations
 
@@ -13,64 +13,51 @@ from pages.ui import words
 from pages.ui.classify import models
 
 
-def unlike(row: Prediction) -> bool:
-    """Whether the image was flagged as unlike those the models were trained on."""
-    return row.outlier.flagged
-
-
-def draw_warnings(row: Prediction, cards: list[Card]) -> bool:
-    """Say what is wrong with the image as a question to these models. Returns whether the answers must step back."""
-    if unlike(row):
+def draw_warnings(prediction: Prediction, cards: list[Card]) -> bool:
+    """Draw the warnings. Returns whether the image is so unlike the training images that predictions are folded."""
+    if prediction.outlier.flagged:
         who, say = (
             ("these models were", "they say") if len(cards) > 1 else ("this model was", "it says")
         )
         st.warning(
             f"**Not like the images {who} trained on.** What {say} of it means little. "
-            + scores(row.outlier.scores, cards),
+            + _excesses(prediction.outlier.scores, cards),
             icon=":material/help_center:",
         )
-    if row.quality.problems:
+    if prediction.quality.problems:
         st.warning(
-            "  \n".join(words.plain(problem) for problem in row.quality.problems),
+            "  \n".join(words.plain(problem) for problem in prediction.quality.problems),
             icon=":material/center_focus_weak:",
         )
-    if row.duplicate:
-        name = f", {words.plain(row.duplicate.image_id)}" if row.duplicate.image_id else ""
+    if duplicate := prediction.duplicate:
+        name = f", {words.plain(duplicate.image_id)}" if duplicate.image_id else ""
         st.info(
             f"Nearly the same image{name} was among the training images. What a model says of an image it was "
             "trained on says little about new ones.",
             icon=":material/content_copy:",
         )
-    return unlike(row)
+    return prediction.outlier.flagged
 
 
-def scores(by_model: Mapping[str, OutlierScore], cards: list[Card]) -> str:
-    """How far beyond its limit each model puts the image."""
+def _excesses(scores: Mapping[str, OutlierScore], cards: list[Card]) -> str:
+    """How far beyond its limit the image is for each model."""
     parts = []
     for card in cards:
-        score = by_model.get(card.name)
-        if not score:
-            continue
-        excesses = [f"feature distance {score.distance / score.threshold:.1f} times its limit"]
-        if score.reconstruction_excess:
-            ratio = score.reconstruction_excess
-            excesses.append(f"reconstruction error {ratio:.1f} times its limit")
-        parts.append(f"{models.column(card, cards)}: {', '.join(excesses)}.")
-    return (
-        " ".join(parts)
-        + f" Of images like those of training, 5{words.THIN}% go beyond these limits."
-    )
+        if score := scores.get(card.name):
+            distance = f"feature distance {score.distance / score.threshold:.1f} times its limit"
+            error = ""
+            if score.reconstruction_excess:
+                error = f", reconstruction error {score.reconstruction_excess:.1f} times its limit"
+            parts.append(f"{models.column(card, cards)}: {distance}{error}.")
+    parts.append(f"Of images like those of training, 5{words.THIN}% go beyond these limits.")
+    return " ".join(parts)
 
 
-def caution(row: Prediction) -> str:
-    """The same in a word or two, for the table of several images."""
-    return ", ".join(
-        filter(
-            None,
-            (
-                "unlike training" if unlike(row) else "",
-                "poor quality" if row.quality.problems else "",
-                "near-duplicate" if row.duplicate else "",
-            ),
-        )
-    )
+def short_warning(prediction: Prediction) -> str:
+    """The warnings in a word or two, for the table of several images."""
+    warnings = {
+        "unlike training": prediction.outlier.flagged,
+        "poor quality": bool(prediction.quality.problems),
+        "near-duplicate": prediction.duplicate is not None,
+    }
+    return ", ".join(text for text, holds in warnings.items() if holds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from derm_core.config import EmbedConfig, from_dict
 from derm_core.jobs.store import Run
 from derm_core.workspace import Workspace
 from pages.ui import cached, frame, words
@@ -71,4 +72,5 @@ def offer_alignment(workspace: Workspace, first: str, second: str) -> None:
             help="Makes the second map again; UMAP "
             "starts from the first map's places and the result is turned onto it.",
         ):
-            new_map.submit(workspace, {**configs[1], "aligned_to": first}, "beside")
+            config = from_dict(configs[1], EmbedConfig)
+            new_map.make_map(workspace, config, "beside", aligned_to=first)

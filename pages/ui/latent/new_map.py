@@ -1,170 +1,170 @@
-"""Making a map: the form, the wait, and what extractors there are to choose from."""
+"""Making a map: the form with the extractors to choose from, and the progress of a map."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
 import streamlit as st
 
-from derm_core.arms import arm_style, in_order
-from derm_core.config import EmbedConfig, from_dict
+from derm_core.arms import arm_style
+from derm_core.config import BackboneConfig, EmbedConfig
 from derm_core.jobs import supervisor
-from pages.ui import cached, frame, launch_form, live_run
+from derm_core.jobs.preflight import submit
+from derm_core.workspace import Workspace
+from pages.ui import cached, cached_models, frame, live_run
+from pages.ui.config_fields import slider_field
+
+SPACES = {
+    "pooled": "Pooled features (what the heads see)",
+    "mu": "μ, a VAE's own latent space",
+}
 
 
-def draw_form(workspace, expanded: bool, others: list[str]) -> None:
+def draw_form(workspace: Workspace, expanded: bool, others: list[str]) -> None:
     """The form. others: finished maps that a new one can be aligned to."""
-    offers = extractors(workspace)
-    here = {row.name: f"{row.name} · {row.images:,} images" for row in cached.datasets(workspace)}
-    here.setdefault("synth", "synth · synthetic images, made when first needed")
+    extractors = dict(_extractors(workspace))
+    names = {row.name: f"{row.name} · {row.images:,} images" for row in cached.datasets(workspace)}
+    names.setdefault("synth", "synth · synthetic images, made when first needed")
+    likely = next(iter(extractors.values())).dataset
+    maps: dict[str | None, str] = {None: "Nothing"}
+    for run in cached.runs(workspace, kind="embed"):
+        if run.id in others:
+            maps[run.id] = frame.run_label(workspace, run)
     with (
         st.expander("New map", icon=":material/add_chart:", expanded=expanded),
         st.form("map", border=False),
     ):
-        left, right = st.columns(2)
-        extractor = left.selectbox("Extractor", list(offers), key="map-extractor")
-        likely = next(iter(offers.values())).get("dataset")
-        dataset = right.selectbox(
-            "Images",
-            list(here),
-            list(here).index(likely) if likely in here else 0,
-            format_func=here.get,
-        )
-        left, right = st.columns(2)
-        space = left.selectbox(
-            "Features",
-            ["pooled", "mu"],
-            key="map-space",
-            format_func={
-                "pooled": "Pooled features (what the heads see)",
-                "mu": "μ, a VAE's own latent space",
-            }.get,
-            help="μ is there for a pretraining and for an extractor.",
-        )
-        labels = {
-            None: "Nothing",
-            **{
-                run.id: frame.run_label(workspace, run)
-                for run in cached.runs(workspace, kind="embed")
-                if run.id in others
-            },
-        }
-        aligned = right.selectbox(
-            "Aligned to",
-            list(labels),
-            format_func=labels.get,
-            key="map-aligned",
-            help="UMAP starts from that map's places, so that the two can be compared by eye.",
-        )
-        left, right = st.columns(2)
-        neighbours = left.slider(
-            "UMAP neighbours",
-            2,
-            100,
-            15,
-            key="map-neighbours",
-            help="Small: local detail. Large: the broad layout.",
-        )
-        min_dist = right.slider("UMAP minimum distance", 0.0, 1.0, 0.1, help="Small: tight clumps.")
+        with st.grid(2, min_column_width=260):
+            extractor = st.selectbox("Extractor", list(extractors), key="map-extractor")
+            dataset = st.selectbox(
+                "Images",
+                list(names),
+                list(names).index(likely) if likely in names else 0,
+                format_func=lambda name: names[name],
+            )
+            space = st.selectbox(
+                "Features",
+                list(SPACES),
+                key="map-space",
+                format_func=lambda key: SPACES[key],
+                help="μ is there for a pretraining and for an extractor.",
+            )
+            aligned = st.selectbox(
+                "Aligned to",
+                list(maps),
+                format_func=lambda run_id: maps[run_id],
+                key="map-aligned",
+                help="UMAP starts from that map's places, so that the two can be compared by eye.",
+            )
+            neighbours = slider_field(
+                EmbedConfig, "neighbours", "UMAP neighbours", 15, key="map-neighbours"
+            )
+            min_dist = slider_field(EmbedConfig, "min_dist", "UMAP minimum distance", 0.1)
         if st.form_submit_button("Make the map", type="primary", icon=":material/play_arrow:"):
-            submit(
+            make_map(
                 workspace,
-                {
-                    **offers[extractor],
-                    "dataset": dataset,
-                    "neighbours": neighbours,
-                    "min_dist": min_dist,
-                    "space": space,
-                    "aligned_to": aligned,
-                },
+                extractors[extractor],
                 "run" if aligned is None else "beside",
+                dataset=dataset,
+                neighbours=neighbours,
+                min_dist=min_dist,
+                space=space,
+                aligned_to=aligned,
             )
 
 
-def submit(workspace, fields: dict, place: str) -> None:
-    """Queue a map and show it at `place` of the address, "run" or "beside"."""
+def make_map(workspace: Workspace, config: EmbedConfig, param: str, **changes: Any) -> None:
+    """Queue the map of `config` with the changes, and show it at "run" or "beside" (`param`) of the address."""
     with frame.errors():
-        st.query_params[place] = launch_form.submit(workspace, from_dict(fields, EmbedConfig))
+        st.query_params[param] = submit(workspace, dataclasses.replace(config, **changes))
         st.rerun()
 
 
-def extractors(workspace) -> dict[str, dict]:
-    """What a map can be made with: label → fields of EmbedConfig. Own VAEs first, then the library, then the references."""
-    found: dict[str, dict] = {}
-    settings = {("resnet18", 3, 64): {}}
+# ---- extractors --------------------------------------------------------------------------------
+
+
+def _extractors(workspace: Workspace) -> Iterator[tuple[str, EmbedConfig]]:
+    """(label, configuration) of each extractor: own VAEs, the library, then ImageNet and random weights."""
+    references = {("resnet18", 3, 64): EmbedConfig(dataset="")}
     for run in cached.runs(workspace, state="done"):
-        config = cached.config(workspace, run.id)
-        if run.kind not in ("pretrain", "study") or not config:
+        settings = cached.config(workspace, run.id)
+        if run.kind not in ("pretrain", "study") or not settings:
             continue
-        fields = {key: config[key] for key in ("backbone", "input_size", "split_seed")}
-        settings.setdefault(
-            (config["backbone"]["architecture"], config["backbone"]["stage"], config["input_size"]),
-            fields,
+        backbone = BackboneConfig(**settings["backbone"])
+        config = EmbedConfig(
+            dataset="",
+            backbone=backbone,
+            input_size=settings["input_size"],
+            split_seed=settings["split_seed"],
         )
+        references.setdefault((backbone.architecture, backbone.stage, config.input_size), config)
         if run.kind == "pretrain":
-            _with_both(
-                found,
-                f"VAE · {frame.run_label(workspace, run)}",
-                {**fields, "arm": "vae", "vae_run": run.id, "dataset": config["dataset"]},
-            )
-    shelf = cached.cards(workspace)
-    arms = in_order({card.arm for card in shelf})
-    pretrained = cached.cards(workspace, "extractor")
-    for card in [*pretrained, *sorted(shelf, key=lambda card: arms.index(card.arm))]:
-        fields = {
-            "arm": f"bundle:{card.name}",
-            "input_size": card.input_size,
-            "backbone": {"architecture": card.architecture, "stage": card.stage},
-        }
+            dataset = settings["dataset"]
+            config = dataclasses.replace(config, dataset=dataset, arm="vae", vae_run=run.id)
+            yield from _and_with_imagenet(f"VAE · {frame.run_label(workspace, run)}", config)
+    for card in [*cached.cards(workspace, "extractor"), *cached.cards(workspace)]:
+        config = EmbedConfig(
+            dataset="",
+            arm=f"bundle:{card.name}",
+            backbone=BackboneConfig(architecture=card.architecture, stage=card.stage),
+            input_size=card.input_size,
+        )
         if card.kind == "extractor":
-            _with_both(found, f"Extractor · {card.name}", fields, vae=card.name)
+            yield from _and_with_imagenet(f"Extractor · {card.name}", config, vae=card.name)
         else:
-            found[f"Model · {card.name}"] = fields
-    for (architecture, stage, size), fields in settings.items():
+            yield f"Model · {card.name}", config
+    for (architecture, stage, size), config in references.items():
         for arm in ("imagenet", "random"):
-            if arm == "random" or cached.imagenet_status(architecture, stage)["available"]:
-                found[f"{arm_style(arm).name} · {architecture} to stage {stage} at {size} px"] = {
-                    **fields,
-                    "arm": arm,
-                }
-    return found
+            if arm == "random" or has_imagenet(config.backbone):
+                label = f"{arm_style(arm).name} · {architecture} to stage {stage} at {size} px"
+                yield label, dataclasses.replace(config, arm=arm)
 
 
-def _with_both(found: dict[str, dict], label: str, fields: dict, **encoder: str) -> None:
-    """A VAE's encoder among what can be mapped, and beside it, where ImageNet weights of its network are here, both."""
-    found[label] = fields
-    network = fields["backbone"]
-    if cached.imagenet_status(network["architecture"], network["stage"])["available"]:
-        found[f"{label} + {arm_style('imagenet').name}"] = {**fields, "arm": "both", **encoder}
+def _and_with_imagenet(
+    label: str, config: EmbedConfig, **encoder: str
+) -> Iterator[tuple[str, EmbedConfig]]:
+    """A VAE's encoder and, where ImageNet weights of its network are here, both feature vectors side by side."""
+    yield label, config
+    if has_imagenet(config.backbone):
+        both = dataclasses.replace(config, arm="both", **encoder)
+        yield f"{label} + {arm_style('imagenet').name}", both
 
 
-def follow(workspace, run_id: str) -> None:
+def has_imagenet(backbone: BackboneConfig) -> bool:
+    """Whether ImageNet weights of this network are on this machine or can be fetched."""
+    return cached_models.imagenet_status(backbone.architecture, backbone.stage)["available"]
+
+
+# ---- progress ----------------------------------------------------------------------------------
+
+
+def follow(workspace: Workspace, run_id: str) -> None:
     """Progress of a map that is being made, or why it failed; nothing for a finished one."""
     run = cached.run(workspace, run_id)
+    if run is None:
+        return
     if not run.final:
-        st.fragment(frame.errors()(_wait_for), run_every=1.0)(
-            workspace, run_id, _changed(workspace, run_id)
-        )
+        changed = cached.stamp(workspace.run(run_id).map_points)
+        st.fragment(frame.errors()(_watch), run_every=1.0)(workspace, run_id, changed)
     elif run.error:
         frame.show_error(run.error)
 
 
-def _changed(workspace, run_id: str) -> int:
-    return cached.stamp(workspace.run(run_id).map_points)
-
-
-def _wait_for(workspace, run_id: str, seen: int) -> None:
-    """The page follows when there is more to see."""
+def _watch(workspace: Workspace, run_id: str, changed: int) -> None:
+    """Runs every second; the whole page runs again when there is more of the map to see."""
     cached.active_runs(workspace)
     run = cached.run(workspace, run_id)
-    if run is None or run.final or _changed(workspace, run_id) != seen:
+    if run is None or run.final or cached.stamp(workspace.run(run_id).map_points) != changed:
         st.rerun()
-    share, what = (
-        live_run.share(run.progress),
-        live_run.progress_text(run.progress) if run.progress else "Starting…",
-    )
+        return
+    text = live_run.progress_text(run.progress) if run.progress else "Starting…"
     if run.state == "queued":
-        share, what = 0.0, "Waits for its turn…"
+        text = "Waits for its turn…"
+    share = 0.0 if run.state == "queued" else live_run.share(run.progress)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.progress(share, what, width="stretch")
+        st.progress(share, text, width="stretch")
         if st.button("Cancel", icon=":material/stop_circle:", key=f"cancel-{run_id}"):
             with frame.errors():
                 supervisor.cancel(workspace, run_id)

@@ -1,8 +1,8 @@
-"""Travel: what the VAE's decoder draws of a latent, dimension by dimension and along ways between and towards images."""
+"""Latent traversal: what the VAE's decoder draws of a latent, one slider for each dimension, and paths between images."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,19 +11,24 @@ import streamlit as st
 from derm_core.arms import arm_style
 from derm_core.insight.factors import PREFIX
 from derm_core.report.figure_style import blank
-from pages.ui import cached, frame, scheduling, words
+from derm_core.workspace import Workspace
+from pages.ui import cached, cached_models, frame, scheduling, words
 from pages.ui.latent import interpolation
 from pages.ui.latent.loaded_map import LoadedMap
 from pages.ui.latent.upload import Upload
 
-SLIDERS, REACH = 8, 3.0  # dimensions with a slider, and how far it goes, in standard deviations
-SIDE = 256
+if TYPE_CHECKING:
+    from derm_core.insight.traverse import Traversal
+
+SLIDERS, REACH = 8, 3.0  # dimensions with a slider, and its reach in standard deviations
+SIDE = 256  # pixels of the decoded image
+MEAN = "the mean of all images"
 
 
-def draw_traversals(workspace, first: LoadedMap | None, own: Upload | None) -> None:
-    """A choice of VAE, and below it four ways to travel."""
-    offers = sources(workspace)
-    if not offers:
+def draw_traversals(workspace: Workspace, first: LoadedMap | None, own: Upload | None) -> None:
+    """A choice of VAE, and below it four kinds of traversal."""
+    sources = _sources(workspace)
+    if not sources:
         frame.empty(
             "What the decoder of a VAE draws of a point of its latent space. It needs a finished pretraining, or a "
             "published model that carries a decoder.",
@@ -33,116 +38,116 @@ def draw_traversals(workspace, first: LoadedMap | None, own: Upload | None) -> N
             page="train",
         )
         return
-    source = frame.linked(
-        "VAE", list(offers), "vae", default=likely(first, offers), format_func=offers.get, width=420
-    )
+    source = frame.linked("VAE", sources, "vae", default=_source_of(first, sources), width=420)
+    parts = {
+        ":material/tune: Dimensions": draw_dimensions,
+        ":material/compare_arrows: Between two images": interpolation.draw_between,
+        ":material/blur_on: Mean images": interpolation.draw_means,
+        ":material/moving: Towards a class": interpolation.draw_towards,
+    }
     with frame.errors():
-        travel = cached.travel(workspace, source)
-        parts = {
-            ":material/tune: Dimensions": dimensions,
-            ":material/compare_arrows: Between two images": interpolation.between,
-            ":material/blur_on: Mean images": interpolation.means,
-            ":material/moving: Towards a class": interpolation.towards,
-        }
-        for tab, part in zip(
-            st.tabs(list(parts), key="travel-way", on_change="rerun"), parts.values(), strict=True
+        traversal = cached_models.traversal(workspace, source)
+        for tab, draw in zip(
+            st.tabs(list(parts), key="traversal", on_change="rerun"), parts.values(), strict=True
         ):
             if tab.open:
                 with tab:
-                    part(workspace, travel, first, own)
+                    draw(workspace, traversal, first, own)
 
 
-def sources(workspace) -> dict[str, str]:
-    """Run ids and bundle names whose decoder can be travelled with, and what they are called."""
+def _sources(workspace: Workspace) -> dict[str, str]:
+    """Labels of the runs and bundles with a decoder, by run id and bundle name."""
+    models = {
+        card.name: f"{label} · {card.name}"
+        for label, kind in (("Model", "classifier"), ("Extractor", "extractor"))
+        for card in cached.cards(workspace, kind)
+        if card.decoder
+    }
     runs = {
         run.id: f"VAE · {frame.run_label(workspace, run)}"
         for run in cached.runs(workspace, kind="pretrain", state="done")
     }
-    return {
-        card.name: f"{kind} · {card.name}"
-        for kind in ("Model", "Extractor")
-        for card in cached.cards(workspace, "extractor" if kind == "Extractor" else "classifier")
-        if card.decoder
-    } | runs
+    return models | runs
 
 
-def likely(first: LoadedMap | None, offers: dict[str, str]) -> str | None:
-    """The VAE of the map on show, where it is one."""
+def _source_of(first: LoadedMap | None, sources: dict[str, str]) -> str | None:
+    """The VAE of the map, where it is one of the sources."""
     if first is None:
         return None
-    named = (
-        first.params.get("vae_run"),
-        first.params.get("vae"),
-        first.info.arm.partition(":")[2],
-    )
-    return next((name for name in named if name in offers), None)
+    arm_name = first.info.arm.partition(":")[2]
+    named = (first.params.get("vae_run"), first.params.get("vae"), arm_name)
+    return next((name for name in named if name in sources), None)
 
 
 # ---- dimensions --------------------------------------------------------------------------------
 
 
-def dimensions(workspace, travel: Any, first: LoadedMap | None, own: Upload | None) -> None:
-    """Sliders and the image they give; how much each dimension says; which factor it follows."""
-    sliders(workspace, travel, first, own)
-    kl_chart(travel)
+def draw_dimensions(
+    workspace: Workspace, traversal: Traversal, first: LoadedMap | None, own: Upload | None
+) -> None:
+    """Sliders with the image that they give, KL divergence of each dimension, and the known factors."""
+    _draw_sliders(traversal, first, own)
+    _draw_kl(traversal)
     if first is not None:
-        factor_table(workspace, first)
+        _draw_factors(workspace, first)
 
 
 @st.fragment
 @scheduling.in_turn
-def sliders(workspace, travel: Any, first: LoadedMap | None, own: Upload | None) -> None:
+def _draw_sliders(traversal: Traversal, first: LoadedMap | None, own: Upload | None) -> None:
     """A slider for each of the most active dimensions, in standard deviations; the image is decoded as it moves."""
-    starts = interpolation.starts(travel, first, own)
+    starts, statistics = interpolation.starting_images(traversal, first, own), traversal.statistics
     left, right = st.columns([1, 2], gap="large")
     with right:
         start = st.selectbox(
-            "Start from", ["the mean of all images", *starts], key=f"travel-start-{travel.source}"
+            "Start from", [MEAN, *starts], key=f"traversal-start-{traversal.source}"
         )
-        origin = (
-            travel.statistics.mean_d
-            if start not in starts
-            else interpolation.latent(travel, starts[start])
-        )
-        names = [int(index) for index in travel.statistics.active_d[:SLIDERS]]
-        keys = {index: f"z-{travel.source}-{start}-{index}" for index in names}
-        z = np.array(origin, np.float32)
+        origin_d = statistics.mean_d
+        if start in starts:
+            origin_d = interpolation.latent_of(traversal, starts[start])
+        z_d = np.array(origin_d, np.float32)
+        keys = {
+            int(index): f"z-{traversal.source}-{start}-{index}"
+            for index in statistics.active_d[:SLIDERS]
+        }
         with st.grid(2, min_column_width=220, gap="small"):
-            for index in names:
-                at = float(
-                    (origin[index] - travel.statistics.mean_d[index])
-                    / max(travel.statistics.std_d[index], 1e-6)
-                )
-                st.session_state.setdefault(keys[index], round(min(max(at, -REACH), REACH), 1))
-                z[index] = travel.statistics.mean_d[index] + travel.statistics.std_d[
-                    index
-                ] * st.slider(
-                    f"Dimension {index} · {travel.statistics.kl_d[index]:.2f} nats",
+            for index, key in keys.items():
+                mean, std = statistics.mean_d[index], statistics.std_d[index]
+                at_start = float((origin_d[index] - mean) / max(std, 1e-6))
+                st.session_state.setdefault(key, round(min(max(at_start, -REACH), REACH), 1))
+                z_d[index] = mean + std * st.slider(
+                    f"Dimension {index} · {statistics.kl_d[index]:.2f} nats",
                     -REACH,
                     REACH,
                     step=0.1,
-                    key=keys[index],
+                    key=key,
                     format="%.1f σ",
                 )
+
+        def back_to_start() -> None:
+            for key in keys.values():
+                st.session_state.pop(key, None)
+
         st.button(
             "Back to the start",
             icon=":material/restart_alt:",
             type="tertiary",
-            on_click=lambda: [st.session_state.pop(key, None) for key in keys.values()],
+            on_click=back_to_start,
         )
     with left:
-        picture = interpolation.enlarged(travel.decode(z[None])[0], SIDE)
+        picture = interpolation.webp_url(traversal.decode(z_d[None])[0], SIDE)
         st.image(picture, width=SIDE, alt=f"Decoded latent, starting from {start}")
         st.caption(
-            f"Drawn by the decoder at {travel.size}{words.THIN}px. It is smooth: fine structure and hair are not in "
+            f"Drawn by the decoder at {traversal.size}{words.THIN}px. It is smooth: fine structure and hair are not in "
             "the latent."
         )
 
 
-def kl_chart(travel: Any) -> None:
-    """KL of each dimension, the most active first, and how many are active."""
-    order = np.argsort(-travel.statistics.kl_d)
-    active = len(travel.statistics.active_d)
+def _draw_kl(traversal: Traversal) -> None:
+    """KL divergence of each dimension, the most active first, and how many are active."""
+    statistics = traversal.statistics
+    order = np.argsort(-statistics.kl_d)
+    kl_d = statistics.kl_d[order]
     figure = blank(
         "KL divergence by latent dimension", 240, x="Dimension, the most active first", y="nats"
     )
@@ -150,67 +155,52 @@ def kl_chart(travel: Any) -> None:
         dict(
             type="bar",
             x=list(range(1, len(order) + 1)),
-            y=np.maximum(travel.statistics.kl_d[order], 1e-5).astype(np.float32),
+            y=np.maximum(kl_d, 1e-5).astype(np.float32),
             marker={"color": arm_style("vae").colour, "line": {"width": 0}},
             customdata=order.astype(np.int32),
             hovertemplate="Dimension %{customdata}: %{y:.3f} nats<extra></extra>",
         )
     )
     figure.update_yaxes(type="log", nticks=5, tickformat="~g")
+    active = f"{len(statistics.active_d)} of {len(order)}"
+    estimated = " Estimated from the spread of the training images' latents."
     frame.show_chart(
         figure,
-        pd.DataFrame(
-            {
-                "dimension": order,
-                "kl_nats": travel.statistics.kl_d[order],
-                "std_of_mu": travel.statistics.std_d[order],
-            }
-        ),
-        key=f"kl-{travel.source}",
-        alt=f"{active} of {len(order)} latent dimensions are active",
-        caption=f"{active} of {len(order)} dimensions are active (mean KL above 0.01 nats on validation images), together "
-        f"{words.number(float(travel.statistics.kl_d.sum()), 1)} nats. What an inactive dimension is set to, the decoder "
-        "ignores."
-        + (
-            " Estimated from the spread of the training images' latents."
-            if travel.estimated
-            else ""
-        ),
+        pd.DataFrame({"dimension": order, "kl_nats": kl_d, "std_of_mu": statistics.std_d[order]}),
+        key=f"kl-{traversal.source}",
+        alt=f"{active} latent dimensions are active",
+        caption=f"{active} dimensions are active (mean KL above 0.01 nats on validation images), together "
+        f"{words.number(float(kl_d.sum()), 1)} nats. What an inactive dimension is set to, the decoder "
+        f"ignores.{estimated if traversal.estimated else ''}",
     )
 
 
-def factor_table(workspace, first: LoadedMap) -> None:
-    """Which latent follows which known factor, where the data is synthetic; where it is told if not by this map."""
-    found = cached.factors(workspace, first.run_id)
-    if found is None or not len(found):
-        if first.saved.space != "mu" and any(
-            name.startswith(PREFIX) for name in first.dataset.attributes
-        ):
+def _draw_factors(workspace: Workspace, first: LoadedMap) -> None:
+    """Which latent follows which known factor of synthetic data; where another map has the table, which one."""
+    table = cached.factors(workspace, first.run_id)
+    if table is None or not len(table):
+        known = any(name.startswith(PREFIX) for name in first.dataset.attributes)
+        if known and first.saved.space != "mu":
             st.caption(
                 "The factors of these images are known. A map of μ has the table of which latent follows which: make "
                 "one below, under New map."
             )
         return
-    table = found.pivot_table(index="latent", columns="factor", values="information")
-    order = (
-        found.drop_duplicates("latent").set_index("latent")["kl"].sort_values(ascending=False).index
-    )
-    table = table.loc[[latent for latent in order if latent in table.index]]
+    by_kl = table.drop_duplicates("latent").sort_values("kl", ascending=False)["latent"]
+    wide = table.pivot_table(index="latent", columns="factor", values="information")
+    wide = wide.loc[[latent for latent in by_kl if latent in wide.index]]
     st.markdown("**Which latent follows which known factor**")
     frame.show_table(
-        table.reset_index(),
+        wide.reset_index(),
         title="Mutual information of latents and factors",
         key="factors",
         formats={
             "latent": "Dimension",
             **{
                 name: st.column_config.ProgressColumn(
-                    name.removeprefix(PREFIX).replace("_", " ").capitalize(),
-                    min_value=0.0,
-                    max_value=1.0,
-                    format="%.2f",
+                    words.attribute(name), min_value=0.0, max_value=1.0, format="%.2f"
                 )
-                for name in table.columns
+                for name in wide.columns
             },
         },
     )

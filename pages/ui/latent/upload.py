@@ -14,7 +14,7 @@ from derm_core.arms import arm_style
 from derm_core.data.decode import MAX_BYTES, decode, prepare
 from derm_core.errors import DermError, ImageError
 from derm_core.workspace import Workspace
-from pages.ui import cached, frame, images, words
+from pages.ui import cached_models, frame, images, words
 from pages.ui.classify.input import types
 from pages.ui.latent.loaded_map import LoadedMap
 
@@ -84,7 +84,7 @@ def place_upload(
         return None
     if loaded.run_id not in upload.places:
         with frame.errors():
-            placer = cached.placer(workspace, loaded.run_id)
+            placer = cached_models.placer(workspace, loaded.run_id)
             upload.places[loaded.run_id] = placer.place(upload.square(placer.size)[None])
     places = upload.places.get(loaded.run_id)
     if places is None:
@@ -100,7 +100,7 @@ def draw_upload(
     with st.container(border=True):
         left, right = st.columns([1, 5], gap="medium")
         with left:
-            square = images.small(Image.fromarray(upload.square(144)))
+            square = images.small_webp(Image.fromarray(upload.square(144)))
             st.image(images.data_url(square), width=144, alt=f"Your image {upload.name}")
             st.caption(f"{words.plain(upload.name)}, the centre square.")
             _draw_predictions(workspace, upload, first)
@@ -125,7 +125,7 @@ def _draw_predictions(workspace: Workspace, upload: Upload, loaded: LoadedMap) -
     for model in loaded.models:
         if model.name not in upload.predictions:
             try:
-                predictor = cached.predictor(workspace, model.name)
+                predictor = cached_models.predictor(workspace, model.name)
             except DermError:  # was in the library when the map was made, and is no longer
                 continue
             probabilities = predictor.predict(upload.square(predictor.size)[None])[0]

@@ -1,0 +1,85 @@
+"""Networks that the pages hold in memory. Their modules load torch, so each is imported when it is first needed."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from derm_core.bundles.library import find_bundle
+from derm_core.config import BackboneConfig
+from derm_core.workspace import Workspace
+from pages.ui.cached import cards, map_version, stamp
+
+if TYPE_CHECKING:
+    from derm_core.bundles.predictor import Predictor
+    from derm_core.insight.placement import Placer
+    from derm_core.insight.traverse import Traversal
+
+
+@st.cache_data(ttl="1m", show_spinner=False)
+def imagenet_status(architecture: str, stage: int) -> dict[str, Any]:
+    """{available, source, detail} of the ImageNet weights; never downloads."""
+    from derm_core.nets import weights
+
+    return weights.imagenet_status(BackboneConfig(architecture=architecture, stage=stage))
+
+
+@st.cache_resource(max_entries=4, show_spinner="Loading the model…")
+def _predictor(_workspace: Workspace, folder: str, changed: int) -> Predictor:
+    from derm_core.bundles.bundle import load_classifier
+    from derm_core.bundles.predictor import Predictor
+
+    return Predictor(load_classifier(Path(folder)))
+
+
+# A look-up of Streamlit's cache takes as long as drawing an element.
+_predictor_in_memory = functools.lru_cache(4)(_predictor)
+
+
+def predictor(workspace: Workspace, name: str) -> Predictor:
+    """The predictor of a bundle, loaded once. Raises BundleError or NotFound."""
+    folder = Path(find_bundle(workspace, name))
+    changed = stamp(folder / "card.json", folder / "model.safetensors")
+    return _predictor_in_memory(workspace, str(folder), changed)
+
+
+@st.cache_resource(max_entries=2, show_spinner="Loading the extractor…")
+def _placer(_workspace: Workspace, root: str, run_id: str, changed: int) -> Placer:
+    from derm_core.insight import placement
+
+    return placement.open_placer(_workspace, run_id)
+
+
+def placer(workspace: Workspace, run_id: str) -> Placer:
+    """A map's extractor, which places images on the map."""
+    return _placer(workspace, *map_version(workspace, run_id))
+
+
+@st.cache_resource(max_entries=2, show_spinner="Loading the VAE…")
+def _traversal(_workspace: Workspace, root: str, source: str, changed: int) -> Traversal:
+    from derm_core.insight import traversal_sources
+
+    return traversal_sources.open_traversal(_workspace, source)
+
+
+def traversal(workspace: Workspace, source: str) -> Traversal:
+    """The latent space of a pretraining, or of a bundle with a decoder."""
+    files = [folder / source / "card.json" for folder in workspace.shelves()]
+    return _traversal(workspace, str(workspace.root), source, stamp(*files))
+
+
+@st.cache_data(max_entries=4, show_spinner="Generating samples…")
+def _samples(
+    _workspace: Workspace, n: int, seed: int, models: tuple[str, ...]
+) -> list[tuple[str, bytes, str]]:
+    from derm_core.bundles import sample_images
+
+    return sample_images.sample_images(_workspace, n, seed)
+
+
+def samples(workspace: Workspace, n: int, seed: int) -> list[tuple[str, bytes, str]]:
+    """Generated images to try a classifier on: (file name, PNG, how it was made)."""
+    return _samples(workspace, n, seed, tuple(card.sha256 for card in cards(workspace)))
