@@ -61,6 +61,7 @@ def draw_image(workspace: Workspace, answer: Answer, cards: list[Card]) -> bool:
 
 
 def draw_brief(answer: Answer, cards: list[Card]) -> None:
+    """A summary, and a button for the rest."""
     note = "Other sessions wait for their answers, so this one is brief."
     predictions.draw_brief(answer.prediction, cards, note)
     st.button(
@@ -86,6 +87,7 @@ def draw_folded(workspace: Workspace, answer: Answer, cards: list[Card]) -> None
 
 
 def draw_explanations(workspace: Workspace, answer: Answer, cards: list[Card]) -> None:
+    """Saliency, occlusion, nearest training images and reconstruction."""
     from pages.ui.classify import explanations  # loads torch, as the models have by now
 
     explanations.draw_explanations(workspace, answer, cards)

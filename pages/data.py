@@ -34,6 +34,7 @@ def choose_dataset(workspace: Workspace, datasets: dict[str, DatasetSummary]) ->
 
 
 def make_synthetic(workspace: Workspace) -> None:
+    """Generate the synthetic dataset, with progress."""
     bar = st.progress(0.0, "Generating synthetic images…")
     with frame.errors():
         make_synth(workspace, progress=live_run.counter(bar, "Generating synthetic images"))
@@ -41,6 +42,7 @@ def make_synthetic(workspace: Workspace) -> None:
 
 
 def draw_import(workspace: Workspace, expanded: bool) -> None:
+    """The form of an import, folded unless there is no dataset yet."""
     with st.expander("Import images", icon=":material/upload_file:", expanded=expanded):
         st.markdown(
             "A folder or file on this machine. HAM10000 and ISIC tables, ISIC one-hot ground truth, PAD-UFES-20, "
@@ -66,6 +68,7 @@ def draw_import(workspace: Workspace, expanded: bool) -> None:
 
 
 def run_import(workspace: Workspace, path: str, name: str, size: int) -> None:
+    """Import a dataset, with progress."""
     if not path or not name:
         st.error("Give a path and a name.", icon=":material/error:")
         return
@@ -83,6 +86,7 @@ def run_import(workspace: Workspace, path: str, name: str, size: int) -> None:
 
 
 def draw_delete(workspace: Workspace, name: str) -> None:
+    """A button that deletes the dataset after confirmation."""
     with st.popover("Delete this dataset", icon=":material/delete:", type="tertiary"):
         st.markdown(
             f"Deletes the manifest, the decoded copies and cached features of **{name}**. "

@@ -14,6 +14,7 @@ WEIGHT_SOURCES = {"folder": "from the weights folder", "cache": "from the Huggin
 
 
 def draw_latest_comparison(workspace: Workspace) -> None:
+    """The verdict and the gaps of the latest finished study."""
     st.subheader("Latest comparison", anchor=False)
     for run in cached.runs(workspace, kind="study", state="done"):
         if result := cached.study(workspace, run.id):
@@ -73,6 +74,7 @@ def draw_library(workspace: Workspace) -> None:
 
 
 def draw_machine(workspace: Workspace) -> None:
+    """The machine, its software and its data."""
     st.subheader("This machine", anchor=False)
     machine, memory = cached.machine(), ""
     if machine.memory_bytes:
@@ -106,9 +108,12 @@ workspace = frame.page(
     "home",
     title="Skin images or ImageNet?",
     intro=(
-        "Does a feature extractor that learned from **skin images without labels** serve diagnosis better than one that "
-        "learned from **ImageNet**? A paper ([arXiv 2505.16773](https://arxiv.org/abs/2505.16773)) says that it overfits less. "
-        "This app asks again under identical conditions: the same architecture, the same images, the same small classifier on "
+        "Does a feature extractor that learned from **skin images without labels** serve diagnosis better than "
+        "one that "
+        "learned from **ImageNet**? A paper ([arXiv 2505.16773](https://arxiv.org/abs/2505.16773)) says that it "
+        "overfits less. "
+        "This app asks again under identical conditions: the same architecture, the same images, the same small "
+        "classifier on "
         "top, and random weights as the control. It says who is more accurate, who overfits less, and how sure that is."
     ),
 )

@@ -42,7 +42,8 @@ def draw_extractors(workspace: Workspace) -> None:
     if cached.bundles(workspace, "extractor"):
         st.subheader("Extractors", anchor=False)
         st.caption(
-            "Pretrained VAEs without a classifier: weights for an arm of a comparison, or for Python by `load_extractor`."
+            "Pretrained VAEs without a classifier: weights for an arm of a comparison, or for Python by "
+            "`load_extractor`."
         )
         draw_bundles(workspace, "extractor", draw_extractor)
 
@@ -70,6 +71,7 @@ def draw_bundles(workspace: Workspace, kind: str, draw: Callable[[Card], None]) 
 
 
 def draw_classifier(card: Card) -> None:
+    """Name, arm, test metrics and network."""
     st.markdown(f"**{card.name}** {arm_style(card.arm, card.label).badge}")
     with st.grid(2, min_column_width=130):
         for name in ("balanced_accuracy", "macro_auroc"):
@@ -86,12 +88,14 @@ def draw_classifier(card: Card) -> None:
 
 
 def draw_extractor(card: Card) -> None:
+    """Name and network."""
     st.markdown(f"**{card.name}**")
     if card.decoder:
         draw_network(card, f"{card.decoder.latent_dim} latent dimensions")
 
 
 def draw_network(card: Card, detail: str) -> None:
+    """Architecture, input, size of the file. detail: what is particular to the model's kind."""
     st.markdown(
         f"{card.architecture} to stage {card.stage}, {card.input_size}{words.THIN}px, {detail}, "
         f"{card.parameters / 1e6:.1f} M parameters, {words.size(card.file_bytes)}"
@@ -101,6 +105,7 @@ def draw_network(card: Card, detail: str) -> None:
 def draw_actions(
     workspace: Workspace, bundle: ListedBundle, card: Card, view: Callable[[Card], None]
 ) -> None:
+    """What can be done with a model. view: draws its card."""
     with st.container(horizontal=True):
         if st.button("Card", icon=":material/badge:", key=f"card-{card.name}"):
             st.dialog(card.name, width="large", icon=":material/badge:")(view)(card)
@@ -137,6 +142,7 @@ def draw_export(workspace: Workspace, card: Card) -> None:
 
 
 def draw_delete(workspace: Workspace, bundle: ListedBundle) -> None:
+    """A button that deletes the model after confirmation."""
     with st.popover("Delete", icon=":material/delete:", key=f"delete-{bundle.name}"):
         st.markdown(f"Delete **{bundle.name}** from this workspace's library?")
         if st.button("Delete the model", type="primary", key=f"really-{bundle.name}"):
@@ -173,6 +179,7 @@ def watch(workspace: Workspace, active: tuple[str, ...]) -> None:
 
 
 def draw_publication(workspace: Workspace, run: Run) -> None:
+    """Progress of one publication."""
     progress = live_run.follow(workspace, run.id).progress or run.progress
     name = words.plain(frame.run_name(workspace, run))
     text = f"{name}: {'reading the study' if run.state == 'running' else 'queued'}…"
@@ -201,6 +208,7 @@ def draw_publication(workspace: Workspace, run: Run) -> None:
 
 
 def draw_publish(workspace: Workspace) -> None:
+    """The form of a publication."""
     labels = {}
     for run in cached.runs(workspace, kind="study", state="done"):
         config = cached.config(workspace, run.id)
@@ -241,6 +249,7 @@ def draw_publish(workspace: Workspace) -> None:
 
 
 def publish(workspace: Workspace, run_id: str, arm: str, name: str) -> None:
+    """Queue the publication of a study's arm."""
     config = cached.config(workspace, run_id)
     dataset, seed = config["dataset"], config["seeds"][0]
     submit(workspace, PublishConfig(dataset=dataset, run=run_id, arm=arm, name=name, seed=seed))
@@ -248,13 +257,15 @@ def publish(workspace: Workspace, run_id: str, arm: str, name: str) -> None:
 
 
 def draw_import(workspace: Workspace) -> None:
+    """The form of an import."""
     from derm_core.bundles.archive import import_bundle  # loads torch
 
     with st.expander("Import a model", icon=":material/upload_file:"):
         st.markdown(
             "A bundle exported here or elsewhere, as one zip file. Size, tensors and hash are checked against its "
             "card before anything is loaded; nothing in it is executed. A file of more than "
-            f"{st.get_option('server.maxUploadSize')}{words.THIN}MB is imported by `python -m derm_core models import FILE`."
+            f"{st.get_option('server.maxUploadSize')}{words.THIN}MB is imported by `python -m derm_core models "
+            "import FILE`."
         )
         file = st.file_uploader("Bundle", ["zip"], key="bundle")
         if file is not None and st.button("Import", type="primary"):

@@ -15,6 +15,7 @@ from pages.ui import cached, frame, launch_form, live_run, run_progress, words
 
 
 def draw_new_study(workspace: Workspace) -> None:
+    """The form of a new study, and the button that queues it."""
     st.subheader("New study", anchor=False)
     with st.container(border=True):
         config = launch_form.choose_study(workspace)
@@ -44,6 +45,7 @@ def open_run(run_id: str | None) -> None:
 
 
 def draw_run(workspace: Workspace, run_id: str) -> None:
+    """One run: its state, what can be done with it, its progress."""
     run = cached.run(workspace, run_id)
     if run is None:
         st.warning(
@@ -99,12 +101,14 @@ def draw_actions(workspace: Workspace, run: Run) -> None:
 
 
 def act(action: Callable[[Workspace, str], object], workspace: Workspace, run_id: str) -> None:
+    """Do something to a run, then run the page again."""
     with frame.errors():
         action(workspace, run_id)
         st.rerun()
 
 
 def draw_delete(workspace: Workspace, run: Run) -> None:
+    """A button that deletes the run after confirmation."""
     with st.popover("Delete", icon=":material/delete:"):
         st.markdown(
             f"Delete this run and its files, {words.size(supervisor.run_bytes(workspace, run.id))}? "
@@ -151,6 +155,7 @@ def draw_runs(workspace: Workspace, selected: str | None) -> None:
 
 
 def table_row(workspace: Workspace, run: Run) -> dict[str, object]:
+    """A run as a row of the table."""
     done = 1.0 if run.state == "done" else None
     seconds = (run.finished or run.started or 0) - run.started if run.started else 0
     return {
@@ -165,6 +170,7 @@ def table_row(workspace: Workspace, run: Run) -> dict[str, object]:
 
 
 def dataset_of(workspace: Workspace, run: Run) -> str:
+    """Name of the dataset of a run; empty where unknown."""
     return cached.config(workspace, run.id).get("dataset", "")
 
 

@@ -61,6 +61,7 @@ def built_once(key: tuple[Any, ...], build: Callable[[], Built]) -> Built:
 
 @st.cache_data(ttl="5m", show_spinner=False)
 def machine() -> Machine:
+    """The facts about the machine, at most five minutes old."""
     return describe()
 
 

@@ -58,7 +58,17 @@ def lines(
     share: bool = False,
     height: int = 230,
 ) -> Figure:
-    """A run's own series over time. A name with "train" in it is dotted, the others solid, each in a colour of its own."""
+    """A run's own series over time.
+
+    A line whose name has "train" in it is dotted, the others are solid, each in its own colour.
+
+    Args:
+        series: by name, positions on the x axis and values.
+        title: what the chart shows.
+        x: title of the x axis.
+        share: whether values are written as percentages.
+        height: in pixels.
+    """
     figure = blank(title, height, x=x, legend=True)
     curves = (
         any("train" in name.lower() for name in series) or len(series) < 2
@@ -66,19 +76,19 @@ def lines(
     for index, (name, (xs, ys)) in enumerate(series.items()):
         dotted = "train" in name.lower() and len(series) > 1
         figure.add_trace(
-            dict(
-                type="scatter",
-                x=list(xs),
-                y=list(ys),
-                name=name,
-                mode="lines" if len(xs) > 3 else "lines+markers",
-                line={
+            {
+                "type": "scatter",
+                "x": list(xs),
+                "y": list(ys),
+                "name": name,
+                "mode": "lines" if len(xs) > 3 else "lines+markers",
+                "line": {
                     "color": arm_style("vae").colour if curves and index < 2 else PALETTE[index],
                     "width": 2,
                     "dash": "dot" if dotted else "solid",
                 },
-                hovertemplate=f"{name}: %{{y:{'.1%' if share else '.4g'}}} at %{{x:.4g}}<extra></extra>",
-            )
+                "hovertemplate": f"{name}: %{{y:{'.1%' if share else '.4g'}}} at %{{x:.4g}}<extra></extra>",
+            }
         )
     figure.update_yaxes(tickformat=".1~%" if share else None, nticks=6)
     return figure
@@ -92,36 +102,43 @@ def probability_bars(
     order: Sequence[str] = (),
     names: Mapping[str, str] | None = None,
 ) -> Figure:
-    """What one model thinks of one image; give both models the same `order` and they stand side by side.
+    """One model's probabilities for one image.
 
-    The most probable class is drawn full, the others paler, each on a track from 0 to 100 %. Made in one piece, since every
-    answer has one: property after property plotly takes longer for it than the model for the image.
+    The most probable class is drawn in full colour, the others paler, each on a track from 0 to 100 %. The figure is
+    made in one piece: property by property plotly takes longer for it than the model for the image.
+
+    Args:
+        probabilities: by class.
+        colour: of the model's arm.
+        title: of the chart.
+        order: classes from top to bottom, the same for models side by side; by probability unless given.
+        names: classes in words.
     """
     classes = list(order) or sorted(probabilities, key=lambda name: -probabilities[name])
     values = [probabilities.get(name, 0.0) for name in classes]
     top = int(np.argmax(values)) if values else 0
-    track = dict(
-        type="bar",
-        x=[1] * len(classes),
-        y=classes,
-        orientation="h",
-        width=BAR,
-        hoverinfo="skip",
-        marker={"color": TRACK, "cornerradius": 3},
-    )
-    bars = dict(
-        type="bar",
-        x=values,
-        y=classes,
-        orientation="h",
-        width=BAR,
-        marker={
+    track = {
+        "type": "bar",
+        "x": [1] * len(classes),
+        "y": classes,
+        "orientation": "h",
+        "width": BAR,
+        "hoverinfo": "skip",
+        "marker": {"color": TRACK, "cornerradius": 3},
+    }
+    bars = {
+        "type": "bar",
+        "x": values,
+        "y": classes,
+        "orientation": "h",
+        "width": BAR,
+        "marker": {
             "color": [colour if i == top else alpha(colour, 0.45) for i in range(len(values))],
             "cornerradius": 3,
         },
-        customdata=[(names or {}).get(name, name) for name in classes],
-        hovertemplate="%{customdata}: %{x:.1%}<extra></extra>",
-    )
+        "customdata": [(names or {}).get(name, name) for name in classes],
+        "hovertemplate": "%{customdata}: %{x:.1%}<extra></extra>",
+    }
     shown = [words.short((names or {}).get(name, name), LABEL) for name in classes]
     layout = look(
         title,
@@ -165,17 +182,17 @@ def balance_bars(
     figure = blank(title, ROW * len(counts) + 50, legend=True, barmode="stack")
     for split in counts.columns:
         figure.add_trace(
-            dict(
-                type="bar",
-                x=counts[split],
-                y=rows,
-                orientation="h",
-                width=BAR,
-                name=SPLIT_NAMES.get(split, str(split)),
-                marker={"color": SPLIT_COLOURS.get(split, arm_style("random").colour)},
-                customdata=whole,
-                hovertemplate=f"%{{customdata}}, {SPLIT_NAMES.get(split, split)}: %{{x:,}}<extra></extra>",
-            )
+            {
+                "type": "bar",
+                "x": counts[split],
+                "y": rows,
+                "orientation": "h",
+                "width": BAR,
+                "name": SPLIT_NAMES.get(split, str(split)),
+                "marker": {"color": SPLIT_COLOURS.get(split, arm_style("random").colour)},
+                "customdata": whole,
+                "hovertemplate": f"%{{customdata}}, {SPLIT_NAMES.get(split, split)}: %{{x:,}}<extra></extra>",
+            }
         )
     totals = counts.sum(axis=1)
     told = {

@@ -17,6 +17,7 @@ def number_field(
     Args:
         config: the class of the configuration.
         field: its name in that class.
+        label: of the widget.
         value: shown at first.
         help: in place of the field's description.
         settings: of st.number_input.

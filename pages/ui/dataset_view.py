@@ -92,7 +92,8 @@ def _draw_classes(dataset: Dataset, audit: Audit) -> None:
         key="balance",
         caption="70 / 15 / 15 by group, stratified by each group's rarest class. The commonest class holds "
         f"{words.percent(total.max() / max(total.sum(), 1))} of the labelled images: accuracy alone says little.",
-        alt=f"Bars of {len(dataset.classes)} classes, stacked by split. Largest: {total.idxmax()}, {total.max():,} images.",
+        alt=f"Bars of {len(dataset.classes)} classes, stacked by split. Largest: {total.idxmax()}, "
+        f"{total.max():,} images.",
     )
 
 

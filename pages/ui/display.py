@@ -1,4 +1,4 @@
-"""A chart or a table on a page: its title above, how to read it below, its numbers one click away (frame.show_chart)."""
+"""A chart or a table on a page, with its title, how to read it, and its numbers as CSV (frame.show_chart)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def show_chart(
         key: of the chart, and the first part of the table's keys.
         labels: markdown above each of several figures.
         formats: column_config of the table.
-        on_select, selection_mode: see st.plotly_chart; for a single figure.
+        on_select: of a single figure, see st.plotly_chart.
+        selection_mode: likewise.
         title: of several figures. A single one has its own, written as text so that it wraps and can be selected.
 
     Returns:

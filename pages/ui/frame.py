@@ -90,7 +90,7 @@ def _pages() -> dict[str, Any]:
 
 
 def navigation():
-    """The app's menu; returns the page that the address asks for. Called by app.py, behind the login if one is set up."""
+    """The app's menu, behind the login where one is set up. Returns the page of the address; called by app.py."""
     require_login()
     st.session_state["frame"] = True
     sections: dict[str, list] = {}
@@ -224,6 +224,7 @@ def linked(
     An address that names none of `options` falls back to `default`, else to the first.
 
     Args:
+        label: of the widget.
         options: values, written into the address with `str`; a mapping also says what each is called.
         param: name in the address.
         widget: st.selectbox, st.segmented_control, st.radio or st.pills.

@@ -164,7 +164,8 @@ def _choose_pretraining(workspace: Workspace, base: StudyConfig, tag: str) -> tu
         key=f"transductive-{tag}",
         disabled=bool(source),
         help=(
-            "The VAE also sees the pixels, never the labels, of validation and test images. Said wherever results are shown."
+            "The VAE also sees the pixels, never the labels, of validation and test images. Said wherever "
+            "results are shown."
         ),
     )
     vae = {"vae_run": source if source in runs else None, "vae": library.get(source)}

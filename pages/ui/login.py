@@ -1,4 +1,4 @@
-"""The login of a shared server: asked for before every page, and before every part of a page that runs by itself."""
+"""The login of a shared server, before every page and before every fragment that runs by itself."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ def offer_logout() -> None:
 
 
 def login_configured() -> bool:
+    """Whether secrets.toml sets a login up."""
     try:
         return "auth" in st.secrets
     except FileNotFoundError:  # no secrets.toml: the app of one person

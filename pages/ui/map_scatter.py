@@ -1,4 +1,4 @@
-"""A latent map as a scatter plot (WebGL): a colour for each class, a scale for numbers, rings around selected images."""
+"""A latent map as a scatter plot (WebGL), coloured by class or on a scale, with rings around selected images."""
 
 from __future__ import annotations
 
@@ -50,10 +50,14 @@ def map_scatter(
 ) -> Figure:
     """A latent map. Text columns get one colour and legend entry for each value, numbers a colour scale.
 
-    Coordinates are sent as 4-byte numbers. Distances between far groups mean little in UMAP, so the axes have no labels.
+    Coordinates are sent as 4-byte numbers. Distances between far groups mean little in UMAP: no labels on the axes.
 
     Args:
         points: columns `x`, `y`, "row" (the customdata of each point: what a click or lasso returns) and `colour_by`.
+        x: column of the x axis.
+        y: column of the y axis.
+        colour_by: column that decides the colour.
+        title: of the chart.
         selected: rows selected elsewhere. The others are paler, and a few have rings, until the chart has a
             selection of its own.
         height: in pixels.
@@ -107,30 +111,30 @@ class _Cloud:
 
     def background(self, points: pd.DataFrame, name: str, marker: dict[str, Any]) -> Trace:
         """Points that cannot be selected."""
-        return dict(
-            type="scattergl",
-            x=points[self.x].to_numpy(np.float32),
-            y=points[self.y].to_numpy(np.float32),
-            mode="markers",
-            hoverinfo="skip",
-            name=name,
-            marker=marker,
-        )
+        return {
+            "type": "scattergl",
+            "x": points[self.x].to_numpy(np.float32),
+            "y": points[self.y].to_numpy(np.float32),
+            "mode": "markers",
+            "hoverinfo": "skip",
+            "name": name,
+            "marker": marker,
+        }
 
     def trace(self, points: pd.DataFrame, name: str, hover: str, marker: dict[str, Any]) -> Trace:
         """Points that return their row when they are clicked. hover: template of the hover text."""
-        trace = dict(
-            type="scattergl",
-            x=points[self.x].to_numpy(np.float32),
-            y=points[self.y].to_numpy(np.float32),
-            mode="markers",
-            name=name,
-            customdata=points["row"].to_numpy(np.int32),
-            hovertemplate=f"{hover}<extra></extra>",
-            marker={"size": self.size, "opacity": 0.8} | marker,
-            selected={"marker": {"size": self.size + 1}},
-            unselected={"marker": {"opacity": 0.25}},
-        )
+        trace = {
+            "type": "scattergl",
+            "x": points[self.x].to_numpy(np.float32),
+            "y": points[self.y].to_numpy(np.float32),
+            "mode": "markers",
+            "name": name,
+            "customdata": points["row"].to_numpy(np.int32),
+            "hovertemplate": f"{hover}<extra></extra>",
+            "marker": {"size": self.size, "opacity": 0.8} | marker,
+            "selected": {"marker": {"size": self.size + 1}},
+            "unselected": {"marker": {"opacity": 0.25}},
+        }
         if len(self.selected) < 2:
             return trace
         growth = 4 if len(self.selected) <= MAX_ENLARGED else 1
@@ -203,22 +207,22 @@ def _rings(cloud: _Cloud, points: pd.DataFrame) -> list[Trace]:
 def mark(figure: Figure, point: Sequence[float], name: str) -> None:
     """A cross at (x, y) on a map, inside its axes, whatever is selected."""
     figure.add_trace(
-        dict(
-            type="scattergl",
-            x=[float(point[0])],
-            y=[float(point[1])],
-            mode="markers",
-            name=name,
-            unselected={"marker": {"opacity": 1}},
-            marker={
+        {
+            "type": "scattergl",
+            "x": [float(point[0])],
+            "y": [float(point[1])],
+            "mode": "markers",
+            "name": name,
+            "unselected": {"marker": {"opacity": 1}},
+            "marker": {
                 "symbol": "x",
                 "size": 13,
                 "color": "#000000",
                 "line": {"width": 2, "color": "#FFFFFF"},
             },
-            hovertemplate=f"{name}<extra></extra>",
-            legendrank=2001,
-        )
+            "hovertemplate": f"{name}<extra></extra>",
+            "legendrank": 2001,
+        }
     )
     widen(figure, point)
 

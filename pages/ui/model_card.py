@@ -1,8 +1,8 @@
-"""A model's card: what a reader must know before using it, in the order in which it matters."""
+"""A model's card: what must be known before the model is used, in the order of importance."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import pandas as pd
 import streamlit as st
@@ -11,64 +11,71 @@ from derm_core.arms import arm_style
 from derm_core.bundles.card import Card, card_json
 from pages.ui import words
 
-NOT_SHOWN = ("tensors", "latent")
+NOT_SHOWN = ("tensors", "latent")  # long lists of numbers
+REDRAWN = "All images, calibration and test groups redrawn"
 
 
 def draw_classifier_card(card: Card) -> None:
-    """Use and limits, test metrics, what stands beside an answer, where it comes from; the whole card folded below."""
+    """Use and limits, metrics, measured behaviour, classes, provenance; the whole card folded below."""
     st.markdown(f"{arm_style(card.arm, card.label).badge} {words.plain(card.intended_use)}")
-    st.markdown("\n".join(f"- {words.plain(limit)}" for limit in card.limits))
-    shown = {
+    _draw_limits(card)
+    metrics = {
         words.QUANTITIES.get(name, name): words.interval(value, name)
         for name, value in card.metrics.items()
         if isinstance(value, dict) and "mean" in value
     }
-    if shown:
+    if metrics:
         st.markdown(f"**Test split, 95{words.THIN}% intervals**")
-        st.table(shown, border="horizontal", alt="Test metrics")
+        st.table(metrics, border="horizontal", alt="Test metrics")
         st.caption(words.plain(card.metrics_note or ""))
-    beside(card)
+    _draw_behaviour(card)
+    _draw_coverage(card)
+    if card.memorisation:
+        st.caption(_memorisation(card))
     st.markdown("**Classes**")
-    st.table(
-        {
-            words.plain(name): words.plain(card.class_descriptions.get(name, ""))
-            for name in card.classes
-        },
-        border="horizontal",
-        alt="Classes",
-    )
-    origin(card, ("training_data", "initial_weights", "split"))
+    names = card.class_descriptions
+    classes = {words.plain(name): words.plain(names.get(name, "")) for name in card.classes}
+    st.table(classes, border="horizontal", alt="Classes")
+    _draw_provenance(card, ("training_data", "initial_weights", "split"))
 
 
 def draw_extractor_card(card: Card) -> None:
     """The card of a pretrained VAE without a classifier."""
     st.markdown(words.plain(card.intended_use))
+    _draw_limits(card)
+    if card.reconstruction and card.decoder:
+        measured = card.reconstruction
+        facts = {
+            "Mean squared error of the reconstruction": words.number(measured.pixel_mse, 4),
+            "Active latent dimensions": f"{measured.active_units:.0f} of {card.decoder.latent_dim}",
+        }
+        if card.knn:
+            accuracy = words.percent(card.knn.balanced_accuracy)
+            facts["Balanced accuracy of nearest neighbours"] = accuracy
+        st.table(facts, border="horizontal", alt="Quality of the extractor")
+        st.caption(
+            f"On {measured.images:,.0f} images that were not trained on. {_memorisation(card)}"
+        )
+    _draw_provenance(card, ("training_data",))
+
+
+def _draw_limits(card: Card) -> None:
     st.markdown("\n".join(f"- {words.plain(limit)}" for limit in card.limits))
-    measured = card.reconstruction
-    facts = {
-        "Mean squared error of the reconstruction": words.number(measured.pixel_mse, 4),
-        "Active latent dimensions": f"{measured.active_units:.0f} of {card.decoder.latent_dim}",
-    }
-    if card.knn:
-        accuracy = words.percent(card.knn.balanced_accuracy)
-        facts["Balanced accuracy of nearest neighbours"] = accuracy
-    st.table(facts, border="horizontal", alt="Quality of the extractor")
-    st.caption(f"On {measured.images:,.0f} images that were not trained on. {copies(card)}")
-    origin(card, ("training_data",))
 
 
-def origin(card: Card, parts: tuple[str, ...]) -> None:
+def _draw_provenance(card: Card, parts: tuple[str, ...]) -> None:
     """Where data and weights come from, terms, commands, and the whole card."""
     whole = card_json(card)
-    for key in parts:
+    for part in parts:
         facts = {
-            name.replace("_", " ").capitalize(): words.plain(tell(value))
-            for name, value in whole[key].items()
+            name.replace("_", " ").capitalize(): words.plain(_fact(value))
+            for name, value in whole[part].items()
             if value not in (None, "", []) and name not in ("config", "data")
         }
         if facts:
-            st.markdown(f"**{key.replace('_', ' ').capitalize()}**")
-            st.table(facts, border="horizontal", alt=key.replace("_", " "))
+            title = part.replace("_", " ")
+            st.markdown(f"**{title.capitalize()}**")
+            st.table(facts, border="horizontal", alt=title)
     st.markdown(f"**Terms.** {words.plain(card.license)}")
     st.markdown("**Made by**")
     st.code("\n".join(card.commands), language="bash", wrap_lines=True)
@@ -77,108 +84,86 @@ def origin(card: Card, parts: tuple[str, ...]) -> None:
         st.json({key: value for key, value in whole.items() if key not in NOT_SHOWN}, expanded=1)
 
 
-# ---- what stands beside an answer --------------------------------------------------------------
-
-
-def beside(card: Card) -> None:
-    """Calibration, prediction sets, operating point, outliers and copies, each as measured."""
-    facts = dict(filter(None, (calibration(card), *operating_point(card), *outliers(card))))
-    if facts:
-        st.markdown("**Beside an answer**")
-        st.table(facts, border="horizontal", alt="Calibration, operating point and outlier scores")
-    coverage(card)
-    if said := copies(card):
-        st.caption(said)
-
-
-def calibration(card: Card) -> tuple[str, str] | None:
-    fitted = card.temperature
-    if not fitted:
-        return "Calibration", "none: probabilities are as the network gives them"
-    return (
-        "Calibration",
-        f"temperature {words.number(fitted.value, 2)}, fitted on {fitted.images or 0:,} images",
-    )
-
-
-def operating_point(card: Card) -> list[tuple[str, str]]:
-    point = card.operating_point
-    if not point:
-        return []
-    name = words.plain(card.class_descriptions.get(point.class_name, point.class_name))
-    said = f"threshold {words.percent(point.threshold)}: sensitivity {words.interval(point.sensitivity)}"
-    if measured := point.test_specificity:
-        said += f", specificity {words.interval(measured)} on the test split"
-    return [(f"Operating point, {name}", said)]
-
-
-def outliers(card: Card) -> list[tuple[str, str]]:
-    """Share flagged as unlike the training images, by where the images are from."""
-    rates = (card.outlier and card.outlier.rates) or {}
-    said = ", ".join(f"{words.plain(name)} {words.percent(rate)}" for name, rate in rates.items())
-    return [("Flagged as unlike training", said)] if said else []
-
-
-def coverage(card: Card) -> None:
-    """How often prediction sets held the truth on the test split, overall and by class, at every offered coverage."""
-    measured = (card.conformal and card.conformal.test) or {}
-    rows: dict[str, dict[str, Any]] = {}
-    for level, found in measured.items():
-        column = f"{float(level):.0%} sets"
-        rows.setdefault("All images", {})[column] = words.interval(found.get("coverage"))
-        if dealt := found.get("redivided"):
-            rows.setdefault("All images, calibration and test groups redrawn", {})[column] = (
-                words.interval(dealt)
-            )
-        for name, one in (found.get("per_class") or {}).items():
-            label = f"{card.class_descriptions.get(name, name)} ({one.get('images', 0):,})"
-            rows.setdefault(label, {})[column] = words.percent(one.get("coverage"))
-        rows.setdefault("Classes in a set, mean", {})[column] = words.number(
-            found.get("mean_size"), 1
-        )
-    if rows:
-        st.markdown("**Prediction sets: how often they held the truth on the test split**")
-        table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("Images of").reset_index()
-        table["Images of"] = table["Images of"].map(words.plain)
-        st.table(
-            table,
-            border="horizontal",
-            hide_index=True,
-            alt="Coverage of the prediction sets overall and by class",
-        )
-        dealt = (
-            (
-                " Groups redrawn: calibration and test groups divided at random, mean and middle 95"
-                f"{words.THIN}%."
-            )
-            if "All images, calibration and test groups redrawn" in rows
-            else ""
-        )
-        st.caption(
-            "Split-conformal sets promise their coverage over all images, not within a class: a rare class can be "
-            f"covered less often.{dealt} {words.plain(card.conformal.calibrated_on or '')}"
-        )
-
-
-def copies(card: Card) -> str:
-    """Whether samples of a published decoder are copies of training images."""
-    found = card.memorisation
-    if not found:
-        return ""
-    drawn = words.plain(found.drawn_from or "the prior")  # which older cards do not say
-    beside = (
-        f" Of {found.held_out_images:,} photographs that it never saw, {found.held_out_copies:,} would be called so."
-        if found.held_out_copies is not None
-        else ""
-    )
-    return (
-        f"Memorisation check: of {found.samples:,} images drawn by the decoder from {drawn}, {found.copies:,} "
-        f"{'is a copy' if found.copies == 1 else 'are copies'} of a training image.{beside}"
-    )
-
-
-def tell(value: object) -> str:
-    """A fact of a card as words: 10015 → '10,015', a dict as its parts."""
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {tell(part)}" for name, part in value.items())
+def _fact(value: object) -> str:
+    """A value of a card as text: 10015 → '10,015', a mapping as its parts."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_fact(part)}" for name, part in value.items())
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+# ---- measured behaviour ------------------------------------------------------------------------
+
+
+def _draw_behaviour(card: Card) -> None:
+    """Calibration, operating point and outlier rates, each as measured."""
+    facts = {"Calibration": "none: probabilities are as the network gives them"}
+    if fitted := card.temperature:
+        value, images = words.number(fitted.value, 2), fitted.images or 0
+        facts["Calibration"] = f"temperature {value}, fitted on {images:,} images"
+    if point := card.operating_point:
+        name = words.plain(card.class_descriptions.get(point.class_name, point.class_name))
+        text = f"threshold {words.percent(point.threshold)}: sensitivity {words.interval(point.sensitivity)}"
+        if point.test_specificity:
+            text += f", specificity {words.interval(point.test_specificity)} on the test split"
+        facts[f"Operating point, {name}"] = text
+    if card.outlier and card.outlier.rates:
+        facts["Flagged as unlike training"] = ", ".join(
+            f"{words.plain(name)} {words.percent(rate)}"
+            for name, rate in card.outlier.rates.items()
+        )
+    st.markdown("**Beside an answer**")
+    st.table(facts, border="horizontal", alt="Calibration, operating point and outlier scores")
+
+
+def _draw_coverage(card: Card) -> None:
+    """How often prediction sets held the true class on the test split, overall and by class, for every coverage."""
+    if not card.conformal or not card.conformal.test:
+        return
+    rows: dict[str, dict[str, str]] = {}
+
+    def add(row: str, column: str, text: str) -> None:
+        rows.setdefault(row, {})[column] = text
+
+    for level, measured in card.conformal.test.items():
+        column = f"{float(level):.0%} sets"
+        add("All images", column, words.interval(measured.get("coverage")))
+        if redrawn := measured.get("redivided"):
+            add(REDRAWN, column, words.interval(redrawn))
+        for name, one in (measured.get("per_class") or {}).items():
+            label = f"{card.class_descriptions.get(name, name)} ({one.get('images', 0):,})"
+            add(label, column, words.percent(one.get("coverage")))
+        add("Classes in a set, mean", column, words.number(measured.get("mean_size"), 1))
+    st.markdown("**Prediction sets: how often they held the truth on the test split**")
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("Images of").reset_index()
+    table["Images of"] = table["Images of"].map(words.plain)
+    st.table(
+        table,
+        border="horizontal",
+        hide_index=True,
+        alt="Coverage of the prediction sets overall and by class",
+    )
+    note = (
+        " Groups redrawn: calibration and test groups divided at random, mean and middle 95"
+        f"{words.THIN}%."
+    )
+    st.caption(
+        "Split-conformal sets promise their coverage over all images, not within a class: a rare class can be "
+        f"covered less often.{note if REDRAWN in rows else ''} {words.plain(card.conformal.calibrated_on or '')}"
+    )
+
+
+def _memorisation(card: Card) -> str:
+    """Whether samples of a published decoder are copies of training images."""
+    check = card.memorisation
+    if not check:
+        return ""
+    source = words.plain(check.drawn_from or "the prior")  # older cards do not name it
+    held_out = ""
+    if check.held_out_copies is not None:
+        images, copies = check.held_out_images or 0, check.held_out_copies
+        held_out = f" Of {images:,} photographs that it never saw, {copies:,} would be called so."
+    verb = "is a copy" if check.copies == 1 else "are copies"
+    return (
+        f"Memorisation check: of {check.samples:,} images drawn by the decoder from {source}, {check.copies:,} "
+        f"{verb} of a training image.{held_out}"
+    )

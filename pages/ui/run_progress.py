@@ -16,8 +16,8 @@ from pages.ui import cached, charts, frame, live_run, words
 from pages.ui.section import draw
 
 IMAGE_CAPTIONS = {  # by image event
-    "reconstruction": "Validation images and what the VAE makes of them; with a masking recipe then the clean view, what the "
-    "encoder sees of it, and the VAE’s answer",
+    "reconstruction": "Validation images and what the VAE makes of them; with a masking recipe then the clean "
+    "view, what the encoder sees of it, and the VAE’s answer",
     "likenesses": "Drawn from latents spread as those of training images",
     "samples": "Drawn from the VAE’s prior",
 }

@@ -21,7 +21,6 @@ NEW_MODULES = 50  # imported since the last freeze, after which living objects a
 FREEZE_SECONDS = 60.0
 COLLECT_SECONDS = 5.0
 SWITCH_SECONDS = 2e-3
-_modules, _collected, _frozen = 0, 0.0, 0.0
 
 
 def turn() -> AbstractContextManager[bool | None]:
@@ -63,15 +62,26 @@ def settle() -> None:
     PyTorch releases the interpreter lock at every operation, and waits for it until the thread that runs Python has had
     its interval (sys.setswitchinterval, 5 ms by default): with twenty sessions these waits add up to seconds.
     """
-    global _modules, _collected, _frozen
     keep_private()
-    now = time.monotonic()
-    if len(sys.modules) >= _modules + NEW_MODULES or now > _frozen + FREEZE_SECONDS:
-        _modules, _collected, _frozen = len(sys.modules), now, now
-        sys.setswitchinterval(SWITCH_SECONDS)
-        gc.unfreeze()
-        gc.collect()
-        gc.freeze()
-    elif now > _collected + COLLECT_SECONDS:
-        _collected = now
-        gc.collect()
+    _garbage.collect(time.monotonic())
+
+
+class _Garbage:
+    """When garbage was collected last. See `settle`."""
+
+    def __init__(self) -> None:
+        self.modules, self.collected, self.frozen = 0, 0.0, 0.0
+
+    def collect(self, now: float) -> None:
+        if len(sys.modules) >= self.modules + NEW_MODULES or now > self.frozen + FREEZE_SECONDS:
+            self.modules, self.collected, self.frozen = len(sys.modules), now, now
+            sys.setswitchinterval(SWITCH_SECONDS)
+            gc.unfreeze()
+            gc.collect()
+            gc.freeze()
+        elif now > self.collected + COLLECT_SECONDS:
+            self.collected = now
+            gc.collect()
+
+
+_garbage = _Garbage()

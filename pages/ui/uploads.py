@@ -1,6 +1,6 @@
 """Uploaded files leave the server's memory when their uploader no longer holds them.
 
-Streamlit keeps every file of a session until the session ends, those of a page that was left long ago among them.
+Streamlit itself holds every file until its session ends, also those of a page that was left long ago.
 """
 
 from __future__ import annotations
@@ -10,20 +10,15 @@ from typing import Any
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-UPLOADERS = (
-    "files",
-    "pasted",
-    "camera",
-    "map-file",
-    "bundle",
-)  # keys of the widgets that take files, on all pages
+# Keys of the widgets that take files, on all pages.
+UPLOADERS = ("files", "pasted", "camera", "map-file", "bundle")
 HELD = "uploads-held"
 
 
 def release() -> None:
-    """Called at the start of every page's run: forgets files that an uploader held at an earlier one and holds no more.
+    """At the start of every page's run: remove files that an uploader held at an earlier run and holds no longer.
 
-    A file that no run has seen yet may be on its way: it stays.
+    A file that no run has seen yet may be on its way, and stays.
     """
     held = {file.file_id for key in UPLOADERS for file in _files(st.session_state.get(key))}
     context = get_script_run_ctx()

@@ -1,4 +1,4 @@
-"""What the pages say beside derm_core.formatting, whose names are here as well: states, kinds, foreign text."""
+"""Text of the pages: states, kinds of runs, foreign text in markdown; and the names of derm_core.formatting."""
 
 from __future__ import annotations
 
@@ -46,14 +46,10 @@ KINDS = {
 
 
 def chance(probability: float) -> str:
-    """A model's probability as a percentage, which never says 0 or 100: '<0.1 %', '34.6 %', '>99.9 %'."""
-    return (
-        f"<{percent(0.001)}"
-        if probability < 0.0005
-        else f">{percent(0.999)}"
-        if probability >= 0.9995
-        else percent(probability)
-    )
+    """A model's probability as a percentage, never 0 or 100: '<0.1 %', '34.6 %', '>99.9 %'."""
+    if probability < 0.0005:
+        return f"<{percent(0.001)}"
+    return f">{percent(0.999)}" if probability >= 0.9995 else percent(probability)
 
 
 def attribute(column: str) -> str:
@@ -62,13 +58,14 @@ def attribute(column: str) -> str:
 
 
 def state_badge(state: str) -> str:
+    """A run's state as a coloured badge in markdown."""
     word, icon, colour = STATES.get(state, (state, "", "gray"))
     return f":{colour}-badge[{icon} {word}]"
 
 
-def aside(said: str) -> str:
+def aside(sentence: str) -> str:
     """A sentence within markdown that looks like a caption."""
-    return f":small[:gray[{said}]]"
+    return f":small[:gray[{sentence}]]"
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -86,15 +83,10 @@ JOINER = "\u2060"  # as wide as nothing, and no part of a word, an address or th
 def plain(text: object) -> str:
     """Foreign text that markdown shows letter by letter: no image, link, tag, heading, list, formula, colour or icon.
 
-    Icons (:material/delete:), emoji (:smile:) and bare addresses are found after backslashes are gone; a
+    Icons (:material/delete:), emoji (:smile:) and bare addresses are recognised after backslashes are removed; a
     character of no width keeps them apart.
     """
     escaped = re.sub(r"([\\\\!\[\]<>`*_$~#|&])", r"\\\1", str(text))
-    escaped = re.sub(
-        r"(?m)^\s*([-+=]|\d+(?=[.)](?:\s|$)))",
-        lambda found: (
-            ("" if found[1].isdigit() else "\\") + found[1] + (JOINER if found[1].isdigit() else "")
-        ),
-        escaped,
-    )
+    escaped = re.sub(r"(?m)^\s*([-+=])", r"\\\1", escaped)
+    escaped = re.sub(r"(?m)^\s*(\d+)(?=[.)](?:\s|$))", rf"\1{JOINER}", escaped)
     return re.sub(r"(?<=:)(?=[a-zA-Z/+-]|\d+:)|(?i:(?<=www)(?=\.))|(?<=@)", JOINER, escaped)

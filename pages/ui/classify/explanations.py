@@ -16,7 +16,7 @@ from PIL import Image
 from derm_core.bundles.card import Card
 from derm_core.insight.overlay import colours, overlay, scale_strip
 from derm_core.insight.reconstruct import can_reconstruct, reconstruct
-from derm_core.insight.saliency import GradCam, grad_cam, layer_cam, occlusion
+from derm_core.insight.saliency import SaliencyMap, grad_cam, layer_cam, occlusion
 from derm_core.workspace import Workspace
 from pages.ui import cached_models, images, scheduling, words
 from pages.ui.classify.answers import SQUARE, Answer
@@ -33,6 +33,7 @@ RESIDUAL_TOP = 0.25  # of full brightness, at the end of the colour scale
 
 
 def draw_explanations(workspace: Workspace, answer: Answer, cards: list[Card]) -> None:
+    """A tab for each kind of explanation."""
     st.subheader("Reasons", anchor=False)
     parts = {
         ":material/local_fire_department: Saliency (LayerCAM)": draw_saliency,
@@ -80,7 +81,7 @@ def draw_saliency(workspace: Workspace, answer: Answer, cards: list[Card]) -> No
             "Detail", [FINE, COARSE], default=FINE, required=True, key="cam-detail"
         )
     method = layer_cam if detail == FINE else grad_cam
-    cams: dict[str, GradCam] = {
+    cams: dict[str, SaliencyMap] = {
         card.name: answer.explained(
             ("cam", card.name, detail, targets[card.name]),
             lambda card=card: method(
@@ -98,12 +99,14 @@ def draw_saliency(workspace: Workspace, answer: Answer, cards: list[Card]) -> No
     _draw_scale(
         "0",
         f"{top:.1f} times an even spread",
-        f"{METHODS[detail]}: where a model's evidence for the class lies, as a multiple of an even spread. All maps have "
-        "this one scale. They are as coarse as the feature map and say where a model looks, not whether it is right to.",
+        f"{METHODS[detail]}: where a model's evidence for the class lies, as a multiple of an even spread. All "
+        "maps have "
+        "this one scale. They are as coarse as the feature map and say where a model looks, not whether it is "
+        "right to.",
     )
 
 
-def _saliency_note(cam: GradCam) -> str:
+def _saliency_note(cam: SaliencyMap) -> str:
     if not cam.peaks[0]:
         return "nothing in the image speaks for it"
     _, rows, columns = cam.cells_nhw.shape
@@ -220,7 +223,8 @@ def draw_reconstruction(workspace: Workspace, answer: Answer, cards: list[Card])
         _draw_scale(
             "0",
             f"{100 * RESIDUAL_TOP:.0f}{words.THIN}% of full brightness or more",
-            "What the VAE's decoder draws from the latent that the model's features of this image give. What it smooths "
+            "What the VAE's decoder draws from the latent that the model's features of this image give. What it "
+            "smooths "
             "away (hair, fine structure) is not in its latent. The difference of the whole image is the reconstruction "
             "error of the outlier score, held against the limit on the model's card.",
         )

@@ -18,6 +18,7 @@ from pages.ui.map_scatter import map_scatter, mark
 
 
 def draw_nearest(workspace: Workspace, answer: Answer, cards: list[Card]) -> None:
+    """Nearest training images and place among all of them, for each model."""
     with st.grid(min(len(cards), 3), min_column_width=300):
         for card in cards:
             with st.container(border=True, height="stretch", gap="xsmall"):

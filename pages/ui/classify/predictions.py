@@ -71,7 +71,8 @@ def draw_agreement(prediction: Prediction, cards: list[Card]) -> None:
             f"{column(card, cards)} says {plain_class_name(card, tops[card.name])}"
             for card in cards
         ]
-        text = f":material/call_split: **The models disagree:** {', '.join(parts)}.{_widest_difference(prediction, cards)}"
+        difference = _widest_difference(prediction, cards)
+        text = f":material/call_split: **The models disagree:** {', '.join(parts)}.{difference}"
     accuracy = _accuracy_given_agreement(prediction.agree, cards)
     st.markdown(text + (f"  \n{words.aside(accuracy)}" if accuracy else ""))
 

@@ -16,9 +16,10 @@ KINDS = {
     "outlier": "Outliers",
 }
 ABOUT = {
-    "near_duplicate": "Pairs of images that show the same photograph, or nearly. A pair across splits leaks: the model has "
-    "seen what it is tested on.",
-    "label_error": "Labels to look at again: to a plain classifier that has seen neither the image nor its group, another "
+    "near_duplicate": "Pairs of images that show the same photograph, or nearly. A pair across splits leaks: the "
+    "model has seen what it is tested on.",
+    "label_error": "Labels to look at again: to a plain classifier that has seen neither the image nor its "
+    "group, another "
     "class is as probable as for that class's own images (confident learning) and at least 30 times as "
     "probable as the label. Unusual images of the right class are among them; errors between classes that "
     "look alike are mostly not.",
@@ -28,6 +29,7 @@ PAGE = 24  # images, and further ones for each press of the button
 
 
 def draw_data_issues(workspace: Workspace, first: LoadedMap) -> None:
+    """The issues of one kind, ranked."""
     issues = cached.data_issues(workspace, first.run_id)
     if issues is None:
         frame.empty(
@@ -44,9 +46,9 @@ def draw_data_issues(workspace: Workspace, first: LoadedMap) -> None:
         f"{ABOUT[kind]} Ranked by {words.plain(first.name)}, the worst first.{_recall(first, kind)}"
     )
     part = issues[issues["kind"] == kind]
-    if kind == "near_duplicate" and part["across_splits"].any():
-        if st.toggle(f"Only across splits ({part['across_splits'].sum():,})", key="across"):
-            part = part[part["across_splits"]]
+    across = int(part["across_splits"].sum()) if kind == "near_duplicate" else 0
+    if across and st.toggle(f"Only across splits ({across:,})", key="across"):
+        part = part[part["across_splits"]]
     if not len(part):
         st.markdown(f":material/check_circle: No {KINDS[kind].lower()} found.")
         return

@@ -40,6 +40,7 @@ class MapSettings:
 
 
 def draw_filters(first: LoadedMap, second: LoadedMap | None) -> MapSettings:
+    """The row of widgets above the maps."""
     methods = [method for method in first.methods if second is None or method in second.methods]
     columns = first.columns
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):

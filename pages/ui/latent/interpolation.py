@@ -161,7 +161,8 @@ def draw_means(
     else:
         note = " Choose several images on the map, and their mean stands here too."
     if len(selected) > IMAGES_PER_MEAN:
-        note = f" Of the {len(selected):,} images of the selection {IMAGES_PER_MEAN} are taken, each class in proportion."
+        count = f"{len(selected):,} images of the selection {IMAGES_PER_MEAN}"
+        note = f" Of the {count} are taken, each class in proportion."
     rows = {
         name: sample(part, IMAGES_PER_MEAN)["row"].tolist()
         for name, part in parts.items()

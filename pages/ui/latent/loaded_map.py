@@ -63,18 +63,22 @@ class LoadedMap:
 
     @property
     def points(self) -> pd.DataFrame:
+        """One row for each image."""
         return self.saved.points
 
     @property
     def info(self) -> MapInfo:
+        """The map's description."""
         return self.saved.info
 
     @property
     def params(self) -> Mapping[str, Any]:
+        """Parameters of the run."""
         return self.info.params
 
     @property
     def quality(self) -> Mapping[str, float | None]:
+        """Quality measures by name."""
         return self.info.quality
 
     @property
@@ -139,7 +143,10 @@ def load_map(workspace: Workspace, run_id: str) -> LoadedMap | None:
 
 
 def with_distinct_names(first: LoadedMap, second: LoadedMap) -> tuple[LoadedMap, LoadedMap]:
-    """The two maps, with suffixes where one name stands for different features: pixels, network, or end of the run's id."""
+    """The two maps, with suffixes where one name stands for different features.
+
+    A suffix is the input size, the network, or the end of the pretraining's or the map's id.
+    """
     if first.name != second.name or first.features == second.features:
         return first, second
     for suffix in (_pixels, _network, _pretraining, lambda loaded: loaded.run_id[-4:]):

@@ -19,9 +19,10 @@ from pages.ui.latent.filters import MapSettings
 from pages.ui.latent.loaded_map import METHODS, LoadedMap
 
 MEASURES = (
-    f"Trustworthiness: 1 where neighbours on the map are neighbours in feature space, among {TRUST_SAMPLE:,} images drawn at "
-    "random where there are more. Neighbours kept: the share of an image's 10 nearest in feature space that are among its 10 "
-    "nearest on the map. Silhouette of the classes (−1 to 1) and "
+    f"Trustworthiness: 1 where neighbours on the map are neighbours in feature space, among {TRUST_SAMPLE:,} "
+    "images drawn at "
+    "random where there are more. Neighbours kept: the share of an image's 10 nearest in feature space that are "
+    "among its 10 nearest on the map. Silhouette of the classes (−1 to 1) and "
     "the balanced accuracy of a vote among the nearest training images are those of the original space, not of the map."
 )
 
@@ -50,6 +51,7 @@ def draw_map(
     Args:
         first: the map of the address, whose points the filter's mask refers to.
         loaded: the map to draw, `first` itself or the second one.
+        settings: method, colour and filter.
         rows: selected manifest rows.
         side: "a" or "b".
         height: in pixels.
@@ -88,7 +90,7 @@ def draw_map(
 def build_chart(
     first: LoadedMap, loaded: LoadedMap, settings: MapSettings, ringed: list[int], height: int
 ) -> MapChart:
-    """The map with rings around the rows `ringed`. Of points that do not pass the filter only some are drawn, in grey."""
+    """The map with rings around the rows `ringed`; points that do not pass the filter are grey, and only some drawn."""
     method, colour, points = settings.method, settings.colour, loaded.points
     passing = points["row"].isin(set(first.points["row"][settings.mask])).to_numpy()
     visible, filtered_out = points_to_draw(points, passing, ringed)

@@ -25,7 +25,8 @@ def choose_maps(workspace: Workspace) -> tuple[str | None, str | None, list[str]
         )
     if not maps:
         frame.empty(
-            "A dot for every image, near its neighbours according to one extractor's features; coloured by class, split, a "
+            "A dot for every image, near its neighbours according to one extractor's features; coloured by "
+            "class, split, a "
             "model's answer or any attribute. Make the first map below: the PCA stands in seconds, UMAP after about "
             "half a minute.",
             title="No map yet",

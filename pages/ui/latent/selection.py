@@ -109,7 +109,7 @@ def select_in_table(first: LoadedMap, key: str, rows: Sequence[int]) -> None:
 
 
 def rows_to_ring(key: str, selected: list[int]) -> list[int]:
-    """The rows with rings in the chart `key`: those selected elsewhere, or its earlier ones beside its own selection."""
+    """The rows with rings in the chart `key`: those selected elsewhere, or its earlier ones."""
     rings = st.session_state.setdefault(RINGED, {})
     if current().source != key or not clicked_rows(key):
         rings[key] = list(selected)

@@ -1,4 +1,4 @@
-"""Latent traversal: what the VAE's decoder draws of a latent, one slider for each dimension, and paths between images."""
+"""Latent traversal: what the VAE's decoder draws of a latent, with a slider for each dimension."""
 
 from __future__ import annotations
 
@@ -152,14 +152,14 @@ def _draw_kl(traversal: Traversal) -> None:
         "KL divergence by latent dimension", 240, x="Dimension, the most active first", y="nats"
     )
     figure.add_trace(
-        dict(
-            type="bar",
-            x=list(range(1, len(order) + 1)),
-            y=np.maximum(kl_d, 1e-5).astype(np.float32),
-            marker={"color": arm_style("vae").colour, "line": {"width": 0}},
-            customdata=order.astype(np.int32),
-            hovertemplate="Dimension %{customdata}: %{y:.3f} nats<extra></extra>",
-        )
+        {
+            "type": "bar",
+            "x": list(range(1, len(order) + 1)),
+            "y": np.maximum(kl_d, 1e-5).astype(np.float32),
+            "marker": {"color": arm_style("vae").colour, "line": {"width": 0}},
+            "customdata": order.astype(np.int32),
+            "hovertemplate": "Dimension %{customdata}: %{y:.3f} nats<extra></extra>",
+        }
     )
     figure.update_yaxes(type="log", nticks=5, tickformat="~g")
     active = f"{len(statistics.active_d)} of {len(order)}"
