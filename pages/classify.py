@@ -38,6 +38,7 @@ def draw_image(workspace: Workspace, answer: Answer, cards: list[Card]) -> bool:
         Whether the image was drawn in full.
     """
     left, right = st.columns([1, 3], gap="medium")
+    coverage = None
     with left:
         draw_square(answer, cards)
     with right:
@@ -133,7 +134,7 @@ def draw_classification(workspace: Workspace, published: list[ListedBundle]) -> 
             everything = answers.classify(workspace, predictors, cards, chosen)
             result = answers.predictions_of(everything)
             results_table.draw_refused(result.errors)
-            readable = [answer for answer in everything if answer.prediction]
+            readable = [answer for answer in everything if isinstance(answer, Answer)]
             if readable and draw_image(
                 workspace, results_table.choose_answer(readable, cards), cards
             ):

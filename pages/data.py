@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from derm_core.data.import_roots import check_root
@@ -17,11 +19,12 @@ from pages.ui import cached, dataset_view, frame, live_run, words
 def choose_dataset(workspace: Workspace, datasets: dict[str, DatasetSummary]) -> str | None:
     """The dataset that the address names, else the first; None where there is none yet."""
     if datasets:
+        few: dict[str, Any] = {"widget": st.segmented_control} if len(datasets) <= 6 else {}
         return frame.linked(
             "Dataset",
             {name: f"{name} · {summary.images:,}" for name, summary in datasets.items()},
             "dataset",
-            widget=st.segmented_control if len(datasets) <= 6 else st.selectbox,
+            **few,
         )
     if frame.empty(
         "Your images will be listed here with their classes, groups and splits. Import a folder below, or start "

@@ -116,8 +116,6 @@ def draw_actions(
 
 def draw_export(workspace: Workspace, card: Card) -> None:
     """The model as one file; what it holds of single private images is part of it only after confirmation."""
-    from derm_core.bundles.archive import export_bundle  # loads torch
-
     name, private, confirm = card.name, False, card.holds_private_images
     with (
         st.popover("Export", icon=":material/download:", key=f"private-{name}")
@@ -132,13 +130,21 @@ def draw_export(workspace: Workspace, card: Card) -> None:
             private = st.checkbox("Pass them on: I have the right to", key=f"pass-on-{name}")
         st.download_button(
             "Download" if confirm else "Export",
-            lambda: export_bundle(workspace, name, private=private),
+            lambda: export_bytes(workspace, name, private),
             file_name=f"{name}.zip",
             mime="application/zip",
             icon=":material/download:",
             key=f"export-{name}",
             on_click="ignore",
         )
+
+
+def export_bytes(workspace: Workspace, name: str, private: bool) -> bytes:
+    """The model as a zip file."""
+    from derm_core.bundles.archive import export_bundle  # loads torch
+
+    data = export_bundle(workspace, name, private=private)
+    return data if isinstance(data, bytes) else data.read_bytes()
 
 
 def draw_delete(workspace: Workspace, bundle: ListedBundle) -> None:
@@ -172,7 +178,7 @@ def watch(workspace: Workspace, active: tuple[str, ...]) -> None:
     for run in filter(None, (cached.run(workspace, run_id) for run_id in active)):
         if run.final:
             if run.state == "done":
-                frame.announce(f"{run.summary['name']} is in the library.")
+                frame.announce(f"{(run.summary or {}).get('name')} is in the library.")
             st.rerun()
         else:
             draw_publication(workspace, run)
@@ -225,10 +231,11 @@ def draw_publish(workspace: Workspace) -> None:
             "Study", list(labels), key="publish-study", format_func=lambda key: labels[key]
         )
         study = cached.study(workspace, run_id)
+        arms = [arm for arm in study.arms if arm not in NOT_ONE_NETWORK] if study else []
         with st.form("publish", border=False):
             arm = st.selectbox(
                 "Arm",
-                in_order(arm for arm in study.arms if arm not in NOT_ONE_NETWORK),
+                in_order(arms),
                 key="publish-arm",
                 format_func=lambda key: arm_style(key).name,
             )
@@ -243,7 +250,7 @@ def draw_publish(workspace: Workspace) -> None:
                 "limits, near-duplicates. A few minutes on 10,000 images."
             )
             pressed = st.form_submit_button("Publish", type="primary")
-        if pressed:
+        if pressed and arm:
             with frame.errors():
                 publish(workspace, run_id, arm, name.strip())
 
@@ -258,8 +265,6 @@ def publish(workspace: Workspace, run_id: str, arm: str, name: str) -> None:
 
 def draw_import(workspace: Workspace) -> None:
     """The form of an import."""
-    from derm_core.bundles.archive import import_bundle  # loads torch
-
     with st.expander("Import a model", icon=":material/upload_file:"):
         st.markdown(
             "A bundle exported here or elsewhere, as one zip file. Size, tensors and hash are checked against its "
@@ -269,6 +274,8 @@ def draw_import(workspace: Workspace) -> None:
         )
         file = st.file_uploader("Bundle", ["zip"], key="bundle")
         if file is not None and st.button("Import", type="primary"):
+            from derm_core.bundles.archive import import_bundle  # loads torch
+
             with frame.errors():
                 folder = import_bundle(workspace, file.getvalue())
                 frame.announce(f"{folder.name} is in the library.")

@@ -51,7 +51,7 @@ PALETTE = (
 
 
 def lines(
-    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    series: Mapping[str, tuple[Sequence[float], Sequence[float] | np.ndarray]],
     title: str,
     *,
     x: str = "Epoch",

@@ -32,7 +32,7 @@ def draw_facts(dataset: Dataset, row: DatasetSummary) -> None:
         )
         st.metric(
             "Disk use",
-            words.size(row.disk_bytes),
+            words.size(row.disk_bytes or 0),
             border=True,
             help="Manifest and decoded copies below the workspace. Your own files are not moved.",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pandas as pd
 import streamlit as st
@@ -16,7 +16,7 @@ from pages.ui import words
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-Table = pd.DataFrame | Callable[[], pd.DataFrame]
+Table: TypeAlias = pd.DataFrame | Callable[[], pd.DataFrame]
 CHART_CONFIG = {
     "displaylogo": False,
     "modeBarButtonsToRemove": [

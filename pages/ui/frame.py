@@ -89,7 +89,7 @@ def _pages() -> dict[str, Any]:
     }
 
 
-def navigation():
+def navigation() -> Any:
     """The app's menu, behind the login where one is set up. Returns the page of the address; called by app.py."""
     require_login()
     st.session_state["frame"] = True
@@ -246,7 +246,7 @@ def linked(
     elif (
         st.session_state.get(key) not in options
     ):  # gone, or its label has changed ("9 min ago") since it was sent
-        st.session_state[key] = known.get(wanted, default)
+        st.session_state[key] = known.get(wanted or "", default)
     choice = widget(label, options, key=key, **settings)
     choice = st.session_state[key] if choice is None else choice
     if choice is not None and (always or choice != default):

@@ -21,7 +21,7 @@ def release() -> None:
     A file that no run has seen yet may be on its way, and stays.
     """
     held = {file.file_id for key in UPLOADERS for file in _files(st.session_state.get(key))}
-    context = get_script_run_ctx()
+    context: Any = get_script_run_ctx()
     for file_id in st.session_state.get(HELD, set()) - held:
         context.uploaded_file_mgr.remove_file(session_id=context.session_id, file_id=file_id)
     st.session_state[HELD] = held

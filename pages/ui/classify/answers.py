@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -30,12 +30,11 @@ CENTRE: Crop = (0.5, 0.5, 1.0)
 
 @dataclass
 class Answer:
-    """One file, with its prediction or the reason why it was refused, and what the page shows of it.
+    """One readable file with its prediction, and what the page shows of it.
 
     Attributes:
         key: hash of the content.
         data: the file itself, not a copy.
-        prediction: None where the file was refused.
         square: (SQUARE, SQUARE, 3) uint8, what the models see.
         explanations: computed on request, by what they explain.
     """
@@ -44,9 +43,8 @@ class Answer:
     key: str
     data: bytes
     crop: Crop
-    prediction: Prediction | None = None
-    error: RefusedImage | None = None
-    square: np.ndarray | None = None
+    prediction: Prediction
+    square: np.ndarray
     explanations: dict[tuple[Any, ...], Any] = field(default_factory=dict)
     _pixels: dict[int, np.ndarray] = field(default_factory=dict)
 
@@ -75,7 +73,7 @@ def classify(
     predictors: Mapping[str, Predictor],
     cards: list[Card],
     chosen: list[NamedImage],
-) -> list[Answer]:
+) -> list[Answer | RefusedImage]:
     """An answer for every file, in their order. Answers and crops of files that are gone are forgotten."""
     models = tuple(card.sha256 for card in cards)
     before, answers = st.session_state.get("predictions", {}), {}
@@ -86,7 +84,7 @@ def classify(
         crop = crops.get(content, CENTRE)
         key = (name, content, crop, models)
         answers[key] = before.get(key) or _classify_one(
-            workspace, predictors, Answer(name, content, data, crop)
+            workspace, predictors, name, content, data, crop
         )
         if bar:
             bar.progress(number / len(chosen), f"Classifying: {number} of {len(chosen)}")
@@ -99,25 +97,28 @@ def classify(
 
 
 def _classify_one(
-    workspace: Workspace, predictors: Mapping[str, Predictor], answer: Answer
-) -> Answer:
-    """The answer with its prediction: the file is decoded once and its square classified by every model."""
+    workspace: Workspace,
+    predictors: Mapping[str, Predictor],
+    name: str,
+    content: str,
+    data: bytes,
+    crop: Crop,
+) -> Answer | RefusedImage:
+    """Decode a file once and classify its square by every model."""
     from derm_core.bundles import predict
 
     try:
-        square = cropped(decode(answer.data, answer.name), answer.crop)
+        square = cropped(decode(data, name), crop)
     except ImageError as error:
-        answer.error = RefusedImage(answer.name, str(error))
-        return answer
-    result = predict.predict_images(workspace, None, [(answer.name, square)], predictors)
+        return RefusedImage(name, str(error))
+    result = predict.predict_images(workspace, None, [(name, square)], predictors)
     if result.errors:
-        answer.error = result.errors[0]
-        return answer
-    answer.prediction, answer.square = result.images[0], prepare(square, SQUARE)
-    if answer.crop != CENTRE:
-        crop = dict(zip(("centre_x", "centre_y", "side"), answer.crop, strict=True))
-        answer.prediction = replace(answer.prediction, crop=crop)
-    return answer
+        return result.errors[0]
+    prediction = result.images[0]
+    if crop != CENTRE:
+        shares = dict(zip(("centre_x", "centre_y", "side"), crop, strict=True))
+        prediction = replace(prediction, crop=shares)
+    return Answer(name, content, data, crop, prediction, prepare(square, SQUARE))
 
 
 def cropped(picture: Image.Image, crop: Crop) -> Image.Image:
@@ -125,11 +126,11 @@ def cropped(picture: Image.Image, crop: Crop) -> Image.Image:
     return picture if crop == CENTRE else crop_square(picture, *crop)
 
 
-def predictions_of(answers: list[Answer]) -> Predictions:
+def predictions_of(answers: Sequence[Answer | RefusedImage]) -> Predictions:
     """What `predict --json` prints; a square other than the centre is in its image's "crop"."""
     return Predictions(
-        tuple(answer.prediction for answer in answers if answer.prediction),
-        tuple(answer.error for answer in answers if answer.error),
+        tuple(answer.prediction for answer in answers if isinstance(answer, Answer)),
+        tuple(answer for answer in answers if isinstance(answer, RefusedImage)),
     )
 
 

@@ -5,6 +5,7 @@ Each is computed when its tab is opened and held with the answer. This module lo
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 from PIL import Image
+from streamlit.delta_generator import DeltaGenerator
 
 from derm_core.bundles.card import Card
 from derm_core.insight.overlay import colours, overlay, scale_strip
@@ -80,15 +82,10 @@ def draw_saliency(workspace: Workspace, answer: Answer, cards: list[Card]) -> No
         detail = st.segmented_control(
             "Detail", [FINE, COARSE], default=FINE, required=True, key="cam-detail"
         )
-    method = layer_cam if detail == FINE else grad_cam
     cams: dict[str, SaliencyMap] = {
         card.name: answer.explained(
             ("cam", card.name, detail, targets[card.name]),
-            lambda card=card: method(
-                cached_models.predictor(workspace, card.name),
-                answer.pixels(card.input_size)[None],
-                [targets[card.name]],
-            ),
+            functools.partial(_saliency_map, workspace, answer, card, detail, targets[card.name]),
         )
         for card in cards
     }
@@ -104,6 +101,14 @@ def draw_saliency(workspace: Workspace, answer: Answer, cards: list[Card]) -> No
         "this one scale. They are as coarse as the feature map and say where a model looks, not whether it is "
         "right to.",
     )
+
+
+def _saliency_map(
+    workspace: Workspace, answer: Answer, card: Card, detail: str, target: int
+) -> SaliencyMap:
+    method = layer_cam if detail == FINE else grad_cam
+    predictor = cached_models.predictor(workspace, card.name)
+    return method(predictor, answer.pixels(card.input_size)[None], [target])
 
 
 def _saliency_note(cam: SaliencyMap) -> str:
@@ -130,20 +135,11 @@ def draw_occlusion(workspace: Workspace, answer: Answer, cards: list[Card]) -> N
             return
         bar = st.progress(0.0)
         for number, card in enumerate(cards):
-
-            def report(done: int, total: int, number: int = number, card: Card = card) -> None:
-                share = (number + done / total) / len(cards)
-                bar.progress(share, f"{column(card, cards)}: {done} of {total}")
-
-            answer.explained(
-                keys[card.name],
-                lambda card=card, report=report: occlusion(
-                    cached_models.predictor(workspace, card.name),
-                    answer.pixels(card.input_size),
-                    targets[card.name],
-                    report,
-                ),
-            )
+            report = functools.partial(_report, bar, number, len(cards), column(card, cards))
+            predictor = cached_models.predictor(workspace, card.name)
+            pixels, target = answer.pixels(card.input_size), targets[card.name]
+            compute = functools.partial(occlusion, predictor, pixels, target, report)
+            answer.explained(keys[card.name], compute)
         bar.empty()
     drops = {name: answer.explanations[key] for name, key in keys.items()}
     top = max(0.05, math.ceil(20 * max(float(drop.max()) for drop in drops.values())) / 20)
@@ -160,6 +156,12 @@ def draw_occlusion(workspace: Workspace, answer: Answer, cards: list[Card]) -> N
         "here is hidden, averaged over the patches that cover a pixel. All maps have this one scale; "
         "rises are drawn as no drop.",
     )
+
+
+def _report(
+    bar: DeltaGenerator, number: int, models: int, name: str, done: int, total: int
+) -> None:
+    bar.progress((number + done / total) / models, f"{name}: {done} of {total}")
 
 
 def _choose_class(answer: Answer, cards: list[Card], key: str) -> dict[str, int]:
@@ -242,7 +244,7 @@ def _draw_reconstruction(workspace: Workspace, answer: Answer, card: Card) -> No
                 answer.pixels(card.input_size)[None],
             ),
         )
-    size = card.decoder.size
+    size = card.decoder.size if card.decoder else card.input_size
     parts = (
         (answer.pixels(size), f"The image at {size}{words.THIN}px"),
         (result.images_nssc[0], "As the decoder draws it"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -128,7 +129,8 @@ def draw_between(
     if len(rows) < 2:
         return
     originals = np.stack([_pixels(first, row, traversal.size) for row in rows])
-    path = traversal.between(*(latent_of(traversal, image) for image in originals), steps=STEPS)
+    start, end = (latent_of(traversal, image) for image in originals)
+    path = traversal.between(start, end, steps=STEPS)
     labels = [words.plain(first.dataset.frame["label"].iloc[row] or "no label") for row in rows]
     shares = [f"{100 * step // (STEPS - 1)}{words.THIN}%" for step in range(STEPS)]
     _draw_strip(
@@ -192,7 +194,7 @@ def mean_latents(
     for name, part in rows.items():
         with st.spinner(f"Encoding {words.plain(name)}…"):
             key = ("mean", traversal.source, first.dataset.fingerprint, tuple(part))
-            means[name] = remembered(key, lambda part=part: mean_of(part))
+            means[name] = remembered(key, functools.partial(mean_of, part))
     return means
 
 

@@ -112,7 +112,7 @@ def _extractors(workspace: Workspace) -> Iterator[tuple[str, EmbedConfig]]:
             input_size=card.input_size,
         )
         if card.kind == "extractor":
-            yield from _and_with_imagenet(f"Extractor · {card.name}", config, vae=card.name)
+            yield from _and_with_imagenet(f"Extractor · {card.name}", config, card.name)
         else:
             yield f"Model · {card.name}", config
     for (architecture, stage, size), config in references.items():
@@ -123,12 +123,12 @@ def _extractors(workspace: Workspace) -> Iterator[tuple[str, EmbedConfig]]:
 
 
 def _and_with_imagenet(
-    label: str, config: EmbedConfig, **encoder: str
+    label: str, config: EmbedConfig, vae: str | None = None
 ) -> Iterator[tuple[str, EmbedConfig]]:
     """A VAE's encoder and, where ImageNet weights of its network are here, both feature vectors side by side."""
     yield label, config
     if has_imagenet(config.backbone):
-        both = dataclasses.replace(config, arm="both", **encoder)
+        both = dataclasses.replace(config, arm="both", vae=vae)
         yield f"{label} + {arm_style('imagenet').name}", both
 
 
