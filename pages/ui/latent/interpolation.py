@@ -1,21 +1,18 @@
-"""Paths through the latent space: between two images, the means of classes and of the selection, towards a class."""
+"""Between two images of the latent space, and the mean images of classes and of the selection."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
-from derm_core.bundles.card import Card
 from derm_core.data.decode import read_image
 from derm_core.insight.selection import find, sample
 from derm_core.workspace import Workspace
-from pages.ui import cached, cached_models, charts, frame, images, scheduling, words
+from pages.ui import cached, images, scheduling, words
 from pages.ui.latent import selection
 from pages.ui.latent.loaded_map import LoadedMap
 from pages.ui.latent.upload import Upload
@@ -75,7 +72,7 @@ def _pixels(first: LoadedMap, row: int, size: int) -> np.ndarray:
     )
 
 
-def _has_encoder(traversal: Traversal) -> bool:
+def has_encoder(traversal: Traversal) -> bool:
     """Whether images can be encoded; where they cannot, the page says so."""
     if not traversal.can_encode:
         st.info(
@@ -86,7 +83,7 @@ def _has_encoder(traversal: Traversal) -> bool:
     return traversal.can_encode
 
 
-def _draw_strip(frames_nssc: np.ndarray, captions: list[str], alt: str) -> None:
+def draw_strip(frames_nssc: np.ndarray, captions: list[str], alt: str) -> None:
     """Images in a row, as many as fit."""
     with st.grid(len(frames_nssc), min_column_width=76, gap="xsmall"):
         for number, (pixels, caption) in enumerate(zip(frames_nssc, captions, strict=True), 1):
@@ -106,7 +103,7 @@ def draw_between(
     workspace: Workspace, traversal: Traversal, first: LoadedMap | None, own: Upload | None
 ) -> None:
     """The straight line between two images of the map, decoded."""
-    if not _has_encoder(traversal) or first is None:
+    if not has_encoder(traversal) or first is None:
         return
     ids = first.dataset.frame["image_id"]
     defaults = [str(ids.iloc[row]) for row in selection.recent_rows(first)[:2]]
@@ -133,7 +130,7 @@ def draw_between(
     path = traversal.between(start, end, steps=STEPS)
     labels = [words.plain(first.dataset.frame["label"].iloc[row] or "no label") for row in rows]
     shares = [f"{100 * step // (STEPS - 1)}{words.THIN}%" for step in range(STEPS)]
-    _draw_strip(
+    draw_strip(
         np.concatenate([originals[:1], traversal.decode(path), originals[1:]]),
         [f"original, {labels[0]}", *shares, f"original, {labels[1]}"],
         "From one image to the other",
@@ -153,7 +150,7 @@ def draw_means(
     workspace: Workspace, traversal: Traversal, first: LoadedMap | None, own: Upload | None
 ) -> None:
     """The mean image of every class, and of the selection."""
-    if not _has_encoder(traversal) or first is None:
+    if not has_encoder(traversal) or first is None:
         return
     points, note = first.points, ""
     parts = {label: points[points["label"] == label] for label in sorted(first.dataset.classes)}
@@ -171,7 +168,7 @@ def draw_means(
         if len(part)
     }
     means = mean_latents(workspace, traversal, first, rows)
-    _draw_strip(
+    draw_strip(
         traversal.decode(np.stack(list(means.values()))),
         [f"{words.plain(name)} ({len(rows[name])})" for name in means],
         "Mean image",
@@ -196,117 +193,3 @@ def mean_latents(
             key = ("mean", traversal.source, first.dataset.fingerprint, tuple(part))
             means[name] = remembered(key, functools.partial(mean_of, part))
     return means
-
-
-# ---- towards a class ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ClassPath:
-    """A path towards a class, with a classifier's probabilities.
-
-    Attributes:
-        latents_nd: (steps, D), the first that of the image.
-        probabilities_nc: (steps, C), of the decoded images.
-        photograph_c: (C,), of the image itself.
-    """
-
-    latents_nd: np.ndarray
-    probabilities_nc: np.ndarray
-    photograph_c: np.ndarray
-
-
-@st.fragment
-@scheduling.in_turn
-def draw_towards(
-    workspace: Workspace, traversal: Traversal, first: LoadedMap | None, own: Upload | None
-) -> None:
-    """A path towards a class, and a published model's probabilities along it; computed on request."""
-    if not _has_encoder(traversal):
-        return
-    starts = starting_images(traversal, first, own)
-    cards = {card.name: card for card in cached.cards(workspace)}
-    if not starts or not cards:
-        st.caption(
-            "It needs an image (Your image, above, or one chosen on the map) and a published model to ask."
-        )
-        return
-    columns = st.columns(3)
-    start = columns[0].selectbox("From image", list(starts), key="towards-start")
-    card = cards[columns[1].selectbox("Asked of", list(cards), key="towards-model")]
-    target = columns[2].selectbox(
-        "Towards",
-        card.classes,
-        index=card.classes.index("mel") if "mel" in card.classes else 0,
-        key=f"towards-class-{card.name}",
-        format_func=lambda name: card.class_descriptions.get(name, name),
-    )
-    key = ("path", traversal.source, starts[start].tobytes(), card.name, card.sha256, target)
-    if key not in st.session_state.get(MEMORY, {}) and not _ask_for_path():
-        return
-    path = remembered(key, lambda: _find_path(workspace, traversal, card, starts[start], target))
-    aim = card.classes.index(target)
-    _draw_strip(
-        np.concatenate([starts[start][None], traversal.decode(path.latents_nd)]),
-        [
-            f"photograph, {words.chance(path.photograph_c[aim])}",
-            *(words.chance(probability) for probability in path.probabilities_nc[:, aim]),
-        ],
-        f"From {start} towards {target}",
-    )
-    _draw_path_chart(path, card, target)
-
-
-def _ask_for_path() -> bool:
-    """A button, gone once it is pressed. Returns whether it was."""
-    place = st.empty()
-    with place.container():
-        st.caption(
-            "The path follows what the model's probability grows with, through the decoder, step by step. It "
-            "takes some seconds."
-        )
-        if not st.button("Find the path", icon=":material/play_arrow:", key="towards-go"):
-            return False
-    place.empty()
-    return True
-
-
-def _find_path(
-    workspace: Workspace, traversal: Traversal, card: Card, image_ssc: np.ndarray, target: str
-) -> ClassPath:
-    predictor = cached_models.predictor(workspace, card.name)
-    photograph = np.asarray(images.resized(image_ssc, predictor.size))
-    start = latent_of(traversal, image_ssc)
-    with st.spinner("Finding the path…"):
-        latents, probabilities = traversal.towards(start, target, predictor, steps=STEPS)
-    return ClassPath(latents, probabilities, predictor.predict(photograph[None])[0])
-
-
-def _draw_path_chart(path: ClassPath, card: Card, target: str) -> None:
-    """The probabilities along the path, of the target and of the most probable classes at its ends."""
-    probabilities, aim = path.probabilities_nc, card.classes.index(target)
-    first, last = int(np.argmax(probabilities[0])), int(np.argmax(probabilities[-1]))
-    steps = list(range(len(probabilities)))
-    figure = charts.lines(
-        {
-            card.classes[index]: (steps, probabilities[:, index].astype(np.float32))
-            for index in dict.fromkeys([aim, first, last])
-        },
-        f"What {card.name} says along the way",
-        x="Step",
-        share=True,
-    )
-    figure.update_yaxes(range=[0, 1])
-    at_start = f"{card.classes[first]} {words.chance(probabilities[0, first])}"
-    best = int(path.photograph_c.argmax())
-    of_photograph = f"{card.classes[best]} {words.chance(path.photograph_c[best])}"
-    frame.show_chart(
-        figure,
-        pd.DataFrame(probabilities, columns=card.classes).assign(step=steps),
-        key="towards",
-        alt=f"Probability of {target} from {words.chance(probabilities[0, aim])} to "
-        f"{words.chance(probabilities[-1, aim])} along the way",
-        caption="From step 0 on the model is asked about decoded images, which are smoother than photographs: its "
-        f"answer at step 0 ({at_start}) may differ from that for the photograph ({of_photograph}). It is "
-        "what the model looks for, not a forecast of how a lesion changes.",
-    )

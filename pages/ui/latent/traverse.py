@@ -13,7 +13,7 @@ from derm_core.insight.factors import PREFIX
 from derm_core.report.figure_style import blank
 from derm_core.workspace import Workspace
 from pages.ui import cached, cached_models, frame, scheduling, words
-from pages.ui.latent import interpolation
+from pages.ui.latent import class_path, interpolation
 from pages.ui.latent.loaded_map import LoadedMap
 from pages.ui.latent.upload import Upload
 
@@ -43,7 +43,7 @@ def draw_traversals(workspace: Workspace, first: LoadedMap | None, own: Upload |
         ":material/tune: Dimensions": draw_dimensions,
         ":material/compare_arrows: Between two images": interpolation.draw_between,
         ":material/blur_on: Mean images": interpolation.draw_means,
-        ":material/moving: Towards a class": interpolation.draw_towards,
+        ":material/moving: Towards a class": class_path.draw_towards,
     }
     with frame.errors():
         traversal = cached_models.traversal(workspace, source)
