@@ -1,11 +1,11 @@
-"""Measures of a feature space: neighbours, principal axes, and how well a flat map keeps them."""
+"""Measures of a feature space: neighbours, principal axes, and how well a flat map keeps them.
+
+scikit-learn is imported where it is used: the pages read this module's constants and open without it.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from sklearn.decomposition import PCA
-from sklearn.metrics.pairwise import euclidean_distances
-from sklearn.neighbors import NearestNeighbors
 
 from ..seeds import stream_seed
 
@@ -26,6 +26,8 @@ def standardise(features_nd: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 def principal_axes(space_nd: np.ndarray) -> tuple[np.ndarray, list[float]]:
     """(n, 2) coordinates on the first two principal axes and the share of variance on each."""
+    from sklearn.decomposition import PCA
+
     solver = "full" if min(space_nd.shape) < 500 else "covariance_eigh"
     pca = PCA(2, svd_solver=solver)
     points = pca.fit_transform(space_nd).astype(np.float32)
@@ -34,6 +36,8 @@ def principal_axes(space_nd: np.ndarray) -> tuple[np.ndarray, list[float]]:
 
 def nearest(space_nd: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Positions (n, count) of the nearest others, nearest first, and their Euclidean distances."""
+    from sklearn.neighbors import NearestNeighbors
+
     neighbours = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(space_nd)
     distances, positions = neighbours.kneighbors()
     return positions, distances.astype(np.float32)
@@ -82,6 +86,9 @@ def trust(space_nd: np.ndarray, map_n2: np.ndarray, seed: int) -> float:
     As scikit-learn's, which sorts all distances where only the ranks of the map's neighbours are
     needed.
     """
+    from sklearn.metrics.pairwise import euclidean_distances
+    from sklearn.neighbors import NearestNeighbors
+
     rng = np.random.default_rng(stream_seed(seed, "trust"))
     rows = np.sort(rng.permutation(len(space_nd))[:TRUST_SAMPLE])
     n, k = len(rows), min(10, (len(rows) - 1) // 2)
@@ -95,6 +102,8 @@ def trust(space_nd: np.ndarray, map_n2: np.ndarray, seed: int) -> float:
 
 def neighbourhood_preservation(positions_nk: np.ndarray, map_n2: np.ndarray) -> float:
     """Mean share (0 to 1) of an image's nearest k in feature space (n, k) that are among its nearest k on the map."""
+    from sklearn.neighbors import NearestNeighbors
+
     n, k = positions_nk.shape
     tree = NearestNeighbors(n_neighbors=k, algorithm="kd_tree").fit(map_n2)
     drawn = tree.kneighbors(return_distance=False)
@@ -108,6 +117,8 @@ def silhouette(space_nd: np.ndarray, labels: np.ndarray, seed: int) -> float | N
     From a random 2,000 images, each against all labelled ones: without bias, and at 100,000 images
     still seconds.
     """
+    from sklearn.metrics.pairwise import euclidean_distances
+
     known = np.flatnonzero(labels >= 0)
     classes, codes = np.unique(labels[known], return_inverse=True)
     if len(classes) < 2:

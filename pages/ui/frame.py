@@ -65,12 +65,12 @@ PAGES = {  # file: (section, title, one sentence)
         "Where an arm puts its images: near each other means alike according to this model's features.",
     ),
     "data": (
-        "Shelf",
+        "Library",
         "Data",
         "Import images, check that no lesion is in two splits, look at what is there.",
     ),
     "models": (
-        "Shelf",
+        "Library",
         "Models",
         "Published models with what they were trained on, how well they do, and their terms.",
     ),

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from google.protobuf.json_format import MessageToDict
 
+from derm_core.bundles.card import card_json
 from derm_core.config import EmbedConfig, PretrainConfig, PublishConfig, StudyConfig, to_dict
 from derm_core.data.manifest import load_dataset, save_dataset
 from derm_core.events import Progress
@@ -234,7 +235,7 @@ def test_a_refused_model(open_page, workspace, own_shelf):
     (folder / "card.json").write_text(json.dumps({FETCHED: HOSTILE[1]}))
     broken = put_bundle(workspace, "broken", "vae")
     (workspace.models / "broken" / "card.json").write_text(
-        json.dumps({**broken, "classes": 3, FETCHED: HOSTILE[1]})
+        json.dumps({**card_json(broken), "classes": 3, FETCHED: HOSTILE[1]})
     )
     for page in ("home", "models", "classify"):
         app = open_page(page)
