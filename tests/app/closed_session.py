@@ -50,16 +50,16 @@ async def visit_and_leave(address: str) -> dict:
             .session.session_state
         )
         answers = [weakref.ref(answer) for answer in state["predictions"].values()]
-        found = {"during": left(visitor.session_id, answers)}
+        counts = {"during": left(visitor.session_id, answers)}
         del state
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         async with Session(address):
             pass
-        found["after"] = left(visitor.session_id, answers)
-        if not any(found["after"].values()):
+        counts["after"] = left(visitor.session_id, answers)
+        if not any(counts["after"].values()):
             break
-    return found
+    return counts
 
 
 def drive(port: int) -> None:

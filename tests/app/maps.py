@@ -38,31 +38,31 @@ def put_map(
 
     Model "a" is right everywhere, "b" only about the first class. Returns its id.
     """
-    found = load_dataset(workspace, dataset)
+    data = load_dataset(workspace, dataset)
     config = to_dict(EmbedConfig(dataset=dataset, **{"arm": "random", "input_size": 32, **fields}))
-    store, rng, images = RunStore(workspace), np.random.default_rng(seed), len(found)
+    store, rng, images = RunStore(workspace), np.random.default_rng(seed), len(data)
     run_id = store.create("embed", config)
     folder = workspace.run(run_id).artefacts
     folder.mkdir(parents=True, exist_ok=True)
     places = rng.normal(size=(images, 4)).astype(np.float32)
     points = pd.DataFrame(
         {
-            "image_id": found.frame["image_id"],
+            "image_id": data.frame["image_id"],
             "row": np.arange(images),
             "umap_x": places[:, 0] if umap else np.float32(np.nan),
             "umap_y": places[:, 1] if umap else np.float32(np.nan),
             "pca_x": places[:, 2],
             "pca_y": places[:, 3],
             "split": np.resize(["train", "val", "test"], images),
-            "label": found.frame["label"],
-            "group": found.frame["group"],
+            "label": data.frame["label"],
+            "group": data.frame["group"],
         }
     )
     points = pd.concat(
-        [points, found.frame[[name for name in found.attributes if name not in points]]], axis=1
+        [points, data.frame[[name for name in data.attributes if name not in points]]], axis=1
     )
     if opinions:
-        points = points.assign(**_answers(points["label"], found.classes, rng))
+        points = points.assign(**_answers(points["label"], data.classes, rng))
     near = np.stack([rng.permutation(images)[:10] for _ in range(images)])
     _save(folder / "neighbours.npy", near)
     _save(folder / "distances.npy", np.sort(rng.random(near.shape), 1).astype(np.float32))
@@ -95,16 +95,16 @@ def put_map(
 
 
 def _answers(labels: pd.Series, classes, rng: np.random.Generator) -> dict:
-    said = {"a": labels.to_numpy(object), "b": np.full(len(labels), classes[0], object)}
-    found = {"disagree": said["a"] != said["b"]}
-    for slot, prediction in said.items():
-        found |= {
+    predictions = {"a": labels.to_numpy(object), "b": np.full(len(labels), classes[0], object)}
+    data = {"disagree": predictions["a"] != predictions["b"]}
+    for slot, prediction in predictions.items():
+        data |= {
             f"prediction_{slot}": prediction,
             f"correct_{slot}": (prediction == labels.to_numpy()).astype(object),
             f"confidence_{slot}": rng.uniform(0.4, 1, len(labels)).astype(np.float32),
             f"outlier_{slot}": np.linspace(0, 2, len(labels), dtype=np.float32),
         }
-    return found
+    return data
 
 
 def troubles(points: pd.DataFrame) -> pd.DataFrame:

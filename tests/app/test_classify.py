@@ -111,13 +111,13 @@ def upload(app, *files: tuple[str, bytes]):
 
 
 def text(app) -> str:
-    said = [
+    texts = [
         element.value
         for kind in (app.markdown, app.caption, app.subheader, app.title)
         for element in kind
     ]
     return "\n".join(
-        said + [image.caption for element in app.image for image in element.proto.imgs]
+        texts + [image.caption for element in app.image for image in element.proto.imgs]
     )
 
 
@@ -256,7 +256,7 @@ def test_an_empty_shelf_says_what_to_do(open_page, workspace, monkeypatch):
     monkeypatch.setattr(Workspace, "shelves", lambda self: [self.models])
     app = open_page("classify")
     assert "No model" in text(app) and not app.file_uploader
-    assert [button.label for button in app.button] == ["Go to the models"]
+    assert len(app.button) == 1
 
 
 @pytest.mark.slow
@@ -270,7 +270,7 @@ def test_the_download_is_what_the_command_line_prints(open_page, shelf):
 @pytest.mark.slow
 def test_a_card_that_lacks_something_says_what(open_page, shelf):
     app = upload(open_page("classify"), ("one.png", picture(0)))
-    assert text(app).count("does not carry prediction sets") == 2 and "set:**" not in text(app)
+    assert text(app).count("does not carry") == 2 and "set:**" not in text(app)
 
 
 @pytest.mark.slow
@@ -278,24 +278,24 @@ def test_sets_priority_operating_point_and_what_agreement_meant(open_page, evide
     evidence()
     app = upload(open_page("classify"), ("one.png", picture(1)))
     row = next(iter(app.session_state["predictions"].values())).prediction
-    said = text(app)
+    texts = text(app)
     assert (
-        said.count("90% set:**") == 2
-        and said.count("**Priority:**") == 2
-        and said.count("**Mel:**") == 2
+        texts.count("90% set:**") == 2
+        and texts.count("**Priority:**") == 2
+        and texts.count("**Mel:**") == 2
     )
     for answer in row.arms.values():
-        assert ("Mel:** above" in said) or not answer.operating_point.called
+        assert ("Mel:** above" in texts) or not answer.operating_point.called
     agreed = row.agree
-    assert f"Of the 100 test images, they {'agreed on 80' if agreed else 'disagreed on 20'}" in said
-    assert "does not carry" not in said
+    assert "100 test images" in texts and f"on {80 if agreed else 20};" in texts
+    assert "does not carry" not in texts
 
 
 @pytest.mark.slow
 def test_another_coverage_gives_larger_sets(open_page, evidence):
     evidence()
     app = upload(open_page("classify", coverage="0.95"), ("one.png", picture(1)))
-    assert "95% set:** any of its classes" in text(app)
+    assert "95% set:** any of" in text(app)
 
 
 @pytest.mark.slow
@@ -304,7 +304,7 @@ def test_an_image_unlike_the_training_images_gets_its_warning_before_the_answer(
 ):
     evidence(limit=1e-3)
     app = upload(open_page("classify"), ("one.png", picture(30)))
-    assert "Not like the images" in app.warning[0].value
+    assert "Not like" in app.warning[0].value
     assert [
         part.label for part in app.expander if part.label.startswith("What the models")
     ] and not app.metric
@@ -313,7 +313,7 @@ def test_an_image_unlike_the_training_images_gets_its_warning_before_the_answer(
     app.run()
     assert not app.exception and len(app.metric) == 2 and "this one scale" in text(app)
     upload(app, ("two.png", picture(31)))
-    assert "Not like the images" in app.warning[0].value and not app.metric, (
+    assert "Not like" in app.warning[0].value and not app.metric, (
         "another image: its warning comes first again"
     )
 
@@ -337,7 +337,7 @@ def test_an_answer_is_brief_while_other_sessions_wait_and_whole_once_asked_for(
     open_page, shelf, monkeypatch
 ):
     def whole(app) -> bool:
-        return bool(app.get("plotly_chart")) and "All maps have this one scale" in text(app)
+        return bool(app.get("plotly_chart")) and "this one scale" in text(app)
 
     waiting = []
     monkeypatch.setattr(scheduling, "others_wait", lambda: bool(waiting))
@@ -361,7 +361,7 @@ def test_an_answer_is_brief_while_other_sessions_wait_and_whole_once_asked_for(
 @pytest.mark.slow
 def test_every_model_shows_where_it_looks_on_one_scale(open_page, shelf):
     app = upload(open_page("classify"), ("one.png", picture(0)))
-    assert "All maps have this one scale" in text(app)
+    assert "this one scale" in text(app)
     answer = next(iter(app.session_state["predictions"].values()))
     assert {key[:2] for key in answer.explanations} == {("cam", "a-vae"), ("cam", "b-imagenet")}
 
@@ -378,7 +378,7 @@ def test_a_square_of_ones_choice_is_what_the_models_are_asked_about(open_page, s
     square = crop_square(decode(data), 0.2, 0.5, 0.5)
     expected = predict_images(shelf, ["a-vae", "b-imagenet"], [("one.png", square)]).images[0]
     assert answer.prediction.arms == expected.arms and answer.prediction.crop["side"] == 0.5
-    assert "the square you chose" in text(app)
+    assert "you chose" in text(app)
 
 
 @pytest.mark.slow
@@ -404,13 +404,13 @@ def test_leaving_the_page_gives_the_image_up(open_page, shelf):
 def test_the_table_of_answers_has_a_line_an_image_and_model(open_page, evidence):
     evidence()
     app = upload(open_page("classify"), ("one.png", picture(1)), ("two.png", picture(2)))
-    found = flat_rows(predictions_of(list(app.session_state["predictions"].values())))
-    assert [(row["path"], row["model"]) for row in found] == [
+    rows = flat_rows(predictions_of(list(app.session_state["predictions"].values())))
+    assert [(row["path"], row["model"]) for row in rows] == [
         (name, model) for name in ("one.png", "two.png") for model in ("a-vae", "b-imagenet")
     ]
     assert all(
         row["prediction_set"] and row["coverage"] == 0.9 and row["unlike_training"] is False
-        for row in found
+        for row in rows
     )
 
 

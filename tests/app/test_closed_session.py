@@ -26,8 +26,8 @@ def test_a_closed_sessions_photograph_and_answers_leave_the_servers_memory(works
         env={**os.environ, "DERM_HOME": str(workspace.root), "HF_HUB_OFFLINE": "1"},
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout.strip().splitlines()[-1])
-    during, after = found["during"], found["after"]
+    counts = json.loads(done.stdout.strip().splitlines()[-1])
+    during, after = counts["during"], counts["after"]
     assert (
         during["files"] == 1
         and during["answers"] == 1

@@ -52,7 +52,7 @@ def import_through_form(app, path, name):
 def test_without_data_the_synthetic_images_are_offered(open_page):
     app = open_page("data")
     assert "No dataset yet" in text(app)
-    assert "Make the synthetic images" in [button.label for button in app.button]
+    assert any("synthetic" in button.label for button in app.button)
 
 
 @pytest.mark.slow
@@ -73,22 +73,22 @@ def test_skipped_files_are_listed_with_their_reason(open_page, workspace, folder
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("path", "name", "said"),
+    ("path", "name", "reason"),
     [
         ("{here}/no/such/folder", "mine", "/no/such/folder"),
         ("", "mine", "path"),
         ("/tmp", "Not an id!", "lower-case"),
     ],
 )
-def test_a_wrong_path_or_name_is_explained(open_page, tmp_path, path, name, said):
+def test_a_wrong_path_or_name_is_explained(open_page, tmp_path, path, name, reason):
     app = import_through_form(open_page("data"), path.format(here=tmp_path), name)
-    assert len(app.error) == 1 and said in app.error[0].value
+    assert len(app.error) == 1 and reason in app.error[0].value
 
 
 @pytest.mark.slow
 def test_the_audit_counts_what_crosses(open_page, workspace, monkeypatch):
     write_dataset(workspace)
-    assert "No group and no equal image" in text(open_page("data"))
+    assert len(open_page("data").success) == 1
     leaky = replace(cached.audit(workspace, "tiny"), groups_across_splits=3)
     monkeypatch.setattr(cached, "audit", lambda *_: leaky)
     app = open_page("data")
@@ -123,7 +123,7 @@ def test_an_image_whose_file_is_gone_is_said(open_page, workspace):
     assert hashlib.sha256(Path(gone).read_bytes()).hexdigest() == dataset.frame["sha256"].iloc[0]
     (workspace.dataset("tiny").images / f"{dataset.frame['image_id'].iloc[0]}.png").unlink()
     app = open_page("data")
-    assert f"{dataset.frame['image_id'].iloc[0]}: its file is gone" in text(app)
+    assert f"{dataset.frame['image_id'].iloc[0]}: its file" in text(app)
 
 
 @pytest.mark.slow
@@ -144,7 +144,7 @@ def test_priorities_are_chosen_and_kept(open_page, workspace):
     assert load_dataset(workspace, "tiny").info.priority == dict(
         zip(CLASSES, ("high", "low", "low"))
     )
-    assert "chosen for this dataset" in text(app)
+    assert "was chosen for" in text(app)
 
 
 @pytest.mark.slow

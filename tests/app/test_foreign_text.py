@@ -50,7 +50,7 @@ MARKDOWN_OPTIONS = {"button_group", "radio"}
 
 def raw(app) -> list[str]:
     """Every place of a page where a hostile text stands as markdown."""
-    found = []
+    places = []
 
     def look(value, kind: str, path: str) -> None:
         if isinstance(value, dict):
@@ -65,7 +65,7 @@ def raw(app) -> list[str]:
         elif isinstance(value, str) and any(
             text in value for text in (*HOSTILE, FETCHED, ":red[big]", "$x$")
         ):
-            found.append(f"{path}: {value[:200]}")
+            places.append(f"{path}: {value[:200]}")
 
     def visit(block) -> None:
         for child in getattr(block, "children", {}).values():
@@ -80,7 +80,7 @@ def raw(app) -> list[str]:
             visit(child)
 
     visit(app._tree)
-    return found
+    return places
 
 
 def spoil(workspace, names: dict[str, str]) -> None:

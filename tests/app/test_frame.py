@@ -20,13 +20,13 @@ from tests.app.conftest import REPOSITORY
 @pytest.mark.parametrize("name", list(PAGES))
 def test_every_page_stands_in_an_empty_workspace_with_the_notice_once(open_page, name):
     app = open_page(name)
-    said = [
+    notices = [
         element.value
         for kind in (app.caption, app.markdown)
         for element in kind
         if NOTICE in element.value
     ]
-    assert len(said) == 1
+    assert len(notices) == 1
     assert len(app.title) == 1 and not app.error
 
 

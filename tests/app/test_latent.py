@@ -109,10 +109,7 @@ def test_posterior_means_are_mapped_of_an_extractor_and_refused_of_a_classifier(
         next(button for button in app.button if button.label == "Make the map").click()
         app.run()
         if offer.startswith("Model"):
-            assert (
-                "a-vae is a classifier, whose features have no posterior means"
-                in app.error[0].value
-            )
+            assert "no posterior means" in app.error[0].value
     [run] = RunStore(workspace).list(kind="embed")
     config = from_dict(read_json(workspace.run(run.id).config), EmbedConfig)
     assert (config.arm, config.space) == ("bundle:skin", "mu")
@@ -136,14 +133,10 @@ def test_the_whole_map_offers_both_methods_and_every_attribute(open_page, worksp
 def test_four_measures_stand_below_a_map_with_what_they_mean(
     open_page, workspace, mapped, method, measures
 ):
-    told = text(open_page("latent", run=mapped, method=method))
-    assert (
-        f"{measures}{words.THIN}% · silhouette −0.04 · kNN balanced accuracy 55.0{words.THIN}%."
-        in told
-    )
-    assert ("Distances between clusters of a UMAP mean little." in told) == (method == "umap")
-    assert "among 2,000 images drawn at random where there are more" in told
-    assert "are those of the original space, not of the map" in told
+    page = text(open_page("latent", run=mapped, method=method))
+    assert f"{measures}{words.THIN}%" in page and f"accuracy 55.0{words.THIN}%" in page
+    assert "silhouette −0.04" in page and "among 2,000 images" in page
+    assert ("UMAP mean little" in page) == (method == "umap")
 
 
 def test_while_umap_works_the_pca_is_there(open_page, workspace, mapped):
@@ -188,7 +181,7 @@ def test_the_gallery_of_many_images_holds_every_class_in_proportion(open_page, w
     )  # class by class, as a lasso gives them
     shown = pd.Series([picture.proto.imgs[0].alt for picture in app.image]).str.split(", ").str[1]
     assert shown.value_counts().to_dict() == {"amber": 12, "brown": 12, "violet": 12}
-    assert "36 of 60 are shown, each class in proportion" in text(app)
+    assert "36 of 60" in text(app)
 
 
 def traces_of(app, chart: int = 0) -> list[dict]:
@@ -212,14 +205,10 @@ def test_a_filter_comes_before_the_sample_of_what_is_drawn(
     assert sorted(drawn_rows(amber)) == labels.index[labels == "amber"].tolist(), (
         "all that the filter leaves"
     )
-    assert behind[
-        "name"
-    ] == "Left out by the filter" and "Of what the filter leaves out, 2 points are drawn." in text(
-        app
-    )
+    assert "customdata" not in behind and ", 2 points" in text(app)
     app = open_page("latent", run=mapped)
     assert sum(len(drawn_rows(trace)) for trace in traces_of(app)) == 20
-    assert "20 of 60 points are drawn, each class in proportion." in text(app)
+    assert "20 of 60 points" in text(app)
 
 
 @pytest.mark.slow
@@ -258,7 +247,7 @@ def test_a_selection_among_a_sample_says_so(open_page, workspace, mapped, monkey
     assert map_chart.build_chart(first, first, settings, [], 560).drawn == (20, 60)
     app = open_page("latent", run=mapped)
     choose(app, [1, 2, 3], among=(20, 60))
-    assert "Counted among the 20 points that are drawn, of 60" in text(app)
+    assert "the 20 points" in text(app)
     choose(app, [1, 2, 3])
     assert "Counted among" not in text(app)
 
@@ -280,9 +269,7 @@ def test_one_image_has_its_neighbours_in_both_spaces_and_both_answers(
 ):
     app = open_page("latent", run=mapped, beside=beside, image="i007")
     assert len(app.image) == 1 + 2 * 8
-    assert "Random initialisation" in text(
-        app
-    ) and "**Nearest in feature space** · ImageNet" in text(app)
+    assert "Random initialisation" in text(app) and "feature space** · ImageNet" in text(app)
     assert "**brown**" in text(app) or "**amber**" in text(app) or "**violet**" in text(app)
 
 
@@ -313,13 +300,13 @@ def test_two_spaces_of_one_arm_are_told_apart(open_page, workspace, mapped, ours
     assert headings == [
         f"**Nearest in feature space** · {name.replace(' px', words.THIN + 'px')}" for name in names
     ]
-    assert len(app.image) == 1 + 2 * 8 and "are the same in both spaces" in text(app)
+    assert len(app.image) == 1 + 2 * 8 and "in both spaces" in text(app)
 
 
 def test_two_layouts_of_one_space_have_its_neighbours_once(open_page, workspace, mapped):
     again = put_map(workspace, neighbours=30, min_dist=0.5)
     app = open_page("latent", run=mapped, beside=again, image="i007")
-    assert len(app.image) == 1 + 8 and "are the same in both spaces" not in text(app)
+    assert len(app.image) == 1 + 8 and "in both spaces" not in text(app)
 
 
 @pytest.mark.slow
@@ -344,10 +331,7 @@ def test_a_selection_says_how_right_each_model_is_inside(open_page, workspace, m
 def test_the_filter_of_the_address_pales_what_it_leaves_out(open_page, workspace, mapped):
     app = open_page("latent", run=mapped, filter="split:test;correct_b:no", colour="confidence_b")
     traces = json.loads(app.get("plotly_chart")[0].proto.spec)["data"]
-    assert (
-        traces[0]["name"] == "Left out by the filter"
-        and traces[1]["name"] == "Confidence, ImageNet"
-    )
+    assert "customdata" not in traces[0] and traces[1]["name"] == "Confidence, ImageNet"
     assert "leaves" in text(app) and "split:test;correct_b:no" in app.query_params["filter"]
 
 
@@ -362,9 +346,9 @@ def aged(workspace) -> str:
 @pytest.mark.slow
 def test_an_attribute_colours_the_map_and_filters_it(open_page, workspace, aged):
     app = open_page("latent", run=aged, colour="age", filter="age:30..49")
-    assert "Age" in choices(app, "Colour by") and "The filter leaves 20 of 60 images." in text(app)
+    assert "Age" in choices(app, "Colour by") and "leaves 20 of 60" in text(app)
     behind, scale = traces_of(app)
-    assert behind["name"] == "Left out by the filter" and scale["name"] == "Age"
+    assert "customdata" not in behind and scale["name"] == "Age"
     assert drawn_rows(scale) == list(range(10, 30)) and scale["marker"]["colorscale"]
     sent = np.frombuffer(
         base64.b64decode(scale["marker"]["color"]["bdata"]), scale["marker"]["color"]["dtype"]

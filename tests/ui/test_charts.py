@@ -107,8 +107,8 @@ def test_a_long_description_ends_before_the_number_of_its_class():
         counts,
         names={"mel": "melanoma", "nv": "a description far too long for the screen of a phone"},
     )
-    said = [note.text for note in figure.layout.annotations]
-    assert "<b>mel</b> melanoma" in said and "<b>nv</b> a description far too long for…" in said
+    labels = [note.text for note in figure.layout.annotations]
+    assert "<b>mel</b> melanoma" in labels and "<b>nv</b> a description far too long for…" in labels
     assert (
         figure.data[0].customdata[1] == "nv a description far too long for the screen of a phone"
     ), "whole under the pointer"
@@ -127,15 +127,15 @@ def test_a_figure_made_again_is_the_same_and_a_change_in_it_stays_its_own():
         {"umap_x": [0.0, 1, 2], "umap_y": [0.0, 2, 1], "label": ["a", "b", "a"], "row": [0, 1, 2]}
     )
     first = map_scatter.map_scatter(points, selected=[1])
-    kept = first.to_dict()
-    other = again(kept)
+    saved = first.to_dict()
+    other = again(saved)
     assert json.loads(other.to_json()) == json.loads(first.to_json())
     map_scatter.mark(other, (9.0, -9.0), "your image")
     other.update_layout(title=None, font={"color": "#123456"}).update_traces(
         name="changed", marker={"color": "#000000"}
     )
     assert (
-        json.loads(again(kept).to_json())
+        json.loads(again(saved).to_json())
         == json.loads(first.to_json())
         != json.loads(other.to_json())
     )
