@@ -195,12 +195,12 @@ def balance_bars(
             }
         )
     totals = counts.sum(axis=1)
-    told = {
+    described = {
         row: words.short((names or {}).get(row, ""), max(LABEL - len(row), 8)) for row in rows
     }  # must not meet the number
     labels = labels_above(
         rows,
-        [f"<b>{row}</b> {told[row]}" for row in rows],
+        [f"<b>{row}</b> {described[row]}" for row in rows],
         [f"{total:,} · {words.percent(total / max(totals.sum(), 1))}" for total in totals],
     )
     figure.update_layout(annotations=labels)

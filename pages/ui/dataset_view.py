@@ -101,10 +101,7 @@ def _draw_attributes(attributes: Mapping[str, Sequence[AttributeValue]]) -> None
     """One attribute's values as shares of each split: a difference here can explain one in results."""
     with st.expander("Balance of attributes", icon=":material/balance:"):
         name = st.selectbox(
-            "Attribute",
-            list(attributes),
-            key="attribute",
-            format_func=words.attribute,
+            "Attribute", list(attributes), key="attribute", format_func=words.attribute
         )
         splits = {"share": "All", "train": "Training", "val": "Validation", "test": "Test"}
         formats = {

@@ -99,11 +99,7 @@ def take_box(chart: str, keys: dict[str, str], size: tuple[int, int]) -> None:
         return
     (x0, x1), (y0, y1) = (sorted(float(value) for value in boxes[-1][axis]) for axis in "xy")
     side = max(x1 - x0, y1 - y0) / min(size)
-    shares = {
-        "x": (x0 + x1) / 2 / size[0],
-        "y": (y0 + y1) / 2 / size[1],
-        "side": max(side, 0.1),
-    }
+    shares = {"x": (x0 + x1) / 2 / size[0], "y": (y0 + y1) / 2 / size[1], "side": max(side, 0.1)}
     for part, share in shares.items():
         st.session_state[keys[part]] = round(100 * min(max(share, 0.0), 1.0))
 

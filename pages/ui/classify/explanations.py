@@ -240,8 +240,7 @@ def _draw_reconstruction(workspace: Workspace, answer: Answer, card: Card) -> No
         result = answer.explained(
             ("drawn", card.name),
             lambda: reconstruct(
-                cached_models.predictor(workspace, card.name),
-                answer.pixels(card.input_size)[None],
+                cached_models.predictor(workspace, card.name), answer.pixels(card.input_size)[None]
             ),
         )
     size = card.decoder.size if card.decoder else card.input_size

@@ -170,11 +170,7 @@ def _draw_model(
 
 def _facts(arm: ArmPrediction, card: Card, coverage: str | None) -> dict[str, str]:
     """{name: markdown} of what follows from the probabilities, where the card allows it."""
-    return {
-        **_prediction_set(arm, card, coverage),
-        **_priority(arm),
-        **_operating_point(arm, card),
-    }
+    return {**_prediction_set(arm, card, coverage), **_priority(arm), **_operating_point(arm, card)}
 
 
 def _prediction_set(arm: ArmPrediction, card: Card, coverage: str | None) -> dict[str, str]:

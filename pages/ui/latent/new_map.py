@@ -16,10 +16,7 @@ from derm_core.workspace import Workspace
 from pages.ui import cached, cached_models, frame, live_run
 from pages.ui.config_fields import slider_field
 
-SPACES = {
-    "pooled": "Pooled features (what the heads see)",
-    "mu": "μ, a VAE's own latent space",
-}
+SPACES = {"pooled": "Pooled features (what the heads see)", "mu": "μ, a VAE's own latent space"}
 
 
 def draw_form(workspace: Workspace, expanded: bool, others: list[str]) -> None:
