@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from derm_core.report.sections import (
     subgroups,
     verdict,
 )
+from derm_core.report.templating import WORDS
 from derm_core.report.terminal import text_report
 from derm_core.study.shortcut import ink_alone
 from derm_core.study.study_result import StudyResult, study_result
@@ -211,3 +213,9 @@ class TestTerminal:
             del arm["setting"], arm["gaps"], arm["gaps_detail"]
         text = text_report(study_result(study))
         assert "Settings" not in text and "published models" in text
+
+
+def test_the_words_of_the_sections_are_those_that_some_section_uses():
+    folder = Path(sections.__file__).parent
+    code = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
+    assert set(re.findall(r'words\(\s*"([\w-]+)"', code)) == set(WORDS)

@@ -135,13 +135,12 @@ def gaps_at_all_moments(result: StudyResult) -> Section | None:
         {
             "Arm": style,
             "At": label,
-            "Loss gap": signed_interval(gaps.get("loss", {}).get(moment)),
-            "Accuracy gap, points": points(gaps.get("accuracy", {}).get(moment)),
+            "Loss gap": signed_interval(entry.gaps_detail.get("loss", {}).get(moment)),
+            "Accuracy gap, points": points(entry.gaps_detail.get("accuracy", {}).get(moment)),
         }
         for style, entry in arm_results(result)
-        for gaps in [entry.gaps_detail]
         for moment, label in MOMENTS.items()
-        if any(gap.get(moment) for gap in gaps.values())
+        if any(gap.get(moment) for gap in entry.gaps_detail.values())
     ]
     if not lines:
         return None

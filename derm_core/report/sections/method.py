@@ -85,13 +85,10 @@ def settings(result: StudyResult) -> Section | None:
             "Arm": style,
             "Rate, decay": _setting(entry.setting),
             "Balanced accuracy": percent(entry.test["balanced_accuracy"].mean),
-            "Own best": _setting(best) + (EDGE if edges.get(style.key) else ""),
-            "Balanced accuracy there": percent(
-                best["test"]["balanced_accuracy"]["mean"] if best.get("test") else None
-            ),
+            "Own best": _setting(entry.best_setting) + (EDGE if edges.get(style.key) else ""),
+            "Balanced accuracy there": percent(_accuracy_at(entry.best_setting)),
         }
         for style, entry in arm_results(result)
-        for best in [entry.best_setting]
     ]
     common = " and ".join(name.replace("_", " ") for name in result.grid.get("edge") or [])
     common = f" The {common} of the common setting is at the edge of the grid." if common else ""
@@ -125,6 +122,10 @@ def folds(result: StudyResult) -> Section | None:
         table=lines,
         numbers=partial(csv_table, result, "folds"),
     )
+
+
+def _accuracy_at(setting: Mapping[str, Any]) -> float | None:
+    return setting["test"]["balanced_accuracy"]["mean"] if setting.get("test") else None
 
 
 def _setting(setting: Mapping[str, Any]) -> str:
