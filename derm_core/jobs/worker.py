@@ -30,6 +30,7 @@ from .spawning import OWN_RANKS, processes
 from .store import RunStore
 from .turns import Stopped, StopSignal, device_turn, print_line, wait_for_run
 
+Job = Callable[[Any, Workspace, RunFiles], Generator[Event, None, Any]]
 JOBS = {
     "pretrain": "derm_core.training.pretrain:pretrain",
     "study": "derm_core.study.protocol:study",
@@ -112,10 +113,8 @@ def _finish(store: RunStore, files: RunFiles, outcome: Outcome) -> int:
     if not files.config.exists():
         outcome = Outcome("failed", error=FOLDER_GONE)
     if outcome.state == "interrupted":
-        error = (
-            f"The worker was stopped; `runs resume {files.id}` goes on from its last checkpoint."
-        )
-        outcome = Outcome("interrupted", error=error)
+        how = f"`runs resume {files.id}` goes on from its last checkpoint"
+        outcome = Outcome("interrupted", error=f"The worker was stopped; {how}.")
     try:
         EventLog(files.events).append(Event(kind="state", value=outcome.state))
     except OSError as error:  # the table gets the state all the same
@@ -146,9 +145,8 @@ def _world(run_id: str, config: RunConfig) -> AbstractContextManager[Any]:
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     print_line(f"{size} processes will share the training; waiting for the others to start.")
     group = import_module("derm_core.training.process_group")
-    world: AbstractContextManager[Any] = group.join(
-        group.announce(run_id), getattr(config, "device", "auto")
-    )
+    number, device = group.announce(run_id), getattr(config, "device", "auto")
+    world: AbstractContextManager[Any] = group.join(number, device)
     return world
 
 
@@ -212,11 +210,10 @@ def _config(files: RunFiles) -> RunConfig:
         ) from error
 
 
-def load_job(kind: str) -> Callable[[Any, Workspace, RunFiles], Generator[Event, None, Any]]:
+def load_job(kind: str) -> Job:
     """The function that does the runs of a kind, from its module."""
     module, function = JOBS[kind].split(":")
-    job: Callable[[Any, Workspace, RunFiles], Generator[Event, None, Any]]
-    job = getattr(import_module(module), function)
+    job: Job = getattr(import_module(module), function)
     return job
 
 
