@@ -165,8 +165,7 @@ def size(byte_count: float) -> str:
     """'512 B', '3.4 MB'."""
     if byte_count < 1000:
         return f"{byte_count:.0f}{THIN}B"
-    for unit in ("kB", "MB", "GB"):
-        byte_count /= 1000
-        if byte_count < 1000:
-            break
-    return f"{byte_count:.1f}{THIN}{unit}"
+    for unit, scale in (("kB", 1e3), ("MB", 1e6)):
+        if byte_count < 1000 * scale:
+            return f"{byte_count / scale:.1f}{THIN}{unit}"
+    return f"{byte_count / 1e9:.1f}{THIN}GB"

@@ -15,7 +15,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PRODUCT = ("derm_core", "pages")
 VAGUE_NAMES = {"found", "said", "told", "kept"}
-moving = pytest.mark.xfail(strict=False, reason="modules still move")
 
 FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -79,7 +78,6 @@ def test_no_two_modules_import_each_other():
         pytest.fail(" -> ".join(error.args[1]))
 
 
-@moving
 def test_few_imports_of_the_product_stand_inside_functions():
     inside = {
         (name, line, target)
@@ -89,7 +87,6 @@ def test_few_imports_of_the_product_stand_inside_functions():
     assert len(inside) <= 25, sorted(inside)
 
 
-@moving
 def test_files_and_functions_are_short():
     lines = {
         str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
@@ -107,13 +104,21 @@ def test_files_and_functions_are_short():
     assert all(length <= 80 for length in long_functions.values()), long_functions
 
 
-@moving
 def test_no_variable_has_a_vague_name():
+    """Fields of records are left out: their names are those of the JSON files."""
     vague = set()
     for name, tree in sources().items():
+        fields = {
+            statement.target
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ClassDef)
+            for statement in node.body
+            if isinstance(statement, ast.AnnAssign)
+        }
         for node in ast.walk(tree):
-            if isinstance(node, ast.arg) and node.arg in VAGUE_NAMES:
-                vague.add((name, node.lineno, node.arg))
-            elif isinstance(node, ast.Name) and node.id in VAGUE_NAMES:
-                vague.add((name, node.lineno, node.id))
+            label = getattr(node, "arg", None) if isinstance(node, ast.arg) else None
+            if isinstance(node, ast.Name) and node not in fields:
+                label = node.id
+            if label in VAGUE_NAMES:
+                vague.add((name, node.lineno, label))
     assert not vague

@@ -44,6 +44,7 @@ def retained_memory(device: torch.device) -> Iterator[None]:
 
 
 def glibc() -> ctypes.CDLL | None:
+    """The GNU C library with its memory settings; None with another C library."""
     try:
         library = ctypes.CDLL(None)
         return library if library.mallopt and library.malloc_trim else None

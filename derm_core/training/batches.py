@@ -103,8 +103,10 @@ class ImageSource:
 
 
 def resident_bytes(images: np.ndarray | Tensor, count: int, device: str | torch.device) -> int:
-    """Bytes that an ImageSource of `count` rows of `images` keeps on the device: all of them on a GPU with
-    room for twice as many, else none."""
+    """Bytes that an ImageSource of `count` rows of `images` keeps on the device.
+
+    All of them on a GPU with room for twice as many, else none.
+    """
     if torch.device(device).type != "cuda":
         return 0
     free, _ = torch.cuda.mem_get_info(device)

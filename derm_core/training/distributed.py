@@ -237,23 +237,22 @@ class World:
                 )
 
 
-_world: World | None = None
+_worlds: list[World] = []  # innermost last
 
 
 def current() -> World:
     """The world this process is part of; itself alone where there is none."""
-    return _world or World()
+    return _worlds[-1] if _worlds else World()
 
 
 @contextlib.contextmanager
 def member(world: World) -> Iterator[World]:
     """Make `world` this process's for a while."""
-    global _world
-    _world = world
+    _worlds.append(world)
     try:
         yield world
     finally:
-        _world = None
+        _worlds.pop()
 
 
 def training_device(device: str) -> str:

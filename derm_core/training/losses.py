@@ -37,8 +37,11 @@ def view_agreement(
 
 
 def gradient_difference(recon_bchw: Tensor, target_bchw: Tensor) -> Tensor:
-    """Mean absolute difference of neighbouring pixels' differences, horizontal and vertical: the gradient difference
-    loss of Mathieu, Couprie & LeCun 2016 (arXiv 1511.05440, eq. 6, alpha 1), with the differences' signs kept."""
+    """Mean absolute difference of neighbouring pixels' differences, horizontal and vertical.
+
+    The gradient difference loss of Mathieu, Couprie & LeCun 2016 (arXiv 1511.05440, eq. 6, alpha 1), with
+    the differences' signs kept.
+    """
     error_bchw = recon_bchw.float() - target_bchw.float()
     return error_bchw.diff(dim=2).abs().mean() + error_bchw.diff(dim=3).abs().mean()
 
@@ -65,6 +68,8 @@ def dissimilarity(recon_bchw: Tensor, target_bchw: Tensor) -> Tensor:
 
 
 def free_bits_kl(kl_nz: Tensor, free: float) -> Tensor:
-    """Sum over latent dimensions of max(free, mean KL over the batch), in nats (Kingma et al. 2016, arXiv 1606.04934,
-    app. C.8): a dimension is not pressed below `free`."""
+    """Sum over latent dimensions of max(free, mean KL over the batch), in nats: free bits.
+
+    A dimension's KL below `free` costs nothing more (Kingma et al. 2016, arXiv 1606.04934, app. C.8).
+    """
     return kl_nz.mean(dim=0).clamp(min=free).sum()

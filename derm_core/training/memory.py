@@ -59,6 +59,7 @@ def measure(
 
 
 def peak_bytes(task: Task, batch: Batch, device: str, precision: Precision) -> int:
+    """Bytes that one step of a copy of `task` on `batch` takes on a GPU at its peak."""
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
     network = precision.prepare(copy.deepcopy(task), device).train()

@@ -57,7 +57,7 @@ def _torchrun_store() -> dist.Store:
     store = dist.TCPStore(
         address, port, None, False, timeout=datetime.timedelta(seconds=STEP_SECONDS)
     )
-    return dist.PrefixStore(f"derm_core/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    return dist.PrefixStore(f"derm_core/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
 @contextlib.contextmanager
@@ -75,8 +75,8 @@ def join(number: int, device: str) -> Iterator[World]:
         RunError: where a rank does not join.
     """
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    device = rank_device(device, int(os.environ.get("LOCAL_RANK", 0)), local)
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    device = rank_device(device, int(os.environ.get("LOCAL_RANK", "0")), local)
     store = dist.PrefixStore(f"world/{number}", _torchrun_store())
     control = _connect(store, rank, size, device, alone=local == size)
     world = World(rank, size, device, store, control, local)

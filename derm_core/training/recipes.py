@@ -43,8 +43,8 @@ _DESCRIPTIONS = {
     "masked": "The plain VAE with half of the input's patches hidden and its colours jittered, and the "
     "clean image as target (denoising VAE, Im et al. 2017; masking after He et al. 2022). "
     "Ours, not the paper's.",
-    "views": "The plain VAE, its ELBO weighted 1/1000, beside a term that makes the encoder's features tell two views of "
-    "an image (rotation, crop, flip, colours) from those of all others in the batch (NT-Xent, Chen et al. 2020, "
+    "views": "The plain VAE, its ELBO weighted 1/1000, beside a term that makes the encoder's features "
+    "tell two views of an image (rotation, crop, flip, colours) from those of all others in the batch (NT-Xent, Chen et al. 2020, "
     "SimCLR). No label is used. Ours, not the paper's.",
 }
 

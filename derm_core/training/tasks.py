@@ -56,8 +56,12 @@ class Batch:
 
 
 class Task(nn.Module):
-    """Base of all tasks. loss_scale: the engine differentiates loss / loss_scale, so that gradient
-    clipping sees gradients of the same size whatever unit the loss is shown in."""
+    """Base of all tasks.
+
+    Attributes:
+        loss_scale: the engine differentiates loss / loss_scale, so that gradient clipping sees gradients
+            of the same size whatever unit the loss is reported in.
+    """
 
     loss_scale: float = 1.0
 
@@ -98,9 +102,13 @@ class VAETask(Task):
         return self.recipe.beta * min(1.0, progress / self.recipe.kl_warmup_fraction)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """{"loss", "output" reconstruction (B,3,S,S) in normalised space, "mu" (B,Z), "reconstruction" and "kl" in nats
-        per image, and in training each of the recipe's further terms, unweighted}. With two views: B of both, one
-        after the other."""
+        """The loss and its terms; with two views B counts both, one after the other.
+
+        Returns:
+            "loss"; "output", the reconstruction (B, 3, S, S) in normalised space; "mu" (B, Z);
+            "reconstruction" and "kl" in nats per image; in training each further term of the recipe,
+            unweighted.
+        """
         views, targets = [batch.view_bchw], [batch.target_bchw]
         if batch.second is not None:
             views.append(batch.second[0])

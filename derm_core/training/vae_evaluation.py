@@ -28,8 +28,14 @@ GRID_IMAGES = 8
 
 @dataclass(frozen=True)
 class VAEEvaluation:
-    """Evaluates `task` on fixed images. images: uint8 (N,S,S,3); train, val: rows; labels (N,) are
-    read by the probe alone; state: the run's JSON values, where the latest metrics are kept."""
+    """Evaluates `task` on fixed images.
+
+    Attributes:
+        images: uint8 (N, S, S, 3).
+        train, val: rows of both parts.
+        labels: (N,), read by the linear probe alone.
+        state: the run's JSON values, which hold the latest metrics.
+    """
 
     task: VAETask
     images: np.ndarray
@@ -124,8 +130,10 @@ class VAEEvaluation:
 
     @torch.no_grad()
     def reconstructions(self, count: int) -> list[Tensor]:
-        """Rows of a grid: val images and their reconstructions; for a recipe that hides patches also
-        what the encoder then sees and what it makes of it."""
+        """Rows of a grid: validation images and their reconstructions.
+
+        For a recipe that masks patches also the masked images and their reconstructions.
+        """
         rows = self._some(self.val, count, "grid")
         source = ImageSource(self.images, rows, self.device, self.precision.memory_format)
         images_bchw = next(source.in_order(count))
