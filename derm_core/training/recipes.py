@@ -44,7 +44,8 @@ _DESCRIPTIONS = {
     "clean image as target (denoising VAE, Im et al. 2017; masking after He et al. 2022). "
     "Ours, not the paper's.",
     "views": "The plain VAE, its ELBO weighted 1/1000, beside a term that makes the encoder's features "
-    "tell two views of an image (rotation, crop, flip, colours) from those of all others in the batch (NT-Xent, Chen et al. 2020, "
+    "tell two views of an image (rotation, crop, flip, colours) from those of all others in the batch "
+    "(NT-Xent, Chen et al. 2020, "
     "SimCLR). No label is used. Ours, not the paper's.",
 }
 
