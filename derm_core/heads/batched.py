@@ -2,8 +2,8 @@
 
 The G heads of a unit (an arm and a seed) see the same batches. Their first layers are one matrix,
 (G·H, D), and one matmul; their second layers are one batched matmul. U units stand side by side as
-a further batch dimension. Gradients come from autograd; tests compare every weight with an ordinary
-torch training loop.
+a further batch dimension, which keeps all cores of a processor, or a GPU, busy. Gradients come from
+autograd; tests compare every weight with an ordinary torch training loop.
 
 Shapes: U units, N images, B of a batch, D features, H hidden, C classes, G heads of a unit. Images
 come last in all activations, which needs no copies.
@@ -83,7 +83,7 @@ class BatchedHeads:
     Args:
         heads: of each unit the Linear, GELU, Linear from which its G heads start.
         grid: (learning rate, weight decay) of each of the G heads.
-        blocks: of "train" and "val" standardised features (U, N, D) and labels (N,).
+        blocks: of "train" and "val" each unit's standardised features (N, D), and the labels (N,).
         loss: "cross_entropy", "focal" or "brier".
     """
 
@@ -91,11 +91,11 @@ class BatchedHeads:
         self,
         heads: Sequence[torch.nn.Sequential],
         grid: Sequence[tuple[float, float]],
-        blocks: dict[str, tuple[Tensor, Tensor]],
+        blocks: dict[str, tuple[Sequence[Tensor], Tensor]],
         loss: str,
     ) -> None:
         self.blocks, self.loss = blocks, classification_loss(loss)
-        self.units, self.rows = blocks["train"][0].shape[:2]
+        self.units, self.rows = len(heads), len(blocks["train"][1])
         first, bias1, second, bias2 = (
             self._initial(values, len(grid)) for values in zip(*(h.parameters() for h in heads))
         )
@@ -107,18 +107,16 @@ class BatchedHeads:
             bias2.flatten(0, 1).unsqueeze(-1).requires_grad_(),
         )
         self.optimiser = AdamW(self.layers, self.units, grid)
-        self.inputs = blocks["train"][0].flatten(0, 1)
-        self.offsets = torch.arange(self.units, device=self.device)[:, None] * self.rows
 
     def _initial(self, values: Sequence[Tensor], heads: int) -> Tensor:
         """(U, G, …): of each unit the same values for all its heads."""
         stacked = torch.stack([value.detach() for value in values])
         shape = (self.units, heads, *stacked.shape[1:])
-        return stacked.to(self.blocks["train"][0]).unsqueeze(1).expand(shape).contiguous()
+        return stacked.to(self.blocks["train"][0][0]).unsqueeze(1).expand(shape).contiguous()
 
     @property
     def device(self) -> torch.device:
-        return self.blocks["train"][0].device
+        return self.blocks["train"][1].device
 
     @property
     def steps(self) -> int:
@@ -138,9 +136,9 @@ class BatchedHeads:
             rows_ub: training rows of each unit's batch.
             factor: of each head's learning rate, 0 to 1.
         """
-        rows = (rows_ub + self.offsets).flatten()
-        x_ubd = self.inputs.index_select(0, rows).view(*rows_ub.shape, -1)
-        y_ub = self.blocks["train"][1].index_select(0, rows_ub.flatten()).view_as(rows_ub)
+        units, labels = self.blocks["train"]
+        x_ubd = torch.stack([x_nd[rows] for x_nd, rows in zip(units, rows_ub, strict=True)])
+        y_ub = labels[rows_ub]
         losses = self.loss(forward(self.layers, x_ubd), self._spread(y_ub))
         loss = losses.sum() / rows_ub.shape[1]
         self.optimiser.step(torch.autograd.grad(loss, self.layers), factor)
@@ -148,12 +146,13 @@ class BatchedHeads:
     @torch.no_grad()
     def evaluate(self, name: str, log_prior: Tensor) -> Tensor:
         """Mean loss, accuracy and balanced accuracy of all heads on the block `name`: (3, U, G)."""
-        x_und, labels = self.blocks[name]
+        units, labels = self.blocks[name]
         classes = len(log_prior)
         loss = hits = torch.zeros((), dtype=torch.float64, device=labels.device)
         correct = torch.zeros((), device=labels.device)
-        for x_unk, y_k in zip(x_und.split(ROWS, 1), labels.split(ROWS), strict=True):
-            logits, y = forward(self.layers, x_unk), self._spread(y_k.expand(self.units, -1))
+        chunks = zip(*(x_nd.split(ROWS) for x_nd in units), strict=True)
+        for x_ukd, y_k in zip(map(torch.stack, chunks), labels.split(ROWS), strict=True):
+            logits, y = forward(self.layers, x_ukd), self._spread(y_k.expand(self.units, -1))
             right = _highest(logits - log_prior[:, None], y).double()
             loss = loss + self.loss(logits, y).sum(-1, dtype=torch.float64)
             correct = correct + _highest(logits, y).sum(-1)

@@ -9,7 +9,7 @@
 
 Features are standardised with the training rows' statistics. The initial head and the order of
 batches come from the seed alone: equal for every setting and every arm of the same width. AdamW
-with a cosine schedule over all steps. batched.py has the arithmetic, parallel.py the order of work.
+with a cosine schedule over all steps. batched.py has the arithmetic, groups.py the steps.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ..records import require
 from ..seeds import stream_seed
 from ..stats.metrics import log_prior
 from .batched import BatchedHeads
-from .parallel import HeadGroup, train_groups
+from .groups import HeadGroup, train_groups
 
 CURVES = (
     "train_loss",
@@ -96,9 +96,6 @@ class Heads:
         batch_size: images of a step, at most all training rows.
         loss: "cross_entropy", "focal" or "brier".
         device, dtype: where and in what the heads are computed.
-        together: whether all arms and seeds of one width train as one group. By default so on a
-            GPU, which many small kernels would leave idle, and not on a CPU, where a group is a
-            single arm and seed and trains on one core: small matmuls use cores far better that way.
 
     Raises:
         ConfigError: for an unknown loss.
@@ -123,7 +120,6 @@ class Heads:
         loss: str = "cross_entropy",
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
-        together: bool | None = None,
     ) -> None:
         require(loss in LOSSES, "loss", loss, ", ".join(LOSSES))
         labels, train, val = np.asarray(labels), np.asarray(train), np.asarray(val)
@@ -138,9 +134,7 @@ class Heads:
         self.log_prior = log_prior(labels[train], classes)
         self.arms = tuple(features)
         self.records: list[Record] = []
-        if together is None:
-            together = self.device.type != "cpu"
-        self.groups = self._make_groups(features, labels, train, val, hidden, together)
+        self.groups = self._make_groups(features, labels, train, val, hidden)
         self.place = {
             key: (group, unit) for group in self.groups for unit, key in enumerate(group.keys)
         }
@@ -155,13 +149,12 @@ class Heads:
         train: np.ndarray,
         val: np.ndarray,
         hidden: int,
-        together: bool,
     ) -> list[HeadGroup]:
-        """Arms and seeds that train as one, with standardised features; seeds share an arm's matrix."""
+        """Arms and seeds of one width, with standardised features; seeds share an arm's matrix."""
         members, scales, blocks = defaultdict(list), {}, {}
         for arm, matrix in features.items():
             for s in range(len(self.seeds)):
-                members[matrix.shape[-1] if together else (arm, s)].append((arm, s))
+                members[matrix.shape[-1]].append((arm, s))
                 if matrix.ndim == 3 or s == 0:
                     raw = matrix if matrix.ndim == 2 else matrix[s]
                     mean, std = standardisation(raw[train])
@@ -176,7 +169,7 @@ class Heads:
                 for (arm, _), seed in zip(keys, seeds, strict=True)
             ]
             data = {
-                name: (_stacked([blocks[key][split] for key in keys]), targets[split])
+                name: ([blocks[key][split] for key in keys], targets[split])
                 for split, name in enumerate(("train", "val"))
             }
             batched = BatchedHeads(heads, self.grid, data, self.loss)
@@ -283,11 +276,6 @@ class Heads:
                 tensors[name] = part[unit, setting].to("cpu", torch.float32, copy=True)
             published.append(tensors)
         return published
-
-
-def _stacked(matrices: list[Tensor]) -> Tensor:
-    """(U, N, D); a single matrix is not copied."""
-    return matrices[0][None] if len(matrices) == 1 else torch.stack(matrices)
 
 
 def _check(

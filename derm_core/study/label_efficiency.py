@@ -18,7 +18,7 @@ import numpy as np
 
 from ..events import TICK, Event, log, progress
 from ..heads.grid import Heads
-from ..heads.parallel import train_groups
+from ..heads.groups import train_groups
 from ..seeds import stream_seed
 from ..stats.intervals import Difference
 from ..stats.metrics import all_metrics

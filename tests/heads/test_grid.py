@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from derm_core.errors import ConfigError, DataError
-from derm_core.heads import parallel
+from derm_core.heads import groups
 from derm_core.heads.grid import CURVES, Heads
 from derm_core.nets.head import make_head
 from derm_core.seeds import stream_seed
@@ -67,14 +65,11 @@ def train_alone(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("together", [False, True])
 @pytest.mark.parametrize("loss", ["cross_entropy", "focal", "brier"])
-def test_batched_heads_equal_heads_trained_one_by_one(data, loss, together):
+def test_batched_heads_equal_heads_trained_one_by_one(data, loss):
     features, labels = data
-    heads = Heads(
-        features, labels, TRAIN, VAL, loss=loss, dtype=torch.float64, together=together, **SETTINGS
-    )
-    assert len(heads.groups) == (2 if together else 4)
+    heads = Heads(features, labels, TRAIN, VAL, loss=loss, dtype=torch.float64, **SETTINGS)
+    assert len(heads.groups) == 2
     list(heads.fit())
     for arm, matrix in features.items():
         for s, seed in enumerate(SETTINGS["seeds"]):
@@ -208,17 +203,25 @@ def test_a_caller_that_stops_iterating_stops_the_training(data):
     assert all(group.heads.steps < heads.steps for group in heads.groups)
 
 
-def test_silence_is_broken_by_none_and_an_error_reaches_the_caller(data, monkeypatch):
+def test_long_silence_is_broken_by_none(data, monkeypatch):
     features, labels = data
-    monkeypatch.setattr(parallel, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(groups, "PAUSE_SECONDS", -1.0)
     heads = Heads(features, labels, TRAIN, VAL, **SETTINGS)
-    held = threading.Event()
-    monkeypatch.setattr(heads, "measure", lambda group: held.wait() and 1 / 0)
-    running = heads.fit()
-    assert next(running) is None
-    held.set()
-    with pytest.raises(ZeroDivisionError):
-        list(running)
+    records = list(heads.fit(curves=False))
+    assert records[:-1] == [None] * heads.steps and records[-1].step == heads.steps
+
+
+def test_the_number_of_cores_changes_no_head(data):
+    features, labels = data
+    logits = []
+    for cores in (1, 2):
+        threads = torch.get_num_threads()
+        torch.set_num_threads(cores)
+        heads = Heads(features, labels, TRAIN, VAL, **SETTINGS)
+        list(heads.fit())
+        torch.set_num_threads(threads)
+        logits.append(heads.logits("b", 1, features["b"]))
+    np.testing.assert_array_equal(*logits)
 
 
 @pytest.mark.gpu
