@@ -11,7 +11,7 @@ come last in all activations, which needs no copies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -91,7 +91,7 @@ class BatchedHeads:
         self,
         heads: Sequence[torch.nn.Sequential],
         grid: Sequence[tuple[float, float]],
-        blocks: dict[str, tuple[Sequence[Tensor], Tensor]],
+        blocks: Mapping[str, tuple[Sequence[Tensor], Tensor]],
         loss: str,
     ) -> None:
         self.blocks, self.loss = blocks, classification_loss(loss)

@@ -235,7 +235,10 @@ def study_result(study: Mapping[str, Any]) -> StudyResult:
     Raises:
         RunError: naming the first field that is not as it was ever written.
     """
-    return from_json(StudyResult, _of_older_versions(study), unknown="ignore", error=RunError)
+    try:
+        return from_json(StudyResult, _of_older_versions(study), unknown="ignore", error=RunError)
+    except RunError as error:
+        raise RunError(f"This study.json cannot be read: {error} Run the study again.") from error
 
 
 def _of_older_versions(study: Mapping[str, Any]) -> dict[str, Any]:
