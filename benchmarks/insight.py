@@ -27,7 +27,7 @@ from PIL import Image
 from benchmarks._insight_saliency import drawn_lesions, inside
 from derm_core.bundles import conformal, outlier
 from derm_core.bundles.card import Card
-from derm_core.bundles.library import list_cards
+from derm_core.bundles.model_library import list_cards
 from derm_core.bundles.outlier import OutlierScore
 from derm_core.bundles.predict import predict_batch
 from derm_core.bundles.prediction import ArmPrediction

@@ -6,7 +6,7 @@ import streamlit as st
 from PIL import Image
 
 from derm_core.bundles.card import Card
-from derm_core.bundles.library import ListedBundle
+from derm_core.bundles.model_library import ListedBundle
 from derm_core.workspace import Workspace
 from pages.ui import cached, cached_models, frame, images, scheduling, uploads, words
 from pages.ui.classify import answers, crop, input, models, predictions, results_table, warnings

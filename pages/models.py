@@ -8,7 +8,7 @@ import streamlit as st
 
 from derm_core.arms import arm_style, in_order
 from derm_core.bundles.card import Card
-from derm_core.bundles.library import ListedBundle
+from derm_core.bundles.model_library import ListedBundle
 from derm_core.config import PublishConfig
 from derm_core.jobs import supervisor
 from derm_core.jobs.preflight import submit

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from derm_core.bundles.archive import import_bundle
-from derm_core.bundles.library import verify_bundle
+from derm_core.bundles.model_library import verify_bundle
 from derm_core.data.decode import decode
 from derm_core.data.importers import import_dataset
 from derm_core.errors import DermError

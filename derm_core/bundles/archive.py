@@ -17,7 +17,7 @@ from ..files import parse_json, write_atomic
 from ..workspace import Workspace
 from .bundle import load_bundle
 from .card import Card, card_json, read_card
-from .library import CARD, LIMITS, find_bundle, read_bundle
+from .model_library import CARD, LIMITS, find_bundle, read_bundle
 from .reference_file import pack, unpack, without_points
 from .tensors import MODEL, REFERENCE
 

@@ -27,7 +27,7 @@ from ..nets.head import Classifier, make_head
 from ..nets.vae import VAE, Decoder, decode, in_batches
 from ..workspace import Workspace
 from .card import Card, card_json, read_card
-from .library import CARD, find_bundle, read_bundle, require_extractor
+from .model_library import CARD, find_bundle, read_bundle, require_extractor
 from .reference_file import Reference, pack, unpack
 from .tensors import MODEL, REFERENCE, read_header
 

@@ -19,7 +19,7 @@ from ..nets.vae import in_batches
 from ..processes import cores_are_busy
 from ..workspace import Workspace
 from .bundle import Bundle, load_classifier
-from .library import list_cards
+from .model_library import list_cards
 from .turn_queue import REQUESTS, TurnQueue
 
 THREADS = 2

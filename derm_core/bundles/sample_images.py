@@ -12,7 +12,7 @@ from ..seeds import stream_seed
 from ..workspace import Workspace
 from .bundle import load_classifier
 from .card import Card
-from .library import list_cards
+from .model_library import list_cards
 from .predictor import Predictor
 
 SYNTH_SIZE = 192

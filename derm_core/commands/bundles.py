@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..bundles.archive import export_bundle, import_bundle
-from ..bundles.library import find_bundle, verify_bundle
+from ..bundles.model_library import find_bundle, verify_bundle
 from ..files import disk_bytes
 from ..publish.classifier import publish
 from ..publish.extractor import publish_extractor

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from ..bundles.library import list_bundles
+from ..bundles.model_library import list_bundles
 from ..config import BackboneConfig
 from ..data.manifest import list_datasets
 from ..errors import DermError

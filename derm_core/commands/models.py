@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..bundles.library import find_bundle, list_bundles, verify_bundle
+from ..bundles.model_library import find_bundle, list_bundles, verify_bundle
 from ..config import EvaluateConfig
 from ..errors import BundleError
 from .output import HELP, Answer, Screen, add_action, size, table

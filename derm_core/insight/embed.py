@@ -16,7 +16,7 @@ import pandas as pd
 
 from ..arms import arm_label
 from ..background import in_background
-from ..bundles.library import require_posterior
+from ..bundles.model_library import require_posterior
 from ..config import EmbedConfig, PretrainConfig, from_dict, to_dict
 from ..data.manifest import CORE, Dataset
 from ..data.on_demand import open_images

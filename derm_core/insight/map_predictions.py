@@ -12,7 +12,7 @@ import torch
 
 from ..arms import in_order
 from ..bundles import outlier
-from ..bundles.library import list_cards
+from ..bundles.model_library import list_cards
 from ..bundles.predictor import Predictor, load_predictors
 from ..config import EmbedConfig
 from ..data.manifest import Dataset

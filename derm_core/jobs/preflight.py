@@ -6,7 +6,7 @@ them.
 
 from __future__ import annotations
 
-from ..bundles.library import find_bundle, require_extractor, require_posterior, verify_bundle
+from ..bundles.model_library import find_bundle, require_extractor, require_posterior, verify_bundle
 from ..config import EmbedConfig, EvaluateConfig, PublishConfig, RunConfig, StudyConfig
 from ..data.classmaps import class_map
 from ..data.on_demand import is_missing_synth

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from ..bundles.bundle import complete_bundle, load_classifier, load_extractor, save_bundle
 from ..bundles.conformal import split_validation
-from ..bundles.library import find_bundle, verify_bundle
+from ..bundles.model_library import find_bundle, verify_bundle
 from ..bundles.predictor import Predictor, softmax
 from ..config import BackboneConfig, StudyConfig
 from ..data.manifest import load_dataset

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..background import Report, in_background
-from ..bundles.library import find_bundle, verify_bundle
+from ..bundles.model_library import find_bundle, verify_bundle
 from ..config import PublishConfig
 from ..errors import NotFound
 from ..events import Event, log

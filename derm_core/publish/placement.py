@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from ..bundles.library import find_bundle, verify_bundle
+from ..bundles.model_library import find_bundle, verify_bundle
 from ..errors import BundleError, NotFound
 from ..workspace import Workspace
 

@@ -9,7 +9,7 @@ from importlib import metadata
 from typing import Any
 
 from ..bundles.card_parts import TrainingData
-from ..bundles.library import find_bundle, verify_bundle
+from ..bundles.model_library import find_bundle, verify_bundle
 from ..config import PretrainConfig, StudyConfig, from_dict
 from ..data.decode import PREPROCESSING_VERSION
 from ..data.manifest import DatasetInfo, read_info

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..arms import arm_kind, arm_label, in_order
 from ..bundles.bundle import Bundle, ExtractorBundle, load_bundle, load_extractor
-from ..bundles.library import list_cards
+from ..bundles.model_library import list_cards
 from ..config import BackboneConfig, EmbedConfig, StudyConfig
 from ..errors import ConfigError, RunError, WeightsUnavailable
 from ..nets.backbone import Backbone, Extractor, build_backbone, load_imagenet, make_extractor

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..bundles.card import Card
-from ..bundles.library import find_bundle, verify_bundle
+from ..bundles.model_library import find_bundle, verify_bundle
 from ..config import StudyConfig
 from ..data.manifest import Dataset, load_dataset
 from ..data.splits import SPLITS, split_dataset, split_fingerprint

@@ -18,7 +18,7 @@ import streamlit as st
 
 from derm_core.arms import in_order
 from derm_core.bundles.card import Card
-from derm_core.bundles.library import ListedBundle, list_bundles
+from derm_core.bundles.model_library import ListedBundle, list_bundles
 from derm_core.data import audit as audits
 from derm_core.data.manifest import Dataset, DatasetSummary, list_datasets, load_dataset
 from derm_core.data.splits import split_dataset

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from derm_core.bundles.library import find_bundle
+from derm_core.bundles.model_library import find_bundle
 from derm_core.config import BackboneConfig
 from derm_core.workspace import Workspace
 from pages.ui.cached import cards, map_version, stamp

@@ -12,7 +12,7 @@ from derm_core.arms import arm_style
 from derm_core.bundles import neighbours
 from derm_core.bundles.bundle import load_bundle
 from derm_core.bundles.card import Card
-from derm_core.bundles.library import list_cards
+from derm_core.bundles.model_library import list_cards
 from derm_core.bundles.outlier import fit_space
 from derm_core.bundles.predict import predict_images
 from derm_core.bundles.predictor import Predictor

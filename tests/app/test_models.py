@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from derm_core.bundles.archive import export_bundle
-from derm_core.bundles.library import verify_bundle
+from derm_core.bundles.model_library import verify_bundle
 from derm_core.config import from_dict
 from derm_core.files import read_json
 from derm_core.jobs import worker

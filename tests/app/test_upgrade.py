@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from derm_core.bundles.bundle import load_bundle
-from derm_core.bundles.library import find_bundle, verify_bundle
+from derm_core.bundles.model_library import find_bundle, verify_bundle
 from derm_core.bundles.predictor import Predictor
 from derm_core.config import from_dict
 from derm_core.data.decode_all import DecodedFile, DecodedImages

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from derm_core.bundles.library import list_cards
+from derm_core.bundles.model_library import list_cards
 from derm_core.bundles.predict import predict_images
 from derm_core.bundles.sample_images import sample_images
 from derm_core.cli import main

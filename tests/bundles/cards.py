@@ -7,7 +7,7 @@ from typing import Any
 
 from derm_core.bundles import bundle
 from derm_core.bundles.card import Card, card_json, read_card
-from derm_core.bundles.library import verify_bundle
+from derm_core.bundles.model_library import verify_bundle
 from derm_core.bundles.reference_file import Reference
 
 FIELDS = {

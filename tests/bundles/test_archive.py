@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 from derm_core.bundles import archive
-from derm_core.bundles.library import verify_bundle
+from derm_core.bundles.model_library import verify_bundle
 from derm_core.errors import BundleError
 from tests.bundles.cards import save_bundle
 

@@ -12,7 +12,7 @@ import torch
 
 from derm_core.bundles.bundle import load_bundle
 from derm_core.bundles.card_parts import TensorSpec
-from derm_core.bundles.library import find_bundle, list_bundles, verify_bundle
+from derm_core.bundles.model_library import find_bundle, list_bundles, verify_bundle
 from derm_core.bundles.tensors import read_header
 from derm_core.errors import BundleError, NotFound
 from tests.bundles.cards import save_bundle
@@ -154,7 +154,7 @@ def test_the_shelf_lists_good_and_refused_ones_without_torch(shelf, classifier, 
     with pytest.raises(NotFound, match="second, small"):
         find_bundle(shelf, "third")
     code = (
-        "import sys; from derm_core.bundles.library import list_bundles; from derm_core.workspace import Workspace; "
+        "import sys; from derm_core.bundles.model_library import list_bundles; from derm_core.workspace import Workspace; "
         "assert list_bundles(Workspace.open()); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -12,7 +12,7 @@ import torch
 from derm_core import cli
 from derm_core.bundles.archive import export_bundle, import_bundle
 from derm_core.bundles.bundle import load_classifier, load_extractor
-from derm_core.bundles.library import list_bundles, verify_bundle
+from derm_core.bundles.model_library import list_bundles, verify_bundle
 from derm_core.config import BackboneConfig, PretrainConfig, StudyConfig, to_dict
 from derm_core.data.synth.generator import generate
 from derm_core.errors import BundleError, ConfigError, NotFound, RunError

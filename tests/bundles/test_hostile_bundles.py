@@ -14,7 +14,7 @@ from safetensors.torch import load, save
 
 from derm_core.bundles.archive import import_bundle
 from derm_core.bundles.bundle import load_bundle
-from derm_core.bundles.library import verify_bundle
+from derm_core.bundles.model_library import verify_bundle
 from derm_core.bundles.tensors import read_header
 from derm_core.errors import BundleError
 from derm_core.records import to_json

@@ -15,7 +15,7 @@ from safetensors.numpy import load, save
 
 from derm_core.bundles import archive
 from derm_core.bundles.bundle import load_bundle
-from derm_core.bundles.library import verify_bundle
+from derm_core.bundles.model_library import verify_bundle
 from derm_core.bundles.neighbours import fit_points
 from derm_core.bundles.outlier import fit_space
 from derm_core.bundles.reference_file import Reference

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from derm_core.bundles.bundle import load_bundle
-from derm_core.bundles.library import find_bundle
+from derm_core.bundles.model_library import find_bundle
 from derm_core.config import BackboneConfig, EmbedConfig, PretrainConfig, Recipe, to_dict
 from derm_core.data.manifest import load_dataset
 from derm_core.data.splits import SPLITS, split_dataset

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from derm_core.bundles.library import verify_bundle
+from derm_core.bundles.model_library import verify_bundle
 from derm_core.config import PublishConfig, from_dict, to_dict
 from derm_core.errors import BundleError, ConfigError, NotFound, RunError
 from derm_core.jobs import preflight

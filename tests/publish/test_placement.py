@@ -6,7 +6,7 @@ import os
 import pytest
 
 from derm_core import files
-from derm_core.bundles.library import verify_bundle
+from derm_core.bundles.model_library import verify_bundle
 from derm_core.errors import DermError
 from derm_core.publish.placement import place
 from tests.bundles.cards import save_bundle

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from derm_core.bundles.library import verify_bundle
+from derm_core.bundles.model_library import verify_bundle
 from derm_core.config import EvaluateConfig, StudyConfig, from_dict, to_dict
 from derm_core.data.manifest import load_dataset, save_dataset
 from derm_core.errors import ConfigError, NotFound

@@ -9,7 +9,7 @@ import streamlit as st
 
 from derm_core.arms import arm_style, in_order
 from derm_core.bundles.card import Card
-from derm_core.bundles.library import ListedBundle
+from derm_core.bundles.model_library import ListedBundle
 from pages.ui import frame, words
 
 if TYPE_CHECKING:
