@@ -4,7 +4,7 @@
     features = load_extractor("NAME").features(images)      # uint8 (n, S, S, 3) -> float32 (n, D)
 
 A folder holds card.json, model.safetensors and, for a classifier, perhaps reference.safetensors. All of it is checked
-(library.read_bundle) before a tensor is made, and nothing is unpickled.
+(model_library.read_bundle) before a tensor is made, and nothing is unpickled.
 """
 
 from __future__ import annotations

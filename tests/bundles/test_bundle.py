@@ -154,7 +154,8 @@ def test_the_shelf_lists_good_and_refused_ones_without_torch(shelf, classifier, 
     with pytest.raises(NotFound, match="second, small"):
         find_bundle(shelf, "third")
     code = (
-        "import sys; from derm_core.bundles.model_library import list_bundles; from derm_core.workspace import Workspace; "
+        "import sys; from derm_core.bundles.model_library import list_bundles; "
+        "from derm_core.workspace import Workspace; "
         "assert list_bundles(Workspace.open()); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
