@@ -22,7 +22,7 @@ from derm_core.data.manifest import Dataset, save_dataset
 from derm_core.data.splits import split_dataset
 from derm_core.insight.embed import MapData, draw_map
 from derm_core.seeds import stream_seed
-from derm_core.stats.feature_space import principal_axes
+from derm_core.stats.neighbours import principal_axes
 from derm_core.workspace import Workspace
 
 LIMIT = 1.1

@@ -51,24 +51,6 @@ class Space:
         return (along * spread[:-1]) @ self.axes.T + rest
 
 
-def fit_space(features_nd: np.ndarray) -> Space:
-    """The space of training features (n, D). Features that do not vary have the standard deviation 1."""
-    from sklearn.covariance import ledoit_wolf_shrinkage
-
-    features = np.asarray(features_nd, np.float64)
-    mean, std = features.mean(0), features.std(0)
-    std = np.where(std > 1e-6, std, 1.0)
-    z, d = (features - mean) / std, features.shape[1]
-    shrink = float(ledoit_wolf_shrinkage(z, assume_centered=True))
-    covariance = z.T @ z / len(z)
-    values, vectors = np.linalg.eigh(covariance)
-    values = (1 - shrink) * np.maximum(values[::-1], 0) + shrink * np.trace(covariance) / d
-    values, rank = np.maximum(values, 1e-6), min(d, MAX_AXES)
-    rest = values[rank:].mean() if rank < d else 1.0
-    arrays = (mean, std, vectors[:, ::-1][:, :rank], np.append(values[:rank], rest))
-    return Space(*(np.ascontiguousarray(array, np.float32) for array in arrays))
-
-
 def distance(space: Space, features_nd: np.ndarray) -> np.ndarray:
     """(n,) Mahalanobis distance to the mean over √D."""
     z = space.standardise(features_nd)

@@ -1,6 +1,6 @@
 """Near-duplicates: pictures of the same thing, moved, turned, resized, recoloured, saved again or taken twice.
 
-    pairs = candidates(positions (n, k), other spaces)         proposed by neighbours in feature spaces
+    pairs = candidates([positions (n, k), …])                 proposed by neighbours in feature spaces
     near_duplicates(images, read, rows, pairs, report)         decided by registration of the pictures
 
 The two nearest images of each are proposed, if they have it among their own nearest ten.
@@ -25,7 +25,7 @@ from itertools import product
 
 import numpy as np
 
-from ..stats.feature_space import SHOWN_NEIGHBOURS, nearest
+from ..stats.feature_space import SHOWN_NEIGHBOURS
 from .registration import COARSE, FINE, MIDDLE, best_turn, log_luminance, refine, shrink
 
 # Steps of a pose, see registration.refine.
@@ -73,16 +73,15 @@ class DuplicatePairs:
     stretches: np.ndarray
 
 
-def candidates(positions_nk: np.ndarray, spaces: Sequence[np.ndarray]) -> CandidatePairs:
+def candidates(neighbours: Sequence[np.ndarray]) -> CandidatePairs:
     """Each image with its two nearest that have it among their own nearest ten, in any space.
 
     Args:
-        positions_nk: of the nearest images in one space.
-        spaces: further spaces (n, D').
+        neighbours: of each space the positions (n, k) of an image's nearest others, nearest first.
     """
-    count = min(SHOWN_NEIGHBOURS, positions_nk.shape[1])
+    count = min(SHOWN_NEIGHBOURS, neighbours[0].shape[1])
     by_rank = [[np.zeros((0, 2), int)], [np.zeros((0, 2), int)]]
-    for near in (positions_nk[:, :count], *(nearest(space, count)[0] for space in spaces)):
+    for near in (positions[:, :count] for positions in neighbours):
         own = np.arange(len(near))
         for rank in range(min(2, count)):
             other = near[:, rank]

@@ -17,6 +17,7 @@ from ..data.near_duplicates import DuplicatePairs, Read, candidates, near_duplic
 from ..data.registration import FINE
 from ..errors import ImageError
 from ..stats.feature_space import SHOWN_NEIGHBOURS
+from ..stats.neighbours import nearest
 from .label_errors import label_errors, out_of_fold
 from .saved_map import IssueCounts
 
@@ -96,7 +97,9 @@ def find_issues(
     """
     labels, groups = dataset.labels[rows], dataset.groups[rows]
     known = known_pairs(dataset, rows)
-    proposed = candidates(space.positions, other_spaces)
+    count = min(SHOWN_NEIGHBOURS, space.positions.shape[1])
+    others = [nearest(features, count)[0] for features in other_spaces]
+    proposed = candidates([space.positions, *others])
     alike = near_duplicates(images, _reader(dataset, images), rows, proposed, report)
     duplicates, known_found = _duplicates(alike, rows, split, groups, known)
     doubted, confused, random = _label_errors(

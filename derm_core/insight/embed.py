@@ -28,15 +28,17 @@ from ..machine import pick_device
 from ..records import to_json
 from ..stats.feature_space import (
     SHOWN_NEIGHBOURS,
-    nearest,
     neighbour_accuracy,
+    search_depth,
+    standardise,
+    vote_outside_group,
+)
+from ..stats.neighbours import (
+    nearest,
     neighbourhood_preservation,
     principal_axes,
-    search_depth,
     silhouette,
-    standardise,
     trust,
-    vote_outside_group,
 )
 from ..study.arms import build_extractors
 from ..study.features import extract

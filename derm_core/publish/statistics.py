@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
+from sklearn.covariance import ledoit_wolf_shrinkage
 
 from ..bundles import conformal, neighbours, outlier
 from ..bundles.card_parts import (
@@ -117,7 +118,7 @@ def measure(
     count = Count(report, sum(map(len, members.values())))
     train, val, test = (_part(predictor, data, chosen, count) for chosen in members.values())
     calibration = val.at(np.flatnonzero(np.isin(val.ids, list(calibration_ids))))
-    space = outlier.fit_space(train.features)
+    space = fit_space(train.features)
     latents = None
     if vae is not None:
         with compute_slot():
@@ -304,3 +305,19 @@ def _duplicate(
     return DuplicateThreshold(
         threshold=threshold, false_alarms=neighbours.FALSE_ALARMS, copies=len(copies), found=recall
     )
+
+
+def fit_space(features_nd: np.ndarray) -> outlier.Space:
+    """The space of training features (n, D). Features that do not vary have the standard deviation 1."""
+    features = np.asarray(features_nd, np.float64)
+    mean, std = features.mean(0), features.std(0)
+    std = np.where(std > 1e-6, std, 1.0)
+    z, d = (features - mean) / std, features.shape[1]
+    shrink = float(ledoit_wolf_shrinkage(z, assume_centered=True))
+    covariance = z.T @ z / len(z)
+    values, vectors = np.linalg.eigh(covariance)
+    values = (1 - shrink) * np.maximum(values[::-1], 0) + shrink * np.trace(covariance) / d
+    values, rank = np.maximum(values, 1e-6), min(d, outlier.MAX_AXES)
+    rest = values[rank:].mean() if rank < d else 1.0
+    arrays = (mean, std, vectors[:, ::-1][:, :rank], np.append(values[:rank], rest))
+    return outlier.Space(*(np.ascontiguousarray(array, np.float32) for array in arrays))

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor
 
 from ..nets.backbone import Backbone
@@ -50,10 +53,6 @@ def probe_accuracy(
     Mean recall over the classes present in val. None where train has fewer than two classes or val
     is empty.
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import balanced_accuracy_score
-
     if len(np.unique(train_labels)) < 2 or len(val_labels) == 0 or not np.isfinite(train_nd).all():
         return None
     mean, std = train_nd.mean(axis=0), train_nd.std(axis=0) + 1e-6

@@ -13,11 +13,11 @@ from derm_core.bundles import neighbours
 from derm_core.bundles.bundle import load_bundle
 from derm_core.bundles.card import Card
 from derm_core.bundles.model_library import list_cards
-from derm_core.bundles.outlier import fit_space
 from derm_core.bundles.predict import predict_images
 from derm_core.bundles.predictor import Predictor
 from derm_core.bundles.reference_file import Reference
 from derm_core.data.decode import MAX_BYTES, crop_square, decode, read_image
+from derm_core.publish.statistics import fit_space
 from derm_core.workspace import Workspace
 from pages.ui import cached_models, scheduling
 from pages.ui.classify import models

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from derm_core.bundles import neighbours
-from derm_core.bundles.outlier import fit_space
+from derm_core.publish.statistics import fit_space
 
 
 def test_neighbours_are_scikit_learns_in_standardised_features():

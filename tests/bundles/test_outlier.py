@@ -9,6 +9,7 @@ from sklearn.covariance import LedoitWolf
 
 from derm_core.bundles import outlier
 from derm_core.publish.non_lesions import KINDS, nonlesion_images
+from derm_core.publish.statistics import fit_space
 
 
 def features(n: int, d: int, seed: int = 0) -> np.ndarray:
@@ -24,14 +25,14 @@ def test_the_distance_is_scikit_learns_shrunk_covariance_in_scipys_mahalanobis()
     expected = [
         mahalanobis((row - mean) / std, np.zeros(12), precision) / np.sqrt(12) for row in asked
     ]
-    assert np.allclose(outlier.distance(outlier.fit_space(train), asked), expected, rtol=1e-4)
+    assert np.allclose(outlier.distance(fit_space(train), asked), expected, rtol=1e-4)
 
 
 def test_axes_left_out_count_with_their_mean_variance(monkeypatch):
     train, asked = features(600, 12), features(9, 12, seed=1)
-    whole = outlier.distance(outlier.fit_space(train), asked)
+    whole = outlier.distance(fit_space(train), asked)
     monkeypatch.setattr(outlier, "MAX_AXES", 6)
-    space = outlier.fit_space(train)
+    space = fit_space(train)
     z = space.standardise(asked)
     along = z @ space.axes
     rest = (z**2).sum(1) - (along**2).sum(1)
@@ -46,7 +47,7 @@ def test_axes_left_out_count_with_their_mean_variance(monkeypatch):
 def test_what_is_drawn_spreads_as_the_training_features_do(monkeypatch, most):
     monkeypatch.setattr(outlier, "MAX_AXES", most)
     train = features(4000, 12)
-    space = outlier.fit_space(train)
+    space = fit_space(train)
     drawn = space.draw(40_000, np.random.default_rng(0))
     found = np.cov(drawn.T)
     axes, variances = space.axes, space.variances
@@ -58,7 +59,7 @@ def test_what_is_drawn_spreads_as_the_training_features_do(monkeypatch, most):
 
 def test_features_that_do_not_vary_do_no_harm():
     train = np.concatenate([features(200, 5), np.full((200, 1), 2.0)], 1)
-    assert np.isfinite(outlier.distance(outlier.fit_space(train), train)).all()
+    assert np.isfinite(outlier.distance(fit_space(train), train)).all()
 
 
 @pytest.mark.parametrize("second", [False, True])
@@ -91,7 +92,7 @@ def test_a_picture_is_flagged_where_the_models_mean_is_above_the_limit():
 def test_latents_come_back_from_features_that_hold_them():
     train = features(500, 20)
     mu = train @ np.random.default_rng(1).normal(size=(20, 4)) * 0.1
-    space = outlier.fit_space(train)
+    space = fit_space(train)
     weight, bias = outlier.fit_latents(space, train, mu)
     assert np.corrcoef((space.standardise(train) @ weight + bias).ravel(), mu.ravel())[0, 1] > 0.999
 

@@ -11,7 +11,7 @@ import pytest
 from derm_core.bundles import conformal
 from derm_core.bundles.bundle import load_bundle
 from derm_core.bundles.neighbours import fit_points
-from derm_core.bundles.outlier import Outlier, distance, fit_space
+from derm_core.bundles.outlier import Outlier, distance
 from derm_core.bundles.predict import predict_images
 from derm_core.bundles.prediction import (
     Agreement,
@@ -23,6 +23,7 @@ from derm_core.bundles.prediction import (
 from derm_core.bundles.predictor import Predictor
 from derm_core.bundles.reference_file import Reference
 from derm_core.cli import main
+from derm_core.publish.statistics import fit_space
 from derm_core.records import to_json
 from tests.builders import encode
 from tests.bundles.cards import complete_bundle, make_card, save_bundle

@@ -17,10 +17,10 @@ from derm_core.bundles import archive
 from derm_core.bundles.bundle import load_bundle
 from derm_core.bundles.model_library import verify_bundle
 from derm_core.bundles.neighbours import fit_points
-from derm_core.bundles.outlier import fit_space
 from derm_core.bundles.reference_file import Reference
 from derm_core.bundles.tensors import REFERENCE, read_header
 from derm_core.errors import BundleError
+from derm_core.publish.statistics import fit_space
 from derm_core.records import to_json
 from tests.bundles.cards import complete_bundle, save_bundle
 

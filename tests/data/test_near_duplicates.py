@@ -12,7 +12,7 @@ from derm_core.data.near_duplicates import (
     candidates,
     near_duplicates,
 )
-from derm_core.stats.feature_space import nearest
+from derm_core.stats.neighbours import nearest
 
 
 def picture(seed: int) -> np.ndarray:
@@ -64,7 +64,7 @@ COPIES = {
 @pytest.mark.parametrize("how", COPIES)
 def test_a_copy_is_found_among_other_pictures(how):
     images = np.stack([view(0), view(0, **COPIES[how]), *(view(seed) for seed in range(1, 7))])
-    proposed = candidates(np.array([[1], [0], [3], [4], [5], [6], [7], [2]]), [])
+    proposed = candidates([np.array([[1], [0], [3], [4], [5], [6], [7], [2]])])
     calls = []
     alike = near_duplicates(
         images, enlarged(images), np.arange(8), proposed, lambda *done: calls.append(done)
@@ -99,14 +99,14 @@ def test_pairs_are_proposed_once_from_every_space_and_by_both_sides():
     near = nearest(
         np.append(np.linspace(0, 1, 30) ** 3 + 5, [0.0])[:, None].astype(np.float32), 12
     )[0]
-    pairs = candidates(near, [space]).pairs
+    pairs = candidates([near, nearest(space, 10)[0]]).pairs
     assert (
         [20, 30] in pairs.tolist()
         and len(np.unique(pairs, axis=0)) == len(pairs)
         and (pairs[:, 0] < pairs[:, 1]).all()
     )
     own = nearest(space, 10)[0]
-    proposed = candidates(own, [])
+    proposed = candidates([own])
     ranked = [
         {tuple(sorted((i, int(own[i, rank])))) for i in range(31) if i in own[own[i, rank]]}
         for rank in (0, 1)

@@ -9,7 +9,7 @@ import pytest
 
 from derm_core.data.manifest import DatasetInfo
 from derm_core.insight.data_issues import DataIssue, FeatureSpace, find_issues
-from derm_core.stats.feature_space import nearest
+from derm_core.stats.neighbours import nearest
 
 
 @pytest.fixture

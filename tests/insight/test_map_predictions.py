@@ -15,6 +15,7 @@ from derm_core.insight import map_predictions
 from derm_core.insight.map_predictions import fitting_bundles, predict_images
 from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head
+from derm_core.publish.statistics import fit_space
 from tests.bundles.cards import make_card
 
 
@@ -40,7 +41,7 @@ def predictor() -> Predictor:
 def test_answers_are_those_of_the_predictor(predictor):
     images = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
     features, _ = predictor.features_and_logits(images)
-    predictor.bundle.reference = Reference(outlier.fit_space(features), None, None)
+    predictor.bundle.reference = Reference(fit_space(features), None, None)
     probabilities = predictor.predict(images)
     labels = np.array(["a", "b", None] * 4, object)
     predictions = predict_images(predictor, features, labels, ("b", "a", "c"))

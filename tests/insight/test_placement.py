@@ -10,7 +10,6 @@ import torch
 
 from derm_core.bundles import neighbours
 from derm_core.bundles.bundle import Bundle
-from derm_core.bundles.outlier import fit_space
 from derm_core.bundles.predictor import Predictor
 from derm_core.bundles.reference_file import Reference, without_points
 from derm_core.config import BackboneConfig, EmbedConfig
@@ -22,6 +21,7 @@ from derm_core.insight.embed import MapData, draw_map
 from derm_core.insight.placement import open_placer, place_in_training
 from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head
+from derm_core.publish.statistics import fit_space
 from derm_core.study.arms import build_extractors
 from derm_core.study.features import extract, finish
 from tests.bundles.cards import make_card

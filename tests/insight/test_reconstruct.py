@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from derm_core.bundles.bundle import load_bundle
-from derm_core.bundles.outlier import distance, fit_space
+from derm_core.bundles.outlier import distance
 from derm_core.bundles.predict import predict_images
 from derm_core.bundles.predictor import Predictor
 from derm_core.bundles.reference_file import Reference
 from derm_core.insight.reconstruct import can_reconstruct, reconstruct
+from derm_core.publish.statistics import fit_space
 from tests.bundles.cards import complete_bundle, save_bundle
 from tests.bundles.conftest import card, classifier, decoder, shelf  # noqa: F401
 

@@ -5,15 +5,17 @@ import pytest
 
 from derm_core.seeds import stream_seed
 from derm_core.stats.feature_space import (
-    nearest,
     neighbour_accuracy,
+    search_depth,
+    standardise,
+    vote_outside_group,
+)
+from derm_core.stats.neighbours import (
+    nearest,
     neighbourhood_preservation,
     principal_axes,
-    search_depth,
     silhouette,
-    standardise,
     trust,
-    vote_outside_group,
 )
 
 
