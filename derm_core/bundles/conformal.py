@@ -64,8 +64,8 @@ def scores(probabilities_nc: np.ndarray) -> np.ndarray:
     return result
 
 
-def threshold(truth_n: np.ndarray, coverage: float) -> float:
-    """The ceil((n + 1) coverage)-th smallest of the true classes' scores; 1 (every class) where n is too small."""
+def conformal_quantile(truth_n: np.ndarray, coverage: float) -> float:
+    """The conformal quantile: the ceil((n + 1) · coverage)-th smallest score; 1 (every class) where n is too small."""
     rank = math.ceil((len(truth_n) + 1) * coverage - ROUNDING)
     return float(np.sort(truth_n)[rank - 1]) if rank <= len(truth_n) else 1.0
 
@@ -145,7 +145,7 @@ def fit(probabilities_nc: np.ndarray, labels_n: np.ndarray) -> ConformalThreshol
     return ConformalThresholds(
         method="split conformal",
         score="adaptive (APS), mass above the class, no random term",
-        coverages={key(c): threshold(truth, c) for c in COVERAGES},
+        coverages={key(c): conformal_quantile(truth, c) for c in COVERAGES},
         calibration_groups=len(labels_n),
     )
 
@@ -216,7 +216,7 @@ def redivided(
     def covered(calibrating: np.ndarray) -> float:
         shuffled = rng.permutation(len(group))
         first = shuffled[np.unique(group[shuffled], return_index=True)[1]]
-        q = threshold(scores_n[first[calibrating]], coverage)
+        q = conformal_quantile(scores_n[first[calibrating]], coverage)
         share = np.bincount(group, scores_n <= q + ROUNDING) / sizes
         return float(share[~calibrating].mean())
 

@@ -13,7 +13,7 @@ SSIM_WINDOW = 7  # pixels, as in scikit-image's default
 SSIM_C1, SSIM_C2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2  # Wang et al. 2004, for values in [-1, 1]
 
 
-def view_agreement(
+def nt_xent_loss(
     first_bd: Tensor,
     second_bd: Tensor,
     all_first_nd: Tensor,
@@ -46,7 +46,7 @@ def gradient_difference(recon_bchw: Tensor, target_bchw: Tensor) -> Tensor:
     return error_bchw.diff(dim=2).abs().mean() + error_bchw.diff(dim=3).abs().mean()
 
 
-def dissimilarity(recon_bchw: Tensor, target_bchw: Tensor) -> Tensor:
+def ssim_loss(recon_bchw: Tensor, target_bchw: Tensor) -> Tensor:
     """1 − SSIM, 0 to 2, of images in [-1, 1] (Wang et al. 2004, eq. 13; as a loss Zhao et al. 2017, arXiv 1511.08861).
 
     Means and (population) variances over uniform windows of 7 × 7 pixels that lie inside the image; mean over these.

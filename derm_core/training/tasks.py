@@ -19,7 +19,7 @@ from ..nets.head import classification_loss
 from ..nets.vae import VAE, build_projector, build_vae, elbo_terms, reparameterise
 from ..seeds import Share
 from .distributed import gather_with_gradient
-from .losses import dissimilarity, free_bits_kl, gradient_difference, view_agreement
+from .losses import free_bits_kl, gradient_difference, nt_xent_loss, ssim_loss
 
 
 @dataclass(frozen=True)
@@ -162,12 +162,12 @@ class VAETask(Task):
             more["gradient_difference"] = gradient_difference(recon_bchw, target_bchw)
             elbo = elbo + recipe.gradient_weight * self.values * more["gradient_difference"]
         if recipe.ssim_weight:
-            more["dissimilarity"] = dissimilarity(recon_bchw, target_bchw)
+            more["dissimilarity"] = ssim_loss(recon_bchw, target_bchw)
             elbo = elbo + recipe.ssim_weight * self.values * more["dissimilarity"]
         loss = recipe.elbo_weight * elbo
         if projected_bd is not None and batch.second is not None:
             first_bd, second_bd = projected_bd.float().chunk(2)
-            more["consistency"] = view_agreement(
+            more["consistency"] = nt_xent_loss(
                 first_bd,
                 second_bd,
                 whole(first_bd, batch),

@@ -49,13 +49,15 @@ def test_sets_are_those_of_a_naive_loop():
 )
 def test_the_threshold_is_the_ceil_n_plus_1_th_smallest(n, coverage, rank):
     values = np.random.default_rng(n).permutation(n) / 1000
-    assert conformal.threshold(values, coverage) == (rank - 1) / 1000
+    assert conformal.conformal_quantile(values, coverage) == (rank - 1) / 1000
 
 
 def test_too_few_calibration_groups_give_every_class():
     p, labels = draws(np.random.default_rng(1), 8)
     assert conformal.fit(p, labels).coverages == {
-        "0.80": pytest.approx(conformal.threshold(conformal.scores(p)[np.arange(8), labels], 0.8)),
+        "0.80": pytest.approx(
+            conformal.conformal_quantile(conformal.scores(p)[np.arange(8), labels], 0.8)
+        ),
         "0.90": 1.0,
         "0.95": 1.0,
     }
@@ -108,7 +110,7 @@ def test_a_set_that_covers_too_little_is_called_so():
     rng = np.random.default_rng(5)
     p, labels = draws(rng, 3000)
     good = conformal.fit(p[:1000], labels[:1000])
-    low = conformal.threshold(conformal.scores(p)[np.arange(3000), labels], 0.8)
+    low = conformal.conformal_quantile(conformal.scores(p)[np.arange(3000), labels], 0.8)
     bad = replace(good, coverages={"0.90": low})
     groups = np.arange(2000)
     assert conformal.coverage_on(p[1000:], labels[1000:], groups, good, "abcde")["0.90"].as_promised
@@ -130,7 +132,9 @@ def sides(
 def coverage_of(parts: list[tuple[np.ndarray, np.ndarray]], coverage: float) -> float:
     """Of the test groups' images, by a threshold from the first image of each calibration group; group by group."""
     (scores, groups), (test, test_groups) = parts
-    q = conformal.threshold(np.array([scores[groups == g][0] for g in np.unique(groups)]), coverage)
+    q = conformal.conformal_quantile(
+        np.array([scores[groups == g][0] for g in np.unique(groups)]), coverage
+    )
     return float(np.mean([(test[test_groups == g] <= q).mean() for g in np.unique(test_groups)]))
 
 

@@ -63,7 +63,7 @@ def test_sets_are_those_of_adaptive_prediction_sets_without_their_random_term(co
 @pytest.mark.parametrize("coverage", conformal.COVERAGES)
 def test_the_threshold_is_the_quantile_that_covers_with_any_other_score(coverage):
     p, labels = draws(np.random.default_rng(1), 600, CLASSES)
-    q = conformal.threshold(1 - p[np.arange(200), labels[:200]], coverage)
+    q = conformal.conformal_quantile(1 - p[np.arange(200), labels[:200]], coverage)
     assert np.array_equal(
         1 - p[200:] <= q, mapie_sets("lac", p[:200], labels[:200], p[200:], coverage)
     )

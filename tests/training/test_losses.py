@@ -9,10 +9,10 @@ import torch
 from derm_core.training.losses import (
     SSIM_C1,
     SSIM_C2,
-    dissimilarity,
     free_bits_kl,
     gradient_difference,
-    view_agreement,
+    nt_xent_loss,
+    ssim_loss,
 )
 
 
@@ -36,14 +36,12 @@ def nt_xent(first, second, temperature) -> list[float]:
 @pytest.mark.parametrize("temperature", [0.1, 0.2, 1.0])
 def test_agreement_is_the_formula_of_its_source(views, temperature):
     expected = np.mean(nt_xent(*views, temperature))
-    assert view_agreement(*views, *views, temperature).item() == pytest.approx(expected, rel=1e-5)
+    assert nt_xent_loss(*views, *views, temperature).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_shares_of_a_batch_give_the_whole_batch_mean(views):
     parts = [
-        view_agreement(*(v[begin:end] for v in views), *views, 0.2, begin).item()
-        * (end - begin)
-        / 5
+        nt_xent_loss(*(v[begin:end] for v in views), *views, 0.2, begin).item() * (end - begin) / 5
         for begin, end in ((0, 2), (2, 5))
     ]
     assert sum(parts) == pytest.approx(np.mean(nt_xent(*views, 0.2)), rel=1e-5)
@@ -51,7 +49,7 @@ def test_shares_of_a_batch_give_the_whole_batch_mean(views):
 
 def test_agreement_is_least_where_the_two_views_are_alike_and_others_are_not(views):
     alike, shuffled = (
-        view_agreement(views[0], other, views[0], other, 0.2)
+        nt_xent_loss(views[0], other, views[0], other, 0.2)
         for other in (views[0], views[0].roll(1, 0))
     )
     assert alike < 1 < shuffled
@@ -93,10 +91,10 @@ def test_structure_is_one_less_ssim():
                     * (2 * covariance + SSIM_C2)
                     / ((u.mean() ** 2 + v.mean() ** 2 + SSIM_C1) * (u.var() + v.var() + SSIM_C2))
                 )
-    assert dissimilarity(torch.tensor(x), torch.tensor(y)).item() == pytest.approx(
+    assert ssim_loss(torch.tensor(x), torch.tensor(y)).item() == pytest.approx(
         1 - np.mean(values), rel=1e-4
     )
-    assert dissimilarity(torch.tensor(x), torch.tensor(x)).item() == pytest.approx(0, abs=1e-6)
+    assert ssim_loss(torch.tensor(x), torch.tensor(x)).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_free_bits_press_no_dimension_below_their_number():

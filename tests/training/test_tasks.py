@@ -10,10 +10,10 @@ from derm_core.errors import ConfigError
 from derm_core.nets.head import classification_loss
 from derm_core.nets.vae import elbo_terms
 from derm_core.training.losses import (
-    dissimilarity,
     free_bits_kl,
     gradient_difference,
-    view_agreement,
+    nt_xent_loss,
+    ssim_loss,
 )
 from derm_core.training.tasks import Batch, VAETask
 
@@ -83,13 +83,13 @@ def test_the_loss_of_two_views_is_the_sum_of_its_weighted_terms(make_views_task,
     mu, logvar = task.vae.posterior(features)
     kl = free_bits_kl(elbo_terms(views, views, mu, logvar, task.vae.log_sigma)[1], recipe.free_bits)
     first, second = task.projector(features).chunk(2)
-    agreement = view_agreement(first, second, first, second, recipe.temperature)
+    agreement = nt_xent_loss(first, second, first, second, recipe.temperature)
     values = 3 * 16 * 16
     elbo = (
         said["reconstruction"]
         + task.kl_weight(0.1) * kl
         + 0.5 * values * gradient_difference(said["output"], views)
-        + 0.5 * values * dissimilarity(said["output"], views)
+        + 0.5 * values * ssim_loss(said["output"], views)
     )
     assert said["consistency"].item() == pytest.approx(agreement.item(), rel=1e-4)
     assert said["loss"].item() == pytest.approx((1e-3 * elbo + agreement).item(), rel=1e-4)
