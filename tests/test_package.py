@@ -10,6 +10,7 @@ import sys
 import sysconfig
 import venv
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +119,9 @@ def test_the_installed_command_opens_the_app_with_all_its_pages(installed):
         )
         try:
             wait_until_healthy(app, port, log)
-            pages = asyncio.run(visit_all(f"http://127.0.0.1:{port}"))
+            visit = asyncio.run, visit_all(f"http://127.0.0.1:{port}")
+            with ThreadPoolExecutor(1) as pool:  # this thread may have a loop of another test
+                pages = pool.submit(*visit).result()
         finally:
             app.terminate()
             app.wait(timeout=30)

@@ -155,7 +155,6 @@ def _heads(study: TrainedStudy, frozen: FrozenHeads, index: int, rows: np.ndarra
         **frozen.grid,
         updates=frozen.heads.steps,
         device=frozen.heads.device,
-        together=True,  # single heads are so small that calls cost more than arithmetic
     )
 
 

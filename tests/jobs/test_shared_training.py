@@ -118,12 +118,13 @@ def test_a_shared_run_is_cancelled_resumed_and_killed_without_leaving_a_process(
     make_synth(workspace, "tiny", images=60, size=32, processes=1)
     long = dataclasses.replace(TINY, devices=2, recipe=dataclasses.replace(TINY.recipe, epochs=999))
     run_id, store = supervisor.submit(workspace, long), RunStore(workspace)
-    step = until_it_trains(workspace, run_id, 0)
+    until_it_trains(workspace, run_id, 0)
     assert len(ranks(run_id)) == 3
     assert supervisor.cancel(workspace, run_id, wait=60).state == "cancelled"
     eventually(lambda: not ranks(run_id))
+    reached = max(step for _, step in metrics(workspace, run_id))
     supervisor.resume(workspace, run_id)
-    until_it_trains(workspace, run_id, step)
+    until_it_trains(workspace, run_id, reached)
     os.kill(store.get(run_id).pid, signal.SIGKILL)
     eventually(lambda: supervisor.reconcile(workspace) or store.get(run_id).state == "interrupted")
     eventually(lambda: not ranks(run_id))
