@@ -174,10 +174,11 @@ def test_data_import_list_audit_delete(run, workspace, folder):
         "disk_bytes"
     ] > 12 * 32 * 32 * 3
     audited, _ = run("data", "audit", "mine", "--json")
-    assert audited["groups_across_splits"] == audited["duplicate_images_across_splits"] == 0
+    assert audited["groups_across_splits"] is None and audited["groups_known"] is False
+    assert audited["duplicate_images_across_splits"] == 0 and audited["cautions"]
     assert sum(part["images"] for part in audited["splits"].values()) == 12
     text, _ = run("data", "audit", "mine")
-    assert "benign" in text
+    assert "benign" in text and "Groups unknown: leakage cannot be excluded" in text
     deleted, _ = run("data", "delete", "mine", "--json")
     assert deleted["freed_bytes"] > 0 and not workspace.dataset("mine").root.exists()
     assert (folder / "benign" / "0.png").exists()

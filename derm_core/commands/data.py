@@ -91,7 +91,7 @@ def list_data(args: argparse.Namespace, screen: Screen) -> Answer:
 
 
 def audit_data(args: argparse.Namespace, screen: Screen) -> Answer:
-    """JSON: {groups_across_splits, duplicate_images_across_splits, splits, …}; fails where one crosses."""
+    """JSON: {groups_across_splits, groups_known, cautions, splits, …}; fails where a group crosses."""
     dataset = load_dataset(screen.workspace, args.name)
     split = split_dataset(dataset.labels, dataset.groups, args.split_seed)
     result = audit(dataset, split)
@@ -100,9 +100,11 @@ def audit_data(args: argparse.Namespace, screen: Screen) -> Answer:
         for name, part in result.splits.items()
     ]
     groups, images = result.groups_across_splits, result.duplicate_images_across_splits
+    crossing = "unknown" if groups is None else groups
     lines = [
         table(("split", "images", "groups", *dataset.classes), rows),
-        f"Groups in more than one split: {groups}. Equal images in more than one split: {images}.",
+        f"Groups in more than one split: {crossing}. Equal images in more than one split: {images}.",
+        *(f"Caution: {sentence}" for sentence in result.cautions),
     ]
     for what, names in to_json(result.crossing).items():
         if names:

@@ -1,4 +1,4 @@
-"""What a dataset and its split hold, counted: classes, attributes, groups, and that no group crosses."""
+"""What a dataset and its split hold, counted: classes, attributes, groups, and which groups cross."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from .cautions import cautions, groups_known, known_group_kinds
 from .manifest import Dataset
 from .splits import SPLITS
 
@@ -62,7 +63,12 @@ class Audit:
     Attributes:
         classes, missing: images by name of the class, and without a value by name of the column.
         groups_across_splits, duplicate_images_across_splits: 0 in a sound split. Both are counted
-            from the manifest, not taken from how the split was made.
+            from the manifest, not taken from how the split was made. Where no patient and no lesion
+            is known, groups_across_splits is None: nothing can be said of it.
+        groups_known: whether a patient or lesion is known of any image.
+        images_without_group: without a known patient or lesion; None where an import of an earlier
+            version did not count them.
+        cautions: sentences on what limits the dataset.
         group_sizes: groups by their number of images.
     """
 
@@ -72,8 +78,11 @@ class Audit:
     classes: dict[str, int]
     unlabelled: int
     splits: dict[str, SplitContents]
-    groups_across_splits: int
+    groups_across_splits: int | None
+    groups_known: bool
+    images_without_group: int | None
     duplicate_images_across_splits: int
+    cautions: tuple[str, ...]
     crossing: Crossing
     duplicate_images: int
     groups_with_several_classes: int
@@ -100,6 +109,9 @@ def audit(dataset: Dataset, split: np.ndarray) -> Audit:
     sizes = frame["group"].value_counts()
     groups, contents = (_crossing(frame[column], split) for column in ("group", "sha256"))
     twice = frame["image_id"][frame["sha256"].isin(contents)]
+    kinds = known_group_kinds(dataset)
+    known, counted = groups_known(kinds), bool(dataset.info.group_kinds)
+    limits = cautions(labels.tolist(), frame["group"], frame["sha256"], kinds)
     return Audit(
         name=dataset.name,
         images=len(frame),
@@ -109,8 +121,11 @@ def audit(dataset: Dataset, split: np.ndarray) -> Audit:
         splits={
             name: _describe(frame[split == i], dataset.classes) for i, name in enumerate(SPLITS)
         },
-        groups_across_splits=len(groups),
+        groups_across_splits=len(groups) if known or len(groups) else None,
+        groups_known=known,
+        images_without_group=kinds.get("image", 0) if counted or not known else None,
         duplicate_images_across_splits=len(contents),
+        cautions=tuple(limits),
         crossing=Crossing(tuple(map(str, groups[:NAMED])), tuple(map(str, twice[:NAMED]))),
         duplicate_images=int(frame["sha256"].duplicated().sum()),
         groups_with_several_classes=int((labels.groupby(frame["group"]).nunique() > 1).sum()),

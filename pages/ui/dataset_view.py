@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from derm_core.data.audit import AttributeValue, Audit
+from derm_core.data.cautions import groups_known, known_group_kinds
 from derm_core.data.manifest import Dataset, DatasetSummary, PriorityMap
 from derm_core.data.splits import SPLITS
 from derm_core.data.triage import PRIORITIES, default_map, describe_map, save_map
@@ -26,7 +27,7 @@ def draw_facts(dataset: Dataset, row: DatasetSummary) -> None:
         st.metric("Classes", len(dataset.classes), border=True)
         st.metric(
             "Groups",
-            f"{row.groups:,}",
+            f"{row.groups:,}" if groups_known(known_group_kinds(dataset)) else "Unknown",
             border=True,
             help="A patient where known, else a lesion, else an image; known duplicates and equal files share one.",
         )
@@ -57,16 +58,22 @@ def draw_splits(workspace: Workspace, dataset: Dataset) -> None:
     crossing, twice = audit.groups_across_splits, audit.duplicate_images_across_splits
     if crossing or twice:
         st.error(
-            f"{words.count(crossing, 'group')} and {words.count(twice, 'equal image')} stand in more than one split: "
-            "results on this dataset would be too good. Import it again.",
+            f"{words.count(crossing or 0, 'group')} and {words.count(twice, 'equal image')} stand in "
+            "more than one split: results on this dataset would be too good. Import it again.",
             icon=":material/error:",
         )
-    else:
+    elif audit.groups_known:
         st.success(
             "No group and no equal image stands in two splits, counted over all "
             f"{len(dataset):,} images.",
             icon=":material/verified:",
         )
+    cautions = [words.plain(sentence) for sentence in audit.cautions]
+    if not audit.groups_known and not twice:
+        counted = "No equal image stands in two splits, counted over all"
+        cautions[0] += f" {counted} {len(dataset):,} images."
+    if cautions:
+        st.warning("\n\n".join(cautions), icon=":material/warning:")
     if not dataset.classes:
         st.caption(
             "This dataset has no labels: it can be pretrained on, and mapped, but not compared."

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from derm_core.data.manifest import load_dataset
+from derm_core.data.manifest import load_dataset, save_dataset
 from pages.ui import cached
 from tests.builders import CLASSES, noise, write_dataset, write_image
 
@@ -93,6 +93,17 @@ def test_the_audit_counts_what_crosses(open_page, workspace, monkeypatch):
     monkeypatch.setattr(cached, "audit", lambda *_: leaky)
     app = open_page("data")
     assert "3 groups" in app.error[0].value and not app.success
+
+
+@pytest.mark.slow
+def test_unknown_groups_are_a_warning_and_never_certified(open_page, workspace):
+    dataset = write_dataset(workspace)
+    info = replace(dataset.info, group_kinds={"image": len(dataset)})
+    save_dataset(workspace, "tiny", dataset.frame, info)
+    app = open_page("data")
+    assert not app.success and len(app.warning) == 1 and metrics(app)["Groups"] == "Unknown"
+    for part in ("Groups unknown: leakage cannot be excluded", "No equal image"):
+        assert part in app.warning[0].value
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The audit counts for itself: planted leaks are named, tables add up, the result is JSON."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 
 from derm_core.data.audit import MISSING, OTHER, audit, categorise
-from derm_core.data.manifest import Dataset
+from derm_core.data.manifest import Dataset, DatasetInfo
 from derm_core.data.splits import split_dataset
 from derm_core.records import to_json
 
@@ -36,7 +37,12 @@ def lesions(count: int = 200, seed: int = 0) -> Dataset:
             "site": rng.choice(list("abcdefghijklmnopqrstuvwx"), n),
         }
     )
-    return Dataset("lesions", frame, CLASSES, {}, None)
+    return Dataset("lesions", frame, CLASSES, DatasetInfo(group_kinds={"lesion": n}), None)
+
+
+def with_group_kinds(dataset: Dataset, **kinds: int) -> Dataset:
+    info = dataclasses.replace(dataset.info, group_kinds=kinds)
+    return dataclasses.replace(dataset, info=info)
 
 
 def halves(dataset: Dataset) -> np.ndarray:
@@ -47,6 +53,33 @@ def test_a_sound_split_has_nothing_that_crosses():
     dataset = lesions()
     result = audit(dataset, halves(dataset))
     assert result.groups_across_splits == 0 and result.duplicate_images_across_splits == 0
+    assert result.groups_known and result.images_without_group == 0 and result.cautions == ()
+
+
+def test_where_no_group_is_known_none_is_certified():
+    dataset = lesions()
+    unknown = with_group_kinds(dataset, image=len(dataset))
+    result = audit(unknown, halves(unknown))
+    assert result.groups_across_splits is None and not result.groups_known
+    assert result.images_without_group == len(dataset)
+    assert result.duplicate_images_across_splits == 0, "equal images are still counted"
+    assert result.cautions[0].startswith("Groups unknown: leakage cannot be excluded")
+
+
+def test_images_without_a_group_are_counted_beside_those_with_one():
+    dataset = lesions()
+    partly = with_group_kinds(dataset, lesion=len(dataset) - 30, image=30)
+    result = audit(partly, halves(partly))
+    assert result.groups_across_splits == 0 and result.images_without_group == 30
+    assert len(result.cautions) == 1 and result.cautions[0].startswith("30 of ")
+
+
+def test_patients_of_one_image_each_are_known_groups():
+    dataset = lesions()
+    frame = dataset.frame.assign(group=dataset.frame["image_id"])
+    each = with_group_kinds(dataclasses.replace(dataset, frame=frame), patient=len(frame))
+    result = audit(each, halves(each))
+    assert result.groups_known and result.groups_across_splits == 0 and not result.cautions
 
 
 def test_a_leaked_group_is_counted_and_named():
