@@ -1,4 +1,4 @@
-"""`data import | list | audit | priority | synth | delete`."""
+"""`data import | get | list | audit | priority | synth | delete`."""
 
 from __future__ import annotations
 
@@ -36,6 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=HELP["data import --size"],
     )
     one.add_argument("--processes", type=int, help=HELP["data import --processes"])
+    one = add_action(actions, "data get", "data_get:get_data")
+    one.add_argument("name", nargs="?", help=HELP["data get name"])
+    one.add_argument("--to", type=Path, metavar="FOLDER", help=HELP["data get --to"])
+    one.add_argument(
+        "--accept-licence", action="store_true", help=HELP["data get --accept-licence"]
+    )
+    one.add_argument("--no-import", dest="do_import", action="store_false")
     add_action(actions, "data list", list_data)
     one = add_action(actions, "data audit", audit_data, "name")
     one.add_argument("--split-seed", type=int, default=0)

@@ -27,6 +27,11 @@ ISIC_2018 = Terms(
     "Codella et al.: ISIC 2018 (2019), arXiv:1902.03368; Tschandl et al. (2018), "
     "doi:10.7910/DVN/DBW86T",
 )
+DERMAMNIST = Terms(
+    "CC BY-NC 4.0",
+    "Yang et al.: MedMNIST v2 (2023), doi:10.1038/s41597-022-01721-8; Tschandl, Rosendahl, Kittler: "
+    "The HAM10000 dataset (2018), doi:10.7910/DVN/DBW86T",
+)
 
 CLASS_DESCRIPTIONS = {
     "akiec": "actinic keratosis or intraepithelial carcinoma",
@@ -50,7 +55,7 @@ def terms_of_use(layout: Layout, listing: Listing) -> Terms | None:
     if str(first.attributes.get("lesion") or "").startswith("HAM_"):
         return HAM10000
     if layout.array is not None and layout.array.name.lower().startswith("dermamnist"):
-        return HAM10000
+        return DERMAMNIST
     if layout.table is not None and layout.name == "isic-one-hot":
         return ISIC_2018 if "isic2018" in layout.table.path.name.lower() else None
     if layout.name == "pad-ufes-20" and first.image_id.startswith("PAT_"):
