@@ -85,7 +85,10 @@ def import_data(args: argparse.Namespace, screen: Screen) -> Answer:
 def list_data(args: argparse.Namespace, screen: Screen) -> Answer:
     """JSON: {datasets: [{name, images, classes, groups, layout, disk_bytes}], disk_bytes}."""
     datasets = list_datasets(screen.workspace)
-    text = "No dataset yet: `data synth` makes one, `data import PATH --name NAME` reads yours."
+    text = (
+        "No dataset yet: `data synth` makes one, `data get` downloads a public one, "
+        "`data import PATH --name NAME` reads yours."
+    )
     if datasets:
         header = ("name", "images", "classes", "groups", "layout", "on disk")
         rows = [

@@ -48,7 +48,7 @@ def get_data(args: argparse.Namespace, screen: Screen) -> Answer:
             progress=screen.counter("importing", "images"),
         )
     value = {**to_json(record), "folder": str(folder), "imported": to_json(result)}
-    return Answer(value, _text(record, folder, result))
+    return Answer(value, _text(chosen, folder, record, result))
 
 
 def _list_sets() -> Answer:
@@ -98,7 +98,9 @@ def _agree(chosen: PublicSet, folder: Path, accepted: bool, screen: Screen) -> b
     return True
 
 
-def _text(record: DownloadRecord, folder: Path, result: ImportResult | None) -> str:
+def _text(
+    chosen: PublicSet, folder: Path, record: DownloadRecord, result: ImportResult | None
+) -> str:
     lines = [f"{record.name} is in {folder} ({record.license}). Cite: {record.citation}."]
     unpublished = [file.name for file in record.files if not {"md5", "sha256"} & {*file.verified}]
     if unpublished:
@@ -107,7 +109,7 @@ def _text(record: DownloadRecord, folder: Path, result: ImportResult | None) -> 
             "sums were compared; the SHA-256 is in download.json."
         )
     if result is None:
-        lines.append(f"Not imported; `data import {folder} --name NAME` does it.")
+        lines.append(f"Not imported; `data import {chosen.to_import(folder)} --name NAME` does it.")
     else:
         lines.append(
             f"Imported as {result.name}: {result.images} images, {result.classes} classes, "

@@ -11,8 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
+
 from derm_core.data.downloads import PublicSet, public_set
 from derm_core.data.fetch import RemoteFile
+from derm_core.data.medmnist import SPLITS
 from tests.builders import encode, noise
 
 
@@ -106,6 +109,54 @@ def small_ham10000(place: Place) -> PublicSet:
     return replace(
         real, files=tuple(map(offer, [place] * 3, [one.name for one in real.files], bodies))
     )
+
+
+def small_isic2018(place: Place) -> PublicSet:
+    """The test set of ISIC 2018: each archive has a folder of its name, with a licence in it."""
+    names = [f"ISIC_{i:07d}" for i in range(6)]
+    rows = [f"{name},{i % 2}.0,{1 - i % 2}.0" for i, name in enumerate(names)]
+    table = "\n".join(["image,MEL,NV", *rows, ""]).encode()
+    images = {f"{name}.jpg": encode(noise(24, seed=i), "JPEG") for i, name in enumerate(names)}
+    real = public_set("isic2018-test")
+    stems = [one.name.removesuffix(".zip") for one in real.files]
+    contents = [{f"{stems[0]}.csv": table}, images]
+    bodies = [
+        zipped({f"{stem}/{name}": data for name, data in {"LICENSE.txt": b"-", **content}.items()})
+        for stem, content in zip(stems, contents, strict=True)
+    ]
+    files = [
+        offer(place, one.name, body, checksum="", exact=False)
+        for one, body in zip(real.files, bodies, strict=True)
+    ]
+    return replace(real, files=tuple(files))
+
+
+def small_pad_ufes_20(place: Place) -> PublicSet:
+    """PAD-UFES-20: three archives, each with a folder of its name, and a table of patients."""
+    real = public_set("pad-ufes-20")
+    names = [f"PAT_{i // 2}_{i // 2}_{i}.png" for i in range(6)]
+    rows = [f"PAT_{i // 2},{i // 2},{('NEV', 'BCC')[i // 2 % 2]},{n}" for i, n in enumerate(names)]
+    bodies = ["\n".join(["patient_id,lesion_id,diagnostic,img_id", *rows, ""]).encode()]
+    for part in (1, 2, 3):
+        pair = names[2 * part - 2 : 2 * part]
+        bodies.append(
+            zipped({f"imgs_part_{part}/{n}": encode(noise(24, seed=ord(n[-5]))) for n in pair})
+        )
+    files = [offer(place, one.name, body) for one, body in zip(real.files, bodies, strict=True)]
+    return replace(real, files=tuple(files))
+
+
+def small_dermamnist(place: Place) -> PublicSet:
+    """DermaMNIST at 64 pixels, four images a split."""
+    buffer = io.BytesIO()
+    images = {
+        f"{s}_images": np.stack([noise(64, seed=k * 4 + i) for i in range(4)])
+        for k, s in enumerate(SPLITS)
+    }
+    labels = {f"{split}_labels": np.array([[0], [4], [5], [5]], np.uint8) for split in SPLITS}
+    np.savez_compressed(buffer, **images, **labels)
+    real = public_set("dermamnist-64")
+    return replace(real, files=(offer(place, real.files[0].name, buffer.getvalue(), exact=False),))
 
 
 def offer(place: Place, name: str, body: bytes, **changes) -> RemoteFile:

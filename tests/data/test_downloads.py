@@ -13,15 +13,25 @@ from dataclasses import replace
 import pytest
 
 from derm_core.background import Cancelled
-from derm_core.data import unpack
+from derm_core.data import known_datasets, unpack
 from derm_core.data.downloads import PUBLIC_SETS, download_set, public_set
 from derm_core.data.fetch import DownloadError, fetch_file
 from derm_core.data.importers import import_dataset
+from derm_core.data.manifest import read_info
 from derm_core.data.unpack import ArchiveError, unpack_zip
 from derm_core.errors import ConfigError, DataError, StorageError
 from derm_core.files import read_json
 from tests.builders import noise
-from tests.data.public_place import Place, offer, small_ham10000, start, zipped
+from tests.data.public_place import (
+    Place,
+    offer,
+    small_dermamnist,
+    small_ham10000,
+    small_isic2018,
+    small_pad_ufes_20,
+    start,
+    zipped,
+)
 
 BODY = noise(300).tobytes()
 
@@ -191,7 +201,7 @@ def test_a_full_disk_is_said_and_the_part_stays(place, tmp_path, disk):
 # ---- a whole set
 
 
-def test_a_set_is_downloaded_unpacked_and_imported(place, tmp_path, workspace):
+def test_a_set_is_downloaded_and_unpacked(place, tmp_path):
     chosen = small_ham10000(place)
     folder, unpacked = tmp_path / "data", []
     record = get(chosen, folder, unpacking=lambda *pair: unpacked.append(pair))
@@ -206,8 +216,28 @@ def test_a_set_is_downloaded_unpacked_and_imported(place, tmp_path, workspace):
     written = read_json(folder / "download.json")
     assert written["license"] == "CC BY-NC 4.0" and "DBW86T" in written["citation"]
     assert [one["url"] for one in written["files"]] == [one.url for one in chosen.files]
-    result = import_dataset(workspace, chosen.to_import(folder), chosen.name, processes=1)
-    assert (result.images, result.groups, result.skipped) == (12, 6, ())
+
+
+@pytest.mark.parametrize(
+    ("build", "counts", "terms"),
+    [
+        (small_ham10000, (12, 2, 6), known_datasets.HAM10000),
+        (small_isic2018, (6, 2, 6), known_datasets.ISIC_2018),
+        (small_pad_ufes_20, (6, 2, 3), known_datasets.PAD_UFES_20),
+        (small_dermamnist, (12, 3, 12), known_datasets.DERMAMNIST),
+    ],
+)
+def test_what_is_downloaded_is_recognised_by_the_import(
+    place, tmp_path, workspace, build, counts, terms
+):
+    chosen = build(place)
+    get(chosen, tmp_path / "data")
+    path = chosen.to_import(tmp_path / "data")
+    result = import_dataset(workspace, path, chosen.name, processes=1)
+    assert (result.images, result.classes, result.groups, result.skipped) == (*counts, ())
+    info = read_info(workspace.dataset(chosen.name))
+    assert (info.license, info.citation) == (terms.license, terms.citation)
+    assert chosen.terms == terms
 
 
 def test_a_second_call_changes_nothing_and_asks_nobody(place, tmp_path):
