@@ -34,8 +34,9 @@ from derm_core.bundles.prediction import ArmPrediction
 from derm_core.bundles.predictor import Predictor, load_predictors
 from derm_core.data.decode import decode, prepare
 from derm_core.data.manifest import load_dataset
-from derm_core.data.splits import SPLITS, split_dataset, split_fingerprint
+from derm_core.data.splits import split_fingerprint
 from derm_core.data.store import open_store
+from derm_core.data.used_images import used_images
 from derm_core.errors import DataError
 from derm_core.publish.non_lesions import nonlesion_images
 from derm_core.records import to_json
@@ -146,16 +147,14 @@ def choose(workspace: Workspace, names: str | None) -> dict[str, Predictor]:
 def test_split(workspace: Workspace, card: Card):
     """The dataset on a card and the rows of its labelled test images. Raises DataError where the split is another."""
     dataset = load_dataset(workspace, card.training_data.dataset)
-    rows = dataset.subset(card.split.max_images, card.split.seed)
-    split = split_dataset(dataset.labels[rows], dataset.groups[rows], card.split.seed)
-    if (
-        split_fingerprint(split, dataset.frame["image_id"].to_numpy()[rows])
-        != card.split.fingerprint
-    ):
+    used = used_images(dataset, card.split.rule)
+    ids = dataset.frame["image_id"].to_numpy()[used.rows]
+    if split_fingerprint(used.split, ids) != card.split.fingerprint:
         raise DataError(
             f"The dataset {dataset.name} of this workspace is not the one {card.name} was trained on."
         )
-    return dataset, rows[(split == SPLITS.index("test")) & (dataset.labels[rows] >= 0)]
+    rows = used.members("test")
+    return dataset, rows[dataset.labels[rows] >= 0]
 
 
 def flags(predictors: dict[str, Predictor], results: list[list[Result]]) -> np.ndarray:

@@ -124,6 +124,13 @@ def write_dataset(
     )
 
 
+def name_parts(workspace: Workspace, dataset: Dataset, parts: Sequence[str | None]) -> Dataset:
+    """The dataset saved again with these parts as its official split, repeated as often as needed."""
+    repeated = [parts[i % len(parts)] for i in range(len(dataset))]
+    frame = dataset.frame.assign(official_split=repeated)
+    return save_dataset(workspace, dataset.name, frame, dataset.info)
+
+
 PLAIN_VIEW = {
     "rotation": 0.0,
     "zoom": 1.0,

@@ -17,7 +17,7 @@ from derm_core.files import read_json, write_json
 from derm_core.jobs import spawning, supervisor
 from derm_core.jobs.store import RunStore
 from derm_core.locks import hold
-from tests.builders import noise, write_image
+from tests.builders import name_parts, noise, write_dataset, write_image
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -182,6 +182,16 @@ def test_data_import_list_audit_delete(run, workspace, folder):
     deleted, _ = run("data", "delete", "mine", "--json")
     assert deleted["freed_bytes"] > 0 and not workspace.dataset("mine").root.exists()
     assert (folder / "benign" / "0.png").exists()
+
+
+def test_an_audit_of_the_official_split_counts_what_crosses_it(run, workspace):
+    dataset = write_dataset(workspace, images=60)  # two images a group
+    name_parts(workspace, dataset, ("train", "test", "train", "train", "val", "val"))
+    value, _ = run("data", "audit", "tiny", "--splits", "official", "--json", status=1)
+    assert (value["splits"]["test"]["images"], value["groups_across_splits"]) == (10, 10)
+    assert (value["split_kind"], value["left_out"]) == ("official", 0)
+    value, _ = run("data", "audit", "tiny", "--json")
+    assert value["split_kind"] == "grouped" and value["groups_across_splits"] == 0
 
 
 def test_data_synth_makes_a_dataset(run):

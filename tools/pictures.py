@@ -57,7 +57,9 @@ def demo_map(workspace: Workspace, study_id: str) -> str:
             backbone=study.backbone,
             input_size=study.input_size,
             split_seed=study.split_seed,
+            splits=study.splits,
             max_images=study.max_images,
+            draw=study.draw,
         ),
     )
     supervisor.wait(workspace, run_id)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+from ..config.shared import Draw, Splits
+from ..data.used_images import SplitRule
 from ..records import Range, named, optional
 
 Size = Annotated[int, Range(1, 4096)]
@@ -50,17 +52,30 @@ class Split:
     """How the training data was split.
 
     Attributes:
+        splits: "grouped", or "official", that which the dataset names.
         max_images: how many of its images were used; None: all.
+        draw: how these were drawn; cards of earlier versions do not say it.
+        note: what crosses the official split, where it was used.
         counts, groups: images and groups of each part.
         looked_before: earlier studies that evaluated on the same test split.
     """
 
     seed: int | None = None
+    splits: Splits = optional("grouped")
     max_images: int | None = None
+    draw: Draw = optional("before_split")
+    note: str | None = optional()
     fingerprint: str | None = optional()
     counts: Mapping[str, int] | None = optional()
     groups: Mapping[str, int] | None = optional()
     looked_before: int | None = optional()
+
+    @property
+    def rule(self) -> SplitRule:
+        """What gives the images and the split again."""
+        return SplitRule(
+            seed=self.seed or 0, splits=self.splits, max_images=self.max_images, draw=self.draw
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,17 +6,21 @@ import argparse
 import time
 from pathlib import Path
 
+from ..config import StudyConfig
+from ..config.shared import Splits
 from ..data.audit import audit
 from ..data.importers import import_dataset
 from ..data.manifest import delete_dataset, list_datasets, load_dataset, read_info
-from ..data.splits import split_dataset
+from ..data.official_split import describe_official
 from ..data.synth.dataset import make_synth
 from ..data.triage import default_map, describe_map, priority_map, save_map
+from ..data.used_images import SplitRule, used_images
 from ..errors import ConfigError, DataError, RunError
 from ..jobs.dependencies import dataset_users
 from ..jobs.supervisor import reconcile
 from ..records import to_json
 from .output import HELP, Answer, Screen, add_action, duration, size, table
+from .start import add_fields
 
 SHOWN_SKIPPED = 10
 
@@ -46,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_action(actions, "data list", list_data)
     one = add_action(actions, "data audit", audit_data, "name")
     one.add_argument("--split-seed", type=int, default=0)
+    add_fields(one, StudyConfig, "splits")
     one = add_action(actions, "data priority", priority_data, "name")
     one.add_argument("map", nargs="*", metavar="CLASS=PRIORITY", help=HELP["data priority map"])
     one.add_argument("--default", action="store_true", help=HELP["data priority --default"])
@@ -103,8 +108,9 @@ def list_data(args: argparse.Namespace, screen: Screen) -> Answer:
 def audit_data(args: argparse.Namespace, screen: Screen) -> Answer:
     """JSON: {groups_across_splits, groups_known, cautions, splits, …}; fails where a group crosses."""
     dataset = load_dataset(screen.workspace, args.name)
-    split = split_dataset(dataset.labels, dataset.groups, args.split_seed)
-    result = audit(dataset, split)
+    splits: Splits = args.splits or "grouped"
+    used = used_images(dataset, SplitRule(seed=args.split_seed, splits=splits))
+    result = audit(dataset.at(used.rows), used.split)
     rows = [
         (name, part.images, part.groups, *(part.classes.get(c, 0) for c in dataset.classes))
         for name, part in result.splits.items()
@@ -121,7 +127,19 @@ def audit_data(args: argparse.Namespace, screen: Screen) -> Answer:
             lines.append(f"Crossing {what.replace('_', ' ')}: {', '.join(names)}")
     crosses = groups or images
     problem = f"Dataset {args.name} leaks between splits; import it again." if crosses else ""
-    value = {"name": args.name, "split_seed": args.split_seed, **to_json(result)}
+    value = {
+        "name": args.name,
+        "split_seed": args.split_seed,
+        "split_kind": splits,
+        **to_json(result),
+    }
+    if used.official:
+        lines.append(describe_official(used.official))
+        value["left_out"] = used.official.left_out
+        if crosses:
+            problem = (
+                f"The official split of {args.name} leaks; the default, --splits grouped, does not."
+            )
     return Answer(value, "\n".join(lines), problem)
 
 

@@ -18,6 +18,7 @@ from .output import HELP, Answer, Screen
 from .results import answer
 
 Config = TypeVar("Config", PretrainConfig, StudyConfig, EmbedConfig)
+RUN_FIELDS = ("input_size", "split_seed", "splits", "max_images", "draw", "device")
 METAVARS = {"dataset": "NAME", "input_size": "PIXELS", "vae": "NAME", "vae_run": "RUN"}
 
 
@@ -41,7 +42,7 @@ def add_fields(parser: argparse.ArgumentParser, cls: type, *fields: str) -> None
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Backbone, input, part of the dataset, device and --detach."""
     add_fields(parser, BackboneConfig, "architecture", "stage")
-    add_fields(parser, StudyConfig, "input_size", "split_seed", "max_images", "device")
+    add_fields(parser, StudyConfig, *RUN_FIELDS)
     add_detach(parser)
 
 
@@ -83,7 +84,7 @@ def names(text: str | None) -> tuple[str, ...]:
 
 def with_run_options(config: Config, args: argparse.Namespace) -> Config:
     """`config` with the options of `add_run_options` that are given."""
-    changes = given(args, "input_size", "split_seed", "max_images", "device")
+    changes = given(args, *RUN_FIELDS)
     if backbone := given(args, "architecture", "stage"):
         changes["backbone"] = dataclasses.replace(config.backbone, **backbone)
     return dataclasses.replace(config, **changes)

@@ -78,4 +78,12 @@ def from_dict(value: Any, cls: type[Any] | None = None) -> Any:
     if cls is None:
         require(isinstance(kind, str) and kind in KINDS, "kind", kind, ", ".join(KINDS))
         cls = KINDS[kind]
-    return from_json(cls, body, cls.__name__, renamed=RENAMED)
+    return from_json(cls, _with_former_draw(body), cls.__name__, renamed=RENAMED)
+
+
+def _with_former_draw(body: dict[str, Any]) -> dict[str, Any]:
+    """A config as files of earlier versions mean it: they drew `max_images` before they split them."""
+    if body.get("max_images") is not None:
+        body = {"draw": "before_split", **body}
+    pretrain = body.get("pretrain")
+    return {**body, "pretrain": _with_former_draw(pretrain)} if isinstance(pretrain, dict) else body

@@ -10,10 +10,12 @@ from .shared import (
     ARMS,
     BackboneConfig,
     Device,
+    Draw,
     ImageLimit,
     InputSize,
     Mode,
     Share,
+    Splits,
     at_least_one,
 )
 
@@ -47,12 +49,16 @@ class EmbedConfig(Checked):
         opinions: bundles whose predictions are saved for each image; none: those of the library
             that know the dataset's classes.
         split_seed: seed of the split into training, validation and test images.
+        splits: "grouped", 70 / 15 / 15 of whole groups; or "official", that which the dataset names,
+            whatever crosses it.
         seed: seed of UMAP.
         neighbours: neighbours of a point in UMAP: few for local detail, many for the broad layout.
         min_dist: smallest distance between points of the map (UMAP).
         mode: "reproducible", or "fast", which may choose its precision and layout by trial steps.
         device: where the run computes.
         max_images: use only so many images of the dataset, whole groups of them.
+        draw: how these are drawn: "by_split", from each part of the split in its share; or
+            "before_split", as earlier versions did, to repeat a run of theirs.
     """
 
     dataset: str
@@ -65,12 +71,14 @@ class EmbedConfig(Checked):
     aligned_to: str | None = None
     opinions: Annotated[tuple[str, ...], AtMostSix] = ()
     split_seed: int = 0
+    splits: Splits = "grouped"
     seed: int = 0
     neighbours: Annotated[int, Range(2, 200)] = 15
     min_dist: Share = 0.1
     mode: Mode = "reproducible"
     device: Device = "auto"
     max_images: ImageLimit | None = None
+    draw: Draw = "by_split"
 
     kind: ClassVar[str] = "embed"
 

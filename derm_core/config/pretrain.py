@@ -12,6 +12,7 @@ from .shared import (
     BatchSize,
     Device,
     DeviceCount,
+    Draw,
     Epochs,
     FoldCount,
     ImageLimit,
@@ -21,6 +22,7 @@ from .shared import (
     NotNegative,
     Share,
     ShareBelowOne,
+    Splits,
     check_fold,
 )
 
@@ -104,6 +106,8 @@ class PretrainConfig(Checked):
         input_size: side of the input, in pixels.
         recipe: how the VAE is trained.
         split_seed: seed of the split into training, validation and test images.
+        splits: "grouped", 70 / 15 / 15 of whole groups; or "official", that which the dataset names,
+            whatever crosses it.
         seed: seed of every draw of the run.
         images: "train", those of the training split; or "all", the transductive variant: also the
             pixels, never the labels, of validation and test images, stated with every result.
@@ -111,6 +115,8 @@ class PretrainConfig(Checked):
         device: where the run computes.
         devices: number of GPUs, or of processes on the CPU, that share the training.
         max_images: use only so many images of the dataset, whole groups of them.
+        draw: how these are drawn: "by_split", from each part of the split in its share; or
+            "before_split", as earlier versions did, to repeat a run of theirs.
         folds: number of folds; 0: the one split.
         fold: fold whose training images are used, counted from 1.
     """
@@ -120,12 +126,14 @@ class PretrainConfig(Checked):
     input_size: InputSize = 64
     recipe: Recipe = field(default_factory=Recipe)
     split_seed: int = 0
+    splits: Splits = "grouped"
     seed: int = 0
     images: Literal["train", "all"] = "train"
     mode: Mode = "reproducible"
     device: Device = "auto"
     devices: DeviceCount = 1
     max_images: ImageLimit | None = None
+    draw: Draw = "by_split"
     folds: FoldCount = 0
     fold: int | None = None
 
@@ -133,7 +141,7 @@ class PretrainConfig(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_fold(self.folds, self.fold)
+        check_fold(self.folds, self.fold, self.splits)
         require(
             (self.folds > 0) == (self.fold is not None),
             "fold",

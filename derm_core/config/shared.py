@@ -10,6 +10,8 @@ from ..records import Checked, Range, Rule, require
 ARMS = ("vae", "imagenet", "random", "both", "scratch", "colour")
 
 Mode = Literal["reproducible", "fast"]
+Splits = Literal["grouped", "official"]
+Draw = Literal["by_split", "before_split"]
 InputSize = Annotated[int, Range(16, 1024)]
 ImageLimit = Annotated[int, Range(20)]
 Epochs = Annotated[int, Range(1)]
@@ -36,9 +38,15 @@ def at_least_one(text: str) -> Rule:
     return Rule(lambda values: 1 <= len(values) == len(set(values)), text)
 
 
-def check_fold(folds: int, fold: int | None) -> None:
-    """Raise ConfigError unless `fold` is None or counts from 1 to `folds`."""
+def check_fold(folds: int, fold: int | None, splits: Splits) -> None:
+    """Raise ConfigError unless `fold` is None or counts from 1 to `folds`, and `splits` allows folds."""
     require(fold is None or 1 <= fold <= folds, "fold", fold, "nothing, or 1 to folds")
+    require(
+        not folds or splits == "grouped",
+        "splits",
+        splits,
+        "'grouped' in folds, which divide all images anew",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from .shared import (
     BatchSize,
     Device,
     DeviceCount,
+    Draw,
     Epochs,
     FoldCount,
     ImageLimit,
@@ -24,6 +25,7 @@ from .shared import (
     NotNegative,
     Share,
     ShareBelowOne,
+    Splits,
     at_least_one,
     check_fold,
 )
@@ -100,6 +102,8 @@ class StudyConfig(Checked):
             "multi", the means of the last two stages side by side; or "mu", the posterior mean, for
             VAEs (others stay pooled).
         split_seed: seed of the split into training, validation and test images.
+        splits: "grouped", 70 / 15 / 15 of whole groups; or "official", that which the dataset names,
+            whatever crosses it.
         seeds: seeds of training, one classifier each.
         hidden: units of the classifier's hidden layer.
         epochs: passes over the training features.
@@ -118,6 +122,8 @@ class StudyConfig(Checked):
         devices: number of GPUs, or of processes on the CPU, that share each training of the regime
             "finetune".
         max_images: use only so many images of the dataset, whole groups of them.
+        draw: how these are drawn: "by_split", from each part of the split in its share; or
+            "before_split", as earlier versions did, to repeat a run of theirs.
         preset: preset from which the study was made.
         folds: number of folds of whole groups, pretraining repeated in each.
         fold: fold that is the test part, counted from 1; none: all of them, their predictions
@@ -140,6 +146,7 @@ class StudyConfig(Checked):
     pretrain: PretrainConfig | None = None
     pooling: Literal["pooled", "mu", "multi"] = "pooled"
     split_seed: int = 0
+    splits: Splits = "grouped"
     seeds: Annotated[tuple[int, ...], at_least_one("one or more different numbers")] = (
         0,
         1,
@@ -164,6 +171,7 @@ class StudyConfig(Checked):
     device: Device = "auto"
     devices: DeviceCount = 1
     max_images: ImageLimit | None = None
+    draw: Draw = "by_split"
     preset: str = "custom"
     folds: FoldCount = 0
     fold: int | None = None
@@ -190,7 +198,7 @@ class StudyConfig(Checked):
             self.vae,
             "nothing beside vae_run or pretrain, and in folds, each of which has a pretraining of its own",
         )
-        check_fold(self.folds, self.fold)
+        check_fold(self.folds, self.fold, self.splits)
         if self.folds:
             self._check_folds()
 

@@ -107,7 +107,7 @@ def audit(dataset: Dataset, split: np.ndarray) -> Audit:
     frame = dataset.frame
     labels = frame["label"].where(frame["label"].notna(), None)
     sizes = frame["group"].value_counts()
-    groups, contents = (_crossing(frame[column], split) for column in ("group", "sha256"))
+    groups, contents = (crossing(frame[column], split) for column in ("group", "sha256"))
     twice = frame["image_id"][frame["sha256"].isin(contents)]
     kinds = known_group_kinds(dataset)
     known, counted = groups_known(kinds), bool(dataset.info.group_kinds)
@@ -138,7 +138,7 @@ def audit(dataset: Dataset, split: np.ndarray) -> Audit:
     )
 
 
-def _crossing(keys: pd.Series, split: np.ndarray) -> pd.Index:
+def crossing(keys: pd.Series, split: np.ndarray) -> pd.Index:
     """The distinct keys (groups, or contents) in more than one split."""
     splits = pd.Series(split, index=keys.index).groupby(keys).nunique()
     return splits.index[splits > 1]

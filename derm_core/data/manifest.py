@@ -17,7 +17,6 @@ import pandas as pd
 from ..errors import DataError, NotFound
 from ..files import disk_bytes, read_json, write_atomic, write_json
 from ..records import from_json, optional, require, to_json
-from ..seeds import stream_seed
 from ..workspace import DatasetPaths, Workspace
 
 SCHEMA = 1  # of dataset.json and manifest.parquet
@@ -132,39 +131,9 @@ class Dataset:
         """Hash of what results depend on: ids, labels, groups and content, in the rows' order."""
         return self.info.fingerprint
 
-    def subset(self, max_images: int | None, seed: int) -> np.ndarray:
-        """Sorted rows of at most `max_images` images: whole groups, classes in proportion.
-
-        Rare classes keep a few images where there is room. All rows where `max_images` is None.
-        """
-        if max_images is None or max_images >= len(self):
-            return np.arange(len(self))
-        return _draw_groups(self.labels, self.groups, max_images, seed)
-
-
-def _draw_groups(labels: np.ndarray, groups: np.ndarray, max_images: int, seed: int) -> np.ndarray:
-    """Rows of groups drawn class by class, the rarest class first."""
-    generator = np.random.default_rng(stream_seed(seed, "subset"))
-    values, counts = np.unique(labels, return_counts=True)
-    rarity = np.empty(len(values), int)
-    rarity[np.argsort(counts, kind="stable")] = np.arange(len(values))
-    rarest = np.full(groups.max() + 1, len(values))
-    np.minimum.at(rarest, groups, rarity[np.searchsorted(values, labels)])
-    sizes = np.bincount(groups)
-    is_drawn, drawn_images = np.zeros(len(sizes), bool), 0
-    for position in range(len(values)):
-        members = np.flatnonzero(rarest == position)
-        share = sizes[members].sum() / len(labels)
-        quota = max(round(max_images * share), min(3, max_images // len(values)))
-        room = max_images - drawn_images
-        if position < len(values) - 1:
-            room = min(quota, room)
-        for group in generator.permutation(members):
-            if sizes[group] <= room:
-                is_drawn[group] = True
-                room -= sizes[group]
-                drawn_images += sizes[group]
-    return np.flatnonzero(is_drawn[groups])
+    def at(self, rows: np.ndarray) -> Dataset:
+        """The images of some rows of the manifest as a dataset; its `info` stays that of all."""
+        return replace(self, frame=self.frame.iloc[rows].reset_index(drop=True))
 
 
 def manifest_hash(frame: pd.DataFrame, classes: tuple[str, ...]) -> str:

@@ -14,7 +14,6 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..config import EmbedConfig, PretrainConfig, StudyConfig
 from ..errors import ConfigError, DataError
 from ..seeds import stream_seed
 
@@ -83,15 +82,6 @@ def fold_split(
     fold_seed = stream_seed(seed, "fold", folds, fold)
     split[rest] = _assign(labels[rest], groups[rest], shares, fold_seed)
     return split
-
-
-def split_for(
-    config: EmbedConfig | PretrainConfig | StudyConfig, labels: np.ndarray, groups: np.ndarray
-) -> np.ndarray:
-    """The split that a config names: that of its fold where it has one, else of its split seed."""
-    if not isinstance(config, EmbedConfig) and config.fold and config.folds:
-        return fold_split(labels, groups, config.split_seed, config.folds, config.fold)
-    return split_dataset(labels, groups, config.split_seed)
 
 
 def _assign(labels: np.ndarray, groups: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarray:

@@ -16,12 +16,14 @@ import pandas as pd
 
 from ..arms import arm_label
 from ..background import in_background
-from ..bundles.model_library import require_posterior
-from ..config import EmbedConfig, PretrainConfig, from_dict, to_dict
+from ..bundles.model_library import find_bundle, require_posterior, verify_bundle
+from ..config import EmbedConfig, PretrainConfig, StudyConfig, from_dict, to_dict
 from ..data.manifest import CORE, Dataset
+from ..data.official_split import describe_official
 from ..data.on_demand import open_images
-from ..data.splits import SPLITS, split_for
-from ..errors import DataError, RunError
+from ..data.splits import SPLITS
+from ..data.used_images import SplitRule, used_images
+from ..errors import ConfigError, DataError, RunError
 from ..events import Event, log
 from ..files import read_json, write_atomic
 from ..machine import pick_device
@@ -140,29 +142,55 @@ def map_data(config: EmbedConfig, workspace: Workspace) -> Generator[Event, None
     """The images of a map with their features, computed where they are not cached."""
     require_posterior(config, workspace)
     dataset, store = yield from open_images(workspace, config.dataset, config.input_size)
-    rows = dataset.subset(config.max_images, config.split_seed)
+    used = used_images(dataset, SplitRule.of(_split_config(config, workspace)))
+    rows = used.rows
     if len(rows) < LEAST_IMAGES:
         raise DataError(
             f"Dataset {dataset.name} has {len(rows)} images; a map needs {LEAST_IMAGES} or more."
         )
-    split_config = _fold_config(config, workspace) or config
-    split = split_for(split_config, dataset.labels[rows], dataset.groups[rows])
+    if used.official:
+        yield log(describe_official(used.official))
     extractor = build_extractors(config.arm, config, workspace)[0]
     chosen = None if len(rows) == len(dataset) else rows
     features = yield from extract(
         extractor, store, workspace, dataset.name, chosen, device=pick_device(config.device)
     )
-    return MapData(dataset, rows, split, features)
+    return MapData(dataset, rows, used.split, features)
 
 
-def _fold_config(config: EmbedConfig, workspace: Workspace) -> PretrainConfig | None:
-    """The config of the map's pretraining if it was of a fold of this dataset: its split is the map's."""
-    if not config.vae_run:
-        return None
-    pretraining = from_dict(read_json(workspace.run(config.vae_run).config), PretrainConfig)
+def _split_config(
+    config: EmbedConfig, workspace: Workspace
+) -> EmbedConfig | PretrainConfig | StudyConfig:
+    """The config whose images and split are the map's: its own, or that of what trained its weights.
+
+    The latter where it names the same dataset, split seed and number of images, so that the images
+    which the map calls training are those that the weights have seen. A map that asks for the
+    official split gets it.
+    """
+    if config.splits == "official":
+        return config
+    kind, _, name = config.arm.partition(":")
+    run_id = config.vae_run or (name if kind == "run" else None)
+    bundle = config.vae or (name if kind == "bundle" else None)
+    try:
+        if run_id:
+            source = from_dict(read_json(workspace.run(run_id).config))
+        elif bundle:
+            source = from_dict(verify_bundle(find_bundle(workspace, bundle)).config)
+        else:
+            return config
+    except (
+        OSError,
+        ValueError,
+        ConfigError,
+    ):  # not known; building the extractor says what is missing
+        return config
     fields = ("dataset", "split_seed", "max_images")
-    same = all(getattr(pretraining, field) == getattr(config, field) for field in fields)
-    return pretraining if pretraining.fold and same else None
+    if isinstance(source, (PretrainConfig, StudyConfig)) and all(
+        getattr(source, field) == getattr(config, field) for field in fields
+    ):
+        return source
+    return config
 
 
 def draw_map(

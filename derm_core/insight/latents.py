@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from ..bundles.predictor import compute_slot
 from ..config import PretrainConfig, from_dict
 from ..data.manifest import load_dataset
-from ..data.splits import SPLITS, split_for
 from ..data.store import open_store
+from ..data.used_images import SplitRule, used_images
 from ..errors import DermError, RunError
 from ..files import read_json, write_json
 from ..nets.vae import VAE, encode
@@ -81,7 +81,5 @@ def validation_images(workspace: Workspace, run_id: str, card: dict[str, Any]) -
             f"The latents of run {run_id} have no statistics yet, and its dataset cannot be read to "
             f"compute them: {error}"
         ) from error
-    rows = dataset.subset(config.max_images, config.split_seed)
-    split = split_for(config, dataset.labels[rows], dataset.groups[rows])
-    chosen = rows[split == SPLITS.index("val")]
+    chosen = used_images(dataset, SplitRule.of(config)).members("val")
     return np.asarray(open_store(workspace, dataset, config.input_size).images[chosen])

@@ -9,6 +9,8 @@ from __future__ import annotations
 from ..bundles.model_library import find_bundle, require_extractor, require_posterior, verify_bundle
 from ..config import EmbedConfig, EvaluateConfig, PublishConfig, RunConfig, StudyConfig
 from ..data.classmaps import class_map
+from ..data.manifest import load_dataset
+from ..data.official_split import official_split
 from ..data.on_demand import is_missing_synth
 from ..errors import ConfigError, NotFound
 from ..files import read_json
@@ -32,14 +34,17 @@ def check(workspace: Workspace, config: RunConfig) -> None:
     Raises:
         NotFound: no dataset or model of that name.
         BundleError: a model is damaged, or a classifier where an extractor is needed.
-        ConfigError: a study is to be tested on its own dataset, models differ in their classes, or
-            a dataset shares no class with them.
+        ConfigError: a study is to be tested on its own dataset, models differ in their classes, a
+            dataset shares no class with them, or has no official split where that is asked for.
+        DataError: the official split that is asked for cannot be used.
         RunError: what is to be published is not a finished study's arm and seed.
     """
     if isinstance(config, PublishConfig):
         require_publishable(workspace, config.run, config.arm, config.name, config.seed)
         return
     classes = dataset_classes(workspace, config.dataset)
+    if not isinstance(config, EvaluateConfig) and config.splits == "official":
+        official_split(load_dataset(workspace, config.dataset), config.split_seed)
     if isinstance(config, EvaluateConfig):
         _check_models(workspace, config, classes)
     if isinstance(config, EmbedConfig):

@@ -13,6 +13,7 @@ from ..bundles.card import SCHEMA, Card
 from ..bundles.card_parts import DecoderSize, Priority, Split, Temperature
 from ..config import to_dict
 from ..data.manifest import DatasetInfo, PriorityMap, load_dataset
+from ..data.official_split import describe_official
 from ..data.triage import describe_map, descriptions, priority_map
 from ..errors import ConfigError
 from ..nets.head import Classifier
@@ -74,7 +75,11 @@ def build_card(
         config=to_dict(config),
         versions=provenance.versions(),
         intended_use=provenance.INTENDED_USE,
-        limits=(*provenance.limits(data, config.input_size), *_mapping_note(source)),
+        limits=(
+            *provenance.limits(data, config.input_size),
+            *_split_note(source),
+            *_mapping_note(source),
+        ),
         license=provenance.weights_license(data, initial.get("data")),
         temperature=_temperature(validation, fitting),
         agreement=agreement(source.test_predictions(), source.arm),
@@ -104,7 +109,10 @@ def _split(source: StudyArm) -> Split:
     split, config = source.study.split, source.config
     return Split(
         seed=config.split_seed,
+        splits=config.splits,
         max_images=config.max_images,
+        draw=config.draw,
+        note=describe_official(split.official) if split.official else None,
         fingerprint=split.fingerprint,
         counts=split.counts,
         groups=split.groups,
@@ -140,6 +148,11 @@ def _descriptions(source: StudyArm, info: DatasetInfo) -> dict[str, str]:
 def _mapping_note(source: StudyArm) -> list[str]:
     priorities = _chosen_map(source)
     return [describe_map(priorities)] if priorities else []
+
+
+def _split_note(source: StudyArm) -> list[str]:
+    official = source.study.split.official
+    return [describe_official(official)] if official and official.leaks else []
 
 
 def _priority(source: StudyArm, info: DatasetInfo) -> Priority | None:

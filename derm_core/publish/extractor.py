@@ -33,6 +33,7 @@ RECORD = (
     "dataset",
     "dataset_fingerprint",
     "split_seed",
+    "splits",
     "split_fingerprint",
     "images",
     "transductive",
@@ -193,7 +194,9 @@ def _commands(config: PretrainConfig, info: DatasetInfo, run_id: str, name: str)
         "seed": config.seed,
     }
     if config.max_images:
-        options["max-images"] = config.max_images
+        options |= {"max-images": config.max_images, "draw": config.draw}
+    if config.splits != "grouped":
+        options["splits"] = config.splits
     pretrain = " ".join(f"--{option} {value}" for option, value in options.items())
     return [
         provenance.import_command(info, config.dataset),

@@ -193,7 +193,9 @@ def _options(config: StudyConfig, pretrain: PretrainConfig | None) -> list[str]:
         "stage": lambda c: c.backbone.stage,
         "input-size": lambda c: c.input_size,
         "split-seed": lambda c: c.split_seed,
+        "splits": lambda c: c.splits,
         "max-images": lambda c: c.max_images,
+        "draw": lambda c: c.draw,
     }
     options = [
         "--preset",

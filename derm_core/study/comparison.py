@@ -16,6 +16,7 @@ from .. import __version__
 from ..arms import arm_file
 from ..config import to_dict
 from ..data.manifest import Dataset
+from ..data.official_split import describe_official
 from ..files import write_atomic
 from ..stats.evaluation import PRIMARY, Evaluation, Metrics, evaluate
 from ..stats.gaps import MatchedPair
@@ -81,6 +82,8 @@ class Comparison:
         seed, over = study.config.split_seed, "folds" if folds else "seeds"
         in_words = verdict(evaluation, self.gap_differences, self.matched, arms, len(folds))
         caveats = transductive([one.arm for one in study.trained.values()])
+        if data.official and data.official.leaks:
+            caveats.insert(0, describe_official(data.official))
         return StudyResult(
             run_id=study.run.id,
             config=to_dict(study.config),

@@ -7,7 +7,7 @@ the dataset. Class priors are those of the training images of the fold that test
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,8 +16,9 @@ import pandas as pd
 from ..arms import in_order
 from ..config import StudyConfig, from_dict
 from ..data.manifest import load_dataset
-from ..data.splits import SPLITS, fold_split, split_fingerprint
+from ..data.splits import SPLITS, split_fingerprint
 from ..data.triage import as_priorities
+from ..data.used_images import SplitRule, used_images
 from ..errors import RunError
 from ..files import read_json
 from ..heads.grid import CURVES
@@ -83,12 +84,10 @@ def join_folds(config: StudyConfig, workspace: Workspace) -> JoinedFolds:
         RunError: where a fold is not finished or does not fit the others.
     """
     dataset = load_dataset(workspace, config.dataset)
-    rows = dataset.subset(config.max_images, config.split_seed)
+    rule = SplitRule.of(config)
+    used = [used_images(dataset, replace(rule, fold=k + 1)) for k in range(config.folds)]
+    rows, splits = used[0].rows, [fold.split for fold in used]
     groups, ids = dataset.groups[rows], dataset.frame["image_id"].to_numpy()[rows]
-    splits = [
-        fold_split(dataset.labels[rows], groups, config.split_seed, config.folds, k + 1)
-        for k in range(config.folds)
-    ]
     part = np.argmax([split == SPLITS.index("test") for split in splits], 0) + 1
     if config.labels == "priority":
         dataset = as_priorities(dataset)

@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 from ..config import StudyConfig
+from ..data.official_split import describe_official
 from ..data.triage import describe_map
 from ..events import TICK, Event, log
 from ..files import read_json, write_json
@@ -95,6 +96,8 @@ def _arms(
     """The arms of a study, built, and notes on what is left out or differs."""
     fitting, notes = fitting_arms(config)
     arms, missing = resolve_arms(fitting, workspace)
+    if data.official:
+        notes.insert(0, describe_official(data.official))
     if data.dataset.priorities:
         notes.append(describe_map(data.dataset.priorities))
     return arms, notes + missing + check_sources(config, workspace, data, arms)

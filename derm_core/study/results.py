@@ -70,6 +70,7 @@ def build_result(
         counts=data.counts(),
         groups=data.group_counts(),
         looked_before=looked_before,
+        official=data.official,
     )
     rows = _majority_rows(data)
     return comparison.result(arms=arms, split=split, grid=grid, majority_rows=rows, notes=notes)

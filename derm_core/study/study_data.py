@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..data.manifest import Dataset
+from ..data.official_split import OfficialSplit
 from ..data.on_demand import open_images
-from ..data.splits import SPLITS, split_fingerprint, split_for
+from ..data.splits import SPLITS, split_fingerprint
 from ..data.triage import as_priorities
+from ..data.used_images import SplitRule, used_images
 from ..errors import DataError, RunError
 from ..events import Event
 from ..files import read_json, write_json
@@ -30,6 +32,7 @@ class StudyData:
         groups: (n,) codes of patients or lesions, which a split never parts.
         split: (n,) index into SPLITS.
         fingerprint: names the split.
+        official: what has to be known of the official split, where it is used.
     """
 
     dataset: Dataset
@@ -39,6 +42,7 @@ class StudyData:
     groups: np.ndarray
     split: np.ndarray
     fingerprint: str
+    official: OfficialSplit | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -89,17 +93,18 @@ def prepare(config, workspace: Workspace) -> Generator[Event, None, StudyData]:
     Raises:
         NotFound: for an unknown dataset.
         DataError: where a split has no labelled image or training fewer than two classes.
-        ConfigError: where the labels are to be priorities and the dataset has none.
+        ConfigError: where the labels are to be priorities and the dataset has none, or the split the
+            official one and it has none.
     """
     dataset, store = yield from open_images(workspace, config.dataset, config.input_size)
-    rows = dataset.subset(config.max_images, config.split_seed)
-    groups = dataset.groups[rows]
-    split = split_for(config, dataset.labels[rows], groups)
-    ids = dataset.frame["image_id"].to_numpy()[rows]
+    used = used_images(dataset, SplitRule.of(config))
+    rows, split = used.rows, used.split
+    groups, ids = dataset.groups[rows], dataset.frame["image_id"].to_numpy()[rows]
     if getattr(config, "labels", "classes") == "priority":
         dataset = as_priorities(dataset)
+    labels, fingerprint = dataset.labels[rows], split_fingerprint(split, ids)
     data = StudyData(
-        dataset, store, rows, dataset.labels[rows], groups, split, split_fingerprint(split, ids)
+        dataset, store, rows, labels, groups, split, fingerprint, official=used.official
     )
     _check(data)
     return data

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..data.official_split import OfficialSplit
 from ..errors import RunError
 from ..files import read_json
 from ..records import from_json, optional, to_json
@@ -73,6 +74,7 @@ class SplitSummary:
     Args:
         folds: number of folds; 0 for a single split.
         name: of an evaluation, "unseen" or "all".
+        official: what has to be known of the dataset's official split, where it was used.
     """
 
     fingerprint: str = optional("")
@@ -81,6 +83,7 @@ class SplitSummary:
     looked_before: int = 0
     folds: int = optional(0)
     name: str | None = optional()
+    official: OfficialSplit | None = optional()
 
 
 @dataclass(frozen=True, kw_only=True)

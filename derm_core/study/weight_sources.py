@@ -11,9 +11,10 @@ import pandas as pd
 
 from ..bundles.card import Card
 from ..bundles.model_library import find_bundle, verify_bundle
-from ..config import StudyConfig
+from ..config import StudyConfig, to_dict
 from ..data.manifest import Dataset, load_dataset
-from ..data.splits import SPLITS, split_dataset, split_fingerprint
+from ..data.splits import split_fingerprint
+from ..data.used_images import used_images
 from ..errors import DermError, RunError
 from ..files import read_json
 from ..workspace import Workspace
@@ -64,9 +65,8 @@ def _check_vae(
         notes.append(f"{who} was pretrained on {card['dataset']}, not on {config.dataset}.")
     elif card["split_fingerprint"] != data.fingerprint:
         raise RunError(
-            f"{who} was pretrained on another split of {config.dataset} (split_seed "
-            f"{theirs['split_seed']}, max_images {theirs['max_images']}), so it may have seen this study's test "
-            f"images (split_seed {config.split_seed}, max_images {config.max_images}): use the same values, or "
+            f"{who} was pretrained on another split of {config.dataset} ({_split_settings(theirs)}), so it may "
+            f"have seen this study's test images ({_split_settings(to_dict(config))}): use the same values, or "
             "pretrain again."
         )
     if theirs["input_size"] != config.input_size:
@@ -75,6 +75,13 @@ def _check_vae(
             f"{config.input_size} px."
         )
     return notes
+
+
+def _split_settings(config: Mapping[str, Any]) -> str:
+    """The settings that decide a split, as a config of any version has them."""
+    former = {"splits": "grouped", "draw": "before_split"}
+    names = ("split_seed", "splits", "max_images", *(["draw"] if config["max_images"] else []))
+    return ", ".join(f"{name} {config.get(name, former.get(name))}" for name in names)
 
 
 def _check_bundle(
@@ -120,20 +127,19 @@ class Origin:
 def origin(workspace: Workspace, dataset: Dataset, card: Card) -> Origin:
     """What this workspace knows of the data behind a card; its split is sought in `dataset` and the one it names."""
     trained_on, fingerprint = str(card.training_data.dataset), str(card.split.fingerprint)
-    seed, most = card.split.seed or 0, card.split.max_images
     for name in dict.fromkeys((dataset.name, trained_on)):
         try:
             source = dataset if name == dataset.name else load_dataset(workspace, name)
+            used = used_images(source, card.split.rule)
         except DermError:
             continue
-        rows = source.subset(most, seed)
-        parts = split_dataset(source.labels[rows], source.groups[rows], seed)
-        if split_fingerprint(parts, source.frame["image_id"].to_numpy()[rows]) == fingerprint:
-            labels = source.labels[rows[parts == SPLITS.index("train")]]
+        ids = source.frame["image_id"].to_numpy()[used.rows]
+        if split_fingerprint(used.split, ids) == fingerprint:
+            labels = source.labels[used.members("train")]
             counts = np.bincount(labels[labels >= 0], minlength=len(source.classes))
             same = list(source.classes) == list(card.classes)
             shares = counts / counts.sum() if same else _shares(card)
-            learnt = source.frame.iloc[rows[parts != SPLITS.index("test")]]
+            learnt = source.frame.iloc[np.setdiff1d(used.rows, used.members("test"))]
             return Origin(learnt, name, shares, fingerprint)
     return Origin(None, trained_on, _shares(card), fingerprint)
 

@@ -15,8 +15,10 @@ import numpy as np
 import torch
 
 from ..config import PretrainConfig, to_dict
+from ..data.official_split import describe_official
 from ..data.on_demand import open_images
-from ..data.splits import split_fingerprint, split_for
+from ..data.splits import split_fingerprint
+from ..data.used_images import SplitRule, used_images
 from ..errors import DataError
 from ..events import Event, log
 from ..files import read_json, sha256_file, write_json
@@ -81,14 +83,15 @@ def pretrain(config: PretrainConfig, workspace: Workspace, run: RunFiles) -> Ite
 def load_data(config: PretrainConfig, workspace: Workspace):
     """`data = yield from load_data(…)`: dataset, split and store; the synthetic dataset is made on first need."""
     dataset, store = yield from open_images(workspace, config.dataset, config.input_size)
-    rows = dataset.subset(config.max_images, config.split_seed)
-    split = split_for(config, dataset.labels[rows], dataset.groups[rows])
-    train, val = rows[split == 0], rows[split == 1]
+    used = used_images(dataset, SplitRule.of(config))
+    rows, train, val = used.rows, used.members("train"), used.members("val")
     if len(train) < 2 or len(val) < 2:
         raise DataError(
             f"Dataset {dataset.name!r} leaves {len(train)} images for training and {len(val)} for "
             "validation; use more images, or one with more groups."
         )
+    if used.official:
+        yield log(describe_official(used.official))
     transductive = config.images == "all"
     seen = rows if transductive else train
     if transductive:
@@ -105,10 +108,11 @@ def load_data(config: PretrainConfig, workspace: Workspace):
             "dataset": dataset.name,
             "dataset_fingerprint": dataset.fingerprint,
             "split_seed": config.split_seed,
+            "splits": config.splits,
             "folds": config.folds,
             "fold": config.fold,
             "split_fingerprint": split_fingerprint(
-                split, dataset.frame["image_id"].to_numpy()[rows]
+                used.split, dataset.frame["image_id"].to_numpy()[rows]
             ),
             "images": {"train": len(train), "val": len(val)},
             "transductive": transductive,

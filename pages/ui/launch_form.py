@@ -10,7 +10,9 @@ import streamlit as st
 from derm_core.arms import arm_style
 from derm_core.config import ARMS, CORRUPTIONS, BackboneConfig, PretrainConfig, Recipe, StudyConfig
 from derm_core.data.classmaps import class_map
+from derm_core.data.official_split import describe_official, has_official_split
 from derm_core.data.on_demand import is_missing_synth
+from derm_core.data.used_images import SplitRule, used_images
 from derm_core.errors import DermError
 from derm_core.study.presets import LABEL_FRACTIONS, PRESETS, SHORTCUT, preset
 from derm_core.training.recipes import RECIPES, describe, recipe
@@ -30,6 +32,7 @@ ARCHITECTURES = (
 )
 REGIMES = {"frozen": "Frozen", "finetune": "Fine-tuned"}
 LABELS = {"classes": "Classes", "priority": "Priority"}
+SPLITS = {"grouped": "Grouped", "official": "Official"}
 LOSSES = {"cross_entropy": "Cross-entropy", "focal": "Focal", "brier": "Brier"}
 DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "GPU"}
 MAX_SEEDS = 20
@@ -120,7 +123,7 @@ def _choose_settings(workspace: Workspace, name: str, dataset: str, full: bool) 
         comparison = _choose_comparison(workspace, base, tag)
     with right:
         st.markdown("**Extractor and machine**")
-        shared = _choose_extractor(base, tag)
+        shared = _choose_extractor(workspace, base, tag)
     st.markdown("**Further questions**")
     frozen = comparison["regime"] == "frozen"
     questions = _choose_questions(workspace, base, frozen, full, f"{tag}-{full}")
@@ -226,7 +229,7 @@ def _choose_comparison(workspace: Workspace, base: StudyConfig, tag: str) -> Fie
     }
 
 
-def _choose_extractor(base: StudyConfig, tag: str) -> Fields:
+def _choose_extractor(workspace: Workspace, base: StudyConfig, tag: str) -> Fields:
     """Fields that the pretraining and the study share."""
     architecture = st.selectbox(
         "Architecture",
@@ -257,6 +260,7 @@ def _choose_extractor(base: StudyConfig, tag: str) -> Fields:
         key=f"split-{tag}",
         help="Another split is another test set; every study counts how often its own was looked at.",
     )
+    splits = _choose_splits(workspace, base.dataset, tag)
     status = cached_models.imagenet_status(architecture, stage)
     if not status["available"]:
         st.caption(f":material/info: ImageNet weights: {status['detail']}")
@@ -265,7 +269,30 @@ def _choose_extractor(base: StudyConfig, tag: str) -> Fields:
         "input_size": size,
         "device": device,
         "split_seed": split_seed,
+        "splits": splits,
     }
+
+
+def _choose_splits(workspace: Workspace, dataset: str, tag: str) -> str:
+    """The grouped split, or the official one where the dataset names one, with what crosses it."""
+    if is_missing_synth(workspace, dataset):
+        return "grouped"
+    data = cached.dataset(workspace, dataset)
+    if not has_official_split(data):
+        return "grouped"
+    splits: str = st.segmented_control(
+        "Split",
+        list(SPLITS),
+        default="grouped",
+        required=True,
+        key=f"splits-{tag}",
+        format_func=lambda key: SPLITS[key],
+        help="Grouped: 70 / 15 / 15, no group in two parts. Official: that which the dataset names.",
+    )
+    if splits == "official":
+        used = used_images(data, SplitRule(splits="official"))
+        st.caption(describe_official(used.official) if used.official else "")
+    return splits
 
 
 def _choose_questions(

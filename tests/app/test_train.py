@@ -10,7 +10,7 @@ from derm_core.files import read_json
 from derm_core.jobs.store import RunStore
 from derm_core.study.presets import preset
 from tests.app.bundles import put_extractor
-from tests.builders import write_dataset
+from tests.builders import name_parts, write_dataset
 
 
 def press(app, label):
@@ -59,6 +59,25 @@ def test_settings_reach_the_run(open_page, workspace):
         48,
     )
     assert (launched.pretrain.recipe.epochs, launched.pretrain.input_size) == (5, 48)
+
+
+def test_the_official_split_is_offered_where_the_dataset_names_one(open_page, workspace):
+    def choices(app):
+        return [one for one in app.segmented_control if one.label == "Split"]
+
+    dataset = write_dataset(workspace)
+    assert not choices(open_page("train", preset="demo", scale="0.1", data="tiny"))
+    name_parts(workspace, dataset, ("train", "test", "train", "val"))
+    app = open_page("train", preset="demo", scale="0.1", data="tiny")
+    [control] = choices(app)
+    assert control.value == "grouped"
+    control.set_value("official")
+    app.run()
+    assert "The official split" in text(app)
+    press(app, "Launch")
+    study = RunStore(workspace).list("study")[0]
+    launched = from_dict(read_json(workspace.run(study.id).config))
+    assert launched.splits == launched.pretrain.splits == "official"
 
 
 @pytest.mark.slow

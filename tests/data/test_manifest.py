@@ -100,26 +100,6 @@ def test_a_missing_dataset_says_how_to_make_one(workspace):
         load_dataset(workspace, "none")
 
 
-@pytest.mark.parametrize("cap", [8, 13, 24, 100])
-def test_a_subset_keeps_groups_whole_and_classes_in_proportion(workspace, cap):
-    dataset = save_dataset(workspace, "set", frame_of(240), INFO)
-    rows = dataset.subset(cap, seed=0)
-    assert len(rows) <= cap and len(rows) >= cap - 4 and (np.diff(rows) > 0).all()
-    inside = np.isin(np.arange(240), rows)
-    groups = dataset.groups
-    assert all(len(set(inside[groups == group])) == 1 for group in range(groups.max() + 1))
-    share = np.bincount(dataset.labels[rows], minlength=3) / len(rows)
-    assert np.abs(share - np.array([1, 2, 3]) / 6).max() <= 4 / cap
-    assert np.array_equal(rows, dataset.subset(cap, seed=0))
-    assert not np.array_equal(rows, dataset.subset(cap, seed=1))
-
-
-def test_no_cap_means_all_rows(workspace):
-    dataset = save_dataset(workspace, "set", frame_of(), INFO)
-    assert np.array_equal(dataset.subset(None, 0), np.arange(60))
-    assert np.array_equal(dataset.subset(60, 0), np.arange(60))
-
-
 def test_a_list_names_damaged_datasets_without_failing(workspace):
     save_dataset(workspace, "good", frame_of(), INFO)
     save_dataset(workspace, "torn", frame_of(), INFO).paths.info.write_text("{")

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from derm_core.config import PretrainConfig
-from derm_core.data.splits import SPLITS, fold_split, split_dataset, split_fingerprint, split_for
+from derm_core.data.splits import SPLITS, fold_split, split_dataset, split_fingerprint
 from derm_core.errors import ConfigError, DataError
 
 
@@ -173,13 +172,3 @@ def test_folds_come_from_the_seed_and_the_number_alone():
 def test_more_folds_than_groups_are_refused():
     with pytest.raises(DataError, match="5 folds need 5 groups"):
         fold_split(np.zeros(8, int), np.repeat(np.arange(4), 2), 0, 5, 1)
-
-
-def test_a_config_without_a_fold_keeps_the_one_split():
-    labels, groups = lesions(0)
-    assert (
-        split_for(PretrainConfig(dataset="d", split_seed=4), labels, groups)
-        == split_dataset(labels, groups, 4)
-    ).all()
-    config = PretrainConfig(dataset="d", split_seed=4, folds=5, fold=3)
-    assert (split_for(config, labels, groups) == fold_split(labels, groups, 4, 5, 3)).all()

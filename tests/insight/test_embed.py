@@ -17,7 +17,7 @@ from derm_core.data.synth.dataset import make_synth
 from derm_core.errors import BundleError, ConfigError
 from derm_core.files import read_json, write_json
 from derm_core.insight import embed as module
-from derm_core.insight.embed import embed
+from derm_core.insight.embed import embed, map_data
 from derm_core.insight.factors import factor_table
 from derm_core.insight.traversal_sources import open_traversal
 from derm_core.insight.umap_layout import EpochFile
@@ -25,6 +25,8 @@ from derm_core.nets.vae import build_vae, save_vae
 from derm_core.study import arms
 from derm_core.study.arms import build_extractors
 from tests.app.bundles import put_extractor
+from tests.builders import name_parts
+from tests.steps import finish
 
 CONFIG = {"dataset": "little", "arm": "random", "input_size": 32, "device": "cpu", "neighbours": 8}
 
@@ -217,6 +219,23 @@ def test_a_map_of_mu_tells_which_latent_follows_which_factor(workspace, run, wit
     assert factors["information"].to_numpy() == pytest.approx(
         expected["information"].to_numpy(), abs=0.05
     )
+
+
+@pytest.mark.parametrize("vae_arm", ["pretraining"], indirect=True)
+def test_a_map_calls_training_what_its_pretraining_was_trained_on(workspace, run, vae_arm):
+    dataset = load_dataset(workspace, "little")
+    parts = ("train", "test", "train", "val")
+    named = name_parts(workspace, dataset, parts).frame["official_split"]
+    config = EmbedConfig(**CONFIG | vae_arm)
+    split = finish(map_data(config, workspace))[1].split
+    assert np.array_equal(split, split_dataset(dataset.labels, dataset.groups, 0))
+    path = workspace.run("pretrain-1").config
+    write_json(path, {**read_json(path), "splits": "official"})
+    split = finish(map_data(config, workspace))[1].split
+    assert [SPLITS[part] for part in split] == named.tolist()
+    write_json(path, {**read_json(path), "dataset": "another"})
+    split = finish(map_data(config, workspace))[1].split
+    assert np.array_equal(split, split_dataset(dataset.labels, dataset.groups, 0))
 
 
 def test_a_classifier_has_no_posterior_means_to_map(workspace, run):

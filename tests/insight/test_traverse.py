@@ -11,7 +11,7 @@ from derm_core.bundles.bundle import Bundle, load_extractor
 from derm_core.bundles.predictor import Predictor
 from derm_core.config import BackboneConfig, PretrainConfig, Recipe, to_dict
 from derm_core.data.manifest import load_dataset
-from derm_core.data.splits import SPLITS, split_for
+from derm_core.data.splits import SPLITS, split_dataset
 from derm_core.data.store import open_store
 from derm_core.data.synth.dataset import make_synth
 from derm_core.errors import BundleError, NotFound, RunError
@@ -45,7 +45,7 @@ def pretraining(workspace):
         vae.to_mu.weight[:4] *= 40
     save_vae(workspace.run("pretrain-1").create().artefacts, vae, {"config": to_dict(config)})
     dataset = load_dataset(workspace, "little")
-    split = split_for(config, dataset.labels, dataset.groups)
+    split = split_dataset(dataset.labels, dataset.groups, config.split_seed)
     return vae, np.asarray(open_store(workspace, dataset, 16).images[split == SPLITS.index("val")])
 
 

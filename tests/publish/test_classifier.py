@@ -17,8 +17,9 @@ from derm_core.bundles.predict import predict_images
 from derm_core.bundles.predictor import Predictor
 from derm_core.config import BackboneConfig, PretrainConfig, StudyConfig, to_dict
 from derm_core.data.manifest import load_dataset
-from derm_core.data.splits import SPLITS, split_fingerprint, split_for
+from derm_core.data.splits import SPLITS, split_fingerprint
 from derm_core.data.store import open_store
+from derm_core.data.used_images import SplitRule, used_images
 from derm_core.errors import BundleError, NotFound, RunError
 from derm_core.files import read_json, write_json
 from derm_core.nets.head import Classifier, make_head
@@ -83,7 +84,7 @@ def study(shelf, request, monkeypatch):
         for seed in config.seeds
     }
     write_artefacts(shelf, run, config, dataset, extractors[0], classifiers)
-    split = split_for(config, dataset.labels, dataset.groups)
+    split = used_images(dataset, SplitRule.of(config)).split
     test = {
         name: {"mean": 0.7, "std": 0.1, "low": 0.6, "high": 0.8}
         for name in ("balanced_accuracy", "accuracy")
@@ -119,7 +120,7 @@ def study(shelf, request, monkeypatch):
 
 def write_artefacts(workspace, run, config, dataset, extractor, classifiers):
     store, tables = open_store(workspace, dataset, 32), []
-    split = np.array(SPLITS)[split_for(config, dataset.labels, dataset.groups)]
+    split = np.array(SPLITS)[used_images(dataset, SplitRule.of(config)).split]
     for folder in ("heads", "models"):
         (run.artefacts / folder).mkdir()
     states = {seed: classifier.state_dict() for seed, classifier in classifiers.items()}
@@ -276,11 +277,7 @@ def test_the_card_says_when_to_believe_an_answer(study):
     assert card.priority == Priority(map={"mel": "high", "nv": "low"}, ours=True)
     assert card.memorisation.samples == 64 and card.reference.public is True
     dataset = load_dataset(workspace, "moles")
-    training = set(
-        dataset.frame["image_id"][
-            split_for(StudyConfig(dataset="moles"), dataset.labels, dataset.groups) == 0
-        ]
-    )
+    training = set(dataset.frame["image_id"][used_images(dataset, SplitRule()).members("train")])
     assert set(known.points.ids) == training and known.latents[0].shape == (64, 4)
     sources = [("i.png", Path(dataset.frame["path"][0]))]
     prediction = predict_images(workspace, ["mole-vae"], sources).images[0]

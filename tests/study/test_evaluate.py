@@ -2,24 +2,29 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from derm_core.bundles.card_parts import Split, TrainingData
 from derm_core.bundles.model_library import verify_bundle
 from derm_core.config import EvaluateConfig, StudyConfig, from_dict, to_dict
 from derm_core.data.manifest import load_dataset, save_dataset
+from derm_core.data.splits import split_fingerprint
+from derm_core.data.used_images import SplitRule, used_images
 from derm_core.errors import ConfigError, NotFound
 from derm_core.files import read_json
 from derm_core.jobs import preflight
 from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head
+from derm_core.records import from_json
 from derm_core.study.evaluate import evaluate_models
 from derm_core.study.study_data import prepare
 from derm_core.study.weight_sources import origin
 from derm_core.workspace import Workspace
-from tests.builders import CLASSES, write_dataset
+from tests.builders import CLASSES, name_parts, write_dataset
 from tests.bundles.cards import save_bundle
 from tests.study.test_external import write_other
 from tests.study.trained import CONFIG, SMALL, finish
@@ -178,6 +183,33 @@ def test_where_the_training_data_are_not_at_hand_that_is_said(shelf):
     dataset = load_dataset(workspace, "other")
     card = verify_bundle(workspace.models / "stranger")
     assert origin(workspace, dataset, card).rows is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "on_card"),
+    [
+        (SplitRule(), {}),
+        (SplitRule(splits="official"), {"splits": "official"}),
+        (SplitRule(seed=1, max_images=40), {"seed": 1, "max_images": 40, "draw": "by_split"}),
+        # Cards of earlier versions have no `draw`.
+        (SplitRule(max_images=40, draw="before_split"), {"max_images": 40}),
+    ],
+)
+def test_the_images_that_a_model_has_learnt_from_follow_from_its_card(
+    workspace, tiny, rule, on_card
+):
+    dataset = name_parts(workspace, tiny, ("train", "train", "val", "test"))
+    used = used_images(dataset, rule)
+    ids = dataset.frame["image_id"].to_numpy()
+    fingerprint = split_fingerprint(used.split, ids[used.rows])
+    card = SimpleNamespace(
+        training_data=TrainingData(dataset="tiny"),
+        split=from_json(Split, {"seed": 0, "fingerprint": fingerprint, **on_card}),
+        classes=dataset.classes,
+        per_class=(),
+    )
+    learnt = origin(workspace, dataset, card).rows["image_id"]
+    assert set(learnt) == {*ids[used.members("train")], *ids[used.members("val")]}
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from safetensors.torch import load_file
 
 from derm_core.config import BackboneConfig, FinetuneSchedule, PretrainConfig, StudyConfig, to_dict
+from derm_core.data.official_split import describe_official
 from derm_core.data.triage import save_map
 from derm_core.errors import RunError
 from derm_core.nets.vae import build_vae, save_vae
@@ -18,7 +19,7 @@ from derm_core.study.protocol import study
 from derm_core.study.study_data import count_test_look, prepare
 from derm_core.study.study_result import study_result
 from derm_core.workspace import Workspace
-from tests.builders import write_dataset
+from tests.builders import name_parts, write_dataset
 from tests.steps import finish
 
 SMALL = BackboneConfig(architecture="resnet18", stage=1)
@@ -105,6 +106,26 @@ def test_gaps_are_the_difference_of_the_last_row_of_the_curves(finished):
         assert entry["gaps"]["accuracy"] == pytest.approx(
             last["train_accuracy"] - last["val_accuracy"], abs=1e-6
         )
+
+
+@pytest.mark.slow
+def test_a_study_on_the_official_split_says_what_crosses_it(workspace, tiny):
+    # Two images a group, of which every third pair stands in training and test.
+    parts = ("train", "train", "test", "train", "val", "val")
+    named = name_parts(workspace, tiny, parts)
+    config = dataclasses.replace(
+        make_config(workspace), arms=("random", "colour"), vae_run=None, splits="official"
+    )
+    result, events, run = run_study(config, workspace)
+    assert result["split"]["official"]["groups_across"] == 15
+    assert result["split"]["counts"] == {"train": 45, "val": 30, "test": 15}
+    tested = pd.read_parquet(run.predictions).query("split == 'test'")["image_id"]
+    official = named.frame["image_id"][named.frame["official_split"] == "test"]
+    assert set(tested) == set(official)
+    sentence = describe_official(study_result(result).split.official)
+    assert sentence in result["notes"] and sentence in result["verdict"]["sentences"]
+    assert any(event.kind == "log" and event.value == sentence for event in events)
+    assert sentence in " ".join(text_report(study_result(result)).split())
 
 
 def test_predictions_say_what_the_metrics_say(finished):

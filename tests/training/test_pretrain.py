@@ -13,7 +13,8 @@ from derm_core.nets.vae import load_vae
 from derm_core.training.pretrain import PretrainingData, load_data, pretrain, train_vae
 from derm_core.training.recipes import RECIPES, recipe
 from derm_core.workspace import RunFiles
-from tests.builders import save_images
+from tests.builders import name_parts, save_images
+from tests.steps import finish
 
 TRAIN, VAL = np.arange(40), np.arange(40, 54)  # rows 54 to 59 are nobody's
 
@@ -221,6 +222,19 @@ def test_max_images_is_kept(workspace, dataset, vae_config):
     config = dataclasses.replace(vae_config, max_images=30)
     data = drain(load_data(config, workspace))
     assert 0 < len(data.train) + len(data.val) < 30
+
+
+def test_a_pretraining_on_the_official_split_reads_its_training_images(
+    workspace, dataset, vae_config
+):
+    parts = ("train", "test", "train", "val")
+    name_parts(workspace, dataset, parts)
+    events, data = finish(load_data(dataclasses.replace(vae_config, splits="official"), workspace))
+    rows = np.arange(len(dataset))
+    assert np.array_equal(data.train, rows[rows % 2 == 0])
+    assert np.array_equal(data.val, rows[rows % 4 == 3])
+    assert data.record["splits"] == "official"
+    assert any(event.kind == "log" and "official split" in event.value for event in events)
 
 
 def test_unknown_and_too_small_datasets_are_named(workspace, dataset, vae_config):

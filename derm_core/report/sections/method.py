@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from ...data.official_split import describe_official
 from ...formatting import NBSP, count, duration, percent
 from ...study.study_result import StudyResult
 from ..csv_tables import csv_table
@@ -35,6 +36,8 @@ def conditions(result: StudyResult) -> str:
         parts = (
             f"training {counts['train']:,}, validation {counts['val']:,}, test {counts['test']:,}"
         )
+        if split.official:
+            parts = f"official split: {parts}"
     backbone = config["backbone"]
     return " · ".join(
         (
@@ -63,6 +66,7 @@ def method(result: StudyResult) -> Section:
         result=result,
         config=result.config,
         looks=_looks(result),
+        official=describe_official(result.split.official) if result.split.official else "",
         schedule=json.dumps(result.config.get("finetune")),
         class_map=json.dumps(result.map, ensure_ascii=False),
         notes=[

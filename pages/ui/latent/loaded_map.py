@@ -31,8 +31,10 @@ FEATURE_PARAMETERS = (
     "backbone",
     "input_size",
     "split_seed",
+    "splits",
     "seed",
     "max_images",
+    "draw",
 )
 
 
