@@ -29,6 +29,7 @@ from ..files import read_json, write_atomic
 from ..machine import pick_device
 from ..records import to_json
 from ..stats.feature_space import (
+    LEAST_STD,
     SHOWN_NEIGHBOURS,
     neighbour_accuracy,
     search_depth,
@@ -54,6 +55,7 @@ from .traversal_sources import open_traversal
 from .umap_layout import umap_layout
 
 LEAST_IMAGES = 10
+SAME = 1e-4  # relative difference below which features differ by rounding alone
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ def draw_map(
     """
     dataset, rows = data.dataset, data.rows
     groups = dataset.groups[rows]
-    features = standardise(data.features, data.is_training)
+    features = _standardised(config, data)
     wanted = max(config.neighbours, SHOWN_NEIGHBOURS)
     positions, distances = yield from in_background(
         lambda report: nearest(features, search_depth(groups, wanted)), "Neighbours"
@@ -249,6 +251,22 @@ def draw_map(
     info = replace(info, quality=quality | _layout_quality(space, umap, config.seed))
     save_map(run, info, points)
     return DrawnMap(info, points, space)
+
+
+def _standardised(config: EmbedConfig, data: MapData) -> np.ndarray:
+    """The features that a map is drawn of. Raises DataError where no map can be drawn of them."""
+    what = f"features of {arm_label(config.arm)} on {data.dataset.name}"
+    if not np.isfinite(data.features).all():
+        raise DataError(
+            f"Some {what} are not finite numbers: no map can be drawn. Choose another extractor."
+        )
+    features = standardise(data.features, data.is_training)
+    if not features.any() or np.allclose(data.features, data.features[:1], SAME, LEAST_STD):
+        raise DataError(
+            f"All {what} are equal: no map can be drawn. Check that the images differ, or choose "
+            "another extractor."
+        )
+    return features
 
 
 def _space_quality(data: MapData, space: FeatureSpace, seed: int) -> dict[str, float | None]:

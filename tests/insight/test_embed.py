@@ -14,10 +14,10 @@ from derm_core.data.manifest import load_dataset
 from derm_core.data.splits import SPLITS, split_dataset
 from derm_core.data.store import open_store
 from derm_core.data.synth.dataset import make_synth
-from derm_core.errors import BundleError, ConfigError
+from derm_core.errors import BundleError, ConfigError, DataError
 from derm_core.files import read_json, write_json
 from derm_core.insight import embed as module
-from derm_core.insight.embed import embed, map_data
+from derm_core.insight.embed import MapData, draw_map, embed, map_data
 from derm_core.insight.factors import factor_table
 from derm_core.insight.traversal_sources import open_traversal
 from derm_core.insight.umap_layout import EpochFile
@@ -25,7 +25,7 @@ from derm_core.nets.vae import build_vae, save_vae
 from derm_core.study import arms
 from derm_core.study.arms import build_extractors
 from tests.app.bundles import put_extractor
-from tests.builders import name_parts
+from tests.builders import name_parts, noise, save_images
 from tests.steps import finish
 
 CONFIG = {"dataset": "little", "arm": "random", "input_size": 32, "device": "cpu", "neighbours": 8}
@@ -247,6 +247,32 @@ def test_a_classifier_has_no_posterior_means_to_map(workspace, run):
                 run,
             )
         )
+
+
+@pytest.mark.slow
+def test_a_map_of_equal_images_is_refused_in_one_sentence(workspace, run):
+    save_images(workspace, "equal", [noise(32)] * 40, ["a", "b"] * 20)
+    with pytest.raises(DataError, match=r"All features of .* on equal are equal: no map"):
+        list(embed(EmbedConfig(**{**CONFIG, "dataset": "equal"}), workspace, run))
+
+
+@pytest.mark.parametrize(
+    ("features", "reason"),
+    [
+        (lambda rng: np.full((60, 8), 7.0), "are equal"),
+        (lambda rng: 7 * (1 + 1e-7 * rng.normal(size=(60, 8))), "are equal"),
+        (lambda rng: np.where(rng.random((60, 8)) < 0.01, np.nan, 1.0), "not finite"),
+        (lambda rng: np.where(rng.random((60, 8)) < 0.01, np.inf, 1.0), "not finite"),
+    ],
+)
+def test_features_of_which_no_map_can_be_drawn_are_refused(workspace, run, features, reason):
+    dataset = load_dataset(workspace, "little")
+    split = split_dataset(dataset.labels, dataset.groups, 0)
+    values = features(np.random.default_rng(0)).astype(np.float32)
+    data = MapData(dataset, np.arange(60), split, values)
+    with pytest.raises(DataError, match=reason):
+        list(draw_map(EmbedConfig(**CONFIG), data, run))
+    assert not run.map_info.exists()
 
 
 @pytest.mark.slow
