@@ -48,7 +48,8 @@ class Evaluation:
 
     Args:
         arms: {arm: {metric: interval}}.
-        majority: {metric: interval} of always predicting the training shares.
+        majority: {metric: interval} of always predicting the training shares of the classes that the
+            set has, and deciding for the commonest.
         per_class: {arm: recall of each class}.
         differences: of every pair of arms in every metric.
         groups: number of test groups.
@@ -104,7 +105,7 @@ def evaluate(
     drawn = Resamples.draw(design, resamples, seed, "bootstrap", jackknife_first=False)
     p_snc = {arm: np.asarray(p, np.float64) for arm, p in probabilities.items()}
     scored = {arm: _estimates(drawn, p, log_prior, folds) for arm, p in p_snc.items()}
-    majority = _estimates(drawn, _majority(log_prior, len(labels)), log_prior, None)
+    majority = _estimates(drawn, _majority(log_prior, labels), np.zeros(classes), None)
     differences = [
         _difference(a, b, metric, scored)
         for a, b in arm_pairs(list(probabilities), primary)
@@ -121,11 +122,17 @@ def evaluate(
     )
 
 
-def _majority(log_prior: np.ndarray, images: int) -> np.ndarray:
-    """Probabilities (1, N, C) that are the training shares; their mean, since folds' own would rank images."""
+def _majority(log_prior: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Probabilities (1, N, C) that are the training shares; their mean, since folds' own would rank images.
+
+    Among the classes that the set has: a constant decision for another would have a balanced
+    accuracy of 0, below that of guessing.
+    """
     shares = np.exp(np.where(np.isfinite(log_prior), log_prior, -np.inf))
     shares = shares if shares.ndim == 1 else shares.mean(0)
-    return np.broadcast_to(shares, (1, images, len(shares)))
+    present = np.isin(np.arange(len(shares)), labels)
+    shares = np.where(present, shares, 0) if shares[present].any() else present
+    return np.broadcast_to(shares / shares.sum(), (1, len(labels), len(shares)))
 
 
 def _estimates(

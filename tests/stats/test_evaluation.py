@@ -92,3 +92,27 @@ def test_majority_line_has_chance_balanced_accuracy_and_the_largest_share():
     assert majority["balanced_accuracy"].mean == pytest.approx(1 / C)
     assert majority["accuracy"].mean == pytest.approx((labels == 0).mean())
     assert majority["macro_auroc"].mean == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("absent", [0, 1, 2])
+def test_the_majority_line_is_at_chance_of_the_classes_present(absent):
+    """Also where the set lacks training's commonest class (0)."""
+    labels, groups, p = draw_predictions(np.random.default_rng(12))
+    keep = labels != absent
+    majority = evaluate(
+        labels[keep], groups[keep], {"vae": p[:, keep]}, PRIOR, NAMES, resamples=50
+    ).majority
+    commonest = 1 if absent == 0 else 0
+    assert majority["balanced_accuracy"].mean == pytest.approx(0.5)
+    assert majority["accuracy"].mean == pytest.approx((labels[keep] == commonest).mean())
+    assert majority["macro_auroc"].mean == pytest.approx(0.5)
+
+
+def test_the_majority_line_out_of_fold_is_at_chance_whatever_the_folds_shares():
+    labels, groups, p = draw_predictions(np.random.default_rng(13))
+    folds = groups % 2
+    shares = np.array([[0.6, 0.3, 0.1], [0.5, 0.2, 0.3]])
+    majority = evaluate(
+        labels, groups, {"vae": p}, np.log(shares[folds]), NAMES, resamples=50, folds=folds
+    ).majority
+    assert majority["balanced_accuracy"].mean == pytest.approx(1 / C)
