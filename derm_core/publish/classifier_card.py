@@ -12,6 +12,7 @@ import numpy as np
 from ..bundles.card import SCHEMA, Card
 from ..bundles.card_parts import DecoderSize, Priority, Split, Temperature
 from ..config import to_dict
+from ..data.cautions import group_caution, known_group_kinds
 from ..data.manifest import DatasetInfo, PriorityMap, load_dataset
 from ..data.official_split import describe_official
 from ..data.triage import describe_map, descriptions, priority_map
@@ -38,7 +39,8 @@ def build_card(
 ) -> Card:
     """The card of a study's arm and seed; `validation` at the positions `fitting` fits the temperature."""
     config, study, extractor = source.config, source.study, source.extractor
-    info = load_dataset(workspace, config.dataset).info
+    dataset = load_dataset(workspace, config.dataset)
+    info, unknown = dataset.info, group_caution(known_group_kinds(dataset))
     data = provenance.training_data(info, config.dataset)
     initial = provenance.initial_weights(workspace, extractor)
     return Card(
@@ -70,7 +72,7 @@ def build_card(
         metrics=to_json(source.result.test),
         per_class=tuple(to_json(source.result.per_class)) or None,
         gaps=source.result.gaps or None,
-        metrics_note=_metrics_note(len(config.seeds)),
+        metrics_note=_metrics_note(len(config.seeds), unknown),
         commands=tuple(provenance.commands(workspace, source, info, name, rates)),
         config=to_dict(config),
         versions=provenance.versions(),
@@ -120,11 +122,11 @@ def _split(source: StudyArm) -> Split:
     )
 
 
-def _metrics_note(seeds: int) -> str:
+def _metrics_note(seeds: int, unknown: str) -> str:
     over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
     return (
         f"Test split; {over} with 95 % intervals that resample groups, before the temperature. Balanced accuracy "
-        "uses the prior-adjusted decision."
+        f"uses the prior-adjusted decision. {unknown}".strip()
     )
 
 

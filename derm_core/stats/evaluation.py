@@ -78,7 +78,7 @@ def evaluate(
     resamples: int = 2000,
     seed: int = 0,
     primary: Pair = PRIMARY,
-    grouped: bool = True,
+    group_caution: str = "",
     folds: np.ndarray | None = None,
 ) -> Evaluation:
     """All test statistics of a study.
@@ -92,7 +92,7 @@ def evaluate(
         resamples: of the bootstrap.
         seed: of the resamples.
         primary: the pair that sign flips test; another than VAE − ImageNet is marked as a stand-in.
-        grouped: False where the set has no group ids (each image its own group): a caution says so.
+        group_caution: what is not known of the groups, one of the cautions; empty where all is.
         folds: (N,) the fold of each image of out-of-fold predictions.
 
     Raises:
@@ -118,7 +118,7 @@ def evaluate(
         per_class={arm: _per_class(one["recall"], class_names) for arm, one in scored.items()},
         differences=tuple(_tested(differences, design, log_prior, probabilities, primary, seed)),
         groups=len(design.stratum),
-        cautions=tuple(_cautions(design, class_names, grouped, seeds)),
+        cautions=tuple(_cautions(design, class_names, group_caution, seeds)),
     )
 
 
@@ -213,7 +213,9 @@ def _tested(
     return with_holm([dataclasses.replace(first, p=p, stand_in=True), *others])
 
 
-def _cautions(design: Design, class_names: Sequence[str], grouped: bool, seeds: int) -> list[str]:
+def _cautions(
+    design: Design, class_names: Sequence[str], group_caution: str, seeds: int
+) -> list[str]:
     groups = len(design.stratum)
     by_class = [(name, design.groups_of(c)) for c, name in enumerate(class_names)]
     few = [f"{name} ({n})" for name, n in by_class if 0 < n < FEW_GROUPS]
@@ -232,8 +234,8 @@ def _cautions(design: Design, class_names: Sequence[str], grouped: bool, seeds: 
         cautions.append(
             f"No test images of {', '.join(absent)}: left out of balanced accuracy and AUROC."
         )
-    if not grouped:
-        cautions.append("This test set has no group ids: its intervals are optimistic.")
+    if group_caution:
+        cautions.append(group_caution)
     if seeds < 2:
         cautions.append("One seed: its share of chance is not in the intervals.")
     return cautions

@@ -184,6 +184,8 @@ class ExternalSet:
     """The same trained models on another labelled dataset.
 
     Args:
+        groups_known: whether a patient or lesion is known of any image of the dataset; None in
+            results of earlier versions.
         left_out: {their class: its images} that have no class here.
         absent: classes that the set does not have.
         map: {their class: ours}.
@@ -195,6 +197,7 @@ class ExternalSet:
     images: int
     groups: int
     arms: dict[str, Metrics]
+    groups_known: bool | None = optional()
     left_out: dict[str, int] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
     map: dict[str, str] = field(default_factory=dict)

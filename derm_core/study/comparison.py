@@ -15,6 +15,7 @@ import pandas as pd
 from .. import __version__
 from ..arms import arm_file
 from ..config import to_dict
+from ..data.cautions import group_caution, groups_known, known_group_kinds
 from ..data.manifest import Dataset
 from ..data.official_split import describe_official
 from ..files import write_atomic
@@ -121,7 +122,7 @@ def evaluate_test(study: TrainedStudy, folds: np.ndarray | None = None) -> Evalu
         resamples=study.config.bootstrap,
         seed=study.config.split_seed,
         primary=choose_pair(list(study.trained)) or PRIMARY,
-        grouped=len(np.unique(data.groups)) < len(data.rows),
+        group_caution=group_caution(known_group_kinds(data.dataset)),
         folds=folds,
     )
 
@@ -135,6 +136,7 @@ def dataset_summary(dataset: Dataset, data: StudyData | None = None) -> DatasetS
         classes=len(dataset.classes),
         groups=len(np.unique(groups)),
         fingerprint=dataset.fingerprint,
+        groups_known=groups_known(known_group_kinds(dataset)),
     )
 
 

@@ -225,7 +225,7 @@ def evaluation_verdict(measured: ExternalSet, labels: dict[str, str]) -> Verdict
         for arm, one in levels.items()
     ]
     if pair is None:
-        return Verdict(headline=sentences[0], sentences=tuple(sentences))
+        return Verdict(headline=sentences[0], sentences=(*sentences, *measured.cautions))
     row = next(row for row in measured.differences if row.of_pair(pair, "balanced_accuracy"))
     mean, low, high = (100 * (value or 0.0) for value in (row.mean, row.low, row.high))
     names = f"{labels[pair[0]]} − {labels[pair[1]]}"
@@ -233,7 +233,7 @@ def evaluation_verdict(measured: ExternalSet, labels: dict[str, str]) -> Verdict
     better = larger(row, pair)
     return Verdict(
         headline=f"{accuracy_outcome(row, labels, f' on {dataset}')}.",
-        sentences=tuple(sentences),
+        sentences=(*sentences, *measured.cautions),
         pair=pair,
         more_accurate=better,
         equivalent=bool(row.equivalent) and better is None,

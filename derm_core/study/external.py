@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ..data.cautions import group_caution, groups_known, known_group_kinds
 from ..data.classmaps import ClassMap, class_map
 from ..data.manifest import Dataset
 from ..data.on_demand import open_images
@@ -43,7 +44,7 @@ class ExternalImages:
         rows: (n,) of its manifest.
         labels: (n,) in the models' classes.
         groups: (n,) codes.
-        grouped: whether the dataset has group ids.
+        group_kinds: by what its images are grouped, see `known_group_kinds`.
         map: its classes to those of the models.
         left_out: {its class: images} without a counterpart.
         leak: {reason: images} that the models have learnt from.
@@ -53,7 +54,7 @@ class ExternalImages:
     rows: np.ndarray
     labels: np.ndarray
     groups: np.ndarray
-    grouped: bool
+    group_kinds: dict[str, int]
     map: ClassMap
     left_out: dict[str, int]
     leak: dict[str, int]
@@ -113,11 +114,9 @@ def external_images(
             f"No image of {dataset.name} can be tested: {int((labels >= 0).sum())} have a class that the models "
             f"know, and {sum(leak.values())} of these were learnt from."
         )
-    kinds = dataset.info.group_kinds or {}
-    grouped = bool(set(kinds) - {"image"}) or len(np.unique(dataset.groups)) < len(dataset)
-    groups = dataset.groups[rows]
+    kinds, groups = known_group_kinds(dataset), dataset.groups[rows]
     return ExternalImages(
-        dataset.name, rows, labels[rows], groups, grouped, mapped, dict(left_out), leak
+        dataset.name, rows, labels[rows], groups, kinds, mapped, dict(left_out), leak
     )
 
 
@@ -143,7 +142,7 @@ def evaluate_on(
         resamples=resamples,
         seed=seed,
         primary=choose_pair(arms) or PRIMARY,
-        grouped=tested.grouped,
+        group_caution=group_caution(tested.group_kinds),
     )
     cautions = list(evaluation.cautions)
     if left_out := ", ".join(f"{name} ({n})" for name, n in tested.left_out.items()):
@@ -153,6 +152,7 @@ def evaluate_on(
         dataset=tested.name,
         images=len(tested.rows),
         groups=evaluation.groups,
+        groups_known=groups_known(tested.group_kinds),
         left_out=tested.left_out,
         absent=tuple(name for c, name in enumerate(classes) if not (tested.labels == c).any()),
         map=dict(tested.map.map),

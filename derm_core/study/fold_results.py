@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..config import StudyConfig
+from ..data.cautions import groups_known, known_group_kinds
 from ..events import TICK, Event, log
 from ..files import write_atomic
 from ..stats.evaluation import Metrics
@@ -35,10 +36,12 @@ from .trained_arm import TrainedStudy
 from .verdict import chosen_pairs
 
 NOTE = (
-    "Out-of-fold predictions: {folds} folds of whole groups, pretraining repeated in each. Every image is tested once, "
-    "by models that saw neither it nor another image of its group. AUROC, calibration and operating points pool the "
+    "Out-of-fold predictions: {folds} folds of {what}, pretraining repeated in each. Every image is tested once, "
+    "by models that saw neither it nor {relative}. AUROC, calibration and operating points pool the "
     "probabilities of {folds} models an arm and seed."
 )
+GROUPED = {"what": "whole groups", "relative": "another image of its group"}
+UNGROUPED = {"what": "images whose groups are unknown", "relative": "a copy of it"}
 POOLED = (
     " Fitted or chosen on the validation predictions of all folds together, whose images are tested in other "
     "folds."
@@ -89,13 +92,15 @@ def _result(study: TrainedStudy, joined: JoinedFolds, looked_before: int) -> Stu
         looked_before=looked_before,
     )
     first = folds[0].result
+    known = groups_known(known_group_kinds(study.data.dataset))
+    note = NOTE.format(folds=config.folds, **(GROUPED if known else UNGROUPED))
     notes = dict.fromkeys(note for fold in folds for note in fold.result.notes)
     return comparison.result(
         arms={arm: comparison.arm(arm, regime=first.arms[arm].regime) for arm in curves},
         split=split,
         grid=_settings(config, folds),
         majority_rows=_majority_rows(folds),
-        notes=[NOTE.format(folds=config.folds), *notes],
+        notes=[note, *notes],
         folds=[_fold_row(fold) for fold in folds],
     )
 

@@ -58,13 +58,19 @@ class ArmResult:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSummary:
-    """The dataset that was compared on: numbers of images, classes and groups."""
+    """The dataset that was compared on: numbers of images, classes and groups.
+
+    Args:
+        groups_known: whether a patient or lesion is known of any image; None in results of earlier
+            versions.
+    """
 
     name: str
     images: int
     classes: int
     groups: int
     fingerprint: str
+    groups_known: bool | None = optional()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from derm_core.report.sections import (
     external,
     gaps,
     labels,
+    method,
     metrics,
     robustness,
     shortcut,
@@ -219,3 +221,14 @@ def test_the_words_of_the_sections_are_those_that_some_section_uses():
     folder = Path(sections.__file__).parent
     code = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
     assert set(re.findall(r'words\(\s*"([\w-]+)"', code)) == set(WORDS)
+
+
+def test_unknown_groups_are_not_counted_in_conditions_and_method(result):
+    unknown = dataclasses.replace(
+        result, dataset=dataclasses.replace(result.dataset, groups_known=False)
+    )
+    for one, known in ((result, True), (unknown, False)):
+        lines = " ".join(bullet.text for bullet in method.method(one).bullets)
+        assert ("90 groups" in method.conditions(one)) == known
+        assert ("groups unknown" in method.conditions(one)) != known
+        assert ("leakage" in lines) != known and ("Groups (a patient" in lines) == known

@@ -76,13 +76,19 @@ def test_few_groups_get_wilson_and_a_caution_and_absent_classes_are_named():
     labels, groups, p = draw_predictions(np.random.default_rng(10), groups=40)
     keep = labels != 1
     result = evaluate(
-        labels[keep], groups[keep], {"vae": p[:1, keep]}, PRIOR, NAMES, resamples=50, grouped=False
+        labels[keep],
+        groups[keep],
+        {"vae": p[:1, keep]},
+        PRIOR,
+        NAMES,
+        resamples=50,
+        group_caution="Groups unknown.",
     )
     text = " ".join(result.cautions)
     rare, absent = result.per_class["vae"][2], result.per_class["vae"][1]
     assert rare.groups < 20 and rare.recall.method == "wilson"
     assert absent.n == 0 and absent.recall.mean is None
-    for words in ("Fewer than 20", "No test images of b", "no group ids", "One seed"):
+    for words in ("Fewer than 20", "No test images of b", "Groups unknown.", "One seed"):
         assert words in text
 
 

@@ -10,6 +10,7 @@ from derm_core.data.manifest import load_dataset, save_dataset
 from derm_core.errors import DataError
 from derm_core.records import to_json
 from derm_core.stats.metrics import balanced_accuracy, decide
+from derm_core.study.comparison import dataset_summary, evaluate_test
 from derm_core.study.external import external
 from derm_core.workspace import Workspace
 from tests.builders import write_dataset
@@ -29,7 +30,9 @@ def write_other(workspace, name="other", copies=4):
     frame.loc[: copies - 1, ["path", "sha256"]] = tiny.loc[
         : copies - 1, ["path", "sha256"]
     ].to_numpy()
-    info = dataclasses.replace(dataset.info, classes=("AMBER", "Brown", "XXX"))
+    info = dataclasses.replace(
+        dataset.info, classes=("AMBER", "Brown", "XXX"), group_kinds={"image": 60}
+    )
     return save_dataset(workspace, name, frame, info)
 
 
@@ -53,6 +56,31 @@ def test_images_are_mapped_left_out_and_counted(asked):
     assert entry["left_out"] == {"XXX": 20} and entry["absent"] == ["violet"]
     assert entry["map"] == {"AMBER": "amber", "Brown": "brown"} and entry["images"] == 40 - copied
     assert entry["cautions"][0].startswith("Leak:") and json.dumps(entry, allow_nan=False)
+
+
+@pytest.mark.slow
+def test_unknown_groups_of_a_set_are_a_caution_there(asked):
+    """Its copies share groups, so there are fewer groups than images; they are unknown all the same."""
+    _study, entry, _ = asked
+    assert entry["groups"] < entry["images"] and entry["groups_known"] is False
+    assert any(caution.startswith("Groups unknown: leakage") for caution in entry["cautions"])
+
+
+@pytest.mark.slow
+def test_the_majority_line_of_a_set_of_two_classes_is_at_one_half(asked):
+    assert asked[1]["majority"]["balanced_accuracy"]["mean"] == pytest.approx(0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kinds", "known"), [({"lesion": 90}, True), ({"image": 90}, False)])
+def test_unknown_groups_of_the_study_s_own_images_are_a_caution(asked, kinds, known):
+    study = asked[0]
+    dataset = study.data.dataset
+    info = dataclasses.replace(dataset.info, group_kinds=kinds)
+    data = dataclasses.replace(study.data, dataset=dataclasses.replace(dataset, info=info))
+    cautions = evaluate_test(dataclasses.replace(study, data=data)).cautions
+    assert any("Groups unknown" in caution for caution in cautions) != known
+    assert dataset_summary(data.dataset, data).groups_known == known
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from ..charts import Dot, dots, forest
 from ..csv_tables import csv_table
 from ..section import Section
 from ..templating import words
-from .parts import arm_results, forest_rows, forest_text, of_metric, style
+from .parts import arm_results, forest_rows, forest_text, group_count, of_metric, style
 
 
 def external(result: StudyResult) -> Section | None:
@@ -66,7 +66,7 @@ def one_external(result: StudyResult, one: ExternalSet) -> Section:
         absent = ", ".join(one.absent)
         lines.append(f"Without images there: {absent}; a decision for one of them is an error.")
     lines += [line for line in (one.note, *one.cautions) if line]
-    size = f"{count(one.images, 'image')}, {count(one.groups, 'group')}"
+    size = f"{count(one.images, 'image')}, {group_count(one.groups, one.groups_known)}"
     rows = forest_rows(result, of_metric(one.differences, "balanced_accuracy"))
     return Section(
         **words("external-forest", one=one, size=size, rows=forest_text(rows)),

@@ -13,7 +13,7 @@ from ...study.study_result import StudyResult
 from ..csv_tables import csv_table
 from ..section import Bullet, Section
 from ..templating import rendered_lines, words
-from .parts import arm_results, styles
+from .parts import arm_results, group_count, styles
 
 EDGE = "‡"  # marks a setting at the edge of the grid
 REGIMES = {
@@ -27,11 +27,12 @@ def conditions(result: StudyResult) -> str:
     config, data, split = result.config, result.dataset, result.split
     counts = split.counts
     if result.kind == "evaluate":
-        groups, classes = split.groups.get("test", 0), len(result.classes)
-        size = f"{counts['test']:,} images · {groups:,} groups · {classes} classes"
+        groups = group_count(split.groups.get("test", 0), data.groups_known)
+        size = f"{counts['test']:,} images · {groups} · {len(result.classes)} classes"
         return f"published models on {data.name} · {size}"
     if split.folds:
-        parts = f"{split.folds} folds, every image tested once by models that never saw its group"
+        seen = "it" if data.groups_known is False else "its group"
+        parts = f"{split.folds} folds, every image tested once by models that never saw {seen}"
     else:
         parts = (
             f"training {counts['train']:,}, validation {counts['val']:,}, test {counts['test']:,}"
@@ -41,7 +42,8 @@ def conditions(result: StudyResult) -> str:
     backbone = config["backbone"]
     return " · ".join(
         (
-            f"{data.name}: {data.images:,} images, {data.groups:,} groups, {data.classes} classes",
+            f"{data.name}: {data.images:,} images, {group_count(data.groups, data.groups_known)}, "
+            f"{data.classes} classes",
             parts,
             f"{backbone['architecture']} to stage {backbone['stage']} at {config['input_size']} px",
             REGIMES[config["regime"]],

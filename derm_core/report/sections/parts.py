@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any
 
 from ...arms import ArmStyle, arm_style, in_order
-from ...formatting import QUANTITIES, SHARES, interval, points, signed_interval
+from ...formatting import QUANTITIES, SHARES, count, interval, points, signed_interval
 from ...stats.intervals import Difference, Interval
 from ...study.study_result import ArmResult, StudyResult
 from ..charts import Curve, ForestRow
@@ -67,6 +67,11 @@ def curves_by_arm(
         xs.append(getattr(row, x))
         values.append(getattr(row, y))
     return {style(result, arm): of_arms[arm] for arm in in_order(of_arms)}
+
+
+def group_count(groups: int, known: bool | None) -> str:
+    """'7,470 groups', or that no group is known; known: None in results of earlier versions."""
+    return "groups unknown" if known is False else count(groups, "group")
 
 
 def pair_name(result: StudyResult, a: str, b: str) -> str:
