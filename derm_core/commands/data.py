@@ -11,7 +11,7 @@ from ..config.shared import Splits
 from ..data.audit import audit
 from ..data.importers import import_dataset
 from ..data.manifest import delete_dataset, list_datasets, load_dataset, read_info
-from ..data.official_split import describe_official
+from ..data.official_split import describe_official, describe_unused
 from ..data.synth.dataset import make_synth
 from ..data.triage import default_map, describe_map, priority_map, save_map
 from ..data.used_images import SplitRule, used_images
@@ -133,6 +133,8 @@ def audit_data(args: argparse.Namespace, screen: Screen) -> Answer:
         "split_kind": splits,
         **to_json(result),
     }
+    if unused := "" if used.official else describe_unused(dataset):
+        lines.append(unused)
     if used.official:
         lines.append(describe_official(used.official))
         value["left_out"] = used.official.left_out

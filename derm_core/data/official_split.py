@@ -118,12 +118,8 @@ def count_crossing(dataset: Dataset, rows: np.ndarray, split: np.ndarray) -> Off
 
 def describe_official(official: OfficialSplit) -> str:
     """What has to stand beside every result on an official split: what crosses it, what was left out."""
-    across = count(official.images_across, "equal image")
-    verb = "stands" if official.images_across == 1 else "stand"
-    if official.groups_across is not None:
-        across, verb = f"{count(official.groups_across, 'group')} and {across}", "stand"
     sentences = [
-        f"The official split of the dataset was used; {across} {verb} in more than one part"
+        f"The official split of the dataset was used; {_crossing(official)} in more than one part"
         + (": results are too good." if official.leaks else ".")
     ]
     if official.groups_across is None:
@@ -134,3 +130,25 @@ def describe_official(official: OfficialSplit) -> str:
         images = count(official.left_out, "image")
         sentences.append(f"Left out, for being in none of its parts: {images}.")
     return " ".join(sentences)
+
+
+def describe_unused(dataset: Dataset) -> str:
+    """What crosses the official split of a dataset whose grouped split is used; empty where it has none."""
+    if not has_official_split(dataset):
+        return ""
+    try:
+        split = official_split(dataset, 0)
+    except DataError as error:
+        return f"The dataset also names an official split, which cannot be used. {error}"
+    across = _crossing(count_crossing(dataset, np.flatnonzero(split >= 0), split))
+    return (
+        "The dataset also names an official split (--splits official), which is not the default: "
+        f"{across} in more than one of its parts."
+    )
+
+
+def _crossing(official: OfficialSplit) -> str:
+    images = count(official.images_across, "equal image")
+    if official.groups_across is None:
+        return f"{images} {'stands' if official.images_across == 1 else 'stand'}"
+    return f"{count(official.groups_across, 'group')} and {images} stand"

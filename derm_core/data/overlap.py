@@ -17,12 +17,15 @@ def overlap(frame: pd.DataFrame, known: pd.DataFrame) -> dict[str, np.ndarray]:
 
     Returns:
         {reason: (n,) bool}; a row has one reason at most: content (equal SHA-256), image (the same
-        archive number) or group (the same archive's lesion or patient).
+        archive number) or group (the same archive's lesion or patient, or the manifest's own group
+        of a row that has another reason).
     """
     rows = {"content": frame["sha256"].isin(set(known["sha256"])).to_numpy()}
     for reason, column in (("image", "image_id"), ("group", "group")):
         archived = frame[column].astype(str).str.match(ARCHIVE.pattern).to_numpy(bool)
         rows[reason] = archived & frame[column].isin(set(known[column])).to_numpy()
+    recognised = np.any(list(rows.values()), axis=0)
+    rows["group"] |= frame["group"].isin(set(frame["group"][recognised])).to_numpy()
     rows["image"] &= ~rows["content"]
     rows["group"] &= ~rows["content"] & ~rows["image"]
     return rows

@@ -144,7 +144,7 @@ def map_data(config: EmbedConfig, workspace: Workspace) -> Generator[Event, None
     """The images of a map with their features, computed where they are not cached."""
     require_posterior(config, workspace)
     dataset, store = yield from open_images(workspace, config.dataset, config.input_size)
-    used = used_images(dataset, SplitRule.of(_split_config(config, workspace)))
+    used = used_images(dataset, _split_rule(config, workspace))
     rows = used.rows
     if len(rows) < LEAST_IMAGES:
         raise DataError(
@@ -160,39 +160,32 @@ def map_data(config: EmbedConfig, workspace: Workspace) -> Generator[Event, None
     return MapData(dataset, rows, used.split, features)
 
 
-def _split_config(
-    config: EmbedConfig, workspace: Workspace
-) -> EmbedConfig | PretrainConfig | StudyConfig:
-    """The config whose images and split are the map's: its own, or that of what trained its weights.
+def _split_rule(config: EmbedConfig, workspace: Workspace) -> SplitRule:
+    """What decides the images and the split of a map: its config, or that of what trained its weights.
 
-    The latter where it names the same dataset, split seed and number of images, so that the images
-    which the map calls training are those that the weights have seen. A map that asks for the
-    official split gets it.
+    The latter where both name the same dataset and split seed, so that the images which the map
+    calls training are those that the weights have seen. A map that asks for the official split
+    gets it.
     """
-    if config.splits == "official":
-        return config
+    rule = SplitRule.of(config)
     kind, _, name = config.arm.partition(":")
     run_id = config.vae_run or (name if kind == "run" else None)
     bundle = config.vae or (name if kind == "bundle" else None)
+    if config.splits == "official" or not (run_id or bundle):
+        return rule
     try:
         if run_id:
             source = from_dict(read_json(workspace.run(run_id).config))
-        elif bundle:
-            source = from_dict(verify_bundle(find_bundle(workspace, bundle)).config)
         else:
-            return config
-    except (
-        OSError,
-        ValueError,
-        ConfigError,
-    ):  # not known; building the extractor says what is missing
-        return config
-    fields = ("dataset", "split_seed", "max_images")
-    if isinstance(source, (PretrainConfig, StudyConfig)) and all(
-        getattr(source, field) == getattr(config, field) for field in fields
-    ):
-        return source
-    return config
+            source = from_dict(verify_bundle(find_bundle(workspace, bundle or "")).config)
+    except (OSError, ValueError, ConfigError):
+        return rule  # not known; building the extractor says what is missing
+    if not isinstance(source, (PretrainConfig, StudyConfig)) or source.dataset != config.dataset:
+        return rule
+    trained = SplitRule.of(source)
+    if (trained.seed, trained.max_images) == (rule.seed, rule.max_images):
+        return trained
+    return replace(rule, splits=trained.splits) if trained.seed == rule.seed else rule
 
 
 def draw_map(

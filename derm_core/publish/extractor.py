@@ -17,9 +17,11 @@ from ..bundles.card import SCHEMA, Card
 from ..bundles.card_parts import TrainingData
 from ..config import PretrainConfig, from_dict, to_dict
 from ..data.manifest import DatasetInfo, load_dataset
+from ..data.official_split import OfficialSplit, describe_official
 from ..errors import BundleError, NotFound, RunError
 from ..files import read_json
 from ..nets.vae import VAE, load_vae
+from ..records import from_json
 from ..study.features import finish
 from ..training.pretrain import PretrainingData, load_data
 from ..training.recipes import RECIPES, describe
@@ -34,6 +36,7 @@ RECORD = (
     "dataset_fingerprint",
     "split_seed",
     "splits",
+    "official",
     "split_fingerprint",
     "images",
     "transductive",
@@ -175,7 +178,7 @@ def _card(
         commands=tuple(_commands(config, info, run_id, name)),
         versions=provenance.versions(),
         intended_use=provenance.INTENDED_USE,
-        limits=_limits(data, config),
+        limits=(*_limits(data, config), *_split_note(meta)),
         license=provenance.weights_license(data),
     )
 
@@ -204,6 +207,13 @@ def _commands(config: PretrainConfig, info: DatasetInfo, run_id: str, name: str)
         + (" --transductive" if config.images == "all" else ""),
         f"{provenance.PROGRAM} models publish {run_id} --name {name}",
     ]
+
+
+def _split_note(meta: Mapping[str, Any]) -> list[str]:
+    """What crosses the official split, where the pretraining used it."""
+    if not meta.get("official"):
+        return []
+    return [describe_official(from_json(OfficialSplit, meta["official"], unknown="ignore"))]
 
 
 def _limits(data: TrainingData, config: PretrainConfig) -> tuple[str, ...]:

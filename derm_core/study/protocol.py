@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 from ..config import StudyConfig
-from ..data.official_split import describe_official
+from ..data.official_split import describe_official, describe_unused
 from ..data.triage import describe_map
 from ..events import TICK, Event, log
 from ..files import read_json, write_json
@@ -98,6 +98,8 @@ def _arms(
     arms, missing = resolve_arms(fitting, workspace)
     if data.official:
         notes.insert(0, describe_official(data.official))
+    elif unused := describe_unused(data.dataset):
+        notes.append(unused)
     if data.dataset.priorities:
         notes.append(describe_map(data.dataset.priorities))
     return arms, notes + missing + check_sources(config, workspace, data, arms)

@@ -109,6 +109,7 @@ def load_data(config: PretrainConfig, workspace: Workspace):
             "dataset_fingerprint": dataset.fingerprint,
             "split_seed": config.split_seed,
             "splits": config.splits,
+            **({"official": to_json(used.official)} if used.official else {}),
             "folds": config.folds,
             "fold": config.fold,
             "split_fingerprint": split_fingerprint(

@@ -11,6 +11,7 @@ import streamlit as st
 from derm_core.data.audit import AttributeValue, Audit
 from derm_core.data.cautions import groups_known, known_group_kinds
 from derm_core.data.manifest import Dataset, DatasetSummary, PriorityMap
+from derm_core.data.official_split import describe_unused
 from derm_core.data.splits import SPLITS
 from derm_core.data.triage import PRIORITIES, default_map, describe_map, save_map
 from derm_core.workspace import Workspace
@@ -74,6 +75,8 @@ def draw_splits(workspace: Workspace, dataset: Dataset) -> None:
         cautions[0] += f" {counted} {len(dataset):,} images."
     if cautions:
         st.warning("\n\n".join(cautions), icon=":material/warning:")
+    if unused := describe_unused(dataset):
+        st.caption(words.plain(unused))
     if not dataset.classes:
         st.caption(
             "This dataset has no labels: it can be pretrained on, and mapped, but not compared."

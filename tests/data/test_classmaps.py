@@ -59,6 +59,14 @@ def test_overlap_is_content_or_an_archives_number_never_a_common_name():
     assert rows["group"].tolist() == [False, False, True, False, False]
 
 
+def test_other_images_of_a_recognised_images_group_overlap():
+    known = frame(("1", "g1", "aa"))
+    other = frame(("2", "lesion-5", "aa"), ("3", "lesion-5", "bb"), ("4", "lesion-6", "cc"))
+    rows = overlap(other, known)
+    assert rows["content"].tolist() == [True, False, False]
+    assert rows["group"].tolist() == [False, True, False]
+
+
 def test_a_leak_is_said_in_one_sentence():
     assert describe_overlap({"content": 0, "image": 0}, "training images") == ""
     assert describe_overlap({"content": 1}, "training images").startswith(

@@ -5,7 +5,12 @@ import pandas as pd
 import pytest
 
 from derm_core.data.manifest import DatasetInfo, save_dataset
-from derm_core.data.official_split import describe_official, has_official_split, official_split
+from derm_core.data.official_split import (
+    describe_official,
+    describe_unused,
+    has_official_split,
+    official_split,
+)
 from derm_core.data.splits import SPLITS
 from derm_core.data.used_images import SplitRule, used_images
 from derm_core.errors import ConfigError, DataError
@@ -105,6 +110,15 @@ def test_a_dataset_without_one_is_refused(workspace):
         workspace, "bare", without.frame.drop(columns="official_split"), without.info
     )
     assert not has_official_split(without)
+
+
+def test_an_official_split_that_is_not_used_is_named_with_what_crosses_it(workspace):
+    groups = [f"g{i}" for i in range(12)]
+    groups[2] = groups[0]
+    dataset = dataset_of(workspace, ["train", "val", "test"] * 4, groups)
+    assert "1 group and 0 equal images" in describe_unused(dataset)
+    assert "cannot be used" in describe_unused(dataset_of(workspace, ["train"] * 12))
+    assert describe_unused(dataset_of(workspace, [None] * 12)) == ""
 
 
 def test_a_part_of_an_official_split_keeps_its_shares(workspace):

@@ -233,6 +233,9 @@ def test_a_map_calls_training_what_its_pretraining_was_trained_on(workspace, run
     write_json(path, {**read_json(path), "splits": "official"})
     split = finish(map_data(config, workspace))[1].split
     assert [SPLITS[part] for part in split] == named.tolist()
+    # Of fewer images, those that the pretraining calls training are still training images.
+    part = finish(map_data(dataclasses.replace(config, max_images=30), workspace))[1]
+    assert [SPLITS[i] for i in part.split] == named.iloc[part.rows].tolist()
     write_json(path, {**read_json(path), "dataset": "another"})
     split = finish(map_data(config, workspace))[1].split
     assert np.array_equal(split, split_dataset(dataset.labels, dataset.groups, 0))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -26,10 +28,11 @@ from derm_core.nets.head import Classifier, make_head
 from derm_core.nets.vae import build_vae, save_vae
 from derm_core.publish.classifier import publish
 from derm_core.publish.classifier_card import agreement, calibrated_on
-from derm_core.publish.provenance import is_public, weights_license
+from derm_core.publish.provenance import commands, is_public, weights_license
 from derm_core.publish.study_arm import Predictions
 from derm_core.records import to_json
 from derm_core.study.arms import Arm, build_extractors
+from derm_core.study.presets import preset
 from tests.builders import save_files, write_noise
 
 BACKBONE = BackboneConfig(architecture="resnet18", stage=1)
@@ -197,6 +200,29 @@ def test_the_card_names_data_terms_weights_metrics_and_commands(study):
     assert f"--regime {card.regime}" in card.commands[1] or card.regime == "frozen"
     assert "Not for diagnosis" in card.limits[0] and card.temperature.images == 2
     assert str(workspace.root) not in (workspace.models / "mole-vae" / "card.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "options"),
+    [
+        ({}, ""),
+        ({"splits": "official"}, " --splits official"),
+        ({"max_images": 90}, " --max-images 90"),
+        ({"max_images": 90, "draw": "before_split"}, " --max-images 90 --draw before_split"),
+    ],
+)
+def test_the_commands_repeat_the_split_of_the_study(shelf, settings, options):
+    info = make_dataset(shelf).info
+    base = dataclasses.replace(preset("laptop", dataset="moles"), pretrain=None)
+    source = SimpleNamespace(
+        config=dataclasses.replace(base, **settings),
+        study=SimpleNamespace(run_id=STUDY),
+        arm="imagenet",
+        seed=0,
+        labels={"kind": "classes"},
+    )
+    compare = commands(shelf, source, info, "mole")[1]
+    assert compare.endswith(f"--dataset moles{options}")
 
 
 def test_terms_of_the_pretraining_data_stay_with_weights_trained_on_synthetic_images():
