@@ -115,10 +115,13 @@ def brier(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def confidence_bins(confidence: np.ndarray, bins: int = 15) -> np.ndarray:
-    """Equal-mass bin (..., N) of each image, by the rank of its confidence (..., N)."""
+    """Equal-mass bin (..., N) of each image, by the rank of its confidence (..., N).
+
+    Equal confidences share a bin: else the order of the images would divide them.
+    """
     n = confidence.shape[-1]
-    order = np.argsort(np.argsort(confidence, axis=-1, kind="stable"), axis=-1)
-    return order * min(bins, max(n // 2, 1)) // n
+    rank = rankdata(confidence, method="min", axis=-1).astype(np.int64) - 1
+    return rank * min(bins, max(n // 2, 1)) // n
 
 
 def debiased_bins(

@@ -117,3 +117,14 @@ def test_debiasing_equals_its_monte_carlo_form():
     draws = rng.normal(accuracies, np.sqrt(accuracies * (1 - accuracies) / 40), size=(200_000, 10))
     plugin = np.abs(accuracies - confidences).mean()
     assert ours == pytest.approx(2 * plugin - np.abs(draws - confidences).mean(), abs=1e-3)
+
+
+def test_calibration_error_does_not_depend_on_the_order_of_images_with_equal_confidence():
+    labels = np.repeat([0, 1], [240, 160])
+    constant = np.broadcast_to([0.6, 0.4], (1, 400, 2))
+    assert metrics.ece(labels, constant) == pytest.approx(0, abs=1e-9)
+    rng = np.random.default_rng(0)
+    p = rng.choice([0.55, 0.7, 0.9], 400)
+    p_nc = np.stack([p, 1 - p], -1)
+    order = rng.permutation(400)
+    assert metrics.ece(labels, p_nc) == pytest.approx(metrics.ece(labels[order], p_nc[order]))
