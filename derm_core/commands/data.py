@@ -112,7 +112,12 @@ def audit_data(args: argparse.Namespace, screen: Screen) -> Answer:
     used = used_images(dataset, SplitRule(seed=args.split_seed, splits=splits))
     result = audit(dataset.at(used.rows), used.split)
     rows = [
-        (name, part.images, part.groups, *(part.classes.get(c, 0) for c in dataset.classes))
+        (
+            name,
+            part.images,
+            part.groups if result.groups_known else "–",
+            *(part.classes.get(c, 0) for c in dataset.classes),
+        )
         for name, part in result.splits.items()
     ]
     groups, images = result.groups_across_splits, result.duplicate_images_across_splits
@@ -125,7 +130,7 @@ def audit_data(args: argparse.Namespace, screen: Screen) -> Answer:
     for what, names in to_json(result.crossing).items():
         if names:
             lines.append(f"Crossing {what.replace('_', ' ')}: {', '.join(names)}")
-    crosses = groups or images
+    crosses = result.crossing.groups or images
     problem = f"Dataset {args.name} leaks between splits; import it again." if crosses else ""
     value = {
         "name": args.name,

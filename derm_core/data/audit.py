@@ -64,7 +64,8 @@ class Audit:
         classes, missing: images by name of the class, and without a value by name of the column.
         groups_across_splits, duplicate_images_across_splits: 0 in a sound split. Both are counted
             from the manifest, not taken from how the split was made. Where no patient and no lesion
-            is known, groups_across_splits is None: nothing can be said of it.
+            is known, groups_across_splits is None; `crossing` still names groups that cross, such as
+            those of copies.
         groups_known: whether a patient or lesion is known of any image.
         images_without_group: without a known patient or lesion; None where an import of an earlier
             version did not count them.
@@ -121,7 +122,7 @@ def audit(dataset: Dataset, split: np.ndarray) -> Audit:
         splits={
             name: _describe(frame[split == i], dataset.classes) for i, name in enumerate(SPLITS)
         },
-        groups_across_splits=len(groups) if known or len(groups) else None,
+        groups_across_splits=len(groups) if known else None,
         groups_known=known,
         images_without_group=kinds.get("image", 0) if counted or not known else None,
         duplicate_images_across_splits=len(contents),

@@ -56,10 +56,11 @@ def draw_splits(workspace: Workspace, dataset: Dataset) -> None:
     """Whether groups or equal images cross splits, and the classes in each split."""
     st.subheader("Splits", anchor=False)
     audit = cached.audit(workspace, dataset.name)
-    crossing, twice = audit.groups_across_splits, audit.duplicate_images_across_splits
+    crossing = audit.groups_across_splits or len(audit.crossing.groups)
+    twice = audit.duplicate_images_across_splits
     if crossing or twice:
         st.error(
-            f"{words.count(crossing or 0, 'group')} and {words.count(twice, 'equal image')} stand in "
+            f"{words.count(crossing, 'group')} and {words.count(twice, 'equal image')} stand in "
             "more than one split: results on this dataset would be too good. Import it again.",
             icon=":material/error:",
         )

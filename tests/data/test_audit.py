@@ -66,6 +66,18 @@ def test_where_no_group_is_known_none_is_certified():
     assert result.cautions[0].startswith("Groups unknown: leakage cannot be excluded")
 
 
+def test_a_group_that_crosses_is_named_even_where_groups_are_unknown():
+    dataset = lesions()
+    unknown = with_group_kinds(dataset, image=len(dataset))
+    split = halves(unknown)
+    several = dataset.frame.groupby("group").size()
+    name = several[several > 1].index[0]
+    first = dataset.frame.index[dataset.frame["group"] == name][0]
+    split[first] = (split[first] + 1) % 3
+    result = audit(unknown, split)
+    assert result.groups_across_splits is None and result.crossing.groups == (name,)
+
+
 def test_images_without_a_group_are_counted_beside_those_with_one():
     dataset = lesions()
     partly = with_group_kinds(dataset, lesion=len(dataset) - 30, image=30)
