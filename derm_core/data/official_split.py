@@ -142,7 +142,7 @@ def describe_unused(dataset: Dataset) -> str:
         return f"The dataset also names an official split, which cannot be used. {error}"
     across = _crossing(count_crossing(dataset, np.flatnonzero(split >= 0), split))
     return (
-        "The dataset also names an official split (--splits official), which is not the default: "
+        "The dataset also names an official split, which is used on request only: "
         f"{across} in more than one of its parts."
     )
 

@@ -10,14 +10,13 @@ import streamlit as st
 from derm_core.arms import arm_style
 from derm_core.config import ARMS, CORRUPTIONS, BackboneConfig, PretrainConfig, Recipe, StudyConfig
 from derm_core.data.classmaps import class_map
-from derm_core.data.official_split import describe_official, has_official_split
+from derm_core.data.official_split import describe_unused, has_official_split
 from derm_core.data.on_demand import is_missing_synth
-from derm_core.data.used_images import SplitRule, used_images
 from derm_core.errors import DermError
 from derm_core.study.presets import LABEL_FRACTIONS, PRESETS, SHORTCUT, preset
 from derm_core.training.recipes import RECIPES, describe, recipe
 from derm_core.workspace import Workspace
-from pages.ui import cached, cached_models, frame
+from pages.ui import cached, cached_models, frame, words
 from pages.ui.config_fields import number_field
 
 OFFERED = ("demo", "laptop", "long", "paper")
@@ -274,7 +273,7 @@ def _choose_extractor(workspace: Workspace, base: StudyConfig, tag: str) -> Fiel
 
 
 def _choose_splits(workspace: Workspace, dataset: str, tag: str) -> str:
-    """The grouped split, or the official one where the dataset names one, with what crosses it."""
+    """The grouped split, or the official one where the dataset names one, with what crosses that."""
     if is_missing_synth(workspace, dataset):
         return "grouped"
     data = cached.dataset(workspace, dataset)
@@ -289,9 +288,7 @@ def _choose_splits(workspace: Workspace, dataset: str, tag: str) -> str:
         format_func=lambda key: SPLITS[key],
         help="Grouped: 70 / 15 / 15, no group in two parts. Official: that which the dataset names.",
     )
-    if splits == "official":
-        used = used_images(data, SplitRule(splits="official"))
-        st.caption(describe_official(used.official) if used.official else "")
+    st.caption(words.plain(describe_unused(data)))
     return splits
 
 

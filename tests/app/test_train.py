@@ -73,7 +73,7 @@ def test_the_official_split_is_offered_where_the_dataset_names_one(open_page, wo
     assert control.value == "grouped"
     control.set_value("official")
     app.run()
-    assert "The official split" in text(app)
+    assert "0 equal images" in text(app)
     press(app, "Launch")
     study = RunStore(workspace).list("study")[0]
     launched = from_dict(read_json(workspace.run(study.id).config))
