@@ -196,6 +196,7 @@ def test_the_card_names_data_terms_weights_metrics_and_commands(study):
     assert card.initial_weights["kind"] == "vae" and card.initial_weights["run"] == VAE_RUN
     assert card.metrics["balanced_accuracy"]["low"] == 0.6 and len(card.split.fingerprint) == 16
     assert card.class_descriptions["mel"] == "melanoma"
+    assert "Groups unknown" in card.metrics_note, "each image of moles is its own group"
     assert [line.split()[3] for line in card.commands] == ["data", "compare", "models"]
     assert f"--regime {card.regime}" in card.commands[1] or card.regime == "frozen"
     assert "Not for diagnosis" in card.limits[0] and card.temperature.images == 2

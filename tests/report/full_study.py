@@ -279,6 +279,7 @@ def complete(study: dict) -> dict:
                 arm: {"balanced_accuracy": interval(0.4), "macro_auroc": interval(0.6)}
                 for arm in arms
             },
+            "majority": {"balanced_accuracy": interval(0.5, 0.0)},
             "drop": {arm: interval(0.1) for arm in arms},
             "differences": [
                 {

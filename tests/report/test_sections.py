@@ -99,6 +99,9 @@ def test_robustness_ends_with_the_mean_over_all_families(result):
 def test_other_sets_stand_beside_the_study_s_own(result):
     groups = [dot.group for dot in external.external_dots(result)]
     assert groups == ["tiny, test"] * 3 + ["elsewhere"] * 3
+    table = external.external(result).table
+    assert [row["Arm"].key for row in table] == [*ARMS, "majority"]
+    assert table[-1]["Balanced accuracy"].startswith(formatting.percent(0.5))
     numbers = external.external(result).numbers()
     assert set(numbers["metric"]) == {"balanced_accuracy", "macro_auroc", "drop"}
 

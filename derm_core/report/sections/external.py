@@ -6,6 +6,7 @@ from functools import partial
 
 from ...arms import in_order
 from ...formatting import count, interval, points
+from ...stats.evaluation import Metrics
 from ...study.answers import ExternalSet
 from ...study.study_result import StudyResult
 from ..charts import Dot, dots, forest
@@ -30,15 +31,21 @@ def external(result: StudyResult) -> Section | None:
             {
                 "Set": one.dataset,
                 "Arm": style(result, arm),
-                "Balanced accuracy": interval(one.arms[arm].get("balanced_accuracy")),
-                "Macro-AUROC": interval(one.arms[arm].get("macro_auroc"), "macro_auroc"),
+                "Balanced accuracy": interval(tested.get("balanced_accuracy")),
+                "Macro-AUROC": interval(tested.get("macro_auroc"), "macro_auroc"),
                 "Drop, points": points(one.drop.get(arm)),
             }
             for one in result.external
-            for arm in in_order(one.arms)
+            for arm, tested in _with_majority(one)
         ],
         numbers=partial(csv_table, result, "external"),
     )
+
+
+def _with_majority(one: ExternalSet) -> list[tuple[str, Metrics]]:
+    """The metrics of every arm in its order, then of the majority class where they were measured."""
+    tested = [(arm, one.arms[arm]) for arm in in_order(one.arms)]
+    return [*tested, ("majority", one.majority)] if one.majority else tested
 
 
 def external_dots(result: StudyResult) -> list[Dot]:
