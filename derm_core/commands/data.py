@@ -9,7 +9,8 @@ from pathlib import Path
 from ..config import StudyConfig
 from ..config.shared import Splits
 from ..data.audit import audit
-from ..data.importers import import_dataset
+from ..data.import_options import ImportOptions
+from ..data.importers import ImportResult, import_dataset
 from ..data.manifest import delete_dataset, list_datasets, load_dataset, read_info
 from ..data.official_split import describe_official, describe_unused
 from ..data.synth.dataset import make_synth
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=HELP["data import --size"],
     )
     one.add_argument("--processes", type=int, help=HELP["data import --processes"])
+    add_choices(one)
     one = add_action(actions, "data get", "data_get:get_data")
     one.add_argument("name", nargs="?", help=HELP["data get name"])
     one.add_argument("--to", type=Path, metavar="FOLDER", help=HELP["data get --to"])
@@ -62,29 +64,78 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_action(actions, "data delete", delete_data, "name")
 
 
+def add_choices(parser: argparse.ArgumentParser) -> None:
+    """The options that decide what an import takes for what."""
+    choices = parser.add_argument_group("what is what", HELP["data import choices"])
+    metavars = {"--table": "FILE", "--exclude": "PATTERN", "--classes": "folder|PATTERN"}
+    for option in ("--image-column", "--split-column", "--classes"):
+        metavar = metavars.get(option, "COLUMN")
+        choices.add_argument(option, metavar=metavar, help=HELP[f"data import {option}"])
+    for option in ("--label-column", "--group-column", "--table", "--exclude"):
+        choices.add_argument(
+            option,
+            metavar=metavars.get(option, "COLUMN"),
+            nargs="+",
+            action="extend",
+            default=[],
+            help=HELP[f"data import {option}"],
+        )
+
+
+def choices_of(args: argparse.Namespace) -> ImportOptions:
+    """The import options of a command line."""
+    return ImportOptions(
+        image_column=args.image_column,
+        label_columns=tuple(args.label_column),
+        group_columns=tuple(args.group_column),
+        split_column=args.split_column,
+        tables=tuple(args.table),
+        exclude=tuple(args.exclude),
+        classes=args.classes,
+    )
+
+
 def import_data(args: argparse.Namespace, screen: Screen) -> Answer:
-    """JSON: {name, images, classes, groups, skipped: [{path, reason}], seconds, …}."""
+    """JSON: {name, images, class_counts, unlabelled, groups, source, notes, skipped, seconds, …}."""
     if not args.path.exists():
         raise DataError(f"{args.path} does not exist; give a folder, a CSV or an .npz file.")
     result = import_dataset(
         screen.workspace,
         args.path,
         args.name,
+        options=choices_of(args),
         sizes=tuple(args.size),
         processes=args.processes,
         progress=screen.counter("importing", "images"),
     )
+    return Answer(result, "\n".join(describe_import(result)))
+
+
+def describe_import(result: ImportResult) -> list[str]:
+    """The outcome of an import in lines: what was assumed, counted and left out."""
+    source = result.source
+    taken = (
+        ("layout", source.layout),
+        ("table", source.table),
+        ("images", source.image_column),
+        ("labels", source.label_column),
+        ("groups", source.group_column),
+        ("splits", source.split_column),
+    )
+    counts = ", ".join(f"{name} {count}" for name, count in result.class_counts.items())
     lines = [
         f"{result.name}: {result.images} images, {result.classes} classes, {result.groups} groups, "
         f"imported in {duration(result.seconds)}.",
-        *result.notes,
+        "; ".join(f"{what}: {name or 'none'}" for what, name in taken) + ".",
+        f"Classes: {counts or 'none'}; without a label: {result.unlabelled}.",
     ]
+    lines += result.notes
     if result.skipped:
         lines.append(f"{len(result.skipped)} skipped:")
         lines += [f"  {one.path}: {one.reason}" for one in result.skipped[:SHOWN_SKIPPED]]
         if len(result.skipped) > SHOWN_SKIPPED:
             lines.append(f"  and {len(result.skipped) - SHOWN_SKIPPED} more; --json lists them all")
-    return Answer(result, "\n".join(lines))
+    return lines
 
 
 def list_data(args: argparse.Namespace, screen: Screen) -> Answer:

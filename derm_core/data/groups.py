@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from .columns import GROUPS
 from .listing import ListedImage
@@ -54,3 +57,31 @@ def find_groups(
     roots = [root(key) for key in keys]
     uses = Counter(name for _, name in set(roots))
     return [name if uses[name] == 1 else f"{kind} {name}" for kind, name in roots]
+
+
+def without_placeholders(images: Sequence[ListedImage]) -> tuple[list[ListedImage], list[str]]:
+    """Images without ids that stand for "unknown", and a note for each such id.
+
+    A negative number is one, and 0 or 99 where it has far more images than other ids have. Without
+    this, images that have nothing in common would be one group.
+    """
+    images, notes = list(images), []
+    for kind in GROUPS:
+        counts = Counter(name for image in images if (name := image.known(kind)))
+        for name, count in counts.items():
+            others = [n for other, n in counts.items() if other != name] or [0]
+            is_often = count > 2 and count > 3 * statistics.median(others)
+            if re.fullmatch(r"-\d+(?:\.0+)?", name) or (
+                is_often and re.fullmatch(r"0+(?:\.0+)?|9{2,}(?:\.0+)?", name)
+            ):
+                notes.append(
+                    f"The {kind} {name} of {count} images was read as unknown: each is a group of "
+                    "its own."
+                )
+                images = [
+                    replace(image, attributes={**image.attributes, kind: None})
+                    if image.known(kind) == name
+                    else image
+                    for image in images
+                ]
+    return images, notes

@@ -7,9 +7,9 @@ import json
 import os
 import shutil
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -21,8 +21,9 @@ from ..workspace import DatasetPaths, Workspace
 from . import medmnist
 from .columns import ATTRIBUTES
 from .decode_all import DecodedImages, Progress, decode_images, source_key
-from .groups import find_groups, group_key
-from .known_datasets import describe_classes, terms_of_use
+from .groups import find_groups, group_key, without_placeholders
+from .import_options import ImportOptions, ImportSource
+from .known_datasets import describe_classes, notes_on, terms_of_use
 from .layouts import Layout, find_layout
 from .listing import ListedImage, Listing, read_listing
 from .manifest import CORE, Dataset, DatasetInfo, Skipped, load_dataset, read_info, save_dataset
@@ -34,7 +35,14 @@ PATIENCE_SECONDS = 3.0  # which the workers of an import that was killed need to
 
 @dataclass(frozen=True)
 class ImportResult:
-    """The outcome of an import. classes: their number; seconds: of this call."""
+    """The outcome of an import.
+
+    Attributes:
+        classes: their number.
+        class_counts: images by class; unlabelled: those without one.
+        source: what was taken for what.
+        seconds: of this call.
+    """
 
     name: str
     images: int
@@ -45,6 +53,98 @@ class ImportResult:
     class_names: tuple[str, ...] = ()
     layout: str = ""
     notes: tuple[str, ...] = ()
+    class_counts: dict[str, int] = field(default_factory=dict)
+    unlabelled: int = 0
+    source: ImportSource = field(default_factory=ImportSource)
+
+
+@dataclass(frozen=True)
+class ImportPreview:
+    """What an import would read, before anything is written.
+
+    Attributes:
+        groups: before images of equal content join theirs.
+        group_kinds: patient, lesion or image → how many images are grouped by it.
+        splits: images by official split, empty where there is none.
+        examples: class → paths of a few of its images; "" for those without a class.
+        columns: of the label tables and those beside them.
+    """
+
+    source: ImportSource
+    images: int
+    class_counts: dict[str, int]
+    unlabelled: int
+    groups: int
+    group_kinds: dict[str, int]
+    splits: dict[str, int]
+    notes: tuple[str, ...]
+    skipped: tuple[Skipped, ...]
+    examples: dict[str, tuple[str, ...]]
+    columns: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+
+
+def preview_import(path: str | Path, options: ImportOptions | None = None) -> ImportPreview:
+    """What an import of `path` would take for what; only names and tables are read, no image.
+
+    Args:
+        path: folder or file of the data set.
+        options: what the user has decided.
+
+    Raises:
+        DataError: nothing can be imported, or the user has to decide something first.
+    """
+    layout = find_layout(Path(path), options)
+    if layout.array is not None:
+        listing, tables = medmnist.list_images(layout.array, Path()), []
+    else:
+        listing = _read(layout)
+        tables = [*layout.tables, *layout.companions]
+    _check_listing(layout, listing)
+    images = listing.images
+    ids = [image.image_id for image in images]
+    by_class: dict[str, list[str]] = defaultdict(list)
+    if layout.array is None:
+        for image in images:
+            by_class[image.label or ""].append(image.path)
+    splits = Counter(image.known("official_split") or "" for image in images)
+    columns = (table.spell(column) for table in tables for column in table.columns)
+    return ImportPreview(
+        source=listing.source,
+        images=len(images),
+        class_counts=_class_counts([image.label for image in images], listing.classes),
+        unlabelled=sum(image.label is None for image in images),
+        groups=len(set(find_groups(images, ids, listing.same_lesion))),
+        group_kinds=dict(Counter(group_key(image)[0] for image in images)),
+        splits=dict(splits) if set(splits) - {""} else {},
+        notes=tuple(listing.notes),
+        skipped=tuple(listing.skipped),
+        examples={name: tuple(_spread(paths)) for name, paths in by_class.items()},
+        columns=tuple(dict.fromkeys(columns)),
+        tables=tuple(layout.files.relative(one) for one in layout.files.tables)
+        if layout.files
+        else (),
+    )
+
+
+def _spread(paths: Sequence[str], count: int = 6) -> list[str]:
+    """A few of the paths, evenly spread."""
+    return (
+        [paths[i * len(paths) // count] for i in range(count)] if len(paths) > count else [*paths]
+    )
+
+
+def _class_counts(labels: Sequence[str | None], classes: Sequence[str]) -> dict[str, int]:
+    counts = Counter(labels)
+    return {name: counts[name] for name in classes if counts[name]}
+
+
+def _read(layout: Layout) -> Listing:
+    """The listing of a folder or table, without ids that stand for "unknown"."""
+    listing = read_listing(layout)
+    images, notes = without_placeholders(listing.images)
+    notes = [*listing.notes, *notes, *notes_on(layout, listing)]
+    return replace(listing, images=images, notes=notes)
 
 
 def import_dataset(
@@ -52,6 +152,7 @@ def import_dataset(
     path: str | Path,
     name: str,
     *,
+    options: ImportOptions | None = None,
     sizes: Sequence[int] = (64,),
     processes: int | None = None,
     progress: Progress | None = None,
@@ -65,6 +166,7 @@ def import_dataset(
         workspace: where the dataset is written.
         path: folder or file of the data set.
         name: of the dataset.
+        options: what the user has decided; what is left open is found out.
         sizes: sides of the stores' square images in pixels.
         processes: by default one per core.
         progress: called with (done, total) images.
@@ -74,7 +176,7 @@ def import_dataset(
     """
     started = time.monotonic()
     paths = workspace.dataset(name)
-    layout = find_layout(Path(path))
+    layout = find_layout(Path(path), options)
     _refuse_other_source(paths, layout)
     paths.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     with hold(paths.root / "import.lock", PATIENCE_SECONDS) as alone:
@@ -85,10 +187,20 @@ def import_dataset(
         finally:
             if os.listdir(paths.root) == ["import.lock"]:  # nothing to go on from
                 shutil.rmtree(paths.root)
-    info, seconds = dataset.info, time.monotonic() - started
-    counts = (len(dataset), len(dataset.classes), info.groups)
+    info, labels = dataset.info, dataset.frame["label"].tolist()
     return ImportResult(
-        name, *counts, info.skipped, seconds, dataset.classes, layout.name, info.notes
+        name,
+        images=len(dataset),
+        classes=len(dataset.classes),
+        groups=info.groups,
+        skipped=info.skipped,
+        seconds=time.monotonic() - started,
+        class_names=dataset.classes,
+        layout=info.layout,
+        notes=info.notes,
+        class_counts=_class_counts(labels, dataset.classes),
+        unlabelled=sum(label is None for label in labels),
+        source=info.imported or ImportSource(layout=info.layout),
     )
 
 
@@ -116,7 +228,7 @@ def _import(
     if layout.array is not None:
         listing, progress = medmnist.unpack(layout.array, paths.images, progress)
     else:
-        listing = read_listing(layout)
+        listing = _read(layout)
     _check_listing(layout, listing)
     files = [image.path for image in listing.images]
     key = _listing_key(listing, source_key(files, ()))
@@ -144,9 +256,11 @@ def _import(
 def _check_listing(layout: Layout, listing: Listing) -> None:
     if not listing.images:
         first = listing.skipped[0] if listing.skipped else Skipped("", "it lists none")
+        archives = " ".join(layout.files.not_read()) if layout.files else ""
         raise DataError(
             f"No image of {layout.source.name} was found (first: {first.path} — {first.reason}). "
-            "Images must lie below the folder of the table; linked folders are not followed."
+            + (archives or "Images must lie below the folder of the table; linked folders are not ")
+            + ("" if archives else "followed.")
         )
     if len(listing.classes) > MAX_CLASSES:
         raise DataError(
@@ -157,7 +271,8 @@ def _check_listing(layout: Layout, listing: Listing) -> None:
 
 def _listing_key(listing: Listing, files_key: str) -> str:
     rows = [image.row() for image in listing.images]
-    text = json.dumps([rows, listing.same_lesion, to_json(listing.skipped)], sort_keys=True)
+    words = [rows, listing.same_lesion, to_json(listing.skipped), to_json(listing.source)]
+    text = json.dumps([*words, listing.notes], sort_keys=True)
     return hashlib.sha256((files_key + text).encode()).hexdigest()
 
 
@@ -200,6 +315,7 @@ def _manifest(
     info = DatasetInfo(
         layout=layout.name,
         source=str(layout.source),
+        imported=listing.source,
         classes=tuple(label for label in listing.classes if label in present),
         skipped=tuple(skipped),
         notes=(*listing.notes, *_notes(frame, kinds)),

@@ -50,17 +50,22 @@ CLASS_DESCRIPTIONS = {
 
 
 def terms_of_use(layout: Layout, listing: Listing) -> Terms | None:
-    """The terms of a data set that is known by its ids or file name, else None."""
+    """The terms of a data set that is known by its ids, columns or file name, else None."""
     first = listing.images[0]
     if str(first.attributes.get("lesion") or "").startswith("HAM_"):
         return HAM10000
     if layout.array is not None and layout.array.name.lower().startswith("dermamnist"):
         return DERMAMNIST
-    if layout.table is not None and layout.name == "isic-one-hot":
-        return ISIC_2018 if "isic2018" in layout.table.path.name.lower() else None
+    if layout.tables and layout.name == "isic-one-hot":
+        return ISIC_2018 if "isic2018" in layout.tables[0].path.name.lower() else None
     if layout.name == "pad-ufes-20" and first.image_id.startswith("PAT_"):
         return PAD_UFES_20
     return None
+
+
+def notes_on(layout: Layout, listing: Listing) -> list[str]:
+    """What is known of a public data set that its files do not say."""
+    return []
 
 
 def describe_classes(classes: Sequence[str]) -> dict[str, str]:

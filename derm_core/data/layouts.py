@@ -1,202 +1,410 @@
-"""Which layout a data set has; data.listing reads the images of each.
+"""What names the classes of a data set: a table, several, its folders, or nothing.
 
-To add a layout of a CSV table:
+To add a layout of a table:
 
-1. Write its column names into `columns.COLUMNS` where they are new. Often that is all: a table with
-   one column that names image files and one that names classes is read as layout "csv".
-2. Otherwise write a function here that takes a `Table` and returns the `ImageColumns` of a table of
-   that layout, None for any other table, and add it to TABLE_LAYOUTS under the layout's name.
-3. Add a row to the table in tests/data/test_layouts.py; licence and citation go into
-known_datasets.py.
+1. Write its column names into `columns.COLUMNS` where they are new. Often that is all: any table
+   with a column that names image files and one that names classes, or with one-hot columns, is read.
+2. Where images and labels stand in a form of their own, write a function in joins.py that makes the
+   tables into such tables, and call it in `_read_tables`.
+3. Licence and citation go into known_datasets.py, with the column names that the set is known by.
+4. Add a test that writes a small set of that form to tests/data/test_known_datasets.py.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import DataError
-from .columns import DIAGNOSES, IMAGE_IDS, IMAGE_PATHS, LABELS, class_name
-from .image_files import IMAGE_SUFFIXES, TABLE_SUFFIXES, FolderFiles, looks_like_mask, scan
-from .tables import Table, read_table
+from .columns import split_of
+from .folder_classes import FolderClasses, is_container, read_folders, read_pattern
+from .image_files import NOT_READ, TABLE_SUFFIXES, FolderFiles, scan
+from .image_names import ImageNames, key
+from .import_options import NO_CLASSES, ImportOptions
+from .joins import is_duplicates_table, join, one_row_an_image, with_index_splits
+from .label_tables import ImageColumns, LabelTable, missing_half, read_label_table, with_header
+from .labels import same_class
+from .tables import JSON_SUFFIXES, Table, read_table
 
-SPLIT_NAMES = {"train": "train", "training": "train", "test": "test", "testing": "test"}
-SPLIT_NAMES |= dict.fromkeys(("val", "valid", "validation"), "val")
-PART = re.compile(r"part[_-]?\d+$", re.IGNORECASE)  # one set in several folders, not classes
+PREDICTIONS = re.compile(r"predict|result|output|submi|logit|probab|score|inference")
 EXPECTED = (
-    "a HAM10000 or ISIC table (image_id, dx, …), ISIC one-hot ground truth (image, MEL, NV, …), "
-    "PAD-UFES-20 (metadata.csv with img_id, diagnostic, …), a MedMNIST .npz file, one folder per "
-    "class, or a CSV file with a path and a label column"
+    "a table of images and classes (HAM10000, ISIC, PAD-UFES-20, MILK10k, Fitzpatrick17k, or any CSV "
+    "with an image and a label column, or one-hot columns), a MedMNIST .npz file, or one folder per "
+    "class"
 )
-
-
-@dataclass(frozen=True)
-class ImageColumns:
-    """Which columns of a table name the image and its class.
-
-    one_hot: columns that are named after the classes, each 0 or 1, in place of a label column.
-    """
-
-    image: str
-    label: str | None
-    one_hot: tuple[str, ...] = ()
-
-    def class_of(self, row: dict[str, str]) -> str | None:
-        """The class that a row gives its image; None for no class, or for several."""
-        if self.label is not None:
-            return class_name(row[self.label])
-        classes = [name for name in self.one_hot if float(row[name]) == 1]
-        return classes[0] if len(classes) == 1 else None
 
 
 @dataclass(frozen=True)
 class Layout:
     """A recognised data set, and where its parts lie.
 
-    source: the folder or file that was given; companions: tables of other facts about the images;
-    array: the .npz file of layout "medmnist".
+    Attributes:
+        name: isic, isic-one-hot, pad-ufes-20, csv, one-hot, folders, unlabelled or medmnist.
+        source: the folder or file that was given.
+        files, names: the files of the folder, and the index of image names.
+        tables: label tables of the same columns, which are one set.
+        columns: theirs.
+        companions: tables of other facts about the images.
+        folders: what the folders say.
+        array: the .npz file of layout "medmnist".
+        notes: what was assumed.
     """
 
     name: str
     source: Path
     files: FolderFiles | None = None
-    table: Table | None = None
+    names: ImageNames | None = None
+    tables: tuple[Table, ...] = ()
     columns: ImageColumns | None = None
     companions: tuple[Table, ...] = ()
+    folders: FolderClasses = field(default_factory=FolderClasses)
     array: Path | None = None
+    options: ImportOptions = field(default_factory=ImportOptions)
+    notes: tuple[str, ...] = ()
 
 
-def isic(table: Table) -> ImageColumns | None:
-    """HAM10000 and tables of the ISIC archive: image_id or isic_id, with dx or diagnosis."""
-    image, diagnosis = table.column(IMAGE_IDS), table.column(DIAGNOSES)
-    if image and table.column(("dx", "diagnosis")) and not pad_ufes_20(table):
-        return ImageColumns(image, diagnosis)
-    return None
-
-
-def isic_one_hot(table: Table) -> ImageColumns | None:
-    """Ground truth of the ISIC challenges: an image column, all others a class with 0 or 1."""
-    image = table.column(IMAGE_IDS)
-    classes = tuple(name for name in table.columns if name != image)
-    if image is None or len(classes) < 2 or not table.rows or table.column(LABELS):
-        return None
-    binary = all(row[name] in ("0", "1", "0.0", "1.0") for row in table.rows for name in classes)
-    return ImageColumns(image, None, classes) if binary else None
-
-
-def pad_ufes_20(table: Table) -> ImageColumns | None:
-    """PAD-UFES-20's metadata.csv: img_id and diagnostic."""
-    image, diagnosis = table.column(IMAGE_IDS), table.column(DIAGNOSES)
-    if image and {"img_id", "diagnostic"} <= set(table.columns):
-        return ImageColumns(image, diagnosis)
-    return None
-
-
-def path_and_label(table: Table) -> ImageColumns | None:
-    """Any table with a column that names image files and another that names classes."""
-    image, label = table.column(IMAGE_PATHS), table.column(LABELS)
-    return ImageColumns(image, label) if image and label and image != label else None
-
-
-# In this order: the first that fits is the layout of a table, and of a folder of several tables.
-TABLE_LAYOUTS: dict[str, Callable[[Table], ImageColumns | None]] = {
-    "isic": isic,
-    "isic-one-hot": isic_one_hot,
-    "pad-ufes-20": pad_ufes_20,
-    "csv": path_and_label,
-}
-
-
-def table_layout(table: Table) -> tuple[str, ImageColumns] | None:
-    """A table's layout and columns; None where it names no images, or no classes."""
-    for name, recognise in TABLE_LAYOUTS.items():
-        if columns := recognise(table):
-            return name, columns
-    return None
-
-
-def find_layout(path: Path) -> Layout:
+def find_layout(path: Path, options: ImportOptions | None = None) -> Layout:
     """The layout of the data set at `path`, a folder or a file.
 
+    Args:
+        path: of the data set; of a table, the images lie below its folder.
+        options: what the user has decided.
+
     Raises:
-        DataError: there is none, or none that is known; the message lists those that are.
+        DataError: nothing names its classes, or several things do and the user has to say which.
     """
+    options = options or ImportOptions()
     path = Path(path).expanduser()
     if not path.exists():
         raise DataError(f"{path} does not exist; give the folder or file of a data set.")
     source = Path(os.path.realpath(path))
     suffix = source.suffix.lower()
-    if source.is_dir():
-        return _layout_of_folder(source)
-    if suffix == ".npz":
-        return Layout("medmnist", source, array=source)
-    if suffix in (".zip", ".gz", ".tar", ".7z", ".rar"):
-        raise DataError(f"{path.name} is an archive; unpack it and give the folder.")
-    if suffix not in (*TABLE_SUFFIXES, ".txt", ""):
-        raise DataError(f"{path.name} is not a data set. Expected is {EXPECTED}.")
-    table = read_table(source)
-    recognised = table_layout(table)
-    if recognised is None:
+    if source.is_file():
+        if suffix == ".npz":
+            return Layout("medmnist", source, array=source)
+        for suffixes, remedy in NOT_READ.items():
+            if suffix in suffixes:
+                raise DataError(f"{path.name} is {remedy}, and give the folder.")
+        if suffix not in (*TABLE_SUFFIXES, *JSON_SUFFIXES, ".txt", ""):
+            raise DataError(f"{path.name} is not a data set. Expected is {EXPECTED}.")
+    folder = source if source.is_dir() else source.parent
+    files = scan(folder, options.exclude)
+    given = [source] if source.is_file() else _given_tables(files, options.tables)
+    return _Search(source, files, options, given).layout()
+
+
+def _given_tables(files: FolderFiles, wanted: Sequence[str]) -> list[Path]:
+    given = []
+    for text in wanted:
+        fitting = [
+            table
+            for table in files.tables
+            if text in (table.name, files.relative(table), str(table))
+        ]
+        if len(fitting) != 1:
+            names = ", ".join(map(files.relative, files.tables[:8])) or "none"
+            raise DataError(f"--table {text!r} is none of the tables of this folder ({names}).")
+        given += fitting
+    return given
+
+
+class _Search:
+    """The search for what names the classes of a folder's images."""
+
+    def __init__(
+        self, source: Path, files: FolderFiles, options: ImportOptions, given: Sequence[Path]
+    ):
+        self.source = source
+        self.files = files
+        self.options = options
+        self.given = list(given)
+        self.names = ImageNames(files)
+        paths = [*self.given, *(one for one in files.tables if one not in self.given)]
+        self.tables, self.failures = _read_tables(paths, self.given, self.names, files)
+        self.notes: list[str] = []
+
+    def layout(self) -> Layout:
+        """The layout of the data set. Raises DataError."""
+        if self.options.classes == NO_CLASSES:
+            return self._unlabelled()
+        if self.options.classes:
+            return self._forced_folders()
+        read = [read_label_table(table, self.names, self.options) for table in self.tables]
+        candidates = [one for one in read if one]
+        if self.given:
+            candidates = [one for one in candidates if one.table.path in self.given]
+        folders = FolderClasses() if self.given else read_folders(self.files.images)
+        labelled = [one for one in candidates if one.has_labels and one.hits]
+        if not labelled:
+            labelled = self._joined(candidates)
+        chosen = self._choose(labelled)
+        if folders.labels and not self._is_table_better(chosen, folders):
+            self._note_unused(chosen)
+            return self._folders(folders)
+        if chosen:
+            return self._table(chosen, folders)
+        return self._without_labelled_table(candidates, folders)
+
+    def _joined(self, candidates: Sequence[LabelTable]) -> list[LabelTable]:
+        """Tables of images with the labels of another table beside them, joined by a key."""
+        with_images = [one.table for one in candidates if one.hits] or [
+            table for table in self.tables if self._names_images(table)
+        ]
+        joined = []
+        for base in with_images:
+            for other in self.tables:
+                both = join(base, other) if other is not base else None
+                if both is None:
+                    continue
+                one = read_label_table(both[0], self.names, self.options)
+                if one and one.has_labels and one.hits:
+                    joined.append(one)
+        if not joined:
+            return []
+        best = min(one.certainty for one in joined)
+        return [one for one in joined if one.certainty == best][:1]
+
+    def _names_images(self, table: Table) -> bool:
+        one = read_label_table(table, self.names, self.options)
+        return bool(one and one.hits)
+
+    def _choose(self, labelled: Sequence[LabelTable]) -> list[LabelTable]:
+        """The label table, or several that are one set; empty where there is none.
+
+        Raises:
+            DataError: several tables label the same images differently.
+        """
+        if not self.given:
+            others = [one for one in labelled if not PREDICTIONS.search(one.table.name.lower())]
+            labelled = others or labelled
+        if not labelled:
+            return []
+        best = min(one.certainty for one in labelled)
+        if len(self.given) <= 1:
+            joined = self._joined_by_key(labelled, best)
+            if joined:
+                return joined
+            labelled = [one for one in labelled if one.certainty == best]
+        groups = _same_columns(labelled)
+        sets = [group for group in groups if _are_disjoint(group)]
+        if len(groups) == 1 and sets:
+            return groups[0]
+        ranked = sorted(labelled, key=lambda one: -len(one.hits))
+        first = ranked[0]
+        if all(_agree(first, other) for other in ranked[1:]):
+            return [first]
+        names = ", ".join(self.files.relative(one.table.path) for one in ranked[:4])
         raise DataError(
-            f"{path.name} has no column that names images, or none that names classes "
-            f"(it has {', '.join(table.columns[:12])}). Expected is {EXPECTED}."
+            f"{self.source.name} holds several tables of images ({names}); name one with --table, or "
+            "give it as the path."
         )
-    files = scan(source.parent)
-    companions, _ = _read_tables([other for other in files.tables if other != table.path])
-    return Layout(recognised[0], source, files, table, recognised[1], tuple(companions))
+
+    def _joined_by_key(self, labelled: Sequence[LabelTable], best: int) -> list[LabelTable]:
+        """A table whose labels are more certain than those beside the images, joined by a key."""
+        if best == 0 or self.given:
+            return []
+        joined = self._joined([])
+        return joined if joined and joined[0].certainty < best else []
+
+    def _is_table_better(self, chosen: Sequence[LabelTable], folders: FolderClasses) -> bool:
+        """Whether labels come from the table, where folders look like classes as well.
+
+        Raises:
+            DataError: both do, and say different things.
+        """
+        if not chosen or self.given:
+            return bool(chosen)
+        of_folder = {key(image): name for image, name in folders.labels.items()}
+        pairs = [
+            (same_class(label), same_class(of_folder[image]))
+            for one in chosen
+            for image, label in _labels(one).items()
+            if label is not None and image in of_folder
+        ]
+        named = {image for one in chosen for image in one.hits}
+        if PREDICTIONS.search(chosen[0].table.name.lower()) or len(named) < len(of_folder) / 2:
+            return False
+        if len(of_folder) < len(self.files.images) / 2:
+            return True
+        equal = sum(a == b for a, b in pairs)
+        if equal >= 0.95 * len(pairs):
+            return True
+        shared = {a for a, _ in pairs} & {b for _, b in pairs}
+        if shared:
+            return False  # the same words, dealt out otherwise: predictions, or an older version
+        table = chosen[0]
+        labels = ", ".join(table.table.spell(name) for name in table.columns.labels[:3])
+        raise DataError(
+            f"Both the folders ({', '.join(sorted(set(folders.labels.values()))[:4])}) and "
+            f"{table.table.name} ({labels}) may name the classes: say --table {table.table.name} or "
+            "--classes folder."
+        )
+
+    def _note_unused(self, chosen: Sequence[LabelTable]) -> None:
+        self.notes += [
+            f"{one.table.name} was not used for labels: the folders are the classes (--table "
+            f"{one.table.name} takes it)."
+            for one in chosen
+        ]
+
+    def _without_labelled_table(
+        self, candidates: Sequence[LabelTable], folders: FolderClasses
+    ) -> Layout:
+        """What to do where no table labels the images and folders are no classes."""
+        weak = [one for one in candidates if one.has_labels]
+        if weak and (self.files.images or self.given):
+            return self._table(weak[:1], folders)  # the listing says which files it misses
+        failed = [error for path, error in self.failures if not self.given or path in self.given]
+        if failed:
+            raise failed[0]
+        not_read = self.files.not_read()
+        if not self.files.images:
+            return self._without_images(not_read)
+        lists = [table for table in self.tables if not is_duplicates_table(table)]
+        workbooks = [sentence for sentence in not_read if "workbook" in sentence]
+        if workbooks:
+            raise DataError(f"Nothing names the classes. {workbooks[0]}")
+        if lists:
+            named = [one for one in candidates if one.hits]
+            table = self._given_table() or (named[0].table if named else lists[0])
+            raise DataError(missing_half(table, self.names, bool(named)))
+        if folders.doubt:
+            raise DataError(folders.doubt)
+        return self._unlabelled(folders)
+
+    def _given_table(self) -> Table | None:
+        return next((table for table in self.tables if table.path in self.given), None)
+
+    def _without_images(self, not_read: Sequence[str]) -> Layout:
+        arrays = self.files.arrays
+        if len(arrays) == 1 and not self.tables:
+            return Layout("medmnist", self.source, array=arrays[0])
+        if arrays and not self.tables:
+            names = ", ".join(map(self.files.relative, arrays[:6]))
+            raise DataError(
+                f"{self.source.name} holds several .npz files ({names}); give one of them as the path."
+            )
+        reason = " ".join(not_read) or next(
+            (f"{path}: {reason}." for path, reason in self.files.refused.items()), ""
+        )
+        raise DataError(f"{self.source.name} holds 0 images. {reason} Expected is {EXPECTED}.")
+
+    def _table(self, chosen: Sequence[LabelTable], folders: FolderClasses) -> Layout:
+        own = {one.table.path for one in chosen}
+        columns = chosen[0].columns
+        table = chosen[0].table
+        self.notes += [note for one in chosen for note in one.table.notes]
+        if len(chosen) > 1:
+            names = ", ".join(self.files.relative(one.table.path) for one in chosen)
+            self.notes.append(f"{len(chosen)} tables of the same columns were joined: {names}.")
+        return Layout(
+            _name(table, columns),
+            self.source,
+            self.files,
+            self.names,
+            tuple(one.table for one in chosen),
+            columns,
+            tuple(one for one in self.tables if one.path not in own),
+            folders if not self.given else read_folders(self.files.images),
+            options=self.options,
+            notes=(*self.notes, *columns.notes),
+        )
+
+    def _folders(self, folders: FolderClasses) -> Layout:
+        return Layout(
+            "folders",
+            self.source,
+            self.files,
+            self.names,
+            companions=tuple(self.tables),
+            folders=folders,
+            options=self.options,
+            notes=(*self.notes, *folders.notes),
+        )
+
+    def _forced_folders(self) -> Layout:
+        if self.options.has_pattern:
+            folders = read_pattern(self.files.images, self.options.classes or "")
+        else:
+            folders = read_folders(self.files.images, certain=True)
+        if not folders.labels:
+            raise DataError(
+                f"--classes {self.options.classes} gives no image of {self.source.name} a class (the "
+                f"first image is {next(iter(self.files.images), 'none')})."
+            )
+        return self._folders(folders)
+
+    def _unlabelled(self, folders: FolderClasses | None = None) -> Layout:
+        folders = folders or replace(read_folders(self.files.images), labels={}, notes=())
+        if not self.files.images:
+            return self._without_images(self.files.not_read())
+        note = "Nothing names the classes: the images have no labels, for pretraining and maps."
+        if self.options.classes:
+            note = "The images were imported without labels, for pretraining and maps."
+        layout = self._folders(folders)
+        notes = (*layout.notes, note, *self.files.not_read())
+        return replace(layout, name="unlabelled", notes=notes)
 
 
-def _read_tables(paths: Sequence[Path]) -> tuple[list[Table], DataError | None]:
-    """The tables that can be read, and why the last of the others cannot."""
-    tables, failure = [], None
+def _read_tables(
+    paths: Sequence[Path], given: Sequence[Path], names: ImageNames, files: FolderFiles
+) -> tuple[list[Table], list[tuple[Path, DataError]]]:
+    """The tables that can be read, in the form that listing expects, and why others cannot."""
+    tables, failures = [], []
     for path in paths:
         try:
-            tables.append(read_table(path))
+            table = with_header(read_table(path), names)
         except DataError as error:
-            failure = error
-    return tables, failure
+            if path in given:
+                raise
+            failures.append((path, error))
+            continue
+        folder = Path(files.relative(path)).parent.name
+        split = split_of(path.stem) or (split_of(folder) if is_container(folder) else None)
+        tables.append(one_row_an_image(replace(table, split=split)))
+    return with_index_splits(tables), failures
 
 
-def _layout_of_folder(root: Path) -> Layout:
-    files = scan(root)
-    tables, failure = _read_tables(files.tables)
-    recognised = [(table, table_layout(table)) for table in tables]
-    companions = tuple(table for table, layout in recognised if layout is None)
-    for name in TABLE_LAYOUTS:
-        fitting = [
-            (table, layout[1]) for table, layout in recognised if layout and layout[0] == name
-        ]
-        if len(fitting) > 1:
-            names = ", ".join(str(table.path.relative_to(files.root)) for table, _ in fitting[:4])
-            raise DataError(
-                f"{root.name} holds several tables of images ({names}); give one of them as the path."
-            )
-        if fitting:
-            return Layout(name, root, files, *fitting[0], companions)
-    if failure:
-        raise failure
-    if class_folders(files):
-        return Layout("folders", root, files)
-    if len(files.arrays) == 1:
-        return Layout("medmnist", root, array=files.arrays[0])
-    count = sum(name.lower().endswith(IMAGE_SUFFIXES) for name in files.files)
-    raise DataError(
-        f"{root.name} holds {count} images but nothing that names their classes. Expected is {EXPECTED}."
-    )
+def _same_columns(tables: Sequence[LabelTable]) -> list[list[LabelTable]]:
+    groups: dict[tuple[str, tuple[str, ...]], list[LabelTable]] = defaultdict(list)
+    for one in tables:
+        groups[one.columns.image, one.columns.labels].append(one)
+    return list(groups.values())
 
 
-def class_folders(files: FolderFiles) -> dict[str, tuple[str, str | None]]:
-    """Folder → (class, official split) where images lie in one folder per class, else empty."""
-    images = [name for name in files.files if name.lower().endswith(IMAGE_SUFFIXES)]
-    top = {name.split("/")[0] for name in images if "/" in name}
-    top = {name for name in top if not looks_like_mask(name) and not PART.search(name)}
-    folders: dict[str, tuple[str, str | None]] = {name: (name, None) for name in top}
-    if top and all(name.lower() in SPLIT_NAMES for name in top):
-        nested = {tuple(name.split("/")[:2]) for name in files.files if name.count("/") >= 2}
-        folders = {
-            f"{split}/{label}": (label, SPLIT_NAMES[split.lower()]) for split, label in nested
-        }
-    return folders if len({label for label, _ in folders.values()}) >= 2 else {}
+def _are_disjoint(tables: Sequence[LabelTable]) -> bool:
+    """Whether no image is named by two of the tables."""
+    return sum(len(one.hits) for one in tables) == len({hit for one in tables for hit in one.hits})
+
+
+def _labels(one: LabelTable) -> dict[str, str | None]:
+    """Key of the image's file name → class."""
+    classes, _ = one.columns.classes(one.table)
+    return {
+        key(row[one.columns.image]): label
+        for row, label in zip(one.table.rows, classes, strict=True)
+    }
+
+
+def _agree(first: LabelTable, other: LabelTable) -> bool:
+    """Whether two tables sort the images that both name into the same classes, whatever their names."""
+    if not other.hits <= first.hits:
+        return False
+    a, b = _labels(first), _labels(other)
+    pairs = {(a[image], b[image]) for image in other.hits if a.get(image) and b.get(image)}
+    return len(pairs) == len({one for one, _ in pairs}) == len({one for _, one in pairs})
+
+
+def _name(table: Table, columns: ImageColumns) -> str:
+    """The name of a table's layout."""
+    ids = "image_id", "isic_id", "image_name", "img_id", "image"
+    if columns.one_hot:
+        return "isic-one-hot" if columns.image in ids else "one-hot"
+    if {"img_id", "diagnostic"} <= set(table.columns):
+        return "pad-ufes-20"
+    is_isic = columns.image in ids and columns.label in ("dx", "diagnosis")
+    return "isic" if is_isic else "csv"

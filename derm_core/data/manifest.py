@@ -18,6 +18,7 @@ from ..errors import DataError, NotFound
 from ..files import disk_bytes, read_json, write_atomic, write_json
 from ..records import from_json, optional, require, to_json
 from ..workspace import DatasetPaths, Workspace
+from .import_options import ImportSource
 
 SCHEMA = 1  # of dataset.json and manifest.parquet
 CORE = ("image_id", "path", "label", "group", "sha256", "width", "height")
@@ -57,6 +58,7 @@ class DatasetInfo:
     Attributes:
         layout: its name in data.layouts, "medmnist" or "synthetic".
         source: the folder or file that was imported.
+        imported: what its tables and columns were taken for; None before that was recorded.
         classes: in the order of their numbers.
         created: seconds since 1970.
         seconds: how long the import took.
@@ -70,6 +72,7 @@ class DatasetInfo:
 
     layout: str = "unknown"
     source: str = ""
+    imported: ImportSource | None = optional()
     classes: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()

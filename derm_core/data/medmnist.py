@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from PIL import Image
 from ..errors import DataError
 from ..files import private_file, read_json, write_json
 from .decode_all import Progress
+from .import_options import ImportSource
 from .listing import ListedImage, Listing
 
 SPLITS = ("train", "val", "test")
@@ -23,11 +26,48 @@ DERMAMNIST = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 REPORT_EVERY = 200
 
 
+def list_images(array: Path, folder: Path) -> Listing:
+    """The images of an .npz file under the paths that `unpack` writes them to.
+
+    The file's own split becomes the attribute `official_split`. Raises DataError.
+    """
+    labels = _labels(array)
+    classes = _class_names(array, labels)
+    listed = [
+        ListedImage(
+            f"{split}-{i:06d}",
+            str(folder / f"{split}-{i:06d}.png"),
+            classes[label],
+            {"official_split": split},
+        )
+        for split, values in labels.items()
+        for i, label in enumerate(values)
+    ]
+    present = {image.label for image in listed}
+    source = ImportSource(
+        layout="medmnist", table=array.name, label_column="labels", split_column="split"
+    )
+    classes = [name for name in classes if name in present]
+    return Listing(listed, classes, notes=_notes(array), source=source)
+
+
+def _notes(array: Path) -> list[str]:
+    name = array.name.lower()
+    if not name.startswith("dermamnist"):
+        return []
+    if "corrected" in name or re.search(r"dermamnist[-_]?[ce](?![a-z])", name):
+        return ["A corrected DermaMNIST: its official split keeps the images of a lesion together."]
+    return [
+        "Caution: DermaMNIST has no lesion ids. 886 of the 2,005 images of its official test split "
+        "show a lesion of its training images (Abhishek et al. 2025): results on that split, and on "
+        "any other split of this file, are too good. DermaMNIST-C is corrected; HAM10000 has the ids."
+    ]
+
+
 def unpack(array: Path, folder: Path, progress: Progress | None) -> tuple[Listing, Progress | None]:
     """Write the images of an .npz file into `folder` as PNG files.
 
-    Images that an interrupted import has already written stay. The file's own split becomes the
-    attribute `official_split`. Nothing pickled is ever loaded.
+    Images that an interrupted import has already written stay. Nothing pickled is ever loaded.
 
     Returns:
         The listing, and the progress of the decoding that follows, which is the second half of the
@@ -36,28 +76,23 @@ def unpack(array: Path, folder: Path, progress: Progress | None) -> tuple[Listin
     Raises:
         DataError: the file is damaged, or no MedMNIST file.
     """
-    labels = _labels(array)
-    classes = _class_names(array, labels)
-    total = sum(map(len, labels.values()))
+    listing = list_images(array, folder)
+    total = len(listing.images)
     version = {"bytes": array.stat().st_size, "changed": array.stat().st_mtime_ns}
     if not _is_version(folder, version):
         shutil.rmtree(folder, ignore_errors=True)
         write_json(folder / "source.json", version)
-    listed: list[ListedImage] = []
-    for split, values in labels.items():
-        images = None
-        for i, label in enumerate(values):
-            path = folder / f"{split}-{i:06d}.png"
-            if not path.exists():
-                images = _images(array, split, len(values)) if images is None else images
-                _write_png(path, images[i])
-            listed.append(
-                ListedImage(path.stem, str(path), classes[label], {"official_split": split})
-            )
-            if progress and len(listed) % REPORT_EVERY == 0:
-                progress(len(listed), 2 * total)
-    present = {image.label for image in listed}
-    listing = Listing(listed, [name for name in classes if name in present])
+    counts = Counter(image.known("official_split") or "" for image in listing.images)
+    pixels, split_of_pixels, first = np.empty(0), "", 0
+    for i, image in enumerate(listing.images):
+        split, path = image.known("official_split") or "", Path(image.path)
+        if split != split_of_pixels:
+            split_of_pixels, first, pixels = split, i, np.empty(0)
+        if not path.exists():
+            pixels = pixels if len(pixels) else _images(array, split, counts[split])
+            _write_png(path, pixels[i - first])
+        if progress and (i + 1) % REPORT_EVERY == 0:
+            progress(i + 1, 2 * total)
     if progress is None:
         return listing, None
     return listing, lambda done, count: progress(total + done, total + count)

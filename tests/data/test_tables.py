@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from derm_core.data import tables
-from derm_core.data.layouts import table_layout
 from derm_core.errors import DataError
 
 HEAD = b"path,label\n"
@@ -19,8 +18,7 @@ HEAD = b"path,label\n"
     [
         (b"", "empty"),
         (HEAD + b"a\0.jpg,nv\n", "not text"),
-        (HEAD + b"caf\xe9.jpg,nv\n", "UTF-8"),
-        ("path,label\na,b\n".encode("utf-16"), "UTF-8"),
+        (HEAD + b"caf\x81.jpg,nv\n", "UTF-8"),
         (HEAD + b"a.jpg," + b"x" * 200_000 + b"\n", "field larger"),
         (HEAD + b'"a.jpg,nv\n', "not a valid CSV"),
         (HEAD + b"a.jpg\n", "1 values for 2"),
@@ -38,7 +36,7 @@ def test_a_broken_table_is_refused(data, why, tmp_path):
 def test_a_million_columns_are_known_by_name_and_not_read(tmp_path):
     (tmp_path / "t.csv").write_text(",".join(f"c{i}" for i in range(10**6)) + "\n" + "0," * 10**6)
     table = tables.read_table(tmp_path / "t.csv")
-    assert len(table.columns) == 10**6 and table.rows == [] and table_layout(table) is None
+    assert len(table.columns) == 10**6 and table.rows == []
 
 
 @pytest.mark.parametrize("limit", ["MAX_LINES", "MAX_CELLS"])

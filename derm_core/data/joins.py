@@ -1,0 +1,165 @@
+"""Tables beside the labels: what they say of each image, and tables that have to be joined first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from .columns import entity, plain, split_of, with_role
+from .image_names import ImageNames, key
+from .tables import Table
+
+WIDE = re.compile(r"(?:image|img|photo|picture)_?(\d+)(?:_?(?:path|file|name|id))?")
+DUPLICATES = re.compile(r"duplicat|same_?lesion|near_?dup")
+
+
+@dataclass(frozen=True)
+class Companion:
+    """A table beside the labels, by what joins it to an image.
+
+    Attributes:
+        by_image: key of the image's file name → row.
+        column: else the column of the label table that joins it; by_value: its value → row.
+    """
+
+    table: Table
+    by_image: Mapping[str, dict[str, str]] = field(default_factory=dict)
+    column: str | None = None
+    by_value: Mapping[str, dict[str, str]] = field(default_factory=dict)
+
+    def row(self, image_key: str, row: Mapping[str, str]) -> Mapping[str, str] | None:
+        """What the table says of an image, given its row in the label table."""
+        if self.column is None:
+            return self.by_image.get(image_key)
+        return self.by_value.get(row.get(self.column, ""))
+
+
+def companion(table: Table, base: Table | None, names: ImageNames) -> Companion | None:
+    """How a table is joined to the label table; None where nothing joins them."""
+    column = image_column(table, names)
+    if column:
+        rows: dict[str, dict[str, str]] = {}
+        for row in table.rows:
+            rows.setdefault(key(row[column]), {}).update(
+                {name: cell for name, cell in row.items() if cell}
+            )
+        return Companion(table, by_image=rows)
+    shared = shared_key(table, base) if base else None
+    if shared is None:
+        return None
+    own, theirs = shared
+    return Companion(table, column=theirs, by_value={row[own]: row for row in table.rows})
+
+
+def image_column(table: Table, names: ImageNames) -> str | None:
+    """The column of a table that names image files; None where there is none."""
+    named = with_role(table.columns, "image")
+    hits = {name: len(names.hits(table.cells(name))) for name in named}
+    best = max(named, key=lambda name: hits[name], default=None)
+    return best if best and hits[best] else None
+
+
+def shared_key(table: Table, base: Table) -> tuple[str, str] | None:
+    """The columns of `table` and of `base` that identify the same things; unique in `table`."""
+    pairs = []
+    for own in table.columns:
+        kind = entity(own)
+        for theirs in base.columns:
+            is_same = plain(own) == plain(theirs)
+            if not is_same and (kind is None or kind[:2] != (entity(theirs) or ("", -1, True))[:2]):
+                continue
+            if kind or plain(own).endswith(("id", "key", "no", "number")):
+                pairs.append((own, theirs))
+    for own, theirs in pairs:
+        values = [cell for cell in table.cells(own) if cell]
+        known = set(values)
+        matched = sum(cell in known for cell in base.cells(theirs))
+        if values and len(known) == len(values) and matched > len(base.rows) / 2:
+            return own, theirs
+    return None
+
+
+def join(base: Table, other: Table) -> tuple[Table, str] | None:
+    """The rows of `base` with the columns of `other` beside them, and the column that joined them."""
+    shared = shared_key(other, base)
+    if shared is None:
+        return None
+    own, theirs = shared
+    by_value = {row[own]: row for row in other.rows}
+    new = [name for name in other.columns if name not in base.columns]
+    blank = dict.fromkeys(new, "")
+    rows = []
+    for row in base.rows:
+        match = by_value.get(row[theirs], {})
+        rows.append({**row, **blank, **{name: match[name] for name in new if name in match}})
+    spelled = {**other.spelled, **base.spelled}
+    note = f"{other.name} was joined to {base.name} by {base.spell(theirs)}."
+    notes = (*base.notes, *other.notes, note)
+    columns = (*base.columns, *new)
+    return replace(base, columns=columns, rows=rows, spelled=spelled, notes=notes), theirs
+
+
+def one_row_an_image(table: Table) -> Table:
+    """A table with columns such as image_1_path, image_2_path as one with a row for each image."""
+    wide = [name for name in table.columns if WIDE.fullmatch(name)]
+    if len(wide) < 2 or DUPLICATES.search(table.name.lower()):
+        return table
+    others = [name for name in table.columns if name not in wide]
+    rows = [
+        {"image": row[name], **{other: row[other] for other in others}}
+        for row in table.rows
+        for name in wide
+        if row[name]
+    ]
+    note = f"{table.name} names several images a row ({', '.join(wide[:3])}): all were taken."
+    spelled = {**table.spelled, "image": ", ".join(table.spell(name) for name in wide)}
+    return replace(
+        table,
+        columns=("image", *others),
+        rows=rows,
+        spelled=spelled,
+        notes=(*table.notes, note),
+        header=(),
+    )
+
+
+def with_index_splits(tables: Sequence[Table]) -> list[Table]:
+    """Tables in which lists of row numbers for each split became a column of the table they number.
+
+    derm7pt has such lists: train_indexes.csv, valid_indexes.csv and test_indexes.csv.
+    """
+    lists = {}
+    for table in tables:
+        split = split_of(table.path.stem)
+        if split and "index" in table.name.lower() and len(table.columns) == 1:
+            lists[split] = [cell for cell in table.cells(table.columns[0]) if cell.isdecimal()]
+    others = [table for table in tables if "index" not in table.name.lower()]
+    total = sum(map(len, lists.values()))
+    numbered = [table for table in others if len(table.rows) == total]
+    if len(lists) < 2 or len(numbered) != 1:
+        return list(tables)
+    table = numbered[0]
+    of_row = {int(cell): split for split, cells in lists.items() for cell in cells}
+    rows = [{**row, "split": of_row.get(i, "")} for i, row in enumerate(table.rows)]
+    notes = (*table.notes, "The official split comes from the lists of row numbers.")
+    changed = replace(table, columns=(*table.columns, "split"), rows=rows, notes=notes)
+    return [changed if one is table else one for one in others]
+
+
+def listed_duplicates(tables: Iterable[Table], names: ImageNames) -> list[tuple[str, str]]:
+    """Keys of pairs of images that a table such as known_duplicates.csv lists."""
+    pairs = []
+    for table in tables:
+        if not DUPLICATES.search(table.name.lower()):
+            continue
+        columns = [name for name in table.columns if names.hits(table.cells(name)[:2000])]
+        if len(columns) == 2:
+            first, second = columns
+            pairs += [(key(row[first]), key(row[second])) for row in table.rows]
+    return pairs
+
+
+def is_duplicates_table(table: Table) -> bool:
+    """Whether a table lists pairs of images of one lesion, by its name."""
+    return bool(DUPLICATES.search(table.name.lower()))
