@@ -19,6 +19,7 @@ from ..locks import hold
 from ..records import to_json
 from ..workspace import DatasetPaths, Workspace
 from . import medmnist
+from .cautions import cautions
 from .columns import ATTRIBUTES
 from .decode_all import DecodedImages, Progress, decode_images, source_key
 from .groups import find_groups, group_key, without_placeholders
@@ -108,16 +109,20 @@ def preview_import(path: str | Path, options: ImportOptions | None = None) -> Im
         for image in images:
             by_class[image.label or ""].append(image.path)
     splits = Counter(image.known("official_split") or "" for image in images)
+    labels = [image.label for image in images]
+    groups = find_groups(images, ids, listing.same_lesion)
+    kinds = Counter(group_key(image)[0] for image in images)
+    notes = [*listing.notes, *(f"Caution: {text}" for text in cautions(labels, groups, ids, kinds))]
     columns = (table.spell(column) for table in tables for column in table.columns)
     return ImportPreview(
         source=listing.source,
         images=len(images),
-        class_counts=_class_counts([image.label for image in images], listing.classes),
-        unlabelled=sum(image.label is None for image in images),
-        groups=len(set(find_groups(images, ids, listing.same_lesion))),
-        group_kinds=dict(Counter(group_key(image)[0] for image in images)),
+        class_counts=_class_counts(labels, listing.classes),
+        unlabelled=labels.count(None),
+        groups=len(set(groups)),
+        group_kinds=dict(kinds),
         splits=dict(splits) if set(splits) - {""} else {},
-        notes=tuple(listing.notes),
+        notes=tuple(notes),
         skipped=tuple(listing.skipped),
         examples={name: tuple(_spread(paths)) for name, paths in by_class.items()},
         columns=tuple(dict.fromkeys(columns)),
@@ -199,7 +204,7 @@ def import_dataset(
         layout=info.layout,
         notes=info.notes,
         class_counts=_class_counts(labels, dataset.classes),
-        unlabelled=sum(label is None for label in labels),
+        unlabelled=labels.count(None),
         source=info.imported or ImportSource(layout=info.layout),
     )
 
@@ -340,9 +345,5 @@ def _notes(frame: pd.DataFrame, kinds: Counter[str]) -> list[str]:
         notes.append(
             f"{copies} images are exact copies of others; each shares its original's group."
         )
-    if set(kinds) == {"image"}:
-        notes.append(
-            "Neither patients nor lesions are known: each image is its own group, and intervals "
-            "computed from this dataset are optimistic."
-        )
-    return notes
+    labels, groups, contents = (frame[name].tolist() for name in ("label", "group", "sha256"))
+    return notes + [f"Caution: {text}" for text in cautions(labels, groups, contents, kinds)]
