@@ -30,7 +30,10 @@ def gate(data: bytes) -> None:
 def table(data: bytes) -> None:
     """A table of images, as every importer reads it: its layout, columns and values."""
     from derm_core.data.columns import attribute_columns, attributes, class_name
-    from derm_core.data.layouts import table_layout
+    from derm_core.data.image_files import scan
+    from derm_core.data.image_names import ImageNames
+    from derm_core.data.import_options import ImportOptions
+    from derm_core.data.label_tables import read_label_table
     from derm_core.data.tables import read_table
     from derm_core.errors import DataError
 
@@ -39,7 +42,7 @@ def table(data: bytes) -> None:
             table = read_table(path)
         except DataError:
             return
-    table_layout(table)
+        read_label_table(table, ImageNames(scan(path.parent)), ImportOptions())
     columns = attribute_columns(table.columns)
     for row in table.rows:
         attributes(row, columns)
