@@ -153,7 +153,7 @@ def _value(name: str, text: str | None) -> str | float | None:
         return None
     if name == "age":
         return _age(text)
-    if name == "skin_type":
+    if name in ("skin_type", *GROUPS):
         return text.removesuffix(".0")
     if name == "official_split":
         return split_of(text)

@@ -40,8 +40,9 @@ ENDING = re.compile(
     re.IGNORECASE,
 )
 THUMBNAIL = re.compile(r"^(?:thumb|thumbnail|tn|synophoto)[ _-]", re.IGNORECASE)
-FOLDER_WORDS = {*MASKS.split("|"), "seg", "annotation", "annotations", "groundtruth", "overlay"}
-FOLDER_WORDS |= {"thumbnail", "thumbnails", "thumb", "thumbs", "preview", "previews", "overlays"}
+FOLDER_WORDS = {*MASKS.split("|"), "annotation", "annotations", "groundtruth", "thumbnails"}
+# Words that name such folders where they stand alone: "thumb eczema" may be a class.
+ALONE = {"seg", "thumbnail", "thumb", "thumbs", "preview", "previews", "overlay", "overlays", "gt"}
 
 
 @dataclass
@@ -209,7 +210,8 @@ def _mask_folders(paths: Sequence[str], stems: dict[str, set[str]]) -> dict[str,
     members: dict[str, list[str]] = defaultdict(list)
     for path in paths:
         folder = posixpath.dirname(path)
-        if any(FOLDER_WORDS & set(words(part)) for part in folder.split("/")):
+        parts = [set(words(part)) for part in folder.split("/")]
+        if any(FOLDER_WORDS & part or (part and part <= ALONE) for part in parts):
             members[folder].append(stem(posixpath.basename(path)))
     telling = set(members)
     kinds = {}

@@ -32,7 +32,7 @@ class Companion:
         """What the table says of an image, given its row in the label table."""
         if self.column is None:
             return self.by_image.get(image_key)
-        return self.by_value.get(row.get(self.column, ""))
+        return self.by_value.get(_id(row.get(self.column, "")))
 
 
 def companion(table: Table, base: Table | None, names: ImageNames) -> Companion | None:
@@ -49,7 +49,7 @@ def companion(table: Table, base: Table | None, names: ImageNames) -> Companion 
     if shared is None:
         return None
     own, theirs = shared
-    return Companion(table, column=theirs, by_value={row[own]: row for row in table.rows})
+    return Companion(table, column=theirs, by_value={_id(row[own]): row for row in table.rows})
 
 
 def image_column(table: Table, names: ImageNames) -> str | None:
@@ -72,12 +72,17 @@ def shared_key(table: Table, base: Table) -> tuple[str, str] | None:
             if kind or plain(own).endswith(("id", "key", "no", "number")):
                 pairs.append((own, theirs))
     for own, theirs in pairs:
-        values = [cell for cell in table.cells(own) if cell]
+        values = [_id(cell) for cell in table.cells(own) if cell]
         known = set(values)
-        matched = sum(cell in known for cell in base.cells(theirs))
+        matched = sum(_id(cell) in known for cell in base.cells(theirs))
         if values and len(known) == len(values) and matched > len(base.rows) / 2:
             return own, theirs
     return None
+
+
+def _id(cell: str) -> str:
+    """An id as spreadsheets leave it and as they do not: "12.0" is 12."""
+    return cell.removesuffix(".0")
 
 
 def join(base: Table, other: Table) -> tuple[Table, str] | None:
@@ -86,12 +91,12 @@ def join(base: Table, other: Table) -> tuple[Table, str] | None:
     if shared is None:
         return None
     own, theirs = shared
-    by_value = {row[own]: row for row in other.rows}
+    by_value = {_id(row[own]): row for row in other.rows}
     new = [name for name in other.columns if name not in base.columns]
     blank = dict.fromkeys(new, "")
     rows = []
     for row in base.rows:
-        match = by_value.get(row[theirs], {})
+        match = by_value.get(_id(row[theirs]), {})
         rows.append({**row, **blank, **{name: match[name] for name in new if name in match}})
     spelled = {**other.spelled, **base.spelled}
     note = f"{other.name} was joined to {base.name} by {base.spell(theirs)}."

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .columns import attribute_columns, entity, with_role
+from ..errors import DataError
+from .columns import attribute_columns, entity, is_missing, split_of, with_role
 from .image_names import ImageNames, clean
 from .import_options import FOLDER, ImportOptions
 from .labels import (
@@ -264,10 +265,25 @@ def _is_id(text: str) -> bool:
 
 
 def split_column(table: Table, options: ImportOptions) -> str | None:
-    """The column of the official split."""
-    if options.split_column:
-        return column_of(table, options.split_column)
-    return attribute_columns(table.columns).get("official_split")
+    """The column of the official split: most of its values name training, validation or test.
+
+    Raises:
+        DataError: the column that was given names none.
+    """
+    given = column_of(table, options.split_column) if options.split_column else None
+    column = given or attribute_columns(table.columns).get("official_split")
+    if column is None or (options.split_column and not given):
+        return None
+    values = [cell for cell in table.cells(column) if not is_missing(cell)]
+    known = sum(split_of(cell) is not None for cell in values)
+    if known > len(values) / 2:
+        return column
+    if given:
+        raise DataError(
+            f"{table.name}: {table.spell(given)} holds {', '.join(sorted(set(values))[:4])}; a split "
+            "column holds train, val (or valid, validation) and test."
+        )
+    return None
 
 
 def missing_half(table: Table, names: ImageNames, has_images: bool) -> str:

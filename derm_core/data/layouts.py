@@ -13,6 +13,7 @@ To add a layout of a table:
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -125,7 +126,7 @@ class _Search:
         self.names = ImageNames(files)
         paths = [*self.given, *(one for one in files.tables if one not in self.given)]
         self.tables, self.failures = _read_tables(paths, self.given, self.names, files)
-        self.notes: list[str] = []
+        self.notes = [f"Not used: {error}" for _, error in self.failures]
 
     def layout(self) -> Layout:
         """The layout of the data set. Raises DataError."""
@@ -190,8 +191,7 @@ class _Search:
                 return joined
             labelled = [one for one in labelled if one.certainty == best]
         groups = _same_columns(labelled)
-        sets = [group for group in groups if _are_disjoint(group)]
-        if len(groups) == 1 and sets:
+        if len(groups) == 1 and self._are_disjoint(groups[0]):
             return groups[0]
         ranked = sorted(labelled, key=lambda one: -len(one.hits))
         first = ranked[0]
@@ -202,6 +202,15 @@ class _Search:
             f"{self.source.name} holds several tables of images ({names}); name one with --table, or "
             "give it as the path."
         )
+
+    def _are_disjoint(self, tables: Sequence[LabelTable]) -> bool:
+        """Whether no image is named by two of the tables."""
+        named: list[str] = []
+        for one in tables:
+            base = posixpath.dirname(self.files.relative(one.table.path))
+            matches = (self.names.find(cell, base) for cell in one.table.cells(one.columns.image))
+            named += {match.path for match in matches if match.path}
+        return len(named) == len(set(named))
 
     def _joined_by_key(self, labelled: Sequence[LabelTable], best: int) -> list[LabelTable]:
         """A table whose labels are more certain than those beside the images, joined by a key."""
@@ -374,11 +383,6 @@ def _same_columns(tables: Sequence[LabelTable]) -> list[list[LabelTable]]:
     for one in tables:
         groups[one.columns.image, one.columns.labels].append(one)
     return list(groups.values())
-
-
-def _are_disjoint(tables: Sequence[LabelTable]) -> bool:
-    """Whether no image is named by two of the tables."""
-    return sum(len(one.hits) for one in tables) == len({hit for one in tables for hit in one.hits})
 
 
 def _labels(one: LabelTable) -> dict[str, str | None]:

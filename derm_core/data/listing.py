@@ -161,11 +161,14 @@ def _rows_of_tables(
     if rivals:
         raise _ask_which(rivals)
     exact = {one.path for one, match in matches if not match.how}
-    loose = Counter(one.path for one, match in matches if match.how)
+    loose: dict[str, set[str]] = defaultdict(set)
+    for one, match in matches:
+        if match.how:
+            loose[one.path].add(one.image_id)
     rows: dict[str, _Row] = {}
     twice, conflicts = 0, []
     for one, match in matches:
-        if match.how and (one.path in exact or loose[one.path] > 1) and one.path not in rows:
+        if match.how and (one.path in exact or len(loose[one.path]) > 1):
             reason = f"the name fits {one.path} alone, which another row names as well"
             skipped.append(Skipped(one.image_id, reason))
         elif one.path in rows:
@@ -178,8 +181,11 @@ def _rows_of_tables(
     for path in conflicts:
         rows[path].label = None
     notes += _notes_on_matches(layout, rows, ways, twice, conflicts, skipped)
-    listed = _with_short_ids(list(rows.values()))
-    return listed, _shortened(skipped), notes
+    listed = list(rows.values())
+    if len({one.image_id for one in listed}) < len(listed):  # equal names in different folders
+        for one in listed:
+            one.image_id = stem(one.path)
+    return _with_short_ids(listed), _shortened(skipped), notes
 
 
 def _labels_of_tables(
