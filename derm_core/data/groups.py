@@ -68,9 +68,9 @@ def without_placeholders(images: Sequence[ListedImage]) -> tuple[list[ListedImag
     images, notes = list(images), []
     for kind in GROUPS:
         counts = Counter(name for image in images if (name := image.known(kind)))
+        usual = statistics.median(counts.values()) if counts else 0
         for name, count in counts.items():
-            others = [n for other, n in counts.items() if other != name] or [0]
-            is_often = count > 2 and count > 3 * statistics.median(others)
+            is_often = count > 2 and (count > 3 * usual or len(counts) == 1)
             if re.fullmatch(r"-\d+(?:\.0+)?", name) or (
                 is_often and re.fullmatch(r"0+(?:\.0+)?|9{2,}(?:\.0+)?", name)
             ):

@@ -205,6 +205,8 @@ class _Search:
 
     def _are_disjoint(self, tables: Sequence[LabelTable]) -> bool:
         """Whether no image is named by two of the tables."""
+        if len(tables) == 1:
+            return True
         named: list[str] = []
         for one in tables:
             base = posixpath.dirname(self.files.relative(one.table.path))
