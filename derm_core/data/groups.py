@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from .columns import GROUPS
-from .listing import ListedImage
+from .facts import ListedImage
 
 KINDS = (*GROUPS, "image")
 Key = tuple[str, str]  # kind and id

@@ -22,11 +22,12 @@ from . import medmnist
 from .cautions import cautions
 from .columns import ATTRIBUTES
 from .decode_all import DecodedImages, Progress, decode_images, source_key
+from .facts import ListedImage
 from .groups import find_groups, group_key, without_placeholders
 from .import_options import ImportOptions, ImportSource
 from .known_datasets import describe_classes, notes_on, terms_of_use
 from .layouts import Layout, find_layout
-from .listing import ListedImage, Listing, read_listing
+from .listing import Listing, read_listing
 from .manifest import CORE, Dataset, DatasetInfo, Skipped, load_dataset, read_info, save_dataset
 from .store import open_store, write_store
 

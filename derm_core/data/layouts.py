@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import os
 import posixpath
-import re
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,14 +22,13 @@ from ..errors import DataError
 from .columns import split_of
 from .folder_classes import FolderClasses, is_container, read_folders, read_pattern
 from .image_files import NOT_READ, TABLE_SUFFIXES, FolderFiles, scan
-from .image_names import ImageNames, key
+from .image_names import ImageNames
 from .import_options import NO_CLASSES, ImportOptions
 from .joins import is_duplicates_table, join, one_row_an_image, with_index_splits
+from .label_choice import agree, is_table_better, looks_like_predictions, same_columns
 from .label_tables import ImageColumns, LabelTable, missing_half, read_label_table, with_header
-from .labels import same_class
 from .tables import JSON_SUFFIXES, Table, read_table
 
-PREDICTIONS = re.compile(r"predict|result|output|submi|logit|probab|score|inference")
 EXPECTED = (
     "a table of images and classes (HAM10000, ISIC, PAD-UFES-20, MILK10k, Fitzpatrick17k, or any CSV "
     "with an image and a label column, or one-hot columns), a MedMNIST .npz file, or one folder per "
@@ -143,7 +140,7 @@ class _Search:
         if not labelled:
             labelled = self._joined(candidates)
         chosen = self._choose(labelled)
-        if folders.labels and not self._is_table_better(chosen, folders):
+        if folders.labels and not self._comes_from_table(chosen, folders):
             self._note_unused(chosen)
             return self._folders(folders)
         if chosen:
@@ -180,7 +177,7 @@ class _Search:
             DataError: several tables label the same images differently.
         """
         if not self.given:
-            others = [one for one in labelled if not PREDICTIONS.search(one.table.name.lower())]
+            others = [one for one in labelled if not looks_like_predictions(one.table)]
             labelled = others or labelled
         if not labelled:
             return []
@@ -190,12 +187,12 @@ class _Search:
             if joined:
                 return joined
             labelled = [one for one in labelled if one.certainty == best]
-        groups = _same_columns(labelled)
+        groups = same_columns(labelled)
         if len(groups) == 1 and self._are_disjoint(groups[0]):
             return groups[0]
         ranked = sorted(labelled, key=lambda one: -len(one.hits))
         first = ranked[0]
-        if all(_agree(first, other) for other in ranked[1:]):
+        if all(agree(first, other) for other in ranked[1:]):
             return [first]
         names = ", ".join(self.files.relative(one.table.path) for one in ranked[:4])
         raise DataError(
@@ -221,39 +218,10 @@ class _Search:
         joined = self._joined([])
         return joined if joined and joined[0].certainty < best else []
 
-    def _is_table_better(self, chosen: Sequence[LabelTable], folders: FolderClasses) -> bool:
-        """Whether labels come from the table, where folders look like classes as well.
-
-        Raises:
-            DataError: both do, and say different things.
-        """
+    def _comes_from_table(self, chosen: Sequence[LabelTable], folders: FolderClasses) -> bool:
         if not chosen or self.given:
             return bool(chosen)
-        of_folder = {key(image): name for image, name in folders.labels.items()}
-        pairs = [
-            (same_class(label), same_class(of_folder[image]))
-            for one in chosen
-            for image, label in _labels(one).items()
-            if label is not None and image in of_folder
-        ]
-        named = {image for one in chosen for image in one.hits}
-        if PREDICTIONS.search(chosen[0].table.name.lower()) or len(named) < len(of_folder) / 2:
-            return False
-        if len(of_folder) < len(self.files.images) / 2:
-            return True
-        equal = sum(a == b for a, b in pairs)
-        if equal >= 0.95 * len(pairs):
-            return True
-        shared = {a for a, _ in pairs} & {b for _, b in pairs}
-        if shared:
-            return False  # the same words, dealt out otherwise: predictions, or an older version
-        table = chosen[0]
-        labels = ", ".join(table.table.spell(name) for name in table.columns.labels[:3])
-        raise DataError(
-            f"Both the folders ({', '.join(sorted(set(folders.labels.values()))[:4])}) and "
-            f"{table.table.name} ({labels}) may name the classes: say --table {table.table.name} or "
-            "--classes folder."
-        )
+        return is_table_better(chosen, folders.labels, len(self.files.images))
 
     def _note_unused(self, chosen: Sequence[LabelTable]) -> None:
         self.notes += [
@@ -378,31 +346,6 @@ def _read_tables(
         split = split_of(path.stem) or (split_of(folder) if is_container(folder) else None)
         tables.append(one_row_an_image(replace(table, split=split)))
     return with_index_splits(tables), failures
-
-
-def _same_columns(tables: Sequence[LabelTable]) -> list[list[LabelTable]]:
-    groups: dict[tuple[str, tuple[str, ...]], list[LabelTable]] = defaultdict(list)
-    for one in tables:
-        groups[one.columns.image, one.columns.labels].append(one)
-    return list(groups.values())
-
-
-def _labels(one: LabelTable) -> dict[str, str | None]:
-    """Key of the image's file name → class."""
-    classes, _ = one.columns.classes(one.table)
-    return {
-        key(row[one.columns.image]): label
-        for row, label in zip(one.table.rows, classes, strict=True)
-    }
-
-
-def _agree(first: LabelTable, other: LabelTable) -> bool:
-    """Whether two tables sort the images that both name into the same classes, whatever their names."""
-    if not other.hits <= first.hits:
-        return False
-    a, b = _labels(first), _labels(other)
-    pairs = {(a[image], b[image]) for image in other.hits if a.get(image) and b.get(image)}
-    return len(pairs) == len({one for one, _ in pairs}) == len({one for _, one in pairs})
 
 
 def _name(table: Table, columns: ImageColumns) -> str:

@@ -5,45 +5,21 @@ from __future__ import annotations
 import posixpath
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ..errors import DataError
-from .columns import attribute_columns, attributes, class_name
+from .columns import class_name
+from .facts import ImageRow, ListedImage, with_facts
 from .image_files import stem
 from .image_names import Match, count_ways, key
-from .import_options import FOLDER, ImportSource
-from .joins import Companion, companion, is_duplicates_table, listed_duplicates
-from .label_tables import GroupColumns, ImageColumns, group_columns, split_column
-from .labels import columns_of, one_spelling
+from .import_options import ImportSource
+from .joins import listed_duplicates
+from .label_tables import ImageColumns
+from .labels import one_spelling
 from .layouts import Layout
 from .manifest import Skipped
-from .tables import Table
 
 LISTED = 1000  # files of one reason that are listed; all are counted
-
-
-@dataclass(frozen=True)
-class ListedImage:
-    """An image as its source lists it; attributes: values under the names in `columns.COLUMNS`."""
-
-    image_id: str
-    path: str
-    label: str | None
-    attributes: dict[str, str | float | None] = field(default_factory=dict)
-
-    def known(self, name: str) -> str | None:
-        """The text of an attribute; None where it is missing or unknown."""
-        value = self.attributes.get(name)
-        return None if value is None else str(value)
-
-    def row(self) -> dict[str, str | float | None]:
-        """All values by name, as the manifest holds them."""
-        return {
-            "image_id": self.image_id,
-            "path": self.path,
-            "label": self.label,
-            **self.attributes,
-        }
 
 
 @dataclass(frozen=True)
@@ -64,36 +40,6 @@ class Listing:
     source: ImportSource = field(default_factory=ImportSource)
 
 
-@dataclass
-class _Row:
-    """An image before its facts are joined: path relative, row of its label table."""
-
-    image_id: str
-    path: str
-    label: str | None
-    table: Table | None = None
-    row: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Facts:
-    """Where the groups and attributes of images come from: one table and its columns.
-
-    source: the label table itself (None), or a companion.
-    """
-
-    table: Table
-    groups: GroupColumns
-    split: str | None
-    attributes: Mapping[str, str]
-    source: Companion | None = None
-
-    def row(self, one: _Row) -> Mapping[str, str]:
-        if self.source is None:
-            return one.row
-        return self.source.row(key(one.path), one.row) or {}
-
-
 def read_listing(layout: Layout) -> Listing:
     """The images of a recognised folder or table (MedMNIST: `medmnist.unpack`).
 
@@ -109,21 +55,13 @@ def read_listing(layout: Layout) -> Listing:
     else:
         rows, skipped, more = _rows_of_folders(layout)
     notes += more
-    base = layout.tables[0] if layout.tables else None
-    sources = [_facts_of(layout, table) for table in layout.tables[:1]]
-    joined = []
-    for table in layout.companions:
-        other = None if is_duplicates_table(table) else companion(table, base, layout.names)
-        if other:
-            joined.append(replace(_facts_of(layout, table), source=other))
-    images, used = _with_facts(layout, rows, [*sources, *joined])
+    images, source = with_facts(layout, rows)
     ids = {key(one.path): image.image_id for one, image in zip(rows, images, strict=True)}
     pairs = [
         (ids[a], ids[b])
         for a, b in listed_duplicates((*layout.companions, *layout.tables), layout.names)
         if a in ids and b in ids
     ]
-    source = _source(layout, [*sources, *joined], used)
     notes += [
         f"These columns could have been the {what} as well: {', '.join(others)} (--{what}-column)."
         for what, others in (
@@ -137,10 +75,10 @@ def read_listing(layout: Layout) -> Listing:
 
 def _rows_of_tables(
     layout: Layout, columns: ImageColumns
-) -> tuple[list[_Row], list[Skipped], list[str]]:
+) -> tuple[list[ImageRow], list[Skipped], list[str]]:
     """The rows of the label tables whose images are there, once each."""
     labels, notes = _labels_of_tables(layout, columns)
-    matches: list[tuple[_Row, Match]] = []
+    matches: list[tuple[ImageRow, Match]] = []
     skipped: list[Skipped] = []
     rivals: dict[str, Match] = {}
     ways = Counter[str]()
@@ -157,7 +95,7 @@ def _rows_of_tables(
                 skipped.append(Skipped(text, match.reason))
                 continue
             image_id = stem(text.replace("\\", "/").removeprefix("./"))
-            matches.append((_Row(image_id, match.path, label, table, row), match))
+            matches.append((ImageRow(image_id, match.path, label, table, row), match))
     if rivals:
         raise _ask_which(rivals)
     exact = {one.path for one, match in matches if not match.how}
@@ -165,7 +103,7 @@ def _rows_of_tables(
     for one, match in matches:
         if match.how:
             loose[one.path].add(one.image_id)
-    rows: dict[str, _Row] = {}
+    rows: dict[str, ImageRow] = {}
     twice, conflicts = 0, []
     for one, match in matches:
         if match.how and (one.path in exact or len(loose[one.path]) > 1):
@@ -218,7 +156,7 @@ def _ask_which(rivals: Mapping[str, Match]) -> DataError:
 
 def _notes_on_matches(
     layout: Layout,
-    rows: Mapping[str, _Row],
+    rows: Mapping[str, ImageRow],
     ways: Mapping[str, int],
     twice: int,
     conflicts: Sequence[str],
@@ -256,7 +194,7 @@ def _shortened(skipped: Sequence[Skipped]) -> list[Skipped]:
     return listed
 
 
-def _rows_of_folders(layout: Layout) -> tuple[list[_Row], list[Skipped], list[str]]:
+def _rows_of_folders(layout: Layout) -> tuple[list[ImageRow], list[Skipped], list[str]]:
     assert layout.files is not None
     labels = {image: class_name(name) for image, name in layout.folders.labels.items()}
     spelled, notes = one_spelling(list(labels.values()))
@@ -265,7 +203,7 @@ def _rows_of_folders(layout: Layout) -> tuple[list[_Row], list[Skipped], list[st
     for image in layout.files.images:
         has_place = image in of_image or not of_image or image in layout.folders.splits
         if has_place or layout.options.has_pattern:
-            rows.append(_Row(image, image, of_image.get(image)))
+            rows.append(ImageRow(image, image, of_image.get(image)))
         else:
             skipped.append(Skipped(image, "the file lies in no class folder"))
     without_suffix = [stem(one.image_id) for one in rows]
@@ -282,119 +220,13 @@ def _rows_of_folders(layout: Layout) -> tuple[list[_Row], list[Skipped], list[st
     return _with_short_ids(rows), _shortened(skipped), notes
 
 
-def _with_short_ids(rows: list[_Row]) -> list[_Row]:
+def _with_short_ids(rows: list[ImageRow]) -> list[ImageRow]:
     """Rows whose ids are bare file names in place of paths, where these are unique."""
     short = [posixpath.basename(one.image_id) for one in rows]
     if len(set(short)) == len(short):
         for one, name in zip(rows, short, strict=True):
             one.image_id = name
     return rows
-
-
-def _facts_of(layout: Layout, table: Table) -> _Facts:
-    taken = layout.columns.labels if layout.columns and table in layout.tables else ()
-    return _Facts(
-        table,
-        group_columns(table, layout.options, taken),
-        split_column(table, layout.options),
-        {
-            name: column
-            for name, column in attribute_columns(table.columns).items()
-            if name != "official_split" and column not in taken
-        },
-    )
-
-
-def _with_facts(
-    layout: Layout, rows: Sequence[_Row], sources: Sequence[_Facts]
-) -> tuple[list[ListedImage], dict[str, set[str]]]:
-    """Images with the groups and attributes that tables and folders give them.
-
-    Returns:
-        The images, and what was used: patient, lesion or split → columns, by table.
-    """
-    options, folders = layout.options, layout.folders
-    _check_given(layout, sources)
-    used: dict[str, set[str]] = defaultdict(set)
-    by_folder = FOLDER in options.group_columns
-    images = []
-    for one in rows:
-        values: dict[str, str | float | None] = {}
-        for facts in sources:
-            row = facts.row(one)
-            columns = dict(facts.attributes)
-            if facts.split:
-                columns["official_split"] = facts.split
-            for kind in ("patient", "lesion"):
-                column = getattr(facts.groups, kind)
-                if column and column != FOLDER:
-                    columns[kind] = column
-            for name, value in attributes(row, columns).items():
-                if value is not None and values.get(name) is None:
-                    values[name] = value
-                    used[name].add(facts.table.spell(columns[name]))
-                values.setdefault(name, None)
-        split = folders.splits.get(one.path) or (one.table.split if one.table else None)
-        if split and values.get("official_split") is None and not options.split_column:
-            values["official_split"] = split
-            used["official_split"].add(FOLDER if one.path in folders.splits else "file name")
-        kind = folders.kind
-        group = one.path.rpartition("/")[0] if by_folder else folders.groups.get(one.path)
-        if by_folder:
-            kind = "patient" if options.group_columns[0] == FOLDER else "lesion"
-        if group and values.get(kind) is None and (by_folder or not options.group_columns):
-            values[kind] = group
-            used[kind].add(FOLDER)
-        path = layout.files.absolute(one.path) if layout.files else one.path
-        images.append(ListedImage(one.image_id, path, one.label, values))
-    return images, used
-
-
-def _check_given(layout: Layout, sources: Sequence[_Facts]) -> None:
-    """Raises DataError where a column that the user named is in no table that is used."""
-    options = layout.options
-    known = {name for facts in sources for name in facts.table.columns}
-    wanted = [*options.group_columns, *filter(None, [options.split_column])]
-    missing = [name for name in wanted if name != FOLDER and name.strip().lower() not in known]
-    if missing:
-        tables = (
-            "; ".join(f"{one.table.name}: {columns_of(one.table)}" for one in sources) or "none"
-        )
-        raise DataError(f"No table has a column {missing[0]!r} (columns of {tables}).")
-
-
-def _source(
-    layout: Layout, sources: Sequence[_Facts], used: Mapping[str, set[str]]
-) -> ImportSource:
-    """What was taken for what."""
-
-    def joined(*names: str) -> str | None:
-        columns = [column for name in names for column in sorted(used.get(name, ()))]
-        return ", ".join(columns) or None
-
-    columns, table = layout.columns, layout.tables[0] if layout.tables else None
-    others = [facts.table.spell(name) for facts in sources for name in facts.groups.others]
-    label = image = None
-    other_labels: tuple[str, ...] = ()
-    if columns and table:
-        image = table.spell(columns.image)
-        label = ", ".join(table.spell(name) for name in columns.labels) or None
-        other_labels = tuple(table.spell(name) for name in columns.other_labels)
-    elif layout.folders.labels:
-        label = FOLDER
-    return ImportSource(
-        layout=layout.name,
-        table=", ".join(layout.files.relative(one.path) for one in layout.tables) or None
-        if layout.files
-        else None,
-        image_column=image,
-        label_column=label,
-        group_column=joined("patient", "lesion"),
-        split_column=joined("official_split"),
-        companions=tuple(one.table.name for one in sources if one.source),
-        other_label_columns=other_labels,
-        other_group_columns=tuple(dict.fromkeys(others)),
-    )
 
 
 def _classes(images: Sequence[ListedImage]) -> list[str]:

@@ -15,8 +15,9 @@ from PIL import Image
 from ..errors import DataError
 from ..files import private_file, read_json, write_json
 from .decode_all import Progress
+from .facts import ListedImage
 from .import_options import ImportSource
-from .listing import ListedImage, Listing
+from .listing import Listing
 
 SPLITS = ("train", "val", "test")
 MAX_ARRAY_BYTES = 16 * 2**30

@@ -1,0 +1,198 @@
+"""What tables and folders say of each image: patients, lesions, official split and attributes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ..errors import DataError
+from .columns import GROUPS, attribute_columns, attributes
+from .image_names import key
+from .import_options import FOLDER, ImportSource
+from .joins import Companion, companion, is_duplicates_table
+from .label_tables import group_columns, split_column
+from .labels import columns_of
+from .layouts import Layout
+from .tables import Table
+
+
+@dataclass(frozen=True)
+class ListedImage:
+    """An image as its source lists it; attributes: values under the names in `columns.COLUMNS`."""
+
+    image_id: str
+    path: str
+    label: str | None
+    attributes: dict[str, str | float | None] = field(default_factory=dict)
+
+    def known(self, name: str) -> str | None:
+        """The text of an attribute; None where it is missing or unknown."""
+        value = self.attributes.get(name)
+        return None if value is None else str(value)
+
+    def row(self) -> dict[str, str | float | None]:
+        """All values by name, as the manifest holds them."""
+        return {
+            "image_id": self.image_id,
+            "path": self.path,
+            "label": self.label,
+            **self.attributes,
+        }
+
+
+@dataclass
+class ImageRow:
+    """An image before its facts are joined: path relative, row of its label table."""
+
+    image_id: str
+    path: str
+    label: str | None
+    table: Table | None = None
+    row: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """A table and which of its columns hold what.
+
+    columns: our name of a fact → column; source: what joins a companion to the images, None for the
+    label tables themselves.
+    """
+
+    table: Table
+    columns: Mapping[str, str]
+    other_groups: tuple[str, ...] = ()
+    source: Companion | None = None
+
+    def row(self, one: ImageRow) -> Mapping[str, str]:
+        """What the table says of an image."""
+        if self.source is None:
+            return one.row
+        return self.source.row(key(one.path), one.row) or {}
+
+
+def with_facts(layout: Layout, rows: Sequence[ImageRow]) -> tuple[list[ListedImage], ImportSource]:
+    """Images with the groups, splits and attributes that tables and folders give them.
+
+    Returns:
+        The images, and what was taken for what.
+
+    Raises:
+        DataError: a column that the user named is in no table that is used.
+    """
+    base = layout.tables[0] if layout.tables else None
+    sources = [_facts_of(layout, table) for table in layout.tables[:1]]
+    for table in layout.companions:
+        other = None
+        if layout.names and not is_duplicates_table(table):
+            other = companion(table, base, layout.names)
+        if other:
+            sources.append(replace(_facts_of(layout, table), source=other))
+    images, used = _join_facts(layout, rows, sources)
+    return images, _source(layout, sources, used)
+
+
+def _facts_of(layout: Layout, table: Table) -> _Facts:
+    taken = layout.columns.labels if layout.columns and table in layout.tables else ()
+    columns = attribute_columns(name for name in table.columns if name not in taken)
+    columns.pop("official_split", None)
+    split = split_column(table, layout.options)
+    if split and split not in taken:
+        columns["official_split"] = split
+    groups = group_columns(table, layout.options, taken)
+    for kind, column in zip(GROUPS, (groups.patient, groups.lesion), strict=True):
+        if column and column != FOLDER:
+            columns[kind] = column
+    return _Facts(table, columns, groups.others)
+
+
+def _join_facts(
+    layout: Layout, rows: Sequence[ImageRow], sources: Sequence[_Facts]
+) -> tuple[list[ListedImage], dict[str, set[str]]]:
+    """Images with what all sources say of them, the first that knows a value counting.
+
+    Returns:
+        The images, and our name of a fact → the columns that it came from.
+    """
+    _check_given(layout, sources)
+    used: dict[str, set[str]] = defaultdict(set)
+    images = []
+    for one in rows:
+        values: dict[str, str | float | None] = {}
+        for facts in sources:
+            for name, value in attributes(facts.row(one), facts.columns).items():
+                if value is not None and values.get(name) is None:
+                    values[name] = value
+                    used[name].add(facts.table.spell(facts.columns[name]))
+                values.setdefault(name, None)
+        for name, (value, origin) in _facts_of_path(layout, one).items():
+            if values.get(name) is None:
+                values[name] = value
+                used[name].add(origin)
+        path = layout.files.absolute(one.path) if layout.files else one.path
+        images.append(ListedImage(one.image_id, path, one.label, values))
+    return images, used
+
+
+def _facts_of_path(layout: Layout, one: ImageRow) -> dict[str, tuple[str, str]]:
+    """What the folders of an image, or the name of its table, say: our name → value and origin."""
+    options, folders = layout.options, layout.folders
+    facts = {}
+    split = folders.splits.get(one.path)
+    if not options.split_column and (split or (one.table and one.table.split)):
+        origin = FOLDER if split else "file name"
+        facts["official_split"] = split or (one.table and one.table.split) or "", origin
+    if FOLDER in options.group_columns:
+        kind = GROUPS[options.group_columns.index(FOLDER)]
+        facts[kind] = one.path.rpartition("/")[0], FOLDER
+    elif not options.group_columns and one.path in folders.groups:
+        facts[folders.kind] = folders.groups[one.path], FOLDER
+    return facts
+
+
+def _check_given(layout: Layout, sources: Sequence[_Facts]) -> None:
+    """Raises DataError where a column that the user named is in no table that is used."""
+    options = layout.options
+    known = {name for facts in sources for name in facts.table.columns}
+    wanted = [*options.group_columns, *filter(None, [options.split_column])]
+    missing = [name for name in wanted if name != FOLDER and name.strip().lower() not in known]
+    if missing:
+        tables = (
+            "; ".join(f"{one.table.name}: {columns_of(one.table)}" for one in sources) or "none"
+        )
+        raise DataError(f"No table has a column {missing[0]!r} (columns of {tables}).")
+
+
+def _source(
+    layout: Layout, sources: Sequence[_Facts], used: Mapping[str, set[str]]
+) -> ImportSource:
+    """What was taken for what."""
+
+    def joined(*names: str) -> str | None:
+        columns = [column for name in names for column in sorted(used.get(name, ()))]
+        return ", ".join(columns) or None
+
+    columns, table = layout.columns, layout.tables[0] if layout.tables else None
+    others = [facts.table.spell(name) for facts in sources for name in facts.other_groups]
+    label = image = None
+    other_labels: tuple[str, ...] = ()
+    if columns and table:
+        image = table.spell(columns.image)
+        label = ", ".join(table.spell(name) for name in columns.labels) or None
+        other_labels = tuple(table.spell(name) for name in columns.other_labels)
+    elif layout.folders.labels:
+        label = FOLDER
+    return ImportSource(
+        layout=layout.name,
+        table=", ".join(layout.files.relative(one.path) for one in layout.tables) or None
+        if layout.files
+        else None,
+        image_column=image,
+        label_column=label,
+        group_column=joined("patient", "lesion"),
+        split_column=joined("official_split"),
+        companions=tuple(one.table.name for one in sources if one.source),
+        other_label_columns=other_labels,
+        other_group_columns=tuple(dict.fromkeys(others)),
+    )
