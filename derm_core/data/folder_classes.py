@@ -7,6 +7,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from .columns import ENTITIES, SPLIT_WORDS, entity, split_of, words
 from .labels import same_class
@@ -55,6 +56,7 @@ class FolderClasses:
     doubt: str = ""
 
 
+@lru_cache(maxsize=10_000)
 def is_container(folder: str) -> bool:
     """Whether a folder's name says that it is a part or a split of a data set, and no class."""
     parts = words(folder)

@@ -16,6 +16,7 @@ from .columns import words
 
 # What of these can be read, and how, data.decode decides.
 IMAGE_SUFFIXES = tuple(".jpg .jpeg .jpe .jfif .png .webp .bmp .tif .tiff .gif .heic .heif".split())
+_SUFFIXES = {suffix[1:] for suffix in IMAGE_SUFFIXES}
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson")
 # What may hold images or labels and is not read → what to do.
 NOT_READ = {
@@ -93,8 +94,8 @@ class FolderFiles:
 
 def stem(name: str) -> str:
     """A file name without an image suffix; other dots stay."""
-    body, dot, suffix = name.rpartition(".")
-    return body if body and dot + suffix.lower() in IMAGE_SUFFIXES else name
+    body, _, suffix = name.rpartition(".")
+    return body if body and suffix.lower() in _SUFFIXES else name
 
 
 def scan(root: Path, exclude: Sequence[str] = ()) -> FolderFiles:
@@ -209,10 +210,9 @@ def _mask_folders(paths: Sequence[str], stems: dict[str, set[str]]) -> dict[str,
     """Folder → kind, of folders with a telling name whose files mostly bear the names of photos."""
     members: dict[str, list[str]] = defaultdict(list)
     for path in paths:
-        folder = posixpath.dirname(path)
-        parts = [set(words(part)) for part in folder.split("/")]
-        if any(FOLDER_WORDS & part or (part and part <= ALONE) for part in parts):
-            members[folder].append(stem(posixpath.basename(path)))
+        folder, _, name = path.rpartition("/")
+        members[folder].append(stem(name))
+    members = {folder: names for folder, names in members.items() if _is_telling(folder)}
     telling = set(members)
     kinds = {}
     for folder, names in members.items():
@@ -221,6 +221,11 @@ def _mask_folders(paths: Sequence[str], stems: dict[str, set[str]]) -> dict[str,
         if paired > len(names) / 2:
             kinds[folder] = _kind(folder)
     return kinds
+
+
+def _is_telling(folder: str) -> bool:
+    parts = [set(words(part)) for part in folder.split("/")]
+    return any(FOLDER_WORDS & part or (part and part <= ALONE) for part in parts)
 
 
 def _kind(text: str) -> str:

@@ -45,6 +45,7 @@ class ImageNames:
         self.files = files
         self._images = set(files.images)
         self._by_key: dict[str, list[str]] = defaultdict(list)
+        self._stems = {path: stem(path.rpartition("/")[2]) for path in files.images}
         for path in files.images:
             self._by_key[key(path)].append(path)
         self._by_number: dict[str, list[str]] | None = None
@@ -62,6 +63,9 @@ class ImageNames:
                 below the root or of another machine, a file name or an id.
             base: relative path of the table's folder.
         """
+        only = self._by_key.get(key(text), ())
+        if len(only) == 1 and text == self._stems.get(only[0]):
+            return Match(only[0])  # an id that is the name of one file
         path = clean(text)
         if posixpath.isabs(path) and (inside := self._below_root(path)):
             path = inside
@@ -155,7 +159,7 @@ def clean(text: str) -> str:
 
 def key(text: str) -> str:
     """A path's file name without suffix, case and the different Unicode forms of a letter."""
-    return _fold(stem(posixpath.basename(text.replace("\\", "/").strip())))
+    return _fold(stem(text.replace("\\", "/").rpartition("/")[2].strip()))
 
 
 def without_zeros(name: str) -> str:
@@ -164,7 +168,7 @@ def without_zeros(name: str) -> str:
 
 
 def _fold(text: str) -> str:
-    return unicodedata.normalize("NFC", text).casefold()
+    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
 
 
 def _ends_with(folder: str, tail: str) -> bool:

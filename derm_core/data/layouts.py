@@ -7,7 +7,7 @@ To add a layout of a table:
 2. Where images and labels stand in a form of their own, write a function in joins.py that makes the
    tables into such tables, and call it in `_read_tables`.
 3. Licence and citation go into known_datasets.py, with the column names that the set is known by.
-4. Add a test that writes a small set of that form to tests/data/test_known_datasets.py.
+4. Add a test that writes a small set of that form to tests/data/test_import_kinds.py.
 """
 
 from __future__ import annotations
