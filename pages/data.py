@@ -6,14 +6,12 @@ from typing import Any
 
 import streamlit as st
 
-from derm_core.data.import_roots import check_root
-from derm_core.data.importers import import_dataset
 from derm_core.data.manifest import DatasetSummary, delete_dataset
 from derm_core.data.synth.dataset import make_synth
 from derm_core.errors import RunError
 from derm_core.jobs.dependencies import dataset_users
-from derm_core.workspace import Workspace, check_id
-from pages.ui import cached, dataset_view, frame, live_run, words
+from derm_core.workspace import Workspace
+from pages.ui import cached, dataset_view, frame, import_form, live_run, words
 
 
 def choose_dataset(workspace: Workspace, datasets: dict[str, DatasetSummary]) -> str | None:
@@ -41,50 +39,6 @@ def make_synthetic(workspace: Workspace) -> None:
     bar = st.progress(0.0, "Generating synthetic images…")
     with frame.errors():
         make_synth(workspace, progress=live_run.counter(bar, "Generating synthetic images"))
-        st.rerun()
-
-
-def draw_import(workspace: Workspace, expanded: bool) -> None:
-    """The form of an import, folded unless there is no dataset yet."""
-    with st.expander("Import images", icon=":material/upload_file:", expanded=expanded):
-        st.markdown(
-            "A folder or file on this machine. HAM10000 and ISIC tables, ISIC one-hot ground truth, PAD-UFES-20, "
-            "MedMNIST `.npz`, one folder per class, or a CSV with a path and a label column are recognised. "
-            "Your files stay where they are; unreadable ones are skipped and listed."
-        )
-        with st.form("import", border=False):
-            path = st.text_input("Path", placeholder="/home/me/HAM10000")
-            name = st.text_input(
-                "Name",
-                placeholder="ham10000",
-                help="1 to 40 lower-case letters, digits and hyphens.",
-            )
-            size = st.select_slider(
-                "Decoded size",
-                [32, 64, 96, 128, 192, 224],
-                value=64,
-                help="Side of the square copies in pixels. Others are made when a run needs them.",
-            )
-            pressed = st.form_submit_button("Import", type="primary")
-        if pressed:
-            run_import(workspace, path.strip(), name.strip(), size)
-
-
-def run_import(workspace: Workspace, path: str, name: str, size: int) -> None:
-    """Import a dataset, with progress."""
-    if not path or not name:
-        st.error("Give a path and a name.", icon=":material/error:")
-        return
-    bar = st.progress(0.0, "Reading the listing…")
-    with frame.errors():
-        name = check_id(name, "dataset name")
-        progress = live_run.counter(bar, "Importing")
-        result = import_dataset(workspace, check_root(path), name, sizes=(size,), progress=progress)
-        frame.announce(
-            f"Imported {result.images:,} images of {result.classes} classes in "
-            f"{words.duration(result.seconds)}; {words.count(len(result.skipped), 'file')} skipped."
-        )
-        st.query_params["dataset"] = name
         st.rerun()
 
 
@@ -117,7 +71,7 @@ if name is not None:
         dataset_view.draw_splits(workspace, dataset)
         dataset_view.draw_priorities(workspace, dataset)
         dataset_view.draw_gallery(dataset)
-draw_import(workspace, expanded=name is None)
+import_form.draw_import(workspace, expanded=name is None)
 if name is not None:
     with st.container(horizontal=True):
         has_synthetic = any(known.startswith("synth") for known in workspace.dataset_names())

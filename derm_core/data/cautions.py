@@ -14,6 +14,7 @@ LEAST_GROUPS = len(SPLITS)  # of a class: one for each split
 LEAST_IMAGES = 20  # of a class: 15 % of fewer are three test images at most
 NAMED = 10  # classes and pairs of labels that one sentence names
 UNKNOWN = "Groups unknown: leakage cannot be excluded"
+CAUTION = "Caution: "  # with which a note of an import begins that limits what the data can show
 
 
 def known_group_kinds(dataset: Dataset) -> dict[str, int]:
@@ -35,6 +36,26 @@ def known_group_kinds(dataset: Dataset) -> dict[str, int]:
 def groups_known(group_kinds: Mapping[str, int]) -> bool:
     """Whether a patient or a lesion is known of any image. group_kinds: see `known_group_kinds`."""
     return any(images > 0 for kind, images in group_kinds.items() if kind != "image")
+
+
+def describe_groups(groups: int, group_kinds: Mapping[str, int]) -> str:
+    """How many groups there are, and by what images are grouped. group_kinds: see `known_group_kinds`."""
+    if not groups_known(group_kinds):
+        return "unknown"
+    by = [
+        f"{count(images, 'image')} by {kind}"
+        for kind, images in group_kinds.items()
+        if images and kind != "image"
+    ]
+    alone = group_kinds.get("image", 0)
+    by += [f"{count(alone, 'image')} without a known one"] if alone else []
+    return f"{groups:,} ({', '.join(by)})"
+
+
+def sort_notes(notes: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The notes of an import as (cautions without the word "Caution", other notes)."""
+    limits = [note.removeprefix(CAUTION) for note in notes if note.startswith(CAUTION)]
+    return limits, [note for note in notes if not note.startswith(CAUTION)]
 
 
 def group_caution(group_kinds: Mapping[str, int]) -> str:

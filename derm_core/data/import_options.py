@@ -77,3 +77,22 @@ class ImportSource:
     companions: tuple[str, ...] = ()
     other_label_columns: tuple[str, ...] = ()
     other_group_columns: tuple[str, ...] = ()
+
+    def described(self) -> list[tuple[str, str]]:
+        """What was taken for what, as (name, value); "none" where nothing was."""
+        taken = (
+            ("layout", self.layout),
+            ("table", self.table),
+            ("image column", self.image_column),
+            ("label column", self.label_column),
+            ("group column", self.group_column),
+            ("split column", self.split_column),
+        )
+        others = (
+            ("other tables used", self.companions),
+            ("could be the label too", self.other_label_columns),
+            ("could be the group too", self.other_group_columns),
+        )
+        return [(name, value or "none") for name, value in taken] + [
+            (name, ", ".join(values)) for name, values in others if values
+        ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import io
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -74,6 +75,15 @@ def thumbnail(dataset: Dataset, row: int, size: int = THUMBNAIL) -> bytes | None
     """The centre square of a manifest row's image, `size` pixels, as WEBP; None where its file is gone."""
     path, content = (dataset.frame[column].iloc[int(row)] for column in ("path", "sha256"))
     return _thumbnail(path, content, size)
+
+
+def file_thumbnail(path: str, size: int = THUMBNAIL) -> bytes | None:
+    """`thumbnail` of an image file that is not imported yet; None where it cannot be read."""
+    try:
+        version = str(os.stat(path).st_mtime_ns)
+    except OSError:
+        return None
+    return _thumbnail(path, version, size)
 
 
 def gallery(

@@ -43,10 +43,23 @@ def metrics(app) -> dict[str, str]:
     return {metric.label: metric.value for metric in app.metric}
 
 
+def look(app, path, name="mine"):
+    app.text_input(key="import-path").set_value(str(path))
+    app.text_input(key="import-name").set_value(name)
+    return press(app, "Look at it")
+
+
 def import_through_form(app, path, name):
-    app.text_input[0].set_value(str(path))
-    app.text_input[1].set_value(name)
-    return press(app, "Import")
+    return press(look(app, path, name), "Import")
+
+
+def choose(app, field, value):
+    """Set a control of the import's form; the page as it stands then."""
+    controls = [*app.selectbox, *app.multiselect, *app.text_input]
+    next(control for control in controls if control.label == field).set_value(value)
+    app.run()
+    assert not app.exception, app.exception
+    return app
 
 
 def test_without_data_the_synthetic_images_are_offered(open_page):
@@ -61,6 +74,68 @@ def test_a_folder_is_imported_through_the_form(open_page, workspace, folders):
     assert app.query_params["dataset"] in ("mine", ["mine"])
     assert metrics(app)["Images"] == "40" and metrics(app)["Classes"] == "2"
     assert load_dataset(workspace, "mine").classes == ("naevus", "wart")
+
+
+def test_a_preview_writes_nothing(open_page, workspace, folders):
+    for label in ("naevus", "wart"):
+        write_image(folders / label / f"{label}0_mask.png", noise(24))
+    app = look(open_page("data"), folders)
+    assert metrics(app) == {
+        "Images": "41",
+        "Classes": "2",
+        "Without a label": "0",
+        "Groups": "Unknown",
+    }
+    assert "2 masks were left out" in text(app)
+    assert any("Groups unknown" in box.value for box in app.warning)
+    assert len(app.image) >= 6  # samples of the two classes
+    assert workspace.dataset_names() == [] and not workspace.dataset("mine").root.exists()
+
+
+@pytest.fixture
+def two_tables(tmp_path):
+    """24 photos of 12 patients, and two tables that label them differently."""
+    root = tmp_path / "clinic"
+    names = [f"p{i}.png" for i in range(24)]
+    for i, name in enumerate(names):
+        write_image(root / "photos" / name, noise(24, seed=i))
+    first = [f"{name},{('nevus', 'mel')[i % 2]}" for i, name in enumerate(names)]
+    second = [f"{name},{('nevus', 'mel')[i % 3 == 0]},P{i // 2}" for i, name in enumerate(names)]
+    (root / "first.csv").write_text("\n".join(["image,diagnosis", *first, ""]))
+    (root / "second.csv").write_text("\n".join(["image,diagnosis,who", *second, ""]))
+    return root
+
+
+def test_a_refused_import_is_told_which_table_and_group(open_page, workspace, two_tables):
+    app = look(open_page("data"), two_tables)
+    assert "“Tables”" in app.error[0].value and "--table" not in app.error[0].value
+    app = choose(app, "Tables", ["second.csv"])
+    assert not app.error and metrics(app)["Groups"] == "Unknown"
+    app = choose(app, "Group columns", ["who"])
+    assert metrics(app)["Groups"] == "12" and workspace.dataset_names() == []
+    app = press(app, "Import")
+    dataset = load_dataset(workspace, "mine")
+    assert dataset.info.imported.table == "second.csv"
+    assert dataset.info.imported.group_column == "who" and dataset.frame["group"].nunique() == 12
+
+
+def test_a_choice_that_is_taken_back_is_automatic_again(open_page, folders):
+    app = choose(look(open_page("data"), folders), "Classes", "none")
+    assert metrics(app)["Classes"] == "0" and metrics(app)["Without a label"] == "41"
+    assert metrics(choose(app, "Classes", None))["Classes"] == "2"
+
+
+def test_a_pattern_that_leaves_out_nothing_is_refused_and_can_be_changed(open_page, folders):
+    app = choose(look(open_page("data"), folders), "Leave out", "nothing/*")
+    assert len(app.error) == 1 and not app.metric
+    assert metrics(choose(app, "Leave out", "wart/*"))["Images"] == "20"
+
+
+def test_choices_begin_anew_with_another_path(open_page, folders, two_tables):
+    app = choose(look(open_page("data"), folders), "Classes", "none")
+    app = look(app, two_tables)
+    assert "“Tables”" in app.error[0].value
+    assert next(box for box in app.selectbox if box.label == "Classes").value is None
 
 
 @pytest.mark.slow
@@ -80,8 +155,9 @@ def test_skipped_files_are_listed_with_their_reason(open_page, workspace, folder
         ("/tmp", "Not an id!", "lower-case"),
     ],
 )
-def test_a_wrong_path_or_name_is_explained(open_page, tmp_path, path, name, reason):
-    app = import_through_form(open_page("data"), path.format(here=tmp_path), name)
+def test_a_wrong_path_or_name_is_explained(open_page, tmp_path, monkeypatch, path, name, reason):
+    monkeypatch.setenv("DERM_IMPORT_ROOTS", "/")
+    app = look(open_page("data"), path.format(here=tmp_path), name)
     assert len(app.error) == 1 and reason in app.error[0].value
 
 

@@ -18,7 +18,7 @@ from derm_core.jobs.store import RunStore
 from derm_core.workspace import Workspace
 from tests.app.bundles import put_bundle
 from tests.app.test_classify import picture, upload
-from tests.builders import CLASSES, write_dataset
+from tests.builders import CLASSES, noise, write_dataset, write_image
 
 HOSTILE = ("<img src=x onerror=alert(1)>", "[x](javascript:alert(1))", ":red[big] $x$")
 FETCHED = "![x](https://planted.example/p.png)"
@@ -166,10 +166,11 @@ def said(app) -> str:
 
 def test_an_error_that_names_a_column_of_a_file(open_page, tmp_path):
     (tmp_path / "table.csv").write_text(f"{FETCHED},age\n1,2\n")
+    write_image(tmp_path / "a.png", noise(24))
     app = open_page("data")
     app.text_input[0].set_value(str(tmp_path / "table.csv"))
     app.text_input[1].set_value("mine")
-    next(button for button in app.button if button.label == "Import").click()
+    next(button for button in app.button if button.label == "Look at it").click()
     app.run()
     assert "planted" in said(app) and raw(app) == []
 

@@ -101,11 +101,12 @@ def test_an_error_fetches_nothing(page, hostile, tmp_path):
         page.get_by_test_id("stAlert").filter(has_text="planted.example").wait_for()
         assert page.evaluate(PLANTED) == [], path
     (tmp_path / "table.csv").write_text(f"{HOSTILE[2]},age\n1,2\n")
+    write_image(tmp_path / "a.png", noise(24))
     visit(page, f"{address}/data", PAGES["data"])
     page.get_by_text("Import images", exact=True).click()
     page.get_by_role("textbox", name="Path").fill(str(tmp_path / "table.csv"))
     page.get_by_role("textbox", name="Name").fill("mine")
-    page.get_by_role("button", name="Import", exact=True).click()
+    page.get_by_role("button", name="Look at it").click()
     page.get_by_test_id("stAlert").filter(has_text="no column that names images").wait_for()
     assert page.evaluate(PLANTED) == []
     assert [url for url in asked if "planted" in urlsplit(url).netloc] == []
