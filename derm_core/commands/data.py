@@ -123,8 +123,9 @@ def describe_import(result: ImportResult) -> list[str]:
         ("splits", source.split_column),
     )
     counts = ", ".join(f"{name} {count}" for name, count in result.class_counts.items())
+    groups = f"{result.groups} groups" if result.groups_known else "groups unknown"
     lines = [
-        f"{result.name}: {result.images} images, {result.classes} classes, {result.groups} groups, "
+        f"{result.name}: {result.images} images, {result.classes} classes, {groups}, "
         f"imported in {duration(result.seconds)}.",
         "; ".join(f"{what}: {name or 'none'}" for what, name in taken) + ".",
         f"Classes: {counts or 'none'}; without a label: {result.unlabelled}.",

@@ -132,6 +132,10 @@ def _join_facts(
                 used[name].add(origin)
         path = layout.files.absolute(one.path) if layout.files else one.path
         images.append(ListedImage(one.image_id, path, one.label, values))
+    if len({image.known("official_split") for image in images} - {None}) < 2:  # a part, no split
+        used.pop("official_split", None)
+        for image in images:
+            image.attributes.pop("official_split", None)
     return images, used
 
 
@@ -183,11 +187,15 @@ def _source(
         other_labels = tuple(table.spell(name) for name in columns.other_labels)
     elif layout.folders.labels:
         label = FOLDER
+    names = [
+        name
+        for one in layout.tables
+        if layout.files
+        for name in (layout.files.relative(one.path), *one.joined)
+    ]
     return ImportSource(
         layout=layout.name,
-        table=", ".join(layout.files.relative(one.path) for one in layout.tables) or None
-        if layout.files
-        else None,
+        table=", ".join(names) or None,
         image_column=image,
         label_column=label,
         group_column=joined("patient", "lesion"),

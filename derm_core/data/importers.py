@@ -19,7 +19,7 @@ from ..locks import hold
 from ..records import to_json
 from ..workspace import DatasetPaths, Workspace
 from . import medmnist
-from .cautions import cautions
+from .cautions import cautions, groups_known
 from .columns import ATTRIBUTES
 from .decode_all import DecodedImages, Progress, decode_images, source_key
 from .facts import ListedImage
@@ -43,6 +43,7 @@ class ImportResult:
         classes: their number.
         class_counts: images by class; unlabelled: those without one.
         source: what was taken for what.
+        groups_known: whether a patient or a lesion of any image is known.
         seconds: of this call.
     """
 
@@ -58,6 +59,7 @@ class ImportResult:
     class_counts: dict[str, int] = field(default_factory=dict)
     unlabelled: int = 0
     source: ImportSource = field(default_factory=ImportSource)
+    groups_known: bool = True
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,7 @@ def import_dataset(
         class_counts=_class_counts(labels, dataset.classes),
         unlabelled=labels.count(None),
         source=info.imported or ImportSource(layout=info.layout),
+        groups_known=groups_known(info.group_kinds or {}),
     )
 
 
@@ -300,7 +303,8 @@ def _manifest(
     rows = []
     for image, file in zip(listing.images, decoded.files, strict=True):
         if file.sha256 is None:
-            skipped.append(Skipped(image.path, file.reason or ""))
+            path = image.path.removeprefix(f"{layout.files.root}/" if layout.files else "")
+            skipped.append(Skipped(path, file.reason or ""))
         else:
             images.append(image)
             size = {"sha256": file.sha256, "width": file.width, "height": file.height}

@@ -102,7 +102,9 @@ def join(base: Table, other: Table) -> tuple[Table, str] | None:
     note = f"{other.name} was joined to {base.name} by {base.spell(theirs)}."
     notes = (*base.notes, *other.notes, note)
     columns = (*base.columns, *new)
-    return replace(base, columns=columns, rows=rows, spelled=spelled, notes=notes), theirs
+    joined = (*base.joined, other.name)
+    both = replace(base, columns=columns, rows=rows, spelled=spelled, notes=notes, joined=joined)
+    return both, theirs
 
 
 def one_row_an_image(table: Table) -> Table:

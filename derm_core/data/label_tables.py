@@ -183,7 +183,9 @@ def _label_columns(
     vague = [
         name
         for name in table.columns
-        if name not in taken and name not in exact and not entity(name) and is_label_word(name)
+        if name not in {*taken, *exact, *attribute_columns([name]).values()}
+        and not entity(name)
+        and is_label_word(name)
     ]
     column = _usable(table, exact)
     if column:

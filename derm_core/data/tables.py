@@ -31,6 +31,7 @@ class Table:
         notes: what was assumed to read it.
         header: the cells of its header line.
         split: train, val or test where the name of the file or its folder says so.
+        joined: names of tables whose columns were put beside its own.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class Table:
     notes: tuple[str, ...] = ()
     header: tuple[str, ...] = ()
     split: str | None = None
+    joined: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
