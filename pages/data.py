@@ -67,7 +67,8 @@ name = choose_dataset(workspace, datasets)
 if name is not None:
     with frame.errors():
         dataset = cached.dataset(workspace, name)
-        dataset_view.draw_facts(dataset, datasets[name])
+        audit = cached.audit(workspace, name)
+        dataset_view.draw_facts(dataset, datasets[name], audit.cautions)
         dataset_view.draw_splits(workspace, dataset)
         dataset_view.draw_priorities(workspace, dataset)
         dataset_view.draw_gallery(dataset)

@@ -1,17 +1,18 @@
-"""`data import | get | list | audit | priority | synth | delete`."""
+"""`data import | get | list | show | audit | priority | synth | delete`."""
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..config import StudyConfig
 from ..config.shared import Splits
 from ..data.audit import audit
-from ..data.import_options import ImportOptions
+from ..data.import_options import ImportOptions, ImportSource
 from ..data.importers import ImportResult, import_dataset
-from ..data.manifest import delete_dataset, list_datasets, load_dataset, read_info
+from ..data.manifest import Skipped, delete_dataset, list_datasets, load_dataset, read_info
 from ..data.official_split import describe_official, describe_unused
 from ..data.synth.dataset import make_synth
 from ..data.triage import default_map, describe_map, priority_map, save_map
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     one.add_argument("--no-import", dest="do_import", action="store_false")
     add_action(actions, "data list", list_data)
+    add_action(actions, "data show", "data_show:show_data", "name")
     one = add_action(actions, "data audit", audit_data, "name")
     one.add_argument("--split-seed", type=int, default=0)
     add_fields(one, StudyConfig, "splits")
@@ -113,29 +115,36 @@ def import_data(args: argparse.Namespace, screen: Screen) -> Answer:
 
 def describe_import(result: ImportResult) -> list[str]:
     """The outcome of an import in lines: what was assumed, counted and left out."""
-    source = result.source
-    taken = (
-        ("layout", source.layout),
-        ("table", source.table),
-        ("images", source.image_column),
-        ("labels", source.label_column),
-        ("groups", source.group_column),
-        ("splits", source.split_column),
-    )
-    counts = ", ".join(f"{name} {count}" for name, count in result.class_counts.items())
     groups = f"{result.groups} groups" if result.groups_known else "groups unknown"
-    lines = [
+    return [
         f"{result.name}: {result.images} images, {result.classes} classes, {groups}, "
         f"imported in {duration(result.seconds)}.",
-        "; ".join(f"{what}: {name or 'none'}" for what, name in taken) + ".",
-        f"Classes: {counts or 'none'}; without a label: {result.unlabelled}.",
+        describe_source(result.source),
+        describe_counts(result.class_counts, result.unlabelled),
+        *result.notes,
+        *describe_skipped(result.skipped),
     ]
-    lines += result.notes
-    if result.skipped:
-        lines.append(f"{len(result.skipped)} skipped:")
-        lines += [f"  {one.path}: {one.reason}" for one in result.skipped[:SHOWN_SKIPPED]]
-        if len(result.skipped) > SHOWN_SKIPPED:
-            lines.append(f"  and {len(result.skipped) - SHOWN_SKIPPED} more; --json lists them all")
+
+
+def describe_source(source: ImportSource) -> str:
+    """What was taken for what, in one line."""
+    return "; ".join(f"{name}: {value}" for name, value in source.described()) + "."
+
+
+def describe_counts(class_counts: Mapping[str, int], unlabelled: int) -> str:
+    """Images by class and without one, in one line."""
+    counts = ", ".join(f"{name} {n}" for name, n in class_counts.items())
+    return f"Classes: {counts or 'none'}; without a label: {unlabelled}."
+
+
+def describe_skipped(skipped: Sequence[Skipped]) -> list[str]:
+    """The first of the files that an import left out, with the reasons."""
+    if not skipped:
+        return []
+    lines = [f"{len(skipped)} skipped:"]
+    lines += [f"  {one.path}: {one.reason}" for one in skipped[:SHOWN_SKIPPED]]
+    if len(skipped) > SHOWN_SKIPPED:
+        lines.append(f"  and {len(skipped) - SHOWN_SKIPPED} more; --json lists them all")
     return lines
 
 

@@ -9,7 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from derm_core.data.audit import AttributeValue, Audit
-from derm_core.data.cautions import groups_known, known_group_kinds
+from derm_core.data.cautions import groups_known, known_group_kinds, sort_notes
+from derm_core.data.dataset_facts import dataset_facts
 from derm_core.data.manifest import Dataset, DatasetSummary, PriorityMap
 from derm_core.data.official_split import describe_unused
 from derm_core.data.splits import SPLITS
@@ -20,8 +21,11 @@ from pages.ui import cached, charts, frame, images, words
 GALLERY = 24  # images on one page
 
 
-def draw_facts(dataset: Dataset, row: DatasetSummary) -> None:
-    """Size, layout and terms of a dataset, and the files that its import skipped."""
+def draw_facts(dataset: Dataset, row: DatasetSummary, cautions: Sequence[str]) -> None:
+    """Size, source and terms of a dataset, what limits it, and the files that its import skipped.
+
+    cautions: of the audit, which `draw_splits` shows.
+    """
     info = dataset.info
     with st.grid(4, min_column_width=150):
         st.metric("Images", f"{len(dataset):,}", border=True)
@@ -38,10 +42,24 @@ def draw_facts(dataset: Dataset, row: DatasetSummary) -> None:
             border=True,
             help="Manifest and decoded copies below the workspace. Your own files are not moved.",
         )
-    terms = filter(None, [f"Layout: {info.layout}", info.license, info.citation])
-    st.caption(" · ".join(map(words.plain, terms)))
-    for note in info.notes:
+    facts = dataset_facts(dataset)
+    taken = [f"{name}: {value}" for name, value in facts.source.described()]
+    st.caption(" · ".join(map(words.plain, taken)))
+    resolution = facts.resolution
+    terms = [
+        facts.imported_from,
+        f"shorter side before resizing: median {resolution.median_side} px, from "
+        f"{resolution.smallest_side} to {resolution.largest_side} px",
+        f"licence: {facts.license or 'not known'}",
+        facts.citation,
+    ]
+    st.caption(" · ".join(map(words.plain, filter(None, terms))))
+    limits, notes = sort_notes(info.notes)
+    for note in notes:
         st.caption(words.plain(note))
+    limits = [limit for limit in limits if limit not in cautions]
+    if limits:
+        st.warning("\n\n".join(map(words.plain, limits)), icon=":material/warning:")
     if skipped := info.skipped:
         with st.expander(
             f"{words.count(len(skipped), 'file')} skipped, each with its reason",

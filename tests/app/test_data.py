@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from derm_core.data.import_options import ImportSource
 from derm_core.data.manifest import load_dataset, save_dataset
 from pages.ui import cached
 from tests.builders import CLASSES, noise, write_dataset, write_image
@@ -180,6 +181,21 @@ def test_unknown_groups_are_a_warning_and_never_certified(open_page, workspace):
     assert not app.success and len(app.warning) == 1 and metrics(app)["Groups"] == "Unknown"
     for part in ("Groups unknown: leakage cannot be excluded", "No equal image"):
         assert part in app.warning[0].value
+
+
+def test_an_import_s_source_terms_and_cautions_stand_with_its_facts(open_page, workspace):
+    dataset = write_dataset(workspace)
+    info = replace(
+        dataset.info,
+        imported=ImportSource(layout="csv", table="labels.csv", label_column="dx"),
+        notes=("Caution: Something limits this.", "Something was assumed."),
+        license="CC0",
+    )
+    save_dataset(workspace, "tiny", dataset.frame, info)
+    app = open_page("data")
+    for part in ("labels.csv", "label column: dx", "CC0", "Something was assumed."):
+        assert part in text(app)
+    assert [box.value for box in app.warning] == ["Something limits this."]
 
 
 @pytest.mark.slow

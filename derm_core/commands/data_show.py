@@ -1,0 +1,51 @@
+"""`data show`: what is known of a dataset, as text, JSON or one HTML file."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from ..data.cautions import describe_groups
+from ..data.dataset_facts import DatasetFacts, dataset_facts
+from ..data.manifest import load_dataset
+from ..records import to_json
+from .data import describe_counts, describe_skipped, describe_source
+from .output import Answer, Screen
+
+
+def show_data(args: argparse.Namespace, screen: Screen) -> Answer:
+    """JSON: {name, source, images, class_counts, unlabelled, groups, splits, resolution, notes, …}."""
+    facts = dataset_facts(load_dataset(screen.workspace, args.name))
+    return Answer(to_json(facts), "\n".join(describe_facts(facts)))
+
+
+def describe_facts(facts: DatasetFacts) -> list[str]:
+    """The facts about a dataset in lines."""
+    groups = describe_groups(facts.groups, facts.group_kinds)
+    date = time.strftime("%Y-%m-%d", time.localtime(facts.created))
+    where = f" from {facts.imported_from}" if facts.imported_from else ""
+    lines = [
+        f"{facts.name}: {facts.images} images, {len(facts.class_counts)} classes; groups: {groups}.",
+        f"Imported on {date}{where}.",
+        describe_source(facts.source),
+        describe_counts(facts.class_counts, facts.unlabelled),
+    ]
+    if facts.splits:
+        lines.append(f"Official split: {_listed(facts.splits, 'in no part')}.")
+    resolution = facts.resolution
+    sizes = ", ".join(f"{size} ({n})" for size, n in resolution.common.items())
+    sizes += f", other sizes ({resolution.others})" if resolution.others else ""
+    lines.append(
+        f"Pixels before resizing: {sizes}; shorter side {resolution.smallest_side} to "
+        f"{resolution.largest_side}, median {resolution.median_side}."
+    )
+    lines += [
+        f"{name.replace('_', ' ').capitalize()}: {_listed(counts, 'not known')}."
+        for name, counts in facts.attributes.items()
+    ]
+    lines.append(f"Licence: {facts.license or 'not known'}; cite: {facts.citation or 'not known'}.")
+    return [*lines, *facts.notes, *describe_skipped(facts.skipped)]
+
+
+def _listed(counts: dict[str, int], without: str) -> str:
+    return ", ".join(f"{name or without} {n}" for name, n in counts.items())
