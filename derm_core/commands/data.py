@@ -149,7 +149,7 @@ def describe_skipped(skipped: Sequence[Skipped]) -> list[str]:
 
 
 def list_data(args: argparse.Namespace, screen: Screen) -> Answer:
-    """JSON: {datasets: [{name, images, classes, groups, layout, disk_bytes}], disk_bytes}."""
+    """JSON: {datasets: [{name, images, classes, groups, groups_known, layout, disk_bytes}], disk_bytes}."""
     datasets = list_datasets(screen.workspace)
     text = (
         "No dataset yet: `data synth` makes one, `data get` downloads a public one, "
@@ -158,7 +158,14 @@ def list_data(args: argparse.Namespace, screen: Screen) -> Answer:
     if datasets:
         header = ("name", "images", "classes", "groups", "layout", "on disk")
         rows = [
-            (one.name, one.images, one.classes, one.groups, one.layout, size(one.disk_bytes or 0))
+            (
+                one.name,
+                one.images,
+                one.classes,
+                one.groups if one.groups_known else "unknown",
+                one.layout,
+                size(one.disk_bytes or 0),
+            )
             for one in datasets
         ]
         text = table(header, rows)

@@ -239,7 +239,7 @@ class _Search:
             return self._table(weak[:1], folders)  # the listing says which files it misses
         failed = [error for path, error in self.failures if not self.given or path in self.given]
         if failed:
-            raise failed[0]
+            raise DataError(f"{failed[0]} Or import without labels: --classes none.")
         not_read = self.files.not_read()
         if not self.files.images:
             return self._without_images(not_read)

@@ -263,7 +263,13 @@ def read_info(paths: DatasetPaths) -> DatasetInfo:
 
 @dataclass(frozen=True)
 class DatasetSummary:
-    """A dataset in a list; classes: their number; error: why a damaged one cannot be read."""
+    """A dataset in a list.
+
+    Attributes:
+        classes: their number.
+        groups_known: false where no patient and no lesion of any image is known.
+        error: why a damaged one cannot be read.
+    """
 
     name: str
     images: int = 0
@@ -272,6 +278,7 @@ class DatasetSummary:
     layout: str = "unknown"
     error: str | None = optional()
     disk_bytes: int | None = optional()
+    groups_known: bool = True
 
 
 def list_datasets(workspace: Workspace, disk: bool = True) -> list[DatasetSummary]:
@@ -288,7 +295,8 @@ def list_datasets(workspace: Workspace, disk: bool = True) -> list[DatasetSummar
         try:
             info = read_info(paths)
             counts = (info.images, len(info.classes), info.groups, info.layout)
-            summaries.append(DatasetSummary(name, *counts, disk_bytes=size))
+            known = set(info.group_kinds or {}) != {"image"}
+            summaries.append(DatasetSummary(name, *counts, disk_bytes=size, groups_known=known))
         except (DataError, NotFound) as error:
             summaries.append(DatasetSummary(name, error=str(error), disk_bytes=size))
     return summaries
