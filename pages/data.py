@@ -75,6 +75,8 @@ if name is not None:
 import_form.draw_import(workspace, expanded=name is None)
 if name is not None:
     with st.container(horizontal=True):
+        with frame.errors():
+            dataset_view.draw_report_button(cached.dataset(workspace, name))
         has_synthetic = any(known.startswith("synth") for known in workspace.dataset_names())
         if not has_synthetic and st.button(
             "Make the synthetic images", icon=":material/palette:", type="tertiary"

@@ -8,14 +8,32 @@ import time
 from ..data.cautions import describe_groups
 from ..data.dataset_facts import DatasetFacts, dataset_facts
 from ..data.manifest import load_dataset
+from ..errors import ConfigError
 from ..records import to_json
+from ..report.dataset_html import SAMPLES, dataset_html
 from .data import describe_counts, describe_skipped, describe_source
-from .output import Answer, Screen
+from .output import Answer, Screen, size
+from .reports import write_file
 
 
 def show_data(args: argparse.Namespace, screen: Screen) -> Answer:
-    """JSON: {name, source, images, class_counts, unlabelled, groups, splits, resolution, notes, …}."""
-    facts = dataset_facts(load_dataset(screen.workspace, args.name))
+    """JSON: {name, source, images, class_counts, unlabelled, groups, splits, resolution, notes, …}.
+
+    With --out {name, files}.
+    """
+    dataset = load_dataset(screen.workspace, args.name)
+    if args.out:
+        images = SAMPLES if args.images is None else args.images
+        path = write_file(args.out, dataset_html(dataset, images=images).encode())
+        text = f"{path} ({size(path.stat().st_size)})"
+        if images > 0:
+            text += (
+                "\nIt holds images of the dataset: keep it where they may be, or use --images 0."
+            )
+        return Answer({"name": args.name, "files": [str(path)]}, text)
+    if args.images is not None:
+        raise ConfigError("--images are shown in the HTML report: give --out FILE as well.")
+    facts = dataset_facts(dataset)
     return Answer(to_json(facts), "\n".join(describe_facts(facts)))
 
 
@@ -33,7 +51,7 @@ def describe_facts(facts: DatasetFacts) -> list[str]:
     if facts.splits:
         lines.append(f"Official split: {_listed(facts.splits, 'in no part')}.")
     resolution = facts.resolution
-    sizes = ", ".join(f"{size} ({n})" for size, n in resolution.common.items())
+    sizes = ", ".join(f"{pixels} ({n})" for pixels, n in resolution.common.items())
     sizes += f", other sizes ({resolution.others})" if resolution.others else ""
     lines.append(
         f"Pixels before resizing: {sizes}; shorter side {resolution.smallest_side} to "

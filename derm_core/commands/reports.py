@@ -44,17 +44,20 @@ def run_report(args: argparse.Namespace, screen: Screen) -> Answer:
     folder = screen.workspace.run(run.id).root
     written = []
     if args.out:
-        written.append(_write(args.out, report_html(result, folder, images=args.images).encode()))
+        written.append(
+            write_file(args.out, report_html(result, folder, images=args.images).encode())
+        )
     if args.csv:
         for name, data in report_files(result, folder).items():
-            written.append(_write(args.csv / name, data))
+            written.append(write_file(args.csv / name, data))
     return Answer(
         {"run_id": run.id, "files": [str(path) for path in written]},
         "\n".join(f"{path} ({size(path.stat().st_size)})" for path in written),
     )
 
 
-def _write(path: Path, data: bytes) -> Path:
+def write_file(path: Path, data: bytes) -> Path:
+    """Write a file that the user named; its path. Raises RunError."""
     try:
         write_atomic(path, data)
     except OSError as error:

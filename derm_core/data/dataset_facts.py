@@ -16,6 +16,7 @@ from .manifest import Dataset, Skipped
 from .official_split import COLUMN as OFFICIAL
 
 COMMON_SIZES = 5  # that are named; the others are counted
+INPUT_SIZES = (64, 128, 192, 224)  # of networks, for which images may have to be enlarged
 STATED = ("confirmation", "site", "skin_type", "sex")  # attributes that a data statement names
 
 
@@ -26,6 +27,7 @@ class Resolution:
     Attributes:
         common: "width × height" → images, the COMMON_SIZES commonest first.
         others: images of other sizes.
+        below: side of INPUT_SIZES → images whose shorter side is smaller.
     """
 
     smallest_side: int
@@ -33,6 +35,7 @@ class Resolution:
     largest_side: int
     common: dict[str, int]
     others: int
+    below: dict[str, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,4 +137,5 @@ def _resolution(frame: pd.DataFrame) -> Resolution:
         largest_side=int(sides.max()),
         common={f"{width} × {height}": n for (width, height), n in common},
         others=len(frame) - sum(n for _, n in common),
+        below={str(size): int((sides < size).sum()) for size in INPUT_SIZES},
     )

@@ -16,6 +16,7 @@ from .. import __version__
 from ..arms import arm_file
 from ..config import to_dict
 from ..data.cautions import group_caution, groups_known, known_group_kinds
+from ..data.dataset_facts import describe_enlarged, short_sides
 from ..data.manifest import Dataset
 from ..data.official_split import describe_official
 from ..files import write_atomic
@@ -85,10 +86,13 @@ class Comparison:
         caveats = transductive([one.arm for one in study.trained.values()])
         if data.official and data.official.leaks:
             caveats.insert(0, describe_official(data.official))
+        dataset = dataset_summary(data.dataset, data, study.config.input_size)
+        if enlarged := describe_enlarged(dataset.enlarged or 0.0, study.config.input_size):
+            caveats.append(enlarged)
         return StudyResult(
             run_id=study.run.id,
             config=to_dict(study.config),
-            dataset=dataset_summary(data.dataset, data),
+            dataset=dataset,
             split=split,
             classes=tuple(data.classes),
             labels=data.task,
@@ -127,16 +131,26 @@ def evaluate_test(study: TrainedStudy, folds: np.ndarray | None = None) -> Evalu
     )
 
 
-def dataset_summary(dataset: Dataset, data: StudyData | None = None) -> DatasetSummary:
-    """Name and size of a dataset, or of its part that a study uses."""
+def dataset_summary(
+    dataset: Dataset, data: StudyData | None = None, input_size: int | None = None
+) -> DatasetSummary:
+    """Name, size and terms of a dataset, or of its part that a study uses at `input_size` pixels."""
     groups = dataset.groups if data is None else data.groups
+    kinds = known_group_kinds(dataset)
+    enlarged = None
+    if data is not None and input_size:
+        enlarged = float((short_sides(dataset.frame)[data.rows] < input_size).mean())
     return DatasetSummary(
         name=dataset.name,
         images=len(groups),
         classes=len(dataset.classes),
         groups=len(np.unique(groups)),
         fingerprint=dataset.fingerprint,
-        groups_known=groups_known(known_group_kinds(dataset)),
+        groups_known=groups_known(kinds),
+        group_kinds=kinds,
+        license=dataset.info.license,
+        citation=dataset.info.citation,
+        enlarged=enlarged,
     )
 
 

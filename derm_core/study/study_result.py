@@ -61,8 +61,12 @@ class DatasetSummary:
     """The dataset that was compared on: numbers of images, classes and groups.
 
     Args:
-        groups_known: whether a patient or lesion is known of any image; None in results of earlier
-            versions.
+        groups_known: whether a patient or lesion is known of any image.
+        group_kinds: patient, lesion or image → how many of its images are grouped by it.
+        license, citation: of the dataset, where they are known.
+        enlarged: share of the images whose shorter side is below the input size, 0 to 1.
+
+    What earlier versions did not record is None.
     """
 
     name: str
@@ -71,6 +75,10 @@ class DatasetSummary:
     groups: int
     fingerprint: str
     groups_known: bool | None = optional()
+    group_kinds: dict[str, int] | None = optional()
+    license: str | None = optional()
+    citation: str | None = optional()
+    enlarged: float | None = optional()
 
 
 @dataclass(frozen=True, kw_only=True)

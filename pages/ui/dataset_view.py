@@ -15,6 +15,7 @@ from derm_core.data.manifest import Dataset, DatasetSummary, PriorityMap
 from derm_core.data.official_split import describe_unused
 from derm_core.data.splits import SPLITS
 from derm_core.data.triage import PRIORITIES, default_map, describe_map, save_map
+from derm_core.report.dataset_html import dataset_html
 from derm_core.workspace import Workspace
 from pages.ui import cached, charts, frame, images, words
 
@@ -207,3 +208,18 @@ def draw_gallery(dataset: Dataset) -> None:
         page = st.pagination(pages, key=f"page-{dataset.name}-{'-'.join(chosen)}")
     with place:
         images.gallery(dataset, rows[(page - 1) * GALLERY : page * GALLERY])
+
+
+def draw_report_button(dataset: Dataset) -> None:
+    """The report of the import as a file, made when the button is pressed."""
+    frame.download(
+        "Report of the import (HTML)",
+        lambda: dataset_html(dataset).encode(),
+        name=f"{dataset.name}.html",
+        key="dataset-report",
+        icon="description",
+        mime="text/html",
+        type="tertiary",
+        help="Counts, sample images, cautions, audit and data statement in one file. It holds "
+        "images of the dataset; `data show --out FILE --images 0` makes one without.",
+    )

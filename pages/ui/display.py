@@ -134,6 +134,19 @@ def show_table(
     download_table(table, "Download CSV", name=name)
 
 
+def download(label: str, make, *, name: str, key: str, icon: str = "download", **settings) -> None:
+    """A button for a file that is made when it is pressed."""
+    st.download_button(
+        label,
+        make,
+        file_name=name,
+        icon=f":material/{icon}:",
+        on_click="ignore",
+        key=key,
+        **settings,
+    )
+
+
 def download_table(table: Table, label: str, *, name: str) -> None:
     """A table's numbers as CSV, written when the button is pressed."""
 

@@ -31,7 +31,7 @@ from derm_core.arms import arm_style
 from derm_core.errors import DermError
 from derm_core.workspace import Workspace
 from pages.ui import cached, scheduling, uploads, words
-from pages.ui.display import download_table, readable, show_chart, show_table  # noqa: F401  (frame.show_chart, …)
+from pages.ui.display import download, download_table, readable, show_chart, show_table  # noqa: F401  (frame.show_chart, …)
 from pages.ui.login import offer_logout, require_login
 
 # The browser's icon, drawn here, and pages without icons: for a page's own icon Streamlit would ask a

@@ -235,3 +235,26 @@ def test_unknown_groups_are_not_counted_in_conditions_and_method(result):
         assert ("90 groups" in method.conditions(one)) == known
         assert ("groups unknown" in method.conditions(one)) != known
         assert ("leakage" in lines) != known and ("Groups (a patient" in lines) == known
+
+
+def test_the_data_statement_names_terms_groups_and_enlarged_images(result):
+    used = dataclasses.replace(
+        result.dataset,
+        license="CC0",
+        citation="Somebody",
+        group_kinds={"lesion": 115},
+        enlarged=0.25,
+    )
+    section = method.data(dataclasses.replace(result, dataset=used))
+    text = " ".join(bullet.text for bullet in section.bullets)
+    for part in (
+        "CC0",
+        "Somebody",
+        "by lesion",
+        formatting.percent(0.25),
+        "64 px",
+        "data show tiny",
+    ):
+        assert part in text
+    older = " ".join(bullet.text for bullet in method.data(result).bullets)
+    assert "not known" not in older and "enlarged" not in older

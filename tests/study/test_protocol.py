@@ -9,6 +9,7 @@ import pytest
 from safetensors.torch import load_file
 
 from derm_core.config import BackboneConfig, FinetuneSchedule, PretrainConfig, StudyConfig, to_dict
+from derm_core.data.manifest import save_dataset
 from derm_core.data.official_split import describe_official
 from derm_core.data.triage import save_map
 from derm_core.errors import RunError
@@ -278,3 +279,13 @@ def test_a_study_does_not_go_on_with_other_priorities_than_it_began_with(workspa
     save_map(workspace, "tiny", {"amber": "low", "brown": "high", "violet": "low"})
     with pytest.raises(RunError, match="priorities of tiny were changed"):
         finish(study(config, workspace, run))
+
+
+@pytest.mark.slow
+def test_a_study_says_how_many_images_its_input_enlarged(workspace, tiny):
+    small = np.arange(90) % 10 == 0
+    frame = tiny.frame.assign(width=np.where(small, 20, 32), height=40)
+    save_dataset(workspace, "tiny", frame, dataclasses.replace(tiny.info, license="CC0"))
+    result, _, _ = run_study(make_config(workspace), workspace)
+    assert result["dataset"]["enlarged"] == 0.1 and result["dataset"]["license"] == "CC0"
+    assert any("10.0" in one and "32 px" in one for one in result["verdict"]["sentences"])

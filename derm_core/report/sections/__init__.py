@@ -72,7 +72,14 @@ def all_sections(result: StudyResult, tables: Mapping[str, pd.DataFrame]) -> lis
 
 def method_sections(result: StudyResult) -> list[Section]:
     """How the study was made."""
-    return _there([method.method(result), method.settings(result), method.folds(result)])
+    return _there(
+        [
+            method.data(result),
+            method.method(result),
+            method.settings(result),
+            method.folds(result),
+        ]
+    )
 
 
 def terminal_sections(result: StudyResult) -> list[Section]:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from ...data.cautions import describe_groups
+from ...data.dataset_facts import describe_enlarged
 from ...data.official_split import describe_official
 from ...formatting import NBSP, count, duration, percent
 from ...study.study_result import StudyResult
@@ -58,6 +60,23 @@ def _looks(result: StudyResult) -> str:
     looks = result.split.looked_before
     seen = f"looked at {count(looks, 'time')}" if looks else "not looked at"
     return f"{what} {seen} before"
+
+
+def data(result: StudyResult) -> Section:
+    """The data statement of a study: size, groups, terms, enlarged images, and where the import's report is."""
+    used = result.dataset
+    groups = group_count(used.groups, used.groups_known)
+    if used.group_kinds:
+        groups = f"groups: {describe_groups(used.groups, used.group_kinds)}"
+    lines = [Bullet(f"{used.images:,} images, {used.classes} classes, {groups}.", f"{used.name}:")]
+    if used.group_kinds is not None:  # else of an earlier version, which did not record terms
+        terms = f"{used.license or 'licence not known'}; cite: {used.citation or 'not known'}."
+        lines.append(Bullet(terms, "Terms:"))
+    if enlarged := describe_enlarged(used.enlarged or 0.0, result.config.get("input_size") or 0):
+        lines.append(Bullet(enlarged, "Resolution:"))
+    command = f"derm data show {used.name} --out FILE.html"
+    lines.append(Bullet(f"{command} writes it: assumptions, cautions, audit.", "Import report:"))
+    return Section(**words("data"), bullets=tuple(lines))
 
 
 def method(result: StudyResult) -> Section:

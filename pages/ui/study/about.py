@@ -14,25 +14,12 @@ from pages.ui import frame, words
 from pages.ui.section import draw
 
 
-def download(label: str, make, *, name: str, key: str, icon: str = "download", **settings) -> None:
-    """A button for a file that is made when it is pressed."""
-    st.download_button(
-        label,
-        make,
-        file_name=name,
-        icon=f":material/{icon}:",
-        on_click="ignore",
-        key=key,
-        **settings,
-    )
-
-
 def draw_actions(workspace: Workspace, run: Run, result: StudyResult) -> None:
     """Name, tags and note; the report and the tables, made when they are wanted."""
     folder = workspace.run(run.id).root
     with st.container(horizontal=True, gap="small"):
         edit_name_and_note(workspace, run)
-        download(
+        frame.download(
             "Report (HTML)",
             lambda: report_html(result, folder).encode(),
             name=f"{run.id}.html",
@@ -43,7 +30,7 @@ def draw_actions(workspace: Workspace, run: Run, result: StudyResult) -> None:
             help="One file with verdict, tables, figures, method and versions; no images, nothing "
             "fetched.",
         )
-        download(
+        frame.download(
             "All tables (CSV)",
             lambda: archive(report_files(result, folder)),
             name=f"{run.id}.zip",
@@ -91,6 +78,8 @@ def method_tab(workspace: Workspace, result: StudyResult) -> None:
     st.subheader("How this study was made", anchor=False)
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
     st.markdown(f"Took {words.duration(result.seconds)} with {words.plain(versions)}.")
+    draw(method.data(result), file=result.run_id)
+    frame.link("data", "The dataset", icon=":material/dataset:", dataset=result.dataset.name)
     draw(method.settings(result), method.folds(result), file=result.run_id)
     if result.folds:
         icon = ":material/open_in_new:"
@@ -117,5 +106,5 @@ def draw_files(workspace: Workspace, run_id: str) -> None:
         for key, (label, path) in files.items():
             if path.exists():
                 name = f"{run_id}{'' if path.suffix == '.json' else f'-{path.stem}'}{path.suffix}"
-                download(label, path.read_bytes, name=name, key=key)
+                frame.download(label, path.read_bytes, name=name, key=key)
         frame.link("train", "The run and its log", icon=":material/model_training:", run=run_id)
