@@ -83,6 +83,7 @@ MISSING |= {
     ".",
 }
 MAX_AGE = 130
+UNKNOWN_SKIN_TYPES = ("-1", "-1.0", "NONE_SELECTED")  # in Fitzpatrick17k and SCIN
 
 
 def plain(name: str) -> str:
@@ -153,6 +154,8 @@ def _value(name: str, text: str | None) -> str | float | None:
         return None
     if name == "age":
         return _age(text)
+    if name == "skin_type" and text in UNKNOWN_SKIN_TYPES:
+        return None
     if name in ("skin_type", *GROUPS):
         return text.removesuffix(".0")
     if name == "official_split":

@@ -17,7 +17,7 @@ from ..files import private_folder, read_json, write_json
 from ..locks import hold
 from ..records import from_json, optional, to_json
 from .fetch import DownloadError, RemoteFile, fetch_file, put_aside
-from .known_datasets import DERMAMNIST, HAM10000, ISIC_2018, PAD_UFES_20, Terms
+from .known_datasets import DERMAMNIST, HAM10000, ISIC_2018, PAD_UFES_20, KnownDataset
 from .unpack import ArchiveError, require_room, unpack_zip
 
 RECORD = "download.json"
@@ -46,7 +46,7 @@ class PublicSet:
     name: str
     title: str
     page: str
-    terms: Terms
+    terms: KnownDataset
     files: tuple[RemoteFile, ...]
 
     @property

@@ -62,8 +62,8 @@ def find_groups(
 def without_placeholders(images: Sequence[ListedImage]) -> tuple[list[ListedImage], list[str]]:
     """Images without ids that stand for "unknown", and a note for each such id.
 
-    A negative number is one, and 0 or 99 where it has far more images than other ids have. Without
-    this, images that have nothing in common would be one group.
+    A short negative number is one (SCIN has long ones as ids), and 0 or 99 where it has far more
+    images than other ids have. Without this, images that have nothing in common would be one group.
     """
     images, notes = list(images), []
     for kind in GROUPS:
@@ -71,7 +71,7 @@ def without_placeholders(images: Sequence[ListedImage]) -> tuple[list[ListedImag
         usual = statistics.median(counts.values()) if counts else 0
         for name, count in counts.items():
             is_often = count > 2 and (count > 3 * usual or len(counts) == 1)
-            if re.fullmatch(r"-\d+(?:\.0+)?", name) or (
+            if re.fullmatch(r"-\d{1,4}(?:\.0+)?", name) or (
                 is_often and re.fullmatch(r"0+(?:\.0+)?|9{2,}(?:\.0+)?", name)
             ):
                 notes.append(

@@ -66,6 +66,7 @@ class ImportSource:
         image_column, label_column, group_column, split_column: several are separated by ", ".
         companions: tables that gave groups or attributes.
         other_label_columns, other_group_columns: what else could have been the label or the group.
+        known_as: name of the public data set that it is; None for others.
     """
 
     layout: str = "unknown"
@@ -77,6 +78,7 @@ class ImportSource:
     companions: tuple[str, ...] = ()
     other_label_columns: tuple[str, ...] = ()
     other_group_columns: tuple[str, ...] = ()
+    known_as: str | None = None
 
     def described(self) -> list[tuple[str, str]]:
         """What was taken for what, as (name, value); "none" where nothing was."""
@@ -89,6 +91,7 @@ class ImportSource:
             ("split column", self.split_column),
         )
         others = (
+            ("known as", (self.known_as,) if self.known_as else ()),
             ("other tables used", self.companions),
             ("could be the label too", self.other_label_columns),
             ("could be the group too", self.other_group_columns),

@@ -25,10 +25,10 @@ from .decode_all import DecodedImages, Progress, decode_images, source_key
 from .facts import ListedImage
 from .groups import find_groups, group_key, without_placeholders
 from .import_options import ImportOptions, ImportSource
-from .known_datasets import describe_classes, notes_on, terms_of_use
 from .layouts import Layout, find_layout
 from .listing import Listing, read_listing
 from .manifest import CORE, Dataset, DatasetInfo, Skipped, load_dataset, read_info, save_dataset
+from .recognition import describe_classes, recognise, terms_of_use
 from .store import open_store, write_store
 
 MAX_CLASSES = 1000
@@ -151,8 +151,7 @@ def _read(layout: Layout) -> Listing:
     """The listing of a folder or table, without ids that stand for "unknown"."""
     listing = read_listing(layout)
     images, notes = without_placeholders(listing.images)
-    notes = [*listing.notes, *notes, *notes_on(layout, listing)]
-    return replace(listing, images=images, notes=notes)
+    return recognise(layout, replace(listing, images=images, notes=[*listing.notes, *notes]))
 
 
 def import_dataset(
@@ -321,7 +320,7 @@ def _manifest(
     lesions, patients = ({image.known(kind) for image in images} for kind in ("lesion", "patient"))
     attributes = [name for name in ATTRIBUTES if name in frame and frame[name].notna().any()]
     present = set(frame["label"].dropna())
-    terms = terms_of_use(layout, listing)
+    license, citation = terms_of_use(layout, listing)
     info = DatasetInfo(
         layout=layout.name,
         source=str(layout.source),
@@ -336,8 +335,8 @@ def _manifest(
         patients=len(patients - {None}),
         group_kinds=dict(kinds),
         known_pairs=len(listing.same_lesion),
-        license=terms.license if terms else None,
-        citation=terms.citation if terms else None,
+        license=license,
+        citation=citation,
         class_descriptions=describe_classes(listing.classes),
     )
     return frame[[*CORE, *attributes]], info

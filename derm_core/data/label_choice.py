@@ -8,16 +8,25 @@ from collections.abc import Mapping, Sequence
 
 from ..errors import DataError
 from .image_names import key
+from .known_datasets import table_of
 from .label_tables import LabelTable
 from .labels import same_class
 from .tables import Table
 
 PREDICTIONS = re.compile(r"predict|result|output|submi|logit|probab|score|inference")
 
+TRUTH = re.compile(r"ground[ _-]?truth")
+
 
 def looks_like_predictions(table: Table) -> bool:
     """Whether a table's name says that a model wrote it."""
     return bool(PREDICTIONS.search(table.name.lower()))
+
+
+def without_predictions(tables: Sequence[LabelTable]) -> list[LabelTable]:
+    """The tables that no model wrote, of these the ground truths; all where there are no such ones."""
+    others = [one for one in tables if not looks_like_predictions(one.table)]
+    return [one for one in others if TRUTH.search(one.table.name.lower())] or others or [*tables]
 
 
 def is_table_better(
@@ -41,6 +50,9 @@ def is_table_better(
         if label is not None and image in of_folder
     ]
     named = {image for one in chosen for image in one.hits}
+    known = table_of(chosen[0].table, chosen[0].columns.image)
+    if known and known.has_folders:
+        return True
     if looks_like_predictions(chosen[0].table) or len(named) < len(of_folder) / 2:
         return False
     if len(of_folder) < images / 2:

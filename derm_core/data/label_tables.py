@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import DataError
+from . import known_datasets
 from .columns import attribute_columns, entity, is_missing, split_of, with_role
 from .image_names import ImageNames, clean
 from .import_options import FOLDER, ImportOptions
@@ -37,6 +38,7 @@ class ImageColumns:
         one_hot: columns that are named after the classes, in place of a label column.
         other_images, other_labels: columns that could have been it as well.
         notes: why these columns were taken.
+        remainder: class of the rows that have 0 in all of `one_hot`.
     """
 
     image: str
@@ -45,6 +47,7 @@ class ImageColumns:
     other_images: tuple[str, ...] = ()
     other_labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    remainder: str | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -56,7 +59,7 @@ class ImageColumns:
         if self.label:
             return read_classes(table, self.label)
         if self.one_hot:
-            return read_one_hot(table, self.one_hot)
+            return read_one_hot(table, self.one_hot, self.remainder)
         return [None] * len(table.rows), []
 
 
@@ -106,7 +109,9 @@ def read_label_table(table: Table, names: ImageNames, options: ImportOptions) ->
     image, hits, others = _image_column(table, names, options.image_column)
     if image is None:
         return None
-    labels, certainty, other_labels, notes = _label_columns(table, image, options)
+    known = known_datasets.table_of(table, image)
+    preferred = known.label if known else None
+    labels, certainty, other_labels, notes = _label_columns(table, image, options, preferred)
     one_hot = labels if len(labels) > 1 or certainty == ONE_HOT else ()
     if others:
         spelled = ", ".join(
@@ -123,6 +128,7 @@ def read_label_table(table: Table, names: ImageNames, options: ImportOptions) ->
         tuple(others),
         tuple(other_labels),
         tuple(notes),
+        known.remainder if known and one_hot else None,
     )
     return LabelTable(table, columns, frozenset(hits), certainty)
 
@@ -167,7 +173,7 @@ def _names_loosely(table: Table, column: str, names: ImageNames) -> bool:
 
 
 def _label_columns(
-    table: Table, image: str, options: ImportOptions
+    table: Table, image: str, options: ImportOptions, preferred: str | None
 ) -> tuple[tuple[str, ...], int, list[str], list[str]]:
     """Label columns, how certain they are, what else could be one, and notes."""
     taken = {image, *filter(None, [options.image_column, options.split_column])}
@@ -180,6 +186,8 @@ def _label_columns(
     exact = [name for name in with_role(table.columns, "label") if name not in taken]
     level = _diagnosis_level(table)
     exact = [*([level] if level and not exact else []), *exact]
+    if preferred in exact:
+        exact.sort(key=lambda name: name != preferred)
     vague = [
         name
         for name in table.columns
@@ -198,16 +206,15 @@ def _label_columns(
             )
             column = name
         return (column,), EXACT, [one for one in (*exact, *vague) if one != column], notes
-    known = {*taken, *attribute_columns(table.columns).values()}
-    known |= {name for name in table.columns if entity(name)}
-    one_hot = one_hot_columns(table, [*known]) if table.rows else ()
+    others = {*taken, *attribute_columns(table.columns).values()}
+    others |= {name for name in table.columns if entity(name)}
+    one_hot = one_hot_columns(table, [*others]) if table.rows else ()
     if one_hot:
         return one_hot, ONE_HOT, [name for name in vague if name not in one_hot], []
     column = _usable(table, vague)
     if column is None and not table.header and len(table.columns) == 2:
         column = next(name for name in table.columns if name != image)
-    others = [one for one in vague if one != column]
-    return ((column,) if column else ()), VAGUE, others, []
+    return ((column,) if column else ()), VAGUE, [one for one in vague if one != column], []
 
 
 def _usable(table: Table, columns: Sequence[str]) -> str | None:

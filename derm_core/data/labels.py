@@ -28,7 +28,10 @@ NO_CLASSES = {*"weight weights train training test testing val valid validation 
 NO_CLASSES |= {
     *"male female men women sex gender qc flag flags mask duplicate public private".split()
 }
-NO_CLASSES |= {*"left right biopsy biopsied histopathology histo ulceration hair ruler ink".split()}
+NO_CLASSES |= {
+    "monet",
+    *"left right biopsy biopsied histopathology histo ulceration hair ruler ink".split(),
+}
 SHOWN = 6
 
 
@@ -187,8 +190,15 @@ def shares(cells: Sequence[str]) -> list[float] | None:
     return [known[text] for text in cells]
 
 
-def read_one_hot(table: Table, columns: Sequence[str]) -> tuple[list[str | None], list[str]]:
+def read_one_hot(
+    table: Table, columns: Sequence[str], remainder: str | None = None
+) -> tuple[list[str | None], list[str]]:
     """The class of each row by one-hot columns or shares, and what was assumed.
+
+    Args:
+        table: with those columns.
+        columns: named after the classes.
+        remainder: class of the rows that have 0 in each of them; None where they have no label.
 
     Raises:
         DataError: a cell is no 0, 1, true, false or share.
@@ -212,8 +222,12 @@ def read_one_hot(table: Table, columns: Sequence[str]) -> tuple[list[str | None]
         mixed += 0 < highest < 1
         if highest > 0 and len(at_highest) > 1:
             contradictions.append(next(iter(row.values()), ""))
-        classes.append(at_highest[0] if highest > 0 and len(at_highest) == 1 else None)
-    return classes, _notes_on_one_hot(table, columns, zeros, contradictions, mixed)
+        one_class = at_highest[0] if len(at_highest) == 1 else None
+        classes.append(one_class if highest > 0 else remainder)
+    notes = _notes_on_one_hot(table, columns, 0 if remainder else zeros, contradictions, mixed)
+    if remainder and zeros:
+        notes.append(f"{zeros} rows of {table.name} have 0 in every class column: {remainder}.")
+    return classes, notes
 
 
 def _notes_on_one_hot(

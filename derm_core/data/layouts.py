@@ -6,7 +6,7 @@ To add a layout of a table:
    with a column that names image files and one that names classes, or with one-hot columns, is read.
 2. Where images and labels stand in a form of their own, write a function in joins.py that makes the
    tables into such tables, and call it in `_read_tables`.
-3. Licence and citation go into known_datasets.py, with the column names that the set is known by.
+3. A public data set gets a record in known_datasets.py: how it is recognised, licence, citation.
 4. Add a test that writes a small set of that form to tests/data/test_import_kinds.py.
 """
 
@@ -25,7 +25,7 @@ from .image_files import NOT_READ, TABLE_SUFFIXES, FolderFiles, scan
 from .image_names import ImageNames
 from .import_options import NO_CLASSES, ImportOptions
 from .joins import is_duplicates_table, join, one_row_an_image, with_index_splits
-from .label_choice import agree, is_table_better, looks_like_predictions, same_columns
+from .label_choice import agree, is_table_better, same_columns, without_predictions
 from .label_tables import ImageColumns, LabelTable, missing_half, read_label_table, with_header
 from .tables import JSON_SUFFIXES, Table, read_table
 
@@ -177,8 +177,7 @@ class _Search:
             DataError: several tables label the same images differently.
         """
         if not self.given:
-            others = [one for one in labelled if not looks_like_predictions(one.table)]
-            labelled = others or labelled
+            labelled = without_predictions(labelled)
         if not labelled:
             return []
         best = min(one.certainty for one in labelled)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import zipfile
 from collections import Counter
@@ -17,6 +16,7 @@ from ..files import private_file, read_json, write_json
 from .decode_all import Progress
 from .facts import ListedImage
 from .import_options import ImportSource
+from .known_datasets import array_of, notes_on
 from .listing import Listing
 
 SPLITS = ("train", "val", "test")
@@ -45,24 +45,16 @@ def list_images(array: Path, folder: Path) -> Listing:
         for i, label in enumerate(values)
     ]
     present = {image.label for image in listed}
+    known = array_of(array.name) if classes == list(DERMAMNIST) else None
     source = ImportSource(
-        layout="medmnist", table=array.name, label_column="labels", split_column="split"
+        layout="medmnist",
+        table=array.name,
+        label_column="labels",
+        split_column="split",
+        known_as=known.name if known else None,
     )
     classes = [name for name in classes if name in present]
-    return Listing(listed, classes, notes=_notes(array), source=source)
-
-
-def _notes(array: Path) -> list[str]:
-    name = array.name.lower()
-    if not name.startswith("dermamnist"):
-        return []
-    if "corrected" in name or re.search(r"dermamnist[-_]?[ce](?![a-z])", name):
-        return ["A corrected DermaMNIST: its official split keeps the images of a lesion together."]
-    return [
-        "Caution: DermaMNIST has no lesion ids. 886 of the 2,005 images of its official test split "
-        "show a lesion of its training images (Abhishek et al. 2025): results on that split, and on "
-        "any other split of this file, are too good. DermaMNIST-C is corrected; HAM10000 has the ids."
-    ]
+    return Listing(listed, classes, notes=notes_on(known) if known else [], source=source)
 
 
 def unpack(array: Path, folder: Path, progress: Progress | None) -> tuple[Listing, Progress | None]:
