@@ -42,9 +42,10 @@ class KnownDataset:
         label: the label column that its papers use, where several could be it.
         class_names: class in its files → name.
         remainder: class of the rows that have 0 in every class column.
-        case_is_lesion: whether its case ids identify lesions, not patients.
+        case_is_lesion: whether its case ids identify lesions or contributions, not patients.
         has_folders: whether its table names images with their folders, which are no classes.
         license_column: names each image's licence.
+        skin_types: skin type in its files → what it means, where that is no Fitzpatrick type.
         notes: what its files do not say.
     """
 
@@ -62,6 +63,7 @@ class KnownDataset:
     case_is_lesion: bool = False
     has_folders: bool = False
     license_column: str = ""
+    skin_types: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def has_table(self, table: Table) -> bool:
@@ -178,10 +180,11 @@ MILK10K = KnownDataset(
     page="https://doi.org/10.34970/648456",
     columns="lesion_id image_type isic_id skin_tone_class monet_hair",
     lesions=r"IL_\d+",
+    skin_types={str(tone): f"MILK10k tone {tone}" for tone in range(6)},
     notes=(
         "Each lesion of MILK10k has a clinical close-up and a dermoscopic image: both were taken, and "
-        "the lesion is their group. No patients are named. Its skin_tone_class runs from 0 (very "
-        "dark) to 5 (very light) and is no Fitzpatrick type.",
+        "the lesion is their group. No patients are named. Its skin tones run from 0 (very dark) to 5 "
+        "(very light), against the order of Fitzpatrick types.",
     ),
 )
 ISIC_ARCHIVE = KnownDataset(
@@ -229,6 +232,7 @@ DDI = KnownDataset(
     columns="ddi_file skin_tone malignant disease",
     ids=r"\d{6}",
     label="malignant",
+    skin_types={"12": "1-2", "34": "3-4", "56": "5-6"},
     class_names=BENIGN_MALIGNANT,
     notes=(
         "DDI's papers classify benign and malignant; --label-column disease takes the diagnoses. "
@@ -259,10 +263,11 @@ SCIN = KnownDataset(
     page="https://github.com/google-research-datasets/scin",
     columns="case_id weighted_skin_condition_label",
     ids=r"-?\d+",
+    case_is_lesion=True,
     notes=(
         "SCIN's labels are dermatologists' differential diagnoses with weights: the largest weight is "
-        "the class, images whose largest weights are equal have no label. A group is a case of up to "
-        "three photographs by its contributor.",
+        "the class, images whose largest weights are equal have no label. A group is a case: up to three "
+        "photographs that one person sent at once. Who sent several cases is not named.",
     ),
 )
 PAD_UFES_20 = KnownDataset(

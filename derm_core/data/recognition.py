@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from .facts import ListedImage
@@ -52,6 +52,8 @@ def recognise(layout: Layout, listing: Listing) -> Listing:
         return listing
     if known.case_is_lesion and not layout.options.group_columns:
         images = [_with_case_as_lesion(image) for image in images]
+    if known.skin_types:
+        images = [_with_skin_type(image, known.skin_types) for image in images]
     listing = replace(
         listing,
         images=images,
@@ -92,6 +94,12 @@ def _has_lesions(known: KnownDataset, lesions: set[str]) -> bool:
 
 def _with_case_as_lesion(image: ListedImage) -> ListedImage:
     facts = {**image.attributes, "patient": None, "lesion": image.known("patient")}
+    return replace(image, attributes=facts)
+
+
+def _with_skin_type(image: ListedImage, names: Mapping[str, str]) -> ListedImage:
+    code = image.known("skin_type")
+    facts = {**image.attributes, "skin_type": names.get(code, code) if code else None}
     return replace(image, attributes=facts)
 
 

@@ -165,6 +165,19 @@ def test_isic_2017_has_a_third_class_that_no_column_names(read, tmp_path):
     assert one.values("age") == {45.0: 8, "": 8}
 
 
+def test_the_three_parts_of_isic_2017_are_one_set(read, tmp_path):
+    classes = "melanoma,seborrheic_keratosis"
+    parts = {"Training": isic(8, 0), "Validation": isic(4, 100), "Test_v2": isic(4, 200)}
+    for part, names in parts.items():
+        pictures(tmp_path / f"ISIC-2017_{part}_Data", names)
+        rows = one_hot(names, classes, ["melanoma", "nevus", "nevus", "nevus"] * (len(names) // 4))
+        table(tmp_path / f"ISIC-2017_{part}_Part3_GroundTruth.csv", f"image_id,{classes}", rows)
+    one = read(tmp_path)
+    assert one.known_as == "ISIC 2017"
+    assert one.values("official_split") == {"train": 8, "val": 4, "test": 4}
+    assert one.result.class_counts == {"melanoma": 4, "nevus": 12}
+
+
 def test_the_same_columns_under_another_file_name_are_not_isic_2017(read, tmp_path):
     names = isic(8, 0)
     pictures(tmp_path, names)
@@ -232,6 +245,30 @@ def test_isic_2019_test_part_has_an_unknown_class_and_weights_that_are_no_classe
     assert one.kinds == {"image": 18}
     assert sum(one.result.class_counts.values()) + one.result.unlabelled == 18
     assert not {"score_weight", "validation_weight"} & set(one.result.class_counts)
+
+
+def test_both_parts_of_isic_2019_are_one_set(read, tmp_path):
+    parts = {"Training": isic(16, 0), "Test": isic(9, 34321)}
+    for part, names in parts.items():
+        pictures(tmp_path / f"ISIC_2019_{part}_Input", names)
+        labels = [*ISIC_2019.split(",")[:8], *ISIC_2019.split(",")[:8]]
+        labels = labels if part == "Training" else ISIC_2019.split(",")
+        rows, header = one_hot(names, ISIC_2019, labels), f"image,{ISIC_2019}"
+        if part == "Test":
+            rows, header = (
+                [[*row, 1.0, 0.0] for row in rows],
+                f"{header},score_weight,validation_weight",
+            )
+        table(tmp_path / f"ISIC_2019_{part}_GroundTruth.csv", header, rows)
+        lesions = "lesion_id," if part == "Training" else ""
+        facts = [{"image": name, "lesion_id": f"BCN_{i // 2:07d}"} for i, name in enumerate(names)]
+        header = f"image,age_approx,anatom_site_general,{lesions}sex"
+        table(tmp_path / f"ISIC_2019_{part}_Metadata.csv", header, facts)
+    one = read(tmp_path)
+    assert one.known_as == "ISIC 2019"
+    assert one.values("official_split") == {"train": 16, "test": 9}
+    assert one.counts == (25, 17, 0) and one.kinds == {"lesion": 16, "image": 9}
+    assert one.result.class_counts["unk"] == 1
 
 
 ISIC_2020 = (
@@ -437,6 +474,7 @@ def test_milk10k_takes_both_images_of_a_lesion(read, tmp_path):
     assert one.counts == (44, 22, 0) and one.kinds == {"lesion": 44}
     assert set(one.result.class_counts) == set(MILK10K.lower().split(","))
     assert set(one.result.class_counts.values()) == {4} and one.says("clinical close-up")
+    assert one.values("skin_type") == {"MILK10k tone 3": 44}
 
 
 def test_bcn20000_whose_test_part_has_no_labels(read, tmp_path):
@@ -537,7 +575,7 @@ def test_ddi_asks_for_malignancy(read, tmp_path):
     assert "disease" in one.result.source.other_label_columns
     assert one.result.class_counts == {"benign": 18, "malignant": 6}
     assert one.counts == (24, 24, 0) and one.kinds == {"image": 24}
-    assert one.values("skin_type") == {"12": 8, "34": 8, "56": 8}
+    assert one.values("skin_type") == {"1-2": 8, "3-4": 8, "5-6": 8}
 
 
 def test_the_diseases_of_ddi_can_be_chosen(read, tmp_path):
@@ -662,7 +700,7 @@ def test_scin_takes_the_largest_weight_and_groups_by_case(read, tmp_path):
     assert one.result.source.label_column == "weighted_skin_condition_label"
     assert one.result.class_counts == counts
     assert one.counts == (images, 16, images - sum(counts.values()))
-    assert set(one.values("skin_type")) == {"FST3", ""}
+    assert set(one.values("skin_type")) == {"FST3", ""} and one.kinds == {"lesion": images}
 
 
 PAD_UFES_20 = (
