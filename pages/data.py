@@ -11,7 +11,7 @@ from derm_core.data.synth.dataset import make_synth
 from derm_core.errors import RunError
 from derm_core.jobs.dependencies import dataset_users
 from derm_core.workspace import Workspace
-from pages.ui import cached, dataset_view, frame, import_form, live_run, words
+from pages.ui import cached, dataset_view, frame, import_form, live_run, public_data, words
 
 
 def choose_dataset(workspace: Workspace, datasets: dict[str, DatasetSummary]) -> str | None:
@@ -68,11 +68,12 @@ if name is not None:
     with frame.errors():
         dataset = cached.dataset(workspace, name)
         audit = cached.audit(workspace, name)
-        dataset_view.draw_facts(dataset, datasets[name], audit.cautions)
+        dataset_view.draw_facts(workspace, dataset, datasets[name], audit.cautions)
         dataset_view.draw_splits(workspace, dataset)
         dataset_view.draw_priorities(workspace, dataset)
         dataset_view.draw_gallery(dataset)
 import_form.draw_import(workspace, expanded=name is None)
+public = st.container()
 if name is not None:
     with st.container(horizontal=True):
         with frame.errors():
@@ -83,3 +84,5 @@ if name is not None:
         ):
             make_synthetic(workspace)
         draw_delete(workspace, name)
+with public:  # last: a download holds the script until it ends
+    public_data.draw_public_sets(workspace)

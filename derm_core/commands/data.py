@@ -10,7 +10,7 @@ from pathlib import Path
 from ..config import StudyConfig
 from ..config.shared import Splits
 from ..data.audit import audit
-from ..data.import_options import ImportOptions, ImportSource
+from ..data.import_options import ImportOptions
 from ..data.importers import ImportResult, import_dataset
 from ..data.manifest import Skipped, delete_dataset, list_datasets, load_dataset, read_info
 from ..data.official_split import describe_official, describe_unused
@@ -121,16 +121,16 @@ def describe_import(result: ImportResult) -> list[str]:
     return [
         f"{result.name}: {result.images} images, {result.classes} classes, {groups}, "
         f"imported in {duration(result.seconds)}.",
-        describe_source(result.source),
+        describe_taken(result.source.described()),
         describe_counts(result.class_counts, result.unlabelled),
         *result.notes,
         *describe_skipped(result.skipped),
     ]
 
 
-def describe_source(source: ImportSource) -> str:
-    """What was taken for what, in one line."""
-    return "; ".join(f"{name}: {value}" for name, value in source.described()) + "."
+def describe_taken(taken: Sequence[tuple[str, str]]) -> str:
+    """What was taken for what, in one line. taken: (name, value)."""
+    return "; ".join(f"{name}: {value}" for name, value in taken) + "."
 
 
 def describe_counts(class_counts: Mapping[str, int], unlabelled: int) -> str:

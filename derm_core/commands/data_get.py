@@ -23,13 +23,7 @@ def get_data(args: argparse.Namespace, screen: Screen) -> Answer:
         return _list_sets()
     chosen = public_set(args.name)
     folder = (args.to or Path("data") / chosen.name).expanduser().resolve()
-    if folder.is_relative_to(screen.workspace.root.resolve()):
-        raise ConfigError(
-            f"{folder} is in the workspace, where datasets are deleted with all that lies in them; "
-            "choose another folder with --to."
-        )
-    if args.do_import:
-        _refuse_other_dataset(screen.workspace, chosen, folder)
+    check_target(screen.workspace, chosen, folder, args.do_import)
     agreed = _agree(chosen, folder, args.accept_licence, screen)
     megabytes, files = screen.counter("downloading", "MB"), screen.counter("unpacking", "files")
     record = download_set(
@@ -52,7 +46,9 @@ def get_data(args: argparse.Namespace, screen: Screen) -> Answer:
 
 
 def _list_sets() -> Answer:
-    rows = [(one.name, _size(one), one.terms.license, one.title) for one in PUBLIC_SETS.values()]
+    rows = [
+        (one.name, describe_size(one), one.terms.license, one.title) for one in PUBLIC_SETS.values()
+    ]
     sets = [
         {"name": one.name, "title": one.title, "page": one.page, "bytes": one.size}
         | to_json(one.terms)
@@ -61,14 +57,29 @@ def _list_sets() -> Answer:
     return Answer({"sets": sets}, table(("name", "download", "licence", ""), rows))
 
 
-def _size(chosen: PublicSet) -> str:
+def describe_size(chosen: PublicSet) -> str:
+    """How much is downloaded: "2.8 GB", or "about 100 MB"."""
     if chosen.size_is_exact:
         return size(chosen.size)
     return f"about {round(chosen.size / MEGABYTE, -1):.0f} MB"
 
 
-def _refuse_other_dataset(workspace: Workspace, chosen: PublicSet, folder: Path) -> None:
-    """Before a download of gigabytes, not after it."""
+def check_target(
+    workspace: Workspace, chosen: PublicSet, folder: Path, do_import: bool = True
+) -> None:
+    """Refuse what would fail after a download of gigabytes.
+
+    Raises:
+        ConfigError: the folder is in the workspace.
+        DataError: the dataset that an import would make is there, and from elsewhere.
+    """
+    if folder.is_relative_to(workspace.root.resolve()):
+        raise ConfigError(
+            f"{folder} is in the workspace, where datasets are deleted with all that lies in them; "
+            "choose another folder (--to)."
+        )
+    if not do_import:
+        return
     try:
         source = read_info(workspace.dataset(chosen.name)).source
     except (DataError, NotFound):
@@ -76,7 +87,7 @@ def _refuse_other_dataset(workspace: Workspace, chosen: PublicSet, folder: Path)
     if source != str(chosen.to_import(folder)):
         raise DataError(
             f"Dataset {chosen.name} exists already and comes from {source}; delete it first, or "
-            "download with --no-import and import under another name."
+            "download only (--no-import) and import under another name."
         )
 
 
@@ -85,10 +96,10 @@ def _agree(chosen: PublicSet, folder: Path, accepted: bool, screen: Screen) -> b
     terms = chosen.terms
     if not accepted and not sys.stdin.isatty():
         raise ConfigError(
-            f"{chosen.name} ({_size(chosen)}) is under {terms.license} ({chosen.licence_page}), and "
+            f"{chosen.name} ({describe_size(chosen)}) is under {terms.license} ({chosen.licence_page}), and "
             "there is no terminal to ask at: add --accept-licence if you agree to it."
         )
-    screen.note(f"{chosen.title}\nfrom {chosen.page}, {_size(chosen)}, to {folder}")
+    screen.note(f"{chosen.title}\nfrom {chosen.page}, {describe_size(chosen)}, to {folder}")
     screen.note(f"licence: {terms.license}, {chosen.licence_page}\ncite as: {terms.citation}")
     if accepted:
         return True

@@ -11,7 +11,7 @@ from ..data.manifest import load_dataset
 from ..errors import ConfigError
 from ..records import to_json
 from ..report.dataset_html import SAMPLES, dataset_html
-from .data import describe_counts, describe_skipped, describe_source
+from .data import describe_counts, describe_skipped, describe_taken
 from .output import Answer, Screen, size
 from .reports import write_file
 
@@ -45,7 +45,7 @@ def describe_facts(facts: DatasetFacts) -> list[str]:
     lines = [
         f"{facts.name}: {facts.images} images, {len(facts.class_counts)} classes; groups: {groups}.",
         f"Imported on {date}{where}.",
-        describe_source(facts.source),
+        describe_taken(facts.taken()),
         describe_counts(facts.class_counts, facts.unlabelled),
     ]
     if facts.splits:

@@ -45,7 +45,8 @@ class DatasetFacts:
     Attributes:
         imported_from: the folder or file.
         created: seconds since 1970.
-        source: what its tables and columns were taken for.
+        source: what its tables and columns were taken for; source_recorded: whether the import
+            recorded that. Earlier versions did not, and synthetic images have none.
         groups_known, group_kinds: see `cautions.known_group_kinds`.
         splits: images by part of the official split; empty where there is none.
         attributes: name → value → images, of those in STATED that any image has.
@@ -55,6 +56,7 @@ class DatasetFacts:
     imported_from: str
     created: float
     source: ImportSource
+    source_recorded: bool
     images: int
     class_counts: dict[str, int]
     unlabelled: int
@@ -70,6 +72,10 @@ class DatasetFacts:
     citation: str | None = optional()
     class_descriptions: dict[str, str] = field(default_factory=dict)
 
+    def taken(self) -> list[tuple[str, str]]:
+        """What was taken for what, as (name, value), as far as it was recorded."""
+        return self.source.described() if self.source_recorded else [("layout", self.source.layout)]
+
 
 def dataset_facts(dataset: Dataset) -> DatasetFacts:
     """The facts about a dataset, counted from its manifest where it holds them."""
@@ -81,6 +87,7 @@ def dataset_facts(dataset: Dataset) -> DatasetFacts:
         imported_from=info.source,
         created=info.created,
         source=info.imported or ImportSource(layout=info.layout),
+        source_recorded=info.imported is not None,
         images=len(frame),
         class_counts={name: labels[name] for name in dataset.classes},
         unlabelled=int(frame["label"].isna().sum()),

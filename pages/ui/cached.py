@@ -20,6 +20,7 @@ from derm_core.arms import in_order
 from derm_core.bundles.card import Card
 from derm_core.bundles.model_library import ListedBundle, list_bundles
 from derm_core.data import audit as audits
+from derm_core.data.dataset_facts import DatasetFacts, dataset_facts
 from derm_core.data.manifest import Dataset, DatasetSummary, list_datasets, load_dataset
 from derm_core.data.splits import split_dataset
 from derm_core.data.store import Store, open_store
@@ -204,6 +205,13 @@ def dataset(workspace: Workspace, name: str) -> Dataset:
     """A dataset, read again when its manifest changes. Raises NotFound."""
     paths = workspace.dataset(name)
     return _dataset(workspace, str(workspace.root), name, stamp(paths.manifest, paths.info))
+
+
+def facts(workspace: Workspace, name: str) -> DatasetFacts:
+    """What is known of a dataset, counted again when its manifest or description changes."""
+    paths = workspace.dataset(name)
+    key = ("facts", str(workspace.root), name, stamp(paths.manifest, paths.info))
+    return built_once(key, lambda: dataset_facts(dataset(workspace, name)))
 
 
 @st.cache_resource(max_entries=FEW, show_spinner="Preparing the images…")

@@ -10,7 +10,6 @@ import streamlit as st
 
 from derm_core.data.audit import AttributeValue, Audit
 from derm_core.data.cautions import groups_known, known_group_kinds, sort_notes
-from derm_core.data.dataset_facts import dataset_facts
 from derm_core.data.manifest import Dataset, DatasetSummary, PriorityMap
 from derm_core.data.official_split import describe_unused
 from derm_core.data.splits import SPLITS
@@ -22,7 +21,9 @@ from pages.ui import cached, charts, frame, images, words
 GALLERY = 24  # images on one page
 
 
-def draw_facts(dataset: Dataset, row: DatasetSummary, cautions: Sequence[str]) -> None:
+def draw_facts(
+    workspace: Workspace, dataset: Dataset, row: DatasetSummary, cautions: Sequence[str]
+) -> None:
     """Size, source and terms of a dataset, what limits it, and the files that its import skipped.
 
     cautions: of the audit, which `draw_splits` shows.
@@ -43,12 +44,12 @@ def draw_facts(dataset: Dataset, row: DatasetSummary, cautions: Sequence[str]) -
             border=True,
             help="Manifest and decoded copies below the workspace. Your own files are not moved.",
         )
-    facts = dataset_facts(dataset)
-    taken = [f"{name}: {value}" for name, value in facts.source.described()]
-    st.caption(" · ".join(map(words.plain, taken)))
+    facts = cached.facts(workspace, dataset.name)
+    taken = " · ".join(f"{name}: {value}" for name, value in facts.taken())
+    st.caption(words.plain(taken[:1].upper() + taken[1:]))
     resolution = facts.resolution
     terms = [
-        facts.imported_from,
+        f"From {facts.imported_from}" if facts.imported_from else "",
         f"shorter side before resizing: median {resolution.median_side} px, from "
         f"{resolution.smallest_side} to {resolution.largest_side} px",
         f"licence: {facts.license or 'not known'}",

@@ -116,23 +116,30 @@ def _begin() -> None:
 
 def _draw_look(workspace: Workspace, look: Look) -> None:
     """What would be read, the choices, and the button that imports."""
-    try:
-        options = _options(look)
-    except DermError as error:
-        look = replace(look, options=None, preview=None, refusal=str(error))
-    else:
-        if look.options != options:
-            with st.spinner("Reading names and tables…"):
-                look = st.session_state[LOOK] = _looked(look, options)
-    if look.preview is None:
-        st.error(for_page(look.refusal), icon=":material/error:")
-        _draw_choices(look)
-        return
-    import_preview.draw_facts(look.preview, for_page)
+    with st.container():  # one place whatever it holds: controls that moved would lose the focus
+        look = _current(look)
+        if look.preview is None:
+            st.error(for_page(look.refusal), icon=":material/error:")
+        else:
+            import_preview.draw_facts(look.preview, for_page)
     _draw_choices(look)
+    if look.preview is None:
+        return
     import_preview.draw_images(look.preview)
     import_preview.draw_left_out(look.preview)
     _draw_button(workspace, look)
+
+
+def _current(look: Look) -> Look:
+    """What the choices as they stand lead to."""
+    try:
+        options = _options(look)
+    except DermError as error:
+        return replace(look, options=None, preview=None, refusal=str(error))
+    if look.options != options:
+        with st.spinner("Reading names and tables…"):
+            look = st.session_state[LOOK] = _looked(look, options)
+    return look
 
 
 def _looked(look: Look, options: ImportOptions) -> Look:

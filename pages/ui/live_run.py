@@ -44,9 +44,9 @@ def progress_text(progress: Progress) -> str:
     return " · ".join(filter(None, parts))
 
 
-def counter(bar: DeltaGenerator, what: str) -> Callable[[int, int], None]:
-    """A callback (done, total) that shows images, their rate and the time left on a progress bar."""
-    count = counted(what)
+def counter(bar: DeltaGenerator, what: str, unit: str = "images") -> Callable[[int, int], None]:
+    """A callback (done, total) that shows what is done, its rate and the time left on a progress bar."""
+    count = counted(what, unit)
 
     def update(done: int, total: int) -> None:
         progress = count(done, total).value

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from derm_core.data.downloads import PUBLIC_SETS, public_set
 from derm_core.data.import_options import ImportSource
 from derm_core.data.manifest import load_dataset, save_dataset
 from pages.ui import cached
 from tests.builders import CLASSES, noise, write_dataset, write_image
+from tests.data.public_place import Place, small_ham10000, start
 
 
 @pytest.fixture
@@ -258,3 +260,51 @@ def test_a_class_without_a_priority_is_named(open_page, workspace):
         ", ".join(CLASSES) in app.error[0].value
         and load_dataset(workspace, "tiny").info.priority is None
     )
+
+
+@pytest.fixture
+def place(monkeypatch):
+    """HAM10000 in small, offered by a stand-in."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    place = Place()
+    server = start(place)
+    monkeypatch.setitem(PUBLIC_SETS, "ham10000", small_ham10000(place))
+    yield place
+    server.shutdown()
+    server.server_close()
+
+
+def agree(app, folder):
+    app.text_input(key="public-folder-ham10000").set_value(str(folder))
+    app.checkbox(key="public-agreed-ham10000").check()
+    app.run()
+    return press(app, "Download and import")
+
+
+def test_a_download_states_its_terms_and_waits_for_agreement(open_page, place):
+    app = open_page("data")
+    real = public_set("ham10000")
+    for part in (real.terms.license, real.page, "Rosendahl"):
+        assert part in text(app)
+    assert app.button(key="public-download").disabled and place.requests == []
+
+
+@pytest.mark.slow
+def test_a_public_set_is_downloaded_and_imported(open_page, workspace, place, tmp_path):
+    app = agree(open_page("data"), tmp_path / "ham")
+    assert not app.error and metrics(app)["Images"] == "12" and metrics(app)["Groups"] == "6"
+    assert load_dataset(workspace, "ham10000").info.source == str(tmp_path / "ham")
+
+
+@pytest.mark.slow
+def test_without_a_connection_the_page_names_the_addresses(open_page, workspace, place, tmp_path):
+    place.statuses += [503] * 20
+    app = agree(open_page("data"), tmp_path / "ham")
+    assert len(app.error) == 1 and "127.0.0.1" in app.error[0].value.replace("\\", "")
+    assert workspace.dataset_names() == []
+
+
+@pytest.mark.parametrize("folder", ["{home}/data", "/outside"])
+def test_a_folder_that_must_not_be_used_is_refused(open_page, workspace, place, folder):
+    app = agree(open_page("data"), folder.format(home=workspace.root))
+    assert len(app.error) == 1 and place.requests == []

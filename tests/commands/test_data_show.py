@@ -86,3 +86,10 @@ def test_what_is_not_known_is_said(workspace, capsys):
 def test_an_unknown_dataset_is_one_sentence(workspace, capsys):
     assert cli.main(["data", "show", "none"]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_columns_that_an_earlier_version_did_not_record_are_not_called_none(
+    clinic, workspace, capsys
+):
+    save_dataset(workspace, "clinic", clinic.frame, replace(clinic.info, imported=None))
+    assert "column" not in data_show(capsys)

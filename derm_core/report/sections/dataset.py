@@ -132,9 +132,7 @@ def _resolution(facts: DatasetFacts) -> Section:
 
 def _assumptions(facts: DatasetFacts) -> Section:
     _, notes = sort_notes(facts.notes)
-    taken = [
-        Bullet(value, stressed=f"{name.capitalize()}:") for name, value in facts.source.described()
-    ]
+    taken = [Bullet(value, stressed=f"{name.capitalize()}:") for name, value in facts.taken()]
     return Section(**words("dataset-assumptions"), bullets=(*taken, *map(Bullet, notes)))
 
 
