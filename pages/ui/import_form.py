@@ -23,7 +23,8 @@ LOOK = "import-look"  # what this session looked at last
 NUMBER = "import-number"  # of the paths that it looked at
 REFUSAL = "import-refusal"  # of a path or name
 PATTERN = "pattern"
-CLASSES = {FOLDER: "The folders", NO_CLASSES: "None: images without labels", PATTERN: "A pattern"}
+ARRAY = "medmnist"  # the layout of a file in which nothing can be chosen
+CLASSES = {FOLDER: "The folders", NO_CLASSES: "None, images without labels", PATTERN: "A pattern"}
 FIELDS = {  # option of the command line, as refusals and notes name it: its control here
     "--image-column": "Image column",
     "--label-column": "Label columns",
@@ -61,12 +62,16 @@ class Look:
 
 def for_page(text: str) -> str:
     """A sentence of an import with the names of the controls in place of the options, for markdown."""
-    named = re.sub(r"--[a-z]+(-column)?", lambda match: _quoted(match[0]), text)
-    return words.plain(named)
+    return words.plain(re.sub(r"(--[a-z]+(?:-column)?)(?: (folder|none)\b)?", _control, text))
 
 
-def _quoted(option: str) -> str:
-    return f"“{FIELDS[option]}”" if option in FIELDS else option
+def _control(match: re.Match[str]) -> str:
+    option, value = match.groups()
+    if option not in FIELDS:
+        return match[0]
+    if option == "--classes" and value:
+        return f"“{FIELDS[option]}: {CLASSES[value]}”"
+    return f"“{FIELDS[option]}”" + (f" {value}" if value else "")
 
 
 @st.fragment
@@ -122,7 +127,8 @@ def _draw_look(workspace: Workspace, look: Look) -> None:
             st.error(for_page(look.refusal), icon=":material/error:")
         else:
             import_preview.draw_facts(look.preview, for_page)
-    _draw_choices(look)
+    if look.preview is None or look.preview.source.layout != ARRAY:
+        _draw_choices(look)
     if look.preview is None:
         return
     import_preview.draw_images(look.preview)

@@ -51,13 +51,18 @@ def draw_images(preview: ImportPreview) -> None:
     counts = dict(sorted(preview.class_counts.items(), key=lambda pair: -pair[1]))
     if preview.unlabelled:
         counts[""] = preview.unlabelled
-    with st.grid(3, min_column_width=320):
-        for name in list(counts)[:CLASSES]:
-            _draw_class(name, counts[name], preview.examples.get(name, ()))
-    if len(counts) > CLASSES:
-        with st.expander(f"All {len(counts)} classes", icon=":material/table_rows:"):
-            table = pd.DataFrame({"class": list(counts), "images": list(counts.values())})
-            frame.show_table(table, title="Images by class", key="import-classes")
+    has_samples = any(preview.examples.values())
+    if has_samples:
+        with st.grid(3, min_column_width=320):
+            for name in list(counts)[:CLASSES]:
+                _draw_class(name, counts[name], preview.examples.get(name, ()))
+        if len(counts) <= CLASSES:
+            return
+    title = f"Images of all {len(counts)} classes"
+    with st.expander(title, icon=":material/table_rows:", expanded=not has_samples):
+        names = [name or "no label" for name in counts]
+        table = pd.DataFrame({"class": names, "images": list(counts.values())})
+        frame.show_table(table, title="Images by class", key="import-classes")
 
 
 def _draw_class(name: str, count: int, paths: tuple[str, ...]) -> None:

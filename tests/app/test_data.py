@@ -6,12 +6,14 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from derm_core.data.downloads import PUBLIC_SETS, public_set
 from derm_core.data.import_options import ImportSource
 from derm_core.data.manifest import load_dataset, save_dataset
 from pages.ui import cached
+from pages.ui.import_form import for_page
 from tests.builders import CLASSES, noise, write_dataset, write_image
 from tests.data.public_place import Place, small_ham10000, start
 
@@ -126,6 +128,36 @@ def test_a_choice_that_is_taken_back_is_automatic_again(open_page, folders):
     app = choose(look(open_page("data"), folders), "Classes", "none")
     assert metrics(app)["Classes"] == "0" and metrics(app)["Without a label"] == "41"
     assert metrics(choose(app, "Classes", None))["Classes"] == "2"
+
+
+def test_many_classes_are_all_counted(open_page, tmp_path):
+    for number in range(14):
+        for i in range(3):
+            write_image(tmp_path / "many" / f"kind {number}" / f"{i}.png", noise(24, seed=number))
+    app = choose(look(open_page("data"), tmp_path / "many"), "Classes", "folder")
+    table = next(frame.value for frame in app.dataframe if "class" in frame.value)
+    assert len(table) == 14 and table["images"].sum() == 42 and len(app.image) < 42
+
+
+@pytest.mark.parametrize(
+    ("sentence", "control"),
+    [
+        ("say --classes folder.", "“Classes: The folders”"),
+        ("add --label-column dx", "“Label columns” dx"),
+        ("or --other folder", "--other folder"),
+    ],
+)
+def test_sentences_name_the_control_in_place_of_the_option(sentence, control):
+    assert control in for_page(sentence)
+
+
+def test_an_array_offers_no_choice(open_page, tmp_path):
+    images = np.stack([noise(28, seed=i) for i in range(4)])
+    np.savez(tmp_path / "a.npz", train_images=images, train_labels=np.array([[0], [1], [1], [1]]))
+    app = look(open_page("data"), tmp_path / "a.npz")
+    assert metrics(app)["Images"] == "4" and not app.multiselect
+    table = next(frame.value for frame in app.dataframe if "class" in frame.value)
+    assert table["images"].tolist() == [3, 1]
 
 
 def test_a_pattern_that_leaves_out_nothing_is_refused_and_can_be_changed(open_page, folders):
