@@ -6,7 +6,7 @@ import argparse
 import time
 
 from ..data.cautions import describe_groups
-from ..data.dataset_facts import DatasetFacts, dataset_facts
+from ..data.dataset_facts import DatasetFacts, dataset_facts, listed_counts
 from ..data.manifest import load_dataset
 from ..errors import ConfigError
 from ..records import to_json
@@ -49,21 +49,17 @@ def describe_facts(facts: DatasetFacts) -> list[str]:
         describe_counts(facts.class_counts, facts.unlabelled),
     ]
     if facts.splits:
-        lines.append(f"Official split: {_listed(facts.splits, 'in no part')}.")
+        lines.append(f"Official split: {listed_counts(facts.splits, {'': 'in no part'})}.")
     resolution = facts.resolution
-    sizes = ", ".join(f"{pixels} ({n})" for pixels, n in resolution.common.items())
+    sizes = listed_counts(resolution.common)
     sizes += f", other sizes ({resolution.others})" if resolution.others else ""
     lines.append(
         f"Pixels before resizing: {sizes}; shorter side {resolution.smallest_side} to "
         f"{resolution.largest_side}, median {resolution.median_side}."
     )
     lines += [
-        f"{name.replace('_', ' ').capitalize()}: {_listed(counts, 'not known')}."
+        f"{name.replace('_', ' ').capitalize()}: {listed_counts(counts, {'': 'not known'})}."
         for name, counts in facts.attributes.items()
     ]
     lines.append(f"Licence: {facts.license or 'not known'}; cite: {facts.citation or 'not known'}.")
     return [*lines, *facts.notes, *describe_skipped(facts.skipped)]
-
-
-def _listed(counts: dict[str, int], without: str) -> str:
-    return ", ".join(f"{name or without} {n}" for name, n in counts.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -108,6 +109,12 @@ def dataset_facts(dataset: Dataset) -> DatasetFacts:
 def short_sides(frame: pd.DataFrame) -> np.ndarray:
     """The shorter side of each image of a manifest, before ours are made of it, in pixels."""
     return np.asarray(frame[["width", "height"]].min(axis=1))
+
+
+def listed_counts(counts: Mapping[str, int], names: Mapping[str, str] | None = None) -> str:
+    """Values with their numbers of images: "face (103), not known (12)"; names: of values, in place of them."""
+    names = names or {}
+    return ", ".join(f"{names.get(value, value)} ({n:,})" for value, n in counts.items())
 
 
 def describe_enlarged(share: float, size: int) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from derm_core.data.cautions import describe_groups, groups_known, sort_notes
+from derm_core.data.dataset_facts import listed_counts
 from derm_core.data.import_roots import check_root
 from derm_core.data.importers import ImportPreview
 from derm_core.errors import ConfigError
@@ -36,8 +37,7 @@ def draw_facts(preview: ImportPreview, for_page: Callable[[str], str]) -> None:
     if known:
         lines.append(f"Groups: {describe_groups(preview.groups, preview.group_kinds)}")
     if preview.splits:
-        parts = [f"{SPLITS.get(name, name)} {n:,}" for name, n in preview.splits.items()]
-        lines.append(f"Official split: {', '.join(parts)}")
+        lines.append(f"Official split: {listed_counts(preview.splits, SPLITS)}")
     if preview.source.companions:
         lines.append(f"Other tables used: {', '.join(preview.source.companions)}")
     cautions, notes = sort_notes(preview.notes)

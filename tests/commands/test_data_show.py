@@ -70,7 +70,7 @@ def test_the_text_names_every_fact(clinic, capsys):
         "by lesion",
         "without a label: 1",
     )
-    for part in (*parts, "train 40", "CC0", "Somebody (2020)", "Caution: ", "a.png: it is empty"):
+    for part in (*parts, "train (40)", "CC0", "Somebody (2020)", "Caution: ", "a.png: it is empty"):
         assert part in text
 
 

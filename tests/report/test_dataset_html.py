@@ -53,7 +53,15 @@ def test_it_holds_counts_source_cautions_and_terms(clinic):
         "Something limits this.",
         "Something was assumed.",
     )
-    for part in (*parts, "CC0", "Somebody (2020)", "arm 50", "not known 10", "150 × 100", "a.png"):
+    for part in (
+        *parts,
+        "CC0",
+        "Somebody (2020)",
+        "arm (50)",
+        "not known (10)",
+        "150 × 100",
+        "a.png",
+    ):
         assert part in text, part
     assert "/home/somebody" not in text
 

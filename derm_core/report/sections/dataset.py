@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from ...data.audit import Audit
 from ...data.cautions import UNKNOWN, describe_groups, sort_notes
-from ...data.dataset_facts import DatasetFacts
+from ...data.dataset_facts import DatasetFacts, listed_counts
 from ...data.splits import SPLITS
 from ...formatting import count, percent
 from ..section import Bullet, Row, Section
@@ -91,7 +90,7 @@ def _splits(facts: DatasetFacts, audit: Audit) -> Section:
     ]
     text = [f"Groups: {describe_groups(facts.groups, facts.group_kinds)}."]
     if facts.splits:
-        text.append(f"The data's own, official split: {_listed(facts.splits, SPLIT_NAMES)}.")
+        text.append(f"The data's own, official split: {listed_counts(facts.splits, SPLIT_NAMES)}.")
     section = words("dataset-splits")
     return Section(**section, finding=finding, text=tuple(text), table=rows)
 
@@ -103,7 +102,7 @@ def _statement(facts: DatasetFacts) -> Section:
         "Licence": facts.license or UNSTATED,
         "Citation": facts.citation or UNSTATED,
         **{
-            question: _listed(facts.attributes.get(name, {}), {"": UNSTATED}) or UNSTATED
+            question: listed_counts(facts.attributes.get(name, {}), {"": UNSTATED}) or UNSTATED
             for question, name in ASKED.items()
         },
     }
@@ -147,7 +146,3 @@ def _left_out(facts: DatasetFacts) -> Section | None:
         table=rows,
         table_caption=f"And {more:,} more; `data show --json` lists them all." if more else "",
     )
-
-
-def _listed(counts: Mapping[str, int], names: Mapping[str, str]) -> str:
-    return ", ".join(f"{names.get(value, value)} {n:,}" for value, n in counts.items())
