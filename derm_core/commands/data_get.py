@@ -50,8 +50,14 @@ def _list_sets() -> Answer:
         (one.name, describe_size(one), one.terms.license, one.title) for one in PUBLIC_SETS.values()
     ]
     sets = [
-        {"name": one.name, "title": one.title, "page": one.page, "bytes": one.size}
-        | to_json(one.terms)
+        {
+            "name": one.name,
+            "title": one.title,
+            "page": one.page,
+            "bytes": one.size,
+            "license": one.terms.license,
+            "citation": one.terms.citation,
+        }
         for one in PUBLIC_SETS.values()
     ]
     return Answer({"sets": sets}, table(("name", "download", "licence", ""), rows))
