@@ -18,19 +18,23 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "image": (
             "imageid isicid imagename imgid imgname image path filepath imagepath imgpath "
             "relativepath filename imagefilename imagefile file img photo photoid photoname "
-            "picture pictureid md5hash derm dermoscopic dermoscopy id name"
+            "picture pictureid md5hash derm dermoscopic dermoscopy bild bildname bildid "
+            "datei dateiname fichier nomfichier archivo nombrearchivo imagen ficheiro "
+            "arquivo imagem immagine id name"
         ),
         "label": (
             "dx diagnosis diagnostic finaldiagnosis diagnose label classname labelname "
             "class classlabel category benignmalignant target groundtruth disease "
             "diseasename skincondition condition lesiontype celltype pathology histology "
-            "malignant malignancy y gt outcome weightedskinconditionlabel"
+            "malignant malignancy y gt outcome truelabel labeltrue gtlabel truth "
+            "diagnosisname befund klasse kategorie diagnostico clase etiqueta classe "
+            "etiquette diagnosi categoria weightedskinconditionlabel"
         ),
-        "age": "age ageapprox ageapproximate patientage",
-        "sex": "sex gender sexatbirth",
+        "age": "age ageapprox ageapproximate patientage alter edad eta idade",
+        "sex": "sex gender sexatbirth geschlecht sexo sesso",
         "site": (
             "site localization anatomsitegeneral anatomsitegeneralchallenge region location "
-            "bodysite anatomicsite"
+            "bodysite anatomicsite lokalisation localizacion"
         ),
         "skin_type": (
             "skintype fitspatrick fitzpatrick fitzpatrickskintype fitzpatrickscale "
@@ -48,14 +52,25 @@ GROUPS = ("patient", "lesion")  # images that share one belong to one group
 
 # Words for a patient or a lesion, alone or with a word such as "id" before or after.
 ENTITIES = {
-    "patient": "patient pat subject subj participant person individual proband case",
-    "lesion": "lesion naevus nevus mole tumor tumour",
+    "patient": (
+        "patient patienten patientin pat pt paciente paziente subject subj sub participant person "
+        "individual proband client donor user case fall"
+    ).split(),
+    "lesion": "lesion lasion laesion lesione lesao".split(),
 }
-_ID = "id|ids|no|nr|nu?m|number|code|key|uid|uuid|guid|hash|identifier|name|index|idx|pseudonym|ref"
-_ID += "|identification|nummer|anon|anonymi[sz]ed|unique|global|study|isic"
-SPLIT_WORDS = {"train": "train", "training": "train", "trn": "train", "tr": "train"}
-SPLIT_WORDS |= dict.fromkeys(("test", "testing", "tst", "te", "holdout", "eval"), "test")
-SPLIT_WORDS |= dict.fromkeys(("val", "valid", "validation", "validate", "dev"), "val")
+CODES = {"mrn", "mrnhash", "medicalrecordnumber", "hospitalnumber", "nhc", "numhistoria", "pid"}
+CODES |= {"nhsnumber", "recordid", "chartno", "chartnumber", "chartid", "historianumero"}
+_ID = "id|ids|no|nr|nu?m|n|number|code|codigo|codice|key|uid|uuid|guid|hash|hashed|identifier|ref"
+_ID += (
+    "|identification|nummer|numero|index|idx|pseudonym|deid|anon|anonymi[sz]ed|unique|global|isic"
+)
+_NAME = "name|initials"  # less certain than an id: two patients may share one
+SPLITS = {
+    "train": "train training trn tr entrenamiento entrainement entraînement treino addestramento",
+    "test": "test testing tst te holdout eval prueba teste",
+    "val": "val valid validation validate dev validierung validacion validación validação",
+}
+SPLIT_WORDS = {word: split for split, names in SPLITS.items() for word in names.split()}
 
 MISSING = {
     "",
@@ -67,21 +82,31 @@ MISSING = {
     "none",
     "null",
     "nil",
-    "unknown",
     "unk",
     "-",
     "--",
-}
-MISSING |= {"?", "??", "x", "missing", "unspecified", "undefined", "unavailable", "anonymous", "nd"}
-MISSING |= {
-    "not available",
-    "not specified",
-    "not known",
-    "not recorded",
-    "anonymized",
-    "<na>",
     ".",
+    "?",
 }
+MISSING |= {
+    "??",
+    "x",
+    "xx",
+    "xxx",
+    "missing",
+    "unspecified",
+    "undefined",
+    "unavailable",
+    "nd",
+    "n/d",
+}
+MISSING |= {"not available", "not specified", "not known", "not recorded", "not given", "<na>"}
+MISSING |= {"no id", "noid", "no_id", "anon", "k.a.", "k. a.", "keine angabe", "sin dato", "s/d"}
+# Words that make any cell one for "unknown".
+UNKNOWN = re.compile(
+    r"\b(?:unknown|unbekannt|desconocid[oa]|inconnue?|sconosciut[oa]|desconhecid[oa]"
+    r"|anonymi[sz]ed|anonymous|de-?identified)\b"
+)
 MAX_AGE = 130
 UNKNOWN_SKIN_TYPES = ("-1", "-1.0", "NONE_SELECTED")  # in Fitzpatrick17k and SCIN
 
@@ -111,19 +136,22 @@ def with_role(columns: Iterable[str], role: str) -> list[str]:
     return [name for _, name in sorted(ranked, key=lambda pair: pair[0])]
 
 
-def entity(name: str) -> tuple[str, int, bool] | None:
+def entity(name: str) -> tuple[str, int, str] | None:
     """Whether a column's name says that it identifies patients or lesions.
 
     Returns:
-        "patient" or "lesion", the place of its word among those of ENTITIES, and whether the name
-        has a word such as "id" as well; None for other names.
+        "patient" or "lesion", the place of its word among those of ENTITIES, and "id" or "name"
+        where the name has such a word as well, else ""; None for other names.
     """
     text = plain(name)
+    if text in CODES:
+        return "patient", 0, "id"
     for kind, entity_words in ENTITIES.items():
-        for place, word in enumerate(entity_words.split()):
-            match = re.fullmatch(f"((?:{_ID})*){word}s?((?:{_ID})*)", text)
+        for place, word in enumerate(entity_words):
+            match = re.fullmatch(f"((?:{_ID})*){word}s?((?:{_ID})*)((?:{_NAME})?)", text)
             if match:
-                return kind, place, bool(match[1] or match[2])
+                is_id = match[1] or match[2]
+                return kind, place, "name" if match[3] else "id" if is_id else ""
     return None
 
 
@@ -146,7 +174,10 @@ def attributes(row: Mapping[str, str], columns: Mapping[str, str]) -> dict[str, 
 
 def is_missing(text: str | None) -> bool:
     """Whether a cell is empty or holds a word for "unknown"."""
-    return text is None or text.strip().casefold() in MISSING
+    if text is None:
+        return True
+    lower = text.strip().casefold()
+    return lower in MISSING or (len(lower) < 40 and bool(UNKNOWN.search(lower)))
 
 
 def _value(name: str, text: str | None) -> str | float | None:
@@ -182,6 +213,7 @@ def class_name(text: str) -> str | None:
 
     Control characters and marks of the writing direction become blanks, runs of blanks one blank.
     """
-    clean = re.sub(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", " ", text).split()
+    visible = re.sub(r"[\u200b-\u200d\u2060\ufeff]", "", text)
+    clean = re.sub(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", " ", visible).split()
     name = " ".join(clean)[:80]
     return None if name.lower() in ("", "nan") else name

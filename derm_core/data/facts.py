@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import DataError
 from .columns import GROUPS, attribute_columns, attributes
+from .group_columns import group_columns, split_column
 from .image_names import key
 from .import_options import FOLDER, ImportSource
 from .joins import Companion, companion, is_duplicates_table
-from .label_tables import group_columns, split_column
 from .labels import columns_of
 from .layouts import Layout
 from .tables import Table

@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from .columns import ENTITIES, SPLIT_WORDS, entity, split_of, words
+from .columns import ENTITIES, SPLIT_WORDS, split_of, words
 from .labels import same_class
 
 CONTAINERS = {
     *"data dataset datasets image images img imgs photo photos picture pictures pics raw original "
     "originals jpg jpeg png jpgs pngs input inputs file files all unlabelled unlabeled labelled "
     "labeled set part parts fold folds batch batches chunk split splits download downloads export "
+    "processed preprocessed augmented augmentation augmentations enhanced normalized bilder fotos "
     "resized cropped crops full sample samples sub subset folder dir main".split(),
     *SPLIT_WORDS,
 }
@@ -46,6 +47,7 @@ class FolderClasses:
         kind: "patient" or "lesion", of `groups`.
         notes: what was assumed.
         doubt: why the folders may be classes and may be ids; a user has to say.
+        ids: image → name of the folder that `--group-column folder` stands for.
     """
 
     labels: dict[str, str] = field(default_factory=dict)
@@ -54,6 +56,7 @@ class FolderClasses:
     kind: str = "patient"
     notes: tuple[str, ...] = ()
     doubt: str = ""
+    ids: dict[str, str] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=10_000)
@@ -83,39 +86,90 @@ def read_folders(images: Sequence[str], *, certain: bool = False) -> FolderClass
         split = next((name for name in map(_split, reversed(folders)) if name), None)
         if split:
             splits[image] = split
-        levels[image] = [name for name in folders if certain or not is_container(name)]
+        levels[image] = [name for name in folders if not is_container(name)]
+    if certain and len({parts[-1] for parts in levels.values() if parts}) < 1:
+        levels = {image: image.split("/")[:-1] for image in images}
     _drop_wrappers(levels)
+    levels, of_splits = _without_splits(levels)
+    splits |= of_splits
     groups: dict[str, str] = {}
     notes: list[str] = []
     kind, doubt = "patient", ""
     deepest = _usual_depth(levels)
+    ids: dict[str, str] = {}
     for depth in reversed(range(deepest)):
         names = {image: parts[depth] for image, parts in levels.items() if len(parts) > depth}
         counts = Counter(names.values())
         outer = {image: parts[:depth] for image, parts in levels.items() if len(parts) > depth}
         verdict = "classes" if certain else _verdict(counts)
-        if verdict == "classes" and len({same_class(name) for name in counts}) > 1:
+        if verdict == "classes" and (certain or len({same_class(name) for name in counts}) > 1):
             notes += _notes(counts, outer, depth, deepest)
-            return FolderClasses(names, splits, groups, kind, tuple(notes))
+            outer_groups = _groups_above(levels, depth) if not groups else None
+            if outer_groups:
+                kind, groups = outer_groups
+                notes.append(_taken_for_ids(Counter(groups.values()), kind))
+            return FolderClasses(names, splits, groups, kind, tuple(notes), ids=ids)
         if verdict in ("patient", "lesion") and not groups:
             groups, kind = names, verdict
-            notes.append(f"The folders ({_few(counts)}) were taken for the {verdict}s' ids.")
-        elif verdict == "ids":
+            notes.append(_taken_for_ids(counts, kind))
+        elif verdict in ("ids", "doubt"):
+            ids = ids or names
             notes.append(
                 f"The folders ({_few(counts)}) look like ids and were not taken for classes; "
                 "--group-column folder takes them for the patients, --classes folder for classes."
             )
-        elif verdict == "doubt":
-            doubt = (
-                f"The folders ({_few(counts)}) may be classes, or ids of patients or parts: say "
-                "--classes folder if they are classes, or --classes none to import without labels."
+            if verdict == "doubt":
+                doubt = doubt or (
+                    f"The folders ({_few(counts)}) may be classes, or ids of patients or parts: say "
+                    "--classes folder if they are classes, or --classes none to import without labels."
+                )
+        elif verdict == "classes" and not groups:
+            notes.append(
+                f"All images lie in one folder, {_few(counts)}: --classes folder takes it for their "
+                "class."
             )
-            break
-    return FolderClasses({}, splits, groups, kind, tuple(notes), doubt)
+    return FolderClasses({}, splits, groups, kind, tuple(notes), doubt, ids or groups)
+
+
+def _taken_for_ids(counts: Mapping[str, int], kind: str) -> str:
+    return f"The folders ({_few(counts)}) were taken for the {kind}s' ids."
+
+
+def _groups_above(
+    levels: Mapping[str, Sequence[str]], depth: int
+) -> tuple[str, dict[str, str]] | None:
+    """The folders above those of the classes, where their names say that they are patients."""
+    for outer in reversed(range(depth)):
+        names = {image: parts[outer] for image, parts in levels.items() if len(parts) > depth}
+        verdict = _verdict(Counter(names.values()))
+        if verdict in ("patient", "lesion"):
+            return verdict, names
+    return None
 
 
 def _split(folder: str) -> str | None:
     return split_of(folder) if is_container(folder) else None
+
+
+def _without_splits(
+    levels: Mapping[str, list[str]],
+) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Folder names such as benign_train without their split, where several splits share the rest."""
+    split_names = {name for parts in levels.values() for name in parts if split_of(name)}
+    rest = {
+        name: "_".join(
+            word for word in re.split(r"[ _.-]+", name) if word.casefold() not in SPLIT_WORDS
+        )
+        for name in split_names
+    }
+    shared = {
+        name for name, short in rest.items() if short and list(rest.values()).count(short) > 1
+    }
+    splits, changed = {}, {}
+    for image, parts in levels.items():
+        changed[image] = [rest[name] if name in shared else name for name in parts]
+        splits.update({image: split_of(name) or "" for name in parts if name in shared})
+    return changed, splits
 
 
 def _drop_wrappers(levels: dict[str, list[str]]) -> None:
@@ -169,9 +223,9 @@ def _verdict(counts: Mapping[str, int]) -> str:
 
 def _entity_prefix(prefix: str) -> str | None:
     short = {"p": "patient", "pt": "patient", "sub": "patient", "ip": "patient", "il": "lesion"}
-    kind = entity(prefix)
-    if prefix and any(prefix in names.split() for names in ENTITIES.values()) and kind:
-        return kind[0]
+    for kind, entity_words in ENTITIES.items():
+        if prefix in entity_words:
+            return kind
     return short.get(prefix)
 
 
@@ -191,8 +245,8 @@ def _notes(
     if above:
         sizes = {name: len(members) for name, members in above.items()}
         notes.append(
-            f"Above them stand the folders {_few(sizes)}, which were not taken for classes; "
-            "--classes '{class}/*/*' takes such a level."
+            f"Above them stand the folders {_few(sizes)}, which were not taken for classes: "
+            "--classes '{class}/*/*' does, '{patient}/{class}/*' takes them for patients."
         )
     if depth < deepest - 1:
         notes.append("Folders below them were not taken for classes.")

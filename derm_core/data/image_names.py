@@ -159,7 +159,10 @@ def clean(text: str) -> str:
 
 def key(text: str) -> str:
     """A path's file name without suffix, case and the different Unicode forms of a letter."""
-    return _fold(stem(text.replace("\\", "/").rpartition("/")[2].strip()))
+    name = text.replace("\\", "/").rpartition("/")[2].strip()
+    while (shorter := stem(name)) != name:  # also "a.jpg.jpg"
+        name = shorter
+    return _fold(name)
 
 
 def without_zeros(name: str) -> str:

@@ -67,7 +67,8 @@ def shared_key(table: Table, base: Table) -> tuple[str, str] | None:
         kind = entity(own)
         for theirs in base.columns:
             is_same = plain(own) == plain(theirs)
-            if not is_same and (kind is None or kind[:2] != (entity(theirs) or ("", -1, True))[:2]):
+            other = entity(theirs)
+            if not is_same and (kind is None or other is None or kind[:2] != other[:2]):
                 continue
             if kind or plain(own).endswith(("id", "key", "no", "number")):
                 pairs.append((own, theirs))

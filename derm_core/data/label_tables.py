@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from ..errors import DataError
 from . import known_datasets
-from .columns import attribute_columns, entity, is_missing, split_of, with_role
+from .columns import attribute_columns, entity, with_role
 from .image_names import ImageNames, clean
-from .import_options import FOLDER, ImportOptions
+from .import_options import ImportOptions
 from .labels import (
-    NO_LABEL,
     columns_of,
     is_label_word,
+    is_no_label,
     named_by,
-    one_hot_columns,
+    names_files,
     read_classes,
-    read_one_hot,
 )
+from .one_hot import CERTAIN, OneHot, find_one_hot, read_one_hot, shares
 from .tables import Table, without_header
 
 EXACT, ONE_HOT, VAGUE = 0, 1, 2  # how certain a label column is, the best first
@@ -195,7 +194,10 @@ def _label_columns(
         and not entity(name)
         and is_label_word(name)
     ]
+    one_hot = _one_hot(table, taken)
     column = _usable(table, exact)
+    if column in one_hot.columns and one_hot.quality == CERTAIN:
+        column = None  # such as "disease" beside "normal" and "other"
     if column:
         name = named_by(table, column, [one for one in (*exact, *vague) if one != column])
         notes = []
@@ -206,24 +208,52 @@ def _label_columns(
             )
             column = name
         return (column,), EXACT, [one for one in (*exact, *vague) if one != column], notes
-    others = {*taken, *attribute_columns(table.columns).values()}
-    others |= {name for name in table.columns if entity(name)}
-    one_hot = one_hot_columns(table, [*others]) if table.rows else ()
-    if one_hot:
-        return one_hot, ONE_HOT, [name for name in vague if name not in one_hot], []
+    if one_hot.columns and not one_hot.is_ambiguous:
+        rest = [name for name in vague if name not in one_hot.columns]
+        return one_hot.columns, ONE_HOT, rest, _rivals(table, one_hot)
     column = _usable(table, vague)
+    certainty = VAGUE
     if column is None and not table.header and len(table.columns) == 2:
-        column = next(name for name in table.columns if name != image)
-    return ((column,) if column else ()), VAGUE, [one for one in vague if one != column], []
+        column, certainty = next(name for name in table.columns if name != image), EXACT
+    others = [one for one in vague if one != column]
+    return ((column,) if column else ()), certainty, others, []
+
+
+def _one_hot(table: Table, taken: Collection[str]) -> OneHot:
+    """The one-hot columns of a table, beside those that are known to be something else."""
+    others = {*taken, *attribute_columns(table.columns).values()}
+    others |= {name for name in table.columns if entity(name) and shares(table.cells(name)) is None}
+    return find_one_hot(table, [*others]) if table.rows else OneHot()
+
+
+def _rivals(table: Table, one_hot: OneHot) -> list[str]:
+    """A note of one-hot columns that were not taken for classes."""
+    sets = "; ".join(", ".join(map(table.spell, run)) for run in one_hot.rivals)
+    own = ", ".join(map(table.spell, one_hot.columns))
+    return [f"Classes are the columns {own}; one-hot as well are {sets}."] if sets else []
+
+
+def doubt(table: Table, image: str) -> str:
+    """Why one-hot columns may be classes and may be something else; empty where there is no doubt."""
+    one_hot = _one_hot(table, {image})
+    if not one_hot.is_ambiguous:
+        return ""
+    sets = "; ".join(", ".join(map(table.spell, run)) for run in (one_hot.columns, *one_hot.rivals))
+    return (
+        f"{table.name} has several sets of columns of 0 and 1 ({sets}); name those of the classes with "
+        "--label-column."
+    )
 
 
 def _usable(table: Table, columns: Sequence[str]) -> str | None:
     """The first column that labels at least half as many images as the one that labels most."""
     counts = {
-        name: sum(cell.casefold() not in NO_LABEL for cell in table.cells(name)) for name in columns
+        name: sum(not is_no_label(cell) for cell in table.cells(name))
+        for name in columns
+        if not names_files(table.cells(name))
     }
     most = max(counts.values(), default=0)
-    return next((name for name in columns if counts[name] >= USABLE_SHARE * most > 0), None)
+    return next((name for name in counts if counts[name] >= USABLE_SHARE * most > 0), None)
 
 
 def _diagnosis_level(table: Table) -> str | None:
@@ -232,67 +262,6 @@ def _diagnosis_level(table: Table) -> str | None:
     counts = {name: sum(bool(cell) for cell in table.cells(name)) for name in levels}
     usable = [name for name in levels if counts[name] >= LEVEL_SHARE * counts[levels[0]] > 0]
     return usable[-1] if usable else None
-
-
-@dataclass(frozen=True)
-class GroupColumns:
-    """Which columns of a table identify patients and lesions; "folder" is the image's folder."""
-
-    patient: str | None = None
-    lesion: str | None = None
-    others: tuple[str, ...] = ()
-
-
-def group_columns(table: Table, options: ImportOptions, taken: Sequence[str]) -> GroupColumns:
-    """The columns of patients and lesions of a table.
-
-    A column such as "patient" without a word such as "id" counts only where it holds many values.
-    Columns that were given and that the table lacks are None.
-    """
-    if options.group_columns:
-        given = [
-            FOLDER if name == FOLDER else column_of(table, name) for name in options.group_columns
-        ]
-        return GroupColumns(given[0], given[1] if len(given) > 1 else None)
-    best: dict[str, list[tuple[int, int, str]]] = {"patient": [], "lesion": []}
-    for place, name in enumerate(table.columns):
-        kind = entity(name)
-        if kind is None or name in taken or not any(map(_is_id, table.cells(name))):
-            continue
-        values = set(filter(_is_id, table.cells(name)))
-        if kind[2] or len(values) > max(2, len(table.rows) / 20):
-            best[kind[0]].append((kind[1], place, name))
-    patients, lesions = sorted(best["patient"]), sorted(best["lesion"])
-    others = [name for _, _, name in (*patients[1:], *lesions[1:])]
-    return GroupColumns(
-        patients[0][2] if patients else None, lesions[0][2] if lesions else None, tuple(others)
-    )
-
-
-def _is_id(text: str) -> bool:
-    return text.casefold() not in NO_LABEL
-
-
-def split_column(table: Table, options: ImportOptions) -> str | None:
-    """The column of the official split: most of its values name training, validation or test.
-
-    Raises:
-        DataError: the column that was given names none.
-    """
-    given = column_of(table, options.split_column) if options.split_column else None
-    column = given or attribute_columns(table.columns).get("official_split")
-    if column is None or (options.split_column and not given):
-        return None
-    values = [cell for cell in table.cells(column) if not is_missing(cell)]
-    known = sum(split_of(cell) is not None for cell in values)
-    if known > len(values) / 2:
-        return column
-    if given:
-        raise DataError(
-            f"{table.name}: {table.spell(given)} holds {', '.join(sorted(set(values))[:4])}; a split "
-            "column holds train, val (or valid, validation) and test."
-        )
-    return None
 
 
 def missing_half(table: Table, names: ImageNames, has_images: bool) -> str:

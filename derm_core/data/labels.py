@@ -9,29 +9,29 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from ..errors import DataError
-from .columns import MISSING, class_name, plain, words
+from .columns import class_name, is_missing, plain, words
+from .image_files import IMAGE_SUFFIXES
 from .tables import Table
 
-NO_LABEL = MISSING - {"x"} | {
+NO_LABEL = {
     "unlabelled",
     "unlabeled",
     "no label",
     "nolabel",
     "no diagnosis",
+    "sin diagnostico",
     "tbd",
 }
 NO_LABEL |= {"to be determined", "not labelled", "not labeled", "not diagnosed", "#value!", "#ref!"}
-BOOLEANS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "": 0.0, "x": 1.0}
-BOOLEANS |= {"t": 1.0, "f": 0.0, "y": 1.0, "n": 0.0, "nan": 0.0}
-# Words of columns that are one-hot like classes and are none.
-NO_CLASSES = {*"weight weights train training test testing val valid validation fold split".split()}
-NO_CLASSES |= {
-    *"male female men women sex gender qc flag flags mask duplicate public private".split()
-}
-NO_CLASSES |= {
-    "monet",
-    *"left right biopsy biopsied histopathology histo ulceration hair ruler ink".split(),
-}
+NO_LABEL |= {"sin diagnóstico", "pending", "undetermined", "unclassified", "undiagnosed"}
+# Codes and words that name diagnoses, to tell columns of classes from others.
+DIAGNOSES = set("mel nv bcc scc ak akiec bkl df vasc nev ack sek unk ben mal normal".split())
+DIAGNOSES |= set(
+    "melanoma nevus naevus carcinoma keratosis benign malignant eczema psoriasis".split()
+)
+DIAGNOSES |= set(
+    "acne dermatitis dermatofibroma angioma lentigo rosacea tinea monkeypox wart".split()
+)
 SHOWN = 6
 
 
@@ -43,7 +43,7 @@ def read_classes(table: Table, column: str) -> tuple[list[str | None], list[str]
     """
     cells = [class_name(_largest_share(text)) for text in table.cells(column)]
     blank = Counter(
-        text or "" for text in cells if text is None or text.casefold() in NO_LABEL or text == "-1"
+        text or "" for text in cells if text is None or is_no_label(text) or text == "-1"
     )
     cells = [None if text is None or text in blank else text for text in cells]
     notes = []
@@ -67,6 +67,24 @@ def read_classes(table: Table, column: str) -> tuple[list[str | None], list[str]
             f"no classes; name the label column with --label-column (columns: {columns_of(table)})."
         )
     return [None if text is None else f"{numbers[text]:.0f}" for text in cells], notes
+
+
+def is_no_label(text: str) -> bool:
+    """Whether a cell is blank or holds a word for "no label"."""
+    lower = text.casefold()
+    return lower in NO_LABEL or (lower != "x" and is_missing(lower))
+
+
+def names_diagnosis(column: str) -> bool:
+    """Whether a column's name has a word for a diagnosis."""
+    return bool(DIAGNOSES & set(words(column)))
+
+
+def names_files(cells: Sequence[str]) -> bool:
+    """Whether most cells name image files, such as masks: no classes."""
+    named = [cell for cell in cells[:2000] if cell]
+    count = sum(cell.lower().endswith(IMAGE_SUFFIXES) for cell in named)
+    return count > len(named) / 2
 
 
 def columns_of(table: Table, limit: int = 20) -> str:
@@ -130,130 +148,6 @@ def _commonest(counts: Mapping[str, int]) -> str:
     return min(counts, key=lambda text: (-counts[text], text))
 
 
-def one_hot_columns(table: Table, others: Sequence[str]) -> tuple[str, ...]:
-    """The columns that together name a class in each row: 1 in one of them, 0 in the others.
-
-    Of the columns whose cells are all 0, 1, true, false, blank or a share, neighbours whose sum is
-    1 in most rows. Where there are none, neighbours that never hold two 1s and often hold one.
-
-    Args:
-        table: with rows.
-        others: columns that are something else, such as the image's.
-    """
-    values: list[tuple[str, list[float]]] = []
-    runs: list[list[tuple[str, list[float]]]] = []
-    for name in table.columns:
-        numbers = None
-        if name not in others and not NO_CLASSES & set(words(table.spell(name))):
-            numbers = shares(table.cells(name))
-        if numbers is None:
-            runs.append(values)
-            values = []
-        else:
-            values.append((name, numbers))
-    runs.append(values)
-    best: tuple[float, int, tuple[str, ...]] = (0.0, 0, ())
-    for run in runs:
-        for start in range(len(run) - 1):
-            sums = list(run[start][1])
-            for end in range(start + 1, len(run)):
-                sums = [a + b for a, b in zip(sums, run[end][1], strict=True)]
-                quality = _quality(sums)
-                if quality:
-                    names = tuple(name for name, _ in run[start : end + 1])
-                    best = max(best, (quality, len(names), names), key=lambda one: one[:2])
-    return best[2]
-
-
-def _quality(sums: Sequence[float]) -> float:
-    """2: one class in nearly every row; 1: never two, and one in some rows; 0: no classes."""
-    one = sum(abs(value - 1) < 0.02 for value in sums) / len(sums)
-    if one >= 0.9:
-        return 2.0
-    return 1.0 if one > 0.02 and max(sums) < 1.02 else 0.0
-
-
-def shares(cells: Sequence[str]) -> list[float] | None:
-    """Cells as numbers from 0 to 1; None where one is something else."""
-    known: dict[str, float] = {}
-    for text in set(cells):
-        lower = text.casefold()
-        if lower in BOOLEANS:
-            known[text] = BOOLEANS[lower]
-            continue
-        try:
-            known[text] = float(text.replace(",", "."))
-        except ValueError:
-            return None
-        if not 0 <= known[text] <= 1:
-            return None
-    return [known[text] for text in cells]
-
-
-def read_one_hot(
-    table: Table, columns: Sequence[str], remainder: str | None = None
-) -> tuple[list[str | None], list[str]]:
-    """The class of each row by one-hot columns or shares, and what was assumed.
-
-    Args:
-        table: with those columns.
-        columns: named after the classes.
-        remainder: class of the rows that have 0 in each of them; None where they have no label.
-
-    Raises:
-        DataError: a cell is no 0, 1, true, false or share.
-    """
-    values = []
-    for name in columns:
-        numbers = shares(table.cells(name))
-        if numbers is None:
-            cell = next(text for text in table.cells(name) if shares([text]) is None)
-            raise DataError(
-                f"{table.name}: {table.spell(name)} holds {cell!r}; a column of a class holds 0 and 1, "
-                "true and false, or shares from 0 to 1."
-            )
-        values.append(numbers)
-    classes: list[str | None] = []
-    zeros, contradictions, mixed = 0, [], 0
-    for row, of_row in zip(table.rows, zip(*values, strict=True), strict=True):
-        highest = max(of_row)
-        at_highest = [name for name, value in zip(columns, of_row, strict=True) if value == highest]
-        zeros += highest == 0
-        mixed += 0 < highest < 1
-        if highest > 0 and len(at_highest) > 1:
-            contradictions.append(next(iter(row.values()), ""))
-        one_class = at_highest[0] if len(at_highest) == 1 else None
-        classes.append(one_class if highest > 0 else remainder)
-    notes = _notes_on_one_hot(table, columns, 0 if remainder else zeros, contradictions, mixed)
-    if remainder and zeros:
-        notes.append(f"{zeros} rows of {table.name} have 0 in every class column: {remainder}.")
-    return classes, notes
-
-
-def _notes_on_one_hot(
-    table: Table, columns: Sequence[str], zeros: int, contradictions: Sequence[str], mixed: int
-) -> list[str]:
-    names = ", ".join(table.spell(name) for name in columns[:SHOWN])
-    names += ", …" if len(columns) > SHOWN else ""
-    notes = []
-    if zeros:
-        notes.append(
-            f"{zeros} rows of {table.name} have 0 in every class column ({names}): no label was given "
-            "to them. If they are a class that the table does not name, add a column for it."
-        )
-    if contradictions:
-        notes.append(
-            f"{len(contradictions)} rows of {table.name} contradict themselves: several class columns "
-            f"are highest (the first: {contradictions[0]}); no label was given to them."
-        )
-    if mixed:
-        notes.append(
-            f"{mixed} rows of {table.name} hold shares of several classes: the class with the largest "
-            "share was taken."
-        )
-    return notes
-
-
 def named_by(table: Table, column: str, candidates: Sequence[str]) -> str | None:
     """The column that has one name for each number of `column`; None where there is none."""
     numbers = table.cells(column)
@@ -271,8 +165,9 @@ def named_by(table: Table, column: str, candidates: Sequence[str]) -> str | None
 def is_label_word(name: str) -> bool:
     """Whether a column's name speaks of classes, though it is not one of the usual names."""
     text = plain(name)
-    other = "confirm confidence source difficulty date certainty method url id".split()
+    other = "confirm confidence source difficulty date certainty method url pred probab score logit"
+    other += " mask path file id"
     spoken = "diagnos label class categor disease malignan benign patholog condition target"
     return any(word in text for word in spoken.split()) and not any(
-        word in text for word in other if word != "id" or text.endswith("id")
+        word in text for word in other.split() if word != "id" or text.endswith("id")
     )

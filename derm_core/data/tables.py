@@ -70,6 +70,8 @@ def read_table(path: Path) -> Table:
     if path.suffix.lower() in JSON_SUFFIXES:
         return _from_json(path, text, notes)
     text, separator = _separator(text)
+    text, title = _without_title(text)
+    notes += [f"{path.name}: the first line ({title[:60]}) was taken for a title."] if title else []
     header = io.StringIO(text, newline=None).readline().rstrip("\n")
     separator = separator or max(SEPARATORS, key=re.sub(r'"[^"]*"', "", header).count)
     if header.count(separator) >= MAX_COLUMNS:  # pixels as a table: its columns are enough to know
@@ -79,7 +81,8 @@ def read_table(path: Path) -> Table:
             f"{path.name} has more than {MAX_LINES:,} lines or {MAX_CELLS:,} values; split it."
         )
     try:
-        records = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
+        lines = io.StringIO(text, newline="")
+        records = list(csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True))
     except csv.Error as error:
         raise DataError(f"{path.name} is not a valid CSV file ({error}).") from error
     return _as_table(path, records, notes)
@@ -95,6 +98,8 @@ def _read_text(path: Path) -> tuple[str, list[str]]:
         raise DataError(f"{path.name} cannot be read ({error.strerror or error}).") from error
     notes = []
     encoding = UTF16.get(data[:2], "utf-8-sig")
+    if encoding == "utf-8-sig" and len(data) > 8 and data[1:8:2] == b"\0\0\0\0":
+        encoding = "utf-16-le"  # without its mark
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError:
@@ -120,6 +125,17 @@ def _separator(text: str) -> tuple[str, str | None]:
     text = text.lstrip("\r\n")
     match = re.match(r"\s*\"?sep=(.)\"?[ \t]*(\r\n|\r|\n)", text, re.IGNORECASE)
     return (text[match.end() :], match[1]) if match else (text, None)
+
+
+def _without_title(text: str) -> tuple[str, str]:
+    """The text without a title line above the header, and that title."""
+    first, *others = io.StringIO(text[:20_000], newline=None).read().split("\n")[:6]
+    for separator in SEPARATORS:
+        counts = [line.count(separator) for line in others if line.strip()]
+        if len(counts) > 1 and not any(one in first for one in SEPARATORS) and min(counts) > 0:
+            ending = "\r\n" if "\r\n" in text[:20_000] else "\r" if "\n" not in text else "\n"
+            return text[len(first) + len(ending) :].lstrip("\r\n"), first
+    return text, ""
 
 
 def _from_json(path: Path, text: str, notes: list[str]) -> Table:

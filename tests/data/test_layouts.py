@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from derm_core.data import columns
+from derm_core.data.group_columns import group_columns
 from derm_core.data.image_files import scan
 from derm_core.data.image_names import ImageNames
 from derm_core.data.import_options import ImportOptions
-from derm_core.data.label_tables import ImageColumns, group_columns, read_label_table
+from derm_core.data.label_tables import ImageColumns, read_label_table
 from derm_core.data.tables import read_table
 
 
