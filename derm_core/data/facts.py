@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..errors import DataError
 from .columns import GROUPS, attribute_columns, attributes
 from .group_columns import group_columns, split_column
-from .image_names import key
 from .import_options import FOLDER, ImportSource
 from .joins import Companion, companion, is_duplicates_table
 from .labels import columns_of
@@ -63,38 +63,46 @@ class _Facts:
     table: Table
     columns: Mapping[str, str]
     other_groups: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
     source: Companion | None = None
 
     def row(self, one: ImageRow) -> Mapping[str, str]:
         """What the table says of an image."""
         if self.source is None:
-            return one.row
-        return self.source.row(key(one.path), one.row) or {}
+            return one.row if one.table is self.table else {}
+        return self.source.row(one.path, one.row) or {}
 
 
-def with_facts(layout: Layout, rows: Sequence[ImageRow]) -> tuple[list[ListedImage], ImportSource]:
+def with_facts(
+    layout: Layout, rows: Sequence[ImageRow]
+) -> tuple[list[ListedImage], ImportSource, list[str]]:
     """Images with the groups, splits and attributes that tables and folders give them.
 
     Returns:
-        The images, and what was taken for what.
+        The images, what was taken for what, and notes on tables and columns that were not used.
 
     Raises:
         DataError: a column that the user named is in no table that is used.
     """
     base = layout.tables[0] if layout.tables else None
-    sources = [_facts_of(layout, table) for table in layout.tables[:1]]
+    sources = [_facts_of(layout, table) for table in layout.tables]
+    notes = []
     for table in layout.companions:
-        other = None
-        if layout.names and not is_duplicates_table(table):
-            other = companion(table, base, layout.names)
+        if layout.names is None or layout.files is None or is_duplicates_table(table):
+            continue
+        folder = posixpath.dirname(layout.files.relative(table.path))
+        other = companion(table, base, layout.names, folder)
         if other:
             sources.append(replace(_facts_of(layout, table), source=other))
+        elif table.rows:
+            notes.append(f"{table.name} was not used: nothing in it names the images.")
     images, used = _join_facts(layout, rows, sources)
-    return images, _source(layout, sources, used)
+    notes += [f"Caution: {text}" for facts in sources for text in facts.cautions]
+    return images, _source(layout, sources, used), notes
 
 
 def _facts_of(layout: Layout, table: Table) -> _Facts:
-    taken = layout.columns.labels if layout.columns and table in layout.tables else ()
+    taken = [name for one in layout.labels if one.table is table for name in one.columns.labels]
     columns = attribute_columns(name for name in table.columns if name not in taken)
     columns.pop("official_split", None)
     split = split_column(table, layout.options)
@@ -104,7 +112,7 @@ def _facts_of(layout: Layout, table: Table) -> _Facts:
     for kind, column in zip(GROUPS, (groups.patient, groups.lesion), strict=True):
         if column and column != FOLDER:
             columns[kind] = column
-    return _Facts(table, columns, groups.others)
+    return _Facts(table, columns, groups.others, groups.cautions)
 
 
 def _join_facts(
@@ -149,7 +157,8 @@ def _facts_of_path(layout: Layout, one: ImageRow) -> dict[str, tuple[str, str]]:
         facts["official_split"] = split or (one.table and one.table.split) or "", origin
     if FOLDER in options.group_columns:
         kind = GROUPS[options.group_columns.index(FOLDER)]
-        facts[kind] = one.path.rpartition("/")[0], FOLDER
+        folder = folders.ids.get(one.path) or one.path.rpartition("/")[0]
+        facts[kind] = folder, FOLDER
     elif not options.group_columns and one.path in folders.groups:
         facts[folders.kind] = folders.groups[one.path], FOLDER
     return facts
@@ -158,14 +167,20 @@ def _facts_of_path(layout: Layout, one: ImageRow) -> dict[str, tuple[str, str]]:
 def _check_given(layout: Layout, sources: Sequence[_Facts]) -> None:
     """Raises DataError where a column that the user named is in no table that is used."""
     options = layout.options
-    known = {name for facts in sources for name in facts.table.columns}
+    tables = (*layout.tables, *layout.companions)
+    known = {name for table in tables for name in table.columns}
     wanted = [*options.group_columns, *filter(None, [options.split_column])]
     missing = [name for name in wanted if name != FOLDER and name.strip().lower() not in known]
     if missing:
-        tables = (
-            "; ".join(f"{one.table.name}: {columns_of(one.table)}" for one in sources) or "none"
+        named = "; ".join(f"{table.name}: {columns_of(table)}" for table in tables) or "none"
+        raise DataError(f"No table has a column {missing[0]!r} (columns of {named}).")
+    joined = {name for facts in sources for name in facts.table.columns}
+    unjoined = [name for name in wanted if name != FOLDER and name.strip().lower() not in joined]
+    if unjoined:
+        raise DataError(
+            f"The table with the column {unjoined[0]!r} names neither the images nor an id of the label "
+            "table; add such a column to it."
         )
-        raise DataError(f"No table has a column {missing[0]!r} (columns of {tables}).")
 
 
 def _source(
@@ -177,15 +192,15 @@ def _source(
         columns = [column for name in names for column in sorted(used.get(name, ()))]
         return ", ".join(columns) or None
 
-    columns, table = layout.columns, layout.tables[0] if layout.tables else None
-    others = [facts.table.spell(name) for facts in sources for name in facts.other_groups]
-    label = image = None
-    other_labels: tuple[str, ...] = ()
-    if columns and table:
-        image = table.spell(columns.image)
-        label = ", ".join(table.spell(name) for name in columns.labels) or None
-        other_labels = tuple(table.spell(name) for name in columns.other_labels)
-    elif layout.folders.labels:
+    def spelled(pairs: Iterable[tuple[Table, Sequence[str]]]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(table.spell(name) for table, own in pairs for name in own))
+
+    labels = layout.labels
+    label = ", ".join(spelled((one.table, one.columns.labels) for one in labels))
+    image = ", ".join(spelled((one.table, (one.columns.image,)) for one in labels))
+    other_labels = spelled((one.table, one.columns.other_labels) for one in labels)
+    others = spelled((facts.table, facts.other_groups) for facts in sources)
+    if layout.folders.labels and not labels:
         label = FOLDER
     names = [
         name
@@ -196,11 +211,11 @@ def _source(
     return ImportSource(
         layout=layout.name,
         table=", ".join(names) or None,
-        image_column=image,
-        label_column=label,
+        image_column=image or None,
+        label_column=label or None,
         group_column=joined("patient", "lesion"),
         split_column=joined("official_split"),
         companions=tuple(one.table.name for one in sources if one.source),
         other_label_columns=other_labels,
-        other_group_columns=tuple(dict.fromkeys(others)),
+        other_group_columns=others,
     )

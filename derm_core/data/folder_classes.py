@@ -168,7 +168,8 @@ def _without_splits(
     splits, changed = {}, {}
     for image, parts in levels.items():
         changed[image] = [rest[name] if name in shared else name for name in parts]
-        splits.update({image: split_of(name) or "" for name in parts if name in shared})
+        for name in shared.intersection(parts):
+            splits[image] = split_of(name) or ""
     return changed, splits
 
 

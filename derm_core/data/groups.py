@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -72,7 +72,7 @@ def without_placeholders(images: Sequence[ListedImage]) -> tuple[list[ListedImag
         for name, count in counts.items():
             is_often = count > 2 and (count > 3 * usual or len(counts) == 1)
             if re.fullmatch(r"-\d{1,4}(?:\.0+)?", name) or (
-                is_often and re.fullmatch(r"0+(?:\.0+)?|9{2,}(?:\.0+)?", name)
+                is_often and re.fullmatch(r"[A-Za-z_-]*0+(?:\.0+)?|9{2,}(?:\.0+)?", name)
             ):
                 notes.append(
                     f"The {kind} {name} of {count} images was read as unknown: each is a group of "
@@ -85,3 +85,52 @@ def without_placeholders(images: Sequence[ListedImage]) -> tuple[list[ListedImag
                     for image in images
                 ]
     return images, notes
+
+
+def complete_patients(images: Sequence[ListedImage]) -> tuple[list[ListedImage], list[str]]:
+    """Images with patients that are spelled alike, and those known through their lesion.
+
+    An image without a patient whose lesion has one belongs to that patient. Where lesions are
+    numbered within each patient, a lesion without a patient says nothing.
+
+    Returns:
+        The images, and what was assumed.
+    """
+    spelled: dict[str, str] = {}
+    for image in images:
+        for kind in GROUPS:
+            if name := image.known(kind):
+                spelled.setdefault(f"{kind} {name.casefold()}", name)
+    patients_of: dict[str, set[str]] = defaultdict(set)
+    completed = []
+    for image in images:
+        names = {
+            kind: spelled[f"{kind} {name.casefold()}"]
+            for kind in GROUPS
+            if (name := image.known(kind))
+        }
+        completed.append(
+            replace(image, attributes={**image.attributes, **names}) if names else image
+        )
+        if len(names) == len(GROUPS):
+            patients_of[names["lesion"]].add(names["patient"])
+    several = sum(len(patients) > 1 for patients in patients_of.values())
+    within_patients = several > 0.05 * len(patients_of)
+    changed = 0
+    for i, image in enumerate(completed):
+        lesion = image.known("lesion")
+        if image.known("patient") or not lesion or lesion not in patients_of:
+            continue
+        changed += 1
+        values: dict[str, str | None] = {"patient": min(patients_of[lesion])}
+        if within_patients:
+            values = {"lesion": None}
+        completed[i] = replace(image, attributes={**image.attributes, **values})
+    if not changed:
+        return completed, []
+    if within_patients:
+        return completed, [
+            f"Lesions are numbered within each patient: the lesions of {changed} images without a "
+            "patient were read as unknown."
+        ]
+    return completed, [f"{changed} images without a patient have one through their lesion."]

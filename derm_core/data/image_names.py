@@ -9,7 +9,7 @@ import posixpath
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .image_files import FolderFiles, stem
@@ -86,6 +86,11 @@ class ImageNames:
     def loosely(self, path: str) -> bool:
         """Whether a path names one file without regard to zeros before numbers."""
         return self._by_zeros(path) is not None
+
+    def mostly_loosely(self, cells: Sequence[str]) -> bool:
+        """Whether most cells name one file without regard to zeros before numbers."""
+        filled = [cell for cell in cells if cell]
+        return sum(self.loosely(clean(cell)) for cell in filled) > len(filled) / 2
 
     def _below_root(self, path: str) -> str | None:
         relative = os.path.relpath(path, self.files.root).replace(os.sep, "/")

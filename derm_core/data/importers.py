@@ -23,7 +23,7 @@ from .cautions import cautions, groups_known
 from .columns import ATTRIBUTES
 from .decode_all import DecodedImages, Progress, decode_images, source_key
 from .facts import ListedImage
-from .groups import find_groups, group_key, without_placeholders
+from .groups import complete_patients, find_groups, group_key, without_placeholders
 from .import_options import ImportOptions, ImportSource
 from .layouts import Layout, find_layout
 from .listing import Listing, read_listing
@@ -151,7 +151,9 @@ def _read(layout: Layout) -> Listing:
     """The listing of a folder or table, without ids that stand for "unknown"."""
     listing = read_listing(layout)
     images, notes = without_placeholders(listing.images)
-    return recognise(layout, replace(listing, images=images, notes=[*listing.notes, *notes]))
+    images, more = complete_patients(images)
+    notes = [*listing.notes, *notes, *more]
+    return recognise(layout, replace(listing, images=images, notes=notes))
 
 
 def import_dataset(

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .columns import entity, plain, split_of, with_role
-from .image_names import ImageNames, key
+from .image_names import ImageNames
 from .tables import Table
 
+SAMPLE = 2000  # rows in which images are looked for
 WIDE = re.compile(r"(?:image|img|photo|picture)_?(\d+)(?:_?(?:path|file|name|id))?")
 DUPLICATES = re.compile(r"duplicat|same_?lesion|near_?dup")
 
@@ -19,7 +20,7 @@ class Companion:
     """A table beside the labels, by what joins it to an image.
 
     Attributes:
-        by_image: key of the image's file name → row.
+        by_image: the image's relative path → row.
         column: else the column of the label table that joins it; by_value: its value → row.
     """
 
@@ -28,22 +29,32 @@ class Companion:
     column: str | None = None
     by_value: Mapping[str, dict[str, str]] = field(default_factory=dict)
 
-    def row(self, image_key: str, row: Mapping[str, str]) -> Mapping[str, str] | None:
+    def row(self, path: str, row: Mapping[str, str]) -> Mapping[str, str] | None:
         """What the table says of an image, given its row in the label table."""
         if self.column is None:
-            return self.by_image.get(image_key)
+            return self.by_image.get(path)
         return self.by_value.get(_id(row.get(self.column, "")))
 
 
-def companion(table: Table, base: Table | None, names: ImageNames) -> Companion | None:
-    """How a table is joined to the label table; None where nothing joins them."""
+def companion(
+    table: Table, base: Table | None, names: ImageNames, folder: str = ""
+) -> Companion | None:
+    """How a table is joined to the label table; None where nothing joins them.
+
+    Args:
+        table: beside the labels.
+        base: the label table, if there is one.
+        names: of the image files.
+        folder: relative path of the table's folder.
+    """
     column = image_column(table, names)
     if column:
         rows: dict[str, dict[str, str]] = {}
         for row in table.rows:
-            rows.setdefault(key(row[column]), {}).update(
-                {name: cell for name, cell in row.items() if cell}
-            )
+            path = names.find(row[column], folder).path if row[column] else None
+            if path:
+                cells = {name: cell for name, cell in row.items() if cell}
+                rows.setdefault(path, {}).update(cells)
         return Companion(table, by_image=rows)
     shared = shared_key(table, base) if base else None
     if shared is None:
@@ -53,11 +64,18 @@ def companion(table: Table, base: Table | None, names: ImageNames) -> Companion 
 
 
 def image_column(table: Table, names: ImageNames) -> str | None:
-    """The column of a table that names image files; None where there is none."""
+    """The column that names most image files, by its name or by what it holds; None where none does."""
     named = with_role(table.columns, "image")
     hits = {name: len(names.hits(table.cells(name))) for name in named}
-    best = max(named, key=lambda name: hits[name], default=None)
-    return best if best and hits[best] else None
+    if not any(hits.values()):
+        sample = replace(table, rows=table.rows[:SAMPLE])
+        others = [name for name in table.columns[:200] if entity(name) is None]
+        hits = {name: len(names.hits(sample.cells(name))) for name in others}
+        hits = {name: count for name, count in hits.items() if count > len(sample.rows) / 2}
+    if not any(hits.values()):
+        loose = (name for name in named if names.mostly_loosely(table.cells(name)[:SAMPLE]))
+        return next(loose, None)
+    return max(hits, key=lambda name: hits[name])
 
 
 def shared_key(table: Table, base: Table) -> tuple[str, str] | None:
@@ -156,15 +174,16 @@ def with_index_splits(tables: Sequence[Table]) -> list[Table]:
 
 
 def listed_duplicates(tables: Iterable[Table], names: ImageNames) -> list[tuple[str, str]]:
-    """Keys of pairs of images that a table such as known_duplicates.csv lists."""
+    """Relative paths of pairs of images that a table such as known_duplicates.csv lists."""
     pairs = []
     for table in tables:
-        if not DUPLICATES.search(table.name.lower()):
+        if not is_duplicates_table(table):
             continue
-        columns = [name for name in table.columns if names.hits(table.cells(name)[:2000])]
+        columns = [name for name in table.columns if names.hits(table.cells(name)[:SAMPLE])]
         if len(columns) == 2:
             first, second = columns
-            pairs += [(key(row[first]), key(row[second])) for row in table.rows]
+            matches = ((names.find(row[first]), names.find(row[second])) for row in table.rows)
+            pairs += [(a.path, b.path) for a, b in matches if a.path and b.path]
     return pairs
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from ..errors import DataError
@@ -13,20 +12,85 @@ from .label_tables import LabelTable
 from .labels import same_class
 from .tables import Table
 
-PREDICTIONS = re.compile(r"predict|result|output|submi|logit|probab|score|inference")
-
+# Names of tables and columns that a model wrote; "results" may be a laboratory's.
+PREDICTIONS = re.compile(r"predict|\bpreds?\b|submi|logit|probab|inference|(?<!ground[ _-])output")
+RESULTS = re.compile(r"result|score")
+COLUMNS = re.compile(r"pred|prob|logit|score|confidence|softmax")
 TRUTH = re.compile(r"ground[ _-]?truth")
 
 
 def looks_like_predictions(table: Table) -> bool:
-    """Whether a table's name says that a model wrote it."""
-    return bool(PREDICTIONS.search(table.name.lower()))
+    """Whether a table's name, or its name and columns, say that a model wrote it."""
+    name = table.name.lower().replace("_", " ")
+    by_columns = any(COLUMNS.search(column) for column in table.columns)
+    return bool(PREDICTIONS.search(name)) or (bool(RESULTS.search(name)) and by_columns)
 
 
-def without_predictions(tables: Sequence[LabelTable]) -> list[LabelTable]:
-    """The tables that no model wrote, of these the ground truths; all where there are no such ones."""
-    others = [one for one in tables if not looks_like_predictions(one.table)]
-    return [one for one in others if TRUTH.search(one.table.name.lower())] or others or [*tables]
+def choose(tables: Sequence[LabelTable], files_of: Mapping[str, set[str]]) -> list[LabelTable]:
+    """The label table, or several that are one set.
+
+    Of tables that name the same images, the ground truth counts, or the largest where they agree.
+    Tables that name other images join it where they name some of the same classes.
+
+    Args:
+        tables: candidates, none of which a model wrote.
+        files_of: path of the table → images that it names.
+
+    Raises:
+        DataError: several tables label the same images differently, or other images otherwise.
+    """
+    ranked = sorted(
+        tables,
+        key=lambda one: (
+            not TRUTH.search(one.table.name.lower()),
+            one.certainty,
+            -len(files_of[str(one.table.path)]),
+        ),
+    )
+    chosen: list[LabelTable] = []
+    named: set[str] = set()
+    for one in ranked:
+        files = files_of[str(one.table.path)]
+        overlap = files & named
+        if not overlap or len(overlap) < 0.05 * min(len(files), len(named)):
+            if chosen and not _share_classes(chosen, one):
+                if one.certainty > chosen[0].certainty and not one.table.split:
+                    continue  # such as a table of other facts
+                raise _ask(tables)
+            chosen.append(one)
+            named |= files
+        elif one.certainty == chosen[0].certainty and not _is_truth(chosen, one):
+            if not all(_agree(other, one) for other in chosen):
+                raise _ask(tables)
+            if files - named:
+                chosen.append(one)
+                named |= files
+    return chosen
+
+
+def _is_truth(chosen: Sequence[LabelTable], other: LabelTable) -> bool:
+    """Whether the chosen tables are called ground truth and the other is not."""
+    called = [bool(TRUTH.search(one.table.name.lower())) for one in (*chosen, other)]
+    return all(called[:-1]) and not called[-1]
+
+
+def _share_classes(chosen: Sequence[LabelTable], other: LabelTable) -> bool:
+    if any(one.columns.labels == other.columns.labels for one in chosen):
+        return True
+    known = {same_class(name) for one in chosen for name in _labels(one).values() if name}
+    own = {same_class(name) for name in _labels(other).values() if name}
+    return bool(known & own) or not own
+
+
+def _ask(tables: Sequence[LabelTable]) -> DataError:
+    names = ", ".join(
+        f"{one.table.name} ({', '.join(map(one.table.spell, one.columns.labels[:3]))})"
+        for one in tables[:4]
+    )
+    return DataError(
+        f"Several tables label the images differently ({names}); name one with --table, or several "
+        "that are one set."
+    )
 
 
 def is_table_better(
@@ -72,14 +136,6 @@ def is_table_better(
     )
 
 
-def same_columns(tables: Sequence[LabelTable]) -> list[list[LabelTable]]:
-    """The tables by the columns that name images and classes."""
-    groups: dict[tuple[str, tuple[str, ...]], list[LabelTable]] = defaultdict(list)
-    for one in tables:
-        groups[one.columns.image, one.columns.labels].append(one)
-    return list(groups.values())
-
-
 def _labels(one: LabelTable) -> dict[str, str | None]:
     """Key of the image's file name → class."""
     classes, _ = one.columns.classes(one.table)
@@ -89,10 +145,9 @@ def _labels(one: LabelTable) -> dict[str, str | None]:
     }
 
 
-def agree(first: LabelTable, other: LabelTable) -> bool:
+def _agree(first: LabelTable, other: LabelTable) -> bool:
     """Whether two tables sort the images that both name into the same classes, whatever their names."""
-    if not other.hits <= first.hits:
-        return False
     a, b = _labels(first), _labels(other)
-    pairs = {(a[image], b[image]) for image in other.hits if a.get(image) and b.get(image)}
+    common = a.keys() & b.keys()
+    pairs = {(a[image], b[image]) for image in common if a[image] and b[image]}
     return len(pairs) == len({one for one, _ in pairs}) == len({one for _, one in pairs})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from . import known_datasets
 from .columns import attribute_columns, entity, with_role
-from .image_names import ImageNames, clean
+from .image_names import ImageNames
 from .import_options import ImportOptions
 from .labels import (
     columns_of,
@@ -151,7 +151,8 @@ def _image_column(
         return None, set(), {}
     best = max(named, key=lambda name: len(hits[name]))
     if not hits[best]:
-        best = next((name for name in named if _names_loosely(table, name, names)), best)
+        loose = (name for name in named if names.mostly_loosely(table.cells(name)[:200]))
+        best = next(loose, best)
     more = {
         name: len(hits[name] - hits[best])
         for name in table.columns
@@ -164,11 +165,6 @@ def _image_column(
                 if len(own) > min(len(table.rows), SAMPLE) / 2:
                     more[name] = len(own)
     return best, hits[best], more
-
-
-def _names_loosely(table: Table, column: str, names: ImageNames) -> bool:
-    cells = [cell for cell in table.cells(column)[:200] if cell]
-    return any(names.loosely(clean(cell)) for cell in cells)
 
 
 def _label_columns(

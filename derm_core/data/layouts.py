@@ -25,8 +25,16 @@ from .image_files import NOT_READ, TABLE_SUFFIXES, FolderFiles, scan
 from .image_names import ImageNames
 from .import_options import NO_CLASSES, ImportOptions
 from .joins import is_duplicates_table, join, one_row_an_image, with_index_splits
-from .label_choice import agree, is_table_better, same_columns, without_predictions
-from .label_tables import ImageColumns, LabelTable, missing_half, read_label_table, with_header
+from .label_choice import choose, is_table_better, looks_like_predictions
+from .label_tables import (
+    ImageColumns,
+    LabelTable,
+    doubt,
+    missing_half,
+    read_label_table,
+    with_header,
+)
+from .labels import columns_of
 from .tables import JSON_SUFFIXES, Table, read_table
 
 EXPECTED = (
@@ -44,8 +52,7 @@ class Layout:
         name: isic, isic-one-hot, pad-ufes-20, csv, one-hot, folders, unlabelled or medmnist.
         source: the folder or file that was given.
         files, names: the files of the folder, and the index of image names.
-        tables: label tables of the same columns, which are one set.
-        columns: theirs.
+        labels: label tables with their columns, which are one set.
         companions: tables of other facts about the images.
         folders: what the folders say.
         array: the .npz file of layout "medmnist".
@@ -56,13 +63,17 @@ class Layout:
     source: Path
     files: FolderFiles | None = None
     names: ImageNames | None = None
-    tables: tuple[Table, ...] = ()
-    columns: ImageColumns | None = None
+    labels: tuple[LabelTable, ...] = ()
     companions: tuple[Table, ...] = ()
     folders: FolderClasses = field(default_factory=FolderClasses)
     array: Path | None = None
     options: ImportOptions = field(default_factory=ImportOptions)
     notes: tuple[str, ...] = ()
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """The label tables."""
+        return tuple(one.table for one in self.labels)
 
 
 def find_layout(path: Path, options: ImportOptions | None = None) -> Layout:
@@ -131,6 +142,7 @@ class _Search:
             return self._unlabelled()
         if self.options.classes:
             return self._forced_folders()
+        self._check_columns()
         read = [read_label_table(table, self.names, self.options) for table in self.tables]
         candidates = [one for one in read if one]
         if self.given:
@@ -139,13 +151,32 @@ class _Search:
         labelled = [one for one in candidates if one.has_labels and one.hits]
         if not labelled:
             labelled = self._joined(candidates)
-        chosen = self._choose(labelled)
+        predictions = [] if self.given else [one for one in labelled if _is_model_s(one)]
+        chosen = self._choose([one for one in labelled if one not in predictions])
         if folders.labels and not self._comes_from_table(chosen, folders):
-            self._note_unused(chosen)
+            self._note_unused([*chosen, *predictions])
             return self._folders(folders)
         if chosen:
             return self._table(chosen, folders)
+        if predictions:
+            name = self.files.relative(predictions[0].table.path)
+            raise DataError(
+                f"{name} looks like the predictions of a model: say --table {name} if it holds the "
+                "labels, or --classes none to import without labels."
+            )
         return self._without_labelled_table(candidates, folders)
+
+    def _check_columns(self) -> None:
+        """Raises DataError where no table has a column that the user named for images or labels."""
+        known = {name for table in self.tables for name in table.columns}
+        wanted = [("--label-column", name) for name in self.options.label_columns]
+        if self.options.image_column:
+            wanted.append(("--image-column", self.options.image_column))
+        missing = [(option, name) for option, name in wanted if name.strip().lower() not in known]
+        if missing:
+            tables = "; ".join(f"{one.name}: {columns_of(one)}" for one in self.tables) or "none"
+            option, name = missing[0]
+            raise DataError(f"No table has a column {name!r} for {option} (columns of {tables}).")
 
     def _joined(self, candidates: Sequence[LabelTable]) -> list[LabelTable]:
         """Tables of images with the labels of another table beside them, joined by a key."""
@@ -174,41 +205,22 @@ class _Search:
         """The label table, or several that are one set; empty where there is none.
 
         Raises:
-            DataError: several tables label the same images differently.
+            DataError: several tables label the images differently.
         """
-        if not self.given:
-            labelled = without_predictions(labelled)
         if not labelled:
             return []
-        best = min(one.certainty for one in labelled)
-        if len(self.given) <= 1:
-            joined = self._joined_by_key(labelled, best)
-            if joined:
-                return joined
-            labelled = [one for one in labelled if one.certainty == best]
-        groups = same_columns(labelled)
-        if len(groups) == 1 and self._are_disjoint(groups[0]):
-            return groups[0]
-        ranked = sorted(labelled, key=lambda one: -len(one.hits))
-        first = ranked[0]
-        if all(agree(first, other) for other in ranked[1:]):
-            return [first]
-        names = ", ".join(self.files.relative(one.table.path) for one in ranked[:4])
-        raise DataError(
-            f"{self.source.name} holds several tables of images ({names}); name one with --table, or "
-            "give it as the path."
-        )
+        joined = self._joined_by_key(labelled, min(one.certainty for one in labelled))
+        if joined:
+            return joined
+        if len(labelled) == 1:
+            return [*labelled]
+        return choose(labelled, {str(one.table.path): self._files_of(one) for one in labelled})
 
-    def _are_disjoint(self, tables: Sequence[LabelTable]) -> bool:
-        """Whether no image is named by two of the tables."""
-        if len(tables) == 1:
-            return True
-        named: list[str] = []
-        for one in tables:
-            base = posixpath.dirname(self.files.relative(one.table.path))
-            matches = (self.names.find(cell, base) for cell in one.table.cells(one.columns.image))
-            named += {match.path for match in matches if match.path}
-        return len(named) == len(set(named))
+    def _files_of(self, one: LabelTable) -> set[str]:
+        """The images that a table names."""
+        base = posixpath.dirname(self.files.relative(one.table.path))
+        matches = (self.names.find(cell, base) for cell in one.table.cells(one.columns.image))
+        return {match.path for match in matches if match.path}
 
     def _joined_by_key(self, labelled: Sequence[LabelTable], best: int) -> list[LabelTable]:
         """A table whose labels are more certain than those beside the images, joined by a key."""
@@ -249,7 +261,8 @@ class _Search:
         if lists:
             named = [one for one in candidates if one.hits]
             table = self._given_table() or (named[0].table if named else lists[0])
-            raise DataError(missing_half(table, self.names, bool(named)))
+            in_doubt = doubt(table, named[0].columns.image) if named and table.rows else ""
+            raise DataError(in_doubt or missing_half(table, self.names, bool(named)))
         if folders.doubt:
             raise DataError(folders.doubt)
         return self._unlabelled(folders)
@@ -273,23 +286,27 @@ class _Search:
 
     def _table(self, chosen: Sequence[LabelTable], folders: FolderClasses) -> Layout:
         own = {one.table.path for one in chosen}
-        columns = chosen[0].columns
-        table = chosen[0].table
-        self.notes += [note for one in chosen for note in one.table.notes]
+        self.notes += [note for one in chosen for note in (*one.table.notes, *one.columns.notes)]
         if len(chosen) > 1:
             names = ", ".join(self.files.relative(one.table.path) for one in chosen)
-            self.notes.append(f"{len(chosen)} tables of the same columns were joined: {names}.")
+            self.notes.append(f"{len(chosen)} tables were joined into one set: {names}.")
+        folders = folders if not self.given else read_folders(self.files.images)
+        if folders.labels:
+            named = ", ".join(sorted(set(folders.labels.values()))[:4])
+            self.notes.append(
+                f"The folders ({named}) were not used: --classes folder takes them for the classes, "
+                "--group-column folder for the patients."
+            )
         return Layout(
-            _name(table, columns),
+            _name(chosen[0].table, chosen[0].columns),
             self.source,
             self.files,
             self.names,
-            tuple(one.table for one in chosen),
-            columns,
+            tuple(chosen),
             tuple(one for one in self.tables if one.path not in own),
-            folders if not self.given else read_folders(self.files.images),
+            folders,
             options=self.options,
-            notes=(*self.notes, *columns.notes),
+            notes=tuple(dict.fromkeys(self.notes)),
         )
 
     def _folders(self, folders: FolderClasses) -> Layout:
@@ -345,6 +362,10 @@ def _read_tables(
         split = split_of(path.stem) or (split_of(folder) if is_container(folder) else None)
         tables.append(one_row_an_image(replace(table, split=split)))
     return with_index_splits(tables), failures
+
+
+def _is_model_s(one: LabelTable) -> bool:
+    return looks_like_predictions(one.table)
 
 
 def _name(table: Table, columns: ImageColumns) -> str:

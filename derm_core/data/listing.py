@@ -11,10 +11,9 @@ from ..errors import DataError
 from .columns import class_name
 from .facts import ImageRow, ListedImage, with_facts
 from .image_files import stem
-from .image_names import Match, count_ways, key
+from .image_names import Match, count_ways
 from .import_options import ImportSource
 from .joins import listed_duplicates
-from .label_tables import ImageColumns
 from .labels import one_spelling
 from .layouts import Layout
 from .manifest import Skipped
@@ -50,18 +49,16 @@ def read_listing(layout: Layout) -> Listing:
     if layout.files is None or layout.names is None:
         raise ValueError(f"layout {layout.name} has no listing of files")
     notes = [*layout.notes, *layout.files.notes()]
-    if layout.columns:
-        rows, skipped, more = _rows_of_tables(layout, layout.columns)
+    if layout.labels:
+        rows, skipped, more = _rows_of_tables(layout)
     else:
         rows, skipped, more = _rows_of_folders(layout)
     notes += more
-    images, source = with_facts(layout, rows)
-    ids = {key(one.path): image.image_id for one, image in zip(rows, images, strict=True)}
-    pairs = [
-        (ids[a], ids[b])
-        for a, b in listed_duplicates((*layout.companions, *layout.tables), layout.names)
-        if a in ids and b in ids
-    ]
+    images, source, more = with_facts(layout, rows)
+    notes += more
+    ids = {one.path: image.image_id for one, image in zip(rows, images, strict=True)}
+    duplicates = listed_duplicates((*layout.companions, *layout.tables), layout.names)
+    pairs = [(ids[a], ids[b]) for a, b in duplicates if a in ids and b in ids]
     notes += [
         f"These columns could have been the {what} as well: {', '.join(others)} (--{what}-column)."
         for what, others in (
@@ -73,19 +70,18 @@ def read_listing(layout: Layout) -> Listing:
     return Listing(images, _classes(images), pairs, skipped, notes, source)
 
 
-def _rows_of_tables(
-    layout: Layout, columns: ImageColumns
-) -> tuple[list[ImageRow], list[Skipped], list[str]]:
+def _rows_of_tables(layout: Layout) -> tuple[list[ImageRow], list[Skipped], list[str]]:
     """The rows of the label tables whose images are there, once each."""
-    labels, notes = _labels_of_tables(layout, columns)
+    labels, notes = _labels_of_tables(layout)
     matches: list[tuple[ImageRow, Match]] = []
     skipped: list[Skipped] = []
     rivals: dict[str, Match] = {}
     ways = Counter[str]()
-    for table, classes in zip(layout.tables, labels, strict=True):
+    for one_table, classes in zip(layout.labels, labels, strict=True):
+        table, image_column = one_table.table, one_table.columns.image
         base = posixpath.dirname(layout.files.relative(table.path)) if layout.files else ""
         for row, label in zip(table.rows, classes, strict=True):
-            text = row[columns.image]
+            text = row[image_column]
             match = Match(reason="the table names no image here")
             if text and layout.names:
                 match = layout.names.find(text, base)
@@ -111,7 +107,10 @@ def _rows_of_tables(
             skipped.append(Skipped(one.image_id, reason))
         elif one.path in rows:
             twice += 1
-            if rows[one.path].label != one.label:
+            first = rows[one.path]
+            if first.label is None:
+                first.label = one.label
+            elif one.label not in (None, first.label):
                 conflicts.append(one.path)
         else:
             rows[one.path] = one
@@ -126,21 +125,18 @@ def _rows_of_tables(
     return _with_short_ids(listed), _shortened(skipped), notes
 
 
-def _labels_of_tables(
-    layout: Layout, columns: ImageColumns
-) -> tuple[list[list[str | None]], list[str]]:
+def _labels_of_tables(layout: Layout) -> tuple[list[list[str | None]], list[str]]:
     """The class of each row of each table; names that stand in several tables are spelled alike."""
     labels, notes = [], []
-    for table in layout.tables:
-        classes, more = columns.classes(table)
+    for one in layout.labels:
+        classes, more = one.columns.classes(one.table)
         labels.append(classes)
         notes += more
     if len(labels) > 1:
         joined, more = one_spelling([label for classes in labels for label in classes])
         notes += more
-        lengths = [len(classes) for classes in labels]
-        ends = [sum(lengths[: i + 1]) for i in range(len(lengths))]
-        labels = [joined[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+        spelled = iter(joined)
+        labels = [[next(spelled) for _ in classes] for classes in labels]
     return labels, notes
 
 
@@ -179,7 +175,8 @@ def _notes_on_matches(
     if layout.files:
         unused = len(layout.files.images) - len(rows)
         if unused:
-            notes.append(f"{unused} image files are not named in the table and were left out.")
+            names = ", ".join(table.name for table in layout.tables)
+            notes.append(f"{unused} image files are not named in {names} and were left out.")
     return notes
 
 
