@@ -58,12 +58,11 @@ ENTITIES = {
     ).split(),
     "lesion": "lesion lasion laesion lesione lesao".split(),
 }
+WITH_ID = ("mole", "nevus", "naevus", "tumor", "tumour")  # lesions, where "id" stands beside them
 CODES = {"mrn", "mrnhash", "medicalrecordnumber", "hospitalnumber", "nhc", "numhistoria", "pid"}
 CODES |= {"nhsnumber", "recordid", "chartno", "chartnumber", "chartid", "historianumero"}
 _ID = "id|ids|no|nr|nu?m|n|number|code|codigo|codice|key|uid|uuid|guid|hash|hashed|identifier|ref"
-_ID += (
-    "|identification|nummer|numero|index|idx|pseudonym|deid|anon|anonymi[sz]ed|unique|global|isic"
-)
+_ID += "|identification|nummer|numero|index|idx|pseudonym|group|study|deid|anon|anonymi[sz]ed|unique|global|isic"
 _NAME = "name|initials"  # less certain than an id: two patients may share one
 SPLITS = {
     "train": "train training trn tr entrenamiento entrainement entraînement treino addestramento",
@@ -147,10 +146,12 @@ def entity(name: str) -> tuple[str, int, str] | None:
     if text in CODES:
         return "patient", 0, "id"
     for kind, entity_words in ENTITIES.items():
-        for place, word in enumerate(entity_words):
+        for place, word in enumerate((*entity_words, *(WITH_ID if kind == "lesion" else ()))):
             match = re.fullmatch(f"((?:{_ID})*){word}s?((?:{_ID})*)((?:{_NAME})?)", text)
-            if match:
-                is_id = match[1] or match[2]
+            if match is None:
+                continue
+            is_id = match[1] or match[2]
+            if is_id or word not in WITH_ID:
                 return kind, place, "name" if match[3] else "id" if is_id else ""
     return None
 

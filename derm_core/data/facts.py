@@ -134,6 +134,12 @@ def _join_facts(
                     values[name] = value
                     used[name].add(facts.table.spell(facts.columns[name]))
                 values.setdefault(name, None)
+        lists = [
+            facts for facts in sources if facts.source and facts.table.split and facts.row(one)
+        ]
+        if lists and values.get("official_split") is None and not layout.options.split_column:
+            values["official_split"] = lists[0].table.split
+            used["official_split"].add("file name")
         for name, (value, origin) in _facts_of_path(layout, one).items():
             if values.get(name) is None:
                 values[name] = value

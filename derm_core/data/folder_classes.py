@@ -79,6 +79,10 @@ def read_folders(images: Sequence[str], *, certain: bool = False) -> FolderClass
         images: relative paths.
         certain: folders are classes, whatever they are called.
     """
+    if certain:
+        assumed = read_folders(images)
+        if assumed.labels:
+            return assumed
     splits = {}
     levels: dict[str, list[str]] = {}
     for image in images:
@@ -108,7 +112,7 @@ def read_folders(images: Sequence[str], *, certain: bool = False) -> FolderClass
             if outer_groups:
                 kind, groups = outer_groups
                 notes.append(_taken_for_ids(Counter(groups.values()), kind))
-            return FolderClasses(names, splits, groups, kind, tuple(notes), ids=ids)
+            return FolderClasses(names, splits, groups, kind, tuple(notes), ids=groups or ids)
         if verdict in ("patient", "lesion") and not groups:
             groups, kind = names, verdict
             notes.append(_taken_for_ids(counts, kind))
@@ -128,7 +132,7 @@ def read_folders(images: Sequence[str], *, certain: bool = False) -> FolderClass
                 f"All images lie in one folder, {_few(counts)}: --classes folder takes it for their "
                 "class."
             )
-    return FolderClasses({}, splits, groups, kind, tuple(notes), doubt, ids or groups)
+    return FolderClasses({}, splits, groups, kind, tuple(notes), doubt, groups or ids)
 
 
 def _taken_for_ids(counts: Mapping[str, int], kind: str) -> str:

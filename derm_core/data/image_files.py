@@ -17,33 +17,57 @@ from .columns import words
 # What of these can be read, and how, data.decode decides.
 IMAGE_SUFFIXES = tuple(".jpg .jpeg .jpe .jfif .png .webp .bmp .tif .tiff .gif .heic .heif".split())
 _SUFFIXES = {suffix[1:] for suffix in IMAGE_SUFFIXES}
-TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson")
+TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json")
+LIST_SUFFIX = ".txt"  # a table only where it names images
 # What may hold images or labels and is not read → what to do.
 NOT_READ = {
     (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz"): "an archive: unpack it",
     (".h5", ".hdf5", ".hdf"): "an HDF5 file: write its images as JPEG files, for example with h5py",
-    (".xlsx", ".xls", ".ods"): "an Excel workbook: save its sheet as a UTF-8 CSV file",
-    (".parquet", ".arrow", ".tfrecord", ".tfrecords", ".lmdb", ".mdb"): (
+    (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers"): (
+        "an Excel workbook or the like: save its sheet as a UTF-8 CSV file"
+    ),
+    (".parquet", ".arrow", ".feather", ".tfrecord", ".tfrecords", ".lmdb", ".mdb"): (
         "a file of records: write its images as JPEG files and their labels as a CSV file"
     ),
+    (".sav", ".dta", ".rds", ".rdata", ".sas7bdat", ".sqlite", ".db", ".accdb"): (
+        "a table of another program: export it as a CSV file"
+    ),
     (".dcm", ".dicom"): "a DICOM image: write it as PNG or JPEG",
-    (".mat", ".pkl", ".pickle", ".pt", ".npy"): (
+    (".mat", ".pkl", ".pickle", ".npy"): (
         "a file of arrays: write its images as PNG files and their labels as a CSV file"
     ),
 }
-TABLE_DEPTH = 3
+# What may hold labels where nothing else does.
+TEXTS = (".txt", ".xml", ".yaml", ".yml", ".html", ".htm", ".docx", ".doc", ".pdf", ".rtf")
+TABLE_DEPTH = 6
 JUNK = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "lost+found", "#recycle"}
-MASKS = "mask|masks|segmentation|segmentations|superpixel|superpixels"
+MASKS = "segmentation|segmentations|superpixel|superpixels"
+BESIDE = "mask|masks|maske|seg|segmented|lesion|roi|gt|ground ?truth|binary|bw|annot|annotations?"
+BESIDE += "|annotated|contours?|overlay|labels?|heatmap|gradcam|cam|saliency"
 # Endings that name what belongs to the photo of the same name without them.
 ENDING = re.compile(
-    rf"[ _.-]+(?:(?P<certain>{MASKS}|attribute_[a-z_]+)|seg|lesion|roi|gt|ground ?truth|annot|contour"
-    r"|annotations?|overlay|labels?|thumb|thumbnail|small|preview|\d{2,4}x\d{2,4})(?:[ _-]*\(?\d+\)?)?$",
+    rf"(?:[ _.-]+(?:(?P<certain>{MASKS}|attribute_[a-z_]+)|{BESIDE}"
+    r"|thumb|thumbnail|small|preview|\d{2,4}x\d{2,4})|(?<=[a-z0-9])mask)(?:[ _-]*\(?\d+\)?)?$",
     re.IGNORECASE,
 )
-THUMBNAIL = re.compile(r"^(?:thumb|thumbnail|tn|synophoto)[ _-]", re.IGNORECASE)
-FOLDER_WORDS = {*MASKS.split("|"), "annotation", "annotations", "groundtruth", "thumbnails"}
+BEGINNING = re.compile(rf"^(?:thumb|thumbnail|tn|synophoto|{MASKS}|{BESIDE})[ _-]+", re.IGNORECASE)
+FOLDER_WORDS = {*MASKS.split("|"), "mask", "masks", "masken", "groundtruth", "thumbnails"}
+FOLDER_WORDS |= {"annotation", "annotations"}
 # Words that name such folders where they stand alone: "thumb eczema" may be a class.
 ALONE = {"seg", "thumbnail", "thumb", "thumbs", "preview", "previews", "overlay", "overlays", "gt"}
+ALONE |= {
+    "ground",
+    "truth",
+    "annot",
+    "annots",
+    "binary",
+    "contour",
+    "contours",
+    "heatmap",
+    "heatmaps",
+}
+# Folders that never hold photos, whatever their files are called.
+NEVER = {"mask", "masks", "masken", "segmentation", "segmentations", "superpixels", "groundtruth"}
 
 
 @dataclass
@@ -55,7 +79,7 @@ class FolderFiles:
         others: of all other files.
         refused: relative path → why a file is not used.
         left_out: what kind of file was left out → relative paths.
-        tables, arrays: absolute paths of tables and of .npz files.
+        tables, arrays, lists: absolute paths of tables, .npz files and text files.
     """
 
     root: Path
@@ -65,6 +89,7 @@ class FolderFiles:
     left_out: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     tables: list[Path] = field(default_factory=list)
     arrays: list[Path] = field(default_factory=list)
+    lists: list[Path] = field(default_factory=list)
 
     def absolute(self, relative: str) -> str:
         """The absolute path of a file below `root`."""
@@ -83,6 +108,14 @@ class FolderFiles:
                 more = f" and {len(names) - 1} more" if len(names) > 1 else ""
                 sentences.append(f"{names[0]}{more} is {remedy}.")
         return sentences
+
+    def texts(self) -> list[str]:
+        """One sentence on files that may hold labels, for images that have none."""
+        names = [name for name in self.others if name.lower().endswith(TEXTS)]
+        if not names:
+            return []
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        return [f"{names[0]}{more} may hold labels, and is not read: write them as a CSV file."]
 
     def notes(self) -> list[str]:
         """One sentence for each kind of image file that was left out."""
@@ -146,6 +179,9 @@ def _add_file(files: FolderFiles, path: str, entry: os.DirEntry[str], depth: int
     suffix = os.path.splitext(entry.name)[1].lower()
     if suffix in IMAGE_SUFFIXES:
         files.images.append(path)
+    elif suffix == LIST_SUFFIX:
+        files.lists.append(Path(entry.path))
+        files.others.append(path)
     elif suffix in TABLE_SUFFIXES or (not suffix and "metadata" in entry.name.lower()):
         if depth <= TABLE_DEPTH:
             files.tables.append(Path(entry.path))
@@ -200,9 +236,9 @@ def _kind_of_file(path: str, stems: dict[str, set[str]]) -> str | None:
     match = ENDING.search(name)
     if match and (match["certain"] or name[: match.start()].casefold() in stems):
         return _kind(match[0])
-    match = THUMBNAIL.match(name)
+    match = BEGINNING.match(name)
     if match and name[match.end() :].casefold() in stems:
-        return _kind("thumb")
+        return _kind(match[0])
     return None
 
 
@@ -218,21 +254,33 @@ def _mask_folders(paths: Sequence[str], stems: dict[str, set[str]]) -> dict[str,
     for folder, names in members.items():
         bases = [(name.casefold(), ENDING.sub("", name).casefold()) for name in names]
         paired = sum(any(stems.get(base, set()) - telling for base in pair) for pair in bases)
-        if paired > len(names) / 2:
+        never = any("".join(words(part)) in NEVER for part in folder.split("/"))
+        if never or paired > len(names) / 2 or _is_beside(folder, stems):
             kinds[folder] = _kind(folder)
     return kinds
 
 
+def _is_beside(folder: str, stems: dict[str, set[str]]) -> bool:
+    """Whether a folder is called as a photo or its folder and "lesion" or the like, as in PH2."""
+    *_, above, name = ["", *folder.split("/")]
+    match = ENDING.search(name)
+    base = name[: match.start()].casefold() if match else ""
+    return bool(match) and (base in stems or base == above.casefold())
+
+
 def _is_telling(folder: str) -> bool:
     parts = [set(words(part)) for part in folder.split("/")]
-    return any(FOLDER_WORDS & part or (part and part <= ALONE) for part in parts)
+    last = folder.rpartition("/")[2]
+    return bool(ENDING.search(last)) or any(
+        FOLDER_WORDS & part or (part and part <= ALONE) for part in parts
+    )
 
 
 def _kind(text: str) -> str:
     lower = text.casefold()
     if "superpixel" in lower:
         return "superpixel images"
-    small = "thumb", "preview", "small"
+    small = "thumb", "preview", "small", "synophoto", "tn_"
     if any(word in lower for word in small) or re.search(r"\d+x\d+", lower):
         return "thumbnails"
     return "masks"

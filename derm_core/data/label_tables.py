@@ -192,7 +192,8 @@ def _label_columns(
     ]
     one_hot = _one_hot(table, taken)
     column = _usable(table, exact)
-    if column in one_hot.columns and one_hot.quality == CERTAIN:
+    runs = (one_hot.columns, *one_hot.rivals)
+    if one_hot.quality == CERTAIN and any(column in run for run in runs):
         column = None  # such as "disease" beside "normal" and "other"
     if column:
         name = named_by(table, column, [one for one in (*exact, *vague) if one != column])
@@ -207,6 +208,8 @@ def _label_columns(
     if one_hot.columns and not one_hot.is_ambiguous:
         rest = [name for name in vague if name not in one_hot.columns]
         return one_hot.columns, ONE_HOT, rest, _rivals(table, one_hot)
+    if one_hot.quality == CERTAIN:
+        return (), VAGUE, vague, []  # the user has to say which of several sets
     column = _usable(table, vague)
     certainty = VAGUE
     if column is None and not table.header and len(table.columns) == 2:

@@ -24,7 +24,13 @@ from .folder_classes import FolderClasses, is_container, read_folders, read_patt
 from .image_files import NOT_READ, TABLE_SUFFIXES, FolderFiles, scan
 from .image_names import ImageNames
 from .import_options import NO_CLASSES, ImportOptions
-from .joins import is_duplicates_table, join, one_row_an_image, with_index_splits
+from .joins import (
+    image_column,
+    is_duplicates_table,
+    join,
+    one_row_an_image,
+    with_index_splits,
+)
 from .label_choice import choose, is_table_better, looks_like_predictions
 from .label_tables import (
     ImageColumns,
@@ -132,9 +138,10 @@ class _Search:
         self.options = options
         self.given = list(given)
         self.names = ImageNames(files)
-        paths = [*self.given, *(one for one in files.tables if one not in self.given)]
+        paths = [*self.given, *(one for one in files.tables if one not in self.given), *files.lists]
         self.tables, self.failures = _read_tables(paths, self.given, self.names, files)
         self.notes = [f"Not used: {error}" for _, error in self.failures]
+        self.notes += files.not_read()
 
     def layout(self) -> Layout:
         """The layout of the data set. Raises DataError."""
@@ -255,7 +262,7 @@ class _Search:
         if not self.files.images:
             return self._without_images(not_read)
         lists = [table for table in self.tables if not is_duplicates_table(table)]
-        workbooks = [sentence for sentence in not_read if "workbook" in sentence]
+        workbooks = [one for one in not_read if "workbook" in one or "program" in one]
         if workbooks:
             raise DataError(f"Nothing names the classes. {workbooks[0]}")
         if lists:
@@ -341,7 +348,8 @@ class _Search:
         if self.options.classes:
             note = "The images were imported without labels, for pretraining and maps."
         layout = self._folders(folders)
-        notes = (*layout.notes, note, *self.files.not_read())
+        texts = [] if self.options.classes else self.files.texts()
+        notes = tuple(dict.fromkeys((*layout.notes, note, *texts)))
         return replace(layout, name="unlabelled", notes=notes)
 
 
@@ -356,7 +364,10 @@ def _read_tables(
         except DataError as error:
             if path in given:
                 raise
-            failures.append((path, error))
+            if path not in files.lists:
+                failures.append((path, error))
+            continue
+        if path in files.lists and path not in given and not image_column(table, names):
             continue
         folder = Path(files.relative(path)).parent.name
         split = split_of(path.stem) or (split_of(folder) if is_container(folder) else None)

@@ -142,11 +142,15 @@ def _labels_of_tables(layout: Layout) -> tuple[list[list[str | None]], list[str]
 
 def _ask_which(rivals: Mapping[str, Match]) -> DataError:
     text, match = next(iter(rivals.items()))
-    folders = sorted({posixpath.dirname(path) or "." for path in match.rivals})
+    first, second = match.rivals[:2]
+    folders = [posixpath.dirname(path) for path in (first, second)]
+    patterns = [f"'{folder}/*'" for folder in folders]
+    if folders[0] == folders[1]:
+        patterns = [f"'*{posixpath.splitext(path)[1]}'" for path in (first, second)]
     return DataError(
         f"{len(rivals)} names of the table fit several files of different content: {text} is "
-        f"{' and '.join(match.rivals[:3])}. Leave all but one folder out, such as with --exclude "
-        f"'{folders[-1]}/*', or write paths into the table."
+        f"{' and '.join(match.rivals[:3])}. Leave those out that are no photos: --exclude {patterns[0]} "
+        f"or --exclude {patterns[1]}; or write paths into the table."
     )
 
 

@@ -73,7 +73,10 @@ def read_table(path: Path) -> Table:
     text, title = _without_title(text)
     notes += [f"{path.name}: the first line ({title[:60]}) was taken for a title."] if title else []
     header = io.StringIO(text, newline=None).readline().rstrip("\n")
-    separator = separator or max(SEPARATORS, key=re.sub(r'"[^"]*"', "", header).count)
+    plain = re.sub(r'"[^"]*"', "", header)
+    if path.suffix.lower() == ".txt" and not any(map(plain.count, SEPARATORS)):
+        separator = " "
+    separator = separator or max(SEPARATORS, key=plain.count)
     if header.count(separator) >= MAX_COLUMNS:  # pixels as a table: its columns are enough to know
         return Table(path, tuple(name.strip().lower() for name in header.split(separator)), [])
     if text.count("\n") > MAX_LINES or text.count(separator) > MAX_CELLS:
@@ -140,7 +143,7 @@ def _without_title(text: str) -> tuple[str, str]:
 
 def _from_json(path: Path, text: str, notes: list[str]) -> Table:
     try:
-        if text.lstrip().startswith("["):
+        if text.lstrip().startswith("[") or path.suffix.lower() == ".json":
             objects = json.loads(text)
         else:
             objects = [json.loads(line) for line in text.splitlines() if line.strip()]
@@ -148,7 +151,13 @@ def _from_json(path: Path, text: str, notes: list[str]) -> Table:
         raise DataError(
             f"{path.name} is not a table in JSON ({str(error)[:100]}); expected is one object a line."
         ) from error
-    if not objects or not all(isinstance(one, dict) for one in objects):
+    if isinstance(objects, dict) and not any(isinstance(v, dict | list) for v in objects.values()):
+        objects = [{"file": name, "label": value} for name, value in objects.items()]
+    if (
+        not objects
+        or not isinstance(objects, list)
+        or not all(isinstance(one, dict) for one in objects)
+    ):
         raise DataError(f"{path.name} is not a table in JSON; expected is one object a line.")
     names: list[str] = list(dict.fromkeys(str(name) for one in objects for name in one))
     if len(names) > MAX_COLUMNS:
@@ -166,6 +175,12 @@ def _json_cell(value: object) -> str:
 def _as_table(path: Path, records: list[list[str]], notes: Sequence[str]) -> Table:
     if not records:
         raise DataError(f"{path.name} is empty; expected a CSV file with a header line.")
+    notes = list(notes)
+    while len(records) > 2 and len(records[0]) > 1 and not any(records[0][1:]):
+        title = "".join(records.pop(0))
+        notes += (
+            [f"{path.name}: the first line ({title[:60]}) was taken for a title."] if title else []
+        )
     header = [name.strip().strip("\ufeff\u200b") for name in records[0]]
     columns = tuple(name.lower() for name in header)
     named = tuple(name for name in columns if name)

@@ -514,6 +514,190 @@ def test_a_given_split_column_without_splits_is_refused(tmp_path):
         preview(tmp_path, split_column="cohort")
 
 
+# More of the same kinds
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "classes"),
+    [
+        ("image,melanoma,bcc,nevus", "{i},{a},0,{b}", {"melanoma": 6, "nevus": 6}),
+        ("image,normal,disease,other", "{i},{a},{b},0", {"normal": 6, "disease": 6}),
+        ("image,MEL,NV,patient_id,BCC", "{i},{a},0,p{i},{b}", {"mel": 6, "bcc": 6}),
+        ("image,arm,leg,mel,nv", "{i},{c},{d},{a},{b}", {"mel": 6, "nv": 6}),
+        ("image,predicted_label,true_label", "{i},x,{a}", {"0": 6, "1": 6}),
+        ("image,image_label", "{i},labels/{i}.png", {}),
+    ],
+)
+def test_the_right_columns_of_several(tmp_path, header, row, classes):
+    numbered(tmp_path, "{}.png", 12)
+    rows = [row.format(i=i, a=i % 2, b=1 - i % 2, c=int(i < 6), d=int(i >= 6)) for i in range(12)]
+    write(tmp_path / "t.csv", header, *rows)
+    if classes:
+        assert preview(tmp_path).class_counts == classes
+    else:
+        with pytest.raises(DataError, match="--label-column"):
+            preview(tmp_path)
+
+
+def test_one_hot_columns_that_nothing_tells_apart_are_asked_about(tmp_path):
+    numbered(tmp_path, "{}.png", 12)
+    rows = [f"{i},{i % 2},{1 - i % 2},x,{int(i < 6)},{int(i >= 6)}" for i in range(12)]
+    write(tmp_path / "t.csv", "image,aa,bb,note,cc,dd", *rows)
+    with pytest.raises(DataError, match="--label-column"):
+        preview(tmp_path)
+    assert preview(tmp_path, label_columns=("cc", "dd")).class_counts == {"cc": 6, "dd": 6}
+
+
+def test_parts_whose_tables_differ_in_form_are_one_set(tmp_path):
+    numbered(tmp_path, "img/{}.png", 12)
+    write(
+        tmp_path / "train.csv",
+        "image,label,patient_id",
+        *(f"{i},{'mn'[i % 2]},p{i // 2}" for i in range(6)),
+    )
+    write(
+        tmp_path / "test.csv",
+        "image,m,n,PatientID",
+        *(f"{i},{1 - i % 2},{i % 2},p{i // 2}" for i in range(6, 12)),
+    )
+    result = preview(tmp_path)
+    assert result.class_counts == {"m": 6, "n": 6} and result.splits == {"train": 6, "test": 6}
+    assert result.groups == 6
+    assert preview(tmp_path, tables=("train.csv", "test.csv")).images == 12
+
+
+def test_predictions_alone_are_not_taken_for_labels(tmp_path):
+    numbered(tmp_path, "{}.png", 6)
+    write(tmp_path / "predictions.csv", "image,label,score", *(f"{i},nv,0.9" for i in range(6)))
+    with pytest.raises(DataError, match=r"--table predictions\.csv"):
+        preview(tmp_path)
+    assert preview(tmp_path, tables=("predictions.csv",)).class_counts == {"nv": 6}
+    (tmp_path / "predictions.csv").rename(tmp_path / "biopsy_results.csv")
+    write(tmp_path / "biopsy_results.csv", "image,label", *(f"{i},{'mn'[i % 2]}" for i in range(6)))
+    assert preview(tmp_path).class_counts == {"m": 3, "n": 3}
+
+
+def test_an_image_listed_again_without_a_label_keeps_its_own(tmp_path):
+    numbered(tmp_path, "{}.png", 4)
+    write(tmp_path / "t.csv", "image,dx", "0,", *(f"{i},nv" for i in range(4)), "1,")
+    assert preview(tmp_path).class_counts == {"nv": 4}
+
+
+def test_companions_join_by_folder_and_name_and_what_joins_nothing_is_said(tmp_path):
+    photos(tmp_path, *(f"{name}/{i}.png" for name in ("mel", "nv") for i in range(4)))
+    rows = (f"{name}/{i}.png,{name}{i // 2}" for name in ("mel", "nv") for i in range(4))
+    write(tmp_path / "people.csv", "path,patient_id", *rows)
+    write(tmp_path / "visits.csv", "visit,kunde_x", "v1,a", "v2,b")
+    result = preview(tmp_path)
+    assert result.groups == 4 and says(result, "visits.csv was not used")
+    with pytest.raises(DataError, match="kunde_x"):
+        preview(tmp_path, group_columns=("kunde_x",))
+
+
+def test_a_patient_is_known_through_the_lesion_unless_lesions_are_numbered_within_patients(
+    tmp_path,
+):
+    numbered(tmp_path, "{}.png", 8)
+    rows = [f"{i},nv,{'' if i % 2 else f'p{i // 4}'},l{i // 2}" for i in range(8)]
+    write(tmp_path / "t.csv", "image,dx,patient_id,lesion_id", *rows)
+    assert preview(tmp_path).groups == 2
+    rows = [f"{i},nv,{f'p{i // 2}' if i < 6 else ''},{i % 2}" for i in range(8)]
+    write(tmp_path / "t.csv", "image,dx,patient_id,lesion_no", *rows)
+    assert preview(tmp_path).groups == 3 + 2
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "groups"),
+    [
+        ("patient", "a a a b b b", 2),
+        ("lesion", "nevus wart nevus wart nevus wart", 6),
+        ("patient_id", "7 7 7 7 7 7", 6),
+        ("Patientennummer", "1 1 2 2 3 3", 3),
+        ("MRN", "1 1 2 2 3 3", 3),
+        ("patient_id", "P01 p01 P02 p02 P03 p03", 3),
+        ("patient_id", "unbekannt anon P1 P1 k.A. P2", 5),
+    ],
+)
+def test_which_values_are_groups(tmp_path, column, values, groups):
+    numbered(tmp_path, "{}.png", 6)
+    rows = [f"{i},{'mn'[i % 2]},{value}" for i, value in enumerate(values.split())]
+    write(tmp_path / "t.csv", f"image,dx,{column}", *rows)
+    assert preview(tmp_path).groups == groups
+
+
+def test_patients_above_their_classes_are_groups(tmp_path):
+    photos(
+        tmp_path,
+        *(f"P{p:03d}/{c}/{p}{c}{i}.png" for p in range(4) for c in ("mel", "nv") for i in range(3)),
+    )
+    result = preview(tmp_path)
+    assert result.class_counts == {"mel": 12, "nv": 12} and result.groups == 4
+
+
+@pytest.mark.parametrize(
+    "name", ["mask_{}", "{}_segmented", "{}_heatmap", "{}mask", "seg_{}", "{}_maske"]
+)
+def test_what_stands_beside_its_photo_is_no_photo(tmp_path, name):
+    for c in ("mel", "nv"):
+        photos(tmp_path / c, *(f"{c}{i}.jpg" for i in range(4)))
+        photos(tmp_path / c, *(f"{name.format(f'{c}{i}')}.png" for i in range(4)))
+    assert preview(tmp_path).class_counts == {"mel": 4, "nv": 4}
+
+
+def test_photos_that_are_only_called_masks_stay_and_folders_of_masks_go(tmp_path):
+    photos(
+        tmp_path,
+        *(f"melasma/pregnancy_mask_{i}.jpg" for i in range(4)),
+        *(f"acne/{i}.jpg" for i in range(4)),
+    )
+    photos(tmp_path, *(f"masks/m{i}.png" for i in range(4)))
+    assert preview(tmp_path).class_counts == {"acne": 4, "melasma": 4}
+
+
+def test_classes_with_their_split_in_one_name(tmp_path):
+    names = ("benign_train", "benign_test", "malignant_train", "malignant_test")
+    photos(tmp_path, *(f"{name}/{name}{i}.png" for name in names for i in range(3)))
+    result = preview(tmp_path)
+    assert result.class_counts == {"benign": 6, "malignant": 6}
+    assert result.splits == {"train": 6, "test": 6}
+
+
+def test_lists_of_names_are_the_official_split(tmp_path):
+    photos(tmp_path, *(f"{c}/{c}{i}.png" for c in ("mel", "nv") for i in range(4)))
+    write(tmp_path / "train.txt", *(f"{c}{i}.png" for c in ("mel", "nv") for i in range(3)))
+    write(tmp_path / "test.txt", *(f"{c}3.png" for c in ("mel", "nv")))
+    assert preview(tmp_path).splits == {"train": 6, "test": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("labels.json", '{"0.png": "nv", "1.png": "mel"}'),
+        ("labels.json", '[{"file": "0.png", "dx": "nv"}, {"file": "1.png", "dx": "mel"}]'),
+        ("labels.txt", "0.png nv\n1.png mel\n"),
+        ("t.csv", 'Export of 2021\n\nimage,dx\n"0", "nv"\n"1", "mel"\n'),
+        ("t.csv", "Export of 2021,,\nimage,dx,age\n0,nv,\n1,mel,\n"),
+        ("a/b/c/d/t.csv", "image,dx\n0,nv\n1,mel\n"),
+        ("t.csv", "Bild;Befund\n0;nv\n1;mel\n"),
+        ("t.csv", "image,dx\n0,nv\u200b\n1,mel\n"),
+    ],
+)
+def test_labels_in_other_forms(tmp_path, name, text):
+    numbered(tmp_path, "{}.png", 2)
+    write(tmp_path / name, text)
+    assert preview(tmp_path).class_counts == {"mel": 1, "nv": 1}
+
+
+@pytest.mark.parametrize("name", ["labels.yaml", "notes.docx", "labels.sav", "more.zip"])
+def test_files_that_may_hold_labels_are_named(tmp_path, name):
+    numbered(tmp_path, "{}.png", 3)
+    (tmp_path / name).write_bytes(b"x")
+    try:
+        assert says(preview(tmp_path), name)
+    except DataError as error:
+        assert name in str(error) and preview(tmp_path, classes="none").unlabelled == 3
+
+
 # The whole way
 
 
