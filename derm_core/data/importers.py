@@ -7,9 +7,9 @@ import json
 import os
 import shutil
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -23,15 +23,15 @@ from .cautions import cautions, groups_known
 from .columns import ATTRIBUTES
 from .decode_all import DecodedImages, Progress, decode_images, source_key
 from .facts import ListedImage
-from .groups import complete_patients, find_groups, group_key, without_placeholders
+from .groups import find_groups, group_key
 from .import_options import ImportOptions, ImportSource
+from .import_preview import check_listing, class_counts, complete_listing
 from .layouts import Layout, find_layout
-from .listing import Listing, read_listing
+from .listing import Listing
 from .manifest import CORE, Dataset, DatasetInfo, Skipped, load_dataset, read_info, save_dataset
-from .recognition import describe_classes, recognise, terms_of_use
+from .recognition import describe_classes, terms_of_use
 from .store import open_store, write_store
 
-MAX_CLASSES = 1000
 PATIENCE_SECONDS = 3.0  # which the workers of an import that was killed need to end
 
 
@@ -60,100 +60,6 @@ class ImportResult:
     unlabelled: int = 0
     source: ImportSource = field(default_factory=ImportSource)
     groups_known: bool = True
-
-
-@dataclass(frozen=True)
-class ImportPreview:
-    """What an import would read, before anything is written.
-
-    Attributes:
-        groups: before images of equal content join theirs.
-        group_kinds: patient, lesion or image → how many images are grouped by it.
-        splits: images by official split, empty where there is none.
-        examples: class → paths of a few of its images; "" for those without a class.
-        columns: of the label tables and those beside them.
-    """
-
-    source: ImportSource
-    images: int
-    class_counts: dict[str, int]
-    unlabelled: int
-    groups: int
-    group_kinds: dict[str, int]
-    splits: dict[str, int]
-    notes: tuple[str, ...]
-    skipped: tuple[Skipped, ...]
-    examples: dict[str, tuple[str, ...]]
-    columns: tuple[str, ...] = ()
-    tables: tuple[str, ...] = ()
-
-
-def preview_import(path: str | Path, options: ImportOptions | None = None) -> ImportPreview:
-    """What an import of `path` would take for what; only names and tables are read, no image.
-
-    Args:
-        path: folder or file of the data set.
-        options: what the user has decided.
-
-    Raises:
-        DataError: nothing can be imported, or the user has to decide something first.
-    """
-    layout = find_layout(Path(path), options)
-    if layout.array is not None:
-        listing, tables = medmnist.list_images(layout.array, Path()), []
-    else:
-        listing = _read(layout)
-        tables = [*layout.tables, *layout.companions]
-    _check_listing(layout, listing)
-    images = listing.images
-    ids = [image.image_id for image in images]
-    by_class: dict[str, list[str]] = defaultdict(list)
-    if layout.array is None:
-        for image in images:
-            by_class[image.label or ""].append(image.path)
-    splits = Counter(image.known("official_split") or "" for image in images)
-    labels = [image.label for image in images]
-    groups = find_groups(images, ids, listing.same_lesion)
-    kinds = Counter(group_key(image)[0] for image in images)
-    notes = [*listing.notes, *(f"Caution: {text}" for text in cautions(labels, groups, ids, kinds))]
-    columns = (table.spell(column) for table in tables for column in table.columns)
-    return ImportPreview(
-        source=listing.source,
-        images=len(images),
-        class_counts=_class_counts(labels, listing.classes),
-        unlabelled=labels.count(None),
-        groups=len(set(groups)),
-        group_kinds=dict(kinds),
-        splits=dict(splits) if set(splits) - {""} else {},
-        notes=tuple(notes),
-        skipped=tuple(listing.skipped),
-        examples={name: tuple(_spread(paths)) for name, paths in by_class.items()},
-        columns=tuple(dict.fromkeys(columns)),
-        tables=tuple(layout.files.relative(one) for one in layout.files.tables)
-        if layout.files
-        else (),
-    )
-
-
-def _spread(paths: Sequence[str], count: int = 6) -> list[str]:
-    """A few of the paths, evenly spread."""
-    return (
-        [paths[i * len(paths) // count] for i in range(count)] if len(paths) > count else [*paths]
-    )
-
-
-def _class_counts(labels: Sequence[str | None], classes: Sequence[str]) -> dict[str, int]:
-    counts = Counter(labels)
-    return {name: counts[name] for name in classes if counts[name]}
-
-
-def _read(layout: Layout) -> Listing:
-    """The listing of a folder or table, without ids that stand for "unknown"."""
-    listing = read_listing(layout)
-    images, notes = without_placeholders(listing.images)
-    images, more = complete_patients(images)
-    notes = [*listing.notes, *notes, *more]
-    return recognise(layout, replace(listing, images=images, notes=notes))
 
 
 def import_dataset(
@@ -207,7 +113,7 @@ def import_dataset(
         class_names=dataset.classes,
         layout=info.layout,
         notes=info.notes,
-        class_counts=_class_counts(labels, dataset.classes),
+        class_counts=class_counts(labels, dataset.classes),
         unlabelled=labels.count(None),
         source=info.imported or ImportSource(layout=info.layout),
         groups_known=groups_known(info.group_kinds or {}),
@@ -238,8 +144,8 @@ def _import(
     if layout.array is not None:
         listing, progress = medmnist.unpack(layout.array, paths.images, progress)
     else:
-        listing = _read(layout)
-    _check_listing(layout, listing)
+        listing = complete_listing(layout)
+    check_listing(layout, listing)
     files = [image.path for image in listing.images]
     key = _listing_key(listing, source_key(files, ()))
     existing = _unchanged(workspace, paths, key)
@@ -261,22 +167,6 @@ def _import(
         write_store(dataset, size, decoded)
     decoded.discard()
     return dataset
-
-
-def _check_listing(layout: Layout, listing: Listing) -> None:
-    if not listing.images:
-        first = listing.skipped[0] if listing.skipped else Skipped("", "it lists none")
-        archives = " ".join(layout.files.not_read()) if layout.files else ""
-        raise DataError(
-            f"No image of {layout.source.name} was found (first: {first.path} — {first.reason}). "
-            + (archives or "Images must lie below the folder of the table; linked folders are not ")
-            + ("" if archives else "followed.")
-        )
-    if len(listing.classes) > MAX_CLASSES:
-        raise DataError(
-            f"{layout.source.name} has {len(listing.classes)} different labels; at most {MAX_CLASSES} "
-            "classes are allowed. Is the label column the right one?"
-        )
 
 
 def _listing_key(listing: Listing, files_key: str) -> str:

@@ -12,8 +12,9 @@ from typing import Any
 import streamlit as st
 
 from derm_core.data.import_options import FOLDER, NO_CLASSES, ImportOptions, ImportSource
+from derm_core.data.import_preview import ImportPreview, preview_import
 from derm_core.data.import_roots import check_root
-from derm_core.data.importers import ImportPreview, import_dataset, preview_import
+from derm_core.data.importers import import_dataset
 from derm_core.data.table_columns import TableColumns, columns_of_tables
 from derm_core.errors import DermError
 from derm_core.workspace import Workspace, check_id

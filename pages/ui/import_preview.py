@@ -9,8 +9,8 @@ import streamlit as st
 
 from derm_core.data.cautions import describe_groups, groups_known, sort_notes
 from derm_core.data.dataset_facts import listed_counts
+from derm_core.data.import_preview import ImportPreview
 from derm_core.data.import_roots import check_root
-from derm_core.data.importers import ImportPreview
 from derm_core.errors import ConfigError
 from pages.ui import frame, images, words
 

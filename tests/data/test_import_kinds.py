@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from derm_core.data.import_options import ImportOptions
-from derm_core.data.importers import import_dataset, preview_import
+from derm_core.data.import_preview import preview_import
+from derm_core.data.importers import import_dataset
 from derm_core.errors import ConfigError, DataError
 from tests.builders import noise, write_image
 
