@@ -75,6 +75,13 @@ def prediction_sets(probabilities_nc: np.ndarray, q: float) -> np.ndarray:
     return scores(probabilities_nc) <= q + ROUNDING
 
 
+def prediction_set(probabilities_c: np.ndarray, q: float) -> list[int]:
+    """The classes of the set of one image, the most probable first; as `prediction_sets`."""
+    order = np.argsort(-probabilities_c, kind="stable")
+    above = np.concatenate([[0.0], probabilities_c[order].cumsum()[:-1]])
+    return [int(i) for i in order[np.minimum(above, 1.0) <= q + ROUNDING]]
+
+
 def split_validation(groups_n: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Positions of the images that fit a temperature, and of one image of each calibration group.
 

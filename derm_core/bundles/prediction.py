@@ -133,10 +133,9 @@ def prediction_set(
     limits = card.conformal.coverages if card.conformal else {}
     if conformal.key(coverage) not in limits:
         return None
-    p = np.array([[probabilities[c] for c in card.classes]])
-    inside = conformal.prediction_sets(p, limits[conformal.key(coverage)])[0]
-    order = np.argsort(-p[0], kind="stable")
-    return PredictionSet(coverage, tuple(card.classes[i] for i in order if inside[i]))
+    p = np.array([probabilities[c] for c in card.classes])
+    members = conformal.prediction_set(p, limits[conformal.key(coverage)])
+    return PredictionSet(coverage, tuple(card.classes[i] for i in members))
 
 
 def priorities(card: Card, probabilities: Mapping[str, float]) -> dict[str, float] | None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..data.decode import prepare
 from ..errors import NotFound
 from ..nets.backbone import normalise
+from ..nets.batchnorm import fold
 from ..nets.vae import in_batches
 from ..processes import cores_are_busy
 from ..workspace import Workspace
@@ -72,6 +73,9 @@ class Predictor:
         for network in (bundle.classifier, bundle.decoder):
             if network is not None:  # channels last: a fifth faster for one image
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        generator = torch.Generator().manual_seed(0)
+        example = torch.randn(1, 3, self.size, self.size, generator=generator)
+        self._classifier = fold(bundle.classifier, example)
 
     def features_and_logits(self, images_nssc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """uint8 (N, S, S, 3) -> float32 features (N, D) and logits (N, C), before the temperature.
@@ -83,7 +87,7 @@ class Predictor:
             raise ValueError(
                 f"images must be uint8 (N, {self.size}, {self.size}, 3), got {images_nssc.dtype} {images_nssc.shape}"
             )
-        classifier, width = self.bundle.classifier, self.card.features
+        classifier, width = self._classifier, self.card.features
 
         def forward(images_bssc: Tensor) -> Tensor:
             with compute_slot(), torch.inference_mode():  # others compute between batches

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 import timm
@@ -250,10 +251,14 @@ class Extractor:
 def normalise(images_bhwc: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """uint8 (B, S, S, 3) -> float32 (B, 3, S, S), (x / 255 - mean) / std."""
     x = images_bhwc.permute(0, 3, 1, 2).float().div_(255)
-    shift, scale = (
-        torch.tensor(v, dtype=torch.float32, device=x.device).view(1, 3, 1, 1) for v in (mean, std)
-    )
-    return x.sub_(shift).div_(scale)
+    return x.sub_(_by_channel(tuple(mean), x.device)).div_(_by_channel(tuple(std), x.device))
+
+
+@lru_cache(maxsize=64)
+def _by_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """(1, 3, 1, 1), made once: for one image that costs as much as the arithmetic."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=torch.float32, device=device).view(1, 3, 1, 1)
 
 
 def make_extractor(

@@ -1,0 +1,37 @@
+"""Batch norms that are folded into convolutions."""
+
+from __future__ import annotations
+
+import timm
+import torch
+from torch import nn
+
+from derm_core.nets.batchnorm import fold
+
+
+def test_folded_batch_norms_compute_the_same_with_fewer_layers():
+    network = timm.create_model("resnet18", pretrained=False).eval()
+    generator = torch.Generator().manual_seed(0)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean.normal_(generator=generator)
+            layer.running_var.uniform_(0.5, 2, generator=generator)
+    images = torch.randn(2, 3, 64, 64, generator=generator)
+    folded = fold(network, images)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules())
+    with torch.no_grad():
+        torch.testing.assert_close(folded(images), network(images), rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_whose_batch_norm_follows_something_else_is_left_as_it_is():
+    class Crossed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolution, self.norm = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
+
+        def forward(self, x):
+            return self.convolution(self.norm(x).relu())
+
+    network = Crossed().eval()
+    network.norm.running_mean.fill_(0.5)
+    assert fold(network, torch.randn(1, 3, 8, 8)) is network
