@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 # Our name: the column names it goes by, as `plain` writes them; where a table has several, the
 # first counts.
@@ -173,6 +174,7 @@ def attributes(row: Mapping[str, str], columns: Mapping[str, str]) -> dict[str, 
     return {name: _value(name, row.get(column)) for name, column in columns.items()}
 
 
+@lru_cache(maxsize=100_000)  # a column has few different values, and many rows
 def is_missing(text: str | None) -> bool:
     """Whether a cell is empty or holds a word for "unknown"."""
     if text is None:
@@ -181,6 +183,7 @@ def is_missing(text: str | None) -> bool:
     return lower in MISSING or (len(lower) < 40 and bool(UNKNOWN.search(lower)))
 
 
+@lru_cache(maxsize=200_000)
 def _value(name: str, text: str | None) -> str | float | None:
     if text is None or is_missing(text):
         return None

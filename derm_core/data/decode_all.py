@@ -45,6 +45,11 @@ class DecodedFile:
     reason: str | None = optional()
 
 
+def _row(file: DecodedFile) -> dict[str, str | int]:
+    """What is known of a file, for the record of a pass: many thousands, so without `to_json`."""
+    return {name: value for name, value in vars(file).items() if value is not None}
+
+
 @dataclass(frozen=True)
 class DecodedImages:
     """The images of a pass; arrays: side S in pixels → file of an array (N, S, S, 3) uint8."""
@@ -151,7 +156,9 @@ def _decode(work: _Pass, progress: Progress | None) -> DecodedImages:
     ):
         for start, decoded in _decode_chunks(chunks, work.arrays, work.processes):
             files[start : start + len(decoded)] = decoded
-            record.write(json.dumps({"start": start, "rows": to_json(decoded)}) + "\n")
+            record.write(
+                json.dumps({"start": start, "rows": [_row(file) for file in decoded]}) + "\n"
+            )
             record.flush()
             done += len(decoded)
             if progress:

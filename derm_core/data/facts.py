@@ -6,6 +6,7 @@ import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from ..errors import DataError
 from .columns import GROUPS, attribute_columns, attributes
@@ -66,6 +67,11 @@ class _Facts:
     cautions: tuple[str, ...] = ()
     source: Companion | None = None
 
+    @cached_property
+    def origins(self) -> dict[str, str]:
+        """Our name of a fact → its column as the table spells it."""
+        return {name: self.table.spell(column) for name, column in self.columns.items()}
+
     def row(self, one: ImageRow) -> Mapping[str, str]:
         """What the table says of an image."""
         if self.source is None:
@@ -125,18 +131,18 @@ def _join_facts(
     """
     _check_given(layout, sources)
     used: dict[str, set[str]] = defaultdict(set)
+    split_lists = [facts for facts in sources if facts.source and facts.table.split]
     images = []
     for one in rows:
         values: dict[str, str | float | None] = {}
         for facts in sources:
             for name, value in attributes(facts.row(one), facts.columns).items():
-                if value is not None and values.get(name) is None:
+                if value is None:
+                    values.setdefault(name, None)
+                elif values.get(name) is None:
                     values[name] = value
-                    used[name].add(facts.table.spell(facts.columns[name]))
-                values.setdefault(name, None)
-        lists = [
-            facts for facts in sources if facts.source and facts.table.split and facts.row(one)
-        ]
+                    used[name].add(facts.origins[name])
+        lists = [facts for facts in split_lists if facts.row(one)]
         if lists and values.get("official_split") is None and not layout.options.split_column:
             values["official_split"] = lists[0].table.split
             used["official_split"].add("file name")

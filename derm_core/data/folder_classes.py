@@ -20,18 +20,9 @@ CONTAINERS = {
     "resized cropped crops full sample samples sub subset folder dir main".split(),
     *SPLIT_WORDS,
 }
-CLASS_PREFIXES = {
-    "class",
-    "grade",
-    "stage",
-    "type",
-    "level",
-    "category",
-    "cat",
-    "label",
-    "cls",
-    "c",
-}
+CLASS_PREFIXES = set(
+    "class klasse grade stage type level category cat label cls c diagnosis disease dx".split()
+)
 MAX_NUMBERED_CLASSES = 25
 SMALL = 2  # images; folders of so few are ids
 
@@ -86,11 +77,11 @@ def read_folders(images: Sequence[str], *, certain: bool = False) -> FolderClass
     splits = {}
     levels: dict[str, list[str]] = {}
     for image in images:
-        folders = image.split("/")[:-1]
-        split = next((name for name in map(_split, reversed(folders)) if name), None)
+        folder = image.rpartition("/")[0]
+        split, folders = _parts(folder)
         if split:
             splits[image] = split
-        levels[image] = [name for name in folders if not is_container(name)]
+        levels[image] = [*folders]
     if certain and len({parts[-1] for parts in levels.values() if parts}) < 1:
         levels = {image: image.split("/")[:-1] for image in images}
     _drop_wrappers(levels)
@@ -149,6 +140,14 @@ def _groups_above(
         if verdict in ("patient", "lesion"):
             return verdict, names
     return None
+
+
+@lru_cache(maxsize=100_000)
+def _parts(folder: str) -> tuple[str | None, tuple[str, ...]]:
+    """The split that a path of folders names, and its folders that are no containers."""
+    folders = [name for name in folder.split("/") if name]
+    split = next((name for name in map(_split, reversed(folders)) if name), None)
+    return split, tuple(name for name in folders if not is_container(name))
 
 
 def _split(folder: str) -> str | None:
@@ -242,7 +241,7 @@ def _few(counts: Mapping[str, int], limit: int = 4) -> str:
 def _notes(
     counts: Mapping[str, int], outer: Mapping[str, Sequence[str]], depth: int, deepest: int
 ) -> list[str]:
-    notes = [f"Classes are the folders: {_few(counts, 8)}."]
+    notes = [f"Classes are the folders {_few(counts, 8).rstrip('.')}."]
     above: dict[str, set[str]] = defaultdict(set)
     for image, parts in outer.items():
         for part in parts[-1:]:

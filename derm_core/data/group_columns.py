@@ -125,6 +125,9 @@ def split_column(table: Table, options: ImportOptions) -> str | None:
 
 def _is_split(table: Table, column: str) -> bool:
     """Whether a column's few values all name training, validation or test, two of them at least."""
-    values = {cell for cell in table.cells(column)[:5000] if not is_missing(cell)}
+    different = set(table.cells(column)[:5000])
+    if len(different) > 4 * FEW:
+        return False
+    values = {cell for cell in different if not is_missing(cell)}
     splits = {split_of(value) for value in values}
     return 2 <= len(values) <= FEW and None not in splits and len(splits) > 1

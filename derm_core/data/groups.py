@@ -87,6 +87,11 @@ def without_placeholders(images: Sequence[ListedImage]) -> tuple[list[ListedImag
     return images, notes
 
 
+def _are_spelled_once(names: Iterable[str | None]) -> bool:
+    folded = [name.casefold() for name in names if name]
+    return len(set(folded)) == len(folded)
+
+
 def complete_patients(images: Sequence[ListedImage]) -> tuple[list[ListedImage], list[str]]:
     """Images with patients that are spelled alike, and those known through their lesion.
 
@@ -96,6 +101,9 @@ def complete_patients(images: Sequence[ListedImage]) -> tuple[list[ListedImage],
     Returns:
         The images, and what was assumed.
     """
+    known = [{image.known(kind) for image in images} - {None} for kind in GROUPS]
+    if not all(known) and all(_are_spelled_once(names) for names in known):
+        return [*images], []
     spelled: dict[str, str] = {}
     for image in images:
         for kind in GROUPS:
@@ -109,9 +117,10 @@ def complete_patients(images: Sequence[ListedImage]) -> tuple[list[ListedImage],
             for kind in GROUPS
             if (name := image.known(kind))
         }
-        completed.append(
-            replace(image, attributes={**image.attributes, **names}) if names else image
-        )
+        is_spelled_otherwise = any(image.known(kind) != name for kind, name in names.items())
+        if is_spelled_otherwise:
+            image = replace(image, attributes={**image.attributes, **names})
+        completed.append(image)
         if len(names) == len(GROUPS):
             patients_of[names["lesion"]].add(names["patient"])
     several = sum(len(patients) > 1 for patients in patients_of.values())

@@ -7,7 +7,7 @@ import os
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -218,12 +218,16 @@ def _exclude(files: FolderFiles, pattern: str) -> None:
 def _leave_out_non_photos(files: FolderFiles) -> None:
     """Take masks and thumbnails out of the images: those that stand beside the photo of their name."""
     stems: dict[str, set[str]] = defaultdict(set)  # name without suffix → folders that hold it
+    members: dict[str, list[str]] = defaultdict(list)  # folder → names without suffix
     for path in files.images:
-        stems[stem(posixpath.basename(path)).casefold()].add(posixpath.dirname(path))
-    by_folder = _mask_folders(files.images, stems)
+        folder, _, name = path.rpartition("/")
+        members[folder].append(stem(name))
+        stems[members[folder][-1].casefold()].add(folder)
+    by_folder = _mask_folders(members, stems)
     photos = []
     for path in files.images:
-        kind = by_folder.get(posixpath.dirname(path)) or _kind_of_file(path, stems)
+        folder, _, name = path.rpartition("/")
+        kind = by_folder.get(folder) or _kind_of_file(stem(name), stems)
         if kind:
             files.left_out[kind].append(path)
         else:
@@ -231,8 +235,7 @@ def _leave_out_non_photos(files: FolderFiles) -> None:
     files.images = photos
 
 
-def _kind_of_file(path: str, stems: dict[str, set[str]]) -> str | None:
-    name = stem(posixpath.basename(path))
+def _kind_of_file(name: str, stems: dict[str, set[str]]) -> str | None:
     match = ENDING.search(name)
     if match and (match["certain"] or name[: match.start()].casefold() in stems):
         return _kind(match[0])
@@ -242,12 +245,10 @@ def _kind_of_file(path: str, stems: dict[str, set[str]]) -> str | None:
     return None
 
 
-def _mask_folders(paths: Sequence[str], stems: dict[str, set[str]]) -> dict[str, str]:
+def _mask_folders(
+    members: Mapping[str, Sequence[str]], stems: dict[str, set[str]]
+) -> dict[str, str]:
     """Folder → kind, of folders with a telling name whose files mostly bear the names of photos."""
-    members: dict[str, list[str]] = defaultdict(list)
-    for path in paths:
-        folder, _, name = path.rpartition("/")
-        members[folder].append(stem(name))
     members = {folder: names for folder, names in members.items() if _is_telling(folder)}
     telling = set(members)
     kinds = {}

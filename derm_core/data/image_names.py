@@ -8,7 +8,7 @@ import os
 import posixpath
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -181,8 +181,3 @@ def _fold(text: str) -> str:
 
 def _ends_with(folder: str, tail: str) -> bool:
     return not tail or folder == tail or folder.endswith("/" + tail)
-
-
-def count_ways(matches: Iterable[Match]) -> Counter[str]:
-    """How many files were matched in which way, exact matches left out."""
-    return Counter(match.how for match in matches if match.how)

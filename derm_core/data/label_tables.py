@@ -87,9 +87,11 @@ def with_header(table: Table, names: ImageNames) -> Table:
     if names.hits(table.header):
         return without_header(table)
     for column, title in zip(table.columns, table.header, strict=False):
+        if not re.search(r"\d", title):
+            continue
         cells = table.cells(column)[:SAMPLE]
         alike = sum(_shape(cell) == _shape(title) for cell in cells)
-        if re.search(r"\d", title) and alike > len(cells) / 2 and names.hits(cells):
+        if alike > len(cells) / 2 and names.hits(cells):
             return without_header(table)
     return table
 

@@ -41,10 +41,10 @@ def read_classes(table: Table, column: str) -> tuple[list[str | None], list[str]
     Names that differ by case, blanks, underscores or Unicode form are one class, under the
     commonest spelling. Numbers are whole: "1.0" is class 1. Raises DataError for fractions.
     """
-    cells = [class_name(_largest_share(text)) for text in table.cells(column)]
-    blank = Counter(
-        text or "" for text in cells if text is None or is_no_label(text) or text == "-1"
-    )
+    names_of = {text: class_name(_largest_share(text)) for text in set(table.cells(column))}
+    cells = [names_of[text] for text in table.cells(column)]
+    without = {t for t in names_of.values() if t is None or is_no_label(t) or t == "-1"}
+    blank = Counter(text or "" for text in cells if text in without)
     cells = [None if text is None or text in blank else text for text in cells]
     notes = []
     if blank:

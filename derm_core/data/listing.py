@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import DataError
+from ..formatting import count
 from .columns import class_name
 from .facts import ImageRow, ListedImage, with_facts
 from .image_files import stem
-from .image_names import Match, count_ways
+from .image_names import Match
 from .import_options import ImportSource
 from .joins import listed_duplicates
 from .labels import one_spelling
@@ -114,7 +115,8 @@ def _rows_of_tables(layout: Layout) -> tuple[list[ImageRow], list[Skipped], list
                 conflicts.append(one.path)
         else:
             rows[one.path] = one
-            ways.update(count_ways([match]))
+            if match.how:
+                ways[match.how] += 1
     for path in conflicts:
         rows[path].label = None
     notes += _notes_on_matches(layout, rows, ways, twice, conflicts, skipped)
@@ -162,25 +164,27 @@ def _notes_on_matches(
     conflicts: Sequence[str],
     skipped: Sequence[Skipped],
 ) -> list[str]:
-    notes = [f"{count} names were matched without regard to {way}." for way, count in ways.items()]
+    notes = [f"{count(n, 'name')} matched without regard to {way}." for way, n in ways.items()]
     if twice:
         notes.append(
-            f"{twice} rows name an image that the table has named before; the first counts."
+            f"{count(twice, 'more row')} on an image that the table has named before: the first counts."
         )
     if conflicts:
         notes.append(
-            f"Caution: {len(conflicts)} images have two labels that contradict each other (such as "
-            f"{conflicts[0]}); no label was given to them."
+            f"Caution: {count(len(conflicts), 'image')} with two labels that contradict each other (such as "
+            f"{conflicts[0]}): no label was given."
         )
     if skipped:
         reasons = Counter(one.reason.split(";")[0].split(" (")[0] for one in skipped)
-        named = "; ".join(f"{reason}: {count}" for reason, count in reasons.most_common(4))
-        notes.append(f"{len(skipped)} rows were left out: {named} (the first: {skipped[0].path}).")
+        named = "; ".join(f"{reason}: {n}" for reason, n in reasons.most_common(4))
+        notes.append(
+            f"{count(len(skipped), 'row')} left out: {named} (the first: {skipped[0].path})."
+        )
     if layout.files:
         unused = len(layout.files.images) - len(rows)
         if unused:
             names = ", ".join(table.name for table in layout.tables)
-            notes.append(f"{unused} image files are not named in {names} and were left out.")
+            notes.append(f"{count(unused, 'image file')} not named in {names} left out.")
     return notes
 
 

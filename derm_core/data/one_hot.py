@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import DataError
+from ..formatting import count
 from .columns import words
 from .labels import names_diagnosis
 from .tables import Table
@@ -154,7 +155,9 @@ def read_one_hot(
         classes.append(one_class if highest > 0 else remainder)
     notes = _notes_on_one_hot(table, columns, 0 if remainder else zeros, contradictions, mixed)
     if remainder and zeros:
-        notes.append(f"{zeros} rows of {table.name} have 0 in every class column: {remainder}.")
+        notes.append(
+            f"{count(zeros, 'row')} of {table.name} with 0 in every class column: {remainder}."
+        )
     return classes, notes
 
 
@@ -166,17 +169,17 @@ def _notes_on_one_hot(
     notes = []
     if zeros:
         notes.append(
-            f"{zeros} rows of {table.name} have 0 in every class column ({names}): no label was given "
-            "to them. If they are a class that the table does not name, add a column for it."
+            f"{count(zeros, 'row')} of {table.name} with 0 in every class column ({names}): no label was "
+            "given. If that is a class that the table does not name, add a column for it."
         )
     if contradictions:
         notes.append(
-            f"{len(contradictions)} rows of {table.name} contradict themselves: several class columns "
-            f"are highest (the first: {contradictions[0]}); no label was given to them."
+            f"{count(len(contradictions), 'row')} of {table.name} with several highest class columns, "
+            f"which contradict each other (the first: {contradictions[0]}): no label was given."
         )
     if mixed:
         notes.append(
-            f"{mixed} rows of {table.name} hold shares of several classes: the class with the largest "
-            "share was taken."
+            f"{count(mixed, 'row')} of {table.name} with shares of several classes: the class with the "
+            "largest share was taken."
         )
     return notes

@@ -278,7 +278,7 @@ def test_rows_of_zeros_contradictions_and_shares_are_said(tmp_path):
     write(tmp_path / "truth.csv", "image,MEL,NV", *rows)
     result = preview(tmp_path)
     assert result.unlabelled == 2 and result.class_counts["mel"] == 10
-    assert says(result, "1 rows", "contradict", "share")
+    assert says(result, "1 row of", "contradict", "share")
 
 
 def test_a_cell_of_a_given_class_column_that_is_no_share_is_named(tmp_path):

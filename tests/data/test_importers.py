@@ -151,7 +151,7 @@ def test_one_hot_ground_truth_with_its_lesion_table_beside(workspace, tmp_path):
         "ISIC_2": "L1",
         "ISIC_3": "ISIC_3",
     }
-    assert result.unlabelled == 1 and any(note.startswith("1 rows") for note in result.notes)
+    assert result.unlabelled == 1 and any(note.startswith("1 row of") for note in result.notes)
 
 
 def test_pad_ufes_20_groups_by_patient(workspace, tmp_path):

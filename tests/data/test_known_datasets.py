@@ -503,7 +503,7 @@ def test_bcn20000_whose_test_part_has_no_labels(read, tmp_path):
     assert one.known_as == "BCN20000" and one.license is None
     assert one.counts == (16, 8, 0) and one.kinds == {"lesion": 16}
     assert set(one.result.class_counts) == set(classes)
-    assert one.says("8 image files are not named")
+    assert one.says("8 image files not named")
 
 
 # ---- clinical photographs
