@@ -47,6 +47,8 @@ def group_columns(table: Table, options: ImportOptions, taken: Sequence[str]) ->
         if name in taken:
             continue
         kind = entity(name)
+        if kind is None and not plain(name).endswith(ID_ENDINGS):
+            continue
         values = [cell for cell in table.cells(name) if not is_missing(cell)]
         if kind is None:
             if _may_be_ids(name, values):

@@ -51,6 +51,11 @@ ENDING = re.compile(
     re.IGNORECASE,
 )
 BEGINNING = re.compile(rf"^(?:thumb|thumbnail|tn|synophoto|{MASKS}|{BESIDE})[ _-]+", re.IGNORECASE)
+# Without a match in any name of a folder, none of them needs to be looked at.
+TELLING = re.compile(
+    rf"{MASKS}|attribute_|{BESIDE}|thumb|tn[ _-]|synophoto|small|preview|\d{{2}}x\d{{2}}",
+    re.IGNORECASE,
+)
 FOLDER_WORDS = {*MASKS.split("|"), "mask", "masks", "masken", "groundtruth", "thumbnails"}
 FOLDER_WORDS |= {"annotation", "annotations"}
 # Words that name such folders where they stand alone: "thumb eczema" may be a class.
@@ -224,10 +229,13 @@ def _leave_out_non_photos(files: FolderFiles) -> None:
         members[folder].append(stem(name))
         stems[members[folder][-1].casefold()].add(folder)
     by_folder = _mask_folders(members, stems)
+    telling = {folder for folder, names in members.items() if TELLING.search("\n".join(names))}
     photos = []
     for path in files.images:
         folder, _, name = path.rpartition("/")
-        kind = by_folder.get(folder) or _kind_of_file(stem(name), stems)
+        kind = by_folder.get(folder)
+        if kind is None and folder in telling:
+            kind = _kind_of_file(stem(name), stems)
         if kind:
             files.left_out[kind].append(path)
         else:

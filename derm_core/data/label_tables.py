@@ -22,6 +22,7 @@ from .one_hot import CERTAIN, OneHot, find_one_hot, read_one_hot, shares
 from .tables import Table, without_header
 
 EXACT, ONE_HOT, VAGUE = 0, 1, 2  # how certain a label column is, the best first
+FEW = 200  # rows that tell whether another column names images as well
 SAMPLE = 2000  # rows in which columns without a telling name are searched for names of images
 LEVELS = re.compile(r"(?:diagnosis|dx|iddx)[_ ]?(\d)")
 LEVEL_SHARE = 0.9
@@ -163,9 +164,9 @@ def _image_column(
     if len(hits[best]) > 0:  # columns without a telling name that name files of their own
         for name in table.columns:
             if name not in hits and name not in more:
-                own = names.hits(table.cells(name)[:SAMPLE]) - hits[best]
-                if len(own) > min(len(table.rows), SAMPLE) / 2:
-                    more[name] = len(own)
+                own = names.hits(table.cells(name)[:FEW]) - hits[best]
+                if len(own) > min(len(table.rows), FEW) / 2:
+                    more[name] = len(names.hits(table.cells(name)) - hits[best])
     return best, hits[best], more
 
 
