@@ -263,13 +263,14 @@ class _Search:
             return self._without_images(not_read)
         lists = [table for table in self.tables if not is_duplicates_table(table)]
         workbooks = [one for one in not_read if "workbook" in one or "program" in one]
-        if workbooks:
-            raise DataError(f"Nothing names the classes. {workbooks[0]}")
         if lists:
             named = [one for one in candidates if one.hits]
             table = self._given_table() or (named[0].table if named else lists[0])
-            in_doubt = doubt(table, named[0].columns.image) if named and table.rows else ""
-            raise DataError(in_doubt or missing_half(table, self.names, bool(named)))
+            reason = doubt(table, named[0].columns.image) if named and table.rows else ""
+            reason = reason or missing_half(table, self.names, bool(named))
+            raise DataError(" ".join([reason, *([] if self.given else workbooks[:1])]))
+        if workbooks:
+            raise DataError(f"Nothing names the classes. {workbooks[0]}")
         if folders.doubt:
             raise DataError(folders.doubt)
         return self._unlabelled(folders)
