@@ -17,6 +17,8 @@ from pages.ui.import_form import for_page
 from tests.builders import CLASSES, noise, write_dataset, write_image
 from tests.data.public_place import Place, small_ham10000, start
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folders(tmp_path):

@@ -14,6 +14,8 @@ from derm_core.data.manifest import read_info
 from tests.builders import write_dataset
 from tests.data.public_place import Place, small_ham10000, start
 
+pytestmark = pytest.mark.slow
+
 
 class Keyboard(io.StringIO):
     """Standard input with somebody at a terminal."""

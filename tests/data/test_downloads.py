@@ -33,6 +33,8 @@ from tests.data.public_place import (
     zipped,
 )
 
+pytestmark = pytest.mark.slow
+
 BODY = noise(300).tobytes()
 
 
