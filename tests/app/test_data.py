@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from derm_core.data.downloads import PUBLIC_SETS, public_set
+from derm_core.data.downloads import public_set
 from derm_core.data.import_options import ImportSource
 from derm_core.data.manifest import load_dataset, save_dataset
 from pages.ui import cached
 from pages.ui.import_form import for_page
 from tests.builders import CLASSES, noise, write_dataset, write_image
-from tests.data.public_place import Place, small_ham10000, start
+from tests.data.public_place import offered_ham10000
 
 pytestmark = pytest.mark.slow
 
@@ -299,13 +299,8 @@ def test_a_class_without_a_priority_is_named(open_page, workspace):
 @pytest.fixture
 def place(monkeypatch):
     """HAM10000 in small, offered by a stand-in."""
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    place = Place()
-    server = start(place)
-    monkeypatch.setitem(PUBLIC_SETS, "ham10000", small_ham10000(place))
-    yield place
-    server.shutdown()
-    server.server_close()
+    with offered_ham10000(monkeypatch) as place:
+        yield place
 
 
 def agree(app, folder):

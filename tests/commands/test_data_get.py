@@ -12,7 +12,7 @@ from derm_core import cli
 from derm_core.data.downloads import PUBLIC_SETS
 from derm_core.data.manifest import read_info
 from tests.builders import write_dataset
-from tests.data.public_place import Place, small_ham10000, start
+from tests.data.public_place import offered_ham10000
 
 pytestmark = pytest.mark.slow
 
@@ -27,16 +27,11 @@ class Keyboard(io.StringIO):
 @pytest.fixture
 def place(workspace, tmp_path, monkeypatch):
     """HAM10000 in small, offered by a stand-in; the current folder is empty."""
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    place = Place()
-    server = start(place)
-    monkeypatch.setitem(PUBLIC_SETS, "ham10000", small_ham10000(place))
-    yield place
-    server.shutdown()
-    server.server_close()
+    with offered_ham10000(monkeypatch) as place:
+        yield place
 
 
 def test_without_a_name_the_sets_are_listed(workspace, capsys):

@@ -7,13 +7,15 @@ import io
 import re
 import threading
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
+import pytest
 
-from derm_core.data.downloads import PublicSet, public_set
+from derm_core.data.downloads import PUBLIC_SETS, PublicSet, public_set
 from derm_core.data.fetch import RemoteFile
 from derm_core.data.medmnist import SPLITS
 from tests.builders import encode, noise
@@ -87,6 +89,20 @@ def start(place: Place) -> ThreadingHTTPServer:
     place.address = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
+
+
+@contextmanager
+def offered_ham10000(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """HAM10000 in small, offered by a stand-in under the name that `data get` knows."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    place = Place()
+    server = start(place)
+    monkeypatch.setitem(PUBLIC_SETS, "ham10000", small_ham10000(place))
+    try:
+        yield place
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def zipped(members: Mapping[str, bytes]) -> bytes:
