@@ -37,9 +37,7 @@ def group_columns(table: Table, options: ImportOptions, taken: Sequence[str]) ->
     table lacks are None.
     """
     if options.group_columns:
-        given = [
-            FOLDER if name == FOLDER else _column(table, name) for name in options.group_columns
-        ]
+        given = [FOLDER if name == FOLDER else table.column(name) for name in options.group_columns]
         return GroupColumns(given[0], given[1] if len(given) > 1 else None)
     ranked: dict[str, list[tuple[bool, int, int, str]]] = {"patient": [], "lesion": []}
     others, cautions = [], []
@@ -67,10 +65,6 @@ def group_columns(table: Table, options: ImportOptions, taken: Sequence[str]) ->
     first = [next((name for *_, name in sorted(ranked[kind])), None) for kind in ranked]
     others += [name for kind in ranked for *_, name in sorted(ranked[kind])[1:]]
     return GroupColumns(first[0], first[1], tuple(others), tuple(cautions))
-
-
-def _column(table: Table, name: str) -> str | None:
-    return next((one for one in table.columns if one == name.strip().lower()), None)
 
 
 def _look_like_ids(values: Sequence[str]) -> bool:
@@ -105,7 +99,7 @@ def split_column(table: Table, options: ImportOptions) -> str | None:
     Raises:
         DataError: the column that was given names none.
     """
-    given = _column(table, options.split_column) if options.split_column else None
+    given = table.column(options.split_column) if options.split_column else None
     if options.split_column and not given:
         return None
     column = given or attribute_columns(table.columns).get("official_split")

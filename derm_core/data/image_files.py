@@ -7,7 +7,7 @@ import os
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,19 +19,20 @@ IMAGE_SUFFIXES = tuple(".jpg .jpeg .jpe .jfif .png .webp .bmp .tif .tiff .gif .h
 _SUFFIXES = {suffix[1:] for suffix in IMAGE_SUFFIXES}
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json")
 LIST_SUFFIX = ".txt"  # a table only where it names images
+# Tables of other programs.
+OTHER_TABLES = (
+    (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers"),
+    (".sav", ".dta", ".rds", ".rdata", ".sas7bdat", ".sqlite", ".db", ".accdb"),
+)
 # What may hold images or labels and is not read → what to do.
 NOT_READ = {
     (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz"): "an archive: unpack it",
     (".h5", ".hdf5", ".hdf"): "an HDF5 file: write its images as JPEG files, for example with h5py",
-    (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers"): (
-        "an Excel workbook or the like: save its sheet as a UTF-8 CSV file"
-    ),
+    OTHER_TABLES[0]: ("an Excel workbook or the like: save its sheet as a UTF-8 CSV file"),
     (".parquet", ".arrow", ".feather", ".tfrecord", ".tfrecords", ".lmdb", ".mdb"): (
         "a file of records: write its images as JPEG files and their labels as a CSV file"
     ),
-    (".sav", ".dta", ".rds", ".rdata", ".sas7bdat", ".sqlite", ".db", ".accdb"): (
-        "a table of another program: export it as a CSV file"
-    ),
+    OTHER_TABLES[1]: ("a table of another program: export it as a CSV file"),
     (".dcm", ".dicom"): "a DICOM image: write it as PNG or JPEG",
     (".mat", ".pkl", ".pickle", ".npy"): (
         "a file of arrays: write its images as PNG files and their labels as a CSV file"
@@ -104,13 +105,17 @@ class FolderFiles:
         """The path below `root` of a file that `scan` listed."""
         return os.path.relpath(path, self.root).replace(os.sep, "/")
 
-    def not_read(self) -> list[str]:
-        """One sentence for each kind of file that may hold images or labels and is not read."""
+    def not_read(self, only: Collection[tuple[str, ...]] = ()) -> list[str]:
+        """One sentence for each kind of file that may hold images or labels and is not read.
+
+        Args:
+            only: keys of NOT_READ; empty for all.
+        """
         sentences = []
         for suffixes, remedy in NOT_READ.items():
             names = [name for name in self.others if name.lower().endswith(suffixes)]
-            if names:
-                more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            if names and (not only or suffixes in only):
+                more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
                 sentences.append(f"{names[0]}{more} is {remedy}.")
         return sentences
 
@@ -119,8 +124,8 @@ class FolderFiles:
         names = [name for name in self.others if name.lower().endswith(TEXTS)]
         if not names:
             return []
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        return [f"{names[0]}{more} may hold labels, and is not read: write them as a CSV file."]
+        more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+        return [f"{names[0]}{more} may hold labels and is not read: write them as a CSV file."]
 
     def notes(self) -> list[str]:
         """One sentence for each kind of image file that was left out."""

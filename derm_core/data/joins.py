@@ -104,8 +104,8 @@ def _id(cell: str) -> str:
     return cell.removesuffix(".0")
 
 
-def join(base: Table, other: Table) -> tuple[Table, str] | None:
-    """The rows of `base` with the columns of `other` beside them, and the column that joined them."""
+def join(base: Table, other: Table) -> Table | None:
+    """The rows of `base` with the columns of `other` beside them; None where nothing joins them."""
     shared = shared_key(other, base)
     if shared is None:
         return None
@@ -122,8 +122,7 @@ def join(base: Table, other: Table) -> tuple[Table, str] | None:
     notes = (*base.notes, *other.notes, note)
     columns = (*base.columns, *new)
     joined = (*base.joined, other.name)
-    both = replace(base, columns=columns, rows=rows, spelled=spelled, notes=notes, joined=joined)
-    return both, theirs
+    return replace(base, columns=columns, rows=rows, spelled=spelled, notes=notes, joined=joined)
 
 
 def one_row_an_image(table: Table) -> Table:

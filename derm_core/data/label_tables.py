@@ -36,7 +36,7 @@ class ImageColumns:
     Attributes:
         image, label: columns.
         one_hot: columns that are named after the classes, in place of a label column.
-        other_images, other_labels: columns that could have been it as well.
+        other_labels: columns that could have been the label as well.
         notes: why these columns were taken.
         remainder: class of the rows that have 0 in all of `one_hot`.
     """
@@ -44,7 +44,6 @@ class ImageColumns:
     image: str
     label: str | None
     one_hot: tuple[str, ...] = ()
-    other_images: tuple[str, ...] = ()
     other_labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     remainder: str | None = None
@@ -101,11 +100,6 @@ def _shape(text: str) -> str:
     return re.sub(r"\d+", "0", text.casefold())
 
 
-def column_of(table: Table, name: str) -> str | None:
-    """The table's column of that name, without regard to case."""
-    return next((one for one in table.columns if one == name.strip().lower()), None)
-
-
 def read_label_table(table: Table, names: ImageNames, options: ImportOptions) -> LabelTable | None:
     """The columns of a table; None where no column could name images."""
     image, hits, others = _image_column(table, names, options.image_column)
@@ -127,7 +121,6 @@ def read_label_table(table: Table, names: ImageNames, options: ImportOptions) ->
         image,
         labels[0] if len(labels) == 1 and not one_hot else None,
         one_hot,
-        tuple(others),
         tuple(other_labels),
         tuple(notes),
         known.remainder if known and one_hot else None,
@@ -140,7 +133,7 @@ def _image_column(
 ) -> tuple[str | None, set[str], dict[str, int]]:
     """The column that names most images, the files it names, and other columns → their files."""
     if given:
-        column = column_of(table, given)
+        column = table.column(given)
         return column, names.hits(table.cells(column)) if column else set(), {}
     named = with_role(table.columns, "image")
     hits = {column: names.hits(table.cells(column)) for column in named}
@@ -177,7 +170,7 @@ def _label_columns(
     taken = {image, *filter(None, [options.image_column, options.split_column])}
     taken |= {name.lower() for name in options.group_columns}
     if options.label_columns:
-        given = [column_of(table, name) for name in options.label_columns]
+        given = [table.column(name) for name in options.label_columns]
         columns = tuple(name for name in given if name)
         certainty = ONE_HOT if len(columns) > 1 else EXACT
         return (columns if len(columns) == len(given) else ()), certainty, [], []

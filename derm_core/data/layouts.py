@@ -21,7 +21,7 @@ from pathlib import Path
 from ..errors import DataError
 from .columns import split_of
 from .folder_classes import FolderClasses, is_container, read_folders, read_pattern
-from .image_files import NOT_READ, TABLE_SUFFIXES, FolderFiles, scan
+from .image_files import NOT_READ, OTHER_TABLES, TABLE_SUFFIXES, FolderFiles, scan
 from .image_names import ImageNames
 from .import_options import NO_CLASSES, ImportOptions
 from .joins import (
@@ -117,7 +117,7 @@ def _given_tables(files: FolderFiles, wanted: Sequence[str]) -> list[Path]:
     for text in wanted:
         fitting = [
             table
-            for table in files.tables
+            for table in (*files.tables, *files.lists)
             if text in (table.name, files.relative(table), str(table))
         ]
         if len(fitting) != 1:
@@ -138,8 +138,9 @@ class _Search:
         self.options = options
         self.given = list(given)
         self.names = ImageNames(files)
-        paths = [*self.given, *(one for one in files.tables if one not in self.given), *files.lists]
-        self.tables, self.failures = _read_tables(paths, self.given, self.names, files)
+        paths = dict.fromkeys((*self.given, *files.tables, *files.lists))
+        self.tables, self.failures = _read_tables([*paths], self.given, self.names, files)
+        self.naming: list[Table] = []  # tables that name images
         self.notes = [f"Not used: {error}" for _, error in self.failures]
         self.notes += files.not_read()
 
@@ -151,16 +152,19 @@ class _Search:
             return self._forced_folders()
         self._check_columns()
         read = [read_label_table(table, self.names, self.options) for table in self.tables]
+        self.naming = [one.table for one in read if one and one.hits]
         candidates = [one for one in read if one]
         if self.given:
             candidates = [one for one in candidates if one.table.path in self.given]
-        folders = FolderClasses() if self.given else read_folders(self.files.images)
+        folders = read_folders(self.files.images)
         labelled = [one for one in candidates if one.has_labels and one.hits]
         if not labelled:
             labelled = self._joined(candidates)
-        predictions = [] if self.given else [one for one in labelled if _is_model_s(one)]
+        predictions = (
+            [] if self.given else [one for one in labelled if looks_like_predictions(one.table)]
+        )
         chosen = self._choose([one for one in labelled if one not in predictions])
-        if folders.labels and not self._comes_from_table(chosen, folders):
+        if folders.labels and not self.given and not self._is_table_better(chosen, folders):
             self._note_unused([*chosen, *predictions])
             return self._folders(folders)
         if chosen:
@@ -187,26 +191,20 @@ class _Search:
 
     def _joined(self, candidates: Sequence[LabelTable]) -> list[LabelTable]:
         """Tables of images with the labels of another table beside them, joined by a key."""
-        with_images = [one.table for one in candidates if one.hits] or [
-            table for table in self.tables if self._names_images(table)
-        ]
+        with_images = [one.table for one in candidates if one.hits] or self.naming
         joined = []
         for base in with_images:
             for other in self.tables:
                 both = join(base, other) if other is not base else None
                 if both is None:
                     continue
-                one = read_label_table(both[0], self.names, self.options)
+                one = read_label_table(both, self.names, self.options)
                 if one and one.has_labels and one.hits:
                     joined.append(one)
         if not joined:
             return []
         best = min(one.certainty for one in joined)
         return [one for one in joined if one.certainty == best][:1]
-
-    def _names_images(self, table: Table) -> bool:
-        one = read_label_table(table, self.names, self.options)
-        return bool(one and one.hits)
 
     def _choose(self, labelled: Sequence[LabelTable]) -> list[LabelTable]:
         """The label table, or several that are one set; empty where there is none.
@@ -236,10 +234,9 @@ class _Search:
         joined = self._joined([])
         return joined if joined and joined[0].certainty < best else []
 
-    def _comes_from_table(self, chosen: Sequence[LabelTable], folders: FolderClasses) -> bool:
-        if not chosen or self.given:
-            return bool(chosen)
-        return is_table_better(chosen, folders.labels, len(self.files.images))
+    def _is_table_better(self, chosen: Sequence[LabelTable], folders: FolderClasses) -> bool:
+        images = len(self.files.images)
+        return bool(chosen) and is_table_better(chosen, folders.labels, images)
 
     def _note_unused(self, chosen: Sequence[LabelTable]) -> None:
         self.notes += [
@@ -262,7 +259,7 @@ class _Search:
         if not self.files.images:
             return self._without_images(not_read)
         lists = [table for table in self.tables if not is_duplicates_table(table)]
-        workbooks = [one for one in not_read if "workbook" in one or "program" in one]
+        workbooks = self.files.not_read(OTHER_TABLES)
         if lists:
             named = [one for one in candidates if one.hits]
             table = self._given_table() or (named[0].table if named else lists[0])
@@ -298,7 +295,6 @@ class _Search:
         if len(chosen) > 1:
             names = ", ".join(self.files.relative(one.table.path) for one in chosen)
             self.notes.append(f"{len(chosen)} tables were joined into one set: {names}.")
-        folders = folders if not self.given else read_folders(self.files.images)
         if folders.labels:
             named = ", ".join(sorted(set(folders.labels.values()))[:4])
             self.notes.append(
@@ -374,10 +370,6 @@ def _read_tables(
         split = split_of(path.stem) or (split_of(folder) if is_container(folder) else None)
         tables.append(one_row_an_image(replace(table, split=split)))
     return with_index_splits(tables), failures
-
-
-def _is_model_s(one: LabelTable) -> bool:
-    return looks_like_predictions(one.table)
 
 
 def _name(table: Table, columns: ImageColumns) -> str:

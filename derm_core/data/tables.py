@@ -48,6 +48,11 @@ class Table:
         """The file's name."""
         return self.path.name
 
+    def column(self, name: str) -> str | None:
+        """The column of that name, without regard to case; None where there is none."""
+        lower = name.strip().lower()
+        return lower if lower in self.columns else None
+
     def spell(self, column: str) -> str:
         """A column's name as the file spells it."""
         return self.spelled.get(column, column)

@@ -716,3 +716,13 @@ def test_a_preview_writes_nothing_and_an_import_holds_what_it_said(workspace, tm
     assert result.source == before.source and result.groups == before.groups == 3
     again = import_dataset(workspace, root, "set", sizes=(8,), processes=1)
     assert again.source == result.source and again.notes == result.notes
+
+
+def test_a_list_of_images_can_be_named_as_the_table(tmp_path):
+    photos(tmp_path, *(f"{site}/{site}{i}.png" for site in ("Wien", "Bern") for i in range(4)))
+    rows = (f"{s}{i}.png {'mel' if i % 2 else 'nv'}" for s in ("Wien", "Bern") for i in range(4))
+    write(tmp_path / "labels.txt", *rows)
+    with pytest.raises(DataError, match=r"--table labels\.txt"):
+        preview(tmp_path)
+    assert preview(tmp_path, tables=("labels.txt",)).class_counts == {"mel": 4, "nv": 4}
+    assert preview(tmp_path / "labels.txt").class_counts == {"mel": 4, "nv": 4}
