@@ -63,16 +63,21 @@ def without_placeholders(images: Sequence[ListedImage]) -> tuple[list[ListedImag
     """Images without ids that stand for "unknown", and a note for each such id.
 
     A short negative number is one (SCIN has long ones as ids), and 0 or 99 where it has far more
-    images than other ids have. Without this, images that have nothing in common would be one group.
+    images than other ids have and is no part of a numbering from 0. Without this, images that have
+    nothing in common would be one group. An id such as P000 may be a patient: it stays a group,
+    which cannot leak, and is a caution where it has far more images than others.
     """
     images, notes = list(images), []
     for kind in GROUPS:
         counts = Counter(name for image in images if (name := image.known(kind)))
         usual = statistics.median(counts.values()) if counts else 0
+        numbers = sorted(int(name) for name in counts if name.isdecimal())
+        is_numbering = numbers == list(range(len(counts)))
         for name, count in counts.items():
             is_often = count > 2 and (count > 3 * usual or len(counts) == 1)
+            is_zero = is_often and re.fullmatch(r"[A-Za-z_-]*0+(?:\.0+)?|9{2,}(?:\.0+)?", name)
             if re.fullmatch(r"-\d{1,4}(?:\.0+)?", name) or (
-                is_often and re.fullmatch(r"[A-Za-z_-]*0+(?:\.0+)?|9{2,}(?:\.0+)?", name)
+                is_zero and name[0].isdigit() and not is_numbering
             ):
                 notes.append(
                     f"The {kind} {name} of {count} images was read as unknown: each is a group of "
@@ -84,6 +89,11 @@ def without_placeholders(images: Sequence[ListedImage]) -> tuple[list[ListedImag
                     else image
                     for image in images
                 ]
+            elif is_zero:
+                notes.append(
+                    f"Caution: {count} images are of the {kind} {name}, more than three times as many "
+                    "as usual. If that stands for unknown, leave these cells blank."
+                )
     return images, notes
 
 
@@ -110,15 +120,16 @@ def complete_patients(images: Sequence[ListedImage]) -> tuple[list[ListedImage],
             if name := image.known(kind):
                 spelled.setdefault(f"{kind} {name.casefold()}", name)
     patients_of: dict[str, set[str]] = defaultdict(set)
-    completed = []
+    completed, respelled = [], set()
     for image in images:
         names = {
             kind: spelled[f"{kind} {name.casefold()}"]
             for kind in GROUPS
             if (name := image.known(kind))
         }
-        is_spelled_otherwise = any(image.known(kind) != name for kind, name in names.items())
-        if is_spelled_otherwise:
+        otherwise = {name for kind, name in names.items() if image.known(kind) != name}
+        respelled |= otherwise
+        if otherwise:
             image = replace(image, attributes={**image.attributes, **names})
         completed.append(image)
         if len(names) == len(GROUPS):
@@ -135,11 +146,15 @@ def complete_patients(images: Sequence[ListedImage]) -> tuple[list[ListedImage],
         if within_patients:
             values = {"lesion": None}
         completed[i] = replace(image, attributes={**image.attributes, **values})
-    if not changed:
-        return completed, []
-    if within_patients:
-        return completed, [
+    notes = []
+    if respelled:
+        few = ", ".join(sorted(respelled)[:4])
+        notes.append(f"Ids of patients or lesions that differ by case were joined: {few}.")
+    if changed and within_patients:
+        notes.append(
             f"Lesions are numbered within each patient: the lesions of {changed} images without a "
             "patient were read as unknown."
-        ]
-    return completed, [f"{changed} images without a patient have one through their lesion."]
+        )
+    elif changed:
+        notes.append(f"{changed} images without a patient have one through their lesion.")
+    return completed, notes

@@ -84,6 +84,18 @@ def test_a_word_for_unknown_is_no_patient(tmp_path, unknown):
     assert preview(tmp_path).groups == 8 + 4
 
 
+@pytest.mark.parametrize("first", ["P0", "P000", "0", "000", "IP_0000000"])
+def test_a_first_patient_with_many_images_stays_a_group(tmp_path, first):
+    numbered(tmp_path, "{}.png", 20)
+    width, prefix = len(first.lstrip("PI_")), first.rstrip("0")
+    patients = [first] * 10 + [f"{prefix}{i:0{width}d}" for i in range(1, 6) for _ in range(2)]
+    write(
+        tmp_path / "t.csv", "image,dx,patient_id", *(f"{i},nv,{p}" for i, p in enumerate(patients))
+    )
+    result = preview(tmp_path)
+    assert result.groups == 6 and says(result, f"the patient {first}")
+
+
 def test_pairs_of_a_table_of_duplicates_join_groups(tmp_path):
     numbered(tmp_path, "ISIC_{}.png", 6)
     write(
@@ -615,7 +627,6 @@ def test_a_patient_is_known_through_the_lesion_unless_lesions_are_numbered_withi
         ("patient_id", "7 7 7 7 7 7", 6),
         ("Patientennummer", "1 1 2 2 3 3", 3),
         ("MRN", "1 1 2 2 3 3", 3),
-        ("patient_id", "P01 p01 P02 p02 P03 p03", 3),
         ("patient_id", "unbekannt anon P1 P1 k.A. P2", 5),
     ],
 )
@@ -624,6 +635,14 @@ def test_which_values_are_groups(tmp_path, column, values, groups):
     rows = [f"{i},{'mn'[i % 2]},{value}" for i, value in enumerate(values.split())]
     write(tmp_path / "t.csv", f"image,dx,{column}", *rows)
     assert preview(tmp_path).groups == groups
+
+
+def test_ids_that_differ_by_case_are_one_and_that_is_said(tmp_path):
+    numbered(tmp_path, "{}.png", 6)
+    rows = (f"{i},nv,{'Pp'[i % 2]}0{i // 2 + 1}" for i in range(6))
+    write(tmp_path / "t.csv", "image,dx,patient_id", *rows)
+    result = preview(tmp_path)
+    assert result.groups == 3 and says(result, "differ by case")
 
 
 def test_patients_above_their_classes_are_groups(tmp_path):
