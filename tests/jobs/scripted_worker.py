@@ -11,6 +11,7 @@ from pathlib import Path
 
 from derm_core.errors import DataError
 from derm_core.events import TICK, Event, log, progress
+from derm_core.files import write_atomic
 from derm_core.jobs import spawning, worker
 
 
@@ -29,7 +30,7 @@ def job(config, workspace, run):
     yield log(f"starting at {first}")
     for step in range(first, int(number)):
         time.sleep(0 if first else 0.02)
-        counter.write_text(str(step + 1))
+        write_atomic(counter, str(step + 1))  # a kill must not leave an empty one
         yield progress(step + 1, int(number), "steps", what="counting", started=started)
         yield TICK
     yield Event(kind="metric", series="train/loss", value=0.5, step=int(number))
