@@ -56,7 +56,8 @@ from ._streamlit_client import PATIENCE_SECONDS, PageError, Session
 SINGLE = 20  # classifications of one session alone
 ANSWER = ("markdown", "The models ")  # agree, or disagree
 ROUNDS = 5  # of ours and the peer's in turn
-LIMITS = {"errors": 0, "p95_ratio": 1.5, "throughput_ratio": 0.8, "training_slowdown": 2.5}
+# 0.7, not 0.8: predictions without TorchScript and without settings of malloc may cost that much.
+LIMITS = {"errors": 0, "p95_ratio": 1.5, "throughput_ratio": 0.7, "training_slowdown": 2.5}
 FLOORS = ("throughput_ratio",)  # limits from below; all others are from above
 
 
