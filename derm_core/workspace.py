@@ -56,7 +56,9 @@ class RunFiles:
         latents: KL divergence and spread of each latent dimension on validation images.
         study: every result of a study.
         labels: the task (classes or priorities) that the labels of the study stand for.
-        predictions: probabilities of every arm, seed and image of validation and test.
+        predictions: probabilities of every arm, seed and image of validation and test, each arm at its
+            own best setting.
+        shared_predictions: the same with one setting for all arms.
         decisions: the class that every arm decides for, by test image.
         label_efficiency_predictions: test probabilities of a fold at each share of the labels.
         map_info: settings and quality of a map.
@@ -86,6 +88,7 @@ class RunFiles:
         self.study = self.artefacts / "study.json"
         self.labels = self.artefacts / "labels.json"
         self.predictions = self.artefacts / "predictions.parquet"
+        self.shared_predictions = self.artefacts / "predictions-shared.parquet"
         self.decisions = self.artefacts / "decisions.parquet"
         self.label_efficiency_predictions = self.artefacts / "extras" / "label_efficiency.npz"
         self.map_info = self.artefacts / "map.json"
@@ -99,9 +102,10 @@ class RunFiles:
         """The answer to a question that a study asks beyond its main table."""
         return self.artefacts / "extras" / f"{question}.json"
 
-    def curves(self, arm: str) -> Path:
-        """Learning curves of an arm: one row a seed and reading."""
-        return self.artefacts / "curves" / f"{arm_file(arm)}.csv"
+    def curves(self, arm: str, shared: bool = False) -> Path:
+        """Learning curves of an arm, at its own setting or the shared one: one row a seed and reading."""
+        folder = self.artefacts / ("curves-shared" if shared else "curves")
+        return folder / f"{arm_file(arm)}.csv"
 
     def heads(self, arm: str) -> Path:
         """The trained heads of an arm of the regime `frozen`, tensors stacked over seeds."""

@@ -109,7 +109,8 @@ class StudyConfig(Checked):
         epochs: passes over the training features.
         batch_size: features in each step.
         loss: loss of the classifiers.
-        learning_rates, weight_decays: grid from which validation selects.
+        learning_rates, weight_decays: grid from which validation selects; it is widened where a choice
+            lies on its edge.
         finetune: schedule of the regime "finetune".
         bootstrap: number of bootstrap resamples.
         labels: "classes", those of the dataset; or "priority", these mapped to high, medium, low.
@@ -158,8 +159,8 @@ class StudyConfig(Checked):
     epochs: Epochs = 60
     batch_size: BatchSize = 128
     loss: Literal["cross_entropy", "focal", "brier"] = "cross_entropy"
-    learning_rates: GridValues = (1e-4, 3e-4, 1e-3)
-    weight_decays: GridValues = (1e-2, 1e-1, 1.0)
+    learning_rates: GridValues = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+    weight_decays: GridValues = (0.0, 0.3, 1.0, 3.0)
     finetune: FinetuneSchedule = field(default_factory=FinetuneSchedule)
     bootstrap: Annotated[int, Range(1)] = 2000
     labels: Literal["classes", "priority"] = "classes"

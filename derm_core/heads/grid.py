@@ -4,8 +4,7 @@
                   learning_rates=(3e-4, 1e-3, 3e-3), weight_decays=(1e-4, 1e-2, 1e-1))
     for record in heads.fit():
         ...                                         # a Record after each epoch, else None
-    choice = heads.choose()
-    heads.probabilities("vae", choice.setting, features["vae"])     # (S, N, C)
+    heads.probabilities("vae", 4, features["vae"])  # (S, N, C) of the fifth setting; tuning.py chooses one
 
 Features are standardised with the training rows' statistics. The initial head and the order of
 batches come from the seed alone: equal for every setting and every arm of the same width. AdamW
@@ -23,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import ConfigError, DataError
+from ..errors import DataError
 from ..nets.head import LOSSES, make_head
 from ..records import require
 from ..seeds import stream_seed
@@ -50,26 +49,6 @@ class Record:
     epoch: float
     step: int
     values: dict[str, dict[str, np.ndarray]]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The settings chosen on validation loss at the final epoch (indices into `Heads.grid`).
-
-    Attributes:
-        setting: one for all arms, the lowest mean over arms and seeds: the primary comparison.
-        best: each arm's own.
-        edge: which of "learning_rate", "weight_decay" lie at the edge of a grid of two or more
-            values, where a wider grid might have served better.
-        best_edge: the same of each arm's own setting.
-        mean_loss: (arms, G) validation loss, mean over seeds.
-    """
-
-    setting: int
-    best: dict[str, int]
-    edge: tuple[str, ...]
-    best_edge: dict[str, tuple[str, ...]]
-    mean_loss: np.ndarray
 
 
 def standardisation(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -213,25 +192,6 @@ class Heads:
     def _units(self, arm: str) -> list[tuple[HeadGroup, int]]:
         """Where the heads of an arm's seeds are: a group and the unit in it."""
         return [self.place[arm, s] for s in range(len(self.seeds))]
-
-    def choose(self) -> Choice:
-        """Settings by validation loss at the last record; a head that diverged counts as infinite."""
-        if not self.records:
-            raise ConfigError("There is nothing to choose from before training: run fit() first.")
-        loss = np.stack([self.records[-1].values[arm]["val_loss"] for arm in self.arms])
-        mean = np.nan_to_num(loss, nan=np.inf).mean(1)
-        setting = int(mean.mean(0).argmin())
-        best = {arm: int(mean[i].argmin()) for i, arm in enumerate(self.arms)}
-        best_edge = {arm: self._edge(i) for arm, i in best.items()}
-        return Choice(setting, best, self._edge(setting), best_edge, mean)
-
-    def _edge(self, setting: int) -> tuple[str, ...]:
-        axes = zip(self.point(setting).items(), zip(*self.grid, strict=True), strict=True)
-        return tuple(
-            name
-            for (name, value), values in axes
-            if len(set(values)) > 1 and value in (min(values), max(values))
-        )
 
     def point(self, setting: int) -> dict[str, float]:
         """{"learning_rate", "weight_decay"} of a setting."""

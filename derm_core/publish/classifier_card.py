@@ -95,7 +95,7 @@ def vae_size(vae: VAE) -> DecoderSize:
 
 def complete_card(card: Card, measured: Measured, source: StudyArm) -> Card:
     """The card with what was measured with the stored model."""
-    settings = len(source.study.grid.get("points") or [None])
+    settings = max(1, len(source.study.grid.points))
     thresholds = replace(measured.conformal, calibrated_on=calibrated_on(card.regime, settings))
     return replace(
         card,

@@ -30,6 +30,7 @@ def csv_tables(result: StudyResult) -> dict[str, list[Row]]:
     study = to_json(result)
     tables = {
         **_arm_tables(study),
+        **_shared_tables(study.get("shared") or {}),
         **{
             name.replace("_", "-"): [flat(row) for row in study.get(name) or []]
             for name in ("paper_table", "differences", "gap_differences", "mcnemar", "claims")
@@ -57,7 +58,8 @@ def _arm_tables(study: Study) -> dict[str, list[Row]]:
     losses = grid.get("val_loss") or {}
     return {
         "arms": [
-            {"arm": name, **flat({key: arm.get(key) for key in ARM})} for name, arm in arms.items()
+            {"arm": name, **flat({key: arm[key] for key in ARM if key in arm})}
+            for name, arm in arms.items()
         ],
         "test-metrics": list(_spread(tested, "arm", "metric")),
         "per-class": [
@@ -74,10 +76,18 @@ def _arm_tables(study: Study) -> dict[str, list[Row]]:
         "grid": [
             {
                 **point,
-                "chosen for all": i == grid.get("chosen"),
+                "chosen for": ", ".join(
+                    [arm for arm, best in (grid.get("chosen") or {}).items() if best == point]
+                    + ["all"] * (point == grid.get("shared"))
+                ),
                 **{f"validation loss, {arm}": loss[i] for arm, loss in losses.items()},
             }
             for i, point in enumerate(grid.get("points") or [])
+        ],
+        "fold-settings": [
+            {"fold": row["fold"], "arm": arm, **point, "on edge": arm in row["on_edge"]}
+            for row in grid.get("folds") or []
+            for arm, point in [*row["chosen"].items(), ("shared", row["shared"] or {})]
         ],
         "matched": [
             {
@@ -93,6 +103,23 @@ def _arm_tables(study: Study) -> dict[str, list[Row]]:
             for row in study.get("folds") or []
             for arm in row["arms"]
         ],
+    }
+
+
+def _shared_tables(shared: Study) -> dict[str, list[Row]]:
+    """The comparison with one setting for all arms, beside that with each at its own best."""
+    arms = shared.get("arms") or {}
+    return {
+        "shared-test-metrics": list(
+            _spread({name: arm["test"] for name, arm in arms.items()}, "arm", "metric")
+        ),
+        "shared-gaps": list(
+            _spread({name: arm["gaps_detail"] for name, arm in arms.items()}, "arm", "gap", "at")
+        ),
+        **{
+            f"shared-{name}".replace("_", "-"): [flat(row) for row in shared.get(name) or []]
+            for name in ("differences", "gap_differences")
+        },
     }
 
 

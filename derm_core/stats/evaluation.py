@@ -1,9 +1,10 @@
 """The evaluation of a test set: every metric of every arm with intervals, every pair's differences with tests.
 
-Intervals are those of intervals.py. The one primary test is VAE − ImageNet in balanced accuracy, by
-sign flips over groups: it tests these trained heads, the interval also their seeds. Where another
-pair stands in for it, that row has the p of the sign flips too but is one of the secondary tests.
-Those are corrected together by Holm (1979).
+Intervals are those of intervals.py, and the p beside each is that of its interval: it holds what groups,
+seeds and folds add. The one primary test is VAE − ImageNet in balanced accuracy. Its row also has the p
+of sign flips over groups, which conditions on the trained weights. Where another pair stands in for it,
+that row has this p too but is one of the secondary tests. Those are corrected together by Holm (1979);
+a study divides them into families (study.families).
 
 Out-of-fold predictions have each image's own class prior, and what differs between folds beyond
 groups and seeds is a further component of the variance.
@@ -78,6 +79,7 @@ def evaluate(
     resamples: int = 2000,
     seed: int = 0,
     primary: Pair = PRIMARY,
+    named: bool | None = None,
     group_caution: str = "",
     folds: np.ndarray | None = None,
 ) -> Evaluation:
@@ -91,13 +93,16 @@ def evaluate(
         class_names: (C,).
         resamples: of the bootstrap.
         seed: of the resamples.
-        primary: the pair that sign flips test; another than VAE − ImageNet is marked as a stand-in.
+        primary: the pair of the primary comparison, which sign flips test as well.
+        named: whether this is the pair named in advance, else it is marked as a stand-in; by default
+            where it is VAE − ImageNet.
         group_caution: what is not known of the groups, one of the cautions; empty where all is.
         folds: (N,) the fold of each image of out-of-fold predictions.
 
     Raises:
         DataError: where the set is empty or has unlabelled images.
     """
+    named = primary == PRIMARY if named is None else named
     labels, classes = np.asarray(labels), len(class_names)
     if not len(labels) or labels.min() < 0:
         raise DataError("The test set is empty or has images without a label: leave those out.")
@@ -116,7 +121,9 @@ def evaluate(
         arms={arm: _intervals(one) for arm, one in scored.items()},
         majority=_intervals(majority),
         per_class={arm: _per_class(one["recall"], class_names) for arm, one in scored.items()},
-        differences=tuple(_tested(differences, design, log_prior, probabilities, primary, seed)),
+        differences=tuple(
+            _tested(differences, design, log_prior, probabilities, primary, named, seed)
+        ),
         groups=len(design.stratum),
         cautions=tuple(_cautions(design, class_names, group_caution, seeds)),
     )
@@ -200,17 +207,18 @@ def _tested(
     log_prior: np.ndarray,
     probabilities: Mapping[str, np.ndarray],
     primary: Pair,
+    named: bool,
     seed: int,
 ) -> list[Difference]:
-    """p by sign flips for the primary test or its stand-in; Holm's correction over all but the primary."""
+    """Sign flips for the primary comparison or its stand-in; Holm's correction over all but the primary test."""
     if not rows or not rows[0].of_pair(primary, "balanced_accuracy"):
         return with_holm(rows)
     first, *others = rows
     correct = [(decide(probabilities[arm], log_prior) == design.labels).mean(0) for arm in primary]
     p = sign_flip(design, correct[0] - correct[1], seed=seed)
-    if primary == PRIMARY:
-        return [dataclasses.replace(first, p=p, primary=True), *with_holm(others)]
-    return with_holm([dataclasses.replace(first, p=p, stand_in=True), *others])
+    if named:
+        return [dataclasses.replace(first, p_sign_flip=p, primary=True), *with_holm(others)]
+    return with_holm([dataclasses.replace(first, p_sign_flip=p, stand_in=True), *others])
 
 
 def _cautions(

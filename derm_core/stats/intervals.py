@@ -74,6 +74,9 @@ class Difference(Interval):
         family: of corruptions.
         strength: of a planted artefact's tie.
         p: two-sided p of the difference against 0.
+        p_sign_flip: of the primary comparison, p of the permutation test that flips signs over groups:
+            it conditions on the trained weights.
+        correction: the family of the correction: "primary", "secondary" or "exploratory".
         p_holm: p after Holm's correction over the family; None where it is not part of one.
         detectable: the smallest difference that is shown with 80 % power at 5 %.
         equivalent: whether the interval lies within ±0.02.
@@ -91,6 +94,8 @@ class Difference(Interval):
     strength: float | None = optional()
     p: float | None = None
     p_holm: float | None = None
+    p_sign_flip: float | None = optional()
+    correction: str | None = optional()
     detectable: float | None = optional()
     equivalent: bool | None = optional()
     primary: bool | None = optional()

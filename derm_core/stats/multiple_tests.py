@@ -44,6 +44,18 @@ def with_holm(rows: Sequence[Difference]) -> list[Difference]:
     ]
 
 
+def with_families(rows: Sequence[Difference]) -> list[Difference]:
+    """Holm's correction within each family that `correction` names; the primary test alone needs none."""
+    adjusted: dict[int, float] = {}
+    for family in {row.correction for row in rows} - {"primary"}:
+        members = [
+            i for i, row in enumerate(rows) if row.correction == family and row.p is not None
+        ]
+        values = holm([rows[i].p or 0.0 for i in members])
+        adjusted |= dict(zip(members, values.tolist(), strict=True))
+    return [dataclasses.replace(row, p_holm=adjusted.get(i)) for i, row in enumerate(rows)]
+
+
 def sign_flip(
     design: Design, difference: np.ndarray, *, flips: int = 10_000, seed: int = 0
 ) -> float:

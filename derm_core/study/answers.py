@@ -104,8 +104,21 @@ class Crossing:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SharedLabels:
+    """Label efficiency once more with one setting for all arms."""
+
+    rows: tuple[LabelRow, ...] = ()
+    differences: tuple[Difference, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class LabelEfficiency:
-    """Heads trained on shares of the training groups, with the number of updates fixed."""
+    """Heads trained on shares of the training groups, with the number of updates fixed.
+
+    Args:
+        setting: of earlier versions, the one for all arms, at which their rows are.
+        shared: the same with one setting for all arms.
+    """
 
     fractions: tuple[float, ...] = ()
     updates: int | None = None
@@ -114,6 +127,7 @@ class LabelEfficiency:
     rows: tuple[LabelRow, ...] = ()
     differences: tuple[Difference, ...] = ()
     crossing: Crossing | None = None
+    shared: SharedLabels | None = optional()
     seconds: float | None = optional()
 
 

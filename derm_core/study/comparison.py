@@ -7,6 +7,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,23 @@ from ..stats.gaps import MatchedPair
 from ..stats.intervals import Difference
 from ..stats.metrics import confusion, decide
 from ..stats.multiple_tests import mcnemar
-from ..workspace import RunFiles
 from .claims import claims
 from .paper import paper_table
+from .roles import choose_pair, is_primary
 from .study_data import StudyData
-from .study_result import ArmResult, DatasetSummary, FoldRow, PaperRow, SplitSummary, StudyResult
+from .study_result import (
+    ArmResult,
+    DatasetSummary,
+    FoldRow,
+    Grid,
+    PaperRow,
+    SharedArm,
+    SharedSetting,
+    SplitSummary,
+    StudyResult,
+)
 from .trained_arm import TrainedStudy
-from .verdict import choose_pair, verdict
+from .verdict import verdict
 from .weight_sources import transductive
 
 
@@ -61,9 +72,34 @@ class Comparison:
             test=self.evaluation.arms[arm],
             per_class=self.evaluation.per_class[arm],
             curves=f"artefacts/curves/{arm_file(arm)}.csv",
-            gaps={kind: of["final"].mean for kind, of in self.gaps[arm].items()},
+            gaps=self._final_gaps(arm),
             gaps_detail=self.gaps[arm],
+            setting=one.setting,
             **about,
+        )
+
+    def _final_gaps(self, arm: str) -> dict[str, float | None]:
+        return {kind: of["final"].mean for kind, of in self.gaps[arm].items()}
+
+    def at_shared_setting(self) -> SharedSetting:
+        """The result of a study whose arms are at one setting, as it stands beside the headline."""
+        arms = {
+            arm: SharedArm(
+                test=self.evaluation.arms[arm],
+                gaps=self._final_gaps(arm),
+                gaps_detail=self.gaps[arm],
+                setting=one.setting,
+            )
+            for arm, one in self.study.trained.items()
+        }
+        return SharedSetting(
+            arms=arms,
+            differences=tuple(
+                dataclasses.replace(row, primary=False, stand_in=False)
+                for row in self.evaluation.differences
+            ),
+            gap_differences=tuple(self.gap_differences),
+            matched=tuple(self.matched),
         )
 
     def result(
@@ -71,7 +107,7 @@ class Comparison:
         *,
         arms: dict[str, ArmResult],
         split: SplitSummary,
-        grid: dict[str, Any],
+        grid: Grid,
         majority_rows: Sequence[PaperRow],
         notes: Sequence[str],
         folds: Sequence[FoldRow] = (),
@@ -117,6 +153,7 @@ class Comparison:
 def evaluate_test(study: TrainedStudy, folds: np.ndarray | None = None) -> Evaluation:
     """All statistics of the test images; folds: (N,) of out-of-fold predictions."""
     data = study.data
+    pair = choose_pair(list(study.trained)) or PRIMARY
     return evaluate(
         data.labels_of("test"),
         data.groups_of("test"),
@@ -125,7 +162,8 @@ def evaluate_test(study: TrainedStudy, folds: np.ndarray | None = None) -> Evalu
         data.classes,
         resamples=study.config.bootstrap,
         seed=study.config.split_seed,
-        primary=choose_pair(list(study.trained)) or PRIMARY,
+        primary=pair,
+        named=is_primary(pair),
         group_caution=group_caution(known_group_kinds(data.dataset)),
         folds=folds,
     )
@@ -136,6 +174,7 @@ def dataset_summary(
 ) -> DatasetSummary:
     """Name, size and terms of a dataset, or of its part that a study uses at `input_size` pixels."""
     groups = dataset.groups if data is None else data.groups
+    used = dataset.frame if data is None else dataset.frame.iloc[data.rows]
     kinds = known_group_kinds(dataset)
     enlarged = None
     if data is not None and input_size:
@@ -151,6 +190,7 @@ def dataset_summary(
         license=dataset.info.license,
         citation=dataset.info.citation,
         enlarged=enlarged,
+        source_size=(int(used["width"].median()), int(used["height"].median())),
     )
 
 
@@ -186,6 +226,6 @@ def versions() -> dict[str, str]:
     return {"derm_core": __version__, "python": platform.python_version(), **packages}
 
 
-def save_predictions(run: RunFiles, tables: Sequence[pd.DataFrame]) -> None:
-    """Write the tables of all arms and seeds as predictions.parquet."""
-    write_atomic(run.predictions, pd.concat(tables, ignore_index=True).to_parquet(index=False))
+def save_predictions(path: Path, tables: Sequence[pd.DataFrame]) -> None:
+    """Write the tables of all arms and seeds as one Parquet file."""
+    write_atomic(path, pd.concat(tables, ignore_index=True).to_parquet(index=False))

@@ -26,6 +26,7 @@ from ..stats.metrics import log_prior
 from ..workspace import RunFiles, Workspace
 from .answers import LabelEfficiency
 from .arms import Arm
+from .label_efficiency import share_key
 from .study_data import StudyData
 from .study_result import StudyResult, read_study
 from .trained_arm import TrainedArm, load_arrays
@@ -44,8 +45,12 @@ class Fold:
     def predictions(self) -> pd.DataFrame:
         return pd.read_parquet(self.run.predictions)
 
-    def curves(self, arm: str) -> pd.DataFrame:
-        return pd.read_csv(self.run.curves(arm))
+    @cached_property
+    def shared_predictions(self) -> pd.DataFrame:
+        return pd.read_parquet(self.run.shared_predictions)
+
+    def curves(self, arm: str, shared: bool = False) -> pd.DataFrame:
+        return pd.read_csv(self.run.curves(arm, shared))
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class JoinedFolds:
             over seeds.
         fold: (N,) the number of the fold that tests each labelled image.
         log_prior: (N, C) of that fold's training labels.
+        shared: as `trained`, with one setting for all arms in each fold; empty where there is none.
     """
 
     folds: list[Fold]
@@ -66,13 +72,18 @@ class JoinedFolds:
     trained: dict[str, TrainedArm]
     fold: np.ndarray
     log_prior: np.ndarray
+    shared: dict[str, TrainedArm]
 
 
 @dataclass(frozen=True)
 class LabelShare:
-    """Heads trained on one share of the labels: {arm: (S, N, C)}, log priors (S, N, C), mean images and groups."""
+    """Heads trained on one share of the labels: {arm: (S, N, C)}, log priors (S, N, C), mean images and groups.
+
+    shared: as `probabilities`, with one setting for all arms in each fold; empty where there is none.
+    """
 
     probabilities: dict[str, np.ndarray]
+    shared: dict[str, np.ndarray]
     log_priors: np.ndarray
     sizes: dict[str, float]
 
@@ -99,13 +110,19 @@ def join_folds(config: StudyConfig, workspace: Workspace) -> JoinedFolds:
         _read(config, data, split, number, run)
         for number, (split, run) in enumerate(zip(splits, runs, strict=False), start=1)
     ]
-    trained = {arm: _trained_arm(config, data, folds, arm) for arm in _arms(folds)}
+    arms = _arms(folds)
+    trained = {arm: _trained_arm(config, data, folds, arm) for arm in arms}
+    shared = {
+        arm: _trained_arm(config, data, folds, arm, shared=True)
+        for arm in arms
+        if folds[0].result.shared
+    }
     fold_of = part[data.members("test")]
     priors = [
         log_prior(labels[(split == SPLITS.index("train")) & (labels >= 0)], len(data.classes))
         for split in splits
     ]
-    return JoinedFolds(folds, data, trained, fold_of, np.stack(priors)[fold_of - 1])
+    return JoinedFolds(folds, data, trained, fold_of, np.stack(priors)[fold_of - 1], shared)
 
 
 def _read(
@@ -141,16 +158,23 @@ def _arms(folds: list[Fold]) -> list[str]:
                 f"Fold {fold.number} ({fold.run.id}) compared {', '.join(fold.result.arms)}, fold 1 "
                 f"{', '.join(arms)}: delete the study that lacks an arm and give the same command again."
             )
+        if (fold.result.shared is None) != (folds[0].result.shared is None):
+            raise RunError(
+                f"Fold {fold.number} ({fold.run.id}) and fold 1 come from different versions, one of which chose one "
+                "setting for all arms: delete the older one and give the same command again."
+            )
     return in_order(arms)
 
 
-def _trained_arm(config: StudyConfig, data: StudyData, folds: list[Fold], arm: str) -> TrainedArm:
+def _trained_arm(
+    config: StudyConfig, data: StudyData, folds: list[Fold], arm: str, shared: bool = False
+) -> TrainedArm:
     """One arm's predictions in the order of the dataset, and its curves."""
     tested, val = np.full((len(config.seeds), len(data.rows), len(data.classes)), np.nan), []
     for fold in folds:
-        at, p_snc = _of_fold(config, data, fold, arm, "test")
+        at, p_snc = _of_fold(config, data, fold, arm, "test", shared)
         tested[:, at] = p_snc
-        val.append(_of_fold(config, data, fold, arm, "val"))
+        val.append(_of_fold(config, data, fold, arm, "val", shared))
     positions = data.members("test")
     if not np.isfinite(tested[:, positions]).all():
         raise RunError(
@@ -160,17 +184,18 @@ def _trained_arm(config: StudyConfig, data: StudyData, folds: list[Fold], arm: s
     return TrainedArm(
         Arm(arm, []),
         folds[0].result.arms[arm].features,
-        _curves(folds, arm),
+        _curves(folds, arm, shared),
         {"test": positions, "val": np.concatenate([at for at, _ in val])},
         {"test": tested[:, positions], "val": np.concatenate([p for _, p in val], 1)},
     )
 
 
 def _of_fold(
-    config: StudyConfig, data: StudyData, fold: Fold, arm: str, name: str
+    config: StudyConfig, data: StudyData, fold: Fold, arm: str, name: str, shared: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Positions (n,) of a fold's labelled images of one split and their probabilities (S, n, C)."""
-    table, place = fold.predictions, pd.Series(np.arange(len(data.rows)), data.image_ids)
+    table = fold.shared_predictions if shared else fold.predictions
+    place = pd.Series(np.arange(len(data.rows)), data.image_ids)
     table = table[(table["arm"] == arm) & (table["split"] == name)]
     columns = [f"p_{c}" for c in range(len(data.classes))]
     tables = [table[table["seed"] == seed] for seed in config.seeds]
@@ -185,9 +210,9 @@ def _of_fold(
     return positions, np.stack([one[columns].to_numpy(np.float64) for one in tables])
 
 
-def _curves(folds: list[Fold], arm: str) -> dict[str, np.ndarray]:
+def _curves(folds: list[Fold], arm: str, shared: bool) -> dict[str, np.ndarray]:
     """Means over seeds, a column a fold (T, K), at the evaluations of the first; epochs of others differ a little."""
-    tables = [fold.curves(arm).groupby("step", sort=True).mean() for fold in folds]
+    tables = [fold.curves(arm, shared).groupby("step", sort=True).mean() for fold in folds]
     epoch = tables[0]["epoch"].to_numpy()
     curves = {
         name: np.stack([np.interp(epoch, one["epoch"], one[name]) for one in tables], 1)
@@ -196,11 +221,11 @@ def _curves(folds: list[Fold], arm: str) -> dict[str, np.ndarray]:
     return {"epoch": epoch, "step": tables[0].index.to_numpy(), **curves}
 
 
-def curves_table(folds: list[Fold], arm: str) -> pd.DataFrame:
+def curves_table(folds: list[Fold], arm: str, shared: bool = False) -> pd.DataFrame:
     """Curves of every fold and seed at the evaluations of the first fold: fold, epoch, step, seed, then CURVES."""
-    first, parts = folds[0].curves(arm), []
+    first, parts = folds[0].curves(arm, shared), []
     for fold in folds:
-        for seed, one in fold.curves(arm).groupby("seed"):
+        for seed, one in fold.curves(arm, shared).groupby("seed"):
             grid = first.loc[first["seed"] == seed, ["epoch", "step", "seed"]]
             curves = {name: np.interp(grid["epoch"], one["epoch"], one[name]) for name in CURVES}
             table = grid.assign(**curves)
@@ -221,19 +246,26 @@ def label_shares(joined: JoinedFolds, config: StudyConfig) -> dict[float, LabelS
     shape = (len(config.seeds), len(joined.fold), len(joined.data.classes))
     for fraction in answers[0].fractions:
         log_priors = np.empty(shape)
-        names = [arm for arm in joined.trained if f"{fraction:g} {arm}" in arrays[0]]
-        probabilities = {arm: np.empty(shape) for arm in names}
+        tuned, shared = (
+            {
+                arm: np.empty(shape)
+                for arm in arms
+                if share_key(fraction, arm, arms is joined.shared) in arrays[0]
+            }
+            for arms in (joined.trained, joined.shared)
+        )
         for fold, of_fold in zip(joined.folds, arrays, strict=True):
             here = joined.fold == fold.number
             log_priors[:, here] = of_fold[f"{fraction:g} prior"][:, None]
-            for arm in names:
-                probabilities[arm][:, here] = of_fold[f"{fraction:g} {arm}"]
+            for probabilities in (tuned, shared):
+                for arm, p_snc in probabilities.items():
+                    p_snc[:, here] = of_fold[share_key(fraction, arm, probabilities is shared)]
         rows = [next(row for row in answer.rows if row.fraction == fraction) for answer in answers]
         sizes = {
             name: float(np.mean([getattr(row, name) for row in rows]))
             for name in ("images", "groups")
         }
-        shares[fraction] = LabelShare(probabilities, log_priors, sizes)
+        shares[fraction] = LabelShare(tuned, shared, log_priors, sizes)
     return shares
 
 

@@ -32,9 +32,10 @@ from .answers import ExternalSet
 from .comparison import dataset_summary, prediction_table, save_predictions, versions
 from .external import ExternalImages, evaluate_on, external_images
 from .predictors import CPU_BATCH, CUDA_BATCH, in_batches, softmax
+from .roles import choose_pair
 from .study_data import count_test_look
 from .study_result import ArmResult, SplitSummary, StudyResult, Verdict, study_json
-from .verdict import accuracy_outcome, choose_pair, larger
+from .verdict import accuracy_outcome, larger
 from .weight_sources import Origin, origin
 
 ON_CARD = (
@@ -258,7 +259,7 @@ def _save_predictions(
     }
     seeds = [bundle.card.seed for bundle in bundles.values()]
     save_predictions(
-        run,
+        run.predictions,
         [
             prediction_table(columns, arm, seed, p_snc[0])
             for (arm, p_snc), seed in zip(probabilities.items(), seeds, strict=True)

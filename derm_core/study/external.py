@@ -31,8 +31,8 @@ from ..stats.paired import Scorer, independent_difference
 from .answers import ExternalSet
 from .comparison import mean_confusions
 from .predictors import Predictors
+from .roles import choose_pair, chosen_pairs
 from .trained_arm import TrainedStudy
-from .verdict import choose_pair, chosen_pairs
 
 
 @dataclass(frozen=True)

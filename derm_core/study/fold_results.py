@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Generator
-from typing import Any
 
 import numpy as np
 
@@ -28,12 +27,12 @@ from .answers import LabelEfficiency
 from .breakdown import NOTES, breakdown
 from .comparison import Comparison, evaluate_test, save_predictions
 from .crossval import Fold, JoinedFolds, curves_table, join_folds, label_shares
-from .label_efficiency import Scores, compare_scores, score
+from .label_efficiency import Scores, compare_scores, score, shared_labels
 from .paper import majority_row
+from .roles import chosen_pairs
 from .study_data import count_test_look
-from .study_result import FoldRow, PaperRow, SplitSummary, StudyResult
+from .study_result import FoldGrid, FoldRow, Grid, PaperRow, SplitSummary, StudyResult
 from .trained_arm import TrainedStudy
-from .verdict import chosen_pairs
 
 NOTE = (
     "Out-of-fold predictions: {folds} folds of {what}, pretraining repeated in each. Every image is tested once, "
@@ -58,7 +57,9 @@ def combine_folds(
     """
     joined = join_folds(config, workspace)
     data = joined.data
-    study = TrainedStudy(config, workspace, run, data, "cpu", joined.trained, joined.log_prior)
+    study = TrainedStudy(
+        config, workspace, run, data, "cpu", joined.trained, joined.log_prior, shared=joined.shared
+    )
     count = len(data.members("test"))
     yield log(f"Putting the predictions of {config.folds} folds together: {count:,} images.")
     looked_before = count_test_look(data.dataset.paths, data.fingerprint, run.id)
@@ -73,16 +74,8 @@ def combine_folds(
 
 
 def _result(study: TrainedStudy, joined: JoinedFolds, looked_before: int) -> StudyResult:
-    config, curves, folds = study.config, study.curves, joined.folds
-    tested = {arm: _tested(study, joined, arm) for arm in curves}
-    matched = matched_pairs(curves, chosen_pairs(list(curves)))
-    comparison = Comparison(
-        study,
-        evaluate_test(study, joined.fold),
-        {arm: _gaps(curves[arm], *tested[arm]) for arm in curves},
-        fold_gap_differences(curves, tested, matched),
-        matched,
-    )
+    config, folds = study.config, joined.folds
+    comparison = _compare(study, joined)
     _save(study.run, joined)
     split = SplitSummary(
         folds=config.folds,
@@ -95,19 +88,35 @@ def _result(study: TrainedStudy, joined: JoinedFolds, looked_before: int) -> Stu
     known = groups_known(known_group_kinds(study.data.dataset))
     note = NOTE.format(folds=config.folds, **(GROUPED if known else UNGROUPED))
     notes = dict.fromkeys(note for fold in folds for note in fold.result.notes)
-    return comparison.result(
-        arms={arm: comparison.arm(arm, regime=first.arms[arm].regime) for arm in curves},
+    result = comparison.result(
+        arms={arm: comparison.arm(arm, regime=first.arms[arm].regime) for arm in joined.trained},
         split=split,
-        grid=_settings(config, folds),
+        grid=_settings(folds),
         majority_rows=_majority_rows(folds),
         notes=[note, *notes],
         folds=[_fold_row(fold) for fold in folds],
+    )
+    shared = _compare(study.at_shared(), joined).at_shared_setting() if study.shared else None
+    return dataclasses.replace(result, shared=shared)
+
+
+def _compare(study: TrainedStudy, joined: JoinedFolds) -> Comparison:
+    """Test metrics, gaps and their differences of every arm, out of fold."""
+    curves = study.curves
+    tested = {arm: _tested(study, joined, arm) for arm in curves}
+    matched = matched_pairs(curves, chosen_pairs(list(curves)))
+    return Comparison(
+        study,
+        evaluate_test(study, joined.fold),
+        {arm: _gaps(curves[arm], *tested[arm]) for arm in curves},
+        fold_gap_differences(curves, tested, matched),
+        matched,
     )
 
 
 def _tested(study: TrainedStudy, joined: JoinedFolds, arm: str) -> tuple[np.ndarray, np.ndarray]:
     """Test loss and accuracy of every fold (K,), means over seeds."""
-    labels, p_snc = study.data.labels_of("test"), joined.trained[arm].probabilities["test"]
+    labels, p_snc = study.data.labels_of("test"), study.trained[arm].probabilities["test"]
     losses = LOSSES[study.config.loss](labels, p_snc).mean(0)
     correct = (p_snc.argmax(-1) == labels).mean(0)
     images = [joined.fold == fold.number for fold in joined.folds]
@@ -138,20 +147,26 @@ def _majority_rows(folds: list[Fold]) -> list[PaperRow]:
     return [majority_row(quantity, float(np.mean(each))) for quantity, each in shares.items()]
 
 
-def _settings(config: StudyConfig, folds: list[Fold]) -> dict[str, Any]:
-    if config.regime == "finetune":
-        return dict(folds[0].result.grid)
-    return {
-        "rule": "in every fold one setting for all arms: the lowest mean validation loss over arms and seeds",
-        "folds": [
-            {
-                "fold": fold.number,
-                **next(iter(fold.result.arms.values())).setting,
-                "edge": fold.result.grid.get("edge", []),
-            }
-            for fold in folds
-        ],
-    }
+def _settings(folds: list[Fold]) -> Grid:
+    """The settings of every fold, and those that most folds chose."""
+    grids = [fold.result.grid for fold in folds]
+    if grids[0].schedule:
+        return grids[0]
+    shared = [grid.shared for grid in grids if grid.shared]
+    return Grid(
+        rule=f"in every fold: {grids[0].rule}; here the point that most folds chose",
+        chosen={arm: _commonest([grid.chosen[arm] for grid in grids]) for arm in grids[0].chosen},
+        shared=_commonest(shared) if shared else None,
+        on_edge=tuple(dict.fromkeys(name for grid in grids for name in grid.on_edge)),
+        folds=tuple(
+            FoldGrid(fold=fold.number, chosen=grid.chosen, shared=grid.shared, on_edge=grid.on_edge)
+            for fold, grid in zip(folds, grids, strict=True)
+        ),
+    )
+
+
+def _commonest(points: list[dict[str, float]]) -> dict[str, float]:
+    return max(points, key=points.count)
 
 
 def _fold_row(fold: Fold) -> FoldRow:
@@ -174,25 +189,37 @@ def _fold_row(fold: Fold) -> FoldRow:
 
 
 def _save(run: RunFiles, joined: JoinedFolds) -> None:
-    """predictions.parquet and curves, with a column that names the fold."""
-    save_predictions(run, [fold.predictions.assign(fold=fold.number) for fold in joined.folds])
+    """Predictions and curves, tuned and shared, with a column that names the fold."""
+    folds = joined.folds
+    save_predictions(run.predictions, [one.predictions.assign(fold=one.number) for one in folds])
     for arm in joined.trained:
-        write_atomic(run.curves(arm), curves_table(joined.folds, arm).to_csv(index=False))
+        write_atomic(run.curves(arm), curves_table(folds, arm).to_csv(index=False))
+    if joined.shared:
+        tables = [one.shared_predictions.assign(fold=one.number) for one in folds]
+        save_predictions(run.shared_predictions, tables)
+    for arm in joined.shared:
+        table = curves_table(folds, arm, shared=True)
+        write_atomic(run.curves(arm, shared=True), table.to_csv(index=False))
 
 
 def _label_efficiency(
     study: TrainedStudy, joined: JoinedFolds
 ) -> Generator[Event, None, LabelEfficiency]:
-    scores: Scores = {}
+    tuned: Scores = {}
+    shared: Scores = {}
     sizes, labels = {}, {}
     for fraction, share in label_shares(joined, study.config).items():
         sizes[fraction] = share.sizes
-        for arm, p_snc in share.probabilities.items():
-            scores[arm, fraction] = score(study.scorer, p_snc, share.log_priors)
-            labels[arm] = study.trained[arm].arm.label
-            yield TICK
+        for scores, probabilities in ((tuned, share.probabilities), (shared, share.shared)):
+            for arm, p_snc in probabilities.items():
+                scores[arm, fraction] = score(study.scorer, p_snc, share.log_priors)
+                labels[arm] = study.trained[arm].arm.label
+                yield TICK
     first = joined.folds[0].result.label_efficiency or LabelEfficiency()
-    fields = compare_scores(scores, sizes, labels) if labels else {}
     return LabelEfficiency(
-        fractions=first.fractions, updates=first.updates, setting={}, note=first.note, **fields
+        fractions=first.fractions,
+        updates=first.updates,
+        note=first.note,
+        shared=shared_labels(shared, sizes, labels) if shared else None,
+        **(compare_scores(tuned, sizes, labels) if labels else {}),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,35 +17,40 @@ from ..config import StudyConfig
 from ..data.splits import SPLITS
 from ..events import TICK, Event, log, progress
 from ..files import write_atomic
-from ..heads.grid import Choice, Heads
+from ..heads.grid import Heads
+from ..heads.tuning import WIDENINGS, Choice, TunedHeads
 from ..workspace import Workspace
 from .arms import Arm
 from .features import extract
 from .study_data import StudyData
+from .study_result import Grid
 from .trained_arm import FrozenHeads, TrainedArm, TrainedStudy, curve_events
+
+RULE = (
+    "each arm at its own best point of the grid (shared: one point for all arms): the lowest validation loss at the "
+    f"final epoch, mean over seeds; the grid is widened, at most {WIDENINGS} times, where a choice lies on its edge"
+)
 
 
 def train_frozen(
     study: TrainedStudy, arms: list[Arm]
-) -> Generator[Event, None, tuple[TrainedStudy, dict[str, TrainedArm], dict[str, Any]]]:
-    """Extract features, train heads and choose the setting.
+) -> Generator[Event, None, tuple[TrainedStudy, Grid]]:
+    """Extract features, train heads and choose the settings.
 
-    Heads of the one setting go to artefacts/heads/ARM.safetensors, tensors stacked over seeds.
+    Heads of each arm's own setting go to artefacts/heads/ARM.safetensors, tensors stacked over seeds.
 
     Returns:
-        The study with every arm at the one setting, each arm at its own best setting, and the
-        settings in study.json.
+        The study with every arm at its own best setting and at the shared one, and the settings.
     """
     config, data, features = study.config, study.data, {}
     for arm in arms:
         features[arm.name] = yield from arm_features(arm, study.workspace, data, study.device)
     device = "cuda" if study.device.startswith("cuda") else "cpu"
-    heads = make_heads(config, data, features, device=device)
-    yield log(
-        f"Training {len(heads.grid) * len(config.seeds) * len(arms)} heads: {len(arms)} arms, "
-        f"{len(config.seeds)} seeds, {len(heads.grid)} settings."
-    )
-    yield from train_heads(heads)
+
+    def make(points: Mapping[str, Any]) -> Heads:
+        return make_heads(config, data, features, device=device, **points)
+
+    heads = yield from tune_heads(config, make)
     choice = heads.choose()
 
     def arms_at(settings: Mapping[str, int]) -> dict[str, TrainedArm]:
@@ -55,13 +60,39 @@ def train_frozen(
         }
 
     for arm in arms:
-        _save_heads(study.run.heads(arm.name), arm.name, heads, choice.setting)
+        _save_heads(study.run.heads(arm.name), arm.name, heads, choice.best[arm.name])
     trained = dataclasses.replace(
         study,
-        trained=arms_at(dict.fromkeys(heads.arms, choice.setting)),
-        frozen=FrozenHeads(heads, features, choice.setting),
+        trained=arms_at(choice.best),
+        shared=arms_at(dict.fromkeys(heads.arms, choice.shared)),
+        frozen=FrozenHeads(heads, features, choice.best, choice.shared),
     )
-    return trained, arms_at(choice.best), _grid(heads, choice)
+    return trained, _grid(heads, choice)
+
+
+def tune_heads(
+    config: StudyConfig, make: Callable[[Mapping[str, Any]], Heads]
+) -> Generator[Event, None, TunedHeads]:
+    """Heads on the grid of the config, and on a wider one while a choice lies on its edge.
+
+    make: untrained heads of all arms at points, {"learning_rates", "weight_decays"}.
+    """
+    heads = TunedHeads()
+    points = {"learning_rates": config.learning_rates, "weight_decays": config.weight_decays}
+    parts: list[dict[str, Any]] = [points]
+    for widened in range(WIDENINGS + 1):
+        for part in map(make, parts):
+            count = len(part.grid) * len(part.seeds) * len(part.arms)
+            where = "beyond the edge of the grid" if widened else "of the grid"
+            yield log(
+                f"Training {count} heads: {len(part.arms)} arms, {len(part.grid)} settings {where}."
+            )
+            yield from train_heads(part)
+            heads.add(part)
+        parts = heads.beyond_edges()
+        if not parts:
+            break
+    return heads
 
 
 def make_heads(
@@ -131,7 +162,7 @@ def train_heads(heads: Heads) -> Iterator[Event]:
 
 
 def _trained_arm(
-    arm: Arm, heads: Heads, setting: int, features: np.ndarray, data: StudyData
+    arm: Arm, heads: TunedHeads, setting: int, features: np.ndarray, data: StudyData
 ) -> TrainedArm:
     positions = {split: data.members(split) for split in SPLITS}
     probabilities = {
@@ -143,24 +174,22 @@ def _trained_arm(
     return TrainedArm(arm, features.shape[-1], curves, positions, probabilities, point)
 
 
-def _grid(heads: Heads, choice: Choice) -> dict[str, Any]:
-    """The settings in study.json: the grid, validation losses, choices, and those at its edge."""
-    return {
-        "points": [heads.point(setting) for setting in range(len(heads.grid))],
-        "val_loss": {arm: choice.mean_loss[i] for i, arm in enumerate(heads.arms)},
-        "chosen": choice.setting,
-        "best": dict(choice.best),
-        "edge": list(choice.edge),
-        "best_edge": {arm: list(edge) for arm, edge in choice.best_edge.items()},
-        "rule": "one setting for all arms: the lowest mean validation loss over arms and seeds at the final epoch",
-    }
+def _grid(heads: TunedHeads, choice: Choice) -> Grid:
+    return Grid(
+        rule=RULE,
+        points=tuple(heads.point(setting) for setting in range(len(heads.grid))),
+        val_loss={arm: tuple(choice.mean_loss[i].tolist()) for i, arm in enumerate(heads.arms)},
+        chosen={arm: heads.point(setting) for arm, setting in choice.best.items()},
+        shared=heads.point(choice.shared),
+        on_edge=choice.on_edge,
+    )
 
 
-def _save_heads(path: Path, arm: str, heads: Heads, setting: int) -> None:
+def _save_heads(path: Path, arm: str, heads: TunedHeads, setting: int) -> None:
     seeds = heads.weights(arm, setting)
     stacked = {
         name: torch.stack([weights[name] for weights in seeds]).contiguous() for name in seeds[0]
     }
     point = {name: str(value) for name, value in heads.point(setting).items()}
-    about = {"arm": arm, "seeds": json.dumps(list(heads.seeds)), **point}
+    about = {"arm": arm, "seeds": json.dumps(list(heads.first.seeds)), **point}
     write_atomic(path, save(stacked, metadata=about))

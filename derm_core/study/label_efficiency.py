@@ -1,11 +1,11 @@
 """Label efficiency: the study's heads trained again on nested shares of the training groups.
 
-What is fixed: the number of updates (not of epochs), the study's one setting, and the test set. The
-setting was chosen on the validation loss of heads with all labels and is not chosen anew for a
-share: a validation set that dwarfs the training labels would in effect be further labels. Each seed
-draws its own groups, within strata of class, at least one group of every class; a larger share
-contains the smaller ones. Features are standardised, and decisions adjusted, with the share's own
-statistics and class shares. The full share is the study's own result.
+What is fixed: the number of updates (not of epochs), each arm's own setting (beside it the shared
+one), and the test set. Settings were chosen on the validation loss of heads with all labels and are
+not chosen anew for a share: a validation set that dwarfs the training labels would in effect be
+further labels. Each seed draws its own groups, within strata of class, at least one group of every
+class; a larger share contains the smaller ones. Features are standardised, and decisions adjusted,
+with the share's own statistics and class shares. The full share is the study's own result.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ from ..stats.metrics import all_metrics
 from ..stats.multiple_tests import with_holm
 from ..stats.paired import Estimate, Pair, Scorer
 from ..stats.resampling import make_design, replicates
-from .answers import Crossing, LabelEfficiency, LabelRow
+from .answers import Crossing, LabelEfficiency, LabelRow, SharedLabels
 from .frozen import make_heads
+from .roles import choose_pair, headline_pairs
 from .study_data import StudyData
 from .trained_arm import FrozenHeads, TrainedStudy, save_arrays
-from .verdict import choose_pair
 
 Scores = dict[tuple[str, float], dict[str, Estimate]]  # {(arm, fraction): {metric: estimate}}
+Predicted = dict[tuple[str, int], np.ndarray]  # {(arm, setting): (S, n, C)}
 METRICS = ("balanced_accuracy", "macro_auroc", "accuracy")
 NOTE = (
-    "Every share trains for the same number of updates at the study's one setting, which was chosen on validation with "
+    "Every share trains for the same number of updates at each arm's own setting, which was chosen on validation with "
     "all labels; each seed draws its own groups, nested and at least one a class. Intervals hold that draw too."
 )
 
@@ -42,7 +43,7 @@ NOTE = (
 def label_efficiency(study: TrainedStudy) -> Generator[Event, None, LabelEfficiency]:
     """Heads trained on shares of the labels; the last share is always 1, the study's own result.
 
-    Differences are those of the primary pair, and of ImageNet and both, at each share.
+    Differences at each share are those of the pairs that the headline speaks of.
     """
     frozen, config = study.frozen, study.config
     if frozen is None:
@@ -51,26 +52,45 @@ def label_efficiency(study: TrainedStudy) -> Generator[Event, None, LabelEfficie
             note="Label efficiency trains heads on cached features: it needs the regime 'frozen'.",
         )
     fractions = sorted({*config.label_fractions, 1.0})
-    scores: Scores = {}
-    sizes, arrays = {}, {}
+    tuned: Scores = {}
+    shared: Scores = {}
+    sizes, arrays, arms = {}, {}, frozen.heads.arms
     for fraction in fractions:
         probabilities, priors, subsets = yield from _predict(study, frozen, fraction)
         sizes[fraction] = _size(study.data, subsets)
         arrays[f"{fraction:g} prior"] = np.stack(priors)
-        for arm, p_snc in probabilities.items():
-            arrays[f"{fraction:g} {arm}"] = np.asarray(p_snc, np.float32)
-            scores[arm, fraction] = score(study.scorer, p_snc, priors)
+        scored = {}
+        for key, p_snc in probabilities.items():
+            scored[key] = score(study.scorer, p_snc, priors)
             yield TICK
-    labels = {arm: study.trained[arm].arm.label for arm in frozen.heads.arms}
+        for arm in arms:
+            for scores, setting in ((tuned, frozen.best[arm]), (shared, frozen.shared)):
+                scores[arm, fraction] = scored[arm, setting]
+                name = share_key(fraction, arm, scores is shared)
+                arrays[name] = np.asarray(probabilities[arm, setting], np.float32)
+    labels = {arm: study.trained[arm].arm.label for arm in arms}
     if config.fold:
         save_arrays(study.run.label_efficiency_predictions, arrays)
     return LabelEfficiency(
         fractions=tuple(fractions),
-        updates=frozen.heads.steps,
+        updates=frozen.heads.first.steps,
         note=NOTE,
-        setting=frozen.heads.point(frozen.setting),
-        **compare_scores(scores, sizes, labels),
+        shared=shared_labels(shared, sizes, labels),
+        **compare_scores(tuned, sizes, labels),
     )
+
+
+def share_key(fraction: float, arm: str, shared: bool = False) -> str:
+    """The name of an arm's predictions at a share of the labels, at its own setting or the shared one."""
+    return f"{fraction:g} {'shared ' if shared else ''}{arm}"
+
+
+def shared_labels(
+    scores: Scores, sizes: Mapping[float, dict[str, Any]], labels: Mapping[str, str]
+) -> SharedLabels:
+    """`compare_scores` of the setting that all arms share."""
+    fields = compare_scores(scores, sizes, labels)
+    return SharedLabels(rows=fields["rows"], differences=fields["differences"])
 
 
 def compare_scores(
@@ -94,7 +114,7 @@ def compare_scores(
     differences = with_holm(
         [
             Difference.of(a, b, change.interval(), fraction=fraction, metric=m)
-            for a, b in _pairs(arms)
+            for a, b in headline_pairs(arms)
             for fraction in fractions
             for m in METRICS
             for change in [scores[a, fraction][m] - scores[b, fraction][m]]
@@ -109,34 +129,47 @@ def compare_scores(
 
 def _predict(
     study: TrainedStudy, frozen: FrozenHeads, fraction: float
-) -> Generator[Event, None, tuple[dict[str, np.ndarray], list[np.ndarray], list[np.ndarray]]]:
-    """Test probabilities {arm: (S, n, C)}, log priors (C,) a seed and training rows a seed, at one fraction."""
+) -> Generator[Event, None, tuple[Predicted, list[np.ndarray], list[np.ndarray]]]:
+    """At one fraction: test probabilities {(arm, setting): (S, n, C)}, and a seed log priors (C,) and training rows."""
     data, seeds, arms = study.data, study.config.seeds, frozen.heads.arms
     train, test = data.members("train"), data.members("test")
     if fraction == 1:
-        own = {arm: study.trained[arm].probabilities["test"] for arm in arms}
+        own = {
+            (arm, setting): of_arms[arm].probabilities["test"]
+            for arm in arms
+            for of_arms, setting in (
+                (study.shared, frozen.shared),
+                (study.trained, frozen.best[arm]),
+            )
+        }
         return own, [study.log_prior] * len(seeds), [train] * len(seeds)
     labels, groups = data.labels[train], data.groups[train]
     subsets = [
         train[draw_label_share(labels, groups, len(data.classes), fraction, seed)] for seed in seeds
     ]
-    heads = [_heads(study, frozen, index, rows) for index, rows in enumerate(subsets)]
-    head_groups = [group for one in heads for group in one.groups]
-    yield log(
-        f"Label efficiency: {len(seeds) * len(arms)} heads on {fraction:.3g} of the training groups."
-    )
+    needed = frozen.arms_by_setting()
+    heads = {
+        setting: [_heads(study, frozen, index, rows, setting) for index, rows in enumerate(subsets)]
+        for setting in needed
+    }
+    head_groups = [group for each in heads.values() for one in each for group in one.groups]
+    count = len(seeds) * sum(map(len, needed.values()))
+    yield log(f"Label efficiency: {count} heads on {fraction:.3g} of the training groups.")
     what, started = f"Heads on {fraction:.3g} of the labels", time.monotonic()
-    updates = frozen.heads.steps
+    updates = frozen.heads.first.steps
     for _ in train_groups(head_groups, updates, {updates}, lambda group: None):
         done = sum(group.heads.steps for group in head_groups)
         yield progress(done, updates * len(head_groups), "updates", what=what, started=started)
         yield TICK
-    probabilities = {}
-    for arm in arms:
-        features = [of_seed(frozen.features[arm], i)[..., test, :] for i in range(len(seeds))]
-        each = [one.probabilities(arm, 0, x) for one, x in zip(heads, features, strict=True)]
-        probabilities[arm] = np.concatenate(each)
-    return probabilities, [one.log_prior for one in heads], subsets
+    probabilities: Predicted = {}
+    for setting, of_setting in needed.items():
+        for arm in of_setting:
+            each = [
+                one.probabilities(arm, 0, of_seed(frozen.features[arm], i)[..., test, :])
+                for i, one in enumerate(heads[setting])
+            ]
+            probabilities[arm, setting] = np.concatenate(each)
+    return probabilities, [one.log_prior for one in heads[frozen.shared]], subsets
 
 
 def of_seed(features: np.ndarray, index: int) -> np.ndarray:
@@ -144,17 +177,19 @@ def of_seed(features: np.ndarray, index: int) -> np.ndarray:
     return features if features.ndim == 2 else features[index : index + 1]
 
 
-def _heads(study: TrainedStudy, frozen: FrozenHeads, index: int, rows: np.ndarray) -> Heads:
-    """All arms of one seed on the training `rows`, untrained, at the study's setting."""
+def _heads(
+    study: TrainedStudy, frozen: FrozenHeads, index: int, rows: np.ndarray, setting: int
+) -> Heads:
+    """The arms at one setting, of one seed, on the training `rows`, untrained."""
     return make_heads(
         study.config,
         study.data,
-        {arm: of_seed(frozen.features[arm], index) for arm in frozen.heads.arms},
+        {arm: of_seed(frozen.features[arm], index) for arm in frozen.arms_by_setting()[setting]},
         rows,
         seeds=study.config.seeds[index : index + 1],
-        **frozen.grid,
-        updates=frozen.heads.steps,
-        device=frozen.heads.device,
+        **frozen.options(setting),
+        updates=frozen.heads.first.steps,
+        device=frozen.heads.first.device,
     )
 
 
@@ -208,12 +243,6 @@ def _size(data: StudyData, subsets: Sequence[np.ndarray]) -> dict[str, float]:
         "images": float(np.mean([len(rows) for rows in subsets])),
         "groups": float(np.mean([len(np.unique(data.groups[rows])) for rows in subsets])),
     }
-
-
-def _pairs(arms: Sequence[str]) -> list[Pair]:
-    """The primary pair, and whether the VAE adds to ImageNet."""
-    adds = ("imagenet", "both") if {"imagenet", "both"} <= set(arms) else None
-    return list(dict.fromkeys(pair for pair in (choose_pair(arms), adds) if pair))
 
 
 def crossing(

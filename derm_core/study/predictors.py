@@ -4,7 +4,7 @@
         probabilities = predictors(images_nssc)                      {arm: (S, n, C)} of one batch
         probabilities = yield from predictors.over(images, rows, what="…")   of many
 
-Frozen arms: features, then the heads of the study's one setting; an extractor that several arms use
+Frozen arms: features, then the heads at the arm's own setting; an extractor that several arms use
 (`both`) is computed once. Arms that were trained end to end: their saved models.
 """
 
@@ -105,8 +105,8 @@ class Predictors:
                 [[pooled[part.identity] for part in parts] for parts in arm.variants]
             )
             assert self.study.frozen is not None  # as it has frozen arms
-            heads, setting = self.study.frozen.heads, self.study.frozen.setting
-            p_snc[name] = heads.probabilities(name, setting, features)
+            heads, best = self.study.frozen.heads, self.study.frozen.best
+            p_snc[name] = heads.probabilities(name, best[name], features)
         return {name: p_snc[name] for name in self.arms}
 
     def over(

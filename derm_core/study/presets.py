@@ -132,7 +132,7 @@ def _shrink(config: StudyConfig, scale: float) -> StudyConfig:
     return dataclasses.replace(
         config,
         seeds=config.seeds[:seeds],
-        weight_decays=config.weight_decays if scale >= 0.5 else (1e-2,),
+        weight_decays=config.weight_decays if scale >= 0.5 else (0.3,),
         epochs=_scaled(config.epochs, scale, 12),
         bootstrap=_scaled(config.bootstrap, scale, 200),
         finetune=dataclasses.replace(schedule, epochs=_scaled(schedule.epochs, scale, 2)),

@@ -23,7 +23,7 @@ from .questions import answer_questions
 from .results import build_result
 from .scratch import fitting_arms, with_scratch
 from .study_data import StudyData, count_test_look, prepare, record_task
-from .study_result import study_json
+from .study_result import Grid, study_json
 from .trained_arm import TrainedStudy
 from .weight_sources import check_sources
 
@@ -72,20 +72,20 @@ def _one_split(
     prior = log_prior(data.labels_of("train"), len(data.classes))
     study = TrainedStudy(config, workspace, run, data, device, {}, prior)
     if config.regime == "finetune":
-        trained = best = yield from finetune(study, arms)
+        trained, shared = (yield from finetune(study, arms)), {}
         if not current().is_main:
             return None
         schedule = dataclasses.asdict(config.finetune)
-        grid: dict[str, Any] = {"rule": "one schedule for every arm", "schedule": schedule}
+        grid = Grid(rule="one schedule for every arm", schedule=schedule)
     else:
         fixed = [arm for arm in arms if arm.kind != "scratch"]
-        study, best, grid = yield from train_frozen(study, fixed)
+        study, grid = yield from train_frozen(study, fixed)
         trained = yield from with_scratch(study, arms)
-        best = {**trained, **best}
-    study = dataclasses.replace(study, trained=trained)
+        shared = {arm: study.shared.get(arm, one) for arm, one in trained.items()}
+    study = dataclasses.replace(study, trained=trained, shared=shared)
     looked_before = count_test_look(data.dataset.paths, data.fingerprint, run.id)
     yield log("Testing once, with intervals.")
-    result = build_result(study, best, grid, notes, looked_before)
+    result = build_result(study, grid, notes, looked_before)
     answers = yield from answer_questions(study)
     return {**study_json(result), **answers}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,51 +19,44 @@ from ..stats.gaps import (
     with_test,
 )
 from ..stats.intervals import seed_interval
-from ..stats.metrics import all_metrics
 from ..stats.paired import Estimate
 from .comparison import Comparison, evaluate_test, prediction_table, save_predictions
 from .paper import majority_row
+from .roles import chosen_pairs
 from .study_data import StudyData
-from .study_result import PaperRow, SplitSummary, StudyResult
-from .trained_arm import TrainedArm, TrainedStudy, save_curves
-from .verdict import chosen_pairs
+from .study_result import Grid, PaperRow, SplitSummary, StudyResult
+from .trained_arm import TrainedStudy, save_curves
 
 ENDS = ("low", "high", "se", "df", "method")
 
 
 def build_result(
-    study: TrainedStudy,
-    best: dict[str, TrainedArm],
-    grid: dict[str, Any],
-    notes: list[str],
-    looked_before: int,
+    study: TrainedStudy, grid: Grid, notes: list[str], looked_before: int
 ) -> StudyResult:
     """The result of a study on one split; writes the curves and predictions that it names.
 
     Args:
-        study: every arm at the one setting, the primary comparison.
-        best: each arm at its own best setting, secondary.
-        grid: the settings in study.json.
+        study: every arm at its own best setting, and at the shared one where there is one.
+        grid: the settings that were tried and chosen.
         notes: sentences on what is left out or differs.
         looked_before: how many runs have looked at these test images before.
     """
-    data, run, curves = study.data, study.run, study.curves
-    matched = matched_pairs(curves, chosen_pairs(list(curves)))
-    estimates = {split: split_estimates(study, split) for split in SPLITS}
-    by_arm = {a: _gaps(curves[a], {k: of[a] for k, of in estimates.items()}) for a in curves}
-    differences = gap_differences(curves, estimates, matched)
-    comparison = Comparison(study, evaluate_test(study), by_arm, differences, matched)
-    arms = {}
-    for arm, one in study.trained.items():
-        save_curves(run.curves(arm), one.curves, study.config.seeds)
-        arms[arm] = comparison.arm(
+    data, run = study.data, study.run
+    comparison = _compare(study)
+    arms = {
+        arm: comparison.arm(
             arm,
             regime="finetune" if arm == "scratch" else study.config.regime,
-            setting=one.setting,
-            best_setting={**best[arm].setting, "test": _seed_means(study, best[arm])},
             extractor=one.arm.extractor,
         )
-    save_predictions(run, _prediction_tables(study))
+        for arm, one in study.trained.items()
+    }
+    for at_shared, of_arms in ((False, study.trained), (True, study.shared)):
+        for arm, one in of_arms.items():
+            save_curves(run.curves(arm, at_shared), one.curves, study.config.seeds)
+    save_predictions(run.predictions, _prediction_tables(study))
+    if study.shared:
+        save_predictions(run.shared_predictions, _prediction_tables(study.at_shared()))
     split = SplitSummary(
         fingerprint=data.fingerprint,
         counts=data.counts(),
@@ -73,7 +65,19 @@ def build_result(
         official=data.official,
     )
     rows = _majority_rows(data)
-    return comparison.result(arms=arms, split=split, grid=grid, majority_rows=rows, notes=notes)
+    result = comparison.result(arms=arms, split=split, grid=grid, majority_rows=rows, notes=notes)
+    shared = _compare(study.at_shared()).at_shared_setting() if study.shared else None
+    return dataclasses.replace(result, shared=shared)
+
+
+def _compare(study: TrainedStudy) -> Comparison:
+    """Test metrics, gaps and their differences of every arm as it is trained."""
+    curves = study.curves
+    matched = matched_pairs(curves, chosen_pairs(list(curves)))
+    estimates = {split: split_estimates(study, split) for split in SPLITS}
+    by_arm = {a: _gaps(curves[a], {k: of[a] for k, of in estimates.items()}) for a in curves}
+    differences = gap_differences(curves, estimates, matched)
+    return Comparison(study, evaluate_test(study), by_arm, differences, matched)
 
 
 def split_estimates(study: TrainedStudy, split: str) -> dict[str, dict[str, Estimate]]:
@@ -115,15 +119,6 @@ def _majority_rows(data: StudyData) -> list[PaperRow]:
         majority_row(f"{split}_accuracy", float((data.labels_of(split) == commonest).mean()))
         for split in ("train", "val")
     ]
-
-
-def _seed_means(study: TrainedStudy, arm: TrainedArm) -> dict[str, dict[str, float]]:
-    """Mean and std over seeds of the test metrics: what an arm's own best setting would give."""
-    values = all_metrics(study.data.labels_of("test"), arm.probabilities["test"], study.log_prior)
-    return {
-        name: {"mean": float(of.mean()), "std": float(of.std(ddof=min(1, len(of) - 1)))}
-        for name, of in values.items()
-    }
 
 
 def _prediction_tables(study: TrainedStudy) -> list[pd.DataFrame]:

@@ -21,8 +21,8 @@ from ..stats.paired import Estimate, average, combine
 from ..training.precision import Precision, default_precision
 from .answers import Robustness, RobustnessRow
 from .predictors import Predictors
+from .roles import chosen_pairs
 from .trained_arm import TrainedStudy, load_arrays, save_arrays
-from .verdict import chosen_pairs
 
 CLEAN = "clean"
 NOTE = (

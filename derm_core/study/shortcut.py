@@ -3,7 +3,7 @@
 Strokes of a skin marker are painted on images. In training an image of the target class carries one
 with probability 1/2 + ρ/2, any other with 1/2 − ρ/2: at strength 0 the ink says nothing, at 1
 everything. In the reversed test the two are exchanged. Each strength trains its own heads, at the
-study's one setting; the study's own heads and numbers stay as they are.
+arm's own setting; the study's own heads and numbers stay as they are.
 
 Ink, because surgical markings are known to have raised a network's melanoma scores (Winkler et al.
 2019, JAMA Dermatology 155:1135); melanoma, because they are tied to it in practice.
@@ -32,8 +32,9 @@ from ..stats.paired import Estimate
 from .answers import Shortcut, ShortcutRow
 from .breakdown import melanoma_class
 from .frozen import arm_features, make_heads
+from .roles import chosen_pairs
 from .trained_arm import FrozenHeads, TrainedStudy
-from .verdict import chosen_pairs, points
+from .verdict import points
 
 ARTEFACT = "one stroke of a violet or blue skin marker"
 NOT_ASKED = "Not asked of fine-tuned models: every strength would mean training all of them anew."
@@ -169,7 +170,7 @@ def _measure(
     streams = [stream_seed(seed, "who carries ink") for seed in study.config.seeds]
     uniform = np.stack([np.random.default_rng(one).random(len(data.rows)) for one in streams])
     mixed = _mix(clean, inked, assign(data.labels, target, rho, uniform))
-    heads = make_heads(study.config, data, {arm: mixed}, **frozen.grid)
+    heads = make_heads(study.config, data, {arm: mixed}, **frozen.options(frozen.best[arm]))
     for _ in heads.fit():
         yield TICK
     test = data.members("test")
@@ -197,7 +198,7 @@ def _mix(without: np.ndarray, with_ink: np.ndarray, is_inked: np.ndarray) -> np.
 def _note(study: TrainedStudy, arms: Sequence[str]) -> str:
     left = [arm_label(arm) for arm in study.trained if arm not in arms]
     note = (
-        "Heads are trained anew at every strength, at the study's one setting, each seed with its own draw of who "
+        "Heads are trained anew at every strength, at the arm's own setting, each seed with its own draw of who "
         "carries ink; the test images are the study's."
     )
     return note + (f" Not asked, being trained end to end: {', '.join(left)}." if left else "")

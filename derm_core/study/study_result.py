@@ -35,8 +35,9 @@ class ArmResult:
         curves: path of its learning curves below the run's folder.
         gaps: {"loss" or "accuracy": the gap at the final epoch}.
         gaps_detail: {"loss" or "accuracy": {"final", "best", "test", "area": interval}}.
-        setting: the setting shared by all arms; None where each fold has its own.
-        best_setting: the arm's own best setting and its test metrics.
+        setting: the arm's setting, its own best point of the grid; empty where each fold has its own.
+        best_setting: of earlier versions, whose numbers are those of one setting for all arms: the
+            arm's own best setting and its test metrics.
         extractor: what rebuilds the extractor.
         card: of a published model, parts of its card.
     """
@@ -51,7 +52,7 @@ class ArmResult:
     gaps: dict[str, float | None] = field(default_factory=dict)
     gaps_detail: dict[str, Metrics] = field(default_factory=dict)
     setting: dict[str, float] = field(default_factory=dict)
-    best_setting: dict[str, Any] = field(default_factory=dict)
+    best_setting: dict[str, Any] | None = optional()
     extractor: dict[str, Any] | None = optional()
     card: dict[str, Any] | None = optional()
 
@@ -65,6 +66,7 @@ class DatasetSummary:
         group_kinds: patient, lesion or image → how many of its images are grouped by it.
         license, citation: of the dataset, where they are known.
         enlarged: share of the images whose shorter side is below the input size, 0 to 1.
+        source_size: median width and height of the images before resizing, in pixels.
 
     What earlier versions did not record is None.
     """
@@ -79,6 +81,7 @@ class DatasetSummary:
     license: str | None = optional()
     citation: str | None = optional()
     enlarged: float | None = optional()
+    source_size: tuple[int, ...] | None = optional()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,11 +138,59 @@ class PaperRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClaimNumbers:
+    """A difference with its 95 % interval, p of this interval, and p after Holm's correction."""
+
+    mean: float | None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    p_holm: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conclusion:
+    """What one test says of two arms.
+
+    Args:
+        about: what is compared: "balanced accuracy", "loss gap", "balanced accuracy, 10 % of the
+            labels", …
+        arms: (a, b); numbers are those of a − b.
+        tuned: with each arm at its own best setting.
+        shared: with one setting for all; None where there is none.
+        says: a is "higher" or "lower" than b, "equivalent" within the margin, "not shown" to differ;
+            "depends on tuning" where a difference is shown with one of tuned and shared alone, or
+            the other way round.
+    """
+
+    about: str
+    arms: tuple[str, ...]
+    tuned: ClaimNumbers
+    shared: ClaimNumbers | None = None
+    says: str = "not shown"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The result in words, and the rules' outcomes behind them."""
+    """The result in words, and the rules' outcomes behind them.
+
+    Args:
+        headline: one sentence.
+        sentences: at most four plain ones; in results of earlier versions all that was said.
+        claims: every test behind them.
+        details: what else has to be known, folded on screen.
+        pair: the arms of the primary comparison.
+        more_accurate: which of them is, where that is shown with own and shared settings alike.
+        smaller_gap: likewise for the overfitting gap; None where the two gaps contradict each other.
+        survives_matched: whether all gaps in which it is smaller are shown to be smaller at matched
+            training accuracy too (True), none of them (False), or some, or that is not known (None).
+        detectable: the difference that would be shown in 80 % of such studies.
+    """
 
     headline: str
     sentences: tuple[str, ...] = ()
+    claims: tuple[Conclusion, ...] = ()
+    details: tuple[str, ...] = ()
     pair: tuple[str, ...] | None = None
     more_accurate: str | None = None
     equivalent: bool = False
@@ -162,13 +213,70 @@ class FoldRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FoldGrid:
+    """The settings of one fold: each arm's own, the one that all share, and which lie on the grid's edge."""
+
+    fold: int
+    chosen: dict[str, dict[str, float]] = field(default_factory=dict)
+    shared: dict[str, float] | None = None
+    on_edge: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """The settings that were tried and those that validation chose.
+
+    Args:
+        points: {"learning_rate", "weight_decay"} of every setting.
+        val_loss: {arm: validation loss at each point}, means over seeds at the final epoch.
+        chosen: {arm: its own best point}; of folds, the point that most of them chose.
+        shared: the one point for all arms; of folds, the point that most of them chose.
+        on_edge: the arms, and "shared", whose point lies on the edge of the grid after widening; of
+            folds, those of any fold.
+        schedule: of the regime `finetune`, the one for every arm.
+        folds: the settings of every fold.
+    """
+
+    rule: str = ""
+    points: tuple[dict[str, float], ...] = optional(())
+    val_loss: dict[str, tuple[float | None, ...]] = field(default_factory=dict)
+    chosen: dict[str, dict[str, float]] = field(default_factory=dict)
+    shared: dict[str, float] | None = None
+    on_edge: tuple[str, ...] = ()
+    schedule: dict[str, Any] | None = optional()
+    folds: tuple[FoldGrid, ...] = optional(())
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedArm:
+    """What one arm reached at the setting that all arms share; fields as of `ArmResult`."""
+
+    test: Metrics
+    gaps: dict[str, float | None] = field(default_factory=dict)
+    gaps_detail: dict[str, Metrics] = field(default_factory=dict)
+    setting: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedSetting:
+    """The whole comparison once more with one setting for all arms."""
+
+    arms: dict[str, SharedArm] = field(default_factory=dict)
+    differences: tuple[Difference, ...] = ()
+    gap_differences: tuple[Difference, ...] = ()
+    matched: tuple[MatchedPair, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyResult:
     """What a study, or an evaluation of published models, has measured.
 
     Args:
         config: the run's config as it stands in study.json; `kind` is "study" or "evaluate".
         labels: which task the labels stand for: {"kind": "classes"}, or "priority" with its map.
-        grid: the points of the heads' grid, their validation losses, and which were chosen.
+        grid: the settings that were tried and chosen.
+        shared: the same comparison with one setting for all arms; None where there is one schedule,
+            and in results of earlier versions, whose own numbers are those of a shared setting.
         confusion: {arm: counts (C, C)}, truth by row, means over seeds.
         seconds: duration of the run.
     """
@@ -189,7 +297,8 @@ class StudyResult:
     mcnemar: tuple[McNemar, ...] = ()
     claims: tuple[Claim, ...] = ()
     paper_table: tuple[PaperRow, ...] = ()
-    grid: dict[str, Any] = field(default_factory=dict)
+    grid: Grid = field(default_factory=Grid)
+    shared: SharedSetting | None = optional()
     confusion: dict[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
     folds: tuple[FoldRow, ...] = optional(())
     cautions: tuple[str, ...] = ()
@@ -205,6 +314,12 @@ class StudyResult:
     absent: tuple[str, ...] = ()
     leak: dict[str, int] = field(default_factory=dict)
     seconds: float | None = optional()
+
+    @property
+    def at_shared_setting(self) -> bool:
+        """Whether its numbers are those of one setting for all arms, as earlier versions reported them."""
+        of_heads = self.kind != "evaluate" and self.config.get("regime") == "frozen"
+        return of_heads and self.shared is None
 
 
 OF_STUDIES = (
@@ -275,4 +390,29 @@ def _of_older_versions(study: Mapping[str, Any]) -> dict[str, Any]:
         body["arms"] = {arm: {"regime": regime, **entry} for arm, entry in body["arms"].items()}
     majority = body.get("majority") or {}
     body["majority"] = majority.get("test", majority)
+    if "grid" in body:
+        body["grid"] = _grid_of_older_versions(body["grid"])
     return body
+
+
+def _grid_of_older_versions(grid: Mapping[str, Any]) -> dict[str, Any]:
+    """Earlier versions named points by number, and the axes of a setting that lies on the grid's edge."""
+    body = dict(grid)
+    points = body.get("points") or []
+    if isinstance(body.get("chosen"), int):
+        body["shared"] = points[body["chosen"]]
+        body["chosen"] = {arm: points[i] for arm, i in (body.pop("best", None) or {}).items()}
+        edges = {**(body.pop("best_edge", None) or {}), "shared": body.pop("edge", None)}
+        body["on_edge"] = [name for name, axes in edges.items() if axes]
+    folds = [_fold_grid_of_older_versions(row) for row in body.get("folds") or []]
+    if folds:
+        on_edge = [name for row in folds for name in row.get("on_edge") or []]
+        body |= {"folds": folds, "on_edge": list(dict.fromkeys(body.get("on_edge") or on_edge))}
+    return body
+
+
+def _fold_grid_of_older_versions(row: Mapping[str, Any]) -> dict[str, Any]:
+    if "learning_rate" not in row:
+        return dict(row)
+    point = {name: row[name] for name in ("learning_rate", "weight_decay")}
+    return {"fold": row["fold"], "shared": point, "on_edge": ["shared"] if row.get("edge") else []}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ import pandas as pd
 from ..config import StudyConfig
 from ..events import Event
 from ..files import write_atomic, writing
-from ..heads.grid import CURVES, Heads
+from ..heads.grid import CURVES
+from ..heads.tuning import TunedHeads
 from ..stats.gaps import Curves
 from ..stats.paired import Scorer
 from ..workspace import RunFiles, Workspace
@@ -49,18 +50,27 @@ class FrozenHeads:
     Args:
         heads: of every arm, seed and setting.
         features: {arm: (n, D) or (S, n, D)} behind them.
-        setting: index of the one setting for all arms.
+        best: {arm: index of its own setting}.
+        shared: index of the one setting for all arms.
     """
 
-    heads: Heads
+    heads: TunedHeads
     features: dict[str, np.ndarray]
-    setting: int
+    best: dict[str, int]
+    shared: int
 
-    @property
-    def grid(self) -> dict[str, Any]:
-        """The one setting as a grid of its own, for `Heads`."""
-        rate, decay = self.heads.grid[self.setting]
+    def options(self, setting: int) -> dict[str, Any]:
+        """One setting as a grid of its own, for `Heads`."""
+        rate, decay = self.heads.grid[setting]
         return {"learning_rates": (rate,), "weight_decays": (decay,)}
+
+    def arms_by_setting(self) -> dict[int, list[str]]:
+        """{setting: the arms that are at it, tuned or shared}: what every further training of heads needs."""
+        arms: dict[int, list[str]] = {self.shared: list(self.best)}
+        for arm, setting in self.best.items():
+            if setting != self.shared:
+                arms.setdefault(setting, []).append(arm)
+        return arms
 
 
 @dataclass(frozen=True)
@@ -68,10 +78,11 @@ class TrainedStudy:
     """A study with what its arms are trained and tested with.
 
     Args:
-        trained: every arm at the one setting; empty before training.
+        trained: every arm, each at its own best setting; empty before training.
         log_prior: (C,) of the training split, or (N, C) of out-of-fold predictions, one row a test
             image.
         frozen: of the regime `frozen` alone.
+        shared: every arm at the one setting for all of them; empty where there is none.
     """
 
     config: StudyConfig
@@ -82,6 +93,11 @@ class TrainedStudy:
     trained: dict[str, TrainedArm]
     log_prior: np.ndarray
     frozen: FrozenHeads | None = None
+    shared: dict[str, TrainedArm] = field(default_factory=dict)
+
+    def at_shared(self) -> TrainedStudy:
+        """The study with every arm at the setting that all share."""
+        return replace(self, trained=self.shared, shared={})
 
     @property
     def curves(self) -> dict[str, Curves]:

@@ -15,30 +15,9 @@ from ..formatting import number
 from ..stats.evaluation import PRIMARY, Evaluation
 from ..stats.gaps import MatchedPair
 from ..stats.intervals import Difference, Interval, seed_interval
-from ..stats.paired import Pair, arm_pairs
+from ..stats.paired import Pair
+from .roles import choose_pair
 from .study_result import ArmResult, Verdict
-
-NOT_BACKBONES = ("random", "both", "scratch", "colour", "majority")
-
-
-def choose_pair(arms: Sequence[str]) -> Pair | None:
-    """The pair (a, b) of the primary comparison a − b: VAE against ImageNet, or what stands in for one of them.
-
-    Another backbone takes the place of a missing one, else the random control; None with fewer than
-    two arms to compare.
-    """
-    named = [arm for arm in PRIMARY if arm in arms]
-    others = [arm for arm in arms if arm not in (*named, *NOT_BACKBONES)]
-    controls = [arm for arm in ("random", "both", "colour", "scratch") if arm in arms]
-    if named == ["imagenet"] and others:
-        return others[0], "imagenet"
-    pair = (named + others + controls)[:2]
-    return (pair[0], pair[1]) if len(pair) == 2 else None
-
-
-def chosen_pairs(arms: Sequence[str]) -> list[Pair]:
-    """Every pair of arms once, that of the primary comparison first."""
-    return arm_pairs(arms, choose_pair(arms))
 
 
 def larger(interval: Interval, pair: Pair) -> str | None:
@@ -195,7 +174,7 @@ class _Rules:
             f"Balanced accuracy {where}: {levels}; {names[0]} − {names[1]} is {points(row.mean)} points "
             f"(95 % interval {points(row.low)} to {points(row.high)}{_sign_flip_p(row)})."
         )
-        by_test = row.p is not None and row.p < 0.05
+        by_test = row.p_sign_flip is not None and row.p_sign_flip < 0.05
         if (row.primary or row.stand_in) and by_test != bool(self.more_accurate):
             text += (
                 " The interval and the permutation test disagree near their limit; the verdict goes by the interval, "
@@ -289,7 +268,7 @@ class _Rules:
 def _sign_flip_p(row: Difference) -> str:
     if not (row.primary or row.stand_in):
         return ""
-    text = f", p = {row.p:.4f} by sign flips over groups"
+    text = f", p = {row.p_sign_flip or 1:.4f} by sign flips over groups"
     if row.primary:
         return text
     return (

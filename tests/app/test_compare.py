@@ -368,7 +368,8 @@ def test_a_comparison_in_folds_says_so_and_links_its_folds(open_page, finished, 
     assert "2 folds, every image tested once" in text(app) and "these folds" in text(app)
     shown = next(table.value for table in app.table if "Fold" in table.value)
     assert (
-        list(shown["Fold"]) == ["1", "2"] and list(shown["Rate, decay"]) == ["0.001,\u00a00.01"] * 2
+        list(shown["Fold"]) == ["1", "2"]
+        and list(shown["Shared rate, decay"]) == ["0.001,\u00a00.01"] * 2
     )
     for _, section in walk(
         app, ("overview", "differences", "classes", "labels", "calibration", "subgroups")

@@ -9,6 +9,7 @@ import pytest
 
 from derm_core.config import StudyConfig
 from derm_core.heads.grid import Heads
+from derm_core.heads.tuning import TunedHeads
 from derm_core.records import to_json
 from derm_core.stats.evaluation import evaluate
 from derm_core.stats.intervals import Difference
@@ -27,6 +28,8 @@ from tests.steps import finish
 
 C, SEEDS = 3, (5, 6)
 CLASSES = ("x", "y", "z")
+RATES = (1e-3, 1e-2)
+BEST, SHARED = {"vae": 1, "imagenet": 0, "random": 1}, 1  # indices of RATES
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +65,7 @@ def study():
         epochs=6,
         batch_size=16,
         bootstrap=200,
-        learning_rates=(1e-3, 1e-2),
+        learning_rates=RATES,
         weight_decays=(1e-2,),
         label_fractions=(0.1, 0.5),
     )
@@ -73,30 +76,38 @@ def study():
         data.members("val"),
         classes=C,
         seeds=SEEDS,
-        learning_rates=(1e-3, 1e-2),
+        learning_rates=RATES,
         weight_decays=(1e-2,),
         hidden=8,
         epochs=6,
         batch_size=16,
     )
     list(heads.fit())
-    test = data.members("test")
-    tested = {
-        arm: {"test": heads.probabilities(arm, 1, matrix[..., test, :])}
-        for arm, matrix in features.items()
-    }
-    trained = {
-        arm: TrainedArm(SimpleNamespace(label=arm), 8, {}, {}, p) for arm, p in tested.items()
-    }
+    tuned, test = TunedHeads(), data.members("test")
+    tuned.add(heads)
+
+    def arms_at(settings):
+        return {
+            arm: TrainedArm(
+                SimpleNamespace(label=arm),
+                8,
+                {},
+                {},
+                {"test": heads.probabilities(arm, settings[arm], matrix[..., test, :])},
+            )
+            for arm, matrix in features.items()
+        }
+
     return TrainedStudy(
         config,
         None,
         None,
         data,
         "cpu",
-        trained,
+        arms_at(BEST),
         log_prior(labels[data.members("train")], C),
-        FrozenHeads(heads, features, 1),
+        FrozenHeads(tuned, features, BEST, SHARED),
+        arms_at(dict.fromkeys(BEST, SHARED)),
     )
 
 
@@ -167,17 +178,16 @@ def test_the_full_share_is_the_studys_own_result(study, answer):
     for row in answer[1]["differences"]:
         if row["fraction"] == 1.0:
             assert row["low"] == pytest.approx(
-                theirs["vae", "imagenet", row["metric"]].low, abs=1e-9
+                theirs[row["a"], row["b"], row["metric"]].low, abs=1e-9
             )
 
 
 def test_a_shares_heads_are_heads_trained_alone_on_its_rows_for_as_many_updates(study, answer):
-    data, train, test = (
-        study.data,
-        study.data.members("train"),
-        study.data.members("test"),
-    )
-    for arm in study.frozen.features:
+    data, body = study.data, answer[1]
+    train, test = data.members("train"), data.members("test")
+    tuned = [(body["rows"], arm, setting) for arm, setting in BEST.items()]
+    shared = [(body["shared"]["rows"], arm, SHARED) for arm in BEST]
+    for table, arm, setting in tuned + shared:
         by_seed = []
         for s, seed in enumerate(SEEDS):
             rows = train[draw_label_share(data.labels[train], data.groups[train], C, 0.1, seed)]
@@ -193,7 +203,7 @@ def test_a_shares_heads_are_heads_trained_alone_on_its_rows_for_as_many_updates(
                 data.members("val"),
                 classes=C,
                 seeds=(seed,),
-                learning_rates=(1e-2,),
+                learning_rates=(RATES[setting],),
                 weight_decays=(1e-2,),
                 hidden=8,
                 batch_size=16,
@@ -202,7 +212,7 @@ def test_a_shares_heads_are_heads_trained_alone_on_its_rows_for_as_many_updates(
             list(alone.fit())
             decided = decide(alone.probabilities("one", 0, matrix[test])[0], alone.log_prior)
             by_seed.append(balanced_accuracy(data.labels[test], decided, C))
-        row = next(row for row in answer[1]["rows"] if (row["arm"], row["fraction"]) == (arm, 0.1))
+        row = next(row for row in table if (row["arm"], row["fraction"]) == (arm, 0.1))
         np.testing.assert_allclose(row["by_seed"], by_seed)
         assert row["balanced_accuracy"]["mean"] == pytest.approx(np.mean(by_seed))
 
@@ -210,8 +220,8 @@ def test_a_shares_heads_are_heads_trained_alone_on_its_rows_for_as_many_updates(
 def test_the_answer_is_complete_and_progress_may_be_stopped(answer):
     events, body = answer
     assert body["fractions"] == [0.1, 0.5, 1.0] and body["updates"] == 48
-    assert len(body["rows"]) == 9 and len(body["differences"]) == 3 * len(METRICS)
-    assert body["setting"] == {"learning_rate": 1e-2, "weight_decay": 1e-2}
+    assert len(body["rows"]) == 9 and len(body["differences"]) == 2 * 3 * len(METRICS)
+    assert len(body["shared"]["rows"]) == 9
     assert body["crossing"]["pair"] == ["vae", "imagenet"]
     assert {"log", "progress", "tick"} <= {event.kind for event in events}
 

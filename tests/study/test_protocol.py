@@ -144,11 +144,14 @@ def test_predictions_say_what_the_metrics_say(finished):
     )
 
 
-def test_one_setting_serves_all_arms_and_has_the_lowest_validation_loss(finished):
+def test_each_arm_is_at_its_own_lowest_validation_loss_and_one_setting_stands_beside_it(finished):
     result, _, run = finished
-    losses = np.mean(list(result["grid"]["val_loss"].values()), 0)
-    chosen = result["grid"]["points"][int(losses.argmin())]
-    assert all(entry["setting"] == chosen for entry in result["arms"].values())
+    grid, shared = result["grid"], result["shared"]["arms"]
+    for arm, entry in result["arms"].items():
+        own = grid["points"][int(np.argmin(grid["val_loss"][arm]))]
+        assert entry["setting"] == grid["chosen"][arm] == own
+    common = grid["points"][int(np.mean(list(grid["val_loss"].values()), 0).argmin())]
+    assert all(entry["setting"] == grid["shared"] == common for entry in shared.values())
     heads = load_file(run.artefacts / "heads" / "vae.safetensors")
     assert heads["head.0.weight"].shape == (2, 16, 64) and heads["feature_mean"].shape == (2, 64)
 

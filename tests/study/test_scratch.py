@@ -13,8 +13,8 @@ from derm_core.files import write_json
 from derm_core.publish.classifier import publish
 from derm_core.study import finetune as finetune_module
 from derm_core.study.protocol import study
+from derm_core.study.roles import choose_pair
 from derm_core.study.scratch import fitting_arms
-from derm_core.study.verdict import choose_pair
 from derm_core.workspace import Workspace
 from tests.builders import write_dataset
 from tests.study.test_protocol import finish, run_study

@@ -110,7 +110,7 @@ def test_no_difference_comes_with_the_smallest_that_could_have_been_shown():
     [(0.01, 0.01, False), (-0.01, 0.4, False), (-0.01, 0.04, True), (0.01, 0.06, True)],
 )
 def test_a_disagreement_of_interval_and_permutation_test_is_stated(low, p, disagree):
-    result = text(verdict(evaluation(low, 0.1, p=p), NONE, [], ARMS))
+    result = text(verdict(evaluation(low, 0.1, p_sign_flip=p), NONE, [], ARMS))
     assert ("permutation test disagree" in result) == disagree
 
 
@@ -127,7 +127,13 @@ def test_a_stand_in_for_imagenet_is_said_to_be_one():
 
 def test_a_stand_in_pairs_p_comes_with_its_correction():
     result = evaluation(
-        -0.1, -0.05, ("vae", "random"), primary=False, stand_in=True, p=0.004, p_holm=0.024
+        -0.1,
+        -0.05,
+        ("vae", "random"),
+        primary=False,
+        stand_in=True,
+        p_sign_flip=0.004,
+        p_holm=0.024,
     )
     words = text(verdict(result, NONE, [], ARMS))
     assert (

@@ -47,5 +47,5 @@ def trained_study(workspace, run_id="study-1", built=None, **changes) -> Trained
     if config.regime == "finetune":
         _, trained = finish(finetune(study, built))
         return dataclasses.replace(study, trained=trained)
-    _, (trained_study, _, _) = finish(train_frozen(study, built))
+    _, (trained_study, _) = finish(train_frozen(study, built))
     return trained_study

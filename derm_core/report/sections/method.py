@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ from ...data.cautions import describe_groups
 from ...data.dataset_facts import describe_enlarged
 from ...data.official_split import describe_official
 from ...formatting import NBSP, count, duration, percent
-from ...study.study_result import StudyResult
+from ...study.study_result import ArmResult, StudyResult
 from ..csv_tables import csv_table
 from ..section import Bullet, Section
 from ..templating import rendered_lines, words
@@ -101,39 +102,61 @@ def method(result: StudyResult) -> Section:
 
 
 def settings(result: StudyResult) -> Section | None:
-    """Every arm's common setting and its own best, with the balanced accuracy at each."""
+    """Every arm's own setting and the shared one, with the balanced accuracy at each."""
     if not any(entry.setting for entry in result.arms.values()):
         return None
-    edges = result.grid.get("best_edge") or {}
-    lines = [
-        {
-            "Arm": style,
-            "Rate, decay": _setting(entry.setting),
-            "Balanced accuracy": percent(entry.test["balanced_accuracy"].mean),
-            "Own best": _setting(entry.best_setting) + (EDGE if edges.get(style.key) else ""),
-            "Balanced accuracy there": percent(_accuracy_at(entry.best_setting)),
-        }
-        for style, entry in arm_results(result)
-    ]
-    common = " and ".join(name.replace("_", " ") for name in result.grid.get("edge") or [])
-    common = f" The {common} of the common setting is at the edge of the grid." if common else ""
-    return Section(
-        **words("settings", edge=EDGE, common=common),
-        table=lines,
+    lines = []
+    for style, entry in arm_results(result):
+        tuned, shared = _at_settings(result, style.key, entry)
+        edge = EDGE if style.key in result.grid.on_edge else ""
+        lines.append(
+            {
+                "Arm": style,
+                "Own best": _setting(tuned.setting) + edge,
+                "Balanced accuracy": percent(tuned.accuracy),
+                "Shared": _setting(shared.setting),
+                "Balanced accuracy there": percent(shared.accuracy),
+            }
+        )
+    headline = (
+        "The numbers of this study are at the shared setting, as earlier versions reported them."
+        if result.at_shared_setting
+        else "The numbers of this study are with each arm at its own best."
     )
+    common = " The shared setting is at the edge of the grid." * ("shared" in result.grid.on_edge)
+    return Section(**words("settings", headline=headline, edge=EDGE, common=common), table=lines)
+
+
+@dataclass(frozen=True)
+class _AtSetting:
+    """A setting and the balanced accuracy there."""
+
+    setting: Mapping[str, Any]
+    accuracy: float | None
+
+
+def _at_settings(result: StudyResult, arm: str, entry: ArmResult) -> tuple[_AtSetting, _AtSetting]:
+    """An arm at its own best setting and at the shared one, in results of every version."""
+    own = _AtSetting(entry.setting, entry.test["balanced_accuracy"].mean)
+    if result.shared and arm in result.shared.arms:
+        beside = result.shared.arms[arm]
+        return own, _AtSetting(beside.setting, beside.test["balanced_accuracy"].mean)
+    best = entry.best_setting or {}
+    accuracy = best["test"]["balanced_accuracy"]["mean"] if best.get("test") else None
+    return _AtSetting(best, accuracy), own
 
 
 def folds(result: StudyResult) -> Section | None:
     """Balanced accuracy and accuracy gap of every arm in every fold."""
     if not result.folds:
         return None
-    chosen = {row["fold"]: row for row in result.grid.get("folds") or []}
+    shared = {row.fold: row.shared for row in result.grid.folds if row.shared}
     arms = styles(result)
     lines = [
         {
             "Fold": f"{row.fold}",
             "Tested": count(row.counts["test"], "image"),
-            **({"Rate, decay": _setting(chosen[row.fold])} if chosen else {}),
+            **({"Shared rate, decay": _setting(shared[row.fold])} if shared else {}),
             **{
                 style.brief: f"{percent(row.arms[arm]['balanced_accuracy'])} "
                 f"(gap{NBSP}{percent(row.arms[arm]['accuracy_gap_final'], sign=True)})"
@@ -147,10 +170,6 @@ def folds(result: StudyResult) -> Section | None:
         table=lines,
         numbers=partial(csv_table, result, "folds"),
     )
-
-
-def _accuracy_at(setting: Mapping[str, Any]) -> float | None:
-    return setting["test"]["balanced_accuracy"]["mean"] if setting.get("test") else None
 
 
 def _setting(setting: Mapping[str, Any]) -> str:

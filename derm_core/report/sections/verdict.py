@@ -6,6 +6,10 @@ from ...study.study_result import StudyResult
 from ..section import Bullet, Section
 from ..templating import words
 
+AT_SHARED_SETTING = (
+    "Made by an earlier version: all numbers are with one classifier setting for all arms, not with each arm at its "
+    "own best, which may change which arm is ahead and which has the smaller gap. Run the comparison again for both."
+)
 ANSWER_COLOURS = {"seen": "green", "opposite": "orange"}
 
 
@@ -16,7 +20,8 @@ def headline(result: StudyResult) -> Section:
 
 def notes(result: StudyResult) -> Section:
     """What changes how the result reads: arms left out or replaced, weights of other origin."""
-    return Section(key="notes", notes=tuple(result.notes))
+    notes = (AT_SHARED_SETTING,) if result.at_shared_setting else ()
+    return Section(key="notes", notes=(*notes, *result.notes))
 
 
 def sentences(result: StudyResult) -> list[Section]:
