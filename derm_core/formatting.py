@@ -28,7 +28,7 @@ QUANTITIES = {
     "macro_auroc": "Macro-AUROC",
     "log_loss": "Log loss",
     "brier": "Brier score",
-    "ece": "Calibration error",
+    "ece": "RMS calibration error",
 }
 SHARES = ("accuracy", "balanced_accuracy", "ece", "recall")  # written as percentages
 

@@ -19,6 +19,14 @@ from ..study.study_result import StudyResult
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 ARM = ("label", "kind", "regime", "features", "setting", "gaps", "best_setting")
+TABLES = (
+    "paper_table",
+    "differences",
+    "gap_differences",
+    "sensitivity",
+    "mcnemar",
+    "claims",
+)
 INTERVAL = ("mean", "std", "low", "high", "se", "df", "method")
 
 Row = dict[str, Any]
@@ -31,10 +39,7 @@ def csv_tables(result: StudyResult) -> dict[str, list[Row]]:
     tables = {
         **_arm_tables(study),
         **_shared_tables(study.get("shared") or {}),
-        **{
-            name.replace("_", "-"): [flat(row) for row in study.get(name) or []]
-            for name in ("paper_table", "differences", "gap_differences", "mcnemar", "claims")
-        },
+        **{name.replace("_", "-"): [flat(row) for row in study.get(name) or []] for name in TABLES},
         **_question_tables(study),
         **_external_tables(study),
         **_breakdown_tables(study.get("detail") or {}, study["classes"]),

@@ -17,17 +17,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.stats import t as student
 
 from ..errors import DataError
 from ..records import named
-from .intervals import FEW_GROUPS, LEVEL, Component, Difference, Interval, interval
+from .intervals import FEW_GROUPS, MARGINS, Component, Difference, Interval, interval
 from .metrics import METRICS, all_metrics, decide, recall
 from .multiple_tests import sign_flip, with_holm
 from .paired import Estimate, Pair, arm_pairs, combine
 from .resampling import Design, Resamples, make_design, replicates
 
-POWER, MARGIN = 0.80, 0.02
 Metrics = dict[str, Interval]
 PRIMARY: Pair = ("vae", "imagenet")
 Values = dict[str, np.ndarray]  # {metric: (..., S)} and "recall" (..., S, C)
@@ -191,13 +189,15 @@ def _difference(
         counts = [(v, len(v)) for v in values if len(v) > 1]
         parts += [Component(float(v.var(ddof=1)) / n, n - 1.0) for v, n in counts]
     gap = interval(change.by_seed, parts, FEW_GROUPS)
-    row = Difference.of(a, b, gap, metric=metric, equivalent=False, primary=False, stand_in=False)
-    if gap.se is None or gap.low is None or gap.high is None:
-        return row
-    reach = student.ppf((1 + LEVEL) / 2, gap.df) + student.ppf(POWER, gap.df)
-    within = gap.low > -MARGIN and gap.high < MARGIN
-    return dataclasses.replace(
-        row, detectable=float(reach * gap.se), equivalent=metric != "log_loss" and within
+    return Difference.of(
+        a,
+        b,
+        gap,
+        MARGINS[metric],
+        metric=metric,
+        primary=False,
+        stand_in=False,
+        by_fold=change.fold_means,
     )
 
 
@@ -215,7 +215,7 @@ def _tested(
         return with_holm(rows)
     first, *others = rows
     correct = [(decide(probabilities[arm], log_prior) == design.labels).mean(0) for arm in primary]
-    p = sign_flip(design, correct[0] - correct[1], seed=seed)
+    p = sign_flip(design, correct[0] - correct[1], seed=seed) if first.se else None
     if named:
         return [dataclasses.replace(first, p_sign_flip=p, primary=True), *with_holm(others)]
     return with_holm([dataclasses.replace(first, p_sign_flip=p, stand_in=True), *others])

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .intervals import Difference, Interval, seed_interval
+from .intervals import GAP_MARGINS, Difference, Interval, seed_interval
 from .metrics import LOSSES
 from .multiple_tests import with_holm
 from .paired import Estimate, Pair, independent_difference
@@ -215,6 +215,7 @@ def gap_differences(
     curves: Mapping[str, Curves],
     estimates: Mapping[str, Mapping[str, Mapping[str, Estimate]]],
     matched_at: Sequence[MatchedPair],
+    loss: str = "cross_entropy",
 ) -> list[Difference]:
     """Differences of two arms' gaps at every place, Holm-corrected as a family of their own.
 
@@ -225,6 +226,7 @@ def gap_differences(
         estimates: {split: final_estimates} of train, val and test.
         matched_at: `matched_pairs` of the pairs to compare; without numbers where they are not
             comparable.
+        loss: one of metrics.LOSSES, that of the curves.
     """
 
     def resampled(a: str, b: str) -> dict[str, dict[str, Interval]]:
@@ -234,17 +236,18 @@ def gap_differences(
         )
         return {"final": gap_interval(train, val), "test": gap_interval(train, test)}
 
-    return _differences(curves, matched_at, resampled, "seeds")
+    return _differences(curves, matched_at, resampled, "seeds", loss)
 
 
 def fold_gap_differences(
     curves: Mapping[str, Curves],
     tested: Mapping[str, tuple[np.ndarray, np.ndarray]],
     matched_at: Sequence[MatchedPair],
+    loss: str = "cross_entropy",
 ) -> list[Difference]:
     """`gap_differences` of curves whose columns are folds; every interval is over folds.
 
-    tested: {arm: test loss (K,) and accuracy (K,) of every fold}.
+    tested: {arm: test loss (K,) and accuracy (K,) of every fold}; loss: that of the curves.
     """
 
     def over_folds(a: str, b: str) -> dict[str, dict[str, Interval]]:
@@ -255,7 +258,7 @@ def fold_gap_differences(
             "test": {kind: seed_interval(test_a[kind] - test_b[kind], "folds") for kind in GAPS},
         }
 
-    return _differences(curves, matched_at, over_folds, "folds")
+    return _differences(curves, matched_at, over_folds, "folds", loss)
 
 
 def _differences(
@@ -263,8 +266,10 @@ def _differences(
     matched_at: Sequence[MatchedPair],
     predicted: Callable[[str, str], dict[str, dict[str, Interval]]],
     over: str,
+    loss: str,
 ) -> list[Difference]:
     rows = []
+    margins = {"loss": GAP_MARGINS.get(loss), "accuracy": GAP_MARGINS["accuracy"]}
     for level in matched_at:
         a, b = level.a, level.b
         ends = predicted(a, b)
@@ -280,8 +285,10 @@ def _differences(
                 "matched": at_level,
                 "area": seed_interval(whole, over),
             }
-            rows += [
-                Difference.of(a, b, gap, kind=kind, at=at, primary=False)
-                for at, gap in places.items()
-            ]
+            for at, gap in places.items():
+                # over seeds alone nothing is known of another set of images: no equivalence
+                margin = None if gap.method == "seeds" else margins[kind]
+                by_fold = gap.by_seed if over == "folds" else None
+                about = {"kind": kind, "at": at, "primary": False, "by_fold": by_fold}
+                rows.append(Difference.of(a, b, gap, margin, **about))
     return with_holm(rows)

@@ -26,9 +26,25 @@ from scipy.stats import t as student
 
 from ..records import optional
 
-LEVEL, FEW_GROUPS = 0.95, 20
+LEVEL, POWER, FEW_GROUPS = 0.95, 0.80, 20
+MARGINS = {  # differences up to this count as none
+    "balanced_accuracy": 0.02,
+    "accuracy": 0.02,
+    "recall": 0.02,
+    "macro_auroc": 0.01,
+    "ece": 0.01,
+    "brier": 0.01,
+    "log_loss": 0.02,
+    "relative_loss": 0.02,  # the share of balanced accuracy that a corruption takes
+}
+GAP_MARGINS = {  # of a gap, by the loss or accuracy that it is one of
+    "accuracy": MARGINS["accuracy"],
+    "cross_entropy": MARGINS["log_loss"],
+    "brier": MARGINS["brier"],
+}
+ROUNDING = 1e-7  # a standard error below this is that of the arithmetic: nothing varied
 SHARES = ("balanced_accuracy", "accuracy", "recall")
-BOUNDED = (*SHARES, "macro_auroc", "ece")
+BOUNDED = (*SHARES, "macro_auroc")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +57,8 @@ class Interval:
         low, high: ends of the 95 % interval.
         se: standard error.
         df: Satterthwaite's degrees of freedom.
-        method: how the ends were computed: "bootstrap", "wilson", "none", or "seeds" or "folds",
+        method: how the ends were computed: "bootstrap", "wilson", "none", "constant" where
+            nothing varied over groups, seeds or folds, so that nothing is tested, or "seeds" or "folds",
             which alone say nothing of another set of images.
         by_seed: the seeds' (or folds') own values, where they are reported.
     """
@@ -57,8 +74,8 @@ class Interval:
 
     @property
     def sign(self) -> int:
-        """1 or −1 where the whole interval lies above or below 0, else 0."""
-        if self.low is None or self.high is None or self.low <= 0 <= self.high:
+        """1 or −1 where the whole interval lies above or below 0, else 0, as where nothing varied."""
+        if self.se == 0 or self.low is None or self.high is None or self.low <= 0 <= self.high:
             return 0
         return 1 if self.low > 0 else -1
 
@@ -78,10 +95,12 @@ class Difference(Interval):
             it conditions on the trained weights.
         correction: the family of the correction: "primary", "secondary" or "exploratory".
         p_holm: p after Holm's correction over the family; None where it is not part of one.
-        detectable: the smallest difference that is shown with 80 % power at 5 %.
-        equivalent: whether the interval lies within ±0.02.
+        detectable: the difference that would be found, at 5 %, in 80 % of such studies.
+        margin: differences up to this count as none (MARGINS); None where that is not asked.
+        equivalent: whether the interval lies within ± that margin.
         primary: whether this is the test named in advance.
         stand_in: whether it takes that test's place.
+        by_fold: (K,) the difference in each fold of out-of-fold predictions, means over seeds.
     """
 
     a: str
@@ -97,30 +116,58 @@ class Difference(Interval):
     p_sign_flip: float | None = optional()
     correction: str | None = optional()
     detectable: float | None = optional()
+    margin: float | None = optional()
     equivalent: bool | None = optional()
     primary: bool | None = optional()
     stand_in: bool | None = optional()
+    by_fold: tuple[float | None, ...] | None = optional()
 
     def of_pair(self, pair: tuple[str, str], metric: str) -> bool:
         """Whether it is the row of a pair, in its direction, and a metric."""
         return (self.a, self.b) == pair and self.metric == metric
 
     @classmethod
-    def of(cls, a: str, b: str, change: Interval, **fields: Any) -> Self:
-        """The row of an interval of a − b with the p of Student's t; fields: what is compared."""
+    def of(
+        cls, a: str, b: str, change: Interval, margin: float | None = None, **fields: Any
+    ) -> Self:
+        """The row of an interval of a − b with its tests.
+
+        Args:
+            a, b: the arms.
+            change: the interval.
+            margin: see MARGINS; None where equivalence is not asked.
+            fields: what is compared.
+        """
         names = [field.name for field in dataclasses.fields(Interval) if field.name != "by_seed"]
         numbers = {name: getattr(change, name) for name in names}
-        return cls(a=a, b=b, p=t_test_p(change), **numbers, **fields)
+        tests: dict[str, Any] = {"p": t_test_p(change), "detectable": detectable(change)}
+        if margin is not None:
+            tests |= {"margin": margin, "equivalent": within_margin(change, margin)}
+        return cls(a=a, b=b, **numbers, **tests, **fields)
 
 
 def t_test_p(estimate: Interval) -> float | None:
-    """Two-sided p of an estimate against 0 (Student's t test); None where it has no standard error."""
+    """Two-sided p of an estimate against 0 (Student's t test); None without a standard error above 0."""
     mean, se = estimate.mean, estimate.se
-    if mean is None or se is None or not math.isfinite(mean):
+    if mean is None or not se or not math.isfinite(mean):
         return None
-    if se == 0:
-        return 1.0 if mean == 0 else 0.0
     return float(2 * student.sf(abs(mean) / se, estimate.df))
+
+
+def detectable(estimate: Interval) -> float | None:
+    """The true difference that a test at 5 % finds in 80 % of such studies; None where nothing can be tested."""
+    if not estimate.se:
+        return None
+    reach = student.ppf((1 + LEVEL) / 2, estimate.df) + student.ppf(POWER, estimate.df)
+    return float(reach * estimate.se)
+
+
+def within_margin(estimate: Interval, margin: float) -> bool:
+    """Whether the whole interval lies within ± the margin; False where nothing varied."""
+    low, high = estimate.low, estimate.high
+    if not estimate.se or low is None or high is None:
+        return False
+    return low > -margin and high < margin
 
 
 class Component(NamedTuple):
@@ -152,8 +199,9 @@ def interval(
     below = sum(v**2 / df for v, df in parts if v > 0)
     df = variance**2 / below if below > 0 else 1.0
     se = math.sqrt(variance)
-    method = "bootstrap"
-    if metric in SHARES and (groups < FEW_GROUPS or (variance == 0 and mean in (0.0, 1.0))):
+    se = se if se > ROUNDING else 0.0
+    method = "bootstrap" if se else "constant"
+    if metric in SHARES and (groups < FEW_GROUPS or (not se and mean in (0.0, 1.0))):
         (low, high), method = wilson(mean, groups), "wilson"
     else:
         reach = float(student.ppf((1 + LEVEL) / 2, df)) * se
@@ -171,6 +219,7 @@ def seed_interval(by_seed: np.ndarray, over: str = "seeds") -> Interval:
         return Interval(mean=mean, std=0.0, method=over, by_seed=each)
     std = float(values.std(ddof=1))
     se = std / math.sqrt(count)
+    se = se if se > ROUNDING else 0.0
     reach = float(student.ppf((1 + LEVEL) / 2, count - 1)) * se
     return Interval(
         mean=mean,
@@ -179,7 +228,7 @@ def seed_interval(by_seed: np.ndarray, over: str = "seeds") -> Interval:
         high=mean + reach,
         se=se,
         df=count - 1.0,
-        method=over,
+        method=over if se else "constant",
         by_seed=each,
     )
 
@@ -235,9 +284,12 @@ def fold_component(
     """What differs between cross-validation folds beyond groups and seeds, as one component; [] where nothing does.
 
     In every fold the VAE is pretrained anew and heads see another training set. The variance
-    between folds divided by their number estimates the whole variance of the mean. Folds share most
-    of their training images, so that this is somewhat small (Bengio and Grandvalet 2004: no
-    unbiased estimate exists).
+    between folds divided by their number estimates the whole variance of the mean; what groups and
+    seeds explain of it is taken off, and not below 0. That estimate is as uncertain as the variance
+    between K folds, however small the rest of it is: its degrees of freedom are such that
+    Satterthwaite's formula sees the uncertainty of the whole, K − 1 for the interval where folds
+    differ. Folds share most of their training images, so that all this is somewhat small (Bengio and
+    Grandvalet 2004: no unbiased estimate exists).
 
     Args:
         by_fold: (K, S) the value in each fold.
@@ -250,5 +302,6 @@ def fold_component(
         return []
     of_seeds = np.var(by_seed, ddof=1) / len(by_seed) if len(by_seed) > 1 else 0.0
     known = sum(variance for variance, _ in parts) + of_seeds
-    rest = float(means.var(ddof=1) / len(means) - known)
-    return [Component(rest, len(means) - 1.0)] if rest > 0 else []
+    whole = float(means.var(ddof=1) / len(means))
+    rest = whole - known
+    return [Component(rest, (len(means) - 1) * (rest / whole) ** 2)] if rest > 0 else []

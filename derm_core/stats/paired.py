@@ -49,6 +49,11 @@ class Estimate:
     def __sub__(self, other: Estimate) -> Estimate:
         return combine(np.subtract, self, other)
 
+    @property
+    def fold_means(self) -> tuple[float, ...] | None:
+        """(K,) the value in each fold, mean over seeds; None without folds."""
+        return None if self.by_fold is None else tuple(self.by_fold.mean(1).tolist())
+
     def components(self) -> list[Component]:
         """Variance over groups, split over classes, and what differs between folds beyond it."""
         parts = self.resamples.components(self.drawn)
@@ -76,9 +81,10 @@ def combine(function: Callable[..., np.ndarray], *estimates: Estimate) -> Estima
     if len({len(values) for values in by_seed}) > 1:
         by_seed = [values.mean(keepdims=True) for values in by_seed]
         drawn = [values.mean(1, keepdims=True) for values in drawn]
+        by_fold = [values.mean(1, keepdims=True) for values in by_fold]
     with np.errstate(divide="ignore", invalid="ignore"):
         whole, under = (np.asarray(function(*values)) for values in (by_seed, drawn))
-        each = function(*by_fold) if by_fold else None
+        each = function(*by_fold) if len(by_fold) == len(estimates) else None
     return Estimate(whole, under, estimates[0].resamples, each)
 
 
@@ -101,21 +107,33 @@ class Scorer:
         classes: number of classes.
         resamples: number of bootstrap resamples.
         seed: of the resamples.
+        folds: (n,) the fold of each image of out-of-fold predictions; None where one model an arm
+            and seed has tested all images.
     """
 
     def __init__(
-        self, labels: np.ndarray, groups: np.ndarray, classes: int, *, resamples: int, seed: int
+        self,
+        labels: np.ndarray,
+        groups: np.ndarray,
+        classes: int,
+        *,
+        resamples: int,
+        seed: int,
+        folds: np.ndarray | None = None,
     ):
         self.design = make_design(labels, groups, classes)
         self.resamples = Resamples.draw(
             self.design, resamples, seed, "bootstrap", jackknife_first=False
         )
+        self.images_of_folds = [] if folds is None else [folds == fold for fold in np.unique(folds)]
         self._onehot = np.eye(classes)[self.design.labels]
         self._counts = self.resamples.weights @ self.design.sums(self._onehot)
 
-    def estimate(self, by_seed: np.ndarray, drawn: np.ndarray) -> Estimate:
-        """An estimate from values (S,) on the full set and (R + J, S) under the weightings."""
-        return Estimate(by_seed, drawn, self.resamples)
+    def estimate(
+        self, by_seed: np.ndarray, drawn: np.ndarray, by_fold: Sequence[np.ndarray] = ()
+    ) -> Estimate:
+        """An estimate from values (S,) on the full set, (R + J, S) under the weightings and (S,) in each fold."""
+        return Estimate(by_seed, drawn, self.resamples, np.stack(by_fold) if len(by_fold) else None)
 
     def balanced_accuracy(self, decisions: np.ndarray, among: np.ndarray | None = None) -> Estimate:
         """Balanced accuracy of decisions (S, n), over the classes that have images and, where given, are in `among`.
@@ -126,14 +144,27 @@ class Scorer:
         images = self._onehot.sum(0)
         present = (images > 0) if among is None else (images > 0) & among
         by_seed = (correct @ self._onehot)[:, present] / images[present]
+        by_fold = [self._recalls(correct, here)[:, present] for here in self.images_of_folds]
         onehot = correct.T[:, :, None] * self._onehot[:, None]
         hits = self.resamples.weights @ self.design.sums(onehot.reshape(correct.shape[1], -1))
         with np.errstate(divide="ignore", invalid="ignore"):
             share = hits.reshape(len(hits), seeds, -1) / self._counts[:, None]
-        return self.estimate(by_seed.mean(1), np.nanmean(share[:, :, present], 2))
+        return self.estimate(
+            by_seed.mean(1),
+            np.nanmean(share[:, :, present], 2),
+            [np.nanmean(recalls, 1) for recalls in by_fold],
+        )
+
+    def _recalls(self, correct: np.ndarray, images: np.ndarray) -> np.ndarray:
+        """Recall (S, C) of some of the images; NaN of a class that has none there."""
+        counts = self._onehot[images].sum(0)
+        hits = correct[:, images] @ self._onehot[images]
+        return np.where(counts > 0, hits / np.maximum(counts, 1), np.nan)
 
     def mean(self, values: np.ndarray) -> Estimate:
         """The mean of one number an image and seed (S, n)."""
         return self.estimate(
-            values.mean(1), means_under(self.design, values.T, self.resamples.weights)
+            values.mean(1),
+            means_under(self.design, values.T, self.resamples.weights),
+            [values[:, here].mean(1) for here in self.images_of_folds],
         )

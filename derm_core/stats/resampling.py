@@ -178,7 +178,6 @@ def replicates(
     counts = weights @ design.sums(onehot)
     share = hits.reshape(len(weights), seeds, -1) / np.maximum(counts, 1e-9)[:, None]
     recall = np.where(counts[:, None] > 0, share, np.nan)
-    images = counts.sum(1)
     losses = [of(labels, probabilities) for of in (log_losses, brier_losses)]
     values = np.concatenate([probabilities.argmax(-1) == labels, *losses])
     means = means_under(design, values.T, weights)
@@ -189,7 +188,7 @@ def replicates(
         "accuracy": accuracy,
         "log_loss": log_loss,
         "brier": brier,
-        "ece": _ece(design, probabilities, weights, images),
+        "ece": _ece(design, probabilities, weights),
         "recall": recall,
     }
 
@@ -224,15 +223,18 @@ def _auroc(
     return np.where(used > 0, total / np.maximum(used, 1), np.nan)
 
 
-def _ece(
-    design: Design, probabilities: np.ndarray, weights: np.ndarray, images: np.ndarray
-) -> np.ndarray:
-    values = []
+def _ece(design: Design, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    values, squared = [], weights**2
     for one in probabilities:
-        confidence, correct = one.max(-1), one.argmax(-1) == design.labels
+        confidence = one.max(-1)
+        miss = (confidence - (one.argmax(-1) == design.labels))[:, None]
         onehot = np.eye(BINS)[confidence_bins(confidence, BINS)]
-        parts = (onehot, onehot * confidence[:, None], onehot * correct[:, None])
-        sums = design.sums(np.concatenate(parts, 1))
-        mass, sure, right = np.split(weights @ sums, 3, axis=1)
-        values.append(debiased_bins(mass, sure, right, images[:, None]))
+        mass, missed, missed_squared = (
+            design.sums(onehot * power) for power in (np.ones_like(miss), miss, miss**2)
+        )
+        values.append(
+            debiased_bins(
+                weights @ mass, weights @ missed, squared @ mass, squared @ missed_squared
+            )
+        )
     return np.stack(values, 1)

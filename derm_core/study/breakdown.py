@@ -55,6 +55,7 @@ class _Predictions:
     ) -> Evaluation:
         """All statistics of some of the images, from probabilities (S, n, C) of all of them."""
         prior, config = self.study.log_prior, self.study.config
+        folds = self.study.folds
         return evaluate(
             self.labels[images],
             self.groups[images],
@@ -63,6 +64,7 @@ class _Predictions:
             self.study.data.classes,
             resamples=config.bootstrap,
             seed=config.split_seed,
+            folds=None if folds is None else folds[images],
         )
 
 

@@ -24,8 +24,9 @@ from ..files import write_atomic
 from ..stats.evaluation import PRIMARY, Evaluation, Metrics, evaluate
 from ..stats.gaps import MatchedPair
 from ..stats.intervals import Difference
-from ..stats.metrics import confusion, decide
+from ..stats.metrics import ESTIMATORS, confusion, decide
 from ..stats.multiple_tests import mcnemar
+from ..stats.sensitivity import Sensitivity, sensitivity
 from .claims import claims
 from .paper import paper_table
 from .roles import choose_pair, is_primary
@@ -117,6 +118,7 @@ class Comparison:
         labels, groups = data.labels_of("test"), data.groups_of("test")
         probabilities, curves = study.probabilities("test"), study.curves
         pairs = [(row.a, row.b) for row in self.matched]
+        first_gaps = [row for row in self.gap_differences if (row.a, row.b) in pairs[:1]]
         seed, over = study.config.split_seed, "folds" if folds else "seeds"
         in_words = verdict(evaluation, self.gap_differences, self.matched, arms, len(folds))
         caveats = transductive([one.arm for one in study.trained.values()])
@@ -144,14 +146,31 @@ class Comparison:
             confusion=mean_confusions(labels, probabilities, study.log_prior),
             verdict=dataclasses.replace(in_words, sentences=(*in_words.sentences, *caveats)),
             folds=tuple(folds),
+            sensitivity=other_tests([*evaluation.differences, *first_gaps], split),
             cautions=evaluation.cautions,
             notes=tuple(notes),
             versions=versions(),
         )
 
 
-def evaluate_test(study: TrainedStudy, folds: np.ndarray | None = None) -> Evaluation:
-    """All statistics of the test images; folds: (N,) of out-of-fold predictions."""
+def other_tests(rows: Sequence[Difference], split: SplitSummary) -> tuple[Sensitivity, ...]:
+    """Sensitivity analyses of the differences in balanced accuracy and in the final and test gaps.
+
+    Args:
+        rows: of those in other metrics, and of gaps at other moments, none are made.
+        split: its folds and their sizes.
+    """
+    asked = [
+        row for row in rows if row.metric == "balanced_accuracy" or row.at in ("final", "test")
+    ]
+    images, ratio = split.counts, None
+    if split.folds and images.get("train"):
+        ratio = images["test"] / split.folds / images["train"]
+    return tuple(sensitivity(asked, ratio))
+
+
+def evaluate_test(study: TrainedStudy) -> Evaluation:
+    """All statistics of the test images."""
     data = study.data
     pair = choose_pair(list(study.trained)) or PRIMARY
     return evaluate(
@@ -165,7 +184,7 @@ def evaluate_test(study: TrainedStudy, folds: np.ndarray | None = None) -> Evalu
         primary=pair,
         named=is_primary(pair),
         group_caution=group_caution(known_group_kinds(data.dataset)),
-        folds=folds,
+        folds=study.folds,
     )
 
 
@@ -223,7 +242,12 @@ def versions() -> dict[str, str]:
     """Versions of what the numbers depend on."""
     names = ("torch", "timm", "numpy", "scipy", "pillow")
     packages = {name: metadata.version(name) for name in names}
-    return {"derm_core": __version__, "python": platform.python_version(), **packages}
+    return {
+        "derm_core": __version__,
+        "python": platform.python_version(),
+        **packages,
+        **ESTIMATORS,
+    }
 
 
 def save_predictions(path: Path, tables: Sequence[pd.DataFrame]) -> None:

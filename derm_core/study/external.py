@@ -24,7 +24,7 @@ from ..data.overlap import describe_overlap, overlap
 from ..errors import DataError
 from ..events import Event, log
 from ..stats.evaluation import PRIMARY, evaluate
-from ..stats.intervals import Difference, Interval
+from ..stats.intervals import MARGINS, Difference, Interval
 from ..stats.metrics import decide
 from ..stats.multiple_tests import with_holm
 from ..stats.paired import Scorer, independent_difference
@@ -198,15 +198,21 @@ def _drops(
     among = np.isin(classes, tested.labels) & np.isin(classes, own_labels)
     if not among.any():
         return {}, []
-    options = {"resamples": config.bootstrap, "seed": config.split_seed}
-    here = Scorer(tested.labels, tested.groups, count, **options)
+    here = Scorer(
+        tested.labels,
+        tested.groups,
+        count,
+        resamples=config.bootstrap,
+        seed=config.split_seed,
+    )
     before, after = (
         {arm: scorer.balanced_accuracy(decide(p, study.log_prior), among) for arm, p in of.items()}
         for scorer, of in ((study.scorer, study.probabilities("test")), (here, probabilities))
     )
     differences = [
-        Difference.of(a, b, independent_difference(before[a] - before[b], after[a] - after[b]))
+        Difference.of(a, b, change, MARGINS["balanced_accuracy"])
         for a, b in chosen_pairs(list(probabilities))
+        for change in [independent_difference(before[a] - before[b], after[a] - after[b])]
     ]
     drops = {arm: independent_difference(before[arm], after[arm]) for arm in probabilities}
     return drops, with_holm(differences)

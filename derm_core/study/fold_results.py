@@ -25,7 +25,7 @@ from ..stats.metrics import LOSSES
 from ..workspace import RunFiles, Workspace
 from .answers import LabelEfficiency
 from .breakdown import NOTES, breakdown
-from .comparison import Comparison, evaluate_test, save_predictions
+from .comparison import Comparison, evaluate_test, other_tests, save_predictions
 from .crossval import Fold, JoinedFolds, curves_table, join_folds, label_shares
 from .label_efficiency import Scores, compare_scores, score, shared_labels
 from .paper import majority_row
@@ -58,7 +58,15 @@ def combine_folds(
     joined = join_folds(config, workspace)
     data = joined.data
     study = TrainedStudy(
-        config, workspace, run, data, "cpu", joined.trained, joined.log_prior, shared=joined.shared
+        config,
+        workspace,
+        run,
+        data,
+        "cpu",
+        joined.trained,
+        joined.log_prior,
+        shared=joined.shared,
+        folds=joined.fold,
     )
     count = len(data.members("test"))
     yield log(f"Putting the predictions of {config.folds} folds together: {count:,} images.")
@@ -70,7 +78,14 @@ def combine_folds(
     pooled = {name: NOTES[name] + POOLED for name in ("calibration", "operating_point")}
     detail = dataclasses.replace(detail, notes={**NOTES, **pooled})
     with_fewer = (yield from _label_efficiency(study, joined)) if config.label_fractions else None
-    return dataclasses.replace(result, detail=detail, label_efficiency=with_fewer)
+    shares = with_fewer.differences if with_fewer else ()
+    fewer = other_tests([row for row in shares if row.fraction != 1], result.split)
+    return dataclasses.replace(
+        result,
+        detail=detail,
+        label_efficiency=with_fewer,
+        sensitivity=(*result.sensitivity, *fewer),
+    )
 
 
 def _result(study: TrainedStudy, joined: JoinedFolds, looked_before: int) -> StudyResult:
@@ -107,9 +122,9 @@ def _compare(study: TrainedStudy, joined: JoinedFolds) -> Comparison:
     matched = matched_pairs(curves, chosen_pairs(list(curves)))
     return Comparison(
         study,
-        evaluate_test(study, joined.fold),
+        evaluate_test(study),
         {arm: _gaps(curves[arm], *tested[arm]) for arm in curves},
-        fold_gap_differences(curves, tested, matched),
+        fold_gap_differences(curves, tested, matched, study.config.loss),
         matched,
     )
 

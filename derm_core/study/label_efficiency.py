@@ -20,7 +20,7 @@ from ..events import TICK, Event, log, progress
 from ..heads.grid import Heads
 from ..heads.groups import train_groups
 from ..seeds import stream_seed
-from ..stats.intervals import Difference
+from ..stats.intervals import MARGINS, Difference
 from ..stats.metrics import all_metrics
 from ..stats.multiple_tests import with_holm
 from ..stats.paired import Estimate, Pair, Scorer
@@ -113,7 +113,15 @@ def compare_scores(
             rows.append(LabelRow(arm=arm, fraction=fraction, **size, **numbers))
     differences = with_holm(
         [
-            Difference.of(a, b, change.interval(), fraction=fraction, metric=m)
+            Difference.of(
+                a,
+                b,
+                change.interval(),
+                MARGINS[m],
+                fraction=fraction,
+                metric=m,
+                by_fold=change.fold_means,
+            )
             for a, b in headline_pairs(arms)
             for fraction in fractions
             for m in METRICS
@@ -226,12 +234,32 @@ def draw_label_share(
 def score(
     scorer: Scorer, p_snc: np.ndarray, priors: Sequence[np.ndarray] | np.ndarray
 ) -> dict[str, Estimate]:
-    """Each of METRICS on the test set, every seed's decisions adjusted by its own log prior, (C,) or (n, C)."""
+    """Each of METRICS on the test set, every seed's decisions adjusted by its own log prior, (C,) or (n, C).
+
+    Of out-of-fold predictions (a scorer with folds) also in each fold: what differs between folds is
+    part of the intervals.
+    """
     design, weights = scorer.design, scorer.resamples.weights
     by_seed = list(zip(np.asarray(p_snc, np.float64), priors, strict=True))
-    whole = [all_metrics(design.labels, p_nc[None], prior) for p_nc, prior in by_seed]
     drawn = [replicates(design, p_nc[None], prior, weights) for p_nc, prior in by_seed]
-    return {m: scorer.estimate(_joined(whole, m, 0), _joined(drawn, m, 1)) for m in METRICS}
+
+    def measured(images: slice | np.ndarray) -> list[dict[str, np.ndarray]]:
+        return [
+            all_metrics(
+                design.labels[images],
+                p_nc[None, images],
+                prior if prior.ndim == 1 else prior[images],
+            )
+            for p_nc, prior in by_seed
+        ]
+
+    whole, folds = measured(slice(None)), [measured(here) for here in scorer.images_of_folds]
+    return {
+        m: scorer.estimate(
+            _joined(whole, m, 0), _joined(drawn, m, 1), [_joined(one, m, 0) for one in folds]
+        )
+        for m in METRICS
+    }
 
 
 def _joined(values: Sequence[Mapping[str, np.ndarray]], metric: str, axis: int) -> np.ndarray:

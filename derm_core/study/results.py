@@ -76,7 +76,7 @@ def _compare(study: TrainedStudy) -> Comparison:
     matched = matched_pairs(curves, chosen_pairs(list(curves)))
     estimates = {split: split_estimates(study, split) for split in SPLITS}
     by_arm = {a: _gaps(curves[a], {k: of[a] for k, of in estimates.items()}) for a in curves}
-    differences = gap_differences(curves, estimates, matched)
+    differences = gap_differences(curves, estimates, matched, study.config.loss)
     return Comparison(study, evaluate_test(study), by_arm, differences, matched)
 
 

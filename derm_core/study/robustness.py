@@ -14,7 +14,7 @@ import numpy as np
 
 from ..data.corruptions import SEVERITIES, corrupt
 from ..events import TICK, Event, log, progress
-from ..stats.intervals import Difference
+from ..stats.intervals import MARGINS, Difference
 from ..stats.metrics import decide
 from ..stats.multiple_tests import with_holm
 from ..stats.paired import Estimate, average, combine
@@ -108,9 +108,10 @@ def summarise(
             by_family[family] = average(lost)
         losses[arm] = {**by_family, "all": average(list(by_family.values()))}
     differences = [
-        Difference.of(a, b, (losses[a][family] - losses[b][family]).interval(), family=family)
+        Difference.of(a, b, change.interval(), MARGINS["relative_loss"], family=family)
         for a, b in chosen_pairs(arms)
         for family in ["all", *families]
+        for change in [losses[a][family] - losses[b][family]]
     ]
     return Robustness(
         families=tuple(families),

@@ -21,6 +21,7 @@ from ..stats.evaluation import ClassRecall, Metrics
 from ..stats.gaps import MatchedPair
 from ..stats.intervals import Difference
 from ..stats.multiple_tests import McNemar
+from ..stats.sensitivity import Sensitivity
 from .answers import Breakdown, ExternalSet, LabelEfficiency, Robustness, Shortcut
 
 
@@ -312,6 +313,7 @@ class StudyResult:
     map: dict[str, Any] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
+    sensitivity: tuple[Sensitivity, ...] = optional(())
     leak: dict[str, int] = field(default_factory=dict)
     seconds: float | None = optional()
 

@@ -83,6 +83,7 @@ class TrainedStudy:
             image.
         frozen: of the regime `frozen` alone.
         shared: every arm at the one setting for all of them; empty where there is none.
+        folds: (N,) the fold of each labelled test image of out-of-fold predictions.
     """
 
     config: StudyConfig
@@ -94,6 +95,7 @@ class TrainedStudy:
     log_prior: np.ndarray
     frozen: FrozenHeads | None = None
     shared: dict[str, TrainedArm] = field(default_factory=dict)
+    folds: np.ndarray | None = None
 
     def at_shared(self) -> TrainedStudy:
         """The study with every arm at the setting that all share."""
@@ -117,6 +119,7 @@ class TrainedStudy:
             len(self.data.classes),
             resamples=self.config.bootstrap,
             seed=self.config.split_seed,
+            folds=self.folds,
         )
 
 

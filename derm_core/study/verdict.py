@@ -187,10 +187,7 @@ class _Rules:
                 f"{text} The whole interval lies within ±2 points: equivalent within that margin."
             )
         least = abs(row.detectable or 0) * 100
-        return (
-            f"{text} No difference shown; the smallest difference this test set could have shown is about "
-            f"{least:.1f} points (80 % power)."
-        )
+        return f"{text} No difference shown; one of about {least:.1f} points would be found in 80 % of such studies."
 
     def _gap(self) -> str:
         levels = "; ".join(f"{self.name(arm)}: {self._gaps_of(arm)}" for arm in self.pair)
@@ -266,7 +263,7 @@ class _Rules:
 
 
 def _sign_flip_p(row: Difference) -> str:
-    if not (row.primary or row.stand_in):
+    if row.p is None or not (row.primary or row.stand_in):
         return ""
     text = f", p = {row.p_sign_flip or 1:.4f} by sign flips over groups"
     if row.primary:

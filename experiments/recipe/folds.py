@@ -64,6 +64,7 @@ def against(ours: Path, theirs: Path, arm: str = "imagenet") -> dict[str, Any]:
         len(first.data.classes),
         resamples=config.bootstrap,
         seed=config.split_seed,
+        folds=first.fold,
     )
     with_fewer, theirs_with_fewer = label_shares(first, config), label_shares(second, other)
     for share in sorted(set(with_fewer) & set(theirs_with_fewer) - {1.0}):

@@ -142,8 +142,7 @@ def test_t_test_p_is_two_sided_students_and_none_without_a_standard_error():
         expected
     )
     assert intervals.t_test_p(intervals.Interval(mean=0.0, se=se, df=df)) == 1
-    assert intervals.t_test_p(intervals.Interval(mean=0.0, se=0.0, df=df)) == 1
-    assert intervals.t_test_p(intervals.Interval(mean=mean, se=0.0, df=df)) == 0
+    assert intervals.t_test_p(intervals.Interval(mean=mean, se=0.0, df=df)) is None
     assert intervals.t_test_p(intervals.Interval(mean=None)) is None
 
 
@@ -168,5 +167,37 @@ def test_a_component_of_folds_is_what_groups_and_seeds_do_not_explain():
     whole = by_fold.mean(1).var(ddof=1) / 5
     known = by_seed.var(ddof=1) / 3 + 0.01
     ((variance, df),) = intervals.fold_component(by_fold, [intervals.Component(0.01, 9.0)], by_seed)
-    assert variance == pytest.approx(whole - known) and df == 4
+    assert variance == pytest.approx(whole - known)
+    assert variance**2 / df == pytest.approx(whole**2 / 4)  # as uncertain as the whole
     assert intervals.fold_component(by_fold, [intervals.Component(whole, 9.0)], by_seed) == []
+
+
+@pytest.mark.parametrize("values", [np.full(4, 0.1), np.full(4, 1 / 3)])
+def test_where_nothing_varies_there_is_no_test_and_no_claim(values):
+    for change in (
+        intervals.seed_interval(values),
+        intervals.interval(values, [intervals.Component(0.0, 1.0)], 100),
+    ):
+        row = intervals.Difference.of("vae", "imagenet", change, margin=1.0)
+        assert row.p is None and row.sign == 0 and row.method == "constant"
+        assert row.detectable is None and not row.equivalent
+
+
+@pytest.mark.parametrize(
+    ("metric", "equivalent"), [("balanced_accuracy", True), ("macro_auroc", False), ("ece", False)]
+)
+def test_equivalence_is_asked_at_the_margin_of_the_metric(metric, equivalent):
+    change = intervals.Interval(mean=0.0, low=-0.015, high=0.015, se=0.007, df=20.0)
+    row = intervals.Difference.of("vae", "imagenet", change, intervals.MARGINS[metric])
+    assert row.equivalent == equivalent
+    assert intervals.Difference.of("vae", "imagenet", change).equivalent is None
+
+
+def test_the_detectable_difference_is_found_in_80_percent_of_studies():
+    rng, df, se = np.random.default_rng(3), 12, 0.02
+    change = intervals.Interval(mean=0.0, se=se, df=float(df))
+    true = intervals.detectable(change)
+    means = rng.normal(true, se, 20_000)
+    spread = se * np.sqrt(rng.chisquare(df, 20_000) / df)
+    shown = np.abs(means) / spread > scipy_stats.t.ppf(0.975, df)
+    assert shown.mean() == pytest.approx(0.8, abs=0.02)

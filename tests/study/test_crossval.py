@@ -230,6 +230,17 @@ def test_all_labels_are_the_main_result_and_half_of_them_another(finished):
         assert rows[arm, 0.5]["images"] < rows[arm, 1.0]["images"]
 
 
+def test_differences_keep_their_folds_and_are_put_to_the_corrected_test(finished):
+    _, _, result = finished
+    fewer = [row for row in result["label_efficiency"]["differences"] if row["fraction"] == 0.5]
+    assert fewer and all(len(row["by_fold"]) == 3 for row in [*result["differences"], *fewer])
+    rows = [row for row in result["sensitivity"] if "corrected" in row]
+    gaps = [row for row in rows if row.get("at") == "final"]
+    assert {row["kind"] for row in gaps} == {"loss", "accuracy"}
+    for row in gaps:
+        assert row["corrected"]["df"] == 2 and row["corrected_p"] > row["p"]
+
+
 def test_decisions_of_single_images_are_kept_for_the_whole_dataset(finished):
     workspace, _, result = finished
     table = pd.read_parquet(workspace.run("study-all").decisions)

@@ -238,6 +238,24 @@ def test_every_seed_is_decided_with_its_own_class_shares():
     np.testing.assert_allclose(score(scorer, p, priors)["balanced_accuracy"].by_seed, expected)
 
 
+def test_out_of_fold_with_few_labels_what_differs_between_folds_is_in_the_interval():
+    """Two arms of one recipe, better or worse by chance in each fold: 5 % of differences are shown, not many more."""
+    rng, images, shown = np.random.default_rng(5), 250, {"without": 0, "with": 0}
+    for _ in range(REPEATS := 80):
+        labels, folds = rng.integers(0, C, images), np.arange(images) % 5
+        p = {}
+        for arm in ("vae", "imagenet"):
+            quality = rng.normal(1.0, 0.5, 5)[folds][:, None] * np.eye(C)[labels]
+            odds = np.exp(quality + rng.normal(0, 0.6, (2, images, C)))
+            p[arm] = odds / odds.sum(-1, keepdims=True)
+        priors = np.log(np.full((2, images, C), 1 / C))
+        for name, of in (("without", None), ("with", folds)):
+            scorer = Scorer(labels, np.arange(images), C, resamples=50, seed=0, folds=of)
+            scores = [score(scorer, p[arm], priors)["balanced_accuracy"] for arm in p]
+            shown[name] += (scores[0] - scores[1]).interval().sign != 0
+    assert shown["without"] > 0.2 * REPEATS and shown["with"] <= 0.1 * REPEATS
+
+
 def differences(means, reach=0.01):
     return [
         Difference(

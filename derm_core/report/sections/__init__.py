@@ -43,7 +43,11 @@ def all_sections(result: StudyResult, tables: Mapping[str, pd.DataFrame]) -> lis
     quantities = ("loss", "accuracy", "balanced_accuracy") if tables else ()
     learning = [curves.learning_curves(tables, quantity, styles(result)) for quantity in quantities]
     groups = [subgroups.by_attribute(result, group) for group in result.detail.subgroups]
-    differences = [metrics.differences(result), metrics.mcnemar(result)]
+    differences = [
+        metrics.differences(result),
+        metrics.sensitivity(result),
+        metrics.mcnemar(result),
+    ]
     return _there(
         [
             verdict.headline(result),

@@ -14,7 +14,7 @@ from ..csv_tables import csv_table
 from ..figure_style import ACCENT, ZERO, Figure, band, blank, line_trace
 from ..section import Section
 from ..templating import words
-from .parts import metric_cells, style
+from .parts import about_calibration_error, metric_cells, style
 
 MOMENTS = ("before", "after")
 
@@ -36,10 +36,11 @@ def calibration(result: StudyResult, when: str = "before") -> Section | None:
         for moment in MOMENTS
     ]
     errors = " ".join(
-        f"{style(result, arm).name}: calibration error {percent(getattr(entry, when)['ece'].mean)}."
+        f"{style(result, arm).name}: RMS calibration error {percent(getattr(entry, when)['ece'].mean)}."
         for arm, entry in entries.items()
     )
-    note = result.detail.notes.get("calibration", "")
+    parts = (result.detail.notes.get("calibration", ""), about_calibration_error(result))
+    note = " ".join(filter(None, parts))
     return Section(
         **words("reliability", when=when, errors=errors, note=note),
         figure=lambda: reliability(result, entries, when),

@@ -6,8 +6,18 @@ from collections.abc import Mapping
 from functools import partial
 
 from ...arms import ArmStyle, arm_style
-from ...formatting import QUANTITIES, missing, number, p_value, percent
+from ...formatting import (
+    QUANTITIES,
+    THIN,
+    missing,
+    number,
+    p_value,
+    percent,
+    points,
+    signed_interval,
+)
 from ...stats.intervals import Difference, Interval
+from ...stats.sensitivity import Sensitivity
 from ...study.study_result import StudyResult
 from ..charts import forest
 from ..csv_tables import csv_table
@@ -15,6 +25,7 @@ from ..section import Row, Section
 from ..templating import words
 from .parts import (
     TEST_METRICS,
+    about_calibration_error,
     arm_results,
     forest_rows,
     forest_text,
@@ -36,7 +47,7 @@ def arm_metrics(result: StudyResult) -> Section:
     if result.majority:
         tested.append((arm_style("majority"), result.majority))
     return Section(
-        **words("test-metrics"),
+        **words("test-metrics", calibration=about_calibration_error(result)),
         table=[{"Arm": style, **metric_cells(metrics)} for style, metrics in tested],
         numbers=partial(csv_table, result, "test-metrics"),
     )
@@ -72,9 +83,10 @@ def differences(result: StudyResult, metric: str = "balanced_accuracy") -> Secti
         {
             "Difference": row.name,
             f"{QUANTITIES[metric]} (95 % interval)": f"{row.text}{unit}",
-            "p": p_value(difference.p if difference.primary else difference.p_holm),
+            "p": _p(difference),
             "Test": "primary" if difference.primary else "secondary, Holm-corrected",
-            "Could have shown": _detectable(difference, share),
+            "Found in 80 % of such studies": _detectable(difference, share),
+            "Equivalent": _equivalent(difference, share),
         }
         for row, difference in zip(rows, mine, strict=True)
     ]
@@ -93,10 +105,28 @@ def differences(result: StudyResult, metric: str = "balanced_accuracy") -> Secti
     )
 
 
+def _p(row: Difference) -> str:
+    if row.method == "constant":
+        return "nothing varied"
+    return p_value(row.p if row.primary else row.p_holm)
+
+
 def _detectable(row: Difference, share: bool) -> str:
     if missing(row.detectable):
         return "–"
     return f"{100 * abs(row.detectable):.1f} points" if share else number(abs(row.detectable))
+
+
+def _equivalent(row: Difference, share: bool) -> str:
+    if row.margin is None or row.equivalent is None:
+        return "–"
+    return f"{'yes' if row.equivalent else 'not shown'} ({_margin(row.margin, share)})"
+
+
+def _margin(margin: float | None, share: bool) -> str:
+    if margin is None:
+        return "–"
+    return f"±{100 * margin:g} points" if share else f"±{number(margin)}"
 
 
 def mcnemar(result: StudyResult) -> Section | None:
@@ -118,3 +148,48 @@ def mcnemar(result: StudyResult) -> Section | None:
         table=lines,
         numbers=partial(csv_table, result, "mcnemar"),
     )
+
+
+CORRECTED = (
+    "Corrected: the t test over folds of Nadeau and Bengio (2003), which widens the variance "
+    "because the folds share training images. "
+)
+
+
+def sensitivity(result: StudyResult) -> Section | None:
+    """The differences that claims are made of, under two other customary tests."""
+    rows = result.sensitivity
+    if not rows:
+        return None
+    in_folds = any(row.corrected for row in rows)
+    lines = [_other_tests(result, row, in_folds) for row in rows]
+    return Section(
+        **words("sensitivity", corrected=CORRECTED if in_folds else ""),
+        table=lines,
+        numbers=partial(csv_table, result, "sensitivity"),
+    )
+
+
+def _other_tests(result: StudyResult, row: Sensitivity, in_folds: bool) -> Row:
+    share = row.kind != "loss" and is_share(row.metric or "accuracy")
+    write = points if share else signed_interval
+    unit = " points" if share else ""
+    line = {
+        "Difference": pair_name(result, row.a, row.b),
+        "In": _what(row),
+        "Mean": f"{write(Interval(mean=row.mean))}{unit}",
+        "p": p_value(row.p),
+    }
+    if in_folds:
+        line |= {
+            "Corrected (95 % interval)": f"{write(row.corrected)}{unit}" if row.corrected else "–",
+            "Corrected p": p_value(row.corrected_p),
+        }
+    return {**line, "Margin": _margin(row.margin, share), "p of equivalence": p_value(row.tost_p)}
+
+
+def _what(row: Sensitivity) -> str:
+    if row.kind:
+        return f"{row.kind.capitalize()} gap, {row.at}"
+    name = QUANTITIES[row.metric or "balanced_accuracy"]
+    return name if row.fraction is None else f"{name}, {100 * row.fraction:g}{THIN}% of the labels"

@@ -9,11 +9,22 @@ from typing import Any
 from ...arms import ArmStyle, arm_style, in_order
 from ...formatting import QUANTITIES, SHARES, count, interval, points, signed_interval
 from ...stats.intervals import Difference, Interval
+from ...stats.metrics import ESTIMATORS
 from ...study.study_result import ArmResult, StudyResult
 from ..charts import Curve, ForestRow
 from ..section import Row
 
 TEST_METRICS = ("balanced_accuracy", "macro_auroc", "accuracy", "log_loss", "brier", "ece")
+
+
+def about_calibration_error(result: StudyResult) -> str:
+    """What the calibration errors of a result are, where it is of an earlier version; else empty."""
+    if ESTIMATORS.keys() <= result.versions.keys():
+        return ""
+    return (
+        "Calibration errors of this result are an earlier version’s: mean absolute in place of root mean square, "
+        "and above 0 even for a calibrated model (0.03 with 800 test images)."
+    )
 
 
 def style(result: StudyResult, arm: str) -> ArmStyle:

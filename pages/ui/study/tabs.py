@@ -71,7 +71,8 @@ def differences_tab(workspace: Workspace, result: StudyResult) -> None:
             default="balanced_accuracy",
             format_func=QUANTITIES.get,
         )
-        draw(metrics.differences(result, metric), metrics.mcnemar(result), file=result.run_id)
+        sections = (metrics.differences(result, metric), metrics.sensitivity(result))
+        draw(*sections, metrics.mcnemar(result), file=result.run_id)
 
 
 def labels_tab(workspace: Workspace, result: StudyResult) -> None:
