@@ -75,8 +75,11 @@ def fit_shared_temperature(probabilities: np.ndarray, labels: np.ndarray) -> flo
     return fit_temperature(probabilities.reshape(-1, classes), np.tile(labels, seeds)).value
 
 
-def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities (..., C) as they would be had the logits been divided by the temperature: softmax(log p / T)."""
+def apply_temperature(probabilities: np.ndarray, temperature: float | np.ndarray) -> np.ndarray:
+    """Probabilities (..., C) as they would be had the logits been divided by the temperature: softmax(log p / T).
+
+    temperature: one for all, or an array that broadcasts with the probabilities.
+    """
     scaled = np.log(np.maximum(np.asarray(probabilities, np.float64), FLOOR)) / temperature
     odds: np.ndarray = np.exp(scaled - scaled.max(-1, keepdims=True))
     return odds / odds.sum(-1, keepdims=True)

@@ -26,12 +26,19 @@ class McNemar:
     p: float
 
 
-def holm(p: Sequence[float]) -> np.ndarray:
-    """Holm's step-down adjusted p values (1979), in the order given."""
+def holm(p: Sequence[float], weights: Sequence[float] | None = None) -> np.ndarray:
+    """Holm's step-down adjusted p values (1979), in the order given.
+
+    Args:
+        p: of the tests of one family.
+        weights: of the tests, all 1 unless given: a test's share of the level is its share of the
+            weight that is left.
+    """
     values = np.asarray(p, np.float64)
-    order = np.argsort(values)
-    steps = len(values) - np.arange(len(values))
-    adjusted = np.maximum.accumulate(np.minimum(values[order] * steps, 1.0))
+    share = np.ones(len(values)) if weights is None else np.asarray(weights, np.float64)
+    order = np.argsort(values / share)
+    left = np.cumsum(share[order][::-1])[::-1]
+    adjusted = np.maximum.accumulate(np.minimum((values / share)[order] * left, 1.0))
     return adjusted[np.argsort(order)]
 
 

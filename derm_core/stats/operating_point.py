@@ -3,17 +3,20 @@
 An image is positive where its score is above the threshold; a threshold is the lowest that reaches
 at least the given specificity. The test set's own ROC curve shows what is possible at best. A model
 in use has its threshold from other images: sensitivity and specificity on the test set at the
-threshold of the validation set are reported beside it.
+threshold of the validation set are reported beside it. Out of fold, each test image has the threshold
+of the validation images of its own fold.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from .intervals import interval
-from .resampling import Design, Resamples, make_design
+from .image_means import image_means
+from .intervals import Interval, interval
+from .resampling import Resamples, make_design
 
 SPECIFICITY = np.linspace(0, 1, 101)
 ROUNDING = 1e-9
@@ -25,7 +28,7 @@ class OperatingCurve:
     """One arm's sensitivity at each of K specificities: seed means with 95 % intervals by groups and seeds.
 
     Args:
-        threshold: (K,) chosen on validation, mean over seeds.
+        threshold: (K,) chosen on validation, mean over seeds (and over folds).
         sensitivity, low, high: (K,) on the test set's own ROC curve.
         given_sensitivity, given_specificity: (K,) on the test set at the thresholds of validation,
             each with its interval's ends `_low` and `_high`.
@@ -93,6 +96,35 @@ def sensitivities(
     return out[0] if weights is None else out
 
 
+Folds = tuple[np.ndarray, np.ndarray]  # the fold of each validation and of each test image
+
+
+def image_thresholds(
+    val: tuple[np.ndarray, np.ndarray], specificity: np.ndarray, folds: Folds | None = None
+) -> np.ndarray:
+    """Thresholds of the test images, chosen on validation seed by seed and, out of fold, fold by fold.
+
+    Args:
+        val: positive (n,) bool and scores (S, n).
+        specificity: (K,), 0 to 1.
+        folds: of the validation images (n,) and of the test images (N,), out of fold alone.
+
+    Returns:
+        (S, 1, K), the same for every test image; out of fold (S, N, K).
+    """
+    positive, scores_sn = val
+    if folds is None:
+        return np.stack([thresholds(positive, one, specificity) for one in scores_sn])[:, None]
+    of_val, of_test = folds
+    cut_snk = np.empty((len(scores_sn), len(of_test), len(specificity)))
+    for fold in np.unique(of_test):
+        own = image_thresholds(
+            (positive[of_val == fold], scores_sn[:, of_val == fold]), specificity
+        )
+        cut_snk[:, of_test == fold] = own
+    return cut_snk
+
+
 def operating_point(
     val: tuple[np.ndarray, np.ndarray],
     test: tuple[np.ndarray, np.ndarray, np.ndarray],
@@ -100,8 +132,9 @@ def operating_point(
     *,
     resamples: int = 2000,
     seed: int = 0,
+    folds: Folds | None = None,
 ) -> OperatingCurve:
-    """Operating points of one arm, thresholds chosen on validation, seed by seed.
+    """Operating points of one arm, thresholds chosen on validation, seed by seed and fold by fold.
 
     Args:
         val: positive (n,) bool and scores (S, n).
@@ -109,42 +142,41 @@ def operating_point(
         specificity: (K,), 0 to 1.
         resamples: of the test set's groups.
         seed: of the resamples.
+        folds: of the validation images (n,) and of the test images (N,), out of fold alone.
     """
     positive, groups, scores_sn = test
     design = make_design(positive.astype(np.int64), groups, 2)
     drawn = Resamples.draw(design, resamples, seed, "operating point")
     of_image = drawn.weights[:, design.group]
-    cut_sk = np.stack([thresholds(val[0], one, specificity) for one in val[1]])
-    called_snk = scores_sn[:, :, None] > cut_sk[:, None, :]
+    cut_snk = image_thresholds(val, specificity, folds)
+    called_snk = scores_sn[:, :, None] > cut_snk
+    of_test = folds[1] if folds else None
     own_curve = (
         np.stack([sensitivities(positive, one, specificity) for one in scores_sn]),
         np.mean([sensitivities(positive, one, specificity, of_image) for one in scores_sn], 0),
     )
-    spans: dict[str, Numbers] = {}
-    for name, (by_seed, under), members in (
-        ("sensitivity", own_curve, positive),
-        ("given_sensitivity", _shares(drawn, called_snk, positive), positive),
-        ("given_specificity", _shares(drawn, ~called_snk, ~positive), ~positive),
+    caught, spared = (len(np.unique(groups[of])) for of in (positive, ~positive))
+    spans = _spans(
+        "",
+        "sensitivity",
+        [
+            interval(one, drawn.components(under), caught, "recall")
+            for one, under in zip(own_curve[0].T, own_curve[1].T, strict=True)
+        ],
+    )
+    for name, hits, among, count in (
+        ("given_sensitivity", called_snk, positive, caught),
+        ("given_specificity", ~called_snk, ~positive, spared),
     ):
-        count = len(np.unique(groups[members]))
-        each = [
-            interval(by_seed[:, k], drawn.components(under[:, k]), count, "recall")
-            for k in range(len(specificity))
-        ]
-        prefix = "" if name == "sensitivity" else f"{name}_"
-        spans[name] = tuple(one.mean for one in each)
-        spans[f"{prefix}low"] = tuple(one.low for one in each)
-        spans[f"{prefix}high"] = tuple(one.high for one in each)
-    finite = np.where(np.isfinite(cut_sk), cut_sk, 0.0)
-    return OperatingCurve(threshold=tuple(finite.mean(0).tolist()), **spans)
+        each = image_means(drawn, hits, among, of_test)
+        spans |= _spans(f"{name}_", name, [one.interval("recall", count) for one in each])
+    finite = np.where(np.isfinite(cut_snk), cut_snk, 0.0)
+    return OperatingCurve(threshold=tuple(finite.mean((0, 1)).tolist()), **spans)
 
 
-def _shares(
-    drawn: Resamples, hits_snk: np.ndarray, among: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of `among` that are hit: by seed (S, K), and the seed mean under each weighting (R, K)."""
-    design: Design = drawn.design
-    hits = hits_snk[:, among].mean(1)
-    sums = drawn.weights @ design.sums(among[:, None] * hits_snk.mean(0))
-    total = drawn.weights @ design.sums(among[:, None].astype(np.float64))
-    return hits, np.where(total > 0, sums / np.maximum(total, ROUNDING), np.nan)
+def _spans(prefix: str, name: str, each: Sequence[Interval]) -> dict[str, Numbers]:
+    return {
+        name: tuple(one.mean for one in each),
+        f"{prefix}low": tuple(one.low for one in each),
+        f"{prefix}high": tuple(one.high for one in each),
+    }

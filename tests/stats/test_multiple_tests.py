@@ -18,6 +18,13 @@ def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
+def test_weighted_holm_by_hand():
+    """0.01/2 first, of all the weight 3.5; then 0.03/1 of what is left."""
+    adjusted = holm([0.03, 0.01, 0.2], [1, 2, 0.5])
+    np.testing.assert_allclose(adjusted, [0.03 * 1.5, 0.005 * 3.5, 0.2])
+    np.testing.assert_allclose(holm([0.03, 0.01, 0.2], [7, 7, 7]), holm([0.03, 0.01, 0.2]))
+
+
 def test_sign_flips_equal_scipys_permutation_test():
     rng = np.random.default_rng(7)
     labels = np.repeat([0, 1, 2], [8, 8, 8])
