@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_fields(parser, StudyConfig, "dataset")
     parser.add_argument("--arms", metavar="A,B,…", help=description(StudyConfig, "arms"))
     add_fields(parser, StudyConfig, "regime", "labels", "pooling", "vae_run", "vae", "folds")
+    add_fields(parser, StudyConfig, "target_class")
     parser.add_argument("--seeds", type=int, metavar="N", help=HELP["compare --seeds"])
     parser.add_argument(
         "--recipe", metavar="NAME", help=f"pretraining recipe: {', '.join(RECIPES)}"
@@ -103,7 +104,7 @@ def study_config(args: argparse.Namespace) -> StudyConfig:
         full=args.full,
     )
     devices = device_count(args)
-    changes = given(args, "regime", "vae_run", "vae", "labels", "folds", "pooling")
+    changes = given(args, "regime", "vae_run", "vae", "labels", "folds", "pooling", "target_class")
     changes |= questions(args) | {"devices": devices}
     if args.arms is not None:
         changes["arms"] = names(args.arms)

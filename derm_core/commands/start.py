@@ -19,7 +19,13 @@ from .results import answer
 
 Config = TypeVar("Config", PretrainConfig, StudyConfig, EmbedConfig)
 RUN_FIELDS = ("input_size", "split_seed", "splits", "max_images", "draw", "device")
-METAVARS = {"dataset": "NAME", "input_size": "PIXELS", "vae": "NAME", "vae_run": "RUN"}
+METAVARS = {
+    "dataset": "NAME",
+    "input_size": "PIXELS",
+    "vae": "NAME",
+    "vae_run": "RUN",
+    "target_class": "NAME",
+}
 
 
 def add_fields(parser: argparse.ArgumentParser, cls: type, *fields: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..config import CORRUPTIONS
+from ..config import CORRUPTIONS, StudyConfig
 from ..errors import ConfigError
 from ..study.presets import LABEL_FRACTIONS, SHORTCUT
 from .output import HELP
@@ -16,11 +16,12 @@ QUESTIONS = {
     "label_fractions": ("label_fractions", LABEL_FRACTIONS),
     "robustness": ("corruptions", CORRUPTIONS),
     "shortcut": ("shortcut", SHORTCUT),
+    "specificities": ("specificities", StudyConfig.specificities),
 }
 
 
 def add_questions(parser: argparse.ArgumentParser) -> None:
-    """--label-fractions, --robustness, --shortcut (each alone: its defaults), --external and --full."""
+    """An option for each of QUESTIONS (alone: its defaults), --external and --full."""
     for option in QUESTIONS:
         flag = f"--{option.replace('_', '-')}"
         text = HELP[f"compare {flag}"].format(corruptions=", ".join(CORRUPTIONS))

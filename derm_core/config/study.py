@@ -118,6 +118,10 @@ class StudyConfig(Checked):
         corruptions: image corruptions under which the test is repeated.
         shortcut: strengths with which a planted artefact is tied to one class.
         external: datasets that are tested as well.
+        target_class: class whose sensitivity and net benefit are measured; none: melanoma, else the high
+            priority.
+        specificities: specificities at which its sensitivity is measured, thresholds chosen on
+            validation.
         mode: "reproducible", or "fast", which may choose its precision and layout by trial steps.
         device: where the run computes.
         devices: number of GPUs, or of processes on the CPU, that share each training of the regime
@@ -168,6 +172,8 @@ class StudyConfig(Checked):
     corruptions: tuple[Corruption, ...] = ()
     shortcut: tuple[Share, ...] = ()
     external: tuple[str, ...] = ()
+    target_class: str | None = None
+    specificities: tuple[Annotated[float, Range(0, 1, above=True, below=True)], ...] = (0.8, 0.9)
     mode: Mode = "reproducible"
     device: Device = "auto"
     devices: DeviceCount = 1

@@ -152,23 +152,40 @@ def _external_tables(study: Study) -> dict[str, list[Row]]:
             for one in sets
             for row in one.get("differences") or []
         ],
+        "external-subgroups": [
+            {"dataset": one["dataset"], **row} for one in sets for row in _subgroup_rows(one)
+        ],
+        "external-subgroup-tests": [
+            {"dataset": one["dataset"], **row} for one in sets for row in _subgroup_tests(one)
+        ],
     }
 
 
 def _breakdown_tables(detail: Study, classes: list[str]) -> dict[str, list[Row]]:
-    """Calibration, operating point, subgroups, disagreement."""
+    """Calibration, one class against the rest, subgroups, disagreement."""
     calibration, point = detail.get("calibration") or {}, detail.get("operating_point") or {}
+    fixed, benefit = detail.get("fixed_specificity") or {}, detail.get("net_benefit") or {}
+    levels = fixed.get("levels") or []
     return {
-        "subgroups": [
-            {
-                "attribute": group["attribute"],
-                **{key: row.get(key) for key in ("value", "images", "groups", "caution")},
-                "arm": arm,
-                **flat(metrics),
-            }
-            for group in detail.get("subgroups") or []
-            for row in group["values"]
-            for arm, metrics in row["arms"].items()
+        "subgroups": _subgroup_rows(detail),
+        "subgroup-tests": _subgroup_tests(detail),
+        "fixed-specificity": [
+            {"arm": arm, "class": fixed["class"], "specificity wanted": level["specificity"]}
+            | flat(at)
+            for level in levels
+            for arm, at in level["arms"].items()
+        ],
+        "fixed-specificity-differences": [
+            {"class": fixed["class"], "specificity wanted": level["specificity"]} | flat(row)
+            for level in levels
+            for row in level["differences"]
+        ],
+        "net-benefit": [
+            {"arm": arm, "class": benefit["class"], "threshold": threshold}
+            | {key: values[i] for key, values in curve.items()}
+            | {"call every image": benefit["treat_all"][i]}
+            for arm, curve in (benefit.get("arms") or {}).items()
+            for i, threshold in enumerate(benefit["thresholds"])
         ],
         "calibration": [
             {"arm": arm, "when": when, "temperature": entry.get("temperature")}
@@ -195,6 +212,28 @@ def _breakdown_tables(detail: Study, classes: list[str]) -> dict[str, list[Row]]
             for other, count in zip(classes, row, strict=True)
         ],
     }
+
+
+def _subgroup_rows(of: Study) -> list[Row]:
+    return [
+        {
+            "attribute": group["attribute"],
+            **{key: row.get(key) for key in ("value", "images", "groups", "caution")},
+            "arm": arm,
+            **flat(metrics),
+        }
+        for group in of.get("subgroups") or []
+        for row in group["values"]
+        for arm, metrics in row["arms"].items()
+    ]
+
+
+def _subgroup_tests(of: Study) -> list[Row]:
+    return [
+        {"attribute": group["attribute"], "opponent": None} | flat(row)
+        for group in of.get("subgroups") or []
+        for row in group.get("tests") or []
+    ]
 
 
 def _spread(nested: Mapping[str, Any], column: str, *columns: str) -> Iterator[Row]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..data.audit import MISSING, OTHER
 from ..records import named, optional
 from ..stats.calibration import ReliabilityBin
 from ..stats.evaluation import ClassRecall, Metrics
 from ..stats.intervals import Difference, Interval
 from ..stats.operating_point import Numbers, OperatingCurve
+from .clinical_answers import FixedSpecificity, NetBenefit, SubgroupTest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,21 +24,48 @@ class Subgroup:
     caution: bool
     arms: dict[str, Metrics]
 
+    @property
+    def comparable(self) -> bool:
+        """Whether the value is known and has enough groups to be tested."""
+        return not self.caution and self.value not in (MISSING, OTHER)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Subgroups:
-    """One attribute: its values, and per arm the value with the lowest balanced accuracy."""
+    """One attribute: its values, per arm the value with the lowest balanced accuracy, and tests of each value."""
 
     attribute: str
     values: tuple[Subgroup, ...]
     worst: dict[str, str | None]
+    tests: tuple[SubgroupTest, ...] = optional(())
+
+    def is_worst(self, arm: str) -> bool:
+        """Whether the value with the lowest estimate is shown to be below the others."""
+        rows = [row for row in self.tests if row.arm == arm and row.opponent is None]
+        own = [row for row in rows if row.value == self.worst[arm]]
+        if not own and sum(value.comparable for value in self.values) == 2:
+            # Of two values the first alone is tested: the second is worse where the first is better.
+            return any(row.differs and row.change.sign > 0 for row in rows)
+        return any(row.differs and row.change.sign < 0 for row in own)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Reliability of one arm before and after temperature scaling."""
+    """Reliability of one arm before and after temperature scaling.
+
+    Args:
+        temperature: in folds the mean over folds.
+        temperatures: one a fold.
+        class_name: whose probability has the "slope" and "intercept" in before and after; None where
+            none is called.
+        before, after: {metric: interval}.
+    """
 
     temperature: float
+    temperatures: tuple[float, ...] | None = optional()
+    class_name: str | None = field(
+        default=None, metadata={"name": "class", "optional": True, "omitted": None}
+    )
     bins: tuple[ReliabilityBin, ...]
     bins_after: tuple[ReliabilityBin, ...]
     before: Metrics
@@ -69,11 +98,13 @@ class Disagreement:
 
 @dataclass(frozen=True, kw_only=True)
 class Breakdown:
-    """The test set looked at more closely: subgroups, calibration, operating point, disagreement."""
+    """The test set looked at more closely: subgroups, calibration, one class against the rest, disagreement."""
 
     subgroups: tuple[Subgroups, ...] = ()
     calibration: dict[str, Calibration] = field(default_factory=dict)
     operating_point: OperatingPoint | None = None
+    fixed_specificity: FixedSpecificity | None = optional()
+    net_benefit: NetBenefit | None = optional()
     disagreement: tuple[Disagreement, ...] = ()
     notes: dict[str, str] = field(default_factory=dict)
     seconds: float | None = optional()
@@ -224,3 +255,4 @@ class ExternalSet:
     drop: Metrics = field(default_factory=dict)
     drop_differences: tuple[Difference, ...] = ()
     note: str = ""
+    subgroups: tuple[Subgroups, ...] = optional(())

@@ -60,8 +60,8 @@ class JoinedFolds:
     Args:
         data: every image used stands in the test part.
         trained: per arm probabilities "test" (S, N, C) of the labelled images in the order of the
-            dataset, and "val" of all folds after one another; curves whose columns are folds, means
-            over seeds.
+            dataset, and "val" of all folds after one another, with the fold of each image; curves whose
+            columns are folds, means over seeds.
         fold: (N,) the number of the fold that tests each labelled image.
         log_prior: (N, C) of that fold's training labels.
         shared: as `trained`, with one setting for all arms in each fold; empty where there is none.
@@ -171,9 +171,10 @@ def _trained_arm(
 ) -> TrainedArm:
     """One arm's predictions in the order of the dataset, and its curves."""
     tested, val = np.full((len(config.seeds), len(data.rows), len(data.classes)), np.nan), []
+    fold_of = np.zeros(len(data.rows), int)
     for fold in folds:
         at, p_snc = _of_fold(config, data, fold, arm, "test", shared)
-        tested[:, at] = p_snc
+        tested[:, at], fold_of[at] = p_snc, fold.number
         val.append(_of_fold(config, data, fold, arm, "val", shared))
     positions = data.members("test")
     if not np.isfinite(tested[:, positions]).all():
@@ -187,6 +188,10 @@ def _trained_arm(
         _curves(folds, arm, shared),
         {"test": positions, "val": np.concatenate([at for at, _ in val])},
         {"test": tested[:, positions], "val": np.concatenate([p for _, p in val], 1)},
+        folds={
+            "test": fold_of[positions],
+            "val": np.repeat([fold.number for fold in folds], [len(at) for at, _ in val]),
+        },
     )
 
 

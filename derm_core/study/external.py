@@ -32,6 +32,8 @@ from .answers import ExternalSet
 from .comparison import mean_confusions
 from .predictors import Predictors
 from .roles import choose_pair, chosen_pairs
+from .subgroups import subgroups
+from .tested_images import TestedImages
 from .trained_arm import TrainedStudy
 
 
@@ -75,8 +77,26 @@ def external(study: TrainedStudy) -> Generator[Event, None, list[ExternalSet]]:
             tested = external_images(dataset, mapped, known, data.classes)
             images, what = store.images, f"External test: {name}"
             probabilities = yield from predictors.over(images, tested.rows, what=what)
-            entries.append(_entry(study, tested, probabilities))
+            entry = _entry(study, tested, probabilities)
+            parts = yield from subgroups(
+                _images(study, tested, probabilities), dataset, tested.rows
+            )
+            entries.append(dataclasses.replace(entry, subgroups=tuple(parts)))
     return entries
+
+
+def _images(
+    study: TrainedStudy, tested: ExternalImages, probabilities: Mapping[str, np.ndarray]
+) -> TestedImages:
+    return TestedImages(
+        tested.labels,
+        tested.groups,
+        {arm: np.asarray(p, np.float64) for arm, p in probabilities.items()},
+        study.log_prior,
+        tuple(study.data.classes),
+        study.config.bootstrap,
+        study.config.split_seed,
+    )
 
 
 def external_images(

@@ -36,15 +36,12 @@ from .trained_arm import TrainedStudy
 
 NOTE = (
     "Out-of-fold predictions: {folds} folds of {what}, pretraining repeated in each. Every image is tested once, "
-    "by models that saw neither it nor {relative}. AUROC, calibration and operating points pool the "
-    "probabilities of {folds} models an arm and seed."
+    "by models that saw neither it nor {relative}. AUROC, calibration and curves pool the "
+    "probabilities of {folds} models an arm and seed; thresholds and temperatures are those of each fold."
 )
 GROUPED = {"what": "whole groups", "relative": "another image of its group"}
 UNGROUPED = {"what": "images whose groups are unknown", "relative": "a copy of it"}
-POOLED = (
-    " Fitted or chosen on the validation predictions of all folds together, whose images are tested in other "
-    "folds."
-)
+EACH_FOLD = " In every fold by itself, on its own validation images."
 
 
 def combine_folds(
@@ -75,8 +72,9 @@ def combine_folds(
     result = _result(study, joined, looked_before)
     yield log("Looking closer at the test images.")
     detail = yield from breakdown(study)
-    pooled = {name: NOTES[name] + POOLED for name in ("calibration", "operating_point")}
-    detail = dataclasses.replace(detail, notes={**NOTES, **pooled})
+    chosen = ("calibration", "operating_point", "fixed_specificity")
+    notes = {name: NOTES[name] + EACH_FOLD for name in chosen}
+    detail = dataclasses.replace(detail, notes={**NOTES, **notes})
     with_fewer = (yield from _label_efficiency(study, joined)) if config.label_fractions else None
     shares = with_fewer.differences if with_fewer else ()
     fewer = other_tests([row for row in shares if row.fraction != 1], result.split)

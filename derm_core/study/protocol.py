@@ -16,6 +16,7 @@ from ..stats.metrics import log_prior
 from ..training.distributed import current, training_device
 from ..workspace import RunFiles, Workspace
 from .arms import Arm, resolve_arms
+from .clinical import target_class
 from .finetune import finetune
 from .fold_results import combine_folds
 from .frozen import train_frozen
@@ -65,6 +66,7 @@ def _one_split(
     with current().main_first():
         data = yield from prepare(config, workspace)
         record_task(run, data)
+        target_class(config, data.classes)  # an unknown one is refused before anything is trained
         arms, notes = _arms(config, workspace, data)
     for note in notes:
         yield log(note)

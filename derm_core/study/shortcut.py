@@ -30,7 +30,7 @@ from ..stats.metrics import decide
 from ..stats.multiple_tests import with_holm
 from ..stats.paired import Estimate
 from .answers import Shortcut, ShortcutRow
-from .breakdown import melanoma_class
+from .clinical import melanoma_class
 from .frozen import arm_features, make_heads
 from .roles import chosen_pairs
 from .trained_arm import FrozenHeads, TrainedStudy

@@ -33,6 +33,7 @@ class TrainedArm:
         positions: {split: (n,) into the study's images}; train may be a subset.
         probabilities: {split: (S, n, C)}, the plain softmax of its final models.
         setting: {learning_rate, weight_decay}.
+        folds: {split: (n,)} the fold of each image of "val" and "test"; empty on one split.
     """
 
     arm: Arm
@@ -41,6 +42,7 @@ class TrainedArm:
     positions: dict[str, np.ndarray]
     probabilities: dict[str, np.ndarray]
     setting: dict[str, float] = field(default_factory=dict)
+    folds: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,22 @@ def _detail(classes: tuple[str, ...], arms: tuple[str, ...]) -> dict:
         for low in (0.0, 0.5)
     ]
     errors = {name: interval(0.1) for name in ("ece", "brier", "log_loss")}
-    calibration = {"bins": bins, "bins_after": bins, "before": errors, "after": errors}
+    benefit = {
+        "mean": [0.26, 0.24, 0.2, 0.1],
+        "low": [0.2, 0.2, 0.1, 0.0],
+        "high": [0.3, 0.3, 0.3, 0.2],
+        "gain": [0.0, 0.02, 0.08, 0.1],
+        "gain_low": [-0.1, 0.01, 0.01, -0.1],
+        "gain_high": [0.1, 0.1, 0.1, 0.2],
+    }
+    recalibrated = errors | {"slope": interval(0.8), "intercept": interval(-0.3)}
+    calibration = {
+        "class": classes[0],
+        "bins": bins,
+        "bins_after": bins,
+        "before": recalibrated,
+        "after": recalibrated,
+    }
     return {
         "notes": {"calibration": "One temperature an arm."},
         "calibration": {arm: {"temperature": 1.1, **calibration} for arm in arms},
@@ -140,9 +155,55 @@ def _detail(classes: tuple[str, ...], arms: tuple[str, ...]) -> dict:
             "specificity": [0.8, 0.9, 1.0],
             "arms": dict.fromkeys(arms, curve),
         },
+        "fixed_specificity": {
+            "class": classes[0],
+            "images": 9,
+            "groups": 8,
+            "opponent": arms[1],
+            "levels": [
+                {
+                    "specificity": level,
+                    "arms": {
+                        arm: {
+                            "threshold": 0.2,
+                            "sensitivity": interval(0.6),
+                            "specificity": interval(level),
+                        }
+                        for arm in arms
+                    },
+                    "differences": [
+                        {"a": arm, "b": arms[1], "p": 0.01, "p_holm": 0.04, **interval(-0.1)}
+                        for arm in arms
+                        if arm != arms[1]
+                    ],
+                }
+                for level in (0.8, 0.9)
+            ],
+        },
+        "net_benefit": {
+            "class": classes[0],
+            "prevalence": 0.3,
+            "thresholds": [0.05, 0.1, 0.2, 0.3],
+            "treat_all": [0.26, 0.22, 0.12, 0.0],
+            "arms": dict.fromkeys(arms, benefit),
+        },
         "subgroups": [
             {
                 "attribute": "sex",
+                "tests": [
+                    {
+                        "value": "f",
+                        "arm": arm,
+                        "opponent": opponent,
+                        "classes": 2,
+                        "change": interval(-0.1),
+                        "p": 0.001,
+                        "p_holm": 0.01 if opponent is None else 0.3,
+                    }
+                    for arm in arms
+                    for opponent in (None, arms[1])
+                    if arm != opponent
+                ],
                 "worst": {arm: "f" if k == 0 else None for k, arm in enumerate(arms)},
                 "values": [
                     {

@@ -16,6 +16,7 @@ from derm_core.report.figure_style import CLEAR
 from derm_core.report.sections import (
     calibration,
     classes,
+    clinical,
     external,
     gaps,
     labels,
@@ -29,6 +30,7 @@ from derm_core.report.sections import (
 )
 from derm_core.report.templating import WORDS
 from derm_core.report.terminal import text_report
+from derm_core.stats.intervals import Interval
 from derm_core.study.shortcut import ink_alone
 from derm_core.study.study_result import StudyResult, study_result
 from tests.report.full_study import ARMS, FAMILIES, FRACTIONS, example
@@ -122,7 +124,46 @@ def test_small_subgroups_are_faint_and_never_hidden(result):
     [group] = result.detail.subgroups
     figure = subgroups.by_attribute(result, group).figure()
     assert all(list(trace.marker.opacity) == [1, 0.35] for trace in figure.data)
-    assert list(subgroups.worst(result).table[0].values()) == ["Sex", "f", "–", "–"]
+
+
+def test_a_subgroup_is_the_worst_only_where_a_test_shows_it(result):
+    [group] = result.detail.subgroups
+    assert group.is_worst("vae") and not group.is_worst("imagenet"), "imagenet has no lowest"
+    assert "worst" in subgroups.lowest(result).table[0]["VAE (from scratch)"]
+    chance = [dataclasses.replace(row, p_holm=0.2) for row in group.tests]
+    other = dataclasses.replace(group, tests=tuple(chance))
+    detail = dataclasses.replace(result.detail, subgroups=(other,))
+    section = subgroups.lowest(dataclasses.replace(result, detail=detail))
+    assert list(section.table[0].values()) == ["Sex", "f", "–", "–"]
+    assert not dataclasses.replace(group, tests=()).is_worst("vae"), "as in earlier versions"
+
+
+def test_of_two_subgroups_the_second_is_the_worst_where_the_first_is_above(result):
+    [group] = result.detail.subgroups
+    two = [dataclasses.replace(row, caution=False) for row in group.values]
+    better = Interval(mean=0.2, low=0.1, high=0.3)
+    tests = [dataclasses.replace(row, change=better) for row in group.tests]
+    swapped = dataclasses.replace(group, values=tuple(two), worst={"vae": "m"}, tests=tuple(tests))
+    assert swapped.is_worst("vae")
+    three = dataclasses.replace(swapped, values=(*two, dataclasses.replace(two[0], value="x")))
+    assert not three.is_worst("vae"), "m itself was not tested"
+
+
+def test_sensitivity_stands_beside_the_difference_to_the_opponent(result):
+    section = clinical.fixed_specificity(result)
+    assert len(section.table) == 2 * len(ARMS)
+    by_arm = {row["Arm"].key: row for row in section.table}
+    assert by_arm["vae"]["p"] == formatting.p_value(0.04) and by_arm["imagenet"]["p"] == "–"
+
+
+def test_an_arm_is_useful_where_it_is_shown_above_both_defaults(result):
+    benefit = result.detail.net_benefit
+    assert clinical.useful_range(benefit, "vae").startswith("10–20")
+    never = dataclasses.replace(benefit.arms["vae"], gain_low=(-0.1,) * 4)
+    arms = benefit.arms | {"vae": never}
+    assert clinical.useful_range(dataclasses.replace(benefit, arms=arms), "vae") == ""
+    curves = {trace.name: list(trace.y) for trace in clinical.net_benefit(result).figure().data}
+    assert curves["Call every image"] == list(benefit.treat_all)
 
 
 def test_the_primary_difference_stands_first(result):

@@ -2,68 +2,25 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from derm_core.config import StudyConfig
 from derm_core.records import to_json
 from derm_core.stats import metrics
 from derm_core.stats.evaluation import evaluate
 from derm_core.stats.intervals import Interval
 from derm_core.study.answers import Subgroup
-from derm_core.study.breakdown import breakdown, melanoma_class, worst_subgroup
-from derm_core.study.trained_arm import TrainedStudy
-from derm_core.workspace import RunFiles
+from derm_core.study.breakdown import breakdown
+from derm_core.study.clinical import melanoma_class
+from derm_core.study.subgroups import lowest_subgroup
 from tests.steps import finish
-
-CLASSES, N = ("bkl", "mel", "nv"), 240
+from tests.study.planted import CLASSES, N, planted_study
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """240 test and 240 validation images, two a group, three classes, two arms, two seeds."""
-    rng = np.random.default_rng(0)
-    labels = np.tile(np.repeat(rng.choice(3, N // 2, p=[0.3, 0.2, 0.5]), 2), 2)
-    frame = pd.DataFrame(
-        {
-            "image_id": [f"i{i}" for i in range(2 * N)],
-            "label": [CLASSES[c] for c in labels],
-            "age": np.repeat(rng.integers(20, 80, N), 2).astype(float),
-            "sex": np.repeat(rng.choice(["f", "m", None], N, p=[0.5, 0.4, 0.1]), 2),
-            "device": "one",
-            "note": [f"n{i}" for i in range(2 * N)],
-        }
-    )
-    rows = np.arange(2 * N)
-    positions = {"val": rows[:N], "test": rows[N:]}
-
-    def trained_arm(skill: float) -> SimpleNamespace:
-        logits = rng.normal(size=(2, 2 * N, 3)) + skill * np.eye(3)[labels]
-        p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-        return SimpleNamespace(
-            positions=positions,
-            probabilities={name: p[:, chosen] for name, chosen in positions.items()},
-        )
-
-    dataset = SimpleNamespace(frame=frame, attributes=["age", "sex", "device", "note"])
-    data = SimpleNamespace(
-        labels=labels,
-        groups=np.repeat(np.arange(N), 2),
-        rows=rows,
-        classes=CLASSES,
-        dataset=dataset,
-        image_ids=frame["image_id"].to_numpy(),
-        members=lambda name: positions[name],
-        labels_of=lambda name: labels[positions[name]],
-        groups_of=lambda name: np.repeat(np.arange(N), 2)[positions[name]],
-    )
-    home = tmp_path_factory.mktemp("detail")
-    trained = {"vae": trained_arm(1.0), "imagenet": trained_arm(2.0)}
-    config, prior = StudyConfig(dataset="x", bootstrap=200), np.log([0.3, 0.2, 0.5])
-    return TrainedStudy(config, None, RunFiles(home), data, "cpu", trained, prior)
+    return planted_study(tmp_path_factory.mktemp("detail"))
 
 
 @pytest.fixture(scope="module")
@@ -137,14 +94,14 @@ def test_a_subgroup_has_the_metrics_of_its_images_alone(study, answer):
             assert row["caution"] == (row["groups"] < 20)
 
 
-def test_the_worst_subgroup_is_known_and_large_enough():
+def test_the_lowest_subgroup_is_known_and_large_enough():
     def row(value: str, mean: float, caution: bool = False) -> Subgroup:
         arms = {"vae": {"balanced_accuracy": Interval(mean=mean)}}
         return Subgroup(value=value, images=1, groups=1, classes=3, caution=caution, arms=arms)
 
     rows = [row("a", 0.5), row("b", 0.4), row("c", 0.1, True), row("(missing)", 0.2)]
-    assert worst_subgroup(rows, "vae") == "b"
-    assert worst_subgroup([row("a", 0.5), row("b", 0.4, True)], "vae") is None
+    assert lowest_subgroup(rows, "vae") == "b"
+    assert lowest_subgroup([row("a", 0.5), row("b", 0.4, True)], "vae") is None
 
 
 def test_calibration_before_is_the_study_s_own_and_after_is_no_worse_on_validation(study, answer):

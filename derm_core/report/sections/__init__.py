@@ -15,6 +15,7 @@ from ..templating import words
 from . import (
     calibration,
     classes,
+    clinical,
     curves,
     external,
     gaps,
@@ -42,7 +43,8 @@ def all_sections(result: StudyResult, tables: Mapping[str, pd.DataFrame]) -> lis
     """
     quantities = ("loss", "accuracy", "balanced_accuracy") if tables else ()
     learning = [curves.learning_curves(tables, quantity, styles(result)) for quantity in quantities]
-    groups = [subgroups.by_attribute(result, group) for group in result.detail.subgroups]
+    groups = result.detail.subgroups
+    by_attribute = [subgroups.by_attribute(result, group) for group in groups]
     differences = [
         metrics.differences(result),
         metrics.sensitivity(result),
@@ -65,10 +67,16 @@ def all_sections(result: StudyResult, tables: Mapping[str, pd.DataFrame]) -> lis
             robustness.all_losses(result),
             *shortcut.shortcut(result),
             external.external(result),
-            *(external.one_external(result, one) for one in result.external),
+            *(section for one in result.external for section in external.one_set(result, one)),
             calibration.calibration(result),
+            clinical.recalibration(result),
             calibration.operating_point(result),
-            *_titled("Subgroups", [*groups, subgroups.worst(result)]),
+            clinical.fixed_specificity(result),
+            clinical.net_benefit(result),
+            *_titled(
+                "Subgroups",
+                [*by_attribute, subgroups.contrasts(result, groups), subgroups.lowest(result)],
+            ),
             classes.disagreements(result),
         ]
     )
@@ -99,6 +107,10 @@ def terminal_sections(result: StudyResult) -> list[Section]:
             verdict.notes(result),
             gap,
             metrics.arm_metrics(result),
+            clinical.fixed_specificity(result),
+            clinical.net_benefit(result),
+            clinical.recalibration(result),
+            subgroups.contrasts(result, result.detail.subgroups),
             *paper.paper_table(result)[:1],
             method.settings(result),
             method.folds(result),

@@ -13,6 +13,7 @@ from ..charts import Dot, dots, forest
 from ..csv_tables import csv_table
 from ..section import Section
 from ..templating import words
+from . import subgroups
 from .parts import arm_results, forest_rows, forest_text, group_count, of_metric, style
 
 
@@ -81,3 +82,10 @@ def one_external(result: StudyResult, one: ExternalSet) -> Section:
         figure=(lambda: forest(rows, "balanced accuracy")) if rows else None,
         numbers=partial(csv_table, result, "external-differences", dataset=one.dataset),
     )
+
+
+def one_set(result: StudyResult, one: ExternalSet) -> list[Section]:
+    """One set: its classes and differences, then its subgroups."""
+    parts = [subgroups.by_attribute(result, group, one) for group in one.subgroups]
+    tests = subgroups.contrasts(result, one.subgroups, one)
+    return [one_external(result, one), *parts, *([tests] if tests else [])]

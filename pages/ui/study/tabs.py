@@ -9,6 +9,7 @@ import streamlit as st
 from derm_core.formatting import QUANTITIES, family
 from derm_core.report.sections import (
     calibration,
+    clinical,
     curves,
     external,
     gaps,
@@ -115,22 +116,23 @@ def external_tab(workspace: Workspace, result: StudyResult) -> None:
         _not_asked(result, "Other test sets", what, "Other test sets")
     draw(external.external(result), file=result.run_id)
     for one in result.external:
-        section = external.one_external(result, one)
+        section, *parts = external.one_set(result, one)
         with st.expander(words.plain(section.title), icon=":material/photo_library:"):
-            draw(replace(section, title=""))
+            draw(replace(section, title=""), *parts, file=result.run_id)
 
 
 def calibration_tab(workspace: Workspace, result: StudyResult) -> None:
-    """Reliability and the operating point."""
+    """Reliability, and one class called against the rest."""
     if not result.detail.calibration:
         st.caption(OLDER)
         return
     names = {"before": "As trained", "after": "After temperature scaling"}
     when = _choice("Probabilities", names, "tempered", names)
-    draw(calibration.calibration(result, when), file=result.run_id)
+    draw(calibration.calibration(result, when), clinical.recalibration(result), file=result.run_id)
     if result.detail.operating_point is None:
         st.caption(
-            "No operating point: none of this dataset’s classes is melanoma or a high priority."
+            "No class to be called: none of this dataset’s classes is melanoma or a high priority. Name one with "
+            "`compare --target-class`."
         )
         return
     percent = st.slider(
@@ -144,11 +146,16 @@ def calibration_tab(workspace: Workspace, result: StudyResult) -> None:
         bind="query-params",
         help="The share of all other images that is to be left alone.",
     )
-    draw(calibration.operating_point(result, percent / 100), file=result.run_id)
+    draw(
+        calibration.operating_point(result, percent / 100),
+        clinical.fixed_specificity(result),
+        clinical.net_benefit(result),
+        file=result.run_id,
+    )
 
 
 def subgroups_tab(workspace: Workspace, result: StudyResult) -> None:
-    """One attribute's subgroups, and the worst of each."""
+    """One attribute's subgroups, tests of all, and the lowest of each."""
     st.subheader("Subgroups", anchor=False)
     groups = {group.attribute: group for group in result.detail.subgroups}
     if not groups:
@@ -171,7 +178,8 @@ def subgroups_tab(workspace: Workspace, result: StudyResult) -> None:
     )
     draw(
         subgroups.by_attribute(result, groups[attribute]),
-        subgroups.worst(result),
+        subgroups.contrasts(result, result.detail.subgroups),
+        subgroups.lowest(result),
         file=result.run_id,
     )
 
