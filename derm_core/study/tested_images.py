@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,10 +10,8 @@ import numpy as np
 
 from ..stats.evaluation import Evaluation, evaluate
 from ..stats.resampling import Resamples, make_design
-from .roles import choose_pair
+from .roles import choose_pair, opponent
 from .trained_arm import TrainedStudy
-
-OPPONENTS = ("imagenet@best", "imagenet")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +62,9 @@ class TestedImages:
 
     @property
     def opponent(self) -> str | None:
-        """The arm that others are compared with; None where there is no other."""
-        return opponent(list(self.probabilities))
+        """The arm that others are compared with: ImageNet, or what stands in for it; None where there is no other."""
+        pair = choose_pair(list(self.probabilities))
+        return opponent(list(self.probabilities)) or (pair[1] if pair else None)
 
     def prior_of(self, images: slice | np.ndarray) -> np.ndarray:
         """The log prior of some of the images, (C,) or (m, C)."""
@@ -85,9 +84,3 @@ class TestedImages:
             seed=self.seed,
             folds=None if self.folds is None else self.folds[images],
         )
-
-
-def opponent(arms: Sequence[str]) -> str | None:
-    """ImageNet, at its best input size where there are several, or what stands in for it."""
-    pair = choose_pair(arms)
-    return next((arm for arm in OPPONENTS if arm in arms), pair[1] if pair else None)
