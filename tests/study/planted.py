@@ -64,4 +64,6 @@ def planted_study(home: Path, folds: int = 0, **changes) -> TrainedStudy:
     trained = {"vae": trained_arm(1.0), "imagenet": trained_arm(2.0)}
     config, prior = StudyConfig(dataset="x", bootstrap=200, **changes), np.log([0.3, 0.2, 0.5])
     prior = np.broadcast_to(prior, (N, 3)) if folds else prior
-    return TrainedStudy(config, None, RunFiles(home), data, "cpu", trained, prior)
+    tested_in = fold[positions["test"]] if folds else None
+    run = RunFiles(home)
+    return TrainedStudy(config, None, run, data, "cpu", trained, prior, folds=tested_in)
