@@ -61,6 +61,7 @@ class RunFiles:
         shared_predictions: the same with one setting for all arms.
         decisions: the class that every arm decides for, by test image.
         label_efficiency_predictions: test probabilities of a fold at each share of the labels.
+        linear_head_predictions: test probabilities of a fold with linear heads.
         map_info: settings and quality of a map.
         map_points: the points of a map, one row an image.
         neighbours: manifest rows of each image's nearest images.
@@ -91,6 +92,7 @@ class RunFiles:
         self.shared_predictions = self.artefacts / "predictions-shared.parquet"
         self.decisions = self.artefacts / "decisions.parquet"
         self.label_efficiency_predictions = self.artefacts / "extras" / "label_efficiency.npz"
+        self.linear_head_predictions = self.artefacts / "extras" / "linear_head.npz"
         self.map_info = self.artefacts / "map.json"
         self.map_points = self.artefacts / "map.parquet"
         self.neighbours = self.artefacts / "neighbours.npy"

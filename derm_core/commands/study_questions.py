@@ -21,11 +21,12 @@ QUESTIONS = {
 
 
 def add_questions(parser: argparse.ArgumentParser) -> None:
-    """An option for each of QUESTIONS (alone: its defaults), --external and --full."""
+    """An option for each of QUESTIONS (alone: its defaults), --linear-head, --external and --full."""
     for option in QUESTIONS:
         flag = f"--{option.replace('_', '-')}"
         text = HELP[f"compare {flag}"].format(corruptions=", ".join(CORRUPTIONS))
         parser.add_argument(flag, nargs="?", const="", metavar="A,B,…", help=text)
+    parser.add_argument("--linear-head", action="store_true", help=HELP["compare --linear-head"])
     parser.add_argument("--external", metavar="A,B,…", help=HELP["compare --external"])
     parser.add_argument("--full", action="store_true", help=HELP["compare --full"])
 
@@ -44,6 +45,8 @@ def questions(args: argparse.Namespace) -> dict[str, Any]:
             fields[field] = (
                 values if field == "corruptions" else _numbers(values, option)
             ) or default
+    if args.linear_head:
+        fields["linear_head"] = True
     if args.external is not None:
         fields["external"] = names(args.external)
     return fields

@@ -122,6 +122,7 @@ class StudyConfig(Checked):
             priority.
         specificities: specificities at which its sensitivity is measured, thresholds chosen on
             validation.
+        linear_head: whether every arm is also tested with a tuned linear head.
         mode: "reproducible", or "fast", which may choose its precision and layout by trial steps.
         device: where the run computes.
         devices: number of GPUs, or of processes on the CPU, that share each training of the regime
@@ -174,6 +175,7 @@ class StudyConfig(Checked):
     external: tuple[str, ...] = ()
     target_class: str | None = None
     specificities: tuple[Annotated[float, Range(0, 1, above=True, below=True)], ...] = (0.8, 0.9)
+    linear_head: bool = False
     mode: Mode = "reproducible"
     device: Device = "auto"
     devices: DeviceCount = 1

@@ -41,6 +41,7 @@ def csv_tables(result: StudyResult) -> dict[str, list[Row]]:
         **_shared_tables(study.get("shared") or {}),
         **{name.replace("_", "-"): [flat(row) for row in study.get(name) or []] for name in TABLES},
         **_question_tables(study),
+        **_linear_head_tables(study.get("linear_head") or {}),
         **_external_tables(study),
         **_breakdown_tables(study.get("detail") or {}, study["classes"]),
     }
@@ -135,6 +136,16 @@ def _question_tables(study: Study) -> dict[str, list[Row]]:
         for name in ("label_efficiency", "robustness", "shortcut")
         for key, rows in (study.get(name) or {}).items()
         if isinstance(rows, list) and rows and isinstance(rows[0], Mapping)
+    }
+
+
+def _linear_head_tables(answer: Study) -> dict[str, list[Row]]:
+    return {
+        "linear-head": [
+            {"penalties": json.dumps((answer.get("chosen") or {}).get(row["arm"]))} | row
+            for row in _spread(answer.get("arms") or {}, "arm", "metric")
+        ],
+        "linear-head-differences": [flat(row) for row in answer.get("differences") or []],
     }
 
 

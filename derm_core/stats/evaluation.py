@@ -107,8 +107,8 @@ def evaluate(
     design = make_design(labels, groups, classes)
     drawn = Resamples.draw(design, resamples, seed, "bootstrap", jackknife_first=False)
     p_snc = {arm: np.asarray(p, np.float64) for arm, p in probabilities.items()}
-    scored = {arm: _estimates(drawn, p, log_prior, folds) for arm, p in p_snc.items()}
-    majority = _estimates(drawn, _majority(log_prior, labels), np.zeros(classes), None)
+    scored = {arm: metric_estimates(drawn, p, log_prior, folds) for arm, p in p_snc.items()}
+    majority = metric_estimates(drawn, _majority(log_prior, labels), np.zeros(classes), None)
     differences = [
         _difference(a, b, metric, scored)
         for a, b in arm_pairs(list(probabilities), primary)
@@ -140,10 +140,17 @@ def _majority(log_prior: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.broadcast_to(shares / shares.sum(), (1, len(labels), len(shares)))
 
 
-def _estimates(
+def metric_estimates(
     drawn: Resamples, p_snc: np.ndarray, log_prior: np.ndarray, folds: np.ndarray | None
 ) -> dict[str, Estimate]:
-    """Every metric of one arm, and "recall" with a further axis of classes."""
+    """Every metric of one arm, and "recall" with a further axis of classes.
+
+    Args:
+        drawn: resamples of the test set.
+        p_snc: (S, N, C) plain softmax.
+        log_prior: (C,), or (N, C) of out-of-fold predictions.
+        folds: (N,) the fold of each image of out-of-fold predictions.
+    """
     design = drawn.design
     by_seed = _values(design.labels, p_snc, log_prior)
     under = replicates(design, p_snc, log_prior, drawn.weights)

@@ -28,6 +28,7 @@ from .breakdown import NOTES, breakdown
 from .comparison import Comparison, evaluate_test, other_tests, save_predictions
 from .crossval import Fold, JoinedFolds, curves_table, join_folds, label_shares
 from .label_efficiency import Scores, compare_scores, score, shared_labels
+from .linear_head import join_linear_heads
 from .paper import majority_row
 from .roles import chosen_pairs
 from .study_data import count_test_look
@@ -82,6 +83,7 @@ def combine_folds(
         result,
         detail=detail,
         label_efficiency=with_fewer,
+        linear_head=join_linear_heads(study, joined.folds) if config.linear_head else None,
         sensitivity=(*result.sensitivity, *fewer),
     )
 

@@ -50,7 +50,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "laptop": Preset(
         "HAM10000, ResNet-18 to stage 3 at 64 px; at most 40 minutes on two cores.",
-        HAM10000,
+        dataclasses.replace(HAM10000, linear_head=True),
         pretrain_epochs=16,
     ),
     "long": Preset(
@@ -96,7 +96,7 @@ def preset(
         scale: above 0, at most 1; the share of images, epochs, seeds (at least two) and grid
             points. A scaled study shows that everything works; its numbers say little.
         recipe: name of a pretraining recipe instead of the preset's own.
-        full: also with fewer labels, all corruptions and the planted artefact (not for fine-tuned
+        full: also with fewer labels, linear heads, all corruptions and the planted artefact (not for fine-tuned
             models, whose training would be repeated for these).
 
     Raises:
@@ -122,7 +122,9 @@ def preset(
     if full:
         config = dataclasses.replace(config, corruptions=CORRUPTIONS)
         if config.regime == "frozen":
-            config = dataclasses.replace(config, label_fractions=LABEL_FRACTIONS, shortcut=SHORTCUT)
+            config = dataclasses.replace(
+                config, label_fractions=LABEL_FRACTIONS, shortcut=SHORTCUT, linear_head=True
+            )
     return config if scale == 1 else _shrink(config, scale)
 
 

@@ -13,6 +13,7 @@ from ..records import to_json
 from .breakdown import breakdown
 from .external import external
 from .label_efficiency import label_efficiency
+from .linear_head import linear_head
 from .robustness import robustness
 from .shortcut import shortcut
 from .trained_arm import TrainedStudy
@@ -23,6 +24,7 @@ Question = Callable[[TrainedStudy], Generator[Event, None, Any]]
 QUESTIONS: tuple[tuple[str, Callable[[StudyConfig], bool], Question], ...] = (
     ("detail", lambda config: True, breakdown),
     ("label_efficiency", lambda config: bool(config.label_fractions), label_efficiency),
+    ("linear_head", lambda config: config.linear_head, linear_head),
     ("external", lambda config: bool(config.external), external),
     ("robustness", lambda config: bool(config.corruptions), robustness),
     ("shortcut", lambda config: bool(config.shortcut), shortcut),

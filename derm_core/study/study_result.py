@@ -23,6 +23,7 @@ from ..stats.intervals import Difference
 from ..stats.multiple_tests import McNemar
 from ..stats.sensitivity import Sensitivity
 from .answers import Breakdown, ExternalSet, LabelEfficiency, Robustness, Shortcut
+from .clinical_answers import LinearHead
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,6 +308,7 @@ class StudyResult:
     versions: dict[str, str] = field(default_factory=dict)
     detail: Breakdown = field(default_factory=Breakdown)
     label_efficiency: LabelEfficiency | None = optional()
+    linear_head: LinearHead | None = optional()
     external: tuple[ExternalSet, ...] = optional(())
     robustness: Robustness | None = optional()
     shortcut: Shortcut | None = optional()

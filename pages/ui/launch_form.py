@@ -295,7 +295,7 @@ def _choose_splits(workspace: Workspace, dataset: str, tag: str) -> str:
 def _choose_questions(
     workspace: Workspace, base: StudyConfig, frozen: bool, full: bool, tag: str
 ) -> Fields:
-    """Fewer labels, corruptions, a planted shortcut, other test sets. The first and third train heads: frozen alone."""
+    """Fewer labels, corruptions, a planted shortcut, a linear head, other sets. What trains heads: frozen alone."""
     shares = ", ".join(f"{100 * share:g}" for share in LABEL_FRACTIONS)
     with st.container(horizontal=True, gap="large", vertical_alignment="center"):
         labels = st.toggle(
@@ -318,6 +318,13 @@ def _choose_questions(
             disabled=not frozen,
             help="Ink painted on images, tied to one class in training and reversed in test.",
         )
+        linear = st.toggle(
+            "Linear head",
+            base.linear_head,
+            key=f"linear-{tag}",
+            disabled=not frozen,
+            help="Every arm also with a linear classifier: does the result depend on the two layers?",
+        )
     others = _datasets_with_common_classes(workspace, base.dataset)
     none = "No other dataset with these classes here"
     external = st.multiselect(
@@ -333,6 +340,7 @@ def _choose_questions(
         "label_fractions": LABEL_FRACTIONS if labels and frozen else (),
         "corruptions": CORRUPTIONS if corruptions else (),
         "shortcut": SHORTCUT if shortcut and frozen else (),
+        "linear_head": linear and frozen,
         "external": tuple(external),
     }
 

@@ -278,6 +278,20 @@ def complete(study: dict) -> dict:
             "text": "They cross at 30% of the labels.",
         },
     }
+    full["linear_head"] = {
+        "opponent": arms[1],
+        "strengths": [1.0, 0.1],
+        "chosen": {arm: [0.1] for arm in arms},
+        "arms": {
+            arm: {"balanced_accuracy": interval(0.5), "macro_auroc": interval(0.7)} for arm in arms
+        },
+        "differences": [
+            {"a": arm, "b": arms[1], "metric": metric, "p": 0.1, "p_holm": 0.3, **interval(-0.03)}
+            for arm in arms
+            if arm != arms[1]
+            for metric in ("balanced_accuracy", "macro_auroc")
+        ],
+    }
     lost = {
         (arm, family): 0.1 * (k + 1) + 0.05 * i
         for k, family in enumerate(FAMILIES)

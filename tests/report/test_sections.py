@@ -20,6 +20,7 @@ from derm_core.report.sections import (
     external,
     gaps,
     labels,
+    linear_head,
     method,
     metrics,
     robustness,
@@ -35,7 +36,10 @@ from derm_core.study.shortcut import ink_alone
 from derm_core.study.study_result import StudyResult, study_result
 from tests.report.full_study import ARMS, FAMILIES, FRACTIONS, example
 
-UNASKED = ("claims", "label_efficiency", "robustness", "shortcut", "external", "detail")
+UNASKED = (
+    *("claims", "label_efficiency", "robustness", "shortcut", "external", "detail"),
+    "linear_head",
+)
 
 
 @pytest.fixture
@@ -66,7 +70,16 @@ def test_what_a_study_was_not_asked_is_left_out():
     assert {section.key for section in every} < {section.key for section in full}
     assert labels.label_efficiency(bare) is robustness.corruptions(bare) is None
     assert external.external(bare) is calibration.calibration(bare) is None
-    assert shortcut.shortcut(bare) == []
+    assert shortcut.shortcut(bare) == [] and linear_head.linear_head(bare) is None
+
+
+def test_both_heads_have_their_difference_to_the_opponent_in_one_direction(result):
+    first, second, third = linear_head.linear_head(result).table
+    assert first["Arm"].key == "vae" and second["Arm"].key == "imagenet"
+    by_head = [column for column in first if column.startswith("Difference")]
+    assert [first[column][:5] for column in by_head] == ["−10.0", "−3.0\u00a0"[:5]]
+    assert [second[column] for column in by_head] == ["–", "–"]
+    assert third[by_head[0]].startswith("+10.0"), "imagenet − random turned round"
 
 
 def test_label_efficiency_has_a_line_a_share_and_a_column_an_arm(result):

@@ -57,6 +57,7 @@ CONFIG = StudyConfig(
     bootstrap=200,
     device="cpu",
     label_fractions=(0.5,),
+    linear_head=True,
     folds=3,
     pretrain=PretrainConfig(
         dataset="tiny",
@@ -111,6 +112,18 @@ def test_every_image_has_one_prediction_an_arm_and_seed(finished):
         set(table["fold"]) == {1, 2, 3}
         and result["split"]["counts"]["test"] == result["dataset"]["images"] == 90
     )
+
+
+def test_linear_heads_are_joined_from_the_predictions_of_the_folds(finished):
+    workspace, config, result = finished
+    joined = join_folds(config, workspace)
+    labels = joined.data.labels_of("test")
+    p = np.full((1, len(labels), 3), np.nan)
+    for fold in joined.folds:
+        p[:, joined.fold == fold.number] = np.load(fold.run.linear_head_predictions)["vae"]
+    ours = result["linear_head"]["arms"]["vae"]["macro_auroc"]["mean"]
+    assert ours == pytest.approx(roc_auc_score(labels, p[0], multi_class="ovr"), abs=1e-6)
+    assert len(result["linear_head"]["chosen"]["random"]) == 3 * 2, "folds × seeds"
 
 
 def test_two_comparisons_of_the_same_folds_are_compared_pairwise(finished, tmp_path):

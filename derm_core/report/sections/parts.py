@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
@@ -105,6 +106,19 @@ def forest_rows(
 def forest_text(rows: Sequence[ForestRow]) -> str:
     """The rows of a forest in words."""
     return " ".join(f"{row.name}: {row.text}." for row in rows)
+
+
+def against(
+    differences: Iterable[Difference], arm: str, opponent: str | None, metric: str
+) -> Difference | None:
+    """The difference arm − opponent in a metric, in this direction whichever one was computed."""
+    for row in differences:
+        if row.metric == metric and (row.a, row.b) == (arm, opponent):
+            return row
+        if row.metric == metric and (row.b, row.a) == (arm, opponent):
+            mean, low, high = (None if x is None else -x for x in (row.mean, row.high, row.low))
+            return dataclasses.replace(row, a=row.b, b=row.a, mean=mean, low=low, high=high)
+    return None
 
 
 def of_metric(differences: Sequence[Difference], metric: str) -> list[Difference]:

@@ -14,6 +14,7 @@ from derm_core.report.sections import (
     external,
     gaps,
     labels,
+    linear_head,
     metrics,
     paper,
     robustness,
@@ -58,7 +59,7 @@ def overview_tab(workspace: Workspace, result: StudyResult) -> None:
 
 
 def differences_tab(workspace: Workspace, result: StudyResult) -> None:
-    """Test metrics of every arm, and the differences in one of them."""
+    """Test metrics of every arm, the differences in one of them, and whether they depend on the head."""
     draw(metrics.arm_metrics(result), file=result.run_id)
     if offered := metrics.compared_metrics(result):
         st.subheader("Differences between arms", anchor=False)
@@ -74,6 +75,7 @@ def differences_tab(workspace: Workspace, result: StudyResult) -> None:
         )
         sections = (metrics.differences(result, metric), metrics.sensitivity(result))
         draw(*sections, metrics.mcnemar(result), file=result.run_id)
+    draw(linear_head.linear_head(result), file=result.run_id)
 
 
 def labels_tab(workspace: Workspace, result: StudyResult) -> None:
