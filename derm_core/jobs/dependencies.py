@@ -94,7 +94,7 @@ def fold_studies(config: StudyConfig) -> list[StudyConfig]:
 
     def study(fold: int) -> StudyConfig:
         pretrain = config.pretrain and dataclasses.replace(
-            config.pretrain, folds=config.folds, fold=fold
+            config.pretrain, folds=config.folds, fold=fold, seed=config.pretrain.seed + fold - 1
         )
         return dataclasses.replace(config, fold=fold, fold_runs=(), pretrain=pretrain)
 
