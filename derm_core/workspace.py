@@ -43,6 +43,7 @@ class RunFiles:
         root: the folder.
         id: the run's id, which is the name of its folder.
         config: its settings, every value resolved.
+        protocol: what a study fixed before it read a test image.
         events: its events, one JSON object a line.
         about: name, tags and note that a user gave the run.
         log: what its worker prints.
@@ -75,6 +76,7 @@ class RunFiles:
     def __post_init__(self) -> None:
         self.id = self.root.name
         self.config = self.root / "config.json"
+        self.protocol = self.root / "protocol.json"
         self.events = self.root / "events.jsonl"
         self.about = self.root / "about.json"
         self.log = self.root / "log.txt"

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from derm_core.report.sections.paper import paper_table
+from derm_core.study.external_cautions import short_cautions
 from derm_core.study.study_result import read_study
 from tools.findings import answer_part, learned_part
 from tools.recipe_table import ablation_part, directed, folds_part, points
@@ -127,6 +128,7 @@ def study_part(path: Path = STUDY) -> str:
             "",
             elsewhere(study),
             "",
+            *cautions_elsewhere(path),
             f"{config['dataset']}, {config['backbone']['architecture']} to stage {config['backbone']['stage']}, "
             f"{config['input_size']} px, {len(config['seeds'])} seeds of the classifier; 95 % "
             'intervals. "Lost" is the share of '
@@ -162,6 +164,17 @@ def elsewhere(study: dict) -> str:
         ]
         sentences.append(f"{label} − {study['arms']['imagenet']['label']}: {'; '.join(parts)}.")
     return "Paired differences with 95 % intervals. " + " ".join(sentences)
+
+
+def cautions_elsewhere(path: Path = STUDY) -> list[str]:
+    """What limits the numbers on other test sets."""
+    study = read_study(path)
+    limits = [
+        f"{one.dataset}: {'; '.join(texts)}."
+        for one in study.external
+        if (texts := short_cautions(one, study.dataset))
+    ]
+    return [f"Cautions on other test sets. {' '.join(limits)}", ""] if limits else []
 
 
 def paper_part(path: Path = STUDY) -> str:

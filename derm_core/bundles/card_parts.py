@@ -57,7 +57,7 @@ class Split:
         draw: how these were drawn; cards of earlier versions do not say it.
         note: what crosses the official split, where it was used.
         counts, groups: images and groups of each part.
-        looked_before: earlier studies that evaluated on the same test split.
+        looked_before: the most earlier runs that tested one of its test images.
     """
 
     seed: int | None = None

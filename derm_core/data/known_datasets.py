@@ -327,6 +327,27 @@ DERMAMNIST_E = KnownDataset(
 ARRAY_SETS = (DERMAMNIST_C, DERMAMNIST_E, DERMAMNIST)
 
 
+# Sets that were gathered by, or whose images lie in, the ISIC Archive.
+_OF_ARCHIVE = (
+    *(HAM10000, ISIC_2016, ISIC_2017, ISIC_2018, ISIC_2019, ISIC_2020, SLICE_3D_PERMISSIVE),
+    *(SLICE_3D, MILK10K, ISIC_ARCHIVE, BCN20000, DERMAMNIST, DERMAMNIST_C, DERMAMNIST_E),
+)
+
+
+def share_an_archive(one: str, other: str) -> bool:
+    """Whether two public data sets, by their names or what imports are called, both come from the ISIC Archive.
+
+    >>> share_an_archive("isic2018", "HAM10000"), share_an_archive("PAD-UFES-20", "HAM10000")
+    (True, False)
+    """
+    archive = {_letters(known.name) for known in _OF_ARCHIVE}
+    return _letters(one) in archive and _letters(other) in archive
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
 def table_of(table: Table, image: str) -> KnownDataset | None:
     """The public data set that a table is of, by its columns, file name and column of images."""
     fitting = (one for one in TABLE_SETS if one.has_table(table))

@@ -33,6 +33,20 @@ def open_dataset(workspace: Workspace, name: str, progress: Report | None = None
     return load_dataset(workspace, name)
 
 
+def open_for_run(workspace: Workspace, name: str) -> Generator[Event, None, Dataset]:
+    """`open_dataset` for a run: with progress, and the run can be stopped meanwhile.
+
+    Raises:
+        NotFound, DataError: as `load_dataset` does.
+    """
+    missing = is_missing_synth(workspace, name)
+    if missing:
+        yield log("Making the synthetic dataset.")
+    what = "Generating synthetic images" if missing else f"Reading {name}"
+    dataset = yield from in_background(lambda report: open_dataset(workspace, name, report), what)
+    return dataset
+
+
 def open_images(
     workspace: Workspace, name: str, size: int
 ) -> Generator[Event, None, tuple[Dataset, Store]]:
@@ -51,11 +65,7 @@ def open_images(
     Raises:
         NotFound, DataError: as `load_dataset` does.
     """
-    missing = is_missing_synth(workspace, name)
-    if missing:
-        yield log("Making the synthetic dataset.")
-    what = "Generating synthetic images" if missing else f"Reading {name}"
-    dataset = yield from in_background(lambda report: open_dataset(workspace, name, report), what)
+    dataset = yield from open_for_run(workspace, name)
     store = yield from in_background(
         lambda report: open_store(workspace, dataset, size, progress=report),
         f"Decoding {name} at {size} pixels",

@@ -108,7 +108,7 @@ def complete_card(card: Card, measured: Measured, source: StudyArm) -> Card:
 
 
 def _split(source: StudyArm) -> Split:
-    split, config = source.study.split, source.config
+    split, looks, config = source.study.split, source.study.looks, source.config
     return Split(
         seed=config.split_seed,
         splits=config.splits,
@@ -118,7 +118,7 @@ def _split(source: StudyArm) -> Split:
         fingerprint=split.fingerprint,
         counts=split.counts,
         groups=split.groups,
-        looked_before=split.looked_before,
+        looked_before=looks.max if looks else split.looked_before,
     )
 
 

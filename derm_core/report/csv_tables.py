@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from ..records import to_json
+from ..study.external_cautions import short_cautions
 from ..study.study_result import StudyResult
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -36,13 +37,16 @@ Study = Mapping[str, Any]  # study.json as plain values
 def csv_tables(result: StudyResult) -> dict[str, list[Row]]:
     """Every table of a study by the name of its CSV file; those that it does not have are left out."""
     study = to_json(result)
+    cautions = {
+        one.dataset: "; ".join(short_cautions(one, result.dataset)) for one in result.external
+    }
     tables = {
         **_arm_tables(study),
         **_shared_tables(study.get("shared") or {}),
         **{name.replace("_", "-"): [flat(row) for row in study.get(name) or []] for name in TABLES},
         **_question_tables(study),
         **_linear_head_tables(study.get("linear_head") or {}),
-        **_external_tables(study),
+        **_external_tables(study, cautions),
         **_breakdown_tables(study.get("detail") or {}, study["classes"]),
     }
     return {name: rows for name, rows in tables.items() if rows}
@@ -149,17 +153,17 @@ def _linear_head_tables(answer: Study) -> dict[str, list[Row]]:
     }
 
 
-def _external_tables(study: Study) -> dict[str, list[Row]]:
+def _external_tables(study: Study, cautions: Mapping[str, str]) -> dict[str, list[Row]]:
     sets = study.get("external") or []
     return {
         "external": [
-            {"dataset": one["dataset"], "arm": arm, **row}
+            {"dataset": one["dataset"], "arm": arm, **row, "cautions": cautions[one["dataset"]]}
             for one in sets
             for arm, metrics in one["arms"].items()
             for row in _spread(metrics | {"drop": (one.get("drop") or {}).get(arm)}, "metric")
         ],
         "external-differences": [
-            {"dataset": one["dataset"], **flat(row)}
+            {"dataset": one["dataset"], **flat(row), "cautions": cautions[one["dataset"]]}
             for one in sets
             for row in one.get("differences") or []
         ],

@@ -1,4 +1,4 @@
-"""A study as files: CSV of every table and of the predictions image by image, study.json, config.json.
+"""A study as files: CSV of every table, checklist and prediction, study.json, config.json.
 
 files = report_files(result, run_folder)        {"test-metrics.csv": bytes, …}
 data = archive(files)                           the same as one ZIP
@@ -21,12 +21,18 @@ from ..study.study_result import StudyResult
 from ..workspace import RunFiles
 from .csv_tables import csv_tables, safe_table, to_csv
 from .reproduce import reproducible_config
+from .sections import checklist_sections, method
 
 
 def report_files(result: StudyResult, run_folder: Path | str) -> dict[str, bytes]:
     """{file name: content}; tables that the study does not have are left out."""
     run = RunFiles(Path(run_folder))
     files = {f"{name}.csv": to_csv(rows) for name, rows in csv_tables(result).items()}
+    statement = method.data(result)
+    rows = [{"Part": one.stressed.rstrip(":"), "Statement": one.text} for one in statement.bullets]
+    files["data-statement.csv"] = to_csv(rows)
+    for section in checklist_sections(result):
+        files[f"{section.key}.csv"] = to_csv(section.table)
     for arm in result.arms:
         if run.curves(arm).exists():
             files[f"curves-{arm_file(arm)}.csv"] = run.curves(arm).read_bytes()

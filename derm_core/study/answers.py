@@ -11,6 +11,7 @@ from ..stats.evaluation import ClassRecall, Metrics
 from ..stats.intervals import Difference, Interval
 from ..stats.operating_point import Numbers, OperatingCurve
 from .clinical_answers import FixedSpecificity, NetBenefit, SubgroupTest
+from .looks import Looks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,6 +237,8 @@ class ExternalSet:
         map: {their class: ours}.
         leak: images that are also in the training data, by how they were recognised.
         drop: {arm: the study's own test set less this one}.
+        looks: how often its images had been looked at before; None in results of earlier versions.
+        known_as: name of the public data set that it is.
     """
 
     dataset: str
@@ -254,5 +257,7 @@ class ExternalSet:
     cautions: tuple[str, ...] = ()
     drop: Metrics = field(default_factory=dict)
     drop_differences: tuple[Difference, ...] = ()
+    looks: Looks | None = optional()
+    known_as: str | None = optional()
     note: str = ""
     subgroups: tuple[Subgroups, ...] = optional(())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -33,15 +34,14 @@ from .roles import choose_pair, is_primary
 from .study_data import StudyData
 from .study_result import (
     ArmResult,
-    DatasetSummary,
     FoldRow,
     Grid,
     PaperRow,
     SharedArm,
     SharedSetting,
-    SplitSummary,
     StudyResult,
 )
+from .summaries import DatasetSummary, SplitSummary
 from .trained_arm import TrainedStudy
 from .verdict import verdict
 from .weight_sources import transductive
@@ -193,11 +193,12 @@ def dataset_summary(
 ) -> DatasetSummary:
     """Name, size and terms of a dataset, or of its part that a study uses at `input_size` pixels."""
     groups = dataset.groups if data is None else data.groups
-    used = dataset.frame if data is None else dataset.frame.iloc[data.rows]
     kinds = known_group_kinds(dataset)
+    rows = np.arange(len(dataset)) if data is None else data.rows
+    used, info = dataset.frame.iloc[rows], dataset.info
     enlarged = None
     if data is not None and input_size:
-        enlarged = float((short_sides(dataset.frame)[data.rows] < input_size).mean())
+        enlarged = float((short_sides(used) < input_size).mean())
     return DatasetSummary(
         name=dataset.name,
         images=len(groups),
@@ -206,11 +207,25 @@ def dataset_summary(
         fingerprint=dataset.fingerprint,
         groups_known=groups_known(kinds),
         group_kinds=kinds,
-        license=dataset.info.license,
-        citation=dataset.info.citation,
+        license=info.license,
+        citation=info.citation,
         enlarged=enlarged,
         source_size=(int(used["width"].median()), int(used["height"].median())),
+        source=Path(info.source).name,
+        known_as=known_as(dataset),
+        patients=info.patients,
+        lesions=info.lesions,
+        unlabelled=int(used["label"].isna().sum()),
+        excluded=dict(Counter(one.reason for one in info.skipped).most_common()),
+        attributes={
+            name: known for name in dataset.attributes if (known := int(used[name].notna().sum()))
+        },
     )
+
+
+def known_as(dataset: Dataset) -> str | None:
+    """Name of the public data set that a dataset is; None for others, and where it was not recorded."""
+    return dataset.info.imported.known_as if dataset.info.imported else None
 
 
 def mean_confusions(

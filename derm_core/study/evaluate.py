@@ -20,6 +20,7 @@ from ..bundles.bundle import Bundle, load_classifier
 from ..bundles.card import card_json
 from ..config import EvaluateConfig, to_dict
 from ..data.classmaps import class_map
+from ..data.known_datasets import share_an_archive
 from ..data.manifest import Dataset
 from ..data.on_demand import open_dataset, open_images
 from ..data.overlap import describe_overlap
@@ -29,12 +30,14 @@ from ..machine import pick_device
 from ..nets.backbone import normalise
 from ..workspace import RunFiles, Workspace
 from .answers import ExternalSet
-from .comparison import dataset_summary, prediction_table, save_predictions, versions
+from .comparison import dataset_summary, known_as, prediction_table, save_predictions, versions
 from .external import ExternalImages, evaluate_on, external_images
+from .external_cautions import companion_caution
+from .looks import count_looks
 from .predictors import CPU_BATCH, CUDA_BATCH, in_batches, softmax
 from .roles import choose_pair
-from .study_data import count_test_look
-from .study_result import ArmResult, SplitSummary, StudyResult, Verdict, study_json
+from .study_result import ArmResult, StudyResult, Verdict, study_json
+from .summaries import SplitSummary
 from .verdict import accuracy_outcome, larger
 from .weight_sources import Origin, origin
 
@@ -102,9 +105,18 @@ def _evaluate(
     measured = evaluate_on(images, probabilities, prior, classes, config.bootstrap, config.seed)
     _save_predictions(run, dataset, images, probabilities, bundles)
     leaks = _leaks(config, measured.leak, origins, dataset.name)
-    measured = dataclasses.replace(measured, cautions=(*leaks, *measured.cautions, *cautions))
-    looked = _looks(config, run, dataset, origins)
-    return _result(config, run, dataset, bundles, classes, measured, looked)
+    companions = [
+        companion_caution(dataset.name, trained_on)
+        for trained_on in dict.fromkeys(source.dataset for source in origins.values())
+        if trained_on != dataset.name
+        and share_an_archive(known_as(dataset) or dataset.name, trained_on)
+    ]
+    cautions = [*leaks, *companions, *measured.cautions, *cautions]
+    measured = dataclasses.replace(measured, cautions=tuple(cautions))
+    tested = dataset.frame["image_id"].to_numpy()[images.rows]
+    looks = count_looks(workspace, dataset.name, run.id, tested)
+    result = _result(config, run, dataset, bundles, classes, measured)
+    return dataclasses.replace(result, looks=looks)
 
 
 def _prior(origins: dict[str, Origin], classes: int) -> tuple[np.ndarray, list[str]]:
@@ -141,16 +153,6 @@ def _probabilities(
     return np.concatenate(parts)
 
 
-def _looks(
-    config: EvaluateConfig, run: RunFiles, dataset: Dataset, origins: dict[str, Origin]
-) -> int:
-    """How many runs have looked at these test images before; 0 where they are not the test part of a known split."""
-    for source in origins.values():
-        if config.split == "unseen" and source.dataset == dataset.name and source.rows is not None:
-            return count_test_look(dataset.paths, source.fingerprint, run.id)
-    return 0
-
-
 def _result(
     config: EvaluateConfig,
     run: RunFiles,
@@ -158,7 +160,6 @@ def _result(
     bundles: dict[str, Bundle],
     classes: tuple[str, ...],
     measured: ExternalSet,
-    looked_before: int,
 ) -> StudyResult:
     arms = {}
     for name, bundle in bundles.items():
@@ -181,7 +182,6 @@ def _result(
             name=config.split,
             counts={"test": measured.images},
             groups={"test": measured.groups},
-            looked_before=looked_before,
         ),
         classes=classes,
         arms=arms,

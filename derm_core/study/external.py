@@ -29,7 +29,8 @@ from ..stats.metrics import decide
 from ..stats.multiple_tests import with_holm
 from ..stats.paired import Scorer, independent_difference
 from .answers import ExternalSet
-from .comparison import mean_confusions
+from .comparison import known_as, mean_confusions
+from .looks import count_looks
 from .predictors import Predictors
 from .roles import choose_pair, chosen_pairs
 from .subgroups import subgroups
@@ -77,11 +78,17 @@ def external(study: TrainedStudy) -> Generator[Event, None, list[ExternalSet]]:
             tested = external_images(dataset, mapped, known, data.classes)
             images, what = store.images, f"External test: {name}"
             probabilities = yield from predictors.over(images, tested.rows, what=what)
+            tested_ids = dataset.frame["image_id"].to_numpy()[tested.rows]
+            looks = count_looks(study.workspace, name, study.run.id, tested_ids)
             entry = _entry(study, tested, probabilities)
             parts = yield from subgroups(
                 _images(study, tested, probabilities), dataset, tested.rows
             )
-            entries.append(dataclasses.replace(entry, subgroups=tuple(parts)))
+            entries.append(
+                dataclasses.replace(
+                    entry, subgroups=tuple(parts), looks=looks, known_as=known_as(dataset)
+                )
+            )
     return entries
 
 

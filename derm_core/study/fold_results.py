@@ -29,14 +29,16 @@ from .comparison import Comparison, evaluate_test, other_tests, save_predictions
 from .crossval import Fold, JoinedFolds, curves_table, join_folds, label_shares
 from .label_efficiency import Scores, compare_scores, score, shared_labels
 from .linear_head import join_linear_heads
+from .looks import count_looks
 from .paper import majority_row
+from .protocol_record import join_protocols
 from .roles import chosen_pairs
-from .study_data import count_test_look
-from .study_result import FoldGrid, FoldRow, Grid, PaperRow, SplitSummary, StudyResult
+from .study_result import FoldGrid, FoldRow, Grid, PaperRow, StudyResult
+from .summaries import SplitSummary
 from .trained_arm import TrainedStudy
 
 NOTE = (
-    "Out-of-fold predictions: {folds} folds of {what}, pretraining repeated in each. Every image is tested once, "
+    "Out-of-fold predictions: {folds} folds of {what}, pretraining repeated in each. Every image is tested "
     "by models that saw neither it nor {relative}. AUROC, calibration and curves pool the "
     "probabilities of {folds} models an arm and seed; thresholds and temperatures are those of each fold."
 )
@@ -51,10 +53,13 @@ def combine_folds(
     """The result of a comparison in folds.
 
     Raises:
-        RunError: where a fold is not finished or does not fit the others.
+        RunError: where a fold is not finished, does not fit the others, or follows another
+            protocol.
     """
     joined = join_folds(config, workspace)
     data = joined.data
+    results = [fold.result for fold in joined.folds]
+    fixed = join_protocols(config, data.dataset.fingerprint, run, results)
     study = TrainedStudy(
         config,
         workspace,
@@ -68,9 +73,11 @@ def combine_folds(
     )
     count = len(data.members("test"))
     yield log(f"Putting the predictions of {config.folds} folds together: {count:,} images.")
-    looked_before = count_test_look(data.dataset.paths, data.fingerprint, run.id)
+    tested = data.image_ids[data.members("test")]
+    looked = np.array(config.fold_runs)[joined.fold - 1]
+    looks = count_looks(workspace, data.dataset.name, run.id, tested, looked)
     yield TICK
-    result = _result(study, joined, looked_before)
+    result = dataclasses.replace(_result(study, joined), looks=looks, protocol=fixed)
     yield log("Looking closer at the test images.")
     detail = yield from breakdown(study)
     chosen = ("calibration", "operating_point", "fixed_specificity")
@@ -88,7 +95,7 @@ def combine_folds(
     )
 
 
-def _result(study: TrainedStudy, joined: JoinedFolds, looked_before: int) -> StudyResult:
+def _result(study: TrainedStudy, joined: JoinedFolds) -> StudyResult:
     config, folds = study.config, joined.folds
     comparison = _compare(study, joined)
     _save(study.run, joined)
@@ -97,7 +104,6 @@ def _result(study: TrainedStudy, joined: JoinedFolds, looked_before: int) -> Stu
         fingerprint=study.data.fingerprint,
         counts=_mean_counts([fold.result.split.counts for fold in folds]),
         groups=_mean_counts([fold.result.split.groups for fold in folds]),
-        looked_before=looked_before,
     )
     first = folds[0].result
     known = groups_known(known_group_kinds(study.data.dataset))

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..config import StudyConfig
 from ..data.official_split import describe_official, describe_unused
+from ..data.on_demand import open_for_run
 from ..data.triage import describe_map
 from ..events import TICK, Event, log
 from ..files import read_json, write_json
@@ -20,10 +21,12 @@ from .clinical import target_class
 from .finetune import finetune
 from .fold_results import combine_folds
 from .frozen import train_frozen
+from .looks import count_looks
+from .protocol_record import fix_protocol
 from .questions import answer_questions
 from .results import build_result
 from .scratch import fitting_arms, with_scratch
-from .study_data import StudyData, count_test_look, prepare, record_task
+from .study_data import StudyData, prepare, record_task
 from .study_result import Grid, study_json
 from .trained_arm import TrainedStudy
 from .weight_sources import check_sources
@@ -33,7 +36,8 @@ def study(config: StudyConfig, workspace: Workspace, run: RunFiles) -> Iterator[
     """Compare the arms of `config`; results go to the run's artefacts, study.json last.
 
     May be stopped anywhere and called again on the same run: cached features and finished models
-    stay, a finished study only repeats its result.
+    stay, a finished study only repeats its result. The protocol is fixed first; under another one than
+    that under which the run was begun nothing is done.
 
     Yields:
         Events; the last is a `result` with {arms: {NAME: {label, test, gaps, curves}}, paper_table,
@@ -64,6 +68,8 @@ def _one_split(
     """study.json of a study on one split, but for its seconds; None in ranks that only help to train."""
     device = training_device(config.device)
     with current().main_first():
+        dataset = yield from open_for_run(workspace, config.dataset)
+        protocol = fix_protocol(config, dataset.fingerprint, run)
         data = yield from prepare(config, workspace)
         record_task(run, data)
         target_class(config, data.classes)  # an unknown one is refused before anything is trained
@@ -85,9 +91,10 @@ def _one_split(
         trained = yield from with_scratch(study, arms)
         shared = {arm: study.shared.get(arm, one) for arm, one in trained.items()}
     study = dataclasses.replace(study, trained=trained, shared=shared)
-    looked_before = count_test_look(data.dataset.paths, data.fingerprint, run.id)
-    yield log("Testing once, with intervals.")
-    result = build_result(study, grid, notes, looked_before)
+    tested = data.image_ids[data.members("test")]
+    looks = count_looks(workspace, data.dataset.name, run.id, tested)
+    yield log("Testing, with intervals.")
+    result = dataclasses.replace(build_result(study, grid, notes), looks=looks, protocol=protocol)
     answers = yield from answer_questions(study)
     return {**study_json(result), **answers}
 

@@ -24,22 +24,20 @@ from .comparison import Comparison, evaluate_test, prediction_table, save_predic
 from .paper import majority_row
 from .roles import chosen_pairs
 from .study_data import StudyData
-from .study_result import Grid, PaperRow, SplitSummary, StudyResult
+from .study_result import Grid, PaperRow, StudyResult
+from .summaries import SplitSummary
 from .trained_arm import TrainedStudy, save_curves
 
 ENDS = ("low", "high", "se", "df", "method")
 
 
-def build_result(
-    study: TrainedStudy, grid: Grid, notes: list[str], looked_before: int
-) -> StudyResult:
+def build_result(study: TrainedStudy, grid: Grid, notes: list[str]) -> StudyResult:
     """The result of a study on one split; writes the curves and predictions that it names.
 
     Args:
         study: every arm at its own best setting, and at the shared one where there is one.
         grid: the settings that were tried and chosen.
         notes: sentences on what is left out or differs.
-        looked_before: how many runs have looked at these test images before.
     """
     data, run = study.data, study.run
     comparison = _compare(study)
@@ -61,7 +59,6 @@ def build_result(
         fingerprint=data.fingerprint,
         counts=data.counts(),
         groups=data.group_counts(),
-        looked_before=looked_before,
         official=data.official,
     )
     rows = _majority_rows(data)

@@ -1,4 +1,4 @@
-"""What every arm of a study shares: the dataset's rows, its split by patients, its pixels, its count of test looks."""
+"""What every arm of a study shares: the dataset's rows, its split by patients, its pixels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..errors import DataError, RunError
 from ..events import Event
 from ..files import read_json, write_json
 from ..records import to_json
-from ..workspace import DatasetPaths, RunFiles, Workspace
+from ..workspace import RunFiles, Workspace
 
 
 @dataclass(frozen=True)
@@ -133,21 +133,3 @@ def _check(data: StudyData) -> None:
             f"The training split of {data.dataset.name!r} has images of one class only; "
             "a comparison needs two classes or more."
         )
-
-
-def count_test_look(paths: DatasetPaths, fingerprint: str, run_id: str) -> int:
-    """Note that `run_id` looks at a split's test images; returns how many other runs did before it.
-
-    Kept beside the dataset in `test_looks.json`. A resumed run is one look.
-    """
-    path = paths.root / "test_looks.json"
-    try:
-        looks = read_json(path)
-    except (FileNotFoundError, ValueError):
-        looks = {}
-    runs = looks.setdefault(fingerprint, [])
-    before = runs.index(run_id) if run_id in runs else len(runs)
-    if run_id not in runs:
-        runs.append(run_id)
-        write_json(path, looks)
-    return before

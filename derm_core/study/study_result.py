@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..data.official_split import OfficialSplit
 from ..errors import RunError
 from ..files import read_json
 from ..records import from_json, optional, to_json
@@ -24,6 +23,8 @@ from ..stats.multiple_tests import McNemar
 from ..stats.sensitivity import Sensitivity
 from .answers import Breakdown, ExternalSet, LabelEfficiency, Robustness, Shortcut
 from .clinical_answers import LinearHead
+from .looks import Looks
+from .summaries import DatasetSummary, FixedProtocol, SplitSummary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,52 +58,6 @@ class ArmResult:
     best_setting: dict[str, Any] | None = optional()
     extractor: dict[str, Any] | None = optional()
     card: dict[str, Any] | None = optional()
-
-
-@dataclass(frozen=True, kw_only=True)
-class DatasetSummary:
-    """The dataset that was compared on: numbers of images, classes and groups.
-
-    Args:
-        groups_known: whether a patient or lesion is known of any image.
-        group_kinds: patient, lesion or image → how many of its images are grouped by it.
-        license, citation: of the dataset, where they are known.
-        enlarged: share of the images whose shorter side is below the input size, 0 to 1.
-        source_size: median width and height of the images before resizing, in pixels.
-
-    What earlier versions did not record is None.
-    """
-
-    name: str
-    images: int
-    classes: int
-    groups: int
-    fingerprint: str
-    groups_known: bool | None = optional()
-    group_kinds: dict[str, int] | None = optional()
-    license: str | None = optional()
-    citation: str | None = optional()
-    enlarged: float | None = optional()
-    source_size: tuple[int, ...] | None = optional()
-
-
-@dataclass(frozen=True, kw_only=True)
-class SplitSummary:
-    """Images and groups of each part, and how often its test images have been looked at before.
-
-    Args:
-        folds: number of folds; 0 for a single split.
-        name: of an evaluation, "unseen" or "all".
-        official: what has to be known of the dataset's official split, where it was used.
-    """
-
-    fingerprint: str = optional("")
-    counts: dict[str, int] = field(default_factory=dict)
-    groups: dict[str, int] = field(default_factory=dict)
-    looked_before: int = 0
-    folds: int = optional(0)
-    name: str | None = optional()
-    official: OfficialSplit | None = optional()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,6 +235,9 @@ class StudyResult:
         shared: the same comparison with one setting for all arms; None where there is one schedule,
             and in results of earlier versions, whose own numbers are those of a shared setting.
         confusion: {arm: counts (C, C)}, truth by row, means over seeds.
+        looks: how often the test images had been looked at before this run; None in results of
+            earlier versions.
+        protocol: what was fixed before a test image was read; None in results of earlier versions.
         seconds: duration of the run.
     """
 
@@ -290,6 +248,8 @@ class StudyResult:
     classes: tuple[str, ...]
     arms: dict[str, ArmResult]
     verdict: Verdict
+    looks: Looks | None = optional()
+    protocol: FixedProtocol | None = optional()
     kind: str = optional("study")
     labels: dict[str, Any] = field(default_factory=dict)
     majority: Metrics = field(default_factory=dict)

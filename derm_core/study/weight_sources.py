@@ -115,13 +115,11 @@ class Origin:
             this workspace.
         dataset: its name.
         shares: (C,) of the classes; None where they are not known.
-        fingerprint: of the split.
     """
 
     rows: pd.DataFrame | None
     dataset: str
     shares: np.ndarray | None
-    fingerprint: str
 
 
 def origin(workspace: Workspace, dataset: Dataset, card: Card) -> Origin:
@@ -140,8 +138,8 @@ def origin(workspace: Workspace, dataset: Dataset, card: Card) -> Origin:
             same = list(source.classes) == list(card.classes)
             shares = counts / counts.sum() if same else _shares(card)
             learnt = source.frame.iloc[np.setdiff1d(used.rows, used.members("test"))]
-            return Origin(learnt, name, shares, fingerprint)
-    return Origin(None, trained_on, _shares(card), fingerprint)
+            return Origin(learnt, name, shares)
+    return Origin(None, trained_on, _shares(card))
 
 
 def _shares(card: Card) -> np.ndarray | None:

@@ -22,7 +22,8 @@ from derm_core.study.arms import resolve_arms
 from derm_core.study.features import finish
 from derm_core.study.frozen import arm_features
 from derm_core.study.label_efficiency import draw_label_share, of_seed
-from derm_core.study.study_data import StudyData, count_test_look, prepare
+from derm_core.study.looks import count_looks
+from derm_core.study.study_data import StudyData, prepare
 from derm_core.training.pretrain import pretrain
 from derm_core.workspace import RunFiles, Workspace
 from experiments.recipe.lines import Line, Setting, comparison, key, pretraining
@@ -153,7 +154,8 @@ def _judge(
     config, device = comparison(line, setting, run.id if run else None), pick_device(setting.device)
     material = finish(prepare(config, workspace))
     if setting.test:
-        count_test_look(material.dataset.paths, material.fingerprint, folder.id)
+        tested = material.image_ids[material.members("test")]
+        count_looks(workspace, config.dataset, folder.id, tested)
     arms, _ = resolve_arms(config, workspace)
     features = finish(arm_features(arms[0], workspace, material, device))
     splits = ("train", "val", "test") if setting.test else ("val",)

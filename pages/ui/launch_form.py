@@ -257,7 +257,8 @@ def _choose_extractor(workspace: Workspace, base: StudyConfig, tag: str) -> Fiel
         "Split seed",
         base.split_seed,
         key=f"split-{tag}",
-        help="Another split is another test set; every study counts how often its own was looked at.",
+        help="Another split tests other images of the same dataset. Every study counts how often each of its "
+        "test images was looked at before.",
     )
     splits = _choose_splits(workspace, base.dataset, tag)
     status = cached_models.imagenet_status(architecture, stage)

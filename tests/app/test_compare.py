@@ -365,7 +365,7 @@ def test_a_comparison_in_folds_says_so_and_links_its_folds(open_page, finished, 
         full | {"folds": rows, "grid": grid, "arms": bare, "split": full["split"] | {"folds": 2}},
     )
     app = open_page("compare", section="method")
-    assert "2 folds, every image tested once" in text(app) and "these folds" in text(app)
+    assert "2 folds, every image tested" in text(app) and "looked at" in text(app)
     shown = next(table.value for table in app.table if "Fold" in table.value)
     assert (
         list(shown["Fold"]) == ["1", "2"]

@@ -20,7 +20,7 @@ from derm_core.config import (
 )
 from derm_core.data.splits import fold_split
 from derm_core.errors import RunError
-from derm_core.files import write_json
+from derm_core.files import read_json, write_json
 from derm_core.insight.embed import map_data
 from derm_core.jobs.dependencies import fold_studies
 from derm_core.publish.classifier import publish
@@ -213,6 +213,14 @@ def test_gaps_are_means_of_the_folds_gaps(finished):
             assert all(f"{kind}_gap_best" in row["arms"][arm] for row in result["folds"])
 
 
+def test_the_whole_has_the_protocol_of_its_folds_and_is_no_further_look(finished):
+    workspace, _, result = finished
+    folds = [read_json(workspace.run(f"study-{k}").protocol) for k in (1, 2, 3)]
+    assert {fold["sha256"] for fold in folds} == {result["protocol"]["sha256"]}
+    assert result["protocol"]["created"] == min(fold["created"] for fold in folds)
+    assert result["looks"] == {"mean": 0, "max": 0}
+
+
 def test_the_one_primary_test_and_the_verdict_run_on_all_images(finished):
     _, _, result = finished
     row = next(row for row in result["differences"] if row["metric"] == "balanced_accuracy")
@@ -263,7 +271,7 @@ def test_decisions_of_single_images_are_kept_for_the_whole_dataset(finished):
 
 def test_the_text_says_that_every_image_was_tested(finished):
     text = " ".join(text_report(study_result(finished[2])).split())
-    assert "3 folds, every image tested once" in text and "Random initialisation" in text
+    assert "3 folds, every image tested" in text and "Random initialisation" in text
 
 
 def test_a_fold_without_results_is_named(finished):
@@ -291,7 +299,7 @@ def test_the_report_and_the_tables_hold_every_fold(finished):
     workspace, _, result = finished
     folder = workspace.run("study-all").root
     made = report_html(study_result(result), folder)
-    assert "3 folds, every image tested once" in made and "pretrained anew in every fold" in made
+    assert "3 folds, every image tested" in made and "pretrained anew in every fold" in made
     files = report_files(study_result(result), folder)
     table = pd.read_csv(io.BytesIO(files["folds.csv"]))
     assert sorted(zip(table["fold"], table["arm"])) == [

@@ -115,7 +115,7 @@ def test_on_its_own_dataset_a_model_is_tested_on_its_own_test_split(shelf):
     assert body["split"]["counts"]["test"] == len(test) and body["leak"]["content"] == 90 - len(
         test
     )
-    assert body["split"]["looked_before"] == 0 and body["cautions"][0].startswith("Leak:")
+    assert body["looks"]["max"] == 0 and body["cautions"][0].startswith("Leak:")
     assert (
         events[-1].kind == "result"
         and events[-1].value["verdict"]["headline"] == body["verdict"]["headline"]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 
 import numpy as np
 import pandas as pd
@@ -13,11 +14,14 @@ from derm_core.data.manifest import save_dataset
 from derm_core.data.official_split import describe_official
 from derm_core.data.triage import save_map
 from derm_core.errors import RunError
+from derm_core.files import read_json
 from derm_core.nets.vae import build_vae, save_vae
+from derm_core.report.sections import method_sections
 from derm_core.report.terminal import text_report
 from derm_core.study import protocol
 from derm_core.study.protocol import study
-from derm_core.study.study_data import count_test_look, prepare
+from derm_core.study.protocol_record import digest, fix_protocol
+from derm_core.study.study_data import prepare
 from derm_core.study.study_result import study_result
 from derm_core.workspace import Workspace
 from tests.builders import name_parts, write_dataset
@@ -171,7 +175,7 @@ def test_live_curves_carry_a_number_for_every_seed(finished):
 def test_a_second_run_gives_the_same_numbers_and_counts_as_a_look(config, workspace):
     first, _, _ = run_study(config, workspace)
     second, _, _ = run_study(config, workspace, "study-2")
-    assert first["split"]["looked_before"] == 0 and second["split"]["looked_before"] == 1
+    assert first["looks"] == {"mean": 0, "max": 0} and second["looks"] == {"mean": 1, "max": 1}
     assert first["arms"] == second["arms"]
 
 
@@ -186,20 +190,37 @@ def test_a_stopped_study_goes_on_and_looks_at_the_test_set_once(config, workspac
     resumed, events, _ = run_study(config, workspace, "study-2")
     progress = [event.series for event in events if event.kind == "progress"]
     assert progress and not any(series.startswith("Features") for series in progress)
-    assert resumed["arms"] == whole["arms"] and resumed["split"]["looked_before"] == 1
+    assert resumed["arms"] == whole["arms"] and resumed["looks"] == {"mean": 1, "max": 1}
     monkeypatch.setattr(protocol, "prepare", None)
     _, events, _ = run_study(config, workspace, "study-2")
     assert [event.kind for event in events] == ["result"]
 
 
-def test_looks_are_counted_for_each_split(tiny):
-    assert [count_test_look(tiny.paths, "a", run) for run in ("r1", "r2", "r1", "r3")] == [
-        0,
-        1,
-        0,
-        2,
-    ]
-    assert count_test_look(tiny.paths, "b", "r1") == 0
+def test_the_protocol_is_fixed_before_an_image_is_read(config, workspace, monkeypatch):
+    run = workspace.run("study-1").create()
+    monkeypatch.setattr(protocol, "prepare", None)
+    with pytest.raises(TypeError):
+        finish(study(config, workspace, run))
+    fixed = read_json(run.protocol)
+    assert fixed["sha256"] == digest(fixed["content"]) and time.time() - fixed["created"] < 60
+
+
+def test_a_study_says_which_protocol_it_followed(finished):
+    result, _, run = finished
+    assert result["protocol"] == read_json(run.protocol)
+    assert result["protocol"]["content"]["primary"]["arms"] == ["vae", "random"]
+    sections = {section.key: section for section in method_sections(study_result(result))}
+    assert result["protocol"]["sha256"] in sections["protocol"].table_caption
+
+
+def test_a_study_begun_under_another_protocol_does_not_go_on(config, workspace):
+    run = workspace.run("study-1").create()
+    fix_protocol(dataclasses.replace(config, seeds=(0, 1, 2)), "as it was", run)
+    before = run.protocol.read_bytes()
+    with pytest.raises(RunError, match="new study") as refusal:
+        finish(study(config, workspace, run))
+    assert "seeds" in str(refusal.value) and "dataset" in str(refusal.value)
+    assert run.protocol.read_bytes() == before and not run.study.exists()
 
 
 @pytest.mark.slow

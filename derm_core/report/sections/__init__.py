@@ -14,6 +14,7 @@ from ..section import Section
 from ..templating import words
 from . import (
     calibration,
+    checklists,
     classes,
     clinical,
     curves,
@@ -32,7 +33,13 @@ from . import (
 from .method import conditions
 from .parts import styles
 
-__all__ = ["all_sections", "conditions", "method_sections", "terminal_sections"]
+__all__ = [
+    "all_sections",
+    "checklist_sections",
+    "conditions",
+    "method_sections",
+    "terminal_sections",
+]
 
 
 def all_sections(result: StudyResult, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
@@ -90,10 +97,16 @@ def method_sections(result: StudyResult) -> list[Section]:
         [
             method.data(result),
             method.method(result),
+            method.protocol(result),
             method.settings(result),
             method.folds(result),
         ]
     )
+
+
+def checklist_sections(result: StudyResult) -> list[Section]:
+    """TRIPOD+AI and CLAIM, with the sections of this report that answer their items."""
+    return checklists.checklists(result, [*all_sections(result, {}), *method_sections(result)])
 
 
 def terminal_sections(result: StudyResult) -> list[Section]:
@@ -115,6 +128,7 @@ def terminal_sections(result: StudyResult) -> list[Section]:
             linear_head.linear_head(result),
             subgroups.contrasts(result, result.detail.subgroups),
             *paper.paper_table(result)[:1],
+            external.external(result),
             method.settings(result),
             method.folds(result),
         ]

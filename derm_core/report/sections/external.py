@@ -8,13 +8,22 @@ from ...arms import in_order
 from ...formatting import count, interval, points
 from ...stats.evaluation import Metrics
 from ...study.answers import ExternalSet
+from ...study.external_cautions import external_cautions, short_cautions
 from ...study.study_result import StudyResult
 from ..charts import Dot, dots, forest
 from ..csv_tables import csv_table
-from ..section import Section
+from ..section import Bullet, Section
 from ..templating import words
 from . import subgroups
-from .parts import arm_results, forest_rows, forest_text, group_count, of_metric, style
+from .parts import (
+    arm_results,
+    describe_looks,
+    forest_rows,
+    forest_text,
+    group_count,
+    of_metric,
+    style,
+)
 
 
 def external(result: StudyResult) -> Section | None:
@@ -23,6 +32,11 @@ def external(result: StudyResult) -> Section | None:
         return None
     return Section(
         **words("external"),
+        bullets=tuple(
+            Bullet(f"{'; '.join(limits)}.", stressed=f"{one.dataset}:")
+            for one in result.external
+            if (limits := short_cautions(one, result.dataset))
+        ),
         figure=lambda: dots(
             external_dots(result),
             title="Balanced accuracy on every test set",
@@ -73,7 +87,9 @@ def one_external(result: StudyResult, one: ExternalSet) -> Section:
     if one.absent:
         absent = ", ".join(one.absent)
         lines.append(f"Without images there: {absent}; a decision for one of them is an error.")
-    lines += [line for line in (one.note, *one.cautions) if line]
+    if one.looks:
+        lines.append(f"Its images were {describe_looks(one.looks)}.")
+    lines += [line for line in (one.note, *external_cautions(one, result.dataset)) if line]
     size = f"{count(one.images, 'image')}, {group_count(one.groups, one.groups_known)}"
     rows = forest_rows(result, of_metric(one.differences, "balanced_accuracy"))
     return Section(

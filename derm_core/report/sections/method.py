@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,7 +17,15 @@ from ...study.study_result import ArmResult, StudyResult
 from ..csv_tables import csv_table
 from ..section import Bullet, Section
 from ..templating import rendered_lines, words
-from .parts import arm_results, group_count, styles
+from .parts import (
+    arm_results,
+    describe_excluded,
+    describe_looks,
+    group_count,
+    quantity_name,
+    style,
+    styles,
+)
 
 EDGE = "‡"  # marks a setting at the edge of the grid
 REGIMES = {
@@ -32,10 +41,10 @@ def conditions(result: StudyResult) -> str:
     if result.kind == "evaluate":
         groups = group_count(split.groups.get("test", 0), data.groups_known)
         size = f"{counts['test']:,} images · {groups} · {len(result.classes)} classes"
-        return f"published models on {data.name} · {size}"
+        return f"published models on {data.name} · {size} · {_looks(result)}"
     if split.folds:
         seen = "it" if data.groups_known is False else "its group"
-        parts = f"{split.folds} folds, every image tested once by models that never saw {seen}"
+        parts = f"{split.folds} folds, every image tested by models that never saw {seen}"
     else:
         parts = (
             f"training {counts['train']:,}, validation {counts['val']:,}, test {counts['test']:,}"
@@ -57,10 +66,11 @@ def conditions(result: StudyResult) -> str:
 
 
 def _looks(result: StudyResult) -> str:
-    what = "these folds" if result.split.folds else "test split"
-    looks = result.split.looked_before
-    seen = f"looked at {count(looks, 'time')}" if looks else "not looked at"
-    return f"{what} {seen} before"
+    if result.looks:
+        return f"test images {describe_looks(result.looks)}"
+    what, before = "folds" if result.split.folds else "split", result.split.looked_before
+    seen = f"looked at {count(before, 'time')}" if before else "not looked at"
+    return f"these very {what} {seen} before, other splits of the same images not counted"
 
 
 def data(result: StudyResult) -> Section:
@@ -70,6 +80,15 @@ def data(result: StudyResult) -> Section:
     if used.group_kinds:
         groups = f"groups: {describe_groups(used.groups, used.group_kinds)}"
     lines = [Bullet(f"{used.images:,} images, {used.classes} classes, {groups}.", f"{used.name}:")]
+    if used.source is not None:
+        public = f", which is {used.known_as}" if used.known_as else ""
+        lines.append(Bullet(f"imported from {used.source}{public}.", "Source:"))
+    if used.excluded is not None:
+        known = count(used.patients, "patient") if used.patients else "no patient is known"
+        lines.append(Bullet(f"{known}; {count(used.lesions or 0, 'known lesion')}.", "Patients:"))
+        lines.append(Bullet(describe_excluded(used), "Exclusions:"))
+        listed = ", ".join(f"{name} ({n:,})" for name, n in (used.attributes or {}).items())
+        lines.append(Bullet(f"{listed or 'none'}.", "Attributes, images that have them:"))
     if used.group_kinds is not None:  # else of an earlier version, which did not record terms
         terms = f"{used.license or 'licence not known'}; cite: {used.citation or 'not known'}."
         lines.append(Bullet(terms, "Terms:"))
@@ -99,6 +118,47 @@ def method(result: StudyResult) -> Section:
         versions=", ".join(f"{name} {version}" for name, version in result.versions.items()),
     )
     return Section(**words("method"), bullets=tuple(map(Bullet, lines)))
+
+
+def protocol(result: StudyResult) -> Section | None:
+    """What was fixed before a test image was read: tests, margins, grid, split, and when."""
+    if result.kind == "evaluate":
+        return None
+    fixed = result.protocol
+    if fixed is None:
+        text = "No protocol was fixed before the test: an earlier version made this study."
+        return Section(key="protocol", title="Protocol", level=3, finding=text)
+    content = fixed.content
+    pair = (content.get("primary") or {}).get("arms") or []
+    names = {arm: style(result, arm).name for arm in (*content["arms"], *pair)}
+    margins = (f"{name.replace('_', ' ')} {value:g}" for name, value in content["margins"].items())
+    grid, split = content["grid"], content["split"]
+    parts = {
+        "Arms": ", ".join(names[arm] for arm in content["arms"]),
+        "Primary test": f"{' − '.join(names[arm] for arm in pair)}, balanced accuracy, each tuned"
+        if pair
+        else "none: one arm",
+        **{f"{name.capitalize()} family": text for name, text in content["families"].items()},
+        "Margins of equivalence": ", ".join(margins),
+        "Grid": f"learning rates {_values(grid['learning_rates'])}; weight decays "
+        f"{_values(grid['weight_decays'])}; {grid['rule']}",
+        "Split": f"{split['splits']}, seed {split['split_seed']}, "
+        + (f"{content['folds']} folds" if content["folds"] else "training, validation and test"),
+        "Seeds": _values(content["seeds"]),
+        "Shares of the labels": _values(content["label_fractions"]) or "all alone",
+        "Metrics": ", ".join(map(quantity_name, content["metrics"])),
+        "Headline": content["headline"],
+    }
+    date = time.strftime("%Y-%m-%d %H:%M", time.gmtime(fixed.created))
+    return Section(
+        **words("protocol", sha256=fixed.sha256),
+        finding=f"Fixed on {date} UTC, before a test image was read.",
+        table=[{"Part": part, "Fixed": text} for part, text in parts.items()],
+    )
+
+
+def _values(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
 
 
 def settings(result: StudyResult) -> Section | None:

@@ -11,10 +11,13 @@ from ...arms import ArmStyle, arm_style, in_order
 from ...formatting import QUANTITIES, SHARES, count, interval, points, signed_interval
 from ...stats.intervals import Difference, Interval
 from ...stats.metrics import ESTIMATORS
+from ...study.looks import Looks
 from ...study.study_result import ArmResult, StudyResult
+from ...study.summaries import DatasetSummary
 from ..charts import Curve, ForestRow
 from ..section import Row
 
+NAMED_REASONS = 5  # for which an import left files out; the others are counted
 TEST_METRICS = ("balanced_accuracy", "macro_auroc", "accuracy", "log_loss", "brier", "ece")
 
 
@@ -84,6 +87,32 @@ def curves_by_arm(
 def group_count(groups: int, known: bool | None) -> str:
     """'7,470 groups', or that no group is known; known: None in results of earlier versions."""
     return "groups unknown" if known is False else count(groups, "group")
+
+
+def describe_looks(looks: Looks) -> str:
+    """How often tested images had been looked at before, as far as this workspace knows."""
+    if not looks.max:
+        text = "not looked at before in this workspace"
+    elif looks.mean == looks.max:
+        text = f"looked at {count(looks.max, 'time')} before"
+    else:
+        text = f"looked at {looks.mean:.1f} times before on average, {looks.max} at most"
+    if looks.unplaced:
+        text += f", and by {count(looks.unplaced, 'earlier run')} whose images are not known"
+    return text
+
+
+def describe_excluded(data: DatasetSummary) -> str:
+    """Files that the import left out, by reason, and images without a label; empty where it was not recorded."""
+    if data.excluded is None:
+        return ""
+    reasons = list(data.excluded.items())
+    listed = "; ".join(f"{reason} ({n:,})" for reason, n in reasons[:NAMED_REASONS])
+    more = sum(n for _, n in reasons[NAMED_REASONS:])
+    files = f"{count(sum(data.excluded.values()), 'file')} left out at import"
+    files += f": {listed}" if listed else ""
+    files += f"; for other reasons ({more:,})" if more else ""
+    return f"{files}. {count(data.unlabelled or 0, 'image')} without a label."
 
 
 def pair_name(result: StudyResult, a: str, b: str) -> str:

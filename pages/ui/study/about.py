@@ -7,7 +7,7 @@ import streamlit as st
 from derm_core.jobs.store import Run, RunStore
 from derm_core.report.files import archive, report_files
 from derm_core.report.html import report_html
-from derm_core.report.sections import method
+from derm_core.report.sections import checklist_sections, method
 from derm_core.study.study_result import StudyResult
 from derm_core.workspace import Workspace
 from pages.ui import frame, words
@@ -80,7 +80,13 @@ def method_tab(workspace: Workspace, result: StudyResult) -> None:
     st.markdown(f"Took {words.duration(result.seconds)} with {words.plain(versions)}.")
     draw(method.data(result), file=result.run_id)
     frame.link("data", "The dataset", icon=":material/dataset:", dataset=result.dataset.name)
-    draw(method.settings(result), method.folds(result), file=result.run_id)
+    draw(
+        method.protocol(result),
+        method.settings(result),
+        method.folds(result),
+        *checklist_sections(result),
+        file=result.run_id,
+    )
     if result.folds:
         icon = ":material/open_in_new:"
         with st.container(horizontal=True, gap="small"):

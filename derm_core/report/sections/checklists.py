@@ -1,0 +1,158 @@
+"""The reporting checklists TRIPOD+AI and CLAIM, filled from a study's records.
+
+The items are data (templates/tripod_ai.toml, templates/claim.toml). What the product cannot know is
+left to the authors; what the study did not ask is "not done".
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from ...formatting import count
+from ...records import from_json
+from ...stats.evaluation import PRIMARY
+from ...study.study_result import StudyResult
+from ..section import Row, Section
+from ..templating import FOLDER, TEMPLATES, words
+from .parts import describe_excluded, of_metric, styles
+
+CHECKLISTS = ("tripod_ai", "claim")
+AUTHORS, NOT_DONE = "to be filled in by the authors", "not done"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of a checklist.
+
+    Args:
+        answer: template of the answer; empty text where there is none.
+        where: beginnings of the keys of the sections that hold it.
+        authors: whether the product cannot know it, or not all of it.
+    """
+
+    number: str
+    section: str
+    item: str
+    answer: str = ""
+    where: tuple[str, ...] = ()
+    authors: bool = False
+
+
+@dataclass(frozen=True)
+class Checklist:
+    """A published checklist with its items in our words."""
+
+    name: str
+    citation: str
+    item: tuple[Item, ...]
+
+
+def read_checklist(name: str) -> Checklist:
+    """One of CHECKLISTS."""
+    body = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    return from_json(Checklist, body)
+
+
+def checklists(result: StudyResult, report: Sequence[Section]) -> list[Section]:
+    """Both checklists; none for an evaluation of published models.
+
+    Args:
+        result: of a study.
+        report: the sections of its report, where answers are.
+    """
+    if result.kind == "evaluate":
+        return []
+    titles = {one.key: one.title or one.table_title or one.key for one in report}
+    facts, sections = checklist_facts(result), []
+    for name in CHECKLISTS:
+        listed = read_checklist(name)
+        rows = [_row(item, facts, titles) for item in listed.item]
+        open_items = sum(row["Status"] == NOT_DONE for row in rows)
+        sections.append(
+            Section(
+                **words("checklist", name=name.replace("_", "-"), listed=listed),
+                finding=f"{len(rows)} items; {open_items} not done.",
+                table=rows,
+                numbers=partial(pd.DataFrame, rows),
+            )
+        )
+    return sections
+
+
+def _row(item: Item, facts: Mapping[str, Any], titles: Mapping[str, str]) -> Row:
+    answer = TEMPLATES.from_string(item.answer).render(facts).strip()
+    where = [title for key, title in titles.items() if key.startswith(item.where)]
+    if item.where and not where:
+        answer = ""
+    status = "answered" if answer else NOT_DONE
+    if item.authors:
+        status = AUTHORS
+    return {
+        "Item": item.number,
+        "Part": item.section,
+        "Asked": item.item,
+        "Status": status,
+        "Answer": answer or "–",
+        "Where": "; ".join(dict.fromkeys(where)) if answer and where else "–",
+    }
+
+
+def checklist_facts(result: StudyResult) -> dict[str, Any]:
+    """What the templates of the answers may use."""
+    config, split, data = result.config, result.split, result.dataset
+    backbone = config["backbone"]
+    names = {arm: one.name for arm, one in styles(result).items()}
+    primary = next(iter(of_metric(result.differences, "balanced_accuracy")), None)
+    a, b = (primary.a, primary.b) if primary else PRIMARY
+    detectable = primary.detectable if primary else None
+    point = result.detail.operating_point
+    return {
+        "result": result,
+        "config": config,
+        "data": data,
+        "split": split,
+        "protocol": result.protocol,
+        "arms": list(names.values()),
+        "classes": result.classes,
+        "network": f"{backbone['architecture']} to stage {backbone['stage']}",
+        "size": config["input_size"],
+        "frozen": config["regime"] == "frozen",
+        "external": [one.dataset for one in result.external],
+        "attributes": [f"{name} ({n:,})" for name, n in (data.attributes or {}).items()],
+        "measured": [one.attribute.replace("_", " ") for one in result.detail.subgroups],
+        "exclusions": describe_excluded(data),
+        "partitions": _partitions(result),
+        "disjoint": _disjoint(result),
+        "detectable": f"{100 * detectable:.1f}" if detectable else "",
+        "point": point.class_name if point else "",
+        "primary": f"Primary test: {names.get(a, a)} − {names.get(b, b)} in balanced accuracy."
+        if primary
+        else "",
+        "headline": result.verdict.headline,
+        "cautions": result.cautions,
+        "versions": ", ".join(f"{name} {number}" for name, number in result.versions.items()),
+    }
+
+
+def _partitions(result: StudyResult) -> str:
+    counts = result.split.counts
+    if result.split.folds:
+        return f"{result.split.folds} folds; every one of {count(counts['test'], 'image')} is tested in one."
+    sizes = ", ".join(f"{part} {counts[part]:,}" for part in ("train", "val", "test"))
+    return f"Images: {sizes}."
+
+
+def _disjoint(result: StudyResult) -> str:
+    split, kinds = result.split, result.dataset.group_kinds or {}
+    if split.official and split.official.leaks:
+        return "The dataset's own split; what crosses it is stated."
+    if result.dataset.groups_known is False:
+        return "Images: no patient and no lesion is known, copies stay together."
+    known = ", ".join(kind for kind in ("patient", "lesion") if kinds.get(kind))
+    return f"Whole groups ({known or 'patient or lesion'}): none crosses partitions."

@@ -1,0 +1,119 @@
+"""What is fixed before a test: one hash for a comparison and its folds, another for every other setting or rule."""
+
+import dataclasses
+import hashlib
+import json
+
+import pytest
+
+from derm_core.config import PretrainConfig, Recipe, StudyConfig
+from derm_core.errors import RunError
+from derm_core.files import read_json, write_json
+from derm_core.jobs.dependencies import fold_studies
+from derm_core.records import from_json, to_json
+from derm_core.study import protocol_record
+from derm_core.study.protocol_record import digest, fix_protocol, join_protocols, protocol_content
+from derm_core.study.study_result import StudyResult, study_result
+from derm_core.study.summaries import FixedProtocol
+from tests.report.full_study import example
+
+FOLDS = StudyConfig(dataset="tiny", folds=3, pretrain=PretrainConfig(dataset="tiny", seed=4))
+
+
+def hash_of(config, fingerprint="abc"):
+    return digest(protocol_content(config, fingerprint))
+
+
+def test_the_hash_is_that_of_sorted_keys_without_blanks():
+    content = {"b": [0.02, 1], "a": {"ä": None}}
+    assert digest(content) == hashlib.sha256('{"a":{"ä":null},"b":[0.02,1]}'.encode()).hexdigest()
+    assert digest(json.loads(json.dumps(content))) == digest(dict(reversed(content.items())))
+
+
+def test_every_fold_has_the_protocol_of_the_whole():
+    folds = [dataclasses.replace(fold, vae_run="pretrain-1") for fold in fold_studies(FOLDS)]
+    whole = dataclasses.replace(FOLDS, fold_runs=("a", "b", "c"))
+    assert {hash_of(config) for config in (FOLDS, whole, *folds)} == {hash_of(FOLDS)}
+
+
+def test_where_it_runs_changes_nothing():
+    assert hash_of(dataclasses.replace(FOLDS, device="cpu", preset="laptop")) == hash_of(FOLDS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seeds": (0, 1)},
+        {"learning_rates": (1e-3,)},
+        {"arms": ("vae", "random")},
+        {"split_seed": 1},
+        {"folds": 5},
+        {"bootstrap": 100},
+        {"label_fractions": (0.1,)},
+        {"pretrain": PretrainConfig(dataset="tiny", seed=4, recipe=Recipe(epochs=2))},
+        {"pretrain": PretrainConfig(dataset="tiny", seed=5)},
+    ],
+)
+def test_every_setting_that_changes_a_number_changes_the_hash(change):
+    assert hash_of(dataclasses.replace(FOLDS, **change)) != hash_of(FOLDS)
+
+
+def test_other_images_or_other_margins_are_another_protocol(monkeypatch):
+    before = hash_of(FOLDS)
+    assert hash_of(FOLDS, "def") != before
+    monkeypatch.setitem(protocol_record.MARGINS, "ece", 0.5)
+    assert hash_of(FOLDS) != before
+
+
+def test_a_resumed_run_keeps_its_protocol_and_time(workspace):
+    run = workspace.run("study-1").create()
+    first = fix_protocol(FOLDS, "abc", run)
+    assert (
+        fix_protocol(FOLDS, "abc", run)
+        == first
+        == from_json(FixedProtocol, read_json(run.protocol))
+    )
+
+
+def test_a_protocol_that_was_edited_is_refused(workspace):
+    run = workspace.run("study-1").create()
+    body = to_json(fix_protocol(FOLDS, "abc", run))
+    body["content"]["margins"]["balanced_accuracy"] = 0.5
+    write_json(run.protocol, body)
+    with pytest.raises(RunError, match="margins"):
+        fix_protocol(FOLDS, "abc", run)
+
+
+def test_predictions_without_a_protocol_are_given_none_afterwards(workspace):
+    run = workspace.run("study-1").create()
+    run.predictions.write_bytes(b"")
+    assert fix_protocol(FOLDS, "abc", run) is None and not run.protocol.exists()
+
+
+def folds_under(config, *times) -> list[StudyResult]:
+    content = protocol_content(config, "abc")
+    return [
+        dataclasses.replace(
+            study_result(example()),
+            protocol=None if time is None else FixedProtocol(sha256=digest(content), created=time),
+        )
+        for time in times
+    ]
+
+
+def test_folds_joined_were_fixed_when_the_first_of_them_was(workspace):
+    run = workspace.run("study-1").create()
+    joined = join_protocols(FOLDS, "abc", run, folds_under(FOLDS, 30.0, 10.0, 20.0))
+    assert joined.created == 10 and joined.sha256 == hash_of(FOLDS)
+    assert read_json(run.protocol) == to_json(joined)
+
+
+def test_a_fold_without_a_protocol_leaves_the_whole_without(workspace):
+    run = workspace.run("study-1").create()
+    assert join_protocols(FOLDS, "abc", run, folds_under(FOLDS, 30.0, None, 20.0)) is None
+
+
+def test_a_fold_of_another_protocol_is_not_joined(workspace):
+    other = dataclasses.replace(FOLDS, bootstrap=100)
+    with pytest.raises(RunError, match="another protocol"):
+        join_protocols(FOLDS, "abc", workspace.run("s").create(), folds_under(other, 1.0))
