@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from derm_core.jobs.store import Run
-from derm_core.report.sections import conditions, verdict
+from derm_core.report.sections import conditions, pooled, verdict
 from derm_core.report.sections.parts import styles
 from derm_core.study.study_result import StudyResult
 from derm_core.workspace import Workspace
@@ -115,3 +115,6 @@ tab = frame.linked(
     label_visibility="collapsed",
 )
 TABS[tab][1](workspace, result)
+if tab == "external":
+    every = [study for key in runs if (study := cached.study(workspace, key)) is not None]
+    draw(pooled.pooled(result, every), file=run_id)

@@ -1,0 +1,142 @@
+"""Does it hold elsewhere: the differences of one protocol's studies on several datasets, pooled.
+
+A dataset enters once: two studies of the same images are no two witnesses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from ..data.known_datasets import share_an_archive
+from ..stats.intervals import Difference
+from ..stats.meta import Pooled, random_effects
+from ..stats.paired import Pair
+from .study_result import DatasetSummary, StudyResult
+
+METRIC = "balanced_accuracy"
+
+
+@dataclass(frozen=True)
+class PooledDifference:
+    """A difference a − b in balanced accuracy, of each dataset and of all together.
+
+    Args:
+        pair: (a, b).
+        by_dataset: {name of the dataset: its difference}.
+        pooled: of all; None of a single dataset.
+    """
+
+    pair: Pair
+    by_dataset: dict[str, Difference]
+    pooled: Pooled | None
+
+
+@dataclass(frozen=True)
+class PooledStudies:
+    """Studies of one protocol on several datasets.
+
+    Args:
+        studies: one a dataset, the one that was asked about first.
+        left_out: {dataset: ids of further studies of it}, which are not pooled.
+        differences: the primary one, and both extractors side by side against the opponent.
+        related: pairs of datasets that come from one archive.
+    """
+
+    studies: tuple[StudyResult, ...]
+    left_out: dict[str, tuple[str, ...]]
+    differences: tuple[PooledDifference, ...]
+    related: tuple[tuple[str, str], ...]
+
+
+def pool_studies(study: StudyResult, others: Sequence[StudyResult]) -> PooledStudies | None:
+    """The study with those of the same protocol on other datasets; None where there is none.
+
+    Of several studies of another dataset one in folds is preferred, then the first.
+
+    Args:
+        study: the one that is asked about.
+        others: all there are, the preferred first.
+    """
+    pair = study.verdict.pair
+    if study.kind != "study" or not pair:
+        return None
+    alike = [
+        other
+        for other in others
+        if other.run_id != study.run_id and _protocol(other) == _protocol(study)
+    ]
+    alike.sort(key=lambda other: not other.split.folds)
+    taken, left_out = [study], dict[str, tuple[str, ...]]()
+    for other in alike:
+        same = [one for one in taken if _same_images(one.dataset, other.dataset)]
+        if not same:
+            taken.append(other)
+        elif other.config.get("fold") is None:  # the folds of a comparison are part of it
+            name = same[0].dataset.name
+            left_out[name] = (*left_out.get(name, ()), other.run_id)
+    if len(taken) < 2 and not left_out:
+        return None
+    pairs = [(pair[0], pair[1])]
+    if "both" not in pair:
+        pairs.append(("both", pair[1]))
+    differences = [row for each in pairs if (row := _difference(each, taken)) is not None]
+    return PooledStudies(
+        tuple(taken),
+        left_out,
+        tuple(differences),
+        tuple(
+            (one.dataset.name, other.dataset.name)
+            for one, other in combinations(taken, 2)
+            if share_an_archive(_name(one.dataset), _name(other.dataset))
+        ),
+    )
+
+
+def _protocol(study: StudyResult) -> tuple[Any, ...]:
+    """What studies have in common that are pooled: arms, primary test, network, input size, regime, task."""
+    config = study.config
+    settings = ("backbone", "input_size", "regime", "pooling", "loss")
+    return (
+        study.kind,
+        sorted(study.arms),
+        study.verdict.pair,
+        study.labels.get("kind", "classes"),
+        [config.get(name) for name in settings],
+    )
+
+
+def _name(dataset: DatasetSummary) -> str:
+    return dataset.known_as or dataset.name
+
+
+def _same_images(one: DatasetSummary, other: DatasetSummary) -> bool:
+    return (
+        _name(one) == _name(other) or one.name == other.name or one.fingerprint == other.fingerprint
+    )
+
+
+def _difference(pair: Pair, studies: Sequence[StudyResult]) -> PooledDifference | None:
+    """One pair over all studies that have its difference with a standard error."""
+    rows = {one.dataset.name: row for one in studies if (row := _directed(one, pair))}
+    if not rows:
+        return None
+    means = [row.mean for row in rows.values() if row.mean is not None]
+    errors = [row.se for row in rows.values() if row.se is not None]
+    pooled = random_effects(means, errors) if len(rows) > 1 else None
+    return PooledDifference(pair, rows, pooled)
+
+
+def _directed(study: StudyResult, pair: Pair) -> Difference | None:
+    """The difference a − b, whichever way round the study has it."""
+    for row in study.differences:
+        if row.metric != METRIC or {row.a, row.b} != set(pair) or not row.se or row.mean is None:
+            continue
+        if (row.a, row.b) == pair:
+            return row
+        mean, low, high = (None if x is None else -x for x in (row.mean, row.high, row.low))
+        return dataclasses.replace(row, a=pair[0], b=pair[1], mean=mean, low=low, high=high)
+    return None
