@@ -166,12 +166,12 @@ def settings(result: StudyResult) -> Section | None:
     if not any(entry.setting for entry in result.arms.values()):
         return None
     lines = []
-    for style, entry in arm_results(result):
-        tuned, shared = _at_settings(result, style.key, entry)
-        edge = EDGE if style.key in result.grid.on_edge else ""
+    for named, entry in arm_results(result):
+        tuned, shared = _at_settings(result, named.key, entry)
+        edge = EDGE if named.key in result.grid.on_edge else ""
         lines.append(
             {
-                "Arm": style,
+                "Arm": named,
                 "Own best": _setting(tuned.setting) + edge,
                 "Balanced accuracy": percent(tuned.accuracy),
                 "Shared": _setting(shared.setting),
