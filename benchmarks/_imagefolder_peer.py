@@ -17,8 +17,8 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from derm_core.config import BackboneConfig
+from derm_core.config.recipes import recipe
 from derm_core.nets.vae import build_vae
-from derm_core.training.recipes import recipe
 from derm_core.training.tasks import Batch, VAETask
 
 LOG_EVERY = 10

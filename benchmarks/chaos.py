@@ -189,7 +189,7 @@ class Server:
 
 def configs(epochs: int) -> dict[str, Any]:
     """The runs, by name; ids of the runs they build on are filled in when those are there."""
-    from derm_core.training.recipes import recipe
+    from derm_core.config.recipes import recipe
 
     backbone = BackboneConfig(architecture="resnet18", stage=1)
     common = {"dataset": "tiny", "input_size": 32, "backbone": backbone, "device": "cpu"}

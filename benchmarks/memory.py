@@ -134,8 +134,8 @@ def _import(folder: str, data: str) -> None:
 def _train(folder: str, epochs: str, max_images: str) -> None:
 
     from derm_core.config import PretrainConfig
+    from derm_core.config.recipes import recipe
     from derm_core.training.pretrain import pretrain
-    from derm_core.training.recipes import recipe
     from derm_core.workspace import Workspace
 
     workspace = Workspace.open(folder)

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from derm_core.config import BackboneConfig, PretrainConfig, Recipe
+from derm_core.config.recipes import recipe
 from derm_core.data.store import open_store
 from derm_core.data.synth.dataset import make_synth
 from derm_core.events import EventLog
@@ -33,7 +34,6 @@ from derm_core.training import engine
 from derm_core.training.batches import ImageSource, normaliser
 from derm_core.training.optimiser import make_optimiser
 from derm_core.training.precision import Precision, default_precision
-from derm_core.training.recipes import recipe
 from derm_core.training.tasks import Batch, VAETask
 from derm_core.training.trials import fast_precision
 from derm_core.workspace import RunFiles, Workspace

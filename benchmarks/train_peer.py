@@ -26,13 +26,13 @@ from PIL import Image
 
 from benchmarks.train import store_images
 from derm_core.config import BackboneConfig
+from derm_core.config.recipes import recipe
 from derm_core.errors import RunError
 from derm_core.events import EventLog
 from derm_core.machine import cpu_flags, pick_device
 from derm_core.nets.vae import VAE_MEAN, VAE_STD, build_vae
 from derm_core.training.engine import Schedule, fit
 from derm_core.training.precision import default_precision
-from derm_core.training.recipes import recipe
 from derm_core.training.tasks import VAETask
 from derm_core.workspace import RunFiles
 

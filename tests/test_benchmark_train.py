@@ -9,10 +9,10 @@ from PIL import Image
 
 from benchmarks import _imagefolder_peer, train, train_peer
 from benchmarks.__main__ import load, names
+from derm_core.config.recipes import recipe
 from derm_core.errors import RunError
 from derm_core.events import read_events
 from derm_core.training.precision import Precision
-from derm_core.training.recipes import recipe
 from derm_core.workspace import RunFiles
 
 SMALL = {"architecture": "resnet18", "stage": 1, "size": 16}

@@ -21,7 +21,7 @@ GROUND = """arms background cli config errors events files formatting locks mach
     seeds workspace""".split()
 COMMANDS = "app follow fold_progress output runs".split()
 WITH_PANDAS = """commands.doctor data.decode data.manifest data.splits study.presets
-    training.recipes""".split()
+    config.recipes""".split()
 WITHOUT_PANDAS = [
     "derm_core",
     *(f"derm_core.{name}" for name in GROUND),

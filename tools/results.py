@@ -216,7 +216,7 @@ def recipes_page() -> str:
                 "# Pretraining recipes: what was tried and what it gave",
                 "Written by `python -m tools.results` from what was committed of `python -m "
                 "experiments recipe --json`, whose docstring "
-                "says how lines are made and judged. Recipes and their sources: `derm_core/training/recipes.py`.",
+                "says how lines are made and judged. Recipes and their sources: `derm_core/config/recipes.py`.",
                 ablation_part(EXPERIMENTS),
             ]
         )

@@ -7,11 +7,11 @@ import dataclasses
 from pathlib import Path
 
 from ..config import StudyConfig, from_dict
+from ..config.recipes import RECIPES
 from ..errors import ConfigError
 from ..files import read_json
 from ..records import description
 from ..study.presets import PRESETS, preset
-from ..training.recipes import RECIPES
 from .output import HELP, Answer, Screen
 from .reports import add_report_arguments
 from .start import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from ..config import PretrainConfig, Recipe
+from ..config.recipes import BEST, RECIPES, recipe
 from ..study.presets import PRESETS
-from ..training.recipes import BEST, RECIPES, recipe
 from .output import Answer, Screen
 from .start import (
     add_fields,

@@ -29,7 +29,7 @@ from .shared import (
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(Checked):
-    """How a VAE is pretrained. Named recipes stand in training/recipes.py, the losses in training/losses.py.
+    """How a VAE is pretrained. Named recipes stand in recipes.py, the losses in training/losses.py.
 
     The loss is elbo_weight · (reconstruction + beta · KL) + consistency · NT-Xent of two views.
 

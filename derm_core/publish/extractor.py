@@ -16,6 +16,7 @@ from ..bundles.bundle import ExtractorBundle, load_extractor, save_bundle
 from ..bundles.card import SCHEMA, Card
 from ..bundles.card_parts import TrainingData
 from ..config import PretrainConfig, from_dict, to_dict
+from ..config.recipes import RECIPES, describe
 from ..data.manifest import DatasetInfo, load_dataset
 from ..data.official_split import OfficialSplit, describe_official
 from ..errors import BundleError, NotFound, RunError
@@ -24,7 +25,6 @@ from ..nets.vae import VAE, load_vae
 from ..records import from_json
 from ..study.features import finish
 from ..training.pretrain import PretrainingData, load_data
-from ..training.recipes import RECIPES, describe
 from ..workspace import RunFiles, Workspace, check_id
 from . import provenance
 from .classifier_card import vae_size

@@ -13,9 +13,9 @@ import dataclasses
 from dataclasses import dataclass
 
 from ..config import CORRUPTIONS, BackboneConfig, FinetuneSchedule, PretrainConfig, StudyConfig
+from ..config.recipes import BEST
+from ..config.recipes import recipe as make_recipe
 from ..records import require
-from ..training.recipes import BEST
-from ..training.recipes import recipe as make_recipe
 
 LABEL_FRACTIONS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
 SHORTCUT = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -1,1 +1,1 @@
-"""Training: tasks, one engine, checkpoints, recipes."""
+"""Training: tasks, one engine, checkpoints."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from derm_core.config import BackboneConfig, PretrainConfig, Recipe, StudyConfig
+from derm_core.config.recipes import BEST, recipe
 from derm_core.errors import ConfigError
-from derm_core.training.recipes import BEST, recipe
 
 WINNER = BEST  # the recipe of the finals: the lever line with the lowest validation loss
 WINNER_POOLING, WINNER_SIZE = "pooled", 64

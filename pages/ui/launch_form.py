@@ -9,12 +9,12 @@ import streamlit as st
 
 from derm_core.arms import arm_style
 from derm_core.config import ARMS, CORRUPTIONS, BackboneConfig, PretrainConfig, Recipe, StudyConfig
+from derm_core.config.recipes import RECIPES, describe, recipe
 from derm_core.data.classmaps import class_map
 from derm_core.data.official_split import describe_unused, has_official_split
 from derm_core.data.on_demand import is_missing_synth
 from derm_core.errors import DermError
 from derm_core.study.presets import LABEL_FRACTIONS, PRESETS, SHORTCUT, preset
-from derm_core.training.recipes import RECIPES, describe, recipe
 from derm_core.workspace import Workspace
 from pages.ui import cached, cached_models, frame, words
 from pages.ui.config_fields import number_field

@@ -65,10 +65,10 @@ def finished_home(tmp_path_factory) -> Path:
     import torch
 
     from derm_core.config import BackboneConfig, PretrainConfig, StudyConfig, to_dict
+    from derm_core.config.recipes import recipe
     from derm_core.events import EventLog
     from derm_core.study.protocol import study
     from derm_core.training.pretrain import pretrain
-    from derm_core.training.recipes import recipe
     from derm_core.workspace import Workspace
     from tests.builders import write_dataset
 

@@ -19,6 +19,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from derm_core.config import BackboneConfig, PretrainConfig, to_dict
+from derm_core.config.recipes import recipe
 from derm_core.data.decode import MAX_BYTES, decode
 from derm_core.data.import_roots import check_root, import_roots
 from derm_core.data.importers import import_dataset
@@ -29,7 +30,6 @@ from derm_core.errors import ConfigError
 from derm_core.files import write_json
 from derm_core.jobs.store import RunStore
 from derm_core.study.shortcut import paint_ink
-from derm_core.training.recipes import recipe
 from derm_core.workspace import Workspace
 from pages.ui import login
 from pages.ui.words import THIN

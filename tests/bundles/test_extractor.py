@@ -14,6 +14,7 @@ from derm_core.bundles.archive import export_bundle, import_bundle
 from derm_core.bundles.bundle import load_classifier, load_extractor
 from derm_core.bundles.model_library import list_bundles, verify_bundle
 from derm_core.config import BackboneConfig, PretrainConfig, StudyConfig, to_dict
+from derm_core.config.recipes import recipe
 from derm_core.data.synth.generator import generate
 from derm_core.errors import BundleError, ConfigError, NotFound, RunError
 from derm_core.files import read_json, write_json
@@ -28,7 +29,6 @@ from derm_core.study.features import finish
 from derm_core.study.study_data import prepare
 from derm_core.study.weight_sources import check_sources
 from derm_core.training.pretrain import pretrain
-from derm_core.training.recipes import recipe
 from derm_core.workspace import Workspace
 
 RUN, NAME = "pretrain-1", "skin-vae"

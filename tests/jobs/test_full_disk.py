@@ -9,13 +9,13 @@ import pytest
 
 from derm_core import files
 from derm_core.config import BackboneConfig, PretrainConfig, to_dict
+from derm_core.config.recipes import recipe
 from derm_core.errors import RunError
 from derm_core.events import read_events
 from derm_core.files import read_json, sha256_file
 from derm_core.jobs import supervisor, worker
 from derm_core.jobs.store import RunStore
 from derm_core.training.pretrain import pretrain
-from derm_core.training.recipes import recipe
 from derm_core.workspace import Workspace
 from tests.builders import write_dataset
 from tests.jobs.test_faults import Here, fails, here  # noqa: F401  (a fixture)

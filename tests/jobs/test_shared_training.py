@@ -14,13 +14,13 @@ import psutil
 import pytest
 
 from derm_core.config import BackboneConfig, EmbedConfig, PretrainConfig, StudyConfig
+from derm_core.config.recipes import recipe
 from derm_core.data.synth.dataset import make_synth
 from derm_core.events import read_events
 from derm_core.jobs import spawning, supervisor
 from derm_core.jobs.spawning import processes
 from derm_core.jobs.store import RunStore
 from derm_core.jobs.worker import device_names
-from derm_core.training.recipes import recipe
 from derm_core.workspace import REPOSITORY
 
 from .conftest import eventually

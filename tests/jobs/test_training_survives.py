@@ -6,11 +6,11 @@ import signal
 import pytest
 
 from derm_core.config import BackboneConfig, PretrainConfig
+from derm_core.config.recipes import recipe
 from derm_core.data.synth.dataset import make_synth
 from derm_core.events import read_events
 from derm_core.jobs import supervisor
 from derm_core.jobs.store import RunStore
-from derm_core.training.recipes import recipe
 
 from .conftest import eventually
 

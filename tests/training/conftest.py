@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from derm_core.config import BackboneConfig, PretrainConfig
+from derm_core.config.recipes import recipe
 from derm_core.nets.vae import build_vae
-from derm_core.training.recipes import recipe
 from derm_core.training.tasks import ClassifyTask, VAETask
 
 SIZE, COUNT, CLASSES = 16, 60, 3

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from derm_core.config import AugmentConfig, BackboneConfig
+from derm_core.config.recipes import recipe
 from derm_core.errors import RunError
 from derm_core.events import Event
 from derm_core.nets.backbone import build_backbone
@@ -27,7 +28,6 @@ from derm_core.nets.head import Classifier, make_head
 from derm_core.nets.vae import build_vae
 from derm_core.training import process_group
 from derm_core.training.distributed import TrainingStopped, World, gather_with_gradient
-from derm_core.training.recipes import recipe
 from derm_core.training.tasks import ClassifyTask, VAETask
 
 from .contrastive import ContrastiveTask, FailingTask

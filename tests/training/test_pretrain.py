@@ -6,12 +6,12 @@ import pytest
 from PIL import Image
 
 from derm_core.config import PretrainConfig
+from derm_core.config.recipes import RECIPES, recipe
 from derm_core.data.manifest import save_dataset
 from derm_core.errors import DataError, NotFound
 from derm_core.files import read_json
 from derm_core.nets.vae import load_vae
 from derm_core.training.pretrain import PretrainingData, load_data, pretrain, train_vae
-from derm_core.training.recipes import RECIPES, recipe
 from derm_core.workspace import RunFiles
 from tests.builders import name_parts, save_images
 from tests.steps import finish

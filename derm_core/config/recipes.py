@@ -10,8 +10,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from ..config import AugmentConfig, Recipe
 from ..errors import ConfigError
+from .pretrain import Recipe
+from .shared import AugmentConfig
 
 BEST = "views"  # the default: what validation chose (python -m experiments recipe)
 RECIPES: dict[str, Recipe] = {

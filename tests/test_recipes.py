@@ -1,8 +1,8 @@
 import pytest
 
 from derm_core.cli import main
+from derm_core.config.recipes import RECIPES, describe, recipe
 from derm_core.errors import ConfigError
-from derm_core.training.recipes import RECIPES, describe, recipe
 
 
 @pytest.mark.parametrize("name", RECIPES)
