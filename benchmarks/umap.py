@@ -64,7 +64,7 @@ def both(workspace: Workspace, name: str, images: int) -> tuple[float, float]:
     config = EmbedConfig(dataset=name)
     split = split_dataset(dataset.labels, dataset.groups, config.split_seed)
     started = time.perf_counter()
-    data = MapData(dataset, np.arange(images), split, features)
+    data = MapData(dataset, np.arange(images), split, features, "Random initialisation")
     for _ in draw_map(config, data, workspace.run(name).create()):
         pass
     ours = time.perf_counter() - started

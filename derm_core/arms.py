@@ -1,22 +1,40 @@
-"""The arms of a comparison: what each is called, its colour, and the order in which they stand.
+"""The arms of a comparison: how they are written, what each is called, its colour, and their order.
 
     arm_style("imagenet").name      'ImageNet'
     arm_style("imagenet").colour    '#D55E00', in charts
     arm_style("imagenet").badge     ':orange-badge[ImageNet]', in Streamlit's markdown
     in_order(study.arms)            the arms in the order of every table and chart
+    arm_parts("imagenet+random")        ('imagenet', 'random'), whose features stand side by side
 
-How the extractors of an arm are built stands in `derm_core.study.arms`.
+What an arm is called in one study depends on its recipes and sizes (`derm_core.config.labels`); a
+result has these names. How the extractors of an arm are built stands in `derm_core.study.arms`.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .formatting import short
 
-ORDER = ("vae", "imagenet", "both", "bundle", "run", "scratch", "colour", "random", "majority")
+ORDER = (
+    "recipe",
+    "vae",
+    "imagenet",
+    "both",
+    "joined",
+    "bundle",
+    "run",
+    "scratch",
+    "colour",
+    "random",
+    "majority",
+)
+BOTH = ("vae", "imagenet")  # the parts of the arm `both`
+BRIEF_LETTERS = 24
 
 
 @dataclass(frozen=True)
@@ -51,14 +69,24 @@ class ArmStyle:
 # Okabe and Ito's (lightened) blue, vermilion and (darkened) reddish purple: distinguishable under
 # protanopia, deuteranopia and tritanopia, with a contrast of at least 3:1 on the light and on the
 # dark page.
+WITHOUT_LABELS = "pretrained on skin images without their labels"
+PHOTOGRAPHS = "pretrained on everyday photographs with labels"
+WIDTH_CONTROL = "as many features as the VAE and ImageNet side by side, without the VAE"
 # fmt: off
 ARM_STYLES = {style.key: style for style in (
-    ArmStyle("vae", "VAE (from scratch)", "#1A7FC1", "blue", "circle", "VAE",
-             "pretrained on skin images without their labels"),
-    ArmStyle("imagenet", "ImageNet", "#D55E00", "orange", "square", "ImageNet",
-             "pretrained on everyday photographs with labels"),
+    ArmStyle("vae", "VAE (from scratch)", "#1A7FC1", "blue", "circle", "VAE", WITHOUT_LABELS),
+    ArmStyle("recipe:paper", "VAE (plain)", "#5A6FD0", "blue", "circle-open", "Plain VAE", WITHOUT_LABELS),
+    ArmStyle("recipe:masked", "VAE (masked input)", "#2E8FA8", "blue", "circle-dot", "Masked VAE", WITHOUT_LABELS),
+    ArmStyle("recipe:views", "VAE + SimCLR", "#4A86D8", "blue", "circle-cross", "VAE + SimCLR", WITHOUT_LABELS),
+    ArmStyle("vae@best", "VAE (best recipe)", "#3C6FA0", "blue", "circle-x", "Best VAE",
+             "in each fold the VAE with the lowest validation loss"),
+    ArmStyle("imagenet", "ImageNet", "#D55E00", "orange", "square", "ImageNet", PHOTOGRAPHS),
+    ArmStyle("imagenet@best", "ImageNet (best input size)", "#B34A12", "orange", "square-x", "Best ImageNet",
+             "in each fold the input size with the lowest validation loss"),
     ArmStyle("both", "VAE + ImageNet", "#B0609F", "violet", "diamond", "Both",
              "both feature vectors side by side"),
+    ArmStyle("imagenet+random", "ImageNet + random initialisation", "#9A7BB0", "violet", "diamond-open",
+             "ImageNet + random", WIDTH_CONTROL),
     ArmStyle("scratch", "Supervised from scratch", "#8F6F00", "yellow", "triangle-up", "From scratch",
              "trained with labels, end to end"),
     ArmStyle("colour", "Colour histogram", "#008F68", "green", "star", "Colour",
@@ -74,42 +102,98 @@ OTHER_COLOURS = (
     ("#2A8C99", "primary", "pentagon"),
     ("#A0694B", "red", "triangle-down"),
 )
+OTHER_SIZE = ("#D9752F", "orange", "square-open", PHOTOGRAPHS)
+TWO_SIZES = ("#C0607A", "violet", "diamond-cross", WIDTH_CONTROL)
+
+
+def arm_parts(arm: str) -> tuple[str, ...]:
+    """The arms whose features stand side by side in an arm; of most arms, the arm itself."""
+    return BOTH if arm == "both" else tuple(arm.split("+"))
+
+
+def arm_size(arm: str) -> int | None:
+    """The side of the input, in pixels, that an arm names ("imagenet@96"); None: that of its study."""
+    size = re.fullmatch(r"imagenet@([1-9]\d*)", arm)
+    return int(size[1]) if size else None
+
+
+def arm_recipe(arm: str) -> str | None:
+    """The recipe of pretraining that an arm names ("recipe:paper"); None for other arms."""
+    kind, _, name = arm.partition(":")
+    return name if kind == "recipe" else None
+
+
+def is_one_network(arm: str) -> bool:
+    """Whether one backbone gives the features of an arm, so that it can be fine-tuned and published."""
+    return len(arm_parts(arm)) == 1 and arm != "colour"
 
 
 def arm_style(arm: str, name: str | None = None) -> ArmStyle:
-    """Name and colour of an arm. Bundles and runs as arms keep one colour, drawn from their name.
+    """Name and colour of an arm. Bundles, runs and other joined arms keep one colour, drawn from their name.
 
     Args:
         arm: the arm's key.
-        name: what a bundle or run is called in place of its own name.
+        name: what it is called here, in place of its usual name.
     """
-    if arm in ARM_STYLES:
-        return ARM_STYLES[arm]
-    colour, colour_name, symbol = OTHER_COLOURS[zlib.crc32(arm.encode()) % len(OTHER_COLOURS)]
-    name = name or arm_label(arm)
-    return ArmStyle(arm, name, colour, colour_name, symbol, short(name, 16))
+    style = ARM_STYLES.get(arm) or _other_style(arm)
+    if not name or name == style.name:
+        return style
+    brief = style.brief if arm == "both" else short(name, BRIEF_LETTERS)
+    return dataclasses.replace(style, name=name, brief=brief)
+
+
+def _other_style(arm: str) -> ArmStyle:
+    name, about = arm_label(arm), ""
+    if arm_size(arm):
+        colour, colour_name, symbol, about = OTHER_SIZE
+    elif len(arm_parts(arm)) > 1 and {arm_kind(part) for part in arm_parts(arm)} == {"imagenet"}:
+        colour, colour_name, symbol, about = TWO_SIZES
+    else:
+        colour, colour_name, symbol = OTHER_COLOURS[zlib.crc32(arm.encode()) % len(OTHER_COLOURS)]
+    return ArmStyle(arm, name, colour, colour_name, symbol, short(name, BRIEF_LETTERS), about)
 
 
 def arm_label(arm: str) -> str:
-    """What an arm is called wherever it is shown; bundles and runs under their own name.
+    """What an arm is usually called; bundles and runs under their own name.
 
     >>> arm_label("vae"), arm_label("bundle:mole-net"), arm_label("run:pretrain-1")
     ('VAE (from scratch)', 'mole-net', 'VAE of pretrain-1')
+    >>> arm_label("imagenet@96"), arm_label("imagenet+imagenet@96")
+    ('ImageNet at 96 px', 'ImageNet + ImageNet at 96 px')
     """
     if arm in ARM_STYLES:
         return ARM_STYLES[arm].name
+    if len(arm_parts(arm)) > 1:
+        return joined_label([arm_label(part) for part in arm_parts(arm)])
+    if size := arm_size(arm):
+        return f"{ARM_STYLES['imagenet'].name} at {size} px"
     kind, _, name = arm.partition(":")
     return f"VAE of {name}" if kind == "run" else name
 
 
+def joined_label(labels: Iterable[str]) -> str:
+    """What arms side by side are called, from the names of their parts."""
+    usual, control = ARM_STYLES["vae"].name, ARM_STYLES["random"].name
+    shorter = {usual: ARM_STYLES["vae"].brief, control: control.lower()}
+    return " + ".join(shorter.get(label, label) for label in labels)
+
+
 def arm_kind(arm: str) -> str:
-    """vae, imagenet, both, scratch, colour, random, majority, bundle or run."""
-    return arm.partition(":")[0]
+    """vae, recipe, imagenet, both, joined, scratch, colour, random, majority, bundle or run."""
+    return "joined" if "+" in arm else re.split("[:@]", arm)[0]
 
 
 def in_order(arms: Iterable[str]) -> list[str]:
-    """Arms in the order of every table and chart: VAE, ImageNet, both, named ones, the controls."""
-    return sorted(arms, key=lambda arm: ORDER.index(arm_kind(arm)))
+    """Arms in the order of every table and chart: VAEs, ImageNet, both, named ones, the controls."""
+    return sorted(arms, key=_place)
+
+
+def _place(arm: str) -> tuple[int, bool, int, bool, str]:
+    """Of one kind: the plain VAE first, sizes ascending, what was chosen among them last."""
+    kind = arm_kind(arm)
+    named = arm if kind not in ("bundle", "run") else ""  # these stay as they are given
+    chosen, size = arm.endswith("@best"), max(arm_size(part) or 0 for part in arm_parts(arm))
+    return ORDER.index(kind), chosen, size, named != "recipe:paper", named
 
 
 def arm_file(arm: str) -> str:

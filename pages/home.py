@@ -61,7 +61,7 @@ def draw_library(workspace: Workspace) -> None:
         return
     with st.container(border=True, gap="small"):
         for card in cached.cards(workspace):
-            st.markdown(f"**{card.name}** {arm_style(card.arm).badge}")
+            st.markdown(f"**{card.name}** {arm_style(card.arm, card.label).badge}")
             accuracy = card.metrics.get("balanced_accuracy")
             if isinstance(accuracy, dict):
                 st.caption(f"Balanced accuracy {words.interval(accuracy)} on its test split")

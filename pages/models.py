@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from derm_core.arms import arm_style, in_order
+from derm_core.arms import arm_style, in_order, is_one_network
 from derm_core.bundles.card import Card
 from derm_core.bundles.model_library import ListedBundle
 from derm_core.config import PublishConfig
@@ -16,9 +16,6 @@ from derm_core.jobs.store import Run
 from derm_core.workspace import Workspace
 from pages.ui import cached, frame, live_run, words
 from pages.ui.model_card import draw_classifier_card, draw_extractor_card
-
-NOT_ONE_NETWORK = ("both", "colour")  # arms that cannot be published
-
 
 # ---- the library -------------------------------------------------------------------------------
 
@@ -231,13 +228,13 @@ def draw_publish(workspace: Workspace) -> None:
             "Study", list(labels), key="publish-study", format_func=lambda key: labels[key]
         )
         study = cached.study(workspace, run_id)
-        arms = [arm for arm in study.arms if arm not in NOT_ONE_NETWORK] if study else []
+        arm_labels = {arm: one.label for arm, one in study.arms.items()} if study else {}
         with st.form("publish", border=False):
             arm = st.selectbox(
                 "Arm",
-                in_order(arms),
+                in_order(filter(is_one_network, arm_labels)),
                 key="publish-arm",
-                format_func=lambda key: arm_style(key).name,
+                format_func=lambda key: arm_labels.get(key, key),
             )
             name = st.text_input(
                 "Name",

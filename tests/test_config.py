@@ -28,6 +28,12 @@ CONFIGS = [
     StudyConfig(
         dataset="d", folds=5, fold=2, pretrain=PretrainConfig(dataset="d", folds=5, fold=2)
     ),
+    StudyConfig(
+        dataset="d",
+        arms=("recipe:masked", "imagenet@96", "imagenet+imagenet@96", "random+recipe:views"),
+        pretrain=PretrainConfig(dataset="d"),
+        recipe_runs=("pretrain-1", "pretrain-2"),
+    ),
     EmbedConfig(
         dataset="d", arm="run:x", backbone=BackboneConfig(architecture="convnext_tiny", stage=2)
     ),
@@ -54,6 +60,19 @@ def test_json_round_trip_keeps_every_value(config):
         ({"folds": 1}, ["folds", "2 to 20"]),
         ({"fold": 1}, ["fold", "1 to folds"]),
         ({"folds": 5, "arms": ["imagenet", "bundle:a"]}, ["bundle:a", "in folds"]),
+        ({"arms": ["imagenet@8"]}, ["imagenet@8", "imagenet@SIZE"]),
+        ({"arms": ["imagenet@64"]}, ["imagenet@64", "imagenet, which reads 64"]),
+        ({"arms": ["vae+imagenet"]}, ["vae+imagenet", "both"]),
+        ({"arms": ["vae+vae"]}, ["vae+vae"]),
+        ({"arms": ["colour+random"]}, ["colour+random"]),
+        ({"arms": ["vae+imagenet+random"]}, ["vae+imagenet+random"]),
+        ({"arms": ["imagenet+random", "random+imagenet"]}, ["arms", "different"]),
+        ({"arms": ["vae", "recipe:other"]}, ["recipe:other", "masked"]),
+        ({"arms": ["vae", "recipe:paper"]}, ["recipe:paper", "pretrain"]),
+        (
+            {"arms": ["vae", "recipe:paper"], "pretrain": {"dataset": "d"}},
+            ["recipe:paper", "vae, which has that recipe"],
+        ),
         ({"folds": 5, "vae_run": "pretrain-1"}, ["vae_run", "of its own"]),
         (
             {"folds": 5, "fold": 2, "pretrain": {"dataset": "d", "folds": 5, "fold": 3}},
@@ -85,6 +104,22 @@ def test_a_recipe_that_cannot_be_names_its_field(change, words):
     with pytest.raises(ConfigError) as caught:
         from_dict({**to_dict(PretrainConfig(dataset="d")), "recipe": change})
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_a_study_knows_the_pretrainings_and_sizes_of_its_arms():
+    config = StudyConfig(
+        dataset="d",
+        arms=("recipe:masked", "imagenet+imagenet@96", "recipe:views+random"),
+        pretrain=PretrainConfig(dataset="d"),
+    )
+    assert config.recipes == ("masked", "views") and config.other_sizes == (96,)
+    assert config.parts == (
+        "recipe:masked",
+        "imagenet",
+        "imagenet@96",
+        "recipe:views",
+        "random",
+    )
 
 
 def test_features_of_two_stages_need_frozen_networks_of_two_stages():

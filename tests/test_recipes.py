@@ -1,7 +1,7 @@
 import pytest
 
 from derm_core.cli import main
-from derm_core.config.recipes import RECIPES, describe, recipe
+from derm_core.config.recipes import RECIPES, describe, recipe, with_equal_views
 from derm_core.errors import ConfigError
 
 
@@ -50,3 +50,17 @@ def test_the_command_line_lists_every_recipe(command, capsys):
 def test_what_is_unknown_or_not_allowed_is_named(call, printed):
     with pytest.raises(ConfigError, match=printed):
         call()
+
+
+@pytest.mark.parametrize(
+    ("main", "epochs", "other", "expected"),
+    [
+        ("views", 16, "paper", 32),
+        ("views", 16, "masked", 32),
+        ("paper", 16, "views", 8),
+        ("masked", 5, "paper", 5),
+    ],
+)
+def test_another_recipe_sees_as_many_views_of_images(main, epochs, other, expected):
+    made = with_equal_views(recipe(main, epochs=epochs), other)
+    assert made == recipe(other, epochs=expected)

@@ -93,11 +93,20 @@ def _repeated(args: argparse.Namespace) -> StudyConfig:
     return dataclasses.replace(config, pretrain=pretrain, **device)
 
 
+def _preset_name(args: argparse.Namespace) -> str:
+    """The preset that is named, else the one that fits the other options."""
+    if args.preset:
+        return str(args.preset)
+    if args.folds and args.regime != "finetune":
+        return "folds"
+    synthetic = args.dataset is None or args.dataset.startswith("synth")
+    return "demo" if synthetic else "laptop"
+
+
 def study_config(args: argparse.Namespace) -> StudyConfig:
     """The preset's study with every option that was given, its pretraining changed alike."""
-    synthetic = args.dataset is None or args.dataset.startswith("synth")
     config = preset(
-        args.preset or ("demo" if synthetic else "laptop"),
+        _preset_name(args),
         dataset=args.dataset,
         scale=1.0 if args.scale is None else args.scale,
         recipe=args.recipe,

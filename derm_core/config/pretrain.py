@@ -80,6 +80,11 @@ class Recipe(Checked):
     ema_decay: ShareBelowOne = 0.0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
+    @property
+    def views(self) -> int:
+        """Views of each image in a pass over the images."""
+        return 2 if self.consistency > 0 else 1
+
     def __post_init__(self) -> None:
         super().__post_init__()
         require(

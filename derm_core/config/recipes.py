@@ -65,6 +65,16 @@ def recipe(name: str, **overrides: Any) -> Recipe:
     return _replace(base, overrides, "recipe")
 
 
+def with_equal_views(main: Recipe, name: str) -> Recipe:
+    """The recipe `name`, for as many epochs that it sees as many views of images as the recipe `main`.
+
+    >>> with_equal_views(recipe("views", epochs=16), "paper").epochs
+    32
+    """
+    epochs = main.epochs * main.views / recipe(name).views
+    return recipe(name, epochs=max(1, round(epochs)))
+
+
 def describe(name: str) -> str:
     """One or two sentences on what the recipe does and where it comes from."""
     if name not in _DESCRIPTIONS:

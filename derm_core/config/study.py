@@ -6,10 +6,13 @@ import typing
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
+from ..arms import BOTH, arm_parts, arm_recipe, arm_size
 from ..records import Checked, Range, Rule, require
 from .pretrain import PretrainConfig
+from .recipes import RECIPES
 from .shared import (
     ARMS,
+    SIZES,
     AugmentConfig,
     BackboneConfig,
     BatchSize,
@@ -46,11 +49,29 @@ Corruption = Literal[
     "vignette",
 ]
 CORRUPTIONS: tuple[Corruption, ...] = typing.get_args(Corruption)
+JOINABLE = ("vae", "imagenet", "random")  # and recipe:NAME and imagenet@SIZE
+
+
+def is_arm(arm: str) -> bool:
+    """Whether a study can have an arm of this name."""
+    if arm in ARMS or arm.startswith(("bundle:", "run:")):
+        return True
+    parts = arm_parts(arm)
+    differ = len(set(parts)) == len(parts) <= 2 and set(parts) != set(BOTH)
+    return differ and all(map(_is_part, parts))
+
+
+def _is_part(part: str) -> bool:
+    size = arm_size(part)
+    return part in JOINABLE or arm_recipe(part) in RECIPES or (size is not None and size in SIZES)
+
+
 StudyArm = Annotated[
     str,
     Rule(
-        lambda arm: arm in ARMS or arm.startswith(("bundle:", "run:")),
-        f"{', '.join(ARMS)}, bundle:NAME or run:ID",
+        is_arm,
+        f"{', '.join(ARMS)}, imagenet@SIZE, recipe:NAME ({', '.join(RECIPES)}), two of these side by side "
+        "such as imagenet+random, bundle:NAME or run:ID",
     ),
 ]
 GridValues = Annotated[tuple[NotNegative, ...], Rule(bool, "one or more numbers, 0 or above")]
@@ -91,11 +112,15 @@ class StudyConfig(Checked):
 
     Attributes:
         dataset: name of the dataset.
-        arms: vae, imagenet, random, both, scratch, colour, bundle:NAME or run:ID of a pretraining.
+        arms: vae, imagenet, random, both (vae and imagenet side by side), scratch, colour,
+            imagenet@SIZE (ImageNet at another input size, in pixels), recipe:NAME (a further
+            pretraining of that recipe), two of these side by side such as imagenet+random,
+            bundle:NAME or run:ID of a pretraining.
         backbone: the network of every arm but bundles and runs.
         input_size: side of the input, in pixels.
         regime: "frozen": classifiers on fixed features; "finetune": whole networks are trained.
         vae_run: pretraining whose encoder is the arm vae.
+        recipe_runs: pretrainings of the arms recipe:NAME, in their order; the supervisor fills them in.
         vae: extractor of the library that is the arm vae instead.
         pretrain: pretraining that is queued before the study where neither of them is given.
         pooling: feature of every arm: "pooled", the mean of the last stage over its positions;
@@ -148,6 +173,7 @@ class StudyConfig(Checked):
     input_size: InputSize = 64
     regime: Literal["frozen", "finetune"] = "frozen"
     vae_run: str | None = None
+    recipe_runs: tuple[str, ...] = ()
     vae: str | None = None
     pretrain: PretrainConfig | None = None
     pooling: Literal["pooled", "mu", "multi"] = "pooled"
@@ -193,6 +219,21 @@ class StudyConfig(Checked):
         """Whether this study puts the predictions of all folds together."""
         return self.folds > 0 and self.fold is None
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The different arms of which the arms are made, each alone or beside another."""
+        return tuple(dict.fromkeys(part for arm in self.arms for part in arm_parts(arm)))
+
+    @property
+    def recipes(self) -> tuple[str, ...]:
+        """The recipes of the further pretrainings, one for each part recipe:NAME."""
+        return tuple(recipe for part in self.parts if (recipe := arm_recipe(part)))
+
+    @property
+    def other_sizes(self) -> tuple[int, ...]:
+        """The input sizes of arms, in pixels, that are not the study's."""
+        return tuple(size for part in self.parts if (size := arm_size(part)))
+
     def __post_init__(self) -> None:
         super().__post_init__()
         require(
@@ -210,14 +251,41 @@ class StudyConfig(Checked):
         check_fold(self.folds, self.fold, self.splits)
         if self.folds:
             self._check_folds()
+        self._check_arms()
+
+    def _check_arms(self) -> None:
+        different = {frozenset(arm_parts(arm)) for arm in self.arms}
+        require(len(different) == len(self.arms), "arms", self.arms, "one or more different arms")
+        require(
+            self.input_size not in self.other_sizes,
+            "arms",
+            f"imagenet@{self.input_size}",
+            f"imagenet, which reads {self.input_size} pixels in this study",
+        )
+        own = self.pretrain.recipe.name if self.pretrain else None
+        for recipe in self.recipes:
+            require(
+                own is not None and recipe != own,
+                "arms",
+                f"recipe:{recipe}",
+                f"vae, which has that recipe ({own})"
+                if own
+                else "recipes beside pretrain, the pretraining of vae that gives their settings and images",
+            )
+        require(
+            not self.recipe_runs or len(self.recipe_runs) == len(self.recipes),
+            "recipe_runs",
+            self.recipe_runs,
+            "nothing, or one for each arm recipe:NAME",
+        )
 
     def _check_folds(self) -> None:
         for arm in self.arms:
             require(
-                arm in ARMS,
+                not arm.startswith(("bundle:", "run:")),
                 "arms",
                 arm,
-                f"{', '.join(ARMS)} in folds: other weights may have seen the images of a fold",
+                "no bundle:NAME and no run:ID in folds: other weights may have seen the images of a fold",
             )
         for name in ("corruptions", "shortcut", "external"):
             value = getattr(self, name)

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from ..arms import arm_label
 from ..background import in_background
 from ..bundles.model_library import find_bundle, require_posterior, verify_bundle
 from ..config import EmbedConfig, PretrainConfig, StudyConfig, from_dict, to_dict
+from ..config.labels import study_labels
 from ..data.manifest import CORE, Dataset
 from ..data.official_split import describe_official
 from ..data.on_demand import open_images
@@ -67,12 +67,14 @@ class MapData:
         rows: (n,) manifest rows of those on the map.
         split: (n,) indices into SPLITS.
         features: (n, D) of one extractor.
+        label: what the extractor is called.
     """
 
     dataset: Dataset
     rows: np.ndarray
     split: np.ndarray
     features: np.ndarray
+    label: str
 
     @property
     def is_training(self) -> np.ndarray:
@@ -157,7 +159,9 @@ def map_data(config: EmbedConfig, workspace: Workspace) -> Generator[Event, None
     features = yield from extract(
         extractor, store, workspace, dataset.name, chosen, device=pick_device(config.device)
     )
-    return MapData(dataset, rows, used.split, features)
+    vae = extractor.info.get("label")
+    label = study_labels([config.arm], config.input_size, vae)[config.arm]
+    return MapData(dataset, rows, used.split, features, label)
 
 
 def _split_rule(config: EmbedConfig, workspace: Workspace) -> SplitRule:
@@ -222,7 +226,7 @@ def draw_map(
     info = MapInfo(
         params=to_dict(config),
         arm=config.arm,
-        label=arm_label(config.arm),
+        label=data.label,
         dataset=config.dataset,
         space=config.space,
         aligned_to=config.aligned_to,
@@ -248,7 +252,7 @@ def draw_map(
 
 def _standardised(config: EmbedConfig, data: MapData) -> np.ndarray:
     """The features that a map is drawn of. Raises DataError where no map can be drawn of them."""
-    what = f"features of {arm_label(config.arm)} on {data.dataset.name}"
+    what = f"features of {data.label} on {data.dataset.name}"
     if not np.isfinite(data.features).all():
         raise DataError(
             f"Some {what} are not finite numbers: no map can be drawn. Choose another extractor."

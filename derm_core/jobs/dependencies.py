@@ -10,6 +10,7 @@ import dataclasses
 from typing import Any, TypeGuard
 
 from ..config import EmbedConfig, PretrainConfig, RunConfig, StudyConfig, from_dict, to_dict
+from ..config.recipes import with_equal_views
 from ..errors import ConfigError, RunError
 from ..files import read_json
 from ..workspace import Workspace
@@ -23,8 +24,7 @@ RESUMABLE = ("interrupted", "cancelled", "failed")
 def needs_vae(config: RunConfig) -> TypeGuard[StudyConfig | EmbedConfig]:
     """Whether a config has an arm that uses the encoder of a pretraining run."""
     if isinstance(config, StudyConfig):
-        uses_vae = "vae" in config.arms or "both" in config.arms
-        return uses_vae and not config.all_folds and not config.vae
+        return "vae" in config.parts and not config.all_folds and not config.vae
     return isinstance(config, EmbedConfig) and config.arm in ("vae", "both") and not config.vae
 
 
@@ -42,12 +42,23 @@ def required_pretraining(config: StudyConfig | EmbedConfig) -> PretrainConfig:
     return pretrain
 
 
+def recipe_pretrainings(config: StudyConfig) -> list[PretrainConfig]:
+    """The further pretrainings of the arms recipe:NAME, in their order: that of vae with another recipe."""
+    if not config.recipes or config.all_folds:
+        return []
+    main = required_pretraining(config)
+    return [
+        dataclasses.replace(main, recipe=with_equal_views(main.recipe, name))
+        for name in config.recipes
+    ]
+
+
 def matching_run(
     workspace: Workspace, config: RunConfig, states: tuple[str, ...] = (*USABLE, *RESUMABLE)
 ) -> Run | None:
     """The run of the same config.
 
-    The `vae_run` of a study that describes its pretraining does not count. A run that is about to
+    The `vae_run` and `recipe_runs` of a study that describes its pretraining do not count. A run that is about to
     be cancelled, or was made of former content of its dataset, does not match.
 
     Args:
@@ -73,7 +84,7 @@ def _identity(config: dict[str, Any]) -> dict[str, Any]:
         config = to_dict(from_dict(config))
     except ConfigError:
         return {}
-    return config | ({"vae_run": None} if config.get("pretrain") else {})
+    return config | ({"vae_run": None, "recipe_runs": []} if config.get("pretrain") else {})
 
 
 def _is_outdated(workspace: Workspace, run_id: str, dataset: str) -> bool:
@@ -90,7 +101,7 @@ def _is_outdated(workspace: Workspace, run_id: str, dataset: str) -> bool:
 
 
 def fold_studies(config: StudyConfig) -> list[StudyConfig]:
-    """The studies of the folds of a comparison in folds, each with a pretraining of its own."""
+    """The studies of the folds of a comparison in folds, each with pretrainings and a pretraining seed of its own."""
 
     def study(fold: int) -> StudyConfig:
         pretrain = config.pretrain and dataclasses.replace(
@@ -102,9 +113,12 @@ def fold_studies(config: StudyConfig) -> list[StudyConfig]:
 
 
 def waits_for(workspace: Workspace, run: Run) -> list[str]:
-    """Ids of the runs that must be done before this one starts: a pretraining, or the studies of all folds."""
-    folds = (stored_config(workspace, run.id) or {}).get("fold_runs") or []
-    return list(folds) or ([run.depends_on] if run.depends_on else [])
+    """Ids of the runs that must be done before this one starts: pretrainings, or the studies of all folds."""
+    config = stored_config(workspace, run.id) or {}
+    if folds := config.get("fold_runs"):
+        return list(folds)
+    needed = [*([run.depends_on] if run.depends_on else []), *(config.get("recipe_runs") or [])]
+    return list(dict.fromkeys(needed))
 
 
 def dataset_users(workspace: Workspace, name: str) -> list[str]:
@@ -123,7 +137,7 @@ def references(config: RunConfig) -> set[str]:
     arms = [*getattr(config, "arms", ()), getattr(config, "arm", "")]
     named = {arm.removeprefix("run:") for arm in arms if arm.startswith("run:")}
     vae_run = getattr(config, "vae_run", None)
-    return named | ({vae_run} if vae_run else set())
+    return named.union(getattr(config, "recipe_runs", ()), [vae_run] if vae_run else [])
 
 
 def require_pretraining(store: RunStore, run_id: str, finished: bool) -> None:

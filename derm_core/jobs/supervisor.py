@@ -24,6 +24,7 @@ from .dependencies import (
     fold_studies,
     matching_run,
     needs_vae,
+    recipe_pretrainings,
     references,
     require_pretraining,
     required_pretraining,
@@ -46,8 +47,8 @@ _terminated: dict[str, tuple[int, float]] = {}
 def submit(workspace: Workspace, config: RunConfig, name: str = "") -> str:
     """Queue a run, and first the runs that it needs, and start a worker; returns its id.
 
-    A study whose VAE is to be pretrained takes an identical pretraining that is finished, under way
-    or queued, else queues one before itself. A comparison in folds queues the studies of its folds
+    A study whose VAEs are to be pretrained takes identical pretrainings that are finished, under way
+    or queued, else queues them before itself. A comparison in folds queues the studies of its folds
     before itself; those that exist already go on where they stopped. What the run reads is checked
     by `preflight.submit`.
 
@@ -61,15 +62,29 @@ def submit(workspace: Workspace, config: RunConfig, name: str = "") -> str:
         config, depends_on = dataclasses.replace(config, fold_runs=studies), studies[-1]
         if run := matching_run(workspace, config):
             return _resumed(workspace, run)
-    elif needs_vae(config):
-        depends_on = config.vae_run or _pretraining(workspace, required_pretraining(config))
-        require_pretraining(store, depends_on, finished=False)
-        config = dataclasses.replace(config, vae_run=depends_on)
-    for reference in references(config) - {depends_on}:
+    else:
+        config = _with_pretrainings(workspace, config)
+        depends_on = config.vae_run if needs_vae(config) else None
+    needed = {depends_on, *getattr(config, "recipe_runs", ())}
+    for reference in references(config) - needed:
         require_pretraining(store, reference, finished=True)
     run_id = store.create(config.kind, to_dict(config), name, depends_on)
     spawn(workspace, run_id)
     return run_id
+
+
+def _with_pretrainings(workspace: Workspace, config: RunConfig) -> RunConfig:
+    """A config with the ids of the pretrainings that it needs; those that do not exist are queued."""
+    if needs_vae(config):
+        vae_run = config.vae_run or _pretraining(workspace, required_pretraining(config))
+        require_pretraining(RunStore(workspace), vae_run, finished=False)
+        config = dataclasses.replace(config, vae_run=vae_run)
+    if isinstance(config, StudyConfig) and not config.recipe_runs:
+        runs = tuple(_pretraining(workspace, one) for one in recipe_pretrainings(config))
+        config = dataclasses.replace(config, recipe_runs=runs)
+    for run_id in getattr(config, "recipe_runs", ()):
+        require_pretraining(RunStore(workspace), run_id, finished=False)
+    return config
 
 
 def _pretraining(workspace: Workspace, config: PretrainConfig) -> str:

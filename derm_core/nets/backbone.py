@@ -229,6 +229,7 @@ class Extractor:
     """A backbone with weights and normalisation: uint8 images -> pooled features.
 
     identity: SHA-256 over architecture, stage, normalisation and all tensors: the key of caches.
+    input_size: side of the images that it reads, in pixels; None: that of the study.
     """
 
     name: str
@@ -237,6 +238,7 @@ class Extractor:
     std: tuple[float, ...]
     identity: str
     info: dict[str, Any]
+    input_size: int | None = None
 
     def normalise(self, images_bhwc: Tensor) -> Tensor:
         """uint8 (B, S, S, 3) -> float32 (B, 3, S, S), (x / 255 - mean) / std."""

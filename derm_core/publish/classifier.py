@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from ..bundles.bundle import complete_bundle, load_classifier, load_extractor, s
 from ..bundles.conformal import split_validation
 from ..bundles.model_library import find_bundle, verify_bundle
 from ..bundles.predictor import Predictor, softmax
-from ..config import BackboneConfig, StudyConfig
+from ..config import BackboneConfig
 from ..data.manifest import load_dataset
 from ..data.store import open_store
 from ..errors import BundleError, RunError
@@ -86,7 +87,7 @@ def publish(
                 f"The tensors of this model are not those published as {name}; choose another name."
             )
         predictor = Predictor(load_classifier(folder))
-        _check_same(workspace, source.config, predictor, validation)
+        _check_same(workspace, source, predictor, validation)
         image_ids = validation.image_ids[calibration]
         measured = measure(workspace, predictor, data, image_ids, vae, rates, progress)
         complete_bundle(folder, complete_card(saved, measured, source), measured.reference)
@@ -97,14 +98,18 @@ def publish(
 
 
 def _study_data(workspace: Workspace, source: StudyArm) -> StudyData:
-    """The study's images, split as they were. Raises BundleError where the dataset is another one now."""
+    """The images of the study at the input size of the arm, split as they were.
+
+    Raises:
+        BundleError: the dataset is another one now.
+    """
     data = finish(prepare(source.config, workspace))
     if data.fingerprint != source.study.split.fingerprint:
         raise BundleError(
             f"The dataset {source.config.dataset} is not the one this study used: its split is another. "
             "Put the old images back, or repeat the study."
         )
-    return data
+    return dataclasses.replace(data, store=data.store_at(source.extractor.get("input_size")))
 
 
 def _classifier(workspace: Workspace, source: StudyArm) -> Classifier:
@@ -164,11 +169,11 @@ def _vae(workspace: Workspace, extractor: Mapping[str, Any]) -> VAE | None:
 
 
 def _check_same(
-    workspace: Workspace, config: StudyConfig, predictor: Predictor, validation: Predictions
+    workspace: Workspace, source: StudyArm, predictor: Predictor, validation: Predictions
 ) -> None:
     """Raise BundleError unless the stored bundle gives the study's probabilities for some images, up to float16."""
-    dataset = load_dataset(workspace, config.dataset)
-    store = open_store(workspace, dataset, config.input_size)
+    dataset = load_dataset(workspace, source.config.dataset)
+    store = open_store(workspace, dataset, source.input_size)
     rng = np.random.default_rng(stream_seed(0, "publish", "check"))
     chosen = rng.permutation(len(validation.image_ids))[:CHECKED_IMAGES]
     row_of = {image_id: row for row, image_id in enumerate(dataset.frame["image_id"])}

@@ -62,7 +62,7 @@ def build_card(
         labels=source.labels,
         priority=_priority(source, info),
         decoder=vae_size(vae) if vae else None,
-        input_size=config.input_size,
+        input_size=source.input_size,
         preprocessing=provenance.PREPROCESSING,
         mean=tuple(extractor["mean"]),
         std=tuple(extractor["std"]),
@@ -78,7 +78,7 @@ def build_card(
         versions=provenance.versions(),
         intended_use=provenance.INTENDED_USE,
         limits=(
-            *provenance.limits(data, config.input_size),
+            *provenance.limits(data, source.input_size),
             *_split_note(source),
             *_mapping_note(source),
         ),

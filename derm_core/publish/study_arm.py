@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..arms import arm_parts
 from ..config import StudyConfig, from_dict
 from ..errors import BundleError, NotFound, RunError
 from ..files import read_json
@@ -53,6 +54,11 @@ class StudyArm:
     @property
     def regime(self) -> str:
         return self.result.regime
+
+    @property
+    def input_size(self) -> int:
+        """The side of the images that the arm reads, in pixels."""
+        return int(self.extractor.get("input_size") or self.config.input_size)
 
     @property
     def labels(self) -> Mapping[str, Any]:
@@ -112,7 +118,7 @@ def open_study_arm(run: RunFiles, arm: str, seed: int) -> StudyArm:
     parts = variants[config.seeds.index(seed) % len(variants)]
     if len(parts) != 1:
         raise BundleError(
-            f"The arm {arm} joins {len(parts)} backbones; publish its parts, vae or imagenet, instead."
+            f"The arm {arm} joins {len(parts)} backbones; publish its parts, {' or '.join(arm_parts(arm))}, instead."
         )
     return StudyArm(run, config, study, arm, seed, parts[0])
 

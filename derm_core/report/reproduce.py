@@ -20,8 +20,9 @@ def reproducible_config(result: StudyResult, run_folder: Path | str) -> dict[str
     Where those are gone with the run, the id stays.
     """
     config = dict(result.config)
-    if config.get("fold_runs"):
-        config["fold_runs"] = []
+    for filled_in in ("fold_runs", "recipe_runs"):
+        if config.get(filled_in):
+            config[filled_in] = []
     if run_id := config.get("vae_run"):
         with contextlib.suppress(OSError, ValueError):
             config["pretrain"] = read_json(Path(run_folder).parent / run_id / "config.json")

@@ -1,4 +1,4 @@
-"""The arms of a study as built: which extractors stand behind each."""
+"""The arms of a study as built: which extractors stand behind each, and what each is called."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..arms import arm_kind, arm_label, in_order
+from ..arms import ARM_STYLES, arm_kind, arm_label, arm_parts, arm_recipe, arm_size, in_order
 from ..bundles.bundle import Bundle, ExtractorBundle, load_bundle, load_extractor
 from ..bundles.model_library import list_cards
 from ..config import BackboneConfig, EmbedConfig, StudyConfig
+from ..config.labels import recorded_label, study_labels
 from ..errors import ConfigError, RunError, WeightsUnavailable
 from ..nets.backbone import Backbone, Extractor, build_backbone, load_imagenet, make_extractor
 from ..nets.colour import ColourHistogram
@@ -23,7 +24,6 @@ from ..workspace import Workspace
 RANDOM_MEAN = RANDOM_STD = (0.5, 0.5, 0.5)
 # Mean and standard deviation of a network that does its own normalisation.
 AS_THEY_ARE = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-NO_BACKBONE = ("both", "colour")  # two backbones, or none: neither fine-tuned nor published
 FeatureConfig = StudyConfig | EmbedConfig
 
 
@@ -32,18 +32,20 @@ class Arm:
     """One arm under comparison.
 
     Args:
-        name: vae, imagenet, both, random, scratch, colour, bundle:NAME or run:ID.
+        name: as in a config.
         variants: one list of extractors (their features side by side), or one such list per seed
-            for the arms `random` and `scratch`, whose initialisation is part of what a seed draws.
+            where `random` or `scratch` is among them, whose initialisation is part of what a seed
+            draws.
+        label: what it is called; by default `arm_label`.
     """
 
     name: str
     variants: list[list[Extractor]]
-    label: str = field(init=False)
+    label: str = ""
     kind: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self.label, self.kind = arm_label(self.name), arm_kind(self.name)
+        self.label, self.kind = self.label or arm_label(self.name), arm_kind(self.name)
 
     @property
     def parts(self) -> list[Extractor]:
@@ -65,6 +67,7 @@ class Arm:
                         "std": list(part.std),
                         "identity": part.identity,
                         "info": part.info,
+                        **({"input_size": part.input_size} if part.input_size else {}),
                     }
                     for part in parts
                 ]
@@ -74,7 +77,7 @@ class Arm:
 
 
 def build_extractors(arm: str, config: FeatureConfig, workspace: Workspace) -> list[Extractor]:
-    """The extractors of an arm: one, or one per seed for "random" and for "scratch", which starts alike.
+    """The extractors of an arm that is not joined: one, or one per seed for "random" and "scratch", which start alike.
 
     Raises:
         WeightsUnavailable: imagenet.
@@ -85,12 +88,12 @@ def build_extractors(arm: str, config: FeatureConfig, workspace: Workspace) -> l
     if config.pooling == "multi" and arm not in ("colour", "scratch"):
         pooled = dataclasses.replace(config, pooling="pooled")
         return [_two_stages(extractor) for extractor in build_extractors(arm, pooled, workspace)]
-    kind, _, name = arm.partition(":")
+    kind, name = arm_kind(arm), arm.partition(":")[2]
     if kind == "vae" and config.vae:
         extractor = load_extractor(config.vae, workspace)
         return [_extractor_of_bundle(arm, config.vae, extractor, config)]
-    if kind in ("vae", "run"):
-        return [_extractor_of_run(arm, name or config.vae_run, config, workspace)]
+    if kind in ("vae", "run", "recipe"):
+        return [_extractor_of_run(arm, _run_of(arm, config), config, workspace)]
     if kind == "bundle":
         bundle = load_bundle(name, workspace)
         if isinstance(bundle, ExtractorBundle):
@@ -99,7 +102,8 @@ def build_extractors(arm: str, config: FeatureConfig, workspace: Workspace) -> l
     if kind == "imagenet":
         backbone, info = load_imagenet(config.backbone)
         about = {"weights": "ImageNet", **info}
-        return [make_extractor("imagenet", backbone, info["mean"], info["std"], about)]
+        imagenet = make_extractor("imagenet", backbone, info["mean"], info["std"], about)
+        return [dataclasses.replace(imagenet, input_size=arm_size(arm))]
     if kind in ("random", "scratch"):
         seeds = config.seeds if isinstance(config, StudyConfig) else (config.seed,)
         return [_random_extractor(arm, config, seed) for seed in seeds]
@@ -116,7 +120,8 @@ def build_extractors(arm: str, config: FeatureConfig, workspace: Workspace) -> l
 def _two_stages(extractor: Extractor) -> Extractor:
     assert isinstance(extractor.backbone, Backbone)  # the others have no stages
     network, about = MultiStage(extractor.backbone), {**extractor.info, "pooling": "multi"}
-    return make_extractor(extractor.name, network, extractor.mean, extractor.std, about)
+    multi = make_extractor(extractor.name, network, extractor.mean, extractor.std, about)
+    return dataclasses.replace(multi, input_size=extractor.input_size)
 
 
 def _both_extractor(config: FeatureConfig, workspace: Workspace) -> Extractor:
@@ -132,18 +137,30 @@ def _random_extractor(arm: str, config: FeatureConfig, seed: int) -> Extractor:
     return make_extractor(arm, backbone, RANDOM_MEAN, RANDOM_STD, about)
 
 
+def _run_of(arm: str, config: FeatureConfig) -> str:
+    """The pretraining behind an arm vae, recipe:NAME or run:ID."""
+    if recipe := arm_recipe(arm):
+        assert isinstance(config, StudyConfig)
+        run_id = dict(zip(config.recipes, config.recipe_runs, strict=False)).get(recipe)
+    else:
+        run_id = arm.partition(":")[2] or config.vae_run
+    if not run_id:
+        field = "recipe_runs" if recipe else "vae_run"
+        raise ConfigError(
+            f"{field} is {getattr(config, field)}; allowed: the id of a finished pretraining, for the arm {arm}."
+        )
+    return run_id
+
+
 def _extractor_of_run(
-    arm: str, run_id: str | None, config: FeatureConfig, workspace: Workspace
+    arm: str, run_id: str, config: FeatureConfig, workspace: Workspace
 ) -> Extractor:
     """The encoder of a pretraining up to the pooled features, or up to mu where the config says so."""
-    if not run_id:
-        raise ConfigError(
-            "vae_run is None; allowed: the id of a finished pretraining, for the arm vae."
-        )
     network, card = load_encoder(workspace.run(run_id).artefacts, config.pooling)
     about = {
         "weights": f"VAE of run {run_id}",
         "run": run_id,
+        "label": recorded_label(card.get("config")),
         "pooling": config.pooling,
         "sha256": card["sha256"],
         "transductive": bool(card.get("transductive")),
@@ -161,6 +178,7 @@ def _extractor_of_bundle(
     about = {
         "weights": f"extractor {name}",
         "extractor": name,
+        "label": recorded_label(card.config),
         "pooling": config.pooling,
         "sha256": card.sha256,
         "transductive": bool(card.record.get("transductive")),
@@ -177,7 +195,7 @@ def _require_backbone(
     """Raises RunError where the arm vae would have another network than the study's."""
     backbone = extractor.backbone
     theirs = BackboneConfig(architecture=backbone.architecture, stage=backbone.stage)
-    if extractor.name == "vae" and theirs != config.backbone:
+    if arm_kind(extractor.name) in ("vae", "recipe") and theirs != config.backbone:
         raise RunError(
             f"{who} pretrained {theirs.architecture} to stage {theirs.stage}, but this study compares "
             f"{config.backbone.architecture} to stage {config.backbone.stage}: choose a matching {field}, "
@@ -203,45 +221,60 @@ def resolve_arms(config: StudyConfig, workspace: Workspace) -> tuple[list[Arm], 
     """Build the arms of a study; those whose weights cannot be had are left out, and the notes say so.
 
     Where ImageNet weights are missing, the preset `demo` takes a library bundle's backbone of the
-    same architecture under its own name. `both` needs its two parts.
+    same architecture under its own name. A joined arm needs both its parts.
 
     Raises:
         WeightsUnavailable: where no arm is left; and what `build_extractors` raises for the others.
     """
     built: dict[str, list[Extractor]] = {}
-    notes: list[str] = []
+    missing: WeightsUnavailable | None = None
     wanted = in_order(config.arms)
-    parts = set(wanted) | ({"vae", "imagenet"} if "both" in wanted else set())
-    for arm in in_order(parts - {"both"}):
+    for part in in_order(config.parts):
         try:
-            built[arm] = build_extractors(arm, config, workspace)
+            built[part] = build_extractors(part, config, workspace)
         except WeightsUnavailable as error:
-            demo = config.preset == "demo" and arm == "imagenet"
-            stand_in = _stand_in(config, workspace) if demo else None
-            notes.append(_missing_note(error, stand_in, "both" in wanted))
-            if stand_in and stand_in not in wanted:
-                wanted = in_order([*wanted, stand_in])
-                built[stand_in] = build_extractors(stand_in, config, workspace)
-    arms = [Arm(arm, [[extractor] for extractor in built[arm]]) for arm in wanted if arm in built]
-    if "both" in wanted and {"vae", "imagenet"} <= set(built):
-        arms.append(Arm("both", [[built["vae"][0], built["imagenet"][0]]]))
+            missing = error
+    left_out = [arm for arm in wanted if not built.keys() >= set(arm_parts(arm))]
+    stand_in = None
+    if config.preset == "demo" and "imagenet" in left_out:
+        stand_in = _stand_in(config, workspace)
+    if stand_in and stand_in not in wanted:
+        wanted = in_order([*wanted, stand_in])
+        built[stand_in] = build_extractors(stand_in, config, workspace)
+    vae = built["vae"][0].info.get("label") if "vae" in built else None
+    labels = study_labels(wanted, config.input_size, vae)
+    notes = [_missing_note(missing, stand_in, [labels[arm] for arm in left_out])] if missing else []
+    arms = [
+        Arm(arm, _side_by_side([built[part] for part in arm_parts(arm)]), labels[arm])
+        for arm in wanted
+        if arm not in left_out
+    ]
     if not arms:
         raise WeightsUnavailable(
             f"{notes[0]} No arm is left to compare: add one that needs no download, such as vae or "
             "random."
         )
-    return sorted(arms, key=lambda arm: in_order(wanted).index(arm.name)), notes
+    return arms, notes
 
 
-def _missing_note(error: Exception, stand_in: str | None, both: bool) -> str:
+def _side_by_side(parts: list[list[Extractor]]) -> list[list[Extractor]]:
+    """The variants of an arm from those of its parts; a part of one variant stands in each."""
+    count = max(len(variants) for variants in parts)
+    return [[variants[i % len(variants)] for variants in parts] for i in range(count)]
+
+
+def _missing_note(error: Exception, stand_in: str | None, left_out: list[str]) -> str:
     if stand_in:
-        gone = " VAE + ImageNet is left out." if both else ""
+        others = [label for label in left_out if label != ARM_STYLES["imagenet"].name]
+        gone = "".join(f" {label} is left out." for label in others)
         return (
             f"ImageNet weights are not available: the backbone of the model {arm_label(stand_in)} takes their place "
             f"under its own name.{gone} {error}"
         )
-    left_out = "The arms ImageNet and VAE + ImageNet are" if both else "The arm ImageNet is"
-    return f"{left_out} left out, because the ImageNet weights are not available. {error}"
+    arms = (
+        f"The arms {', '.join(left_out)} are" if len(left_out) > 1 else f"The arm {left_out[0]} is"
+    )
+    return f"{arms} left out, because the ImageNet weights are not available. {error}"
 
 
 def _stand_in(config: StudyConfig, workspace: Workspace) -> str | None:

@@ -183,7 +183,7 @@ def _trained_arm(
             "the same command again."
         )
     return TrainedArm(
-        Arm(arm, []),
+        Arm(arm, [], folds[0].result.arms[arm].label),
         folds[0].result.arms[arm].features,
         _curves(folds, arm, shared),
         {"test": positions, "val": np.concatenate([at for at, _ in val])},

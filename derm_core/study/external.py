@@ -76,8 +76,14 @@ def external(study: TrainedStudy) -> Generator[Event, None, list[ExternalSet]]:
             dataset, store = yield from open_images(study.workspace, name, study.config.input_size)
             mapped = class_map(dataset.classes, data.classes, through=through, name=name)
             tested = external_images(dataset, mapped, known, data.classes)
+            others = {}
+            for size in predictors.other_sizes:
+                _, at_size = yield from open_images(study.workspace, name, size)
+                others[size] = at_size.images
             images, what = store.images, f"External test: {name}"
-            probabilities = yield from predictors.over(images, tested.rows, what=what)
+            probabilities = yield from predictors.over(
+                images, tested.rows, what=what, others=others
+            )
             tested_ids = dataset.frame["image_id"].to_numpy()[tested.rows]
             looks = count_looks(study.workspace, name, study.run.id, tested_ids)
             entry = _entry(study, tested, probabilities)

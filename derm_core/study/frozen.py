@@ -135,8 +135,9 @@ def arm_features(
         what = f"Features: {arm.label}{number}"
         blocks = []
         for part in parts:
+            store = data.store_at(part.input_size)
             steps = extract(
-                part, data.store, workspace, data.dataset.name, rows, device=device, what=what
+                part, store, workspace, data.dataset.name, rows, device=device, what=what
             )
             blocks.append((yield from steps))
         variants.append(blocks)

@@ -5,14 +5,16 @@
         probabilities = yield from predictors.over(images, rows, what="…")   of many
 
 Frozen arms: features, then the heads at the arm's own setting; an extractor that several arms use
-(`both`) is computed once. Arms that were trained end to end: their saved models.
+(`both`) is computed once. Arms that were trained end to end: their saved models. Arms that read
+images of another size than the study's get these beside them.
 """
 
 from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
+from types import MappingProxyType
 from typing import TypeVar
 
 import numpy as np
@@ -29,6 +31,10 @@ from .frozen import side_by_side
 from .trained_arm import TrainedStudy
 
 T = TypeVar("T")
+Key = tuple[
+    str, int | None
+]  # identity of an extractor, and the input size where it is not the study's
+NONE: Mapping[int, np.ndarray] = MappingProxyType({})
 CPU_BATCH, CUDA_BATCH = 64, 256  # fastest in bfloat16 on a CPU core, ResNet-18 at 64 px
 FLOAT32 = Precision(channels_last=True, reason="as the study's own test")
 
@@ -51,9 +57,8 @@ class Predictors:
         features = study.frozen.features if study.frozen else {}
         arms = {name: one.arm for name, one in study.trained.items()}
         self._frozen = {name: arm for name, arm in arms.items() if name in features}
-        self._extractors = {
-            part.identity: part for arm in self._frozen.values() for part in arm.parts
-        }
+        self._extractors = {_key(part): part for arm in self._frozen.values() for part in arm.parts}
+        self.other_sizes = sorted({size for _, size in self._extractors if size})
         self._models = {
             name: self._load(arm) for name, arm in arms.items() if name not in self._frozen
         }
@@ -86,12 +91,20 @@ class Predictors:
             models.append((extractor, classifier.requires_grad_(False)))
         return models
 
-    def __call__(self, images_nssc: np.ndarray) -> dict[str, np.ndarray]:
-        """Plain softmax {arm: (S, n, C)} float32 of uint8 images (n, S, S, 3), all at once."""
+    def __call__(
+        self, images_nssc: np.ndarray, others: Mapping[int, np.ndarray] = NONE
+    ) -> dict[str, np.ndarray]:
+        """Plain softmax {arm: (S, n, C)} float32 of uint8 images (n, S, S, 3), all at once.
+
+        others: {input size: the same images at it}, of each of `other_sizes`.
+        """
         images = torch.from_numpy(np.array(images_nssc)).to(self.device)
+        at_size = {
+            size: torch.from_numpy(np.array(of)).to(self.device) for size, of in others.items()
+        }
         with torch.inference_mode(), self.precision.autocast(self.device):
             pooled = {
-                key: part.features(images).float().cpu().numpy()
+                key: part.features(at_size[key[1]] if key[1] else images).float().cpu().numpy()
                 for key, part in self._extractors.items()
             }
             p_snc = {
@@ -102,7 +115,7 @@ class Predictors:
             }
         for name, arm in self._frozen.items():
             features = side_by_side(
-                [[pooled[part.identity] for part in parts] for parts in arm.variants]
+                [[pooled[_key(part)] for part in parts] for parts in arm.variants]
             )
             assert self.study.frozen is not None  # as it has frozen arms
             heads, best = self.study.frozen.heads, self.study.frozen.best
@@ -110,10 +123,19 @@ class Predictors:
         return {name: p_snc[name] for name in self.arms}
 
     def over(
-        self, images: np.ndarray, rows: np.ndarray, *, what: str
+        self,
+        images: np.ndarray,
+        rows: np.ndarray,
+        *,
+        what: str,
+        others: Mapping[int, np.ndarray] = NONE,
     ) -> Generator[Event, None, dict[str, np.ndarray]]:
-        """`self` batch by batch over rows of a uint8 array, with progress, and a TICK where it may be stopped."""
-        parts = yield from in_batches(self, images, rows, self.batch, what)
+        """`self` batch by batch over rows of uint8 arrays, with progress, and a TICK where it may be stopped."""
+
+        def predict(here: np.ndarray) -> dict[str, np.ndarray]:
+            return self(images[here], {size: of[here] for size, of in others.items()})
+
+        parts = yield from in_batches(predict, rows, np.arange(len(rows)), self.batch, what)
         return {name: np.concatenate([part[name] for part in parts], 1) for name in self.arms}
 
     def close(self) -> None:
@@ -122,14 +144,18 @@ class Predictors:
             module.to("cpu")
 
 
+def _key(part: Extractor) -> Key:
+    return part.identity, part.input_size
+
+
 def in_batches(
-    predict: Callable[[np.ndarray], T], images: np.ndarray, rows: np.ndarray, batch: int, what: str
+    predict: Callable[[np.ndarray], T], array: np.ndarray, rows: np.ndarray, batch: int, what: str
 ) -> Generator[Event, None, list[T]]:
-    """`predict` of each batch of the rows of a uint8 array, with progress, and a TICK where it may be stopped."""
+    """`predict` of each batch of the rows of an array, with progress, and a TICK where it may be stopped."""
     parts, started = [], time.monotonic()
     for begin in range(0, len(rows), batch):
         here = rows[begin : begin + batch]
-        parts.append(predict(images[here]))
+        parts.append(predict(array[here]))
         yield progress(begin + len(here), len(rows), "images", what=what, started=started)
         yield TICK
     return parts

@@ -5,6 +5,7 @@ laptop   HAM10000, ResNet-18 to stage 3 at 64 px, on two CPU cores
 long     the same network at 96 px, pretrained for 200 epochs: what should lift the VAE above ImageNet; made for a GPU
 paper    ConvNeXt-Tiny at 224 px, the paper's backbone; made for a GPU
 bundles  both arms fine-tuned end to end with one schedule: what ships in `models/`
+folds    the laptop's network in five folds, everything repeated in each: what a claim rests on
 """
 
 from __future__ import annotations
@@ -17,6 +18,17 @@ from ..config.recipes import BEST
 from ..config.recipes import recipe as make_recipe
 from ..records import require
 
+FOLD_ARMS = (
+    "recipe:paper",
+    "recipe:masked",
+    "vae",
+    "imagenet",
+    "imagenet@96",
+    "both",
+    "imagenet+random",
+    "imagenet+imagenet@96",
+    "random",
+)
 LABEL_FRACTIONS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
 SHORTCUT = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -79,6 +91,19 @@ PRESETS: dict[str, Preset] = {
         ),  # as those in models/ were made
         pretrain_epochs=16,
     ),
+    "folds": Preset(
+        "HAM10000 in five folds, for a claim: every image is tested once, and pretraining, input size and settings are "
+        "repeated in each fold. Plain, masked and SimCLR VAEs against ImageNet at two sizes, with controls of width; "
+        "fifteen pretrainings.",
+        dataclasses.replace(
+            HAM10000,
+            arms=FOLD_ARMS,
+            pretrain=PretrainConfig(dataset="ham10000", recipe=make_recipe(BEST)),
+            folds=5,
+            label_fractions=(0.1, 1.0),
+        ),
+        pretrain_epochs=16,
+    ),
 }
 
 
@@ -95,7 +120,7 @@ def preset(
         dataset: instead of its own.
         scale: above 0, at most 1; the share of images, epochs, seeds (at least two) and grid
             points. A scaled study shows that everything works; its numbers say little.
-        recipe: name of a pretraining recipe instead of the preset's own.
+        recipe: name of a pretraining recipe instead of the preset's own; its own arm is then left out.
         full: also with fewer labels, linear heads, all corruptions and the planted artefact (not for fine-tuned
             models, whose training would be repeated for these).
 
@@ -116,8 +141,14 @@ def preset(
         max_images=max_images,
         recipe=make_recipe(recipe or base.recipe, epochs=_scaled(base.pretrain_epochs, scale, 2)),
     )
+    arms = tuple(arm for arm in base.study.arms if arm != f"recipe:{pretrain.recipe.name}")
     config = dataclasses.replace(
-        base.study, dataset=dataset, pretrain=pretrain, max_images=max_images, preset=name
+        base.study,
+        arms=arms,
+        dataset=dataset,
+        pretrain=pretrain,
+        max_images=max_images,
+        preset=name,
     )
     if full:
         config = dataclasses.replace(config, corruptions=CORRUPTIONS)

@@ -52,20 +52,25 @@ def _decide_all(
 ) -> Generator[Event, None, dict[str, Decisions]]:
     """Prior-adjusted decisions {"clean" or family: {arm: (severities, S, n) int16}}, written family by family."""
     folder = study.run.checkpoints / "robustness"
-    images = len(study.data.members("test"))
+    count = len(study.data.members("test"))
     todo = [name for name in [CLEAN, *families] if not (folder / f"{name}.npz").exists()]
-    total = images * sum(len(SEVERITIES) if name != CLEAN else 1 for name in todo)
+    total = count * sum(len(SEVERITIES) if name != CLEAN else 1 for name in todo)
     done, started = 0, time.monotonic()
     with closing(Predictors(study, precision)) as predictors:
         for name in todo:
             by_arm: dict[str, list[np.ndarray]] = {arm: [] for arm in predictors.arms}
             for severity in SEVERITIES if name != CLEAN else (0,):
                 parts = []
-                for begin in range(0, images, predictors.batch):
+                for begin in range(0, count, predictors.batch):
                     which = slice(begin, begin + predictors.batch)
-                    batch = predictors(_images(study, which, name, severity))
+                    images = _images(study, which, name, severity)
+                    others = {
+                        size: _images(study, which, name, severity, size)
+                        for size in predictors.other_sizes
+                    }
+                    batch = predictors(images, others)
                     parts.append({arm: decide(p, study.log_prior) for arm, p in batch.items()})
-                    done += min(predictors.batch, images - begin)
+                    done += min(predictors.batch, count - begin)
                     what = f"Robustness: {name}"
                     yield progress(done, total, "images", what=what, started=started)
                     yield TICK
@@ -75,9 +80,11 @@ def _decide_all(
     return {name: load_arrays(folder / f"{name}.npz") for name in [CLEAN, *families]}
 
 
-def _images(study: TrainedStudy, which: slice, family: str, severity: int) -> np.ndarray:
+def _images(
+    study: TrainedStudy, which: slice, family: str, severity: int, size: int | None = None
+) -> np.ndarray:
     data, positions = study.data, study.data.members("test")[which]
-    images = np.array(data.store.images[data.rows[positions]])
+    images = np.array(data.store_at(size).images[data.rows[positions]])
     return (
         images if family == CLEAN else corrupt(images, family, severity, data.image_ids[positions])
     )

@@ -9,12 +9,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Generator
 
-from ..arms import arm_label, in_order
+from ..arms import arm_label, arm_parts, arm_recipe, arm_size, in_order
 from ..config import StudyConfig
 from ..data.splits import SPLITS
 from ..errors import ConfigError
 from ..events import Event
-from .arms import NO_BACKBONE, Arm
+from .arms import Arm
 from .finetune import finetune
 from .trained_arm import TrainedArm, TrainedStudy
 
@@ -27,8 +27,8 @@ NOTE = (
 def fitting_arms(config: StudyConfig) -> tuple[StudyConfig, list[str]]:
     """The config with the arms that its regime can train, and notes on what is left out or differs.
 
-    Fine-tuned, `both` and `colour` have no one backbone, and `scratch` is what `random` is. Raises
-    ConfigError where no arm is left.
+    Fine-tuned, joined arms and `colour` have no one backbone, all read one input size, and `scratch`
+    is what `random` is. Raises ConfigError where no arm is left.
     """
     label = arm_label("scratch")
     if config.regime == "frozen":
@@ -37,12 +37,9 @@ def fitting_arms(config: StudyConfig) -> tuple[StudyConfig, list[str]]:
                 "arms is ('scratch',); allowed with regime 'frozen': a frozen arm beside it, such as random."
             )
         return config, [NOTE.format(label=label)] if "scratch" in config.arms else []
-    left = tuple(arm for arm in config.arms if arm not in NO_BACKBONE)
-    why = {
-        "both": "two backbones side by side are not fine-tuned as one",
-        "colour": "it has nothing to fine-tune",
-    }
-    notes = [f"{arm_label(arm)} is left out: {why[arm]}." for arm in why if arm in config.arms]
+    why = {arm: reason for arm in config.arms if (reason := _not_finetuned(arm))}
+    left = tuple(arm for arm in config.arms if arm not in why)
+    notes = [f"{arm_label(arm)} is left out: {reason}." for arm, reason in why.items()]
     if {"scratch", "random"} <= set(left):
         left = tuple(arm for arm in left if arm != "scratch")
         notes.append(
@@ -53,7 +50,18 @@ def fitting_arms(config: StudyConfig) -> tuple[StudyConfig, list[str]]:
             f"arms is {config.arms!r}; allowed with regime 'finetune': vae, imagenet, random, scratch, "
             "bundle:NAME or run:ID."
         )
-    return dataclasses.replace(config, arms=left), notes
+    runs = dict(zip(config.recipes, config.recipe_runs, strict=False))
+    of_left = [runs[recipe] for arm in left if (recipe := arm_recipe(arm)) in runs]
+    return dataclasses.replace(config, arms=left, recipe_runs=tuple(of_left)), notes
+
+
+def _not_finetuned(arm: str) -> str | None:
+    """Why an arm cannot be fine-tuned; None where it can."""
+    if len(arm_parts(arm)) > 1:
+        return "two backbones side by side are not fine-tuned as one"
+    if arm_size(arm):
+        return "all arms are fine-tuned at one input size"
+    return "it has nothing to fine-tune" if arm == "colour" else None
 
 
 def with_scratch(

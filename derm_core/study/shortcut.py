@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arms import arm_label
 from ..data.store import Store
 from ..data.synth.photo import draw_ink
 from ..events import TICK, Event, log, progress
@@ -83,7 +82,8 @@ def shortcut(study: TrainedStudy) -> Generator[Event, None, Shortcut]:
         reference=tuple(ink_alone(share, rho) for rho in strengths),
         note=_note(study, arms),
     )
-    return dataclasses.replace(answer, text=_text(answer))
+    labels = {arm: study.trained[arm].arm.label for arm in arms}
+    return dataclasses.replace(answer, text=_text(answer, labels))
 
 
 def _row(arm: str, strength: float, estimates: Mapping[str, Estimate]) -> ShortcutRow:
@@ -146,19 +146,24 @@ def _inked_features(
     study: TrainedStudy, frozen: FrozenHeads
 ) -> Generator[Event, None, dict[str, np.ndarray]]:
     """Features of every image with ink, in the form of `frozen.features`; they stay in the workspace's cache."""
-    data, path = study.data, study.run.checkpoints / "inked.npy"
-    fingerprint = hashlib.sha256(f"{data.store.fingerprint} ink 1".encode()).hexdigest()
-    features = {}
+    data, features, paths = study.data, {}, []
+    names = data.dataset.frame["image_id"].tolist()
     try:
-        names = data.dataset.frame["image_id"].tolist()
-        inked = yield from paint_ink(data.store.images, data.rows, names, path)
-        data = dataclasses.replace(data, store=Store(data.store.size, inked, fingerprint))
+        inked = {}
+        for store in (data.store, *data.other_stores.values()):
+            paths.append(study.run.checkpoints / f"inked-{store.size}.npy")
+            images = yield from paint_ink(store.images, data.rows, names, paths[-1])
+            fingerprint = hashlib.sha256(f"{store.fingerprint} ink 1".encode()).hexdigest()
+            inked[store.size] = Store(store.size, images, fingerprint)
+        own = inked.pop(data.store.size)
+        data = dataclasses.replace(data, store=own, other_stores=inked)
         for arm in frozen.features:
             features[arm] = yield from arm_features(
                 study.trained[arm].arm, study.workspace, data, study.device
             )
     finally:
-        path.unlink(missing_ok=True)
+        for path in paths:
+            path.unlink(missing_ok=True)
     return features
 
 
@@ -196,7 +201,7 @@ def _mix(without: np.ndarray, with_ink: np.ndarray, is_inked: np.ndarray) -> np.
 
 
 def _note(study: TrainedStudy, arms: Sequence[str]) -> str:
-    left = [arm_label(arm) for arm in study.trained if arm not in arms]
+    left = [one.arm.label for arm, one in study.trained.items() if arm not in arms]
     note = (
         "Heads are trained anew at every strength, at the arm's own setting, each seed with its own draw of who "
         "carries ink; the test images are the study's."
@@ -204,13 +209,13 @@ def _note(study: TrainedStudy, arms: Sequence[str]) -> str:
     return note + (f" Not asked, being trained end to end: {', '.join(left)}." if left else "")
 
 
-def _text(answer: Shortcut) -> str:
+def _text(answer: Shortcut, labels: Mapping[str, str]) -> str:
     strongest, differences = max(answer.strengths), answer.differences
     row = next((row for row in differences if row.strength == strongest), None)
     pair = [row.a, row.b] if row else [one.arm for one in answer.rows]
     at = {one.arm: one for one in answer.rows if one.strength == strongest and one.arm in pair}
     results = "; ".join(
-        f"{arm_label(arm)} {points(one.reliance.mean)} points, balanced accuracy "
+        f"{labels[arm]} {points(one.reliance.mean)} points, balanced accuracy "
         f"{100 * (one.clean.mean or 0):.1f} % without ink and {100 * (one.reversed.mean or 0):.1f} % with the tie "
         "reversed"
         for arm, one in at.items()
@@ -222,7 +227,7 @@ def _text(answer: Shortcut) -> str:
     if row and row.mean is not None:
         verb = "differ" if row.sign else "are not shown to differ"
         text += (
-            f" {arm_label(row.a)} and {arm_label(row.b)} {verb} in that reliance "
+            f" {labels[row.a]} and {labels[row.b]} {verb} in that reliance "
             f"({points(row.mean)} points, 95 % interval {points(row.low)} to {points(row.high)})."
         )
     return text

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,13 +26,14 @@ class StudyData:
     """A dataset as one study uses it, with its split by patients (or lesions); one entry an image used.
 
     Args:
-        store: the pixels; None where none are needed.
+        store: the pixels at the study's input size; None where none are needed.
         rows: (n,) row numbers in manifest and store, ascending.
         labels: (n,) class index, -1 without a label.
         groups: (n,) codes of patients or lesions, which a split never parts.
         split: (n,) index into SPLITS.
         fingerprint: names the split.
         official: what has to be known of the official split, where it is used.
+        other_stores: {input size: the pixels} of arms that read another size.
     """
 
     dataset: Dataset
@@ -43,6 +44,11 @@ class StudyData:
     split: np.ndarray
     fingerprint: str
     official: OfficialSplit | None = None
+    other_stores: Mapping[int, Any] = field(default_factory=dict)
+
+    def store_at(self, input_size: int | None) -> Any:
+        """The pixels at an input size; None: that of the study."""
+        return self.other_stores[input_size] if input_size else self.store
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -85,7 +91,7 @@ class StudyData:
 
 
 def prepare(config, workspace: Workspace) -> Generator[Event, None, StudyData]:
-    """The dataset of a study or embedding, its store and its split by patients.
+    """The dataset of a study or embedding, its stores and its split by patients.
 
     The synthetic dataset is made on first need. The split is that of the classes, also where labels
     are priorities.
@@ -97,6 +103,9 @@ def prepare(config, workspace: Workspace) -> Generator[Event, None, StudyData]:
             official one and it has none.
     """
     dataset, store = yield from open_images(workspace, config.dataset, config.input_size)
+    other_stores = {}
+    for size in getattr(config, "other_sizes", ()):
+        _, other_stores[size] = yield from open_images(workspace, config.dataset, size)
     used = used_images(dataset, SplitRule.of(config))
     rows, split = used.rows, used.split
     groups, ids = dataset.groups[rows], dataset.frame["image_id"].to_numpy()[rows]
@@ -104,7 +113,7 @@ def prepare(config, workspace: Workspace) -> Generator[Event, None, StudyData]:
         dataset = as_priorities(dataset)
     labels, fingerprint = dataset.labels[rows], split_fingerprint(split, ids)
     data = StudyData(
-        dataset, store, rows, labels, groups, split, fingerprint, official=used.official
+        dataset, store, rows, labels, groups, split, fingerprint, used.official, other_stores
     )
     _check(data)
     return data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -35,6 +36,7 @@ SPLITS = {"grouped": "Grouped", "official": "Official"}
 LOSSES = {"cross_entropy": "Cross-entropy", "focal": "Focal", "brier": "Brier"}
 DEVICES = {"auto": "Automatic", "cpu": "CPU", "cuda": "GPU"}
 MAX_SEEDS = 20
+IMAGENET_SIZES = (96, 64, 224)  # at which ImageNet's features can be compared, in pixels
 Fields = dict[str, Any]  # of a configuration
 
 
@@ -175,8 +177,18 @@ def _choose_pretraining(workspace: Workspace, base: StudyConfig, tag: str) -> tu
     return vae, {"recipe": recipe(name, epochs=epochs), "images": images}
 
 
+def _offered_arms(base: StudyConfig, models: Sequence[str]) -> list[str]:
+    """Usual arms, further recipes and input sizes, controls of width, models of the library."""
+    own = base.pretrain.recipe.name if base.pretrain else None
+    sizes = [f"imagenet@{size}" for size in IMAGENET_SIZES if size != base.input_size]
+    recipes = [f"recipe:{name}" for name in RECIPES if base.pretrain and name != own]
+    controls = ["imagenet+random", f"imagenet+{sizes[0]}"]
+    bundles = [f"bundle:{name}" for name in models]
+    return list(dict.fromkeys([*ARMS, *recipes, *sizes, *controls, *base.arms, *bundles]))
+
+
 def _choose_comparison(workspace: Workspace, base: StudyConfig, tag: str) -> Fields:
-    offered = [*ARMS, *(f"bundle:{card.name}" for card in cached.cards(workspace))]
+    offered = _offered_arms(base, [card.name for card in cached.cards(workspace)])
     arms = st.multiselect(
         "Arms",
         offered,

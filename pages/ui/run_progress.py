@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from derm_core.arms import arm_style
+from derm_core.config.labels import recorded_label, study_labels
 from derm_core.jobs.store import Run
 from derm_core.report.run_events import RunEvents
 from derm_core.report.sections.curves import learning_curves
@@ -128,11 +129,22 @@ def _draw_study(workspace: Workspace, run_id: str, events: RunEvents) -> None:
         key=f"live-{run_id}",
         format_func=lambda name: words.QUANTITIES[name],
     )
-    draw(learning_curves(curves, quantity, {arm: arm_style(arm) for arm in curves}))
+    labels = _arm_labels(workspace, run_id)
+    styles = {arm: arm_style(arm, labels.get(arm)) for arm in curves}
+    draw(learning_curves(curves, quantity, styles))
     if not final:
         st.caption(
             "Until the study is done: the middle setting of its grid. The comparison uses the one chosen on validation."
         )
+
+
+def _arm_labels(workspace: Workspace, run_id: str) -> dict[str, str]:
+    """What the arms of a study are called: as its result has it, before that after its pretraining."""
+    if result := cached.study(workspace, run_id):
+        return {arm: one.label for arm, one in result.arms.items()}
+    config = cached.config(workspace, run_id)
+    vae = recorded_label(config.get("pretrain"))
+    return study_labels(config.get("arms", []), config.get("input_size", 0), vae)
 
 
 def _draw_earlier(workspace: Workspace, run_id: str) -> None:

@@ -272,7 +272,7 @@ def test_features_of_which_no_map_can_be_drawn_are_refused(workspace, run, featu
     dataset = load_dataset(workspace, "little")
     split = split_dataset(dataset.labels, dataset.groups, 0)
     values = features(np.random.default_rng(0)).astype(np.float32)
-    data = MapData(dataset, np.arange(60), split, values)
+    data = MapData(dataset, np.arange(60), split, values, "ImageNet")
     with pytest.raises(DataError, match=reason):
         list(draw_map(EmbedConfig(**CONFIG), data, run))
     assert not run.map_info.exists()

@@ -77,7 +77,7 @@ def test_images_of_a_map_fall_on_their_own_places_and_others_between_their_neigh
         )
     )
     split = split_dataset(dataset.labels, dataset.groups, 0)
-    maps = draw_map(config, MapData(dataset, np.arange(60), split, features), run)
+    maps = draw_map(config, MapData(dataset, np.arange(60), split, features, "ImageNet"), run)
     while next(maps).kind != "log":  # the map with its PCA stands; UMAP is left out
         pass
     maps.close()

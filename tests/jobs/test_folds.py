@@ -6,6 +6,7 @@ import pytest
 
 from derm_core.commands.fold_progress import FoldProgress
 from derm_core.config import PretrainConfig, StudyConfig, from_dict
+from derm_core.config.recipes import recipe
 from derm_core.errors import RunError
 from derm_core.jobs import supervisor
 from derm_core.jobs.dependencies import fold_studies, stored_config, waits_for
@@ -50,6 +51,56 @@ def test_every_fold_has_a_study_and_a_pretraining_of_its_own(workspace, started)
             pretraining,
         )
     assert from_dict(stored_config(workspace, run_id)).all_folds
+
+
+def with_recipes(**changes):
+    pretrain = PretrainConfig(dataset="synth", recipe=recipe("views", epochs=16), seed=7)
+    arms = ("recipe:paper", "vae", "recipe:masked", "imagenet")
+    return dataclasses.replace(CONFIG, arms=arms, pretrain=pretrain, **changes)
+
+
+def test_a_fold_pretrains_every_recipe_with_the_seed_of_the_fold(workspace, started):
+    config = with_recipes()
+    run_id = supervisor.submit(workspace, config)
+    assert len(started) == 13
+    for number, (*pretrainings, study) in enumerate(fold_runs(workspace, run_id), start=1):
+        made = [from_dict(stored_config(workspace, run)) for run in pretrainings]
+        of_fold = from_dict(stored_config(workspace, study))
+        assert [of_fold.vae_run, *of_fold.recipe_runs] == pretrainings
+        main = dataclasses.replace(config.pretrain, folds=3, fold=number, seed=7 + number - 1)
+        assert made == [
+            dataclasses.replace(main, recipe=one)
+            for one in (
+                config.pretrain.recipe,
+                recipe("paper", epochs=32),
+                recipe("masked", epochs=32),
+            )
+        ]
+
+
+def test_a_study_of_one_split_pretrains_every_recipe_with_one_seed(workspace, started):
+    run_id = supervisor.submit(workspace, with_recipes(folds=0))
+    config = from_dict(stored_config(workspace, run_id))
+    assert started == [config.vae_run, *config.recipe_runs, run_id]
+    made = [from_dict(stored_config(workspace, run)) for run in started[:-1]]
+    assert [one.recipe.name for one in made] == ["views", "paper", "masked"]
+    assert {one.seed for one in made} == {7} and {one.folds for one in made} == {0}
+    with pytest.raises(RunError, match=f"is used by {run_id}"):
+        ended(workspace, started[1], "done")
+        supervisor.delete_run(workspace, started[1])
+
+
+def test_a_comparison_of_recipes_goes_on_where_it_stopped(workspace, started):
+    config = with_recipes()
+    run_id = supervisor.submit(workspace, config)
+    (vae, paper, masked, study), *others = fold_runs(workspace, run_id)
+    for run in (vae, masked, *(run for fold in others for run in fold)):
+        ended(workspace, run, "done")
+    for run, state in ((paper, "interrupted"), (study, "failed"), (run_id, "failed")):
+        ended(workspace, run, state)
+    started.clear()
+    assert supervisor.submit(workspace, config) == run_id
+    assert started == [paper, study, run_id]
 
 
 def test_arms_without_a_vae_need_no_pretraining(workspace, started):

@@ -7,11 +7,18 @@ import pytest
 import torch
 
 from derm_core.arms import arm_file, arm_label, in_order
-from derm_core.config import BackboneConfig, StudyConfig
+from derm_core.config import BackboneConfig, PretrainConfig, StudyConfig, to_dict
+from derm_core.config.labels import study_labels
+from derm_core.config.recipes import recipe
+from derm_core.data.store import open_store
 from derm_core.errors import ConfigError, RunError, WeightsUnavailable
+from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head
 from derm_core.nets.vae import build_vae, save_vae
 from derm_core.study.arms import build_extractors, resolve_arms
+from derm_core.study.frozen import arm_features
+from derm_core.study.study_data import prepare
+from tests.steps import finish
 
 SMALL = BackboneConfig(architecture="resnet18", stage=1)
 
@@ -51,6 +58,48 @@ def test_names_and_order_are_those_of_every_table():
         "Majority class",
     ]
     assert arm_file("bundle:mole-net") == "bundle_mole-net"
+    more = [
+        "imagenet+random",
+        "imagenet@best",
+        "imagenet@96",
+        "vae",
+        "imagenet@128",
+        "recipe:masked",
+    ]
+    assert in_order({*more, "recipe:paper", "imagenet", "imagenet+imagenet@96", "both"}) == [
+        "recipe:paper",
+        "recipe:masked",
+        "vae",
+        "imagenet",
+        "imagenet@96",
+        "imagenet@128",
+        "imagenet@best",
+        "both",
+        "imagenet+random",
+        "imagenet+imagenet@96",
+    ]
+
+
+def test_arms_are_named_after_their_recipes_and_sizes():
+    arms = ("recipe:paper", "vae", "imagenet", "imagenet@96", "imagenet@best", "both")
+    controls = ("imagenet+random", "imagenet+imagenet@96")
+    labels = study_labels([*arms, *controls], 64, "VAE + SimCLR")
+    assert list(labels.values()) == [
+        "VAE (plain)",
+        "VAE + SimCLR",
+        "ImageNet at 64 px",
+        "ImageNet at 96 px",
+        "ImageNet (best input size)",
+        "VAE + SimCLR + ImageNet",
+        "ImageNet + random initialisation",
+        "ImageNet at 64 px + ImageNet at 96 px",
+    ]
+    assert study_labels(("imagenet", "both"), 64) == {
+        "imagenet": "ImageNet",
+        "both": "VAE + ImageNet",
+    }
+    same = study_labels(("vae", "recipe:paper"), 64, "VAE (plain)")
+    assert len(set(same.values())) == 2
 
 
 @pytest.mark.slow
@@ -151,7 +200,6 @@ def test_other_presets_and_other_backbones_get_no_stand_in(
 def _shelve(monkeypatch, backbone: BackboneConfig) -> None:
     """A shelf with one model, as far as arms look at it."""
     from derm_core.bundles.bundle import Bundle
-    from derm_core.nets.backbone import build_backbone
     from tests.bundles.cards import make_card
 
     network = build_backbone(backbone, 0)
@@ -169,3 +217,63 @@ def _shelve(monkeypatch, backbone: BackboneConfig) -> None:
         "derm_core.study.arms.load_bundle",
         lambda name, workspace: Bundle(name, workspace.models / name, card, classifier, None),
     )
+
+
+@pytest.fixture
+def planted_imagenet(monkeypatch):
+    """In place of ImageNet's weights those of a network that nobody trained."""
+    network = build_backbone(SMALL, 11)
+    info = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+    monkeypatch.setattr("derm_core.study.arms.load_imagenet", lambda config: (network, info))
+
+
+@pytest.mark.slow
+def test_a_joined_control_has_the_parts_of_each_seed(workspace, config, planted_imagenet):
+    arms, _ = resolve_arms(
+        dataclasses.replace(config, arms=("random", "imagenet+random")), workspace
+    )
+    joined, control = arms
+    assert joined.name == "imagenet+random" and len(joined.variants) == len(config.seeds)
+    first = [[part.identity for part in parts] for parts in joined.variants]
+    assert first[0][0] == first[1][0], "one ImageNet"
+    assert [ids[1] for ids in first] == [parts[0].identity for parts in control.variants]
+
+
+@pytest.mark.slow
+def test_an_arm_of_another_size_has_the_features_of_images_of_that_size(
+    workspace, tiny, config, planted_imagenet
+):
+    wanted = dataclasses.replace(config, arms=("imagenet", "imagenet@48", "imagenet+imagenet@48"))
+    _, data = finish(prepare(wanted, workspace))
+    arms, _ = resolve_arms(wanted, workspace)
+    features = {arm.name: finish(arm_features(arm, workspace, data, "cpu"))[1] for arm in arms}
+    store = open_store(workspace, tiny, 48)
+    [extractor] = arms[1].parts
+    images = torch.from_numpy(np.array(store.images[data.rows[:5]]))
+    np.testing.assert_allclose(
+        features["imagenet@48"][:5], extractor.features(images).numpy(), atol=1e-5
+    )
+    assert np.abs(features["imagenet"] - features["imagenet@48"]).max() > 1e-3
+    both = np.concatenate([features["imagenet"], features["imagenet@48"]], 1)
+    np.testing.assert_array_equal(features["imagenet+imagenet@48"], both)
+    assert arms[1].extractor["variants"][0][0]["input_size"] == 48
+
+
+@pytest.mark.slow
+def test_arms_of_recipes_are_the_encoders_of_their_runs_and_named_after_them(workspace, config):
+    for run_id, name, seed in (("main", "views", 4), ("plain", "paper", 5)):
+        run = workspace.run(run_id).create()
+        pretraining = to_dict(PretrainConfig(dataset="tiny", recipe=recipe(name)))
+        vae = build_vae(SMALL, 32, 8, 16, seed=seed)
+        save_vae(run.artefacts, vae, {"dataset": "tiny", "config": pretraining})
+    wanted = dataclasses.replace(
+        config,
+        arms=("vae", "recipe:paper", "recipe:paper+random"),
+        pretrain=PretrainConfig(dataset="tiny", recipe=recipe("views")),
+        vae_run="main",
+        recipe_runs=("plain",),
+    )
+    plain, vae, joined = resolve_arms(wanted, workspace)[0]
+    assert (plain.parts[0].info["run"], vae.parts[0].info["run"]) == ("plain", "main")
+    assert (plain.label, vae.label) == ("VAE (plain)", "VAE + SimCLR")
+    assert joined.variants[0][0].identity == plain.parts[0].identity

@@ -58,3 +58,18 @@ def test_a_missing_model_is_named(workspace):
     next((study.run.artefacts / "models").glob("*.safetensors")).unlink()
     with pytest.raises(RunError, match="seed 0, cannot be read"):
         Predictors(study)
+
+
+@pytest.mark.slow
+def test_an_arm_that_reads_another_size_gets_its_own_images(workspace, monkeypatch):
+    network, info = build_backbone(SMALL, 3), {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+    monkeypatch.setattr("derm_core.study.arms.load_imagenet", lambda config: (network, info))
+    study = trained_study(workspace, "sizes", arms=("imagenet", "imagenet@48"))
+    rows = study.data.rows[study.data.members("test")]
+    stores = {size: store.images for size, store in study.data.other_stores.items()}
+    with closing(Predictors(study)) as predictors:
+        assert predictors.other_sizes == [48]
+        over = predictors.over(study.data.store.images, rows, what="Testing", others=stores)
+        _, results = finish(over)
+    for arm, probabilities in results.items():
+        assert np.abs(probabilities - study.trained[arm].probabilities["test"]).max() < 1e-4

@@ -240,13 +240,13 @@ def test_fine_tuning_leaves_the_same_kind_of_record(config, workspace):
     assert (run.artefacts / "models" / "vae-seed0.safetensors").exists()
     table = pd.read_parquet(run.predictions)
     assert set(table["split"]) == {"val", "test"} and set(table["seed"]) == {0}
-    assert "VAE (from scratch)" in text_report(study_result(result))
+    assert "VAE (plain)" in text_report(study_result(result))
 
 
 def test_the_report_shows_every_arm_beside_the_paper(finished):
     text = " ".join(text_report(study_result(finished[0])).split())
     for words in (
-        "VAE (from scratch)",
+        "VAE (plain)",
         "Random initialisation",
         "Majority class",
         "Balanced accuracy",
@@ -264,7 +264,7 @@ def test_a_transductive_vae_is_said_to_be_one_in_notes_and_verdict(workspace, co
     sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "transductive": True}))
     result, _, _ = run_study(config, workspace)
     for texts in (result["notes"], result["verdict"]["sentences"]):
-        assert sum("VAE (from scratch) is transductive" in text for text in texts) == 1
+        assert sum("VAE (plain) is transductive" in text for text in texts) == 1
     assert "transductive" in text_report(study_result(result))
 
 

@@ -112,7 +112,7 @@ def _draw_predictions(first: LoadedMap, point: pd.Series) -> None:
         if pd.notna(distance) and distance > 1:
             unlike = f" · unlike its training images ({words.number(distance, 2)} times the limit)"
         st.markdown(
-            f"{arm_style(model.arm, model.name).badge} **{words.plain(label)}** "
+            f"{arm_style(model.arm, model.name if ':' in model.arm else None).badge} **{words.plain(label)}** "
             f"{words.chance(confidence)}{verdict}{unlike}"
         )
     if first.models and point["split"] == "train":

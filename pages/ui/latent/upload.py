@@ -132,9 +132,8 @@ def _draw_predictions(workspace: Workspace, upload: Upload, loaded: LoadedMap) -
             best = int(probabilities.argmax())
             upload.predictions[model.name] = predictor.classes[best], float(probabilities[best])
         label, probability = upload.predictions[model.name]
-        st.markdown(
-            f"{arm_style(model.arm, model.name).badge} **{words.plain(label)}** {words.chance(probability)}"
-        )
+        badge = arm_style(model.arm, model.name if ":" in model.arm else None).badge
+        st.markdown(f"{badge} **{words.plain(label)}** {words.chance(probability)}")
     if upload.predictions:
         st.caption(
             "Whether the image is like those that the models were trained on is not checked here: Classify does."
