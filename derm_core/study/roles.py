@@ -32,7 +32,8 @@ def choose_pair(arms: Sequence[str]) -> Pair | None:
     others = [
         arm for arm in arms if arm.startswith(("bundle:", "run:", "recipe:")) and "+" not in arm
     ]
-    controls = [arm for arm in (RANDOM, BOTH, "colour", "scratch") if arm in arms]
+    joined = [arm for arm in arms if "+" in arm]
+    controls = [arm for arm in (RANDOM, BOTH, *joined, "colour", "scratch") if arm in arms]
     if rival and named == [rival] and others:
         return others[0], rival
     pair = [arm for arm in [*named, *others, *controls] if arm][:2]
