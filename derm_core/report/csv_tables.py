@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from ..records import to_json
-from ..study.external_cautions import short_cautions
+from ..study.external_cautions import external_cautions, short_cautions
 from ..study.study_result import StudyResult
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -47,6 +47,11 @@ def csv_tables(result: StudyResult) -> dict[str, list[Row]]:
         **_question_tables(study),
         **_linear_head_tables(study.get("linear_head") or {}),
         **_external_tables(study, cautions),
+        "cautions": [
+            {"dataset": name, "caution": text}
+            for name, texts in _all_cautions(result)
+            for text in texts
+        ],
         **_breakdown_tables(study.get("detail") or {}, study["classes"]),
     }
     return {name: rows for name, rows in tables.items() if rows}
@@ -151,6 +156,12 @@ def _linear_head_tables(answer: Study) -> dict[str, list[Row]]:
         ],
         "linear-head-differences": [flat(row) for row in answer.get("differences") or []],
     }
+
+
+def _all_cautions(result: StudyResult) -> list[tuple[str, tuple[str, ...]]]:
+    """What limits the numbers on the study's own test set and on each other."""
+    others = [(one.dataset, external_cautions(one, result.dataset)) for one in result.external]
+    return [(result.dataset.name, result.cautions), *others]
 
 
 def _external_tables(study: Study, cautions: Mapping[str, str]) -> dict[str, list[Row]]:

@@ -74,6 +74,8 @@ def _one_split(
         record_task(run, data)
         target_class(config, data.classes)  # an unknown one is refused before anything is trained
         arms, notes = _arms(config, workspace, data)
+    if protocol:
+        yield log(f"Protocol {protocol.sha256[:12]} is fixed; no test image was read before.")
     for note in notes:
         yield log(note)
     yield TICK

@@ -6,7 +6,14 @@ import pytest
 
 from derm_core.report.files import report_files
 from derm_core.report.sections import all_sections, checklist_sections, method_sections
-from derm_core.report.sections.checklists import AUTHORS, CHECKLISTS, NOT_DONE, read_checklist
+from derm_core.report.sections.checklists import (
+    AUTHORS,
+    CHECKLISTS,
+    IN_PART,
+    NOT_DONE,
+    read_checklist,
+)
+from derm_core.report.templating import WORDS
 from derm_core.study.study_result import StudyResult, study_result
 from derm_core.study.summaries import FixedProtocol
 from tests.report.full_study import example
@@ -39,11 +46,11 @@ def test_every_item_of_the_published_list_is_there_once(name, numbers):
 
 def test_an_answer_names_a_section_that_the_report_has(result):
     report = [*all_sections(result, {}), *method_sections(result)]
-    titles = {one.title or one.table_title or one.key for one in report}
+    titles = {one.title or one.table_title for one in report}
     table = rows(result)
     for row in table.values():
         assert row["Where"] == "–" or set(row["Where"].split("; ")) <= titles
-    keys = [section.key for section in report]
+    keys = [*(section.key for section in report), *WORDS]
     for name in CHECKLISTS:
         for item in read_checklist(name).item:
             for start in item.where:
@@ -57,7 +64,9 @@ def test_what_the_product_cannot_know_is_left_to_the_authors(result):
 
 
 def test_what_the_study_did_not_ask_is_not_done(result):
-    without = dataclasses.replace(result, external=(), robustness=None)
+    without = dataclasses.replace(
+        result, external=(), robustness=None, linear_head=None, sensitivity=()
+    )
     for item in (("tripod-ai", "23b"), ("claim", "33"), ("claim", "30")):
         assert rows(result)[item]["Status"] == "answered"
         assert rows(without)[item]["Status"] == NOT_DONE and rows(without)[item]["Where"] == "–"
@@ -96,6 +105,7 @@ def test_figures_come_from_the_records(result):
         known_as="HAM10000",
     )
     table = rows(dataclasses.replace(result, dataset=data))
+    assert table["claim", "7"]["Status"] == IN_PART
     exclusions = table["claim", "8"]["Answer"]
     assert "4 files" in exclusions and "truncated (3)" in exclusions and "7 images" in exclusions
     assert "age (80)" in table["tripod-ai", "20b"]["Answer"]

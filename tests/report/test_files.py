@@ -67,7 +67,7 @@ def test_every_table_is_written_with_all_its_digits_and_no_formula(study, result
         *("calibration", "reliability", "operating-point", "subgroups", "disagreement", "arms"),
         *("fixed-specificity", "fixed-specificity-differences", "net-benefit", "subgroup-tests"),
         *("linear-head", "linear-head-differences"),
-        *("checklist-tripod-ai", "checklist-claim", "data-statement"),
+        *("cautions", "checklist-tripod-ai", "checklist-claim", "data-statement"),
         *("study.json", "config.json"),
     }
     tested = {(row["arm"], row["metric"]): row for row in read(files["test-metrics.csv"])}

@@ -14,6 +14,8 @@ from typing import Any
 
 import pandas as pd
 
+from ...data.cautions import describe_groups
+from ...data.official_split import describe_official
 from ...formatting import count
 from ...records import from_json
 from ...stats.evaluation import PRIMARY
@@ -23,6 +25,7 @@ from ..templating import FOLDER, TEMPLATES, words
 from .parts import describe_excluded, of_metric, styles
 
 CHECKLISTS = ("tripod_ai", "claim")
+ANSWERED, IN_PART = "answered", "in part; the rest is to be filled in by the authors"
 AUTHORS, NOT_DONE = "to be filled in by the authors", "not done"
 
 
@@ -68,7 +71,7 @@ def checklists(result: StudyResult, report: Sequence[Section]) -> list[Section]:
     """
     if result.kind == "evaluate":
         return []
-    titles = {one.key: one.title or one.table_title or one.key for one in report}
+    titles = {one.key: one.title or one.table_title for one in report}
     facts, sections = checklist_facts(result), []
     for name in CHECKLISTS:
         listed = read_checklist(name)
@@ -90,16 +93,16 @@ def _row(item: Item, facts: Mapping[str, Any], titles: Mapping[str, str]) -> Row
     where = [title for key, title in titles.items() if key.startswith(item.where)]
     if item.where and not where:
         answer = ""
-    status = "answered" if answer else NOT_DONE
+    status = ANSWERED if answer else NOT_DONE
     if item.authors:
-        status = AUTHORS
+        status = IN_PART if answer else AUTHORS
     return {
         "Item": item.number,
         "Part": item.section,
         "Asked": item.item,
         "Status": status,
         "Answer": answer or "–",
-        "Where": "; ".join(dict.fromkeys(where)) if answer and where else "–",
+        "Where": "; ".join(dict.fromkeys(filter(None, where))) if answer and where else "–",
     }
 
 
@@ -129,6 +132,7 @@ def checklist_facts(result: StudyResult) -> dict[str, Any]:
         "exclusions": describe_excluded(data),
         "partitions": _partitions(result),
         "disjoint": _disjoint(result),
+        "robustness": _robustness(result),
         "detectable": f"{100 * detectable:.1f}" if detectable else "",
         "point": point.class_name if point else "",
         "primary": f"Primary test: {names.get(a, a)} − {names.get(b, b)} in balanced accuracy."
@@ -149,10 +153,22 @@ def _partitions(result: StudyResult) -> str:
 
 
 def _disjoint(result: StudyResult) -> str:
-    split, kinds = result.split, result.dataset.group_kinds or {}
-    if split.official and split.official.leaks:
-        return "The dataset's own split; what crosses it is stated."
-    if result.dataset.groups_known is False:
-        return "Images: no patient and no lesion is known, copies stay together."
-    known = ", ".join(kind for kind in ("patient", "lesion") if kinds.get(kind))
-    return f"Whole groups ({known or 'patient or lesion'}): none crosses partitions."
+    official, data = result.split.official, result.dataset
+    if official:
+        return describe_official(official)
+    if data.groups_known is False:
+        return "Images: no patient and no lesion is known; copies stay together."
+    of = "what they are is not recorded"
+    if data.group_kinds is not None:
+        of = describe_groups(data.groups, data.group_kinds)
+    return f"Groups: {of}. None crosses partitions."
+
+
+def _robustness(result: StudyResult) -> list[str]:
+    """What was done beyond the main tables to see whether the result holds."""
+    done = {
+        "image corruptions at five strengths": result.robustness,
+        "a tuned linear head in place of the one with two layers": result.linear_head,
+        "other tests of the same differences": result.sensitivity,
+    }
+    return [name for name, answer in done.items() if answer]

@@ -61,6 +61,11 @@ def conditions(result: StudyResult) -> str:
             REGIMES[config["regime"]],
             count(len(config["seeds"]), "seed"),
             _looks(result),
+            *(
+                [f"protocol {result.protocol.sha256[:8]} fixed before the test"]
+                if result.protocol
+                else []
+            ),
         )
     )
 
