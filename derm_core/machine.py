@@ -15,6 +15,8 @@ from pathlib import Path
 from .errors import ConfigError
 
 CPUINFO = Path("/proc/cpuinfo")
+POWERCAP = Path("/sys/class/powercap")
+CORE_WATTS = 12.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,40 @@ def describe() -> Machine:
         python=platform.python_version(),
         torch=version("torch"),
     )
+
+
+@dataclass(frozen=True)
+class Power:
+    """The power of a processor under load, an estimate: watts, and where the number is from."""
+
+    watts: float
+    source: str
+
+
+@functools.cache
+def power(device: str = "cpu") -> Power:
+    """What a device draws under load: a GPU's power limit, the processor's stated limit, else an assumption.
+
+    device: "cpu" or "cuda:N".
+    """
+    if device.startswith("cuda"):
+        limit = _nvidia("power.limit", "csv,noheader,nounits")
+        return _power_of(limit, "power limit of the GPU") or Power(300.0, "300 W assumed for a GPU")
+    packages = sorted(POWERCAP.glob("intel-rapl:?/constraint_0_power_limit_uw"))
+    try:
+        watts = sum(int(path.read_text()) for path in packages) / 1e6
+    except (OSError, ValueError):
+        watts = 0.0
+    if watts:
+        return Power(watts, "power limit of the processor, all its cores")
+    return Power(CORE_WATTS * cpu_cores(), f"{CORE_WATTS:g} W assumed for each core")
+
+
+def _power_of(text: str | None, source: str) -> Power | None:
+    try:
+        return Power(float(text or ""), source)
+    except ValueError:
+        return None
 
 
 def version(package: str) -> str | None:
@@ -139,10 +175,15 @@ def _cpuinfo(field: str) -> str:
 
 
 def _gpu_name() -> str | None:
-    """The first GPU that this process may see; asks the driver, not torch."""
+    """The first GPU that this process may see."""
+    return _nvidia("name")
+
+
+def _nvidia(field: str, form: str = "csv,noheader") -> str | None:
+    """A field of the first GPU that this process may see; asks the driver, not torch."""
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1"):
         return None
-    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    command = ["nvidia-smi", f"--query-gpu={field}", f"--format={form}"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):

@@ -271,7 +271,7 @@ def delete_run(workspace: Workspace, run_id: str, force: bool = False) -> int:
             raise RunError(f"The worker of {run_id} is still ending; try again in a moment.")
         store.delete(run_id)
         freed = workspace.remove(files.root)
-    for path in (workspace.cache / "features").glob(f"*--{run_id}.npy"):
+    for path in (workspace.cache / "features").glob(f"*--{run_id}.*"):
         freed += path.stat().st_size
         path.unlink()
     return freed

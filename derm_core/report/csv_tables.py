@@ -45,6 +45,10 @@ def csv_tables(result: StudyResult) -> dict[str, list[Row]]:
         **_shared_tables(study.get("shared") or {}),
         **{name.replace("_", "-"): [flat(row) for row in study.get(name) or []] for name in TABLES},
         **_question_tables(study),
+        "cost": [
+            {"arm": arm, **flat(of)}
+            for arm, of in ((study.get("cost") or {}).get("arms") or {}).items()
+        ],
         **_linear_head_tables(study.get("linear_head") or {}),
         **_external_tables(study, cautions),
         "cautions": [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..machine import Power
 from ..records import named, optional
 from ..stats.evaluation import Metrics
 from ..stats.intervals import Difference, Interval
@@ -135,20 +136,20 @@ class LinearHead:
 
 @dataclass(frozen=True, kw_only=True)
 class ArmCost:
-    """What one arm cost on this machine; None where it is not known.
+    """What one arm cost on this machine; None where it is not known. In folds seconds are those of all folds.
 
     Args:
-        pretraining_images: images that its weights were pretrained on.
-        pretraining_seconds: of pretraining runs in this workspace.
-        head_images: training images of its heads, all folds together.
+        pretraining_images: different images that its weights were pretrained on (in folds, the mean).
+        pretraining_seconds: of pretraining runs in this workspace; 0 where nothing was pretrained.
+        head_images: training images of its heads (in folds, the mean).
         feature_seconds: of the extraction of its features, when they were computed.
-        head_seconds: of its heads, its share by width of the training of all heads at once.
-        energy_kwh: of these seconds at the power of `Cost`.
+        head_seconds: of its heads on the whole grid, its share by width of the features.
+        energy_kwh: of those of these seconds that are known.
     """
 
-    pretraining_images: int | None = None
+    pretraining_images: float | None = None
     pretraining_seconds: float | None = None
-    head_images: int | None = None
+    head_images: float | None = None
     feature_seconds: float | None = None
     head_seconds: float | None = None
     energy_kwh: float | None = None
@@ -156,8 +157,7 @@ class ArmCost:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Images, seconds and estimated energy of every arm; power_watts is an estimate from power_source."""
+    """Images, seconds and estimated energy of every arm; power: {"cpu" or "cuda": watts, and their source}."""
 
     arms: dict[str, ArmCost] = field(default_factory=dict)
-    power_watts: float | None = None
-    power_source: str = ""
+    power: dict[str, Power] = field(default_factory=dict)

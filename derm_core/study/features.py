@@ -18,7 +18,7 @@ import torch
 
 from ..data.store import Store
 from ..events import TICK, Event, progress
-from ..files import writing
+from ..files import read_json, write_json, writing
 from ..nets.backbone import Extractor
 from ..training.batches import ImageSource, normaliser
 from ..workspace import Workspace, check_id
@@ -72,11 +72,23 @@ def extract(
     positions = np.arange(len(store.images)) if rows is None else rows
     features = _read(path, len(positions))
     if features is None:
-        what = what or f"Features: {extractor.name}"
+        what, started = what or f"Features: {extractor.name}", time.monotonic()
         features = yield from _compute(extractor, store.images, positions, device, what)
+        write_json(path.with_suffix(".json"), {"seconds": time.monotonic() - started})
         with writing(path) as file:
             np.save(file, features, allow_pickle=False)
     return features
+
+
+def extraction_seconds(
+    extractor: Extractor, store: Store, workspace: Workspace, dataset: str, rows: np.ndarray | None
+) -> float | None:
+    """How long the cached features took when they were computed; None where that was not recorded."""
+    try:
+        path = feature_path(workspace, dataset, extractor, store, rows).with_suffix(".json")
+        return float(read_json(path)["seconds"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def finish(steps: Generator[Event, None, Result]) -> Result:

@@ -26,6 +26,7 @@ from ..workspace import RunFiles, Workspace
 from .answers import LabelEfficiency
 from .breakdown import NOTES, breakdown
 from .comparison import Comparison, evaluate_test, other_tests, save_predictions
+from .cost import cost_of_folds
 from .crossval import Fold, JoinedFolds, curves_table, join_folds, label_shares
 from .label_efficiency import Scores, compare_scores, score, shared_labels
 from .linear_head import join_linear_heads
@@ -90,6 +91,7 @@ def combine_folds(
         result,
         detail=detail,
         label_efficiency=with_fewer,
+        cost=cost_of_folds([fold.result.cost for fold in joined.folds]),
         linear_head=join_linear_heads(study, joined.folds) if config.linear_head else None,
         sensitivity=(*result.sensitivity, *fewer),
     )

@@ -50,7 +50,9 @@ def train_frozen(
     def make(points: Mapping[str, Any]) -> Heads:
         return make_heads(config, data, features, device=device, **points)
 
+    started = time.monotonic()
     heads = yield from tune_heads(config, make)
+    seconds = time.monotonic() - started
     choice = heads.choose()
 
     def arms_at(settings: Mapping[str, int]) -> dict[str, TrainedArm]:
@@ -65,7 +67,7 @@ def train_frozen(
         study,
         trained=arms_at(choice.best),
         shared=arms_at(dict.fromkeys(heads.arms, choice.shared)),
-        frozen=FrozenHeads(heads, features, choice.best, choice.shared),
+        frozen=FrozenHeads(heads, features, choice.best, choice.shared, seconds),
     )
     return trained, _grid(heads, choice)
 

@@ -101,6 +101,7 @@ PRESETS: dict[str, Preset] = {
             pretrain=PretrainConfig(dataset="ham10000", recipe=make_recipe(BEST)),
             folds=5,
             label_fractions=(0.1, 1.0),
+            linear_head=True,
         ),
         pretrain_epochs=16,
     ),

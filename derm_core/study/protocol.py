@@ -18,6 +18,7 @@ from ..training.distributed import current, training_device
 from ..workspace import RunFiles, Workspace
 from .arms import Arm, resolve_arms
 from .clinical import target_class
+from .cost import study_cost
 from .finetune import finetune
 from .fold_results import combine_folds
 from .frozen import train_frozen
@@ -96,7 +97,9 @@ def _one_split(
     tested = data.image_ids[data.members("test")]
     looks = count_looks(workspace, data.dataset.name, run.id, tested)
     yield log("Testing, with intervals.")
-    result = dataclasses.replace(build_result(study, grid, notes), looks=looks, protocol=protocol)
+    result = dataclasses.replace(
+        build_result(study, grid, notes), looks=looks, protocol=protocol, cost=study_cost(study)
+    )
     answers = yield from answer_questions(study)
     return {**study_json(result), **answers}
 

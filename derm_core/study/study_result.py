@@ -22,7 +22,7 @@ from ..stats.intervals import Difference
 from ..stats.multiple_tests import McNemar
 from ..stats.sensitivity import Sensitivity
 from .answers import Breakdown, ExternalSet, LabelEfficiency, Robustness, Shortcut
-from .clinical_answers import LinearHead
+from .clinical_answers import Cost, LinearHead
 from .looks import Looks
 from .summaries import DatasetSummary, FixedProtocol, SplitSummary
 
@@ -277,6 +277,7 @@ class StudyResult:
     absent: tuple[str, ...] = ()
     sensitivity: tuple[Sensitivity, ...] = optional(())
     leak: dict[str, int] = field(default_factory=dict)
+    cost: Cost | None = optional()
     seconds: float | None = optional()
 
     @property

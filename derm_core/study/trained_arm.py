@@ -54,12 +54,14 @@ class FrozenHeads:
         features: {arm: (n, D) or (S, n, D)} behind them.
         best: {arm: index of its own setting}.
         shared: index of the one setting for all arms.
+        seconds: of the training of all heads.
     """
 
     heads: TunedHeads
     features: dict[str, np.ndarray]
     best: dict[str, int]
     shared: int
+    seconds: float = 0.0
 
     def options(self, setting: int) -> dict[str, Any]:
         """One setting as a grid of its own, for `Heads`."""

@@ -278,6 +278,20 @@ def complete(study: dict) -> dict:
             "text": "They cross at 30% of the labels.",
         },
     }
+    full["cost"] = {
+        "arms": {
+            arm: {
+                "pretraining_images": 70,
+                "pretraining_seconds": 300.0 if arm == "vae" else None,
+                "head_images": 70,
+                "feature_seconds": 20.0,
+                "head_seconds": 10.0,
+                "energy_kwh": 0.004,
+            }
+            for arm in arms
+        },
+        "power": {"cpu": {"watts": 24.0, "source": "12 W assumed for each core"}},
+    }
     full["linear_head"] = {
         "opponent": arms[1],
         "strengths": [1.0, 0.1],

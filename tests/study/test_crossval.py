@@ -126,6 +126,15 @@ def test_linear_heads_are_joined_from_the_predictions_of_the_folds(finished):
     assert len(result["linear_head"]["chosen"]["random"]) == 3 * 2, "folds × seeds"
 
 
+def test_the_cost_of_all_folds_holds_their_pretrainings(finished):
+    workspace, _, result = finished
+    summaries = [json.loads(workspace.run(f"pretrain-{k}").summary.read_text()) for k in (1, 2, 3)]
+    vae = result["cost"]["arms"]["vae"]
+    assert vae["pretraining_seconds"] == pytest.approx(sum(one["seconds"] for one in summaries))
+    assert vae["pretraining_images"] == np.mean([one["pretrained_on"] for one in summaries])
+    assert result["cost"]["arms"]["random"]["pretraining_seconds"] == 0
+
+
 def test_two_comparisons_of_the_same_folds_are_compared_pairwise(finished, tmp_path):
     """Against itself: the differences that the comparison found, for all labels and for half of them."""
     workspace, _, result = finished

@@ -17,6 +17,7 @@ from . import (
     checklists,
     classes,
     clinical,
+    cost,
     curves,
     external,
     gaps,
@@ -100,6 +101,7 @@ def method_sections(result: StudyResult) -> list[Section]:
             method.protocol(result),
             method.settings(result),
             method.folds(result),
+            cost.cost(result),
         ]
     )
 
@@ -131,6 +133,7 @@ def terminal_sections(result: StudyResult) -> list[Section]:
             external.external(result),
             method.settings(result),
             method.folds(result),
+            cost.cost(result),
         ]
     )
 
