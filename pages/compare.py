@@ -102,6 +102,7 @@ about.draw_actions(workspace, runs[run_id], result)
 about.draw_tags_and_note(runs[run_id])
 draw(verdict.notes(result))
 st.header(words.plain(result.verdict.headline), anchor=False)
+draw(verdict.sentences(result))
 draw_arm_cards(result)
 offered = [name for name in TABS if result.kind != "evaluate" or name in OF_PUBLISHED_MODELS]
 tab = frame.linked(

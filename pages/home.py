@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from derm_core.arms import arm_style
+from derm_core.report.sections import verdict
 from derm_core.report.sections.gaps import gap_against_accuracy
 from derm_core.workspace import Workspace
 from pages.ui import cached, cached_models, frame, words
@@ -34,6 +35,9 @@ def draw_latest_comparison(workspace: Workspace) -> None:
         return
     with st.container(border=True):
         st.markdown(f"**{words.plain(result.verdict.headline)}**")
+        draw(verdict.sentences(result))
+        if result.at_shared_setting:
+            st.caption(words.plain(verdict.AT_SHARED_SETTING))
         draw(gap_against_accuracy(result, "accuracy"))
         with st.container(
             horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"

@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from derm_core.report.sections.verdict import AT_SHARED_SETTING
 from tools.recipe_table import directed, points
 
 Interval = Mapping[str, float]
+
+
+def verdict_part(study: Mapping[str, Any]) -> str:
+    """The headline and the sentences of a study, as the app and the report show them."""
+    verdict = study["verdict"]
+    return "\n".join([f"**{verdict['headline']}**", "", *(f"- {s}" for s in verdict["sentences"])])
 
 
 def answer_part(result: Mapping[str, Any]) -> str:
     """The answer in five sentences: the verdict over all folds and the four comparisons behind it."""
     headline = result["folds"]["verdict"]["headline"]
     lessons = (_same_size, _best_size, _few_labels, _together)
-    return "\n".join(f"- {text}" for text in (headline, *(lesson(result) for lesson in lessons)))
+    lines = [headline, *(lesson(result) for lesson in lessons)]
+    if not result["folds"].get("shared"):
+        lines.append(AT_SHARED_SETTING)
+    return "\n".join(f"- {text}" for text in lines)
 
 
 def learned_part(result: Mapping[str, Any]) -> str:

@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from derm_core.report.sections.paper import paper_table
+from derm_core.report.sections.verdict import AT_SHARED_SETTING
 from derm_core.study.external_cautions import short_cautions
 from derm_core.study.study_result import read_study
-from tools.findings import answer_part, learned_part
+from tools.findings import answer_part, learned_part, verdict_part
 from tools.recipe_table import ablation_part, directed, folds_part, points
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -24,6 +25,7 @@ PAGE = REPOSITORY / "docs" / "results.md"
 ORDER = ("vae", "imagenet")
 RESULTS = REPOSITORY / "benchmarks" / "results"
 STUDY = RESULTS / "laptop-ham10000" / "study.json"
+FOLDS = RESULTS / "folds.json"
 EXPERIMENTS = REPOSITORY / "experiments" / "results"
 RECIPE = EXPERIMENTS / "recipe.json"
 RECIPES = REPOSITORY / "docs" / "recipes.md"
@@ -48,6 +50,13 @@ def share(metric: Mapping[str, float]) -> str:
 def number(metric: Mapping[str, float]) -> str:
     """`0.929 (0.924 to 0.934)`: a number with its interval."""
     return f"{metric['mean']:.3f} ({metric['low']:.3f} to {metric['high']:.3f})"
+
+
+def readme_answer(folds: Path, recipe: Path) -> str:
+    """The verdict of the committed study in folds; without one, the answer of the earlier experiment."""
+    if folds.exists():
+        return verdict_part(json.loads(folds.read_text(encoding="utf-8")))
+    return answer_part(json.loads(recipe.read_text(encoding="utf-8")))
 
 
 def models_part() -> str:
@@ -123,6 +132,7 @@ def study_part(path: Path = STUDY) -> str:
     return "\n".join(
         [
             f"**{verdict['headline']}** {' '.join(verdict['sentences'])}",
+            *(["", AT_SHARED_SETTING] if read_study(path).at_shared_setting else []),
             "",
             *("| " + " | ".join(row) + " |" for row in rows),
             "",
@@ -293,7 +303,7 @@ def machine_name(machine: dict | str | None) -> str:
 
 PARTS = {
     README: {
-        "answer": lambda: answer_part(json.loads(RECIPE.read_text(encoding="utf-8"))),
+        "answer": lambda: readme_answer(FOLDS, RECIPE),
     },
     PAGE: {
         "recipe": recipe_part,

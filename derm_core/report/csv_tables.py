@@ -44,6 +44,7 @@ def csv_tables(result: StudyResult) -> dict[str, list[Row]]:
         **_arm_tables(study),
         **_shared_tables(study.get("shared") or {}),
         **{name.replace("_", "-"): [flat(row) for row in study.get(name) or []] for name in TABLES},
+        "verdict-claims": [flat(row) for row in study["verdict"].get("claims") or []],
         **_question_tables(study),
         "cost": [
             {"arm": arm, **flat(of)}

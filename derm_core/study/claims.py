@@ -1,17 +1,18 @@
 """The paper's four claims, each answered for this dataset: seen, not seen, opposite, or not asked.
 
-All of them set `vae` against `imagenet`; where one of the two was not in the study a claim is "not
-asked". A comparison supports the side that its 95 % interval shows. Two that belong together (loss
-and accuracy) must not contradict each other: one of the intervals must exclude 0, the other must
-not contradict it; else nothing is seen.
+All of them set the plain VAE, which is what the paper trained, or else the study's VAE against
+ImageNet, or against what takes its place, each under its own name. Accuracy and gap go by the rules
+of the verdict (`conclusions`). Of the curves, a comparison supports the side that its 95 % interval
+shows; two that belong together (loss and accuracy) must not contradict each other: one of the
+intervals must exclude 0, the other must not contradict it; else nothing is seen.
 
     faster_start         In the paper ImageNet starts at a validation loss of 0.120 (VAE 0.165) and an accuracy of 63 %
                          (45 %). Here: validation loss and accuracy after the first epoch (at step 0 a head knows
                          nothing whatever its features), paired over seeds.
-    higher_accuracy      Paper: validation accuracy 75 % against 65 %. Here: balanced accuracy on the test set, the
-                         primary comparison; plain accuracy stands beside it.
+    higher_accuracy      Paper: validation accuracy 75 % against 65 %. Here: balanced accuracy on the test set; plain
+                         accuracy stands beside it.
     smaller_gap          Paper: gap near 0 against +0.060. Here: loss and accuracy gap at the final epoch; the text
-                         says whether it survives at matched training accuracy or is consistent with underfitting.
+                         says of each whether it is shown to survive at matched training accuracy.
     steady_improvement   Paper: from start to final the VAE's validation loss falls by 33 % (ImageNet 17 %) and its
                          accuracy rises by 44 % (19 %). Here: the same relative changes from the first epoch to the
                          last, paired over seeds, must be larger for the VAE; and steadily so: Spearman's rank
@@ -23,58 +24,89 @@ Intervals over seeds alone leave out what another validation set would change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
 
 from ..formatting import number
-from ..stats.evaluation import PRIMARY, Evaluation
-from ..stats.gaps import Curves, MatchedPair, first_epoch
-from ..stats.intervals import Difference, Interval, seed_interval
-from .study_result import Claim
-from .verdict import final_gaps, points, smaller, survives_matched
+from ..stats.gaps import Curves, first_epoch
+from ..stats.intervals import Interval, seed_interval
+from ..stats.paired import Pair
+from .conclusions import ACCURACY, GAPS, about_gap, conclusions, row_of
+from .roles import PLAIN, VAE, choose_pair, opponent
+from .study_result import Claim, Conclusion, StudyResult
+from .verdict import points
 
 STEADY = -0.9
 CLAIMS = {
-    "faster_start": "ImageNet starts faster",
-    "higher_accuracy": "ImageNet reaches the higher accuracy",
-    "smaller_gap": "The VAE has the smaller overfitting gap",
-    "steady_improvement": "The VAE improves more, and steadily",
+    "faster_start": "{rival} starts faster",
+    "higher_accuracy": "{rival} reaches the higher accuracy",
+    "smaller_gap": "{vae} has the smaller overfitting gap",
+    "steady_improvement": "{vae} improves more, and steadily",
 }
 VALIDATION = ("val_loss", "val_accuracy")
 
 
-def claims(
-    curves: Mapping[str, Curves],
-    evaluation: Evaluation,
-    gap_differences: Sequence[Difference],
-    matched: Sequence[MatchedPair],
-    over: str = "seeds",
-) -> list[Claim]:
+def claims(curves: Mapping[str, Curves], result: StudyResult) -> list[Claim]:
     """The four claims of the module's docstring.
 
     Args:
         curves: {arm: learning curves}.
-        evaluation: of the test images.
-        gap_differences, matched: of every pair of arms.
-        over: what the columns of the curves are, "seeds" or "folds".
+        result: with corrected p values.
     """
-    missing = [arm for arm in PRIMARY if arm not in curves]
-    if missing:
-        why = f"Not asked: this study has no arm {' and no arm '.join(missing)}."
-        return [_claim(name, "not asked", why, {}) for name in CLAIMS]
+    pair = claims_pair(list(result.arms))
+    if pair is None:
+        why = "Not asked: this study has no VAE beside another arm."
+        names = {"rival": "ImageNet", "vae": "The VAE"}
+        return [
+            Claim(id=name, claim=text.format(**names), answer="not asked", text=why)
+            for name, text in CLAIMS.items()
+        ]
+    asked = _Asked(curves, result, pair, *(result.arms[arm].label for arm in pair))
     return [
-        _faster_start(curves, over),
-        _higher_accuracy(evaluation),
-        _smaller_gap(gap_differences, matched),
-        _steady_improvement(curves, over),
+        _faster_start(asked),
+        _higher_accuracy(asked),
+        _smaller_gap(asked),
+        _steady_improvement(asked),
     ]
 
 
-def _claim(name: str, answer: str, text: str, numbers: dict[str, Any]) -> Claim:
-    return Claim(id=name, claim=CLAIMS[name], answer=answer, text=text, numbers=numbers)
+def claims_pair(arms: list[str]) -> Pair | None:
+    """The VAE and its rival of whom the paper's claims are asked; None without a VAE or a second arm."""
+    primary = choose_pair(arms)
+    vae = next((arm for arm in (PLAIN, VAE) if arm in arms), None)
+    if vae is None or primary is None:
+        return None
+    rival = opponent(arms) or next(arm for arm in primary[::-1] if arm != vae)
+    return vae, rival
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The arms of whom the claims are asked, with their names."""
+
+    curves: Mapping[str, Curves]
+    result: StudyResult
+    pair: Pair
+    vae: str
+    rival: str
+
+    @property
+    def over(self) -> str:
+        """What the columns of the curves are."""
+        return "folds" if self.result.folds else "seeds"
+
+    def claim(self, about: str) -> Conclusion | None:
+        """What the verdict's rules say of the pair."""
+        every = conclusions(self.result)
+        return next((c for c in every if (c.about, c.arms) == (about, self.pair)), None)
+
+    def answered(self, name: str, answer: str, text: str, numbers: dict[str, Any]) -> Claim:
+        title = CLAIMS[name].format(rival=self.rival, vae=self.vae)
+        return Claim(id=name, claim=title, answer=answer, text=text, numbers=numbers)
 
 
 def answer(*signs: int) -> str:
@@ -83,84 +115,102 @@ def answer(*signs: int) -> str:
     return "seen" if sides == {1} else "opposite" if sides == {-1} else "not seen"
 
 
-def _faster_start(curves: Mapping[str, Curves], over: str) -> Claim:
-    at = {arm: first_epoch(curves[arm]["epoch"]) for arm in PRIMARY}
-    start = {arm: {name: curves[arm][name][at[arm]] for name in VALIDATION} for arm in PRIMARY}
-    vae, imagenet = (start[arm] for arm in PRIMARY)
-    loss, accuracy = (seed_interval(imagenet[name] - vae[name]) for name in VALIDATION)
+def _sign(claim: Conclusion | None) -> int:
+    """1 where the VAE is claimed to be higher, −1 lower, 0 neither."""
+    return {"higher": 1, "lower": -1}.get(claim.says, 0) if claim else 0
+
+
+def _faster_start(asked: _Asked) -> Claim:
+    at = {arm: first_epoch(asked.curves[arm]["epoch"]) for arm in asked.pair}
+    start = {
+        arm: {name: asked.curves[arm][name][at[arm]] for name in VALIDATION} for arm in asked.pair
+    }
+    vae, rival = (start[arm] for arm in asked.pair)
+    loss, accuracy = (seed_interval(rival[name] - vae[name]) for name in VALIDATION)
     text = (
-        f"After the first epoch ImageNet has a validation loss of {np.mean(imagenet['val_loss']):.3f} (VAE "
+        f"After the first epoch {asked.rival} has a validation loss of {np.mean(rival['val_loss']):.3f} ({asked.vae} "
         f"{np.mean(vae['val_loss']):.3f}; difference {_span(loss, _signed)}) and a validation accuracy of "
-        f"{_share(imagenet['val_accuracy'])} (VAE {_share(vae['val_accuracy'])}; difference "
-        f"{_span(accuracy, points)} points); intervals over {over}."
+        f"{_share(rival['val_accuracy'])} ({asked.vae} {_share(vae['val_accuracy'])}; difference "
+        f"{_span(accuracy, points)} points); intervals over {asked.over}."
     )
     numbers = {
-        "epoch": {arm: float(curves[arm]["epoch"][at[arm]]) for arm in PRIMARY},
+        "epoch": {arm: float(asked.curves[arm]["epoch"][at[arm]]) for arm in asked.pair},
         "val_loss_difference": loss,
         "val_accuracy_difference": accuracy,
-        **{arm: {k: seed_interval(v) for k, v in start[arm].items()} for arm in PRIMARY},
+        **{arm: {k: seed_interval(v) for k, v in start[arm].items()} for arm in asked.pair},
     }
-    return _claim("faster_start", answer(-loss.sign, accuracy.sign), text, numbers)
+    return asked.answered("faster_start", answer(-loss.sign, accuracy.sign), text, numbers)
 
 
-def _higher_accuracy(evaluation: Evaluation) -> Claim:
-    turned = []
-    for metric in ("balanced_accuracy", "accuracy"):
-        row = evaluation.difference(PRIMARY, metric)
-        ends = [None if end is None else -end for end in (row.mean, row.high, row.low)]
-        turned.append(Interval(mean=ends[0], low=ends[1], high=ends[2]))
-    balanced, plain = turned
+def _higher_accuracy(asked: _Asked) -> Claim:
+    balanced, plain = (
+        row_of(asked.result.differences, asked.pair[::-1], metric=metric) or Interval(mean=None)
+        for metric in ("balanced_accuracy", "accuracy")
+    )
     text = (
-        f"On the test set ImageNet − VAE is {_span(balanced, points)} points of balanced accuracy and "
+        f"On the test set {asked.rival} − {asked.vae} is {_span(balanced, points)} points of balanced accuracy and "
         f"{_span(plain, points)} points of accuracy (the paper: validation accuracy, +10 points)."
     )
     numbers = {"balanced_accuracy_difference": _ends(balanced), "accuracy_difference": _ends(plain)}
-    return _claim("higher_accuracy", answer(balanced.sign), text, numbers)
+    return asked.answered("higher_accuracy", answer(-_sign(asked.claim(ACCURACY))), text, numbers)
 
 
-def _smaller_gap(gap_differences: Sequence[Difference], matched: Sequence[MatchedPair]) -> Claim:
-    rows = final_gaps(gap_differences, PRIMARY)
-    seen = answer(*(-row.sign for row in rows.values()))
-    level = next((pair for pair in matched if (pair.a, pair.b) == PRIMARY), None)
-    by_gap = {kind: smaller(row, PRIMARY) for kind, row in rows.items()}
-    arm = {"seen": "vae", "opposite": "imagenet"}.get(seen)
-    survives = survives_matched(arm, by_gap, level)
+def _smaller_gap(asked: _Asked) -> Claim:
+    signs = {kind: _sign(asked.claim(about_gap(kind))) for kind in GAPS}
+    outcome = answer(*(-sign for sign in signs.values()))
+    rows = {
+        kind: row_of(
+            asked.result.gap_differences,
+            asked.pair,
+            kind=kind,
+            at="final",
+        )
+        or Interval(mean=None)
+        for kind in GAPS
+    }
     text = (
-        f"At the final epoch VAE − ImageNet is {_span(rows['loss'], _signed)} in the loss gap and "
+        f"At the final epoch {asked.vae} − {asked.rival} is {_span(rows['loss'], _signed)} in the loss gap and "
         f"{_span(rows['accuracy'], points)} points in the accuracy gap."
     )
-    if arm:
+    survives = {}
+    for kind, sign in signs.items():
+        if not sign:
+            continue
+        level = asked.claim(about_gap(kind, "matched"))
+        survives[kind] = None if level is None or level.tuned.p is None else _sign(level) == sign
         text += {
-            True: " It survives at matched training accuracy.",
-            False: " It does not survive at matched training accuracy: consistent with underfitting.",
-            None: " Underfitting is not ruled out: no comparison at matched training accuracy.",
-        }[survives]
+            True: f" The {kind} gap survives at matched training accuracy.",
+            False: f" The {kind} gap is not shown to survive at matched training accuracy.",
+            None: f" Underfitting is not ruled out for the {kind} gap: no comparison at matched training accuracy.",
+        }[survives[kind]]
     numbers = {
         "loss_gap_difference": _ends(rows["loss"]),
         "accuracy_gap_difference": _ends(rows["accuracy"]),
         "survives_matched": survives,
     }
-    return _claim("smaller_gap", seen, text, numbers)
+    return asked.answered("smaller_gap", outcome, text, numbers)
 
 
-def _steady_improvement(curves: Mapping[str, Curves], over: str) -> Claim:
+def _steady_improvement(asked: _Asked) -> Claim:
     change = {
-        arm: {name: _improvement(curves[arm], name) for name in VALIDATION} for arm in PRIMARY
+        arm: {name: _improvement(asked.curves[arm], name) for name in VALIDATION}
+        for arm in asked.pair
     }
-    vae, imagenet = (change[arm] for arm in PRIMARY)
-    loss, accuracy = (seed_interval(vae[name] - imagenet[name]) for name in VALIDATION)
+    vae, rival = (change[arm] for arm in asked.pair)
+    loss, accuracy = (seed_interval(vae[name] - rival[name]) for name in VALIDATION)
     seen = answer(loss.sign, accuracy.sign)
-    rank, rises, steps = steadiness(curves["vae"])
+    rank, rises, steps = steadiness(asked.curves[asked.pair[0]])
     steady = rank is not None and rank <= STEADY
     if seen == "seen" and not steady:
         seen = "not seen"
-    losses = [points(-of["val_loss"].mean()) for of in (vae, imagenet)]
-    gains = [points(of["val_accuracy"].mean()) for of in (vae, imagenet)]
+    losses = [points(-of["val_loss"].mean()) for of in (vae, rival)]
+    gains = [points(of["val_accuracy"].mean()) for of in (vae, rival)]
     text = (
-        f"From the first epoch to the last validation loss changes by {losses[0]} % with the VAE and "
-        f"{losses[1]} % with ImageNet (the VAE improves by {_span(loss, points)} points more), validation accuracy by "
-        f"{gains[0]} % and {gains[1]} % ({_span(accuracy, points)} points), relative to the start; intervals over "
-        f"{over}. The VAE's loss {'falls steadily' if steady else 'does not fall steadily'}: it rose in {rises} of "
+        f"From the first epoch to the last validation loss changes by {losses[0]} % with {asked.vae} and "
+        f"{losses[1]} % with {asked.rival} ({asked.vae} improves by {_span(loss, points)} points more), validation "
+        f"accuracy by {gains[0]} % and {gains[1]} % ({_span(accuracy, points)} points), relative to the start; "
+        f"intervals over {asked.over}. The loss of {asked.vae} "
+        f"{'falls steadily' if steady else 'does not fall steadily'}: it rose in {rises} of "
         f"{steps} epochs, rank correlation with the epoch {number(rank, 2, sign=True)}."
     )
     numbers = {
@@ -170,9 +220,9 @@ def _steady_improvement(curves: Mapping[str, Curves], over: str) -> Claim:
         "epochs_with_a_rise": rises,
         "epochs": steps,
         "steady": steady,
-        **{arm: {k: seed_interval(v) for k, v in change[arm].items()} for arm in PRIMARY},
+        **{arm: {k: seed_interval(v) for k, v in change[arm].items()} for arm in asked.pair},
     }
-    return _claim("steady_improvement", seen, text, numbers)
+    return asked.answered("steady_improvement", seen, text, numbers)
 
 
 def _improvement(curve: Curves, name: str) -> np.ndarray:

@@ -23,12 +23,13 @@ from ..data.manifest import Dataset
 from ..data.official_split import describe_official
 from ..files import write_atomic
 from ..stats.evaluation import PRIMARY, Evaluation, Metrics, evaluate
-from ..stats.gaps import MatchedPair
+from ..stats.gaps import Curves, MatchedPair
 from ..stats.intervals import Difference
 from ..stats.metrics import ESTIMATORS, confusion, decide
 from ..stats.multiple_tests import mcnemar
 from ..stats.sensitivity import Sensitivity, sensitivity
 from .claims import claims
+from .families import with_corrections
 from .paper import paper_table
 from .roles import choose_pair, is_primary
 from .study_data import StudyData
@@ -40,10 +41,12 @@ from .study_result import (
     SharedArm,
     SharedSetting,
     StudyResult,
+    Verdict,
 )
 from .summaries import DatasetSummary, SplitSummary
 from .trained_arm import TrainedStudy
 from .verdict import verdict
+from .verdict_details import edges
 from .weight_sources import transductive
 
 
@@ -113,14 +116,13 @@ class Comparison:
         notes: Sequence[str],
         folds: Sequence[FoldRow] = (),
     ) -> StudyResult:
-        """The whole result."""
+        """The whole result, but for what `conclude` adds."""
         study, evaluation, data = self.study, self.evaluation, self.study.data
         labels, groups = data.labels_of("test"), data.groups_of("test")
         probabilities, curves = study.probabilities("test"), study.curves
         pairs = [(row.a, row.b) for row in self.matched]
         first_gaps = [row for row in self.gap_differences if (row.a, row.b) in pairs[:1]]
-        seed, over = study.config.split_seed, "folds" if folds else "seeds"
-        in_words = verdict(evaluation, self.gap_differences, self.matched, arms, len(folds))
+        seed = study.config.split_seed
         caveats = transductive([one.arm for one in study.trained.values()])
         if data.official and data.official.leaks:
             caveats.insert(0, describe_official(data.official))
@@ -140,14 +142,13 @@ class Comparison:
             gap_differences=tuple(self.gap_differences),
             matched=tuple(self.matched),
             mcnemar=tuple(mcnemar(labels, groups, probabilities, pairs, seed=seed)),
-            claims=tuple(claims(curves, evaluation, self.gap_differences, self.matched, over)),
             paper_table=(*paper_table(curves), *majority_rows),
             grid=grid,
             confusion=mean_confusions(labels, probabilities, study.log_prior),
-            verdict=dataclasses.replace(in_words, sentences=(*in_words.sentences, *caveats)),
+            verdict=Verdict(headline=""),
             folds=tuple(folds),
             sensitivity=other_tests([*evaluation.differences, *first_gaps], split),
-            cautions=evaluation.cautions,
+            cautions=(*evaluation.cautions, *caveats),
             notes=tuple(notes),
             versions=versions(),
         )
@@ -167,6 +168,22 @@ def other_tests(rows: Sequence[Difference], split: SplitSummary) -> tuple[Sensit
     if split.folds and images.get("train"):
         ratio = images["test"] / split.folds / images["train"]
     return tuple(sensitivity(asked, ratio))
+
+
+def conclude(result: StudyResult, curves: Mapping[str, Curves]) -> StudyResult:
+    """The result with the tests corrected in their families, the paper's claims and the verdict.
+
+    Last of all, since the families hold the tests with fewer labels too. curves: {arm: learning
+    curves}.
+    """
+    corrected = with_corrections(result)
+    on_edge = edges(corrected)
+    return dataclasses.replace(
+        corrected,
+        claims=tuple(claims(curves, corrected)),
+        verdict=verdict(corrected),
+        cautions=(*corrected.cautions, *([on_edge] if on_edge else [])),
+    )
 
 
 def evaluate_test(study: TrainedStudy) -> Evaluation:

@@ -25,7 +25,7 @@ from ..stats.metrics import LOSSES
 from ..workspace import RunFiles, Workspace
 from .answers import LabelEfficiency
 from .breakdown import NOTES, breakdown
-from .comparison import Comparison, evaluate_test, other_tests, save_predictions
+from .comparison import Comparison, conclude, evaluate_test, other_tests, save_predictions
 from .cost import cost_of_folds
 from .crossval import Fold, JoinedFolds, curves_table, join_folds, label_shares
 from .label_efficiency import Scores, compare_scores, score, shared_labels
@@ -87,7 +87,7 @@ def combine_folds(
     with_fewer = (yield from _label_efficiency(study, joined)) if config.label_fractions else None
     shares = with_fewer.differences if with_fewer else ()
     fewer = other_tests([row for row in shares if row.fraction != 1], result.split)
-    return dataclasses.replace(
+    result = dataclasses.replace(
         result,
         detail=detail,
         label_efficiency=with_fewer,
@@ -95,6 +95,7 @@ def combine_folds(
         linear_head=join_linear_heads(study, joined.folds) if config.linear_head else None,
         sensitivity=(*result.sensitivity, *fewer),
     )
+    return conclude(result, study.curves)
 
 
 def _result(study: TrainedStudy, joined: JoinedFolds) -> StudyResult:

@@ -11,13 +11,17 @@ from ..config import StudyConfig
 from ..data.official_split import describe_official, describe_unused
 from ..data.on_demand import open_for_run
 from ..data.triage import describe_map
+from ..errors import RunError
 from ..events import TICK, Event, log
 from ..files import read_json, write_json
+from ..records import from_json
 from ..stats.metrics import log_prior
 from ..training.distributed import current, training_device
 from ..workspace import RunFiles, Workspace
+from .answers import LabelEfficiency
 from .arms import Arm, resolve_arms
 from .clinical import target_class
+from .comparison import conclude
 from .cost import study_cost
 from .finetune import finetune
 from .fold_results import combine_folds
@@ -42,7 +46,7 @@ def study(config: StudyConfig, workspace: Workspace, run: RunFiles) -> Iterator[
 
     Yields:
         Events; the last is a `result` with {arms: {NAME: {label, test, gaps, curves}}, paper_table,
-        verdict}.
+        verdict, grid}.
 
     Raises:
         NotFound, DataError, RunError, ConfigError, BundleError: what is wrong with the config or
@@ -101,7 +105,10 @@ def _one_split(
         build_result(study, grid, notes), looks=looks, protocol=protocol, cost=study_cost(study)
     )
     answers = yield from answer_questions(study)
-    return {**study_json(result), **answers}
+    if labels := answers.get("label_efficiency"):
+        efficiency = from_json(LabelEfficiency, labels, error=RunError)
+        result = dataclasses.replace(result, label_efficiency=efficiency)
+    return {**answers, **study_json(conclude(result, study.curves))}
 
 
 def _arms(
@@ -125,4 +132,5 @@ def summary(study: Mapping[str, Any]) -> dict[str, Any]:
         arm: {key: entry[key] for key in ("label", "test", "gaps", "curves")}
         for arm, entry in study["arms"].items()
     }
-    return {"arms": arms, "paper_table": study["paper_table"], "verdict": study["verdict"]}
+    whole = {key: study[key] for key in ("paper_table", "verdict", "grid")}
+    return {"arms": arms, **whole}

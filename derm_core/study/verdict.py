@@ -1,23 +1,26 @@
 """The verdict of a comparison in words, from rules.
 
-More accurate: the paired 95 % interval of balanced accuracy excludes 0. Smaller gap: the interval
-of the loss or the accuracy gap's difference excludes 0, and the other's does not contradict. It
-survives where at matched training accuracy the same gaps differ the same way, beyond the seeds' 95
-% interval; else it is consistent with underfitting; where the arms are not comparable there,
-underfitting is not ruled out. A gap is never named without the accuracy and the random control.
+At most four sentences: the plain VAE, which is what the paper trained, against the opponent and
+random weights, with the scope; the improved recipe under its own name; VAE and ImageNet side by
+side; the overfitting gap. What each may say stands in `conclusions`: nothing wider than its test,
+with own and shared settings alike. The rest is in `verdict_details`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from ..formatting import number
-from ..stats.evaluation import PRIMARY, Evaluation
-from ..stats.gaps import MatchedPair
-from ..stats.intervals import Difference, Interval, seed_interval
+from ..formatting import NBSP, THIN, count, listed, number, percent
+from ..stats.intervals import Difference, Interval
 from ..stats.paired import Pair
-from .roles import choose_pair
-from .study_result import ArmResult, Verdict
+from .conclusions import ACCURACY, CLAIMED, GAPS, about_gap, conclusions, row_of
+from .families import METRIC
+from .roles import BOTH, IMAGENET, PLAIN, RANDOM, VAE, choose_pair, opponent, width_controls
+from .study_result import Conclusion, StudyResult, Verdict
+from .verdict_details import details
+
+PLAIN_LABEL, RANDOM_NAME = "VAE (plain)", "random weights"
+DEMONSTRATION = "Demonstration, not evidence: "
 
 
 def larger(interval: Interval, pair: Pair) -> str | None:
@@ -26,7 +29,7 @@ def larger(interval: Interval, pair: Pair) -> str | None:
 
 
 def accuracy_outcome(row: Difference, names: Mapping[str, str], where: str = "") -> str:
-    """Which of two arms is more accurate, in words. names: {arm: its name}."""
+    """Which of two models is more accurate, by the interval, in words. names: {arm: its name}."""
     a, b = names[row.a], names[row.b]
     if row.sign:
         better, worse = (a, b) if row.sign > 0 else (b, a)
@@ -36,245 +39,279 @@ def accuracy_outcome(row: Difference, names: Mapping[str, str], where: str = "")
     return f"No difference in accuracy shown between {a} and {b}{where}"
 
 
-def smaller(interval: Interval, pair: Pair) -> str | None:
-    """The arm that the interval of a − b shows to be smaller; None where it includes 0."""
-    return larger(interval, (pair[1], pair[0]))
-
-
-def final_gaps(rows: Sequence[Difference], pair: Pair) -> dict[str, Difference]:
-    """{"loss" or "accuracy": the difference of a pair's gaps at the final epoch}."""
-    return {str(row.kind): row for row in rows if (row.a, row.b) == pair and row.at == "final"}
-
-
-def survives_matched(
-    arm: str | None, by_gap: Mapping[str, str | None], matched: MatchedPair | None
-) -> bool | None:
-    """Whether the arm with the smaller gap keeps it at matched training accuracy; None where that is not known.
-
-    by_gap: {kind of gap: the arm that has the smaller one}.
-    """
-    if arm is None or matched is None or not matched.comparable:
-        return None
-    for kind in (kind for kind, holder in by_gap.items() if holder == arm):
-        change = seed_interval(matched.difference(kind))
-        if change.se is None:
-            return None
-        if smaller(change, (matched.a, matched.b)) != arm:
-            return False
-    return True
-
-
-def verdict(
-    evaluation: Evaluation,
-    gap_differences: Sequence[Difference],
-    matched: Sequence[MatchedPair],
-    arms: Mapping[str, ArmResult],
-    folds: int = 0,
-) -> Verdict:
-    """The verdict of a comparison.
-
-    Args:
-        evaluation: of the test images, its primary test that of `choose_pair`.
-        gap_differences, matched: of every pair of arms, the chosen one first.
-        arms: with their names and final gaps.
-        folds: how many pretrainings stand behind the VAE, one a fold; 0 for one.
-    """
-    pair = choose_pair(list(evaluation.arms))
+def verdict(result: StudyResult) -> Verdict:
+    """The verdict of a comparison, whose differences have their correction (`families`)."""
+    pair = choose_pair(list(result.arms))
     if pair is None:
-        arm = next(iter(evaluation.arms))
-        name, accuracy = arms[arm].label, evaluation.arms[arm]["balanced_accuracy"]
-        level = (
-            f"Balanced accuracy of {name} on the test set: {_percent(accuracy.mean)} "
-            f"(95 % interval {_percent(accuracy.low)} to {_percent(accuracy.high)})."
-        )
-        return Verdict(
-            headline=f"One arm alone, {name}: nothing is compared.",
-            sentences=(level, *evaluation.cautions),
-        )
-    rules = _Rules(pair, evaluation, gap_differences, matched, arms)
+        return _one_arm(result)
+    words = _Words(result, pair, conclusions(result))
+    row = row_of(result.differences, pair, metric=METRIC)
+    main = words.claim(*pair)
     return Verdict(
-        headline=rules.headline(),
-        sentences=(*rules.sentences(folds), *evaluation.cautions),
+        headline=words.headline(),
+        sentences=words.sentences(),
+        claims=tuple(words.claims),
+        details=details(result, pair, words.claims),
         pair=pair,
-        more_accurate=rules.more_accurate,
-        equivalent=bool(rules.row.equivalent) and rules.more_accurate is None,
-        smaller_gap=rules.smaller_gap,
-        survives_matched=rules.survives,
-        detectable=rules.row.detectable,
+        more_accurate=_ahead(main, "higher"),
+        equivalent=main is not None and main.says == "equivalent",
+        smaller_gap=words.smaller_gap(),
+        survives_matched=words.survives_matched(),
+        detectable=row.detectable if row else None,
     )
 
 
-class _Rules:
-    """The rules' outcomes for one pair, and the sentences that state them."""
+def _one_arm(result: StudyResult) -> Verdict:
+    arm, entry = next(iter(result.arms.items()))
+    accuracy = entry.test["balanced_accuracy"]
+    level = (
+        f"Balanced accuracy of {entry.label} on the test set: {percent(accuracy.mean)} "
+        f"(95{THIN}% interval {percent(accuracy.low)} to {percent(accuracy.high)})."
+    )
+    headline = f"One arm alone, {entry.label}: nothing is compared."
+    return Verdict(headline=headline, sentences=(level,), details=details(result, (arm, arm), []))
 
-    def __init__(
-        self,
-        pair: Pair,
-        evaluation: Evaluation,
-        gap_differences: Sequence[Difference],
-        matched: Sequence[MatchedPair],
-        arms: Mapping[str, ArmResult],
-    ):
-        self.pair, self.evaluation, self.arms = pair, evaluation, arms
-        self.matched = next(iter(matched), None)
-        self.row = evaluation.difference(pair, "balanced_accuracy")
-        self.more_accurate = larger(self.row, pair)
-        rows = final_gaps(gap_differences, pair)
-        self.by_gap = {kind: smaller(row, pair) for kind, row in rows.items()}
-        holders = {arm for arm in self.by_gap.values() if arm}
-        self.smaller_gap = holders.pop() if len(holders) == 1 else None
-        self.survives = survives_matched(self.smaller_gap, self.by_gap, self.matched)
+
+def _ahead(claim: Conclusion | None, better: str) -> str | None:
+    """The arm of a claim that is better, which is the first where it is `better`; None without a claim."""
+    if claim is None or claim.says not in CLAIMED:
+        return None
+    return claim.arms[0 if claim.says == better else 1]
+
+
+class _Words:
+    """The sentences of one verdict."""
+
+    def __init__(self, result: StudyResult, pair: Pair, claims: list[Conclusion]):
+        self.result, self.pair, self.claims, self.rival = result, pair, claims, pair[1]
+        self.by_pair = {(claim.about, claim.arms): claim for claim in claims}
+        vaes = [arm for arm in (PLAIN, VAE) if arm in result.arms]
+        self.vaes = vaes or [pair[0]]
+        self.is_plain = {
+            arm: arm == PLAIN or result.arms[arm].label == PLAIN_LABEL for arm in self.vaes
+        }
+        self.demonstration = result.config.get("preset") == "demo"
 
     def name(self, arm: str) -> str:
-        return self.arms[arm].label
+        return RANDOM_NAME if arm == RANDOM else self.result.arms[arm].label
+
+    def claim(self, a: str, b: str, about: str = ACCURACY) -> Conclusion | None:
+        return self.by_pair.get((about, (a, b)))
+
+    def level(self, arm: str) -> str:
+        return percent(self.result.arms[arm].test["balanced_accuracy"].mean)
 
     def headline(self) -> str:
-        first = accuracy_outcome(self.row, {arm: self.name(arm) for arm in self.pair})
-        if self.smaller_gap is None:
-            return f"{first}; no difference in the gap shown."
+        text = "; ".join(filter(None, [*self._accuracy_parts(), self._gap_part()]))
+        if self.demonstration:
+            return f"{DEMONSTRATION}{text}."
+        return f"{_capitalised(text)}."
+
+    def _accuracy_parts(self) -> list[str]:
+        """Every VAE, and both side by side, against the opponent; arms of one outcome together."""
+        outcomes: dict[str, list[str]] = {}
+        for arm in (*self.vaes, BOTH):
+            if claim := self.claim(arm, self.rival):
+                outcomes.setdefault(claim.says, []).append(self.name(arm))
+        rival = self.name(self.rival)
+        parts = []
+        for says, arms in outcomes.items():
+            names, verb = listed(arms), "are" if len(arms) > 1 else "is"
+            parts.append(
+                {
+                    "higher": f"{names} {verb} more accurate than {rival}",
+                    "lower": f"{rival} is more accurate than {names}",
+                    "equivalent": f"{names} and {rival} are equally accurate within 2 points",
+                    "not shown": f"no difference in accuracy is shown between {names} and {rival}",
+                    "depends on tuning": f"whether {names} or {rival} {verb} more accurate depends on how the "
+                    "classifier is tuned",
+                }[says]
+            )
+        return parts
+
+    def _gap_part(self) -> str:
+        claims = [claim for kind in GAPS if (claim := self.claim(*self.pair, about_gap(kind)))]
+        arm = self.smaller_gap()
+        if not claims:
+            return ""
+        if arm is not None:
+            end = {
+                True: "also at matched training accuracy",
+                False: "not shown to survive at matched training accuracy",
+                None: "at matched training accuracy shown for one of the two gaps alone"
+                if self._at_matched(arm)
+                else "underfitting is not ruled out",
+            }[self.survives_matched()]
+            return f"{self.name(arm)} has the smaller overfitting gap, {end}"
+        if any(claim.says == "depends on tuning" for claim in claims):
+            return "which has the smaller overfitting gap depends on how the classifier is tuned"
+        if any(claim.says in CLAIMED for claim in claims):
+            return "the two overfitting gaps point opposite ways"
+        return "no difference in the overfitting gap is shown"
+
+    def sentences(self) -> tuple[str, ...]:
+        parts = (self._lead(), self._recipe(), self._side_by_side(), self._gaps())
+        return tuple(f"{_capitalised(part)}." for part in parts if part)
+
+    def _scope(self) -> str:
+        config, data = self.result.config, self.result.dataset
+        size, backbone = config["input_size"], config["backbone"]
+        source = ""
+        if data.source_size:
+            source = f" of typically {data.source_size[0]} × {data.source_size[1]} pixels"
+        folds = self.result.split.folds
+        split = count(folds, "fold") if folds else "one split"
+        what = "made-up images" if data.name.startswith("synth") else "images"
+        return (
+            f"on {data.name} ({data.images:,} {what}{source}, shown at {size} × {size} to the network "
+            f"{backbone['architecture']} to stage {backbone['stage']}; {split})"
+        )
+
+    def _lead(self) -> str:
+        lead = self.vaes[0]
+        name = self.name(lead)
+        if self.is_plain[lead]:
+            name += ", the paper’s method in our settings,"
+        rivals = dict.fromkeys((self.rival, RANDOM))
+        parts = [
+            _phrase(claim, f"{self.name(rival)} at {self.level(rival)}")
+            for rival in rivals
+            if (claim := self.claim(lead, rival))
+        ]
+        text = (
+            f"{self._scope()}, {name} has a balanced accuracy (mean share of each class that is recognised) of "
+            f"{self.level(lead)}: {listed(parts)}"
+        )
+        if self.demonstration:
+            text += "; a VAE trained for two minutes shows how the app works, not what such weights are worth"
+        elif not opponent(list(self.result.arms)):
+            text += "; ImageNet itself was not compared"
+        elif lead == opponent(list(self.result.arms)):
+            text += "; no VAE was compared"
+        elif lead == VAE and not self.is_plain[lead]:
+            text += "; the plain VAE, which the paper trained, was not compared"
+        return text
+
+    def _recipe(self) -> str:
+        """The improved recipe under its own name; also at the same input size, where that is not the opponent's."""
+        arm = self.vaes[-1]
+        rivals = [self.rival] if len(self.vaes) > 1 else []
+        rivals += [IMAGENET] if self.rival != IMAGENET else []
+        parts = [
+            f"{_phrase(claim, self.name(rival))} ({_points(claim)})"
+            for rival in rivals
+            if (claim := self.claim(arm, rival))
+        ]
+        if not parts:
+            return ""
+        if len(self.vaes) == 1:
+            return f"at the same input size, {self.name(arm)} is {listed(parts)}"
+        return (
+            f"the improved recipe, {self.name(arm)}, has {self.level(arm)} and is {listed(parts)}"
+        )
+
+    def _side_by_side(self) -> str:
+        main = self.claim(BOTH, self.rival)
+        if main is None:
+            return ""
+        text = (
+            f"side by side, {self.name(BOTH)} has {self.level(BOTH)} and is "
+            f"{_phrase(main, f'{self.name(self.rival)} alone')} ({_points(main)})"
+        )
+        controls = [
+            f"{_phrase(claim, self.name(arm))} ({_points(claim)})"
+            for arm in width_controls(list(self.result.arms))
+            if (claim := self.claim(BOTH, arm))
+        ]
+        if controls:
+            return f"{text}; against arms with as many features it is {listed(controls)}"
+        if main.says == "higher":
+            return f"{text}; how much of this the larger number of features gives was not tested"
+        return text
+
+    def _gaps(self) -> str:
+        """Each gap by itself; one sentence of both where neither is shown to differ."""
+        outcomes: dict[str, list[str]] = {}
+        for kind in GAPS:
+            if claim := self.claim(*self.pair, about_gap(kind)):
+                levels = " against ".join(self._gap_of(arm, kind) for arm in self.pair)
+                outcomes.setdefault(self._gap(kind, claim), []).append(f"{kind} gap {levels}")
+        if not outcomes:
+            return ""
+        parts = [f"{text} ({'; '.join(levels)})" for text, levels in outcomes.items()]
+        return f"overfitting, the gap between training and validation: {'; '.join(parts)}"
+
+    def _gap(self, kind: str, claim: Conclusion) -> str:
+        """What is said of one gap, without its size."""
+        names = " and ".join(map(self.name, self.pair))
+        arm = _ahead(claim, "lower")
+        if arm is None:
+            return {
+                "equivalent": f"{names} are equal within the margin",
+                "not shown": f"{names} are not shown to differ",
+                "depends on tuning": f"no firm answer for {names}, it changes with the tuning of the classifier",
+            }[claim.says]
         end = {
             True: "also at matched training accuracy",
-            False: "consistent with underfitting",
-            None: "underfitting is not ruled out",
-        }[self.survives]
-        if self.more_accurate == self.smaller_gap:
-            return f"{first} and has the smaller gap, {end}."
-        return f"{first}; {self.name(self.smaller_gap)} has the smaller gap, {end}."
+            False: "which is not shown to survive at matched training accuracy",
+            None: "and no comparison at matched training accuracy could be made",
+        }[self._matched(kind, arm)]
+        return f"{self.name(arm)} has the smaller {kind} gap, {end}"
 
-    def sentences(self, folds: int) -> list[str]:
-        return [
-            *self._stand_in(),
-            self._accuracy("out of fold" if folds else "on the test set"),
-            self._gap(),
-            *self._at_matched(),
-            *self._control(),
-            *self._both(),
-            *self._pretrainings(folds),
+    def _gap_of(self, arm: str, kind: str) -> str:
+        value = self.result.arms[arm].gaps.get(kind)
+        if kind == "loss" or value is None:
+            return number(value, 3, sign=True)
+        return f"{points(value)} points"
+
+    def _matched(self, kind: str, arm: str) -> bool | None:
+        """Whether the arm's gap is shown to be smaller at matched training accuracy; None where not comparable."""
+        claim = self.claim(*self.pair, about_gap(kind, "matched"))
+        return None if claim is None or claim.tuned.p is None else _ahead(claim, "lower") == arm
+
+    def smaller_gap(self) -> str | None:
+        holders = {
+            arm
+            for kind in GAPS
+            if (arm := _ahead(self.claim(*self.pair, about_gap(kind)), "lower"))
+        }
+        return holders.pop() if len(holders) == 1 else None
+
+    def _at_matched(self, arm: str) -> set[bool]:
+        """What matched training accuracy says of the gaps in which an arm is the smaller."""
+        answers = [
+            self._matched(kind, arm)
+            for kind in GAPS
+            if _ahead(self.claim(*self.pair, about_gap(kind)), "lower") == arm
         ]
+        return {answer for answer in answers if answer is not None}
 
-    def _stand_in(self) -> list[str]:
-        if self.pair == PRIMARY:
-            return []
-        a, b = (self.name(arm) for arm in self.pair)
-        return [
-            "The comparison named in advance, VAE − ImageNet, was not made here: "
-            f"{a} − {b} takes its place."
-            + "".join(
-                f" The backbone of {self.name(arm)} was trained with labels."
-                for arm in self.pair
-                if arm.startswith("bundle:")
-            )
-        ]
-
-    def _accuracy(self, where: str) -> str:
-        row, names = self.row, [self.name(arm) for arm in self.pair]
-        means = [self.evaluation.arms[arm]["balanced_accuracy"].mean for arm in self.pair]
-        levels = f"{names[0]} {_percent(means[0])} and {names[1]} {_percent(means[1])}"
-        text = (
-            f"Balanced accuracy {where}: {levels}; {names[0]} − {names[1]} is {points(row.mean)} points "
-            f"(95 % interval {points(row.low)} to {points(row.high)}{_sign_flip_p(row)})."
-        )
-        by_test = row.p_sign_flip is not None and row.p_sign_flip < 0.05
-        if (row.primary or row.stand_in) and by_test != bool(self.more_accurate):
-            text += (
-                " The interval and the permutation test disagree near their limit; the verdict goes by the interval, "
-                "which also carries the spread over seeds."
-            )
-        if self.more_accurate:
-            return text
-        if row.equivalent:
-            return (
-                f"{text} The whole interval lies within ±2 points: equivalent within that margin."
-            )
-        least = abs(row.detectable or 0) * 100
-        return f"{text} No difference shown; one of about {least:.1f} points would be found in 80 % of such studies."
-
-    def _gap(self) -> str:
-        levels = "; ".join(f"{self.name(arm)}: {self._gaps_of(arm)}" for arm in self.pair)
-        if self.smaller_gap:
-            kinds = [f"{kind} gap" for kind, arm in self.by_gap.items() if arm == self.smaller_gap]
-            outcome = f"{self.name(self.smaller_gap)} has the smaller {' and '.join(kinds)}."
-        elif all(self.by_gap.values()) and self.by_gap:
-            outcome = "The loss gap and the accuracy gap point opposite ways: neither arm has the smaller gap."
-        else:
-            outcome = "No difference in the gap shown."
-        return f"At the final epoch, {levels}. {outcome}"
-
-    def _gaps_of(self, arm: str) -> str:
-        gaps = self.arms[arm].gaps
-        return f"loss gap {number(gaps['loss'], sign=True)}, accuracy gap {points(gaps['accuracy'])} points"
-
-    def _at_matched(self) -> list[str]:
-        if self.smaller_gap is None:
-            return []
-        if self.survives is None or self.matched is None:
-            why = "the arms are not comparable at matched training accuracy"
-            if self.matched is not None and self.matched.comparable:
-                why = "one seed cannot show whether that holds at matched training accuracy"
-            name = self.name(self.smaller_gap)
-            return [f"Whether {name} generalises better or has merely learned less is open: {why}."]
-        level = f"matched training accuracy ({_percent(self.matched.level)})"
-        if self.survives:
-            return [f"That survives at {level}: not underfitting alone."]
-        return [f"That does not survive at {level}: consistent with underfitting."]
-
-    def _control(self) -> list[str]:
-        if "random" in self.pair:
-            return []
-        if "random" not in self.arms:
-            return [
-                "This study has no random control: how small a gap is without any learning of features is not known."
-            ]
-        accuracy = self.evaluation.arms["random"]["balanced_accuracy"].mean
-        text = (
-            f"Control, {self.name('random')}: {self._gaps_of('random')} at a balanced accuracy of "
-            f"{_percent(accuracy)}."
-        )
-        control, *losses = (self.arms[arm].gaps["loss"] for arm in ("random", *self.pair))
-        if all(control is not None and loss is not None and control < loss for loss in losses):
-            text += " Its loss gap is the smallest of all: a small gap by itself is no merit."
-        return [text]
-
-    def _both(self) -> list[str]:
-        """Does the VAE add to ImageNet? Secondary: Holm-corrected."""
-        rows = (row for row in self.evaluation.differences if row.metric == "balanced_accuracy")
-        row = next((row for row in rows if {row.a, row.b} == {"both", "imagenet"}), None)
-        if row is None or row.mean is None or row.p_holm is None or row.stand_in:
-            return []
-        gain = row.mean if row.a == "both" else -row.mean
-        verb = "improve" if row.p_holm < 0.05 and gain > 0 else "are not shown to improve"
-        p = "below 0.001" if row.p_holm < 0.001 else f"= {row.p_holm:.3f}"
-        return [
-            f"{self.name('both')} {verb} on {self.name('imagenet')} alone ({points(gain)} points, "
-            f"Holm-corrected p {p})."
-        ]
-
-    def _pretrainings(self, folds: int) -> list[str]:
-        if "vae" not in self.pair:
-            return []
-        if folds:
-            return [
-                f"The VAE was pretrained anew in each of {folds} folds: this speaks of the recipe, not of one set of "
-                "weights."
-            ]
-        return [
-            "One pretraining stands behind the VAE: this speaks of these weights, not of the recipe."
-        ]
+    def survives_matched(self) -> bool | None:
+        arm = self.smaller_gap()
+        answers = self._at_matched(arm) if arm else set()
+        return answers.pop() if len(answers) == 1 else None
 
 
-def _sign_flip_p(row: Difference) -> str:
-    if row.p is None or not (row.primary or row.stand_in):
-        return ""
-    text = f", p = {row.p_sign_flip or 1:.4f} by sign flips over groups"
-    if row.primary:
-        return text
-    return (
-        f"{text}, {row.p_holm:.4f} Holm-corrected, since this test was not the one named in advance"
-    )
+def _capitalised(text: str) -> str:
+    """A sentence with a capital first letter; the name of an arm in front stays as it is."""
+    own = ("no ", "whether ", "which ", "the ", "on ", "at ", "side ", "overfitting", RANDOM_NAME)
+    return text[:1].upper() + text[1:] if text.startswith(own) else text
 
 
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{share * 100:.1f} %"
+def _phrase(claim: Conclusion, other: str) -> str:
+    """What a claim says of its first arm, to stand behind "is"."""
+    return {
+        "higher": f"more accurate than {other}",
+        "lower": f"less accurate than {other}",
+        "equivalent": f"as accurate as {other}, within 2 points",
+        "not shown": f"not shown to differ in accuracy from {other}",
+        "depends on tuning": f"without a firm answer against {other}: it changes with the classifier's tuning",
+    }[claim.says]
+
+
+def _points(claim: Conclusion) -> str:
+    ends = f"{points(claim.tuned.low)}{NBSP}to{NBSP}{points(claim.tuned.high)}"
+    return f"{points(claim.tuned.mean)} points, {ends}"
 
 
 def points(share: float | None) -> str:

@@ -155,7 +155,7 @@ def test_a_verdict_that_names_a_class(open_page, finished):
     study["cautions"] = [f"No image of {FETCHED} in the test split."]
     path.write_text(json.dumps(study))
     app = open_page("compare")
-    assert sum("planted" in element.value for element in app.markdown) == 1
+    assert sum("planted" in element.value for element in app.markdown) == 2
     assert raw(app) == []
 
 

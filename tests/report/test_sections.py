@@ -188,7 +188,7 @@ def test_the_primary_difference_stands_first(result):
 
 
 def test_claims_have_their_answer(result):
-    claims = verdict.sentences(result)[1]
+    claims = next(s for s in verdict.background(result) if s and s.key == "claims")
     answers = [bullet.badge for bullet in claims.bullets]
     assert answers == ["Seen", "Not seen", "Opposite", "Not asked"]
 

@@ -239,14 +239,9 @@ def test_the_one_primary_test_and_the_verdict_run_on_all_images(finished):
     assert (
         row["mean"] == pytest.approx(means[0] - means[1]) and row["stand_in"] and 0 < row["p"] <= 1
     )
-    sentences = " ".join(result["verdict"]["sentences"])
-    assert (
-        "pretrained anew in each of 3 folds" in sentences and "not of the recipe" not in sentences
-    )
-    assert (
-        sentences.startswith("The comparison named in advance")
-        and "Balanced accuracy out of fold: " in sentences
-    )
+    details = " ".join(result["verdict"]["details"])
+    assert "pretrained anew in each of 3 folds" in details and "not of the recipe" not in details
+    assert details.startswith("The comparison named in advance")
     assert "looked" not in result["notes"][0] and "Out-of-fold" in result["notes"][0]
 
 

@@ -97,6 +97,7 @@ def test_every_part_of_the_record_is_there(finished):
         "arms",
         "paper_table",
         "verdict",
+        "grid",
     }
 
 
@@ -128,7 +129,7 @@ def test_a_study_on_the_official_split_says_what_crosses_it(workspace, tiny):
     official = named.frame["image_id"][named.frame["official_split"] == "test"]
     assert set(tested) == set(official)
     sentence = describe_official(study_result(result).split.official)
-    assert sentence in result["notes"] and sentence in result["verdict"]["sentences"]
+    assert sentence in result["notes"] and sentence in result["cautions"]
     assert any(event.kind == "log" and event.value == sentence for event in events)
     assert sentence in " ".join(text_report(study_result(result)).split())
 
@@ -263,7 +264,7 @@ def test_a_transductive_vae_is_said_to_be_one_in_notes_and_verdict(workspace, co
     sidecar = workspace.run("pretrain-1").vae
     sidecar.write_text(json.dumps({**json.loads(sidecar.read_text()), "transductive": True}))
     result, _, _ = run_study(config, workspace)
-    for texts in (result["notes"], result["verdict"]["sentences"]):
+    for texts in (result["notes"], result["cautions"]):
         assert sum("VAE (plain) is transductive" in text for text in texts) == 1
     assert "transductive" in text_report(study_result(result))
 
@@ -312,4 +313,4 @@ def test_a_study_says_how_many_images_its_input_enlarged(workspace, tiny):
     save_dataset(workspace, "tiny", frame, dataclasses.replace(tiny.info, license="CC0"))
     result, _, _ = run_study(make_config(workspace), workspace)
     assert result["dataset"]["enlarged"] == 0.1 and result["dataset"]["license"] == "CC0"
-    assert any("10.0" in one and "32 px" in one for one in result["verdict"]["sentences"])
+    assert any("10.0" in one and "32 px" in one for one in result["cautions"])

@@ -62,8 +62,9 @@ def all_sections(result: StudyResult, tables: Mapping[str, pd.DataFrame]) -> lis
     return _there(
         [
             verdict.headline(result),
-            *verdict.sentences(result),
+            verdict.sentences(result),
             verdict.notes(result),
+            *verdict.background(result),
             metrics.arm_metrics(result),
             *_titled("Gap against accuracy", _gap_sections(result)),
             *_titled("Learning curves", learning),
@@ -120,8 +121,9 @@ def terminal_sections(result: StudyResult) -> list[Section]:
     return _there(
         [
             verdict.headline(result),
-            *verdict.sentences(result),
+            verdict.sentences(result),
             verdict.notes(result),
+            *verdict.background(result),
             gap,
             metrics.arm_metrics(result),
             clinical.fixed_specificity(result),

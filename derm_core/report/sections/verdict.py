@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from ...study.study_result import StudyResult
-from ..section import Bullet, Section
+from functools import partial
+
+from ...formatting import p_value, points, signed_interval
+from ...study.conclusions import ACCURACY, GAPS, about_gap
+from ...study.study_result import Conclusion, StudyResult
+from ..csv_tables import csv_table
+from ..section import Bullet, Row, Section
 from ..templating import words
+from .parts import pair_name
 
 AT_SHARED_SETTING = (
     "Made by an earlier version: all numbers are with one classifier setting for all arms, not with each arm at its "
@@ -24,19 +30,60 @@ def notes(result: StudyResult) -> Section:
     return Section(key="notes", notes=(*notes, *result.notes))
 
 
-def sentences(result: StudyResult) -> list[Section]:
-    """What the verdict rests on, and which of the paper's claims this dataset shows."""
-    lines = [*result.verdict.sentences, *result.cautions]
-    sections = [Section(key="sentences", bullets=tuple(map(Bullet, dict.fromkeys(lines))))]
-    if result.claims:
-        bullets = tuple(
-            Bullet(
-                claim.text,
-                stressed=f"{claim.claim}.",
-                badge=claim.answer.capitalize(),
-                badge_colour=ANSWER_COLOURS.get(claim.answer, "gray"),
-            )
-            for claim in result.claims
+def sentences(result: StudyResult) -> Section:
+    """The verdict's sentences, at most four; of earlier versions all that was said."""
+    return Section(key="sentences", bullets=tuple(map(Bullet, result.verdict.sentences)))
+
+
+def background(result: StudyResult) -> list[Section | None]:
+    """What the verdict rests on: cautions, every test, details, and which of the paper's claims are seen."""
+    cautions = [line for line in result.cautions if line not in result.verdict.sentences]
+    every = [_row(result, claim) for claim in result.verdict.claims]
+    main = [row for row, claim in zip(every, result.verdict.claims, strict=True) if _is_main(claim)]
+    further = [row for row in every if row not in main]
+    details = result.verdict.details
+    return [
+        Section(**words("cautions"), bullets=tuple(map(Bullet, dict.fromkeys(cautions))))
+        if cautions
+        else None,
+        Section(**words("tests"), table=main, numbers=partial(csv_table, result, "verdict-claims"))
+        if main
+        else None,
+        Section(**words("further-tests"), table=further) if further else None,
+        Section(**words("details"), bullets=tuple(map(Bullet, details))) if details else None,
+        _paper_claims(result),
+    ]
+
+
+def _is_main(claim: Conclusion) -> bool:
+    return claim.about in (ACCURACY, *map(about_gap, GAPS))
+
+
+def _row(result: StudyResult, claim: Conclusion) -> Row:
+    """A claim as a line of a table."""
+    write = signed_interval if claim.about.startswith("loss") else points
+    return {
+        "About": claim.about[:1].upper() + claim.about[1:],
+        "Difference": pair_name(result, claim.arms[0], claim.arms[1]),
+        "Own settings": write(claim.tuned),
+        "One setting for all": write(claim.shared) if claim.shared else "–",
+        "p": p_value(claim.tuned.p if claim.tuned.p_holm is None else claim.tuned.p_holm),
+        "Says": claim.says.capitalize(),
+    }
+
+
+def _paper_claims(result: StudyResult) -> Section | None:
+    if not result.claims:
+        return None
+    if all(claim.answer == "not asked" for claim in result.claims):
+        return Section(**words("claims"), text=(result.claims[0].text,))
+    bullets = tuple(
+        Bullet(
+            claim.text,
+            stressed=f"{claim.claim}.",
+            badge=claim.answer.capitalize(),
+            badge_colour=ANSWER_COLOURS.get(claim.answer, "gray"),
         )
-        sections.append(Section(**words("claims"), bullets=bullets))
-    return sections
+        for claim in result.claims
+    )
+    return Section(**words("claims"), bullets=bullets)

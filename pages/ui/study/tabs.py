@@ -34,7 +34,7 @@ OLDER = "This study was made before its kind looked closer at the test set; a ne
 
 def overview_tab(workspace: Workspace, result: StudyResult) -> None:
     """What the verdict rests on, the paper's table, learning curves, gaps."""
-    draw(*verdict.sentences(result), *paper.paper_table(result), file=result.run_id)
+    draw(*verdict.background(result), *paper.paper_table(result), file=result.run_id)
     if result.paper_table:
         st.caption(f"[{paper.CITATION}](https://arxiv.org/abs/2505.16773)")
     tables = {

@@ -1,0 +1,166 @@
+"""What has to be known beside a verdict's sentences: tests, limits, controls; folded on screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..formatting import listed, number, p_value, percent, points, signed_interval
+from ..stats.intervals import Difference
+from ..stats.paired import Pair
+from .conclusions import claimed_sign, row_of
+from .families import METRIC
+from .roles import RANDOM, VAE, is_primary
+from .study_result import Conclusion, StudyResult
+
+SCHEDULES = (
+    "Matched training accuracy compares models at different points of their schedules: the arm that learns faster "
+    "stands early in its own, near its highest learning rate, the other at its end."
+)
+
+
+def details(result: StudyResult, pair: Pair, claims: Sequence[Conclusion]) -> tuple[str, ...]:
+    """The sentences. pair: of the primary comparison, the same arm twice where it stands alone."""
+    if pair[0] == pair[1]:
+        return tuple(filter(None, [edges(result)]))
+    return tuple(
+        filter(
+            None,
+            [
+                _stand_in(result, pair),
+                *_primary(result, pair),
+                _settings(result, claims),
+                edges(result),
+                *_gaps(result, pair),
+                _pretrainings(result, pair),
+            ],
+        )
+    )
+
+
+def edges(result: StudyResult) -> str:
+    """Which settings lie on the edge of the grid; empty where none does."""
+    names = [one.label for arm, one in result.arms.items() if arm in result.grid.on_edge]
+    names += ["the setting shared by all"] * ("shared" in result.grid.on_edge)
+    if not names:
+        return ""
+    where = " in at least one fold" if result.folds else ""
+    return (
+        f"The classifier's setting lies on the edge of the grid{where}, where a wider grid might serve better: "
+        f"{listed(names)}."
+    )
+
+
+def _stand_in(result: StudyResult, pair: Pair) -> str:
+    if is_primary(pair):
+        return ""
+    a, b = (result.arms[arm].label for arm in pair)
+    trained = "".join(
+        f" The backbone of {result.arms[arm].label} was trained with labels."
+        for arm in pair
+        if arm.startswith("bundle:")
+    )
+    return (
+        f"The comparison named in advance, VAE − ImageNet, was not made here: {a} − {b} takes its place and is "
+        f"corrected with the secondary tests.{trained}"
+    )
+
+
+def _primary(result: StudyResult, pair: Pair) -> list[str]:
+    row = row_of(result.differences, pair, metric=METRIC)
+    if row is None:
+        return []
+    a, b = (result.arms[arm].label for arm in pair)
+    kind = "the one test named in advance" if row.primary else _corrected(row)
+    text = f"{a} − {b} in balanced accuracy: {points(row)} points, {_p(row.p)} of this interval, {kind}."
+    if row.p_sign_flip is not None:
+        text += (
+            f" {_p(row.p_sign_flip)} by sign flips over groups, for these trained weights alone."
+        )
+    if not claimed_sign(row) and not row.equivalent and row.detectable is not None:
+        text += f" A difference of {100 * abs(row.detectable):.1f} points would be found in 80 % of such studies."
+    return [text]
+
+
+def _p(p: float | None) -> str:
+    return "p < 0.001" if p is not None and p < 0.001 else f"p = {p_value(p)}"
+
+
+def _corrected(row: Difference) -> str:
+    return f"{_p(row.p_holm)} after Holm's correction"
+
+
+def _settings(result: StudyResult, claims: Sequence[Conclusion]) -> str:
+    if result.shared is None:
+        return ""
+    apart = [
+        f"{claim.about} of {result.arms[claim.arms[0]].label} and {result.arms[claim.arms[1]].label}"
+        for claim in claims
+        if claim.says == "depends on tuning"
+    ]
+    text = "All of this is with each arm at its own best setting of the classifier; with one setting for all arms "
+    return text + (
+        f"there is another answer on: {'; '.join(apart)}." if apart else "the answers are the same."
+    )
+
+
+def _gaps(result: StudyResult, pair: Pair) -> list[str]:
+    sentences = []
+    rows = [
+        row
+        for row in result.gap_differences
+        if {row.a, row.b} == set(pair) and row.at in ("final", "matched") and row.mean is not None
+    ]
+    if rows:
+        levels = [
+            f"{row.kind} gap{' at matched training accuracy' if row.at == 'matched' else ''} "
+            f"{signed_interval(row) if row.kind == 'loss' else f'{points(row)} points'} ({_corrected(row)})"
+            for row in rows
+        ]
+        a, b = (result.arms[arm].label for arm in (rows[0].a, rows[0].b))
+        sentences.append(f"{a} − {b}: {'; '.join(levels)}.")
+        sentences.append(SCHEDULES if any(row.at == "matched" for row in rows) else "")
+    sentences += [
+        f"No comparison at matched training accuracy: {level.reason}"
+        for level in result.matched
+        if {level.a, level.b} == set(pair) and level.reason
+    ]
+    return [*sentences, _control(result, pair)]
+
+
+def _control(result: StudyResult, pair: Pair) -> str:
+    """The control's gaps, and whether its loss gap is shown to be smaller than that of either arm."""
+    if RANDOM in pair:
+        return ""
+    if RANDOM not in result.arms:
+        return "This study has no random control: how small a gap is without any learning of features is not known."
+    control = result.arms[RANDOM]
+    gaps = control.gaps
+    text = (
+        f"Control, {control.label}: loss gap {number(gaps.get('loss'), sign=True)}, accuracy gap "
+        f"{percent(gaps.get('accuracy'), sign=True)} at a balanced accuracy of "
+        f"{percent(control.test['balanced_accuracy'].mean)}."
+    )
+    rows = [
+        row_of(
+            result.gap_differences,
+            (RANDOM, arm),
+            kind="loss",
+            at="final",
+        )
+        for arm in result.arms
+        if arm != RANDOM
+    ]
+    if rows and all(row is not None and claimed_sign(row) < 0 for row in rows):
+        text += " Its loss gap is smaller than that of every other arm: a small gap by itself is no merit."
+    return text
+
+
+def _pretrainings(result: StudyResult, pair: Pair) -> str:
+    if VAE not in pair:
+        return ""
+    if result.split.folds:
+        return (
+            f"The VAE was pretrained anew in each of {result.split.folds} folds: this speaks of the recipe, not of one "
+            "set of weights."
+        )
+    return "One pretraining stands behind the VAE: this speaks of these weights, not of the recipe."
