@@ -80,10 +80,8 @@ def pool_studies(study: StudyResult, others: Sequence[StudyResult]) -> PooledStu
             left_out[name] = (*left_out.get(name, ()), other.run_id)
     if len(taken) < 2 and not left_out:
         return None
-    pairs = [(pair[0], pair[1])]
-    if "both" not in pair:
-        pairs.append(("both", pair[1]))
-    differences = [row for each in pairs if (row := _difference(each, taken)) is not None]
+    leading = [pair[0], *(["both"] if "both" not in pair else [])]
+    differences = [row for arm in leading if (row := _difference(arm, taken)) is not None]
     return PooledStudies(
         tuple(taken),
         left_out,
@@ -98,12 +96,12 @@ def pool_studies(study: StudyResult, others: Sequence[StudyResult]) -> PooledStu
 
 def _protocol(study: StudyResult) -> tuple[Any, ...]:
     """What studies have in common that are pooled: arms, primary test, network, input size, regime, task."""
-    config = study.config
+    config, pair = study.config, study.verdict.pair or ()
     settings = ("backbone", "input_size", "regime", "pooling", "loss")
     return (
         study.kind,
-        sorted(study.arms),
-        study.verdict.pair,
+        sorted(config.get("arms") or study.arms),
+        [arm.partition("@")[0] for arm in pair],  # validation may choose other input sizes
         study.labels.get("kind", "classes"),
         [config.get(name) for name in settings],
     )
@@ -119,19 +117,21 @@ def _same_images(one: DatasetSummary, other: DatasetSummary) -> bool:
     )
 
 
-def _difference(pair: Pair, studies: Sequence[StudyResult]) -> PooledDifference | None:
-    """One pair over all studies that have its difference with a standard error."""
-    rows = {one.dataset.name: row for one in studies if (row := _directed(one, pair))}
+def _difference(arm: str, studies: Sequence[StudyResult]) -> PooledDifference | None:
+    """An arm less each study's opponent, of all studies that have it with a standard error."""
+    rows = {one.dataset.name: row for one in studies if (row := _to_opponent(one, arm))}
     if not rows:
         return None
+    pair = (arm, next(iter(rows.values())).b)
     means = [row.mean for row in rows.values() if row.mean is not None]
     errors = [row.se for row in rows.values() if row.se is not None]
     pooled = random_effects(means, errors) if len(rows) > 1 else None
     return PooledDifference(pair, rows, pooled)
 
 
-def _directed(study: StudyResult, pair: Pair) -> Difference | None:
-    """The difference a − b, whichever way round the study has it."""
+def _to_opponent(study: StudyResult, arm: str) -> Difference | None:
+    """The arm less the opponent of the primary test, whichever way round the study has it."""
+    pair = (arm, (study.verdict.pair or ("", ""))[1])
     for row in study.differences:
         if row.metric != METRIC or {row.a, row.b} != set(pair) or not row.se or row.mean is None:
             continue

@@ -270,6 +270,25 @@ def test_several_studies_stand_side_by_side_with_what_differs(open_page, finishe
     assert app.query_params["with"] == other and app.selectbox[0].value == study["run_id"]
 
 
+@pytest.mark.slow
+def test_studies_of_several_datasets_are_pooled_under_other_sets(open_page, finished, study):
+    assert "On several datasets" not in headings(open_page("compare", section="external"))
+    store = RunStore(finished)
+    other = store.create("study", study["config"] | {"dataset": "elsewhere"})
+    store.transition(other, "queued", "running", started=1.0)
+    store.transition(other, "running", "done", finished=2.0)
+    dataset = study["dataset"] | {"name": "elsewhere", "fingerprint": "another"}
+    written = study | {"run_id": other, "dataset": dataset}
+    write_json(finished.run(other).create().study, written)
+    app = open_page("compare", run=study["run_id"], section="external")
+    assert not app.exception and "On several datasets" in headings(app)
+    assert "2 datasets" in text(app)
+
+
+def headings(app) -> list[str]:
+    return [heading.value for heading in app.subheader]
+
+
 def test_a_note_and_tags_are_kept_with_the_run(open_page, finished, study):
     RunStore(finished).annotate(
         study["run_id"], name="First try", tags=["pilot"], note="Look at *mel*."

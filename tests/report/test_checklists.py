@@ -11,6 +11,7 @@ from derm_core.report.sections.checklists import (
     CHECKLISTS,
     IN_PART,
     NOT_DONE,
+    TO_FILL_IN,
     read_checklist,
 )
 from derm_core.report.templating import WORDS
@@ -60,7 +61,7 @@ def test_an_answer_names_a_section_that_the_report_has(result):
 def test_what_the_product_cannot_know_is_left_to_the_authors(result):
     table = rows(result)
     for item in (("tripod-ai", "17"), ("tripod-ai", "18a"), ("claim", "44"), ("claim", "11")):
-        assert table[item]["Status"] == AUTHORS and table[item]["Answer"] == "–"
+        assert table[item]["Status"] == AUTHORS and table[item]["Answer"] == TO_FILL_IN
 
 
 def test_what_the_study_did_not_ask_is_not_done(result):

@@ -68,6 +68,20 @@ def test_another_setting_is_another_protocol(key):
     assert pool_studies(first, [fewer]) is None and pool_studies(first, [second]) is not None
 
 
+def test_each_study_has_its_own_input_size_of_the_opponent():
+    """Where validation chose another size, the primary test has another name, but is the same one."""
+    first, second = study("a", "ham"), study("b", "pad", 0.1)
+    rows = tuple(
+        dataclasses.replace(row, b="imagenet@best") if row.b == "imagenet" else row
+        for row in second.differences
+    )
+    verdict = dataclasses.replace(second.verdict, pair=("vae", "imagenet@best"))
+    second = dataclasses.replace(second, differences=rows, verdict=verdict)
+    result = pool_studies(first, [second])
+    assert result.differences[0].pair == PAIR
+    assert result.differences[0].pooled == random_effects([-0.1, 0.1], [0.025] * 2)
+
+
 def test_images_under_another_name_are_the_same_dataset():
     first, copy = study("a", "ham"), study("b", "copy")
     copy = dataclasses.replace(copy, dataset=dataclasses.replace(copy.dataset, fingerprint="ham"))

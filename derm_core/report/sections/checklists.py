@@ -25,8 +25,8 @@ from ..templating import FOLDER, TEMPLATES, words
 from .parts import describe_excluded, of_metric, styles
 
 CHECKLISTS = ("tripod_ai", "claim")
-ANSWERED, IN_PART = "answered", "in part; the rest is to be filled in by the authors"
-AUTHORS, NOT_DONE = "to be filled in by the authors", "not done"
+ANSWERED, IN_PART, AUTHORS, NOT_DONE = "answered", "in part", "authors", "not done"
+TO_FILL_IN = "To be filled in by the authors."
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,6 @@ class Item:
     """
 
     number: str
-    section: str
     item: str
     answer: str = ""
     where: tuple[str, ...] = ()
@@ -98,10 +97,9 @@ def _row(item: Item, facts: Mapping[str, Any], titles: Mapping[str, str]) -> Row
         status = IN_PART if answer else AUTHORS
     return {
         "Item": item.number,
-        "Part": item.section,
         "Asked": item.item,
         "Status": status,
-        "Answer": answer or "–",
+        "Answer": " ".join(filter(None, (answer, TO_FILL_IN if item.authors else ""))) or "–",
         "Where": "; ".join(dict.fromkeys(filter(None, where))) if answer and where else "–",
     }
 

@@ -136,7 +136,7 @@ def protocol(result: StudyResult) -> Section | None:
     content = fixed.content
     pair = (content.get("primary") or {}).get("arms") or []
     names = {arm: style(result, arm).name for arm in (*content["arms"], *pair)}
-    margins = (f"{name.replace('_', ' ')} {value:g}" for name, value in content["margins"].items())
+    margins = (f"{_margin_name(name)} {value:g}" for name, value in content["margins"].items())
     grid, split = content["grid"], content["split"]
     parts = {
         "Arms": ", ".join(names[arm] for arm in content["arms"]),
@@ -150,7 +150,7 @@ def protocol(result: StudyResult) -> Section | None:
         "Split": f"{split['splits']}, seed {split['split_seed']}, "
         + (f"{content['folds']} folds" if content["folds"] else "training, validation and test"),
         "Seeds": _values(content["seeds"]),
-        "Shares of the labels": _values(content["label_fractions"]) or "all alone",
+        "Shares of the labels": _values(content["label_fractions"]) or "all labels only",
         "Metrics": ", ".join(map(quantity_name, content["metrics"])),
         "Headline": content["headline"],
     }
@@ -160,6 +160,10 @@ def protocol(result: StudyResult) -> Section | None:
         finding=f"Fixed on {date} UTC, before a test image was read.",
         table=[{"Part": part, "Fixed": text} for part, text in parts.items()],
     )
+
+
+def _margin_name(name: str) -> str:
+    return quantity_name(name).replace("_", " ")
 
 
 def _values(values: Sequence[float]) -> str:

@@ -164,4 +164,4 @@ def is_share(metric: str) -> bool:
 def quantity_name(metric: str) -> str:
     """What a metric is called within a sentence: 'balanced accuracy', 'macro-AUROC'."""
     name = QUANTITIES.get(metric, metric)
-    return name[:1].lower() + name[1:]
+    return name if name[1:2].isupper() else name[:1].lower() + name[1:]
