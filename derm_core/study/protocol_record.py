@@ -19,16 +19,17 @@ from typing import Any
 from ..config import StudyConfig, to_dict
 from ..errors import RunError
 from ..files import read_json, write_json
+from ..heads.tuning import WIDENINGS
 from ..records import from_json, to_json
 from ..stats.intervals import GAP_MARGINS, MARGINS
 from ..stats.metrics import METRICS
 from ..workspace import RunFiles
+from .families import GAP_MOMENTS, METRIC
 from .roles import choose_pair, gap_pairs, headline_pairs
 from .study_result import StudyResult
 from .summaries import FixedProtocol
 
 SCHEMA = 1  # of the content
-METRIC = "balanced_accuracy"  # of the primary test
 # What the supervisor fills in, or what changes no number.
 NOT_FIXED = ("schema", "kind", "fold", "fold_runs", "recipe_runs", "device", "devices", "preset")
 SPLIT = ("splits", "split_seed", "max_images", "draw")
@@ -37,11 +38,12 @@ FAMILIES = {
     "secondary": "the headline's other tests: its pairs of arms in balanced accuracy, with all "
     "labels and with each share of them; loss and accuracy gaps of its pairs; the same at the "
     "shared setting; claimed where p is below 0.05 after Holm's correction over all of them",
-    "exploratory": "every other metric and pair, corrected by Holm among themselves",
+    "exploratory": "every other pair, metric and moment, corrected by Holm among themselves",
 }
 GRID_RULE = (
     "each arm at its own best point by mean validation loss over seeds (tuned, the headline); beside "
-    "it one point for all arms (shared); inside each fold"
+    "it one point for all arms (shared); inside each fold; the grid grows by one factor where a choice "
+    f"lies on its edge, at most {WIDENINGS} times"
 )
 HEADLINE = (
     "The primary difference and its 95 % interval decide the headline, each arm tuned; a conclusion "
@@ -70,7 +72,11 @@ def protocol_content(config: StudyConfig, fingerprint: str) -> dict[str, Any]:
         "dataset": {"name": rest.pop("dataset"), "fingerprint": fingerprint},
         "primary": pair and {"arms": pair, "metric": METRIC, "setting": "tuned"},
         "families": FAMILIES,
-        "secondary_pairs": {METRIC: headline_pairs(arms), "gaps": gap_pairs(arms)},
+        "secondary_pairs": {
+            METRIC: headline_pairs(arms),
+            "gaps": gap_pairs(arms),
+            "gaps_at": GAP_MOMENTS,
+        },
         "margins": MARGINS | {f"{kind} gap": margin for kind, margin in GAP_MARGINS.items()},
         "grid": {**grid, "rule": GRID_RULE},
         "split": {name: rest.pop(name) for name in SPLIT},

@@ -26,6 +26,7 @@ from . import (
     method,
     metrics,
     paper,
+    protocol,
     robustness,
     shortcut,
     subgroups,
@@ -99,7 +100,7 @@ def method_sections(result: StudyResult) -> list[Section]:
         [
             method.data(result),
             method.method(result),
-            method.protocol(result),
+            protocol.protocol(result),
             method.settings(result),
             method.folds(result),
             cost.cost(result),

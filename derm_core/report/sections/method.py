@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,8 +21,6 @@ from .parts import (
     describe_excluded,
     describe_looks,
     group_count,
-    quantity_name,
-    style,
     styles,
 )
 
@@ -41,7 +38,8 @@ def conditions(result: StudyResult) -> str:
     if result.kind == "evaluate":
         groups = group_count(split.groups.get("test", 0), data.groups_known)
         size = f"{counts['test']:,} images · {groups} · {len(result.classes)} classes"
-        return f"published models on {data.name} · {size} · {_looks(result)}"
+        seen = f" · {_looks(result)}" if result.looks else ""
+        return f"published models on {data.name} · {size}{seen}"
     if split.folds:
         seen = "it" if data.groups_known is False else "its group"
         parts = f"{split.folds} folds, every image tested by models that never saw {seen}"
@@ -75,7 +73,7 @@ def _looks(result: StudyResult) -> str:
         return f"test images {describe_looks(result.looks)}"
     what, before = "folds" if result.split.folds else "split", result.split.looked_before
     seen = f"looked at {count(before, 'time')}" if before else "not looked at"
-    return f"these very {what} {seen} before, other splits of the same images not counted"
+    return f"the same {what} {seen} before, other splits of these images not counted"
 
 
 def data(result: StudyResult) -> Section:
@@ -123,51 +121,6 @@ def method(result: StudyResult) -> Section:
         versions=", ".join(f"{name} {version}" for name, version in result.versions.items()),
     )
     return Section(**words("method"), bullets=tuple(map(Bullet, lines)))
-
-
-def protocol(result: StudyResult) -> Section | None:
-    """What was fixed before a test image was read: tests, margins, grid, split, and when."""
-    if result.kind == "evaluate":
-        return None
-    fixed = result.protocol
-    if fixed is None:
-        text = "No protocol was fixed before the test: an earlier version made this study."
-        return Section(key="protocol", title="Protocol", level=3, finding=text)
-    content = fixed.content
-    pair = (content.get("primary") or {}).get("arms") or []
-    names = {arm: style(result, arm).name for arm in (*content["arms"], *pair)}
-    margins = (f"{_margin_name(name)} {value:g}" for name, value in content["margins"].items())
-    grid, split = content["grid"], content["split"]
-    parts = {
-        "Arms": ", ".join(names[arm] for arm in content["arms"]),
-        "Primary test": f"{' − '.join(names[arm] for arm in pair)}, balanced accuracy, each tuned"
-        if pair
-        else "none: one arm",
-        **{f"{name.capitalize()} family": text for name, text in content["families"].items()},
-        "Margins of equivalence": ", ".join(margins),
-        "Grid": f"learning rates {_values(grid['learning_rates'])}; weight decays "
-        f"{_values(grid['weight_decays'])}; {grid['rule']}",
-        "Split": f"{split['splits']}, seed {split['split_seed']}, "
-        + (f"{content['folds']} folds" if content["folds"] else "training, validation and test"),
-        "Seeds": _values(content["seeds"]),
-        "Shares of the labels": _values(content["label_fractions"]) or "all labels only",
-        "Metrics": ", ".join(map(quantity_name, content["metrics"])),
-        "Headline": content["headline"],
-    }
-    date = time.strftime("%Y-%m-%d %H:%M", time.gmtime(fixed.created))
-    return Section(
-        **words("protocol", sha256=fixed.sha256),
-        finding=f"Fixed on {date} UTC, before a test image was read.",
-        table=[{"Part": part, "Fixed": text} for part, text in parts.items()],
-    )
-
-
-def _margin_name(name: str) -> str:
-    return quantity_name(name).replace("_", " ")
-
-
-def _values(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:g}" for value in values)
 
 
 def settings(result: StudyResult) -> Section | None:

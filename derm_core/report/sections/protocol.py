@@ -1,0 +1,68 @@
+"""What a study fixed before it read a test image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...study.study_result import StudyResult
+from ..section import Section
+from ..templating import words
+from .parts import pair_name, quantity_name, style
+
+
+def protocol(result: StudyResult) -> Section | None:
+    """What was fixed before a test image was read: tests, margins, grid, split, and when."""
+    if result.kind == "evaluate":
+        return None
+    fixed = result.protocol
+    if fixed is None:
+        text = "No protocol was fixed before the test: an earlier version made this study."
+        return Section(key="protocol", title="Protocol", level=3, finding=text)
+    content = fixed.content
+    pair = (content.get("primary") or {}).get("arms") or []
+    names = {arm: style(result, arm).name for arm in (*content["arms"], *pair)}
+    margins = (f"{_margin_name(name)} {value:g}" for name, value in content["margins"].items())
+    grid, split = content["grid"], content["split"]
+    parts = {
+        "Arms": ", ".join(names[arm] for arm in content["arms"]),
+        "Primary test": f"{' − '.join(names[arm] for arm in pair)}, balanced accuracy, each tuned"
+        if pair
+        else "none: one arm",
+        **{f"{name.capitalize()} family": text for name, text in content["families"].items()},
+        **_secondary_pairs(result, content.get("secondary_pairs") or {}),
+        "Margins of equivalence": ", ".join(margins),
+        "Grid": f"learning rates {_values(grid['learning_rates'])}; weight decays "
+        f"{_values(grid['weight_decays'])}; {grid['rule']}",
+        "Split": f"{split['splits']}, seed {split['split_seed']}, "
+        + (f"{content['folds']} folds" if content["folds"] else "training, validation and test"),
+        "Seeds": _values(content["seeds"]),
+        "Shares of the labels": _values(content["label_fractions"]) or "all labels only",
+        "Metrics": ", ".join(map(quantity_name, content["metrics"])),
+        "Headline": content["headline"],
+    }
+    date = time.strftime("%Y-%m-%d %H:%M", time.gmtime(fixed.created))
+    return Section(
+        **words("protocol", sha256=fixed.sha256),
+        finding=f"Fixed on {date} UTC, before a test image was read.",
+        table=[{"Part": part, "Fixed": text} for part, text in parts.items()],
+    )
+
+
+def _secondary_pairs(result: StudyResult, pairs: Mapping[str, Any]) -> dict[str, str]:
+    """The pairs of arms of the secondary family, by what is compared."""
+    kinds = {"balanced_accuracy": "Balanced accuracy of", "gaps": "Gaps of"}
+    return {
+        title: ", ".join(pair_name(result, a, b) for a, b in pairs[kind])
+        for kind, title in kinds.items()
+        if pairs.get(kind)
+    }
+
+
+def _margin_name(name: str) -> str:
+    return quantity_name(name).replace("_", " ")
+
+
+def _values(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
