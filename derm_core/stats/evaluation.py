@@ -21,7 +21,7 @@ import numpy as np
 from ..errors import DataError
 from ..records import named
 from .intervals import FEW_GROUPS, MARGINS, Component, Difference, Interval, interval
-from .metrics import METRICS, all_metrics, decide, recall
+from .metrics import METRICS, all_metrics, decide, ece, recall
 from .multiple_tests import sign_flip, with_holm
 from .paired import Estimate, Pair, arm_pairs, combine
 from .resampling import Design, Resamples, make_design, replicates
@@ -154,11 +154,15 @@ def metric_estimates(
     design = drawn.design
     by_seed = _values(design.labels, p_snc, log_prior)
     under = replicates(design, p_snc, log_prior, drawn.weights)
-    if folds is None:
+    each = [] if folds is None else [folds == fold for fold in np.unique(folds)]
+    if len(each) < 2:
         return {m: Estimate(by_seed[m], under[m], drawn) for m in by_seed}
-    each = [folds == fold for fold in np.unique(folds)]
     parts = [_values(design.labels[i], p_snc[:, i], log_prior[i]) for i in each]
     by_fold = {m: np.stack([part[m] for part in parts]) for m in by_seed}
+    without = np.stack([ece(design.labels[~i], p_snc[:, ~i]) for i in each])
+    # pseudo-values of the jackknife: a fold alone has more noise in its calibration error than its
+    # share of the whole, since the root of a mean square is no mean over images
+    by_fold["ece"] = len(each) * by_seed["ece"] - (len(each) - 1) * without
     return {m: Estimate(by_seed[m], under[m], drawn, by_fold[m]) for m in by_seed}
 
 

@@ -121,7 +121,6 @@ class Comparison:
         labels, groups = data.labels_of("test"), data.groups_of("test")
         probabilities, curves = study.probabilities("test"), study.curves
         pairs = [(row.a, row.b) for row in self.matched]
-        first_gaps = [row for row in self.gap_differences if (row.a, row.b) in pairs[:1]]
         seed = study.config.split_seed
         caveats = transductive([one.arm for one in study.trained.values()])
         if data.official and data.official.leaks:
@@ -147,26 +146,21 @@ class Comparison:
             confusion=mean_confusions(labels, probabilities, study.log_prior),
             verdict=Verdict(headline=""),
             folds=tuple(folds),
-            sensitivity=other_tests([*evaluation.differences, *first_gaps], split),
             cautions=(*evaluation.cautions, *caveats),
             notes=tuple(notes),
             versions=versions(),
         )
 
 
-def other_tests(rows: Sequence[Difference], split: SplitSummary) -> tuple[Sensitivity, ...]:
-    """Sensitivity analyses of the differences in balanced accuracy and in the final and test gaps.
-
-    Args:
-        rows: of those in other metrics, and of gaps at other moments, none are made.
-        split: its folds and their sizes.
-    """
-    asked = [
-        row for row in rows if row.metric == "balanced_accuracy" or row.at in ("final", "test")
-    ]
-    images, ratio = split.counts, None
-    if split.folds and images.get("train"):
-        ratio = images["test"] / split.folds / images["train"]
+def other_tests(result: StudyResult) -> tuple[Sensitivity, ...]:
+    """Sensitivity analyses of the primary and secondary tests, each arm at its own best setting."""
+    labels, split = result.label_efficiency, result.split
+    fewer = [row for row in (labels.differences if labels else ()) if row.fraction != 1]
+    rows = (*result.differences, *result.gap_differences, *fewer)
+    ratio = None
+    if split.folds and split.counts.get("train"):
+        ratio = split.counts["test"] / split.folds / split.counts["train"]
+    asked = [row for row in rows if row.correction in ("primary", "secondary")]
     return tuple(sensitivity(asked, ratio))
 
 
@@ -182,6 +176,7 @@ def conclude(result: StudyResult, curves: Mapping[str, Curves]) -> StudyResult:
         corrected,
         claims=tuple(claims(curves, corrected)),
         verdict=verdict(corrected),
+        sensitivity=other_tests(corrected),
         cautions=(*corrected.cautions, *([on_edge] if on_edge else [])),
     )
 

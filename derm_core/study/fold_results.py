@@ -25,7 +25,7 @@ from ..stats.metrics import LOSSES
 from ..workspace import RunFiles, Workspace
 from .answers import LabelEfficiency
 from .breakdown import NOTES, breakdown
-from .comparison import Comparison, conclude, evaluate_test, other_tests, save_predictions
+from .comparison import Comparison, conclude, evaluate_test, save_predictions
 from .cost import cost_of_folds
 from .crossval import Fold, JoinedFolds, curves_table, join_folds, label_shares
 from .label_efficiency import Scores, compare_scores, score, shared_labels
@@ -85,15 +85,12 @@ def combine_folds(
     notes = {name: NOTES[name] + EACH_FOLD for name in chosen}
     detail = dataclasses.replace(detail, notes={**NOTES, **notes})
     with_fewer = (yield from _label_efficiency(study, joined)) if config.label_fractions else None
-    shares = with_fewer.differences if with_fewer else ()
-    fewer = other_tests([row for row in shares if row.fraction != 1], result.split)
     result = dataclasses.replace(
         result,
         detail=detail,
         label_efficiency=with_fewer,
         cost=cost_of_folds([fold.result.cost for fold in joined.folds]),
         linear_head=join_linear_heads(study, joined.folds) if config.linear_head else None,
-        sensitivity=(*result.sensitivity, *fewer),
     )
     return conclude(result, study.curves)
 

@@ -105,6 +105,22 @@ def test_the_majority_line_is_at_chance_of_the_classes_present(absent):
     assert majority["macro_auroc"].mean == pytest.approx(0.5)
 
 
+def test_where_folds_do_not_differ_they_hardly_widen_an_interval():
+    """In the mean over draws of a model that is too sure, whose calibration error is no mean over images."""
+    rng, widened = np.random.default_rng(14), []
+    for _ in range(8):
+        labels, groups, p = draw_predictions(rng, groups=300)
+        p = p**3 / (p**3).sum(-1, keepdims=True)
+        folds = groups % 5
+        prior = np.broadcast_to(PRIOR, (len(labels), C))
+        with_folds, without = (
+            evaluate(labels, groups, {"vae": p}, prior, NAMES, resamples=100, folds=of).arms["vae"]
+            for of in (folds, None)
+        )
+        widened.append([with_folds[m].se / without[m].se for m in metrics.METRICS])
+    assert (np.mean(widened, 0) < 1.5).all()
+
+
 def test_the_majority_line_out_of_fold_is_at_chance_whatever_the_folds_shares():
     labels, groups, p = draw_predictions(np.random.default_rng(13))
     folds = groups % 2
