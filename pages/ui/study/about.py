@@ -7,7 +7,7 @@ import streamlit as st
 from derm_core.jobs.store import Run, RunStore
 from derm_core.report.files import archive, report_files
 from derm_core.report.html import report_html
-from derm_core.report.sections import checklist_sections, cost, method
+from derm_core.report.sections import checklist_sections, cost, method, protocol
 from derm_core.study.study_result import StudyResult
 from derm_core.workspace import Workspace
 from pages.ui import frame, words
@@ -81,7 +81,7 @@ def method_tab(workspace: Workspace, result: StudyResult) -> None:
     draw(method.data(result), file=result.run_id)
     frame.link("data", "The dataset", icon=":material/dataset:", dataset=result.dataset.name)
     draw(
-        method.protocol(result),
+        protocol.protocol(result),
         method.settings(result),
         method.folds(result),
         cost.cost(result),
