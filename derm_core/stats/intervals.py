@@ -122,6 +122,19 @@ class Difference(Interval):
     stand_in: bool | None = optional()
     by_fold: tuple[float | None, ...] | None = optional()
 
+    @property
+    def claimed(self) -> int:
+        """1 or −1 where the difference is claimed to be above or below 0, else 0.
+
+        Its corrected p is below 0.05; of the primary test, which needs no correction, the interval
+        excludes 0.
+        """
+        if self.primary:
+            return self.sign
+        if self.p_holm is None or self.p_holm >= 1 - LEVEL or self.mean is None:
+            return 0
+        return 1 if self.mean > 0 else -1
+
     def of_pair(self, pair: tuple[str, str], metric: str) -> bool:
         """Whether it is the row of a pair, in its direction, and a metric."""
         return (self.a, self.b) == pair and self.metric == metric

@@ -30,6 +30,7 @@ from ..stats.multiple_tests import mcnemar
 from ..stats.sensitivity import Sensitivity, sensitivity
 from .claims import claims
 from .families import with_corrections
+from .label_efficiency import crossing
 from .paper import paper_table
 from .roles import choose_pair, is_primary
 from .study_data import StudyData
@@ -171,6 +172,12 @@ def conclude(result: StudyResult, curves: Mapping[str, Curves]) -> StudyResult:
     curves}.
     """
     corrected = with_corrections(result)
+    if labels := corrected.label_efficiency:
+        names = {arm: entry.label for arm, entry in corrected.arms.items()}
+        crosses = crossing(labels.differences, choose_pair(list(names)), names)
+        corrected = dataclasses.replace(
+            corrected, label_efficiency=dataclasses.replace(labels, crossing=crosses)
+        )
     on_edge = edges(corrected)
     return dataclasses.replace(
         corrected,

@@ -17,7 +17,6 @@ from .families import GAP_MOMENTS, METRIC
 from .roles import gap_pairs, headline_pairs
 from .study_result import ClaimNumbers, Conclusion, StudyResult
 
-SIGNIFICANCE = 0.05
 ACCURACY, GAPS = "balanced accuracy", ("loss", "accuracy")
 MOMENTS = {
     "final": "",
@@ -120,20 +119,10 @@ def _numbers(row: Difference) -> ClaimNumbers:
     return ClaimNumbers(mean=row.mean, low=row.low, high=row.high, p=row.p, p_holm=row.p_holm)
 
 
-def claimed_sign(row: Difference) -> int:
-    """1 or −1 where the difference is claimed to be above or below 0, else 0."""
-    if row.primary:
-        return row.sign
-    if row.p_holm is None or row.p_holm >= SIGNIFICANCE or row.mean is None:
-        return 0
-    return 1 if row.mean > 0 else -1
-
-
 def says(row: Difference) -> str:
     """What one test says by itself: "higher", "lower", "equivalent" or "not shown"."""
-    sign = claimed_sign(row)
-    if sign:
-        return "higher" if sign > 0 else "lower"
+    if row.claimed:
+        return "higher" if row.claimed > 0 else "lower"
     return "equivalent" if row.equivalent else "not shown"
 
 

@@ -38,7 +38,7 @@ from .predictors import CPU_BATCH, CUDA_BATCH, in_batches, softmax
 from .roles import choose_pair
 from .study_result import ArmResult, StudyResult, Verdict, study_json
 from .summaries import SplitSummary
-from .verdict import accuracy_outcome, larger
+from .verdict import accuracy_outcome
 from .weight_sources import Origin, origin
 
 ON_CARD = (
@@ -226,15 +226,15 @@ def evaluation_verdict(measured: ExternalSet, labels: dict[str, str]) -> Verdict
         for arm, one in levels.items()
     ]
     if pair is None:
-        return Verdict(headline=sentences[0], sentences=(*sentences, *measured.cautions))
+        return Verdict(headline=sentences[0], sentences=tuple(sentences))
     row = next(row for row in measured.differences if row.of_pair(pair, "balanced_accuracy"))
     mean, low, high = (100 * (value or 0.0) for value in (row.mean, row.low, row.high))
     names = f"{labels[pair[0]]} − {labels[pair[1]]}"
     sentences.append(f"{names}: {mean:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}).")
-    better = larger(row, pair)
+    better = {1: pair[0], -1: pair[1], 0: None}[row.claimed]
     return Verdict(
         headline=f"{accuracy_outcome(row, labels, f' on {dataset}')}.",
-        sentences=(*sentences, *measured.cautions),
+        sentences=tuple(sentences),
         pair=pair,
         more_accurate=better,
         equivalent=bool(row.equivalent) and better is None,

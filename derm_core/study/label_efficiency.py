@@ -278,8 +278,8 @@ def crossing(
 ) -> Crossing | None:
     """The share of labels at which the pair's balanced accuracies are equal, by interpolation over log fraction.
 
-    Of several crossings the one with the most labels. It is `shown` where intervals exclude zero,
-    with opposite signs, somewhere below and above it; otherwise it is one of means only.
+    Of several crossings the one with the most labels. It is `shown` where differences of
+    opposite signs are claimed somewhere below and above it; otherwise it is one of means only.
     """
     if pair is None:
         return None
@@ -295,22 +295,22 @@ def crossing(
     changes = np.flatnonzero(np.sign(means[:-1]) != np.sign(means[1:]))
     if not len(changes):
         ahead, behind = (a, b) if means[-1] > 0 else (b, a)
-        clear = sum(row.sign != 0 for row in apart)
+        clear = sum(row.claimed != 0 for row in apart)
         text = (
             f"The curves do not cross: {ahead} is ahead of {behind} in balanced accuracy at {len(apart)} of "
-            f"{len(rows)} shares of labels, and the interval excludes zero at {clear}."
+            f"{len(rows)} shares of labels, which is shown at {clear}."
         )
         return Crossing(pair=pair, text=text)
     k = changes[-1]
     part = means[k] / (means[k] - means[k + 1])
     fraction = float(np.exp(np.log(fractions[k]) + part * np.log(fractions[k + 1] / fractions[k])))
     after = np.sign(means[k + 1])
-    below = any(row.sign == -after for row in apart[: k + 1])
-    shown = below and any(row.sign == after for row in apart[k + 1 :])
+    below = any(row.claimed == -after for row in apart[: k + 1])
+    shown = below and any(row.claimed == after for row in apart[k + 1 :])
     more, fewer = (a, b) if after > 0 else (b, a)
     text = (
         f"{fewer} is ahead with fewer labels, {more} from about {100 * fraction:.3g} % of them on"
-        + ("." if shown else "; the intervals do not show this on both sides.")
+        + ("." if shown else "; this is not shown on both sides.")
         + (f" The curves cross {len(changes)} times; this is the last." if len(changes) > 1 else "")
     )
     return Crossing(pair=pair, fraction=fraction, shown=shown, text=text)

@@ -225,7 +225,7 @@ def _text(answer: Shortcut, labels: Mapping[str, str]) -> str:
         f"is given another probability of {answer.class_name} once the ink is on it: {results}."
     )
     if row and row.mean is not None:
-        verb = "differ" if row.sign else "are not shown to differ"
+        verb = "differ" if row.claimed else "are not shown to differ"
         text += (
             f" {labels[row.a]} and {labels[row.b]} {verb} in that reliance "
             f"({points(row.mean)} points, 95 % interval {points(row.low)} to {points(row.high)})."

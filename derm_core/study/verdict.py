@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..formatting import NBSP, THIN, count, listed, number, percent
-from ..stats.intervals import Difference, Interval
+from ..stats.intervals import Difference
 from ..stats.paired import Pair
 from .conclusions import ACCURACY, CLAIMED, GAPS, about_gap, conclusions, row_of
 from .families import METRIC
@@ -23,16 +23,11 @@ PLAIN_LABEL, RANDOM_NAME = "VAE (plain)", "random weights"
 DEMONSTRATION = "Demonstration, not evidence: "
 
 
-def larger(interval: Interval, pair: Pair) -> str | None:
-    """The arm that the interval of a − b shows to be larger; None where it includes 0."""
-    return {1: pair[0], -1: pair[1], 0: None}[interval.sign]
-
-
 def accuracy_outcome(row: Difference, names: Mapping[str, str], where: str = "") -> str:
-    """Which of two models is more accurate, by the interval, in words. names: {arm: its name}."""
+    """Which of two models is more accurate, in words. names: {arm: its name}."""
     a, b = names[row.a], names[row.b]
-    if row.sign:
-        better, worse = (a, b) if row.sign > 0 else (b, a)
+    if row.claimed:
+        better, worse = (a, b) if row.claimed > 0 else (b, a)
         return f"{better} is more accurate than {worse}{where}"
     if row.equivalent:
         return f"{a} and {b} are equally accurate{where} within 2 points"

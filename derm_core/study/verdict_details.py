@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..formatting import listed, number, p_value, percent, points, signed_interval
 from ..stats.intervals import Difference
 from ..stats.paired import Pair
-from .conclusions import claimed_sign, row_of
+from .conclusions import row_of
 from .families import METRIC
 from .roles import RANDOM, VAE, is_primary
 from .study_result import Conclusion, StudyResult
@@ -76,7 +76,7 @@ def _primary(result: StudyResult, pair: Pair) -> list[str]:
         text += (
             f" {_p(row.p_sign_flip)} by sign flips over groups, for these trained weights alone."
         )
-    if not claimed_sign(row) and not row.equivalent and row.detectable is not None:
+    if not row.claimed and not row.equivalent and row.detectable is not None:
         text += f" A difference of {100 * abs(row.detectable):.1f} points would be found in 80 % of such studies."
     return [text]
 
@@ -150,7 +150,7 @@ def _control(result: StudyResult, pair: Pair) -> str:
         for arm in result.arms
         if arm != RANDOM
     ]
-    if rows and all(row is not None and claimed_sign(row) < 0 for row in rows):
+    if rows and all(row is not None and row.claimed < 0 for row in rows):
         text += " Its loss gap is smaller than that of every other arm: a small gap by itself is no merit."
     return text
 

@@ -201,3 +201,21 @@ def test_the_detectable_difference_is_found_in_80_percent_of_studies():
     spread = se * np.sqrt(rng.chisquare(df, 20_000) / df)
     shown = np.abs(means) / spread > scipy_stats.t.ppf(0.975, df)
     assert shown.mean() == pytest.approx(0.8, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("fields", "claimed"),
+    [
+        ({"p": 0.01, "p_holm": 0.04}, 1),
+        ({"p": 0.01, "p_holm": 0.06}, 0),
+        ({"p": 0.01}, 0),
+        ({"p": 0.01, "primary": True}, 1),
+        ({"p": 0.2, "primary": True, "low": -0.01}, 0),
+    ],
+)
+def test_a_difference_is_claimed_after_the_correction_alone(fields, claimed):
+    ends = {"mean": 0.05, "low": 0.01, "high": 0.09}
+    assert intervals.Difference(a="a", b="b", **(ends | fields)).claimed == claimed
+    turned = {"mean": -0.05, "low": -0.09, "high": 0.01 if fields.get("low") else -0.01}
+    rest = {name: value for name, value in fields.items() if name != "low"}
+    assert intervals.Difference(a="a", b="b", **turned, **rest).claimed == -claimed

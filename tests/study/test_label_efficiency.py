@@ -266,6 +266,7 @@ def differences(means, reach=0.01):
             mean=mean,
             low=mean - reach,
             high=mean + reach,
+            p_holm=0.001 if abs(mean) > reach else 1.0,
         )
         for fraction, mean in zip((0.01, 0.1, 1.0), means, strict=True)
     ]

@@ -84,7 +84,7 @@ def differences(result: StudyResult, metric: str = "balanced_accuracy") -> Secti
             "Difference": row.name,
             f"{QUANTITIES[metric]} (95 % interval)": f"{row.text}{unit}",
             "p": _p(difference),
-            "Test": "primary" if difference.primary else "secondary, Holm-corrected",
+            "Test": _family(difference),
             "Found in 80 % of such studies": _detectable(difference, share),
             "Equivalent": _equivalent(difference, share),
         }
@@ -103,6 +103,12 @@ def differences(result: StudyResult, metric: str = "balanced_accuracy") -> Secti
         table=lines,
         numbers=partial(csv_table, result, "differences"),
     )
+
+
+def _family(row: Difference) -> str:
+    if row.primary:
+        return "primary"
+    return f"{row.correction or 'secondary'}, Holm-corrected"
 
 
 def _p(row: Difference) -> str:
