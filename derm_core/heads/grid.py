@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -179,6 +179,16 @@ class Heads:
         prior = self._tensor(self.log_prior)
         train, val = (group.heads.evaluate(name, prior) for name in ("train", "val"))
         return torch.stack([train, val], 1).flatten(0, 1)
+
+    def rename(self, sources: Mapping[str, str]) -> None:
+        """Give the trained heads other names. sources: {name: the arm whose heads have it from now on}."""
+        seeds = range(len(self.seeds))
+        self.place = {(name, s): self.place[arm, s] for name, arm in sources.items() for s in seeds}
+        self.records = [
+            replace(record, values={name: record.values[arm] for name, arm in sources.items()})
+            for record in self.records
+        ]
+        self.arms = tuple(sources)
 
     def _record(self, step: int, measured: dict[HeadGroup, Tensor]) -> Record:
         tables = {group: table.double().cpu().numpy() for group, table in measured.items()}

@@ -10,6 +10,7 @@ heads.probabilities("vae", choice.best["vae"], features["vae"])     # (S, N, C)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +43,22 @@ class Choice:
     mean_loss: np.ndarray
 
     @property
+    def losses(self) -> dict[str, float]:
+        """{arm: validation loss at its own setting}."""
+        rows = zip(self.best.items(), self.mean_loss, strict=True)
+        return {arm: float(losses[setting]) for (arm, setting), losses in rows}
+
+    def renamed(self, sources: Mapping[str, str]) -> Choice:
+        """The same choice under other names. sources: {name: the arm that has it from now on}."""
+        rows = dict(zip(self.best, self.mean_loss, strict=True))
+        return Choice(
+            {name: self.best[arm] for name, arm in sources.items()},
+            self.shared,
+            {name: self.edges[arm] for name, arm in {**sources, SHARED: SHARED}.items()},
+            np.stack([rows[arm] for arm in sources.values()]),
+        )
+
+    @property
     def on_edge(self) -> tuple[str, ...]:
         """The arms, and "shared", whose setting lies on the edge of the grid."""
         return tuple(name for name, edges in self.edges.items() if edges)
@@ -58,6 +75,11 @@ class TunedHeads:
         if not part.records:
             raise ConfigError("There is nothing to choose from before training: run fit() first.")
         self.parts.append(part)
+
+    def rename(self, sources: Mapping[str, str]) -> None:
+        """`Heads.rename` of all parts."""
+        for part in self.parts:
+            part.rename(sources)
 
     @property
     def first(self) -> Heads:

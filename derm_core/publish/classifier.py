@@ -149,7 +149,7 @@ def _model_args(workspace: Workspace, extractor: Mapping[str, Any]) -> Mapping[s
 
 def _frozen_backbone(workspace: Workspace, source: StudyArm, index: int) -> FeatureNetwork:
     """The backbone the heads were trained on, rebuilt and compared by identity."""
-    built = build_extractors(source.arm, source.config, workspace)
+    built = build_extractors(source.built_arm, source.config, workspace)
     part = built[index % len(built)]
     if part.identity != source.extractor["identity"]:
         raise BundleError(

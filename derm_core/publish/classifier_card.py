@@ -46,7 +46,7 @@ def build_card(
     return Card(
         schema=SCHEMA,
         name=name,
-        arm=source.arm,
+        arm=source.built_arm,
         label=source.result.label,
         regime=source.regime,
         created=time.strftime("%Y-%m-%d", time.gmtime()),

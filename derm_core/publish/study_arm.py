@@ -56,6 +56,11 @@ class StudyArm:
         return self.result.regime
 
     @property
+    def built_arm(self) -> str:
+        """The arm as a study is asked for it, where this one was chosen on validation."""
+        return self.result.chosen[0] if self.result.chosen else self.arm
+
+    @property
     def input_size(self) -> int:
         """The side of the images that the arm reads, in pixels."""
         return int(self.extractor.get("input_size") or self.config.input_size)

@@ -37,11 +37,13 @@ class Arm:
             where `random` or `scratch` is among them, whose initialisation is part of what a seed
             draws.
         label: what it is called; by default `arm_label`.
+        chosen: of the arm of a role, the arms that were chosen for it, one a fold.
     """
 
     name: str
     variants: list[list[Extractor]]
     label: str = ""
+    chosen: tuple[str, ...] = ()
     kind: str = field(init=False)
 
     def __post_init__(self) -> None:

@@ -73,6 +73,7 @@ class Comparison:
         return ArmResult(
             label=one.arm.label,
             kind=one.arm.kind,
+            chosen=one.arm.chosen,
             features=one.width,
             test=self.evaluation.arms[arm],
             per_class=self.evaluation.per_class[arm],
@@ -148,6 +149,7 @@ class Comparison:
             verdict=Verdict(headline=""),
             folds=tuple(folds),
             cautions=(*evaluation.cautions, *caveats),
+            chosen=dict(study.chosen) or None,
             notes=tuple(notes),
             versions=versions(),
         )

@@ -26,6 +26,7 @@ from ..stats.metrics import log_prior
 from ..workspace import RunFiles, Workspace
 from .answers import LabelEfficiency
 from .arms import Arm
+from .chosen_arms import KINDS, role_label, settle
 from .label_efficiency import share_key
 from .study_data import StudyData
 from .study_result import StudyResult, read_study
@@ -65,6 +66,7 @@ class JoinedFolds:
         fold: (N,) the number of the fold that tests each labelled image.
         log_prior: (N, C) of that fold's training labels.
         shared: as `trained`, with one setting for all arms in each fold; empty where there is none.
+        chosen: {role: the arm that each fold chose for it}.
     """
 
     folds: list[Fold]
@@ -73,6 +75,7 @@ class JoinedFolds:
     fold: np.ndarray
     log_prior: np.ndarray
     shared: dict[str, TrainedArm]
+    chosen: dict[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,8 @@ def join_folds(config: StudyConfig, workspace: Workspace) -> JoinedFolds:
         _read(config, data, split, number, run)
         for number, (split, run) in enumerate(zip(splits, runs, strict=False), start=1)
     ]
-    arms = _arms(folds)
+    chosen = _chosen(folds)
+    arms = list(settle([arm for arm in _arms(folds) if arm not in KINDS], chosen))
     trained = {arm: _trained_arm(config, data, folds, arm) for arm in arms}
     shared = {
         arm: _trained_arm(config, data, folds, arm, shared=True)
@@ -122,7 +126,8 @@ def join_folds(config: StudyConfig, workspace: Workspace) -> JoinedFolds:
         log_prior(labels[(split == SPLITS.index("train")) & (labels >= 0)], len(data.classes))
         for split in splits
     ]
-    return JoinedFolds(folds, data, trained, fold_of, np.stack(priors)[fold_of - 1], shared)
+    log_priors = np.stack(priors)[fold_of - 1]
+    return JoinedFolds(folds, data, trained, fold_of, log_priors, shared, chosen)
 
 
 def _read(
@@ -166,6 +171,22 @@ def _arms(folds: list[Fold]) -> list[str]:
     return in_order(arms)
 
 
+def _chosen(folds: list[Fold]) -> dict[str, tuple[str, ...]]:
+    """{role: the arm that each fold chose for it}."""
+    return {
+        role: tuple(fold.result.arms[role].chosen[0] for fold in folds)
+        for role in KINDS
+        if role in folds[0].result.arms
+    }
+
+
+def _built(folds: list[Fold], arm: str) -> Arm:
+    """An arm of the folds by name: its label is theirs, or that of the arm which all of them chose for it."""
+    labels = {name: one.label for name, one in folds[0].result.arms.items()}
+    chosen = _chosen(folds).get(arm, ())
+    return Arm(arm, [], role_label(arm, chosen, labels) if chosen else labels[arm], chosen)
+
+
 def _trained_arm(
     config: StudyConfig, data: StudyData, folds: list[Fold], arm: str, shared: bool = False
 ) -> TrainedArm:
@@ -183,7 +204,7 @@ def _trained_arm(
             "the same command again."
         )
     return TrainedArm(
-        Arm(arm, [], folds[0].result.arms[arm].label),
+        _built(folds, arm),
         folds[0].result.arms[arm].features,
         _curves(folds, arm, shared),
         {"test": positions, "val": np.concatenate([at for at, _ in val])},

@@ -13,6 +13,7 @@ import dataclasses
 from collections.abc import Generator
 
 import numpy as np
+import pandas as pd
 
 from ..config import StudyConfig
 from ..data.cautions import groups_known, known_group_kinds
@@ -25,6 +26,7 @@ from ..stats.metrics import LOSSES
 from ..workspace import RunFiles, Workspace
 from .answers import LabelEfficiency
 from .breakdown import NOTES, breakdown
+from .chosen_arms import describe
 from .comparison import Comparison, conclude, evaluate_test, save_predictions
 from .cost import cost_of_folds
 from .crossval import Fold, JoinedFolds, curves_table, join_folds, label_shares
@@ -71,6 +73,7 @@ def combine_folds(
         joined.log_prior,
         shared=joined.shared,
         folds=joined.fold,
+        chosen=joined.chosen,
     )
     count = len(data.members("test"))
     yield log(f"Putting the predictions of {config.folds} folds together: {count:,} images.")
@@ -109,12 +112,13 @@ def _result(study: TrainedStudy, joined: JoinedFolds) -> StudyResult:
     known = groups_known(known_group_kinds(study.data.dataset))
     note = NOTE.format(folds=config.folds, **(GROUPED if known else UNGROUPED))
     notes = dict.fromkeys(note for fold in folds for note in fold.result.notes)
+    labels = {arm: one.label for arm, one in first.arms.items()}
     result = comparison.result(
         arms={arm: comparison.arm(arm, regime=first.arms[arm].regime) for arm in joined.trained},
         split=split,
         grid=_settings(folds),
         majority_rows=_majority_rows(folds),
-        notes=[note, *notes],
+        notes=[note, *notes, *describe(joined.chosen, labels)],
         folds=[_fold_row(fold) for fold in folds],
     )
     shared = _compare(study.at_shared(), joined).at_shared_setting() if study.shared else None
@@ -212,15 +216,21 @@ def _fold_row(fold: Fold) -> FoldRow:
 def _save(run: RunFiles, joined: JoinedFolds) -> None:
     """Predictions and curves, tuned and shared, with a column that names the fold."""
     folds = joined.folds
-    save_predictions(run.predictions, [one.predictions.assign(fold=one.number) for one in folds])
+    tables = [_predictions(one, one.predictions, joined) for one in folds]
+    save_predictions(run.predictions, tables)
     for arm in joined.trained:
         write_atomic(run.curves(arm), curves_table(folds, arm).to_csv(index=False))
     if joined.shared:
-        tables = [one.shared_predictions.assign(fold=one.number) for one in folds]
+        tables = [_predictions(one, one.shared_predictions, joined) for one in folds]
         save_predictions(run.shared_predictions, tables)
     for arm in joined.shared:
         table = curves_table(folds, arm, shared=True)
         write_atomic(run.curves(arm, shared=True), table.to_csv(index=False))
+
+
+def _predictions(fold: Fold, table: pd.DataFrame, joined: JoinedFolds) -> pd.DataFrame:
+    """The predictions of a fold by the arms of the whole, with its number."""
+    return table[table["arm"].isin(joined.trained)].assign(fold=fold.number)
 
 
 def _label_efficiency(

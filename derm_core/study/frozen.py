@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
+from ..arms import arm_label, in_order
 from ..config import StudyConfig
 from ..data.splits import SPLITS
 from ..events import TICK, Event, log, progress
@@ -21,6 +22,7 @@ from ..heads.grid import Heads
 from ..heads.tuning import WIDENINGS, Choice, TunedHeads
 from ..workspace import Workspace
 from .arms import Arm
+from .chosen_arms import choose_arms, settle
 from .features import extract
 from .study_data import StudyData
 from .study_result import Grid
@@ -54,6 +56,12 @@ def train_frozen(
     heads = yield from tune_heads(config, make)
     seconds = time.monotonic() - started
     choice = heads.choose()
+    chosen = choose_arms(choice.losses)
+    sources = _sources(config, list(heads.arms), chosen)
+    heads.rename(sources)
+    choice = choice.renamed(sources)
+    features = {name: features[arm] for name, arm in sources.items()}
+    arms = _renamed(arms, sources, bool(config.fold))
 
     def arms_at(settings: Mapping[str, int]) -> dict[str, TrainedArm]:
         return {
@@ -68,8 +76,33 @@ def train_frozen(
         trained=arms_at(choice.best),
         shared=arms_at(dict.fromkeys(heads.arms, choice.shared)),
         frozen=FrozenHeads(heads, features, choice.best, choice.shared, seconds),
+        chosen={role: (arm,) for role, arm in chosen.items()},
     )
     return trained, _grid(heads, choice)
+
+
+def _sources(config: StudyConfig, arms: Sequence[str], chosen: Mapping[str, str]) -> dict[str, str]:
+    """{name of each arm of the result: the arm behind it}: in a fold every role beside the arms."""
+    if not config.fold:
+        return settle(arms, {role: (arm,) for role, arm in chosen.items()})
+    every = {**{arm: arm for arm in arms}, **chosen}
+    return {name: every[name] for name in in_order(every)}
+
+
+def _renamed(arms: Sequence[Arm], sources: Mapping[str, str], in_fold: bool) -> list[Arm]:
+    """The arms under the names of the result; that of a role has its label in a fold, else its own."""
+    built = {arm.name: arm for arm in arms}
+    return [
+        built[arm]
+        if name == arm
+        else dataclasses.replace(
+            built[arm],
+            name=name,
+            label=arm_label(name) if in_fold else built[arm].label,
+            chosen=(arm,),
+        )
+        for name, arm in sources.items()
+    ]
 
 
 def tune_heads(

@@ -68,6 +68,8 @@ def join_linear_heads(study: TrainedStudy, folds: Sequence[Fold]) -> LinearHead 
     assert test.folds is not None  # the study is one of folds
     probabilities, chosen = {}, {}
     for arm, first in arrays[0].items():
+        if arm not in study.trained:
+            continue
         joined = np.empty((len(first), len(test.labels), len(test.classes)))
         for fold, of_fold in zip(folds, arrays, strict=True):
             joined[:, test.folds == fold.number] = of_fold[arm]

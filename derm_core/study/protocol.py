@@ -20,6 +20,7 @@ from ..training.distributed import current, training_device
 from ..workspace import RunFiles, Workspace
 from .answers import LabelEfficiency
 from .arms import Arm, resolve_arms
+from .chosen_arms import describe
 from .clinical import target_class
 from .comparison import conclude
 from .cost import study_cost
@@ -95,6 +96,9 @@ def _one_split(
     else:
         fixed = [arm for arm in arms if arm.kind != "scratch"]
         study, grid = yield from train_frozen(study, fixed)
+        if not config.fold:
+            labels = {arm.name: arm.label for arm in fixed}
+            notes += describe(study.chosen, labels)
         trained = yield from with_scratch(study, arms)
         shared = {arm: study.shared.get(arm, one) for arm, one in trained.items()}
     study = dataclasses.replace(study, trained=trained, shared=shared)

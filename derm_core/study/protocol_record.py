@@ -24,6 +24,7 @@ from ..records import from_json, to_json
 from ..stats.intervals import GAP_MARGINS, MARGINS
 from ..stats.metrics import METRICS
 from ..workspace import RunFiles
+from .chosen_arms import candidates
 from .families import GAP_MOMENTS, METRIC
 from .roles import choose_pair, gap_pairs, headline_pairs
 from .study_result import StudyResult
@@ -45,6 +46,10 @@ GRID_RULE = (
     "it one point for all arms (shared); inside each fold; the grid grows by one factor where a choice "
     f"lies on its edge, at most {WIDENINGS} times"
 )
+CHOSEN_RULE = (
+    "in each fold the arm of these with the lowest validation loss at its own setting; where all folds "
+    "choose one arm, it is that arm"
+)
 HEADLINE = (
     "The primary difference and its 95 % interval decide the headline, each arm tuned; a conclusion "
     "that the shared setting contradicts is reported as one that depends on tuning."
@@ -64,7 +69,8 @@ def protocol_content(config: StudyConfig, fingerprint: str) -> dict[str, Any]:
         pretrain = {key: value for key, value in rest["pretrain"].items() if key not in NOT_FIXED}
         first_seed = config.pretrain.seed - (config.fold - 1 if config.fold else 0)
         rest["pretrain"] = pretrain | {"seed": first_seed, "folds": config.folds}
-    arms = list(config.arms)
+    roles = candidates(config.arms) if config.regime == "frozen" else {}
+    arms = [*config.arms, *roles]
     pair = choose_pair(arms)
     grid = {name: rest.pop(name) for name in ("learning_rates", "weight_decays")}
     content = {
@@ -72,6 +78,7 @@ def protocol_content(config: StudyConfig, fingerprint: str) -> dict[str, Any]:
         "dataset": {"name": rest.pop("dataset"), "fingerprint": fingerprint},
         "primary": pair and {"arms": pair, "metric": METRIC, "setting": "tuned"},
         "families": FAMILIES,
+        **({"chosen": {"arms": roles, "rule": CHOSEN_RULE}} if roles else {}),
         "secondary_pairs": {
             METRIC: headline_pairs(arms),
             "gaps": gap_pairs(arms),

@@ -43,6 +43,8 @@ class ArmResult:
             arm's own best setting and its test metrics.
         extractor: what rebuilds the extractor.
         card: of a published model, parts of its card.
+        chosen: where validation chose the arm among others, such as ImageNet at its best input size, the
+            arms that it chose, one a fold.
     """
 
     label: str
@@ -58,6 +60,7 @@ class ArmResult:
     best_setting: dict[str, Any] | None = optional()
     extractor: dict[str, Any] | None = optional()
     card: dict[str, Any] | None = optional()
+    chosen: tuple[str, ...] = optional(())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,6 +237,7 @@ class StudyResult:
         grid: the settings that were tried and chosen.
         shared: the same comparison with one setting for all arms; None where there is one schedule,
             and in results of earlier versions, whose own numbers are those of a shared setting.
+        chosen: {"imagenet@best" or "vae@best": the arm that validation chose for it, one a fold}.
         confusion: {arm: counts (C, C)}, truth by row, means over seeds.
         looks: how often the test images had been looked at before this run; None in results of
             earlier versions.
@@ -264,6 +268,7 @@ class StudyResult:
     confusion: dict[str, tuple[tuple[float, ...], ...]] = field(default_factory=dict)
     folds: tuple[FoldRow, ...] = optional(())
     cautions: tuple[str, ...] = ()
+    chosen: dict[str, tuple[str, ...]] | None = optional()
     notes: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     detail: Breakdown = field(default_factory=Breakdown)

@@ -88,6 +88,7 @@ class TrainedStudy:
         frozen: of the regime `frozen` alone.
         shared: every arm at the one setting for all of them; empty where there is none.
         folds: (N,) the fold of each labelled test image of out-of-fold predictions.
+        chosen: {role: the arm that was chosen for it, one a fold}.
     """
 
     config: StudyConfig
@@ -100,6 +101,7 @@ class TrainedStudy:
     frozen: FrozenHeads | None = None
     shared: dict[str, TrainedArm] = field(default_factory=dict)
     folds: np.ndarray | None = None
+    chosen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def at_shared(self) -> TrainedStudy:
         """The study with every arm at the setting that all share."""
