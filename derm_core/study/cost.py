@@ -33,12 +33,12 @@ def study_cost(study: TrainedStudy) -> Cost:
     return Cost(arms=arms, power=used)
 
 
-def cost_of_folds(costs: Sequence[Cost | None]) -> Cost | None:
-    """The folds' costs as one; None where one is not known."""
+def cost_of_folds(costs: Sequence[Cost | None], arms: Iterable[str]) -> Cost | None:
+    """The folds' costs of `arms` as one; None where one is not known."""
     each = [cost for cost in costs if cost is not None]
     if not each or len(each) < len(costs):
         return None
-    names = [name for name in each[0].arms if all(name in cost.arms for cost in each)]
+    names = [name for name in arms if all(name in cost.arms for cost in each)]
     return Cost(
         arms={name: _joined([cost.arms[name] for cost in each]) for name in names},
         power={kind: value for cost in each for kind, value in cost.power.items()},
@@ -64,7 +64,8 @@ def _arm_cost(study: TrainedStudy, arm: Arm, used: dict[str, Power]) -> ArmCost:
     here, frozen = _device(study.device), study.frozen
     features = heads = None
     if frozen and arm.name in frozen.features:
-        features = _sum(_extraction(study, part) for part in parts)
+        read = {(part.identity, part.input_size): part for part in arm.parts}.values()
+        features = _sum(_extraction(study, part) for part in read)
         widths = {name: matrix.shape[-1] for name, matrix in frozen.features.items()}
         heads = frozen.seconds * widths[arm.name] / sum(widths.values())
     spent = [(one.get("seconds"), _device(str(one.get("device", "cpu")))) for one in summaries]

@@ -92,7 +92,7 @@ def combine_folds(
         result,
         detail=detail,
         label_efficiency=with_fewer,
-        cost=cost_of_folds([fold.result.cost for fold in joined.folds]),
+        cost=cost_of_folds([fold.result.cost for fold in joined.folds], joined.trained),
         linear_head=join_linear_heads(study, joined.folds) if config.linear_head else None,
     )
     return conclude(result, study.curves)

@@ -97,8 +97,8 @@ def _one_split(
         fixed = [arm for arm in arms if arm.kind != "scratch"]
         study, grid = yield from train_frozen(study, fixed)
         if not config.fold:
-            labels = {arm.name: arm.label for arm in fixed}
-            notes += describe(study.chosen, labels)
+            names = {arm.name: arm.label for arm in fixed}
+            notes += describe(study.chosen, names)
         trained = yield from with_scratch(study, arms)
         shared = {arm: study.shared.get(arm, one) for arm, one in trained.items()}
     study = dataclasses.replace(study, trained=trained, shared=shared)

@@ -40,10 +40,12 @@ def test_features_from_a_cache_of_before_have_no_seconds(workspace, tiny):
 def test_folds_add_their_seconds_and_an_unknown_one_is_not_guessed():
     one = ArmCost(pretraining_images=10, pretraining_seconds=5.0, head_seconds=1.0, energy_kwh=0.1)
     other = ArmCost(pretraining_images=20, pretraining_seconds=7.0, energy_kwh=0.2)
-    joined = cost_of_folds([Cost(arms={"vae": one}), Cost(arms={"vae": other})]).arms["vae"]
+    joined = cost_of_folds([Cost(arms={"vae": one}), Cost(arms={"vae": other})], ["vae"]).arms[
+        "vae"
+    ]
     assert joined.pretraining_images == 15 and joined.pretraining_seconds == 12
     assert joined.head_seconds is None and joined.energy_kwh == pytest.approx(0.3)
-    assert cost_of_folds([Cost(arms={"vae": one}), None]) is None
+    assert cost_of_folds([Cost(arms={"vae": one}), None], ["vae"]) is None
 
 
 def test_power_is_the_processor_s_limit_where_the_system_states_it(tmp_path, monkeypatch):
