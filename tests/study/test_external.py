@@ -12,6 +12,7 @@ from derm_core.records import to_json
 from derm_core.stats.metrics import balanced_accuracy, decide
 from derm_core.study.comparison import dataset_summary, evaluate_test
 from derm_core.study.external import external
+from derm_core.study.looks import count_looks
 from derm_core.workspace import Workspace
 from tests.builders import write_dataset
 from tests.study.trained import finish, trained_study
@@ -56,6 +57,14 @@ def test_images_are_mapped_left_out_and_counted(asked):
     assert entry["left_out"] == {"XXX": 20} and entry["absent"] == ["violet"]
     assert entry["map"] == {"AMBER": "amber", "Brown": "brown"} and entry["images"] == 40 - copied
     assert entry["cautions"][0].startswith("Leak:") and json.dumps(entry, allow_nan=False)
+
+
+def test_its_images_are_looked_at_by_the_study(asked):
+    study, entry, _ = asked
+    assert entry["looks"] == {"mean": 0, "max": 0}
+    ids = load_dataset(study.workspace, "other").frame["image_id"].to_numpy()
+    later = count_looks(study.workspace, "other", "another-study", ids)
+    assert later.max == 1 and later.mean == pytest.approx(entry["images"] / len(ids))
 
 
 @pytest.mark.slow
