@@ -58,6 +58,15 @@ def test_every_setting_that_changes_a_number_changes_the_hash(change):
     assert hash_of(dataclasses.replace(FOLDS, **change)) != hash_of(FOLDS)
 
 
+def test_the_opponent_of_several_input_sizes_is_the_one_that_validation_chooses():
+    config = dataclasses.replace(FOLDS, arms=("vae", "imagenet", "imagenet@96", "both"))
+    content = protocol_content(config, "abc")
+    assert content["primary"]["arms"] == ["vae", "imagenet@best"]
+    pairs = content["secondary_pairs"]["balanced_accuracy"]
+    assert ["both", "imagenet@best"] in pairs and ["vae", "imagenet"] in pairs
+    assert content["arms"] == ["vae", "imagenet", "imagenet@96", "both"]
+
+
 def test_other_images_or_other_margins_are_another_protocol(monkeypatch):
     before = hash_of(FOLDS)
     assert hash_of(FOLDS, "def") != before

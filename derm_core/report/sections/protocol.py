@@ -31,6 +31,7 @@ def protocol(result: StudyResult) -> Section | None:
         if pair
         else "none: one arm",
         **{f"{name.capitalize()} family": text for name, text in content["families"].items()},
+        **({"Chosen arms": content["chosen"]["rule"]} if content.get("chosen") else {}),
         **_secondary_pairs(result, content.get("secondary_pairs") or {}),
         "Margins of equivalence": ", ".join(margins),
         "Grid": f"learning rates {_values(grid['learning_rates'])}; weight decays "
