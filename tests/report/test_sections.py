@@ -11,6 +11,7 @@ import pytest
 
 from derm_core import formatting
 from derm_core.arms import arm_style
+from derm_core.config import PretrainConfig, StudyConfig
 from derm_core.report import sections
 from derm_core.report.figure_style import CLEAR
 from derm_core.report.sections import (
@@ -29,11 +30,14 @@ from derm_core.report.sections import (
     subgroups,
     verdict,
 )
+from derm_core.report.sections.protocol import protocol
 from derm_core.report.templating import WORDS
 from derm_core.report.terminal import text_report
 from derm_core.stats.intervals import Interval
+from derm_core.study.protocol_record import protocol_content
 from derm_core.study.shortcut import ink_alone
 from derm_core.study.study_result import StudyResult, study_result
+from derm_core.study.summaries import FixedProtocol
 from tests.report.full_study import ARMS, FAMILIES, FRACTIONS, example
 
 UNASKED = (
@@ -312,3 +316,18 @@ def test_the_data_statement_names_terms_groups_and_enlarged_images(result):
         assert part in text
     older = " ".join(bullet.text for bullet in method.data(result).bullets)
     assert "not known" not in older and "enlarged" not in older
+
+
+def test_the_protocol_names_the_arms_that_validation_chooses():
+    """Of a study with ImageNet at two input sizes, made of the protocol that it fixed."""
+    config = StudyConfig(
+        dataset="tiny",
+        arms=("vae", "imagenet", "imagenet@96"),
+        pretrain=PretrainConfig(dataset="tiny"),
+    )
+    content = protocol_content(config, "abc")
+    fixed = FixedProtocol(sha256="f00", created=0.0, content=content)
+    section = protocol(dataclasses.replace(study_result(example()), protocol=fixed))
+    parts = {row["Part"]: row["Fixed"] for row in section.table}
+    assert "96" in parts["Chosen arms"] and "best input size" in parts["Primary test"]
+    assert "1970-01-01" in section.finding and "f00" in section.table_caption

@@ -31,7 +31,7 @@ def protocol(result: StudyResult) -> Section | None:
         if pair
         else "none: one arm",
         **{f"{name.capitalize()} family": text for name, text in content["families"].items()},
-        **({"Chosen arms": content["chosen"]["rule"]} if content.get("chosen") else {}),
+        **_chosen_arms(result, content.get("chosen") or {}),
         **_secondary_pairs(result, content.get("secondary_pairs") or {}),
         "Margins of equivalence": ", ".join(margins),
         "Grid": f"learning rates {_values(grid['learning_rates'])}; weight decays "
@@ -49,6 +49,17 @@ def protocol(result: StudyResult) -> Section | None:
         finding=f"Fixed on {date} UTC, before a test image was read.",
         table=[{"Part": part, "Fixed": text} for part, text in parts.items()],
     )
+
+
+def _chosen_arms(result: StudyResult, chosen: Mapping[str, Any]) -> dict[str, str]:
+    """The arms that validation chooses, among which, and how."""
+    if not chosen:
+        return {}
+    roles = [
+        f"{style(result, role).name}: one of {', '.join(style(result, arm).name for arm in arms)}"
+        for role, arms in chosen["arms"].items()
+    ]
+    return {"Chosen arms": "; ".join((*roles, chosen["rule"]))}
 
 
 def _secondary_pairs(result: StudyResult, pairs: Mapping[str, Any]) -> dict[str, str]:
