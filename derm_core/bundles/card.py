@@ -47,7 +47,7 @@ SAFE_ARGUMENTS = (
     "patch_size",
 )
 LABEL = re.compile(r"(?!.*:.*:)[\w .,:()+\u2013-]{1,120}")  # is shown in badges
-ARM = re.compile(r"[a-z0-9][a-z0-9:-]{0,79}")  # is shown in badges
+ARM = re.compile(r"[a-z0-9][a-z0-9:@+-]{0,79}")  # is shown in badges
 COVERAGE = re.compile(r"0\.\d\d")
 PRIORITIES = ("high", "medium", "low")  # as in data.triage, which needs pandas
 MAX_DEPTH, MAX_VALUES = 24, 500_000
@@ -204,7 +204,10 @@ def _check_classifier(card: Card) -> None:
     distinct = 2 <= len(card.classes) <= 1000 and len(names) == len(card.classes) and all(names)
     _need(distinct, "classes", card.classes, "2 to 1000 different names")
     _need(
-        ARM.fullmatch(card.arm), "arm", card.arm, "lower-case letters, digits, hyphens and colons"
+        ARM.fullmatch(card.arm),
+        "arm",
+        card.arm,
+        "lower-case letters, digits, hyphens, colons, @ and +",
     )
     for name, metric in card.metrics.items():
         holds = isinstance(metric, dict) and all(_number(metric.get(key)) for key in numbers)

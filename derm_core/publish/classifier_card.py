@@ -84,7 +84,7 @@ def build_card(
         ),
         license=provenance.weights_license(data, initial.get("data")),
         temperature=_temperature(validation, fitting),
-        agreement=agreement(source.test_predictions(), source.arm),
+        agreement=agreement(source.test_predictions(), source.built_arm),
     )
 
 

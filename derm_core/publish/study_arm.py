@@ -58,7 +58,7 @@ class StudyArm:
     @property
     def built_arm(self) -> str:
         """The arm as a study is asked for it, where this one was chosen on validation."""
-        return self.result.chosen[0] if self.result.chosen else self.arm
+        return built_arm(self.arm, self.result)
 
     @property
     def input_size(self) -> int:
@@ -90,14 +90,19 @@ class StudyArm:
         )
 
     def test_predictions(self) -> dict[str, Predictions]:
-        """Test predictions of every arm that has this seed."""
+        """Test predictions of every arm that has this seed, by `built_arm`."""
         tables = {}
-        for arm in self.study.arms:
+        for arm, result in self.study.arms.items():
             try:
-                tables[arm] = self.predictions("test", arm)
+                tables[built_arm(arm, result)] = self.predictions("test", arm)
             except RunError:
                 continue
         return tables
+
+
+def built_arm(arm: str, result: ArmResult) -> str:
+    """The arm that builds the extractors of an arm of a result: where it was chosen on validation, that arm."""
+    return result.chosen[0] if result.chosen else arm
 
 
 def open_study_arm(run: RunFiles, arm: str, seed: int) -> StudyArm:

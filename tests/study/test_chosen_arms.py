@@ -8,10 +8,13 @@ import json
 import numpy as np
 import pytest
 
+from derm_core.bundles.bundle import load_bundle
 from derm_core.config import StudyConfig, to_dict
+from derm_core.errors import BundleError
 from derm_core.files import write_json
 from derm_core.jobs.dependencies import fold_studies
 from derm_core.nets.backbone import build_backbone
+from derm_core.publish.classifier import publish
 from derm_core.study.chosen_arms import candidates, choose_arms, describe, settle
 from derm_core.study.protocol import study
 from derm_core.study.study_result import read_study
@@ -125,3 +128,20 @@ def test_folds_are_joined_with_what_each_of_them_chose(workspace, planted, choic
     assert result.label_efficiency is not None and result.shared is not None
     assert "imagenet@best" in {row.arm for row in result.label_efficiency.rows}
     assert "imagenet@best" in result.shared.arms
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arm", ["imagenet@best", "imagenet@48"])
+def test_an_arm_of_another_size_is_published_at_its_size(workspace, monkeypatch, arm):
+    write_dataset(workspace)
+    network, info = build_backbone(SMALL, 3), {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+    monkeypatch.setattr("derm_core.study.arms.load_imagenet", lambda config: (network, info))
+    chosen = {"imagenet@best": "imagenet@48" if arm == "imagenet@best" else "imagenet"}
+    monkeypatch.setattr("derm_core.study.frozen.choose_arms", lambda losses: chosen)
+    arms = ("imagenet", "imagenet@48", "imagenet+imagenet@48")
+    run_study(workspace, dataclasses.replace(CONFIG, arms=arms), "study-1")
+    card = load_bundle(publish(workspace, "study-1", arm, "wide")).card
+    assert (card.arm, card.input_size, card.label) == ("imagenet@48", 48, "ImageNet at 48 px")
+    assert set(card.agreement or {}) == {"imagenet", "imagenet+imagenet@48"}
+    with pytest.raises(BundleError, match="imagenet or imagenet@48"):
+        publish(workspace, "study-1", "imagenet+imagenet@48", "both-sizes")
