@@ -174,8 +174,9 @@ def conclude(result: StudyResult, curves: Mapping[str, Curves]) -> StudyResult:
     curves}.
     """
     corrected = with_corrections(result)
-    if labels := corrected.label_efficiency:
-        names = {arm: entry.label for arm, entry in corrected.arms.items()}
+    labels = corrected.label_efficiency
+    if labels and labels.rows:
+        names = {row.arm: corrected.arms[row.arm].label for row in labels.rows}
         crosses = crossing(labels.differences, choose_pair(list(names)), names)
         corrected = dataclasses.replace(
             corrected, label_efficiency=dataclasses.replace(labels, crossing=crosses)

@@ -52,9 +52,11 @@ def chosen_pairs(arms: Sequence[str]) -> list[Pair]:
 
 def width_controls(arms: Sequence[str]) -> list[str]:
     """The arms as wide as `both` in which no VAE takes part."""
-    joined = [arm for arm in arms if arm.startswith("imagenet+")]
+    controls = (IMAGENET, RANDOM)
     return [
-        arm for arm in joined if all(p.startswith(("imagenet", "random")) for p in arm.split("+"))
+        arm
+        for arm in arms
+        if "+" in arm and all(part.partition("@")[0] in controls for part in arm.split("+"))
     ]
 
 

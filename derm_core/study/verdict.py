@@ -15,7 +15,17 @@ from ..stats.intervals import Difference
 from ..stats.paired import Pair
 from .conclusions import ACCURACY, CLAIMED, GAPS, about_gap, conclusions, row_of
 from .families import METRIC
-from .roles import BOTH, IMAGENET, PLAIN, RANDOM, VAE, choose_pair, opponent, width_controls
+from .roles import (
+    BEST_IMAGENET,
+    BOTH,
+    IMAGENET,
+    PLAIN,
+    RANDOM,
+    VAE,
+    choose_pair,
+    opponent,
+    width_controls,
+)
 from .study_result import Conclusion, StudyResult, Verdict
 from .verdict_details import details
 
@@ -158,8 +168,8 @@ class _Words:
         split = count(folds, "fold") if folds else "one split"
         what = "made-up images" if data.name.startswith("synth") else "images"
         return (
-            f"on {data.name} ({data.images:,} {what}{source}, shown at {size} × {size} to the network "
-            f"{backbone['architecture']} to stage {backbone['stage']}; {split})"
+            f"on {data.name} ({data.images:,} {what}{source}, seen at {size} × {size} by the network "
+            f"{backbone['architecture']}; {split})"
         )
 
     def _lead(self) -> str:
@@ -169,13 +179,13 @@ class _Words:
             name += ", the paper’s method in our settings,"
         rivals = dict.fromkeys((self.rival, RANDOM))
         parts = [
-            _phrase(claim, f"{self.name(rival)} at {self.level(rival)}")
+            _phrase(claim, f"{self.name(rival)} ({self.level(rival)}{self._chosen(rival)})")
             for rival in rivals
             if (claim := self.claim(lead, rival))
         ]
         text = (
-            f"{self._scope()}, {name} has a balanced accuracy (mean share of each class that is recognised) of "
-            f"{self.level(lead)}: {listed(parts)}"
+            f"{self._scope()}, {name} recognises on average {self.level(lead)} of each class (balanced accuracy): "
+            f"{listed(parts)}"
         )
         if self.demonstration:
             text += "; a VAE trained for two minutes shows how the app works, not what such weights are worth"
@@ -186,6 +196,11 @@ class _Words:
         elif lead == VAE and not self.is_plain[lead]:
             text += "; the plain VAE, which the paper trained, was not compared"
         return text
+
+    def _chosen(self, rival: str) -> str:
+        """That validation chose the opponent's input size, where its name does not have it."""
+        chosen = rival == BEST_IMAGENET and "best" not in self.name(rival)
+        return ", its best input size" if chosen else ""
 
     def _recipe(self) -> str:
         """The improved recipe under its own name; also at the same input size, where that is not the opponent's."""
@@ -300,7 +315,7 @@ def _phrase(claim: Conclusion, other: str) -> str:
         "lower": f"less accurate than {other}",
         "equivalent": f"as accurate as {other}, within 2 points",
         "not shown": f"not shown to differ in accuracy from {other}",
-        "depends on tuning": f"without a firm answer against {other}: it changes with the classifier's tuning",
+        "depends on tuning": f"without a firm answer against {other}, as it changes with the tuning",
     }[claim.says]
 
 
