@@ -23,6 +23,7 @@ CURVE = {
     "epochs-16": 2,
     "epochs-24": 3,
 }  # in shares of a lever's epochs
+FORMER_DEFAULTS = {"learning_rates": (1e-4, 3e-4, 1e-3), "weight_decays": (1e-2, 1e-1, 1.0)}
 STRONG = {"scale_min": 0.3, "brightness": 0.5, "contrast": 0.5, "saturation": 0.5, "cast": 0.2}
 
 
@@ -250,7 +251,10 @@ def key(config: Any) -> str:
 
 
 def changed(config: Any) -> dict[str, Any]:
-    """Fields that differ from the class's defaults: a field added later does not rename finished work."""
+    """Fields that differ from the class's defaults: a field added later does not rename finished work.
+
+    Nor does a default that has changed since: the grid of the heads counts by its former one.
+    """
     fields = {}
     for spec in dataclasses.fields(config):
         value = getattr(config, spec.name)
@@ -261,7 +265,7 @@ def changed(config: Any) -> dict[str, Any]:
         )
         if dataclasses.is_dataclass(value):
             fields[spec.name] = changed(value)
-        elif value != default:
+        elif value != FORMER_DEFAULTS.get(spec.name, default):
             fields[spec.name] = value
     return fields
 
