@@ -55,10 +55,17 @@ def draw_run(workspace: Workspace, run_id: str) -> None:
         return
     st.subheader(words.plain(frame.run_name(workspace, run)), anchor=False)
     draw_actions(workspace, run)
-    before = cached.run(workspace, run.depends_on) if run.depends_on else None
+    before, _ = run_before(workspace, run)
     st.fragment(frame.errors()(watch), run_every=None if run.final else 1.0)(
         workspace, run_id, run.state, before.state if before else None
     )
+
+
+def run_before(workspace: Workspace, run: Run) -> tuple[Run | None, int]:
+    """The first run that this one still waits for, and how many it waits for; else the one that it came after."""
+    waiting = [] if run.final else supervisor.unfinished_before(workspace, run.id)
+    first = waiting[0] if waiting else run.depends_on
+    return cached.run(workspace, first) if first else None, len(waiting)
 
 
 def watch(workspace: Workspace, run_id: str, state: str, state_before: str | None) -> None:
@@ -66,11 +73,11 @@ def watch(workspace: Workspace, run_id: str, state: str, state_before: str | Non
     if state in ("queued", "running"):
         cached.active_runs(workspace)
     run = cached.run(workspace, run_id)
-    before = cached.run(workspace, run.depends_on) if run and run.depends_on else None
+    before, waiting = run_before(workspace, run) if run else (None, 0)
     if run is None or run.state != state or (before.state if before else None) != state_before:
         st.rerun()
     else:
-        run_progress.draw_progress(workspace, run, before)
+        run_progress.draw_progress(workspace, run, before, waiting)
 
 
 def draw_actions(workspace: Workspace, run: Run) -> None:

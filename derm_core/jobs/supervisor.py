@@ -298,7 +298,7 @@ def wait(
         The run that has ended.
     """
     store, repaired = RunStore(workspace), time.monotonic()
-    offsets = dict.fromkeys([*_unfinished_before(workspace, run_id), run_id], 0)
+    offsets = dict.fromkeys([*unfinished_before(workspace, run_id), run_id], 0)
     while True:
         run = store.get(run_id)  # before the events: those before a final state are then delivered
         for source in offsets:
@@ -313,11 +313,11 @@ def wait(
         time.sleep(POLL_SECONDS)
 
 
-def _unfinished_before(workspace: Workspace, run_id: str) -> list[str]:
+def unfinished_before(workspace: Workspace, run_id: str) -> list[str]:
     """Ids of the unfinished runs that a run waits for, directly or not, in the order in which they are done."""
     store, unfinished = RunStore(workspace), []
     for needed in waits_for(workspace, store.get(run_id)):
         with contextlib.suppress(NotFound):
             if store.get(needed).state != "done":
-                unfinished += [*_unfinished_before(workspace, needed), needed]
+                unfinished += [*unfinished_before(workspace, needed), needed]
     return unfinished

@@ -67,22 +67,34 @@ PRETRAIN_CHARTS = (
 )
 
 
-def draw_progress(workspace: Workspace, run: Run, before: Run | None) -> None:
-    """Progress, charts and log of a run. before: the run that it waits for, or that it came after."""
+def draw_progress(workspace: Workspace, run: Run, before: Run | None, waiting: int = 0) -> None:
+    """Progress, charts and log of a run.
+
+    Args:
+        before: the run that it waits for, or that it came after.
+        waiting: how many runs it waits for.
+    """
     events = live_run.follow(workspace, run.id)
     if run.error:
         frame.show_error(run.error)
     if before is not None and not run.final and before.state != "done":
-        st.markdown(f"**Step 1 of 2: pretraining** {words.state_badge(before.state)}")
+        if waiting > 1:
+            name = words.plain(frame.run_name(workspace, before))
+            step = f"First of {waiting} runs that come before it: {name}"
+        else:
+            step = "Step 1 of 2: pretraining"
+        st.markdown(f"**{step}** {words.state_badge(before.state)}")
         earlier = live_run.follow(workspace, before.id)
         _draw_bar(before, earlier)
-        _draw_pretraining(workspace, before.id, earlier)
-        st.markdown("**Step 2 of 2: comparison** starts by itself afterwards.")
+        if before.kind == "pretrain":
+            _draw_pretraining(workspace, before.id, earlier)
+        last = "The comparison" if waiting > 1 else "**Step 2 of 2: comparison**"
+        st.markdown(f"{last} starts by itself afterwards.")
         return
     _draw_bar(run, events)
     if run.kind == "study":
         _draw_study(workspace, run.id, events)
-        if before is not None:
+        if before is not None and before.kind == "pretrain":
             _draw_earlier(workspace, before.id)
     elif run.kind == "pretrain":
         _draw_pretraining(workspace, run.id, events)
