@@ -7,6 +7,7 @@ import pytest
 from derm_core.config import PretrainConfig, StudyConfig, from_dict, to_dict
 from derm_core.events import Event, EventLog, log, progress
 from derm_core.files import read_json
+from derm_core.jobs.dependencies import waits_for
 from derm_core.jobs.store import RunStore
 from derm_core.study.presets import preset
 from tests.app.bundles import put_extractor
@@ -256,6 +257,22 @@ def test_a_study_that_waits_shows_its_pretraining(open_page, workspace, working)
     assert "Step 1 of 2" in text(app)
     assert len(app.get("plotly_chart")) == 3
     assert app.progress[0].value == 50
+
+
+@pytest.mark.slow
+def test_a_study_of_several_recipes_shows_the_pretraining_that_is_under_way(
+    open_page, workspace, working
+):
+    app = open_page("train", preset="demo", scale="0.1")
+    [arms] = [widget for widget in app.multiselect if widget.label == "Arms"]
+    arms.set_value(["vae", "recipe:paper", "random"]).run()
+    press(app, "Launch")
+    study = RunStore(workspace).list("study")[0]
+    vae, plain = waits_for(workspace, study)
+    assert "First of 2 runs" in text(open_page("train", run=study.id))
+    assert RunStore(workspace).transition(vae, "queued", "done")
+    working(plain)
+    assert "Step 1 of 2" in text(open_page("train", run=study.id))
 
 
 def test_a_finished_study_leads_to_its_comparison_and_can_be_deleted(open_page, workspace):
