@@ -8,7 +8,7 @@ with own and shared settings alike. The rest is in `verdict_details`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ..formatting import NBSP, THIN, count, listed, number, percent
 from ..stats.intervals import Difference
@@ -178,14 +178,14 @@ class _Words:
         if self.is_plain[lead]:
             name += ", the paper’s method in our settings,"
         rivals = dict.fromkeys((self.rival, RANDOM))
-        parts = [
-            _phrase(claim, f"{self.name(rival)} ({self.level(rival)}{self._chosen(rival)})")
+        outcomes = [
+            (claim, f"{self.name(rival)} ({self.level(rival)}{self._chosen(rival)})")
             for rival in rivals
             if (claim := self.claim(lead, rival))
         ]
         text = (
             f"{self._scope()}, {name} recognises on average {self.level(lead)} of each class (balanced accuracy): "
-            f"{listed(parts)}"
+            f"{_phrase(outcomes)}"
         )
         if self.demonstration:
             text += "; a VAE trained for two minutes shows how the app works, not what such weights are worth"
@@ -207,18 +207,16 @@ class _Words:
         arm = self.vaes[-1]
         rivals = [self.rival] if len(self.vaes) > 1 else []
         rivals += [IMAGENET] if self.rival != IMAGENET else []
-        parts = [
-            f"{_phrase(claim, self.name(rival))} ({_points(claim)})"
+        outcomes = [
+            (claim, f"{self.name(rival)} ({_points(claim)})")
             for rival in rivals
             if (claim := self.claim(arm, rival))
         ]
-        if not parts:
+        if not outcomes:
             return ""
         if len(self.vaes) == 1:
-            return f"at the same input size, {self.name(arm)} is {listed(parts)}"
-        return (
-            f"the improved recipe, {self.name(arm)}, has {self.level(arm)} and is {listed(parts)}"
-        )
+            return f"at the same input size, {self.name(arm)} is {_phrase(outcomes)}"
+        return f"the improved recipe, {self.name(arm)}, has {self.level(arm)} and is {_phrase(outcomes)}"
 
     def _side_by_side(self) -> str:
         main = self.claim(BOTH, self.rival)
@@ -226,15 +224,15 @@ class _Words:
             return ""
         text = (
             f"side by side, {self.name(BOTH)} has {self.level(BOTH)} and is "
-            f"{_phrase(main, f'{self.name(self.rival)} alone')} ({_points(main)})"
+            f"{_phrase([(main, f'{self.name(self.rival)} alone ({_points(main)})')])}"
         )
         controls = [
-            f"{_phrase(claim, self.name(arm))} ({_points(claim)})"
+            (claim, f"{self.name(arm)} ({_points(claim)})")
             for arm in width_controls(list(self.result.arms))
             if (claim := self.claim(BOTH, arm))
         ]
         if controls:
-            return f"{text}; against arms with as many features it is {listed(controls)}"
+            return f"{text}; against arms with as many features it is {_phrase(controls)}"
         if main.says == "higher":
             return f"{text}; how much of this the larger number of features gives was not tested"
         return text
@@ -308,15 +306,27 @@ def _capitalised(text: str) -> str:
     return text[:1].upper() + text[1:] if text.startswith(own) else text
 
 
-def _phrase(claim: Conclusion, other: str) -> str:
-    """What a claim says of its first arm, to stand behind "is"."""
-    return {
-        "higher": f"more accurate than {other}",
-        "lower": f"less accurate than {other}",
-        "equivalent": f"as accurate as {other}, within 2 points",
-        "not shown": f"not shown to differ in accuracy from {other}",
-        "depends on tuning": f"without a firm answer against {other}, as it changes with the tuning",
-    }[claim.says]
+def _phrase(outcomes: Sequence[tuple[Conclusion, str]]) -> str:
+    """What claims say of their first arm, to stand behind "is".
+
+    outcomes: each claim with the name of its other arm; those that say the same stand together.
+    """
+    others: dict[str, list[str]] = {}
+    for claim, other in outcomes:
+        others.setdefault(claim.says, []).append(other)
+    parts = []
+    for says, names in others.items():
+        either = " or ".join(names)
+        parts.append(
+            {
+                "higher": f"more accurate than {' and than '.join(names)}",
+                "lower": f"less accurate than {' and than '.join(names)}",
+                "equivalent": f"as accurate as {listed(names)}, within 2 points",
+                "not shown": f"not shown to differ in accuracy from {either}",
+                "depends on tuning": f"without a firm answer against {either}, as it changes with the tuning",
+            }[says]
+        )
+    return listed(parts)
 
 
 def _points(claim: Conclusion) -> str:

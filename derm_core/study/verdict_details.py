@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from ..formatting import listed, number, p_value, percent, points, signed_interval
 from ..stats.intervals import Difference
 from ..stats.paired import Pair
-from .conclusions import row_of
+from .conclusions import GAPS, about_gap, row_of
 from .families import METRIC
-from .roles import RANDOM, VAE, is_primary
+from .roles import RANDOM, VAE, gap_pairs, is_primary
 from .study_result import Conclusion, StudyResult
 
 SCHEDULES = (
@@ -30,7 +30,8 @@ def details(result: StudyResult, pair: Pair, claims: Sequence[Conclusion]) -> tu
                 *_primary(result, pair),
                 _settings(result, claims),
                 edges(result),
-                *_gaps(result, pair),
+                *_gaps(result, claims),
+                _control(result, pair),
                 _pretrainings(result, pair),
             ],
         )
@@ -99,32 +100,34 @@ def _settings(result: StudyResult, claims: Sequence[Conclusion]) -> str:
     ]
     text = "All of this is with each arm at its own best setting of the classifier; with one setting for all arms "
     return text + (
-        f"there is another answer on: {'; '.join(apart)}." if apart else "the answers are the same."
+        f"there is another answer on: {'; '.join(apart)}."
+        if apart
+        else "no difference appears or disappears."
     )
 
 
-def _gaps(result: StudyResult, pair: Pair) -> list[str]:
-    sentences = []
-    rows = [
-        row
-        for row in result.gap_differences
-        if {row.a, row.b} == set(pair) and row.at in ("final", "matched") and row.mean is not None
-    ]
-    if rows:
-        levels = [
-            f"{row.kind} gap{' at matched training accuracy' if row.at == 'matched' else ''} "
-            f"{signed_interval(row) if row.kind == 'loss' else f'{points(row)} points'} ({_corrected(row)})"
-            for row in rows
+def _gaps(result: StudyResult, claims: Sequence[Conclusion]) -> list[str]:
+    """Both gaps of every pair that was compared in them, and what matched training accuracy can say."""
+    sentences, matched = [], False
+    for pair in gap_pairs(list(result.arms)):
+        a, b = (result.arms[arm].label for arm in pair)
+        of_pair = {claim.about: claim for claim in claims if claim.arms == pair}
+        levels = []
+        for kind in GAPS:
+            for moment in ("final", "matched"):
+                if claim := of_pair.get(about_gap(kind, moment)):
+                    size = signed_interval if kind == "loss" else points
+                    unit = "" if kind == "loss" else " points"
+                    levels.append(f"{claim.about} {size(claim.tuned)}{unit}, {claim.says}")
+                    matched = matched or moment == "matched"
+        if levels:
+            sentences.append(f"{a} − {b}: {'; '.join(levels)}.")
+        sentences += [
+            f"No comparison of {a} and {b} at matched training accuracy: {level.reason}"
+            for level in result.matched
+            if {level.a, level.b} == set(pair) and level.reason
         ]
-        a, b = (result.arms[arm].label for arm in (rows[0].a, rows[0].b))
-        sentences.append(f"{a} − {b}: {'; '.join(levels)}.")
-        sentences.append(SCHEDULES if any(row.at == "matched" for row in rows) else "")
-    sentences += [
-        f"No comparison at matched training accuracy: {level.reason}"
-        for level in result.matched
-        if {level.a, level.b} == set(pair) and level.reason
-    ]
-    return [*sentences, _control(result, pair)]
+    return [*sentences, SCHEDULES if matched else ""]
 
 
 def _control(result: StudyResult, pair: Pair) -> str:

@@ -65,10 +65,10 @@ def _row(result: StudyResult, claim: Conclusion) -> Row:
     return {
         "About": claim.about[:1].upper() + claim.about[1:],
         "Difference": pair_name(result, claim.arms[0], claim.arms[1]),
+        "Says": claim.says.capitalize(),
         "Own settings": write(claim.tuned),
         "One setting for all": write(claim.shared) if claim.shared else "–",
         "p": p_value(claim.tuned.p if claim.tuned.p_holm is None else claim.tuned.p_holm),
-        "Says": claim.says.capitalize(),
     }
 
 
