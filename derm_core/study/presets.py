@@ -122,8 +122,8 @@ def preset(
         scale: above 0, at most 1; the share of images, epochs, seeds (at least two) and grid
             points. A scaled study shows that everything works; its numbers say little.
         recipe: name of a pretraining recipe instead of the preset's own; its own arm is then left out.
-        full: also with fewer labels, linear heads, all corruptions and the planted artefact (not for fine-tuned
-            models, whose training would be repeated for these).
+        full: also with fewer labels and linear heads (not for fine-tuned models, whose training would be repeated for
+            these), all corruptions and the planted artefact (not in folds).
 
     Raises:
         ConfigError: for an unknown name, scale or recipe.
@@ -152,12 +152,19 @@ def preset(
         preset=name,
     )
     if full:
-        config = dataclasses.replace(config, corruptions=CORRUPTIONS)
-        if config.regime == "frozen":
-            config = dataclasses.replace(
-                config, label_fractions=LABEL_FRACTIONS, shortcut=SHORTCUT, linear_head=True
-            )
+        config = _full(config)
     return config if scale == 1 else _shrink(config, scale)
+
+
+def _full(config: StudyConfig) -> StudyConfig:
+    """The study with every question that its regime and its folds allow and that needs no other data."""
+    frozen = config.regime == "frozen"
+    if frozen:
+        config = dataclasses.replace(config, label_fractions=LABEL_FRACTIONS, linear_head=True)
+    if config.folds:
+        return config
+    shortcut = SHORTCUT if frozen else ()
+    return dataclasses.replace(config, corruptions=CORRUPTIONS, shortcut=shortcut)
 
 
 def _shrink(config: StudyConfig, scale: float) -> StudyConfig:

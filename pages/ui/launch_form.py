@@ -20,7 +20,7 @@ from derm_core.workspace import Workspace
 from pages.ui import cached, cached_models, frame, words
 from pages.ui.config_fields import number_field
 
-OFFERED = ("demo", "laptop", "long", "paper")
+OFFERED = ("demo", "laptop", "folds", "long", "paper")
 ARCHITECTURES = (
     "resnet18",
     "resnet50",
@@ -309,7 +309,9 @@ def _choose_questions(
     workspace: Workspace, base: StudyConfig, frozen: bool, full: bool, tag: str
 ) -> Fields:
     """Fewer labels, corruptions, a planted shortcut, a linear head, other sets. What trains heads: frozen alone."""
-    shares = ", ".join(f"{100 * share:g}" for share in LABEL_FRACTIONS)
+    fractions = base.label_fractions or LABEL_FRACTIONS
+    shares = ", ".join(f"{100 * share:g}" for share in fractions)
+    one_split = not base.folds
     with st.container(horizontal=True, gap="large", vertical_alignment="center"):
         labels = st.toggle(
             "Fewer labels",
@@ -322,13 +324,14 @@ def _choose_questions(
             "Corruptions",
             bool(base.corruptions),
             key=f"corruptions-{tag}",
+            disabled=not one_split,
             help=f"The test repeated under {len(CORRUPTIONS)} corruptions at five severities.",
         )
         shortcut = st.toggle(
             "Planted shortcut",
             bool(base.shortcut),
             key=f"shortcut-{tag}",
-            disabled=not frozen,
+            disabled=not (frozen and one_split),
             help="Ink painted on images, tied to one class in training and reversed in test.",
         )
         linear = st.toggle(
@@ -338,8 +341,8 @@ def _choose_questions(
             disabled=not frozen,
             help="Every arm also with a linear classifier: does the result depend on the two layers?",
         )
-    others = _datasets_with_common_classes(workspace, base.dataset)
-    none = "No other dataset with these classes here"
+    others = _datasets_with_common_classes(workspace, base.dataset) if one_split else []
+    none = "No other dataset with these classes here" if one_split else "Not in folds"
     external = st.multiselect(
         "Other test sets",
         others,
@@ -350,9 +353,9 @@ def _choose_questions(
         placeholder="Test the same models elsewhere" if others else none,
     )
     return {
-        "label_fractions": LABEL_FRACTIONS if labels and frozen else (),
-        "corruptions": CORRUPTIONS if corruptions else (),
-        "shortcut": SHORTCUT if shortcut and frozen else (),
+        "label_fractions": fractions if labels and frozen else (),
+        "corruptions": CORRUPTIONS if corruptions and one_split else (),
+        "shortcut": SHORTCUT if shortcut and frozen and one_split else (),
         "linear_head": linear and frozen,
         "external": tuple(external),
     }

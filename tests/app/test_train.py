@@ -7,7 +7,7 @@ import pytest
 from derm_core.config import PretrainConfig, StudyConfig, from_dict, to_dict
 from derm_core.events import Event, EventLog, log, progress
 from derm_core.files import read_json
-from derm_core.jobs.dependencies import waits_for
+from derm_core.jobs.dependencies import stored_config, waits_for
 from derm_core.jobs.store import RunStore
 from derm_core.study.presets import preset
 from tests.app.bundles import put_extractor
@@ -257,6 +257,16 @@ def test_a_study_that_waits_shows_its_pretraining(open_page, workspace, working)
     assert "Step 1 of 2" in text(app)
     assert len(app.get("plotly_chart")) == 3
     assert app.progress[0].value == 50
+
+
+@pytest.mark.slow
+def test_five_folds_are_launched_with_all_their_arms(open_page, workspace):
+    press(open_page("train", preset="folds", data="synth", scale="0.1"), "Launch")
+    configs = [stored_config(workspace, run.id) for run in RunStore(workspace).list("study")]
+    [whole] = [config for config in configs if config["fold"] is None]
+    assert (whole["folds"], len(whole["fold_runs"]), len(configs)) == (5, 5, 6)
+    assert {"recipe:paper", "imagenet@96", "imagenet+random"} <= set(whole["arms"])
+    assert whole["label_fractions"] == [0.1, 1.0] and not whole["corruptions"]
 
 
 @pytest.mark.slow

@@ -92,6 +92,8 @@ def test_folds_are_asked_for_by_their_number_and_take_no_pretraining_that_saw_th
         (0.1, 1.0),
         0,
     )
+    assert config.preset == "folds" and parsed("--folds", "5").dataset == "ham10000"
+    assert parsed("--folds", "3", "--preset", "laptop").recipes == ()
     for others in (
         ("--vae-run", "pretrain-1"),
         ("--arms", "bundle:a"),

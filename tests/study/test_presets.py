@@ -93,3 +93,21 @@ def test_full_asks_about_everything_that_needs_no_other_data():
 def test_unknown_values_are_refused_by_name(arguments):
     with pytest.raises(ConfigError, match="allowed"):
         preset(**arguments)
+
+
+def test_five_folds_hold_the_plain_vae_both_sizes_and_the_controls_of_width():
+    config = preset("folds")
+    assert config.all_folds and config.folds == 5 and config.label_fractions == (0.1, 1.0)
+    assert set(config.arms) == {
+        "recipe:paper",
+        "recipe:masked",
+        "vae",
+        "imagenet",
+        "imagenet@96",
+        "random",
+        "both",
+        "imagenet+random",
+        "imagenet+imagenet@96",
+    }
+    assert preset("folds", recipe="paper").recipes == ("masked",), "the plain VAE is the arm vae"
+    assert preset("folds", full=True).corruptions == (), "they are not asked in folds"
