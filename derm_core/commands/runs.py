@@ -10,7 +10,7 @@ from typing import Any
 from ..config import KINDS
 from ..errors import ConfigError
 from ..jobs import supervisor
-from ..jobs.dependencies import stored_config
+from ..jobs.dependencies import stored_config, waits_for
 from ..jobs.store import STATES, Run, RunStore
 from .follow import follow
 from .output import HELP, Answer, Screen, add_action, duration, progress_line, size, table
@@ -132,8 +132,8 @@ def show_run(args: argparse.Namespace, screen: Screen) -> Answer:
         f"{size(value['disk_bytes'])} in {files.root}",
         *_annotations(run),
     ]
-    if run.depends_on:
-        lines.append(f"uses {run.depends_on}")
+    if needed := waits_for(screen.workspace, run):
+        lines.append(f"uses {', '.join(needed)}")
     if run.progress and run.state == "running":
         lines.append(progress_line(run.progress))
     return Answer(value, "\n".join([*lines, "", *log]))

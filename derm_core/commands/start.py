@@ -9,6 +9,7 @@ import typing
 from typing import Any, Literal, TypeVar
 
 from ..config import BackboneConfig, EmbedConfig, PretrainConfig, RunConfig, StudyConfig
+from ..jobs.dependencies import waits_for
 from ..jobs.preflight import submit
 from ..jobs.store import RunStore
 from ..jobs.supervisor import reconcile
@@ -100,7 +101,8 @@ def start(config: RunConfig, args: argparse.Namespace, screen: Screen) -> Answer
     """Queue a run and return its results; with --detach its id, at once."""
     reconcile(screen.workspace)
     run = RunStore(screen.workspace).get(submit(screen.workspace, config))
-    after = f", after {run.depends_on}" if run.depends_on else ""
+    needed = waits_for(screen.workspace, run)
+    after = f", after {', '.join(needed)}" if needed else ""
     if isinstance(config, StudyConfig) and config.all_folds:
         after = f", after the studies of its {config.folds} folds"
     if not run.final:
