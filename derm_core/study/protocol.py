@@ -29,7 +29,7 @@ from .fold_results import combine_folds
 from .frozen import train_frozen
 from .looks import count_looks
 from .protocol_record import fix_protocol
-from .questions import answer_questions
+from .questions import answer_questions, drop_earlier_answers
 from .results import build_result
 from .scratch import fitting_arms, with_scratch
 from .study_data import StudyData, prepare, record_task
@@ -101,6 +101,7 @@ def _one_split(
             notes += describe(study.chosen, names)
         trained = yield from with_scratch(study, arms)
         shared = {arm: study.shared.get(arm, one) for arm, one in trained.items()}
+        drop_earlier_answers(run)
     study = dataclasses.replace(study, trained=trained, shared=shared)
     tested = data.image_ids[data.members("test")]
     looks = count_looks(workspace, data.dataset.name, run.id, tested)

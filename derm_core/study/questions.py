@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Generator
 from typing import Any
@@ -10,6 +11,7 @@ from ..config import StudyConfig
 from ..events import Event, log
 from ..files import read_json, write_json
 from ..records import to_json
+from ..workspace import RunFiles
 from .breakdown import breakdown
 from .external import external
 from .label_efficiency import label_efficiency
@@ -29,6 +31,13 @@ QUESTIONS: tuple[tuple[str, Callable[[StudyConfig], bool], Question], ...] = (
     ("robustness", lambda config: bool(config.corruptions), robustness),
     ("shortcut", lambda config: bool(config.shortcut), shortcut),
 )
+
+
+def drop_earlier_answers(run: RunFiles) -> None:
+    """Remove what an earlier version answered at one setting for all arms, so that a resumed study mixes nothing."""
+    if run.predictions.exists() and not run.shared_predictions.exists():
+        for folder in (run.answer("detail").parent, run.checkpoints / "robustness"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def answer_questions(

@@ -6,9 +6,9 @@ import pytest
 
 from derm_core.config import StudyConfig
 from derm_core.events import TICK
-from derm_core.files import read_json
+from derm_core.files import read_json, write_json
 from derm_core.study.answers import Robustness
-from derm_core.study.questions import QUESTIONS, answer_questions
+from derm_core.study.questions import QUESTIONS, answer_questions, drop_earlier_answers
 from tests.steps import finish
 
 
@@ -48,3 +48,19 @@ def test_an_answer_is_worked_out_once_and_stays_with_the_run(workspace):
         assert answers["robustness"]["seconds"] >= 0
     assert calls == ["x"]
     assert read_json(run.answer("robustness"))["families"] == ["noise"]
+
+
+def test_answers_at_one_setting_of_an_earlier_version_are_not_mixed_with_own_settings(workspace):
+    run = workspace.run("study-1").create()
+    write_json(run.answer("label_efficiency"), {})
+    for predictions, stays in (
+        ((), True),
+        ((run.predictions, run.shared_predictions), True),
+        ((run.predictions,), False),
+    ):
+        for path in (run.predictions, run.shared_predictions):
+            path.unlink(missing_ok=True)
+        for path in predictions:
+            path.touch()
+        drop_earlier_answers(run)
+        assert run.answer("label_efficiency").exists() == stays

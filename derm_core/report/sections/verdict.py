@@ -68,7 +68,9 @@ def _row(result: StudyResult, claim: Conclusion) -> Row:
         "Says": claim.says.capitalize(),
         "Own settings": write(claim.tuned),
         "One setting for all": write(claim.shared) if claim.shared else "–",
-        "p": p_value(claim.tuned.p if claim.tuned.p_holm is None else claim.tuned.p_holm),
+        "p, corrected": p_value(
+            claim.tuned.p if claim.tuned.p_holm is None else claim.tuned.p_holm
+        ),
     }
 
 
