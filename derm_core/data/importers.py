@@ -28,7 +28,16 @@ from .import_options import ImportOptions, ImportSource
 from .import_preview import check_listing, class_counts, complete_listing
 from .layouts import Layout, find_layout
 from .listing import Listing
-from .manifest import CORE, Dataset, DatasetInfo, Skipped, load_dataset, read_info, save_dataset
+from .manifest import (
+    CORE,
+    IDS,
+    Dataset,
+    DatasetInfo,
+    Skipped,
+    load_dataset,
+    read_info,
+    save_dataset,
+)
 from .recognition import describe_classes, terms_of_use
 from .store import open_store, write_store
 
@@ -210,7 +219,7 @@ def _manifest(
     frame["group"] = find_groups(images, frame["sha256"].tolist(), listing.same_lesion)
     kinds = Counter(group_key(image)[0] for image in images)
     lesions, patients = ({image.known(kind) for image in images} for kind in ("lesion", "patient"))
-    attributes = [name for name in ATTRIBUTES if name in frame and frame[name].notna().any()]
+    known = [name for name in (*IDS, *ATTRIBUTES) if name in frame and frame[name].notna().any()]
     present = set(frame["label"].dropna())
     license, citation = terms_of_use(layout, listing)
     info = DatasetInfo(
@@ -231,7 +240,7 @@ def _manifest(
         citation=citation,
         class_descriptions=describe_classes(listing.classes),
     )
-    return frame[[*CORE, *attributes]], info
+    return frame[[*CORE, *known]], info
 
 
 def _notes(frame: pd.DataFrame, kinds: Counter[str]) -> list[str]:

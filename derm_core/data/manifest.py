@@ -1,6 +1,6 @@
 """Datasets on disk: a manifest (one row per image) and a small JSON file that describes it.
 
-The manifest is `manifest.parquet` with the columns of CORE, then attributes. `dataset.json` is
+The manifest is `manifest.parquet` with the columns of CORE, then IDS where known, then attributes. `dataset.json` is
 written last: a folder without it is an unfinished import. Images stay where the user has them.
 """
 
@@ -22,6 +22,10 @@ from .import_options import ImportSource
 
 SCHEMA = 1  # of dataset.json and manifest.parquet
 CORE = ("image_id", "path", "label", "group", "sha256", "width", "height")
+IDS = (
+    "patient",
+    "lesion",
+)  # as the source has them, before groups are joined; not in older datasets
 TEXTS = ("image_id", "path", "group", "sha256")
 HASHED = ("image_id", "label", "group", "sha256")
 
@@ -98,8 +102,8 @@ class Dataset:
     """Images with labels, groups and attributes.
 
     Attributes:
-        frame: one row per image, columns CORE (label: class name or None; path: absolute) and then
-            attributes.
+        frame: one row per image, columns CORE (label: class name or None; path: absolute), those of
+            IDS that are known, and attributes.
         classes: class names, whose position is the label's number.
         priorities: the map from the dataset's own classes where `classes` are priorities.
     """
@@ -126,8 +130,8 @@ class Dataset:
 
     @property
     def attributes(self) -> list[str]:
-        """Names of the columns beyond CORE."""
-        return [column for column in self.frame.columns if column not in CORE]
+        """Names of the columns beyond CORE and IDS."""
+        return [column for column in self.frame.columns if column not in (*CORE, *IDS)]
 
     @property
     def fingerprint(self) -> str:
@@ -160,7 +164,7 @@ def save_dataset(
     Args:
         workspace: where the dataset is written.
         name: of the dataset.
-        frame: columns CORE and attributes, one row an image.
+        frame: columns CORE, IDS and attributes, one row an image.
         info: its images, groups and fingerprint are those of `frame`.
 
     Raises:
