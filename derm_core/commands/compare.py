@@ -1,4 +1,4 @@
-"""`compare`: a study of several arms under identical conditions, and `compare report`."""
+"""`compare`: a study of several arms under identical conditions, `compare report`, `compare predictions`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ..errors import ConfigError
 from ..files import read_json
 from ..records import description
 from ..study.presets import PRESETS, preset
+from .compare_predictions import add_predictions_arguments
 from .output import HELP, Answer, Screen
 from .reports import add_report_arguments
 from .start import (
@@ -30,10 +31,11 @@ NOT_OF_THE_STUDY = ("config", "device", "detach", "handler", "json", "workspace"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `compare`, and `compare report`."""
-    actions = parser.add_subparsers(metavar="[report RUN]", required=False)
+    """The options of `compare`, `compare report` and `compare predictions`."""
+    actions = parser.add_subparsers(metavar="[report RUN | predictions FILE…]", required=False)
     report = "a finished comparison as text, as one HTML file, as CSV"
     add_report_arguments(actions.add_parser("report", help=report))
+    add_predictions_arguments(actions.add_parser("predictions", help=HELP["compare predictions"]))
     parser.add_argument("--config", type=Path, metavar="FILE", help=HELP["compare --config"])
     parser.add_argument("--preset", choices=tuple(PRESETS), help=HELP["compare --preset"])
     add_fields(parser, StudyConfig, "dataset")

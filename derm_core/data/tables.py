@@ -62,8 +62,10 @@ class Table:
         return [row.get(column, "") for row in self.rows]
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, unnamed: bool = False) -> Table:
     """Read a table; every value stays text.
+
+    Columns without a name are left out, unless `unnamed`: then they are called "column 1" and so on.
 
     CSV files may be separated by commas, semicolons, tabs or bars, and be encoded as UTF-8, UTF-16
     or Windows-1252. JSON files hold one object a line, or a list of objects.
@@ -93,6 +95,8 @@ def read_table(path: Path) -> Table:
         records = list(csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True))
     except csv.Error as error:
         raise DataError(f"{path.name} is not a valid CSV file ({error}).") from error
+    if unnamed and records and any(records[0][1:]):
+        records[0] = [name or f"column {place}" for place, name in enumerate(records[0], start=1)]
     return _as_table(path, records, notes)
 
 

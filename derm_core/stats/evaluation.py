@@ -110,7 +110,7 @@ def evaluate(
     scored = {arm: metric_estimates(drawn, p, log_prior, folds) for arm, p in p_snc.items()}
     majority = metric_estimates(drawn, _majority(log_prior, labels), np.zeros(classes), None)
     differences = [
-        _difference(a, b, metric, scored)
+        difference(a, b, metric, scored)
         for a, b in arm_pairs(list(probabilities), primary)
         for metric in METRICS
     ]
@@ -118,12 +118,12 @@ def evaluate(
     return Evaluation(
         arms={arm: _intervals(one) for arm, one in scored.items()},
         majority=_intervals(majority),
-        per_class={arm: _per_class(one["recall"], class_names) for arm, one in scored.items()},
+        per_class={arm: class_recalls(one["recall"], class_names) for arm, one in scored.items()},
         differences=tuple(
             _tested(differences, design, log_prior, probabilities, primary, named, seed)
         ),
         groups=len(design.stratum),
-        cautions=tuple(_cautions(design, class_names, group_caution, seeds)),
+        cautions=tuple(test_set_cautions(design, class_names, group_caution, seeds)),
     )
 
 
@@ -170,7 +170,8 @@ def _intervals(estimates: Mapping[str, Estimate]) -> Metrics:
     return {metric: estimates[metric].interval(metric) for metric in METRICS}
 
 
-def _per_class(recalls: Estimate, class_names: Sequence[str]) -> tuple[ClassRecall, ...]:
+def class_recalls(recalls: Estimate, class_names: Sequence[str]) -> tuple[ClassRecall, ...]:
+    """Recall of each class from the estimate "recall" of `metric_estimates`."""
     design, rows = recalls.resamples.design, []
     for c, name in enumerate(class_names):
         groups, images = design.groups_of(c), int((design.labels == c).sum())
@@ -189,7 +190,7 @@ def _values(labels: np.ndarray, p_snc: np.ndarray, log_prior: np.ndarray) -> Val
     return {**all_metrics(labels, p_snc, log_prior), "recall": recalls}
 
 
-def _difference(
+def difference(
     a: str, b: str, metric: str, scored: Mapping[str, Mapping[str, Estimate]]
 ) -> Difference:
     """a − b on the same groups and, where both have as many, the same seeds; p from Student's t."""
@@ -232,9 +233,10 @@ def _tested(
     return with_holm([dataclasses.replace(first, p_sign_flip=p, stand_in=True), *others])
 
 
-def _cautions(
+def test_set_cautions(
     design: Design, class_names: Sequence[str], group_caution: str, seeds: int
 ) -> list[str]:
+    """What limits the numbers of a test set: few groups, absent classes, unknown groups, one seed."""
     groups = len(design.stratum)
     by_class = [(name, design.groups_of(c)) for c, name in enumerate(class_names)]
     few = [f"{name} ({n})" for name, n in by_class if 0 < n < FEW_GROUPS]

@@ -1,0 +1,132 @@
+"""`compare predictions`: other people's predictions under the statistics of a comparison."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Generator
+from pathlib import Path
+from typing import TypeVar
+
+from ..data.manifest import load_dataset
+from ..data.prediction_files import bring_predictions
+from ..errors import ConfigError
+from ..events import Event, Progress
+from ..formatting import (
+    NBSP,
+    QUANTITIES,
+    SHARES,
+    THIN,
+    interval,
+    number,
+    p_value,
+    percent,
+    points,
+    signed_interval,
+)
+from ..jobs.store import RunStore
+from ..records import to_json
+from ..stats.intervals import Difference
+from ..study.predictions_compared import compare_predictions
+from ..study.predictions_result import PredictionsCompared
+from .output import HELP, Answer, Screen, table
+from .start import names
+
+RUN = "run:"
+SHOWN = ("balanced_accuracy", "macro_auroc")  # differences in the text; --json has all
+T = TypeVar("T")
+
+
+def add_predictions_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `compare predictions`."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help=HELP["compare predictions files"])
+    parser.add_argument(
+        "--dataset", required=True, metavar="NAME", help=HELP["compare predictions --dataset"]
+    )
+    parser.add_argument("--classes", metavar="A,B,…", help=HELP["compare predictions --classes"])
+    parser.add_argument("--map", metavar="THEIRS=OURS,…", help=HELP["models evaluate --map"])
+    parser.add_argument(
+        "--prior", metavar="CLASS=NUMBER,…", help=HELP["compare predictions --prior"]
+    )
+    parser.add_argument(
+        "--no-subgroups", action="store_true", help=HELP["compare predictions --no-subgroups"]
+    )
+    parser.set_defaults(handler="compare_predictions:predictions")
+
+
+def predictions(args: argparse.Namespace, screen: Screen) -> Answer:
+    """JSON: {models, audit, differences, ties, notes, sentences, operating_points, subgroups, …}."""
+    dataset = load_dataset(screen.workspace, args.dataset)
+    paths = [_path(text, screen) for text in args.files]
+    brought = bring_predictions(
+        dataset, paths, classes=names(args.classes), mapping=names(args.map)
+    )
+    steps = compare_predictions(
+        dataset, brought, prior=_prior(args.prior), with_subgroups=not args.no_subgroups
+    )
+    result = _followed(steps, screen)
+    return Answer(to_json(result), _text(result))
+
+
+def _path(text: str, screen: Screen) -> Path:
+    """A file, or for run:ID the predictions of a finished study."""
+    if not text.startswith(RUN):
+        return Path(text)
+    run = RunStore(screen.workspace).get(text.removeprefix(RUN))
+    path = screen.workspace.run(run.id).predictions
+    if not path.exists():
+        raise ConfigError(f"{run.id} has no predictions: give a finished study.")
+    return path
+
+
+def _prior(text: str | None) -> dict[str, float] | None:
+    if text is None:
+        return None
+    pairs = [entry.partition("=") for entry in names(text)]
+    try:
+        return {name.strip(): float(value) for name, _, value in pairs}
+    except ValueError:
+        raise ConfigError(
+            f"--prior {text!r}: allowed is CLASS=NUMBER, such as mel=779,nv=4693."
+        ) from None
+
+
+def _followed(steps: Generator[Event, None, T], screen: Screen) -> T:
+    """The result of a generator of events, with its progress on the screen."""
+    while True:
+        try:
+            event = next(steps)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        if isinstance(event.value, Progress):
+            screen.progress(event.value)
+
+
+def _text(result: PredictionsCompared) -> str:
+    rows = [
+        (
+            name,
+            one.tested,
+            interval(one.balanced_accuracy),
+            number(one.macro_auroc),
+            percent(one.accuracy),
+            percent(one.ece),
+            "–" if one.labels_agree is None else f"{one.labels_agree} of {one.labels_given}",
+        )
+        for name, one in result.models.items()
+    ]
+    header = ("model", "images", "balanced accuracy", "AUROC", "accuracy", "ECE", "labels agree")
+    parts = ["\n".join(result.sentences), table(header, rows)]
+    pairs = [_row(row) for row in result.differences if row.metric in SHOWN]
+    if pairs:
+        title = f"Differences on {result.images_compared:,} shared images:\n"
+        parts.append(title + table(("pair", "metric", "difference", "p (Holm)"), pairs))
+    cautions = dict.fromkeys(text for one in result.models.values() for text in one.cautions)
+    parts.append("\n".join([*cautions, *result.notes]))
+    return "\n\n".join(parts).replace(THIN, " ").replace(NBSP, " ")
+
+
+def _row(row: Difference) -> tuple[str, str, str, str]:
+    metric = row.metric or ""
+    change = points(row) if metric in SHARES else signed_interval(row)
+    return f"{row.a} − {row.b}", QUANTITIES[metric], change, p_value(row.p_holm)
