@@ -66,8 +66,10 @@ def _arm_cost(study: TrainedStudy, arm: Arm, used: dict[str, Power]) -> ArmCost:
     if frozen and arm.name in frozen.features:
         read = {(part.identity, part.input_size): part for part in arm.parts}.values()
         features = _sum(_extraction(study, part) for part in read)
-        widths = {name: matrix.shape[-1] for name, matrix in frozen.features.items()}
-        heads = frozen.seconds * widths[arm.name] / sum(widths.values())
+        # An arm that was chosen has the heads of another.
+        widths = {id(matrix): matrix.shape[-1] for matrix in frozen.features.values()}
+        own = frozen.features[arm.name].shape[-1]
+        heads = frozen.seconds * own / sum(widths.values())
     spent = [(one.get("seconds"), _device(str(one.get("device", "cpu")))) for one in summaries]
     energy = 0.0
     for seconds, device in [*spent, (features, here), (heads, here)]:

@@ -39,7 +39,11 @@ def linear_head(study: TrainedStudy) -> Generator[Event, None, LinearHead]:
     split = {name: data.members(name) for name in ("train", "val", "test")}
     probabilities, chosen, started = {}, {}, time.monotonic()
     yield log(f"Linear heads of {len(frozen.features)} arms.")
+    first_with: dict[int, str] = {}  # an arm that was chosen has the features of another
     for place, (arm, features) in enumerate(frozen.features.items()):
+        if (same := first_with.setdefault(id(features), arm)) != arm:
+            probabilities[arm], chosen[arm] = probabilities[same], chosen[same]
+            continue
         parts, penalties = [], []
         for matrix in features if features.ndim == 3 else features[None]:
             best: LinearFit | None = None

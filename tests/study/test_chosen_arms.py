@@ -112,13 +112,19 @@ def test_the_size_of_the_study_needs_no_other_name(workspace, planted):
     "choices", [("imagenet@48", "imagenet", "imagenet@48"), ("imagenet@48",) * 3]
 )
 def test_folds_are_joined_with_what_each_of_them_chose(workspace, planted, choices):
-    config = dataclasses.replace(CONFIG, arms=ARMS, folds=3, label_fractions=(0.5,))
+    config = dataclasses.replace(
+        CONFIG, arms=ARMS, folds=3, label_fractions=(0.5,), linear_head=True
+    )
     fold_runs = []
     for fold, choice in zip(fold_studies(config), choices, strict=True):
         planted["arm"] = choice
         result, _ = run_study(workspace, fold, f"study-{fold.fold}")
         assert set(result.arms) == {*ARMS, "imagenet@best"}
         assert result.arms["imagenet@best"].chosen == (choice,)
+        assert result.linear_head.chosen["imagenet@best"] == result.linear_head.chosen[choice]
+        assert result.cost.arms["imagenet@best"].head_seconds == (
+            result.cost.arms[choice].head_seconds
+        )
         fold_runs.append(f"study-{fold.fold}")
     joined = dataclasses.replace(config, fold_runs=tuple(fold_runs))
     result, _ = run_study(workspace, joined, "study-all")
@@ -128,6 +134,8 @@ def test_folds_are_joined_with_what_each_of_them_chose(workspace, planted, choic
     assert result.label_efficiency is not None and result.shared is not None
     assert "imagenet@best" in {row.arm for row in result.label_efficiency.rows}
     assert "imagenet@best" in result.shared.arms
+    assert set(result.linear_head.arms) == set(result.arms) == set(result.cost.arms)
+    assert result.linear_head.opponent == "imagenet@best"
 
 
 @pytest.mark.slow

@@ -27,9 +27,9 @@ def linear_head(result: StudyResult) -> Section | None:
         row = {
             "Arm": style(result, arm),
             "Balanced accuracy, two layers": interval(two_layers.get("balanced_accuracy")),
-            "linear": interval(linear["balanced_accuracy"]),
+            "Balanced accuracy, linear": interval(linear["balanced_accuracy"]),
             "Macro-AUROC, two layers": interval(two_layers.get("macro_auroc"), "macro_auroc"),
-            "linear head": interval(linear["macro_auroc"], "macro_auroc"),
+            "Macro-AUROC, linear": interval(linear["macro_auroc"], "macro_auroc"),
         }
         if other:
             first, second = (
