@@ -5,16 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from derm_core.formatting import interval, signed_interval
+from derm_core.formatting import points as points_of
 from derm_core.report.sections.verdict import AT_SHARED_SETTING
+from derm_core.study.study_result import study_result
 from tools.recipe_table import directed, points
 
+TENTH = 0.1  # of the labels
 Interval = Mapping[str, float]
 
 
 def verdict_part(study: Mapping[str, Any]) -> str:
-    """The headline and the sentences of a study, as the app and the report show them."""
-    verdict = study["verdict"]
-    return "\n".join([f"**{verdict['headline']}**", "", *(f"- {s}" for s in verdict["sentences"])])
+    """The headline and the sentences of a study, as the app and the report show them, and a line an arm."""
+    result = study_result(study)
+    verdict, labels = result.verdict, result.label_efficiency
+    fewer = {row.arm: row for row in (labels.rows if labels else ()) if row.fraction == TENTH}
+    head = ["", "balanced accuracy", "the same, one setting for all", "10 % of the labels"]
+    rows = [[*head, "loss gap", "accuracy gap, points"], ["---"] * 6]
+    for arm, entry in result.arms.items():
+        shared = result.shared.arms.get(arm) if result.shared else None
+        accuracies = [entry.test, shared.test if shared else {}]
+        cells = [interval(metrics.get("balanced_accuracy")) for metrics in accuracies]
+        cells.append(interval(fewer[arm].balanced_accuracy) if arm in fewer else "–")
+        gaps = [entry.gaps_detail.get(kind, {}).get("final") for kind in ("loss", "accuracy")]
+        rows.append([entry.label, *cells, signed_interval(gaps[0]), points_of(gaps[1])])
+    table = ["| " + " | ".join(row) + " |" for row in rows]
+    sentences = [f"- {sentence}" for sentence in verdict.sentences]
+    return "\n".join([f"**{verdict.headline}**", "", *sentences, "", *table])
 
 
 def answer_part(result: Mapping[str, Any]) -> str:

@@ -217,9 +217,9 @@ def gap_differences(
     matched_at: Sequence[MatchedPair],
     loss: str = "cross_entropy",
 ) -> list[Difference]:
-    """Differences of two arms' gaps at every place, Holm-corrected as a family of their own.
+    """Differences of two arms' gaps at every place, Holm-corrected among themselves.
 
-    They ask another question than the test metrics do and resample other sets.
+    A study corrects them together with its other tests (study.families).
 
     Args:
         curves: {arm: curves}.

@@ -1,6 +1,11 @@
 """Each lesson is worded by the sign of its interval; what was not measured is left out."""
 
-from tools.findings import learned_part
+import dataclasses
+
+from derm_core.records import to_json
+from derm_core.study.verdict import verdict
+from tests.study.made_results import made_result
+from tools.findings import learned_part, verdict_part
 
 
 def metric(mean, low, high, **more):
@@ -84,3 +89,15 @@ def test_both_the_best_size_the_controls_and_the_curve_each_have_a_line():
         and "97 active units" in said[3]
         and "60.0 % after 2 epochs to 65.0 % after 16 epochs" in said[4]
     )
+
+
+def test_the_answer_of_a_study_in_folds_is_its_verdict_and_a_line_an_arm():
+    pair = ("vae", "imagenet")
+    made = made_result((*pair, "random"), {pair: (-0.09, -0.03)})
+    study = to_json(dataclasses.replace(made, verdict=verdict(made)))
+    lines = verdict_part(study).splitlines()
+    assert lines[0] == f"**{study['verdict']['headline']}**"
+    assert [line[2:] for line in lines if line.startswith("- ")] == study["verdict"]["sentences"]
+    assert [line.split(" | ")[0] for line in lines[-3:]] == [
+        f"| {study['arms'][arm]['label']}" for arm in study["arms"]
+    ]
