@@ -37,7 +37,9 @@ def linear_head(study: TrainedStudy) -> Generator[Event, None, LinearHead]:
     if frozen is None:
         return LinearHead(note="A linear head needs fixed features: the regime 'frozen'.")
     split = {name: data.members(name) for name in ("train", "val", "test")}
-    probabilities, chosen, started = {}, {}, time.monotonic()
+    probabilities: dict[str, np.ndarray] = {}
+    chosen: dict[str, tuple[float, ...]] = {}
+    started = time.monotonic()
     yield log(f"Linear heads of {len(frozen.features)} arms.")
     first_with: dict[int, str] = {}  # an arm that was chosen has the features of another
     for place, (arm, features) in enumerate(frozen.features.items()):
