@@ -93,7 +93,8 @@ class Difference(Interval):
         p: two-sided p of the difference against 0.
         p_sign_flip: of the primary comparison, p of the permutation test that flips signs over groups:
             it conditions on the trained weights.
-        correction: the family of the correction: "primary", "secondary" or "exploratory".
+        correction: the family of the correction: "primary", "secondary" or "exploratory"; None where
+            the table is a family by itself, or the row repeats a test that is counted elsewhere.
         p_holm: p after Holm's correction over the family; None where it is not part of one.
         detectable: the difference that would be found, at 5 %, in 80 % of such studies.
         margin: differences up to this count as none (MARGINS); None where that is not asked.

@@ -96,7 +96,10 @@ def _labels(
 
 
 def _merged(rows: Rows, fewer: Rows, all_labels: Sequence[Difference]) -> Rows:
-    """All shares' rows, those of fewer labels as corrected; of all labels with the study's own correction."""
+    """All shares' rows: those of fewer labels as corrected; those of all labels repeat the study's own tests.
+
+    A repeated test has the corrected p of its first appearance and no family of its own.
+    """
     corrected, merged = iter(fewer), []
     for row in rows:
         if row.fraction != 1:
@@ -105,5 +108,5 @@ def _merged(rows: Rows, fewer: Rows, all_labels: Sequence[Difference]) -> Rows:
         pair = {row.a, row.b}
         same = [one for one in all_labels if {one.a, one.b} == pair and one.metric == row.metric]
         own = same[0] if same else row
-        merged.append(dataclasses.replace(row, correction=own.correction, p_holm=own.p_holm))
+        merged.append(dataclasses.replace(row, correction=None, p_holm=own.p_holm))
     return tuple(merged)

@@ -74,3 +74,22 @@ def test_all_labels_of_the_label_table_are_the_studys_own_test_and_are_not_count
     assert [r.p_holm for r in more.differences] == [r.p_holm for r in result.differences]
     of_full = [row for row in more.label_efficiency.differences if row.fraction == 1]
     assert [r.p_holm for r in of_full] == [r.p_holm for r in more.differences]
+
+
+def test_the_rows_with_a_family_give_its_correction_again(result):
+    """What a reader of study.json can check: Holm's p over all rows that name the family."""
+    labels = result.label_efficiency
+    repeated = dataclasses.replace(
+        labels, differences=(*labels.differences, *accuracies(PAIRS, fraction=1.0))
+    )
+    more = with_corrections(dataclasses.replace(result, label_efficiency=repeated))
+    tables = [
+        more.differences,
+        more.gap_differences,
+        more.shared.differences,
+        more.shared.gap_differences,
+        more.label_efficiency.differences,
+        more.label_efficiency.shared.differences,
+    ]
+    rows = [row for table in tables for row in table if row.correction == "secondary"]
+    assert [row.p_holm for row in rows] == pytest.approx(holm([row.p for row in rows]))
