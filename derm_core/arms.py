@@ -172,7 +172,15 @@ def arm_label(arm: str) -> str:
 
 
 def joined_label(labels: Iterable[str]) -> str:
-    """What arms side by side are called, from the names of their parts."""
+    """What arms side by side are called, from the names of their parts.
+
+    >>> joined_label(["ImageNet at 64 px", "ImageNet at 96 px"])
+    'ImageNet at 64 and 96 px'
+    """
+    labels = list(labels)
+    sizes = [re.fullmatch(r"ImageNet at (\d+) px", label) for label in labels]
+    if all(sizes):
+        return f"ImageNet at {' and '.join(size[1] for size in sizes if size)} px"
     usual, control = ARM_STYLES["vae"].name, ARM_STYLES["random"].name
     shorter = {usual: ARM_STYLES["vae"].brief, control: control.lower()}
     return " + ".join(shorter.get(label, label) for label in labels)

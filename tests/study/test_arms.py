@@ -92,7 +92,7 @@ def test_arms_are_named_after_their_recipes_and_sizes():
         "ImageNet (best input size)",
         "VAE + SimCLR + ImageNet",
         "ImageNet + random initialisation",
-        "ImageNet at 64 px + ImageNet at 96 px",
+        "ImageNet at 64 and 96 px",
     ]
     assert study_labels(("imagenet", "both"), 64) == {
         "imagenet": "ImageNet",
