@@ -30,6 +30,7 @@ from .study_result import Conclusion, StudyResult, Verdict
 from .verdict_details import details
 
 PLAIN_LABEL, RANDOM_NAME = "VAE (plain)", "random weights"
+MASKED = "recipe:masked"
 DEMONSTRATION = "Demonstration, not evidence: "
 
 
@@ -183,9 +184,12 @@ class _Words:
             for rival in rivals
             if (claim := self.claim(lead, rival))
         ]
+        masked = ""
+        if self.is_plain[lead] and MASKED in self.result.arms:
+            masked = f"; with masked input {self.level(MASKED)}"
         text = (
-            f"{self._scope()}, {name} recognises on average {self.level(lead)} of each class (balanced accuracy): "
-            f"{_phrase(outcomes)}"
+            f"{self._scope()}, {name} recognises on average {self.level(lead)} of each class "
+            f"(balanced accuracy{masked}): {_phrase(outcomes)}"
         )
         if self.demonstration:
             text += "; a VAE trained for two minutes shows how the app works, not what such weights are worth"

@@ -23,6 +23,7 @@ from derm_core.study.study_result import (
 
 LABELS = {
     "recipe:paper": "VAE (plain)",
+    "recipe:masked": "VAE (masked input)",
     "vae": "VAE + SimCLR",
     "imagenet": "ImageNet",
     "imagenet@best": "ImageNet (best input size)",

@@ -109,6 +109,13 @@ def test_without_a_plain_vae_the_first_sentence_says_so():
     assert "plain" not in verdict(made_result(FULL, FOLDS)).sentences[1]
 
 
+def test_the_masked_vae_stands_beside_the_plain_one_without_a_claim():
+    result = verdict(made_result(("recipe:masked", *FULL), FOLDS))
+    assert "with masked input 60.0" in result.sentences[0]
+    assert not any("recipe:masked" in claim.arms for claim in result.claims)
+    assert "masked" not in verdict(made_result(FULL, FOLDS)).sentences[0]
+
+
 def test_a_vae_of_the_plain_recipe_is_the_papers_method():
     made = made_result(ARMS, {PAIR: LOWER})
     plain = dataclasses.replace(made.arms["vae"], label="VAE (plain)")
