@@ -17,12 +17,16 @@ the tool has no caution to give. Groups differ and images of a group are alike. 
 "shuffled": the same features with the labels of whole groups permuted: strong and weak know
 nothing.
 
-The true effect is the expected difference over worlds, training and its chance included; it is
-measured on a second test set of 2,000 images a world, which no statistic sees. Power in theory
-comes from there as
-well: textbook variance of a ratio of group sums for the test set's number of groups, plus the
-variance of the true differences over worlds, in a noncentral t. Nothing of it uses the bootstrap
-that is under test.
+The true effect is the expected difference over worlds, training and its chance included; for balanced
+accuracy it is measured on a second test set of 2,000 images a world, which no statistic sees. The
+coverage of a single split's intervals is reported metric by metric. It lay 0.5 to 1.4 points below 95 %
+in 2,000 repeats, within three binomial errors. That they take the training images as given explains
+little of it: coverage of each world's own truth was no higher.
+
+Power in theory comes from the second test set as well: textbook variance of a ratio of group sums for
+the test set's number of groups, plus the variance of the true differences over worlds, in a
+noncentral t, whose degrees of freedom follow from the textbook variances too. Nothing of it uses the
+bootstrap that is under test.
 """
 
 from __future__ import annotations
@@ -105,9 +109,8 @@ def repeat(number: int, settings: Settings) -> dict:
     seed = stream_seed(settings.seed, "instrument", number)
     rng = np.random.default_rng(seed)
     world, beyond = (make_world(rng, settings.images, seed) for _ in range(2))
-    fresh = [
-        stream_seed(seed, "heads", k) for k in range(2 * settings.seeds)
-    ]  # the same in every world would be one draw
+    # the same seeds in every world would be one draw
+    fresh = [stream_seed(seed, "heads", k) for k in range(2 * settings.seeds)]
     heads = train(world, settings, fresh[: settings.seeds])
     again = train(world, settings, fresh[settings.seeds :], ("strong",))
     answer = ask(
@@ -227,23 +230,28 @@ def truth(
     """The difference in balanced accuracy on data no statistic sees, and its variance by the textbook.
 
     {"difference", "own": variance of this very number, "test": variance with test_groups (C,)
-    groups}.
+    groups, "df": Satterthwaite's degrees of freedom of that and of the seeds}.
     """
-    right = {arm: (decide(p, prior) == beyond.labels).mean(0) for arm, p in probabilities.items()}
-    change, recalls, spread = right["strong"] - right["weak"], [], []
+    right = {arm: decide(p, prior) == beyond.labels for arm, p in probabilities.items()}
+    by_seed = right["strong"].astype(float) - right["weak"]
+    change, recalls, spread, of_seeds = by_seed.mean(0), [], [], []
     for c in range(CLASSES):
         here = beyond.labels == c
         sizes = np.bincount(beyond.groups[here])
         sums = np.bincount(beyond.groups[here], weights=change[here])[sizes > 0]
         sizes = sizes[sizes > 0]
         recalls.append(sums.sum() / sizes.sum())
+        of_seeds.append(by_seed[:, here].mean(1))
         spread.append((((sums - recalls[-1] * sizes).var(ddof=1) / sizes.mean() ** 2), len(sizes)))
+    parts = [v / n / CLASSES**2 for (v, _), n in zip(spread, test_groups, strict=True)]
+    seeds = len(by_seed)
+    between = float(np.mean(of_seeds, 0).var(ddof=1)) / seeds if seeds > 1 else 0.0
+    below = sum(v**2 / max(n - 1, 1) for v, n in zip(parts, test_groups, strict=True))
     return {
         "difference": float(np.mean(recalls)),
         "own": float(sum(v / n for v, n in spread) / CLASSES**2),
-        "test": float(
-            sum(v / n for (v, _), n in zip(spread, test_groups, strict=True)) / CLASSES**2
-        ),
+        "test": float(sum(parts)),
+        "df": float((sum(parts) + between) ** 2 / (below + between**2 / max(seeds - 1, 1))),
     }
 
 
@@ -267,7 +275,7 @@ def summarise(rows: Sequence[Mapping]) -> dict:
         },
         "aa_false_positive_rate_of_sign_flips": float((flips < ALPHA).mean()),
         "interval_coverage_by_metric": {
-            m: float((~excludes(v, v[:, 0].mean())).mean()) for m, v in effect.items()
+            m: rate(~excludes(v, v[:, 0].mean()), 1 - ALPHA) for m, v in effect.items()
         },
         "gap_difference_coverage": {
             kind: _covers_own_mean([row["gaps"][kind] for row in rows])
@@ -322,7 +330,7 @@ def predicted_power(rows: Sequence[Mapping]) -> float:
         key: np.array([row["truth"][key] for row in rows]) for key in ("difference", "own", "test")
     }
     between = max(float(truths["difference"].var(ddof=1) - truths["own"].mean()), 0.0)
-    df = np.array([row["effect"]["balanced_accuracy"][4] for row in rows])
+    df = np.array([row["truth"]["df"] for row in rows])
     shift = truths["difference"].mean() / np.sqrt(truths["test"] + between)
     limit = student.ppf(1 - ALPHA / 2, df)
     return float(np.mean(nct.sf(limit, df, shift) + nct.cdf(-limit, df, shift)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from benchmarks import _instrument_statistics
+from benchmarks import _instrument_folds, _instrument_statistics
 from benchmarks._instrument_images import leak_named, shortcut_reliance
 
 pytestmark = pytest.mark.slow
@@ -14,6 +14,7 @@ pytestmark = pytest.mark.slow
 REPEATS = 8
 T20 = scipy_stats.t.ppf(0.975, 20)
 SHORT = _instrument_statistics.Settings(images=800, seeds=3, epochs=2, hidden=16, resamples=200)
+SHORT_FOLDS = _instrument_folds.FoldSettings(images=300, seeds=2, epochs=1, resamples=50)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def made(number: int, rng: np.random.Generator, width: float = 1.0) -> dict:
         "repeat": number,
         "aa": {m: interval(0.0) for m in every} | {"flips": rng.random()},
         "effect": {m: interval(3.0) for m in every},
-        "truth": {"difference": 3.0 + rng.normal(0, 0.1), "own": 0.01, "test": 1.0},
+        "truth": {"difference": 3.0 + rng.normal(0, 0.1), "own": 0.01, "test": 1.0, "df": 20.0},
         "shuffled": {
             arm: interval(1 / _instrument_statistics.CLASSES) for arm in ("strong", "weak")
         },
@@ -71,6 +72,51 @@ def test_predicted_power_is_the_share_of_t_tests_that_find_the_effect():
     samples = rng.normal(3.0 / np.sqrt(21), 1, (4000, 21))
     found = (scipy_stats.ttest_1samp(samples, 0, axis=1).pvalue < 0.05).mean()
     assert _instrument_statistics.predicted_power(rows) == pytest.approx(found, abs=0.02)
+
+
+def made_in_folds(number: int, rng: np.random.Generator, width: float) -> dict:
+    """A repeat in folds as exact t statistics with 4 degrees of freedom would leave it; effect 3."""
+
+    def interval(centre: float) -> list[float]:
+        mean = centre + rng.normal()
+        reach = width * scipy_stats.t.ppf(0.975, 4) * np.sqrt(rng.chisquare(4) / 4)
+        return [mean, mean - reach, mean + reach]
+
+    questions = {
+        "metrics": _instrument_statistics.METRICS,
+        "few": ("balanced_accuracy",),
+        "few without folds": ("balanced_accuracy",),
+        "gaps": ("loss final", "accuracy final"),
+    }
+    answers = {
+        pair: {name: {key: interval(centre) for key in keys} for name, keys in questions.items()}
+        for pair, centre in (("null", 0.0), ("effect", 3.0))
+    }
+    return {"repeat": number, "tuned": answers, "shared": answers}
+
+
+@pytest.mark.parametrize(("width", "holds"), [(1.0, True), (0.7, False)])
+def test_intervals_of_folds_that_are_too_narrow_do_not_pass(width, holds):
+    rng = np.random.default_rng(0)
+    summary = _instrument_folds.summarise(
+        [made_in_folds(number, rng, width) for number in range(2000)]
+    )
+    assert all(summary["holds"].values()) == holds and any(summary["holds"].values()) == holds
+    assert (abs(summary["false_positive_rate_10pct"] - 0.05) < 0.015) == holds
+    assert (abs(summary["gap_coverage"] - 0.95) < 0.015) == holds and summary["repeats"] == 2000
+
+
+def test_a_repeat_in_folds_is_the_same_whenever_it_is_made_and_has_every_answer():
+    first = _instrument_folds.repeat(1, SHORT_FOLDS)
+    assert _instrument_folds.repeat(1, SHORT_FOLDS) == first
+    assert _instrument_folds.repeat(2, SHORT_FOLDS) != first
+    for tuning in ("tuned", "shared"):
+        for pair in ("null", "effect"):
+            answers = first[tuning][pair]
+            assert set(answers["metrics"]) == set(_instrument_statistics.METRICS)
+            assert {"loss final", "accuracy test"} <= set(answers["gaps"])
+            numbers = [one for of in answers.values() for ends in of.values() for one in ends]
+            assert np.isfinite(numbers).all()
 
 
 def test_limits_are_three_binomial_standard_errors():
