@@ -42,7 +42,7 @@ def csv_tables(result: StudyResult) -> dict[str, list[Row]]:
     }
     tables = {
         **_arm_tables(study),
-        **_shared_tables(study.get("shared") or {}),
+        **_shared_tables(study.get("shared") or {}, study.get("label_efficiency") or {}),
         **{name.replace("_", "-"): [flat(row) for row in study.get(name) or []] for name in TABLES},
         "verdict-claims": [flat(row) for row in study["verdict"].get("claims") or []],
         **_question_tables(study),
@@ -126,9 +126,9 @@ def _arm_tables(study: Study) -> dict[str, list[Row]]:
     }
 
 
-def _shared_tables(shared: Study) -> dict[str, list[Row]]:
+def _shared_tables(shared: Study, labels: Study) -> dict[str, list[Row]]:
     """The comparison with one setting for all arms, beside that with each at its own best."""
-    arms = shared.get("arms") or {}
+    arms, fewer = shared.get("arms") or {}, labels.get("shared") or {}
     return {
         "shared-test-metrics": list(
             _spread({name: arm["test"] for name, arm in arms.items()}, "arm", "metric")
@@ -140,6 +140,10 @@ def _shared_tables(shared: Study) -> dict[str, list[Row]]:
             f"shared-{name}".replace("_", "-"): [flat(row) for row in shared.get(name) or []]
             for name in ("differences", "gap_differences")
         },
+        "shared-label-efficiency": [flat(row) for row in fewer.get("rows") or []],
+        "shared-label-efficiency-differences": [
+            flat(row) for row in fewer.get("differences") or []
+        ],
     }
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from derm_core.report import sections
-from derm_core.report.csv_tables import csv_table
+from derm_core.report.csv_tables import csv_table, csv_tables
 from derm_core.report.sections import verdict as section
 from derm_core.report.terminal import text_report
 from derm_core.study.verdict import verdict
@@ -54,3 +54,12 @@ def test_old_results_say_that_their_numbers_are_those_of_one_setting(result):
     old = dataclasses.replace(result, shared=None)
     assert section.AT_SHARED_SETTING in section.notes(old).notes
     assert section.AT_SHARED_SETTING not in section.notes(result).notes
+
+
+def test_the_shared_setting_has_its_tables():
+    tables = csv_tables(
+        made_result(ARMS, {PAIR: (-0.09, -0.03)}, gaps=GAPS, fewer={PAIR: (0.01, 0.03)})
+    )
+    assert len(tables["shared-differences"]) == 1 and len(tables["shared-gap-differences"]) == 4
+    assert len(tables["shared-label-efficiency-differences"]) == 1
+    assert tables["shared-differences"][0]["correction"] == "secondary"
