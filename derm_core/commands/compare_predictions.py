@@ -11,28 +11,15 @@ from ..data.manifest import load_dataset
 from ..data.prediction_files import bring_predictions
 from ..errors import ConfigError
 from ..events import Event, Progress
-from ..formatting import (
-    NBSP,
-    QUANTITIES,
-    SHARES,
-    THIN,
-    interval,
-    number,
-    p_value,
-    percent,
-    points,
-    signed_interval,
-)
 from ..jobs.store import RunStore
 from ..records import to_json
-from ..stats.intervals import Difference
+from ..report.sections.predictions import prediction_sections
+from ..report.terminal import section_text
 from ..study.predictions_compared import compare_predictions
-from ..study.predictions_result import PredictionsCompared
-from .output import HELP, Answer, Screen, table
+from .output import HELP, Answer, Screen
 from .start import names
 
 RUN = "run:"
-SHOWN = ("balanced_accuracy", "macro_auroc")  # differences in the text; --json has all
 T = TypeVar("T")
 
 
@@ -54,7 +41,7 @@ def add_predictions_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def predictions(args: argparse.Namespace, screen: Screen) -> Answer:
-    """JSON: {models, audit, differences, ties, notes, sentences, operating_points, subgroups, …}."""
+    """JSON: {models, audit, differences, ties, notes, verdict, split, operating_points, subgroups, …}."""
     dataset = load_dataset(screen.workspace, args.dataset)
     paths = [_path(text, screen) for text in args.files]
     brought = bring_predictions(
@@ -64,7 +51,8 @@ def predictions(args: argparse.Namespace, screen: Screen) -> Answer:
         dataset, brought, prior=_prior(args.prior), with_subgroups=not args.no_subgroups
     )
     result = _followed(steps, screen)
-    return Answer(to_json(result), _text(result))
+    text = "\n\n".join(map(section_text, prediction_sections(result)))
+    return Answer(to_json(result), text)
 
 
 def _path(text: str, screen: Screen) -> Path:
@@ -100,33 +88,3 @@ def _followed(steps: Generator[Event, None, T], screen: Screen) -> T:
             return result
         if isinstance(event.value, Progress):
             screen.progress(event.value)
-
-
-def _text(result: PredictionsCompared) -> str:
-    rows = [
-        (
-            name,
-            one.tested,
-            interval(one.balanced_accuracy),
-            number(one.macro_auroc),
-            percent(one.accuracy),
-            percent(one.ece),
-            "–" if one.labels_agree is None else f"{one.labels_agree} of {one.labels_given}",
-        )
-        for name, one in result.models.items()
-    ]
-    header = ("model", "images", "balanced accuracy", "AUROC", "accuracy", "ECE", "labels agree")
-    parts = ["\n".join(result.sentences), table(header, rows)]
-    pairs = [_row(row) for row in result.differences if row.metric in SHOWN]
-    if pairs:
-        title = f"Differences on {result.images_compared:,} shared images:\n"
-        parts.append(title + table(("pair", "metric", "difference", "p (Holm)"), pairs))
-    cautions = dict.fromkeys(text for one in result.models.values() for text in one.cautions)
-    parts.append("\n".join([*cautions, *result.notes]))
-    return "\n\n".join(parts).replace(THIN, " ").replace(NBSP, " ")
-
-
-def _row(row: Difference) -> tuple[str, str, str, str]:
-    metric = row.metric or ""
-    change = points(row) if metric in SHARES else signed_interval(row)
-    return f"{row.a} − {row.b}", QUANTITIES[metric], change, p_value(row.p_holm)

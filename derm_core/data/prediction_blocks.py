@@ -38,7 +38,7 @@ def score_blocks(table: PredictionTable, names: ClassNames) -> list[ScoreBlock]:
     """The scores of every model of a table, [] where it has predicted labels alone.
 
     Raises:
-        DataError: a row of a column of lists holds something else.
+        DataError: a row of a column of lists holds something else, or a class has several columns.
     """
     blocks = _of_columns(table, names)
     if blocks or table.lists is None:
@@ -55,20 +55,31 @@ def score_blocks(table: PredictionTable, names: ClassNames) -> list[ScoreBlock]:
 
 def one_hot_truth(table: PredictionTable, names: ClassNames) -> np.ndarray | None:
     """True labels (n,) from one column a class, such as true_mel; None where there are none."""
-    columns = {
-        column: name for column, name in table.scores.items() if name.kind == "truth" and name.known
-    }
+    _, columns = _scores_and_truth(table, names)
     if len(columns) < 2:
         return None
-    values = _numbers(table, list(columns))
+    values = np.nan_to_num(_numbers(table, list(columns)))
     tokens = np.array([names.find(name.token) for name in columns.values()], dtype=object)
-    labels = tokens[np.nan_to_num(values, nan=-1).argmax(1)]
-    labels[np.nan_to_num(values).sum(1) != 1] = ""
+    labels = tokens[values.argmax(1)]
+    labels[(values.sum(1) != 1) | (values.max(1) != 1)] = ""
     return labels
 
 
+def _scores_and_truth(
+    table: PredictionTable, names: ClassNames
+) -> tuple[dict[str, ColumnName], dict[str, ColumnName]]:
+    """Columns of scores, and one-hot columns of true labels: called so, or `mel` beside `prob_mel`."""
+    called = {names.find(name.token) for name in table.scores.values() if name.known and name.kind}
+    scores: dict[str, ColumnName] = {}
+    truth: dict[str, ColumnName] = {}
+    for column, name in table.scores.items():
+        is_bare = name.known and not name.kind and names.find(name.token) in called
+        (truth if is_bare or name.kind == "truth" else scores)[column] = name
+    return scores, {column: name for column, name in truth.items() if name.known}
+
+
 def _of_columns(table: PredictionTable, names: ClassNames) -> list[ScoreBlock]:
-    columns = {column: name for column, name in table.scores.items() if name.kind != "truth"}
+    columns, _ = _scores_and_truth(table, names)
     models = {name.model for name in columns.values() if name.known}
     if sum(name.known for name in columns.values()) > 1 or (models and len(names.classes) == 2):
         return _named_blocks(table, columns, models)
@@ -141,6 +152,13 @@ def _block(
     """One column a class; of probabilities and logits of the same classes the probabilities."""
     logits = {name.token: c for c, name in columns.items() if name.kind == "logit"}
     scores = {name.token: c for c, name in columns.items() if name.kind != "logit"}
+    if len(logits) + len(scores) < len(columns):
+        tokens = [name.token for name in columns.values()]
+        twice = sorted({token for token in tokens if tokens.count(token) > 1})
+        if set(twice) - (set(logits) & set(scores)):
+            raise DataError(
+                f"{table.path.name} has several columns of scores of the class {', '.join(twice)}; keep one each."
+            )
     is_logit = len(logits) > len(scores)
     chosen = logits if is_logit else scores
     tokens = sorted(chosen, key=int) if are_numbers else list(chosen)

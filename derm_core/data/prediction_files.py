@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from ..errors import ConfigError, DataError
 from ..formatting import count, percent
@@ -41,7 +42,8 @@ class BroughtPredictions:
     Attributes:
         models: with decisions and probabilities over `classes`.
         classes: those of the dataset, then those that only a file has.
-        part_of: (N,) for each image of the dataset train, val or test as the files say, "" where they do not.
+        part_of: (N,) for each image of the dataset train, val, test or its fold as the files say, "" where
+            they do not.
         notes: what was assumed, and what was left out.
     """
 
@@ -228,6 +230,7 @@ def _test_part(
 ) -> np.ndarray:
     """Which of a file's rows (n,) are tested: those of its part test, else val, else all. Fills part_of."""
     if table.split is None:
+        _folds_as_parts(table, rows, part_of)
         return np.ones(len(rows), bool)
     parts = np.array(
         [split_of(text) or "" for text in texts(table.frame[table.split])], dtype=object
@@ -243,6 +246,15 @@ def _test_part(
         "what the split tore apart."
     )
     return parts == tested
+
+
+def _folds_as_parts(table: PredictionTable, rows: np.ndarray, part_of: np.ndarray) -> None:
+    """Fills part_of with the fold of each image, where each has one."""
+    if table.fold is None:
+        return
+    folds = pd.Series(texts(table.frame[table.fold])[rows >= 0])
+    if folds.groupby(rows[rows >= 0]).nunique().max() == 1:
+        part_of[rows[rows >= 0]] = [f"fold {fold}" for fold in folds]
 
 
 def _agreement(file: FileRows, name: str) -> list[str]:

@@ -174,6 +174,13 @@ def _one_model(
     what = file.where if name == file.table.path.stem else f"{file.where}, {name}"
     decided = None if labels is None else as_classes(labels, file.to_class)
     blank = np.zeros(len(file.rows), bool)
+    if block is not None and _are_hard(block.scores[chosen]):
+        notes.append(f"{what}: scores of 0 and 1 alone were read as predicted labels.")
+        if decided is None:
+            place = np.nan_to_num(block.scores).argmax(1)
+            decided = as_classes(np.array(block.tokens, dtype=object)[place], file.to_class)
+            decided[~np.isfinite(block.scores).all(1)] = ""
+        block = None
     if block is not None:
         blank = ~np.isfinite(block.scores).all(1)
     if decided is not None:
@@ -182,6 +189,11 @@ def _one_model(
         few = ", ".join(dict.fromkeys(file.cells[blank & chosen][:NAMED]))
         notes.append(
             f"{what}: {count((blank & chosen).sum(), 'row')} without a prediction left out: {few}."
+        )
+    if decided is not None and not set(decided[chosen]) & set(file.names.classes):
+        raise DataError(
+            f"{what} predicts {', '.join(list(dict.fromkeys(decided[chosen]))[:NAMED])}, none of the classes of the "
+            f"dataset ({', '.join(file.names.classes)}); --map THEIRS=OURS says which is which."
         )
     usable = np.flatnonzero(chosen & (file.rows >= 0) & ~blank)
     if not len(usable):
@@ -218,6 +230,13 @@ def _one_model(
         has_labels=decided is not None,
         differing=differing,
     )
+
+
+def _are_hard(scores: np.ndarray) -> bool:
+    """Whether scores are one-hot labels: 1 for one class in every row, 0 for the others."""
+    known = scores[np.isfinite(scores).all(1)]
+    is_one_hot = scores.shape[1] > 1 and np.isin(known, (0, 1)).all() and (known.sum(1) == 1).all()
+    return bool(len(known) and is_one_hot)
 
 
 def _by_own_labels(

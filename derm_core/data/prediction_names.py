@@ -129,7 +129,11 @@ def read_column_name(column: str, names: ClassNames) -> ColumnName | None:
         for part, rest in ((marks[-length:], marks[:-length]), (marks[:length], marks[length:])):
             text = column[part[0][1] : part[-1][2]]
             if names.find(text):
-                return ColumnName(text, False, True, _between(column, rest), kind)
+                numbers_only = all(
+                    word.isdecimal() for word, _, _ in rest
+                )  # such as 0 in prob_0_mel
+                model = "" if numbers_only else _between(column, rest)
+                return ColumnName(text, False, True, model, kind)
     for mark, rest in ((marks[-1], marks[:-1]), (marks[0], marks[1:])):
         if mark[0].isdecimal():
             return ColumnName(str(int(mark[0])), True, False, _between(column, rest), kind)

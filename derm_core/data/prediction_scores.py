@@ -117,7 +117,7 @@ def to_probabilities(
     positive = np.maximum(scores_nc, 1e-12)
     return positive / positive.sum(1, keepdims=True), [
         f"{what}: scores from 0 to 1 that do not sum to 1 (of one class against the rest) were divided by their "
-        "sum: calibration is that of the result."
+        "sum: AUROC and calibration are those of the result."
     ]
 
 

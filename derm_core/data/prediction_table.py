@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -74,7 +75,7 @@ def read_predictions(path: Path, ids: ImageIds, names: ClassNames) -> Prediction
     frame, notes = _read_frame(path, ids)
     table = _analyse(path, frame, ids, names)
     table.notes += notes
-    long = _find_long(table, ids) if table.image else None
+    long = _find_long(table) if table.image else None
     if long is None:
         return table
     wide = _analyse(path, _widened(table, *long), ids, names)
@@ -105,6 +106,9 @@ def _analyse(path: Path, frame: pd.DataFrame, ids: ImageIds, names: ClassNames) 
 def _read_frame(path: Path, ids: ImageIds) -> tuple[pd.DataFrame, list[str]]:
     if path.suffix.lower() in PARQUET:
         return _read_parquet(path), []
+    by_image = _of_object(path) if path.suffix.lower() == ".json" else None
+    if by_image is not None:
+        return by_image, []
     table = read_table(path, unnamed=True)
     if table.rows and ids.hits(table.header):  # the first line is an image, no header
         table = without_header(table)
@@ -112,6 +116,23 @@ def _read_frame(path: Path, ids: ImageIds) -> tuple[pd.DataFrame, list[str]]:
     return frame.rename(columns={name: table.spell(name) for name in table.columns}), list(
         table.notes
     )
+
+
+def _of_object(path: Path) -> pd.DataFrame | None:
+    """A JSON object with a list or an object for each image; None for other files, which `read_table` reads."""
+    try:
+        if path.stat().st_size > MAX_TABLE_BYTES:
+            return None
+        value = json.loads(path.read_text("utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict) or not value:
+        return None
+    if all(isinstance(one, dict) for one in value.values()):
+        return pd.DataFrame([{"image": name, **one} for name, one in value.items()])
+    if all(isinstance(one, list) for one in value.values()):
+        return pd.DataFrame({"image": list(value), "scores": list(value.values())}, dtype=object)
+    return None
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -243,7 +264,7 @@ def _kind(column: str) -> str:
     return "logit" if "logit" in column.lower() else "score"
 
 
-def _find_long(table: PredictionTable, ids: ImageIds) -> tuple[str, str] | None:
+def _find_long(table: PredictionTable) -> tuple[str, str] | None:
     """The columns of class and score where each image has a row for each class; None in other tables."""
     by = [c for c in (table.image, table.model, table.seed, table.fold) if c]
     score = next((column for column, name in table.scores.items() if not name.token), None)

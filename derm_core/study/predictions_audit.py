@@ -17,6 +17,7 @@ from ..data.manifest import Dataset
 from ..records import optional
 from ..stats.image_means import image_means
 from ..stats.intervals import Difference, Interval
+from ..stats.multiple_tests import with_holm
 from ..stats.paired import Estimate, average
 from ..stats.resampling import Resamples
 
@@ -46,7 +47,7 @@ class SplitAudit:
             the rest.
         classes: over which the accuracies are.
         balanced_accuracy_torn, balanced_accuracy_whole: of each model on torn and on other images.
-        differences: torn less whole, of each model.
+        differences: torn less whole, of each model; p corrected over the models.
         parts: where the files name parts.
     """
 
@@ -117,6 +118,7 @@ def audit_predictions(
             continue
         torn[name], whole[name] = (side.interval("balanced_accuracy") for side in sides)
         changes[name] = Difference.of("torn", "whole", (sides[0] - sides[1]).interval())
+    corrected = dict(zip(changes, with_holm(list(changes.values())), strict=True))
     return SplitAudit(
         by=by,
         images=int(predicted.sum()),
@@ -132,7 +134,7 @@ def audit_predictions(
         balanced_accuracy_whole=whole,
         accuracy_torn={name: _accuracy(model, main.images) for name, model in models.items()},
         accuracy_whole={name: _accuracy(model, ~main.images) for name, model in models.items()},
-        differences=changes,
+        differences=corrected,
         parts=_parts(dataset, part_of),
     )
 

@@ -91,7 +91,8 @@ class _Measured:
     @cached_property
     def estimates(self) -> dict[str, Estimate]:
         """Every metric that the file allows, and "recall"."""
-        p, no_prior = self.model.probabilities, np.zeros(len(self.model.class_names))
+        p, shape = self.model.probabilities, (len(self.labels), len(self.model.class_names))
+        no_prior, prior = np.zeros(shape), np.broadcast_to(self.log_prior, shape)
         by_label = {}
         if p is None or (self.decision == LABEL and self.model.differing):
             certain = np.eye(len(self.model.class_names))[self.model.decisions]
@@ -99,7 +100,7 @@ class _Measured:
             by_label = {name: measured[name] for name in (*DECISIONS, "recall")}
         if p is None:
             return by_label
-        return {**metric_estimates(self.drawn, p, self.log_prior, self.model.folds), **by_label}
+        return {**metric_estimates(self.drawn, p, prior, self.model.folds), **by_label}
 
     def at(self, rows: np.ndarray) -> _Measured:
         """The same on some of its images."""
@@ -166,11 +167,8 @@ def compare_predictions(
     )
     return PredictionsCompared(
         dataset=dataset.name,
-        sentences=(
-            *headline(dataset, balanced, first, groups, len(shared)),
-            *describe_audit(audit),
-            *([] if audit.parts else [UNSEEN]),
-        ),
+        verdict=tuple(headline(dataset, balanced, first, groups, len(shared))),
+        split=(*describe_audit(audit), *([] if audit.parts else [UNSEEN])),
         classes=brought.classes,
         models={name: results[name] for name in ranked},
         images_compared=len(shared),

@@ -85,10 +85,10 @@ def describe_audit(audit: SplitAudit) -> list[str]:
         )
     if audit.duplicates_across:
         sentences.append(
-            f"{count(audit.duplicates_across, 'predicted image')} have a copy or known duplicate among the rest."
+            f"Predicted images that have a copy or known duplicate among the rest: {audit.duplicates_across:,}."
         )
     for name, change in audit.differences.items():
-        shown = "" if change.sign else ": no difference shown"
+        shown = "" if _is_shown(change) else ": no difference shown"
         sentences.append(
             f"{name} on images of torn {audit.by}s: {percent(audit.balanced_accuracy_torn[name].mean)} against "
             f"{percent(audit.balanced_accuracy_whole[name].mean)} on the others, {points(change)} points over "

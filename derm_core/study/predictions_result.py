@@ -62,13 +62,15 @@ class PredictionsCompared:
     """Everything that is measured of brought predictions.
 
     Attributes:
-        sentences: what it comes to, in words.
+        verdict: which model is the most accurate, where that is shown, and which cannot be told apart.
+        split: what the split tore apart, in words.
         images_compared: that all models share and that pairs are compared on.
         differences: of every pair, the more accurate model first; ties: groups not told apart.
     """
 
     dataset: str
-    sentences: tuple[str, ...]
+    verdict: tuple[str, ...]
+    split: tuple[str, ...]
     classes: tuple[str, ...]
     models: dict[str, ModelResult]
     images_compared: int

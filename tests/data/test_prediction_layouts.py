@@ -111,6 +111,17 @@ LAYOUTS = {
     "one-hot truth": lambda g: wide(
         g, CLASSES, "pred_", image=g.ids, **{f"true_{c}": np.eye(4)[g.labels][:, i] for i, c in enumerate(CLASSES)}
     ),
+    "numbers and names": lambda g: wide(g, [f"{i}_{c}" for i, c in enumerate(CLASSES)], "prob_", image=g.ids),
+    "the truth under the bare names": lambda g: pd.DataFrame(np.eye(4)[g.labels], columns=CLASSES)
+    .assign(image=g.ids)
+    .join(wide(g, CLASSES, "score_")),
+    "patients, lesions and sites beside": lambda g: wide(
+        g, CLASSES, patient_id="P1", lesion_id=[f"L{i}" for i in g.ids], image=g.ids, age=50, site="back"
+    ),
+    "a repeated model name with numbers": lambda g: wide(g, CLASSES, "vit_b16_", image=g.ids, prediction=g.decided),
+    "headings in words": lambda g: wide(
+        g, [f"Class {c}" for c in range(4)], "Probability ", **{"Image Name": g.ids, "Ground Truth": numbers(g)}
+    ),
     "semicolons and decimal commas": lambda g: wide(g, CLASSES, image=g.ids),
 }  # fmt: skip
 
@@ -128,6 +139,27 @@ def test_every_layout_gives_the_same_probabilities(given, tmp_path, kind):
     assert one.rows.tolist() == given.rows.tolist()
     assert np.allclose(one.probabilities[0, :, :4], given.p, atol=1e-6)
     assert (one.decisions[0] == given.p.argmax(1)).all()
+
+
+JSON = {
+    "rows": lambda g: wide(g, CLASSES, image=g.ids).to_dict("records"),
+    "an object of lists": lambda g: dict(zip(g.ids, g.p.tolist(), strict=True)),
+    "an object of objects": lambda g: {
+        i: dict(zip(CLASSES, row, strict=True)) for i, row in zip(g.ids, g.p.tolist(), strict=True)
+    },
+    "rows with lists": lambda g: [
+        {"file": f"{i}.jpg", "probs": row, "pred": c} for i, row, c in zip(g.ids, g.p.tolist(), g.decided, strict=True)
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", JSON)
+def test_json_is_read_alike(given, tmp_path, kind):
+    path = tmp_path / "network.json"
+    path.write_text(json.dumps(JSON[kind](given)))
+    order = CLASSES if kind == "an object of lists" else ()
+    (one,) = bring_predictions(given.dataset, [path], classes=order).models
+    assert np.allclose(one.probabilities[0], given.p, atol=1e-6)
 
 
 PARQUET = {
@@ -152,6 +184,9 @@ def test_parquet_is_read_alike(given, tmp_path, kind):
 
 
 LABELS_ALONE = {
+    "one-hot labels": lambda g: {
+        "image": g.ids, **{c: (g.p.argmax(1) == i).astype(int) for i, c in enumerate(CLASSES)}
+    },
     "names": lambda g: {"image": g.ids, "predicted_label": g.decided},
     "full names": lambda g: {"image": g.ids, "prediction": [FULL[CLASSES.index(c)] for c in g.decided]},
     "numbers and truth": lambda g: {"image": g.ids, "y_true": numbers(g), "y_pred": g.p.argmax(1)},
@@ -219,6 +254,9 @@ REFUSED = {
     "different predictions of one image": lambda g: pd.concat(
         [wide(g, CLASSES, image=g.ids), wide(g, CLASSES[::-1], image=g.ids).head(1)]
     ),
+    "predictions of other classes": lambda g: pd.DataFrame({"image": g.ids, "pred": ["yes", "no"] * 40}),
+    "one class alone": lambda g: pd.DataFrame({"image": g.ids, "prob_mel": g.p[:, 2]}),
+    "no header and no order": lambda g: wide(g, range(4), image=g.ids).set_axis([g.ids[0], *g.p[0]], axis=1)[1:],
     "two columns of one class": lambda g: wide(g, CLASSES, image=g.ids).assign(melanoma=0.1),
 }  # fmt: skip
 

@@ -74,7 +74,7 @@ def test_the_numbers_are_those_of_a_study(models):
 def test_models_that_no_test_tells_apart_are_a_tie(models):
     result = compared(models[0], *models[1])
     assert [set(group) for group in result.ties] == [{"a", "b"}]
-    assert set(result.models) == {"a", "b", "chance"} and "chance" not in result.sentences[0]
+    assert set(result.models) == {"a", "b", "chance"} and "chance" not in result.verdict[0]
 
 
 def test_the_split_is_audited(workspace, tmp_path):
@@ -119,6 +119,16 @@ def test_parts_that_a_file_names_are_audited_and_only_test_images_count(workspac
     result = compared(dataset, path)
     assert result.models["m"].tested == 79
     assert (result.audit.parts.groups, result.audit.parts.images) == (1, 2)
+
+
+def test_lesions_torn_between_folds_are_counted(workspace, tmp_path):
+    dataset = described_dataset(workspace)
+    folds = [i // 2 % 4 if i < 156 else i % 4 for i in range(160)]  # the last two lesions are torn
+    path = write(
+        tmp_path / "m.parquet", dataset, np.arange(160), guess(dataset.labels, 4), fold=folds
+    )
+    parts = compared(dataset, path).audit.parts
+    assert (parts.groups, parts.images) == (2, 4)
 
 
 def test_only_shared_images_are_compared_and_each_model_has_all_its_own(models, tmp_path):
