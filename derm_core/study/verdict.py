@@ -127,10 +127,10 @@ class _Words:
                 {
                     "higher": f"{names} {verb} more accurate than {rival}",
                     "lower": f"{rival} is more accurate than {names}",
-                    "equivalent": f"{names} and {rival} are equally accurate within 2 points",
-                    "not shown": f"no difference in accuracy is shown between {names} and {rival}",
-                    "depends on tuning": f"whether {names} or {rival} {verb} more accurate depends on how the "
-                    "classifier is tuned",
+                    "equivalent": f"{names} {verb} as accurate as {rival} within 2 points",
+                    "not shown": f"no difference in accuracy from {rival} is shown for {' or '.join(arms)}",
+                    "depends on tuning": f"whether {names} {verb} more or less accurate than {rival} depends on "
+                    "how the classifier is tuned",
                 }[says]
             )
         return parts
