@@ -11,7 +11,16 @@ from derm_core.data.synth.dataset import make_synth
 from derm_core.errors import RunError
 from derm_core.jobs.dependencies import dataset_users
 from derm_core.workspace import Workspace
-from pages.ui import cached, dataset_view, frame, import_form, live_run, public_data, words
+from pages.ui import (
+    brought_predictions,
+    cached,
+    dataset_view,
+    frame,
+    import_form,
+    live_run,
+    public_data,
+    words,
+)
 
 
 def choose_dataset(workspace: Workspace, datasets: dict[str, DatasetSummary]) -> str | None:
@@ -71,6 +80,7 @@ if name is not None:
         dataset_view.draw_facts(workspace, dataset, datasets[name], audit.cautions)
         dataset_view.draw_splits(workspace, dataset)
         dataset_view.draw_priorities(workspace, dataset)
+        brought_predictions.draw_predictions(dataset)
         dataset_view.draw_gallery(dataset)
 import_form.draw_import(workspace, expanded=name is None)
 public = st.container()

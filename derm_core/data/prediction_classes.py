@@ -181,7 +181,7 @@ def resolve_numbers(
         return learnt, [f"{where}: the order of its classes is that of its {what}: {listed}."]
     raise DataError(
         f"{where} numbers its classes ({', '.join(tokens[:12])}) and does not say which is which: name them in "
-        f"the order of their numbers with --classes, such as --classes {','.join(names.classes)}."
+        f"the order of their numbers (--classes, or the field on the page), such as {','.join(names.classes)}."
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Generator, Mapping, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -37,7 +38,9 @@ from .clinical_answers import (
     SensitivityLevel,
 )
 from .tested_images import TestedImages
-from .trained_arm import TrainedArm, TrainedStudy
+
+if TYPE_CHECKING:  # it loads torch
+    from .trained_arm import TrainedArm, TrainedStudy
 
 MELANOMA = ("mel", "melanoma", "high")
 

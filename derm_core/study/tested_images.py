@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..stats.evaluation import Evaluation, evaluate
 from ..stats.resampling import Resamples, make_design
 from .roles import choose_pair, opponent
-from .trained_arm import TrainedStudy
+
+if TYPE_CHECKING:  # it loads torch
+    from .trained_arm import TrainedStudy
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,12 +59,10 @@ def _differences(result: PredictionsCompared) -> Section | None:
         return None
     auroc = {(row.a, row.b): row for row in result.differences if row.metric == "macro_auroc"}
     forest_rows = [ForestRow(f"{row.a} − {row.b}", points(row), row) for row in first]
-    ties = "; ".join(", ".join(group) for group in result.ties)
     return Section(
         key="predictions-differences",
         title="Differences",
         level=3,
-        text=(f"Not told apart: {ties}.",) if ties else (),
         figure=lambda: forest(forest_rows, "balanced accuracy"),
         caption="Paired, on the images that all files share; an interval that meets 0 shows no difference.",
         alt=forest_text(forest_rows),
