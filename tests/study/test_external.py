@@ -25,7 +25,9 @@ def write_other(workspace, name="other", copies=4):
     write_dataset(workspace, name, images=60, seed=1)
     dataset = load_dataset(workspace, name)
     frame = dataset.frame.assign(
-        label=dataset.frame["label"].map(NAMES), group=[f"x{i // 2}" for i in range(60)]
+        label=dataset.frame["label"].map(NAMES),
+        group=[f"x{i // 2}" for i in range(60)],
+        skin_type=[str(1 + i // 2 % 2) for i in range(60)],
     )
     tiny = load_dataset(workspace, "tiny").frame
     frame.loc[: copies - 1, ["path", "sha256"]] = tiny.loc[
@@ -65,6 +67,16 @@ def test_its_images_are_looked_at_by_the_study(asked):
     ids = load_dataset(study.workspace, "other").frame["image_id"].to_numpy()
     later = count_looks(study.workspace, "other", "another-study", ids)
     assert later.max == 1 and later.mean == pytest.approx(entry["images"] / len(ids))
+
+
+@pytest.mark.slow
+def test_its_subgroups_are_measured_on_its_own_images(asked):
+    _, entry, _ = asked
+    [group] = entry["subgroups"]
+    assert group["attribute"] == "skin_type"
+    assert sum(row["images"] for row in group["values"]) == entry["images"]
+    for row in group["values"]:
+        assert row["caution"] == (row["groups"] < 20) and set(row["arms"]) == set(entry["arms"])
 
 
 @pytest.mark.slow
