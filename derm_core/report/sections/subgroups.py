@@ -91,10 +91,10 @@ def contrasts(
     opponent = next((row.opponent for row in rows if row.opponent), None)
     table = [
         {"Attribute": attribute_name(group.attribute), "Arm": style(result, arm)}
-        | _answer("Largest difference from the rest, points", group.tests, arm, None)
+        | _answer("Clearest difference from the rest, points", group.tests, arm, None)
         | (
             _answer(
-                f"The same in the difference to {style(result, opponent).brief}",
+                f"Clearest change of the difference to {style(result, opponent).brief}, points",
                 group.tests,
                 arm,
                 opponent,
