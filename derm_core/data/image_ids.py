@@ -66,9 +66,10 @@ class ImageIds:
                 (ambiguous if candidates else unmatched).append(cell)
         return Joined(rows, how, tuple(ambiguous), tuple(unmatched))
 
-    def hits(self, cells: Iterable[str]) -> int:
-        """How many different images some cells name."""
-        return len(set(self.join(cells).rows.values()))
+    def hits(self, cells: Iterable[str]) -> tuple[int, int]:
+        """How many different images some cells name, and how many cells do so without regard to zeros alone."""
+        joined = self.join(cells)
+        return len(set(joined.rows.values())), len(joined.rows) - joined.how["zeros"]
 
     def _candidates(self, cell: str) -> tuple[str, list[int]]:
         for how in HOW:

@@ -116,11 +116,8 @@ def _named_blocks(
                 and rest != name.token
             }
         called = {c: name for c, name in others.items() if name.kind}
-        block = _block(table, model, {**own, **called}, False)
-        if not _sums_to_one(block.scores) and len(called) < len(others):
-            wider = _block(table, model, {**own, **others}, False)
-            block = wider if _sums_to_one(wider.scores) else block
-        blocks.append(block)
+        choices = [_block(table, model, {**own, **more}, False) for more in (called, {}, others)]
+        blocks.append(next((one for one in choices if _sums_to_one(one.scores)), choices[0]))
     largest = max(len(block.tokens) for block in blocks)
     return _without_lone_name([block for block in blocks if len(block.tokens) * 2 > largest])
 

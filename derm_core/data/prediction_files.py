@@ -156,7 +156,10 @@ def _models_of(
             f"{where} has no column of predicted labels and no scores of two classes or more (columns: "
             f"{table.columns}); call the predictions predicted_label, or name scores after their classes."
         )
-    truth = _truth(table, names)
+    is_numbered = any(one.are_numbers for one in blocks) or any(
+        is_number(text) for labels in predicted.values() for text in labels
+    )
+    truth = _comparable(_truth(table, names), labels, names, is_numbered, where, notes)
     to_class, assumed = class_map(where, blocks, predicted, truth, labels, names, order)
     file = FileRows(
         table=table,
@@ -170,6 +173,30 @@ def _models_of(
     )
     notes += [*assumed, *_agreement(file, dataset.name)]
     return model_predictions(file, blocks, predicted, notes)
+
+
+def _comparable(
+    truth: np.ndarray | None,
+    labels: np.ndarray,
+    names: ClassNames,
+    is_numbered: bool,
+    where: str,
+    notes: list[str],
+) -> np.ndarray | None:
+    """True labels, None where they are coarser than the classes of the dataset, such as malignant or not.
+
+    is_numbered: whether the file numbers its classes elsewhere, so that the numbers have to agree.
+    """
+    if truth is None or is_numbered:
+        return truth
+    values = set(truth) - {""}
+    if len(values) >= len(set(labels) - {""}) or any(map(names.find, values)):
+        return truth
+    notes.append(
+        f"{where}: its true labels ({', '.join(sorted(values)[:NAMED])}) are fewer than the classes of the dataset and "
+        "were not compared with them."
+    )
+    return None
 
 
 def _without_unknown(

@@ -41,6 +41,13 @@ SCORE = set(
     "confidence conf activation raw likelihood posterior logprob logprobs log".split()
 )
 FILLER = set("class cls classes label labels y of for is the to name id idx index category".split())
+# What is computed from scores and is no class, such as max_prob or top1_score.
+STATISTICS = set(
+    "max min mean std var sum top rank margin entropy uncertainty correct loss error".split()
+)
+STATISTICS |= set(
+    "energy distance threshold temperature time quality ood auc maximum highest".split()
+)
 GENERIC = PREDICTED | LOGIT | SCORE | FILLER | TRUTH
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
 
@@ -122,6 +129,8 @@ def read_column_name(column: str, names: ClassNames) -> ColumnName | None:
     )  # fmt: skip
     if names.find(column):
         return ColumnName(column, False, True, "", "")
+    if STATISTICS & set(lower):
+        return None
     marks = [mark for mark, word in zip(marks, lower, strict=True) if word not in GENERIC]
     if not marks:
         return None

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
-ROUNDED = 0.02  # by which rounded probabilities may miss a sum of 1
+ROUNDING = 1e-6
+ROUNDED = 0.05  # by which rounded probabilities may miss a sum of 1
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|nan|inf", re.IGNORECASE)
 
 _COMMA = r"[-+]?\d*,?\d+(?:[eE][-+]?\d+)?"  # 0,25 and 1
@@ -92,6 +93,8 @@ def to_probabilities(
         is_logit: whether the columns are called logits.
         what: the file and model, for the notes.
     """
+    if -ROUNDING < scores_nc.min() < 0:
+        scores_nc = np.maximum(scores_nc, 0)
     sums = scores_nc.sum(1)
     low, high = float(scores_nc.min()), float(scores_nc.max())
     if low >= 0 and high <= 1 + 1e-6 and np.abs(sums - 1).max() <= ROUNDED:
@@ -100,10 +103,13 @@ def to_probabilities(
             if is_logit
             else []
         )
-        exact = (
-            np.abs(sums - 1).max() < 1e-5
-        )  # a softmax in float32; its last digits are left alone
-        return (scores_nc if exact else scores_nc / sums[:, None]), notes
+        miss = float(np.abs(sums - 1).max())
+        if miss > 1e-3:
+            notes.append(
+                f"{what}: rounded probabilities, which sum to {sums.min():.3g} to {sums.max():.3g}, were scaled to 1."
+            )
+        # a softmax in float32 is left alone to its last digit
+        return (scores_nc if miss < 1e-5 else scores_nc / sums[:, None]), notes
     if low >= 0 and 1 < high <= 100 + 1e-6 and np.abs(sums - 100).max() <= 100 * ROUNDED:
         return scores_nc / sums[:, None], [
             f"{what}: percentages that sum to 100 were divided by 100."

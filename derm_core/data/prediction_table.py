@@ -110,7 +110,7 @@ def _read_frame(path: Path, ids: ImageIds) -> tuple[pd.DataFrame, list[str]]:
     if by_image is not None:
         return by_image, []
     table = read_table(path, unnamed=True)
-    if table.rows and ids.hits(table.header):  # the first line is an image, no header
+    if table.rows and ids.hits(table.header)[0]:  # the first line is an image, no header
         table = without_header(table)
     frame = pd.DataFrame(table.rows, columns=list(table.columns), dtype=object)
     return frame.rename(columns={name: table.spell(name) for name in table.columns}), list(
@@ -166,7 +166,7 @@ def texts(cells: pd.Series) -> np.ndarray:
 
 def _image_column(frame: pd.DataFrame, ids: ImageIds) -> str | None:
     """The column that names the most images of the dataset; the usual name decides between equals."""
-    best: tuple[int, int, str] | None = None
+    best: tuple[tuple[int, int], int, str] | None = None
     for place, column in enumerate(frame.columns):
         if (
             pd.api.types.is_float_dtype(frame[column])
@@ -176,7 +176,7 @@ def _image_column(frame: pd.DataFrame, ids: ImageIds) -> str | None:
         hits = ids.hits(cell for cell in texts(frame[column]) if cell)
         order = rank(column, "image")
         candidate = (hits, -(place + 1000 if order is None else order), column)
-        if hits and (best is None or candidate[:2] > best[:2]):
+        if hits[0] and (best is None or candidate[:2] > best[:2]):
             best = candidate
     return best[2] if best else None
 

@@ -119,6 +119,15 @@ LAYOUTS = {
         g, CLASSES, patient_id="P1", lesion_id=[f"L{i}" for i in g.ids], image=g.ids, age=50, site="back"
     ),
     "a repeated model name with numbers": lambda g: wide(g, CLASSES, "vit_b16_", image=g.ids, prediction=g.decided),
+    "statistics of the scores beside": lambda g: wide(
+        g, CLASSES, "prob_", image=g.ids, max_prob=g.p.max(1), top1_prob=g.p.max(1), prob_margin=0.2, entropy=0.5
+    ),
+    "the same beside logits": lambda g: pd.DataFrame(
+        {"image": g.ids, "max_logit": 9.0, **{f"logit_{c}": np.log(g.p[:, i]) for i, c in enumerate(CLASSES)}}
+    ),
+    "coarser true labels": lambda g: wide(g, CLASSES, image=g.ids, benign_malignant=["benign", "malignant"] * 40),
+    "coarser true numbers": lambda g: wide(g, CLASSES, image=g.ids, target=[0, 1] * 40),
+    "negative rounding": lambda g: wide(g, CLASSES, image=g.ids, comment="").assign(scc=-1e-9),
     "headings in words": lambda g: wide(
         g, [f"Class {c}" for c in range(4)], "Probability ", **{"Image Name": g.ids, "Ground Truth": numbers(g)}
     ),
@@ -349,3 +358,22 @@ def test_one_score_is_enough_for_two_classes(workspace, tmp_path, columns):
     )
     (one,) = bring_predictions(given.dataset, [path]).models
     assert np.allclose(one.probabilities[0], given.p)
+
+
+def test_an_index_does_not_stand_for_numbered_images(workspace, tmp_path):
+    """Images 0000 … and an index from 0: the column that names them exactly counts, whatever it is called."""
+    ids = [f"{i:04d}" for i in range(160)]
+    given = planted(workspace, image_id=ids, path=[f"/elsewhere/{i}.jpg" for i in ids])
+    path = tmp_path / "network.csv"
+    wide(given, CLASSES, fname=given.ids).to_csv(path)
+    (one,) = bring_predictions(given.dataset, [path]).models
+    assert one.rows.tolist() == given.rows.tolist()
+    assert np.allclose(one.probabilities[0], given.p, atol=1e-6)
+
+
+def test_probabilities_that_were_rounded_are_still_probabilities(given, tmp_path):
+    path = tmp_path / "network.csv"
+    wide(given, CLASSES, image=given.ids).round(2).to_csv(path, index=False)
+    brought = bring_predictions(given.dataset, [path])
+    assert np.allclose(brought.models[0].probabilities[0], given.p, atol=0.02)
+    assert "rounded" in " ".join(brought.notes)
