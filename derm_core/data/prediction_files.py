@@ -26,8 +26,9 @@ from .image_names import clean
 from .manifest import Dataset
 from .prediction_blocks import one_hot_truth, score_blocks
 from .prediction_classes import ClassOrder, as_classes, class_map, is_number
-from .prediction_models import FileRows, ModelPredictions, model_predictions
+from .prediction_models import FileRows, model_predictions
 from .prediction_names import ClassNames
+from .prediction_records import ModelPredictions
 from .prediction_table import PredictionTable, read_predictions, texts
 from .splits import SPLITS
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ..data.cautions import groups_known, known_group_kinds
 from ..data.manifest import Dataset
 from ..records import optional
 from ..stats.image_means import image_means
@@ -38,8 +39,8 @@ class SplitAudit:
     """The audit of the split that came with predictions; None where ids of that kind are not known.
 
     Attributes:
-        by: "lesion", or "patient" or "group" where lesions are not known: what images_torn and the
-            accuracies are by.
+        by: what images_torn and the accuracies are by: "lesion", else "patient", else "group" where the
+            manifest has no ids, "image" where no group is known.
         lesions, patients: of the predicted images.
         lesions_torn, patients_torn: with further images that were not predicted.
         images_torn: predicted images of what is torn by `by`; images_patients_torn: by patient.
@@ -101,11 +102,12 @@ def audit_predictions(
         models: on their labelled images.
     """
     kinds = {
-        kind: _torn(dataset.frame[kind], predicted)
-        for kind in ("lesion", "patient")
-        if kind in dataset.frame and dataset.frame[kind][predicted].notna().any()
+        kind: _torn(ids, predicted)
+        for kind, ids in _known_ids(dataset).items()
+        if ids[predicted].notna().any()
     }
-    by = next(iter(kinds), "group")
+    known = groups_known(known_group_kinds(dataset))
+    by = next(iter(kinds), "group" if known else "image")
     main = kinds.get(by) or _torn(dataset.frame["group"], predicted)
     lesion, patient = kinds.get("lesion"), kinds.get("patient")
     classes = _shared_classes(dataset, models, main.images)
@@ -137,6 +139,16 @@ def audit_predictions(
         differences=corrected,
         parts=_parts(dataset, part_of),
     )
+
+
+def _known_ids(dataset: Dataset) -> dict[str, pd.Series]:
+    """The ids of lesions and patients (N,) that the manifest has, else its groups where each is one of them."""
+    ids = {kind: dataset.frame[kind] for kind in ("lesion", "patient") if kind in dataset.frame}
+    kinds = [kind for kind, images in known_group_kinds(dataset).items() if images]
+    is_joined = dataset.info.known_pairs or dataset.frame["sha256"].duplicated().any()
+    if not ids and len(kinds) == 1 and kinds[0] != "image" and not is_joined:
+        return {kinds[0]: dataset.frame["group"]}
+    return ids
 
 
 def _torn(ids: pd.Series, predicted: np.ndarray) -> _Torn:

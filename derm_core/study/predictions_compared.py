@@ -18,7 +18,7 @@ import numpy as np
 from ..data.cautions import group_caution, known_group_kinds
 from ..data.manifest import Dataset
 from ..data.prediction_files import BroughtPredictions
-from ..data.prediction_models import ModelPredictions
+from ..data.prediction_records import ModelPredictions
 from ..errors import ConfigError, DataError
 from ..events import Event
 from ..formatting import count

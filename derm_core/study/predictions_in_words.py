@@ -83,6 +83,10 @@ def describe_audit(audit: SplitAudit) -> list[str]:
             f"{audit.images_torn:,} predicted images belong to groups with further images outside the predicted ones; "
             "lesion ids were not recorded when the dataset was imported (import it again for counts of lesions)."
         )
+    if audit.by == "image":
+        sentences.append(
+            "No lesion and no patient of this dataset is known: what the split tore apart cannot be counted."
+        )
     if audit.duplicates_across:
         sentences.append(
             f"Predicted images that have a copy or known duplicate among the rest: {audit.duplicates_across:,}."

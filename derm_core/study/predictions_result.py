@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..data.prediction_models import OwnLabels
+from ..data.prediction_records import OwnLabels
 from ..records import named
 from ..stats.evaluation import ClassRecall
 from ..stats.intervals import Difference, Interval

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -91,6 +93,19 @@ def test_the_split_is_audited(workspace, tmp_path):
     whole = balanced_accuracy_score(labels[120:], p[120:].argmax(1))
     assert audit.balanced_accuracy_whole["m"].mean == pytest.approx(whole)
     assert audit.differences["m"].low > 0
+
+
+@pytest.mark.parametrize(("kind", "counted"), [("lesion", 80), ("image", None)])
+def test_groups_stand_for_lesions_where_each_is_one(workspace, tmp_path, kind, counted):
+    dataset = described_dataset(workspace)
+    without_ids = replace(
+        dataset,
+        frame=dataset.frame.drop(columns="lesion"),
+        info=replace(dataset.info, group_kinds={kind: 160}),
+    )
+    rows = np.arange(0, 160, 2)
+    path = write(tmp_path / "m.parquet", dataset, rows, guess(dataset.labels[rows], 4))
+    assert compared(without_ids, path).audit.lesions_torn == counted
 
 
 def test_duplicates_across_are_counted(workspace, tmp_path):
