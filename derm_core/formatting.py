@@ -28,7 +28,7 @@ QUANTITIES = {
     "macro_auroc": "Macro-AUROC",
     "log_loss": "Log loss",
     "brier": "Brier score",
-    "ece": "RMS calibration error",
+    "ece": "Calibration error",
 }
 SHARES = ("accuracy", "balanced_accuracy", "ece", "recall")  # written as percentages
 

@@ -21,6 +21,7 @@ from ..nets.head import Classifier
 from ..nets.vae import VAE
 from ..records import to_json
 from ..stats.calibration import fit_temperature
+from ..stats.metrics import ESTIMATORS
 from ..workspace import Workspace
 from . import provenance
 from .statistics import Measured
@@ -75,7 +76,9 @@ def build_card(
         metrics_note=_metrics_note(len(config.seeds), unknown),
         commands=tuple(provenance.commands(workspace, source, info, name, rates)),
         config=to_dict(config),
-        versions=provenance.versions(),
+        # the metrics are the study's, and so is what their keys stand for
+        versions=provenance.versions()
+        | {key: study.versions[key] for key in ESTIMATORS if key in study.versions},
         intended_use=provenance.INTENDED_USE,
         limits=(
             *provenance.limits(data, source.input_size),

@@ -9,6 +9,7 @@ import streamlit as st
 
 from derm_core.arms import arm_style
 from derm_core.bundles.card import Card, card_json
+from derm_core.report.sections.parts import about_calibration_error
 from pages.ui import words
 
 NOT_SHOWN = ("tensors", "latent")  # long lists of numbers
@@ -27,7 +28,8 @@ def draw_classifier_card(card: Card) -> None:
     if metrics:
         st.markdown(f"**Test split, 95{words.THIN}% intervals**")
         st.table(metrics, border="horizontal", alt="Test metrics")
-        st.caption(words.plain(card.metrics_note or ""))
+        about = about_calibration_error(card.versions) if "ece" in card.metrics else ""
+        st.caption(words.plain(" ".join(filter(None, (card.metrics_note, about)))))
     _draw_behaviour(card)
     _draw_coverage(card)
     if card.memorisation:

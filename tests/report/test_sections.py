@@ -34,6 +34,7 @@ from derm_core.report.sections.protocol import protocol
 from derm_core.report.templating import WORDS
 from derm_core.report.terminal import text_report
 from derm_core.stats.intervals import Interval
+from derm_core.stats.metrics import ESTIMATORS
 from derm_core.study.protocol_record import protocol_content
 from derm_core.study.shortcut import ink_alone
 from derm_core.study.study_result import StudyResult, study_result
@@ -331,3 +332,12 @@ def test_the_protocol_names_the_arms_that_validation_chooses():
     parts = {row["Part"]: row["Fixed"] for row in section.table}
     assert "96" in parts["Chosen arms"] and "best input size" in parts["Primary test"]
     assert "1970-01-01" in section.finding and "f00" in section.table_caption
+
+
+def test_a_result_says_which_estimator_its_calibration_errors_are_of(result):
+    new = dataclasses.replace(result, versions={**result.versions, **ESTIMATORS})
+    old = dataclasses.replace(result, versions={"torch": "2"})
+    for section in (metrics.arm_metrics, calibration.calibration):
+        captions = section(new), section(old)
+        text_new, text_old = (one.table_caption + one.caption for one in captions)
+        assert "root mean square" in text_new and "mean absolute" in text_old

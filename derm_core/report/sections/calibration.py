@@ -36,10 +36,10 @@ def calibration(result: StudyResult, when: str = "before") -> Section | None:
         for moment in MOMENTS
     ]
     errors = " ".join(
-        f"{style(result, arm).name}: RMS calibration error {percent(getattr(entry, when)['ece'].mean)}."
+        f"{style(result, arm).name}: calibration error {percent(getattr(entry, when)['ece'].mean)}."
         for arm, entry in entries.items()
     )
-    parts = (result.detail.notes.get("calibration", ""), about_calibration_error(result))
+    parts = (result.detail.notes.get("calibration", ""), about_calibration_error(result.versions))
     note = " ".join(filter(None, parts))
     return Section(
         **words("reliability", when=when, errors=errors, note=note),

@@ -47,7 +47,7 @@ def arm_metrics(result: StudyResult) -> Section:
     if result.majority:
         tested.append((arm_style("majority"), result.majority))
     return Section(
-        **words("test-metrics", calibration=about_calibration_error(result)),
+        **words("test-metrics", calibration=about_calibration_error(result.versions)),
         table=[{"Arm": style, **metric_cells(metrics)} for style, metrics in tested],
         numbers=partial(csv_table, result, "test-metrics"),
     )

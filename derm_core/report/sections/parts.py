@@ -21,13 +21,16 @@ NAMED_REASONS = 5  # for which an import left files out; the others are counted
 TEST_METRICS = ("balanced_accuracy", "macro_auroc", "accuracy", "log_loss", "brier", "ece")
 
 
-def about_calibration_error(result: StudyResult) -> str:
-    """What the calibration errors of a result are, where it is of an earlier version; else empty."""
-    if ESTIMATORS.keys() <= result.versions.keys():
-        return ""
+def about_calibration_error(versions: Mapping[str, str]) -> str:
+    """Which calibration error a result or a card has, from its versions: the estimator has changed once."""
+    if ESTIMATORS.keys() <= versions.keys():
+        return (
+            "Calibration error: root mean square over fifteen bins of confidence, debiased. Where a model is "
+            "calibrated it lies about 0, as often below as above."
+        )
     return (
-        "Calibration errors of this result are an earlier version’s: mean absolute in place of root mean square, "
-        "and above 0 even for a calibrated model (0.03 with 800 test images)."
+        "Calibration error: mean absolute, of an earlier version, and above 0 even where a model is calibrated "
+        "(0.03 with 800 test images)."
     )
 
 
