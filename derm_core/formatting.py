@@ -30,6 +30,17 @@ QUANTITIES = {
     "brier": "Brier score",
     "ece": "Calibration error",
 }
+DECISIONS = {  # a model's two decisions, by the field that holds each (stats.decisions)
+    "most_probable": "Most probable class",
+    "adjusted": "Adjusted for class frequency",
+}
+OF_A_DECISION = ("accuracy", "balanced_accuracy")
+ABOUT_DECISIONS = (
+    "The most probable class is usually right most often over all images. The class after adjusting for class "
+    "frequency is the one with the largest probability relative to its share of the training images: it names rare "
+    "classes sooner, is usually wrong more often overall, and usually has the higher balanced accuracy, which counts "
+    "every class alike."
+)
 SHARES = ("accuracy", "balanced_accuracy", "ece", "recall")  # written as percentages
 
 

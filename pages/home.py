@@ -8,7 +8,7 @@ from derm_core.arms import arm_style
 from derm_core.report.sections import verdict
 from derm_core.report.sections.gaps import gap_against_accuracy
 from derm_core.workspace import Workspace
-from pages.ui import cached, cached_models, frame, words
+from pages.ui import cached, cached_models, frame, model_card, words
 from pages.ui.section import draw
 
 WEIGHT_SOURCES = {"folder": "from the weights folder", "cache": "from the Hugging Face cache"}
@@ -66,9 +66,7 @@ def draw_library(workspace: Workspace) -> None:
     with st.container(border=True, gap="small"):
         for card in cached.cards(workspace):
             st.markdown(f"**{card.name}** {arm_style(card.arm, card.label).badge}")
-            accuracy = card.metrics.get("balanced_accuracy")
-            if isinstance(accuracy, dict):
-                st.caption(f"Balanced accuracy {words.interval(accuracy)} on its test split")
+            st.caption(f"On its test split:  \n{model_card.describe_decisions(card)}")
         for bundle in bundles:
             if bundle.error:
                 refused = ":red-badge[:material/error: Refused]"

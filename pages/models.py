@@ -15,7 +15,7 @@ from derm_core.jobs.preflight import submit
 from derm_core.jobs.store import Run
 from derm_core.workspace import Workspace
 from pages.ui import cached, frame, live_run, words
-from pages.ui.model_card import draw_classifier_card, draw_extractor_card
+from pages.ui.model_card import describe_decisions, draw_classifier_card, draw_extractor_card
 
 # ---- the library -------------------------------------------------------------------------------
 
@@ -71,15 +71,20 @@ def draw_classifier(card: Card) -> None:
     """Name, arm, test metrics and network."""
     st.markdown(f"**{card.name}** {arm_style(card.arm, card.label).badge}")
     with st.grid(2, min_column_width=130):
-        for name in ("balanced_accuracy", "macro_auroc"):
-            value = card.metrics.get(name) or {}
+        balanced = card.decision_scores.adjusted.balanced_accuracy
+        for name, of, measured in (
+            ("balanced_accuracy", "adjusted", balanced),
+            ("macro_auroc", "test", card.metrics.get("macro_auroc")),
+        ):
+            value = measured or {}
             st.metric(
-                f"{words.QUANTITIES[name]}, test",
+                f"{words.QUANTITIES[name]}, {of}",
                 words.quantity(value.get("mean"), name),
                 delta=f"95{words.THIN}% interval {words.span(value, name)}",
                 delta_color="off",
                 delta_arrow="off",
             )
+    st.caption(f"On its test split:  \n{describe_decisions(card)}")
     end_to_end = card.regime == "finetune"
     draw_network(card, "fine-tuned end to end" if end_to_end else "frozen, with a two-layer head")
 

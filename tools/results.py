@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from derm_core.report.sections.paper import paper_table
@@ -59,6 +60,10 @@ def readme_answer(folds: Path, recipe: Path) -> str:
     return answer_part(json.loads(recipe.read_text(encoding="utf-8")))
 
 
+def _decided(decision: str, metric: str, card: dict) -> str:
+    return share(card["decisions"][decision][metric])
+
+
 def models_part() -> str:
     """A table of the shipped models and the commands that made them."""
     shelf = cards()
@@ -68,16 +73,22 @@ def models_part() -> str:
         "| | " + " | ".join(f"`{card['name']}`" for card in shelf) + " |",
         "|---" * (len(shelf) + 1) + "|",
     ]
-    lines = {
+    lines: dict[str, Callable[[dict], str]] = {
         "initial weights": lambda c: {
             "vae": "VAE, trained here without labels",
             "imagenet": "ImageNet",
         }.get(c["initial_weights"]["kind"], c["initial_weights"]["kind"]),
         "network": lambda c: f"{c['architecture']} to stage {c['stage']}, {c['input_size']} px",
         "size": lambda c: f"{c['file_bytes'] / 1e6:.1f} MB",
-        "balanced accuracy": lambda c: share(c["metrics"]["balanced_accuracy"]),
+        "balanced accuracy, adjusted for class frequency": partial(
+            _decided, "adjusted", "balanced_accuracy"
+        ),
+        "balanced accuracy, most probable class": partial(
+            _decided, "most_probable", "balanced_accuracy"
+        ),
+        "accuracy, most probable class": partial(_decided, "most_probable", "accuracy"),
+        "accuracy, adjusted for class frequency": partial(_decided, "adjusted", "accuracy"),
         "macro-AUROC": lambda c: number(c["metrics"]["macro_auroc"]),
-        "accuracy": lambda c: share(c["metrics"]["accuracy"]),
         "loss gap, accuracy gap": lambda c: (
             f"{c['gaps']['loss']:+.3f}, {100 * c['gaps']['accuracy']:+.1f} points"
         ),

@@ -25,6 +25,7 @@ from ..files import write_atomic, write_json
 from ..nets.backbone import Backbone, build_backbone, normalise
 from ..nets.head import Classifier, make_head
 from ..nets.vae import VAE, Decoder, decode, in_batches
+from ..stats.metrics import log_prior
 from ..workspace import Workspace
 from .card import Card, card_json, read_card
 from .model_library import CARD, find_bundle, read_bundle, require_extractor
@@ -47,6 +48,21 @@ class Bundle:
     classifier: Classifier
     decoder: Decoder | None = None
     reference: Reference | None = None
+
+    def log_prior(self) -> np.ndarray | None:
+        """Log class shares (C,) of the training images, +inf for a class without any; None where they are not known.
+
+        From the card, else counted where the bundle lists every training image.
+        """
+        card, listed = self.card, self.reference.points if self.reference else None
+        if card.class_shares:
+            shares = np.array([card.class_shares[name] for name in card.classes])
+            with np.errstate(divide="ignore"):
+                return np.where(shares > 0, np.log(shares), np.inf)
+        trained_on = (card.split.counts or {}).get("train")
+        if listed is None or len(listed.labels) != trained_on:
+            return None
+        return log_prior(listed.labels, len(card.classes))
 
 
 @dataclass

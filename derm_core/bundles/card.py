@@ -16,9 +16,11 @@ from ..errors import BundleError
 from ..records import Range, from_json, optional, require, to_json
 from ..workspace import ID_PATTERN
 from .card_parts import (
+    CardDecisions,
     CardOperatingPoint,
     ConformalThresholds,
     Count,
+    DecisionScore,
     DecoderSize,
     Json,
     LatentStatistics,
@@ -29,6 +31,7 @@ from .card_parts import (
     Priority,
     Reconstruction,
     ReferenceListing,
+    Share,
     Split,
     Temperature,
     TensorSpec,
@@ -75,7 +78,10 @@ class Card:
         input_size: pixels a side of the images it reads.
         mean, std: of the colours, that images are normalised with.
         metrics: of a classifier, {name: interval} on the test split; of an extractor, {name: value}.
-        agreement: by other arm of the study, how right both were where they agreed and where not.
+        class_shares: by class, its share of the training images, that decisions are adjusted for.
+        decisions: of the published model on the test split; cards of earlier versions do not have it.
+        agreement: by other arm of the study, how right both were where their most probable classes were the same, and
+            where not.
         tensors, sha256, file_bytes, parameters: of model.safetensors; saving fills them in.
     """
 
@@ -107,6 +113,8 @@ class Card:
     labels_used: bool | None = _of("extractor")
     split: Split = _of("classifier", Split(), required=True)
     metrics: Json = dataclasses.field(default_factory=dict)
+    class_shares: Mapping[str, Share] | None = _of("classifier")
+    decisions: CardDecisions | None = _of("classifier")
     per_class: tuple[Json, ...] | None = _of("classifier", null=True)
     gaps: Json | None = _of("classifier", null=True)
     metrics_note: str | None = _of("classifier")
@@ -132,6 +140,18 @@ class Card:
     sha256: str = ""
     file_bytes: int = 0
     parameters: int = 0
+
+    @property
+    def decision_scores(self) -> CardDecisions:
+        """How often both decisions are right on the test split, as far as the card has it.
+
+        Cards of earlier versions have the accuracy of the most probable class and the balanced accuracy after adjusting
+        for class frequency, and neither of the other two.
+        """
+        return self.decisions or CardDecisions(
+            most_probable=DecisionScore(accuracy=self.metrics.get("accuracy")),
+            adjusted=DecisionScore(balanced_accuracy=self.metrics.get("balanced_accuracy")),
+        )
 
     @property
     def holds_private_images(self) -> bool:
@@ -209,9 +229,16 @@ def _check_classifier(card: Card) -> None:
         card.arm,
         "lower-case letters, digits, hyphens, colons, @ and +",
     )
-    for name, metric in card.metrics.items():
+    scores = card.decisions
+    measured = {f"metrics.{name}": metric for name, metric in card.metrics.items()}
+    for decision in (scores.most_probable, scores.adjusted) if scores else ():
+        measured |= {f"decisions: {key}": value for key, value in vars(decision).items() if value}
+    for name, metric in measured.items():
         holds = isinstance(metric, dict) and all(_number(metric.get(key)) for key in numbers)
-        _need(holds, f"metrics.{name}", metric, "an object of finite numbers")
+        _need(holds, name, metric, "an object of finite numbers")
+    if card.class_shares is not None:
+        holds = set(card.class_shares) == names and abs(sum(card.class_shares.values()) - 1) < 1e-6
+        _need(holds, "class_shares", dict(card.class_shares), "a share of each class, together 1")
     if card.conformal:
         limits = card.conformal.coverages
         holds = bool(limits) and all(COVERAGE.fullmatch(key) for key in limits)

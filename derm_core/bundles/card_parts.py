@@ -154,6 +154,22 @@ class CardOperatingPoint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DecisionScore:
+    """How often one decision is right on test images: intervals with mean, low and high; None where not measured."""
+
+    accuracy: Json | None = None
+    balanced_accuracy: Json | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardDecisions:
+    """How often the two decisions are right: the most probable class, and that adjusted for class frequency."""
+
+    most_probable: DecisionScore
+    adjusted: DecisionScore
+
+
+@dataclass(frozen=True, kw_only=True)
 class DuplicateThreshold:
     """The distance below which an image repeats a training image, and how many made copies it recognises."""
 

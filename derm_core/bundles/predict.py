@@ -133,10 +133,11 @@ def arm_prediction(
     predictor: Predictor, probabilities_c: np.ndarray, near: tuple[Neighbour, ...]
 ) -> ArmPrediction:
     """What follows from a model's probabilities (C,) of one image."""
-    card = predictor.card
+    card, adjusted = predictor.card, predictor.adjusted(probabilities_c[None])
     probabilities = dict(zip(predictor.classes, map(float, probabilities_c), strict=True))
     return ArmPrediction(
         top=predictor.classes[int(probabilities_c.argmax())],
+        top_adjusted=None if adjusted is None else predictor.classes[int(adjusted[0])],
         probabilities=probabilities,
         prediction_set=prediction_set(card, probabilities),
         priority=priorities(card, probabilities),

@@ -76,12 +76,15 @@ class ArmPrediction:
 
     Attributes:
         top: the most probable class.
+        top_adjusted: the class after adjusting for class frequency; None where the class shares of training are not
+            known.
         probabilities: by class, calibrated where the card has a temperature.
         priority: probability of high, medium and low priority; None where the classes have none.
         neighbours: the nearest training images, nearest first.
     """
 
     top: str
+    top_adjusted: str | None
     probabilities: Mapping[str, float]
     prediction_set: PredictionSet | None
     priority: Mapping[str, float] | None
@@ -95,7 +98,7 @@ class Prediction:
 
     Attributes:
         path: the image's name as it was given.
-        agree: whether all models name the same class; None for one model, or where their classes differ.
+        agree: whether all models have the same most probable class; None for one model, or where their classes differ.
         duplicate: the training image it nearly repeats, None where there is none.
         arms: by model name.
         crop: the square that was classified, where it was not the middle one: centre_x, centre_y, side as shares.
@@ -183,11 +186,11 @@ def closest_duplicate(
 
 @dataclass(frozen=True)
 class Agreement:
-    """Test images of the study that two models come from, on which they agreed, or disagreed.
+    """Test images of the study that two models come from, on which their most probable classes agreed, or did not.
 
     Attributes:
         images: their number.
-        accuracy: share of them that each model classified correctly, by model name; None without images.
+        accuracy: share of them whose most probable class was right, by model name; None without images.
     """
 
     images: int

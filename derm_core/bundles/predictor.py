@@ -18,6 +18,7 @@ from ..nets.backbone import normalise
 from ..nets.batchnorm import fold
 from ..nets.vae import in_batches
 from ..processes import cores_are_busy
+from ..stats.metrics import decide
 from ..workspace import Workspace
 from .bundle import Bundle, load_classifier
 from .model_library import list_cards
@@ -62,6 +63,7 @@ class Predictor:
     Attributes:
         temperature: that divides the logits; 1 where none was fitted.
         calibrated: whether one was fitted.
+        log_prior: (C,) log class shares of training; None where neither card nor bundle has them.
         size: pixels a side of the images it reads, S below; D features, C classes, Z latent dimensions.
     """
 
@@ -70,6 +72,7 @@ class Predictor:
         self.classes, self.size = bundle.card.classes, bundle.card.input_size
         self.calibrated = bundle.card.temperature is not None
         self.temperature = bundle.card.temperature.value if bundle.card.temperature else 1.0
+        self.log_prior = bundle.log_prior()
         for network in (bundle.classifier, bundle.decoder):
             if network is not None:  # channels last: a fifth faster for one image
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -110,6 +113,22 @@ class Predictor:
     def predict(self, images_nssc: np.ndarray) -> np.ndarray:
         """uint8 (N, S, S, 3) -> probabilities (N, C), float64 rows that sum to 1."""
         return self.calibrate(self.logits(images_nssc))
+
+    def uncalibrated(self, probabilities_nc: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities (N, C) -> the plain softmax, before the temperature."""
+        powers_nc = np.asarray(probabilities_nc, np.float64) ** self.temperature
+        plain_nc: np.ndarray = powers_nc / powers_nc.sum(1, keepdims=True)
+        return plain_nc
+
+    def adjusted(self, probabilities_nc: np.ndarray) -> np.ndarray | None:
+        """Indices (N,) of the classes after adjusting calibrated probabilities (N, C) for class frequency.
+
+        The temperature is taken back first: this is the decision that studies and cards measure. None where the class
+        shares of training are not known.
+        """
+        if self.log_prior is None:
+            return None
+        return decide(self.uncalibrated(probabilities_nc), self.log_prior)
 
     def latents(self, features_nd: np.ndarray) -> np.ndarray:
         """Features (N, D) -> latents of the bundle's decoder (N, Z), by its linear map."""

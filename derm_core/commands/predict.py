@@ -8,9 +8,15 @@ from pathlib import Path
 
 from ..bundles.predict import predict_images
 from ..bundles.prediction import Prediction
-from ..formatting import NOTICE
+from ..formatting import ABOUT_DECISIONS, NOTICE
 from .output import HELP, Answer, Screen, table
 from .start import names
+
+ABOUT_COLUMNS = (
+    "adjusted: the class after adjusting for class frequency, not known where a model lacks the class shares of its "
+    f"training. {ABOUT_DECISIONS} agree: whether the most probable classes are the same. The set and the probability "
+    "belong to neither decision."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def predict(args: argparse.Namespace, screen: Screen) -> Answer:
-    """JSON: {images: [{path, …, arms: {NAME: {top, probabilities, …}}}], errors: [{path, error}]}.
+    """JSON: {images: [{path, …, arms: {NAME: {top, top_adjusted, probabilities, …}}}], errors: [{path, error}]}.
 
     The records are those of `derm_core.bundles.prediction`.
     """
@@ -38,6 +44,7 @@ def _text(images: Sequence[Prediction]) -> str:
             name,
             arm.top,
             f"{arm.probabilities[arm.top]:.1%}",
+            arm.top_adjusted or "not known",
             ", ".join(arm.prediction_set.classes) if arm.prediction_set else "not on the card",
             "" if image.agree is None else "yes" if image.agree else "no",
         )
@@ -46,9 +53,9 @@ def _text(images: Sequence[Prediction]) -> str:
     ]
     if not rows:
         return ""
-    header = ("image", "model", "most likely", "probability", "set (90 %)", "agree")
+    header = ("image", "model", "most probable", "probability", "adjusted", "set (90 %)", "agree")
     remarks = [f"{Path(image.path).name}: {text}" for image in images for text in _remarks(image)]
-    return "\n".join([table(header, rows), *remarks, NOTICE])
+    return "\n".join([table(header, rows), *remarks, ABOUT_COLUMNS, NOTICE])
 
 
 def _remarks(image: Prediction) -> list[str]:

@@ -28,6 +28,7 @@ from ..study.features import finish
 from ..study.study_data import StudyData, prepare
 from ..workspace import Workspace, check_id
 from .classifier_card import build_card, complete_card
+from .decisions import class_shares
 from .placement import place, published_hash
 from .statistics import measure
 from .study_arm import Predictions, StudyArm, open_study_arm
@@ -78,7 +79,10 @@ def publish(
     classifier, vae = _classifier(workspace, source), _vae(workspace, source.extractor)
     validation = source.predictions("val")
     fitting, calibration = split_validation(validation.groups, source.config.split_seed)
-    card = build_card(workspace, source, name, classifier, vae, validation, fitting, rates)
+    card = dataclasses.replace(
+        build_card(workspace, source, name, classifier, vae, validation, fitting, rates),
+        class_shares=class_shares(data.labels_of("train"), tuple(source.study.classes)),
+    )
 
     def make(folder: Path) -> None:
         saved = save_bundle(folder, classifier, card, vae.decoder if vae else None)

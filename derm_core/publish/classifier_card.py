@@ -102,6 +102,7 @@ def complete_card(card: Card, measured: Measured, source: StudyArm) -> Card:
     thresholds = replace(measured.conformal, calibrated_on=calibrated_on(card.regime, settings))
     return replace(
         card,
+        decisions=measured.decisions,
         conformal=thresholds,
         outlier=measured.outlier,
         operating_point=measured.operating_point,
@@ -129,8 +130,8 @@ def _metrics_note(seeds: int, unknown: str) -> str:
     over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
     return (
         f"Test split; {over} with 95 % intervals that resample groups, before the temperature. Balanced accuracy "
-        f"uses the prior-adjusted decision. {unknown}".strip()
-    )
+        f"is that of the class after adjusting for class frequency, accuracy that of the most probable class. {unknown}"
+    ).strip()
 
 
 def _temperature(validation: Predictions, fitting: np.ndarray) -> Temperature:

@@ -15,6 +15,7 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 
 from ..bundles import conformal, neighbours, outlier
 from ..bundles.card_parts import (
+    CardDecisions,
     CardOperatingPoint,
     ConformalThresholds,
     DuplicateThreshold,
@@ -34,6 +35,7 @@ from ..seeds import stream_seed
 from ..stats.operating_point import operating_point
 from ..study.study_data import StudyData
 from ..workspace import Workspace
+from .decisions import measure_decisions
 from .memorisation import memorisation
 from .non_lesions import nonlesion_images
 from .provenance import is_public
@@ -82,6 +84,7 @@ class Measured:
         listing: what the card says of the reference, but for its file.
     """
 
+    decisions: CardDecisions
     conformal: ConformalThresholds
     outlier: OutlierThresholds
     operating_point: CardOperatingPoint | None
@@ -133,6 +136,7 @@ def measure(
         samples_nssc = predictor.draw(reference.draw_latents(SAMPLES, rng))
         copies = memorisation(samples_nssc, train.images, calibration.images)
     return Measured(
+        decisions=measure_decisions(predictor, test.labels, test.groups, test.probabilities, seed),
         conformal=_conformal(calibration, val, test, predictor.classes, seed),
         outlier=_outlier(workspace, predictor, calibration, test, rates),
         operating_point=_operating_point(val, test, predictor.classes, seed),

@@ -143,7 +143,9 @@ def origin(workspace: Workspace, dataset: Dataset, card: Card) -> Origin:
 
 
 def _shares(card: Card) -> np.ndarray | None:
-    """Class shares (C,) of a model's own test split, which was drawn in the shares of its training."""
+    """Class shares (C,) of a model's training; of its own test split, drawn in these shares, on older cards."""
+    if card.class_shares:
+        return np.array([card.class_shares[name] for name in card.classes])
     counts = {row["class"]: row["n"] for row in card.per_class or []}
     n = np.array([counts.get(name, 0) for name in card.classes], float)
     return n / n.sum() if n.all() else None

@@ -13,6 +13,7 @@ from derm_core.report.sections.parts import about_calibration_error
 from pages.ui import words
 
 NOT_SHOWN = ("tensors", "latent")  # long lists of numbers
+NOT_MEASURED = "not measured"
 REDRAWN = "All images, calibration and test groups redrawn"
 
 
@@ -20,16 +21,7 @@ def draw_classifier_card(card: Card) -> None:
     """Use and limits, metrics, measured behaviour, classes, provenance; the whole card folded below."""
     st.markdown(f"{arm_style(card.arm, card.label).badge} {words.plain(card.intended_use)}")
     _draw_limits(card)
-    metrics = {
-        words.QUANTITIES.get(name, name): words.interval(value, name)
-        for name, value in card.metrics.items()
-        if isinstance(value, dict) and "mean" in value
-    }
-    if metrics:
-        st.markdown(f"**Test split, 95{words.THIN}% intervals**")
-        st.table(metrics, border="horizontal", alt="Test metrics")
-        about = about_calibration_error(card.versions) if "ece" in card.metrics else ""
-        st.caption(words.plain(" ".join(filter(None, (card.metrics_note, about)))))
+    _draw_metrics(card)
     _draw_behaviour(card)
     _draw_coverage(card)
     if card.memorisation:
@@ -39,6 +31,58 @@ def draw_classifier_card(card: Card) -> None:
     classes = {words.plain(name): words.plain(names.get(name, "")) for name in card.classes}
     st.table(classes, border="horizontal", alt="Classes")
     _draw_provenance(card, ("training_data", "initial_weights", "split"))
+
+
+def decision_scores(card: Card) -> dict[str, dict[str, str]]:
+    """{decision: {"accuracy", "balanced_accuracy": text}}: how often each is right on the test split."""
+    return {
+        name: {
+            metric: words.interval(value, metric) if value else NOT_MEASURED
+            for metric, value in vars(getattr(card.decision_scores, key)).items()
+        }
+        for key, name in words.DECISIONS.items()
+    }
+
+
+def describe_decisions(card: Card) -> str:
+    """Markdown of two lines: accuracy and balanced accuracy of each decision on the test split."""
+    return "  \n".join(
+        f"{name}: accuracy {score['accuracy']}, balanced accuracy {score['balanced_accuracy']}."
+        for name, score in decision_scores(card).items()
+    )
+
+
+def draw_about_decisions(more: str = "") -> None:
+    """A popover with what the two decisions are. more: what else of the page depends on them."""
+    with st.popover("Two decisions: what is this?", icon=":material/help:", type="tertiary"):
+        st.markdown(f"{words.ABOUT_DECISIONS} {more}".strip())
+
+
+def _draw_metrics(card: Card) -> None:
+    """Metrics on the test split: accuracy and balanced accuracy by decision, then those of the probabilities."""
+    metrics = {
+        words.QUANTITIES.get(name, name): words.interval(value, name)
+        for name, value in card.metrics.items()
+        if isinstance(value, dict) and "mean" in value and name not in words.OF_A_DECISION
+    }
+    if not card.metrics:
+        return
+    st.markdown(f"**Test split, 95{words.THIN}% intervals**")
+    rows = [
+        {
+            "Class": name,
+            **{words.QUANTITIES[metric]: score[metric] for metric in words.OF_A_DECISION},
+        }
+        for name, score in decision_scores(card).items()
+    ]
+    st.table(
+        pd.DataFrame(rows), border="horizontal", hide_index=True, alt="Accuracy of both decisions"
+    )
+    draw_about_decisions()
+    if metrics:
+        st.table(metrics, border="horizontal", alt="Test metrics")
+    about = about_calibration_error(card.versions) if "ece" in card.metrics else ""
+    st.caption(words.plain(" ".join(filter(None, (card.metrics_note, about)))))
 
 
 def draw_extractor_card(card: Card) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 
 from derm_core.formatting import (  # noqa: F401  (pages take them from here)
+    ABOUT_DECISIONS,
+    DECISIONS,
     NBSP,
     NOTICE,
+    OF_A_DECISION,
     QUANTITIES,
     SHARES,
     THIN,

@@ -14,16 +14,18 @@ from derm_core.bundles.bundle import load_bundle
 from derm_core.bundles.card import Card
 from derm_core.bundles.model_library import list_cards
 from derm_core.bundles.predict import predict_images
+from derm_core.bundles.prediction import Predictions
 from derm_core.bundles.predictor import Predictor
 from derm_core.bundles.reference_file import Reference
 from derm_core.data.decode import MAX_BYTES, crop_square, decode, read_image
+from derm_core.formatting import ABOUT_DECISIONS, DECISIONS
 from derm_core.publish.statistics import fit_space
 from derm_core.workspace import Workspace
 from pages.ui import cached_models, scheduling
 from pages.ui.classify import models
 from pages.ui.classify.answers import predictions_of
 from pages.ui.classify.results_table import flat_rows
-from tests.app.bundles import METRIC, put_bundle
+from tests.app.bundles import CLASSES, METRIC, put_bundle
 from tests.builders import encode, noise
 from tests.bundles.cards import complete_bundle
 
@@ -156,7 +158,8 @@ def test_several_images_stand_in_one_table(open_page, shelf):
     app = upload(open_page("classify"), *((f"{i}.png", picture(i)) for i in range(3)))
     table = app.dataframe[0].value
     assert table["File"].tolist() == ["0.png", "1.png", "2.png"]
-    assert {arm_style("vae").name, arm_style("imagenet").name, "Agree"} <= set(table)
+    names = {arm_style(card.arm, card.label).name for card in list_cards(shelf)}
+    assert {*names, "Agree"} <= set(table)
 
 
 @pytest.mark.slow
@@ -419,6 +422,27 @@ def test_answers_step_back_in_the_table_too(open_page, evidence):
     evidence(limit=1e-3)
     app = upload(open_page("classify"), ("one.png", picture(1)), ("two.png", picture(2)))
     table = app.dataframe[0].value
-    assert (table[arm_style("vae").name] == "–").all() and table["Caution"].str.contains(
+    assert (table[arm_style("vae", "VAE").name] == "–").all() and table["Caution"].str.contains(
         "unlike training"
     ).all()
+
+
+@pytest.mark.slow
+def test_the_adjusted_class_is_named_where_it_differs(open_page, shelf):
+    (row,) = predict_images(shelf, None, [("one.png", picture(0))]).images
+    top = row.arms["a-vae"].top
+    rare = next(name for name in CLASSES if name != top)
+    shares = {name: 0.5 - 1e-12 if name != rare else 2e-12 for name in CLASSES}
+    complete_bundle(shelf.models / "a-vae", {"class_shares": shares})
+    complete_bundle(shelf.models / "b-imagenet", {"class_shares": shares})
+    app = upload(open_page("classify"), ("one.png", picture(0)))
+    (answer,) = app.session_state["predictions"].values()
+    arms = answer.prediction.arms
+    assert {arm.top_adjusted for arm in arms.values()} == {rare} and arms["a-vae"].top == top
+    differing = sum(arm.top != rare for arm in arms.values())
+    name = DECISIONS["adjusted"]
+    assert text(app).count(f"**{name}:**") == differing >= 1
+    assert ABOUT_DECISIONS in text(app)
+    assert "not measured" in text(app), "these cards have one score of each decision"
+    (first, *_) = flat_rows(Predictions((answer.prediction,), ()))
+    assert (first["top"], first["top_adjusted"]) == (top, rare)

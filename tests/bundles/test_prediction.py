@@ -155,7 +155,9 @@ def test_the_command_line_gives_the_same_numbers(shelf_of_two, tmp_path, capsys)
 def test_the_duplicate_named_is_the_one_furthest_below_its_threshold():
     distances = {"a": (0.2, 0.3), "b": (0.4, 2.0), "c": (0.4, 0.3), "none": (0.0, None)}
     arms = {
-        name: ArmPrediction("nv", {}, None, None, None, (Neighbour(f"t-{name}", "nv", distance),))
+        name: ArmPrediction(
+            "nv", None, {}, None, None, None, (Neighbour(f"t-{name}", "nv", distance),)
+        )
         for name, (distance, _) in distances.items()
     }
     cards = {

@@ -27,7 +27,7 @@ def moles(workspace):
 
 def arms(*ids: str | None) -> dict[str, ArmPrediction]:
     near = tuple(Neighbour(name, "nv", 0.5 + i) for i, name in enumerate(ids))
-    return {"own": ArmPrediction("nv", {"nv": 1.0}, None, None, None, near)}
+    return {"own": ArmPrediction("nv", None, {"nv": 1.0}, None, None, None, near)}
 
 
 def seen(image: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from derm_core.bundles.bundle import load_bundle
 from derm_core.bundles.card_parts import Priority, TrainingData
 from derm_core.bundles.predict import predict_images
 from derm_core.bundles.predictor import Predictor
-from derm_core.config import BackboneConfig, PretrainConfig, StudyConfig, to_dict
+from derm_core.config import BackboneConfig, PretrainConfig, StudyConfig, from_dict, to_dict
 from derm_core.data.manifest import load_dataset
 from derm_core.data.splits import SPLITS, split_fingerprint
 from derm_core.data.store import open_store
@@ -196,6 +196,11 @@ def test_the_card_names_data_terms_weights_metrics_and_commands(study):
     assert card.initial_weights["kind"] == "vae" and card.initial_weights["run"] == VAE_RUN
     assert card.metrics["balanced_accuracy"]["low"] == 0.6 and len(card.split.fingerprint) == 16
     assert card.class_descriptions["mel"] == "melanoma"
+    split = used_images(load_dataset(workspace, "moles"), SplitRule.of(from_dict(card.config)))
+    train = load_dataset(workspace, "moles").labels[split.members("train")]
+    assert card.class_shares["nv"] == pytest.approx(np.mean(train == CLASSES.index("nv")))
+    for score in (card.decisions.most_probable, card.decisions.adjusted):
+        assert 0 <= score.accuracy["mean"] <= 1 and 0 <= score.balanced_accuracy["mean"] <= 1
     assert "Groups unknown" in card.metrics_note, "each image of moles is its own group"
     assert [line.split()[3] for line in card.commands] == ["data", "compare", "models"]
     assert f"--regime {card.regime}" in card.commands[1] or card.regime == "frozen"

@@ -25,7 +25,7 @@ from pages.ui.classify.answers import SQUARE, Answer
 from pages.ui.classify.models import class_name, column, heading
 from pages.ui.classify.nearest_images import draw_nearest
 
-OWN_CLASS = "What each model says"
+OWN_CLASS = "Each model’s most probable class"
 FINE, COARSE = "Fine", "Coarse"
 METHODS = {
     FINE: "LayerCAM (Jiang et al. 2021) on a finer feature map",

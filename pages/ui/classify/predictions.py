@@ -11,7 +11,7 @@ import streamlit as st
 from derm_core.arms import arm_style
 from derm_core.bundles.card import Card
 from derm_core.bundles.prediction import ArmPrediction, Prediction, agreement_of, prediction_set
-from pages.ui import charts, frame, words
+from pages.ui import charts, frame, model_card, words
 from pages.ui.classify.models import class_name, column, heading, plain_class_name
 
 DEFAULT_COVERAGE = "0.90"
@@ -21,6 +21,10 @@ CARD_PARTS = {
     "operating_point": "an operating point",
     "reference": "training images to compare with",
 }
+OF_NEITHER = (
+    "Agreement of the models is that of their most probable classes. Prediction sets, priorities and thresholds follow "
+    "from the probabilities and belong to neither decision."
+)
 PRIORITY_COLOURS = {"high": "red", "medium": "orange", "low": "gray"}
 
 
@@ -37,7 +41,9 @@ def draw_brief(prediction: Prediction, cards: list[Card], note: str) -> None:
     for card in cards:
         arm = prediction.arms[card.name]
         top = f"**{plain_class_name(card, arm.top)} {words.chance(arm.probabilities[arm.top])}**"
-        columns.append({"Says": top, **_facts(arm, card, DEFAULT_COVERAGE)})
+        columns.append(
+            {words.DECISIONS["most_probable"]: top, **_facts(arm, card, DEFAULT_COVERAGE)}
+        )
     rows = [
         [f"**{name}**", *(column.get(name, "–") for column in columns)]
         for name in dict.fromkeys(itertools.chain(*columns))
@@ -53,6 +59,7 @@ def draw_models(prediction: Prediction, cards: list[Card], coverage: str | None)
         for card in cards:
             with st.container(border=True, height="stretch", gap="xsmall"):
                 _draw_model(prediction.arms[card.name], card, order, cards, coverage)
+    model_card.draw_about_decisions(OF_NEITHER)
 
 
 # ---- all models together -----------------------------------------------------------------------
@@ -98,7 +105,7 @@ def _accuracy_given_agreement(agree: bool, cards: list[Card]) -> str:
     if not part.images:
         return ""
     if agree:
-        right = f"the answer was right for {_share(part.accuracy[cards[0].name])}"
+        right = f"the most probable class was right for {_share(part.accuracy[cards[0].name])}"
     else:
         right = words.listed(
             [
@@ -107,7 +114,7 @@ def _accuracy_given_agreement(agree: bool, cards: list[Card]) -> str:
             ]
         )
     verb = "agreed" if agree else "disagreed"
-    return f"Of the {total:,} test images, they {verb} on {part.images:,}; there {right}."
+    return f"Of the {total:,} test images, their most probable classes {verb} on {part.images:,}; there {right}."
 
 
 def _share(value: Mapping[str, Any] | float | None) -> str:
@@ -139,7 +146,10 @@ def _draw_model(
 ) -> None:
     """The most probable class, what follows from it, a bar for every class, and the model's accuracy."""
     style, probabilities = arm_style(card.arm, card.label), arm.probabilities
-    st.markdown(heading(card, cards), help=f"{card.name}: {style.about or card.label}")
+    st.markdown(
+        f"{heading(card, cards)} {words.aside('most probable class')}",
+        help=f"{card.name}: {style.about or card.label}",
+    )
     st.metric(plain_class_name(card, arm.top), words.chance(probabilities[arm.top]))
     facts = [f"**{name}:** {text}" for name, text in _facts(arm, card, coverage).items()]
     if facts:
@@ -156,12 +166,9 @@ def _draw_model(
         config={"displayModeBar": False},
         alt=f"{style.name}: {', '.join(values)}",
     )
-    accuracy, balanced = (
-        words.interval(card.metrics.get(name), name) for name in ("accuracy", "balanced_accuracy")
-    )
+    calibrated = "Calibrated" if card.temperature else "Uncalibrated"
     st.caption(
-        f"{'Calibrated' if card.temperature else 'Uncalibrated'} probabilities. On the test split: accuracy "
-        f"{accuracy}, balanced accuracy (decisions adjusted for class frequency) {balanced}."
+        f"{calibrated} probabilities. On the test split:  \n{model_card.describe_decisions(card)}"
     )
     missing = [text for part, text in CARD_PARTS.items() if not getattr(card, part)]
     if missing:
@@ -170,7 +177,23 @@ def _draw_model(
 
 def _facts(arm: ArmPrediction, card: Card, coverage: str | None) -> dict[str, str]:
     """{name: markdown} of what follows from the probabilities, where the card allows it."""
-    return {**_prediction_set(arm, card, coverage), **_priority(arm), **_operating_point(arm, card)}
+    return {
+        **_adjusted(arm, card),
+        **_prediction_set(arm, card, coverage),
+        **_priority(arm),
+        **_operating_point(arm, card),
+    }
+
+
+def _adjusted(arm: ArmPrediction, card: Card) -> dict[str, str]:
+    """The class after adjusting for class frequency, where it is not the most probable one."""
+    name = words.DECISIONS["adjusted"]
+    if arm.top_adjusted is None:
+        return {name: "not known, its card lacks the class shares of training"}
+    if arm.top_adjusted == arm.top:
+        return {}
+    probability = words.chance(arm.probabilities[arm.top_adjusted])
+    return {name: f"{plain_class_name(card, arm.top_adjusted)} ({probability})"}
 
 
 def _prediction_set(arm: ArmPrediction, card: Card, coverage: str | None) -> dict[str, str]:

@@ -57,7 +57,10 @@ def choose_answer(answers: list[Answer], cards: list[Card]) -> Answer:
             "Agree": st.column_config.TextColumn(width=64),
         },
     )
-    st.caption(f"Choose a row to see that image below. {class_key(cards)}")
+    st.caption(
+        "Choose a row to see that image below. Each model: its most probable class and, where it differs, the class "
+        f"adjusted for class frequency. {class_key(cards)}"
+    )
     rows = event.selection.rows
     return answers[rows[0] if rows and rows[0] < len(answers) else 0]
 
@@ -78,9 +81,10 @@ def _overview(answer: Answer, cards: list[Card], with_agreement: bool) -> dict[s
 
 
 def _top(prediction: Prediction, card: Card) -> str:
-    """'mel 64.1 %': one model's most probable class."""
+    """'mel 64.1 %, adjusted bkl': one model's most probable class, and the adjusted one where it differs."""
     arm = prediction.arms[card.name]
-    return f"{arm.top} {words.chance(arm.probabilities[arm.top])}"
+    adjusted = f", adjusted {arm.top_adjusted}" if arm.top_adjusted not in (None, arm.top) else ""
+    return f"{arm.top} {words.chance(arm.probabilities[arm.top])}{adjusted}"
 
 
 def draw_downloads(predictions: Predictions) -> None:
@@ -111,6 +115,7 @@ def flat_rows(predictions: Predictions) -> list[dict[str, Any]]:
                     "path": image.path,
                     "model": name,
                     "top": arm.top,
+                    "top_adjusted": arm.top_adjusted,
                     **arm.probabilities,
                     "prediction_set": " ".join(chosen.classes) if chosen else "",
                     "coverage": chosen and chosen.coverage,
