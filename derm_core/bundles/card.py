@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from ..errors import BundleError
+from ..config.labels import recorded_label
+from ..errors import BundleError, ConfigError
 from ..records import Range, from_json, optional, require, to_json
 from ..workspace import ID_PATTERN
 from .card_parts import (
@@ -180,11 +181,20 @@ def read_card(value: Any) -> Card:
         check_values(value)
         card = from_json(Card, value, unknown="ignore", error=ValueError)
         check_card(card, value)
-    except ValueError as error:
+        card = _named_by_recipe(card)
+    except (ValueError, ConfigError) as error:
         raise BundleError(
             f"The bundle's card is not valid: {error} Get the bundle again."
         ) from error
     return card
+
+
+def _named_by_recipe(card: Card) -> Card:
+    """The card with the name of its VAE's recipe: earlier versions called the VAEs of all recipes alike."""
+    pretraining = card.config if card.kind == "extractor" else card.initial_weights.get("config")
+    is_vae = card.kind == "extractor" or card.arm == "vae"
+    label = recorded_label(pretraining) if is_vae and isinstance(pretraining, dict) else None
+    return dataclasses.replace(card, label=label) if label else card
 
 
 def check_card(card: Card, value: Json) -> None:
