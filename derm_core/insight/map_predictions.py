@@ -34,10 +34,12 @@ class MapPredictions:
 
     Attributes:
         slots: one a model.
-        columns: one row an image; for slot S prediction_S, confidence_S (0 to 1), correct_S (True,
-            False, None without a label or where the classes are others) and outlier_S (feature
-            distance over its threshold; NaN where the card has none); with two or more slots also
-            disagree.
+        columns: one row an image; for slot S prediction_S (the most probable class), confidence_S (its
+            probability, 0 to 1), correct_S (True, False, None without a label or where the classes are
+            others), adjusted_S (the class after adjusting for class frequency, None where the class
+            shares of training are not known), adjusted_correct_S and outlier_S (feature distance over
+            its threshold; NaN where the card has none); with two or more slots also disagree: whether
+            the most probable classes differ.
         features: (n, D) by model.
     """
 
@@ -128,12 +130,18 @@ def predict_images(
     with torch.inference_mode():
         logits = predictor.bundle.classifier.classify(torch.from_numpy(features_nd)).float().numpy()
     probabilities = predictor.calibrate(logits)
-    predicted = np.array(predictor.classes, dtype=object)[probabilities.argmax(1)]
+    names = np.array(predictor.classes, dtype=object)
+    predicted, decided = names[probabilities.argmax(1)], predictor.adjusted(probabilities)
+    adjusted = np.full(len(labels), None, object) if decided is None else names[decided]
     comparable = set(predictor.classes) == set(classes)
-    correct = [
-        bool(answer == label) if comparable and label is not None else None
-        for answer, label in zip(predicted, labels, strict=True)
-    ]
+
+    def correct(answers: np.ndarray) -> np.ndarray:
+        known = [
+            bool(answer == label) if comparable and None not in (label, answer) else None
+            for answer, label in zip(answers, labels, strict=True)
+        ]
+        return np.array(known, object)
+
     thresholds, reference = predictor.card.outlier, predictor.bundle.reference
     excess = np.full(len(labels), np.nan)
     if thresholds and reference:
@@ -141,6 +149,8 @@ def predict_images(
     return {
         "prediction": predicted,
         "confidence": probabilities.max(1).astype(np.float32),
-        "correct": np.array(correct, object),
+        "correct": correct(predicted),
+        "adjusted": adjusted,
+        "adjusted_correct": correct(adjusted),
         "outlier": excess.astype(np.float32),
     }

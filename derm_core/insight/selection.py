@@ -136,20 +136,37 @@ def class_mix(points: pd.DataFrame, rows: Sequence[int]) -> pd.DataFrame:
     )
 
 
+DECISION_COLUMNS = {  # decision (formatting.DECISIONS): columns of its class and of whether it is right
+    "most_probable": ("prediction", "correct"),
+    "adjusted": ("adjusted", "adjusted_correct"),
+}
+
+
 @dataclass(frozen=True)
 class PartAccuracy:
-    """Accuracy on some images of a selection, and overall on those of the map; None without labels."""
+    """Accuracy on some images of a selection, and on all such images of the map; None without labels.
+
+    Attributes:
+        balanced: balanced accuracy on all such images of the map, over the classes that they have.
+    """
 
     images: int
     accuracy: float | None
     overall: float | None
+    balanced: float | None
 
 
 @dataclass(frozen=True)
 class ModelAccuracy:
-    """Accuracy of a model inside a selection, on images it may have been trained on and on others."""
+    """Accuracy of one decision of a model inside a selection, on images it may have been trained on and on others.
+
+    Attributes:
+        name: of the model.
+        decision: a key of DECISION_COLUMNS.
+    """
 
     name: str
+    decision: str
     unseen: PartAccuracy
     train: PartAccuracy
 
@@ -157,7 +174,7 @@ class ModelAccuracy:
 def accuracies(
     points: pd.DataFrame, rows: Sequence[int], models: Sequence[PredictionSlot]
 ) -> list[ModelAccuracy]:
-    """Accuracy of each model that a map has predictions of.
+    """Accuracy of each decision of each model that a map has predictions of.
 
     Args:
         points: the map's table.
@@ -168,14 +185,21 @@ def accuracies(
     train = (points["split"] == "train").to_numpy()
     return [
         ModelAccuracy(
-            model.name, _accuracy(correct, inside, ~train), _accuracy(correct, inside, train)
+            model.name,
+            decision,
+            _accuracy(correct, points["label"], inside, ~train),
+            _accuracy(correct, points["label"], inside, train),
         )
         for model in models
-        if (correct := points.get(f"correct_{model.slot}")) is not None
+        for decision, (_, column) in DECISION_COLUMNS.items()
+        if (correct := points.get(f"{column}_{model.slot}")) is not None
+        and (decision == "most_probable" or correct.notna().any())
     ]
 
 
-def _accuracy(correct: pd.Series, inside: np.ndarray, member: np.ndarray) -> PartAccuracy:
+def _accuracy(
+    correct: pd.Series, labels: pd.Series, inside: np.ndarray, member: np.ndarray
+) -> PartAccuracy:
     known = member & correct.notna().to_numpy()
     right = correct.where(correct.notna(), False).astype(bool).to_numpy()
     count = int((known & inside).sum())
@@ -183,4 +207,7 @@ def _accuracy(correct: pd.Series, inside: np.ndarray, member: np.ndarray) -> Par
         count,
         float(right[known & inside].mean()) if count else None,
         float(right[known].mean()) if known.any() else None,
+        float(pd.Series(right[known]).groupby(labels[known].to_numpy()).mean().mean())
+        if known.any()
+        else None,
     )

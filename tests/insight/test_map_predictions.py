@@ -58,12 +58,31 @@ def test_answers_are_those_of_the_predictor(predictor):
     )
 
 
+def test_the_adjusted_class_is_that_of_the_predictor(predictor):
+    shares = {"a": 0.8, "b": 0.1, "c": 0.1}
+    predictor.bundle.card = predictor.card = replace(predictor.card, class_shares=shares)
+    predictor = Predictor(predictor.bundle)
+    images = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+    features, _ = predictor.features_and_logits(images)
+    labels = np.array(["a", "b", None] * 4, object)
+    predictions = predict_images(predictor, features, labels, ("b", "a", "c"))
+    decided = predictor.adjusted(predictor.predict(images))
+    assert predictions["adjusted"].tolist() == [predictor.classes[i] for i in decided]
+    assert predictions["adjusted_correct"].tolist() == [
+        None if label is None else bool(p == label)
+        for p, label in zip(predictions["adjusted"], labels, strict=True)
+    ]
+
+
 def test_what_a_card_cannot_say_is_missing(predictor):
     predictor.card = replace(predictor.card, outlier=None)
     predictions = predict_images(
         predictor, np.zeros((3, 64), np.float32), np.array(["a", "b", "z"], object), ("a", "b", "z")
     )
     assert np.isnan(predictions["outlier"]).all() and predictions["correct"].tolist() == [None] * 3
+    assert (
+        predictions["adjusted"].tolist() == predictions["adjusted_correct"].tolist() == [None] * 3
+    )
 
 
 def test_only_models_of_exactly_these_classes_are_asked_unbidden(workspace, monkeypatch):

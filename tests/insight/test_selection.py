@@ -17,6 +17,7 @@ POINTS = pd.DataFrame(
         "split": ["train", "test", "val", "test", "test", "train"],
         "age": [30.0, 40.0, 50.0, np.nan, 60.0, 70.0],
         "correct_a": [True, False, True, True, None, True],
+        "adjusted_correct_a": [False, True, True, True, None, False],
     }
 )
 MODELS = [PredictionSlot("a", "one", "vae")]
@@ -94,7 +95,17 @@ def test_the_class_mix_says_how_much_commoner_a_class_is_than_on_the_map():
 
 
 def test_accuracy_keeps_images_that_a_model_was_trained_on_apart():
-    (model,) = selection.accuracies(POINTS, [4, 2, 7, 11], MODELS)
-    assert model.unseen == selection.PartAccuracy(2, 0.5, pytest.approx(2 / 3))
-    assert model.train == selection.PartAccuracy(1, 1.0, 1.0)
+    model, adjusted = selection.accuracies(POINTS, [4, 2, 7, 11], MODELS)
+    assert model.unseen == selection.PartAccuracy(2, 0.5, pytest.approx(2 / 3), 0.5)
+    assert model.train == selection.PartAccuracy(1, 1.0, 1.0, 1.0)
+    assert (model.decision, adjusted.decision) == ("most_probable", "adjusted")
+    assert adjusted.unseen == selection.PartAccuracy(2, 1.0, 1.0, 1.0)
+    assert adjusted.train.accuracy == 0
     assert selection.accuracies(POINTS, [11], MODELS)[0].unseen.accuracy is None
+
+
+@pytest.mark.parametrize(
+    "former", [POINTS.drop(columns="adjusted_correct_a"), POINTS.assign(adjusted_correct_a=None)]
+)
+def test_a_map_without_adjusted_classes_has_the_accuracy_of_the_most_probable_ones(former):
+    assert [one.decision for one in selection.accuracies(former, [4], MODELS)] == ["most_probable"]

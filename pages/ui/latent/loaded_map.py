@@ -17,11 +17,17 @@ from pages.ui import cached, words
 
 METHODS = {"umap": "UMAP", "pca": "PCA"}
 MODEL_COLUMNS = {
-    "prediction": "Prediction",
-    "correct": "Correct",
+    "prediction": "Most probable class",
+    "correct": "Most probable class correct",
+    "adjusted": "Adjusted class",
+    "adjusted_correct": "Adjusted class correct",
     "confidence": "Confidence",
     "outlier": "Outlier score",
 }
+CLASS_COLUMNS = (
+    "prediction",
+    "adjusted",
+)  # columns of a model, without its slot, that hold classes
 # Parameters of a map that decide its features and so its neighbours; the others decide its layout alone.
 FEATURE_PARAMETERS = (
     "dataset",
@@ -130,7 +136,7 @@ class LoadedMap:
 
     def levels(self, column: str) -> list[str]:
         """The classes in one order, for columns of classes: both maps colour them alike."""
-        holds_classes = column == "label" or column.startswith("prediction_")
+        holds_classes = column == "label" or column.rpartition("_")[0] in CLASS_COLUMNS
         return sorted(self.dataset.classes) if holds_classes else []
 
 

@@ -100,23 +100,40 @@ def _metadata(first: LoadedMap, point: pd.Series) -> list[str]:
 def _draw_predictions(first: LoadedMap, point: pd.Series) -> None:
     """Each model's prediction, whether it is right, and whether the image is unlike the model's training images."""
     for model in first.models:
-        label, confidence, correct, distance = (
+        label, confidence, correct, distance, adjusted, adjusted_correct = (
             point.get(f"{column}_{model.slot}")
-            for column in ("prediction", "confidence", "correct", "outlier")
+            for column in (
+                "prediction",
+                "confidence",
+                "correct",
+                "outlier",
+                "adjusted",
+                "adjusted_correct",
+            )
         )
         if pd.isna(label):
             continue
-        verdict = unlike = ""
-        if pd.notna(correct):
-            verdict = " :material/check: right" if correct else " :material/close: wrong"
+        other = unlike = ""
+        if pd.notna(adjusted) and adjusted != label:
+            other = (
+                f" · {words.DECISIONS['adjusted'].lower()}: **{words.plain(adjusted)}**"
+                f"{_verdict(adjusted_correct)}"
+            )
         if pd.notna(distance) and distance > 1:
             unlike = f" · unlike its training images ({words.number(distance, 2)} times the limit)"
         st.markdown(
             f"{arm_style(model.arm, model.name if ':' in model.arm else None).badge} **{words.plain(label)}** "
-            f"{words.chance(confidence)}{verdict}{unlike}"
+            f"{words.chance(confidence)}{_verdict(correct)}{other}{unlike}"
         )
     if first.models and point["split"] == "train":
         st.caption("The models may have been trained on this image.")
+
+
+def _verdict(correct: bool | None) -> str:
+    """' ✓ right' or ' ✗ wrong'; empty where it is not known."""
+    if pd.isna(correct):
+        return ""
+    return " :material/check: right" if correct else " :material/close: wrong"
 
 
 def _class_name(dataset: Dataset, label: str | None) -> str:
@@ -167,7 +184,7 @@ def _draw_classes(points: pd.DataFrame, rows: list[int]) -> None:
 
 
 def _draw_accuracy(first: LoadedMap, rows: list[int]) -> None:
-    """Accuracy of each model inside the selection and on the whole map, without images it may have been trained on."""
+    """Accuracy of each model's decisions inside the selection and on the whole map, training images apart."""
     measured = accuracies(first.points, rows, first.info.opinions)
     if not measured:
         return
@@ -176,8 +193,10 @@ def _draw_accuracy(first: LoadedMap, rows: list[int]) -> None:
         [
             {
                 "Model": names[model.name],
+                "Class": words.DECISIONS[model.decision],
                 "Validation and test": _accuracy_text(model.unseen),
                 "Whole map": words.percent(model.unseen.overall),
+                "Whole map, balanced": words.percent(model.unseen.balanced),
                 "Training": _accuracy_text(model.train),
             }
             for model in measured
@@ -192,7 +211,7 @@ def _draw_accuracy(first: LoadedMap, rows: list[int]) -> None:
     )
     st.caption(
         "Images of the training split say little: a model may have been trained on them. “Whole map” is the accuracy "
-        "on all of its validation and test images."
+        "on all of its validation and test images, “balanced” the mean over their classes."
     )
 
 

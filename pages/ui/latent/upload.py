@@ -31,14 +31,15 @@ class Upload:
     Attributes:
         content: hash of the file.
         places: by run id, where it falls on a map.
-        predictions: by model name, the most probable class and its probability.
+        predictions: by model name, the most probable class, its probability, and the class after adjusting for class
+            frequency (None where that is not known).
     """
 
     name: str
     content: str
     picture: Image.Image
     places: dict[str, MapPlaces] = field(default_factory=dict)
-    predictions: dict[str, tuple[str, float]] = field(default_factory=dict)
+    predictions: dict[str, tuple[str, float, str | None]] = field(default_factory=dict)
 
     def square(self, size: int) -> np.ndarray:
         """uint8 (size, size, 3): the centre square, as the models see it."""
@@ -128,12 +129,19 @@ def _draw_predictions(workspace: Workspace, upload: Upload, loaded: LoadedMap) -
                 predictor = cached_models.predictor(workspace, model.name)
             except DermError:  # was in the library when the map was made, and is no longer
                 continue
-            probabilities = predictor.predict(upload.square(predictor.size)[None])[0]
-            best = int(probabilities.argmax())
-            upload.predictions[model.name] = predictor.classes[best], float(probabilities[best])
-        label, probability = upload.predictions[model.name]
+            probabilities_1c = predictor.predict(upload.square(predictor.size)[None])
+            best, decided = int(probabilities_1c.argmax()), predictor.adjusted(probabilities_1c)
+            upload.predictions[model.name] = (
+                predictor.classes[best],
+                float(probabilities_1c[0, best]),
+                None if decided is None else predictor.classes[int(decided[0])],
+            )
+        label, probability, adjusted = upload.predictions[model.name]
+        other = ""
+        if adjusted not in (None, label):
+            other = f", {words.DECISIONS['adjusted'].lower()}: **{words.plain(adjusted)}**"
         badge = arm_style(model.arm, model.name if ":" in model.arm else None).badge
-        st.markdown(f"{badge} **{words.plain(label)}** {words.chance(probability)}")
+        st.markdown(f"{badge} **{words.plain(label)}** {words.chance(probability)}{other}")
     if upload.predictions:
         st.caption(
             "Whether the image is like those that the models were trained on is not checked here: Classify does."
