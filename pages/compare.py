@@ -68,7 +68,11 @@ def draw_arm_cards(result: StudyResult) -> None:
             accuracy, gaps = result.arms[key].test["balanced_accuracy"], result.arms[key].gaps
             with st.container(border=True, height="stretch", gap="xsmall"):
                 st.markdown(arm.badge, help=arm.about or None)
-                st.metric("Balanced accuracy, test", words.percent(accuracy.mean))
+                st.metric(
+                    "Balanced accuracy, test",
+                    words.percent(accuracy.mean),
+                    help=f"After adjusting for class frequency. {words.ABOUT_DECISIONS}",
+                )
                 st.caption(
                     f"95 % interval {unbroken(words.span(accuracy, 'accuracy'))}"
                     + (

@@ -60,7 +60,7 @@ def report_images(
         except (DermError, OSError):
             continue
         decided = "; ".join(f"{arm}: {classes[image]}" for arm, classes in decisions.items())
-        caption = f"{image} is {result.classes[labels[image]]}. {decided}"
+        caption = f"{image} is {result.classes[labels[image]]}. Most probable class: {decided}"
         images.append(ReportImage(_data_address(pixels), caption))
     terms = " · ".join(filter(None, (dataset.info.license, dataset.info.citation)))
     return images, terms or NO_TERMS

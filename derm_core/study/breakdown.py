@@ -37,7 +37,7 @@ NOTES = {
     "(Holm).",
     "net_benefit": "Of the plain probability, at the share of the class in the test set: in a practice where it is "
     "rarer, the net benefit is lower. Intervals are for each threshold by itself.",
-    "disagreement": "Decisions of the seed ensemble: the mean probability over seeds, prior-adjusted.",
+    "disagreement": "Classes of the seed ensemble (mean probability over seeds), adjusted for class frequency.",
 }
 
 

@@ -253,7 +253,7 @@ def known_as(dataset: Dataset) -> str | None:
 def mean_confusions(
     labels: np.ndarray, probabilities: Mapping[str, np.ndarray], log_prior: np.ndarray
 ) -> dict[str, tuple[tuple[float, ...], ...]]:
-    """Confusion matrices of prior-adjusted decisions: {arm: counts (C, C)}, truth by row, mean over seeds.
+    """Confusion matrices of frequency-adjusted classes: {arm: counts (C, C)}, truth by row, mean over seeds.
 
     Args:
         labels: (N,).

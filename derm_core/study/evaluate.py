@@ -55,7 +55,7 @@ ON_CARD = (
     "license",
 )
 NOTE = "Plain softmax, before any temperature; each model at its own input size. Nothing was trained or chosen here."
-NO_PRIOR = "{name}: the class shares of its training are not known, so its decisions are not adjusted to them."
+NO_PRIOR = "{name}: the class shares of its training are not known: its classes are not adjusted for class frequency."
 
 
 def evaluate_models(config: EvaluateConfig, workspace: Workspace, run: RunFiles) -> Iterator[Event]:
@@ -127,7 +127,7 @@ def _prior(origins: dict[str, Origin], classes: int) -> tuple[np.ndarray, list[s
     ]
     if np.ptp(shares, axis=0).max() > 0.01:
         cautions.append(
-            "The models were trained on different class shares; decisions are adjusted to their mean."
+            "The models were trained on different class shares; classes are adjusted for their mean."
         )
     mean = np.mean(shares, axis=0)
     with np.errstate(divide="ignore"):
