@@ -28,6 +28,7 @@ from ..events import TICK, Event, log
 from ..files import read_json, write_json
 from ..machine import pick_device
 from ..nets.backbone import normalise
+from ..stats.decisions import DecisionScores, score_decisions
 from ..workspace import RunFiles, Workspace
 from .answers import ExternalSet
 from .comparison import dataset_summary, known_as, prediction_table, save_predictions, versions
@@ -103,6 +104,14 @@ def _evaluate(
         probabilities[f"bundle:{name}"] = p_nc[None, :, order]
     prior, cautions = _prior(origins, len(classes))
     measured = evaluate_on(images, probabilities, prior, classes, config.bootstrap, config.seed)
+    decisions = score_decisions(
+        images.labels,
+        images.groups,
+        probabilities,
+        prior,
+        resamples=config.bootstrap,
+        seed=config.seed,
+    )
     _save_predictions(run, dataset, images, probabilities, bundles)
     leaks = _leaks(config, measured.leak, origins, dataset.name)
     companions = [
@@ -115,7 +124,7 @@ def _evaluate(
     measured = dataclasses.replace(measured, cautions=tuple(cautions))
     tested = dataset.frame["image_id"].to_numpy()[images.rows]
     looks = count_looks(workspace, dataset.name, run.id, tested)
-    result = _result(config, run, dataset, bundles, classes, measured)
+    result = _result(config, run, dataset, bundles, classes, measured, decisions)
     return dataclasses.replace(result, looks=looks)
 
 
@@ -160,6 +169,7 @@ def _result(
     bundles: dict[str, Bundle],
     classes: tuple[str, ...],
     measured: ExternalSet,
+    decisions: dict[str, DecisionScores],
 ) -> StudyResult:
     arms = {}
     for name, bundle in bundles.items():
@@ -171,6 +181,7 @@ def _result(
             features=card.features,
             test=measured.arms[arm],
             per_class=measured.per_class[arm],
+            decisions=decisions[arm],
             card={key: on_card.get(key) for key in ON_CARD},
         )
     return StudyResult(

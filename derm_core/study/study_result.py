@@ -16,6 +16,7 @@ from typing import Any
 from ..errors import RunError
 from ..files import read_json
 from ..records import from_json, optional, to_json
+from ..stats.decisions import DecisionScores
 from ..stats.evaluation import ClassRecall, Metrics
 from ..stats.gaps import MatchedPair
 from ..stats.intervals import Difference
@@ -35,6 +36,7 @@ class ArmResult:
         features: width of its feature vector.
         test: {metric: interval}.
         per_class: recall of each class.
+        decisions: of a published model, how often each of its two decisions is right.
         curves: path of its learning curves below the run's folder.
         gaps: {"loss" or "accuracy": the gap at the final epoch}.
         gaps_detail: {"loss" or "accuracy": {"final", "best", "test", "area": interval}}.
@@ -53,6 +55,7 @@ class ArmResult:
     test: Metrics
     regime: str = "frozen"
     per_class: tuple[ClassRecall, ...] = ()
+    decisions: DecisionScores | None = optional()
     curves: str | None = optional()
     gaps: dict[str, float | None] = field(default_factory=dict)
     gaps_detail: dict[str, Metrics] = field(default_factory=dict)

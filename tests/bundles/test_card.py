@@ -29,5 +29,5 @@ def test_a_card_without_a_recipe_keeps_its_name():
 @pytest.mark.parametrize("recipe", [{"epochs": -1}, "views"])
 def test_a_recipe_that_cannot_be_is_refused(recipe):
     broken = {"kind": "vae", "config": {"recipe": recipe}}
-    with pytest.raises(BundleError, match="Recipe|epochs"):
+    with pytest.raises(BundleError, match=r"Recipe|epochs"):
         read_card(FIELDS | {"initial_weights": broken})

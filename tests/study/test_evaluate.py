@@ -16,12 +16,15 @@ from derm_core.data.splits import split_fingerprint
 from derm_core.data.used_images import SplitRule, used_images
 from derm_core.errors import ConfigError, NotFound
 from derm_core.files import read_json
+from derm_core.formatting import DECISIONS
 from derm_core.jobs import preflight
 from derm_core.nets.backbone import build_backbone
 from derm_core.nets.head import Classifier, make_head
 from derm_core.records import from_json
+from derm_core.report.sections import metrics
 from derm_core.study.evaluate import evaluate_models
 from derm_core.study.study_data import prepare
+from derm_core.study.study_result import StudyResult
 from derm_core.study.weight_sources import origin
 from derm_core.workspace import Workspace
 from tests.builders import CLASSES, name_parts, write_dataset
@@ -144,6 +147,22 @@ def test_decisions_are_adjusted_to_the_training_shares_as_in_the_models_own_stud
     assert origin(workspace, data.dataset, card).shares == pytest.approx(
         np.bincount(train) / len(train)
     )
+
+
+@pytest.mark.slow
+def test_both_decisions_of_every_model_are_measured(shelf):
+    body, _, _ = evaluated(shelf[0], "evaluate-7")
+    for entry in body["arms"].values():
+        scores = entry["decisions"]
+        assert set(scores) == {"most_probable", "adjusted"}
+        for decision, metric in (
+            ("most_probable", "accuracy"),
+            ("adjusted", "balanced_accuracy"),
+        ):
+            assert scores[decision][metric]["mean"] == pytest.approx(entry["test"][metric]["mean"])
+        assert scores["most_probable"]["balanced_accuracy"]["mean"] is not None
+    rows = metrics.decisions(from_json(StudyResult, body, unknown="ignore")).table
+    assert [row["Class"] for row in rows] == list(DECISIONS.values()) * len(body["arms"])
 
 
 @pytest.mark.slow

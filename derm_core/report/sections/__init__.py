@@ -67,6 +67,7 @@ def all_sections(result: StudyResult, tables: Mapping[str, pd.DataFrame]) -> lis
             verdict.notes(result),
             *verdict.background(result),
             metrics.arm_metrics(result),
+            metrics.decisions(result),
             *_titled("Gap against accuracy", _gap_sections(result)),
             *_titled("Learning curves", learning),
             *paper.paper_table(result),

@@ -7,8 +7,12 @@ from functools import partial
 
 from ...arms import ArmStyle, arm_style
 from ...formatting import (
+    ABOUT_DECISIONS,
+    DECISIONS,
+    OF_A_DECISION,
     QUANTITIES,
     THIN,
+    interval,
     missing,
     number,
     p_value,
@@ -51,6 +55,24 @@ def arm_metrics(result: StudyResult) -> Section:
         table=[{"Arm": style, **metric_cells(metrics)} for style, metrics in tested],
         numbers=partial(csv_table, result, "test-metrics"),
     )
+
+
+def decisions(result: StudyResult) -> Section | None:
+    """Accuracy and balanced accuracy of both decisions of every published model, where they were measured."""
+    rows: list[Row] = [
+        {
+            "Arm": style,
+            "Class": name,
+            **{
+                QUANTITIES[metric]: interval(getattr(getattr(entry.decisions, key), metric), metric)
+                for metric in OF_A_DECISION
+            },
+        }
+        for style, entry in arm_results(result)
+        if entry.decisions
+        for key, name in DECISIONS.items()
+    ]
+    return Section(**words("decisions", about=ABOUT_DECISIONS), table=rows) if rows else None
 
 
 def accuracy_with_gap(result: StudyResult) -> list[Row]:

@@ -61,6 +61,8 @@ def overview_tab(workspace: Workspace, result: StudyResult) -> None:
 def differences_tab(workspace: Workspace, result: StudyResult) -> None:
     """Test metrics of every arm, the differences in one of them, and whether they depend on the head."""
     draw(metrics.arm_metrics(result), file=result.run_id)
+    if two := metrics.decisions(result):
+        draw(two, file=result.run_id)
     if offered := metrics.compared_metrics(result):
         st.subheader("Differences between arms", anchor=False)
         metric = frame.linked(
