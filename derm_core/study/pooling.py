@@ -95,13 +95,14 @@ def pool_studies(study: StudyResult, others: Sequence[StudyResult]) -> PooledStu
 
 
 def _protocol(study: StudyResult) -> tuple[Any, ...]:
-    """What studies have in common that are pooled: arms, primary test, network, input size, regime, task."""
+    """What studies have in common that are pooled: arms, recipe, primary test, network, input size, regime, task."""
     config, pair = study.config, study.verdict.pair or ()
     settings = ("backbone", "input_size", "regime", "pooling", "loss")
     return (
         study.kind,
         sorted(config.get("arms") or study.arms),
         [arm.partition("@")[0] for arm in pair],  # validation may choose other input sizes
+        study.arms["vae"].label if "vae" in study.arms else "",  # which names its recipe
         study.labels.get("kind", "classes"),
         [config.get(name) for name in settings],
     )

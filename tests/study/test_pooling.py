@@ -114,3 +114,10 @@ def test_from_two_datasets_there_is_no_prediction_and_a_caution():
 
 def test_a_study_by_itself_has_no_such_section():
     assert pooled(study("a", "ham"), []) is None
+
+
+def test_another_recipe_of_the_vae_is_another_protocol():
+    first, second = study("a", "ham"), study("b", "pad")
+    plain = dataclasses.replace(second.arms["vae"], label="VAE (plain)")
+    other = dataclasses.replace(second, arms={**second.arms, "vae": plain})
+    assert pool_studies(first, [other]) is None
