@@ -102,6 +102,11 @@ class _Measured:
             return by_label
         return {**metric_estimates(self.drawn, p, prior, self.model.folds), **by_label}
 
+    @property
+    def accuracy(self) -> float:
+        """Balanced accuracy, mean over seeds."""
+        return float(self.estimates["balanced_accuracy"].by_seed.mean())
+
     def at(self, rows: np.ndarray) -> _Measured:
         """The same on some of its images."""
         same = len(rows) == len(self.model.rows)
@@ -146,11 +151,12 @@ def compare_predictions(
             one.at(rows), dataset, log_prior, prior is not None, resamples, seed
         )
     results = {one.name: _result(one, own[one.name], dataset) for one in brought.models}
-    ranked = sorted(own, key=lambda name: -(results[name].balanced_accuracy.mean or 0.0))
     shared = labelled[np.all([np.isin(labelled, one.model.rows) for one in own.values()], axis=0)]
     if not len(shared):
         raise DataError("The files share no labelled image: compare them one by one.")
-    together = {name: own[name].at(shared) for name in ranked}
+    on_shared = {name: one.at(shared) for name, one in own.items()}
+    ranked = sorted(own, key=lambda name: -on_shared[name].accuracy)  # as the tests compare them
+    together = {name: on_shared[name] for name in ranked}
     differences = _differences(together)
     first = [row for row in differences if row.metric == "balanced_accuracy"]
     predicted = np.isin(np.arange(len(dataset)), np.concatenate([m.rows for m in brought.models]))

@@ -46,8 +46,8 @@ def headline(
             f"{other} (p {p_value(closest.p_holm)} after Holm's correction)."
         ]
     else:
-        level = next((group for group in ties if best in group), (best,))
-        others = listed([name for name in level if name != best])
+        level = {name for group in ties if best in group for name in group}
+        others = listed([name for name in ranked[1:] if name in level])
         sentences = [
             f"{scope}, no model is shown to be the most accurate: {best} has the highest balanced accuracy, {value}, "
             f"and cannot be told apart from {others}."

@@ -189,3 +189,21 @@ def test_subgroups_are_those_of_the_dataset(workspace, tmp_path):
     path = write(tmp_path / "m.parquet", dataset, rows, guess(dataset.labels, 4))
     (sex,) = compared(dataset, path, with_subgroups=True).subgroups
     assert {row.value: row.images for row in sex.values} == {"female": 80, "male": 80}
+
+
+def test_the_most_accurate_model_is_that_of_the_images_that_all_share(workspace, tmp_path):
+    """A model that is better on further images of its own, and worse on the shared ones, does not lead."""
+    dataset = described_dataset(workspace, images=480)
+    first, labels = np.arange(240), dataset.labels
+    right = np.eye(4)[labels]
+    weak = np.concatenate([guess(labels[:240], 4, 1, 0.3), right[240:]])
+    strong = np.concatenate([right[:240], guess(labels[240:], 4, 2, -3.0)])
+    paths = [
+        write(tmp_path / "weak.parquet", dataset, np.arange(480), weak),
+        write(tmp_path / "strong.parquet", dataset, np.r_[first], strong[:240]),
+        write(tmp_path / "strong_here.parquet", dataset, np.arange(480), strong),
+    ]
+    result = compared(dataset, paths[0], paths[2])
+    assert next(iter(result.models)) == "weak"
+    result = compared(dataset, *paths)
+    assert list(result.models)[-1] == "weak" and "weak" not in result.verdict[0].split(":")[0]
