@@ -24,6 +24,7 @@ Intervals over seeds alone leave out what another validation set would change.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -100,9 +101,11 @@ class _Asked:
         return "folds" if self.result.folds else "seeds"
 
     def claim(self, about: str) -> Conclusion | None:
-        """What the verdict's rules say of the pair."""
-        every = conclusions(self.result)
-        return next((c for c in every if (c.about, c.arms) == (about, self.pair)), None)
+        """What the verdict's rules say of the pair, VAE first whichever way round they name it."""
+        for claim in conclusions(self.result):
+            if claim.about == about and set(claim.arms) == set(self.pair):
+                return claim if claim.arms == self.pair else _turned(claim)
+        return None
 
     def answered(self, name: str, answer: str, text: str, numbers: dict[str, Any]) -> Claim:
         title = CLAIMS[name].format(rival=self.rival, vae=self.vae)
@@ -113,6 +116,12 @@ def answer(*signs: int) -> str:
     """From what comparisons say of a claim (1 for, −1 against, 0 nothing): seen, opposite or not seen."""
     sides = {sign for sign in signs if sign}
     return "seen" if sides == {1} else "opposite" if sides == {-1} else "not seen"
+
+
+def _turned(claim: Conclusion) -> Conclusion:
+    """The claim with its arms the other way round; its numbers are not asked here."""
+    other = {"higher": "lower", "lower": "higher"}.get(claim.says, claim.says)
+    return dataclasses.replace(claim, arms=claim.arms[::-1], says=other)
 
 
 def _sign(claim: Conclusion | None) -> int:

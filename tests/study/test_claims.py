@@ -183,3 +183,12 @@ def test_one_seed_shows_nothing_about_the_start():
     assert (
         results["faster_start"].answer == "not seen" and "one seed" in results["faster_start"].text
     )
+
+
+@pytest.mark.parametrize(("ends", "expected"), [((-0.1, -0.05), "opposite"), ((0.05, 0.1), "seen")])
+def test_without_imagenet_the_plain_vae_is_asked_against_the_other_vae(ends, expected):
+    pair = ("vae", "recipe:paper")
+    made = made_result((*pair, "random"), {pair: ends})
+    curves = {arm: PAPERS[name] for arm, name in zip(pair[::-1], PAPERS, strict=False)}
+    answers = {claim.id: claim.answer for claim in claims(curves, made)}
+    assert answers["higher_accuracy"] == expected
