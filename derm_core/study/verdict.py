@@ -148,12 +148,18 @@ class _Words:
                 if self._at_matched(arm)
                 else "underfitting is not ruled out",
             }[self.survives_matched()]
-            return f"{self.name(arm)} has the smaller overfitting gap, {end}"
+            return f"{self.name(arm)} has the smaller overfitting gap{self._shown_in(arm)}, {end}"
         if any(claim.says == "depends on tuning" for claim in claims):
             return "which has the smaller overfitting gap depends on how the classifier is tuned"
         if any(claim.says in CLAIMED for claim in claims):
             return "the two overfitting gaps point opposite ways"
         return "no difference in the overfitting gap is shown"
+
+    def _shown_in(self, arm: str) -> str:
+        """Which of the two gaps is shown to be smaller, where the other is not."""
+        shown = [k for k in GAPS if _ahead(self.claim(*self.pair, about_gap(k)), "lower") == arm]
+        others = [kind for kind in GAPS if kind not in shown]
+        return f" in {shown[0]} (not shown in {others[0]})" if others else ""
 
     def sentences(self) -> tuple[str, ...]:
         parts = (self._lead(), self._recipe(), self._side_by_side(), self._gaps())
@@ -207,7 +213,7 @@ class _Words:
         return ", its best input size" if chosen else ""
 
     def _recipe(self) -> str:
-        """The improved recipe under its own name; also at the same input size, where that is not the opponent's."""
+        """The changed recipe under its own name; also at the same input size, where that is not the opponent's."""
         arm = self.vaes[-1]
         rivals = [self.rival] if len(self.vaes) > 1 else []
         rivals += [IMAGENET] if self.rival != IMAGENET else []
@@ -220,7 +226,7 @@ class _Words:
             return ""
         if len(self.vaes) == 1:
             return f"at the same input size, {self.name(arm)} is {_phrase(outcomes)}"
-        return f"the improved recipe, {self.name(arm)}, has {self.level(arm)} and is {_phrase(outcomes)}"
+        return f"the changed recipe, {self.name(arm)}, has {self.level(arm)} and is {_phrase(outcomes)}"
 
     def _side_by_side(self) -> str:
         main = self.claim(BOTH, self.rival)

@@ -17,6 +17,11 @@ SCHEDULES = (
     "stands early in its own, near its highest learning rate, the other at its end."
 )
 
+SEEDS_ALONE = (
+    "Intervals and p at matched training accuracy are over the seeds of the classifier alone: they hold for these "
+    "training and validation images, and other images may give another answer."
+)
+
 
 def details(result: StudyResult, pair: Pair, claims: Sequence[Conclusion]) -> tuple[str, ...]:
     """The sentences. pair: of the primary comparison, the same arm twice where it stands alone."""
@@ -78,7 +83,9 @@ def _primary(result: StudyResult, pair: Pair) -> list[str]:
             f" {_p(row.p_sign_flip)} by sign flips over groups, for these trained weights alone."
         )
     if not row.claimed and not row.equivalent and row.detectable is not None:
-        text += f" A difference of {100 * abs(row.detectable):.1f} points would be found in 80 % of such studies."
+        alone = "" if row.primary else " by this test alone, without the correction"
+        size = f"{100 * abs(row.detectable):.1f} points"
+        text += f" A difference of {size} would be found in 80 % of such studies{alone}."
     return [text]
 
 
@@ -108,7 +115,7 @@ def _settings(result: StudyResult, claims: Sequence[Conclusion]) -> str:
 
 def _gaps(result: StudyResult, claims: Sequence[Conclusion]) -> list[str]:
     """Both gaps of every pair that was compared in them, and what matched training accuracy can say."""
-    sentences, matched = [], False
+    sentences, matched, seeds_alone = [], False, False
     for pair in gap_pairs(list(result.arms)):
         a, b = (result.arms[arm].label for arm in pair)
         of_pair = {claim.about: claim for claim in claims if claim.arms == pair}
@@ -120,6 +127,8 @@ def _gaps(result: StudyResult, claims: Sequence[Conclusion]) -> list[str]:
                     unit = "" if kind == "loss" else " points"
                     levels.append(f"{claim.about} {size(claim.tuned)}{unit}, {claim.says}")
                     matched = matched or moment == "matched"
+                    row = row_of(result.gap_differences, pair, kind=kind, at=moment)
+                    seeds_alone = seeds_alone or (row is not None and row.method == "seeds")
         if levels:
             sentences.append(f"{a} − {b}: {'; '.join(levels)}.")
         sentences += [
@@ -127,7 +136,7 @@ def _gaps(result: StudyResult, claims: Sequence[Conclusion]) -> list[str]:
             for level in result.matched
             if {level.a, level.b} == set(pair) and level.reason
         ]
-    return [*sentences, SCHEDULES if matched else ""]
+    return [*sentences, SCHEDULES if matched else "", SEEDS_ALONE if seeds_alone else ""]
 
 
 def _control(result: StudyResult, pair: Pair) -> str:

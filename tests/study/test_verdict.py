@@ -256,3 +256,29 @@ def test_a_verdict_of_an_earlier_version_keeps_its_words():
 def test_pair_is_named_in_advance_also_where_an_arm_is_missing(arms, pair):
     assert choose_pair(arms) == pair
     assert headline_pairs(arms)[:1] == ([pair] if pair else [])
+
+
+@pytest.mark.parametrize("accuracy", [(-0.05, 0.03), (-0.012, 0.015)])
+def test_a_gap_that_is_smaller_in_one_of_two_ways_is_named_by_it(accuracy):
+    gaps = SMALLER | {(*PAIR, "accuracy", "final"): accuracy}
+    result = verdict(made_result(ARMS, {PAIR: LOWER}, gaps=gaps))
+    assert result.smaller_gap == "vae" and "in loss (not shown in accuracy)" in result.headline
+    both = verdict(made_result(ARMS, {PAIR: LOWER}, gaps=SMALLER))
+    assert "not shown in" not in both.headline
+
+
+@pytest.mark.parametrize("method", ["seeds", "folds"])
+def test_matched_gaps_with_intervals_over_seeds_alone_say_so(method):
+    made = made_result(ARMS, {PAIR: LOWER}, gaps=SMALLER | KEPT_IN_LOSS)
+    rows = tuple(dataclasses.replace(row, method=method) for row in made.gap_differences)
+    result = verdict(dataclasses.replace(made, gap_differences=rows))
+    assert any("seeds of the classifier alone" in line for line in result.details) == (
+        method == "seeds"
+    )
+
+
+@pytest.mark.parametrize(("arms", "corrected"), [(ARMS, False), (("vae", "random"), True)])
+def test_what_would_be_found_is_that_of_one_test_without_correction(arms, corrected):
+    result = verdict(made_result(arms, {choose_pair(arms): UNCLEAR}))
+    line = next(line for line in result.details if "80 %" in line)
+    assert ("without the correction" in line) == corrected
