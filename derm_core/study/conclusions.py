@@ -92,7 +92,7 @@ def _claims(
                 arms=pair,
                 tuned=_numbers(row),
                 shared=_numbers(beside) if beside else None,
-                says=_together(says(row), says(beside) if beside else None),
+                says=_together(says(row), _beside(row, beside) if beside else None),
             )
         )
     return claims
@@ -124,6 +124,16 @@ def says(row: Difference) -> str:
     if row.claimed:
         return "higher" if row.claimed > 0 else "lower"
     return "equivalent" if row.equivalent else "not shown"
+
+
+def _beside(tuned: Difference, shared: Difference) -> str:
+    """What the shared setting says of a claim.
+
+    Of a claimed primary test it is asked for no more than that test was, its interval: else the two
+    could say different things of the same numbers, for the correction alone. Both must hold, so that
+    this claims no more often than the primary test.
+    """
+    return says(dataclasses.replace(shared, primary=bool(tuned.primary and tuned.claimed)))
 
 
 def _together(tuned: str, shared: str | None) -> str:

@@ -137,6 +137,14 @@ def test_secondary_claims_need_holms_correction_over_their_whole_family():
     assert says(verdict(made_result(ARMS, {PAIR: just}, shared={PAIR: HIGHER}))) == "higher"
 
 
+def test_the_primary_test_does_not_depend_on_tuning_where_both_settings_give_the_same_numbers():
+    just = (0.001, 0.05)  # p = 0.042 by itself, more after the correction of its shared twin
+    many = {PAIR: just, ("vae", "random"): UNCLEAR, ("both", "imagenet"): UNCLEAR}
+    result = verdict(made_result(ARMS, many))
+    assert says(result) == "higher" and result.more_accurate == "vae"
+    assert says(verdict(made_result(ARMS, many | {PAIR: UNCLEAR}, shared=many))) == "not shown"
+
+
 def test_each_gap_is_held_against_matched_training_accuracy_by_itself():
     result = verdict(made_result(ARMS, {PAIR: LOWER}, gaps=SMALLER | KEPT_IN_LOSS))
     assert result.smaller_gap == "vae" and result.survives_matched is None
