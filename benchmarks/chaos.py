@@ -43,7 +43,17 @@ from derm_core.seeds import stream_seed
 from derm_core.workspace import REPOSITORY, Workspace
 
 SHARES = {"pretraining": 8, "checkpoint": 8, "features": 6, "heads": 6, "umap": 6, "bundle": 6}
-TIMES = {"seconds", "images_per_s", "created", "date", "finished"}  # of no two runs the same
+TIMES = {  # of no two runs the same
+    "seconds",
+    "images_per_s",
+    "created",
+    "date",
+    "finished",
+    "pretraining_seconds",
+    "feature_seconds",
+    "head_seconds",
+    "energy_kwh",
+}
 DRAWS = 30  # for one kill, at most
 
 

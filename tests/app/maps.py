@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from derm_core.arms import arm_label
 from derm_core.config import EmbedConfig, to_dict
 from derm_core.data.manifest import load_dataset
 from derm_core.files import write_atomic, write_json, writing
@@ -69,7 +70,7 @@ def put_map(
     about = {
         "params": config,
         "arm": config["arm"],
-        "label": config["arm"],
+        "label": arm_label(config["arm"]),
         "dataset": dataset,
         "images": images,
         "pca_explained": [0.5, 0.2],

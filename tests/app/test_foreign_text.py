@@ -44,6 +44,7 @@ PLAIN_FIELDS = {
     "value",
     "rawValue",
     "rawValues",
+    "placeholder",
 }
 MARKDOWN_OPTIONS = {"button_group", "radio"}
 
