@@ -1,4 +1,4 @@
-"""Sentences on what the committed ablation and folds show, each worded by the sign of an interval."""
+"""Sentences on what the committed ablation and folds show, each worded by its interval and corrected p."""
 
 from __future__ import annotations
 
@@ -55,8 +55,12 @@ def learned_part(result: Mapping[str, Any]) -> str:
 
 
 def _worded(metric: Interval, above: str, below: str, level: str) -> str:
-    """The wording that the interval allows, with the figures behind it."""
-    word = above if metric["low"] > 0 else below if metric["high"] < 0 else level
+    """The wording that the interval allows, and the corrected p where there is one, with the figures behind it."""
+    holm = metric.get("p_holm")
+    shown = holm is None or holm < 0.05
+    word = (
+        above if shown and metric["low"] > 0 else below if shown and metric["high"] < 0 else level
+    )
     return f"{word}: {points(metric)} points of balanced accuracy"
 
 

@@ -101,3 +101,9 @@ def test_the_answer_of_a_study_in_folds_is_its_verdict_and_a_line_an_arm():
     assert [line.split(" | ")[0] for line in lines[-3:]] == [
         f"| {study['arms'][arm]['label']}" for arm in study["arms"]
     ]
+
+
+def test_what_does_not_hold_after_the_correction_is_not_shown():
+    study = folds("vae", 0.02, 0.004, 0.037)
+    study["label_efficiency"]["differences"][0]["p_holm"] = 0.08
+    assert "no difference is shown" in learned_part({"folds": study}).splitlines()[1]
