@@ -81,7 +81,7 @@ def _one_split(
         target_class(config, data.classes)  # an unknown one is refused before anything is trained
         arms, notes = _arms(config, workspace, data)
     if protocol:
-        yield log(f"Protocol {protocol.sha256[:12]} is fixed; no test image was read before.")
+        yield log(f"Protocol {protocol.sha256[:12]} is fixed before this run tests an image.")
     for note in notes:
         yield log(note)
     yield TICK

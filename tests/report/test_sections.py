@@ -156,6 +156,15 @@ def test_a_subgroup_is_the_worst_only_where_a_test_shows_it(result):
     assert not dataclasses.replace(group, tests=()).is_worst("vae"), "as in earlier versions"
 
 
+def test_the_finding_on_subgroups_speaks_of_no_more_arms_than_were_tested(result):
+    [group] = result.detail.subgroups
+    finding = subgroups.contrasts(result, [group]).finding
+    assert "of one arm or more" in finding and "No difference to ImageNet" in finding
+    alone = tuple(row for row in group.tests if row.opponent is None)
+    section = subgroups.contrasts(result, [dataclasses.replace(group, tests=alone)])
+    assert "No difference to" not in section.finding, "no such test was made"
+
+
 def test_of_two_subgroups_the_second_is_the_worst_where_the_first_is_above(result):
     [group] = result.detail.subgroups
     two = [dataclasses.replace(row, caution=False) for row in group.values]

@@ -46,7 +46,7 @@ def protocol(result: StudyResult) -> Section | None:
     date = time.strftime("%Y-%m-%d %H:%M", time.gmtime(fixed.created))
     return Section(
         **words("protocol", sha256=fixed.sha256),
-        finding=f"Fixed on {date} UTC, before a test image was read.",
+        finding=f"Fixed on {date} UTC, before this study tested an image.",
         table=[{"Part": part, "Fixed": text} for part, text in parts.items()],
     )
 

@@ -140,10 +140,18 @@ def _finding(result: StudyResult, groups: Sequence[Subgroups]) -> str:
         for of in (lambda row: row.opponent is None, lambda row: row.opponent is not None)
     ]
     own, pairs = (", ".join(sorted(name.replace("_", " ") for name in names)) for names in shown)
-    first = f"Balanced accuracy differs by {own}." if own else "No subgroup is shown to differ."
+    first = (
+        f"Balanced accuracy of one arm or more differs by {own}."
+        if own
+        else "No subgroup is shown to differ."
+    )
+    opponent = next((row.opponent for group in groups for row in group.tests if row.opponent), None)
+    if opponent is None:
+        return first
+    name = style(result, opponent).brief
     second = (
-        f"Differences between arms depend on {pairs}."
+        f"The difference of one arm or more to {name} depends on {pairs}."
         if pairs
-        else "No difference between arms is shown to depend on a subgroup."
+        else f"No difference to {name} is shown to depend on a subgroup."
     )
     return f"{first} {second}"
