@@ -124,3 +124,12 @@ def test_they_are_among_the_files_with_the_data_statement(result, tmp_path):
 
 def test_an_evaluation_of_published_models_has_none(result):
     assert checklist_sections(dataclasses.replace(result, kind="evaluate")) == []
+
+
+def test_what_takes_the_place_of_the_primary_test_is_not_called_it(result):
+    assert rows(result)["claim", "4"]["Answer"].startswith("Primary test")
+    others = tuple(dataclasses.replace(row, primary=False) for row in result.differences)
+    table = rows(dataclasses.replace(result, differences=others))
+    assert not table["claim", "4"]["Answer"].startswith("Primary test")
+    assert not any("80 %" in row["Answer"] for row in table.values())
+    assert not any("one primary test" in row["Answer"] for row in table.values())

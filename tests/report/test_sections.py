@@ -343,6 +343,14 @@ def test_the_protocol_names_the_arms_that_validation_chooses():
     assert "1970-01-01" in section.finding and "f00" in section.table_caption
 
 
+def test_the_protocol_calls_no_other_pair_the_primary_test():
+    config = StudyConfig(dataset="tiny", arms=("bundle:mole-net", "imagenet"))
+    fixed = FixedProtocol(sha256="f", created=0.0, content=protocol_content(config, "abc"))
+    section = protocol(dataclasses.replace(study_result(example()), protocol=fixed))
+    parts = {row["Part"]: row["Fixed"] for row in section.table}
+    assert parts["Primary test"].startswith("none") and "mole-net" in parts["Primary test"]
+
+
 def test_a_result_says_which_estimator_its_calibration_errors_are_of(result):
     new = dataclasses.replace(result, versions={**result.versions, **ESTIMATORS})
     old = dataclasses.replace(result, versions={"torch": "2"})

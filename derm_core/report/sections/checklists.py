@@ -111,7 +111,8 @@ def checklist_facts(result: StudyResult) -> dict[str, Any]:
     names = {arm: one.name for arm, one in styles(result).items()}
     primary = next(iter(of_metric(result.differences, "balanced_accuracy")), None)
     a, b = (primary.a, primary.b) if primary else PRIMARY
-    detectable = primary.detectable if primary else None
+    named = bool(primary and primary.primary)
+    detectable = primary.detectable if primary and named else None
     point = result.detail.operating_point
     return {
         "result": result,
@@ -133,7 +134,9 @@ def checklist_facts(result: StudyResult) -> dict[str, Any]:
         "robustness": _robustness(result),
         "detectable": f"{100 * detectable:.1f}" if detectable else "",
         "point": point.class_name if point else "",
-        "primary": f"Primary test: {names.get(a, a)} − {names.get(b, b)} in balanced accuracy."
+        "named": named,
+        "primary": f"{'Primary test' if named else 'In place of the primary test, and corrected with the others'}: "
+        f"{names.get(a, a)} − {names.get(b, b)} in balanced accuracy."
         if primary
         else "",
         "headline": result.verdict.headline,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...study.roles import is_primary
 from ...study.study_result import StudyResult
 from ..section import Section
 from ..templating import words
@@ -27,9 +28,7 @@ def protocol(result: StudyResult) -> Section | None:
     grid, split = content["grid"], content["split"]
     parts = {
         "Arms": ", ".join(names[arm] for arm in content["arms"]),
-        "Primary test": f"{' − '.join(names[arm] for arm in pair)}, balanced accuracy, each tuned"
-        if pair
-        else "none: one arm",
+        "Primary test": _primary(pair, names),
         **{f"{name.capitalize()} family": text for name, text in content["families"].items()},
         **_chosen_arms(result, content.get("chosen") or {}),
         **_secondary_pairs(result, content.get("secondary_pairs") or {}),
@@ -49,6 +48,16 @@ def protocol(result: StudyResult) -> Section | None:
         finding=f"Fixed on {date} UTC, before this study tested an image.",
         table=[{"Part": part, "Fixed": text} for part, text in parts.items()],
     )
+
+
+def _primary(pair: Sequence[str], names: Mapping[str, str]) -> str:
+    """The primary test, or what takes its place without being one."""
+    if not pair:
+        return "none: one arm"
+    text = f"{' − '.join(names[arm] for arm in pair)}, balanced accuracy, each tuned"
+    if is_primary((pair[0], pair[1])):
+        return text
+    return f"none: {text}, takes its place and is corrected with the secondary tests"
 
 
 def _chosen_arms(result: StudyResult, chosen: Mapping[str, Any]) -> dict[str, str]:
