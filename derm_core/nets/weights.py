@@ -95,10 +95,10 @@ def find_weights(config: BackboneConfig) -> WeightFile:
         if path:
             return _described(config, path, "hub", repository)
     raise WeightsUnavailable(
-        f"ImageNet weights for {config.architecture} to stage {config.stage} cannot be had: {folder_reason}; "
-        f"not in the local Hugging Face cache; {hub_reason}. Put a .safetensors file with its .json sidecar into "
-        f"the weights folder (DERM_WEIGHTS), go online once so that {repository or 'they'} can be fetched, or "
-        "choose another arm: vae and random need no download."
+        f"ImageNet weights for {config.architecture} to stage {config.stage} are not here: {folder_reason}, "
+        f"none in the local Hugging Face cache, and {hub_reason}. Put a .safetensors file with its .json sidecar into "
+        f"the weights folder (DERM_WEIGHTS, else ./weights), go online once so that {repository or 'they'} can be "
+        "fetched, or choose another arm."
     )
 
 
@@ -106,7 +106,7 @@ def find_in_folder(config: BackboneConfig) -> tuple[WeightFile | None, str]:
     """The file of the weights folder that serves `config`, or None and the reason."""
     folder = weights_folder()
     plain = config.architecture.split(".")[0]
-    reason = f"no file for it in the weights folder {folder}"
+    reason = "no file for them in the weights folder"
     for sidecar in sorted(folder.glob("*.json")):
         path = sidecar.with_suffix(".safetensors")
         try:

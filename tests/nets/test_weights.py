@@ -91,6 +91,7 @@ def test_without_any_source_one_message_names_what_and_what_to_do(alone):
     message = str(failure.value)
     assert "resnet18" in message and "stage 1" in message and "DERM_WEIGHTS" in message
     assert "go online" in message and "another arm" in message
+    assert str(alone) not in message  # studies keep it, and reports of theirs are shared
     assert imagenet_status(RESNET)["available"] is False
 
 
