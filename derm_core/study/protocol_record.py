@@ -16,17 +16,20 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..arms import in_order
 from ..config import StudyConfig, to_dict
+from ..config.recipes import with_equal_views
 from ..errors import RunError
 from ..files import read_json, write_json
 from ..heads.tuning import WIDENINGS
 from ..records import from_json, to_json
 from ..stats.intervals import GAP_MARGINS, MARGINS
 from ..stats.metrics import METRICS
+from ..stats.paired import Pair
 from ..workspace import RunFiles
 from .chosen_arms import candidates
 from .families import GAP_MOMENTS, METRIC
-from .roles import choose_pair, gap_pairs, headline_pairs
+from .roles import choose_pair, gap_pairs, headline_pairs, is_primary
 from .study_result import StudyResult
 from .summaries import FixedProtocol
 
@@ -40,7 +43,11 @@ FAMILIES = {
     "labels and with each share of them; loss and accuracy gaps of its pairs; the same at the "
     "shared setting; claimed where p is below 0.05 after Holm's correction over all of them",
     "exploratory": "every other pair, metric and moment, corrected by Holm among themselves",
+    "further": "each further question is a family of its own, corrected by Holm: sensitivity at fixed "
+    "specificities, the linear classifier, every other test set and the fall to it, corruptions, "
+    "planted artefacts, subgroups of the arms, and subgroups of the differences",
 }
+STAND_IN = "another pair in place of VAE − ImageNet: no test is primary, this one is corrected with the secondary ones"
 GRID_RULE = (
     "each arm at its own best point by mean validation loss over seeds (tuned, the headline); beside "
     "it one point for all arms (shared); inside each fold; the grid grows by one factor where a choice "
@@ -72,11 +79,12 @@ def protocol_content(config: StudyConfig, fingerprint: str) -> dict[str, Any]:
     roles = candidates(config.arms) if config.regime == "frozen" else {}
     arms = [*config.arms, *roles]
     pair = choose_pair(arms)
-    grid = {name: rest.pop(name) for name in ("learning_rates", "weight_decays")}
+    grid = {name: sorted(rest.pop(name)) for name in ("learning_rates", "weight_decays")}
+    main = config.pretrain and config.pretrain.recipe
     content = {
         "schema": SCHEMA,
         "dataset": {"name": rest.pop("dataset"), "fingerprint": fingerprint},
-        "primary": pair and {"arms": pair, "metric": METRIC, "setting": "tuned"},
+        "primary": pair and _primary(pair),
         "families": FAMILIES,
         **({"chosen": {"arms": roles, "rule": CHOSEN_RULE}} if roles else {}),
         "secondary_pairs": {
@@ -89,11 +97,20 @@ def protocol_content(config: StudyConfig, fingerprint: str) -> dict[str, Any]:
         "split": {name: rest.pop(name) for name in SPLIT},
         "metrics": METRICS,
         "headline": HEADLINE,
-        **{name: rest.pop(name) for name in ("arms", "seeds", "folds", "label_fractions")},
+        "arms": in_order(rest.pop("arms")),
+        "recipes": {name: with_equal_views(main, name) for name in config.recipes} if main else {},
+        "seeds": sorted(rest.pop("seeds")),
+        "folds": rest.pop("folds"),
+        "label_fractions": sorted({*rest.pop("label_fractions"), 1.0}),
         "settings": rest,
     }
     plain: dict[str, Any] = to_json(content)
     return plain
+
+
+def _primary(pair: Pair) -> dict[str, Any]:
+    stand_in = {} if is_primary(pair) else {"stand_in": STAND_IN}
+    return {"arms": pair, "metric": METRIC, "setting": "tuned", **stand_in}
 
 
 def digest(content: Mapping[str, Any]) -> str:

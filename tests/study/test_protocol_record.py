@@ -7,6 +7,7 @@ import json
 import pytest
 
 from derm_core.config import PretrainConfig, Recipe, StudyConfig
+from derm_core.config.recipes import RECIPES
 from derm_core.errors import RunError
 from derm_core.files import read_json, write_json
 from derm_core.jobs.dependencies import fold_studies
@@ -38,6 +39,33 @@ def test_every_fold_has_the_protocol_of_the_whole():
 
 def test_where_it_runs_changes_nothing():
     assert hash_of(dataclasses.replace(FOLDS, device="cpu", preset="laptop")) == hash_of(FOLDS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"arms": ("random", "vae", "both", "imagenet")},
+        {"seeds": (4, 3, 2, 1, 0)},
+        {"learning_rates": FOLDS.learning_rates[::-1]},
+        {"label_fractions": (1.0,)},
+    ],
+)
+def test_the_order_in_which_settings_are_named_changes_nothing(change):
+    assert hash_of(dataclasses.replace(FOLDS, **change)) == hash_of(FOLDS)
+
+
+def test_what_a_recipe_does_is_fixed_not_its_name_alone(monkeypatch):
+    study = dataclasses.replace(FOLDS, arms=("vae", "recipe:masked", "imagenet"))
+    before = hash_of(study)
+    changed = dataclasses.replace(RECIPES["masked"], beta=2.0)
+    monkeypatch.setitem(RECIPES, "masked", changed)
+    assert hash_of(study) != before
+
+
+def test_a_stand_in_is_not_called_the_primary_test():
+    content = protocol_content(dataclasses.replace(FOLDS, arms=("vae", "random")), "abc")
+    assert "secondary" in content["primary"]["stand_in"]
+    assert "stand_in" not in protocol_content(FOLDS, "abc")["primary"]
 
 
 @pytest.mark.parametrize(
