@@ -23,6 +23,8 @@ from scipy.stats import t as student
 from ..records import optional
 from .intervals import LEVEL, Difference, Interval, seed_interval, t_test_p
 
+OF_VALIDATION = ("final", "matched", "best", "area")  # moments of a gap
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sensitivity:
@@ -76,13 +78,16 @@ def tost_p(estimate: Interval, margin: float) -> float | None:
 
 
 def sensitivity(
-    rows: Sequence[Difference], test_per_training_image: float | None = None
+    rows: Sequence[Difference],
+    test_per_training_image: float | None = None,
+    val_per_training_image: float | None = None,
 ) -> list[Sensitivity]:
     """The other tests of every difference that has a standard error.
 
     Args:
         rows: the differences; those of a comparison in folds have `by_fold`.
-        test_per_training_image: of a fold; None where there are no folds.
+        test_per_training_image, val_per_training_image: of a fold; None where there are no folds.
+            Gaps between training and validation take the second.
     """
     answers = []
     for row in rows:
@@ -90,8 +95,10 @@ def sensitivity(
             continue
         corrected = None
         by_fold = [value for value in row.by_fold or () if value is not None]
-        if by_fold and test_per_training_image is not None:
-            corrected = corrected_resampled_t(by_fold, test_per_training_image)
+        of_validation = row.at in OF_VALIDATION
+        ratio = val_per_training_image if of_validation else test_per_training_image
+        if by_fold and ratio is not None:
+            corrected = corrected_resampled_t(by_fold, ratio)
         answers.append(
             Sensitivity(
                 a=row.a,

@@ -160,11 +160,12 @@ def other_tests(result: StudyResult) -> tuple[Sensitivity, ...]:
     labels, split = result.label_efficiency, result.split
     fewer = [row for row in (labels.differences if labels else ()) if row.fraction != 1]
     rows = (*result.differences, *result.gap_differences, *fewer)
-    ratio = None
-    if split.folds and split.counts.get("train"):
-        ratio = split.counts["test"] / split.folds / split.counts["train"]
+    ratios: list[float] = []
+    if split.folds and (training := split.counts.get("train")):
+        # the tested images are those of all folds together, the others means over folds
+        ratios = [split.counts["test"] / split.folds / training, split.counts["val"] / training]
     asked = [row for row in rows if row.correction in ("primary", "secondary")]
-    return tuple(sensitivity(asked, ratio))
+    return tuple(sensitivity(asked, *ratios))
 
 
 def conclude(result: StudyResult, curves: Mapping[str, Curves]) -> StudyResult:

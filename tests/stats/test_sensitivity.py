@@ -46,3 +46,11 @@ def test_every_difference_that_varied_is_tested_and_folds_only_where_there_are_a
     assert first.corrected.mean == pytest.approx(np.mean(BY_FOLD)) and first.tost_p > 0.5
     assert second.corrected is second.corrected_p is second.tost_p is None
     assert sensitivity([row])[0].corrected is None
+
+
+@pytest.mark.parametrize(("moment", "ratio"), [("final", 0.2), ("matched", 0.2), ("test", 0.3)])
+def test_a_gap_is_corrected_for_the_set_that_it_is_measured_on(moment, ratio):
+    change = Interval(mean=0.026, se=0.01, df=4.0, low=0.003, high=0.049)
+    row = Difference.of("vae", "imagenet", change, kind="loss", at=moment, by_fold=BY_FOLD)
+    (one,) = sensitivity([row], 0.3, 0.2)
+    assert one.corrected == corrected_resampled_t(BY_FOLD, ratio)
