@@ -23,7 +23,10 @@ def draw_square(answer: Answer, cards: list[Card]) -> None:
         images.jpeg_url(Image.fromarray(answer.square)),
         width=SQUARE,
         alt=f"{answer.name}, the square that the models see",
-        caption=f"{words.plain(answer.name)}: {part}, all that the models see, at {sizes}{words.THIN}px.",
+    )
+    # An image with a caption of its own does not shrink to a narrow column.
+    st.caption(
+        f"{words.plain(answer.name)}: {part}, all that the models see, at {sizes}{words.THIN}px."
     )
 
 
