@@ -128,10 +128,12 @@ class Difference(Interval):
         """1 or −1 where the difference is claimed to be above or below 0, else 0.
 
         Its corrected p is below 0.05; of the primary test, which needs no correction, the interval
-        excludes 0.
+        excludes 0. Nothing is claimed from seeds alone: other images would move all of them together.
         """
         if self.primary:
             return self.sign
+        if self.method == "seeds":
+            return 0
         if self.p_holm is None or self.p_holm >= 1 - LEVEL or self.mean is None:
             return 0
         return 1 if self.mean > 0 else -1

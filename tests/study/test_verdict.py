@@ -276,10 +276,21 @@ def test_a_gap_that_is_smaller_in_one_of_two_ways_is_named_by_it(accuracy):
 
 
 @pytest.mark.parametrize("method", ["seeds", "folds"])
-def test_matched_gaps_with_intervals_over_seeds_alone_say_so(method):
+def test_matched_gaps_with_intervals_over_seeds_alone_say_so_and_are_not_claimed(method):
     made = made_result(ARMS, {PAIR: LOWER}, gaps=SMALLER | KEPT_IN_LOSS)
-    rows = tuple(dataclasses.replace(row, method=method) for row in made.gap_differences)
-    result = verdict(dataclasses.replace(made, gap_differences=rows))
+
+    def with_method(of):
+        rows = tuple(
+            dataclasses.replace(row, method=method) if row.at == "matched" else row
+            for row in of.gap_differences
+        )
+        return dataclasses.replace(of, gap_differences=rows)
+
+    shared = with_method(made.shared) if made.shared else None
+    result = verdict(dataclasses.replace(with_method(made), shared=shared))
+    expected = "lower" if method == "folds" else "not shown"
+    assert says(result, "loss gap at matched training accuracy") == expected
+    assert says(result, "loss gap") == "lower"
     assert any("seeds of the classifier alone" in line for line in result.details) == (
         method == "seeds"
     )
