@@ -68,4 +68,4 @@ def test_a_large_upload_is_answered_by_an_app_that_could_write_no_large_file(wor
 
     with served("app.py", workspace.root) as (address, process):
         session = asyncio.run(classify(address, process))
-    assert session.need("download_button") and "large.jpg" in session.need("imgs").imgs[0].caption
+    assert session.need("download_button") and session.need("markdown", "large.jpg")
