@@ -12,6 +12,8 @@ from derm_core import cli
 from derm_core.data.importers import import_dataset
 from tests.predictions import CLASSES, planted
 
+pytestmark = pytest.mark.slow
+
 
 def run(capsys, *argv):
     status = cli.main(["compare", "predictions", *map(str, argv), "--json"])

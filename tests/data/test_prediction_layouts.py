@@ -12,6 +12,8 @@ from derm_core.data.prediction_files import bring_predictions
 from derm_core.errors import DermError
 from tests.predictions import CLASSES, planted
 
+pytestmark = pytest.mark.slow
+
 FULL = ("Actinic keratoses", "Basal cell carcinoma", "Melanoma", "Melanocytic nevi")
 
 

@@ -257,6 +257,7 @@ def test_weights_of_an_unknown_failed_or_wrong_run_are_refused(jobs):
 # ---- resume and delete
 
 
+@pytest.mark.slow
 def test_what_is_done_or_under_way_cannot_be_resumed(jobs):
     run_id = jobs.submit("count-100")
     with pytest.raises(RunError, match="already"):

@@ -108,6 +108,7 @@ def test_the_size_of_the_study_needs_no_other_name(workspace, planted):
     assert result.chosen == {"imagenet@best": ("imagenet",)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "choices", [("imagenet@48", "imagenet", "imagenet@48"), ("imagenet@48",) * 3]
 )

@@ -238,6 +238,7 @@ def test_every_seed_is_decided_with_its_own_class_shares():
     np.testing.assert_allclose(score(scorer, p, priors)["balanced_accuracy"].by_seed, expected)
 
 
+@pytest.mark.slow
 def test_out_of_fold_with_few_labels_what_differs_between_folds_is_in_the_interval():
     """Two arms of one recipe, better or worse by chance in each fold: 5 % of differences are shown, not many more."""
     rng, images, shown = np.random.default_rng(5), 250, {"without": 0, "with": 0}

@@ -19,6 +19,8 @@ from derm_core.training.process_group import rank_device
 from .conftest import make_images, make_labels
 from .ranks import TASKS, classifier, curves, launch, training
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
