@@ -8,7 +8,7 @@ LOCK ?= yes
 needs = $(if $(filter yes,$(LOCK)),--require-hashes -r $(1).lock,-r $(1).txt)
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: app test check lint pictures lock audit clean help
+.PHONY: app test check fast lint pictures lock audit clean help
 
 app: $(VENV)/.app  ## install what is needed and open the app on http://localhost:8501
 	$(VENV)/bin/streamlit run app.py --server.port $(PORT)
@@ -17,7 +17,10 @@ test: $(VENV)/.test  ## run all tests
 	$(VENV)/bin/python -m pytest -n 2 -m "not browser" $(PYTEST_ARGS)
 	$(VENV)/bin/python -m pytest -m browser $(PYTEST_ARGS)
 
-check: lint  ## format, lint, types, layers and the fast tests: under two minutes
+check: $(VENV)/.test  ## format, lint, types, layers and the fast tests, at once: under two minutes
+	@$(MAKE) --no-print-directory -j 2 lint fast
+
+fast: $(VENV)/.test  ## the fast tests
 	$(VENV)/bin/python -m pytest -n 2 -q -m "not slow" $(PYTEST_ARGS)
 
 lint: $(VENV)/.test  ## format, lint, types and layers

@@ -20,6 +20,8 @@ from tests.app.maps import put_map
 from tests.app.test_latent import choose, text
 from tests.builders import encode, noise, write_dataset
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def own_shelf_only(monkeypatch):

@@ -16,6 +16,8 @@ from derm_core.workspace import Workspace
 from tests.app.bundles import METRIC, put_bundle
 from tests.app.test_classify import publish_evidence
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def own_shelf_only(monkeypatch):

@@ -13,6 +13,8 @@ from derm_core.study.presets import preset
 from tests.app.bundles import put_extractor
 from tests.builders import name_parts, write_dataset
 
+pytestmark = pytest.mark.slow
+
 
 def press(app, label):
     next(button for button in app.button if button.label == label).click()

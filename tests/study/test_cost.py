@@ -11,6 +11,8 @@ from derm_core.study.clinical_answers import ArmCost, Cost
 from derm_core.study.cost import cost_of_folds, study_cost
 from tests.study.trained import trained_study
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_study_counts_its_images_and_seconds(workspace, tiny):
     study = trained_study(workspace)

@@ -15,6 +15,8 @@ from derm_core.training.trials import measured_precision, trial, trial_batch, wi
 
 from .fitting import fit
 
+pytestmark = pytest.mark.slow
+
 SMALL = Batch(torch.rand(4, 3, 16, 16), torch.rand(4, 3, 16, 16), torch.tensor([0, 1, 2, 0]))
 LONG = 10**12  # images: a training that lasts for days
 
