@@ -122,7 +122,7 @@ def tune_heads(
             yield log(
                 f"Training {count} heads: {len(part.arms)} arms, {len(part.grid)} settings {where}."
             )
-            yield from train_heads(part)
+            yield from train_heads(part, live=not widened)
             heads.add(part)
         parts = heads.beyond_edges()
         if not parts:
@@ -185,14 +185,18 @@ def side_by_side(variants: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     return matrices[0] if len(matrices) == 1 else np.stack(matrices)
 
 
-def train_heads(heads: Heads) -> Iterator[Event]:
-    """Train all heads. Live curves are those of the grid's middle setting, since the choice is made at the end."""
+def train_heads(heads: Heads, live: bool = True) -> Iterator[Event]:
+    """Train all heads.
+
+    Live curves are those of the grid's middle setting, since the choice is made at the end; settings
+    beyond its edge have none (`live` is False), which would draw over them.
+    """
     middle, what, started = len(heads.grid) // 2, "Training heads", time.monotonic()
     for record in heads.fit():
         if record is not None:
-            for arm, values in record.values.items():
-                live = {name: value[:, middle] for name, value in values.items()}
-                yield from curve_events(arm, live, record.step, record.epoch)
+            for arm, values in record.values.items() if live else ():
+                curves = {name: value[:, middle] for name, value in values.items()}
+                yield from curve_events(arm, curves, record.step, record.epoch)
             yield progress(record.epoch, heads.epochs, "epochs", what=what, started=started)
         yield TICK
 

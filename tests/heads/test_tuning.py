@@ -107,7 +107,9 @@ def trained():
             features, labels, TRAIN, VAL, classes=C, seeds=(0, 1), hidden=8, epochs=3, **points
         )
 
-    _, heads = finish(tune_heads(config, make))
+    events, heads = finish(tune_heads(config, make))
+    steps = [e.step for e in events if e.kind == "metric" and e.series == "a/val/loss"]
+    assert steps == sorted(set(steps)), "points beyond the edge draw over the live curves"
     return heads, features["a"], make
 
 
