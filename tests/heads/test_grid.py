@@ -104,10 +104,15 @@ def test_recorded_curves_are_the_metrics_of_the_published_heads(data):
             np.testing.assert_allclose(records[-1].values[arm][name][:, 1], value, rtol=1e-5)
 
 
+def steps(heads, **settings):
+    """Steps of the records of a whole training, without the pauses that a busy machine adds."""
+    return [record.step for record in heads.fit(**settings) if record is not None]
+
+
 def test_records_at_step_zero_log_spaced_in_the_first_epoch_then_each_epoch(data):
     features, labels = data
     heads = Heads(features, labels, TRAIN, VAL, **SETTINGS)
-    assert [record.step for record in heads.fit()] == [0, 1, 2, 4, 7, 14, 21]
+    assert steps(heads) == [0, 1, 2, 4, 7, 14, 21]
     curves = heads.curves("a", 0)
     assert list(curves) == ["epoch", "step", *CURVES]
     assert curves["epoch"][-1] == 3 and curves["train_loss"].shape == (7, 2)
@@ -168,9 +173,9 @@ def test_bad_input_is_refused_with_its_reason(data):
 def test_a_number_of_updates_in_place_of_epochs_ends_within_an_epoch(data):
     features, labels = data
     heads = Heads(features, labels, TRAIN, VAL, **(SETTINGS | {"epochs": 1}), updates=10)
-    assert [record.step for record in heads.fit()] == [0, 1, 2, 4, 7, 10]
+    assert steps(heads) == [0, 1, 2, 4, 7, 10]
     few = Heads(features, labels, TRAIN[:5], VAL, **SETTINGS, updates=10)
-    assert [record.step for record in few.fit(curves=False)] == [10] and few.batch_size == 5
+    assert steps(few, curves=False) == [10] and few.batch_size == 5
 
 
 def test_measuring_less_changes_no_weight(data):
