@@ -5,7 +5,6 @@ A dataset enters once: two studies of the same images are no two witnesses.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -15,9 +14,9 @@ from ..data.known_datasets import share_an_archive
 from ..stats.intervals import Difference
 from ..stats.meta import Pooled, random_effects
 from ..stats.paired import Pair
+from .conclusions import row_of
+from .families import METRIC
 from .study_result import DatasetSummary, StudyResult
-
-METRIC = "balanced_accuracy"
 
 
 @dataclass(frozen=True)
@@ -133,11 +132,5 @@ def _difference(arm: str, studies: Sequence[StudyResult]) -> PooledDifference | 
 def _to_opponent(study: StudyResult, arm: str) -> Difference | None:
     """The arm less the opponent of the primary test, whichever way round the study has it."""
     pair = (arm, (study.verdict.pair or ("", ""))[1])
-    for row in study.differences:
-        if row.metric != METRIC or {row.a, row.b} != set(pair) or not row.se or row.mean is None:
-            continue
-        if (row.a, row.b) == pair:
-            return row
-        mean, low, high = (None if x is None else -x for x in (row.mean, row.high, row.low))
-        return dataclasses.replace(row, a=pair[0], b=pair[1], mean=mean, low=low, high=high)
-    return None
+    row = row_of(study.differences, pair, metric=METRIC)
+    return row if row and row.se else None
